@@ -1,0 +1,133 @@
+//! A member: one running process, known by an id that is new at each start.
+
+use std::fmt;
+use std::net::SocketAddr;
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+/// Addresses a member may tell others, at most.
+pub const ADDRESSES_MAX: usize = 8;
+/// Length of a member's or a group's name, in bytes, at most.
+pub const NAME_BYTES_MAX: usize = 64;
+
+/// Names one process for as long as it runs: a version 7 UUID, so that ids
+/// sort by the time at which their processes started.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct MemberId(Uuid);
+
+impl MemberId {
+    /// An id for a process that starts now.
+    #[must_use]
+    pub fn new_now() -> Self {
+        Self(Uuid::now_v7())
+    }
+
+    /// The id with these bytes, in the order in which a UUID is written.
+    #[must_use]
+    pub const fn from_bytes(bytes: [u8; 16]) -> Self {
+        Self(Uuid::from_bytes(bytes))
+    }
+
+    /// The 16 bytes of the UUID.
+    #[must_use]
+    pub const fn as_bytes(&self) -> &[u8; 16] {
+        self.0.as_bytes()
+    }
+}
+
+impl fmt::Display for MemberId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&self.0, f)
+    }
+}
+
+impl fmt::Debug for MemberId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&self.0, f)
+    }
+}
+
+/// What members know of one another.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Member {
+    /// Names the process.
+    pub id: MemberId,
+    /// Where it can be reached, the one to try first at the front. At least
+    /// one, at most [`ADDRESSES_MAX`].
+    pub addresses: Vec<SocketAddr>,
+    /// Shown in lists; at most [`NAME_BYTES_MAX`] bytes.
+    pub name: String,
+    /// Shown in lists; at most [`NAME_BYTES_MAX`] bytes.
+    pub group: String,
+    /// A lite member joins and routes, and stores nothing.
+    pub lite: bool,
+    /// TCP port of its HTTP endpoints, if it has any.
+    pub http_port: Option<u16>,
+    /// Counts how often this process has come back to a cluster that had given
+    /// it up. SWIM's "down" is final for one generation.
+    pub generation: u32,
+    /// Its place in the order of ages: lower is older. Given once by the
+    /// coordinator that admits the member, kept through splits and heals.
+    pub age: u64,
+}
+
+impl Member {
+    /// The address to show and to try first.
+    ///
+    /// # Panics
+    /// If the member has no address, which [`Member::is_sound`] rules out for
+    /// each member that comes from the network.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.addresses[0]
+    }
+
+    /// Whether this came from a peer that keeps the bounds above.
+    #[must_use]
+    pub fn is_sound(&self) -> bool {
+        (1..=ADDRESSES_MAX).contains(&self.addresses.len())
+            && self.name.len() <= NAME_BYTES_MAX
+            && self.group.len() <= NAME_BYTES_MAX
+    }
+
+    /// Sorts members oldest first. The id decides between two members that
+    /// were admitted on the two sides of a split.
+    #[must_use]
+    pub fn seniority(&self) -> (u64, MemberId) {
+        (self.age, self.id)
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    /// The member numbered `n` of a made-up cluster.
+    pub(crate) fn member(n: u8) -> Member {
+        Member {
+            id: MemberId::from_bytes([n; 16]),
+            addresses: vec![SocketAddr::from(([10, 0, 0, n], 6900))],
+            name: format!("m{n}"),
+            group: "convoke".into(),
+            lite: false,
+            http_port: None,
+            generation: 1,
+            age: u64::from(n),
+        }
+    }
+
+    #[test]
+    fn ids_sort_by_the_time_of_start() {
+        let first = MemberId::new_now();
+        std::thread::sleep(std::time::Duration::from_millis(3));
+        assert!(first < MemberId::new_now());
+    }
+
+    #[test]
+    fn a_member_without_an_address_or_with_a_long_name_is_not_sound() {
+        assert!(member(1).is_sound());
+        assert!(!Member { addresses: vec![], ..member(1) }.is_sound());
+        assert!(!Member { name: "n".repeat(NAME_BYTES_MAX + 1), ..member(1) }.is_sound());
+    }
+}

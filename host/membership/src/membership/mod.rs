@@ -1,0 +1,589 @@
+//! The state machine: one member's part in its cluster.
+//!
+//! Vocabulary, after quinn: `handle_*` take what happened, `poll_*` give what
+//! to do, plain names ask. After any `handle_*`, drain
+//! [`Membership::poll_output`] until it is empty, then ask
+//! [`Membership::poll_timeout`]. Time is the time since the process started.
+//!
+//! - [`starting`](self): from the first step to a place in a cluster
+//! - `coordinating`: what the oldest member does: admit, remove, publish, claim
+//! - `meeting`: views of others: newer, older, foreign; splits and merges
+//! - `repairing`: catching up with what was missed, calling the lost
+
+mod coordinating;
+mod meeting;
+mod repairing;
+mod starting;
+
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use rand::rngs::StdRng;
+use rand::{Rng as _, RngExt as _, SeedableRng as _};
+
+use crate::config::Config;
+use crate::member::{Member, MemberId};
+use crate::message::{DecodeError, Hello, Message, Packet, Standing, Summary};
+use crate::swim::{Change, Swim, SwimPacket};
+use crate::view::{Delta, Departure, Stamp, View};
+
+use coordinating::{Check, Claim};
+use repairing::{Catchup, Lost};
+use starting::Starting;
+
+/// Steps of the view that are kept for members that lag behind.
+const HISTORY_MAX: usize = 128;
+
+/// What the driver must do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Output {
+    /// Send these bytes in a datagram. May be lost.
+    Packet {
+        /// The receiver.
+        to: MemberId,
+        /// The payload.
+        bytes: Vec<u8>,
+    },
+    /// Send this over a stream; open one if there is none. When that fails,
+    /// say so by [`Membership::handle_reach`].
+    Message {
+        /// The receiver and its addresses.
+        to: Member,
+        /// What to say.
+        message: Message,
+    },
+    /// Open a stream, even if there is one, and report by
+    /// [`Membership::handle_connected`] and [`Membership::handle_reach`].
+    Call(Member),
+    /// For operators, and for the layers above.
+    Event(Event),
+}
+
+/// How an attempt to reach a member ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reach {
+    /// It shook hands.
+    Answered,
+    /// Nothing listens there any more, or another process does.
+    Gone,
+    /// No answer in time, or no way there.
+    Silent,
+}
+
+/// A member that is no longer in the view.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Departed {
+    /// Who.
+    pub member: Member,
+    /// How.
+    pub how: Departure,
+}
+
+/// What happened to the cluster.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// There is a new view.
+    View {
+        /// The view.
+        view: View,
+        /// Who is new in it, oldest first.
+        joined: Vec<Member>,
+        /// Who was in the last one.
+        departed: Vec<Departed>,
+    },
+    /// Another cluster of this name and password was met.
+    Met {
+        /// The other cluster.
+        other: Summary,
+        /// Whether it comes to us, or we go to it.
+        ours_leads: bool,
+    },
+    /// The others went on without this member, which asks to be let in again.
+    Returning {
+        /// Whom it asks.
+        coordinator: Member,
+    },
+    /// This member is the oldest that is left and takes over.
+    TakingOver {
+        /// From whom.
+        from: Member,
+    },
+    /// A member that was thought dead answers: it stays.
+    FalseAlarm(Member),
+    /// This member has left; nothing more will come.
+    Left,
+}
+
+/// One member's part in its cluster. See the [module](self) for how to drive it.
+pub struct Membership {
+    config: Config,
+    me: Member,
+    swim: Swim,
+    rng: StdRng,
+    phase: Phase,
+    outputs: VecDeque<Output>,
+    /// When something was last asked, told or forwarded to whom: keeps each
+    /// within [`Config::answer_wait`].
+    asked: HashMap<(Asked, MemberId), Duration>,
+}
+
+/// What is rationed by [`Membership::may_ask`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Asked {
+    Pull,
+    Tell,
+    Sighting,
+    Merge,
+}
+
+#[expect(clippy::large_enum_variant, reason = "there is one, for the life of the process")]
+enum Phase {
+    Starting(Starting),
+    In(Place),
+    Left,
+}
+
+/// A place in a cluster.
+struct Place {
+    view: View,
+    history: VecDeque<Delta>,
+    /// To be admitted at the next publication, with the lineage of their ages.
+    joining: BTreeMap<MemberId, (Member, Option<MemberId>)>,
+    /// To be removed at the next publication.
+    departing: BTreeMap<MemberId, Departure>,
+    published_at: Option<Duration>,
+    /// Whether a view of this place has been shown yet.
+    shown: bool,
+    /// Whether SWIM found or lost somebody since the last review.
+    unreviewed: bool,
+    checks: BTreeMap<MemberId, Check>,
+    claim: Option<Claim>,
+    rejoin: Option<Rejoin>,
+    /// Since when this member tries to leave.
+    leaving_since: Option<Duration>,
+    catchup: Option<Catchup>,
+    lost: BTreeMap<MemberId, Lost>,
+    recall_at: Duration,
+    sync_at: Duration,
+}
+
+/// The way back into a cluster that went on without this member.
+struct Rejoin {
+    coordinator: Member,
+    asked_at: Duration,
+    tries: u32,
+}
+
+/// Times a cluster that went on without this member is asked to let it in.
+const REJOIN_TRIES_MAX: u32 = 6;
+
+impl Place {
+    fn new(view: View, now: Duration, config: &Config, rng: &mut StdRng) -> Self {
+        Self {
+            view,
+            history: VecDeque::new(),
+            joining: BTreeMap::new(),
+            departing: BTreeMap::new(),
+            published_at: None,
+            shown: false,
+            unreviewed: true,
+            checks: BTreeMap::new(),
+            claim: None,
+            rejoin: None,
+            leaving_since: None,
+            catchup: None,
+            lost: BTreeMap::new(),
+            recall_at: now + config.recall_period,
+            sync_at: now + config.sync_period.mul_f64(rng.random_range(0.5..1.0)),
+        }
+    }
+}
+
+impl Membership {
+    /// A member that starts at time zero. Its age and generation are given by
+    /// the cluster that it joins.
+    #[must_use]
+    pub fn new(me: Member, config: Config, seed: u64) -> Self {
+        let mut rng = StdRng::seed_from_u64(seed);
+        let swim_rng = StdRng::seed_from_u64(rng.next_u64());
+        let me = Member { generation: 0, age: 0, ..me };
+        Self {
+            swim: Swim::new(me.id, 0, config.clone(), swim_rng),
+            config,
+            me,
+            rng,
+            phase: Phase::Starting(Starting::default()),
+            outputs: VecDeque::new(),
+            asked: HashMap::new(),
+        }
+    }
+
+    /// This member, as it would introduce itself.
+    #[must_use]
+    pub fn me(&self) -> &Member {
+        &self.me
+    }
+
+    /// The view, once there is one.
+    #[must_use]
+    pub fn view(&self) -> Option<&View> {
+        match &self.phase {
+            Phase::In(place) => Some(&place.view),
+            Phase::Starting(_) | Phase::Left => None,
+        }
+    }
+
+    /// What to say in a handshake now.
+    #[must_use]
+    pub fn hello(&self) -> Hello {
+        let standing = match &self.phase {
+            Phase::Starting(_) => Standing::Starting,
+            Phase::In(place) if place.leaving_since.is_some() => Standing::Leaving,
+            Phase::In(place) => Standing::In(Summary::of(&place.view)),
+            Phase::Left => Standing::Leaving,
+        };
+        Hello { member: self.me.clone(), standing }
+    }
+
+    /// A handshake succeeded, whoever called.
+    pub fn handle_connected(&mut self, now: Duration, hello: Hello) {
+        let Hello { member, standing } = hello;
+        if member.id == self.me.id {
+            return;
+        }
+        match standing {
+            Standing::Observer | Standing::Leaving => {}
+            Standing::Starting => self.meet_starting(now, member),
+            Standing::In(summary) => self.meet_settled(now, member, summary),
+        }
+        self.settle(now);
+    }
+
+    /// A datagram from an authenticated member.
+    ///
+    /// # Errors
+    /// When the bytes are not of this version of the protocol.
+    pub fn handle_packet(
+        &mut self,
+        now: Duration,
+        from: MemberId,
+        bytes: &[u8],
+    ) -> Result<(), DecodeError> {
+        let (stamp, packet) = Packet::decode(bytes)?;
+        let understood = match packet {
+            Packet::Swim(packet) => {
+                self.phase.place().is_none() || self.swim.handle_packet(now, packet)
+            }
+            Packet::Suspicion(generation, incarnation) => {
+                self.swim.handle_suspicion(now, generation, incarnation);
+                true
+            }
+            Packet::Delta(delta) => {
+                self.take_delta(now, from, delta);
+                true
+            }
+            Packet::Stamp => true,
+        };
+        if let Some(stamp) = stamp {
+            self.note_stamp(now, from, stamp);
+        }
+        self.settle(now);
+        if understood { Ok(()) } else { Err(DecodeError) }
+    }
+
+    /// A message from an authenticated member over a stream.
+    pub fn handle_message(&mut self, now: Duration, from: &Member, message: Message) {
+        match message {
+            Message::Join { member, lineage } => self.take_join(member, lineage),
+            Message::Redirect { coordinator } => self.take_redirect(now, coordinator),
+            Message::Pull { have } => self.answer_pull(from, have),
+            Message::View(view) => self.consider(now, from, view),
+            Message::Deltas(deltas) => {
+                for delta in deltas {
+                    self.take_delta(now, from.id, delta);
+                }
+                self.claim_heard(now, from.id);
+            }
+            Message::Sighting(summary) => self.sight(now, &summary),
+            Message::Merge(view) => self.take_merge(now, from, view),
+            Message::Leave => self.take_leave(from.id),
+            Message::Sync { health, reply } => {
+                if self.phase.place().is_some_and(|place| place.view.contains(from.id)) {
+                    self.swim.absorb(now, health);
+                    if reply {
+                        let health = self.swim.state();
+                        self.send(from.clone(), Message::Sync { health, reply: false });
+                    }
+                }
+            }
+        }
+        self.settle(now);
+    }
+
+    /// An attempt to reach a member ended, or a stream to it broke and could
+    /// not be opened again.
+    pub fn handle_reach(&mut self, now: Duration, id: MemberId, reach: Reach) {
+        match &self.phase {
+            Phase::Starting(_) => self.reach_while_starting(now, id, reach),
+            Phase::In(_) => {
+                self.reach_lost(id, reach);
+                self.reach_checked(now, id, reach);
+            }
+            Phase::Left => {}
+        }
+        self.settle(now);
+    }
+
+    /// Every mode has looked, and every candidate has answered or not: who was
+    /// to be found is found.
+    pub fn handle_discovery_settled(&mut self, now: Duration) {
+        if let Phase::Starting(starting) = &mut self.phase {
+            starting.settled_at.get_or_insert(now);
+        }
+        self.handle_timeout(now);
+    }
+
+    /// Starts to leave; [`Event::Left`] follows.
+    pub fn handle_leave(&mut self, now: Duration) {
+        self.start_leaving(now);
+        self.settle(now);
+    }
+
+    /// When to call [`Membership::handle_timeout`] next.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Duration> {
+        let own = match &self.phase {
+            Phase::Starting(starting) => starting.next_deadline(&self.config),
+            Phase::In(place) => self.next_deadline(place),
+            Phase::Left => return None,
+        };
+        [own, self.swim.poll_timeout()].into_iter().flatten().min()
+    }
+
+    /// Does what is due.
+    pub fn handle_timeout(&mut self, now: Duration) {
+        match self.phase {
+            Phase::Starting(_) => self.tick_starting(now),
+            Phase::In(_) => {
+                self.swim.handle_timeout(now);
+                self.settle(now);
+                self.tick_rejoin(now);
+                self.tick_catchup(now);
+                self.tick_claim(now);
+                self.tick_lost(now);
+                self.tick_sync(now);
+                self.tick_leaving(now);
+            }
+            Phase::Left => {}
+        }
+        self.settle(now);
+    }
+
+    /// The next thing to do.
+    pub fn poll_output(&mut self) -> Option<Output> {
+        self.outputs.pop_front()
+    }
+
+    /// Draws the consequences of what was just handled: takes in what SWIM
+    /// found, decides about the dead, publishes what is due.
+    fn settle(&mut self, now: Duration) {
+        while let Some(change) = self.swim.poll_change() {
+            match change {
+                Change::Up(id) => self.see_up(id),
+                Change::Down(_) => {
+                    if let Phase::In(place) = &mut self.phase {
+                        place.unreviewed = true;
+                    }
+                }
+                Change::Renewed(generation) => self.me.generation = generation,
+            }
+        }
+        self.review(now);
+        self.publish_when_due(now);
+        let Phase::In(place) = &self.phase else { return };
+        let stamp = place.view.stamp();
+        self.send_swim(stamp);
+    }
+
+    /// Sends what SWIM wants sent, each packet with the stamp of the view.
+    fn send_swim(&mut self, stamp: Stamp) {
+        while let Some((to, packet)) = self.swim.poll_packet() {
+            let packet = match &packet {
+                SwimPacket::Foca(bytes) => Packet::Swim(bytes),
+                SwimPacket::Suspicion(generation, incarnation) => {
+                    Packet::Suspicion(*generation, *incarnation)
+                }
+            };
+            let bytes = packet.encode(Some(stamp));
+            self.outputs.push_back(Output::Packet { to, bytes });
+        }
+    }
+
+    fn send(&mut self, to: Member, message: Message) {
+        self.outputs.push_back(Output::Message { to, message });
+    }
+
+    fn emit(&mut self, event: Event) {
+        self.outputs.push_back(Output::Event(event));
+    }
+
+    /// Whether this was not asked of `whom` within the last
+    /// [`Config::answer_wait`]; notes that it is now.
+    fn may_ask(&mut self, now: Duration, what: Asked, whom: MemberId) -> bool {
+        let wait = self.config.answer_wait;
+        if self.asked.get(&(what, whom)).is_some_and(|at| now < *at + wait) {
+            return false;
+        }
+        if self.asked.len() >= HISTORY_MAX {
+            self.asked.retain(|_, at| now < *at + wait);
+        }
+        self.asked.insert((what, whom), now);
+        true
+    }
+
+    /// The lineage that this member's age belongs to.
+    fn lineage(&self) -> Option<MemberId> {
+        self.phase.place().map(|place| place.view.lineage)
+    }
+
+    /// Takes `view` for the current one. `how` says why members went, where
+    /// that is known.
+    fn adopt(&mut self, now: Duration, view: View, how: &[(MemberId, Departure)]) {
+        let Some(entry) = view.get(self.me.id).cloned() else { return };
+        let (before, waiting) = match &mut self.phase {
+            Phase::In(place) => (std::mem::replace(&mut place.view, view.clone()), Vec::new()),
+            Phase::Starting(starting) => {
+                let waiting = std::mem::take(&mut starting.waiting);
+                let place = Place::new(view.clone(), now, &self.config, &mut self.rng);
+                self.phase = Phase::In(place);
+                (view.clone(), waiting)
+            }
+            Phase::Left => return,
+        };
+        let Phase::In(place) = &mut self.phase else { return };
+        // A view that was never shown is no news to compare with.
+        let old: &[Arc<Member>] = if place.shown { before.members() } else { &[] };
+        place.shown = true;
+        place.unreviewed = true;
+        let was: HashMap<_, _> = old.iter().map(|m| (m.id, m.generation)).collect();
+        let is: HashSet<_> = view.members().iter().map(|m| m.id).collect();
+        let joined: Vec<Member> = view
+            .members()
+            .iter()
+            .filter(|m| was.get(&m.id) != Some(&m.generation))
+            .map(|m| Member::clone(m))
+            .collect();
+        let departed: Vec<Departed> = old
+            .iter()
+            .filter(|m| !is.contains(&m.id))
+            .map(|m| {
+                let how = how.iter().find(|(id, _)| *id == m.id).map_or(Departure::Lost, |h| h.1);
+                Departed { member: Member::clone(m), how }
+            })
+            .collect();
+
+        let me = self.me.id;
+        self.me.age = entry.age;
+        if entry.generation > self.me.generation {
+            // Admitted, or admitted again: what SWIM knew is of another time.
+            self.me.generation = entry.generation;
+            let peers: Vec<_> = view
+                .members()
+                .iter()
+                .filter(|m| m.id != me)
+                .map(|m| (m.id, m.generation))
+                .collect();
+            self.swim.restart(now, entry.generation, peers.into_iter());
+            if view.coordinator().id != me {
+                let health = self.swim.state();
+                let coordinator = view.coordinator().clone();
+                self.send(coordinator, Message::Sync { health, reply: true });
+            }
+        } else {
+            let news = joined.iter().filter(|m| m.id != me).map(|m| (m.id, m.generation));
+            self.swim.admit(now, news);
+            for gone in &departed {
+                self.swim.declare_down(now, gone.member.id);
+            }
+            self.swim.resize(view.len());
+        }
+
+        let Phase::In(place) = &mut self.phase else { return };
+        if before.coordinator().id != view.coordinator().id {
+            place.claim = None;
+        }
+        place.rejoin = None;
+        place.catchup = None;
+        place.checks.retain(|id, _| is.contains(id));
+        place.departing.retain(|id, _| is.contains(id));
+        for gone in departed.iter().filter(|gone| gone.how == Departure::Lost) {
+            place.remember_lost(now, gone.member.clone());
+        }
+        for member in &joined {
+            place.lost.remove(&member.id);
+        }
+        // Who asked this member to be let in while it led asks the new leader.
+        if view.coordinator().id != me {
+            for (_, (member, _)) in std::mem::take(&mut place.joining) {
+                let coordinator = view.coordinator().clone();
+                self.send(member, Message::Redirect { coordinator });
+            }
+        }
+        for (member, lineage) in waiting {
+            self.take_join(member, lineage);
+        }
+        self.emit(Event::View { view, joined, departed });
+    }
+
+    /// Follows a step that the coordinator published.
+    fn take_delta(&mut self, now: Duration, from: MemberId, delta: Delta) {
+        let Some(place) = self.phase.place_mut() else { return };
+        if !delta.id.is_newer_than(&place.view.id) {
+            return;
+        }
+        match place.view.apply(&delta) {
+            Some(view) if view.contains(self.me.id) => {
+                place.remember_step(delta.clone());
+                self.adopt(now, view, &delta.departed);
+            }
+            Some(_) if place.leaving_since.is_some() => self.finish_leaving(now),
+            _ => {
+                let stamp = Stamp { id: delta.id, digest: 0 };
+                self.note_stamp(now, from, stamp);
+            }
+        }
+    }
+
+    fn next_deadline(&self, place: &Place) -> Option<Duration> {
+        [
+            self.publication_due(place),
+            place.claim.as_ref().map(|claim| claim.since + self.config.claim_wait),
+            place.checks.values().map(Check::next_deadline).min(),
+            place.rejoin.as_ref().map(|rejoin| rejoin.asked_at + self.config.answer_wait),
+            place.catchup.as_ref().map(|catchup| catchup.due_at),
+            place.leaving_since.map(|since| since + self.config.leave_wait),
+            (!place.lost.is_empty()).then_some(place.recall_at),
+            Some(place.sync_at),
+        ]
+        .into_iter()
+        .flatten()
+        .min()
+    }
+}
+
+impl Phase {
+    fn place(&self) -> Option<&Place> {
+        match self {
+            Self::In(place) => Some(place),
+            Self::Starting(_) | Self::Left => None,
+        }
+    }
+
+    fn place_mut(&mut self) -> Option<&mut Place> {
+        match self {
+            Self::In(place) => Some(place),
+            Self::Starting(_) | Self::Left => None,
+        }
+    }
+}

@@ -1,0 +1,190 @@
+//! From the first step to a place in a cluster.
+//!
+//! A member that starts founds a cluster only when it knows that there is
+//! nobody to join: every mode has looked, and no candidate turned out to be a
+//! member. Of several that start at once, each asks the oldest that it met; the
+//! oldest keeps the others waiting until it knows where it belongs itself. Ids
+//! are ordered, so no two wait for one another.
+
+use std::time::Duration;
+
+use super::{Event, Membership, Phase, Place, Reach};
+use crate::config::Config;
+use crate::member::{Member, MemberId};
+use crate::message::{Message, Summary};
+use crate::view::View;
+
+/// Members that may wait for one that starts.
+const WAITING_MAX: usize = 4_096;
+/// Once others are known to start as well, how long the oldest waits for a
+/// cluster to answer after all.
+const LAST_CALL: Duration = Duration::from_millis(150);
+/// How often a cluster's members are asked before a member founds its own.
+const ASKS_MAX: u32 = 12;
+
+/// A member without a place.
+#[derive(Default)]
+pub(super) struct Starting {
+    pub(super) settled_at: Option<Duration>,
+    /// Younger members that asked to be let in, and the lineage of their ages.
+    pub(super) waiting: Vec<(Member, Option<MemberId>)>,
+    met_others: bool,
+    target: Option<Target>,
+}
+
+/// Whom a starting member asks to be let in.
+struct Target {
+    member: Member,
+    /// Who told of it: asked in turn when it does not answer.
+    via: Member,
+    /// Whether it belongs to a cluster, or starts as well.
+    settled: bool,
+    since: Duration,
+    asked_at: Duration,
+    asks: u32,
+}
+
+impl Starting {
+    pub(super) fn next_deadline(&self, config: &Config) -> Option<Duration> {
+        let ask = self.target.as_ref().map(|target| target.asked_at + config.answer_wait);
+        let found = match (&self.target, self.settled_at) {
+            (Some(target), Some(_)) if !target.settled => Some(target.since + config.founding_wait),
+            (None, Some(at)) => Some(self.founding_time(at)),
+            _ => None,
+        };
+        [ask, found].into_iter().flatten().min()
+    }
+
+    fn founding_time(&self, settled_at: Duration) -> Duration {
+        if self.met_others { settled_at + LAST_CALL } else { settled_at }
+    }
+}
+
+impl Membership {
+    /// Met a member that has no cluster yet.
+    pub(super) fn meet_starting(&mut self, now: Duration, member: Member) {
+        let Phase::Starting(starting) = &mut self.phase else { return };
+        starting.met_others = true;
+        let better = match &starting.target {
+            None => member.id < self.me.id,
+            Some(target) => !target.settled && member.id < target.member.id,
+        };
+        if better {
+            self.ask(now, member.clone(), member, false);
+        }
+    }
+
+    /// Met a member of a cluster.
+    pub(super) fn meet_cluster_while_starting(
+        &mut self,
+        now: Duration,
+        via: Member,
+        summary: Summary,
+    ) {
+        let Phase::Starting(starting) = &self.phase else { return };
+        if starting.target.as_ref().is_none_or(|target| !target.settled) {
+            self.ask(now, summary.coordinator, via, true);
+        }
+    }
+
+    fn ask(&mut self, now: Duration, member: Member, via: Member, settled: bool) {
+        let Phase::Starting(starting) = &mut self.phase else { return };
+        starting.target = Some(Target {
+            member: member.clone(),
+            via,
+            settled,
+            since: now,
+            asked_at: now,
+            asks: 1,
+        });
+        let join = Message::Join { member: self.me.clone(), lineage: None };
+        self.send(member, join);
+    }
+
+    /// Another member asks to be let in while this one has no place itself.
+    pub(super) fn keep_waiting(&mut self, member: Member, lineage: Option<MemberId>) {
+        let Phase::Starting(starting) = &mut self.phase else { return };
+        starting.met_others = true;
+        if let Some(known) = starting.waiting.iter_mut().find(|(m, _)| m.id == member.id) {
+            *known = (member, lineage);
+        } else if starting.waiting.len() < WAITING_MAX {
+            starting.waiting.push((member, lineage));
+        }
+    }
+
+    pub(super) fn redirect_while_starting(&mut self, now: Duration, coordinator: Member) {
+        let Phase::Starting(starting) = &self.phase else { return };
+        if coordinator.id == self.me.id {
+            return;
+        }
+        let via = starting.target.as_ref().map_or_else(|| coordinator.clone(), |t| t.via.clone());
+        self.ask(now, coordinator, via, true);
+    }
+
+    pub(super) fn reach_while_starting(&mut self, now: Duration, id: MemberId, reach: Reach) {
+        let Phase::Starting(starting) = &mut self.phase else { return };
+        let Some(target) = &mut starting.target else { return };
+        if reach == Reach::Answered || target.member.id != id {
+            return;
+        }
+        if !target.settled || target.via.id == id {
+            // It was about to start, like this one, and is gone; or it was the
+            // only one known of its cluster.
+            starting.target = None;
+            self.tick_starting(now);
+        } else {
+            // Its cluster will have another coordinator before long.
+            std::mem::swap(&mut target.member, &mut target.via);
+        }
+    }
+
+    pub(super) fn tick_starting(&mut self, now: Duration) {
+        let Phase::Starting(starting) = &mut self.phase else { return };
+        if let Some(target) = &mut starting.target {
+            let over = if target.settled {
+                target.asks > ASKS_MAX
+            } else {
+                starting.settled_at.is_some() && now >= target.since + self.config.founding_wait
+            };
+            if over {
+                starting.target = None;
+            } else if now >= target.asked_at + self.config.answer_wait {
+                target.asked_at = now;
+                target.asks += 1;
+                if target.asks % 2 == 1 {
+                    std::mem::swap(&mut target.member, &mut target.via);
+                }
+                let to = target.member.clone();
+                self.send(to, Message::Join { member: self.me.clone(), lineage: None });
+                return;
+            } else {
+                return;
+            }
+        }
+        let due = starting.settled_at.map(|at| starting.founding_time(at));
+        if due.is_some_and(|due| now >= due) {
+            self.found(now);
+        }
+    }
+
+    fn found(&mut self, now: Duration) {
+        let Phase::Starting(starting) = &mut self.phase else { return };
+        let waiting = std::mem::take(&mut starting.waiting);
+        self.me.age = 1;
+        self.me.generation = 1;
+        self.swim.restart(now, 1, std::iter::empty());
+        let view = View::founded_by(self.me.clone());
+        self.phase = Phase::In(Place::new(view.clone(), now, &self.config, &mut self.rng));
+        for (member, lineage) in waiting {
+            self.take_join(member, lineage);
+        }
+        // Those who waited are let in at once, so that the first view shows
+        // them all.
+        if self.phase.place().is_some_and(|place| place.joining.is_empty()) {
+            if let Phase::In(place) = &mut self.phase {
+                place.shown = true;
+            }
+            self.emit(Event::View { view, joined: vec![self.me.clone()], departed: vec![] });
+        }
+    }
+}

@@ -1,0 +1,251 @@
+//! What members say to one another.
+//!
+//! ```text
+//! handshake  both send Hello; each learns who the other is and where it stands
+//! join       newcomer --Join--> coordinator --View--> newcomer
+//!            any other member answers Redirect{coordinator}; a member that is
+//!            still starting keeps the Join until it knows where it belongs
+//! change     coordinator --Delta--> every member (datagrams; may be lost)
+//! repair     each datagram carries the sender's stamp; a member that sees a
+//!            newer one sends Pull and gets Deltas, or the whole View
+//! meet       two clusters see one another: the lower-ranked one's coordinator
+//!            sends Merge to the other's, and both sides get the merged View
+//! leave      leaver --Leave--> coordinator, which publishes the view without it
+//! mend       Sync: all that SWIM knows, both ways, now and then
+//! ```
+//! Everything here is sealed by the layer below: whoever speaks knows the
+//! cluster's name and password.
+
+use serde::{Deserialize, Serialize};
+
+use crate::member::{Member, MemberId};
+use crate::swim::Health;
+use crate::view::{Delta, Rank, Stamp, View};
+
+/// First byte of each datagram's payload: the layout below.
+const PACKET_VERSION: u8 = 1;
+
+/// Says who one is and where one stands, in each handshake.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hello {
+    /// The speaker.
+    pub member: Member,
+    /// Its place.
+    pub standing: Standing,
+}
+
+/// Where a member stands.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Standing {
+    /// Only looks who is there (`convoke discover`); never joins.
+    Observer,
+    /// Has no cluster yet.
+    Starting,
+    /// Belongs to this cluster.
+    In(Summary),
+    /// Is about to stop.
+    Leaving,
+}
+
+/// A cluster in short.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Summary {
+    /// See [`View::lineage`].
+    pub lineage: MemberId,
+    /// The newest view that the speaker holds.
+    pub stamp: Stamp,
+    /// Its number of members.
+    pub members: u32,
+    /// Its number of members that store data.
+    pub data_members: u32,
+    /// Its oldest member.
+    pub coordinator: Member,
+}
+
+impl Summary {
+    /// Of this view.
+    #[must_use]
+    pub fn of(view: &View) -> Self {
+        let count = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
+        Self {
+            lineage: view.lineage,
+            stamp: view.stamp(),
+            members: count(view.len()),
+            data_members: count(view.data_members()),
+            coordinator: view.coordinator().clone(),
+        }
+    }
+
+    /// Decides merges.
+    #[must_use]
+    pub fn rank(&self) -> Rank {
+        Rank::new(self.data_members as usize, self.members as usize, self.coordinator.id)
+    }
+}
+
+/// Over a stream, between two members that shook hands.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Message {
+    /// Asks to be admitted. `lineage` is the cluster whose ages the member's
+    /// age is of, if it was in one.
+    Join {
+        /// The newcomer.
+        member: Member,
+        /// Where its age comes from.
+        lineage: Option<MemberId>,
+    },
+    /// "Ask the coordinator, not me."
+    Redirect {
+        /// The coordinator.
+        coordinator: Member,
+    },
+    /// Asks for the view, or for what leads to it from the one at hand.
+    Pull {
+        /// The view at hand.
+        have: Option<Stamp>,
+    },
+    /// The whole view.
+    View(View),
+    /// The steps from the view at hand to the newest.
+    Deltas(Vec<Delta>),
+    /// To one's own coordinator: another cluster was seen.
+    Sighting(Summary),
+    /// From the coordinator of the lower-ranked cluster: "take us in".
+    Merge(View),
+    /// The sender is about to stop.
+    Leave,
+    /// All that the sender's SWIM knows; `reply` asks for the same.
+    Sync {
+        /// Who is alive.
+        health: Vec<Health>,
+        /// Whether to answer.
+        reply: bool,
+    },
+}
+
+/// In a datagram, after the stamp.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Packet<'a> {
+    /// One of SWIM's packets.
+    Swim(&'a [u8]),
+    /// The receiver, under this generation and incarnation, is suspected.
+    Suspicion(u32, u16),
+    /// A change of the view.
+    Delta(Delta),
+    /// Nothing but the stamp.
+    Stamp,
+}
+
+/// The bytes are not a message of this version.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("not a message that this version understands")]
+pub struct DecodeError;
+
+macro_rules! coded {
+    ($type:ty) => {
+        impl $type {
+            /// As bytes (postcard).
+            #[must_use]
+            pub fn encode(&self) -> Vec<u8> {
+                postcard::to_allocvec(self).expect("a message in memory can be written")
+            }
+        }
+    };
+}
+coded!(Hello);
+coded!(Message);
+
+impl Hello {
+    /// From bytes that a peer sent.
+    ///
+    /// # Errors
+    /// When they are not a hello, or break a bound.
+    pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
+        let hello: Self = postcard::from_bytes(bytes).map_err(|_| DecodeError)?;
+        let sound = hello.member.is_sound()
+            && match &hello.standing {
+                Standing::In(summary) => summary.coordinator.is_sound(),
+                Standing::Observer | Standing::Starting | Standing::Leaving => true,
+            };
+        sound.then_some(hello).ok_or(DecodeError)
+    }
+}
+
+impl Message {
+    /// From bytes that a peer sent.
+    ///
+    /// # Errors
+    /// When they are not a message, or break a bound.
+    pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
+        let message: Self = postcard::from_bytes(bytes).map_err(|_| DecodeError)?;
+        let sound = match &message {
+            Self::Join { member, .. } => member.is_sound(),
+            Self::Redirect { coordinator } => coordinator.is_sound(),
+            Self::Sighting(summary) => summary.coordinator.is_sound(),
+            // Views check themselves; a delta, the view that results from it.
+            Self::View(_) | Self::Merge(_) | Self::Deltas(_) => true,
+            Self::Pull { .. } | Self::Leave | Self::Sync { .. } => true,
+        };
+        sound.then_some(message).ok_or(DecodeError)
+    }
+}
+
+impl<'a> Packet<'a> {
+    pub(crate) fn encode(&self, stamp: Option<Stamp>) -> Vec<u8> {
+        postcard::to_allocvec(&(PACKET_VERSION, stamp, self))
+            .expect("a packet in memory can be written")
+    }
+
+    pub(crate) fn decode(bytes: &'a [u8]) -> Result<(Option<Stamp>, Self), DecodeError> {
+        let (version, stamp, packet): (u8, _, _) =
+            postcard::from_bytes(bytes).map_err(|_| DecodeError)?;
+        (version == PACKET_VERSION).then_some((stamp, packet)).ok_or(DecodeError)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::member::tests::member;
+    use proptest::prelude::*;
+
+    #[test]
+    fn messages_survive_the_wire() {
+        let view = View::founded_by(member(1));
+        let hello = Hello { member: member(1), standing: Standing::In(Summary::of(&view)) };
+        assert_eq!(Hello::decode(&hello.encode()), Ok(hello));
+        for message in [
+            Message::Join { member: member(2), lineage: Some(member(1).id) },
+            Message::View(view.clone()),
+            Message::Sighting(Summary::of(&view)),
+            Message::Pull { have: Some(view.stamp()) },
+        ] {
+            assert_eq!(Message::decode(&message.encode()), Ok(message));
+        }
+    }
+
+    #[test]
+    fn unsound_content_is_refused() {
+        let nowhere = Member { addresses: vec![], ..member(1) };
+        let message = Message::Join { member: nowhere.clone(), lineage: None };
+        assert_eq!(Message::decode(&message.encode()), Err(DecodeError));
+        let hello = Hello { member: nowhere, standing: Standing::Starting };
+        assert_eq!(Hello::decode(&hello.encode()), Err(DecodeError));
+    }
+
+    #[test]
+    fn a_packet_of_another_layout_is_refused() {
+        let mut bytes = Packet::Stamp.encode(None);
+        bytes[0] = PACKET_VERSION + 1;
+        assert_eq!(Packet::decode(&bytes), Err(DecodeError));
+    }
+
+    proptest! {
+        #[test]
+        fn arbitrary_bytes_do_no_harm(bytes in proptest::collection::vec(any::<u8>(), 0..600)) {
+            let _ = Hello::decode(&bytes);
+            let _ = Packet::decode(&bytes);
+            let _ = Message::decode(&bytes);
+        }
+    }
+}

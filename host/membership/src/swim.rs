@@ -1,0 +1,562 @@
+//! Liveness: SWIM with suspicion (Das, Gupta, Motivala, 2002), by foca.
+//!
+//! The one file that knows foca; the rest of the crate sees ids, generations
+//! and changes. It adds what foca 2.0.0 leaves to its driver:
+//! - a healthy member that objected to a suspicion is not told that it is dead
+//!   (foca sends `TurnUndead` whenever a suspicion's timer fires, even when the
+//!   suspect refuted it in time);
+//! - a member that is itself in trouble accuses nobody until it is well: its
+//!   own late timers and a run of failed probes stretch the suspicions that it
+//!   holds (the local health multiplier of Lifeguard, Dadgar et al., 2018,
+//!   §III-A);
+//! - a suspect is told by those who suspect it for as long as they do, so that
+//!   it can object (Lifeguard's buddy system, §III-C): foca spreads a suspicion
+//!   a few times only, all of which a short outage can swallow;
+//! - whole states can be exchanged, so that what gossip missed is mended.
+
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::time::Duration;
+
+use foca::{Foca, Notification, PostcardCodec, Runtime, State, Timer};
+use rand::rngs::StdRng;
+use rand::{Rng as _, SeedableRng as _};
+use serde::{Deserialize, Serialize};
+
+use crate::config::Config;
+use crate::member::MemberId;
+use crate::view::MEMBERS_MAX;
+
+/// A timer that fires this late says that this process was starved or stopped.
+const LATE_TIMER: Duration = Duration::from_millis(150);
+/// How long a process that was starved holds back its accusations.
+const RECOVERY: Duration = Duration::from_millis(1_000);
+/// Times a suspicion may be stretched, at most: a lost member is found in the end.
+const STRETCHES_MAX: u8 = 2;
+/// Suspects that are told in one probe period.
+const SUSPECTS_TOLD_MAX: usize = 8;
+/// Probes of different members that failed one after the other, from which
+/// on the fault is thought to be here.
+const FAILED_PEERS_OF_A_SICK_MEMBER: usize = 3;
+
+/// Who is meant, in SWIM's packets: a process and how often it came back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+struct Identity {
+    id: MemberId,
+    generation: u32,
+}
+
+impl foca::Identity for Identity {
+    type Addr = MemberId;
+
+    fn renew(&self) -> Option<Self> {
+        Some(Self { generation: self.generation.checked_add(1)?, ..*self })
+    }
+
+    fn addr(&self) -> MemberId {
+        self.id
+    }
+
+    fn win_addr_conflict(&self, adversary: &Self) -> bool {
+        self.generation > adversary.generation
+    }
+}
+
+/// What one member knows of another's liveness; exchanged whole.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Health {
+    id: MemberId,
+    generation: u32,
+    incarnation: u16,
+    state: Liveness,
+}
+
+/// SWIM's three states.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+enum Liveness {
+    Alive,
+    Suspect,
+    Down,
+}
+
+/// What SWIM sends.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SwimPacket {
+    /// One of foca's.
+    Foca(Vec<u8>),
+    /// "I suspect you": the receiver's generation and incarnation.
+    Suspicion(u32, u16),
+}
+
+/// What changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// Seen alive for the first time, or again.
+    Up(MemberId),
+    /// Declared down by this member or another.
+    Down(MemberId),
+    /// This member was declared down by others and goes on under this
+    /// generation.
+    Renewed(u32),
+}
+
+type Deadline = (Duration, u64);
+
+/// One member's part in SWIM. Feed it packets and time, drain packets and
+/// changes after each call.
+pub struct Swim {
+    config: Config,
+    foca: Foca<Identity, PostcardCodec, StdRng, foca::NoCustomBroadcast>,
+    rng: StdRng,
+    outbox: Outbox,
+    /// Timers that are due at the key's time; the number keeps equal times apart.
+    timers: BTreeMap<Deadline, Pending>,
+    timer_count: u64,
+    /// Highest generation heard of, and whether it is active.
+    known: HashMap<MemberId, (u32, bool)>,
+    failed_peers: HashSet<MemberId>,
+    sick_until: Duration,
+    changes: VecDeque<Change>,
+}
+
+struct Pending {
+    timer: Timer<Identity>,
+    stretches: u8,
+}
+
+impl Swim {
+    /// Starts alone, at time zero.
+    #[must_use]
+    pub fn new(id: MemberId, generation: u32, config: Config, mut rng: StdRng) -> Self {
+        let foca = Foca::new(
+            Identity { id, generation },
+            config.foca(1),
+            StdRng::seed_from_u64(rng.next_u64()),
+            PostcardCodec,
+        );
+        Self {
+            config,
+            foca,
+            rng,
+            outbox: Outbox::default(),
+            timers: BTreeMap::new(),
+            timer_count: 0,
+            known: HashMap::new(),
+            failed_peers: HashSet::new(),
+            sick_until: Duration::ZERO,
+            changes: VecDeque::new(),
+        }
+    }
+
+    /// Forgets all that was known and starts anew under `generation` among
+    /// `peers`: on entering another cluster, where members that this one
+    /// believed down are alive.
+    pub fn restart(
+        &mut self,
+        now: Duration,
+        generation: u32,
+        peers: impl ExactSizeIterator<Item = (MemberId, u32)>,
+    ) {
+        let id = self.foca.identity().id;
+        let rng = StdRng::seed_from_u64(self.rng.next_u64());
+        let config = self.config.foca(peers.len() + 1);
+        self.foca = Foca::new(Identity { id, generation }, config, rng, PostcardCodec);
+        self.timers.clear();
+        self.known.clear();
+        self.failed_peers.clear();
+        self.changes.clear();
+        self.outbox = Outbox::default();
+        self.admit(now, peers);
+    }
+
+    /// Takes `peers` for alive until they prove not to be.
+    pub fn admit(&mut self, now: Duration, peers: impl Iterator<Item = (MemberId, u32)>) {
+        let updates: Vec<_> = peers
+            .map(|(id, generation)| {
+                foca::Member::new(Identity { id, generation }, 0, State::Alive)
+            })
+            .collect();
+        self.call(now, |foca, out| foca.apply_many(updates.into_iter(), true, out));
+    }
+
+    /// Adjusts how widely news is spread to a cluster of `size` members.
+    pub fn resize(&mut self, size: usize) {
+        // Only fields that foca lets change do change, so this cannot fail.
+        let _ = self.foca.set_config(self.config.foca(size));
+    }
+
+    /// Declares a member down on better evidence than a missed probe.
+    pub fn declare_down(&mut self, now: Duration, id: MemberId) {
+        let Some((generation, _)) = self.known.get(&id).copied() else { return };
+        let down = foca::Member::down(Identity { id, generation });
+        self.call(now, |foca, out| foca.apply_many(std::iter::once(down), true, out));
+    }
+
+    /// Whether the member is believed to be alive.
+    #[must_use]
+    pub fn is_active(&self, id: MemberId) -> bool {
+        self.known.get(&id).is_some_and(|(_, active)| *active)
+    }
+
+    /// The highest generation heard of for a member.
+    #[must_use]
+    pub fn generation_of(&self, id: MemberId) -> Option<u32> {
+        self.known.get(&id).map(|(generation, _)| *generation)
+    }
+
+    /// A packet from an authenticated member. Returns false when it is not SWIM's.
+    pub fn handle_packet(&mut self, now: Duration, packet: &[u8]) -> bool {
+        let mut understood = true;
+        self.call(now, |foca, out| {
+            let result = foca.handle_data(packet, out);
+            understood = !matches!(
+                result,
+                Err(foca::Error::Decode(_) | foca::Error::MalformedPacket | foca::Error::DataTooBig)
+            );
+            result
+        });
+        understood
+    }
+
+    /// When [`Swim::handle_timeout`] should be called next.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Duration> {
+        self.timers.keys().next().map(|(at, _)| *at)
+    }
+
+    /// Fires the timers that are due.
+    pub fn handle_timeout(&mut self, now: Duration) {
+        while let Some(entry) = self.timers.first_entry() {
+            let (due, _) = *entry.key();
+            if due > now {
+                break;
+            }
+            let pending = entry.remove();
+            if now - due > LATE_TIMER {
+                self.sick_until = now + RECOVERY;
+            }
+            self.fire(now, pending);
+        }
+    }
+
+    fn fire(&mut self, now: Duration, pending: Pending) {
+        let Pending { timer, stretches } = pending;
+        match &timer {
+            Timer::ChangeSuspectToDown { member_id, .. } => {
+                if self.is_sick(now) && stretches < STRETCHES_MAX {
+                    let stretched = Pending { timer, stretches: stretches + 1 };
+                    self.schedule(now + self.config.suspicion, stretched);
+                    return;
+                }
+                let suspect = *member_id;
+                let packets = self.outbox.packets.len();
+                self.call(now, |foca, out| foca.handle_timer(timer, out));
+                if self.is_active(suspect.id) {
+                    // It objected in time: drop foca's `TurnUndead` to it.
+                    self.outbox.packets.truncate(packets);
+                }
+            }
+            Timer::ProbeRandomMember(_) => {
+                let failures = self.outbox.failed.len();
+                self.call(now, |foca, out| foca.handle_timer(timer, out));
+                if self.outbox.failed.len() == failures {
+                    self.failed_peers.clear();
+                } else {
+                    self.failed_peers.extend(self.outbox.failed.drain(..));
+                }
+                self.tell_suspects();
+            }
+            _ => self.call(now, |foca, out| foca.handle_timer(timer, out)),
+        }
+    }
+
+    fn tell_suspects(&mut self) {
+        let suspects = self.foca.iter_membership_state().filter(|m| m.state() == State::Suspect);
+        for suspect in suspects.take(SUSPECTS_TOLD_MAX) {
+            let Identity { id, generation } = *suspect.id();
+            let packet = SwimPacket::Suspicion(generation, suspect.incarnation());
+            self.outbox.packets.push_back((id, packet));
+        }
+    }
+
+    /// Another member suspects this one: it objects.
+    pub fn handle_suspicion(&mut self, now: Duration, generation: u32, incarnation: u16) {
+        let me = *self.foca.identity();
+        if me.generation == generation {
+            let suspected = foca::Member::new(me, incarnation, State::Suspect);
+            self.call(now, |foca, out| foca.apply_many(std::iter::once(suspected), true, out));
+        }
+    }
+
+    fn is_sick(&self, now: Duration) -> bool {
+        now < self.sick_until || self.failed_peers.len() >= FAILED_PEERS_OF_A_SICK_MEMBER
+    }
+
+    /// All that is known of the others, for [`Swim::absorb`] elsewhere.
+    #[must_use]
+    pub fn state(&self) -> Vec<Health> {
+        let me = *self.foca.identity();
+        let mine = Health {
+            id: me.id,
+            generation: me.generation,
+            incarnation: 0,
+            state: Liveness::Alive,
+        };
+        let others = self.foca.iter_membership_state().map(|member| Health {
+            id: member.id().id,
+            generation: member.id().generation,
+            incarnation: member.incarnation(),
+            state: match member.state() {
+                State::Alive => Liveness::Alive,
+                State::Suspect => Liveness::Suspect,
+                State::Down => Liveness::Down,
+            },
+        });
+        std::iter::once(mine).chain(others).take(MEMBERS_MAX).collect()
+    }
+
+    /// Takes over what another member knows, where it is newer.
+    pub fn absorb(&mut self, now: Duration, state: Vec<Health>) {
+        let me = *self.foca.identity();
+        let updates: Vec<_> = state
+            .into_iter()
+            // What others say of this very process reaches it by gossip, where
+            // it can object; an old state read late must not unseat it.
+            .filter(|health| health.id != me.id)
+            .map(|health| {
+                let identity = Identity { id: health.id, generation: health.generation };
+                let state = match health.state {
+                    Liveness::Alive => State::Alive,
+                    Liveness::Suspect => State::Suspect,
+                    Liveness::Down => State::Down,
+                };
+                foca::Member::new(identity, health.incarnation, state)
+            })
+            .collect();
+        self.call(now, |foca, out| foca.apply_many(updates.into_iter(), false, out));
+    }
+
+    /// Says goodbye: others stop probing at once.
+    pub fn leave(&mut self, now: Duration) {
+        self.call(now, |foca, out| foca.leave_cluster(out));
+    }
+
+    /// The next packet to send.
+    pub fn poll_packet(&mut self) -> Option<(MemberId, SwimPacket)> {
+        self.outbox.packets.pop_front()
+    }
+
+    /// The next change.
+    pub fn poll_change(&mut self) -> Option<Change> {
+        self.changes.pop_front()
+    }
+
+    /// Calls foca and files what it hands out. Its errors are about single
+    /// packets and timers, which it survives by its own account.
+    fn call(
+        &mut self,
+        now: Duration,
+        f: impl FnOnce(
+            &mut Foca<Identity, PostcardCodec, StdRng, foca::NoCustomBroadcast>,
+            &mut Outbox,
+        ) -> Result<(), foca::Error>,
+    ) {
+        let _ = f(&mut self.foca, &mut self.outbox);
+        for (after, timer) in std::mem::take(&mut self.outbox.timers) {
+            self.schedule(now + after, Pending { timer, stretches: 0 });
+        }
+        for notice in std::mem::take(&mut self.outbox.notices) {
+            let change = match notice {
+                Notice::Up(who) => {
+                    self.known.insert(who.id, (who.generation, true));
+                    Change::Up(who.id)
+                }
+                Notice::Down(who) => {
+                    self.known.insert(who.id, (who.generation, false));
+                    Change::Down(who.id)
+                }
+                Notice::Renamed(who) => {
+                    self.known.entry(who.id).or_insert((0, false)).0 = who.generation;
+                    continue;
+                }
+                Notice::Renewed(generation) => Change::Renewed(generation),
+            };
+            self.changes.push_back(change);
+        }
+    }
+
+    fn schedule(&mut self, at: Duration, pending: Pending) {
+        self.timer_count += 1;
+        self.timers.insert((at, self.timer_count), pending);
+    }
+}
+
+/// What foca hands out during one call.
+#[derive(Default)]
+struct Outbox {
+    packets: VecDeque<(MemberId, SwimPacket)>,
+    timers: Vec<(Duration, Timer<Identity>)>,
+    notices: Vec<Notice>,
+    failed: Vec<MemberId>,
+}
+
+enum Notice {
+    Up(Identity),
+    Down(Identity),
+    Renamed(Identity),
+    Renewed(u32),
+}
+
+impl Runtime<Identity> for Outbox {
+    fn notify(&mut self, notification: Notification<'_, Identity>) {
+        let notice = match notification {
+            Notification::MemberUp(who) => Notice::Up(*who),
+            Notification::MemberDown(who) => Notice::Down(*who),
+            Notification::Rename(_, after) => Notice::Renamed(*after),
+            Notification::Rejoin(me) => Notice::Renewed(me.generation),
+            Notification::ProbeFailed(_, who) => {
+                self.failed.push(who.id);
+                return;
+            }
+            _ => return,
+        };
+        self.notices.push(notice);
+    }
+
+    fn send_to(&mut self, to: Identity, data: &[u8]) {
+        self.packets.push_back((to.id, SwimPacket::Foca(data.to_vec())));
+    }
+
+    fn submit_after(&mut self, event: Timer<Identity>, after: Duration) {
+        self.timers.push((after, event));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::member::tests::member;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn swim(n: u8) -> Swim {
+        Swim::new(member(n).id, 1, Config::default(), StdRng::seed_from_u64(u64::from(n)))
+    }
+
+    fn deliver(to: &mut Swim, now: Duration, packet: SwimPacket) {
+        match packet {
+            SwimPacket::Foca(bytes) => assert!(to.handle_packet(now, &bytes)),
+            SwimPacket::Suspicion(generation, incarnation) => {
+                to.handle_suspicion(now, generation, incarnation);
+            }
+        }
+    }
+
+    /// Runs two members until `end`, delivering each packet that `link` lets pass.
+    fn run(
+        a: &mut Swim,
+        b: &mut Swim,
+        end: Duration,
+        mut link: impl FnMut(Duration, MemberId) -> bool,
+    ) -> Vec<(MemberId, Change)> {
+        let ids = [a.foca.identity().id, b.foca.identity().id];
+        let mut seen = Vec::new();
+        loop {
+            let next = [a.poll_timeout(), b.poll_timeout()].into_iter().flatten().min();
+            let Some(now) = next.filter(|at| *at <= end) else { return seen };
+            a.handle_timeout(now);
+            b.handle_timeout(now);
+            loop {
+                let mut quiet = true;
+                while let Some((to, packet)) = a.poll_packet() {
+                    assert_eq!(to, ids[1]);
+                    quiet = false;
+                    if link(now, ids[0]) {
+                        deliver(b, now, packet);
+                    }
+                }
+                while let Some((to, packet)) = b.poll_packet() {
+                    assert_eq!(to, ids[0]);
+                    quiet = false;
+                    if link(now, ids[1]) {
+                        deliver(a, now, packet);
+                    }
+                }
+                if quiet {
+                    break;
+                }
+            }
+            while let Some(change) = a.poll_change() {
+                seen.push((ids[0], change));
+            }
+            while let Some(change) = b.poll_change() {
+                seen.push((ids[1], change));
+            }
+        }
+    }
+
+    fn pair() -> (Swim, Swim) {
+        let (mut a, mut b) = (swim(1), swim(2));
+        a.admit(Duration::ZERO, std::iter::once((member(2).id, 1)));
+        b.admit(Duration::ZERO, std::iter::once((member(1).id, 1)));
+        (a, b)
+    }
+
+    #[test]
+    fn a_silent_member_is_down_within_three_seconds() {
+        let (mut a, mut b) = pair();
+        run(&mut a, &mut b, SECOND * 2, |_, _| true);
+        assert!(a.is_active(member(2).id));
+        let changes = run(&mut a, &mut b, SECOND * 5, |_, from| from != member(2).id);
+        assert!(changes.contains(&(member(1).id, Change::Down(member(2).id))));
+    }
+
+    #[test]
+    fn a_suspect_that_objects_in_time_is_not_told_to_come_back() {
+        let (mut a, mut b) = pair();
+        let deaf = |now: Duration, _| now < SECOND || now > Duration::from_millis(2_000);
+        let changes = run(&mut a, &mut b, SECOND * 10, deaf);
+        assert!(
+            !changes.iter().any(|(_, change)| matches!(change, Change::Renewed(_))),
+            "{changes:?}"
+        );
+        assert!(a.is_active(member(2).id) && b.is_active(member(1).id));
+    }
+
+    #[test]
+    fn a_member_that_was_stopped_does_not_accuse_when_it_wakes() {
+        let (mut a, mut b) = pair();
+        run(&mut a, &mut b, SECOND, |_, _| true);
+        // `a` sleeps: its timers fire thirty seconds late, all at once.
+        a.handle_timeout(SECOND * 31);
+        a.handle_timeout(SECOND * 31 + Duration::from_millis(950));
+        assert!(a.is_active(member(2).id));
+    }
+
+    #[test]
+    fn states_exchanged_whole_mend_what_gossip_missed() {
+        let (mut a, _) = pair();
+        let mut c = swim(3);
+        c.admit(Duration::ZERO, std::iter::once((member(1).id, 1)));
+        c.absorb(Duration::ZERO, a.state());
+        assert!(c.is_active(member(2).id));
+        a.declare_down(Duration::ZERO, member(2).id);
+        c.absorb(Duration::ZERO, a.state());
+        assert!(!c.is_active(member(2).id));
+    }
+
+    #[test]
+    fn a_restart_under_a_higher_generation_forgets_who_was_down() {
+        let (mut a, _) = pair();
+        a.declare_down(Duration::ZERO, member(2).id);
+        a.restart(SECOND, 2, [(member(2).id, 1)].into_iter());
+        assert!(a.is_active(member(2).id));
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn arbitrary_packets_do_no_harm(packet in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..1500)) {
+            let (mut a, _) = pair();
+            a.handle_packet(Duration::ZERO, &packet);
+        }
+    }
+}

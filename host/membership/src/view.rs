@@ -1,0 +1,423 @@
+//! The view: the list of members that a cluster agrees on, oldest first.
+//!
+//! One member writes it, the coordinator; all others take it as it is when it
+//! is newer than theirs. A view is named by ([epoch](ViewId::epoch),
+//! [version](ViewId::version), [coordinator](ViewId::coordinator)): a new
+//! coordinator, or a merge of two clusters, raises the epoch; each change in
+//! between raises the version. Two sides of a split each write their own views;
+//! a merge names its view with an epoch above both.
+
+use std::cmp::Reverse;
+use std::fmt::{self, Write as _};
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::member::{Member, MemberId};
+
+/// Members in one view, at most.
+pub const MEMBERS_MAX: usize = 10_000;
+
+/// Names one view and orders it among the views of its cluster.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct ViewId {
+    /// Raised by each change of coordinator and each merge.
+    pub epoch: u32,
+    /// Raised by each change within an epoch.
+    pub version: u32,
+    /// Who wrote it.
+    pub coordinator: MemberId,
+}
+
+impl ViewId {
+    /// Whether a member that holds `other` takes a view of this id instead.
+    /// The older process wins between two that wrote at once.
+    #[must_use]
+    pub fn is_newer_than(&self, other: &Self) -> bool {
+        let key = |id: &Self| (id.epoch, id.version, Reverse(id.coordinator));
+        key(self) > key(other)
+    }
+}
+
+impl fmt::Display for ViewId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", self.epoch, self.version)
+    }
+}
+
+/// A cluster's list of members: sorted, each member once and sound, never
+/// empty, at most [`MEMBERS_MAX`]; one that breaks a rule cannot be read from
+/// the wire. Cheap to clone.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "Listed", into = "Listed")]
+pub struct View {
+    /// The member that founded the cluster: tells a split, whose sides share
+    /// it and with it the ages of their members, from two clusters that never
+    /// were one.
+    pub lineage: MemberId,
+    /// Names this list.
+    pub id: ViewId,
+    members: Arc<[Arc<Member>]>,
+    digest: u32,
+}
+
+/// A view as it travels.
+#[derive(Serialize, Deserialize)]
+struct Listed {
+    lineage: MemberId,
+    id: ViewId,
+    members: Vec<Member>,
+}
+
+impl From<View> for Listed {
+    fn from(view: View) -> Self {
+        let members = view.members.iter().map(|m| Member::clone(m)).collect();
+        Self { lineage: view.lineage, id: view.id, members }
+    }
+}
+
+impl TryFrom<Listed> for View {
+    type Error = &'static str;
+
+    fn try_from(listed: Listed) -> Result<Self, Self::Error> {
+        let members = listed.members.into_iter().map(Arc::new).collect();
+        Self::new(listed.lineage, listed.id, members).ok_or("the view breaks a rule of views")
+    }
+}
+
+/// Why a member is no longer in the view.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Departure {
+    /// It said that it leaves.
+    Left,
+    /// It was found dead.
+    Lost,
+}
+
+/// One step from a view to the next: small enough for a datagram.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Delta {
+    /// The view that it applies to.
+    pub base: Stamp,
+    /// The view that results.
+    pub id: ViewId,
+    /// Members that join, with their ages.
+    pub joined: Vec<Member>,
+    /// Members that go.
+    pub departed: Vec<(MemberId, Departure)>,
+}
+
+/// A view in a few bytes: travels with each datagram, so that a member that
+/// missed something learns so from whoever talks to it next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Stamp {
+    /// Of the view.
+    pub id: ViewId,
+    /// FNV-1a over lineage, members and generations.
+    pub digest: u32,
+}
+
+/// Which of two clusters takes the other in: the greater one. More members
+/// that store data, then more members, then the longer-lived coordinator.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Rank {
+    data_members: usize,
+    members: usize,
+    coordinator: Reverse<MemberId>,
+}
+
+impl Rank {
+    /// The rank of a cluster with these figures.
+    #[must_use]
+    pub fn new(data_members: usize, members: usize, coordinator: MemberId) -> Self {
+        Self { data_members, members, coordinator: Reverse(coordinator) }
+    }
+}
+
+impl View {
+    /// The first view of a cluster that `founder` founds.
+    #[must_use]
+    pub fn founded_by(founder: Member) -> Self {
+        let id = ViewId { epoch: 1, version: 1, coordinator: founder.id };
+        let lineage = founder.id;
+        let members: Arc<[_]> = [Arc::new(founder)].into();
+        Self { lineage, id, digest: digest(lineage, &members), members }
+    }
+
+    /// A view of these members, unless it would break a rule.
+    fn new(lineage: MemberId, id: ViewId, members: Vec<Arc<Member>>) -> Option<Self> {
+        let sound = (1..=MEMBERS_MAX).contains(&members.len())
+            && members.iter().all(|m| m.is_sound())
+            && members.is_sorted_by(|a, b| a.seniority() < b.seniority())
+            && {
+                let mut ids: Vec<_> = members.iter().map(|m| m.id).collect();
+                ids.sort_unstable();
+                ids.is_sorted_by(|a, b| a < b)
+            };
+        let digest = digest(lineage, &members);
+        sound.then(|| Self { lineage, id, members: members.into(), digest })
+    }
+
+    /// Oldest first.
+    #[must_use]
+    pub fn members(&self) -> &[Arc<Member>] {
+        &self.members
+    }
+
+    /// Number of members.
+    #[must_use]
+    #[expect(clippy::len_without_is_empty, reason = "a view is never empty")]
+    pub fn len(&self) -> usize {
+        self.members.len()
+    }
+
+    /// Number of members that store data.
+    #[must_use]
+    pub fn data_members(&self) -> usize {
+        self.members.iter().filter(|m| !m.lite).count()
+    }
+
+    /// The oldest member.
+    #[must_use]
+    pub fn coordinator(&self) -> &Member {
+        &self.members[0]
+    }
+
+    /// The member with this id.
+    #[must_use]
+    pub fn get(&self, id: MemberId) -> Option<&Member> {
+        self.members.iter().find(|m| m.id == id).map(|m| &**m)
+    }
+
+    /// Whether it lists this id.
+    #[must_use]
+    pub fn contains(&self, id: MemberId) -> bool {
+        self.get(id).is_some()
+    }
+
+    /// Decides merges.
+    #[must_use]
+    pub fn rank(&self) -> Rank {
+        Rank::new(self.data_members(), self.len(), self.coordinator().id)
+    }
+
+    /// This view in a few bytes.
+    #[must_use]
+    pub fn stamp(&self) -> Stamp {
+        Stamp { id: self.id, digest: self.digest }
+    }
+
+    /// The age for a member that joins now: younger than all.
+    #[must_use]
+    pub fn next_age(&self) -> u64 {
+        self.members.iter().map(|m| m.age).max().unwrap_or(0).saturating_add(1)
+    }
+
+    /// The view after `joined` came and `departed` went, under `id`. `None`
+    /// when that would break a rule, as when nobody would be left.
+    #[must_use]
+    pub fn with(
+        &self,
+        id: ViewId,
+        joined: &[Member],
+        departed: &[(MemberId, Departure)],
+    ) -> Option<Self> {
+        let goes = |m: &Member| departed.iter().any(|(gone, _)| *gone == m.id);
+        let returns = |m: &Member| joined.iter().any(|new| new.id == m.id);
+        let mut members: Vec<Arc<Member>> =
+            self.members.iter().filter(|m| !goes(m) && !returns(m)).cloned().collect();
+        members.extend(joined.iter().cloned().map(Arc::new));
+        members.sort_by_key(|m| m.seniority());
+        Self::new(self.lineage, id, members)
+    }
+
+    /// The view that `delta` leads to; `None` when it applies to another view
+    /// or breaks a rule.
+    #[must_use]
+    pub fn apply(&self, delta: &Delta) -> Option<Self> {
+        if delta.base != self.stamp() {
+            return None;
+        }
+        self.with(delta.id, &delta.joined, &delta.departed)
+    }
+
+    /// The members of `other` as this cluster takes them in. Sides of one
+    /// split keep their ages, so that the order is what it was before;
+    /// strangers queue up behind, in their own order.
+    #[must_use]
+    pub fn adopt_members_of(&self, other: &Self) -> Vec<Member> {
+        let kin = self.lineage == other.lineage;
+        let mut next_age = self.next_age();
+        other
+            .members
+            .iter()
+            .filter(|m| !self.contains(m.id))
+            .map(|m| {
+                let mut member = Member::clone(m);
+                if !kin {
+                    member.age = next_age;
+                    next_age += 1;
+                }
+                member
+            })
+            .collect()
+    }
+
+    /// The block that operators know, `this` marking the member that prints
+    /// it:
+    /// ```text
+    /// Members [2] {
+    ///     Member [192.168.174.130]:5900 this
+    ///     Member [192.168.174.130]:5901 lite
+    /// }
+    /// ```
+    #[must_use]
+    pub fn describe(&self, this: MemberId) -> String {
+        let mut text = format!("Members [{}] {{\n", self.members.len());
+        for member in self.members.iter() {
+            let address = member.address();
+            let _ = write!(text, "\tMember [{}]:{}", address.ip(), address.port());
+            for (holds, word) in [(member.id == this, " this"), (member.lite, " lite")] {
+                if holds {
+                    text.push_str(word);
+                }
+            }
+            text.push('\n');
+        }
+        text.push('}');
+        text
+    }
+}
+
+fn digest(lineage: MemberId, members: &[Arc<Member>]) -> u32 {
+    let mut hash = Fnv::new();
+    hash.add(lineage.as_bytes());
+    for member in members {
+        hash.add(member.id.as_bytes());
+        hash.add(&member.generation.to_be_bytes());
+    }
+    hash.0
+}
+
+/// FNV-1a, 32 bits: tells views apart, guards nothing.
+struct Fnv(u32);
+
+impl Fnv {
+    const fn new() -> Self {
+        Self(0x811c_9dc5)
+    }
+
+    fn add(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.0 = (self.0 ^ u32::from(*byte)).wrapping_mul(0x0100_0193);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::member::tests::member;
+
+    fn view(numbers: &[u8]) -> View {
+        kin(1, numbers)
+    }
+
+    fn kin(lineage: u8, numbers: &[u8]) -> View {
+        let members: Vec<_> = numbers.iter().map(|n| Arc::new(member(*n))).collect();
+        let id = ViewId { epoch: 1, version: 1, coordinator: members[0].id };
+        View::new(member(lineage).id, id, members).unwrap()
+    }
+
+    fn ids(view: &View) -> Vec<u8> {
+        view.members().iter().map(|m| m.id.as_bytes()[0]).collect()
+    }
+
+    #[test]
+    fn a_later_epoch_beats_a_later_version() {
+        let id = |epoch, version, n| ViewId { epoch, version, coordinator: member(n).id };
+        assert!(id(2, 1, 1).is_newer_than(&id(1, 9, 1)));
+        assert!(id(2, 2, 1).is_newer_than(&id(2, 1, 1)));
+        assert!(id(2, 2, 1).is_newer_than(&id(2, 2, 3)), "the older coordinator wins");
+        assert!(!id(2, 2, 1).is_newer_than(&id(2, 2, 1)));
+    }
+
+    #[test]
+    fn sides_of_a_split_find_their_old_order_again() {
+        let (left, right) = (view(&[1, 3, 5]), view(&[2, 4, 6]));
+        let returned = left.adopt_members_of(&right);
+        let id = ViewId { epoch: 2, ..left.id };
+        let healed = left.with(id, &returned, &[]).unwrap();
+        assert_eq!(ids(&healed), [1, 2, 3, 4, 5, 6]);
+    }
+
+    #[test]
+    fn strangers_queue_up_behind_in_their_own_order() {
+        let ours = view(&[5, 7]);
+        let theirs = kin(2, &[1, 2]);
+        let joined = ours.adopt_members_of(&theirs);
+        let merged = ours.with(ours.id, &joined, &[]).unwrap();
+        assert_eq!(ids(&merged), [5, 7, 1, 2]);
+    }
+
+    #[test]
+    fn a_delta_applies_to_its_base_alone() {
+        let base = view(&[1, 2, 3]);
+        let delta = Delta {
+            base: base.stamp(),
+            id: ViewId { version: 2, ..base.id },
+            joined: vec![member(4)],
+            departed: vec![(member(2).id, Departure::Lost)],
+        };
+        let next = base.apply(&delta).unwrap();
+        assert_eq!(ids(&next), [1, 3, 4]);
+        assert_eq!(next.apply(&delta), None);
+    }
+
+    #[test]
+    fn a_delta_that_leaves_nobody_is_refused() {
+        let base = view(&[1]);
+        let delta = Delta {
+            base: base.stamp(),
+            id: ViewId { version: 2, ..base.id },
+            joined: vec![],
+            departed: vec![(member(1).id, Departure::Left)],
+        };
+        assert_eq!(base.apply(&delta), None);
+    }
+
+    #[test]
+    fn more_data_members_win_then_more_members_then_the_older_coordinator() {
+        let rank = |data, all, n| Rank::new(data, all, member(n).id);
+        assert!(rank(3, 3, 9) > rank(2, 9, 1));
+        assert!(rank(2, 4, 9) > rank(2, 3, 1));
+        assert!(rank(2, 2, 1) > rank(2, 2, 2));
+    }
+
+    #[test]
+    fn a_view_that_breaks_a_rule_cannot_be_read() {
+        let read = |numbers: &[u8]| {
+            let listed = Listed {
+                members: numbers.iter().map(|n| member(*n)).collect(),
+                ..Listed::from(view(&[1]))
+            };
+            let bytes = postcard::to_allocvec(&listed).unwrap();
+            postcard::from_bytes::<View>(&bytes)
+        };
+        assert_eq!(read(&[1, 2]).as_ref(), Ok(&view(&[1, 2])));
+        assert!(read(&[]).is_err());
+        assert!(read(&[2, 1]).is_err());
+        assert!(read(&[1, 1]).is_err());
+    }
+
+    #[test]
+    fn the_block_reads_as_operators_know_it() {
+        let lite = Member { lite: true, ..member(2) };
+        let view = view(&[1]);
+        let view = view.with(view.id, &[lite], &[]).unwrap();
+        assert_eq!(
+            view.describe(member(1).id),
+            "Members [2] {\n\tMember [10.0.0.1]:6900 this\n\tMember [10.0.0.2]:6900 lite\n}"
+        );
+    }
+}

@@ -1,0 +1,78 @@
+//! The made-up network: who hears whom, when.
+
+use std::collections::HashSet;
+use std::time::Duration;
+
+use rand::RngExt as _;
+use rand::rngs::StdRng;
+
+/// Numbers a simulated member.
+pub(crate) type Node = usize;
+
+/// Loss, delay, splits and sick hosts.
+pub(crate) struct Network {
+    /// Share of datagrams that vanish, 0 to 1.
+    pub(crate) loss: f64,
+    /// One way, at least.
+    pub(crate) delay_min: Duration,
+    /// One way, at most.
+    pub(crate) delay_max: Duration,
+    /// Members whose datagrams and streams are late by up to this much.
+    pub(crate) slow: HashSet<Node>,
+    /// See [`Network::slow`].
+    pub(crate) slowness_max: Duration,
+    /// Members on one side of a split, when there is one.
+    pub(crate) island: Option<HashSet<Node>>,
+    /// Members whose host lost its link.
+    pub(crate) unplugged: HashSet<Node>,
+}
+
+impl Default for Network {
+    fn default() -> Self {
+        Self {
+            loss: 0.0,
+            delay_min: Duration::from_micros(100),
+            delay_max: Duration::from_millis(2),
+            slow: HashSet::new(),
+            slowness_max: Duration::from_millis(1_500),
+            island: None,
+            unplugged: HashSet::new(),
+        }
+    }
+}
+
+impl Network {
+    /// Whether a way from one to the other exists.
+    pub(crate) fn connects(&self, a: Node, b: Node) -> bool {
+        let split = self.island.as_ref().is_some_and(|i| i.contains(&a) != i.contains(&b));
+        !split && !self.unplugged.contains(&a) && !self.unplugged.contains(&b)
+    }
+
+    /// When a datagram arrives, if it does.
+    pub(crate) fn datagram(&self, rng: &mut StdRng, from: Node, to: Node) -> Option<Duration> {
+        let arrives = self.connects(from, to) && !rng.random_bool(self.loss);
+        arrives.then(|| self.one_way(rng, from, to))
+    }
+
+    /// When something sent over a stream arrives: lost segments are sent again.
+    pub(crate) fn stream(&self, rng: &mut StdRng, from: Node, to: Node) -> Option<Duration> {
+        if !self.connects(from, to) {
+            return None;
+        }
+        let mut delay = self.one_way(rng, from, to);
+        while rng.random_bool(self.loss) && delay < Duration::from_secs(2) {
+            delay += Duration::from_millis(200);
+        }
+        Some(delay)
+    }
+
+    fn one_way(&self, rng: &mut StdRng, from: Node, to: Node) -> Duration {
+        let mut delay = rng.random_range(self.delay_min..=self.delay_max);
+        for end in [from, to] {
+            if self.slow.contains(&end) {
+                delay += rng.random_range(Duration::ZERO..=self.slowness_max);
+            }
+        }
+        delay
+    }
+}

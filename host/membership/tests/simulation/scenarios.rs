@@ -1,0 +1,365 @@
+//! What must hold, and the trouble it must hold in.
+
+use std::collections::HashSet;
+use std::time::Duration;
+
+use rand::RngExt as _;
+
+use crate::network::Node;
+use crate::world::World;
+
+const SECOND: Duration = Duration::from_secs(1);
+
+/// Seeds for each scenario: more with `SEEDS=n`, one alone with `SEED=n`.
+fn seeds(usual: u64) -> Vec<u64> {
+    let number = |name| std::env::var(name).ok().and_then(|text| text.parse().ok());
+    match (number("SEED"), number("SEEDS")) {
+        (Some(seed), _) => vec![seed],
+        (None, count) => (1..=count.unwrap_or(usual)).collect(),
+    }
+}
+
+/// A cluster of `size` that grew by one member after the other.
+fn cluster(seed: u64, size: usize) -> World {
+    let mut world = World::new(seed);
+    for n in 0..size {
+        let finds: Vec<Node> = if n == 0 { vec![] } else { vec![world.rng.random_range(0..n)] };
+        world.start(false, &finds);
+        world.run(Duration::from_millis(60));
+    }
+    world.run_until(SECOND * 10, World::all_agree);
+    world
+}
+
+/// Members that are in both keep their order.
+fn assert_same_order(seed: u64, before: &[Node], after: &[Node]) {
+    let after_set: HashSet<_> = after.iter().collect();
+    let before_set: HashSet<_> = before.iter().collect();
+    let kept: Vec<_> = before.iter().filter(|n| after_set.contains(n)).collect();
+    let now: Vec<_> = after.iter().filter(|n| before_set.contains(n)).collect();
+    assert_eq!(kept, now, "SEED={seed}: the order of members that stayed has changed");
+}
+
+/// No member's views ever changed the order of two members that stayed.
+fn assert_orders_never_changed(world: &World) {
+    for node in &world.nodes {
+        for pair in node.views.windows(2) {
+            let ids = |v: &convoke_membership::View| {
+                v.members().iter().map(|m| (m.id, m.generation)).collect::<Vec<_>>()
+            };
+            let (before, after) = (ids(&pair[0]), ids(&pair[1]));
+            let in_before: HashSet<_> = before.iter().collect();
+            let in_after: HashSet<_> = after.iter().collect();
+            let kept: Vec<_> = before.iter().filter(|m| in_after.contains(m)).collect();
+            let now: Vec<_> = after.iter().filter(|m| in_before.contains(m)).collect();
+            assert_eq!(kept, now, "SEED={}", world.seed);
+        }
+    }
+}
+
+#[test]
+fn members_that_join_one_by_one_are_listed_by_age() {
+    for seed in seeds(20) {
+        let world = cluster(seed, 10);
+        assert_eq!(world.order(0), (0..10).collect::<Vec<_>>(), "SEED={seed}");
+        assert_orders_never_changed(&world);
+    }
+}
+
+#[test]
+fn a_lone_member_has_a_view_at_once() {
+    let mut world = World::new(1);
+    world.start(false, &[]);
+    let took = world.run_until(SECOND, World::all_agree);
+    assert!(took < Duration::from_millis(100), "{took:?}");
+}
+
+#[test]
+fn two_that_start_together_are_one_cluster_within_a_second() {
+    for seed in seeds(200) {
+        let mut world = World::new(seed);
+        world.start(false, &[]);
+        let gap = world.rng.random_range(0..3_000);
+        world.run(Duration::from_micros(gap));
+        world.start(false, &[0]);
+        world.find(0, 1);
+        world.run_until(SECOND, |world| world.agree(&[0, 1]));
+        let shown = world.nodes[0].views.len().max(world.nodes[1].views.len());
+        assert!(shown <= 2, "SEED={seed}: {shown} views shown");
+    }
+}
+
+#[test]
+fn members_that_start_together_and_find_each_other_are_one_cluster() {
+    for (size, usual) in [(10, 50), (100, 4), (1_000, 1)] {
+        for seed in seeds(usual) {
+            let mut world = World::new(seed);
+            for n in 0..size {
+                // As beacons would: each hears some of those before it.
+                let finds: Vec<Node> = (0..3.min(n)).map(|_| world.rng.random_range(0..n)).collect();
+                world.start(false, &finds);
+                world.run(Duration::from_millis(2));
+            }
+            let took = world.run_until(SECOND * 20, World::all_agree);
+            println!("{size} members at once: one view after {took:?} (seed {seed})");
+            assert_orders_never_changed(&world);
+        }
+    }
+}
+
+#[test]
+fn a_crashed_member_is_gone_from_every_view() {
+    for (size, usual) in [(3, 30), (10, 30), (100, 4)] {
+        for seed in seeds(usual) {
+            let mut world = cluster(seed, size);
+            let before = world.order(0);
+            let victim = world.any_living();
+            world.crash(victim);
+            let took = world.run_until(SECOND * 4, World::all_agree);
+            println!("{size} members, one crashed: {took:?} (seed {seed})");
+            let witness = world.any_living();
+            assert_same_order(seed, &before, &world.order(witness));
+        }
+    }
+}
+
+#[test]
+fn a_lost_host_is_gone_within_seconds_and_nobody_else_is() {
+    for (size, usual) in [(2, 30), (3, 30), (10, 30), (100, 4)] {
+        for seed in seeds(usual) {
+            let mut world = cluster(seed, size);
+            let victim = world.any_living();
+            world.network.unplugged.insert(victim);
+            let rest: Vec<_> = world.living().filter(|n| *n != victim).collect();
+            let took = world.run_until(SECOND * 5, |world| world.agree(&rest));
+            println!("{size} members, one host lost: {took:?} (seed {seed})");
+            let healthy: Vec<_> =
+                world.removed.iter().filter(|r| r.by != victim && r.whom != victim).collect();
+            assert!(healthy.is_empty(), "SEED={seed}: {healthy:?}");
+        }
+    }
+}
+
+#[test]
+fn the_coordinator_crashes_and_the_next_oldest_leads() {
+    for seed in seeds(50) {
+        let mut world = cluster(seed, 10);
+        world.crash(0);
+        world.run_until(SECOND * 4, World::all_agree);
+        assert_eq!(world.order(1), (1..10).collect::<Vec<_>>(), "SEED={seed}");
+    }
+}
+
+#[test]
+fn a_member_that_leaves_is_gone_at_once() {
+    for seed in seeds(50) {
+        let mut world = cluster(seed, 5);
+        let leaver = world.any_living();
+        world.leave(leaver);
+        let took = world.run_until(SECOND, World::all_agree);
+        assert!(took < Duration::from_millis(500), "SEED={seed}: {took:?}");
+        assert!(world.removed.is_empty(), "SEED={seed}: nobody was lost");
+    }
+}
+
+#[test]
+fn all_leave_one_after_the_other() {
+    for seed in seeds(20) {
+        let mut world = cluster(seed, 6);
+        for leaver in 0..5 {
+            world.leave(leaver);
+            world.run_until(SECOND * 2, World::all_agree);
+        }
+        world.leave(5);
+        assert!(world.nodes[5].left);
+    }
+}
+
+#[test]
+fn nobody_healthy_is_removed_at_five_percent_loss() {
+    for (size, usual, minutes) in [(10, 10, 5), (100, 3, 2), (300, 1, 1)] {
+        for seed in seeds(usual) {
+            let mut world = cluster(seed, size);
+            world.network.loss = 0.05;
+            let (count, bytes) = (world.datagrams, world.datagram_bytes);
+            world.run(SECOND * 60 * minutes);
+            assert_eq!(world.removed, [], "SEED={seed}");
+            assert!(world.all_agree(), "SEED={seed}: {}", world.describe());
+            let member_seconds = (size as u64) * 60 * minutes as u64;
+            println!(
+                "{size} members at 5 % loss: {:.1} datagrams and {} bytes a member and second",
+                (world.datagrams - count) as f64 / member_seconds as f64,
+                (world.datagram_bytes - bytes) / member_seconds
+            );
+        }
+    }
+}
+
+#[test]
+fn members_join_under_loss() {
+    for seed in seeds(10) {
+        let mut world = World::new(seed);
+        world.network.loss = 0.1;
+        for n in 0..30 {
+            let finds: Vec<Node> = if n == 0 { vec![] } else { vec![world.rng.random_range(0..n)] };
+            world.start(false, &finds);
+            world.run(Duration::from_millis(20));
+        }
+        // What discovery does all the time: look again.
+        for _ in 0..5 {
+            world.run(SECOND);
+            for n in 1..30 {
+                let whom = world.rng.random_range(0..n);
+                world.find(n, whom);
+            }
+        }
+        world.run_until(SECOND * 20, World::all_agree);
+    }
+}
+
+#[test]
+fn slow_members_do_not_get_healthy_ones_removed() {
+    for seed in seeds(3) {
+        let mut world = cluster(seed, 60);
+        let slow: HashSet<Node> = [7, 21, 33].into();
+        world.network.slow = slow.clone();
+        world.run(SECOND * 90);
+        let healthy: Vec<_> = world.removed.iter().filter(|r| !slow.contains(&r.whom)).collect();
+        assert!(healthy.is_empty(), "SEED={seed}: {healthy:?}");
+        world.network.slow.clear();
+        world.run_until(SECOND * 15, World::all_agree);
+    }
+}
+
+#[test]
+fn a_split_makes_two_clusters_and_its_end_makes_them_one_in_the_old_order() {
+    for (size, usual) in [(2, 50), (4, 30), (10, 20), (100, 2)] {
+        for seed in seeds(usual) {
+            let mut world = cluster(seed, size);
+            let before = world.order(0);
+            let mut island = HashSet::new();
+            while island.is_empty() || island.len() == size {
+                island = (0..size).filter(|_| world.rng.random_bool(0.5)).collect();
+            }
+            world.network.island = Some(island.clone());
+            let sides: [Vec<Node>; 2] = [
+                (0..size).filter(|n| island.contains(n)).collect(),
+                (0..size).filter(|n| !island.contains(n)).collect(),
+            ];
+            world.run_until(SECOND * 20, |world| {
+                sides.iter().all(|side| world.agree(side))
+            });
+            for side in &sides {
+                assert_same_order(seed, &before, &world.order(side[0]));
+            }
+            let rest = world.rng.random_range(0..20_000);
+            world.run(Duration::from_millis(rest));
+            world.network.island = None;
+            let took = world.run_until(SECOND * 20, World::all_agree);
+            println!("{size} members, split healed: one view after {took:?} (seed {seed})");
+            assert_eq!(world.order(0), before, "SEED={seed}: the old order is back");
+        }
+    }
+}
+
+#[test]
+fn a_split_that_heals_while_it_is_being_noticed_loses_nobody() {
+    for seed in seeds(60) {
+        let mut world = cluster(seed, 8);
+        let island = (0..8).filter(|n| n % 2 == 0).collect();
+        world.network.island = Some(island);
+        let time = world.rng.random_range(200..4_000);
+        world.run(Duration::from_millis(time));
+        world.network.island = None;
+        world.run_until(SECOND * 20, World::all_agree);
+        assert_eq!(world.order(0), (0..8).collect::<Vec<_>>(), "SEED={seed}");
+    }
+}
+
+#[test]
+fn two_strangers_clusters_that_meet_become_one_under_the_larger() {
+    for seed in seeds(30) {
+        let mut world = World::new(seed);
+        for n in 0..3 {
+            world.start(false, if n == 0 { &[] } else { &[0] });
+            world.run(Duration::from_millis(100));
+        }
+        for n in 3..8 {
+            world.start(false, if n == 3 { &[] } else { &[3] });
+            world.run(Duration::from_millis(100));
+        }
+        assert!(world.agree(&[0, 1, 2]) && world.agree(&[3, 4, 5, 6, 7]), "SEED={seed}");
+        // Two who do not lead meet.
+        world.find(2, 6);
+        world.run_until(SECOND * 5, World::all_agree);
+        assert_eq!(world.order(0), [3, 4, 5, 6, 7, 0, 1, 2], "SEED={seed}");
+        assert_orders_never_changed(&world);
+    }
+}
+
+#[test]
+fn a_member_that_was_stopped_for_half_a_minute_comes_back_in_its_place() {
+    for seed in seeds(30) {
+        let mut world = cluster(seed, 5);
+        let sleeper = world.any_living();
+        world.pause(sleeper, SECOND * 30);
+        let rest: Vec<_> = (0..5).filter(|n| *n != sleeper).collect();
+        world.run_until(SECOND * 6, |world| world.agree(&rest));
+        world.run(SECOND * 30);
+        world.run_until(SECOND * 10, World::all_agree);
+        assert_eq!(world.order(0), [0, 1, 2, 3, 4], "SEED={seed}");
+    }
+}
+
+/// The same under everything at once; what is left must agree in the end.
+#[test]
+fn after_any_trouble_the_living_agree() {
+    for seed in seeds(40) {
+        let size = 12;
+        let mut world = cluster(seed, size);
+        for _ in 0..12 {
+            match world.rng.random_range(0..6) {
+                0 if world.living().count() > 4 => {
+                    let node = world.any_living();
+                    world.crash(node);
+                }
+                1 if world.living().count() > 4 => {
+                    let node = world.any_living();
+                    if world.nodes[node].paused_until.is_none() {
+                        world.leave(node);
+                    }
+                }
+                2 => {
+                    let whom = world.any_living();
+                    world.start(false, &[whom]);
+                }
+                3 => {
+                    let node = world.any_living();
+                    let time = world.rng.random_range(500..8_000);
+                    world.pause(node, Duration::from_millis(time));
+                }
+                4 => {
+                    let all = world.nodes.len();
+                    let island = (0..all).filter(|_| world.rng.random_bool(0.5)).collect();
+                    world.network.island = Some(island);
+                }
+                _ => world.network.island = None,
+            }
+            world.network.loss = world.rng.random_range(0.0..0.1);
+            let time = world.rng.random_range(10..4_000);
+            world.run(Duration::from_millis(time));
+        }
+        world.network.loss = 0.0;
+        world.network.island = None;
+        world.run(SECOND * 10);
+        // Discovery goes on looking, as it does in life.
+        for _ in 0..10 {
+            let living: Vec<_> = world.living().collect();
+            for pair in living.windows(2) {
+                world.find(pair[1], pair[0]);
+            }
+            world.run(SECOND * 2);
+        }
+        assert!(world.all_agree(), "SEED={seed}: {}", world.describe());
+    }
+}

@@ -1,0 +1,374 @@
+//! Members, the network between them, and the queue of what happens when.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeSet, BinaryHeap, HashMap};
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use convoke_membership::{
+    Config, Event, Hello, Member, MemberId, Membership, Message, Output, Reach, View,
+};
+use rand::rngs::StdRng;
+use rand::{Rng as _, RngExt as _, SeedableRng as _};
+
+use crate::network::{Network, Node};
+
+/// As long as the driver waits for a connection.
+const CALL_WAIT: Duration = Duration::from_millis(400);
+
+enum Happening {
+    Wake(Node),
+    Datagram { from: Node, to: Node, bytes: Vec<u8> },
+    Message { from: Node, to: Node, message: Box<Message> },
+    Connected { at: Node, hello: Box<Hello> },
+    Reached { at: Node, id: MemberId, reach: Reach },
+    Settled(Node),
+    Find { at: Node, whom: Node },
+}
+
+/// One simulated process.
+pub(crate) struct Process {
+    /// The core under test.
+    pub(crate) core: Membership,
+    /// Whether the process runs.
+    pub(crate) alive: bool,
+    /// Stopped by the operating system until then.
+    pub(crate) paused_until: Option<Duration>,
+    woken_for: Option<Duration>,
+    held: Vec<Happening>,
+    /// Views shown so far.
+    pub(crate) views: Vec<View>,
+    /// Whether it has left.
+    pub(crate) left: bool,
+}
+
+/// A coordinator removed a member as lost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Removal {
+    pub(crate) at: Duration,
+    pub(crate) by: Node,
+    pub(crate) whom: Node,
+}
+
+/// A whole cluster.
+pub(crate) struct World {
+    /// Virtual time.
+    pub(crate) now: Duration,
+    /// Between the members.
+    pub(crate) network: Network,
+    /// By node number.
+    pub(crate) nodes: Vec<Process>,
+    /// Everything random.
+    pub(crate) rng: StdRng,
+    /// Datagrams sent so far.
+    pub(crate) datagrams: u64,
+    /// Bytes in them.
+    pub(crate) datagram_bytes: u64,
+    /// The seed, for messages.
+    pub(crate) seed: u64,
+    /// Each removal of a member as lost.
+    pub(crate) removed: Vec<Removal>,
+    by_id: HashMap<MemberId, Node>,
+    queue: BinaryHeap<Reverse<(Duration, u64, usize)>>,
+    happenings: HashMap<usize, Happening>,
+    count: u64,
+}
+
+impl World {
+    /// An empty world.
+    pub(crate) fn new(seed: u64) -> Self {
+        Self {
+            now: Duration::ZERO,
+            network: Network::default(),
+            nodes: Vec::new(),
+            rng: StdRng::seed_from_u64(seed),
+            datagrams: 0,
+            datagram_bytes: 0,
+            seed,
+            removed: Vec::new(),
+            by_id: HashMap::new(),
+            queue: BinaryHeap::new(),
+            happenings: HashMap::new(),
+            count: 0,
+        }
+    }
+
+    /// Starts a member that finds `finds` at once and has then looked.
+    pub(crate) fn start(&mut self, lite: bool, finds: &[Node]) -> Node {
+        let node = self.nodes.len();
+        // Like a version 7 UUID: the time first, chance behind it.
+        let mut bytes = [0; 16];
+        bytes[..8].copy_from_slice(&(self.now.as_millis() as u64).to_be_bytes());
+        bytes[8..].copy_from_slice(&self.rng.next_u64().to_be_bytes());
+        let id = MemberId::from_bytes(bytes);
+        let octets = (node as u32 + 1).to_be_bytes();
+        let me = Member {
+            id,
+            addresses: vec![SocketAddr::from(([10, octets[1], octets[2], octets[3]], 6900))],
+            name: format!("n{node}"),
+            group: "convoke".into(),
+            lite,
+            http_port: None,
+            generation: 0,
+            age: 0,
+        };
+        self.by_id.insert(id, node);
+        self.nodes.push(Process {
+            core: Membership::new(me, Config::default(), self.rng.next_u64()),
+            alive: true,
+            paused_until: None,
+            woken_for: None,
+            held: Vec::new(),
+            views: Vec::new(),
+            left: false,
+        });
+        let latency = Duration::from_millis(2);
+        for whom in finds {
+            self.at(self.now + latency, Happening::Find { at: node, whom: *whom });
+        }
+        self.at(self.now + latency * 5, Happening::Settled(node));
+        node
+    }
+
+    /// One more look of a member's modes finds another.
+    pub(crate) fn find(&mut self, at: Node, whom: Node) {
+        self.at(self.now, Happening::Find { at, whom });
+    }
+
+    /// Kill -9.
+    pub(crate) fn crash(&mut self, node: Node) {
+        self.nodes[node].alive = false;
+    }
+
+    /// SIGSTOP, and SIGCONT after `time`.
+    pub(crate) fn pause(&mut self, node: Node, time: Duration) {
+        self.nodes[node].paused_until = Some(self.now + time);
+        self.at(self.now + time, Happening::Wake(node));
+    }
+
+    /// SIGTERM.
+    pub(crate) fn leave(&mut self, node: Node) {
+        let now = self.now;
+        self.nodes[node].core.handle_leave(now);
+        self.drain(node);
+    }
+
+    /// Lets virtual time pass.
+    pub(crate) fn run(&mut self, time: Duration) {
+        let end = self.now + time;
+        while let Some(Reverse((at, _, key))) = self.queue.peek().copied() {
+            if at > end {
+                break;
+            }
+            self.queue.pop();
+            self.now = at;
+            let happening = self.happenings.remove(&key).expect("queued once");
+            self.happen(happening);
+        }
+        self.now = end;
+    }
+
+    /// Lets time pass until `done`, at most `limit`; gives the time it took.
+    pub(crate) fn run_until(&mut self, limit: Duration, done: impl Fn(&Self) -> bool) -> Duration {
+        let start = self.now;
+        while !done(self) {
+            assert!(
+                self.now - start < limit,
+                "SEED={} not done after {limit:?}: {}",
+                self.seed,
+                self.describe()
+            );
+            self.run(Duration::from_millis(20));
+        }
+        self.now - start
+    }
+
+    /// Members that run.
+    pub(crate) fn living(&self) -> impl Iterator<Item = Node> {
+        (0..self.nodes.len()).filter(|n| self.nodes[*n].alive && !self.nodes[*n].left)
+    }
+
+    /// Whether all of `nodes` hold one view of exactly `nodes`.
+    pub(crate) fn agree(&self, nodes: &[Node]) -> bool {
+        let ids: BTreeSet<_> = nodes.iter().map(|n| self.nodes[*n].core.me().id).collect();
+        let Some(first) = self.nodes[nodes[0]].core.view() else { return false };
+        first.len() == ids.len()
+            && first.members().iter().all(|m| ids.contains(&m.id))
+            && nodes.iter().all(|n| {
+                self.nodes[*n].core.view().is_some_and(|v| v.stamp() == first.stamp())
+            })
+    }
+
+    /// Whether all that run agree.
+    pub(crate) fn all_agree(&self) -> bool {
+        self.agree(&self.living().collect::<Vec<_>>())
+    }
+
+    /// The order of the view that a member holds, as node numbers.
+    pub(crate) fn order(&self, node: Node) -> Vec<Node> {
+        let view = self.nodes[node].core.view().expect("has a view");
+        view.members().iter().map(|m| self.by_id[&m.id]).collect()
+    }
+
+    /// Views as counts: "stamp x holders".
+    pub(crate) fn describe(&self) -> String {
+        let mut held = HashMap::<String, Vec<Node>>::new();
+        for node in self.living() {
+            let what = match self.nodes[node].core.view() {
+                Some(view) => format!("{} of {} [{:x}]", view.id, view.len(), view.stamp().digest),
+                None => "no view".into(),
+            };
+            held.entry(what).or_default().push(node);
+        }
+        let mut held: Vec<_> = held.into_iter().collect();
+        held.sort_by_key(|(_, nodes)| Reverse(nodes.len()));
+        held.iter()
+            .take(12)
+            .map(|(what, nodes)| format!("{what}: {} ({:?}…)", nodes.len(), &nodes[..nodes.len().min(4)]))
+            .collect::<Vec<_>>()
+            .join("; ")
+    }
+
+    fn at(&mut self, at: Duration, happening: Happening) {
+        self.count += 1;
+        let key = self.count as usize;
+        self.happenings.insert(key, happening);
+        self.queue.push(Reverse((at, self.count, key)));
+    }
+
+    fn happen(&mut self, happening: Happening) {
+        let node = match &happening {
+            Happening::Wake(at) | Happening::Settled(at) => *at,
+            Happening::Datagram { to, .. } | Happening::Message { to, .. } => *to,
+            Happening::Connected { at, .. }
+            | Happening::Reached { at, .. }
+            | Happening::Find { at, .. } => *at,
+        };
+        let process = &mut self.nodes[node];
+        if !process.alive || process.left {
+            return;
+        }
+        if let Some(until) = process.paused_until {
+            if self.now < until {
+                // What a stopped process is sent waits in its buffers.
+                if !matches!(happening, Happening::Wake(_)) && process.held.len() < 500 {
+                    process.held.push(happening);
+                }
+                return;
+            }
+            process.paused_until = None;
+            for held in std::mem::take(&mut process.held) {
+                self.happen(held);
+            }
+        }
+        let (now, core) = (self.now, &mut self.nodes[node].core);
+        match happening {
+            Happening::Wake(_) => {
+                self.nodes[node].woken_for = None;
+                let core = &mut self.nodes[node].core;
+                if core.poll_timeout().is_some_and(|at| at <= now) {
+                    core.handle_timeout(now);
+                }
+            }
+            Happening::Datagram { from, bytes, .. } => {
+                let from = self.nodes[from].core.me().id;
+                self.nodes[node].core.handle_packet(now, from, &bytes).expect("of this version");
+            }
+            Happening::Message { from, message, .. } => {
+                let from = self.nodes[from].core.me().clone();
+                self.nodes[node].core.handle_message(now, &from, *message);
+            }
+            Happening::Connected { hello, .. } => core.handle_connected(now, *hello),
+            Happening::Reached { id, reach, .. } => core.handle_reach(now, id, reach),
+            Happening::Settled(_) => core.handle_discovery_settled(now),
+            Happening::Find { whom, .. } => self.call(node, whom),
+        }
+        self.drain(node);
+    }
+
+    /// Two processes shake hands, if they can.
+    fn call(&mut self, from: Node, to: Node) {
+        let id = self.nodes[to].core.me().id;
+        let way = self.network.stream(&mut self.rng, from, to);
+        let back = self.network.stream(&mut self.rng, to, from);
+        let stopped = self.nodes[to].paused_until.is_some_and(|until| self.now < until);
+        let (after, reach) = match (way, back) {
+            _ if stopped => (CALL_WAIT, Reach::Silent),
+            (Some(way), Some(back)) if way + back < CALL_WAIT => {
+                let gone = !self.nodes[to].alive || self.nodes[to].left;
+                (way + back, if gone { Reach::Gone } else { Reach::Answered })
+            }
+            _ => (CALL_WAIT, Reach::Silent),
+        };
+        if reach == Reach::Answered {
+            let (mine, theirs) = (self.nodes[from].core.hello(), self.nodes[to].core.hello());
+            self.at(self.now + after, Happening::Connected { at: to, hello: Box::new(mine) });
+            self.at(self.now + after, Happening::Connected { at: from, hello: Box::new(theirs) });
+        }
+        self.at(self.now + after, Happening::Reached { at: from, id, reach });
+    }
+
+    fn drain(&mut self, node: Node) {
+        while let Some(output) = self.nodes[node].core.poll_output() {
+            match output {
+                Output::Packet { to, bytes } => {
+                    self.datagrams += 1;
+                    self.datagram_bytes += bytes.len() as u64;
+                    let to = self.by_id[&to];
+                    if let Some(delay) = self.network.datagram(&mut self.rng, node, to) {
+                        self.at(self.now + delay, Happening::Datagram { from: node, to, bytes });
+                    }
+                }
+                Output::Message { to, message } => {
+                    let encoded = Message::decode(&message.encode());
+                    assert_eq!(encoded.as_ref(), Ok(&message), "what is sent can be read");
+                    let to = self.by_id[&to.id];
+                    let gone = !self.nodes[to].alive || self.nodes[to].left;
+                    match self.network.stream(&mut self.rng, node, to) {
+                        Some(delay) if !gone => {
+                            let message = Box::new(message);
+                            self.at(self.now + delay, Happening::Message { from: node, to, message });
+                        }
+                        way => {
+                            let id = self.nodes[to].core.me().id;
+                            let (after, reach) = match way {
+                                Some(way) => (way * 2, Reach::Gone),
+                                None => (CALL_WAIT, Reach::Silent),
+                            };
+                            self.at(self.now + after, Happening::Reached { at: node, id, reach });
+                        }
+                    }
+                }
+                Output::Call(member) => self.call(node, self.by_id[&member.id]),
+                Output::Event(Event::View { view, departed, .. }) => {
+                    if view.id.coordinator == self.nodes[node].core.me().id {
+                        let lost = departed
+                            .iter()
+                            .filter(|gone| gone.how == convoke_membership::view::Departure::Lost)
+                            .map(|gone| {
+                                let whom = self.by_id[&gone.member.id];
+                                Removal { at: self.now, by: node, whom }
+                            });
+                        self.removed.extend(lost);
+                    }
+                    self.nodes[node].views.push(view);
+                }
+                Output::Event(Event::Left) => self.nodes[node].left = true,
+                Output::Event(_) => {}
+            }
+        }
+        let due = self.nodes[node].core.poll_timeout().map(|at| at.max(self.now));
+        if let Some(due) = due
+            && self.nodes[node].woken_for.is_none_or(|at| due < at)
+        {
+            self.nodes[node].woken_for = Some(due);
+            self.at(due, Happening::Wake(node));
+        }
+    }
+
+    /// A member at random among those that run.
+    pub(crate) fn any_living(&mut self) -> Node {
+        let living: Vec<_> = self.living().collect();
+        living[self.rng.random_range(0..living.len())]
+    }
+}
