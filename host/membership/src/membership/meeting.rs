@@ -144,7 +144,7 @@ impl Membership {
     }
 
     /// The others went on without this member: it asks to be let in again.
-    fn rejoin(&mut self, now: Duration, coordinator: Member) {
+    pub(super) fn rejoin(&mut self, now: Duration, coordinator: Member) {
         let lineage = self.lineage();
         let Phase::In(place) = &mut self.phase else { return };
         if place.rejoin.is_some() || coordinator.id == self.me.id {

@@ -548,7 +548,8 @@ impl Membership {
                 self.adopt(now, view, &delta.departed);
             }
             Some(_) if place.leaving_since.is_some() => self.finish_leaving(now),
-            _ => {
+            Some(view) => self.rejoin(now, view.coordinator().clone()),
+            None => {
                 let stamp = Stamp { id: delta.id, digest: 0 };
                 self.note_stamp(now, from, stamp);
             }

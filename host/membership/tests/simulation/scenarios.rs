@@ -264,7 +264,8 @@ fn a_split_makes_two_clusters_and_its_end_makes_them_one_in_the_old_order() {
 
 #[test]
 fn a_split_that_heals_while_it_is_being_noticed_loses_nobody() {
-    for seed in seeds(60) {
+    // 236: a step that removes its receiver came as an answer to a pull.
+    for seed in seeds(60).into_iter().chain([236]) {
         let mut world = cluster(seed, 8);
         let island = (0..8).filter(|n| n % 2 == 0).collect();
         world.network.island = Some(island);

@@ -68,6 +68,7 @@ pub(crate) struct World {
     pub(crate) seed: u64,
     /// Each removal of a member as lost.
     pub(crate) removed: Vec<Removal>,
+    pub(crate) trace: bool,
     by_id: HashMap<MemberId, Node>,
     queue: BinaryHeap<Reverse<(Duration, u64, usize)>>,
     happenings: HashMap<usize, Happening>,
@@ -86,6 +87,7 @@ impl World {
             datagram_bytes: 0,
             seed,
             removed: Vec::new(),
+            trace: false,
             by_id: HashMap::new(),
             queue: BinaryHeap::new(),
             happenings: HashMap::new(),
@@ -320,6 +322,7 @@ impl World {
                     }
                 }
                 Output::Message { to, message } => {
+                    if self.trace { let t=format!("{message:?}"); println!("{:?} {node}->{} {}", self.now, self.by_id[&to.id], &t[..t.len().min(160)]); }
                     let encoded = Message::decode(&message.encode());
                     assert_eq!(encoded.as_ref(), Ok(&message), "what is sent can be read");
                     let to = self.by_id[&to.id];
@@ -341,6 +344,7 @@ impl World {
                 }
                 Output::Call(member) => self.call(node, self.by_id[&member.id]),
                 Output::Event(Event::View { view, departed, .. }) => {
+                    if self.trace { println!("{:?} {node} VIEW {:?} {:?}", self.now, view.id, view.members().iter().map(|m| (self.by_id[&m.id], m.generation)).collect::<Vec<_>>()); }
                     if view.id.coordinator == self.nodes[node].core.me().id {
                         let lost = departed
                             .iter()
@@ -354,7 +358,7 @@ impl World {
                     self.nodes[node].views.push(view);
                 }
                 Output::Event(Event::Left) => self.nodes[node].left = true,
-                Output::Event(_) => {}
+                Output::Event(e) => { if self.trace { let t=format!("{e:?}"); println!("{:?} {node} EVENT {}", self.now, &t[..t.len().min(120)]); } }
             }
         }
         let due = self.nodes[node].core.poll_timeout().map(|at| at.max(self.now));

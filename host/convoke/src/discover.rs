@@ -1,0 +1,121 @@
+//! `convoke discover`: what each mode finds, and what becomes of it.
+
+use std::sync::Arc;
+
+use convoke_discovery::{Candidate, Snapshot};
+use convoke_membership::{Hello, Standing};
+use tokio::task::JoinSet;
+
+use crate::member::calls::{self, Call, CallError};
+use crate::member::{Onlooker, beacons, modes};
+use crate::settings::Settings;
+
+/// Candidates called at once.
+const CALLS_MAX: usize = 256;
+/// Lines of one kind, at most; the rest is counted.
+const LINES_MAX: usize = 200;
+
+/// Looks once with every mode and prints what it found.
+pub(crate) async fn run(settings: &Settings) -> Result<(), String> {
+    crate::limits::raise_open_files();
+    let onlooker = Onlooker::new(settings).await?;
+    let ciphers = beacons::ciphers(&onlooker.keys, onlooker.me.id);
+    let host = modes::host(settings, &onlooker.choice, ciphers)?;
+    let loaded = modes::load(&host, settings, &onlooker.choice, &onlooker.local).await?;
+    println!(
+        "cluster {:?}, looking from {} ({})",
+        settings.cluster_name, onlooker.choice.primary, onlooker.choice.reason
+    );
+    let hello: Arc<[u8]> =
+        Hello { member: onlooker.me.clone(), standing: Standing::Observer }.encode().into();
+    for mode in &loaded {
+        let mut instance = host
+            .open(mode, &onlooker.local)
+            .await
+            .map_err(|error| format!("mode {:?}: {error}", mode.name()))?;
+        match instance.discover().await {
+            Ok(snapshot) => report(mode.name(), snapshot, &onlooker, &hello).await,
+            Err(error) => println!("mode {}: {error}", mode.name()),
+        }
+    }
+    Ok(())
+}
+
+async fn report(mode: &str, snapshot: Snapshot, onlooker: &Onlooker, hello: &Arc<[u8]>) {
+    println!(
+        "mode {mode}: {} candidates, {} dropped",
+        snapshot.candidates.len(),
+        snapshot.dropped_count
+    );
+    for dropped in snapshot.dropped.iter().take(LINES_MAX) {
+        println!("  dropped {}: {}", dropped.address, dropped.reason);
+    }
+    let unlisted = snapshot.dropped_count.saturating_sub(LINES_MAX.min(snapshot.dropped.len()));
+    if unlisted > 0 {
+        println!("  dropped {unlisted} more");
+    }
+    let outcomes = call_all(snapshot.candidates, onlooker, hello).await;
+    let (mut kept, mut silent) = (0, 0);
+    for (candidate, outcome) in &outcomes {
+        match outcome {
+            Ok(call) => {
+                kept += 1;
+                println!("  kept    {}: {}", candidate.address, standing(&call.hello));
+            }
+            Err(error) => {
+                silent += 1;
+                if silent <= LINES_MAX {
+                    println!("  dropped {}: {error}", candidate.address);
+                }
+            }
+        }
+    }
+    if silent > LINES_MAX {
+        println!("  dropped {} more that did not answer as members", silent - LINES_MAX);
+    }
+    if kept == 0 {
+        println!("  nobody to join: a member started now would found the cluster");
+    }
+}
+
+fn standing(hello: &Hello) -> String {
+    let member = &hello.member;
+    let who = format!("{} ({}, group {}{})", member.id, member.name, member.group, if member.lite { ", lite" } else { "" });
+    match &hello.standing {
+        Standing::In(summary) => format!(
+            "{who}, in a cluster of {} led by {}",
+            summary.members,
+            summary.coordinator.address()
+        ),
+        Standing::Starting => format!("{who}, just starting"),
+        Standing::Observer => format!("{who}, only looking as well"),
+        Standing::Leaving => format!("{who}, about to leave"),
+    }
+}
+
+type Outcome = (Candidate, Result<Call, CallError>);
+
+/// Calls all, many at a time; outcomes in the order of the candidates.
+async fn call_all(
+    candidates: Vec<Candidate>,
+    onlooker: &Onlooker,
+    hello: &Arc<[u8]>,
+) -> Vec<Outcome> {
+    let mut calls = JoinSet::new();
+    let mut outcomes = Vec::with_capacity(candidates.len());
+    for (number, candidate) in candidates.into_iter().enumerate() {
+        if calls.len() >= CALLS_MAX {
+            outcomes.extend(calls.join_next().await.and_then(Result::ok));
+        }
+        let (keys, hello) = (Arc::clone(&onlooker.keys), Arc::clone(hello));
+        calls.spawn(async move {
+            let outcome = calls::call(candidate.address, &keys, &hello).await;
+            (number, (candidate, outcome))
+        });
+    }
+    while let Some(done) = calls.join_next().await {
+        outcomes.extend(done.ok());
+    }
+    outcomes.sort_by_key(|(number, _)| *number);
+    outcomes.into_iter().map(|(_, outcome)| outcome).collect()
+}

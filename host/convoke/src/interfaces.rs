@@ -1,0 +1,304 @@
+//! Which of this machine's addresses a member binds and tells others.
+
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr};
+use std::str::FromStr;
+
+/// Prefixes of interfaces that lead to containers and virtual machines on
+/// this host, not to other hosts.
+const VIRTUAL: [&str; 11] = [
+    "docker", "br-", "veth", "virbr", "vmnet", "vboxnet", "cni", "flannel", "cali", "podman", "lxc",
+];
+
+/// One element of `--interfaces`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Pattern {
+    /// An address as it is.
+    Exact(IpAddr),
+    /// IPv4 with a range in each place: `10.0.*.*`, `10.0.0.1-20`.
+    Octets([(u8, u8); 4]),
+    /// A network in CIDR form.
+    Network(IpAddr, u8),
+    /// An interface's name.
+    Name(String),
+}
+
+/// An address of this machine.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct LocalAddress {
+    pub(crate) interface: String,
+    pub(crate) index: Option<u32>,
+    pub(crate) ip: IpAddr,
+}
+
+/// What was chosen, and why.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Choice {
+    /// To bind and to tell others.
+    pub(crate) primary: LocalAddress,
+    /// To use for multicast: the primary and its like.
+    pub(crate) all: Vec<LocalAddress>,
+    /// For the log.
+    pub(crate) reason: String,
+    /// What was not chosen, for the log.
+    pub(crate) others: Vec<String>,
+}
+
+impl fmt::Display for LocalAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ({})", self.ip, self.interface)
+    }
+}
+
+impl FromStr for Pattern {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let malformed = || {
+            format!(
+                "{text:?} is not an address or interface; expected 10.0.0.5, 10.0.*.*, 10.0.0.1-20, 10.0.0.0/16, fd00::/64, ::1 or a name such as eth0"
+            )
+        };
+        let bare = text.strip_prefix('[').and_then(|t| t.strip_suffix(']')).unwrap_or(text);
+        if let Ok(ip) = bare.parse() {
+            return Ok(Self::Exact(ip));
+        }
+        if let Some((network, length)) = text.split_once('/') {
+            let network: IpAddr = network.parse().map_err(|_| malformed())?;
+            let length: u8 = length.parse().map_err(|_| malformed())?;
+            let longest = if network.is_ipv4() { 32 } else { 128 };
+            return (length <= longest).then_some(Self::Network(network, length)).ok_or_else(malformed);
+        }
+        let first = text.chars().next().ok_or_else(malformed)?;
+        if first.is_ascii_digit() || first == '*' {
+            let octets: Vec<_> = text.split('.').map(octet).collect::<Option<_>>().ok_or_else(malformed)?;
+            return octets.try_into().map(Self::Octets).map_err(|_| malformed());
+        }
+        let named = text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | '@'));
+        (named && text.len() <= 15).then(|| Self::Name(text.to_owned())).ok_or_else(malformed)
+    }
+}
+
+fn octet(text: &str) -> Option<(u8, u8)> {
+    if text == "*" {
+        return Some((0, 255));
+    }
+    let (low, high) = text.split_once('-').unwrap_or((text, text));
+    let (low, high) = (low.parse().ok()?, high.parse().ok()?);
+    (low <= high).then_some((low, high))
+}
+
+impl fmt::Display for Pattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Exact(ip) => ip.fmt(f),
+            Self::Network(ip, length) => write!(f, "{ip}/{length}"),
+            Self::Name(name) => f.write_str(name),
+            Self::Octets(octets) => {
+                let texts = octets.map(|octet| match octet {
+                    (0, 255) => "*".to_owned(),
+                    (low, high) if low == high => low.to_string(),
+                    (low, high) => format!("{low}-{high}"),
+                });
+                f.write_str(&texts.join("."))
+            }
+        }
+    }
+}
+
+impl Pattern {
+    fn matches(&self, address: &LocalAddress) -> bool {
+        match (self, address.ip) {
+            (Self::Exact(ip), own) => *ip == own,
+            (Self::Name(name), _) => *name == address.interface,
+            (Self::Octets(octets), IpAddr::V4(own)) => octets
+                .iter()
+                .zip(own.octets())
+                .all(|((low, high), octet)| (*low..=*high).contains(&octet)),
+            (Self::Octets(_), IpAddr::V6(_)) => false,
+            (Self::Network(IpAddr::V4(net), length), IpAddr::V4(own)) => {
+                let shift = 32 - u32::from(*length);
+                let head = |ip: Ipv4Addr| u32::from(ip).checked_shr(shift).unwrap_or(0);
+                head(*net) == head(own)
+            }
+            (Self::Network(IpAddr::V6(net), length), IpAddr::V6(own)) => {
+                let shift = 128 - u32::from(*length);
+                let head = |ip: std::net::Ipv6Addr| u128::from(ip).checked_shr(shift).unwrap_or(0);
+                head(*net) == head(own)
+            }
+            (Self::Network(..), _) => false,
+        }
+    }
+}
+
+/// The addresses of the interfaces that are up.
+pub(crate) fn local_addresses() -> std::io::Result<Vec<LocalAddress>> {
+    let mut addresses: Vec<_> = if_addrs::get_if_addrs()?
+        .into_iter()
+        .filter(if_addrs::Interface::is_oper_up_or_loopback)
+        .map(|interface| LocalAddress {
+            ip: interface.ip(),
+            index: interface.index,
+            interface: interface.name,
+        })
+        .collect();
+    addresses.sort_by_key(|a| (a.index, a.ip));
+    Ok(addresses)
+}
+
+trait Up {
+    fn is_oper_up_or_loopback(&self) -> bool;
+}
+
+impl Up for if_addrs::Interface {
+    /// Loopback reports its state as unknown.
+    fn is_oper_up_or_loopback(&self) -> bool {
+        self.is_loopback() || self.oper_status != if_addrs::IfOperStatus::Down
+    }
+}
+
+/// Chooses among `have`: by `wanted`, in its order, or by itself.
+pub(crate) fn choose(wanted: &[Pattern], have: &[LocalAddress]) -> Result<Choice, String> {
+    if wanted.is_empty() { choose_freely(have) } else { choose_wanted(wanted, have) }
+}
+
+fn choose_wanted(wanted: &[Pattern], have: &[LocalAddress]) -> Result<Choice, String> {
+    let mut all: Vec<LocalAddress> = Vec::new();
+    for pattern in wanted {
+        let mut matching: Vec<_> = have.iter().filter(|a| pattern.matches(a)).cloned().collect();
+        // Of all addresses of an interface, those that others can dial first.
+        matching.sort_by_key(|a| rank(a).0);
+        // 127.0.0.0/8 is loopback whole, though only 127.0.0.1 is listed.
+        if let (Pattern::Exact(IpAddr::V4(ip)), true) = (pattern, matching.is_empty())
+            && ip.is_loopback()
+            && let Some(lo) = have.iter().find(|a| a.ip.is_loopback())
+        {
+            matching.push(LocalAddress { ip: IpAddr::V4(*ip), ..lo.clone() });
+        }
+        for address in matching {
+            if !all.contains(&address) {
+                all.push(address);
+            }
+        }
+    }
+    let list: Vec<_> = wanted.iter().map(ToString::to_string).collect();
+    let Some(primary) = all.first().cloned() else {
+        let have: Vec<_> = have.iter().map(ToString::to_string).collect();
+        return Err(format!(
+            "--interfaces {}: no address of this machine matches; it has {}",
+            list.join(","),
+            have.join(", ")
+        ));
+    };
+    let others = unchosen(have, &all);
+    Ok(Choice { primary, all, reason: format!("matches --interfaces {}", list.join(",")), others })
+}
+
+fn choose_freely(have: &[LocalAddress]) -> Result<Choice, String> {
+    let best = have.iter().min_by_key(|a| (rank(a).0, a.index, a.ip));
+    let Some(primary) = best.cloned() else {
+        return Err("this machine has no network address, not even loopback".into());
+    };
+    let all: Vec<_> = std::iter::once(primary.clone())
+        .chain(have.iter().filter(|a| a.interface == primary.interface).cloned())
+        .filter(|a| !is_link_local(a.ip))
+        .fold(Vec::new(), |mut all, address| {
+            if !all.contains(&address) {
+                all.push(address);
+            }
+            all
+        });
+    let all = if all.is_empty() { vec![primary.clone()] } else { all };
+    let reason = rank(&primary).1.to_owned();
+    let others = unchosen(have, &all);
+    Ok(Choice { primary, all, reason, others })
+}
+
+fn unchosen(have: &[LocalAddress], chosen: &[LocalAddress]) -> Vec<String> {
+    have.iter()
+        .filter(|a| !chosen.contains(a))
+        .map(|a| format!("{a}: {}", rank(a).1))
+        .collect()
+}
+
+/// Lower is better.
+fn rank(address: &LocalAddress) -> (u8, &'static str) {
+    let is_virtual = VIRTUAL.iter().any(|prefix| address.interface.starts_with(prefix));
+    match address.ip {
+        ip if ip.is_loopback() => (6, "loopback, this machine only"),
+        ip if is_link_local(ip) => (5, "link-local"),
+        _ if is_virtual => (4, "leads to containers or virtual machines on this host"),
+        IpAddr::V4(ip) if ip.is_private() => (0, "a private IPv4 address of a real interface"),
+        IpAddr::V4(_) => (1, "an IPv4 address of a real interface"),
+        IpAddr::V6(_) => (2, "an IPv6 address of a real interface"),
+    }
+}
+
+fn is_link_local(ip: IpAddr) -> bool {
+    match ip {
+        IpAddr::V4(ip) => ip.is_link_local(),
+        IpAddr::V6(ip) => ip.is_unicast_link_local(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn machine() -> Vec<LocalAddress> {
+        [
+            ("lo", 1, "127.0.0.1"),
+            ("lo", 1, "::1"),
+            ("docker0", 2, "172.17.0.1"),
+            ("eth0", 3, "fe80::1"),
+            ("eth0", 3, "fd00::2"),
+            ("eth0", 3, "10.1.2.3"),
+            ("eth1", 4, "192.168.7.9"),
+        ]
+        .map(|(interface, index, ip)| LocalAddress {
+            interface: interface.into(),
+            index: Some(index),
+            ip: ip.parse().unwrap(),
+        })
+        .to_vec()
+    }
+
+    fn chosen(list: &str) -> Result<Vec<String>, String> {
+        let wanted: Vec<Pattern> =
+            list.split(',').filter(|t| !t.is_empty()).map(|t| t.parse().unwrap()).collect();
+        choose(&wanted, &machine()).map(|c| c.all.iter().map(|a| a.ip.to_string()).collect())
+    }
+
+    #[test]
+    fn left_alone_it_takes_the_first_real_interface_and_says_why() {
+        assert_eq!(chosen("").unwrap(), ["10.1.2.3", "fd00::2"]);
+        let choice = choose(&[], &machine()).unwrap();
+        assert_eq!(choice.reason, "a private IPv4 address of a real interface");
+        assert!(choice.others.iter().any(|o| o.starts_with("172.17.0.1 (docker0): leads to")));
+    }
+
+    #[test]
+    fn patterns_networks_and_names_choose_in_their_order() {
+        assert_eq!(chosen("192.168.*.*,10.*.*.*").unwrap(), ["192.168.7.9", "10.1.2.3"]);
+        assert_eq!(chosen("10.1.0.0/16").unwrap(), ["10.1.2.3"]);
+        assert_eq!(chosen("fd00::/64").unwrap(), ["fd00::2"]);
+        assert_eq!(chosen("10.1.2.1-5").unwrap(), ["10.1.2.3"]);
+        assert_eq!(chosen("eth0").unwrap(), ["10.1.2.3", "fd00::2", "fe80::1"]);
+        assert_eq!(chosen("[::1]").unwrap(), ["::1"]);
+        assert_eq!(chosen("0.0.0.0/0").unwrap().len(), 4);
+        assert_eq!(chosen("127.0.0.9").unwrap(), ["127.0.0.9"]);
+    }
+
+    #[test]
+    fn an_interface_that_is_not_there_is_refused_with_what_there_is() {
+        let refusal = chosen("192.0.2.77").unwrap_err();
+        assert!(refusal.starts_with("--interfaces 192.0.2.77: no address of this machine matches; it has 127.0.0.1 (lo)"));
+    }
+
+    #[test]
+    fn what_is_no_pattern_is_refused() {
+        for wrong in ["", "10.0.0", "10.0.0.300", "10.0.0.9-3", "10.0.0.0/33", "a b", "::1/129"] {
+            assert!(wrong.parse::<Pattern>().is_err(), "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,21 @@
+//! The log: one line an event, to standard output; for commands that print a
+//! result, to standard error.
+
+use std::io::IsTerminal as _;
+
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::LevelFilter;
+
+/// Overrides what is logged, as in `CONVOKE_LOG=debug`.
+const FILTER: &str = "CONVOKE_LOG";
+
+/// Starts logging; `to_stderr` for commands whose result goes to standard output.
+pub(crate) fn start(to_stderr: bool, usual: LevelFilter) {
+    let filter = EnvFilter::builder().with_default_directive(usual.into()).with_env_var(FILTER);
+    let builder = tracing_subscriber::fmt().with_env_filter(filter.from_env_lossy()).with_target(false);
+    if to_stderr {
+        builder.with_ansi(std::io::stderr().is_terminal()).with_writer(std::io::stderr).init();
+    } else {
+        builder.with_ansi(std::io::stdout().is_terminal()).init();
+    }
+}

@@ -1,0 +1,70 @@
+//! The Convoke member: start it on any machine and the instances find one
+//! another, agree on one ordered list of members, and stay together.
+//!
+//! Here is the command line, the configuration and the wiring; what a member
+//! does is in the crates below: `wire`, `membership`, `discovery`, `gateway`.
+
+mod describe;
+mod discover;
+mod interfaces;
+mod limits;
+mod log;
+mod member;
+mod members;
+mod settings;
+mod status;
+
+use std::process::ExitCode;
+
+use settings::{Command, Given, Instead, Settings};
+use tracing_subscriber::filter::LevelFilter;
+
+/// Worker threads: a member waits more than it computes.
+const WORKERS: usize = 2;
+/// Something was wrong with what the operator asked for.
+const REFUSED: u8 = 2;
+
+fn main() -> ExitCode {
+    let given = match Given::read(std::env::args_os()) {
+        Ok(given) => given,
+        Err(Instead { text, code: 0 }) => {
+            print!("{text}");
+            return ExitCode::SUCCESS;
+        }
+        Err(Instead { text, code }) => {
+            eprintln!("{text}");
+            return ExitCode::from(code);
+        }
+    };
+    match start(given) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::from(REFUSED)
+        }
+    }
+}
+
+fn start(given: Given) -> Result<(), String> {
+    let command = given.cli.command.clone();
+    let settings = Settings::resolve(given).map_err(|error| error.to_string())?;
+    match command {
+        None => log::start(false, LevelFilter::INFO),
+        Some(_) => log::start(true, LevelFilter::WARN),
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(WORKERS)
+        .enable_all()
+        .build()
+        .map_err(|error| format!("cannot start: {error}"))?;
+    let done = runtime.block_on(async {
+        match command {
+            None => member::run(settings).await,
+            Some(Command::Discover) => discover::run(&settings).await,
+            Some(Command::Members) => members::run(&settings).await,
+        }
+    });
+    // What still runs is of no use to anybody any more.
+    runtime.shutdown_background();
+    done
+}

@@ -1,0 +1,100 @@
+//! Answering calls: bounded in number, size and time before anybody has proved
+//! to be a member.
+
+use std::collections::HashSet;
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use convoke_membership::Hello;
+use convoke_wire::{ClusterKeys, HandshakeError, HandshakeGate};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{mpsc, watch};
+use tracing::{debug, info, warn};
+
+use super::driver::Input;
+use super::state::{Counters, Place};
+
+/// Callers whose refusal was logged: each is said once.
+const SAID_MAX: usize = 256;
+/// A pause after the system refuses to accept, as when it has no descriptor left.
+const ACCEPT_PAUSE_MS: u64 = 100;
+/// Callers that are being answered or turned away at once; more wait in the
+/// system's queue.
+const CALLERS_MAX: usize = 256;
+
+/// What answering needs.
+pub(crate) struct Door {
+    pub(crate) listener: TcpListener,
+    pub(crate) keys: Arc<ClusterKeys>,
+    pub(crate) driver: mpsc::Sender<Input>,
+    pub(crate) place: watch::Receiver<Arc<Place>>,
+    pub(crate) counters: Arc<Counters>,
+}
+
+/// Answers for as long as the process runs.
+pub(crate) async fn answer(door: Door) {
+    let Door { listener, keys, driver, place, counters } = door;
+    let gate = Arc::new(HandshakeGate::new());
+    let said = Arc::new(Mutex::new(HashSet::new()));
+    let callers = Arc::new(tokio::sync::Semaphore::new(CALLERS_MAX));
+    loop {
+        let Ok(turn) = Arc::clone(&callers).acquire_owned().await else { return };
+        let (stream, from) = match listener.accept().await {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                warn!(%error, "cannot accept a connection");
+                tokio::time::sleep(Duration::from_millis(ACCEPT_PAUSE_MS)).await;
+                continue;
+            }
+        };
+        let (gate, keys, driver) = (Arc::clone(&gate), Arc::clone(&keys), driver.clone());
+        let (said, counters) = (Arc::clone(&said), Arc::clone(&counters));
+        let hello = Arc::clone(&place.borrow().hello);
+        tokio::spawn(async move {
+            let _turn = turn;
+            match greet(&gate, stream, &keys, &hello).await {
+                Ok(input) => {
+                    let _ = driver.send(input).await;
+                }
+                Err(error) => {
+                    counters.bump(&counters.refused);
+                    say(&said, from.ip(), &error);
+                }
+            }
+        });
+    }
+}
+
+async fn greet(
+    gate: &HandshakeGate,
+    stream: TcpStream,
+    keys: &ClusterKeys,
+    hello: &[u8],
+) -> Result<Input, HandshakeError> {
+    let _ = stream.set_nodelay(true);
+    let (stream, greeting) = gate.accept(stream, keys, hello).await?;
+    let hello = Hello::decode(&greeting)
+        .map_err(|_| HandshakeError::Malformed { what: "the greeting cannot be read" })?;
+    Ok(Input::Connected { hello, stream })
+}
+
+/// One line for each caller and kind of refusal.
+fn say(said: &Mutex<HashSet<(IpAddr, &'static str)>>, from: IpAddr, error: &HandshakeError) {
+    debug!(%from, %error, "a caller was turned away");
+    let kind = match error {
+        HandshakeError::Credentials => "credentials",
+        HandshakeError::Version { .. } => "version",
+        // Port scans and health checks open and close; that is no news.
+        HandshakeError::Closed | HandshakeError::Io(_) => return,
+        _ => "stranger",
+    };
+    let Ok(mut said) = said.lock() else { return };
+    if said.len() < SAID_MAX && said.insert((from, kind)) {
+        if kind == "stranger" {
+            info!(%from, "turned away a caller on the member port: {error}");
+        } else {
+            warn!(%from, "turned away a caller on the member port: {error}");
+        }
+    }
+}

@@ -1,0 +1,76 @@
+//! Opening streams to others: one dial, one handshake, one outcome.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use convoke_membership::{Hello, Reach};
+use convoke_wire::{ClusterKeys, HandshakeError, SealedStream, connect};
+use tokio::net::TcpStream;
+
+/// How long a connection may take to open: on a local network a few
+/// milliseconds; a host that is gone never answers.
+pub(crate) const CONNECT_MS_MAX: u64 = 400;
+
+/// A stream to a member that said who it is.
+pub(crate) struct Call {
+    pub(crate) hello: Hello,
+    pub(crate) stream: SealedStream<TcpStream>,
+    pub(crate) address: SocketAddr,
+}
+
+/// Why there is no stream.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum CallError {
+    #[error("nothing listens there")]
+    Refused,
+    #[error("no answer within {CONNECT_MS_MAX} ms")]
+    Silent,
+    #[error("no way there: {0}")]
+    Unreachable(io::Error),
+    #[error("{0}")]
+    Handshake(HandshakeError),
+    #[error("its greeting cannot be read; is it another version?")]
+    Greeting,
+}
+
+impl CallError {
+    /// What it says about a member that was known to be at the address.
+    pub(crate) fn reach(&self) -> Reach {
+        match self {
+            Self::Refused
+            | Self::Handshake(
+                HandshakeError::NotAMember { .. }
+                | HandshakeError::Credentials
+                | HandshakeError::Version { .. },
+            ) => Reach::Gone,
+            _ => Reach::Silent,
+        }
+    }
+}
+
+/// Dials `address` and shakes hands as `hello`.
+pub(crate) async fn call(
+    address: SocketAddr,
+    keys: &Arc<ClusterKeys>,
+    hello: &[u8],
+) -> Result<Call, CallError> {
+    let opening = TcpStream::connect(address);
+    let stream = match tokio::time::timeout(Duration::from_millis(CONNECT_MS_MAX), opening).await {
+        Err(_) => return Err(CallError::Silent),
+        Ok(Err(error)) if error.kind() == io::ErrorKind::ConnectionRefused => {
+            return Err(CallError::Refused);
+        }
+        Ok(Err(error)) => return Err(CallError::Unreachable(error)),
+        Ok(Ok(stream)) => stream,
+    };
+    // A port of the ephemeral range can connect to itself when nobody listens.
+    if stream.local_addr().ok() == stream.peer_addr().ok() {
+        return Err(CallError::Refused);
+    }
+    let _ = stream.set_nodelay(true);
+    let (stream, greeting) = connect(stream, keys, hello).await.map_err(CallError::Handshake)?;
+    let hello = Hello::decode(&greeting).map_err(|_| CallError::Greeting)?;
+    Ok(Call { hello, stream, address })
+}

@@ -1,0 +1,287 @@
+//! Drives the membership core: owns its datagram socket, its streams and its
+//! clock, on a thread of its own so that busy guests cannot make it late.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use convoke_membership::{Event, Hello, Member, MemberId, Membership, Message, Output, Reach, Standing};
+use convoke_membership::view::Departure;
+use convoke_wire::{ClusterKeys, DatagramOpener, DatagramSealer, OpenError, PeerId, SealedStream};
+use tokio::net::{TcpStream, UdpSocket};
+use tokio::sync::{mpsc, watch};
+use tokio::time::Instant;
+use tracing::{debug, info, warn};
+
+use super::links::Links;
+use super::state::{Counters, Place};
+use crate::describe;
+
+/// Largest UDP payload that is read, in bytes; a longer one is not ours.
+const DATAGRAM_READ_BYTES: usize = 2_048;
+/// Datagrams handled before anything else gets a turn.
+const DATAGRAMS_PER_TURN_MAX: usize = 64;
+/// Events that may wait for the driver.
+pub(crate) const INPUTS_MAX: usize = 1_024;
+/// Each member keeps streams to so many after it in the view, so that each is
+/// watched by as many: when a process dies, its streams break at once.
+const WATCHED: usize = 3;
+/// How long what was said last may take to go out when this member leaves.
+const FLUSH_MS_MAX: u64 = 300;
+
+/// What happens to a driver.
+pub(crate) enum Input {
+    /// A handshake succeeded, whoever called.
+    Connected { hello: Hello, stream: SealedStream<TcpStream> },
+    /// A message came over a stream.
+    Message { from: Member, message: Message },
+    /// A stream ended; `fault` says why, if it was not closed in order.
+    LinkEnded { id: MemberId, serial: u64, fault: Option<String> },
+    /// A call ended.
+    Reached { id: MemberId, reach: Reach },
+    /// Every mode has looked and every candidate answered or not.
+    Settled,
+    /// The operator wants this member to leave.
+    Leave,
+}
+
+/// What a driver needs.
+pub(crate) struct Driver {
+    pub(crate) core: Membership,
+    pub(crate) socket: UdpSocket,
+    pub(crate) keys: Arc<ClusterKeys>,
+    pub(crate) inputs: mpsc::Receiver<Input>,
+    pub(crate) input: mpsc::Sender<Input>,
+    /// Where this member stands, for everybody else in the process.
+    pub(crate) place: watch::Sender<Arc<Place>>,
+    pub(crate) counters: Arc<Counters>,
+}
+
+struct Running {
+    core: Membership,
+    socket: UdpSocket,
+    sealer: DatagramSealer,
+    opener: DatagramOpener,
+    links: Links,
+    place: watch::Sender<Arc<Place>>,
+    counters: Arc<Counters>,
+    started: Instant,
+    /// Where members were reached last, by id.
+    addresses: HashMap<MemberId, SocketAddr>,
+    sealed: Vec<u8>,
+    left: bool,
+}
+
+impl Driver {
+    /// Runs until this member has left.
+    pub(crate) async fn run(self) {
+        let me = PeerId(*self.core.me().id.as_bytes());
+        let mut inputs = self.inputs;
+        let mut running = Running {
+            sealer: DatagramSealer::new(self.keys.gossip(), me),
+            opener: DatagramOpener::new(self.keys.gossip(), me),
+            links: Links::new(Arc::clone(&self.keys), self.input),
+            core: self.core,
+            socket: self.socket,
+            place: self.place,
+            counters: self.counters,
+            started: Instant::now(),
+            addresses: HashMap::new(),
+            sealed: Vec::new(),
+            left: false,
+        };
+        running.drain();
+        while !running.left {
+            running.turn(&mut inputs).await;
+        }
+        let flush = running.links.flush();
+        let _ = tokio::time::timeout(Duration::from_millis(FLUSH_MS_MAX), flush).await;
+    }
+}
+
+impl Running {
+    fn now(&self) -> Duration {
+        self.started.elapsed()
+    }
+
+    /// One thing that happened. What came from the network goes before timers:
+    /// after a pause, an answer that is waiting must not be taken for missing.
+    async fn turn(&mut self, inputs: &mut mpsc::Receiver<Input>) {
+        let wake = self.core.poll_timeout().map(|at| self.started + at);
+        let sleep = async {
+            match wake {
+                Some(at) => tokio::time::sleep_until(at).await,
+                None => std::future::pending().await,
+            }
+        };
+        let mut buffer = [0; DATAGRAM_READ_BYTES];
+        tokio::select! {
+            biased;
+            Ok((length, from)) = self.socket.recv_from(&mut buffer) => {
+                self.take_datagram(&buffer[..length], from);
+                for _ in 1..DATAGRAMS_PER_TURN_MAX {
+                    let Ok((length, from)) = self.socket.try_recv_from(&mut buffer) else { break };
+                    self.take_datagram(&buffer[..length], from);
+                }
+            }
+            input = inputs.recv() => match input {
+                Some(input) => self.take(input),
+                None => self.left = true,
+            },
+            () = sleep => {}
+        }
+        let now = self.now();
+        if self.core.poll_timeout().is_some_and(|at| at <= now) {
+            self.core.handle_timeout(now);
+        }
+        self.drain();
+    }
+
+    fn take_datagram(&mut self, datagram: &[u8], from: SocketAddr) {
+        let mut payload = std::mem::take(&mut self.sealed);
+        match self.opener.open(datagram, &mut payload) {
+            Ok(opened) => {
+                let id = MemberId::from_bytes(opened.sender.0);
+                if self.core.handle_packet(self.now(), id, &payload).is_err() {
+                    self.counters.bump(&self.counters.malformed);
+                }
+            }
+            Err(OpenError::Replayed | OpenError::Own) => self.counters.bump(&self.counters.replayed),
+            Err(error) => {
+                if self.counters.foreign.fetch_add(1, Ordering::Relaxed) == 0 {
+                    info!(%from, %error, "a datagram that is not this cluster's came to the member port; ignored, and counted from now on");
+                }
+            }
+        }
+        self.sealed = payload;
+    }
+
+    fn take(&mut self, input: Input) {
+        let now = self.now();
+        match input {
+            Input::Connected { hello, stream } => {
+                if hello.member.id == self.core.me().id
+                    || matches!(hello.standing, Standing::Observer | Standing::Leaving)
+                {
+                    return;
+                }
+                if let Ok(address) = stream.get_ref().peer_addr()
+                    && hello.member.addresses.contains(&address)
+                {
+                    self.addresses.insert(hello.member.id, address);
+                }
+                self.links.add(&hello, stream);
+                self.core.handle_connected(now, hello);
+            }
+            Input::Message { from, message } => self.core.handle_message(now, &from, message),
+            Input::LinkEnded { id, serial, fault } => {
+                debug!(member = %id, fault = fault.as_deref().unwrap_or("closed"), "stream ended");
+                if self.links.ended(id, serial) {
+                    self.watch(id);
+                }
+            }
+            Input::Reached { id, reach } => {
+                self.links.called(id);
+                self.core.handle_reach(now, id, reach);
+            }
+            Input::Settled => self.core.handle_discovery_settled(now),
+            Input::Leave => self.core.handle_leave(now),
+        }
+    }
+
+    /// A member's last stream ended: is it still there?
+    fn watch(&mut self, id: MemberId) {
+        let member = self.core.view().and_then(|view| view.get(id)).cloned();
+        if let Some(member) = member {
+            let hello = self.core.hello().encode();
+            self.links.call(&member, &hello);
+        }
+    }
+
+    fn drain(&mut self) {
+        while let Some(output) = self.core.poll_output() {
+            match output {
+                Output::Packet { to, bytes } => self.send(to, &bytes),
+                Output::Message { to, message } => {
+                    let hello = self.core.hello().encode();
+                    self.links.send(&to, message, &hello);
+                }
+                Output::Call(member) => {
+                    let hello = self.core.hello().encode();
+                    self.links.call(&member, &hello);
+                }
+                Output::Event(event) => self.report(event),
+            }
+        }
+        self.counters.links.store(self.links.count(), Ordering::Relaxed);
+    }
+
+    fn send(&mut self, to: MemberId, payload: &[u8]) {
+        let known = || self.core.view()?.get(to).map(Member::address);
+        let Some(address) = self.addresses.get(&to).copied().or_else(known) else { return };
+        if self.sealer.seal(PeerId(*to.as_bytes()), payload, &mut self.sealed).is_ok() {
+            // A datagram may be lost anyway; SWIM copes.
+            let _ = self.socket.try_send_to(&self.sealed, address);
+        }
+    }
+
+    fn report(&mut self, event: Event) {
+        let me = self.core.me().id;
+        match event {
+            Event::View { view, joined, departed } => {
+                info!("{}\n\n{}\n", describe::change(&view, &joined, &departed, me), describe::blocks(&view, me));
+                self.addresses.retain(|id, _| view.contains(*id));
+                let lost = departed.iter().filter(|gone| gone.how == Departure::Lost).count();
+                self.counters.lost.fetch_add(lost as u64, Ordering::Relaxed);
+                self.links.keep_only(|id| view.contains(id));
+                self.tend_watch();
+                self.publish();
+            }
+            Event::Met { other, ours_leads } => {
+                let coordinator = other.coordinator.address();
+                let what = if ours_leads { "it joins this one" } else { "this one joins it" };
+                info!(%coordinator, members = other.members, "met another cluster of this name and password: {what}");
+            }
+            Event::Returning { coordinator } => {
+                warn!(coordinator = %coordinator.address(), "the others went on without this member (it was cut off, stopped or too slow); asking to be let in again");
+            }
+            Event::TakingOver { from } => {
+                info!(from = %from.address(), "the coordinator is gone; this member, the oldest left, takes over");
+            }
+            Event::FalseAlarm(member) => {
+                info!(member = %member.address(), "a member that seemed dead answers; it stays");
+            }
+            Event::Left => {
+                self.left = true;
+                self.publish();
+            }
+        }
+    }
+
+    /// Keeps streams to the members after this one in the view.
+    fn tend_watch(&mut self) {
+        let me = self.core.me().id;
+        let Some(view) = self.core.view() else { return };
+        let members = view.members();
+        let Some(place) = members.iter().position(|m| m.id == me) else { return };
+        let hello = self.core.hello().encode();
+        let watched: Vec<Member> = (1..members.len().min(WATCHED + 1))
+            .map(|step| Member::clone(&members[(place + step) % members.len()]))
+            .filter(|member| !self.links.is_open(member.id))
+            .collect();
+        for member in watched {
+            self.links.call(&member, &hello);
+        }
+    }
+
+    fn publish(&self) {
+        self.place.send_replace(Arc::new(Place {
+            me: self.core.me().clone(),
+            view: self.core.view().cloned(),
+            hello: self.core.hello().encode().into(),
+            leaving: self.left,
+        }));
+    }
+}

@@ -1,0 +1,217 @@
+//! Streams to other members: kept, used, opened when needed.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use convoke_membership::{Hello, Member, MemberId, Message, Reach};
+use convoke_wire::{ClusterKeys, Frame, SealedStream};
+use tokio::net::TcpStream;
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::sync::{Semaphore, mpsc};
+use tokio::task::JoinHandle;
+
+use super::calls;
+use super::driver::Input;
+
+/// The one kind of frame so far: a membership message.
+const KIND_MEMBERSHIP: u8 = 1;
+/// Messages that may wait for one stream, or for one to open.
+const QUEUE_MESSAGES_MAX: usize = 256;
+/// Streams to one member: both sides may have called at the same moment.
+const LINKS_PER_MEMBER_MAX: usize = 3;
+/// Dials under way at once.
+const CALLS_MAX: usize = 64;
+/// A stream that accepts nothing for so long is given up, in milliseconds.
+const WRITE_MS_MAX: u64 = 10_000;
+
+struct Link {
+    serial: u64,
+    queue: mpsc::Sender<Message>,
+    writer: JoinHandle<()>,
+}
+
+/// All streams of one member.
+pub(crate) struct Links {
+    keys: Arc<ClusterKeys>,
+    inputs: mpsc::Sender<Input>,
+    open: HashMap<MemberId, Vec<Link>>,
+    /// Messages for members that are being called.
+    waiting: HashMap<MemberId, VecDeque<Message>>,
+    calls: Arc<Semaphore>,
+    serial: u64,
+}
+
+impl Links {
+    pub(crate) fn new(keys: Arc<ClusterKeys>, inputs: mpsc::Sender<Input>) -> Self {
+        Self {
+            keys,
+            inputs,
+            open: HashMap::new(),
+            waiting: HashMap::new(),
+            calls: Arc::new(Semaphore::new(CALLS_MAX)),
+            serial: 0,
+        }
+    }
+
+    /// Whether there is a stream to this member.
+    pub(crate) fn is_open(&self, id: MemberId) -> bool {
+        self.open.contains_key(&id)
+    }
+
+    /// Members with a stream, now.
+    pub(crate) fn count(&self) -> usize {
+        self.open.len()
+    }
+
+    /// Sends, over a stream that is opened if there is none.
+    pub(crate) fn send(&mut self, to: &Member, message: Message, hello: &[u8]) {
+        let mut message = message;
+        for link in self.open.get(&to.id).into_iter().flatten() {
+            match link.queue.try_send(message) {
+                Ok(()) => return,
+                Err(mpsc::error::TrySendError::Full(_)) => {
+                    // The peer reads too slowly; the protocol asks again.
+                    return;
+                }
+                Err(mpsc::error::TrySendError::Closed(back)) => message = back,
+            }
+        }
+        let calling = self.waiting.contains_key(&to.id);
+        let queue = self.waiting.entry(to.id).or_default();
+        if queue.len() < QUEUE_MESSAGES_MAX {
+            queue.push_back(message);
+        }
+        if !calling {
+            self.call(to, hello);
+        }
+    }
+
+    /// Calls a member at each of its addresses until one answers.
+    pub(crate) fn call(&mut self, member: &Member, hello: &[u8]) {
+        let (keys, inputs) = (Arc::clone(&self.keys), self.inputs.clone());
+        let (calls, hello) = (Arc::clone(&self.calls), hello.to_vec());
+        let member = member.clone();
+        tokio::spawn(async move {
+            let Ok(_turn) = calls.acquire().await else { return };
+            let mut reach = Reach::Silent;
+            for address in &member.addresses {
+                match calls::call(*address, &keys, &hello).await {
+                    Ok(call) => {
+                        // Somebody answers: but is it the one who was meant?
+                        let meant = call.hello.member.id == member.id;
+                        reach = if meant { Reach::Answered } else { Reach::Gone };
+                        let input = Input::Connected { hello: call.hello, stream: call.stream };
+                        if inputs.send(input).await.is_err() {
+                            return;
+                        }
+                        if meant {
+                            break;
+                        }
+                    }
+                    Err(error) => reach = error.reach(),
+                }
+            }
+            let _ = inputs.send(Input::Reached { id: member.id, reach }).await;
+        });
+    }
+
+    /// A call ended; what waited for it and cannot be sent is dropped: the
+    /// protocol asks again.
+    pub(crate) fn called(&mut self, id: MemberId) {
+        self.waiting.remove(&id);
+    }
+
+    /// Takes over a stream after its handshake.
+    pub(crate) fn add(&mut self, hello: &Hello, stream: SealedStream<TcpStream>) {
+        let id = hello.member.id;
+        let links = self.open.entry(id).or_default();
+        if links.len() >= LINKS_PER_MEMBER_MAX {
+            return;
+        }
+        self.serial += 1;
+        let serial = self.serial;
+        let (queue, messages) = mpsc::channel(QUEUE_MESSAGES_MAX);
+        for message in self.waiting.remove(&id).unwrap_or_default() {
+            let _ = queue.try_send(message);
+        }
+        let (reader, writer) = stream.split_with(TcpStream::into_split);
+        tokio::spawn(read(reader, hello.member.clone(), serial, self.inputs.clone()));
+        links.push(Link { serial, queue, writer: tokio::spawn(write(writer, messages)) });
+    }
+
+    /// A stream ended. Returns whether it was the last to that member.
+    pub(crate) fn ended(&mut self, id: MemberId, serial: u64) -> bool {
+        let Some(links) = self.open.get_mut(&id) else { return false };
+        links.retain(|link| link.serial != serial);
+        if links.is_empty() {
+            self.open.remove(&id);
+            return true;
+        }
+        false
+    }
+
+    /// Closes the streams to all but these.
+    pub(crate) fn keep_only(&mut self, keep: impl Fn(MemberId) -> bool) {
+        self.open.retain(|id, _| keep(*id));
+    }
+
+    /// Closes all streams once what is queued has gone out.
+    pub(crate) async fn flush(&mut self) {
+        let links: Vec<Link> = self.open.drain().flat_map(|(_, links)| links).collect();
+        for Link { queue, writer, .. } in links {
+            drop(queue);
+            let _ = writer.await;
+        }
+    }
+}
+
+async fn read(
+    mut reader: convoke_wire::FrameReader<OwnedReadHalf>,
+    from: Member,
+    serial: u64,
+    inputs: mpsc::Sender<Input>,
+) {
+    let fault = loop {
+        match reader.next().await {
+            Ok(Some(frame)) if frame.kind == KIND_MEMBERSHIP => {
+                match Message::decode(&frame.payload) {
+                    Ok(message) => {
+                        let input = Input::Message { from: from.clone(), message };
+                        if inputs.send(input).await.is_err() {
+                            return;
+                        }
+                    }
+                    Err(error) => break Some(error.to_string()),
+                }
+            }
+            // A kind that only a newer version knows.
+            Ok(Some(_)) => {}
+            Ok(None) => break None,
+            Err(error) => break Some(error.to_string()),
+        }
+    };
+    let _ = inputs.send(Input::LinkEnded { id: from.id, serial, fault }).await;
+}
+
+async fn write(
+    mut writer: convoke_wire::FrameWriter<OwnedWriteHalf>,
+    mut messages: mpsc::Receiver<Message>,
+) {
+    let mut batch = Vec::new();
+    while messages.recv_many(&mut batch, QUEUE_MESSAGES_MAX).await > 0 {
+        for message in batch.drain(..) {
+            let payload = Bytes::from(message.encode());
+            let frame = Frame { kind: KIND_MEMBERSHIP, request: 0, payload };
+            if writer.write(&frame).is_err() {
+                return;
+            }
+        }
+        let flush = tokio::time::timeout(Duration::from_millis(WRITE_MS_MAX), writer.flush());
+        if !matches!(flush.await, Ok(Ok(()))) {
+            return;
+        }
+    }
+    let _ = writer.close().await;
+}

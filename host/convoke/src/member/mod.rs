@@ -1,0 +1,364 @@
+//! A running member: wiring.
+
+pub(crate) mod accept;
+pub(crate) mod beacons;
+pub(crate) mod calls;
+pub(crate) mod driver;
+pub(crate) mod links;
+pub(crate) mod modes;
+pub(crate) mod names;
+pub(crate) mod ports;
+pub(crate) mod seeker;
+pub(crate) mod state;
+
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use convoke_discovery::{LocalMember, ModeHandle};
+use convoke_membership::{Config, Member, MemberId, Membership, View};
+use convoke_wire::ClusterKeys;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::{mpsc, watch};
+use tracing::{info, warn};
+
+use crate::interfaces::{self, Choice};
+use crate::settings::{PublicAddress, Settings};
+use crate::status::Status;
+use crate::{describe, limits};
+use state::{Counters, Place};
+
+/// How long a graceful leave may take in all.
+const LEAVE_MS_MAX: u64 = 3_000;
+/// Snapshots that may wait for the seeker.
+const MODE_EVENTS_MAX: usize = 64;
+/// A start that takes longer than this says what it waits for.
+const PATIENCE_MS: u64 = 5_000;
+
+/// Runs a member until it is told to leave.
+pub(crate) async fn run(settings: Settings) -> Result<(), String> {
+    limits::raise_open_files();
+    if let Some(path) = &settings.file {
+        info!(file = %path.display(), "configuration read");
+    }
+    let choice = choose_interface(&settings)?;
+    let ip = choice.primary.ip;
+    let further = settings.auto_bind_http.then_some(settings.auto_bind_range);
+    let http = ports::bind_http(ip, settings.port, further)?;
+    let http_port = http[0].local_addr().map_err(|e| e.to_string())?.port();
+    if settings.no_cluster {
+        return run_alone(&settings, &choice, http, http_port).await;
+    }
+    let port = ports::bind_member_port(ip, settings.start_port)?;
+    if !port.taken.is_empty() {
+        info!(member = %port.address, taken = ?port.taken, "the start port is taken; the next free one is used");
+    }
+
+    let id = MemberId::new_now();
+    let me = introduce(&settings, id, port.address, Some(http_port)).await?;
+    let keys = derive_keys(&settings, &choice).await?;
+    let local = local_member(&settings, &me);
+    let host = modes::host(&settings, &choice, beacons::ciphers(&keys, id))?;
+    let loaded = modes::load(&host, &settings, &choice, &local).await?;
+
+    let counters = Arc::new(Counters::default());
+    let core = Membership::new(me.clone(), Config::default(), rand::random());
+    let place = Place {
+        me: core.me().clone(),
+        view: None,
+        hello: core.hello().encode().into(),
+        leaving: false,
+    };
+    let (place, placed) = watch::channel(Arc::new(place));
+    let (input, inputs) = mpsc::channel(driver::INPUTS_MAX);
+    let status = Arc::new(Status {
+        cluster_name: settings.cluster_name.clone(),
+        place: placed.clone(),
+        modes: OnceLock::new(),
+        counters: Arc::clone(&counters),
+        leaving: AtomicBool::new(false),
+    });
+
+    let socket = port.socket.into_std().map_err(|e| e.to_string())?;
+    let driver = spawn_driver(DriverParts {
+        core,
+        socket,
+        keys: Arc::clone(&keys),
+        inputs,
+        input: input.clone(),
+        place,
+        counters: Arc::clone(&counters),
+    })?;
+    tokio::spawn(accept::answer(accept::Door {
+        listener: port.listener,
+        keys: Arc::clone(&keys),
+        driver: input.clone(),
+        place: placed.clone(),
+        counters: Arc::clone(&counters),
+    }));
+    tokio::spawn(convoke_gateway::http::serve(http, Arc::clone(&status) as _));
+
+    let (events, heard) = mpsc::channel(MODE_EVENTS_MAX);
+    let names: Vec<String> = loaded.iter().map(|mode| mode.name().to_owned()).collect();
+    info!(modes = names.join(", "), cluster = %settings.cluster_name, member = %port.address, name = %me.name, "looking for members");
+    let handles: Vec<ModeHandle> = loaded
+        .into_iter()
+        .map(|mode| host.start(mode, local.clone(), events.clone()))
+        .collect();
+    drop(events);
+    let _ = status.modes.set(handles.iter().map(ModeHandle::status).collect());
+    tokio::spawn(
+        seeker::Seeker {
+            modes: names,
+            events: heard,
+            driver: input.clone(),
+            place: placed.clone(),
+            keys,
+            counters,
+        }
+        .run(),
+    );
+    tokio::spawn(say_ready(placed, Arc::clone(&status), port.address, (ip, http_port).into()));
+
+    wait_for_signal().await?;
+    status.leaving.store(true, Ordering::Relaxed);
+    leave(handles, &input, driver).await;
+    Ok(())
+}
+
+/// Modes take their announcements back while the cluster is told.
+async fn leave(
+    handles: Vec<ModeHandle>,
+    input: &mpsc::Sender<driver::Input>,
+    driver: std::thread::JoinHandle<()>,
+) {
+    info!("leaving; a second signal stops at once");
+    let stops: Vec<_> = handles.into_iter().map(|mode| tokio::spawn(mode.stop())).collect();
+    let _ = input.send(driver::Input::Leave).await;
+    let gone = async {
+        let driver = tokio::task::spawn_blocking(move || driver.join());
+        let _ = driver.await;
+        for stop in stops {
+            let _ = stop.await;
+        }
+    };
+    tokio::select! {
+        done = tokio::time::timeout(Duration::from_millis(LEAVE_MS_MAX), gone) => match done {
+            Ok(()) => info!("left"),
+            Err(_) => warn!("left without an answer from the others within {LEAVE_MS_MAX} ms"),
+        },
+        _ = wait_for_signal() => warn!("stopped without waiting for the others"),
+    }
+}
+
+struct DriverParts {
+    core: Membership,
+    socket: std::net::UdpSocket,
+    keys: Arc<ClusterKeys>,
+    inputs: mpsc::Receiver<driver::Input>,
+    input: mpsc::Sender<driver::Input>,
+    place: watch::Sender<Arc<Place>>,
+    counters: Arc<Counters>,
+}
+
+/// Starts the driver on a thread and a runtime of its own.
+fn spawn_driver(parts: DriverParts) -> Result<std::thread::JoinHandle<()>, String> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| format!("cannot start the membership thread: {error}"))?;
+    std::thread::Builder::new()
+        .name("membership".into())
+        .spawn(move || {
+            runtime.block_on(async move {
+                let DriverParts { core, socket, keys, inputs, input, place, counters } = parts;
+                match tokio::net::UdpSocket::from_std(socket) {
+                    Ok(socket) => {
+                        let driver = driver::Driver { core, socket, keys, inputs, input, place, counters };
+                        driver.run().await;
+                    }
+                    Err(error) => warn!(%error, "the member port's datagram socket is of no use"),
+                }
+            });
+        })
+        .map_err(|error| format!("cannot start the membership thread: {error}"))
+}
+
+/// Says once that this member is in a cluster, or what keeps it waiting.
+async fn say_ready(
+    mut place: watch::Receiver<Arc<Place>>,
+    status: Arc<Status>,
+    member: SocketAddr,
+    http: SocketAddr,
+) {
+    let started = tokio::time::Instant::now();
+    let in_a_cluster = async { place.wait_for(|place| place.view.is_some()).await.is_ok() };
+    tokio::pin!(in_a_cluster);
+    loop {
+        let patience = tokio::time::sleep(Duration::from_millis(PATIENCE_MS));
+        tokio::select! {
+            here = &mut in_a_cluster => {
+                if here {
+                    let elapsed_ms = started.elapsed().as_millis();
+                    info!(%member, %http, elapsed_ms, "ready");
+                }
+                return;
+            }
+            () = patience => {
+                let waiting: Vec<String> = status
+                    .modes
+                    .get()
+                    .into_iter()
+                    .flatten()
+                    .map(|mode| mode.borrow().clone())
+                    .filter(|mode| mode.looks == 0)
+                    .map(|mode| match mode.last_problem {
+                        Some(problem) => format!("{}: {problem}", mode.name),
+                        None => format!("{} has not answered yet", mode.name),
+                    })
+                    .collect();
+                let waiting = if waiting.is_empty() { "candidates to answer".to_owned() } else { waiting.join("; ") };
+                warn!(%waiting, "not in a cluster yet; still looking, and no cluster is started until every mode has looked");
+                // Each time later: it need not be said every few seconds.
+                tokio::time::sleep(started.elapsed()).await;
+            }
+        }
+    }
+}
+
+/// `--no-cluster`: the endpoints, a view of one, and nothing else.
+async fn run_alone(
+    settings: &Settings,
+    choice: &Choice,
+    http: Vec<TcpListener>,
+    http_port: u16,
+) -> Result<(), String> {
+    let address = SocketAddr::new(choice.primary.ip, 0);
+    let me = introduce(settings, MemberId::new_now(), address, Some(http_port)).await?;
+    let view = View::founded_by(Member { age: 1, generation: 1, ..me.clone() });
+    let place = Place { me: me.clone(), view: Some(view.clone()), hello: [].into(), leaving: false };
+    let (_place, placed) = watch::channel(Arc::new(place));
+    let status = Arc::new(Status {
+        cluster_name: settings.cluster_name.clone(),
+        place: placed,
+        modes: OnceLock::new(),
+        counters: Arc::new(Counters::default()),
+        leaving: AtomicBool::new(false),
+    });
+    info!("no discovery and no member port, as --no-cluster asks\n\n{}\n", describe::blocks(&view, me.id));
+    let http_address = SocketAddr::new(choice.primary.ip, http_port);
+    tokio::spawn(convoke_gateway::http::serve(http, status));
+    info!(http = %http_address, "ready");
+    wait_for_signal().await?;
+    info!("left");
+    Ok(())
+}
+
+fn choose_interface(settings: &Settings) -> Result<Choice, String> {
+    let have = interfaces::local_addresses()
+        .map_err(|error| format!("cannot list this machine's addresses: {error}"))?;
+    let choice = interfaces::choose(&settings.interfaces, &have)?;
+    let all: Vec<String> = choice.all.iter().map(ToString::to_string).collect();
+    info!(
+        address = %choice.primary,
+        because = choice.reason,
+        also = all[1..].join(", "),
+        not = choice.others.join("; "),
+        "address chosen"
+    );
+    Ok(choice)
+}
+
+/// Turns settings into the member that others see.
+async fn introduce(
+    settings: &Settings,
+    id: MemberId,
+    bound: SocketAddr,
+    http_port: Option<u16>,
+) -> Result<Member, String> {
+    let mut addresses = Vec::new();
+    if let Some(PublicAddress { host, port }) = &settings.public_address {
+        let port = port.unwrap_or(bound.port());
+        let found = tokio::net::lookup_host((host.as_str(), port))
+            .await
+            .map_err(|error| format!("--public-address: {host:?} cannot be resolved: {error}"))?;
+        addresses.extend(found);
+        if addresses.iter().any(|a| a.ip().is_unspecified() || a.ip().is_multicast()) {
+            return Err(format!("--public-address: {host:?} is no address that others can dial"));
+        }
+    }
+    if !addresses.contains(&bound) {
+        addresses.push(bound);
+    }
+    addresses.truncate(convoke_membership::member::ADDRESSES_MAX);
+    Ok(Member {
+        id,
+        addresses,
+        name: settings.name.clone().unwrap_or_else(|| names::generate(id.as_bytes())),
+        group: settings.group.clone(),
+        lite: settings.lite,
+        http_port,
+        generation: 0,
+        age: 0,
+    })
+}
+
+fn local_member(settings: &Settings, me: &Member) -> LocalMember {
+    let port = me.address().port();
+    LocalMember {
+        cluster_name: settings.cluster_name.clone(),
+        member_id: me.id.to_string(),
+        addresses: me.addresses.iter().filter(|a| a.port() == port).map(SocketAddr::ip).collect(),
+        port,
+        attributes: Vec::new(),
+    }
+}
+
+async fn derive_keys(settings: &Settings, choice: &Choice) -> Result<Arc<ClusterKeys>, String> {
+    if settings.password.is_empty() && !choice.primary.ip.is_loopback() {
+        warn!(
+            "the cluster password is empty: whoever reaches this network can join cluster {:?}; set --cluster-password-file or CONVOKE_CLUSTER_PASSWORD",
+            settings.cluster_name
+        );
+    }
+    let (name, password) = (settings.cluster_name.clone(), settings.password.clone());
+    let keys = tokio::task::spawn_blocking(move || ClusterKeys::derive(&name, &password))
+        .await
+        .map_err(|error| error.to_string())?;
+    keys.map(Arc::new).map_err(|error| error.to_string())
+}
+
+async fn wait_for_signal() -> Result<(), String> {
+    let signal = |kind| signal(kind).map_err(|error| format!("cannot listen for signals: {error}"));
+    let (mut terminate, mut interrupt) =
+        (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    Ok(())
+}
+
+/// For the dry run: as a member would look, without being one.
+pub(crate) struct Onlooker {
+    pub(crate) choice: Choice,
+    pub(crate) me: Member,
+    pub(crate) keys: Arc<ClusterKeys>,
+    pub(crate) local: LocalMember,
+}
+
+impl Onlooker {
+    /// Binds nothing: says where a member with these settings would be.
+    pub(crate) async fn new(settings: &Settings) -> Result<Self, String> {
+        let choice = choose_interface(settings)?;
+        let id = MemberId::new_now();
+        let address = SocketAddr::new(choice.primary.ip, settings.start_port);
+        let me = introduce(settings, id, address, None).await?;
+        let keys = derive_keys(settings, &choice).await?;
+        // Port 0: nobody is taken for this one.
+        let local = LocalMember { port: 0, ..local_member(settings, &me) };
+        Ok(Self { choice, me, keys, local })
+    }
+}

@@ -1,0 +1,64 @@
+//! `convoke members`: asks the member on this machine for its view.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+use serde_json::Value;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+
+use crate::settings::Settings;
+
+/// How long the member may take to answer.
+const ANSWER_MS_MAX: u64 = 3_000;
+/// Largest answer, in bytes: a view of ten thousand members fits.
+const ANSWER_BYTES_MAX: u64 = 16 << 20;
+
+/// Prints the view of the member whose HTTP port is `--port`.
+pub(crate) async fn run(settings: &Settings) -> Result<(), String> {
+    let loopback = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), settings.port);
+    let asked = tokio::time::timeout(Duration::from_millis(ANSWER_MS_MAX), ask(loopback)).await;
+    let hint = "is a member running here, and is --port its HTTP port?";
+    let body = match asked {
+        Ok(Ok(body)) => body,
+        Ok(Err(error)) => return Err(format!("no status from {loopback}: {error}; {hint}")),
+        Err(_) => return Err(format!("no status from {loopback} within {ANSWER_MS_MAX} ms; {hint}")),
+    };
+    let status: Value = serde_json::from_str(&body)
+        .map_err(|_| format!("what {loopback} answers is not a member's status; {hint}"))?;
+    let Some(members) = status["cluster"]["members"].as_array() else {
+        println!("the member at {loopback} is not in a cluster yet");
+        return Ok(());
+    };
+    println!(
+        "cluster {} view {}.{}",
+        status["cluster"]["name"].as_str().unwrap_or_default(),
+        status["cluster"]["epoch"],
+        status["cluster"]["version"]
+    );
+    println!("{:<24} {:<24} {:<16} {:<5} id", "address", "name", "group", "lite");
+    for member in members {
+        let text = |key: &str| member[key].as_str().unwrap_or_default().to_owned();
+        println!(
+            "{:<24} {:<24} {:<16} {:<5} {}{}",
+            text("address"),
+            text("name"),
+            text("group"),
+            member["lite"],
+            text("id"),
+            if member["this"] == true { " this" } else { "" }
+        );
+    }
+    Ok(())
+}
+
+/// A minimal request: the answer is our own endpoint's.
+async fn ask(address: SocketAddr) -> std::io::Result<String> {
+    let mut stream = TcpStream::connect(address).await?;
+    stream.write_all(b"GET /status HTTP/1.0\r\nhost: localhost\r\n\r\n").await?;
+    let mut answer = Vec::new();
+    stream.take(ANSWER_BYTES_MAX).read_to_end(&mut answer).await?;
+    let text = String::from_utf8_lossy(&answer);
+    let body = text.split_once("\r\n\r\n").map(|(_, body)| body.to_owned());
+    body.ok_or_else(|| std::io::Error::other("it does not speak HTTP"))
+}

@@ -1,0 +1,203 @@
+//! The command line and the environment.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use clap::builder::StyledStr;
+use clap::parser::ValueSource;
+use clap::{ArgMatches, Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
+
+use super::spelling;
+
+/// Starts a member; other instances find it, and it finds them.
+///
+/// Every option can also be set in the environment (`CONVOKE_START_PORT` for
+/// `--start-port`) and in a file (`start-port = 6900`). The command line wins
+/// over the environment, which wins over the file.
+#[derive(Debug, Parser)]
+#[command(name = "convoke", version, max_term_width = 100)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Option<Command>,
+    #[command(flatten)]
+    pub(crate) options: Options,
+}
+
+/// What to do instead of starting a member.
+#[derive(Clone, Debug, Subcommand)]
+pub(crate) enum Command {
+    /// A dry run: shows what each mode finds and why each candidate is kept or
+    /// dropped, without joining.
+    Discover,
+    /// Lists the members that the member with the HTTP port `--port` on this
+    /// machine sees.
+    Members,
+}
+
+/// Each option is `None` when it was not given.
+#[derive(Debug, Default, Args)]
+#[command(next_line_help = false)]
+pub(crate) struct Options {
+    /// How to find members: multicast[:GROUP:PORT] or tcpip:LIST; may be given
+    /// several times [default: multicast]
+    #[arg(long, global = true, value_name = "MODE[:ARG]", env = "CONVOKE_CLUSTER_MODE", value_delimiter = '\n')]
+    pub(crate) cluster_mode: Vec<String>,
+    /// Multicast group [default: 224.2.2.4, or ff15::2904 on an IPv6 interface]
+    #[arg(long, global = true, value_name = "GROUP", env = "CONVOKE_MC_ADDRESS")]
+    pub(crate) mc_address: Option<String>,
+    /// Multicast port [default: 2904]
+    #[arg(long, global = true, value_name = "PORT", env = "CONVOKE_MC_PORT", value_parser = port())]
+    pub(crate) mc_port: Option<u16>,
+    /// Routers that multicast may pass, plus one [default: 32]
+    #[arg(long, global = true, value_name = "HOPS", env = "CONVOKE_MC_TTL", value_parser = clap::value_parser!(u8).range(1..))]
+    pub(crate) mc_ttl: Option<u8>,
+    /// First member port to try; taken: the next one, 100 tries [default: 6900]
+    #[arg(long, global = true, value_name = "PORT", env = "CONVOKE_START_PORT", value_parser = port())]
+    pub(crate) start_port: Option<u16>,
+    /// Members join only with the same name [default: development]
+    #[arg(long, global = true, value_name = "NAME", env = "CONVOKE_CLUSTER_NAME")]
+    pub(crate) cluster_name: Option<String>,
+    /// … and the same password. Other users of this machine can read it in the
+    /// list of processes: prefer the file or the environment
+    #[arg(long, global = true, value_name = "PASSWORD", env = "CONVOKE_CLUSTER_PASSWORD", hide_env_values = true)]
+    pub(crate) cluster_password: Option<String>,
+    /// A file that holds the password; a line break at its end does not count
+    #[arg(long, global = true, value_name = "FILE", env = "CONVOKE_CLUSTER_PASSWORD_FILE")]
+    pub(crate) cluster_password_file: Option<PathBuf>,
+    /// Join and route, store nothing
+    #[arg(long, global = true, env = "CONVOKE_LITE", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL")]
+    pub(crate) lite: Option<bool>,
+    /// Shown in lists [default: generated]
+    #[arg(long, global = true, value_name = "NAME", env = "CONVOKE_NAME")]
+    pub(crate) name: Option<String>,
+    /// Shown in lists [default: convoke]
+    #[arg(long, global = true, value_name = "GROUP", env = "CONVOKE_GROUP")]
+    pub(crate) group: Option<String>,
+    /// Which address to bind and tell others: addresses, patterns such as
+    /// 10.0.*.*, CIDR, interface names; a comma between them [default: chosen,
+    /// and the choice explained]
+    #[arg(long, global = true, value_name = "LIST", env = "CONVOKE_INTERFACES")]
+    pub(crate) interfaces: Option<String>,
+    /// What others dial when it is not what this member binds (NAT, containers)
+    #[arg(long, global = true, value_name = "HOST[:PORT]", env = "CONVOKE_PUBLIC_ADDRESS")]
+    pub(crate) public_address: Option<String>,
+    /// HTTP port: health, metrics, status [default: 8080]
+    #[arg(long, global = true, value_name = "PORT", env = "CONVOKE_PORT", value_parser = port())]
+    pub(crate) port: Option<u16>,
+    /// When the HTTP port is taken, take the next free one
+    #[arg(long, global = true, env = "CONVOKE_AUTO_BIND_HTTP", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL")]
+    pub(crate) auto_bind_http: Option<bool>,
+    /// How many ports after the first --auto-bind-http tries [default: 5]
+    #[arg(long, global = true, value_name = "COUNT", env = "CONVOKE_AUTO_BIND_RANGE")]
+    pub(crate) auto_bind_range: Option<u16>,
+    /// RESP port; comes with the data grid, which this version does not have
+    #[arg(long, global = true, value_name = "PORT", env = "CONVOKE_RESP_PORT", hide = true)]
+    pub(crate) resp_port: Option<u16>,
+    /// Configuration file [default: convoke.toml, if there is one]
+    #[arg(long, global = true, value_name = "FILE", env = "CONVOKE_CONFIG")]
+    pub(crate) config: Option<PathBuf>,
+    /// A lone member: no discovery, no member port
+    #[arg(long, global = true, env = "CONVOKE_NO_CLUSTER", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL")]
+    pub(crate) no_cluster: Option<bool>,
+}
+
+fn port() -> clap::builder::RangedI64ValueParser<u16> {
+    clap::value_parser!(u16).range(1..)
+}
+
+/// The command line as it was given.
+#[derive(Debug)]
+pub(crate) struct Given {
+    pub(crate) cli: Cli,
+    matches: ArgMatches,
+}
+
+/// What to print instead of starting, and the exit code.
+#[derive(Debug)]
+pub(crate) struct Instead {
+    pub(crate) text: String,
+    pub(crate) code: u8,
+}
+
+impl Given {
+    /// Reads arguments, the program's name first.
+    pub(crate) fn read(arguments: impl IntoIterator<Item = OsString>) -> Result<Self, Instead> {
+        let command = Cli::command();
+        let names: Vec<String> =
+            command.get_arguments().filter_map(|a| a.get_long()).map(String::from).collect();
+        let arguments = spelling::canonical(arguments, &names);
+        let matches = command.try_get_matches_from(arguments).map_err(|e| Instead::of(&e))?;
+        let cli = Cli::from_arg_matches(&matches).map_err(|e| Instead::of(&e))?;
+        Ok(Self { cli, matches })
+    }
+
+    /// How to name the place where an option was set.
+    pub(crate) fn origin(&self, id: &str) -> String {
+        let option = id.replace('_', "-");
+        let inner = self.matches.subcommand().map_or(&self.matches, |(_, matches)| matches);
+        match inner.value_source(id) {
+            Some(ValueSource::EnvVariable) => format!("CONVOKE_{}", id.to_uppercase()),
+            _ => format!("--{option}"),
+        }
+    }
+}
+
+impl Instead {
+    /// Help and version as they are; an error as one line.
+    fn of(error: &clap::Error) -> Self {
+        let rendered: StyledStr = error.render();
+        if !error.use_stderr() {
+            return Self { text: rendered.to_string(), code: 0 };
+        }
+        let text = rendered.to_string();
+        let said = text.split("\nUsage:").next().unwrap_or_default();
+        let said = said.split("\nFor more information").next().unwrap_or_default();
+        let line: Vec<&str> = said.split_whitespace().collect();
+        let line = line.join(" ");
+        Self { text: format!("{}; see convoke --help", line.trim_end_matches('.')), code: 2 }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(line: &str) -> Result<Given, Instead> {
+        Given::read(std::iter::once("convoke").chain(line.split_whitespace()).map(OsString::from))
+    }
+
+    fn error(line: &str) -> String {
+        read(line).unwrap_err().text
+    }
+
+    #[test]
+    fn the_definition_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn options_may_stand_before_and_after_a_subcommand() {
+        for line in ["--start-port 7000 discover", "discover --startPort 7000"] {
+            let given = read(line).unwrap();
+            assert!(matches!(given.cli.command, Some(Command::Discover)));
+            assert_eq!(given.cli.options.start_port, Some(7000));
+        }
+    }
+
+    #[test]
+    fn mistakes_are_one_line_that_says_what_and_where() {
+        assert_eq!(
+            error("--mc-port 70000"),
+            "error: invalid value '70000' for '--mc-port <PORT>': 70000 is not in 1..=65535; see convoke --help"
+        );
+        assert!(error("--start-prot 1").contains("'--start-prot'"));
+        assert!(error("--start-prot 1").contains("'--start-port'"), "{}", error("--start-prot 1"));
+        assert!(error("--name").contains("a value is required for '--name <NAME>'"));
+        assert!(!error("--nonsense").contains('\n'));
+    }
+
+    #[test]
+    fn an_origin_is_named_as_the_user_wrote_it() {
+        assert_eq!(read("--mc-address x").unwrap().origin("mc_address"), "--mc-address");
+    }
+}

@@ -1,0 +1,270 @@
+//! What the operator wants: command line over environment over file over
+//! default, checked as a whole before anything starts.
+
+mod cli;
+mod file;
+mod modes;
+mod spelling;
+
+use std::net::IpAddr;
+use std::num::NonZeroU8;
+use std::path::{Path, PathBuf};
+
+use convoke_membership::member::NAME_BYTES_MAX;
+use zeroize::Zeroizing;
+
+pub(crate) use cli::{Command, Given, Instead};
+pub(crate) use modes::{BUILT_IN, ModeSettings};
+
+use crate::interfaces::Pattern;
+use file::File;
+
+/// Read when it is there and no other file is named.
+const USUAL_FILE: &str = "convoke.toml";
+
+/// Something in the configuration is wrong: what, where, what to do.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(crate) struct SettingsError(pub(crate) String);
+
+/// Everything, resolved.
+#[derive(Debug)]
+pub(crate) struct Settings {
+    pub(crate) cluster_name: String,
+    pub(crate) password: Zeroizing<Vec<u8>>,
+    pub(crate) modes: Vec<ModeSettings>,
+    pub(crate) mc_address: Option<IpAddr>,
+    pub(crate) mc_port: u16,
+    pub(crate) mc_ttl: NonZeroU8,
+    pub(crate) start_port: u16,
+    pub(crate) lite: bool,
+    pub(crate) name: Option<String>,
+    pub(crate) group: String,
+    pub(crate) interfaces: Vec<Pattern>,
+    pub(crate) public_address: Option<PublicAddress>,
+    pub(crate) port: u16,
+    pub(crate) auto_bind_http: bool,
+    pub(crate) auto_bind_range: u16,
+    pub(crate) no_cluster: bool,
+    /// The file that was read, for the log.
+    pub(crate) file: Option<PathBuf>,
+}
+
+/// What others dial.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct PublicAddress {
+    pub(crate) host: String,
+    pub(crate) port: Option<u16>,
+}
+
+impl Settings {
+    /// Puts all sources together.
+    pub(crate) fn resolve(given: Given) -> Result<Self, SettingsError> {
+        let mc_address_from = given.origin("mc_address");
+        let interfaces_from = given.origin("interfaces");
+        let public_from = given.origin("public_address");
+        let options = given.cli.options;
+        if options.resp_port.is_some() {
+            return Err(SettingsError(
+                "--resp-port: this version has no data grid yet, and so no RESP; leave it out".into(),
+            ));
+        }
+        let path = options.config.clone().or_else(|| {
+            let usual = Path::new(USUAL_FILE);
+            usual.is_file().then(|| usual.to_owned())
+        });
+        let file = path.as_deref().map(File::read).transpose()?.unwrap_or_default();
+        let from_file = |key: &str| match &path {
+            Some(path) => format!("{}: {key}", path.display()),
+            None => key.to_owned(),
+        };
+
+        let (mc_text, from) = match options.mc_address {
+            Some(text) => (Some(text), mc_address_from),
+            None => (file.mc_address, from_file("mc-address")),
+        };
+        let mc_address = mc_text.map(|text| multicast_group(&text, &from)).transpose()?;
+
+        let (texts, from) = match options.interfaces {
+            Some(text) => (vec![text], interfaces_from),
+            None => {
+                (file.interfaces.map(file::OneOrMore::into_vec).unwrap_or_default(), from_file("interfaces"))
+            }
+        };
+        let interfaces = texts
+            .iter()
+            .flat_map(|text| text.split([',', ';']).map(str::trim))
+            .filter(|text| !text.is_empty() || texts.len() == 1)
+            .map(|text| text.parse().map_err(|e| SettingsError(format!("{from}: {e}"))))
+            .collect::<Result<Vec<_>, _>>()?;
+
+        let (public, from) = match options.public_address {
+            Some(text) => (Some(text), public_from),
+            None => (file.public_address, from_file("public-address")),
+        };
+        let public_address = public.map(|text| public_address(&text, &from)).transpose()?;
+
+        let cluster_name = options
+            .cluster_name
+            .or(file.cluster_name)
+            .unwrap_or_else(|| "development".to_owned());
+        if cluster_name.trim().is_empty() {
+            return Err(SettingsError(
+                "--cluster-name is empty; give it a name, or leave it out for \"development\"".into(),
+            ));
+        }
+        let own = (options.cluster_password, options.cluster_password_file);
+        let from_file_too = (file.cluster_password, file.cluster_password_file);
+        let password = password(if own == (None, None) { from_file_too } else { own })?;
+        let modes = modes::resolve(options.cluster_mode, file.cluster_mode, &file.discovery)?;
+
+        Ok(Self {
+            cluster_name,
+            password,
+            modes,
+            mc_address,
+            mc_port: in_range("mc-port", options.mc_port.or(file.mc_port).unwrap_or(2904))?,
+            mc_ttl: NonZeroU8::new(options.mc_ttl.or(file.mc_ttl).unwrap_or(32)).ok_or_else(|| {
+                SettingsError(format!("{} is 0; expected 1 to 255", from_file("mc-ttl")))
+            })?,
+            start_port: in_range("start-port", options.start_port.or(file.start_port).unwrap_or(6900))?,
+            lite: options.lite.or(file.lite).unwrap_or(false),
+            name: options.name.or(file.name).map(|name| short("name", name)).transpose()?,
+            group: short("group", options.group.or(file.group).unwrap_or_else(|| "convoke".into()))?,
+            interfaces,
+            public_address,
+            port: in_range("port", options.port.or(file.port).unwrap_or(8080))?,
+            auto_bind_http: options.auto_bind_http.or(file.auto_bind_http).unwrap_or(false),
+            auto_bind_range: options.auto_bind_range.or(file.auto_bind_range).unwrap_or(5),
+            no_cluster: options.no_cluster.or(file.no_cluster).unwrap_or(false),
+            file: path,
+        })
+    }
+}
+
+fn in_range(key: &str, port: u16) -> Result<u16, SettingsError> {
+    if port == 0 {
+        return Err(SettingsError(format!("{key} is 0; expected 1 to 65535")));
+    }
+    Ok(port)
+}
+
+fn short(key: &str, text: String) -> Result<String, SettingsError> {
+    let plain = !text.chars().any(char::is_control);
+    if (1..=NAME_BYTES_MAX).contains(&text.len()) && plain {
+        return Ok(text);
+    }
+    Err(SettingsError(format!(
+        "{key} {text:?} must have 1 to {NAME_BYTES_MAX} bytes and no control characters"
+    )))
+}
+
+fn multicast_group(text: &str, from: &str) -> Result<IpAddr, SettingsError> {
+    let literal = text.strip_prefix('[').and_then(|t| t.strip_suffix(']')).unwrap_or(text);
+    match literal.parse::<IpAddr>() {
+        Ok(group) if group.is_multicast() => Ok(group),
+        _ => Err(SettingsError(format!(
+            "{from}: {text:?} is not a multicast address; expected 224.0.0.0 to 239.255.255.255, or ff00::/8"
+        ))),
+    }
+}
+
+fn public_address(text: &str, from: &str) -> Result<PublicAddress, SettingsError> {
+    let malformed = || {
+        SettingsError(format!(
+            "{from}: {text:?} is not an address that others can dial; expected host, host:port or [ipv6]:port"
+        ))
+    };
+    let (host, port) = if let Some(rest) = text.strip_prefix('[') {
+        let (host, rest) = rest.split_once(']').ok_or_else(malformed)?;
+        host.parse::<std::net::Ipv6Addr>().map_err(|_| malformed())?;
+        (host, rest.strip_prefix(':').or(if rest.is_empty() { None } else { Some("") }))
+    } else if text.parse::<std::net::Ipv6Addr>().is_ok() {
+        (text, None)
+    } else {
+        match text.split_once(':') {
+            Some((host, port)) => (host, Some(port)),
+            None => (text, None),
+        }
+    };
+    let port = port.map(|p| p.parse::<u16>().ok().filter(|p| *p > 0).ok_or_else(malformed));
+    let known = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_' | ':');
+    if host.is_empty() || !host.chars().all(known) {
+        return Err(malformed());
+    }
+    Ok(PublicAddress { host: host.to_owned(), port: port.transpose()? })
+}
+
+fn password(
+    (text, file): (Option<String>, Option<PathBuf>),
+) -> Result<Zeroizing<Vec<u8>>, SettingsError> {
+    match (text, file) {
+        (Some(_), Some(_)) => Err(SettingsError(
+            "both cluster-password and cluster-password-file are set; keep one of them".into(),
+        )),
+        (Some(text), None) => Ok(Zeroizing::new(text.into_bytes())),
+        (None, Some(path)) => {
+            let mut bytes = Zeroizing::new(std::fs::read(&path).map_err(|e| {
+                SettingsError(format!("the password file {} cannot be read: {e}", path.display()))
+            })?);
+            while matches!(bytes.last(), Some(b'\n' | b'\r')) {
+                bytes.pop();
+            }
+            if bytes.is_empty() {
+                let path = path.display();
+                return Err(SettingsError(format!("the password file {path} is empty")));
+            }
+            Ok(bytes)
+        }
+        (None, None) => Ok(Zeroizing::default()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn resolve(arguments: &[&str]) -> Result<Settings, SettingsError> {
+        let arguments = std::iter::once(&"convoke").chain(arguments).map(|a| (*a).into());
+        Settings::resolve(Given::read(arguments).expect("a well-formed command line"))
+    }
+
+    fn refusal(arguments: &[&str]) -> String {
+        resolve(arguments).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn defaults_are_those_of_the_readme() {
+        let settings = resolve(&[]).unwrap();
+        assert_eq!(settings.cluster_name, "development");
+        assert_eq!((settings.start_port, settings.mc_port, settings.port), (6900, 2904, 8080));
+        assert_eq!(settings.modes.len(), 1);
+        assert_eq!(settings.modes[0].name, "multicast");
+        assert!(settings.password.is_empty() && !settings.lite);
+    }
+
+    #[test]
+    fn a_group_that_is_not_multicast_is_refused() {
+        assert_eq!(
+            refusal(&["--mcAddress", "10.0.0.1"]),
+            "--mc-address: \"10.0.0.1\" is not a multicast address; expected 224.0.0.0 to 239.255.255.255, or ff00::/8"
+        );
+        assert!(resolve(&["--mc-address", "[ff02::1]"]).is_ok());
+    }
+
+    #[test]
+    fn public_addresses_are_hosts_with_or_without_a_port() {
+        let read = |text| public_address(text, "--public-address").map(|p| (p.host, p.port));
+        assert_eq!(read("a.example:7000").unwrap(), ("a.example".into(), Some(7000)));
+        assert_eq!(read("[2001:db8::1]:7000").unwrap(), ("2001:db8::1".into(), Some(7000)));
+        assert_eq!(read("2001:db8::1").unwrap(), ("2001:db8::1".into(), None));
+        for wrong in ["", ":7000", "a:0", "a:70000", "[::1", "[::1]x", "a b", "a:b:c"] {
+            assert!(read(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_data_option_says_that_it_comes_with_the_data_grid() {
+        assert!(refusal(&["--resp-port", "6379"]).contains("no data grid yet"));
+    }
+}

@@ -1,0 +1,71 @@
+//! Option names as people write them: `--start-port`, and as in Payara
+//! `--startPort`, `--startport`, `--clustermode`.
+
+use std::ffi::OsString;
+
+/// Payara's names that are not ours in another spelling.
+const OTHER_NAMES: [(&str, &str); 5] = [
+    ("hzconfigfile", "config"),
+    ("hzpublicaddress", "public-address"),
+    ("instancegroup", "group"),
+    ("nohazelcast", "no-cluster"),
+    ("clustermode", "cluster-mode"),
+];
+
+/// Rewrites each option of `arguments` to its canonical name; leaves what it
+/// does not know as it is, for the parser to name in its error.
+pub(crate) fn canonical(
+    arguments: impl IntoIterator<Item = OsString>,
+    names: &[String],
+) -> Vec<OsString> {
+    arguments.into_iter().map(|argument| rewrite(argument, names)).collect()
+}
+
+fn rewrite(argument: OsString, names: &[String]) -> OsString {
+    let Some(option) = argument.to_str().and_then(|text| text.strip_prefix("--")) else {
+        return argument;
+    };
+    let (name, value) = match option.split_once('=') {
+        Some((name, value)) => (name, Some(value)),
+        None => (option, None),
+    };
+    let plain = plain(name);
+    let other = OTHER_NAMES.iter().find(|(theirs, _)| *theirs == plain).map(|(_, ours)| *ours);
+    let ours = other.or_else(|| names.iter().map(String::as_str).find(|n| self::plain(n) == plain));
+    match (ours, value) {
+        (None, _) => argument,
+        (Some(name), None) => format!("--{name}").into(),
+        (Some(name), Some(value)) => format!("--{name}={value}").into(),
+    }
+}
+
+fn plain(name: &str) -> String {
+    name.chars().filter(|c| !matches!(c, '-' | '_')).flat_map(char::to_lowercase).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rewritten(argument: &str) -> String {
+        let names = ["start-port", "mc-address", "auto-bind-http"].map(String::from);
+        rewrite(argument.into(), &names).into_string().unwrap()
+    }
+
+    #[test]
+    fn payaras_spellings_are_ours() {
+        assert_eq!(rewritten("--startPort"), "--start-port");
+        assert_eq!(rewritten("--STARTPORT"), "--start-port");
+        assert_eq!(rewritten("--autobindhttp"), "--auto-bind-http");
+        assert_eq!(rewritten("--mcAddress=224.0.0.9"), "--mc-address=224.0.0.9");
+        assert_eq!(rewritten("--hzConfigFile"), "--config");
+        assert_eq!(rewritten("--clustermode=tcpip:A-B"), "--cluster-mode=tcpip:A-B");
+    }
+
+    #[test]
+    fn values_and_unknown_options_stay_as_they_are() {
+        assert_eq!(rewritten("startPort"), "startPort");
+        assert_eq!(rewritten("--nonsense"), "--nonsense");
+        assert_eq!(rewritten("--"), "--");
+    }
+}

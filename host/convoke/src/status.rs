@@ -1,0 +1,134 @@
+//! What a member tells of itself: `/status` and `/metrics`.
+
+use std::fmt::Write as _;
+use std::sync::Arc;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use convoke_discovery::ModeStatus;
+use convoke_gateway::Node;
+use serde_json::{Value, json};
+use tokio::sync::watch;
+
+use crate::member::state::{Counters, Place};
+
+/// Everything that the endpoints read.
+pub(crate) struct Status {
+    pub(crate) cluster_name: String,
+    pub(crate) place: watch::Receiver<Arc<Place>>,
+    /// Filled once the modes run.
+    pub(crate) modes: OnceLock<Vec<watch::Receiver<ModeStatus>>>,
+    pub(crate) counters: Arc<Counters>,
+    /// Set when the operator asked this member to leave.
+    pub(crate) leaving: AtomicBool,
+}
+
+impl Status {
+    fn modes(&self) -> Vec<ModeStatus> {
+        self.modes.get().into_iter().flatten().map(|status| status.borrow().clone()).collect()
+    }
+}
+
+impl Node for Status {
+    fn is_ready(&self) -> bool {
+        let place = self.place.borrow();
+        place.view.is_some() && !place.leaving && !self.leaving.load(Ordering::Relaxed)
+    }
+
+    fn status(&self) -> Value {
+        let place = self.place.borrow().clone();
+        let me = &place.me;
+        let cluster = place.view.as_ref().map(|view| {
+            let members: Vec<Value> = view
+                .members()
+                .iter()
+                .map(|m| {
+                    json!({
+                        "id": m.id.to_string(),
+                        "address": m.address().to_string(),
+                        "addresses": m.addresses.iter().map(ToString::to_string).collect::<Vec<_>>(),
+                        "name": m.name,
+                        "group": m.group,
+                        "lite": m.lite,
+                        "http_port": m.http_port,
+                        "age": m.age,
+                        "this": m.id == me.id,
+                    })
+                })
+                .collect();
+            json!({
+                "name": self.cluster_name,
+                "epoch": view.id.epoch,
+                "version": view.id.version,
+                "size": view.len(),
+                "data_members": view.data_members(),
+                "coordinator": view.coordinator().id.to_string(),
+                "members": members,
+            })
+        });
+        let load = |counter: &std::sync::atomic::AtomicU64| counter.load(Ordering::Relaxed);
+        let counters = &self.counters;
+        json!({
+            "member": {
+                "id": me.id.to_string(),
+                "name": me.name,
+                "group": me.group,
+                "lite": me.lite,
+                "address": me.address().to_string(),
+                "http_port": me.http_port,
+                "ready": self.is_ready(),
+            },
+            "cluster": cluster,
+            "modes": self.modes(),
+            "counters": {
+                "foreign_datagrams": load(&counters.foreign),
+                "replayed_datagrams": load(&counters.replayed),
+                "malformed_datagrams": load(&counters.malformed),
+                "refused_callers": load(&counters.refused),
+                "members_lost": load(&counters.lost),
+                "streams": counters.links.load(Ordering::Relaxed),
+                "candidates": counters.candidates.load(Ordering::Relaxed),
+                "candidate_calls": load(&counters.probes),
+            },
+        })
+    }
+
+    fn metrics(&self) -> String {
+        let place = self.place.borrow().clone();
+        let view = place.view.as_ref();
+        let counters = &self.counters;
+        let load = |counter: &std::sync::atomic::AtomicU64| counter.load(Ordering::Relaxed);
+        let mut text = String::new();
+        let mut put = |name: &str, kind: &str, help: &str, value: u64| {
+            let _ = writeln!(
+                text,
+                "# HELP convoke_{name} {help}\n# TYPE convoke_{name} {kind}\nconvoke_{name} {value}"
+            );
+        };
+        put("members", "gauge", "Members in the view.", view.map_or(0, |v| v.len() as u64));
+        put("data_members", "gauge", "Members that store data.", view.map_or(0, |v| v.data_members() as u64));
+        put("view_epoch", "gauge", "Epoch of the view.", view.map_or(0, |v| u64::from(v.id.epoch)));
+        put("view_version", "gauge", "Version of the view.", view.map_or(0, |v| u64::from(v.id.version)));
+        put("coordinator", "gauge", "1 on the member that coordinates.", u64::from(view.is_some_and(|v| v.coordinator().id == place.me.id)));
+        put("ready", "gauge", "1 while this member belongs to a cluster.", u64::from(self.is_ready()));
+        put("streams", "gauge", "Members with an open stream.", counters.links.load(Ordering::Relaxed) as u64);
+        put("candidates", "gauge", "Candidates that the modes name.", counters.candidates.load(Ordering::Relaxed) as u64);
+        put("candidate_calls_total", "counter", "Calls made to candidates.", load(&counters.probes));
+        put("members_lost_total", "counter", "Members that were lost.", load(&counters.lost));
+        put("foreign_datagrams_total", "counter", "Datagrams to the member port that did not authenticate.", load(&counters.foreign));
+        put("replayed_datagrams_total", "counter", "Datagrams that came twice.", load(&counters.replayed));
+        put("malformed_datagrams_total", "counter", "Datagrams of this cluster that could not be read.", load(&counters.malformed));
+        put("refused_callers_total", "counter", "Connections to the member port that were turned away.", load(&counters.refused));
+        for (name, kind, help, value) in [
+            ("mode_looks_total", "counter", "Looks of a mode that succeeded.", (|m: &ModeStatus| m.looks) as fn(&ModeStatus) -> u64),
+            ("mode_restarts_total", "counter", "Instances of a mode built after a failure.", |m| m.restarts),
+            ("mode_candidates", "gauge", "Candidates of a mode's last look.", |m| m.last_snapshot.map_or(0, |s| s.candidates as u64)),
+        ] {
+            let _ = writeln!(text, "# HELP convoke_{name} {help}\n# TYPE convoke_{name} {kind}");
+            for mode in self.modes() {
+                let _ = writeln!(text, "convoke_{name}{{mode=\"{}\"}} {}", mode.name, value(&mode));
+            }
+        }
+        text
+    }
+}

@@ -1,0 +1,112 @@
+//! `convoke:host/log`: a mode's words in the operator's log. Always granted.
+
+use std::fmt::Write as _;
+
+use wasmtime::component::HasSelf;
+
+use super::{Capability, Context};
+use crate::bindings::imports::convoke::host::log::{self, Level};
+use crate::limits;
+use crate::text::one_line;
+
+pub(crate) const CAPABILITY: Capability = Capability {
+    interface: "convoke:host/log",
+    grant: None,
+    link: |linker| log::add_to_linker::<_, HasSelf<_>>(linker, |state| &mut state.capabilities),
+};
+
+/// The lines written by the running call.
+#[derive(Debug, Default)]
+pub(crate) struct Budget {
+    lines: u32,
+}
+
+impl Budget {
+    /// Whether one more line fits.
+    fn take(&mut self) -> bool {
+        self.lines = self.lines.saturating_add(1);
+        self.lines <= limits::LOG_LINES_PER_CALL_MAX
+    }
+
+    /// The call is over: says how many lines did not fit.
+    pub(crate) fn renew(&mut self, mode: &str) {
+        let suppressed = self.lines.saturating_sub(limits::LOG_LINES_PER_CALL_MAX);
+        if suppressed > 0 {
+            tracing::warn!(mode, "{suppressed} more lines of this call suppressed");
+        }
+        self.lines = 0;
+    }
+}
+
+impl log::Host for Context {
+    async fn log(
+        &mut self,
+        level: Level,
+        message: String,
+        fields: Vec<(String, String)>,
+    ) -> wasmtime::Result<()> {
+        if self.log.take() {
+            write(level, &self.mode.name, &line(&message, &fields));
+        }
+        Ok(())
+    }
+}
+
+fn write(level: Level, mode: &str, line: &str) {
+    match level {
+        Level::Trace => tracing::trace!(mode, "{line}"),
+        Level::Debug => tracing::debug!(mode, "{line}"),
+        Level::Info => tracing::info!(mode, "{line}"),
+        Level::Warn => tracing::warn!(mode, "{line}"),
+        Level::Error => tracing::error!(mode, "{line}"),
+    }
+}
+
+/// Message and fields as one bounded line: `found a member address="10.0.0.1"`.
+fn line(message: &str, fields: &[(String, String)]) -> String {
+    let mut line = one_line(message, limits::LINE_BYTES_MAX);
+    for (at, (key, value)) in fields.iter().enumerate() {
+        let room = limits::LINE_BYTES_MAX.saturating_sub(line.len());
+        if at == limits::LOG_FIELDS_MAX || room < key.len().saturating_add(value.len()) {
+            let _ = write!(line, " … ({} more fields)", fields.len() - at);
+            break;
+        }
+        let _ = write!(line, " {}={value:?}", one_line(key, room));
+    }
+    line
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Budget, line};
+    use crate::limits;
+
+    fn field(key: &str, value: &str) -> (String, String) {
+        (key.to_owned(), value.to_owned())
+    }
+
+    #[test]
+    fn fields_follow_the_message_and_nothing_breaks_the_line() {
+        assert_eq!(
+            line("found\nit", &[field("address", "10.0.0.1"), field("a\tb", "c\nd")]),
+            "found\\nit address=\"10.0.0.1\" a\\tb=\"c\\nd\""
+        );
+    }
+
+    #[test]
+    fn a_line_is_bounded_in_bytes_and_fields() {
+        let long = "x".repeat(limits::LINE_BYTES_MAX + 5);
+        assert!(line(&long, &[]).ends_with("x… (5 more bytes)"));
+        assert!(line("m", &[field("key", &long)]).ends_with("m … (1 more fields)"));
+        let many = vec![field("k", "v"); limits::LOG_FIELDS_MAX + 3];
+        assert!(line("m", &many).ends_with(" … (3 more fields)"));
+    }
+
+    #[test]
+    fn a_call_has_a_number_of_lines() {
+        let mut budget = Budget::default();
+        assert_eq!((0..100).filter(|_| budget.take()).count(), 64);
+        budget.renew("test");
+        assert!(budget.take());
+    }
+}

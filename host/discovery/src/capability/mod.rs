@@ -1,0 +1,120 @@
+//! What a mode can import: one file each, of the same shape, and a line in [`TABLE`].
+//!
+//! A capability's file holds its [`Capability`], its part of the [`Context`], and
+//! the host's side of its WIT interface as glue over plain Rust.
+
+pub(crate) mod log;
+pub(crate) mod multicast;
+mod rate;
+
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use semver::Version;
+use tokio::sync::watch;
+use wasmtime::component::{Linker, ResourceTable};
+
+use crate::grant::Grants;
+use crate::host::HostConfig;
+use crate::instance::State;
+use crate::limits;
+use crate::ticker::Running;
+
+/// One interface of `convoke:host`.
+pub(crate) struct Capability {
+    /// Without its version: `convoke:host/multicast`.
+    pub(crate) interface: &'static str,
+    /// `None` when every mode has it.
+    pub(crate) grant: Option<Grant>,
+    pub(crate) link: fn(&mut Linker<State>) -> wasmtime::Result<()>,
+}
+
+/// How a capability is granted.
+#[derive(Clone, Copy)]
+pub(crate) struct Grant {
+    /// Whether anything of the capability is granted; its scope is checked at each call.
+    pub(crate) is_granted: fn(&Grants) -> bool,
+    /// A line of TOML that grants some of it.
+    pub(crate) line: &'static str,
+}
+
+/// Every interface this host has.
+pub(crate) const TABLE: &[Capability] = &[log::CAPABILITY, multicast::CAPABILITY];
+
+/// The version of `convoke:host` that this host has.
+pub(crate) fn host_version() -> Version {
+    Version::new(0, 1, 0)
+}
+
+/// The interfaces of [`TABLE`], for an error text.
+pub(crate) fn names() -> String {
+    TABLE.iter().map(|capability| capability.interface).collect::<Vec<_>>().join(", ")
+}
+
+/// What stays the same for one configured mode while its instances come and go.
+#[derive(Debug)]
+pub(crate) struct Mode {
+    pub(crate) name: String,
+    pub(crate) grants: Grants,
+    pub(crate) host: Arc<HostConfig>,
+    pub(crate) multicast: multicast::Totals,
+    /// What the operator was told, and is not told again.
+    told: Mutex<HashSet<String>>,
+    /// True once the mode is asked to stop: waits in the host end early.
+    stopping: watch::Sender<bool>,
+}
+
+/// What one instance's capabilities hold.
+#[derive(Debug)]
+pub(crate) struct Context {
+    pub(crate) mode: Arc<Mode>,
+    pub(crate) resources: ResourceTable,
+    pub(crate) log: log::Budget,
+    /// Set while a call runs.
+    pub(crate) running: Option<Running>,
+}
+
+impl Mode {
+    pub(crate) fn new(name: &str, grants: Grants, host: Arc<HostConfig>) -> Arc<Self> {
+        Arc::new(Self {
+            name: name.to_owned(),
+            grants,
+            host,
+            multicast: multicast::Totals::default(),
+            told: Mutex::default(),
+            stopping: watch::Sender::new(false),
+        })
+    }
+
+    /// True the first time that it is asked about `what`.
+    pub(crate) fn tell_once(&self, what: String) -> bool {
+        self.told.lock().unwrap_or_else(PoisonError::into_inner).insert(what)
+    }
+
+    /// One warning for each target, with the line of TOML that would grant it.
+    pub(crate) fn warn_denied(&self, capability: &str, target: &str) {
+        if self.tell_once(format!("denied {capability} {target}")) {
+            tracing::warn!(
+                mode = %self.name,
+                "mode {:?} was denied {capability} {target}; to allow it add to its [[discovery]]: grant = {{ {capability} = [\"{target}\"] }}",
+                self.name
+            );
+        }
+    }
+
+    pub(crate) fn stop(&self) {
+        self.stopping.send_replace(true);
+    }
+
+    pub(crate) fn stopping(&self) -> watch::Receiver<bool> {
+        self.stopping.subscribe()
+    }
+}
+
+impl Context {
+    pub(crate) fn new(mode: Arc<Mode>) -> Self {
+        let mut resources = ResourceTable::new();
+        resources.set_max_capacity(limits::RESOURCES_MAX);
+        Self { mode, resources, log: log::Budget::default(), running: None }
+    }
+}

@@ -1,0 +1,318 @@
+//! One joined group: its sockets, the queue before the mode, and what was counted.
+
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::Notify;
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+
+use super::socket::{self, GroupSocket};
+use crate::beacon::{BeaconCipher, BeaconRefusal};
+use crate::capability::Mode;
+use crate::capability::rate::Bucket;
+use crate::limits;
+
+/// What one mode's groups sent and received, over all its instances.
+#[derive(Debug, Default)]
+pub(crate) struct Totals {
+    sent: AtomicU64,
+    received: AtomicU64,
+    foreign: AtomicU64,
+    malformed: AtomicU64,
+    replayed: AtomicU64,
+    dropped: AtomicU64,
+}
+
+/// What one mode's groups sent and received. Datagrams of this member itself,
+/// looped back, are in none of them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
+pub struct MulticastCounters {
+    /// Datagrams sent, once however many interfaces they went out on.
+    pub sent: u64,
+    /// Datagrams opened and queued for the mode.
+    pub received: u64,
+    /// Datagrams of another cluster, or under another password.
+    pub foreign: u64,
+    /// Datagrams of something that is not Convoke.
+    pub malformed: u64,
+    /// Datagrams seen before: replayed, or received on two interfaces of one network.
+    pub replayed: u64,
+    /// Datagrams that the mode did not take before the queue was full.
+    pub dropped: u64,
+}
+
+impl Totals {
+    pub(crate) fn read(&self) -> MulticastCounters {
+        MulticastCounters {
+            sent: self.sent.load(Relaxed),
+            received: self.received.load(Relaxed),
+            foreign: self.foreign.load(Relaxed),
+            malformed: self.malformed.load(Relaxed),
+            replayed: self.replayed.load(Relaxed),
+            dropped: self.dropped.load(Relaxed),
+        }
+    }
+}
+
+/// A datagram that was opened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Received {
+    pub(crate) source: SocketAddr,
+    pub(crate) payload: Vec<u8>,
+}
+
+/// Why a datagram was not sent.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum SendError {
+    TooLarge,
+    TooFast,
+    Failed(String),
+}
+
+/// A joined group. Dropping it leaves the group and ends its tasks.
+#[allow(unreachable_pub, reason = "the bindings export it from a private module again")]
+pub struct Group {
+    mode: Arc<Mode>,
+    sockets: Vec<Arc<GroupSocket>>,
+    cipher: Arc<Mutex<Box<dyn BeaconCipher>>>,
+    bucket: Bucket,
+    queue: Arc<Queue>,
+    sealed: Vec<u8>,
+    _receiving: JoinSet<()>,
+}
+
+/// What has arrived and was not taken: the newest few.
+#[derive(Debug, Default)]
+pub(crate) struct Queue {
+    datagrams: Mutex<VecDeque<Received>>,
+    arrived: Notify,
+}
+
+impl Group {
+    /// Joins on every interface of the group's family; one that works is enough.
+    ///
+    /// # Errors
+    /// Why there is none.
+    pub(crate) fn join(mode: &Arc<Mode>, group: SocketAddr) -> Result<Self, String> {
+        let host = &mode.host;
+        let version = if group.is_ipv4() { 4 } else { 6 };
+        let mut sockets = Vec::new();
+        let mut refused = Vec::new();
+        for interface in &host.interfaces {
+            if interface.address.is_ipv4() != group.is_ipv4() {
+                continue;
+            }
+            match socket::open(group, *interface, host.multicast_hops) {
+                Ok(socket) => sockets.push(Arc::new(socket)),
+                Err(error) => refused.push(format!("{}: {error}", interface.address)),
+            }
+        }
+        if sockets.is_empty() {
+            return Err(if refused.is_empty() {
+                format!(
+                    "none of the chosen interfaces has an IPv{version} address, which the group {} needs",
+                    group.ip()
+                )
+            } else {
+                format!("{group} cannot be joined on {}", refused.join("; "))
+            });
+        }
+        for reason in refused {
+            if mode.tell_once(format!("join {group} {reason}")) {
+                tracing::warn!(mode = %mode.name, "{group} cannot be joined on {reason}; it is used on the other interfaces");
+            }
+        }
+        let cipher = Arc::new(Mutex::new(host.beacon_ciphers.make(group)));
+        let queue = Arc::new(Queue::default());
+        let mut receiving = JoinSet::new();
+        for socket in &sockets {
+            let receiver = Receiver {
+                mode: Arc::clone(mode),
+                group,
+                socket: Arc::clone(socket),
+                cipher: Arc::clone(&cipher),
+                queue: Arc::clone(&queue),
+            };
+            receiving.spawn(receiver.run());
+        }
+        Ok(Self {
+            mode: Arc::clone(mode),
+            sockets,
+            cipher,
+            bucket: Bucket::new(limits::SENDS_PER_SECOND, limits::SENDS_BURST),
+            queue,
+            sealed: Vec::new(),
+            _receiving: receiving,
+        })
+    }
+
+    pub(crate) fn queue(&self) -> Arc<Queue> {
+        Arc::clone(&self.queue)
+    }
+
+    /// Seals `payload` and sends it on every interface; one that works is enough.
+    pub(crate) async fn send(&mut self, payload: &[u8]) -> Result<(), SendError> {
+        if payload.len() > limits::PAYLOAD_BYTES_MAX {
+            return Err(SendError::TooLarge);
+        }
+        if !self.bucket.take() {
+            return Err(SendError::TooFast);
+        }
+        self.sealed.clear();
+        lock(&self.cipher).seal(payload, &mut self.sealed).map_err(SendError::Failed)?;
+        let mut sent = false;
+        let mut refused = Vec::new();
+        for socket in &self.sockets {
+            match socket.udp.send_to(&self.sealed, socket.group).await {
+                Ok(_) => sent = true,
+                Err(error) => refused.push(format!("{}: {error}", socket.interface)),
+            }
+        }
+        if !sent {
+            return Err(SendError::Failed(refused.join("; ")));
+        }
+        for reason in refused {
+            if self.mode.tell_once(format!("send {reason}")) {
+                tracing::warn!(mode = %self.mode.name, "multicast does not leave by {reason}; the other interfaces work");
+            }
+        }
+        self.mode.multicast.sent.fetch_add(1, Relaxed);
+        Ok(())
+    }
+}
+
+impl Queue {
+    /// At most `max` datagrams, waiting up to `wait` for the first.
+    pub(crate) async fn take(&self, max: usize, wait: Duration) -> Vec<Received> {
+        let deadline = Instant::now() + wait;
+        loop {
+            let arrived = self.arrived.notified();
+            let taken: Vec<Received> = {
+                let mut datagrams = lock(&self.datagrams);
+                let some = max.min(datagrams.len());
+                datagrams.drain(..some).collect()
+            };
+            if !taken.is_empty() || tokio::time::timeout_at(deadline, arrived).await.is_err() {
+                return taken;
+            }
+        }
+    }
+
+    /// Adds one, and says whether the oldest had to go for it.
+    fn put(&self, datagram: Received) -> bool {
+        let full = {
+            let mut datagrams = lock(&self.datagrams);
+            let full = datagrams.len() == limits::DATAGRAM_QUEUE_MAX;
+            if full {
+                datagrams.pop_front();
+            }
+            datagrams.push_back(datagram);
+            full
+        };
+        self.arrived.notify_one();
+        full
+    }
+}
+
+/// Takes datagrams from one socket for as long as the group lives.
+struct Receiver {
+    mode: Arc<Mode>,
+    group: SocketAddr,
+    socket: Arc<GroupSocket>,
+    cipher: Arc<Mutex<Box<dyn BeaconCipher>>>,
+    queue: Arc<Queue>,
+}
+
+impl Receiver {
+    async fn run(self) {
+        let mut buffer = vec![0; limits::DATAGRAM_BYTES_MAX];
+        loop {
+            match self.socket.udp.recv_from(&mut buffer).await {
+                Ok((length, source)) => self.handle(&buffer[..length], source),
+                Err(error) => {
+                    let interface = self.socket.interface;
+                    if self.mode.tell_once(format!("receive {interface} {error}")) {
+                        tracing::warn!(mode = %self.mode.name, "nothing is received for {} on {interface}: {error}; trying again", self.group);
+                    }
+                    tokio::time::sleep(Duration::from_millis(limits::RECEIVE_RETRY_MS)).await;
+                }
+            }
+        }
+    }
+
+    fn handle(&self, datagram: &[u8], source: SocketAddr) {
+        let totals = &self.mode.multicast;
+        let mut payload = Vec::new();
+        let opened = lock(&self.cipher).open(datagram, &mut payload);
+        let counter = match opened {
+            Ok(()) => {
+                if self.queue.put(Received { source, payload }) {
+                    totals.dropped.fetch_add(1, Relaxed);
+                }
+                &totals.received
+            }
+            Err(BeaconRefusal::Own) => return,
+            Err(BeaconRefusal::Foreign) => {
+                self.tell_of_foreign(source);
+                &totals.foreign
+            }
+            Err(BeaconRefusal::Replayed) => &totals.replayed,
+            Err(BeaconRefusal::Malformed) => &totals.malformed,
+        };
+        counter.fetch_add(1, Relaxed);
+    }
+
+    fn tell_of_foreign(&self, source: SocketAddr) {
+        let group = self.group;
+        if self.mode.tell_once(format!("foreign {group}")) {
+            tracing::info!(
+                mode = %self.mode.name,
+                "another cluster, or another password, on {group} (first from {}); ignored",
+                source.ip()
+            );
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Queue, Received};
+    use std::time::Duration;
+
+    fn datagram(number: u8) -> Received {
+        Received { source: "127.0.0.1:1".parse().unwrap(), payload: vec![number] }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn taking_waits_for_the_first_and_no_longer_than_asked() {
+        let queue = Queue::default();
+        let started = tokio::time::Instant::now();
+        assert_eq!(queue.take(10, Duration::from_millis(700)).await, []);
+        assert_eq!(started.elapsed(), Duration::from_millis(700));
+        let put = async {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            queue.put(datagram(1));
+        };
+        let (taken, ()) = tokio::join!(queue.take(10, Duration::from_secs(5)), put);
+        assert_eq!(taken, [datagram(1)]);
+        assert_eq!(started.elapsed(), Duration::from_millis(800));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_full_queue_loses_the_oldest() {
+        let queue = Queue::default();
+        let lost = (0..=255).chain(0..2).filter(|number| queue.put(datagram(*number))).count();
+        assert_eq!(lost, 2);
+        let taken = queue.take(300, Duration::ZERO).await;
+        assert_eq!(taken.len(), 256);
+        assert_eq!((taken[0].payload[0], taken[255].payload[0]), (2, 1));
+    }
+}

@@ -1,0 +1,103 @@
+//! `convoke:host/multicast`: datagrams to and from a group. Granted by group and port.
+//!
+//! A mode sees payloads only. They are sealed behind `send` and opened before
+//! `receive`, so another cluster in the same group is noise that gets counted.
+
+mod group;
+mod socket;
+
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use wasmtime::component::{HasSelf, Resource};
+
+use super::{Capability, Context, Grant};
+use crate::bindings::imports::convoke::host::multicast::{self, Datagram, MulticastError};
+use crate::limits;
+use group::SendError;
+
+pub(crate) use group::Totals;
+#[allow(unreachable_pub, reason = "the bindings export it from a private module again")]
+pub use group::Group;
+pub use group::MulticastCounters;
+
+pub(crate) const CAPABILITY: Capability = Capability {
+    interface: "convoke:host/multicast",
+    grant: Some(Grant {
+        is_granted: |grants| !grants.multicast.is_empty(),
+        line: "grant = { multicast = [\"224.2.2.4:2904\"] }",
+    }),
+    link: |linker| {
+        multicast::add_to_linker::<_, HasSelf<_>>(linker, |state| &mut state.capabilities)
+    },
+};
+
+impl multicast::Host for Context {}
+
+impl multicast::HostGroup for Context {
+    async fn join(
+        &mut self,
+        address: String,
+        port: u16,
+    ) -> wasmtime::Result<Result<Resource<Group>, MulticastError>> {
+        let group: IpAddr = match address.parse() {
+            Ok(group) if IpAddr::is_multicast(&group) && port != 0 => group,
+            _ => return Ok(Err(MulticastError::InvalidAddress)),
+        };
+        let target = SocketAddr::new(group, port);
+        if !self.mode.grants.grants_multicast(group, port) {
+            self.mode.warn_denied("multicast", &target.to_string());
+            return Ok(Err(MulticastError::Denied));
+        }
+        match Group::join(&self.mode, target) {
+            Ok(group) => Ok(self.resources.push(group).map_err(|_| {
+                MulticastError::Other(format!(
+                    "this mode already holds {} groups; drop one",
+                    limits::RESOURCES_MAX
+                ))
+            })),
+            Err(reason) => Ok(Err(MulticastError::Unavailable(reason))),
+        }
+    }
+
+    async fn send(
+        &mut self,
+        group: Resource<Group>,
+        payload: Vec<u8>,
+    ) -> wasmtime::Result<Result<(), MulticastError>> {
+        let sent = self.resources.get_mut(&group)?.send(&payload).await;
+        Ok(sent.map_err(|error| match error {
+            SendError::TooLarge => MulticastError::TooLarge(limits::PAYLOAD_BYTES_MAX as u32),
+            SendError::TooFast => MulticastError::TooFast,
+            SendError::Failed(reason) => MulticastError::Other(reason),
+        }))
+    }
+
+    async fn receive(
+        &mut self,
+        group: Resource<Group>,
+        max: u32,
+        wait_ms: u32,
+    ) -> wasmtime::Result<Result<Vec<Datagram>, MulticastError>> {
+        let queue = self.resources.get(&group)?.queue();
+        let wait = Duration::from_millis(wait_ms.min(limits::RECEIVE_WAIT_MS_MAX).into());
+        let mut stopping = self.mode.stopping();
+        let _waiting = self.running.as_ref().map(crate::ticker::Running::wait);
+        let taken = tokio::select! {
+            taken = queue.take(max.min(limits::RECEIVE_MAX) as usize, wait) => taken,
+            _ = stopping.wait_for(|stopping| *stopping) => Vec::new(),
+        };
+        Ok(Ok(taken
+            .into_iter()
+            .map(|datagram| Datagram {
+                source: datagram.source.to_string(),
+                payload: datagram.payload,
+            })
+            .collect()))
+    }
+
+    async fn drop(&mut self, group: Resource<Group>) -> wasmtime::Result<()> {
+        self.resources.delete(group)?;
+        Ok(())
+    }
+}

@@ -1,0 +1,119 @@
+//! One socket in one multicast group on one interface.
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
+use std::num::NonZeroU8;
+
+use socket2::{Domain, Protocol, Socket, Type};
+use tokio::net::UdpSocket;
+
+use crate::host::Interface;
+
+/// A socket in a group, and where it sends to.
+#[derive(Debug)]
+pub(crate) struct GroupSocket {
+    pub(crate) udp: UdpSocket,
+    /// The group; for IPv6 with the interface as its scope.
+    pub(crate) group: SocketAddr,
+    /// The interface it was opened on.
+    pub(crate) interface: IpAddr,
+}
+
+/// Joins `group` on `interface`, which is of the same family. Several members on
+/// one machine share the port.
+pub(crate) fn open(
+    group: SocketAddr,
+    interface: Interface,
+    hops: NonZeroU8,
+) -> io::Result<GroupSocket> {
+    let (socket, group) = match (group.ip(), interface.address) {
+        (IpAddr::V4(ip), IpAddr::V4(address)) => open_v4(ip, group.port(), address, hops)?,
+        (IpAddr::V6(ip), IpAddr::V6(_)) => {
+            let index = interface.index.ok_or_else(|| {
+                io::Error::other("its interface index is not known, and IPv6 multicast needs it")
+            })?;
+            open_v6(ip, group.port(), index, hops)?
+        }
+        _ => return Err(io::Error::other("the group is of the other IP version")),
+    };
+    if group.is_ipv6() {
+        check_route(group, interface.address)?;
+    }
+    let udp = UdpSocket::from_std(socket.into())?;
+    Ok(GroupSocket { udp, group, interface: interface.address })
+}
+
+fn open_v4(
+    ip: Ipv4Addr,
+    port: u16,
+    interface: Ipv4Addr,
+    hops: NonZeroU8,
+) -> io::Result<(Socket, SocketAddr)> {
+    let group = SocketAddr::from((ip, port));
+    let socket = shared(Domain::IPV4)?;
+    // Else Linux gives this socket what other sockets joined, on other interfaces.
+    #[cfg(target_os = "linux")]
+    socket.set_multicast_all_v4(false)?;
+    socket.bind(&bind_address(group).into())?;
+    socket.join_multicast_v4(&ip, &interface)?;
+    socket.set_multicast_if_v4(&interface)?;
+    socket.set_multicast_ttl_v4(u32::from(hops.get()))?;
+    socket.set_multicast_loop_v4(true)?;
+    Ok((socket, group))
+}
+
+fn open_v6(
+    ip: Ipv6Addr,
+    port: u16,
+    index: u32,
+    hops: NonZeroU8,
+) -> io::Result<(Socket, SocketAddr)> {
+    let group = SocketAddr::V6(SocketAddrV6::new(ip, port, 0, index));
+    let socket = shared(Domain::IPV6)?;
+    socket.set_only_v6(true)?;
+    #[cfg(target_os = "linux")]
+    socket.set_multicast_all_v6(false)?;
+    socket.bind(&bind_address(group).into())?;
+    socket.join_multicast_v6(&ip, index)?;
+    socket.set_multicast_if_v6(index)?;
+    socket.set_multicast_hops_v6(u32::from(hops.get()))?;
+    socket.set_multicast_loop_v6(true)?;
+    Ok((socket, group))
+}
+
+/// A group can be joined where nothing can be sent to it; IPv6 needs a route, and
+/// the loopback interface of Linux has none.
+fn check_route(group: SocketAddr, interface: IpAddr) -> io::Result<()> {
+    let unbound = Socket::new(Domain::IPV6, Type::DGRAM, Some(Protocol::UDP))?;
+    match unbound.connect(&group.into()) {
+        Err(error) if error.kind() == io::ErrorKind::NetworkUnreachable => {
+            let advice = match interface.is_loopback() {
+                true => "; on Linux `ip -6 route add local ff00::/8 dev lo table local` makes one",
+                false => "",
+            };
+            Err(io::Error::other(format!("there is no route for IPv6 multicast{advice}")))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn shared(domain: Domain) -> io::Result<Socket> {
+    let socket = Socket::new(domain, Type::DGRAM, Some(Protocol::UDP))?;
+    socket.set_reuse_address(true)?;
+    #[cfg(unix)]
+    socket.set_reuse_port(true)?;
+    socket.set_nonblocking(true)?;
+    Ok(socket)
+}
+
+/// Unix systems take the group itself, and so keep out what other groups receive
+/// on the same port; Windows refuses that.
+fn bind_address(group: SocketAddr) -> SocketAddr {
+    if cfg!(unix) {
+        return group;
+    }
+    match group {
+        SocketAddr::V4(_) => (Ipv4Addr::UNSPECIFIED, group.port()).into(),
+        SocketAddr::V6(_) => (Ipv6Addr::UNSPECIFIED, group.port()).into(),
+    }
+}

@@ -1,0 +1,162 @@
+//! The host of all modes: one engine, one ticker, and what every mode shares.
+
+use std::net::IpAddr;
+use std::num::NonZeroU8;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use tokio::sync::mpsc;
+use wasmtime::Engine;
+use wasmtime::component::{InstancePre, Linker};
+
+use crate::beacon::BeaconCiphers;
+use crate::bindings::announcer::SpeakerIndices;
+use crate::bindings::strategy::FinderIndices;
+use crate::capability::Mode;
+use crate::engine::{self, EngineError};
+use crate::imports::{self, ImportProblem, Unlinkable};
+use crate::instance::{CallError, Instance, State};
+use crate::load::{LoadError, Loader, on_one_line};
+use crate::mode::{LocalMember, ModeEvent, ModeSpec};
+use crate::supervisor::{self, ModeHandle};
+use crate::ticker::Ticker;
+
+/// What all modes share.
+#[derive(Clone, Debug)]
+pub struct HostConfig {
+    /// The addresses a member uses; multicast goes out and comes in on these only.
+    pub interfaces: Vec<Interface>,
+    /// Routers that a multicast datagram may pass, plus one: the TTL of IPv4 and
+    /// the hop limit of IPv6.
+    pub multicast_hops: NonZeroU8,
+    /// Ports to try for a candidate that comes without one.
+    pub default_ports: Vec<u16>,
+    /// Where compiled components are kept between starts; `None` for nowhere.
+    pub cache_directory: Option<PathBuf>,
+    /// Seals and opens multicast datagrams.
+    pub beacon_ciphers: BeaconCiphers,
+}
+
+/// One address of this machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Interface {
+    /// The address, which names the interface for IPv4.
+    pub address: IpAddr,
+    /// The interface's index, which names it for IPv6.
+    pub index: Option<u32>,
+}
+
+/// Loads and runs modes. One for each process.
+#[derive(Debug)]
+pub struct DiscoveryHost {
+    engine: Engine,
+    loader: Loader,
+    ticker: Arc<Ticker>,
+    config: Arc<HostConfig>,
+}
+
+/// A mode that was read, compiled, inspected and linked, and does not run yet.
+pub struct LoadedMode {
+    pub(crate) spec: ModeSpec,
+    pub(crate) pre: InstancePre<State>,
+    pub(crate) finder: FinderIndices,
+    pub(crate) speaker: Option<SpeakerIndices>,
+    pub(crate) mode: Arc<Mode>,
+    pub(crate) ticker: Arc<Ticker>,
+    imports: Vec<&'static str>,
+}
+
+impl DiscoveryHost {
+    /// Starts the engine.
+    ///
+    /// # Errors
+    /// When this machine cannot run WebAssembly, or has no thread left.
+    pub fn new(config: HostConfig) -> Result<Self, EngineError> {
+        let engine = engine::start(config.cache_directory.as_deref())?;
+        let ticker = Arc::new(Ticker::start(&engine).map_err(EngineError::no_thread)?);
+        let loader = Loader::new(engine.clone());
+        Ok(Self { engine, loader, ticker, config: Arc::new(config) })
+    }
+
+    /// Reads, pins, compiles, inspects and links a mode. Nothing of it runs.
+    ///
+    /// # Errors
+    /// Everything that is wrong with a file, a pin or a grant.
+    pub async fn load(&self, spec: &ModeSpec) -> Result<LoadedMode, LoadError> {
+        let component = self.loader.load(&spec.name, &spec.source, spec.digest).await?;
+        let unlinkable = |problems| {
+            let (mode, origin) = (spec.name.clone(), spec.source.to_string());
+            Unlinkable { mode, origin, problems }
+        };
+        let misfit = |error| unlinkable(vec![ImportProblem::Types(on_one_line(&error))]);
+        let capabilities = imports::inspect(&component, &spec.grants).map_err(unlinkable)?;
+        let mut linker = Linker::new(&self.engine);
+        for capability in &capabilities {
+            (capability.link)(&mut linker).map_err(misfit)?;
+        }
+        let pre = linker.instantiate_pre(&component).map_err(misfit)?;
+        let finder = FinderIndices::new(&pre).map_err(misfit)?;
+        let speaker = match component.get_export_index(None, imports::ANNOUNCER) {
+            Some(_) => Some(SpeakerIndices::new(&pre).map_err(misfit)?),
+            None => None,
+        };
+        Ok(LoadedMode {
+            pre,
+            finder,
+            speaker,
+            mode: Mode::new(&spec.name, spec.grants.clone(), Arc::clone(&self.config)),
+            ticker: Arc::clone(&self.ticker),
+            imports: capabilities.iter().map(|capability| capability.interface).collect(),
+            spec: spec.clone(),
+        })
+    }
+
+    /// Configures a mode once and throws that instance away, so that what its
+    /// operator got wrong is known before the start.
+    ///
+    /// # Errors
+    /// `Problem(Misconfigured)` in the mode's own words, or that it cannot run.
+    pub async fn check(&self, loaded: &LoadedMode, local: &LocalMember) -> Result<(), CallError> {
+        self.open(loaded, local).await.map(drop)
+    }
+
+    /// One configured instance for the caller to use by hand, as in a dry run.
+    ///
+    /// # Errors
+    /// As [`check`](Self::check).
+    pub async fn open(
+        &self,
+        loaded: &LoadedMode,
+        local: &LocalMember,
+    ) -> Result<Instance, CallError> {
+        Instance::open(loaded, local).await
+    }
+
+    /// Hands a mode to a task that looks and announces until it is stopped.
+    /// Events wait while `events` is full; the task ends when it is closed.
+    pub fn start(
+        &self,
+        loaded: LoadedMode,
+        local: LocalMember,
+        events: mpsc::Sender<ModeEvent>,
+    ) -> ModeHandle {
+        supervisor::start(loaded, local, events)
+    }
+}
+
+impl LoadedMode {
+    /// The mode's name.
+    pub fn name(&self) -> &str {
+        &self.spec.name
+    }
+
+    /// The capabilities it was linked with, such as `convoke:host/multicast`.
+    pub fn imports(&self) -> &[&'static str] {
+        &self.imports
+    }
+
+    /// Whether it makes this member known, too.
+    pub fn announces(&self) -> bool {
+        self.speaker.is_some()
+    }
+}

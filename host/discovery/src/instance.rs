@@ -1,0 +1,329 @@
+//! One running copy of a mode, with its budgets. Dead after its first trap or time-out.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::error::Elapsed;
+use wasmtime::{ResourceLimiter, Store, Trap, UpdateDeadline, WasmBacktrace};
+
+use crate::bindings::announcer::Speaker;
+use crate::bindings::strategy::Finder;
+use crate::bindings::types;
+use crate::candidate::{self, Problem, Snapshot};
+use crate::capability::Context;
+use crate::host::LoadedMode;
+use crate::limits;
+use crate::mode::LocalMember;
+use crate::text::one_line;
+use crate::ticker::Ticker;
+
+/// Why a call gave no result. After all but `Problem` the instance is dead.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum CallError {
+    /// The mode crashed: a panic, a stack that is too deep, a broken component.
+    #[error("crashed: {message}{}", in_frames(backtrace))]
+    Trap {
+        /// What wasmtime calls it, on one line.
+        message: String,
+        /// Innermost function first, at most [`limits::BACKTRACE_FRAMES_MAX`].
+        backtrace: Vec<String>,
+    },
+    /// The whole call took too long, waits included.
+    #[error("took longer than {ms} ms")]
+    OutOfTime {
+        /// The bound.
+        ms: u64,
+    },
+    /// It computed too long.
+    #[error(
+        "computed for more than {} ms in one call",
+        u64::from(limits::CALL_TICKS_MAX) * limits::TICK_MS
+    )]
+    OutOfBudget,
+    /// It wanted more memory than a mode gets.
+    #[error("memory limit of {} MiB reached", limits::MEMORY_BYTES_MAX >> 20)]
+    OutOfMemory,
+    /// It handed the host more than the host takes.
+    #[error("returned more than {} MiB at once", limits::TRANSFER_BYTES_MAX >> 20)]
+    TooMuchData,
+    /// It was called again after one of the above.
+    #[error("cannot be called again after it failed")]
+    Dead,
+    /// It works, and reports a problem.
+    #[error(transparent)]
+    Problem(#[from] Problem),
+}
+
+fn in_frames(backtrace: &[String]) -> String {
+    if backtrace.is_empty() { String::new() } else { format!(" (in {})", backtrace.join(" < ")) }
+}
+
+/// One running copy of a mode.
+pub struct Instance {
+    store: Store<State>,
+    finder: Finder,
+    speaker: Option<Speaker>,
+    ticker: Arc<Ticker>,
+    local: LocalMember,
+    /// False from the start of a call to its good end. So a call that was given up
+    /// half way leaves it false, as the component model wants it.
+    alive: bool,
+}
+
+/// What the store of one instance holds.
+pub(crate) struct State {
+    pub(crate) capabilities: Context,
+    limiter: Limiter,
+    ticks_left: u32,
+}
+
+impl Instance {
+    /// Instantiates and configures `loaded`.
+    pub(crate) async fn open(loaded: &LoadedMode, local: &LocalMember) -> Result<Self, CallError> {
+        let state = State {
+            capabilities: Context::new(Arc::clone(&loaded.mode)),
+            limiter: Limiter::default(),
+            ticks_left: 0,
+        };
+        let mut store = Store::new(loaded.pre.engine(), state);
+        store.limiter(|state| &mut state.limiter);
+        store.set_hostcall_fuel(limits::TRANSFER_BYTES_MAX);
+        store.set_max_component_handles(limits::HANDLES_MAX);
+        store.epoch_deadline_callback(|mut store| {
+            let state = store.data_mut();
+            state.ticks_left = state.ticks_left.saturating_sub(1);
+            Ok(match state.ticks_left {
+                0 => UpdateDeadline::Interrupt,
+                // Tokio's own yield: unlike wasmtime's it lets timers and sockets
+                // have their turn even where the runtime has a single thread.
+                _ => UpdateDeadline::YieldCustom(1, Box::pin(tokio::task::yield_now())),
+            })
+        });
+
+        let mut alive = true;
+        begin(&mut store, &mut alive, &loaded.ticker)?;
+        let opening = async {
+            let instance = loaded.pre.instantiate_async(&mut store).await?;
+            let finder = loaded.finder.load(&mut store, &instance)?;
+            let speaker = match &loaded.speaker {
+                Some(speaker) => Some(speaker.load(&mut store, &instance)?),
+                None => None,
+            };
+            Ok((finder, speaker))
+        };
+        let opened = within(limits::CONFIGURE_MS_MAX, opening).await;
+        let (finder, speaker) = end(&mut store, opened, limits::CONFIGURE_MS_MAX)?;
+        let ticker = Arc::clone(&loaded.ticker);
+        let mut instance =
+            Self { store, finder, speaker, ticker, local: local.clone(), alive: true };
+        instance.configure(loaded).await?;
+        Ok(instance)
+    }
+
+    async fn configure(&mut self, loaded: &LoadedMode) -> Result<(), CallError> {
+        let config = types::ModeConfig {
+            argument: loaded.spec.argument.clone(),
+            settings: loaded.spec.settings.clone(),
+        };
+        let local = self.local.to_wit();
+        begin(&mut self.store, &mut self.alive, &self.ticker)?;
+        let strategy = self.finder.convoke_discovery_strategy();
+        let call = strategy.call_configure(&mut self.store, &config, &local);
+        let called = within(limits::CONFIGURE_MS_MAX, call).await;
+        self.end(called, limits::CONFIGURE_MS_MAX)
+    }
+
+    /// Whether this mode makes the member known, too.
+    pub fn announces(&self) -> bool {
+        self.speaker.is_some()
+    }
+
+    /// False after the first call that crashed or was given up.
+    pub(crate) fn is_alive(&self) -> bool {
+        self.alive
+    }
+
+    /// Takes one look. At most [`limits::CALL_MS_MAX`].
+    pub async fn discover(&mut self) -> Result<Snapshot, CallError> {
+        begin(&mut self.store, &mut self.alive, &self.ticker)?;
+        let strategy = self.finder.convoke_discovery_strategy();
+        let called = within(limits::CALL_MS_MAX, strategy.call_discover(&mut self.store)).await;
+        let raw = self.end(called, limits::CALL_MS_MAX)?;
+        let default_ports = &self.store.data().capabilities.mode.host.default_ports;
+        Ok(candidate::vet(raw, &self.local, default_ports))
+    }
+
+    /// Makes the member known, and says when to do so again: `None` for never, as
+    /// for a mode that does not announce. At most [`limits::CALL_MS_MAX`].
+    pub async fn announce(&mut self) -> Result<Option<Duration>, CallError> {
+        let Some(speaker) = &self.speaker else { return Ok(None) };
+        begin(&mut self.store, &mut self.alive, &self.ticker)?;
+        let announcer = speaker.convoke_discovery_announcer();
+        let called = within(limits::CALL_MS_MAX, announcer.call_announce(&mut self.store)).await;
+        let again_ms = self.end(called, limits::CALL_MS_MAX)?;
+        Ok(again_ms.map(|ms| Duration::from_millis(ms.into())))
+    }
+
+    /// Takes the announcement back. At most [`limits::WITHDRAW_MS_MAX`].
+    pub async fn withdraw(&mut self) -> Result<(), CallError> {
+        let Some(speaker) = &self.speaker else { return Ok(()) };
+        begin(&mut self.store, &mut self.alive, &self.ticker)?;
+        let announcer = speaker.convoke_discovery_announcer();
+        let call = announcer.call_withdraw(&mut self.store);
+        let called = within(limits::WITHDRAW_MS_MAX, call).await;
+        self.end(called, limits::WITHDRAW_MS_MAX)
+    }
+
+    fn end<T>(
+        &mut self,
+        called: Result<wasmtime::Result<Result<T, types::Problem>>, Elapsed>,
+        ms: u64,
+    ) -> Result<T, CallError> {
+        let result = end(&mut self.store, called, ms)?;
+        self.alive = true;
+        result.map_err(|problem| CallError::Problem(problem.into()))
+    }
+}
+
+async fn within<T>(ms: u64, call: impl Future<Output = T>) -> Result<T, Elapsed> {
+    tokio::time::timeout(Duration::from_millis(ms), call).await
+}
+
+/// Gives the next call its budgets. Not `alive` until it ended well.
+fn begin(store: &mut Store<State>, alive: &mut bool, ticker: &Ticker) -> Result<(), CallError> {
+    if !std::mem::replace(alive, false) {
+        return Err(CallError::Dead);
+    }
+    store.set_epoch_deadline(1);
+    let state = store.data_mut();
+    state.ticks_left = limits::CALL_TICKS_MAX;
+    state.limiter.refused = false;
+    state.capabilities.running = Some(ticker.run());
+    Ok(())
+}
+
+/// Ends a call, and says in our words why it gave no result.
+fn end<T>(
+    store: &mut Store<State>,
+    called: Result<wasmtime::Result<T>, Elapsed>,
+    ms: u64,
+) -> Result<T, CallError> {
+    let state = store.data_mut();
+    state.capabilities.running = None;
+    let mode = Arc::clone(&state.capabilities.mode);
+    state.capabilities.log.renew(&mode.name);
+    let error = match called {
+        Ok(Ok(result)) => return Ok(result),
+        Ok(Err(error)) => error,
+        Err(Elapsed { .. }) => return Err(CallError::OutOfTime { ms }),
+    };
+    // A guest that gets no memory gives up with `unreachable`, as in a panic.
+    Err(if state.limiter.refused {
+        CallError::OutOfMemory
+    } else if state.ticks_left == 0 && error.downcast_ref() == Some(&Trap::Interrupt) {
+        CallError::OutOfBudget
+    } else if format!("{:#}", error.root_cause()).contains("fuel allocated for hostcalls") {
+        // wasmtime 48 has no type for it.
+        CallError::TooMuchData
+    } else {
+        trap(&error)
+    })
+}
+
+fn trap(error: &wasmtime::Error) -> CallError {
+    let message = match error.downcast_ref::<Trap>() {
+        Some(trap) => trap.to_string(),
+        None => format!("{:#}", error.root_cause()),
+    };
+    let backtrace = error.downcast_ref::<WasmBacktrace>().map_or(Vec::new(), |backtrace| {
+        backtrace
+            .frames()
+            .iter()
+            .take(limits::BACKTRACE_FRAMES_MAX)
+            .map(|frame| match frame.func_name() {
+                Some(name) => one_line(name, 120),
+                None => format!("function {}", frame.func_index()),
+            })
+            .collect()
+    });
+    let message = message.trim_start_matches("wasm trap: ");
+    CallError::Trap { message: one_line(message, limits::LINE_BYTES_MAX), backtrace }
+}
+
+/// Bounds memory and tables of one instance, and remembers that it had to.
+#[derive(Debug, Default)]
+struct Limiter {
+    memory_bytes: usize,
+    table_elements: usize,
+    refused: bool,
+}
+
+impl Limiter {
+    /// Adds `desired - current` to `total` unless that passes `max`.
+    fn grow(total: &mut usize, current: usize, desired: usize, max: usize) -> bool {
+        let grown = total.saturating_add(desired.saturating_sub(current));
+        let allowed = grown <= max;
+        if allowed {
+            *total = grown;
+        }
+        allowed
+    }
+}
+
+impl ResourceLimiter for Limiter {
+    fn memory_growing(
+        &mut self,
+        current: usize,
+        desired: usize,
+        maximum: Option<usize>,
+    ) -> wasmtime::Result<bool> {
+        if maximum.is_some_and(|maximum| desired > maximum) {
+            return Ok(false);
+        }
+        let allowed =
+            Self::grow(&mut self.memory_bytes, current, desired, limits::MEMORY_BYTES_MAX);
+        self.refused |= !allowed;
+        Ok(allowed)
+    }
+
+    fn table_growing(
+        &mut self,
+        current: usize,
+        desired: usize,
+        maximum: Option<usize>,
+    ) -> wasmtime::Result<bool> {
+        if maximum.is_some_and(|maximum| desired > maximum) {
+            return Ok(false);
+        }
+        Ok(Self::grow(&mut self.table_elements, current, desired, limits::TABLE_ELEMENTS_MAX))
+    }
+
+    fn memories(&self) -> usize {
+        limits::MEMORIES_MAX
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Limiter;
+    use crate::limits;
+    use wasmtime::ResourceLimiter as _;
+
+    #[test]
+    fn all_memories_together_stay_under_the_limit() {
+        let mut limiter = Limiter::default();
+        let half = limits::MEMORY_BYTES_MAX / 2;
+        assert!(limiter.memory_growing(0, half, None).unwrap());
+        assert!(limiter.memory_growing(0, half, None).unwrap());
+        assert!(!limiter.refused);
+        assert!(!limiter.memory_growing(half, half + 1, None).unwrap());
+        assert!(limiter.refused);
+    }
+
+    #[test]
+    fn growing_past_its_own_maximum_is_the_modes_own_affair() {
+        let mut limiter = Limiter::default();
+        assert!(!limiter.memory_growing(0, 2 << 16, Some(1 << 16)).unwrap());
+        assert!(!limiter.refused);
+    }
+}

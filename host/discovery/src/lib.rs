@@ -1,0 +1,54 @@
+//! The Wasm host: loads, inspects, grants, runs and supervises discovery modes.
+//!
+//! A *mode* is a WebAssembly component that finds members (`wit/discovery`). What
+//! it may touch is what it imports (`wit/host`) and an operator granted. From the
+//! outside in:
+//!
+//! - [`DiscoveryHost`] takes a [`ModeSpec`] through three steps. `load` reads,
+//!   pins, compiles, inspects and links the component; `check` configures it once,
+//!   so that what an operator got wrong stops the start; `start` hands it to a
+//!   task that looks again and again and reports [`ModeEvent`]s.
+//! - An [`Instance`] is one running copy with its budgets. It is dead after its
+//!   first trap or time-out, and the supervisor builds another.
+//! - `capability/` is what a mode can import: one file each, of the same shape.
+//!
+//! Promises: nothing is granted that the operator did not write; no mode holds a
+//! CPU, memory, the network or the log beyond the figures in [`limits`]; a mode
+//! that fails changes nothing but its own status; every refusal says what to do.
+//!
+//! Must never know: passwords, keys, views, or how members join. A candidate is a
+//! rumour that somebody else has to check, and beacons are sealed and opened by
+//! the [`BeaconCipher`] that the binary hands in.
+
+mod beacon;
+mod bindings;
+mod candidate;
+mod capability;
+mod digest;
+mod engine;
+mod grant;
+mod host;
+mod imports;
+mod instance;
+pub mod limits;
+mod load;
+mod mode;
+mod precompiled;
+mod source;
+mod supervisor;
+mod text;
+mod ticker;
+
+pub use candidate::{Candidate, Dropped, Problem, Refusal, Snapshot};
+pub use beacon::{BeaconCipher, BeaconCiphers, BeaconRefusal};
+pub use capability::multicast::MulticastCounters;
+pub use digest::{Digest, DigestError};
+pub use engine::{EngineError, precompile, precompiled_for};
+pub use grant::{GrantError, Grants, MulticastGrant};
+pub use host::{DiscoveryHost, HostConfig, Interface, LoadedMode};
+pub use imports::{ImportProblem, Unlinkable};
+pub use instance::{CallError, Instance};
+pub use load::{LoadError, NotAComponent};
+pub use mode::{LocalMember, ModeEvent, ModeSpec, ModeState, ModeStatus, SnapshotStatus};
+pub use source::Source;
+pub use supervisor::ModeHandle;

@@ -1,0 +1,127 @@
+//! Every bound of this crate, with its unit in its name and the reason beside it.
+
+/// Largest component file, in bytes. Python and JavaScript modes carry their
+/// engine and take 12 to 18 MiB.
+pub const COMPONENT_BYTES_MAX: u64 = 64 << 20;
+
+/// Linear memory of one mode, all its memories together, in bytes.
+pub const MEMORY_BYTES_MAX: usize = 64 << 20;
+
+/// Linear memories of one mode; each reserves address space.
+pub const MEMORIES_MAX: usize = 16;
+
+/// Elements of a mode's tables, all together.
+pub const TABLE_ELEMENTS_MAX: usize = 1_000_000;
+
+/// Data that one call may hand to the host, in bytes as wasmtime counts them.
+/// A full snapshot of [`CANDIDATES_MAX`] takes about a third of it.
+pub const TRANSFER_BYTES_MAX: usize = 32 << 20;
+
+/// Host resources (joined groups and the like) that one mode holds at a time.
+pub const RESOURCES_MAX: usize = 64;
+
+/// Handles that one mode holds at a time, its own ones included.
+pub const HANDLES_MAX: usize = 4_096;
+
+/// Stack of a mode's own functions, in bytes.
+pub const WASM_STACK_BYTES: usize = 512 << 10;
+
+/// Stack on which a call runs: [`WASM_STACK_BYTES`] and what the host needs
+/// below it, in bytes. Address space; only touched pages take memory.
+pub const CALL_STACK_BYTES: usize = 1 << 20;
+
+/// How often a running mode is interrupted to let others run, in milliseconds.
+pub const TICK_MS: u64 = 50;
+
+/// Ticks of computation in one call: about a second. Waiting in the host is free.
+pub const CALL_TICKS_MAX: u32 = 20;
+
+/// A whole `discover` or `announce`, waits included, in milliseconds.
+pub const CALL_MS_MAX: u64 = 10_000;
+
+/// A whole instantiation and `configure`, in milliseconds; neither waits for the network.
+pub const CONFIGURE_MS_MAX: u64 = 2_000;
+
+/// What a leaving member waits for the running call, and then again for
+/// `withdraw`, in milliseconds.
+pub const WITHDRAW_MS_MAX: u64 = 500;
+
+/// Candidates in one snapshot; the rest is dropped and counted.
+pub const CANDIDATES_MAX: usize = 65_536;
+
+/// Dropped candidates kept with their reason in one snapshot; the rest is counted.
+pub const DROPPED_KEPT_MAX: usize = 1_024;
+
+/// Attributes of one candidate; the rest is dropped.
+pub const ATTRIBUTES_MAX: usize = 16;
+
+/// One attribute's key, and again its value, in bytes; longer ones are dropped.
+pub const ATTRIBUTE_BYTES_MAX: usize = 256;
+
+/// One line of a mode's own words in the log or in a problem, in bytes.
+pub const LINE_BYTES_MAX: usize = 2_048;
+
+/// Log lines of one call; the rest is counted.
+pub const LOG_LINES_PER_CALL_MAX: u32 = 64;
+
+/// Fields of one log line; the rest is dropped.
+pub const LOG_FIELDS_MAX: usize = 32;
+
+/// Shortest time between two looks, in milliseconds.
+pub const LOOK_AGAIN_MS_MIN: u64 = 20;
+
+/// Time between two looks when the mode says nothing, in milliseconds.
+pub const LOOK_AGAIN_MS_DEFAULT: u64 = 5_000;
+
+/// Longest time between two looks, or two announcements, in milliseconds.
+pub const LOOK_AGAIN_MS_MAX: u64 = 300_000;
+
+/// Part by which a wait is made longer or shorter at random, so that members
+/// started together do not go on in step.
+pub const JITTER: f64 = 0.1;
+
+/// First wait after a failure, in milliseconds; doubled with each further one.
+pub const BACK_OFF_MS_MIN: u64 = 500;
+
+/// Longest wait after a failure, in milliseconds.
+pub const BACK_OFF_MS_MAX: u64 = 60_000;
+
+/// A mode that ran this long after a failure is healthy again, in milliseconds:
+/// back-off starts anew, and a failure that was logged before is logged again.
+pub const HEALTHY_MS: u64 = 120_000;
+
+/// Looks after which the instance is replaced as a matter of routine, so that a
+/// slow leak in a mode never adds up.
+pub const LOOKS_PER_INSTANCE: u64 = 100_000;
+
+/// Payload of one multicast datagram before sealing, in bytes. Sealed, it still
+/// fits one Ethernet frame.
+pub const PAYLOAD_BYTES_MAX: usize = 1_024;
+
+/// Buffer for one received datagram, in bytes. A longer one arrives cut and is
+/// refused by the cipher.
+pub const DATAGRAM_BYTES_MAX: usize = 2_048;
+
+/// Datagrams waiting for a mode in one group; the oldest is dropped for a new one.
+pub const DATAGRAM_QUEUE_MAX: usize = 256;
+
+/// Datagrams given to a mode by one `receive`.
+pub const RECEIVE_MAX: u32 = 256;
+
+/// Longest wait of one `receive`, in milliseconds.
+pub const RECEIVE_WAIT_MS_MAX: u32 = 5_000;
+
+/// Datagrams a mode may send in one group each second, on average.
+pub const SENDS_PER_SECOND: u32 = 200;
+
+/// Datagrams a mode may send in one group at once.
+pub const SENDS_BURST: u32 = 400;
+
+/// Wait after a socket failed to receive, in milliseconds.
+pub const RECEIVE_RETRY_MS: u64 = 1_000;
+
+/// Different failures logged before a mode is healthy again; more are not logged.
+pub const FAILURES_LOGGED_MAX: usize = 16;
+
+/// Frames of a trap's backtrace that are logged.
+pub const BACKTRACE_FRAMES_MAX: usize = 8;

@@ -1,0 +1,409 @@
+//! The task that owns one mode: it looks, announces, backs off, and builds a new
+//! instance when the old one is dead.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+
+use crate::candidate::{Problem, Snapshot};
+use crate::capability::Mode;
+use crate::host::LoadedMode;
+use crate::instance::{CallError, Instance};
+use crate::limits;
+use crate::mode::{LocalMember, ModeEvent, ModeState, ModeStatus, SnapshotStatus};
+
+/// A running mode. Dropping it ends the mode at once, without a withdrawal.
+#[derive(Debug)]
+pub struct ModeHandle {
+    mode: Arc<Mode>,
+    status: watch::Receiver<ModeStatus>,
+    task: JoinHandle<()>,
+}
+
+impl ModeHandle {
+    /// The mode's name.
+    pub fn name(&self) -> &str {
+        &self.mode.name
+    }
+
+    /// What is known of the mode; changes after each of its calls.
+    pub fn status(&self) -> watch::Receiver<ModeStatus> {
+        self.status.clone()
+    }
+
+    /// Lets the mode take its announcement back and ends it. At most twice
+    /// [`limits::WITHDRAW_MS_MAX`]: once for the running call, once for `withdraw`.
+    pub async fn stop(mut self) {
+        self.mode.stop();
+        // A mode that does not end in time is ended by dropping the handle.
+        let bound = Duration::from_millis(3 * limits::WITHDRAW_MS_MAX);
+        let _ = tokio::time::timeout(bound, &mut self.task).await;
+    }
+}
+
+impl Drop for ModeHandle {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+pub(crate) fn start(
+    loaded: LoadedMode,
+    local: LocalMember,
+    events: mpsc::Sender<ModeEvent>,
+) -> ModeHandle {
+    let mode = Arc::clone(&loaded.mode);
+    let status = watch::Sender::new(ModeStatus {
+        name: loaded.spec.name.clone(),
+        source: loaded.spec.source.to_string(),
+        state: ModeState::Starting,
+        looks: 0,
+        last_snapshot: None,
+        last_problem: None,
+        last_trap: None,
+        restarts: 0,
+        multicast: mode.multicast.read(),
+    });
+    let receiver = status.subscribe();
+    let stopping = mode.stopping();
+    let supervisor =
+        Supervisor { loaded, local, events, status, stopping, failures: Failures::default() };
+    let task = tokio::spawn(supervisor.run());
+    ModeHandle { mode, status: receiver, task }
+}
+
+struct Supervisor {
+    loaded: LoadedMode,
+    local: LocalMember,
+    events: mpsc::Sender<ModeEvent>,
+    status: watch::Sender<ModeStatus>,
+    stopping: watch::Receiver<bool>,
+    failures: Failures,
+}
+
+/// How one instance ended.
+enum End {
+    /// The member leaves, or nobody listens any more.
+    Stopping,
+    /// It lived long enough.
+    Routine,
+    /// It is dead, or never lived; another follows after this long.
+    Failed(Duration),
+    /// The mode is not to be asked again.
+    ForGood(Problem),
+}
+
+impl Supervisor {
+    async fn run(mut self) {
+        loop {
+            match self.live().await {
+                End::Stopping => break,
+                End::Routine => {
+                    tracing::debug!(mode = %self.name(), "instance replaced as a matter of routine");
+                }
+                End::Failed(back_off) => {
+                    if !self.sleep_until(Instant::now() + back_off).await {
+                        break;
+                    }
+                    self.status.send_modify(|status| status.restarts += 1);
+                }
+                End::ForGood(problem) => return self.stop_for_good(problem).await,
+            }
+        }
+        self.status.send_modify(|status| status.state = ModeState::Stopped);
+    }
+
+    /// Lives one instance's life.
+    async fn live(&mut self) -> End {
+        let opening = Instance::open(&self.loaded, &self.local);
+        let mut instance = match while_wanted(&self.stopping, Duration::ZERO, opening).await {
+            None => return End::Stopping,
+            Some(Ok(instance)) => instance,
+            Some(Err(error)) => match self.failed(error) {
+                // Not configured, so of no use even if it is alive.
+                Ok(back_off) => return End::Failed(back_off),
+                Err(end) => return end,
+            },
+        };
+        let grace = Duration::from_millis(match instance.announces() {
+            true => limits::WITHDRAW_MS_MAX,
+            false => 0,
+        });
+        let mut announce_at = instance.announces().then(Instant::now);
+        let mut announced = false;
+        let mut look_at = Instant::now();
+        let mut looks = 0;
+        while looks < limits::LOOKS_PER_INSTANCE {
+            let due = announce_at.map_or(look_at, |at| at.min(look_at));
+            if !self.sleep_until(due).await {
+                if announced {
+                    self.withdraw(&mut instance).await;
+                }
+                return End::Stopping;
+            }
+            // The announcement first: the look after it may already see the answers.
+            if announce_at.is_some_and(|at| at <= Instant::now()) {
+                announced = true;
+                let call = while_wanted(&self.stopping, grace, instance.announce()).await;
+                let back_off = match call {
+                    None => return End::Stopping,
+                    Some(Ok(again)) => {
+                        self.succeeded();
+                        again.map(interval)
+                    }
+                    Some(Err(error)) => match self.failed(error) {
+                        Ok(back_off) if instance.is_alive() => Some(back_off),
+                        Ok(back_off) => return End::Failed(back_off),
+                        Err(end) => return end,
+                    },
+                };
+                announce_at = back_off.map(|wait| Instant::now() + wait);
+            }
+            if look_at <= Instant::now() {
+                let call = while_wanted(&self.stopping, grace, instance.discover()).await;
+                let wait = match call {
+                    None => return End::Stopping,
+                    Some(Ok(snapshot)) => {
+                        looks += 1;
+                        self.succeeded();
+                        let again = snapshot.look_again;
+                        if !self.found(snapshot).await {
+                            return End::Stopping;
+                        }
+                        interval(
+                            again.unwrap_or(Duration::from_millis(limits::LOOK_AGAIN_MS_DEFAULT)),
+                        )
+                    }
+                    Some(Err(error)) => match self.failed(error) {
+                        Ok(back_off) if instance.is_alive() => back_off,
+                        Ok(back_off) => return End::Failed(back_off),
+                        Err(end) => return end,
+                    },
+                };
+                look_at = Instant::now() + wait;
+            }
+        }
+        End::Routine
+    }
+
+    /// False when the mode is to stop.
+    async fn sleep_until(&self, at: Instant) -> bool {
+        let sleep = tokio::time::sleep_until(at);
+        while_wanted(&self.stopping, Duration::ZERO, sleep).await.is_some()
+    }
+
+    async fn withdraw(&self, instance: &mut Instance) {
+        if let Err(error) = instance.withdraw().await {
+            tracing::warn!(mode = %self.name(), "mode {:?} did not take its announcement back: {error}", self.name());
+        }
+    }
+
+    /// Reports a look; false when the mode is to stop.
+    async fn found(&self, snapshot: Snapshot) -> bool {
+        let seen = SnapshotStatus {
+            candidates: snapshot.candidates.len(),
+            dropped: snapshot.dropped_count,
+            taken_at_ms: SystemTime::now()
+                .duration_since(UNIX_EPOCH)
+                .map_or(0, |since| since.as_millis() as u64),
+        };
+        self.status.send_modify(|status| {
+            status.looks += 1;
+            status.last_snapshot = Some(seen);
+        });
+        let event = ModeEvent::Snapshot { mode: self.name().to_owned(), snapshot };
+        let sent = while_wanted(&self.stopping, Duration::ZERO, self.events.send(event)).await;
+        matches!(sent, Some(Ok(())))
+    }
+
+    fn succeeded(&mut self) {
+        if self.failures.succeeded() {
+            tracing::info!(mode = %self.name(), "mode {:?} works again", self.name());
+        }
+        self.set_state(ModeState::Ready);
+    }
+
+    /// Writes a failure down. How long to wait, or that there is nothing to wait for.
+    fn failed(&mut self, error: CallError) -> Result<Duration, End> {
+        let text = error.to_string();
+        let (back_off, log) = self.failures.failed(&text);
+        let name = self.name();
+        match error {
+            CallError::Problem(problem) => {
+                self.status.send_modify(|status| status.last_problem = Some(problem.clone()));
+                match &problem {
+                    Problem::Misconfigured(_) | Problem::Denied(_) => {
+                        return Err(End::ForGood(problem));
+                    }
+                    Problem::Temporary(text) if log => {
+                        tracing::warn!(mode = %name, "mode {name:?}: {text}; it is asked again");
+                    }
+                    Problem::Failed(text) if log => {
+                        tracing::error!(mode = %name, "mode {name:?} failed: {text}; it is asked again");
+                    }
+                    Problem::Temporary(_) | Problem::Failed(_) => {}
+                }
+            }
+            _ => {
+                self.status.send_modify(|status| status.last_trap = Some(text.clone()));
+                if log {
+                    tracing::error!(
+                        mode = %name,
+                        "mode {name:?} {text}; it is started again, and what it found before stands"
+                    );
+                }
+            }
+        }
+        self.set_state(ModeState::BackingOff);
+        Ok(back_off)
+    }
+
+    async fn stop_for_good(self, problem: Problem) {
+        let name = self.name();
+        let state = match &problem {
+            Problem::Denied(_) => ModeState::StoppedDenied,
+            _ => ModeState::StoppedMisconfigured,
+        };
+        tracing::error!(
+            mode = %name,
+            "mode {name:?} stopped: {problem}; mend its [[discovery]] and start again, what it found before stands"
+        );
+        self.set_state(state);
+        let event = ModeEvent::Stopped { mode: name.to_owned(), problem };
+        while_wanted(&self.stopping, Duration::ZERO, self.events.send(event)).await;
+    }
+
+    fn set_state(&self, state: ModeState) {
+        let multicast = self.loaded.mode.multicast.read();
+        self.status.send_modify(|status| {
+            status.state = state;
+            status.multicast = multicast;
+        });
+    }
+
+    fn name(&self) -> &str {
+        &self.loaded.spec.name
+    }
+}
+
+/// What `future` gives, unless the mode is asked to stop and `grace` is over first.
+async fn while_wanted<T>(
+    stopping: &watch::Receiver<bool>,
+    grace: Duration,
+    future: impl Future<Output = T>,
+) -> Option<T> {
+    let mut stopping = stopping.clone();
+    let given_up = async {
+        // An error means that nobody is left who could ask; the task is then aborted.
+        let _ = stopping.wait_for(|stopping| *stopping).await;
+        tokio::time::sleep(grace).await;
+    };
+    tokio::select! {
+        biased;
+        result = future => Some(result),
+        () = given_up => None,
+    }
+}
+
+/// What a mode asked for, kept within limits, with jitter.
+fn interval(asked: Duration) -> Duration {
+    let (min, max) = (
+        Duration::from_millis(limits::LOOK_AGAIN_MS_MIN),
+        Duration::from_millis(limits::LOOK_AGAIN_MS_MAX),
+    );
+    jittered(asked.clamp(min, max)).max(min)
+}
+
+fn jittered(wait: Duration) -> Duration {
+    wait.mul_f64(rand::random_range(1.0 - limits::JITTER..1.0 + limits::JITTER))
+}
+
+/// The failures since a mode was last healthy.
+#[derive(Debug, Default)]
+struct Failures {
+    count: u32,
+    /// Since when calls succeed again.
+    well_since: Option<Instant>,
+    logged: Vec<String>,
+    told_of_recovery: bool,
+}
+
+impl Failures {
+    /// One more: how long to wait, and whether to log it.
+    fn failed(&mut self, text: &str) -> (Duration, bool) {
+        let healthy = Duration::from_millis(limits::HEALTHY_MS);
+        if self.well_since.take().is_some_and(|since| since.elapsed() >= healthy) {
+            *self = Self::default();
+        }
+        let doubled = limits::BACK_OFF_MS_MIN.saturating_mul(1 << self.count.min(32));
+        let back_off = Duration::from_millis(doubled.min(limits::BACK_OFF_MS_MAX));
+        self.count += 1;
+        let log = self.logged.len() < limits::FAILURES_LOGGED_MAX
+            && !self.logged.iter().any(|logged| logged == text);
+        if log {
+            self.logged.push(text.to_owned());
+        }
+        (jittered(back_off), log)
+    }
+
+    /// A success: true when it is the first since a failure, and worth a line.
+    fn succeeded(&mut self) -> bool {
+        if self.count == 0 {
+            return false;
+        }
+        self.well_since.get_or_insert_with(Instant::now);
+        !std::mem::replace(&mut self.told_of_recovery, true)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Failures, interval};
+    use crate::limits;
+    use std::time::Duration;
+
+    #[tokio::test(start_paused = true)]
+    async fn failures_wait_longer_each_time_and_are_logged_once() {
+        let mut failures = Failures::default();
+        let mut expected_ms = 500.0;
+        for n in 0..20 {
+            let (back_off, log) = failures.failed("crashed");
+            let ms = back_off.as_secs_f64() * 1000.0;
+            assert!((expected_ms * 0.9..=expected_ms * 1.1).contains(&ms), "{n}: {ms}");
+            assert_eq!(log, n == 0);
+            expected_ms = f64::min(expected_ms * 2.0, 60_000.0);
+        }
+        assert!(failures.failed("something else").1);
+        assert!(failures.succeeded());
+        assert!(!failures.succeeded());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_mode_that_stays_well_starts_anew() {
+        let mut failures = Failures::default();
+        for _ in 0..5 {
+            failures.failed("crashed");
+        }
+        failures.succeeded();
+        tokio::time::advance(Duration::from_millis(limits::HEALTHY_MS / 2)).await;
+        assert!(failures.failed("crashed").0 > Duration::from_secs(10));
+        failures.succeeded();
+        tokio::time::advance(Duration::from_millis(limits::HEALTHY_MS)).await;
+        let (back_off, log) = failures.failed("crashed");
+        assert!(back_off < Duration::from_millis(600));
+        assert!(log);
+    }
+
+    #[test]
+    fn what_a_mode_asks_for_is_kept_within_limits() {
+        for _ in 0..100 {
+            assert!(interval(Duration::ZERO) >= Duration::from_millis(20));
+            assert!(interval(Duration::MAX) <= Duration::from_millis(330_000));
+            let second = interval(Duration::from_secs(1)).as_millis();
+            assert!((900..=1100).contains(&second));
+        }
+    }
+}

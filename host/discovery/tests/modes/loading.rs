@@ -1,0 +1,232 @@
+//! What is refused before anything of a mode runs, and in which words.
+
+use std::fs;
+use std::path::Path;
+
+use convoke_discovery::{
+    Digest, DiscoveryHost, HostConfig, LoadError, ModeSpec, Source, precompile,
+};
+
+use crate::guest::{Guest, LOG, MULTICAST};
+use crate::support::{config, file, granted, host, load, local, spec};
+
+async fn refusal_of(spec: &ModeSpec) -> String {
+    match host().load(spec).await {
+        Ok(_) => panic!("{spec:?} was not refused"),
+        Err(error) => error.to_string(),
+    }
+}
+
+/// What is said of a file that holds `bytes`, without the part that names it.
+async fn refusal_of_bytes(bytes: &[u8]) -> String {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("test.wasm");
+    fs::write(&path, bytes).unwrap();
+    let text = refusal_of(&file(&path)).await;
+    let path = path.display().to_string();
+    let (_, said) = text.split_once(&path).unwrap_or_else(|| panic!("{text:?} names no file"));
+    said.trim_start().to_owned()
+}
+
+#[tokio::test]
+async fn a_component_is_loaded_and_says_what_it_may_do() {
+    let host = host();
+    let loaded = load(&host, &Guest::new()).await.unwrap();
+    assert_eq!(loaded.name(), "test");
+    assert_eq!(loaded.imports(), [""; 0]);
+    assert!(!loaded.announces());
+    host.check(&loaded, &local()).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_file_that_is_no_component_is_told_what_it_is() {
+    assert_eq!(refusal_of_bytes(b"").await, "is empty; build or download it again");
+    assert_eq!(
+        refusal_of_bytes(b"<html>404</html>").await,
+        "is text, not a component; if it was downloaded look into it for an error page, if it is WAT assemble it with `wasm-tools parse`"
+    );
+    assert_eq!(
+        refusal_of_bytes(&Guest::new().core()).await,
+        "is a core WebAssembly module, not a component; make one of it with `wasm-tools component new`"
+    );
+    assert_eq!(
+        refusal_of_bytes(&precompile(&Guest::new().build()).unwrap()).await,
+        "holds precompiled machine code, which cannot be checked; give the .wasm component it was made from"
+    );
+}
+
+#[tokio::test]
+async fn a_file_cut_anywhere_is_refused_and_never_a_panic() {
+    let component = Guest::new().build();
+    for length in (8..component.len()).step_by(97) {
+        let text = refusal_of_bytes(&component[..length]).await;
+        assert!(
+            text.starts_with("is damaged, cut short, or uses features")
+                || text.contains("cannot be used"),
+            "at {length}: {text}"
+        );
+        assert!(!text.contains('\n'));
+    }
+}
+
+#[tokio::test]
+async fn a_file_that_is_not_there_is_named() {
+    assert_eq!(
+        refusal_of(&file("no/such/mode.wasm")).await,
+        "mode \"test\": there is no file no/such/mode.wasm; a relative path starts at the folder convoke was started in"
+    );
+    let folder = tempfile::tempdir().unwrap();
+    assert_eq!(
+        refusal_of(&file(folder.path())).await,
+        format!(
+            "mode \"test\": {} is a directory; name the component file in it",
+            folder.path().display()
+        )
+    );
+}
+
+#[tokio::test]
+async fn a_file_that_is_too_large_is_not_read_to_its_end() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("large.wasm");
+    fs::File::create(&path).unwrap().set_len(65 << 20).unwrap();
+    let error = host().load(&file(&path)).await.err().unwrap();
+    assert!(matches!(error, LoadError::TooLarge { .. }), "{error}");
+}
+
+#[tokio::test]
+async fn a_pin_is_compared_before_anything_else() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = Guest::new().write(folder.path(), "test");
+    let digest = Digest::of(&fs::read(&path).unwrap());
+    let mut spec = file(&path);
+    spec.digest = Some(digest);
+    host().load(&spec).await.unwrap();
+
+    fs::write(&path, "not even WebAssembly").unwrap();
+    assert_eq!(
+        refusal_of(&spec).await,
+        format!(
+            "mode \"test\": {} has digest {}, but the configuration pins {digest}; it is not the file that was pinned: get that one, or change the pin",
+            path.display(),
+            Digest::of(b"not even WebAssembly")
+        )
+    );
+}
+
+#[tokio::test]
+async fn a_built_in_mode_starts_from_what_was_precompiled() {
+    let precompiled: &'static [u8] = precompile(&Guest::new().build()).unwrap().leak();
+    let source = Source::Builtin { name: "test", precompiled };
+    let host = host();
+    let loaded = host.load(&spec(source.clone())).await.unwrap();
+    host.open(&loaded, &local()).await.unwrap().discover().await.unwrap();
+
+    let mut pinned = spec(source);
+    pinned.digest = Some(Digest::of(b""));
+    assert_eq!(
+        refusal_of(&pinned).await,
+        "mode \"test\" is built in and has no file to compare with a digest; remove `digest`"
+    );
+    let damaged = spec(Source::Builtin { name: "test", precompiled: &precompiled[..100] });
+    assert!(refusal_of(&damaged).await.ends_with("; build convoke again"));
+}
+
+#[tokio::test]
+async fn a_mode_gets_only_what_was_granted() {
+    let guest = Guest::new().import("convoke:host/multicast@0.1.0", MULTICAST);
+    let folder = tempfile::tempdir().unwrap();
+    let path = guest.write(folder.path(), "test");
+    assert_eq!(
+        refusal_of(&file(&path)).await,
+        format!(
+            "mode \"test\" ({}) cannot be used: it imports convoke:host/multicast@0.1.0, which is not granted; to allow it add to its [[discovery]]: grant = {{ multicast = [\"224.2.2.4:2904\"] }}",
+            path.display()
+        )
+    );
+    let loaded = host().load(&granted(file(&path), "224.2.2.4:*")).await.unwrap();
+    assert_eq!(loaded.imports(), ["convoke:host/multicast"]);
+}
+
+#[tokio::test]
+async fn everything_that_is_missing_is_said_at_once() {
+    let future = Guest::new()
+        .import("convoke:host/log@0.1.0", LOG)
+        .import("convoke:host/multicast@0.1.0", MULTICAST)
+        .against(|text| text.replace("@0.1.0", "@0.2.0"));
+    let folder = tempfile::tempdir().unwrap();
+    let path = future.write(folder.path(), "test");
+    let text = refusal_of(&granted(file(&path), "224.2.2.4:*")).await;
+    for part in [
+        "it imports convoke:host/log 0.2.0, and this convoke has 0.1.0: this convoke is older; update convoke",
+        "it imports convoke:host/multicast 0.2.0, and",
+        "it exports convoke:discovery/strategy 0.2.0, and",
+    ] {
+        assert!(text.contains(part), "{text}");
+    }
+}
+
+#[tokio::test]
+async fn interfaces_that_nobody_here_has_are_refused_by_name() {
+    let telepathy = Guest::new()
+        .import(
+            "convoke:host/telepathy@0.1.0",
+            r#"(import "convoke:host/telepathy@0.1.0" "read" (func $read (result i32)))"#,
+        )
+        .against(|text| match text.contains("package convoke:host@0.1.0;") {
+            true => text + "interface telepathy { read: func() -> u32; }",
+            false => text,
+        });
+    let text = load(&host(), &telepathy).await.err().unwrap().to_string();
+    assert!(
+        text.ends_with("it imports convoke:host/telepathy@0.1.0, which this convoke does not have; it has: convoke:host/log, convoke:host/multicast"),
+        "{text}"
+    );
+}
+
+#[tokio::test]
+async fn a_component_that_is_no_mode_is_told_what_it_lacks() {
+    let text = load(&host(), &Guest::new().without_strategy()).await.err().unwrap().to_string();
+    assert!(
+        text.ends_with("it does not export convoke:discovery/strategy@0.1.0; every mode does: include the world convoke:discovery/mode"),
+        "{text}"
+    );
+}
+
+#[tokio::test]
+async fn an_interface_of_the_right_name_and_other_types_is_refused() {
+    let louder = Guest::new()
+        .import("convoke:host/log@0.1.0", LOG)
+        .against(|text| text.replace("        error,\n", "        error,\n        fatal,\n"));
+    let text = load(&host(), &louder).await.err().unwrap().to_string();
+    assert!(text.contains("it does not fit the interfaces it names"), "{text}");
+    assert!(text.ends_with("build it from the wit/ of this convoke"), "{text}");
+}
+
+fn files_in(folder: &Path) -> usize {
+    let Ok(entries) = fs::read_dir(folder) else { return 0 };
+    entries
+        .map(|entry| entry.unwrap().path())
+        .map(|path| if path.is_dir() { files_in(&path) } else { 1 })
+        .sum()
+}
+
+#[tokio::test]
+async fn a_compiled_file_is_kept_for_the_next_start() {
+    let folder = tempfile::tempdir().unwrap();
+    let cache_directory = Some(folder.path().to_owned());
+    let host = DiscoveryHost::new(HostConfig { cache_directory, ..config() }).unwrap();
+    load(&host, &Guest::new()).await.unwrap();
+    let kept = files_in(folder.path());
+    assert!(kept > 0);
+    load(&host, &Guest::new()).await.unwrap();
+    assert_eq!(files_in(folder.path()), kept);
+}
+
+#[tokio::test]
+async fn without_a_usable_cache_modes_load_all_the_same() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let cache_directory = Some(file.path().join("below-a-file"));
+    let host = DiscoveryHost::new(HostConfig { cache_directory, ..config() }).unwrap();
+    load(&host, &Guest::new()).await.unwrap();
+}

@@ -1,0 +1,8 @@
+//! The whole crate from outside: real components, real sockets on loopback.
+
+mod guest;
+mod loading;
+mod misbehaving;
+mod multicast;
+mod supervision;
+mod support;

@@ -1,0 +1,197 @@
+//! The life of a mode under the task that owns it; in virtual time where no
+//! socket is involved.
+
+use std::time::Duration;
+
+use convoke_discovery::{
+    ModeEvent, ModeHandle, ModeState, ModeStatus, Problem, Snapshot,
+};
+use tokio::sync::mpsc;
+use tokio::time::{Instant, timeout};
+
+use crate::guest::{Guest, LOG, MISCONFIGURED, Returned, TEMPORARY};
+use crate::support::{host, load, local};
+
+/// Longer than any back-off.
+const HOURS: Duration = Duration::from_secs(7200);
+
+async fn start(guest: &Guest) -> (ModeHandle, mpsc::Receiver<ModeEvent>) {
+    let host = host();
+    let (events, received) = mpsc::channel(1);
+    let handle = host.start(load(&host, guest).await.unwrap(), local(), events);
+    // The host may go: its modes keep what they need.
+    drop(host);
+    (handle, received)
+}
+
+async fn snapshot(events: &mut mpsc::Receiver<ModeEvent>) -> Snapshot {
+    match timeout(HOURS, events.recv()).await.unwrap() {
+        Some(ModeEvent::Snapshot { mode, snapshot }) if mode == "test" => snapshot,
+        other => panic!("{other:?} instead of a snapshot"),
+    }
+}
+
+async fn status(handle: &ModeHandle, wanted: impl FnMut(&ModeStatus) -> bool) -> ModeStatus {
+    timeout(HOURS, handle.status().wait_for(wanted)).await.unwrap().unwrap().clone()
+}
+
+/// A mode whose `discover` number `at` (from 1) is `then`, and whose others find one member.
+fn good_but(at: u32, then: &str) -> Guest {
+    let mut guest = Guest::new();
+    let found = guest.result(&Returned::Snapshot(&[("10.0.0.7", Some(6900))], Some(1_000)));
+    guest.items("(global $calls (mut i32) (i32.const 0))").discover(&format!(
+        "(global.set $calls (i32.add (global.get $calls) (i32.const 1)))
+        (if (i32.eq (global.get $calls) (i32.const {at})) (then {then}))
+        {found}"
+    ))
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_mode_is_asked_again_when_it_said() {
+    let (handle, mut events) = start(&good_but(0, "unreachable")).await;
+    snapshot(&mut events).await;
+    for _ in 0..10 {
+        let before = Instant::now();
+        assert_eq!(snapshot(&mut events).await.candidates.len(), 1);
+        let waited_ms = before.elapsed().as_millis();
+        assert!((850..=1150).contains(&waited_ms), "{waited_ms} ms");
+    }
+    let seen = status(&handle, |status| status.looks >= 11).await;
+    assert_eq!((seen.name.as_str(), seen.state), ("test", ModeState::Ready));
+    assert!(seen.source.ends_with("test.wasm"));
+    assert_eq!(seen.last_snapshot.unwrap().candidates, 1);
+    assert_eq!((seen.restarts, seen.last_trap, seen.last_problem), (0, None, None));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_mode_that_says_nothing_is_asked_every_five_seconds() {
+    let (_handle, mut events) = start(&Guest::new()).await;
+    snapshot(&mut events).await;
+    let before = Instant::now();
+    snapshot(&mut events).await;
+    let waited_ms = before.elapsed().as_millis();
+    assert!((4_400..=5_600).contains(&waited_ms), "{waited_ms} ms");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_mode_that_crashes_is_built_again_and_what_it_found_stands() {
+    let (handle, mut events) = start(&good_but(3, "unreachable")).await;
+    for _ in 0..2 {
+        snapshot(&mut events).await;
+    }
+    let broken = status(&handle, |status| status.state == ModeState::BackingOff).await;
+    assert_eq!(broken.looks, 2);
+    assert_eq!(broken.last_snapshot.unwrap().candidates, 1);
+    assert_eq!(
+        broken.last_trap.as_deref(),
+        Some(
+            "crashed: wasm `unreachable` instruction executed (in discover)"
+        )
+    );
+    snapshot(&mut events).await;
+    let mended = status(&handle, |status| status.state == ModeState::Ready).await;
+    assert_eq!(mended.restarts, 1);
+    for _ in 0..6 {
+        snapshot(&mut events).await;
+    }
+    assert!(status(&handle, |status| status.restarts >= 3).await.last_trap.is_some());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_mode_that_always_crashes_is_tried_less_and_less_often() {
+    let (handle, _events) = start(&Guest::new().discover("unreachable")).await;
+    let started = Instant::now();
+    let seen = status(&handle, |status| status.restarts == 10).await;
+    assert_eq!((seen.state, seen.looks), (ModeState::BackingOff, 0));
+    // 0.5 + 1 + 2 + 4 + 8 + 16 + 32 + 60 + 60 + 60 seconds.
+    let waited = started.elapsed().as_secs();
+    assert!((215..=275).contains(&waited), "{waited} s");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_temporary_problem_is_asked_again_and_costs_no_instance() {
+    let mut guest = Guest::new();
+    let problem = guest.result(&Returned::Problem(TEMPORARY, "no answer from the name server"));
+    let found = guest.result(&Returned::Snapshot(&[("10.0.0.7", Some(6900))], Some(1_000)));
+    let guest = guest.items("(global $calls (mut i32) (i32.const 0))").discover(&format!(
+        "(global.set $calls (i32.add (global.get $calls) (i32.const 1)))
+        (select {problem} {found} (i32.eq (global.get $calls) (i32.const 2)))"
+    ));
+    let (handle, mut events) = start(&guest).await;
+    snapshot(&mut events).await;
+    status(&handle, |status| status.state == ModeState::BackingOff).await;
+    snapshot(&mut events).await;
+    let seen = status(&handle, |status| status.state == ModeState::Ready).await;
+    assert_eq!(seen.restarts, 0);
+    assert_eq!(
+        seen.last_problem,
+        Some(Problem::Temporary("no answer from the name server".into()))
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_mode_that_only_an_operator_can_mend_is_not_asked_again() {
+    let guest =
+        Guest::new().discover_returns(&Returned::Problem(MISCONFIGURED, "no service is named"));
+    let (handle, mut events) = start(&guest).await;
+    let problem = Problem::Misconfigured("no service is named".into());
+    let stopped = ModeEvent::Stopped { mode: "test".into(), problem: problem.clone() };
+    assert_eq!(timeout(HOURS, events.recv()).await.unwrap(), Some(stopped));
+    assert_eq!(timeout(HOURS, events.recv()).await.unwrap(), None);
+    let seen = handle.status().borrow().clone();
+    assert_eq!(seen.state, ModeState::StoppedMisconfigured);
+    assert_eq!(seen.last_problem, Some(problem));
+    handle.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_announcement_comes_first_and_again_when_it_is_due() {
+    // The announcement turns the port of the one candidate up by one.
+    let mut guest = Guest::new();
+    let found = guest.result(&Returned::Snapshot(&[("10.0.0.7", Some(6900))], Some(1_000)));
+    let again = guest.result(&Returned::Again(10_000));
+    let done = guest.result(&Returned::Done);
+    let port = format!("(i32.add (i32.load offset=4 {found}) (i32.const 10))");
+    let guest = guest.discover(&found).announcer(
+        &format!("(i32.store16 {port} (i32.add (i32.load16_u {port}) (i32.const 1))) {again}"),
+        &done,
+    );
+    let (_handle, mut events) = start(&guest).await;
+    let started = Instant::now();
+    let mut ports = Vec::new();
+    while started.elapsed() < Duration::from_secs(35) {
+        ports.push(snapshot(&mut events).await.candidates[0].address.port());
+    }
+    assert_eq!(ports[0], 6901);
+    assert_eq!(*ports.last().unwrap(), 6904);
+    assert!(ports.len() > 30);
+}
+
+#[tokio::test]
+async fn a_mode_that_computes_for_ever_does_not_hold_up_the_stop() {
+    let (handle, _events) =
+        start(&Guest::new().discover("(loop $ever (br $ever)) unreachable")).await;
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    let before = Instant::now();
+    handle.stop().await;
+    assert!(before.elapsed() < Duration::from_millis(800), "{:?}", before.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_mode_ends_when_nobody_listens() {
+    let (handle, events) = start(&good_but(0, "unreachable")).await;
+    drop(events);
+    assert_eq!(status(&handle, |status| status.state == ModeState::Stopped).await.looks, 1);
+}
+
+#[tokio::test]
+async fn a_mode_that_imports_the_log_only_runs_without_a_grant() {
+    let mut guest = Guest::new().import("convoke:host/log@0.1.0", LOG);
+    let found = guest.result(&Returned::Snapshot(&[], None));
+    let guest = guest.discover(&format!(
+        "(call $log (i32.const 4) (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 0)) {found}"
+    ));
+    let (handle, mut events) = start(&guest).await;
+    snapshot(&mut events).await;
+    handle.stop().await;
+}

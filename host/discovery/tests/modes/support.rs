@@ -1,0 +1,117 @@
+//! A host for tests, and a cipher that anybody can read.
+
+use std::collections::HashSet;
+use std::net::IpAddr;
+use std::num::NonZeroU8;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::time::Duration;
+
+use convoke_discovery::{
+    BeaconCipher, BeaconCiphers, BeaconRefusal, CallError, DiscoveryHost, Grants, HostConfig,
+    Instance, Interface, LoadError, LoadedMode, LocalMember, ModeSpec, Source,
+};
+
+use crate::guest::Guest;
+
+/// How long a test waits for what must happen.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+
+pub(crate) fn config() -> HostConfig {
+    HostConfig {
+        interfaces: vec![Interface { address: IpAddr::from([127, 0, 0, 1]), index: Some(1) }],
+        multicast_hops: NonZeroU8::MIN,
+        default_ports: vec![6900, 6901, 6902],
+        cache_directory: None,
+        beacon_ciphers: cluster(b'k'),
+    }
+}
+
+pub(crate) fn host() -> DiscoveryHost {
+    DiscoveryHost::new(config()).unwrap()
+}
+
+pub(crate) fn local() -> LocalMember {
+    LocalMember {
+        cluster_name: "development".into(),
+        member_id: "7c1bd6ca".into(),
+        addresses: vec![IpAddr::from([127, 0, 0, 1])],
+        port: 6900,
+        attributes: vec![("zone".into(), "a".into())],
+    }
+}
+
+pub(crate) fn spec(source: Source) -> ModeSpec {
+    ModeSpec {
+        name: "test".into(),
+        source,
+        digest: None,
+        argument: String::new(),
+        settings: Vec::new(),
+        grants: Grants::default(),
+    }
+}
+
+pub(crate) fn file(path: impl Into<PathBuf>) -> ModeSpec {
+    spec(Source::File(path.into()))
+}
+
+pub(crate) fn granted(mut spec: ModeSpec, multicast: &str) -> ModeSpec {
+    spec.grants = Grants::parse([("multicast", [multicast].as_slice())]).unwrap();
+    spec
+}
+
+/// Loads a guest as an operator's file would be.
+pub(crate) async fn load(host: &DiscoveryHost, guest: &Guest) -> Result<LoadedMode, LoadError> {
+    let folder = tempfile::tempdir().unwrap();
+    host.load(&file(guest.write(folder.path(), "test"))).await
+}
+
+/// One configured instance of a guest.
+pub(crate) async fn open(host: &DiscoveryHost, guest: &Guest) -> Result<Instance, CallError> {
+    let loaded = load(host, guest).await.unwrap();
+    host.open(&loaded, &local()).await
+}
+
+/// Ciphers of members of the cluster whose key is `key`: each a member of its own.
+pub(crate) fn cluster(key: u8) -> BeaconCiphers {
+    static MEMBERS: AtomicU8 = AtomicU8::new(0);
+    BeaconCiphers::new(move |_| {
+        let member = MEMBERS.fetch_add(1, Ordering::Relaxed);
+        Box::new(ToyCipher { key, member, sent: 0, seen: HashSet::new() })
+    })
+}
+
+/// `T`, key, member, number, payload: in the open.
+pub(crate) struct ToyCipher {
+    key: u8,
+    member: u8,
+    sent: u8,
+    seen: HashSet<(u8, u8)>,
+}
+
+impl BeaconCipher for ToyCipher {
+    fn seal(&mut self, payload: &[u8], out: &mut Vec<u8>) -> Result<(), String> {
+        self.sent = self.sent.wrapping_add(1);
+        out.extend_from_slice(&[b'T', self.key, self.member, self.sent]);
+        out.extend_from_slice(payload);
+        Ok(())
+    }
+
+    fn open(&mut self, datagram: &[u8], out: &mut Vec<u8>) -> Result<(), BeaconRefusal> {
+        let [b'T', key, member, number, payload @ ..] = datagram else {
+            return Err(BeaconRefusal::Malformed);
+        };
+        if *key != self.key {
+            return Err(BeaconRefusal::Foreign);
+        }
+        if *member == self.member {
+            return Err(BeaconRefusal::Own);
+        }
+        if !self.seen.insert((*member, *number)) {
+            return Err(BeaconRefusal::Replayed);
+        }
+        out.extend_from_slice(payload);
+        Ok(())
+    }
+}

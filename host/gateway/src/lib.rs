@@ -1,0 +1,20 @@
+//! What clients speak.
+//!
+//! For now HTTP: health for orchestrators, metrics for Prometheus, status for
+//! people and scripts. The crate promises that a client, however slow or rude,
+//! holds a bounded number of connections for a bounded time, and disturbs
+//! nobody else. It must never know how a member works: it asks a [`Node`].
+
+pub mod http;
+
+/// What the endpoints tell of.
+pub trait Node: Send + Sync + 'static {
+    /// Whether this member belongs to a cluster and is not about to leave.
+    fn is_ready(&self) -> bool;
+
+    /// Everything, for `/status`.
+    fn status(&self) -> serde_json::Value;
+
+    /// Everything that counts, for `/metrics`: Prometheus text format 0.0.4.
+    fn metrics(&self) -> String;
+}

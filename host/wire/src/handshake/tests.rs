@@ -1,0 +1,563 @@
+use super::*;
+use crate::frame::{FRAME_BYTES_MAX, Frame};
+use crate::stream::StreamError;
+use proptest::prelude::*;
+use tokio::io::{DuplexStream, duplex};
+use tokio::net::{TcpListener, TcpStream};
+
+type Outcome<S> = Result<(SealedStream<S>, Vec<u8>), HandshakeError>;
+
+const CREDENTIALS: &str =
+    "cluster name or password differs from the peer's; members need both the same";
+
+fn keys() -> ClusterKeys {
+    ClusterKeys::derive("development", b"").unwrap()
+}
+
+async fn meet(
+    initiator: &ClusterKeys,
+    responder: &ClusterKeys,
+) -> (Outcome<DuplexStream>, Outcome<DuplexStream>) {
+    let (near, far) = duplex(4096);
+    tokio::join!(
+        connect(near, initiator, b"I am the initiator"),
+        accept(far, responder, b"I am the responder")
+    )
+}
+
+async fn streams() -> (SealedStream<DuplexStream>, SealedStream<DuplexStream>) {
+    let (initiator, responder) = meet(&keys(), &keys()).await;
+    (initiator.unwrap().0, responder.unwrap().0)
+}
+
+/// A peer that sends `bytes`, reads for as long as the other end writes, and gives what it read.
+async fn play(mut io: DuplexStream, bytes: &[u8]) -> Vec<u8> {
+    // The other end may give up before it has taken everything; that is what is tested.
+    let _ = io.write_all(bytes).await;
+    let mut read = Vec::new();
+    let _ = io.read_to_end(&mut read).await;
+    read
+}
+
+async fn accept_from(bytes: &[u8]) -> (HandshakeError, Vec<u8>) {
+    let (near, far) = duplex(4096);
+    let keys = keys();
+    let (outcome, answer) = tokio::join!(accept(far, &keys, b"secret hello"), play(near, bytes));
+    (outcome.unwrap_err(), answer)
+}
+
+async fn connect_to(bytes: &[u8]) -> HandshakeError {
+    let (near, far) = duplex(4096);
+    let keys = keys();
+    let (outcome, _) = tokio::join!(connect(near, &keys, b"secret hello"), play(far, bytes));
+    outcome.unwrap_err()
+}
+
+/// What `tested` gives, with `helper` running beside it for as long as that takes.
+async fn beside<T>(helper: impl Future, tested: impl Future<Output = T>) -> T {
+    let helper = async {
+        helper.await;
+        std::future::pending::<T>().await
+    };
+    tokio::select! {
+        given = tested => given,
+        given = helper => given,
+    }
+}
+
+fn frame(kind: u8, request: u32, payload: impl Into<bytes::Bytes>) -> Frame {
+    Frame { kind, request, payload: payload.into() }
+}
+
+#[tokio::test]
+async fn two_members_of_a_cluster_meet_and_exchange_hellos() {
+    let (initiator, responder) = meet(&keys(), &keys()).await;
+    let (initiator, responder) = (initiator.unwrap(), responder.unwrap());
+    assert_eq!(initiator.1, b"I am the responder");
+    assert_eq!(responder.1, b"I am the initiator");
+    assert_eq!((initiator.0.version(), responder.0.version()), (1, 1));
+}
+
+#[tokio::test]
+async fn a_hello_may_be_empty_or_as_long_as_the_limit_and_no_longer() {
+    let keys = keys();
+    for hello in [&[][..], &[5; HELLO_BYTES_MAX]] {
+        let (near, far) = duplex(100);
+        let (near, far) = tokio::join!(connect(near, &keys, hello), accept(far, &keys, hello));
+        assert_eq!((&near.unwrap().1[..], &far.unwrap().1[..]), (hello, hello));
+    }
+    let (near, far) = duplex(100);
+    let long = [5; HELLO_BYTES_MAX + 1];
+    for error in [
+        connect(near, &keys, &long).await.unwrap_err(),
+        accept(far, &keys, &long).await.unwrap_err(),
+    ] {
+        assert_eq!(
+            error.to_string(),
+            "a hello of 2049 bytes is too large; at most 2048 are allowed"
+        );
+    }
+}
+
+#[tokio::test]
+async fn another_password_is_refused_at_the_first_message_and_both_sides_say_so() {
+    let (right, wrong) = (
+        ClusterKeys::derive("development", b"right").unwrap(),
+        ClusterKeys::derive("development", b"wrong").unwrap(),
+    );
+    let open = keys();
+    for (a, b) in [(&right, &wrong), (&right, &open), (&open, &right)] {
+        let (initiator, responder) = meet(a, b).await;
+        assert_eq!(initiator.unwrap_err().to_string(), CREDENTIALS);
+        assert_eq!(responder.unwrap_err().to_string(), CREDENTIALS);
+    }
+}
+
+#[tokio::test]
+async fn another_cluster_name_is_refused_at_the_first_message_and_both_sides_say_so() {
+    let other = ClusterKeys::derive("production", b"").unwrap();
+    let (initiator, responder) = meet(&keys(), &other).await;
+    assert_eq!(initiator.unwrap_err().to_string(), CREDENTIALS);
+    assert_eq!(responder.unwrap_err().to_string(), CREDENTIALS);
+}
+
+#[tokio::test]
+async fn a_refusal_holds_nine_bytes_and_nothing_of_the_responder() {
+    let opening = with_header([1, 1, 0], &[0x55; MESSAGE_1_BYTES]);
+    let (error, answer) = accept_from(&opening).await;
+    assert_eq!(error.to_string(), CREDENTIALS);
+    assert_eq!(answer, b"CNVK\x02\0\0\0\0");
+}
+
+#[tokio::test]
+async fn a_refusal_over_tcp_reaches_the_initiator() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let dialled = TcpStream::connect(listener.local_addr().unwrap());
+    let (near, far) = tokio::join!(dialled, listener.accept());
+    let other = ClusterKeys::derive("production", b"").unwrap();
+    let ours = keys();
+    let (initiator, responder) =
+        tokio::join!(connect(near.unwrap(), &ours, b""), accept(far.unwrap().0, &other, b""));
+    assert_eq!(initiator.unwrap_err().to_string(), CREDENTIALS);
+    assert_eq!(responder.unwrap_err().to_string(), CREDENTIALS);
+}
+
+#[tokio::test]
+async fn a_stranger_that_calls_is_known_by_its_first_bytes_and_is_told_nothing() {
+    let (error, answer) = accept_from(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").await;
+    assert_eq!(
+        error.to_string(),
+        "the peer is not a Convoke member (it began with \"GET / HTT\"); is this the right port?"
+    );
+    assert_eq!(answer, b"");
+}
+
+#[tokio::test]
+async fn a_stranger_that_answers_is_known_by_its_first_bytes() {
+    for (banner, began) in [
+        (&b"HTTP/1.1 400 Bad Request\r\n\r\n"[..], "HTTP/1.1 "),
+        (b"SSH-2.0-OpenSSH_9.2\r\n", "SSH-2.0-O"),
+        (b"\x15\x03\x01\x00\x02\x02\x16", "\\x15\\x03\\x01\\x00\\x02\\x02\\x16"),
+        (b"CNV-1", "CNV-1"),
+    ] {
+        assert_eq!(
+            connect_to(banner).await.to_string(),
+            format!(
+                "the peer is not a Convoke member (it began with \"{began}\"); is this the right \
+                 port?"
+            )
+        );
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_silent_stranger_costs_two_seconds_and_no_more() {
+    let began = tokio::time::Instant::now();
+    let (near, far) = duplex(4096);
+    let keys = keys();
+    let (near, far) = tokio::join!(
+        async {
+            let (io, _silent) = duplex(4096);
+            let outcome = connect(io, &keys, b"").await;
+            drop(near);
+            outcome
+        },
+        accept(far, &keys, b""),
+    );
+    for error in [near.unwrap_err(), far.unwrap_err()] {
+        assert_eq!(
+            error.to_string(),
+            "no handshake within 2000 ms; the peer is silent, overloaded, or not a member"
+        );
+    }
+    assert_eq!(began.elapsed(), Duration::from_millis(HANDSHAKE_MS_MAX));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_peer_that_drips_its_bytes_has_no_more_time_than_a_silent_one() {
+    let (mut near, far) = duplex(4096);
+    let opening = with_header([1, 1, 0], &[0x55; MESSAGE_1_BYTES]);
+    let keys = keys();
+    let (outcome, ()) = tokio::join!(accept(far, &keys, b""), async {
+        for byte in opening {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            if near.write_all(&[byte]).await.is_err() {
+                break;
+            }
+        }
+    });
+    assert!(matches!(outcome, Err(HandshakeError::TimedOut { .. })));
+}
+
+#[tokio::test]
+async fn a_peer_that_leaves_early_is_said_to_have_closed() {
+    let keys = keys();
+    for sent in [&b""[..], b"CN", b"CNVK\x01\x01\0\0\x30half of message 1"] {
+        let (mut near, far) = duplex(4096);
+        near.write_all(sent).await.unwrap();
+        drop(near);
+        let error = accept(far, &keys, b"").await.unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "the peer closed the connection before the handshake was done"
+        );
+        let (near, mut far) = duplex(4096);
+        far.write_all(sent.strip_suffix(b"half of message 1").unwrap_or(sent)).await.unwrap();
+        far.shutdown().await.unwrap();
+        let (outcome, _) = tokio::join!(connect(near, &keys, b""), play(far, b""));
+        let error = outcome.unwrap_err();
+        assert!(
+            matches!(error, HandshakeError::Closed | HandshakeError::Malformed { .. }),
+            "{error}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_newer_initiator_is_told_our_versions_and_we_say_that_we_are_older() {
+    let (error, answer) = accept_from(&with_header([2, 3, 9], &[0x55; 200])).await;
+    assert_eq!(
+        error.to_string(),
+        "no protocol version in common: this member speaks 1, the peer 2 to 3; this member is \
+         older: upgrade it"
+    );
+    assert_eq!(answer, b"CNVK\x01\x01\x01\0\0");
+}
+
+#[tokio::test]
+async fn an_older_initiator_is_told_our_versions_and_we_say_that_it_is_older() {
+    let (error, answer) = accept_from(&with_header([0, 0, 0], &[])).await;
+    assert_eq!(
+        error.to_string(),
+        "no protocol version in common: this member speaks 1, the peer 0; the peer is older: \
+         upgrade it"
+    );
+    assert_eq!(answer, b"CNVK\x01\x01\x01\0\0");
+}
+
+#[tokio::test]
+async fn an_opening_that_is_refused_is_taken_whole() {
+    // Else TCP would answer the rest of it with a reset, which can overtake the refusal.
+    let (mut near, far) = duplex(16);
+    let keys = keys();
+    let newer = async {
+        near.write_all(&with_header([2, 3, 0], &[0x55; 247])).await.unwrap();
+        read_header(&mut near).await.unwrap().0
+    };
+    let (answer, outcome) = tokio::join!(newer, accept(far, &keys, b""));
+    assert_eq!(answer, [REFUSED_VERSION, 1, 1]);
+    assert!(matches!(outcome, Err(HandshakeError::Version { .. })));
+}
+
+#[tokio::test]
+async fn a_chosen_version_that_was_altered_on_its_way_is_noticed() {
+    let keys = keys();
+    let (near, mut far) = duplex(4096);
+    let altered = async {
+        let (offer, bytes) = read_header(&mut far).await.unwrap();
+        let mut message = vec![0; bytes];
+        far.read_exact(&mut message).await.unwrap();
+        let prologue = prologue(offer, &keys);
+        let mut noise = builder(&keys, &prologue).build_responder().unwrap();
+        noise.read_message(&message, &mut [0; 64]).unwrap();
+        let mut message = [0; 64];
+        let bytes = noise.write_message(&[2], &mut message).unwrap();
+        far.write_all(&with_header([ACCEPTED, 1, 0], &message[..bytes])).await.unwrap();
+    };
+    let (outcome, ()) = tokio::join!(connect(near, &keys, b""), altered);
+    assert_eq!(
+        outcome.unwrap_err().to_string(),
+        "the handshake is malformed: the version was altered on its way"
+    );
+}
+
+#[tokio::test]
+async fn a_newer_responder_that_refuses_is_believed_and_we_say_that_we_are_older() {
+    assert_eq!(
+        connect_to(&with_header([REFUSED_VERSION, 2, 3], &[])).await.to_string(),
+        "no protocol version in common: this member speaks 1, the peer 2 to 3; this member is \
+         older: upgrade it"
+    );
+}
+
+#[tokio::test]
+async fn a_newer_initiator_that_still_speaks_our_version_gets_it() {
+    // Its offer is 1 to 7, and the prologue is made of what it offers.
+    let keys = keys();
+    let offer = [1, 7, 0];
+    let prologue = prologue(offer, &keys);
+    let mut noise = builder(&keys, &prologue).build_initiator().unwrap();
+    let mut message = [0; MESSAGE_1_BYTES];
+    noise.write_message(&[], &mut message).unwrap();
+    let (mut near, far) = duplex(4096);
+    let newer = async {
+        near.write_all(&with_header(offer, &message)).await.unwrap();
+        let ([status, version, _], bytes) = read_header(&mut near).await.unwrap();
+        assert_eq!((status, version), (ACCEPTED, 1));
+        let mut message = vec![0; bytes];
+        near.read_exact(&mut message).await.unwrap();
+        let mut payload = [0; MESSAGE_2_BYTES_MAX];
+        let bytes = noise.read_message(&message, &mut payload).unwrap();
+        assert_eq!(&payload[..bytes], b"\x01I am the responder");
+    };
+    tokio::select! {
+        biased;
+        () = newer => {}
+        outcome = accept(far, &keys, b"I am the responder") => panic!("{:?}", outcome.map(drop)),
+    }
+}
+
+#[tokio::test]
+async fn an_offer_altered_on_its_way_fails_like_wrong_credentials() {
+    let keys = keys();
+    let (near, mut middle) = duplex(4096);
+    let (mut other, far) = duplex(4096);
+    let alter = async {
+        let mut opening = [0; HEADER_BYTES + MESSAGE_1_BYTES];
+        middle.read_exact(&mut opening).await.unwrap();
+        opening[5] = 9;
+        other.write_all(&opening).await.unwrap();
+        tokio::io::copy_bidirectional(&mut middle, &mut other).await
+    };
+    let (initiator, responder) = beside(alter, async {
+        tokio::join!(connect(near, &keys, b""), accept(far, &keys, b""))
+    })
+    .await;
+    assert!(matches!(initiator, Err(HandshakeError::Credentials)));
+    assert!(matches!(responder, Err(HandshakeError::Credentials)));
+}
+
+#[tokio::test]
+async fn a_responder_that_breaks_the_protocol_is_said_to() {
+    for (answer, text) in [
+        (
+            with_header([ACCEPTED, 2, 0], &[0; 60]),
+            "the handshake is malformed: it chose a version not offered",
+        ),
+        (
+            with_header([ACCEPTED, 1, 0], &[0; MESSAGE_2_BYTES_MAX + 1]),
+            "the handshake is malformed: message 2 is too long",
+        ),
+        (
+            with_header([REFUSED_VERSION, 1, 1], &[]),
+            "the handshake is malformed: the versions that it names make no sense",
+        ),
+        (
+            with_header([REFUSED_VERSION, 9, 3], &[]),
+            "the handshake is malformed: the versions that it names make no sense",
+        ),
+        (
+            with_header([REFUSED_BUSY, 0, 0], &[]),
+            "too many handshakes at once on the answering side; try again shortly",
+        ),
+        (
+            with_header([77, 0, 0], &[]),
+            "the peer refused with code 77, which this member does not know; is it newer?",
+        ),
+        (with_header([ACCEPTED, 1, 0], &[0; 60]), CREDENTIALS),
+        (with_header([ACCEPTED, 1, 0], &[]), CREDENTIALS),
+    ] {
+        assert_eq!(connect_to(&answer).await.to_string(), text);
+    }
+}
+
+#[tokio::test]
+async fn an_opening_over_the_limit_is_not_read() {
+    let (error, answer) = accept_from(&with_header([1, 1, 0], &[0; 248])).await;
+    assert_eq!(error.to_string(), "the handshake is malformed: message 1 is too long");
+    assert_eq!(answer, b"");
+}
+
+#[tokio::test]
+async fn a_replayed_opening_gets_no_stream() {
+    let keys = keys();
+    let (near, mut middle) = duplex(4096);
+    let mut opening = [0; HEADER_BYTES + MESSAGE_1_BYTES];
+    tokio::select! {
+        _ = connect(near, &keys, b"") => panic!("nobody answered"),
+        read = middle.read_exact(&mut opening) => { read.unwrap(); }
+    }
+    for (after, text) in [
+        (&[0, 5][..], "the handshake is malformed: the hello has a length that no member sends"),
+        (
+            &[0, 16, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16],
+            "the handshake is malformed: the hello does not authenticate",
+        ),
+    ] {
+        let (error, _) = accept_from(&[&opening[..], after].concat()).await;
+        assert_eq!(error.to_string(), text);
+    }
+}
+
+#[tokio::test]
+async fn frames_cross_in_both_directions_at_once() {
+    let (initiator, responder) = streams().await;
+    let exchange = async |stream: SealedStream<DuplexStream>, own: u8, theirs: u8| {
+        let (mut reader, mut writer) = stream.split();
+        let write = async {
+            for request in 0..500_u32 {
+                let payload = vec![own; (request as usize * 37) % 3000];
+                writer.send(&frame(own, request, payload)).await.unwrap();
+            }
+            writer.close().await.unwrap();
+        };
+        let read = async {
+            let mut expected = 0;
+            while let Some(received) = reader.next().await.unwrap() {
+                let payload = vec![theirs; (expected as usize * 37) % 3000];
+                assert_eq!(received, frame(theirs, expected, payload));
+                expected += 1;
+            }
+            expected
+        };
+        tokio::join!(write, read).1
+    };
+    let received = tokio::join!(exchange(initiator, 1, 2), exchange(responder, 2, 1));
+    assert_eq!(received, (500, 500));
+}
+
+#[tokio::test]
+async fn the_halves_serve_different_tasks_over_tcp() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let dialled = TcpStream::connect(listener.local_addr().unwrap());
+    let (near, far) = tokio::join!(dialled, listener.accept());
+    let keys = keys();
+    let (near, far) =
+        tokio::join!(connect(near.unwrap(), &keys, b""), accept(far.unwrap().0, &keys, b""));
+    let (mut echo_reader, mut echo_writer) = far.unwrap().0.split_with(TcpStream::into_split);
+    let echo = tokio::spawn(async move {
+        while let Some(frame) = echo_reader.next().await.unwrap() {
+            echo_writer.send(&frame).await.unwrap();
+        }
+        echo_writer.close().await.unwrap();
+    });
+    let (mut reader, mut writer) = near.unwrap().0.split_with(TcpStream::into_split);
+    let sent = frame(1, 2, vec![3; FRAME_BYTES_MAX]);
+    let write = tokio::spawn({
+        let sent = sent.clone();
+        async move {
+            writer.send(&sent).await.unwrap();
+            writer.close().await.unwrap();
+        }
+    });
+    assert_eq!(reader.next().await.unwrap(), Some(sent));
+    assert_eq!(reader.next().await.unwrap(), None);
+    write.await.unwrap();
+    echo.await.unwrap();
+}
+
+#[tokio::test]
+async fn the_largest_frame_makes_the_round_trip() {
+    let (initiator, responder) = streams().await;
+    let (_reader, mut writer) = initiator.split();
+    let (mut reader, _writer) = responder.split();
+    let payload: Vec<u8> = (0..FRAME_BYTES_MAX).map(|at| (at % 251) as u8).collect();
+    let sent = frame(7, u32::MAX, payload);
+    let (written, received) = tokio::join!(writer.send(&sent), reader.next());
+    written.unwrap();
+    assert_eq!(received.unwrap(), Some(sent));
+}
+
+#[tokio::test]
+async fn a_peer_that_vanishes_is_told_apart_from_one_that_said_goodbye() {
+    let (initiator, responder) = streams().await;
+    let (mut reader, _writer) = initiator.split();
+    drop(responder);
+    let error = reader.next().await.unwrap_err();
+    assert!(matches!(error, StreamError::Cut), "{error}");
+    assert_eq!(
+        error.to_string(),
+        "the connection ended without a goodbye: the peer died, or the connection was cut"
+    );
+
+    let (initiator, responder) = streams().await;
+    let (mut reader, _writer) = initiator.split();
+    responder.split().1.close().await.unwrap();
+    assert_eq!(reader.next().await.unwrap(), None);
+}
+
+/// An error that is this side's own fault, which no bytes of a peer may bring about.
+fn ours(error: &HandshakeError) -> bool {
+    matches!(error, HandshakeError::HelloTooLarge { .. } | HandshakeError::NoRandomness)
+}
+
+fn block_on<T>(future: impl Future<Output = T>) -> T {
+    // Paused: a handshake that still waits for bytes times out at once.
+    tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .start_paused(true)
+        .build()
+        .unwrap()
+        .block_on(future)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(512))]
+
+    #[test]
+    fn arbitrary_openings_get_no_stream_and_no_hello(
+        bytes in prop::collection::vec(any::<u8>(), 0..400),
+        plausible in any::<bool>(),
+    ) {
+        let opening = if plausible { [&b"CNVK\x01\x01\0\0\x30"[..], &bytes].concat() } else { bytes };
+        let (error, answer) = block_on(accept_from(&opening));
+        prop_assert!(!ours(&error), "{}", error);
+        prop_assert!(answer.len() <= HEADER_BYTES, "{:?}", answer);
+    }
+
+    #[test]
+    fn arbitrary_answers_get_no_stream(
+        bytes in prop::collection::vec(any::<u8>(), 0..2400),
+        plausible in any::<bool>(),
+    ) {
+        let answer =
+            if plausible { [&b"CNVK\x00\x01\0\0\x50"[..], &bytes].concat() } else { bytes };
+        let error = block_on(connect_to(&answer));
+        prop_assert!(!ours(&error), "{}", error);
+    }
+
+    #[test]
+    fn a_handshake_with_a_bit_flipped_gives_no_stream_to_the_one_who_reads_it(
+        at in 0..HEADER_BYTES + MESSAGE_1_BYTES,
+        bit in 0..8_u32,
+    ) {
+        let opened = block_on(async {
+            let keys = keys();
+            let (near, mut middle) = duplex(4096);
+            let (mut other, far) = duplex(4096);
+            let alter = async {
+                let mut opening = [0; HEADER_BYTES + MESSAGE_1_BYTES];
+                middle.read_exact(&mut opening).await.unwrap();
+                opening[at] ^= 1 << bit;
+                let _ = other.write_all(&opening).await;
+                let _ = tokio::io::copy_bidirectional(&mut middle, &mut other).await;
+            };
+            let (near, far) = beside(alter, async {
+                tokio::join!(connect(near, &keys, b""), accept(far, &keys, b""))
+            })
+            .await;
+            near.is_ok() || far.is_ok()
+        });
+        prop_assert!(!opened);
+    }
+}

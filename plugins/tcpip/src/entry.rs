@@ -1,0 +1,271 @@
+//! One entry of the list: addresses, and the ports to try on each.
+
+use std::net::IpAddr;
+
+use crate::addresses::Addresses;
+use crate::fault::Fault;
+use crate::ports::Ports;
+
+/// The places one entry stands for.
+#[derive(Debug)]
+pub(crate) struct Entry {
+    /// What stands before the ports.
+    pub(crate) addresses: Addresses,
+    /// The entry's own ports, or the default ones.
+    pub(crate) ports: Ports,
+}
+
+impl Entry {
+    /// Reads one entry. Without ports of its own it gets `default_ports`.
+    pub(crate) fn parse(text: &str, default_ports: Ports) -> Result<Self, Fault> {
+        let Parts { host, ports } = Parts::of(text)?;
+        let ports = ports.map_or(Ok(default_ports), Ports::parse)?;
+        let addresses = match host {
+            Host::V6(literal) => Addresses::parse_v6(&literal)?,
+            Host::Other(host) if host.eq_ignore_ascii_case("localhost") => {
+                Addresses::parse_v4("127.0.0.1")?
+            }
+            Host::Other(host) if is_name(host) => {
+                let hint = format!("tcpip takes addresses, use dns:{host}:{}", ports.first());
+                return Err(Fault::new(host, "is a name", hint));
+            }
+            Host::Other(host) => Addresses::parse_v4(host)?,
+        };
+        Ok(Self { addresses, ports })
+    }
+
+    /// How many places, at most the largest number there is.
+    pub(crate) fn count(&self) -> u128 {
+        self.addresses.count().saturating_mul(self.ports.count())
+    }
+
+    /// Each place: address by address, the lowest port first.
+    pub(crate) fn places(&self) -> impl Iterator<Item = (IpAddr, u16)> {
+        let ports = self.ports;
+        self.addresses.iter().flat_map(move |address| ports.iter().map(move |port| (address, port)))
+    }
+}
+
+/// An entry cut in two.
+struct Parts<'a> {
+    host: Host<'a>,
+    ports: Option<&'a str>,
+}
+
+/// What stands before the ports.
+enum Host<'a> {
+    /// IPv6 by its looks, without brackets: `fd00::` or `fd00::/120`.
+    V6(String),
+    /// IPv4, or a name.
+    Other(&'a str),
+}
+
+impl<'a> Parts<'a> {
+    fn of(text: &'a str) -> Result<Self, Fault> {
+        if let Some(rest) = text.strip_prefix('[') {
+            let Some((literal, rest)) = rest.split_once(']') else {
+                return Err(Fault::new(text, "has no closing bracket", "write [::1]:6900"));
+            };
+            let (network, ports) = split_ports(rest);
+            if !(network.is_empty() || network.starts_with('/')) {
+                let hint = "expected nothing, a prefix length or a port, as in [fd00::]/120:6900";
+                return Err(Fault::new(network, "follows a bracket", hint));
+            }
+            return Ok(Self { host: Host::V6(format!("{literal}{network}")), ports });
+        }
+        if text.matches(':').count() < 2 {
+            let (host, ports) = split_ports(text);
+            return Ok(Self { host: Host::Other(host), ports });
+        }
+        // Without brackets a port can be told from an address only behind a
+        // prefix length.
+        let (literal, ports) = match text.split_once('/') {
+            None => (text, None),
+            Some((literal, rest)) => {
+                let (prefix, ports) = split_ports(rest);
+                (&text[..literal.len() + 1 + prefix.len()], ports)
+            }
+        };
+        Ok(Self { host: Host::V6(literal.to_owned()), ports })
+    }
+}
+
+fn split_ports(text: &str) -> (&str, Option<&str>) {
+    match text.split_once(':') {
+        None => (text, None),
+        Some((host, ports)) => (host, Some(ports)),
+    }
+}
+
+/// Whether this was meant to be a host name: letters as names have them, and
+/// not two numbers in front as an address with a slip in it has.
+fn is_name(text: &str) -> bool {
+    let is_number = |label: &str| label.bytes().all(|byte| byte.is_ascii_digit());
+    let like_an_address =
+        text.contains('.') && text.split('.').take(2).all(|label| is_number(label));
+    let like_a_name =
+        text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_'))
+            && text.bytes().any(|byte| byte.is_ascii_alphabetic());
+    like_a_name && !like_an_address
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn places(text: &str) -> Vec<String> {
+        let entry = Entry::parse(text, Ports::beside(6900)).unwrap();
+        entry.places().map(|(address, port)| format!("{address} {port}")).collect()
+    }
+
+    fn refusal(text: &str) -> String {
+        Entry::parse(text, Ports::beside(6900)).unwrap_err().describe(text)
+    }
+
+    #[test]
+    fn an_address_is_given_with_or_without_ports() {
+        assert_eq!(places("10.0.0.1:7000"), ["10.0.0.1 7000"]);
+        assert_eq!(places("10.0.0.1"), ["10.0.0.1 6900", "10.0.0.1 6901", "10.0.0.1 6902"]);
+        assert_eq!(places("10.0.0.1:80-81"), ["10.0.0.1 80", "10.0.0.1 81"]);
+        assert_eq!(places("localhost:80"), ["127.0.0.1 80"]);
+        assert_eq!(places("LocalHost:80"), ["127.0.0.1 80"]);
+    }
+
+    #[test]
+    fn ports_follow_ranges_and_networks() {
+        let expected = ["10.0.0.1 80", "10.0.0.1 81", "10.0.0.2 80", "10.0.0.2 81"];
+        assert_eq!(places("10.0.0.1-2:80-81"), expected);
+        assert_eq!(places("10.0.0.1-10.0.0.2:80-81"), expected);
+        assert_eq!(places("10.0.0.254/31:80"), ["10.0.0.254 80", "10.0.0.255 80"]);
+    }
+
+    #[test]
+    fn ipv6_is_read_with_and_without_brackets() {
+        assert_eq!(places("[::1]:80"), ["::1 80"]);
+        assert_eq!(places("[::1]"), ["::1 6900", "::1 6901", "::1 6902"]);
+        assert_eq!(places("::1"), places("[::1]"));
+        assert_eq!(places("[fd00::]/127:80"), ["fd00:: 80", "fd00::1 80"]);
+        assert_eq!(places("fd00::/127:80"), places("[fd00::]/127:80"));
+        assert_eq!(places("fd00::/127"), places("[fd00::]/127"));
+        assert_eq!(places("::1:6900"), places("[::1:6900]"), "without brackets, all is address");
+    }
+
+    #[test]
+    fn a_slip_in_an_address_is_shown_with_its_entry() {
+        assert_eq!(
+            refusal("10.0.0.300:6900"),
+            "\"10.0.0.300\" is not an IPv4 address (in \"10.0.0.300:6900\"); expected host, \
+             host:port, a range such as 10.0.0.1-20, or CIDR"
+        );
+        assert_eq!(
+            refusal("10.0.0.300"),
+            "\"10.0.0.300\" is not an IPv4 address; expected host, host:port, a range such as \
+             10.0.0.1-20, or CIDR"
+        );
+        assert_eq!(
+            refusal("10.0.0.x"),
+            "\"10.0.0.x\" is not an IPv4 address; expected host, host:port, a range such as \
+             10.0.0.1-20, or CIDR"
+        );
+        assert_eq!(
+            refusal("[fd00::zz]:1"),
+            "\"fd00::zz\" is not an IPv6 address (in \"[fd00::zz]:1\"); expected an address such \
+             as [fd00::7]:6900, or CIDR such as [fd00::]/120"
+        );
+    }
+
+    #[test]
+    fn a_name_is_pointed_to_the_dns_mode() {
+        assert_eq!(
+            refusal("db.example"),
+            "\"db.example\" is a name; tcpip takes addresses, use dns:db.example:6900"
+        );
+        assert_eq!(
+            refusal("db.example:7000"),
+            "\"db.example\" is a name (in \"db.example:7000\"); tcpip takes addresses, use \
+             dns:db.example:7000"
+        );
+    }
+
+    #[test]
+    fn ports_that_are_none_are_refused() {
+        for (text, port) in [("10.0.0.1:0", "0"), ("10.0.0.1:70000", "70000"), ("::/127:x", "x")] {
+            assert_eq!(
+                refusal(text),
+                format!(
+                    "\"{port}\" is not a port (in \"{text}\"); expected 1 to 65535, or a range \
+                     such as 6900-6910"
+                )
+            );
+        }
+        assert_eq!(
+            refusal("10.0.0.1:"),
+            "\"\" is not a port (in \"10.0.0.1:\"); expected 1 to 65535, or a range such as \
+             6900-6910"
+        );
+    }
+
+    #[test]
+    fn ranges_that_run_backwards_are_refused() {
+        assert_eq!(
+            refusal("10.0.0.20-1"),
+            "\"20-1\" runs backwards (in \"10.0.0.20-1\"); write the lower end first, as in \
+             10.0.0.1-20"
+        );
+        assert_eq!(
+            refusal("10.0.1.0-10.0.0.9"),
+            "\"10.0.1.0-10.0.0.9\" runs backwards; write the lower end first, as in 10.0.0.1-20"
+        );
+        assert_eq!(
+            refusal("10.0.0.1:9-8"),
+            "\"9-8\" runs backwards (in \"10.0.0.1:9-8\"); write the lower port first"
+        );
+    }
+
+    #[test]
+    fn prefix_lengths_have_their_bounds() {
+        assert_eq!(
+            refusal("10.0.0.0/33"),
+            "\"/33\" is not a prefix length (in \"10.0.0.0/33\"); expected /0 to /32"
+        );
+        assert_eq!(
+            refusal("fd00::/129:80"),
+            "\"/129\" is not a prefix length (in \"fd00::/129:80\"); expected /0 to /128"
+        );
+    }
+
+    #[test]
+    fn brackets_must_close_and_hold_an_address() {
+        assert_eq!(refusal("[::1"), "\"[::1\" has no closing bracket; write [::1]:6900");
+        assert_eq!(
+            refusal("[::1]6900"),
+            "\"6900\" follows a bracket (in \"[::1]6900\"); expected nothing, a prefix length or \
+             a port, as in [fd00::]/120:6900"
+        );
+        assert!(refusal("[10.0.0.1]:80").starts_with("\"10.0.0.1\" is not an IPv6 address"));
+    }
+
+    #[test]
+    fn junk_is_refused() {
+        for text in [
+            "-",
+            "/",
+            ":",
+            "*",
+            "10.0.0",
+            "10.0.0.1.2",
+            "10.0.0.1/",
+            "10.0.0.1-2/24",
+            "10.0.0.-5",
+            "10.0.0.5-",
+            "1-2-3.0.0.1",
+            "fd00::1-5",
+            "[]",
+            "[]:1",
+            "é",
+            "10.0.0.1:-",
+        ] {
+            assert!(Entry::parse(text, Ports::beside(6900)).is_err(), "{text:?}");
+        }
+    }
+}

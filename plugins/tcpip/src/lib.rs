@@ -1,0 +1,138 @@
+//! Finds members in a list of addresses, ranges and networks.
+//!
+//! The argument is a list separated by `,`, `;` or white space. Each entry
+//! stands for addresses, and after a colon for ports:
+//!
+//! | entry | stands for |
+//! |---|---|
+//! | `10.0.0.1`, `localhost` | one address |
+//! | `10.0.0.1-20`, `10.0.0-3.*` | a range or all of any octet |
+//! | `10.0.0.1-10.0.1.20` | everything between two addresses |
+//! | `10.0.1.0/28` | a network, its first and last address included |
+//! | `::1`, `[::1]` | one IPv6 address |
+//! | `fd00::/120`, `[fd00::]/120` | an IPv6 network |
+//! | any of these and `:6900` or `:6900-6910` | those ports; a lone IPv6 address needs its brackets |
+//!
+//! Without a port an entry stands for three: the cluster's start port and the
+//! next two, which is where members on one machine end up. The host passes the
+//! start port as the setting `start-port`.
+//!
+//! Names are refused: this mode is granted nothing, so it cannot ask a DNS
+//! server. Expansion is the mode's whole work; it happens once, and is counted
+//! before it is done.
+
+#![cfg_attr(not(target_arch = "wasm32"), allow(dead_code, reason = "called by the glue only"))]
+
+mod addresses;
+mod entry;
+mod fault;
+mod list;
+mod ports;
+
+use std::net::IpAddr;
+
+use convoke_mode_sdk::{
+    Candidate, LocalMember, Mode, ModeConfig, Problem, Snapshot, export_mode, log,
+};
+use ports::Ports;
+
+/// The mode: its places, expanded.
+struct Tcpip {
+    places: Vec<(IpAddr, u16)>,
+}
+
+impl Mode for Tcpip {
+    fn configure(config: ModeConfig, _me: LocalMember) -> Result<Self, Problem> {
+        let mut default_ports = Ports::beside(ports::START_PORT);
+        for (key, value) in &config.settings {
+            match key.as_str() {
+                "start-port" => {
+                    let port = ports::parse_port(value).map_err(|fault| {
+                        Problem::Misconfigured(fault.describe(&format!("start-port = {value}")))
+                    })?;
+                    default_ports = Ports::beside(port);
+                }
+                _ => log::warn("unknown setting ignored", &[("setting", key)]),
+            }
+        }
+        let places =
+            list::expand(&config.argument, default_ports).map_err(Problem::Misconfigured)?;
+        Ok(Self { places })
+    }
+
+    fn discover(&mut self) -> Result<Snapshot, Problem> {
+        let candidate = |&(address, port): &(IpAddr, u16)| Candidate {
+            address: address.to_string(),
+            port: Some(port),
+            attributes: Vec::new(),
+        };
+        Ok(Snapshot {
+            candidates: self.places.iter().map(candidate).collect(),
+            complete: false,
+            look_again_ms: None,
+        })
+    }
+}
+
+export_mode!(Tcpip);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn configure(argument: &str, settings: &[(&str, &str)]) -> Result<Tcpip, Problem> {
+        let settings = settings.iter().map(|&(k, v)| (k.to_owned(), v.to_owned())).collect();
+        let me = LocalMember {
+            cluster_name: "development".to_owned(),
+            member_id: "m1".to_owned(),
+            addresses: vec!["127.0.0.1".to_owned()],
+            port: 6900,
+            attributes: Vec::new(),
+        };
+        Tcpip::configure(ModeConfig { argument: argument.to_owned(), settings }, me)
+    }
+
+    fn seen(mode: &mut Tcpip) -> Vec<(String, Option<u16>)> {
+        let snapshot = mode.discover().expect("this mode's looks cannot fail");
+        assert!(!snapshot.complete);
+        assert_eq!(snapshot.look_again_ms, None);
+        snapshot.candidates.into_iter().map(|found| (found.address, found.port)).collect()
+    }
+
+    #[test]
+    fn every_look_returns_every_place() {
+        let mut mode = configure("10.0.0.1:7000,[::1]:7001", &[]).unwrap();
+        let expected = vec![("10.0.0.1".to_owned(), Some(7000)), ("::1".to_owned(), Some(7001))];
+        assert_eq!(seen(&mut mode), expected);
+        assert_eq!(seen(&mut mode), expected);
+    }
+
+    #[test]
+    fn without_a_port_the_start_port_and_the_next_two_are_tried() {
+        let ports = |mode: &mut Tcpip| -> Vec<_> {
+            seen(mode).into_iter().filter_map(|(_, port)| port).collect()
+        };
+        assert_eq!(ports(&mut configure("10.0.0.1", &[]).unwrap()), [6900, 6901, 6902]);
+        let settings = [("start-port", "5900")];
+        assert_eq!(ports(&mut configure("10.0.0.1", &settings).unwrap()), [5900, 5901, 5902]);
+        let settings = [("start-port", "65535")];
+        assert_eq!(ports(&mut configure("10.0.0.1", &settings).unwrap()), [65535]);
+    }
+
+    #[test]
+    fn a_bad_start_port_is_refused() {
+        let Err(Problem::Misconfigured(text)) = configure("::1", &[("start-port", "0")]) else {
+            panic!("port 0 must be refused");
+        };
+        assert_eq!(
+            text,
+            "\"0\" is not a port (in \"start-port = 0\"); expected 1 to 65535, or a range such as \
+             6900-6910"
+        );
+    }
+
+    #[test]
+    fn unknown_settings_do_no_harm() {
+        assert!(configure("::1", &[("colour", "blue")]).is_ok());
+    }
+}

@@ -1,0 +1,214 @@
+//! One test's own cluster.
+
+use std::fs;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use tempfile::TempDir;
+
+use crate::journal::{Journal, Record};
+use crate::launch::Launch;
+use crate::member::{Member, READY_MAX};
+use crate::ports;
+use crate::turn::Turn;
+
+/// Until members that could find each other have agreed, on a machine that does
+/// much besides.
+pub const AGREE_MAX: Duration = Duration::from_secs(15);
+
+/// Member ports of one cluster, and again HTTP ports.
+const PORTS: u16 = 64;
+
+/// A name, ports and a multicast group that no other test has, and what the
+/// processes started under them print.
+#[derive(Debug)]
+pub struct Cluster {
+    journal: Journal,
+    folder: TempDir,
+    name: String,
+    start_port: u16,
+    http_port: u16,
+    group: Ipv4Addr,
+    group_port: u16,
+    members: AtomicU32,
+    _turn: Turn,
+}
+
+impl Cluster {
+    /// For a test that may run beside others.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::with(Turn::shared())
+    }
+
+    /// For a test with many processes, or with little time.
+    #[must_use]
+    pub fn alone() -> Self {
+        Self::with(Turn::alone())
+    }
+
+    fn with(turn: Turn) -> Self {
+        let start_port = ports::block(2 * PORTS);
+        Self {
+            journal: Journal::default(),
+            folder: TempDir::new().expect("a folder for temporary files"),
+            name: format!("test-{}-{start_port}", std::process::id()),
+            start_port,
+            http_port: start_port + PORTS,
+            group: ports::group_v4(),
+            group_port: start_port + PORTS - 1,
+            members: AtomicU32::new(0),
+            _turn: turn,
+        }
+    }
+
+    /// A process of this cluster, to be started.
+    pub fn launch(&self) -> Launch<'_> {
+        let value = |value: &dyn ToString| Some(value.to_string());
+        Launch::new(self, vec![
+            ("--interfaces", value(&Ipv4Addr::LOCALHOST)),
+            ("--auto-bind-http", None),
+            ("--auto-bind-range", value(&(PORTS - 1))),
+            ("--port", value(&self.http_port)),
+            ("--start-port", value(&self.start_port)),
+            ("--cluster-name", value(&self.name)),
+            ("--mc-address", value(&self.group)),
+            ("--mc-port", value(&self.group_port)),
+        ])
+    }
+
+    /// Starts a member that finds others by multicast.
+    #[track_caller]
+    #[must_use]
+    pub fn start(&self) -> Member {
+        self.launch().start()
+    }
+
+    /// Starts a member that finds others in a list of addresses.
+    #[track_caller]
+    #[must_use]
+    pub fn start_tcpip(&self, list: &str) -> Member {
+        self.launch().mode(format!("tcpip:{list}")).start()
+    }
+
+    /// Starts one member, then `count - 1` more, and waits until all agree: the
+    /// members oldest first.
+    #[track_caller]
+    #[must_use]
+    pub fn start_in_order(&self, count: usize) -> Vec<Member> {
+        let mut members: Vec<Member> = Vec::new();
+        for _ in 0..count {
+            members.push(self.start());
+            self.agree(&members);
+        }
+        members
+    }
+
+    /// Waits until each of `members` shows exactly these, all in one order;
+    /// gives their addresses, oldest first.
+    #[track_caller]
+    pub fn agree<'m>(&self, members: impl IntoIterator<Item = &'m Member>) -> Vec<SocketAddr> {
+        self.agree_within(AGREE_MAX, members)
+    }
+
+    /// The same with another bound.
+    #[track_caller]
+    pub fn agree_within<'m>(
+        &self,
+        bound: Duration,
+        members: impl IntoIterator<Item = &'m Member>,
+    ) -> Vec<SocketAddr> {
+        let indices: Vec<usize> = members.into_iter().map(Member::index).collect();
+        let what = format!("{} members that agree", indices.len());
+        self.journal.wait(bound, &what, |records| {
+            let asked: Vec<&Record> = indices.iter().map(|&index| &records[index]).collect();
+            agreement(&asked)
+        })
+    }
+
+    /// The ports that this cluster's members take first.
+    #[must_use]
+    pub fn start_port(&self) -> u16 {
+        self.start_port
+    }
+
+    /// The HTTP port that this cluster's members try first.
+    #[must_use]
+    pub fn http_port(&self) -> u16 {
+        self.http_port
+    }
+
+    /// The multicast group and its port.
+    #[must_use]
+    pub fn group(&self) -> SocketAddr {
+        (self.group, self.group_port).into()
+    }
+
+    /// A port of this cluster that no member takes by itself: the `n`th from
+    /// the end.
+    #[must_use]
+    pub fn spare_port(&self, n: u16) -> u16 {
+        assert!(n < PORTS / 4, "so many are not spared");
+        self.start_port + PORTS - 2 - n
+    }
+
+    /// The cluster's name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The folder that its processes are started in.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Writes a file into that folder.
+    pub fn write(&self, name: &str, content: impl AsRef<[u8]>) -> PathBuf {
+        let path = self.folder().join(name);
+        fs::write(&path, content).expect("the folder is ours");
+        path
+    }
+
+    /// What its processes print.
+    #[must_use]
+    pub fn journal(&self) -> &Journal {
+        &self.journal
+    }
+
+    pub(crate) fn next_number(&self) -> u32 {
+        self.members.fetch_add(1, Ordering::Relaxed) + 1
+    }
+}
+
+impl Default for Cluster {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// The order that all of these show, if they show one and the same, of just
+/// themselves.
+fn agreement(records: &[&Record]) -> Option<Vec<SocketAddr>> {
+    let addresses: Option<Vec<SocketAddr>> =
+        records.iter().map(|record| record.ready?.member).collect();
+    let (mut expected, order) = (addresses?, records.first()?.view()?.addresses());
+    for (record, address) in records.iter().zip(&expected) {
+        let view = record.view()?;
+        let marked: Vec<_> = view.0.iter().filter(|shown| shown.this).collect();
+        let is_itself = matches!(marked[..], [this] if this.address == *address);
+        if view.addresses() != order || !is_itself {
+            return None;
+        }
+    }
+    let mut shown = order.clone();
+    expected.sort_unstable();
+    shown.sort_unstable();
+    (shown == expected).then_some(order)
+}
+
+/// How long a test waits for what should be there at once.
+pub const SOON: Duration = READY_MAX;

@@ -1,0 +1,208 @@
+//! How a process of the binary is started: options, environment, place.
+
+use std::ffi::OsString;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::OnceLock;
+use std::time::{Duration, Instant};
+
+use crate::cluster::Cluster;
+use crate::journal::Output;
+use crate::lab::Host;
+use crate::member::Member;
+use crate::binary;
+
+/// A process to be started. Without further words it is a member of its cluster
+/// that uses loopback only; every option that is given replaces the default of
+/// the same name, whatever its spelling.
+#[derive(Clone, Debug)]
+#[must_use]
+pub struct Launch<'a> {
+    cluster: &'a Cluster,
+    host: Option<Host>,
+    label: Option<String>,
+    subcommand: Vec<String>,
+    defaults: Vec<(&'static str, Option<String>)>,
+    given: Vec<(String, Option<String>)>,
+    environment: Vec<(String, String)>,
+}
+
+/// A process that has come to its end by itself.
+#[derive(Clone, Debug)]
+pub struct Ended {
+    /// How.
+    pub status: ExitStatus,
+    /// All it printed.
+    pub stdout: String,
+    /// All it complained of.
+    pub stderr: String,
+    /// How long it ran.
+    pub took: Duration,
+}
+
+impl<'a> Launch<'a> {
+    pub(crate) fn new(
+        cluster: &'a Cluster,
+        defaults: Vec<(&'static str, Option<String>)>,
+    ) -> Self {
+        Self {
+            cluster,
+            host: None,
+            label: None,
+            subcommand: Vec::new(),
+            defaults,
+            given: Vec::new(),
+            environment: Vec::new(),
+        }
+    }
+
+    /// On a host of a lab, and on its address.
+    pub fn on(mut self, host: &Host) -> Self {
+        self.host = Some(host.clone());
+        self.default_to("--interfaces", host.address().to_string())
+    }
+
+    /// On another address of loopback, such as `::1`.
+    pub fn at(self, address: &str) -> Self {
+        self.default_to("--interfaces", address.to_owned())
+    }
+
+    /// What failures call it; `m1`, `m2` and so on otherwise.
+    pub fn called(mut self, label: &str) -> Self {
+        self.label = Some(label.to_owned());
+        self
+    }
+
+    /// An option and its value.
+    pub fn option(mut self, name: &str, value: impl Into<String>) -> Self {
+        self.given.push((name.to_owned(), Some(value.into())));
+        self
+    }
+
+    /// An option without a value.
+    pub fn flag(mut self, name: &str) -> Self {
+        self.given.push((name.to_owned(), None));
+        self
+    }
+
+    /// `--cluster-mode`, once for each call.
+    pub fn mode(self, mode: impl Into<String>) -> Self {
+        self.option("--cluster-mode", mode)
+    }
+
+    /// Without the harness' own value for an option.
+    pub fn without(mut self, name: &str) -> Self {
+        self.defaults.retain(|(default, _)| !is_same(default, name));
+        self
+    }
+
+    /// A variable of the environment.
+    pub fn env(mut self, name: &str, value: impl Into<String>) -> Self {
+        self.environment.push((name.to_owned(), value.into()));
+        self
+    }
+
+    /// Words before all options. Only the defaults that are named in `takes`
+    /// are kept.
+    pub fn subcommand(mut self, words: &[&str], takes: &[&str]) -> Self {
+        self.subcommand = words.iter().map(|&word| word.to_owned()).collect();
+        self.defaults.retain(|(default, _)| takes.contains(default));
+        self
+    }
+
+    /// Starts a member; does not wait for anything.
+    #[track_caller]
+    #[must_use]
+    pub fn start(self) -> Member {
+        let started = Instant::now();
+        let mut child = self.spawn();
+        let stdout = child.stdout.take().expect("stdout is piped");
+        let stderr = child.stderr.take().expect("stderr is piped");
+        let journal = self.cluster.journal();
+        let label = match self.label {
+            Some(label) => label,
+            None => format!("m{} (pid {})", self.cluster.next_number(), child.id()),
+        };
+        let index = journal.follow(&label, stdout, stderr);
+        Member::new(child, started, index, journal.clone(), self.host)
+    }
+
+    /// Starts a process that ends by itself, and waits for that.
+    ///
+    /// # Panics
+    /// If it does not within `bound`; it is ended then.
+    #[track_caller]
+    #[must_use]
+    pub fn run(self, bound: Duration) -> Ended {
+        let mut member = self.start();
+        let status = member.wait_exit(bound);
+        let (stdout, stderr) =
+            member.record(|record| (record.text(Output::Stdout), record.text(Output::Stderr)));
+        Ended { status, stdout, stderr, took: member.started().elapsed() }
+    }
+
+    fn default_to(mut self, name: &'static str, value: String) -> Self {
+        self.defaults.retain(|(default, _)| *default != name);
+        self.defaults.push((name, Some(value)));
+        self
+    }
+
+    fn spawn(&self) -> Child {
+        let mut words: Vec<OsString> = Vec::new();
+        if let Some(host) = &self.host {
+            words.extend(["ip", "netns", "exec", host.namespace()].map(OsString::from));
+        }
+        if can_die_with_parent() {
+            // A test that is killed itself cannot end its members.
+            words.extend(["setpriv", "--pdeathsig", "KILL", "--"].map(OsString::from));
+        }
+        words.push(binary::convoke().into());
+        words.extend(self.subcommand.iter().map(OsString::from));
+        let is_given = |default: &str| self.given.iter().any(|(name, _)| is_same(default, name));
+        for (name, value) in self.defaults.iter().filter(|(name, _)| !is_given(name)) {
+            words.push(name.into());
+            words.extend(value.iter().map(OsString::from));
+        }
+        for (name, value) in &self.given {
+            words.push(name.into());
+            words.extend(value.iter().map(OsString::from));
+        }
+        let mut command = Command::new(&words[0]);
+        command.args(&words[1..]).current_dir(self.cluster.folder());
+        for (name, _) in std::env::vars_os() {
+            let text = name.to_string_lossy();
+            if text.starts_with("CONVOKE_") || text.starts_with("RUST_") {
+                command.env_remove(&name);
+            }
+        }
+        command.envs(self.environment.iter().map(|(name, value)| (name, value)));
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command.spawn().unwrap_or_else(|error| panic!("{words:?} cannot be started: {error}"))
+    }
+}
+
+/// `--start-port` and `--startPort` are one option.
+fn is_same(one: &str, other: &str) -> bool {
+    let plain = |name: &str| name.replace('-', "").to_lowercase();
+    plain(one) == plain(other)
+}
+
+/// Whether there is a `setpriv` that knows the option.
+fn can_die_with_parent() -> bool {
+    static ANSWER: OnceLock<bool> = OnceLock::new();
+    *ANSWER.get_or_init(|| {
+        let tried = Command::new("setpriv").args(["--pdeathsig", "KILL", "--", "true"]).output();
+        tried.is_ok_and(|output| output.status.success())
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn spellings_of_one_option_are_the_same() {
+        assert!(is_same("--start-port", "--startPort"));
+        assert!(is_same("--auto-bind-http", "--autobindhttp"));
+        assert!(!is_same("--mc-port", "--port"));
+    }
+}

@@ -1,0 +1,220 @@
+//! One process of the binary, ended when dropped.
+
+use std::fs;
+use std::net::SocketAddr;
+use std::process::{Child, ExitStatus};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::block::Members;
+use crate::http::{self, Answer};
+use crate::journal::{Journal, Line, Ready, Record};
+use crate::lab::Host;
+use crate::status::Status;
+
+/// From exec to ready, on a machine that does much besides.
+pub const READY_MAX: Duration = Duration::from_secs(15);
+
+/// Between two questions by HTTP, or two looks at a process that ends.
+const POLL: Duration = Duration::from_millis(10);
+
+/// A process of the binary.
+#[derive(Debug)]
+pub struct Member {
+    child: Child,
+    started: Instant,
+    index: usize,
+    journal: Journal,
+    host: Option<Host>,
+}
+
+impl Member {
+    pub(crate) fn new(
+        child: Child,
+        started: Instant,
+        index: usize,
+        journal: Journal,
+        host: Option<Host>,
+    ) -> Self {
+        Self { child, started, index, journal, host }
+    }
+
+    /// When it was started.
+    #[must_use]
+    pub fn started(&self) -> Instant {
+        self.started
+    }
+
+    /// Its place among the records of the journal.
+    #[must_use]
+    pub fn index(&self) -> usize {
+        self.index
+    }
+
+    /// Looks at what it has printed.
+    pub fn record<T>(&self, look: impl FnOnce(&Record) -> T) -> T {
+        self.journal.with(self.index, look)
+    }
+
+    /// Waits until this member's record gives what is looked for.
+    #[track_caller]
+    pub fn wait<T>(
+        &self,
+        bound: Duration,
+        what: &str,
+        mut condition: impl FnMut(&Record) -> Option<T>,
+    ) -> T {
+        self.journal.wait(bound, what, |records| condition(&records[self.index]))
+    }
+
+    /// Waits until it is in a cluster.
+    #[track_caller]
+    pub fn ready(&self) -> Ready {
+        self.wait(READY_MAX, "ready", |record| record.ready)
+    }
+
+    /// Where other members reach it; waits until it says so.
+    #[track_caller]
+    pub fn address(&self) -> SocketAddr {
+        self.ready().member.expect("the ready line names the member's address")
+    }
+
+    /// Where it answers HTTP; waits until it says so.
+    #[track_caller]
+    pub fn http(&self) -> SocketAddr {
+        self.ready().http.expect("the ready line names the HTTP address")
+    }
+
+    /// The newest members block.
+    #[must_use]
+    pub fn view(&self) -> Option<Members> {
+        self.record(|record| record.view().cloned())
+    }
+
+    /// Waits for a line that holds all of `words`.
+    #[track_caller]
+    pub fn wait_for_line(&self, bound: Duration, words: &[&str]) -> Line {
+        self.wait(bound, &format!("a line with {words:?}"), |record| {
+            record.lines().find(|line| words.iter().all(|word| line.text.contains(word))).cloned()
+        })
+    }
+
+    /// How many lines hold all of `words`.
+    #[must_use]
+    pub fn count_lines(&self, words: &[&str]) -> usize {
+        let holds = |line: &&Line| words.iter().all(|word| line.text.contains(word));
+        self.record(|record| record.lines().filter(holds).count())
+    }
+
+    /// Asks by HTTP, once.
+    ///
+    /// # Errors
+    /// If nobody answers.
+    pub fn get(&self, path: &str) -> std::io::Result<Answer> {
+        let address = self.http();
+        match &self.host {
+            None => http::get(address, path),
+            Some(host) => host.inside(|| http::get(address, path)),
+        }
+    }
+
+    /// Asks for `/status`, once.
+    #[track_caller]
+    #[must_use]
+    pub fn status(&self) -> Status {
+        let answer = match self.get("/status") {
+            Ok(answer) => answer,
+            Err(error) => self.journal.fail(&format!("/status is not answered: {error}")),
+        };
+        serde_json::from_str(&answer.body).unwrap_or_else(|error| {
+            self.journal.fail(&format!("/status is not as promised: {error}\n{}", answer.body))
+        })
+    }
+
+    /// Asks for `/status` until it gives what is looked for.
+    #[track_caller]
+    pub fn wait_for_status<T>(
+        &self,
+        bound: Duration,
+        what: &str,
+        mut condition: impl FnMut(&Status) -> Option<T>,
+    ) -> T {
+        let deadline = Instant::now() + bound;
+        loop {
+            let status = self.status();
+            if let Some(found) = condition(&status) {
+                return found;
+            }
+            if Instant::now() >= deadline {
+                self.journal.fail(&format!("waited {bound:?} in vain: {what}\n{status:#?}"));
+            }
+            thread::sleep(POLL);
+        }
+    }
+
+    /// Waits until each of its modes has finished `more` further looks.
+    #[track_caller]
+    pub fn wait_for_looks(&self, bound: Duration, more: u64) {
+        let before: Vec<u64> = self.status().modes.iter().map(|mode| mode.looks).collect();
+        self.wait_for_status(bound, "more looks", |status| {
+            let mut pairs = status.modes.iter().zip(&before);
+            pairs.all(|(mode, before)| mode.looks >= before + more).then_some(())
+        });
+    }
+
+    /// Sends a signal to this process and no other.
+    pub fn signal(&self, signal: Signal) {
+        let pid = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw);
+        kill_process(pid.expect("a process has an id"), signal).expect("it is our own child");
+    }
+
+    /// Ends it as a crash does, and waits for its end.
+    pub fn kill(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+
+    /// Waits until the process has ended by itself.
+    ///
+    /// # Panics
+    /// If it has not within `bound`.
+    #[track_caller]
+    pub fn wait_exit(&mut self, bound: Duration) -> ExitStatus {
+        let deadline = Instant::now() + bound;
+        self.wait(bound, "the end of the process", |record| record.is_closed().then_some(()));
+        loop {
+            match self.child.try_wait() {
+                Ok(Some(status)) => return status,
+                Ok(None) if Instant::now() < deadline => thread::sleep(POLL),
+                Ok(None) => self.journal.fail("the process closed its outputs and did not end"),
+                Err(error) => self.journal.fail(&format!("the process cannot be asked: {error}")),
+            }
+        }
+    }
+
+    /// Whether the process still runs.
+    pub fn is_running(&mut self) -> bool {
+        matches!(self.child.try_wait(), Ok(None))
+    }
+
+    /// Memory it holds at present, and at most until now, in KiB.
+    #[must_use]
+    pub fn resident_kib(&self) -> (u64, u64) {
+        let text = fs::read_to_string(format!("/proc/{}/status", self.child.id()));
+        let text = text.expect("the process runs");
+        let field = |name: &str| {
+            let line = text.lines().find_map(|line| line.strip_prefix(name));
+            let number = line.and_then(|line| line.split_whitespace().next());
+            number.and_then(|number| number.parse().ok()).unwrap_or(0)
+        };
+        (field("VmRSS:"), field("VmHWM:"))
+    }
+}
+
+impl Drop for Member {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}

@@ -1,0 +1,123 @@
+//! What `/status` answers.
+
+use std::net::SocketAddr;
+
+use serde::Deserialize;
+use serde_json::Value;
+
+/// The whole answer.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Status {
+    /// The member that answers.
+    pub member: ThisMember,
+    /// The cluster it is in.
+    pub cluster: ClusterStatus,
+    /// Each configured mode.
+    pub modes: Vec<ModeStatus>,
+    /// How often things happened since the start, some of them in groups.
+    pub counters: Value,
+}
+
+/// The member that answers.
+#[derive(Clone, Debug, Deserialize)]
+pub struct ThisMember {
+    /// Its UUID.
+    pub id: String,
+    /// Its name.
+    pub name: String,
+    /// Its group.
+    pub group: String,
+    /// Whether it stores nothing.
+    pub lite: bool,
+    /// Where other members reach it.
+    pub address: SocketAddr,
+    /// Where it answers HTTP.
+    pub http_port: Option<u16>,
+}
+
+/// A cluster as one member sees it.
+#[derive(Clone, Debug, Deserialize)]
+pub struct ClusterStatus {
+    /// Its name.
+    pub name: String,
+    /// Raised by each merge and each change of coordinator.
+    pub epoch: u64,
+    /// Raised by each change within an epoch.
+    pub version: u64,
+    /// Number of members.
+    pub size: usize,
+    /// UUID of the oldest member.
+    pub coordinator: String,
+    /// Oldest first.
+    pub members: Vec<ListedMember>,
+}
+
+/// One member of the list.
+#[derive(Clone, Debug, Deserialize)]
+pub struct ListedMember {
+    /// Its UUID.
+    pub id: String,
+    /// Where it is.
+    pub address: SocketAddr,
+    /// Its name.
+    pub name: String,
+    /// Its group.
+    pub group: String,
+    /// Whether it stores nothing.
+    pub lite: bool,
+    /// Its place in the order: lower is older.
+    pub age: u64,
+    /// Whether it is the one that answers.
+    pub this: bool,
+}
+
+/// One configured mode.
+#[derive(Clone, Debug, Deserialize)]
+pub struct ModeStatus {
+    /// As it was configured.
+    pub name: String,
+    /// Such as `ready`.
+    pub state: String,
+    /// Looks that it has finished.
+    pub looks: u64,
+    /// Whatever else there is.
+    #[serde(flatten)]
+    pub more: serde_json::Map<String, Value>,
+}
+
+impl Status {
+    /// Sum of all counters whose name, or the name of whose group, contains one
+    /// of `words`.
+    #[must_use]
+    pub fn counted(&self, words: &[&str]) -> u64 {
+        sum(&self.counters, words, false)
+    }
+}
+
+fn sum(value: &Value, words: &[&str], within: bool) -> u64 {
+    match value {
+        Value::Number(number) if within => number.as_u64().unwrap_or(0),
+        Value::Object(fields) => fields
+            .iter()
+            .map(|(name, value)| {
+                sum(value, words, within || words.iter().any(|word| name.contains(word)))
+            })
+            .sum(),
+        _ => 0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counters_are_summed_by_name_and_by_group() {
+        let counters = serde_json::json!({
+            "datagrams_refused": 2, "streams": { "refused_by_us": 3, "opened": 5 },
+            "refused": { "unreadable": 7, "late": 11 },
+        });
+        assert_eq!(sum(&counters, &["refused"], false), 23);
+        assert_eq!(sum(&counters, &["opened", "late"], false), 16);
+    }
+}

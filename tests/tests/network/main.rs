@@ -1,0 +1,178 @@
+//! Members on several hosts: cables are pulled, networks split and heal.
+//!
+//! The hosts are network namespaces. Where they cannot be made, each test says
+//! so and ends; with `CI=true` that is a failure.
+
+use std::time::{Duration, Instant};
+
+use convoke_tests::{Cluster, Lab, Member};
+
+/// From a pulled cable until all others have missed the host. About two and a
+/// half seconds are usual.
+const LOST_MAX: Duration = Duration::from_secs(4);
+
+/// From the cable put back until there is one view again.
+const BACK_MAX: Duration = Duration::from_secs(6);
+
+/// From exec to a joined cluster when hosts on the list are gone.
+const JOIN_BESIDE_LOST_HOSTS_MAX: Duration = Duration::from_millis(1_500);
+
+/// All rounds of the race together.
+const RACE_MAX: Duration = Duration::from_secs(120);
+
+/// A member on each host, started one after the other: oldest first.
+#[track_caller]
+fn start_in_order(cluster: &Cluster, lab: &Lab) -> Vec<Member> {
+    let mut members: Vec<Member> = Vec::new();
+    for host in lab.hosts() {
+        members.push(cluster.launch().on(host).start());
+        cluster.agree(&members);
+    }
+    members
+}
+
+#[test]
+fn members_on_three_hosts_find_each_other_by_multicast() {
+    let cluster = Cluster::new();
+    let Some(lab) = Lab::of(3) else { return };
+    let members: Vec<Member> =
+        lab.hosts().iter().map(|host| cluster.launch().on(host).start()).collect();
+    let mut order = cluster.agree(&members);
+    order.sort_unstable();
+    let port = cluster.start_port();
+    let expected: Vec<_> = lab.hosts().iter().map(|host| (host.address(), port).into()).collect();
+    assert_eq!(order, expected, "each on the start port of its host");
+}
+
+#[test]
+fn members_on_three_hosts_find_each_other_by_ipv6_multicast() {
+    let cluster = Cluster::new();
+    let Some(lab) = Lab::of(3) else { return };
+    let start = |host: &convoke_tests::Host| {
+        let launch = cluster.launch().on(host).without("--mc-address");
+        launch.option("--interfaces", host.address_v6().to_string()).start()
+    };
+    let members: Vec<Member> = lab.hosts().iter().map(start).collect();
+    let order = cluster.agree(&members);
+    assert!(order.iter().all(|address| address.is_ipv6()), "{order:?}");
+}
+
+#[test]
+fn members_on_three_hosts_find_each_other_in_a_network() {
+    let cluster = Cluster::new();
+    let Some(lab) = Lab::of(3) else { return };
+    let list = format!("tcpip:10.77.0.0/24:{}", cluster.start_port());
+    let start = |host| cluster.launch().on(host).mode(&list).start();
+    let members: Vec<Member> = lab.hosts().iter().map(start).collect();
+    cluster.agree(&members);
+}
+
+#[test]
+fn listed_hosts_that_are_gone_delay_nobody() {
+    let cluster = Cluster::alone();
+    let Some(lab) = Lab::of(3) else { return };
+    let first = cluster.launch().on(lab.host(0)).start();
+    cluster.agree([&first]);
+    lab.unplug(1);
+    let port = cluster.start_port();
+    let list = format!("tcpip:10.77.0.2:{port},10.77.0.200-220:{port},{}", first.address());
+    let second = cluster.launch().on(lab.host(2)).mode(list).start();
+    cluster.agree([&first, &second]);
+    let took = second.record(|record| {
+        let (at, _) = record.views.iter().find(|(_, view)| view.0.len() == 2).unwrap();
+        at.duration_since(second.started())
+    });
+    assert!(took <= JOIN_BESIDE_LOST_HOSTS_MAX, "it took {took:?}");
+}
+
+#[test]
+fn a_host_that_is_cut_off_is_missed_alone_and_finds_its_old_place() {
+    let cluster = Cluster::alone();
+    let Some(lab) = Lab::of(4) else { return };
+    let members = start_in_order(&cluster, &lab);
+    let order: Vec<_> = members.iter().map(Member::address).collect();
+    // The coordinator, one in the middle, the youngest.
+    for lost in [0, 1, 3] {
+        let before: Vec<usize> =
+            members.iter().map(|member| member.record(|record| record.views.len())).collect();
+        lab.unplug(lost);
+        let awake: Vec<&Member> = others(&members, lost).collect();
+        cluster.agree_within(LOST_MAX, awake.iter().copied());
+        for member in &awake {
+            member.record(|record| {
+                for (_, view) in &record.views[before[member.index()]..] {
+                    let healthy = awake.iter().filter(|m| view.at(m.address()).is_some()).count();
+                    assert_eq!(healthy, awake.len(), "a healthy member was removed: {view:?}");
+                }
+            });
+        }
+        lab.plug_in(lost);
+        let healed = cluster.agree_within(BACK_MAX, &members);
+        assert_eq!(healed, order, "after host {lost} was cut off");
+    }
+}
+
+fn others(members: &[Member], index: usize) -> impl Iterator<Item = &Member> {
+    members.iter().enumerate().filter(move |(other, _)| *other != index).map(|(_, member)| member)
+}
+
+#[test]
+fn halves_of_a_split_go_on_and_heal_into_the_old_order() {
+    let cluster = Cluster::alone();
+    let Some(lab) = Lab::of(4) else { return };
+    let members = start_in_order(&cluster, &lab);
+    let order: Vec<_> = members.iter().map(Member::address).collect();
+    for _ in 0..2 {
+        lab.split();
+        cluster.agree(&members[..2]);
+        cluster.agree(&members[2..]);
+        lab.heal();
+        assert_eq!(cluster.agree(&members), order);
+    }
+}
+
+#[test]
+fn members_that_joined_on_both_sides_of_a_split_are_all_there_after_it() {
+    let cluster = Cluster::alone();
+    let Some(lab) = Lab::of(4) else { return };
+    let mut members = start_in_order(&cluster, &lab);
+    let order: Vec<_> = members.iter().map(Member::address).collect();
+    lab.split();
+    cluster.agree(&members[..2]);
+    cluster.agree(&members[2..]);
+    let left = cluster.launch().on(lab.host(0)).start();
+    let right = cluster.launch().on(lab.host(3)).start();
+    cluster.agree(members[..2].iter().chain([&left]));
+    cluster.agree(members[2..].iter().chain([&right]));
+    lab.heal();
+    members.extend([left, right]);
+    let healed = cluster.agree(&members);
+    assert_eq!(healed[..4], order[..], "the old ones first, in the old order");
+}
+
+#[test]
+fn a_split_of_members_with_lists_heals_as_well() {
+    let cluster = Cluster::alone();
+    let Some(lab) = Lab::of(4) else { return };
+    let list = format!("tcpip:10.77.0.1-4:{}", cluster.start_port());
+    let start = |host| cluster.launch().on(host).mode(&list).start();
+    let members: Vec<Member> = lab.hosts().iter().map(start).collect();
+    let order = cluster.agree(&members);
+    lab.split();
+    cluster.agree(&members[..2]);
+    cluster.agree(&members[2..]);
+    lab.heal();
+    assert_eq!(cluster.agree(&members), order);
+}
+
+#[test]
+fn two_members_started_in_the_same_millisecond_on_two_hosts_are_always_one_cluster() {
+    let cluster = Cluster::alone();
+    let Some(lab) = Lab::of(2) else { return };
+    let started = Instant::now();
+    for round in 0..100 {
+        let pair = [0, 1].map(|host| cluster.launch().on(lab.host(host)).start());
+        cluster.agree(&pair);
+        assert!(started.elapsed() < RACE_MAX, "only {round} rounds in {RACE_MAX:?}");
+    }
+}

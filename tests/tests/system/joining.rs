@@ -1,0 +1,110 @@
+//! Members that can find each other become one cluster, whichever way they do.
+
+use std::time::Duration;
+
+use convoke_tests::{Cluster, Member};
+
+#[test]
+fn two_members_find_each_other_by_multicast() {
+    let cluster = Cluster::new();
+    let first = cluster.start();
+    cluster.agree([&first]);
+    let second = cluster.start();
+    assert_eq!(cluster.agree([&first, &second]), [first.address(), second.address()]);
+}
+
+#[test]
+fn two_members_find_each_other_in_a_list_of_addresses() {
+    let cluster = Cluster::new();
+    let port = cluster.start_port();
+    let list = format!("127.0.0.1:{port}-{}", port + 3);
+    let first = cluster.start_tcpip(&list);
+    cluster.agree([&first]);
+    let second = cluster.start_tcpip(&list);
+    assert_eq!(cluster.agree([&first, &second]), [first.address(), second.address()]);
+}
+
+#[test]
+fn a_list_without_ports_means_the_start_port_and_the_next_two() {
+    let cluster = Cluster::new();
+    let first = cluster.start_tcpip("127.0.0.1");
+    let second = cluster.start_tcpip("127.0.0.1");
+    cluster.agree([&first, &second]);
+    let third = cluster.start_tcpip("127.0.0.1");
+    let port = cluster.start_port();
+    cluster.agree([&first, &second, &third]);
+    assert_eq!(third.address().port(), port + 2);
+}
+
+#[test]
+fn a_range_finds_the_one_member_in_it() {
+    let cluster = Cluster::new();
+    let first = cluster.start();
+    let port = first.address().port();
+    let second = cluster.start_tcpip(&format!("127.0.0.0/28:{port}"));
+    cluster.agree([&first, &second]);
+}
+
+#[test]
+fn members_that_use_different_modes_are_one_cluster() {
+    let cluster = Cluster::new();
+    let by_multicast = cluster.start();
+    let named = by_multicast.address();
+    let by_list = cluster.start_tcpip(&named.to_string());
+    let by_both =
+        cluster.launch().mode("multicast").mode(format!("tcpip:{}", by_list.address())).start();
+    cluster.agree([&by_multicast, &by_list, &by_both]);
+}
+
+#[test]
+fn a_member_that_uses_two_modes_brings_two_clusters_together() {
+    let cluster = Cluster::new();
+    let by_multicast = cluster.start();
+    let by_list = cluster.start_tcpip("127.0.0.1:1");
+    cluster.agree([&by_multicast]);
+    cluster.agree([&by_list]);
+    let listed = format!("tcpip:{}", by_list.address());
+    let bridge = cluster.launch().mode("multicast").mode(listed).start();
+    cluster.agree([&by_multicast, &by_list, &bridge]);
+}
+
+#[test]
+fn a_multicast_mode_can_name_its_own_group() {
+    let cluster = Cluster::new();
+    let group = cluster.group();
+    let first = cluster.start();
+    let named = format!("multicast:{}:{}", group.ip(), group.port());
+    let second = cluster
+        .launch()
+        .without("--mc-address")
+        .without("--mc-port")
+        .mode(named)
+        .start();
+    cluster.agree([&first, &second]);
+}
+
+#[test]
+fn a_member_finds_others_over_ipv6() {
+    let cluster = Cluster::new();
+    let port = cluster.start_port();
+    let list = format!("[::1]:{port}-{}", port + 1);
+    let member = || cluster.launch().at("::1").mode(format!("tcpip:{list}")).start();
+    let (first, second) = (member(), member());
+    let order = cluster.agree([&first, &second]);
+    assert!(order.iter().all(|address| address.is_ipv6()), "{order:?}");
+}
+
+#[test]
+fn a_member_that_comes_late_joins_behind_the_others() {
+    let cluster = Cluster::new();
+    let members = cluster.start_in_order(4);
+    let order: Vec<_> = members.iter().map(Member::address).collect();
+    assert_eq!(cluster.agree(&members), order);
+}
+
+#[test]
+fn twenty_members_started_at_once_are_one_cluster() {
+    let cluster = Cluster::alone();
+    let members: Vec<Member> = (0..20).map(|_| cluster.start()).collect();
+    cluster.agree_within(Duration::from_secs(20), &members);
+}

@@ -1,0 +1,12 @@
+//! Members as processes on loopback. Each module is one promise to users; each
+//! test is a sentence of it.
+
+mod configuring;
+mod joining;
+mod leaving;
+mod noise;
+mod ports;
+mod racing;
+mod refusing;
+mod separation;
+mod showing;

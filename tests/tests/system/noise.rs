@@ -1,0 +1,223 @@
+//! Strangers on the network change nothing.
+
+use std::collections::BTreeMap;
+use std::io::{Read as _, Write as _};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::thread;
+use std::time::Duration;
+
+use convoke_tests::cluster::{AGREE_MAX, SOON};
+use convoke_tests::{Cluster, Member};
+
+/// From exec to a joined cluster when strangers sit on other candidates.
+const JOIN_BESIDE_STRANGERS_MAX: Duration = Duration::from_millis(1_500);
+
+/// A line of the same words may come this often.
+const SAME_LINES_MAX: usize = 3;
+
+#[test]
+fn a_stranger_that_accepts_and_never_speaks_delays_nobody() {
+    let cluster = Cluster::alone();
+    let strangers: Vec<TcpListener> = (0..8).map(|n| listen(cluster.spare_port(n))).collect();
+    joins_beside(&cluster, &strangers);
+}
+
+#[test]
+fn an_http_server_on_a_candidate_delays_nobody() {
+    let cluster = Cluster::alone();
+    let answer = b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+    let strangers = [speaker(cluster.spare_port(0), answer, 1)];
+    joins_beside(&cluster, &strangers);
+}
+
+#[test]
+fn a_stranger_that_speaks_first_or_without_end_delays_nobody() {
+    let cluster = Cluster::alone();
+    let strangers = [
+        speaker(cluster.spare_port(0), b"SSH-2.0-OpenSSH_9.9\r\n", 1),
+        speaker(cluster.spare_port(1), &[0xff; 4_096], 64),
+        speaker(cluster.spare_port(2), &[0; 4_096], 64),
+    ];
+    joins_beside(&cluster, &strangers);
+}
+
+/// A member joins another one that is listed behind strangers.
+#[track_caller]
+fn joins_beside(cluster: &Cluster, strangers: &[TcpListener]) {
+    let first = cluster.start();
+    cluster.agree([&first]);
+    let places = strangers.iter().map(|stranger| stranger.local_addr().unwrap());
+    let mut list: Vec<String> = places.map(|place| place.to_string()).collect();
+    list.push(first.address().to_string());
+    let second = cluster.start_tcpip(&list.join(","));
+    cluster.agree([&first, &second]);
+    let took = joined_at(&second, 2);
+    assert!(took <= JOIN_BESIDE_STRANGERS_MAX, "it took {took:?}");
+    second.wait_for_looks(AGREE_MAX, 2);
+    says_nothing_twice(&second);
+}
+
+/// From the start of a member until it showed `size` members.
+fn joined_at(member: &Member, size: usize) -> Duration {
+    member.record(|record| {
+        let (at, _) = record.views.iter().find(|(_, view)| view.0.len() == size).unwrap();
+        at.duration_since(member.started())
+    })
+}
+
+#[test]
+fn random_bytes_on_the_member_port_change_nothing() {
+    let cluster = Cluster::new();
+    let members = [cluster.start(), cluster.start()];
+    let order = cluster.agree(&members);
+    let before = Noted::of(&members);
+    let mut random = Random(7);
+    for round in 0..100 {
+        let bytes = random.bytes(1 + round * 13);
+        for address in &order {
+            shout(*address, &bytes);
+            UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().send_to(&bytes, address).unwrap();
+        }
+    }
+    for member in &members {
+        member.wait_for_status(SOON, "refusals that are counted", |status| {
+            (status.counted(REFUSALS) >= 100).then_some(())
+        });
+    }
+    before.still_holds(&members);
+}
+
+#[test]
+fn random_bytes_in_the_multicast_group_change_nothing() {
+    let cluster = Cluster::new();
+    let members = [cluster.start(), cluster.start()];
+    cluster.agree(&members);
+    let before = Noted::of(&members);
+    // Bound to loopback, it also sends by loopback, as the members do.
+    let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    socket.set_multicast_ttl_v4(0).unwrap();
+    let mut random = Random(8);
+    for round in 0..100 {
+        socket.send_to(&random.bytes(1 + round * 13), cluster.group()).unwrap();
+    }
+    for member in &members {
+        member.wait_for_status(SOON, "noise that is counted", |status| {
+            let modes = serde_json::json!({ "modes": status.modes.iter().map(|mode| &mode.more).collect::<Vec<_>>() });
+            modes.to_string().contains("foreign").then_some(())
+        });
+        member.wait_for_looks(AGREE_MAX, 2);
+    }
+    before.still_holds(&members);
+}
+
+#[test]
+fn idle_connections_keep_nobody_out() {
+    let cluster = Cluster::new();
+    let first = cluster.start();
+    cluster.agree([&first]);
+    let address = first.address();
+    let idle: Vec<TcpStream> = (0..300).filter_map(|_| TcpStream::connect(address).ok()).collect();
+    assert!(idle.len() > 100, "the member takes connections");
+    let second = cluster.start_tcpip(&address.to_string());
+    cluster.agree([&first, &second]);
+}
+
+/// Names of counters of what was refused.
+const REFUSALS: &[&str] = &["refused", "rejected", "dropped", "failed", "unreadable", "foreign"];
+
+/// What a cluster looked like before the noise.
+struct Noted {
+    views: Vec<usize>,
+    versions: Vec<(u64, u64)>,
+}
+
+impl Noted {
+    fn of(members: &[Member]) -> Self {
+        let version = |member: &Member| {
+            let cluster = member.status().cluster;
+            (cluster.epoch, cluster.version)
+        };
+        let views = |member: &Member| member.record(|record| record.views.len());
+        Self {
+            views: members.iter().map(views).collect(),
+            versions: members.iter().map(version).collect(),
+        }
+    }
+
+    #[track_caller]
+    fn still_holds(&self, members: &[Member]) {
+        let now = Self::of(members);
+        assert_eq!(now.views, self.views, "no view was shown meanwhile");
+        assert_eq!(now.versions, self.versions, "no view was made meanwhile");
+        members.iter().for_each(says_nothing_twice);
+    }
+}
+
+/// No line comes again and again, whatever its numbers say.
+#[track_caller]
+fn says_nothing_twice(member: &Member) {
+    let lines: Vec<String> = member.record(|record| {
+        let text = |line: &convoke_tests::Line| line.text.clone();
+        record.lines().map(text).filter(|text| is_an_event(text)).collect()
+    });
+    let mut counts: BTreeMap<String, usize> = BTreeMap::new();
+    for line in &lines {
+        let words: String = line.chars().filter(|c| !c.is_ascii_digit()).collect();
+        *counts.entry(words).or_default() += 1;
+    }
+    let often: Vec<_> = counts.iter().filter(|(_, count)| **count > SAME_LINES_MAX).collect();
+    assert!(often.is_empty(), "said again and again: {often:#?}");
+}
+
+/// A line of the log, not of a block.
+fn is_an_event(line: &str) -> bool {
+    [" INFO ", " WARN ", "ERROR ", "DEBUG "].iter().any(|level| line.contains(level))
+}
+
+/// Accepts connections, as the system does for it, and never speaks.
+fn listen(port: u16) -> TcpListener {
+    TcpListener::bind((Ipv4Addr::LOCALHOST, port)).unwrap()
+}
+
+/// Says the same thing to whoever connects, `times` times over.
+fn speaker(port: u16, text: &'static [u8], times: usize) -> TcpListener {
+    let listener = listen(port);
+    let accepting = listener.try_clone().unwrap();
+    // Ends with the test's process: a socket that nobody connects to any more.
+    thread::spawn(move || {
+        while let Ok((mut stream, _)) = accepting.accept() {
+            let said = (0..times).try_for_each(|_| stream.write_all(text));
+            drop(said);
+        }
+    });
+    listener
+}
+
+/// Connects, says something, and listens until the other side has had enough.
+fn shout(address: SocketAddr, bytes: &[u8]) {
+    let mut stream = TcpStream::connect(address).unwrap();
+    // It may hang up before all is said.
+    let _ = stream.write_all(bytes);
+    let _ = stream.shutdown(std::net::Shutdown::Write);
+    stream.set_read_timeout(Some(SOON)).unwrap();
+    let mut answer = Vec::new();
+    if let Err(error) = stream.take(1 << 20).read_to_end(&mut answer) {
+        assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset, "it must hang up");
+    }
+}
+
+/// xorshift64*: noise that is the same in each run.
+struct Random(u64);
+
+impl Random {
+    fn bytes(&mut self, count: usize) -> Vec<u8> {
+        (0..count).map(|_| self.next()).collect()
+    }
+
+    fn next(&mut self) -> u8 {
+        self.0 ^= self.0 >> 12;
+        self.0 ^= self.0 << 25;
+        self.0 ^= self.0 >> 27;
+        self.0.wrapping_mul(0x2545_f491_4f6c_dd1d).to_be_bytes()[0]
+    }
+}

@@ -1,0 +1,212 @@
+//! What is malformed is refused at the start: one line that says what was read,
+//! where, and what is expected.
+
+use std::fs;
+
+use convoke_tests::cluster::SOON;
+use convoke_tests::{Cluster, Ended, Launch, binary};
+
+/// One line on stderr, exit code 2, and all of `fragments` in the line.
+#[track_caller]
+fn is_refused(launch: Launch<'_>, fragments: &[&str]) {
+    let ended = launch.run(SOON);
+    let line = the_line(&ended);
+    for fragment in fragments {
+        assert!(line.contains(fragment), "{fragment:?} is not in {line:?}");
+    }
+}
+
+/// What a refusal says, after `error: `.
+#[track_caller]
+fn the_line(ended: &Ended) -> String {
+    assert_eq!(ended.status.code(), Some(2), "{ended:#?}");
+    let lines: Vec<&str> = ended.stderr.lines().collect();
+    let [line] = lines[..] else { panic!("one line, and no more: {:#?}", ended.stderr) };
+    let rest = line.strip_prefix("error: ");
+    rest.unwrap_or_else(|| panic!("it begins with `error: `: {line:?}")).to_owned()
+}
+
+#[test]
+fn a_mode_that_nobody_knows_is_refused_with_those_that_are_known() {
+    let cluster = Cluster::new();
+    is_refused(cluster.launch().mode("multcast"), &["\"multcast\"", "multicast, tcpip"]);
+    is_refused(cluster.launch().mode("multcast"), &["did you mean \"multicast\""]);
+    is_refused(cluster.launch().mode(""), &["\"\"", "multicast, tcpip"]);
+    is_refused(cluster.launch().mode("multicast").mode("nonsense:7"), &["\"nonsense\""]);
+}
+
+#[test]
+fn a_mode_that_is_yet_to_come_is_refused_as_such() {
+    let cluster = Cluster::new();
+    for mode in ["dns", "kubernetes", "domain"] {
+        is_refused(cluster.launch().mode(format!("{mode}:x")), &[mode, "not part of this version"]);
+    }
+}
+
+#[test]
+fn a_list_of_addresses_is_read_with_care() {
+    let cases: &[(&str, &[&str])] = &[
+        ("10.0.0.300", &["\"10.0.0.300\" is not an IPv4 address", "CIDR"]),
+        ("10.0.0.300:6900", &["\"10.0.0.300\"", "in \"10.0.0.300:6900\""]),
+        ("10.0.0.1,10.0.0.300", &["\"10.0.0.300\""]),
+        ("10.0.0.9-3", &["\"9-3\" runs backwards", "10.0.0.9-3"]),
+        ("10.0.0.0/8", &["10.0.0.0/8", "65536"]),
+        ("10.0.0.0/33", &["\"/33\" is not a prefix length"]),
+        ("", &["no address is given", "tcpip:10.0.0.1-20"]),
+        ("10.0.0.1,,10.0.0.2", &["nothing between its separators"]),
+        ("10.0.0.1:0", &["\"0\" is not a port", "1 to 65535"]),
+        ("db.example:7000", &["\"db.example\" is a name", "dns:db.example:7000"]),
+        ("[::1", &["no closing bracket"]),
+    ];
+    let cluster = Cluster::new();
+    for (list, fragments) in cases {
+        let launch = cluster.launch().mode(format!("tcpip:{list}"));
+        is_refused(launch, &[&["mode \"tcpip\": "], *fragments].concat());
+    }
+    is_refused(cluster.launch().mode("tcpip"), &["mode \"tcpip\": ", "no address is given"]);
+}
+
+#[test]
+fn a_multicast_group_is_read_with_care() {
+    let cluster = Cluster::new();
+    let group = |text: &str| cluster.launch().option("--mc-address", text);
+    is_refused(group("10.0.0.1"), &["--mc-address", "10.0.0.1", "multicast", "224.0.0.0"]);
+    is_refused(group("nonsense"), &["--mc-address", "nonsense"]);
+    is_refused(group(""), &["--mc-address"]);
+    let mode = |text: &str| cluster.launch().mode(format!("multicast:{text}"));
+    is_refused(mode("10.0.0.1:2904"), &["mode \"multicast\": ", "10.0.0.1"]);
+    is_refused(mode("224.2.2.4:0"), &["mode \"multicast\": ", "\"0\""]);
+    is_refused(mode("224.2.2.4:2904:1"), &["mode \"multicast\": ", "224.2.2.4:2904:1"]);
+}
+
+#[test]
+fn a_port_is_read_with_care() {
+    let cluster = Cluster::new();
+    for option in ["--mc-port", "--start-port", "--port"] {
+        for wrong in ["0", "70000", "-1", "x", ""] {
+            let launch = cluster.launch().without(option).flag(&format!("{option}={wrong}"));
+            is_refused(launch, &[option, wrong]);
+        }
+    }
+}
+
+#[test]
+fn an_option_that_nobody_knows_is_refused_with_the_one_that_was_meant() {
+    let cluster = Cluster::new();
+    is_refused(cluster.launch().option("--start-prot", "7"), &["--start-prot", "--start-port"]);
+    is_refused(cluster.launch().flag("--nonsense"), &["--nonsense"]);
+    is_refused(cluster.launch().flag("nonsense"), &["nonsense"]);
+}
+
+#[test]
+fn an_option_without_its_value_is_refused() {
+    let cluster = Cluster::new();
+    for option in ["--name", "--start-port", "--cluster-mode", "--interfaces", "--config"] {
+        is_refused(cluster.launch().without(option).flag(option), &[option, "value"]);
+    }
+    is_refused(cluster.launch().flag("--lite=perhaps"), &["--lite", "perhaps"]);
+}
+
+#[test]
+fn a_name_that_would_break_lists_is_refused() {
+    let cluster = Cluster::new();
+    is_refused(cluster.launch().option("--name", "n".repeat(65)), &["name", "64"]);
+    is_refused(cluster.launch().option("--name", "two\nlines"), &["name"]);
+    is_refused(cluster.launch().option("--group", ""), &["group"]);
+    is_refused(cluster.launch().option("--cluster-name", ""), &["--cluster-name"]);
+}
+
+#[test]
+fn an_interface_that_is_not_there_is_refused_with_those_that_are() {
+    let cluster = Cluster::new();
+    // An address of documentation (RFC 5737): no machine has it.
+    is_refused(cluster.launch().at("203.0.113.77"), &["203.0.113.77", "127.0.0.1 (lo)"]);
+    is_refused(cluster.launch().at("no-such-if0"), &["no-such-if0", "127.0.0.1 (lo)"]);
+    is_refused(cluster.launch().at("10.0.0.300"), &["--interfaces", "\"10.0.0.300\""]);
+}
+
+#[test]
+fn a_password_file_that_cannot_be_read_is_refused() {
+    let cluster = Cluster::new();
+    let launch = cluster.launch().option("--cluster-password-file", "no-such-file");
+    is_refused(launch, &["no-such-file"]);
+}
+
+#[test]
+fn a_configuration_file_is_read_with_care() {
+    let cases: &[(&str, &[&str])] = &[
+        ("cluster-name = \"a\"\nname = \"x\n", &["a.toml:2: "]),
+        ("\n\nmc-port = 70000\n", &["a.toml:3: ", "70000"]),
+        ("start-prot = 7\n", &["a.toml:1: ", "`start-prot`", "`start-port`"]),
+        ("lite = \"perhaps\"\n", &["a.toml:1: "]),
+        ("mc-address = \"10.0.0.1\"\n", &["a.toml", "mc-address", "10.0.0.1"]),
+        ("[[discovery]]\n", &["a.toml:1: ", "`mode`"]),
+        ("[[discovery]]\nmode = \"consul\"\n", &["consul", "plugin"]),
+        ("[[discovery]]\nmode = \"tcpip\"\nargument = \"10.0.0.300\"\n", &["10.0.0.300"]),
+        ("[[discovery]]\nmode = \"tcpip\"\ngrant = { wishes = [\"3\"] }\n", &["wishes"]),
+    ];
+    for (text, fragments) in cases {
+        let cluster = Cluster::new();
+        let path = cluster.write("a.toml", text);
+        let launch = cluster.launch().without("--mc-address").without("--mc-port");
+        is_refused(launch.option("--config", path.display().to_string()), fragments);
+    }
+    let cluster = Cluster::new();
+    is_refused(cluster.launch().option("--config", "no-such.toml"), &["no-such.toml"]);
+    cluster.write("convoke.toml", "nonsense");
+    is_refused(cluster.launch(), &["convoke.toml:1: "]);
+}
+
+#[test]
+fn a_plugin_that_is_no_component_is_refused_as_what_it_is() {
+    let cluster = Cluster::new();
+    let whole = fs::read(binary::mode("tcpip")).unwrap();
+    cluster.write("truncated.wasm", &whole[..whole.len() / 2]);
+    cluster.write("cut.wasm", &whole[..6]);
+    cluster.write("core.wasm", b"\0asm\x01\0\0\0");
+    cluster.write("text.wasm", "<html>404</html>");
+    cluster.write("empty.wasm", "");
+    cluster.write("noise.wasm", [0xff; 64]);
+    let cases = [
+        ("missing.wasm", "there is no file"),
+        ("truncated.wasm", "damaged"),
+        ("cut.wasm", "ends within its first 8 bytes"),
+        ("core.wasm", "core WebAssembly module"),
+        ("text.wasm", "is text"),
+        ("empty.wasm", "is empty"),
+        ("noise.wasm", "is not WebAssembly"),
+        (".", "directory"),
+    ];
+    for (file, fragment) in cases {
+        let text = format!("[[discovery]]\nmode = \"mine\"\nplugin = {file:?}\n");
+        let config = cluster.write("a.toml", text).display().to_string();
+        let launch = cluster.launch().option("--config", config);
+        is_refused(launch, &["mode \"mine\": ", file, fragment]);
+    }
+}
+
+#[test]
+fn a_plugin_that_is_not_the_pinned_one_is_refused() {
+    let cluster = Cluster::new();
+    fs::copy(binary::mode("tcpip"), cluster.folder().join("mine.wasm")).unwrap();
+    let other = format!("sha256:{}", "0".repeat(64));
+    for (digest, fragments) in [
+        (other.as_str(), ["mine.wasm", "pins", other.as_str()]),
+        ("sha256:short", ["mine", "sha256", "short"]),
+    ] {
+        let text = format!(
+            "[[discovery]]\nmode = \"mine\"\nplugin = \"mine.wasm\"\ndigest = {digest:?}\n\
+             argument = \"127.0.0.1\"\n"
+        );
+        let config = cluster.write("a.toml", text).display().to_string();
+        is_refused(cluster.launch().option("--config", config), &fragments);
+    }
+}
+
+#[test]
+fn nothing_is_bound_and_nothing_is_logged_before_a_refusal() {
+    let cluster = Cluster::new();
+    let ended = cluster.launch().mode("tcpip:10.0.0.300").run(SOON);
+    the_line(&ended);
+    assert!(!ended.stdout.contains("ready"), "{}", ended.stdout);
+}

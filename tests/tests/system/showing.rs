@@ -1,0 +1,211 @@
+//! What operators see: blocks in the log, health, status, metrics, lists.
+
+use convoke_tests::cluster::{AGREE_MAX, SOON};
+use convoke_tests::journal::Output;
+use convoke_tests::{Cluster, Member, http};
+use rustix::process::Signal;
+
+#[test]
+fn a_lone_member_shows_itself() {
+    let cluster = Cluster::new();
+    let member = cluster.start();
+    cluster.agree([&member]);
+    let status = member.status();
+    assert_eq!((status.cluster.size, status.cluster.name.as_str()), (1, cluster.name()));
+    assert_eq!(status.cluster.coordinator, status.member.id);
+}
+
+#[test]
+fn a_lite_member_is_shown_as_such_by_everybody() {
+    let cluster = Cluster::new();
+    let full = cluster.start();
+    let lite = cluster.launch().flag("--lite").start();
+    cluster.agree([&full, &lite]);
+    for member in [&full, &lite] {
+        let view = member.view().unwrap();
+        assert!(view.at(lite.address()).unwrap().lite);
+        assert!(!view.at(full.address()).unwrap().lite);
+    }
+}
+
+#[test]
+fn names_and_groups_are_shown_by_everybody() {
+    let cluster = Cluster::new();
+    let named = cluster.launch().option("--name", "shop 1").option("--group", "web").start();
+    let other = cluster.start();
+    cluster.agree([&named, &other]);
+    for member in [&named, &other] {
+        let grid = member.wait(SOON, "a grid of two", |record| {
+            record.grid().filter(|grid| grid.size == 2).cloned()
+        });
+        let shown = grid.instances.iter().find(|shown| shown.address == named.address()).unwrap();
+        assert_eq!((shown.name.as_str(), shown.group.as_str()), ("shop 1", "web"));
+        let shown = grid.instances.iter().find(|shown| shown.address == other.address()).unwrap();
+        assert_eq!(shown.group, "convoke");
+        assert!(!shown.name.is_empty(), "a name is made up");
+    }
+}
+
+#[test]
+fn block_grid_and_status_say_the_same() {
+    let cluster = Cluster::new();
+    let mut members = vec![cluster.start(), cluster.launch().flag("--lite").start()];
+    members.push(cluster.start());
+    let order = cluster.agree(&members);
+    for member in &members {
+        let status = member.status();
+        let grid = member.wait(SOON, "a grid of three", |record| {
+            record.grid().filter(|grid| grid.size == 3).cloned()
+        });
+        let listed: Vec<_> = status.cluster.members.iter().map(|m| m.address).collect();
+        assert_eq!(listed, order);
+        assert_eq!(grid.instances.iter().map(|i| i.address).collect::<Vec<_>>(), order);
+        assert_eq!(grid.version, status.cluster.version);
+        for (shown, listed) in grid.instances.iter().zip(&status.cluster.members) {
+            assert_eq!(
+                (&shown.uuid, shown.lite, shown.this, &shown.name, &shown.group),
+                (&listed.id, listed.lite, listed.this, &listed.name, &listed.group)
+            );
+        }
+        assert!(status.cluster.members.is_sorted_by_key(|m| m.age), "oldest first");
+    }
+    let views: Vec<_> =
+        members.iter().map(|m| m.status().cluster).map(|c| (c.epoch, c.version)).collect();
+    assert!(views.iter().all(|view| *view == views[0]), "one view: {views:?}");
+    assert!(members.iter().all(is_well_formed));
+}
+
+fn is_well_formed(member: &Member) -> bool {
+    member.record(|record| record.malformed.is_empty() && record.ready_count == 1)
+}
+
+#[test]
+fn a_member_lives_before_it_is_ready() {
+    let cluster = Cluster::alone();
+    // The first of two that wait for each other: it takes its time.
+    let member = cluster.start();
+    let http = std::net::SocketAddr::from(([127, 0, 0, 1], cluster.http_port()));
+    let mut answers = Vec::new();
+    let deadline = member.started() + SOON;
+    while answers.last() != Some(&200) && std::time::Instant::now() < deadline {
+        if let Ok(ready) = http::get(http, "/health/ready") {
+            answers.push(ready.status);
+            assert_eq!(http::get(http, "/health/live").unwrap().status, 200);
+        }
+    }
+    assert_eq!(answers.last(), Some(&200), "{answers:?}");
+    assert_eq!(answers.first(), Some(&503), "asking for others takes a while: {answers:?}");
+    assert!(answers.iter().all(|status| [200, 503].contains(status)), "{answers:?}");
+    let view = member.view();
+    assert_eq!(view.map(|view| view.0.len()), Some(1), "ready means that a view is shown");
+}
+
+#[test]
+fn metrics_are_text_for_prometheus() {
+    let cluster = Cluster::new();
+    let members = [cluster.start(), cluster.start()];
+    cluster.agree(&members);
+    let answer = members[0].get("/metrics").unwrap();
+    assert_eq!(answer.status, 200);
+    let status = members[0].status();
+    let value = |name: &str| {
+        let line = answer.body.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        line.and_then(|value| value.trim().parse::<f64>().ok())
+    };
+    assert_eq!(value("convoke_members"), Some(2.0), "{}", answer.body);
+    assert_eq!(value("convoke_view_epoch"), Some(status.cluster.epoch as f64));
+    assert_eq!(value("convoke_view_version"), Some(status.cluster.version as f64));
+    let comments = answer.body.lines().filter(|line| line.starts_with("# TYPE ")).count();
+    assert!(comments >= 3, "each has a type:\n{}", answer.body);
+}
+
+#[test]
+fn http_answers_what_it_does_not_know() {
+    let cluster = Cluster::new();
+    let member = cluster.start();
+    assert_eq!(member.get("/nonsense").unwrap().status, 404);
+    assert_eq!(member.get("/health/nonsense").unwrap().status, 404);
+}
+
+#[test]
+fn members_lists_what_the_member_at_a_port_sees() {
+    let cluster = Cluster::new();
+    let members = [cluster.start(), cluster.launch().option("--name", "shop 2").start()];
+    cluster.agree(&members);
+    let port = members[0].http().port().to_string();
+    let listing = cluster.launch().subcommand(&["members"], &[]).option("--port", port).run(SOON);
+    assert_eq!(listing.status.code(), Some(0), "{listing:#?}");
+    for member in &members {
+        assert!(listing.stdout.contains(&member.address().to_string()), "{listing:#?}");
+    }
+    assert!(listing.stdout.contains("shop 2"), "{listing:#?}");
+    let nobody = cluster.launch().subcommand(&["members"], &[]).option("--port", "1").run(SOON);
+    assert_ne!(nobody.status.code(), Some(0));
+    assert!(nobody.stderr.starts_with("error: "), "{nobody:#?}");
+}
+
+/// The defaults that `convoke discover` shares with a member.
+const TO_LOOK: &[&str] =
+    &["--interfaces", "--start-port", "--cluster-name", "--mc-address", "--mc-port"];
+
+#[test]
+fn discover_shows_candidates_and_why_without_joining() {
+    let cluster = Cluster::new();
+    let members = [cluster.start(), cluster.start()];
+    cluster.agree(&members);
+    let looked = cluster.launch().subcommand(&["discover"], TO_LOOK).run(SOON);
+    assert_eq!(looked.status.code(), Some(0), "{looked:#?}");
+    for member in &members {
+        assert!(looked.stdout.contains(&member.address().to_string()), "{looked:#?}");
+    }
+    let free = cluster.spare_port(0);
+    let list = format!("tcpip:{},127.0.0.1:{free}", members[0].address());
+    let looked = cluster.launch().subcommand(&["discover"], TO_LOOK).mode(list).run(SOON);
+    let lines: Vec<&str> = looked.stdout.lines().collect();
+    let about = |place: String| lines.iter().find(|line| line.contains(&place)).copied();
+    assert!(about(members[0].address().to_string()).is_some(), "{looked:#?}");
+    let why = about(format!("127.0.0.1:{free}")).unwrap_or_else(|| panic!("{looked:#?}"));
+    assert!(why.contains("nothing listens there"), "{looked:#?}");
+    members[0].wait_for_looks(AGREE_MAX, 1);
+    let views = members[0].record(|record| record.views.iter().map(|(_, v)| v.0.len()).max());
+    assert_eq!(views, Some(2), "it was never a member");
+}
+
+#[test]
+fn a_member_is_not_ready_any_more_while_it_leaves() {
+    let cluster = Cluster::new();
+    let mut members = cluster.start_in_order(2);
+    let mut leaver = members.remove(1);
+    let http = leaver.http();
+    leaver.signal(Signal::TERM);
+    // Either it still answers, and then with 503, or nobody does.
+    while let Ok(answer) = http::get(http, "/health/ready") {
+        if answer.status == 503 || !leaver.is_running() {
+            break;
+        }
+    }
+    assert_eq!(leaver.wait_exit(SOON).code(), Some(0));
+}
+
+#[test]
+fn the_log_is_text_without_colours() {
+    let cluster = Cluster::new();
+    let member = cluster.start();
+    cluster.agree([&member]);
+    let text = member.record(|record| record.text(Output::Stdout));
+    assert!(!text.contains('\u{1b}'), "{text}");
+    let complaints = member.record(|record| record.text(Output::Stderr));
+    assert_eq!(complaints, "", "nothing to complain of");
+}
+
+#[test]
+fn help_and_version_are_printed() {
+    let cluster = Cluster::new();
+    let help = cluster.launch().subcommand(&["--help"], &[]).run(SOON);
+    assert_eq!(help.status.code(), Some(0));
+    for option in ["--cluster-mode", "--interfaces", "--start-port", "--cluster-name", "--config"] {
+        assert!(help.stdout.contains(option), "{}", help.stdout);
+    }
+    let version = cluster.launch().subcommand(&["--version"], &[]).run(SOON);
+    assert_eq!(version.stdout.trim(), format!("convoke {}", env!("CARGO_PKG_VERSION")));
+}

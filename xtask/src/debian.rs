@@ -1,0 +1,281 @@
+//! Debian's compiler for the web, for machines where rustup cannot fetch.
+//!
+//! Debian keeps a recent compiler for its browsers (`rustc-web`) beside its
+//! stable one. The packages are unpacked into a cache folder and never
+//! installed: they would conflict with any other Rust. Clones share the folder.
+
+use std::env;
+use std::ffi::OsStr;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::Result;
+use crate::process::{find, output, run};
+
+/// The compiler, and the source of the standard library. Everything else that
+/// is needed is found by asking what these depend on.
+const COMPILER: &str = "rustc-web";
+const LIBRARY_SOURCE: &str = "rust-web-src";
+
+/// What the compiler depends on, by the names' beginnings: its own libraries
+/// and LLVM. The rest (`libc6`, `gcc`, …) is any machine's that builds Rust.
+const NEEDED: [&str; 2] = ["libstd-rust-", "libllvm"];
+
+/// Dependencies of dependencies followed, so that no loop is endless.
+const PACKAGES_MAX: usize = 16;
+
+/// Written last: a folder without it is not whole.
+const STAMP: &str = "complete";
+
+/// The newest compiler fetched earlier.
+pub(crate) fn cached() -> Option<PathBuf> {
+    let folders = fs::read_dir(cache()?).ok()?.filter_map(|entry| Some(entry.ok()?.path()));
+    let whole = folders.filter(|folder| folder.join(STAMP).is_file());
+    whole.max_by_key(|folder| folder.join(STAMP).metadata().and_then(|stamp| stamp.modified()).ok())
+}
+
+/// Fetches the packages and unpacks them; returns the folder.
+pub(crate) fn fetch() -> Result<PathBuf> {
+    for program in ["apt-get", "apt-cache", "dpkg-deb"] {
+        if find(program).is_none() {
+            return Err(format!("there is no {program}: not a Debian machine"));
+        }
+    }
+    let version = match candidate_version() {
+        Some(version) => version,
+        None => {
+            update_lists()?;
+            candidate_version().ok_or_else(|| {
+                format!("apt knows no package {COMPILER}, after `apt-get update` either")
+            })?
+        }
+    };
+    let packages = packages()?;
+    println!("xtask: fetching {} (version {version}), once", packages.join(", "));
+
+    let cache =
+        cache().ok_or("there is no cache folder: neither XDG_CACHE_HOME nor HOME is set")?;
+    let whole = cache.join(folder_name(&version));
+    let making = Making::start(&cache)?;
+    run(Command::new("apt-get")
+        .args(["download", "--quiet=2"])
+        .args(&packages)
+        .current_dir(&making.folder))?;
+    unpack(&making.folder)?;
+    making.finish(&whole, &version)
+}
+
+/// The compiler in an unpacked folder.
+pub(crate) fn compiler(root: &Path) -> PathBuf {
+    root.join("usr/bin/rustc")
+}
+
+/// Where the compiler's shared libraries are: in the folder of each
+/// architecture, whichever it is.
+pub(crate) fn library_folders(root: &Path) -> Vec<PathBuf> {
+    let lib = root.join("usr/lib");
+    let is_multiarch = |folder: &PathBuf| {
+        folder.file_name().is_some_and(|name| name.to_string_lossy().contains("-linux-"))
+    };
+    let llvm = |folder: &PathBuf| {
+        folder.file_name().is_some_and(|name| name.to_string_lossy().starts_with("llvm-"))
+    };
+    let folders: Vec<PathBuf> = fs::read_dir(&lib)
+        .into_iter()
+        .flatten()
+        .filter_map(|entry| Some(entry.ok()?.path()))
+        .collect();
+    let of_llvm = folders.iter().filter(|folder| llvm(folder)).map(|folder| folder.join("lib"));
+    folders.iter().filter(|folder| is_multiarch(folder)).cloned().chain(of_llvm).collect()
+}
+
+/// `$XDG_CACHE_HOME`, else `~/.cache`, and our folder in it.
+fn cache() -> Option<PathBuf> {
+    let folder = |variable: &str| {
+        env::var_os(variable).map(PathBuf::from).filter(|folder| folder.is_absolute())
+    };
+    let base = folder("XDG_CACHE_HOME").or_else(|| Some(folder("HOME")?.join(".cache")))?;
+    Some(base.join("convoke/wasm-toolchain"))
+}
+
+/// A version as a folder's name: a colon would part it in a search path.
+fn folder_name(version: &str) -> String {
+    version.replace([':', '/'], "_")
+}
+
+fn candidate_version() -> Option<String> {
+    let shown = output(Command::new("apt-cache").args(["show", "--no-all-versions", COMPILER]));
+    parse_version(&shown.ok()?)
+}
+
+/// `apt-get update` needs root; says so when there is no way to be it.
+fn update_lists() -> Result<()> {
+    println!("xtask: apt has no list with {COMPILER}; running apt-get update");
+    let is_root = output(Command::new("id").arg("-u"))?.trim() == "0";
+    let mut update = if is_root {
+        Command::new("apt-get")
+    } else if find("sudo").is_some() {
+        let mut sudo = Command::new("sudo");
+        sudo.args(["-n", "apt-get"]);
+        sudo
+    } else {
+        return Err(
+            "apt's package lists are missing, and `apt-get update` needs root: run it once"
+                .to_owned(),
+        );
+    };
+    output(update.args(["update", "--quiet=2"])).map(drop).map_err(|error| {
+        format!("{error} (apt's package lists are missing; run `apt-get update` as root once)")
+    })
+}
+
+/// The packages to fetch: names, found by asking apt what depends on what.
+fn packages() -> Result<Vec<String>> {
+    let mut packages = vec![COMPILER.to_owned(), LIBRARY_SOURCE.to_owned()];
+    let mut asked = 0;
+    while asked < packages.len() && packages.len() <= PACKAGES_MAX {
+        let printed = output(Command::new("apt-cache").args(["depends", &packages[asked]]))?;
+        for name in parse_depends(&printed) {
+            if !packages.contains(&name) {
+                packages.push(name);
+            }
+        }
+        asked += 1;
+    }
+    Ok(packages)
+}
+
+/// The version in what `apt-cache show` prints.
+fn parse_version(shown: &str) -> Option<String> {
+    shown.lines().find_map(|line| Some(line.strip_prefix("Version: ")?.trim().to_owned()))
+}
+
+/// The needed ones among what `apt-cache depends` prints.
+fn parse_depends(printed: &str) -> Vec<String> {
+    printed
+        .lines()
+        .filter_map(|line| line.trim_start().strip_prefix("Depends: "))
+        .map(str::trim)
+        .filter(|name| NEEDED.iter().any(|beginning| name.starts_with(beginning)))
+        .map(str::to_owned)
+        .collect()
+}
+
+/// Unpacks every package in a folder beside it, and deletes it.
+fn unpack(folder: &Path) -> Result<()> {
+    let entries = fs::read_dir(folder).map_err(|error| format!("{}: {error}", folder.display()))?;
+    for package in entries.filter_map(|entry| Some(entry.ok()?.path())) {
+        if package.extension() == Some(OsStr::new("deb")) {
+            run(Command::new("dpkg-deb").arg("-x").arg(&package).arg(folder))?;
+            fs::remove_file(&package).map_err(|error| format!("{}: {error}", package.display()))?;
+        }
+    }
+    prune(&folder.join("usr/src"));
+    if compiler(folder).is_file() {
+        Ok(())
+    } else {
+        Err(format!("the packages hold no {}", compiler(Path::new("")).display()))
+    }
+}
+
+/// Deletes the compiler's own source, most of the unpacked bytes: only the
+/// standard library is ever built. What cannot be deleted does no harm.
+fn prune(sources: &Path) {
+    let listed = |folder: &Path| fs::read_dir(folder).into_iter().flatten().flatten();
+    for release in listed(sources) {
+        for part in listed(&release.path()).filter(|part| part.file_name() != "library") {
+            let _ = fs::remove_dir_all(part.path());
+        }
+    }
+}
+
+/// A folder in the making. Others never see it half done: it gets its name
+/// when it is whole, and is deleted when it does not become so.
+struct Making {
+    folder: PathBuf,
+}
+
+impl Making {
+    const PREFIX: &str = ".making-";
+
+    fn start(cache: &Path) -> Result<Self> {
+        Self::sweep(cache);
+        let folder = cache.join(format!("{}{}", Self::PREFIX, std::process::id()));
+        fs::create_dir_all(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
+        Ok(Self { folder })
+    }
+
+    /// Deletes what runs that were killed left behind.
+    fn sweep(cache: &Path) {
+        let entries = fs::read_dir(cache).into_iter().flatten();
+        for folder in entries.filter_map(|entry| Some(entry.ok()?.path())) {
+            let name = folder.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            let Some(process) = name.strip_prefix(Self::PREFIX) else { continue };
+            if !Path::new("/proc").join(process).exists() {
+                let _ = fs::remove_dir_all(&folder);
+            }
+        }
+    }
+
+    /// Names the folder. When another run was faster, its folder is as good.
+    fn finish(self, whole: &Path, version: &str) -> Result<PathBuf> {
+        let stamp = self.folder.join(STAMP);
+        fs::write(&stamp, version).map_err(|error| format!("{}: {error}", stamp.display()))?;
+        if let Err(error) = fs::rename(&self.folder, whole)
+            && !whole.join(STAMP).is_file()
+        {
+            return Err(format!("{}: {error}", whole.display()));
+        }
+        Ok(whole.to_owned())
+    }
+}
+
+impl Drop for Making {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.folder);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_version_is_the_one_apt_would_take() {
+        let shown = "Package: rustc-web\nVersion: 1.96.0+dfsg1-1~deb12u2\nInstalled-Size: 13205\n";
+        assert_eq!(parse_version(shown).as_deref(), Some("1.96.0+dfsg1-1~deb12u2"));
+        assert_eq!(parse_version(""), None);
+    }
+
+    #[test]
+    fn only_the_compilers_own_libraries_are_followed() {
+        let printed = "rustc-web\n  Depends: libc6\n  Depends: libgcc-s1\n  Depends: \
+                       libstd-rust-web-dev\n  Depends: gcc\n  Depends: <libc-dev>\n    \
+                       libc6-dev\n  Conflicts: rustc\n  Recommends: rust-web-llvm\n  Replaces: \
+                       libstd-rust-dev\n    rustc-web\n";
+        assert_eq!(parse_depends(printed), ["libstd-rust-web-dev"]);
+        let printed = "libstd-rust-web-1.96\n  Depends: libc6\n  Depends: libllvm22\n  Conflicts: \
+                       <libstd-rust-1.96>\n";
+        assert_eq!(parse_depends(printed), ["libllvm22"]);
+    }
+
+    #[test]
+    fn an_epoch_does_not_part_a_search_path() {
+        assert_eq!(folder_name("1:1.96.0+dfsg1-1"), "1_1.96.0+dfsg1-1");
+    }
+
+    #[test]
+    fn a_folder_is_seen_whole_or_not_at_all() {
+        let cache = env::temp_dir().join(format!("convoke-xtask-{}", std::process::id()));
+        let whole = cache.join("1.0");
+        let abandoned = Making::start(&cache).unwrap().folder.clone();
+        assert!(!abandoned.exists(), "dropped unfinished, deleted");
+
+        assert_eq!(Making::start(&cache).unwrap().finish(&whole, "1.0"), Ok(whole.clone()));
+        assert_eq!(fs::read_to_string(whole.join(STAMP)).unwrap(), "1.0");
+        let second = Making::start(&cache).unwrap().finish(&whole, "1.0");
+        assert_eq!(second, Ok(whole), "another was faster");
+        fs::remove_dir_all(&cache).unwrap();
+    }
+}

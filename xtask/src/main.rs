@@ -1,0 +1,83 @@
+//! Set-up, build, run, test and bench: the project's own commands.
+//!
+//! Everything a fresh machine needs to build Convoke is brought by these, and
+//! nothing is done twice: each command may be repeated at will.
+
+mod debian;
+mod modes;
+mod process;
+mod run;
+mod suites;
+mod toolchain;
+mod workspace;
+
+use std::process::ExitCode;
+
+use process::cargo;
+use workspace::Workspace;
+
+const USAGE: &str = "\
+usage: cargo xtask COMMAND
+
+  run [-- OPTIONS]   build, then start a member on this machine only; in a second
+                     terminal, the same command starts one that joins it
+  test [FILTER …]    build, then every test of host and modes
+  build              modes and host; the binary is target/release/convoke
+  modes              the built-in modes only: components in target/modes
+  bench NAME         build, then one bench
+  help               this page
+
+environment:
+  CARGO_TARGET_DIR            where to build instead of target
+  CONVOKE_WASM_TOOLCHAIN      `installed`, `rustup` or `debian`: this compiler for the
+                              modes, no other
+  XDG_CACHE_HOME              where the Debian compiler is kept (default ~/.cache)";
+
+const COMMANDS: &str = "run, test, build, modes, bench, help";
+
+/// What went wrong, in words for whoever typed the command.
+type Result<T> = std::result::Result<T, String>;
+
+fn main() -> ExitCode {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let (command, rest) = match args.split_first() {
+        Some((command, rest)) => (command.as_str(), rest),
+        None => ("help", &[][..]),
+    };
+    let workspace = Workspace::here();
+    let done = match command {
+        "run" => build(&workspace).and_then(|()| run::run(&workspace, rest)),
+        "test" => build(&workspace).and_then(|()| suites::test(&workspace, rest)),
+        "build" => build(&workspace),
+        "modes" => modes::build(&workspace),
+        "bench" => match rest {
+            [name] => build(&workspace).and_then(|()| suites::bench(&workspace, name)),
+            _ => return usage_error("bench takes one NAME: cargo xtask bench NAME"),
+        },
+        "help" | "--help" | "-h" => {
+            println!("{USAGE}");
+            Ok(())
+        }
+        unknown => {
+            return usage_error(&format!("no command {unknown:?}; there are {COMMANDS}"));
+        }
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("xtask: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn usage_error(text: &str) -> ExitCode {
+    eprintln!("xtask: {text}");
+    ExitCode::from(2)
+}
+
+/// Modes first: the binary embeds them.
+fn build(workspace: &Workspace) -> Result<()> {
+    modes::build(workspace)?;
+    process::run(cargo(workspace).args(["build", "--release", "--package", "convoke"]))
+}

@@ -1,0 +1,114 @@
+//! The built-in modes: compiled, made into components, and compiled again
+//! ahead of time for the machine that the binary runs on.
+
+use std::fs;
+use std::path::Path;
+
+use wit_component::ComponentEncoder;
+
+use crate::process::{cargo, run};
+use crate::toolchain::Toolchain;
+use crate::workspace::Workspace;
+use crate::{Result, toolchain};
+
+/// The built-in modes, as their crates' libraries are called.
+const MODES: [&str; 2] = ["multicast", "tcpip"];
+
+/// Leaves `target/modes/<mode>.wasm`, a component, and `<mode>.cwasm`, its
+/// compiled form that the binary embeds, for each mode.
+pub(crate) fn build(workspace: &Workspace) -> Result<()> {
+    compile(workspace, &Toolchain::find()?)?;
+    let folder = workspace.modes();
+    fs::create_dir_all(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
+    for mode in MODES {
+        let core =
+            workspace.plugins_target.join(toolchain::TARGET).join(format!("release/{mode}.wasm"));
+        make_component(&core, &folder.join(format!("{mode}.wasm")))?;
+    }
+    precompile(workspace, &folder)
+}
+
+fn compile(workspace: &Workspace, toolchain: &Toolchain) -> Result<()> {
+    let mut build = cargo(workspace);
+    build
+        .args(["build", "--release", "--target", toolchain::TARGET, "--manifest-path"])
+        .arg(workspace.plugins_manifest())
+        .arg("--target-dir")
+        .arg(&workspace.plugins_target);
+    for mode in MODES {
+        build.arg("--package").arg(format!("convoke-mode-{mode}"));
+    }
+    toolchain.drive(&mut build);
+    run(&mut build)
+}
+
+/// Wraps a core module. What is there and equal is left untouched, so that
+/// nothing is built again for it.
+fn make_component(core: &Path, component: &Path) -> Result<()> {
+    let module = fs::read(core).map_err(|error| format!("{}: {error}", core.display()))?;
+    let encoded = ComponentEncoder::default()
+        .validate(true)
+        .module(&module)
+        .and_then(|encoder| encoder.encode())
+        .map_err(|error| format!("{} makes no component: {error:#}", core.display()))?;
+    if fs::read(component).is_ok_and(|present| present == encoded) {
+        return Ok(());
+    }
+    fs::write(component, encoded).map_err(|error| format!("{}: {error}", component.display()))
+}
+
+/// Compiles ahead of time, with the engine that the binary has. The compiler
+/// itself leaves alone what is up to date.
+fn precompile(workspace: &Workspace, folder: &Path) -> Result<()> {
+    let mut compiler = cargo(workspace);
+    compiler.args(["run", "--quiet", "--release", "--package", "convoke-discovery"]);
+    compiler.args(["--bin", "convoke-precompile", "--"]);
+    for mode in MODES {
+        compiler.args(["wasm", "cwasm"].map(|form| folder.join(format!("{mode}.{form}"))));
+    }
+    run(&mut compiler)
+}
+
+#[cfg(test)]
+mod tests {
+    use wit_component::{DecodedWasm, decode};
+
+    use super::*;
+
+    /// The interfaces that a component asks for, and those it offers.
+    fn interfaces(component: &Path) -> (Vec<String>, Vec<String>) {
+        let bytes = fs::read(component).expect("made by `cargo xtask modes`");
+        let DecodedWasm::Component(resolve, world) = decode(&bytes).expect("a component") else {
+            panic!("{} is a package, not a component", component.display());
+        };
+        let world = &resolve.worlds[world];
+        let asked = world.imports.keys().map(|key| resolve.name_world_key(key)).collect();
+        let offered = world.exports.keys().map(|key| resolve.name_world_key(key)).collect();
+        (asked, offered)
+    }
+
+    #[test]
+    fn the_modes_ask_for_what_they_need_and_nothing_else() {
+        const TYPES: &str = "convoke:discovery/types@0.1.0";
+        const LOG: &str = "convoke:host/log@0.1.0";
+        const MULTICAST: &str = "convoke:host/multicast@0.1.0";
+        const STRATEGY: &str = "convoke:discovery/strategy@0.1.0";
+        const ANNOUNCER: &str = "convoke:discovery/announcer@0.1.0";
+        let expected: [(&str, &[&str], &[&str]); MODES.len()] = [
+            ("multicast", &[TYPES, LOG, MULTICAST], &[STRATEGY, ANNOUNCER]),
+            ("tcpip", &[TYPES, LOG], &[STRATEGY]),
+        ];
+        let folder = Workspace::here().modes();
+        for (mode, imports, exports) in expected {
+            let (asked, offered) = interfaces(&folder.join(format!("{mode}.wasm")));
+            assert_eq!(sorted(asked), sorted(imports), "imports of {mode}");
+            assert_eq!(sorted(offered), sorted(exports), "exports of {mode}");
+        }
+    }
+
+    fn sorted<T: ToString>(names: impl IntoIterator<Item = T>) -> Vec<String> {
+        let mut names: Vec<String> = names.into_iter().map(|name| name.to_string()).collect();
+        names.sort_unstable();
+        names
+    }
+}
