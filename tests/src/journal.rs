@@ -16,6 +16,10 @@ const LINES_MAX: usize = 20_000;
 /// Bytes kept of one line.
 const LINE_BYTES_MAX: usize = 16 << 10;
 
+/// Members that have ended and are shown all the same, when something was waited
+/// for in vain: the newest.
+const ENDED_SHOWN_MAX: usize = 8;
+
 /// Lines of one member shown when something was waited for in vain.
 const LINES_SHOWN_MAX: usize = 80;
 
@@ -251,9 +255,14 @@ impl Journal {
     #[track_caller]
     pub fn fail(&self, text: &str) -> ! {
         let mut page = text.to_owned();
-        for record in self.lock().iter() {
-            record.show(&mut page);
+        let records = self.lock();
+        let newest = records.len().saturating_sub(ENDED_SHOWN_MAX);
+        for (index, record) in records.iter().enumerate() {
+            if index >= newest || !record.is_closed() {
+                record.show(&mut page);
+            }
         }
+        drop(records);
         panic!("{page}");
     }
 

@@ -58,10 +58,12 @@ pub(crate) fn fetch() -> Result<PathBuf> {
         cache().ok_or("there is no cache folder: neither XDG_CACHE_HOME nor HOME is set")?;
     let whole = cache.join(folder_name(&version));
     let making = Making::start(&cache)?;
-    run(Command::new("apt-get")
-        .args(["download", "--quiet=2"])
-        .args(&packages)
-        .current_dir(&making.folder))?;
+    output(
+        Command::new("apt-get")
+            .args(["download", "--quiet=2"])
+            .args(&packages)
+            .current_dir(&making.folder),
+    )?;
     unpack(&making.folder)?;
     making.finish(&whole, &version)
 }

@@ -83,11 +83,14 @@ fn cannot_start(command: &Command, error: &std::io::Error) -> String {
     format!("{} cannot be started: {error}", in_words(command))
 }
 
-/// The last line a failed program wrote is the one that matters.
+/// What a failed program complained of: the line that calls itself an error,
+/// else the last one.
 fn complaint(command: &Command, stderr: &[u8]) -> String {
     let stderr = String::from_utf8_lossy(stderr);
-    let last = stderr.lines().map(str::trim).rfind(|line| !line.is_empty());
-    format!("{} failed: {}", in_words(command), last.unwrap_or("without a word"))
+    let mut lines = stderr.lines().map(str::trim).filter(|line| !line.is_empty());
+    let is_error = |line: &&str| line.starts_with("error:") || line.starts_with("E:");
+    let line = lines.clone().find(is_error).or_else(|| lines.next_back());
+    format!("{} failed: {}", in_words(command), line.unwrap_or("without a word"))
 }
 
 /// A command as somebody would type it.
@@ -115,7 +118,11 @@ mod tests {
     }
 
     #[test]
-    fn a_failure_carries_the_last_complaint() {
+    fn a_failure_carries_the_complaint() {
+        let script = "echo error: this >&2; echo 0: a frame of a backtrace >&2; exit 1";
+        let expected = format!("`sh -c {script}` failed: error: this");
+        assert_eq!(output(&mut shell(script)), Err(expected));
+
         let script = "echo first >&2; echo last >&2; echo >&2; exit 3";
         let expected = format!("`sh -c {script}` failed: last");
         assert_eq!(run_within(&mut shell(script), Duration::from_secs(10)), Err(expected.clone()));

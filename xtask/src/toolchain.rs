@@ -63,13 +63,16 @@ impl Toolchain {
         let Self::Debian { root, linker } = self else { return };
         let libraries = debian::library_folders(root);
         let others = env::var_os("LD_LIBRARY_PATH").unwrap_or_default();
-        let libraries = libraries.into_iter().chain(env::split_paths(&others));
+        // An empty entry would stand for whatever folder cargo is in.
+        let others_given =
+            env::split_paths(&others).filter(|folder| !folder.as_os_str().is_empty());
+        let libraries = libraries.into_iter().chain(others_given);
         cargo
             .arg("-Zbuild-std=core,alloc,std,panic_abort")
             .env("RUSTC", debian::compiler(root))
             // A stable compiler; building the standard library is not.
             .env("RUSTC_BOOTSTRAP", "1")
-            .env("LD_LIBRARY_PATH", env::join_paths(libraries).unwrap_or(others))
+            .env("LD_LIBRARY_PATH", env::join_paths(libraries).unwrap_or_default())
             .env("CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_LINKER", linker);
     }
 }

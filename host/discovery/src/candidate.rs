@@ -210,8 +210,8 @@ fn bounded(mut attributes: Vec<(String, String)>) -> Vec<(String, String)> {
 mod tests {
     use super::{Refusal, Snapshot, vet};
     use crate::bindings::types;
-    use crate::mode::LocalMember;
     use crate::limits;
+    use crate::mode::LocalMember;
     use proptest::prelude::*;
 
     fn local() -> LocalMember {
@@ -269,7 +269,10 @@ mod tests {
             assert_eq!(snapshot.candidates, [], "{address}");
             assert_eq!(snapshot.dropped[0].reason, reason, "{address}");
         }
-        assert_eq!(vetted(vec![candidate("10.0.0.2", Some(0))]).dropped[0].reason, Refusal::PortZero);
+        assert_eq!(
+            vetted(vec![candidate("10.0.0.2", Some(0))]).dropped[0].reason,
+            Refusal::PortZero
+        );
         let snapshot = vetted(vec![candidate("evil\nname", Some(1))]);
         assert_eq!(snapshot.dropped[0].address, "evil\\nname:1");
     }
@@ -282,7 +285,10 @@ mod tests {
             candidate("fe80::1%2", Some(6900)),
             candidate("2001:db8::7%2", Some(6900)),
         ]);
-        assert_eq!(addresses(&snapshot), ["10.0.0.2:6900", "[fe80::1%2]:6900", "[2001:db8::7]:6900"]);
+        assert_eq!(
+            addresses(&snapshot),
+            ["10.0.0.2:6900", "[fe80::1%2]:6900", "[2001:db8::7]:6900"]
+        );
         assert_eq!(snapshot.dropped[0].reason, Refusal::Duplicate);
     }
 

@@ -31,7 +31,9 @@ pub struct Unlinkable {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ImportProblem {
     /// A capability that exists and was not granted.
-    #[error("it imports {import}, which is not granted; to allow it add to its [[discovery]]: {line}")]
+    #[error(
+        "it imports {import}, which is not granted; to allow it add to its [[discovery]]: {line}"
+    )]
     NotGranted {
         /// The import's name.
         import: String,
@@ -46,14 +48,16 @@ pub enum ImportProblem {
         /// The interface without its version.
         interface: String,
         /// What the component was built for.
-        theirs: Version,
+        theirs: String,
         /// What this host has.
-        ours: Version,
+        ours: String,
         /// Which side is older, and what to do.
         advice: &'static str,
     },
     /// A WASI interface.
-    #[error("it imports {0}, and this convoke gives modes no WASI; build it without, or with its WASI stubbed")]
+    #[error(
+        "it imports {0}, and this convoke gives modes no WASI; build it without, or with its WASI stubbed"
+    )]
     Wasi(String),
     /// An interface of convoke's own that nobody knows.
     #[error("it imports {0}, which this convoke does not have; it has: {known}", known = capability::names())]
@@ -62,7 +66,9 @@ pub enum ImportProblem {
     #[error("it imports {0}, which is not convoke's; modes import from convoke:host only")]
     Foreign(String),
     /// No strategy.
-    #[error("it does not export {STRATEGY}; every mode does: include the world convoke:discovery/mode")]
+    #[error(
+        "it does not export {STRATEGY}; every mode does: include the world convoke:discovery/mode"
+    )]
     NoStrategy,
     /// The names agree and the types do not.
     #[error("it does not fit the interfaces it names: {0}; build it from the wit/ of this convoke")]
@@ -179,16 +185,16 @@ fn version_problem(
         0 => (0, version.minor),
         major => (major, 0),
     };
-    let compatible =
-        theirs == ours || (theirs.pre.is_empty() && ours.pre.is_empty() && line(theirs) == line(ours));
+    let compatible = theirs == ours
+        || (theirs.pre.is_empty() && ours.pre.is_empty() && line(theirs) == line(ours));
     if compatible {
         return None;
     }
     Some(ImportProblem::OtherVersion {
         verb,
         interface: interface.to_owned(),
-        theirs: theirs.clone(),
-        ours: ours.clone(),
+        theirs: theirs.to_string(),
+        ours: ours.to_string(),
         advice: if theirs > ours {
             "this convoke is older; update convoke"
         } else {

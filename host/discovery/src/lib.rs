@@ -39,8 +39,8 @@ mod supervisor;
 mod text;
 mod ticker;
 
-pub use candidate::{Candidate, Dropped, Problem, Refusal, Snapshot};
 pub use beacon::{BeaconCipher, BeaconCiphers, BeaconRefusal};
+pub use candidate::{Candidate, Dropped, Problem, Refusal, Snapshot};
 pub use capability::multicast::MulticastCounters;
 pub use digest::{Digest, DigestError};
 pub use engine::{EngineError, precompile, precompiled_for};

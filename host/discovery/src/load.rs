@@ -164,9 +164,7 @@ impl Loader {
     ) -> Result<Component, LoadError> {
         let mode = mode.to_owned();
         match source {
-            Source::Builtin { .. } if pinned.is_some() => {
-                Err(LoadError::DigestOfBuiltin { mode })
-            }
+            Source::Builtin { .. } if pinned.is_some() => Err(LoadError::DigestOfBuiltin { mode }),
             Source::Builtin { precompiled, .. } => precompiled::builtin(&self.engine, precompiled)
                 .map_err(|error| LoadError::ForeignBuiltin { mode, error: on_one_line(&error) }),
             Source::File(path) => {
@@ -209,8 +207,11 @@ fn compile(
     if let Some(kind) = recognise(&bytes) {
         return Err(LoadError::NotAComponent { mode, path, kind });
     }
-    Component::from_binary(engine, &bytes)
-        .map_err(|error| LoadError::Damaged { mode, path, error: on_one_line(&error) })
+    Component::from_binary(engine, &bytes).map_err(|error| LoadError::Damaged {
+        mode,
+        path,
+        error: on_one_line(&error),
+    })
 }
 
 enum ReadError {

@@ -3,8 +3,8 @@
 //! One member writes it, the coordinator; all others take it as it is when it
 //! is newer than theirs. A view is named by ([epoch](ViewId::epoch),
 //! [version](ViewId::version), [coordinator](ViewId::coordinator)): a new
-//! coordinator, or a merge of two clusters, raises the epoch; each change in
-//! between raises the version. Two sides of a split each write their own views;
+//! coordinator, or a merge of two clusters, raises the epoch; each change raises
+//! the version, which goes on growing through epochs. Two sides of a split each write their own views;
 //! a merge names its view with an epoch above both.
 
 use std::cmp::Reverse;
@@ -23,7 +23,7 @@ pub const MEMBERS_MAX: usize = 10_000;
 pub struct ViewId {
     /// Raised by each change of coordinator and each merge.
     pub epoch: u32,
-    /// Raised by each change within an epoch.
+    /// Raised by each change.
     pub version: u32,
     /// Who wrote it.
     pub coordinator: MemberId,

@@ -101,8 +101,7 @@ fn split_ports(text: &str) -> (&str, Option<&str>) {
 /// not two numbers in front as an address with a slip in it has.
 fn is_name(text: &str) -> bool {
     let is_number = |label: &str| label.bytes().all(|byte| byte.is_ascii_digit());
-    let like_an_address =
-        text.contains('.') && text.split('.').take(2).all(|label| is_number(label));
+    let like_an_address = text.contains('.') && text.split('.').take(2).all(is_number);
     let like_a_name =
         text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_'))
             && text.bytes().any(|byte| byte.is_ascii_alphabetic());

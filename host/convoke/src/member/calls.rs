@@ -12,12 +12,15 @@ use tokio::net::TcpStream;
 /// How long a connection may take to open: on a local network a few
 /// milliseconds; a host that is gone never answers.
 pub(crate) const CONNECT_MS_MAX: u64 = 400;
+/// Times a call that is cut off in the handshake is made again.
+const RETRIES_MAX: u32 = 3;
+/// Wait before that, in milliseconds.
+const RETRY_MS: u64 = 30;
 
 /// A stream to a member that said who it is.
 pub(crate) struct Call {
     pub(crate) hello: Hello,
     pub(crate) stream: SealedStream<TcpStream>,
-    pub(crate) address: SocketAddr,
 }
 
 /// Why there is no stream.
@@ -50,6 +53,25 @@ impl CallError {
     }
 }
 
+/// As [`call`], and again when the peer hangs up in the handshake: a process
+/// that dies closes its streams before its port, and for a moment its port
+/// still takes calls.
+pub(crate) async fn call_surely(
+    address: SocketAddr,
+    keys: &Arc<ClusterKeys>,
+    hello: &[u8],
+) -> Result<Call, CallError> {
+    for _ in 0..RETRIES_MAX {
+        match call(address, keys, hello).await {
+            Err(CallError::Handshake(HandshakeError::Closed)) => {
+                tokio::time::sleep(Duration::from_millis(RETRY_MS)).await;
+            }
+            outcome => return outcome,
+        }
+    }
+    call(address, keys, hello).await
+}
+
 /// Dials `address` and shakes hands as `hello`.
 pub(crate) async fn call(
     address: SocketAddr,
@@ -72,5 +94,5 @@ pub(crate) async fn call(
     let _ = stream.set_nodelay(true);
     let (stream, greeting) = connect(stream, keys, hello).await.map_err(CallError::Handshake)?;
     let hello = Hello::decode(&greeting).map_err(|_| CallError::Greeting)?;
-    Ok(Call { hello, stream, address })
+    Ok(Call { hello, stream })
 }

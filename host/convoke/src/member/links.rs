@@ -97,7 +97,7 @@ impl Links {
             let Ok(_turn) = calls.acquire().await else { return };
             let mut reach = Reach::Silent;
             for address in &member.addresses {
-                match calls::call(*address, &keys, &hello).await {
+                match calls::call_surely(*address, &keys, &hello).await {
                     Ok(call) => {
                         // Somebody answers: but is it the one who was meant?
                         let meant = call.hello.member.id == member.id;

@@ -14,7 +14,7 @@ use convoke_membership::member::NAME_BYTES_MAX;
 use zeroize::Zeroizing;
 
 pub(crate) use cli::{Command, Given, Instead};
-pub(crate) use modes::{BUILT_IN, ModeSettings};
+pub(crate) use modes::ModeSettings;
 
 use crate::interfaces::Pattern;
 use file::File;

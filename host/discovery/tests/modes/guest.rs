@@ -182,7 +182,10 @@ impl Guest {
         let mut functions = String::new();
         let mut export = |name: &str, signature: &str, body: &str| {
             let local = name.split_once('#').map_or(name, |(_, local)| local);
-            let _ = writeln!(functions, "(func ${local} (export \"{name}\") {signature} (result i32) {body})");
+            let _ = writeln!(
+                functions,
+                "(func ${local} (export \"{name}\") {signature} (result i32) {body})"
+            );
         };
         if self.has_strategy {
             let params = format!("(param {})", "i32 ".repeat(13));

@@ -54,7 +54,8 @@ async fn endless_recursion_is_a_crash() {
 
 #[tokio::test]
 async fn a_panic_is_a_crash_with_the_names_of_functions() {
-    let guest = Guest::new().items("(func $oh_no unreachable)").discover("(call $oh_no) (i32.const 0)");
+    let guest =
+        Guest::new().items("(func $oh_no unreachable)").discover("(call $oh_no) (i32.const 0)");
     let error = failure_of(&guest).await;
     assert_eq!(
         error.to_string(),

@@ -5,8 +5,8 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use convoke_discovery::{
-    BeaconCiphers, CallError, DiscoveryHost, HostConfig, Instance, Interface, LoadedMode,
-    ModeSpec, MulticastCounters, Problem,
+    BeaconCiphers, CallError, DiscoveryHost, HostConfig, Instance, Interface, LoadedMode, ModeSpec,
+    MulticastCounters, Problem,
 };
 use tokio::sync::mpsc;
 

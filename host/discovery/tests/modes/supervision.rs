@@ -3,9 +3,7 @@
 
 use std::time::Duration;
 
-use convoke_discovery::{
-    ModeEvent, ModeHandle, ModeState, ModeStatus, Problem, Snapshot,
-};
+use convoke_discovery::{ModeEvent, ModeHandle, ModeState, ModeStatus, Problem, Snapshot};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout};
 
@@ -84,9 +82,7 @@ async fn a_mode_that_crashes_is_built_again_and_what_it_found_stands() {
     assert_eq!(broken.last_snapshot.unwrap().candidates, 1);
     assert_eq!(
         broken.last_trap.as_deref(),
-        Some(
-            "crashed: wasm `unreachable` instruction executed (in discover)"
-        )
+        Some("crashed: wasm `unreachable` instruction executed (in discover)")
     );
     snapshot(&mut events).await;
     let mended = status(&handle, |status| status.state == ModeState::Ready).await;

@@ -205,7 +205,8 @@ impl Membership {
             return;
         }
         if place.view.coordinator().id == self.me.id {
-            self.publish(now, place.view.id.epoch);
+            let ViewId { epoch, version, .. } = place.view.id;
+            self.publish(now, epoch, version);
         } else {
             self.start_claim(now);
         }
@@ -247,15 +248,17 @@ impl Membership {
             return;
         }
         place.claim = None;
-        let epoch = place.view.id.epoch;
+        let ViewId { epoch, version, .. } = place.view.id;
         let still_due = place.view.coordinator().id != self.me.id;
         if self.phase.place().is_some_and(|place| self.is_acting(place)) && still_due {
-            self.publish(now, epoch.saturating_add(1));
+            self.publish(now, epoch.saturating_add(1), version);
         }
     }
 
-    /// Publishes the pending changes under `epoch`, which is this member's.
-    pub(super) fn publish(&mut self, now: Duration, epoch: u32) {
+    /// Publishes the pending changes under `epoch`, which is this member's, and
+    /// versions above `version`: they go on growing through epochs, so that
+    /// operators see one number that only grows.
+    pub(super) fn publish(&mut self, now: Duration, epoch: u32, version: u32) {
         let Phase::In(place) = &mut self.phase else { return };
         place.published_at = Some(now);
         let mut joining: Vec<_> = std::mem::take(&mut place.joining).into_values().collect();
@@ -287,7 +290,7 @@ impl Membership {
             let room = CHANGES_MAX - now_leaving.len();
             let (now_joining, later_joins) = joins.split_at(joins.len().min(room));
             (departs, joins) = (later, later_joins);
-            let version = if view.id.epoch < epoch { 1 } else { view.id.version + 1 };
+            let version = view.id.version.max(version).saturating_add(1);
             let id = ViewId { epoch, version, coordinator: self.me.id };
             let Some(next) = view.with(id, now_joining, now_leaving) else { break };
             let step = Delta {
@@ -361,9 +364,9 @@ impl Membership {
                 } else if place.view.coordinator().id == self.me.id && place.rejoin.is_none() {
                     let me = self.me.id;
                     place.departing.insert(me, Departure::Left);
-                    let epoch = place.view.id.epoch;
+                    let ViewId { epoch, version, .. } = place.view.id;
                     let heir = Member::clone(&place.view.members()[1]);
-                    self.publish(now, epoch);
+                    self.publish(now, epoch, version);
                     self.tell_heir(heir);
                     self.finish_leaving(now);
                 } else {

@@ -127,6 +127,7 @@ impl Membership {
             return;
         }
         let epoch = place.view.id.epoch.max(theirs.id.epoch).saturating_add(1);
+        let version = place.view.id.version.max(theirs.id.version);
         let members = place.view.adopt_members_of(&theirs);
         let lineage = place.view.lineage;
         let Phase::In(place) = &mut self.phase else { return };
@@ -135,7 +136,7 @@ impl Membership {
             place.joining.insert(member.id, (member, Some(lineage)));
         }
         place.claim = None;
-        self.publish(now, epoch);
+        self.publish(now, epoch, version);
         // The sender may have been in our view all along, under a view of its
         // own: it is owed the answer even then.
         if let Some(view) = self.view().cloned() {

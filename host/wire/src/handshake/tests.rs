@@ -339,10 +339,9 @@ async fn an_offer_altered_on_its_way_fails_like_wrong_credentials() {
         other.write_all(&opening).await.unwrap();
         tokio::io::copy_bidirectional(&mut middle, &mut other).await
     };
-    let (initiator, responder) = beside(alter, async {
-        tokio::join!(connect(near, &keys, b""), accept(far, &keys, b""))
-    })
-    .await;
+    let (initiator, responder) =
+        beside(alter, async { tokio::join!(connect(near, &keys, b""), accept(far, &keys, b"")) })
+            .await;
     assert!(matches!(initiator, Err(HandshakeError::Credentials)));
     assert!(matches!(responder, Err(HandshakeError::Credentials)));
 }

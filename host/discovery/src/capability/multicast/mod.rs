@@ -16,10 +16,10 @@ use crate::bindings::imports::convoke::host::multicast::{self, Datagram, Multica
 use crate::limits;
 use group::SendError;
 
-pub(crate) use group::Totals;
 #[allow(unreachable_pub, reason = "the bindings export it from a private module again")]
 pub use group::Group;
 pub use group::MulticastCounters;
+pub(crate) use group::Totals;
 
 pub(crate) const CAPABILITY: Capability = Capability {
     interface: "convoke:host/multicast",

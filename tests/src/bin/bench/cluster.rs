@@ -1,0 +1,281 @@
+//! `bench cluster`: how long members take to find, to miss and to find again,
+//! and how large they are.
+//!
+//! The figures of others are from their documentation, source and users'
+//! reports: Payara Micro's start of about 8 s; Hazelcast's join waits of 2 s
+//! (multicast) to 7 s (multicast and a pre-join wait of 5 s); one report of 40
+//! members that took 10 minutes; a killed member noticed by its broken
+//! connections after 5 s, or by heartbeats after 60 s; a lost host by heartbeats
+//! after 60 s; the first search for a split after 300 s.
+
+use std::time::{Duration, Instant};
+
+use convoke_tests::{Cluster, Lab, Member};
+
+use crate::table::{Row, Table, Unit};
+
+/// Runs of what takes well below a second.
+const SHORT_RUNS: usize = 10;
+
+/// Runs of what takes seconds.
+const LONG_RUNS: usize = 5;
+
+/// Any single wait; what takes longer has failed.
+const WAIT_MAX: Duration = Duration::from_secs(60);
+
+/// Members of the large start.
+const MANY: usize = 40;
+
+/// How long members idle before their memory is read.
+const IDLE: Duration = Duration::from_secs(10);
+
+/// Until all of a /16 was probed.
+const PROBE_MAX: Duration = Duration::from_secs(120);
+
+pub(crate) fn run() {
+    let mut table = Table::new();
+    table.add(first_with_a_list());
+    table.add(first_by_multicast());
+    table.add(second());
+    table.add(many());
+    table.add(killed("killed -9 -> gone from every view", 1));
+    table.add(killed("coordinator killed -9 -> gone", 0));
+    lost_host(&mut table);
+    split(&mut table);
+    table.add(idle_memory());
+    probe(&mut table);
+    table.sum_up();
+}
+
+fn ms(duration: Duration) -> f64 {
+    duration.as_secs_f64() * 1_000.0
+}
+
+fn mib(kib: u64) -> f64 {
+    kib as f64 / 1_024.0
+}
+
+/// From its start until a member showed `size` members.
+fn shown(member: &Member, size: usize) -> Instant {
+    member.wait(WAIT_MAX, "a view of this size", |record| {
+        let (at, _) = record.views.iter().find(|(_, view)| view.0.len() == size)?;
+        Some(*at)
+    })
+}
+
+/// When the last of `members` last showed another view.
+fn settled<'m>(members: impl IntoIterator<Item = &'m Member>) -> Instant {
+    let last = |member: &Member| member.record(|record| record.views.last().map(|(at, _)| *at));
+    members.into_iter().filter_map(last).max().expect("each has shown a view")
+}
+
+fn first_with_a_list() -> Row {
+    let runs = (0..SHORT_RUNS).map(|_| {
+        let cluster = Cluster::alone();
+        let port = cluster.spare_port(8);
+        let member = cluster.start_tcpip(&format!("127.0.0.1:{port}-{}", port + 2));
+        ms(member.ready().at - member.started())
+    });
+    Row {
+        what: "exec -> ready, tcpip list, nobody there",
+        unit: Unit::Milliseconds,
+        runs: runs.collect(),
+        reach: Some(100.0),
+        others: "Payara Micro about 8 s; Hazelcast alone 2 to 7 s",
+    }
+}
+
+fn first_by_multicast() -> Row {
+    let runs = (0..SHORT_RUNS).map(|_| {
+        let cluster = Cluster::alone();
+        let member = cluster.start();
+        ms(member.ready().at - member.started())
+    });
+    Row {
+        what: "exec -> ready, multicast, nobody there",
+        unit: Unit::Milliseconds,
+        runs: runs.collect(),
+        reach: Some(400.0),
+        others: "Payara Micro about 8 s; Hazelcast alone 2 to 7 s",
+    }
+}
+
+fn second() -> Row {
+    let runs = (0..SHORT_RUNS).map(|_| {
+        let cluster = Cluster::alone();
+        let first = cluster.start();
+        cluster.agree([&first]);
+        let second = cluster.start();
+        let both = shown(&first, 2).max(shown(&second, 2));
+        ms(both - second.started())
+    });
+    Row {
+        what: "second member exec -> both show it, multicast",
+        unit: Unit::Milliseconds,
+        runs: runs.collect(),
+        reach: Some(300.0),
+        others: "Hazelcast 2 to 7 s",
+    }
+}
+
+fn many() -> Row {
+    let runs = (0..LONG_RUNS).map(|_| {
+        let cluster = Cluster::alone();
+        let started = Instant::now();
+        let members: Vec<Member> = (0..MANY).map(|_| cluster.start()).collect();
+        cluster.agree_within(WAIT_MAX, &members);
+        ms(settled(&members) - started)
+    });
+    Row {
+        what: "40 members at once -> all show all 40",
+        unit: Unit::Milliseconds,
+        runs: runs.collect(),
+        reach: Some(5_000.0),
+        others: "one report of Hazelcast: 10 min",
+    }
+}
+
+fn killed(what: &'static str, index: usize) -> Row {
+    let runs = (0..LONG_RUNS).map(|_| {
+        let cluster = Cluster::alone();
+        let mut members = cluster.start_in_order(3);
+        let mut victim = members.remove(index);
+        let killed = Instant::now();
+        victim.kill();
+        cluster.agree_within(WAIT_MAX, &members);
+        ms(settled(&members) - killed)
+    });
+    Row {
+        what,
+        unit: Unit::Milliseconds,
+        runs: runs.collect(),
+        reach: Some(1_000.0),
+        others: "Hazelcast 5 s, or 60 s by heartbeats",
+    }
+}
+
+/// A member on each host, oldest first.
+fn start_on_all(cluster: &Cluster, lab: &Lab) -> Vec<Member> {
+    let mut members: Vec<Member> = Vec::new();
+    for host in lab.hosts() {
+        members.push(cluster.launch().on(host).start());
+        cluster.agree(&members);
+    }
+    members
+}
+
+fn lost_host(table: &mut Table) {
+    let (mut gone, mut accused) = (Vec::new(), Vec::new());
+    for run in 0..LONG_RUNS {
+        let cluster = Cluster::alone();
+        let Some(lab) = Lab::of(5) else { break };
+        let members = start_on_all(&cluster, &lab);
+        let marks: Vec<usize> =
+            members.iter().map(|member| member.record(|record| record.views.len())).collect();
+        // Each in turn: the coordinator and the youngest as well.
+        let lost = run % members.len();
+        let pulled = Instant::now();
+        lab.unplug(lost);
+        let awake: Vec<&Member> =
+            members.iter().filter(|member| member.index() != lost).collect();
+        cluster.agree_within(WAIT_MAX, awake.iter().copied());
+        gone.push(ms(settled(awake.iter().copied()) - pulled));
+        let removals = |member: &&Member| {
+            member.record(|record| {
+                let views = record.views[marks[member.index()]..].iter().map(|(_, view)| view);
+                let missing = |view: &convoke_tests::Members| {
+                    awake.iter().filter(|healthy| view.at(healthy.address()).is_none()).count()
+                };
+                views.map(missing).sum::<usize>()
+            })
+        };
+        let removed: usize = awake.iter().map(removals).sum();
+        let alarms: usize = awake.iter().map(|member| member.count_lines(&["seemed dead"])).sum();
+        accused.push((removed + alarms) as f64);
+    }
+    table.add(Row {
+        what: "host lost without a word -> gone, 5 hosts",
+        unit: Unit::Milliseconds,
+        runs: gone,
+        reach: Some(3_000.0),
+        others: "Hazelcast 60 s",
+    });
+    table.add(Row {
+        what: "  healthy members accused meanwhile",
+        unit: Unit::Count,
+        runs: accused,
+        reach: Some(0.0),
+        others: "",
+    });
+}
+
+fn split(table: &mut Table) {
+    let (mut noticed, mut healed) = (Vec::new(), Vec::new());
+    for _ in 0..LONG_RUNS {
+        let cluster = Cluster::alone();
+        let Some(lab) = Lab::of(4) else { break };
+        let members = start_on_all(&cluster, &lab);
+        let cut = Instant::now();
+        lab.split();
+        cluster.agree_within(WAIT_MAX, &members[..2]);
+        cluster.agree_within(WAIT_MAX, &members[2..]);
+        noticed.push(ms(settled(&members) - cut));
+        let joined = Instant::now();
+        lab.heal();
+        cluster.agree_within(WAIT_MAX, &members);
+        healed.push(ms(settled(&members) - joined));
+    }
+    table.add(Row {
+        what: "split in halves -> each half shows itself",
+        unit: Unit::Milliseconds,
+        runs: noticed,
+        reach: None,
+        others: "Hazelcast 60 s",
+    });
+    table.add(Row {
+        what: "split healed -> one view again, 4 hosts",
+        unit: Unit::Milliseconds,
+        runs: healed,
+        reach: Some(5_000.0),
+        others: "Hazelcast 300 s to the first look",
+    });
+}
+
+fn idle_memory() -> Row {
+    let cluster = Cluster::alone();
+    let members = cluster.start_in_order(3);
+    std::thread::sleep(IDLE);
+    Row {
+        what: "resident memory, idle, three members, 10 s",
+        unit: Unit::Mebibytes,
+        runs: members.iter().map(|member| mib(member.resident_kib().0)).collect(),
+        reach: Some(30.0),
+        others: "Payara Micro: hundreds of MB",
+    }
+}
+
+fn probe(table: &mut Table) {
+    let (mut took, mut memory) = (Vec::new(), Vec::new());
+    for _ in 0..2 {
+        let cluster = Cluster::alone();
+        let port = cluster.spare_port(8);
+        let member = cluster.start_tcpip(&format!("127.1.0.0/16:{port}"));
+        let line = member.wait_for_line(PROBE_MAX, &["candidates probed"]);
+        took.push(ms(line.at - member.started()));
+        memory.push(mib(member.resident_kib().1));
+    }
+    table.add(Row {
+        what: "/16 on one port: all 65,536 places probed",
+        unit: Unit::Milliseconds,
+        runs: took,
+        reach: None,
+        others: "Hazelcast: ranges of the last octet only, at most 256",
+    });
+    table.add(Row {
+        what: "  peak resident memory meanwhile",
+        unit: Unit::Mebibytes,
+        runs: memory,
+        reach: None,
+        others: "",
+    });
+}

@@ -1,0 +1,31 @@
+//! `bench NAME`: speed and size, measured on real processes and printed beside
+//! what they are compared with. Figures are never asserted: tests have bounds,
+//! benches have tables.
+
+mod cluster;
+mod facts;
+mod table;
+
+use std::process::ExitCode;
+
+/// Every bench, and what it measures.
+const BENCHES: &[(&str, &str, fn())] =
+    &[("cluster", "joining, losing and finding members; memory", cluster::run)];
+
+fn main() -> ExitCode {
+    let names: Vec<String> = std::env::args().skip(1).collect();
+    let chosen = match &names[..] {
+        [name] => BENCHES.iter().find(|(known, ..)| known == name),
+        _ => None,
+    };
+    let Some((_, _, run)) = chosen else {
+        eprintln!("usage: bench NAME");
+        for (name, what, _) in BENCHES {
+            eprintln!("  {name:<10} {what}");
+        }
+        return ExitCode::from(2);
+    };
+    facts::print();
+    run();
+    ExitCode::SUCCESS
+}

@@ -1,0 +1,87 @@
+//! One row a figure: what we measured, what we want, what others need.
+
+/// What a row is measured in.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Unit {
+    Milliseconds,
+    Mebibytes,
+    Count,
+}
+
+impl Unit {
+    fn show(self, value: f64) -> String {
+        match self {
+            Self::Milliseconds if value >= 10_000.0 => format!("{:.1} s", value / 1_000.0),
+            Self::Milliseconds => format!("{value:.0} ms"),
+            Self::Mebibytes => format!("{value:.1} MiB"),
+            Self::Count => format!("{value:.0}"),
+        }
+    }
+}
+
+/// A figure, measured several times.
+#[derive(Debug)]
+pub(crate) struct Row {
+    pub(crate) what: &'static str,
+    pub(crate) unit: Unit,
+    pub(crate) runs: Vec<f64>,
+    /// What the project reaches for: at most this.
+    pub(crate) reach: Option<f64>,
+    /// What others need, and who.
+    pub(crate) others: &'static str,
+}
+
+/// All rows of a bench; each is printed as it comes.
+#[derive(Debug, Default)]
+pub(crate) struct Table {
+    kept: Vec<(&'static str, bool)>,
+}
+
+impl Table {
+    pub(crate) fn new() -> Self {
+        print_cells(["what", "runs", "min", "median", "max", "reach", "", "others"]);
+        println!("{}", "-".repeat(130));
+        Self::default()
+    }
+
+    pub(crate) fn add(&mut self, mut row: Row) {
+        row.runs.sort_by(f64::total_cmp);
+        let (Some(&min), Some(&max)) = (row.runs.first(), row.runs.last()) else {
+            print_cells([row.what, "0", "-", "-", "-", "-", "not measured", row.others]);
+            return;
+        };
+        let median = row.runs[row.runs.len() / 2];
+        let verdict = match row.reach {
+            None => "",
+            Some(reach) if max <= reach => "kept",
+            Some(reach) if median <= reach => "kept by half",
+            Some(_) => "MISSED",
+        };
+        if let Some(reach) = row.reach {
+            self.kept.push((row.what, median <= reach));
+        }
+        let show = |value| row.unit.show(value);
+        let reach = row.reach.map(show).unwrap_or_default();
+        let runs = row.runs.len().to_string();
+        let [min, median, max] = [min, median, max].map(show);
+        print_cells([row.what, &runs, &min, &median, &max, &reach, verdict, row.others]);
+    }
+
+    /// How many figures are where the project wants them.
+    pub(crate) fn sum_up(&self) {
+        let missed: Vec<&str> =
+            self.kept.iter().filter(|(_, kept)| !kept).map(|(what, _)| *what).collect();
+        let (kept, all) = (self.kept.len() - missed.len(), self.kept.len());
+        println!("\n{kept} of {all} reach figures are kept by the median");
+        for what in missed {
+            println!("missed: {what}");
+        }
+    }
+}
+
+fn print_cells(cells: [&str; 8]) {
+    let [what, runs, min, median, max, reach, verdict, others] = cells;
+    println!(
+        "{what:<44} {runs:>4} {min:>9} {median:>9} {max:>9} {reach:>9} {verdict:<12}  {others}"
+    );
+}
