@@ -189,11 +189,8 @@ mod tests {
     fn a_members_block_is_read_with_its_markers() {
         let text = "Members [3] {\n\tMember [127.0.0.1]:6900\n\tMember [127.0.0.1]:6901 this \
                     lite\n\tMember [::1]:6902 lite\n}\n";
-        let shown = |address: &str, this, lite| Shown {
-            address: address.parse().unwrap(),
-            this,
-            lite,
-        };
+        let shown =
+            |address: &str, this, lite| Shown { address: address.parse().unwrap(), this, lite };
         let expected = Members(vec![
             shown("127.0.0.1:6900", false, false),
             shown("127.0.0.1:6901", true, true),

@@ -67,16 +67,19 @@ impl Cluster {
     /// A process of this cluster, to be started.
     pub fn launch(&self) -> Launch<'_> {
         let value = |value: &dyn ToString| Some(value.to_string());
-        Launch::new(self, vec![
-            ("--interfaces", value(&Ipv4Addr::LOCALHOST)),
-            ("--auto-bind-http", None),
-            ("--auto-bind-range", value(&(PORTS - 1))),
-            ("--port", value(&self.http_port)),
-            ("--start-port", value(&self.start_port)),
-            ("--cluster-name", value(&self.name)),
-            ("--mc-address", value(&self.group)),
-            ("--mc-port", value(&self.group_port)),
-        ])
+        Launch::new(
+            self,
+            vec![
+                ("--interfaces", value(&Ipv4Addr::LOCALHOST)),
+                ("--auto-bind-http", None),
+                ("--auto-bind-range", value(&(PORTS - 1))),
+                ("--port", value(&self.http_port)),
+                ("--start-port", value(&self.start_port)),
+                ("--cluster-name", value(&self.name)),
+                ("--mc-address", value(&self.group)),
+                ("--mc-port", value(&self.group_port)),
+            ],
+        )
     }
 
     /// Starts a member that finds others by multicast.

@@ -300,7 +300,8 @@ mod tests {
     #[test]
     fn the_ready_line_is_told_from_others_that_hold_the_word() {
         let (member, http) = ("127.0.0.1:6900".parse().ok(), "[::1]:8080".parse().ok());
-        let line = "2026-01-01T00:00:00Z  INFO convoke: ready member=127.0.0.1:6900 http=[::1]:8080";
+        let line =
+            "2026-01-01T00:00:00Z  INFO convoke: ready member=127.0.0.1:6900 http=[::1]:8080";
         assert_eq!(read_ready(line), Some((member, http)));
         assert_eq!(read_ready("INFO ready http=[::1]:8080"), Some((None, http)));
         assert_eq!(read_ready("INFO mode ready name=tcpip"), None);

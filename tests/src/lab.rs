@@ -63,8 +63,7 @@ impl Lab {
     pub fn of(count: usize) -> Option<Self> {
         assert!((1..=HOSTS_MAX).contains(&count), "1 to {HOSTS_MAX} hosts");
         sweep();
-        let made: Result<Vec<Namespace>, String> =
-            (0..=count).map(|_| Namespace::make()).collect();
+        let made: Result<Vec<Namespace>, String> = (0..=count).map(|_| Namespace::make()).collect();
         let mut namespaces = match made {
             Ok(namespaces) => namespaces.into_iter().map(Arc::new),
             Err(why) => {

@@ -5,11 +5,11 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
+use crate::binary;
 use crate::cluster::Cluster;
 use crate::journal::Output;
 use crate::lab::Host;
 use crate::member::Member;
-use crate::binary;
 
 /// A process to be started. Without further words it is a member of its cluster
 /// that uses loopback only; every option that is given replaces the default of
@@ -40,10 +40,7 @@ pub struct Ended {
 }
 
 impl<'a> Launch<'a> {
-    pub(crate) fn new(
-        cluster: &'a Cluster,
-        defaults: Vec<(&'static str, Option<String>)>,
-    ) -> Self {
+    pub(crate) fn new(cluster: &'a Cluster, defaults: Vec<(&'static str, Option<String>)>) -> Self {
         Self {
             cluster,
             host: None,

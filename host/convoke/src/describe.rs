@@ -9,7 +9,12 @@ use convoke_membership::{Departed, Member, MemberId, View};
 const NAMED_MAX: usize = 8;
 
 /// `members changed: 10.0.0.2:6900 joined (view 1.2)`.
-pub(crate) fn change(view: &View, joined: &[Member], departed: &[Departed], me: MemberId) -> String {
+pub(crate) fn change(
+    view: &View,
+    joined: &[Member],
+    departed: &[Departed],
+    me: MemberId,
+) -> String {
     let of = |how| departed.iter().filter(move |gone| gone.how == how).map(|gone| &gone.member);
     let parts: Vec<String> = [
         (listed(joined.iter().filter(|m| m.id != me)), "joined"),

@@ -80,7 +80,13 @@ async fn report(mode: &str, snapshot: Snapshot, onlooker: &Onlooker, hello: &Arc
 
 fn standing(hello: &Hello) -> String {
     let member = &hello.member;
-    let who = format!("{} ({}, group {}{})", member.id, member.name, member.group, if member.lite { ", lite" } else { "" });
+    let who = format!(
+        "{} ({}, group {}{})",
+        member.id,
+        member.name,
+        member.group,
+        if member.lite { ", lite" } else { "" }
+    );
     match &hello.standing {
         Standing::In(summary) => format!(
             "{who}, in a cluster of {} led by {}",

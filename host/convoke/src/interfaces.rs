@@ -67,14 +67,18 @@ impl FromStr for Pattern {
             let network: IpAddr = network.parse().map_err(|_| malformed())?;
             let length: u8 = length.parse().map_err(|_| malformed())?;
             let longest = if network.is_ipv4() { 32 } else { 128 };
-            return (length <= longest).then_some(Self::Network(network, length)).ok_or_else(malformed);
+            return (length <= longest)
+                .then_some(Self::Network(network, length))
+                .ok_or_else(malformed);
         }
         let first = text.chars().next().ok_or_else(malformed)?;
         if first.is_ascii_digit() || first == '*' {
-            let octets: Vec<_> = text.split('.').map(octet).collect::<Option<_>>().ok_or_else(malformed)?;
+            let octets: Vec<_> =
+                text.split('.').map(octet).collect::<Option<_>>().ok_or_else(malformed)?;
             return octets.try_into().map(Self::Octets).map_err(|_| malformed());
         }
-        let named = text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | '@'));
+        let named =
+            text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | '@'));
         (named && text.len() <= 15).then(|| Self::Name(text.to_owned())).ok_or_else(malformed)
     }
 }
@@ -215,10 +219,7 @@ fn choose_freely(have: &[LocalAddress]) -> Result<Choice, String> {
 }
 
 fn unchosen(have: &[LocalAddress], chosen: &[LocalAddress]) -> Vec<String> {
-    have.iter()
-        .filter(|a| !chosen.contains(a))
-        .map(|a| format!("{a}: {}", rank(a).1))
-        .collect()
+    have.iter().filter(|a| !chosen.contains(a)).map(|a| format!("{a}: {}", rank(a).1)).collect()
 }
 
 /// Lower is better.
@@ -292,7 +293,9 @@ mod tests {
     #[test]
     fn an_interface_that_is_not_there_is_refused_with_what_there_is() {
         let refusal = chosen("192.0.2.77").unwrap_err();
-        assert!(refusal.starts_with("--interfaces 192.0.2.77: no address of this machine matches; it has 127.0.0.1 (lo)"));
+        assert!(refusal.starts_with(
+            "--interfaces 192.0.2.77: no address of this machine matches; it has 127.0.0.1 (lo)"
+        ));
     }
 
     #[test]

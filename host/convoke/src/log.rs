@@ -12,7 +12,8 @@ const FILTER: &str = "CONVOKE_LOG";
 /// Starts logging; `to_stderr` for commands whose result goes to standard output.
 pub(crate) fn start(to_stderr: bool, usual: LevelFilter) {
     let filter = EnvFilter::builder().with_default_directive(usual.into()).with_env_var(FILTER);
-    let builder = tracing_subscriber::fmt().with_env_filter(filter.from_env_lossy()).with_target(false);
+    let builder =
+        tracing_subscriber::fmt().with_env_filter(filter.from_env_lossy()).with_target(false);
     if to_stderr {
         builder.with_ansi(std::io::stderr().is_terminal()).with_writer(std::io::stderr).init();
     } else {

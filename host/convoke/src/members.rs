@@ -22,7 +22,9 @@ pub(crate) async fn run(settings: &Settings) -> Result<(), String> {
     let body = match asked {
         Ok(Ok(body)) => body,
         Ok(Err(error)) => return Err(format!("no status from {loopback}: {error}; {hint}")),
-        Err(_) => return Err(format!("no status from {loopback} within {ANSWER_MS_MAX} ms; {hint}")),
+        Err(_) => {
+            return Err(format!("no status from {loopback} within {ANSWER_MS_MAX} ms; {hint}"));
+        }
     };
     let status: Value = serde_json::from_str(&body)
         .map_err(|_| format!("what {loopback} answers is not a member's status; {hint}"))?;

@@ -106,23 +106,87 @@ impl Node for Status {
             );
         };
         put("members", "gauge", "Members in the view.", view.map_or(0, |v| v.len() as u64));
-        put("data_members", "gauge", "Members that store data.", view.map_or(0, |v| v.data_members() as u64));
+        put(
+            "data_members",
+            "gauge",
+            "Members that store data.",
+            view.map_or(0, |v| v.data_members() as u64),
+        );
         put("view_epoch", "gauge", "Epoch of the view.", view.map_or(0, |v| u64::from(v.id.epoch)));
-        put("view_version", "gauge", "Version of the view.", view.map_or(0, |v| u64::from(v.id.version)));
-        put("coordinator", "gauge", "1 on the member that coordinates.", u64::from(view.is_some_and(|v| v.coordinator().id == place.me.id)));
-        put("ready", "gauge", "1 while this member belongs to a cluster.", u64::from(self.is_ready()));
-        put("streams", "gauge", "Members with an open stream.", counters.links.load(Ordering::Relaxed) as u64);
-        put("candidates", "gauge", "Candidates that the modes name.", counters.candidates.load(Ordering::Relaxed) as u64);
-        put("candidate_calls_total", "counter", "Calls made to candidates.", load(&counters.probes));
+        put(
+            "view_version",
+            "gauge",
+            "Version of the view.",
+            view.map_or(0, |v| u64::from(v.id.version)),
+        );
+        put(
+            "coordinator",
+            "gauge",
+            "1 on the member that coordinates.",
+            u64::from(view.is_some_and(|v| v.coordinator().id == place.me.id)),
+        );
+        put(
+            "ready",
+            "gauge",
+            "1 while this member belongs to a cluster.",
+            u64::from(self.is_ready()),
+        );
+        put(
+            "streams",
+            "gauge",
+            "Members with an open stream.",
+            counters.links.load(Ordering::Relaxed) as u64,
+        );
+        put(
+            "candidates",
+            "gauge",
+            "Candidates that the modes name.",
+            counters.candidates.load(Ordering::Relaxed) as u64,
+        );
+        put(
+            "candidate_calls_total",
+            "counter",
+            "Calls made to candidates.",
+            load(&counters.probes),
+        );
         put("members_lost_total", "counter", "Members that were lost.", load(&counters.lost));
-        put("foreign_datagrams_total", "counter", "Datagrams to the member port that did not authenticate.", load(&counters.foreign));
-        put("replayed_datagrams_total", "counter", "Datagrams that came twice.", load(&counters.replayed));
-        put("malformed_datagrams_total", "counter", "Datagrams of this cluster that could not be read.", load(&counters.malformed));
-        put("refused_callers_total", "counter", "Connections to the member port that were turned away.", load(&counters.refused));
+        put(
+            "foreign_datagrams_total",
+            "counter",
+            "Datagrams to the member port that did not authenticate.",
+            load(&counters.foreign),
+        );
+        put(
+            "replayed_datagrams_total",
+            "counter",
+            "Datagrams that came twice.",
+            load(&counters.replayed),
+        );
+        put(
+            "malformed_datagrams_total",
+            "counter",
+            "Datagrams of this cluster that could not be read.",
+            load(&counters.malformed),
+        );
+        put(
+            "refused_callers_total",
+            "counter",
+            "Connections to the member port that were turned away.",
+            load(&counters.refused),
+        );
         for (name, kind, help, value) in [
-            ("mode_looks_total", "counter", "Looks of a mode that succeeded.", (|m: &ModeStatus| m.looks) as fn(&ModeStatus) -> u64),
-            ("mode_restarts_total", "counter", "Instances of a mode built after a failure.", |m| m.restarts),
-            ("mode_candidates", "gauge", "Candidates of a mode's last look.", |m| m.last_snapshot.map_or(0, |s| s.candidates as u64)),
+            (
+                "mode_looks_total",
+                "counter",
+                "Looks of a mode that succeeded.",
+                (|m: &ModeStatus| m.looks) as fn(&ModeStatus) -> u64,
+            ),
+            ("mode_restarts_total", "counter", "Instances of a mode built after a failure.", |m| {
+                m.restarts
+            }),
+            ("mode_candidates", "gauge", "Candidates of a mode's last look.", |m| {
+                m.last_snapshot.map_or(0, |s| s.candidates as u64)
+            }),
         ] {
             let _ = writeln!(text, "# HELP convoke_{name} {help}\n# TYPE convoke_{name} {kind}");
             for mode in self.modes() {

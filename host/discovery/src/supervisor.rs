@@ -84,6 +84,19 @@ struct Supervisor {
     failures: Failures,
 }
 
+/// What a leaving member waits for a running call.
+const GRACE: Duration = Duration::from_millis(limits::WITHDRAW_MS_MAX);
+const LOOK_AGAIN_DEFAULT: Duration = Duration::from_millis(limits::LOOK_AGAIN_MS_DEFAULT);
+
+/// When one instance is called next.
+struct Due {
+    look: Instant,
+    /// `None` when it has announced itself for good, or never does.
+    announce: Option<Instant>,
+    /// Looks so far.
+    looks: u64,
+}
+
 /// How one instance ended.
 enum End {
     /// The member leaves, or nobody listens any more.
@@ -116,7 +129,7 @@ impl Supervisor {
         self.status.send_modify(|status| status.state = ModeState::Stopped);
     }
 
-    /// Lives one instance's life.
+    /// One instance's life.
     async fn live(&mut self) -> End {
         let opening = Instance::open(&self.loaded, &self.local);
         let mut instance = match while_wanted(&self.stopping, Duration::ZERO, opening).await {
@@ -128,65 +141,65 @@ impl Supervisor {
                 Err(end) => return end,
             },
         };
-        let grace = Duration::from_millis(match instance.announces() {
-            true => limits::WITHDRAW_MS_MAX,
-            false => 0,
-        });
-        let mut announce_at = instance.announces().then(Instant::now);
-        let mut announced = false;
-        let mut look_at = Instant::now();
-        let mut looks = 0;
-        while looks < limits::LOOKS_PER_INSTANCE {
-            let due = announce_at.map_or(look_at, |at| at.min(look_at));
-            if !self.sleep_until(due).await {
-                if announced {
-                    self.withdraw(&mut instance).await;
-                }
+        let now = Instant::now();
+        let mut due = Due { look: now, announce: instance.announces().then_some(now), looks: 0 };
+        let end = self.work(&mut instance, &mut due).await;
+        if matches!(end, End::Stopping) && instance.announces() && instance.is_alive() {
+            self.withdraw(&mut instance).await;
+        }
+        end
+    }
+
+    /// Looks and announces, each when it is due.
+    async fn work(&mut self, instance: &mut Instance, due: &mut Due) -> End {
+        while due.looks < limits::LOOKS_PER_INSTANCE {
+            let next = due.announce.map_or(due.look, |announce| announce.min(due.look));
+            if !self.sleep_until(next).await {
                 return End::Stopping;
             }
             // The announcement first: the look after it may already see the answers.
-            if announce_at.is_some_and(|at| at <= Instant::now()) {
-                announced = true;
-                let call = while_wanted(&self.stopping, grace, instance.announce()).await;
-                let back_off = match call {
-                    None => return End::Stopping,
-                    Some(Ok(again)) => {
-                        self.succeeded();
-                        again.map(interval)
-                    }
-                    Some(Err(error)) => match self.failed(error) {
-                        Ok(back_off) if instance.is_alive() => Some(back_off),
-                        Ok(back_off) => return End::Failed(back_off),
-                        Err(end) => return end,
-                    },
-                };
-                announce_at = back_off.map(|wait| Instant::now() + wait);
+            if due.announce.is_some_and(|at| at <= Instant::now()) {
+                match self.announce(instance).await {
+                    Ok(again) => due.announce = again.map(|wait| Instant::now() + wait),
+                    Err(end) => return end,
+                }
             }
-            if look_at <= Instant::now() {
-                let call = while_wanted(&self.stopping, grace, instance.discover()).await;
-                let wait = match call {
-                    None => return End::Stopping,
-                    Some(Ok(snapshot)) => {
-                        looks += 1;
-                        self.succeeded();
-                        let again = snapshot.look_again;
-                        if !self.found(snapshot).await {
-                            return End::Stopping;
-                        }
-                        interval(
-                            again.unwrap_or(Duration::from_millis(limits::LOOK_AGAIN_MS_DEFAULT)),
-                        )
-                    }
-                    Some(Err(error)) => match self.failed(error) {
-                        Ok(back_off) if instance.is_alive() => back_off,
-                        Ok(back_off) => return End::Failed(back_off),
-                        Err(end) => return end,
-                    },
-                };
-                look_at = Instant::now() + wait;
+            if due.look <= Instant::now() {
+                match self.look(instance).await {
+                    Ok(wait) => due.look = Instant::now() + wait,
+                    Err(end) => return end,
+                }
+                due.looks += 1;
             }
         }
         End::Routine
+    }
+
+    /// Announces, and says when to do so again.
+    async fn announce(&mut self, instance: &mut Instance) -> Result<Option<Duration>, End> {
+        match while_wanted(&self.stopping, GRACE, instance.announce()).await {
+            None => Err(End::Stopping),
+            Some(Ok(again)) => {
+                self.succeeded();
+                Ok(again.map(interval))
+            }
+            Some(Err(error)) => self.failed(error).map(Some),
+        }
+    }
+
+    /// Looks, reports, and says when to look again.
+    async fn look(&mut self, instance: &mut Instance) -> Result<Duration, End> {
+        // Only a mode that has an announcement to take back is waited for.
+        let grace = if instance.announces() { GRACE } else { Duration::ZERO };
+        match while_wanted(&self.stopping, grace, instance.discover()).await {
+            None => Err(End::Stopping),
+            Some(Ok(snapshot)) => {
+                self.succeeded();
+                let again = snapshot.look_again.unwrap_or(LOOK_AGAIN_DEFAULT);
+                if self.found(snapshot).await { Ok(interval(again)) } else { Err(End::Stopping) }
+            }
+            Some(Err(error)) => self.failed(error),
+        }
     }
 
     /// False when the mode is to stop.
@@ -226,36 +239,33 @@ impl Supervisor {
         self.set_state(ModeState::Ready);
     }
 
-    /// Writes a failure down. How long to wait, or that there is nothing to wait for.
+    /// Writes a failure down. Gives the time until the next call when the instance
+    /// can take one, and else its end.
     fn failed(&mut self, error: CallError) -> Result<Duration, End> {
         let text = error.to_string();
         let (back_off, log) = self.failures.failed(&text);
         let name = self.name();
-        match error {
-            CallError::Problem(problem) => {
-                self.status.send_modify(|status| status.last_problem = Some(problem.clone()));
-                match &problem {
-                    Problem::Misconfigured(_) | Problem::Denied(_) => {
-                        return Err(End::ForGood(problem));
-                    }
-                    Problem::Temporary(text) if log => {
-                        tracing::warn!(mode = %name, "mode {name:?}: {text}; it is asked again");
-                    }
-                    Problem::Failed(text) if log => {
-                        tracing::error!(mode = %name, "mode {name:?} failed: {text}; it is asked again");
-                    }
-                    Problem::Temporary(_) | Problem::Failed(_) => {}
-                }
+        let CallError::Problem(problem) = error else {
+            if log {
+                tracing::error!(
+                    mode = %name,
+                    "mode {name:?} {text}; it is started again, and what it found before stands"
+                );
             }
-            _ => {
-                self.status.send_modify(|status| status.last_trap = Some(text.clone()));
-                if log {
-                    tracing::error!(
-                        mode = %name,
-                        "mode {name:?} {text}; it is started again, and what it found before stands"
-                    );
-                }
+            self.status.send_modify(|status| status.last_trap = Some(text));
+            self.set_state(ModeState::BackingOff);
+            return Err(End::Failed(back_off));
+        };
+        self.status.send_modify(|status| status.last_problem = Some(problem.clone()));
+        match &problem {
+            Problem::Misconfigured(_) | Problem::Denied(_) => return Err(End::ForGood(problem)),
+            Problem::Temporary(text) if log => {
+                tracing::warn!(mode = %name, "mode {name:?}: {text}; it is asked again");
             }
+            Problem::Failed(text) if log => {
+                tracing::error!(mode = %name, "mode {name:?} failed: {text}; it is asked again");
+            }
+            Problem::Temporary(_) | Problem::Failed(_) => {}
         }
         self.set_state(ModeState::BackingOff);
         Ok(back_off)

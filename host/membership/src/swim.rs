@@ -171,9 +171,7 @@ impl Swim {
     /// Takes `peers` for alive until they prove not to be.
     pub fn admit(&mut self, now: Duration, peers: impl Iterator<Item = (MemberId, u32)>) {
         let updates: Vec<_> = peers
-            .map(|(id, generation)| {
-                foca::Member::new(Identity { id, generation }, 0, State::Alive)
-            })
+            .map(|(id, generation)| foca::Member::new(Identity { id, generation }, 0, State::Alive))
             .collect();
         self.call(now, |foca, out| foca.apply_many(updates.into_iter(), true, out));
     }
@@ -210,7 +208,9 @@ impl Swim {
             let result = foca.handle_data(packet, out);
             understood = !matches!(
                 result,
-                Err(foca::Error::Decode(_) | foca::Error::MalformedPacket | foca::Error::DataTooBig)
+                Err(foca::Error::Decode(_)
+                    | foca::Error::MalformedPacket
+                    | foca::Error::DataTooBig)
             );
             result
         });
@@ -295,12 +295,8 @@ impl Swim {
     #[must_use]
     pub fn state(&self) -> Vec<Health> {
         let me = *self.foca.identity();
-        let mine = Health {
-            id: me.id,
-            generation: me.generation,
-            incarnation: 0,
-            state: Liveness::Alive,
-        };
+        let mine =
+            Health { id: me.id, generation: me.generation, incarnation: 0, state: Liveness::Alive };
         let others = self.foca.iter_membership_state().map(|member| Health {
             id: member.id().id,
             generation: member.id().generation,

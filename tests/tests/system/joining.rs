@@ -74,12 +74,7 @@ fn a_multicast_mode_can_name_its_own_group() {
     let group = cluster.group();
     let first = cluster.start();
     let named = format!("multicast:{}:{}", group.ip(), group.port());
-    let second = cluster
-        .launch()
-        .without("--mc-address")
-        .without("--mc-port")
-        .mode(named)
-        .start();
+    let second = cluster.launch().without("--mc-address").without("--mc-port").mode(named).start();
     cluster.agree([&first, &second]);
 }
 

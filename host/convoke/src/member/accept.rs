@@ -12,6 +12,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{mpsc, watch};
 use tracing::{debug, info, warn};
 
+use super::calls::Call;
 use super::driver::Input;
 use super::state::{Counters, Place};
 
@@ -54,8 +55,8 @@ pub(crate) async fn answer(door: Door) {
         tokio::spawn(async move {
             let _turn = turn;
             match greet(&gate, stream, &keys, &hello).await {
-                Ok(input) => {
-                    let _ = driver.send(input).await;
+                Ok(call) => {
+                    let _ = driver.send(Input::Connected(Box::new(call))).await;
                 }
                 Err(error) => {
                     counters.bump(&counters.refused);
@@ -71,12 +72,12 @@ async fn greet(
     stream: TcpStream,
     keys: &ClusterKeys,
     hello: &[u8],
-) -> Result<Input, HandshakeError> {
+) -> Result<Call, HandshakeError> {
     let _ = stream.set_nodelay(true);
     let (stream, greeting) = gate.accept(stream, keys, hello).await?;
     let hello = Hello::decode(&greeting)
         .map_err(|_| HandshakeError::Malformed { what: "the greeting cannot be read" })?;
-    Ok(Input::Connected { hello, stream })
+    Ok(Call { hello, stream })
 }
 
 /// One line for each caller and kind of refusal.

@@ -7,14 +7,15 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use convoke_membership::{Event, Hello, Member, MemberId, Membership, Message, Output, Reach, Standing};
 use convoke_membership::view::Departure;
-use convoke_wire::{ClusterKeys, DatagramOpener, DatagramSealer, OpenError, PeerId, SealedStream};
-use tokio::net::{TcpStream, UdpSocket};
+use convoke_membership::{Event, Member, MemberId, Membership, Message, Output, Reach, Standing};
+use convoke_wire::{ClusterKeys, DatagramOpener, DatagramSealer, OpenError, PeerId};
+use tokio::net::UdpSocket;
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 use tracing::{debug, info, warn};
 
+use super::calls::Call;
 use super::links::Links;
 use super::state::{Counters, Place};
 use crate::describe;
@@ -34,9 +35,9 @@ const FLUSH_MS_MAX: u64 = 300;
 /// What happens to a driver.
 pub(crate) enum Input {
     /// A handshake succeeded, whoever called.
-    Connected { hello: Hello, stream: SealedStream<TcpStream> },
+    Connected(Box<Call>),
     /// A message came over a stream.
-    Message { from: Member, message: Message },
+    Message { from: Box<Member>, message: Message },
     /// A stream ended; `fault` says why, if it was not closed in order.
     LinkEnded { id: MemberId, serial: u64, fault: Option<String> },
     /// A call ended.
@@ -148,7 +149,9 @@ impl Running {
                     self.counters.bump(&self.counters.malformed);
                 }
             }
-            Err(OpenError::Replayed | OpenError::Own) => self.counters.bump(&self.counters.replayed),
+            Err(OpenError::Replayed | OpenError::Own) => {
+                self.counters.bump(&self.counters.replayed);
+            }
             Err(error) => {
                 if self.counters.foreign.fetch_add(1, Ordering::Relaxed) == 0 {
                     info!(%from, %error, "a datagram that is not this cluster's came to the member port; ignored, and counted from now on");
@@ -161,7 +164,8 @@ impl Running {
     fn take(&mut self, input: Input) {
         let now = self.now();
         match input {
-            Input::Connected { hello, stream } => {
+            Input::Connected(call) => {
+                let Call { hello, stream } = *call;
                 if hello.member.id == self.core.me().id
                     || matches!(hello.standing, Standing::Observer | Standing::Leaving)
                 {
@@ -231,7 +235,11 @@ impl Running {
         let me = self.core.me().id;
         match event {
             Event::View { view, joined, departed } => {
-                info!("{}\n\n{}\n", describe::change(&view, &joined, &departed, me), describe::blocks(&view, me));
+                info!(
+                    "{}\n\n{}\n",
+                    describe::change(&view, &joined, &departed, me),
+                    describe::blocks(&view, me)
+                );
                 self.addresses.retain(|id, _| view.contains(*id));
                 let lost = departed.iter().filter(|gone| gone.how == Departure::Lost).count();
                 self.counters.lost.fetch_add(lost as u64, Ordering::Relaxed);

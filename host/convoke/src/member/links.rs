@@ -102,8 +102,7 @@ impl Links {
                         // Somebody answers: but is it the one who was meant?
                         let meant = call.hello.member.id == member.id;
                         reach = if meant { Reach::Answered } else { Reach::Gone };
-                        let input = Input::Connected { hello: call.hello, stream: call.stream };
-                        if inputs.send(input).await.is_err() {
+                        if inputs.send(Input::Connected(Box::new(call))).await.is_err() {
                             return;
                         }
                         if meant {
@@ -178,7 +177,7 @@ async fn read(
             Ok(Some(frame)) if frame.kind == KIND_MEMBERSHIP => {
                 match Message::decode(&frame.payload) {
                     Ok(message) => {
-                        let input = Input::Message { from: from.clone(), message };
+                        let input = Input::Message { from: Box::new(from.clone()), message };
                         if inputs.send(input).await.is_err() {
                             return;
                         }

@@ -103,10 +103,8 @@ pub(crate) async fn run(settings: Settings) -> Result<(), String> {
     let (events, heard) = mpsc::channel(MODE_EVENTS_MAX);
     let names: Vec<String> = loaded.iter().map(|mode| mode.name().to_owned()).collect();
     info!(modes = names.join(", "), cluster = %settings.cluster_name, member = %port.address, name = %me.name, "looking for members");
-    let handles: Vec<ModeHandle> = loaded
-        .into_iter()
-        .map(|mode| host.start(mode, local.clone(), events.clone()))
-        .collect();
+    let handles: Vec<ModeHandle> =
+        loaded.into_iter().map(|mode| host.start(mode, local.clone(), events.clone())).collect();
     drop(events);
     let _ = status.modes.set(handles.iter().map(ModeHandle::status).collect());
     tokio::spawn(
@@ -176,7 +174,8 @@ fn spawn_driver(parts: DriverParts) -> Result<std::thread::JoinHandle<()>, Strin
                 let DriverParts { core, socket, keys, inputs, input, place, counters } = parts;
                 match tokio::net::UdpSocket::from_std(socket) {
                     Ok(socket) => {
-                        let driver = driver::Driver { core, socket, keys, inputs, input, place, counters };
+                        let driver =
+                            driver::Driver { core, socket, keys, inputs, input, place, counters };
                         driver.run().await;
                     }
                     Err(error) => warn!(%error, "the member port's datagram socket is of no use"),
@@ -238,7 +237,8 @@ async fn run_alone(
     let address = SocketAddr::new(choice.primary.ip, 0);
     let me = introduce(settings, MemberId::new_now(), address, Some(http_port)).await?;
     let view = View::founded_by(Member { age: 1, generation: 1, ..me.clone() });
-    let place = Place { me: me.clone(), view: Some(view.clone()), hello: [].into(), leaving: false };
+    let place =
+        Place { me: me.clone(), view: Some(view.clone()), hello: [].into(), leaving: false };
     let (_place, placed) = watch::channel(Arc::new(place));
     let status = Arc::new(Status {
         cluster_name: settings.cluster_name.clone(),
@@ -247,7 +247,10 @@ async fn run_alone(
         counters: Arc::new(Counters::default()),
         leaving: AtomicBool::new(false),
     });
-    info!("no discovery and no member port, as --no-cluster asks\n\n{}\n", describe::blocks(&view, me.id));
+    info!(
+        "no discovery and no member port, as --no-cluster asks\n\n{}\n",
+        describe::blocks(&view, me.id)
+    );
     let http_address = SocketAddr::new(choice.primary.ip, http_port);
     tokio::spawn(convoke_gateway::http::serve(http, status));
     info!(http = %http_address, "ready");

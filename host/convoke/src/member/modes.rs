@@ -1,7 +1,6 @@
 //! From settings to running modes.
 
 use std::net::IpAddr;
-use std::num::NonZeroU8;
 use std::path::PathBuf;
 
 use convoke_discovery::{
@@ -34,7 +33,7 @@ pub(crate) fn host(
         .collect();
     let config = HostConfig {
         interfaces,
-        multicast_hops: multicast_hops(settings),
+        multicast_hops: settings.mc_ttl,
         default_ports: (0..DEFAULT_PORTS)
             .filter_map(|step| settings.start_port.checked_add(step))
             .collect(),
@@ -44,13 +43,10 @@ pub(crate) fn host(
     DiscoveryHost::new(config).map_err(|error| error.to_string())
 }
 
-fn multicast_hops(settings: &Settings) -> NonZeroU8 {
-    settings.mc_ttl
-}
-
 /// Where compiled components are kept, as the XDG base directories say.
 fn cache_directory() -> Option<PathBuf> {
-    let absolute = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|p| p.is_absolute());
+    let absolute =
+        |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|p| p.is_absolute());
     let base = absolute("XDG_CACHE_HOME").or_else(|| absolute("HOME").map(|h| h.join(".cache")))?;
     Some(base.join("convoke").join("modes"))
 }
@@ -64,7 +60,7 @@ pub(crate) async fn load(
 ) -> Result<Vec<LoadedMode>, String> {
     let mut loaded: Vec<LoadedMode> = Vec::new();
     for mode in &settings.modes {
-        let mut spec = spec(settings, choice, mode)?;
+        let mut spec = spec(settings, choice, mode);
         // Two of one mode are told apart in every line about them.
         let namesakes = loaded.iter().filter(|l| l.name().split('#').next() == Some(&mode.name));
         let number = namesakes.count() + 1;
@@ -87,7 +83,7 @@ fn refusal(mode: &str, error: &CallError) -> String {
     }
 }
 
-fn spec(settings: &Settings, choice: &Choice, mode: &ModeSettings) -> Result<ModeSpec, String> {
+fn spec(settings: &Settings, choice: &Choice, mode: &ModeSettings) -> ModeSpec {
     let source = match (&mode.plugin, mode.name.as_str()) {
         (Some(path), _) => Source::File(path.clone()),
         (None, "multicast") => Source::Builtin { name: "multicast", precompiled: MULTICAST },
@@ -113,14 +109,14 @@ fn spec(settings: &Settings, choice: &Choice, mode: &ModeSettings) -> Result<Mod
         Some(grants) => grants.clone(),
         None => usual_grants(settings, choice, mode),
     };
-    Ok(ModeSpec {
+    ModeSpec {
         name: mode.name.clone(),
         source,
         digest: mode.digest,
         argument: mode.argument.clone(),
         settings: given,
         grants,
-    })
+    }
 }
 
 fn group(settings: &Settings, choice: &Choice) -> IpAddr {

@@ -5,8 +5,8 @@ const FIRST: [&str; 16] = [
     "keen", "lucid", "merry", "nimble", "quiet", "ruddy",
 ];
 const SECOND: [&str; 16] = [
-    "avocet", "bunting", "curlew", "dunlin", "egret", "finch", "godwit", "heron", "ibis", "jackdaw",
-    "kestrel", "linnet", "martin", "osprey", "plover", "redstart",
+    "avocet", "bunting", "curlew", "dunlin", "egret", "finch", "godwit", "heron", "ibis",
+    "jackdaw", "kestrel", "linnet", "martin", "osprey", "plover", "redstart",
 ];
 
 /// Two words and a number from the random end of the member's id.

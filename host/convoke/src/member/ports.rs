@@ -34,7 +34,9 @@ pub(crate) fn bind_member_port(ip: IpAddr, start: u16) -> Result<MemberPort, Str
         }
     }
     let last = taken.last().copied().unwrap_or(start);
-    Err(format!("every member port from {start} to {last} on {ip} is taken; name another with --start-port"))
+    Err(format!(
+        "every member port from {start} to {last} on {ip} is taken; name another with --start-port"
+    ))
 }
 
 fn bind_both(address: SocketAddr) -> io::Result<(TcpListener, UdpSocket)> {
@@ -65,7 +67,8 @@ pub(crate) fn bind_http(
     port: u16,
     further: Option<u16>,
 ) -> Result<Vec<TcpListener>, String> {
-    let loopback: IpAddr = if ip.is_ipv4() { [127, 0, 0, 1].into() } else { std::net::Ipv6Addr::LOCALHOST.into() };
+    let loopback: IpAddr =
+        if ip.is_ipv4() { [127, 0, 0, 1].into() } else { std::net::Ipv6Addr::LOCALHOST.into() };
     let mut hosts = vec![ip];
     if !ip.is_loopback() {
         hosts.push(loopback);

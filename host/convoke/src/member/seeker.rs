@@ -195,7 +195,9 @@ impl Seeker {
             self.counters.bump(&self.counters.probes);
             let (address, keys) = (*address, Arc::clone(&self.keys));
             let hello = Arc::clone(&place.hello);
-            seeking.calls.spawn(async move { (address, calls::call(address, &keys, &hello).await) });
+            seeking
+                .calls
+                .spawn(async move { (address, calls::call(address, &keys, &hello).await) });
         }
     }
 
@@ -212,8 +214,10 @@ impl Seeker {
         if let Some(candidate) = seeking.candidates.get_mut(&address) {
             candidate.calling = false;
             candidate.answered = true;
-            candidate.next_at = Instant::now() + candidate.wait.mul_f64(rand::random_range(0.8..1.2));
-            candidate.wait = (candidate.wait * 2).min(if few { WAIT_MAX } else { WAIT_MAX_OF_MANY });
+            candidate.next_at =
+                Instant::now() + candidate.wait.mul_f64(rand::random_range(0.8..1.2));
+            candidate.wait =
+                (candidate.wait * 2).min(if few { WAIT_MAX } else { WAIT_MAX_OF_MANY });
             if let Ok(call) = &outcome {
                 // It may be about to join: ask again soon, until it is in the view.
                 candidate.wait = WAIT_MIN;
@@ -225,8 +229,7 @@ impl Seeker {
                 if call.hello.member.id != self.place.borrow().me.id
                     && call.hello.standing != Standing::Observer
                 {
-                    let input = Input::Connected { hello: call.hello, stream: call.stream };
-                    let _ = self.driver.send(input).await;
+                    let _ = self.driver.send(Input::Connected(Box::new(call))).await;
                 }
             }
             Err(error) => self.say(seeking, address, &error),

@@ -40,7 +40,13 @@ pub(crate) enum Command {
 pub(crate) struct Options {
     /// How to find members: multicast[:GROUP:PORT] or tcpip:LIST; may be given
     /// several times [default: multicast]
-    #[arg(long, global = true, value_name = "MODE[:ARG]", env = "CONVOKE_CLUSTER_MODE", value_delimiter = '\n')]
+    #[arg(
+        long,
+        global = true,
+        value_name = "MODE[:ARG]",
+        env = "CONVOKE_CLUSTER_MODE",
+        value_delimiter = '\n'
+    )]
     pub(crate) cluster_mode: Vec<String>,
     /// Multicast group [default: 224.2.2.4, or ff15::2904 on an IPv6 interface]
     #[arg(long, global = true, value_name = "GROUP", env = "CONVOKE_MC_ADDRESS")]
@@ -59,7 +65,13 @@ pub(crate) struct Options {
     pub(crate) cluster_name: Option<String>,
     /// … and the same password. Other users of this machine can read it in the
     /// list of processes: prefer the file or the environment
-    #[arg(long, global = true, value_name = "PASSWORD", env = "CONVOKE_CLUSTER_PASSWORD", hide_env_values = true)]
+    #[arg(
+        long,
+        global = true,
+        value_name = "PASSWORD",
+        env = "CONVOKE_CLUSTER_PASSWORD",
+        hide_env_values = true
+    )]
     pub(crate) cluster_password: Option<String>,
     /// A file that holds the password; a line break at its end does not count
     #[arg(long, global = true, value_name = "FILE", env = "CONVOKE_CLUSTER_PASSWORD_FILE")]

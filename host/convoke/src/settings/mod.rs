@@ -66,7 +66,8 @@ impl Settings {
         let options = given.cli.options;
         if options.resp_port.is_some() {
             return Err(SettingsError(
-                "--resp-port: this version has no data grid yet, and so no RESP; leave it out".into(),
+                "--resp-port: this version has no data grid yet, and so no RESP; leave it out"
+                    .into(),
             ));
         }
         let path = options.config.clone().or_else(|| {
@@ -87,9 +88,10 @@ impl Settings {
 
         let (texts, from) = match options.interfaces {
             Some(text) => (vec![text], interfaces_from),
-            None => {
-                (file.interfaces.map(file::OneOrMore::into_vec).unwrap_or_default(), from_file("interfaces"))
-            }
+            None => (
+                file.interfaces.map(file::OneOrMore::into_vec).unwrap_or_default(),
+                from_file("interfaces"),
+            ),
         };
         let interfaces = texts
             .iter()
@@ -104,13 +106,12 @@ impl Settings {
         };
         let public_address = public.map(|text| public_address(&text, &from)).transpose()?;
 
-        let cluster_name = options
-            .cluster_name
-            .or(file.cluster_name)
-            .unwrap_or_else(|| "development".to_owned());
+        let cluster_name =
+            options.cluster_name.or(file.cluster_name).unwrap_or_else(|| "development".to_owned());
         if cluster_name.trim().is_empty() {
             return Err(SettingsError(
-                "--cluster-name is empty; give it a name, or leave it out for \"development\"".into(),
+                "--cluster-name is empty; give it a name, or leave it out for \"development\""
+                    .into(),
             ));
         }
         let own = (options.cluster_password, options.cluster_password_file);
@@ -124,13 +125,19 @@ impl Settings {
             modes,
             mc_address,
             mc_port: in_range("mc-port", options.mc_port.or(file.mc_port).unwrap_or(2904))?,
-            mc_ttl: NonZeroU8::new(options.mc_ttl.or(file.mc_ttl).unwrap_or(32)).ok_or_else(|| {
-                SettingsError(format!("{} is 0; expected 1 to 255", from_file("mc-ttl")))
-            })?,
-            start_port: in_range("start-port", options.start_port.or(file.start_port).unwrap_or(6900))?,
+            mc_ttl: NonZeroU8::new(options.mc_ttl.or(file.mc_ttl).unwrap_or(32)).ok_or_else(
+                || SettingsError(format!("{} is 0; expected 1 to 255", from_file("mc-ttl"))),
+            )?,
+            start_port: in_range(
+                "start-port",
+                options.start_port.or(file.start_port).unwrap_or(6900),
+            )?,
             lite: options.lite.or(file.lite).unwrap_or(false),
             name: options.name.or(file.name).map(|name| short("name", name)).transpose()?,
-            group: short("group", options.group.or(file.group).unwrap_or_else(|| "convoke".into()))?,
+            group: short(
+                "group",
+                options.group.or(file.group).unwrap_or_else(|| "convoke".into()),
+            )?,
             interfaces,
             public_address,
             port: in_range("port", options.port.or(file.port).unwrap_or(8080))?,

@@ -36,11 +36,8 @@ pub(super) fn resolve(
     entries: &[Discovery],
 ) -> Result<Vec<ModeSettings>, SettingsError> {
     let described = entries.iter().map(read_entry).collect::<Result<Vec<_>, _>>()?;
-    let texts = if given.is_empty() {
-        file.map(OneOrMore::into_vec).unwrap_or_default()
-    } else {
-        given
-    };
+    let texts =
+        if given.is_empty() { file.map(OneOrMore::into_vec).unwrap_or_default() } else { given };
     let modes = if !texts.is_empty() {
         texts.iter().map(|text| read_text(text, &described)).collect::<Result<Vec<_>, _>>()?
     } else if !described.is_empty() {

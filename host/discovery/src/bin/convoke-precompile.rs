@@ -13,7 +13,7 @@ use convoke_discovery::{Digest, precompile, precompiled_for};
 
 fn main() -> ExitCode {
     let paths: Vec<PathBuf> = std::env::args_os().skip(1).map(PathBuf::from).collect();
-    if paths.is_empty() || paths.len() % 2 != 0 {
+    if paths.is_empty() || !paths.len().is_multiple_of(2) {
         eprintln!("usage: convoke-precompile INPUT OUTPUT [INPUT OUTPUT]...");
         return ExitCode::FAILURE;
     }

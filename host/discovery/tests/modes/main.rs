@@ -2,6 +2,7 @@
 
 mod guest;
 mod loading;
+mod logs;
 mod misbehaving;
 mod multicast;
 mod supervision;

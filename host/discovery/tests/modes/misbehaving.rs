@@ -32,7 +32,8 @@ async fn an_endless_loop_is_stopped_while_others_go_on() {
     assert_eq!(instance.discover().await, Err(CallError::OutOfBudget));
     assert!(started.elapsed() > Duration::from_millis(900));
     assert!(started.elapsed() < Duration::from_secs(10));
-    assert!(turns.load(Ordering::Relaxed) >= 10);
+    // A timer has its turn at each second tick, even beside a loop on the same thread.
+    assert!(turns.load(Ordering::Relaxed) >= 5);
     other.abort();
 }
 

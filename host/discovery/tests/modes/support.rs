@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use std::num::NonZeroU8;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use convoke_discovery::{
@@ -112,6 +113,46 @@ impl BeaconCipher for ToyCipher {
             return Err(BeaconRefusal::Replayed);
         }
         out.extend_from_slice(payload);
+        Ok(())
+    }
+}
+
+/// The lines that this thread logs while this is alive; a test's own thread runs
+/// all of its tasks.
+pub(crate) struct Log {
+    written: Arc<Mutex<Vec<u8>>>,
+    _default: tracing::subscriber::DefaultGuard,
+}
+
+impl Log {
+    pub(crate) fn capture() -> Self {
+        let written = Arc::new(Mutex::new(Vec::new()));
+        let writing = Arc::clone(&written);
+        let subscriber = tracing_subscriber::fmt()
+            .with_max_level(tracing::Level::INFO)
+            .without_time()
+            .with_ansi(false)
+            .with_target(false)
+            .with_writer(move || Writer(Arc::clone(&writing)))
+            .finish();
+        Self { written, _default: tracing::subscriber::set_default(subscriber) }
+    }
+
+    pub(crate) fn lines(&self) -> Vec<String> {
+        let written = self.written.lock().unwrap();
+        String::from_utf8_lossy(&written).lines().map(|line| line.trim().to_owned()).collect()
+    }
+}
+
+struct Writer(Arc<Mutex<Vec<u8>>>);
+
+impl std::io::Write for Writer {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
         Ok(())
     }
 }

@@ -137,7 +137,6 @@ enum Asked {
     Merge,
 }
 
-#[expect(clippy::large_enum_variant, reason = "there is one, for the life of the process")]
 enum Phase {
     Starting(Starting),
     In(Place),
@@ -280,7 +279,7 @@ impl Membership {
                 true
             }
             Packet::Delta(delta) => {
-                self.take_delta(now, from, delta);
+                self.take_delta(now, from, &delta);
                 true
             }
             Packet::Stamp => true,
@@ -301,7 +300,7 @@ impl Membership {
             Message::View(view) => self.consider(now, from, view),
             Message::Deltas(deltas) => {
                 for delta in deltas {
-                    self.take_delta(now, from.id, delta);
+                    self.take_delta(now, from.id, &delta);
                 }
                 self.claim_heard(now, from.id);
             }
@@ -537,12 +536,12 @@ impl Membership {
     }
 
     /// Follows a step that the coordinator published.
-    fn take_delta(&mut self, now: Duration, from: MemberId, delta: Delta) {
+    fn take_delta(&mut self, now: Duration, from: MemberId, delta: &Delta) {
         let Some(place) = self.phase.place_mut() else { return };
         if !delta.id.is_newer_than(&place.view.id) {
             return;
         }
-        match place.view.apply(&delta) {
+        match place.view.apply(delta) {
             Some(view) if view.contains(self.me.id) => {
                 place.remember_step(delta.clone());
                 self.adopt(now, view, &delta.departed);

@@ -84,9 +84,9 @@ impl Membership {
         // The other side may be waiting for any answer: one that has the same
         // view gets it all the same.
         let steps = start.map(|start| place.history.range(start..));
-        let whole = steps.clone().is_none_or(|mut steps| {
-            !steps.next_back().is_some_and(|last| last.id == mine.id)
-        });
+        let whole = steps
+            .clone()
+            .is_none_or(|mut steps| !steps.next_back().is_some_and(|last| last.id == mine.id));
         let message = if whole {
             Message::View(place.view.clone())
         } else {

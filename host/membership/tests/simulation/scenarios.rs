@@ -96,7 +96,8 @@ fn members_that_start_together_and_find_each_other_are_one_cluster() {
             let mut world = World::new(seed);
             for n in 0..size {
                 // As beacons would: each hears some of those before it.
-                let finds: Vec<Node> = (0..3.min(n)).map(|_| world.rng.random_range(0..n)).collect();
+                let finds: Vec<Node> =
+                    (0..3.min(n)).map(|_| world.rng.random_range(0..n)).collect();
                 world.start(false, &finds);
                 world.run(Duration::from_millis(2));
             }
@@ -246,9 +247,7 @@ fn a_split_makes_two_clusters_and_its_end_makes_them_one_in_the_old_order() {
                 (0..size).filter(|n| island.contains(n)).collect(),
                 (0..size).filter(|n| !island.contains(n)).collect(),
             ];
-            world.run_until(SECOND * 20, |world| {
-                sides.iter().all(|side| world.agree(side))
-            });
+            world.run_until(SECOND * 20, |world| sides.iter().all(|side| world.agree(side)));
             for side in &sides {
                 assert_same_order(seed, &before, &world.order(side[0]));
             }

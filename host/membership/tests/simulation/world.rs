@@ -196,9 +196,9 @@ impl World {
         let Some(first) = self.nodes[nodes[0]].core.view() else { return false };
         first.len() == ids.len()
             && first.members().iter().all(|m| ids.contains(&m.id))
-            && nodes.iter().all(|n| {
-                self.nodes[*n].core.view().is_some_and(|v| v.stamp() == first.stamp())
-            })
+            && nodes
+                .iter()
+                .all(|n| self.nodes[*n].core.view().is_some_and(|v| v.stamp() == first.stamp()))
     }
 
     /// Whether all that run agree.
@@ -226,7 +226,9 @@ impl World {
         held.sort_by_key(|(_, nodes)| Reverse(nodes.len()));
         held.iter()
             .take(12)
-            .map(|(what, nodes)| format!("{what}: {} ({:?}…)", nodes.len(), &nodes[..nodes.len().min(4)]))
+            .map(|(what, nodes)| {
+                format!("{what}: {} ({:?}…)", nodes.len(), &nodes[..nodes.len().min(4)])
+            })
             .collect::<Vec<_>>()
             .join("; ")
     }
@@ -322,7 +324,15 @@ impl World {
                     }
                 }
                 Output::Message { to, message } => {
-                    if self.trace { let t=format!("{message:?}"); println!("{:?} {node}->{} {}", self.now, self.by_id[&to.id], &t[..t.len().min(160)]); }
+                    if self.trace {
+                        let t = format!("{message:?}");
+                        println!(
+                            "{:?} {node}->{} {}",
+                            self.now,
+                            self.by_id[&to.id],
+                            &t[..t.len().min(160)]
+                        );
+                    }
                     let encoded = Message::decode(&message.encode());
                     assert_eq!(encoded.as_ref(), Ok(&message), "what is sent can be read");
                     let to = self.by_id[&to.id];
@@ -330,7 +340,10 @@ impl World {
                     match self.network.stream(&mut self.rng, node, to) {
                         Some(delay) if !gone => {
                             let message = Box::new(message);
-                            self.at(self.now + delay, Happening::Message { from: node, to, message });
+                            self.at(
+                                self.now + delay,
+                                Happening::Message { from: node, to, message },
+                            );
                         }
                         way => {
                             let id = self.nodes[to].core.me().id;
@@ -344,7 +357,17 @@ impl World {
                 }
                 Output::Call(member) => self.call(node, self.by_id[&member.id]),
                 Output::Event(Event::View { view, departed, .. }) => {
-                    if self.trace { println!("{:?} {node} VIEW {:?} {:?}", self.now, view.id, view.members().iter().map(|m| (self.by_id[&m.id], m.generation)).collect::<Vec<_>>()); }
+                    if self.trace {
+                        println!(
+                            "{:?} {node} VIEW {:?} {:?}",
+                            self.now,
+                            view.id,
+                            view.members()
+                                .iter()
+                                .map(|m| (self.by_id[&m.id], m.generation))
+                                .collect::<Vec<_>>()
+                        );
+                    }
                     if view.id.coordinator == self.nodes[node].core.me().id {
                         let lost = departed
                             .iter()
@@ -358,7 +381,12 @@ impl World {
                     self.nodes[node].views.push(view);
                 }
                 Output::Event(Event::Left) => self.nodes[node].left = true,
-                Output::Event(e) => { if self.trace { let t=format!("{e:?}"); println!("{:?} {node} EVENT {}", self.now, &t[..t.len().min(120)]); } }
+                Output::Event(e) => {
+                    if self.trace {
+                        let t = format!("{e:?}");
+                        println!("{:?} {node} EVENT {}", self.now, &t[..t.len().min(120)]);
+                    }
+                }
             }
         }
         let due = self.nodes[node].core.poll_timeout().map(|at| at.max(self.now));

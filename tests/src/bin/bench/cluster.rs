@@ -176,8 +176,7 @@ fn lost_host(table: &mut Table) {
         let lost = run % members.len();
         let pulled = Instant::now();
         lab.unplug(lost);
-        let awake: Vec<&Member> =
-            members.iter().filter(|member| member.index() != lost).collect();
+        let awake: Vec<&Member> = members.iter().filter(|member| member.index() != lost).collect();
         cluster.agree_within(WAIT_MAX, awake.iter().copied());
         gone.push(ms(settled(awake.iter().copied()) - pulled));
         let removals = |member: &&Member| {
