@@ -140,8 +140,10 @@ fn usual_grants(settings: &Settings, choice: &Choice, mode: &ModeSettings) -> Gr
         }
         _ => bracketed(&mode.argument, &port),
     };
-    // What is no group is for the mode to refuse, in its own words.
-    Grants::parse([("multicast", [named].as_slice())]).unwrap_or_default()
+    let grant = |named: String| Grants::parse([("multicast", [named].as_slice())]);
+    // What is no group is for the mode to refuse, in its own words: it gets a
+    // grant that it will not use.
+    grant(named).or_else(|_| grant(bracketed(GROUP_IPV4, "2904"))).unwrap_or_default()
 }
 
 fn bracketed(group: &str, port: &str) -> String {

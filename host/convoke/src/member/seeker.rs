@@ -5,7 +5,8 @@
 //! names it any more. What answers is handed to the membership core; what does
 //! not is counted, and said once.
 
-use std::collections::{HashMap, HashSet};
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, HashMap, HashSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -31,7 +32,9 @@ const CANDIDATES_MAX: usize = 4 * 65_536;
 const WAIT_MIN: Duration = Duration::from_millis(1_000);
 /// Longest wait while there are few candidates.
 const WAIT_MAX: Duration = Duration::from_secs(10);
-/// Longest wait while there are many: a range of addresses where nobody is.
+/// Shortest and longest wait while there are many: ranges of addresses where
+/// mostly nobody is.
+const WAIT_MIN_OF_MANY: Duration = Duration::from_secs(15);
 const WAIT_MAX_OF_MANY: Duration = Duration::from_secs(120);
 /// More candidates than this are many.
 const MANY: usize = 256;
@@ -65,6 +68,11 @@ pub(crate) struct Seeker {
 
 struct Seeking {
     candidates: HashMap<SocketAddr, Candidate>,
+    /// When to call whom; an entry that no longer agrees with the candidate's
+    /// own `next_at` is stale.
+    due: BinaryHeap<Reverse<(Instant, SocketAddr)>>,
+    /// Candidates of the first round that have not answered or failed yet.
+    unanswered: usize,
     calls: JoinSet<(SocketAddr, Result<Call, CallError>)>,
     /// Modes that have not looked yet.
     awaited: HashSet<String>,
@@ -79,6 +87,8 @@ impl Seeker {
     pub(crate) async fn run(mut self) {
         let mut seeking = Seeking {
             candidates: HashMap::new(),
+            due: BinaryHeap::new(),
+            unanswered: 0,
             calls: JoinSet::new(),
             awaited: self.modes.iter().cloned().collect(),
             settled: false,
@@ -140,8 +150,11 @@ impl Seeker {
                     known.next_at = now;
                     known.wait = WAIT_MIN;
                     known.own = false;
+                    seeking.due.push(Reverse((now, found.address)));
                 }
                 None if room => {
+                    seeking.unanswered += 1;
+                    seeking.due.push(Reverse((now, found.address)));
                     seeking.candidates.insert(
                         found.address,
                         Candidate {
@@ -162,7 +175,11 @@ impl Seeker {
             if !seen.contains(address) {
                 candidate.modes &= !mode;
             }
-            candidate.modes != 0 || candidate.calling
+            let kept = candidate.modes != 0 || candidate.calling;
+            if !kept && !candidate.answered {
+                seeking.unanswered -= 1;
+            }
+            kept
         });
         self.counters.candidates.store(seeking.candidates.len(), Ordering::Relaxed);
     }
@@ -172,6 +189,9 @@ impl Seeker {
             return;
         }
         let now = Instant::now();
+        if seeking.due.peek().is_none_or(|Reverse((at, _))| *at > now) {
+            return;
+        }
         let place = self.place.borrow().clone();
         let members: HashSet<SocketAddr> = place
             .view
@@ -179,21 +199,26 @@ impl Seeker {
             .flat_map(|view| view.members())
             .flat_map(|member| member.addresses.iter().copied())
             .collect();
-        for (address, candidate) in &mut seeking.candidates {
-            if seeking.calls.len() >= CALLS_MAX {
+        while seeking.calls.len() < CALLS_MAX {
+            let Some(Reverse((at, address))) = seeking.due.peek().copied() else { break };
+            if at > now {
                 break;
             }
-            if candidate.calling || candidate.own || now < candidate.next_at {
+            seeking.due.pop();
+            let Some(candidate) = seeking.candidates.get_mut(&address) else { continue };
+            if candidate.calling || candidate.own || candidate.next_at != at {
                 continue;
             }
-            if members.contains(address) {
+            if members.contains(&address) {
                 candidate.next_at = now + WAIT_MIN;
+                seeking.due.push(Reverse((candidate.next_at, address)));
+                seeking.unanswered -= usize::from(!candidate.answered);
                 candidate.answered = true;
                 continue;
             }
             candidate.calling = true;
             self.counters.bump(&self.counters.probes);
-            let (address, keys) = (*address, Arc::clone(&self.keys));
+            let keys = Arc::clone(&self.keys);
             let hello = Arc::clone(&place.hello);
             seeking
                 .calls
@@ -213,16 +238,19 @@ impl Seeker {
         }
         if let Some(candidate) = seeking.candidates.get_mut(&address) {
             candidate.calling = false;
+            seeking.unanswered -= usize::from(!candidate.answered);
             candidate.answered = true;
-            candidate.next_at =
-                Instant::now() + candidate.wait.mul_f64(rand::random_range(0.8..1.2));
-            candidate.wait =
-                (candidate.wait * 2).min(if few { WAIT_MAX } else { WAIT_MAX_OF_MANY });
+            let (min, max) =
+                if few { (WAIT_MIN, WAIT_MAX) } else { (WAIT_MIN_OF_MANY, WAIT_MAX_OF_MANY) };
+            let wait = candidate.wait.max(min);
+            candidate.next_at = Instant::now() + wait.mul_f64(rand::random_range(0.8..1.2));
+            candidate.wait = (wait * 2).min(max);
             if let Ok(call) = &outcome {
                 // It may be about to join: ask again soon, until it is in the view.
                 candidate.wait = WAIT_MIN;
                 candidate.own = call.hello.member.id == self.place.borrow().me.id;
             }
+            seeking.due.push(Reverse((candidate.next_at, address)));
         }
         match outcome {
             Ok(call) => {
@@ -259,7 +287,7 @@ impl Seeker {
         if seeking.settled || !seeking.awaited.is_empty() {
             return;
         }
-        if seeking.candidates.values().all(|candidate| candidate.answered) {
+        if seeking.unanswered == 0 {
             seeking.settled = true;
             let elapsed_ms = seeking.started.elapsed().as_millis();
             info!(count = seeking.first_round, elapsed_ms, "candidates probed");

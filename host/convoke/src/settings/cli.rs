@@ -15,7 +15,7 @@ use super::spelling;
 /// `--start-port`) and in a file (`start-port = 6900`). The command line wins
 /// over the environment, which wins over the file.
 #[derive(Debug, Parser)]
-#[command(name = "convoke", version, max_term_width = 100)]
+#[command(name = "convoke", version, max_term_width = 100, args_override_self = true)]
 pub(crate) struct Cli {
     #[command(subcommand)]
     pub(crate) command: Option<Command>,
