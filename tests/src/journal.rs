@@ -214,7 +214,7 @@ impl Journal {
         index
     }
 
-    /// Looks at one record.
+    /// Looks at one record. The journal is locked meanwhile.
     pub fn with<T>(&self, index: usize, look: impl FnOnce(&Record) -> T) -> T {
         look(&self.lock()[index])
     }

@@ -53,7 +53,8 @@ impl Member {
         self.index
     }
 
-    /// Looks at what it has printed.
+    /// Looks at what it has printed. Nothing is read meanwhile: `look` must not
+    /// ask this or another member.
     pub fn record<T>(&self, look: impl FnOnce(&Record) -> T) -> T {
         self.journal.with(self.index, look)
     }

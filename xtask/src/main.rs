@@ -13,7 +13,6 @@ mod workspace;
 
 use std::process::ExitCode;
 
-use process::cargo;
 use workspace::Workspace;
 
 const USAGE: &str = "\
@@ -79,5 +78,5 @@ fn usage_error(text: &str) -> ExitCode {
 /// Modes first: the binary embeds them.
 fn build(workspace: &Workspace) -> Result<()> {
     modes::build(workspace)?;
-    process::run(cargo(workspace).args(["build", "--release", "--package", "convoke"]))
+    modes::build_binary(workspace, "convoke")
 }

@@ -3,6 +3,7 @@
 
 use std::fs;
 use std::path::Path;
+use std::process::Command;
 
 use wit_component::ComponentEncoder;
 
@@ -60,13 +61,18 @@ fn make_component(core: &Path, component: &Path) -> Result<()> {
 /// Compiles ahead of time, with the engine that the binary has. The compiler
 /// itself leaves alone what is up to date.
 fn precompile(workspace: &Workspace, folder: &Path) -> Result<()> {
-    let mut compiler = cargo(workspace);
-    compiler.args(["run", "--quiet", "--release", "--package", "convoke-discovery"]);
-    compiler.args(["--bin", "convoke-precompile", "--"]);
+    build_binary(workspace, "convoke-precompile")?;
+    let mut compiler = Command::new(workspace.target.join("release/convoke-precompile"));
     for mode in MODES {
         compiler.args(["wasm", "cwasm"].map(|form| folder.join(format!("{mode}.{form}"))));
     }
     run(&mut compiler)
+}
+
+/// Builds one binary of the workspace. Features are those of the whole
+/// workspace for each, or the Wasm engine would be compiled once for every set.
+pub(crate) fn build_binary(workspace: &Workspace, name: &str) -> Result<()> {
+    run(cargo(workspace).args(["build", "--release", "--workspace", "--bin", name]))
 }
 
 #[cfg(test)]

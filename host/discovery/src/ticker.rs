@@ -41,7 +41,7 @@ impl Ticker {
         let ticking = Arc::clone(&shared);
         std::thread::Builder::new()
             .name("mode-ticker".to_owned())
-            .stack_size(64 << 10)
+            .stack_size(256 << 10)
             .spawn(move || ticking.tick(&engine))?;
         Ok(Self(shared))
     }

@@ -36,6 +36,9 @@ use convoke_mode_sdk::{
 };
 use ports::Ports;
 
+/// The list never changes: another look is for a host that lost the last one.
+const LOOK_AGAIN_MS: u32 = 60_000;
+
 /// The mode: its places, expanded.
 struct Tcpip {
     places: Vec<(IpAddr, u16)>,
@@ -69,7 +72,7 @@ impl Mode for Tcpip {
         Ok(Snapshot {
             candidates: self.places.iter().map(candidate).collect(),
             complete: false,
-            look_again_ms: None,
+            look_again_ms: Some(LOOK_AGAIN_MS),
         })
     }
 }
@@ -95,7 +98,7 @@ mod tests {
     fn seen(mode: &mut Tcpip) -> Vec<(String, Option<u16>)> {
         let snapshot = mode.discover().expect("this mode's looks cannot fail");
         assert!(!snapshot.complete);
-        assert_eq!(snapshot.look_again_ms, None);
+        assert_eq!(snapshot.look_again_ms, Some(LOOK_AGAIN_MS));
         snapshot.candidates.into_iter().map(|found| (found.address, found.port)).collect()
     }
 

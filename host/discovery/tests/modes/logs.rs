@@ -7,11 +7,12 @@ use tokio::sync::mpsc;
 
 use crate::guest::{Guest, LOG, Returned, TEMPORARY};
 use crate::multicast::{beacon_spec, beacons};
-use crate::support::{Log, PATIENCE, cluster, config, granted, host, load, local, open};
+use crate::support::{Log, PATIENCE, cluster, config, granted, group, host, load, local, open};
 
 #[tokio::test]
 async fn a_denial_is_told_once_with_the_line_that_would_allow_it() {
     let log = Log::capture();
+    // Never joined, so any run may use it.
     let group = "224.2.2.4:29060".parse().unwrap();
     let host = host();
     let spec = granted(beacon_spec(&beacons(group, 0), group, ""), "224.2.2.4:29061");
@@ -29,7 +30,7 @@ async fn a_denial_is_told_once_with_the_line_that_would_allow_it() {
 
 #[tokio::test]
 async fn another_cluster_in_the_group_is_told_once() {
-    let group = "224.2.2.4:29062".parse().unwrap();
+    let group = group(29062);
     let mut stranger = {
         let host = convoke_discovery::DiscoveryHost::new(HostConfig {
             beacon_ciphers: cluster(b'x'),
@@ -60,9 +61,9 @@ async fn another_cluster_in_the_group_is_told_once() {
     lines.retain(|line| line.ends_with("mode=test"));
     assert_eq!(
         lines,
-        [
-            "INFO another cluster, or another password, on 224.2.2.4:29062 (first from 127.0.0.1); ignored mode=test"
-        ]
+        [format!(
+            "INFO another cluster, or another password, on {group} (first from 127.0.0.1); ignored mode=test"
+        )]
     );
 }
 

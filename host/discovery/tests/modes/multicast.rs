@@ -11,7 +11,7 @@ use convoke_discovery::{
 use tokio::sync::mpsc;
 
 use crate::guest::{DENIED, FAILED, Guest, MULTICAST, Returned};
-use crate::support::{PATIENCE, cluster, config, file, granted, local};
+use crate::support::{PATIENCE, cluster, config, file, granted, group, local};
 
 /// A mode that joins `group`, sends its argument as its beacon and gives each
 /// received payload as a candidate. It sends `10.9.9.9` when it withdraws.
@@ -134,7 +134,7 @@ async fn two_members_hear_each_other(interface: IpAddr, group: SocketAddr) {
 
 #[tokio::test]
 async fn members_of_one_cluster_hear_each_other_over_ipv4() {
-    two_members_hear_each_other(V4, "224.2.2.4:29040".parse().unwrap()).await;
+    two_members_hear_each_other(V4, group(29040)).await;
 }
 
 #[tokio::test]
@@ -177,7 +177,7 @@ async fn ipv6_without_a_route_is_unavailable_and_says_what_is_missing() {
 
 #[tokio::test]
 async fn what_others_send_to_the_group_is_counted_and_not_shown() {
-    let group: SocketAddr = "224.2.2.4:29042".parse().unwrap();
+    let group = group(29042);
     let host = host_on(V4, cluster(b'k'));
     let (events, mut received) = mpsc::channel(16);
     let handle = host.start(loaded(&host, group, "10.0.0.1").await, local(), events);
@@ -213,8 +213,10 @@ async fn what_others_send_to_the_group_is_counted_and_not_shown() {
 
 #[tokio::test]
 async fn another_group_on_the_same_port_is_not_heard() {
-    let mut one = member(V4, b'k', "224.2.2.4:29043".parse().unwrap(), "10.0.0.1").await;
-    let mut two = member(V4, b'k', "224.2.2.5:29043".parse().unwrap(), "10.0.0.2").await;
+    let mut one = member(V4, b'k', group(29043), "10.0.0.1").await;
+    let [_, _, high, low] = std::process::id().to_be_bytes();
+    let beside = SocketAddr::from(([239, 254, high, low], 29043));
+    let mut two = member(V4, b'k', beside, "10.0.0.2").await;
     two.announce().await.unwrap();
     one.announce().await.unwrap();
     assert_eq!(heard(&mut one).await, [""; 0]);
@@ -223,7 +225,7 @@ async fn another_group_on_the_same_port_is_not_heard() {
 
 #[tokio::test]
 async fn a_group_that_was_not_granted_is_denied() {
-    let group = "224.2.2.4:29044".parse().unwrap();
+    let group = group(29044);
     let host = host_on(V4, cluster(b'k'));
     let mut spec = beacon_spec(&beacons(group, 0), group, "");
     spec = granted(spec, "224.2.2.4:29045");
@@ -273,7 +275,7 @@ async fn a_payload_that_is_too_large_is_refused_with_the_limit() {
         ;; too-large is case 2 of the error.
         (if (i32.eq (i32.load8_u (i32.const 0x914)) (i32.const 2))
             (then (local.set $n (i32.load (i32.const 0x918)))))";
-    assert_eq!(number_from("224.2.2.4:29047".parse().unwrap(), body).await, 1024);
+    assert_eq!(number_from(group(29047), body).await, 1024);
 }
 
 #[tokio::test]
@@ -287,7 +289,7 @@ async fn a_mode_that_floods_its_group_is_held_back() {
                 (then (local.set $n (i32.add (local.get $n) (i32.const 1)))))
             (local.set $i (i32.add (local.get $i) (i32.const 1)))
             (br_if $more (i32.lt_u (local.get $i) (i32.const 2000))))";
-    let refused = number_from("224.2.2.4:29048".parse().unwrap(), body).await;
+    let refused = number_from(group(29048), body).await;
     assert!((1000..=1600).contains(&refused), "{refused}");
 }
 
@@ -300,7 +302,7 @@ async fn a_group_that_is_dropped_is_left() {
                     (call $leave (i32.load (i32.const 0x904)))))
             (local.set $i (i32.add (local.get $i) (i32.const 1)))
             (br_if $more (i32.lt_u (local.get $i) (i32.const 200))))";
-    assert_eq!(number_from("224.2.2.4:29049".parse().unwrap(), body).await, 200);
+    assert_eq!(number_from(group(29049), body).await, 200);
 }
 
 #[tokio::test]
@@ -311,12 +313,12 @@ async fn a_mode_holds_a_bounded_number_of_groups() {
                 (then (local.set $n (i32.add (local.get $n) (i32.const 1)))))
             (local.set $i (i32.add (local.get $i) (i32.const 1)))
             (br_if $more (i32.lt_u (local.get $i) (i32.const 80))))";
-    assert_eq!(number_from("224.2.2.4:29050".parse().unwrap(), body).await, 64);
+    assert_eq!(number_from(group(29050), body).await, 64);
 }
 
 #[tokio::test]
 async fn stopping_withdraws_even_from_a_long_wait() {
-    let group: SocketAddr = "224.2.2.4:29051".parse().unwrap();
+    let group = group(29051);
     let mut other = member(V4, b'k', group, "10.0.0.2").await;
     let host = host_on(V4, cluster(b'k'));
     let spec = beacon_spec(&beacons(group, 5_000), group, "10.0.0.1");
@@ -325,6 +327,6 @@ async fn stopping_withdraws_even_from_a_long_wait() {
     assert_eq!(heard(&mut other).await, ["10.0.0.1:7000"]);
     let started = Instant::now();
     handle.stop().await;
-    assert!(started.elapsed() < Duration::from_millis(400), "{:?}", started.elapsed());
+    assert!(started.elapsed() < Duration::from_secs(3), "{:?}", started.elapsed());
     assert_eq!(heard(&mut other).await, ["10.9.9.9:7000"]);
 }

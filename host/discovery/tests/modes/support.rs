@@ -1,7 +1,7 @@
 //! A host for tests, and a cipher that anybody can read.
 
 use std::collections::HashSet;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroU8;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -60,6 +60,12 @@ pub(crate) fn file(path: impl Into<PathBuf>) -> ModeSpec {
 pub(crate) fn granted(mut spec: ModeSpec, multicast: &str) -> ModeSpec {
     spec.grants = Grants::parse([("multicast", [multicast].as_slice())]).unwrap();
     spec
+}
+
+/// A group of this test run alone, so that two runs on one machine do not meet.
+pub(crate) fn group(port: u16) -> SocketAddr {
+    let [_, _, high, low] = std::process::id().to_be_bytes();
+    SocketAddr::from(([239, 255, high, low], port))
 }
 
 /// Loads a guest as an operator's file would be.

@@ -10,7 +10,7 @@
 
 use std::time::{Duration, Instant};
 
-use convoke_tests::{Cluster, Lab, Member};
+use convoke_tests::{Cluster, Lab, Member, Members};
 
 use crate::table::{Row, Table, Unit};
 
@@ -179,11 +179,12 @@ fn lost_host(table: &mut Table) {
         let awake: Vec<&Member> = members.iter().filter(|member| member.index() != lost).collect();
         cluster.agree_within(WAIT_MAX, awake.iter().copied());
         gone.push(ms(settled(awake.iter().copied()) - pulled));
+        let healthy: Vec<_> = awake.iter().map(|member| member.address()).collect();
         let removals = |member: &&Member| {
             member.record(|record| {
                 let views = record.views[marks[member.index()]..].iter().map(|(_, view)| view);
-                let missing = |view: &convoke_tests::Members| {
-                    awake.iter().filter(|healthy| view.at(healthy.address()).is_none()).count()
+                let missing = |view: &Members| {
+                    healthy.iter().filter(|address| view.at(**address).is_none()).count()
                 };
                 views.map(missing).sum::<usize>()
             })
