@@ -115,6 +115,24 @@ impl Lab {
         self.switch.ip(&["link set trunk-left up".to_owned()]);
     }
 
+    /// Lets two hosts no longer reach each other, while both reach all others:
+    /// what one sends to the other is thrown away.
+    pub fn part(&self, one: usize, other: usize) {
+        self.route("add", one, other);
+    }
+
+    /// Takes that back.
+    pub fn reunite(&self, one: usize, other: usize) {
+        self.route("del", one, other);
+    }
+
+    fn route(&self, verb: &str, one: usize, other: usize) {
+        for (from, to) in [(one, other), (other, one)] {
+            let to = self.hosts[to].address();
+            self.hosts[from].namespace.ip(&[format!("route {verb} blackhole {to}/32")]);
+        }
+    }
+
     fn lay_cables(&self) {
         let mut room = vec!["link set lo up".to_owned()];
         room.push("link add trunk-left type veth peer name trunk-right".to_owned());

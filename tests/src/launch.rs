@@ -1,6 +1,9 @@
 //! How a process of the binary is started: options, environment, place.
 
 use std::ffi::OsString;
+use std::fs::OpenOptions;
+use std::io;
+use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
@@ -24,6 +27,7 @@ pub struct Launch<'a> {
     defaults: Vec<(&'static str, Option<String>)>,
     given: Vec<(String, Option<String>)>,
     environment: Vec<(String, String)>,
+    outputs: Option<PathBuf>,
 }
 
 /// A process that has come to its end by itself.
@@ -49,6 +53,7 @@ impl<'a> Launch<'a> {
             defaults,
             given: Vec::new(),
             environment: Vec::new(),
+            outputs: None,
         }
     }
 
@@ -98,6 +103,12 @@ impl<'a> Launch<'a> {
         self
     }
 
+    /// With both outputs into a file, where the journal does not see them.
+    pub fn outputs_to(mut self, path: impl Into<PathBuf>) -> Self {
+        self.outputs = Some(path.into());
+        self
+    }
+
     /// Words before all options. Only the defaults that are named in `takes`
     /// are kept.
     pub fn subcommand(mut self, words: &[&str], takes: &[&str]) -> Self {
@@ -112,14 +123,16 @@ impl<'a> Launch<'a> {
     pub fn start(self) -> Member {
         let started = Instant::now();
         let mut child = self.spawn();
-        let stdout = child.stdout.take().expect("stdout is piped");
-        let stderr = child.stderr.take().expect("stderr is piped");
+        let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
         let journal = self.cluster.journal();
         let label = match self.label {
             Some(label) => label,
             None => format!("m{} (pid {})", self.cluster.next_number(), child.id()),
         };
-        let index = journal.follow(&label, stdout, stderr);
+        let index = match stdout.zip(stderr) {
+            Some((stdout, stderr)) => journal.follow(&label, stdout, stderr),
+            None => journal.follow(&label, io::empty(), io::empty()),
+        };
         Member::new(child, started, index, journal.clone(), self.host)
     }
 
@@ -141,6 +154,11 @@ impl<'a> Launch<'a> {
         self.defaults.retain(|(default, _)| *default != name);
         self.defaults.push((name, Some(value)));
         self
+    }
+
+    fn output(&self) -> Stdio {
+        let Some(path) = &self.outputs else { return Stdio::piped() };
+        OpenOptions::new().append(true).open(path).expect("a file to write to").into()
     }
 
     fn spawn(&self) -> Child {
@@ -172,7 +190,7 @@ impl<'a> Launch<'a> {
             }
         }
         command.envs(self.environment.iter().map(|(name, value)| (name, value)));
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command.stdin(Stdio::null()).stdout(self.output()).stderr(self.output());
         command.spawn().unwrap_or_else(|error| panic!("{words:?} cannot be started: {error}"))
     }
 }

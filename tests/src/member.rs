@@ -165,6 +165,16 @@ impl Member {
         });
     }
 
+    /// Waits until it has called candidates `more` times.
+    #[track_caller]
+    pub fn wait_for_calls(&self, bound: Duration, more: u64) {
+        let calls = |status: &Status| status.counted(&["candidate_calls"]);
+        let before = calls(&self.status());
+        self.wait_for_status(bound, "more calls", |status| {
+            (calls(status) >= before + more).then_some(())
+        });
+    }
+
     /// Sends a signal to this process and no other.
     pub fn signal(&self, signal: Signal) {
         let pid = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw);

@@ -12,6 +12,8 @@
 //! - a suspect is told by those who suspect it for as long as they do, so that
 //!   it can object (Lifeguard's buddy system, §III-C): foca spreads a suspicion
 //!   a few times only, all of which a short outage can swallow;
+//! - a member that renews its identity goes on probing at once (foca stops until
+//!   somebody talks to the new identity, and nobody may);
 //! - whole states can be exchanged, so that what gossip missed is mended.
 
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
@@ -357,6 +359,9 @@ impl Swim {
         ) -> Result<(), foca::Error>,
     ) {
         let _ = f(&mut self.foca, &mut self.outbox);
+        if self.outbox.notices.iter().any(|notice| matches!(notice, Notice::Renewed(_))) {
+            let _ = self.foca.apply_many(std::iter::empty(), false, &mut self.outbox);
+        }
         for (after, timer) in std::mem::take(&mut self.outbox.timers) {
             self.schedule(now + after, Pending { timer, stretches: 0 });
         }

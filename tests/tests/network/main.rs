@@ -3,6 +3,7 @@
 //! The hosts are network namespaces. Where they cannot be made, each test says
 //! so and ends; with `CI=true` that is a failure.
 
+use std::thread;
 use std::time::{Duration, Instant};
 
 use convoke_tests::{Cluster, Lab, Member};
@@ -16,6 +17,10 @@ const BACK_MAX: Duration = Duration::from_secs(6);
 
 /// From exec to a joined cluster when hosts on the list are gone.
 const JOIN_BESIDE_LOST_HOSTS_MAX: Duration = Duration::from_millis(1_500);
+
+/// How long two hosts do not reach each other: several times as long as a lost
+/// host takes to be missed.
+const BROKEN_PATH: Duration = Duration::from_secs(10);
 
 /// All rounds of the race together.
 const RACE_MAX: Duration = Duration::from_secs(120);
@@ -148,6 +153,48 @@ fn members_that_joined_on_both_sides_of_a_split_are_all_there_after_it() {
     members.extend([left, right]);
     let healed = cluster.agree(&members);
     assert_eq!(healed[..4], order[..], "the old ones first, in the old order");
+}
+
+/// SWIM asks others before it believes that a member is gone, and news travels
+/// by all.
+#[test]
+fn a_broken_path_between_two_hosts_costs_nobody() {
+    let cluster = Cluster::alone();
+    let Some(lab) = Lab::of(5) else { return };
+    let (first_four, spare) = (&lab.hosts()[..4], lab.host(4));
+    let mut members: Vec<Member> = Vec::new();
+    for host in first_four {
+        members.push(cluster.launch().on(host).start());
+        cluster.agree(&members);
+    }
+    let order = cluster.agree(&members);
+    // The coordinator and one that it then has to reach by others.
+    lab.part(0, 2);
+    thread::sleep(BROKEN_PATH);
+    cluster.agree_within(Duration::ZERO, &members);
+    let views = members[3].record(|record| record.views.len());
+    assert_eq!(views, 1, "it saw nobody come or go since it joined");
+    members.push(cluster.launch().on(spare).start());
+    let with_fifth = cluster.agree(&members);
+    assert_eq!(with_fifth[..4], order[..]);
+    lab.reunite(0, 2);
+    members.pop();
+    assert_eq!(cluster.agree(&members), order);
+}
+
+#[test]
+fn a_cable_that_comes_and_goes_ends_in_one_cluster() {
+    let cluster = Cluster::alone();
+    let Some(lab) = Lab::of(3) else { return };
+    let members = start_in_order(&cluster, &lab);
+    let order: Vec<_> = members.iter().map(Member::address).collect();
+    for down_ms in [300, 1_500, 2_500, 800, 3_500] {
+        lab.unplug(1);
+        thread::sleep(Duration::from_millis(down_ms));
+        lab.plug_in(1);
+        thread::sleep(Duration::from_millis(400));
+    }
+    assert_eq!(cluster.agree(&members), order);
 }
 
 #[test]

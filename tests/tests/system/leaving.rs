@@ -71,10 +71,12 @@ fn when_the_coordinator_is_killed_the_next_oldest_leads() {
     members.remove(0).kill();
     let order = cluster.agree_within(LOST_MAX, &members);
     assert_eq!(order, [members[0].address(), members[1].address()]);
+    let leader = members[0].status().member.id;
     for member in &members {
-        let status = member.status();
-        assert_eq!(status.cluster.coordinator, members[0].status().member.id);
-        assert!(status.cluster.epoch > epoch, "a new coordinator raises the epoch");
+        member.wait_for_status(LOST_MAX, "the new coordinator and its epoch", |status| {
+            let follows = status.cluster.coordinator == leader && status.cluster.epoch > epoch;
+            follows.then_some(())
+        });
     }
     members.push(cluster.start());
     assert_eq!(cluster.agree(&members)[2], members[2].address(), "it leads indeed");
@@ -146,6 +148,7 @@ fn a_member_that_crashed_and_was_started_again_on_its_port_is_a_new_member() {
     members.push(new);
     let order = cluster.agree(&members);
     assert_eq!(order[2].port(), port, "it is the youngest now");
-    let listed = members[0].status().cluster.members;
-    assert!(listed.iter().all(|member| member.id != id), "{listed:#?}");
+    members[0].wait_for_status(LOST_MAX, "a list without the old process", |status| {
+        status.cluster.members.iter().all(|member| member.id != id).then_some(())
+    });
 }

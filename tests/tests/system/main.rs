@@ -2,6 +2,7 @@
 //! test is a sentence of it.
 
 mod configuring;
+mod enduring;
 mod joining;
 mod leaving;
 mod noise;

@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use convoke_tests::cluster::{AGREE_MAX, SOON};
 use convoke_tests::{Cluster, Line, Member};
+use rustix::process::Signal;
 
 /// From exec to a joined cluster when strangers sit on other candidates.
 const JOIN_BESIDE_STRANGERS_MAX: Duration = Duration::from_millis(1_500);
@@ -50,8 +51,8 @@ fn joins_beside(cluster: &Cluster, strangers: &[TcpListener]) {
     cluster.agree([&first, &second]);
     let took = joined_at(&second, 2);
     assert!(took <= JOIN_BESIDE_STRANGERS_MAX, "it took {took:?}");
-    // The next look has the same strangers.
-    second.wait_for_looks(AGREE_MAX, 1);
+    // Each of them once more, and the first of them a third time.
+    second.wait_for_calls(AGREE_MAX, strangers.len() as u64 + 1);
     repeats_itself_at_most(&second, strangers.len());
 }
 
@@ -102,12 +103,113 @@ fn random_bytes_in_the_multicast_group_change_nothing() {
     }
     for member in &members {
         member.wait_for_status(SOON, "noise that is counted", |status| {
-            let noise = &status.modes[0].more["multicast"]["foreign"];
+            let noise = &status.modes[0].more["multicast"]["malformed"];
             (noise.as_u64() >= Some(100)).then_some(())
         });
         member.wait_for_looks(AGREE_MAX, 2);
     }
     before.still_holds(&members);
+}
+
+#[test]
+fn a_flood_of_datagrams_makes_nobody_suspect() {
+    let cluster = Cluster::alone();
+    let members = [cluster.start(), cluster.start(), cluster.start()];
+    let order = cluster.agree(&members);
+    let before = Noted::of(&members);
+    let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let noise = Random(9).bytes(600);
+    for _ in 0..20_000 {
+        // A full buffer drops it, here as there.
+        let _ = socket.send_to(&noise, members[0].address());
+    }
+    members[0].wait_for_status(SOON, "a flood that is counted", |status| {
+        (status.counted(&["foreign_datagrams"]) > 0).then_some(())
+    });
+    members[0].wait_for_looks(AGREE_MAX, 3);
+    before.still_holds(&members);
+}
+
+#[test]
+fn a_caller_that_speaks_a_byte_at_a_time_is_hung_up_on() {
+    let cluster = Cluster::new();
+    let member = cluster.start();
+    let mut stream = TcpStream::connect(member.address()).unwrap();
+    let called = Instant::now();
+    let hung_up = loop {
+        if stream.write_all(&[1]).is_err() {
+            break called.elapsed();
+        }
+        assert!(called.elapsed() < SOON, "it listens for ever");
+        thread::sleep(Duration::from_millis(50));
+    };
+    assert!(hung_up < Duration::from_secs(5), "it took {hung_up:?}");
+}
+
+#[test]
+fn recorded_beacons_that_are_sent_again_change_nothing() {
+    let cluster = Cluster::new();
+    let recorder = Recorder::of(cluster.group());
+    let members = [cluster.start(), cluster.start()];
+    let mut leaver = cluster.start();
+    cluster.agree(members.iter().chain([&leaver]));
+    leaver.signal(Signal::TERM);
+    leaver.wait_exit(SOON);
+    cluster.agree(&members);
+    let recorded = recorder.recorded();
+    assert!(recorded.len() > 3, "the beacons of three members");
+    let before = Noted::of(&members);
+    let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    socket.set_multicast_ttl_v4(0).unwrap();
+    for beacon in recorded.iter().chain(&recorded) {
+        socket.send_to(beacon, cluster.group()).unwrap();
+    }
+    for member in &members {
+        member.wait_for_status(SOON, "replays that are counted", |status| {
+            let replayed = &status.modes[0].more["multicast"]["replayed"];
+            (replayed.as_u64() > Some(0)).then_some(())
+        });
+        member.wait_for_looks(AGREE_MAX, 2);
+    }
+    before.still_holds(&members);
+}
+
+/// Takes part in a multicast group on loopback, as anybody may.
+struct Recorder(UdpSocket);
+
+impl Recorder {
+    fn of(group: SocketAddr) -> Self {
+        use rustix::net::{AddressFamily, SocketType, bind, socket, sockopt};
+        let SocketAddr::V4(v4) = group else { panic!("an IPv4 group") };
+        let descriptor = socket(AddressFamily::INET, SocketType::DGRAM, None).unwrap();
+        sockopt::set_socket_reuseaddr(&descriptor, true).unwrap();
+        sockopt::set_socket_reuseport(&descriptor, true).unwrap();
+        bind(&descriptor, &group).unwrap();
+        let socket = UdpSocket::from(descriptor);
+        socket.join_multicast_v4(v4.ip(), &Ipv4Addr::LOCALHOST).unwrap();
+        socket.set_nonblocking(true).unwrap();
+        Self(socket)
+    }
+
+    /// What the system has kept for it until now.
+    fn recorded(&self) -> Vec<Vec<u8>> {
+        let mut buffer = [0; 2_048];
+        let mut all = Vec::new();
+        while let Ok(length) = self.0.recv(&mut buffer) {
+            all.push(buffer[..length].to_vec());
+        }
+        all
+    }
+}
+
+#[test]
+fn idle_http_connections_keep_nobody_out() {
+    let cluster = Cluster::new();
+    let member = cluster.start();
+    let http = member.http();
+    let idle: Vec<TcpStream> = (0..300).filter_map(|_| TcpStream::connect(http).ok()).collect();
+    assert!(idle.len() > 100, "the member takes connections");
+    assert_eq!(member.get("/health/live").unwrap().status, 200);
 }
 
 #[test]
@@ -131,8 +233,10 @@ struct Noted {
 impl Noted {
     fn of(members: &[Member]) -> Self {
         let version = |member: &Member| {
-            let cluster = member.status().cluster;
-            (cluster.epoch, cluster.version)
+            member.wait_for_status(SOON, "a status of all", |status| {
+                let view = (status.cluster.epoch, status.cluster.version);
+                (status.cluster.size == members.len()).then_some(view)
+            })
         };
         let views = |member: &Member| member.record(|record| record.views.len());
         Self {

@@ -37,3 +37,33 @@ fn a_second_member_started_a_little_later_never_founds_its_own_cluster() {
         cluster.agree([&first, &second]);
     }
 }
+
+#[test]
+fn five_members_that_use_different_modes_and_start_at_once_are_always_one_cluster() {
+    let cluster = Cluster::alone();
+    let port = cluster.start_port();
+    let list = format!("tcpip:127.0.0.1:{port}-{}", port + 5);
+    for _ in 0..10 {
+        let members = [
+            cluster.start(),
+            cluster.launch().mode(&list).start(),
+            cluster.launch().mode("multicast").mode(&list).start(),
+            cluster.launch().flag("--lite").start(),
+            cluster.launch().mode(&list).start(),
+        ];
+        cluster.agree(&members);
+    }
+}
+
+#[test]
+fn members_that_are_killed_and_started_again_at_once_are_always_one_cluster() {
+    let cluster = Cluster::alone();
+    let mut members = vec![cluster.start(), cluster.start(), cluster.start()];
+    cluster.agree(&members);
+    for round in 0..8 {
+        let mut killed = members.remove(round % 3);
+        killed.kill();
+        members.push(cluster.start());
+        cluster.agree(&members);
+    }
+}

@@ -37,7 +37,14 @@ fn members_of_another_multicast_port_are_kept_out() {
 #[test]
 fn members_of_another_cluster_name_are_kept_out() {
     let cluster = Cluster::new();
-    is_kept_out(&cluster, |launch| launch.option("--cluster-name", "another"));
+    let members = is_kept_out(&cluster, |launch| launch.option("--cluster-name", "another"));
+    for member in members {
+        member.wait_for_status(SOON, "beacons of others that are counted", |status| {
+            (status.modes[0].more["multicast"]["foreign"].as_u64() > Some(0)).then_some(())
+        });
+        let named = ["another cluster", &cluster.group().to_string()];
+        assert_eq!(member.count_lines(&named), 1, "once is enough");
+    }
 }
 
 #[test]
@@ -99,8 +106,7 @@ fn both_say_so_once(change: impl Fn(Launch<'_>) -> Launch<'_>) {
     let named = ["WARN", "cluster name or password differs"];
     outside.wait_for_line(SOON, &[&named[..], &[&inside.address().to_string()]].concat());
     inside.wait_for_line(SOON, &named);
-    // It is dialled again and again.
-    outside.wait_for_looks(AGREE_MAX, 2);
+    outside.wait_for_calls(AGREE_MAX, 2);
     for member in [&inside, &outside] {
         assert_eq!(member.count_lines(&named), 1, "once is enough");
     }

@@ -2,7 +2,7 @@
 
 use convoke_tests::cluster::{AGREE_MAX, SOON};
 use convoke_tests::journal::Output;
-use convoke_tests::{Cluster, Member, http};
+use convoke_tests::{Cluster, Member, Status, http};
 use rustix::process::Signal;
 
 #[test]
@@ -53,7 +53,7 @@ fn block_grid_and_status_say_the_same() {
     members.push(cluster.start());
     let order = cluster.agree(&members);
     for member in &members {
-        let status = member.status();
+        let status = settled(member, 3);
         let grid = member.wait(SOON, "a grid of three", |record| {
             record.grid().filter(|grid| grid.size == 3).cloned()
         });
@@ -70,9 +70,29 @@ fn block_grid_and_status_say_the_same() {
         assert!(status.cluster.members.is_sorted_by_key(|m| m.age), "oldest first");
     }
     let views: Vec<_> =
-        members.iter().map(|m| m.status().cluster).map(|c| (c.epoch, c.version)).collect();
+        members.iter().map(|m| settled(m, 3).cluster).map(|c| (c.epoch, c.version)).collect();
     assert!(views.iter().all(|view| *view == views[0]), "one view: {views:?}");
     assert!(members.iter().all(is_well_formed));
+}
+
+/// The status that goes with a view of this size.
+#[track_caller]
+fn settled(member: &Member, size: usize) -> Status {
+    member.wait_for_status(SOON, "a status of this size", |status| {
+        (status.cluster.size == size).then(|| status.clone())
+    })
+}
+
+#[test]
+fn what_the_log_shows_the_status_shows() {
+    let cluster = Cluster::alone();
+    let mut members = Vec::new();
+    for size in 1..=12 {
+        members.push(cluster.start());
+        cluster.agree(&members);
+        let sizes: Vec<usize> = members.iter().map(|m| m.status().cluster.size).collect();
+        assert!(sizes.iter().all(|shown| *shown == size), "{size} in the log, {sizes:?}");
+    }
 }
 
 fn is_well_formed(member: &Member) -> bool {
@@ -105,9 +125,9 @@ fn metrics_are_text_for_prometheus() {
     let cluster = Cluster::new();
     let members = [cluster.start(), cluster.start()];
     cluster.agree(&members);
+    let status = settled(&members[0], 2);
     let answer = members[0].get("/metrics").unwrap();
     assert_eq!(answer.status, 200);
-    let status = members[0].status();
     let value = |name: &str| {
         let line = answer.body.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
         line.and_then(|value| value.trim().parse::<f64>().ok())

@@ -51,7 +51,7 @@ impl Place {
 impl Membership {
     /// Whether this member decides now: it is the oldest of those that are not
     /// known to be dead, and is not itself on its way out or back in.
-    fn is_acting(&self, place: &Place) -> bool {
+    pub(super) fn is_acting(&self, place: &Place) -> bool {
         place.rejoin.is_none()
             && place.leaving_since.is_none()
             && self.acting(place).id == self.me.id

@@ -73,7 +73,7 @@ impl Membership {
         }
     }
 
-    fn tell(&mut self, now: Duration, whom: &Member) {
+    pub(super) fn tell(&mut self, now: Duration, whom: &Member) {
         if self.may_ask(now, Asked::Tell, whom.id)
             && let Some(view) = self.view().cloned()
         {

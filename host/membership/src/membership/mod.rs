@@ -304,7 +304,14 @@ impl Membership {
                 }
                 self.claim_heard(now, from.id);
             }
-            Message::Sighting(summary) => self.sight(now, &summary),
+            Message::Sighting(summary) => {
+                if self.phase.place().is_some_and(|place| !place.view.contains(from.id)) {
+                    // It takes this member for its coordinator, or is one: it
+                    // is owed the truth.
+                    self.tell(now, from);
+                }
+                self.sight(now, &summary);
+            }
             Message::Merge(view) => self.take_merge(now, from, view),
             Message::Leave => self.take_leave(from.id),
             Message::Sync { health, reply } => {
@@ -559,7 +566,10 @@ impl Membership {
         [
             self.publication_due(place),
             place.claim.as_ref().map(|claim| claim.since + self.config.claim_wait),
-            place.checks.values().map(Check::next_deadline).min(),
+            // Whoever does not decide has no use for a second opinion.
+            self.is_acting(place)
+                .then(|| place.checks.values().map(Check::next_deadline).min())
+                .flatten(),
             place.rejoin.as_ref().map(|rejoin| rejoin.asked_at + self.config.answer_wait),
             place.catchup.as_ref().map(|catchup| catchup.due_at),
             place.leaving_since.map(|since| since + self.config.leave_wait),

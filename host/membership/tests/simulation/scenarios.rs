@@ -10,7 +10,8 @@ use crate::world::World;
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// Seeds for each scenario: more with `SEEDS=n`, one alone with `SEED=n`.
+/// Seeds for each scenario: more with `SEEDS=n`, one alone with `SEED=n`, told
+/// step by step with `TRACE=1`.
 fn seeds(usual: u64) -> Vec<u64> {
     let number = |name| std::env::var(name).ok().and_then(|text| text.parse().ok());
     match (number("SEED"), number("SEEDS")) {
@@ -198,7 +199,8 @@ fn nobody_healthy_is_removed_at_five_percent_loss() {
 
 #[test]
 fn members_join_under_loss() {
-    for seed in seeds(10) {
+    // 215: as 118 below.
+    for seed in seeds(10).into_iter().chain([215]) {
         let mut world = World::new(seed);
         world.network.loss = 0.1;
         for n in 0..30 {
@@ -311,47 +313,55 @@ fn a_member_that_was_stopped_for_half_a_minute_comes_back_in_its_place() {
     }
 }
 
-/// The same under everything at once; what is left must agree in the end.
+/// Crashes, leaves, joins, pauses, splits and loss, one after the other, then
+/// quiet.
+fn trouble(world: &mut World) {
+    for _ in 0..12 {
+        let enough = world.living().count() > 4;
+        match world.rng.random_range(0..6) {
+            0 if enough => {
+                let node = world.any_living();
+                world.crash(node);
+            }
+            1 if enough => {
+                let node = world.any_living();
+                if world.nodes[node].paused_until.is_none() {
+                    world.leave(node);
+                }
+            }
+            2 => {
+                let whom = world.any_living();
+                world.start(false, &[whom]);
+            }
+            3 => {
+                let node = world.any_living();
+                let time = world.rng.random_range(500..8_000);
+                world.pause(node, Duration::from_millis(time));
+            }
+            4 => {
+                let all = world.nodes.len();
+                let island = (0..all).filter(|_| world.rng.random_bool(0.5)).collect();
+                world.network.island = Some(island);
+            }
+            _ => world.network.island = None,
+        }
+        world.network.loss = world.rng.random_range(0.0..0.1);
+        let time = world.rng.random_range(10..4_000);
+        world.run(Duration::from_millis(time));
+    }
+    world.network.loss = 0.0;
+    world.network.island = None;
+    world.run(SECOND * 10);
+}
+
+/// What is left must agree in the end.
 #[test]
 fn after_any_trouble_the_living_agree() {
-    for seed in seeds(40) {
-        let size = 12;
-        let mut world = cluster(seed, size);
-        for _ in 0..12 {
-            match world.rng.random_range(0..6) {
-                0 if world.living().count() > 4 => {
-                    let node = world.any_living();
-                    world.crash(node);
-                }
-                1 if world.living().count() > 4 => {
-                    let node = world.any_living();
-                    if world.nodes[node].paused_until.is_none() {
-                        world.leave(node);
-                    }
-                }
-                2 => {
-                    let whom = world.any_living();
-                    world.start(false, &[whom]);
-                }
-                3 => {
-                    let node = world.any_living();
-                    let time = world.rng.random_range(500..8_000);
-                    world.pause(node, Duration::from_millis(time));
-                }
-                4 => {
-                    let all = world.nodes.len();
-                    let island = (0..all).filter(|_| world.rng.random_bool(0.5)).collect();
-                    world.network.island = Some(island);
-                }
-                _ => world.network.island = None,
-            }
-            world.network.loss = world.rng.random_range(0.0..0.1);
-            let time = world.rng.random_range(10..4_000);
-            world.run(Duration::from_millis(time));
-        }
-        world.network.loss = 0.0;
-        world.network.island = None;
-        world.run(SECOND * 10);
+    // 118: a second opinion that nobody waited for kept a member busy for ever.
+    // 135, 170: a member renewed its identity, and foca stopped probing.
+    for seed in seeds(40).into_iter().chain([118, 135, 170]) {
+        let mut world = cluster(seed, 12);
+        trouble(&mut world);
         // Discovery goes on looking, as it does in life.
         for _ in 0..10 {
             let living: Vec<_> = world.living().collect();

@@ -15,6 +15,8 @@ use crate::network::{Network, Node};
 
 /// As long as the driver waits for a connection.
 const CALL_WAIT: Duration = Duration::from_millis(400);
+/// More at one instant of virtual time is a busy loop.
+const HAPPENINGS_PER_INSTANT_MAX: u64 = 100_000;
 
 enum Happening {
     Wake(Node),
@@ -68,11 +70,12 @@ pub(crate) struct World {
     pub(crate) seed: u64,
     /// Each removal of a member as lost.
     pub(crate) removed: Vec<Removal>,
-    pub(crate) trace: bool,
+    trace: bool,
     by_id: HashMap<MemberId, Node>,
     queue: BinaryHeap<Reverse<(Duration, u64, usize)>>,
     happenings: HashMap<usize, Happening>,
     count: u64,
+    same_instant: u64,
 }
 
 impl World {
@@ -87,11 +90,12 @@ impl World {
             datagram_bytes: 0,
             seed,
             removed: Vec::new(),
-            trace: false,
+            trace: std::env::var_os("TRACE").is_some(),
             by_id: HashMap::new(),
             queue: BinaryHeap::new(),
             happenings: HashMap::new(),
             count: 0,
+            same_instant: 0,
         }
     }
 
@@ -163,6 +167,12 @@ impl World {
                 break;
             }
             self.queue.pop();
+            self.same_instant = if at == self.now { self.same_instant + 1 } else { 0 };
+            assert!(
+                self.same_instant < HAPPENINGS_PER_INSTANT_MAX,
+                "SEED={}: time stands still at {at:?}",
+                self.seed
+            );
             self.now = at;
             let happening = self.happenings.remove(&key).expect("queued once");
             self.happen(happening);
@@ -314,6 +324,7 @@ impl World {
 
     fn drain(&mut self, node: Node) {
         while let Some(output) = self.nodes[node].core.poll_output() {
+            self.tell(node, &output);
             match output {
                 Output::Packet { to, bytes } => {
                     self.datagrams += 1;
@@ -324,15 +335,6 @@ impl World {
                     }
                 }
                 Output::Message { to, message } => {
-                    if self.trace {
-                        let t = format!("{message:?}");
-                        println!(
-                            "{:?} {node}->{} {}",
-                            self.now,
-                            self.by_id[&to.id],
-                            &t[..t.len().min(160)]
-                        );
-                    }
                     let encoded = Message::decode(&message.encode());
                     assert_eq!(encoded.as_ref(), Ok(&message), "what is sent can be read");
                     let to = self.by_id[&to.id];
@@ -357,17 +359,6 @@ impl World {
                 }
                 Output::Call(member) => self.call(node, self.by_id[&member.id]),
                 Output::Event(Event::View { view, departed, .. }) => {
-                    if self.trace {
-                        println!(
-                            "{:?} {node} VIEW {:?} {:?}",
-                            self.now,
-                            view.id,
-                            view.members()
-                                .iter()
-                                .map(|m| (self.by_id[&m.id], m.generation))
-                                .collect::<Vec<_>>()
-                        );
-                    }
                     if view.id.coordinator == self.nodes[node].core.me().id {
                         let lost = departed
                             .iter()
@@ -381,12 +372,7 @@ impl World {
                     self.nodes[node].views.push(view);
                 }
                 Output::Event(Event::Left) => self.nodes[node].left = true,
-                Output::Event(e) => {
-                    if self.trace {
-                        let t = format!("{e:?}");
-                        println!("{:?} {node} EVENT {}", self.now, &t[..t.len().min(120)]);
-                    }
-                }
+                Output::Event(_) => {}
             }
         }
         let due = self.nodes[node].core.poll_timeout().map(|at| at.max(self.now));
@@ -396,6 +382,24 @@ impl World {
             self.nodes[node].woken_for = Some(due);
             self.at(due, Happening::Wake(node));
         }
+    }
+
+    /// With `TRACE=1`: what a member does, but for its datagrams.
+    fn tell(&self, node: Node, output: &Output) {
+        if !self.trace {
+            return;
+        }
+        let what = match output {
+            Output::Packet { .. } => return,
+            Output::Message { to, message } => format!("to {}: {message:?}", self.by_id[&to.id]),
+            Output::Call(member) => format!("calls {}", self.by_id[&member.id]),
+            Output::Event(Event::View { view, .. }) => {
+                let members = view.members().iter().map(|m| (self.by_id[&m.id], m.generation));
+                format!("view {} {:?}", view.id, members.collect::<Vec<_>>())
+            }
+            Output::Event(event) => format!("{event:?}"),
+        };
+        println!("{:?} {node} {}", self.now, what.chars().take(160).collect::<String>());
     }
 
     /// A member at random among those that run.
