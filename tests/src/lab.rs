@@ -126,6 +126,13 @@ impl Lab {
         self.route("del", one, other);
     }
 
+    /// Lets a host send to `network` by another one, which throws it away: hosts
+    /// that never answer.
+    pub fn silence(&self, from: usize, network: &str, by: usize) {
+        let by = self.hosts[by].address();
+        self.hosts[from].namespace.ip(&[format!("route add {network} via {by}")]);
+    }
+
     fn route(&self, verb: &str, one: usize, other: usize) {
         for (from, to) in [(one, other), (other, one)] {
             let to = self.hosts[to].address();

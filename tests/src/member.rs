@@ -20,6 +20,9 @@ pub const READY_MAX: Duration = Duration::from_secs(15);
 /// Between two questions by HTTP, or two looks at a process that ends.
 const POLL: Duration = Duration::from_millis(10);
 
+/// What `/proc` counts CPU time in: the kernel's ABI says 100 a second.
+const MS_PER_TICK: u64 = 10;
+
 /// A process of the binary.
 #[derive(Debug)]
 pub struct Member {
@@ -221,6 +224,18 @@ impl Member {
             number.and_then(|number| number.parse().ok()).unwrap_or(0)
         };
         (field("VmRSS:"), field("VmHWM:"))
+    }
+
+    /// CPU time it has used until now, all threads together.
+    #[must_use]
+    pub fn cpu_time(&self) -> Duration {
+        let text = fs::read_to_string(format!("/proc/{}/stat", self.child.id()));
+        let text = text.expect("the process runs");
+        // The name before it, in parentheses, may hold spaces.
+        let fields = text.rsplit_once(')').map_or("", |(_, fields)| fields);
+        let ticks: u64 =
+            fields.split_whitespace().skip(11).take(2).filter_map(|n| n.parse::<u64>().ok()).sum();
+        Duration::from_millis(ticks * MS_PER_TICK)
     }
 }
 

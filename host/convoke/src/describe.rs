@@ -72,3 +72,58 @@ pub(crate) fn blocks(view: &View, me: MemberId) -> String {
     text.push('}');
     text
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::SocketAddr;
+
+    fn member(n: u8) -> Member {
+        Member {
+            id: MemberId::from_bytes([n; 16]),
+            addresses: vec![SocketAddr::from(([10, 0, 0, n], 6900))],
+            name: format!("m{n}"),
+            group: "shop".into(),
+            lite: n == 2,
+            http_port: None,
+            generation: 1,
+            age: u64::from(n),
+        }
+    }
+
+    #[test]
+    fn the_blocks_read_as_operators_know_them() {
+        let view = View::founded_by(member(1));
+        let view = view.with(view.id, &[member(2)], &[]).unwrap();
+        let one = "01010101-0101-0101-0101-010101010101";
+        let two = "02020202-0202-0202-0202-020202020202";
+        assert_eq!(
+            blocks(&view, member(1).id),
+            format!(
+                "Members [2] {{\n\tMember [10.0.0.1]:6900 this\n\tMember [10.0.0.2]:6900 lite\n}}\n\n\
+                 Data Grid Status\nConvoke Data Grid State: DG Version: 1 DG Size: 2\nInstances: {{\n \
+                 Address: /10.0.0.1:6900 UUID: {one} Lite: false This: true Name: m1 Group: shop\n \
+                 Address: /10.0.0.2:6900 UUID: {two} Lite: true This: false Name: m2 Group: shop\n}}"
+            )
+        );
+    }
+
+    #[test]
+    fn a_change_is_one_line_however_many_come_and_go() {
+        let view = View::founded_by(member(1));
+        let me = member(1).id;
+        let gone = |n, how| Departed { member: member(n), how };
+        assert_eq!(
+            change(&view, &[member(2)], &[gone(3, Departure::Left), gone(4, Departure::Lost)], me),
+            "members changed: 10.0.0.2:6900 joined, 10.0.0.3:6900 left, 10.0.0.4:6900 lost (view 1.1)"
+        );
+        assert_eq!(
+            change(&view, &[member(1)], &[], me),
+            "this member is the first of its cluster (view 1.1)"
+        );
+        let many: Vec<Member> = (2..20).map(member).collect();
+        assert!(
+            change(&view, &many, &[], me).ends_with("10.0.0.9:6900 and 10 more joined (view 1.1)")
+        );
+    }
+}

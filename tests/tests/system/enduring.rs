@@ -12,6 +12,9 @@ use rustix::process::Signal;
 /// Shorter than a suspect may take to object: nobody may be missed for it.
 const STUTTER: Duration = Duration::from_millis(300);
 
+/// How long a cluster is left alone.
+const REST: Duration = Duration::from_secs(3);
+
 /// How long a machine is kept busy.
 const BUSY: Duration = Duration::from_secs(5);
 
@@ -78,6 +81,25 @@ fn a_busy_machine_costs_nobody() {
 
 fn views(member: &Member) -> usize {
     member.record(|record| record.views.len())
+}
+
+#[test]
+fn a_cluster_at_rest_leaves_the_machine_alone() {
+    let cluster = Cluster::alone();
+    let mut members = cluster.start_in_order(5);
+    members.remove(3).kill();
+    members.remove(0).kill();
+    cluster.agree(&members);
+    members[1].signal(Signal::STOP);
+    cluster.agree([&members[0], &members[2]]);
+    members[1].signal(Signal::CONT);
+    cluster.agree(&members);
+    let before: Vec<Duration> = members.iter().map(Member::cpu_time).collect();
+    thread::sleep(REST);
+    for (member, before) in members.iter().zip(before) {
+        let used = member.cpu_time() - before;
+        assert!(used < REST / 10, "{used:?} of CPU time in {REST:?} of rest");
+    }
 }
 
 /// A log on a full disk: every line of it fails, on both outputs.

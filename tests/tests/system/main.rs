@@ -11,3 +11,4 @@ mod racing;
 mod refusing;
 mod separation;
 mod showing;
+mod translating;

@@ -115,7 +115,7 @@ fn random_bytes_in_the_multicast_group_change_nothing() {
 fn a_flood_of_datagrams_makes_nobody_suspect() {
     let cluster = Cluster::alone();
     let members = [cluster.start(), cluster.start(), cluster.start()];
-    let order = cluster.agree(&members);
+    cluster.agree(&members);
     let before = Noted::of(&members);
     let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let noise = Random(9).bytes(600);

@@ -126,6 +126,15 @@ fn an_interface_that_is_not_there_is_refused_with_those_that_are() {
 }
 
 #[test]
+fn a_public_address_is_read_with_care() {
+    let cluster = Cluster::new();
+    for wrong in ["", ":7000", "a:0", "[::1", "two words", "0.0.0.0", "224.0.0.1:7000"] {
+        let launch = cluster.launch().flag(&format!("--public-address={wrong}"));
+        is_refused(launch, &["--public-address", wrong.split(':').next().unwrap_or_default()]);
+    }
+}
+
+#[test]
 fn a_password_file_that_cannot_be_read_is_refused() {
     let cluster = Cluster::new();
     let launch = cluster.launch().option("--cluster-password-file", "no-such-file");

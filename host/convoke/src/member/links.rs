@@ -10,7 +10,7 @@ use convoke_wire::{ClusterKeys, Frame, SealedStream};
 use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::{Semaphore, mpsc};
-use tokio::task::JoinHandle;
+use tokio::task::{AbortHandle, JoinHandle};
 
 use super::calls;
 use super::driver::Input;
@@ -30,6 +30,17 @@ struct Link {
     serial: u64,
     queue: mpsc::Sender<Message>,
     writer: JoinHandle<()>,
+    _reader: Reader,
+}
+
+/// The task that reads a stream. It ends with its link: a peer whose host is
+/// gone would never end it.
+struct Reader(AbortHandle);
+
+impl Drop for Reader {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
 }
 
 /// All streams of one member.
@@ -136,8 +147,9 @@ impl Links {
             let _ = queue.try_send(message);
         }
         let (reader, writer) = stream.split_with(TcpStream::into_split);
-        tokio::spawn(read(reader, hello.member.clone(), serial, self.inputs.clone()));
-        links.push(Link { serial, queue, writer: tokio::spawn(write(writer, messages)) });
+        let reader = tokio::spawn(read(reader, hello.member.clone(), serial, self.inputs.clone()));
+        let writer = tokio::spawn(write(writer, messages));
+        links.push(Link { serial, queue, writer, _reader: Reader(reader.abort_handle()) });
     }
 
     /// A stream ended. Returns whether it was the last to that member.

@@ -8,6 +8,7 @@
 //! connections after 5 s, or by heartbeats after 60 s; a lost host by heartbeats
 //! after 60 s; the first search for a split after 300 s.
 
+use std::thread;
 use std::time::{Duration, Instant};
 
 use convoke_tests::{Cluster, Lab, Member, Members};
@@ -42,8 +43,9 @@ pub(crate) fn run() {
     table.add(killed("coordinator killed -9 -> gone", 0));
     lost_host(&mut table);
     split(&mut table);
-    table.add(idle_memory());
+    idle(&mut table);
     probe(&mut table);
+    silence(&mut table);
     table.sum_up();
 }
 
@@ -241,17 +243,45 @@ fn split(table: &mut Table) {
     });
 }
 
-fn idle_memory() -> Row {
+fn idle(table: &mut Table) {
     let cluster = Cluster::alone();
     let members = cluster.start_in_order(3);
-    std::thread::sleep(IDLE);
-    Row {
+    let before: Vec<Duration> = members.iter().map(Member::cpu_time).collect();
+    thread::sleep(IDLE);
+    table.add(Row {
         what: "resident memory, idle, three members, 10 s",
         unit: Unit::Mebibytes,
         runs: members.iter().map(|member| mib(member.resident_kib().0)).collect(),
         reach: Some(30.0),
         others: "Payara Micro: hundreds of MB",
+    });
+    let used = members.iter().zip(before).map(|(member, before)| member.cpu_time() - before);
+    table.add(Row {
+        what: "  of one core, meanwhile",
+        unit: Unit::Percent,
+        runs: used.map(|used| 100.0 * used.as_secs_f64() / IDLE.as_secs_f64()).collect(),
+        reach: None,
+        others: "",
+    });
+}
+
+fn silence(table: &mut Table) {
+    let mut runs = Vec::new();
+    for _ in 0..3 {
+        let cluster = Cluster::alone();
+        let Some(lab) = Lab::of(2) else { break };
+        lab.silence(0, "10.78.0.0/22", 1);
+        let list = format!("tcpip:10.78.0.0/22:{}", cluster.start_port());
+        let member = cluster.launch().on(lab.host(0)).mode(list).start();
+        runs.push(ms(member.ready().at - member.started()));
     }
+    table.add(Row {
+        what: "/22: 1,024 hosts that never answer -> ready",
+        unit: Unit::Milliseconds,
+        runs,
+        reach: None,
+        others: "Hazelcast: 256 at most, 5 s for each round",
+    });
 }
 
 fn probe(table: &mut Table) {

@@ -5,6 +5,7 @@
 pub(crate) enum Unit {
     Milliseconds,
     Mebibytes,
+    Percent,
     Count,
 }
 
@@ -14,6 +15,7 @@ impl Unit {
             Self::Milliseconds if value >= 10_000.0 => format!("{:.1} s", value / 1_000.0),
             Self::Milliseconds => format!("{value:.0} ms"),
             Self::Mebibytes => format!("{value:.1} MiB"),
+            Self::Percent => format!("{value:.1} %"),
             Self::Count => format!("{value:.0}"),
         }
     }
@@ -50,7 +52,8 @@ impl Table {
             print_cells([row.what, "0", "-", "-", "-", "-", "not measured", row.others]);
             return;
         };
-        let median = row.runs[row.runs.len() / 2];
+        let (below, above) = ((row.runs.len() - 1) / 2, row.runs.len() / 2);
+        let median = f64::midpoint(row.runs[below], row.runs[above]);
         let verdict = match row.reach {
             None => "",
             Some(reach) if max <= reach => "kept",
