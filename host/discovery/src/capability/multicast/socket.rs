@@ -36,7 +36,7 @@ pub(crate) fn open(
         }
         _ => return Err(io::Error::other("the group is of the other IP version")),
     };
-    if group.is_ipv6() {
+    if let SocketAddr::V6(group) = group {
         check_route(group, interface.address)?;
     }
     let udp = UdpSocket::from_std(socket.into())?;
@@ -83,9 +83,10 @@ fn open_v6(
 
 /// A group can be joined where nothing can be sent to it; IPv6 needs a route, and
 /// the loopback interface of Linux has none.
-fn check_route(group: SocketAddr, interface: IpAddr) -> io::Result<()> {
+fn check_route(group: SocketAddrV6, interface: IpAddr) -> io::Result<()> {
     let unbound = Socket::new(Domain::IPV6, Type::DGRAM, Some(Protocol::UDP))?;
-    match unbound.connect(&group.into()) {
+    unbound.set_multicast_if_v6(group.scope_id())?;
+    match unbound.connect(&SocketAddr::V6(group).into()) {
         Err(error) if error.kind() == io::ErrorKind::NetworkUnreachable => {
             let advice = match interface.is_loopback() {
                 true => "; on Linux `ip -6 route add local ff00::/8 dev lo table local` makes one",
