@@ -18,6 +18,9 @@ use crate::turn::Turn;
 /// much besides.
 pub const AGREE_MAX: Duration = Duration::from_secs(15);
 
+/// How long a test waits for what should be there at once.
+pub const SOON: Duration = READY_MAX;
+
 /// Member ports of one cluster, and again HTTP ports.
 const PORTS: u16 = 64;
 
@@ -212,6 +215,3 @@ fn agreement(records: &[&Record]) -> Option<Vec<SocketAddr>> {
     shown.sort_unstable();
     (shown == expected).then_some(order)
 }
-
-/// How long a test waits for what should be there at once.
-pub const SOON: Duration = READY_MAX;

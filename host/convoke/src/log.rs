@@ -12,8 +12,11 @@ const FILTER: &str = "CONVOKE_LOG";
 /// Starts logging; `to_stderr` for commands whose result goes to standard output.
 pub(crate) fn start(to_stderr: bool, usual: LevelFilter) {
     let filter = EnvFilter::builder().with_default_directive(usual.into()).with_env_var(FILTER);
-    let builder =
-        tracing_subscriber::fmt().with_env_filter(filter.from_env_lossy()).with_target(false);
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter.from_env_lossy())
+        .with_target(false)
+        // A log that cannot be written, as on a full disk, costs the log and no more.
+        .log_internal_errors(false);
     if to_stderr {
         builder.with_ansi(std::io::stderr().is_terminal()).with_writer(std::io::stderr).init();
     } else {

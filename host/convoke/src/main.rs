@@ -14,6 +14,7 @@ mod members;
 mod settings;
 mod status;
 
+use std::io::Write as _;
 use std::process::ExitCode;
 
 use settings::{Command, Given, Instead, Settings};
@@ -28,18 +29,18 @@ fn main() -> ExitCode {
     let given = match Given::read(std::env::args_os()) {
         Ok(given) => given,
         Err(Instead { text, code: 0 }) => {
-            print!("{text}");
+            let _ = write!(std::io::stdout(), "{text}");
             return ExitCode::SUCCESS;
         }
         Err(Instead { text, code }) => {
-            eprintln!("{text}");
+            let _ = writeln!(std::io::stderr(), "{text}");
             return ExitCode::from(code);
         }
     };
     match start(given) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {error}");
+            let _ = writeln!(std::io::stderr(), "error: {error}");
             ExitCode::from(REFUSED)
         }
     }
@@ -59,7 +60,7 @@ fn start(given: Given) -> Result<(), String> {
         .map_err(|error| format!("cannot start: {error}"))?;
     let done = runtime.block_on(async {
         match command {
-            None => member::run(settings).await,
+            None => member::run(settings, member::Signals::catch()?).await,
             Some(Command::Discover) => discover::run(&settings).await,
             Some(Command::Members) => members::run(&settings).await,
         }

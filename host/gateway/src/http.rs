@@ -1,5 +1,6 @@
 //! HTTP: `/health/live`, `/health/ready`, `/metrics`, `/status`.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,12 +13,13 @@ use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
+use tokio::task::AbortHandle;
 use tracing::{debug, warn};
 
 use crate::Node;
 
-/// Connections at once; more wait in the system's queue.
+/// Connections at once on one address. For one more the oldest is cut off, so
+/// that idle clients never keep a health check out.
 const CONNECTIONS_MAX: usize = 256;
 /// How long a request's head may take to arrive, and an idle connection stays.
 const HEAD_MS_MAX: u64 = 10_000;
@@ -31,10 +33,9 @@ const ACCEPT_PAUSE_MS: u64 = 100;
 /// Serves on all `listeners` for as long as the process runs.
 pub async fn serve(listeners: Vec<TcpListener>, node: Arc<dyn Node>) {
     let router = router(node);
-    let room = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     let servers: Vec<_> = listeners
         .into_iter()
-        .map(|listener| tokio::spawn(accept(listener, router.clone(), Arc::clone(&room))))
+        .map(|listener| tokio::spawn(accept(listener, router.clone())))
         .collect();
     for server in servers {
         let _ = server.await;
@@ -70,16 +71,21 @@ async fn status(State(node): State<Arc<dyn Node>>) -> Response {
     Json(node.status()).into_response()
 }
 
-async fn accept(listener: TcpListener, router: Router, room: Arc<Semaphore>) {
+async fn accept(listener: TcpListener, router: Router) {
+    let mut connections: VecDeque<AbortHandle> = VecDeque::new();
     loop {
-        let Ok(place) = Arc::clone(&room).acquire_owned().await else { return };
         match listener.accept().await {
             Ok((stream, _)) => {
-                let router = router.clone();
-                tokio::spawn(async move {
-                    converse(stream, router).await;
-                    drop(place);
-                });
+                if connections.len() >= CONNECTIONS_MAX {
+                    connections.retain(|connection| !connection.is_finished());
+                }
+                if connections.len() >= CONNECTIONS_MAX
+                    && let Some(oldest) = connections.pop_front()
+                {
+                    oldest.abort();
+                }
+                let connection = tokio::spawn(converse(stream, router.clone()));
+                connections.push_back(connection.abort_handle());
             }
             Err(error) => {
                 warn!(%error, "cannot accept an HTTP connection");

@@ -58,6 +58,9 @@ pub struct View {
     /// Names this list.
     pub id: ViewId,
     members: Arc<[Arc<Member>]>,
+    /// The highest age ever given: ages of members that went are not given
+    /// again, since on the other side of a split they may live.
+    youngest: u64,
     digest: u32,
 }
 
@@ -66,13 +69,14 @@ pub struct View {
 struct Listed {
     lineage: MemberId,
     id: ViewId,
+    youngest: u64,
     members: Vec<Member>,
 }
 
 impl From<View> for Listed {
     fn from(view: View) -> Self {
         let members = view.members.iter().map(|m| Member::clone(m)).collect();
-        Self { lineage: view.lineage, id: view.id, members }
+        Self { lineage: view.lineage, id: view.id, youngest: view.youngest, members }
     }
 }
 
@@ -80,8 +84,9 @@ impl TryFrom<Listed> for View {
     type Error = &'static str;
 
     fn try_from(listed: Listed) -> Result<Self, Self::Error> {
-        let members = listed.members.into_iter().map(Arc::new).collect();
-        Self::new(listed.lineage, listed.id, members).ok_or("the view breaks a rule of views")
+        let Listed { lineage, id, youngest, members } = listed;
+        let members = members.into_iter().map(Arc::new).collect();
+        Self::new(lineage, id, youngest, members).ok_or("the view breaks a rule of views")
     }
 }
 
@@ -139,13 +144,19 @@ impl View {
     #[must_use]
     pub fn founded_by(founder: Member) -> Self {
         let id = ViewId { epoch: 1, version: 1, coordinator: founder.id };
-        let lineage = founder.id;
+        let (lineage, youngest) = (founder.id, founder.age);
         let members: Arc<[_]> = [Arc::new(founder)].into();
-        Self { lineage, id, digest: digest(lineage, &members), members }
+        Self { lineage, id, youngest, digest: digest(lineage, &members), members }
     }
 
     /// A view of these members, unless it would break a rule.
-    fn new(lineage: MemberId, id: ViewId, members: Vec<Arc<Member>>) -> Option<Self> {
+    fn new(
+        lineage: MemberId,
+        id: ViewId,
+        youngest: u64,
+        members: Vec<Arc<Member>>,
+    ) -> Option<Self> {
+        let youngest = members.last().map_or(youngest, |last| last.age.max(youngest));
         let sound = (1..=MEMBERS_MAX).contains(&members.len())
             && members.iter().all(|m| m.is_sound())
             && members.is_sorted_by(|a, b| a.seniority() < b.seniority())
@@ -155,7 +166,7 @@ impl View {
                 ids.is_sorted_by(|a, b| a < b)
             };
         let digest = digest(lineage, &members);
-        sound.then(|| Self { lineage, id, members: members.into(), digest })
+        sound.then(|| Self { lineage, id, members: members.into(), youngest, digest })
     }
 
     /// Oldest first.
@@ -207,10 +218,10 @@ impl View {
         Stamp { id: self.id, digest: self.digest }
     }
 
-    /// The age for a member that joins now: younger than all.
+    /// The age for a member that joins now: younger than all that ever were.
     #[must_use]
     pub fn next_age(&self) -> u64 {
-        self.members.iter().map(|m| m.age).max().unwrap_or(0).saturating_add(1)
+        self.youngest.saturating_add(1)
     }
 
     /// The view after `joined` came and `departed` went, under `id`. `None`
@@ -228,7 +239,7 @@ impl View {
             self.members.iter().filter(|m| !goes(m) && !returns(m)).cloned().collect();
         members.extend(joined.iter().cloned().map(Arc::new));
         members.sort_by_key(|m| m.seniority());
-        Self::new(self.lineage, id, members)
+        Self::new(self.lineage, id, self.youngest, members)
     }
 
     /// The view that `delta` leads to; `None` when it applies to another view
@@ -326,7 +337,7 @@ mod tests {
     fn kin(lineage: u8, numbers: &[u8]) -> View {
         let members: Vec<_> = numbers.iter().map(|n| Arc::new(member(*n))).collect();
         let id = ViewId { epoch: 1, version: 1, coordinator: members[0].id };
-        View::new(member(lineage).id, id, members).unwrap()
+        View::new(member(lineage).id, id, 0, members).unwrap()
     }
 
     fn ids(view: &View) -> Vec<u8> {
@@ -349,6 +360,14 @@ mod tests {
         let id = ViewId { epoch: 2, ..left.id };
         let healed = left.with(id, &returned, &[]).unwrap();
         assert_eq!(ids(&healed), [1, 2, 3, 4, 5, 6]);
+    }
+
+    #[test]
+    fn an_age_is_never_given_twice() {
+        let base = view(&[1, 2, 3]);
+        let lost = [(member(3).id, Departure::Lost)];
+        let left = base.with(base.id, &[], &lost).unwrap();
+        assert_eq!(left.next_age(), 4, "the one that is lost may come back");
     }
 
     #[test]

@@ -6,7 +6,7 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
-use convoke_tests::{Cluster, Lab, Member};
+use convoke_tests::{Cluster, Lab, Member, http};
 
 /// From a pulled cable until all others have missed the host. About two and a
 /// half seconds are usual.
@@ -17,6 +17,9 @@ const BACK_MAX: Duration = Duration::from_secs(6);
 
 /// From exec to a joined cluster when hosts on the list are gone.
 const JOIN_BESIDE_LOST_HOSTS_MAX: Duration = Duration::from_millis(1_500);
+
+/// From exec until thousands of silent hosts are given up.
+const LATE_READY_MAX: Duration = Duration::from_secs(20);
 
 /// How long two hosts do not reach each other: several times as long as a lost
 /// host takes to be missed.
@@ -88,6 +91,25 @@ fn listed_hosts_that_are_gone_delay_nobody() {
         at.duration_since(second.started())
     });
     assert!(took <= JOIN_BESIDE_LOST_HOSTS_MAX, "it took {took:?}");
+}
+
+/// So many that calling them all takes longer than a member stays patient.
+#[test]
+fn a_member_that_became_ready_late_says_so_at_once() {
+    let cluster = Cluster::new();
+    let Some(lab) = Lab::of(2) else { return };
+    lab.silence(0, "10.78.0.0/20", 1);
+    let list = format!("tcpip:10.78.0.0/20:{}", cluster.start_port());
+    let member = cluster.launch().on(lab.host(0)).mode(list).start();
+    let http = (lab.host(0).address(), cluster.http_port()).into();
+    lab.host(0).inside(|| {
+        let deadline = Instant::now() + LATE_READY_MAX;
+        while !http::get(http, "/health/ready").is_ok_and(|answer| answer.status == 200) {
+            assert!(Instant::now() < deadline, "not ready within {LATE_READY_MAX:?}");
+            thread::sleep(Duration::from_millis(20));
+        }
+    });
+    member.wait(Duration::from_secs(1), "the line that says ready", |record| record.ready);
 }
 
 #[test]

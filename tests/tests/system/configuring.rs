@@ -10,6 +10,7 @@ fn payaras_spellings_are_understood() {
     let cluster = Cluster::new();
     let group = cluster.group();
     let first = cluster.start();
+    cluster.agree([&first]);
     let second = cluster
         .launch()
         .option("--startPort", cluster.start_port().to_string())

@@ -118,6 +118,16 @@ fn multicast_works_on_loopback_v6() -> bool {
 }
 
 #[test]
+fn lite_members_alone_are_a_cluster_and_others_may_join_it() {
+    let cluster = Cluster::new();
+    let lite = || cluster.launch().flag("--lite").start();
+    let (first, second) = (lite(), lite());
+    cluster.agree([&first, &second]);
+    let full = cluster.start();
+    cluster.agree([&first, &second, &full]);
+}
+
+#[test]
 fn members_on_two_addresses_of_one_machine_may_use_one_port() {
     let cluster = Cluster::new();
     let members = ["127.0.0.2", "127.0.0.3"].map(|ip| cluster.launch().at(ip).start());

@@ -86,9 +86,10 @@ fn the_password_is_never_shown() {
     let member = cluster
         .launch()
         .option("--cluster-password", "swordfish-4711")
-        .env("RUST_LOG", "debug")
+        .env("CONVOKE_LOG", "trace")
         .start();
     cluster.agree([&member]);
+    assert_ne!(member.count_lines(&["TRACE"]) + member.count_lines(&["DEBUG"]), 0);
     assert_eq!(member.count_lines(&["swordfish"]), 0);
     assert!(!member.get("/status").unwrap().body.contains("swordfish"));
     assert!(!member.get("/metrics").unwrap().body.contains("swordfish"));

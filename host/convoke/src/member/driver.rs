@@ -235,6 +235,8 @@ impl Running {
         let me = self.core.me().id;
         match event {
             Event::View { view, joined, departed } => {
+                // What the log says is what the endpoints say by then.
+                self.publish();
                 info!(
                     "{}\n\n{}\n",
                     describe::change(&view, &joined, &departed, me),
@@ -245,7 +247,6 @@ impl Running {
                 self.counters.lost.fetch_add(lost as u64, Ordering::Relaxed);
                 self.links.keep_only(|id| view.contains(id));
                 self.tend_watch();
-                self.publish();
             }
             Event::Met { other, ours_leads } => {
                 let coordinator = other.coordinator.address();

@@ -20,7 +20,7 @@ use convoke_discovery::{LocalMember, ModeHandle};
 use convoke_membership::{Config, Member, MemberId, Membership, View};
 use convoke_wire::ClusterKeys;
 use tokio::net::TcpListener;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 use tracing::{info, warn};
 
@@ -38,18 +38,50 @@ const MODE_EVENTS_MAX: usize = 64;
 const PATIENCE_MS: u64 = 5_000;
 
 /// Runs a member until it is told to leave.
-pub(crate) async fn run(settings: Settings) -> Result<(), String> {
+pub(crate) async fn run(settings: Settings, mut signals: Signals) -> Result<(), String> {
+    let running = tokio::select! {
+        biased;
+        () = signals.next() => {
+            info!("stopped before the start was done");
+            return Ok(());
+        }
+        running = start(&settings) => running?,
+    };
+    signals.next().await;
+    match running {
+        Running::Clustered(clustered) => clustered.leave(&mut signals).await,
+        Running::Alone => info!("left"),
+    }
+    Ok(())
+}
+
+/// What runs.
+enum Running {
+    Clustered(Clustered),
+    Alone,
+}
+
+/// A member of a cluster, or on its way into one.
+struct Clustered {
+    modes: Vec<ModeHandle>,
+    input: mpsc::Sender<driver::Input>,
+    driver: std::thread::JoinHandle<()>,
+    status: Arc<Status>,
+}
+
+/// Starts everything; returns once modes look for members.
+async fn start(settings: &Settings) -> Result<Running, String> {
     limits::raise_open_files();
     if let Some(path) = &settings.file {
         info!(file = %path.display(), "configuration read");
     }
-    let choice = choose_interface(&settings)?;
+    let choice = choose_interface(settings)?;
     let ip = choice.primary.ip;
     let further = settings.auto_bind_http.then_some(settings.auto_bind_range);
     let http = ports::bind_http(ip, settings.port, further)?;
     let http_port = http[0].local_addr().map_err(|e| e.to_string())?.port();
     if settings.no_cluster {
-        return run_alone(&settings, &choice, http, http_port).await;
+        return start_alone(settings, &choice, http, http_port).await;
     }
     let port = ports::bind_member_port(ip, settings.start_port)?;
     if !port.taken.is_empty() {
@@ -57,11 +89,11 @@ pub(crate) async fn run(settings: Settings) -> Result<(), String> {
     }
 
     let id = MemberId::new_now();
-    let me = introduce(&settings, id, port.address, Some(http_port)).await?;
-    let keys = derive_keys(&settings, &choice).await?;
-    let local = local_member(&settings, &me);
-    let host = modes::host(&settings, &choice, beacons::ciphers(&keys, id))?;
-    let loaded = modes::load(&host, &settings, &choice, &local).await?;
+    let me = introduce(settings, id, port.address, Some(http_port)).await?;
+    let keys = derive_keys(settings, &choice).await?;
+    let local = local_member(settings, &me);
+    let host = modes::host(settings, &choice, beacons::ciphers(&keys, id))?;
+    let loaded = modes::load(&host, settings, &choice, &local).await?;
 
     let counters = Arc::new(Counters::default());
     let core = Membership::new(me.clone(), Config::default(), rand::random());
@@ -103,10 +135,10 @@ pub(crate) async fn run(settings: Settings) -> Result<(), String> {
     let (events, heard) = mpsc::channel(MODE_EVENTS_MAX);
     let names: Vec<String> = loaded.iter().map(|mode| mode.name().to_owned()).collect();
     info!(modes = names.join(", "), cluster = %settings.cluster_name, member = %port.address, name = %me.name, "looking for members");
-    let handles: Vec<ModeHandle> =
+    let modes: Vec<ModeHandle> =
         loaded.into_iter().map(|mode| host.start(mode, local.clone(), events.clone())).collect();
     drop(events);
-    let _ = status.modes.set(handles.iter().map(ModeHandle::status).collect());
+    let _ = status.modes.set(modes.iter().map(ModeHandle::status).collect());
     tokio::spawn(
         seeker::Seeker {
             modes: names,
@@ -120,34 +152,31 @@ pub(crate) async fn run(settings: Settings) -> Result<(), String> {
     );
     tokio::spawn(say_ready(placed, Arc::clone(&status), port.address, (ip, http_port).into()));
 
-    wait_for_signal().await?;
-    status.leaving.store(true, Ordering::Relaxed);
-    leave(handles, &input, driver).await;
-    Ok(())
+    Ok(Running::Clustered(Clustered { modes, input, driver, status }))
 }
 
-/// Modes take their announcements back while the cluster is told.
-async fn leave(
-    handles: Vec<ModeHandle>,
-    input: &mpsc::Sender<driver::Input>,
-    driver: std::thread::JoinHandle<()>,
-) {
-    info!("leaving; a second signal stops at once");
-    let stops: Vec<_> = handles.into_iter().map(|mode| tokio::spawn(mode.stop())).collect();
-    let _ = input.send(driver::Input::Leave).await;
-    let gone = async {
-        let driver = tokio::task::spawn_blocking(move || driver.join());
-        let _ = driver.await;
-        for stop in stops {
-            let _ = stop.await;
+impl Clustered {
+    /// Modes take their announcements back while the cluster is told.
+    async fn leave(self, signals: &mut Signals) {
+        let Self { modes, input, driver, status } = self;
+        status.leaving.store(true, Ordering::Relaxed);
+        info!("leaving; a second signal stops at once");
+        let stops: Vec<_> = modes.into_iter().map(|mode| tokio::spawn(mode.stop())).collect();
+        let _ = input.send(driver::Input::Leave).await;
+        let gone = async {
+            let driver = tokio::task::spawn_blocking(move || driver.join());
+            let _ = driver.await;
+            for stop in stops {
+                let _ = stop.await;
+            }
+        };
+        tokio::select! {
+            done = tokio::time::timeout(Duration::from_millis(LEAVE_MS_MAX), gone) => match done {
+                Ok(()) => info!("left"),
+                Err(_) => warn!("left without an answer from the others within {LEAVE_MS_MAX} ms"),
+            },
+            () = signals.next() => warn!("stopped without waiting for the others"),
         }
-    };
-    tokio::select! {
-        done = tokio::time::timeout(Duration::from_millis(LEAVE_MS_MAX), gone) => match done {
-            Ok(()) => info!("left"),
-            Err(_) => warn!("left without an answer from the others within {LEAVE_MS_MAX} ms"),
-        },
-        _ = wait_for_signal() => warn!("stopped without waiting for the others"),
     }
 }
 
@@ -195,8 +224,11 @@ async fn say_ready(
     let started = tokio::time::Instant::now();
     let in_a_cluster = async { place.wait_for(|place| place.view.is_some()).await.is_ok() };
     tokio::pin!(in_a_cluster);
+    // Doubled each time: it need not be said every few seconds.
+    let mut patience_ms = PATIENCE_MS;
     loop {
-        let patience = tokio::time::sleep(Duration::from_millis(PATIENCE_MS));
+        let patience = tokio::time::sleep(Duration::from_millis(patience_ms));
+        patience_ms = patience_ms.saturating_mul(2);
         tokio::select! {
             here = &mut in_a_cluster => {
                 if here {
@@ -220,26 +252,24 @@ async fn say_ready(
                     .collect();
                 let waiting = if waiting.is_empty() { "candidates to answer".to_owned() } else { waiting.join("; ") };
                 warn!(%waiting, "not in a cluster yet; still looking, and no cluster is started until every mode has looked");
-                // Each time later: it need not be said every few seconds.
-                tokio::time::sleep(started.elapsed()).await;
             }
         }
     }
 }
 
 /// `--no-cluster`: the endpoints, a view of one, and nothing else.
-async fn run_alone(
+async fn start_alone(
     settings: &Settings,
     choice: &Choice,
     http: Vec<TcpListener>,
     http_port: u16,
-) -> Result<(), String> {
+) -> Result<Running, String> {
     let address = SocketAddr::new(choice.primary.ip, 0);
     let me = introduce(settings, MemberId::new_now(), address, Some(http_port)).await?;
     let view = View::founded_by(Member { age: 1, generation: 1, ..me.clone() });
     let place =
         Place { me: me.clone(), view: Some(view.clone()), hello: [].into(), leaving: false };
-    let (_place, placed) = watch::channel(Arc::new(place));
+    let (_, placed) = watch::channel(Arc::new(place));
     let status = Arc::new(Status {
         cluster_name: settings.cluster_name.clone(),
         place: placed,
@@ -254,9 +284,7 @@ async fn run_alone(
     let http_address = SocketAddr::new(choice.primary.ip, http_port);
     tokio::spawn(convoke_gateway::http::serve(http, status));
     info!(http = %http_address, "ready");
-    wait_for_signal().await?;
-    info!("left");
-    Ok(())
+    Ok(Running::Alone)
 }
 
 fn choose_interface(settings: &Settings) -> Result<Choice, String> {
@@ -333,15 +361,30 @@ async fn derive_keys(settings: &Settings, choice: &Choice) -> Result<Arc<Cluster
     keys.map(Arc::new).map_err(|error| error.to_string())
 }
 
-async fn wait_for_signal() -> Result<(), String> {
-    let signal = |kind| signal(kind).map_err(|error| format!("cannot listen for signals: {error}"));
-    let (mut terminate, mut interrupt) =
-        (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
+/// SIGTERM and SIGINT, caught from the first moment: a member that is asked to
+/// stop while it starts stops.
+pub(crate) struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    /// Catches them from now on. Needs a runtime.
+    pub(crate) fn catch() -> Result<Self, String> {
+        let catch =
+            |kind| signal(kind).map_err(|error| format!("cannot listen for signals: {error}"));
+        Ok(Self {
+            terminate: catch(SignalKind::terminate())?,
+            interrupt: catch(SignalKind::interrupt())?,
+        })
     }
-    Ok(())
+
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
 }
 
 /// For the dry run: as a member would look, without being one.

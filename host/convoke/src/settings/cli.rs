@@ -143,6 +143,12 @@ impl Given {
         Ok(Self { cli, matches })
     }
 
+    /// Whether an option was set, and by the environment alone.
+    pub(crate) fn is_from_environment(&self, id: &str) -> bool {
+        let inner = self.matches.subcommand().map_or(&self.matches, |(_, matches)| matches);
+        inner.value_source(id) == Some(ValueSource::EnvVariable)
+    }
+
     /// How to name the place where an option was set.
     pub(crate) fn origin(&self, id: &str) -> String {
         let option = id.replace('_', "-");

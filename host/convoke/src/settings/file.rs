@@ -8,7 +8,7 @@ use serde::Deserialize;
 use super::SettingsError;
 
 /// Largest configuration file, in bytes.
-const FILE_BYTES_MAX: u64 = 1 << 20;
+const FILE_BYTES_MAX: usize = 1 << 20;
 
 /// A whole file. Every key is optional; one that nobody knows is an error.
 #[derive(Debug, Default, Deserialize)]
@@ -91,14 +91,10 @@ impl File {
     pub(crate) fn read(path: &Path) -> Result<Self, SettingsError> {
         let shown = path.display();
         let unreadable = |why: String| SettingsError(format!("{shown}: {why}"));
-        let size = std::fs::metadata(path)
-            .map_err(|e| unreadable(format!("the configuration file cannot be read: {e}")))?
-            .len();
-        if size > FILE_BYTES_MAX {
-            return Err(unreadable(format!("{size} bytes are too many for a configuration file")));
-        }
-        let text = std::fs::read_to_string(path)
+        let bytes = super::read_bounded(path, FILE_BYTES_MAX)
             .map_err(|e| unreadable(format!("the configuration file cannot be read: {e}")))?;
+        let text = String::from_utf8(bytes)
+            .map_err(|_| unreadable("the configuration file is not UTF-8 text".into()))?;
         let mut file = Self::parse(&text).map_err(|(line, why)| {
             SettingsError(match line {
                 Some(line) => format!("{shown}:{line}: {why}"),

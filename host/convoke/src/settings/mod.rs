@@ -6,11 +6,13 @@ mod file;
 mod modes;
 mod spelling;
 
+use std::io::Read as _;
 use std::net::IpAddr;
 use std::num::NonZeroU8;
 use std::path::{Path, PathBuf};
 
 use convoke_membership::member::NAME_BYTES_MAX;
+use convoke_wire::PASSWORD_BYTES_MAX;
 use zeroize::Zeroizing;
 
 pub(crate) use cli::{Command, Given, Instead};
@@ -63,7 +65,19 @@ impl Settings {
         let mc_address_from = given.origin("mc_address");
         let interfaces_from = given.origin("interfaces");
         let public_from = given.origin("public_address");
-        let options = given.cli.options;
+        let environments = ["cluster_password", "cluster_password_file"]
+            .map(|option| given.is_from_environment(option));
+        let mut options = given.cli.options;
+        // Of two ways to give the password, the command line's wins.
+        match environments {
+            [true, false] if options.cluster_password_file.is_some() => {
+                options.cluster_password = None;
+            }
+            [false, true] if options.cluster_password.is_some() => {
+                options.cluster_password_file = None;
+            }
+            _ => {}
+        }
         if options.resp_port.is_some() {
             return Err(SettingsError(
                 "--resp-port: this version has no data grid yet, and so no RESP; leave it out"
@@ -211,9 +225,13 @@ fn password(
         )),
         (Some(text), None) => Ok(Zeroizing::new(text.into_bytes())),
         (None, Some(path)) => {
-            let mut bytes = Zeroizing::new(std::fs::read(&path).map_err(|e| {
-                SettingsError(format!("the password file {} cannot be read: {e}", path.display()))
-            })?);
+            let mut bytes =
+                Zeroizing::new(read_bounded(&path, PASSWORD_BYTES_MAX).map_err(|e| {
+                    SettingsError(format!(
+                        "the password file {} cannot be read: {e}",
+                        path.display()
+                    ))
+                })?);
             while matches!(bytes.last(), Some(b'\n' | b'\r')) {
                 bytes.pop();
             }
@@ -225,6 +243,16 @@ fn password(
         }
         (None, None) => Ok(Zeroizing::default()),
     }
+}
+
+/// A whole file of at most `bytes_max`, whatever its size claims to be.
+fn read_bounded(path: &Path, bytes_max: usize) -> std::io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    std::fs::File::open(path)?.take(bytes_max as u64 + 1).read_to_end(&mut bytes)?;
+    if bytes.len() > bytes_max {
+        return Err(std::io::Error::other(format!("it has more than {bytes_max} bytes")));
+    }
+    Ok(bytes)
 }
 
 #[cfg(test)]

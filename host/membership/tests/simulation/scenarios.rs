@@ -280,6 +280,23 @@ fn a_split_makes_two_clusters_and_its_end_makes_them_one_in_the_old_order() {
 }
 
 #[test]
+fn members_that_join_during_a_split_come_after_the_old_ones() {
+    for seed in seeds(30) {
+        let mut world = cluster(seed, 6);
+        world.network.island = Some([0, 1, 6].into());
+        world.run_until(SECOND * 20, |world| world.agree(&[0, 1]) && world.agree(&[2, 3, 4, 5]));
+        world.start(false, &[0]);
+        world.start(false, &[2]);
+        world.run_until(SECOND * 5, |world| {
+            world.agree(&[0, 1, 6]) && world.agree(&[2, 3, 4, 5, 7])
+        });
+        world.network.island = None;
+        world.run_until(SECOND * 20, World::all_agree);
+        assert_eq!(world.order(0)[..6], [0, 1, 2, 3, 4, 5], "SEED={seed}");
+    }
+}
+
+#[test]
 fn a_split_that_heals_while_it_is_being_noticed_loses_nobody() {
     // 236: a step that removes its receiver came as an answer to a pull.
     for seed in seeds(60).into_iter().chain([236]) {
