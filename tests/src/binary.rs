@@ -29,6 +29,16 @@ pub fn mode(name: &str) -> PathBuf {
     find(&file).unwrap_or_else(|| panic!("there is no {file}: run `cargo xtask modes`"))
 }
 
+/// A built-in mode as the binary embeds it, as a file.
+///
+/// # Panics
+/// If it was not built; the text says what to run.
+#[must_use]
+pub fn compiled_mode(name: &str) -> PathBuf {
+    let file = format!("modes/{name}.cwasm");
+    find(&file).unwrap_or_else(|| panic!("there is no {file}: run `cargo xtask modes`"))
+}
+
 /// A file in the target folder of this program, or in that of the workspace.
 fn find(file: &str) -> Option<PathBuf> {
     let this = env::current_exe().ok();

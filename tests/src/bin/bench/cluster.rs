@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 
 use convoke_tests::{Cluster, Lab, Member, Members};
 
+use crate::modes;
 use crate::table::{Row, Table, Unit};
 
 /// Runs of what takes well below a second.
@@ -46,6 +47,7 @@ pub(crate) fn run() {
     idle(&mut table);
     probe(&mut table);
     silence(&mut table);
+    modes::measure(&mut table);
     table.sum_up();
 }
 

@@ -4,13 +4,14 @@
 
 mod cluster;
 mod facts;
+mod modes;
 mod table;
 
 use std::process::ExitCode;
 
 /// Every bench, and what it measures.
 const BENCHES: &[(&str, &str, fn())] =
-    &[("cluster", "joining, losing and finding members; memory", cluster::run)];
+    &[("cluster", "joining, losing and finding members; memory; the sandbox", cluster::run)];
 
 fn main() -> ExitCode {
     let names: Vec<String> = std::env::args().skip(1).collect();

@@ -3,6 +3,7 @@
 /// What a row is measured in.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Unit {
+    Microseconds,
     Milliseconds,
     Mebibytes,
     Percent,
@@ -12,6 +13,7 @@ pub(crate) enum Unit {
 impl Unit {
     fn show(self, value: f64) -> String {
         match self {
+            Self::Microseconds => format!("{value:.0} µs"),
             Self::Milliseconds if value >= 10_000.0 => format!("{:.1} s", value / 1_000.0),
             Self::Milliseconds => format!("{value:.0} ms"),
             Self::Mebibytes => format!("{value:.1} MiB"),
