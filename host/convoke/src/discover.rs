@@ -1,15 +1,21 @@
 //! `convoke discover`: what each mode finds, and what becomes of it.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use convoke_discovery::{Candidate, Snapshot};
+use convoke_discovery::{CallError, Candidate, Instance, Snapshot};
 use convoke_membership::{Hello, Standing};
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 
-use crate::member::calls::{self, Call, CallError};
+use crate::member::calls::{self, Call};
 use crate::member::{Onlooker, beacons, modes};
 use crate::settings::Settings;
 
+/// How long answers may come in, in milliseconds.
+const LOOK_MS: u64 = 600;
+/// Looks in that time, at most.
+const LOOKS_MAX: usize = 64;
 /// Candidates called at once.
 const CALLS_MAX: usize = 256;
 /// Lines of one kind, at most; the rest is counted.
@@ -33,12 +39,35 @@ pub(crate) async fn run(settings: &Settings) -> Result<(), String> {
             .open(mode, &onlooker.local)
             .await
             .map_err(|error| format!("mode {:?}: {error}", mode.name()))?;
-        match instance.discover().await {
+        match look(&mut instance).await {
             Ok(snapshot) => report(mode.name(), snapshot, &onlooker, &hello).await,
             Err(error) => println!("mode {}: {error}", mode.name()),
         }
     }
     Ok(())
+}
+
+/// One look, and further ones for as long as the mode finds them worth while: a
+/// first look may end with the first answer, and others are still to come.
+async fn look(instance: &mut Instance) -> Result<Snapshot, CallError> {
+    let deadline = Instant::now() + Duration::from_millis(LOOK_MS);
+    let mut all = instance.discover().await?;
+    for _ in 1..LOOKS_MAX {
+        if all.look_again.is_none_or(|wait| Instant::now() + wait >= deadline) {
+            break;
+        }
+        // What is cut off has nothing new to say.
+        let Ok(Ok(more)) = tokio::time::timeout_at(deadline, instance.discover()).await else {
+            break;
+        };
+        for candidate in more.candidates {
+            if !all.candidates.iter().any(|known| known.address == candidate.address) {
+                all.candidates.push(candidate);
+            }
+        }
+        all.look_again = more.look_again;
+    }
+    Ok(all)
 }
 
 async fn report(mode: &str, snapshot: Snapshot, onlooker: &Onlooker, hello: &Arc<[u8]>) {
@@ -99,7 +128,7 @@ fn standing(hello: &Hello) -> String {
     }
 }
 
-type Outcome = (Candidate, Result<Call, CallError>);
+type Outcome = (Candidate, Result<Call, calls::CallError>);
 
 /// Calls all, many at a time; outcomes in the order of the candidates.
 async fn call_all(
