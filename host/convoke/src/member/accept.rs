@@ -14,7 +14,7 @@ use tracing::{debug, info, warn};
 
 use super::calls::Call;
 use super::driver::Input;
-use super::state::{Counters, Place};
+use super::state::{Counters, Place, bump};
 
 /// Callers whose refusal was logged: each is said once.
 const SAID_MAX: usize = 256;
@@ -59,7 +59,7 @@ pub(crate) async fn answer(door: Door) {
                     let _ = driver.send(Input::Connected(Box::new(call))).await;
                 }
                 Err(error) => {
-                    counters.bump(&counters.refused);
+                    bump(&counters.refused);
                     say(&said, from.ip(), &error);
                 }
             }

@@ -17,7 +17,7 @@ use tracing::{debug, info, warn};
 
 use super::calls::Call;
 use super::links::Links;
-use super::state::{Counters, Place};
+use super::state::{Counters, Place, bump};
 use crate::describe;
 
 /// Largest UDP payload that is read, in bytes; a longer one is not ours.
@@ -146,11 +146,11 @@ impl Running {
             Ok(opened) => {
                 let id = MemberId::from_bytes(opened.sender.0);
                 if self.core.handle_packet(self.now(), id, &payload).is_err() {
-                    self.counters.bump(&self.counters.malformed);
+                    bump(&self.counters.malformed);
                 }
             }
             Err(OpenError::Replayed | OpenError::Own) => {
-                self.counters.bump(&self.counters.replayed);
+                bump(&self.counters.replayed);
             }
             Err(error) => {
                 if self.counters.foreign.fetch_add(1, Ordering::Relaxed) == 0 {
@@ -209,8 +209,7 @@ impl Running {
             match output {
                 Output::Packet { to, bytes } => self.send(to, &bytes),
                 Output::Message { to, message } => {
-                    let hello = self.core.hello().encode();
-                    self.links.send(&to, message, &hello);
+                    self.links.send(&to, message, || self.core.hello().encode());
                 }
                 Output::Call(member) => {
                     let hello = self.core.hello().encode();

@@ -76,8 +76,8 @@ impl Links {
         self.open.len()
     }
 
-    /// Sends, over a stream that is opened if there is none.
-    pub(crate) fn send(&mut self, to: &Member, message: Message, hello: &[u8]) {
+    /// Sends, over a stream that is opened, with this `hello`, if there is none.
+    pub(crate) fn send(&mut self, to: &Member, message: Message, hello: impl FnOnce() -> Vec<u8>) {
         let mut message = message;
         for link in self.open.get(&to.id).into_iter().flatten() {
             match link.queue.try_send(message) {
@@ -95,7 +95,7 @@ impl Links {
             queue.push_back(message);
         }
         if !calling {
-            self.call(to, hello);
+            self.call(to, &hello());
         }
     }
 

@@ -22,7 +22,7 @@ use tracing::{debug, info, warn};
 
 use super::calls::{self, Call, CallError};
 use super::driver::Input;
-use super::state::{Counters, Place};
+use super::state::{Counters, Place, bump};
 
 /// Candidates called at once.
 const CALLS_MAX: usize = 256;
@@ -217,7 +217,7 @@ impl Seeker {
                 continue;
             }
             candidate.calling = true;
-            self.counters.bump(&self.counters.probes);
+            bump(&self.counters.probes);
             let keys = Arc::clone(&self.keys);
             let hello = Arc::clone(&place.hello);
             seeking

@@ -37,8 +37,7 @@ pub(crate) struct Counters {
     pub(crate) probes: AtomicU64,
 }
 
-impl Counters {
-    pub(crate) fn bump(&self, counter: &AtomicU64) {
-        counter.fetch_add(1, Ordering::Relaxed);
-    }
+/// Counts one more.
+pub(crate) fn bump(counter: &AtomicU64) {
+    counter.fetch_add(1, Ordering::Relaxed);
 }

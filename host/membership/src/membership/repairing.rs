@@ -65,7 +65,7 @@ impl Membership {
             place.catchup = None;
             return;
         }
-        // The one who has it; failing that, and the second time, whoever leads.
+        // The one who has it; when that one is not known here, whoever leads.
         let Catchup { from, .. } = *catchup;
         let whom = place.view.get(from).or_else(|| place.lost.get(&from).map(|lost| &lost.member));
         let whom = whom.unwrap_or_else(|| place.view.coordinator()).clone();
