@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-const MODES: [&str; 2] = ["multicast", "tcpip"];
+const MODES: &[&str] = &["multicast", "tcpip", "domain"];
 
 fn main() {
     println!("cargo::rerun-if-env-changed=CARGO_TARGET_DIR");

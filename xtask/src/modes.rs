@@ -13,7 +13,7 @@ use crate::workspace::Workspace;
 use crate::{Result, toolchain};
 
 /// The built-in modes, as their crates' libraries are called.
-const MODES: [&str; 2] = ["multicast", "tcpip"];
+const MODES: &[&str] = &["multicast", "tcpip", "domain"];
 
 /// Leaves `target/modes/<mode>.wasm`, a component, and `<mode>.cwasm`, its
 /// compiled form that the binary embeds, for each mode.
@@ -98,14 +98,17 @@ mod tests {
         const TYPES: &str = "convoke:discovery/types@0.1.0";
         const LOG: &str = "convoke:host/log@0.1.0";
         const MULTICAST: &str = "convoke:host/multicast@0.1.0";
+        const PROBE: &str = "convoke:host/probe@0.1.0";
         const STRATEGY: &str = "convoke:discovery/strategy@0.1.0";
         const ANNOUNCER: &str = "convoke:discovery/announcer@0.1.0";
-        let expected: [(&str, &[&str], &[&str]); MODES.len()] = [
+        let expected: &[(&str, &[&str], &[&str])] = &[
             ("multicast", &[TYPES, LOG, MULTICAST], &[STRATEGY, ANNOUNCER]),
             ("tcpip", &[TYPES, LOG], &[STRATEGY]),
+            ("domain", &[TYPES, LOG, PROBE], &[STRATEGY]),
         ];
         let folder = Workspace::here().modes();
-        for (mode, imports, exports) in expected {
+        assert_eq!(expected.iter().map(|(mode, ..)| *mode).collect::<Vec<_>>(), MODES);
+        for &(mode, imports, exports) in expected {
             let (asked, offered) = interfaces(&folder.join(format!("{mode}.wasm")));
             assert_eq!(sorted(asked), sorted(imports), "imports of {mode}");
             assert_eq!(sorted(offered), sorted(exports), "exports of {mode}");

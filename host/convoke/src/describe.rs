@@ -85,6 +85,7 @@ mod tests {
             name: format!("m{n}"),
             group: "shop".into(),
             lite: n == 2,
+            modes: "multicast".into(),
             http_port: None,
             generation: 1,
             age: u64::from(n),

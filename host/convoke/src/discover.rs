@@ -9,7 +9,7 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use crate::member::calls::{self, Call};
-use crate::member::{Onlooker, beacons, modes};
+use crate::member::{Onlooker, beacons, modes, probing};
 use crate::settings::Settings;
 
 /// How long answers may come in, in milliseconds.
@@ -26,7 +26,8 @@ pub(crate) async fn run(settings: &Settings) -> Result<(), String> {
     crate::limits::raise_open_files();
     let onlooker = Onlooker::new(settings).await?;
     let ciphers = beacons::ciphers(&onlooker.keys, onlooker.me.id);
-    let host = modes::host(settings, &onlooker.choice, ciphers)?;
+    let prober = probing::prober(&onlooker.keys, &onlooker.me);
+    let host = modes::host(settings, &onlooker.choice, ciphers, prober)?;
     let loaded = modes::load(&host, settings, &onlooker.choice, &onlooker.local).await?;
     println!(
         "cluster {:?}, looking from {} ({})",

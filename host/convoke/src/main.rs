@@ -51,6 +51,7 @@ fn start(given: Given) -> Result<(), String> {
     let settings = Settings::resolve(given).map_err(|error| error.to_string())?;
     match command {
         None => log::start(false, LevelFilter::INFO),
+        Some(Command::Domain) => log::start(false, LevelFilter::INFO),
         Some(_) => log::start(true, LevelFilter::WARN),
     }
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -60,7 +61,7 @@ fn start(given: Given) -> Result<(), String> {
         .map_err(|error| format!("cannot start: {error}"))?;
     let done = runtime.block_on(async {
         match command {
-            None => member::run(settings, member::Signals::catch()?).await,
+            None | Some(Command::Domain) => member::run(settings, member::Signals::catch()?).await,
             Some(Command::Discover) => discover::run(&settings).await,
             Some(Command::Members) => members::run(&settings).await,
         }

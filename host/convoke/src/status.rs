@@ -1,12 +1,16 @@
 //! What a member tells of itself: `/status` and `/metrics`.
 
 use std::fmt::Write as _;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use convoke_discovery::ModeStatus;
 use convoke_gateway::Node;
+use convoke_gateway::admin::{Health, MemberRow, ModeRow, Overview};
+use convoke_membership::{Member, View};
+use jiff::Timestamp;
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
@@ -27,6 +31,31 @@ impl Status {
     fn modes(&self) -> Vec<ModeStatus> {
         self.modes.get().into_iter().flatten().map(|status| status.borrow().clone()).collect()
     }
+
+    fn row(&self, place: &Place, view: &View, member: &Member) -> MemberRow {
+        let started_ms = i64::try_from(member.id.started_at_ms()).unwrap_or(i64::MAX);
+        let started = Timestamp::from_millisecond(started_ms).unwrap_or(Timestamp::UNIX_EPOCH);
+        let up_ms = Timestamp::now().as_millisecond().saturating_sub(started_ms);
+        let ip = member.address().ip();
+        MemberRow {
+            name: member.name.clone(),
+            group: member.group.clone(),
+            id: member.id.to_string(),
+            address: member.address().to_string(),
+            http: member.http_port.map(|port| SocketAddr::new(ip, port).to_string()),
+            lite: member.lite,
+            this: member.id == place.me.id,
+            coordinator: member.id == view.coordinator().id,
+            since: format!("{started:.0}"),
+            up_ms: up_ms.max(0).unsigned_abs(),
+            found_by: member.modes.clone(),
+            health: health(place, member),
+        }
+    }
+}
+
+fn health(place: &Place, member: &Member) -> Health {
+    if place.suspects.contains(&member.id) { Health::Suspected } else { Health::Alive }
 }
 
 impl Node for Status {
@@ -50,8 +79,11 @@ impl Node for Status {
                         "name": m.name,
                         "group": m.group,
                         "lite": m.lite,
+                        "modes": m.modes,
                         "http_port": m.http_port,
                         "age": m.age,
+                        "started_at_ms": m.id.started_at_ms(),
+                        "health": health(&place, m),
                         "this": m.id == me.id,
                     })
                 })
@@ -91,6 +123,31 @@ impl Node for Status {
                 "candidate_calls": load(&counters.probes),
             },
         })
+    }
+
+    fn overview(&self) -> Overview {
+        let place = self.place.borrow().clone();
+        let view = place.view.as_ref();
+        let members = view.map(|view| {
+            let row = |member: &Arc<Member>| self.row(&place, view, member);
+            view.members().iter().map(row).collect()
+        });
+        let problem = |mode: &ModeStatus| {
+            let words = mode.last_problem.as_ref().map(ToString::to_string);
+            words.or_else(|| mode.last_trap.clone()).unwrap_or_default()
+        };
+        let modes = self.modes().into_iter().map(|mode| ModeRow {
+            state: mode.state.to_string(),
+            candidates: mode.last_snapshot.map_or(0, |snapshot| snapshot.candidates),
+            problem: problem(&mode),
+            name: mode.name,
+        });
+        Overview {
+            cluster: self.cluster_name.clone(),
+            view: view.map(|view| view.id.to_string()).unwrap_or_default(),
+            members: members.unwrap_or_default(),
+            modes: modes.collect(),
+        }
     }
 
     fn metrics(&self) -> String {

@@ -9,8 +9,11 @@ pub(crate) mod imports {
         inline: "
             package convoke:linking;
             world capabilities {
+                import convoke:host/dns@0.1.0;
+                import convoke:host/kubernetes@0.1.0;
                 import convoke:host/log@0.1.0;
                 import convoke:host/multicast@0.1.0;
+                import convoke:host/probe@0.1.0;
             }
         ",
         world: "convoke:linking/capabilities",

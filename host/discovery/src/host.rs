@@ -18,6 +18,7 @@ use crate::imports::{self, ImportProblem, Unlinkable};
 use crate::instance::{CallError, Instance, State};
 use crate::load::{LoadError, Loader, on_one_line};
 use crate::mode::{LocalMember, ModeEvent, ModeSpec};
+use crate::prober::Prober;
 use crate::supervisor::{self, ModeHandle};
 use crate::ticker::Ticker;
 
@@ -35,6 +36,8 @@ pub struct HostConfig {
     pub cache_directory: Option<PathBuf>,
     /// Seals and opens multicast datagrams.
     pub beacon_ciphers: BeaconCiphers,
+    /// Shakes hands with the places that modes ask about.
+    pub prober: Prober,
 }
 
 /// One address of this machine.

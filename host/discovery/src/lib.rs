@@ -17,8 +17,8 @@
 //! that fails changes nothing but its own status; every refusal says what to do.
 //!
 //! Must never know: passwords, keys, views, or how members join. A candidate is a
-//! rumour that somebody else has to check, and beacons are sealed and opened by
-//! the [`BeaconCipher`] that the binary hands in.
+//! rumour that somebody else has to check; beacons are sealed and opened by the
+//! [`BeaconCipher`], and handshakes made by the [`Prober`], that the binary hands in.
 
 mod beacon;
 mod bindings;
@@ -34,6 +34,7 @@ pub mod limits;
 mod load;
 mod mode;
 mod precompiled;
+mod prober;
 mod source;
 mod supervisor;
 mod text;
@@ -44,11 +45,14 @@ pub use candidate::{Candidate, Dropped, Problem, Refusal, Snapshot};
 pub use capability::multicast::MulticastCounters;
 pub use digest::{Digest, DigestError};
 pub use engine::{EngineError, precompile, precompiled_for};
-pub use grant::{GrantError, Grants, MulticastGrant};
+pub use grant::{
+    DnsGrants, GrantError, Grants, KubernetesAccess, KubernetesGrants, MulticastGrant, ProbeGrant,
+};
 pub use host::{DiscoveryHost, HostConfig, Interface, LoadedMode};
 pub use imports::{ImportProblem, Unlinkable};
 pub use instance::{CallError, Instance};
 pub use load::{LoadError, NotAComponent};
 pub use mode::{LocalMember, ModeEvent, ModeSpec, ModeState, ModeStatus, SnapshotStatus};
+pub use prober::{Peer, Probed, Prober};
 pub use source::Source;
 pub use supervisor::ModeHandle;

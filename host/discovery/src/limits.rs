@@ -86,6 +86,12 @@ pub const BACK_OFF_MS_MIN: u64 = 500;
 /// Longest wait after a failure, in milliseconds.
 pub const BACK_OFF_MS_MAX: u64 = 60_000;
 
+/// First and longest wait after a problem that the mode itself reported, in
+/// milliseconds: it works, and a member may be waiting for its first look.
+pub const PROBLEM_BACK_OFF_MS_MIN: u64 = 250;
+/// See [`PROBLEM_BACK_OFF_MS_MIN`].
+pub const PROBLEM_BACK_OFF_MS_MAX: u64 = 5_000;
+
 /// A mode that ran this long after a failure is healthy again, in milliseconds:
 /// back-off starts anew, and a failure that was logged before is logged again.
 pub const HEALTHY_MS: u64 = 120_000;
@@ -125,3 +131,24 @@ pub const FAILURES_LOGGED_MAX: usize = 16;
 
 /// Frames of a trap's backtrace that are logged.
 pub const BACKTRACE_FRAMES_MAX: usize = 8;
+
+/// Targets of one `probe`.
+pub const PROBE_TARGETS_MAX: usize = 256;
+
+/// Addresses of one name that are probed.
+pub const PROBE_ADDRESSES_MAX: usize = 16;
+
+/// Targets that one `probe` asks at the same time.
+pub const PROBES_AT_ONCE: usize = 128;
+
+/// Targets a mode may probe each second, on average.
+pub const PROBES_PER_SECOND: u32 = 200;
+
+/// Targets a mode may probe at once.
+pub const PROBES_BURST: u32 = 512;
+
+/// What one target gets at least to answer, in milliseconds.
+pub const PROBE_MS_MIN: u64 = 50;
+
+/// What one target gets at most to answer, in milliseconds.
+pub const PROBE_MS_MAX: u64 = 5_000;

@@ -88,6 +88,12 @@ struct Supervisor {
 const GRACE: Duration = Duration::from_millis(limits::WITHDRAW_MS_MAX);
 const LOOK_AGAIN_DEFAULT: Duration = Duration::from_millis(limits::LOOK_AGAIN_MS_DEFAULT);
 
+/// Bounds of the wait after a failure, in milliseconds.
+const BACK_OFF: (u64, u64) = (limits::BACK_OFF_MS_MIN, limits::BACK_OFF_MS_MAX);
+/// After a problem that the mode itself reported.
+const PROBLEM_BACK_OFF: (u64, u64) =
+    (limits::PROBLEM_BACK_OFF_MS_MIN, limits::PROBLEM_BACK_OFF_MS_MAX);
+
 /// When one instance is called next.
 struct Due {
     look: Instant,
@@ -243,7 +249,11 @@ impl Supervisor {
     /// can take one, and else its end.
     fn failed(&mut self, error: CallError) -> Result<Duration, End> {
         let text = error.to_string();
-        let (back_off, log) = self.failures.failed(&text);
+        let bounds = match error {
+            CallError::Problem(_) => PROBLEM_BACK_OFF,
+            _ => BACK_OFF,
+        };
+        let (back_off, log) = self.failures.failed(&text, bounds);
         let name = self.name();
         let CallError::Problem(problem) = error else {
             if log {
@@ -343,13 +353,13 @@ struct Failures {
 
 impl Failures {
     /// One more: how long to wait, and whether to log it.
-    fn failed(&mut self, text: &str) -> (Duration, bool) {
+    fn failed(&mut self, text: &str, (min, max): (u64, u64)) -> (Duration, bool) {
         let healthy = Duration::from_millis(limits::HEALTHY_MS);
         if self.well_since.take().is_some_and(|since| since.elapsed() >= healthy) {
             *self = Self::default();
         }
-        let doubled = limits::BACK_OFF_MS_MIN.saturating_mul(1 << self.count.min(32));
-        let back_off = Duration::from_millis(doubled.min(limits::BACK_OFF_MS_MAX));
+        let doubled = min.saturating_mul(1 << self.count.min(32));
+        let back_off = Duration::from_millis(doubled.min(max));
         self.count += 1;
         let log = self.logged.len() < limits::FAILURES_LOGGED_MAX
             && !self.logged.iter().any(|logged| logged == text);
@@ -371,7 +381,7 @@ impl Failures {
 
 #[cfg(test)]
 mod tests {
-    use super::{Failures, interval};
+    use super::{BACK_OFF, Failures, interval};
     use crate::limits;
     use std::time::Duration;
 
@@ -380,13 +390,13 @@ mod tests {
         let mut failures = Failures::default();
         let mut expected_ms = 500.0;
         for n in 0..20 {
-            let (back_off, log) = failures.failed("crashed");
+            let (back_off, log) = failures.failed("crashed", BACK_OFF);
             let ms = back_off.as_secs_f64() * 1000.0;
             assert!((expected_ms * 0.9..=expected_ms * 1.1).contains(&ms), "{n}: {ms}");
             assert_eq!(log, n == 0);
             expected_ms = f64::min(expected_ms * 2.0, 60_000.0);
         }
-        assert!(failures.failed("something else").1);
+        assert!(failures.failed("something else", BACK_OFF).1);
         assert!(failures.succeeded());
         assert!(!failures.succeeded());
     }
@@ -395,14 +405,14 @@ mod tests {
     async fn a_mode_that_stays_well_starts_anew() {
         let mut failures = Failures::default();
         for _ in 0..5 {
-            failures.failed("crashed");
+            failures.failed("crashed", BACK_OFF);
         }
         failures.succeeded();
         tokio::time::advance(Duration::from_millis(limits::HEALTHY_MS / 2)).await;
-        assert!(failures.failed("crashed").0 > Duration::from_secs(10));
+        assert!(failures.failed("crashed", BACK_OFF).0 > Duration::from_secs(10));
         failures.succeeded();
         tokio::time::advance(Duration::from_millis(limits::HEALTHY_MS)).await;
-        let (back_off, log) = failures.failed("crashed");
+        let (back_off, log) = failures.failed("crashed", BACK_OFF);
         assert!(back_off < Duration::from_millis(600));
         assert!(log);
     }

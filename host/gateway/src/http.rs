@@ -1,4 +1,5 @@
-//! HTTP: `/health/live`, `/health/ready`, `/metrics`, `/status`.
+//! HTTP: `/health/live`, `/health/ready`, `/metrics`, `/status`, and on a domain
+//! server the admin pages.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -16,7 +17,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::AbortHandle;
 use tracing::{debug, warn};
 
-use crate::Node;
+use crate::{Node, admin};
 
 /// Connections at once on one address. For one more the oldest is cut off, so
 /// that idle clients never keep a health check out.
@@ -30,9 +31,18 @@ const HEAD_BYTES_MAX: usize = 16 * 1024;
 /// A pause after the system refuses to accept.
 const ACCEPT_PAUSE_MS: u64 = 100;
 
+/// Which pages there are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pages {
+    /// Those of every member.
+    Member,
+    /// A domain server's admin pages as well.
+    Admin,
+}
+
 /// Serves on all `listeners` for as long as the process runs.
-pub async fn serve(listeners: Vec<TcpListener>, node: Arc<dyn Node>) {
-    let router = router(node);
+pub async fn serve(listeners: Vec<TcpListener>, node: Arc<dyn Node>, pages: Pages) {
+    let router = router(node, pages);
     let servers: Vec<_> = listeners
         .into_iter()
         .map(|listener| tokio::spawn(accept(listener, router.clone())))
@@ -42,14 +52,19 @@ pub async fn serve(listeners: Vec<TcpListener>, node: Arc<dyn Node>) {
     }
 }
 
-fn router(node: Arc<dyn Node>) -> Router {
-    Router::new()
-        .route("/health/live", get(|| async { "live\n" }))
+fn router(node: Arc<dyn Node>, pages: Pages) -> Router {
+    let (more, there_are) = match pages {
+        Pages::Member => (Router::new(), ""),
+        Pages::Admin => (admin::router(), "/, /members, /groups, /modes, "),
+    };
+    more.route("/health/live", get(|| async { "live\n" }))
         .route("/health/ready", get(ready))
         .route("/metrics", get(metrics))
         .route("/status", get(status))
-        .fallback(|| async {
-            (StatusCode::NOT_FOUND, "there are /health/live, /health/ready, /metrics and /status\n")
+        .fallback(move || async move {
+            let text =
+                format!("there are {there_are}/health/live, /health/ready, /metrics and /status\n");
+            (StatusCode::NOT_FOUND, text)
         })
         .with_state(node)
 }
@@ -125,6 +140,10 @@ mod tests {
             serde_json::json!({ "cluster": { "size": 2 } })
         }
 
+        fn overview(&self) -> admin::Overview {
+            admin::Overview { cluster: "shop".into(), ..admin::Overview::default() }
+        }
+
         fn metrics(&self) -> String {
             "convoke_members 2\n".into()
         }
@@ -133,7 +152,7 @@ mod tests {
     async fn ask(ready: bool, request: &str) -> String {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let server = tokio::spawn(serve(vec![listener], Arc::new(Made { ready })));
+        let server = tokio::spawn(serve(vec![listener], Arc::new(Made { ready }), Pages::Admin));
         let mut client = TcpStream::connect(address).await.unwrap();
         client.write_all(request.as_bytes()).await.unwrap();
         let mut answer = String::new();
@@ -164,6 +183,15 @@ mod tests {
     async fn what_is_not_there_says_what_is() {
         let answer = get(true, "/etc/passwd").await;
         assert!(answer.starts_with("HTTP/1.1 404") && answer.contains("/status"));
+    }
+
+    #[tokio::test]
+    async fn a_domain_server_has_pages_for_people_and_for_scripts() {
+        let page = get(true, "/").await;
+        assert!(page.contains("content-security-policy") && page.contains("Cluster shop"));
+        assert!(get(true, "/members").await.contains(r#""members":[]"#));
+        assert!(get(true, "/groups").await.contains(r#""groups":[]"#));
+        assert!(get(true, "/modes").await.contains(r#""modes":[]"#));
     }
 
     #[tokio::test]

@@ -11,6 +11,9 @@ pub const ADDRESSES_MAX: usize = 8;
 /// Length of a member's or a group's name, in bytes, at most.
 pub const NAME_BYTES_MAX: usize = 64;
 
+/// Length of the list of a member's modes, in bytes, at most.
+pub const MODES_BYTES_MAX: usize = 128;
+
 /// Names one process for as long as it runs: a version 7 UUID, so that ids
 /// sort by the time at which their processes started.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -27,6 +30,13 @@ impl MemberId {
     #[must_use]
     pub const fn from_bytes(bytes: [u8; 16]) -> Self {
         Self(Uuid::from_bytes(bytes))
+    }
+
+    /// When its process started, in milliseconds since 1970, by that host's clock.
+    #[must_use]
+    pub fn started_at_ms(&self) -> u64 {
+        let bytes = self.as_bytes();
+        bytes[..6].iter().fold(0, |ms, byte| ms << 8 | u64::from(*byte))
     }
 
     /// The 16 bytes of the UUID.
@@ -62,6 +72,9 @@ pub struct Member {
     pub group: String,
     /// A lite member joins and routes, and stores nothing.
     pub lite: bool,
+    /// The modes by which it looks for others, for lists; at most
+    /// [`MODES_BYTES_MAX`] bytes.
+    pub modes: String,
     /// TCP port of its HTTP endpoints, if it has any.
     pub http_port: Option<u16>,
     /// Counts how often this process has come back to a cluster that had given
@@ -89,6 +102,7 @@ impl Member {
         (1..=ADDRESSES_MAX).contains(&self.addresses.len())
             && self.name.len() <= NAME_BYTES_MAX
             && self.group.len() <= NAME_BYTES_MAX
+            && self.modes.len() <= MODES_BYTES_MAX
     }
 
     /// Sorts members oldest first. The id decides between two members that
@@ -111,6 +125,7 @@ pub(crate) mod tests {
             name: format!("m{n}"),
             group: "convoke".into(),
             lite: false,
+            modes: "multicast".into(),
             http_port: None,
             generation: 1,
             age: u64::from(n),
@@ -121,7 +136,10 @@ pub(crate) mod tests {
     fn ids_sort_by_the_time_of_start() {
         let first = MemberId::new_now();
         std::thread::sleep(std::time::Duration::from_millis(3));
-        assert!(first < MemberId::new_now());
+        let second = MemberId::new_now();
+        assert!(first < second && first.started_at_ms() < second.started_at_ms());
+        let now = std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap().as_millis();
+        assert!(now.abs_diff(u128::from(second.started_at_ms())) < 60_000);
     }
 
     #[test]
@@ -129,5 +147,6 @@ pub(crate) mod tests {
         assert!(member(1).is_sound());
         assert!(!Member { addresses: vec![], ..member(1) }.is_sound());
         assert!(!Member { name: "n".repeat(NAME_BYTES_MAX + 1), ..member(1) }.is_sound());
+        assert!(!Member { modes: "m".repeat(MODES_BYTES_MAX + 1), ..member(1) }.is_sound());
     }
 }

@@ -312,6 +312,12 @@ impl Swim {
         std::iter::once(mine).chain(others).take(MEMBERS_MAX).collect()
     }
 
+    /// Members that this one, or one that told it, suspects.
+    pub fn suspects(&self) -> impl Iterator<Item = MemberId> {
+        let all = self.foca.iter_membership_state();
+        all.filter(|member| member.state() == State::Suspect).map(|member| member.id().id)
+    }
+
     /// Takes over what another member knows, where it is newer.
     pub fn absorb(&mut self, now: Duration, state: Vec<Health>) {
         let me = *self.foca.identity();

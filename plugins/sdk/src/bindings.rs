@@ -41,7 +41,12 @@ pub(crate) mod capabilities {
         path: "../../wit/host",
         inline: "
             package convoke:mode-sdk;
-            world capabilities { import convoke:host/multicast@0.1.0; }
+            world capabilities {
+                import convoke:host/dns@0.1.0;
+                import convoke:host/kubernetes@0.1.0;
+                import convoke:host/multicast@0.1.0;
+                import convoke:host/probe@0.1.0;
+            }
         ",
         additional_derives: [PartialEq],
         generate_all,

@@ -40,8 +40,14 @@ pub mod log;
 mod mode;
 mod text;
 
+/// Addresses and services by name, asked of DNS by the host. Needs a grant.
+pub use bindings::capabilities::convoke::host::dns;
+/// Where pods are, read from the API server by the host. Needs a grant.
+pub use bindings::capabilities::convoke::host::kubernetes;
 /// Datagrams to a multicast group, sealed by the host. Needs a grant.
 pub use bindings::capabilities::convoke::host::multicast;
+/// Whether a member of this cluster is somewhere, asked by the host. Needs a grant.
+pub use bindings::capabilities::convoke::host::probe;
 pub use bindings::strategy::convoke::discovery::types::{
     Candidate, LocalMember, ModeConfig, Problem, Snapshot,
 };

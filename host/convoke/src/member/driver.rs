@@ -136,6 +136,10 @@ impl Running {
         let now = self.now();
         if self.core.poll_timeout().is_some_and(|at| at <= now) {
             self.core.handle_timeout(now);
+            let suspects = self.core.suspects();
+            if !suspects.eq(self.place.borrow().suspects.iter().copied()) {
+                self.publish();
+            }
         }
         self.drain();
     }
@@ -289,6 +293,7 @@ impl Running {
             me: self.core.me().clone(),
             view: self.core.view().cloned(),
             hello: self.core.hello().encode().into(),
+            suspects: self.core.suspects().collect(),
             leaving: self.left,
         }));
     }

@@ -2,12 +2,14 @@
 
 pub(crate) mod accept;
 pub(crate) mod beacons;
+pub(crate) mod builtin;
 pub(crate) mod calls;
 pub(crate) mod driver;
 pub(crate) mod links;
 pub(crate) mod modes;
 pub(crate) mod names;
 pub(crate) mod ports;
+pub(crate) mod probing;
 pub(crate) mod seeker;
 pub(crate) mod state;
 
@@ -17,6 +19,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use convoke_discovery::{LocalMember, ModeHandle};
+use convoke_gateway::http::Pages;
 use convoke_membership::{Config, Member, MemberId, Membership, View};
 use convoke_wire::ClusterKeys;
 use tokio::net::TcpListener;
@@ -84,6 +87,12 @@ async fn start(settings: &Settings) -> Result<Running, String> {
         return start_alone(settings, &choice, http, http_port).await;
     }
     let port = ports::bind_member_port(ip, settings.start_port)?;
+    if settings.domain_server && !port.taken.is_empty() {
+        return Err(format!(
+            "port {} is taken, and a domain server is where its instances look for it: end what has the port, or name another with --start-port and in the instances' --cluster-mode domain:HOST:PORT",
+            settings.start_port
+        ));
+    }
     if !port.taken.is_empty() {
         info!(member = %port.address, taken = ?port.taken, "the start port is taken; the next free one is used");
     }
@@ -92,7 +101,8 @@ async fn start(settings: &Settings) -> Result<Running, String> {
     let me = introduce(settings, id, port.address, Some(http_port)).await?;
     let keys = derive_keys(settings, &choice).await?;
     let local = local_member(settings, &me);
-    let host = modes::host(settings, &choice, beacons::ciphers(&keys, id))?;
+    let (ciphers, prober) = (beacons::ciphers(&keys, id), probing::prober(&keys, &me));
+    let host = modes::host(settings, &choice, ciphers, prober)?;
     let loaded = modes::load(&host, settings, &choice, &local).await?;
 
     let counters = Arc::new(Counters::default());
@@ -101,6 +111,7 @@ async fn start(settings: &Settings) -> Result<Running, String> {
         me: core.me().clone(),
         view: None,
         hello: core.hello().encode().into(),
+        suspects: Arc::default(),
         leaving: false,
     };
     let (place, placed) = watch::channel(Arc::new(place));
@@ -130,11 +141,19 @@ async fn start(settings: &Settings) -> Result<Running, String> {
         place: placed.clone(),
         counters: Arc::clone(&counters),
     }));
-    tokio::spawn(convoke_gateway::http::serve(http, Arc::clone(&status) as _));
+    let pages = if settings.domain_server { Pages::Admin } else { Pages::Member };
+    tokio::spawn(convoke_gateway::http::serve(http, Arc::clone(&status) as _, pages));
 
     let (events, heard) = mpsc::channel(MODE_EVENTS_MAX);
     let names: Vec<String> = loaded.iter().map(|mode| mode.name().to_owned()).collect();
     info!(modes = names.join(", "), cluster = %settings.cluster_name, member = %port.address, name = %me.name, "looking for members");
+    if settings.domain_server {
+        let admin = SocketAddr::new(ip, http_port);
+        info!(
+            "domain server: instances join with --cluster-mode domain:{}, people look at http://{admin}/",
+            port.address
+        );
+    }
     let modes: Vec<ModeHandle> =
         loaded.into_iter().map(|mode| host.start(mode, local.clone(), events.clone())).collect();
     drop(events);
@@ -267,8 +286,13 @@ async fn start_alone(
     let address = SocketAddr::new(choice.primary.ip, 0);
     let me = introduce(settings, MemberId::new_now(), address, Some(http_port)).await?;
     let view = View::founded_by(Member { age: 1, generation: 1, ..me.clone() });
-    let place =
-        Place { me: me.clone(), view: Some(view.clone()), hello: [].into(), leaving: false };
+    let place = Place {
+        me: me.clone(),
+        view: Some(view.clone()),
+        hello: [].into(),
+        suspects: Arc::default(),
+        leaving: false,
+    };
     let (_, placed) = watch::channel(Arc::new(place));
     let status = Arc::new(Status {
         cluster_name: settings.cluster_name.clone(),
@@ -282,7 +306,7 @@ async fn start_alone(
         describe::blocks(&view, me.id)
     );
     let http_address = SocketAddr::new(choice.primary.ip, http_port);
-    tokio::spawn(convoke_gateway::http::serve(http, status));
+    tokio::spawn(convoke_gateway::http::serve(http, status, Pages::Member));
     info!(http = %http_address, "ready");
     Ok(Running::Alone)
 }
@@ -330,6 +354,7 @@ async fn introduce(
         name: settings.name.clone().unwrap_or_else(|| names::generate(id.as_bytes())),
         group: settings.group.clone(),
         lite: settings.lite,
+        modes: modes::listed(settings),
         http_port,
         generation: 0,
         age: 0,

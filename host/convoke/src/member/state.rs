@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
-use convoke_membership::{Member, View};
+use convoke_membership::{Member, MemberId, View};
 
 /// Where this member stands.
 #[derive(Clone, Debug)]
@@ -13,6 +13,8 @@ pub(crate) struct Place {
     pub(crate) view: Option<View>,
     /// What it says in a handshake, encoded.
     pub(crate) hello: Arc<[u8]>,
+    /// Members that do not answer just now.
+    pub(crate) suspects: Arc<[MemberId]>,
     pub(crate) leaving: bool,
 }
 

@@ -32,6 +32,9 @@ pub(crate) enum Command {
     /// Lists the members that the member with the HTTP port `--port` on this
     /// machine sees.
     Members,
+    /// Starts a domain server: a member that others name as their meeting point
+    /// (`--cluster-mode domain:HOST`). Data grid port 4900, admin port 4848.
+    Domain,
 }
 
 /// Each option is `None` when it was not given.

@@ -16,6 +16,8 @@ use convoke_wire::PASSWORD_BYTES_MAX;
 use zeroize::Zeroizing;
 
 pub(crate) use cli::{Command, Given, Instead};
+#[cfg(test)]
+pub(crate) use modes::BUILT_IN;
 pub(crate) use modes::ModeSettings;
 
 use crate::interfaces::Pattern;
@@ -23,6 +25,18 @@ use file::File;
 
 /// Read when it is there and no other file is named.
 const USUAL_FILE: &str = "convoke.toml";
+
+/// What a member is when nobody says otherwise.
+struct Usual {
+    start_port: u16,
+    port: u16,
+    name: Option<&'static str>,
+    group: &'static str,
+}
+
+const INSTANCE: Usual = Usual { start_port: 6900, port: 8080, name: None, group: "convoke" };
+const DOMAIN_SERVER: Usual =
+    Usual { start_port: 4900, port: 4848, name: Some("server"), group: "server-config" };
 
 /// Something in the configuration is wrong: what, where, what to do.
 #[derive(Debug, thiserror::Error)]
@@ -48,6 +62,8 @@ pub(crate) struct Settings {
     pub(crate) auto_bind_http: bool,
     pub(crate) auto_bind_range: u16,
     pub(crate) no_cluster: bool,
+    /// This member is a domain server: at its start port or nowhere.
+    pub(crate) domain_server: bool,
     /// The file that was read, for the log.
     pub(crate) file: Option<PathBuf>,
 }
@@ -67,6 +83,8 @@ impl Settings {
         let public_from = given.origin("public_address");
         let environments = ["cluster_password", "cluster_password_file"]
             .map(|option| given.is_from_environment(option));
+        let domain_server = matches!(given.cli.command, Some(Command::Domain));
+        let usual = if domain_server { &DOMAIN_SERVER } else { &INSTANCE };
         let mut options = given.cli.options;
         // Of two ways to give the password, the command line's wins.
         match environments {
@@ -133,6 +151,13 @@ impl Settings {
         let password = password(if own == (None, None) { from_file_too } else { own })?;
         let modes = modes::resolve(options.cluster_mode, file.cluster_mode, &file.discovery)?;
 
+        let no_cluster = options.no_cluster.or(file.no_cluster).unwrap_or(false);
+        if no_cluster && domain_server {
+            return Err(SettingsError(
+                "no-cluster is set, and a domain server is there to be met; leave it out".into(),
+            ));
+        }
+
         Ok(Self {
             cluster_name,
             password,
@@ -144,20 +169,21 @@ impl Settings {
             )?,
             start_port: in_range(
                 "start-port",
-                options.start_port.or(file.start_port).unwrap_or(6900),
+                options.start_port.or(file.start_port).unwrap_or(usual.start_port),
             )?,
             lite: options.lite.or(file.lite).unwrap_or(false),
-            name: options.name.or(file.name).map(|name| short("name", name)).transpose()?,
+            name: options.name.or(file.name).or(usual.name.map(Into::into)).map(|name| short("name", name)).transpose()?,
             group: short(
                 "group",
-                options.group.or(file.group).unwrap_or_else(|| "convoke".into()),
+                options.group.or(file.group).unwrap_or_else(|| usual.group.into()),
             )?,
             interfaces,
             public_address,
-            port: in_range("port", options.port.or(file.port).unwrap_or(8080))?,
+            port: in_range("port", options.port.or(file.port).unwrap_or(usual.port))?,
             auto_bind_http: options.auto_bind_http.or(file.auto_bind_http).unwrap_or(false),
             auto_bind_range: options.auto_bind_range.or(file.auto_bind_range).unwrap_or(5),
-            no_cluster: options.no_cluster.or(file.no_cluster).unwrap_or(false),
+            no_cluster,
+            domain_server,
             file: path,
         })
     }

@@ -8,9 +8,9 @@ use super::SettingsError;
 use super::file::{Discovery, OneOrMore};
 
 /// Modes in this binary.
-pub(crate) const BUILT_IN: [&str; 2] = ["multicast", "tcpip"];
+pub(crate) const BUILT_IN: &[&str] = &["multicast", "tcpip", "domain"];
 /// Modes that users know and this version does not have.
-const NOT_YET: [&str; 4] = ["dns", "kubernetes", "domain", "auto"];
+const NOT_YET: &[&str] = &["dns", "kubernetes", "auto"];
 /// Modes of one member, at most.
 const MODES_MAX: usize = 32;
 
@@ -112,7 +112,7 @@ fn known(name: &str) -> Result<String, SettingsError> {
     }
     let meant = BUILT_IN
         .iter()
-        .chain(&NOT_YET)
+        .chain(NOT_YET)
         .min_by_key(|known| distance(known, &lower))
         .filter(|known| distance(known, &lower) <= 2)
         .map(|known| format!(" (did you mean {known:?}?)"))
@@ -179,7 +179,7 @@ mod tests {
     fn an_unknown_mode_is_refused_with_the_known_ones() {
         let refusal = resolve(vec!["multcast".into()], None, &[]).unwrap_err().to_string();
         assert!(refusal.starts_with(
-            "unknown mode \"multcast\" (did you mean \"multicast\"?); built-in modes: multicast, tcpip;"
+            "unknown mode \"multcast\" (did you mean \"multicast\"?); built-in modes: multicast, tcpip, domain;"
         ));
         let refusal = resolve(vec!["dns:a:6900".into()], None, &[]).unwrap_err().to_string();
         assert!(refusal.contains("not part of this version yet"), "{refusal}");

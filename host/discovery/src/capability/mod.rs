@@ -5,6 +5,7 @@
 
 pub(crate) mod log;
 pub(crate) mod multicast;
+pub(crate) mod probe;
 mod rate;
 
 use std::collections::HashSet;
@@ -39,7 +40,8 @@ pub(crate) struct Grant {
 }
 
 /// Every interface this host has.
-pub(crate) const TABLE: &[Capability] = &[log::CAPABILITY, multicast::CAPABILITY];
+pub(crate) const TABLE: &[Capability] =
+    &[log::CAPABILITY, multicast::CAPABILITY, probe::CAPABILITY];
 
 /// The version of `convoke:host` that this host has.
 pub(crate) fn host_version() -> Version {
@@ -70,6 +72,7 @@ pub(crate) struct Context {
     pub(crate) mode: Arc<Mode>,
     pub(crate) resources: ResourceTable,
     pub(crate) log: log::Budget,
+    pub(crate) probes: probe::Budget,
     /// Set while a call runs.
     pub(crate) running: Option<Running>,
 }
@@ -115,6 +118,12 @@ impl Context {
     pub(crate) fn new(mode: Arc<Mode>) -> Self {
         let mut resources = ResourceTable::new();
         resources.set_max_capacity(limits::RESOURCES_MAX);
-        Self { mode, resources, log: log::Budget::default(), running: None }
+        Self {
+            mode,
+            resources,
+            log: log::Budget::default(),
+            probes: probe::Budget::default(),
+            running: None,
+        }
     }
 }

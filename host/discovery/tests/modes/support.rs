@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use convoke_discovery::{
     BeaconCipher, BeaconCiphers, BeaconRefusal, CallError, DiscoveryHost, Grants, HostConfig,
-    Instance, Interface, LoadError, LoadedMode, LocalMember, ModeSpec, Source,
+    Instance, Interface, LoadError, LoadedMode, LocalMember, ModeSpec, Probed, Prober, Source,
 };
 
 use crate::guest::Guest;
@@ -25,6 +25,7 @@ pub(crate) fn config() -> HostConfig {
         default_ports: vec![6900, 6901, 6902],
         cache_directory: None,
         beacon_ciphers: cluster(b'k'),
+        prober: Prober::new(|_| async { Probed::Closed }),
     }
 }
 

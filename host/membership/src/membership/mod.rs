@@ -233,6 +233,11 @@ impl Membership {
         }
     }
 
+    /// Members of the view that do not answer and have not objected to that yet.
+    pub fn suspects(&self) -> impl Iterator<Item = MemberId> {
+        self.swim.suspects()
+    }
+
     /// What to say in a handshake now.
     #[must_use]
     pub fn hello(&self) -> Hello {

@@ -114,6 +114,7 @@ impl World {
             name: format!("n{node}"),
             group: "convoke".into(),
             lite,
+            modes: String::new(),
             http_port: None,
             generation: 0,
             age: 0,

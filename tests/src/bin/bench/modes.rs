@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use convoke_discovery::{
     BeaconCipher, BeaconCiphers, BeaconRefusal, DiscoveryHost, Grants, HostConfig, LocalMember,
-    ModeSpec, Source,
+    ModeSpec, Probed, Prober, Source,
 };
 use convoke_tests::binary::compiled_mode;
 
@@ -48,6 +48,7 @@ async fn load_and_call() -> (Vec<f64>, Vec<f64>) {
         default_ports: vec![6900],
         cache_directory: None,
         beacon_ciphers: BeaconCiphers::new(|_| Box::new(NoBeacons)),
+        prober: Prober::new(|_| async { Probed::Closed }),
     })
     .expect("the engine starts");
     let precompiled = std::fs::read(compiled_mode("tcpip")).expect("a readable file");

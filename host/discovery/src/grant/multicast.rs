@@ -1,17 +1,10 @@
-//! What an operator allows one mode to do: `grant = { multicast = ["224.2.2.4:2904"] }`.
-//!
-//! Policy only. Nothing is granted by default; the capabilities ask here at each call.
+//! `grant = { multicast = ["224.2.2.4:2904"] }`: groups that may be joined.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
 
-/// What one mode may do. The default grants nothing.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Grants {
-    /// Groups that may be joined.
-    pub multicast: Vec<MulticastGrant>,
-}
+use super::GrantError;
 
 /// One multicast group, on one port or on every port.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,54 +14,9 @@ pub struct MulticastGrant {
     port: Option<u16>,
 }
 
-/// A grant that cannot be read.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum GrantError {
-    /// A capability nobody knows.
-    #[error("grant {0:?} is not known; what can be granted is: multicast")]
-    UnknownCapability(String),
-    /// Not of the form `group:port`.
-    #[error(
-        "multicast grant {0:?} is not a group and a port; expected \"224.2.2.4:2904\", \"[ff15::2904]:2904\", or \"224.2.2.4:*\" for every port"
-    )]
-    MulticastForm(String),
-    /// The part before the port is no IP literal.
-    #[error("multicast grant {0:?}: {1:?} is not an IP address; a group is written as a literal")]
-    MulticastAddress(String, String),
-    /// An address that is not a multicast group.
-    #[error(
-        "multicast grant {0:?}: {1} is not a multicast group; groups are 224.0.0.0 to 239.255.255.255 and ff00::/8"
-    )]
-    NotMulticast(String, IpAddr),
-    /// The part after the last colon is no port.
-    #[error("multicast grant {0:?}: {1:?} is not a port; expected 1 to 65535, or *")]
-    MulticastPort(String, String),
-}
-
-impl Grants {
-    /// Reads what the configuration holds under `grant`: each capability with its patterns.
-    pub fn parse<'a, P: AsRef<str> + 'a>(
-        entries: impl IntoIterator<Item = (&'a str, &'a [P])>,
-    ) -> Result<Self, GrantError> {
-        let mut grants = Self::default();
-        for (capability, patterns) in entries {
-            match capability {
-                "multicast" => {
-                    for pattern in patterns {
-                        grants.multicast.push(pattern.as_ref().parse()?);
-                    }
-                }
-                unknown => return Err(GrantError::UnknownCapability(unknown.to_owned())),
-            }
-        }
-        Ok(grants)
-    }
-
-    /// Whether `group` may be joined on `port`.
-    pub fn grants_multicast(&self, group: IpAddr, port: u16) -> bool {
-        self.multicast
-            .iter()
-            .any(|grant| grant.group == group && grant.port.is_none_or(|granted| granted == port))
+impl MulticastGrant {
+    pub(super) fn covers(&self, group: IpAddr, port: u16) -> bool {
+        self.group == group && self.port.is_none_or(|granted| granted == port)
     }
 }
 
@@ -76,9 +24,15 @@ impl FromStr for MulticastGrant {
     type Err = GrantError;
 
     fn from_str(text: &str) -> Result<Self, GrantError> {
-        let form = || GrantError::MulticastForm(text.to_owned());
-        let address_error =
-            |part: &str| GrantError::MulticastAddress(text.to_owned(), part.to_owned());
+        let malformed = |reason: String| GrantError::malformed("multicast", text, reason);
+        let form = || {
+            malformed(
+                "not a group and a port; expected \"224.2.2.4:2904\", \"[ff15::2904]:2904\", or \"224.2.2.4:*\" for every port".into(),
+            )
+        };
+        let address_error = |part: &str| {
+            malformed(format!("{part:?} is not an IP address; a group is written as a literal"))
+        };
         let (group, port): (IpAddr, &str) = if let Some(rest) = text.strip_prefix('[') {
             let (group, port) = rest.split_once("]:").ok_or_else(form)?;
             let group: Ipv6Addr = group.parse().map_err(|_| address_error(group))?;
@@ -92,13 +46,19 @@ impl FromStr for MulticastGrant {
             (group.into(), port)
         };
         if !group.is_multicast() {
-            return Err(GrantError::NotMulticast(text.to_owned(), group));
+            return Err(malformed(format!(
+                "{group} is not a multicast group; groups are 224.0.0.0 to 239.255.255.255 and ff00::/8"
+            )));
         }
         let port = match port {
             "*" => None,
             number => match number.parse() {
                 Ok(port) if port != 0 => Some(port),
-                _ => return Err(GrantError::MulticastPort(text.to_owned(), number.to_owned())),
+                _ => {
+                    return Err(malformed(format!(
+                        "{number:?} is not a port; expected 1 to 65535, or *"
+                    )));
+                }
             },
         };
         Ok(Self { group, port })
@@ -120,8 +80,9 @@ impl fmt::Display for MulticastGrant {
 
 #[cfg(test)]
 mod tests {
-    use super::Grants;
     use std::net::IpAddr;
+
+    use crate::Grants;
 
     fn multicast(patterns: &[&str]) -> Grants {
         Grants::parse([("multicast", patterns)]).unwrap()
@@ -165,18 +126,10 @@ mod tests {
     }
 
     #[test]
-    fn a_capability_nobody_knows_is_refused() {
-        assert_eq!(
-            Grants::parse([("multicats", ["224.2.2.4:2904"].as_slice())]).unwrap_err().to_string(),
-            "grant \"multicats\" is not known; what can be granted is: multicast"
-        );
-    }
-
-    #[test]
     fn what_is_no_multicast_grant_is_refused_with_what_was_expected() {
         let form = |pattern| {
             format!(
-                "multicast grant {pattern:?} is not a group and a port; expected \"224.2.2.4:2904\", \"[ff15::2904]:2904\", or \"224.2.2.4:*\" for every port"
+                "multicast grant {pattern:?}: not a group and a port; expected \"224.2.2.4:2904\", \"[ff15::2904]:2904\", or \"224.2.2.4:*\" for every port"
             )
         };
         for pattern in ["", "*", "224.2.2.4", "ff15::2904:2904", "[ff15::2904]"] {

@@ -1,0 +1,52 @@
+//! `multicast`: the group that its argument or the options name.
+
+use std::net::IpAddr;
+
+use convoke_discovery::Grants;
+
+use super::{BuiltIn, setting};
+use crate::interfaces::Choice;
+use crate::settings::{ModeSettings, Settings};
+
+/// Group on an IPv6 interface, when none is named: transient, site-local.
+const GROUP_IPV6: &str = "ff15::2904";
+const GROUP_IPV4: &str = "224.2.2.4";
+
+pub(super) const MODE: BuiltIn = BuiltIn {
+    name: "multicast",
+    component: include_bytes!(concat!(env!("OUT_DIR"), "/multicast.cwasm")),
+    settings: |settings, choice| {
+        vec![("group", group(settings, choice).to_string()), ("port", settings.mc_port.to_string())]
+    },
+    grants,
+};
+
+fn group(settings: &Settings, choice: &Choice) -> IpAddr {
+    let usual = if choice.primary.ip.is_ipv4() { GROUP_IPV4 } else { GROUP_IPV6 };
+    settings.mc_address.unwrap_or_else(|| usual.parse().expect("an address"))
+}
+
+fn grants(settings: &Settings, choice: &Choice, mode: &ModeSettings) -> Grants {
+    let setting = |key| setting(mode, key).map(str::to_owned);
+    let group = setting("group").unwrap_or_else(|| group(settings, choice).to_string());
+    let port = setting("port").unwrap_or_else(|| settings.mc_port.to_string());
+    let named = match mode.argument.rsplit_once(':') {
+        _ if mode.argument.is_empty() => bracketed(&group, &port),
+        Some((_, port)) if port.parse::<u16>().is_ok() && !is_bare_ipv6(&mode.argument) => {
+            mode.argument.clone()
+        }
+        _ => bracketed(&mode.argument, &port),
+    };
+    let grant = |named: String| Grants::parse([("multicast", [named].as_slice())]);
+    // What is no group is for the mode to refuse, in its own words: it gets a
+    // grant that it will not use.
+    grant(named).or_else(|_| grant(bracketed(GROUP_IPV4, "2904"))).unwrap_or_default()
+}
+
+fn bracketed(group: &str, port: &str) -> String {
+    if is_bare_ipv6(group) { format!("[{group}]:{port}") } else { format!("{group}:{port}") }
+}
+
+fn is_bare_ipv6(text: &str) -> bool {
+    text.parse::<std::net::Ipv6Addr>().is_ok()
+}

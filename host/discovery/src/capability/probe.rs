@@ -1,0 +1,158 @@
+//! `convoke:host/probe`: is a member of this cluster there? Granted by range.
+
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use futures_util::stream::{self, StreamExt as _};
+use wasmtime::component::{HasSelf, Linker};
+
+use super::rate::Bucket;
+use super::{Capability, Context, Grant, Mode};
+use crate::bindings::imports::convoke::host::probe::{self, Outcome, Peer, Place, Target};
+use crate::limits;
+use crate::prober::Probed;
+use crate::text::one_line;
+
+pub(crate) const CAPABILITY: Capability = Capability {
+    interface: "convoke:host/probe",
+    grant: Some(Grant {
+        is_granted: |grants| !grants.probe.is_empty(),
+        line: "grant = { probe = [\"10.0.0.0/24:4900\"] }",
+    }),
+    link: |linker: &mut Linker<_>| {
+        probe::add_to_linker::<_, HasSelf<_>>(linker, |state| &mut state.capabilities)
+    },
+};
+
+/// What one instance may still probe.
+#[derive(Debug)]
+pub(crate) struct Budget(Bucket);
+
+impl Default for Budget {
+    fn default() -> Self {
+        Self(Bucket::new(limits::PROBES_PER_SECOND, limits::PROBES_BURST))
+    }
+}
+
+impl probe::Host for Context {
+    async fn probe(
+        &mut self,
+        targets: Vec<Target>,
+        timeout_ms: u32,
+    ) -> wasmtime::Result<Vec<Outcome>> {
+        let bounds = limits::PROBE_MS_MIN..=limits::PROBE_MS_MAX;
+        let bound =
+            Duration::from_millis(u64::from(timeout_ms).clamp(*bounds.start(), *bounds.end()));
+        let mut stopping = self.mode.stopping();
+        let mut waiting: Vec<Result<Target, Outcome>> = Vec::with_capacity(targets.len());
+        for (index, target) in targets.into_iter().enumerate() {
+            waiting.push(self.admit(index, target));
+        }
+        let mode = &*self.mode;
+        let _waiting = self.running.as_ref().map(crate::ticker::Running::wait);
+        let number = waiting.len();
+        let outcomes = stream::iter(waiting)
+            .map(|target| async move {
+                match target {
+                    Ok(target) => tokio::time::timeout(bound, ask(mode, &target))
+                        .await
+                        .unwrap_or(Outcome::TimedOut),
+                    Err(refused) => refused,
+                }
+            })
+            .buffered(limits::PROBES_AT_ONCE)
+            .collect::<Vec<_>>();
+        Ok(tokio::select! {
+            outcomes = outcomes => outcomes,
+            _ = stopping.wait_for(|stopping| *stopping) => {
+                vec![Outcome::Other("this member leaves".into()); number]
+            }
+        })
+    }
+}
+
+impl Context {
+    /// A target that may be asked, or why not.
+    fn admit(&mut self, index: usize, target: Target) -> Result<Target, Outcome> {
+        if index >= limits::PROBE_TARGETS_MAX {
+            return Err(Outcome::Other(format!(
+                "more than {} targets in one call",
+                limits::PROBE_TARGETS_MAX
+            )));
+        }
+        let host = one_line(&target.host, 253);
+        if target.port == 0 || host.is_empty() || host != target.host {
+            return Err(Outcome::Other("not a host and a port".into()));
+        }
+        if !self.mode.grants.grants_probe(&host, target.port) {
+            let shown = if host.contains(':') { format!("[{host}]") } else { host };
+            self.mode.warn_denied("probe", &format!("{shown}:{}", target.port));
+            return Err(Outcome::Denied);
+        }
+        if !self.probes.0.take() {
+            return Err(Outcome::Other(format!(
+                "more than {} probes a second",
+                limits::PROBES_PER_SECOND
+            )));
+        }
+        Ok(target)
+    }
+}
+
+/// Asks each address of one target at the same time: the first member, or what
+/// the first address was.
+async fn ask(mode: &Mode, target: &Target) -> Outcome {
+    let addresses = match resolve(&target.host, target.port).await {
+        Ok(addresses) => addresses,
+        Err(why) => return Outcome::Unresolved(why),
+    };
+    let asked = addresses
+        .into_iter()
+        .map(|address| async move { (address, mode.host.prober.probe(address).await) });
+    let mut answers = stream::iter(asked).buffered(limits::PROBE_ADDRESSES_MAX);
+    let mut first = None;
+    while let Some((address, probed)) = answers.next().await {
+        let is_member = matches!(probed, Probed::Member(_));
+        let outcome = outcome(address, probed);
+        if is_member {
+            return outcome;
+        }
+        first.get_or_insert(outcome);
+    }
+    first.unwrap_or_else(|| Outcome::Unresolved("the name has no address".into()))
+}
+
+/// A literal as it is; a name by the system's resolver.
+async fn resolve(host: &str, port: u16) -> Result<Vec<SocketAddr>, String> {
+    if let Ok(ip) = host.parse::<IpAddr>() {
+        return Ok(vec![SocketAddr::new(ip, port)]);
+    }
+    let found = tokio::net::lookup_host((host, port)).await;
+    let mut addresses: Vec<SocketAddr> = Vec::new();
+    for address in found.map_err(|error| one_line(&error.to_string(), 200))? {
+        if !addresses.contains(&address) && addresses.len() < limits::PROBE_ADDRESSES_MAX {
+            addresses.push(address);
+        }
+    }
+    Ok(addresses)
+}
+
+fn outcome(address: SocketAddr, probed: Probed) -> Outcome {
+    let place =
+        |address: SocketAddr| Place { address: address.ip().to_string(), port: address.port() };
+    match probed {
+        Probed::Member(peer) => Outcome::Member(Peer {
+            member_id: peer.member_id,
+            name: peer.name,
+            answered_at: place(address),
+            lite: peer.lite,
+            cluster_size: peer.cluster_size,
+            coordinator: peer.coordinator.into_iter().map(place).collect(),
+        }),
+        Probed::OtherCluster => Outcome::OtherCluster,
+        Probed::NotAMember(what) => Outcome::NotAMember(what),
+        Probed::Closed => Outcome::Closed,
+        Probed::TimedOut => Outcome::TimedOut,
+        Probed::Other(what) => Outcome::Other(what),
+    }
+}
