@@ -43,6 +43,22 @@ pub struct Ended {
     pub took: Duration,
 }
 
+impl Ended {
+    /// The one line by which it refused to start, after `error: `.
+    ///
+    /// # Panics
+    /// If it ended otherwise.
+    #[track_caller]
+    #[must_use]
+    pub fn refusal(&self) -> &str {
+        assert_eq!(self.status.code(), Some(2), "{self:#?}");
+        let lines: Vec<&str> = self.stderr.lines().collect();
+        let [line] = lines[..] else { panic!("one line, and no more: {:#?}", self.stderr) };
+        let rest = line.strip_prefix("error: ");
+        rest.unwrap_or_else(|| panic!("it begins with `error: `: {line:?}"))
+    }
+}
+
 impl<'a> Launch<'a> {
     pub(crate) fn new(cluster: &'a Cluster, defaults: Vec<(&'static str, Option<String>)>) -> Self {
         Self {

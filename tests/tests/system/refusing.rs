@@ -4,26 +4,16 @@
 use std::fs;
 
 use convoke_tests::cluster::SOON;
-use convoke_tests::{Cluster, Ended, Launch, binary};
+use convoke_tests::{Cluster, Launch, binary};
 
 /// One line on stderr, exit code 2, and all of `fragments` in the line.
 #[track_caller]
 fn is_refused(launch: Launch<'_>, fragments: &[&str]) {
     let ended = launch.run(SOON);
-    let line = the_line(&ended);
+    let line = ended.refusal();
     for fragment in fragments {
         assert!(line.contains(fragment), "{fragment:?} is not in {line:?}");
     }
-}
-
-/// What a refusal says, after `error: `.
-#[track_caller]
-fn the_line(ended: &Ended) -> String {
-    assert_eq!(ended.status.code(), Some(2), "{ended:#?}");
-    let lines: Vec<&str> = ended.stderr.lines().collect();
-    let [line] = lines[..] else { panic!("one line, and no more: {:#?}", ended.stderr) };
-    let rest = line.strip_prefix("error: ");
-    rest.unwrap_or_else(|| panic!("it begins with `error: `: {line:?}")).to_owned()
 }
 
 #[test]
@@ -33,14 +23,6 @@ fn a_mode_that_nobody_knows_is_refused_with_those_that_are_known() {
     is_refused(cluster.launch().mode("multcast"), &["did you mean \"multicast\""]);
     is_refused(cluster.launch().mode(""), &["\"\"", "multicast, tcpip"]);
     is_refused(cluster.launch().mode("multicast").mode("nonsense:7"), &["\"nonsense\""]);
-}
-
-#[test]
-fn a_mode_that_is_yet_to_come_is_refused_as_such() {
-    let cluster = Cluster::new();
-    for mode in ["dns", "kubernetes", "domain"] {
-        is_refused(cluster.launch().mode(format!("{mode}:x")), &[mode, "not part of this version"]);
-    }
 }
 
 #[test]
@@ -216,6 +198,6 @@ fn a_plugin_that_is_not_the_pinned_one_is_refused() {
 fn nothing_is_bound_and_nothing_is_logged_before_a_refusal() {
     let cluster = Cluster::new();
     let ended = cluster.launch().mode("tcpip:10.0.0.300").run(SOON);
-    the_line(&ended);
+    ended.refusal();
     assert!(!ended.stdout.contains("ready"), "{}", ended.stdout);
 }
