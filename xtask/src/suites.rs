@@ -1,6 +1,9 @@
 //! `cargo xtask test` and `cargo xtask bench`.
 
+use std::process::Command;
+
 use crate::Result;
+use crate::modes::build_binary;
 use crate::process::{cargo, run};
 use crate::workspace::Workspace;
 
@@ -31,8 +34,8 @@ pub(crate) fn test(workspace: &Workspace, filter: &[String]) -> Result<()> {
     if failed.is_empty() { Ok(()) } else { Err(failed.join("; ")) }
 }
 
-/// Runs one bench.
+/// Runs one bench. Built with the features of the whole workspace, as all else.
 pub(crate) fn bench(workspace: &Workspace, name: &str) -> Result<()> {
-    let package = ["run", "--release", "--package", "convoke-tests", "--bin", "bench", "--"];
-    run(cargo(workspace).args(package).arg(name))
+    build_binary(workspace, "bench")?;
+    run(Command::new(workspace.target.join("release/bench")).arg(name))
 }

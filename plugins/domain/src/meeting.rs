@@ -5,9 +5,12 @@ use convoke_mode_sdk::{Candidate, LocalMember, Problem, Snapshot, log};
 
 use crate::server::{ADMIN_PORT, PORT, Server};
 
-/// Until another look, while the server is there and while it is away: a server
-/// that comes back must find its instances soon.
-const LOOK_AGAIN_MS: u32 = 1_000;
+/// Until another look while the server is there. Each look is a handshake that
+/// the server has to make, with every instance.
+const LOOK_AGAIN_MS: u32 = 3_000;
+
+/// Until another look while it is away: one that comes back is found soon.
+const LOOK_AGAIN_AWAY_MS: u32 = 1_000;
 
 /// Looks in vain before an instance goes on without its domain server. The host
 /// asks again after 0.25 s, 0.5 s and so on up to 5 s: some 8 seconds in all.
@@ -92,7 +95,7 @@ impl Meeting {
         }
         if peer.member_id == self.me {
             // The domain server itself, given its own address.
-            return look(Vec::new());
+            return look(Vec::new(), LOOK_AGAIN_MS);
         }
         let mut candidates = vec![candidate(&peer.answered_at, Some(&peer.member_id))];
         for place in &peer.coordinator {
@@ -100,7 +103,7 @@ impl Meeting {
                 candidates.push(candidate(place, None));
             }
         }
-        look(candidates)
+        look(candidates, LOOK_AGAIN_MS)
     }
 
     fn miss(&mut self, absence: Absence) -> Result<Snapshot, Problem> {
@@ -117,7 +120,7 @@ impl Meeting {
                     &[("server", server), ("why", &why)],
                 );
             }
-            return Ok(look(Vec::new()));
+            return Ok(look(Vec::new(), LOOK_AGAIN_AWAY_MS));
         }
         if may_go_on && self.missed >= PATIENCE_LOOKS {
             if self.missed == PATIENCE_LOOKS {
@@ -126,14 +129,14 @@ impl Meeting {
                     &[("server", server), ("why", &why)],
                 );
             }
-            return Ok(look(Vec::new()));
+            return Ok(look(Vec::new(), LOOK_AGAIN_AWAY_MS));
         }
         Err(Problem::Temporary(format!("domain server {server}: {why}")))
     }
 }
 
-fn look(candidates: Vec<Candidate>) -> Snapshot {
-    Snapshot { candidates, complete: false, look_again_ms: Some(LOOK_AGAIN_MS) }
+fn look(candidates: Vec<Candidate>, again_ms: u32) -> Snapshot {
+    Snapshot { candidates, complete: false, look_again_ms: Some(again_ms) }
 }
 
 /// The run of the member is told, so that the host notices a restart at once.
@@ -177,7 +180,6 @@ mod tests {
 
     fn found(result: Result<Snapshot, Problem>) -> Vec<String> {
         let snapshot = result.unwrap();
-        assert_eq!(snapshot.look_again_ms, Some(LOOK_AGAIN_MS));
         let shown = |found: Candidate| format!("{}:{}", found.address, found.port.unwrap());
         snapshot.candidates.into_iter().map(shown).collect()
     }
@@ -195,6 +197,14 @@ mod tests {
         assert_eq!(found(meeting.take(server("das"))), ["10.0.0.5:4900", "10.0.0.7:6900"]);
         let snapshot = meeting.take(server("das")).unwrap();
         assert_eq!(snapshot.candidates[0].attributes, [("member-id".into(), "das".into())]);
+    }
+
+    #[test]
+    fn a_server_that_is_away_is_looked_for_more_often() {
+        let mut meeting = meeting("10.0.0.5", false);
+        let again = |result: Result<Snapshot, Problem>| result.unwrap().look_again_ms.unwrap();
+        let there = again(meeting.take(server("das")));
+        assert!(again(meeting.take(Outcome::Closed)) < there);
     }
 
     #[test]

@@ -198,6 +198,6 @@ fn a_plugin_that_is_not_the_pinned_one_is_refused() {
 fn nothing_is_bound_and_nothing_is_logged_before_a_refusal() {
     let cluster = Cluster::new();
     let ended = cluster.launch().mode("tcpip:10.0.0.300").run(SOON);
-    ended.refusal();
+    assert!(ended.refusal().contains("10.0.0.300"));
     assert!(!ended.stdout.contains("ready"), "{}", ended.stdout);
 }

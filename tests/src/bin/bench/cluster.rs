@@ -13,7 +13,8 @@ use std::time::{Duration, Instant};
 
 use convoke_tests::{Cluster, Lab, Member, Members};
 
-use crate::modes;
+use crate::measure::{WAIT_MAX, ms, shown};
+use crate::sandbox;
 use crate::table::{Row, Table, Unit};
 
 /// Runs of what takes well below a second.
@@ -21,9 +22,6 @@ const SHORT_RUNS: usize = 10;
 
 /// Runs of what takes seconds.
 const LONG_RUNS: usize = 5;
-
-/// Any single wait; what takes longer has failed.
-const WAIT_MAX: Duration = Duration::from_secs(60);
 
 /// Members of the large start.
 const MANY: usize = 40;
@@ -47,24 +45,12 @@ pub(crate) fn run() {
     idle(&mut table);
     probe(&mut table);
     silence(&mut table);
-    modes::measure(&mut table);
+    sandbox::measure(&mut table);
     table.sum_up();
-}
-
-fn ms(duration: Duration) -> f64 {
-    duration.as_secs_f64() * 1_000.0
 }
 
 fn mib(kib: u64) -> f64 {
     kib as f64 / 1_024.0
-}
-
-/// From its start until a member showed `size` members.
-fn shown(member: &Member, size: usize) -> Instant {
-    member.wait(WAIT_MAX, "a view of this size", |record| {
-        let (at, _) = record.views.iter().find(|(_, view)| view.0.len() == size)?;
-        Some(*at)
-    })
 }
 
 /// When the last of `members` last showed another view.

@@ -4,14 +4,18 @@
 
 mod cluster;
 mod facts;
+mod measure;
 mod modes;
+mod sandbox;
 mod table;
 
 use std::process::ExitCode;
 
 /// Every bench, and what it measures.
-const BENCHES: &[(&str, &str, fn())] =
-    &[("cluster", "joining, losing and finding members; memory; the sandbox", cluster::run)];
+const BENCHES: &[(&str, &str, fn())] = &[
+    ("cluster", "joining, losing and finding members; memory; the sandbox", cluster::run),
+    ("modes", "joining through each mode; what a source's news takes", modes::run),
+];
 
 fn main() -> ExitCode {
     let names: Vec<String> = std::env::args().skip(1).collect();

@@ -1,102 +1,108 @@
-//! What the sandbox costs: loading a built-in mode, and calling it. Measured in
-//! this process, with the host that the binary has.
+//! `bench modes`: how long a second member takes to join through each mode, and
+//! how long a source's news takes to be a member.
+//!
+//! The figures of others are from their documentation, source and users'
+//! reports: Hazelcast waits 2 s (multicast) to 7 s (multicast and a pre-join
+//! wait of 5 s), Payara sets that wait to 1 s, for a list, DNS and Kubernetes as
+//! well; a join to a domain server took about 10 s before it was mended. Once a
+//! member has founded a cluster, others look for a split after 300 s.
 
-use std::num::NonZeroU8;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use convoke_discovery::{
-    BeaconCipher, BeaconCiphers, BeaconRefusal, DiscoveryHost, Grants, HostConfig, LocalMember,
-    ModeSpec, Probed, Prober, Source,
-};
-use convoke_tests::binary::compiled_mode;
+use convoke_tests::{Cluster, Launch, Member};
 
+use crate::measure::{WAIT_MAX, ms, shown};
 use crate::table::{Row, Table, Unit};
 
-/// Instances built, each from the precompiled bytes on.
-const LOADS: usize = 50;
-/// Calls made of one instance.
-const CALLS: usize = 1_000;
+/// Runs of each figure.
+const RUNS: usize = 10;
 
-/// Adds both rows, for `tcpip`: it imports the least and so shows the sandbox alone.
-pub(crate) fn measure(table: &mut Table) {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .enable_all()
-        .build()
-        .expect("a runtime");
-    let (loads, calls) = runtime.block_on(load_and_call());
-    table.add(Row {
-        what: "built-in mode: load + instantiate",
-        unit: Unit::Microseconds,
-        runs: loads,
-        reach: Some(2_000.0),
-        others: "",
+/// Runs of what takes a second or two.
+const LONG_RUNS: usize = 5;
+
+/// Wanted of a second member, in milliseconds.
+const JOIN_MS: f64 = 300.0;
+
+/// Wanted of a source's news, in milliseconds.
+const NEWS_MS: f64 = 2_000.0;
+
+const HAZELCAST: &str = "Hazelcast 2 to 7 s";
+
+pub(crate) fn run() {
+    let mut table = Table::new();
+    table.add(joined("second member by multicast", |_| "multicast".to_owned()));
+    table.add(joined("second member by tcpip", |cluster| {
+        format!("tcpip:127.0.0.1:{0}-{1}", cluster.start_port(), cluster.start_port() + 1)
+    }));
+    table.add(domain_joined());
+    table.add(domain_back());
+    table.sum_up();
+}
+
+/// From the second member's start until both show it.
+fn joined(what: &'static str, mode: impl Fn(&Cluster) -> String) -> Row {
+    let runs = (0..RUNS).map(|_| {
+        let cluster = Cluster::alone();
+        let mode = mode(&cluster);
+        second(&cluster, &cluster.launch().mode(&mode).start(), cluster.launch().mode(&mode))
     });
-    table.add(Row {
-        what: "built-in mode: one look of an instance",
-        unit: Unit::Microseconds,
-        runs: calls,
-        reach: Some(50.0),
-        others: "",
+    join_row(what, runs.collect())
+}
+
+fn join_row(what: &'static str, runs: Vec<f64>) -> Row {
+    Row { what, unit: Unit::Milliseconds, runs, reach: Some(JOIN_MS), others: HAZELCAST }
+}
+
+fn second(cluster: &Cluster, first: &Member, launch: Launch<'_>) -> f64 {
+    cluster.agree([first]);
+    let second = launch.start();
+    let both = shown(first, 2).max(shown(&second, 2));
+    ms(both - second.started())
+}
+
+/// A domain server that looks for nobody, so that only its instances find it.
+fn domain_server(cluster: &Cluster) -> Member {
+    let keeps = ["--interfaces", "--cluster-name", "--auto-bind-http", "--auto-bind-range"];
+    let server = cluster.launch().subcommand(&["domain"], &keeps);
+    server
+        .option("--start-port", cluster.spare_port(1).to_string())
+        .option("--port", cluster.http_port().to_string())
+        .mode(format!("tcpip:127.0.0.1:{}", cluster.spare_port(2)))
+        .start()
+}
+
+fn instance(cluster: &Cluster) -> Launch<'_> {
+    cluster.launch().mode(format!("domain:127.0.0.1:{}", cluster.spare_port(1)))
+}
+
+fn domain_joined() -> Row {
+    let runs = (0..RUNS).map(|_| {
+        let cluster = Cluster::alone();
+        second(&cluster, &domain_server(&cluster), instance(&cluster))
     });
+    let others = "Payara 1 to 10 s";
+    Row { others, ..join_row("instance by domain server", runs.collect()) }
 }
 
-async fn load_and_call() -> (Vec<f64>, Vec<f64>) {
-    let host = DiscoveryHost::new(HostConfig {
-        interfaces: Vec::new(),
-        multicast_hops: NonZeroU8::MIN,
-        default_ports: vec![6900],
-        cache_directory: None,
-        beacon_ciphers: BeaconCiphers::new(|_| Box::new(NoBeacons)),
-        prober: Prober::new(|_| async { Probed::Closed }),
-    })
-    .expect("the engine starts");
-    let precompiled = std::fs::read(compiled_mode("tcpip")).expect("a readable file");
-    let spec = ModeSpec {
-        name: "tcpip".into(),
-        source: Source::Builtin { name: "tcpip", precompiled: precompiled.leak() },
-        digest: None,
-        argument: "10.0.0.1-20:6900".into(),
-        settings: Vec::new(),
-        grants: Grants::default(),
-    };
-    let local = LocalMember {
-        cluster_name: "development".into(),
-        member_id: "bench".into(),
-        addresses: Vec::new(),
-        port: 6900,
-        attributes: Vec::new(),
-    };
-    let mut loads = Vec::with_capacity(LOADS);
-    let mut calls = Vec::with_capacity(CALLS);
-    for _ in 0..LOADS {
-        let start = Instant::now();
-        let loaded = host.load(&spec).await.expect("the mode loads");
-        let mut instance = host.open(&loaded, &local).await.expect("the mode is configured");
-        loads.push(us(start.elapsed()));
-        for _ in 0..CALLS / LOADS {
-            let start = Instant::now();
-            let snapshot = instance.discover().await.expect("the mode looks");
-            calls.push(us(start.elapsed()));
-            assert_eq!(snapshot.candidates.len(), 20);
-        }
-    }
-    (loads, calls)
-}
-
-fn us(duration: Duration) -> f64 {
-    duration.as_secs_f64() * 1_000_000.0
-}
-
-/// `tcpip` joins no group.
-struct NoBeacons;
-
-impl BeaconCipher for NoBeacons {
-    fn seal(&mut self, _: &[u8], _: &mut Vec<u8>) -> Result<(), String> {
-        Err("no beacons here".into())
-    }
-
-    fn open(&mut self, _: &[u8], _: &mut Vec<u8>) -> Result<(), BeaconRefusal> {
-        Err(BeaconRefusal::Foreign)
+fn domain_back() -> Row {
+    let runs = (0..LONG_RUNS).map(|_| {
+        let cluster = Cluster::alone();
+        let mut server = domain_server(&cluster);
+        cluster.agree([&server]);
+        let instances: Vec<Member> = (0..3).map(|_| instance(&cluster).start()).collect();
+        cluster.agree_within(WAIT_MAX, instances.iter().chain([&server]));
+        server.kill();
+        cluster.agree_within(WAIT_MAX, &instances);
+        let started = Instant::now();
+        let server = domain_server(&cluster);
+        cluster.agree_within(WAIT_MAX, instances.iter().chain([&server]));
+        ms(shown(&server, 4) - started)
+    });
+    Row {
+        what: "domain server back -> with its 3 instances",
+        unit: Unit::Milliseconds,
+        runs: runs.collect(),
+        reach: Some(NEWS_MS),
+        others: "Hazelcast 300 s to the first look",
     }
 }

@@ -1,0 +1,21 @@
+//! What several benches measure by.
+
+use std::time::{Duration, Instant};
+
+use convoke_tests::Member;
+
+/// Any single wait; what takes longer has failed.
+pub(crate) const WAIT_MAX: Duration = Duration::from_secs(60);
+
+/// In milliseconds.
+pub(crate) fn ms(duration: Duration) -> f64 {
+    duration.as_secs_f64() * 1_000.0
+}
+
+/// When a member first showed `size` members.
+pub(crate) fn shown(member: &Member, size: usize) -> Instant {
+    member.wait(WAIT_MAX, "a view of this size", |record| {
+        let (at, _) = record.views.iter().find(|(_, view)| view.0.len() == size)?;
+        Some(*at)
+    })
+}
