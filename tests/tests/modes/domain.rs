@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use convoke_tests::cluster::SOON;
-use convoke_tests::{Cluster, Launch, Member};
+use convoke_tests::{Cluster, Launch, Member, binary};
 use serde_json::Value;
 
 /// The domain server of the size: this many instances.
@@ -217,4 +217,35 @@ fn what_is_no_domain_server_is_refused() {
     let many = vec!["das:4900"; 10_000].join(",");
     let ended = cluster.launch().mode(format!("domain:{many}")).run(SOON);
     assert!(ended.refusal().len() < 300, "{}", ended.refusal());
+}
+
+/// The mode as somebody else's component file, with a grant.
+fn as_plugin<'a>(cluster: &'a Cluster, grant: &str) -> Launch<'a> {
+    std::fs::copy(binary::mode("domain"), cluster.folder().join("mine.wasm")).expect("a copy");
+    let text = format!(
+        "[[discovery]]\nmode = \"mine\"\nplugin = \"mine.wasm\"\nargument = \"127.0.0.1:{}\"\n{grant}\n",
+        ports(cluster).0
+    );
+    let config = cluster.write("a.toml", text).display().to_string();
+    cluster.launch().option("--config", config)
+}
+
+#[test]
+fn a_mode_of_somebody_elses_probes_what_it_is_granted_and_nothing_else() {
+    let cluster = Cluster::new();
+    let das = deaf_server(&cluster).start();
+    cluster.agree([&das]);
+    let ended = as_plugin(&cluster, "").run(SOON);
+    assert!(ended.refusal().contains(
+        "it imports convoke:host/probe@0.1.0, which is not granted; to allow it add to its [[discovery]]: grant = { probe = ["
+    ));
+    let elsewhere = as_plugin(&cluster, "grant = { probe = [\"127.0.0.0/8:1-9999\"] }").start();
+    let place = das.address();
+    elsewhere.wait_for_line(
+        SOON,
+        &[&format!("was denied probe {place}"), &format!("grant = {{ probe = [\"{place}\"] }}")],
+    );
+    elsewhere.wait_for_line(SOON, &["mode \"mine\" stopped", "probing it is not granted"]);
+    let granted = as_plugin(&cluster, &format!("grant = {{ probe = [\"{place}\"] }}")).start();
+    cluster.agree([&das, &granted]);
 }
