@@ -18,6 +18,7 @@
 pub mod binary;
 pub mod block;
 pub mod cluster;
+pub mod dns;
 pub mod http;
 pub mod journal;
 pub mod lab;
@@ -29,6 +30,7 @@ pub mod turn;
 
 pub use block::{DataGrid, Members, Shown};
 pub use cluster::Cluster;
+pub use dns::DnsServer;
 pub use journal::{Journal, Line, Record};
 pub use lab::{Host, Lab};
 pub use launch::{Ended, Launch};

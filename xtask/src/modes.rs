@@ -13,7 +13,7 @@ use crate::workspace::Workspace;
 use crate::{Result, toolchain};
 
 /// The built-in modes, as their crates' libraries are called.
-const MODES: &[&str] = &["multicast", "tcpip", "domain"];
+const MODES: &[&str] = &["multicast", "tcpip", "dns", "domain"];
 
 /// Leaves `target/modes/<mode>.wasm`, a component, and `<mode>.cwasm`, its
 /// compiled form that the binary embeds, for each mode.
@@ -97,6 +97,7 @@ mod tests {
     fn the_modes_ask_for_what_they_need_and_nothing_else() {
         const TYPES: &str = "convoke:discovery/types@0.1.0";
         const LOG: &str = "convoke:host/log@0.1.0";
+        const DNS: &str = "convoke:host/dns@0.1.0";
         const MULTICAST: &str = "convoke:host/multicast@0.1.0";
         const PROBE: &str = "convoke:host/probe@0.1.0";
         const STRATEGY: &str = "convoke:discovery/strategy@0.1.0";
@@ -104,6 +105,7 @@ mod tests {
         let expected: &[(&str, &[&str], &[&str])] = &[
             ("multicast", &[TYPES, LOG, MULTICAST], &[STRATEGY, ANNOUNCER]),
             ("tcpip", &[TYPES, LOG], &[STRATEGY]),
+            ("dns", &[TYPES, LOG, DNS], &[STRATEGY]),
             ("domain", &[TYPES, LOG, PROBE], &[STRATEGY]),
         ];
         let folder = Workspace::here().modes();

@@ -152,3 +152,24 @@ pub const PROBE_MS_MIN: u64 = 50;
 
 /// What one target gets at most to answer, in milliseconds.
 pub const PROBE_MS_MAX: u64 = 5_000;
+
+/// Names of one look-up.
+pub const LOOKUP_NAMES_MAX: usize = 256;
+
+/// Names, and hosts of one service, that are looked up at the same time.
+pub const LOOKUPS_AT_ONCE: usize = 32;
+
+/// One name's look-up: all servers, repetitions and completions, in milliseconds.
+pub const LOOKUP_MS_MAX: u64 = 4_000;
+
+/// One query to one server, in milliseconds.
+pub const QUERY_MS_MAX: u64 = 1_000;
+
+/// Times that one query is repeated.
+pub const QUERY_RETRIES_MAX: usize = 2;
+
+/// Addresses of one name.
+pub const LOOKUP_ADDRESSES_MAX: usize = 4_096;
+
+/// Places of one service.
+pub const SERVICE_PLACES_MAX: usize = 1_024;

@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 
 use convoke_discovery::{
-    BeaconCiphers, CallError, DiscoveryHost, Grants, HostConfig, Interface, LoadedMode,
-    LocalMember, ModeSpec, Prober, Problem, Source,
+    BeaconCiphers, CallError, DiscoveryHost, HostConfig, Interface, LoadedMode, LocalMember,
+    ModeSpec, Prober, Problem, Source,
 };
 
 use convoke_membership::member::MODES_BYTES_MAX;
@@ -97,8 +97,8 @@ fn refusal(mode: &str, error: &CallError) -> String {
 
 fn spec(settings: &Settings, choice: &Choice, mode: &ModeSettings) -> Result<ModeSpec, String> {
     let mut given = mode.settings.clone();
-    let (source, usual_grants) = match &mode.plugin {
-        Some(path) => (Source::File(path.clone()), Grants::default()),
+    let (source, grants) = match &mode.plugin {
+        Some(path) => (Source::File(path.clone()), mode.grants.clone().unwrap_or_default()),
         None => {
             // Settings name no built-in mode that is not there.
             let built_in = builtin::find(&mode.name)
@@ -109,7 +109,12 @@ fn spec(settings: &Settings, choice: &Choice, mode: &ModeSettings) -> Result<Mod
                 }
             }
             let source = Source::Builtin { name: built_in.name, precompiled: built_in.component };
-            (source, (built_in.grants)(settings, choice, mode))
+            let usual = || (built_in.grants)(settings, choice, mode);
+            let mut grants = mode.grants.clone().unwrap_or_else(usual);
+            if let Some(access) = built_in.access {
+                access(mode, &mut grants).map_err(|why| format!("mode {:?}: {why}", mode.name))?;
+            }
+            (source, grants)
         }
     };
     Ok(ModeSpec {
@@ -118,6 +123,6 @@ fn spec(settings: &Settings, choice: &Choice, mode: &ModeSettings) -> Result<Mod
         digest: mode.digest,
         argument: mode.argument.clone(),
         settings: given,
-        grants: mode.grants.clone().unwrap_or(usual_grants),
+        grants,
     })
 }

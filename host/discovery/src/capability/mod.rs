@@ -3,6 +3,7 @@
 //! A capability's file holds its [`Capability`], its part of the [`Context`], and
 //! the host's side of its WIT interface as glue over plain Rust.
 
+pub(crate) mod dns;
 pub(crate) mod log;
 pub(crate) mod multicast;
 pub(crate) mod probe;
@@ -41,7 +42,7 @@ pub(crate) struct Grant {
 
 /// Every interface this host has.
 pub(crate) const TABLE: &[Capability] =
-    &[log::CAPABILITY, multicast::CAPABILITY, probe::CAPABILITY];
+    &[dns::CAPABILITY, log::CAPABILITY, multicast::CAPABILITY, probe::CAPABILITY];
 
 /// The version of `convoke:host` that this host has.
 pub(crate) fn host_version() -> Version {
@@ -59,6 +60,7 @@ pub(crate) struct Mode {
     pub(crate) name: String,
     pub(crate) grants: Grants,
     pub(crate) host: Arc<HostConfig>,
+    pub(crate) dns: dns::Resolvers,
     pub(crate) multicast: multicast::Totals,
     /// What the operator was told, and is not told again.
     told: Mutex<HashSet<String>>,
@@ -83,6 +85,7 @@ impl Mode {
             name: name.to_owned(),
             grants,
             host,
+            dns: dns::Resolvers::default(),
             multicast: multicast::Totals::default(),
             told: Mutex::default(),
             stopping: watch::Sender::new(false),

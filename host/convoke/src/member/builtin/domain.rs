@@ -18,6 +18,7 @@ pub(super) const MODE: BuiltIn = BuiltIn {
         let grant = |place: &str| Grants::parse([("probe", [place].as_slice())]);
         grant(&place(mode.argument.trim())).or_else(|_| grant(UNUSED)).unwrap_or_default()
     },
+    access: None,
 };
 
 /// The argument with its port, as a grant is written.

@@ -4,6 +4,7 @@
 //! A built-in mode has no privilege: its usual grants are what an operator could
 //! write, cut down to what its argument and settings ask for.
 
+mod dns;
 mod domain;
 mod multicast;
 mod tcpip;
@@ -12,6 +13,9 @@ use convoke_discovery::Grants;
 
 use crate::interfaces::Choice;
 use crate::settings::{ModeSettings, Settings};
+
+/// Which servers are asked, and as whom.
+type Access = fn(&ModeSettings, &mut Grants) -> Result<(), String>;
 
 /// One mode in this binary.
 pub(crate) struct BuiltIn {
@@ -22,9 +26,12 @@ pub(crate) struct BuiltIn {
     pub(crate) settings: fn(&Settings, &Choice) -> Vec<(&'static str, String)>,
     /// Grants that it gets unless the operator wrote some.
     pub(crate) grants: fn(&Settings, &Choice, &ModeSettings) -> Grants,
+    /// Where its settings say something of the host's part: adds that to whatever
+    /// grants it has.
+    pub(crate) access: Option<Access>,
 }
 
-const TABLE: &[BuiltIn] = &[multicast::MODE, tcpip::MODE, domain::MODE];
+const TABLE: &[BuiltIn] = &[multicast::MODE, tcpip::MODE, dns::MODE, domain::MODE];
 
 /// The mode of this name, if it is built in.
 pub(crate) fn find(name: &str) -> Option<&'static BuiltIn> {

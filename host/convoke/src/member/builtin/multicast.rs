@@ -19,6 +19,7 @@ pub(super) const MODE: BuiltIn = BuiltIn {
         vec![("group", group(settings, choice).to_string()), ("port", settings.mc_port.to_string())]
     },
     grants,
+    access: None,
 };
 
 fn group(settings: &Settings, choice: &Choice) -> IpAddr {

@@ -9,4 +9,5 @@ pub(super) const MODE: BuiltIn = BuiltIn {
     component: include_bytes!(concat!(env!("OUT_DIR"), "/tcpip.cwasm")),
     settings: |settings, _| vec![("start-port", settings.start_port.to_string())],
     grants: |_, _, _| Grants::default(),
+    access: None,
 };

@@ -1,0 +1,126 @@
+//! `convoke:host/dns`: addresses and services by name. Granted by name.
+
+mod name;
+mod resolver;
+mod system;
+
+use std::time::Duration;
+
+use futures_util::stream::{self, StreamExt as _};
+use wasmtime::component::{HasSelf, Linker};
+
+use super::{Capability, Context, Grant, Mode};
+use crate::bindings::imports::convoke::host::dns::{self, Addresses, DnsError, Place, Service};
+use crate::limits;
+use crate::text::one_line;
+use resolver::{LookupError, Resolver};
+pub(crate) use system::Resolvers;
+
+pub(crate) const CAPABILITY: Capability = Capability {
+    interface: "convoke:host/dns",
+    grant: Some(Grant {
+        is_granted: |grants| !grants.dns.is_empty(),
+        line: "grant = { dns = [\"*.shop.example\"] }",
+    }),
+    link: |linker: &mut Linker<_>| {
+        dns::add_to_linker::<_, HasSelf<_>>(linker, |state| &mut state.capabilities)
+    },
+};
+
+impl dns::Host for Context {
+    async fn lookup_addresses(
+        &mut self,
+        names: Vec<String>,
+    ) -> wasmtime::Result<Vec<Result<Addresses, DnsError>>> {
+        Ok(self
+            .look_up(names, async |resolver, name| {
+                let found = resolver.addresses(name).await?;
+                let addresses = found.addresses.iter().map(ToString::to_string).collect();
+                Ok(Addresses { addresses, ttl_s: found.ttl_s })
+            })
+            .await)
+    }
+
+    async fn lookup_services(
+        &mut self,
+        names: Vec<String>,
+    ) -> wasmtime::Result<Vec<Result<Service, DnsError>>> {
+        Ok(self
+            .look_up(names, async |resolver, name| {
+                let (places, ttl_s) = resolver.service(name).await?;
+                let places = places.into_iter().map(|place| Place {
+                    host: place.host,
+                    addresses: place.addresses.iter().map(ToString::to_string).collect(),
+                    port: place.port,
+                    priority: place.priority,
+                    weight: place.weight,
+                });
+                Ok(Service { places: places.collect(), ttl_s })
+            })
+            .await)
+    }
+}
+
+impl Context {
+    /// One outcome for each name, in their order, within [`limits::LOOKUP_MS_MAX`].
+    async fn look_up<T>(
+        &mut self,
+        names: Vec<String>,
+        ask: impl AsyncFn(&Resolver, &str) -> Result<T, LookupError>,
+    ) -> Vec<Result<T, DnsError>> {
+        let mode: &Mode = &self.mode;
+        let mut stopping = mode.stopping();
+        let _waiting = self.running.as_ref().map(crate::ticker::Running::wait);
+        let resolver = mode.dns.get(&mode.grants.dns.servers);
+        let number = names.len();
+        let ask = &ask;
+        let resolver = &resolver;
+        let outcomes = stream::iter(names.into_iter().enumerate())
+            .map(|(index, name)| async move {
+                admit(mode, index, &name)?;
+                let resolver = resolver.as_ref().map_err(|why| DnsError::Temporary(why.clone()))?;
+                let bound = Duration::from_millis(limits::LOOKUP_MS_MAX);
+                match tokio::time::timeout(bound, ask(resolver, &name)).await {
+                    Ok(outcome) => outcome.map_err(told),
+                    Err(_) => Err(DnsError::Temporary(format!(
+                        "no answer from {} within {} ms",
+                        resolver.servers(),
+                        limits::LOOKUP_MS_MAX
+                    ))),
+                }
+            })
+            .buffered(limits::LOOKUPS_AT_ONCE)
+            .collect::<Vec<_>>();
+        tokio::select! {
+            outcomes = outcomes => outcomes,
+            _ = stopping.wait_for(|stopping| *stopping) => {
+                let leaves = || Err(DnsError::Temporary("this member leaves".into()));
+                std::iter::repeat_with(leaves).take(number).collect()
+            }
+        }
+    }
+}
+
+/// Whether this name may be asked for.
+fn admit(mode: &Mode, index: usize, name: &str) -> Result<(), DnsError> {
+    if index >= limits::LOOKUP_NAMES_MAX {
+        let max = limits::LOOKUP_NAMES_MAX;
+        return Err(DnsError::Other(format!("more than {max} names in one call")));
+    }
+    if !name::is_name(name) {
+        return Err(DnsError::InvalidName);
+    }
+    if !mode.grants.dns.covers(name) {
+        mode.warn_denied("dns", name);
+        return Err(DnsError::Denied);
+    }
+    Ok(())
+}
+
+fn told(error: LookupError) -> DnsError {
+    match error {
+        LookupError::NotFound | LookupError::NoData => DnsError::NotFound,
+        LookupError::Temporary(why) => DnsError::Temporary(one_line(&why, 300)),
+        LookupError::Other(why) => DnsError::Other(one_line(&why, 300)),
+    }
+}

@@ -1,0 +1,216 @@
+//! Finds members by name: addresses and services in DNS.
+//!
+//! The argument is a list separated by `,`, `;` or white space:
+//!
+//! | entry | stands for |
+//! |---|---|
+//! | `members.shop.example:6900` | every address of the name, A and AAAA, on that port |
+//! | `members.shop.example` | the same, on the start port and the next two |
+//! | `srv:_convoke._tcp.shop.example` | the places of a service, each on its own port |
+//! | `10.0.0.5:6900`, `[::1]:6900` | one address |
+//!
+//! A name is asked for again when its TTL is over. One that does not exist is
+//! asked for every second or two, one that cannot be looked up after a growing
+//! wait, and the others are used meanwhile. While not one name could be looked up
+//! and one failed, the look is a temporary problem: a member must not take
+//! silence for an empty network.
+//!
+//! Loopback addresses lead from each host to itself. They are dropped unless this
+//! member is on loopback itself.
+
+#![cfg_attr(not(target_arch = "wasm32"), allow(dead_code, reason = "called by the glue only"))]
+
+mod entry;
+mod list;
+mod watch;
+
+use std::net::IpAddr;
+
+use convoke_mode_sdk::{
+    Candidate, LocalMember, Mode, ModeConfig, Problem, Snapshot, dns, export_mode, log,
+};
+
+use entry::Entry;
+use watch::Watched;
+
+/// Settings that the host reads, and not this mode.
+const HOST_SETTINGS: [&str; 1] = ["servers"];
+
+/// The mode: its names, and what is known of them.
+struct Dns {
+    names: Vec<Watched>,
+    /// Whether this member is on loopback.
+    on_loopback: bool,
+    told_of_loopback: bool,
+    /// What the host was asked to wait.
+    waited_ms: u32,
+}
+
+impl Mode for Dns {
+    fn configure(config: ModeConfig, me: LocalMember) -> Result<Self, Problem> {
+        for (key, _) in &config.settings {
+            if !HOST_SETTINGS.contains(&key.as_str()) {
+                log::warn("unknown setting ignored", &[("setting", key)]);
+            }
+        }
+        let entries = list::parse(&config.argument).map_err(Problem::Misconfigured)?;
+        let is_loopback = |text: &String| text.parse().is_ok_and(|ip: IpAddr| ip.is_loopback());
+        Ok(Self {
+            names: entries.into_iter().map(Watched::new).collect(),
+            on_loopback: me.addresses.iter().any(is_loopback),
+            told_of_loopback: false,
+            waited_ms: 0,
+        })
+    }
+
+    fn discover(&mut self) -> Result<Snapshot, Problem> {
+        for name in &mut self.names {
+            name.pass(self.waited_ms);
+        }
+        self.waited_ms = 0;
+        self.ask()?;
+        if let Some(problem) = self.silence() {
+            // The host waits as it sees fit, and then all is asked again.
+            self.waited_ms = u32::MAX;
+            return Err(problem);
+        }
+        self.waited_ms = self.names.iter().map(Watched::due_in_ms).min().unwrap_or(u32::MAX);
+        Ok(Snapshot {
+            candidates: self.candidates(),
+            complete: false,
+            look_again_ms: Some(self.waited_ms),
+        })
+    }
+}
+
+impl Dns {
+    /// Asks for all names that are due, those of a kind at the same time.
+    fn ask(&mut self) -> Result<(), Problem> {
+        let (services, hosts): (Vec<_>, Vec<_>) = self
+            .names
+            .iter_mut()
+            .filter(|name| name.due_name().is_some())
+            .partition(|name| matches!(name.entry, Entry::Service(_)));
+        let texts = |names: &[&mut Watched]| -> Vec<String> {
+            names.iter().filter_map(|name| name.due_name()).map(str::to_owned).collect()
+        };
+        if !hosts.is_empty() {
+            let outcomes = dns::lookup_addresses(&texts(&hosts));
+            for (name, outcome) in hosts.into_iter().zip(outcomes) {
+                let port = match name.entry {
+                    Entry::Host(_, port) => port,
+                    _ => None,
+                };
+                name.take_addresses(port, outcome)?;
+            }
+        }
+        if !services.is_empty() {
+            let outcomes = dns::lookup_services(&texts(&services));
+            for (name, outcome) in services.into_iter().zip(outcomes) {
+                name.take_service(outcome)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The problem, when nothing is known and something could not be looked up.
+    fn silence(&self) -> Option<Problem> {
+        if self.names.iter().any(|name| !name.places.is_empty()) {
+            return None;
+        }
+        let failed: Vec<String> = self
+            .names
+            .iter()
+            .filter_map(|name| Some(format!("{}: {}", name_of(name), name.failure()?)))
+            .take(3)
+            .collect();
+        let list = failed.join("; ");
+        (!failed.is_empty()).then(|| Problem::Temporary(format!("cannot look up {list}")))
+    }
+
+    fn candidates(&mut self) -> Vec<Candidate> {
+        let mut candidates = Vec::new();
+        for name in &self.names {
+            let is_literal = matches!(name.entry, Entry::Address(..));
+            for (address, port) in &name.places {
+                if address.is_loopback() && !self.on_loopback && !is_literal {
+                    if !self.told_of_loopback {
+                        self.told_of_loopback = true;
+                        log::info(
+                            "loopback addresses are left out: they lead from each host to itself, and this member is not on loopback",
+                            &[("name", &name_of(name)), ("address", address)],
+                        );
+                    }
+                    continue;
+                }
+                candidates.push(Candidate {
+                    address: address.to_string(),
+                    port: *port,
+                    attributes: Vec::new(),
+                });
+            }
+        }
+        candidates
+    }
+}
+
+fn name_of(name: &Watched) -> &str {
+    match &name.entry {
+        Entry::Address(..) => "",
+        Entry::Host(name, _) | Entry::Service(name) => name,
+    }
+}
+
+export_mode!(Dns);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use convoke_mode_sdk::dns::{Addresses, DnsError};
+
+    fn mode(argument: &str, own: &str) -> Dns {
+        let me = LocalMember {
+            cluster_name: "development".to_owned(),
+            member_id: "m1".to_owned(),
+            addresses: vec![own.to_owned()],
+            port: 6900,
+            attributes: Vec::new(),
+        };
+        let settings = vec![("servers".to_owned(), "10.0.0.53".to_owned())];
+        Dns::configure(ModeConfig { argument: argument.to_owned(), settings }, me).unwrap()
+    }
+
+    fn answer(mode: &mut Dns, at: usize, outcome: Result<&[&str], DnsError>) {
+        let outcome = outcome.map(|addresses| Addresses {
+            addresses: addresses.iter().map(ToString::to_string).collect(),
+            ttl_s: 30,
+        });
+        mode.names[at].take_addresses(Some(6900), outcome).unwrap();
+    }
+
+    fn found(mode: &mut Dns) -> Vec<String> {
+        mode.candidates().into_iter().map(|found| found.address).collect()
+    }
+
+    #[test]
+    fn loopback_is_left_out_unless_the_member_is_there_itself() {
+        let mut away = mode("a,127.0.0.9", "10.0.0.1");
+        answer(&mut away, 0, Ok(&["127.0.0.1", "10.0.0.2", "::1"]));
+        assert_eq!(found(&mut away), ["10.0.0.2", "127.0.0.9"]);
+        let mut there = mode("a", "127.0.0.1");
+        answer(&mut there, 0, Ok(&["127.0.0.1", "10.0.0.2"]));
+        assert_eq!(found(&mut there), ["127.0.0.1", "10.0.0.2"]);
+    }
+
+    #[test]
+    fn silence_is_no_empty_network() {
+        let mut mode = mode("a,b", "10.0.0.1");
+        answer(&mut mode, 0, Err(DnsError::NotFound));
+        assert!(mode.silence().is_none(), "nobody there");
+        answer(&mut mode, 1, Err(DnsError::Temporary("no answer from 10.0.0.53:53".to_owned())));
+        let Some(Problem::Temporary(text)) = mode.silence() else { panic!("it is silent") };
+        assert_eq!(text, "cannot look up b: no answer from 10.0.0.53:53");
+        answer(&mut mode, 0, Ok(&["10.0.0.2"]));
+        assert!(mode.silence().is_none(), "the others are used meanwhile");
+    }
+}

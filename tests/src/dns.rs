@@ -1,0 +1,238 @@
+//! A DNS server of one test's own: real messages on a loopback port, by UDP and
+//! TCP, over records that the test changes while members run.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+use std::time::Duration;
+
+use hickory_server::Server;
+use hickory_server::net::runtime::Time;
+use hickory_server::proto::op::{Header, HeaderCounts, Metadata, ResponseCode};
+use hickory_server::proto::rr::rdata::{CNAME, SRV};
+use hickory_server::proto::rr::{Name, RData, Record, RecordType};
+use hickory_server::server::{Request, RequestHandler, ResponseHandler, ResponseInfo};
+use hickory_server::zone_handler::MessageResponseBuilder;
+use tokio::net::{TcpListener, UdpSocket};
+use tokio::sync::oneshot;
+
+use crate::ports;
+
+/// Until a TCP connection that asks nothing is closed.
+const IDLE_MAX: Duration = Duration::from_secs(5);
+
+/// Answers that may wait on one TCP connection.
+const ANSWERS_MAX: usize = 32;
+
+/// How a server answers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Manner {
+    /// As its records say.
+    #[default]
+    Honest,
+    /// Not at all.
+    Silent,
+    /// SERVFAIL to everything.
+    Failing,
+}
+
+/// A running server. Dropping it ends it; its port is free then.
+#[derive(Debug)]
+pub struct DnsServer {
+    address: SocketAddr,
+    zone: Arc<Zone>,
+    stop: Option<oneshot::Sender<()>>,
+    thread: Option<thread::JoinHandle<()>>,
+}
+
+/// What a server knows.
+#[derive(Debug, Default)]
+struct Zone {
+    state: Mutex<State>,
+    queries: AtomicU64,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    manner: Manner,
+    /// Names that fail though the server is honest.
+    failing: Vec<String>,
+    records: BTreeMap<String, Vec<Entry>>,
+}
+
+#[derive(Clone, Debug)]
+struct Entry {
+    data: RData,
+    ttl_s: u32,
+}
+
+impl DnsServer {
+    /// Starts one on a port of its own.
+    #[must_use]
+    pub fn start() -> Self {
+        Self::start_at(ports::block(1))
+    }
+
+    /// Starts one on `port` of loopback, with no records.
+    ///
+    /// # Panics
+    /// If the port is taken.
+    #[must_use]
+    pub fn start_at(port: u16) -> Self {
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+        let zone = Arc::new(Zone::default());
+        let (stop, stopped) = oneshot::channel();
+        let (bound, is_bound) = std::sync::mpsc::channel();
+        let served = Arc::clone(&zone);
+        let thread = thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+            runtime.expect("a runtime").block_on(async move {
+                let udp = UdpSocket::bind(address).await.expect("a free port");
+                let tcp = TcpListener::bind(address).await.expect("a free port");
+                let mut server = Server::new(Handler(served));
+                server.register_socket(udp);
+                server.register_listener(tcp, IDLE_MAX, ANSWERS_MAX);
+                let _ = bound.send(());
+                let _ = stopped.await;
+            });
+        });
+        is_bound.recv().expect("the server starts");
+        Self { address, zone, stop: Some(stop), thread: Some(thread) }
+    }
+
+    /// Where it answers.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Questions so far.
+    #[must_use]
+    pub fn queries(&self) -> u64 {
+        self.zone.queries.load(Ordering::Relaxed)
+    }
+
+    /// Changes how it answers.
+    pub fn behave(&self, manner: Manner) {
+        self.change(|state| state.manner = manner);
+    }
+
+    /// Has it fail for one name, and for the others not.
+    pub fn fail(&self, name: &str) {
+        self.change(|state| state.failing.push(key(name)));
+    }
+
+    /// Replaces the addresses of a name.
+    pub fn set<T: Into<IpAddr> + Copy>(&self, name: &str, addresses: &[T], ttl_s: u32) {
+        let data = addresses.iter().map(|&address| match address.into() {
+            IpAddr::V4(ip) => RData::A(ip.into()),
+            IpAddr::V6(ip) => RData::AAAA(ip.into()),
+        });
+        self.replace(name, data, ttl_s);
+    }
+
+    /// Replaces the places of a service: priority, port and host of each.
+    pub fn set_service(&self, name: &str, places: &[(u16, u16, &str)], ttl_s: u32) {
+        let data = places
+            .iter()
+            .map(|&(priority, port, host)| RData::SRV(SRV::new(priority, 1, port, absolute(host))));
+        self.replace(name, data, ttl_s);
+    }
+
+    /// Makes a name another name's alias.
+    pub fn set_alias(&self, name: &str, of: &str, ttl_s: u32) {
+        self.replace(name, [RData::CNAME(CNAME(absolute(of)))], ttl_s);
+    }
+
+    /// Forgets a name.
+    pub fn remove(&self, name: &str) {
+        self.change(|state| state.records.remove(&key(name)));
+    }
+
+    fn replace(&self, name: &str, data: impl IntoIterator<Item = RData>, ttl_s: u32) {
+        let entries = data.into_iter().map(|data| Entry { data, ttl_s }).collect();
+        self.change(|state| state.records.insert(key(name), entries));
+    }
+
+    fn change<T>(&self, change: impl FnOnce(&mut State) -> T) {
+        change(&mut self.zone.state.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+}
+
+impl Drop for DnsServer {
+    fn drop(&mut self) {
+        drop(self.stop.take());
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+/// How a zone spells a name.
+fn key(name: &str) -> String {
+    name.trim_end_matches('.').to_ascii_lowercase()
+}
+
+fn absolute(name: &str) -> Name {
+    let name = if name == "." { String::new() } else { key(name) };
+    Name::from_ascii(format!("{name}.")).expect("a test's own name")
+}
+
+impl Zone {
+    /// The answer to one question.
+    fn answer(&self, name: &str, kind: RecordType) -> Result<Vec<Record>, ResponseCode> {
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        if state.manner == Manner::Failing || state.failing.contains(&key(name)) {
+            return Err(ResponseCode::ServFail);
+        }
+        let Some(entries) = state.records.get(&key(name)) else {
+            return Err(ResponseCode::NXDomain);
+        };
+        let fits = |entry: &&Entry| {
+            let has = entry.data.record_type();
+            has == kind || has == RecordType::CNAME
+        };
+        let record =
+            |entry: &Entry| Record::from_rdata(absolute(name), entry.ttl_s, entry.data.clone());
+        Ok(entries.iter().filter(fits).map(record).collect())
+    }
+
+    fn manner(&self) -> Manner {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).manner
+    }
+}
+
+struct Handler(Arc<Zone>);
+
+#[async_trait::async_trait]
+impl RequestHandler for Handler {
+    async fn handle_request<R: ResponseHandler, T: Time>(
+        &self,
+        request: &Request,
+        mut response: R,
+    ) -> ResponseInfo {
+        self.0.queries.fetch_add(1, Ordering::Relaxed);
+        let mut metadata = Metadata::response_from_request(&request.metadata);
+        metadata.authoritative = true;
+        if self.0.manner() == Manner::Silent {
+            return ResponseInfo::from(Header { metadata, counts: HeaderCounts::default() });
+        }
+        let answer = match request.request_info() {
+            Ok(info) => {
+                let name = info.query.name().to_string();
+                self.0.answer(&name, info.query.query_type())
+            }
+            Err(_) => Err(ResponseCode::FormErr),
+        };
+        let builder = MessageResponseBuilder::from_message_request(request);
+        let sent = match &answer {
+            Ok(records) => {
+                response.send_response(builder.build(metadata, records, [], [], [])).await
+            }
+            Err(code) => response.send_response(builder.error_msg(&request.metadata, *code)).await,
+        };
+        sent.unwrap_or_else(|error| panic!("an answer cannot be sent: {error}"))
+    }
+}

@@ -1,0 +1,303 @@
+//! Names and services in a real DNS server, whose records come and go.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::time::Duration;
+
+use convoke_tests::cluster::SOON;
+use convoke_tests::dns::Manner;
+use convoke_tests::{Cluster, DnsServer, Launch, Member};
+
+const HERE: Ipv4Addr = Ipv4Addr::LOCALHOST;
+
+/// What takes a few of the mode's waits.
+const LATER: Duration = Duration::from_secs(30);
+
+/// A member that asks `server` and nobody else.
+fn asking<'a>(cluster: &'a Cluster, server: &DnsServer, argument: &str) -> Launch<'a> {
+    let text = format!(
+        "[[discovery]]\nmode = \"dns\"\nargument = \"{argument}\"\nsettings = {{ servers = \"{}\" }}\n",
+        server.address()
+    );
+    // A file for each argument: members read theirs when they start.
+    let name = format!("{}.toml", convoke_tests::ports::unique());
+    cluster.launch().option("--config", cluster.write(&name, text).display().to_string())
+}
+
+/// `name` on the ports that this cluster's first three members take.
+fn on_ports(cluster: &Cluster, name: &str) -> String {
+    let port = cluster.start_port();
+    format!("{name}:{port},{name}:{},{name}:{}", port + 1, port + 2)
+}
+
+/// A member that finds nobody by itself.
+fn lone(cluster: &Cluster) -> Member {
+    cluster.start_tcpip(&format!("127.0.0.1:{}", cluster.spare_port(1)))
+}
+
+#[test]
+fn members_find_each_other_by_name() {
+    let (cluster, server) = (Cluster::new(), DnsServer::start());
+    server.set("members.test", &[HERE], 30);
+    let list = on_ports(&cluster, "members.test");
+    let first = asking(&cluster, &server, &list).start();
+    cluster.agree([&first]);
+    let second = asking(&cluster, &server, &list).start();
+    assert_eq!(cluster.agree([&first, &second]), [first.address(), second.address()]);
+}
+
+#[test]
+fn every_address_of_a_name_is_a_candidate_both_kinds_of_them() {
+    let (cluster, server) = (Cluster::new(), DnsServer::start());
+    let others: [IpAddr; 4] =
+        [[127, 0, 0, 2].into(), [127, 0, 0, 3].into(), HERE.into(), Ipv6Addr::LOCALHOST.into()];
+    server.set("members.test", &others, 30);
+    let first = lone(&cluster);
+    cluster.agree([&first]);
+    let list = format!("members.test:{}", first.address().port());
+    let second = asking(&cluster, &server, &list).start();
+    cluster.agree([&first, &second]);
+    let found = second.status().modes[0].more["last_snapshot"]["candidates"].as_u64();
+    assert_eq!(found, Some(4));
+}
+
+#[test]
+fn a_name_without_a_port_means_the_start_port_and_the_next_two() {
+    let (cluster, server) = (Cluster::new(), DnsServer::start());
+    server.set("members.test", &[HERE], 30);
+    let first = asking(&cluster, &server, "members.test").start();
+    cluster.agree([&first]);
+    let second = asking(&cluster, &server, "members.test").start();
+    cluster.agree([&first, &second]);
+}
+
+#[test]
+fn a_service_names_hosts_and_ports() {
+    let (cluster, server) = (Cluster::new(), DnsServer::start());
+    let first = lone(&cluster);
+    cluster.agree([&first]);
+    let port = first.address().port();
+    let places = [(20, cluster.spare_port(2), "b.test"), (10, port, "a.test"), (30, port, ".")];
+    server.set_service("_convoke._tcp.shop.test", &places, 30);
+    server.set("a.test", &[HERE], 30);
+    let second = asking(&cluster, &server, "srv:_convoke._tcp.shop.test").start();
+    cluster.agree([&first, &second]);
+    let found = second.status().modes[0].more["last_snapshot"]["candidates"].as_u64();
+    assert_eq!(found, Some(1), "b.test has no address, and . is not offered");
+}
+
+#[test]
+fn a_record_that_appears_is_a_member_soon() {
+    let (cluster, server) = (Cluster::new(), DnsServer::start());
+    let stranger = lone(&cluster);
+    cluster.agree([&stranger]);
+    let list = format!("late.test:{}", stranger.address().port());
+    let first = asking(&cluster, &server, &list).start();
+    first.wait_for_line(SOON, &["DNS knows no such name", "late.test"]);
+    cluster.agree([&first]);
+    server.set("late.test", &[HERE], 1);
+    cluster.agree([&stranger, &first]);
+    first.wait_for_line(SOON, &["name found", "late.test"]);
+}
+
+#[test]
+fn an_address_that_is_added_to_a_name_is_found_when_the_ttl_is_over() {
+    let (cluster, server) = (Cluster::new(), DnsServer::start());
+    let stranger = lone(&cluster);
+    cluster.agree([&stranger]);
+    server.set("members.test", &[Ipv4Addr::new(127, 0, 0, 7)], 1);
+    let list = format!("members.test:{}", stranger.address().port());
+    let first = asking(&cluster, &server, &list).start();
+    cluster.agree([&first]);
+    server.set("members.test", &[Ipv4Addr::new(127, 0, 0, 7), HERE], 1);
+    cluster.agree([&stranger, &first]);
+}
+
+#[test]
+fn an_answer_is_used_for_as_long_as_its_ttl_says() {
+    let (cluster, server) = (Cluster::new(), DnsServer::start());
+    server.set("members.test", &[HERE], 300);
+    let first = asking(&cluster, &server, "members.test").start();
+    cluster.agree([&first]);
+    let asked = server.queries();
+    let second = asking(&cluster, &server, "brief.test").start();
+    // While another name is asked for again and again.
+    second.wait_for_line(SOON, &["DNS knows no such name"]);
+    second.wait_for_looks(LATER, 3);
+    assert!(server.queries() > asked + 6);
+    let looks = first.status().modes[0].looks;
+    assert_eq!(looks, 1, "nothing has expired");
+}
+
+#[test]
+fn a_record_that_is_removed_is_no_candidate_any_more_and_its_member_stays() {
+    let (cluster, server) = (Cluster::new(), DnsServer::start());
+    server.set("members.test", &[HERE], 1);
+    let first = asking(&cluster, &server, "members.test").start();
+    cluster.agree([&first]);
+    let second = asking(&cluster, &server, "members.test").start();
+    cluster.agree([&first, &second]);
+    server.remove("members.test");
+    for member in [&first, &second] {
+        member.wait_for_status(LATER, "no candidates", |status| {
+            (status.modes[0].more["last_snapshot"]["candidates"] == 0).then_some(())
+        });
+    }
+    cluster.agree([&first, &second]);
+}
+
+#[test]
+fn a_server_that_does_not_answer_makes_no_lone_cluster() {
+    let (cluster, server) = (Cluster::new(), DnsServer::start());
+    server.set("members.test", &[HERE], 30);
+    server.behave(Manner::Silent);
+    let list = on_ports(&cluster, "members.test");
+    let members =
+        [asking(&cluster, &server, &list).start(), asking(&cluster, &server, &list).start()];
+    let asked = server.address().to_string();
+    for member in &members {
+        member.wait_for_line(LATER, &["cannot look up members.test", "no answer", &asked]);
+        assert!(member.view().is_none(), "no cluster of its own");
+    }
+    server.behave(Manner::Honest);
+    cluster.agree_within(LATER, &members);
+    let alone = |member: &Member| {
+        member.record(|record| record.views.iter().any(|(_, view)| view.0.len() == 1))
+    };
+    assert!(!members.iter().all(alone), "one founded the cluster, the other joined it");
+}
+
+#[test]
+fn a_server_that_fails_is_told_and_waited_for() {
+    let (cluster, server) = (Cluster::new(), DnsServer::start());
+    server.set("members.test", &[HERE], 30);
+    server.behave(Manner::Failing);
+    let member = asking(&cluster, &server, "members.test").start();
+    member.wait_for_line(SOON, &["cannot look up members.test", "Server Failure"]);
+    server.behave(Manner::Honest);
+    cluster.agree([&member]);
+    member.wait_for_line(SOON, &["name found", "members.test"]);
+}
+
+#[test]
+fn a_name_that_fails_keeps_the_others_from_nothing() {
+    let (cluster, server) = (Cluster::new(), DnsServer::start());
+    server.fail("broken.test");
+    server.set("members.test", &[HERE], 30);
+    let first = lone(&cluster);
+    cluster.agree([&first]);
+    let port = first.address().port();
+    let list = format!("broken.test:{port},members.test:{port}");
+    let second = asking(&cluster, &server, &list).start();
+    cluster.agree([&first, &second]);
+    second.wait_for_line(SOON, &["a name cannot be looked up", "broken.test"]);
+}
+
+#[test]
+fn a_cluster_stays_while_its_dns_server_is_away_and_grows_when_it_is_back() {
+    let (cluster, server) = (Cluster::new(), DnsServer::start());
+    server.set("members.test", &[HERE], 1);
+    let list = on_ports(&cluster, "members.test");
+    let first = asking(&cluster, &server, &list).start();
+    cluster.agree([&first]);
+    let second = asking(&cluster, &server, &list).start();
+    cluster.agree([&first, &second]);
+    let port = server.address().port();
+    drop(server);
+    first.wait_for_line(LATER, &["a name cannot be looked up", "what it gave before stands"]);
+    cluster.agree([&first, &second]);
+    let server = DnsServer::start_at(port);
+    server.set("members.test", &[HERE], 1);
+    first.wait_for_line(LATER, &["name found", "members.test"]);
+    let third = asking(&cluster, &server, &list).start();
+    cluster.agree([&first, &second, &third]);
+}
+
+#[test]
+fn a_thousand_addresses_of_one_name_are_looked_through() {
+    let (cluster, server) = (Cluster::new(), DnsServer::start());
+    let first = lone(&cluster);
+    cluster.agree([&first]);
+    let many = (0..1_000u16).map(|n| Ipv4Addr::new(127, 9, (n >> 8) as u8, (n & 255) as u8));
+    // Far too many for a datagram: the answer comes by TCP.
+    server.set("many.test", &many.chain([HERE]).collect::<Vec<_>>(), 30);
+    let list = format!("many.test:{}", first.address().port());
+    let second = asking(&cluster, &server, &list).start();
+    cluster.agree_within(LATER, [&first, &second]);
+    let found = second.status().modes[0].more["last_snapshot"]["candidates"].as_u64();
+    assert_eq!(found, Some(1_001));
+}
+
+#[test]
+fn aliases_are_followed_and_circles_of_them_are_told() {
+    let (cluster, server) = (Cluster::new(), DnsServer::start());
+    let first = lone(&cluster);
+    cluster.agree([&first]);
+    let port = first.address().port();
+    server.set_alias("alias.test", "members.test", 30);
+    server.set("members.test", &[HERE], 30);
+    server.set_alias("one.test", "two.test", 30);
+    server.set_alias("two.test", "one.test", 30);
+    let list = format!("one.test:{port},alias.test:{port}");
+    let second = asking(&cluster, &server, &list).start();
+    cluster.agree([&first, &second]);
+    second.wait_for_line(SOON, &["one.test", "alias (CNAME) leads in a circle"]);
+}
+
+#[test]
+fn localhost_needs_no_server() {
+    let cluster = Cluster::new();
+    let list = on_ports(&cluster, "localhost");
+    let first = cluster.launch().mode(format!("dns:{list}")).start();
+    cluster.agree([&first]);
+    let second = cluster.launch().mode(format!("dns:{list}")).start();
+    cluster.agree([&first, &second]);
+}
+
+#[test]
+fn a_dry_run_shows_what_the_names_gave() {
+    let (cluster, server) = (Cluster::new(), DnsServer::start());
+    let first = lone(&cluster);
+    cluster.agree([&first]);
+    server.set("members.test", &[HERE, Ipv4Addr::new(127, 0, 0, 9)], 30);
+    let list = format!("members.test:{}", first.address().port());
+    let keeps = ["--interfaces", "--cluster-name", "--start-port"];
+    let ended = asking(&cluster, &server, &list).subcommand(&["discover"], &keeps).run(SOON);
+    assert!(ended.stdout.contains("mode dns: 2 candidates"), "{ended:#?}");
+    assert!(ended.stdout.contains(&format!("kept    {}", first.address())), "{ended:#?}");
+}
+
+#[test]
+fn what_is_no_name_is_refused() {
+    let cluster = Cluster::new();
+    let long = "a".repeat(64);
+    let cases = [
+        ("", "no name is given; expected name:port"),
+        ("a.test:", "\"\" is not a port (in \"a.test:\"); expected 1 to 65535"),
+        ("a.test:0", "\"0\" is not a port"),
+        ("a.test:70000", "\"70000\" is not a port"),
+        ("a.test:1,,b.test:2", "nothing between its separators at part 2"),
+        ("a$b:1", "\"a$b\" has a character that no name has (in \"a$b:1\")"),
+        ("10.0.0.300:1", "\"10.0.0.300\" is not an address"),
+        ("srv:", "\"\" is no name (in \"srv:\")"),
+        ("srv:_x._tcp.a:1", "has a port; a service's records name the ports"),
+        (long.as_str(), "longer than 63 characters"),
+    ];
+    for (argument, expected) in cases {
+        let ended = cluster.launch().mode(format!("dns:{argument}")).run(SOON);
+        let line = ended.refusal();
+        assert!(line.starts_with("mode \"dns\": ") && line.contains(expected), "{line}");
+    }
+    let many: Vec<String> = (0..10_000).map(|n| format!("h{n}")).collect();
+    let ended = cluster.launch().mode(format!("dns:{}", many.join(","))).run(SOON);
+    assert!(ended.refusal().contains("one more than 256 names"), "{}", ended.refusal());
+    for servers in ["", "ns.test", "127.0.0.1:0", "224.0.0.1"] {
+        let text = format!(
+            "[[discovery]]\nmode = \"dns\"\nargument = \"a.test\"\nsettings = {{ servers = \"{servers}\" }}\n"
+        );
+        let config = cluster.write("bad.toml", text).display().to_string();
+        let ended = cluster.launch().option("--config", config).run(SOON);
+        let line = ended.refusal();
+        assert!(line.starts_with("mode \"dns\": servers: "), "{line}");
+        assert!(line.contains("expected 10.0.0.53"), "{line}");
+    }
+}
