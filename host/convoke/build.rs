@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-const MODES: &[&str] = &["multicast", "tcpip", "dns", "domain"];
+const MODES: &[&str] = &["multicast", "tcpip", "dns", "kubernetes", "domain"];
 
 fn main() {
     println!("cargo::rerun-if-env-changed=CARGO_TARGET_DIR");

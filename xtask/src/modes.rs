@@ -13,7 +13,7 @@ use crate::workspace::Workspace;
 use crate::{Result, toolchain};
 
 /// The built-in modes, as their crates' libraries are called.
-const MODES: &[&str] = &["multicast", "tcpip", "dns", "domain"];
+const MODES: &[&str] = &["multicast", "tcpip", "dns", "kubernetes", "domain"];
 
 /// Leaves `target/modes/<mode>.wasm`, a component, and `<mode>.cwasm`, its
 /// compiled form that the binary embeds, for each mode.
@@ -98,6 +98,7 @@ mod tests {
         const TYPES: &str = "convoke:discovery/types@0.1.0";
         const LOG: &str = "convoke:host/log@0.1.0";
         const DNS: &str = "convoke:host/dns@0.1.0";
+        const KUBERNETES: &str = "convoke:host/kubernetes@0.1.0";
         const MULTICAST: &str = "convoke:host/multicast@0.1.0";
         const PROBE: &str = "convoke:host/probe@0.1.0";
         const STRATEGY: &str = "convoke:discovery/strategy@0.1.0";
@@ -106,6 +107,7 @@ mod tests {
             ("multicast", &[TYPES, LOG, MULTICAST], &[STRATEGY, ANNOUNCER]),
             ("tcpip", &[TYPES, LOG], &[STRATEGY]),
             ("dns", &[TYPES, LOG, DNS], &[STRATEGY]),
+            ("kubernetes", &[TYPES, LOG, KUBERNETES], &[STRATEGY]),
             ("domain", &[TYPES, LOG, PROBE], &[STRATEGY]),
         ];
         let folder = Workspace::here().modes();

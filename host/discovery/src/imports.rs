@@ -246,7 +246,7 @@ mod tests {
     fn what_nobody_here_knows_is_refused_by_name() {
         assert_eq!(
             problem("convoke:host/teleport@0.1.0", &Grants::default()).unwrap(),
-            "it imports convoke:host/teleport@0.1.0, which this convoke does not have; it has: convoke:host/dns, convoke:host/log, convoke:host/multicast, convoke:host/probe"
+            "it imports convoke:host/teleport@0.1.0, which this convoke does not have; it has: convoke:host/dns, convoke:host/kubernetes, convoke:host/log, convoke:host/multicast, convoke:host/probe"
         );
         assert_eq!(
             problem("wasi:cli/environment@0.2.6", &Grants::default()).unwrap(),

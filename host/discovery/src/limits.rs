@@ -173,3 +173,36 @@ pub const LOOKUP_ADDRESSES_MAX: usize = 4_096;
 
 /// Places of one service.
 pub const SERVICE_PLACES_MAX: usize = 1_024;
+
+/// Different queries of one mode to the Kubernetes API; each is a task.
+pub const QUERIES_MAX: usize = 8;
+
+/// Pods, or endpoints of a service, of one query.
+pub const PODS_MAX: usize = 16_384;
+
+/// What a mode waits for the first answer to a query, in milliseconds.
+pub const FIRST_ANSWER_MS_MAX: u64 = 6_000;
+
+/// Until a connection to the API server is open, in milliseconds.
+pub const API_CONNECT_MS_MAX: u64 = 2_000;
+
+/// Until one page of a list is there, or a watch is open, in milliseconds.
+pub const API_ANSWER_MS_MAX: u64 = 5_000;
+
+/// One page of a list, in bytes: 500 large pods take about 10 MiB.
+pub const API_ANSWER_BYTES_MAX: usize = 32 << 20;
+
+/// One change that a watch reports, in bytes.
+pub const WATCH_LINE_BYTES_MAX: usize = 4 << 20;
+
+/// Silence after which a watch is opened anew, in milliseconds. Servers send
+/// bookmarks about once a minute.
+pub const WATCH_IDLE_MS_MAX: u64 = 90_000;
+
+/// First and longest wait after the API server failed, in milliseconds.
+pub const API_BACK_OFF_MS_MIN: u64 = 250;
+/// See [`API_BACK_OFF_MS_MIN`].
+pub const API_BACK_OFF_MS_MAX: u64 = 5_000;
+
+/// Between two lists of an account that may not watch, in milliseconds.
+pub const API_LIST_AGAIN_MS: u64 = 10_000;

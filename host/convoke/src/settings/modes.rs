@@ -8,9 +8,9 @@ use super::SettingsError;
 use super::file::{Discovery, OneOrMore};
 
 /// Modes in this binary.
-pub(crate) const BUILT_IN: &[&str] = &["multicast", "tcpip", "dns", "domain"];
+pub(crate) const BUILT_IN: &[&str] = &["multicast", "tcpip", "dns", "kubernetes", "domain"];
 /// Modes that users know and this version does not have.
-const NOT_YET: &[&str] = &["kubernetes", "auto"];
+const NOT_YET: &[&str] = &["auto"];
 /// Modes of one member, at most.
 const MODES_MAX: usize = 32;
 
@@ -179,9 +179,9 @@ mod tests {
     fn an_unknown_mode_is_refused_with_the_known_ones() {
         let refusal = resolve(vec!["multcast".into()], None, &[]).unwrap_err().to_string();
         assert!(refusal.starts_with(
-            "unknown mode \"multcast\" (did you mean \"multicast\"?); built-in modes: multicast, tcpip, dns, domain;"
+            "unknown mode \"multcast\" (did you mean \"multicast\"?); built-in modes: multicast, tcpip, dns, kubernetes, domain;"
         ));
-        let refusal = resolve(vec!["kubernetes".into()], None, &[]).unwrap_err().to_string();
+        let refusal = resolve(vec!["auto".into()], None, &[]).unwrap_err().to_string();
         assert!(refusal.contains("not part of this version yet"), "{refusal}");
     }
 }

@@ -4,6 +4,7 @@
 //! the host's side of its WIT interface as glue over plain Rust.
 
 pub(crate) mod dns;
+pub(crate) mod kubernetes;
 pub(crate) mod log;
 pub(crate) mod multicast;
 pub(crate) mod probe;
@@ -41,8 +42,13 @@ pub(crate) struct Grant {
 }
 
 /// Every interface this host has.
-pub(crate) const TABLE: &[Capability] =
-    &[dns::CAPABILITY, log::CAPABILITY, multicast::CAPABILITY, probe::CAPABILITY];
+pub(crate) const TABLE: &[Capability] = &[
+    dns::CAPABILITY,
+    kubernetes::CAPABILITY,
+    log::CAPABILITY,
+    multicast::CAPABILITY,
+    probe::CAPABILITY,
+];
 
 /// The version of `convoke:host` that this host has.
 pub(crate) fn host_version() -> Version {
@@ -61,6 +67,7 @@ pub(crate) struct Mode {
     pub(crate) grants: Grants,
     pub(crate) host: Arc<HostConfig>,
     pub(crate) dns: dns::Resolvers,
+    pub(crate) kubernetes: kubernetes::Watchers,
     pub(crate) multicast: multicast::Totals,
     /// What the operator was told, and is not told again.
     told: Mutex<HashSet<String>>,
@@ -86,6 +93,7 @@ impl Mode {
             grants,
             host,
             dns: dns::Resolvers::default(),
+            kubernetes: kubernetes::Watchers::default(),
             multicast: multicast::Totals::default(),
             told: Mutex::default(),
             stopping: watch::Sender::new(false),

@@ -6,6 +6,7 @@
 
 mod dns;
 mod domain;
+mod kubernetes;
 mod multicast;
 mod tcpip;
 
@@ -31,7 +32,8 @@ pub(crate) struct BuiltIn {
     pub(crate) access: Option<Access>,
 }
 
-const TABLE: &[BuiltIn] = &[multicast::MODE, tcpip::MODE, dns::MODE, domain::MODE];
+const TABLE: &[BuiltIn] =
+    &[multicast::MODE, tcpip::MODE, dns::MODE, kubernetes::MODE, domain::MODE];
 
 /// The mode of this name, if it is built in.
 pub(crate) fn find(name: &str) -> Option<&'static BuiltIn> {

@@ -1,0 +1,178 @@
+//! Which API server, and as whom: the account of the pod, or a kubeconfig that a
+//! grant names.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use base64::Engine as _;
+use kube::Config;
+use kube::config::{AuthInfo, KubeConfigOptions, Kubeconfig};
+use serde::Deserialize;
+
+use super::failure::{Failure, Kind};
+use crate::grant::KubernetesAccess;
+use crate::limits;
+
+/// Where Kubernetes mounts the account of a pod.
+const SERVICE_ACCOUNT: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
+/// Largest file of an account, in bytes.
+const FILE_BYTES_MAX: u64 = 1 << 20;
+/// The namespace of those who name none.
+const DEFAULT_NAMESPACE: &str = "default";
+
+/// Everything that a client needs, and what to call it.
+pub(super) struct Credentials {
+    pub(super) config: Config,
+    /// Who asks, as far as the credentials say it.
+    pub(super) account: String,
+    pub(super) server: String,
+}
+
+/// The namespace that is meant when none is named. Reads files, asks nobody.
+pub(super) fn own_namespace(access: &KubernetesAccess) -> Result<String, Failure> {
+    if let Some(kubeconfig) = kubeconfig(access)? {
+        let current = access.context.as_ref().or(kubeconfig.current_context.as_ref());
+        let named = kubeconfig.contexts.iter().find(|named| Some(&named.name) == current);
+        let namespace = named.and_then(|named| named.context.as_ref()?.namespace.clone());
+        return Ok(namespace.unwrap_or_else(|| DEFAULT_NAMESPACE.to_owned()));
+    }
+    let path = folder(access).join("namespace");
+    Ok(read(&path)?.trim().to_owned())
+}
+
+/// Reads the credentials anew.
+pub(super) async fn credentials(access: &KubernetesAccess) -> Result<Credentials, Failure> {
+    let mut credentials = match kubeconfig(access)? {
+        Some(kubeconfig) => outside(kubeconfig, access).await?,
+        None => inside(&folder(access))?,
+    };
+    let config = &mut credentials.config;
+    config.connect_timeout = Some(Duration::from_millis(limits::API_CONNECT_MS_MAX));
+    // The watchers have back-offs of their own.
+    config.default_retry = false;
+    Ok(credentials)
+}
+
+fn folder(access: &KubernetesAccess) -> PathBuf {
+    access.service_account.clone().unwrap_or_else(|| SERVICE_ACCOUNT.into())
+}
+
+fn kubeconfig(access: &KubernetesAccess) -> Result<Option<Kubeconfig>, Failure> {
+    let read = match (&access.kubeconfig, &access.context) {
+        (Some(path), _) => Kubeconfig::read_from(path),
+        (None, Some(_)) => Kubeconfig::read(),
+        (None, None) => return Ok(None),
+    };
+    let of_no_use =
+        |error| Failure::new(Kind::NotInCluster, format!("the kubeconfig is of no use: {error}"));
+    read.map(Some).map_err(of_no_use)
+}
+
+async fn outside(
+    kubeconfig: Kubeconfig,
+    access: &KubernetesAccess,
+) -> Result<Credentials, Failure> {
+    let context = access.context.clone().or_else(|| kubeconfig.current_context.clone());
+    let options = KubeConfigOptions { context: context.clone(), ..KubeConfigOptions::default() };
+    let config = Config::from_custom_kubeconfig(kubeconfig, &options).await.map_err(|error| {
+        Failure::new(Kind::NotInCluster, format!("the kubeconfig is of no use: {error}"))
+    })?;
+    let account = match context {
+        Some(context) => format!("the user of context {context:?}"),
+        None => "the user of the kubeconfig".to_owned(),
+    };
+    let server = shown(&config.cluster_url);
+    Ok(Credentials { config, account, server })
+}
+
+/// As every client inside of a pod does (Kubernetes documentation, "Accessing the
+/// Kubernetes API from a Pod").
+fn inside(folder: &Path) -> Result<Credentials, Failure> {
+    let variable = |name: &str| {
+        std::env::var(name).ok().filter(|value| !value.is_empty()).ok_or_else(|| {
+            let text = format!(
+                "{name} is not set, so this is no pod: name a kubeconfig, or use another mode"
+            );
+            Failure::new(Kind::NotInCluster, text)
+        })
+    };
+    let (host, port) = (variable("KUBERNETES_SERVICE_HOST")?, variable("KUBERNETES_SERVICE_PORT")?);
+    let host = if host.contains(':') { format!("[{host}]") } else { host };
+    let url = format!("https://{host}:{port}").parse().map_err(|error| {
+        let text =
+            format!("KUBERNETES_SERVICE_HOST and _PORT name no server ({host}:{port}): {error}");
+        Failure::new(Kind::NotInCluster, text)
+    })?;
+    let token_file = folder.join("token");
+    let token = read(&token_file)?;
+    read(&folder.join("ca.crt"))?;
+    let mut config = Config::new(url);
+    config.root_cert_file = Some(folder.join("ca.crt"));
+    config.auth_info =
+        AuthInfo { token_file: Some(token_file.display().to_string()), ..AuthInfo::default() };
+    let server = shown(&config.cluster_url);
+    Ok(Credentials { account: subject(&token), config, server })
+}
+
+fn shown(url: &http::Uri) -> String {
+    url.to_string().trim_end_matches('/').to_owned()
+}
+
+fn read(path: &Path) -> Result<String, Failure> {
+    use std::io::Read as _;
+    let mut text = String::new();
+    let file = std::fs::File::open(path);
+    let done = file.and_then(|file| file.take(FILE_BYTES_MAX).read_to_string(&mut text));
+    match done {
+        Ok(_) => Ok(text),
+        Err(error) => {
+            let text = format!(
+                "{} cannot be read: {error}; is the account mounted (automountServiceAccountToken)?",
+                path.display()
+            );
+            Err(Failure::new(Kind::NotInCluster, text))
+        }
+    }
+}
+
+/// Whom a token is for: its `sub` claim (RFC 7519), unverified, for words only.
+fn subject(token: &str) -> String {
+    #[derive(Deserialize)]
+    struct Claims {
+        sub: String,
+    }
+    let claims = token.trim().split('.').nth(1).and_then(|part| {
+        let bytes = base64::engine::general_purpose::URL_SAFE_NO_PAD.decode(part).ok()?;
+        serde_json::from_slice::<Claims>(&bytes).ok()
+    });
+    match claims {
+        Some(Claims { sub }) if !sub.contains(char::is_control) && sub.len() <= 253 => sub,
+        _ => "this pod's account".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_says_whom_it_is_for_and_nothing_else_of_it_is_kept() {
+        let encode = |text: &str| base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(text);
+        let claims = encode(r#"{"sub":"system:serviceaccount:shop:till","exp":1}"#);
+        assert_eq!(subject(&format!("x.{claims}.y\n")), "system:serviceaccount:shop:till");
+        for odd in ["", "opaque", "a.b.c", &format!("x.{}.y", encode("{}"))] {
+            assert_eq!(subject(odd), "this pod's account");
+        }
+    }
+
+    #[test]
+    fn an_account_that_is_not_mounted_is_told() {
+        let access = KubernetesAccess {
+            service_account: Some("/nonexistent".into()),
+            ..KubernetesAccess::default()
+        };
+        let failure = own_namespace(&access).unwrap_err();
+        assert_eq!(failure.kind, Kind::NotInCluster);
+        assert!(failure.text.starts_with("/nonexistent/namespace cannot be read:"));
+    }
+}

@@ -1,0 +1,260 @@
+//! Requests to one API server, each bounded in time and size.
+
+use std::collections::BTreeMap;
+use std::error::Error as _;
+use std::time::Duration;
+
+use futures_util::StreamExt as _;
+use futures_util::stream::BoxStream;
+use http::{Request, Response, StatusCode};
+use http_body_util::{BodyExt as _, Limited};
+use kube::Client;
+use kube::client::Body;
+
+use super::access::{self, Credentials};
+use super::failure::{Asking, Failure};
+use super::model::{Endpoint, Event, EventHead, EventKind, Object, Page, Status};
+use super::query::Query;
+use crate::grant::KubernetesAccess;
+use crate::limits;
+use crate::text::one_line;
+
+/// What is known, by the name of the object that it is from.
+pub(super) type Objects = BTreeMap<String, Vec<Endpoint>>;
+
+/// Bytes of something that is no list that are shown.
+const SHOWN_BYTES: usize = 60;
+
+/// One API server, with credentials.
+pub(super) struct Api {
+    client: Client,
+    account: String,
+    server: String,
+}
+
+impl Api {
+    /// Reads the credentials. Connects when something is asked.
+    pub(super) async fn open(access: &KubernetesAccess) -> Result<Self, Failure> {
+        let Credentials { config, account, server } = access::credentials(access).await?;
+        let client = Client::try_from(config)
+            .map_err(|error| Failure::temporary(format!("no client for {server}: {error}")))?;
+        Ok(Self { client, account, server })
+    }
+
+    /// For words about a watch.
+    pub(super) fn asking<'a>(&'a self, query: &'a Query, verb: &'static str) -> Asking<'a> {
+        Asking { query, verb, account: &self.account, server: &self.server }
+    }
+
+    /// All pages of a list, and the version that they are of.
+    pub(super) async fn list<T: Object>(
+        &self,
+        query: &Query,
+    ) -> Result<(Objects, String), Failure> {
+        let mut objects = Objects::new();
+        let mut token: Option<String> = None;
+        loop {
+            let page: Page<T> = self.page(query, token.as_deref()).await?;
+            for object in &page.items {
+                objects.insert(object.meta().name.clone(), object.endpoints());
+            }
+            if objects.values().map(Vec::len).sum::<usize>() > limits::PODS_MAX
+                || objects.len() > limits::PODS_MAX
+            {
+                let max = limits::PODS_MAX;
+                return Err(Failure::temporary(format!(
+                    "more than {max} pods match; name a service, or narrow it with label-selector"
+                )));
+            }
+            if page.metadata.token.is_empty() {
+                return Ok((objects, page.metadata.resource_version));
+            }
+            token = Some(page.metadata.token);
+        }
+    }
+
+    async fn page<T: Object>(
+        &self,
+        query: &Query,
+        token: Option<&str>,
+    ) -> Result<Page<T>, Failure> {
+        let path = query.list_path(token);
+        let bound = Duration::from_millis(limits::API_ANSWER_MS_MAX);
+        let answered = tokio::time::timeout(bound, async {
+            let response = self.get(query, "list", &path).await?;
+            self.whole(response).await
+        });
+        let body = answered.await.map_err(|_| self.silent())??;
+        serde_json::from_slice(&body).map_err(|_| self.nonsense(&path, &body))
+    }
+
+    /// Opens a watch that goes on from `version`.
+    pub(super) async fn watch(&self, query: &Query, version: &str) -> Result<Changes, Failure> {
+        let path = query.watch_path(version);
+        let bound = Duration::from_millis(limits::API_ANSWER_MS_MAX);
+        let response = tokio::time::timeout(bound, self.get(query, "watch", &path));
+        let response = response.await.map_err(|_| self.silent())??;
+        let server = self.server.clone();
+        let chunks = response.into_body().into_data_stream().map(move |chunk| match chunk {
+            Ok(bytes) => Ok(bytes.to_vec()),
+            Err(error) => {
+                Err(Failure::temporary(format!("the watch of {server} broke off: {error}")))
+            }
+        });
+        Ok(Changes { chunks: chunks.boxed(), buffer: Vec::new(), server: self.server.clone() })
+    }
+
+    /// A response of status 200, or what stands in the way.
+    async fn get(
+        &self,
+        query: &Query,
+        verb: &'static str,
+        path: &str,
+    ) -> Result<Response<Body>, Failure> {
+        let request = Request::get(path)
+            .header(http::header::ACCEPT, "application/json")
+            .body(Body::empty())
+            .map_err(|error| Failure::temporary(format!("no request for {path}: {error}")))?;
+        let response = self.client.send(request).await.map_err(|error| self.unreachable(&error))?;
+        let code = response.status();
+        if code == StatusCode::OK {
+            return Ok(response);
+        }
+        let body = self.whole(response).await?;
+        let status = serde_json::from_slice(&body)
+            .unwrap_or_else(|_| Status { message: shown(&body), ..Status::default() });
+        Err(Failure::of_status(code.as_u16(), &status, &self.asking(query, verb)))
+    }
+
+    async fn whole(&self, response: Response<Body>) -> Result<Vec<u8>, Failure> {
+        let body = Limited::new(response.into_body(), limits::API_ANSWER_BYTES_MAX);
+        match body.collect().await {
+            Ok(body) => Ok(body.to_bytes().to_vec()),
+            Err(error) if error.is::<http_body_util::LengthLimitError>() => {
+                let mib = limits::API_ANSWER_BYTES_MAX >> 20;
+                Err(Failure::temporary(format!(
+                    "one answer of the API server at {} has more than {mib} MiB; narrow it with label-selector",
+                    self.server
+                )))
+            }
+            Err(error) => Err(Failure::temporary(format!(
+                "the answer of the API server at {} broke off: {error}",
+                self.server
+            ))),
+        }
+    }
+
+    fn silent(&self) -> Failure {
+        let ms = limits::API_ANSWER_MS_MAX;
+        Failure::temporary(format!(
+            "no answer from the API server at {} within {ms} ms",
+            self.server
+        ))
+    }
+
+    fn nonsense(&self, path: &str, body: &[u8]) -> Failure {
+        let path = path.split('?').next().unwrap_or_default();
+        Failure::temporary(format!(
+            "{}{path} answers with no list ({}); is it an API server?",
+            self.server,
+            shown(body)
+        ))
+    }
+
+    /// The innermost cause says most.
+    fn unreachable(&self, error: &kube::Error) -> Failure {
+        let mut causes = vec![error.to_string()];
+        let mut source = error.source();
+        while let Some(cause) = source {
+            causes.push(cause.to_string());
+            source = cause.source();
+        }
+        let all = causes.join(": ");
+        let last = one_line(causes.last().map_or("", String::as_str), 200);
+        let server = &self.server;
+        if all.contains("certificate") || all.contains("UnknownIssuer") {
+            return Failure::temporary(format!(
+                "the certificate of the API server at {server} is not trusted: {last}"
+            ));
+        }
+        Failure::temporary(format!("the API server at {server} cannot be reached: {last}"))
+    }
+}
+
+fn shown(body: &[u8]) -> String {
+    format!(
+        "{:?}",
+        one_line(&String::from_utf8_lossy(&body[..body.len().min(SHOWN_BYTES)]), SHOWN_BYTES)
+    )
+}
+
+/// What a watch reports, as it comes.
+pub(super) struct Changes {
+    chunks: BoxStream<'static, Result<Vec<u8>, Failure>>,
+    buffer: Vec<u8>,
+    server: String,
+}
+
+/// One change of the list.
+pub(super) enum Change<T> {
+    Put(T),
+    Removed(T),
+    /// The version to go on from.
+    Version(String),
+}
+
+impl Changes {
+    /// All changes that have come, at least one; `None` when the watch is over.
+    pub(super) async fn next<T: Object>(
+        &mut self,
+        asking: &Asking<'_>,
+    ) -> Result<Option<Vec<Change<T>>>, Failure> {
+        loop {
+            let mut changes = Vec::new();
+            while let Some(end) = self.buffer.iter().position(|byte| *byte == b'\n') {
+                let line: Vec<u8> = self.buffer.drain(..=end).collect();
+                if line.iter().any(|byte| !byte.is_ascii_whitespace()) {
+                    changes.extend(self.change(&line, asking)?);
+                }
+            }
+            if !changes.is_empty() {
+                return Ok(Some(changes));
+            }
+            let idle = Duration::from_millis(limits::WATCH_IDLE_MS_MAX);
+            match tokio::time::timeout(idle, self.chunks.next()).await {
+                // Nobody knows whether anybody is still there: begin anew.
+                Err(_) | Ok(None) => return Ok(None),
+                Ok(Some(chunk)) => self.buffer.extend_from_slice(&chunk?),
+            }
+            if self.buffer.len() > limits::WATCH_LINE_BYTES_MAX {
+                return Err(Failure::temporary(format!(
+                    "one change that {} reports has more than {} MiB",
+                    self.server,
+                    limits::WATCH_LINE_BYTES_MAX >> 20
+                )));
+            }
+        }
+    }
+
+    fn change<T: Object>(
+        &self,
+        line: &[u8],
+        asking: &Asking<'_>,
+    ) -> Result<Option<Change<T>>, Failure> {
+        let nonsense =
+            || Failure::temporary(format!("{} reports no change ({})", self.server, shown(line)));
+        let EventHead { kind } = serde_json::from_slice(line).map_err(|_| nonsense())?;
+        if kind == EventKind::Error {
+            let Event::<Status> { object } =
+                serde_json::from_slice(line).map_err(|_| nonsense())?;
+            return Err(Failure::of_status(object.code, &object, asking));
+        }
+        let Event::<T> { object } = serde_json::from_slice(line).map_err(|_| nonsense())?;
+        Ok(match kind {
+            EventKind::Added | EventKind::Modified => Some(Change::Put(object)),
+            EventKind::Deleted => Some(Change::Removed(object)),
+            EventKind::Bookmark => Some(Change::Version(object.meta().resource_version.clone())),
+            EventKind::Error | EventKind::Unknown => None,
+        })
+    }
+}

@@ -1,0 +1,176 @@
+//! Why the API server gave no answer, in words for an operator, and what to apply.
+
+use super::model::Status;
+use super::query::Query;
+use crate::text::one_line;
+
+/// Bytes of a foreign text that are shown.
+const SHOWN_BYTES: usize = 300;
+
+/// What kind of failure it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    NotInCluster,
+    Unauthorized,
+    Forbidden,
+    NotFound,
+    /// What was asked to go on from is no longer kept (410): list anew.
+    Expired,
+    Temporary,
+    Other,
+}
+
+/// A failure, in words.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Failure {
+    pub(super) kind: Kind,
+    pub(super) text: String,
+    /// Who was refused; empty when that is not what failed.
+    pub(super) account: String,
+}
+
+impl Failure {
+    pub(super) fn new(kind: Kind, text: impl Into<String>) -> Self {
+        Self { kind, text: text.into(), account: String::new() }
+    }
+
+    pub(super) fn temporary(text: impl Into<String>) -> Self {
+        Self::new(Kind::Temporary, text)
+    }
+
+    /// What a status code other than 200 says.
+    pub(super) fn of_status(code: u16, status: &Status, asked: &Asking<'_>) -> Self {
+        let Asking { query, verb, account, server } = asked;
+        let (group, resource) = query.resource();
+        let resource = match group {
+            "" => resource.to_owned(),
+            group => format!("{resource}.{group}"),
+        };
+        let namespace = query.namespace();
+        let message = one_line(&status.message, SHOWN_BYTES);
+        let account = user(&status.message).unwrap_or(account);
+        let code = if status.code == 0 { code } else { status.code };
+        let failure = match code {
+            401 => Self::new(
+                Kind::Unauthorized,
+                format!(
+                    "the API server at {server} does not accept the credentials of {account} (401): is the token expired or revoked, or of another cluster?"
+                ),
+            ),
+            403 => Self::new(
+                Kind::Forbidden,
+                format!(
+                    "{account} may not {verb} {resource} in namespace {namespace:?} (403); apply the Role and RoleBinding that the log shows"
+                ),
+            ),
+            404 => Self::new(
+                Kind::NotFound,
+                format!(
+                    "the API server at {server} has no {resource} in namespace {namespace:?} (404): {message}"
+                ),
+            ),
+            410 => Self::new(
+                Kind::Expired,
+                format!("the API server no longer has that version (410): {message}"),
+            ),
+            400 | 422 => Self::new(
+                Kind::Other,
+                format!(
+                    "the API server refuses the query ({code}): {message}; is the label selector right?"
+                ),
+            ),
+            code => {
+                Self::temporary(format!("the API server at {server} answers {code}: {message}"))
+            }
+        };
+        Self { account: account.to_owned(), ..failure }
+    }
+}
+
+/// What was asked, for the words about it.
+pub(super) struct Asking<'a> {
+    pub(super) query: &'a Query,
+    pub(super) verb: &'static str,
+    /// As far as it is known without the server's word.
+    pub(super) account: &'a str,
+    pub(super) server: &'a str,
+}
+
+/// The account that a message of the API server names: `User "…"`.
+pub(super) fn user(message: &str) -> Option<&str> {
+    let (_, rest) = message.split_once("User \"")?;
+    let (user, _) = rest.split_once('"')?;
+    (!user.is_empty() && !user.contains(char::is_control)).then_some(user)
+}
+
+/// The least that lets `account` list and watch what `query` asks for.
+pub(super) fn rbac(query: &Query, account: &str) -> String {
+    let (group, resource) = query.resource();
+    let namespace = query.namespace();
+    let subject = match account
+        .strip_prefix("system:serviceaccount:")
+        .and_then(|a| a.split_once(':'))
+    {
+        Some((of, name)) => {
+            format!("- kind: ServiceAccount\n  name: {name}\n  namespace: {of}")
+        }
+        None => format!("- kind: User\n  name: {account:?}\n  apiGroup: rbac.authorization.k8s.io"),
+    };
+    format!(
+        "apiVersion: rbac.authorization.k8s.io/v1\n\
+         kind: Role\n\
+         metadata:\n  name: convoke-discovery\n  namespace: {namespace}\n\
+         rules:\n\
+         - apiGroups: [{group:?}]\n  resources: [{resource:?}]\n  verbs: [\"list\", \"watch\"]\n\
+         ---\n\
+         apiVersion: rbac.authorization.k8s.io/v1\n\
+         kind: RoleBinding\n\
+         metadata:\n  name: convoke-discovery\n  namespace: {namespace}\n\
+         roleRef:\n  apiGroup: rbac.authorization.k8s.io\n  kind: Role\n  name: convoke-discovery\n\
+         subjects:\n{subject}\n"
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FORBIDDEN: &str = "endpointslices.discovery.k8s.io is forbidden: User \"system:serviceaccount:shop:default\" cannot list resource \"endpointslices\" in API group \"discovery.k8s.io\" in the namespace \"shop\"";
+
+    fn said(code: u16, message: &str) -> Failure {
+        let query = Query::new("shop", Some("till"), "").unwrap();
+        let asked = Asking {
+            query: &query,
+            verb: "list",
+            account: "this pod's account",
+            server: "https://10.96.0.1",
+        };
+        Failure::of_status(code, &Status { message: message.into(), ..Status::default() }, &asked)
+    }
+
+    #[test]
+    fn a_refusal_names_account_verb_resource_and_namespace() {
+        assert_eq!(
+            said(403, FORBIDDEN).text,
+            "system:serviceaccount:shop:default may not list endpointslices.discovery.k8s.io in namespace \"shop\" (403); apply the Role and RoleBinding that the log shows"
+        );
+        assert!(said(401, "Unauthorized").text.contains("credentials of this pod's account (401)"));
+        assert_eq!(said(503, "etcd is away").kind, Kind::Temporary);
+        assert_eq!(said(410, "too old").kind, Kind::Expired);
+    }
+
+    #[test]
+    fn what_to_apply_is_the_least_and_for_the_right_account() {
+        let query = Query::new("shop", Some("till"), "").unwrap();
+        let text = rbac(&query, "system:serviceaccount:shop:default");
+        assert!(text.contains("- apiGroups: [\"discovery.k8s.io\"]\n  resources: [\"endpointslices\"]\n  verbs: [\"list\", \"watch\"]"));
+        assert!(
+            text.ends_with(
+                "subjects:\n- kind: ServiceAccount\n  name: default\n  namespace: shop\n"
+            )
+        );
+        let text = rbac(&Query::new("shop", None, "").unwrap(), "jane");
+        assert!(text.contains("- apiGroups: [\"\"]\n  resources: [\"pods\"]"));
+        assert!(text.contains("- kind: User\n  name: \"jane\""));
+    }
+}

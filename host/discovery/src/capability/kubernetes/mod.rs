@@ -1,0 +1,141 @@
+//! `convoke:host/kubernetes`: where pods are. Granted by namespace.
+//!
+//! One task for each query lists and then watches; a mode that asks again gets
+//! what is known by then. Tokens and addresses of API servers stay here.
+
+mod access;
+mod api;
+mod failure;
+mod model;
+mod query;
+mod watcher;
+
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use wasmtime::component::{HasSelf, Linker};
+
+use super::{Capability, Context, Grant};
+use crate::bindings::imports::convoke::host::kubernetes::{
+    self, Answer, KubernetesError, Pod, Query as Asked,
+};
+use crate::limits;
+use failure::{Failure, Kind};
+use model::Endpoint;
+use query::Query;
+use watcher::{Known, Watcher};
+
+pub(crate) const CAPABILITY: Capability = Capability {
+    interface: "convoke:host/kubernetes",
+    grant: Some(Grant {
+        is_granted: |grants| !grants.kubernetes.is_empty(),
+        line: "grant = { kubernetes = [\".\"] }",
+    }),
+    link: |linker: &mut Linker<_>| {
+        kubernetes::add_to_linker::<_, HasSelf<_>>(linker, |state| &mut state.capabilities)
+    },
+};
+
+/// The queries of one mode; they outlive its instances, and end with it.
+#[derive(Debug, Default)]
+pub(crate) struct Watchers(Mutex<HashMap<Query, Watcher>>);
+
+impl kubernetes::Host for Context {
+    async fn list_pods(
+        &mut self,
+        asked: Asked,
+    ) -> wasmtime::Result<Result<Answer, KubernetesError>> {
+        let query = match self.admit_query(asked) {
+            Ok(query) => query,
+            Err(refused) => return Ok(Err(refused)),
+        };
+        let mut known = match self.watch(&query) {
+            Ok(known) => known,
+            Err(refused) => return Ok(Err(refused)),
+        };
+        let mut stopping = self.mode.stopping();
+        let _waiting = self.running.as_ref().map(crate::ticker::Running::wait);
+        let bound = Duration::from_millis(limits::FIRST_ANSWER_MS_MAX);
+        let first = tokio::time::timeout(bound, known.wait_for(|known| !known.is_waiting()));
+        tokio::select! {
+            first = first => Ok(match first {
+                Ok(Ok(known)) => answer(&query, &known),
+                Ok(Err(_)) => Err(KubernetesError::Other("the watch has ended".into())),
+                Err(_) => Err(KubernetesError::Temporary(format!(
+                    "no answer from the API server within {} ms",
+                    limits::FIRST_ANSWER_MS_MAX
+                ))),
+            }),
+            _ = stopping.wait_for(|stopping| *stopping) => {
+                Ok(Err(KubernetesError::Temporary("this member leaves".into())))
+            }
+        }
+    }
+}
+
+impl Context {
+    /// The query, with its namespace, if it is sound and granted.
+    fn admit_query(&self, asked: Asked) -> Result<Query, KubernetesError> {
+        let grants = &self.mode.grants.kubernetes;
+        let own = asked.namespace.is_none();
+        let namespace = match asked.namespace {
+            Some(namespace) => namespace,
+            None => access::own_namespace(&grants.access).map_err(told)?,
+        };
+        let query = Query::new(&namespace, asked.service.as_deref(), &asked.label_selector)
+            .map_err(KubernetesError::Other)?;
+        if !grants.covers(&namespace, own) {
+            self.mode.warn_denied("kubernetes", &namespace);
+            return Err(KubernetesError::Denied);
+        }
+        Ok(query)
+    }
+
+    fn watch(&self, query: &Query) -> Result<tokio::sync::watch::Receiver<Known>, KubernetesError> {
+        let mut watchers = self.mode.kubernetes.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if !watchers.contains_key(query) && watchers.len() >= limits::QUERIES_MAX {
+            let max = limits::QUERIES_MAX;
+            return Err(KubernetesError::Other(format!("more than {max} different queries")));
+        }
+        let start = || {
+            let access = self.mode.grants.kubernetes.access.clone();
+            Watcher::start(self.mode.name.clone(), access, query.clone())
+        };
+        Ok(watchers.entry(query.clone()).or_insert_with(start).known())
+    }
+}
+
+fn answer(query: &Query, known: &Known) -> Result<Answer, KubernetesError> {
+    match known {
+        Known::Waiting => Err(KubernetesError::Temporary("no answer yet".into())),
+        Known::Failed(failure) => Err(told(failure.clone())),
+        Known::Listed { endpoints, watched } => Ok(Answer {
+            namespace: query.namespace().to_owned(),
+            pods: endpoints.iter().map(pod).collect(),
+            watched: *watched,
+        }),
+    }
+}
+
+fn pod(endpoint: &Endpoint) -> Pod {
+    Pod {
+        name: endpoint.name.clone(),
+        addresses: endpoint.addresses.iter().map(ToString::to_string).collect(),
+        ready: endpoint.ready,
+        ports: endpoint.ports.clone(),
+        zone: endpoint.zone.clone(),
+    }
+}
+
+fn told(failure: Failure) -> KubernetesError {
+    let Failure { kind, text, .. } = failure;
+    match kind {
+        Kind::NotInCluster => KubernetesError::NotInCluster(text),
+        Kind::Unauthorized => KubernetesError::Unauthorized(text),
+        Kind::Forbidden => KubernetesError::Forbidden(text),
+        Kind::NotFound => KubernetesError::NotFound(text),
+        Kind::Temporary | Kind::Expired => KubernetesError::Temporary(text),
+        Kind::Other => KubernetesError::Other(text),
+    }
+}

@@ -1,0 +1,350 @@
+//! The few fields of pods and EndpointSlices that are of interest; whatever else
+//! the API server sends is skipped, so that a page costs little memory.
+
+use std::net::IpAddr;
+
+use serde::Deserialize;
+
+/// One page of a list.
+#[derive(Debug, Deserialize)]
+pub(super) struct Page<T> {
+    #[serde(default)]
+    pub(super) metadata: ListMeta,
+    pub(super) items: Vec<T>,
+}
+
+/// Where a list stands.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(super) struct ListMeta {
+    pub(super) resource_version: String,
+    #[serde(rename = "continue")]
+    pub(super) token: String,
+}
+
+/// What a line of a watch is about.
+#[derive(Debug, Deserialize)]
+pub(super) struct Event<T> {
+    pub(super) object: T,
+}
+
+/// What a line of a watch says of it.
+#[derive(Debug, Deserialize)]
+pub(super) struct EventHead {
+    #[serde(rename = "type")]
+    pub(super) kind: EventKind,
+}
+
+/// What happened to the object.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "UPPERCASE")]
+pub(super) enum EventKind {
+    Added,
+    Modified,
+    Deleted,
+    /// Nothing; the object holds the version to go on from.
+    Bookmark,
+    /// The object is a [`Status`].
+    Error,
+    #[serde(other)]
+    Unknown,
+}
+
+/// Why the API server refuses.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Status {
+    pub(super) message: String,
+    pub(super) reason: String,
+    pub(super) code: u16,
+}
+
+/// What lists hold.
+pub(super) trait Object: for<'de> Deserialize<'de> + Send {
+    fn meta(&self) -> &ObjectMeta;
+    /// Those that have an address and are not about to end.
+    fn endpoints(&self) -> Vec<Endpoint>;
+}
+
+/// A place where a member may be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Endpoint {
+    pub(super) name: String,
+    pub(super) addresses: Vec<IpAddr>,
+    pub(super) ready: bool,
+    pub(super) ports: Vec<(String, u16)>,
+    pub(super) zone: Option<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(super) struct ObjectMeta {
+    pub(super) name: String,
+    pub(super) resource_version: String,
+    deletion_timestamp: Option<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(super) struct Pod {
+    metadata: ObjectMeta,
+    spec: PodSpec,
+    status: PodStatus,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct PodSpec {
+    containers: Vec<Container>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Container {
+    ports: Vec<ContainerPort>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct ContainerPort {
+    name: Option<String>,
+    container_port: u16,
+    protocol: Option<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct PodStatus {
+    phase: String,
+    #[serde(rename = "podIP")]
+    pod_ip: Option<String>,
+    #[serde(rename = "podIPs")]
+    pod_ips: Option<Vec<PodIp>>,
+    conditions: Option<Vec<Condition>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct PodIp {
+    ip: String,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Condition {
+    #[serde(rename = "type")]
+    kind: String,
+    status: String,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(super) struct EndpointSlice {
+    metadata: ObjectMeta,
+    address_type: String,
+    endpoints: Option<Vec<SliceEndpoint>>,
+    ports: Option<Vec<SlicePort>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct SliceEndpoint {
+    addresses: Vec<String>,
+    conditions: Option<SliceConditions>,
+    target_ref: Option<TargetRef>,
+    zone: Option<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct SliceConditions {
+    ready: Option<bool>,
+    terminating: Option<bool>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct TargetRef {
+    kind: String,
+    name: String,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct SlicePort {
+    name: Option<String>,
+    port: Option<u16>,
+    protocol: Option<String>,
+}
+
+/// TCP is what no protocol means.
+fn is_tcp(protocol: Option<&String>) -> bool {
+    protocol.is_none_or(|protocol| protocol == "TCP")
+}
+
+impl Object for Pod {
+    fn meta(&self) -> &ObjectMeta {
+        &self.metadata
+    }
+
+    fn endpoints(&self) -> Vec<Endpoint> {
+        let ended = matches!(self.status.phase.as_str(), "Succeeded" | "Failed");
+        if ended || self.metadata.deletion_timestamp.is_some() {
+            return Vec::new();
+        }
+        let mut addresses: Vec<IpAddr> = Vec::new();
+        let several = self.status.pod_ips.iter().flatten().map(|ip| &ip.ip);
+        for text in self.status.pod_ip.iter().chain(several) {
+            if let Ok(ip) = text.parse()
+                && !addresses.contains(&ip)
+            {
+                addresses.push(ip);
+            }
+        }
+        if addresses.is_empty() {
+            return Vec::new();
+        }
+        let ready = self
+            .status
+            .conditions
+            .iter()
+            .flatten()
+            .any(|condition| condition.kind == "Ready" && condition.status == "True");
+        let ports = self.spec.containers.iter().flat_map(|container| &container.ports);
+        let ports = ports
+            .filter(|port| is_tcp(port.protocol.as_ref()) && port.container_port != 0)
+            .map(|port| (port.name.clone().unwrap_or_default(), port.container_port));
+        vec![Endpoint {
+            name: self.metadata.name.clone(),
+            addresses,
+            ready,
+            ports: ports.collect(),
+            // A pod does not say where its node is.
+            zone: None,
+        }]
+    }
+}
+
+impl Object for EndpointSlice {
+    fn meta(&self) -> &ObjectMeta {
+        &self.metadata
+    }
+
+    fn endpoints(&self) -> Vec<Endpoint> {
+        if self.metadata.deletion_timestamp.is_some() || self.address_type == "FQDN" {
+            return Vec::new();
+        }
+        let ports: Vec<(String, u16)> = self
+            .ports
+            .iter()
+            .flatten()
+            .filter(|port| is_tcp(port.protocol.as_ref()))
+            .filter_map(|port| Some((port.name.clone().unwrap_or_default(), port.port?)))
+            .filter(|(_, port)| *port != 0)
+            .collect();
+        let endpoint = |endpoint: &SliceEndpoint| {
+            let conditions = endpoint.conditions.as_ref();
+            let is =
+                |condition: fn(&SliceConditions) -> Option<bool>| conditions.and_then(condition);
+            if is(|conditions| conditions.terminating) == Some(true) {
+                return None;
+            }
+            let addresses: Vec<IpAddr> =
+                endpoint.addresses.iter().filter_map(|text| text.parse().ok()).collect();
+            let pod = endpoint.target_ref.as_ref().filter(|target| target.kind == "Pod");
+            (!addresses.is_empty()).then(|| Endpoint {
+                name: pod.map(|target| target.name.clone()).unwrap_or_default(),
+                addresses,
+                // The API's documents: unknown is to be taken for ready.
+                ready: is(|conditions| conditions.ready) != Some(false),
+                ports: ports.clone(),
+                zone: endpoint.zone.clone(),
+            })
+        };
+        self.endpoints.iter().flatten().filter_map(endpoint).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    use super::*;
+
+    fn endpoints<T: Object>(object: serde_json::Value) -> Vec<Endpoint> {
+        serde_json::from_value::<T>(object).unwrap().endpoints()
+    }
+
+    #[test]
+    fn a_pod_is_where_its_addresses_are() {
+        let pod = json!({
+            "metadata": { "name": "till-0", "resourceVersion": "7", "labels": { "app": "till" } },
+            "spec": { "containers": [
+                { "name": "a", "ports": [
+                    { "name": "member", "containerPort": 6900, "protocol": "TCP" },
+                    { "name": "gossip", "containerPort": 6900, "protocol": "UDP" },
+                    { "containerPort": 8080 },
+                ] },
+                { "name": "sidecar" },
+            ] },
+            "status": {
+                "phase": "Running", "podIP": "10.1.0.7",
+                "podIPs": [ { "ip": "10.1.0.7" }, { "ip": "fd00::7" } ],
+                "conditions": [ { "type": "Initialized", "status": "True" }, { "type": "Ready", "status": "False" } ],
+            },
+        });
+        let expected = Endpoint {
+            name: "till-0".into(),
+            addresses: vec![[10, 1, 0, 7].into(), "fd00::7".parse().unwrap()],
+            ready: false,
+            ports: vec![("member".into(), 6900), (String::new(), 8080)],
+            zone: None,
+        };
+        assert_eq!(endpoints::<Pod>(pod), [expected]);
+    }
+
+    #[test]
+    fn pods_that_end_or_have_no_address_yet_are_nowhere() {
+        for pod in [
+            json!({ "status": { "phase": "Pending" } }),
+            json!({ "status": { "phase": "Succeeded", "podIP": "10.1.0.7" } }),
+            json!({ "metadata": { "deletionTimestamp": "2026-11-24T07:00:00Z" }, "status": { "phase": "Running", "podIP": "10.1.0.7" } }),
+            json!({}),
+        ] {
+            assert!(endpoints::<Pod>(pod).is_empty());
+        }
+    }
+
+    #[test]
+    fn a_slice_holds_endpoints_with_its_ports() {
+        let slice = json!({
+            "metadata": { "name": "till-x7k" },
+            "addressType": "IPv6",
+            "endpoints": [
+                { "addresses": ["fd00::7"], "conditions": { "ready": false, "serving": false, "terminating": false },
+                  "targetRef": { "kind": "Pod", "name": "till-0" }, "zone": "b", "nodeName": "n1" },
+                { "addresses": ["fd00::8"], "conditions": {} },
+                { "addresses": ["fd00::9"], "conditions": { "ready": false, "terminating": true } },
+            ],
+            "ports": [ { "name": "member", "port": 6900, "protocol": "TCP" }, { "name": "all", "port": null } ],
+        });
+        let found = endpoints::<EndpointSlice>(slice);
+        assert_eq!(found.len(), 2);
+        assert_eq!((found[0].name.as_str(), found[0].ready), ("till-0", false));
+        assert_eq!(found[0].zone.as_deref(), Some("b"));
+        assert_eq!(found[1].ports, [("member".to_owned(), 6900)]);
+        assert!(found[1].ready, "unknown is ready");
+        let names = json!({ "addressType": "FQDN", "endpoints": [{ "addresses": ["a.example"] }] });
+        assert!(endpoints::<EndpointSlice>(names).is_empty());
+        assert!(endpoints::<EndpointSlice>(json!({ "endpoints": null, "ports": null })).is_empty());
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_read_or_refused(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
+            let _ = serde_json::from_slice::<Page<Pod>>(&bytes);
+            let _ = serde_json::from_slice::<Event<EndpointSlice>>(&bytes);
+        }
+    }
+}

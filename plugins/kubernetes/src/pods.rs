@@ -1,0 +1,158 @@
+//! From the pods that the host knows to candidates.
+
+use convoke_mode_sdk::kubernetes::{Answer, Pod};
+use convoke_mode_sdk::{Candidate, Problem, log};
+
+use crate::target::Target;
+
+/// A port of this name is the member port, when nobody says otherwise.
+const PORT_NAME: &str = "convoke";
+
+/// Turns answers into candidates, and tells once what is odd about them.
+pub(crate) struct Pods {
+    target: Target,
+    own: Vec<String>,
+    told_of_absence: bool,
+    told_of_ports: bool,
+}
+
+impl Pods {
+    pub(crate) fn new(target: Target, own: Vec<String>) -> Self {
+        Self { target, own, told_of_absence: false, told_of_ports: false }
+    }
+
+    pub(crate) fn target(&self) -> &Target {
+        &self.target
+    }
+
+    /// All addresses. Nobody at all is a problem: this pod itself should be there,
+    /// and a member must not take a slip for an empty cluster.
+    pub(crate) fn candidates(&mut self, answer: &Answer) -> Result<Vec<Candidate>, Problem> {
+        if answer.pods.is_empty() {
+            return Err(Problem::Temporary(self.nobody(&answer.namespace)));
+        }
+        let is_own = |pod: &Pod| pod.addresses.iter().any(|ip| self.own.contains(ip));
+        if !self.told_of_absence && !answer.pods.iter().any(is_own) {
+            self.told_of_absence = true;
+            log::info(
+                "this member is not among the pods that it asked for; those that are may not find it",
+                &[("namespace", &answer.namespace), ("pods", &answer.pods.len())],
+            );
+        }
+        let mut candidates = Vec::new();
+        for pod in answer.pods.iter().filter(|pod| pod.ready || self.target.not_ready) {
+            let Some(port) = port(&self.target, pod) else {
+                if !self.told_of_ports {
+                    self.told_of_ports = true;
+                    let wanted = self.target.port_name.as_deref().unwrap_or_default();
+                    log::warn(
+                        "a pod has no port of the wanted name, and is left out",
+                        &[("pod", &pod.name), ("port-name", &wanted)],
+                    );
+                }
+                continue;
+            };
+            let mut attributes = Vec::new();
+            if !pod.name.is_empty() {
+                attributes.push(("pod".to_owned(), pod.name.clone()));
+            }
+            attributes.extend(pod.zone.iter().map(|zone| ("zone".to_owned(), zone.clone())));
+            for address in &pod.addresses {
+                let attributes = attributes.clone();
+                candidates.push(Candidate { address: address.clone(), port, attributes });
+            }
+        }
+        Ok(candidates)
+    }
+
+    fn nobody(&self, namespace: &str) -> String {
+        let labels = match self.target.label_selector.as_str() {
+            "" => String::new(),
+            selector => format!(" with labels {selector}"),
+        };
+        match &self.target.service {
+            Some(service) => format!(
+                "service {service:?} in namespace {namespace:?} has no endpoints{labels}: does it exist, does it select these pods, and has it publishNotReadyAddresses: true?"
+            ),
+            None => format!("no pod{labels} in namespace {namespace:?} has an address yet"),
+        }
+    }
+}
+
+/// The port of a pod's member, `Some(None)` for the cluster's start port and the
+/// next two; `None` for a pod that has none of the wanted name.
+fn port(target: &Target, pod: &Pod) -> Option<Option<u16>> {
+    let named =
+        |name: &str| pod.ports.iter().find(|(known, _)| known == name).map(|(_, port)| *port);
+    match (&target.port, &target.port_name) {
+        (Some(port), _) => Some(Some(*port)),
+        (None, Some(name)) => named(name).map(Some),
+        (None, None) => Some(named(PORT_NAME)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use convoke_mode_sdk::ModeConfig;
+
+    fn pods(argument: &str, settings: &[(&str, &str)]) -> Pods {
+        let settings = settings.iter().map(|&(k, v)| (k.to_owned(), v.to_owned())).collect();
+        let config = ModeConfig { argument: argument.to_owned(), settings };
+        Pods::new(Target::read(&config).unwrap(), vec!["10.1.0.1".to_owned()])
+    }
+
+    fn pod(n: u8, ready: bool, ports: &[(&str, u16)]) -> Pod {
+        Pod {
+            name: format!("till-{n}"),
+            addresses: vec![format!("10.1.0.{n}"), format!("fd00::{n}")],
+            ready,
+            ports: ports.iter().map(|&(name, port)| (name.to_owned(), port)).collect(),
+            zone: Some("b".to_owned()),
+        }
+    }
+
+    fn answer(pods: Vec<Pod>) -> Answer {
+        Answer { namespace: "shop".to_owned(), pods, watched: true }
+    }
+
+    fn found(pods: &mut Pods, answer: &Answer) -> Vec<(String, Option<u16>)> {
+        let candidates = pods.candidates(answer).unwrap();
+        candidates.into_iter().map(|found| (found.address, found.port)).collect()
+    }
+
+    #[test]
+    fn every_address_of_every_pod_counts() {
+        let list = answer(vec![pod(1, true, &[]), pod(2, false, &[("convoke", 7000)])]);
+        let all = found(&mut pods("", &[]), &list);
+        assert_eq!(all.len(), 4);
+        assert_eq!(all[0], ("10.1.0.1".to_owned(), None));
+        assert_eq!(all[3], ("fd00::2".to_owned(), Some(7000)));
+        assert_eq!(found(&mut pods("", &[("not-ready", "false")]), &list).len(), 2);
+        let attributes = pods("", &[]).candidates(&list).unwrap().remove(0).attributes;
+        assert_eq!(attributes, [("pod".into(), "till-1".into()), ("zone".into(), "b".into())]);
+    }
+
+    #[test]
+    fn ports_are_given_named_or_left_to_the_host() {
+        let list = answer(vec![pod(1, true, &[("a", 1)]), pod(2, true, &[("b", 2)])]);
+        assert!(
+            found(&mut pods("", &[("port", "9")]), &list).iter().all(|(_, port)| *port == Some(9))
+        );
+        let named = found(&mut pods("", &[("port-name", "b")]), &list);
+        assert_eq!(named.len(), 2, "the other pod has no such port");
+    }
+
+    #[test]
+    fn nobody_is_a_problem_and_not_an_empty_cluster() {
+        let Err(Problem::Temporary(text)) = pods("shop,till", &[]).candidates(&answer(vec![]))
+        else {
+            panic!("it must be held back");
+        };
+        assert!(
+            text.starts_with(
+                "service \"till\" in namespace \"shop\" has no endpoints: does it exist"
+            )
+        );
+    }
+}
