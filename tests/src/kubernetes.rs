@@ -1,0 +1,240 @@
+//! An HTTP server that behaves as the Kubernetes API server does where members
+//! ask it: lists in pages, watches, label selectors, accounts, RBAC, status
+//! objects. Plain for a kubeconfig, with TLS for the account of a pod.
+
+mod answers;
+mod selector;
+mod serve;
+mod state;
+
+use std::fs;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::thread;
+
+use serde_json::{Value, json};
+use tokio::sync::oneshot;
+
+pub use state::Manner;
+use state::State;
+
+use crate::ports;
+
+/// The account that a server knows at first.
+const ACCOUNT: &str = "system:serviceaccount:shop:convoke";
+
+/// A running server. Dropping it ends it; its ports are free then.
+#[derive(Debug)]
+pub struct ApiServer {
+    plain: SocketAddr,
+    tls: SocketAddr,
+    state: Arc<State>,
+    authority: String,
+    stop: Option<oneshot::Sender<()>>,
+    thread: Option<thread::JoinHandle<()>>,
+}
+
+impl ApiServer {
+    /// Starts one with no pods, on two ports of its own.
+    #[must_use]
+    pub fn start() -> Self {
+        Self::start_at(ports::block(2))
+    }
+
+    /// Starts one on `port` (plain) and the next one (TLS).
+    ///
+    /// # Panics
+    /// If a port is taken.
+    #[must_use]
+    pub fn start_at(port: u16) -> Self {
+        let plain = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+        let tls = SocketAddr::from((Ipv4Addr::LOCALHOST, port + 1));
+        let state = Arc::new(State::new(ACCOUNT));
+        let identity = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]);
+        let identity = identity.expect("a certificate of its own");
+        let authority = identity.cert.pem();
+        let (stop, stopped) = oneshot::channel();
+        let (bound, is_bound) = std::sync::mpsc::channel();
+        let served = Arc::clone(&state);
+        let thread = thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+            runtime.expect("a runtime").block_on(async move {
+                serve::bind(plain, tls, identity, served).await;
+                let _ = bound.send(());
+                let _ = stopped.await;
+            });
+        });
+        is_bound.recv().expect("the server starts");
+        Self { plain, tls, state, authority, stop: Some(stop), thread: Some(thread) }
+    }
+
+    /// The plain port; the one for TLS is the next.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        self.plain.port()
+    }
+
+    /// Writes a kubeconfig for the plain port, with the current token.
+    pub fn kubeconfig(&self, folder: &Path) -> PathBuf {
+        let text = json!({
+            "apiVersion": "v1",
+            "kind": "Config",
+            "current-context": "test",
+            "clusters": [{ "name": "test", "cluster": { "server": format!("http://{}", self.plain) } }],
+            "users": [{ "name": "test", "user": { "token": self.state.token() } }],
+            "contexts": [{ "name": "test", "context": { "cluster": "test", "user": "test", "namespace": "shop" } }],
+        });
+        // JSON is YAML, too.
+        let path = folder.join("kubeconfig");
+        fs::write(&path, text.to_string()).expect("the folder is ours");
+        path
+    }
+
+    /// Writes what Kubernetes mounts into a pod, for the port with TLS.
+    pub fn service_account(&self, folder: &Path) -> PathBuf {
+        let folder = folder.join("serviceaccount");
+        fs::create_dir_all(&folder).expect("the folder is ours");
+        let files = [
+            ("token", self.state.token()),
+            ("ca.crt", self.authority.clone()),
+            ("namespace", "shop".into()),
+        ];
+        for (name, content) in files {
+            fs::write(folder.join(name), content).expect("the folder is ours");
+        }
+        folder
+    }
+
+    /// What Kubernetes sets in a pod's environment.
+    #[must_use]
+    pub fn environment(&self) -> [(&'static str, String); 2] {
+        [
+            ("KUBERNETES_SERVICE_HOST", self.tls.ip().to_string()),
+            ("KUBERNETES_SERVICE_PORT", self.tls.port().to_string()),
+        ]
+    }
+
+    /// Adds or replaces an object: a pod or an EndpointSlice, in the shape of the API.
+    pub fn put(&self, object: Value) {
+        self.state.put(object);
+    }
+
+    /// Adds or replaces a pod that runs.
+    pub fn put_pod(&self, name: &str, addresses: &[&str], labels: &[(&str, &str)], ready: bool) {
+        self.put(pod(name, addresses, labels, ready));
+    }
+
+    /// Adds or replaces a slice of a service, with one endpoint for each address.
+    pub fn put_slice(
+        &self,
+        service: &str,
+        name: &str,
+        addresses: &[&str],
+        port: Option<(&str, u16)>,
+    ) {
+        self.put(slice(service, name, addresses, port));
+    }
+
+    /// Takes an object away.
+    pub fn remove(&self, kind: &str, name: &str) {
+        self.state.remove(kind, name);
+    }
+
+    /// Changes how it answers.
+    pub fn behave(&self, manner: Manner) {
+        self.state.behave(manner);
+    }
+
+    /// Refuses a verb on a resource (RBAC).
+    pub fn deny(&self, verb: &str, resource: &str) {
+        self.state.deny(verb, resource, true);
+    }
+
+    /// Takes that back.
+    pub fn allow(&self, verb: &str, resource: &str) {
+        self.state.deny(verb, resource, false);
+    }
+
+    /// Accepts another token from now on, and the old one no more.
+    pub fn rotate_token(&self) {
+        self.state.rotate();
+    }
+
+    /// Forgets the past, so that a watch cannot go on from it (410).
+    pub fn compact(&self) {
+        self.state.compact();
+    }
+
+    /// How many requests with this verb (`list`, `watch`) came so far.
+    #[must_use]
+    pub fn requests(&self, verb: &str) -> usize {
+        self.state.requests(verb)
+    }
+}
+
+impl Drop for ApiServer {
+    fn drop(&mut self) {
+        drop(self.stop.take());
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+/// A pod of namespace `shop`, as the API shows it.
+#[must_use]
+pub fn pod(name: &str, addresses: &[&str], labels: &[(&str, &str)], ready: bool) -> Value {
+    let ips: Vec<Value> = addresses.iter().map(|ip| json!({ "ip": ip })).collect();
+    json!({
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": { "name": name, "namespace": "shop", "uid": name, "labels": map(labels) },
+        "spec": {
+            "nodeName": "node-1",
+            "serviceAccountName": "convoke",
+            "containers": [{ "name": "convoke", "image": "convoke", "ports": [{ "name": "http", "containerPort": 8080, "protocol": "TCP" }] }],
+        },
+        "status": {
+            "phase": "Running",
+            "hostIP": "10.9.9.9",
+            "podIP": addresses.first(),
+            "podIPs": ips,
+            "conditions": [
+                { "type": "PodScheduled", "status": "True" },
+                { "type": "Ready", "status": if ready { "True" } else { "False" } },
+            ],
+        },
+    })
+}
+
+/// An EndpointSlice of namespace `shop`, as the API shows it.
+#[must_use]
+pub fn slice(service: &str, name: &str, addresses: &[&str], port: Option<(&str, u16)>) -> Value {
+    let endpoint = |(index, address): (usize, &&str)| {
+        json!({
+            "addresses": [address],
+            "conditions": { "ready": true, "serving": true, "terminating": false },
+            "targetRef": { "kind": "Pod", "name": format!("{service}-{index}"), "namespace": "shop" },
+            "nodeName": "node-1",
+            "zone": "zone-b",
+        })
+    };
+    let is_v6 = addresses.first().is_some_and(|address| address.contains(':'));
+    json!({
+        "apiVersion": "discovery.k8s.io/v1",
+        "kind": "EndpointSlice",
+        "metadata": {
+            "name": name, "namespace": "shop",
+            "labels": map(&[("kubernetes.io/service-name", service)]),
+        },
+        "addressType": if is_v6 { "IPv6" } else { "IPv4" },
+        "endpoints": addresses.iter().enumerate().map(endpoint).collect::<Vec<_>>(),
+        "ports": port.map(|(name, port)| vec![json!({ "name": name, "port": port, "protocol": "TCP" })]),
+    })
+}
+
+fn map(pairs: &[(&str, &str)]) -> Value {
+    let pairs = pairs.iter().map(|&(key, value)| (key.to_owned(), Value::from(value)));
+    Value::Object(pairs.collect())
+}

@@ -1,0 +1,72 @@
+//! Sockets: the same answers on a plain port and on one with TLS.
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use rcgen::CertifiedKey;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpListener;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::ServerConfig;
+use tokio_rustls::rustls::crypto::ring;
+use tokio_rustls::rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
+
+use super::answers;
+use super::state::State;
+
+/// Listens on both ports; answers until the runtime ends.
+pub(super) async fn bind(
+    plain: SocketAddr,
+    tls: SocketAddr,
+    identity: CertifiedKey<rcgen::KeyPair>,
+    state: Arc<State>,
+) {
+    let acceptor = acceptor(&identity);
+    let plain = TcpListener::bind(plain).await.expect("a free port");
+    let tls = TcpListener::bind(tls).await.expect("a free port");
+    let served = Arc::clone(&state);
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = plain.accept().await {
+            tokio::spawn(converse(stream, Arc::clone(&served)));
+        }
+    });
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = tls.accept().await {
+            let (acceptor, state) = (acceptor.clone(), Arc::clone(&state));
+            tokio::spawn(async move {
+                if let Ok(stream) = acceptor.accept(stream).await {
+                    converse(stream, state).await;
+                }
+            });
+        }
+    });
+}
+
+fn acceptor(identity: &CertifiedKey<rcgen::KeyPair>) -> TlsAcceptor {
+    let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(identity.signing_key.serialize_der()));
+    let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .expect("ring speaks TLS")
+        .with_no_client_auth()
+        .with_single_cert(vec![identity.cert.der().clone()], key)
+        .expect("a key that fits its certificate");
+    TlsAcceptor::from(Arc::new(config))
+}
+
+async fn converse(stream: impl AsyncRead + AsyncWrite + Unpin, state: Arc<State>) {
+    let service = service_fn(move |request: hyper::Request<Incoming>| {
+        let state = Arc::clone(&state);
+        async move {
+            match answers::answer(&state, &request) {
+                Some(response) => Ok::<_, Infallible>(response),
+                None => std::future::pending().await,
+            }
+        }
+    });
+    let _ = http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
+}
