@@ -9,11 +9,20 @@ use tracing_subscriber::filter::LevelFilter;
 /// Overrides what is logged, as in `CONVOKE_LOG=debug`.
 const FILTER: &str = "CONVOKE_LOG";
 
+/// Libraries whose failures are told by those who use them, in words for
+/// operators; their own are shown when somebody sets the filter.
+const SILENT: [&str; 4] = ["kube_client", "hickory_net", "hickory_proto", "hickory_resolver"];
+
 /// Starts logging; `to_stderr` for commands whose result goes to standard output.
 pub(crate) fn start(to_stderr: bool, usual: LevelFilter) {
     let filter = EnvFilter::builder().with_default_directive(usual.into()).with_env_var(FILTER);
+    let mut filter = filter.from_env_lossy();
+    if std::env::var_os(FILTER).is_none() {
+        let silence = SILENT.iter().filter_map(|library| format!("{library}=off").parse().ok());
+        filter = silence.fold(filter, EnvFilter::add_directive);
+    }
     let builder = tracing_subscriber::fmt()
-        .with_env_filter(filter.from_env_lossy())
+        .with_env_filter(filter)
         .with_target(false)
         // A log that cannot be written, as on a full disk, costs the log and no more.
         .log_internal_errors(false);

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::body::{Body, Bytes};
 use futures_util::stream;
@@ -99,12 +100,17 @@ pub(super) fn answer<B>(state: &Arc<State>, request: &Request<B>) -> Option<Resp
         json!({ "kind": kind, "apiVersion": version, "metadata": meta, "items": page }).to_string();
     if inner.manner == Manner::CloseMidBody {
         let half = Bytes::from(list.into_bytes()).slice(..20);
-        let broken = [Ok(half), Err(std::io::Error::other("the server was killed"))];
-        return Some(respond(
-            StatusCode::OK,
-            "application/json",
-            Body::from_stream(stream::iter(broken)),
-        ));
+        // In pieces, so that the first is on its way before the end comes.
+        let broken = stream::unfold(Some(half), |half| async {
+            match half {
+                Some(half) => Some((Ok(half), None)),
+                None => {
+                    tokio::time::sleep(Duration::from_millis(50)).await;
+                    Some((Err(std::io::Error::other("the server was killed")), None))
+                }
+            }
+        });
+        return Some(respond(StatusCode::OK, "application/json", Body::from_stream(broken)));
     }
     Some(respond(StatusCode::OK, "application/json", Body::from(list)))
 }

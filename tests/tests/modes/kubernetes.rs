@@ -91,7 +91,7 @@ fn in_a_pod_the_account_of_the_pod_is_used() {
     server.put_slice("till", "till-a", &[ONE, TWO, THREE], None);
     for member in [&first, &second] {
         member.wait_for_status(LATER, "the third pod", |_| {
-            (candidates(member) == Some(6)).then_some(())
+            (candidates(member) == Some(8)).then_some(())
         });
     }
     let third = start(THREE);
