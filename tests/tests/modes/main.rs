@@ -4,3 +4,4 @@
 mod dns;
 mod domain;
 mod kubernetes;
+mod mixed;

@@ -7,9 +7,10 @@
 //! well; a join to a domain server took about 10 s before it was mended. Once a
 //! member has founded a cluster, others look for a split after 300 s.
 
+use std::net::Ipv4Addr;
 use std::time::Instant;
 
-use convoke_tests::{Cluster, Launch, Member};
+use convoke_tests::{ApiServer, Cluster, DnsServer, Launch, Member};
 
 use crate::measure::{WAIT_MAX, ms, shown};
 use crate::table::{Row, Table, Unit};
@@ -34,7 +35,11 @@ pub(crate) fn run() {
     table.add(joined("second member by tcpip", |cluster| {
         format!("tcpip:127.0.0.1:{0}-{1}", cluster.start_port(), cluster.start_port() + 1)
     }));
+    table.add(dns_joined());
+    table.add(kubernetes_joined());
     table.add(domain_joined());
+    table.add(record_joined());
+    table.add(pod_joined());
     table.add(domain_back());
     table.sum_up();
 }
@@ -73,6 +78,90 @@ fn domain_server(cluster: &Cluster) -> Member {
 
 fn instance(cluster: &Cluster) -> Launch<'_> {
     cluster.launch().mode(format!("domain:127.0.0.1:{}", cluster.spare_port(1)))
+}
+
+/// A member of one mode with a local source.
+fn configured<'a>(cluster: &'a Cluster, mode: &str, argument: &str, setting: &str) -> Launch<'a> {
+    let text = format!(
+        "[[discovery]]\nmode = \"{mode}\"\nargument = \"{argument}\"\nsettings = {{ {setting} }}\n"
+    );
+    let config = cluster.write(&format!("{mode}.toml"), text).display().to_string();
+    cluster.launch().option("--config", config)
+}
+
+fn asking<'a>(cluster: &'a Cluster, names: &DnsServer) -> Launch<'a> {
+    let port = cluster.start_port();
+    let list = format!("members.test:{port},members.test:{}", port + 1);
+    configured(cluster, "dns", &list, &format!("servers = \"{}\"", names.address()))
+}
+
+fn in_pod<'a>(cluster: &'a Cluster, api: &ApiServer) -> Launch<'a> {
+    let kubeconfig = api.kubeconfig(cluster.folder());
+    let setting = format!("kubeconfig = \"{}\"", kubeconfig.display());
+    configured(cluster, "kubernetes", "shop,till", &setting)
+}
+
+/// A member that finds nobody by itself.
+fn stranger(cluster: &Cluster) -> Member {
+    let member = cluster.start_tcpip(&format!("127.0.0.1:{}", cluster.spare_port(3)));
+    cluster.agree([&member]);
+    member
+}
+
+fn dns_joined() -> Row {
+    let runs = (0..RUNS).map(|_| {
+        let (cluster, names) = (Cluster::alone(), DnsServer::start());
+        names.set("members.test", &[Ipv4Addr::LOCALHOST], 30);
+        second(&cluster, &asking(&cluster, &names).start(), asking(&cluster, &names))
+    });
+    join_row("second member by dns", runs.collect())
+}
+
+fn kubernetes_joined() -> Row {
+    let runs = (0..RUNS).map(|_| {
+        let (cluster, api) = (Cluster::alone(), ApiServer::start());
+        api.put_slice("till", "till-a", &["127.0.0.1"], None);
+        second(&cluster, &in_pod(&cluster, &api).start(), in_pod(&cluster, &api))
+    });
+    join_row("second member by kubernetes", runs.collect())
+}
+
+/// From the news until the member that was told shows two.
+fn news(what: &'static str, runs: Vec<f64>) -> Row {
+    let others = "Hazelcast 300 s to the first look";
+    Row { what, unit: Unit::Milliseconds, runs, reach: Some(NEWS_MS), others }
+}
+
+fn record_joined() -> Row {
+    let runs = (0..LONG_RUNS).map(|_| {
+        let (cluster, names) = (Cluster::alone(), DnsServer::start());
+        let stranger = stranger(&cluster);
+        let asker = asking(&cluster, &names).start();
+        cluster.agree([&asker]);
+        names.set("members.test", &[Ipv4Addr::LOCALHOST], 30);
+        let added = Instant::now();
+        ms(shown(&asker, 2).max(shown(&stranger, 2)) - added)
+    });
+    news("a DNS record appears -> its member joined", runs.collect())
+}
+
+fn pod_joined() -> Row {
+    let runs = (0..LONG_RUNS).map(|_| {
+        let (cluster, api) = (Cluster::alone(), ApiServer::start());
+        let stranger = stranger(&cluster);
+        api.put_slice("till", "till-a", &["127.0.0.1"], Some(("convoke", cluster.spare_port(4))));
+        let asker = in_pod(&cluster, &api).start();
+        cluster.agree([&asker]);
+        api.put_slice(
+            "till",
+            "till-b",
+            &["127.0.0.1"],
+            Some(("convoke", stranger.address().port())),
+        );
+        let added = Instant::now();
+        ms(shown(&asker, 2).max(shown(&stranger, 2)) - added)
+    });
+    news("a pod appears -> its member joined", runs.collect())
 }
 
 fn domain_joined() -> Row {

@@ -1,0 +1,53 @@
+//! All modes at once.
+
+use std::net::Ipv4Addr;
+
+use convoke_tests::{ApiServer, Cluster, DnsServer};
+
+#[test]
+fn members_of_all_five_modes_are_one_cluster() {
+    let (cluster, names, api) = (Cluster::alone(), DnsServer::start(), ApiServer::start());
+    // Each member knows the one before it and nobody else.
+    let by_multicast = cluster.start();
+    cluster.agree([&by_multicast]);
+    let by_list = cluster.start_tcpip(&by_multicast.address().to_string());
+    cluster.agree([&by_multicast, &by_list]);
+
+    names.set("members.test", &[Ipv4Addr::LOCALHOST], 1);
+    let dns = format!(
+        "[[discovery]]\nmode = \"dns\"\nargument = \"members.test:{}\"\nsettings = {{ servers = \"{}\" }}\n",
+        by_list.address().port(),
+        names.address()
+    );
+    let config = cluster.write("dns.toml", &dns).display().to_string();
+    let by_name = cluster.launch().option("--config", config).start();
+    cluster.agree([&by_multicast, &by_list, &by_name]);
+
+    api.put_slice("till", "till-a", &["127.0.0.1"], Some(("convoke", by_name.address().port())));
+    let kubernetes = format!(
+        "[[discovery]]\nmode = \"kubernetes\"\nargument = \"shop,till\"\nsettings = {{ kubeconfig = \"{}\" }}\n",
+        api.kubeconfig(cluster.folder()).display()
+    );
+    let config = cluster.write("kubernetes.toml", &kubernetes).display().to_string();
+    let by_service = cluster.launch().option("--config", config).start();
+    cluster.agree([&by_multicast, &by_list, &by_name, &by_service]);
+
+    let place = by_service.address();
+    let by_server = cluster.launch().mode(format!("domain:{place}")).start();
+    cluster.agree([&by_multicast, &by_list, &by_name, &by_service, &by_server]);
+
+    let all = format!(
+        "{dns}{kubernetes}[[discovery]]\nmode = \"multicast\"\n\
+         [[discovery]]\nmode = \"tcpip\"\nargument = \"127.0.0.1\"\n\
+         [[discovery]]\nmode = \"domain\"\nargument = \"{place}\"\n"
+    );
+    let config = cluster.write("all.toml", all).display().to_string();
+    let by_all = cluster.launch().option("--config", config).start();
+    cluster.agree([&by_multicast, &by_list, &by_name, &by_service, &by_server, &by_all]);
+    let modes: Vec<String> = by_all.status().modes.into_iter().map(|mode| mode.name).collect();
+    assert_eq!(modes, ["dns", "kubernetes", "multicast", "tcpip", "domain"]);
+    // Each source goes away; nobody minds.
+    drop((names, api));
+    by_all.wait_for_looks(std::time::Duration::from_secs(20), 0);
+    cluster.agree([&by_multicast, &by_list, &by_name, &by_service, &by_server, &by_all]);
+}
