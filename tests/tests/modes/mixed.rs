@@ -2,6 +2,7 @@
 
 use std::net::Ipv4Addr;
 
+use convoke_tests::cluster::SOON;
 use convoke_tests::{ApiServer, Cluster, DnsServer};
 
 #[test]
@@ -50,4 +51,16 @@ fn members_of_all_five_modes_are_one_cluster() {
     drop((names, api));
     by_all.wait_for_looks(std::time::Duration::from_secs(20), 0);
     cluster.agree([&by_multicast, &by_list, &by_name, &by_service, &by_server, &by_all]);
+}
+
+#[test]
+fn auto_is_multicast_where_there_is_no_pod_and_says_so() {
+    let cluster = Cluster::new();
+    let first = cluster.start();
+    cluster.agree([&first]);
+    let second = cluster.launch().mode("auto").start();
+    second.wait_for_line(SOON, &["mode chosen, as auto asks", "multicast", "this is no pod"]);
+    cluster.agree([&first, &second]);
+    let ended = cluster.launch().mode("auto:shop").run(SOON);
+    assert!(ended.refusal().contains("mode \"auto\" takes no argument, and was given \"shop\""));
 }

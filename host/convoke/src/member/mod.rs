@@ -144,6 +144,11 @@ async fn start(settings: &Settings) -> Result<Running, String> {
     let pages = if settings.domain_server { Pages::Admin } else { Pages::Member };
     tokio::spawn(convoke_gateway::http::serve(http, Arc::clone(&status) as _, pages));
 
+    for mode in &settings.modes {
+        if let Some(because) = mode.chosen {
+            info!(mode = mode.name, because, "mode chosen, as auto asks");
+        }
+    }
     let (events, heard) = mpsc::channel(MODE_EVENTS_MAX);
     let names: Vec<String> = loaded.iter().map(|mode| mode.name().to_owned()).collect();
     info!(modes = names.join(", "), cluster = %settings.cluster_name, member = %port.address, name = %me.name, "looking for members");

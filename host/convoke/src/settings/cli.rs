@@ -41,7 +41,8 @@ pub(crate) enum Command {
 #[derive(Debug, Default, Args)]
 #[command(next_line_help = false)]
 pub(crate) struct Options {
-    /// How to find members: multicast[:GROUP:PORT] or tcpip:LIST; may be given
+    /// How to find members: multicast[:GROUP:PORT], tcpip:LIST, dns:NAMES,
+    /// kubernetes[:NAMESPACE,SERVICE], domain:HOST[:PORT] or auto; may be given
     /// several times [default: multicast]
     #[arg(
         long,

@@ -149,7 +149,12 @@ impl Settings {
         let own = (options.cluster_password, options.cluster_password_file);
         let from_file_too = (file.cluster_password, file.cluster_password_file);
         let password = password(if own == (None, None) { from_file_too } else { own })?;
-        let modes = modes::resolve(options.cluster_mode, file.cluster_mode, &file.discovery)?;
+        let modes = modes::resolve(
+            options.cluster_mode,
+            file.cluster_mode,
+            &file.discovery,
+            modes::Place::here(),
+        )?;
 
         let no_cluster = options.no_cluster.or(file.no_cluster).unwrap_or(false);
         if no_cluster && domain_server {
@@ -172,7 +177,12 @@ impl Settings {
                 options.start_port.or(file.start_port).unwrap_or(usual.start_port),
             )?,
             lite: options.lite.or(file.lite).unwrap_or(false),
-            name: options.name.or(file.name).or(usual.name.map(Into::into)).map(|name| short("name", name)).transpose()?,
+            name: options
+                .name
+                .or(file.name)
+                .or(usual.name.map(Into::into))
+                .map(|name| short("name", name))
+                .transpose()?,
             group: short(
                 "group",
                 options.group.or(file.group).unwrap_or_else(|| usual.group.into()),

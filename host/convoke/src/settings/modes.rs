@@ -1,6 +1,6 @@
 //! Which modes to run, and with what.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use convoke_discovery::{Digest, Grants};
 
@@ -9,8 +9,10 @@ use super::file::{Discovery, OneOrMore};
 
 /// Modes in this binary.
 pub(crate) const BUILT_IN: &[&str] = &["multicast", "tcpip", "dns", "kubernetes", "domain"];
-/// Modes that users know and this version does not have.
-const NOT_YET: &[&str] = &["auto"];
+/// Stands for the mode that fits the place.
+const AUTO: &str = "auto";
+/// Where Kubernetes mounts the token of a pod's account.
+const POD_TOKEN: &str = "/var/run/secrets/kubernetes.io/serviceaccount/token";
 /// Modes of one member, at most.
 const MODES_MAX: usize = 32;
 
@@ -23,9 +25,48 @@ pub(crate) struct ModeSettings {
     pub(crate) plugin: Option<PathBuf>,
     pub(crate) digest: Option<Digest>,
     pub(crate) settings: Vec<(String, String)>,
+    /// Why this one, when the operator left the choice open.
+    pub(crate) chosen: Option<&'static str>,
     /// `None` when a built-in mode has no `grant` of its own: it gets what its
     /// argument needs.
     pub(crate) grants: Option<Grants>,
+}
+
+/// What `auto` depends on.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Place {
+    in_pod: bool,
+}
+
+impl Place {
+    /// A pod has both the environment and the token of its account.
+    pub(super) fn here() -> Self {
+        let told = std::env::var_os("KUBERNETES_SERVICE_HOST").is_some_and(|host| !host.is_empty());
+        Self { in_pod: told && Path::new(POD_TOKEN).is_file() }
+    }
+
+    /// The mode that `auto` stands for, and why; any other as it is.
+    fn choose(
+        self,
+        name: String,
+        argument: &str,
+    ) -> Result<(String, Option<&'static str>), SettingsError> {
+        if name != AUTO {
+            return Ok((name, None));
+        }
+        if !argument.is_empty() {
+            return Err(SettingsError(format!(
+                "mode {AUTO:?} takes no argument, and was given {argument:?}; name the mode that it is for"
+            )));
+        }
+        let (name, why) = match self.in_pod {
+            true => ("kubernetes", "this is a pod: it has KUBERNETES_SERVICE_HOST and an account"),
+            false => {
+                ("multicast", "this is no pod: it lacks KUBERNETES_SERVICE_HOST or an account")
+            }
+        };
+        Ok((name.to_owned(), Some(why)))
+    }
 }
 
 /// `--cluster-mode` wins over the file's; a mode that the file describes is
@@ -34,16 +75,21 @@ pub(super) fn resolve(
     given: Vec<String>,
     file: Option<OneOrMore>,
     entries: &[Discovery],
+    place: Place,
 ) -> Result<Vec<ModeSettings>, SettingsError> {
-    let described = entries.iter().map(read_entry).collect::<Result<Vec<_>, _>>()?;
+    let read = |entry| read_entry(entry, place);
+    let described = entries.iter().map(read).collect::<Result<Vec<_>, _>>()?;
     let texts =
         if given.is_empty() { file.map(OneOrMore::into_vec).unwrap_or_default() } else { given };
     let modes = if !texts.is_empty() {
-        texts.iter().map(|text| read_text(text, &described)).collect::<Result<Vec<_>, _>>()?
+        texts
+            .iter()
+            .map(|text| read_text(text, &described, place))
+            .collect::<Result<Vec<_>, _>>()?
     } else if !described.is_empty() {
         described
     } else {
-        vec![read_text("multicast", &[])?]
+        vec![read_text("multicast", &[], place)?]
     };
     if modes.len() > MODES_MAX {
         return Err(SettingsError(format!(
@@ -54,7 +100,11 @@ pub(super) fn resolve(
     Ok(modes)
 }
 
-fn read_text(text: &str, described: &[ModeSettings]) -> Result<ModeSettings, SettingsError> {
+fn read_text(
+    text: &str,
+    described: &[ModeSettings],
+    place: Place,
+) -> Result<ModeSettings, SettingsError> {
     let (name, argument) = text.split_once(':').map_or((text, None), |(n, a)| (n, Some(a)));
     if let Some(entry) = described.iter().find(|entry| entry.name.eq_ignore_ascii_case(name)) {
         let mut mode = entry.clone();
@@ -63,9 +113,12 @@ fn read_text(text: &str, described: &[ModeSettings]) -> Result<ModeSettings, Set
         }
         return Ok(mode);
     }
+    let argument = argument.unwrap_or_default().to_owned();
+    let (name, chosen) = place.choose(known(name)?, &argument)?;
     Ok(ModeSettings {
-        name: known(name)?,
-        argument: argument.unwrap_or_default().to_owned(),
+        name,
+        argument,
+        chosen,
         plugin: None,
         digest: None,
         settings: Vec::new(),
@@ -73,10 +126,13 @@ fn read_text(text: &str, described: &[ModeSettings]) -> Result<ModeSettings, Set
     })
 }
 
-fn read_entry(entry: &Discovery) -> Result<ModeSettings, SettingsError> {
+fn read_entry(entry: &Discovery, place: Place) -> Result<ModeSettings, SettingsError> {
     let within = |why: String| SettingsError(format!("[[discovery]] mode {:?}: {why}", entry.mode));
     let digest = entry.digest.as_deref().map(str::parse::<Digest>).transpose();
-    let name = if entry.plugin.is_some() { entry.mode.clone() } else { known(&entry.mode)? };
+    let (name, chosen) = match entry.plugin {
+        Some(_) => (entry.mode.clone(), None),
+        None => place.choose(known(&entry.mode)?, &entry.argument)?,
+    };
     let sound = !name.is_empty()
         && name.len() <= 64
         && name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_'));
@@ -92,6 +148,7 @@ fn read_entry(entry: &Discovery) -> Result<ModeSettings, SettingsError> {
     Ok(ModeSettings {
         name,
         argument: entry.argument.clone(),
+        chosen,
         plugin: entry.plugin.clone(),
         digest: digest.map_err(|e| within(e.to_string()))?,
         settings: entry.settings.iter().map(|(k, v)| (k.clone(), v.to_string())).collect(),
@@ -101,24 +158,19 @@ fn read_entry(entry: &Discovery) -> Result<ModeSettings, SettingsError> {
 
 fn known(name: &str) -> Result<String, SettingsError> {
     let lower = name.to_ascii_lowercase();
-    if BUILT_IN.contains(&lower.as_str()) {
+    if lower == AUTO || BUILT_IN.contains(&lower.as_str()) {
         return Ok(lower);
     }
     let have = BUILT_IN.join(", ");
-    if NOT_YET.contains(&lower.as_str()) {
-        return Err(SettingsError(format!(
-            "mode {name:?} is not part of this version yet; it has: {have}"
-        )));
-    }
     let meant = BUILT_IN
         .iter()
-        .chain(NOT_YET)
+        .chain(&[AUTO])
         .min_by_key(|known| distance(known, &lower))
         .filter(|known| distance(known, &lower) <= 2)
         .map(|known| format!(" (did you mean {known:?}?)"))
         .unwrap_or_default();
     Err(SettingsError(format!(
-        "unknown mode {name:?}{meant}; built-in modes: {have}; another mode needs plugin = \"FILE\" in a [[discovery]] of the configuration file"
+        "unknown mode {name:?}{meant}; built-in modes: {have}, and {AUTO}; another mode needs plugin = \"FILE\" in a [[discovery]] of the configuration file"
     )))
 }
 
@@ -142,6 +194,8 @@ fn distance(a: &str, b: &str) -> usize {
 mod tests {
     use super::*;
 
+    const HERE: Place = Place { in_pod: false };
+
     fn names(modes: &[ModeSettings]) -> Vec<(&str, &str)> {
         modes.iter().map(|m| (m.name.as_str(), m.argument.as_str())).collect()
     }
@@ -159,7 +213,7 @@ mod tests {
 
     #[test]
     fn an_argument_may_hold_colons() {
-        let modes = resolve(vec!["Multicast:224.2.2.4:2904".into()], None, &[]).unwrap();
+        let modes = resolve(vec!["Multicast:224.2.2.4:2904".into()], None, &[], HERE).unwrap();
         assert_eq!(names(&modes), [("multicast", "224.2.2.4:2904")]);
     }
 
@@ -167,21 +221,30 @@ mod tests {
     fn the_command_line_picks_from_what_the_file_describes() {
         let file = [entry("consul", Some("consul.wasm")), entry("tcpip", None)];
         assert_eq!(
-            names(&resolve(vec![], None, &file).unwrap()),
+            names(&resolve(vec![], None, &file, HERE).unwrap()),
             [("consul", "from-file"), ("tcpip", "from-file")]
         );
-        let picked = resolve(vec!["consul:shop".into()], None, &file).unwrap();
+        let picked = resolve(vec!["consul:shop".into()], None, &file, HERE).unwrap();
         assert_eq!(names(&picked), [("consul", "shop")]);
         assert!(picked[0].plugin.is_some());
     }
 
     #[test]
     fn an_unknown_mode_is_refused_with_the_known_ones() {
-        let refusal = resolve(vec!["multcast".into()], None, &[]).unwrap_err().to_string();
+        let refusal = resolve(vec!["multcast".into()], None, &[], HERE).unwrap_err().to_string();
         assert!(refusal.starts_with(
-            "unknown mode \"multcast\" (did you mean \"multicast\"?); built-in modes: multicast, tcpip, dns, kubernetes, domain;"
+            "unknown mode \"multcast\" (did you mean \"multicast\"?); built-in modes: multicast, tcpip, dns, kubernetes, domain, and auto;"
         ));
-        let refusal = resolve(vec!["auto".into()], None, &[]).unwrap_err().to_string();
-        assert!(refusal.contains("not part of this version yet"), "{refusal}");
+    }
+
+    #[test]
+    fn auto_stands_for_the_mode_that_fits_the_place() {
+        let auto = |place| resolve(vec!["Auto".into()], None, &[], place).unwrap();
+        let (pod, elsewhere) = (auto(Place { in_pod: true }), auto(HERE));
+        assert_eq!(names(&pod), [("kubernetes", "")]);
+        assert!(pod[0].chosen.unwrap().starts_with("this is a pod"));
+        assert_eq!(names(&elsewhere), [("multicast", "")]);
+        let refusal = resolve(vec!["auto:shop".into()], None, &[], HERE).unwrap_err().to_string();
+        assert!(refusal.starts_with("mode \"auto\" takes no argument, and was given \"shop\""));
     }
 }
