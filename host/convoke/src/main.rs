@@ -4,6 +4,7 @@
 //! Here is the command line, the configuration and the wiring; what a member
 //! does is in the crates below: `wire`, `membership`, `discovery`, `gateway`.
 
+mod config;
 mod describe;
 mod discover;
 mod interfaces;
@@ -17,7 +18,7 @@ mod status;
 use std::io::Write as _;
 use std::process::ExitCode;
 
-use settings::{Command, Given, Instead, Settings};
+use settings::{Command, ConfigCommand, Given, Instead, Settings};
 use tracing_subscriber::filter::LevelFilter;
 
 /// Worker threads: a member waits more than it computes.
@@ -46,8 +47,14 @@ fn main() -> ExitCode {
     }
 }
 
-fn start(given: Given) -> Result<(), String> {
+fn start(mut given: Given) -> Result<(), String> {
     let command = given.cli.command.clone();
+    if let Some(Command::Config(ConfigCommand::Convert { file, output, force })) = &command {
+        return config::convert(file, output.as_deref(), *force);
+    }
+    if let Some(Command::Config(ConfigCommand::Check { file: Some(file) })) = &command {
+        given.cli.options.config = Some(file.clone());
+    }
     let settings = Settings::resolve(given).map_err(|error| error.to_string())?;
     match command {
         None => log::start(false, LevelFilter::INFO),
@@ -64,6 +71,7 @@ fn start(given: Given) -> Result<(), String> {
             None | Some(Command::Domain) => member::run(settings, member::Signals::catch()?).await,
             Some(Command::Discover) => discover::run(&settings).await,
             Some(Command::Members) => members::run(&settings).await,
+            Some(Command::Config(_)) => config::check(&settings).await,
         }
     });
     // What still runs is of no use to anybody any more.

@@ -26,8 +26,11 @@ pub(crate) struct Watched {
     misses: u32,
     fate: Fate,
     /// What the last answer gave; kept while a server fails, gone with the name.
-    pub(crate) places: Vec<(IpAddr, Option<u16>)>,
+    pub(crate) places: Vec<Place>,
 }
+
+/// An address, and the port there where one is known.
+type Place = (IpAddr, Option<u16>);
 
 /// What the log was told of a name last.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -108,10 +111,7 @@ impl Watched {
         }))
     }
 
-    fn take(
-        &mut self,
-        outcome: Result<(Vec<(IpAddr, Option<u16>)>, u32), DnsError>,
-    ) -> Result<(), Problem> {
+    fn take(&mut self, outcome: Result<(Vec<Place>, u32), DnsError>) -> Result<(), Problem> {
         let fate = match outcome {
             Ok((places, ttl_s)) => {
                 self.places = places;
@@ -193,8 +193,8 @@ mod tests {
         Watched::new(Entry::parse(text).unwrap())
     }
 
-    fn answer(addresses: &[&str], ttl_s: u32) -> Result<Addresses, DnsError> {
-        Ok(Addresses { addresses: addresses.iter().map(ToString::to_string).collect(), ttl_s })
+    fn answer(addresses: &[&str], ttl_s: u32) -> Addresses {
+        Addresses { addresses: addresses.iter().map(ToString::to_string).collect(), ttl_s }
     }
 
     #[test]
@@ -203,7 +203,7 @@ mod tests {
         for (ttl_s, expected_ms) in [(0, 1_000), (1, 1_000), (30, 30_000), (u32::MAX, 300_000)] {
             name.pass(u32::MAX);
             assert_eq!(name.due_name(), Some("a"));
-            name.take_addresses(Some(1), answer(&["10.0.0.1", "fd00::1"], ttl_s)).unwrap();
+            name.take_addresses(Some(1), Ok(answer(&["10.0.0.1", "fd00::1"], ttl_s))).unwrap();
             assert_eq!((name.due_name(), name.due_in_ms()), (None, expected_ms));
         }
         assert_eq!(name.places.len(), 2);
@@ -225,7 +225,7 @@ mod tests {
     #[test]
     fn a_failure_backs_off_and_keeps_what_was_known() {
         let mut name = watched("a:1");
-        name.take_addresses(Some(1), answer(&["10.0.0.1"], 1)).unwrap();
+        name.take_addresses(Some(1), Ok(answer(&["10.0.0.1"], 1))).unwrap();
         let failed = || Err(DnsError::Temporary("no answer".to_owned()));
         for expected_ms in [500, 1_000, 2_000, 4_000, 8_000, 15_000, 15_000] {
             name.take_addresses(Some(1), failed()).unwrap();

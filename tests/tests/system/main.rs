@@ -3,6 +3,7 @@
 
 mod configuring;
 mod enduring;
+mod files;
 mod joining;
 mod leaving;
 mod noise;

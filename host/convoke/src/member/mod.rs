@@ -78,6 +78,9 @@ async fn start(settings: &Settings) -> Result<Running, String> {
     if let Some(path) = &settings.file {
         info!(file = %path.display(), "configuration read");
     }
+    if let Some(warning) = &settings.warning {
+        warn!("{warning}");
+    }
     let choice = choose_interface(settings)?;
     let ip = choice.primary.ip;
     let further = settings.auto_bind_http.then_some(settings.auto_bind_range);

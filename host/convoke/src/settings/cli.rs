@@ -35,6 +35,31 @@ pub(crate) enum Command {
     /// Starts a domain server: a member that others name as their meeting point
     /// (`--cluster-mode domain:HOST`). Data grid port 4900, admin port 4848.
     Domain,
+    /// Checks or converts configuration files.
+    #[command(subcommand)]
+    Config(ConfigCommand),
+}
+
+/// What to do with a configuration file.
+#[derive(Clone, Debug, Subcommand)]
+pub(crate) enum ConfigCommand {
+    /// Checks file, environment and command line as a start would, the modes
+    /// included, and shows what they come to.
+    Check {
+        /// The file [default: as for a start]
+        file: Option<PathBuf>,
+    },
+    /// Writes a Hazelcast file, XML or YAML, as one of our own.
+    Convert {
+        /// The Hazelcast file
+        file: PathBuf,
+        /// Where to write it [default: standard output]
+        #[arg(long, value_name = "FILE")]
+        output: Option<PathBuf>,
+        /// Replace what is there
+        #[arg(long, requires = "output")]
+        force: bool,
+    },
 }
 
 /// Each option is `None` when it was not given.

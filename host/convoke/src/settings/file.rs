@@ -3,55 +3,74 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
-use super::SettingsError;
+use super::{SettingsError, hazelcast};
 
 /// Largest configuration file, in bytes.
 const FILE_BYTES_MAX: usize = 1 << 20;
 
 /// A whole file. Every key is optional; one that nobody knows is an error.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, Serialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub(crate) struct File {
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) cluster_mode: Option<OneOrMore>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) mc_address: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) mc_port: Option<u16>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) mc_ttl: Option<u8>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) start_port: Option<u16>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) cluster_name: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) cluster_password: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) cluster_password_file: Option<PathBuf>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) lite: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) name: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) group: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) interfaces: Option<OneOrMore>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) public_address: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) port: Option<u16>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) auto_bind_http: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) auto_bind_range: Option<u16>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) no_cluster: Option<bool>,
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) discovery: Vec<Discovery>,
 }
 
 /// One `[[discovery]]`.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub(crate) struct Discovery {
     pub(crate) mode: String,
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     pub(crate) argument: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) plugin: Option<PathBuf>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) digest: Option<String>,
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub(crate) settings: BTreeMap<String, Plain>,
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub(crate) grant: BTreeMap<String, Vec<String>>,
 }
 
 /// A value that a mode gets as text.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(untagged, expecting = "expected a text, a number or a boolean")]
 pub(crate) enum Plain {
     Text(String),
@@ -70,7 +89,7 @@ impl std::fmt::Display for Plain {
 }
 
 /// A text, or a list of them.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(untagged, expecting = "expected a text or a list of texts")]
 pub(crate) enum OneOrMore {
     One(String),
@@ -87,14 +106,17 @@ impl OneOrMore {
 }
 
 impl File {
-    /// Reads `path`. Paths inside are taken relative to the file.
-    pub(crate) fn read(path: &Path) -> Result<Self, SettingsError> {
+    /// Reads `path`, ours or Hazelcast's; and what is to be said of it. Paths
+    /// inside are taken relative to the file.
+    pub(crate) fn read(path: &Path) -> Result<(Self, Option<String>), SettingsError> {
         let shown = path.display();
-        let unreadable = |why: String| SettingsError(format!("{shown}: {why}"));
-        let bytes = super::read_bounded(path, FILE_BYTES_MAX)
-            .map_err(|e| unreadable(format!("the configuration file cannot be read: {e}")))?;
-        let text = String::from_utf8(bytes)
-            .map_err(|_| unreadable("the configuration file is not UTF-8 text".into()))?;
+        let text = read_text(path)?;
+        if hazelcast::is_meant(path, &text) {
+            let translated = hazelcast::translate(&text)
+                .map_err(|why| SettingsError(format!("{shown}: {why}")))?;
+            let warning = translated.warning().map(|warning| format!("{shown}: {warning}"));
+            return Ok((translated.file, warning));
+        }
         let mut file = Self::parse(&text).map_err(|(line, why)| {
             SettingsError(match line {
                 Some(line) => format!("{shown}:{line}: {why}"),
@@ -106,7 +128,7 @@ impl File {
             entry.plugin = entry.plugin.take().map(|plugin| folder.join(plugin));
         }
         file.cluster_password_file = file.cluster_password_file.map(|path| folder.join(path));
-        Ok(file)
+        Ok((file, None))
     }
 
     /// From text; an error comes with its line.
@@ -119,6 +141,15 @@ impl File {
             (line.map(|line| line + usize::from(at_start_of_line)), words.join(" "))
         })
     }
+}
+
+/// A whole configuration file.
+pub(super) fn read_text(path: &Path) -> Result<String, SettingsError> {
+    let unreadable = |why: String| SettingsError(format!("{}: {why}", path.display()));
+    let bytes = super::read_bounded(path, FILE_BYTES_MAX)
+        .map_err(|e| unreadable(format!("the configuration file cannot be read: {e}")))?;
+    String::from_utf8(bytes)
+        .map_err(|_| unreadable("the configuration file is not UTF-8 text".into()))
 }
 
 #[cfg(test)]
@@ -154,5 +185,66 @@ mod tests {
         assert_eq!(line, Some(1));
         let (line, why) = File::parse("\n\nmc-port = 70000").unwrap_err();
         assert_eq!(line, Some(3), "{why}");
+    }
+
+    /// The annotated example with its comments taken off each line that is a key
+    /// or a table.
+    fn example() -> String {
+        let annotated = include_str!("../../convoke.example.toml");
+        let bare = annotated.lines().map(|line| {
+            let line = line.strip_prefix("# ").unwrap_or(line);
+            let key = line.split(" = ").next().unwrap_or_default();
+            let is_key =
+                line.contains(" = ") && key.bytes().all(|b| b.is_ascii_lowercase() || b == b'-');
+            if is_key || line.starts_with("[[") { line } else { "" }
+        });
+        bare.collect::<Vec<_>>().join("\n")
+    }
+
+    #[test]
+    fn the_annotated_example_is_sound_and_whole() {
+        let example = example();
+        let file = File::parse(&example).unwrap();
+        let written = toml::to_string(&file).unwrap();
+        let keys = |text: &str| -> std::collections::BTreeSet<String> {
+            let keys = text.lines().filter_map(|line| line.split_once(" = "));
+            keys.map(|(key, _)| key.to_owned()).filter(|key| !key.is_empty()).collect()
+        };
+        // Every key that there is: the options that have a place in a file.
+        use clap::CommandFactory as _;
+        let options = crate::settings::cli::Cli::command();
+        let options = options.get_arguments().filter_map(|option| option.get_long());
+        let elsewhere = ["config", "resp-port", "help", "version"];
+        for option in options.filter(|option| !elsewhere.contains(option)) {
+            assert!(keys(&example).contains(option), "{option} is not in the example");
+            assert!(keys(&written).contains(option), "{option} has no key in the file");
+        }
+        for key in ["mode", "argument", "plugin", "digest", "settings", "grant"] {
+            assert!(keys(&example).contains(key), "{key} is not in the example");
+        }
+    }
+
+    #[test]
+    fn the_defaults_that_the_example_shows_are_the_defaults() {
+        let shown = File::parse(&example()).unwrap();
+        let given = crate::settings::Given::read(["convoke".into()]).unwrap();
+        let usual = crate::settings::Settings::resolve(given).unwrap();
+        assert_eq!(shown.cluster_name.as_deref(), Some(usual.cluster_name.as_str()));
+        assert_eq!(
+            shown.cluster_mode.map(OneOrMore::into_vec),
+            Some(vec![usual.modes[0].name.clone()])
+        );
+        assert_eq!(
+            (shown.mc_port, shown.start_port),
+            (Some(usual.mc_port), Some(usual.start_port))
+        );
+        assert_eq!(shown.mc_ttl, Some(usual.mc_ttl.get()));
+        assert_eq!((shown.lite, shown.no_cluster), (Some(usual.lite), Some(usual.no_cluster)));
+        assert_eq!(shown.group, Some(usual.group));
+        assert_eq!(
+            (shown.port, shown.auto_bind_http),
+            (Some(usual.port), Some(usual.auto_bind_http))
+        );
+        assert_eq!(shown.auto_bind_range, Some(usual.auto_bind_range));
     }
 }

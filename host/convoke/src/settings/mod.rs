@@ -3,6 +3,7 @@
 
 mod cli;
 mod file;
+mod hazelcast;
 mod modes;
 mod spelling;
 
@@ -15,7 +16,7 @@ use convoke_membership::member::NAME_BYTES_MAX;
 use convoke_wire::PASSWORD_BYTES_MAX;
 use zeroize::Zeroizing;
 
-pub(crate) use cli::{Command, Given, Instead};
+pub(crate) use cli::{Command, ConfigCommand, Given, Instead};
 #[cfg(test)]
 pub(crate) use modes::BUILT_IN;
 pub(crate) use modes::ModeSettings;
@@ -66,6 +67,8 @@ pub(crate) struct Settings {
     pub(crate) domain_server: bool,
     /// The file that was read, for the log.
     pub(crate) file: Option<PathBuf>,
+    /// What is to be said of it.
+    pub(crate) warning: Option<String>,
 }
 
 /// What others dial.
@@ -73,6 +76,14 @@ pub(crate) struct Settings {
 pub(crate) struct PublicAddress {
     pub(crate) host: String,
     pub(crate) port: Option<u16>,
+}
+
+/// A Hazelcast file in our own form.
+pub(crate) fn convert(path: &Path) -> Result<String, SettingsError> {
+    let refused = |why: String| SettingsError(format!("{}: {why}", path.display()));
+    let text = file::read_text(path)?;
+    let translated = hazelcast::translate(&text).map_err(refused)?;
+    translated.to_toml(&path.display().to_string()).map_err(refused)
 }
 
 impl Settings {
@@ -106,7 +117,7 @@ impl Settings {
             let usual = Path::new(USUAL_FILE);
             usual.is_file().then(|| usual.to_owned())
         });
-        let file = path.as_deref().map(File::read).transpose()?.unwrap_or_default();
+        let (file, warning) = path.as_deref().map(File::read).transpose()?.unwrap_or_default();
         let from_file = |key: &str| match &path {
             Some(path) => format!("{}: {key}", path.display()),
             None => key.to_owned(),
@@ -195,6 +206,7 @@ impl Settings {
             no_cluster,
             domain_server,
             file: path,
+            warning,
         })
     }
 }

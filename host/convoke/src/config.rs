@@ -1,0 +1,88 @@
+//! `convoke config`: what a start would make of a configuration, without one.
+
+use std::fs::OpenOptions;
+use std::io::Write as _;
+use std::path::Path;
+
+use crate::member::{Onlooker, beacons, modes, probing};
+use crate::settings::{Settings, convert as converted};
+
+/// Loads and configures every mode, binds nothing, asks nobody, and prints what
+/// the settings come to.
+pub(crate) async fn check(settings: &Settings) -> Result<(), String> {
+    let onlooker = Onlooker::new(settings).await?;
+    let Onlooker { choice, keys, me, local } = &onlooker;
+    let (ciphers, prober) = (beacons::ciphers(keys, me.id), probing::prober(keys, me));
+    let host = modes::host(settings, choice, ciphers, prober)?;
+    let loaded = modes::load(&host, settings, choice, local).await?;
+
+    let show = |key: &str, value: &dyn std::fmt::Display| println!("{key:<10} {value}");
+    match &settings.file {
+        Some(path) => show("file", &path.display()),
+        None => show("file", &"none"),
+    }
+    show("cluster", &settings.cluster_name);
+    show("password", &if settings.password.is_empty() { "empty" } else { "set" });
+    show("name", &settings.name.as_deref().unwrap_or("generated at each start"));
+    show("group", &settings.group);
+    show("lite", &settings.lite);
+    show("address", &format!("{} ({})", choice.primary, choice.reason));
+    for address in choice.all.iter().filter(|address| **address != choice.primary) {
+        show("", &address);
+    }
+    if let Some(public) = &settings.public_address {
+        let ports = public.port.map_or("the member port".to_owned(), |port| port.to_string());
+        show("public", &format!("{}, {ports}", public.host));
+    }
+    if settings.no_cluster {
+        show("members", &"none: no-cluster is set");
+    } else {
+        show("port", &settings.start_port);
+    }
+    show("http", &settings.port);
+    for (mode, settings) in loaded.iter().zip(&settings.modes) {
+        let capabilities: Vec<&str> = mode
+            .imports()
+            .iter()
+            .map(|import| import.trim_start_matches("convoke:host/"))
+            .collect();
+        let from = match &settings.plugin {
+            Some(path) => path.display().to_string(),
+            None => "built-in".to_owned(),
+        };
+        let argument = match settings.argument.as_str() {
+            "" => String::new(),
+            argument => format!(" {argument:?}"),
+        };
+        show(
+            "mode",
+            &format!("{}{argument} ({from}; uses {})", mode.name(), capabilities.join(", ")),
+        );
+        if let Some(because) = settings.chosen {
+            show("", &format!("chosen by auto: {because}"));
+        }
+    }
+    if let Some(warning) = &settings.warning {
+        println!("warning: {warning}");
+    }
+    println!("the configuration is sound");
+    Ok(())
+}
+
+/// Writes a Hazelcast file in our own form.
+pub(crate) fn convert(file: &Path, output: Option<&Path>, force: bool) -> Result<(), String> {
+    let text = converted(file).map_err(|error| error.to_string())?;
+    let Some(path) = output else {
+        print!("{text}");
+        return Ok(());
+    };
+    let mut options = OpenOptions::new();
+    options.write(true).create(true).truncate(force).create_new(!force);
+    let written = options.open(path).and_then(|mut file| file.write_all(text.as_bytes()));
+    written.map_err(|error| match error.kind() {
+        std::io::ErrorKind::AlreadyExists => {
+            format!("{} exists; name another --output, or replace it with --force", path.display())
+        }
+        _ => format!("{} cannot be written: {error}", path.display()),
+    })
+}

@@ -1,0 +1,59 @@
+//! Hazelcast's member lists hold addresses and names alike; here they are the
+//! affair of two modes.
+
+use std::net::IpAddr;
+
+/// One list, sorted; entries as they were written.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Listed {
+    /// For tcpip.
+    pub(super) addresses: Vec<String>,
+    /// For dns.
+    pub(super) names: Vec<String>,
+}
+
+/// Entries are separated by commas, semicolons or white space.
+pub(super) fn sort(texts: &[String]) -> Listed {
+    let mut listed = Listed::default();
+    let separates = |c: char| matches!(c, ',' | ';') || c.is_whitespace();
+    for entry in
+        texts.iter().flat_map(|text| text.split(separates)).filter(|entry| !entry.is_empty())
+    {
+        if is_name(entry) {
+            listed.names.push(entry.to_owned());
+        } else {
+            listed.addresses.push(entry.to_owned());
+        }
+    }
+    listed
+}
+
+/// Addresses, ranges of them and `localhost` are no names; what is neither is
+/// left to the mode to refuse.
+fn is_name(entry: &str) -> bool {
+    if entry.starts_with('[') || entry.parse::<IpAddr>().is_ok() {
+        return false;
+    }
+    let host = entry.split(':').next().unwrap_or_default();
+    let is_range =
+        host.bytes().all(|b| b.is_ascii_digit() || matches!(b, b'.' | b'-' | b'*' | b'/'));
+    !is_range && !host.eq_ignore_ascii_case("localhost")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::sort;
+
+    #[test]
+    fn names_and_addresses_are_told_apart() {
+        let listed = sort(&[
+            "10.0.0.1, 10.0.0.2-9:5701;10.0.0.*".into(),
+            "a.example:5701 [::1]:1\nlocalhost ::1".into(),
+        ]);
+        assert_eq!(
+            listed.addresses,
+            ["10.0.0.1", "10.0.0.2-9:5701", "10.0.0.*", "[::1]:1", "localhost", "::1"]
+        );
+        assert_eq!(listed.names, ["a.example:5701"]);
+    }
+}

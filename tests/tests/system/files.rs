@@ -1,0 +1,135 @@
+//! Configuration files: checked without a start, and Hazelcast's own.
+
+use convoke_tests::cluster::SOON;
+use convoke_tests::{Cluster, Ended, Launch};
+
+/// `convoke config …` in this cluster's folder.
+fn config(cluster: &Cluster, words: &[&str]) -> Ended {
+    let words: Vec<&str> = ["config"].into_iter().chain(words.iter().copied()).collect();
+    cluster.launch().subcommand(&words, &["--interfaces"]).run(SOON)
+}
+
+/// A Hazelcast file of this cluster, in both forms.
+fn hazelcast(cluster: &Cluster) -> [(&'static str, String); 2] {
+    let (name, port, group) = (cluster.name(), cluster.start_port(), cluster.group());
+    let xml = format!(
+        "<hazelcast xmlns=\"http://www.hazelcast.com/schema/config\">\n\
+         <cluster-name>{name}</cluster-name>\n<network><port>{port}</port>\n\
+         <interfaces enabled=\"true\"><interface>127.0.0.*</interface></interfaces>\n\
+         <join><multicast enabled=\"true\"><multicast-group>{}</multicast-group>\
+         <multicast-port>{}</multicast-port></multicast></join></network>\n\
+         <map name=\"default\"><backup-count>2</backup-count></map>\n\
+         <lite-member enabled=\"true\"/>\n</hazelcast>\n",
+        group.ip(),
+        group.port()
+    );
+    let yaml = format!(
+        "hazelcast:\n  cluster-name: {name}\n  network:\n    port: {{ port: {port} }}\n    \
+         interfaces: {{ enabled: true, interfaces: ['127.0.0.*'] }}\n    join:\n      \
+         multicast: {{ enabled: true, multicast-group: {}, multicast-port: {} }}\n  \
+         map: {{ default: {{ backup-count: 2 }} }}\n  lite-member: {{ enabled: true }}\n",
+        group.ip(),
+        group.port()
+    );
+    [("hazelcast.xml", xml), ("hazelcast.yaml", yaml)]
+}
+
+fn with_file<'a>(cluster: &'a Cluster, option: &str, file: &str) -> Launch<'a> {
+    let launch = ["--interfaces", "--start-port", "--cluster-name", "--mc-address", "--mc-port"]
+        .into_iter()
+        .fold(cluster.launch(), Launch::without);
+    launch.option(option, file)
+}
+
+#[test]
+fn a_hazelcast_file_takes_effect_and_what_does_not_is_listed_once() {
+    for number in 0..2 {
+        let cluster = Cluster::new();
+        let first = cluster.start();
+        cluster.agree([&first]);
+        let (name, text) = &hazelcast(&cluster)[number];
+        cluster.write(name, text);
+        let second = with_file(&cluster, "--hzConfigFile", name).start();
+        cluster.agree([&first, &second]);
+        assert!(second.status().member.lite);
+        let line = second.wait_for_line(SOON, &["not honoured of the Hazelcast file"]);
+        assert!(line.text.contains("hazelcast.map") && line.text.contains("backup-count"));
+        assert!(!line.text.contains("multicast"), "{}", line.text);
+        assert_eq!(second.count_lines(&["not honoured"]), 1);
+    }
+}
+
+#[test]
+fn a_hazelcast_file_becomes_one_of_our_own() {
+    let cluster = Cluster::new();
+    let first = cluster.start();
+    cluster.agree([&first]);
+    let (name, text) = &hazelcast(&cluster)[0];
+    cluster.write(name, text);
+    let ended = config(&cluster, &["convert", name, "--output", "ours.toml"]);
+    assert!(ended.status.success(), "{ended:#?}");
+    let again = config(&cluster, &["convert", name, "--output", "ours.toml"]);
+    assert!(again.refusal().contains("ours.toml exists; name another --output, or replace it"));
+    assert!(
+        config(&cluster, &["convert", name, "--output", "ours.toml", "--force"]).status.success()
+    );
+    let checked = config(&cluster, &["check", "ours.toml"]);
+    assert!(checked.stdout.ends_with("the configuration is sound\n"), "{checked:#?}");
+    assert!(checked.stdout.contains(&format!("cluster    {}", cluster.name())), "{checked:#?}");
+    let second = with_file(&cluster, "--config", "ours.toml").start();
+    cluster.agree([&first, &second]);
+    assert_eq!(second.count_lines(&["not honoured"]), 0);
+    let shown = config(&cluster, &["convert", name]);
+    assert!(shown.stdout.contains("# - hazelcast.map[default].backup-count"), "{shown:#?}");
+}
+
+#[test]
+fn a_check_says_what_a_start_would_and_starts_nothing() {
+    let cluster = Cluster::new();
+    let text = "cluster-name = \"shop\"\ncluster-password = \"very secret\"\ncluster-mode = [\"tcpip:10.0.0.1\", \"dns:a.test\"]\n";
+    cluster.write("a.toml", text);
+    let ended = config(&cluster, &["check", "a.toml"]);
+    assert!(ended.status.success(), "{ended:#?}");
+    for expected in [
+        "cluster    shop",
+        "password   set",
+        "mode       tcpip \"10.0.0.1\" (built-in; uses log)",
+        "mode       dns \"a.test\" (built-in; uses",
+        "the configuration is sound",
+    ] {
+        assert!(ended.stdout.contains(expected), "{expected:?} is not in {}", ended.stdout);
+    }
+    assert!(!ended.stdout.contains("very secret") && !ended.stderr.contains("very secret"));
+    assert_eq!(config(&cluster, &["check"]).status.code(), Some(0), "defaults are sound");
+}
+
+#[test]
+fn a_check_refuses_what_a_start_would_refuse() {
+    let cluster = Cluster::new();
+    for (name, text, expected) in [
+        ("a.toml", "start-prot = 7\n", "a.toml:1: unknown field `start-prot`"),
+        (
+            "b.toml",
+            "cluster-mode = \"tcpip:10.0.0.300\"\n",
+            "\"10.0.0.300\" is not an IPv4 address",
+        ),
+        ("c.toml", "[[discovery]]\nmode = \"x\"\nplugin = \"none.wasm\"\n", "there is no file"),
+        (
+            "d.xml",
+            "<hazelcast><network><port>0</port></network></hazelcast>",
+            "\"0\" is not a port",
+        ),
+        ("e.xml", "<a/>", "its root is <a>; expected <hazelcast>"),
+        ("f.yaml", "a: 1\n", "has no key \"hazelcast\""),
+    ] {
+        cluster.write(name, text);
+        let ended = config(&cluster, &["check", name]);
+        assert!(ended.refusal().contains(expected), "{name}: {}", ended.refusal());
+    }
+    let missing = config(&cluster, &["check", "missing.toml"]);
+    assert!(missing.refusal().contains("missing.toml: the configuration file cannot be read"));
+    let folder = config(&cluster, &["check", "."]);
+    assert!(folder.refusal().contains("the configuration file cannot be read"));
+    cluster.write("binary.toml", [0xff, 0xfe, 0]);
+    assert!(config(&cluster, &["check", "binary.toml"]).refusal().contains("is not UTF-8 text"));
+}
