@@ -115,6 +115,12 @@ impl Lab {
         self.switch.ip(&["link set trunk-left up".to_owned()]);
     }
 
+    /// Takes a host's IPv4 address away; it keeps the other one.
+    pub fn drop_address(&self, index: usize) {
+        let host = &self.hosts[index];
+        host.namespace.ip(&[format!("addr del {}/24 dev eth0", host.address())]);
+    }
+
     /// Lets two hosts no longer reach each other, while both reach all others:
     /// what one sends to the other is thrown away.
     pub fn part(&self, one: usize, other: usize) {

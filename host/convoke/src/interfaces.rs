@@ -19,7 +19,7 @@ pub(crate) enum Pattern {
     Octets([(u8, u8); 4]),
     /// A network in CIDR form.
     Network(IpAddr, u8),
-    /// An interface's name.
+    /// An interface's name; with a `*` at its end, those that begin so.
     Name(String),
 }
 
@@ -34,14 +34,24 @@ pub(crate) struct LocalAddress {
 /// What was chosen, and why.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Choice {
-    /// To bind and to tell others.
+    /// To tell others first.
     pub(crate) primary: LocalAddress,
-    /// To use for multicast: the primary and its like.
+    /// To bind, to tell, and to use for multicast; the primary among them.
     pub(crate) all: Vec<LocalAddress>,
     /// For the log.
     pub(crate) reason: String,
     /// What was not chosen, for the log.
     pub(crate) others: Vec<String>,
+}
+
+impl Choice {
+    /// Addresses to listen on, the primary first. Link-local ones lead nowhere
+    /// without an interface's number, which others cannot know.
+    pub(crate) fn to_bind(&self) -> Vec<IpAddr> {
+        let others = self.all.iter().filter(|address| **address != self.primary);
+        let others = others.filter(|address| !is_link_local(address.ip)).map(|address| address.ip);
+        std::iter::once(self.primary.ip).chain(others).collect()
+    }
 }
 
 impl fmt::Display for LocalAddress {
@@ -56,12 +66,18 @@ impl FromStr for Pattern {
     fn from_str(text: &str) -> Result<Self, String> {
         let malformed = || {
             format!(
-                "{text:?} is not an address or interface; expected 10.0.0.5, 10.0.*.*, 10.0.0.1-20, 10.0.0.0/16, fd00::/64, ::1 or a name such as eth0"
+                "{text:?} is not an address or interface; expected 10.0.0.5, 10.0.*.*, 10.0.0.1-20, 10.0.0.0/16, fd00::/64, ::1 or a name such as eth0 or eth*"
             )
         };
         let bare = text.strip_prefix('[').and_then(|t| t.strip_suffix(']')).unwrap_or(text);
-        if let Ok(ip) = bare.parse() {
-            return Ok(Self::Exact(ip));
+        match bare.parse::<IpAddr>() {
+            Ok(ip) if ip.is_unspecified() => {
+                return Err(format!(
+                    "{text:?} is every address, and others cannot dial that; name those that they can, as in 10.0.*.* or eth0"
+                ));
+            }
+            Ok(ip) => return Ok(Self::Exact(ip.to_canonical())),
+            Err(_) => {}
         }
         if let Some((network, length)) = text.split_once('/') {
             let network: IpAddr = network.parse().map_err(|_| malformed())?;
@@ -77,8 +93,9 @@ impl FromStr for Pattern {
                 text.split('.').map(octet).collect::<Option<_>>().ok_or_else(malformed)?;
             return octets.try_into().map(Self::Octets).map_err(|_| malformed());
         }
+        let front = text.strip_suffix('*').unwrap_or(text);
         let named =
-            text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | '@'));
+            front.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | '@'));
         (named && text.len() <= 15).then(|| Self::Name(text.to_owned())).ok_or_else(malformed)
     }
 }
@@ -114,7 +131,10 @@ impl Pattern {
     fn matches(&self, address: &LocalAddress) -> bool {
         match (self, address.ip) {
             (Self::Exact(ip), own) => *ip == own,
-            (Self::Name(name), _) => *name == address.interface,
+            (Self::Name(name), _) => match name.strip_suffix('*') {
+                Some(front) => address.interface.starts_with(front),
+                None => *name == address.interface,
+            },
             (Self::Octets(octets), IpAddr::V4(own)) => octets
                 .iter()
                 .zip(own.octets())
@@ -194,6 +214,12 @@ fn choose_wanted(wanted: &[Pattern], have: &[LocalAddress]) -> Result<Choice, St
             have.join(", ")
         ));
     };
+    if let (IpAddr::V6(ip), true) = (primary.ip, is_link_local(primary.ip)) {
+        return Err(format!(
+            "--interfaces {}: {ip} is a link-local address, which others cannot dial; name one with a wider scope",
+            list.join(",")
+        ));
+    }
     let others = unchosen(have, &all);
     Ok(Choice { primary, all, reason: format!("matches --interfaces {}", list.join(",")), others })
 }
@@ -285,6 +311,10 @@ mod tests {
         assert_eq!(chosen("fd00::/64").unwrap(), ["fd00::2"]);
         assert_eq!(chosen("10.1.2.1-5").unwrap(), ["10.1.2.3"]);
         assert_eq!(chosen("eth0").unwrap(), ["10.1.2.3", "fd00::2", "fe80::1"]);
+        assert_eq!(chosen("eth*").unwrap(), ["10.1.2.3", "192.168.7.9", "fd00::2", "fe80::1"]);
+        assert_eq!(chosen("10.1.2.3,eth0,10.*.*.*").unwrap()[0], "10.1.2.3");
+        assert_eq!(chosen("::ffff:10.1.2.3").unwrap(), ["10.1.2.3"]);
+        assert_eq!(chosen("FD00::2").unwrap(), ["fd00::2"]);
         assert_eq!(chosen("[::1]").unwrap(), ["::1"]);
         assert_eq!(chosen("0.0.0.0/0").unwrap().len(), 4);
         assert_eq!(chosen("127.0.0.9").unwrap(), ["127.0.0.9"]);
@@ -296,6 +326,27 @@ mod tests {
         assert!(refusal.starts_with(
             "--interfaces 192.0.2.77: no address of this machine matches; it has 127.0.0.1 (lo)"
         ));
+    }
+
+    #[test]
+    fn all_that_is_chosen_is_bound_but_what_others_cannot_dial() {
+        let bound = |list: &str| {
+            let wanted: Vec<Pattern> = list.split(',').map(|t| t.parse().unwrap()).collect();
+            let ips = choose(&wanted, &machine())?.to_bind();
+            Ok::<_, String>(ips.iter().map(ToString::to_string).collect::<Vec<_>>())
+        };
+        assert_eq!(bound("eth0").unwrap(), ["10.1.2.3", "fd00::2"]);
+        assert_eq!(bound("fd00::/64,192.168.0.0/16").unwrap(), ["fd00::2", "192.168.7.9"]);
+        assert!(
+            bound("fe80::1").unwrap_err().contains("is a link-local address, which others cannot")
+        );
+    }
+
+    #[test]
+    fn every_address_is_none_that_others_can_dial() {
+        for all in ["0.0.0.0", "::", "[::]"] {
+            assert!(all.parse::<Pattern>().unwrap_err().contains("is every address"));
+        }
     }
 
     #[test]

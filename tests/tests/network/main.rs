@@ -3,6 +3,8 @@
 //! The hosts are network namespaces. Where they cannot be made, each test says
 //! so and ends; with `CI=true` that is a failure.
 
+mod addresses;
+
 use std::thread;
 use std::time::{Duration, Instant};
 

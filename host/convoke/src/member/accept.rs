@@ -2,8 +2,10 @@
 //! to be a member.
 
 use std::collections::HashSet;
-use std::net::IpAddr;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex};
+use std::task::Poll;
 use std::time::Duration;
 
 use convoke_membership::Hello;
@@ -26,7 +28,7 @@ const CALLERS_MAX: usize = 256;
 
 /// What answering needs.
 pub(crate) struct Door {
-    pub(crate) listener: TcpListener,
+    pub(crate) listeners: Vec<TcpListener>,
     pub(crate) keys: Arc<ClusterKeys>,
     pub(crate) driver: mpsc::Sender<Input>,
     pub(crate) place: watch::Receiver<Arc<Place>>,
@@ -35,13 +37,14 @@ pub(crate) struct Door {
 
 /// Answers for as long as the process runs.
 pub(crate) async fn answer(door: Door) {
-    let Door { listener, keys, driver, place, counters } = door;
+    let Door { listeners, keys, driver, place, counters } = door;
     let gate = Arc::new(HandshakeGate::new());
     let said = Arc::new(Mutex::new(HashSet::new()));
     let callers = Arc::new(tokio::sync::Semaphore::new(CALLERS_MAX));
+    let mut next = 0;
     loop {
         let Ok(turn) = Arc::clone(&callers).acquire_owned().await else { return };
-        let (stream, from) = match listener.accept().await {
+        let (stream, from) = match accept(&listeners, &mut next).await {
             Ok(accepted) => accepted,
             Err(error) => {
                 warn!(%error, "cannot accept a connection");
@@ -65,6 +68,25 @@ pub(crate) async fn answer(door: Door) {
             }
         });
     }
+}
+
+/// The next caller at any of the addresses, from `next` on: so that callers at one
+/// do not keep those at another waiting.
+async fn accept(
+    listeners: &[TcpListener],
+    next: &mut usize,
+) -> io::Result<(TcpStream, SocketAddr)> {
+    std::future::poll_fn(|context| {
+        for step in 0..listeners.len() {
+            let index = (*next + step) % listeners.len();
+            if let Poll::Ready(accepted) = listeners[index].poll_accept(context) {
+                *next = (index + 1) % listeners.len();
+                return Poll::Ready(accepted);
+            }
+        }
+        Poll::Pending
+    })
+    .await
 }
 
 async fn greet(

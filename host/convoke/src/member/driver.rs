@@ -1,7 +1,7 @@
 //! Drives the membership core: owns its datagram socket, its streams and its
 //! clock, on a thread of its own so that busy guests cannot make it late.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -10,13 +10,13 @@ use std::time::Duration;
 use convoke_membership::view::Departure;
 use convoke_membership::{Event, Member, MemberId, Membership, Message, Output, Reach, Standing};
 use convoke_wire::{ClusterKeys, DatagramOpener, DatagramSealer, OpenError, PeerId};
-use tokio::net::UdpSocket;
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 use tracing::{debug, info, warn};
 
 use super::calls::Call;
 use super::links::Links;
+use super::sockets::Sockets;
 use super::state::{Counters, Place, bump};
 use crate::describe;
 
@@ -51,7 +51,7 @@ pub(crate) enum Input {
 /// What a driver needs.
 pub(crate) struct Driver {
     pub(crate) core: Membership,
-    pub(crate) socket: UdpSocket,
+    pub(crate) sockets: Sockets,
     pub(crate) keys: Arc<ClusterKeys>,
     pub(crate) inputs: mpsc::Receiver<Input>,
     pub(crate) input: mpsc::Sender<Input>,
@@ -62,7 +62,7 @@ pub(crate) struct Driver {
 
 struct Running {
     core: Membership,
-    socket: UdpSocket,
+    sockets: Sockets,
     sealer: DatagramSealer,
     opener: DatagramOpener,
     links: Links,
@@ -71,6 +71,8 @@ struct Running {
     started: Instant,
     /// Where members were reached last, by id.
     addresses: HashMap<MemberId, SocketAddr>,
+    /// Members that did not answer at the last look.
+    suspects: HashSet<MemberId>,
     sealed: Vec<u8>,
     left: bool,
 }
@@ -85,11 +87,12 @@ impl Driver {
             opener: DatagramOpener::new(self.keys.gossip(), me),
             links: Links::new(Arc::clone(&self.keys), self.input),
             core: self.core,
-            socket: self.socket,
+            sockets: self.sockets,
             place: self.place,
             counters: self.counters,
             started: Instant::now(),
             addresses: HashMap::new(),
+            suspects: HashSet::new(),
             sealed: Vec::new(),
             left: false,
         };
@@ -120,10 +123,10 @@ impl Running {
         let mut buffer = [0; DATAGRAM_READ_BYTES];
         tokio::select! {
             biased;
-            Ok((length, from)) = self.socket.recv_from(&mut buffer) => {
+            Ok((length, from)) = self.sockets.receive(&mut buffer) => {
                 self.take_datagram(&buffer[..length], from);
                 for _ in 1..DATAGRAMS_PER_TURN_MAX {
-                    let Ok((length, from)) = self.socket.try_recv_from(&mut buffer) else { break };
+                    let Some((length, from)) = self.sockets.try_receive(&mut buffer) else { break };
                     self.take_datagram(&buffer[..length], from);
                 }
             }
@@ -136,8 +139,9 @@ impl Running {
         let now = self.now();
         if self.core.poll_timeout().is_some_and(|at| at <= now) {
             self.core.handle_timeout(now);
-            let suspects = self.core.suspects();
-            if !suspects.eq(self.place.borrow().suspects.iter().copied()) {
+            let suspects: HashSet<MemberId> = self.core.suspects().collect();
+            if suspects != self.suspects {
+                self.suspects = suspects;
                 self.publish();
             }
         }
@@ -149,6 +153,7 @@ impl Running {
         match self.opener.open(datagram, &mut payload) {
             Ok(opened) => {
                 let id = MemberId::from_bytes(opened.sender.0);
+                self.learn(id, from);
                 if self.core.handle_packet(self.now(), id, &payload).is_err() {
                     bump(&self.counters.malformed);
                 }
@@ -226,11 +231,36 @@ impl Running {
     }
 
     fn send(&mut self, to: MemberId, payload: &[u8]) {
-        let known = || self.core.view()?.get(to).map(Member::address);
-        let Some(address) = self.addresses.get(&to).copied().or_else(known) else { return };
-        if self.sealer.seal(PeerId(*to.as_bytes()), payload, &mut self.sealed).is_ok() {
-            // A datagram may be lost anyway; SWIM copes.
-            let _ = self.socket.try_send_to(&self.sealed, address);
+        if self.sealer.seal(PeerId(*to.as_bytes()), payload, &mut self.sealed).is_err() {
+            return;
+        }
+        let member = self.core.view().and_then(|view| view.get(to));
+        match (self.addresses.get(&to), member) {
+            (Some(address), _) if !self.suspects.contains(&to) => {
+                self.sockets.send(&self.sealed, *address);
+            }
+            // Nobody knows yet which of them leads there, or the one that did
+            // leads there no more: whichever arrives is answered, and learned.
+            (_, Some(member)) => {
+                for address in &member.addresses {
+                    self.sockets.send(&self.sealed, *address);
+                }
+            }
+            (Some(address), None) => self.sockets.send(&self.sealed, *address),
+            (None, None) => {}
+        }
+    }
+
+    /// A datagram of this member came from there: it can be reached there, if it
+    /// is one of the addresses that it tells.
+    fn learn(&mut self, id: MemberId, from: SocketAddr) {
+        if self.addresses.get(&id) == Some(&from) {
+            return;
+        }
+        let member = self.core.view().and_then(|view| view.get(id));
+        let is_told = member.is_some_and(|member| member.addresses.contains(&from));
+        if is_told && (!self.addresses.contains_key(&id) || self.suspects.contains(&id)) {
+            self.addresses.insert(id, from);
         }
     }
 
@@ -293,7 +323,7 @@ impl Running {
             me: self.core.me().clone(),
             view: self.core.view().cloned(),
             hello: self.core.hello().encode().into(),
-            suspects: self.core.suspects().collect(),
+            suspects: self.suspects.iter().copied().collect(),
             leaving: self.left,
         }));
     }

@@ -120,7 +120,10 @@ impl Links {
                             break;
                         }
                     }
-                    Err(error) => reach = error.reach(),
+                    // One address that refuses says more than one that is silent:
+                    // that may be of a network that does not lead here.
+                    Err(error) if error.reach() == Reach::Gone => reach = Reach::Gone,
+                    Err(_) => {}
                 }
             }
             let _ = inputs.send(Input::Reached { id: member.id, reach }).await;

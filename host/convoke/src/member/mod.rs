@@ -11,6 +11,7 @@ pub(crate) mod names;
 pub(crate) mod ports;
 pub(crate) mod probing;
 pub(crate) mod seeker;
+pub(crate) mod sockets;
 pub(crate) mod state;
 
 use std::net::SocketAddr;
@@ -20,9 +21,10 @@ use std::time::Duration;
 
 use convoke_discovery::{LocalMember, ModeHandle};
 use convoke_gateway::http::Pages;
+use convoke_membership::member::ADDRESSES_MAX;
 use convoke_membership::{Config, Member, MemberId, Membership, View};
 use convoke_wire::ClusterKeys;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, UdpSocket};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 use tracing::{info, warn};
@@ -31,6 +33,7 @@ use crate::interfaces::{self, Choice};
 use crate::settings::{PublicAddress, Settings};
 use crate::status::Status;
 use crate::{describe, limits};
+use sockets::Sockets;
 use state::{Counters, Place};
 
 /// How long a graceful leave may take in all.
@@ -82,14 +85,15 @@ async fn start(settings: &Settings) -> Result<Running, String> {
         warn!("{warning}");
     }
     let choice = choose_interface(settings)?;
-    let ip = choice.primary.ip;
+    let ips = choice.to_bind();
+    let ip = ips[0];
     let further = settings.auto_bind_http.then_some(settings.auto_bind_range);
-    let http = ports::bind_http(ip, settings.port, further)?;
+    let http = ports::bind_http(&ips, settings.port, further)?;
     let http_port = http[0].local_addr().map_err(|e| e.to_string())?.port();
     if settings.no_cluster {
         return start_alone(settings, &choice, http, http_port).await;
     }
-    let port = ports::bind_member_port(ip, settings.start_port)?;
+    let port = ports::bind_member_port(&ips, settings.start_port)?;
     if settings.domain_server && !port.taken.is_empty() {
         return Err(format!(
             "port {} is taken, and a domain server is where its instances look for it: end what has the port, or name another with --start-port and in the instances' --cluster-mode domain:HOST:PORT",
@@ -97,11 +101,11 @@ async fn start(settings: &Settings) -> Result<Running, String> {
         ));
     }
     if !port.taken.is_empty() {
-        info!(member = %port.address, taken = ?port.taken, "the start port is taken; the next free one is used");
+        info!(member = %port.address(), taken = ?port.taken, "the start port is taken; the next free one is used");
     }
 
     let id = MemberId::new_now();
-    let me = introduce(settings, id, port.address, Some(http_port)).await?;
+    let me = introduce(settings, id, &port.addresses, Some(http_port)).await?;
     let keys = derive_keys(settings, &choice).await?;
     let local = local_member(settings, &me);
     let (ciphers, prober) = (beacons::ciphers(&keys, id), probing::prober(&keys, &me));
@@ -127,10 +131,12 @@ async fn start(settings: &Settings) -> Result<Running, String> {
         leaving: AtomicBool::new(false),
     });
 
-    let socket = port.socket.into_std().map_err(|e| e.to_string())?;
+    let member_address = port.address();
+    let sockets = port.sockets.into_iter().map(UdpSocket::into_std).collect::<Result<_, _>>();
+    let sockets = sockets.map_err(|error| error.to_string())?;
     let driver = spawn_driver(DriverParts {
         core,
-        socket,
+        sockets,
         keys: Arc::clone(&keys),
         inputs,
         input: input.clone(),
@@ -138,7 +144,7 @@ async fn start(settings: &Settings) -> Result<Running, String> {
         counters: Arc::clone(&counters),
     })?;
     tokio::spawn(accept::answer(accept::Door {
-        listener: port.listener,
+        listeners: port.listeners,
         keys: Arc::clone(&keys),
         driver: input.clone(),
         place: placed.clone(),
@@ -154,12 +160,12 @@ async fn start(settings: &Settings) -> Result<Running, String> {
     }
     let (events, heard) = mpsc::channel(MODE_EVENTS_MAX);
     let names: Vec<String> = loaded.iter().map(|mode| mode.name().to_owned()).collect();
-    info!(modes = names.join(", "), cluster = %settings.cluster_name, member = %port.address, name = %me.name, "looking for members");
+    info!(modes = names.join(", "), cluster = %settings.cluster_name, member = %member_address, name = %me.name, "looking for members");
     if settings.domain_server {
         let admin = SocketAddr::new(ip, http_port);
         info!(
             "domain server: instances join with --cluster-mode domain:{}, people look at http://{admin}/",
-            port.address
+            member_address
         );
     }
     let modes: Vec<ModeHandle> =
@@ -177,7 +183,7 @@ async fn start(settings: &Settings) -> Result<Running, String> {
         }
         .run(),
     );
-    tokio::spawn(say_ready(placed, Arc::clone(&status), port.address, (ip, http_port).into()));
+    tokio::spawn(say_ready(placed, Arc::clone(&status), member_address, (ip, http_port).into()));
 
     Ok(Running::Clustered(Clustered { modes, input, driver, status }))
 }
@@ -209,7 +215,7 @@ impl Clustered {
 
 struct DriverParts {
     core: Membership,
-    socket: std::net::UdpSocket,
+    sockets: Vec<std::net::UdpSocket>,
     keys: Arc<ClusterKeys>,
     inputs: mpsc::Receiver<driver::Input>,
     input: mpsc::Sender<driver::Input>,
@@ -227,14 +233,15 @@ fn spawn_driver(parts: DriverParts) -> Result<std::thread::JoinHandle<()>, Strin
         .name("membership".into())
         .spawn(move || {
             runtime.block_on(async move {
-                let DriverParts { core, socket, keys, inputs, input, place, counters } = parts;
-                match tokio::net::UdpSocket::from_std(socket) {
-                    Ok(socket) => {
+                let DriverParts { core, sockets, keys, inputs, input, place, counters } = parts;
+                let sockets = sockets.into_iter().map(UdpSocket::from_std);
+                match sockets.collect::<Result<_, _>>().and_then(Sockets::new) {
+                    Ok(sockets) => {
                         let driver =
-                            driver::Driver { core, socket, keys, inputs, input, place, counters };
+                            driver::Driver { core, sockets, keys, inputs, input, place, counters };
                         driver.run().await;
                     }
-                    Err(error) => warn!(%error, "the member port's datagram socket is of no use"),
+                    Err(error) => warn!(%error, "the member port's datagram sockets are of no use"),
                 }
             });
         })
@@ -292,7 +299,7 @@ async fn start_alone(
     http_port: u16,
 ) -> Result<Running, String> {
     let address = SocketAddr::new(choice.primary.ip, 0);
-    let me = introduce(settings, MemberId::new_now(), address, Some(http_port)).await?;
+    let me = introduce(settings, MemberId::new_now(), &[address], Some(http_port)).await?;
     let view = View::founded_by(Member { age: 1, generation: 1, ..me.clone() });
     let place = Place {
         me: me.clone(),
@@ -338,12 +345,12 @@ fn choose_interface(settings: &Settings) -> Result<Choice, String> {
 async fn introduce(
     settings: &Settings,
     id: MemberId,
-    bound: SocketAddr,
+    bound: &[SocketAddr],
     http_port: Option<u16>,
 ) -> Result<Member, String> {
     let mut addresses = Vec::new();
     if let Some(PublicAddress { host, port }) = &settings.public_address {
-        let port = port.unwrap_or(bound.port());
+        let port = port.unwrap_or(bound[0].port());
         let found = tokio::net::lookup_host((host.as_str(), port))
             .await
             .map_err(|error| format!("--public-address: {host:?} cannot be resolved: {error}"))?;
@@ -352,10 +359,19 @@ async fn introduce(
             return Err(format!("--public-address: {host:?} is no address that others can dial"));
         }
     }
-    if !addresses.contains(&bound) {
-        addresses.push(bound);
+    for address in bound {
+        if !addresses.contains(address) {
+            addresses.push(*address);
+        }
     }
-    addresses.truncate(convoke_membership::member::ADDRESSES_MAX);
+    let told = addresses.len().min(ADDRESSES_MAX);
+    if told < addresses.len() {
+        let beyond: Vec<String> = addresses.drain(told..).map(|a| a.to_string()).collect();
+        warn!(
+            beyond = beyond.join(", "),
+            "this member has more addresses than the {ADDRESSES_MAX} that others are told"
+        );
+    }
     Ok(Member {
         id,
         addresses,
@@ -434,7 +450,7 @@ impl Onlooker {
         let choice = choose_interface(settings)?;
         let id = MemberId::new_now();
         let address = SocketAddr::new(choice.primary.ip, settings.start_port);
-        let me = introduce(settings, id, address, None).await?;
+        let me = introduce(settings, id, &[address], None).await?;
         let keys = derive_keys(settings, &choice).await?;
         // Port 0: nobody is taken for this one.
         let local = LocalMember { port: 0, ..local_member(settings, &me) };

@@ -1,7 +1,7 @@
 //! Binding: one number for streams and datagrams, the first that is free.
 
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use tokio::net::{TcpListener, TcpSocket, UdpSocket};
 
@@ -13,30 +13,53 @@ const BACKLOG: u32 = 1_024;
 /// large cluster must not overflow it.
 const RECEIVE_BUFFER_BYTES: usize = 4 << 20;
 
-/// Where a member listens.
+/// Where a member listens: one port on each of its addresses.
 pub(crate) struct MemberPort {
-    pub(crate) address: SocketAddr,
-    pub(crate) listener: TcpListener,
-    pub(crate) socket: UdpSocket,
+    /// As the member's addresses are listed, the one to tell first at the front.
+    pub(crate) addresses: Vec<SocketAddr>,
+    pub(crate) listeners: Vec<TcpListener>,
+    pub(crate) sockets: Vec<UdpSocket>,
     /// Ports that were taken before a free one.
     pub(crate) taken: Vec<u16>,
 }
 
-/// Binds the first port from `start` on that is free for both.
-pub(crate) fn bind_member_port(ip: IpAddr, start: u16) -> Result<MemberPort, String> {
+/// Binds the first port from `start` on that is free for both, on all of `ips`.
+pub(crate) fn bind_member_port(ips: &[IpAddr], start: u16) -> Result<MemberPort, String> {
     let mut taken = Vec::new();
     for port in (start..=u16::MAX).take(usize::from(PORT_TRIES)) {
-        let address = SocketAddr::new(ip, port);
-        match bind_both(address) {
-            Ok((listener, socket)) => return Ok(MemberPort { address, listener, socket, taken }),
-            Err(error) if error.kind() == io::ErrorKind::AddrInUse => taken.push(port),
-            Err(error) => return Err(format!("cannot listen on {address}: {error}")),
+        let mut bound = MemberPort {
+            addresses: Vec::new(),
+            listeners: Vec::new(),
+            sockets: Vec::new(),
+            taken: taken.clone(),
+        };
+        match ips.iter().try_for_each(|ip| bound.add(SocketAddr::new(*ip, port))) {
+            Ok(()) => return Ok(bound),
+            Err((_, error)) if error.kind() == io::ErrorKind::AddrInUse => taken.push(port),
+            Err((address, error)) => return Err(format!("cannot listen on {address}: {error}")),
         }
     }
     let last = taken.last().copied().unwrap_or(start);
+    let list: Vec<String> = ips.iter().map(ToString::to_string).collect();
     Err(format!(
-        "every member port from {start} to {last} on {ip} is taken; name another with --start-port"
+        "every member port from {start} to {last} on {} is taken; name another with --start-port",
+        list.join(", ")
     ))
+}
+
+impl MemberPort {
+    fn add(&mut self, address: SocketAddr) -> Result<(), (SocketAddr, io::Error)> {
+        let (listener, socket) = bind_both(address).map_err(|error| (address, error))?;
+        self.addresses.push(address);
+        self.listeners.push(listener);
+        self.sockets.push(socket);
+        Ok(())
+    }
+
+    /// The one to tell first.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.addresses[0]
+    }
 }
 
 fn bind_both(address: SocketAddr) -> io::Result<(TcpListener, UdpSocket)> {
@@ -61,17 +84,23 @@ fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     socket.listen(BACKLOG)
 }
 
-/// Binds the HTTP port on `ip`, and on loopback as well when that is another.
+/// Binds the HTTP port on all of `ips`, and on loopback as well.
 pub(crate) fn bind_http(
-    ip: IpAddr,
+    ips: &[IpAddr],
     port: u16,
     further: Option<u16>,
 ) -> Result<Vec<TcpListener>, String> {
-    let loopback: IpAddr =
-        if ip.is_ipv4() { [127, 0, 0, 1].into() } else { std::net::Ipv6Addr::LOCALHOST.into() };
-    let mut hosts = vec![ip];
-    if !ip.is_loopback() {
-        hosts.push(loopback);
+    let mut hosts = ips.to_vec();
+    for family in [IpAddr::is_ipv4, IpAddr::is_ipv6] {
+        let loopback: IpAddr = if family(&Ipv4Addr::LOCALHOST.into()) {
+            Ipv4Addr::LOCALHOST.into()
+        } else {
+            Ipv6Addr::LOCALHOST.into()
+        };
+        let mut alike = ips.iter().filter(|ip| family(ip)).peekable();
+        if alike.peek().is_some() && !alike.any(IpAddr::is_loopback) {
+            hosts.push(loopback);
+        }
     }
     let last = port.saturating_add(further.unwrap_or(0));
     for port in port..=last {
@@ -80,7 +109,13 @@ pub(crate) fn bind_http(
         match all {
             Ok(listeners) => return Ok(listeners),
             Err(error) if error.kind() == io::ErrorKind::AddrInUse => {}
-            Err(error) => return Err(format!("cannot serve HTTP on {ip}:{port}: {error}")),
+            Err(error) => {
+                let list: Vec<String> = ips.iter().map(ToString::to_string).collect();
+                return Err(format!(
+                    "cannot serve HTTP on port {port} of {}: {error}",
+                    list.join(", ")
+                ));
+            }
         }
     }
     Err(match further {
