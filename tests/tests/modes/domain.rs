@@ -6,7 +6,7 @@ use convoke_tests::cluster::SOON;
 use convoke_tests::{Cluster, Launch, Member, binary};
 use serde_json::Value;
 
-/// The domain server of the size: this many instances.
+/// Instances of one domain server.
 const MANY: usize = 20;
 
 /// Until an instance gives up waiting for its domain server, at the most.
