@@ -104,6 +104,9 @@ fn check_name(name: &str, text: &str) -> Result<(), String> {
     if bare.split('.').any(|label| label.is_empty() || label.len() > LABEL_BYTES_MAX) {
         return refused("has a part that is empty or longer than 63 characters");
     }
+    if bare.split('.').any(|label| label.starts_with('-') || label.ends_with('-')) {
+        return refused("has a part that begins or ends with -");
+    }
     // 10.0.0.300 is a slip, and never a name.
     if bare.bytes().all(|b| b.is_ascii_digit() || b == b'.') {
         return refused("is not an address");
@@ -151,6 +154,7 @@ mod tests {
             ("a:b:c", "\"b:c\" is not a port"),
             (":6900", "\"\" is no name (in \":6900\")"),
             ("a..b", "has a part that is empty"),
+            ("-a.example", "begins or ends with -"),
             ("a/b", "has a character that no name has"),
             ("ä.example", "has a character that no name has"),
             ("10.0.0.300:6900", "\"10.0.0.300\" is not an address"),

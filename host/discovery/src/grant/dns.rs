@@ -34,7 +34,7 @@ impl DnsGrants {
         }
         let name = plain(text);
         let names = match name.strip_prefix("*.") {
-            _ if name == "*" => Names::Any,
+            _ if text == "*" => Names::Any,
             Some(below) if is_name(below) => Names::Below(below.to_owned()),
             None if is_name(&name) => Names::Exactly(name),
             _ => {
@@ -109,6 +109,8 @@ fn is_name(text: &str) -> bool {
     let is_label = |label: &str| {
         (1..=63).contains(&label.len())
             && label.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'))
+            && !label.starts_with('-')
+            && !label.ends_with('-')
     };
     text.len() <= 253 && text.split('.').all(is_label)
 }

@@ -8,12 +8,15 @@ const NAME_BYTES_MAX: usize = 253;
 /// Length of one label, in bytes.
 const LABEL_BYTES_MAX: usize = 63;
 
-/// Whether `text` is a host's or a service's name: letters, digits, `-` and `_`.
+/// Whether `text` is a host's or a service's name: letters, digits, `_`, and `-`
+/// within a label.
 pub(super) fn is_name(text: &str) -> bool {
     let name = text.strip_suffix('.').unwrap_or(text);
     let is_label = |label: &str| {
         (1..=LABEL_BYTES_MAX).contains(&label.len())
             && label.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'))
+            && !label.starts_with('-')
+            && !label.ends_with('-')
     };
     name.len() <= NAME_BYTES_MAX && name.split('.').all(is_label) && name.parse::<IpAddr>().is_err()
 }
