@@ -20,6 +20,7 @@
 //! rumour that somebody else has to check; beacons are sealed and opened by the
 //! [`BeaconCipher`], and handshakes made by the [`Prober`], that the binary hands in.
 
+mod back_off;
 mod beacon;
 mod bindings;
 mod candidate;
@@ -33,6 +34,7 @@ mod instance;
 pub mod limits;
 mod load;
 mod mode;
+mod names;
 mod precompiled;
 mod prober;
 mod source;

@@ -8,6 +8,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
+use crate::back_off;
 use crate::candidate::{Problem, Snapshot};
 use crate::capability::Mode;
 use crate::host::LoadedMode;
@@ -334,11 +335,7 @@ fn interval(asked: Duration) -> Duration {
         Duration::from_millis(limits::LOOK_AGAIN_MS_MIN),
         Duration::from_millis(limits::LOOK_AGAIN_MS_MAX),
     );
-    jittered(asked.clamp(min, max)).max(min)
-}
-
-fn jittered(wait: Duration) -> Duration {
-    wait.mul_f64(rand::random_range(1.0 - limits::JITTER..1.0 + limits::JITTER))
+    back_off::jittered(asked.clamp(min, max)).max(min)
 }
 
 /// The failures since a mode was last healthy.
@@ -353,20 +350,19 @@ struct Failures {
 
 impl Failures {
     /// One more: how long to wait, and whether to log it.
-    fn failed(&mut self, text: &str, (min, max): (u64, u64)) -> (Duration, bool) {
+    fn failed(&mut self, text: &str, bounds: (u64, u64)) -> (Duration, bool) {
         let healthy = Duration::from_millis(limits::HEALTHY_MS);
         if self.well_since.take().is_some_and(|since| since.elapsed() >= healthy) {
             *self = Self::default();
         }
-        let doubled = min.saturating_mul(1 << self.count.min(32));
-        let back_off = Duration::from_millis(doubled.min(max));
+        let back_off = back_off::after(self.count, bounds);
         self.count += 1;
         let log = self.logged.len() < limits::FAILURES_LOGGED_MAX
             && !self.logged.iter().any(|logged| logged == text);
         if log {
             self.logged.push(text.to_owned());
         }
-        (jittered(back_off), log)
+        (back_off, log)
     }
 
     /// A success: true when it is the first since a failure, and worth a line.

@@ -126,6 +126,23 @@ impl Mode {
 }
 
 impl Context {
+    /// What `future` gives, unless the mode is asked to stop first. The wait does
+    /// not count as computing.
+    pub(crate) fn while_wanted<T>(
+        &self,
+        future: impl Future<Output = T>,
+    ) -> impl Future<Output = Option<T>> {
+        let mut stopping = self.mode.stopping();
+        let waiting = self.running.as_ref().map(Running::wait);
+        async move {
+            let _waiting = waiting;
+            tokio::select! {
+                given = future => Some(given),
+                _ = stopping.wait_for(|stopping| *stopping) => None,
+            }
+        }
+    }
+
     pub(crate) fn new(mode: Arc<Mode>) -> Self {
         let mut resources = ResourceTable::new();
         resources.set_max_capacity(limits::RESOURCES_MAX);

@@ -40,16 +40,13 @@ impl probe::Host for Context {
         targets: Vec<Target>,
         timeout_ms: u32,
     ) -> wasmtime::Result<Vec<Outcome>> {
-        let bounds = limits::PROBE_MS_MIN..=limits::PROBE_MS_MAX;
-        let bound =
-            Duration::from_millis(u64::from(timeout_ms).clamp(*bounds.start(), *bounds.end()));
-        let mut stopping = self.mode.stopping();
+        let ms = u64::from(timeout_ms).clamp(limits::PROBE_MS_MIN, limits::PROBE_MS_MAX);
+        let bound = Duration::from_millis(ms);
         let mut waiting: Vec<Result<Target, Outcome>> = Vec::with_capacity(targets.len());
         for (index, target) in targets.into_iter().enumerate() {
             waiting.push(self.admit(index, target));
         }
         let mode = &*self.mode;
-        let _waiting = self.running.as_ref().map(crate::ticker::Running::wait);
         let number = waiting.len();
         let outcomes = stream::iter(waiting)
             .map(|target| async move {
@@ -62,12 +59,8 @@ impl probe::Host for Context {
             })
             .buffered(limits::PROBES_AT_ONCE)
             .collect::<Vec<_>>();
-        Ok(tokio::select! {
-            outcomes = outcomes => outcomes,
-            _ = stopping.wait_for(|stopping| *stopping) => {
-                vec![Outcome::Other("this member leaves".into()); number]
-            }
-        })
+        let given_up = || vec![Outcome::Other("this member leaves".into()); number];
+        Ok(self.while_wanted(outcomes).await.unwrap_or_else(given_up))
     }
 }
 

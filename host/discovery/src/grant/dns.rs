@@ -4,6 +4,7 @@
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 use super::GrantError;
+use crate::names::is_dns_name;
 
 /// Servers that one mode may have asked.
 const SERVERS_MAX: usize = 8;
@@ -35,8 +36,8 @@ impl DnsGrants {
         let name = plain(text);
         let names = match name.strip_prefix("*.") {
             _ if text == "*" => Names::Any,
-            Some(below) if is_name(below) => Names::Below(below.to_owned()),
-            None if is_name(&name) => Names::Exactly(name),
+            Some(below) if is_dns_name(below) => Names::Below(below.to_owned()),
+            None if is_dns_name(&name) => Names::Exactly(name),
             _ => {
                 let reason = "not a name; expected \"members.shop.example\", \"*.shop.example\" for every name below, \"*\" for every name, or \"@10.0.0.53:53\" for a server to ask";
                 return Err(GrantError::malformed("dns", text, reason));
@@ -103,16 +104,6 @@ impl DnsGrants {
 
 fn plain(name: &str) -> String {
     name.strip_suffix('.').unwrap_or(name).to_ascii_lowercase()
-}
-
-fn is_name(text: &str) -> bool {
-    let is_label = |label: &str| {
-        (1..=63).contains(&label.len())
-            && label.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'))
-            && !label.starts_with('-')
-            && !label.ends_with('-')
-    };
-    text.len() <= 253 && text.split('.').all(is_label)
 }
 
 #[cfg(test)]

@@ -1,12 +1,13 @@
 //! `grant = { kubernetes = ["shop"] }`: namespaces that may be read, and how the
 //! API server is reached when it is not by the pod's own account.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::GrantError;
+use crate::names::is_kubernetes_name;
 
-/// Length of a namespace's name (RFC 1123 label).
-const NAMESPACE_BYTES_MAX: usize = 63;
+/// Where Kubernetes mounts the account of a pod.
+const SERVICE_ACCOUNT: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
 
 /// Namespaces that may be read, and as whom.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -28,6 +29,13 @@ pub struct KubernetesAccess {
     pub service_account: Option<PathBuf>,
 }
 
+impl KubernetesAccess {
+    /// Where the token, the authority and the namespace of the pod's account are.
+    pub fn account_folder(&self) -> &Path {
+        self.service_account.as_deref().unwrap_or(Path::new(SERVICE_ACCOUNT))
+    }
+}
+
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Namespaces {
     /// The one that the host runs in.
@@ -47,7 +55,9 @@ impl KubernetesGrants {
             }
             _ if text == "." => self.namespaces.push(Namespaces::Own),
             _ if text == "*" => self.namespaces.push(Namespaces::Any),
-            _ if is_namespace(text) => self.namespaces.push(Namespaces::Named(text.to_owned())),
+            _ if is_kubernetes_name(text) => {
+                self.namespaces.push(Namespaces::Named(text.to_owned()));
+            }
             _ => {
                 let reason = "not a namespace; expected \"shop\", \".\" for the one this runs in, \"*\" for every one, or \"kubeconfig:FILE\", \"context:NAME\", \"service-account:FOLDER\"";
                 return Err(GrantError::malformed("kubernetes", text, reason));
@@ -70,14 +80,6 @@ impl KubernetesGrants {
             Namespaces::Named(name) => name == namespace,
         })
     }
-}
-
-/// As the API server checks it (RFC 1123 label).
-fn is_namespace(text: &str) -> bool {
-    (1..=NAMESPACE_BYTES_MAX).contains(&text.len())
-        && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
-        && !text.starts_with('-')
-        && !text.ends_with('-')
 }
 
 #[cfg(test)]

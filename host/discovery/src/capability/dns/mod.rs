@@ -69,8 +69,6 @@ impl Context {
         ask: impl AsyncFn(&Resolver, &str) -> Result<T, LookupError>,
     ) -> Vec<Result<T, DnsError>> {
         let mode: &Mode = &self.mode;
-        let mut stopping = mode.stopping();
-        let _waiting = self.running.as_ref().map(crate::ticker::Running::wait);
         let resolver = mode.dns.get(&mode.grants.dns.servers);
         let number = names.len();
         let ask = &ask;
@@ -91,13 +89,9 @@ impl Context {
             })
             .buffered(limits::LOOKUPS_AT_ONCE)
             .collect::<Vec<_>>();
-        tokio::select! {
-            outcomes = outcomes => outcomes,
-            _ = stopping.wait_for(|stopping| *stopping) => {
-                let leaves = || Err(DnsError::Temporary("this member leaves".into()));
-                std::iter::repeat_with(leaves).take(number).collect()
-            }
-        }
+        let leaves = || Err(DnsError::Temporary("this member leaves".into()));
+        let given_up = || std::iter::repeat_with(leaves).take(number).collect();
+        self.while_wanted(outcomes).await.unwrap_or_else(given_up)
     }
 }
 

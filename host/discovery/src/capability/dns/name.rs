@@ -2,23 +2,13 @@
 
 use std::net::IpAddr;
 
-/// Length of a name without its final dot, in bytes (RFC 1035, section 2.3.4,
-/// less the length octets of first label and root).
-const NAME_BYTES_MAX: usize = 253;
-/// Length of one label, in bytes.
-const LABEL_BYTES_MAX: usize = 63;
+use crate::names::is_dns_name;
 
-/// Whether `text` is a host's or a service's name: letters, digits, `_`, and `-`
-/// within a label.
+/// Whether `text` is a name to ask for: no address, and with or without its final
+/// dot.
 pub(super) fn is_name(text: &str) -> bool {
     let name = text.strip_suffix('.').unwrap_or(text);
-    let is_label = |label: &str| {
-        (1..=LABEL_BYTES_MAX).contains(&label.len())
-            && label.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'))
-            && !label.starts_with('-')
-            && !label.ends_with('-')
-    };
-    name.len() <= NAME_BYTES_MAX && name.split('.').all(is_label) && name.parse::<IpAddr>().is_err()
+    is_dns_name(name) && name.parse::<IpAddr>().is_err()
 }
 
 /// Whether `name` is this machine itself, whatever DNS says (RFC 6761, section 6.3).

@@ -1,7 +1,7 @@
 //! Which API server, and as whom: the account of the pod, or a kubeconfig that a
 //! grant names.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -13,8 +13,6 @@ use super::failure::{Failure, Kind};
 use crate::grant::KubernetesAccess;
 use crate::limits;
 
-/// Where Kubernetes mounts the account of a pod.
-const SERVICE_ACCOUNT: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
 /// Largest file of an account, in bytes.
 const FILE_BYTES_MAX: u64 = 1 << 20;
 /// The namespace of those who name none.
@@ -36,7 +34,7 @@ pub(super) fn own_namespace(access: &KubernetesAccess) -> Result<String, Failure
         let namespace = named.and_then(|named| named.context.as_ref()?.namespace.clone());
         return Ok(namespace.unwrap_or_else(|| DEFAULT_NAMESPACE.to_owned()));
     }
-    let path = folder(access).join("namespace");
+    let path = access.account_folder().join("namespace");
     Ok(read(&path)?.trim().to_owned())
 }
 
@@ -44,17 +42,13 @@ pub(super) fn own_namespace(access: &KubernetesAccess) -> Result<String, Failure
 pub(super) async fn credentials(access: &KubernetesAccess) -> Result<Credentials, Failure> {
     let mut credentials = match kubeconfig(access)? {
         Some(kubeconfig) => outside(kubeconfig, access).await?,
-        None => inside(&folder(access))?,
+        None => inside(access.account_folder())?,
     };
     let config = &mut credentials.config;
     config.connect_timeout = Some(Duration::from_millis(limits::API_CONNECT_MS_MAX));
     // The watchers have back-offs of their own.
     config.default_retry = false;
     Ok(credentials)
-}
-
-fn folder(access: &KubernetesAccess) -> PathBuf {
-    access.service_account.clone().unwrap_or_else(|| SERVICE_ACCOUNT.into())
 }
 
 fn kubeconfig(access: &KubernetesAccess) -> Result<Option<Kubeconfig>, Failure> {

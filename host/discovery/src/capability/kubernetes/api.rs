@@ -94,14 +94,12 @@ impl Api {
         let bound = Duration::from_millis(limits::API_ANSWER_MS_MAX);
         let response = tokio::time::timeout(bound, self.get(query, "watch", &path));
         let response = response.await.map_err(|_| self.silent())??;
-        let server = self.server.clone();
-        let chunks = response.into_body().into_data_stream().map(move |chunk| match chunk {
+        let chunks = response.into_body().into_data_stream();
+        let chunks = chunks.map(|chunk| match chunk {
             Ok(bytes) => Ok(bytes.to_vec()),
-            Err(error) => {
-                Err(Failure::temporary(format!("the watch of {server} broke off: {error}")))
-            }
+            Err(error) => Err(error.to_string()),
         });
-        Ok(Changes { chunks: chunks.boxed(), buffer: Vec::new(), server: self.server.clone() })
+        Ok(Changes { chunks: chunks.boxed(), buffer: Vec::new() })
     }
 
     /// A response of status 200, or what stands in the way.
@@ -190,9 +188,8 @@ fn shown(body: &[u8]) -> String {
 
 /// What a watch reports, as it comes.
 pub(super) struct Changes {
-    chunks: BoxStream<'static, Result<Vec<u8>, Failure>>,
+    chunks: BoxStream<'static, Result<Vec<u8>, String>>,
     buffer: Vec<u8>,
-    server: String,
 }
 
 /// One change of the list.
@@ -214,7 +211,7 @@ impl Changes {
             while let Some(end) = self.buffer.iter().position(|byte| *byte == b'\n') {
                 let line: Vec<u8> = self.buffer.drain(..=end).collect();
                 if line.iter().any(|byte| !byte.is_ascii_whitespace()) {
-                    changes.extend(self.change(&line, asking)?);
+                    changes.extend(change(&line, asking)?);
                 }
             }
             if !changes.is_empty() {
@@ -224,37 +221,39 @@ impl Changes {
             match tokio::time::timeout(idle, self.chunks.next()).await {
                 // Nobody knows whether anybody is still there: begin anew.
                 Err(_) | Ok(None) => return Ok(None),
-                Ok(Some(chunk)) => self.buffer.extend_from_slice(&chunk?),
+                Ok(Some(Ok(chunk))) => self.buffer.extend_from_slice(&chunk),
+                Ok(Some(Err(error))) => {
+                    let server = asking.server;
+                    return Err(Failure::temporary(format!(
+                        "the watch of {server} broke off: {error}"
+                    )));
+                }
             }
             if self.buffer.len() > limits::WATCH_LINE_BYTES_MAX {
                 return Err(Failure::temporary(format!(
                     "one change that {} reports has more than {} MiB",
-                    self.server,
+                    asking.server,
                     limits::WATCH_LINE_BYTES_MAX >> 20
                 )));
             }
         }
     }
+}
 
-    fn change<T: Object>(
-        &self,
-        line: &[u8],
-        asking: &Asking<'_>,
-    ) -> Result<Option<Change<T>>, Failure> {
-        let nonsense =
-            || Failure::temporary(format!("{} reports no change ({})", self.server, shown(line)));
-        let EventHead { kind } = serde_json::from_slice(line).map_err(|_| nonsense())?;
-        if kind == EventKind::Error {
-            let Event::<Status> { object } =
-                serde_json::from_slice(line).map_err(|_| nonsense())?;
-            return Err(Failure::of_status(object.code, &object, asking));
-        }
-        let Event::<T> { object } = serde_json::from_slice(line).map_err(|_| nonsense())?;
-        Ok(match kind {
-            EventKind::Added | EventKind::Modified => Some(Change::Put(object)),
-            EventKind::Deleted => Some(Change::Removed(object)),
-            EventKind::Bookmark => Some(Change::Version(object.meta().resource_version.clone())),
-            EventKind::Error | EventKind::Unknown => None,
-        })
+/// One line of a watch.
+fn change<T: Object>(line: &[u8], asking: &Asking<'_>) -> Result<Option<Change<T>>, Failure> {
+    let nonsense =
+        || Failure::temporary(format!("{} reports no change ({})", asking.server, shown(line)));
+    let EventHead { kind } = serde_json::from_slice(line).map_err(|_| nonsense())?;
+    if kind == EventKind::Error {
+        let Event::<Status> { object } = serde_json::from_slice(line).map_err(|_| nonsense())?;
+        return Err(Failure::of_status(object.code, &object, asking));
     }
+    let Event::<T> { object } = serde_json::from_slice(line).map_err(|_| nonsense())?;
+    Ok(match kind {
+        EventKind::Added | EventKind::Modified => Some(Change::Put(object)),
+        EventKind::Deleted => Some(Change::Removed(object)),
+        EventKind::Bookmark => Some(Change::Version(object.meta().resource_version.clone())),
+        EventKind::Error | EventKind::Unknown => None,
+    })
 }

@@ -11,7 +11,7 @@ mod query;
 mod watcher;
 
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use wasmtime::component::{HasSelf, Linker};
@@ -39,7 +39,11 @@ pub(crate) const CAPABILITY: Capability = Capability {
 
 /// The queries of one mode; they outlive its instances, and end with it.
 #[derive(Debug, Default)]
-pub(crate) struct Watchers(Mutex<HashMap<Query, Watcher>>);
+pub(crate) struct Watchers {
+    by_query: Mutex<HashMap<Query, Watcher>>,
+    /// Once it could be read; it does not change while a process runs.
+    own_namespace: OnceLock<String>,
+}
 
 impl kubernetes::Host for Context {
     async fn list_pods(
@@ -54,23 +58,17 @@ impl kubernetes::Host for Context {
             Ok(known) => known,
             Err(refused) => return Ok(Err(refused)),
         };
-        let mut stopping = self.mode.stopping();
-        let _waiting = self.running.as_ref().map(crate::ticker::Running::wait);
         let bound = Duration::from_millis(limits::FIRST_ANSWER_MS_MAX);
         let first = tokio::time::timeout(bound, known.wait_for(|known| !known.is_waiting()));
-        tokio::select! {
-            first = first => Ok(match first {
-                Ok(Ok(known)) => answer(&query, &known),
-                Ok(Err(_)) => Err(KubernetesError::Other("the watch has ended".into())),
-                Err(_) => Err(KubernetesError::Temporary(format!(
-                    "no answer from the API server within {} ms",
-                    limits::FIRST_ANSWER_MS_MAX
-                ))),
-            }),
-            _ = stopping.wait_for(|stopping| *stopping) => {
-                Ok(Err(KubernetesError::Temporary("this member leaves".into())))
-            }
-        }
+        Ok(match self.while_wanted(first).await {
+            Some(Ok(Ok(known))) => answer(&query, &known),
+            Some(Ok(Err(_))) => Err(KubernetesError::Other("the watch has ended".into())),
+            Some(Err(_)) => Err(KubernetesError::Temporary(format!(
+                "no answer from the API server within {} ms",
+                limits::FIRST_ANSWER_MS_MAX
+            ))),
+            None => Err(KubernetesError::Temporary("this member leaves".into())),
+        })
     }
 }
 
@@ -81,7 +79,7 @@ impl Context {
         let own = asked.namespace.is_none();
         let namespace = match asked.namespace {
             Some(namespace) => namespace,
-            None => access::own_namespace(&grants.access).map_err(told)?,
+            None => self.own_namespace()?,
         };
         let query = Query::new(&namespace, asked.service.as_deref(), &asked.label_selector)
             .map_err(KubernetesError::Other)?;
@@ -92,8 +90,19 @@ impl Context {
         Ok(query)
     }
 
+    fn own_namespace(&self) -> Result<String, KubernetesError> {
+        let known = &self.mode.kubernetes.own_namespace;
+        if let Some(namespace) = known.get() {
+            return Ok(namespace.clone());
+        }
+        let access = &self.mode.grants.kubernetes.access;
+        let namespace = access::own_namespace(access).map_err(told)?;
+        Ok(known.get_or_init(|| namespace).clone())
+    }
+
     fn watch(&self, query: &Query) -> Result<tokio::sync::watch::Receiver<Known>, KubernetesError> {
-        let mut watchers = self.mode.kubernetes.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut watchers =
+            self.mode.kubernetes.by_query.lock().unwrap_or_else(PoisonError::into_inner);
         if !watchers.contains_key(query) && watchers.len() >= limits::QUERIES_MAX {
             let max = limits::QUERIES_MAX;
             return Err(KubernetesError::Other(format!("more than {max} different queries")));

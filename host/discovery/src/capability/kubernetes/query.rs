@@ -1,7 +1,7 @@
 //! What is asked of the API server, as paths.
 
-/// Length of a name (RFC 1123 label), in bytes.
-const NAME_BYTES_MAX: usize = 63;
+use crate::names::is_kubernetes_name;
+
 /// Length of a label selector, in bytes.
 const SELECTOR_BYTES_MAX: usize = 1_024;
 /// Objects of one page.
@@ -25,7 +25,7 @@ impl Query {
         selector: &str,
     ) -> Result<Self, String> {
         for name in std::iter::once(namespace).chain(service) {
-            if !is_label(name) {
+            if !is_kubernetes_name(name) {
                 return Err(format!("{name:?} is not a name in Kubernetes"));
             }
         }
@@ -91,13 +91,6 @@ impl Query {
         let api = if group.is_empty() { "/api/v1".to_owned() } else { format!("/apis/{group}/v1") };
         format!("{api}/namespaces/{}/{resource}?{}", self.namespace, query.finish())
     }
-}
-
-fn is_label(text: &str) -> bool {
-    (1..=NAME_BYTES_MAX).contains(&text.len())
-        && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
-        && !text.starts_with('-')
-        && !text.ends_with('-')
 }
 
 #[cfg(test)]

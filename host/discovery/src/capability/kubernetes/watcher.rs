@@ -13,7 +13,10 @@ use super::failure::{Failure, Kind, rbac};
 use super::model::{Endpoint, EndpointSlice, Object, Pod};
 use super::query::Query;
 use crate::grant::KubernetesAccess;
-use crate::limits;
+use crate::{back_off, limits};
+
+/// Bounds of the wait after a failure, in milliseconds.
+const BACK_OFF: (u64, u64) = (limits::API_BACK_OFF_MS_MIN, limits::API_BACK_OFF_MS_MAX);
 
 /// What is known of one query.
 #[derive(Clone, Debug)]
@@ -94,10 +97,10 @@ impl Running {
     async fn run<T: Object + 'static>(mut self) {
         let mut failures = 0u32;
         loop {
-            let wait_ms = match self.round::<T>().await {
+            let wait = match self.round::<T>().await {
                 Ok(wait_ms) => {
                     failures = 0;
-                    wait_ms
+                    back_off::jittered(Duration::from_millis(wait_ms))
                 }
                 Err(failure) => {
                     self.explain(&failure);
@@ -105,13 +108,11 @@ impl Running {
                         self.api = None;
                     }
                     self.tell.send_replace(Known::Failed(failure));
-                    let doubled = limits::API_BACK_OFF_MS_MIN.saturating_mul(1 << failures.min(16));
                     failures = failures.saturating_add(1);
-                    doubled.min(limits::API_BACK_OFF_MS_MAX)
+                    back_off::after(failures - 1, BACK_OFF)
                 }
             };
-            let jitter = rand::random_range(1.0 - limits::JITTER..1.0 + limits::JITTER);
-            tokio::time::sleep(Duration::from_millis(wait_ms).mul_f64(jitter)).await;
+            tokio::time::sleep(wait).await;
         }
     }
 

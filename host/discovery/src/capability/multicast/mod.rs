@@ -81,12 +81,8 @@ impl multicast::HostGroup for Context {
     ) -> wasmtime::Result<Result<Vec<Datagram>, MulticastError>> {
         let queue = self.resources.get(&group)?.queue();
         let wait = Duration::from_millis(wait_ms.min(limits::RECEIVE_WAIT_MS_MAX).into());
-        let mut stopping = self.mode.stopping();
-        let _waiting = self.running.as_ref().map(crate::ticker::Running::wait);
-        let taken = tokio::select! {
-            taken = queue.take(max.min(limits::RECEIVE_MAX) as usize, wait) => taken,
-            _ = stopping.wait_for(|stopping| *stopping) => Vec::new(),
-        };
+        let taking = queue.take(max.min(limits::RECEIVE_MAX) as usize, wait);
+        let taken = self.while_wanted(taking).await.unwrap_or_default();
         Ok(Ok(taken
             .into_iter()
             .map(|datagram| Datagram {
