@@ -1,0 +1,314 @@
+//! How an operation sees the part of a map that its key lies in: reads, edits,
+//! and what is to be told of them.
+
+use std::hash::Hasher as _;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use bytes::Bytes;
+use rand::Rng as _;
+use rand::rngs::SmallRng;
+use siphasher::sip::SipHasher13;
+
+use crate::OpError;
+use crate::clock::{Clock, Version};
+use crate::edit::{Edit, Record, What};
+use crate::entry::{Expiry, Idle, Meta, Plain};
+use crate::event::{Class, Event};
+use crate::fragment::{Applied, Entry, Fragment, Item};
+use crate::map::Map;
+use crate::value::Kind;
+
+/// Entries that one write may evict to make room for itself.
+const EVICTIONS_PER_WRITE_MAX: usize = 64;
+/// An idle deadline is moved when it would move by at least this part of the
+/// period: backups are told of few accesses, and no entry goes early.
+const IDLE_STEPS: u64 = 16;
+
+/// Hashes keys. The same on all members, and not known outside the cluster.
+#[derive(Clone, Copy, Debug)]
+pub struct KeyHasher(SipHasher13);
+
+impl KeyHasher {
+    /// With a secret that the members share.
+    #[must_use]
+    pub fn new(secret: [u8; 16]) -> Self {
+        Self(SipHasher13::new_with_key(&secret))
+    }
+
+    pub(crate) fn hash(&self, key: &[u8]) -> u32 {
+        let mut hasher = self.0;
+        hasher.write(key);
+        (hasher.finish() >> 32) as u32
+    }
+}
+
+/// What came of an operation, beside its answer.
+#[derive(Debug, Default)]
+pub(crate) struct Changes {
+    /// Records, encoded one after the other.
+    pub(crate) records: Vec<u8>,
+    /// What listeners are told.
+    pub(crate) events: Vec<Event>,
+    /// Hashes of the keys that changed.
+    pub(crate) changed: Vec<u32>,
+    /// Keys whose list or sorted set has more than before: somebody may wait
+    /// for that.
+    pub(crate) filled: Vec<Box<[u8]>>,
+    /// Whether an edit did not fit what is there.
+    pub(crate) misfit: bool,
+}
+
+/// One operation's way into a fragment.
+pub(crate) struct Access<'p> {
+    pub(crate) map: &'p Map,
+    pub(crate) fragment: &'p mut Fragment,
+    pub(crate) clock: &'p Clock,
+    pub(crate) hasher: &'p KeyHasher,
+    pub(crate) rng: &'p mut SmallRng,
+    pub(crate) changes: &'p mut Changes,
+    pub(crate) since_start: Duration,
+    pub(crate) now_ms: u64,
+}
+
+impl Access<'_> {
+    /// A number at random.
+    pub(crate) fn random(&mut self) -> u64 {
+        self.rng.next_u64()
+    }
+
+    fn now_versioned(&self) -> Version {
+        self.clock.next(self.since_start)
+    }
+
+    /// Drops the entry if its time is over.
+    fn drop_if_over(&mut self, hash: u32, key: &[u8]) {
+        let entry = self.fragment.get(hash, key);
+        if entry.is_some_and(|entry| entry.expiry().is_over(self.now_ms)) {
+            self.expire(hash, key);
+        }
+    }
+
+    /// Drops an entry whose time is over, and tells so.
+    pub(crate) fn expire(&mut self, hash: u32, key: &[u8]) {
+        self.map.expired.fetch_add(1, Ordering::Relaxed);
+        self.apply(hash, key, &Edit::Drop);
+        self.tell(Class::Expired, "expired", key);
+    }
+
+    /// The entry of a key, which counts as used.
+    pub(crate) fn read(&mut self, key: &[u8]) -> Option<Entry<'_>> {
+        let hash = self.hasher.hash(key);
+        self.drop_if_over(hash, key);
+        self.touch_idle(hash, key);
+        let chance = self.rng.next_u32();
+        if self.fragment.get(hash, key).is_some() {
+            self.fragment.hits += 1;
+        } else {
+            self.fragment.misses += 1;
+        }
+        self.fragment.use_entry(hash, key, self.now_ms, chance)
+    }
+
+    /// The entry of a key, which does not count as used.
+    pub(crate) fn peek(&mut self, key: &[u8]) -> Option<Entry<'_>> {
+        let hash = self.hasher.hash(key);
+        self.drop_if_over(hash, key);
+        self.fragment.get(hash, key)
+    }
+
+    /// Moves the idle deadline of an entry that has one.
+    fn touch_idle(&mut self, hash: u32, key: &[u8]) {
+        let Some(idle) = self.fragment.get(hash, key).and_then(|entry| entry.expiry().idle) else {
+            return;
+        };
+        let step = (idle.period_ms / IDLE_STEPS).max(1);
+        let deadline_ms = self.now_ms.saturating_add(idle.period_ms).saturating_add(step);
+        if deadline_ms >= idle.deadline_ms.saturating_add(step) {
+            self.apply(hash, key, &Edit::Touch { deadline_ms });
+        }
+    }
+
+    /// The bytes of a key.
+    pub(crate) fn plain(&mut self, key: &[u8]) -> Result<Option<&Plain>, OpError> {
+        match self.read(key) {
+            None => Ok(None),
+            Some(Entry::Plain(entry)) => Ok(Some(entry)),
+            Some(Entry::Structured(_)) => Err(OpError::WrongType),
+        }
+    }
+
+    /// The structure of a key.
+    pub(crate) fn structure<K: Kind>(&mut self, key: &[u8]) -> Result<Option<&K>, OpError> {
+        match self.read(key) {
+            None => Ok(None),
+            Some(Entry::Plain(_)) => Err(OpError::WrongType),
+            Some(Entry::Structured(entry)) => {
+                K::of(&entry.value).map(Some).ok_or(OpError::WrongType)
+            }
+        }
+    }
+
+    /// Changes a key, here and on the backups.
+    pub(crate) fn edit(&mut self, key: &[u8], edit: &Edit<'_>) -> Applied {
+        let hash = self.hasher.hash(key);
+        let applied = self.apply(hash, key, edit);
+        match (applied, edit) {
+            (Applied::Created, Edit::Structure(_)) => {
+                // A structure begins with the map's own expiry.
+                let expiry = self.map.settings.expiry(self.now_ms);
+                if expiry != Expiry::NEVER {
+                    self.apply(hash, key, &Edit::Expire(expiry));
+                }
+                self.tell(Class::New, "new", key);
+            }
+            (Applied::Created, _) => self.tell(Class::New, "new", key),
+            _ => {}
+        }
+        if matches!(edit, Edit::Structure(_)) && applied != Applied::Gone {
+            self.changes.filled.push(key.into());
+        }
+        applied
+    }
+
+    fn apply(&mut self, hash: u32, key: &[u8], edit: &Edit<'_>) -> Applied {
+        let version = self.now_versioned();
+        self.apply_at(version, hash, key, edit)
+    }
+
+    fn apply_at(&mut self, version: Version, hash: u32, key: &[u8], edit: &Edit<'_>) -> Applied {
+        match self.fragment.apply(self.map, self.now_ms, hash, key, version, edit) {
+            Ok(applied) => {
+                let what = What::Key(key, edit.clone());
+                Record { map: &self.map.name, version, what }.encode(&mut self.changes.records);
+                self.changes.changed.push(hash);
+                applied
+            }
+            Err(_) => {
+                debug_assert!(false, "an operation made an edit that does not fit: {edit:?}");
+                self.changes.misfit = true;
+                Applied::Gone
+            }
+        }
+    }
+
+    /// Removes a key. Returns whether it was there.
+    pub(crate) fn remove(&mut self, key: &[u8]) -> bool {
+        let there = self.peek(key).is_some();
+        if there {
+            self.edit(key, &Edit::Remove);
+        }
+        there
+    }
+
+    /// Removes all keys.
+    pub(crate) fn clear(&mut self) {
+        let version = self.now_versioned();
+        self.fragment.clear(version);
+        let record = Record { map: &self.map.name, version, what: What::Clear };
+        record.encode(&mut self.changes.records);
+    }
+
+    /// Takes in what another cluster, or the other side of a split, had, if the
+    /// map's policy wants it. `structure` is the key of the structure of which
+    /// more may come, if that is wanted.
+    pub(crate) fn merge(&mut self, structure: &mut Option<(Version, Box<[u8]>)>, item: &Item<'_>) {
+        let policy = self.map.settings.merge;
+        let (key, meta, removed) = match item {
+            Item::Plain { key, meta, .. } | Item::Structure { key, meta, .. } => {
+                (*key, *meta, false)
+            }
+            Item::Removal { key, version } => {
+                (*key, Meta { version: *version, ..Meta::default() }, true)
+            }
+            Item::More(edit) => {
+                if let Some((version, key)) = structure {
+                    let hash = self.hasher.hash(key);
+                    self.apply_at(*version, hash, key, &Edit::Structure(edit.clone()));
+                }
+                return;
+            }
+        };
+        *structure = None;
+        let hash = self.hasher.hash(key);
+        self.drop_if_over(hash, key);
+        self.clock.saw(meta.version);
+        let over = meta.expiry.is_over(self.now_ms);
+        if over || !self.fragment.wants(policy, hash, key, &meta, removed) {
+            return;
+        }
+        let version = meta.version;
+        match item {
+            Item::Plain { kind, value, .. } => {
+                let put = Edit::Put { kind: *kind, value, expiry: meta.expiry };
+                self.apply_at(version, hash, key, &put);
+            }
+            Item::Structure { edit, .. } => {
+                self.apply_at(version, hash, key, &Edit::Drop);
+                self.apply_at(version, hash, key, &Edit::Structure(edit.clone()));
+                if meta.expiry != Expiry::NEVER {
+                    self.apply_at(version, hash, key, &Edit::Expire(meta.expiry));
+                }
+                *structure = Some((version, key.into()));
+            }
+            Item::Removal { .. } => {
+                self.apply_at(version, hash, key, &Edit::Remove);
+            }
+            Item::More(_) => {}
+        }
+    }
+
+    /// Forgets removals before this version.
+    pub(crate) fn forget(&mut self, before: Version) {
+        let version = self.now_versioned();
+        self.fragment.forget(before);
+        let record = Record { map: &self.map.name, version, what: What::Forget(before) };
+        record.encode(&mut self.changes.records);
+    }
+
+    /// Evicts until the map is within its bound, sparing one key.
+    pub(crate) fn make_room(&mut self, spared: &[u8]) -> Result<(), OpError> {
+        let Some(max) = self.map.settings.memory_bytes_max else { return Ok(()) };
+        let before = self.fragment.bytes();
+        for _ in 0..EVICTIONS_PER_WRITE_MAX {
+            let freed = before.saturating_sub(self.fragment.bytes()) as u64;
+            if self.map.bytes().saturating_sub(freed) < max {
+                return Ok(());
+            }
+            let (rng, eviction) = (&mut self.rng, self.map.settings.eviction);
+            let victim = self.fragment.victim(eviction, self.now_ms, spared, || rng.next_u64());
+            let Some((hash, key)) = victim else {
+                // Nothing here to evict; elsewhere there is, if anything may go.
+                let elsewhere = eviction != crate::map::Eviction::None && freed == 0;
+                let over = self.map.bytes() > max.saturating_add(max / 8);
+                return if elsewhere && !over { Ok(()) } else { Err(OpError::Full) };
+            };
+            self.map.evicted.fetch_add(1, Ordering::Relaxed);
+            self.apply(hash, &key, &Edit::Drop);
+            self.tell(Class::Evicted, "evicted", &key);
+        }
+        Ok(())
+    }
+
+    /// Tells those who listen.
+    pub(crate) fn tell(&mut self, class: Class, name: &str, key: &[u8]) {
+        if self.map.is_listened() {
+            self.changes.events.push(Event {
+                map: (*self.map.name).into(),
+                class,
+                name: name.into(),
+                key: Bytes::copy_from_slice(key),
+            });
+        }
+    }
+
+    /// An expiry that ends so many milliseconds from now.
+    pub(crate) fn expiry_in(&self, ms: u64) -> Expiry {
+        Expiry { deadline_ms: Some(self.now_ms.saturating_add(ms)), idle: None }
+    }
+
+    /// An idle expiry of this period, from now on.
+    pub(crate) fn idle_for(&self, period_ms: u64) -> Idle {
+        Idle { period_ms, deadline_ms: self.now_ms.saturating_add(period_ms) }
+    }
+}

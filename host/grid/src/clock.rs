@@ -1,0 +1,160 @@
+//! Time that all members share, and versions that order writes.
+//!
+//! A member's clock is its own clock plus an offset that the coordinator tells:
+//! deadlines mean the same on all members however wrong their clocks are, and
+//! a clock that jumps moves nobody's deadlines. It never goes back.
+//!
+//! A [`Version`] is a hybrid logical clock (Kulkarni et al., 2014): the shared
+//! time in milliseconds, a counter that orders what happens within one, and a
+//! mark of the member that gave it, so that two sides of a split hardly ever
+//! give the same. Whoever sees a version gives only greater ones from then on.
+
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+/// Bits of a version that mark the member that gave it.
+const WRITER_BITS: u32 = 10;
+/// Bits of a version that count within one millisecond.
+const COUNTER_BITS: u32 = 12;
+/// One step of the counter.
+const STEP: u64 = 1 << WRITER_BITS;
+
+/// Orders writes: 42 bits of milliseconds since 1970 (until 2109), 12 bits of
+/// counter, 10 bits of writer. Zero is before all writes.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
+pub struct Version(pub u64);
+
+impl Version {
+    /// Before all writes.
+    pub const NONE: Self = Self(0);
+
+    /// Its time, in milliseconds since 1970.
+    #[must_use]
+    pub fn ms(self) -> u64 {
+        self.0 >> (COUNTER_BITS + WRITER_BITS)
+    }
+
+    /// The first version of that time.
+    #[must_use]
+    pub fn at(ms: u64) -> Self {
+        Self(ms << (COUNTER_BITS + WRITER_BITS))
+    }
+}
+
+/// The clock of one member.
+#[derive(Debug)]
+pub struct Clock {
+    /// Milliseconds to add to the time since the process started.
+    offset_ms: AtomicI64,
+    /// The greatest version given or seen.
+    last: AtomicU64,
+    writer: u64,
+}
+
+impl Clock {
+    /// A clock of a process that started when its own clock showed `unix_ms`,
+    /// and whose versions carry the low bits of `writer`.
+    #[must_use]
+    pub fn new(unix_ms: u64, writer: u64) -> Self {
+        Self {
+            offset_ms: AtomicI64::new(i64::try_from(unix_ms).unwrap_or(0)),
+            last: AtomicU64::new(0),
+            writer: writer % STEP,
+        }
+    }
+
+    /// The time in milliseconds since 1970: never less than any version given
+    /// or seen.
+    #[must_use]
+    pub fn now_ms(&self, since_start: Duration) -> u64 {
+        let seen = Version(self.last.load(Ordering::Relaxed)).ms();
+        self.reading(since_start).max(seen)
+    }
+
+    /// A version greater than all that were given or seen.
+    pub fn next(&self, since_start: Duration) -> Version {
+        let now = Version::at(self.reading(since_start)).0;
+        let step = |last: u64| now.max((last / STEP + 1) * STEP) | self.writer;
+        match self.last.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |l| Some(step(l))) {
+            Ok(last) | Err(last) => Version(step(last)),
+        }
+    }
+
+    /// A version that another member gave.
+    pub fn saw(&self, version: Version) {
+        self.last.fetch_max(version.0, Ordering::Relaxed);
+    }
+
+    /// The coordinator's clock shows `ms` now.
+    pub fn follow(&self, since_start: Duration, ms: u64) {
+        let ahead = millis(ms) - millis(self.reading(since_start));
+        self.offset_ms.fetch_add(ahead, Ordering::Relaxed);
+    }
+
+    /// What the coordinator tells: its reading, drawn towards `unix_ms`, its own
+    /// clock, by at most `step_ms`. A clock that jumps by an hour so moves
+    /// nobody's deadlines at once.
+    pub fn lead(&self, since_start: Duration, unix_ms: u64, step_ms: u64) -> u64 {
+        let behind = millis(unix_ms) - millis(self.reading(since_start));
+        let step = millis(step_ms);
+        self.offset_ms.fetch_add(behind.clamp(-step, step), Ordering::Relaxed);
+        self.reading(since_start)
+    }
+
+    fn reading(&self, since_start: Duration) -> u64 {
+        let elapsed = i64::try_from(since_start.as_millis()).unwrap_or(i64::MAX);
+        let reading = self.offset_ms.load(Ordering::Relaxed).saturating_add(elapsed);
+        u64::try_from(reading).unwrap_or(0)
+    }
+}
+
+fn millis(ms: u64) -> i64 {
+    i64::try_from(ms).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const START: u64 = 1_700_000_000_000;
+
+    fn ms(ms: u64) -> Duration {
+        Duration::from_millis(ms)
+    }
+
+    #[test]
+    fn versions_grow_within_one_millisecond_and_with_time() {
+        let clock = Clock::new(START, 0);
+        let first = clock.next(ms(5));
+        let second = clock.next(ms(5));
+        assert_eq!((first.ms(), second.0), (START + 5, first.0 + STEP));
+        assert_eq!(clock.next(ms(6)), Version::at(START + 6));
+    }
+
+    #[test]
+    fn a_version_that_was_seen_is_never_given_again_and_time_does_not_go_back() {
+        let clock = Clock::new(START, 0);
+        clock.saw(Version::at(START + 500));
+        assert!(clock.next(ms(1)) > Version::at(START + 500));
+        assert_eq!(clock.now_ms(ms(1)), START + 500);
+    }
+
+    #[test]
+    fn members_follow_the_coordinators_clock() {
+        let (leader, follower) = (Clock::new(START, 0), Clock::new(START + 3_600_000, 1));
+        follower.follow(ms(10), leader.now_ms(ms(20)));
+        assert_eq!(follower.now_ms(ms(11)), START + 21);
+    }
+
+    #[test]
+    fn a_clock_that_jumps_is_followed_slowly() {
+        let clock = Clock::new(START, 0);
+        assert_eq!(clock.lead(ms(1_000), START + 1_000 + 3_600_000, 1), START + 1_001);
+        assert_eq!(clock.lead(ms(2_000), START + 2_001, 1), START + 2_001);
+        assert_eq!(clock.lead(ms(3_000), START, 1), START + 3_000);
+    }
+}

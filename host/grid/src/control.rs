@@ -1,0 +1,362 @@
+//! The coordinator's part: making the table.
+//!
+//! A new coordinator asks everybody which table they follow, and goes on from
+//! the one that most of them follow. A coordinator in office asks only those who
+//! are new to it: a member that follows no table has just started, one that
+//! follows another was away, or comes from another cluster. Who is gone is
+//! replaced at once, without asking anybody.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use convoke_membership::{MemberId, View};
+
+use crate::plan::{Node, Wanted, plan};
+use crate::table::Table;
+
+/// How long members may take to say which table they follow.
+const GATHER_MS_MAX: u64 = 500;
+/// Who did not say is asked again after so long.
+const ASK_AGAIN_MS: u64 = 300;
+
+/// What to do.
+#[derive(Debug, Default)]
+pub(crate) struct Orders {
+    /// Whom to ask for their table.
+    pub(crate) query: Vec<MemberId>,
+    /// The table that all are to follow from now on.
+    pub(crate) publish: Option<Arc<Table>>,
+    /// Partitions of which no complete copy was left.
+    pub(crate) lost: Vec<u16>,
+}
+
+/// What a member said of its table.
+#[derive(Debug)]
+struct Said {
+    generation: u32,
+    table: Option<Arc<Table>>,
+}
+
+/// What became of a copy.
+struct CopyNews {
+    partition: u16,
+    epoch: u64,
+    member: MemberId,
+    complete: Option<u8>,
+}
+
+impl CopyNews {
+    /// Writes it into a table that still knows that copy.
+    fn apply(&self, table: &mut Table) {
+        let Some(assignment) = table.partitions.get_mut(usize::from(self.partition)) else {
+            return;
+        };
+        if assignment.epoch != self.epoch || assignment.primary() == Some(self.member) {
+            return;
+        }
+        let copy = assignment.replicas.iter_mut().find(|replica| replica.member == self.member);
+        if let Some(copy) = copy {
+            copy.complete = self.complete;
+        }
+    }
+}
+
+/// See the [module](self).
+pub(crate) struct Control {
+    me: MemberId,
+    partitions: u16,
+    wanted: Wanted,
+    nodes: Vec<Node>,
+    leaving: BTreeSet<MemberId>,
+    is_coordinator: bool,
+    /// What members said, of those who are in the view under that generation.
+    said: BTreeMap<MemberId, Said>,
+    /// Since when answers are gathered; none when none are waited for.
+    gathering: Option<Duration>,
+    asked_at: Duration,
+    /// Whether the table is to be made anew.
+    stale: bool,
+    /// Copies that became complete, or are so no more, since the last table.
+    copies: Vec<CopyNews>,
+    /// Since when some member is missing that was lost and did not come back.
+    pub(crate) missing_since: Option<Duration>,
+}
+
+impl Control {
+    pub(crate) fn new(me: MemberId, partitions: u16, wanted: Wanted) -> Self {
+        Self {
+            me,
+            partitions,
+            wanted,
+            nodes: Vec::new(),
+            leaving: BTreeSet::new(),
+            is_coordinator: false,
+            said: BTreeMap::new(),
+            gathering: None,
+            asked_at: Duration::ZERO,
+            stale: false,
+            copies: Vec::new(),
+            missing_since: None,
+        }
+    }
+
+    /// Whether this member makes the tables.
+    pub(crate) fn is_coordinator(&self) -> bool {
+        self.is_coordinator
+    }
+
+    /// Members of the view that store data.
+    pub(crate) fn data_members(&self) -> usize {
+        self.nodes.iter().filter(|node| !node.lite).count()
+    }
+
+    /// How many copies there are to be beside a primary.
+    pub(crate) fn copies(&self) -> usize {
+        self.wanted.copies
+    }
+
+    /// There is a new view.
+    pub(crate) fn handle_view(&mut self, now: Duration, view: &View, table: Option<&Arc<Table>>) {
+        self.nodes = view
+            .members()
+            .iter()
+            .map(|member| Node {
+                id: member.id,
+                generation: member.generation,
+                lite: member.lite,
+                leaves: self.leaving.contains(&member.id),
+                host: member.address().ip(),
+            })
+            .collect();
+        let nodes = &self.nodes;
+        let is_here = |id: MemberId, generation: u32| {
+            nodes.iter().any(|node| node.id == id && node.generation == generation)
+        };
+        self.leaving.retain(|id| view.contains(*id));
+        self.said.retain(|id, said| is_here(*id, said.generation));
+        self.is_coordinator = view.coordinator().id == self.me;
+        self.stale = self.is_coordinator;
+        if self.is_coordinator && !self.unknown(table).is_empty() {
+            self.gathering.get_or_insert(now);
+            self.asked_at = Duration::ZERO;
+        } else {
+            self.gathering = None;
+        }
+    }
+
+    /// Members that have not said which table they follow, though that is to be
+    /// known.
+    fn unknown(&self, table: Option<&Arc<Table>>) -> Vec<MemberId> {
+        let in_office = table.filter(|table| table.stamp.author == self.me);
+        self.nodes
+            .iter()
+            .filter(|node| node.id != self.me && !self.said.contains_key(&node.id))
+            .filter(|node| {
+                in_office.is_none_or(|table| table.generation(node.id) != Some(node.generation))
+            })
+            .map(|node| node.id)
+            .collect()
+    }
+
+    /// A member says which table it follows.
+    pub(crate) fn handle_report(&mut self, from: MemberId, table: Option<Table>) {
+        let sound = table.as_ref().is_none_or(|table| table.is_sound(self.partitions));
+        if let Some(node) = self.nodes.iter().find(|node| node.id == from)
+            && sound
+        {
+            let said = Said { generation: node.generation, table: table.map(Arc::new) };
+            self.said.insert(from, said);
+            self.stale = true;
+        }
+    }
+
+    /// A member is about to leave.
+    pub(crate) fn handle_leaving(&mut self, from: MemberId) {
+        self.leaving.insert(from);
+        for node in self.nodes.iter_mut().filter(|node| node.id == from) {
+            node.leaves = true;
+        }
+        self.stale = true;
+    }
+
+    /// A copy was completed, or is not complete any more.
+    pub(crate) fn handle_copy(
+        &mut self,
+        partition: u16,
+        epoch: u64,
+        member: MemberId,
+        complete: Option<u8>,
+    ) {
+        if self.is_coordinator {
+            self.copies.push(CopyNews { partition, epoch, member, complete });
+            self.stale = true;
+        }
+    }
+
+    /// Whether another member than this one stores data and stays.
+    pub(crate) fn others_store(&self) -> bool {
+        self.nodes.iter().any(|node| node.id != self.me && !node.lite && !node.leaves)
+    }
+
+    /// What is due.
+    pub(crate) fn poll(&mut self, now: Duration, table: Option<&Arc<Table>>) -> Orders {
+        let mut orders = Orders::default();
+        if !self.is_coordinator {
+            return orders;
+        }
+        let unknown = self.unknown(table);
+        let patience = Duration::from_millis(GATHER_MS_MAX);
+        let mut complete = true;
+        if let Some(since) = self.gathering {
+            let again = self.asked_at + Duration::from_millis(ASK_AGAIN_MS);
+            if !unknown.is_empty() && (self.asked_at == Duration::ZERO || now >= again) {
+                self.asked_at = now.max(Duration::from_nanos(1));
+                orders.query.clone_from(&unknown);
+            }
+            complete = unknown.is_empty() || now >= since + patience;
+            if unknown.is_empty() {
+                self.gathering = None;
+            }
+        }
+        if !self.stale {
+            return orders;
+        }
+        let in_office = table.is_some_and(|table| table.stamp.author == self.me);
+        if complete {
+            self.stale = false;
+            self.make(table, &mut orders);
+            if orders.publish.is_some() {
+                // From now on they follow this one.
+                self.said.clear();
+            }
+        } else if in_office && self.somebody_is_gone(table) {
+            // Those who are known are not kept waiting for those who are new.
+            let said = std::mem::take(&mut self.said);
+            self.make(table, &mut orders);
+            self.said = said;
+        }
+        orders
+    }
+
+    /// Whether the table counts on somebody who is not there any more.
+    fn somebody_is_gone(&self, table: Option<&Arc<Table>>) -> bool {
+        table.is_some_and(|table| {
+            table.members.iter().any(|known| {
+                !self.nodes.iter().any(|n| n.id == known.id && n.generation == known.generation)
+            })
+        })
+    }
+
+    /// Makes the next table.
+    fn make(&mut self, own: Option<&Arc<Table>>, orders: &mut Orders) {
+        let base = self.base(own);
+        let foreign = base.as_ref().is_none_or(|base| Some(base.stamp) != own.map(|own| own.stamp));
+        let strayed = self.strays(own);
+        let next = match base {
+            None => Table::founded_by(self.me, self.partitions),
+            Some(base) if base.stamp.author == self.me && !foreign && !strayed => {
+                let mut next = Table::clone(&base);
+                next.stamp.version += 1;
+                next
+            }
+            Some(base) => base.branch(self.me, self.next_term(own)),
+        };
+        // Who follows a table from which this one does not go on begins anew.
+        let mut before = next.clone();
+        before.members.retain(|known| self.follows(known.id, known.generation, &next, own));
+        for news in self.copies.drain(..) {
+            news.apply(&mut before);
+        }
+        let present: Vec<Node> = self
+            .nodes
+            .iter()
+            .filter(|node| {
+                node.id == self.me
+                    || self.said.contains_key(&node.id)
+                    || before.generation(node.id) == Some(node.generation)
+            })
+            .copied()
+            .collect();
+        let made = plan(&before, &present, &self.wanted);
+        let unchanged = own.is_some_and(|own| {
+            !foreign && !strayed && own.partitions == made.partitions && own.members == made.members
+        });
+        if unchanged {
+            return;
+        }
+        orders.lost = made.lost;
+        let next = Table { partitions: made.partitions, members: made.members, ..next };
+        orders.publish = Some(Arc::new(next));
+    }
+
+    /// Whether a member follows the line of `next`, so that its copies count.
+    fn follows(
+        &self,
+        id: MemberId,
+        generation: u32,
+        next: &Table,
+        own: Option<&Arc<Table>>,
+    ) -> bool {
+        let here = self.nodes.iter().any(|node| node.id == id && node.generation == generation);
+        let stamp = if id == self.me {
+            own.map(|own| own.stamp)
+        } else {
+            match self.said.get(&id) {
+                Some(said) => said.table.as_ref().map(|table| table.stamp),
+                // Led so far, and not asked.
+                None => return here,
+            }
+        };
+        here && stamp.is_some_and(|stamp| next.continues(stamp))
+    }
+
+    /// Whether somebody whom the table counts on follows another branch.
+    fn strays(&self, own: Option<&Arc<Table>>) -> bool {
+        let Some(own) = own else { return false };
+        self.said.iter().any(|(id, said)| {
+            own.generation(*id) == Some(said.generation)
+                && said.table.as_ref().is_some_and(|table| !own.continues(table.stamp))
+        })
+    }
+
+    /// The table to go on from: the one whose line most data members follow.
+    fn base(&self, own: Option<&Arc<Table>>) -> Option<Arc<Table>> {
+        let said = self.said.iter().filter_map(|(id, said)| Some((*id, said.table.clone()?)));
+        let all: Vec<(MemberId, Arc<Table>)> =
+            said.chain(own.map(|own| (self.me, Arc::clone(own)))).collect();
+        let is_data = |id: MemberId| self.nodes.iter().any(|node| node.id == id && !node.lite);
+        let in_office = own.filter(|own| own.stamp.author == self.me);
+        let weight = |table: &Table| {
+            let followers = all
+                .iter()
+                .filter(|(id, other)| is_data(*id) && table.continues(other.stamp))
+                .map(|(id, _)| *id)
+                .collect::<BTreeSet<_>>();
+            // Those whom this coordinator leads were not asked.
+            let led = in_office.filter(|own| own.stamp == table.stamp).map_or(0, |own| {
+                let known = own.members.iter().filter(|known| {
+                    is_data(known.id)
+                        && !self.said.contains_key(&known.id)
+                        && !followers.contains(&known.id)
+                });
+                known.count()
+            });
+            followers.len() + led
+        };
+        let newest_of_its_line = |table: &Table| {
+            !all.iter().any(|(_, other)| other.stamp != table.stamp && other.continues(table.stamp))
+        };
+        all.iter()
+            .map(|(_, table)| table)
+            .filter(|table| newest_of_its_line(table))
+            .max_by_key(|table| (weight(table), table.stamp))
+            .cloned()
+    }
+
+    /// Greater than any that somebody told of.
+    fn next_term(&self, own: Option<&Arc<Table>>) -> u64 {
+        let said = self.said.values().filter_map(|said| said.table.as_ref());
+        said.chain(own).map(|table| table.stamp.term).max().unwrap_or(0) + 1
+    }
+}

@@ -1,0 +1,141 @@
+//! What all parts of one member's grid share.
+
+use std::collections::{BTreeSet, HashMap};
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::time::Duration;
+
+use convoke_membership::MemberId;
+use parking_lot::{Mutex, RwLock};
+
+use crate::access::KeyHasher;
+use crate::clock::Clock;
+use crate::map::Maps;
+use crate::message::Message;
+use crate::partition::Partition;
+use crate::session::{Peer, Sent};
+use crate::table::Table;
+
+/// What the grid wants of whoever runs it.
+pub trait Host: Send + Sync + 'static {
+    /// Time since the process started.
+    fn now(&self) -> Duration;
+
+    /// The machine's clock, in milliseconds since 1970.
+    fn unix_ms(&self) -> u64;
+
+    /// A number at random.
+    fn random(&self) -> u64;
+
+    /// Runs a task that waits for other members. It ends by itself.
+    fn spawn(&self, task: Pin<Box<dyn Future<Output = ()> + Send>>);
+
+    /// Something happened that operators and listeners want to know.
+    fn report(&self, report: Report);
+}
+
+/// What happened to the data.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Report {
+    /// There is a new partition table; `safe` when all copies are complete.
+    Table {
+        /// The table.
+        table: Arc<Table>,
+        /// All copies that there are to be are complete.
+        safe: bool,
+    },
+    /// No complete copy was left of these partitions: what they held is lost,
+    /// but for what is merged from members that return.
+    Lost {
+        /// Their numbers.
+        partitions: Vec<u16>,
+    },
+    /// This member held data of another table; it is being merged.
+    Merging {
+        /// Partitions with such data.
+        partitions: usize,
+    },
+    /// All of that is merged.
+    Merged {
+        /// Entries and removals that were sent.
+        items: u64,
+    },
+    /// A backup was found to differ, and is made anew.
+    Differs {
+        /// The partition.
+        partition: u16,
+        /// Whose copy.
+        member: MemberId,
+    },
+    /// This member stood still for so long; it answers once the others confirm
+    /// its place.
+    Paused {
+        /// In milliseconds.
+        ms: u64,
+    },
+}
+
+/// How a grid is.
+#[derive(Clone, Debug)]
+pub struct GridSettings {
+    /// Number of partitions; the same on all members.
+    pub partitions: u16,
+    /// Writes are refused while fewer members are in the view.
+    pub min_members: u32,
+    /// Hashes keys; the same on all members.
+    pub hasher: KeyHasher,
+}
+
+/// See the [module](self).
+pub(crate) struct Core {
+    pub(crate) me: MemberId,
+    pub(crate) host: Arc<dyn Host>,
+    pub(crate) settings: GridSettings,
+    pub(crate) maps: Maps,
+    pub(crate) clock: Clock,
+    pub(crate) partitions: Box<[Mutex<Partition>]>,
+    pub(crate) peers: RwLock<HashMap<MemberId, Arc<Peer>>>,
+    pub(crate) table: RwLock<Option<Arc<Table>>>,
+    /// Members in the view, for `min_members`.
+    pub(crate) members: AtomicU32,
+    /// Microseconds since start at the last tick.
+    pub(crate) ticked_us: AtomicU64,
+    /// Partitions that are being copied to a member.
+    pub(crate) copying: Mutex<HashMap<MemberId, BTreeSet<u16>>>,
+}
+
+impl Core {
+    pub(crate) fn now(&self) -> Duration {
+        self.host.now()
+    }
+
+    pub(crate) fn peer(&self, id: MemberId) -> Option<Arc<Peer>> {
+        self.peers.read().get(&id).cloned()
+    }
+
+    pub(crate) fn table(&self) -> Option<Arc<Table>> {
+        self.table.read().clone()
+    }
+
+    /// Sends a message to a member that is there.
+    pub(crate) fn send(&self, to: MemberId, message: &Message<'_>) -> Option<Sent> {
+        let peer = self.peer(to)?;
+        Some(peer.push(|bytes| message.encode(bytes)))
+    }
+
+    /// Sends a message to all other members.
+    pub(crate) fn send_all(&self, message: &Message<'_>) -> usize {
+        let peers: Vec<_> = self.peers.read().values().cloned().collect();
+        for peer in &peers {
+            peer.push(|bytes| message.encode(bytes));
+        }
+        peers.len()
+    }
+
+    /// Whether there are as many members as writes need.
+    pub(crate) fn members_here(&self) -> u32 {
+        self.members.load(Ordering::Relaxed)
+    }
+}

@@ -1,0 +1,76 @@
+//! What changes, as it goes from a primary to its backups.
+
+use serde::{Deserialize, Serialize};
+
+use crate::clock::Version;
+use crate::entry::Expiry;
+use crate::value::StructureEdit;
+
+/// A change of one key. Applied to equal copies it leaves equal copies.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) enum Edit<'a> {
+    /// These bytes are the value, whatever it was.
+    Put {
+        /// What the bytes are, to the protocol that wrote them.
+        kind: u8,
+        /// The value.
+        #[serde(borrow)]
+        value: &'a [u8],
+        /// When it expires.
+        expiry: Expiry,
+    },
+    /// The key goes, and that it went is remembered.
+    Remove,
+    /// The key goes and leaves nothing: it expired, or was evicted.
+    Drop,
+    /// It expires at other times.
+    Expire(Expiry),
+    /// Somebody asked for it: its idle deadline moves. No new version.
+    Touch {
+        /// The new idle deadline.
+        deadline_ms: u64,
+    },
+    /// More bytes at the end of a plain value.
+    Append(#[serde(borrow)] &'a [u8]),
+    /// Bytes in place of others, from this place on.
+    Splice(u64, #[serde(borrow)] &'a [u8]),
+    /// A structure changes, or begins to be.
+    Structure(#[serde(borrow)] StructureEdit<'a>),
+}
+
+/// One step of a map.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Record<'a> {
+    /// The map's name.
+    #[serde(borrow)]
+    pub(crate) map: &'a str,
+    /// Its version from then on.
+    pub(crate) version: Version,
+    /// What changes.
+    #[serde(borrow)]
+    pub(crate) what: What<'a>,
+}
+
+/// What a record is about.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) enum What<'a> {
+    /// One key.
+    Key(#[serde(borrow)] &'a [u8], #[serde(borrow)] Edit<'a>),
+    /// All keys of the partition go.
+    Clear,
+    /// Removals before this version are forgotten.
+    Forget(Version),
+}
+
+impl<'a> Record<'a> {
+    /// Appends it to `bytes` (postcard).
+    pub(crate) fn encode(&self, bytes: &mut Vec<u8>) {
+        let buffer = std::mem::take(bytes);
+        *bytes = postcard::to_extend(self, buffer).expect("memory takes what is written");
+    }
+
+    /// The first of `bytes`, and what follows it.
+    pub(crate) fn decode(bytes: &'a [u8]) -> Option<(Self, &'a [u8])> {
+        postcard::take_from_bytes(bytes).ok()
+    }
+}

@@ -1,0 +1,602 @@
+//! The part of one map that lies in one partition.
+//!
+//! Plain values, structures and removals lie in three tables, all in the order
+//! of the keys' hashes; a key is in one of them at most. Everything that changes
+//! an entry goes through [`Fragment::apply`] on the primary and on backups
+//! alike.
+
+mod copy;
+
+use std::collections::BTreeSet;
+
+use crate::OpError;
+use crate::clock::Version;
+use crate::edit::Edit;
+use crate::entry::{Expiry, Meta, Plain, Statistics, Structured, Tombstone, Usage};
+use crate::map::{Eviction, Map};
+use crate::ordered::{Hashed as _, Ordered};
+use crate::value::{Misfit, Structure, Type};
+
+pub(crate) use copy::{ALL_HASHES, Held, Item};
+
+/// Bytes that a removal takes beside its key.
+const TOMBSTONE_BYTES: usize = 48;
+/// Deadlines are watched to within so many milliseconds: 2^6.
+const TICK_BITS: u32 = 6;
+/// Bits of the hash that a watched deadline keeps.
+const WATCH_HASH_BITS: u32 = 28;
+/// Entries looked at to find one to evict, as in Redis.
+const EVICTION_SAMPLES: usize = 8;
+/// Slots looked at for that.
+const EVICTION_SLOTS_MAX: usize = 256;
+
+/// An entry as readers see it.
+#[derive(Clone, Copy)]
+pub(crate) enum Entry<'a> {
+    Plain(&'a Plain),
+    Structured(&'a Structured),
+}
+
+impl<'a> Entry<'a> {
+    pub(crate) fn hash(&self) -> u32 {
+        match self {
+            Self::Plain(entry) => entry.hash(),
+            Self::Structured(entry) => entry.hash(),
+        }
+    }
+
+    pub(crate) fn key(&self) -> &'a [u8] {
+        match self {
+            Self::Plain(entry) => entry.key(),
+            Self::Structured(entry) => entry.key(),
+        }
+    }
+
+    pub(crate) fn meta(&self) -> Meta {
+        match self {
+            Self::Plain(entry) => entry.meta(),
+            Self::Structured(entry) => entry.meta,
+        }
+    }
+
+    pub(crate) fn version(&self) -> Version {
+        match self {
+            Self::Plain(entry) => entry.version(),
+            Self::Structured(entry) => entry.meta.version,
+        }
+    }
+
+    pub(crate) fn expiry(&self) -> Expiry {
+        match self {
+            Self::Plain(entry) => entry.expiry(),
+            Self::Structured(entry) => entry.meta.expiry,
+        }
+    }
+
+    pub(crate) fn usage(&self) -> Usage {
+        match self {
+            Self::Plain(entry) => entry.usage,
+            Self::Structured(entry) => entry.usage,
+        }
+    }
+
+    pub(crate) fn kind(&self) -> Type {
+        match self {
+            Self::Plain(_) => Type::Plain,
+            Self::Structured(entry) => entry.value.kind(),
+        }
+    }
+
+    /// Bytes on the heap.
+    pub(crate) fn bytes(&self) -> usize {
+        match self {
+            Self::Plain(entry) => entry.bytes(),
+            Self::Structured(entry) => entry.bytes(),
+        }
+    }
+}
+
+/// What applying an edit came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Applied {
+    /// The key is there, and was not.
+    Created,
+    /// The key was there and is.
+    Changed,
+    /// The key is gone, if it was there.
+    Gone,
+}
+
+/// See the [module](self).
+#[derive(Debug, Default)]
+pub(crate) struct Fragment {
+    plain: Ordered<Plain>,
+    structures: Ordered<Structured>,
+    tombstones: Ordered<Tombstone>,
+    /// Everything with a version up to this was removed at once.
+    cleared: Version,
+    /// Removals before this were forgotten.
+    forgotten: Version,
+    /// Each entry that expires is watched at its deadline or before.
+    watched: BTreeSet<u64>,
+    heap_bytes: usize,
+    digest: u64,
+    /// Reads that found something.
+    pub(crate) hits: u64,
+    /// Reads that found nothing.
+    pub(crate) misses: u64,
+}
+
+/// What one entry or removal adds to a digest: SplitMix64's finalizer over
+/// hash and version.
+pub(crate) fn digest_term(hash: u32, version: Version, removed: bool) -> u64 {
+    let mut z = version.0 ^ (u64::from(hash) << 32) ^ if removed { u64::MAX } else { 0 };
+    z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+    z ^ (z >> 31)
+}
+
+impl Fragment {
+    /// Number of keys, those that are over but not yet dropped among them.
+    pub(crate) fn len(&self) -> usize {
+        self.plain.len() + self.structures.len()
+    }
+
+    /// Number of removals that are remembered.
+    pub(crate) fn removals(&self) -> usize {
+        self.tombstones.len()
+    }
+
+    /// Number of keys that expire.
+    pub(crate) fn expiring(&self) -> usize {
+        self.watched.len()
+    }
+
+    /// Whether there is nothing to remember.
+    pub(crate) fn is_blank(&self) -> bool {
+        self.len() == 0 && self.tombstones.is_empty() && self.cleared == Version::NONE
+    }
+
+    /// Bytes in all.
+    pub(crate) fn bytes(&self) -> usize {
+        self.heap_bytes + self.plain.bytes() + self.structures.bytes()
+    }
+
+    /// The same for equal copies: of keys, versions and removals.
+    pub(crate) fn digest(&self) -> u64 {
+        self.digest ^ digest_term(0, self.cleared, true)
+    }
+
+    /// Everything up to this version was removed at once.
+    pub(crate) fn cleared(&self) -> Version {
+        self.cleared
+    }
+
+    pub(crate) fn get(&self, hash: u32, key: &[u8]) -> Option<Entry<'_>> {
+        if let Some(entry) = self.plain.get(hash, |entry| entry.key() == key) {
+            return Some(Entry::Plain(entry));
+        }
+        self.structures.get(hash, |entry| entry.key() == key).map(Entry::Structured)
+    }
+
+    /// As [`Fragment::get`], and the entry counts as used.
+    pub(crate) fn use_entry(
+        &mut self,
+        hash: u32,
+        key: &[u8],
+        now_ms: u64,
+        chance: u32,
+    ) -> Option<Entry<'_>> {
+        // Twice the look-up for a structure, and one for what is most common.
+        if !self.structures.is_empty()
+            && self.structures.get(hash, |entry| entry.key() == key).is_some()
+        {
+            let entry = self.structures.get_mut(hash, |entry| entry.key() == key)?;
+            entry.usage.touch(now_ms, chance);
+            if let Some(statistics) = &mut entry.meta.statistics {
+                statistics.hits = statistics.hits.saturating_add(1);
+            }
+            return Some(Entry::Structured(entry));
+        }
+        let entry = self.plain.get_mut(hash, |entry| entry.key() == key)?;
+        entry.usage.touch(now_ms, chance);
+        entry.hit();
+        Some(Entry::Plain(entry))
+    }
+
+    /// The bytes of a key. `None` when more is to be done than to read them: the
+    /// key expires by not being asked for, or is over.
+    pub(crate) fn get_plain(
+        &mut self,
+        hash: u32,
+        key: &[u8],
+        now_ms: u64,
+        take: &mut dyn FnMut(Option<&[u8]>),
+    ) -> Option<Result<(), OpError>> {
+        let Some(entry) = self.plain.get_mut(hash, |entry| entry.key() == key) else {
+            if !self.structures.is_empty()
+                && self.structures.get(hash, |entry| entry.key() == key).is_some()
+            {
+                return Some(Err(OpError::WrongType));
+            }
+            self.misses += 1;
+            take(None);
+            return Some(Ok(()));
+        };
+        let expiry = entry.expiry();
+        if expiry.idle.is_some() || expiry.is_over(now_ms) {
+            return None;
+        }
+        // As good as chance: what two readers see is never the same.
+        self.hits += 1;
+        entry.usage.touch(now_ms, (self.hits as u32).wrapping_mul(0x9E37_79B1) >> 8);
+        entry.hit();
+        take(Some(entry.value()));
+        Some(Ok(()))
+    }
+
+    /// Removals before this version were forgotten.
+    pub(crate) fn forgotten(&self) -> Version {
+        self.forgotten
+    }
+
+    /// The version of a removal that is remembered.
+    pub(crate) fn removed_at(&self, hash: u32, key: &[u8]) -> Option<Version> {
+        self.tombstones.get(hash, |entry| *entry.key == *key).map(|entry| entry.version)
+    }
+
+    /// Does what the edit says, whatever the versions are.
+    pub(crate) fn apply(
+        &mut self,
+        map: &Map,
+        now_ms: u64,
+        hash: u32,
+        key: &[u8],
+        version: Version,
+        edit: &Edit<'_>,
+    ) -> Result<Applied, Misfit> {
+        match edit {
+            Edit::Put { kind, value, expiry } => {
+                Ok(self.put(map, now_ms, hash, key, version, *expiry, *kind, value))
+            }
+            Edit::Remove => {
+                self.take(hash, key);
+                self.bury(hash, key, version);
+                Ok(Applied::Gone)
+            }
+            Edit::Drop => {
+                self.take(hash, key);
+                Ok(Applied::Gone)
+            }
+            Edit::Expire(expiry) => self.change_meta(hash, key, |meta| {
+                meta.version = version;
+                meta.expiry = *expiry;
+            }),
+            Edit::Touch { deadline_ms } => self.change_meta(hash, key, |meta| {
+                if let Some(idle) = &mut meta.expiry.idle {
+                    idle.deadline_ms = *deadline_ms;
+                }
+            }),
+            Edit::Append(more) => {
+                self.change_plain(hash, key, version, |entry, meta| entry.append(meta, more))
+            }
+            Edit::Splice(at, bytes) => {
+                let at = usize::try_from(*at).map_err(|_| Misfit)?;
+                self.change_plain(hash, key, version, |entry, meta| entry.splice(meta, at, bytes))
+            }
+            Edit::Structure(edit) => {
+                if let Some(entry) = self.structures.get_mut(hash, |entry| entry.key() == key) {
+                    let (bytes, old) = (entry.bytes(), entry.meta.version);
+                    entry.value.apply(edit)?;
+                    entry.meta.version = version;
+                    self.heap_bytes = self.heap_bytes + entry.bytes() - bytes;
+                    self.digest ^=
+                        digest_term(hash, old, false) ^ digest_term(hash, version, false);
+                    if entry.value.len() == 0 {
+                        self.take(hash, key);
+                        self.bury(hash, key, version);
+                        return Ok(Applied::Gone);
+                    }
+                    return Ok(Applied::Changed);
+                }
+                if self.plain.get(hash, |entry| entry.key() == key).is_some() {
+                    return Err(Misfit);
+                }
+                let mut value = Structure::for_edit(edit);
+                value.apply(edit)?;
+                if value.len() == 0 {
+                    return Ok(Applied::Gone);
+                }
+                self.unbury(hash, key);
+                let meta = Meta { version, ..Meta::default() };
+                self.add_structure(map, now_ms, hash, key, meta, value);
+                Ok(Applied::Created)
+            }
+        }
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "the parts of an entry")]
+    fn put(
+        &mut self,
+        map: &Map,
+        now_ms: u64,
+        hash: u32,
+        key: &[u8],
+        version: Version,
+        expiry: Expiry,
+        kind: u8,
+        value: &[u8],
+    ) -> Applied {
+        if let Some(entry) = self.plain.get_mut(hash, |entry| entry.key() == key) {
+            let (bytes, old) = (entry.bytes(), entry.meta());
+            let meta = Meta { version, expiry, statistics: old.statistics };
+            entry.set(&meta, kind, value);
+            entry.usage.touch(now_ms, version.0 as u32);
+            self.heap_bytes = self.heap_bytes + entry.bytes() - bytes;
+            self.digest ^=
+                digest_term(hash, old.version, false) ^ digest_term(hash, version, false);
+            self.watch(hash, old.expiry, expiry);
+            return Applied::Changed;
+        }
+        let old = if self.structures.is_empty() { None } else { self.take(hash, key) };
+        self.unbury(hash, key);
+        let statistics = old.and_then(|meta| meta.statistics).or_else(|| counted(map, now_ms));
+        let meta = Meta { version, expiry, statistics };
+        self.plain.insert(Plain::new(hash, Usage::new(now_ms), &meta, key, kind, value));
+        // Key and value are copied once more only to be counted.
+        let entry = self.plain.get(hash, |entry| entry.key() == key);
+        self.heap_bytes += entry.map_or(0, Plain::bytes);
+        self.digest ^= digest_term(hash, version, false);
+        self.watch(hash, Expiry::NEVER, expiry);
+        if old.is_some() { Applied::Changed } else { Applied::Created }
+    }
+
+    fn add_structure(
+        &mut self,
+        map: &Map,
+        now_ms: u64,
+        hash: u32,
+        key: &[u8],
+        meta: Meta,
+        value: Structure,
+    ) {
+        let statistics = meta.statistics.or_else(|| counted(map, now_ms));
+        let meta = Meta { statistics, ..meta };
+        let entry = Structured::new(hash, Usage::new(now_ms), meta, key, value);
+        self.heap_bytes += entry.bytes();
+        self.digest ^= digest_term(hash, meta.version, false);
+        self.structures.insert(entry);
+        self.watch(hash, Expiry::NEVER, meta.expiry);
+    }
+
+    fn change_meta(
+        &mut self,
+        hash: u32,
+        key: &[u8],
+        change: impl FnOnce(&mut Meta),
+    ) -> Result<Applied, Misfit> {
+        let (old, new);
+        if let Some(entry) = self.plain.get_mut(hash, |entry| entry.key() == key) {
+            let (bytes, mut meta) = (entry.bytes(), entry.meta());
+            old = meta;
+            change(&mut meta);
+            entry.set_meta(&meta);
+            new = meta;
+            self.heap_bytes = self.heap_bytes + entry.bytes() - bytes;
+        } else if let Some(entry) = self.structures.get_mut(hash, |entry| entry.key() == key) {
+            old = entry.meta;
+            change(&mut entry.meta);
+            new = entry.meta;
+        } else {
+            return Err(Misfit);
+        }
+        self.digest ^=
+            digest_term(hash, old.version, false) ^ digest_term(hash, new.version, false);
+        self.watch(hash, old.expiry, new.expiry);
+        Ok(Applied::Changed)
+    }
+
+    fn change_plain(
+        &mut self,
+        hash: u32,
+        key: &[u8],
+        version: Version,
+        change: impl FnOnce(&mut Plain, &Meta),
+    ) -> Result<Applied, Misfit> {
+        let entry = self.plain.get_mut(hash, |entry| entry.key() == key).ok_or(Misfit)?;
+        let (bytes, old) = (entry.bytes(), entry.meta());
+        change(entry, &Meta { version, ..old });
+        self.heap_bytes = self.heap_bytes + entry.bytes() - bytes;
+        self.digest ^= digest_term(hash, old.version, false) ^ digest_term(hash, version, false);
+        Ok(Applied::Changed)
+    }
+
+    /// Takes an entry out, whatever it is; nothing remembers it.
+    fn take(&mut self, hash: u32, key: &[u8]) -> Option<Meta> {
+        let meta = if let Some(entry) = self.plain.remove(hash, |entry| entry.key() == key) {
+            self.heap_bytes -= entry.bytes();
+            entry.meta()
+        } else {
+            let entry = self.structures.remove(hash, |entry| entry.key() == key)?;
+            self.heap_bytes -= entry.bytes();
+            entry.meta
+        };
+        self.digest ^= digest_term(hash, meta.version, false);
+        Some(meta)
+    }
+
+    fn bury(&mut self, hash: u32, key: &[u8], version: Version) {
+        self.unbury(hash, key);
+        self.tombstones.insert(Tombstone::new(hash, version, key));
+        self.heap_bytes += TOMBSTONE_BYTES + key.len();
+        self.digest ^= digest_term(hash, version, true);
+    }
+
+    fn unbury(&mut self, hash: u32, key: &[u8]) {
+        if let Some(old) = self.tombstones.remove(hash, |entry| *entry.key == *key) {
+            self.heap_bytes -= TOMBSTONE_BYTES + key.len();
+            self.digest ^= digest_term(hash, old.version, true);
+        }
+    }
+
+    /// Everything goes, and that it went is remembered.
+    pub(crate) fn clear(&mut self, version: Version) {
+        *self = Self {
+            cleared: version.max(self.cleared),
+            forgotten: self.forgotten,
+            hits: self.hits,
+            misses: self.misses,
+            ..Self::default()
+        };
+    }
+
+    /// Forgets removals before this version.
+    pub(crate) fn forget(&mut self, before: Version) {
+        self.forgotten = self.forgotten.max(before);
+        let (mut freed, mut digest) = (0, 0);
+        self.tombstones.retain(|entry| {
+            let keep = entry.version >= before;
+            if !keep {
+                freed += TOMBSTONE_BYTES + entry.key.len();
+                digest ^= digest_term(entry.hash(), entry.version, true);
+            }
+            keep
+        });
+        self.heap_bytes -= freed;
+        self.digest ^= digest;
+        if self.cleared < before {
+            self.cleared = Version::NONE;
+        }
+    }
+
+    /// The oldest removal that is remembered.
+    pub(crate) fn oldest_removal(&self) -> Option<Version> {
+        let cleared = Some(self.cleared).filter(|cleared| *cleared != Version::NONE);
+        self.tombstones.iter().map(|entry| entry.version).chain(cleared).min()
+    }
+
+    fn watch(&mut self, hash: u32, old: Expiry, new: Expiry) {
+        let Some(deadline) = new.first_ms() else { return };
+        // An entry that lives longer than before is met at its old deadline,
+        // and watched anew then.
+        if old.first_ms().is_none_or(|old| deadline < old) {
+            self.watched.insert(watch_mark(deadline, hash));
+        }
+    }
+
+    /// Takes out the keys whose time is over, at most `max` of them; the others
+    /// follow when asked again.
+    pub(crate) fn take_due(&mut self, now_ms: u64, max: usize, due: &mut Vec<(u32, Box<[u8]>)>) {
+        while due.len() < max
+            && let Some(mark) = self.watched.first().copied()
+        {
+            let (tick, prefix) = (mark >> WATCH_HASH_BITS, mark & ((1 << WATCH_HASH_BITS) - 1));
+            if (tick + 1) << TICK_BITS > now_ms {
+                return;
+            }
+            self.watched.pop_first();
+            let from = (prefix << (32 - WATCH_HASH_BITS)) as u32;
+            let of_mark = |hash: u32| watch_prefix(hash) == prefix;
+            let mut later = Vec::new();
+            let entries = self.entries_from(from).take_while(|entry| of_mark(entry.hash()));
+            for entry in entries {
+                let Some(first) = entry.expiry().first_ms() else { continue };
+                if first <= now_ms {
+                    due.push((entry.hash(), entry.key().into()));
+                } else {
+                    later.push(watch_mark(first, entry.hash()));
+                }
+            }
+            self.watched.extend(later);
+        }
+    }
+
+    /// All entries in the order of their hashes, from one on.
+    pub(crate) fn entries_from(&self, from: u32) -> impl Iterator<Item = Entry<'_>> {
+        let mut plain = self.plain.iter_from(from).peekable();
+        let mut structures = self.structures.iter_from(from).peekable();
+        std::iter::from_fn(move || {
+            let plain_first = match (plain.peek(), structures.peek()) {
+                (Some(a), Some(b)) => a.hash() <= b.hash(),
+                (a, _) => a.is_some(),
+            };
+            if plain_first {
+                plain.next().map(Entry::Plain)
+            } else {
+                structures.next().map(Entry::Structured)
+            }
+        })
+    }
+
+    /// All removals in the order of their hashes, from one on.
+    pub(crate) fn removals_from(&self, from: u32) -> impl Iterator<Item = &Tombstone> {
+        self.tombstones.iter_from(from)
+    }
+
+    /// One entry at random; `chance` gives random numbers.
+    pub(crate) fn any(&self, mut chance: impl FnMut() -> u64) -> Option<Entry<'_>> {
+        let (plain, structures) = (self.plain.slots(), self.structures.slots());
+        if self.len() == 0 {
+            return None;
+        }
+        loop {
+            let slot = (chance() % (plain + structures) as u64) as usize;
+            let entry = if slot < plain {
+                self.plain.at(slot).map(Entry::Plain)
+            } else {
+                self.structures.at(slot - plain).map(Entry::Structured)
+            };
+            if entry.is_some() {
+                return entry;
+            }
+        }
+    }
+
+    /// The entry to evict, of a sample; never the one that is spared.
+    pub(crate) fn victim(
+        &self,
+        eviction: Eviction,
+        now_ms: u64,
+        spared: &[u8],
+        mut chance: impl FnMut() -> u64,
+    ) -> Option<(u32, Box<[u8]>)> {
+        let slots = self.plain.slots() + self.structures.slots();
+        if eviction == Eviction::None || slots == 0 {
+            return None;
+        }
+        let start = (chance() % slots as u64) as usize;
+        let samples = (0..slots.min(EVICTION_SLOTS_MAX))
+            .map(|step| (start + step) % slots)
+            .filter_map(|slot| {
+                let plain = self.plain.slots();
+                if slot < plain {
+                    self.plain.at(slot).map(Entry::Plain)
+                } else {
+                    self.structures.at(slot - plain).map(Entry::Structured)
+                }
+            })
+            .filter(|entry| entry.key() != spared)
+            .take(if eviction == Eviction::Random { 1 } else { EVICTION_SAMPLES });
+        let worth = |entry: &Entry<'_>| {
+            let usage = entry.usage();
+            let idle = std::cmp::Reverse(usage.idle_seconds(now_ms));
+            match eviction {
+                Eviction::Lfu => (usage.often_at(now_ms), idle, entry.version()),
+                _ => (0, idle, entry.version()),
+            }
+        };
+        samples.min_by_key(worth).map(|entry| (entry.hash(), entry.key().into()))
+    }
+}
+
+fn counted(map: &Map, now_ms: u64) -> Option<Statistics> {
+    map.settings.counts().then_some(Statistics { created_ms: now_ms, hits: 0 })
+}
+
+fn watch_prefix(hash: u32) -> u64 {
+    u64::from(hash >> (32 - WATCH_HASH_BITS))
+}
+
+fn watch_mark(deadline_ms: u64, hash: u32) -> u64 {
+    (deadline_ms >> TICK_BITS) << WATCH_HASH_BITS | watch_prefix(hash)
+}

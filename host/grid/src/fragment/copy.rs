@@ -1,0 +1,416 @@
+//! Comparing a fragment with a copy elsewhere, and carrying it there.
+
+use std::ops::Range;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Entry, Fragment, digest_term};
+use crate::clock::Version;
+use crate::entry::{Meta, Plain, Structured, Usage};
+use crate::map::{Map, MergePolicy};
+use crate::ordered::Hashed as _;
+use crate::value::{Structure, StructureEdit};
+
+/// Ranges that a fragment is cut into to compare it, at most: 2^10.
+const CUT_BITS_MAX: u32 = 10;
+/// Keys in one range, about, before there are as many ranges as there may be.
+const KEYS_PER_RANGE: usize = 16;
+
+/// Hashes from one up to but not including another.
+pub(crate) type HashRange = Range<u64>;
+
+/// All hashes.
+pub(crate) const ALL_HASHES: HashRange = 0..1 << 32;
+
+/// One entry or removal on its way to another member. A structure comes as
+/// several, one behind the other.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) enum Item<'a> {
+    /// A plain value.
+    Plain {
+        /// The key.
+        #[serde(borrow)]
+        key: &'a [u8],
+        /// Version, expiry, statistics.
+        meta: Meta,
+        /// The kind of value.
+        kind: u8,
+        /// The value.
+        #[serde(borrow)]
+        value: &'a [u8],
+    },
+    /// The beginning of a structure.
+    Structure {
+        /// The key.
+        #[serde(borrow)]
+        key: &'a [u8],
+        /// Version, expiry, statistics.
+        meta: Meta,
+        /// Makes the first part of it from nothing.
+        #[serde(borrow)]
+        edit: StructureEdit<'a>,
+    },
+    /// More of the structure before.
+    More(#[serde(borrow)] StructureEdit<'a>),
+    /// The key was removed.
+    Removal {
+        /// The key.
+        #[serde(borrow)]
+        key: &'a [u8],
+        /// Of its removal.
+        version: Version,
+    },
+}
+
+/// What a holder says of its copy of a fragment.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Held<'a> {
+    /// The map.
+    #[serde(borrow)]
+    pub(crate) map: &'a str,
+    /// Of the whole fragment.
+    pub(crate) digest: u64,
+    /// Of the ranges that all hashes are cut into; empty when there is nothing.
+    pub(crate) ranges: Vec<u64>,
+}
+
+impl Fragment {
+    /// What to say of this copy.
+    pub(crate) fn held<'a>(&self, map: &'a str) -> Held<'a> {
+        let entries = self.len() + self.removals();
+        if entries == 0 {
+            return Held { map, digest: self.digest(), ranges: Vec::new() };
+        }
+        let bits = (entries / KEYS_PER_RANGE).max(1).ilog2().min(CUT_BITS_MAX);
+        Held { map, digest: self.digest(), ranges: self.range_digests(1 << bits) }
+    }
+
+    /// The digests of so many ranges of equal width; a power of two.
+    fn range_digests(&self, count: usize) -> Vec<u64> {
+        let shift = 32 - count.ilog2();
+        let mut digests = vec![0; count];
+        let range = |hash: u32| (u64::from(hash) >> shift) as usize;
+        for entry in self.entries_from(0) {
+            digests[range(entry.hash())] ^= digest_term(entry.hash(), entry.version(), false);
+        }
+        for removal in self.removals_from(0) {
+            digests[range(removal.hash())] ^= digest_term(removal.hash(), removal.version, true);
+        }
+        digests
+    }
+
+    /// The ranges in which another copy differs from this one, in order.
+    pub(crate) fn differing(&self, other: &Held<'_>) -> Vec<HashRange> {
+        let count = other.ranges.len();
+        if count == 0 && self.len() + self.removals() == 0 {
+            return Vec::new();
+        }
+        if !count.is_power_of_two() || count > 1 << CUT_BITS_MAX {
+            return vec![ALL_HASHES];
+        }
+        let width = (1_u64 << 32) / count as u64;
+        let mut ranges: Vec<HashRange> = Vec::new();
+        let pairs = self.range_digests(count).into_iter().zip(&other.ranges);
+        for (at, _) in pairs.enumerate().filter(|(_, (ours, theirs))| ours != *theirs) {
+            let start = at as u64 * width;
+            match ranges.last_mut() {
+                Some(last) if last.end == start => last.end += width,
+                _ => ranges.push(start..start + width),
+            }
+        }
+        ranges
+    }
+
+    /// Gives the items of a range in the order of hashes, until `bytes` of them
+    /// are given. Returns where it stopped: the rest begins there.
+    pub(crate) fn items(
+        &self,
+        range: &HashRange,
+        bytes: usize,
+        each: &mut dyn FnMut(&Item<'_>),
+    ) -> u64 {
+        let start = range.start as u32;
+        let within = |hash: u32| u64::from(hash) < range.end;
+        let mut entries =
+            self.entries_from(start).take_while(|entry| within(entry.hash())).peekable();
+        let mut removals =
+            self.removals_from(start).take_while(|removal| within(removal.hash())).peekable();
+        let mut given = 0;
+        loop {
+            let next = match (entries.peek(), removals.peek()) {
+                (Some(entry), Some(removal)) => entry.hash().min(removal.hash()),
+                (Some(entry), None) => entry.hash(),
+                (None, Some(removal)) => removal.hash(),
+                (None, None) => return range.end,
+            };
+            if given >= bytes {
+                return u64::from(next);
+            }
+            // All of one hash together, so that a range can end between any two.
+            while let Some(entry) = entries.next_if(|entry| entry.hash() == next) {
+                given += entry.bytes() + 16;
+                give(entry, each);
+            }
+            while let Some(removal) = removals.next_if(|removal| removal.hash() == next) {
+                given += removal.key.len() + 16;
+                each(&Item::Removal { key: &removal.key, version: removal.version });
+            }
+        }
+    }
+
+    /// A copy of another fragment begins; what differs follows.
+    pub(crate) fn begin_copy(&mut self, cleared: Version, forgotten: Version) {
+        self.cleared = cleared;
+        self.forgotten = forgotten;
+    }
+
+    /// Drops one key.
+    pub(crate) fn drop_key(&mut self, hash: u32, key: &[u8]) {
+        self.take(hash, key);
+    }
+
+    /// Drops everything in a range: what the primary has comes in its place.
+    pub(crate) fn drop_range(&mut self, range: &HashRange) {
+        let start = range.start as u32;
+        let within = |hash: u32| u64::from(hash) < range.end;
+        let keys: Vec<(u32, Box<[u8]>)> = self
+            .entries_from(start)
+            .take_while(|entry| within(entry.hash()))
+            .map(|entry| (entry.hash(), entry.key().into()))
+            .collect();
+        for (hash, key) in keys {
+            self.take(hash, &key);
+        }
+        let keys: Vec<(u32, Box<[u8]>)> = self
+            .removals_from(start)
+            .take_while(|removal| within(removal.hash()))
+            .map(|removal| (removal.hash(), removal.key.clone()))
+            .collect();
+        for (hash, key) in keys {
+            self.unbury(hash, &key);
+        }
+    }
+
+    /// Puts an item where there is nothing of its key. Returns whether it fits.
+    pub(crate) fn load(
+        &mut self,
+        map: &Map,
+        now_ms: u64,
+        last: &mut Option<(u32, Box<[u8]>)>,
+        hash_of: impl Fn(&[u8]) -> u32,
+        item: &Item<'_>,
+    ) -> bool {
+        match item {
+            Item::Plain { key, meta, kind, value } => {
+                let hash = hash_of(key);
+                self.take(hash, key);
+                self.unbury(hash, key);
+                let entry = Plain::new(hash, Usage::new(now_ms), meta, key, *kind, value);
+                self.heap_bytes += entry.bytes();
+                self.digest ^= digest_term(hash, meta.version, false);
+                self.plain.insert(entry);
+                self.watch(hash, crate::entry::Expiry::NEVER, meta.expiry);
+                true
+            }
+            Item::Structure { key, meta, edit } => {
+                let hash = hash_of(key);
+                self.take(hash, key);
+                self.unbury(hash, key);
+                let mut value = Structure::for_edit(edit);
+                let fits = value.apply(edit).is_ok();
+                self.add_structure(map, now_ms, hash, key, *meta, value);
+                *last = Some((hash, (*key).into()));
+                fits
+            }
+            Item::More(edit) => {
+                let Some((hash, key)) = last else { return false };
+                let entry = self.structures.get_mut(*hash, |entry| entry.key() == &**key);
+                let Some(entry) = entry else { return false };
+                let before = entry.bytes();
+                let fits = entry.value.apply(edit).is_ok();
+                self.heap_bytes = self.heap_bytes + entry.bytes() - before;
+                fits
+            }
+            Item::Removal { key, version } => {
+                let hash = hash_of(key);
+                self.take(hash, key);
+                self.bury(hash, key, *version);
+                true
+            }
+        }
+    }
+
+    /// Whether an entry of another cluster, or of the other side of a split,
+    /// is to take the place of what is here.
+    pub(crate) fn wants(
+        &self,
+        policy: MergePolicy,
+        hash: u32,
+        key: &[u8],
+        meta: &Meta,
+        removed: bool,
+    ) -> bool {
+        if policy == MergePolicy::Discard || meta.version <= self.cleared {
+            return false;
+        }
+        if let Some(gone) = self.removed_at(hash, key) {
+            return meta.version > gone;
+        }
+        let Some(here) = self.get(hash, key).map(|entry| entry.meta()) else { return true };
+        let later = meta.version > here.version;
+        let hits = |meta: &Meta| meta.statistics.map_or(0, |statistics| statistics.hits);
+        match policy {
+            MergePolicy::LastWriter => later,
+            MergePolicy::HigherHits if removed => later,
+            MergePolicy::HigherHits => (hits(meta), meta.version) > (hits(&here), here.version),
+            MergePolicy::PutIfAbsent | MergePolicy::Discard => false,
+        }
+    }
+}
+
+/// Gives one entry, a structure in parts.
+pub(crate) fn give(entry: Entry<'_>, each: &mut dyn FnMut(&Item<'_>)) {
+    match entry {
+        Entry::Plain(entry) => each(&Item::Plain {
+            key: entry.key(),
+            meta: entry.meta(),
+            kind: entry.kind(),
+            value: entry.value(),
+        }),
+        Entry::Structured(entry) => give_structure(entry, each),
+    }
+}
+
+fn give_structure(entry: &Structured, each: &mut dyn FnMut(&Item<'_>)) {
+    let mut first = true;
+    entry.value.rebuild(&mut |edit| {
+        if std::mem::take(&mut first) {
+            each(&Item::Structure { key: entry.key(), meta: entry.meta, edit });
+        } else {
+            each(&Item::More(edit));
+        }
+    });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::access::KeyHasher;
+    use crate::edit::Edit;
+    use crate::entry::Expiry;
+    use crate::map::{MapCatalog, Maps};
+    use crate::value::{HashEdit, ListEdit};
+    use proptest::prelude::*;
+
+    const NOW_MS: u64 = 1_700_000_000_000;
+
+    fn map() -> std::sync::Arc<Map> {
+        Maps::new(MapCatalog::default()).open("m").unwrap()
+    }
+
+    fn hash(key: &[u8]) -> u32 {
+        KeyHasher::new([3; 16]).hash(key)
+    }
+
+    fn fill(fragment: &mut Fragment, map: &Map, changes: &[(u16, u8)], version: &mut u64) {
+        for (key, what) in changes {
+            *version += 1;
+            let key = &key.to_be_bytes()[..];
+            let fields = (b"f".as_slice(), key);
+            let edit = match what % 4 {
+                0 => Edit::Remove,
+                1 => Edit::Structure(StructureEdit::Hash(HashEdit::Set(vec![fields]))),
+                2 => Edit::Structure(StructureEdit::List(ListEdit::PushBack(vec![key; 300]))),
+                _ => Edit::Put { kind: 0, value: key, expiry: Expiry::NEVER },
+            };
+            // What does not fit is no edit that a primary makes.
+            let _ = fragment.apply(map, NOW_MS, hash(key), key, Version(*version), &edit);
+        }
+    }
+
+    fn contents(fragment: &Fragment) -> Vec<String> {
+        let mut items = Vec::new();
+        fragment.items(&ALL_HASHES, usize::MAX, &mut |item| items.push(format!("{item:?}")));
+        items
+    }
+
+    /// Brings the copy to what the original is, as a backup does.
+    fn repair(original: &Fragment, copy: &mut Fragment, map: &Map, bytes: usize) -> usize {
+        let mut sent = 0;
+        for range in original.differing(&copy.held("m")) {
+            let mut start = range.start;
+            while start < range.end {
+                let mut items = Vec::new();
+                let end = original.items(&(start..range.end), bytes, &mut |item| {
+                    items.push(postcard::to_allocvec(item).unwrap());
+                });
+                assert!(end > start);
+                copy.drop_range(&(start..end));
+                let mut last = None;
+                for item in &items {
+                    let item: Item<'_> = postcard::from_bytes(item).unwrap();
+                    assert!(copy.load(map, NOW_MS, &mut last, hash, &item));
+                }
+                sent += items.len();
+                start = end;
+            }
+        }
+        sent
+    }
+
+    proptest! {
+        #[test]
+        fn a_copy_is_repaired_whatever_it_held(
+            common in proptest::collection::vec((0..400_u16, any::<u8>()), 0..300),
+            ours in proptest::collection::vec((0..400_u16, any::<u8>()), 0..60),
+            theirs in proptest::collection::vec((0..400_u16, any::<u8>()), 0..60),
+            bytes in 1..5_000_usize,
+        ) {
+            let map = map();
+            let (mut original, mut copy) = (Fragment::default(), Fragment::default());
+            fill(&mut original, &map, &common, &mut 0);
+            fill(&mut copy, &map, &common, &mut 0);
+            prop_assert_eq!(original.digest(), copy.digest());
+            fill(&mut original, &map, &ours, &mut 1_000);
+            fill(&mut copy, &map, &theirs, &mut 2_000);
+            repair(&original, &mut copy, &map, bytes);
+            prop_assert_eq!(contents(&original), contents(&copy));
+            prop_assert_eq!(original.digest(), copy.digest());
+            prop_assert_eq!(original.heap_bytes, copy.heap_bytes);
+        }
+    }
+
+    #[test]
+    fn a_copy_that_misses_one_key_is_sent_little() {
+        let map = map();
+        let (mut original, mut copy) = (Fragment::default(), Fragment::default());
+        let many: Vec<_> = (0..20_000_u16).map(|n| (n, 3)).collect();
+        fill(&mut original, &map, &many, &mut 0);
+        fill(&mut copy, &map, &many, &mut 0);
+        fill(&mut original, &map, &[(20_001, 3)], &mut 50_000);
+        let sent = repair(&original, &mut copy, &map, usize::MAX);
+        assert!(sent < 100, "{sent}");
+        assert_eq!(original.digest(), copy.digest());
+    }
+
+    #[test]
+    fn what_comes_from_elsewhere_is_taken_as_the_policy_says() {
+        let map = map();
+        let mut fragment = Fragment::default();
+        fill(&mut fragment, &map, &[(1, 3), (2, 3), (2, 0)], &mut 10);
+        let wants = |policy, key: u16, version| {
+            let key = key.to_be_bytes();
+            let meta = Meta { version: Version(version), ..Meta::default() };
+            fragment.wants(policy, hash(&key), &key, &meta, false)
+        };
+        for policy in [MergePolicy::LastWriter, MergePolicy::PutIfAbsent, MergePolicy::HigherHits] {
+            assert!(wants(policy, 9, 1), "what is not here is taken");
+            assert!(!wants(policy, 2, 13), "what was removed later stays so");
+            assert!(wants(policy, 2, 14), "what was written after the removal is taken");
+            assert!(!wants(policy, 1, 11), "the same is not taken again");
+        }
+        assert!(wants(MergePolicy::LastWriter, 1, 12));
+        assert!(!wants(MergePolicy::PutIfAbsent, 1, 12));
+        assert!(!wants(MergePolicy::Discard, 9, 99));
+    }
+}

@@ -1,0 +1,216 @@
+//! Patterns for keys and topics: `*`, `?`, `[abc]`, `[^a]`, `[a-z]`, and `\`
+//! before what stands for itself.
+
+use std::ops::RangeInclusive;
+
+/// A pattern that was read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Glob {
+    parts: Vec<Part>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Part {
+    /// This byte.
+    Byte(u8),
+    /// Any byte.
+    Any,
+    /// Any bytes, or none.
+    Many,
+    /// A byte of these, or of none of these.
+    Class { negated: bool, ranges: Vec<RangeInclusive<u8>> },
+}
+
+impl Glob {
+    /// Reads a pattern. Each is one: what makes no sense stands for itself.
+    #[must_use]
+    pub fn new(pattern: &[u8]) -> Self {
+        let mut parts = Vec::new();
+        let mut rest = pattern;
+        while let Some((first, behind)) = rest.split_first() {
+            rest = behind;
+            let part = match first {
+                b'*' if parts.last() == Some(&Part::Many) => continue,
+                b'*' => Part::Many,
+                b'?' => Part::Any,
+                b'[' => class(&mut rest),
+                b'\\' if !rest.is_empty() => {
+                    let byte = rest[0];
+                    rest = &rest[1..];
+                    Part::Byte(byte)
+                }
+                byte => Part::Byte(*byte),
+            };
+            parts.push(part);
+        }
+        Self { parts }
+    }
+
+    /// Whether it fits everything.
+    #[must_use]
+    pub fn fits_all(&self) -> bool {
+        self.parts == [Part::Many]
+    }
+
+    /// The one text that it fits, if there is only one.
+    #[must_use]
+    pub fn literal(&self) -> Option<Vec<u8>> {
+        let byte = |part: &Part| if let Part::Byte(byte) = part { Some(*byte) } else { None };
+        self.parts.iter().map(byte).collect()
+    }
+
+    /// Whether it fits. Takes time in proportion to the product of the lengths
+    /// at worst: of several `*`, only the last is ever tried again.
+    #[must_use]
+    pub fn matches(&self, text: &[u8]) -> bool {
+        let (mut part, mut at) = (0, 0);
+        let mut star: Option<(usize, usize)> = None;
+        while at < text.len() {
+            match self.parts.get(part) {
+                Some(Part::Many) => {
+                    star = Some((part, at));
+                    part += 1;
+                }
+                Some(one) if one.takes(text[at]) => {
+                    part += 1;
+                    at += 1;
+                }
+                _ => match star {
+                    Some((many, from)) => {
+                        part = many + 1;
+                        at = from + 1;
+                        star = Some((many, from + 1));
+                    }
+                    None => return false,
+                },
+            }
+        }
+        self.parts[part..].iter().all(|part| *part == Part::Many)
+    }
+}
+
+impl Part {
+    fn takes(&self, byte: u8) -> bool {
+        match self {
+            Self::Byte(one) => *one == byte,
+            Self::Any => true,
+            Self::Many => false,
+            Self::Class { negated, ranges } => {
+                ranges.iter().any(|range| range.contains(&byte)) != *negated
+            }
+        }
+    }
+}
+
+/// What follows a `[`; a class that is not closed ends with the pattern.
+fn class(rest: &mut &[u8]) -> Part {
+    let negated = rest.first() == Some(&b'^');
+    if negated {
+        *rest = &rest[1..];
+    }
+    let mut ranges = Vec::new();
+    let next = |rest: &mut &[u8]| -> Option<u8> {
+        let (first, behind) = rest.split_first()?;
+        *rest = behind;
+        match (first, behind.split_first()) {
+            (b'\\', Some((escaped, behind))) => {
+                *rest = behind;
+                Some(*escaped)
+            }
+            _ => Some(*first),
+        }
+    };
+    loop {
+        if rest.first() == Some(&b']') {
+            *rest = &rest[1..];
+            break;
+        }
+        let Some(start) = next(rest) else { break };
+        if rest.first() == Some(&b'-') && rest.len() > 1 {
+            *rest = &rest[1..];
+            let end = next(rest).unwrap_or(start);
+            ranges.push(start.min(end)..=start.max(end));
+        } else {
+            ranges.push(start..=start);
+        }
+    }
+    Part::Class { negated, ranges }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn fits(pattern: &str, text: &str) -> bool {
+        Glob::new(pattern.as_bytes()).matches(text.as_bytes())
+    }
+
+    #[test]
+    fn patterns_fit_what_they_say() {
+        for (pattern, text, wanted) in [
+            ("h?llo", "hello", true),
+            ("h?llo", "hllo", false),
+            ("h*llo", "heeeello", true),
+            ("h*llo", "hllo", true),
+            ("h[ae]llo", "hallo", true),
+            ("h[ae]llo", "hillo", false),
+            ("h[^e]llo", "hallo", true),
+            ("h[^e]llo", "hello", false),
+            ("h[a-b]llo", "hbllo", true),
+            ("h[b-a]llo", "hallo", true),
+            ("h\\*llo", "h*llo", true),
+            ("h\\*llo", "hxllo", false),
+            ("[\\]]", "]", true),
+            ("[abc", "b", true),
+            ("*", "", true),
+            ("", "", true),
+            ("", "a", false),
+            ("a*b*c", "axxbyyc", true),
+            ("a*b*c", "axxbyy", false),
+            ("foo*", "foo", true),
+            ("a\\", "a\\", true),
+        ] {
+            assert_eq!(fits(pattern, text), wanted, "{pattern} {text}");
+        }
+    }
+
+    #[test]
+    fn many_stars_take_no_long_time() {
+        assert!(!fits(&"a*".repeat(50), &"b".repeat(100)));
+        assert!(!fits(&format!("{}b", "a*".repeat(200)), &"a".repeat(5_000)));
+    }
+
+    /// The plain way to say it, slow.
+    fn model(parts: &[Part], text: &[u8]) -> bool {
+        match parts.split_first() {
+            None => text.is_empty(),
+            Some((Part::Many, rest)) => (0..=text.len()).any(|n| model(rest, &text[n..])),
+            Some((one, rest)) => {
+                text.split_first().is_some_and(|(b, text)| one.takes(*b) && model(rest, text))
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn it_fits_what_the_plain_way_fits(
+            pattern in "[ab*?\\[\\]^\\\\-]{0,8}", text in "[abc]{0,8}",
+        ) {
+            let glob = Glob::new(pattern.as_bytes());
+            prop_assert_eq!(glob.matches(text.as_bytes()), model(&glob.parts, text.as_bytes()));
+        }
+
+        #[test]
+        fn arbitrary_bytes_are_a_pattern(
+            pattern in proptest::collection::vec(any::<u8>(), 0..40),
+            text in proptest::collection::vec(any::<u8>(), 0..40),
+        ) {
+            let glob = Glob::new(&pattern);
+            let _ = glob.matches(&text);
+            if let Some(literal) = glob.literal() {
+                prop_assert!(glob.matches(&literal));
+            }
+        }
+    }
+}

@@ -1,0 +1,604 @@
+//! The whole: one member's grid.
+//!
+//! Whoever runs it hands in views ([`Grid::handle_view`]), the passing of time
+//! ([`Grid::tick`]) and what connections bring ([`Grid::handle_bytes`] and its
+//! neighbours), and carries what [`Peer::poll_send`](crate::Peer) gives. Clients
+//! ask with [`Grid::start`].
+
+mod asking;
+mod leading;
+mod merging;
+mod telling;
+
+use std::collections::{BTreeMap, HashMap};
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::time::Duration;
+
+use convoke_membership::{MemberId, View};
+use parking_lot::{Mutex, RwLock};
+
+use crate::calls::{Answer, Calls};
+use crate::control::Control;
+use crate::core::{Core, GridSettings, Host, Report};
+use crate::fragment::Held;
+use crate::map::{Map, MapCatalog, Maps};
+use crate::message::Message;
+use crate::op::Op;
+use crate::partition::{Part, Partition, Role, Slot};
+use crate::plan::Wanted;
+use crate::session::{Peer, Receipt, Verdict};
+use crate::table::Table;
+use crate::topic::Topics;
+use crate::{Clock, OpError, Reply};
+
+pub use asking::Started;
+pub use telling::Listener;
+
+/// How often [`Grid::tick`] is to be called, in milliseconds.
+pub const TICK_MS: u64 = 50;
+/// What is not settled by then has an outcome that nobody knows.
+pub const OP_MS_MAX: u64 = 5_000;
+/// A pause of this length may have cost this member its place.
+const PAUSE_MS: u64 = 1_000;
+/// How long it waits for the others to say whether it did.
+const CONFIRM_MS_MAX: u64 = 3_000;
+/// How often backups are told the primary's time.
+const TIME_MS: u64 = 1_000;
+/// How often the copies of one partition are compared.
+const CHECK_MS: u64 = 30_000;
+/// How often removals are looked through.
+const FORGET_MS: u64 = 10_000;
+/// Removals are remembered at least for so long …
+const REMOVAL_MS: u64 = 600_000;
+/// … and while a member is missing, for so long.
+const REMOVAL_MISSING_MS: u64 = 24 * 3_600_000;
+
+/// A value that is there later.
+pub type Later<T> = Pin<Box<dyn Future<Output = T> + Send>>;
+
+/// One member's grid.
+#[derive(Clone)]
+pub struct Grid {
+    inner: Arc<Inner>,
+}
+
+pub(crate) struct Inner {
+    pub(crate) core: Core,
+    control: Mutex<Control>,
+    /// One table is adopted at a time.
+    adopting: Mutex<()>,
+    calls: Calls,
+    topics: Topics,
+    listeners: telling::Listeners,
+    /// Blocked operations of other members.
+    blocked: Mutex<HashMap<(MemberId, u64), Arc<Slot>>>,
+    /// The times that primaries told.
+    times: RwLock<HashMap<MemberId, u64>>,
+    coordinator: RwLock<Option<MemberId>>,
+    timers: Mutex<Timers>,
+    doubt: AtomicBool,
+    doubts: Mutex<Doubt>,
+    merging: AtomicBool,
+    merged: AtomicU64,
+    settings: Mutex<BTreeMap<String, (String, crate::Version)>>,
+}
+
+#[derive(Default)]
+struct Timers {
+    time_at: Duration,
+    check_at: Duration,
+    checked: usize,
+    forget_at: Duration,
+    pulse_at: Duration,
+}
+
+/// Whether this member may have lost its place.
+#[derive(Default)]
+struct Doubt {
+    since: Option<Duration>,
+    nonce: u64,
+}
+
+impl Grid {
+    /// A grid that knows nobody yet.
+    #[must_use]
+    pub fn new(
+        me: MemberId,
+        host: Arc<dyn Host>,
+        settings: GridSettings,
+        catalog: MapCatalog,
+    ) -> Self {
+        let wanted = Wanted { copies: catalog.copies_max(), mixed: !catalog.copies_are_equal() };
+        let bytes = *me.as_bytes();
+        let writer = u64::from(u16::from_be_bytes([bytes[14], bytes[15]]));
+        let unix_ms = host.unix_ms().saturating_sub(host.now().as_millis() as u64);
+        let partitions = (0..settings.partitions)
+            .map(|number| Mutex::new(Partition::new(number, host.random())))
+            .collect();
+        let control = Control::new(me, settings.partitions, wanted);
+        let core = Core {
+            me,
+            clock: Clock::new(unix_ms, writer),
+            maps: Maps::new(catalog),
+            partitions,
+            peers: RwLock::default(),
+            table: RwLock::default(),
+            members: AtomicU32::new(0),
+            ticked_us: AtomicU64::new(host.now().as_micros() as u64),
+            copying: Mutex::default(),
+            settings,
+            host,
+        };
+        Self {
+            inner: Arc::new(Inner {
+                core,
+                control: Mutex::new(control),
+                adopting: Mutex::new(()),
+                calls: Calls::default(),
+                topics: Topics::default(),
+                listeners: telling::Listeners::default(),
+                blocked: Mutex::default(),
+                times: RwLock::default(),
+                coordinator: RwLock::new(None),
+                timers: Mutex::default(),
+                doubt: AtomicBool::new(false),
+                doubts: Mutex::default(),
+                merging: AtomicBool::new(false),
+                merged: AtomicU64::new(0),
+                settings: Mutex::default(),
+            }),
+        }
+    }
+
+    /// Who this member is.
+    #[must_use]
+    pub fn me(&self) -> MemberId {
+        self.inner.core.me
+    }
+
+    /// The number of partitions.
+    #[must_use]
+    pub fn partitions(&self) -> u16 {
+        self.inner.core.settings.partitions
+    }
+
+    /// The partition of a key: its slot among 16,384, scaled.
+    #[must_use]
+    pub fn partition_of(&self, key: &[u8]) -> u16 {
+        crate::slot::partition(crate::slot::slot(key), self.partitions())
+    }
+
+    /// The map of this name; see [`Maps::open`].
+    ///
+    /// # Errors
+    /// When the name is too long, or there are too many maps.
+    pub fn open(&self, name: &str) -> Result<Arc<Map>, OpError> {
+        self.inner.core.maps.open(name)
+    }
+
+    /// The maps that this member knows.
+    #[must_use]
+    pub fn maps(&self) -> Vec<Arc<Map>> {
+        self.inner.core.maps.all()
+    }
+
+    /// The table that is followed.
+    #[must_use]
+    pub fn table(&self) -> Option<Arc<Table>> {
+        self.inner.core.table()
+    }
+
+    /// The shared time, in milliseconds since 1970.
+    #[must_use]
+    pub fn now_ms(&self) -> u64 {
+        self.inner.core.clock.now_ms(self.inner.core.now())
+    }
+
+    /// Whether all copies are complete that there are to be.
+    #[must_use]
+    pub fn is_safe(&self) -> bool {
+        let control = self.inner.control.lock();
+        let (copies, data_members) = (control.copies(), control.data_members());
+        drop(control);
+        let merging = self.inner.merging.load(Ordering::Relaxed);
+        !merging && self.table().is_some_and(|table| table.is_safe(copies, data_members))
+    }
+
+    /// Copies that are complete, of those that there are to be.
+    #[must_use]
+    pub fn progress(&self) -> (usize, usize) {
+        let control = self.inner.control.lock();
+        let (copies, data_members) = (control.copies(), control.data_members());
+        drop(control);
+        self.table().map_or((0, 0), |table| table.progress(copies, data_members))
+    }
+
+    /// The other members, each with what is on its way there.
+    #[must_use]
+    pub fn peers(&self) -> Vec<Arc<Peer>> {
+        self.inner.core.peers.read().values().cloned().collect()
+    }
+
+    /// Another member, if it is in the view.
+    #[must_use]
+    pub fn peer(&self, id: MemberId) -> Option<Arc<Peer>> {
+        self.inner.core.peer(id)
+    }
+
+    /// A connection from a member opened and named the sender's session. `None`
+    /// when that member is not in the view (yet).
+    #[must_use]
+    pub fn handle_opened(&self, from: MemberId, session: u64) -> Option<Receipt> {
+        let peer = self.peer(from)?;
+        let (receipt, anew) = peer.handle_opened(session);
+        if anew {
+            // Whatever it sent before and did not arrive never will.
+            for partition in &self.inner.core.partitions {
+                partition.lock().spoil(&self.inner.core, from);
+            }
+        }
+        Some(receipt)
+    }
+
+    /// Bytes came over a connection from a member. `None` when it is to be closed.
+    #[must_use]
+    pub fn handle_bytes(&self, from: MemberId, session: u64, bytes: &[u8]) -> Option<Receipt> {
+        let peer = self.peer(from)?;
+        peer.handle_bytes(session, bytes, |message| self.handle_message(from, message))
+    }
+
+    /// A connection to a member was answered. `false` when it is of no use.
+    #[must_use]
+    pub fn handle_resumed(&self, to: MemberId, session: u64, received: u64) -> bool {
+        let Some(peer) = self.peer(to) else { return false };
+        let useful = peer.handle_resumed(session, received, self.inner.core.host.random());
+        if peer.session() != session {
+            self.messages_lost(to);
+        }
+        useful
+    }
+
+    /// A member dealt with messages.
+    pub fn handle_received(&self, to: MemberId, received: u64, refused: &[u64]) {
+        let Some(peer) = self.peer(to) else { return };
+        peer.handle_received(received, refused);
+        self.pump(to);
+    }
+
+    /// What was on its way to a member is lost.
+    fn messages_lost(&self, to: MemberId) {
+        let core = &self.inner.core;
+        self.inner.calls.handle_gone(to);
+        core.copying.lock().remove(&to);
+        for partition in &core.partitions {
+            partition.lock().handle_lost(to);
+        }
+        self.introduce_to(to);
+    }
+
+    /// Goes on with the copies that are being made for a member.
+    fn pump(&self, to: MemberId) {
+        let core = &self.inner.core;
+        let Some(mut open) = core.copying.lock().get(&to).cloned() else { return };
+        while let Some(number) = open.pop_first() {
+            let done = core.partitions[usize::from(number)].lock().pump(core, to);
+            if !done {
+                return;
+            }
+            if let Some(copying) = core.copying.lock().get_mut(&to) {
+                copying.remove(&number);
+            }
+        }
+    }
+
+    /// There is a new view. `lost` when somebody was lost with it, who may come
+    /// back.
+    pub fn handle_view(&self, view: &View, lost: bool) {
+        let core = &self.inner.core;
+        let now = core.now();
+        let (mut gone, mut new) = (Vec::new(), Vec::new());
+        {
+            let mut peers = core.peers.write();
+            peers.retain(|id, _| {
+                let stays = view.contains(*id);
+                if !stays {
+                    gone.push(*id);
+                }
+                stays
+            });
+            for member in view.members().iter().filter(|member| member.id != core.me) {
+                peers.entry(member.id).or_insert_with(|| {
+                    new.push(member.id);
+                    Arc::new(Peer::new(member.id, core.host.random()))
+                });
+            }
+        }
+        core.members.store(u32::try_from(view.len()).unwrap_or(u32::MAX), Ordering::Relaxed);
+        *self.inner.coordinator.write() = Some(view.coordinator().id);
+        for id in &gone {
+            self.inner.calls.handle_gone(*id);
+            core.copying.lock().remove(id);
+            self.inner.listeners.forget(*id);
+            self.inner.blocked.lock().retain(|(member, _), slot| {
+                let stays = member != id;
+                if !stays {
+                    slot.close();
+                }
+                stays
+            });
+        }
+        self.inner.refresh_interest();
+        for id in new {
+            self.introduce_to(id);
+        }
+        let table = core.table();
+        {
+            let mut control = self.inner.control.lock();
+            control.handle_view(now, view, table.as_ref());
+            if lost {
+                control.missing_since = Some(now);
+            }
+        }
+        self.lead();
+    }
+
+    /// Does what is due. To be called every [`TICK_MS`].
+    pub fn tick(&self) {
+        let core = &self.inner.core;
+        let now = core.now();
+        let before =
+            Duration::from_micros(core.ticked_us.swap(now.as_micros() as u64, Ordering::AcqRel));
+        let pause = now.saturating_sub(before);
+        if pause >= Duration::from_millis(PAUSE_MS) {
+            self.begin_doubt(now, pause);
+        }
+        self.tick_doubt(now);
+        self.inner.calls.tick(now);
+        let old = now.saturating_sub(Duration::from_millis(TICK_MS));
+        let peers = self.peers();
+        for peer in &peers {
+            peer.wake_old(old);
+        }
+        let mut due = Due::default();
+        {
+            let mut timers = self.inner.timers.lock();
+            let is_due = |at: &mut Duration, every_ms: u64| {
+                let due = now >= *at;
+                if due {
+                    *at = now + Duration::from_millis(every_ms);
+                }
+                due
+            };
+            due.time = is_due(&mut timers.time_at, TIME_MS);
+            due.forget = is_due(&mut timers.forget_at, FORGET_MS);
+            due.pulse = is_due(&mut timers.pulse_at, TIME_MS);
+            let count = core.partitions.len();
+            if is_due(&mut timers.check_at, CHECK_MS / count.max(1) as u64) {
+                due.check = Some(timers.checked % count.max(1));
+                timers.checked += 1;
+            }
+        }
+        self.sweep(now, old, &due);
+        if due.time {
+            let time_ms = core.clock.now_ms(now);
+            for peer in &peers {
+                peer.push(|bytes| Message::Time { time_ms }.encode(bytes));
+            }
+        }
+        for peer in &peers {
+            self.pump(peer.id());
+        }
+        self.lead();
+        if due.pulse {
+            self.pulse(now);
+        }
+        self.merge_leftovers();
+    }
+
+    /// What is due in each partition.
+    fn sweep(&self, now: Duration, old: Duration, due: &Due) {
+        let core = &self.inner.core;
+        let times = self.inner.times.read().clone();
+        let now_ms = core.clock.now_ms(now);
+        let missing = self.inner.control.lock().missing_since;
+        let missing_for = missing.map(|since| now.saturating_sub(since).as_millis() as u64);
+        let keep_ms = match missing_for {
+            Some(ms) if ms < REMOVAL_MISSING_MS => REMOVAL_MISSING_MS,
+            _ => REMOVAL_MS,
+        };
+        for (number, partition) in core.partitions.iter().enumerate() {
+            let mut partition = partition.lock();
+            partition.tick(core, now, |primary| times.get(&primary).copied().unwrap_or(0));
+            partition.wake_old(old);
+            if due.check == Some(number) {
+                partition.check(core, now);
+            }
+            if due.forget {
+                partition.forget(core, now, now_ms.saturating_sub(keep_ms));
+            }
+            let events = partition.take_events();
+            drop(partition);
+            self.inner.tell(&events);
+        }
+    }
+
+    /// A message of another member.
+    fn handle_message(&self, from: MemberId, bytes: &[u8]) -> Verdict {
+        let core = &self.inner.core;
+        let Some(message) = Message::decode(bytes) else { return Verdict::Nonsense };
+        let at = |number: u16| core.partitions.get(usize::from(number));
+        match message {
+            Message::Records { partition, epoch, time_ms, records } => {
+                let Some(partition) = at(partition) else { return Verdict::Nonsense };
+                core.clock.saw(crate::Version::at(time_ms));
+                return partition.lock().handle_records(core, from, epoch, records);
+            }
+            Message::Time { time_ms } => {
+                self.inner.times.write().insert(from, time_ms);
+            }
+            Message::Invite { partition, epoch } => {
+                let Some(partition) = at(partition) else { return Verdict::Nonsense };
+                partition.lock().handle_invite(core, from, epoch);
+            }
+            Message::SyncAsk { partition, epoch, ask, place, held } => {
+                let Some(partition) = at(partition) else { return Verdict::Nonsense };
+                let spoiled = partition.lock().handle_ask(core, from, epoch, ask, place, &held);
+                if spoiled {
+                    let number = partition.lock().number;
+                    self.tell_coordinator(Message::Spoiled {
+                        partition: number,
+                        epoch,
+                        member: from,
+                    });
+                }
+            }
+            Message::SyncStart { partition, epoch, ask, maps } => {
+                let Some(partition) = at(partition) else { return Verdict::Nonsense };
+                partition.lock().handle_start(core, from, epoch, ask, &maps);
+            }
+            Message::Chunk { partition, epoch, map, start, end, first, last, items } => {
+                let Some(partition) = at(partition) else { return Verdict::Nonsense };
+                let Ok(map) = core.maps.open(map) else { return Verdict::Nonsense };
+                let part = Part { range: start..end, first, last };
+                partition.lock().handle_chunk(core, from, epoch, &map, &part, &items);
+            }
+            Message::SyncDone { partition, epoch, ask } => {
+                let Some(partition) = at(partition) else { return Verdict::Nonsense };
+                partition.lock().handle_done(core, from, epoch, ask);
+            }
+            Message::Synced { partition: number, epoch, ask } => {
+                let Some(partition) = at(number) else { return Verdict::Nonsense };
+                let place = partition.lock().handle_synced(from, epoch, ask);
+                if let Some(place) = place {
+                    let member = from;
+                    let partition = number;
+                    self.tell_coordinator(Message::Completed { partition, epoch, member, place });
+                }
+            }
+            Message::Check { partition, epoch, time_ms: _, digests } => {
+                let Some(partition) = at(partition) else { return Verdict::Nonsense };
+                partition.lock().handle_check(core, from, epoch, &digests);
+            }
+            Message::Handoff { partition, epoch } => {
+                let Some(partition) = at(partition) else { return Verdict::Nonsense };
+                partition.lock().handle_handoff(from, epoch);
+            }
+            Message::Ask { id, partition, map, wait_ms, op } => {
+                if at(partition).is_none() {
+                    return Verdict::Nonsense;
+                }
+                self.handle_ask(from, id, partition, map, wait_ms, &op);
+            }
+            Message::Forget { id } => self.handle_forget(from, id),
+            Message::Answer { id, outcome } => {
+                self.inner.calls.handle_answer(from, id, Answer::Outcome(outcome));
+            }
+            Message::MergeAsk { id, partition, held } => {
+                let Some(partition) = at(partition) else { return Verdict::Nonsense };
+                self.handle_merge_ask(from, id, &partition.lock(), &held);
+            }
+            Message::MergeWant { id, ranges } => {
+                self.inner.calls.handle_answer(from, id, Answer::Wants(ranges));
+            }
+            Message::Merge { id, partition, map, items } => {
+                if at(partition).is_none() {
+                    return Verdict::Nonsense;
+                }
+                self.handle_merge(from, id, partition, map, &items);
+            }
+            Message::Merged { id, done } => {
+                self.inner.calls.handle_answer(from, id, Answer::Merged(done));
+            }
+            Message::Query => {
+                let table = core.table().map(|table| Table::clone(&table));
+                core.send(from, &Message::Report { table });
+            }
+            Message::Report { table } => self.handle_report(from, table),
+            Message::Table(table) => self.handle_table(from, table),
+            Message::Pulse { stamp, now_ms } => self.handle_pulse(from, stamp, now_ms),
+            Message::Completed { partition, epoch, member, place } => {
+                self.handle_copy(partition, epoch, member, Some(place));
+            }
+            Message::Spoiled { partition, epoch, member } => {
+                self.handle_copy(partition, epoch, member, None);
+            }
+            Message::Confirm { nonce, stamp } => {
+                let yes = core.table().is_some_and(|table| table.stamp == stamp);
+                core.send(from, &Message::Confirmed { nonce, yes });
+            }
+            Message::Confirmed { nonce, yes } => self.handle_confirmed(nonce, yes),
+            Message::Leaving => {
+                self.inner.control.lock().handle_leaving(from);
+                self.lead();
+            }
+            Message::Publish { id, topic, payload } => {
+                let (topic, payload) = (topic.to_vec().into(), payload.to_vec().into());
+                let count = self.inner.topics.deliver(&topic, &payload);
+                core.send(from, &Message::Delivered { id, count });
+            }
+            Message::Delivered { id, count } => {
+                self.inner.calls.handle_answer(from, id, Answer::Delivered(count));
+            }
+            Message::Interest { maps } => {
+                self.inner.listeners.interest(from, maps);
+                self.inner.refresh_interest();
+            }
+            Message::Events(events) => self.inner.listeners.deliver(&events),
+            Message::Setting { name, value, version } => {
+                self.inner.take_setting(name, value, version);
+            }
+        }
+        Verdict::Taken
+    }
+
+    /// The primary answers what another holds.
+    fn handle_merge_ask(&self, from: MemberId, id: u64, partition: &Partition, held: &Held<'_>) {
+        let core = &self.inner.core;
+        let leads = matches!(&partition.role, Role::Lead(lead) if lead.is_ready());
+        let map = core.maps.open(held.map);
+        match map {
+            Ok(map) if leads => {
+                let ranges = partition.wanted(&map, held);
+                core.send(from, &Message::MergeWant { id, ranges });
+            }
+            _ => {
+                core.send(from, &Message::Merged { id, done: false });
+            }
+        }
+    }
+}
+
+/// What is due with one tick.
+#[derive(Default)]
+struct Due {
+    time: bool,
+    forget: bool,
+    pulse: bool,
+    check: Option<usize>,
+}
+
+impl Inner {
+    /// Does an operation here, if this member leads and is sure of that; tells
+    /// those who listen.
+    fn execute(&self, map: &Arc<Map>, partition: u16, op: &Op<'_>) -> crate::partition::Executed {
+        let now = self.core.now();
+        let mut partition = self.core.partitions[usize::from(partition)].lock();
+        let executed = partition.execute(&self.core, map, now, op);
+        let events = partition.take_events();
+        drop(partition);
+        self.tell(&events);
+        executed
+    }
+
+    fn report(&self, report: Report) {
+        self.core.host.report(report);
+    }
+}
+
+/// What is answered when nobody stores anything.
+pub(crate) fn no_data_member() -> Result<Reply, OpError> {
+    Err(OpError::NoDataMember)
+}

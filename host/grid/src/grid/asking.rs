@@ -1,0 +1,464 @@
+//! Operations: here, or at the member that leads.
+
+use std::future::poll_fn;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::task::Poll;
+use std::time::Duration;
+
+use convoke_membership::MemberId;
+
+use super::{Grid, Inner, Later, OP_MS_MAX, no_data_member};
+use crate::calls::{Answer, Progress};
+use crate::map::Map;
+use crate::message::{Message, Outcome};
+use crate::op::{Effect, Op};
+use crate::partition::ticket::{Standing, Ticket, is_received};
+use crate::partition::{Executed, Slot};
+use crate::session::Fate;
+use crate::{OpError, Reply};
+
+/// Blocked operations that one member may have here.
+const BLOCKED_MAX: usize = 100_000;
+
+/// What came of starting an operation.
+pub enum Started {
+    /// It is done, or failed.
+    Now(Result<Reply, OpError>),
+    /// It is on its way.
+    Later(Later<Result<Reply, OpError>>),
+}
+
+/// An operation that has left whoever asked for it.
+struct Owned {
+    map: Arc<Map>,
+    partition: u16,
+    /// Encoded.
+    op: Vec<u8>,
+    effect: Effect,
+    started: Duration,
+}
+
+impl Owned {
+    fn op(&self) -> Result<Op<'_>, OpError> {
+        postcard::from_bytes(&self.op).map_err(|_| OpError::Malformed)
+    }
+
+    /// What is answered when nobody knows what became of it.
+    fn unknown(&self) -> OpError {
+        if self.effect == Effect::Reads { OpError::Unavailable } else { OpError::Indeterminate }
+    }
+}
+
+impl Grid {
+    /// Starts an operation in one partition of a map. It is done in the order
+    /// in which operations are started, as far as one member leads.
+    pub fn start(&self, map: &Arc<Map>, partition: u16, op: &Op<'_>) -> Started {
+        let inner = &self.inner;
+        if partition >= self.partitions() {
+            return Started::Now(Err(OpError::Malformed));
+        }
+        if !inner.is_late() && !inner.doubt.load(Ordering::Acquire) {
+            match inner.execute(map, partition, op) {
+                Executed::Done(reply, None) => return Started::Now(reply),
+                Executed::Done(reply, Some(ticket)) => {
+                    let effect = op.effect();
+                    return Started::Later(Box::pin(settle(
+                        Arc::clone(inner),
+                        ticket,
+                        reply,
+                        effect,
+                    )));
+                }
+                Executed::NotHere => {}
+            }
+        }
+        let owned = Owned {
+            map: Arc::clone(map),
+            partition,
+            op: postcard::to_allocvec(op).expect("memory takes what is written"),
+            effect: op.effect(),
+            started: inner.core.now(),
+        };
+        Started::Later(Box::pin(route(self.clone(), owned)))
+    }
+
+    /// The bytes of a key, if they are here and settled; they go to `take`.
+    /// `None` when that is to be asked by [`Grid::start`].
+    pub fn get_here(
+        &self,
+        map: &Map,
+        partition: u16,
+        key: &[u8],
+        take: &mut dyn FnMut(Option<&[u8]>),
+    ) -> Option<Result<(), OpError>> {
+        let inner = &self.inner;
+        let now = inner.core.now();
+        if inner.is_late_at(now) || inner.doubt.load(Ordering::Acquire) {
+            return None;
+        }
+        let now_ms = inner.core.clock.now_ms(now);
+        let partition = inner.core.partitions.get(usize::from(partition))?;
+        partition.lock().get(&inner.core, map, now_ms, key, take)
+    }
+
+    /// Does an operation as soon as there is something to take: its answer is
+    /// not nil then, or it is once `wait` is over.
+    pub fn block(
+        &self,
+        map: &Arc<Map>,
+        partition: u16,
+        op: &Op<'_>,
+        wait: Option<Duration>,
+    ) -> Later<Result<Reply, OpError>> {
+        let owned = Owned {
+            map: Arc::clone(map),
+            partition,
+            op: postcard::to_allocvec(op).expect("memory takes what is written"),
+            effect: op.effect(),
+            started: self.inner.core.now(),
+        };
+        Box::pin(block(self.clone(), owned, wait))
+    }
+
+    /// A member asks for an operation here.
+    pub(super) fn handle_ask(
+        &self,
+        from: MemberId,
+        id: u64,
+        partition: u16,
+        map: &str,
+        wait_ms: Option<u64>,
+        op: &Op<'_>,
+    ) {
+        let inner = &self.inner;
+        let map = match inner.core.maps.open(map) {
+            Ok(map) => map,
+            Err(error) => return inner.answer(from, id, Outcome::Done(Err(error))),
+        };
+        if wait_ms.is_some() {
+            return self.block_for(from, id, partition, &map, op);
+        }
+        // A member that is not sure of its place lets the other try again.
+        if inner.is_late() || inner.doubt.load(Ordering::Acquire) {
+            return inner.answer(from, id, Outcome::NotHere);
+        }
+        let effect = op.effect();
+        inner.finish(from, id, effect, inner.execute(&map, partition, op));
+    }
+
+    /// A member's operation that waits for something to take.
+    fn block_for(&self, from: MemberId, id: u64, partition: u16, map: &Arc<Map>, op: &Op<'_>) {
+        let inner = &self.inner;
+        let slot = Arc::new(Slot::default());
+        let effect = op.effect();
+        let now = inner.core.now();
+        let executed = {
+            let mut partition = inner.core.partitions[usize::from(partition)].lock();
+            let executed = partition.execute_or_wait(&inner.core, map, now, op, &slot);
+            let events = partition.take_events();
+            drop(partition);
+            inner.tell(&events);
+            executed
+        };
+        match executed {
+            Some(executed) => inner.finish(from, id, effect, executed),
+            None => {
+                {
+                    let mut blocked = inner.blocked.lock();
+                    if blocked.len() >= BLOCKED_MAX {
+                        slot.close();
+                        return inner.answer(from, id, Outcome::Done(Err(OpError::Busy)));
+                    }
+                    blocked.insert((from, id), Arc::clone(&slot));
+                }
+                let inner = Arc::clone(inner);
+                let host = Arc::clone(&inner.core.host);
+                host.spawn(Box::pin(async move {
+                    let executed = poll_fn(|context| slot.poll(context.waker())).await;
+                    inner.blocked.lock().remove(&(from, id));
+                    if let Some(executed) = executed {
+                        inner.finish(from, id, effect, executed);
+                    }
+                }));
+            }
+        }
+    }
+
+    /// A member does not wait any more.
+    pub(super) fn handle_forget(&self, from: MemberId, id: u64) {
+        let slot = self.inner.blocked.lock().remove(&(from, id));
+        if let Some(slot) = slot
+            && slot.close()
+        {
+            self.inner.answer(from, id, Outcome::Done(Ok(Reply::Nil)));
+        }
+    }
+}
+
+impl Inner {
+    /// Whether time has stood still here: others may have gone on without this
+    /// member, and it does not know yet.
+    pub(super) fn is_late(&self) -> bool {
+        self.is_late_at(self.core.now())
+    }
+
+    pub(super) fn is_late_at(&self, now: Duration) -> bool {
+        let ticked = Duration::from_micros(self.core.ticked_us.load(Ordering::Acquire));
+        now.saturating_sub(ticked) >= Duration::from_millis(super::PAUSE_MS)
+    }
+
+    fn answer(&self, to: MemberId, id: u64, outcome: Outcome) {
+        self.core.send(to, &Message::Answer { id, outcome });
+    }
+
+    /// Answers another member once what was done is settled.
+    fn finish(self: &Arc<Self>, to: MemberId, id: u64, effect: Effect, executed: Executed) {
+        match executed {
+            Executed::NotHere => self.answer(to, id, Outcome::NotHere),
+            Executed::Done(reply, None) => self.answer(to, id, Outcome::Done(reply)),
+            Executed::Done(reply, Some(ticket)) => {
+                let inner = Arc::clone(self);
+                self.core.host.spawn(Box::pin(async move {
+                    let reply = settle(Arc::clone(&inner), ticket, reply, effect).await;
+                    inner.answer(to, id, Outcome::Done(reply));
+                }));
+            }
+        }
+    }
+
+    /// The member that leads a partition, by the table that is followed.
+    pub(super) fn primary(&self, partition: u16) -> Option<MemberId> {
+        let table = self.core.table.read();
+        table.as_ref()?.partitions.get(usize::from(partition))?.primary()
+    }
+}
+
+/// Waits until all that must have it have it.
+pub(super) async fn settle(
+    inner: Arc<Inner>,
+    ticket: Ticket,
+    reply: Result<Reply, OpError>,
+    effect: Effect,
+) -> Result<Reply, OpError> {
+    let since = inner.core.now();
+    let limit = Duration::from_millis(OP_MS_MAX);
+    let settled = poll_fn(|context| {
+        if is_received(&ticket.needs) {
+            return Poll::Ready(true);
+        }
+        // Woken by receipts, by a new table, and now and then.
+        for need in &ticket.needs {
+            if let Some(sent) = need.sent
+                && need.peer.fate(sent) == Fate::Open
+            {
+                let now = inner.core.now();
+                need.peer.wake_at(sent, now, context.waker());
+            }
+        }
+        let primary = inner.primary(ticket.partition);
+        let mut partition = inner.core.partitions[usize::from(ticket.partition)].lock();
+        match partition.standing(&ticket, primary) {
+            Standing::Settled => Poll::Ready(true),
+            Standing::Unknown => Poll::Ready(false),
+            Standing::Open => {
+                let now = inner.core.now();
+                if now.saturating_sub(since) >= limit {
+                    return Poll::Ready(false);
+                }
+                partition.wake_at(now, context.waker());
+                Poll::Pending
+            }
+        }
+    });
+    match settled.await {
+        true => reply,
+        // A read of what may still be taken back tells nothing.
+        false if effect == Effect::Reads => Err(OpError::Unavailable),
+        false => Err(OpError::Indeterminate),
+    }
+}
+
+/// Does an operation wherever its partition is led, and again elsewhere as long
+/// as it certainly was not done.
+async fn route(grid: Grid, owned: Owned) -> Result<Reply, OpError> {
+    let inner = Arc::clone(&grid.inner);
+    let deadline = owned.started + Duration::from_millis(OP_MS_MAX);
+    loop {
+        let now = inner.core.now();
+        if now >= deadline {
+            return Err(OpError::Unavailable);
+        }
+        if inner.nobody_stores() {
+            return no_data_member();
+        }
+        match inner.primary(owned.partition) {
+            Some(primary) if primary == inner.core.me => {
+                if !inner.is_late() && !inner.doubt.load(Ordering::Acquire) {
+                    match inner.execute(&owned.map, owned.partition, &owned.op()?) {
+                        Executed::Done(reply, None) => return reply,
+                        Executed::Done(reply, Some(ticket)) => {
+                            return settle(inner, ticket, reply, owned.effect).await;
+                        }
+                        Executed::NotHere => {}
+                    }
+                }
+                change(&inner, owned.partition).await;
+            }
+            Some(primary) => match ask(&inner, &owned, primary, deadline, None).await {
+                Asked::Done(reply) => return reply,
+                Asked::Unknown => return Err(owned.unknown()),
+                Asked::Again => change(&inner, owned.partition).await,
+            },
+            None => change(&inner, owned.partition).await,
+        }
+    }
+}
+
+/// Waits until the partition may be in another state: at most one tick.
+async fn change(inner: &Arc<Inner>, partition: u16) {
+    let mut waited = false;
+    poll_fn(|context| {
+        if std::mem::replace(&mut waited, true) {
+            return Poll::Ready(());
+        }
+        let now = inner.core.now();
+        inner.core.partitions[usize::from(partition)].lock().wake_at(now, context.waker());
+        Poll::Pending
+    })
+    .await;
+}
+
+/// What came of asking another member.
+enum Asked {
+    Done(Result<Reply, OpError>),
+    /// It was not done; another may lead.
+    Again,
+    /// It may have been done or not.
+    Unknown,
+}
+
+/// Asks one member.
+async fn ask(
+    inner: &Arc<Inner>,
+    owned: &Owned,
+    primary: MemberId,
+    deadline: Duration,
+    wait: Option<u64>,
+) -> Asked {
+    let Ok(op) = owned.op() else { return Asked::Done(Err(OpError::Malformed)) };
+    let Some(peer) = inner.core.peer(primary) else { return Asked::Again };
+    let call = Open { inner, id: inner.calls.begin(primary, deadline), to: primary };
+    let message = Message::Ask {
+        id: call.id,
+        partition: owned.partition,
+        map: &owned.map.name,
+        wait_ms: wait,
+        op,
+    };
+    let sent = peer.push(|bytes| message.encode(bytes));
+    let mut progress = poll_fn(|context| inner.calls.poll(call.id, context)).await;
+    if wait.is_some() && matches!(progress, Progress::Late) {
+        // What it took meanwhile, if anything, is on its way here.
+        let late = inner.core.now() + Duration::from_millis(OP_MS_MAX);
+        inner.calls.reopen(call.id, primary, late);
+        inner.core.send(primary, &Message::Forget { id: call.id });
+        progress = poll_fn(|context| inner.calls.poll(call.id, context)).await;
+    }
+    std::mem::forget(call);
+    match progress {
+        Progress::Answered(Answer::Outcome(Outcome::Done(reply))) => Asked::Done(reply),
+        Progress::Answered(Answer::Outcome(Outcome::NotHere)) => Asked::Again,
+        Progress::Gone if owned.effect == Effect::Reads || !peer.was_handed_over(sent) => {
+            Asked::Again
+        }
+        _ => Asked::Unknown,
+    }
+}
+
+/// A request that is forgotten when nobody waits for it any more.
+struct Open<'a> {
+    inner: &'a Arc<Inner>,
+    id: u64,
+    to: MemberId,
+}
+
+impl Drop for Open<'_> {
+    fn drop(&mut self) {
+        if self.inner.calls.end(self.id) {
+            self.inner.core.send(self.to, &Message::Forget { id: self.id });
+        }
+    }
+}
+
+/// A blocked operation of this member's own, closed when nobody waits any more.
+struct Blocked(Arc<Slot>);
+
+impl Drop for Blocked {
+    fn drop(&mut self) {
+        self.0.close();
+    }
+}
+
+async fn block(grid: Grid, owned: Owned, wait: Option<Duration>) -> Result<Reply, OpError> {
+    let inner = Arc::clone(&grid.inner);
+    let deadline = wait.map_or(Duration::MAX, |wait| owned.started.saturating_add(wait));
+    loop {
+        let now = inner.core.now();
+        if now >= deadline {
+            return Ok(Reply::Nil);
+        }
+        if inner.nobody_stores() {
+            return no_data_member();
+        }
+        match inner.primary(owned.partition) {
+            Some(primary) if primary == inner.core.me => {
+                let blocked = Blocked(Arc::new(Slot::default()));
+                let op = owned.op()?;
+                let executed = {
+                    let mut partition = inner.core.partitions[usize::from(owned.partition)].lock();
+                    let executed =
+                        partition.execute_or_wait(&inner.core, &owned.map, now, &op, &blocked.0);
+                    let events = partition.take_events();
+                    drop(partition);
+                    inner.tell(&events);
+                    executed
+                };
+                let executed = match executed {
+                    Some(executed) => executed,
+                    None => {
+                        let timer = inner.calls.begin(inner.core.me, deadline);
+                        let filled = poll_fn(|context| {
+                            if let Poll::Ready(filled) = blocked.0.poll(context.waker()) {
+                                return Poll::Ready(filled);
+                            }
+                            match inner.calls.poll(timer, context) {
+                                Poll::Ready(_) => Poll::Ready(blocked.0.close_and_take()),
+                                Poll::Pending => Poll::Pending,
+                            }
+                        })
+                        .await;
+                        inner.calls.end(timer);
+                        match filled {
+                            Some(executed) => executed,
+                            None => return Ok(Reply::Nil),
+                        }
+                    }
+                };
+                match executed {
+                    Executed::Done(reply, None) => return reply,
+                    Executed::Done(reply, Some(ticket)) => {
+                        return settle(inner, ticket, reply, owned.effect).await;
+                    }
+                    Executed::NotHere => change(&inner, owned.partition).await,
+                }
+            }
+            Some(primary) => match ask(&inner, &owned, primary, deadline, Some(0)).await {
+                Asked::Done(reply) => return reply,
+                Asked::Unknown => return Err(OpError::Indeterminate),
+                Asked::Again => change(&inner, owned.partition).await,
+            },
+            None => change(&inner, owned.partition).await,
+        }
+    }
+}

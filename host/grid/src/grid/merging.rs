@@ -1,0 +1,170 @@
+//! What a member holds of another table: offered to those who lead now, before
+//! it is given up.
+
+use std::future::poll_fn;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use convoke_membership::MemberId;
+
+use super::{Grid, Inner, OP_MS_MAX};
+use crate::calls::{Answer, Progress};
+use crate::core::Report;
+use crate::fragment::Item;
+use crate::map::Map;
+use crate::message::Message;
+use crate::partition::{Executed, Role};
+
+/// Bytes of one message.
+const MERGE_BYTES: usize = 256 * 1024;
+
+impl Grid {
+    /// Starts to merge what is left over, unless that is under way.
+    pub(super) fn merge_leftovers(&self) {
+        let inner = &self.inner;
+        let left = || inner.core.partitions.iter().any(|partition| partition.lock().leftover);
+        if inner.merging.load(Ordering::Acquire) || !inner.maybe_leftover() || !left() {
+            return;
+        }
+        if inner.merging.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        let grid = self.clone();
+        inner.core.host.spawn(Box::pin(async move {
+            grid.merge_all().await;
+            grid.inner.merging.store(false, Ordering::Release);
+        }));
+    }
+
+    /// Offers everything once. What could not be offered is left for the next try.
+    async fn merge_all(&self) {
+        let inner = &self.inner;
+        for number in 0..self.partitions() {
+            self.merge_partition(number).await;
+        }
+        let left = inner.core.partitions.iter().any(|partition| partition.lock().leftover);
+        if !left {
+            inner.report(Report::Merged { items: inner.merged.swap(0, Ordering::Relaxed) });
+        }
+    }
+
+    async fn merge_partition(&self, number: u16) {
+        let inner = &self.inner;
+        let core = &inner.core;
+        let partition = &core.partitions[usize::from(number)];
+        if !partition.lock().leftover {
+            return;
+        }
+        let table = core.table().map(|table| table.stamp);
+        for map in core.maps.all() {
+            let Some(primary) = inner.primary(number).filter(|primary| *primary != core.me) else {
+                return;
+            };
+            if !self.merge_map(number, &map, primary).await {
+                return;
+            }
+        }
+        let mut partition = partition.lock();
+        if core.table().map(|table| table.stamp) != table || !partition.leftover {
+            return;
+        }
+        partition.leftover = false;
+        if matches!(partition.role, Role::Follow(_)) {
+            partition.ask(core);
+        } else if matches!(partition.role, Role::Idle) {
+            partition.drop_all(core);
+        }
+    }
+
+    /// Offers one map of one partition. Returns whether that was done.
+    async fn merge_map(&self, number: u16, map: &Arc<Map>, primary: MemberId) -> bool {
+        let inner = &self.inner;
+        let core = &inner.core;
+        let deadline = || core.now() + Duration::from_millis(OP_MS_MAX);
+        let id = inner.calls.begin(primary, deadline());
+        {
+            let partition = core.partitions[usize::from(number)].lock();
+            let Some(fragment) = partition.fragment_of(map) else {
+                inner.calls.end(id);
+                return true;
+            };
+            let held = fragment.held(&map.name);
+            core.send(primary, &Message::MergeAsk { id, partition: number, held });
+        }
+        let answer = poll_fn(|context| inner.calls.poll(id, context)).await;
+        let Progress::Answered(Answer::Wants(ranges)) = answer else { return false };
+        for (start, end) in ranges {
+            let mut at = start;
+            while at < end {
+                let id = inner.calls.begin(primary, deadline());
+                let mut items = Vec::new();
+                {
+                    let partition = core.partitions[usize::from(number)].lock();
+                    let Some(fragment) = partition.fragment_of(map) else { return true };
+                    at = fragment.items(&(at..end), MERGE_BYTES, &mut |item| {
+                        items.push(postcard::to_allocvec(item).expect("memory takes it"));
+                    });
+                }
+                inner.merged.fetch_add(items.len() as u64, Ordering::Relaxed);
+                let items = items.iter().map(|item| postcard::from_bytes::<Item<'_>>(item));
+                let message = Message::Merge {
+                    id,
+                    partition: number,
+                    map: &map.name,
+                    items: items.map(|item| item.expect("just written")).collect(),
+                };
+                core.send(primary, &message);
+                match poll_fn(|context| inner.calls.poll(id, context)).await {
+                    Progress::Answered(Answer::Merged(true)) => {}
+                    _ => return false,
+                }
+            }
+        }
+        true
+    }
+
+    /// A member offers what it held.
+    pub(super) fn handle_merge(
+        &self,
+        from: MemberId,
+        id: u64,
+        number: u16,
+        map: &str,
+        items: &[Item<'_>],
+    ) {
+        let inner = &self.inner;
+        let core = &inner.core;
+        let executed = match core.maps.open(map) {
+            Ok(map) => {
+                core.partitions[usize::from(number)].lock().merge(core, &map, core.now(), items)
+            }
+            Err(_) => Executed::NotHere,
+        };
+        match executed {
+            Executed::NotHere => {
+                core.send(from, &Message::Merged { id, done: false });
+            }
+            Executed::Done(_, None) => {
+                core.send(from, &Message::Merged { id, done: true });
+            }
+            Executed::Done(reply, Some(ticket)) => {
+                let inner = Arc::clone(inner);
+                let host = Arc::clone(&inner.core.host);
+                host.spawn(Box::pin(async move {
+                    let effect = crate::op::Effect::Adds;
+                    let settled = super::asking::settle(Arc::clone(&inner), ticket, reply, effect);
+                    let done = settled.await.is_ok();
+                    inner.core.send(from, &Message::Merged { id, done });
+                }));
+            }
+        }
+    }
+}
+
+impl Inner {
+    /// Whether a look at all partitions is worth it.
+    fn maybe_leftover(&self) -> bool {
+        !self.core.peers.read().is_empty()
+    }
+}

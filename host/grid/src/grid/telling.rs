@@ -1,0 +1,200 @@
+//! Topics, events of keys, and settings of the whole cluster.
+
+use std::collections::{BTreeSet, HashMap};
+use std::future::poll_fn;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use bytes::Bytes;
+use convoke_membership::MemberId;
+use parking_lot::RwLock;
+
+use super::{Grid, Inner, Later, OP_MS_MAX};
+use crate::Version;
+use crate::calls::{Answer, Progress};
+use crate::event::Event;
+use crate::message::Message;
+use crate::topic::{Subscriber, SubscriptionId, TopicFilter};
+
+/// Settings of the whole cluster, at most.
+const SETTINGS_MAX: usize = 64;
+
+/// Takes what happens to keys. Must not block.
+pub trait Listener: Send + Sync {
+    /// Something happened.
+    fn hear(&self, event: &Event);
+}
+
+/// A listener of this member, and its map.
+type Own = (String, Arc<dyn Listener>);
+
+/// Who wants to know what happens in which maps.
+#[derive(Default)]
+pub(crate) struct Listeners {
+    next: AtomicU64,
+    own: RwLock<HashMap<u64, Own>>,
+    /// Other members, by what they asked for.
+    others: RwLock<HashMap<MemberId, BTreeSet<String>>>,
+}
+
+impl Listeners {
+    pub(crate) fn interest(&self, from: MemberId, maps: Vec<String>) {
+        self.others.write().insert(from, maps.into_iter().collect());
+    }
+
+    pub(crate) fn forget(&self, member: MemberId) {
+        self.others.write().remove(&member);
+    }
+
+    pub(crate) fn deliver(&self, events: &[Event]) {
+        let own = self.own.read();
+        for event in events {
+            for (_, listener) in own.values().filter(|(map, _)| *map == event.map) {
+                listener.hear(event);
+            }
+        }
+    }
+
+    fn own_maps(&self) -> Vec<String> {
+        let own = self.own.read();
+        own.values().map(|(map, _)| map.clone()).collect::<BTreeSet<_>>().into_iter().collect()
+    }
+}
+
+impl Inner {
+    /// Tells those who listen, here and elsewhere.
+    pub(super) fn tell(&self, events: &[Event]) {
+        if events.is_empty() {
+            return;
+        }
+        self.listeners.deliver(events);
+        let others = self.listeners.others.read();
+        for (member, maps) in others.iter() {
+            let wanted: Vec<_> =
+                events.iter().filter(|event| maps.contains(&event.map)).cloned().collect();
+            if !wanted.is_empty() {
+                self.core.send(*member, &Message::Events(wanted));
+            }
+        }
+    }
+
+    /// Notes which maps somebody listens to.
+    pub(super) fn refresh_interest(&self) {
+        let mut wanted: BTreeSet<String> = self.listeners.own_maps().into_iter().collect();
+        wanted.extend(self.listeners.others.read().values().flatten().cloned());
+        for map in &wanted {
+            // It begins to be, so that what happens in it first is told too.
+            let _ = self.core.maps.open(map);
+        }
+        for map in self.core.maps.all() {
+            map.listened.store(wanted.contains(&*map.name), Ordering::Relaxed);
+        }
+    }
+
+    pub(super) fn take_setting(&self, name: &str, value: &str, version: Version) {
+        self.core.clock.saw(version);
+        let mut settings = self.settings.lock();
+        let newer = settings.get(name).is_none_or(|(_, here)| *here < version);
+        if newer && (settings.len() < SETTINGS_MAX || settings.contains_key(name)) {
+            settings.insert(name.into(), (value.into(), version));
+        }
+    }
+}
+
+impl Grid {
+    /// Tells a member what it must know of this one.
+    pub(super) fn introduce_to(&self, member: MemberId) {
+        let inner = &self.inner;
+        let maps = inner.listeners.own_maps();
+        if !maps.is_empty() {
+            inner.core.send(member, &Message::Interest { maps });
+        }
+        for (name, (value, version)) in &*inner.settings.lock() {
+            inner.core.send(member, &Message::Setting { name, value, version: *version });
+        }
+    }
+
+    /// Publishes on a topic. The answer is how many subscribers on all members
+    /// got it.
+    pub fn publish(&self, topic: &[u8], payload: &[u8]) -> Later<u64> {
+        let inner = Arc::clone(&self.inner);
+        let deadline = inner.core.now() + Duration::from_millis(OP_MS_MAX);
+        let mut calls = Vec::new();
+        for peer in self.peers() {
+            let id = inner.calls.begin(peer.id(), deadline);
+            peer.push(|bytes| Message::Publish { id, topic, payload }.encode(bytes));
+            calls.push(id);
+        }
+        let (topic, payload) = (Bytes::copy_from_slice(topic), Bytes::copy_from_slice(payload));
+        let mut count = inner.topics.deliver(&topic, &payload);
+        Box::pin(async move {
+            for id in calls {
+                let progress = poll_fn(|context| inner.calls.poll(id, context)).await;
+                if let Progress::Answered(Answer::Delivered(there)) = progress {
+                    count += there;
+                }
+            }
+            count
+        })
+    }
+
+    /// Subscribes on this member.
+    pub fn subscribe(
+        &self,
+        filter: TopicFilter,
+        subscriber: Arc<dyn Subscriber>,
+    ) -> SubscriptionId {
+        self.inner.topics.subscribe(filter, subscriber)
+    }
+
+    /// Ends a subscription.
+    pub fn unsubscribe(&self, id: SubscriptionId) {
+        self.inner.topics.unsubscribe(id);
+    }
+
+    /// Topics that somebody on this member subscribed to by name, with how many
+    /// did; and how many patterns there are.
+    #[must_use]
+    pub fn subscriptions(&self) -> (Vec<(Bytes, usize)>, usize) {
+        (self.inner.topics.named(), self.inner.topics.patterns())
+    }
+
+    /// Listens to what happens in a map, on whichever member. Returns a number to
+    /// [`Grid::unlisten`] by.
+    pub fn listen(&self, map: &str, listener: Arc<dyn Listener>) -> u64 {
+        let listeners = &self.inner.listeners;
+        let id = listeners.next.fetch_add(1, Ordering::Relaxed);
+        listeners.own.write().insert(id, (map.into(), listener));
+        // The map begins to be, so that it is known to be listened to.
+        let _ = self.open(map);
+        self.announce_interest();
+        id
+    }
+
+    /// Ends listening.
+    pub fn unlisten(&self, id: u64) {
+        self.inner.listeners.own.write().remove(&id);
+        self.announce_interest();
+    }
+
+    fn announce_interest(&self) {
+        self.inner.refresh_interest();
+        let maps = self.inner.listeners.own_maps();
+        self.inner.core.send_all(&Message::Interest { maps });
+    }
+
+    /// A setting that all members share, as told last.
+    #[must_use]
+    pub fn setting(&self, name: &str) -> Option<String> {
+        self.inner.settings.lock().get(name).map(|(value, _)| value.clone())
+    }
+
+    /// Changes a setting on all members.
+    pub fn set_setting(&self, name: &str, value: &str) {
+        let core = &self.inner.core;
+        let version = core.clock.next(core.now());
+        self.inner.take_setting(name, value, version);
+        core.send_all(&Message::Setting { name, value, version });
+    }
+}

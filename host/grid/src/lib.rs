@@ -1,0 +1,50 @@
+//! What the members hold together: maps and topics, cut into partitions, each
+//! with a primary and backups.
+//!
+//! Must never know: sockets, threads, a clock or randomness of its own, what a
+//! client speaks.
+
+pub mod clock;
+pub mod core;
+pub mod entry;
+pub mod event;
+pub mod glob;
+pub mod grid;
+pub mod map;
+pub mod op;
+pub mod plan;
+pub mod session;
+pub mod slot;
+pub mod table;
+pub mod topic;
+
+mod access;
+mod calls;
+mod control;
+mod edit;
+mod error;
+mod fragment;
+mod message;
+mod ordered;
+mod partition;
+mod reply;
+mod value;
+
+pub use access::KeyHasher;
+pub use clock::{Clock, Version};
+pub use core::{GridSettings, Host, Report};
+pub use entry::KINDS_MAX;
+pub use error::OpError;
+pub use event::{Class, Event};
+pub use grid::{Grid, Later, Listener, Started};
+pub use map::{MAPS_MAX, Map, MapCatalog, MapSettings, Maps};
+pub use op::{KeyOp, Op};
+pub use reply::Reply;
+pub use session::{Peer, Receipt};
+pub use topic::{Subscriber, SubscriptionId, TopicFilter};
+pub use value::{Score, Type};
+
+/// Length of a key, in bytes, at most.
+pub const KEY_BYTES_MAX: usize = 16 * 1024;
+/// Length of a value, or of one element of a structure, in bytes, at most.
+pub const VALUE_BYTES_MAX: usize = 64 * 1024 * 1024;

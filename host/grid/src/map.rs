@@ -1,0 +1,289 @@
+//! Maps: names, settings, and what a member counts of each.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+
+use parking_lot::RwLock;
+use serde::{Deserialize, Serialize};
+
+use crate::OpError;
+use crate::entry::{Expiry, Idle};
+
+/// Length of a map's name, in bytes, at most.
+pub const MAP_NAME_BYTES_MAX: usize = 128;
+/// Maps of one cluster, at most.
+pub const MAPS_MAX: usize = 1_024;
+/// Backups of one kind, synchronous or not, at most.
+pub const BACKUPS_MAX: u8 = 6;
+
+/// Which of two values of one key stays when two clusters become one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum MergePolicy {
+    /// The one written last.
+    #[default]
+    LastWriter,
+    /// The one that is there; what comes is taken where there is none.
+    PutIfAbsent,
+    /// The one that was asked for more often.
+    HigherHits,
+    /// The one that is there, or none: what comes is dropped.
+    Discard,
+}
+
+/// What goes when a map is at its memory bound.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Eviction {
+    /// Nothing: writes that need more are refused.
+    None,
+    /// What was not used for longest, of a sample.
+    #[default]
+    Lru,
+    /// What is used least, of a sample.
+    Lfu,
+    /// Anything.
+    Random,
+}
+
+/// How a map behaves. The same on all members.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MapSettings {
+    /// Copies that a write waits for, beside the primary: 0 to 6.
+    pub backups: u8,
+    /// Further copies that it does not wait for: 0 to 6.
+    pub async_backups: u8,
+    /// How long an entry lives, unless its writer says otherwise, in milliseconds.
+    pub ttl_ms: Option<u64>,
+    /// How long it lives without being asked for, in milliseconds.
+    pub max_idle_ms: Option<u64>,
+    /// Bytes of keys, values and tables on one member, copies included.
+    pub memory_bytes_max: Option<u64>,
+    /// What goes at that bound.
+    pub eviction: Eviction,
+    /// Which value stays when clusters merge.
+    pub merge: MergePolicy,
+    /// Whether entries count when they came to be and how often they were asked for.
+    pub statistics: bool,
+}
+
+impl Default for MapSettings {
+    fn default() -> Self {
+        Self {
+            backups: 1,
+            async_backups: 0,
+            ttl_ms: None,
+            max_idle_ms: None,
+            memory_bytes_max: None,
+            eviction: Eviction::default(),
+            merge: MergePolicy::default(),
+            statistics: false,
+        }
+    }
+}
+
+impl MapSettings {
+    /// Copies beside the primary.
+    #[must_use]
+    pub fn copies(&self) -> usize {
+        usize::from(self.backups) + usize::from(self.async_backups)
+    }
+
+    /// Whether entries carry statistics.
+    #[must_use]
+    pub fn counts(&self) -> bool {
+        self.statistics || self.merge == MergePolicy::HigherHits
+    }
+
+    /// When an entry expires that is written at `now_ms` and says nothing of it.
+    #[must_use]
+    pub fn expiry(&self, now_ms: u64) -> Expiry {
+        Expiry {
+            deadline_ms: self.ttl_ms.map(|ttl| now_ms.saturating_add(ttl)),
+            idle: self
+                .max_idle_ms
+                .map(|period_ms| Idle { period_ms, deadline_ms: now_ms.saturating_add(period_ms) }),
+        }
+    }
+}
+
+/// The settings of all maps, by name.
+#[derive(Clone, Debug, Default)]
+pub struct MapCatalog {
+    /// Of maps that are not named below.
+    pub usual: MapSettings,
+    /// By name; a name that ends in `*` is for all that begin as it does.
+    pub named: Vec<(String, MapSettings)>,
+}
+
+impl MapCatalog {
+    /// The settings of a map: of its own name, of the longest pattern that
+    /// fits, or the usual ones.
+    #[must_use]
+    pub fn of(&self, name: &str) -> &MapSettings {
+        let pattern = |text: &str| {
+            text.strip_suffix('*').filter(|begin| name.starts_with(begin)).map(str::len)
+        };
+        let exact = self.named.iter().find(|(named, _)| named == name);
+        exact
+            .or_else(|| {
+                self.named.iter().filter(|(n, _)| pattern(n).is_some()).max_by_key(|(n, _)| n.len())
+            })
+            .map_or(&self.usual, |(_, settings)| settings)
+    }
+
+    /// Copies beside the primary that some map wants.
+    #[must_use]
+    pub fn copies_max(&self) -> usize {
+        let all = self.named.iter().map(|(_, settings)| settings);
+        all.chain([&self.usual]).map(MapSettings::copies).max().unwrap_or(0)
+    }
+}
+
+impl MapCatalog {
+    /// Whether all maps have as many copies: then a backup has the same,
+    /// whatever its place.
+    #[must_use]
+    pub fn copies_are_equal(&self) -> bool {
+        self.named.iter().all(|(_, settings)| settings.copies() == self.usual.copies())
+    }
+}
+
+/// A map as this process knows it.
+#[derive(Debug)]
+pub struct Map {
+    /// Its place among the fragments of each partition, in this process alone.
+    pub(crate) index: usize,
+    /// Its name.
+    pub name: Box<str>,
+    /// How it behaves.
+    pub settings: MapSettings,
+    /// Bytes on this member.
+    pub(crate) bytes: AtomicI64,
+    /// Whether somebody wants its events.
+    pub(crate) listened: AtomicBool,
+    /// Entries that were evicted by this member.
+    pub(crate) evicted: AtomicU64,
+    /// Entries that expired on this member.
+    pub(crate) expired: AtomicU64,
+}
+
+impl Map {
+    /// Bytes of keys, values and tables on this member.
+    pub fn bytes(&self) -> u64 {
+        u64::try_from(self.bytes.load(Ordering::Relaxed)).unwrap_or(0)
+    }
+
+    pub(crate) fn is_listened(&self) -> bool {
+        self.listened.load(Ordering::Relaxed)
+    }
+}
+
+/// All maps of this process.
+#[derive(Debug)]
+pub struct Maps {
+    catalog: MapCatalog,
+    known: RwLock<Known>,
+}
+
+#[derive(Debug, Default)]
+struct Known {
+    by_name: HashMap<Box<str>, Arc<Map>>,
+    in_order: Vec<Arc<Map>>,
+}
+
+impl Maps {
+    /// None yet.
+    #[must_use]
+    pub fn new(catalog: MapCatalog) -> Self {
+        Self { catalog, known: RwLock::default() }
+    }
+
+    /// The settings.
+    #[must_use]
+    pub fn catalog(&self) -> &MapCatalog {
+        &self.catalog
+    }
+
+    /// The map of this name, which begins to be when it is named first.
+    ///
+    /// # Errors
+    /// When the name is too long or empty, or there are [`MAPS_MAX`] others.
+    pub fn open(&self, name: &str) -> Result<Arc<Map>, OpError> {
+        if let Some(map) = self.known.read().by_name.get(name) {
+            return Ok(Arc::clone(map));
+        }
+        if !(1..=MAP_NAME_BYTES_MAX).contains(&name.len()) {
+            return Err(OpError::Malformed);
+        }
+        let mut known = self.known.write();
+        if let Some(map) = known.by_name.get(name) {
+            return Ok(Arc::clone(map));
+        }
+        let index = known.in_order.len();
+        if index >= MAPS_MAX {
+            return Err(OpError::TooManyMaps);
+        }
+        let map = Arc::new(Map {
+            index,
+            name: name.into(),
+            settings: self.catalog.of(name).clone(),
+            bytes: AtomicI64::new(0),
+            listened: AtomicBool::new(false),
+            evicted: AtomicU64::new(0),
+            expired: AtomicU64::new(0),
+        });
+        known.by_name.insert(name.into(), Arc::clone(&map));
+        known.in_order.push(Arc::clone(&map));
+        Ok(map)
+    }
+
+    /// All, in the order in which this process came to know them.
+    #[must_use]
+    pub fn all(&self) -> Vec<Arc<Map>> {
+        self.known.read().in_order.clone()
+    }
+
+    /// The one with this index.
+    pub(crate) fn at(&self, index: usize) -> Option<Arc<Map>> {
+        self.known.read().in_order.get(index).cloned()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_map_has_the_settings_of_its_name_or_of_the_longest_pattern_that_fits() {
+        let with = |backups| MapSettings { backups, ..MapSettings::default() };
+        let catalog = MapCatalog {
+            usual: with(1),
+            named: vec![
+                ("session*".into(), with(2)),
+                ("session-old*".into(), with(3)),
+                ("session-older".into(), with(4)),
+            ],
+        };
+        let backups = |name| catalog.of(name).backups;
+        assert_eq!(
+            ["cache", "sessions", "session-old-2", "session-older"].map(backups),
+            [1, 2, 3, 4]
+        );
+        assert_eq!(catalog.copies_max(), 4);
+    }
+
+    #[test]
+    fn a_map_begins_when_it_is_named_and_stays_the_same() {
+        let maps = Maps::new(MapCatalog::default());
+        let map = maps.open("carts").unwrap();
+        assert!(Arc::ptr_eq(&map, &maps.open("carts").unwrap()));
+        assert_eq!(maps.open("other").unwrap().index, 1);
+        assert_eq!(maps.open("").unwrap_err(), OpError::Malformed);
+        for n in 2..MAPS_MAX {
+            maps.open(&format!("m{n}")).unwrap();
+        }
+        assert_eq!(maps.open("one too many").unwrap_err(), OpError::TooManyMaps);
+    }
+}

@@ -1,0 +1,246 @@
+//! What members say to one another about data.
+//!
+//! ```text
+//! write      primary --Records--> each backup; the session's receipt is the
+//!            acknowledgement, and says which records were refused
+//! copy       primary --Invite--> backup --SyncAsk--> primary: "this is what I have"
+//!            primary --SyncStart, Chunk …, SyncDone--> backup, Records between
+//!            them; backup --Synced--> primary, primary --Completed--> coordinator
+//! check      primary --Check--> backup: "this is what you should have"
+//! hand over  old primary --Handoff--> new primary, behind the last Records
+//! route      any --Ask--> primary --Answer--> any
+//! merge      a member that was away --MergeAsk--> primary --MergeWant-->
+//!            --Merge …--> primary --Merged-->
+//! lead       coordinator --Query--> member --Report--> coordinator, which
+//!            sends Table to all, and Pulse now and then
+//! tell       Publish to all, each answers Delivered; Events to who is interested
+//! ```
+//! All travel in sessions: in order, each once.
+
+use convoke_membership::MemberId;
+use serde::{Deserialize, Serialize};
+
+use crate::clock::Version;
+use crate::event::Event;
+use crate::fragment::{Held, Item};
+use crate::op::Op;
+use crate::table::{Stamp, Table};
+use crate::{OpError, Reply};
+
+/// A message.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) enum Message<'a> {
+    /// What changed in a partition.
+    Records {
+        partition: u16,
+        epoch: u64,
+        /// The primary's time: what was over by then is over on the backup too.
+        time_ms: u64,
+        /// Records, one behind the other.
+        #[serde(borrow)]
+        records: &'a [u8],
+    },
+    /// The primary's time, for all partitions that it leads.
+    Time { time_ms: u64 },
+    /// "You are to have a copy; ask for it."
+    Invite { partition: u16, epoch: u64 },
+    /// "I am to have a copy; this is what I have."
+    SyncAsk {
+        partition: u16,
+        epoch: u64,
+        /// Tells one asking from another.
+        ask: u64,
+        place: u8,
+        #[serde(borrow)]
+        held: Vec<Held<'a>>,
+    },
+    /// "These ranges of these maps differ; what else you have is right."
+    SyncStart {
+        partition: u16,
+        epoch: u64,
+        ask: u64,
+        #[serde(borrow)]
+        maps: Vec<MapStart<'a>>,
+    },
+    /// Everything in one range, in place of what is there.
+    Chunk {
+        partition: u16,
+        epoch: u64,
+        #[serde(borrow)]
+        map: &'a str,
+        /// The hashes that it is about: from here on …
+        start: u64,
+        /// … up to but not including this.
+        end: u64,
+        /// What is there of them is to be dropped first.
+        first: bool,
+        /// Nothing of them is missing after this.
+        last: bool,
+        #[serde(borrow)]
+        items: Vec<Item<'a>>,
+    },
+    /// "You have everything."
+    SyncDone { partition: u16, epoch: u64, ask: u64 },
+    /// "I have everything."
+    Synced { partition: u16, epoch: u64, ask: u64 },
+    /// "This is what you should have now."
+    Check {
+        partition: u16,
+        epoch: u64,
+        time_ms: u64,
+        #[serde(borrow)]
+        digests: Vec<(&'a str, u64)>,
+    },
+    /// "You lead now; you have seen all that I did."
+    Handoff { partition: u16, epoch: u64 },
+    /// "Do this, you lead there."
+    Ask {
+        id: u64,
+        partition: u16,
+        #[serde(borrow)]
+        map: &'a str,
+        /// Wait so many milliseconds for something to take, if there is nothing.
+        wait_ms: Option<u64>,
+        #[serde(borrow)]
+        op: Op<'a>,
+    },
+    /// "Nobody waits for that any more."
+    Forget { id: u64 },
+    /// What came of it.
+    Answer { id: u64, outcome: Outcome },
+    /// "I was away and hold this."
+    MergeAsk {
+        id: u64,
+        partition: u16,
+        #[serde(borrow)]
+        held: Held<'a>,
+    },
+    /// "I want to see these ranges."
+    MergeWant { id: u64, ranges: Vec<(u64, u64)> },
+    /// Some of them.
+    Merge {
+        id: u64,
+        partition: u16,
+        #[serde(borrow)]
+        map: &'a str,
+        #[serde(borrow)]
+        items: Vec<Item<'a>>,
+    },
+    /// "Taken as the policy says, and my backups have it."
+    Merged { id: u64, done: bool },
+    /// "Which table do you follow?"
+    Query,
+    /// "This one."
+    Report { table: Option<Table> },
+    /// "Follow this one."
+    Table(Table),
+    /// "This is the newest, and this is my clock."
+    Pulse { stamp: Stamp, now_ms: u64 },
+    /// To the coordinator: "that copy is complete."
+    Completed { partition: u16, epoch: u64, member: MemberId, place: u8 },
+    /// To the coordinator: "that copy is not complete any more."
+    Spoiled { partition: u16, epoch: u64, member: MemberId },
+    /// "I stood still for a while; do we still follow the same table?"
+    Confirm { nonce: u64, stamp: Stamp },
+    /// "We do", or not.
+    Confirmed { nonce: u64, yes: bool },
+    /// To the coordinator: "I am about to leave."
+    Leaving,
+    /// To all: "tell your subscribers."
+    Publish {
+        id: u64,
+        #[serde(borrow)]
+        topic: &'a [u8],
+        #[serde(borrow)]
+        payload: &'a [u8],
+    },
+    /// "So many got it."
+    Delivered { id: u64, count: u64 },
+    /// To all: "tell me what happens in these maps."
+    Interest { maps: Vec<String> },
+    /// What happened.
+    Events(Vec<Event>),
+    /// To all: a setting of the whole cluster.
+    Setting {
+        #[serde(borrow)]
+        name: &'a str,
+        #[serde(borrow)]
+        value: &'a str,
+        version: Version,
+    },
+}
+
+/// Where a copy of one map begins.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct MapStart<'a> {
+    #[serde(borrow)]
+    pub(crate) map: &'a str,
+    /// Everything up to this version was removed at once.
+    pub(crate) cleared: Version,
+    /// Removals before this version are forgotten.
+    pub(crate) forgotten: Version,
+    /// What differs.
+    pub(crate) ranges: Vec<(u64, u64)>,
+}
+
+/// What came of an operation elsewhere.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) enum Outcome {
+    /// It was done, or failed and changed nothing.
+    Done(Result<Reply, OpError>),
+    /// That member does not lead there, or not yet: nothing was done.
+    NotHere,
+}
+
+impl<'a> Message<'a> {
+    /// Appends it to `bytes` (postcard).
+    pub(crate) fn encode(&self, bytes: &mut Vec<u8>) {
+        let buffer = std::mem::take(bytes);
+        *bytes = postcard::to_extend(self, buffer).expect("memory takes what is written");
+    }
+
+    /// From bytes of a member; `None` when they are no message.
+    pub(crate) fn decode(bytes: &'a [u8]) -> Option<Self> {
+        postcard::from_bytes(bytes).ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn arbitrary_bytes_do_no_harm(bytes in proptest::collection::vec(any::<u8>(), 0..400)) {
+            let _ = Message::decode(&bytes);
+            let _ = crate::edit::Record::decode(&bytes);
+        }
+    }
+
+    #[test]
+    fn messages_survive_the_wire() {
+        let held = Held { map: "m", digest: 3, ranges: vec![1, 2] };
+        let version = Version(7);
+        for message in [
+            Message::Records { partition: 1, epoch: 2, time_ms: 3, records: b"abc" },
+            Message::SyncAsk { partition: 1, epoch: 2, ask: 3, place: 1, held: vec![held.clone()] },
+            Message::MergeAsk { id: 1, partition: 2, held },
+            Message::Chunk {
+                partition: 1,
+                epoch: 2,
+                map: "m",
+                start: 0,
+                end: 1 << 32,
+                first: true,
+                last: true,
+                items: vec![Item::Removal { key: b"k", version }],
+            },
+            Message::Setting { name: "n", value: "v", version },
+        ] {
+            let mut bytes = Vec::new();
+            message.encode(&mut bytes);
+            assert_eq!(Message::decode(&bytes), Some(message));
+        }
+    }
+}

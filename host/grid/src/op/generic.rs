@@ -1,0 +1,193 @@
+//! Operations on a key, whatever its value is.
+
+use serde::{Deserialize, Serialize};
+
+use super::{Effect, Lifetime};
+use crate::access::Access;
+use crate::clock::Version;
+use crate::edit::Edit;
+use crate::entry::Expiry;
+use crate::event::Class;
+use crate::value::Type;
+use crate::{OpError, Reply};
+
+/// An operation on any key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum GenericOp {
+    /// 1 or 0.
+    Exists,
+    /// 1 or 0, and it counts as used.
+    Touch,
+    /// It goes; answers 1 or 0.
+    Remove,
+    /// It goes if its last change has this version; answers 1, or 0 if it is not
+    /// there, or fails with [`OpError::Changed`].
+    RemoveVersion(Version),
+    /// Its type as a word: `none`, `string`, `list`, `hash`, `set`, `zset`.
+    Type,
+    /// It expires at another time, if this holds; answers 1 or 0.
+    Expire(Lifetime, ExpireIf),
+    /// It expires no more; answers 1, or 0 when it did not anyway.
+    Persist,
+    /// When it expires, in milliseconds since 1970; -1 when never, -2 when there
+    /// is no such key.
+    Deadline,
+    /// In how many milliseconds it expires; -1 and -2 as above.
+    Remaining,
+    /// Of its last change, or of its removal while that is remembered, or zero.
+    Version,
+    /// Everything but the value: a map of numbers (`version`, `deadline-ms`,
+    /// `max-idle-ms`, `bytes`, `idle-seconds`, `frequency`; `created-ms` and
+    /// `hits` where the map counts) and the `type`. Nil when there is no such key.
+    View,
+}
+
+/// When to set another expiry.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ExpireIf {
+    /// When it does not expire now.
+    pub never: bool,
+    /// When it does.
+    pub some: bool,
+    /// When that is later than now; never is latest.
+    pub later: bool,
+    /// When that is earlier than now.
+    pub earlier: bool,
+}
+
+impl GenericOp {
+    pub(super) fn effect(&self) -> Effect {
+        match self {
+            Self::Exists
+            | Self::Touch
+            | Self::Type
+            | Self::Deadline
+            | Self::Remaining
+            | Self::Version
+            | Self::View => Effect::Reads,
+            Self::Remove | Self::RemoveVersion(_) | Self::Expire(..) | Self::Persist => {
+                Effect::Changes
+            }
+        }
+    }
+
+    pub(super) fn execute(&self, key: &[u8], access: &mut Access<'_>) -> Result<Reply, OpError> {
+        match self {
+            Self::Exists => Ok(Reply::flag(access.peek(key).is_some())),
+            Self::Touch => Ok(Reply::flag(access.read(key).is_some())),
+            Self::Remove => {
+                let there = access.remove(key);
+                if there {
+                    access.tell(Class::Generic, "del", key);
+                }
+                Ok(Reply::flag(there))
+            }
+            Self::RemoveVersion(version) => {
+                match access.peek(key).map(|entry| entry.version()) {
+                    None => return Ok(Reply::flag(false)),
+                    Some(here) if here != *version => return Err(OpError::Changed),
+                    Some(_) => {}
+                }
+                access.remove(key);
+                access.tell(Class::Generic, "del", key);
+                Ok(Reply::flag(true))
+            }
+            Self::Type => {
+                let word = access.peek(key).map_or("none", |entry| type_name(entry.kind()));
+                Ok(Reply::Word(word.into()))
+            }
+            Self::Expire(lifetime, condition) => Ok(expire(access, key, *lifetime, *condition)),
+            Self::Persist => {
+                let expiry = access.peek(key).map(|entry| entry.expiry());
+                let expires = expiry.is_some_and(|expiry| expiry != Expiry::NEVER);
+                if expires {
+                    access.edit(key, &Edit::Expire(Expiry::NEVER));
+                    access.tell(Class::Generic, "persist", key);
+                }
+                Ok(Reply::flag(expires))
+            }
+            Self::Deadline | Self::Remaining => {
+                let now_ms = access.now_ms;
+                let Some(entry) = access.peek(key) else { return Ok(Reply::Integer(-2)) };
+                let Some(first) = entry.expiry().first_ms() else { return Ok(Reply::Integer(-1)) };
+                let from = if *self == Self::Deadline { 0 } else { now_ms };
+                Ok(Reply::Integer(first.saturating_sub(from).try_into().unwrap_or(i64::MAX)))
+            }
+            Self::Version => Ok(Reply::Integer(version(access, key).0.cast_signed())),
+            Self::View => Ok(view(access, key)),
+        }
+    }
+}
+
+/// The version of a key, of its removal, or none.
+pub(super) fn version(access: &mut Access<'_>, key: &[u8]) -> Version {
+    if let Some(entry) = access.peek(key) {
+        return entry.version();
+    }
+    let hash = access.hasher.hash(key);
+    access.fragment.removed_at(hash, key).unwrap_or(access.fragment.cleared())
+}
+
+fn expire(access: &mut Access<'_>, key: &[u8], lifetime: Lifetime, condition: ExpireIf) -> Reply {
+    let Some(old) = access.peek(key).map(|entry| entry.expiry()) else {
+        return Reply::flag(false);
+    };
+    let expiry = lifetime.expiry(access, key);
+    let old_ms = old.first_ms().unwrap_or(u64::MAX);
+    let new_ms = expiry.map_or(0, |expiry| expiry.first_ms().unwrap_or(u64::MAX));
+    let holds = (!condition.never || old == Expiry::NEVER)
+        && (!condition.some || old != Expiry::NEVER)
+        && (!condition.later || new_ms > old_ms)
+        && (!condition.earlier || new_ms < old_ms);
+    if !holds {
+        return Reply::flag(false);
+    }
+    match expiry {
+        Some(expiry) => {
+            access.edit(key, &Edit::Expire(expiry));
+            access.tell(Class::Generic, "expire", key);
+        }
+        None => {
+            access.remove(key);
+            access.tell(Class::Generic, "del", key);
+        }
+    }
+    Reply::flag(true)
+}
+
+/// The name of a type, as RESP clients know it.
+pub(crate) fn type_name(kind: Type) -> &'static str {
+    match kind {
+        Type::Plain => "string",
+        Type::List => "list",
+        Type::Hash => "hash",
+        Type::Set => "set",
+        Type::SortedSet => "zset",
+    }
+}
+
+fn view(access: &mut Access<'_>, key: &[u8]) -> Reply {
+    let now_ms = access.now_ms;
+    let Some(entry) = access.peek(key) else { return Reply::Nil };
+    let meta = entry.meta();
+    let number = |number: u64| Reply::Integer(i64::try_from(number).unwrap_or(i64::MAX));
+    let mut facts = vec![
+        ("type", Reply::Word(type_name(entry.kind()).into())),
+        ("version", Reply::Integer(meta.version.0.cast_signed())),
+        ("bytes", Reply::count(entry.bytes())),
+        ("idle-seconds", number(entry.usage().idle_seconds(now_ms).into())),
+        ("frequency", number(entry.usage().often_at(now_ms).into())),
+    ];
+    if let Some(deadline_ms) = meta.expiry.first_ms() {
+        facts.push(("deadline-ms", number(deadline_ms)));
+    }
+    if let Some(idle) = meta.expiry.idle {
+        facts.push(("max-idle-ms", number(idle.period_ms)));
+    }
+    if let Some(statistics) = meta.statistics {
+        facts.push(("created-ms", number(statistics.created_ms)));
+        facts.push(("hits", number(statistics.hits.into())));
+    }
+    let word = |(name, fact): (&str, Reply)| (Reply::Word(name.into()), fact);
+    Reply::Map(facts.into_iter().map(word).collect())
+}

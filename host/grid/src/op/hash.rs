@@ -1,0 +1,216 @@
+//! Hashes.
+
+use serde::{Deserialize, Serialize};
+
+use super::list::{fits, tell_if_gone};
+use super::plain::{float, format_float, integer};
+use super::{Effect, random};
+use crate::access::Access;
+use crate::edit::Edit;
+use crate::event::Class;
+use crate::glob::Glob;
+use crate::value::{Hash, HashEdit, StructureEdit};
+use crate::{OpError, Reply};
+
+/// An operation on a hash.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum HashOp<'a> {
+    /// Each field gets its value; answers how many fields are new.
+    Set(#[serde(borrow)] Vec<(&'a [u8], &'a [u8])>),
+    /// A field gets its value if there is no such field; answers 1 or 0.
+    SetIfAbsent(#[serde(borrow)] &'a [u8], #[serde(borrow)] &'a [u8]),
+    /// A field's value, or nil.
+    Get(#[serde(borrow)] &'a [u8]),
+    /// Of each field.
+    GetMany(#[serde(borrow)] Vec<&'a [u8]>),
+    /// All fields and values.
+    All,
+    /// All fields.
+    Names,
+    /// All values.
+    Values,
+    /// Removes fields; answers how many there were.
+    Remove(#[serde(borrow)] Vec<&'a [u8]>),
+    /// 1 or 0.
+    Contains(#[serde(borrow)] &'a [u8]),
+    /// The number of fields.
+    Length,
+    /// The number of bytes of a field's value.
+    ValueLength(#[serde(borrow)] &'a [u8]),
+    /// The integer that a field is, and so much more; answers the sum.
+    Add(#[serde(borrow)] &'a [u8], i64),
+    /// The number that a field is, and so much more; answers the sum as bytes.
+    AddFloat(#[serde(borrow)] &'a [u8], f64),
+    /// Some fields with their values, and where to go on: a cursor, and a list of
+    /// names and values by turns.
+    Scan {
+        /// Where the last one stopped; zero at first.
+        cursor: u64,
+        /// About how many.
+        count: u64,
+        /// What names must fit.
+        #[serde(borrow)]
+        pattern: Option<&'a [u8]>,
+    },
+    /// A field at random, or nil.
+    Any,
+    /// So many fields at random, each at most once; below zero, as many, each as
+    /// often as chance has it.
+    AnyOf {
+        /// How many.
+        count: i64,
+        /// With their values.
+        values: bool,
+    },
+}
+
+impl HashOp<'_> {
+    pub(super) fn effect(&self) -> Effect {
+        match self {
+            Self::Remove(_) => Effect::Changes,
+            Self::Set(_) | Self::SetIfAbsent(..) | Self::Add(..) | Self::AddFloat(..) => {
+                Effect::Adds
+            }
+            _ => Effect::Reads,
+        }
+    }
+
+    pub(super) fn execute(&self, key: &[u8], access: &mut Access<'_>) -> Result<Reply, OpError> {
+        match self {
+            Self::Set(fields) => {
+                for (name, value) in fields {
+                    fits(name)?;
+                    fits(value)?;
+                }
+                let before = access.structure::<Hash>(key)?.map_or(0, Hash::len);
+                set(access, key, fields.clone(), "hset");
+                let after = access.structure::<Hash>(key)?.map_or(0, Hash::len);
+                Ok(Reply::count(after - before))
+            }
+            Self::SetIfAbsent(name, value) => {
+                fits(name)?;
+                fits(value)?;
+                let there = access.structure::<Hash>(key)?.is_some_and(|h| h.get(name).is_some());
+                if !there {
+                    set(access, key, vec![(*name, *value)], "hset");
+                }
+                Ok(Reply::flag(!there))
+            }
+            Self::Get(name) => {
+                Ok(Reply::optional(access.structure::<Hash>(key)?.and_then(|h| h.get(name))))
+            }
+            Self::GetMany(names) => {
+                let hash = access.structure::<Hash>(key)?;
+                let value = |name: &&[u8]| Reply::optional(hash.and_then(|hash| hash.get(name)));
+                Ok(Reply::List(names.iter().map(value).collect()))
+            }
+            Self::All => {
+                let hash = access.structure::<Hash>(key)?;
+                let pairs = hash.into_iter().flat_map(Hash::iter);
+                Ok(Reply::Map(pairs.map(|(n, v)| (Reply::bytes(n), Reply::bytes(v))).collect()))
+            }
+            Self::Names => {
+                let hash = access.structure::<Hash>(key)?;
+                let names = hash.into_iter().flat_map(Hash::iter).map(|(name, _)| name);
+                Ok(Reply::List(names.map(Reply::bytes).collect()))
+            }
+            Self::Values => {
+                let hash = access.structure::<Hash>(key)?;
+                let values = hash.into_iter().flat_map(Hash::iter).map(|(_, value)| value);
+                Ok(Reply::List(values.map(Reply::bytes).collect()))
+            }
+            Self::Remove(names) => {
+                let Some(hash) = access.structure::<Hash>(key)? else {
+                    return Ok(Reply::Integer(0));
+                };
+                let mut there: Vec<&[u8]> =
+                    names.iter().copied().filter(|name| hash.get(name).is_some()).collect();
+                there.sort_unstable();
+                there.dedup();
+                let count = there.len();
+                if count > 0 {
+                    edit(access, key, HashEdit::Remove(there));
+                    access.tell(Class::Hash, "hdel", key);
+                    tell_if_gone(access, key);
+                }
+                Ok(Reply::count(count))
+            }
+            Self::Contains(name) => {
+                let hash = access.structure::<Hash>(key)?;
+                Ok(Reply::flag(hash.is_some_and(|hash| hash.get(name).is_some())))
+            }
+            Self::Length => Ok(Reply::count(access.structure::<Hash>(key)?.map_or(0, Hash::len))),
+            Self::ValueLength(name) => {
+                let hash = access.structure::<Hash>(key)?;
+                Ok(Reply::count(hash.and_then(|hash| hash.get(name)).map_or(0, <[u8]>::len)))
+            }
+            Self::Add(name, more) => {
+                let old = match access.structure::<Hash>(key)?.and_then(|hash| hash.get(name)) {
+                    Some(value) => integer(value).ok_or(OpError::FieldNotAnInteger)?,
+                    None => 0,
+                };
+                let sum = old.checked_add(*more).ok_or(OpError::Overflow)?;
+                set(access, key, vec![(*name, sum.to_string().as_bytes())], "hincrby");
+                Ok(Reply::Integer(sum))
+            }
+            Self::AddFloat(name, more) => {
+                let old = match access.structure::<Hash>(key)?.and_then(|hash| hash.get(name)) {
+                    Some(value) => float(value).ok_or(OpError::FieldNotANumber)?,
+                    None => 0.0,
+                };
+                let sum = old + more;
+                if !sum.is_finite() {
+                    return Err(OpError::NotFinite);
+                }
+                let text = format_float(sum);
+                set(access, key, vec![(*name, text.as_bytes())], "hincrbyfloat");
+                Ok(Reply::bytes(text.as_bytes()))
+            }
+            Self::Scan { cursor, count, pattern } => {
+                let hash = access.structure::<Hash>(key)?;
+                let glob = pattern.map(Glob::new);
+                let from = u32::try_from(*cursor).unwrap_or(0);
+                let fields = hash.into_iter().flat_map(|hash| hash.iter_from(from));
+                Ok(super::scan(
+                    fields,
+                    |field| field.0,
+                    *count,
+                    |(_, name, value), found| {
+                        if glob.as_ref().is_none_or(|glob| glob.matches(name)) {
+                            found.extend([Reply::bytes(name), Reply::bytes(value)]);
+                        }
+                    },
+                ))
+            }
+            Self::Any => {
+                let seed = access.random();
+                let Some(hash) = access.structure::<Hash>(key)? else { return Ok(Reply::Nil) };
+                let any = random::one(hash.slots(), seed, |slot| hash.at(slot));
+                Ok(Reply::optional(any.map(|(name, _)| name)))
+            }
+            Self::AnyOf { count, values } => {
+                let seed = access.random();
+                let hash = access.structure::<Hash>(key)?;
+                let chosen = hash.map_or(Vec::new(), |hash| {
+                    random::some(hash.len(), hash.slots(), *count, seed, |slot| hash.at(slot))
+                });
+                let pairs = chosen.into_iter();
+                Ok(if *values {
+                    let pair = |(name, value)| (Reply::bytes(name), Reply::bytes(value));
+                    Reply::Pairs(pairs.map(pair).collect())
+                } else {
+                    Reply::List(pairs.map(|(name, _)| Reply::bytes(name)).collect())
+                })
+            }
+        }
+    }
+}
+
+fn set(access: &mut Access<'_>, key: &[u8], fields: Vec<(&[u8], &[u8])>, name: &str) {
+    edit(access, key, HashEdit::Set(fields));
+    access.tell(Class::Hash, name, key);
+}
+
+fn edit(access: &mut Access<'_>, key: &[u8], edit: HashEdit<'_>) {
+    access.edit(key, &Edit::Structure(StructureEdit::Hash(edit)));
+}

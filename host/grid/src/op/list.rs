@@ -1,0 +1,272 @@
+//! Lists.
+
+use serde::{Deserialize, Serialize};
+
+use super::{Effect, span};
+use crate::access::Access;
+use crate::edit::Edit;
+use crate::event::Class;
+use crate::value::{List, ListEdit, StructureEdit};
+use crate::{OpError, Reply, VALUE_BYTES_MAX};
+
+/// One end of a list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum End {
+    /// Its first element.
+    Front,
+    /// Its last.
+    Back,
+}
+
+/// An operation on a list.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum ListOp<'a> {
+    /// Each in turn comes to lie at that end; answers the length.
+    Push {
+        /// Where.
+        end: End,
+        /// What.
+        #[serde(borrow)]
+        elements: Vec<&'a [u8]>,
+        /// Only if there is such a list; else nothing is done, and 0 answered.
+        present: bool,
+    },
+    /// Takes the element at that end, or nil.
+    Pop(End),
+    /// Takes at most so many from that end, or a nil list.
+    PopMany(End, u64),
+    /// The number of elements.
+    Length,
+    /// From one index to another, both in it; below zero from the back.
+    Range(i64, i64),
+    /// The element at an index, or nil.
+    Get(i64),
+    /// Another element at an index.
+    Set(i64, #[serde(borrow)] &'a [u8]),
+    /// Removes elements equal to this one: so many from the front, from the back
+    /// below zero, all for zero; answers how many went.
+    Remove(i64, #[serde(borrow)] &'a [u8]),
+    /// Keeps what is from one index to another.
+    Trim(i64, i64),
+    /// Puts an element before or behind the first that equals another; answers
+    /// the length, -1 when there is no such element, 0 when there is no list.
+    Insert {
+        /// Before it, or behind it.
+        before: bool,
+        /// Where.
+        #[serde(borrow)]
+        pivot: &'a [u8],
+        /// What.
+        #[serde(borrow)]
+        element: &'a [u8],
+    },
+    /// The indices of elements equal to this one.
+    Positions {
+        /// What is looked for.
+        #[serde(borrow)]
+        element: &'a [u8],
+        /// The first, second … of them to tell; from the back below zero. Not zero.
+        rank: i64,
+        /// How many to tell, all for zero; without it one index or nil is told.
+        count: Option<u64>,
+        /// Elements to compare, at most; all for zero.
+        looks: u64,
+    },
+}
+
+impl ListOp<'_> {
+    pub(super) fn effect(&self) -> Effect {
+        match self {
+            Self::Length | Self::Range(..) | Self::Get(_) | Self::Positions { .. } => Effect::Reads,
+            Self::Pop(_) | Self::PopMany(..) | Self::Remove(..) | Self::Trim(..) => Effect::Changes,
+            Self::Push { .. } | Self::Set(..) | Self::Insert { .. } => Effect::Adds,
+        }
+    }
+
+    pub(super) fn execute(&self, key: &[u8], access: &mut Access<'_>) -> Result<Reply, OpError> {
+        match self {
+            Self::Push { end, elements, present } => {
+                elements.iter().try_for_each(|element| fits(element))?;
+                let length = access.structure::<List>(key)?.map(List::len);
+                if *present && length.is_none() {
+                    return Ok(Reply::Integer(0));
+                }
+                push(access, key, *end, elements);
+                Ok(Reply::count(length.unwrap_or(0) + elements.len()))
+            }
+            Self::Pop(end) => {
+                let Some(list) = access.structure::<List>(key)? else { return Ok(Reply::Nil) };
+                let element = Reply::optional(at_end(list, *end));
+                drop_from(access, key, *end, 1);
+                Ok(element)
+            }
+            Self::PopMany(end, count) => pop_many(access, key, *end, *count),
+            Self::Length => Ok(Reply::count(access.structure::<List>(key)?.map_or(0, List::len))),
+            Self::Range(first, last) => {
+                let Some(list) = access.structure::<List>(key)? else {
+                    return Ok(Reply::List(Vec::new()));
+                };
+                let (from, to) = span(*first, *last, list.len());
+                Ok(Reply::List(list.range(from, to).map(Reply::bytes).collect()))
+            }
+            Self::Get(index) => {
+                let list = access.structure::<List>(key)?;
+                Ok(Reply::optional(list.and_then(|list| list.get(index_of(list, *index)?))))
+            }
+            Self::Set(index, element) => {
+                fits(element)?;
+                let list = access.structure::<List>(key)?.ok_or(OpError::NoSuchKey)?;
+                let index = index_of(list, *index).ok_or(OpError::NoSuchIndex)?;
+                edit(access, key, ListEdit::Set(index as u64, element));
+                access.tell(Class::List, "lset", key);
+                Ok(Reply::Done)
+            }
+            Self::Remove(count, element) => {
+                let Some(list) = access.structure::<List>(key)? else {
+                    return Ok(Reply::Integer(0));
+                };
+                let equal = |(_, other): &(usize, &[u8])| other == element;
+                let most = if *count == 0 { usize::MAX } else { count.unsigned_abs() as usize };
+                let length = list.len();
+                let mut indices: Vec<u64> = if *count < 0 {
+                    let from_back = list.iter().rev().enumerate().filter(equal).take(most);
+                    from_back.map(|(index, _)| (length - 1 - index) as u64).collect()
+                } else {
+                    let from_front = list.iter().enumerate().filter(equal).take(most);
+                    from_front.map(|(index, _)| index as u64).collect()
+                };
+                indices.sort_unstable();
+                let removed = indices.len();
+                if removed > 0 {
+                    edit(access, key, ListEdit::Remove(indices));
+                    access.tell(Class::List, "lrem", key);
+                    tell_if_gone(access, key);
+                }
+                Ok(Reply::count(removed))
+            }
+            Self::Trim(first, last) => {
+                let Some(list) = access.structure::<List>(key)? else { return Ok(Reply::Done) };
+                let length = list.len();
+                let (from, to) = span(*first, *last, length);
+                if to < length {
+                    edit(access, key, ListEdit::PopBack((length - to) as u64));
+                }
+                if from > 0 {
+                    edit(access, key, ListEdit::PopFront(from as u64));
+                }
+                access.tell(Class::List, "ltrim", key);
+                tell_if_gone(access, key);
+                Ok(Reply::Done)
+            }
+            Self::Insert { before, pivot, element } => {
+                fits(element)?;
+                let Some(list) = access.structure::<List>(key)? else {
+                    return Ok(Reply::Integer(0));
+                };
+                let length = list.len();
+                let Some(at) = list.iter().position(|other| other == *pivot) else {
+                    return Ok(Reply::Integer(-1));
+                };
+                let at = if *before { at } else { at + 1 };
+                edit(access, key, ListEdit::Insert(at as u64, element));
+                access.tell(Class::List, "linsert", key);
+                Ok(Reply::count(length + 1))
+            }
+            Self::Positions { element, rank, count, looks } => {
+                let nothing = || count.map_or(Reply::Nil, |_| Reply::List(Vec::new()));
+                let Some(list) = access.structure::<List>(key)? else { return Ok(nothing()) };
+                let length = list.len();
+                let looks = if *looks == 0 { usize::MAX } else { *looks as usize };
+                let skip = rank.unsigned_abs().saturating_sub(1) as usize;
+                let most = match count {
+                    None => 1,
+                    Some(0) => usize::MAX,
+                    Some(count) => *count as usize,
+                };
+                let equal = |(_, other): &(usize, &[u8])| other == element;
+                let found: Vec<Reply> = if *rank < 0 {
+                    let all = list.iter().rev().enumerate().take(looks).filter(equal);
+                    let index = |(index, _): (usize, &[u8])| Reply::count(length - 1 - index);
+                    all.skip(skip).take(most).map(index).collect()
+                } else {
+                    let all = list.iter().enumerate().take(looks).filter(equal);
+                    all.skip(skip).take(most).map(|(index, _)| Reply::count(index)).collect()
+                };
+                match count {
+                    Some(_) => Ok(Reply::List(found)),
+                    None => Ok(found.into_iter().next().unwrap_or(Reply::Nil)),
+                }
+            }
+        }
+    }
+}
+
+/// The element at one end.
+pub(super) fn at_end(list: &List, end: End) -> Option<&[u8]> {
+    match end {
+        End::Front => list.get(0),
+        End::Back => list.get(list.len().checked_sub(1)?),
+    }
+}
+
+/// Puts elements at an end, and tells so.
+pub(super) fn push(access: &mut Access<'_>, key: &[u8], end: End, elements: &[&[u8]]) {
+    let (push, name) = match end {
+        End::Front => (ListEdit::PushFront(elements.to_vec()), "lpush"),
+        End::Back => (ListEdit::PushBack(elements.to_vec()), "rpush"),
+    };
+    edit(access, key, push);
+    access.tell(Class::List, name, key);
+}
+
+/// Drops so many from an end, and tells so.
+pub(super) fn drop_from(access: &mut Access<'_>, key: &[u8], end: End, count: u64) {
+    let (pop, name) = match end {
+        End::Front => (ListEdit::PopFront(count), "lpop"),
+        End::Back => (ListEdit::PopBack(count), "rpop"),
+    };
+    edit(access, key, pop);
+    access.tell(Class::List, name, key);
+    tell_if_gone(access, key);
+}
+
+/// Takes at most so many from an end.
+pub(super) fn pop_many(
+    access: &mut Access<'_>,
+    key: &[u8],
+    end: End,
+    count: u64,
+) -> Result<Reply, OpError> {
+    let Some(list) = access.structure::<List>(key)? else { return Ok(Reply::NilList) };
+    let count = usize::try_from(count).unwrap_or(usize::MAX).min(list.len());
+    let elements = match end {
+        End::Front => list.iter().take(count).map(Reply::bytes).collect(),
+        End::Back => list.iter().rev().take(count).map(Reply::bytes).collect(),
+    };
+    if count > 0 {
+        drop_from(access, key, end, count as u64);
+    }
+    Ok(Reply::List(elements))
+}
+
+fn index_of(list: &List, index: i64) -> Option<usize> {
+    let length = list.len() as i64;
+    let index = if index < 0 { index.saturating_add(length) } else { index };
+    (0..length).contains(&index).then_some(index as usize)
+}
+
+fn edit(access: &mut Access<'_>, key: &[u8], edit: ListEdit<'_>) {
+    access.edit(key, &Edit::Structure(StructureEdit::List(edit)));
+}
+
+/// A structure that became empty is gone.
+pub(super) fn tell_if_gone(access: &mut Access<'_>, key: &[u8]) {
+    if access.peek(key).is_none() {
+        access.tell(Class::Generic, "del", key);
+    }
+}
+
+/// Whether an element is not longer than one may be.
+pub(super) fn fits(element: &[u8]) -> Result<(), OpError> {
+    if element.len() > VALUE_BYTES_MAX { Err(OpError::TooLong) } else { Ok(()) }
+}

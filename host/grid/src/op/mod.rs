@@ -1,0 +1,218 @@
+//! What can be asked of the grid: the one interface between it and whatever
+//! clients speak.
+//!
+//! An operation is about one key ([`Op::Key`]), several keys of one partition in
+//! one step ([`Op::Several`]), a whole partition ([`Op::Whole`]), or is several
+//! operations in one step ([`Op::Batch`]). It borrows from what the client sent;
+//! the answer is a [`Reply`].
+
+mod generic;
+mod hash;
+mod list;
+mod plain;
+mod random;
+mod set;
+mod several;
+mod sorted_set;
+mod whole;
+
+use serde::{Deserialize, Serialize};
+
+pub use generic::{ExpireIf, GenericOp};
+pub use hash::HashOp;
+pub use list::{End, ListOp};
+pub use plain::{Lifetime, PlainOp, PutAnswer, PutIf};
+pub use set::SetOp;
+pub use several::{Aggregate, Combine, Scored, SeveralOp, Weighted, combine, combine_sorted};
+pub use sorted_set::{AddIf, Bound, By, SortedSetOp, Span};
+pub use whole::{ScanFilter, WholeOp};
+
+use crate::access::Access;
+use crate::clock::Version;
+use crate::{OpError, Reply};
+
+/// An operation of one partition.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Op<'a> {
+    /// About one key.
+    Key(#[serde(borrow)] &'a [u8], #[serde(borrow)] KeyOp<'a>),
+    /// About several keys, in one step.
+    Several(#[serde(borrow)] SeveralOp<'a>),
+    /// About all keys of the partition.
+    Whole(#[serde(borrow)] WholeOp<'a>),
+    /// Several in one step, if these keys have these versions.
+    Batch {
+        /// Keys that must not have changed.
+        #[serde(borrow)]
+        watched: Vec<(&'a [u8], Version)>,
+        /// What to do.
+        #[serde(borrow)]
+        ops: Vec<Self>,
+    },
+}
+
+/// An operation about one key.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum KeyOp<'a> {
+    /// Whatever its value is.
+    Generic(GenericOp),
+    /// Its value is bytes.
+    Plain(#[serde(borrow)] PlainOp<'a>),
+    /// Its value is a list.
+    List(#[serde(borrow)] ListOp<'a>),
+    /// Its value is a hash.
+    Hash(#[serde(borrow)] HashOp<'a>),
+    /// Its value is a set.
+    Set(#[serde(borrow)] SetOp<'a>),
+    /// Its value is a sorted set.
+    SortedSet(#[serde(borrow)] SortedSetOp<'a>),
+}
+
+/// What an operation may do to what is stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Effect {
+    /// Nothing.
+    Reads,
+    /// It changes or removes; it needs no more memory.
+    Changes,
+    /// It may need more memory.
+    Adds,
+}
+
+impl Op<'_> {
+    /// What it may do.
+    #[must_use]
+    pub fn effect(&self) -> Effect {
+        match self {
+            Self::Key(_, op) => op.effect(),
+            Self::Several(op) => op.effect(),
+            Self::Whole(op) => op.effect(),
+            Self::Batch { ops, .. } => ops.iter().map(Op::effect).max().unwrap_or(Effect::Reads),
+        }
+    }
+
+    /// A key that decides the partition; `None` for a whole partition, which is
+    /// named beside the operation.
+    #[must_use]
+    pub fn key(&self) -> Option<&[u8]> {
+        match self {
+            Self::Key(key, _) => Some(key),
+            Self::Several(op) => op.keys().first().copied(),
+            Self::Whole(_) => None,
+            Self::Batch { watched, ops } => {
+                ops.iter().find_map(Op::key).or_else(|| watched.first().map(|(key, _)| *key))
+            }
+        }
+    }
+
+    /// All keys that it names.
+    pub(crate) fn keys(&self) -> Vec<&[u8]> {
+        match self {
+            Self::Key(key, _) => vec![key],
+            Self::Several(op) => op.keys(),
+            Self::Whole(_) => Vec::new(),
+            Self::Batch { ops, .. } => ops.iter().flat_map(Op::keys).collect(),
+        }
+    }
+
+    /// Does it.
+    pub(crate) fn execute(&self, access: &mut Access<'_>) -> Result<Reply, OpError> {
+        match self {
+            Self::Batch { watched, ops } => {
+                for (key, version) in watched {
+                    if generic::version(access, key) != *version {
+                        return Err(OpError::Changed);
+                    }
+                }
+                // As Redis: one that fails does not undo the others.
+                let each = |op: &Op<'_>| op.execute(access).unwrap_or_else(Reply::Failed);
+                Ok(Reply::List(ops.iter().map(each).collect()))
+            }
+            _ => {
+                if self.effect() == Effect::Adds {
+                    access.make_room(self.key().unwrap_or_default())?;
+                }
+                match self {
+                    Self::Key(key, op) => op.execute(key, access),
+                    Self::Several(op) => op.execute(access),
+                    Self::Whole(op) => Ok(op.execute(access)),
+                    Self::Batch { .. } => unreachable!("handled above"),
+                }
+            }
+        }
+    }
+}
+
+impl KeyOp<'_> {
+    fn effect(&self) -> Effect {
+        match self {
+            Self::Generic(op) => op.effect(),
+            Self::Plain(op) => op.effect(),
+            Self::List(op) => op.effect(),
+            Self::Hash(op) => op.effect(),
+            Self::Set(op) => op.effect(),
+            Self::SortedSet(op) => op.effect(),
+        }
+    }
+
+    fn execute(&self, key: &[u8], access: &mut Access<'_>) -> Result<Reply, OpError> {
+        match self {
+            Self::Generic(op) => op.execute(key, access),
+            Self::Plain(op) => op.execute(key, access),
+            Self::List(op) => op.execute(key, access),
+            Self::Hash(op) => op.execute(key, access),
+            Self::Set(op) => op.execute(key, access),
+            Self::SortedSet(op) => op.execute(key, access),
+        }
+    }
+}
+
+/// Part of a scan in the order of hashes: goes through about `count` elements,
+/// all of one hash together, and tells where to go on: the hash of the next.
+pub(crate) fn scan<T>(
+    elements: impl Iterator<Item = T>,
+    hash: impl Fn(&T) -> u32,
+    count: u64,
+    mut tell: impl FnMut(&T, &mut Vec<Reply>),
+) -> Reply {
+    let (mut found, mut seen, mut last) = (Vec::new(), 0, None);
+    let mut next = 0;
+    for element in elements {
+        let hash = hash(&element);
+        // Zero would be the end; what hashes to zero comes with the first.
+        if seen >= count && last != Some(hash) && hash > 0 {
+            next = hash;
+            break;
+        }
+        seen += 1;
+        last = Some(hash);
+        tell(&element, &mut found);
+    }
+    Reply::List(vec![Reply::Integer(i64::from(next)), Reply::List(found)])
+}
+
+/// Where a range of `length` elements begins and ends, both counted from the
+/// front, or from the back below zero; the last one is in it.
+pub(crate) fn span(first: i64, last: i64, length: usize) -> (usize, usize) {
+    let length = i64::try_from(length).unwrap_or(i64::MAX);
+    let at = |index: i64| if index < 0 { index.saturating_add(length).max(-1) } else { index };
+    let from = at(first).max(0);
+    let to = at(last).saturating_add(1).min(length);
+    if from >= to { (0, 0) } else { (from as usize, to as usize) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_range_counts_from_either_end_and_is_cut_to_what_is_there() {
+        assert_eq!(span(0, -1, 5), (0, 5));
+        assert_eq!(span(-3, -2, 5), (2, 4));
+        assert_eq!(span(-100, 100, 5), (0, 5));
+        assert_eq!(span(3, 1, 5), (0, 0));
+        assert_eq!(span(0, -1, 0), (0, 0));
+        assert_eq!(span(-1, -100, 5), (0, 0));
+        assert_eq!(span(i64::MIN, i64::MAX, 5), (0, 5));
+    }
+}

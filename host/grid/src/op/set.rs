@@ -1,0 +1,169 @@
+//! Sets.
+
+use serde::{Deserialize, Serialize};
+
+use super::list::{fits, tell_if_gone};
+use super::{Effect, random};
+use crate::access::Access;
+use crate::edit::Edit;
+use crate::event::Class;
+use crate::glob::Glob;
+use crate::value::{Set, SetEdit, StructureEdit};
+use crate::{OpError, Reply};
+
+/// An operation on a set.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum SetOp<'a> {
+    /// Adds members; answers how many are new.
+    Add(#[serde(borrow)] Vec<&'a [u8]>),
+    /// Removes members; answers how many there were.
+    Remove(#[serde(borrow)] Vec<&'a [u8]>),
+    /// All members.
+    All,
+    /// 1 or 0.
+    Contains(#[serde(borrow)] &'a [u8]),
+    /// 1 or 0 for each.
+    ContainsMany(#[serde(borrow)] Vec<&'a [u8]>),
+    /// The number of members.
+    Length,
+    /// Takes a member at random, or nil.
+    Pop,
+    /// Takes so many at random.
+    PopMany(u64),
+    /// A member at random, or nil.
+    Any,
+    /// So many at random, each at most once; below zero, as many, each as often
+    /// as chance has it.
+    AnyOf(i64),
+    /// Some members, and where to go on.
+    Scan {
+        /// Where the last one stopped; zero at first.
+        cursor: u64,
+        /// About how many.
+        count: u64,
+        /// What members must fit.
+        #[serde(borrow)]
+        pattern: Option<&'a [u8]>,
+    },
+}
+
+impl SetOp<'_> {
+    pub(super) fn effect(&self) -> Effect {
+        match self {
+            Self::Add(_) => Effect::Adds,
+            Self::Remove(_) | Self::Pop | Self::PopMany(_) => Effect::Changes,
+            _ => Effect::Reads,
+        }
+    }
+
+    pub(super) fn execute(&self, key: &[u8], access: &mut Access<'_>) -> Result<Reply, OpError> {
+        match self {
+            Self::Add(members) => {
+                members.iter().try_for_each(|member| fits(member))?;
+                let set = access.structure::<Set>(key)?;
+                let mut new: Vec<&[u8]> = members
+                    .iter()
+                    .copied()
+                    .filter(|member| !set.is_some_and(|set| set.contains(member)))
+                    .collect();
+                new.sort_unstable();
+                new.dedup();
+                Ok(Reply::count(add(access, key, new, "sadd")))
+            }
+            Self::Remove(members) => {
+                let Some(set) = access.structure::<Set>(key)? else {
+                    return Ok(Reply::Integer(0));
+                };
+                let mut there: Vec<&[u8]> =
+                    members.iter().copied().filter(|member| set.contains(member)).collect();
+                there.sort_unstable();
+                there.dedup();
+                Ok(Reply::count(remove(access, key, there, "srem")))
+            }
+            Self::All => {
+                let set = access.structure::<Set>(key)?;
+                Ok(Reply::Set(set.into_iter().flat_map(Set::iter).map(Reply::bytes).collect()))
+            }
+            Self::Contains(member) => {
+                let set = access.structure::<Set>(key)?;
+                Ok(Reply::flag(set.is_some_and(|set| set.contains(member))))
+            }
+            Self::ContainsMany(members) => {
+                let set = access.structure::<Set>(key)?;
+                let is = |member: &&[u8]| Reply::flag(set.is_some_and(|set| set.contains(member)));
+                Ok(Reply::List(members.iter().map(is).collect()))
+            }
+            Self::Length => Ok(Reply::count(access.structure::<Set>(key)?.map_or(0, Set::len))),
+            Self::Pop => {
+                let seed = access.random();
+                let Some(set) = access.structure::<Set>(key)? else { return Ok(Reply::Nil) };
+                let any = random::one(set.slots(), seed, |slot| set.at(slot));
+                let Some(member) = any.map(<[u8]>::to_vec) else { return Ok(Reply::Nil) };
+                remove(access, key, vec![&member], "spop");
+                Ok(Reply::Bytes(member.into()))
+            }
+            Self::PopMany(count) => {
+                let seed = access.random();
+                let set = access.structure::<Set>(key)?;
+                let count = i64::try_from(*count).unwrap_or(i64::MAX);
+                let members: Vec<Vec<u8>> = set.map_or(Vec::new(), |set| {
+                    let some =
+                        random::some(set.len(), set.slots(), count, seed, |slot| set.at(slot));
+                    some.into_iter().map(<[u8]>::to_vec).collect()
+                });
+                remove(access, key, members.iter().map(|member| &**member).collect(), "spop");
+                Ok(Reply::Set(members.into_iter().map(|m| Reply::Bytes(m.into())).collect()))
+            }
+            Self::Any => {
+                let seed = access.random();
+                let Some(set) = access.structure::<Set>(key)? else { return Ok(Reply::Nil) };
+                Ok(Reply::optional(random::one(set.slots(), seed, |slot| set.at(slot))))
+            }
+            Self::AnyOf(count) => {
+                let seed = access.random();
+                let set = access.structure::<Set>(key)?;
+                let chosen = set.map_or(Vec::new(), |set| {
+                    random::some(set.len(), set.slots(), *count, seed, |slot| set.at(slot))
+                });
+                Ok(Reply::List(chosen.into_iter().map(Reply::bytes).collect()))
+            }
+            Self::Scan { cursor, count, pattern } => {
+                let set = access.structure::<Set>(key)?;
+                let glob = pattern.map(Glob::new);
+                let from = u32::try_from(*cursor).unwrap_or(0);
+                let members = set.into_iter().flat_map(|set| set.iter_from(from));
+                Ok(super::scan(
+                    members,
+                    |member| member.0,
+                    *count,
+                    |(_, member), found| {
+                        if glob.as_ref().is_none_or(|glob| glob.matches(member)) {
+                            found.push(Reply::bytes(member));
+                        }
+                    },
+                ))
+            }
+        }
+    }
+}
+
+/// Adds members that are not there yet; how many.
+pub(super) fn add(access: &mut Access<'_>, key: &[u8], new: Vec<&[u8]>, name: &str) -> usize {
+    let count = new.len();
+    if count > 0 {
+        access.edit(key, &Edit::Structure(StructureEdit::Set(SetEdit::Add(new))));
+        access.tell(Class::Set, name, key);
+    }
+    count
+}
+
+/// Removes members that are there; how many.
+pub(super) fn remove(access: &mut Access<'_>, key: &[u8], there: Vec<&[u8]>, name: &str) -> usize {
+    let count = there.len();
+    if count > 0 {
+        access.edit(key, &Edit::Structure(StructureEdit::Set(SetEdit::Remove(there))));
+        access.tell(Class::Set, name, key);
+        tell_if_gone(access, key);
+    }
+    count
+}

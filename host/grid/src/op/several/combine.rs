@@ -1,0 +1,245 @@
+//! Sets and sorted sets, combined.
+
+use std::collections::HashMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::access::Access;
+use crate::edit::Edit;
+use crate::event::Class;
+use crate::fragment::Entry;
+use crate::value::{Score, Set, SetEdit, SortedSetEdit, Structure, StructureEdit};
+use crate::{OpError, Reply};
+
+/// Members of one edit that stores a combination, at most.
+const STORED_AT_ONCE: usize = 1_024;
+
+/// How sets are combined.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Combine {
+    /// What all have.
+    Intersection,
+    /// What any has.
+    Union,
+    /// What the first has and no other.
+    Difference,
+}
+
+/// What becomes of the scores that one member has in several sets.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Aggregate {
+    /// Their sum.
+    #[default]
+    Sum,
+    /// The least.
+    Min,
+    /// The greatest.
+    Max,
+}
+
+/// A set with the weight of its scores.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Weighted<'a> {
+    /// Its key.
+    #[serde(borrow)]
+    pub key: &'a [u8],
+    /// What its scores are multiplied by.
+    pub weight: f64,
+}
+
+impl Aggregate {
+    fn of(self, a: f64, b: f64) -> f64 {
+        match self {
+            // Infinities of both signs make no number: zero, as Redis has it.
+            Self::Sum if (a + b).is_nan() => 0.0,
+            Self::Sum => a + b,
+            Self::Min => a.min(b),
+            Self::Max => a.max(b),
+        }
+    }
+}
+
+/// The members of a set, copied.
+fn members(access: &mut Access<'_>, key: &[u8]) -> Result<Vec<Vec<u8>>, OpError> {
+    let set = access.structure::<Set>(key)?;
+    Ok(set.into_iter().flat_map(Set::iter).map(<[u8]>::to_vec).collect())
+}
+
+/// Combines members that were gathered.
+#[must_use]
+pub fn combine(how: Combine, sets: Vec<Vec<Vec<u8>>>) -> Vec<Vec<u8>> {
+    let count = sets.len();
+    let mut sets = sets.into_iter();
+    let Some(first) = sets.next() else { return Vec::new() };
+    let mut seen: HashMap<Vec<u8>, usize> =
+        first.iter().cloned().map(|member| (member, 1)).collect();
+    let mut order = first;
+    for set in sets {
+        for member in set {
+            match seen.get_mut(&member) {
+                Some(times) => *times += 1,
+                None if how == Combine::Union => {
+                    seen.insert(member.clone(), 1);
+                    order.push(member);
+                }
+                None => {}
+            }
+        }
+    }
+    match how {
+        Combine::Union => {}
+        Combine::Intersection => order.retain(|member| seen[member] == count),
+        Combine::Difference => order.retain(|member| seen[member] == 1),
+    }
+    order
+}
+
+pub(super) fn sets(
+    access: &mut Access<'_>,
+    how: Combine,
+    keys: &[&[u8]],
+    store: Option<&[u8]>,
+) -> Result<Reply, OpError> {
+    let mut all = Vec::with_capacity(keys.len());
+    for key in keys {
+        all.push(members(access, key)?);
+    }
+    let combined = combine(how, all);
+    let Some(store) = store else {
+        return Ok(Reply::Set(combined.into_iter().map(|m| Reply::Bytes(m.into())).collect()));
+    };
+    let name = match how {
+        Combine::Intersection => "sinterstore",
+        Combine::Union => "sunionstore",
+        Combine::Difference => "sdiffstore",
+    };
+    let there = access.remove(store);
+    for members in combined.chunks(STORED_AT_ONCE) {
+        let members = members.iter().map(|member| &**member).collect();
+        access.edit(store, &Edit::Structure(StructureEdit::Set(SetEdit::Add(members))));
+    }
+    if !combined.is_empty() {
+        access.tell(Class::Set, name, store);
+    } else if there {
+        access.tell(Class::Generic, "del", store);
+    }
+    Ok(Reply::count(combined.len()))
+}
+
+/// The members of a set or a sorted set with their scores, copied.
+fn scored(access: &mut Access<'_>, key: &[u8]) -> Result<Scored, OpError> {
+    let one = Score::new(1.0).expect("one is a number");
+    match access.read(key) {
+        None => Ok(Vec::new()),
+        Some(Entry::Structured(entry)) => match &entry.value {
+            Structure::Set(set) => Ok(set.iter().map(|member| (one, member.to_vec())).collect()),
+            Structure::SortedSet(set) => {
+                Ok(set.iter().map(|(score, name)| (score, name.to_vec())).collect())
+            }
+            _ => Err(OpError::WrongType),
+        },
+        Some(Entry::Plain(_)) => Err(OpError::WrongType),
+    }
+}
+
+/// Members with their scores.
+pub type Scored = Vec<(Score, Vec<u8>)>;
+
+/// Combines members with scores that were gathered, each set with its weight.
+#[must_use]
+pub fn combine_sorted(how: Combine, sets: Vec<(f64, Scored)>, aggregate: Aggregate) -> Scored {
+    let count = sets.len();
+    let mut all: HashMap<Vec<u8>, (f64, usize)> = HashMap::new();
+    for (at, (weight, members)) in sets.into_iter().enumerate() {
+        for (score, name) in members {
+            let score = score.get() * weight;
+            let score = if score.is_nan() { 0.0 } else { score };
+            match all.get_mut(&name) {
+                Some((sum, times)) => {
+                    *times += 1;
+                    if how != Combine::Difference {
+                        *sum = aggregate.of(*sum, score);
+                    }
+                }
+                None if at == 0 || how == Combine::Union => {
+                    all.insert(name, (score, 1));
+                }
+                None => {}
+            }
+        }
+    }
+    let keeps = |times: usize| match how {
+        Combine::Union => true,
+        Combine::Intersection => times == count,
+        Combine::Difference => times == 1,
+    };
+    let mut members: Vec<_> = all
+        .into_iter()
+        .filter(|(_, (_, times))| keeps(*times))
+        .filter_map(|(name, (score, _))| Some((Score::new(score)?, name)))
+        .collect();
+    members.sort_unstable();
+    members
+}
+
+pub(super) fn sorted(
+    access: &mut Access<'_>,
+    how: Combine,
+    keys: &[Weighted<'_>],
+    aggregate: Aggregate,
+    scores: bool,
+    store: Option<&[u8]>,
+) -> Result<Reply, OpError> {
+    let mut all = Vec::with_capacity(keys.len());
+    for weighted in keys {
+        all.push((weighted.weight, scored(access, weighted.key)?));
+    }
+    let combined = combine_sorted(how, all, aggregate);
+    let Some(store) = store else { return Ok(super::tell(&combined, scores)) };
+    let name = match how {
+        Combine::Intersection => "zinterstore",
+        Combine::Union => "zunionstore",
+        Combine::Difference => "zdiffstore",
+    };
+    Ok(store_sorted(access, store, &combined, name))
+}
+
+/// Stores members in place of what is there.
+pub(super) fn store_sorted(
+    access: &mut Access<'_>,
+    key: &[u8],
+    members: &[(Score, Vec<u8>)],
+    name: &str,
+) -> Reply {
+    let there = access.remove(key);
+    for members in members.chunks(STORED_AT_ONCE) {
+        let members = members.iter().map(|(score, name)| (*score, &**name)).collect();
+        let edit = StructureEdit::SortedSet(SortedSetEdit::Set(members));
+        access.edit(key, &Edit::Structure(edit));
+    }
+    if !members.is_empty() {
+        access.tell(Class::SortedSet, name, key);
+    } else if there {
+        access.tell(Class::Generic, "del", key);
+    }
+    Reply::count(members.len())
+}
+
+pub(super) fn count_common(
+    access: &mut Access<'_>,
+    keys: &[&[u8]],
+    sorted: bool,
+    limit: u64,
+) -> Result<Reply, OpError> {
+    let mut all = Vec::with_capacity(keys.len());
+    for key in keys {
+        all.push(if sorted {
+            scored(access, key)?.into_iter().map(|(_, name)| name).collect()
+        } else {
+            members(access, key)?
+        });
+    }
+    let count = combine(Combine::Intersection, all).len() as u64;
+    let told = if limit == 0 { count } else { count.min(limit) };
+    Ok(Reply::Integer(told.try_into().unwrap_or(i64::MAX)))
+}

@@ -1,0 +1,304 @@
+//! Several keys of one partition, in one step.
+
+mod combine;
+mod moving;
+
+use serde::{Deserialize, Serialize};
+
+pub use combine::{Aggregate, Combine, Scored, Weighted, combine, combine_sorted};
+
+use super::list::End;
+use super::plain::Lifetime;
+use super::sorted_set::{Span, pop, tell_members};
+use super::{Effect, list};
+use crate::access::Access;
+use crate::edit::Edit;
+use crate::event::Class;
+use crate::fragment::Entry;
+use crate::value::{List, SortedSet};
+use crate::{OpError, Reply, VALUE_BYTES_MAX};
+
+/// An operation on several keys of one partition.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum SeveralOp<'a> {
+    /// The plain values of keys; nil for what is none.
+    Get(#[serde(borrow)] Vec<&'a [u8]>),
+    /// Puts plain values.
+    Put {
+        /// Keys and values.
+        #[serde(borrow)]
+        pairs: Vec<(&'a [u8], &'a [u8])>,
+        /// Only if none of the keys is there; answers 1 or 0.
+        absent: bool,
+    },
+    /// How many of the keys there are; one that is named twice counts twice.
+    Exist(#[serde(borrow)] Vec<&'a [u8]>),
+    /// As [`SeveralOp::Exist`], and they count as used.
+    Touch(#[serde(borrow)] Vec<&'a [u8]>),
+    /// Removes keys; answers how many there were.
+    Remove(#[serde(borrow)] Vec<&'a [u8]>),
+    /// A value goes to another key, with its expiry.
+    Rename {
+        /// Where it is.
+        #[serde(borrow)]
+        from: &'a [u8],
+        /// Where it goes.
+        #[serde(borrow)]
+        to: &'a [u8],
+        /// Only if nothing is there; answers 1 or 0.
+        absent: bool,
+    },
+    /// A value is copied to another key, with its expiry; answers 1 or 0.
+    Copy {
+        /// Where it is.
+        #[serde(borrow)]
+        from: &'a [u8],
+        /// Where the copy goes.
+        #[serde(borrow)]
+        to: &'a [u8],
+        /// Even if something is there.
+        replace: bool,
+    },
+    /// A member goes from one set to another; answers 1 or 0.
+    MoveMember {
+        /// Where it is.
+        #[serde(borrow)]
+        from: &'a [u8],
+        /// Where it goes.
+        #[serde(borrow)]
+        to: &'a [u8],
+        /// Which.
+        #[serde(borrow)]
+        member: &'a [u8],
+    },
+    /// An element goes from one end of a list to an end of another, or of the
+    /// same; answers it, or nil.
+    MoveElement {
+        /// Where it is.
+        #[serde(borrow)]
+        from: &'a [u8],
+        /// At which end.
+        from_end: End,
+        /// Where it goes.
+        #[serde(borrow)]
+        to: &'a [u8],
+        /// To which end.
+        to_end: End,
+    },
+    /// Sets, combined: told, counted or stored.
+    CombineSets {
+        /// How.
+        how: Combine,
+        /// Which.
+        #[serde(borrow)]
+        keys: Vec<&'a [u8]>,
+        /// Where to store what comes of it, in place of what is there; answers
+        /// the number of members.
+        #[serde(borrow)]
+        store: Option<&'a [u8]>,
+    },
+    /// The number of members that all of these sets have, or sorted sets; no
+    /// more than so many are counted, all for zero.
+    CountCommon {
+        /// Which.
+        #[serde(borrow)]
+        keys: Vec<&'a [u8]>,
+        /// They are sorted sets, or sets.
+        sorted: bool,
+        /// How many to count.
+        limit: u64,
+    },
+    /// Sorted sets and sets, combined: told or stored.
+    CombineSorted {
+        /// How.
+        how: Combine,
+        /// Which, and what their scores are multiplied by.
+        #[serde(borrow)]
+        keys: Vec<Weighted<'a>>,
+        /// What becomes of the scores of one member.
+        aggregate: Aggregate,
+        /// With scores.
+        scores: bool,
+        /// Where to store what comes of it; answers the number of members.
+        #[serde(borrow)]
+        store: Option<&'a [u8]>,
+    },
+    /// A range of a sorted set, stored; answers the number of members.
+    StoreRange {
+        /// Where it is.
+        #[serde(borrow)]
+        from: &'a [u8],
+        /// Where it goes.
+        #[serde(borrow)]
+        to: &'a [u8],
+        /// Which range.
+        #[serde(borrow)]
+        span: Span<'a>,
+    },
+    /// Takes elements from the first of these lists that is not empty: answers
+    /// its key and a list of them, or a nil list.
+    PopFirst {
+        /// Which lists.
+        #[serde(borrow)]
+        keys: Vec<&'a [u8]>,
+        /// From which end.
+        end: End,
+        /// How many at most.
+        count: u64,
+    },
+    /// Takes members from the first of these sorted sets that is not empty:
+    /// answers its key and pairs, or a nil list.
+    PopFirstSorted {
+        /// Which sorted sets.
+        #[serde(borrow)]
+        keys: Vec<&'a [u8]>,
+        /// Those with the greatest scores.
+        greatest: bool,
+        /// How many at most.
+        count: u64,
+    },
+    /// The first of these keys that is there, or nil.
+    First(#[serde(borrow)] Vec<&'a [u8]>),
+}
+
+impl SeveralOp<'_> {
+    pub(super) fn effect(&self) -> Effect {
+        match self {
+            Self::Get(_)
+            | Self::Exist(_)
+            | Self::Touch(_)
+            | Self::CountCommon { .. }
+            | Self::First(_)
+            | Self::CombineSets { store: None, .. }
+            | Self::CombineSorted { store: None, .. } => Effect::Reads,
+            Self::Remove(_)
+            | Self::Rename { .. }
+            | Self::PopFirst { .. }
+            | Self::PopFirstSorted { .. } => Effect::Changes,
+            Self::Put { .. }
+            | Self::Copy { .. }
+            | Self::MoveMember { .. }
+            | Self::MoveElement { .. }
+            | Self::CombineSets { .. }
+            | Self::CombineSorted { .. }
+            | Self::StoreRange { .. } => Effect::Adds,
+        }
+    }
+
+    /// All keys that it names.
+    pub(super) fn keys(&self) -> Vec<&[u8]> {
+        match self {
+            Self::Get(keys)
+            | Self::Exist(keys)
+            | Self::Touch(keys)
+            | Self::Remove(keys)
+            | Self::First(keys)
+            | Self::CountCommon { keys, .. }
+            | Self::PopFirst { keys, .. }
+            | Self::PopFirstSorted { keys, .. } => keys.clone(),
+            Self::Put { pairs, .. } => pairs.iter().map(|(key, _)| *key).collect(),
+            Self::Rename { from, to, .. }
+            | Self::Copy { from, to, .. }
+            | Self::MoveMember { from, to, .. }
+            | Self::MoveElement { from, to, .. }
+            | Self::StoreRange { from, to, .. } => vec![from, to],
+            Self::CombineSets { keys, store, .. } => store.iter().chain(keys).copied().collect(),
+            Self::CombineSorted { keys, store, .. } => {
+                store.iter().copied().chain(keys.iter().map(|weighted| weighted.key)).collect()
+            }
+        }
+    }
+
+    pub(super) fn execute(&self, access: &mut Access<'_>) -> Result<Reply, OpError> {
+        match self {
+            Self::Get(keys) => {
+                let value = |key: &&[u8]| match access.read(key) {
+                    Some(Entry::Plain(entry)) => Reply::bytes(entry.value()),
+                    _ => Reply::Nil,
+                };
+                Ok(Reply::List(keys.iter().map(value).collect()))
+            }
+            Self::Put { pairs, absent } => {
+                if pairs.iter().any(|(_, value)| value.len() > VALUE_BYTES_MAX) {
+                    return Err(OpError::TooLong);
+                }
+                if *absent && pairs.iter().any(|(key, _)| access.peek(key).is_some()) {
+                    return Ok(Reply::flag(false));
+                }
+                for (key, value) in pairs {
+                    if let Some(expiry) = Lifetime::Usual.expiry(access, key) {
+                        access.edit(key, &Edit::Put { kind: 0, value, expiry });
+                        access.tell(Class::Plain, "set", key);
+                    }
+                }
+                Ok(if *absent { Reply::flag(true) } else { Reply::Done })
+            }
+            Self::Exist(keys) => {
+                Ok(Reply::count(keys.iter().filter(|key| access.peek(key).is_some()).count()))
+            }
+            Self::Touch(keys) => {
+                Ok(Reply::count(keys.iter().filter(|key| access.read(key).is_some()).count()))
+            }
+            Self::Remove(keys) => {
+                let mut count = 0;
+                for key in keys {
+                    if access.remove(key) {
+                        access.tell(Class::Generic, "del", key);
+                        count += 1;
+                    }
+                }
+                Ok(Reply::count(count))
+            }
+            Self::Rename { from, to, absent } => moving::rename(access, from, to, *absent),
+            Self::Copy { from, to, replace } => Ok(moving::copy(access, from, to, *replace)),
+            Self::MoveMember { from, to, member } => moving::member(access, from, to, member),
+            Self::MoveElement { from, from_end, to, to_end } => {
+                moving::element(access, from, *from_end, to, *to_end)
+            }
+            Self::CombineSets { how, keys, store } => {
+                combine::sets(access, *how, keys, store.as_deref())
+            }
+            Self::CountCommon { keys, sorted, limit } => {
+                combine::count_common(access, keys, *sorted, *limit)
+            }
+            Self::CombineSorted { how, keys, aggregate, scores, store } => {
+                combine::sorted(access, *how, keys, *aggregate, *scores, store.as_deref())
+            }
+            Self::StoreRange { from, to, span } => {
+                let set = access.structure::<SortedSet>(from)?;
+                let members: Vec<_> = set.map_or(Vec::new(), |set| {
+                    let own = |(score, name): (_, &[u8])| (score, name.to_vec());
+                    span.members(set).into_iter().map(own).collect()
+                });
+                Ok(combine::store_sorted(access, to, &members, "zrangestore"))
+            }
+            Self::PopFirst { keys, end, count } => {
+                for key in keys {
+                    if access.structure::<List>(key)?.is_some() {
+                        let elements = list::pop_many(access, key, *end, *count)?;
+                        return Ok(Reply::List(vec![Reply::bytes(key), elements]));
+                    }
+                }
+                Ok(Reply::NilList)
+            }
+            Self::PopFirstSorted { keys, greatest, count } => {
+                for key in keys {
+                    if access.structure::<SortedSet>(key)?.is_some() {
+                        let members = pop(access, key, *greatest, *count)?;
+                        return Ok(Reply::List(vec![Reply::bytes(key), Reply::Pairs(members)]));
+                    }
+                }
+                Ok(Reply::NilList)
+            }
+            Self::First(keys) => {
+                let first = keys.iter().find(|key| access.peek(key).is_some());
+                Ok(Reply::optional(first.copied()))
+            }
+        }
+    }
+}
+
+/// Sorted-set members as they are told; here for the combinations.
+fn tell(members: &[(crate::Score, Vec<u8>)], scores: bool) -> Reply {
+    tell_members(members.iter().map(|(score, name)| (*score, &**name)).collect(), scores)
+}

@@ -1,0 +1,120 @@
+//! Values and parts of values that go from one key to another.
+
+use crate::access::Access;
+use crate::edit::Edit;
+use crate::entry::Expiry;
+use crate::event::Class;
+use crate::fragment::Entry;
+use crate::op::list::{End, at_end, drop_from, push};
+use crate::op::set;
+use crate::value::{List, Set, Structure};
+use crate::{OpError, Reply};
+
+/// A whole value, apart from its key.
+enum Value {
+    Plain { kind: u8, bytes: Vec<u8> },
+    Structure(Structure),
+}
+
+fn value(access: &mut Access<'_>, key: &[u8]) -> Option<(Value, Expiry)> {
+    let entry = access.peek(key)?;
+    let expiry = entry.expiry();
+    let value = match entry {
+        Entry::Plain(entry) => Value::Plain { kind: entry.kind(), bytes: entry.value().to_vec() },
+        Entry::Structured(entry) => Value::Structure(entry.value.clone()),
+    };
+    Some((value, expiry))
+}
+
+/// Puts a whole value in place of what is there.
+fn put(access: &mut Access<'_>, key: &[u8], value: &Value, expiry: Expiry) {
+    match value {
+        Value::Plain { kind, bytes } => {
+            access.edit(key, &Edit::Put { kind: *kind, value: bytes, expiry });
+        }
+        Value::Structure(structure) => {
+            access.remove(key);
+            structure.rebuild(&mut |edit| {
+                access.edit(key, &Edit::Structure(edit));
+            });
+            if access.peek(key).is_some_and(|entry| entry.expiry() != expiry) {
+                access.edit(key, &Edit::Expire(expiry));
+            }
+        }
+    }
+}
+
+pub(super) fn rename(
+    access: &mut Access<'_>,
+    from: &[u8],
+    to: &[u8],
+    absent: bool,
+) -> Result<Reply, OpError> {
+    let answer = |done: bool| if absent { Reply::flag(done) } else { Reply::Done };
+    let (moved, expiry) = value(access, from).ok_or(OpError::NoSuchKey)?;
+    if from == to {
+        return Ok(answer(false));
+    }
+    if absent && access.peek(to).is_some() {
+        return Ok(answer(false));
+    }
+    put(access, to, &moved, expiry);
+    access.remove(from);
+    access.tell(Class::Generic, "rename_from", from);
+    access.tell(Class::Generic, "rename_to", to);
+    Ok(answer(true))
+}
+
+pub(super) fn copy(access: &mut Access<'_>, from: &[u8], to: &[u8], replace: bool) -> Reply {
+    let Some((copied, expiry)) = value(access, from) else { return Reply::flag(false) };
+    if !replace && access.peek(to).is_some() {
+        return Reply::flag(false);
+    }
+    if from != to {
+        put(access, to, &copied, expiry);
+    }
+    access.tell(Class::Generic, "copy_to", to);
+    Reply::flag(true)
+}
+
+pub(super) fn member(
+    access: &mut Access<'_>,
+    from: &[u8],
+    to: &[u8],
+    member: &[u8],
+) -> Result<Reply, OpError> {
+    let is_there = access.structure::<Set>(from)?.map(|set| set.contains(member));
+    let Some(is_there) = is_there else { return Ok(Reply::flag(false)) };
+    let is_at_goal = access.structure::<Set>(to)?.is_some_and(|set| set.contains(member));
+    if !is_there || from == to {
+        return Ok(Reply::flag(is_there));
+    }
+    set::remove(access, from, vec![member], "srem");
+    if !is_at_goal {
+        set::add(access, to, vec![member], "sadd");
+    }
+    Ok(Reply::flag(true))
+}
+
+pub(super) fn element(
+    access: &mut Access<'_>,
+    from: &[u8],
+    from_end: End,
+    to: &[u8],
+    to_end: End,
+) -> Result<Reply, OpError> {
+    let element = access.structure::<List>(from)?.and_then(|list| at_end(list, from_end));
+    let Some(element) = element.map(<[u8]>::to_vec) else { return Ok(Reply::Nil) };
+    access.structure::<List>(to)?;
+    if from == to {
+        // Put first, so that a list of one does not end in between.
+        if from_end != to_end {
+            push(access, to, to_end, &[&element]);
+            drop_from(access, from, from_end, 1);
+        }
+    } else {
+        push(access, to, to_end, &[&element]);
+        drop_from(access, from, from_end, 1);
+    }
+    Ok(Reply::Bytes(element.into()))
+}

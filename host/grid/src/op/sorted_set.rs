@@ -1,0 +1,419 @@
+//! Sorted sets.
+
+use serde::{Deserialize, Serialize};
+
+use super::list::{fits, tell_if_gone};
+use super::{Effect, span};
+use crate::access::Access;
+use crate::edit::Edit;
+use crate::event::Class;
+use crate::glob::Glob;
+use crate::value::{Score, SortedSet, SortedSetEdit, StructureEdit};
+use crate::{OpError, Reply};
+
+/// An operation on a sorted set.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum SortedSetOp<'a> {
+    /// Gives members scores; answers how many are new, or how many changed.
+    Add {
+        /// Members and their scores.
+        #[serde(borrow)]
+        members: Vec<(Score, &'a [u8])>,
+        /// Which of them.
+        only: AddIf,
+        /// Answer how many are new or have another score.
+        changed: bool,
+    },
+    /// Adds to one member's score, if the condition holds; answers the sum or nil.
+    Increase {
+        /// The member.
+        #[serde(borrow)]
+        member: &'a [u8],
+        /// By how much.
+        by: f64,
+        /// Whether to.
+        only: AddIf,
+    },
+    /// Removes members; answers how many there were.
+    Remove(#[serde(borrow)] Vec<&'a [u8]>),
+    /// A member's score, or nil.
+    Score(#[serde(borrow)] &'a [u8]),
+    /// Of each member.
+    Scores(#[serde(borrow)] Vec<&'a [u8]>),
+    /// The number of members.
+    Length,
+    /// The number of members in a range.
+    Count(#[serde(borrow)] By<'a>),
+    /// How many members are before this one, or behind it; nil when it is none.
+    Rank {
+        /// The member.
+        #[serde(borrow)]
+        member: &'a [u8],
+        /// Behind it.
+        reverse: bool,
+    },
+    /// Members in a range.
+    Range(#[serde(borrow)] Span<'a>),
+    /// Removes the members in a range; answers how many.
+    RemoveRange(#[serde(borrow)] By<'a>),
+    /// Takes so many with the least scores, or the greatest.
+    Pop {
+        /// The greatest.
+        greatest: bool,
+        /// How many.
+        count: u64,
+    },
+    /// A member at random, or nil.
+    Any,
+    /// So many at random, each at most once; below zero, as many, each as often
+    /// as chance has it.
+    AnyOf {
+        /// How many.
+        count: i64,
+        /// With their scores.
+        scores: bool,
+    },
+    /// Some members with their scores, and where to go on.
+    Scan {
+        /// Where the last one stopped; zero at first.
+        cursor: u64,
+        /// About how many.
+        count: u64,
+        /// What members must fit.
+        #[serde(borrow)]
+        pattern: Option<&'a [u8]>,
+    },
+}
+
+/// Which members get a score.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AddIf {
+    /// Those that are none yet.
+    pub absent: bool,
+    /// Those that are members.
+    pub present: bool,
+    /// Of those that are members, those whose score grows.
+    pub greater: bool,
+    /// Of those that are members, those whose score shrinks.
+    pub less: bool,
+}
+
+impl AddIf {
+    fn holds(self, old: Option<Score>, new: Score) -> bool {
+        match old {
+            None => !self.present,
+            Some(old) => !self.absent && (!self.greater || new > old) && (!self.less || new < old),
+        }
+    }
+}
+
+/// The end of a range.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Bound<T> {
+    /// There is none on this side: before all, or behind all.
+    None,
+    /// This one, and what equals it.
+    With(T),
+    /// What lies beyond this one.
+    Without(T),
+}
+
+/// What a range is of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum By<'a> {
+    /// Ranks, both in it; below zero from the end.
+    Rank(i64, i64),
+    /// Scores.
+    Score(Bound<Score>, Bound<Score>),
+    /// Members by their bytes, when all have one score.
+    Name(#[serde(borrow)] Bound<&'a [u8]>, #[serde(borrow)] Bound<&'a [u8]>),
+    /// Nothing at all.
+    Nothing,
+}
+
+/// A range, and how to tell it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Span<'a> {
+    /// From where to where; for a reverse range too the lower end comes first,
+    /// but ranks count from the end.
+    #[serde(borrow)]
+    pub by: By<'a>,
+    /// From the end.
+    pub reverse: bool,
+    /// How many to leave out at first, and how many to tell; below zero all.
+    pub limit: Option<(i64, i64)>,
+    /// With scores.
+    pub scores: bool,
+}
+
+impl By<'_> {
+    /// The ranks that it is: from the first up to but not including the last.
+    fn ranks(&self, set: &SortedSet) -> (usize, usize) {
+        let range = match self {
+            Self::Rank(first, last) => span(*first, *last, set.len()),
+            Self::Score(low, high) => {
+                let from = match low {
+                    Bound::None => 0,
+                    Bound::With(low) => set.partition_point(|score, _| score < *low),
+                    Bound::Without(low) => set.partition_point(|score, _| score <= *low),
+                };
+                let to = match high {
+                    Bound::None => set.len(),
+                    Bound::With(high) => set.partition_point(|score, _| score <= *high),
+                    Bound::Without(high) => set.partition_point(|score, _| score < *high),
+                };
+                (from, to)
+            }
+            Self::Name(low, high) => {
+                let from = match low {
+                    Bound::None => 0,
+                    Bound::With(low) => set.partition_point(|_, name| name < *low),
+                    Bound::Without(low) => set.partition_point(|_, name| name <= *low),
+                };
+                let to = match high {
+                    Bound::None => set.len(),
+                    Bound::With(high) => set.partition_point(|_, name| name <= *high),
+                    Bound::Without(high) => set.partition_point(|_, name| name < *high),
+                };
+                (from, to)
+            }
+            Self::Nothing => (0, 0),
+        };
+        if range.0 < range.1 { range } else { (0, 0) }
+    }
+}
+
+impl Span<'_> {
+    /// The members that it tells, in the order in which it does.
+    pub(super) fn members<'s>(&self, set: &'s SortedSet) -> Vec<(Score, &'s [u8])> {
+        let (mut from, mut to) = match self.by {
+            // Ranks of a reverse range count from the end.
+            By::Rank(first, last) if self.reverse => {
+                let (from, to) = span(first, last, set.len());
+                (set.len() - to, set.len() - from)
+            }
+            by => by.ranks(set),
+        };
+        if let Some((offset, count)) = self.limit {
+            let length = to.saturating_sub(from);
+            let Ok(offset) = usize::try_from(offset) else { return Vec::new() };
+            let offset = offset.min(length);
+            let count = usize::try_from(count).unwrap_or(usize::MAX).min(length - offset);
+            if self.reverse {
+                to -= offset;
+                from = to - count;
+            } else {
+                from += offset;
+                to = from + count;
+            }
+        }
+        if from >= to {
+            return Vec::new();
+        }
+        let members = set.range(from, to);
+        if self.reverse { members.rev().collect() } else { members.collect() }
+    }
+}
+
+/// Members as they are told.
+pub(super) fn tell_members(members: Vec<(Score, &[u8])>, scores: bool) -> Reply {
+    let members = members.into_iter();
+    if scores {
+        Reply::Pairs(members.map(|(s, n)| (Reply::bytes(n), Reply::Double(s.get()))).collect())
+    } else {
+        Reply::List(members.map(|(_, name)| Reply::bytes(name)).collect())
+    }
+}
+
+impl SortedSetOp<'_> {
+    pub(super) fn effect(&self) -> Effect {
+        match self {
+            Self::Add { .. } | Self::Increase { .. } => Effect::Adds,
+            Self::Remove(_) | Self::RemoveRange(_) | Self::Pop { .. } => Effect::Changes,
+            _ => Effect::Reads,
+        }
+    }
+
+    pub(super) fn execute(&self, key: &[u8], access: &mut Access<'_>) -> Result<Reply, OpError> {
+        match self {
+            Self::Add { members, only, changed } => add(access, key, members, *only, *changed),
+            Self::Increase { member, by, only } => {
+                fits(member)?;
+                let set = access.structure::<SortedSet>(key)?;
+                let old = set.and_then(|set| set.score(member));
+                let sum = old.map_or(0.0, Score::get) + by;
+                let sum = Score::new(sum).ok_or(OpError::NotAScore)?;
+                if !only.holds(old, sum) {
+                    return Ok(Reply::Nil);
+                }
+                if old != Some(sum) {
+                    edit(access, key, SortedSetEdit::Set(vec![(sum, member)]));
+                }
+                access.tell(Class::SortedSet, "zincr", key);
+                Ok(Reply::Double(sum.get()))
+            }
+            Self::Remove(members) => {
+                let Some(set) = access.structure::<SortedSet>(key)? else {
+                    return Ok(Reply::Integer(0));
+                };
+                let mut there: Vec<&[u8]> =
+                    members.iter().copied().filter(|name| set.score(name).is_some()).collect();
+                there.sort_unstable();
+                there.dedup();
+                Ok(Reply::count(remove(access, key, there, "zrem")))
+            }
+            Self::Score(member) => {
+                let set = access.structure::<SortedSet>(key)?;
+                let score = set.and_then(|set| set.score(member));
+                Ok(score.map_or(Reply::Nil, |score| Reply::Double(score.get())))
+            }
+            Self::Scores(members) => {
+                let set = access.structure::<SortedSet>(key)?;
+                let score = |member: &&[u8]| {
+                    let score = set.and_then(|set| set.score(member));
+                    score.map_or(Reply::Nil, |score| Reply::Double(score.get()))
+                };
+                Ok(Reply::List(members.iter().map(score).collect()))
+            }
+            Self::Length => {
+                Ok(Reply::count(access.structure::<SortedSet>(key)?.map_or(0, SortedSet::len)))
+            }
+            Self::Count(by) => {
+                let set = access.structure::<SortedSet>(key)?;
+                let (from, to) = set.map_or((0, 0), |set| by.ranks(set));
+                Ok(Reply::count(to - from))
+            }
+            Self::Rank { member, reverse } => {
+                let Some(set) = access.structure::<SortedSet>(key)? else { return Ok(Reply::Nil) };
+                let Some(rank) = set.rank(member) else { return Ok(Reply::Nil) };
+                Ok(Reply::count(if *reverse { set.len() - 1 - rank } else { rank }))
+            }
+            Self::Range(span) => {
+                let set = access.structure::<SortedSet>(key)?;
+                let members = set.map_or(Vec::new(), |set| span.members(set));
+                Ok(tell_members(members, span.scores))
+            }
+            Self::RemoveRange(by) => {
+                let Some(set) = access.structure::<SortedSet>(key)? else {
+                    return Ok(Reply::Integer(0));
+                };
+                let (from, to) = by.ranks(set);
+                let names: Vec<Vec<u8>> =
+                    set.range(from, to).map(|(_, name)| name.to_vec()).collect();
+                let name = match by {
+                    By::Rank(..) => "zremrangebyrank",
+                    By::Score(..) => "zremrangebyscore",
+                    By::Name(..) | By::Nothing => "zremrangebylex",
+                };
+                let names = names.iter().map(|name| &**name).collect();
+                Ok(Reply::count(remove(access, key, names, name)))
+            }
+            Self::Pop { greatest, count } => {
+                let members = pop(access, key, *greatest, *count)?;
+                Ok(Reply::Pairs(members))
+            }
+            Self::Any => {
+                let seed = access.random();
+                let Some(set) = access.structure::<SortedSet>(key)? else { return Ok(Reply::Nil) };
+                let chosen = random_members(set, -1, seed);
+                Ok(Reply::optional(chosen.first().map(|(_, name)| *name)))
+            }
+            Self::AnyOf { count, scores } => {
+                let seed = access.random();
+                let set = access.structure::<SortedSet>(key)?;
+                let chosen = set.map_or(Vec::new(), |set| random_members(set, *count, seed));
+                Ok(tell_members(chosen, *scores))
+            }
+            Self::Scan { cursor, count, pattern } => {
+                let set = access.structure::<SortedSet>(key)?;
+                let glob = pattern.map(Glob::new);
+                let from = u32::try_from(*cursor).unwrap_or(0);
+                let members = set.into_iter().flat_map(|set| set.iter_from(from));
+                Ok(super::scan(
+                    members,
+                    |member| member.0,
+                    *count,
+                    |(_, score, name), found| {
+                        if glob.as_ref().is_none_or(|glob| glob.matches(name)) {
+                            found.extend([Reply::bytes(name), Reply::Double(score.get())]);
+                        }
+                    },
+                ))
+            }
+        }
+    }
+}
+
+/// By rank: each member has one.
+fn random_members(set: &SortedSet, count: i64, seed: u64) -> Vec<(Score, &[u8])> {
+    let at = |rank: usize| set.range(rank, rank + 1).next();
+    super::random::some(set.len(), set.len(), count, seed, at)
+}
+
+fn add(
+    access: &mut Access<'_>,
+    key: &[u8],
+    members: &[(Score, &[u8])],
+    only: AddIf,
+    changed: bool,
+) -> Result<Reply, OpError> {
+    members.iter().try_for_each(|(_, name)| fits(name))?;
+    let set = access.structure::<SortedSet>(key)?;
+    // A member may be named twice: what comes later is judged by what came before.
+    let mut pending = std::collections::HashMap::<&[u8], Score>::new();
+    let (mut edits, mut new, mut other) = (Vec::new(), 0, 0);
+    for (score, name) in members {
+        let old = pending.get(name).copied().or_else(|| set.and_then(|set| set.score(name)));
+        if !only.holds(old, *score) || old == Some(*score) {
+            continue;
+        }
+        match old {
+            None => new += 1,
+            Some(_) => other += 1,
+        }
+        pending.insert(name, *score);
+        edits.push((*score, *name));
+    }
+    if !edits.is_empty() {
+        edit(access, key, SortedSetEdit::Set(edits));
+        access.tell(Class::SortedSet, "zadd", key);
+    }
+    Ok(Reply::count(if changed { new + other } else { new }))
+}
+
+/// Takes members from one end.
+pub(super) fn pop(
+    access: &mut Access<'_>,
+    key: &[u8],
+    greatest: bool,
+    count: u64,
+) -> Result<Vec<(Reply, Reply)>, OpError> {
+    let Some(set) = access.structure::<SortedSet>(key)? else { return Ok(Vec::new()) };
+    let count = usize::try_from(count).unwrap_or(usize::MAX).min(set.len());
+    let own = |(score, name): (Score, &[u8])| (score, name.to_vec());
+    let members: Vec<(Score, Vec<u8>)> = if greatest {
+        set.range(set.len() - count, set.len()).rev().map(own).collect()
+    } else {
+        set.range(0, count).map(own).collect()
+    };
+    let name = if greatest { "zpopmax" } else { "zpopmin" };
+    remove(access, key, members.iter().map(|(_, name)| &**name).collect(), name);
+    let told =
+        |(score, name): (Score, Vec<u8>)| (Reply::Bytes(name.into()), Reply::Double(score.get()));
+    Ok(members.into_iter().map(told).collect())
+}
+
+/// Removes members that are there; how many.
+fn remove(access: &mut Access<'_>, key: &[u8], there: Vec<&[u8]>, name: &str) -> usize {
+    let count = there.len();
+    if count > 0 {
+        edit(access, key, SortedSetEdit::Remove(there));
+        access.tell(Class::SortedSet, name, key);
+        tell_if_gone(access, key);
+    }
+    count
+}
+
+fn edit(access: &mut Access<'_>, key: &[u8], edit: SortedSetEdit<'_>) {
+    access.edit(key, &Edit::Structure(StructureEdit::SortedSet(edit)));
+}

@@ -1,0 +1,127 @@
+//! All keys of one partition.
+
+use serde::{Deserialize, Serialize};
+
+use super::Effect;
+use super::generic::type_name;
+use crate::Reply;
+use crate::access::Access;
+use crate::fragment::Entry;
+use crate::glob::Glob;
+use crate::slot::slot;
+
+/// Keys that one answer tells, at most, where the asker sets no bound.
+const KEYS_MAX: usize = 1_000_000;
+/// Slots of the table looked at for a key at random that is not over.
+const ANY_TRIES_MAX: usize = 100;
+
+/// An operation on all keys of a partition.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum WholeOp<'a> {
+    /// The number of keys.
+    Length,
+    /// All keys go; answers how many there were.
+    Clear,
+    /// Some keys, and where to go on: a cursor, zero at the end, and a list.
+    Scan {
+        /// Where the last one stopped; zero at first.
+        cursor: u64,
+        /// About how many keys to look at.
+        count: u64,
+        /// Which of them to tell.
+        #[serde(borrow)]
+        filter: ScanFilter<'a>,
+    },
+    /// All keys that fit a pattern.
+    Keys(#[serde(borrow)] &'a [u8]),
+    /// A key at random, or nil.
+    Any,
+    /// Keys of one slot, at most so many.
+    KeysOfSlot(u16, u64),
+    /// How many keys are in one slot.
+    LengthOfSlot(u16),
+}
+
+/// Which keys a scan tells.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ScanFilter<'a> {
+    /// What they must fit.
+    #[serde(borrow)]
+    pub pattern: Option<&'a [u8]>,
+    /// What type their values must have; see [`super::GenericOp::Type`].
+    #[serde(borrow)]
+    pub kind: Option<&'a str>,
+}
+
+impl WholeOp<'_> {
+    pub(super) fn effect(&self) -> Effect {
+        if matches!(self, Self::Clear) { Effect::Changes } else { Effect::Reads }
+    }
+
+    pub(super) fn execute(&self, access: &mut Access<'_>) -> Reply {
+        let now_ms = access.now_ms;
+        let lives = |entry: &Entry<'_>| !entry.expiry().is_over(now_ms);
+        match self {
+            Self::Length => {
+                // Few are over and not dropped yet; only then is it worth a look.
+                let fragment = &access.fragment;
+                let count = if fragment.expiring() == 0 {
+                    fragment.len()
+                } else {
+                    fragment.entries_from(0).filter(lives).count()
+                };
+                Reply::count(count)
+            }
+            Self::Clear => {
+                let count = access.fragment.len();
+                if count > 0 || access.fragment.removals() > 0 {
+                    access.clear();
+                }
+                Reply::count(count)
+            }
+            Self::Scan { cursor, count, filter } => {
+                let from = u32::try_from(*cursor).unwrap_or(0);
+                let glob = filter.pattern.map(Glob::new).filter(|glob| !glob.fits_all());
+                let entries = access.fragment.entries_from(from);
+                super::scan(entries, Entry::hash, *count, |entry, found| {
+                    let wanted = lives(entry)
+                        && filter.kind.is_none_or(|kind| kind == type_name(entry.kind()))
+                        && glob.as_ref().is_none_or(|glob| glob.matches(entry.key()));
+                    if wanted {
+                        found.push(Reply::bytes(entry.key()));
+                    }
+                })
+            }
+            Self::Keys(pattern) => {
+                let glob = Glob::new(pattern);
+                let entries = access.fragment.entries_from(0).filter(lives);
+                let fitting = entries.filter(|entry| glob.matches(entry.key()));
+                let keys = fitting.take(KEYS_MAX).map(|entry| Reply::bytes(entry.key()));
+                Reply::List(keys.collect())
+            }
+            Self::Any => {
+                for _ in 0..ANY_TRIES_MAX {
+                    let rng = &mut access.rng;
+                    let chance = || rand::Rng::next_u64(*rng);
+                    match access.fragment.any(chance) {
+                        None => return Reply::Nil,
+                        Some(entry) if lives(&entry) => return Reply::bytes(entry.key()),
+                        Some(_) => {}
+                    }
+                }
+                let first = access.fragment.entries_from(0).find(lives);
+                Reply::optional(first.map(|entry| entry.key()))
+            }
+            Self::KeysOfSlot(number, most) => {
+                let entries = access.fragment.entries_from(0).filter(lives);
+                let of_slot = entries.filter(|entry| slot(entry.key()) == *number);
+                let most = usize::try_from(*most).unwrap_or(usize::MAX);
+                Reply::List(of_slot.take(most).map(|e| Reply::bytes(e.key())).collect())
+            }
+            Self::LengthOfSlot(number) => {
+                let entries = access.fragment.entries_from(0).filter(lives);
+                Reply::count(entries.filter(|entry| slot(entry.key()) == *number).count())
+            }
+        }
+    }
+}

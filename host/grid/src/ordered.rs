@@ -1,0 +1,244 @@
+//! A hash table whose elements lie in the order of their hashes.
+//!
+//! The place of an element is its hash scaled to the size of the table; what
+//! collides is kept in order by moving (ordered linear probing: Amble and
+//! Knuth, "Ordered hash tables", 1974). So a range of hashes is a range of
+//! slots, whatever the size of the table: a scan goes on where it stopped even
+//! if the table has grown since, a copy to another member can be sent range by
+//! range, and two copies can be compared range by range.
+
+/// What can lie in an [`Ordered`] table.
+pub(crate) trait Hashed {
+    /// The hash of its key; always the same.
+    fn hash(&self) -> u32;
+}
+
+/// Slots beyond those that hashes scale to, for what the last ones push on; more
+/// are added when these are taken.
+const SLACK: usize = 8;
+/// Slots of the smallest table.
+const SLOTS_MIN: usize = 4;
+/// Elements for 100 slots, at most.
+const LOAD_PERCENT_MAX: usize = 85;
+/// By how much a full table grows: small steps, since memory is what counts.
+const GROWTH_PERCENT: usize = 130;
+
+/// The table.
+#[derive(Clone, Debug)]
+pub(crate) struct Ordered<T> {
+    slots: Vec<Option<T>>,
+    /// Slots that hashes scale to.
+    span: usize,
+    len: usize,
+}
+
+impl<T> Default for Ordered<T> {
+    fn default() -> Self {
+        Self { slots: Vec::new(), span: 0, len: 0 }
+    }
+}
+
+impl<T: Hashed> Ordered<T> {
+    pub(crate) fn len(&self) -> usize {
+        self.len
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// Bytes of the table itself.
+    pub(crate) fn bytes(&self) -> usize {
+        self.slots.len() * size_of::<Option<T>>()
+    }
+
+    /// Slots, to be asked for by [`Ordered::at`].
+    pub(crate) fn slots(&self) -> usize {
+        self.slots.len()
+    }
+
+    /// What lies in that slot: each element lies in exactly one.
+    pub(crate) fn at(&self, slot: usize) -> Option<&T> {
+        self.slots.get(slot)?.as_ref()
+    }
+
+    pub(crate) fn get(&self, hash: u32, is_it: impl FnMut(&T) -> bool) -> Option<&T> {
+        let slot = self.find(hash, is_it)?;
+        self.slots[slot].as_ref()
+    }
+
+    /// The hash of the element must not be changed.
+    pub(crate) fn get_mut(&mut self, hash: u32, is_it: impl FnMut(&T) -> bool) -> Option<&mut T> {
+        let slot = self.find(hash, is_it)?;
+        self.slots[slot].as_mut()
+    }
+
+    fn find(&self, hash: u32, mut is_it: impl FnMut(&T) -> bool) -> Option<usize> {
+        if self.len == 0 {
+            return None;
+        }
+        for slot in self.home(hash)..self.slots.len() {
+            match &self.slots[slot] {
+                Some(element) if element.hash() < hash => {}
+                Some(element) if element.hash() == hash => {
+                    if is_it(element) {
+                        return Some(slot);
+                    }
+                }
+                _ => return None,
+            }
+        }
+        None
+    }
+
+    /// Adds an element that is not in the table.
+    pub(crate) fn insert(&mut self, element: T) {
+        if (self.len + 1) * 100 > self.span * LOAD_PERCENT_MAX {
+            self.resize((self.span * GROWTH_PERCENT / 100).max(self.span + SLOTS_MIN));
+        }
+        let hash = element.hash();
+        let mut slot = self.home(hash);
+        while let Some(Some(other)) = self.slots.get(slot)
+            && other.hash() <= hash
+        {
+            slot += 1;
+        }
+        let free = match self.slots.iter().skip(slot).position(Option::is_none) {
+            Some(distance) => slot + distance,
+            // What the last ones push on goes behind the end.
+            None => {
+                self.slots.push(None);
+                self.slots.len() - 1
+            }
+        };
+        self.slots[slot..=free].rotate_right(1);
+        self.slots[slot] = Some(element);
+        self.len += 1;
+    }
+
+    pub(crate) fn remove(&mut self, hash: u32, is_it: impl FnMut(&T) -> bool) -> Option<T> {
+        let slot = self.find(hash, is_it)?;
+        let removed = self.slots[slot].take();
+        self.len -= 1;
+        let mut end = slot + 1;
+        while let Some(Some(next)) = self.slots.get(end)
+            && self.home(next.hash()) < end
+        {
+            end += 1;
+        }
+        self.slots[slot..end].rotate_left(1);
+        if self.span > SLOTS_MIN && self.len * 100 < self.span * LOAD_PERCENT_MAX / 3 {
+            self.resize((self.span / 2).max(SLOTS_MIN));
+        }
+        removed
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &T> {
+        self.slots.iter().flatten()
+    }
+
+    /// Those with a hash from `from` on, in the order of their hashes.
+    pub(crate) fn iter_from(&self, from: u32) -> impl Iterator<Item = &T> {
+        let slot = if self.len == 0 { 0 } else { self.home(from) };
+        self.slots[slot..].iter().flatten().skip_while(move |element| element.hash() < from)
+    }
+
+    /// Drops those that are not wanted.
+    pub(crate) fn retain(&mut self, mut keep: impl FnMut(&T) -> bool) {
+        let slots = std::mem::take(self).slots;
+        // In order as before, so that each lands behind the last.
+        for element in slots.into_iter().flatten().filter(|element| keep(element)) {
+            self.insert(element);
+        }
+    }
+
+    fn home(&self, hash: u32) -> usize {
+        ((u64::from(hash) * self.span as u64) >> 32) as usize
+    }
+
+    fn resize(&mut self, span: usize) {
+        let elements = std::mem::take(&mut self.slots);
+        self.span = span;
+        self.slots.reserve_exact(span + SLACK);
+        // In order: each goes to its home, or right behind the last one.
+        for element in elements.into_iter().flatten() {
+            let home = self.home(element.hash());
+            if self.slots.len() < home {
+                self.slots.resize_with(home, || None);
+            }
+            self.slots.push(Some(element));
+        }
+        if self.slots.len() < span + SLACK {
+            self.slots.resize_with(span + SLACK, || None);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::collections::BTreeSet;
+
+    #[derive(Clone, Debug, PartialEq)]
+    struct Element(u32, u8);
+
+    impl Hashed for Element {
+        fn hash(&self) -> u32 {
+            self.0
+        }
+    }
+
+    fn contents(table: &Ordered<Element>) -> Vec<(u32, u8)> {
+        table.iter().map(|element| (element.0, element.1)).collect()
+    }
+
+    fn hashes() -> impl Strategy<Value = u32> {
+        // Spread, crowded at either end, and all alike.
+        prop_oneof![any::<u32>(), 0..40_u32, u32::MAX - 40..=u32::MAX, Just(7)]
+    }
+
+    proptest! {
+        #[test]
+        fn it_holds_what_a_set_holds_in_the_order_of_hashes(
+            steps in proptest::collection::vec((hashes(), 0..4_u8, any::<bool>()), 1..400),
+            from in any::<u32>(),
+        ) {
+            let mut table = Ordered::default();
+            let mut model = BTreeSet::new();
+            for (hash, key, add) in steps {
+                let is_it = |element: &Element| element.1 == key;
+                prop_assert_eq!(table.get(hash, is_it).is_some(), model.contains(&(hash, key)));
+                if add && model.insert((hash, key)) {
+                    table.insert(Element(hash, key));
+                } else if !add {
+                    let removed = table.remove(hash, is_it).is_some();
+                    prop_assert_eq!(removed, model.remove(&(hash, key)));
+                }
+                prop_assert_eq!(table.len(), model.len());
+            }
+            let mut held = contents(&table);
+            prop_assert!(held.is_sorted_by_key(|(hash, _)| *hash));
+            held.sort_unstable();
+            prop_assert_eq!(held, model.iter().copied().collect::<Vec<_>>());
+            let later: BTreeSet<_> = table.iter_from(from).map(|e| (e.0, e.1)).collect();
+            prop_assert_eq!(later, model.iter().copied().filter(|(h, _)| *h >= from).collect());
+            table.retain(|element| element.1 == 0);
+            let kept: BTreeSet<_> = contents(&table).into_iter().collect();
+            prop_assert_eq!(kept, model.into_iter().filter(|(_, key)| *key == 0).collect());
+        }
+    }
+
+    #[test]
+    fn it_is_never_much_larger_than_what_it_holds() {
+        let mut table = Ordered::default();
+        for n in 0..100_000_u32 {
+            table.insert(Element(n.wrapping_mul(0x9E37_79B1), 0));
+        }
+        assert!(table.slots() < 100_000 * 160 / 100, "{}", table.slots());
+        for n in 0..99_000_u32 {
+            table.remove(n.wrapping_mul(0x9E37_79B1), |_| true).unwrap();
+        }
+        assert!(table.slots() < 8_000, "{}", table.slots());
+    }
+}

@@ -1,0 +1,338 @@
+//! A backup's part.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use convoke_membership::MemberId;
+
+use super::{Partition, Role, count};
+use crate::core::{Core, Report};
+use crate::edit::{Record, What};
+use crate::fragment::Item;
+use crate::map::Map;
+use crate::message::{MapStart, Message};
+use crate::session::Verdict;
+use crate::table::Assignment;
+
+/// A backup that asked for a copy and hears nothing asks again after so long.
+const ASK_AGAIN_MS: u64 = 1_000;
+/// An entry that is over by so much is dropped by the backup itself: the
+/// primary's word for it should have come long ago.
+const OVERDUE_MS: u64 = 60_000;
+/// Entries dropped so in one sweep of one map.
+const OVERDUE_MAX: usize = 1_000;
+
+/// A backup's part.
+pub(crate) struct Follow {
+    pub(crate) primary: MemberId,
+    pub(crate) place: u8,
+    pub(crate) state: FollowState,
+}
+
+/// How far a copy is.
+pub(crate) enum FollowState {
+    /// The primary does not know of it yet.
+    Unasked,
+    /// The primary was asked.
+    Asked(Duration),
+    /// It is being made.
+    Copying(Copying),
+    /// All is here.
+    Synced,
+}
+
+/// What is still to come of a copy.
+#[derive(Default)]
+pub(crate) struct Copying {
+    /// Ranges, by the index of their map.
+    ranges: Vec<(usize, u64, u64)>,
+    /// The structure of which more may come.
+    structure: Option<(u32, Box<[u8]>)>,
+}
+
+/// A part of a range on its way.
+pub(crate) struct Part {
+    /// The hashes that the range has.
+    pub(crate) range: std::ops::Range<u64>,
+    /// What is here of it is to be dropped first.
+    pub(crate) first: bool,
+    /// It is whole with this.
+    pub(crate) last: bool,
+}
+
+impl Follow {
+    pub(crate) fn is_synced(&self) -> bool {
+        matches!(self.state, FollowState::Synced)
+    }
+}
+
+impl Partition {
+    /// Becomes a backup, or stays one.
+    pub(super) fn follow(&mut self, core: &Core, assignment: &Assignment, place: u8) {
+        let Some(primary) = assignment.primary() else { return };
+        if let Role::Follow(follow) = &mut self.role
+            && follow.primary == primary
+            && self.epoch == assignment.epoch
+            && (follow.place <= place || core.maps.catalog().copies_are_equal())
+        {
+            follow.place = place;
+            return;
+        }
+        self.role = Role::Follow(Follow { primary, place, state: FollowState::Unasked });
+        self.epoch = assignment.epoch;
+        self.ask(core);
+    }
+
+    /// Asks the primary for a copy, unless what is here is to be merged first.
+    pub(crate) fn ask(&mut self, core: &Core) {
+        if self.leftover {
+            return;
+        }
+        let Role::Follow(follow) = &self.role else { return };
+        let (primary, place) = (follow.primary, follow.place);
+        let maps = core.maps.all();
+        let held = self.held(&maps, place);
+        self.asks += 1;
+        let (partition, epoch, ask) = (self.number, self.epoch, self.asks);
+        core.send(primary, &Message::SyncAsk { partition, epoch, ask, place, held });
+        if let Role::Follow(follow) = &mut self.role {
+            follow.state = FollowState::Asked(core.now());
+        }
+    }
+
+    pub(super) fn ask_again(&mut self, core: &Core, now: Duration) {
+        let Role::Follow(follow) = &self.role else { return };
+        let due = match follow.state {
+            FollowState::Unasked => true,
+            FollowState::Asked(at) => now >= at + Duration::from_millis(ASK_AGAIN_MS),
+            FollowState::Copying(_) | FollowState::Synced => false,
+        };
+        if due {
+            self.ask(core);
+        }
+    }
+
+    /// What this backup had from a primary is incomplete: messages were lost.
+    pub(crate) fn spoil(&mut self, core: &Core, primary: MemberId) {
+        if let Role::Follow(follow) = &mut self.role
+            && follow.primary == primary
+            && !matches!(follow.state, FollowState::Unasked)
+        {
+            follow.state = FollowState::Unasked;
+            self.ask(core);
+        }
+    }
+
+    /// The primary is ready to be asked.
+    pub(crate) fn handle_invite(&mut self, core: &Core, from: MemberId, epoch: u64) {
+        if let Role::Follow(follow) = &self.role
+            && follow.primary == from
+            && self.epoch == epoch
+            && matches!(follow.state, FollowState::Unasked | FollowState::Asked(_))
+        {
+            self.ask(core);
+        }
+    }
+
+    /// The primary says what differs; what does not is right.
+    pub(crate) fn handle_start(
+        &mut self,
+        core: &Core,
+        from: MemberId,
+        epoch: u64,
+        ask: u64,
+        starts: &[MapStart<'_>],
+    ) {
+        let Role::Follow(follow) = &self.role else { return };
+        if follow.primary != from || self.epoch != epoch || self.asks != ask || self.leftover {
+            return;
+        }
+        let place = follow.place;
+        let mut pending = Vec::new();
+        let mut told = Vec::new();
+        for start in starts {
+            let Ok(map) = core.maps.open(start.map) else { continue };
+            self.fragment(&map).begin_copy(start.cleared, start.forgotten);
+            told.push(map.index);
+            pending.extend(start.ranges.iter().map(|(from, to)| (map.index, *from, *to)));
+        }
+        // What the primary has not is not to be here.
+        for map in core.maps.all() {
+            let keeps = map.settings.copies() >= usize::from(place) && told.contains(&map.index);
+            if !keeps && let Some(fragment) = self.fragments.get_mut(map.index) {
+                count(&map, fragment.take().map_or(0, |fragment| fragment.bytes()), 0);
+            }
+        }
+        if let Role::Follow(follow) = &mut self.role {
+            follow.state = FollowState::Copying(Copying { ranges: pending, structure: None });
+        }
+    }
+
+    /// A part of a range of a map.
+    pub(crate) fn handle_chunk(
+        &mut self,
+        core: &Core,
+        from: MemberId,
+        epoch: u64,
+        map: &Arc<Map>,
+        part: &Part,
+        items: &[Item<'_>],
+    ) {
+        let now_ms = core.clock.now_ms(core.now());
+        let Role::Follow(follow) = &mut self.role else { return };
+        if follow.primary != from || self.epoch != epoch {
+            return;
+        }
+        let FollowState::Copying(copying) = &mut follow.state else { return };
+        let mut structure = copying.structure.take();
+        if part.last {
+            // Ranges are sent from their start on.
+            for (index, start, _) in &mut copying.ranges {
+                if *index == map.index && *start == part.range.start {
+                    *start = part.range.end;
+                }
+            }
+            copying.ranges.retain(|(_, start, end)| start < end);
+        }
+        let hasher = &core.settings.hasher;
+        let fragment = self.fragment(map);
+        let before = fragment.bytes();
+        if part.first {
+            fragment.drop_range(&part.range);
+        }
+        let mut fits = true;
+        for item in items {
+            fits &= fragment.load(map, now_ms, &mut structure, |key| hasher.hash(key), item);
+        }
+        count(map, before, fragment.bytes());
+        debug_assert!(fits, "a copy is made of what fits");
+        if let Role::Follow(Follow { state: FollowState::Copying(copying), .. }) = &mut self.role {
+            copying.structure = structure;
+        }
+    }
+
+    /// The copy is complete.
+    pub(crate) fn handle_done(&mut self, core: &Core, from: MemberId, epoch: u64, ask: u64) {
+        let Role::Follow(follow) = &mut self.role else { return };
+        if follow.primary != from || self.epoch != epoch || self.asks != ask {
+            return;
+        }
+        if let FollowState::Copying(copying) = &follow.state
+            && copying.ranges.is_empty()
+        {
+            follow.state = FollowState::Synced;
+            core.send(from, &Message::Synced { partition: self.number, epoch, ask });
+        }
+    }
+
+    /// What the primary changed.
+    pub(crate) fn handle_records(
+        &mut self,
+        core: &Core,
+        from: MemberId,
+        epoch: u64,
+        records: &[u8],
+    ) -> Verdict {
+        match &self.role {
+            Role::Follow(follow) if follow.primary == from && self.epoch == epoch => {
+                match follow.state {
+                    FollowState::Unasked | FollowState::Asked(_) => return Verdict::Taken,
+                    FollowState::Copying(_) | FollowState::Synced => {}
+                }
+            }
+            // The last words of the one that hands over.
+            Role::Lead(lead) if lead.awaits == Some(from) && epoch < self.epoch => {}
+            _ => return Verdict::Refused,
+        }
+        let mut rest = records;
+        while !rest.is_empty() {
+            let Some((record, behind)) = Record::decode(rest) else { return Verdict::Nonsense };
+            rest = behind;
+            if !self.apply(core, &record) {
+                core.host.report(Report::Differs { partition: self.number, member: core.me });
+                self.spoil(core, from);
+                return Verdict::Taken;
+            }
+        }
+        Verdict::Taken
+    }
+
+    /// Applies one record. Returns whether it fits.
+    fn apply(&mut self, core: &Core, record: &Record<'_>) -> bool {
+        let Ok(map) = core.maps.open(record.map) else { return false };
+        core.clock.saw(record.version);
+        let now_ms = core.clock.now_ms(core.now());
+        let hash = match &record.what {
+            What::Key(key, _) => core.settings.hasher.hash(key),
+            What::Clear | What::Forget(_) => 0,
+        };
+        if let Role::Follow(Follow { state: FollowState::Copying(copying), .. }) = &self.role {
+            let to_come = |(index, start, end): &(usize, u64, u64)| {
+                *index == map.index && (*start..*end).contains(&u64::from(hash))
+            };
+            match &record.what {
+                // It comes with the rest of its range.
+                What::Key(..) if copying.ranges.iter().any(to_come) => return true,
+                // What is still to come was read after this, or will be.
+                What::Key(..) | What::Clear | What::Forget(_) => {}
+            }
+        }
+        let fragment = self.fragment(&map);
+        let before = fragment.bytes();
+        let fits = match &record.what {
+            What::Key(key, edit) => {
+                fragment.apply(&map, now_ms, hash, key, record.version, edit).is_ok()
+            }
+            What::Clear => {
+                fragment.clear(record.version);
+                true
+            }
+            What::Forget(version) => {
+                fragment.forget(*version);
+                true
+            }
+        };
+        let after = fragment.bytes();
+        count(&map, before, after);
+        fits
+    }
+
+    /// The primary says what its copy is worth; this one should be worth the same.
+    pub(crate) fn handle_check(
+        &mut self,
+        core: &Core,
+        from: MemberId,
+        epoch: u64,
+        digests: &[(&str, u64)],
+    ) {
+        let Role::Follow(follow) = &self.role else { return };
+        if follow.primary != from || self.epoch != epoch || !follow.is_synced() {
+            return;
+        }
+        let maps = core.maps.all();
+        let ours = self.digests(&maps, follow.place);
+        let ours: Vec<_> =
+            ours.into_iter().map(|(map, digest)| (&*maps[map].name, digest)).collect();
+        let is_equal =
+            ours.len() == digests.len() && ours.iter().all(|digest| digests.contains(digest));
+        if !is_equal {
+            core.host.report(Report::Differs { partition: self.number, member: core.me });
+            self.spoil(core, from);
+        }
+    }
+
+    /// Drops what should have been dropped long ago, by the primary's time.
+    pub(super) fn drop_overdue(&mut self, core: &Core, time_ms: u64) {
+        for map in core.maps.all() {
+            let Some(Some(fragment)) = self.fragments.get_mut(map.index) else { continue };
+            let before = fragment.bytes();
+            let mut due = Vec::new();
+            fragment.take_due(time_ms.saturating_sub(OVERDUE_MS), OVERDUE_MAX, &mut due);
+            for (hash, key) in due {
+                fragment.drop_key(hash, &key);
+            }
+            let after = fragment.bytes();
+            count(&map, before, after);
+        }
+    }
+}

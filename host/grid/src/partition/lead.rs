@@ -1,0 +1,688 @@
+//! The primary's part.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::task::{Poll, Waker};
+use std::time::Duration;
+
+use convoke_membership::MemberId;
+use parking_lot::Mutex;
+use smallvec::SmallVec;
+
+use super::ticket::{Need, Needs, Ticket, is_received};
+use super::{Partition, Role};
+use crate::core::Core;
+use crate::event::Event;
+use crate::fragment::{ALL_HASHES, Held, Item};
+use crate::map::Map;
+use crate::message::{MapStart, Message};
+use crate::op::{Effect, Op};
+use crate::session::{Fate, OUTGOING_BYTES_MAX, Peer};
+use crate::table::{Assignment, Table};
+use crate::{OpError, Reply, Version};
+
+/// Bytes that copies may have on their way to one member.
+const COPY_WINDOW_BYTES: usize = 1024 * 1024;
+/// Bytes of entries read for a copy while the partition is locked.
+const CHUNK_BYTES: usize = 128 * 1024;
+/// Bytes of one message of a copy; a structure is cut into several.
+const PART_BYTES: usize = 1024 * 1024;
+/// Entries dropped in one sweep of one map, when their time is over.
+const DUE_MAX: usize = 2_000;
+/// Blocked operations of one partition.
+const WAITERS_MAX: usize = 10_000;
+/// Removals of one map in one partition that are remembered, whatever happens.
+const REMOVALS_MAX: usize = 20_000;
+
+/// The primary's part.
+pub(crate) struct Lead {
+    pub(crate) links: Vec<Link>,
+    /// Who led before, and has not handed over yet.
+    pub(crate) awaits: Option<MemberId>,
+}
+
+impl Lead {
+    /// Whether it may answer.
+    pub(crate) fn is_ready(&self) -> bool {
+        self.awaits.is_none()
+    }
+}
+
+/// A backup, as its primary sees it.
+pub(crate) struct Link {
+    pub(crate) peer: Arc<Peer>,
+    pub(crate) place: u8,
+    /// See [`crate::table::Replica::complete`].
+    pub(crate) complete: Option<u8>,
+    pub(crate) state: LinkState,
+    /// What it asked last.
+    ask: u64,
+}
+
+/// How far the backup's copy is.
+pub(crate) enum LinkState {
+    /// It has not asked yet.
+    Expected,
+    /// These ranges are to be sent, by the index of their map.
+    Copying(VecDeque<(usize, u64, u64)>),
+    /// All was sent.
+    Sent,
+    /// It has everything.
+    Synced,
+}
+
+/// A blocked operation: done when there is something to take.
+pub(crate) struct Waiter {
+    pub(crate) map: Arc<Map>,
+    /// The operation, encoded.
+    pub(crate) op: Vec<u8>,
+    pub(crate) slot: Arc<Slot>,
+}
+
+/// Where the outcome of a blocked operation goes.
+#[derive(Default)]
+pub(crate) struct Slot {
+    state: Mutex<SlotState>,
+}
+
+#[derive(Default)]
+struct SlotState {
+    outcome: Option<Executed>,
+    closed: bool,
+    waker: Option<Waker>,
+}
+
+impl Slot {
+    /// Puts an outcome, unless nobody waits any more.
+    fn fill(&self, outcome: Executed) {
+        let mut state = self.state.lock();
+        state.outcome = Some(outcome);
+        if let Some(waker) = state.waker.take() {
+            waker.wake();
+        }
+    }
+
+    fn is_closed(&self) -> bool {
+        self.state.lock().closed
+    }
+
+    /// The outcome; `None` when it was closed before there was any.
+    pub(crate) fn poll(&self, waker: &Waker) -> Poll<Option<Executed>> {
+        let mut state = self.state.lock();
+        match state.outcome.take() {
+            Some(outcome) => Poll::Ready(Some(outcome)),
+            None if state.closed => Poll::Ready(None),
+            None => {
+                state.waker = Some(waker.clone());
+                Poll::Pending
+            }
+        }
+    }
+
+    /// Nobody waits any more. Returns whether nothing had come of it by then.
+    pub(crate) fn close(&self) -> bool {
+        let mut state = self.state.lock();
+        state.closed = true;
+        if let Some(waker) = state.waker.take() {
+            waker.wake();
+        }
+        state.outcome.is_none()
+    }
+
+    /// As [`Slot::close`], and takes what had come of it.
+    pub(crate) fn close_and_take(&self) -> Option<Executed> {
+        let mut state = self.state.lock();
+        state.closed = true;
+        state.outcome.take()
+    }
+}
+
+/// What came of asking a partition for an operation.
+pub(crate) enum Executed {
+    /// It was done, or failed; what is to be waited for before anybody is told.
+    Done(Result<Reply, OpError>, Option<Ticket>),
+    /// This member does not lead, or not yet.
+    NotHere,
+}
+
+impl Partition {
+    /// Becomes the primary, or stays it.
+    pub(super) fn lead(&mut self, core: &Core, table: &Table, assignment: &Assignment) {
+        let (mut links, mut awaits) = (Vec::new(), None);
+        match &mut self.role {
+            Role::Lead(lead) if self.epoch == assignment.epoch => {
+                links = std::mem::take(&mut lead.links);
+                awaits = lead.awaits;
+                // Who is no backup any more need not have what is on its way.
+                for (_, needs) in &mut self.in_flight {
+                    needs.retain(|need| assignment.of(need.peer.id()).is_some());
+                }
+            }
+            Role::Follow(follow) if self.epoch + 1 == assignment.epoch => {
+                awaits = Some(follow.primary);
+            }
+            _ => {}
+        }
+        if self.epoch != assignment.epoch {
+            self.in_flight.clear();
+        }
+        // Who is gone hands nothing over.
+        awaits = awaits.filter(|before| {
+            table.generation(*before).is_some()
+                && self.handed != Some((*before, assignment.epoch))
+                && core.peer(*before).is_some()
+        });
+        let mut old = std::mem::take(&mut links);
+        for replica in assignment.replicas.iter().filter(|replica| replica.member != core.me) {
+            let Some(peer) = core.peer(replica.member) else { continue };
+            let known = old.iter().position(|link| link.peer.id() == replica.member);
+            let link = match known.map(|at| old.swap_remove(at)) {
+                Some(link)
+                    if link.place <= replica.place || core.maps.catalog().copies_are_equal() =>
+                {
+                    Link {
+                        place: replica.place,
+                        complete: link.complete.or(replica.complete),
+                        ..link
+                    }
+                }
+                _ => Link {
+                    peer,
+                    place: replica.place,
+                    complete: replica.complete,
+                    state: LinkState::Expected,
+                    ask: 0,
+                },
+            };
+            links.push(link);
+        }
+        self.epoch = assignment.epoch;
+        self.leftover = false;
+        self.role = Role::Lead(Lead { links, awaits });
+        if awaits.is_none() {
+            self.invite();
+        }
+    }
+
+    /// Whoever is to have a copy may ask for it now.
+    fn invite(&self) {
+        let Role::Lead(lead) = &self.role else { return };
+        for link in lead.links.iter().filter(|link| matches!(link.state, LinkState::Expected)) {
+            let message = Message::Invite { partition: self.number, epoch: self.epoch };
+            link.peer.push(|bytes| message.encode(bytes));
+        }
+    }
+
+    /// The one that led before has done all that it will do.
+    pub(crate) fn handle_handoff(&mut self, from: MemberId, epoch: u64) {
+        match &mut self.role {
+            Role::Lead(lead) if self.epoch == epoch && lead.awaits == Some(from) => {
+                lead.awaits = None;
+                self.invite();
+                self.wake_all();
+            }
+            _ => self.handed = Some((from, epoch)),
+        }
+    }
+
+    /// Does an operation, if this member leads and is ready.
+    pub(crate) fn execute(
+        &mut self,
+        core: &Core,
+        map: &Arc<Map>,
+        now: Duration,
+        op: &Op<'_>,
+    ) -> Executed {
+        let Role::Lead(lead) = &self.role else { return Executed::NotHere };
+        if !lead.is_ready() {
+            return Executed::NotHere;
+        }
+        let effect = op.effect();
+        if effect > Effect::Reads
+            && let Err(error) = may_write(core, lead, map)
+        {
+            return Executed::Done(Err(error), None);
+        }
+        let reply = self.access(core, map, now, |access| op.execute(access));
+        let hash = op.key().map_or(0, |key| core.settings.hasher.hash(key));
+        let needs = self.replicate(core, map, now);
+        let needs = if needs.is_empty() { self.settling(hash, op.key().is_none()) } else { needs };
+        let ticket = (!needs.is_empty()).then(|| self.ticket(needs));
+        self.serve_waiters(core, map, now);
+        Executed::Done(reply, ticket)
+    }
+
+    fn ticket(&self, needs: Needs) -> Ticket {
+        Ticket { partition: self.number, epoch: self.epoch, needs }
+    }
+
+    /// The bytes of a key, if this member leads, they are plain, nobody waits
+    /// for them to be settled, and reading moves no deadline.
+    pub(crate) fn get(
+        &mut self,
+        core: &Core,
+        map: &Map,
+        now_ms: u64,
+        key: &[u8],
+        take: &mut dyn FnMut(Option<&[u8]>),
+    ) -> Option<Result<(), OpError>> {
+        let Role::Lead(lead) = &self.role else { return None };
+        if !lead.is_ready() {
+            return None;
+        }
+        let hash = core.settings.hasher.hash(key);
+        if !self.in_flight.is_empty() && !self.settling(hash, false).is_empty() {
+            return None;
+        }
+        let Some(Some(fragment)) = self.fragments.get_mut(map.index) else {
+            take(None);
+            return Some(Ok(()));
+        };
+        fragment.get_plain(hash, key, now_ms, take)
+    }
+
+    /// What a read of this key must wait for: a write of it that a crash could
+    /// still take back.
+    fn settling(&mut self, hash: u32, any: bool) -> Needs {
+        while self.in_flight.front().is_some_and(|(_, needs)| is_received(needs)) {
+            self.in_flight.pop_front();
+        }
+        let last = self.in_flight.iter().rev().find(|(other, _)| any || *other == hash);
+        match last {
+            Some((_, needs)) if !is_received(needs) => needs.clone(),
+            _ => Needs::new(),
+        }
+    }
+
+    /// Sends what changed to the backups. Returns what is to be waited for.
+    fn replicate(&mut self, core: &Core, map: &Map, now: Duration) -> Needs {
+        let mut needs = SmallVec::new();
+        if self.changes.records.is_empty() {
+            return needs;
+        }
+        let Role::Lead(lead) = &self.role else { return needs };
+        let time_ms = core.clock.now_ms(now);
+        let (partition, epoch) = (self.number, self.epoch);
+        for link in &lead.links {
+            if map.settings.copies() < usize::from(link.place) {
+                continue;
+            }
+            let sent = match link.state {
+                LinkState::Expected => None,
+                LinkState::Copying(_) | LinkState::Sent | LinkState::Synced => {
+                    let records = &self.changes.records;
+                    let message = Message::Records { partition, epoch, time_ms, records };
+                    Some(link.peer.push(|bytes| message.encode(bytes)))
+                }
+            };
+            let counts = link.complete.is_some_and(|complete| complete <= map.settings.backups);
+            if counts && link.place <= map.settings.backups {
+                let synced = matches!(link.state, LinkState::Synced);
+                needs.push(Need { peer: Arc::clone(&link.peer), sent: sent.filter(|_| synced) });
+            }
+        }
+        self.changes.records.clear();
+        if needs.is_empty() {
+            self.changes.changed.clear();
+        } else {
+            for hash in self.changes.changed.drain(..) {
+                self.in_flight.push_back((hash, needs.clone()));
+            }
+        }
+        needs
+    }
+
+    /// What listeners are to be told.
+    pub(crate) fn take_events(&mut self) -> Vec<Event> {
+        std::mem::take(&mut self.changes.events)
+    }
+
+    /// Does blocked operations for which there is something now.
+    fn serve_waiters(&mut self, core: &Core, map: &Arc<Map>, now: Duration) {
+        let mut filled = std::mem::take(&mut self.changes.filled);
+        while !filled.is_empty() && !self.waiters.is_empty() {
+            let waiting = std::mem::take(&mut self.waiters);
+            for waiter in waiting {
+                if waiter.slot.is_closed() {
+                    continue;
+                }
+                let Ok(op) = postcard::from_bytes::<Op<'_>>(&waiter.op) else { continue };
+                let wants = waiter.map.index == map.index
+                    && filled.iter().any(|key| op.keys().contains(&&**key));
+                if !wants || !self.serve(core, &waiter, now, &op) {
+                    self.waiters.push_back(waiter);
+                }
+            }
+            // What was moved from one list to another may be what others wait for.
+            filled = std::mem::take(&mut self.changes.filled);
+        }
+        self.changes.filled.clear();
+    }
+
+    /// Does one blocked operation. Returns whether there was something to take.
+    fn serve(&mut self, core: &Core, waiter: &Waiter, now: Duration, op: &Op<'_>) -> bool {
+        let reply = self.access(core, &waiter.map, now, |access| op.execute(access));
+        if matches!(reply, Ok(Reply::Nil | Reply::NilList)) {
+            return false;
+        }
+        let needs = self.replicate(core, &waiter.map, now);
+        let ticket = (!needs.is_empty()).then(|| self.ticket(needs));
+        waiter.slot.fill(Executed::Done(reply, ticket));
+        true
+    }
+
+    /// Does an operation, or blocks until there is something to take.
+    pub(crate) fn execute_or_wait(
+        &mut self,
+        core: &Core,
+        map: &Arc<Map>,
+        now: Duration,
+        op: &Op<'_>,
+        slot: &Arc<Slot>,
+    ) -> Option<Executed> {
+        match self.execute(core, map, now, op) {
+            Executed::Done(Ok(Reply::Nil | Reply::NilList), None) => {
+                self.waiters.retain(|waiter| !waiter.slot.is_closed());
+                if self.waiters.len() >= WAITERS_MAX {
+                    return Some(Executed::Done(Err(OpError::Busy), None));
+                }
+                let op = postcard::to_allocvec(op).expect("memory takes what is written");
+                let (map, slot) = (Arc::clone(map), Arc::clone(slot));
+                self.waiters.push_back(Waiter { map, op, slot });
+                None
+            }
+            executed => Some(executed),
+        }
+    }
+
+    /// Whoever is blocked here is to ask the next primary.
+    pub(super) fn give_up_waiters(&mut self) {
+        for waiter in self.waiters.drain(..) {
+            waiter.slot.fill(Executed::NotHere);
+        }
+    }
+
+    /// A backup says what it has, and is told what differs. Returns whether a
+    /// copy that was complete is so no more.
+    pub(crate) fn handle_ask(
+        &mut self,
+        core: &Core,
+        from: MemberId,
+        epoch: u64,
+        ask: u64,
+        place: u8,
+        held: &[Held<'_>],
+    ) -> bool {
+        let maps = core.maps.all();
+        let Role::Lead(lead) = &self.role else { return false };
+        if !lead.is_ready() || self.epoch != epoch {
+            return false;
+        }
+        let mut starts = Vec::new();
+        let mut ranges = VecDeque::new();
+        for map in maps.iter().filter(|map| map.settings.copies() >= usize::from(place)) {
+            let theirs = held.iter().find(|held| *held.map == *map.name);
+            let Some(fragment) = self.fragment_of(map) else { continue };
+            let differing = match theirs {
+                Some(held) if held.digest == fragment.digest() => Vec::new(),
+                Some(held) => fragment.differing(held),
+                None if fragment.is_blank() => continue,
+                None => vec![ALL_HASHES],
+            };
+            ranges.extend(differing.iter().map(|range| (map.index, range.start, range.end)));
+            starts.push(MapStart {
+                map: &map.name,
+                cleared: fragment.cleared(),
+                forgotten: fragment.forgotten(),
+                ranges: differing.into_iter().map(|range| (range.start, range.end)).collect(),
+            });
+        }
+        let partition = self.number;
+        let Role::Lead(lead) = &mut self.role else { return false };
+        let Some(link) = lead.links.iter_mut().find(|link| link.peer.id() == from) else {
+            return false;
+        };
+        if link.place != place {
+            return false;
+        }
+        let message = Message::SyncStart { partition, epoch, ask, maps: starts };
+        link.peer.push(|bytes| message.encode(bytes));
+        // It had everything and says that it has not: it is right.
+        let spoiled = matches!(link.state, LinkState::Synced);
+        if spoiled {
+            link.complete = None;
+        }
+        link.state = LinkState::Copying(ranges);
+        link.ask = ask;
+        core.copying.lock().entry(from).or_default().insert(partition);
+        self.pump(core, from);
+        spoiled
+    }
+
+    /// Sends more of the copy to a member, as far as there is room. Returns
+    /// whether there is nothing left to send.
+    pub(crate) fn pump(&mut self, core: &Core, to: MemberId) -> bool {
+        loop {
+            let Role::Lead(lead) = &mut self.role else { return true };
+            let Some(link) = lead.links.iter_mut().find(|link| link.peer.id() == to) else {
+                return true;
+            };
+            let LinkState::Copying(ranges) = &mut link.state else { return true };
+            if link.peer.backlog() > COPY_WINDOW_BYTES {
+                return false;
+            }
+            let peer = Arc::clone(&link.peer);
+            let (partition, epoch) = (self.number, self.epoch);
+            let Some((index, start, end)) = ranges.front().copied() else {
+                link.state = LinkState::Sent;
+                let message = Message::SyncDone { partition, epoch, ask: link.ask };
+                peer.push(|bytes| message.encode(bytes));
+                return true;
+            };
+            let stopped = self.send_chunk(core, &peer, index, start..end);
+            if let Role::Lead(lead) = &mut self.role
+                && let Some(link) = lead.links.iter_mut().find(|link| link.peer.id() == to)
+                && let LinkState::Copying(ranges) = &mut link.state
+            {
+                match ranges.front_mut() {
+                    Some(range) if stopped < end => range.1 = stopped,
+                    _ => {
+                        ranges.pop_front();
+                    }
+                }
+            }
+        }
+    }
+
+    /// Sends the beginning of a range. Returns where it stopped.
+    fn send_chunk(
+        &self,
+        core: &Core,
+        peer: &Peer,
+        index: usize,
+        range: std::ops::Range<u64>,
+    ) -> u64 {
+        let Some(map) = core.maps.at(index) else { return range.end };
+        let Some(fragment) = self.fragment_of(&map) else { return range.end };
+        // Items are encoded as they are read, and cut into messages.
+        let (mut parts, mut part) = (Vec::new(), Vec::new());
+        let stopped = fragment.items(&range, CHUNK_BYTES, &mut |item| {
+            part.push(postcard::to_allocvec(item).expect("memory takes what is written"));
+            let bytes: usize = part.last().map_or(0, Vec::len);
+            if bytes + part.len() * 64 >= PART_BYTES || part.len() >= 4_096 {
+                parts.push(std::mem::take(&mut part));
+            }
+        });
+        if !part.is_empty() || parts.is_empty() {
+            parts.push(part);
+        }
+        let count = parts.len();
+        for (at, part) in parts.iter().enumerate() {
+            let items = part.iter().map(|item| postcard::from_bytes::<Item<'_>>(item));
+            let message = Message::Chunk {
+                partition: self.number,
+                epoch: self.epoch,
+                map: &map.name,
+                start: range.start,
+                end: stopped,
+                first: at == 0,
+                last: at + 1 == count,
+                items: items.map(|item| item.expect("just written")).collect(),
+            };
+            peer.push(|bytes| message.encode(bytes));
+        }
+        stopped
+    }
+
+    /// A backup has everything. Returns the place for which it has.
+    pub(crate) fn handle_synced(&mut self, from: MemberId, epoch: u64, ask: u64) -> Option<u8> {
+        let Role::Lead(lead) = &mut self.role else { return None };
+        if self.epoch != epoch {
+            return None;
+        }
+        let link = lead.links.iter_mut().find(|link| link.peer.id() == from)?;
+        if !matches!(link.state, LinkState::Sent) || link.ask != ask {
+            return None;
+        }
+        link.state = LinkState::Synced;
+        link.complete = Some(link.complete.map_or(link.place, |c| c.min(link.place)));
+        let place = link.place;
+        // What was to come with the copy has come.
+        for (_, needs) in &mut self.in_flight {
+            needs.retain(|need| {
+                need.peer.id() != from
+                    || need.sent.is_some_and(|sent| need.peer.fate(sent) == Fate::Open)
+            });
+        }
+        self.wake_all();
+        Some(place)
+    }
+
+    /// Messages to a backup were lost: its copy is not what was thought.
+    pub(crate) fn handle_lost(&mut self, peer: MemberId) {
+        let Role::Lead(lead) = &mut self.role else { return };
+        for link in lead.links.iter_mut().filter(|link| link.peer.id() == peer) {
+            link.state = LinkState::Expected;
+        }
+        self.invite();
+        self.wake_all();
+    }
+
+    /// Tells the backups what their copies should be worth.
+    pub(crate) fn check(&mut self, core: &Core, now: Duration) {
+        self.expire_due(core, now);
+        let Role::Lead(lead) = &self.role else { return };
+        if !lead.is_ready() {
+            return;
+        }
+        let maps = core.maps.all();
+        for link in lead.links.iter().filter(|link| matches!(link.state, LinkState::Synced)) {
+            let digests = self.digests(&maps, link.place);
+            let digests =
+                digests.into_iter().map(|(index, digest)| (&*maps[index].name, digest)).collect();
+            let message = Message::Check {
+                partition: self.number,
+                epoch: self.epoch,
+                time_ms: core.clock.now_ms(now),
+                digests,
+            };
+            link.peer.push(|bytes| message.encode(bytes));
+        }
+    }
+
+    /// Drops entries whose time is over, and tells so.
+    pub(super) fn expire_due(&mut self, core: &Core, now: Duration) {
+        let now_ms = core.clock.now_ms(now);
+        for index in 0..self.fragments.len() {
+            let Some(Some(fragment)) = self.fragments.get_mut(index) else { continue };
+            let mut due = Vec::new();
+            fragment.take_due(now_ms, DUE_MAX, &mut due);
+            if due.is_empty() {
+                continue;
+            }
+            let Some(map) = core.maps.at(index) else { continue };
+            self.access(core, &map, now, |access| {
+                for (hash, key) in &due {
+                    access.expire(*hash, key);
+                }
+            });
+            self.replicate(core, &map, now);
+        }
+    }
+
+    /// Forgets removals before a time, and the oldest where there are too many.
+    pub(crate) fn forget(&mut self, core: &Core, now: Duration, before_ms: u64) {
+        let Role::Lead(lead) = &self.role else { return };
+        if !lead.is_ready() {
+            return;
+        }
+        // A copy that is being made, or one that is missing, must still learn.
+        let whole = lead.links.iter().all(|link| matches!(link.state, LinkState::Synced));
+        for index in 0..self.fragments.len() {
+            let Some(Some(fragment)) = self.fragments.get(index) else { continue };
+            let limit = match fragment.oldest_removal() {
+                None => continue,
+                Some(oldest) if whole && oldest.ms() < before_ms => Version::at(before_ms),
+                Some(_) if fragment.removals() > REMOVALS_MAX => {
+                    let mut versions: Vec<_> =
+                        fragment.removals_from(0).map(|removal| removal.version).collect();
+                    let (_, middle, _) = versions.select_nth_unstable(fragment.removals() / 2);
+                    *middle
+                }
+                Some(_) => continue,
+            };
+            let Some(map) = core.maps.at(index) else { continue };
+            self.access(core, &map, now, |access| access.forget(limit));
+            self.replicate(core, &map, now);
+        }
+    }
+
+    /// Ranges of what another holds that this copy may want.
+    pub(crate) fn wanted(&self, map: &Map, held: &Held<'_>) -> Vec<(u64, u64)> {
+        let blank = crate::fragment::Fragment::default();
+        let fragment = self.fragment_of(map).unwrap_or(&blank);
+        if held.digest == fragment.digest() {
+            return Vec::new();
+        }
+        fragment.differing(held).into_iter().map(|range| (range.start, range.end)).collect()
+    }
+
+    /// Takes in what another held, as far as the policy wants it.
+    pub(crate) fn merge(
+        &mut self,
+        core: &Core,
+        map: &Arc<Map>,
+        now: Duration,
+        items: &[Item<'_>],
+    ) -> Executed {
+        let Role::Lead(lead) = &self.role else { return Executed::NotHere };
+        if !lead.is_ready() {
+            return Executed::NotHere;
+        }
+        let mut structure = None;
+        for item in items {
+            let before = self.changes.records.len();
+            self.access(core, map, now, |access| access.merge(&mut structure, item));
+            debug_assert!(self.changes.records.len() >= before);
+        }
+        let needs = self.replicate(core, map, now);
+        let ticket = (!needs.is_empty()).then(|| self.ticket(needs));
+        self.serve_waiters(core, map, now);
+        Executed::Done(Ok(Reply::Done), ticket)
+    }
+}
+
+/// Whether a write may begin.
+fn may_write(core: &Core, lead: &Lead, map: &Map) -> Result<(), OpError> {
+    let (here, needed) = (core.members_here(), core.settings.min_members);
+    if here < needed {
+        return Err(OpError::TooFewMembers { here, needed });
+    }
+    let waits = |link: &&Link| {
+        link.place <= map.settings.backups && !matches!(link.state, LinkState::Expected)
+    };
+    if lead.links.iter().filter(waits).any(|link| link.peer.backlog() > OUTGOING_BYTES_MAX) {
+        return Err(OpError::Busy);
+    }
+    Ok(())
+}

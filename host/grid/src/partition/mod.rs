@@ -1,0 +1,234 @@
+//! One partition: what this member holds of it, and what it is to do with that.
+//!
+//! - `lead`: the primary's part: executing, sending records, copying to backups
+//! - `follow`: a backup's part: applying records, asking for a copy
+//! - [`ticket`]: what an answer waits for
+
+mod follow;
+mod lead;
+pub(crate) mod ticket;
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::task::Waker;
+use std::time::Duration;
+
+use convoke_membership::MemberId;
+use rand::SeedableRng as _;
+use rand::rngs::SmallRng;
+
+use crate::access::{Access, Changes};
+use crate::core::Core;
+use crate::fragment::{Fragment, Held};
+use crate::map::Map;
+use crate::message::Message;
+use crate::table::{Assignment, Table};
+
+pub(crate) use follow::{Follow, Part};
+pub(crate) use lead::{Executed, Lead, LinkState, Slot, Waiter};
+use ticket::Needs;
+
+/// What this member is to the partition.
+pub(crate) enum Role {
+    /// Nothing.
+    Idle,
+    /// It answers for it.
+    Lead(Lead),
+    /// It has a copy.
+    Follow(Follow),
+}
+
+/// See the [module](self).
+pub(crate) struct Partition {
+    pub(crate) number: u16,
+    /// Of the assignment that is followed.
+    pub(crate) epoch: u64,
+    pub(crate) role: Role,
+    /// What it holds is of another table and is to be merged first.
+    pub(crate) leftover: bool,
+    /// By the index of the map.
+    fragments: Vec<Option<Box<Fragment>>>,
+    rng: SmallRng,
+    changes: Changes,
+    /// Writes that not all backups have yet.
+    in_flight: VecDeque<(u32, Needs)>,
+    /// How often this backup has asked for a copy.
+    asks: u64,
+    /// A hand-over that came before the table that says so.
+    handed: Option<(MemberId, u64)>,
+    waiters: VecDeque<Waiter>,
+    /// Whoever waits for another state of the partition.
+    wakers: Vec<(Duration, Waker)>,
+}
+
+impl Partition {
+    pub(crate) fn new(number: u16, seed: u64) -> Self {
+        Self {
+            number,
+            epoch: 0,
+            role: Role::Idle,
+            leftover: false,
+            fragments: Vec::new(),
+            rng: SmallRng::seed_from_u64(seed),
+            changes: Changes::default(),
+            in_flight: VecDeque::new(),
+            asks: 0,
+            handed: None,
+            waiters: VecDeque::new(),
+            wakers: Vec::new(),
+        }
+    }
+
+    /// The part of a map that lies here.
+    fn fragment(&mut self, map: &Map) -> &mut Fragment {
+        if self.fragments.len() <= map.index {
+            self.fragments.resize_with(map.index + 1, || None);
+        }
+        self.fragments[map.index].get_or_insert_default()
+    }
+
+    /// As [`Partition::fragment`], if there is any.
+    pub(crate) fn fragment_of(&self, map: &Map) -> Option<&Fragment> {
+        self.fragments.get(map.index)?.as_deref()
+    }
+
+    /// Lets an operation at a map, and counts what it takes.
+    fn access<R>(
+        &mut self,
+        core: &Core,
+        map: &Map,
+        now: Duration,
+        work: impl FnOnce(&mut Access<'_>) -> R,
+    ) -> R {
+        self.fragment(map);
+        let Some(fragment) = self.fragments[map.index].as_deref_mut() else {
+            unreachable!("made above");
+        };
+        let before = fragment.bytes();
+        let mut access = Access {
+            map,
+            fragment,
+            clock: &core.clock,
+            hasher: &core.settings.hasher,
+            rng: &mut self.rng,
+            changes: &mut self.changes,
+            since_start: now,
+            now_ms: core.clock.now_ms(now),
+        };
+        let result = work(&mut access);
+        count(map, before, fragment.bytes());
+        result
+    }
+
+    /// What is here of each map that a copy at this place has.
+    fn held<'a>(&self, maps: &'a [Arc<Map>], place: u8) -> Vec<Held<'a>> {
+        let has = |map: &&Arc<Map>| map.settings.copies() >= usize::from(place);
+        maps.iter()
+            .filter(has)
+            .filter_map(|map| Some(self.fragment_of(map)?.held(&map.name)))
+            .collect()
+    }
+
+    /// Whether anything is here.
+    pub(crate) fn is_blank(&self) -> bool {
+        self.fragments.iter().flatten().all(|fragment| fragment.is_blank())
+    }
+
+    /// Drops everything that is here.
+    pub(crate) fn drop_all(&mut self, core: &Core) {
+        for (index, fragment) in std::mem::take(&mut self.fragments).into_iter().enumerate() {
+            if let (Some(fragment), Some(map)) = (fragment, core.maps.at(index)) {
+                count(&map, fragment.bytes(), 0);
+            }
+        }
+        self.leftover = false;
+    }
+
+    /// Wakes when the state of the partition is another, or it has waited long.
+    pub(crate) fn wake_at(&mut self, since: Duration, waker: &Waker) {
+        if !self.wakers.iter().any(|(_, other)| other.will_wake(waker)) {
+            self.wakers.push((since, waker.clone()));
+        }
+    }
+
+    pub(crate) fn wake_all(&mut self) {
+        for (_, waker) in self.wakers.drain(..) {
+            waker.wake();
+        }
+    }
+
+    /// Wakes those who have waited since this time or before.
+    pub(crate) fn wake_old(&mut self, since: Duration) {
+        for (_, waker) in self.wakers.extract_if(.., |(waiting, _)| *waiting <= since) {
+            waker.wake();
+        }
+    }
+
+    /// Takes the role that a table gives this member. `continuous` when the
+    /// table goes on from the one that was followed before.
+    pub(crate) fn adopt(&mut self, core: &Core, table: &Table, continuous: bool) {
+        let assignment = &table.partitions[usize::from(self.number)];
+        if !continuous {
+            self.role = Role::Idle;
+            self.epoch = 0;
+            self.handed = None;
+            self.leftover = !self.is_blank();
+        }
+        let led = matches!(self.role, Role::Lead(_)) && assignment.primary() != Some(core.me);
+        match assignment.of(core.me) {
+            Some(_) if assignment.primary() == Some(core.me) => self.lead(core, table, assignment),
+            Some(replica) => self.follow(core, assignment, replica.place),
+            None => {
+                self.role = Role::Idle;
+                if !self.leftover {
+                    self.drop_all(core);
+                }
+            }
+        }
+        self.epoch = self.epoch.max(assignment.epoch);
+        if led {
+            self.hand_over(core, assignment);
+        }
+        self.wake_all();
+    }
+
+    /// Tells the next primary that it has seen everything.
+    fn hand_over(&mut self, core: &Core, assignment: &Assignment) {
+        let message = Message::Handoff { partition: self.number, epoch: assignment.epoch };
+        if let Some(primary) = assignment.primary() {
+            core.send(primary, &message);
+        }
+        self.give_up_waiters();
+    }
+
+    /// Drops what is over, with the sweep of time.
+    pub(crate) fn tick(&mut self, core: &Core, now: Duration, follow_ms: impl Fn(MemberId) -> u64) {
+        match &self.role {
+            Role::Lead(lead) if lead.is_ready() => self.expire_due(core, now),
+            Role::Follow(follow) => {
+                let time_ms = follow_ms(follow.primary);
+                self.drop_overdue(core, time_ms);
+                self.ask_again(core, now);
+            }
+            _ => {}
+        }
+    }
+
+    /// How far its maps are apart from those of an equal copy: their digests.
+    pub(crate) fn digests(&self, maps: &[Arc<Map>], place: u8) -> Vec<(usize, u64)> {
+        maps.iter()
+            .filter(|map| map.settings.copies() >= usize::from(place))
+            .filter_map(|map| Some((map.index, self.fragment_of(map)?)))
+            .filter(|(_, fragment)| !fragment.is_blank())
+            .map(|(index, fragment)| (index, fragment.digest()))
+            .collect()
+    }
+}
+
+/// Counts what a map takes on this member.
+pub(crate) fn count(map: &Map, before: usize, after: usize) {
+    let change = after as i64 - before as i64;
+    if change != 0 {
+        map.bytes.fetch_add(change, std::sync::atomic::Ordering::Relaxed);
+    }
+}

@@ -1,0 +1,78 @@
+//! What an answer waits for: that the backups have what it tells.
+
+use std::sync::Arc;
+
+use smallvec::SmallVec;
+
+use super::{LinkState, Partition, Role};
+use crate::session::{Fate, Peer, Sent};
+
+/// One backup that must have something.
+#[derive(Clone, Debug)]
+pub(crate) struct Need {
+    pub(crate) peer: Arc<Peer>,
+    /// The records that it must have; `None` when its copy, which is being made,
+    /// will have it.
+    pub(crate) sent: Option<Sent>,
+}
+
+/// All of them.
+pub(crate) type Needs = SmallVec<[Need; 1]>;
+
+/// A write, or a read of one, on its way to the backups.
+#[derive(Clone, Debug)]
+pub(crate) struct Ticket {
+    pub(crate) partition: u16,
+    pub(crate) epoch: u64,
+    pub(crate) needs: Needs,
+}
+
+/// How that stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Standing {
+    /// All that must have it have it.
+    Settled,
+    /// Not yet.
+    Open,
+    /// Nobody will ever know.
+    Unknown,
+}
+
+/// Whether all have it, by the sessions alone.
+pub(crate) fn is_received(needs: &Needs) -> bool {
+    needs.iter().all(|need| need.sent.is_some_and(|sent| need.peer.fate(sent) == Fate::Received))
+}
+
+impl Partition {
+    /// How a ticket stands.
+    pub(crate) fn standing(
+        &self,
+        ticket: &Ticket,
+        primary: Option<convoke_membership::MemberId>,
+    ) -> Standing {
+        let fate = |need: &Need| need.sent.map(|sent| need.peer.fate(sent));
+        if let Role::Lead(lead) = &self.role
+            && self.epoch == ticket.epoch
+        {
+            // Who is no backup any more need not have it.
+            let is_open = ticket.needs.iter().any(|need| {
+                let link = lead.links.iter().find(|link| link.peer.id() == need.peer.id());
+                link.is_some_and(|link| match fate(need) {
+                    Some(Fate::Received) => false,
+                    // A copy that was made since has it.
+                    Some(Fate::Lost) | None => !matches!(link.state, LinkState::Synced),
+                    // It knows a newer table; this member will, soon.
+                    Some(Fate::Refused) | Some(Fate::Open) => true,
+                })
+            });
+            return if is_open { Standing::Open } else { Standing::Settled };
+        }
+        // Another leads now. If it had the write when it took over, all is well.
+        let heir = ticket.needs.iter().find(|need| Some(need.peer.id()) == primary);
+        match heir.and_then(fate) {
+            Some(Fate::Received) => Standing::Settled,
+            Some(Fate::Open) => Standing::Open,
+            _ => Standing::Unknown,
+        }
+    }
+}

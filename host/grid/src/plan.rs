@@ -1,0 +1,546 @@
+//! Who is to hold what: the next step from a table and the members that are
+//! there to a table with equal shares and all copies.
+//!
+//! A pure function, asked again after each change and each copy that was
+//! completed. It moves little: a member keeps what it has as long as that is not
+//! more than its share. No copy is given up before those that replace it are
+//! complete, and no primary is moved to a member that has not everything.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+
+use convoke_membership::MemberId;
+
+use crate::table::{Assignment, Known, Replica, Table};
+
+/// Copies on their way to one member, or from one, at a time.
+const COPIES_UNDER_WAY_MAX: usize = 64;
+
+/// A member as the planner sees it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Node {
+    /// Who.
+    pub id: MemberId,
+    /// See [`convoke_membership::Member::generation`].
+    pub generation: u32,
+    /// It stores nothing.
+    pub lite: bool,
+    /// It is about to leave: it gives up what it has.
+    pub leaves: bool,
+    /// Where it runs: copies go to different hosts where there are some.
+    pub host: IpAddr,
+}
+
+/// What a step came to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Plan {
+    /// The partitions of the next table.
+    pub partitions: Vec<Assignment>,
+    /// The members of the next table.
+    pub members: Vec<Known>,
+    /// Partitions of which no complete copy was left.
+    pub lost: Vec<u16>,
+}
+
+/// How copies are to be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Wanted {
+    /// Copies beside the primary.
+    pub copies: usize,
+    /// Whether some map has fewer than that: then a backup that moves up lacks
+    /// something at first.
+    pub mixed: bool,
+}
+
+/// The step after `table` for these members.
+#[must_use]
+pub fn plan(table: &Table, nodes: &[Node], wanted: &Wanted) -> Plan {
+    let mut partitions = table.partitions.clone();
+    let mut lost = Vec::new();
+    let stays = |replica: &Replica| {
+        nodes.iter().any(|node| {
+            node.id == replica.member
+                && !node.lite
+                && table.generation(node.id) == Some(node.generation)
+        })
+    };
+    let holders: Vec<&Node> = nodes.iter().filter(|node| !node.lite && !node.leaves).collect();
+    for (number, assignment) in partitions.iter_mut().enumerate() {
+        let had = !assignment.replicas.is_empty();
+        if bury(assignment, stays, wanted) && had {
+            lost.push(number as u16);
+        }
+    }
+    let goals = goals(&partitions, &holders, wanted.copies);
+    let mut traffic = Traffic::of(&partitions);
+    // Copies that are missing come before copies that only move.
+    for repair in [true, false] {
+        for (assignment, goal) in partitions.iter_mut().zip(&goals) {
+            step(assignment, goal, repair, &mut traffic);
+        }
+    }
+    let members =
+        nodes.iter().map(|node| Known { id: node.id, generation: node.generation }).collect();
+    Plan { partitions, members, lost }
+}
+
+/// Takes out the copies of those who are gone. Returns whether no complete copy
+/// is left.
+fn bury(assignment: &mut Assignment, stays: impl Fn(&Replica) -> bool, wanted: &Wanted) -> bool {
+    let before = assignment.primary();
+    assignment.replicas.retain(stays);
+    // The first that is complete leads; if none is, the one that has most.
+    assignment.replicas.sort_by_key(|replica| (replica.complete.is_none(), replica.place));
+    let mut lost = true;
+    if let Some(first) = assignment.replicas.first_mut() {
+        lost = first.complete.is_none();
+        first.place = 0;
+        first.complete = Some(0);
+    }
+    // The others move up.
+    let mut place = 1;
+    for replica in assignment.replicas.iter_mut().skip(1) {
+        if replica.complete.is_some() && replica.place > place {
+            replica.place = place;
+            if !wanted.mixed {
+                replica.complete = replica.complete.map(|complete| complete.min(place));
+            }
+        }
+        place = place.max(replica.place) + 1;
+    }
+    if assignment.primary() != before {
+        assignment.epoch += 1;
+    }
+    lost
+}
+
+/// Who is to have each partition in the end: the primary, then the backups.
+fn goals(partitions: &[Assignment], holders: &[&Node], copies: usize) -> Vec<Vec<MemberId>> {
+    if holders.is_empty() {
+        return vec![Vec::new(); partitions.len()];
+    }
+    let copies = copies.min(holders.len() - 1);
+    let mut goals: Vec<Vec<MemberId>> = vec![Vec::new(); partitions.len()];
+    for place in 0..=copies {
+        let mut shares = Shares::new(holders, partitions.len());
+        // Those who have it at this place keep it, up to their share.
+        for (assignment, goal) in partitions.iter().zip(&mut goals) {
+            let keeps = assignment
+                .replicas
+                .iter()
+                .find(|replica| {
+                    usize::from(replica.place) == place && !goal.contains(&replica.member)
+                })
+                .filter(|replica| !crowded(holders, goal, replica.member))
+                .map(|replica| replica.member);
+            if let Some(member) = keeps
+                && shares.take(member)
+            {
+                goal.push(member);
+            }
+        }
+        for (assignment, goal) in partitions.iter().zip(&mut goals) {
+            if goal.len() <= place {
+                // Whoever has a copy at all comes before whoever has none.
+                let has = |id: MemberId| assignment.of(id).is_some();
+                let candidate = |node: &&&Node| !goal.contains(&node.id);
+                let best = holders.iter().filter(candidate).min_by_key(|node| {
+                    let full = !shares.has_room(node.id);
+                    (full, crowded(holders, goal, node.id), !has(node.id), shares.of(node.id))
+                });
+                if let Some(node) = best {
+                    shares.add(node.id);
+                    goal.push(node.id);
+                }
+            }
+        }
+    }
+    even_out(&mut goals, holders);
+    goals
+}
+
+/// Moves backups from those who have too many copies to those who have too few:
+/// whoever was asked last had little choice, since a member has each partition
+/// once.
+fn even_out(goals: &mut [Vec<MemberId>], holders: &[&Node]) {
+    let mut counts: HashMap<MemberId, usize> = holders.iter().map(|node| (node.id, 0)).collect();
+    for member in goals.iter().flatten() {
+        *counts.entry(*member).or_default() += 1;
+    }
+    let mut moved = true;
+    while std::mem::take(&mut moved) {
+        let mut order: Vec<MemberId> = holders.iter().map(|node| node.id).collect();
+        order.sort_by_key(|id| counts[id]);
+        for (rank, poor) in order.iter().enumerate() {
+            for rich in order[rank + 1..].iter().rev() {
+                if counts[rich] < counts[poor] + 2 {
+                    break;
+                }
+                let place = |goal: &[MemberId]| {
+                    let place = goal.iter().position(|id| id == rich).filter(|place| *place > 0)?;
+                    let others: Vec<_> = goal.iter().copied().filter(|id| id != rich).collect();
+                    let fits = !goal.contains(poor) && !crowded(holders, &others, *poor);
+                    fits.then_some(place)
+                };
+                let found = goals.iter_mut().find_map(|goal| Some((place(goal)?, goal)));
+                if let Some((place, goal)) = found {
+                    goal[place] = *poor;
+                    *counts.entry(*rich).or_default() -= 1;
+                    *counts.entry(*poor).or_default() += 1;
+                    moved = true;
+                }
+            }
+        }
+    }
+}
+
+/// Whether a member shares its host with one that has the partition already,
+/// though there are hosts that have not.
+fn crowded(holders: &[&Node], goal: &[MemberId], member: MemberId) -> bool {
+    let host = |id: MemberId| holders.iter().find(|node| node.id == id).map(|node| node.host);
+    let used: Vec<_> = goal.iter().map(|id| host(*id)).collect();
+    let elsewhere = holders.iter().any(|node| !used.contains(&Some(node.host)));
+    elsewhere && used.contains(&host(member))
+}
+
+/// How many partitions each member has at one place.
+struct Shares {
+    counts: HashMap<MemberId, usize>,
+    /// Each may have so many …
+    floor: usize,
+    /// … and so many may have one more.
+    over: usize,
+}
+
+impl Shares {
+    fn new(holders: &[&Node], partitions: usize) -> Self {
+        Self {
+            counts: holders.iter().map(|node| (node.id, 0)).collect(),
+            floor: partitions / holders.len(),
+            over: partitions % holders.len(),
+        }
+    }
+
+    fn of(&self, member: MemberId) -> usize {
+        self.counts.get(&member).copied().unwrap_or(usize::MAX)
+    }
+
+    fn has_room(&self, member: MemberId) -> bool {
+        let count = self.of(member);
+        count < self.floor || (count == self.floor && self.over > 0)
+    }
+
+    fn add(&mut self, member: MemberId) {
+        if self.of(member) == self.floor {
+            self.over = self.over.saturating_sub(1);
+        }
+        *self.counts.entry(member).or_default() += 1;
+    }
+
+    fn take(&mut self, member: MemberId) -> bool {
+        let room = self.counts.contains_key(&member) && self.has_room(member);
+        if room {
+            self.add(member);
+        }
+        room
+    }
+}
+
+/// Copies on their way, by who sends and who receives.
+struct Traffic {
+    from: HashMap<MemberId, usize>,
+    to: HashMap<MemberId, usize>,
+}
+
+impl Traffic {
+    fn of(partitions: &[Assignment]) -> Self {
+        let mut traffic = Self { from: HashMap::new(), to: HashMap::new() };
+        for assignment in partitions {
+            for replica in assignment.replicas.iter().filter(|replica| !replica.is_complete()) {
+                traffic.add(assignment.primary(), replica.member);
+            }
+        }
+        traffic
+    }
+
+    fn add(&mut self, from: Option<MemberId>, to: MemberId) {
+        if let Some(from) = from {
+            *self.from.entry(from).or_default() += 1;
+        }
+        *self.to.entry(to).or_default() += 1;
+    }
+
+    fn has_room(&self, from: Option<MemberId>, to: MemberId) -> bool {
+        let busy = |map: &HashMap<_, usize>, id| {
+            map.get(&id).is_some_and(|count| *count >= COPIES_UNDER_WAY_MAX)
+        };
+        !from.is_some_and(|from| busy(&self.from, from)) && !busy(&self.to, to)
+    }
+}
+
+/// One step of one partition towards its goal.
+fn step(assignment: &mut Assignment, goal: &[MemberId], repair: bool, traffic: &mut Traffic) {
+    if goal.is_empty() {
+        return;
+    }
+    if assignment.replicas.is_empty() {
+        // Nobody has it: whoever is to lead begins with nothing.
+        assignment.replicas.push(Replica { member: goal[0], place: 0, complete: Some(0) });
+        assignment.epoch += 1;
+    }
+    let is_missing =
+        assignment.replicas.iter().filter(|r| r.complete.is_some()).count() < goal.len();
+    if repair != is_missing && !is_done(assignment, goal) {
+        return;
+    }
+    for (place, member) in goal.iter().enumerate() {
+        let place = place as u8;
+        let primary = assignment.primary();
+        match assignment.replicas.iter_mut().find(|replica| replica.member == *member) {
+            // It needs more than it has: as a copy on its way it gets that.
+            Some(replica) if replica.complete.is_none_or(|complete| complete > place) => {
+                replica.place = replica.place.min(place);
+            }
+            Some(_) => {}
+            None if traffic.has_room(primary, *member) => {
+                assignment.replicas.push(Replica { member: *member, place, complete: None });
+                traffic.add(primary, *member);
+            }
+            None => {}
+        }
+    }
+    if is_done(assignment, goal) {
+        commit(assignment, goal);
+    }
+}
+
+/// Whether all who are to have it have everything.
+fn is_done(assignment: &Assignment, goal: &[MemberId]) -> bool {
+    goal.iter().enumerate().all(|(place, member)| {
+        let replica = assignment.of(*member);
+        replica.and_then(|r| r.complete).is_some_and(|complete| usize::from(complete) <= place)
+    })
+}
+
+/// Those who are to have it have it, and nobody else.
+fn commit(assignment: &mut Assignment, goal: &[MemberId]) {
+    if assignment.primary() != Some(goal[0]) {
+        assignment.epoch += 1;
+    }
+    let replica = |(place, member): (usize, &MemberId)| Replica {
+        member: *member,
+        place: place as u8,
+        complete: assignment.of(*member).and_then(|replica| replica.complete),
+    };
+    assignment.replicas = goal.iter().enumerate().map(replica).collect();
+    if let Some(primary) = assignment.replicas.first_mut() {
+        primary.complete = Some(0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::collections::BTreeSet;
+
+    fn id(n: u8) -> MemberId {
+        MemberId::from_bytes([n; 16])
+    }
+
+    fn node(n: u8, hosts: u8) -> Node {
+        let host = IpAddr::from([10, 0, 0, n % hosts.max(1)]);
+        Node { id: id(n), generation: 0, lite: false, leaves: false, host }
+    }
+
+    fn wanted(copies: usize) -> Wanted {
+        Wanted { copies, mixed: false }
+    }
+
+    fn follow(table: &mut Table, plan: Plan) -> bool {
+        let changed = table.partitions != plan.partitions || table.members != plan.members;
+        table.partitions = plan.partitions;
+        table.members = plan.members;
+        changed
+    }
+
+    fn advance(table: &mut Table, nodes: &[Node], wanted: &Wanted) {
+        let next = plan(table, nodes, wanted);
+        follow(table, next);
+    }
+
+    /// Every copy on its way arrives.
+    fn complete_all(table: &mut Table) {
+        for replica in table.partitions.iter_mut().flat_map(|a| &mut a.replicas) {
+            replica.complete = Some(replica.complete.unwrap_or(replica.place).min(replica.place));
+        }
+    }
+
+    /// Plans until nothing changes; gives the number of steps.
+    fn settle(table: &mut Table, nodes: &[Node], wanted: &Wanted) -> usize {
+        for steps in 0..1_000 {
+            complete_all(table);
+            let next = plan(table, nodes, wanted);
+            if !follow(table, next) {
+                return steps;
+            }
+        }
+        panic!("the plan goes round in circles");
+    }
+
+    fn check_shares(table: &Table, nodes: &[Node], copies: usize) {
+        let hosts = nodes.iter().map(|node| node.host).collect::<BTreeSet<_>>();
+        let hosts = if hosts.len() == nodes.len() { 1 } else { hosts.len() };
+        let holders: Vec<_> = nodes.iter().filter(|node| !node.lite && !node.leaves).collect();
+        let copies = copies.min(holders.len().saturating_sub(1));
+        assert!(table.is_safe(copies, holders.len()), "all copies are there");
+        let counts = |has: &dyn Fn(&Assignment, MemberId) -> bool| -> Vec<usize> {
+            let count = |node: &&Node| table.partitions.iter().filter(|a| has(a, node.id)).count();
+            holders.iter().map(count).collect()
+        };
+        let differ = |counts: &[usize]| counts.iter().max().unwrap() - counts.iter().min().unwrap();
+        let primaries = counts(&|assignment, id| assignment.primary() == Some(id));
+        assert!(differ(&primaries) <= 1, "{primaries:?}");
+        if hosts == 1 {
+            let copies = counts(&|assignment, id| assignment.of(id).is_some());
+            assert!(differ(&copies) <= 2 + table.partitions.len() / 20, "{copies:?}");
+        }
+        assert!(table.is_sound(table.partitions.len() as u16));
+    }
+
+    proptest! {
+        #[test]
+        fn shares_become_equal_and_no_data_is_given_up_whoever_comes_and_goes(
+            changes in proptest::collection::vec((any::<bool>(), 1..9_u8, any::<bool>()), 1..14),
+            copies in 0..4_usize,
+            hosts in 1..5_u8,
+            partitions in prop_oneof![Just(7_u16), Just(31), Just(271)],
+        ) {
+            let wanted = wanted(copies);
+            let mut nodes = vec![node(1, hosts)];
+            let mut table = Table::founded_by(id(1), partitions);
+            settle(&mut table, &nodes, &wanted);
+            for (comes, n, in_the_middle) in changes {
+                let here = nodes.iter().position(|node| node.id == id(n));
+                match here {
+                    None if comes => nodes.push(node(n, hosts)),
+                    Some(at) if !comes && nodes.len() > 1 => {
+                        // One crash at a time, once all copies are complete: nothing is lost.
+                        settle(&mut table, &nodes, &wanted);
+                        let copied = copies > 0;
+                        nodes.remove(at);
+                        let next = plan(&table, &nodes, &wanted);
+                        prop_assert!(!copied || next.lost.is_empty());
+                        follow(&mut table, next);
+                    }
+                    _ => continue,
+                }
+                advance(&mut table, &nodes, &wanted);
+                for assignment in &table.partitions {
+                    prop_assert!(assignment.replicas[0].is_complete(), "a primary has everything");
+                }
+                if !in_the_middle {
+                    settle(&mut table, &nodes, &wanted);
+                    check_shares(&table, &nodes, copies);
+                }
+            }
+            settle(&mut table, &nodes, &wanted);
+            check_shares(&table, &nodes, copies);
+        }
+    }
+
+    #[test]
+    fn a_newcomer_takes_its_share_and_the_others_keep_theirs() {
+        let mut nodes: Vec<_> = (1..=3).map(|n| node(n, 9)).collect();
+        let mut table = Table::founded_by(id(1), 271);
+        settle(&mut table, &nodes, &wanted(1));
+        let before = table.clone();
+        nodes.push(node(4, 9));
+        settle(&mut table, &nodes, &wanted(1));
+        check_shares(&table, &nodes, 1);
+        let moved = before
+            .partitions
+            .iter()
+            .zip(&table.partitions)
+            .filter(|(old, new)| old.primary() != new.primary())
+            .collect::<Vec<_>>();
+        assert!(moved.len() <= 271 / 4 + 1, "{}", moved.len());
+        assert!(moved.iter().all(|(_, new)| new.primary() == Some(id(4))));
+    }
+
+    #[test]
+    fn a_primary_serves_until_the_one_that_replaces_it_has_everything() {
+        let nodes = [node(1, 9), node(2, 9)];
+        let mut table = Table::founded_by(id(1), 31);
+        settle(&mut table, &nodes[..1], &wanted(1));
+        advance(&mut table, &nodes, &wanted(1));
+        assert_eq!(table.primaries()[&id(1)], 31);
+        let on_its_way = |a: &Assignment| a.of(id(2)).is_some_and(|r| r.complete.is_none());
+        assert!(table.partitions.iter().all(on_its_way));
+        complete_all(&mut table);
+        advance(&mut table, &nodes, &wanted(1));
+        assert_eq!(table.primaries()[&id(2)], 15);
+    }
+
+    #[test]
+    fn copies_go_to_other_hosts_where_there_are_some() {
+        let nodes: Vec<_> = (1..=6).map(|n| node(n, 2)).collect();
+        let mut table = Table::founded_by(id(1), 271);
+        settle(&mut table, &nodes, &wanted(1));
+        let host = |id: MemberId| nodes.iter().find(|node| node.id == id).unwrap().host;
+        for assignment in &table.partitions {
+            let hosts: BTreeSet<_> = assignment.replicas.iter().map(|r| host(r.member)).collect();
+            assert_eq!(hosts.len(), 2);
+        }
+    }
+
+    #[test]
+    fn a_member_that_leaves_gives_up_what_it_has_once_others_have_it() {
+        let mut nodes: Vec<_> = (1..=3).map(|n| node(n, 9)).collect();
+        let mut table = Table::founded_by(id(1), 31);
+        settle(&mut table, &nodes, &wanted(1));
+        nodes[0].leaves = true;
+        advance(&mut table, &nodes, &wanted(1));
+        assert!(table.primaries().contains_key(&id(1)), "not before others have it");
+        settle(&mut table, &nodes, &wanted(1));
+        assert!(table.partitions.iter().all(|a| a.of(id(1)).is_none()));
+    }
+
+    #[test]
+    fn lite_members_hold_nothing_and_those_who_return_begin_anew() {
+        let lite = Node { lite: true, ..node(2, 9) };
+        let mut table = Table::founded_by(id(1), 31);
+        settle(&mut table, &[node(1, 9), lite], &wanted(1));
+        assert!(table.partitions.iter().all(|a| a.of(id(2)).is_none()));
+        let mut nodes = [node(1, 9), node(3, 9)];
+        settle(&mut table, &nodes, &wanted(1));
+        nodes[1].generation = 1;
+        let next = plan(&table, &nodes, &wanted(1));
+        let new_copy = |a: &Assignment| a.of(id(3)).is_none_or(|r| r.complete.is_none());
+        assert!(next.partitions.iter().all(new_copy));
+    }
+
+    #[test]
+    fn without_backups_a_lost_member_is_said_to_have_taken_partitions_with_it() {
+        let nodes = [node(1, 9), node(2, 9)];
+        let mut table = Table::founded_by(id(1), 31);
+        settle(&mut table, &nodes, &wanted(0));
+        let next = plan(&table, &nodes[..1], &wanted(0));
+        assert_eq!(next.lost.len(), 15);
+        assert!(next.partitions.iter().all(|a| a.primary() == Some(id(1))));
+    }
+
+    #[test]
+    fn a_backup_that_moves_up_lacks_the_maps_with_fewer_copies() {
+        let nodes: Vec<_> = (1..=3).map(|n| node(n, 9)).collect();
+        let mut table = Table::founded_by(id(1), 7);
+        let mixed = Wanted { copies: 2, mixed: true };
+        settle(&mut table, &nodes, &mixed);
+        let primary = table.partitions[0].primary().unwrap();
+        let left: Vec<_> = nodes.iter().copied().filter(|node| node.id != primary).collect();
+        let next = plan(&table, &left, &mixed);
+        let replicas = &next.partitions[0].replicas;
+        assert_eq!((replicas[0].place, replicas[0].complete), (0, Some(0)));
+        assert_eq!((replicas[1].place, replicas[1].complete), (1, Some(2)));
+    }
+}

@@ -1,0 +1,614 @@
+//! Messages to another member: each arrives once and in order for as long as
+//! both processes live, whatever happens to the connections between them.
+//!
+//! Each direction has its own connection. The sender numbers its messages from
+//! one and keeps them until the receiver says that it has dealt with them; after
+//! a broken connection it goes on behind the last that the receiver got. A
+//! receiver that knows nothing of the sender's numbers (it gave the sender up,
+//! and its messages with it) makes the sender begin anew: what was on the way
+//! then is lost, and whoever waits for it is told.
+
+use std::collections::{BTreeSet, VecDeque};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use bytes::{Buf as _, Bytes, BytesMut};
+use convoke_membership::MemberId;
+use parking_lot::Mutex;
+use serde::{Deserialize, Serialize};
+
+/// Length of one message, in bytes, at most.
+pub const MESSAGE_BYTES_MAX: usize = 128 * 1024 * 1024;
+/// Bytes that may wait for one member before writes that need it are refused.
+pub const OUTGOING_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// Bytes handed to a connection at once; a longer message goes alone.
+pub const BATCH_BYTES_MAX: usize = 64 * 1024;
+/// Bytes of the length in front of each message.
+const LENGTH_BYTES: usize = 4;
+/// Refusals of one session that are remembered.
+const REFUSED_MAX: usize = 65_536;
+
+/// What the receiver of a session says, over the connection that the messages
+/// come by.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Receipt {
+    /// First of all: the session goes on behind this message.
+    Resume {
+        /// The session, as the sender named it.
+        session: u64,
+        /// The last message that was dealt with.
+        received: u64,
+    },
+    /// All up to this message are dealt with.
+    Received {
+        /// The last of them.
+        received: u64,
+        /// Those of them, since the last receipt, whose content was refused:
+        /// the sender does not know yet that others lead now.
+        refused: Vec<u64>,
+    },
+}
+
+impl Receipt {
+    /// As bytes (postcard).
+    #[must_use]
+    pub fn encode(&self) -> Vec<u8> {
+        postcard::to_allocvec(self).expect("memory takes what is written")
+    }
+
+    /// From bytes; `None` when they are no receipt.
+    #[must_use]
+    pub fn decode(bytes: &[u8]) -> Option<Self> {
+        postcard::from_bytes(bytes).ok()
+    }
+}
+
+/// Messages on their way to one member.
+#[derive(Debug)]
+struct Outgoing {
+    session: u64,
+    /// Batches in order: those handed to the connection, then the others.
+    batches: VecDeque<Batch>,
+    /// How many of them were handed over.
+    handed: usize,
+    /// The last message that was ever handed to a connection.
+    handed_through: u64,
+    /// Messages that belong to no batch yet.
+    tail: Vec<u8>,
+    /// The number of the first message in the tail.
+    tail_from: u64,
+    next: u64,
+    bytes: usize,
+    is_open: bool,
+    refused: BTreeSet<u64>,
+    writer: Option<Waker>,
+    waiting: VecDeque<Waiting>,
+}
+
+#[derive(Debug)]
+struct Batch {
+    first: u64,
+    last: u64,
+    bytes: Bytes,
+}
+
+#[derive(Debug)]
+struct Waiting {
+    number: u64,
+    since: Duration,
+    waker: Waker,
+}
+
+/// Another member, and what is on its way there and from there.
+#[derive(Debug)]
+pub struct Peer {
+    id: MemberId,
+    session: AtomicU64,
+    acknowledged: AtomicU64,
+    outgoing: Mutex<Outgoing>,
+    incoming: Mutex<Incoming>,
+}
+
+/// A message that was sent, or is about to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Sent {
+    pub(crate) session: u64,
+    pub(crate) number: u64,
+}
+
+/// How a message fares.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fate {
+    /// Nobody knows yet.
+    Open,
+    /// The receiver dealt with it.
+    Received,
+    /// The receiver refused its content.
+    Refused,
+    /// The session ended before that was known.
+    Lost,
+}
+
+impl Peer {
+    pub(crate) fn new(id: MemberId, session: u64) -> Self {
+        Self {
+            id,
+            session: AtomicU64::new(session),
+            acknowledged: AtomicU64::new(0),
+            outgoing: Mutex::new(Outgoing::new(session)),
+            incoming: Mutex::default(),
+        }
+    }
+
+    /// Who it is.
+    #[must_use]
+    pub fn id(&self) -> MemberId {
+        self.id
+    }
+
+    /// Queues a message.
+    pub(crate) fn push(&self, encode: impl FnOnce(&mut Vec<u8>)) -> Sent {
+        let mut outgoing = self.outgoing.lock();
+        let (number, session) = (outgoing.next, outgoing.session);
+        outgoing.next += 1;
+        let start = outgoing.tail.len();
+        outgoing.tail.extend_from_slice(&[0; LENGTH_BYTES]);
+        encode(&mut outgoing.tail);
+        let length = outgoing.tail.len() - start - LENGTH_BYTES;
+        let head = u32::try_from(length).expect("a message is far below 4 GiB").to_be_bytes();
+        outgoing.tail[start..start + LENGTH_BYTES].copy_from_slice(&head);
+        outgoing.bytes += LENGTH_BYTES + length;
+        if outgoing.tail.len() >= BATCH_BYTES_MAX {
+            outgoing.cut();
+        }
+        let writer = outgoing.writer.take();
+        drop(outgoing);
+        if let Some(writer) = writer {
+            writer.wake();
+        }
+        Sent { session, number }
+    }
+
+    /// Bytes that wait to be sent or acknowledged.
+    pub(crate) fn backlog(&self) -> usize {
+        self.outgoing.lock().bytes
+    }
+
+    /// How a message fares.
+    pub(crate) fn fate(&self, sent: Sent) -> Fate {
+        let current = self.session.load(Ordering::Acquire) == sent.session;
+        if current && self.acknowledged.load(Ordering::Acquire) < sent.number {
+            return Fate::Open;
+        }
+        let outgoing = self.outgoing.lock();
+        if outgoing.session != sent.session {
+            Fate::Lost
+        } else if outgoing.refused.contains(&sent.number) {
+            Fate::Refused
+        } else if self.acknowledged.load(Ordering::Acquire) >= sent.number {
+            Fate::Received
+        } else {
+            Fate::Open
+        }
+    }
+
+    /// Whether a message may have left this process.
+    pub(crate) fn was_handed_over(&self, sent: Sent) -> bool {
+        let outgoing = self.outgoing.lock();
+        outgoing.session != sent.session || outgoing.handed_through >= sent.number
+    }
+
+    /// Wakes when the fate of a message may be known.
+    pub(crate) fn wake_at(&self, sent: Sent, since: Duration, waker: &Waker) {
+        let mut outgoing = self.outgoing.lock();
+        if outgoing.session != sent.session
+            || self.acknowledged.load(Ordering::Acquire) >= sent.number
+        {
+            waker.wake_by_ref();
+            return;
+        }
+        let number = sent.number;
+        outgoing.waiting.push_back(Waiting { number, since, waker: waker.clone() });
+    }
+
+    /// Wakes those who have waited since this time or before.
+    pub(crate) fn wake_old(&self, since: Duration) {
+        let mut outgoing = self.outgoing.lock();
+        let mut old = Vec::new();
+        while outgoing.waiting.front().is_some_and(|waiting| waiting.since <= since) {
+            old.extend(outgoing.waiting.pop_front());
+        }
+        drop(outgoing);
+        for waiting in old {
+            waiting.waker.wake();
+        }
+    }
+
+    /// The session that a connection must name when it opens.
+    #[must_use]
+    pub fn session(&self) -> u64 {
+        self.session.load(Ordering::Acquire)
+    }
+
+    /// A connection that named `session` was answered: what the receiver has not
+    /// dealt with is to be sent (again). `false` when the connection is of no
+    /// use, since the session has changed.
+    pub(crate) fn handle_resumed(&self, session: u64, received: u64, fresh_session: u64) -> bool {
+        let mut outgoing = self.outgoing.lock();
+        if outgoing.session != session {
+            return false;
+        }
+        let acknowledged = self.acknowledged.load(Ordering::Acquire);
+        if received < acknowledged || received >= outgoing.next {
+            // It has lost count, or it never had any.
+            self.begin_anew(&mut outgoing, fresh_session);
+            return false;
+        }
+        outgoing.is_open = true;
+        outgoing.rewind();
+        let woken = self.acknowledge(&mut outgoing, received, &[]);
+        outgoing.skip(received);
+        drop(outgoing);
+        woken.into_iter().for_each(Waker::wake);
+        true
+    }
+
+    /// The connection broke.
+    pub fn handle_closed(&self) {
+        let mut outgoing = self.outgoing.lock();
+        outgoing.is_open = false;
+        outgoing.rewind();
+    }
+
+    /// The receiver dealt with these.
+    pub(crate) fn handle_received(&self, received: u64, refused: &[u64]) {
+        let mut outgoing = self.outgoing.lock();
+        if received >= outgoing.next {
+            return;
+        }
+        let woken = self.acknowledge(&mut outgoing, received, refused);
+        drop(outgoing);
+        woken.into_iter().for_each(Waker::wake);
+    }
+
+    fn acknowledge(&self, outgoing: &mut Outgoing, received: u64, refused: &[u64]) -> Vec<Waker> {
+        outgoing.refused.extend(refused);
+        while outgoing.refused.len() > REFUSED_MAX {
+            outgoing.refused.pop_first();
+        }
+        let before = self.acknowledged.load(Ordering::Acquire);
+        if received <= before {
+            return Vec::new();
+        }
+        self.acknowledged.store(received, Ordering::Release);
+        while outgoing.batches.front().is_some_and(|batch| batch.last <= received) {
+            let Some(batch) = outgoing.batches.pop_front() else { break };
+            outgoing.bytes -= batch.bytes.len();
+            outgoing.handed = outgoing.handed.saturating_sub(1);
+        }
+        let mut woken = Vec::new();
+        outgoing.waiting.retain(|waiting| {
+            let done = waiting.number <= received;
+            if done {
+                woken.push(waiting.waker.clone());
+            }
+            !done
+        });
+        woken
+    }
+
+    /// Ends the session: what is on its way is lost.
+    #[cfg(test)]
+    fn reset(&self, fresh_session: u64) {
+        self.begin_anew(&mut self.outgoing.lock(), fresh_session);
+        *self.incoming.lock() = Incoming::default();
+    }
+
+    fn begin_anew(&self, outgoing: &mut Outgoing, session: u64) {
+        let (waiting, writer) = (std::mem::take(&mut outgoing.waiting), outgoing.writer.take());
+        *outgoing = Outgoing::new(session);
+        self.acknowledged.store(0, Ordering::Release);
+        self.session.store(session, Ordering::Release);
+        for waiting in waiting {
+            waiting.waker.wake();
+        }
+        if let Some(writer) = writer {
+            writer.wake();
+        }
+    }
+
+    /// Whether there is anything to open a connection for.
+    pub fn poll_wanted(&self, context: &mut Context<'_>) -> Poll<()> {
+        let mut outgoing = self.outgoing.lock();
+        if outgoing.batches.is_empty() && outgoing.tail.is_empty() {
+            outgoing.writer = Some(context.waker().clone());
+            return Poll::Pending;
+        }
+        Poll::Ready(())
+    }
+
+    /// The next bytes for the open connection. `None` when it is closed, or not
+    /// open yet.
+    pub fn poll_send(&self, context: &mut Context<'_>) -> Poll<Option<Bytes>> {
+        let mut outgoing = self.outgoing.lock();
+        if !outgoing.is_open {
+            return Poll::Ready(None);
+        }
+        if outgoing.handed == outgoing.batches.len() {
+            outgoing.cut();
+        }
+        let handed = outgoing.handed;
+        match outgoing.batches.get(handed) {
+            Some(batch) => {
+                let (bytes, last) = (batch.bytes.clone(), batch.last);
+                outgoing.handed += 1;
+                outgoing.handed_through = outgoing.handed_through.max(last);
+                Poll::Ready(Some(bytes))
+            }
+            None => {
+                outgoing.writer = Some(context.waker().clone());
+                Poll::Pending
+            }
+        }
+    }
+
+    /// A connection opened and named the sender's session: where it goes on, and
+    /// whether another session ended with that.
+    pub(crate) fn handle_opened(&self, session: u64) -> (Receipt, bool) {
+        let mut incoming = self.incoming.lock();
+        let anew = incoming.session.is_some_and(|other| other != session);
+        if incoming.session != Some(session) {
+            *incoming = Incoming { session: Some(session), ..Incoming::default() };
+        }
+        incoming.partial.clear();
+        (Receipt::Resume { session, received: incoming.received }, anew)
+    }
+
+    /// Bytes came over the connection of a session: each message that is whole
+    /// by then goes to `each`, which says whether it refuses it. `None` when the
+    /// connection is to be closed: another has taken over, or it sends nonsense.
+    pub(crate) fn handle_bytes(
+        &self,
+        session: u64,
+        bytes: &[u8],
+        mut each: impl FnMut(&[u8]) -> Verdict,
+    ) -> Option<Receipt> {
+        let mut incoming = self.incoming.lock();
+        if incoming.session != Some(session) {
+            return None;
+        }
+        incoming.partial.extend_from_slice(bytes);
+        let mut refused = Vec::new();
+        while let Some(head) = incoming.partial.first_chunk::<LENGTH_BYTES>() {
+            let length = u32::from_be_bytes(*head) as usize;
+            if length > MESSAGE_BYTES_MAX {
+                return None;
+            }
+            if incoming.partial.len() < LENGTH_BYTES + length {
+                break;
+            }
+            incoming.partial.advance(LENGTH_BYTES);
+            let message = incoming.partial.split_to(length).freeze();
+            incoming.received += 1;
+            match each(&message) {
+                Verdict::Taken => {}
+                Verdict::Refused => refused.push(incoming.received),
+                Verdict::Nonsense => return None,
+            }
+        }
+        Some(Receipt::Received { received: incoming.received, refused })
+    }
+}
+
+/// What came of a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// It was dealt with.
+    Taken,
+    /// Its sender leads no more.
+    Refused,
+    /// It cannot be read.
+    Nonsense,
+}
+
+/// Messages on their way from one member.
+#[derive(Debug, Default)]
+struct Incoming {
+    session: Option<u64>,
+    received: u64,
+    partial: BytesMut,
+}
+
+impl Outgoing {
+    fn new(session: u64) -> Self {
+        Self {
+            session,
+            batches: VecDeque::new(),
+            handed: 0,
+            handed_through: 0,
+            tail: Vec::new(),
+            tail_from: 1,
+            next: 1,
+            bytes: 0,
+            is_open: false,
+            refused: BTreeSet::new(),
+            writer: None,
+            waiting: VecDeque::new(),
+        }
+    }
+
+    /// Makes a batch of what is in the tail.
+    fn cut(&mut self) {
+        if self.tail.is_empty() {
+            return;
+        }
+        let bytes = Bytes::from(std::mem::take(&mut self.tail));
+        self.batches.push_back(Batch { first: self.tail_from, last: self.next - 1, bytes });
+        self.tail_from = self.next;
+    }
+
+    /// Drops messages up to this one from the front of the first batch: the
+    /// receiver has them.
+    fn skip(&mut self, received: u64) {
+        let Some(batch) = self.batches.front_mut() else { return };
+        while batch.first <= received
+            && let Some(head) = batch.bytes.first_chunk::<LENGTH_BYTES>()
+        {
+            let message = LENGTH_BYTES + u32::from_be_bytes(*head) as usize;
+            batch.bytes.advance(message);
+            batch.first += 1;
+            self.bytes -= message;
+        }
+    }
+
+    /// Nothing was handed over, as far as the next connection is concerned; it
+    /// begins with the first message that was not acknowledged.
+    fn rewind(&mut self) {
+        self.handed = 0;
+        if let Some(writer) = self.writer.take() {
+            writer.wake();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// Everything that the sender has for the connection now.
+    fn sent(peer: &Peer) -> Vec<Bytes> {
+        let mut context = Context::from_waker(Waker::noop());
+        let mut all = Vec::new();
+        while let Poll::Ready(Some(bytes)) = peer.poll_send(&mut context) {
+            all.push(bytes);
+        }
+        all
+    }
+
+    /// Opens a connection from one to the other.
+    fn open(from: &Peer, to: &Peer) -> bool {
+        let session = from.session();
+        let (Receipt::Resume { session, received }, _) = to.handle_opened(session) else {
+            panic!("a receiver answers where it goes on");
+        };
+        from.handle_resumed(session, received, session + 1)
+    }
+
+    fn pair() -> (Peer, Peer) {
+        let id = |n| MemberId::from_bytes([n; 16]);
+        (Peer::new(id(2), 7), Peer::new(id(1), 99))
+    }
+
+    fn numbers(messages: &[Vec<u8>]) -> Vec<u64> {
+        let number = |m: &Vec<u8>| u64::from_be_bytes(m[..8].try_into().unwrap());
+        messages.iter().map(number).collect()
+    }
+
+    proptest! {
+        #[test]
+        fn each_message_arrives_once_and_in_order_however_connections_break(
+            steps in proptest::collection::vec((0..4_u8, 1..40_usize, 1..3_000_usize), 1..60),
+        ) {
+            let (sender, receiver) = pair();
+            let mut got = Vec::new();
+            let mut pushed = 0_u64;
+            prop_assert!(open(&sender, &receiver));
+            // What is on the way, and what of that arrives before a break.
+            let deliver = |bytes: &[u8], got: &mut Vec<Vec<u8>>| {
+                let receipt = receiver.handle_bytes(sender.session(), bytes, |message| {
+                    got.push(message.to_vec());
+                    Verdict::Taken
+                });
+                match receipt {
+                    Some(Receipt::Received { received, .. }) => received,
+                    other => panic!("{other:?}"),
+                }
+            };
+            for (what, count, size) in steps {
+                match what {
+                    0 | 1 => for _ in 0..count {
+                        pushed += 1;
+                        sender.push(|bytes| {
+                            bytes.extend_from_slice(&pushed.to_be_bytes());
+                            bytes.resize(bytes.len() + size, 0);
+                        });
+                    },
+                    2 => {
+                        for bytes in sent(&sender) {
+                            for piece in bytes.chunks(size) {
+                                deliver(piece, &mut got);
+                            }
+                        }
+                        let received = got.len() as u64;
+                        sender.handle_received(received, &[]);
+                        prop_assert_eq!(sender.backlog(), 0);
+                    }
+                    _ => {
+                        let all: Vec<u8> = sent(&sender).concat();
+                        let cut = (count * size).min(all.len());
+                        deliver(&all[..cut], &mut got);
+                        sender.handle_closed();
+                        prop_assert!(open(&sender, &receiver));
+                    }
+                }
+            }
+            for bytes in sent(&sender) {
+                deliver(&bytes, &mut got);
+            }
+            prop_assert_eq!(numbers(&got), (1..=pushed).collect::<Vec<_>>());
+        }
+    }
+
+    #[test]
+    fn a_receiver_that_lost_count_makes_the_sender_begin_anew_and_say_what_is_lost() {
+        let (sender, receiver) = pair();
+        open(&sender, &receiver);
+        let first = sender.push(|bytes| bytes.push(1));
+        let bytes = sent(&sender).concat();
+        receiver.handle_bytes(first.session, &bytes, |_| Verdict::Taken).unwrap();
+        sender.handle_received(1, &[]);
+        let second = sender.push(|bytes| bytes.push(2));
+        receiver.reset(100);
+        sender.handle_closed();
+        assert!(!open(&sender, &receiver));
+        assert_eq!((sender.fate(first), sender.fate(second)), (Fate::Lost, Fate::Lost));
+        assert!(open(&sender, &receiver));
+    }
+
+    #[test]
+    fn a_refusal_is_told_with_the_receipt_that_covers_it() {
+        let (sender, receiver) = pair();
+        open(&sender, &receiver);
+        let [a, b] = [1, 2].map(|n| sender.push(|bytes| bytes.push(n)));
+        assert!(!sender.was_handed_over(a));
+        let bytes = sent(&sender).concat();
+        assert!(sender.was_handed_over(b));
+        let verdict = |m: &[u8]| if m == [2] { Verdict::Refused } else { Verdict::Taken };
+        let receipt = receiver.handle_bytes(a.session, &bytes, verdict);
+        assert_eq!(sender.fate(a), Fate::Open);
+        let Some(Receipt::Received { received, refused }) = receipt else { panic!() };
+        sender.handle_received(received, &refused);
+        assert_eq!((sender.fate(a), sender.fate(b)), (Fate::Received, Fate::Refused));
+    }
+
+    #[test]
+    fn a_receipt_for_what_was_never_sent_is_no_receipt() {
+        let (sender, receiver) = pair();
+        open(&sender, &receiver);
+        let sent = sender.push(|bytes| bytes.push(1));
+        sender.handle_received(9, &[]);
+        assert_eq!(sender.fate(sent), Fate::Open);
+    }
+
+    proptest! {
+        #[test]
+        fn arbitrary_bytes_do_no_harm(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+            let _ = Receipt::decode(&bytes);
+            let (_, receiver) = pair();
+            receiver.handle_opened(7);
+            receiver.handle_bytes(7, &bytes, |_| Verdict::Taken);
+        }
+    }
+}

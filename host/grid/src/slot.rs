@@ -1,0 +1,80 @@
+//! Where keys go: slots, as Redis Cluster has them, and partitions.
+
+/// Slots of all keys.
+pub const SLOTS: u16 = 16_384;
+
+/// The slot of a key: CRC-16/XMODEM of the key, or of what is between its first
+/// `{` and the next `}`, if that is anything; modulo [`SLOTS`].
+#[must_use]
+pub fn slot(key: &[u8]) -> u16 {
+    let tag = key.iter().position(|byte| *byte == b'{').and_then(|open| {
+        let rest = &key[open + 1..];
+        let close = rest.iter().position(|byte| *byte == b'}')?;
+        (close > 0).then(|| &rest[..close])
+    });
+    crc16(tag.unwrap_or(key)) % SLOTS
+}
+
+/// The partition that a slot lies in: slots in a row lie in one.
+#[must_use]
+pub fn partition(slot: u16, partitions: u16) -> u16 {
+    (u32::from(slot) * u32::from(partitions) / u32::from(SLOTS)) as u16
+}
+
+/// The slots of a partition: from the first up to but not including the last.
+#[must_use]
+pub fn slots(number: u16, partitions: u16) -> std::ops::Range<u16> {
+    let first =
+        |number: u16| (u32::from(number) * u32::from(SLOTS)).div_ceil(u32::from(partitions)) as u16;
+    first(number)..first(number + 1)
+}
+
+const POLYNOMIAL: u16 = 0x1021;
+
+const TABLE: [u16; 256] = {
+    let mut table = [0; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        let mut crc = (byte as u16) << 8;
+        let mut bit = 0;
+        while bit < 8 {
+            crc = if crc & 0x8000 == 0 { crc << 1 } else { (crc << 1) ^ POLYNOMIAL };
+            bit += 1;
+        }
+        table[byte] = crc;
+        byte += 1;
+    }
+    table
+};
+
+fn crc16(bytes: &[u8]) -> u16 {
+    bytes.iter().fold(0, |crc, byte| (crc << 8) ^ TABLE[usize::from((crc >> 8) as u8 ^ byte)])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn slots_are_those_of_redis_cluster() {
+        assert_eq!((slot(b"123456789"), slot(b"foo"), slot(b"")), (12_739, 12_182, 0));
+        assert_eq!(slot(b"{user1000}.following"), slot(b"{user1000}.followers"));
+        assert_eq!(slot(b"foo{}{bar}"), crc16(b"foo{}{bar}") % SLOTS);
+        assert_eq!(slot(b"foo{{bar}}zap"), slot(b"{bar"));
+        assert_eq!(slot(b"foo{bar}{zap}"), slot(b"bar"));
+    }
+
+    #[test]
+    fn each_partition_has_slots_in_a_row() {
+        for partitions in [1, 7, 271, 5_003] {
+            let mut next = 0;
+            for number in 0..partitions {
+                let slots = slots(number, partitions);
+                assert_eq!(slots.start, next);
+                assert!(slots.clone().all(|slot| partition(slot, partitions) == number));
+                next = slots.end;
+            }
+            assert_eq!(next, SLOTS);
+        }
+    }
+}

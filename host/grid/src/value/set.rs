@@ -1,0 +1,138 @@
+//! Sets of byte strings.
+
+use serde::{Deserialize, Serialize};
+
+use super::hash::hash;
+use super::{Misfit, REBUILD_ELEMENTS_MAX};
+use crate::ordered::{Hashed, Ordered};
+
+/// Bytes of one member beside its own: a slot and an allocation.
+const MEMBER_BYTES: usize = 48;
+
+/// Members, each once.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Set {
+    members: Ordered<Element>,
+    bytes: usize,
+}
+
+#[derive(Clone, Debug)]
+struct Element {
+    hash: u32,
+    bytes: Box<[u8]>,
+}
+
+impl Hashed for Element {
+    fn hash(&self) -> u32 {
+        self.hash
+    }
+}
+
+/// A change of a set.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) enum SetEdit<'a> {
+    /// These are members.
+    Add(#[serde(borrow)] Vec<&'a [u8]>),
+    /// These members go.
+    Remove(#[serde(borrow)] Vec<&'a [u8]>),
+}
+
+impl Set {
+    pub(crate) fn len(&self) -> usize {
+        self.members.len()
+    }
+
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    pub(crate) fn contains(&self, member: &[u8]) -> bool {
+        self.members.get(hash(member), |element| *element.bytes == *member).is_some()
+    }
+
+    /// In the order of hashes.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &[u8]> {
+        self.members.iter().map(|element| &*element.bytes)
+    }
+
+    /// As [`Set::iter`], with the hashes, from one on.
+    pub(crate) fn iter_from(&self, from: u32) -> impl Iterator<Item = (u32, &[u8])> {
+        self.members.iter_from(from).map(|element| (element.hash, &*element.bytes))
+    }
+
+    /// The number of slots that [`Set::at`] knows, some of them empty.
+    pub(crate) fn slots(&self) -> usize {
+        self.members.slots()
+    }
+
+    /// The member in one slot: for one at random.
+    pub(crate) fn at(&self, slot: usize) -> Option<&[u8]> {
+        self.members.at(slot).map(|element| &*element.bytes)
+    }
+
+    pub(crate) fn apply(&mut self, edit: &SetEdit<'_>) -> Result<(), Misfit> {
+        match edit {
+            SetEdit::Add(members) => {
+                for member in members {
+                    if !self.contains(member) {
+                        self.bytes += MEMBER_BYTES + member.len();
+                        let element = Element { hash: hash(member), bytes: (*member).into() };
+                        self.members.insert(element);
+                    }
+                }
+            }
+            SetEdit::Remove(members) => {
+                for member in members {
+                    let is_it = |element: &Element| *element.bytes == **member;
+                    self.members.remove(hash(member), is_it).ok_or(Misfit)?;
+                    self.bytes -= MEMBER_BYTES + member.len();
+                }
+            }
+        }
+        Ok(())
+    }
+
+    pub(crate) fn rebuild(&self, each: &mut dyn FnMut(SetEdit<'_>)) {
+        let mut members = self.iter().peekable();
+        while members.peek().is_some() {
+            each(SetEdit::Add(members.by_ref().take(REBUILD_ELEMENTS_MAX).collect()));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::collections::BTreeSet;
+
+    proptest! {
+        #[test]
+        fn it_does_what_a_set_does(
+            steps in proptest::collection::vec(
+                (any::<bool>(), proptest::collection::btree_set(0..40_u8, 0..5)),
+                0..80,
+            ),
+        ) {
+            let (mut set, mut model) = (Set::default(), BTreeSet::<Vec<u8>>::new());
+            for (add, members) in steps {
+                let members: Vec<_> = members.iter().map(|n| vec![*n; 2]).collect();
+                if add {
+                    model.extend(members.iter().cloned());
+                    let members = members.iter().map(|m| &**m).collect();
+                    prop_assert_eq!(set.apply(&SetEdit::Add(members)), Ok(()));
+                } else {
+                    let there: Vec<_> = members.iter().filter(|m| model.remove(*m)).collect();
+                    let there = there.iter().map(|m| &***m).collect();
+                    prop_assert_eq!(set.apply(&SetEdit::Remove(there)), Ok(()));
+                }
+                let held: BTreeSet<_> = set.iter().map(<[u8]>::to_vec).collect();
+                prop_assert_eq!(&held, &model);
+                prop_assert_eq!(set.bytes(), model.len() * (MEMBER_BYTES + 2));
+            }
+            let mut copy = Set::default();
+            set.rebuild(&mut |edit| copy.apply(&edit).unwrap());
+            prop_assert!(copy.iter().eq(set.iter()));
+        }
+    }
+}
