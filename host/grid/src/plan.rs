@@ -133,8 +133,9 @@ fn goals(partitions: &[Assignment], holders: &[&Node], copies: usize) -> Vec<Vec
                 })
                 .filter(|replica| !crowded(holders, goal, replica.member))
                 .map(|replica| replica.member);
+            // Copies are evened out in the end, all of a member together.
             if let Some(member) = keeps
-                && shares.take(member)
+                && (shares.take(member) || (place > 0 && shares.knows(member)))
             {
                 goal.push(member);
             }
@@ -179,7 +180,9 @@ fn even_out(goals: &mut [Vec<MemberId>], holders: &[&Node]) {
                 let place = |goal: &[MemberId]| {
                     let place = goal.iter().position(|id| id == rich).filter(|place| *place > 0)?;
                     let others: Vec<_> = goal.iter().copied().filter(|id| id != rich).collect();
-                    let fits = !goal.contains(poor) && !crowded(holders, &others, *poor);
+                    let fits = !goal.contains(poor)
+                        && !crowded(holders, &others, *poor)
+                        && !crowded(holders, &goal[..place], *poor);
                     fits.then_some(place)
                 };
                 let found = goals.iter_mut().find_map(|goal| Some((place(goal)?, goal)));
@@ -235,6 +238,10 @@ impl Shares {
             self.over = self.over.saturating_sub(1);
         }
         *self.counts.entry(member).or_default() += 1;
+    }
+
+    fn knows(&self, member: MemberId) -> bool {
+        self.counts.contains_key(&member)
     }
 
     fn take(&mut self, member: MemberId) -> bool {
