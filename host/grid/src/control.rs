@@ -145,10 +145,19 @@ impl Control {
         }
     }
 
+    /// Whether this member made the table and has not been away since: the others
+    /// may have gone on without it.
+    fn is_in_office(&self, table: &Table) -> bool {
+        let me = self.nodes.iter().find(|node| node.id == self.me);
+        let known = table.generation(self.me);
+        table.stamp.author == self.me
+            && me.is_some_and(|me| known.is_none() || known == Some(me.generation))
+    }
+
     /// Members that have not said which table they follow, though that is to be
     /// known.
     fn unknown(&self, table: Option<&Arc<Table>>) -> Vec<MemberId> {
-        let in_office = table.filter(|table| table.stamp.author == self.me);
+        let in_office = table.filter(|table| self.is_in_office(table));
         self.nodes
             .iter()
             .filter(|node| node.id != self.me && !self.said.contains_key(&node.id))
@@ -222,7 +231,7 @@ impl Control {
         if !self.stale {
             return orders;
         }
-        let in_office = table.is_some_and(|table| table.stamp.author == self.me);
+        let in_office = table.is_some_and(|table| self.is_in_office(table));
         if complete {
             self.stale = false;
             self.make(table, &mut orders);
@@ -255,7 +264,7 @@ impl Control {
         let strayed = self.strays(own);
         let next = match base {
             None => Table::founded_by(self.me, self.partitions),
-            Some(base) if base.stamp.author == self.me && !foreign && !strayed => {
+            Some(base) if self.is_in_office(&base) && !foreign && !strayed => {
                 let mut next = Table::clone(&base);
                 next.stamp.version += 1;
                 next
@@ -311,12 +320,12 @@ impl Control {
         here && stamp.is_some_and(|stamp| next.continues(stamp))
     }
 
-    /// Whether somebody whom the table counts on follows another branch.
+    /// Whether somebody follows another branch, whose tables look newer than ours.
     fn strays(&self, own: Option<&Arc<Table>>) -> bool {
         let Some(own) = own else { return false };
-        self.said.iter().any(|(id, said)| {
-            own.generation(*id) == Some(said.generation)
-                && said.table.as_ref().is_some_and(|table| !own.continues(table.stamp))
+        let tables = self.said.values().filter_map(|said| said.table.as_ref());
+        tables.into_iter().any(|table| {
+            !own.continues(table.stamp) && table.stamp.term >= own.stamp.term
         })
     }
 
@@ -326,7 +335,7 @@ impl Control {
         let all: Vec<(MemberId, Arc<Table>)> =
             said.chain(own.map(|own| (self.me, Arc::clone(own)))).collect();
         let is_data = |id: MemberId| self.nodes.iter().any(|node| node.id == id && !node.lite);
-        let in_office = own.filter(|own| own.stamp.author == self.me);
+        let in_office = own.filter(|own| self.is_in_office(own));
         let weight = |table: &Table| {
             let followers = all
                 .iter()

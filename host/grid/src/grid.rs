@@ -216,6 +216,30 @@ impl Grid {
         self.table().map_or((0, 0), |table| table.progress(copies, data_members))
     }
 
+    /// What this member's copy of a partition is worth: the digest of each map
+    /// that is not blank, by name. `None` when it has no complete copy.
+    #[must_use]
+    pub fn digests(&self, partition: u16) -> Option<BTreeMap<String, u64>> {
+        let core = &self.inner.core;
+        let partition = core.partitions.get(usize::from(partition))?.lock();
+        let place = match &partition.role {
+            Role::Lead(_) => 0,
+            Role::Follow(follow) if follow.is_synced() => follow.place,
+            _ => return None,
+        };
+        let maps = core.maps.all();
+        let digests = partition.digests(&maps, place);
+        Some(digests.into_iter().map(|(map, digest)| ((*maps[map].name).into(), digest)).collect())
+    }
+
+    /// What this member does with a partition, in short, for those who look for a
+    /// fault.
+    #[must_use]
+    pub fn describe(&self, partition: u16) -> String {
+        let partition = self.inner.core.partitions[usize::from(partition)].lock();
+        partition.describe()
+    }
+
     /// The other members, each with what is on its way there.
     #[must_use]
     pub fn peers(&self) -> Vec<Arc<Peer>> {

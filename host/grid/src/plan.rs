@@ -89,6 +89,12 @@ pub fn plan(table: &Table, nodes: &[Node], wanted: &Wanted) -> Plan {
 fn bury(assignment: &mut Assignment, stays: impl Fn(&Replica) -> bool, wanted: &Wanted) -> bool {
     let before = assignment.primary();
     assignment.replicas.retain(stays);
+    if !wanted.mixed {
+        // Whatever its place, a copy has everything or nothing.
+        for replica in &mut assignment.replicas {
+            replica.complete = replica.complete.map(|_| 0);
+        }
+    }
     // The first that is complete leads; if none is, the one that has most.
     assignment.replicas.sort_by_key(|replica| (replica.complete.is_none(), replica.place));
     let mut lost = true;
@@ -102,9 +108,6 @@ fn bury(assignment: &mut Assignment, stays: impl Fn(&Replica) -> bool, wanted: &
     for replica in assignment.replicas.iter_mut().skip(1) {
         if replica.complete.is_some() && replica.place > place {
             replica.place = place;
-            if !wanted.mixed {
-                replica.complete = replica.complete.map(|complete| complete.min(place));
-            }
         }
         place = place.max(replica.place) + 1;
     }

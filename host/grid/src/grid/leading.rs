@@ -64,7 +64,7 @@ impl Grid {
         });
         *core.table.write() = Some(Arc::clone(&table));
         for partition in &core.partitions {
-            partition.lock().adopt(core, &table, continuous);
+            partition.lock().adopt(core, old.as_deref(), &table, continuous);
         }
         if !continuous {
             let count = |partition: &&parking_lot::Mutex<crate::partition::Partition>| {

@@ -61,6 +61,15 @@ pub(crate) struct Part {
 }
 
 impl Follow {
+    pub(super) fn describe(&self) -> &'static str {
+        match self.state {
+            FollowState::Unasked => " has not asked",
+            FollowState::Asked(_) => " asked",
+            FollowState::Copying(_) => " is copying",
+            FollowState::Synced => " follows",
+        }
+    }
+
     pub(crate) fn is_synced(&self) -> bool {
         matches!(self.state, FollowState::Synced)
     }
@@ -114,6 +123,7 @@ impl Partition {
 
     /// What this backup had from a primary is incomplete: messages were lost.
     pub(crate) fn spoil(&mut self, core: &Core, primary: MemberId) {
+        self.handed_nothing(primary);
         if let Role::Follow(follow) = &mut self.role
             && follow.primary == primary
             && !matches!(follow.state, FollowState::Unasked)

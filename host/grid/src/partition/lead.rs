@@ -18,7 +18,7 @@ use crate::map::Map;
 use crate::message::{MapStart, Message};
 use crate::op::{Effect, Op};
 use crate::session::{Fate, OUTGOING_BYTES_MAX, Peer};
-use crate::table::{Assignment, Table};
+use crate::table::Assignment;
 use crate::{OpError, Reply, Version};
 
 /// Bytes that copies may have on their way to one member.
@@ -147,7 +147,12 @@ pub(crate) enum Executed {
 
 impl Partition {
     /// Becomes the primary, or stays it.
-    pub(super) fn lead(&mut self, core: &Core, table: &Table, assignment: &Assignment) {
+    pub(super) fn lead(
+        &mut self,
+        core: &Core,
+        stays: impl Fn(MemberId) -> bool,
+        assignment: &Assignment,
+    ) {
         let (mut links, mut awaits) = (Vec::new(), None);
         match &mut self.role {
             Role::Lead(lead) if self.epoch == assignment.epoch => {
@@ -168,7 +173,7 @@ impl Partition {
         }
         // Who is gone hands nothing over.
         awaits = awaits.filter(|before| {
-            table.generation(*before).is_some()
+            stays(*before)
                 && self.handed != Some((*before, assignment.epoch))
                 && core.peer(*before).is_some()
         });
@@ -222,6 +227,17 @@ impl Partition {
                 self.wake_all();
             }
             _ => self.handed = Some((from, epoch)),
+        }
+    }
+
+    /// What the one that led before had sent is lost, its last words too.
+    pub(super) fn handed_nothing(&mut self, from: MemberId) {
+        if let Role::Lead(lead) = &mut self.role
+            && lead.awaits == Some(from)
+        {
+            lead.awaits = None;
+            self.invite();
+            self.wake_all();
         }
     }
 

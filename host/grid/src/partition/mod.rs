@@ -166,7 +166,13 @@ impl Partition {
 
     /// Takes the role that a table gives this member. `continuous` when the
     /// table goes on from the one that was followed before.
-    pub(crate) fn adopt(&mut self, core: &Core, table: &Table, continuous: bool) {
+    pub(crate) fn adopt(
+        &mut self,
+        core: &Core,
+        old: Option<&Table>,
+        table: &Table,
+        continuous: bool,
+    ) {
         let assignment = &table.partitions[usize::from(self.number)];
         if !continuous {
             self.role = Role::Idle;
@@ -176,7 +182,14 @@ impl Partition {
         }
         let led = matches!(self.role, Role::Lead(_)) && assignment.primary() != Some(core.me);
         match assignment.of(core.me) {
-            Some(_) if assignment.primary() == Some(core.me) => self.lead(core, table, assignment),
+            Some(_) if assignment.primary() == Some(core.me) => {
+                // Who was away in between hands nothing over.
+                let stays = |id| {
+                    let generation = old.and_then(|old| old.generation(id));
+                    generation.is_some() && generation == table.generation(id)
+                };
+                self.lead(core, stays, assignment);
+            }
             Some(replica) => self.follow(core, assignment, replica.place),
             None => {
                 self.role = Role::Idle;
@@ -212,6 +225,30 @@ impl Partition {
             }
             _ => {}
         }
+    }
+
+    /// Its state in short.
+    pub(crate) fn describe(&self) -> String {
+        let mut text = format!("epoch {}", self.epoch);
+        match &self.role {
+            Role::Idle => text += " idle",
+            Role::Lead(lead) => {
+                text += if lead.is_ready() { " leads" } else { " waits to lead" };
+                for link in &lead.links {
+                    text += match link.state {
+                        LinkState::Expected => " expected",
+                        LinkState::Copying(_) => " copying",
+                        LinkState::Sent => " sent",
+                        LinkState::Synced => " synced",
+                    };
+                }
+            }
+            Role::Follow(follow) => text += follow.describe(),
+        }
+        if self.leftover {
+            text += " leftover";
+        }
+        text
     }
 
     /// How far its maps are apart from those of an equal copy: their digests.

@@ -1,0 +1,683 @@
+//! Grids on top of simulated members, the streams between them, and clients.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BinaryHeap};
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use bytes::Bytes;
+use convoke_grid::op::{Lifetime, PlainOp, PutAnswer, PutIf};
+use convoke_grid::{
+    Grid, GridSettings, Host, KeyHasher, KeyOp, MapCatalog, Op, OpError, Receipt, Reply, Report,
+    Started,
+};
+use parking_lot::Mutex;
+use rand::{Rng as _, RngExt as _};
+
+use crate::network::Node;
+use crate::oracle::{Oracle, Outcome};
+use crate::world::World;
+
+/// Step of the simulation.
+const STEP: Duration = Duration::from_millis(2);
+/// As long as a broken connection goes unnoticed.
+const SILENCE: Duration = Duration::from_millis(1_000);
+/// As the driver waits before it dials again.
+const REDIAL: Duration = Duration::from_millis(100);
+const TICK: Duration = Duration::from_millis(convoke_grid::grid::TICK_MS);
+const START_MS: u64 = 1_700_000_000_000;
+
+type Task = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// What a simulated process gives its grid.
+pub(crate) struct SimHost {
+    /// Virtual time, in microseconds.
+    clock: Arc<AtomicU64>,
+    started_us: u64,
+    /// How wrong the machine's clock is, in milliseconds.
+    pub(crate) skew_ms: AtomicI64,
+    random: Mutex<rand::rngs::StdRng>,
+    name: Node,
+    spawned: Mutex<Vec<Task>>,
+    pub(crate) reports: Mutex<Vec<Report>>,
+}
+
+impl Host for SimHost {
+    fn now(&self) -> Duration {
+        Duration::from_micros(self.clock.load(Ordering::Relaxed) - self.started_us)
+    }
+
+    fn unix_ms(&self) -> u64 {
+        let ms = START_MS + self.clock.load(Ordering::Relaxed) / 1_000;
+        ms.saturating_add_signed(self.skew_ms.load(Ordering::Relaxed))
+    }
+
+    fn random(&self) -> u64 {
+        self.random.lock().next_u64()
+    }
+
+    fn spawn(&self, task: Task) {
+        self.spawned.lock().push(task);
+    }
+
+    fn report(&self, report: Report) {
+        if std::env::var_os("TRACE").is_some() {
+            let what = match &report {
+                Report::Table { table, safe } => {
+                    let ancestors: Vec<_> =
+                        table.ancestors.iter().take(3).map(ToString::to_string).collect();
+                    let members: Vec<_> = table.members.iter().map(|k| k.generation).collect();
+                    format!("table {} of {members:?} from {ancestors:?} safe {safe}", table.stamp)
+                }
+                other => format!("{other:?}"),
+            };
+            println!("{:?} {}: {what}", self.now(), self.name);
+        }
+        self.reports.lock().push(report);
+    }
+}
+
+/// One member's grid.
+pub(crate) struct Member {
+    pub(crate) grid: Grid,
+    pub(crate) host: Arc<SimHost>,
+    tasks: Vec<Task>,
+    views: usize,
+    ticked: Duration,
+    /// Bytes that came while the process was stopped.
+    held: Vec<Event>,
+}
+
+enum Event {
+    Open { from: Node, to: Node, connection: u64, session: u64 },
+    Resumed { from: Node, to: Node, connection: u64, receipt: Option<Receipt> },
+    Bytes { from: Node, to: Node, connection: u64, session: u64, bytes: Bytes },
+    Receipt { from: Node, to: Node, connection: u64, receipt: Option<Receipt> },
+    Closed { from: Node, to: Node, connection: u64 },
+}
+
+impl Event {
+    /// Where it happens.
+    fn node(&self) -> Node {
+        match self {
+            Self::Open { to, .. } | Self::Bytes { to, .. } => *to,
+            Self::Resumed { from, .. } | Self::Receipt { from, .. } | Self::Closed { from, .. } => {
+                *from
+            }
+        }
+    }
+}
+
+/// A connection from one to another.
+struct Connection {
+    id: u64,
+    session: u64,
+    open: bool,
+    /// Nothing overtakes what was sent before.
+    there: Duration,
+    back: Duration,
+    cut: bool,
+}
+
+/// A cluster with data.
+pub(crate) struct Store {
+    pub(crate) world: World,
+    pub(crate) members: Vec<Member>,
+    pub(crate) oracle: Arc<Mutex<Oracle>>,
+    pub(crate) partitions: u16,
+    catalog: MapCatalog,
+    min_members: u32,
+    clock: Arc<AtomicU64>,
+    connections: BTreeMap<(Node, Node), Connection>,
+    redial_at: BTreeMap<(Node, Node), Duration>,
+    queue: BinaryHeap<Reverse<(Duration, u64)>>,
+    events: BTreeMap<u64, Event>,
+    count: u64,
+    /// Keys that clients use.
+    pub(crate) keys: u64,
+    /// Writes and reads of all clients in one second.
+    pub(crate) rate: f64,
+    side: u32,
+    island: Option<std::collections::HashSet<Node>>,
+}
+
+impl Store {
+    pub(crate) fn new(seed: u64, partitions: u16, catalog: MapCatalog) -> Self {
+        Self {
+            world: World::new(seed),
+            members: Vec::new(),
+            oracle: Arc::default(),
+            partitions,
+            catalog,
+            min_members: 0,
+            clock: Arc::default(),
+            connections: BTreeMap::new(),
+            redial_at: BTreeMap::new(),
+            queue: BinaryHeap::new(),
+            events: BTreeMap::new(),
+            count: 0,
+            keys: 40,
+            rate: 200.0,
+            side: 0,
+            island: None,
+        }
+    }
+
+    pub(crate) fn min_members(mut self, count: u32) -> Self {
+        self.min_members = count;
+        self
+    }
+
+    /// Starts a member that finds `finds`.
+    pub(crate) fn start(&mut self, lite: bool, finds: &[Node]) -> Node {
+        let node = self.world.start(lite, finds);
+        let random = rand::SeedableRng::seed_from_u64(self.world.rng.next_u64());
+        let skew_ms = self.world.rng.random_range(-3_000..3_000);
+        let host = Arc::new(SimHost {
+            clock: Arc::clone(&self.clock),
+            started_us: self.world.now.as_micros() as u64,
+            skew_ms: AtomicI64::new(skew_ms),
+            random: Mutex::new(random),
+            name: node,
+            spawned: Mutex::default(),
+            reports: Mutex::default(),
+        });
+        let settings = GridSettings {
+            partitions: self.partitions,
+            min_members: self.min_members,
+            hasher: KeyHasher::new([7; 16]),
+        };
+        let me = self.world.nodes[node].core.me().id;
+        let grid = Grid::new(me, Arc::clone(&host) as _, settings, self.catalog.clone());
+        self.members.push(Member {
+            grid,
+            host,
+            tasks: Vec::new(),
+            views: 0,
+            ticked: self.world.now,
+            held: Vec::new(),
+        });
+        node
+    }
+
+    /// Grows to so many members, and waits until all is safe.
+    pub(crate) fn grow(&mut self, size: usize) {
+        for n in 0..size {
+            let finds: Vec<Node> = if n == 0 { vec![] } else { vec![n - 1] };
+            self.start(false, &finds);
+            self.run(Duration::from_millis(100));
+        }
+        self.settle();
+    }
+
+    /// Cuts the network in two for those on the island.
+    pub(crate) fn split(&mut self, island: &[Node]) {
+        self.world.network.island = Some(island.iter().copied().collect());
+        self.island = self.world.network.island.clone();
+        self.side += 2;
+        self.cut();
+    }
+
+    pub(crate) fn heal(&mut self) {
+        self.world.network.island = None;
+        self.cut();
+    }
+
+    /// Which side of a split a client of this member is on. The sides are two until
+    /// they have merged.
+    fn side_of(&self, node: Node) -> u32 {
+        match &self.island {
+            Some(island) => self.side + u32::from(island.contains(&node)),
+            None => 0,
+        }
+    }
+
+    /// Connections that lead nowhere any more are noticed after a while.
+    fn cut(&mut self) {
+        let mut cut = Vec::new();
+        for ((from, to), connection) in &mut self.connections {
+            let there = self.world.nodes[*to].alive && self.world.network.connects(*from, *to);
+            if !there && !connection.cut {
+                connection.cut = true;
+                cut.push((*from, *to, connection.id));
+            }
+        }
+        for (from, to, connection) in cut {
+            let after = if self.world.nodes[to].alive { SILENCE } else { STEP };
+            self.at(self.world.now + after, Event::Closed { from, to, connection });
+        }
+    }
+
+    pub(crate) fn crash(&mut self, node: Node) {
+        self.world.crash(node);
+        self.members[node].tasks.clear();
+        self.cut();
+    }
+
+    /// A member leaves in order: its data first, then itself.
+    pub(crate) fn leave(&mut self, node: Node) {
+        let mut leaving = self.members[node].grid.leave();
+        let limit = self.world.now + Duration::from_secs(20);
+        let mut context = Context::from_waker(Waker::noop());
+        while leaving.as_mut().poll(&mut context).is_pending() {
+            assert!(self.world.now < limit, "SEED={}: {node} cannot leave {}", self.world.seed, self.tables());
+            self.drive(node);
+            self.run_with_clients(Duration::from_millis(20));
+        }
+        // Clients of its own are answered before it goes.
+        self.run(Duration::from_millis(100));
+        self.world.leave(node);
+        self.run(Duration::from_secs(2));
+        self.cut();
+    }
+
+    /// A machine's clock is set anew.
+    pub(crate) fn jump_clock(&mut self, node: Node) {
+        let skew_ms = self.world.rng.random_range(-3_600_000..3_600_000);
+        self.members[node].host.skew_ms.store(skew_ms, Ordering::Relaxed);
+    }
+
+    pub(crate) fn living(&self) -> Vec<Node> {
+        self.world.living().collect()
+    }
+
+    fn at(&mut self, at: Duration, event: Event) {
+        self.count += 1;
+        self.events.insert(self.count, event);
+        self.queue.push(Reverse((at, self.count)));
+    }
+
+    fn is_stopped(&self, node: Node) -> bool {
+        self.world.nodes[node].paused_until.is_some_and(|until| self.world.now < until)
+    }
+
+    fn runs(&self, node: Node) -> bool {
+        self.world.nodes[node].alive && !self.world.nodes[node].left
+    }
+
+    /// Lets time pass, with clients.
+    pub(crate) fn run_with_clients(&mut self, time: Duration) {
+        let end = self.world.now + time;
+        while self.world.now < end {
+            let chance = self.rate * STEP.as_secs_f64();
+            if self.world.rng.random_bool(chance.min(1.0)) {
+                self.ask();
+            }
+            self.step();
+        }
+    }
+
+    pub(crate) fn run(&mut self, time: Duration) {
+        let end = self.world.now + time;
+        while self.world.now < end {
+            self.step();
+        }
+    }
+
+    /// Until all that run agree, all copies are complete and nothing is merged.
+    pub(crate) fn settle(&mut self) {
+        let limit = self.world.now + Duration::from_secs(60);
+        // The others may not have noticed yet what happened last.
+        self.run(Duration::from_millis(300));
+        loop {
+            let living = self.living();
+            let stopped = living.iter().any(|node| self.is_stopped(*node));
+            let safe = living.iter().all(|node| self.members[*node].grid.is_safe());
+            let stamps: Vec<_> = living
+                .iter()
+                .map(|node| self.members[*node].grid.table().map(|table| table.stamp))
+                .collect();
+            let same = stamps.windows(2).all(|pair| pair[0] == pair[1]);
+            if !stopped && safe && same && self.world.all_agree() {
+                self.run(Duration::from_millis(500));
+                let still = living.iter().all(|node| self.members[*node].grid.is_safe());
+                if still && self.world.all_agree() {
+                    self.island = None;
+                    return;
+                }
+            }
+            assert!(
+                self.world.now < limit,
+                "SEED={} is not safe: {} {}",
+                self.world.seed,
+                self.world.describe(),
+                self.tables()
+            );
+            self.run(Duration::from_millis(50));
+        }
+    }
+
+    /// Who has what, for messages.
+    fn tables(&self) -> String {
+        let mut text = String::new();
+        for node in self.living() {
+            let grid = &self.members[node].grid;
+            let Some(table) = grid.table() else { continue };
+            let number = |id| self.members.iter().position(|member| member.grid.me() == id);
+            text += &format!("\n{node}: {}", table.stamp);
+            for (at, assignment) in table.partitions.iter().enumerate() {
+                text += &format!(" {at}/{}", assignment.epoch);
+                for replica in &assignment.replicas {
+                    let (member, place) = (number(replica.member), replica.place);
+                    text += &format!(" {}@{place}{:?}", member.unwrap_or(99), replica.complete);
+                }
+                text += &format!(" [{}]", grid.describe(at as u16));
+            }
+        }
+        text
+    }
+
+    fn step(&mut self) {
+        self.world.run(STEP);
+        let now = self.world.now;
+        self.clock.store(now.as_micros() as u64, Ordering::Relaxed);
+        for node in 0..self.members.len() {
+            if !self.runs(node) || self.is_stopped(node) {
+                continue;
+            }
+            let mut busy = false;
+            let views = self.world.nodes[node].views.len();
+            while self.members[node].views < views {
+                let at = self.members[node].views;
+                self.members[node].views += 1;
+                let view = self.world.nodes[node].views[at].clone();
+                let lost = at > 0 && {
+                    let before = &self.world.nodes[node].views[at - 1];
+                    before.members().iter().any(|member| !view.contains(member.id))
+                };
+                self.members[node].grid.handle_view(&view, lost);
+                busy = true;
+            }
+            for event in std::mem::take(&mut self.members[node].held) {
+                self.happen(event);
+                busy = true;
+            }
+            if now >= self.members[node].ticked + TICK {
+                self.members[node].ticked = now;
+                self.members[node].grid.tick();
+                busy = true;
+            }
+            if busy {
+                self.drive(node);
+            }
+        }
+        while let Some(Reverse((at, key))) = self.queue.peek().copied() {
+            if at > now {
+                break;
+            }
+            self.queue.pop();
+            let event = self.events.remove(&key).expect("queued once");
+            let node = event.node();
+            if !self.runs(node) {
+                continue;
+            }
+            if self.is_stopped(node) {
+                self.members[node].held.push(event);
+                continue;
+            }
+            self.happen(event);
+            self.drive(node);
+        }
+    }
+
+    fn connection(&mut self, from: Node, to: Node, id: u64) -> Option<&mut Connection> {
+        self.connections.get_mut(&(from, to)).filter(|connection| connection.id == id)
+    }
+
+    fn happen(&mut self, event: Event) {
+        let id = |store: &Self, node: Node| store.members[node].grid.me();
+        match event {
+            Event::Open { from, to, connection, session } => {
+                let receipt = self.members[to].grid.handle_opened(id(self, from), session);
+                self.back(from, to, connection, |connection| Event::Resumed {
+                    from,
+                    to,
+                    connection,
+                    receipt,
+                });
+            }
+            Event::Resumed { from, to, connection, receipt } => {
+                let peer = id(self, to);
+                let useful = match receipt {
+                    Some(Receipt::Resume { session, received }) => {
+                        self.members[from].grid.handle_resumed(peer, session, received)
+                    }
+                    _ => false,
+                };
+                if let Some(connection) = self.connection(from, to, connection) {
+                    connection.open = useful;
+                }
+                if !useful {
+                    self.close(from, to, connection);
+                }
+            }
+            Event::Bytes { from, to, connection, session, bytes } => {
+                let receipt = self.members[to].grid.handle_bytes(id(self, from), session, &bytes);
+                self.back(from, to, connection, |connection| Event::Receipt {
+                    from,
+                    to,
+                    connection,
+                    receipt,
+                });
+            }
+            Event::Receipt { from, to, connection, receipt } => {
+                if self.connection(from, to, connection).is_none() {
+                    return;
+                }
+                match receipt {
+                    Some(Receipt::Received { received, refused }) => {
+                        let peer = id(self, to);
+                        self.members[from].grid.handle_received(peer, received, &refused);
+                    }
+                    _ => self.close(from, to, connection),
+                }
+            }
+            Event::Closed { from, to, connection } => self.close(from, to, connection),
+        }
+    }
+
+    fn close(&mut self, from: Node, to: Node, connection: u64) {
+        if self.connection(from, to, connection).is_none() {
+            return;
+        }
+        self.connections.remove(&(from, to));
+        self.redial_at.insert((from, to), self.world.now + REDIAL);
+        let peer = self.members[to].grid.me();
+        if let Some(peer) = self.members[from].grid.peer(peer) {
+            peer.handle_closed();
+        }
+    }
+
+    /// Something goes back along a connection.
+    fn back(&mut self, from: Node, to: Node, id: u64, event: impl FnOnce(u64) -> Event) {
+        let Some(way) = self.world.network.stream(&mut self.world.rng, to, from) else { return };
+        let now = self.world.now;
+        let Some(connection) = self.connection(from, to, id).filter(|c| !c.cut) else { return };
+        connection.back = connection.back.max(now + way);
+        let at = connection.back;
+        self.at(at, event(id));
+    }
+
+    /// Runs tasks and carries what is to be sent.
+    fn drive(&mut self, node: Node) {
+        let mut context = Context::from_waker(Waker::noop());
+        loop {
+            let spawned = std::mem::take(&mut *self.members[node].host.spawned.lock());
+            let more = !spawned.is_empty();
+            self.members[node].tasks.extend(spawned);
+            self.members[node]
+                .tasks
+                .retain_mut(|task| task.as_mut().poll(&mut context).is_pending());
+            if !more {
+                break;
+            }
+        }
+        let now = self.world.now;
+        for to in 0..self.members.len() {
+            if to == node {
+                continue;
+            }
+            let peer = self.members[to].grid.me();
+            let Some(peer) = self.members[node].grid.peer(peer) else {
+                self.connections.remove(&(node, to));
+                continue;
+            };
+            match self.connections.get(&(node, to)) {
+                None => {
+                    let waits = self.redial_at.get(&(node, to)).is_some_and(|at| now < *at);
+                    if waits || peer.poll_wanted(&mut context).is_pending() {
+                        continue;
+                    }
+                    self.redial_at.insert((node, to), now + REDIAL);
+                    let alive = self.runs(to);
+                    let way = self.world.network.stream(&mut self.world.rng, node, to);
+                    let Some(way) = way.filter(|_| alive) else { continue };
+                    self.count += 1;
+                    let (id, session) = (self.count, peer.session());
+                    let connection = Connection {
+                        id,
+                        session,
+                        open: false,
+                        there: now + way,
+                        back: now,
+                        cut: false,
+                    };
+                    self.connections.insert((node, to), connection);
+                    self.at(now + way, Event::Open { from: node, to, connection: id, session });
+                }
+                Some(connection) if connection.open => {
+                    let (id, session) = (connection.id, connection.session);
+                    while let Poll::Ready(Some(bytes)) = peer.poll_send(&mut context) {
+                        let way = self.world.network.stream(&mut self.world.rng, node, to);
+                        let Some(connection) = self.connections.get_mut(&(node, to)) else { break };
+                        let Some(way) = way.filter(|_| !connection.cut) else { continue };
+                        connection.there = connection.there.max(now + way);
+                        let at = connection.there;
+                        let event = Event::Bytes { from: node, to, connection: id, session, bytes };
+                        self.at(at, event);
+                    }
+                }
+                Some(_) => {}
+            }
+        }
+    }
+
+    /// One client does something.
+    fn ask(&mut self) {
+        let living = self.living();
+        let node = living[self.world.rng.random_range(0..living.len())];
+        if self.is_stopped(node) {
+            return;
+        }
+        let key = self.world.rng.random_range(0..self.keys);
+        let remove = self.world.rng.random_bool(0.2);
+        self.write(node, key, remove);
+    }
+
+    /// A client of a member writes a key.
+    pub(crate) fn write(&mut self, node: Node, key: u64, remove: bool) {
+        let now = self.world.now;
+        let side = self.side_of(node);
+        let mut oracle = self.oracle.lock();
+        let value = (!remove).then(|| oracle.fresh());
+        let id = oracle.issue(now, key, value, side);
+        drop(oracle);
+        let text = value.map(|value| value.to_string()).unwrap_or_default();
+        let started = start(&self.members[node].grid, key, if remove { None } else { Some(&text) });
+        let (oracle, clock) = (Arc::clone(&self.oracle), Arc::clone(&self.clock));
+        let tell = move |reply: Result<Reply, OpError>| {
+            let outcome = match reply {
+                Ok(_) => Outcome::Acknowledged,
+                Err(OpError::Indeterminate) => Outcome::Unknown,
+                Err(_) => Outcome::Refused,
+            };
+            let now = Duration::from_micros(clock.load(Ordering::Relaxed));
+            oracle.lock().told(now, id, outcome);
+        };
+        match started {
+            Started::Now(reply) => tell(reply),
+            Started::Later(later) => {
+                self.members[node].tasks.push(Box::pin(async move { tell(later.await) }));
+            }
+        }
+        self.drive(node);
+    }
+
+    /// Reads a key by a member, now that all is quiet.
+    pub(crate) fn read(&mut self, node: Node, key: u64) -> Result<Option<u64>, OpError> {
+        let bytes = key_bytes(key);
+        let grid = &self.members[node].grid;
+        let map = grid.open("m").expect("a map");
+        let op = Op::Key(&bytes, KeyOp::Plain(PlainOp::Get));
+        let partition = grid.partition_of(&bytes);
+        let reply = match grid.start(&map, partition, &op) {
+            Started::Now(reply) => reply,
+            Started::Later(mut later) => loop {
+                let mut context = Context::from_waker(Waker::noop());
+                if let Poll::Ready(reply) = later.as_mut().poll(&mut context) {
+                    break reply;
+                }
+                self.drive(node);
+                self.step();
+            },
+        };
+        match reply? {
+            Reply::Nil => Ok(None),
+            Reply::Bytes(bytes) => {
+                Ok(Some(String::from_utf8_lossy(&bytes).parse().expect("a value that was written")))
+            }
+            other => panic!("a value, and not {other:?}"),
+        }
+    }
+
+    /// All must hold now that all is quiet.
+    pub(crate) fn check(&mut self) {
+        let seed = self.world.seed;
+        let living = self.living();
+        for number in 0..self.partitions {
+            let copies: Vec<_> = living
+                .iter()
+                .filter_map(|node| Some((*node, self.members[*node].grid.digests(number)?)))
+                .collect();
+            for (node, digests) in &copies {
+                assert_eq!(
+                    digests, &copies[0].1,
+                    "SEED={seed}: the copies of partition {number} on {node} and {} differ",
+                    copies[0].0
+                );
+            }
+        }
+        let keys = self.oracle.lock().keys();
+        for (n, key) in keys.into_iter().enumerate() {
+            let node = living[n % living.len()];
+            let found = self.read(node, key);
+            let found = found.unwrap_or_else(|error| panic!("SEED={seed}: {key}: {error}"));
+            let checked = self.oracle.lock().check(key, found);
+            checked.unwrap_or_else(|problem| panic!("SEED={seed} {:?}: {problem}", self.world.now));
+        }
+    }
+}
+
+fn key_bytes(key: u64) -> Vec<u8> {
+    format!("key-{key}").into_bytes()
+}
+
+fn start(grid: &Grid, key: u64, value: Option<&str>) -> Started {
+    let bytes = key_bytes(key);
+    let map = grid.open("m").expect("a map");
+    let op = match value {
+        Some(value) => KeyOp::Plain(PlainOp::Put {
+            kind: 0,
+            value: value.as_bytes(),
+            lifetime: Lifetime::Usual,
+            condition: PutIf::Always,
+            answer: PutAnswer::Done,
+        }),
+        None => KeyOp::Generic(convoke_grid::op::GenericOp::Remove),
+    };
+    grid.start(&map, grid.partition_of(&bytes), &Op::Key(&bytes, op))
+}
