@@ -104,6 +104,8 @@ pub(crate) struct Core {
     pub(crate) ticked_us: AtomicU64,
     /// Partitions that are being copied to a member.
     pub(crate) copying: Mutex<HashMap<MemberId, BTreeSet<u16>>>,
+    /// Partitions that are about to be handed over.
+    pub(crate) retiring: Mutex<BTreeSet<u16>>,
 }
 
 impl Core {

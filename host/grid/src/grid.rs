@@ -129,6 +129,7 @@ impl Grid {
             members: AtomicU32::new(0),
             ticked_us: AtomicU64::new(host.now().as_micros() as u64),
             copying: Mutex::default(),
+            retiring: Mutex::default(),
             settings,
             host,
         };
@@ -289,6 +290,11 @@ impl Grid {
     pub fn handle_received(&self, to: MemberId, received: u64, refused: &[u64]) {
         let Some(peer) = self.peer(to) else { return };
         peer.handle_received(received, refused);
+        let core = &self.inner.core;
+        let retiring: Vec<u16> = core.retiring.lock().iter().copied().collect();
+        for number in retiring {
+            core.partitions[usize::from(number)].lock().hand_over(core);
+        }
         self.pump(to);
     }
 

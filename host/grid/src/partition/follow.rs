@@ -27,6 +27,9 @@ pub(crate) struct Follow {
     pub(crate) primary: MemberId,
     pub(crate) place: u8,
     pub(crate) state: FollowState,
+    /// Who led before and is about to hand over, and its epoch: what it sent
+    /// last still counts.
+    before: Option<(MemberId, u64)>,
 }
 
 /// How far a copy is.
@@ -77,7 +80,13 @@ impl Follow {
 
 impl Partition {
     /// Becomes a backup, or stays one.
-    pub(super) fn follow(&mut self, core: &Core, assignment: &Assignment, place: u8) {
+    pub(super) fn follow(
+        &mut self,
+        core: &Core,
+        stays: impl Fn(MemberId) -> bool,
+        assignment: &Assignment,
+        place: u8,
+    ) {
         let Some(primary) = assignment.primary() else { return };
         if let Role::Follow(follow) = &mut self.role
             && follow.primary == primary
@@ -87,7 +96,13 @@ impl Partition {
             follow.place = place;
             return;
         }
-        self.role = Role::Follow(Follow { primary, place, state: FollowState::Unasked });
+        let before = match &self.role {
+            Role::Follow(follow) if follow.is_synced() && self.epoch + 1 == assignment.epoch => {
+                Some((follow.primary, self.epoch)).filter(|(id, _)| stays(*id))
+            }
+            _ => None,
+        };
+        self.role = Role::Follow(Follow { primary, place, state: FollowState::Unasked, before });
         self.epoch = assignment.epoch;
         self.ask(core);
     }
@@ -250,7 +265,11 @@ impl Partition {
                     FollowState::Copying(_) | FollowState::Synced => {}
                 }
             }
-            // The last words of the one that hands over.
+            // The last words of the one that hands over, to those who stay and …
+            Role::Follow(Follow {
+                before, state: FollowState::Unasked | FollowState::Asked(_), ..
+            }) if *before == Some((from, epoch)) => {}
+            // … to the one that takes over.
             Role::Lead(lead) if lead.awaits == Some(from) && epoch < self.epoch => {}
             _ => return Verdict::Refused,
         }

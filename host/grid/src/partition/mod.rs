@@ -38,6 +38,14 @@ pub(crate) enum Role {
     Follow(Follow),
 }
 
+/// The last duty of a primary.
+struct Retiring {
+    to: MemberId,
+    epoch: u64,
+    since: Duration,
+    writes: Vec<Needs>,
+}
+
 /// See the [module](self).
 pub(crate) struct Partition {
     pub(crate) number: u16,
@@ -54,6 +62,9 @@ pub(crate) struct Partition {
     in_flight: VecDeque<(u32, Needs)>,
     /// How often this backup has asked for a copy.
     asks: u64,
+    /// Writes that are still on their way though another is to lead: it is told
+    /// once they are settled.
+    retiring: Option<Retiring>,
     /// A hand-over that came before the table that says so.
     handed: Option<(MemberId, u64)>,
     waiters: VecDeque<Waiter>,
@@ -73,6 +84,7 @@ impl Partition {
             changes: Changes::default(),
             in_flight: VecDeque::new(),
             asks: 0,
+            retiring: None,
             handed: None,
             waiters: VecDeque::new(),
             wakers: Vec::new(),
@@ -179,18 +191,18 @@ impl Partition {
             self.epoch = 0;
             self.handed = None;
             self.leftover = !self.is_blank();
+            self.retiring = None;
         }
         let led = matches!(self.role, Role::Lead(_)) && assignment.primary() != Some(core.me);
+        let writes = if led { std::mem::take(&mut self.in_flight) } else { VecDeque::new() };
+        // Who was away in between hands nothing over.
+        let stays = |id| {
+            let generation = old.and_then(|old| old.generation(id));
+            generation.is_some() && generation == table.generation(id)
+        };
         match assignment.of(core.me) {
-            Some(_) if assignment.primary() == Some(core.me) => {
-                // Who was away in between hands nothing over.
-                let stays = |id| {
-                    let generation = old.and_then(|old| old.generation(id));
-                    generation.is_some() && generation == table.generation(id)
-                };
-                self.lead(core, stays, assignment);
-            }
-            Some(replica) => self.follow(core, assignment, replica.place),
+            Some(_) if assignment.primary() == Some(core.me) => self.lead(core, stays, assignment),
+            Some(replica) => self.follow(core, stays, assignment, replica.place),
             None => {
                 self.role = Role::Idle;
                 if !self.leftover {
@@ -199,23 +211,34 @@ impl Partition {
             }
         }
         self.epoch = self.epoch.max(assignment.epoch);
-        if led {
-            self.hand_over(core, assignment);
+        if led && let Some(to) = assignment.primary() {
+            let writes = writes.into_iter().map(|(_, needs)| needs).collect();
+            let since = core.now();
+            self.retiring = Some(Retiring { to, epoch: assignment.epoch, since, writes });
+            self.give_up_waiters();
+            self.hand_over(core);
         }
         self.wake_all();
     }
 
-    /// Tells the next primary that it has seen everything.
-    fn hand_over(&mut self, core: &Core, assignment: &Assignment) {
-        let message = Message::Handoff { partition: self.number, epoch: assignment.epoch };
-        if let Some(primary) = assignment.primary() {
-            core.send(primary, &message);
+    /// Tells the next primary that it has seen everything, once that is so.
+    pub(crate) fn hand_over(&mut self, core: &Core) {
+        let Some(retiring) = &mut self.retiring else { return };
+        retiring.writes.retain(|needs| !ticket::is_received(needs));
+        let late = core.now() >= retiring.since + Duration::from_millis(crate::grid::OP_MS_MAX);
+        if retiring.writes.is_empty() || late {
+            let message = Message::Handoff { partition: self.number, epoch: retiring.epoch };
+            core.send(retiring.to, &message);
+            self.retiring = None;
+            core.retiring.lock().remove(&self.number);
+        } else {
+            core.retiring.lock().insert(self.number);
         }
-        self.give_up_waiters();
     }
 
     /// Drops what is over, with the sweep of time.
     pub(crate) fn tick(&mut self, core: &Core, now: Duration, follow_ms: impl Fn(MemberId) -> u64) {
+        self.hand_over(core);
         match &self.role {
             Role::Lead(lead) if lead.is_ready() => self.expire_due(core, now),
             Role::Follow(follow) => {
@@ -225,6 +248,11 @@ impl Partition {
             }
             _ => {}
         }
+    }
+
+    /// Whether it has handed over, or has nothing to.
+    pub(crate) fn has_retired(&self) -> bool {
+        self.retiring.is_none()
     }
 
     /// Its state in short.

@@ -67,6 +67,10 @@ impl Partition {
             });
             return if is_open { Standing::Open } else { Standing::Settled };
         }
+        // Another is to lead, once what is on its way has arrived.
+        if !self.has_retired() {
+            return Standing::Open;
+        }
         // Another leads now. If it had the write when it took over, all is well.
         let heir = ticket.needs.iter().find(|need| Some(need.peer.id()) == primary);
         match heir.and_then(fate) {
