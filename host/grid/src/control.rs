@@ -324,9 +324,9 @@ impl Control {
     fn strays(&self, own: Option<&Arc<Table>>) -> bool {
         let Some(own) = own else { return false };
         let tables = self.said.values().filter_map(|said| said.table.as_ref());
-        tables.into_iter().any(|table| {
-            !own.continues(table.stamp) && table.stamp.term >= own.stamp.term
-        })
+        tables
+            .into_iter()
+            .any(|table| !own.continues(table.stamp) && table.stamp.term >= own.stamp.term)
     }
 
     /// The table to go on from: the one whose line most data members follow.

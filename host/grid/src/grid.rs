@@ -361,10 +361,16 @@ impl Grid {
             });
         }
         self.inner.refresh_interest();
+        let table = core.table();
+        if let Some(table) = table.as_ref().filter(|_| !new.is_empty()) {
+            let _one_at_a_time = self.inner.adopting.lock();
+            for partition in &core.partitions {
+                partition.lock().relink(core, table);
+            }
+        }
         for id in new {
             self.introduce_to(id);
         }
-        let table = core.table();
         {
             let mut control = self.inner.control.lock();
             control.handle_view(now, view, table.as_ref());
@@ -433,6 +439,7 @@ impl Grid {
         let core = &self.inner.core;
         let times = self.inner.times.read().clone();
         let now_ms = core.clock.now_ms(now);
+        let table = core.table();
         let missing = self.inner.control.lock().missing_since;
         let missing_for = missing.map(|since| now.saturating_sub(since).as_millis() as u64);
         let keep_ms = match missing_for {
@@ -449,9 +456,17 @@ impl Grid {
             if due.forget {
                 partition.forget(core, now, now_ms.saturating_sub(keep_ms));
             }
-            let events = partition.take_events();
+            let untold = match &table {
+                Some(table) if due.time => partition.untold(table),
+                _ => Vec::new(),
+            };
+            let (epoch, events) = (partition.epoch, partition.take_events());
             drop(partition);
             self.inner.tell(&events);
+            for (member, place) in untold {
+                let partition = number as u16;
+                self.tell_coordinator(Message::Completed { partition, epoch, member, place });
+            }
         }
     }
 

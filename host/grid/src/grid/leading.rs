@@ -226,7 +226,12 @@ impl Grid {
         Box::pin(std::future::poll_fn(move |context| {
             let holds = |table: &Arc<Table>| table.partitions.iter().any(|a| a.of(me).is_some());
             let others = grid.inner.control.lock().others_store();
-            if !others || !grid.table().as_ref().is_some_and(holds) {
+            let holds = grid.table().as_ref().is_some_and(holds);
+            // What it was asked before is answered, and has arrived.
+            let partitions = &grid.inner.core.partitions;
+            let retired = || partitions.iter().all(|partition| partition.lock().has_retired());
+            let sent = || grid.peers().iter().all(|peer| peer.backlog() == 0);
+            if !others || (!holds && retired() && sent()) {
                 return std::task::Poll::Ready(());
             }
             let now = grid.inner.core.now();

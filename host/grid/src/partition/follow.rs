@@ -267,7 +267,9 @@ impl Partition {
             }
             // The last words of the one that hands over, to those who stay and …
             Role::Follow(Follow {
-                before, state: FollowState::Unasked | FollowState::Asked(_), ..
+                before,
+                state: FollowState::Unasked | FollowState::Asked(_),
+                ..
             }) if *before == Some((from, epoch)) => {}
             // … to the one that takes over.
             Role::Lead(lead) if lead.awaits == Some(from) && epoch < self.epoch => {}

@@ -18,7 +18,7 @@ use crate::map::Map;
 use crate::message::{MapStart, Message};
 use crate::op::{Effect, Op};
 use crate::session::{Fate, OUTGOING_BYTES_MAX, Peer};
-use crate::table::Assignment;
+use crate::table::{Assignment, Table};
 use crate::{OpError, Reply, Version};
 
 /// Bytes that copies may have on their way to one member.
@@ -181,7 +181,9 @@ impl Partition {
         for replica in assignment.replicas.iter().filter(|replica| replica.member != core.me) {
             let Some(peer) = core.peer(replica.member) else { continue };
             let known = old.iter().position(|link| link.peer.id() == replica.member);
-            let link = match known.map(|at| old.swap_remove(at)) {
+            let known = known.map(|at| old.swap_remove(at));
+            // Another session means that it knows nothing of the one before.
+            let link = match known.filter(|link| Arc::ptr_eq(&link.peer, &peer)) {
                 Some(link)
                     if link.place <= replica.place || core.maps.catalog().copies_are_equal() =>
                 {
@@ -207,6 +209,31 @@ impl Partition {
         if awaits.is_none() {
             self.invite();
         }
+    }
+
+    /// Members that a table named before this one knew them are known now.
+    pub(crate) fn relink(&mut self, core: &Core, table: &Table) {
+        let assignment = &table.partitions[usize::from(self.number)];
+        if matches!(self.role, Role::Lead(_)) && self.epoch == assignment.epoch {
+            self.lead(core, |_| true, assignment);
+        }
+    }
+
+    /// Copies that are complete and of which the table does not know it: the
+    /// coordinator may have changed when it was told.
+    pub(crate) fn untold(&self, table: &Table) -> Vec<(MemberId, u8)> {
+        let assignment = &table.partitions[usize::from(self.number)];
+        let Role::Lead(lead) = &self.role else { return Vec::new() };
+        if self.epoch != assignment.epoch {
+            return Vec::new();
+        }
+        let synced = lead.links.iter().filter(|link| matches!(link.state, LinkState::Synced));
+        synced
+            .filter_map(|link| Some((link.peer.id(), link.complete?)))
+            .filter(|(id, complete)| {
+                assignment.of(*id).is_some_and(|r| r.complete.is_none_or(|told| told > *complete))
+            })
+            .collect()
     }
 
     /// Whoever is to have a copy may ask for it now.

@@ -224,11 +224,11 @@ impl Partition {
     /// Tells the next primary that it has seen everything, once that is so.
     pub(crate) fn hand_over(&mut self, core: &Core) {
         let Some(retiring) = &mut self.retiring else { return };
-        retiring.writes.retain(|needs| !ticket::is_received(needs));
+        retiring.writes.retain(|needs| ticket::is_open(needs));
         let late = core.now() >= retiring.since + Duration::from_millis(crate::grid::OP_MS_MAX);
-        if retiring.writes.is_empty() || late {
-            let message = Message::Handoff { partition: self.number, epoch: retiring.epoch };
-            core.send(retiring.to, &message);
+        let message = Message::Handoff { partition: self.number, epoch: retiring.epoch };
+        let settled = retiring.writes.is_empty() || late;
+        if settled && (core.send(retiring.to, &message).is_some() || late) {
             self.retiring = None;
             core.retiring.lock().remove(&self.number);
         } else {

@@ -43,6 +43,11 @@ pub(crate) fn is_received(needs: &Needs) -> bool {
     needs.iter().all(|need| need.sent.is_some_and(|sent| need.peer.fate(sent) == Fate::Received))
 }
 
+/// Whether some may still say that they have it.
+pub(super) fn is_open(needs: &Needs) -> bool {
+    needs.iter().any(|need| need.sent.is_some_and(|sent| need.peer.fate(sent) == Fate::Open))
+}
+
 impl Partition {
     /// How a ticket stands.
     pub(crate) fn standing(

@@ -264,7 +264,12 @@ impl Store {
         let limit = self.world.now + Duration::from_secs(20);
         let mut context = Context::from_waker(Waker::noop());
         while leaving.as_mut().poll(&mut context).is_pending() {
-            assert!(self.world.now < limit, "SEED={}: {node} cannot leave {}", self.world.seed, self.tables());
+            assert!(
+                self.world.now < limit,
+                "SEED={}: {node} cannot leave {}",
+                self.world.seed,
+                self.tables()
+            );
             self.drive(node);
             self.run_with_clients(Duration::from_millis(20));
         }
@@ -332,7 +337,9 @@ impl Store {
                 .map(|node| self.members[*node].grid.table().map(|table| table.stamp))
                 .collect();
             let same = stamps.windows(2).all(|pair| pair[0] == pair[1]);
-            if !stopped && safe && same && self.world.all_agree() {
+            // Nobody waits for an answer any more.
+            let idle = living.iter().all(|node| self.members[*node].tasks.is_empty());
+            if !stopped && safe && same && idle && self.world.all_agree() {
                 self.run(Duration::from_millis(500));
                 let still = living.iter().all(|node| self.members[*node].grid.is_safe());
                 if still && self.world.all_agree() {
@@ -655,7 +662,9 @@ impl Store {
         for (n, key) in keys.into_iter().enumerate() {
             let node = living[n % living.len()];
             let found = self.read(node, key);
-            let found = found.unwrap_or_else(|error| panic!("SEED={seed}: {key}: {error}"));
+            let found = found.unwrap_or_else(|error| {
+                panic!("SEED={seed}: {node} asked for {key}: {error} {}", self.tables())
+            });
             let checked = self.oracle.lock().check(key, found);
             checked.unwrap_or_else(|problem| panic!("SEED={seed} {:?}: {problem}", self.world.now));
         }
