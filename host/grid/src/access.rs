@@ -69,6 +69,8 @@ pub(crate) struct Access<'p> {
     pub(crate) changes: &'p mut Changes,
     pub(crate) since_start: Duration,
     pub(crate) now_ms: u64,
+    /// Whether what others hold may still come in.
+    pub(crate) merging: bool,
 }
 
 impl Access<'_> {
@@ -195,7 +197,8 @@ impl Access<'_> {
     /// Removes a key. Returns whether it was there.
     pub(crate) fn remove(&mut self, key: &[u8]) -> bool {
         let there = self.peek(key).is_some();
-        if there {
+        // Somebody may bring it yet: it was removed after it was written there.
+        if there || self.merging {
             self.edit(key, &Edit::Remove);
         }
         there

@@ -7,7 +7,10 @@
 //! A [`Version`] is a hybrid logical clock (Kulkarni et al., 2014): the shared
 //! time in milliseconds, a counter that orders what happens within one, and a
 //! mark of the member that gave it, so that two sides of a split hardly ever
-//! give the same. Whoever sees a version gives only greater ones from then on.
+//! give the same. Whoever sees a version gives only greater ones from then on;
+//! requests and answers carry them, so that what somebody does after another
+//! thing counts as later, however wrong a clock is. Deadlines do not follow
+//! versions: a member whose clock is an hour ahead ends nobody's session.
 
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
@@ -52,6 +55,8 @@ pub struct Clock {
     offset_ms: AtomicI64,
     /// The greatest version given or seen.
     last: AtomicU64,
+    /// The latest time that a primary told, in milliseconds since 1970.
+    told_ms: AtomicU64,
     writer: u64,
 }
 
@@ -63,16 +68,15 @@ impl Clock {
         Self {
             offset_ms: AtomicI64::new(i64::try_from(unix_ms).unwrap_or(0)),
             last: AtomicU64::new(0),
+            told_ms: AtomicU64::new(0),
             writer: writer % STEP,
         }
     }
 
-    /// The time in milliseconds since 1970: never less than any version given
-    /// or seen.
+    /// The time in milliseconds since 1970: never before one that was told.
     #[must_use]
     pub fn now_ms(&self, since_start: Duration) -> u64 {
-        let seen = Version(self.last.load(Ordering::Relaxed)).ms();
-        self.reading(since_start).max(seen)
+        self.reading(since_start).max(self.told_ms.load(Ordering::Relaxed))
     }
 
     /// A version greater than all that were given or seen.
@@ -87,6 +91,17 @@ impl Clock {
     /// A version that another member gave.
     pub fn saw(&self, version: Version) {
         self.last.fetch_max(version.0, Ordering::Relaxed);
+    }
+
+    /// The greatest version given or seen.
+    #[must_use]
+    pub fn last(&self) -> Version {
+        Version(self.last.load(Ordering::Relaxed))
+    }
+
+    /// A time that a primary told: what was over by then is over.
+    pub fn heard(&self, ms: u64) {
+        self.told_ms.fetch_max(ms, Ordering::Relaxed);
     }
 
     /// The coordinator's clock shows `ms` now.
@@ -140,7 +155,9 @@ mod tests {
         let clock = Clock::new(START, 0);
         clock.saw(Version::at(START + 500));
         assert!(clock.next(ms(1)) > Version::at(START + 500));
-        assert_eq!(clock.now_ms(ms(1)), START + 500);
+        assert_eq!(clock.now_ms(ms(1)), START + 1, "deadlines do not follow versions");
+        clock.heard(START + 300);
+        assert_eq!(clock.now_ms(ms(1)), START + 300);
     }
 
     #[test]

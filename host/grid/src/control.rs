@@ -101,6 +101,23 @@ impl Control {
         }
     }
 
+    /// Its state in short.
+    pub(crate) fn describe(&self, table: Option<&Arc<Table>>) -> String {
+        let said: Vec<_> = self
+            .said
+            .values()
+            .map(|said| said.table.as_ref().map(|table| table.stamp.to_string()))
+            .collect();
+        format!(
+            "coordinates {} stale {} gathering {:?} unknown {} said {said:?} news {}",
+            self.is_coordinator,
+            self.stale,
+            self.gathering,
+            self.unknown(table).len(),
+            self.copies.len()
+        )
+    }
+
     /// Whether this member makes the tables.
     pub(crate) fn is_coordinator(&self) -> bool {
         self.is_coordinator
@@ -169,11 +186,21 @@ impl Control {
     }
 
     /// A member says which table it follows.
-    pub(crate) fn handle_report(&mut self, from: MemberId, table: Option<Table>) {
+    pub(crate) fn handle_report(
+        &mut self,
+        from: MemberId,
+        table: Option<Table>,
+        own: Option<&Arc<Table>>,
+    ) {
+        let Some(node) = self.nodes.iter().find(|node| node.id == from) else { return };
         let sound = table.as_ref().is_none_or(|table| table.is_sound(self.partitions));
-        if let Some(node) = self.nodes.iter().find(|node| node.id == from)
-            && sound
-        {
+        // It says what it followed before the table that it was sent meanwhile.
+        let is_old = own.is_some_and(|own| {
+            self.is_in_office(own)
+                && own.generation(from) == Some(node.generation)
+                && table.as_ref().is_none_or(|table| table.stamp < own.stamp)
+        });
+        if sound && !is_old {
             let said = Said { generation: node.generation, table: table.map(Arc::new) };
             self.said.insert(from, said);
             self.stale = true;

@@ -18,6 +18,9 @@ use crate::partition::Partition;
 use crate::session::{Peer, Sent};
 use crate::table::Table;
 
+/// How long what members of another branch held may take to come in.
+const MERGE_MS: u64 = 60_000;
+
 /// What the grid wants of whoever runs it.
 pub trait Host: Send + Sync + 'static {
     /// Time since the process started.
@@ -102,6 +105,8 @@ pub(crate) struct Core {
     pub(crate) members: AtomicU32,
     /// Microseconds since start at the last tick.
     pub(crate) ticked_us: AtomicU64,
+    /// Microseconds since start when another branch was followed; zero before.
+    pub(crate) branched_us: AtomicU64,
     /// Partitions that are being copied to a member.
     pub(crate) copying: Mutex<HashMap<MemberId, BTreeSet<u16>>>,
     /// Partitions that are about to be handed over.
@@ -136,7 +141,14 @@ impl Core {
         peers.len()
     }
 
-    /// Whether there are as many members as writes need.
+    /// Whether the branch that is followed began so lately that a member may not
+    /// have brought in yet what it held before.
+    pub(crate) fn may_merge(&self, now: Duration) -> bool {
+        let since = Duration::from_micros(self.branched_us.load(Ordering::Relaxed));
+        since > Duration::ZERO && now < since + Duration::from_millis(MERGE_MS)
+    }
+
+    /// How many members are in the view.
     pub(crate) fn members_here(&self) -> u32 {
         self.members.load(Ordering::Relaxed)
     }

@@ -128,6 +128,7 @@ impl Grid {
             table: RwLock::default(),
             members: AtomicU32::new(0),
             ticked_us: AtomicU64::new(host.now().as_micros() as u64),
+            branched_us: AtomicU64::new(0),
             copying: Mutex::default(),
             retiring: Mutex::default(),
             settings,
@@ -231,6 +232,13 @@ impl Grid {
         let maps = core.maps.all();
         let digests = partition.digests(&maps, place);
         Some(digests.into_iter().map(|(map, digest)| ((*maps[map].name).into(), digest)).collect())
+    }
+
+    /// What this member does as a coordinator, in short, for those who look for a
+    /// fault.
+    #[must_use]
+    pub fn describe_control(&self) -> String {
+        self.inner.control.lock().describe(self.table().as_ref())
     }
 
     /// What this member does with a partition, in short, for those who look for a
@@ -478,10 +486,11 @@ impl Grid {
         match message {
             Message::Records { partition, epoch, time_ms, records } => {
                 let Some(partition) = at(partition) else { return Verdict::Nonsense };
-                core.clock.saw(crate::Version::at(time_ms));
+                core.clock.heard(time_ms);
                 return partition.lock().handle_records(core, from, epoch, records);
             }
             Message::Time { time_ms } => {
+                core.clock.heard(time_ms);
                 self.inner.times.write().insert(from, time_ms);
             }
             Message::Invite { partition, epoch } => {
@@ -531,14 +540,16 @@ impl Grid {
                 let Some(partition) = at(partition) else { return Verdict::Nonsense };
                 partition.lock().handle_handoff(from, epoch);
             }
-            Message::Ask { id, partition, map, wait_ms, op } => {
+            Message::Ask { id, version, partition, map, wait_ms, op } => {
+                core.clock.saw(version);
                 if at(partition).is_none() {
                     return Verdict::Nonsense;
                 }
                 self.handle_ask(from, id, partition, map, wait_ms, &op);
             }
             Message::Forget { id } => self.handle_forget(from, id),
-            Message::Answer { id, outcome } => {
+            Message::Answer { id, version, outcome } => {
+                core.clock.saw(version);
                 self.inner.calls.handle_answer(from, id, Answer::Outcome(outcome));
             }
             Message::MergeAsk { id, partition, held } => {
@@ -559,10 +570,17 @@ impl Grid {
             }
             Message::Query => {
                 let table = core.table().map(|table| Table::clone(&table));
-                core.send(from, &Message::Report { table });
+                let version = core.clock.last();
+                core.send(from, &Message::Report { version, table });
             }
-            Message::Report { table } => self.handle_report(from, table),
-            Message::Table(table) => self.handle_table(from, table),
+            Message::Report { version, table } => {
+                core.clock.saw(version);
+                self.handle_report(from, table);
+            }
+            Message::Table { version, table } => {
+                core.clock.saw(version);
+                self.handle_table(from, table);
+            }
             Message::Pulse { stamp, now_ms } => self.handle_pulse(from, stamp, now_ms),
             Message::Completed { partition, epoch, member, place } => {
                 self.handle_copy(partition, epoch, member, Some(place));

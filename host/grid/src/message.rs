@@ -96,6 +96,8 @@ pub(crate) enum Message<'a> {
     /// "Do this, you lead there."
     Ask {
         id: u64,
+        /// The last that the asker saw.
+        version: Version,
         partition: u16,
         #[serde(borrow)]
         map: &'a str,
@@ -107,7 +109,7 @@ pub(crate) enum Message<'a> {
     /// "Nobody waits for that any more."
     Forget { id: u64 },
     /// What came of it.
-    Answer { id: u64, outcome: Outcome },
+    Answer { id: u64, version: Version, outcome: Outcome },
     /// "I was away and hold this."
     MergeAsk {
         id: u64,
@@ -131,9 +133,9 @@ pub(crate) enum Message<'a> {
     /// "Which table do you follow?"
     Query,
     /// "This one."
-    Report { table: Option<Table> },
+    Report { version: Version, table: Option<Table> },
     /// "Follow this one."
-    Table(Table),
+    Table { version: Version, table: Table },
     /// "This is the newest, and this is my clock."
     Pulse { stamp: Stamp, now_ms: u64 },
     /// To the coordinator: "that copy is complete."

@@ -209,7 +209,8 @@ impl Inner {
     }
 
     fn answer(&self, to: MemberId, id: u64, outcome: Outcome) {
-        self.core.send(to, &Message::Answer { id, outcome });
+        let version = self.core.clock.last();
+        self.core.send(to, &Message::Answer { id, version, outcome });
     }
 
     /// Answers another member once what was done is settled.
@@ -351,6 +352,7 @@ async fn ask(
     let call = Open { inner, id: inner.calls.begin(primary, deadline), to: primary };
     let message = Message::Ask {
         id: call.id,
+        version: inner.core.clock.last(),
         partition: owned.partition,
         map: &owned.map.name,
         wait_ms: wait,

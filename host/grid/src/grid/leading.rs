@@ -38,7 +38,8 @@ impl Grid {
             if !orders.lost.is_empty() && table.stamp.version + table.stamp.term > 2 {
                 self.inner.report(Report::Lost { partitions: orders.lost });
             }
-            core.send_all(&Message::Table(Table::clone(&table)));
+            let version = core.clock.last();
+            core.send_all(&Message::Table { version, table: Table::clone(&table) });
             self.adopt(table);
         }
     }
@@ -62,6 +63,9 @@ impl Grid {
         let continuous = old.as_ref().is_none_or(|old| {
             table.continues(old.stamp) && old.generation(core.me) == table.generation(core.me)
         });
+        if old.as_ref().is_some_and(|old| old.stamp.term != table.stamp.term) {
+            core.branched_us.store(core.now().as_micros() as u64, Ordering::Relaxed);
+        }
         *core.table.write() = Some(Arc::clone(&table));
         for partition in &core.partitions {
             partition.lock().adopt(core, old.as_deref(), &table, continuous);
@@ -84,7 +88,8 @@ impl Grid {
     pub(super) fn handle_report(&self, from: MemberId, table: Option<Table>) {
         let is_coordinator = self.inner.control.lock().is_coordinator();
         if is_coordinator {
-            self.inner.control.lock().handle_report(from, table);
+            let own = self.table();
+            self.inner.control.lock().handle_report(from, table, own.as_ref());
             self.lead();
         } else if let Some(table) = table {
             self.handle_table(from, table);
@@ -148,7 +153,8 @@ impl Grid {
             // This member went another way, and its coordinator does not know.
             Some(table) if table.stamp > stamp => {
                 let table = Some(Table::clone(&table));
-                core.send(from, &Message::Report { table });
+                let version = core.clock.last();
+                core.send(from, &Message::Report { version, table });
             }
             // It missed a table.
             _ => {

@@ -17,7 +17,7 @@ use crate::fragment::{ALL_HASHES, Held, Item};
 use crate::map::Map;
 use crate::message::{MapStart, Message};
 use crate::op::{Effect, Op};
-use crate::session::{Fate, OUTGOING_BYTES_MAX, Peer};
+use crate::session::{OUTGOING_BYTES_MAX, Peer, Sent};
 use crate::table::{Assignment, Table};
 use crate::{OpError, Reply, Version};
 
@@ -57,6 +57,19 @@ pub(crate) struct Link {
     pub(crate) state: LinkState,
     /// What it asked last.
     ask: u64,
+    /// The end of its copy: whatever was sent before, it has, even if it did not
+    /// take it when it came.
+    done: Option<Sent>,
+}
+
+impl Link {
+    /// Whether its copy has what was sent so.
+    pub(crate) fn has(&self, sent: Option<Sent>) -> bool {
+        let covers = |done: Sent| {
+            sent.is_none_or(|sent| done.session != sent.session || sent.number <= done.number)
+        };
+        matches!(self.state, LinkState::Synced) && self.done.is_some_and(covers)
+    }
 }
 
 /// How far the backup's copy is.
@@ -199,6 +212,7 @@ impl Partition {
                     complete: replica.complete,
                     state: LinkState::Expected,
                     ask: 0,
+                    done: None,
                 },
             };
             links.push(link);
@@ -519,7 +533,7 @@ impl Partition {
             let Some((index, start, end)) = ranges.front().copied() else {
                 link.state = LinkState::Sent;
                 let message = Message::SyncDone { partition, epoch, ask: link.ask };
-                peer.push(|bytes| message.encode(bytes));
+                link.done = Some(peer.push(|bytes| message.encode(bytes)));
                 return true;
             };
             let stopped = self.send_chunk(core, &peer, index, start..end);
@@ -592,10 +606,7 @@ impl Partition {
         let place = link.place;
         // What was to come with the copy has come.
         for (_, needs) in &mut self.in_flight {
-            needs.retain(|need| {
-                need.peer.id() != from
-                    || need.sent.is_some_and(|sent| need.peer.fate(sent) == Fate::Open)
-            });
+            needs.retain(|need| need.peer.id() != from || !link.has(need.sent));
         }
         self.wake_all();
         Some(place)

@@ -126,6 +126,7 @@ impl Partition {
             changes: &mut self.changes,
             since_start: now,
             now_ms: core.clock.now_ms(now),
+            merging: core.may_merge(now),
         };
         let result = work(&mut access);
         count(map, before, fragment.bytes());

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use smallvec::SmallVec;
 
-use super::{LinkState, Partition, Role};
+use super::{Partition, Role};
 use crate::session::{Fate, Peer, Sent};
 
 /// One backup that must have something.
@@ -62,13 +62,9 @@ impl Partition {
             // Who is no backup any more need not have it.
             let is_open = ticket.needs.iter().any(|need| {
                 let link = lead.links.iter().find(|link| link.peer.id() == need.peer.id());
-                link.is_some_and(|link| match fate(need) {
-                    Some(Fate::Received) => false,
-                    // A copy that was made since has it.
-                    Some(Fate::Lost) | None => !matches!(link.state, LinkState::Synced),
-                    // It knows a newer table; this member will, soon.
-                    Some(Fate::Refused) | Some(Fate::Open) => true,
-                })
+                // One that knows a newer table refuses; this member will know it, soon.
+                let received = fate(need) == Some(Fate::Received);
+                link.is_some_and(|link| !received && !link.has(need.sent))
             });
             return if is_open { Standing::Open } else { Standing::Settled };
         }

@@ -11,7 +11,7 @@ pub(crate) struct Write {
     issued: Duration,
     /// When its outcome was told.
     told: Option<(Duration, Outcome)>,
-    /// The side of a split that took it, zero when there was none.
+    /// The side of a split that took it.
     side: u32,
 }
 
@@ -74,17 +74,6 @@ impl Oracle {
         }
     }
 
-    /// Forgets what was written: it may be lost with those who had it.
-    pub(crate) fn pardon(&mut self) {
-        for write in self.writes.values_mut().flatten() {
-            if let Some((_, outcome)) = &mut write.told
-                && *outcome == Outcome::Acknowledged
-            {
-                *outcome = Outcome::Unknown;
-            }
-        }
-    }
-
     /// Keys that were written.
     pub(crate) fn keys(&self) -> Vec<u64> {
         self.writes.keys().copied().collect()
@@ -94,7 +83,7 @@ impl Oracle {
     /// against it otherwise.
     pub(crate) fn check(&self, key: u64, found: Option<u64>) -> Result<(), String> {
         let writes = self.writes.get(&key).map_or(&[][..], |all| all);
-        let before = Write { value: None, issued: Duration::ZERO, told: None, side: 0 };
+        let before = Write { value: None, issued: Duration::ZERO, told: None, side: 1 };
         let started = Write { told: Some((Duration::ZERO, Outcome::Unknown)), ..before };
         let candidates = writes.iter().chain([&started]).filter(|write| write.value == found);
         let possible = candidates.clone().any(|write| {
@@ -122,6 +111,6 @@ fn follows(later: &Write, write: &Write) -> bool {
         Some((at, _)) => Some(at),
     };
     // On two sides of a split neither is first.
-    let apart = later.side != 0 && write.side != 0 && later.side != write.side;
+    let apart = later.side != write.side;
     acknowledged && !apart && end.is_some_and(|end| end < later.issued)
 }

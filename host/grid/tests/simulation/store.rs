@@ -1,7 +1,7 @@
 //! Grids on top of simulated members, the streams between them, and clients.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap};
+use std::collections::{BTreeMap, BinaryHeap, HashSet};
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -142,7 +142,9 @@ pub(crate) struct Store {
     /// Writes and reads of all clients in one second.
     pub(crate) rate: f64,
     side: u32,
-    island: Option<std::collections::HashSet<Node>>,
+    island: Option<HashSet<Node>>,
+    /// Members that founded a cluster of their own.
+    strangers: HashSet<Node>,
 }
 
 impl Store {
@@ -164,6 +166,7 @@ impl Store {
             rate: 200.0,
             side: 0,
             island: None,
+            strangers: HashSet::new(),
         }
     }
 
@@ -227,12 +230,20 @@ impl Store {
         self.cut();
     }
 
-    /// Which side of a split a client of this member is on. The sides are two until
-    /// they have merged.
-    fn side_of(&self, node: Node) -> u32 {
+    /// Which side of a split a client of this member is on, or of two clusters
+    /// that have not met. The sides are two until they have merged.
+    fn side_of(&mut self, node: Node) -> u32 {
+        let lineage = |node: &Node| Some(self.world.nodes[*node].core.view()?.lineage);
+        let others = self.living().iter().filter_map(lineage).min();
+        if lineage(&node).is_none() || lineage(&node) != others {
+            self.strangers.insert(node);
+        }
+        if self.strangers.contains(&node) {
+            return 1_000 + node as u32;
+        }
         match &self.island {
             Some(island) => self.side + u32::from(island.contains(&node)),
-            None => 0,
+            None => 1,
         }
     }
 
@@ -344,6 +355,7 @@ impl Store {
                 let still = living.iter().all(|node| self.members[*node].grid.is_safe());
                 if still && self.world.all_agree() {
                     self.island = None;
+                    self.strangers.clear();
                     return;
                 }
             }
@@ -365,7 +377,7 @@ impl Store {
             let grid = &self.members[node].grid;
             let Some(table) = grid.table() else { continue };
             let number = |id| self.members.iter().position(|member| member.grid.me() == id);
-            text += &format!("\n{node}: {}", table.stamp);
+            text += &format!("\n{node}: {} {}", table.stamp, grid.describe_control());
             for (at, assignment) in table.partitions.iter().enumerate() {
                 text += &format!(" {at}/{}", assignment.epoch);
                 for replica in &assignment.replicas {
