@@ -16,7 +16,7 @@ use crate::map::Maps;
 use crate::message::Message;
 use crate::partition::Partition;
 use crate::session::{Peer, Sent};
-use crate::table::Table;
+use crate::table::{Stamp, Table};
 
 /// How long what members of another branch held may take to come in.
 const MERGE_MS: u64 = 60_000;
@@ -109,6 +109,8 @@ pub(crate) struct Core {
     pub(crate) branched_us: AtomicU64,
     /// Partitions that are being copied to a member.
     pub(crate) copying: Mutex<HashMap<MemberId, BTreeSet<u16>>>,
+    /// Members that went another way before they followed this table.
+    pub(crate) away: Mutex<HashMap<MemberId, Stamp>>,
     /// Partitions that are about to be handed over.
     pub(crate) retiring: Mutex<BTreeSet<u16>>,
 }

@@ -130,6 +130,7 @@ impl Grid {
             ticked_us: AtomicU64::new(host.now().as_micros() as u64),
             branched_us: AtomicU64::new(0),
             copying: Mutex::default(),
+            away: Mutex::default(),
             retiring: Mutex::default(),
             settings,
             host,
@@ -359,6 +360,7 @@ impl Grid {
         for id in &gone {
             self.inner.calls.handle_gone(*id);
             core.copying.lock().remove(id);
+            core.away.lock().remove(id);
             self.inner.listeners.forget(*id);
             self.inner.blocked.lock().retain(|(member, _), slot| {
                 let stays = member != id;
@@ -539,6 +541,12 @@ impl Grid {
             Message::Handoff { partition, epoch } => {
                 let Some(partition) = at(partition) else { return Verdict::Nonsense };
                 partition.lock().handle_handoff(from, epoch);
+            }
+            Message::Away { stamp } => {
+                core.away.lock().insert(from, stamp);
+                for partition in &core.partitions {
+                    partition.lock().handed_nothing(from);
+                }
             }
             Message::Ask { id, version, partition, map, wait_ms, op } => {
                 core.clock.saw(version);

@@ -93,6 +93,8 @@ pub(crate) enum Message<'a> {
     },
     /// "You lead now; you have seen all that I did."
     Handoff { partition: u16, epoch: u64 },
+    /// "I went another way before this table: I hand nothing over with it."
+    Away { stamp: Stamp },
     /// "Do this, you lead there."
     Ask {
         id: u64,

@@ -225,7 +225,8 @@ impl Peer {
         }
     }
 
-    /// The session that a connection must name when it opens.
+    /// The session that a connection must name when it opens; one that named
+    /// another is to be closed.
     #[must_use]
     pub fn session(&self) -> u64 {
         self.session.load(Ordering::Acquire)

@@ -71,6 +71,7 @@ impl Grid {
             partition.lock().adopt(core, old.as_deref(), &table, continuous);
         }
         if !continuous {
+            core.send_all(&Message::Away { stamp: table.stamp });
             let count = |partition: &&parking_lot::Mutex<crate::partition::Partition>| {
                 partition.lock().leftover
             };

@@ -153,8 +153,8 @@ impl Partition {
         if let Role::Follow(follow) = &self.role
             && follow.primary == from
             && self.epoch == epoch
-            && matches!(follow.state, FollowState::Unasked | FollowState::Asked(_))
         {
+            // Even if all is here: the primary knows nothing of that any more.
             self.ask(core);
         }
     }

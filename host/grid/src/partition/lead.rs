@@ -272,7 +272,7 @@ impl Partition {
     }
 
     /// What the one that led before had sent is lost, its last words too.
-    pub(super) fn handed_nothing(&mut self, from: MemberId) {
+    pub(crate) fn handed_nothing(&mut self, from: MemberId) {
         if let Role::Lead(lead) = &mut self.role
             && lead.awaits == Some(from)
         {

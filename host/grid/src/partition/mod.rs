@@ -199,7 +199,8 @@ impl Partition {
         // Who was away in between hands nothing over.
         let stays = |id| {
             let generation = old.and_then(|old| old.generation(id));
-            generation.is_some() && generation == table.generation(id)
+            let away = core.away.lock().get(&id).is_some_and(|stamp| *stamp >= table.stamp);
+            !away && generation.is_some() && generation == table.generation(id)
         };
         match assignment.of(core.me) {
             Some(_) if assignment.primary() == Some(core.me) => self.lead(core, stays, assignment),

@@ -545,6 +545,11 @@ impl Store {
                 self.connections.remove(&(node, to));
                 continue;
             };
+            // The member was given up and has come back meanwhile.
+            if self.connections.get(&(node, to)).is_some_and(|c| c.session != peer.session()) {
+                self.connections.remove(&(node, to));
+                peer.handle_closed();
+            }
             match self.connections.get(&(node, to)) {
                 None => {
                     let waits = self.redial_at.get(&(node, to)).is_some_and(|at| now < *at);
