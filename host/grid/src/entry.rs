@@ -1,11 +1,11 @@
 //! One key with its value, as it lies in memory.
 //!
 //! Most values are plain bytes, and most memory is theirs: version, deadlines,
-//! key and value of a [`Plain`] entry share one allocation:
+//! key and value of a `Plain` entry share one allocation:
 //! ```text
 //! version 8 | flags 1 | deadline 8 ? | idle 16 ? | statistics 12 ? | key length 1-2 | key | value
 //! ```
-//! A structure (list, hash, set, sorted set) lies apart, as [`Structured`].
+//! A structure (list, hash, set, sorted set) lies apart, as `Structured`.
 
 use serde::{Deserialize, Serialize};
 

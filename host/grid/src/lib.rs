@@ -1,8 +1,22 @@
 //! What the members hold together: maps and topics, cut into partitions, each
 //! with a primary and backups.
 //!
-//! Must never know: sockets, threads, a clock or randomness of its own, what a
-//! client speaks.
+//! This crate promises
+//! - what was acknowledged is on the backups that its map has; as many members
+//!   may be lost at once as it has backups, and nothing of it is lost;
+//! - an outcome that is not known is [`OpError::Indeterminate`], never done and
+//!   never a plain failure;
+//! - a read never shows what a crash could still take back;
+//! - one member answers for a partition at a time, within one view: whoever was
+//!   away is refused, and what it held is merged, not dropped;
+//! - copies that should be equal are compared, and made equal.
+//!
+//! It must never know sockets, threads, a clock or randomness of its own, or what
+//! a client speaks.
+//!
+//! Read in this order, from what lies in memory to what travels: [`entry`],
+//! `fragment`, [`op`], `partition`, [`session`], `message`, [`table`], [`plan`],
+//! `control`, [`grid`].
 
 pub mod clock;
 pub mod core;

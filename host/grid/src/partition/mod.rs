@@ -22,7 +22,7 @@ use crate::core::Core;
 use crate::fragment::{Fragment, Held};
 use crate::map::Map;
 use crate::message::Message;
-use crate::table::{Assignment, Table};
+use crate::table::Table;
 
 pub(crate) use follow::{Follow, Part};
 pub(crate) use lead::{Executed, Lead, LinkState, Slot, Waiter};
@@ -226,7 +226,7 @@ impl Partition {
     /// Tells the next primary that it has seen everything, once that is so.
     pub(crate) fn hand_over(&mut self, core: &Core) {
         let Some(retiring) = &mut self.retiring else { return };
-        retiring.writes.retain(|needs| ticket::is_open(needs));
+        retiring.writes.retain(ticket::is_open);
         let late = core.now() >= retiring.since + Duration::from_millis(crate::grid::OP_MS_MAX);
         let message = Message::Handoff { partition: self.number, epoch: retiring.epoch };
         let settled = retiring.writes.is_empty() || late;

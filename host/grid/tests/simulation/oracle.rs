@@ -1,7 +1,10 @@
 //! What clients were told, and what may therefore be found.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
+
+use convoke_grid::table::{Stamp, Table};
 
 /// A write of one key: a value that no other write has, or a removal.
 #[derive(Clone, Debug)]
@@ -11,8 +14,11 @@ pub(crate) struct Write {
     issued: Duration,
     /// When its outcome was told.
     told: Option<(Duration, Outcome)>,
-    /// The side of a split that took it.
+    /// On which side of the network's split its client was.
     side: u32,
+    /// The table that its client's member followed: tells clusters apart that
+    /// know nothing of each other.
+    table: Option<Arc<Table>>,
 }
 
 /// What a client was told.
@@ -56,9 +62,10 @@ impl Oracle {
         key: u64,
         value: Option<u64>,
         side: u32,
+        table: Option<Arc<Table>>,
     ) -> WriteId {
         let writes = self.writes.entry(key).or_default();
-        writes.push(Write { value, issued: now, told: None, side });
+        writes.push(Write { value, issued: now, told: None, side, table });
         WriteId { key, at: writes.len() - 1 }
     }
 
@@ -83,7 +90,8 @@ impl Oracle {
     /// against it otherwise.
     pub(crate) fn check(&self, key: u64, found: Option<u64>) -> Result<(), String> {
         let writes = self.writes.get(&key).map_or(&[][..], |all| all);
-        let before = Write { value: None, issued: Duration::ZERO, told: None, side: 1 };
+        let before =
+            Write { value: None, issued: Duration::ZERO, told: None, side: 0, table: None };
         let started = Write { told: Some((Duration::ZERO, Outcome::Unknown)), ..before };
         let candidates = writes.iter().chain([&started]).filter(|write| write.value == found);
         let possible = candidates.clone().any(|write| {
@@ -111,6 +119,17 @@ fn follows(later: &Write, write: &Write) -> bool {
         Some((at, _)) => Some(at),
     };
     // On two sides of a split neither is first.
-    let apart = later.side != write.side;
-    acknowledged && !apart && end.is_some_and(|end| end < later.issued)
+    let together = write.issued == Duration::ZERO || later.side == write.side;
+    acknowledged
+        && together
+        && goes_on_from(later, write)
+        && end.is_some_and(|end| end < later.issued)
+}
+
+/// Whether the later one was written where the other was known of.
+fn goes_on_from(later: &Write, write: &Write) -> bool {
+    let Some(before) = &write.table else { return write.issued == Duration::ZERO };
+    let Some(table) = &later.table else { return false };
+    let same = |a: &Stamp, b: &Stamp| (a.term, a.author) == (b.term, b.author);
+    same(&table.stamp, &before.stamp) || table.continues(before.stamp)
 }

@@ -160,3 +160,24 @@ fn everything_at_once_and_again() {
         }
     }
 }
+
+#[test]
+fn below_min_members_nothing_is_written_and_reads_go_on() {
+    for seed in seeds(40) {
+        let mut store = Store::new(seed, PARTITIONS, with_backups(1)).min_members(2);
+        store.grow(3);
+        store.run_with_clients(SECOND);
+        store.split(&[0]);
+        store.run_with_clients(SECOND * 6);
+        let refused = store.oracle.lock().refused;
+        for key in 0..10 {
+            store.write(0, key, false);
+        }
+        store.run(SECOND);
+        assert_eq!(store.oracle.lock().refused, refused + 10, "SEED={seed}");
+        assert!(store.read(0, 3).is_ok(), "SEED={seed}");
+        store.heal();
+        store.settle();
+        store.check();
+    }
+}

@@ -143,8 +143,6 @@ pub(crate) struct Store {
     pub(crate) rate: f64,
     side: u32,
     island: Option<HashSet<Node>>,
-    /// Members that founded a cluster of their own.
-    strangers: HashSet<Node>,
 }
 
 impl Store {
@@ -166,7 +164,6 @@ impl Store {
             rate: 200.0,
             side: 0,
             island: None,
-            strangers: HashSet::new(),
         }
     }
 
@@ -230,21 +227,10 @@ impl Store {
         self.cut();
     }
 
-    /// Which side of a split a client of this member is on, or of two clusters
-    /// that have not met. The sides are two until they have merged.
-    fn side_of(&mut self, node: Node) -> u32 {
-        let lineage = |node: &Node| Some(self.world.nodes[*node].core.view()?.lineage);
-        let others = self.living().iter().filter_map(lineage).min();
-        if lineage(&node).is_none() || lineage(&node) != others {
-            self.strangers.insert(node);
-        }
-        if self.strangers.contains(&node) {
-            return 1_000 + node as u32;
-        }
-        match &self.island {
-            Some(island) => self.side + u32::from(island.contains(&node)),
-            None => 1,
-        }
+    /// Which side of a split a client of this member is on. The sides are two until
+    /// they have merged.
+    fn side_of(&self, node: Node) -> u32 {
+        self.island.as_ref().map_or(0, |island| self.side + u32::from(island.contains(&node)))
     }
 
     /// Connections that lead nowhere any more are noticed after a while.
@@ -355,7 +341,6 @@ impl Store {
                 let still = living.iter().all(|node| self.members[*node].grid.is_safe());
                 if still && self.world.all_agree() {
                     self.island = None;
-                    self.strangers.clear();
                     return;
                 }
             }
@@ -605,10 +590,10 @@ impl Store {
     /// A client of a member writes a key.
     pub(crate) fn write(&mut self, node: Node, key: u64, remove: bool) {
         let now = self.world.now;
-        let side = self.side_of(node);
+        let (side, table) = (self.side_of(node), self.members[node].grid.table());
         let mut oracle = self.oracle.lock();
         let value = (!remove).then(|| oracle.fresh());
-        let id = oracle.issue(now, key, value, side);
+        let id = oracle.issue(now, key, value, side, table);
         drop(oracle);
         let text = value.map(|value| value.to_string()).unwrap_or_default();
         let started = start(&self.members[node].grid, key, if remove { None } else { Some(&text) });
