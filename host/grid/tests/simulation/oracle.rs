@@ -16,9 +16,10 @@ pub(crate) struct Write {
     told: Option<(Duration, Outcome)>,
     /// On which side of the network's split its client was.
     side: u32,
-    /// The table that its client's member followed: tells clusters apart that
-    /// know nothing of each other.
-    table: Option<Arc<Table>>,
+    /// The tables that its client's member followed when it was issued and when
+    /// its outcome was told: they tell clusters apart that know nothing of each
+    /// other.
+    tables: Vec<Option<Arc<Table>>>,
 }
 
 /// What a client was told.
@@ -65,12 +66,18 @@ impl Oracle {
         table: Option<Arc<Table>>,
     ) -> WriteId {
         let writes = self.writes.entry(key).or_default();
-        writes.push(Write { value, issued: now, told: None, side, table });
+        writes.push(Write { value, issued: now, told: None, side, tables: vec![table] });
         WriteId { key, at: writes.len() - 1 }
     }
 
     /// It was told what came of it.
-    pub(crate) fn told(&mut self, now: Duration, id: WriteId, outcome: Outcome) {
+    pub(crate) fn told(
+        &mut self,
+        now: Duration,
+        id: WriteId,
+        outcome: Outcome,
+        table: Option<Arc<Table>>,
+    ) {
         match outcome {
             Outcome::Acknowledged => self.acknowledged += 1,
             Outcome::Refused => self.refused += 1,
@@ -78,6 +85,7 @@ impl Oracle {
         }
         if let Some(write) = self.writes.get_mut(&id.key).and_then(|all| all.get_mut(id.at)) {
             write.told = Some((now, outcome));
+            write.tables.push(table);
         }
     }
 
@@ -91,7 +99,7 @@ impl Oracle {
     pub(crate) fn check(&self, key: u64, found: Option<u64>) -> Result<(), String> {
         let writes = self.writes.get(&key).map_or(&[][..], |all| all);
         let before =
-            Write { value: None, issued: Duration::ZERO, told: None, side: 0, table: None };
+            Write { value: None, issued: Duration::ZERO, told: None, side: 0, tables: vec![] };
         let started = Write { told: Some((Duration::ZERO, Outcome::Unknown)), ..before };
         let candidates = writes.iter().chain([&started]).filter(|write| write.value == found);
         let possible = candidates.clone().any(|write| {
@@ -126,10 +134,14 @@ fn follows(later: &Write, write: &Write) -> bool {
         && end.is_some_and(|end| end < later.issued)
 }
 
-/// Whether the later one was written where the other was known of.
+/// Whether the later one was certainly written where the other was known of.
 fn goes_on_from(later: &Write, write: &Write) -> bool {
-    let Some(before) = &write.table else { return write.issued == Duration::ZERO };
-    let Some(table) = &later.table else { return false };
     let same = |a: &Stamp, b: &Stamp| (a.term, a.author) == (b.term, b.author);
-    same(&table.stamp, &before.stamp) || table.continues(before.stamp)
+    let goes_on = |table: &Option<Arc<Table>>, before: &Option<Arc<Table>>| match (table, before) {
+        (Some(table), Some(before)) => {
+            same(&table.stamp, &before.stamp) || table.continues(before.stamp)
+        }
+        _ => false,
+    };
+    later.tables.iter().all(|table| write.tables.iter().all(|before| goes_on(table, before)))
 }

@@ -598,6 +598,7 @@ impl Store {
         let text = value.map(|value| value.to_string()).unwrap_or_default();
         let started = start(&self.members[node].grid, key, if remove { None } else { Some(&text) });
         let (oracle, clock) = (Arc::clone(&self.oracle), Arc::clone(&self.clock));
+        let grid = self.members[node].grid.clone();
         let tell = move |reply: Result<Reply, OpError>| {
             let outcome = match reply {
                 Ok(_) => Outcome::Acknowledged,
@@ -605,7 +606,7 @@ impl Store {
                 Err(_) => Outcome::Refused,
             };
             let now = Duration::from_micros(clock.load(Ordering::Relaxed));
-            oracle.lock().told(now, id, outcome);
+            oracle.lock().told(now, id, outcome, grid.table());
         };
         match started {
             Started::Now(reply) => tell(reply),
