@@ -7,6 +7,7 @@
 
 pub mod admin;
 pub mod http;
+pub mod resp;
 
 /// What the endpoints tell of.
 pub trait Node: Send + Sync + 'static {
