@@ -14,6 +14,10 @@ mod random;
 mod set;
 mod several;
 mod sorted_set;
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;
 mod whole;
 
 use serde::{Deserialize, Serialize};
@@ -199,20 +203,4 @@ pub(crate) fn span(first: i64, last: i64, length: usize) -> (usize, usize) {
     let from = at(first).max(0);
     let to = at(last).saturating_add(1).min(length);
     if from >= to { (0, 0) } else { (from as usize, to as usize) }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_range_counts_from_either_end_and_is_cut_to_what_is_there() {
-        assert_eq!(span(0, -1, 5), (0, 5));
-        assert_eq!(span(-3, -2, 5), (2, 4));
-        assert_eq!(span(-100, 100, 5), (0, 5));
-        assert_eq!(span(3, 1, 5), (0, 0));
-        assert_eq!(span(0, -1, 0), (0, 0));
-        assert_eq!(span(-1, -100, 5), (0, 0));
-        assert_eq!(span(i64::MIN, i64::MAX, 5), (0, 5));
-    }
 }

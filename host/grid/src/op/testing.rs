@@ -1,0 +1,128 @@
+//! Operations on a fragment, with a replica that must stay equal.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use rand::SeedableRng as _;
+use rand::rngs::SmallRng;
+
+use super::{KeyOp, Op, ScanFilter, WholeOp};
+use crate::access::{Access, Changes, KeyHasher};
+use crate::clock::Clock;
+use crate::edit::{Record, What};
+use crate::fragment::{ALL_HASHES, Fragment};
+use crate::map::{Map, MapCatalog, MapSettings, Maps};
+use crate::{OpError, Reply};
+
+const START_MS: u64 = 1_700_000_000_000;
+
+/// A map of one partition, and its backup.
+pub(crate) struct Bench {
+    map: Arc<Map>,
+    pub(crate) primary: Fragment,
+    backup: Fragment,
+    clock: Clock,
+    hasher: KeyHasher,
+    rng: SmallRng,
+    pub(crate) changes: Changes,
+    pub(crate) now: Duration,
+}
+
+impl Bench {
+    pub(crate) fn new() -> Self {
+        Self::with(MapSettings::default())
+    }
+
+    pub(crate) fn with(settings: MapSettings) -> Self {
+        let maps = Maps::new(MapCatalog { usual: settings, named: Vec::new() });
+        let map = maps.open("m").unwrap();
+        map.listened.store(true, std::sync::atomic::Ordering::Relaxed);
+        Self {
+            map,
+            primary: Fragment::default(),
+            backup: Fragment::default(),
+            clock: Clock::new(START_MS, 1),
+            hasher: KeyHasher::new([5; 16]),
+            rng: SmallRng::seed_from_u64(7),
+            changes: Changes::default(),
+            now: Duration::ZERO,
+        }
+    }
+
+    /// Does an operation, and checks that the backup is equal afterwards.
+    pub(crate) fn run(&mut self, op: &Op<'_>) -> Result<Reply, OpError> {
+        let bytes = postcard::to_allocvec(op).unwrap();
+        let op: Op<'_> = postcard::from_bytes(&bytes).unwrap();
+        self.changes = Changes::default();
+        let before = self.primary.bytes();
+        let now_ms = self.clock.now_ms(self.now);
+        let mut access = Access {
+            map: &self.map,
+            fragment: &mut self.primary,
+            clock: &self.clock,
+            hasher: &self.hasher,
+            rng: &mut self.rng,
+            changes: &mut self.changes,
+            since_start: self.now,
+            now_ms,
+            merging: false,
+        };
+        let reply = op.execute(&mut access);
+        crate::partition::count(&self.map, before, self.primary.bytes());
+        assert!(
+            reply.is_ok() || self.changes.records.is_empty(),
+            "an error changes nothing: {op:?}"
+        );
+        let mut rest = &self.changes.records[..];
+        while let Some((record, behind)) = Record::decode(rest).filter(|_| !rest.is_empty()) {
+            match &record.what {
+                What::Key(key, edit) => {
+                    let hash = self.hasher.hash(key);
+                    self.backup.apply(&self.map, now_ms, hash, key, record.version, edit).unwrap();
+                }
+                What::Clear => self.backup.clear(record.version),
+                What::Forget(version) => self.backup.forget(*version),
+            }
+            rest = behind;
+        }
+        assert_eq!(self.primary.digest(), self.backup.digest(), "{op:?}");
+        assert_eq!(items(&self.primary), items(&self.backup), "{op:?}");
+        reply
+    }
+
+    pub(crate) fn key(&mut self, key: &[u8], op: KeyOp<'_>) -> Result<Reply, OpError> {
+        self.run(&Op::Key(key, op))
+    }
+
+    /// The names of the events of the last operation.
+    pub(crate) fn events(&self) -> Vec<&str> {
+        self.changes.events.iter().map(|event| &*event.name).collect()
+    }
+
+    /// All keys, by scanning a few at a time.
+    pub(crate) fn scan(&mut self, count: u64) -> Vec<Vec<u8>> {
+        let (mut cursor, mut keys) = (0, Vec::new());
+        loop {
+            let filter = ScanFilter::default();
+            let reply = self.run(&Op::Whole(WholeOp::Scan { cursor, count, filter })).unwrap();
+            let Reply::List(parts) = reply else { panic!("a cursor and keys") };
+            let [Reply::Integer(next), Reply::List(found)] = &parts[..] else {
+                panic!("{parts:?}")
+            };
+            for key in found {
+                let Reply::Bytes(key) = key else { panic!("a key") };
+                keys.push(key.to_vec());
+            }
+            cursor = *next as u64;
+            if cursor == 0 {
+                return keys;
+            }
+        }
+    }
+}
+
+fn items(fragment: &Fragment) -> Vec<String> {
+    let mut items = Vec::new();
+    fragment.items(&ALL_HASHES, usize::MAX, &mut |item| items.push(format!("{item:?}")));
+    items
+}

@@ -1,0 +1,384 @@
+//! What operations answer, change and tell.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::time::Duration;
+
+use proptest::prelude::*;
+
+use super::testing::Bench;
+use super::*;
+use crate::map::{Eviction, MapSettings};
+use crate::value::Score;
+
+fn put(value: &[u8]) -> KeyOp<'_> {
+    put_if(value, Lifetime::Usual, PutIf::Always, PutAnswer::Done)
+}
+
+fn put_if<'a>(
+    value: &'a [u8],
+    lifetime: Lifetime,
+    condition: PutIf<'a>,
+    answer: PutAnswer,
+) -> KeyOp<'a> {
+    KeyOp::Plain(PlainOp::Put { kind: 0, value, lifetime, condition, answer })
+}
+
+fn get() -> KeyOp<'static> {
+    KeyOp::Plain(PlainOp::Get)
+}
+
+fn bytes(text: &str) -> Reply {
+    Reply::bytes(text.as_bytes())
+}
+
+#[test]
+fn a_value_is_put_when_its_condition_holds() {
+    let mut bench = Bench::new();
+    let if_absent = put_if(b"1", Lifetime::Usual, PutIf::Absent, PutAnswer::Done);
+    assert_eq!(bench.key(b"k", if_absent.clone()), Ok(Reply::Done));
+    assert_eq!(bench.events(), ["new", "set"]);
+    assert_eq!(bench.key(b"k", if_absent), Ok(Reply::Nil));
+    let old = put_if(b"2", Lifetime::Usual, PutIf::Present, PutAnswer::Old);
+    assert_eq!(bench.key(b"k", old), Ok(bytes("1")));
+    let swap = put_if(b"3", Lifetime::Usual, PutIf::Value(b"2"), PutAnswer::Version);
+    let Ok(Reply::Integer(version)) = bench.key(b"k", swap) else { panic!("a version") };
+    let version = Version(version.cast_unsigned());
+    let later = put_if(b"4", Lifetime::Usual, PutIf::Version(version), PutAnswer::Done);
+    assert_eq!(bench.key(b"k", later.clone()), Ok(Reply::Done));
+    assert_eq!(bench.key(b"k", later), Ok(Reply::Nil), "it has another version now");
+    assert_eq!(bench.key(b"k", get()), Ok(bytes("4")));
+}
+
+#[test]
+fn an_entry_is_gone_when_its_time_is_over_and_that_is_told_once() {
+    let mut bench = Bench::new();
+    let short = put_if(b"1", Lifetime::For(1_000), PutIf::Always, PutAnswer::Done);
+    bench.key(b"k", short).unwrap();
+    let remaining = KeyOp::Generic(GenericOp::Remaining);
+    assert_eq!(bench.key(b"k", remaining.clone()), Ok(Reply::Integer(1_000)));
+    bench.now = Duration::from_millis(999);
+    assert_eq!(bench.key(b"k", get()), Ok(bytes("1")));
+    bench.now = Duration::from_millis(1_000);
+    assert_eq!(bench.key(b"k", get()), Ok(Reply::Nil));
+    assert_eq!(bench.events(), ["expired"]);
+    assert_eq!(bench.key(b"k", remaining), Ok(Reply::Integer(-2)));
+    assert!(bench.events().is_empty());
+}
+
+#[test]
+fn an_entry_that_is_asked_for_does_not_go_idle() {
+    let mut bench = Bench::with(MapSettings { max_idle_ms: Some(1_600), ..Default::default() });
+    bench.key(b"k", put(b"1")).unwrap();
+    for step in 1..10 {
+        bench.now = Duration::from_millis(step * 1_500);
+        assert_eq!(bench.key(b"k", get()), Ok(bytes("1")), "{step}");
+    }
+    bench.now += Duration::from_millis(1_900);
+    assert_eq!(bench.key(b"k", get()), Ok(Reply::Nil));
+}
+
+#[test]
+fn numbers_are_added_to_and_what_is_none_stays_as_it_is() {
+    let mut bench = Bench::new();
+    let add = |more| KeyOp::Plain(PlainOp::Add(more));
+    assert_eq!(bench.key(b"n", add(5)), Ok(Reply::Integer(5)));
+    assert_eq!(bench.key(b"n", add(i64::MAX)), Err(OpError::Overflow));
+    assert_eq!(bench.key(b"n", KeyOp::Plain(PlainOp::AddFloat(0.5))), Ok(bytes("5.5")));
+    assert_eq!(bench.key(b"n", add(1)), Err(OpError::NotAnInteger));
+    for text in ["+1", "01", " 1", "1 ", "", "-0", "9223372036854775808"] {
+        bench.key(b"t", put(text.as_bytes())).unwrap();
+        assert_eq!(bench.key(b"t", add(1)), Err(OpError::NotAnInteger), "{text:?}");
+    }
+}
+
+#[test]
+fn one_type_is_not_taken_for_another() {
+    let mut bench = Bench::new();
+    let push = KeyOp::List(ListOp::Push { end: End::Back, elements: vec![b"a"], present: false });
+    bench.key(b"l", push.clone()).unwrap();
+    bench.key(b"p", put(b"1")).unwrap();
+    assert_eq!(bench.key(b"l", get()), Err(OpError::WrongType));
+    assert_eq!(bench.key(b"p", push), Err(OpError::WrongType));
+    assert_eq!(bench.key(b"l", KeyOp::Set(SetOp::Length)), Err(OpError::WrongType));
+    assert_eq!(bench.key(b"l", put(b"2")), Ok(Reply::Done), "a put replaces anything");
+    let kind = KeyOp::Generic(GenericOp::Type);
+    assert_eq!(bench.key(b"l", kind), Ok(Reply::Word("string".into())));
+}
+
+#[test]
+fn a_map_at_its_bound_evicts_or_refuses() {
+    let bounded = |eviction| MapSettings {
+        memory_bytes_max: Some(60_000),
+        eviction,
+        ..MapSettings::default()
+    };
+    for eviction in [Eviction::Lru, Eviction::Lfu, Eviction::Random] {
+        let mut bench = Bench::with(bounded(eviction));
+        for n in 0..700_u32 {
+            assert_eq!(bench.key(&n.to_be_bytes(), put(&[1; 100])), Ok(Reply::Done));
+        }
+        assert!(bench.primary.bytes() < 75_000, "{eviction:?} {}", bench.primary.bytes());
+        assert_eq!(bench.key(&699_u32.to_be_bytes(), get()), Ok(Reply::bytes(&[1; 100])));
+    }
+    let mut bench = Bench::with(bounded(Eviction::None));
+    let fill = |bench: &mut Bench, n: u32| bench.key(&n.to_be_bytes(), put(&[1; 100]));
+    let full = (0..2_000).find(|n| fill(&mut bench, *n).is_err()).expect("it is full");
+    assert_eq!(fill(&mut bench, full), Err(OpError::Full));
+    assert_eq!(bench.key(&0_u32.to_be_bytes(), get()), Ok(Reply::bytes(&[1; 100])));
+}
+
+#[test]
+fn several_in_one_step_are_done_unless_a_watched_key_changed() {
+    let mut bench = Bench::new();
+    let batch = |version| Op::Batch {
+        watched: vec![(&b"k"[..], version)],
+        ops: vec![Op::Key(b"k", put(b"1")), Op::Key(b"k", KeyOp::List(ListOp::Length))],
+    };
+    let done = Reply::List(vec![Reply::Done, Reply::Failed(OpError::WrongType)]);
+    assert_eq!(bench.run(&batch(Version::NONE)), Ok(done));
+    assert_eq!(bench.run(&batch(Version::NONE)), Err(OpError::Changed));
+}
+
+#[test]
+fn values_move_with_their_expiry() {
+    let mut bench = Bench::new();
+    let push =
+        KeyOp::List(ListOp::Push { end: End::Back, elements: vec![b"a"; 300], present: false });
+    bench.key(b"l", push).unwrap();
+    let expire = GenericOp::Expire(Lifetime::For(500), ExpireIf::default());
+    bench.key(b"l", KeyOp::Generic(expire)).unwrap();
+    let rename = SeveralOp::Rename { from: b"l", to: b"m", absent: false };
+    assert_eq!(bench.run(&Op::Several(rename.clone())), Ok(Reply::Done));
+    assert_eq!(bench.key(b"m", KeyOp::List(ListOp::Length)), Ok(Reply::Integer(300)));
+    assert_eq!(bench.key(b"m", KeyOp::Generic(GenericOp::Remaining)), Ok(Reply::Integer(500)));
+    assert_eq!(bench.run(&Op::Several(rename)), Err(OpError::NoSuchKey));
+}
+
+#[test]
+fn a_range_counts_from_either_end_and_is_cut_to_what_is_there() {
+    assert_eq!(span(0, -1, 5), (0, 5));
+    assert_eq!(span(-3, -2, 5), (2, 4));
+    assert_eq!(span(-100, 100, 5), (0, 5));
+    assert_eq!(span(3, 1, 5), (0, 0));
+    assert_eq!(span(0, -1, 0), (0, 0));
+    assert_eq!(span(-1, -100, 5), (0, 0));
+    assert_eq!(span(i64::MIN, i64::MAX, 5), (0, 5));
+}
+
+proptest! {
+    #[test]
+    fn a_scan_finds_every_key_that_stays(
+        keys in proptest::collection::btree_set(any::<u16>(), 0..300),
+        count in 1..50_u64,
+    ) {
+        let mut bench = Bench::new();
+        for (n, key) in keys.iter().enumerate() {
+            let key = key.to_be_bytes();
+            let set = KeyOp::Set(SetOp::Add(vec![b"member"]));
+            bench.key(&key, if n % 3 == 0 { set } else { put(b"v") }).unwrap();
+        }
+        let found: Vec<_> = bench.scan(count);
+        let distinct: BTreeSet<_> = found.iter().cloned().collect();
+        prop_assert_eq!(found.len(), distinct.len());
+        let wanted: BTreeSet<_> = keys.iter().map(|key| key.to_be_bytes().to_vec()).collect();
+        prop_assert_eq!(distinct, wanted);
+    }
+
+    #[test]
+    fn a_list_does_what_a_queue_does(
+        steps in proptest::collection::vec((0..8_u8, -4..8_i64, any::<u8>()), 0..80),
+    ) {
+        let (mut bench, mut model) = (Bench::new(), VecDeque::<Vec<u8>>::new());
+        for (what, number, byte) in steps {
+            let element = vec![byte % 5];
+            match what {
+                0 | 1 => {
+                    let end = if what == 0 { End::Front } else { End::Back };
+                    let elements = vec![&element[..]];
+                    let push = ListOp::Push { end, elements, present: false };
+                    match end {
+                        End::Front => model.push_front(element.clone()),
+                        End::Back => model.push_back(element.clone()),
+                    }
+                    let length = Reply::count(model.len());
+                    prop_assert_eq!(bench.key(b"l", KeyOp::List(push)), Ok(length));
+                }
+                2 => {
+                    let popped = model.pop_front();
+                    let wanted = Reply::optional(popped.as_deref());
+                    prop_assert_eq!(bench.key(b"l", KeyOp::List(ListOp::Pop(End::Front))), Ok(wanted));
+                }
+                3 => {
+                    let count = number.unsigned_abs();
+                    let wanted = if model.is_empty() {
+                        Reply::NilList
+                    } else {
+                        let most = (count as usize).min(model.len());
+                        let taken = (0..most).filter_map(|_| model.pop_back());
+                        Reply::List(taken.map(|e| Reply::bytes(&e)).collect())
+                    };
+                    let pop = KeyOp::List(ListOp::PopMany(End::Back, count));
+                    prop_assert_eq!(bench.key(b"l", pop), Ok(wanted));
+                }
+                4 => {
+                    let (from, to) = span(number, number + 2, model.len());
+                    bench.key(b"l", KeyOp::List(ListOp::Trim(number, number + 2))).unwrap();
+                    model = model.range(from..to).cloned().collect();
+                }
+                5 => {
+                    let mut left = if number == 0 { usize::MAX } else { number.unsigned_abs() as usize };
+                    let mut kept = VecDeque::new();
+                    let order: Vec<_> = if number < 0 {
+                        model.iter().rev().cloned().collect()
+                    } else {
+                        model.iter().cloned().collect()
+                    };
+                    for other in order {
+                        if other == element && left > 0 {
+                            left -= 1;
+                        } else if number < 0 {
+                            kept.push_front(other);
+                        } else {
+                            kept.push_back(other);
+                        }
+                    }
+                    let removed = Reply::count(model.len() - kept.len());
+                    model = kept;
+                    let remove = KeyOp::List(ListOp::Remove(number, &element));
+                    prop_assert_eq!(bench.key(b"l", remove), Ok(removed));
+                }
+                6 => {
+                    let pivot = [byte % 3];
+                    let at = model.iter().position(|other| **other == pivot);
+                    let wanted = match at {
+                        _ if model.is_empty() => 0,
+                        None => -1,
+                        Some(at) => {
+                            model.insert(at, element.clone());
+                            model.len() as i64
+                        }
+                    };
+                    let insert = ListOp::Insert { before: true, pivot: &pivot, element: &element };
+                    prop_assert_eq!(bench.key(b"l", KeyOp::List(insert)), Ok(Reply::Integer(wanted)));
+                }
+                _ => {
+                    let moved = SeveralOp::MoveElement {
+                        from: b"l",
+                        from_end: End::Front,
+                        to: b"l",
+                        to_end: End::Back,
+                    };
+                    let first = model.pop_front();
+                    model.extend(first.clone());
+                    let wanted = Reply::optional(first.as_deref());
+                    prop_assert_eq!(bench.run(&Op::Several(moved)), Ok(wanted));
+                }
+            }
+            let all = bench.key(b"l", KeyOp::List(ListOp::Range(0, -1)));
+            let wanted = model.iter().map(|element| Reply::bytes(element)).collect();
+            prop_assert_eq!(all, Ok(Reply::List(wanted)));
+        }
+    }
+
+    #[test]
+    fn a_sorted_set_does_what_a_sorted_map_does(
+        steps in proptest::collection::vec((0..5_u8, any::<u8>(), -5..5_i8), 0..80),
+    ) {
+        let (mut bench, mut model) = (Bench::new(), BTreeMap::<Vec<u8>, f64>::new());
+        for (what, name, number) in steps {
+            let (name, number) = (vec![name % 20], f64::from(number));
+            let score = Score::new(number).unwrap();
+            match what {
+                0 | 1 => {
+                    let only = AddIf { greater: what == 1, ..AddIf::default() };
+                    let members = vec![(score, &name[..])];
+                    let add = SortedSetOp::Add { members, only, changed: true };
+                    let old = model.get(&name).copied();
+                    let takes = old.is_none_or(|old| if what == 1 { number > old } else { number != old });
+                    if takes {
+                        model.insert(name.clone(), number);
+                    }
+                    prop_assert_eq!(bench.key(b"z", KeyOp::SortedSet(add)), Ok(Reply::flag(takes)));
+                }
+                2 => {
+                    let only = AddIf::default();
+                    let more = SortedSetOp::Increase { member: &name, by: number, only };
+                    let sum = model.entry(name.clone()).or_default();
+                    *sum += number;
+                    prop_assert_eq!(bench.key(b"z", KeyOp::SortedSet(more)), Ok(Reply::Double(*sum)));
+                }
+                3 => {
+                    let gone = model.remove(&name).is_some();
+                    let remove = KeyOp::SortedSet(SortedSetOp::Remove(vec![&name, &name]));
+                    prop_assert_eq!(bench.key(b"z", remove), Ok(Reply::flag(gone)));
+                }
+                _ => {
+                    let by = By::Score(Bound::Without(score), Bound::None);
+                    let count = model.values().filter(|other| **other > number).count();
+                    let op = KeyOp::SortedSet(SortedSetOp::Count(by));
+                    prop_assert_eq!(bench.key(b"z", op), Ok(Reply::count(count)));
+                }
+            }
+            let mut order: Vec<_> = model.iter().map(|(name, score)| (*score, name)).collect();
+            order.sort_by(|a, b| a.0.total_cmp(&b.0).then_with(|| b.1.cmp(a.1).reverse()));
+            let wanted = order.iter().rev().map(|(s, n)| (Reply::bytes(n), Reply::Double(*s)));
+            let span = Span { by: By::Rank(0, -1), reverse: true, limit: None, scores: true };
+            let all = bench.key(b"z", KeyOp::SortedSet(SortedSetOp::Range(span)));
+            prop_assert_eq!(all, Ok(Reply::Pairs(wanted.collect())));
+        }
+    }
+
+    #[test]
+    fn hashes_and_sets_do_what_maps_and_sets_do(
+        steps in proptest::collection::vec((0..6_u8, any::<u8>(), any::<u8>()), 0..80),
+    ) {
+        let mut bench = Bench::new();
+        let (mut fields, mut members) = (BTreeMap::<Vec<u8>, Vec<u8>>::new(), BTreeSet::<Vec<u8>>::new());
+        for (what, a, b) in steps {
+            let (a, b) = (vec![a % 12], vec![b]);
+            match what {
+                0 => {
+                    let new = fields.insert(a.clone(), b.clone()).is_none();
+                    let set = KeyOp::Hash(HashOp::Set(vec![(&a, &b)]));
+                    prop_assert_eq!(bench.key(b"h", set), Ok(Reply::flag(new)));
+                }
+                1 => {
+                    let gone = fields.remove(&a).is_some();
+                    let remove = KeyOp::Hash(HashOp::Remove(vec![&a]));
+                    prop_assert_eq!(bench.key(b"h", remove), Ok(Reply::flag(gone)));
+                }
+                2 => {
+                    let new = members.insert(a.clone());
+                    prop_assert_eq!(
+                        bench.key(b"s", KeyOp::Set(SetOp::Add(vec![&a]))), Ok(Reply::flag(new))
+                    );
+                }
+                3 => {
+                    let gone = members.remove(&a);
+                    prop_assert_eq!(
+                        bench.key(b"s", KeyOp::Set(SetOp::Remove(vec![&a]))), Ok(Reply::flag(gone))
+                    );
+                }
+                4 => match bench.key(b"s", KeyOp::Set(SetOp::Pop)) {
+                    Ok(Reply::Nil) => prop_assert!(members.is_empty()),
+                    Ok(Reply::Bytes(member)) => prop_assert!(members.remove(&member[..])),
+                    other => panic!("{other:?}"),
+                },
+                _ => {
+                    let most = i64::from(b[0] % 6);
+                    match bench.key(b"s", KeyOp::Set(SetOp::AnyOf(most))) {
+                        Ok(Reply::List(some)) => {
+                            prop_assert_eq!(some.len(), members.len().min(most as usize));
+                        }
+                        other => panic!("{other:?}"),
+                    }
+                }
+            }
+            let wanted = fields.get(&a).map(|value| &value[..]);
+            let found = bench.key(b"h", KeyOp::Hash(HashOp::Get(&a)));
+            prop_assert_eq!(found, Ok(Reply::optional(wanted)));
+            let length = bench.key(b"s", KeyOp::Set(SetOp::Length));
+            prop_assert_eq!(length, Ok(Reply::count(members.len())));
+        }
+    }
+}
