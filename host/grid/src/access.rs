@@ -17,7 +17,7 @@ use crate::entry::{Expiry, Idle, Meta, Plain};
 use crate::event::{Class, Event};
 use crate::fragment::{Applied, Entry, Fragment, Item};
 use crate::map::Map;
-use crate::value::Kind;
+use crate::value::{Kind, StructureEdit};
 
 /// Entries that one write may evict to make room for itself.
 const EVICTIONS_PER_WRITE_MAX: usize = 64;
@@ -55,8 +55,6 @@ pub(crate) struct Changes {
     /// Keys whose list or sorted set has more than before: somebody may wait
     /// for that.
     pub(crate) filled: Vec<Box<[u8]>>,
-    /// Whether an edit did not fit what is there.
-    pub(crate) misfit: bool,
 }
 
 /// One operation's way into a fragment.
@@ -83,12 +81,15 @@ impl Access<'_> {
         self.clock.next(self.since_start)
     }
 
-    /// Drops the entry if its time is over.
-    fn drop_if_over(&mut self, hash: u32, key: &[u8]) {
-        let entry = self.fragment.get(hash, key);
-        if entry.is_some_and(|entry| entry.expiry().is_over(self.now_ms)) {
+    /// Drops the entry if its time is over. Returns when it expires, if it is
+    /// still there.
+    fn drop_if_over(&mut self, hash: u32, key: &[u8]) -> Option<Expiry> {
+        let expiry = self.fragment.get(hash, key)?.expiry();
+        if expiry.is_over(self.now_ms) {
             self.expire(hash, key);
+            return None;
         }
+        Some(expiry)
     }
 
     /// Drops an entry whose time is over, and tells so.
@@ -101,14 +102,10 @@ impl Access<'_> {
     /// The entry of a key, which counts as used.
     pub(crate) fn read(&mut self, key: &[u8]) -> Option<Entry<'_>> {
         let hash = self.hasher.hash(key);
-        self.drop_if_over(hash, key);
-        self.touch_idle(hash, key);
-        let chance = self.rng.next_u32();
-        if self.fragment.get(hash, key).is_some() {
-            self.fragment.hits += 1;
-        } else {
-            self.fragment.misses += 1;
+        if let Some(idle) = self.drop_if_over(hash, key).and_then(|expiry| expiry.idle) {
+            self.touch_idle(hash, key, idle);
         }
+        let chance = self.rng.next_u32();
         self.fragment.use_entry(hash, key, self.now_ms, chance)
     }
 
@@ -119,11 +116,8 @@ impl Access<'_> {
         self.fragment.get(hash, key)
     }
 
-    /// Moves the idle deadline of an entry that has one.
-    fn touch_idle(&mut self, hash: u32, key: &[u8]) {
-        let Some(idle) = self.fragment.get(hash, key).and_then(|entry| entry.expiry().idle) else {
-            return;
-        };
+    /// Moves the idle deadline of an entry.
+    fn touch_idle(&mut self, hash: u32, key: &[u8], idle: Idle) {
         let step = (idle.period_ms / IDLE_STEPS).max(1);
         let deadline_ms = self.now_ms.saturating_add(idle.period_ms).saturating_add(step);
         if deadline_ms >= idle.deadline_ms.saturating_add(step) {
@@ -188,10 +182,27 @@ impl Access<'_> {
             }
             Err(_) => {
                 debug_assert!(false, "an operation made an edit that does not fit: {edit:?}");
-                self.changes.misfit = true;
                 Applied::Gone
             }
         }
+    }
+
+    /// Changes a structure, and tells so; one that has no element left is gone.
+    pub(crate) fn change(&mut self, key: &[u8], edit: StructureEdit<'_>, class: Class, name: &str) {
+        let applied = self.edit(key, &Edit::Structure(edit));
+        self.tell(class, name, key);
+        if applied == Applied::Gone {
+            self.tell(Class::Generic, "del", key);
+        }
+    }
+
+    /// Removes a key, and tells so if it was there. Returns whether it was.
+    pub(crate) fn delete(&mut self, key: &[u8]) -> bool {
+        let there = self.remove(key);
+        if there {
+            self.tell(Class::Generic, "del", key);
+        }
+        there
     }
 
     /// Removes a key. Returns whether it was there.

@@ -74,7 +74,8 @@ pub(crate) struct Control {
     said: BTreeMap<MemberId, Said>,
     /// Since when answers are gathered; none when none are waited for.
     gathering: Option<Duration>,
-    asked_at: Duration,
+    /// When those who have not said were asked last.
+    asked_at: Option<Duration>,
     /// Whether the table is to be made anew.
     stale: bool,
     /// Copies that became complete, or are so no more, since the last table.
@@ -94,7 +95,7 @@ impl Control {
             is_coordinator: false,
             said: BTreeMap::new(),
             gathering: None,
-            asked_at: Duration::ZERO,
+            asked_at: None,
             stale: false,
             copies: Vec::new(),
             missing_since: None,
@@ -128,9 +129,25 @@ impl Control {
         self.nodes.iter().filter(|node| !node.lite).count()
     }
 
-    /// How many copies there are to be beside a primary.
-    pub(crate) fn copies(&self) -> usize {
-        self.wanted.copies
+    /// How many copies there are to be beside a primary, and how many members
+    /// store data.
+    pub(crate) fn shape(&self) -> (usize, usize) {
+        (self.wanted.copies, self.data_members())
+    }
+
+    /// The member of the view with this id.
+    fn node(&self, id: MemberId) -> Option<&Node> {
+        self.nodes.iter().find(|node| node.id == id)
+    }
+
+    /// Whether a member is in the view under this generation.
+    fn is_here(&self, id: MemberId, generation: u32) -> bool {
+        self.node(id).is_some_and(|node| node.generation == generation)
+    }
+
+    /// The tables that members said they follow.
+    fn said_tables(&self) -> impl Iterator<Item = &Arc<Table>> {
+        self.said.values().filter_map(|said| said.table.as_ref())
     }
 
     /// There is a new view.
@@ -146,17 +163,15 @@ impl Control {
                 host: member.address().ip(),
             })
             .collect();
-        let nodes = &self.nodes;
-        let is_here = |id: MemberId, generation: u32| {
-            nodes.iter().any(|node| node.id == id && node.generation == generation)
-        };
         self.leaving.retain(|id| view.contains(*id));
-        self.said.retain(|id, said| is_here(*id, said.generation));
+        let mut said = std::mem::take(&mut self.said);
+        said.retain(|id, said| self.is_here(*id, said.generation));
+        self.said = said;
         self.is_coordinator = view.coordinator().id == self.me;
         self.stale = self.is_coordinator;
         if self.is_coordinator && !self.unknown(table).is_empty() {
             self.gathering.get_or_insert(now);
-            self.asked_at = Duration::ZERO;
+            self.asked_at = None;
         } else {
             self.gathering = None;
         }
@@ -165,7 +180,7 @@ impl Control {
     /// Whether this member made the table and has not been away since: the others
     /// may have gone on without it.
     fn is_in_office(&self, table: &Table) -> bool {
-        let me = self.nodes.iter().find(|node| node.id == self.me);
+        let me = self.node(self.me);
         let known = table.generation(self.me);
         table.stamp.author == self.me
             && me.is_some_and(|me| known.is_none() || known == Some(me.generation))
@@ -192,7 +207,7 @@ impl Control {
         table: Option<Table>,
         own: Option<&Arc<Table>>,
     ) {
-        let Some(node) = self.nodes.iter().find(|node| node.id == from) else { return };
+        let Some(node) = self.node(from).copied() else { return };
         let sound = table.as_ref().is_none_or(|table| table.is_sound(self.partitions));
         // It says what it followed before the table that it was sent meanwhile.
         let is_old = own.is_some_and(|own| {
@@ -245,14 +260,13 @@ impl Control {
         let patience = Duration::from_millis(GATHER_MS_MAX);
         let mut complete = true;
         if let Some(since) = self.gathering {
-            let again = self.asked_at + Duration::from_millis(ASK_AGAIN_MS);
-            if !unknown.is_empty() && (self.asked_at == Duration::ZERO || now >= again) {
-                self.asked_at = now.max(Duration::from_nanos(1));
-                orders.query.clone_from(&unknown);
-            }
             complete = unknown.is_empty() || now >= since + patience;
+            let again = Duration::from_millis(ASK_AGAIN_MS);
             if unknown.is_empty() {
                 self.gathering = None;
+            } else if self.asked_at.is_none_or(|asked_at| now >= asked_at + again) {
+                self.asked_at = Some(now);
+                orders.query = unknown;
             }
         }
         if !self.stale {
@@ -278,9 +292,7 @@ impl Control {
     /// Whether the table counts on somebody who is not there any more.
     fn somebody_is_gone(&self, table: Option<&Arc<Table>>) -> bool {
         table.is_some_and(|table| {
-            table.members.iter().any(|known| {
-                !self.nodes.iter().any(|n| n.id == known.id && n.generation == known.generation)
-            })
+            table.members.iter().any(|known| !self.is_here(known.id, known.generation))
         })
     }
 
@@ -334,7 +346,7 @@ impl Control {
         next: &Table,
         own: Option<&Arc<Table>>,
     ) -> bool {
-        let here = self.nodes.iter().any(|node| node.id == id && node.generation == generation);
+        let here = self.is_here(id, generation);
         let stamp = if id == self.me {
             own.map(|own| own.stamp)
         } else {
@@ -350,9 +362,7 @@ impl Control {
     /// Whether somebody follows another branch, whose tables look newer than ours.
     fn strays(&self, own: Option<&Arc<Table>>) -> bool {
         let Some(own) = own else { return false };
-        let tables = self.said.values().filter_map(|said| said.table.as_ref());
-        tables
-            .into_iter()
+        self.said_tables()
             .any(|table| !own.continues(table.stamp) && table.stamp.term >= own.stamp.term)
     }
 
@@ -361,7 +371,7 @@ impl Control {
         let said = self.said.iter().filter_map(|(id, said)| Some((*id, said.table.clone()?)));
         let all: Vec<(MemberId, Arc<Table>)> =
             said.chain(own.map(|own| (self.me, Arc::clone(own)))).collect();
-        let is_data = |id: MemberId| self.nodes.iter().any(|node| node.id == id && !node.lite);
+        let is_data = |id: MemberId| self.node(id).is_some_and(|node| !node.lite);
         let in_office = own.filter(|own| self.is_in_office(own));
         let weight = |table: &Table| {
             let followers = all
@@ -392,7 +402,6 @@ impl Control {
 
     /// Greater than any that somebody told of.
     fn next_term(&self, own: Option<&Arc<Table>>) -> u64 {
-        let said = self.said.values().filter_map(|said| said.table.as_ref());
-        said.chain(own).map(|table| table.stamp.term).max().unwrap_or(0) + 1
+        self.said_tables().chain(own).map(|table| table.stamp.term).max().unwrap_or(0) + 1
     }
 }

@@ -135,12 +135,10 @@ impl Core {
     }
 
     /// Sends a message to all other members.
-    pub(crate) fn send_all(&self, message: &Message<'_>) -> usize {
-        let peers: Vec<_> = self.peers.read().values().cloned().collect();
-        for peer in &peers {
+    pub(crate) fn send_all(&self, message: &Message<'_>) {
+        for peer in self.peers.read().values() {
             peer.push(|bytes| message.encode(bytes));
         }
-        peers.len()
     }
 
     /// Whether the branch that is followed began so lately that a member may not

@@ -2,7 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::access::KeyHasher;
 use crate::clock::Version;
+use crate::encoding;
 use crate::entry::Expiry;
 use crate::value::StructureEdit;
 
@@ -63,10 +65,17 @@ pub(crate) enum What<'a> {
 }
 
 impl<'a> Record<'a> {
-    /// Appends it to `bytes` (postcard).
+    /// Appends it to `bytes`.
     pub(crate) fn encode(&self, bytes: &mut Vec<u8>) {
-        let buffer = std::mem::take(bytes);
-        *bytes = postcard::to_extend(self, buffer).expect("memory takes what is written");
+        encoding::append(self, bytes);
+    }
+
+    /// The hash of the key that it is about; zero for a whole map.
+    pub(crate) fn hash(&self, hasher: &KeyHasher) -> u32 {
+        match &self.what {
+            What::Key(key, _) => hasher.hash(key),
+            What::Clear | What::Forget(_) => 0,
+        }
     }
 
     /// The first of `bytes`, and what follows it.

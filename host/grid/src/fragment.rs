@@ -11,7 +11,7 @@ use std::collections::BTreeSet;
 
 use crate::OpError;
 use crate::clock::Version;
-use crate::edit::Edit;
+use crate::edit::{Edit, Record, What};
 use crate::entry::{Expiry, Meta, Plain, Statistics, Structured, Tombstone, Usage};
 use crate::map::{Eviction, Map};
 use crate::ordered::{Hashed as _, Ordered};
@@ -115,8 +115,6 @@ pub(crate) struct Fragment {
     tombstones: Ordered<Tombstone>,
     /// Everything with a version up to this was removed at once.
     cleared: Version,
-    /// Removals before this were forgotten.
-    forgotten: Version,
     /// Each entry that expires is watched at its deadline or before.
     watched: BTreeSet<u64>,
     heap_bytes: usize,
@@ -179,7 +177,8 @@ impl Fragment {
         self.structures.get(hash, |entry| entry.key() == key).map(Entry::Structured)
     }
 
-    /// As [`Fragment::get`], and the entry counts as used.
+    /// As [`Fragment::get`], and it counts: the entry as used, the look-up as one
+    /// that found something or nothing.
     pub(crate) fn use_entry(
         &mut self,
         hash: u32,
@@ -187,18 +186,19 @@ impl Fragment {
         now_ms: u64,
         chance: u32,
     ) -> Option<Entry<'_>> {
-        // Twice the look-up for a structure, and one for what is most common.
-        if !self.structures.is_empty()
-            && self.structures.get(hash, |entry| entry.key() == key).is_some()
-        {
-            let entry = self.structures.get_mut(hash, |entry| entry.key() == key)?;
+        if let Some(entry) = self.structures.get_mut(hash, |entry| entry.key() == key) {
+            self.hits += 1;
             entry.usage.touch(now_ms, chance);
             if let Some(statistics) = &mut entry.meta.statistics {
                 statistics.hits = statistics.hits.saturating_add(1);
             }
             return Some(Entry::Structured(entry));
         }
-        let entry = self.plain.get_mut(hash, |entry| entry.key() == key)?;
+        let Some(entry) = self.plain.get_mut(hash, |entry| entry.key() == key) else {
+            self.misses += 1;
+            return None;
+        };
+        self.hits += 1;
         entry.usage.touch(now_ms, chance);
         entry.hit();
         Some(Entry::Plain(entry))
@@ -214,9 +214,7 @@ impl Fragment {
         take: &mut dyn FnMut(Option<&[u8]>),
     ) -> Option<Result<(), OpError>> {
         let Some(entry) = self.plain.get_mut(hash, |entry| entry.key() == key) else {
-            if !self.structures.is_empty()
-                && self.structures.get(hash, |entry| entry.key() == key).is_some()
-            {
+            if self.structures.get(hash, |entry| entry.key() == key).is_some() {
                 return Some(Err(OpError::WrongType));
             }
             self.misses += 1;
@@ -233,11 +231,6 @@ impl Fragment {
         entry.hit();
         take(Some(entry.value()));
         Some(Ok(()))
-    }
-
-    /// Removals before this version were forgotten.
-    pub(crate) fn forgotten(&self) -> Version {
-        self.forgotten
     }
 
     /// The version of a removal that is remembered.
@@ -290,9 +283,9 @@ impl Fragment {
                     entry.value.apply(edit)?;
                     entry.meta.version = version;
                     self.heap_bytes = self.heap_bytes + entry.bytes() - bytes;
-                    self.digest ^=
-                        digest_term(hash, old, false) ^ digest_term(hash, version, false);
-                    if entry.value.len() == 0 {
+                    let is_empty = entry.value.len() == 0;
+                    self.renew(hash, old, version);
+                    if is_empty {
                         self.take(hash, key);
                         self.bury(hash, key, version);
                         return Ok(Applied::Gone);
@@ -315,6 +308,25 @@ impl Fragment {
         }
     }
 
+    /// Does what a record of the primary says; `hash` is that of its key, if it is
+    /// about one.
+    pub(crate) fn apply_record(
+        &mut self,
+        map: &Map,
+        now_ms: u64,
+        hash: u32,
+        record: &Record<'_>,
+    ) -> Result<(), Misfit> {
+        match &record.what {
+            What::Key(key, edit) => {
+                self.apply(map, now_ms, hash, key, record.version, edit)?;
+            }
+            What::Clear => self.clear(record.version),
+            What::Forget(version) => self.forget(*version),
+        }
+        Ok(())
+    }
+
     #[expect(clippy::too_many_arguments, reason = "the parts of an entry")]
     fn put(
         &mut self,
@@ -333,8 +345,7 @@ impl Fragment {
             entry.set(&meta, kind, value);
             entry.usage.touch(now_ms, version.0 as u32);
             self.heap_bytes = self.heap_bytes + entry.bytes() - bytes;
-            self.digest ^=
-                digest_term(hash, old.version, false) ^ digest_term(hash, version, false);
+            self.renew(hash, old.version, version);
             self.watch(hash, old.expiry, expiry);
             return Applied::Changed;
         }
@@ -342,13 +353,17 @@ impl Fragment {
         self.unbury(hash, key);
         let statistics = old.and_then(|meta| meta.statistics).or_else(|| counted(map, now_ms));
         let meta = Meta { version, expiry, statistics };
-        self.plain.insert(Plain::new(hash, Usage::new(now_ms), &meta, key, kind, value));
-        // Key and value are copied once more only to be counted.
-        let entry = self.plain.get(hash, |entry| entry.key() == key);
-        self.heap_bytes += entry.map_or(0, Plain::bytes);
-        self.digest ^= digest_term(hash, version, false);
-        self.watch(hash, Expiry::NEVER, expiry);
+        self.add_plain(Plain::new(hash, Usage::new(now_ms), &meta, key, kind, value), &meta);
         if old.is_some() { Applied::Changed } else { Applied::Created }
+    }
+
+    /// Adds an entry of whose key there is none.
+    fn add_plain(&mut self, entry: Plain, meta: &Meta) {
+        let hash = entry.hash();
+        self.heap_bytes += entry.bytes();
+        self.digest ^= digest_term(hash, meta.version, false);
+        self.plain.insert(entry);
+        self.watch(hash, Expiry::NEVER, meta.expiry);
     }
 
     fn add_structure(
@@ -390,8 +405,7 @@ impl Fragment {
         } else {
             return Err(Misfit);
         }
-        self.digest ^=
-            digest_term(hash, old.version, false) ^ digest_term(hash, new.version, false);
+        self.renew(hash, old.version, new.version);
         self.watch(hash, old.expiry, new.expiry);
         Ok(Applied::Changed)
     }
@@ -407,12 +421,17 @@ impl Fragment {
         let (bytes, old) = (entry.bytes(), entry.meta());
         change(entry, &Meta { version, ..old });
         self.heap_bytes = self.heap_bytes + entry.bytes() - bytes;
-        self.digest ^= digest_term(hash, old.version, false) ^ digest_term(hash, version, false);
+        self.renew(hash, old.version, version);
         Ok(Applied::Changed)
     }
 
+    /// The digest, with another version of one entry.
+    fn renew(&mut self, hash: u32, old: Version, new: Version) {
+        self.digest ^= digest_term(hash, old, false) ^ digest_term(hash, new, false);
+    }
+
     /// Takes an entry out, whatever it is; nothing remembers it.
-    fn take(&mut self, hash: u32, key: &[u8]) -> Option<Meta> {
+    pub(crate) fn take(&mut self, hash: u32, key: &[u8]) -> Option<Meta> {
         let meta = if let Some(entry) = self.plain.remove(hash, |entry| entry.key() == key) {
             self.heap_bytes -= entry.bytes();
             entry.meta()
@@ -443,7 +462,6 @@ impl Fragment {
     pub(crate) fn clear(&mut self, version: Version) {
         *self = Self {
             cleared: version.max(self.cleared),
-            forgotten: self.forgotten,
             hits: self.hits,
             misses: self.misses,
             ..Self::default()
@@ -452,7 +470,6 @@ impl Fragment {
 
     /// Forgets removals before this version.
     pub(crate) fn forget(&mut self, before: Version) {
-        self.forgotten = self.forgotten.max(before);
         let (mut freed, mut digest) = (0, 0);
         self.tombstones.retain(|entry| {
             let keep = entry.version >= before;
@@ -533,19 +550,26 @@ impl Fragment {
         self.tombstones.iter_from(from)
     }
 
+    /// Slots of both tables, to be asked for by [`Fragment::at`].
+    fn slots(&self) -> usize {
+        self.plain.slots() + self.structures.slots()
+    }
+
+    /// The entry in one slot: each lies in exactly one.
+    fn at(&self, slot: usize) -> Option<Entry<'_>> {
+        match slot.checked_sub(self.plain.slots()) {
+            None => self.plain.at(slot).map(Entry::Plain),
+            Some(slot) => self.structures.at(slot).map(Entry::Structured),
+        }
+    }
+
     /// One entry at random; `chance` gives random numbers.
     pub(crate) fn any(&self, mut chance: impl FnMut() -> u64) -> Option<Entry<'_>> {
-        let (plain, structures) = (self.plain.slots(), self.structures.slots());
         if self.len() == 0 {
             return None;
         }
         loop {
-            let slot = (chance() % (plain + structures) as u64) as usize;
-            let entry = if slot < plain {
-                self.plain.at(slot).map(Entry::Plain)
-            } else {
-                self.structures.at(slot - plain).map(Entry::Structured)
-            };
+            let entry = self.at((chance() % self.slots() as u64) as usize);
             if entry.is_some() {
                 return entry;
             }
@@ -560,21 +584,13 @@ impl Fragment {
         spared: &[u8],
         mut chance: impl FnMut() -> u64,
     ) -> Option<(u32, Box<[u8]>)> {
-        let slots = self.plain.slots() + self.structures.slots();
+        let slots = self.slots();
         if eviction == Eviction::None || slots == 0 {
             return None;
         }
         let start = (chance() % slots as u64) as usize;
         let samples = (0..slots.min(EVICTION_SLOTS_MAX))
-            .map(|step| (start + step) % slots)
-            .filter_map(|slot| {
-                let plain = self.plain.slots();
-                if slot < plain {
-                    self.plain.at(slot).map(Entry::Plain)
-                } else {
-                    self.structures.at(slot - plain).map(Entry::Structured)
-                }
-            })
+            .filter_map(|step| self.at((start + step) % slots))
             .filter(|entry| entry.key() != spared)
             .take(if eviction == Eviction::Random { 1 } else { EVICTION_SAMPLES });
         let worth = |entry: &Entry<'_>| {

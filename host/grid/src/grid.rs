@@ -23,16 +23,16 @@ use parking_lot::{Mutex, RwLock};
 use crate::calls::{Answer, Calls};
 use crate::control::Control;
 use crate::core::{Core, GridSettings, Host, Report};
-use crate::fragment::Held;
+use crate::fragment::{Held, Item};
 use crate::map::{Map, MapCatalog, Maps};
 use crate::message::Message;
 use crate::op::Op;
-use crate::partition::{Part, Partition, Role, Slot};
+use crate::partition::{Executed, Part, Partition, Role, Slot};
 use crate::plan::Wanted;
 use crate::session::{Peer, Receipt, Verdict};
 use crate::table::Table;
 use crate::topic::Topics;
-use crate::{Clock, OpError, Reply};
+use crate::{Clock, OpError};
 
 pub use asking::Started;
 pub use telling::Listener;
@@ -203,9 +203,7 @@ impl Grid {
     /// Whether all copies are complete that there are to be.
     #[must_use]
     pub fn is_safe(&self) -> bool {
-        let control = self.inner.control.lock();
-        let (copies, data_members) = (control.copies(), control.data_members());
-        drop(control);
+        let (copies, data_members) = self.inner.control.lock().shape();
         let merging = self.inner.merging.load(Ordering::Relaxed);
         !merging && self.table().is_some_and(|table| table.is_safe(copies, data_members))
     }
@@ -213,9 +211,7 @@ impl Grid {
     /// Copies that are complete, of those that there are to be.
     #[must_use]
     pub fn progress(&self) -> (usize, usize) {
-        let control = self.inner.control.lock();
-        let (copies, data_members) = (control.copies(), control.data_members());
-        drop(control);
+        let (copies, data_members) = self.inner.control.lock().shape();
         self.table().map_or((0, 0), |table| table.progress(copies, data_members))
     }
 
@@ -427,7 +423,7 @@ impl Grid {
                 timers.checked += 1;
             }
         }
-        self.sweep(now, old, &due);
+        let leftover = self.sweep(now, old, &due);
         if due.time {
             let time_ms = core.clock.now_ms(now);
             for peer in &peers {
@@ -441,11 +437,14 @@ impl Grid {
         if due.pulse {
             self.pulse(now);
         }
-        self.merge_leftovers();
+        if leftover {
+            self.merge_leftovers();
+        }
     }
 
-    /// What is due in each partition.
-    fn sweep(&self, now: Duration, old: Duration, due: &Due) {
+    /// What is due in each partition. Returns whether any holds what is to be
+    /// merged.
+    fn sweep(&self, now: Duration, old: Duration, due: &Due) -> bool {
         let core = &self.inner.core;
         let times = self.inner.times.read().clone();
         let now_ms = core.clock.now_ms(now);
@@ -456,8 +455,10 @@ impl Grid {
             Some(ms) if ms < REMOVAL_MISSING_MS => REMOVAL_MISSING_MS,
             _ => REMOVAL_MS,
         };
+        let mut leftover = false;
         for (number, partition) in core.partitions.iter().enumerate() {
             let mut partition = partition.lock();
+            leftover |= partition.leftover;
             partition.tick(core, now, |primary| times.get(&primary).copied().unwrap_or(0));
             partition.wake_old(old);
             if due.check == Some(number) {
@@ -478,69 +479,64 @@ impl Grid {
                 self.tell_coordinator(Message::Completed { partition, epoch, member, place });
             }
         }
+        leftover
     }
 
     /// A message of another member.
     fn handle_message(&self, from: MemberId, bytes: &[u8]) -> Verdict {
+        self.take_message(from, bytes).unwrap_or(Verdict::Nonsense)
+    }
+
+    /// As [`Grid::handle_message`]; `None` when it makes no sense.
+    fn take_message(&self, from: MemberId, bytes: &[u8]) -> Option<Verdict> {
         let core = &self.inner.core;
-        let Some(message) = Message::decode(bytes) else { return Verdict::Nonsense };
+        let message = Message::decode(bytes)?;
         let at = |number: u16| core.partitions.get(usize::from(number));
         match message {
             Message::Records { partition, epoch, time_ms, records } => {
-                let Some(partition) = at(partition) else { return Verdict::Nonsense };
+                let partition = at(partition)?;
                 core.clock.heard(time_ms);
-                return partition.lock().handle_records(core, from, epoch, records);
+                return Some(partition.lock().handle_records(core, from, epoch, records));
             }
             Message::Time { time_ms } => {
                 core.clock.heard(time_ms);
                 self.inner.times.write().insert(from, time_ms);
             }
             Message::Invite { partition, epoch } => {
-                let Some(partition) = at(partition) else { return Verdict::Nonsense };
-                partition.lock().handle_invite(core, from, epoch);
+                at(partition)?.lock().handle_invite(core, from, epoch);
             }
             Message::SyncAsk { partition, epoch, ask, place, held } => {
-                let Some(partition) = at(partition) else { return Verdict::Nonsense };
-                let spoiled = partition.lock().handle_ask(core, from, epoch, ask, place, &held);
+                let spoiled =
+                    at(partition)?.lock().handle_ask(core, from, epoch, ask, place, &held);
                 if spoiled {
-                    let number = partition.lock().number;
-                    self.tell_coordinator(Message::Spoiled {
-                        partition: number,
-                        epoch,
-                        member: from,
-                    });
+                    self.tell_coordinator(Message::Spoiled { partition, epoch, member: from });
                 }
             }
             Message::SyncStart { partition, epoch, ask, maps } => {
-                let Some(partition) = at(partition) else { return Verdict::Nonsense };
-                partition.lock().handle_start(core, from, epoch, ask, &maps);
+                at(partition)?.lock().handle_start(core, from, epoch, ask, &maps);
             }
             Message::Chunk { partition, epoch, map, start, end, first, last, items } => {
-                let Some(partition) = at(partition) else { return Verdict::Nonsense };
-                let Ok(map) = core.maps.open(map) else { return Verdict::Nonsense };
+                let partition = at(partition)?;
+                let map = core.maps.open(map).ok()?;
+                let items = Item::decode_all(items)?;
                 let part = Part { range: start..end, first, last };
                 partition.lock().handle_chunk(core, from, epoch, &map, &part, &items);
             }
             Message::SyncDone { partition, epoch, ask } => {
-                let Some(partition) = at(partition) else { return Verdict::Nonsense };
-                partition.lock().handle_done(core, from, epoch, ask);
+                at(partition)?.lock().handle_done(core, from, epoch, ask);
             }
-            Message::Synced { partition: number, epoch, ask } => {
-                let Some(partition) = at(number) else { return Verdict::Nonsense };
-                let place = partition.lock().handle_synced(from, epoch, ask);
+            Message::Synced { partition, epoch, ask } => {
+                let place = at(partition)?.lock().handle_synced(from, epoch, ask);
                 if let Some(place) = place {
                     let member = from;
-                    let partition = number;
                     self.tell_coordinator(Message::Completed { partition, epoch, member, place });
                 }
             }
-            Message::Check { partition, epoch, time_ms: _, digests } => {
-                let Some(partition) = at(partition) else { return Verdict::Nonsense };
-                partition.lock().handle_check(core, from, epoch, &digests);
+            Message::Check { partition, epoch, digests } => {
+                at(partition)?.lock().handle_check(core, from, epoch, &digests);
             }
             Message::Handoff { partition, epoch } => {
-                let Some(partition) = at(partition) else { return Verdict::Nonsense };
-                partition.lock().handle_handoff(from, epoch);
+                at(partition)?.lock().handle_handoff(from, epoch);
             }
             Message::Away { stamp } => {
                 core.away.lock().insert(from, stamp);
@@ -548,12 +544,10 @@ impl Grid {
                     partition.lock().handed_nothing(from);
                 }
             }
-            Message::Ask { id, version, partition, map, wait_ms, op } => {
+            Message::Ask { id, version, partition, map, waits, op } => {
                 core.clock.saw(version);
-                if at(partition).is_none() {
-                    return Verdict::Nonsense;
-                }
-                self.handle_ask(from, id, partition, map, wait_ms, &op);
+                at(partition)?;
+                self.handle_ask(from, id, partition, map, waits, &op);
             }
             Message::Forget { id } => self.handle_forget(from, id),
             Message::Answer { id, version, outcome } => {
@@ -561,16 +555,15 @@ impl Grid {
                 self.inner.calls.handle_answer(from, id, Answer::Outcome(outcome));
             }
             Message::MergeAsk { id, partition, held } => {
-                let Some(partition) = at(partition) else { return Verdict::Nonsense };
+                let partition = at(partition)?;
                 self.handle_merge_ask(from, id, &partition.lock(), &held);
             }
             Message::MergeWant { id, ranges } => {
                 self.inner.calls.handle_answer(from, id, Answer::Wants(ranges));
             }
             Message::Merge { id, partition, map, items } => {
-                if at(partition).is_none() {
-                    return Verdict::Nonsense;
-                }
+                at(partition)?;
+                let items = Item::decode_all(items)?;
                 self.handle_merge(from, id, partition, map, &items);
             }
             Message::Merged { id, done } => {
@@ -622,16 +615,14 @@ impl Grid {
                 self.inner.take_setting(name, value, version);
             }
         }
-        Verdict::Taken
+        Some(Verdict::Taken)
     }
 
     /// The primary answers what another holds.
     fn handle_merge_ask(&self, from: MemberId, id: u64, partition: &Partition, held: &Held<'_>) {
         let core = &self.inner.core;
-        let leads = matches!(&partition.role, Role::Lead(lead) if lead.is_ready());
-        let map = core.maps.open(held.map);
-        match map {
-            Ok(map) if leads => {
+        match core.maps.open(held.map) {
+            Ok(map) if partition.leading().is_some() => {
                 let ranges = partition.wanted(&map, held);
                 core.send(from, &Message::MergeWant { id, ranges });
             }
@@ -652,24 +643,22 @@ struct Due {
 }
 
 impl Inner {
-    /// Does an operation here, if this member leads and is sure of that; tells
-    /// those who listen.
-    fn execute(&self, map: &Arc<Map>, partition: u16, op: &Op<'_>) -> crate::partition::Executed {
-        let now = self.core.now();
+    /// Lets a partition do something, and tells those who listen.
+    fn at<R>(&self, partition: u16, work: impl FnOnce(&mut Partition, Duration) -> R) -> R {
         let mut partition = self.core.partitions[usize::from(partition)].lock();
-        let executed = partition.execute(&self.core, map, now, op);
+        let result = work(&mut partition, self.core.now());
         let events = partition.take_events();
         drop(partition);
         self.tell(&events);
-        executed
+        result
+    }
+
+    /// Does an operation here, if this member leads.
+    fn execute(&self, map: &Arc<Map>, partition: u16, op: &Op<'_>) -> Executed {
+        self.at(partition, |partition, now| partition.execute(&self.core, map, now, op))
     }
 
     fn report(&self, report: Report) {
         self.core.host.report(report);
     }
-}
-
-/// What is answered when nobody stores anything.
-pub(crate) fn no_data_member() -> Result<Reply, OpError> {
-    Err(OpError::NoDataMember)
 }

@@ -36,6 +36,7 @@ mod access;
 mod calls;
 mod control;
 mod edit;
+mod encoding;
 mod error;
 mod fragment;
 mod message;

@@ -133,20 +133,18 @@ impl MapCatalog {
             .map_or(&self.usual, |(_, settings)| settings)
     }
 
-    /// Copies beside the primary that some map wants.
-    #[must_use]
-    pub fn copies_max(&self) -> usize {
-        let all = self.named.iter().map(|(_, settings)| settings);
-        all.chain([&self.usual]).map(MapSettings::copies).max().unwrap_or(0)
-    }
-}
-
-impl MapCatalog {
     /// Whether all maps have as many copies: then a backup has the same,
     /// whatever its place.
     #[must_use]
     pub fn copies_are_equal(&self) -> bool {
         self.named.iter().all(|(_, settings)| settings.copies() == self.usual.copies())
+    }
+
+    /// Copies beside the primary that some map wants.
+    #[must_use]
+    pub fn copies_max(&self) -> usize {
+        let all = self.named.iter().map(|(_, settings)| settings);
+        all.chain([&self.usual]).map(MapSettings::copies).max().unwrap_or(0)
     }
 }
 

@@ -21,8 +21,9 @@ use convoke_membership::MemberId;
 use serde::{Deserialize, Serialize};
 
 use crate::clock::Version;
+use crate::encoding;
 use crate::event::Event;
-use crate::fragment::{Held, Item};
+use crate::fragment::Held;
 use crate::op::Op;
 use crate::table::{Stamp, Table};
 use crate::{OpError, Reply};
@@ -76,8 +77,9 @@ pub(crate) enum Message<'a> {
         first: bool,
         /// Nothing of them is missing after this.
         last: bool,
+        /// Items, one behind the other.
         #[serde(borrow)]
-        items: Vec<Item<'a>>,
+        items: &'a [u8],
     },
     /// "You have everything."
     SyncDone { partition: u16, epoch: u64, ask: u64 },
@@ -87,7 +89,6 @@ pub(crate) enum Message<'a> {
     Check {
         partition: u16,
         epoch: u64,
-        time_ms: u64,
         #[serde(borrow)]
         digests: Vec<(&'a str, u64)>,
     },
@@ -103,8 +104,8 @@ pub(crate) enum Message<'a> {
         partition: u16,
         #[serde(borrow)]
         map: &'a str,
-        /// Wait so many milliseconds for something to take, if there is nothing.
-        wait_ms: Option<u64>,
+        /// Wait for something to take, if there is nothing.
+        waits: bool,
         #[serde(borrow)]
         op: Op<'a>,
     },
@@ -127,8 +128,9 @@ pub(crate) enum Message<'a> {
         partition: u16,
         #[serde(borrow)]
         map: &'a str,
+        /// Items, one behind the other.
         #[serde(borrow)]
-        items: Vec<Item<'a>>,
+        items: &'a [u8],
     },
     /// "Taken as the policy says, and my backups have it."
     Merged { id: u64, done: bool },
@@ -181,8 +183,6 @@ pub(crate) struct MapStart<'a> {
     pub(crate) map: &'a str,
     /// Everything up to this version was removed at once.
     pub(crate) cleared: Version,
-    /// Removals before this version are forgotten.
-    pub(crate) forgotten: Version,
     /// What differs.
     pub(crate) ranges: Vec<(u64, u64)>,
 }
@@ -197,10 +197,9 @@ pub(crate) enum Outcome {
 }
 
 impl<'a> Message<'a> {
-    /// Appends it to `bytes` (postcard).
+    /// Appends it to `bytes`.
     pub(crate) fn encode(&self, bytes: &mut Vec<u8>) {
-        let buffer = std::mem::take(bytes);
-        *bytes = postcard::to_extend(self, buffer).expect("memory takes what is written");
+        encoding::append(self, bytes);
     }
 
     /// From bytes of a member; `None` when they are no message.
@@ -212,6 +211,7 @@ impl<'a> Message<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fragment::Item;
     use proptest::prelude::*;
 
     proptest! {
@@ -238,7 +238,7 @@ mod tests {
                 end: 1 << 32,
                 first: true,
                 last: true,
-                items: vec![Item::Removal { key: b"k", version }],
+                items: &encoding::encoded(&Item::Removal { key: b"k", version }),
             },
             Message::Setting { name: "n", value: "v", version },
         ] {

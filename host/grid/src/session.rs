@@ -18,6 +18,8 @@ use convoke_membership::MemberId;
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 
+use crate::encoding;
+
 /// Length of one message, in bytes, at most.
 pub const MESSAGE_BYTES_MAX: usize = 128 * 1024 * 1024;
 /// Bytes that may wait for one member before writes that need it are refused.
@@ -54,7 +56,7 @@ impl Receipt {
     /// As bytes (postcard).
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
-        postcard::to_allocvec(self).expect("memory takes what is written")
+        encoding::encoded(self)
     }
 
     /// From bytes; `None` when they are no receipt.

@@ -62,6 +62,19 @@ pub(crate) enum Item<'a> {
     },
 }
 
+impl<'a> Item<'a> {
+    /// Items that lie one behind the other; `None` when they cannot be read.
+    pub(crate) fn decode_all(bytes: &'a [u8]) -> Option<Vec<Self>> {
+        let (mut items, mut rest) = (Vec::new(), bytes);
+        while !rest.is_empty() {
+            let (item, behind) = postcard::take_from_bytes(rest).ok()?;
+            items.push(item);
+            rest = behind;
+        }
+        Some(items)
+    }
+}
+
 /// What a holder says of its copy of a fragment.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Held<'a> {
@@ -159,14 +172,8 @@ impl Fragment {
     }
 
     /// A copy of another fragment begins; what differs follows.
-    pub(crate) fn begin_copy(&mut self, cleared: Version, forgotten: Version) {
+    pub(crate) fn begin_copy(&mut self, cleared: Version) {
         self.cleared = cleared;
-        self.forgotten = forgotten;
-    }
-
-    /// Drops one key.
-    pub(crate) fn drop_key(&mut self, hash: u32, key: &[u8]) {
-        self.take(hash, key);
     }
 
     /// Drops everything in a range: what the primary has comes in its place.
@@ -206,10 +213,7 @@ impl Fragment {
                 self.take(hash, key);
                 self.unbury(hash, key);
                 let entry = Plain::new(hash, Usage::new(now_ms), meta, key, *kind, value);
-                self.heap_bytes += entry.bytes();
-                self.digest ^= digest_term(hash, meta.version, false);
-                self.plain.insert(entry);
-                self.watch(hash, crate::entry::Expiry::NEVER, meta.expiry);
+                self.add_plain(entry, meta);
                 true
             }
             Item::Structure { key, meta, edit } => {

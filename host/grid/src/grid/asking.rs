@@ -8,8 +8,9 @@ use std::time::Duration;
 
 use convoke_membership::MemberId;
 
-use super::{Grid, Inner, Later, OP_MS_MAX, no_data_member};
+use super::{Grid, Inner, Later, OP_MS_MAX};
 use crate::calls::{Answer, Progress};
+use crate::encoding;
 use crate::map::Map;
 use crate::message::{Message, Outcome};
 use crate::op::{Effect, Op};
@@ -58,29 +59,28 @@ impl Grid {
         if partition >= self.partitions() {
             return Started::Now(Err(OpError::Malformed));
         }
-        if !inner.is_late() && !inner.doubt.load(Ordering::Acquire) {
+        if inner.is_sure(inner.core.now()) {
             match inner.execute(map, partition, op) {
                 Executed::Done(reply, None) => return Started::Now(reply),
                 Executed::Done(reply, Some(ticket)) => {
-                    let effect = op.effect();
-                    return Started::Later(Box::pin(settle(
-                        Arc::clone(inner),
-                        ticket,
-                        reply,
-                        effect,
-                    )));
+                    let settled = settle(Arc::clone(inner), ticket, reply, op.effect());
+                    return Started::Later(Box::pin(settled));
                 }
                 Executed::NotHere => {}
             }
         }
-        let owned = Owned {
+        Started::Later(Box::pin(route(Arc::clone(inner), self.own(map, partition, op))))
+    }
+
+    /// An operation that is to outlive whoever asks for it.
+    fn own(&self, map: &Arc<Map>, partition: u16, op: &Op<'_>) -> Owned {
+        Owned {
             map: Arc::clone(map),
             partition,
-            op: postcard::to_allocvec(op).expect("memory takes what is written"),
+            op: encoding::encoded(op),
             effect: op.effect(),
-            started: inner.core.now(),
-        };
-        Started::Later(Box::pin(route(self.clone(), owned)))
+            started: self.inner.core.now(),
+        }
     }
 
     /// The bytes of a key, if they are here and settled; they go to `take`.
@@ -94,7 +94,7 @@ impl Grid {
     ) -> Option<Result<(), OpError>> {
         let inner = &self.inner;
         let now = inner.core.now();
-        if inner.is_late_at(now) || inner.doubt.load(Ordering::Acquire) {
+        if !inner.is_sure(now) {
             return None;
         }
         let now_ms = inner.core.clock.now_ms(now);
@@ -111,14 +111,7 @@ impl Grid {
         op: &Op<'_>,
         wait: Option<Duration>,
     ) -> Later<Result<Reply, OpError>> {
-        let owned = Owned {
-            map: Arc::clone(map),
-            partition,
-            op: postcard::to_allocvec(op).expect("memory takes what is written"),
-            effect: op.effect(),
-            started: self.inner.core.now(),
-        };
-        Box::pin(block(self.clone(), owned, wait))
+        Box::pin(block(Arc::clone(&self.inner), self.own(map, partition, op), wait))
     }
 
     /// A member asks for an operation here.
@@ -128,7 +121,7 @@ impl Grid {
         id: u64,
         partition: u16,
         map: &str,
-        wait_ms: Option<u64>,
+        waits: bool,
         op: &Op<'_>,
     ) {
         let inner = &self.inner;
@@ -136,11 +129,11 @@ impl Grid {
             Ok(map) => map,
             Err(error) => return inner.answer(from, id, Outcome::Done(Err(error))),
         };
-        if wait_ms.is_some() {
+        if waits {
             return self.block_for(from, id, partition, &map, op);
         }
         // A member that is not sure of its place lets the other try again.
-        if inner.is_late() || inner.doubt.load(Ordering::Acquire) {
+        if !inner.is_sure(inner.core.now()) {
             return inner.answer(from, id, Outcome::NotHere);
         }
         let effect = op.effect();
@@ -152,16 +145,7 @@ impl Grid {
         let inner = &self.inner;
         let slot = Arc::new(Slot::default());
         let effect = op.effect();
-        let now = inner.core.now();
-        let executed = {
-            let mut partition = inner.core.partitions[usize::from(partition)].lock();
-            let executed = partition.execute_or_wait(&inner.core, map, now, op, &slot);
-            let events = partition.take_events();
-            drop(partition);
-            inner.tell(&events);
-            executed
-        };
-        match executed {
+        match inner.execute_or_wait(map, partition, op, &slot) {
             Some(executed) => inner.finish(from, id, effect, executed),
             None => {
                 {
@@ -197,15 +181,25 @@ impl Grid {
 }
 
 impl Inner {
-    /// Whether time has stood still here: others may have gone on without this
-    /// member, and it does not know yet.
-    pub(super) fn is_late(&self) -> bool {
-        self.is_late_at(self.core.now())
+    /// Whether this member is sure of its place. It is not when time has stood still
+    /// here: the others may have gone on without it, and it does not know yet.
+    fn is_sure(&self, now: Duration) -> bool {
+        let ticked = Duration::from_micros(self.core.ticked_us.load(Ordering::Acquire));
+        let is_late = now.saturating_sub(ticked) >= Duration::from_millis(super::PAUSE_MS);
+        !is_late && !self.doubt.load(Ordering::Acquire)
     }
 
-    pub(super) fn is_late_at(&self, now: Duration) -> bool {
-        let ticked = Duration::from_micros(self.core.ticked_us.load(Ordering::Acquire));
-        now.saturating_sub(ticked) >= Duration::from_millis(super::PAUSE_MS)
+    /// Does an operation here, or leaves it until there is something to take.
+    fn execute_or_wait(
+        &self,
+        map: &Arc<Map>,
+        partition: u16,
+        op: &Op<'_>,
+        slot: &Arc<Slot>,
+    ) -> Option<Executed> {
+        self.at(partition, |partition, now| {
+            partition.execute_or_wait(&self.core, map, now, op, slot)
+        })
     }
 
     fn answer(&self, to: MemberId, id: u64, outcome: Outcome) {
@@ -249,11 +243,11 @@ pub(super) async fn settle(
             return Poll::Ready(true);
         }
         // Woken by receipts, by a new table, and now and then.
+        let now = inner.core.now();
         for need in &ticket.needs {
             if let Some(sent) = need.sent
                 && need.peer.fate(sent) == Fate::Open
             {
-                let now = inner.core.now();
                 need.peer.wake_at(sent, now, context.waker());
             }
         }
@@ -263,7 +257,6 @@ pub(super) async fn settle(
             Standing::Settled => Poll::Ready(true),
             Standing::Unknown => Poll::Ready(false),
             Standing::Open => {
-                let now = inner.core.now();
                 if now.saturating_sub(since) >= limit {
                     return Poll::Ready(false);
                 }
@@ -282,8 +275,7 @@ pub(super) async fn settle(
 
 /// Does an operation wherever its partition is led, and again elsewhere as long
 /// as it certainly was not done.
-async fn route(grid: Grid, owned: Owned) -> Result<Reply, OpError> {
-    let inner = Arc::clone(&grid.inner);
+async fn route(inner: Arc<Inner>, owned: Owned) -> Result<Reply, OpError> {
     let deadline = owned.started + Duration::from_millis(OP_MS_MAX);
     loop {
         let now = inner.core.now();
@@ -291,11 +283,11 @@ async fn route(grid: Grid, owned: Owned) -> Result<Reply, OpError> {
             return Err(OpError::Unavailable);
         }
         if inner.nobody_stores() {
-            return no_data_member();
+            return Err(OpError::NoDataMember);
         }
         match inner.primary(owned.partition) {
             Some(primary) if primary == inner.core.me => {
-                if !inner.is_late() && !inner.doubt.load(Ordering::Acquire) {
+                if inner.is_sure(now) {
                     match inner.execute(&owned.map, owned.partition, &owned.op()?) {
                         Executed::Done(reply, None) => return reply,
                         Executed::Done(reply, Some(ticket)) => {
@@ -306,7 +298,7 @@ async fn route(grid: Grid, owned: Owned) -> Result<Reply, OpError> {
                 }
                 change(&inner, owned.partition).await;
             }
-            Some(primary) => match ask(&inner, &owned, primary, deadline, None).await {
+            Some(primary) => match ask(&inner, &owned, primary, deadline, false).await {
                 Asked::Done(reply) => return reply,
                 Asked::Unknown => return Err(owned.unknown()),
                 Asked::Again => change(&inner, owned.partition).await,
@@ -345,7 +337,7 @@ async fn ask(
     owned: &Owned,
     primary: MemberId,
     deadline: Duration,
-    wait: Option<u64>,
+    waits: bool,
 ) -> Asked {
     let Ok(op) = owned.op() else { return Asked::Done(Err(OpError::Malformed)) };
     let Some(peer) = inner.core.peer(primary) else { return Asked::Again };
@@ -355,19 +347,18 @@ async fn ask(
         version: inner.core.clock.last(),
         partition: owned.partition,
         map: &owned.map.name,
-        wait_ms: wait,
+        waits,
         op,
     };
     let sent = peer.push(|bytes| message.encode(bytes));
     let mut progress = poll_fn(|context| inner.calls.poll(call.id, context)).await;
-    if wait.is_some() && matches!(progress, Progress::Late) {
+    if waits && matches!(progress, Progress::Late) {
         // What it took meanwhile, if anything, is on its way here.
         let late = inner.core.now() + Duration::from_millis(OP_MS_MAX);
         inner.calls.reopen(call.id, primary, late);
         inner.core.send(primary, &Message::Forget { id: call.id });
         progress = poll_fn(|context| inner.calls.poll(call.id, context)).await;
     }
-    std::mem::forget(call);
     match progress {
         Progress::Answered(Answer::Outcome(Outcome::Done(reply))) => Asked::Done(reply),
         Progress::Answered(Answer::Outcome(Outcome::NotHere)) => Asked::Again,
@@ -402,8 +393,7 @@ impl Drop for Blocked {
     }
 }
 
-async fn block(grid: Grid, owned: Owned, wait: Option<Duration>) -> Result<Reply, OpError> {
-    let inner = Arc::clone(&grid.inner);
+async fn block(inner: Arc<Inner>, owned: Owned, wait: Option<Duration>) -> Result<Reply, OpError> {
     let deadline = wait.map_or(Duration::MAX, |wait| owned.started.saturating_add(wait));
     loop {
         let now = inner.core.now();
@@ -411,42 +401,34 @@ async fn block(grid: Grid, owned: Owned, wait: Option<Duration>) -> Result<Reply
             return Ok(Reply::Nil);
         }
         if inner.nobody_stores() {
-            return no_data_member();
+            return Err(OpError::NoDataMember);
         }
         match inner.primary(owned.partition) {
             Some(primary) if primary == inner.core.me => {
                 let blocked = Blocked(Arc::new(Slot::default()));
                 let op = owned.op()?;
-                let executed = {
-                    let mut partition = inner.core.partitions[usize::from(owned.partition)].lock();
-                    let executed =
-                        partition.execute_or_wait(&inner.core, &owned.map, now, &op, &blocked.0);
-                    let events = partition.take_events();
-                    drop(partition);
-                    inner.tell(&events);
-                    executed
-                };
-                let executed = match executed {
-                    Some(executed) => executed,
-                    None => {
-                        let timer = inner.calls.begin(inner.core.me, deadline);
-                        let filled = poll_fn(|context| {
-                            if let Poll::Ready(filled) = blocked.0.poll(context.waker()) {
-                                return Poll::Ready(filled);
+                let executed =
+                    match inner.execute_or_wait(&owned.map, owned.partition, &op, &blocked.0) {
+                        Some(executed) => executed,
+                        None => {
+                            let timer = inner.calls.begin(inner.core.me, deadline);
+                            let filled = poll_fn(|context| {
+                                if let Poll::Ready(filled) = blocked.0.poll(context.waker()) {
+                                    return Poll::Ready(filled);
+                                }
+                                match inner.calls.poll(timer, context) {
+                                    Poll::Ready(_) => Poll::Ready(blocked.0.close_and_take()),
+                                    Poll::Pending => Poll::Pending,
+                                }
+                            })
+                            .await;
+                            inner.calls.end(timer);
+                            match filled {
+                                Some(executed) => executed,
+                                None => return Ok(Reply::Nil),
                             }
-                            match inner.calls.poll(timer, context) {
-                                Poll::Ready(_) => Poll::Ready(blocked.0.close_and_take()),
-                                Poll::Pending => Poll::Pending,
-                            }
-                        })
-                        .await;
-                        inner.calls.end(timer);
-                        match filled {
-                            Some(executed) => executed,
-                            None => return Ok(Reply::Nil),
                         }
-                    }
-                };
+                    };
                 match executed {
                     Executed::Done(reply, None) => return reply,
                     Executed::Done(reply, Some(ticket)) => {
@@ -455,7 +437,7 @@ async fn block(grid: Grid, owned: Owned, wait: Option<Duration>) -> Result<Reply
                     Executed::NotHere => change(&inner, owned.partition).await,
                 }
             }
-            Some(primary) => match ask(&inner, &owned, primary, deadline, Some(0)).await {
+            Some(primary) => match ask(&inner, &owned, primary, deadline, true).await {
                 Asked::Done(reply) => return reply,
                 Asked::Unknown => return Err(OpError::Indeterminate),
                 Asked::Again => change(&inner, owned.partition).await,

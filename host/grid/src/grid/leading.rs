@@ -67,22 +67,23 @@ impl Grid {
             core.branched_us.store(core.now().as_micros() as u64, Ordering::Relaxed);
         }
         *core.table.write() = Some(Arc::clone(&table));
+        let mut leftover = 0;
         for partition in &core.partitions {
-            partition.lock().adopt(core, old.as_deref(), &table, continuous);
+            let mut partition = partition.lock();
+            partition.adopt(core, old.as_deref(), &table, continuous);
+            leftover += usize::from(partition.leftover);
         }
         if !continuous {
             core.send_all(&Message::Away { stamp: table.stamp });
-            let count = |partition: &&parking_lot::Mutex<crate::partition::Partition>| {
-                partition.lock().leftover
-            };
-            let partitions = core.partitions.iter().filter(count).count();
-            if partitions > 0 {
-                self.inner.report(Report::Merging { partitions });
+            if leftover > 0 {
+                self.inner.report(Report::Merging { partitions: leftover });
             }
         }
         let safe = self.is_safe();
         self.inner.report(Report::Table { table, safe });
-        self.merge_leftovers();
+        if leftover > 0 {
+            self.merge_leftovers();
+        }
     }
 
     /// A member says which table it follows.

@@ -8,9 +8,10 @@ use std::time::Duration;
 
 use convoke_membership::MemberId;
 
-use super::{Grid, Inner, OP_MS_MAX};
+use super::{Grid, OP_MS_MAX};
 use crate::calls::{Answer, Progress};
 use crate::core::Report;
+use crate::encoding;
 use crate::fragment::Item;
 use crate::map::Map;
 use crate::message::Message;
@@ -20,14 +21,11 @@ use crate::partition::{Executed, Role};
 const MERGE_BYTES: usize = 256 * 1024;
 
 impl Grid {
-    /// Starts to merge what is left over, unless that is under way.
+    /// Starts to merge what is left over, unless that is under way, or there is
+    /// nobody to offer it to.
     pub(super) fn merge_leftovers(&self) {
         let inner = &self.inner;
-        let left = || inner.core.partitions.iter().any(|partition| partition.lock().leftover);
-        if inner.merging.load(Ordering::Acquire) || !inner.maybe_leftover() || !left() {
-            return;
-        }
-        if inner.merging.swap(true, Ordering::AcqRel) {
+        if inner.core.peers.read().is_empty() || inner.merging.swap(true, Ordering::AcqRel) {
             return;
         }
         let grid = self.clone();
@@ -81,40 +79,31 @@ impl Grid {
     async fn merge_map(&self, number: u16, map: &Arc<Map>, primary: MemberId) -> bool {
         let inner = &self.inner;
         let core = &inner.core;
-        let deadline = || core.now() + Duration::from_millis(OP_MS_MAX);
-        let id = inner.calls.begin(primary, deadline());
-        {
+        let begin = || inner.calls.begin(primary, core.now() + Duration::from_millis(OP_MS_MAX));
+        let asked = {
             let partition = core.partitions[usize::from(number)].lock();
-            let Some(fragment) = partition.fragment_of(map) else {
-                inner.calls.end(id);
-                return true;
-            };
-            let held = fragment.held(&map.name);
+            let Some(fragment) = partition.fragment_of(map) else { return true };
+            let (id, held) = (begin(), fragment.held(&map.name));
             core.send(primary, &Message::MergeAsk { id, partition: number, held });
-        }
-        let answer = poll_fn(|context| inner.calls.poll(id, context)).await;
+            id
+        };
+        let answer = poll_fn(|context| inner.calls.poll(asked, context)).await;
         let Progress::Answered(Answer::Wants(ranges)) = answer else { return false };
         for (start, end) in ranges {
             let mut at = start;
             while at < end {
-                let id = inner.calls.begin(primary, deadline());
-                let mut items = Vec::new();
+                let (mut items, mut count) = (Vec::new(), 0);
                 {
                     let partition = core.partitions[usize::from(number)].lock();
                     let Some(fragment) = partition.fragment_of(map) else { return true };
                     at = fragment.items(&(at..end), MERGE_BYTES, &mut |item| {
-                        items.push(postcard::to_allocvec(item).expect("memory takes it"));
+                        encoding::append(item, &mut items);
+                        count += 1;
                     });
                 }
-                inner.merged.fetch_add(items.len() as u64, Ordering::Relaxed);
-                let items = items.iter().map(|item| postcard::from_bytes::<Item<'_>>(item));
-                let message = Message::Merge {
-                    id,
-                    partition: number,
-                    map: &map.name,
-                    items: items.map(|item| item.expect("just written")).collect(),
-                };
-                core.send(primary, &message);
+                inner.merged.fetch_add(count, Ordering::Relaxed);
+                let (id, map) = (begin(), &map.name);
+                core.send(primary, &Message::Merge { id, partition: number, map, items: &items });
                 match poll_fn(|context| inner.calls.poll(id, context)).await {
                     Progress::Answered(Answer::Merged(true)) => {}
                     _ => return false,
@@ -159,12 +148,5 @@ impl Grid {
                 }));
             }
         }
-    }
-}
-
-impl Inner {
-    /// Whether a look at all partitions is worth it.
-    fn maybe_leftover(&self) -> bool {
-        !self.core.peers.read().is_empty()
     }
 }

@@ -75,22 +75,14 @@ impl GenericOp {
         match self {
             Self::Exists => Ok(Reply::flag(access.peek(key).is_some())),
             Self::Touch => Ok(Reply::flag(access.read(key).is_some())),
-            Self::Remove => {
-                let there = access.remove(key);
-                if there {
-                    access.tell(Class::Generic, "del", key);
-                }
-                Ok(Reply::flag(there))
-            }
+            Self::Remove => Ok(Reply::flag(access.delete(key))),
             Self::RemoveVersion(version) => {
                 match access.peek(key).map(|entry| entry.version()) {
                     None => return Ok(Reply::flag(false)),
                     Some(here) if here != *version => return Err(OpError::Changed),
                     Some(_) => {}
                 }
-                access.remove(key);
-                access.tell(Class::Generic, "del", key);
-                Ok(Reply::flag(true))
+                Ok(Reply::flag(access.delete(key)))
             }
             Self::Type => {
                 let word = access.peek(key).map_or("none", |entry| type_name(entry.kind()));
@@ -148,8 +140,7 @@ fn expire(access: &mut Access<'_>, key: &[u8], lifetime: Lifetime, condition: Ex
             access.tell(Class::Generic, "expire", key);
         }
         None => {
-            access.remove(key);
-            access.tell(Class::Generic, "del", key);
+            access.delete(key);
         }
     }
     Reply::flag(true)

@@ -2,11 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::list::{fits, tell_if_gone};
+use super::list::fits;
 use super::plain::{float, format_float, integer};
-use super::{Effect, random};
+use super::{Effect, distinct, random};
 use crate::access::Access;
-use crate::edit::Edit;
 use crate::event::Class;
 use crate::glob::Glob;
 use crate::value::{Hash, HashEdit, StructureEdit};
@@ -123,15 +122,11 @@ impl HashOp<'_> {
                 let Some(hash) = access.structure::<Hash>(key)? else {
                     return Ok(Reply::Integer(0));
                 };
-                let mut there: Vec<&[u8]> =
-                    names.iter().copied().filter(|name| hash.get(name).is_some()).collect();
-                there.sort_unstable();
-                there.dedup();
+                let there = distinct(names, |name| hash.get(name).is_some());
                 let count = there.len();
                 if count > 0 {
-                    edit(access, key, HashEdit::Remove(there));
-                    access.tell(Class::Hash, "hdel", key);
-                    tell_if_gone(access, key);
+                    let edit = StructureEdit::Hash(HashEdit::Remove(there));
+                    access.change(key, edit, Class::Hash, "hdel");
                 }
                 Ok(Reply::count(count))
             }
@@ -207,10 +202,5 @@ impl HashOp<'_> {
 }
 
 fn set(access: &mut Access<'_>, key: &[u8], fields: Vec<(&[u8], &[u8])>, name: &str) {
-    edit(access, key, HashEdit::Set(fields));
-    access.tell(Class::Hash, name, key);
-}
-
-fn edit(access: &mut Access<'_>, key: &[u8], edit: HashEdit<'_>) {
-    access.edit(key, &Edit::Structure(StructureEdit::Hash(edit)));
+    access.change(key, StructureEdit::Hash(HashEdit::Set(fields)), Class::Hash, name);
 }

@@ -117,8 +117,7 @@ impl ListOp<'_> {
                 fits(element)?;
                 let list = access.structure::<List>(key)?.ok_or(OpError::NoSuchKey)?;
                 let index = index_of(list, *index).ok_or(OpError::NoSuchIndex)?;
-                edit(access, key, ListEdit::Set(index as u64, element));
-                access.tell(Class::List, "lset", key);
+                change(access, key, ListEdit::Set(index as u64, element), "lset");
                 Ok(Reply::Done)
             }
             Self::Remove(count, element) => {
@@ -138,9 +137,7 @@ impl ListOp<'_> {
                 indices.sort_unstable();
                 let removed = indices.len();
                 if removed > 0 {
-                    edit(access, key, ListEdit::Remove(indices));
-                    access.tell(Class::List, "lrem", key);
-                    tell_if_gone(access, key);
+                    change(access, key, ListEdit::Remove(indices), "lrem");
                 }
                 Ok(Reply::count(removed))
             }
@@ -148,14 +145,17 @@ impl ListOp<'_> {
                 let Some(list) = access.structure::<List>(key)? else { return Ok(Reply::Done) };
                 let length = list.len();
                 let (from, to) = span(*first, *last, length);
+                let edit = |edit| Edit::Structure(StructureEdit::List(edit));
                 if to < length {
-                    edit(access, key, ListEdit::PopBack((length - to) as u64));
+                    access.edit(key, &edit(ListEdit::PopBack((length - to) as u64)));
                 }
                 if from > 0 {
-                    edit(access, key, ListEdit::PopFront(from as u64));
+                    access.edit(key, &edit(ListEdit::PopFront(from as u64)));
                 }
                 access.tell(Class::List, "ltrim", key);
-                tell_if_gone(access, key);
+                if from == to {
+                    access.tell(Class::Generic, "del", key);
+                }
                 Ok(Reply::Done)
             }
             Self::Insert { before, pivot, element } => {
@@ -168,8 +168,7 @@ impl ListOp<'_> {
                     return Ok(Reply::Integer(-1));
                 };
                 let at = if *before { at } else { at + 1 };
-                edit(access, key, ListEdit::Insert(at as u64, element));
-                access.tell(Class::List, "linsert", key);
+                change(access, key, ListEdit::Insert(at as u64, element), "linsert");
                 Ok(Reply::count(length + 1))
             }
             Self::Positions { element, rank, count, looks } => {
@@ -215,8 +214,7 @@ pub(super) fn push(access: &mut Access<'_>, key: &[u8], end: End, elements: &[&[
         End::Front => (ListEdit::PushFront(elements.to_vec()), "lpush"),
         End::Back => (ListEdit::PushBack(elements.to_vec()), "rpush"),
     };
-    edit(access, key, push);
-    access.tell(Class::List, name, key);
+    change(access, key, push, name);
 }
 
 /// Drops so many from an end, and tells so.
@@ -225,9 +223,7 @@ pub(super) fn drop_from(access: &mut Access<'_>, key: &[u8], end: End, count: u6
         End::Front => (ListEdit::PopFront(count), "lpop"),
         End::Back => (ListEdit::PopBack(count), "rpop"),
     };
-    edit(access, key, pop);
-    access.tell(Class::List, name, key);
-    tell_if_gone(access, key);
+    change(access, key, pop, name);
 }
 
 /// Takes at most so many from an end.
@@ -255,15 +251,8 @@ fn index_of(list: &List, index: i64) -> Option<usize> {
     (0..length).contains(&index).then_some(index as usize)
 }
 
-fn edit(access: &mut Access<'_>, key: &[u8], edit: ListEdit<'_>) {
-    access.edit(key, &Edit::Structure(StructureEdit::List(edit)));
-}
-
-/// A structure that became empty is gone.
-pub(super) fn tell_if_gone(access: &mut Access<'_>, key: &[u8]) {
-    if access.peek(key).is_none() {
-        access.tell(Class::Generic, "del", key);
-    }
+fn change(access: &mut Access<'_>, key: &[u8], edit: ListEdit<'_>, name: &str) {
+    access.change(key, StructureEdit::List(edit), Class::List, name);
 }
 
 /// Whether an element is not longer than one may be.

@@ -171,6 +171,14 @@ impl KeyOp<'_> {
     }
 }
 
+/// Those of these names for which `wanted` holds, each once.
+pub(crate) fn distinct<'a>(names: &[&'a [u8]], wanted: impl Fn(&[u8]) -> bool) -> Vec<&'a [u8]> {
+    let mut found: Vec<&[u8]> = names.iter().copied().filter(|name| wanted(name)).collect();
+    found.sort_unstable();
+    found.dedup();
+    found
+}
+
 /// Part of a scan in the order of hashes: goes through about `count` elements,
 /// all of one hash together, and tells where to go on: the hash of the next.
 pub(crate) fn scan<T>(

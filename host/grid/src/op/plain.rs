@@ -137,9 +137,7 @@ impl PlainOp<'_> {
             }
             Self::Take => {
                 let value = Reply::optional(access.plain(key)?.map(|entry| entry.value()));
-                if access.remove(key) {
-                    access.tell(Class::Generic, "del", key);
-                }
+                access.delete(key);
                 Ok(value)
             }
             Self::GetAndExpire(Some(lifetime)) => {
@@ -153,8 +151,7 @@ impl PlainOp<'_> {
                         access.tell(Class::Generic, name, key);
                     }
                     None => {
-                        access.remove(key);
-                        access.tell(Class::Generic, "del", key);
+                        access.delete(key);
                     }
                 }
                 Ok(value)
@@ -162,8 +159,7 @@ impl PlainOp<'_> {
             Self::RemoveIf(value) => {
                 let it_is = access.plain(key)?.is_some_and(|entry| entry.value() == *value);
                 if it_is {
-                    access.remove(key);
-                    access.tell(Class::Generic, "del", key);
+                    access.delete(key);
                 }
                 Ok(Reply::flag(it_is))
             }
@@ -177,7 +173,7 @@ impl PlainOp<'_> {
                 if length.is_some() {
                     access.edit(key, &Edit::Append(more));
                 } else {
-                    put_new(access, key, more);
+                    change(access, key, more);
                 }
                 access.tell(Class::Plain, "append", key);
                 Ok(Reply::count(sum))
@@ -196,7 +192,7 @@ impl PlainOp<'_> {
                 let end = start.checked_add(bytes.len()).ok_or(OpError::TooLong)?;
                 fits(end)?;
                 if length.is_none() {
-                    put_new(access, key, b"");
+                    change(access, key, b"");
                 }
                 access.edit(key, &Edit::Splice(*at, bytes));
                 access.tell(Class::Plain, "setrange", key);
@@ -266,9 +262,7 @@ fn put(
         }
         // Over before it began.
         None => {
-            if access.remove(key) {
-                access.tell(Class::Generic, "del", key);
-            }
+            access.delete(key);
         }
     }
     match answer {
@@ -280,13 +274,8 @@ fn put(
     }
 }
 
-/// A value where there was none.
-fn put_new(access: &mut Access<'_>, key: &[u8], value: &[u8]) {
-    let expiry = access.map.settings.expiry(access.now_ms);
-    access.edit(key, &Edit::Put { kind: 0, value, expiry });
-}
-
-/// Another value that expires when the old one does.
+/// Another value, which expires when the old one does, or as the map says where
+/// there was none.
 fn change(access: &mut Access<'_>, key: &[u8], value: &[u8]) {
     let old = access.peek(key).map(|entry| entry.expiry());
     let expiry = old.unwrap_or_else(|| access.map.settings.expiry(access.now_ms));

@@ -5,7 +5,7 @@ use rand::seq::SliceRandom as _;
 use rand::{RngExt as _, SeedableRng as _};
 
 /// Elements that are told at most, when they may repeat.
-pub(super) const REPEATS_MAX: usize = 1_000_000;
+const REPEATS_MAX: usize = 1_000_000;
 
 /// One: each is as likely, since each lies in one slot.
 pub(super) fn one<T>(slots: usize, seed: u64, at: impl Fn(usize) -> Option<T>) -> Option<T> {

@@ -2,10 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::list::{fits, tell_if_gone};
-use super::{Effect, random};
+use super::list::fits;
+use super::{Effect, distinct, random};
 use crate::access::Access;
-use crate::edit::Edit;
 use crate::event::Class;
 use crate::glob::Glob;
 use crate::value::{Set, SetEdit, StructureEdit};
@@ -61,23 +60,15 @@ impl SetOp<'_> {
             Self::Add(members) => {
                 members.iter().try_for_each(|member| fits(member))?;
                 let set = access.structure::<Set>(key)?;
-                let mut new: Vec<&[u8]> = members
-                    .iter()
-                    .copied()
-                    .filter(|member| !set.is_some_and(|set| set.contains(member)))
-                    .collect();
-                new.sort_unstable();
-                new.dedup();
+                let is_new = |member: &[u8]| !set.is_some_and(|set| set.contains(member));
+                let new = distinct(members, is_new);
                 Ok(Reply::count(add(access, key, new, "sadd")))
             }
             Self::Remove(members) => {
                 let Some(set) = access.structure::<Set>(key)? else {
                     return Ok(Reply::Integer(0));
                 };
-                let mut there: Vec<&[u8]> =
-                    members.iter().copied().filter(|member| set.contains(member)).collect();
-                there.sort_unstable();
-                there.dedup();
+                let there = distinct(members, |member| set.contains(member));
                 Ok(Reply::count(remove(access, key, there, "srem")))
             }
             Self::All => {
@@ -151,8 +142,7 @@ impl SetOp<'_> {
 pub(super) fn add(access: &mut Access<'_>, key: &[u8], new: Vec<&[u8]>, name: &str) -> usize {
     let count = new.len();
     if count > 0 {
-        access.edit(key, &Edit::Structure(StructureEdit::Set(SetEdit::Add(new))));
-        access.tell(Class::Set, name, key);
+        access.change(key, StructureEdit::Set(SetEdit::Add(new)), Class::Set, name);
     }
     count
 }
@@ -161,9 +151,7 @@ pub(super) fn add(access: &mut Access<'_>, key: &[u8], new: Vec<&[u8]>, name: &s
 pub(super) fn remove(access: &mut Access<'_>, key: &[u8], there: Vec<&[u8]>, name: &str) -> usize {
     let count = there.len();
     if count > 0 {
-        access.edit(key, &Edit::Structure(StructureEdit::Set(SetEdit::Remove(there))));
-        access.tell(Class::Set, name, key);
-        tell_if_gone(access, key);
+        access.change(key, StructureEdit::Set(SetEdit::Remove(there)), Class::Set, name);
     }
     count
 }

@@ -2,10 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::list::{fits, tell_if_gone};
-use super::{Effect, span};
+use super::list::fits;
+use super::{Effect, distinct, span};
 use crate::access::Access;
-use crate::edit::Edit;
 use crate::event::Class;
 use crate::glob::Glob;
 use crate::value::{Score, SortedSet, SortedSetEdit, StructureEdit};
@@ -246,20 +245,18 @@ impl SortedSetOp<'_> {
                 if !only.holds(old, sum) {
                     return Ok(Reply::Nil);
                 }
-                if old != Some(sum) {
-                    edit(access, key, SortedSetEdit::Set(vec![(sum, member)]));
+                if old == Some(sum) {
+                    access.tell(Class::SortedSet, "zincr", key);
+                } else {
+                    change(access, key, SortedSetEdit::Set(vec![(sum, member)]), "zincr");
                 }
-                access.tell(Class::SortedSet, "zincr", key);
                 Ok(Reply::Double(sum.get()))
             }
             Self::Remove(members) => {
                 let Some(set) = access.structure::<SortedSet>(key)? else {
                     return Ok(Reply::Integer(0));
                 };
-                let mut there: Vec<&[u8]> =
-                    members.iter().copied().filter(|name| set.score(name).is_some()).collect();
-                there.sort_unstable();
-                there.dedup();
+                let there = distinct(members, |name| set.score(name).is_some());
                 Ok(Reply::count(remove(access, key, there, "zrem")))
             }
             Self::Score(member) => {
@@ -375,8 +372,7 @@ fn add(
         edits.push((*score, *name));
     }
     if !edits.is_empty() {
-        edit(access, key, SortedSetEdit::Set(edits));
-        access.tell(Class::SortedSet, "zadd", key);
+        change(access, key, SortedSetEdit::Set(edits), "zadd");
     }
     Ok(Reply::count(if changed { new + other } else { new }))
 }
@@ -407,13 +403,11 @@ pub(super) fn pop(
 fn remove(access: &mut Access<'_>, key: &[u8], there: Vec<&[u8]>, name: &str) -> usize {
     let count = there.len();
     if count > 0 {
-        edit(access, key, SortedSetEdit::Remove(there));
-        access.tell(Class::SortedSet, name, key);
-        tell_if_gone(access, key);
+        change(access, key, SortedSetEdit::Remove(there), name);
     }
     count
 }
 
-fn edit(access: &mut Access<'_>, key: &[u8], edit: SortedSetEdit<'_>) {
-    access.edit(key, &Edit::Structure(StructureEdit::SortedSet(edit)));
+fn change(access: &mut Access<'_>, key: &[u8], edit: SortedSetEdit<'_>, name: &str) {
+    access.change(key, StructureEdit::SortedSet(edit), Class::SortedSet, name);
 }

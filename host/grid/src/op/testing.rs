@@ -9,7 +9,7 @@ use rand::rngs::SmallRng;
 use super::{KeyOp, Op, ScanFilter, WholeOp};
 use crate::access::{Access, Changes, KeyHasher};
 use crate::clock::Clock;
-use crate::edit::{Record, What};
+use crate::edit::Record;
 use crate::fragment::{ALL_HASHES, Fragment};
 use crate::map::{Map, MapCatalog, MapSettings, Maps};
 use crate::{OpError, Reply};
@@ -75,14 +75,8 @@ impl Bench {
         );
         let mut rest = &self.changes.records[..];
         while let Some((record, behind)) = Record::decode(rest).filter(|_| !rest.is_empty()) {
-            match &record.what {
-                What::Key(key, edit) => {
-                    let hash = self.hasher.hash(key);
-                    self.backup.apply(&self.map, now_ms, hash, key, record.version, edit).unwrap();
-                }
-                What::Clear => self.backup.clear(record.version),
-                What::Forget(version) => self.backup.forget(*version),
-            }
+            let hash = record.hash(&self.hasher);
+            self.backup.apply_record(&self.map, now_ms, hash, &record).unwrap();
             rest = behind;
         }
         assert_eq!(self.primary.digest(), self.backup.digest(), "{op:?}");

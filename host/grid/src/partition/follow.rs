@@ -79,6 +79,14 @@ impl Follow {
 }
 
 impl Partition {
+    /// This backup's part, if the one that speaks is its primary in this epoch.
+    fn followed(&mut self, from: MemberId, epoch: u64) -> Option<&mut Follow> {
+        match &mut self.role {
+            Role::Follow(follow) if follow.primary == from && self.epoch == epoch => Some(follow),
+            _ => None,
+        }
+    }
+
     /// Becomes a backup, or stays one.
     pub(super) fn follow(
         &mut self,
@@ -150,10 +158,7 @@ impl Partition {
 
     /// The primary is ready to be asked.
     pub(crate) fn handle_invite(&mut self, core: &Core, from: MemberId, epoch: u64) {
-        if let Role::Follow(follow) = &self.role
-            && follow.primary == from
-            && self.epoch == epoch
-        {
+        if self.followed(from, epoch).is_some() {
             // Even if all is here: the primary knows nothing of that any more.
             self.ask(core);
         }
@@ -168,16 +173,16 @@ impl Partition {
         ask: u64,
         starts: &[MapStart<'_>],
     ) {
-        let Role::Follow(follow) = &self.role else { return };
-        if follow.primary != from || self.epoch != epoch || self.asks != ask || self.leftover {
+        let (asks, leftover) = (self.asks, self.leftover);
+        let Some(follow) = self.followed(from, epoch).filter(|_| asks == ask && !leftover) else {
             return;
-        }
+        };
         let place = follow.place;
         let mut pending = Vec::new();
         let mut told = Vec::new();
         for start in starts {
             let Ok(map) = core.maps.open(start.map) else { continue };
-            self.fragment(&map).begin_copy(start.cleared, start.forgotten);
+            self.fragment(&map).begin_copy(start.cleared);
             told.push(map.index);
             pending.extend(start.ranges.iter().map(|(from, to)| (map.index, *from, *to)));
         }
@@ -204,10 +209,7 @@ impl Partition {
         items: &[Item<'_>],
     ) {
         let now_ms = core.clock.now_ms(core.now());
-        let Role::Follow(follow) = &mut self.role else { return };
-        if follow.primary != from || self.epoch != epoch {
-            return;
-        }
+        let Some(follow) = self.followed(from, epoch) else { return };
         let FollowState::Copying(copying) = &mut follow.state else { return };
         let mut structure = copying.structure.take();
         if part.last {
@@ -220,16 +222,14 @@ impl Partition {
             copying.ranges.retain(|(_, start, end)| start < end);
         }
         let hasher = &core.settings.hasher;
-        let fragment = self.fragment(map);
-        let before = fragment.bytes();
-        if part.first {
-            fragment.drop_range(&part.range);
-        }
-        let mut fits = true;
-        for item in items {
-            fits &= fragment.load(map, now_ms, &mut structure, |key| hasher.hash(key), item);
-        }
-        count(map, before, fragment.bytes());
+        let fits = self.counted(map, |fragment| {
+            if part.first {
+                fragment.drop_range(&part.range);
+            }
+            items.iter().fold(true, |fits, item| {
+                fits & fragment.load(map, now_ms, &mut structure, |key| hasher.hash(key), item)
+            })
+        });
         debug_assert!(fits, "a copy is made of what fits");
         if let Role::Follow(Follow { state: FollowState::Copying(copying), .. }) = &mut self.role {
             copying.structure = structure;
@@ -238,15 +238,13 @@ impl Partition {
 
     /// The copy is complete.
     pub(crate) fn handle_done(&mut self, core: &Core, from: MemberId, epoch: u64, ask: u64) {
-        let Role::Follow(follow) = &mut self.role else { return };
-        if follow.primary != from || self.epoch != epoch || self.asks != ask {
-            return;
-        }
+        let (asks, partition) = (self.asks, self.number);
+        let Some(follow) = self.followed(from, epoch).filter(|_| asks == ask) else { return };
         if let FollowState::Copying(copying) = &follow.state
             && copying.ranges.is_empty()
         {
             follow.state = FollowState::Synced;
-            core.send(from, &Message::Synced { partition: self.number, epoch, ask });
+            core.send(from, &Message::Synced { partition, epoch, ask });
         }
     }
 
@@ -293,39 +291,18 @@ impl Partition {
         let Ok(map) = core.maps.open(record.map) else { return false };
         core.clock.saw(record.version);
         let now_ms = core.clock.now_ms(core.now());
-        let hash = match &record.what {
-            What::Key(key, _) => core.settings.hasher.hash(key),
-            What::Clear | What::Forget(_) => 0,
-        };
+        let hash = record.hash(&core.settings.hasher);
         if let Role::Follow(Follow { state: FollowState::Copying(copying), .. }) = &self.role {
             let to_come = |(index, start, end): &(usize, u64, u64)| {
                 *index == map.index && (*start..*end).contains(&u64::from(hash))
             };
-            match &record.what {
-                // It comes with the rest of its range.
-                What::Key(..) if copying.ranges.iter().any(to_come) => return true,
-                // What is still to come was read after this, or will be.
-                What::Key(..) | What::Clear | What::Forget(_) => {}
+            // It comes with the rest of its range; for what is about all keys, what
+            // is still to come was read after this, or will be.
+            if matches!(record.what, What::Key(..)) && copying.ranges.iter().any(to_come) {
+                return true;
             }
         }
-        let fragment = self.fragment(&map);
-        let before = fragment.bytes();
-        let fits = match &record.what {
-            What::Key(key, edit) => {
-                fragment.apply(&map, now_ms, hash, key, record.version, edit).is_ok()
-            }
-            What::Clear => {
-                fragment.clear(record.version);
-                true
-            }
-            What::Forget(version) => {
-                fragment.forget(*version);
-                true
-            }
-        };
-        let after = fragment.bytes();
-        count(&map, before, after);
-        fits
+        self.counted(&map, |fragment| fragment.apply_record(&map, now_ms, hash, record).is_ok())
     }
 
     /// The primary says what its copy is worth; this one should be worth the same.
@@ -336,12 +313,10 @@ impl Partition {
         epoch: u64,
         digests: &[(&str, u64)],
     ) {
-        let Role::Follow(follow) = &self.role else { return };
-        if follow.primary != from || self.epoch != epoch || !follow.is_synced() {
-            return;
-        }
+        let synced = self.followed(from, epoch).filter(|follow| follow.is_synced());
+        let Some(place) = synced.map(|follow| follow.place) else { return };
         let maps = core.maps.all();
-        let ours = self.digests(&maps, follow.place);
+        let ours = self.digests(&maps, place);
         let ours: Vec<_> =
             ours.into_iter().map(|(map, digest)| (&*maps[map].name, digest)).collect();
         let is_equal =
@@ -354,16 +329,13 @@ impl Partition {
 
     /// Drops what should have been dropped long ago, by the primary's time.
     pub(super) fn drop_overdue(&mut self, core: &Core, time_ms: u64) {
-        for map in core.maps.all() {
-            let Some(Some(fragment)) = self.fragments.get_mut(map.index) else { continue };
-            let before = fragment.bytes();
-            let mut due = Vec::new();
-            fragment.take_due(time_ms.saturating_sub(OVERDUE_MS), OVERDUE_MAX, &mut due);
-            for (hash, key) in due {
-                fragment.drop_key(hash, &key);
-            }
-            let after = fragment.bytes();
-            count(&map, before, after);
+        let before_ms = time_ms.saturating_sub(OVERDUE_MS);
+        for (map, due) in self.take_due(core, before_ms, OVERDUE_MAX) {
+            self.counted(&map, |fragment| {
+                for (hash, key) in due {
+                    fragment.take(hash, &key);
+                }
+            });
         }
     }
 }

@@ -12,6 +12,7 @@ use smallvec::SmallVec;
 use super::ticket::{Need, Needs, Ticket, is_received};
 use super::{Partition, Role};
 use crate::core::Core;
+use crate::encoding;
 use crate::event::Event;
 use crate::fragment::{ALL_HASHES, Held, Item};
 use crate::map::Map;
@@ -45,6 +46,11 @@ impl Lead {
     /// Whether it may answer.
     pub(crate) fn is_ready(&self) -> bool {
         self.awaits.is_none()
+    }
+
+    /// The backup that this member is.
+    fn link(&mut self, member: MemberId) -> Option<&mut Link> {
+        self.links.iter_mut().find(|link| link.peer.id() == member)
     }
 }
 
@@ -166,10 +172,10 @@ impl Partition {
         stays: impl Fn(MemberId) -> bool,
         assignment: &Assignment,
     ) {
-        let (mut links, mut awaits) = (Vec::new(), None);
+        let (mut old, mut awaits) = (Vec::new(), None);
         match &mut self.role {
             Role::Lead(lead) if self.epoch == assignment.epoch => {
-                links = std::mem::take(&mut lead.links);
+                old = std::mem::take(&mut lead.links);
                 awaits = lead.awaits;
                 // Who is no backup any more need not have what is on its way.
                 for (_, needs) in &mut self.in_flight {
@@ -190,7 +196,7 @@ impl Partition {
                 && self.handed != Some((*before, assignment.epoch))
                 && core.peer(*before).is_some()
         });
-        let mut old = std::mem::take(&mut links);
+        let mut links = Vec::new();
         for replica in assignment.replicas.iter().filter(|replica| replica.member != core.me) {
             let Some(peer) = core.peer(replica.member) else { continue };
             let known = old.iter().position(|link| link.peer.id() == replica.member);
@@ -261,25 +267,26 @@ impl Partition {
 
     /// The one that led before has done all that it will do.
     pub(crate) fn handle_handoff(&mut self, from: MemberId, epoch: u64) {
-        match &mut self.role {
-            Role::Lead(lead) if self.epoch == epoch && lead.awaits == Some(from) => {
-                lead.awaits = None;
-                self.invite();
-                self.wake_all();
-            }
-            _ => self.handed = Some((from, epoch)),
+        if self.epoch != epoch || !self.begin_to_lead(from) {
+            self.handed = Some((from, epoch));
         }
     }
 
     /// What the one that led before had sent is lost, its last words too.
     pub(crate) fn handed_nothing(&mut self, from: MemberId) {
-        if let Role::Lead(lead) = &mut self.role
-            && lead.awaits == Some(from)
-        {
-            lead.awaits = None;
-            self.invite();
-            self.wake_all();
+        self.begin_to_lead(from);
+    }
+
+    /// Leads from now on, if it waited for this one only. Returns whether it did.
+    fn begin_to_lead(&mut self, from: MemberId) -> bool {
+        let Role::Lead(lead) = &mut self.role else { return false };
+        if lead.awaits != Some(from) {
+            return false;
         }
+        lead.awaits = None;
+        self.invite();
+        self.wake_all();
+        true
     }
 
     /// Does an operation, if this member leads and is ready.
@@ -290,10 +297,7 @@ impl Partition {
         now: Duration,
         op: &Op<'_>,
     ) -> Executed {
-        let Role::Lead(lead) = &self.role else { return Executed::NotHere };
-        if !lead.is_ready() {
-            return Executed::NotHere;
-        }
+        let Some(lead) = self.leading() else { return Executed::NotHere };
         let effect = op.effect();
         if effect > Effect::Reads
             && let Err(error) = may_write(core, lead, map)
@@ -304,13 +308,23 @@ impl Partition {
         let hash = op.key().map_or(0, |key| core.settings.hasher.hash(key));
         let needs = self.replicate(core, map, now);
         let needs = if needs.is_empty() { self.settling(hash, op.key().is_none()) } else { needs };
-        let ticket = (!needs.is_empty()).then(|| self.ticket(needs));
+        let ticket = self.ticket(needs);
         self.serve_waiters(core, map, now);
         Executed::Done(reply, ticket)
     }
 
-    fn ticket(&self, needs: Needs) -> Ticket {
-        Ticket { partition: self.number, epoch: self.epoch, needs }
+    /// The primary's part, if this member leads and is ready.
+    pub(crate) fn leading(&self) -> Option<&Lead> {
+        match &self.role {
+            Role::Lead(lead) if lead.is_ready() => Some(lead),
+            _ => None,
+        }
+    }
+
+    /// What waits for these; none when there is nothing to wait for.
+    fn ticket(&self, needs: Needs) -> Option<Ticket> {
+        let (partition, epoch) = (self.number, self.epoch);
+        (!needs.is_empty()).then_some(Ticket { partition, epoch, needs })
     }
 
     /// The bytes of a key, if this member leads, they are plain, nobody waits
@@ -323,10 +337,7 @@ impl Partition {
         key: &[u8],
         take: &mut dyn FnMut(Option<&[u8]>),
     ) -> Option<Result<(), OpError>> {
-        let Role::Lead(lead) = &self.role else { return None };
-        if !lead.is_ready() {
-            return None;
-        }
+        self.leading()?;
         let hash = core.settings.hasher.hash(key);
         if !self.in_flight.is_empty() && !self.settling(hash, false).is_empty() {
             return None;
@@ -423,7 +434,7 @@ impl Partition {
             return false;
         }
         let needs = self.replicate(core, &waiter.map, now);
-        let ticket = (!needs.is_empty()).then(|| self.ticket(needs));
+        let ticket = self.ticket(needs);
         waiter.slot.fill(Executed::Done(reply, ticket));
         true
     }
@@ -443,7 +454,7 @@ impl Partition {
                 if self.waiters.len() >= WAITERS_MAX {
                     return Some(Executed::Done(Err(OpError::Busy), None));
                 }
-                let op = postcard::to_allocvec(op).expect("memory takes what is written");
+                let op = encoding::encoded(op);
                 let (map, slot) = (Arc::clone(map), Arc::clone(slot));
                 self.waiters.push_back(Waiter { map, op, slot });
                 None
@@ -471,8 +482,7 @@ impl Partition {
         held: &[Held<'_>],
     ) -> bool {
         let maps = core.maps.all();
-        let Role::Lead(lead) = &self.role else { return false };
-        if !lead.is_ready() || self.epoch != epoch {
+        if self.leading().is_none() || self.epoch != epoch {
             return false;
         }
         let mut starts = Vec::new();
@@ -490,18 +500,12 @@ impl Partition {
             starts.push(MapStart {
                 map: &map.name,
                 cleared: fragment.cleared(),
-                forgotten: fragment.forgotten(),
                 ranges: differing.into_iter().map(|range| (range.start, range.end)).collect(),
             });
         }
         let partition = self.number;
         let Role::Lead(lead) = &mut self.role else { return false };
-        let Some(link) = lead.links.iter_mut().find(|link| link.peer.id() == from) else {
-            return false;
-        };
-        if link.place != place {
-            return false;
-        }
+        let Some(link) = lead.link(from).filter(|link| link.place == place) else { return false };
         let message = Message::SyncStart { partition, epoch, ask, maps: starts };
         link.peer.push(|bytes| message.encode(bytes));
         // It had everything and says that it has not: it is right.
@@ -521,9 +525,7 @@ impl Partition {
     pub(crate) fn pump(&mut self, core: &Core, to: MemberId) -> bool {
         loop {
             let Role::Lead(lead) = &mut self.role else { return true };
-            let Some(link) = lead.links.iter_mut().find(|link| link.peer.id() == to) else {
-                return true;
-            };
+            let Some(link) = lead.link(to) else { return true };
             let LinkState::Copying(ranges) = &mut link.state else { return true };
             if link.peer.backlog() > COPY_WINDOW_BYTES {
                 return false;
@@ -538,7 +540,7 @@ impl Partition {
             };
             let stopped = self.send_chunk(core, &peer, index, start..end);
             if let Role::Lead(lead) = &mut self.role
-                && let Some(link) = lead.links.iter_mut().find(|link| link.peer.id() == to)
+                && let Some(link) = lead.link(to)
                 && let LinkState::Copying(ranges) = &mut link.state
             {
                 match ranges.front_mut() {
@@ -562,20 +564,17 @@ impl Partition {
         let Some(map) = core.maps.at(index) else { return range.end };
         let Some(fragment) = self.fragment_of(&map) else { return range.end };
         // Items are encoded as they are read, and cut into messages.
-        let (mut parts, mut part) = (Vec::new(), Vec::new());
+        let mut parts = vec![Vec::new()];
         let stopped = fragment.items(&range, CHUNK_BYTES, &mut |item| {
-            part.push(postcard::to_allocvec(item).expect("memory takes what is written"));
-            let bytes: usize = part.last().map_or(0, Vec::len);
-            if bytes + part.len() * 64 >= PART_BYTES || part.len() >= 4_096 {
-                parts.push(std::mem::take(&mut part));
+            if parts.last().is_some_and(|part: &Vec<u8>| part.len() >= PART_BYTES) {
+                parts.push(Vec::new());
+            }
+            if let Some(part) = parts.last_mut() {
+                encoding::append(item, part);
             }
         });
-        if !part.is_empty() || parts.is_empty() {
-            parts.push(part);
-        }
         let count = parts.len();
-        for (at, part) in parts.iter().enumerate() {
-            let items = part.iter().map(|item| postcard::from_bytes::<Item<'_>>(item));
+        for (at, items) in parts.iter().enumerate() {
             let message = Message::Chunk {
                 partition: self.number,
                 epoch: self.epoch,
@@ -584,7 +583,7 @@ impl Partition {
                 end: stopped,
                 first: at == 0,
                 last: at + 1 == count,
-                items: items.map(|item| item.expect("just written")).collect(),
+                items,
             };
             peer.push(|bytes| message.encode(bytes));
         }
@@ -597,7 +596,7 @@ impl Partition {
         if self.epoch != epoch {
             return None;
         }
-        let link = lead.links.iter_mut().find(|link| link.peer.id() == from)?;
+        let link = lead.link(from)?;
         if !matches!(link.state, LinkState::Sent) || link.ask != ask {
             return None;
         }
@@ -615,7 +614,7 @@ impl Partition {
     /// Messages to a backup were lost: its copy is not what was thought.
     pub(crate) fn handle_lost(&mut self, peer: MemberId) {
         let Role::Lead(lead) = &mut self.role else { return };
-        for link in lead.links.iter_mut().filter(|link| link.peer.id() == peer) {
+        if let Some(link) = lead.link(peer) {
             link.state = LinkState::Expected;
         }
         self.invite();
@@ -625,21 +624,13 @@ impl Partition {
     /// Tells the backups what their copies should be worth.
     pub(crate) fn check(&mut self, core: &Core, now: Duration) {
         self.expire_due(core, now);
-        let Role::Lead(lead) = &self.role else { return };
-        if !lead.is_ready() {
-            return;
-        }
+        let Some(lead) = self.leading() else { return };
         let maps = core.maps.all();
         for link in lead.links.iter().filter(|link| matches!(link.state, LinkState::Synced)) {
             let digests = self.digests(&maps, link.place);
             let digests =
                 digests.into_iter().map(|(index, digest)| (&*maps[index].name, digest)).collect();
-            let message = Message::Check {
-                partition: self.number,
-                epoch: self.epoch,
-                time_ms: core.clock.now_ms(now),
-                digests,
-            };
+            let message = Message::Check { partition: self.number, epoch: self.epoch, digests };
             link.peer.push(|bytes| message.encode(bytes));
         }
     }
@@ -647,14 +638,7 @@ impl Partition {
     /// Drops entries whose time is over, and tells so.
     pub(super) fn expire_due(&mut self, core: &Core, now: Duration) {
         let now_ms = core.clock.now_ms(now);
-        for index in 0..self.fragments.len() {
-            let Some(Some(fragment)) = self.fragments.get_mut(index) else { continue };
-            let mut due = Vec::new();
-            fragment.take_due(now_ms, DUE_MAX, &mut due);
-            if due.is_empty() {
-                continue;
-            }
-            let Some(map) = core.maps.at(index) else { continue };
+        for (map, due) in self.take_due(core, now_ms, DUE_MAX) {
             self.access(core, &map, now, |access| {
                 for (hash, key) in &due {
                     access.expire(*hash, key);
@@ -666,10 +650,7 @@ impl Partition {
 
     /// Forgets removals before a time, and the oldest where there are too many.
     pub(crate) fn forget(&mut self, core: &Core, now: Duration, before_ms: u64) {
-        let Role::Lead(lead) = &self.role else { return };
-        if !lead.is_ready() {
-            return;
-        }
+        let Some(lead) = self.leading() else { return };
         // A copy that is being made, or one that is missing, must still learn.
         let whole = lead.links.iter().all(|link| matches!(link.state, LinkState::Synced));
         for index in 0..self.fragments.len() {
@@ -709,18 +690,17 @@ impl Partition {
         now: Duration,
         items: &[Item<'_>],
     ) -> Executed {
-        let Role::Lead(lead) = &self.role else { return Executed::NotHere };
-        if !lead.is_ready() {
+        if self.leading().is_none() {
             return Executed::NotHere;
         }
         let mut structure = None;
-        for item in items {
-            let before = self.changes.records.len();
-            self.access(core, map, now, |access| access.merge(&mut structure, item));
-            debug_assert!(self.changes.records.len() >= before);
-        }
+        self.access(core, map, now, |access| {
+            for item in items {
+                access.merge(&mut structure, item);
+            }
+        });
         let needs = self.replicate(core, map, now);
-        let ticket = (!needs.is_empty()).then(|| self.ticket(needs));
+        let ticket = self.ticket(needs);
         self.serve_waiters(core, map, now);
         Executed::Done(Ok(Reply::Done), ticket)
     }

@@ -38,6 +38,9 @@ pub(crate) enum Role {
     Follow(Follow),
 }
 
+/// Keys with their hashes.
+type Due = Vec<(u32, Box<[u8]>)>;
+
 /// The last duty of a primary.
 struct Retiring {
     to: MemberId,
@@ -131,6 +134,32 @@ impl Partition {
         let result = work(&mut access);
         count(map, before, fragment.bytes());
         result
+    }
+
+    /// Changes the part of a map that lies here, and counts what it takes.
+    fn counted<R>(&mut self, map: &Map, change: impl FnOnce(&mut Fragment) -> R) -> R {
+        let fragment = self.fragment(map);
+        let before = fragment.bytes();
+        let result = change(fragment);
+        count(map, before, fragment.bytes());
+        result
+    }
+
+    /// Keys whose time is over, of each map that has any; at most so many of one.
+    fn take_due(&mut self, core: &Core, now_ms: u64, max: usize) -> Vec<(Arc<Map>, Due)> {
+        let mut all = Vec::new();
+        for (index, fragment) in self.fragments.iter_mut().enumerate() {
+            let mut due = Vec::new();
+            if let Some(fragment) = fragment {
+                fragment.take_due(now_ms, max, &mut due);
+            }
+            if !due.is_empty()
+                && let Some(map) = core.maps.at(index)
+            {
+                all.push((map, due));
+            }
+        }
+        all
     }
 
     /// What is here of each map that a copy at this place has.

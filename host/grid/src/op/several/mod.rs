@@ -240,14 +240,7 @@ impl SeveralOp<'_> {
                 Ok(Reply::count(keys.iter().filter(|key| access.read(key).is_some()).count()))
             }
             Self::Remove(keys) => {
-                let mut count = 0;
-                for key in keys {
-                    if access.remove(key) {
-                        access.tell(Class::Generic, "del", key);
-                        count += 1;
-                    }
-                }
-                Ok(Reply::count(count))
+                Ok(Reply::count(keys.iter().filter(|key| access.delete(key)).count()))
             }
             Self::Rename { from, to, absent } => moving::rename(access, from, to, *absent),
             Self::Copy { from, to, replace } => Ok(moving::copy(access, from, to, *replace)),
