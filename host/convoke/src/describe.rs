@@ -87,6 +87,7 @@ mod tests {
             lite: n == 2,
             modes: "multicast".into(),
             http_port: None,
+            resp_port: None,
             generation: 1,
             age: u64::from(n),
         }

@@ -126,6 +126,7 @@ fn standing(hello: &Hello) -> String {
         Standing::Starting => format!("{who}, just starting"),
         Standing::Observer => format!("{who}, only looking as well"),
         Standing::Leaving => format!("{who}, about to leave"),
+        Standing::Data => who,
     }
 }
 

@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use convoke_discovery::ModeStatus;
 use convoke_gateway::Node;
 use convoke_gateway::admin::{Health, MemberRow, ModeRow, Overview};
+use convoke_grid::{Grid, Map};
 use convoke_membership::{Member, View};
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -23,6 +24,7 @@ pub(crate) struct Status {
     /// Filled once the modes run.
     pub(crate) modes: OnceLock<Vec<watch::Receiver<ModeStatus>>>,
     pub(crate) counters: Arc<Counters>,
+    pub(crate) grid: Grid,
     /// Set when the operator asked this member to leave.
     pub(crate) leaving: AtomicBool,
 }
@@ -30,6 +32,42 @@ pub(crate) struct Status {
 impl Status {
     fn modes(&self) -> Vec<ModeStatus> {
         self.modes.get().into_iter().flatten().map(|status| status.borrow().clone()).collect()
+    }
+
+    /// What this member holds, and whether all copies are complete.
+    fn data(&self) -> Value {
+        let (complete, wanted) = self.grid.progress();
+        let table = self.grid.table();
+        let me = self.grid.me();
+        let (mut primary, mut backup) = (0, 0);
+        for partition in table.iter().flat_map(|table| &table.partitions) {
+            if partition.primary() == Some(me) {
+                primary += 1;
+            } else if partition.of(me).is_some() {
+                backup += 1;
+            }
+        }
+        let maps: Vec<Value> = self
+            .grid
+            .maps()
+            .iter()
+            .map(|map| {
+                json!({
+                    "name": map.name,
+                    "bytes": map.bytes(),
+                    "evicted": map.evicted(),
+                    "expired": map.expired(),
+                })
+            })
+            .collect();
+        json!({
+            "safe": self.grid.is_safe(),
+            "partitions": self.grid.partitions(),
+            "primary": primary,
+            "backup": backup,
+            "copies": { "complete": complete, "wanted": wanted },
+            "maps": maps,
+        })
     }
 
     fn row(&self, place: &Place, view: &View, member: &Member) -> MemberRow {
@@ -111,6 +149,7 @@ impl Node for Status {
                 "ready": self.is_ready(),
             },
             "cluster": cluster,
+            "data": self.data(),
             "modes": self.modes(),
             "counters": {
                 "foreign_datagrams": load(&counters.foreign),
@@ -231,6 +270,46 @@ impl Node for Status {
             "Connections to the member port that were turned away.",
             load(&counters.refused),
         );
+        let (complete, wanted) = self.grid.progress();
+        put(
+            "data_safe",
+            "gauge",
+            "1 while every partition has all its copies.",
+            u64::from(self.grid.is_safe()),
+        );
+        put(
+            "data_copies_complete",
+            "gauge",
+            "Copies of partitions that are complete.",
+            complete as u64,
+        );
+        put(
+            "data_copies_wanted",
+            "gauge",
+            "Copies of partitions that there are to be.",
+            wanted as u64,
+        );
+        for (name, kind, help, value) in [
+            (
+                "map_bytes",
+                "gauge",
+                "Bytes of keys, values and tables on this member.",
+                (|map: &Map| map.bytes()) as fn(&Map) -> u64,
+            ),
+            ("map_evicted_total", "counter", "Entries that this member evicted.", |map| {
+                map.evicted()
+            }),
+            ("map_expired_total", "counter", "Entries that expired on this member.", |map| {
+                map.expired()
+            }),
+        ] {
+            let _ = writeln!(text, "# HELP convoke_{name} {help}\n# TYPE convoke_{name} {kind}");
+            for map in self.grid.maps() {
+                let label =
+                    map.name.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n");
+                let _ = writeln!(text, "convoke_{name}{{map=\"{label}\"}} {}", value(&map));
+            }
+        }
         for (name, kind, help, value) in [
             (
                 "mode_looks_total",

@@ -9,6 +9,10 @@ use parking_lot::Mutex;
 
 use crate::message::Outcome;
 
+/// What came of a request is kept for so long after its time was over, in case
+/// that whoever asked still waits.
+const KEPT_MS: u64 = 60_000;
+
 /// What a member answered.
 #[derive(Debug)]
 pub(crate) enum Answer {
@@ -88,11 +92,15 @@ impl Calls {
         }
     }
 
-    /// Ends those whose time is over.
+    /// Ends those whose time is over, and drops those that nobody fetched since.
     pub(crate) fn tick(&self, now: Duration) {
-        for call in self.inner.lock().calls.values_mut().filter(|call| call.deadline <= now) {
-            call.finish(Progress::Late);
-        }
+        let kept = Duration::from_millis(KEPT_MS);
+        self.inner.lock().calls.retain(|_, call| {
+            if call.deadline <= now {
+                call.finish(Progress::Late);
+            }
+            now < call.deadline.saturating_add(kept)
+        });
     }
 
     pub(crate) fn poll(&self, id: u64, context: &mut Context<'_>) -> Poll<Progress> {

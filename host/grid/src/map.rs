@@ -173,6 +173,16 @@ impl Map {
         u64::try_from(self.bytes.load(Ordering::Relaxed)).unwrap_or(0)
     }
 
+    /// Entries that this member evicted.
+    pub fn evicted(&self) -> u64 {
+        self.evicted.load(Ordering::Relaxed)
+    }
+
+    /// Entries that expired on this member.
+    pub fn expired(&self) -> u64 {
+        self.expired.load(Ordering::Relaxed)
+    }
+
     pub(crate) fn is_listened(&self) -> bool {
         self.listened.load(Ordering::Relaxed)
     }

@@ -77,6 +77,8 @@ pub struct Member {
     pub modes: String,
     /// TCP port of its HTTP endpoints, if it has any.
     pub http_port: Option<u16>,
+    /// TCP port at which it serves RESP to clients on other hosts, if it does.
+    pub resp_port: Option<u16>,
     /// Counts how often this process has come back to a cluster that had given
     /// it up. SWIM's "down" is final for one generation.
     pub generation: u32,
@@ -127,6 +129,7 @@ pub(crate) mod tests {
             lite: false,
             modes: "multicast".into(),
             http_port: None,
+            resp_port: None,
             generation: 1,
             age: u64::from(n),
         }

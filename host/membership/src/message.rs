@@ -45,6 +45,9 @@ pub enum Standing {
     In(Summary),
     /// Is about to stop.
     Leaving,
+    /// A member that opens a stream for the cluster's data, of which membership
+    /// learns nothing.
+    Data,
 }
 
 /// A cluster in short.
@@ -165,7 +168,9 @@ impl Hello {
         let sound = hello.member.is_sound()
             && match &hello.standing {
                 Standing::In(summary) => summary.coordinator.is_sound(),
-                Standing::Observer | Standing::Starting | Standing::Leaving => true,
+                Standing::Observer | Standing::Starting | Standing::Leaving | Standing::Data => {
+                    true
+                }
             };
         sound.then_some(hello).ok_or(DecodeError)
     }

@@ -4,7 +4,7 @@
 //! salt   = SHA-256("convoke/1 cluster" || name length as u32 BE || name)
 //! master = Argon2id(password, salt)            with a password
 //!        = SHA-256("convoke/1 open cluster" || name length as u32 BE || name)    without
-//! key    = HKDF-SHA-256(salt "convoke/1 keys", master, info "convoke/1 streams" | "… gossip" | "… beacons")
+//! key    = HKDF-SHA-256(salt "convoke/1 keys", master, info "convoke/1 streams" | "… gossip" | "… beacons" | "… data")
 //! ```
 
 use argon2::{Algorithm, Argon2, Params, Version};
@@ -30,6 +30,7 @@ pub struct ClusterKeys {
     streams: Zeroizing<[u8; KEY_BYTES]>,
     gossip: DatagramKey,
     beacons: DatagramKey,
+    data: Zeroizing<[u8; KEY_BYTES]>,
 }
 
 /// The key of one kind of datagram, from which each sender's own key is derived.
@@ -103,6 +104,7 @@ impl ClusterKeys {
             streams: expand(&prk, b"convoke/1 streams"),
             gossip: DatagramKey(expand(&prk, b"convoke/1 gossip")),
             beacons: DatagramKey(expand(&prk, b"convoke/1 beacons")),
+            data: expand(&prk, b"convoke/1 data"),
         }
     }
 
@@ -114,6 +116,14 @@ impl ClusterKeys {
     /// The key of beacons, by which members that do not know each other yet meet.
     pub fn beacons(&self) -> &DatagramKey {
         &self.beacons
+    }
+
+    /// A secret that the members share for the hashing of what they store: a
+    /// client that does not know it cannot choose keys that collide.
+    pub fn data_hashing(&self) -> [u8; 16] {
+        let mut secret = [0; 16];
+        secret.copy_from_slice(&self.data[..16]);
+        secret
     }
 
     /// The pre-shared key of stream handshakes.

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use std::task::Poll;
 use std::time::Duration;
 
-use convoke_membership::Hello;
+use convoke_membership::{Hello, Standing};
 use convoke_wire::{ClusterKeys, HandshakeError, HandshakeGate};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{mpsc, watch};
@@ -31,13 +31,15 @@ pub(crate) struct Door {
     pub(crate) listeners: Vec<TcpListener>,
     pub(crate) keys: Arc<ClusterKeys>,
     pub(crate) driver: mpsc::Sender<Input>,
+    /// Where streams of data go.
+    pub(crate) data: mpsc::Sender<Box<Call>>,
     pub(crate) place: watch::Receiver<Arc<Place>>,
     pub(crate) counters: Arc<Counters>,
 }
 
 /// Answers for as long as the process runs.
 pub(crate) async fn answer(door: Door) {
-    let Door { listeners, keys, driver, place, counters } = door;
+    let Door { listeners, keys, driver, data, place, counters } = door;
     let gate = Arc::new(HandshakeGate::new());
     let said = Arc::new(Mutex::new(HashSet::new()));
     let callers = Arc::new(tokio::sync::Semaphore::new(CALLERS_MAX));
@@ -53,11 +55,15 @@ pub(crate) async fn answer(door: Door) {
             }
         };
         let (gate, keys, driver) = (Arc::clone(&gate), Arc::clone(&keys), driver.clone());
+        let data = data.clone();
         let (said, counters) = (Arc::clone(&said), Arc::clone(&counters));
         let hello = Arc::clone(&place.borrow().hello);
         tokio::spawn(async move {
             let _turn = turn;
             match greet(&gate, stream, &keys, &hello).await {
+                Ok(call) if call.hello.standing == Standing::Data => {
+                    let _ = data.send(Box::new(call)).await;
+                }
                 Ok(call) => {
                     let _ = driver.send(Input::Connected(Box::new(call))).await;
                 }

@@ -176,7 +176,10 @@ impl Running {
             Input::Connected(call) => {
                 let Call { hello, stream } = *call;
                 if hello.member.id == self.core.me().id
-                    || matches!(hello.standing, Standing::Observer | Standing::Leaving)
+                    || matches!(
+                        hello.standing,
+                        Standing::Observer | Standing::Leaving | Standing::Data
+                    )
                 {
                     return;
                 }
@@ -268,6 +271,8 @@ impl Running {
         let me = self.core.me().id;
         match event {
             Event::View { view, joined, departed } => {
+                let lost = departed.iter().filter(|gone| gone.how == Departure::Lost).count();
+                self.counters.lost.fetch_add(lost as u64, Ordering::Relaxed);
                 // What the log says is what the endpoints say by then.
                 self.publish();
                 info!(
@@ -276,8 +281,6 @@ impl Running {
                     describe::blocks(&view, me)
                 );
                 self.addresses.retain(|id, _| view.contains(*id));
-                let lost = departed.iter().filter(|gone| gone.how == Departure::Lost).count();
-                self.counters.lost.fetch_add(lost as u64, Ordering::Relaxed);
                 self.links.keep_only(|id| view.contains(id));
                 self.tend_watch();
             }

@@ -4,6 +4,7 @@ pub(crate) mod accept;
 pub(crate) mod beacons;
 pub(crate) mod builtin;
 pub(crate) mod calls;
+pub(crate) mod data;
 pub(crate) mod driver;
 pub(crate) mod links;
 pub(crate) mod modes;
@@ -21,6 +22,7 @@ use std::time::Duration;
 
 use convoke_discovery::{LocalMember, ModeHandle};
 use convoke_gateway::http::Pages;
+use convoke_grid::Grid;
 use convoke_membership::member::ADDRESSES_MAX;
 use convoke_membership::{Config, Member, MemberId, Membership, View};
 use convoke_wire::ClusterKeys;
@@ -36,7 +38,10 @@ use crate::{describe, limits};
 use sockets::Sockets;
 use state::{Counters, Place};
 
-/// How long a graceful leave may take in all.
+/// How long a member that leaves may take to hand over its data. Orchestrators
+/// commonly kill after 30 s.
+const HAND_OVER_MS_MAX: u64 = 25_000;
+/// How long a graceful leave may take after that.
 const LEAVE_MS_MAX: u64 = 3_000;
 /// Snapshots that may wait for the seeker.
 const MODE_EVENTS_MAX: usize = 64;
@@ -72,6 +77,7 @@ struct Clustered {
     modes: Vec<ModeHandle>,
     input: mpsc::Sender<driver::Input>,
     driver: std::thread::JoinHandle<()>,
+    grid: Grid,
     status: Arc<Status>,
 }
 
@@ -123,11 +129,22 @@ async fn start(settings: &Settings) -> Result<Running, String> {
     };
     let (place, placed) = watch::channel(Arc::new(place));
     let (input, inputs) = mpsc::channel(driver::INPUTS_MAX);
+    let grid = data::grid(id, &settings.data, Some(&keys));
+    let (streams, opened) = mpsc::channel(data::STREAMS_MAX);
+    let data = data::Data {
+        grid: grid.clone(),
+        keys: Some(Arc::clone(&keys)),
+        place: placed.clone(),
+        streams: opened,
+        counters: Arc::clone(&counters),
+    };
+    tokio::spawn(data.run());
     let status = Arc::new(Status {
         cluster_name: settings.cluster_name.clone(),
         place: placed.clone(),
         modes: OnceLock::new(),
         counters: Arc::clone(&counters),
+        grid: grid.clone(),
         leaving: AtomicBool::new(false),
     });
 
@@ -147,6 +164,7 @@ async fn start(settings: &Settings) -> Result<Running, String> {
         listeners: port.listeners,
         keys: Arc::clone(&keys),
         driver: input.clone(),
+        data: streams,
         place: placed.clone(),
         counters: Arc::clone(&counters),
     }));
@@ -185,15 +203,26 @@ async fn start(settings: &Settings) -> Result<Running, String> {
     );
     tokio::spawn(say_ready(placed, Arc::clone(&status), member_address, (ip, http_port).into()));
 
-    Ok(Running::Clustered(Clustered { modes, input, driver, status }))
+    Ok(Running::Clustered(Clustered { modes, input, driver, grid, status }))
 }
 
 impl Clustered {
-    /// Modes take their announcements back while the cluster is told.
+    /// First the data goes to others; then modes take their announcements back
+    /// while the cluster is told.
     async fn leave(self, signals: &mut Signals) {
-        let Self { modes, input, driver, status } = self;
+        let Self { modes, input, driver, grid, status } = self;
         status.leaving.store(true, Ordering::Relaxed);
         info!("leaving; a second signal stops at once");
+        let hand_over = Duration::from_millis(HAND_OVER_MS_MAX);
+        tokio::select! {
+            done = tokio::time::timeout(hand_over, grid.leave()) => if done.is_err() {
+                warn!("not all data was handed over within {HAND_OVER_MS_MAX} ms; the backups take over from here");
+            },
+            () = signals.next() => {
+                warn!("stopped without handing over data; the backups take over from here");
+                return;
+            }
+        }
         let stops: Vec<_> = modes.into_iter().map(|mode| tokio::spawn(mode.stop())).collect();
         let _ = input.send(driver::Input::Leave).await;
         let gone = async {
@@ -309,11 +338,23 @@ async fn start_alone(
         leaving: false,
     };
     let (_, placed) = watch::channel(Arc::new(place));
+    let counters = Arc::new(Counters::default());
+    let grid = data::grid(me.id, &settings.data, None);
+    let (_, streams) = mpsc::channel(1);
+    let data = data::Data {
+        grid: grid.clone(),
+        keys: None,
+        place: placed.clone(),
+        streams,
+        counters: Arc::clone(&counters),
+    };
+    tokio::spawn(data.run());
     let status = Arc::new(Status {
         cluster_name: settings.cluster_name.clone(),
         place: placed,
         modes: OnceLock::new(),
-        counters: Arc::new(Counters::default()),
+        counters,
+        grid,
         leaving: AtomicBool::new(false),
     });
     info!(
@@ -380,6 +421,7 @@ async fn introduce(
         lite: settings.lite,
         modes: modes::listed(settings),
         http_port,
+        resp_port: None,
         generation: 0,
         age: 0,
     })

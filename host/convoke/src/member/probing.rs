@@ -28,7 +28,9 @@ pub(crate) fn prober(keys: &Arc<ClusterKeys>, me: &Member) -> Prober {
 fn peer(hello: &Hello) -> Peer {
     let (cluster_size, coordinator) = match &hello.standing {
         Standing::In(summary) => (summary.members, summary.coordinator.addresses.clone()),
-        Standing::Observer | Standing::Starting | Standing::Leaving => (0, Vec::new()),
+        Standing::Observer | Standing::Starting | Standing::Leaving | Standing::Data => {
+            (0, Vec::new())
+        }
     };
     Peer {
         member_id: hello.member.id.to_string(),

@@ -131,9 +131,41 @@ pub(crate) struct Options {
     /// How many ports after the first --auto-bind-http tries [default: 5]
     #[arg(long, global = true, value_name = "COUNT", env = "CONVOKE_AUTO_BIND_RANGE")]
     pub(crate) auto_bind_range: Option<u16>,
-    /// RESP port; comes with the data grid, which this version does not have
-    #[arg(long, global = true, value_name = "PORT", env = "CONVOKE_RESP_PORT", hide = true)]
+    /// RESP port, for Redis clients; taken: the next one, 100 tries. Loopback
+    /// only, unless there is a client password. 0: none [default: 6379]
+    #[arg(long, global = true, value_name = "PORT", env = "CONVOKE_RESP_PORT")]
     pub(crate) resp_port: Option<u16>,
+    /// What RESP and HTTP clients must know to use the data. Other users of this
+    /// machine can read it in the list of processes: prefer the file or the
+    /// environment
+    #[arg(
+        long,
+        global = true,
+        value_name = "PASSWORD",
+        env = "CONVOKE_CLIENT_PASSWORD",
+        hide_env_values = true
+    )]
+    pub(crate) client_password: Option<String>,
+    /// A file that holds the client password
+    #[arg(long, global = true, value_name = "FILE", env = "CONVOKE_CLIENT_PASSWORD_FILE")]
+    pub(crate) client_password_file: Option<PathBuf>,
+    /// RESP clients at once [default: 10000]
+    #[arg(long, global = true, value_name = "COUNT", env = "CONVOKE_MAX_CLIENTS")]
+    pub(crate) max_clients: Option<u32>,
+    /// Seconds until a RESP client that asks nothing is cut off; 0: never
+    /// [default: 0]
+    #[arg(long, global = true, value_name = "SECONDS", env = "CONVOKE_CLIENT_IDLE_S")]
+    pub(crate) client_idle_s: Option<u32>,
+    /// Speak as a node of a Redis Cluster: clients that know such are sent to the
+    /// member that holds a key
+    #[arg(long, global = true, env = "CONVOKE_REDIS_CLUSTER", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL")]
+    pub(crate) redis_cluster: Option<bool>,
+    /// Refuse writes while fewer members are here [default: 1]
+    #[arg(long, global = true, value_name = "COUNT", env = "CONVOKE_MIN_MEMBERS")]
+    pub(crate) min_members: Option<u32>,
+    /// Parts that the data is cut into; the same on all members [default: 271]
+    #[arg(long, global = true, value_name = "COUNT", env = "CONVOKE_PARTITIONS")]
+    pub(crate) partitions: Option<u16>,
     /// Configuration file [default: convoke.toml, if there is one]
     #[arg(long, global = true, value_name = "FILE", env = "CONVOKE_CONFIG")]
     pub(crate) config: Option<PathBuf>,

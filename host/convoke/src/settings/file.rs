@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use super::data::MapEntry;
 use super::{SettingsError, hazelcast};
 
 /// Largest configuration file, in bytes.
@@ -48,8 +49,30 @@ pub(crate) struct File {
     pub(crate) auto_bind_range: Option<u16>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) no_cluster: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) resp_port: Option<u16>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) client_password: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) client_password_file: Option<PathBuf>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) client_read_only_password: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) client_read_only_password_file: Option<PathBuf>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) max_clients: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) client_idle_s: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) redis_cluster: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) min_members: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) partitions: Option<u16>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) discovery: Vec<Discovery>,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) maps: BTreeMap<String, MapEntry>,
 }
 
 /// One `[[discovery]]`.
@@ -127,7 +150,13 @@ impl File {
         for entry in &mut file.discovery {
             entry.plugin = entry.plugin.take().map(|plugin| folder.join(plugin));
         }
-        file.cluster_password_file = file.cluster_password_file.map(|path| folder.join(path));
+        for path in [
+            &mut file.cluster_password_file,
+            &mut file.client_password_file,
+            &mut file.client_read_only_password_file,
+        ] {
+            *path = path.take().map(|path| folder.join(path));
+        }
         Ok((file, None))
     }
 
@@ -196,7 +225,7 @@ mod tests {
             let key = line.split(" = ").next().unwrap_or_default();
             let is_key =
                 line.contains(" = ") && key.bytes().all(|b| b.is_ascii_lowercase() || b == b'-');
-            if is_key || line.starts_with("[[") { line } else { "" }
+            if is_key || line.starts_with('[') { line } else { "" }
         });
         bare.collect::<Vec<_>>().join("\n")
     }
@@ -214,12 +243,23 @@ mod tests {
         use clap::CommandFactory as _;
         let options = crate::settings::cli::Cli::command();
         let options = options.get_arguments().filter_map(|option| option.get_long());
-        let elsewhere = ["config", "resp-port", "help", "version"];
+        let elsewhere = ["config", "help", "version"];
         for option in options.filter(|option| !elsewhere.contains(option)) {
             assert!(keys(&example).contains(option), "{option} is not in the example");
             assert!(keys(&written).contains(option), "{option} has no key in the file");
         }
-        for key in ["mode", "argument", "plugin", "digest", "settings", "grant"] {
+        let of_modes = ["mode", "argument", "plugin", "digest", "settings", "grant"];
+        let of_maps = [
+            "backups",
+            "async-backups",
+            "ttl-s",
+            "max-idle-s",
+            "memory-mib",
+            "eviction",
+            "merge",
+            "statistics",
+        ];
+        for key in of_modes.into_iter().chain(of_maps) {
             assert!(keys(&example).contains(key), "{key} is not in the example");
         }
     }
@@ -246,5 +286,11 @@ mod tests {
             (Some(usual.port), Some(usual.auto_bind_http))
         );
         assert_eq!(shown.auto_bind_range, Some(usual.auto_bind_range));
+        assert_eq!(shown.resp_port, usual.clients.resp_port);
+        assert_eq!(shown.max_clients, Some(usual.clients.clients_max));
+        assert_eq!(shown.redis_cluster, Some(usual.clients.redis_cluster));
+        assert_eq!((shown.client_idle_s, usual.clients.idle), (Some(0), None));
+        assert_eq!(shown.min_members, Some(usual.data.min_members));
+        assert_eq!(shown.partitions, Some(usual.data.partitions));
     }
 }

@@ -2,6 +2,7 @@
 //! default, checked as a whole before anything starts.
 
 mod cli;
+mod data;
 mod file;
 mod hazelcast;
 mod modes;
@@ -17,6 +18,7 @@ use convoke_wire::PASSWORD_BYTES_MAX;
 use zeroize::Zeroizing;
 
 pub(crate) use cli::{Command, ConfigCommand, Given, Instead};
+pub(crate) use data::{ClientSettings, DataSettings};
 #[cfg(test)]
 pub(crate) use modes::BUILT_IN;
 pub(crate) use modes::ModeSettings;
@@ -65,6 +67,8 @@ pub(crate) struct Settings {
     pub(crate) no_cluster: bool,
     /// This member is a domain server: at its start port or nowhere.
     pub(crate) domain_server: bool,
+    pub(crate) data: DataSettings,
+    pub(crate) clients: ClientSettings,
     /// The file that was read, for the log.
     pub(crate) file: Option<PathBuf>,
     /// What is to be said of it.
@@ -92,27 +96,20 @@ impl Settings {
         let mc_address_from = given.origin("mc_address");
         let interfaces_from = given.origin("interfaces");
         let public_from = given.origin("public_address");
-        let environments = ["cluster_password", "cluster_password_file"]
-            .map(|option| given.is_from_environment(option));
+        let secrets = ["cluster_password", "client_password"].map(|option| {
+            [option.to_owned(), format!("{option}_file")]
+                .map(|option| given.is_from_environment(&option))
+        });
         let domain_server = matches!(given.cli.command, Some(Command::Domain));
         let usual = if domain_server { &DOMAIN_SERVER } else { &INSTANCE };
         let mut options = given.cli.options;
         // Of two ways to give the password, the command line's wins.
-        match environments {
-            [true, false] if options.cluster_password_file.is_some() => {
-                options.cluster_password = None;
-            }
-            [false, true] if options.cluster_password.is_some() => {
-                options.cluster_password_file = None;
-            }
-            _ => {}
-        }
-        if options.resp_port.is_some() {
-            return Err(SettingsError(
-                "--resp-port: this version has no data grid yet, and so no RESP; leave it out"
-                    .into(),
-            ));
-        }
+        let own = sole(
+            secrets[0],
+            (options.cluster_password.take(), options.cluster_password_file.take()),
+        );
+        let own_for_clients =
+            sole(secrets[1], (options.client_password.take(), options.client_password_file.take()));
         let path = options.config.clone().or_else(|| {
             let usual = Path::new(USUAL_FILE);
             usual.is_file().then(|| usual.to_owned())
@@ -123,6 +120,8 @@ impl Settings {
             None => key.to_owned(),
         };
 
+        let data = DataSettings::resolve(&options, &file)?;
+        let clients = ClientSettings::resolve(&options, &file, own_for_clients)?;
         let (mc_text, from) = match options.mc_address {
             Some(text) => (Some(text), mc_address_from),
             None => (file.mc_address, from_file("mc-address")),
@@ -157,9 +156,9 @@ impl Settings {
                     .into(),
             ));
         }
-        let own = (options.cluster_password, options.cluster_password_file);
         let from_file_too = (file.cluster_password, file.cluster_password_file);
-        let password = password(if own == (None, None) { from_file_too } else { own })?;
+        let password =
+            password("cluster-password", if own == (None, None) { from_file_too } else { own })?;
         let modes = modes::resolve(
             options.cluster_mode,
             file.cluster_mode,
@@ -205,6 +204,8 @@ impl Settings {
             auto_bind_range: options.auto_bind_range.or(file.auto_bind_range).unwrap_or(5),
             no_cluster,
             domain_server,
+            data,
+            clients,
             file: path,
             warning,
         })
@@ -264,13 +265,27 @@ fn public_address(text: &str, from: &str) -> Result<PublicAddress, SettingsError
     Ok(PublicAddress { host: host.to_owned(), port: port.transpose()? })
 }
 
+/// Of a secret and a file that holds one, that which was not set by the
+/// environment, when the other was.
+fn sole(
+    environment: [bool; 2],
+    (text, file): (Option<String>, Option<PathBuf>),
+) -> (Option<String>, Option<PathBuf>) {
+    match environment {
+        [true, false] if file.is_some() => (None, file),
+        [false, true] if text.is_some() => (text, None),
+        _ => (text, file),
+    }
+}
+
 fn password(
+    what: &str,
     (text, file): (Option<String>, Option<PathBuf>),
 ) -> Result<Zeroizing<Vec<u8>>, SettingsError> {
     match (text, file) {
-        (Some(_), Some(_)) => Err(SettingsError(
-            "both cluster-password and cluster-password-file are set; keep one of them".into(),
-        )),
+        (Some(_), Some(_)) => {
+            Err(SettingsError(format!("both {what} and {what}-file are set; keep one of them")))
+        }
         (Some(text), None) => Ok(Zeroizing::new(text.into_bytes())),
         (None, Some(path)) => {
             let mut bytes =
@@ -347,7 +362,12 @@ mod tests {
     }
 
     #[test]
-    fn a_data_option_says_that_it_comes_with_the_data_grid() {
-        assert!(refusal(&["--resp-port", "6379"]).contains("no data grid yet"));
+    fn data_options_are_checked_as_all_others() {
+        let settings = resolve(&["--resp-port", "0", "--min-members", "2"]).unwrap();
+        assert_eq!((settings.clients.resp_port, settings.data.min_members), (None, 2));
+        assert!(refusal(&["--partitions", "0"]).contains("expected 1 to 16384"));
+        assert!(refusal(&["--max-clients", "0"]).contains("set resp-port to 0"));
+        let both = ["--client-password", "a", "--client-password-file", "b"];
+        assert!(refusal(&both).contains("both client-password and client-password-file"));
     }
 }

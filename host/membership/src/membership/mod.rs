@@ -257,7 +257,7 @@ impl Membership {
             return;
         }
         match standing {
-            Standing::Observer | Standing::Leaving => {}
+            Standing::Observer | Standing::Leaving | Standing::Data => {}
             Standing::Starting => self.meet_starting(now, member),
             Standing::In(summary) => self.meet_settled(now, member, summary),
         }

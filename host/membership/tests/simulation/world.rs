@@ -116,6 +116,7 @@ impl World {
             lite,
             modes: String::new(),
             http_port: None,
+            resp_port: None,
             generation: 0,
             age: 0,
         };

@@ -1,0 +1,83 @@
+//! What the grid wants of the process: time, chance, tasks, and an ear.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant, SystemTime};
+
+use convoke_grid::{Host, Report};
+use tokio::runtime::Handle;
+use tracing::{info, warn};
+
+/// The process, as its grid sees it.
+pub(super) struct Process {
+    started: Instant,
+    runtime: Handle,
+    was_safe: AtomicBool,
+}
+
+impl Process {
+    /// For the runtime that calls this.
+    pub(super) fn new() -> Arc<Self> {
+        Arc::new(Self {
+            started: Instant::now(),
+            runtime: Handle::current(),
+            was_safe: AtomicBool::new(false),
+        })
+    }
+}
+
+impl Host for Process {
+    fn now(&self) -> Duration {
+        self.started.elapsed()
+    }
+
+    fn unix_ms(&self) -> u64 {
+        let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+        since.map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+    }
+
+    fn random(&self) -> u64 {
+        rand::random()
+    }
+
+    fn spawn(&self, task: Pin<Box<dyn Future<Output = ()> + Send>>) {
+        self.runtime.spawn(task);
+    }
+
+    fn report(&self, report: Report) {
+        match report {
+            Report::Table { safe, .. } => {
+                let was = self.was_safe.swap(safe, Ordering::Relaxed);
+                if safe && !was {
+                    info!("data is safe: every partition has all its copies");
+                } else if !safe && was {
+                    info!("data is not safe yet: copies are on their way");
+                }
+            }
+            Report::Lost { partitions } => {
+                warn!(
+                    partitions = partitions.len(),
+                    "no complete copy is left of some partitions: what they held is lost, but for what returning members bring"
+                );
+            }
+            Report::Merging { partitions } => {
+                info!(
+                    partitions,
+                    "this member went its own way for a while; what it holds is merged into the cluster's data"
+                );
+            }
+            Report::Merged { items } => info!(items, "merged"),
+            Report::Differs { partition, member } => {
+                warn!(partition, %member, "a backup differs from its primary, and is made anew");
+            }
+            Report::Paused { ms } => {
+                warn!(
+                    ms,
+                    "this process stood still; it answers again once the others confirm its place"
+                );
+            }
+        }
+    }
+}

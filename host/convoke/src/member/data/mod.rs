@@ -1,0 +1,117 @@
+//! The data of this member: its grid, the streams to the grids of others, and
+//! the passing of time.
+
+mod host;
+mod receiver;
+mod sender;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use convoke_grid::grid::TICK_MS;
+use convoke_grid::{Grid, GridSettings, KeyHasher, Peer};
+use convoke_membership::MemberId;
+use convoke_wire::ClusterKeys;
+use tokio::sync::{mpsc, watch};
+use tokio::task::AbortHandle;
+
+use super::calls::Call;
+use super::state::{Counters, Place};
+use crate::settings::DataSettings;
+
+/// Streams of other members that wait to be taken over.
+pub(crate) const STREAMS_MAX: usize = 256;
+
+/// The session that a stream is for, and the sender's number of partitions; the
+/// first frame of the sender.
+const OPEN: u8 = 2;
+/// Messages.
+const MESSAGES: u8 = 3;
+/// What became of them; from the receiver.
+const RECEIPT: u8 = 4;
+
+/// What drives the data of a member.
+pub(crate) struct Data {
+    pub(crate) grid: Grid,
+    /// None without a cluster: there is nobody to send to.
+    pub(crate) keys: Option<Arc<ClusterKeys>>,
+    pub(crate) place: watch::Receiver<Arc<Place>>,
+    /// Streams that other members opened.
+    pub(crate) streams: mpsc::Receiver<Box<Call>>,
+    pub(crate) counters: Arc<Counters>,
+}
+
+/// A grid for this member. Without keys it is alone, and its secret nobody's.
+pub(crate) fn grid(me: MemberId, settings: &DataSettings, keys: Option<&ClusterKeys>) -> Grid {
+    let secret = keys.map_or_else(rand::random, ClusterKeys::data_hashing);
+    let grid_settings = GridSettings {
+        partitions: settings.partitions,
+        min_members: settings.min_members,
+        hasher: KeyHasher::new(secret),
+    };
+    Grid::new(me, host::Process::new(), grid_settings, settings.catalog.clone())
+}
+
+impl Data {
+    /// Drives the grid for as long as the process runs.
+    pub(crate) async fn run(mut self) {
+        let mut senders: HashMap<MemberId, Sender> = HashMap::new();
+        let mut lost = 0;
+        let mut tick = tokio::time::interval(Duration::from_millis(TICK_MS));
+        tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        self.place.mark_changed();
+        let mut is_placed = true;
+        loop {
+            tokio::select! {
+                _ = tick.tick() => self.grid.tick(),
+                changed = self.place.changed(), if is_placed => {
+                    // Without a cluster the first place is the last.
+                    is_placed = changed.is_ok();
+                    self.follow(&mut senders, &mut lost);
+                }
+                Some(call) = self.streams.recv() => {
+                    tokio::spawn(receiver::receive(self.grid.clone(), call));
+                }
+            }
+        }
+    }
+
+    /// There may be another view.
+    fn follow(&mut self, senders: &mut HashMap<MemberId, Sender>, lost: &mut u64) {
+        let place = Arc::clone(&self.place.borrow_and_update());
+        let Some(view) = &place.view else { return };
+        let lost_now = self.counters.lost.load(Ordering::Relaxed);
+        self.grid.handle_view(view, lost_now != std::mem::replace(lost, lost_now));
+        let peers = self.grid.peers();
+        // A member that was given up and came back is another peer.
+        senders.retain(|id, sender| {
+            peers.iter().any(|peer| peer.id() == *id && Arc::ptr_eq(peer, &sender.peer))
+        });
+        let Some(keys) = &self.keys else { return };
+        for peer in peers {
+            senders.entry(peer.id()).or_insert_with(|| {
+                let work = sender::Sending {
+                    grid: self.grid.clone(),
+                    peer: Arc::clone(&peer),
+                    keys: Arc::clone(keys),
+                    place: self.place.clone(),
+                };
+                Sender { peer, task: tokio::spawn(work.run()).abort_handle() }
+            });
+        }
+    }
+}
+
+/// The task that sends to one member; it ends with the member.
+struct Sender {
+    peer: Arc<Peer>,
+    task: AbortHandle,
+}
+
+impl Drop for Sender {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}

@@ -1,0 +1,146 @@
+//! The stream of data to another member: opened when there is something to
+//! send, and again when it breaks.
+
+use std::future::poll_fn;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use convoke_grid::{Grid, Peer, Receipt};
+use convoke_membership::{Hello, Standing};
+use convoke_wire::{ClusterKeys, FRAME_BYTES_MAX, Frame, FrameReader, FrameWriter, SealedStream};
+use tokio::net::TcpStream;
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::sync::watch;
+use tracing::error;
+
+use super::{MESSAGES, OPEN, RECEIPT};
+use crate::member::calls;
+use crate::member::state::Place;
+
+/// Before a broken stream is opened again.
+const REDIAL_MS: u64 = 50;
+/// Before a member is called again that cannot share data with this one.
+const MISFIT_MS: u64 = 30_000;
+/// How long the other side may take to say where the session goes on.
+const RESUME_MS_MAX: u64 = 2_000;
+/// A stream that accepts nothing for so long is given up.
+const WRITE_MS_MAX: u64 = 10_000;
+
+/// What sending to one member needs.
+pub(super) struct Sending {
+    pub(super) grid: Grid,
+    pub(super) peer: Arc<Peer>,
+    pub(super) keys: Arc<ClusterKeys>,
+    pub(super) place: watch::Receiver<Arc<Place>>,
+}
+
+type Reader = FrameReader<OwnedReadHalf>;
+type Writer = FrameWriter<OwnedWriteHalf>;
+
+/// What came of opening a stream.
+enum Opened {
+    /// It is of use.
+    Yes,
+    /// Another one may be.
+    Again,
+    /// The member has another number of partitions.
+    Misfit,
+}
+
+impl Sending {
+    /// Sends for as long as the member is in the view.
+    pub(super) async fn run(self) {
+        loop {
+            poll_fn(|context| self.peer.poll_wanted(context)).await;
+            let mut pause_ms = REDIAL_MS;
+            if let Some(stream) = self.dial().await {
+                let (mut reader, mut writer) = stream.split_with(TcpStream::into_split);
+                match self.open(&mut reader, &mut writer).await {
+                    Opened::Yes => {
+                        tokio::select! {
+                            _ = self.write(&mut writer) => {}
+                            _ = self.hear(&mut reader) => {}
+                        }
+                        self.peer.handle_closed();
+                    }
+                    Opened::Again => {}
+                    Opened::Misfit => {
+                        error!(
+                            member = %self.peer.id(),
+                            "that member cuts its data into another number of partitions than this one ({}): they can share none; set the same --partitions on both",
+                            self.grid.partitions()
+                        );
+                        pause_ms = MISFIT_MS;
+                    }
+                }
+            }
+            tokio::time::sleep(Duration::from_millis(pause_ms)).await;
+        }
+    }
+
+    /// Calls the member at each of its addresses until one answers.
+    async fn dial(&self) -> Option<SealedStream<TcpStream>> {
+        let place = Arc::clone(&self.place.borrow());
+        let member = place.view.as_ref()?.get(self.peer.id())?;
+        let hello = Hello { member: place.me.clone(), standing: Standing::Data }.encode();
+        for address in &member.addresses {
+            if let Ok(call) = calls::call(*address, &self.keys, &hello).await
+                && call.hello.member.id == self.peer.id()
+            {
+                return Some(call.stream);
+            }
+        }
+        None
+    }
+
+    async fn open(&self, reader: &mut Reader, writer: &mut Writer) -> Opened {
+        let session = self.peer.session();
+        let opening = [&session.to_be_bytes()[..], &self.grid.partitions().to_be_bytes()].concat();
+        match exchange(reader, writer, opening).await {
+            Some(Receipt::Resume { session: named, received }) if named == session => {
+                let useful = self.grid.handle_resumed(self.peer.id(), session, received);
+                if useful { Opened::Yes } else { Opened::Again }
+            }
+            Some(Receipt::Resume { session: 0, .. }) => Opened::Misfit,
+            _ => Opened::Again,
+        }
+    }
+
+    async fn write(&self, writer: &mut Writer) -> Option<()> {
+        loop {
+            let mut bytes = poll_fn(|context| self.peer.poll_send(context)).await?;
+            while !bytes.is_empty() {
+                let payload = bytes.split_to(bytes.len().min(FRAME_BYTES_MAX));
+                writer.write(&Frame { kind: MESSAGES, request: 0, payload }).ok()?;
+                flush(writer).await?;
+            }
+        }
+    }
+
+    async fn hear(&self, reader: &mut Reader) -> Option<()> {
+        while let Ok(Some(frame)) = reader.next().await {
+            if let (RECEIPT, Receipt::Received { received, refused }) =
+                (frame.kind, Receipt::decode(&frame.payload)?)
+            {
+                self.grid.handle_received(self.peer.id(), received, &refused);
+            }
+        }
+        None
+    }
+}
+
+/// Sends the opening, and reads what is answered.
+async fn exchange(reader: &mut Reader, writer: &mut Writer, opening: Vec<u8>) -> Option<Receipt> {
+    let payload = Bytes::from(opening);
+    writer.write(&Frame { kind: OPEN, request: 0, payload }).ok()?;
+    flush(writer).await?;
+    let answer = tokio::time::timeout(Duration::from_millis(RESUME_MS_MAX), reader.next());
+    let frame = answer.await.ok()?.ok()??;
+    (frame.kind == RECEIPT).then(|| Receipt::decode(&frame.payload)).flatten()
+}
+
+async fn flush(writer: &mut Writer) -> Option<()> {
+    let flush = tokio::time::timeout(Duration::from_millis(WRITE_MS_MAX), writer.flush());
+    flush.await.ok()?.ok()
+}

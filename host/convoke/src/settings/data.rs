@@ -1,0 +1,219 @@
+//! What is stored, how often, and for whom.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use convoke_grid::map::{BACKUPS_MAX, Eviction, MAP_NAME_BYTES_MAX, MergePolicy};
+use convoke_grid::{MAPS_MAX, MapCatalog, MapSettings};
+use serde::{Deserialize, Serialize};
+use zeroize::Zeroizing;
+
+use super::SettingsError;
+use super::cli::Options;
+use super::file::File;
+
+/// Partitions that a cluster may have.
+const PARTITIONS_MAX: u16 = 16_384;
+const PARTITIONS: u16 = 271;
+const RESP_PORT: u16 = 6379;
+const CLIENTS_MAX: u32 = 10_000;
+/// The name of the settings of maps that have none of their own.
+const USUAL_MAP: &str = "*";
+
+/// What a member stores.
+#[derive(Debug)]
+pub(crate) struct DataSettings {
+    pub(crate) partitions: u16,
+    pub(crate) min_members: u32,
+    pub(crate) catalog: MapCatalog,
+}
+
+/// What clients may do.
+#[derive(Debug)]
+pub(crate) struct ClientSettings {
+    /// None when RESP is turned off.
+    pub(crate) resp_port: Option<u16>,
+    pub(crate) password: Zeroizing<Vec<u8>>,
+    pub(crate) read_only_password: Zeroizing<Vec<u8>>,
+    pub(crate) clients_max: u32,
+    pub(crate) idle: Option<Duration>,
+    pub(crate) redis_cluster: bool,
+}
+
+/// One `[maps.NAME]`.
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub(crate) struct MapEntry {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    backups: Option<u8>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    async_backups: Option<u8>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ttl_s: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    max_idle_s: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    memory_mib: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    eviction: Option<Eviction>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    merge: Option<MergePolicy>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    statistics: Option<bool>,
+}
+
+impl DataSettings {
+    pub(super) fn resolve(options: &Options, file: &File) -> Result<Self, SettingsError> {
+        let partitions = options.partitions.or(file.partitions).unwrap_or(PARTITIONS);
+        if !(1..=PARTITIONS_MAX).contains(&partitions) {
+            return Err(SettingsError(format!(
+                "partitions is {partitions}; expected 1 to {PARTITIONS_MAX}, the same on all members"
+            )));
+        }
+        Ok(Self {
+            partitions,
+            min_members: options.min_members.or(file.min_members).unwrap_or(1),
+            catalog: catalog(&file.maps)?,
+        })
+    }
+}
+
+fn catalog(entries: &BTreeMap<String, MapEntry>) -> Result<MapCatalog, SettingsError> {
+    if entries.len() > MAPS_MAX {
+        return Err(SettingsError(format!("[maps]: more than {MAPS_MAX} maps")));
+    }
+    let usual = match entries.get(USUAL_MAP) {
+        Some(entry) => entry.settings(USUAL_MAP, &MapSettings::default())?,
+        None => MapSettings::default(),
+    };
+    let mut named = Vec::new();
+    for (name, entry) in entries.iter().filter(|(name, _)| *name != USUAL_MAP) {
+        if name.is_empty() || name.len() > MAP_NAME_BYTES_MAX {
+            return Err(SettingsError(format!(
+                "[maps.{name:?}]: a map's name has 1 to {MAP_NAME_BYTES_MAX} bytes"
+            )));
+        }
+        named.push((name.clone(), entry.settings(name, &usual)?));
+    }
+    Ok(MapCatalog { usual, named })
+}
+
+impl MapEntry {
+    /// What is not said is as `usual`.
+    fn settings(&self, name: &str, usual: &MapSettings) -> Result<MapSettings, SettingsError> {
+        let refused =
+            |key: &str, why: &str| Err(SettingsError(format!("[maps.{name:?}]: {key} {why}")));
+        for (key, backups) in [("backups", self.backups), ("async-backups", self.async_backups)] {
+            if backups.is_some_and(|backups| backups > BACKUPS_MAX) {
+                return refused(key, &format!("is more than {BACKUPS_MAX}"));
+            }
+        }
+        for (key, number) in [
+            ("ttl-s", self.ttl_s),
+            ("max-idle-s", self.max_idle_s),
+            ("memory-mib", self.memory_mib),
+        ] {
+            if number == Some(0) {
+                return refused(key, "is 0; leave it out for no limit");
+            }
+            if number.is_some_and(|number| number > u64::from(u32::MAX)) {
+                return refused(key, &format!("is more than {}", u32::MAX));
+            }
+        }
+        if self.eviction.is_some() && self.memory_mib.is_none() && usual.memory_bytes_max.is_none()
+        {
+            return refused("eviction", "needs a bound to evict at: set memory-mib as well");
+        }
+        let ms = |seconds: Option<u64>| seconds.map(|seconds| seconds * 1_000);
+        Ok(MapSettings {
+            backups: self.backups.unwrap_or(usual.backups),
+            async_backups: self.async_backups.unwrap_or(usual.async_backups),
+            ttl_ms: ms(self.ttl_s).or(usual.ttl_ms),
+            max_idle_ms: ms(self.max_idle_s).or(usual.max_idle_ms),
+            memory_bytes_max: self.memory_mib.map(|mib| mib << 20).or(usual.memory_bytes_max),
+            eviction: self.eviction.unwrap_or(usual.eviction),
+            merge: self.merge.unwrap_or(usual.merge),
+            statistics: self.statistics.unwrap_or(usual.statistics),
+        })
+    }
+}
+
+/// A password, or the file that holds it.
+type Secret = (Option<String>, Option<PathBuf>);
+
+impl ClientSettings {
+    pub(super) fn resolve(
+        options: &Options,
+        file: &File,
+        password_from_options: Secret,
+    ) -> Result<Self, SettingsError> {
+        let secret = |what: &str, own: Secret, other: Secret| {
+            super::password(what, if own == (None, None) { other } else { own })
+        };
+        let password = secret(
+            "client-password",
+            password_from_options,
+            (file.client_password.clone(), file.client_password_file.clone()),
+        )?;
+        let read_only_password = secret(
+            "client-read-only-password",
+            (None, None),
+            (file.client_read_only_password.clone(), file.client_read_only_password_file.clone()),
+        )?;
+        if password.is_empty() && !read_only_password.is_empty() {
+            return Err(SettingsError(
+                "client-read-only-password is set, and client-password is not: anybody could do everything; set both".into(),
+            ));
+        }
+        let resp_port = options.resp_port.or(file.resp_port).unwrap_or(RESP_PORT);
+        let clients_max = options.max_clients.or(file.max_clients).unwrap_or(CLIENTS_MAX);
+        if clients_max == 0 {
+            return Err(SettingsError("max-clients is 0; for no RESP set resp-port to 0".into()));
+        }
+        let idle_s = options.client_idle_s.or(file.client_idle_s).unwrap_or(0);
+        Ok(Self {
+            resp_port: (resp_port > 0).then_some(resp_port),
+            password,
+            read_only_password,
+            clients_max,
+            idle: (idle_s > 0).then(|| Duration::from_secs(idle_s.into())),
+            redis_cluster: options.redis_cluster.or(file.redis_cluster).unwrap_or(false),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Result<MapCatalog, String> {
+        let entries: BTreeMap<String, MapEntry> =
+            toml::from_str(text).map_err(|e| e.to_string())?;
+        catalog(&entries).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn maps_take_what_they_do_not_say_from_the_usual_one() {
+        let catalog = read("[\"*\"]\nbackups = 2\n[sessions]\nttl-s = 60\n[\"cache-*\"]\nbackups = 0\nmemory-mib = 8\neviction = \"lfu\"\n").unwrap();
+        assert_eq!(catalog.usual.backups, 2);
+        assert_eq!(catalog.of("sessions").backups, 2);
+        assert_eq!(catalog.of("sessions").ttl_ms, Some(60_000));
+        assert_eq!(catalog.of("cache-a").memory_bytes_max, Some(8 << 20));
+        assert_eq!(catalog.of("cache-a").eviction, Eviction::Lfu);
+    }
+
+    #[test]
+    fn what_makes_no_sense_is_refused_by_name() {
+        for (text, words) in [
+            ("[a]\nbackups = 7", "[maps.\"a\"]: backups is more than 6"),
+            ("[a]\nttl-s = 0", "ttl-s is 0; leave it out for no limit"),
+            ("[a]\neviction = \"lru\"", "set memory-mib as well"),
+            ("[a]\nmerge = \"best\"", "unknown variant `best`"),
+            ("[a]\nbackup = 1", "unknown field `backup`"),
+        ] {
+            let error = read(text).unwrap_err();
+            assert!(error.contains(words), "{text}: {error}");
+        }
+    }
+}
