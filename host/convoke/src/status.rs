@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use convoke_discovery::ModeStatus;
 use convoke_gateway::Node;
 use convoke_gateway::admin::{Health, MemberRow, ModeRow, Overview};
+use convoke_gateway::resp::server::Server;
 use convoke_grid::{Grid, Map};
 use convoke_membership::{Member, View};
 use jiff::Timestamp;
@@ -25,6 +26,8 @@ pub(crate) struct Status {
     pub(crate) modes: OnceLock<Vec<watch::Receiver<ModeStatus>>>,
     pub(crate) counters: Arc<Counters>,
     pub(crate) grid: Grid,
+    /// None when RESP is turned off.
+    pub(crate) resp: Option<Arc<Server>>,
     /// Set when the operator asked this member to leave.
     pub(crate) leaving: AtomicBool,
 }
@@ -67,6 +70,20 @@ impl Status {
             "backup": backup,
             "copies": { "complete": complete, "wanted": wanted },
             "maps": maps,
+        })
+    }
+
+    /// Of RESP.
+    fn clients(&self) -> Value {
+        let Some(resp) = &self.resp else { return Value::Null };
+        let load = |counter: &std::sync::atomic::AtomicU64| counter.load(Ordering::Relaxed);
+        json!({
+            "connected": resp.clients(),
+            "accepted": load(&resp.counters.accepted),
+            "turned_away": load(&resp.counters.turned_away),
+            "cut_off": load(&resp.counters.cut_off),
+            "wrong_passwords": load(&resp.counters.refused),
+            "commands": load(&resp.counters.commands),
         })
     }
 
@@ -119,6 +136,7 @@ impl Node for Status {
                         "lite": m.lite,
                         "modes": m.modes,
                         "http_port": m.http_port,
+                        "resp_port": m.resp_port,
                         "age": m.age,
                         "started_at_ms": m.id.started_at_ms(),
                         "health": health(&place, m),
@@ -146,10 +164,12 @@ impl Node for Status {
                 "lite": me.lite,
                 "address": me.address().to_string(),
                 "http_port": me.http_port,
+                "resp_port": self.resp.as_ref().map(|resp| resp.port()),
                 "ready": self.is_ready(),
             },
             "cluster": cluster,
             "data": self.data(),
+            "clients": self.clients(),
             "modes": self.modes(),
             "counters": {
                 "foreign_datagrams": load(&counters.foreign),
@@ -270,6 +290,19 @@ impl Node for Status {
             "Connections to the member port that were turned away.",
             load(&counters.refused),
         );
+        if let Some(resp) = &self.resp {
+            let counters = &resp.counters;
+            put("resp_clients", "gauge", "RESP clients.", resp.clients() as u64);
+            for (name, help, counter) in [
+                ("accepted", "RESP clients that were accepted.", &counters.accepted),
+                ("turned_away", "RESP clients beyond the bound.", &counters.turned_away),
+                ("cut_off", "RESP clients that did not keep up.", &counters.cut_off),
+                ("wrong_passwords", "Wrong passwords of RESP clients.", &counters.refused),
+                ("commands", "Commands of RESP clients.", &counters.commands),
+            ] {
+                put(&format!("resp_{name}_total"), "counter", help, load(counter));
+            }
+        }
         let (complete, wanted) = self.grid.progress();
         put(
             "data_safe",

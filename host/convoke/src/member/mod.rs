@@ -11,6 +11,7 @@ pub(crate) mod modes;
 pub(crate) mod names;
 pub(crate) mod ports;
 pub(crate) mod probing;
+pub(crate) mod resp;
 pub(crate) mod seeker;
 pub(crate) mod sockets;
 pub(crate) mod state;
@@ -35,6 +36,7 @@ use crate::interfaces::{self, Choice};
 use crate::settings::{PublicAddress, Settings};
 use crate::status::Status;
 use crate::{describe, limits};
+use resp::RespPort;
 use sockets::Sockets;
 use state::{Counters, Place};
 
@@ -110,8 +112,13 @@ async fn start(settings: &Settings) -> Result<Running, String> {
         info!(member = %port.address(), taken = ?port.taken, "the start port is taken; the next free one is used");
     }
 
+    let resp = RespPort::bind(settings, &ips)?;
+    let told = Told {
+        http_port: Some(http_port),
+        resp_port: resp.as_ref().and_then(|resp| resp.told(&ips)),
+    };
     let id = MemberId::new_now();
-    let me = introduce(settings, id, &port.addresses, Some(http_port)).await?;
+    let me = introduce(settings, id, &port.addresses, told).await?;
     let keys = derive_keys(settings, &choice).await?;
     let local = local_member(settings, &me);
     let (ciphers, prober) = (beacons::ciphers(&keys, id), probing::prober(&keys, &me));
@@ -139,12 +146,14 @@ async fn start(settings: &Settings) -> Result<Running, String> {
         counters: Arc::clone(&counters),
     };
     tokio::spawn(data.run());
+    let resp = resp.map(|resp| resp.serve(grid.clone(), &settings.clients, placed.clone()));
     let status = Arc::new(Status {
         cluster_name: settings.cluster_name.clone(),
         place: placed.clone(),
         modes: OnceLock::new(),
         counters: Arc::clone(&counters),
         grid: grid.clone(),
+        resp,
         leaving: AtomicBool::new(false),
     });
 
@@ -328,7 +337,13 @@ async fn start_alone(
     http_port: u16,
 ) -> Result<Running, String> {
     let address = SocketAddr::new(choice.primary.ip, 0);
-    let me = introduce(settings, MemberId::new_now(), &[address], Some(http_port)).await?;
+    let ips = choice.to_bind();
+    let resp = RespPort::bind(settings, &ips)?;
+    let told = Told {
+        http_port: Some(http_port),
+        resp_port: resp.as_ref().and_then(|resp| resp.told(&ips)),
+    };
+    let me = introduce(settings, MemberId::new_now(), &[address], told).await?;
     let view = View::founded_by(Member { age: 1, generation: 1, ..me.clone() });
     let place = Place {
         me: me.clone(),
@@ -349,12 +364,14 @@ async fn start_alone(
         counters: Arc::clone(&counters),
     };
     tokio::spawn(data.run());
+    let resp = resp.map(|resp| resp.serve(grid.clone(), &settings.clients, placed.clone()));
     let status = Arc::new(Status {
         cluster_name: settings.cluster_name.clone(),
         place: placed,
         modes: OnceLock::new(),
         counters,
         grid,
+        resp,
         leaving: AtomicBool::new(false),
     });
     info!(
@@ -382,12 +399,19 @@ fn choose_interface(settings: &Settings) -> Result<Choice, String> {
     Ok(choice)
 }
 
+/// Ports that others are told.
+#[derive(Default)]
+struct Told {
+    http_port: Option<u16>,
+    resp_port: Option<u16>,
+}
+
 /// Turns settings into the member that others see.
 async fn introduce(
     settings: &Settings,
     id: MemberId,
     bound: &[SocketAddr],
-    http_port: Option<u16>,
+    ports: Told,
 ) -> Result<Member, String> {
     let mut addresses = Vec::new();
     if let Some(PublicAddress { host, port }) = &settings.public_address {
@@ -420,8 +444,8 @@ async fn introduce(
         group: settings.group.clone(),
         lite: settings.lite,
         modes: modes::listed(settings),
-        http_port,
-        resp_port: None,
+        http_port: ports.http_port,
+        resp_port: ports.resp_port,
         generation: 0,
         age: 0,
     })
@@ -492,7 +516,7 @@ impl Onlooker {
         let choice = choose_interface(settings)?;
         let id = MemberId::new_now();
         let address = SocketAddr::new(choice.primary.ip, settings.start_port);
-        let me = introduce(settings, id, &[address], None).await?;
+        let me = introduce(settings, id, &[address], Told::default()).await?;
         let keys = derive_keys(settings, &choice).await?;
         // Port 0: nobody is taken for this one.
         let local = LocalMember { port: 0, ..local_member(settings, &me) };

@@ -84,6 +84,30 @@ fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     socket.listen(BACKLOG)
 }
 
+/// Binds the first port from `start` on that is free on all of `ips`, for RESP.
+pub(crate) fn bind_resp(ips: &[IpAddr], start: u16) -> Result<Vec<TcpListener>, String> {
+    let mut last = start;
+    for port in (start..=u16::MAX).take(usize::from(PORT_TRIES)) {
+        last = port;
+        let all: io::Result<Vec<_>> =
+            ips.iter().map(|ip| listen(SocketAddr::new(*ip, port))).collect();
+        match all {
+            Ok(listeners) => return Ok(listeners),
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse => {}
+            Err(error) => {
+                let list: Vec<String> = ips.iter().map(ToString::to_string).collect();
+                return Err(format!(
+                    "cannot serve RESP on port {port} of {}: {error}; for no RESP give --resp-port 0",
+                    list.join(", ")
+                ));
+            }
+        }
+    }
+    Err(format!(
+        "every RESP port from {start} to {last} is taken; name another with --resp-port, or 0 for none"
+    ))
+}
+
 /// Binds the HTTP port on all of `ips`, and on loopback as well.
 pub(crate) fn bind_http(
     ips: &[IpAddr],

@@ -79,6 +79,12 @@ pub struct Request<'a> {
 }
 
 impl<'a> Request<'a> {
+    /// Of arguments that lie in `bytes`.
+    #[must_use]
+    pub fn of(bytes: &'a [u8], arguments: &'a [Range<usize>]) -> Self {
+        Self { bytes, arguments, taken: 0 }
+    }
+
     /// Number of arguments, the command's name among them. Zero for an empty line.
     #[must_use]
     pub fn len(&self) -> usize {

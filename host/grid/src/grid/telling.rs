@@ -139,6 +139,11 @@ impl Grid {
         })
     }
 
+    /// Publishes to the subscribers of this member alone; returns how many got it.
+    pub fn publish_here(&self, topic: &Bytes, payload: &Bytes) -> u64 {
+        self.inner.topics.deliver(topic, payload)
+    }
+
     /// Subscribes on this member.
     pub fn subscribe(
         &self,

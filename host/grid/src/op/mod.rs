@@ -25,7 +25,7 @@ use serde::{Deserialize, Serialize};
 pub use generic::{ExpireIf, GenericOp};
 pub use hash::HashOp;
 pub use list::{End, ListOp};
-pub use plain::{Lifetime, PlainOp, PutAnswer, PutIf};
+pub use plain::{Lifetime, PlainOp, PutAnswer, PutIf, float, format_float, integer};
 pub use set::SetOp;
 pub use several::{Aggregate, Combine, Scored, SeveralOp, Weighted, combine, combine_sorted};
 pub use sorted_set::{AddIf, Bound, By, SortedSetOp, Span};
@@ -110,7 +110,8 @@ impl Op<'_> {
     }
 
     /// All keys that it names.
-    pub(crate) fn keys(&self) -> Vec<&[u8]> {
+    #[must_use]
+    pub fn keys(&self) -> Vec<&[u8]> {
         match self {
             Self::Key(key, _) => vec![key],
             Self::Several(op) => op.keys(),

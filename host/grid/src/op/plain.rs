@@ -287,7 +287,8 @@ fn fits(bytes: usize) -> Result<(), OpError> {
 }
 
 /// A 64-bit integer, written the one way that one is written.
-pub(crate) fn integer(text: &[u8]) -> Option<i64> {
+#[must_use]
+pub fn integer(text: &[u8]) -> Option<i64> {
     let text = str::from_utf8(text).ok()?;
     let number: i64 = text.parse().ok()?;
     let digits = text.strip_prefix('-').unwrap_or(text);
@@ -296,13 +297,15 @@ pub(crate) fn integer(text: &[u8]) -> Option<i64> {
 }
 
 /// A number with or without a fraction, no NaN.
-pub(crate) fn float(text: &[u8]) -> Option<f64> {
+#[must_use]
+pub fn float(text: &[u8]) -> Option<f64> {
     let text = str::from_utf8(text).ok()?;
     let number: f64 = text.parse().ok()?;
     (!number.is_nan()).then_some(number)
 }
 
 /// The shortest text that reads as the same number, without an exponent.
-pub(crate) fn format_float(number: f64) -> String {
+#[must_use]
+pub fn format_float(number: f64) -> String {
     if number == 0.0 { "0".into() } else { number.to_string() }
 }

@@ -1,0 +1,300 @@
+//! One client: who it is, and what it has begun.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::ops::Range;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering};
+
+use bytes::Bytes;
+use convoke_grid::{Map, OpError, SubscriptionId, TopicFilter, Version};
+use futures_util::task::AtomicWaker;
+use parking_lot::Mutex;
+
+use super::encode::Protocol;
+use super::mailbox::Mailbox;
+use super::request::Request;
+use super::server::Server;
+
+/// Commands of one transaction, at most.
+pub(crate) const QUEUED_MAX: usize = 65_536;
+/// Bytes of one transaction, at most.
+pub(crate) const QUEUED_BYTES_MAX: usize = 64 << 20;
+/// Topics and patterns of one client, at most.
+pub(crate) const SUBSCRIPTIONS_MAX: usize = 65_536;
+/// Keys that one client watches, at most.
+pub(crate) const WATCHED_MAX: usize = 65_536;
+
+/// What a client may do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Trust {
+    /// Say who it is.
+    Stranger,
+    /// Look.
+    ReadOnly,
+    /// Everything.
+    Full,
+}
+
+/// What others may see of a client: for `CLIENT LIST` and its like.
+pub(crate) struct Card {
+    pub(crate) id: u64,
+    pub(crate) from: SocketAddr,
+    pub(crate) at: SocketAddr,
+    pub(crate) since_ms: u64,
+    pub(crate) active_ms: AtomicU64,
+    /// Since when the client does not take what is to be sent; zero when it does.
+    pub(crate) stalled_ms: AtomicU64,
+    /// The place of its last command in the table.
+    pub(crate) command: AtomicUsize,
+    pub(crate) database: AtomicUsize,
+    pub(crate) topics: AtomicUsize,
+    pub(crate) patterns: AtomicUsize,
+    /// Commands of its transaction; -1 without one.
+    pub(crate) queued: AtomicI64,
+    pub(crate) is_waiting: AtomicBool,
+    pub(crate) is_trusted: AtomicBool,
+    pub(crate) protocol: AtomicUsize,
+    pub(crate) words: Mutex<CardWords>,
+    killed: AtomicBool,
+    pub(crate) waker: AtomicWaker,
+}
+
+/// What a client says of itself.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct CardWords {
+    pub(crate) name: String,
+    pub(crate) library: String,
+    pub(crate) library_version: String,
+    pub(crate) user: &'static str,
+}
+
+impl Card {
+    pub(crate) fn new(id: u64, from: SocketAddr, at: SocketAddr, now_ms: u64) -> Self {
+        Self {
+            id,
+            from,
+            at,
+            since_ms: now_ms,
+            active_ms: AtomicU64::new(now_ms),
+            stalled_ms: AtomicU64::new(0),
+            command: AtomicUsize::new(usize::MAX),
+            database: AtomicUsize::new(0),
+            topics: AtomicUsize::new(0),
+            patterns: AtomicUsize::new(0),
+            queued: AtomicI64::new(-1),
+            is_waiting: AtomicBool::new(false),
+            is_trusted: AtomicBool::new(false),
+            protocol: AtomicUsize::new(2),
+            words: Mutex::default(),
+            killed: AtomicBool::new(false),
+            waker: AtomicWaker::new(),
+        }
+    }
+
+    /// Its connection ends as soon as it can.
+    pub(crate) fn kill(&self) {
+        self.killed.store(true, Ordering::Release);
+        self.waker.wake();
+    }
+
+    pub(crate) fn is_killed(&self) -> bool {
+        self.killed.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn is_subscribed(&self) -> bool {
+        self.topics.load(Ordering::Relaxed) + self.patterns.load(Ordering::Relaxed) > 0
+    }
+}
+
+/// A command that waits for `EXEC`.
+pub(crate) struct Queued {
+    bytes: Vec<u8>,
+    arguments: Vec<Range<usize>>,
+}
+
+impl Queued {
+    pub(crate) fn new(request: &Request<'_>) -> Self {
+        let (mut bytes, mut arguments) = (Vec::new(), Vec::with_capacity(request.len()));
+        for argument in request.from(0) {
+            let start = bytes.len();
+            bytes.extend_from_slice(argument);
+            arguments.push(start..bytes.len());
+        }
+        Self { bytes, arguments }
+    }
+
+    pub(crate) fn request(&self) -> Request<'_> {
+        Request::of(&self.bytes, &self.arguments)
+    }
+
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes.len() + self.arguments.len() * size_of::<Range<usize>>()
+    }
+}
+
+/// What was begun with `MULTI`.
+#[derive(Default)]
+pub(crate) struct Transaction {
+    pub(crate) queued: Vec<Queued>,
+    pub(crate) bytes: usize,
+    /// A command was refused: none is done.
+    pub(crate) broken: bool,
+}
+
+/// A key that must not change until `EXEC`.
+#[derive(Clone)]
+pub(crate) struct Watched {
+    pub(crate) database: usize,
+    pub(crate) key: Bytes,
+    /// Unknown until it was asked for, or when it could not be.
+    pub(crate) version: Result<Version, OpError>,
+}
+
+/// Which answers a client wants.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Silence {
+    /// All.
+    No,
+    /// Not that of the next command.
+    Next,
+    /// Not that of this command.
+    This,
+    /// None.
+    Always,
+}
+
+/// See the [module](self).
+pub(crate) struct Client {
+    pub(crate) server: Arc<Server>,
+    pub(crate) card: Arc<Card>,
+    pub(crate) protocol: Protocol,
+    pub(crate) trust: Trust,
+    pub(crate) database: usize,
+    pub(crate) map: Arc<Map>,
+    pub(crate) transaction: Option<Transaction>,
+    pub(crate) watched: Arc<Mutex<Vec<Watched>>>,
+    pub(crate) silence: Silence,
+    pub(crate) mailbox: Arc<Mailbox>,
+    topics: BTreeMap<Bytes, SubscriptionId>,
+    patterns: BTreeMap<Bytes, SubscriptionId>,
+}
+
+impl Client {
+    /// `None` when the first database's map cannot be opened.
+    pub(crate) fn new(server: &Arc<Server>, card: Arc<Card>) -> Option<Self> {
+        let trust = server.trust_of_strangers();
+        let mut client = Self {
+            map: server.database(0).ok()?,
+            server: Arc::clone(server),
+            card,
+            protocol: Protocol::default(),
+            trust: Trust::Stranger,
+            database: 0,
+            transaction: None,
+            watched: Arc::default(),
+            silence: Silence::No,
+            mailbox: Arc::default(),
+            topics: BTreeMap::new(),
+            patterns: BTreeMap::new(),
+        };
+        client.trust(trust);
+        Some(client)
+    }
+
+    /// It may do so much from now on.
+    pub(crate) fn trust(&mut self, trust: Trust) {
+        self.trust = trust;
+        self.card.is_trusted.store(trust > Trust::Stranger, Ordering::Relaxed);
+        self.card.words.lock().user = match trust {
+            Trust::Stranger => "(none)",
+            Trust::ReadOnly => super::server::READ_ONLY_USER,
+            Trust::Full => super::server::USER,
+        };
+    }
+
+    pub(crate) fn speak(&mut self, protocol: Protocol) {
+        self.protocol = protocol;
+        let number = if protocol == Protocol::Resp3 { 3 } else { 2 };
+        self.card.protocol.store(number, Ordering::Relaxed);
+    }
+
+    pub(crate) fn select(&mut self, database: usize) -> Result<(), OpError> {
+        self.map = self.server.database(database)?;
+        self.database = database;
+        self.card.database.store(database, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Topics and patterns that it is subscribed to.
+    pub(crate) fn subscriptions(&self) -> usize {
+        self.topics.len() + self.patterns.len()
+    }
+
+    /// All topics, or all patterns.
+    pub(crate) fn all(&self, is_pattern: bool) -> Vec<Bytes> {
+        let all = if is_pattern { &self.patterns } else { &self.topics };
+        all.keys().cloned().collect()
+    }
+
+    pub(crate) fn subscribe(&mut self, topic: &[u8], is_pattern: bool) {
+        let all = if is_pattern { &mut self.patterns } else { &mut self.topics };
+        if all.contains_key(topic) {
+            return;
+        }
+        let topic = Bytes::copy_from_slice(topic);
+        let filter = if is_pattern {
+            TopicFilter::Pattern(topic.clone())
+        } else {
+            TopicFilter::Named(topic.clone())
+        };
+        let grid = &self.server.grid;
+        self.server.notifications.subscribed(grid, &topic, is_pattern);
+        let id = grid.subscribe(filter, Arc::clone(&self.mailbox) as _);
+        all.insert(topic, id);
+        self.count_subscriptions();
+    }
+
+    pub(crate) fn unsubscribe(&mut self, topic: &[u8], is_pattern: bool) {
+        let all = if is_pattern { &mut self.patterns } else { &mut self.topics };
+        if let Some(id) = all.remove(topic) {
+            let grid = &self.server.grid;
+            grid.unsubscribe(id);
+            self.server.notifications.unsubscribed(grid, topic, is_pattern);
+            self.count_subscriptions();
+        }
+    }
+
+    fn count_subscriptions(&self) {
+        self.card.topics.store(self.topics.len(), Ordering::Relaxed);
+        self.card.patterns.store(self.patterns.len(), Ordering::Relaxed);
+    }
+
+    /// As it was when it connected, but for whether it is trusted.
+    pub(crate) fn reset(&mut self) {
+        self.end_subscriptions();
+        self.transaction = None;
+        self.card.queued.store(-1, Ordering::Relaxed);
+        self.watched.lock().clear();
+        self.silence = Silence::No;
+        self.speak(Protocol::Resp2);
+        let _ = self.select(0);
+        self.card.words.lock().name.clear();
+        self.trust(self.server.trust_of_strangers());
+    }
+
+    fn end_subscriptions(&mut self) {
+        for is_pattern in [false, true] {
+            for topic in self.all(is_pattern) {
+                self.unsubscribe(&topic, is_pattern);
+            }
+        }
+    }
+}
+
+impl Drop for Client {
+    fn drop(&mut self) {
+        self.end_subscriptions();
+        self.server.gone(self.card.id);
+    }
+}

@@ -1,0 +1,215 @@
+//! Commands that wait for something to take.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use convoke_grid::op::{End, Op, SeveralOp, float};
+use convoke_grid::{Map, OpError, Reply};
+use futures_util::future::select_all;
+
+use super::super::answer::{Answer, Outcome, Refusal};
+use super::super::client::Client;
+use super::super::request::Request;
+use super::super::server::Server;
+use super::super::words::Words;
+use super::{cluster, lists, sorted_sets};
+
+type Parsed<'a> = Result<(Op<'a>, Option<Duration>), Refusal>;
+type Shape = fn(usize, Reply) -> Answer;
+
+/// Seconds, with or without a fraction; zero is for ever.
+fn timeout(text: &[u8]) -> Result<Option<Duration>, Refusal> {
+    const WRONG: Refusal = Refusal::of("ERR timeout is not a float or out of range");
+    let seconds = float(text).ok_or(WRONG)?;
+    if seconds < 0.0 {
+        return Err(Refusal::of("ERR timeout is negative"));
+    }
+    if seconds > i64::MAX as f64 / 1_000.0 {
+        return Err(WRONG);
+    }
+    let wait = Duration::try_from_secs_f64(seconds).map_err(|_| WRONG)?;
+    // Less than a millisecond is a millisecond, and not for ever.
+    Ok((seconds > 0.0).then(|| wait.max(Duration::from_millis(1))))
+}
+
+/// Keys, and a timeout at the end.
+fn keys_and_timeout<'a>(
+    request: &Request<'a>,
+) -> Result<(Vec<&'a [u8]>, Option<Duration>), Refusal> {
+    let mut keys = Words::new(request, 1).rest();
+    let wait = timeout(keys.pop().ok_or(Refusal::SYNTAX)?)?;
+    Ok((keys, wait))
+}
+
+fn pop<'a>(request: &Request<'a>, end: End) -> Parsed<'a> {
+    let (keys, wait) = keys_and_timeout(request)?;
+    Ok((Op::Several(SeveralOp::PopFirst { keys, end, count: 1 }), wait))
+}
+
+pub(super) fn blpop<'a>(request: &Request<'a>) -> Parsed<'a> {
+    pop(request, End::Front)
+}
+
+pub(super) fn brpop<'a>(request: &Request<'a>) -> Parsed<'a> {
+    pop(request, End::Back)
+}
+
+fn pop_sorted<'a>(request: &Request<'a>, greatest: bool) -> Parsed<'a> {
+    let (keys, wait) = keys_and_timeout(request)?;
+    Ok((Op::Several(SeveralOp::PopFirstSorted { keys, greatest, count: 1 }), wait))
+}
+
+pub(super) fn bzpopmin<'a>(request: &Request<'a>) -> Parsed<'a> {
+    pop_sorted(request, false)
+}
+
+pub(super) fn bzpopmax<'a>(request: &Request<'a>) -> Parsed<'a> {
+    pop_sorted(request, true)
+}
+
+pub(super) fn blmpop<'a>(request: &Request<'a>) -> Parsed<'a> {
+    let wait = timeout(Words::new(request, 1).next()?)?;
+    Ok((lists::pop_first(request, 2)?, wait))
+}
+
+pub(super) fn bzmpop<'a>(request: &Request<'a>) -> Parsed<'a> {
+    let wait = timeout(Words::new(request, 1).next()?)?;
+    Ok((sorted_sets::pop_first(request, 2)?, wait))
+}
+
+pub(super) fn blmove<'a>(request: &Request<'a>) -> Parsed<'a> {
+    let mut words = Words::new(request, 1);
+    let (from, to) = (words.next()?, words.next()?);
+    let (from_end, to_end) = (lists::end(&mut words)?, lists::end(&mut words)?);
+    let wait = timeout(words.next()?)?;
+    Ok((Op::Several(SeveralOp::MoveElement { from, from_end, to, to_end }), wait))
+}
+
+pub(super) fn brpoplpush<'a>(request: &Request<'a>) -> Parsed<'a> {
+    let mut words = Words::new(request, 1);
+    let (from, to, wait) = (words.next()?, words.next()?, timeout(words.next()?)?);
+    let (from_end, to_end) = (End::Back, End::Front);
+    Ok((Op::Several(SeveralOp::MoveElement { from, from_end, to, to_end }), wait))
+}
+
+/// A key and what was taken, one behind the other; a nil list when nothing was.
+pub(super) fn flat(_: usize, reply: Reply) -> Answer {
+    let Reply::List(parts) = reply else { return nothing(reply) };
+    let mut all = Vec::new();
+    for part in parts {
+        match part {
+            Reply::List(elements) => all.extend(elements),
+            Reply::Pairs(pairs) => all.extend(pairs.into_iter().flat_map(|(a, b)| [a, b])),
+            key => all.push(key),
+        }
+    }
+    Answer::Reply(Reply::List(all))
+}
+
+/// A key and a list of what was taken: pairs are lists, whatever the protocol.
+pub(super) fn nested(_: usize, reply: Reply) -> Answer {
+    let Reply::List(parts) = reply else { return nothing(reply) };
+    let part = |part| match part {
+        Reply::Pairs(pairs) => {
+            Reply::List(pairs.into_iter().map(|(a, b)| Reply::List(vec![a, b])).collect())
+        }
+        other => other,
+    };
+    Answer::Reply(Reply::List(parts.into_iter().map(part).collect()))
+}
+
+pub(super) fn as_it_is(_: usize, reply: Reply) -> Answer {
+    Answer::Reply(reply)
+}
+
+fn nothing(reply: Reply) -> Answer {
+    Answer::Reply(if reply == Reply::Nil { Reply::NilList } else { reply })
+}
+
+/// Starts an operation that waits.
+pub(super) fn start(
+    client: &Client,
+    op: &Op<'_>,
+    wait: Option<Duration>,
+    arguments: usize,
+    shape: Shape,
+) -> Result<Outcome, Refusal> {
+    let server = &client.server;
+    let keys = op.keys();
+    if server.settings.redis_cluster {
+        cluster::check(server, keys.iter().copied())?;
+    }
+    let Some(first) = keys.first() else { return Err(Refusal::SYNTAX) };
+    let slot = convoke_grid::slot::slot(first);
+    let later = if keys.iter().all(|key| convoke_grid::slot::slot(key) == slot) {
+        server.grid.block(&client.map, server.grid.partition_of(first), op, wait)
+    } else {
+        let pop = Pop::of(op).ok_or(Refusal::CROSS_SLOT)?;
+        let keys = keys.iter().map(|key| key.to_vec()).collect();
+        Box::pin(take_any(Arc::clone(server), Arc::clone(&client.map), keys, pop, wait))
+    };
+    Ok(Outcome::Waits(Box::pin(async move {
+        match later.await {
+            Ok(reply) => shape(arguments, reply),
+            Err(error) => Err(error).into(),
+        }
+    })))
+}
+
+/// What is taken from the first key that has something.
+#[derive(Clone, Copy)]
+enum Pop {
+    List(End, u64),
+    Sorted(bool, u64),
+}
+
+impl Pop {
+    fn of(op: &Op<'_>) -> Option<Self> {
+        match op {
+            Op::Several(SeveralOp::PopFirst { end, count, .. }) => Some(Self::List(*end, *count)),
+            Op::Several(SeveralOp::PopFirstSorted { greatest, count, .. }) => {
+                Some(Self::Sorted(*greatest, *count))
+            }
+            _ => None,
+        }
+    }
+
+    fn op(self, key: &[u8]) -> Op<'_> {
+        let keys = vec![key];
+        Op::Several(match self {
+            Self::List(end, count) => SeveralOp::PopFirst { keys, end, count },
+            Self::Sorted(greatest, count) => SeveralOp::PopFirstSorted { keys, greatest, count },
+        })
+    }
+}
+
+/// Takes from the first of these keys that has something, wherever they lie.
+/// Waits at all of them until one is there, and tries in order again.
+async fn take_any(
+    server: Arc<Server>,
+    map: Arc<Map>,
+    keys: Vec<Vec<u8>>,
+    pop: Pop,
+    wait: Option<Duration>,
+) -> Result<Reply, OpError> {
+    let grid = &server.grid;
+    let since = Instant::now();
+    loop {
+        for key in &keys {
+            let reply = server.ask(&map, grid.partition_of(key), &pop.op(key)).await?;
+            if !matches!(reply, Reply::Nil | Reply::NilList) {
+                return Ok(reply);
+            }
+        }
+        let left = wait.map(|wait| wait.saturating_sub(since.elapsed()));
+        if left == Some(Duration::ZERO) {
+            return Ok(Reply::NilList);
+        }
+        let waiting = keys.iter().map(|key| {
+            let op = Op::Several(SeveralOp::First(vec![key]));
+            grid.block(&map, grid.partition_of(key), &op, left)
+        });
+        let (first, ..) = select_all(waiting).await;
+        first?;
+    }
+}

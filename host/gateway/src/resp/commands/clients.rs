@@ -1,0 +1,350 @@
+//! Who a client is, and what it wants of its connection.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use super::super::answer::{Answer, Outcome, Refusal};
+use super::super::client::{Card, Client, Silence, Trust};
+use super::super::encode::Protocol;
+use super::super::request::Request;
+use super::super::server::{DATABASES, now_ms};
+use super::super::words::Words;
+use super::{expect, part, table, unknown_part};
+use convoke_grid::Reply;
+
+type Begun = Result<Outcome, Refusal>;
+
+/// Length of what a client says of itself, in bytes, at most.
+const WORDS_BYTES_MAX: usize = 256;
+
+const WRONG_PASSWORD: Refusal =
+    Refusal::of("WRONGPASS invalid username-password pair or user is disabled.");
+
+pub(super) fn ping(client: &mut Client, request: &Request<'_>) -> Begun {
+    expect(request, "ping", 1..=2)?;
+    let word = request.get(1);
+    if client.protocol == Protocol::Resp2 && client.subscriptions() > 0 {
+        let word = Answer::bytes(word.unwrap_or_default());
+        return Ok(Answer::List(vec![Answer::bytes(b"pong"), word]).into());
+    }
+    Ok(match word {
+        Some(word) => Answer::bytes(word).into(),
+        None => Reply::Word("PONG".into()).into(),
+    })
+}
+
+pub(super) fn echo(_: &mut Client, request: &Request<'_>) -> Begun {
+    Ok(Answer::bytes(request.get(1).unwrap_or_default()).into())
+}
+
+pub(super) fn quit(_: &mut Client, _: &Request<'_>) -> Begun {
+    Ok(Outcome::Last(Answer::DONE))
+}
+
+pub(super) fn reset(client: &mut Client, _: &Request<'_>) -> Begun {
+    client.reset();
+    Ok(Reply::Word("RESET".into()).into())
+}
+
+pub(super) fn select(client: &mut Client, request: &Request<'_>) -> Begun {
+    let number = Words::new(request, 1).integer()?;
+    let database = usize::try_from(number).ok().filter(|number| *number < DATABASES);
+    let database = database.ok_or(Refusal::of("ERR DB index is out of range"))?;
+    if client.server.settings.redis_cluster && database > 0 {
+        return Err(Refusal::of("ERR SELECT is not allowed in cluster mode"));
+    }
+    client.select(database)?;
+    Ok(Answer::DONE.into())
+}
+
+fn authenticate(client: &mut Client, user: Option<&[u8]>, password: &[u8]) -> Result<(), Refusal> {
+    let trust = client.server.trust_of(user, password).ok_or_else(|| {
+        tracing::debug!(client = %client.card.from, "a client gave a wrong password");
+        WRONG_PASSWORD
+    })?;
+    client.trust(trust);
+    Ok(())
+}
+
+pub(super) fn auth(client: &mut Client, request: &Request<'_>) -> Begun {
+    if request.len() > 3 {
+        return Err(Refusal::SYNTAX);
+    }
+    let mut words = Words::new(request, 1);
+    let first = words.next()?;
+    let (user, password) = match words.next() {
+        Ok(password) => (Some(first), password),
+        Err(_) => (None, first),
+    };
+    if user.is_none() && client.server.settings.password.is_empty() {
+        return Err(Refusal::of(
+            "ERR AUTH <password> called without any password configured for the default user. Are you sure your configuration is correct?",
+        ));
+    }
+    authenticate(client, user, password)?;
+    Ok(Answer::DONE.into())
+}
+
+pub(super) fn hello(client: &mut Client, request: &Request<'_>) -> Begun {
+    let mut words = Words::new(request, 1);
+    let mut protocol = client.protocol;
+    if words.left() > 0 {
+        let version = words
+            .integer()
+            .map_err(|_| Refusal::of("ERR Protocol version is not an integer or out of range"))?;
+        protocol = match version {
+            2 => Protocol::Resp2,
+            3 => Protocol::Resp3,
+            _ => return Err(Refusal::of("NOPROTO unsupported protocol version")),
+        };
+    }
+    let mut name = None;
+    while words.left() > 0 {
+        let option = String::from_utf8_lossy(words.peek().unwrap_or_default()).into_owned();
+        let wrong = || Refusal(format!("ERR Syntax error in HELLO option '{option}'").into());
+        if words.is("auth") {
+            let user = words.next().map_err(|_| wrong())?;
+            let password = words.next().map_err(|_| wrong())?;
+            authenticate(client, Some(user), password)?;
+        } else if words.is("setname") {
+            name = Some(plain_words(words.next().map_err(|_| wrong())?, "Client names")?);
+        } else {
+            return Err(wrong());
+        }
+    }
+    if client.trust == Trust::Stranger {
+        return Err(Refusal::of(
+            "NOAUTH HELLO must be called with the client already authenticated, otherwise the HELLO <proto> AUTH <user> <pass> option can be used to authenticate the client and select the RESP protocol version at the same time",
+        ));
+    }
+    if let Some(name) = name {
+        client.card.words.lock().name = name;
+    }
+    client.speak(protocol);
+    let word = |word: &str| Answer::bytes(word.as_bytes());
+    let mode = if client.server.settings.redis_cluster { "cluster" } else { "standalone" };
+    Ok(Answer::Map(vec![
+        (word("server"), word("redis")),
+        (word("version"), word(super::introspection::REDIS_VERSION)),
+        (word("proto"), Answer::integer(if protocol == Protocol::Resp3 { 3 } else { 2 })),
+        (word("id"), Answer::integer(client.card.id as i64)),
+        (word("mode"), word(mode)),
+        (word("role"), word("master")),
+        (word("modules"), Answer::List(Vec::new())),
+    ])
+    .into())
+}
+
+/// Words without blanks that can be shown in a list.
+fn plain_words(bytes: &[u8], what: &str) -> Result<String, Refusal> {
+    let is_plain = bytes.iter().all(|byte| (b'!'..=b'~').contains(byte));
+    match String::from_utf8(bytes.to_vec()) {
+        Ok(text) if is_plain && text.len() <= WORDS_BYTES_MAX => Ok(text),
+        _ => Err(Refusal(
+            format!("ERR {what} cannot contain spaces, newlines or special characters.").into(),
+        )),
+    }
+}
+
+pub(super) fn client(client: &mut Client, request: &Request<'_>) -> Begun {
+    let words = || Words::new(request, 2);
+    let card = Arc::clone(&client.card);
+    Ok(match part(request).as_str() {
+        "id" => {
+            expect(request, "client|id", 2..=2)?;
+            Answer::integer(card.id as i64).into()
+        }
+        "getname" => {
+            let name = card.words.lock().name.clone();
+            if name.is_empty() { Answer::NIL.into() } else { Answer::text(name).into() }
+        }
+        "setname" => {
+            expect(request, "client|setname", 3..=3)?;
+            card.words.lock().name = plain_words(words().next()?, "Client names")?;
+            Answer::DONE.into()
+        }
+        "setinfo" => {
+            expect(request, "client|setinfo", 4..=4)?;
+            let mut words = words();
+            let (name, value) = (words.next()?.to_ascii_lowercase(), words.next()?);
+            match &name[..] {
+                b"lib-name" => card.words.lock().library = plain_words(value, "lib-name")?,
+                b"lib-ver" => card.words.lock().library_version = plain_words(value, "lib-ver")?,
+                _ => {
+                    let name = String::from_utf8_lossy(&name).into_owned();
+                    return Err(Refusal(format!("ERR Unrecognized option '{name}'").into()));
+                }
+            }
+            Answer::DONE.into()
+        }
+        "info" => Answer::text(line(&card) + "\n").into(),
+        "list" => list(client, request)?,
+        "kill" => kill(client, request)?,
+        "reply" => {
+            expect(request, "client|reply", 3..=3)?;
+            let mut words = words();
+            if words.is("on") {
+                client.silence = Silence::No;
+                Answer::DONE.into()
+            } else if words.is("off") {
+                client.silence = Silence::Always;
+                Answer::Nothing.into()
+            } else if words.is("skip") {
+                if client.silence == Silence::No {
+                    client.silence = Silence::Next;
+                }
+                Answer::Nothing.into()
+            } else {
+                return Err(Refusal::SYNTAX);
+            }
+        }
+        "no-evict" | "no-touch" => {
+            let mut words = words();
+            if words.is("on") || words.is("off") {
+                Answer::DONE.into()
+            } else {
+                return Err(Refusal::SYNTAX);
+            }
+        }
+        "getredir" => Answer::integer(-1).into(),
+        "unpause" => Answer::DONE.into(),
+        _ => return Err(unknown_part(request, "client")),
+    })
+}
+
+/// A client as `CLIENT LIST` shows it.
+fn line(card: &Card) -> String {
+    let now = now_ms();
+    let words = card.words.lock().clone();
+    let load = |number: &std::sync::atomic::AtomicUsize| number.load(Ordering::Relaxed);
+    let (topics, patterns) = (load(&card.topics), load(&card.patterns));
+    let command = table::COMMANDS.get(load(&card.command)).map_or("NULL", |command| command.name);
+    let flags = if topics + patterns > 0 {
+        "P"
+    } else if card.queued.load(Ordering::Relaxed) >= 0 {
+        "x"
+    } else if card.is_waiting.load(Ordering::Relaxed) {
+        "b"
+    } else {
+        "N"
+    };
+    format!(
+        "id={} addr={} laddr={} fd=0 name={} age={} idle={} flags={flags} db={} sub={topics} psub={patterns} ssub=0 multi={} qbuf=0 qbuf-free=0 argv-mem=0 multi-mem=0 rbs=0 rbp=0 obl=0 oll=0 omem=0 tot-mem=0 events=r cmd={command} user={} redir=-1 resp={} lib-name={} lib-ver={}",
+        card.id,
+        card.from,
+        card.at,
+        words.name,
+        now.saturating_sub(card.since_ms) / 1_000,
+        now.saturating_sub(card.active_ms.load(Ordering::Relaxed)) / 1_000,
+        load(&card.database),
+        card.queued.load(Ordering::Relaxed),
+        words.user,
+        load(&card.protocol),
+        words.library,
+        words.library_version,
+    )
+}
+
+fn list(client: &Client, request: &Request<'_>) -> Begun {
+    let mut words = Words::new(request, 2);
+    let mut cards = client.server.cards();
+    if words.is("type") {
+        let kind = words.next()?.to_ascii_lowercase();
+        match &kind[..] {
+            b"normal" => cards.retain(|card| !card.is_subscribed()),
+            b"pubsub" => cards.retain(|card| card.is_subscribed()),
+            b"master" | b"replica" | b"slave" => cards.clear(),
+            _ => {
+                let kind = String::from_utf8_lossy(&kind).into_owned();
+                return Err(Refusal(format!("ERR Unknown client type '{kind}'").into()));
+            }
+        }
+        words.end()?;
+    } else if words.is("id") {
+        let mut ids = Vec::new();
+        while words.left() > 0 {
+            let id = words.integer().map_err(|_| Refusal::of("ERR Invalid client ID"))?;
+            ids.push(id.cast_unsigned());
+        }
+        if ids.is_empty() {
+            return Err(Refusal::SYNTAX);
+        }
+        cards.retain(|card| ids.contains(&card.id));
+    } else {
+        words.end()?;
+    }
+    let text: String = cards.iter().map(|card| line(card) + "\n").collect();
+    Ok(Answer::text(text).into())
+}
+
+fn kill(client: &Client, request: &Request<'_>) -> Begun {
+    let mut words = Words::new(request, 2);
+    let cards = client.server.cards();
+    // The old form: an address alone.
+    if request.len() == 3 {
+        let address = String::from_utf8_lossy(words.next()?).into_owned();
+        let card = cards.iter().find(|card| card.from.to_string() == address);
+        return match card {
+            Some(card) => Ok(end(client, &[Arc::clone(card)], Answer::DONE)),
+            None => Err(Refusal::of("ERR No such client")),
+        };
+    }
+    let mut chosen = cards;
+    let mut spares_me = true;
+    if words.left() == 0 {
+        return Err(Refusal::arity("client|kill"));
+    }
+    while words.left() > 0 {
+        if words.is("id") {
+            let id = words.integer().ok().filter(|id| *id > 0);
+            let id = id.ok_or(Refusal::of("ERR client-id should be greater than 0"))?;
+            chosen.retain(|card| card.id == id.cast_unsigned());
+        } else if words.is("addr") {
+            let address = String::from_utf8_lossy(words.next()?).into_owned();
+            chosen.retain(|card| card.from.to_string() == address);
+        } else if words.is("laddr") {
+            let address = String::from_utf8_lossy(words.next()?).into_owned();
+            chosen.retain(|card| card.at.to_string() == address);
+        } else if words.is("type") {
+            let kind = words.next()?.to_ascii_lowercase();
+            match &kind[..] {
+                b"normal" => chosen.retain(|card| !card.is_subscribed()),
+                b"pubsub" => chosen.retain(|card| card.is_subscribed()),
+                b"master" | b"replica" | b"slave" => chosen.clear(),
+                _ => {
+                    let kind = String::from_utf8_lossy(&kind).into_owned();
+                    return Err(Refusal(format!("ERR Unknown client type '{kind}'").into()));
+                }
+            }
+        } else if words.is("user") {
+            let user = words.next()?;
+            chosen.retain(|card| card.words.lock().user.as_bytes() == user);
+        } else if words.is("skipme") {
+            if words.is("no") {
+                spares_me = false;
+            } else if !words.is("yes") {
+                return Err(Refusal::SYNTAX);
+            }
+        } else {
+            return Err(Refusal::SYNTAX);
+        }
+    }
+    if spares_me {
+        chosen.retain(|card| card.id != client.card.id);
+    }
+    let count = Answer::count(chosen.len());
+    Ok(end(client, &chosen, count))
+}
+
+/// Ends clients; the one that asked is answered first.
+fn end(client: &Client, cards: &[Arc<Card>], answer: Answer) -> Outcome {
+    let mut ends_itself = false;
+    for card in cards {
+        if card.id == client.card.id {
+            ends_itself = true;
+        } else {
+            card.kill();
+        }
+    }
+    if ends_itself { Outcome::Last(answer) } else { answer.into() }
+}

@@ -1,0 +1,211 @@
+//! What clients of a Redis Cluster ask: who holds which slots. `CLUSTER` is
+//! answered whether or not the member speaks as a node of one; keys are sent
+//! elsewhere only if it does.
+
+use std::collections::HashMap;
+
+use convoke_grid::op::WholeOp;
+use convoke_grid::slot::{self, SLOTS, slot};
+use convoke_membership::MemberId;
+
+use super::super::answer::{Answer, Outcome, Refusal};
+use super::super::client::Client;
+use super::super::request::Request;
+use super::super::server::{ClusterNode, Server};
+use super::super::words::Words;
+
+type Begun = Result<Outcome, Refusal>;
+
+/// Refuses keys of several slots, and keys that another member holds.
+pub(super) fn check<'k>(
+    server: &Server,
+    keys: impl IntoIterator<Item = &'k [u8]>,
+) -> Result<(), Refusal> {
+    let mut slots = keys.into_iter().map(slot);
+    let Some(first) = slots.next() else { return Ok(()) };
+    if slots.any(|slot| slot != first) {
+        return Err(Refusal::CROSS_SLOT);
+    }
+    let partition = slot::partition(first, server.grid.partitions());
+    let primary = server.grid.table().and_then(|table| {
+        table.partitions.get(usize::from(partition)).and_then(|partition| partition.primary())
+    });
+    let Some(primary) = primary.filter(|primary| *primary != server.grid.me()) else {
+        return Ok(());
+    };
+    // Whom clients cannot reach is asked for them.
+    let nodes = server.cluster.nodes();
+    match nodes.iter().find(|node| node.member == primary).and_then(|node| node.address) {
+        Some(address) => Err(Refusal(format!("MOVED {first} {address}").into())),
+        None => Ok(()),
+    }
+}
+
+/// Slots in a row that one member leads. Backups are not told: they answer
+/// nothing by themselves.
+struct Run {
+    first: u16,
+    last: u16,
+    leader: MemberId,
+}
+
+fn runs(server: &Server) -> Vec<Run> {
+    let mut runs: Vec<Run> = Vec::new();
+    let Some(table) = server.grid.table() else { return runs };
+    let partitions = server.grid.partitions();
+    for (number, partition) in table.partitions.iter().enumerate() {
+        let slots = slot::slots(number as u16, partitions);
+        if slots.is_empty() {
+            continue;
+        }
+        let Some(leader) = partition.primary() else { continue };
+        match runs.last_mut() {
+            Some(run) if run.leader == leader && run.last + 1 == slots.start => {
+                run.last = slots.end - 1;
+            }
+            _ => runs.push(Run { first: slots.start, last: slots.end - 1, leader }),
+        }
+    }
+    runs
+}
+
+fn number(number: u16) -> Answer {
+    Answer::integer(number.into())
+}
+
+pub(super) fn cluster(client: &mut Client, request: &Request<'_>) -> Begun {
+    let server = &client.server;
+    let nodes = server.cluster.nodes();
+    Ok(match super::part(request).as_str() {
+        "slots" => slots(server, &nodes).into(),
+        "shards" => shards(server, &nodes).into(),
+        "nodes" => Answer::text(node_lines(server, &nodes)).into(),
+        "info" => Answer::text(info(server, &nodes)).into(),
+        "myid" => {
+            let me = nodes.iter().find(|node| node.this);
+            Answer::text(me.map(|node| node.id.clone()).unwrap_or_default()).into()
+        }
+        "keyslot" => {
+            super::expect(request, "cluster|keyslot", 3..=3)?;
+            number(slot(request.get(2).unwrap_or_default())).into()
+        }
+        "countkeysinslot" => {
+            super::expect(request, "cluster|countkeysinslot", 3..=3)?;
+            let slot = slot_of(Words::new(request, 2).integer()?)?;
+            ask(client, slot, WholeOp::LengthOfSlot(slot))
+        }
+        "getkeysinslot" => {
+            super::expect(request, "cluster|getkeysinslot", 4..=4)?;
+            let mut words = Words::new(request, 2);
+            let (slot, count) = (slot_of(words.integer()?)?, words.integer()?);
+            let count =
+                u64::try_from(count).map_err(|_| Refusal::of("ERR Invalid number of keys"))?;
+            ask(client, slot, WholeOp::KeysOfSlot(slot, count))
+        }
+        _ => return Err(super::unknown_part(request, "cluster")),
+    })
+}
+
+fn slot_of(number: i64) -> Result<u16, Refusal> {
+    u16::try_from(number)
+        .ok()
+        .filter(|slot| *slot < SLOTS)
+        .ok_or(Refusal::of("ERR Invalid or out of range slot"))
+}
+
+fn ask(client: &Client, slot: u16, op: WholeOp<'_>) -> Outcome {
+    let server = &client.server;
+    let partition = slot::partition(slot, server.grid.partitions());
+    let later = server.ask(&client.map, partition, &convoke_grid::Op::Whole(op));
+    Outcome::Later(Box::pin(async { later.await.into() }))
+}
+
+fn slots(server: &Server, nodes: &[ClusterNode]) -> Answer {
+    let by_member: HashMap<MemberId, &ClusterNode> =
+        nodes.iter().map(|node| (node.member, node)).collect();
+    let node = |member: &MemberId| {
+        let node = by_member.get(member)?;
+        let address = node.address?;
+        Some(Answer::List(vec![
+            Answer::text(address.ip().to_string()),
+            number(address.port()),
+            Answer::text(node.id.clone()),
+            Answer::List(Vec::new()),
+        ]))
+    };
+    let run = |run: Run| {
+        Some(Answer::List(vec![number(run.first), number(run.last), node(&run.leader)?]))
+    };
+    Answer::List(runs(server).into_iter().filter_map(run).collect())
+}
+
+/// The slots of each member that leads any.
+fn led(server: &Server) -> HashMap<MemberId, Vec<(u16, u16)>> {
+    let mut led: HashMap<MemberId, Vec<(u16, u16)>> = HashMap::new();
+    for run in runs(server) {
+        let ranges = led.entry(run.leader).or_default();
+        match ranges.last_mut() {
+            Some(last) if last.1 + 1 == run.first => last.1 = run.last,
+            _ => ranges.push((run.first, run.last)),
+        }
+    }
+    led
+}
+
+fn shards(server: &Server, nodes: &[ClusterNode]) -> Answer {
+    let mut led = led(server);
+    let word = |word: &str| Answer::bytes(word.as_bytes());
+    let shard = |node: &ClusterNode| {
+        let address = node.address?;
+        let ranges = led.remove(&node.member).unwrap_or_default();
+        let slots = ranges.into_iter().flat_map(|(first, last)| [number(first), number(last)]);
+        let facts = Answer::Map(vec![
+            (word("id"), word(&node.id)),
+            (word("port"), number(address.port())),
+            (word("ip"), word(&address.ip().to_string())),
+            (word("endpoint"), word(&address.ip().to_string())),
+            (word("role"), word("master")),
+            (word("replication-offset"), Answer::integer(0)),
+            (word("health"), word("online")),
+        ]);
+        Some(Answer::Map(vec![
+            (word("slots"), Answer::List(slots.collect())),
+            (word("nodes"), Answer::List(vec![facts])),
+        ]))
+    };
+    Answer::List(nodes.iter().filter(|node| node.stores).filter_map(shard).collect())
+}
+
+fn node_lines(server: &Server, nodes: &[ClusterNode]) -> String {
+    let led = led(server);
+    let mut text = String::new();
+    for (epoch, node) in nodes.iter().enumerate() {
+        let Some(address) = node.address else { continue };
+        let bus = u32::from(address.port()) + 10_000;
+        let flags = if node.this { "myself,master" } else { "master" };
+        text.push_str(&format!(
+            "{} {address}@{bus} {flags} - 0 0 {} connected",
+            node.id,
+            epoch + 1
+        ));
+        for (first, last) in led.get(&node.member).into_iter().flatten() {
+            let range =
+                if first == last { format!(" {first}") } else { format!(" {first}-{last}") };
+            text.push_str(&range);
+        }
+        text.push('\n');
+    }
+    text
+}
+
+fn info(server: &Server, nodes: &[ClusterNode]) -> String {
+    let covered: u32 = runs(server).iter().map(|run| u32::from(run.last - run.first) + 1).sum();
+    let state = if covered == u32::from(SLOTS) { "ok" } else { "fail" };
+    let leaders = led(server).len();
+    let epoch = server.grid.table().map_or(0, |table| table.stamp.version);
+    format!(
+        "cluster_enabled:{}\r\ncluster_state:{state}\r\ncluster_slots_assigned:{covered}\r\ncluster_slots_ok:{covered}\r\ncluster_slots_pfail:0\r\ncluster_slots_fail:0\r\ncluster_known_nodes:{}\r\ncluster_size:{leaders}\r\ncluster_current_epoch:{epoch}\r\ncluster_my_epoch:{epoch}\r\n",
+        u8::from(server.settings.redis_cluster),
+        nodes.len(),
+    )
+}

@@ -1,0 +1,124 @@
+//! Hashes.
+
+use convoke_grid::Reply;
+use convoke_grid::op::{HashOp, KeyOp, Op, float};
+
+use super::super::answer::{Answer, Refusal};
+use super::super::request::Request;
+use super::super::words::Words;
+
+type Parsed<'a> = Result<Op<'a>, Refusal>;
+
+fn hash<'a>(key: &'a [u8], op: HashOp<'a>) -> Op<'a> {
+    Op::Key(key, KeyOp::Hash(op))
+}
+
+fn of<'a>(request: &Request<'a>, op: HashOp<'a>) -> Parsed<'a> {
+    Ok(hash(Words::new(request, 1).next()?, op))
+}
+
+fn of_field<'a>(request: &Request<'a>, op: fn(&'a [u8]) -> HashOp<'a>) -> Parsed<'a> {
+    let mut words = Words::new(request, 1);
+    Ok(hash(words.next()?, op(words.next()?)))
+}
+
+fn set_as<'a>(request: &Request<'a>, name: &str) -> Parsed<'a> {
+    let mut words = Words::new(request, 1);
+    let key = words.next()?;
+    let rest = words.rest();
+    let (pairs, odd) = rest.as_chunks::<2>();
+    if !odd.is_empty() || pairs.is_empty() {
+        return Err(Refusal::arity(name));
+    }
+    Ok(hash(key, HashOp::Set(pairs.iter().map(|[field, value]| (*field, *value)).collect())))
+}
+
+pub(super) fn hset<'a>(request: &Request<'a>) -> Parsed<'a> {
+    set_as(request, "hset")
+}
+
+pub(super) fn hmset<'a>(request: &Request<'a>) -> Parsed<'a> {
+    set_as(request, "hmset")
+}
+
+/// Whatever the number is, it is done.
+pub(super) fn done(_: usize, reply: Reply) -> Answer {
+    match reply {
+        Reply::Integer(_) => Answer::DONE,
+        other => Answer::Reply(other),
+    }
+}
+
+pub(super) fn hsetnx<'a>(request: &Request<'a>) -> Parsed<'a> {
+    let mut words = Words::new(request, 1);
+    Ok(hash(words.next()?, HashOp::SetIfAbsent(words.next()?, words.next()?)))
+}
+
+pub(super) fn hget<'a>(request: &Request<'a>) -> Parsed<'a> {
+    of_field(request, HashOp::Get)
+}
+
+pub(super) fn hmget<'a>(request: &Request<'a>) -> Parsed<'a> {
+    let mut words = Words::new(request, 1);
+    Ok(hash(words.next()?, HashOp::GetMany(words.rest())))
+}
+
+pub(super) fn hgetall<'a>(request: &Request<'a>) -> Parsed<'a> {
+    of(request, HashOp::All)
+}
+
+pub(super) fn hkeys<'a>(request: &Request<'a>) -> Parsed<'a> {
+    of(request, HashOp::Names)
+}
+
+pub(super) fn hvals<'a>(request: &Request<'a>) -> Parsed<'a> {
+    of(request, HashOp::Values)
+}
+
+pub(super) fn hlen<'a>(request: &Request<'a>) -> Parsed<'a> {
+    of(request, HashOp::Length)
+}
+
+pub(super) fn hdel<'a>(request: &Request<'a>) -> Parsed<'a> {
+    let mut words = Words::new(request, 1);
+    Ok(hash(words.next()?, HashOp::Remove(words.rest())))
+}
+
+pub(super) fn hexists<'a>(request: &Request<'a>) -> Parsed<'a> {
+    of_field(request, HashOp::Contains)
+}
+
+pub(super) fn hstrlen<'a>(request: &Request<'a>) -> Parsed<'a> {
+    of_field(request, HashOp::ValueLength)
+}
+
+pub(super) fn hincrby<'a>(request: &Request<'a>) -> Parsed<'a> {
+    let mut words = Words::new(request, 1);
+    Ok(hash(words.next()?, HashOp::Add(words.next()?, words.integer()?)))
+}
+
+pub(super) fn hincrbyfloat<'a>(request: &Request<'a>) -> Parsed<'a> {
+    let mut words = Words::new(request, 1);
+    let (key, field, by) = (words.next()?, words.next()?, words.next()?);
+    let by = float(by).ok_or(Refusal::FLOAT)?;
+    if by.is_infinite() {
+        return Err(Refusal::of("ERR value is NaN or Infinity"));
+    }
+    Ok(hash(key, HashOp::AddFloat(field, by)))
+}
+
+pub(super) fn hrandfield<'a>(request: &Request<'a>) -> Parsed<'a> {
+    let mut words = Words::new(request, 1);
+    let key = words.next()?;
+    if words.left() == 0 {
+        return Ok(hash(key, HashOp::Any));
+    }
+    let count = words.integer()?;
+    let values = words.is("withvalues");
+    words.end()?;
+    // As Redis: a reply of twice as many must have a length.
+    if !(-(i64::MAX / 2)..=i64::MAX / 2).contains(&count) {
+        return Err(Refusal::of("ERR value is out of range"));
+    }
+    Ok(hash(key, HashOp::AnyOf { count, values }))
+}

@@ -1,0 +1,253 @@
+//! The commands: one table ([`table`]) says of each its name, its arguments,
+//! what it may do, and who does it.
+
+mod blocking;
+mod clients;
+mod cluster;
+mod hashes;
+mod introspection;
+mod keys;
+mod lists;
+mod pubsub;
+mod scans;
+mod sets;
+mod sorted_sets;
+mod spread;
+mod strings;
+mod table;
+mod transactions;
+
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use convoke_grid::op::Op;
+use convoke_grid::{OpError, Reply, Started};
+
+use super::answer::{Answer, Outcome, Refusal};
+use super::client::{Client, Silence, Trust};
+use super::encode::{Encoder, Protocol, error_text};
+use super::request::Request;
+use super::words::Words;
+
+pub use table::{COMMANDS, Command, Group, Keys};
+
+/// Reads a command's arguments.
+type Parse = for<'a> fn(&Request<'a>) -> Result<Op<'a>, Refusal>;
+
+/// Reads a command's arguments, and how long it waits; for ever without.
+type ParseWait = for<'a> fn(&Request<'a>) -> Result<(Op<'a>, Option<Duration>), Refusal>;
+
+/// Who does a command.
+#[derive(Clone, Copy)]
+pub(crate) enum Run {
+    /// The grid, in one step.
+    Op(Parse),
+    /// The grid; its answer is told otherwise. The number is that of the arguments.
+    Shaped(Parse, fn(usize, Reply) -> Answer),
+    /// The grid, as soon as there is something to take.
+    Waits(ParseWait, fn(usize, Reply) -> Answer),
+    /// The gateway.
+    Here(fn(&mut Client, &Request<'_>) -> Result<Outcome, Refusal>),
+}
+
+/// Begins what a client asks for. An answer that is there at once may be written
+/// to `sink` right away.
+pub(crate) fn begin(client: &mut Client, request: &Request<'_>, sink: &mut Vec<u8>) -> Outcome {
+    client.server.counters.commands.fetch_add(1, Ordering::Relaxed);
+    let found = request.get(0).and_then(table::find);
+    let admitted = found
+        .ok_or_else(|| unknown(request))
+        .and_then(|index| admit(client, &COMMANDS[index], request).map(|()| index));
+    let index = match admitted {
+        Ok(index) => index,
+        Err(refusal) => {
+            if let Some(transaction) = &mut client.transaction {
+                transaction.broken = true;
+            }
+            let is_other_protocol = request
+                .get(0)
+                .is_some_and(|name| OTHER_PROTOCOLS.contains(&&*name.to_ascii_lowercase()));
+            return if is_other_protocol {
+                // A browser that was made to send something: none of it is to be done.
+                Outcome::Last(Answer::Nothing)
+            } else {
+                Outcome::Now(refusal.into())
+            };
+        }
+    };
+    client.card.command.store(index, Ordering::Relaxed);
+    let command = &COMMANDS[index];
+    if client.transaction.is_some() && !command.is(Command::AT_ONCE) {
+        return transactions::queue(client, request);
+    }
+    if index == table::get_index()
+        && client.silence == Silence::No
+        && let Some(()) = get_here(client, request, sink)
+    {
+        return Outcome::Now(Answer::Nothing);
+    }
+    run(client, command, request).unwrap_or_else(|refusal| Outcome::Now(refusal.into()))
+}
+
+/// What browsers begin with.
+const OTHER_PROTOCOLS: [&[u8]; 2] = [b"post", b"host:"];
+
+/// Whether a client may do that, now and like this.
+fn admit(client: &Client, command: &Command, request: &Request<'_>) -> Result<(), Refusal> {
+    if !command.takes(request.len()) {
+        return Err(Refusal::arity(command.name));
+    }
+    if client.trust == Trust::Stranger && !command.is(Command::NO_AUTH) {
+        return Err(Refusal::of("NOAUTH Authentication required."));
+    }
+    let may_only_look = client.trust == Trust::ReadOnly;
+    if may_only_look && (command.is(Command::WRITE) || command.is(Command::ADMIN)) {
+        let name = command.name;
+        return Err(Refusal(
+            format!("NOPERM this user has no permissions to run the '{name}' command").into(),
+        ));
+    }
+    let is_subscribed = client.protocol == Protocol::Resp2 && client.subscriptions() > 0;
+    if is_subscribed && !command.is(Command::WHILE_SUBSCRIBED) {
+        return Err(Refusal(
+            format!("ERR Can't execute '{}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in this context", command.name).into(),
+        ));
+    }
+    if client.transaction.is_some() && command.is(Command::NO_MULTI) {
+        return Err(Refusal::of("ERR Command not allowed inside a transaction"));
+    }
+    Ok(())
+}
+
+/// The bytes of a key, if they are here.
+fn get_here(client: &Client, request: &Request<'_>, sink: &mut Vec<u8>) -> Option<()> {
+    let key = request.get(1)?;
+    let grid = &client.server.grid;
+    let partition = grid.partition_of(key);
+    let protocol = client.protocol;
+    let mut encoder = Encoder { buffer: sink, protocol };
+    let result = grid.get_here(&client.map, partition, key, &mut |value| match value {
+        Some(bytes) => encoder.bulk(bytes),
+        None => encoder.nil(),
+    })?;
+    if let Err(error) = result {
+        encoder.error(&error_text(&error));
+    }
+    Some(())
+}
+
+/// Begins a command that is admitted.
+fn run(client: &mut Client, command: &Command, request: &Request<'_>) -> Result<Outcome, Refusal> {
+    match command.run {
+        Run::Here(run) => run(client, request),
+        Run::Waits(parse, shape) => {
+            let (op, wait) = parse(request)?;
+            blocking::start(client, &op, wait, request.len(), shape)
+        }
+        Run::Op(parse) => {
+            let op = parse(request)?;
+            let started = start(client, &op)?;
+            Ok(match started {
+                Started::Now(reply) => Outcome::Now(reply.into()),
+                Started::Later(later) => Outcome::Later(Box::pin(async { later.await.into() })),
+            })
+        }
+        Run::Shaped(parse, shape) => {
+            let op = parse(request)?;
+            let arguments = request.len();
+            let shaped = move |reply: Result<Reply, OpError>| match reply {
+                Ok(reply) => shape(arguments, reply),
+                Err(error) => Err(error).into(),
+            };
+            Ok(match start(client, &op)? {
+                Started::Now(reply) => Outcome::Now(shaped(reply)),
+                Started::Later(later) => {
+                    Outcome::Later(Box::pin(async move { shaped(later.await) }))
+                }
+            })
+        }
+    }
+}
+
+/// Starts an operation where its keys are.
+fn start(client: &Client, op: &Op<'_>) -> Result<Started, Refusal> {
+    let server = &client.server;
+    let grid = &server.grid;
+    if let Op::Key(key, _) = op {
+        if server.settings.redis_cluster {
+            cluster::check(server, [*key])?;
+        }
+        return Ok(grid.start(&client.map, grid.partition_of(key), op));
+    }
+    let keys = op.keys();
+    if server.settings.redis_cluster {
+        cluster::check(server, keys.iter().copied())?;
+    }
+    let Some(first) = keys.first() else { return Err(Refusal::SYNTAX) };
+    let slot = convoke_grid::slot::slot(first);
+    if keys.iter().all(|key| convoke_grid::slot::slot(key) == slot) {
+        return Ok(grid.start(&client.map, grid.partition_of(first), op));
+    }
+    spread::start(server, &client.map, op).ok_or(Refusal::CROSS_SLOT)
+}
+
+/// As Redis says it: with the beginning of the arguments.
+fn unknown(request: &Request<'_>) -> Refusal {
+    const SHOWN_BYTES_MAX: usize = 128;
+    let shown = |bytes: &[u8]| {
+        String::from_utf8_lossy(&bytes[..bytes.len().min(SHOWN_BYTES_MAX)]).into_owned()
+    };
+    let name = shown(request.get(0).unwrap_or_default());
+    let mut arguments = String::new();
+    for argument in request.from(1) {
+        if arguments.len() >= SHOWN_BYTES_MAX {
+            break;
+        }
+        arguments.push_str(&format!("'{}' ", shown(argument)));
+    }
+    Refusal(format!("ERR unknown command '{name}', with args beginning with: {arguments}").into())
+}
+
+/// As Redis says it of a part of a command.
+fn unknown_part(request: &Request<'_>, name: &str) -> Refusal {
+    let part = String::from_utf8_lossy(request.get(1).unwrap_or_default()).into_owned();
+    let name = name.to_uppercase();
+    Refusal(format!("ERR unknown subcommand '{part}'. Try {name} HELP.").into())
+}
+
+/// The command's second word, in small letters.
+fn part(request: &Request<'_>) -> String {
+    String::from_utf8_lossy(request.get(1).unwrap_or_default()).to_ascii_lowercase()
+}
+
+/// Fails unless the request has so many arguments, at least and at most.
+fn expect(
+    request: &Request<'_>,
+    name: &str,
+    range: std::ops::RangeInclusive<usize>,
+) -> Result<(), Refusal> {
+    if range.contains(&request.len()) { Ok(()) } else { Err(Refusal::arity(name)) }
+}
+
+/// A number of keys, and those: as `LMPOP` and its like have them.
+fn numbered_keys<'a>(words: &mut Words<'_, 'a>) -> Result<Vec<&'a [u8]>, Refusal> {
+    let wrong = Refusal::of("ERR numkeys should be greater than 0");
+    let count = words.integer().map_err(|_| wrong.clone())?;
+    let count = usize::try_from(count).ok().filter(|count| *count > 0).ok_or(wrong)?;
+    words.many(count)
+}
+
+/// `[COUNT n]` at the end; one without it.
+fn pop_count(words: &mut Words<'_, '_>) -> Result<u64, Refusal> {
+    let mut count = 1;
+    if words.is("count") {
+        let wrong = Refusal::of("ERR count should be greater than 0");
+        count =
+            words.integer().map_err(|_| wrong.clone())?.try_into().map_err(|_| wrong.clone())?;
+        if count == 0 {
+            return Err(wrong);
+        }
+    }
+    words.end()?;
+    Ok(count)
+}

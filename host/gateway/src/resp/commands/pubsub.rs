@@ -1,0 +1,107 @@
+//! Topics.
+
+use bytes::Bytes;
+
+use super::super::answer::{Answer, Outcome, Refusal};
+use super::super::client::{Client, SUBSCRIPTIONS_MAX};
+use super::super::request::Request;
+use super::super::words::Words;
+
+type Begun = Result<Outcome, Refusal>;
+
+pub(super) fn publish(client: &mut Client, request: &Request<'_>) -> Begun {
+    let mut words = Words::new(request, 1);
+    let (topic, payload) = (words.next()?, words.next()?);
+    if topic.len() > convoke_grid::topic::TOPIC_BYTES_MAX {
+        return Err(Refusal::of("ERR the channel's name is too long"));
+    }
+    let count = client.server.grid.publish(topic, payload);
+    Ok(Outcome::Later(Box::pin(async {
+        Answer::integer(i64::try_from(count.await).unwrap_or(i64::MAX))
+    })))
+}
+
+/// What a client is told of a subscription.
+fn told(kind: &'static str, topic: Answer, count: usize) -> Vec<Answer> {
+    vec![Answer::bytes(kind.as_bytes()), topic, Answer::count(count)]
+}
+
+fn begin(client: &mut Client, request: &Request<'_>, is_pattern: bool) -> Begun {
+    let topics = Words::new(request, 1).rest();
+    if client.subscriptions() + topics.len() > SUBSCRIPTIONS_MAX {
+        return Err(Refusal(
+            format!("ERR a client has at most {SUBSCRIPTIONS_MAX} subscriptions").into(),
+        ));
+    }
+    if topics.iter().any(|topic| topic.len() > convoke_grid::topic::TOPIC_BYTES_MAX) {
+        return Err(Refusal::of("ERR the channel's name is too long"));
+    }
+    let kind = if is_pattern { "psubscribe" } else { "subscribe" };
+    let mut pushes = Vec::with_capacity(topics.len());
+    for topic in topics {
+        client.subscribe(topic, is_pattern);
+        pushes.push(told(kind, Answer::bytes(topic), client.subscriptions()));
+    }
+    Ok(Answer::Pushes(pushes).into())
+}
+
+fn end(client: &mut Client, request: &Request<'_>, is_pattern: bool) -> Begun {
+    let mut topics: Vec<Bytes> = request.from(1).map(Bytes::copy_from_slice).collect();
+    if topics.is_empty() {
+        topics = client.all(is_pattern);
+    }
+    let kind = if is_pattern { "punsubscribe" } else { "unsubscribe" };
+    if topics.is_empty() {
+        let pushes = vec![told(kind, Answer::NIL, client.subscriptions())];
+        return Ok(Answer::Pushes(pushes).into());
+    }
+    let mut pushes = Vec::with_capacity(topics.len());
+    for topic in topics {
+        client.unsubscribe(&topic, is_pattern);
+        pushes.push(told(kind, Answer::bytes(&topic), client.subscriptions()));
+    }
+    Ok(Answer::Pushes(pushes).into())
+}
+
+pub(super) fn subscribe(client: &mut Client, request: &Request<'_>) -> Begun {
+    begin(client, request, false)
+}
+
+pub(super) fn psubscribe(client: &mut Client, request: &Request<'_>) -> Begun {
+    begin(client, request, true)
+}
+
+pub(super) fn unsubscribe(client: &mut Client, request: &Request<'_>) -> Begun {
+    end(client, request, false)
+}
+
+pub(super) fn punsubscribe(client: &mut Client, request: &Request<'_>) -> Begun {
+    end(client, request, true)
+}
+
+/// Of the subscribers on this member, as in a Redis Cluster.
+pub(super) fn pubsub(client: &mut Client, request: &Request<'_>) -> Begun {
+    let (topics, patterns) = client.server.grid.subscriptions();
+    Ok(match super::part(request).as_str() {
+        "channels" => {
+            super::expect(request, "pubsub|channels", 2..=3)?;
+            let glob = request.get(2).map(convoke_grid::glob::Glob::new);
+            let fits = |topic: &Bytes| glob.as_ref().is_none_or(|glob| glob.matches(topic));
+            let topics = topics.iter().map(|(topic, _)| topic).filter(|topic| fits(topic));
+            Answer::List(topics.map(|topic| Answer::bytes(topic)).collect()).into()
+        }
+        "numsub" => {
+            let count = |name: &[u8]| {
+                topics.iter().find(|(topic, _)| topic == name).map_or(0, |(_, count)| *count)
+            };
+            let each = |name| [Answer::bytes(name), Answer::count(count(name))];
+            Answer::List(request.from(2).flat_map(each).collect()).into()
+        }
+        "numpat" => {
+            super::expect(request, "pubsub|numpat", 2..=2)?;
+            Answer::count(patterns).into()
+        }
+        "shardchannels" | "shardnumsub" => Answer::List(Vec::new()).into(),
+        _ => return Err(super::unknown_part(request, "pubsub")),
+    })
+}

@@ -1,0 +1,225 @@
+//! Commands that go through what there is.
+
+use std::sync::Arc;
+
+use convoke_grid::op::{HashOp, KeyOp, Op, ScanFilter, SetOp, SortedSetOp, WholeOp};
+use convoke_grid::{Map, OpError, Reply};
+
+use super::super::answer::{Answer, LaterAnswer, Outcome, Refusal};
+use super::super::client::Client;
+use super::super::request::Request;
+use super::super::server::{DATABASES, Server};
+use super::super::words::Words;
+
+type Begun = Result<Outcome, Refusal>;
+type Parsed<'a> = Result<Op<'a>, Refusal>;
+
+/// Elements looked at for one answer, when nothing is said.
+const COUNT: u64 = 10;
+/// Partitions looked at for one answer, at most: each may be on another member.
+const PARTITIONS_MAX: u16 = 32;
+
+const INVALID_CURSOR: Refusal = Refusal::of("ERR invalid cursor");
+
+struct Options<'a> {
+    count: u64,
+    filter: ScanFilter<'a>,
+}
+
+fn cursor(words: &mut Words<'_, '_>) -> Result<u64, Refusal> {
+    let text = str::from_utf8(words.next()?).map_err(|_| INVALID_CURSOR)?;
+    text.parse().map_err(|_| INVALID_CURSOR)
+}
+
+fn options<'a>(words: &mut Words<'_, 'a>, of_keys: bool) -> Result<Options<'a>, Refusal> {
+    let mut options = Options { count: COUNT, filter: ScanFilter::default() };
+    while words.left() > 0 {
+        if words.is("match") {
+            options.filter.pattern = Some(words.next()?);
+        } else if words.is("count") {
+            let count = words.integer()?;
+            options.count = u64::try_from(count).ok().filter(|n| *n > 0).ok_or(Refusal::SYNTAX)?;
+        } else if of_keys && words.is("type") {
+            let kind = words.next()?;
+            // No key has a type that is no text.
+            options.filter.kind = Some(str::from_utf8(kind).unwrap_or(""));
+        } else {
+            return Err(Refusal::SYNTAX);
+        }
+    }
+    Ok(options)
+}
+
+/// A scan within one key: the cursor as text, and what was found.
+pub(super) fn scanned(_: usize, reply: Reply) -> Answer {
+    match reply {
+        Reply::List(mut parts) if parts.len() == 2 => {
+            if let Reply::Integer(next) = parts[0] {
+                parts[0] = Reply::bytes(next.to_string().as_bytes());
+            }
+            Answer::Reply(Reply::List(parts))
+        }
+        other => Answer::Reply(other),
+    }
+}
+
+fn of_key<'a>(
+    request: &Request<'a>,
+    op: fn(u64, u64, Option<&'a [u8]>) -> KeyOp<'a>,
+) -> Parsed<'a> {
+    let mut words = Words::new(request, 1);
+    let (key, cursor) = (words.next()?, cursor(&mut words)?);
+    let options = options(&mut words, false)?;
+    Ok(Op::Key(key, op(cursor, options.count, options.filter.pattern)))
+}
+
+pub(super) fn hscan<'a>(request: &Request<'a>) -> Parsed<'a> {
+    of_key(request, |cursor, count, pattern| KeyOp::Hash(HashOp::Scan { cursor, count, pattern }))
+}
+
+pub(super) fn sscan<'a>(request: &Request<'a>) -> Parsed<'a> {
+    of_key(request, |cursor, count, pattern| KeyOp::Set(SetOp::Scan { cursor, count, pattern }))
+}
+
+pub(super) fn zscan<'a>(request: &Request<'a>) -> Parsed<'a> {
+    of_key(request, |cursor, count, pattern| {
+        KeyOp::SortedSet(SortedSetOp::Scan { cursor, count, pattern })
+    })
+}
+
+/// All keys: the cursor is the partition's number, and the place in it.
+pub(super) fn scan(client: &mut Client, request: &Request<'_>) -> Begun {
+    let mut words = Words::new(request, 1);
+    let cursor = cursor(&mut words)?;
+    let options = options(&mut words, true)?;
+    let place = (u16::try_from(cursor >> 32).unwrap_or(u16::MAX), cursor & u64::from(u32::MAX));
+    let pattern = options.filter.pattern.map(<[u8]>::to_vec);
+    let kind = options.filter.kind.map(str::to_owned);
+    let (server, map) = (Arc::clone(&client.server), Arc::clone(&client.map));
+    Ok(Outcome::Barrier(Box::pin(async move {
+        let filter = ScanFilter { pattern: pattern.as_deref(), kind: kind.as_deref() };
+        match scan_from(&server, &map, place, options.count, &filter).await {
+            Ok((next, found)) => Answer::List(vec![
+                Answer::text(next.to_string()),
+                Answer::Reply(Reply::List(found)),
+            ]),
+            Err(error) => Err(error).into(),
+        }
+    })))
+}
+
+/// Goes on from a place until enough was found, or looked at.
+async fn scan_from(
+    server: &Arc<Server>,
+    map: &Arc<Map>,
+    (mut partition, mut place): (u16, u64),
+    count: u64,
+    filter: &ScanFilter<'_>,
+) -> Result<(u64, Vec<Reply>), OpError> {
+    let partitions = server.grid.partitions();
+    let mut found = Vec::new();
+    for _ in 0..PARTITIONS_MAX {
+        if partition >= partitions {
+            return Ok((0, found));
+        }
+        let rest = count.saturating_sub(found.len() as u64).max(1);
+        let op = WholeOp::Scan { cursor: place, count: rest, filter: filter.clone() };
+        let reply = server.ask(map, partition, &Op::Whole(op)).await?;
+        let Reply::List(parts) = reply else { return Err(OpError::Malformed) };
+        let mut parts = parts.into_iter();
+        if let (Some(Reply::Integer(next)), Some(Reply::List(keys))) = (parts.next(), parts.next())
+        {
+            found.extend(keys);
+            place = next.cast_unsigned();
+        }
+        if place == 0 {
+            partition += 1;
+        }
+        if found.len() as u64 >= count {
+            break;
+        }
+    }
+    let is_over = partition >= partitions;
+    Ok((if is_over { 0 } else { u64::from(partition) << 32 | place }, found))
+}
+
+/// Asks all partitions and puts their answers together.
+fn of_all(
+    client: &Client,
+    op: WholeOp<'static>,
+    together: fn(Vec<Reply>) -> Answer,
+) -> LaterAnswer {
+    let (server, map) = (Arc::clone(&client.server), Arc::clone(&client.map));
+    Box::pin(async move {
+        match server.ask_all(&map, op).await {
+            Ok(replies) => together(replies),
+            Err(error) => Err(error).into(),
+        }
+    })
+}
+
+pub(super) fn sum(replies: Vec<Reply>) -> i64 {
+    let number = |reply: &Reply| if let Reply::Integer(number) = reply { *number } else { 0 };
+    replies.iter().map(number).sum()
+}
+
+pub(super) fn dbsize(client: &mut Client, _: &Request<'_>) -> Begun {
+    Ok(Outcome::Later(of_all(client, WholeOp::Length, |all| Answer::integer(sum(all)))))
+}
+
+pub(super) fn randomkey(client: &mut Client, _: &Request<'_>) -> Begun {
+    Ok(Outcome::Later(of_all(client, WholeOp::Any, |all| {
+        let keys: Vec<Reply> = all.into_iter().filter(|key| *key != Reply::Nil).collect();
+        if keys.is_empty() {
+            return Answer::NIL;
+        }
+        let now = super::super::server::now_ms() as usize;
+        Answer::Reply(keys[now % keys.len()].clone())
+    })))
+}
+
+pub(super) fn keys(client: &mut Client, request: &Request<'_>) -> Begun {
+    let pattern = Words::new(request, 1).next()?.to_vec();
+    let (server, map) = (Arc::clone(&client.server), Arc::clone(&client.map));
+    Ok(Outcome::Later(Box::pin(async move {
+        match server.ask_all(&map, WholeOp::Keys(&pattern)).await {
+            Ok(replies) => {
+                let keys = |reply| if let Reply::List(keys) = reply { keys } else { Vec::new() };
+                Answer::Reply(Reply::List(replies.into_iter().flat_map(keys).collect()))
+            }
+            Err(error) => Err(error).into(),
+        }
+    })))
+}
+
+/// `[ASYNC | SYNC]`, which make no difference.
+fn flush_option(request: &Request<'_>) -> Result<(), Refusal> {
+    let mut words = Words::new(request, 1);
+    if words.left() == 0 || words.is("async") || words.is("sync") {
+        return words.end();
+    }
+    Err(Refusal::SYNTAX)
+}
+
+pub(super) fn flushdb(client: &mut Client, request: &Request<'_>) -> Begun {
+    flush_option(request)?;
+    Ok(Outcome::Barrier(of_all(client, WholeOp::Clear, |_| Answer::DONE)))
+}
+
+pub(super) fn flushall(client: &mut Client, request: &Request<'_>) -> Begun {
+    flush_option(request)?;
+    let server = Arc::clone(&client.server);
+    Ok(Outcome::Barrier(Box::pin(async move {
+        // Those too that were used through other members only.
+        for database in 0..DATABASES {
+            let cleared = match server.database(database) {
+                Ok(map) => server.ask_all(&map, WholeOp::Clear).await,
+                Err(error) => Err(error),
+            };
+            if let Err(error) = cleared {
+                return Err(error).into();
+            }
+        }
+        Answer::DONE
+    })))
+}

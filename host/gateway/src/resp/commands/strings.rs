@@ -1,0 +1,178 @@
+//! Plain bytes.
+
+use convoke_grid::Reply;
+use convoke_grid::op::{KeyOp, Lifetime, Op, PlainOp, PutAnswer, PutIf, SeveralOp, float, integer};
+
+use super::super::answer::{Answer, Refusal};
+use super::super::request::Request;
+use super::super::words::{Unit, Words};
+
+type Parsed<'a> = Result<Op<'a>, Refusal>;
+
+fn plain<'a>(key: &'a [u8], op: PlainOp<'a>) -> Op<'a> {
+    Op::Key(key, KeyOp::Plain(op))
+}
+
+fn put<'a>(
+    key: &'a [u8],
+    value: &'a [u8],
+    lifetime: Lifetime,
+    condition: PutIf<'a>,
+    answer: PutAnswer,
+) -> Op<'a> {
+    plain(key, PlainOp::Put { kind: 0, value, lifetime, condition, answer })
+}
+
+pub(super) fn get<'a>(request: &Request<'a>) -> Parsed<'a> {
+    Ok(plain(Words::new(request, 1).next()?, PlainOp::Get))
+}
+
+pub(super) fn set<'a>(request: &Request<'a>) -> Parsed<'a> {
+    let mut words = Words::new(request, 1);
+    let (key, value) = (words.next()?, words.next()?);
+    let (mut lifetime, mut condition, mut answer) = (None, None, PutAnswer::Done);
+    while words.left() > 0 {
+        if words.is("nx") && condition != Some(PutIf::Present) {
+            condition = Some(PutIf::Absent);
+        } else if words.is("xx") && condition != Some(PutIf::Absent) {
+            condition = Some(PutIf::Present);
+        } else if words.is("get") {
+            answer = PutAnswer::Old;
+        } else if lifetime.is_some() {
+            return Err(Refusal::SYNTAX);
+        } else if words.is("keepttl") {
+            lifetime = Some(Lifetime::Keep);
+        } else {
+            let unit = Unit::option(&mut words).ok_or(Refusal::SYNTAX)?;
+            lifetime = Some(unit.lifetime(words.integer()?, "set")?);
+        }
+    }
+    let condition = condition.unwrap_or(PutIf::Always);
+    Ok(put(key, value, lifetime.unwrap_or(Lifetime::Usual), condition, answer))
+}
+
+fn set_for<'a>(request: &Request<'a>, unit: Unit, name: &str) -> Parsed<'a> {
+    let mut words = Words::new(request, 1);
+    let (key, time, value) = (words.next()?, words.integer()?, words.next()?);
+    Ok(put(key, value, unit.lifetime(time, name)?, PutIf::Always, PutAnswer::Done))
+}
+
+pub(super) fn setex<'a>(request: &Request<'a>) -> Parsed<'a> {
+    set_for(request, Unit::Seconds, "setex")
+}
+
+pub(super) fn psetex<'a>(request: &Request<'a>) -> Parsed<'a> {
+    set_for(request, Unit::Milliseconds, "psetex")
+}
+
+/// Answers 1 or 0: see [`done_or_not`].
+pub(super) fn setnx<'a>(request: &Request<'a>) -> Parsed<'a> {
+    let mut words = Words::new(request, 1);
+    let (key, value) = (words.next()?, words.next()?);
+    Ok(put(key, value, Lifetime::Usual, PutIf::Absent, PutAnswer::Done))
+}
+
+/// Done is 1, and nil 0.
+pub(super) fn done_or_not(_: usize, reply: Reply) -> Answer {
+    match reply {
+        Reply::Done => Answer::integer(1),
+        Reply::Nil => Answer::integer(0),
+        other => Answer::Reply(other),
+    }
+}
+
+pub(super) fn getset<'a>(request: &Request<'a>) -> Parsed<'a> {
+    let mut words = Words::new(request, 1);
+    let (key, value) = (words.next()?, words.next()?);
+    Ok(put(key, value, Lifetime::Usual, PutIf::Always, PutAnswer::Old))
+}
+
+pub(super) fn getdel<'a>(request: &Request<'a>) -> Parsed<'a> {
+    Ok(plain(Words::new(request, 1).next()?, PlainOp::Take))
+}
+
+pub(super) fn getex<'a>(request: &Request<'a>) -> Parsed<'a> {
+    let mut words = Words::new(request, 1);
+    let key = words.next()?;
+    let lifetime = match words.left() {
+        0 => None,
+        _ if words.is("persist") => Some(Lifetime::Forever),
+        _ => {
+            let unit = Unit::option(&mut words).ok_or(Refusal::SYNTAX)?;
+            Some(unit.lifetime(words.integer()?, "getex")?)
+        }
+    };
+    words.end()?;
+    Ok(plain(key, PlainOp::GetAndExpire(lifetime)))
+}
+
+pub(super) fn strlen<'a>(request: &Request<'a>) -> Parsed<'a> {
+    Ok(plain(Words::new(request, 1).next()?, PlainOp::Length))
+}
+
+pub(super) fn append<'a>(request: &Request<'a>) -> Parsed<'a> {
+    let mut words = Words::new(request, 1);
+    Ok(plain(words.next()?, PlainOp::Append(words.next()?)))
+}
+
+pub(super) fn getrange<'a>(request: &Request<'a>) -> Parsed<'a> {
+    let mut words = Words::new(request, 1);
+    Ok(plain(words.next()?, PlainOp::Range(words.integer()?, words.integer()?)))
+}
+
+pub(super) fn setrange<'a>(request: &Request<'a>) -> Parsed<'a> {
+    let mut words = Words::new(request, 1);
+    let (key, at, bytes) = (words.next()?, words.integer()?, words.next()?);
+    let at = u64::try_from(at).map_err(|_| Refusal::of("ERR offset is out of range"))?;
+    Ok(plain(key, PlainOp::Splice(at, bytes)))
+}
+
+pub(super) fn incr<'a>(request: &Request<'a>) -> Parsed<'a> {
+    Ok(plain(Words::new(request, 1).next()?, PlainOp::Add(1)))
+}
+
+pub(super) fn decr<'a>(request: &Request<'a>) -> Parsed<'a> {
+    Ok(plain(Words::new(request, 1).next()?, PlainOp::Add(-1)))
+}
+
+pub(super) fn incrby<'a>(request: &Request<'a>) -> Parsed<'a> {
+    let mut words = Words::new(request, 1);
+    Ok(plain(words.next()?, PlainOp::Add(words.integer()?)))
+}
+
+pub(super) fn decrby<'a>(request: &Request<'a>) -> Parsed<'a> {
+    let mut words = Words::new(request, 1);
+    let (key, by) = (words.next()?, words.next()?);
+    let by = integer(by).ok_or(Refusal::INTEGER)?;
+    let by = by.checked_neg().ok_or(Refusal::of("ERR decrement would overflow"))?;
+    Ok(plain(key, PlainOp::Add(by)))
+}
+
+pub(super) fn incrbyfloat<'a>(request: &Request<'a>) -> Parsed<'a> {
+    let mut words = Words::new(request, 1);
+    let (key, by) = (words.next()?, words.next()?);
+    let by = float(by).ok_or(Refusal::FLOAT)?;
+    Ok(plain(key, PlainOp::AddFloat(by)))
+}
+
+pub(super) fn mget<'a>(request: &Request<'a>) -> Parsed<'a> {
+    Ok(Op::Several(SeveralOp::Get(Words::new(request, 1).rest())))
+}
+
+fn put_many<'a>(request: &Request<'a>, absent: bool, name: &str) -> Parsed<'a> {
+    let words = Words::new(request, 1).rest();
+    let (pairs, odd) = words.as_chunks::<2>();
+    if !odd.is_empty() {
+        return Err(Refusal::arity(name));
+    }
+    let pairs = pairs.iter().map(|[key, value]| (*key, *value)).collect();
+    Ok(Op::Several(SeveralOp::Put { pairs, absent }))
+}
+
+pub(super) fn mset<'a>(request: &Request<'a>) -> Parsed<'a> {
+    put_many(request, false, "mset")
+}
+
+pub(super) fn msetnx<'a>(request: &Request<'a>) -> Parsed<'a> {
+    put_many(request, true, "msetnx")
+}

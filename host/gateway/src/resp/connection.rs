@@ -1,0 +1,337 @@
+//! A client's connection: requests come in, answers go out in their order.
+//!
+//! Commands begin as they are read and finish as they may; what is answered is
+//! kept in order here. A command that is a barrier keeps those behind it from
+//! beginning.
+
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::task::{Context, Poll};
+
+use tokio::io::{AsyncRead as _, AsyncWrite as _, ReadBuf};
+use tokio::net::TcpStream;
+use tracing::{debug, warn};
+
+use super::answer::{Answer, LaterAnswer, Outcome};
+use super::client::{Client, Silence, Trust};
+use super::commands;
+use super::encode::{Encoder, Protocol};
+use super::request::RequestParser;
+use super::server::now_ms;
+
+/// Commands of one client that may be under way at once.
+const PIPELINE_MAX: usize = 1_024;
+/// Bytes of answers beyond which no further command begins until some are taken.
+const OUTPUT_BYTES_MAX: usize = 1 << 20;
+/// Bytes that are read at once.
+const READ_BYTES: usize = 64 * 1_024;
+/// A buffer that is larger is given back when it is empty.
+const KEPT_BYTES_MAX: usize = 64 * 1_024;
+/// Rounds of reading and writing before others get a turn.
+const ROUNDS_MAX: usize = 32;
+
+thread_local! {
+    /// What is read goes here first: an idle client has no buffer of its own.
+    static SCRATCH: RefCell<Box<[u8]>> = RefCell::new(vec![0; READ_BYTES].into());
+}
+
+/// A command that is under way, and the answers of those behind it that are done.
+struct Pending {
+    answer: LaterAnswer,
+    protocol: Protocol,
+    is_silent: bool,
+    behind: Vec<u8>,
+}
+
+/// How a step went.
+enum Step {
+    /// Something was done; there may be more to do.
+    Done,
+    /// There is nothing to do now.
+    Idle,
+    /// The connection is over.
+    End,
+}
+
+/// See the [module](self).
+pub(crate) struct Connection {
+    stream: TcpStream,
+    client: Client,
+    parser: RequestParser,
+    input: Vec<u8>,
+    /// How much of the input was dealt with.
+    taken: usize,
+    pending: VecDeque<Pending>,
+    /// The command begun last must end before another begins.
+    barrier: bool,
+    output: Vec<u8>,
+    /// How much of the output was sent.
+    sent: usize,
+    /// The client sends no more.
+    is_closed: bool,
+    /// No further command begins; what is answered is still sent.
+    is_ending: bool,
+}
+
+impl Connection {
+    pub(crate) fn new(stream: TcpStream, client: Client) -> Self {
+        Self {
+            stream,
+            client,
+            parser: RequestParser::default(),
+            input: Vec::new(),
+            taken: 0,
+            pending: VecDeque::new(),
+            barrier: false,
+            output: Vec::new(),
+            sent: 0,
+            is_closed: false,
+            is_ending: false,
+        }
+    }
+
+    /// Serves the client until it goes.
+    pub(crate) async fn run(mut self) {
+        poll_fn(|context| self.poll(context)).await;
+    }
+
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        self.client.card.waker.register(context.waker());
+        for _ in 0..ROUNDS_MAX {
+            if self.client.card.is_killed() {
+                return Poll::Ready(());
+            }
+            let mut is_idle = true;
+            for step in [Self::read, Self::begin, Self::finish, Self::tell, Self::write] {
+                match step(self, context) {
+                    Step::Done => is_idle = false,
+                    Step::Idle => {}
+                    Step::End => return Poll::Ready(()),
+                }
+            }
+            if is_idle {
+                return Poll::Pending;
+            }
+        }
+        context.waker().wake_by_ref();
+        Poll::Pending
+    }
+
+    /// Reads, unless there is enough to do already.
+    fn read(&mut self, context: &mut Context<'_>) -> Step {
+        let is_full = self.pending.len() >= PIPELINE_MAX || self.unsent() >= OUTPUT_BYTES_MAX;
+        let has_plenty = self.input.len() - self.taken >= READ_BYTES.max(self.parser.wants());
+        if self.is_closed || self.is_ending || has_plenty || (is_full && !self.barrier) {
+            return Step::Idle;
+        }
+        self.make_room();
+        let input = &mut self.input;
+        let stream = Pin::new(&mut self.stream);
+        let (read, count) = SCRATCH.with_borrow_mut(|scratch| {
+            let mut buffer = ReadBuf::new(scratch);
+            let read = stream.poll_read(context, &mut buffer);
+            input.extend_from_slice(buffer.filled());
+            (read, buffer.filled().len())
+        });
+        match read {
+            Poll::Ready(Ok(())) if count == 0 => {
+                self.is_closed = true;
+                Step::Done
+            }
+            Poll::Ready(Ok(())) => Step::Done,
+            Poll::Ready(Err(error)) => {
+                debug!(client = %self.client.card.from, %error, "a client's connection broke off");
+                Step::End
+            }
+            Poll::Pending => Step::Idle,
+        }
+    }
+
+    /// Forgets what was dealt with.
+    fn make_room(&mut self) {
+        if self.taken == self.input.len() {
+            self.input.clear();
+            if self.input.capacity() > KEPT_BYTES_MAX {
+                self.input = Vec::new();
+            }
+        } else if self.taken >= READ_BYTES {
+            self.input.drain(..self.taken);
+        } else {
+            return;
+        }
+        self.taken = 0;
+    }
+
+    /// Begins what was asked for.
+    fn begin(&mut self, context: &mut Context<'_>) -> Step {
+        let mut step = Step::Idle;
+        while !self.barrier
+            && !self.is_ending
+            && self.pending.len() < PIPELINE_MAX
+            && self.unsent() < OUTPUT_BYTES_MAX
+        {
+            let is_trusted = self.client.trust > Trust::Stranger;
+            let request = match self.parser.next(&self.input[self.taken..], is_trusted) {
+                Ok(Some(request)) => request,
+                Ok(None) => break,
+                Err(error) => {
+                    debug!(client = %self.client.card.from, %error, "a client sent no request");
+                    let words = format!("ERR Protocol error: {error}");
+                    self.answer(&Answer::Error(words.into()));
+                    self.is_ending = true;
+                    return Step::Done;
+                }
+            };
+            step = Step::Done;
+            let length = request.taken;
+            if !request.is_empty() {
+                let sink =
+                    self.pending.back_mut().map_or(&mut self.output, |last| &mut last.behind);
+                let outcome = commands::begin(&mut self.client, &request, sink);
+                self.follow(outcome, context);
+            }
+            self.taken += length;
+        }
+        if matches!(step, Step::Done) {
+            self.client.card.active_ms.store(now_ms(), Ordering::Relaxed);
+        }
+        step
+    }
+
+    /// Keeps what a command came to.
+    fn follow(&mut self, outcome: Outcome, context: &mut Context<'_>) {
+        let (mut answer, is_barrier, waits) = match outcome {
+            Outcome::Now(answer) => return self.answer(&answer),
+            Outcome::Last(answer) => {
+                self.answer(&answer);
+                self.is_ending = true;
+                return;
+            }
+            Outcome::Later(answer) => (answer, false, false),
+            Outcome::Barrier(answer) => (answer, true, false),
+            Outcome::Waits(answer) => (answer, true, true),
+        };
+        let is_silent = self.is_silent();
+        // Polled at once: it is on its way before the next one begins.
+        match answer.as_mut().poll(context) {
+            Poll::Ready(answer) if is_silent => drop(answer),
+            Poll::Ready(answer) => {
+                let protocol = self.client.protocol;
+                answer.write(self.sink(), protocol);
+            }
+            Poll::Pending => {
+                let protocol = self.client.protocol;
+                self.barrier = is_barrier;
+                self.client.card.is_waiting.store(waits, Ordering::Relaxed);
+                self.pending.push_back(Pending { answer, protocol, is_silent, behind: Vec::new() });
+            }
+        }
+    }
+
+    /// Where the next answer goes.
+    fn sink(&mut self) -> &mut Vec<u8> {
+        self.pending.back_mut().map_or(&mut self.output, |last| &mut last.behind)
+    }
+
+    fn answer(&mut self, answer: &Answer) {
+        if !self.is_silent() {
+            let protocol = self.client.protocol;
+            answer.write(self.sink(), protocol);
+        }
+    }
+
+    /// Whether the command that was begun just now is to be answered.
+    fn is_silent(&mut self) -> bool {
+        match self.client.silence {
+            Silence::No => false,
+            Silence::Always => true,
+            Silence::This => {
+                self.client.silence = Silence::No;
+                true
+            }
+            Silence::Next => {
+                self.client.silence = Silence::This;
+                true
+            }
+        }
+    }
+
+    /// Takes answers that are there, in order.
+    fn finish(&mut self, context: &mut Context<'_>) -> Step {
+        let mut step = Step::Idle;
+        while let Some(first) = self.pending.front_mut() {
+            let Poll::Ready(answer) = first.answer.as_mut().poll(context) else { break };
+            step = Step::Done;
+            if !first.is_silent {
+                answer.write(&mut self.output, first.protocol);
+            }
+            self.output.extend_from_slice(&first.behind);
+            self.pending.pop_front();
+            if self.pending.is_empty() {
+                self.barrier = false;
+                self.client.card.is_waiting.store(false, Ordering::Relaxed);
+            }
+        }
+        step
+    }
+
+    /// Sends what the client subscribed to.
+    fn tell(&mut self, context: &mut Context<'_>) -> Step {
+        if !self.pending.is_empty() || self.unsent() >= OUTPUT_BYTES_MAX {
+            return Step::Idle;
+        }
+        let mailbox = Arc::clone(&self.client.mailbox);
+        mailbox.waker.register(context.waker());
+        let protocol = self.client.protocol;
+        let mut encoder = Encoder { buffer: &mut self.output, protocol };
+        match mailbox.take(&mut encoder, OUTPUT_BYTES_MAX) {
+            Some(true) => Step::Done,
+            Some(false) => Step::Idle,
+            None => {
+                let counters = &self.client.server.counters;
+                counters.cut_off.fetch_add(1, Ordering::Relaxed);
+                warn!(client = %self.client.card.from, "a subscriber does not keep up; it is cut off");
+                Step::End
+            }
+        }
+    }
+
+    fn unsent(&self) -> usize {
+        self.output.len() - self.sent
+    }
+
+    fn write(&mut self, context: &mut Context<'_>) -> Step {
+        if self.unsent() == 0 {
+            let is_over = self.pending.is_empty() && (self.is_ending || self.is_closed);
+            // Who has hung up waits for nothing.
+            let is_gone = self.is_closed && self.client.card.is_waiting.load(Ordering::Relaxed);
+            return if is_over || is_gone { Step::End } else { Step::Idle };
+        }
+        match Pin::new(&mut self.stream).poll_write(context, &self.output[self.sent..]) {
+            Poll::Ready(Ok(count)) if count > 0 => {
+                self.sent += count;
+                self.client.card.stalled_ms.store(0, Ordering::Relaxed);
+                if self.unsent() == 0 {
+                    self.sent = 0;
+                    self.output.clear();
+                    if self.output.capacity() > KEPT_BYTES_MAX {
+                        self.output = Vec::new();
+                    }
+                }
+                Step::Done
+            }
+            Poll::Ready(_) => Step::End,
+            Poll::Pending => {
+                let stalled = &self.client.card.stalled_ms;
+                if stalled.load(Ordering::Relaxed) == 0 {
+                    stalled.store(now_ms(), Ordering::Relaxed);
+                }
+                Step::Idle
+            }
+        }
+    }
+}

@@ -1,0 +1,299 @@
+//! The RESP server of one member: what all its clients share.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use convoke_grid::op::{Op, WholeOp};
+use convoke_grid::{Grid, Later, Map, OpError, Reply, Started};
+use parking_lot::{Mutex, RwLock};
+use subtle::ConstantTimeEq;
+use tokio::io::AsyncWriteExt as _;
+use tokio::net::{TcpListener, TcpStream};
+use tracing::{debug, warn};
+
+use super::client::{Card, Client, Trust};
+use super::connection::Connection;
+use super::notifications::Notifications;
+
+/// Databases, each a map of its own.
+pub const DATABASES: usize = 16;
+/// Who may do everything.
+pub(crate) const USER: &str = "default";
+/// Who may only look.
+pub(crate) const READ_ONLY_USER: &str = "readonly";
+/// A client that has not said who it is within this time is cut off.
+const STRANGER_MS_MAX: u64 = 10_000;
+/// A client that takes nothing of what is to be sent for this long is cut off.
+const STALLED_MS_MAX: u64 = 60_000;
+/// How often clients are looked through for such.
+const LOOK_MS: u64 = 1_000;
+/// A pause after the system refuses to accept.
+const ACCEPT_PAUSE_MS: u64 = 100;
+
+/// The name of a database's map.
+#[must_use]
+pub fn map_name(database: usize) -> String {
+    format!("resp:{database}")
+}
+
+/// What clients may do.
+#[derive(Clone, Debug, Default)]
+pub struct RespSettings {
+    /// What they must know; empty for nothing.
+    pub password: Vec<u8>,
+    /// What those must know who may only look; empty when there are none.
+    pub read_only_password: Vec<u8>,
+    /// Clients at once.
+    pub clients_max: usize,
+    /// A client that asks nothing for so long is cut off.
+    pub idle: Option<Duration>,
+    /// Whether to speak as a node of a Redis Cluster.
+    pub redis_cluster: bool,
+}
+
+/// A member, as clients of a Redis Cluster see it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClusterNode {
+    /// Names it: 40 characters.
+    pub id: String,
+    /// The member's id.
+    pub member: convoke_membership::MemberId,
+    /// Where it serves RESP; `None` when it does not.
+    pub address: Option<SocketAddr>,
+    /// Whether this is the one that was asked.
+    pub this: bool,
+    /// Whether it stores data.
+    pub stores: bool,
+}
+
+/// What the server asks of its member.
+pub trait Cluster: Send + Sync + 'static {
+    /// All members, oldest first.
+    fn nodes(&self) -> Vec<ClusterNode>;
+}
+
+/// Counts since the start.
+#[derive(Debug, Default)]
+pub struct RespCounters {
+    /// Clients that were accepted.
+    pub accepted: AtomicU64,
+    /// Clients that were turned away, since there were too many.
+    pub turned_away: AtomicU64,
+    /// Commands that were begun.
+    pub commands: AtomicU64,
+    /// Clients that were cut off, since they did not keep up.
+    pub cut_off: AtomicU64,
+    /// Wrong passwords.
+    pub refused: AtomicU64,
+}
+
+/// See the [module](self).
+pub struct Server {
+    pub(crate) grid: Grid,
+    pub(crate) settings: RespSettings,
+    pub(crate) cluster: Arc<dyn Cluster>,
+    pub(crate) notifications: Notifications,
+    /// Counts since the start.
+    pub counters: RespCounters,
+    pub(crate) started_ms: u64,
+    /// The port that it serves at.
+    pub(crate) port: u16,
+    maps: RwLock<[Option<Arc<Map>>; DATABASES]>,
+    cards: Mutex<BTreeMap<u64, Arc<Card>>>,
+    last_id: AtomicU64,
+}
+
+impl Server {
+    /// A server that serves nobody yet.
+    #[must_use]
+    pub fn new(
+        grid: Grid,
+        settings: RespSettings,
+        cluster: Arc<dyn Cluster>,
+        port: u16,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            grid,
+            settings,
+            cluster,
+            notifications: Notifications::default(),
+            counters: RespCounters::default(),
+            started_ms: now_ms(),
+            port,
+            maps: RwLock::default(),
+            cards: Mutex::default(),
+            last_id: AtomicU64::new(0),
+        })
+    }
+
+    /// Serves on all `listeners` for as long as the process runs.
+    pub async fn serve(self: Arc<Self>, listeners: Vec<TcpListener>) {
+        for listener in listeners {
+            tokio::spawn(Arc::clone(&self).accept(listener));
+        }
+        let mut look = tokio::time::interval(Duration::from_millis(LOOK_MS));
+        loop {
+            look.tick().await;
+            self.look_through();
+        }
+    }
+
+    /// The port that it serves at.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Clients that are connected.
+    #[must_use]
+    pub fn clients(&self) -> usize {
+        self.cards.lock().len()
+    }
+
+    async fn accept(self: Arc<Self>, listener: TcpListener) {
+        loop {
+            match listener.accept().await {
+                Ok((stream, from)) => {
+                    if self.clients() >= self.settings.clients_max {
+                        self.counters.turned_away.fetch_add(1, Ordering::Relaxed);
+                        tokio::spawn(turn_away(stream));
+                        continue;
+                    }
+                    let Ok(at) = stream.local_addr() else { continue };
+                    let _ = stream.set_nodelay(true);
+                    self.counters.accepted.fetch_add(1, Ordering::Relaxed);
+                    let id = self.last_id.fetch_add(1, Ordering::Relaxed) + 1;
+                    let card = Arc::new(Card::new(id, from, at, now_ms()));
+                    self.cards.lock().insert(id, Arc::clone(&card));
+                    if let Some(client) = Client::new(&self, card) {
+                        tokio::spawn(Connection::new(stream, client).run());
+                    } else {
+                        self.gone(id);
+                    }
+                }
+                Err(error) => {
+                    warn!(%error, "cannot accept a RESP client");
+                    tokio::time::sleep(Duration::from_millis(ACCEPT_PAUSE_MS)).await;
+                }
+            }
+        }
+    }
+
+    /// Cuts off who is idle, does not say who it is, or does not take what is sent.
+    fn look_through(&self) {
+        let now = now_ms();
+        let idle_ms = self.settings.idle.map(|idle| idle.as_millis() as u64);
+        for card in self.cards() {
+            let past = |since: &AtomicU64, ms: u64| {
+                let since = since.load(Ordering::Relaxed);
+                since > 0 && now.saturating_sub(since) > ms
+            };
+            let waits = card.is_waiting.load(Ordering::Relaxed) || card.is_subscribed();
+            let is_idle = !waits && idle_ms.is_some_and(|ms| past(&card.active_ms, ms));
+            let is_trusted = card.is_trusted.load(Ordering::Relaxed);
+            let is_stranger = !is_trusted && now.saturating_sub(card.since_ms) > STRANGER_MS_MAX;
+            let is_stalled = past(&card.stalled_ms, STALLED_MS_MAX);
+            if is_stalled {
+                self.counters.cut_off.fetch_add(1, Ordering::Relaxed);
+                warn!(client = %card.from, "a client does not take its answers; it is cut off");
+            }
+            if is_idle || is_stranger || is_stalled {
+                card.kill();
+            }
+        }
+    }
+
+    pub(crate) fn cards(&self) -> Vec<Arc<Card>> {
+        self.cards.lock().values().cloned().collect()
+    }
+
+    pub(crate) fn gone(&self, id: u64) {
+        self.cards.lock().remove(&id);
+    }
+
+    /// What a client may do that has not said who it is.
+    pub(crate) fn trust_of_strangers(&self) -> Trust {
+        if self.settings.password.is_empty() { Trust::Full } else { Trust::Stranger }
+    }
+
+    /// What someone may do who says to be `user` and knows this password.
+    pub(crate) fn trust_of(&self, user: Option<&[u8]>, password: &[u8]) -> Option<Trust> {
+        let knows = |known: &[u8]| !known.is_empty() && bool::from(known.ct_eq(password));
+        let is = |name: &str| user.is_none_or(|user| user == name.as_bytes());
+        let full = knows(&self.settings.password);
+        let read_only = knows(&self.settings.read_only_password);
+        let open = self.settings.password.is_empty() && user.is_some();
+        if (full || open) && is(USER) {
+            Some(Trust::Full)
+        } else if read_only && is(READ_ONLY_USER) {
+            Some(Trust::ReadOnly)
+        } else {
+            self.counters.refused.fetch_add(1, Ordering::Relaxed);
+            None
+        }
+    }
+
+    /// The map of a database.
+    pub(crate) fn database(&self, database: usize) -> Result<Arc<Map>, OpError> {
+        if let Some(Some(map)) = self.maps.read().get(database) {
+            return Ok(Arc::clone(map));
+        }
+        let map = self.grid.open(&map_name(database))?;
+        if let Some(place) = self.maps.write().get_mut(database) {
+            *place = Some(Arc::clone(&map));
+        }
+        Ok(map)
+    }
+
+    /// Databases that were used through this member.
+    pub(crate) fn databases(&self) -> Vec<(usize, Arc<Map>)> {
+        let known = self.grid.maps();
+        (0..DATABASES)
+            .filter_map(|database| {
+                let name = map_name(database);
+                let map = known.iter().find(|map| *map.name == name)?;
+                Some((database, Arc::clone(map)))
+            })
+            .collect()
+    }
+
+    /// Begins an operation; its answer is there later, or already.
+    pub(crate) fn ask(
+        &self,
+        map: &Arc<Map>,
+        partition: u16,
+        op: &Op<'_>,
+    ) -> Later<Result<Reply, OpError>> {
+        match self.grid.start(map, partition, op) {
+            Started::Now(reply) => Box::pin(std::future::ready(reply)),
+            Started::Later(later) => later,
+        }
+    }
+
+    /// Asks all partitions.
+    pub(crate) async fn ask_all(
+        &self,
+        map: &Arc<Map>,
+        op: WholeOp<'_>,
+    ) -> Result<Vec<Reply>, OpError> {
+        let op = Op::Whole(op);
+        let all = (0..self.grid.partitions()).map(|partition| self.ask(map, partition, &op));
+        futures_util::future::join_all(all).await.into_iter().collect()
+    }
+}
+
+async fn turn_away(mut stream: TcpStream) {
+    let words = b"-ERR max number of clients reached\r\n";
+    if let Err(error) = stream.write_all(words).await {
+        debug!(%error, "a client went before it was turned away");
+    }
+}
+
+/// Milliseconds since 1970, by this machine's clock.
+pub(crate) fn now_ms() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    since.map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+}
