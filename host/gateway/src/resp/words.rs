@@ -127,8 +127,9 @@ impl Unit {
             }
             Self::Milliseconds | Self::AtMilliseconds => number,
         };
-        // Deadlines are times since 1970, and must stay so after adding.
-        if !(-(i64::MAX / 4)..=i64::MAX / 4).contains(&ms) {
+        let now_ms = i64::try_from(super::server::now_ms()).unwrap_or(i64::MAX);
+        let is_relative = matches!(self, Self::Seconds | Self::Milliseconds);
+        if is_relative && ms.checked_add(now_ms).is_none() {
             return Err(invalid(name));
         }
         Ok(match self {

@@ -33,6 +33,7 @@ pub use whole::{ScanFilter, WholeOp};
 
 use crate::access::Access;
 use crate::clock::Version;
+use crate::value::Type;
 use crate::{OpError, Reply};
 
 /// An operation of one partition.
@@ -117,6 +118,17 @@ impl Op<'_> {
             Self::Several(op) => op.keys(),
             Self::Whole(_) => Vec::new(),
             Self::Batch { ops, .. } => ops.iter().flat_map(Op::keys).collect(),
+        }
+    }
+
+    /// Whether a blocked operation has what it takes from: then a misfit is where
+    /// that would go.
+    pub(crate) fn has_source(&self, access: &mut Access<'_>) -> bool {
+        match self {
+            Self::Several(SeveralOp::MoveElement { from, .. }) => {
+                access.peek(from).is_some_and(|entry| entry.kind() == Type::List)
+            }
+            _ => false,
         }
     }
 

@@ -63,9 +63,14 @@ pub enum Lifetime {
     For(u64),
     /// Until this time, in milliseconds since 1970.
     Until(i64),
-    /// As long as its map says, and no longer than so many milliseconds after
-    /// it was asked for last.
-    Idle(u64),
+    /// So many milliseconds from now at most, and no longer than so many after it
+    /// was asked for last; what is not said is as its map says.
+    Limited {
+        /// From now.
+        ttl_ms: Option<u64>,
+        /// Without being asked for.
+        max_idle_ms: Option<u64>,
+    },
 }
 
 /// When to put.
@@ -105,10 +110,14 @@ impl Lifetime {
             Self::Until(ms) => {
                 Expiry { deadline_ms: Some(u64::try_from(ms).unwrap_or(0)), idle: None }
             }
-            Self::Idle(ms) => Expiry {
-                idle: Some(access.idle_for(ms)),
-                ..access.map.settings.expiry(access.now_ms)
-            },
+            Self::Limited { ttl_ms, max_idle_ms } => {
+                let usual = access.map.settings.expiry(access.now_ms);
+                Expiry {
+                    deadline_ms: ttl_ms
+                        .map_or(usual.deadline_ms, |ms| access.expiry_in(ms).deadline_ms),
+                    idle: max_idle_ms.map_or(usual.idle, |ms| Some(access.idle_for(ms))),
+                }
+            }
         };
         (!expiry.is_over(access.now_ms)).then_some(expiry)
     }

@@ -429,10 +429,13 @@ impl Partition {
 
     /// Does one blocked operation. Returns whether there was something to take.
     fn serve(&mut self, core: &Core, waiter: &Waiter, now: Duration, op: &Op<'_>) -> bool {
-        let reply = self.access(core, &waiter.map, now, |access| op.execute(access));
-        if matches!(reply, Ok(Reply::Nil | Reply::NilList)) {
-            return false;
-        }
+        let reply = self.access(core, &waiter.map, now, |access| {
+            let reply = op.execute(access);
+            // Another kind of value came to lie there: that is not what it waits for.
+            let is_other = reply == Err(OpError::WrongType) && !op.has_source(access);
+            (!is_other).then_some(reply)
+        });
+        let Some(reply) = reply.filter(|reply| !is_nothing(reply)) else { return false };
         let needs = self.replicate(core, &waiter.map, now);
         let ticket = self.ticket(needs);
         waiter.slot.fill(Executed::Done(reply, ticket));
@@ -449,7 +452,9 @@ impl Partition {
         slot: &Arc<Slot>,
     ) -> Option<Executed> {
         match self.execute(core, map, now, op) {
-            Executed::Done(Ok(Reply::Nil | Reply::NilList), None) => {
+            // What is not settled yet makes no difference: if it is taken back, another
+            // member leads, and is asked.
+            Executed::Done(reply, _) if is_nothing(&reply) => {
                 self.waiters.retain(|waiter| !waiter.slot.is_closed());
                 if self.waiters.len() >= WAITERS_MAX {
                     return Some(Executed::Done(Err(OpError::Busy), None));
@@ -719,4 +724,9 @@ fn may_write(core: &Core, lead: &Lead, map: &Map) -> Result<(), OpError> {
         return Err(OpError::Busy);
     }
     Ok(())
+}
+
+/// Whether there was nothing to take.
+fn is_nothing(reply: &Result<Reply, OpError>) -> bool {
+    matches!(reply, Ok(Reply::Nil | Reply::NilList))
 }

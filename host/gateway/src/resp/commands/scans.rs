@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use convoke_grid::op::{HashOp, KeyOp, Op, ScanFilter, SetOp, SortedSetOp, WholeOp};
 use convoke_grid::{Map, OpError, Reply};
+use futures_util::future::join_all;
 
 use super::super::answer::{Answer, LaterAnswer, Outcome, Refusal};
 use super::super::client::Client;
@@ -16,8 +17,9 @@ type Parsed<'a> = Result<Op<'a>, Refusal>;
 
 /// Elements looked at for one answer, when nothing is said.
 const COUNT: u64 = 10;
-/// Partitions looked at for one answer, at most: each may be on another member.
-const PARTITIONS_MAX: u16 = 32;
+/// Partitions looked at for one answer, about, and asked at once.
+const PARTITIONS_MAX: u16 = 1_024;
+const AT_ONCE_MAX: u16 = 64;
 
 const INVALID_CURSOR: Refusal = Refusal::of("ERR invalid cursor");
 
@@ -108,7 +110,8 @@ pub(super) fn scan(client: &mut Client, request: &Request<'_>) -> Begun {
     })))
 }
 
-/// Goes on from a place until enough was found, or looked at.
+/// Goes on from a place until enough was found, or looked at. As long as
+/// partitions have little, more of them are asked at once.
 async fn scan_from(
     server: &Arc<Server>,
     map: &Arc<Map>,
@@ -117,27 +120,34 @@ async fn scan_from(
     filter: &ScanFilter<'_>,
 ) -> Result<(u64, Vec<Reply>), OpError> {
     let partitions = server.grid.partitions();
-    let mut found = Vec::new();
-    for _ in 0..PARTITIONS_MAX {
-        if partition >= partitions {
-            return Ok((0, found));
-        }
-        let rest = count.saturating_sub(found.len() as u64).max(1);
-        let op = WholeOp::Scan { cursor: place, count: rest, filter: filter.clone() };
-        let reply = server.ask(map, partition, &Op::Whole(op)).await?;
-        let Reply::List(parts) = reply else { return Err(OpError::Malformed) };
-        let mut parts = parts.into_iter();
-        if let (Some(Reply::Integer(next)), Some(Reply::List(keys))) = (parts.next(), parts.next())
-        {
+    let (mut found, mut at_once, mut asked) = (Vec::new(), 1, 0);
+    while partition < partitions && asked < PARTITIONS_MAX && (found.len() as u64) < count {
+        let last = partition.saturating_add(at_once).min(partitions);
+        let asks = (partition..last).map(|number| {
+            let cursor = if number == partition { place } else { 0 };
+            let count = count - found.len() as u64;
+            let op = WholeOp::Scan { cursor, count, filter: filter.clone() };
+            server.ask(map, number, &Op::Whole(op))
+        });
+        for reply in join_all(asks).await {
+            let Reply::List(parts) = reply? else { return Err(OpError::Malformed) };
+            let mut parts = parts.into_iter();
+            let (Some(Reply::Integer(next)), Some(Reply::List(keys))) =
+                (parts.next(), parts.next())
+            else {
+                return Err(OpError::Malformed);
+            };
             found.extend(keys);
             place = next.cast_unsigned();
-        }
-        if place == 0 {
+            if place > 0 || found.len() as u64 >= count {
+                // What later ones told is asked for again.
+                partition += u16::from(place == 0);
+                break;
+            }
             partition += 1;
         }
-        if found.len() as u64 >= count {
-            break;
-        }
+        asked += at_once;
+        at_once = (at_once * 2).min(AT_ONCE_MAX);
     }
     let is_over = partition >= partitions;
     Ok((if is_over { 0 } else { u64::from(partition) << 32 | place }, found))

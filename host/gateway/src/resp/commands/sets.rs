@@ -111,27 +111,26 @@ pub(super) fn sdiffstore<'a>(request: &Request<'a>) -> Parsed<'a> {
     combine_into(request, Combine::Difference)
 }
 
-/// `numkeys key … [LIMIT n]`, of sets or of sorted sets.
-pub(super) fn common<'a>(request: &Request<'a>, sorted: bool) -> Parsed<'a> {
+/// `[LIMIT n]` at the end; zero is none.
+pub(super) fn limit(words: &mut Words<'_, '_>) -> Result<u64, Refusal> {
+    const WRONG: Refusal = Refusal::of("ERR LIMIT can't be negative");
+    let mut limit = 0;
+    if words.is("limit") {
+        limit = words.integer().map_err(|_| WRONG)?.try_into().map_err(|_| WRONG)?;
+    }
+    words.end()?;
+    Ok(limit)
+}
+
+pub(super) fn sintercard<'a>(request: &Request<'a>) -> Parsed<'a> {
+    const WRONG: Refusal = Refusal::of("ERR numkeys should be greater than 0");
     let mut words = Words::new(request, 1);
-    let count = words.integer()?;
-    let count = usize::try_from(count)
-        .ok()
-        .filter(|count| *count > 0)
-        .ok_or(Refusal::of("ERR numkeys should be greater than 0"))?;
+    let count = words.integer().map_err(|_| WRONG)?;
+    let count = usize::try_from(count).ok().filter(|count| *count > 0).ok_or(WRONG)?;
     if count > words.left() {
         return Err(Refusal::of("ERR Number of keys can't be greater than number of args"));
     }
     let keys = words.many(count)?;
-    let mut limit = 0;
-    if words.is("limit") {
-        limit =
-            words.integer()?.try_into().map_err(|_| Refusal::of("ERR LIMIT can't be negative"))?;
-    }
-    words.end()?;
-    Ok(Op::Several(SeveralOp::CountCommon { keys, sorted, limit }))
-}
-
-pub(super) fn sintercard<'a>(request: &Request<'a>) -> Parsed<'a> {
-    common(request, false)
+    let limit = limit(&mut words)?;
+    Ok(Op::Several(SeveralOp::CountCommon { keys, sorted: false, limit }))
 }

@@ -408,7 +408,10 @@ pub(super) fn zdiffstore<'a>(request: &Request<'a>) -> Parsed<'a> {
 }
 
 pub(super) fn zintercard<'a>(request: &Request<'a>) -> Parsed<'a> {
-    super::sets::common(request, true)
+    let mut words = Words::new(request, 1);
+    let keys = words.counted_keys("zintercard")?;
+    let limit = super::sets::limit(&mut words)?;
+    Ok(Op::Several(SeveralOp::CountCommon { keys, sorted: true, limit }))
 }
 
 /// `numkeys key … MIN|MAX [COUNT n]`, from the argument at `at` on.
