@@ -37,9 +37,20 @@ impl Status {
         self.modes.get().into_iter().flatten().map(|status| status.borrow().clone()).collect()
     }
 
+    /// Whether all copies are complete.
+    fn copies(&self) -> Value {
+        let (complete, wanted) = self.grid.progress();
+        json!({
+            "safe": self.grid.is_safe(),
+            "table": self.grid.table().map(|table| table.stamp.to_string()),
+            "partitions": self.grid.partitions(),
+            "copies": { "complete": complete, "wanted": wanted },
+            "lost": self.counters.lost_partitions.load(Ordering::Relaxed),
+        })
+    }
+
     /// What this member holds, and whether all copies are complete.
     fn data(&self) -> Value {
-        let (complete, wanted) = self.grid.progress();
         let table = self.grid.table();
         let me = self.grid.me();
         let (mut primary, mut backup) = (0, 0);
@@ -63,14 +74,11 @@ impl Status {
                 })
             })
             .collect();
-        json!({
-            "safe": self.grid.is_safe(),
-            "partitions": self.grid.partitions(),
-            "primary": primary,
-            "backup": backup,
-            "copies": { "complete": complete, "wanted": wanted },
-            "maps": maps,
-        })
+        let mut data = self.copies();
+        data["primary"] = primary.into();
+        data["backup"] = backup.into();
+        data["maps"] = maps.into();
+        data
     }
 
     /// Of RESP.
@@ -121,39 +129,7 @@ impl Node for Status {
 
     fn status(&self) -> Value {
         let place = self.place.borrow().clone();
-        let me = &place.me;
-        let cluster = place.view.as_ref().map(|view| {
-            let members: Vec<Value> = view
-                .members()
-                .iter()
-                .map(|m| {
-                    json!({
-                        "id": m.id.to_string(),
-                        "address": m.address().to_string(),
-                        "addresses": m.addresses.iter().map(ToString::to_string).collect::<Vec<_>>(),
-                        "name": m.name,
-                        "group": m.group,
-                        "lite": m.lite,
-                        "modes": m.modes,
-                        "http_port": m.http_port,
-                        "resp_port": m.resp_port,
-                        "age": m.age,
-                        "started_at_ms": m.id.started_at_ms(),
-                        "health": health(&place, m),
-                        "this": m.id == me.id,
-                    })
-                })
-                .collect();
-            json!({
-                "name": self.cluster_name,
-                "epoch": view.id.epoch,
-                "version": view.id.version,
-                "size": view.len(),
-                "data_members": view.data_members(),
-                "coordinator": view.coordinator().id.to_string(),
-                "members": members,
-            })
-        });
+        let (me, cluster) = (&place.me, self.members());
         let load = |counter: &std::sync::atomic::AtomicU64| counter.load(Ordering::Relaxed);
         let counters = &self.counters;
         json!({
@@ -182,6 +158,45 @@ impl Node for Status {
                 "candidate_calls": load(&counters.probes),
             },
         })
+    }
+
+    fn members(&self) -> Value {
+        let place = self.place.borrow().clone();
+        let Some(view) = &place.view else { return Value::Null };
+        let members: Vec<Value> = view
+            .members()
+            .iter()
+            .map(|m| {
+                json!({
+                    "id": m.id.to_string(),
+                    "address": m.address().to_string(),
+                    "addresses": m.addresses.iter().map(ToString::to_string).collect::<Vec<_>>(),
+                    "name": m.name,
+                    "group": m.group,
+                    "lite": m.lite,
+                    "modes": m.modes,
+                    "http_port": m.http_port,
+                    "resp_port": m.resp_port,
+                    "age": m.age,
+                    "started_at_ms": m.id.started_at_ms(),
+                    "health": health(&place, m),
+                    "this": m.id == place.me.id,
+                })
+            })
+            .collect();
+        json!({
+            "name": self.cluster_name,
+            "epoch": view.id.epoch,
+            "version": view.id.version,
+            "size": view.len(),
+            "data_members": view.data_members(),
+            "coordinator": view.coordinator().id.to_string(),
+            "members": members,
+        })
+    }
+
+    fn partitions(&self) -> Value {
+        self.copies()
     }
 
     fn overview(&self) -> Overview {
@@ -309,6 +324,12 @@ impl Node for Status {
             "gauge",
             "1 while every partition has all its copies.",
             u64::from(self.grid.is_safe()),
+        );
+        put(
+            "data_lost_partitions_total",
+            "counter",
+            "Partitions of which no complete copy was left.",
+            load(&counters.lost_partitions),
         );
         put(
             "data_copies_complete",

@@ -7,18 +7,19 @@ use convoke_grid::Subscriber;
 use futures_util::task::AtomicWaker;
 use parking_lot::Mutex;
 
-use super::encode::Encoder;
-
 /// Bytes that may wait for one client: beyond that it does not keep up, and is
 /// cut off, so that it knows that it missed something.
 pub(crate) const MAILBOX_BYTES_MAX: usize = 32 << 20;
 /// Bytes that a message takes beside its own.
 const MESSAGE_BYTES: usize = 128;
 
-struct Letter {
-    topic: Bytes,
-    pattern: Option<Bytes>,
-    payload: Bytes,
+/// One message.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Letter {
+    pub(crate) topic: Bytes,
+    /// What fits the topic, if it was subscribed to by a pattern.
+    pub(crate) pattern: Option<Bytes>,
+    pub(crate) payload: Bytes,
 }
 
 impl Letter {
@@ -26,6 +27,10 @@ impl Letter {
         MESSAGE_BYTES + self.topic.len() + self.payload.len()
     }
 }
+
+/// Something was lost, since the client did not keep up.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Overflowed;
 
 #[derive(Default)]
 struct Inner {
@@ -60,49 +65,46 @@ impl Subscriber for Mailbox {
 }
 
 impl Mailbox {
-    /// Writes what is there, until the buffer has so many bytes. `None` when
-    /// something was lost.
-    pub(crate) fn take(&self, encoder: &mut Encoder<'_>, bytes_max: usize) -> Option<bool> {
+    /// Hands over what is there, in order, until `each` says that it is enough.
+    /// Returns whether there was anything.
+    pub(crate) fn take(&self, mut each: impl FnMut(Letter) -> bool) -> Result<bool, Overflowed> {
         let mut inner = self.inner.lock();
         if inner.overflowed {
-            return None;
+            return Err(Overflowed);
         }
         let mut any = false;
-        while encoder.buffer.len() < bytes_max
-            && let Some(letter) = inner.letters.pop_front()
-        {
+        while let Some(letter) = inner.letters.pop_front() {
             inner.bytes -= letter.bytes();
             any = true;
-            encoder.push(if letter.pattern.is_some() { 4 } else { 3 });
-            match &letter.pattern {
-                Some(pattern) => {
-                    encoder.bulk(b"pmessage");
-                    encoder.bulk(pattern);
-                }
-                None => encoder.bulk(b"message"),
+            if each(letter) {
+                break;
             }
-            encoder.bulk(&letter.topic);
-            encoder.bulk(&letter.payload);
         }
-        Some(any)
+        Ok(any)
+    }
+
+    /// The next one.
+    pub(crate) fn next(&self) -> Result<Option<Letter>, Overflowed> {
+        let mut next = None;
+        self.take(|letter| {
+            next = Some(letter);
+            true
+        })?;
+        Ok(next)
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::encode::Protocol;
     use super::*;
 
     #[test]
-    fn who_does_not_keep_up_is_told_by_being_cut_off() {
+    fn who_does_not_keep_up_is_told() {
         let mailbox = Mailbox::default();
         let payload = Bytes::from(vec![0; MAILBOX_BYTES_MAX / 2]);
         mailbox.deliver(&"t".into(), None, &payload);
         mailbox.deliver(&"t".into(), None, &payload);
-        let mut buffer = Vec::new();
-        let mut encoder = Encoder { buffer: &mut buffer, protocol: Protocol::Resp2 };
-        assert_eq!(mailbox.take(&mut encoder, usize::MAX), None);
-        assert!(buffer.is_empty());
+        assert_eq!(mailbox.next(), Err(Overflowed));
     }
 
     #[test]
@@ -110,12 +112,11 @@ mod tests {
         let mailbox = Mailbox::default();
         mailbox.deliver(&"t".into(), None, &"1".into());
         mailbox.deliver(&"t".into(), Some(&"*".into()), &"2".into());
-        let mut buffer = Vec::new();
-        let mut encoder = Encoder { buffer: &mut buffer, protocol: Protocol::Resp3 };
-        assert_eq!(mailbox.take(&mut encoder, usize::MAX), Some(true));
-        assert_eq!(
-            String::from_utf8(buffer).unwrap(),
-            ">3\r\n$7\r\nmessage\r\n$1\r\nt\r\n$1\r\n1\r\n>4\r\n$8\r\npmessage\r\n$1\r\n*\r\n$1\r\nt\r\n$1\r\n2\r\n"
-        );
+        let letter = |pattern: Option<Bytes>, payload: &'static str| {
+            Some(Letter { topic: "t".into(), pattern, payload: payload.into() })
+        };
+        assert_eq!(mailbox.next(), Ok(letter(None, "1")));
+        assert_eq!(mailbox.next(), Ok(letter(Some("*".into()), "2")));
+        assert_eq!(mailbox.next(), Ok(None));
     }
 }

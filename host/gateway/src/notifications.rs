@@ -11,7 +11,7 @@ use convoke_grid::{Class, Event, Grid, Listener};
 use parking_lot::Mutex;
 use std::sync::Arc;
 
-use super::server::{DATABASES, map_name};
+use crate::resp::server::{DATABASES, map_name};
 
 /// The setting that says which events are told; the same in the whole cluster.
 pub(crate) const SETTING: &str = "notify-keyspace-events";

@@ -9,6 +9,7 @@ pub(crate) mod driver;
 pub(crate) mod links;
 pub(crate) mod modes;
 pub(crate) mod names;
+pub(crate) mod news;
 pub(crate) mod ports;
 pub(crate) mod probing;
 pub(crate) mod resp;
@@ -22,14 +23,15 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use convoke_discovery::{LocalMember, ModeHandle};
-use convoke_gateway::http::Pages;
+use convoke_gateway::http::{self, Pages, Web};
+use convoke_gateway::pubsub::PubSub;
 use convoke_grid::Grid;
 use convoke_membership::member::ADDRESSES_MAX;
 use convoke_membership::{Config, Member, MemberId, Membership, View};
 use convoke_wire::ClusterKeys;
 use tokio::net::{TcpListener, UdpSocket};
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Notify, mpsc, watch};
 use tracing::{info, warn};
 
 use crate::interfaces::{self, Choice};
@@ -125,7 +127,7 @@ async fn start(settings: &Settings) -> Result<Running, String> {
     let host = modes::host(settings, &choice, ciphers, prober)?;
     let loaded = modes::load(&host, settings, &choice, &local).await?;
 
-    let counters = Arc::new(Counters::default());
+    let (counters, changed) = (Arc::new(Counters::default()), Arc::new(Notify::new()));
     let core = Membership::new(me.clone(), Config::default(), rand::random());
     let place = Place {
         me: core.me().clone(),
@@ -136,7 +138,7 @@ async fn start(settings: &Settings) -> Result<Running, String> {
     };
     let (place, placed) = watch::channel(Arc::new(place));
     let (input, inputs) = mpsc::channel(driver::INPUTS_MAX);
-    let grid = data::grid(id, &settings.data, Some(&keys));
+    let grid = data::grid(id, &settings.data, Some(&keys), &counters, &changed);
     let (streams, opened) = mpsc::channel(data::STREAMS_MAX);
     let data = data::Data {
         grid: grid.clone(),
@@ -146,16 +148,9 @@ async fn start(settings: &Settings) -> Result<Running, String> {
         counters: Arc::clone(&counters),
     };
     tokio::spawn(data.run());
-    let resp = resp.map(|resp| resp.serve(grid.clone(), &settings.clients, placed.clone()));
-    let status = Arc::new(Status {
-        cluster_name: settings.cluster_name.clone(),
-        place: placed.clone(),
-        modes: OnceLock::new(),
-        counters: Arc::clone(&counters),
-        grid: grid.clone(),
-        resp,
-        leaving: AtomicBool::new(false),
-    });
+    let pages = if settings.domain_server { Pages::Admin } else { Pages::Member };
+    let ports = ClientPorts { http, resp, pages };
+    let status = serve_clients(settings, ports, &grid, &placed, &counters, changed);
 
     let member_address = port.address();
     let sockets = port.sockets.into_iter().map(UdpSocket::into_std).collect::<Result<_, _>>();
@@ -177,8 +172,6 @@ async fn start(settings: &Settings) -> Result<Running, String> {
         place: placed.clone(),
         counters: Arc::clone(&counters),
     }));
-    let pages = if settings.domain_server { Pages::Admin } else { Pages::Member };
-    tokio::spawn(convoke_gateway::http::serve(http, Arc::clone(&status) as _, pages));
 
     for mode in &settings.modes {
         if let Some(because) = mode.chosen {
@@ -353,8 +346,8 @@ async fn start_alone(
         leaving: false,
     };
     let (_, placed) = watch::channel(Arc::new(place));
-    let counters = Arc::new(Counters::default());
-    let grid = data::grid(me.id, &settings.data, None);
+    let (counters, changed) = (Arc::new(Counters::default()), Arc::new(Notify::new()));
+    let grid = data::grid(me.id, &settings.data, None, &counters, &changed);
     let (_, streams) = mpsc::channel(1);
     let data = data::Data {
         grid: grid.clone(),
@@ -364,24 +357,50 @@ async fn start_alone(
         counters: Arc::clone(&counters),
     };
     tokio::spawn(data.run());
-    let resp = resp.map(|resp| resp.serve(grid.clone(), &settings.clients, placed.clone()));
-    let status = Arc::new(Status {
-        cluster_name: settings.cluster_name.clone(),
-        place: placed,
-        modes: OnceLock::new(),
-        counters,
-        grid,
-        resp,
-        leaving: AtomicBool::new(false),
-    });
+    let ports = ClientPorts { http, resp, pages: Pages::Member };
+    serve_clients(settings, ports, &grid, &placed, &counters, changed);
     info!(
         "no discovery and no member port, as --no-cluster asks\n\n{}\n",
         describe::blocks(&view, me.id)
     );
     let http_address = SocketAddr::new(choice.primary.ip, http_port);
-    tokio::spawn(convoke_gateway::http::serve(http, status, Pages::Member));
     info!(http = %http_address, "ready");
     Ok(Running::Alone)
+}
+
+/// Where clients are served.
+struct ClientPorts {
+    http: Vec<TcpListener>,
+    /// None when RESP is turned off.
+    resp: Option<RespPort>,
+    pages: Pages,
+}
+
+/// Serves clients from now on.
+fn serve_clients(
+    settings: &Settings,
+    ports: ClientPorts,
+    grid: &Grid,
+    placed: &watch::Receiver<Arc<Place>>,
+    counters: &Arc<Counters>,
+    changed: Arc<Notify>,
+) -> Arc<Status> {
+    let (clients, pubsub) = (&settings.clients, PubSub::new(grid.clone()));
+    let serve =
+        |port: RespPort| port.serve(grid.clone(), Arc::clone(&pubsub), clients, placed.clone());
+    let status = Arc::new(Status {
+        cluster_name: settings.cluster_name.clone(),
+        place: placed.clone(),
+        modes: OnceLock::new(),
+        counters: Arc::clone(counters),
+        grid: grid.clone(),
+        resp: ports.resp.map(serve),
+        leaving: AtomicBool::new(false),
+    });
+    let web = Web::new(Arc::clone(&status) as _, grid.clone(), pubsub, clients.passwords());
+    tokio::spawn(http::serve(ports.http, web, ports.pages));
+    tokio::spawn(news::tell(Arc::clone(&status), placed.clone(), changed));
+    status
 }
 
 fn choose_interface(settings: &Settings) -> Result<Choice, String> {

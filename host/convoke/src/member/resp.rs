@@ -3,6 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 
+use convoke_gateway::pubsub::PubSub;
 use convoke_gateway::resp::server::{Cluster, ClusterNode, RespSettings, Server};
 use convoke_grid::Grid;
 use tokio::net::TcpListener;
@@ -54,17 +55,18 @@ impl RespPort {
     pub(crate) fn serve(
         self,
         grid: Grid,
+        pubsub: Arc<PubSub>,
         settings: &ClientSettings,
         place: watch::Receiver<Arc<Place>>,
     ) -> Arc<Server> {
         let settings = RespSettings {
-            password: settings.password.to_vec(),
-            read_only_password: settings.read_only_password.to_vec(),
+            passwords: settings.passwords(),
             clients_max: settings.clients_max as usize,
             idle: settings.idle,
             redis_cluster: settings.redis_cluster,
         };
-        let server = Server::new(grid, settings, Arc::new(Members { place }), self.port);
+        let members = Arc::new(Members { place });
+        let server = Server::new(grid, pubsub, settings, members, self.port);
         tokio::spawn(Arc::clone(&server).serve(self.listeners));
         server
     }

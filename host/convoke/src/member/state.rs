@@ -37,6 +37,8 @@ pub(crate) struct Counters {
     pub(crate) candidates: AtomicUsize,
     /// Calls made to candidates.
     pub(crate) probes: AtomicU64,
+    /// Partitions of which no complete copy was left.
+    pub(crate) lost_partitions: AtomicU64,
 }
 
 /// Counts one more.

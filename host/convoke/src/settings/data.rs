@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use convoke_gateway::trust::Passwords;
 use convoke_grid::map::{BACKUPS_MAX, Eviction, MAP_NAME_BYTES_MAX, MergePolicy};
 use convoke_grid::{MAPS_MAX, MapCatalog, MapSettings};
 use serde::{Deserialize, Serialize};
@@ -35,7 +36,7 @@ pub(crate) struct ClientSettings {
     /// None when RESP is turned off.
     pub(crate) resp_port: Option<u16>,
     pub(crate) password: Zeroizing<Vec<u8>>,
-    pub(crate) read_only_password: Zeroizing<Vec<u8>>,
+    read_only_password: Zeroizing<Vec<u8>>,
     pub(crate) clients_max: u32,
     pub(crate) idle: Option<Duration>,
     pub(crate) redis_cluster: bool,
@@ -143,6 +144,11 @@ impl MapEntry {
 type Secret = (Option<String>, Option<PathBuf>);
 
 impl ClientSettings {
+    /// What clients must know.
+    pub(crate) fn passwords(&self) -> Passwords {
+        Passwords::new(&self.password, &self.read_only_password)
+    }
+
     pub(super) fn resolve(
         options: &Options,
         file: &File,

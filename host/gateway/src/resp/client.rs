@@ -7,14 +7,16 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering};
 
 use bytes::Bytes;
-use convoke_grid::{Map, OpError, SubscriptionId, TopicFilter, Version};
+use convoke_grid::{Map, OpError, Version};
 use futures_util::task::AtomicWaker;
 use parking_lot::Mutex;
 
 use super::encode::Protocol;
-use super::mailbox::Mailbox;
 use super::request::Request;
 use super::server::Server;
+use crate::mailbox::Mailbox;
+use crate::pubsub::Subscription;
+use crate::trust::Trust;
 
 /// Commands of one transaction, at most.
 pub(crate) const QUEUED_MAX: usize = 65_536;
@@ -24,17 +26,6 @@ pub(crate) const QUEUED_BYTES_MAX: usize = 64 << 20;
 pub(crate) const SUBSCRIPTIONS_MAX: usize = 65_536;
 /// Keys that one client watches, at most.
 pub(crate) const WATCHED_MAX: usize = 65_536;
-
-/// What a client may do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Trust {
-    /// Say who it is.
-    Stranger,
-    /// Look.
-    ReadOnly,
-    /// Everything.
-    Full,
-}
 
 /// What others may see of a client: for `CLIENT LIST` and its like.
 pub(crate) struct Card {
@@ -176,14 +167,14 @@ pub(crate) struct Client {
     pub(crate) watched: Arc<Mutex<Vec<Watched>>>,
     pub(crate) silence: Silence,
     pub(crate) mailbox: Arc<Mailbox>,
-    topics: BTreeMap<Bytes, SubscriptionId>,
-    patterns: BTreeMap<Bytes, SubscriptionId>,
+    topics: BTreeMap<Bytes, Subscription>,
+    patterns: BTreeMap<Bytes, Subscription>,
 }
 
 impl Client {
     /// `None` when the first database's map cannot be opened.
     pub(crate) fn new(server: &Arc<Server>, card: Arc<Card>) -> Option<Self> {
-        let trust = server.trust_of_strangers();
+        let trust = server.settings.passwords.trust_of_strangers();
         let mut client = Self {
             map: server.database(0).ok()?,
             server: Arc::clone(server),
@@ -206,11 +197,7 @@ impl Client {
     pub(crate) fn trust(&mut self, trust: Trust) {
         self.trust = trust;
         self.card.is_trusted.store(trust > Trust::Stranger, Ordering::Relaxed);
-        self.card.words.lock().user = match trust {
-            Trust::Stranger => "(none)",
-            Trust::ReadOnly => super::server::READ_ONLY_USER,
-            Trust::Full => super::server::USER,
-        };
+        self.card.words.lock().user = trust.user();
     }
 
     pub(crate) fn speak(&mut self, protocol: Protocol) {
@@ -243,24 +230,15 @@ impl Client {
             return;
         }
         let topic = Bytes::copy_from_slice(topic);
-        let filter = if is_pattern {
-            TopicFilter::Pattern(topic.clone())
-        } else {
-            TopicFilter::Named(topic.clone())
-        };
-        let grid = &self.server.grid;
-        self.server.notifications.subscribed(grid, &topic, is_pattern);
-        let id = grid.subscribe(filter, Arc::clone(&self.mailbox) as _);
-        all.insert(topic, id);
+        let mailbox = Arc::clone(&self.mailbox) as _;
+        let subscription = self.server.pubsub.subscribe(&topic, is_pattern, mailbox);
+        all.insert(topic, subscription);
         self.count_subscriptions();
     }
 
     pub(crate) fn unsubscribe(&mut self, topic: &[u8], is_pattern: bool) {
         let all = if is_pattern { &mut self.patterns } else { &mut self.topics };
-        if let Some(id) = all.remove(topic) {
-            let grid = &self.server.grid;
-            grid.unsubscribe(id);
-            self.server.notifications.unsubscribed(grid, topic, is_pattern);
+        if all.remove(topic).is_some() {
             self.count_subscriptions();
         }
     }
@@ -280,21 +258,18 @@ impl Client {
         self.speak(Protocol::Resp2);
         let _ = self.select(0);
         self.card.words.lock().name.clear();
-        self.trust(self.server.trust_of_strangers());
+        self.trust(self.server.settings.passwords.trust_of_strangers());
     }
 
     fn end_subscriptions(&mut self) {
-        for is_pattern in [false, true] {
-            for topic in self.all(is_pattern) {
-                self.unsubscribe(&topic, is_pattern);
-            }
-        }
+        self.topics.clear();
+        self.patterns.clear();
+        self.count_subscriptions();
     }
 }
 
 impl Drop for Client {
     fn drop(&mut self) {
-        self.end_subscriptions();
         self.server.gone(self.card.id);
     }
 }

@@ -17,11 +17,13 @@ use tokio::net::TcpStream;
 use tracing::{debug, warn};
 
 use super::answer::{Answer, LaterAnswer, Outcome};
-use super::client::{Client, Silence, Trust};
+use super::client::{Client, Silence};
 use super::commands;
 use super::encode::{Encoder, Protocol};
 use super::request::RequestParser;
 use super::server::now_ms;
+use crate::mailbox::{Letter, Overflowed};
+use crate::trust::Trust;
 
 /// Commands of one client that may be under way at once.
 const PIPELINE_MAX: usize = 1_024;
@@ -238,7 +240,9 @@ impl Connection {
     }
 
     fn answer(&mut self, answer: &Answer) {
-        if !self.is_silent() {
+        let is_silent = self.is_silent();
+        // What a client subscribes to it is told, whatever it does not want to hear.
+        if !is_silent || matches!(answer, Answer::Pushes(_)) {
             let protocol = self.client.protocol;
             answer.write(self.sink(), protocol);
         }
@@ -287,11 +291,15 @@ impl Connection {
         let mailbox = Arc::clone(&self.client.mailbox);
         mailbox.waker.register(context.waker());
         let protocol = self.client.protocol;
-        let mut encoder = Encoder { buffer: &mut self.output, protocol };
-        match mailbox.take(&mut encoder, OUTPUT_BYTES_MAX) {
-            Some(true) => Step::Done,
-            Some(false) => Step::Idle,
-            None => {
+        let output = &mut self.output;
+        let taken = mailbox.take(|letter| {
+            push(&letter, &mut Encoder { buffer: output, protocol });
+            output.len() >= OUTPUT_BYTES_MAX
+        });
+        match taken {
+            Ok(true) => Step::Done,
+            Ok(false) => Step::Idle,
+            Err(Overflowed) => {
                 let counters = &self.client.server.counters;
                 counters.cut_off.fetch_add(1, Ordering::Relaxed);
                 warn!(client = %self.client.card.from, "a subscriber does not keep up; it is cut off");
@@ -333,5 +341,40 @@ impl Connection {
                 Step::Idle
             }
         }
+    }
+}
+
+/// Writes a message to a subscriber.
+fn push(letter: &Letter, encoder: &mut Encoder<'_>) {
+    encoder.push(if letter.pattern.is_some() { 4 } else { 3 });
+    match &letter.pattern {
+        Some(pattern) => {
+            encoder.bulk(b"pmessage");
+            encoder.bulk(pattern);
+        }
+        None => encoder.bulk(b"message"),
+    }
+    encoder.bulk(&letter.topic);
+    encoder.bulk(&letter.payload);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn subscribers_are_told_in_the_words_of_their_protocol() {
+        let tell = |pattern: Option<&'static str>, protocol| {
+            let letter =
+                Letter { topic: "t".into(), pattern: pattern.map(Into::into), payload: "1".into() };
+            let mut buffer = Vec::new();
+            push(&letter, &mut Encoder { buffer: &mut buffer, protocol });
+            String::from_utf8(buffer).unwrap()
+        };
+        assert_eq!(tell(None, Protocol::Resp3), ">3\r\n$7\r\nmessage\r\n$1\r\nt\r\n$1\r\n1\r\n");
+        assert_eq!(
+            tell(Some("*"), Protocol::Resp2),
+            "*4\r\n$8\r\npmessage\r\n$1\r\n*\r\n$1\r\nt\r\n$1\r\n1\r\n"
+        );
     }
 }

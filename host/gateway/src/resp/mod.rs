@@ -12,6 +12,4 @@ pub mod server;
 mod answer;
 mod client;
 mod connection;
-mod mailbox;
-mod notifications;
 mod words;

@@ -9,21 +9,17 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use convoke_grid::op::{Op, WholeOp};
 use convoke_grid::{Grid, Later, Map, OpError, Reply, Started};
 use parking_lot::{Mutex, RwLock};
-use subtle::ConstantTimeEq;
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::{TcpListener, TcpStream};
 use tracing::{debug, warn};
 
-use super::client::{Card, Client, Trust};
+use super::client::{Card, Client};
 use super::connection::Connection;
-use super::notifications::Notifications;
+use crate::pubsub::PubSub;
+use crate::trust::{Passwords, Trust};
 
 /// Databases, each a map of its own.
 pub const DATABASES: usize = 16;
-/// Who may do everything.
-pub(crate) const USER: &str = "default";
-/// Who may only look.
-pub(crate) const READ_ONLY_USER: &str = "readonly";
 /// A client that has not said who it is within this time is cut off.
 const STRANGER_MS_MAX: u64 = 10_000;
 /// A client that takes nothing of what is to be sent for this long is cut off.
@@ -42,10 +38,8 @@ pub fn map_name(database: usize) -> String {
 /// What clients may do.
 #[derive(Clone, Debug, Default)]
 pub struct RespSettings {
-    /// What they must know; empty for nothing.
-    pub password: Vec<u8>,
-    /// What those must know who may only look; empty when there are none.
-    pub read_only_password: Vec<u8>,
+    /// What they must know.
+    pub passwords: Passwords,
     /// Clients at once.
     pub clients_max: usize,
     /// A client that asks nothing for so long is cut off.
@@ -95,7 +89,7 @@ pub struct Server {
     pub(crate) grid: Grid,
     pub(crate) settings: RespSettings,
     pub(crate) cluster: Arc<dyn Cluster>,
-    pub(crate) notifications: Notifications,
+    pub(crate) pubsub: Arc<PubSub>,
     /// Counts since the start.
     pub counters: RespCounters,
     pub(crate) started_ms: u64,
@@ -111,6 +105,7 @@ impl Server {
     #[must_use]
     pub fn new(
         grid: Grid,
+        pubsub: Arc<PubSub>,
         settings: RespSettings,
         cluster: Arc<dyn Cluster>,
         port: u16,
@@ -119,7 +114,7 @@ impl Server {
             grid,
             settings,
             cluster,
-            notifications: Notifications::default(),
+            pubsub,
             counters: RespCounters::default(),
             started_ms: now_ms(),
             port,
@@ -214,26 +209,13 @@ impl Server {
         self.cards.lock().remove(&id);
     }
 
-    /// What a client may do that has not said who it is.
-    pub(crate) fn trust_of_strangers(&self) -> Trust {
-        if self.settings.password.is_empty() { Trust::Full } else { Trust::Stranger }
-    }
-
     /// What someone may do who says to be `user` and knows this password.
     pub(crate) fn trust_of(&self, user: Option<&[u8]>, password: &[u8]) -> Option<Trust> {
-        let knows = |known: &[u8]| !known.is_empty() && bool::from(known.ct_eq(password));
-        let is = |name: &str| user.is_none_or(|user| user == name.as_bytes());
-        let full = knows(&self.settings.password);
-        let read_only = knows(&self.settings.read_only_password);
-        let open = self.settings.password.is_empty() && user.is_some();
-        if (full || open) && is(USER) {
-            Some(Trust::Full)
-        } else if read_only && is(READ_ONLY_USER) {
-            Some(Trust::ReadOnly)
-        } else {
+        let trust = self.settings.passwords.trust_of(user, password);
+        if trust.is_none() {
             self.counters.refused.fetch_add(1, Ordering::Relaxed);
-            None
         }
+        trust
     }
 
     /// The map of a database.

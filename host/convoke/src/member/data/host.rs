@@ -8,22 +8,29 @@ use std::time::{Duration, Instant, SystemTime};
 
 use convoke_grid::{Host, Report};
 use tokio::runtime::Handle;
+use tokio::sync::Notify;
 use tracing::{info, warn};
+
+use crate::member::state::Counters;
 
 /// The process, as its grid sees it.
 pub(super) struct Process {
     started: Instant,
     runtime: Handle,
     was_safe: AtomicBool,
+    counters: Arc<Counters>,
+    changed: Arc<Notify>,
 }
 
 impl Process {
-    /// For the runtime that calls this.
-    pub(super) fn new() -> Arc<Self> {
+    /// For the runtime that calls this. `changed` is told of each change of tables.
+    pub(super) fn new(counters: Arc<Counters>, changed: Arc<Notify>) -> Arc<Self> {
         Arc::new(Self {
             started: Instant::now(),
             runtime: Handle::current(),
             was_safe: AtomicBool::new(false),
+            counters,
+            changed,
         })
     }
 }
@@ -47,6 +54,7 @@ impl Host for Process {
     }
 
     fn report(&self, report: Report) {
+        self.changed.notify_one();
         match report {
             Report::Table { safe, .. } => {
                 let was = self.was_safe.swap(safe, Ordering::Relaxed);
@@ -57,6 +65,7 @@ impl Host for Process {
                 }
             }
             Report::Lost { partitions } => {
+                self.counters.lost_partitions.fetch_add(partitions.len() as u64, Ordering::Relaxed);
                 warn!(
                     partitions = partitions.len(),
                     "no complete copy is left of some partitions: what they held is lost, but for what returning members bring"

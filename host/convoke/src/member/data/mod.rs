@@ -14,7 +14,7 @@ use convoke_grid::grid::TICK_MS;
 use convoke_grid::{Grid, GridSettings, KeyHasher, Peer};
 use convoke_membership::MemberId;
 use convoke_wire::ClusterKeys;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::AbortHandle;
 
 use super::calls::Call;
@@ -44,14 +44,22 @@ pub(crate) struct Data {
 }
 
 /// A grid for this member. Without keys it is alone, and its secret nobody's.
-pub(crate) fn grid(me: MemberId, settings: &DataSettings, keys: Option<&ClusterKeys>) -> Grid {
+/// `changed` is told whenever its data may be another way.
+pub(crate) fn grid(
+    me: MemberId,
+    settings: &DataSettings,
+    keys: Option<&ClusterKeys>,
+    counters: &Arc<Counters>,
+    changed: &Arc<Notify>,
+) -> Grid {
     let secret = keys.map_or_else(rand::random, ClusterKeys::data_hashing);
     let grid_settings = GridSettings {
         partitions: settings.partitions,
         min_members: settings.min_members,
         hasher: KeyHasher::new(secret),
     };
-    Grid::new(me, host::Process::new(), grid_settings, settings.catalog.clone())
+    let process = host::Process::new(Arc::clone(counters), Arc::clone(changed));
+    Grid::new(me, process, grid_settings, settings.catalog.clone())
 }
 
 impl Data {

@@ -12,7 +12,7 @@ use super::super::client::Client;
 use super::super::request::Request;
 use super::super::server::Server;
 use super::super::words::Words;
-use super::{cluster, lists, sorted_sets};
+use super::{cluster, lists, one_partition, sorted_sets};
 
 type Parsed<'a> = Result<(Op<'a>, Option<Duration>), Refusal>;
 type Shape = fn(usize, Reply) -> Answer;
@@ -139,10 +139,8 @@ pub(super) fn start(
     if server.settings.redis_cluster {
         cluster::check(server, keys.iter().copied())?;
     }
-    let Some(first) = keys.first() else { return Err(Refusal::SYNTAX) };
-    let slot = convoke_grid::slot::slot(first);
-    let later = if keys.iter().all(|key| convoke_grid::slot::slot(key) == slot) {
-        server.grid.block(&client.map, server.grid.partition_of(first), op, wait)
+    let later = if let Some(partition) = one_partition(&server.grid, &keys)? {
+        server.grid.block(&client.map, partition, op, wait)
     } else {
         let pop = Pop::of(op).ok_or(Refusal::CROSS_SLOT)?;
         let keys = keys.iter().map(|key| key.to_vec()).collect();

@@ -4,12 +4,13 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::super::answer::{Answer, Outcome, Refusal};
-use super::super::client::{Card, Client, Silence, Trust};
+use super::super::client::{Card, Client, Silence};
 use super::super::encode::Protocol;
 use super::super::request::Request;
 use super::super::server::{DATABASES, now_ms};
 use super::super::words::Words;
 use super::{expect, part, table, unknown_part};
+use crate::trust::Trust;
 use convoke_grid::Reply;
 
 type Begun = Result<Outcome, Refusal>;
@@ -76,7 +77,7 @@ pub(super) fn auth(client: &mut Client, request: &Request<'_>) -> Begun {
         Ok(password) => (Some(first), password),
         Err(_) => (None, first),
     };
-    if user.is_none() && client.server.settings.password.is_empty() {
+    if user.is_none() && client.server.settings.passwords.are_empty() {
         return Err(Refusal::of(
             "ERR AUTH <password> called without any password configured for the default user. Are you sure your configuration is correct?",
         ));

@@ -10,12 +10,12 @@ use convoke_grid::op::WholeOp;
 
 use super::super::answer::{Answer, Outcome, Refusal};
 use super::super::client::Client;
-use super::super::notifications::{SETTING, Wanted};
 use super::super::request::{ARGUMENT_BYTES_MAX, Request};
 use super::super::server::{DATABASES, Server, now_ms};
 use super::super::words::Words;
 use super::table::{self, COMMANDS, Command, Keys};
 use super::{expect, part, scans, unknown_part};
+use crate::notifications::{SETTING, Wanted};
 
 type Begun = Result<Outcome, Refusal>;
 

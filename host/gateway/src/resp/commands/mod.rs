@@ -21,13 +21,14 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use convoke_grid::op::Op;
-use convoke_grid::{OpError, Reply, Started};
+use convoke_grid::{Grid, OpError, Reply, Started};
 
 use super::answer::{Answer, Outcome, Refusal};
-use super::client::{Client, Silence, Trust};
+use super::client::{Client, Silence};
 use super::encode::{Encoder, Protocol, error_text};
 use super::request::Request;
 use super::words::Words;
+use crate::trust::Trust;
 
 pub use table::{COMMANDS, Command, Group, Keys};
 
@@ -183,12 +184,17 @@ fn start(client: &Client, op: &Op<'_>) -> Result<Started, Refusal> {
     if server.settings.redis_cluster {
         cluster::check(server, keys.iter().copied())?;
     }
-    let Some(first) = keys.first() else { return Err(Refusal::SYNTAX) };
-    let slot = convoke_grid::slot::slot(first);
-    if keys.iter().all(|key| convoke_grid::slot::slot(key) == slot) {
-        return Ok(grid.start(&client.map, grid.partition_of(first), op));
+    match one_partition(grid, &keys)? {
+        Some(partition) => Ok(grid.start(&client.map, partition, op)),
+        None => spread::start(server, &client.map, op).ok_or(Refusal::CROSS_SLOT),
     }
-    spread::start(server, &client.map, op).ok_or(Refusal::CROSS_SLOT)
+}
+
+/// The partition of keys that all lie in one; `None` when they do not.
+fn one_partition(grid: &Grid, keys: &[&[u8]]) -> Result<Option<u16>, Refusal> {
+    let mut partitions = keys.iter().map(|key| grid.partition_of(key));
+    let first = partitions.next().ok_or(Refusal::SYNTAX)?;
+    Ok(partitions.all(|partition| partition == first).then_some(first))
 }
 
 /// As Redis says it: with the beginning of the arguments.

@@ -1,7 +1,7 @@
 //! Commands that are done in one step: `MULTI`, `EXEC`, `WATCH`.
 //!
-//! What lies in one slot is one step. What lies in several is done command by
-//! command, in order; with watched keys it is refused, since nobody could vouch
+//! What lies in one partition is one step: keys of one slot always do. What lies in
+//! several is done command by command, in order; with watched keys it is refused, since nobody could vouch
 //! for it.
 
 use std::sync::Arc;
@@ -9,7 +9,6 @@ use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
 use convoke_grid::op::{GenericOp, KeyOp, Op};
-use convoke_grid::slot::slot;
 use convoke_grid::{OpError, Reply, Started, Version};
 use futures_util::future::join_all;
 
@@ -18,7 +17,7 @@ use super::super::client::{
     Client, QUEUED_BYTES_MAX, QUEUED_MAX, Queued, Transaction, WATCHED_MAX, Watched,
 };
 use super::super::request::Request;
-use super::{Run, cluster, run, table};
+use super::{Run, cluster, one_partition, run, table};
 
 type Begun = Result<Outcome, Refusal>;
 
@@ -152,16 +151,18 @@ pub(super) fn exec(client: &mut Client, _: &Request<'_>) -> Begun {
     }
     let changes_database =
         kinds.iter().any(|kind| kind.as_ref().is_err_and(|(command, _)| command.name == "select"));
-    let slots = |op: &Op<'_>| op.keys().into_iter().map(slot).collect::<Vec<_>>();
-    let mut all_slots = ops.iter().flat_map(slots).collect::<Vec<_>>();
-    all_slots.extend(watched.iter().map(|watched| slot(&watched.key)));
-    let is_one_slot = all_slots.windows(2).all(|pair| pair[0] == pair[1]);
+    let mut keys: Vec<&[u8]> = ops.iter().flat_map(Op::keys).collect();
+    keys.extend(watched.iter().map(|watched| &watched.key[..]));
+    let place = match &keys[..] {
+        [] => None,
+        keys => one_partition(&client.server.grid, keys)?,
+    };
     let is_one_database =
         !changes_database && watched.iter().all(|watched| watched.database == client.database);
-    let is_one_step = is_one_slot && is_one_database;
+    let is_one_step = is_one_database && (place.is_some() || keys.is_empty());
     let server = Arc::clone(&client.server);
     if server.settings.redis_cluster {
-        cluster::check(&server, ops.iter().flat_map(Op::keys))?;
+        cluster::check(&server, keys.iter().copied())?;
     }
     if !is_one_step && !watched.is_empty() {
         return Err(Refusal::CROSS_SLOT);
@@ -174,14 +175,10 @@ pub(super) fn exec(client: &mut Client, _: &Request<'_>) -> Begun {
     if !is_one_step {
         return Ok(one_by_one(client, transaction));
     }
-    let batch = match ops.iter().find_map(Op::key).or(versions.first().map(|(key, _)| *key)) {
-        Some(key) => {
-            let partition = server.grid.partition_of(key);
-            let batch = Op::Batch { watched: versions, ops };
-            Some(server.grid.start(&client.map, partition, &batch))
-        }
-        None => None,
-    };
+    let batch = place.map(|partition| {
+        let batch = Op::Batch { watched: versions, ops };
+        server.grid.start(&client.map, partition, &batch)
+    });
     // What the gateway does itself is done in between; no operation depends on it.
     let parts: Vec<Part> = kinds
         .into_iter()

@@ -1,0 +1,273 @@
+//! `/maps/{map}/{key}`: one entry of one map.
+//!
+//! The value is the body, as bytes. `ETag` is the entry's version, `If-Match` and
+//! `If-None-Match` make a change depend on it (RFC 9110, section 13). How long the
+//! entry lives is in `Convoke-Ttl-Ms` and `Convoke-Max-Idle-Ms`, both ways.
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::extract::{Path, State};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use convoke_grid::op::{GenericOp, KeyOp, Lifetime, Op, PlainOp, PutAnswer, PutIf};
+use convoke_grid::{KEY_BYTES_MAX, Map, OpError, Reply, Started, Version};
+
+use super::access::{Reader, Writer};
+use super::{Web, body};
+
+/// Milliseconds that an entry lives.
+pub(super) const TTL: HeaderName = HeaderName::from_static("convoke-ttl-ms");
+/// Milliseconds that it lives without being asked for.
+pub(super) const MAX_IDLE: HeaderName = HeaderName::from_static("convoke-max-idle-ms");
+
+type Target = Path<(String, String)>;
+
+pub(super) async fn get(
+    _: Reader,
+    State(web): State<Arc<Web>>,
+    Path((map, key)): Target,
+    headers: HeaderMap,
+) -> Result<Response, Failure> {
+    let (key, about) = (key.as_bytes(), KeyOp::Generic(GenericOp::View));
+    let ops = vec![Op::Key(key, about), Op::Key(key, KeyOp::Plain(PlainOp::Get))];
+    let found = ask(&web, &map, key, Op::Batch { watched: Vec::new(), ops }).await?;
+    let Reply::List(found) = found else { return Err(OpError::Malformed.into()) };
+    let mut found = found.into_iter();
+    let (view, value) = (found.next(), found.next());
+    let value = match value {
+        Some(Reply::Bytes(value)) => value,
+        Some(Reply::Failed(error)) => return Err(error.into()),
+        _ => return Err(Failure::NoSuchKey),
+    };
+    let Some(Reply::Map(facts)) = view else { return Err(Failure::NoSuchKey) };
+    let fact = |wanted: &str| {
+        facts.iter().find_map(|(name, fact)| match (name, fact) {
+            (Reply::Word(name), Reply::Integer(number)) if name == wanted => Some(*number),
+            _ => None,
+        })
+    };
+    let tag = tag(Version(fact("version").unwrap_or(0).cast_unsigned()));
+    let known = headers.get(header::IF_NONE_MATCH).and_then(|value| value.to_str().ok());
+    let is_known = known
+        .is_some_and(|known| known.split(',').any(|one| [tag.as_str(), "*"].contains(&one.trim())));
+    let mut response = if is_known {
+        StatusCode::NOT_MODIFIED.into_response()
+    } else {
+        ([(header::CONTENT_TYPE, "application/octet-stream")], value).into_response()
+    };
+    let headers = response.headers_mut();
+    headers.extend(HeaderValue::from_str(&tag).map(|tag| (header::ETAG, tag)));
+    if let Some(deadline_ms) = fact("deadline-ms") {
+        let now_ms = i64::try_from(web.grid.now_ms()).unwrap_or(i64::MAX);
+        headers.insert(TTL, deadline_ms.saturating_sub(now_ms).max(0).into());
+    }
+    if let Some(period_ms) = fact("max-idle-ms") {
+        headers.insert(MAX_IDLE, period_ms.into());
+    }
+    Ok(response)
+}
+
+pub(super) async fn put(
+    _: Writer,
+    State(web): State<Arc<Web>>,
+    Path((map, key)): Target,
+    headers: HeaderMap,
+    content: Body,
+) -> Result<Response, Failure> {
+    let lifetime = lifetime(&headers)?;
+    let condition = condition(&headers)?;
+    let (value, _room) = body::read(&web, &headers, content).await?;
+    let put = PlainOp::Put {
+        kind: 0,
+        value: &value,
+        lifetime,
+        condition: condition.unwrap_or(PutIf::Always),
+        answer: PutAnswer::Version,
+    };
+    match ask(&web, &map, key.as_bytes(), Op::Key(key.as_bytes(), KeyOp::Plain(put))).await? {
+        Reply::Integer(version) => {
+            let tag = tag(Version(version.cast_unsigned()));
+            Ok((StatusCode::NO_CONTENT, [(header::ETAG, tag)]).into_response())
+        }
+        _ => Err(Failure::Condition),
+    }
+}
+
+pub(super) async fn delete(
+    _: Writer,
+    State(web): State<Arc<Web>>,
+    Path((map, key)): Target,
+    headers: HeaderMap,
+) -> Result<Response, Failure> {
+    let remove = match condition(&headers)? {
+        None | Some(PutIf::Present) => GenericOp::Remove,
+        Some(PutIf::Version(version)) => GenericOp::RemoveVersion(version),
+        Some(_) => return Err(Failure::Malformed("If-None-Match says nothing about DELETE")),
+    };
+    match ask(&web, &map, key.as_bytes(), Op::Key(key.as_bytes(), KeyOp::Generic(remove))).await? {
+        Reply::Integer(1) => Ok(StatusCode::NO_CONTENT.into_response()),
+        _ => Err(Failure::NoSuchKey),
+    }
+}
+
+/// Does an operation where the key is.
+async fn ask(web: &Web, map: &str, key: &[u8], op: Op<'_>) -> Result<Reply, OpError> {
+    if key.len() > KEY_BYTES_MAX {
+        return Err(OpError::KeyTooLong);
+    }
+    let map: Arc<Map> = web.grid.open(map)?;
+    let started = web.grid.start(&map, web.grid.partition_of(key), &op);
+    drop(op);
+    match started {
+        Started::Now(reply) => reply,
+        Started::Later(later) => later.await,
+    }
+}
+
+/// A version, as clients are told.
+fn tag(version: Version) -> String {
+    format!("\"{:016x}\"", version.0)
+}
+
+/// The version that a client was told.
+fn version(tag: &str) -> Option<Version> {
+    let digits = tag.strip_prefix('"')?.strip_suffix('"')?;
+    let are_digits = digits.bytes().all(|byte| byte.is_ascii_hexdigit());
+    u64::from_str_radix(digits, 16).ok().filter(|_| are_digits).map(Version)
+}
+
+/// What a change depends on, if anything.
+fn condition(headers: &HeaderMap) -> Result<Option<PutIf<'static>>, Failure> {
+    const ONE: Failure = Failure::Malformed(
+        "If-Match takes * or one ETag as it was told, If-None-Match takes *, and one of the two is enough",
+    );
+    let text = |name| match headers.get(name).map(HeaderValue::to_str) {
+        None => Ok(None),
+        Some(Ok(text)) => Ok(Some(text.trim())),
+        Some(Err(_)) => Err(ONE),
+    };
+    match (text(header::IF_MATCH)?, text(header::IF_NONE_MATCH)?) {
+        (None, None) => Ok(None),
+        (Some("*"), None) => Ok(Some(PutIf::Present)),
+        (Some(tag), None) => Ok(Some(PutIf::Version(version(tag).ok_or(ONE)?))),
+        (None, Some("*")) => Ok(Some(PutIf::Absent)),
+        _ => Err(ONE),
+    }
+}
+
+fn lifetime(headers: &HeaderMap) -> Result<Lifetime, Failure> {
+    const WRONG: Failure = Failure::Malformed(
+        "Convoke-Ttl-Ms and Convoke-Max-Idle-Ms take a number of milliseconds above 0",
+    );
+    let ms = |name| match headers.get(name) {
+        None => Ok(None),
+        Some(value) => {
+            let number = value.to_str().ok().and_then(|text| text.trim().parse::<u64>().ok());
+            number.filter(|number| (1..=MS_MAX).contains(number)).map(Some).ok_or(WRONG)
+        }
+    };
+    Ok(match (ms(&TTL)?, ms(&MAX_IDLE)?) {
+        (None, None) => Lifetime::Usual,
+        (ttl_ms, max_idle_ms) => Lifetime::Limited { ttl_ms, max_idle_ms },
+    })
+}
+
+/// Longest time that an entry may be told to live: some 290 million years.
+const MS_MAX: u64 = i64::MAX as u64;
+
+/// Why something was not done, or may not have been.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Failure {
+    /// There is no such key.
+    NoSuchKey,
+    /// The condition does not hold.
+    Condition,
+    /// The request makes no sense; why.
+    Malformed(&'static str),
+    /// The body is longer than a value may be.
+    TooLong,
+    /// The body did not arrive in time, or whole.
+    Incomplete,
+    /// Too many large bodies are on their way.
+    TooMany,
+    /// What the grid says.
+    Grid(OpError),
+}
+
+impl From<OpError> for Failure {
+    fn from(error: OpError) -> Self {
+        Self::Grid(error)
+    }
+}
+
+impl IntoResponse for Failure {
+    fn into_response(self) -> Response {
+        let status = match &self {
+            Self::NoSuchKey | Self::Grid(OpError::NoSuchKey) => StatusCode::NOT_FOUND,
+            Self::Condition | Self::Grid(OpError::Changed) => StatusCode::PRECONDITION_FAILED,
+            Self::Malformed(_) => StatusCode::BAD_REQUEST,
+            Self::TooLong | Self::Grid(OpError::TooLong) => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::Incomplete => StatusCode::REQUEST_TIMEOUT,
+            Self::Grid(error) => match error {
+                OpError::WrongType | OpError::Held => StatusCode::CONFLICT,
+                OpError::KeyTooLong => StatusCode::URI_TOO_LONG,
+                OpError::Full | OpError::TooManyMaps => StatusCode::INSUFFICIENT_STORAGE,
+                OpError::Indeterminate => StatusCode::GATEWAY_TIMEOUT,
+                OpError::TooFewMembers { .. }
+                | OpError::NoDataMember
+                | OpError::Unavailable
+                | OpError::Busy => StatusCode::SERVICE_UNAVAILABLE,
+                _ => StatusCode::BAD_REQUEST,
+            },
+            Self::TooMany => StatusCode::SERVICE_UNAVAILABLE,
+        };
+        let words = match &self {
+            Self::NoSuchKey => "no such key".to_owned(),
+            Self::Condition => "the condition does not hold; nothing was done".to_owned(),
+            Self::Malformed(why) => (*why).to_owned(),
+            Self::TooLong => OpError::TooLong.to_string(),
+            Self::Incomplete => "the body did not arrive whole".to_owned(),
+            Self::TooMany => "too many large bodies are on their way; nothing was done".to_owned(),
+            Self::Grid(OpError::Indeterminate) => {
+                format!("INDETERMINATE {}", OpError::Indeterminate)
+            }
+            Self::Grid(error) => error.to_string(),
+        };
+        let mut response = (status, words + "\n").into_response();
+        if status == StatusCode::SERVICE_UNAVAILABLE {
+            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+        }
+        response
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_version_is_told_and_understood() {
+        for number in [0, 1, u64::MAX] {
+            assert_eq!(version(&tag(Version(number))), Some(Version(number)));
+        }
+        for wrong in ["", "\"", "\"\"", "abc", "W/\"1\"", "\"g\"", "\"+1\""] {
+            assert_eq!(version(wrong), None, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn conditions_are_one_tag_or_a_star() {
+        let read = |pairs: &[(HeaderName, &'static str)]| {
+            let value = |text| HeaderValue::from_static(text);
+            condition(&pairs.iter().map(|(name, text)| (name.clone(), value(text))).collect())
+        };
+        assert_eq!(read(&[]), Ok(None));
+        assert_eq!(read(&[(header::IF_MATCH, "*")]), Ok(Some(PutIf::Present)));
+        assert_eq!(read(&[(header::IF_NONE_MATCH, "*")]), Ok(Some(PutIf::Absent)));
+        let tagged = read(&[(header::IF_MATCH, "\"00000000000000ff\"")]);
+        assert_eq!(tagged, Ok(Some(PutIf::Version(Version(255)))));
+        assert!(read(&[(header::IF_NONE_MATCH, "\"1\"")]).is_err());
+        assert!(read(&[(header::IF_MATCH, "*"), (header::IF_NONE_MATCH, "*")]).is_err());
+    }
+}

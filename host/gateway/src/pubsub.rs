@@ -1,0 +1,57 @@
+//! Subscriptions of clients, whatever they speak: to what is published, and to
+//! what happens to keys ([`notifications`](crate::notifications)).
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use convoke_grid::{Grid, Subscriber, SubscriptionId, TopicFilter};
+
+use crate::notifications::Notifications;
+
+/// What the clients of this member subscribe at.
+pub struct PubSub {
+    grid: Grid,
+    notifications: Notifications,
+}
+
+impl PubSub {
+    /// Nobody subscribed yet.
+    #[must_use]
+    pub fn new(grid: Grid) -> Arc<Self> {
+        Arc::new(Self { grid, notifications: Notifications::default() })
+    }
+
+    /// Subscribes to a topic, or to all whose names fit a pattern, until the answer
+    /// is dropped.
+    pub(crate) fn subscribe(
+        self: &Arc<Self>,
+        topic: &Bytes,
+        is_pattern: bool,
+        subscriber: Arc<dyn Subscriber>,
+    ) -> Subscription {
+        let filter = if is_pattern {
+            TopicFilter::Pattern(topic.clone())
+        } else {
+            TopicFilter::Named(topic.clone())
+        };
+        self.notifications.subscribed(&self.grid, topic, is_pattern);
+        let id = self.grid.subscribe(filter, subscriber);
+        Subscription { pubsub: Arc::clone(self), topic: topic.clone(), is_pattern, id }
+    }
+}
+
+/// Ends when it is dropped.
+pub(crate) struct Subscription {
+    pubsub: Arc<PubSub>,
+    topic: Bytes,
+    is_pattern: bool,
+    id: SubscriptionId,
+}
+
+impl Drop for Subscription {
+    fn drop(&mut self) {
+        let grid = &self.pubsub.grid;
+        grid.unsubscribe(self.id);
+        self.pubsub.notifications.unsubscribed(grid, &self.topic, self.is_pattern);
+    }
+}

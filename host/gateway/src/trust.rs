@@ -1,0 +1,115 @@
+//! Who a client is: the passwords that clients may give, whatever they speak.
+
+use std::fmt;
+
+use subtle::ConstantTimeEq;
+
+/// What a client may do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Trust {
+    /// Say who it is.
+    Stranger,
+    /// Look.
+    ReadOnly,
+    /// Everything.
+    Full,
+}
+
+impl Trust {
+    /// The user's name.
+    pub(crate) fn user(self) -> &'static str {
+        match self {
+            Self::Stranger => "(none)",
+            Self::ReadOnly => "readonly",
+            Self::Full => "default",
+        }
+    }
+}
+
+/// What clients must know. Shown nowhere.
+#[derive(Clone, Default)]
+pub struct Passwords {
+    full: Vec<u8>,
+    read_only: Vec<u8>,
+}
+
+impl Passwords {
+    /// `full` is what those must know who may do everything; empty when nobody must
+    /// know anything. `read_only` is what those must know who may only look; empty
+    /// when there are none.
+    #[must_use]
+    pub fn new(full: &[u8], read_only: &[u8]) -> Self {
+        Self { full: full.to_vec(), read_only: read_only.to_vec() }
+    }
+
+    /// Whether nobody must know anything.
+    #[must_use]
+    pub fn are_empty(&self) -> bool {
+        self.full.is_empty()
+    }
+
+    /// What a client may do that has not said who it is.
+    #[must_use]
+    pub fn trust_of_strangers(&self) -> Trust {
+        if self.are_empty() { Trust::Full } else { Trust::Stranger }
+    }
+
+    /// What someone may do who says to be `user`, or does not say, and knows this
+    /// password. `None` when it is wrong. Takes as long whatever is wrong.
+    #[must_use]
+    pub fn trust_of(&self, user: Option<&[u8]>, password: &[u8]) -> Option<Trust> {
+        let knows = |known: &[u8]| !known.is_empty() && bool::from(known.ct_eq(password));
+        let is = |trust: Trust| user.is_none_or(|user| user == trust.user().as_bytes());
+        let full = knows(&self.full);
+        let read_only = knows(&self.read_only);
+        let open = self.are_empty() && user.is_some();
+        if (full || open) && is(Trust::Full) {
+            Some(Trust::Full)
+        } else if read_only && is(Trust::ReadOnly) {
+            Some(Trust::ReadOnly)
+        } else {
+            None
+        }
+    }
+}
+
+impl fmt::Debug for Passwords {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let set = |password: &[u8]| if password.is_empty() { "none" } else { "set" };
+        write!(formatter, "Passwords({}, {})", set(&self.full), set(&self.read_only))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_knows_a_password_is_trusted_as_far_as_it_goes() {
+        let passwords = Passwords::new(b"all", b"look");
+        assert_eq!(passwords.trust_of_strangers(), Trust::Stranger);
+        assert_eq!(passwords.trust_of(None, b"all"), Some(Trust::Full));
+        assert_eq!(passwords.trust_of(Some(b"default"), b"all"), Some(Trust::Full));
+        assert_eq!(passwords.trust_of(None, b"look"), Some(Trust::ReadOnly));
+        assert_eq!(passwords.trust_of(Some(b"readonly"), b"look"), Some(Trust::ReadOnly));
+        for (user, password) in
+            [(None, ""), (Some("default"), "look"), (Some("root"), "all"), (None, "al")]
+        {
+            let user = user.map(str::as_bytes);
+            assert_eq!(passwords.trust_of(user, password.as_bytes()), None);
+        }
+    }
+
+    #[test]
+    fn without_a_password_anybody_may_do_everything() {
+        let passwords = Passwords::default();
+        assert_eq!(passwords.trust_of_strangers(), Trust::Full);
+        assert_eq!(passwords.trust_of(Some(b"default"), b"any"), Some(Trust::Full));
+        assert_eq!(passwords.trust_of(Some(b"root"), b"any"), None);
+    }
+
+    #[test]
+    fn passwords_are_not_shown() {
+        assert_eq!(format!("{:?}", Passwords::new(b"secret", b"")), "Passwords(set, none)");
+    }
+}
