@@ -3,6 +3,7 @@
 //! Everything a fresh machine needs to build Convoke is brought by these, and
 //! nothing is done twice: each command may be repeated at will.
 
+mod clients;
 mod debian;
 mod modes;
 mod process;
@@ -20,10 +21,13 @@ usage: cargo xtask COMMAND
 
   run [-- OPTIONS]   build, then start a member on this machine only; in a second
                      terminal, the same command starts one that joins it
-  test [FILTER …]    build, then every test of host and modes
+  test [FILTER …]    build, fetch the clients and suites that tests use, then every
+                     test of host and modes
   build              modes and host; the binary is target/release/convoke
   modes              the built-in modes only: components in target/modes
   bench NAME         build, then one bench
+  soak [TIMES]       every simulation, with so many times (10) the seeds of a test,
+                     from an arbitrary one on
   help               this page
 
 environment:
@@ -32,7 +36,7 @@ environment:
                               modes, no other
   XDG_CACHE_HOME              where the Debian compiler is kept (default ~/.cache)";
 
-const COMMANDS: &str = "run, test, build, modes, bench, help";
+const COMMANDS: &str = "run, test, build, modes, bench, soak, help";
 
 /// What went wrong, in words for whoever typed the command.
 type Result<T> = std::result::Result<T, String>;
@@ -52,6 +56,10 @@ fn main() -> ExitCode {
         "bench" => match rest {
             [name] => build(&workspace).and_then(|()| suites::bench(&workspace, name)),
             _ => return usage_error("bench takes one NAME: cargo xtask bench NAME"),
+        },
+        "soak" => match rest.first().map_or(Ok(suites::SOAK_TIMES), |times| times.parse()) {
+            Ok(times) if rest.len() <= 1 => suites::soak(&workspace, times),
+            _ => return usage_error("soak takes one whole number: cargo xtask soak 10"),
         },
         "help" | "--help" | "-h" => {
             println!("{USAGE}");

@@ -1,15 +1,29 @@
-//! `cargo xtask test` and `cargo xtask bench`.
+//! `cargo xtask test`, `cargo xtask bench` and `cargo xtask soak`.
 
+use std::env;
 use std::process::Command;
+use std::time::{SystemTime, UNIX_EPOCH};
 
-use crate::Result;
 use crate::modes::build_binary;
 use crate::process::{cargo, run};
 use crate::workspace::Workspace;
+use crate::{Result, clients};
+
+/// How many times the seeds of a test a soak has, unless a number is given.
+pub(crate) const SOAK_TIMES: u64 = 10;
+
+/// Where soaks begin: above all seeds that tests use, below what is unwieldy.
+const SOAK_FROM: u64 = 1_000_000;
+const SOAK_TO: u64 = 1_000_000_000;
 
 /// Runs every suite, whatever the ones before it said, and then reports.
 /// `filter` goes to each of them as it is.
 pub(crate) fn test(workspace: &Workspace, filter: &[String]) -> Result<()> {
+    if let Err(error) = clients::set_up(workspace) {
+        // What needs them says so, and fails there.
+        let is_skipped = if env::var_os("CI").is_some() { "" } else { ", and is skipped" };
+        eprintln!("xtask: {error}: what needs real clients cannot run{is_skipped}");
+    }
     let mut host = cargo(workspace);
     host.args(["test", "--release", "--workspace", "--no-fail-fast"]).args(filter);
     let mut modes = cargo(workspace);
@@ -38,4 +52,17 @@ pub(crate) fn test(workspace: &Workspace, filter: &[String]) -> Result<()> {
 pub(crate) fn bench(workspace: &Workspace, name: &str) -> Result<()> {
     build_binary(workspace, "bench")?;
     run(Command::new(workspace.target.join("release/bench")).arg(name))
+}
+
+/// Runs the simulations with so many times the seeds that tests use, none of them
+/// one of those: from an arbitrary one on. A failure prints its seed.
+pub(crate) fn soak(workspace: &Workspace, times: u64) -> Result<()> {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+    let from = SOAK_FROM + now % (SOAK_TO - SOAK_FROM);
+    println!("xtask: {times} times the seeds of a test, from {from} on");
+    let mut test = cargo(workspace);
+    test.args(["test", "--release", "--workspace", "--no-fail-fast", "--test", "simulation"])
+        .env("SEED_FROM", from.to_string())
+        .env("SEED_TIMES", times.to_string());
+    run(&mut test)
 }

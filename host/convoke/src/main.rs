@@ -21,6 +21,9 @@ use std::process::ExitCode;
 use settings::{Command, ConfigCommand, Given, Instead, Settings};
 use tracing_subscriber::filter::LevelFilter;
 
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Worker threads: a member waits more than it computes.
 const WORKERS: usize = 2;
 /// Something was wrong with what the operator asked for.

@@ -16,7 +16,7 @@ pub(crate) enum Edit<'a> {
         /// What the bytes are, to the protocol that wrote them.
         kind: u8,
         /// The value.
-        #[serde(borrow)]
+        #[serde(borrow, with = "serde_bytes")]
         value: &'a [u8],
         /// When it expires.
         expiry: Expiry,
@@ -33,9 +33,9 @@ pub(crate) enum Edit<'a> {
         deadline_ms: u64,
     },
     /// More bytes at the end of a plain value.
-    Append(#[serde(borrow)] &'a [u8]),
+    Append(#[serde(borrow, with = "serde_bytes")] &'a [u8]),
     /// Bytes in place of others, from this place on.
-    Splice(u64, #[serde(borrow)] &'a [u8]),
+    Splice(u64, #[serde(borrow, with = "serde_bytes")] &'a [u8]),
     /// A structure changes, or begins to be.
     Structure(#[serde(borrow)] StructureEdit<'a>),
 }
@@ -57,7 +57,7 @@ pub(crate) struct Record<'a> {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) enum What<'a> {
     /// One key.
-    Key(#[serde(borrow)] &'a [u8], #[serde(borrow)] Edit<'a>),
+    Key(#[serde(borrow, with = "serde_bytes")] &'a [u8], #[serde(borrow)] Edit<'a>),
     /// All keys of the partition go.
     Clear,
     /// Removals before this version are forgotten.

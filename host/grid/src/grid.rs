@@ -334,32 +334,30 @@ impl Grid {
     pub fn handle_view(&self, view: &View, lost: bool) {
         let core = &self.inner.core;
         let now = core.now();
-        let (mut gone, mut new) = (Vec::new(), Vec::new());
-        {
+        let mut new = Vec::new();
+        let gone: Vec<Arc<Peer>> = {
             let mut peers = core.peers.write();
-            peers.retain(|id, _| {
-                let stays = view.contains(*id);
-                if !stays {
-                    gone.push(*id);
-                }
-                stays
-            });
+            let gone = peers.extract_if(|id, _| !view.contains(*id));
+            let gone = gone.map(|(_, peer)| peer).collect();
             for member in view.members().iter().filter(|member| member.id != core.me) {
                 peers.entry(member.id).or_insert_with(|| {
                     new.push(member.id);
                     Arc::new(Peer::new(member.id, core.host.random()))
                 });
             }
-        }
+            gone
+        };
         core.members.store(u32::try_from(view.len()).unwrap_or(u32::MAX), Ordering::Relaxed);
         *self.inner.coordinator.write() = Some(view.coordinator().id);
-        for id in &gone {
-            self.inner.calls.handle_gone(*id);
-            core.copying.lock().remove(id);
-            core.away.lock().remove(id);
-            self.inner.listeners.forget(*id);
+        for peer in gone {
+            let id = peer.id();
+            peer.end();
+            self.inner.calls.handle_gone(id);
+            core.copying.lock().remove(&id);
+            core.away.lock().remove(&id);
+            self.inner.listeners.forget(id);
             self.inner.blocked.lock().retain(|(member, _), slot| {
-                let stays = member != id;
+                let stays = *member != id;
                 if !stays {
                     slot.close();
                 }

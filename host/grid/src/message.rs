@@ -38,7 +38,7 @@ pub(crate) enum Message<'a> {
         /// The primary's time: what was over by then is over on the backup too.
         time_ms: u64,
         /// Records, one behind the other.
-        #[serde(borrow)]
+        #[serde(borrow, with = "serde_bytes")]
         records: &'a [u8],
     },
     /// The primary's time, for all partitions that it leads.
@@ -78,7 +78,7 @@ pub(crate) enum Message<'a> {
         /// Nothing of them is missing after this.
         last: bool,
         /// Items, one behind the other.
-        #[serde(borrow)]
+        #[serde(borrow, with = "serde_bytes")]
         items: &'a [u8],
     },
     /// "You have everything."
@@ -129,7 +129,7 @@ pub(crate) enum Message<'a> {
         #[serde(borrow)]
         map: &'a str,
         /// Items, one behind the other.
-        #[serde(borrow)]
+        #[serde(borrow, with = "serde_bytes")]
         items: &'a [u8],
     },
     /// "Taken as the policy says, and my backups have it."
@@ -155,9 +155,9 @@ pub(crate) enum Message<'a> {
     /// To all: "tell your subscribers."
     Publish {
         id: u64,
-        #[serde(borrow)]
+        #[serde(borrow, with = "serde_bytes")]
         topic: &'a [u8],
-        #[serde(borrow)]
+        #[serde(borrow, with = "serde_bytes")]
         payload: &'a [u8],
     },
     /// "So many got it."

@@ -85,7 +85,10 @@ struct Outgoing {
     is_open: bool,
     refused: BTreeSet<u64>,
     writer: Option<Waker>,
+    /// By number.
     waiting: VecDeque<Waiting>,
+    /// The member is in the view no more.
+    is_over: bool,
 }
 
 #[derive(Debug)]
@@ -201,30 +204,51 @@ impl Peer {
         outgoing.session != sent.session || outgoing.handed_through >= sent.number
     }
 
-    /// Wakes when the fate of a message may be known.
-    pub(crate) fn wake_at(&self, sent: Sent, since: Duration, waker: &Waker) {
+    /// Wakes once the fate of a message may be known: when it is acknowledged, when
+    /// the session or this peer ends, or at the next tick. `false` when that is so
+    /// now; then nobody is woken.
+    pub(crate) fn wait(&self, sent: Sent, since: Duration, waker: &Waker) -> bool {
         let mut outgoing = self.outgoing.lock();
         if outgoing.session != sent.session
+            || outgoing.is_over
             || self.acknowledged.load(Ordering::Acquire) >= sent.number
         {
-            waker.wake_by_ref();
-            return;
+            return false;
         }
-        let number = sent.number;
-        outgoing.waiting.push_back(Waiting { number, since, waker: waker.clone() });
+        let waiting = Waiting { number: sent.number, since, waker: waker.clone() };
+        // Nearly always it comes behind all others.
+        let place = match outgoing.waiting.back() {
+            Some(last) if last.number > sent.number => {
+                outgoing.waiting.partition_point(|other| other.number <= sent.number)
+            }
+            _ => outgoing.waiting.len(),
+        };
+        outgoing.waiting.insert(place, waiting);
+        true
     }
 
     /// Wakes those who have waited since this time or before.
     pub(crate) fn wake_old(&self, since: Duration) {
         let mut outgoing = self.outgoing.lock();
         let mut old = Vec::new();
-        while outgoing.waiting.front().is_some_and(|waiting| waiting.since <= since) {
-            old.extend(outgoing.waiting.pop_front());
-        }
+        outgoing.waiting.retain(|waiting| {
+            let stays = waiting.since > since;
+            if !stays {
+                old.push(waiting.waker.clone());
+            }
+            stays
+        });
         drop(outgoing);
-        for waiting in old {
-            waiting.waker.wake();
-        }
+        old.into_iter().for_each(Waker::wake);
+    }
+
+    /// The member is in the view no more: whoever waits looks elsewhere.
+    pub(crate) fn end(&self) {
+        let mut outgoing = self.outgoing.lock();
+        outgoing.is_over = true;
+        let waiting = std::mem::take(&mut outgoing.waiting);
+        drop(outgoing);
+        waiting.into_iter().for_each(|waiting| waiting.waker.wake());
     }
 
     /// The session that a connection must name when it opens; one that named
@@ -290,15 +314,8 @@ impl Peer {
             outgoing.bytes -= batch.bytes.len();
             outgoing.handed = outgoing.handed.saturating_sub(1);
         }
-        let mut woken = Vec::new();
-        outgoing.waiting.retain(|waiting| {
-            let done = waiting.number <= received;
-            if done {
-                woken.push(waiting.waker.clone());
-            }
-            !done
-        });
-        woken
+        let done = outgoing.waiting.partition_point(|waiting| waiting.number <= received);
+        outgoing.waiting.drain(..done).map(|waiting| waiting.waker).collect()
     }
 
     /// Ends the session: what is on its way is lost.
@@ -310,7 +327,7 @@ impl Peer {
 
     fn begin_anew(&self, outgoing: &mut Outgoing, session: u64) {
         let (waiting, writer) = (std::mem::take(&mut outgoing.waiting), outgoing.writer.take());
-        *outgoing = Outgoing::new(session);
+        *outgoing = Outgoing { is_over: outgoing.is_over, ..Outgoing::new(session) };
         self.acknowledged.store(0, Ordering::Release);
         self.session.store(session, Ordering::Release);
         for waiting in waiting {
@@ -438,6 +455,7 @@ impl Outgoing {
             refused: BTreeSet::new(),
             writer: None,
             waiting: VecDeque::new(),
+            is_over: false,
         }
     }
 

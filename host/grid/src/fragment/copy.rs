@@ -29,20 +29,20 @@ pub(crate) enum Item<'a> {
     /// A plain value.
     Plain {
         /// The key.
-        #[serde(borrow)]
+        #[serde(borrow, with = "serde_bytes")]
         key: &'a [u8],
         /// Version, expiry, statistics.
         meta: Meta,
         /// The kind of value.
         kind: u8,
         /// The value.
-        #[serde(borrow)]
+        #[serde(borrow, with = "serde_bytes")]
         value: &'a [u8],
     },
     /// The beginning of a structure.
     Structure {
         /// The key.
-        #[serde(borrow)]
+        #[serde(borrow, with = "serde_bytes")]
         key: &'a [u8],
         /// Version, expiry, statistics.
         meta: Meta,
@@ -55,7 +55,7 @@ pub(crate) enum Item<'a> {
     /// The key was removed.
     Removal {
         /// The key.
-        #[serde(borrow)]
+        #[serde(borrow, with = "serde_bytes")]
         key: &'a [u8],
         /// Of its removal.
         version: Version,

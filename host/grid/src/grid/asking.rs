@@ -16,7 +16,6 @@ use crate::message::{Message, Outcome};
 use crate::op::{Effect, Op};
 use crate::partition::ticket::{Standing, Ticket, is_received};
 use crate::partition::{Executed, Slot};
-use crate::session::Fate;
 use crate::{OpError, Reply};
 
 /// Blocked operations that one member may have here.
@@ -238,18 +237,22 @@ pub(super) async fn settle(
 ) -> Result<Reply, OpError> {
     let since = inner.core.now();
     let limit = Duration::from_millis(OP_MS_MAX);
+    let mut is_first = true;
     let settled = poll_fn(|context| {
+        // Woken by receipts, by a new table, and now and then.
+        let now = inner.core.now();
+        let mut waits = false;
+        for need in &ticket.needs {
+            if let Some(sent) = need.sent {
+                waits |= need.peer.wait(sent, now, context.waker());
+            }
+        }
         if is_received(&ticket.needs) {
             return Poll::Ready(true);
         }
-        // Woken by receipts, by a new table, and now and then.
-        let now = inner.core.now();
-        for need in &ticket.needs {
-            if let Some(sent) = need.sent
-                && need.peer.fate(sent) == Fate::Open
-            {
-                need.peer.wake_at(sent, now, context.waker());
-            }
+        // At first nothing else can have happened yet: most writes come by here once.
+        if std::mem::take(&mut is_first) && waits {
+            return Poll::Pending;
         }
         let primary = inner.primary(ticket.partition);
         let mut partition = inner.core.partitions[usize::from(ticket.partition)].lock();

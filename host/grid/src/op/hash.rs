@@ -17,9 +17,12 @@ pub enum HashOp<'a> {
     /// Each field gets its value; answers how many fields are new.
     Set(#[serde(borrow)] Vec<(&'a [u8], &'a [u8])>),
     /// A field gets its value if there is no such field; answers 1 or 0.
-    SetIfAbsent(#[serde(borrow)] &'a [u8], #[serde(borrow)] &'a [u8]),
+    SetIfAbsent(
+        #[serde(borrow, with = "serde_bytes")] &'a [u8],
+        #[serde(borrow, with = "serde_bytes")] &'a [u8],
+    ),
     /// A field's value, or nil.
-    Get(#[serde(borrow)] &'a [u8]),
+    Get(#[serde(borrow, with = "serde_bytes")] &'a [u8]),
     /// Of each field.
     GetMany(#[serde(borrow)] Vec<&'a [u8]>),
     /// All fields and values.
@@ -31,15 +34,15 @@ pub enum HashOp<'a> {
     /// Removes fields; answers how many there were.
     Remove(#[serde(borrow)] Vec<&'a [u8]>),
     /// 1 or 0.
-    Contains(#[serde(borrow)] &'a [u8]),
+    Contains(#[serde(borrow, with = "serde_bytes")] &'a [u8]),
     /// The number of fields.
     Length,
     /// The number of bytes of a field's value.
-    ValueLength(#[serde(borrow)] &'a [u8]),
+    ValueLength(#[serde(borrow, with = "serde_bytes")] &'a [u8]),
     /// The integer that a field is, and so much more; answers the sum.
-    Add(#[serde(borrow)] &'a [u8], i64),
+    Add(#[serde(borrow, with = "serde_bytes")] &'a [u8], i64),
     /// The number that a field is, and so much more; answers the sum as bytes.
-    AddFloat(#[serde(borrow)] &'a [u8], f64),
+    AddFloat(#[serde(borrow, with = "serde_bytes")] &'a [u8], f64),
     /// Some fields with their values, and where to go on: a cursor, and a list of
     /// names and values by turns.
     Scan {
@@ -48,7 +51,7 @@ pub enum HashOp<'a> {
         /// About how many.
         count: u64,
         /// What names must fit.
-        #[serde(borrow)]
+        #[serde(borrow, with = "serde_bytes")]
         pattern: Option<&'a [u8]>,
     },
     /// A field at random, or nil.

@@ -42,10 +42,10 @@ pub enum ListOp<'a> {
     /// The element at an index, or nil.
     Get(i64),
     /// Another element at an index.
-    Set(i64, #[serde(borrow)] &'a [u8]),
+    Set(i64, #[serde(borrow, with = "serde_bytes")] &'a [u8]),
     /// Removes elements equal to this one: so many from the front, from the back
     /// below zero, all for zero; answers how many went.
-    Remove(i64, #[serde(borrow)] &'a [u8]),
+    Remove(i64, #[serde(borrow, with = "serde_bytes")] &'a [u8]),
     /// Keeps what is from one index to another.
     Trim(i64, i64),
     /// Puts an element before or behind the first that equals another; answers
@@ -54,16 +54,16 @@ pub enum ListOp<'a> {
         /// Before it, or behind it.
         before: bool,
         /// Where.
-        #[serde(borrow)]
+        #[serde(borrow, with = "serde_bytes")]
         pivot: &'a [u8],
         /// What.
-        #[serde(borrow)]
+        #[serde(borrow, with = "serde_bytes")]
         element: &'a [u8],
     },
     /// The indices of elements equal to this one.
     Positions {
         /// What is looked for.
-        #[serde(borrow)]
+        #[serde(borrow, with = "serde_bytes")]
         element: &'a [u8],
         /// The first, second … of them to tell; from the back below zero. Not zero.
         rank: i64,

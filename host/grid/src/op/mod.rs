@@ -40,7 +40,7 @@ use crate::{OpError, Reply};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Op<'a> {
     /// About one key.
-    Key(#[serde(borrow)] &'a [u8], #[serde(borrow)] KeyOp<'a>),
+    Key(#[serde(borrow, with = "serde_bytes")] &'a [u8], #[serde(borrow)] KeyOp<'a>),
     /// About several keys, in one step.
     Several(#[serde(borrow)] SeveralOp<'a>),
     /// About all keys of the partition.

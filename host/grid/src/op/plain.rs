@@ -21,7 +21,7 @@ pub enum PlainOp<'a> {
         /// [`KINDS_MAX`](crate::KINDS_MAX).
         kind: u8,
         /// The value.
-        #[serde(borrow)]
+        #[serde(borrow, with = "serde_bytes")]
         value: &'a [u8],
         /// How long it lives.
         lifetime: Lifetime,
@@ -35,15 +35,15 @@ pub enum PlainOp<'a> {
     /// The value, which lives so long from then on, if that is said.
     GetAndExpire(Option<Lifetime>),
     /// The value goes if it is this one; answers 1 or 0.
-    RemoveIf(#[serde(borrow)] &'a [u8]),
+    RemoveIf(#[serde(borrow, with = "serde_bytes")] &'a [u8]),
     /// Its number of bytes.
     Length,
     /// Bytes at its end; answers its length.
-    Append(#[serde(borrow)] &'a [u8]),
+    Append(#[serde(borrow, with = "serde_bytes")] &'a [u8]),
     /// Bytes from one place to another, both in it; below zero from the end.
     Range(i64, i64),
     /// Bytes from this place on in place of others; answers the length.
-    Splice(u64, #[serde(borrow)] &'a [u8]),
+    Splice(u64, #[serde(borrow, with = "serde_bytes")] &'a [u8]),
     /// The integer that it is, and so much more; answers the sum.
     Add(i64),
     /// The number that it is, and so much more; answers the sum as bytes.
@@ -85,7 +85,7 @@ pub enum PutIf<'a> {
     /// When its last change has this version; [`Version::NONE`] if there is none.
     Version(Version),
     /// When this is its value.
-    Value(#[serde(borrow)] &'a [u8]),
+    Value(#[serde(borrow, with = "serde_bytes")] &'a [u8]),
 }
 
 /// What a put answers.

@@ -20,7 +20,7 @@ pub enum SetOp<'a> {
     /// All members.
     All,
     /// 1 or 0.
-    Contains(#[serde(borrow)] &'a [u8]),
+    Contains(#[serde(borrow, with = "serde_bytes")] &'a [u8]),
     /// 1 or 0 for each.
     ContainsMany(#[serde(borrow)] Vec<&'a [u8]>),
     /// The number of members.
@@ -41,7 +41,7 @@ pub enum SetOp<'a> {
         /// About how many.
         count: u64,
         /// What members must fit.
-        #[serde(borrow)]
+        #[serde(borrow, with = "serde_bytes")]
         pattern: Option<&'a [u8]>,
     },
 }

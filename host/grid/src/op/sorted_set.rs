@@ -26,7 +26,7 @@ pub enum SortedSetOp<'a> {
     /// Adds to one member's score, if the condition holds; answers the sum or nil.
     Increase {
         /// The member.
-        #[serde(borrow)]
+        #[serde(borrow, with = "serde_bytes")]
         member: &'a [u8],
         /// By how much.
         by: f64,
@@ -36,7 +36,7 @@ pub enum SortedSetOp<'a> {
     /// Removes members; answers how many there were.
     Remove(#[serde(borrow)] Vec<&'a [u8]>),
     /// A member's score, or nil.
-    Score(#[serde(borrow)] &'a [u8]),
+    Score(#[serde(borrow, with = "serde_bytes")] &'a [u8]),
     /// Of each member.
     Scores(#[serde(borrow)] Vec<&'a [u8]>),
     /// The number of members.
@@ -46,7 +46,7 @@ pub enum SortedSetOp<'a> {
     /// How many members are before this one, or behind it; nil when it is none.
     Rank {
         /// The member.
-        #[serde(borrow)]
+        #[serde(borrow, with = "serde_bytes")]
         member: &'a [u8],
         /// Behind it.
         reverse: bool,
@@ -79,7 +79,7 @@ pub enum SortedSetOp<'a> {
         /// About how many.
         count: u64,
         /// What members must fit.
-        #[serde(borrow)]
+        #[serde(borrow, with = "serde_bytes")]
         pattern: Option<&'a [u8]>,
     },
 }

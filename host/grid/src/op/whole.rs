@@ -33,7 +33,7 @@ pub enum WholeOp<'a> {
         filter: ScanFilter<'a>,
     },
     /// All keys that fit a pattern.
-    Keys(#[serde(borrow)] &'a [u8]),
+    Keys(#[serde(borrow, with = "serde_bytes")] &'a [u8]),
     /// A key at random, or nil.
     Any,
     /// Keys of one slot, at most so many.
@@ -46,7 +46,7 @@ pub enum WholeOp<'a> {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ScanFilter<'a> {
     /// What they must fit.
-    #[serde(borrow)]
+    #[serde(borrow, with = "serde_bytes")]
     pub pattern: Option<&'a [u8]>,
     /// What type their values must have; see [`super::GenericOp::Type`].
     #[serde(borrow)]

@@ -28,9 +28,9 @@ pub(crate) enum ListEdit<'a> {
     /// So many go from the back.
     PopBack(u64),
     /// Another element at this index.
-    Set(u64, #[serde(borrow)] &'a [u8]),
+    Set(u64, #[serde(borrow, with = "serde_bytes")] &'a [u8]),
     /// One more element, which comes to lie at this index.
-    Insert(u64, #[serde(borrow)] &'a [u8]),
+    Insert(u64, #[serde(borrow, with = "serde_bytes")] &'a [u8]),
     /// The elements at these indices go; ascending.
     Remove(Vec<u64>),
 }

@@ -6,18 +6,10 @@ use convoke_grid::{MapCatalog, MapSettings};
 use rand::RngExt as _;
 
 use crate::store::Store;
+use crate::world::seeds;
 
 const SECOND: Duration = Duration::from_secs(1);
 const PARTITIONS: u16 = 7;
-
-/// Seeds for each scenario: more with `SEEDS=n`, one alone with `SEED=n`.
-fn seeds(usual: u64) -> Vec<u64> {
-    let number = |name| std::env::var(name).ok().and_then(|text| text.parse().ok());
-    match (number("SEED"), number("SEEDS")) {
-        (Some(seed), _) => vec![seed],
-        (None, count) => (1..=count.unwrap_or(usual)).collect(),
-    }
-}
 
 fn with_backups(backups: u8) -> MapCatalog {
     MapCatalog { usual: MapSettings { backups, ..MapSettings::default() }, named: Vec::new() }
@@ -31,7 +23,7 @@ fn cluster(seed: u64, size: usize, backups: u8) -> Store {
 
 #[test]
 fn writes_are_found_whoever_is_asked() {
-    for seed in seeds(100) {
+    for seed in seeds(400) {
         let mut store = cluster(seed, 3, 1);
         store.run_with_clients(SECOND * 3);
         store.settle();
@@ -44,7 +36,7 @@ fn writes_are_found_whoever_is_asked() {
 
 #[test]
 fn a_crash_loses_nothing_that_was_acknowledged() {
-    for seed in seeds(150) {
+    for seed in seeds(600) {
         let size = 2 + (seed % 4) as usize;
         let mut store = cluster(seed, size, 1);
         for _ in 0..2 {
@@ -64,7 +56,7 @@ fn a_crash_loses_nothing_that_was_acknowledged() {
 
 #[test]
 fn as_many_crashes_at_once_as_there_are_backups_lose_nothing() {
-    for seed in seeds(80) {
+    for seed in seeds(320) {
         let mut store = cluster(seed, 5, 2);
         store.run_with_clients(SECOND);
         for _ in 0..2 {
@@ -79,7 +71,7 @@ fn as_many_crashes_at_once_as_there_are_backups_lose_nothing() {
 
 #[test]
 fn members_come_and_leave_while_clients_write() {
-    for seed in seeds(80) {
+    for seed in seeds(320) {
         let mut store = cluster(seed, 2, 1);
         for round in 0..3 {
             let at = store.world.any_living();
@@ -100,7 +92,7 @@ fn members_come_and_leave_while_clients_write() {
 
 #[test]
 fn a_pause_loses_nothing_that_was_acknowledged() {
-    for seed in seeds(80) {
+    for seed in seeds(320) {
         let mut store = cluster(seed, 3, 1);
         store.run_with_clients(SECOND);
         let sleeper = store.world.any_living();
@@ -114,7 +106,7 @@ fn a_pause_loses_nothing_that_was_acknowledged() {
 
 #[test]
 fn both_sides_of_a_split_serve_and_are_one_again_after_it() {
-    for seed in seeds(80) {
+    for seed in seeds(320) {
         let size = 2 + (seed % 4) as usize;
         let mut store = cluster(seed, size, 1);
         store.run_with_clients(SECOND);
@@ -130,7 +122,7 @@ fn both_sides_of_a_split_serve_and_are_one_again_after_it() {
 
 #[test]
 fn everything_at_once_and_again() {
-    for seed in seeds(150) {
+    for seed in seeds(600) {
         let mut store = cluster(seed, 3, 1);
         store.world.network.loss = 0.01;
         for _ in 0..4 {
@@ -163,7 +155,7 @@ fn everything_at_once_and_again() {
 
 #[test]
 fn below_min_members_nothing_is_written_and_reads_go_on() {
-    for seed in seeds(40) {
+    for seed in seeds(160) {
         let mut store = Store::new(seed, PARTITIONS, with_backups(1)).min_members(2);
         store.grow(3);
         store.run_with_clients(SECOND);

@@ -6,19 +6,9 @@ use std::time::Duration;
 use rand::RngExt as _;
 
 use crate::network::Node;
-use crate::world::World;
+use crate::world::{World, seeds};
 
 const SECOND: Duration = Duration::from_secs(1);
-
-/// Seeds for each scenario: more with `SEEDS=n`, one alone with `SEED=n`, told
-/// step by step with `TRACE=1`.
-fn seeds(usual: u64) -> Vec<u64> {
-    let number = |name| std::env::var(name).ok().and_then(|text| text.parse().ok());
-    match (number("SEED"), number("SEEDS")) {
-        (Some(seed), _) => vec![seed],
-        (None, count) => (1..=count.unwrap_or(usual)).collect(),
-    }
-}
 
 /// A cluster of `size` that grew by one member after the other; a large one, by
 /// all at once.

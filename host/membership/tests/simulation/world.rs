@@ -18,6 +18,17 @@ const CALL_WAIT: Duration = Duration::from_millis(400);
 /// More at one instant of virtual time is a busy loop.
 const HAPPENINGS_PER_INSTANT_MAX: u64 = 100_000;
 
+/// Seeds for a scenario: one alone with `SEED=n`, told step by step with `TRACE=1`;
+/// more of them with `SEED_TIMES=n`, others with `SEED_FROM=n`.
+pub(crate) fn seeds(usual: u64) -> std::ops::Range<u64> {
+    let number = |name| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
+    if let Some(seed) = number("SEED") {
+        return seed..seed + 1;
+    }
+    let from = number("SEED_FROM").unwrap_or(1);
+    from..from + usual * number("SEED_TIMES").unwrap_or(1)
+}
+
 enum Happening {
     Wake(Node),
     Datagram { from: Node, to: Node, bytes: Vec<u8> },

@@ -3,6 +3,7 @@
 //! benches have tables.
 
 mod cluster;
+mod data;
 mod facts;
 mod measure;
 mod modes;
@@ -14,6 +15,8 @@ use std::process::ExitCode;
 /// Every bench, and what it measures.
 const BENCHES: &[(&str, &str, fn())] = &[
     ("cluster", "joining, losing and finding members; memory; the sandbox", cluster::run),
+    ("data", "requests, memory and failure, beside Redis", data::run),
+    ("replication", "of data, the writes with a backup alone", data::replication),
     ("modes", "joining through each mode; what a source's news takes", modes::run),
 ];
 

@@ -41,7 +41,7 @@ pub enum Aggregate {
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Weighted<'a> {
     /// Its key.
-    #[serde(borrow)]
+    #[serde(borrow, with = "serde_bytes")]
     pub key: &'a [u8],
     /// What its scores are multiplied by.
     pub weight: f64,

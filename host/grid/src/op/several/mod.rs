@@ -40,10 +40,10 @@ pub enum SeveralOp<'a> {
     /// A value goes to another key, with its expiry.
     Rename {
         /// Where it is.
-        #[serde(borrow)]
+        #[serde(borrow, with = "serde_bytes")]
         from: &'a [u8],
         /// Where it goes.
-        #[serde(borrow)]
+        #[serde(borrow, with = "serde_bytes")]
         to: &'a [u8],
         /// Only if nothing is there; answers 1 or 0.
         absent: bool,
@@ -51,10 +51,10 @@ pub enum SeveralOp<'a> {
     /// A value is copied to another key, with its expiry; answers 1 or 0.
     Copy {
         /// Where it is.
-        #[serde(borrow)]
+        #[serde(borrow, with = "serde_bytes")]
         from: &'a [u8],
         /// Where the copy goes.
-        #[serde(borrow)]
+        #[serde(borrow, with = "serde_bytes")]
         to: &'a [u8],
         /// Even if something is there.
         replace: bool,
@@ -62,25 +62,25 @@ pub enum SeveralOp<'a> {
     /// A member goes from one set to another; answers 1 or 0.
     MoveMember {
         /// Where it is.
-        #[serde(borrow)]
+        #[serde(borrow, with = "serde_bytes")]
         from: &'a [u8],
         /// Where it goes.
-        #[serde(borrow)]
+        #[serde(borrow, with = "serde_bytes")]
         to: &'a [u8],
         /// Which.
-        #[serde(borrow)]
+        #[serde(borrow, with = "serde_bytes")]
         member: &'a [u8],
     },
     /// An element goes from one end of a list to an end of another, or of the
     /// same; answers it, or nil.
     MoveElement {
         /// Where it is.
-        #[serde(borrow)]
+        #[serde(borrow, with = "serde_bytes")]
         from: &'a [u8],
         /// At which end.
         from_end: End,
         /// Where it goes.
-        #[serde(borrow)]
+        #[serde(borrow, with = "serde_bytes")]
         to: &'a [u8],
         /// To which end.
         to_end: End,
@@ -94,7 +94,7 @@ pub enum SeveralOp<'a> {
         keys: Vec<&'a [u8]>,
         /// Where to store what comes of it, in place of what is there; answers
         /// the number of members.
-        #[serde(borrow)]
+        #[serde(borrow, with = "serde_bytes")]
         store: Option<&'a [u8]>,
     },
     /// The number of members that all of these sets have, or sorted sets; no
@@ -120,16 +120,16 @@ pub enum SeveralOp<'a> {
         /// With scores.
         scores: bool,
         /// Where to store what comes of it; answers the number of members.
-        #[serde(borrow)]
+        #[serde(borrow, with = "serde_bytes")]
         store: Option<&'a [u8]>,
     },
     /// A range of a sorted set, stored; answers the number of members.
     StoreRange {
         /// Where it is.
-        #[serde(borrow)]
+        #[serde(borrow, with = "serde_bytes")]
         from: &'a [u8],
         /// Where it goes.
-        #[serde(borrow)]
+        #[serde(borrow, with = "serde_bytes")]
         to: &'a [u8],
         /// Which range.
         #[serde(borrow)]

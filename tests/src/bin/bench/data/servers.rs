@@ -1,0 +1,123 @@
+//! What is measured: members of ours, and Redis.
+
+use std::fs;
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use convoke_grid::slot::{SLOTS, slot};
+use convoke_tests::resp::Value;
+use convoke_tests::{Cluster, Member, binary};
+
+use crate::measure::WAIT_MAX;
+
+/// Between two looks.
+const POLL: Duration = Duration::from_millis(5);
+
+/// Redis, without persistence. Ended when dropped.
+pub(super) struct Redis {
+    child: Child,
+    pub(super) address: SocketAddr,
+}
+
+impl Redis {
+    /// None when this machine has no Redis.
+    pub(super) fn start() -> Option<Self> {
+        let program = redis_server();
+        let port = TcpListener::bind("127.0.0.1:0").ok()?.local_addr().ok()?.port();
+        let address = SocketAddr::from(([127, 0, 0, 1], port));
+        let mut command = Command::new(program);
+        command.args(["--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]);
+        command.args(["--port", &port.to_string()]);
+        let child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().ok()?;
+        let redis = Self { child, address };
+        let deadline = Instant::now() + WAIT_MAX;
+        while TcpStream::connect(address).is_err() {
+            assert!(Instant::now() < deadline, "redis-server does not listen at {address}");
+            thread::sleep(POLL);
+        }
+        Some(redis)
+    }
+
+    pub(super) fn resident_kib(&self) -> u64 {
+        resident_kib(self.child.id())
+    }
+}
+
+impl Drop for Redis {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// The one that `cargo xtask test` fetched, or this machine's.
+fn redis_server() -> PathBuf {
+    let ours = binary::convoke();
+    let target = ours.parent().and_then(|release| release.parent());
+    let fetched = target.map(|target| target.join("suites/redis/usr/bin/redis-server"));
+    fetched.filter(|file| file.is_file()).unwrap_or_else(|| "redis-server".into())
+}
+
+fn resident_kib(process: u32) -> u64 {
+    let text = fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
+    let line = text.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let number = line.and_then(|line| line.split_whitespace().next());
+    number.and_then(|number| number.parse().ok()).unwrap_or(0)
+}
+
+/// Members of one cluster, with so many backups.
+pub(super) fn members(cluster: &Cluster, count: usize, backups: u8) -> Vec<Member> {
+    let file = cluster.write("data.toml", format!("[maps.\"*\"]\nbackups = {backups}\n"));
+    let mut members: Vec<Member> = Vec::new();
+    for _ in 0..count {
+        members.push(start(cluster, &file.display().to_string()));
+        cluster.agree(&members);
+    }
+    safe(&members);
+    members
+}
+
+/// One more.
+pub(super) fn start(cluster: &Cluster, file: &str) -> Member {
+    cluster.launch().option("--config", file).start()
+}
+
+/// Waits until every partition has all its copies.
+pub(super) fn safe(members: &[Member]) {
+    for member in members {
+        member.wait_for_status(WAIT_MAX, "data that is safe", |status| {
+            (status.data["safe"] == true).then_some(())
+        });
+    }
+}
+
+/// Which member leads which slots.
+pub(super) struct Slots {
+    owners: Vec<SocketAddr>,
+}
+
+impl Slots {
+    /// As this member sees it.
+    pub(super) fn of(member: &Member) -> Self {
+        let answer = member.client().ask("CLUSTER SLOTS").expect("a member answers");
+        let mut owners = vec![member.resp(); usize::from(SLOTS)];
+        for run in answer.list().unwrap_or_default() {
+            let Some([first, last, node, ..]) = run.list() else { continue };
+            let number = |value: &Value| value.integer().and_then(|n| usize::try_from(n).ok());
+            let Some([ip, port, ..]) = node.list() else { continue };
+            let ip = ip.bytes().and_then(|ip| str::from_utf8(ip).ok()?.parse().ok());
+            let port = number(port).and_then(|port| u16::try_from(port).ok());
+            let (ip, port) = ip.zip(port).expect("an address");
+            let range = number(first).zip(number(last)).expect("slots");
+            owners[range.0..=range.1].fill(SocketAddr::new(ip, port));
+        }
+        Self { owners }
+    }
+
+    pub(super) fn owner(&self, key: &[u8]) -> SocketAddr {
+        self.owners[usize::from(slot(key))]
+    }
+}

@@ -1,0 +1,180 @@
+//! Requests in a second, and how long they take.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use convoke_tests::{Cluster, Member};
+use tokio::runtime::Runtime;
+use tokio::task::LocalSet;
+
+use super::load::{self, Ask, KEYS, Load, Outcome, Place};
+use super::servers::{self, Redis, Slots};
+
+/// Runs of each, of which the one in the middle counts; by turns, so that what else
+/// the machine does hits both.
+const RUNS: usize = 3;
+/// Of one run.
+const TIME: Duration = Duration::from_secs(2);
+/// Connections of the client.
+const CONNECTIONS: usize = 50;
+const DEPTHS: [usize; 3] = [1, 16, 64];
+/// What is wanted of each of our rates, of that of Redis.
+const OF_REDIS: f64 = 0.9;
+/// Of a write that is on a second member before it is answered, without pipelining,
+/// of our own reads.
+const REPLICATED_OF_READ: f64 = 0.45;
+/// The same at depth 16, in a second.
+const REPLICATED_PIPELINED: f64 = 400_000.0;
+
+/// A client on a thread of its own, the caller's.
+pub(super) struct Bench {
+    runtime: Runtime,
+    local: LocalSet,
+}
+
+impl Bench {
+    pub(super) fn new() -> Self {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        Self { runtime: runtime.expect("a runtime"), local: LocalSet::new() }
+    }
+
+    pub(super) fn fill(&self, server: SocketAddr, keys: u64) {
+        let filled = self.local.block_on(&self.runtime, load::fill(server, keys));
+        filled.unwrap_or_else(|error| panic!("{server} cannot be filled: {error}"));
+    }
+
+    fn run(&self, servers: &[SocketAddr], place: Place<'_>, load: Load) -> Outcome {
+        let done = self.local.block_on(&self.runtime, load::run(servers, place, load));
+        done.unwrap_or_else(|error| panic!("{load:?} of {servers:?}: {error}"))
+    }
+}
+
+pub(super) fn measure(redis: Option<&Redis>) {
+    let bench = Bench::new();
+    head("Redis");
+    let unpipelined_read = without_backups(&bench, redis);
+    println!();
+    head("reach");
+    replicated(&bench, unpipelined_read);
+}
+
+/// Writes with a backup alone, beside reads on one of the members.
+pub(super) fn measure_replicated() {
+    head("reach");
+    replicated(&Bench::new(), 0.0);
+}
+
+/// Returns the rate of unpipelined reads.
+fn without_backups(bench: &Bench, redis: Option<&Redis>) -> f64 {
+    let anywhere: Place<'_> = &|_| 0;
+    let cluster = Cluster::alone();
+    let members = servers::members(&cluster, 1, 0);
+    let ours = [members[0].resp()];
+    for server in redis.map(|redis| redis.address).into_iter().chain(ours) {
+        bench.fill(server, KEYS);
+    }
+    let mut unpipelined_read = 0.0;
+    for depth in DEPTHS {
+        for ask in [Ask::Get, Ask::Set] {
+            let load = Load { ask, connections: CONNECTIONS, depth, time: TIME };
+            let (mut theirs, mut own) = (Vec::new(), Vec::new());
+            for _ in 0..RUNS {
+                theirs.extend(redis.map(|redis| bench.run(&[redis.address], anywhere, load)));
+                own.push(bench.run(&ours, anywhere, load));
+            }
+            let (theirs, own) = (middle(theirs), middle(own).expect("runs"));
+            if depth == 1 && ask == Ask::Get {
+                unpipelined_read = own.rate;
+            }
+            let reach = theirs.as_ref().map(|theirs| theirs.rate * OF_REDIS);
+            show(&format!("{ask:?}, depth {depth}"), theirs.as_ref(), &own, reach);
+        }
+    }
+    unpipelined_read
+}
+
+/// Writes that are on a second member before they are answered.
+fn replicated(bench: &Bench, unpipelined_read: f64) {
+    let cluster = Cluster::alone();
+    let members = servers::members(&cluster, 2, 1);
+    let servers: Vec<SocketAddr> = members.iter().map(Member::resp).collect();
+    bench.fill(servers[0], KEYS);
+    let slots = Slots::of(&members[0]);
+    let of_owner: Place<'_> = &|key| usize::from(slots.owner(key) != servers[0]);
+    let anywhere: Place<'_> = &|_| 0;
+    for depth in DEPTHS {
+        let load = Load { ask: Ask::Set, connections: CONNECTIONS, depth, time: TIME };
+        let (own, cost) = with_cpu(&members, || bench.run(&servers, of_owner, load));
+        let reach = match depth {
+            1 => Some(unpipelined_read * REPLICATED_OF_READ),
+            16 => Some(REPLICATED_PIPELINED),
+            _ => None,
+        };
+        show(&format!("Set, 1 backup, at the owner, depth {depth}"), None, &own, reach);
+        println!("{:<42} {cost:>10.2}", "  of the members' cores, µs a request");
+        let (own, cost) = with_cpu(&members, || bench.run(&servers[..1], anywhere, load));
+        show(&format!("Set, 1 backup, at any member, depth {depth}"), None, &own, None);
+        println!("{:<42} {cost:>10.2}", "  of the members' cores, µs a request");
+    }
+}
+
+/// Runs a load so often, and gives the run in the middle with the time of all cores
+/// that a request took of these members, in microseconds.
+fn with_cpu(members: &[Member], run: impl Fn() -> Outcome) -> (Outcome, f64) {
+    let used = || members.iter().map(Member::cpu_time).sum::<Duration>();
+    let mut runs: Vec<(Outcome, f64)> = (0..RUNS)
+        .map(|_| {
+            let before = used();
+            let outcome = run();
+            let spent = (used() - before).as_secs_f64() * 1e6;
+            let warm = (TIME + load::WARM_UP).as_secs_f64();
+            let cost = spent / (outcome.rate * warm);
+            (outcome, cost)
+        })
+        .collect();
+    runs.sort_by(|one, other| one.0.rate.total_cmp(&other.0.rate));
+    runs.swap_remove(RUNS / 2)
+}
+
+fn middle(mut runs: Vec<Outcome>) -> Option<Outcome> {
+    runs.sort_by(|one, other| one.rate.total_cmp(&other.rate));
+    let middle = runs.len() / 2;
+    (!runs.is_empty()).then(|| runs.swap_remove(middle))
+}
+
+fn head(beside: &str) {
+    println!(
+        "{:<42} {:>10} {:>10} {:>6} {:>24} {:>24}",
+        "requests a second; p50 / p99 / p99.9 in µs",
+        "Convoke",
+        beside,
+        "ratio",
+        "Convoke",
+        "Redis"
+    );
+    println!("{}", "-".repeat(130));
+}
+
+/// Prints a line: ours beside Redis, or beside what is wanted where there is none.
+fn show(what: &str, theirs: Option<&Outcome>, ours: &Outcome, reach: Option<f64>) {
+    let times = |outcome: &Outcome| {
+        let [half, most, nearly_all] = [0.5, 0.99, 0.999].map(|part| outcome.percentile(part));
+        format!("{half:.0} / {most:.0} / {nearly_all:.0}")
+    };
+    let beside = theirs.map(|theirs| theirs.rate).or(reach);
+    let [beside_text, ratio] = match beside {
+        Some(beside) => [format!("{beside:.0}"), format!("{:.2}", ours.rate / beside)],
+        None => ["-", "-"].map(str::to_owned),
+    };
+    let verdict = match reach {
+        Some(reach) if ours.rate >= reach => "kept",
+        Some(_) => "MISSED",
+        None => "",
+    };
+    println!(
+        "{what:<42} {:>10.0} {beside_text:>10} {ratio:>6} {:>24} {:>24}  {verdict}",
+        ours.rate,
+        times(ours),
+        theirs.map(times).unwrap_or_default()
+    );
+}

@@ -1,0 +1,57 @@
+//! What the tests use that others wrote: clients from their registries, and the
+//! suites of Redis and redis-py. All of it below the target folder.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use crate::Result;
+use crate::process::{find, run};
+use crate::workspace::Workspace;
+
+/// Written last into a folder, with what it was made from: one without it, or with
+/// another, is made anew.
+const STAMP: &str = "made-from";
+
+/// Brings all of it, once.
+pub(crate) fn set_up(workspace: &Workspace) -> Result<()> {
+    for program in ["python3", "node", "npm", "apt-get", "dpkg-deb"] {
+        if find(program).is_none() {
+            return Err(format!("there is no {program}"));
+        }
+    }
+    let (from, into) = (workspace.root.join("tests/clients"), workspace.target.join("clients"));
+    make(&from.join("requirements.txt"), &into.join("venv"), python)?;
+    make(&from.join("package.json"), &into.join("npm"), npm)?;
+    let suites = workspace.target.join("suites");
+    run(Command::new("bash").arg(workspace.root.join("tests/suites/fetch.sh")).arg(suites))
+}
+
+/// Makes a folder from a list of packages, unless that was done.
+fn make(list: &Path, folder: &Path, install: fn(&Path, &Path) -> Result<()>) -> Result<()> {
+    let read = |path: &Path| fs::read(path).map_err(|e| format!("{}: {e}", path.display()));
+    let (wanted, stamp) = (read(list)?, folder.join(STAMP));
+    if fs::read(&stamp).is_ok_and(|made| made == wanted) {
+        return Ok(());
+    }
+    println!("xtask: installing what {} names into {}", list.display(), folder.display());
+    if folder.exists() {
+        fs::remove_dir_all(folder).map_err(|e| format!("{}: {e}", folder.display()))?;
+    }
+    fs::create_dir_all(folder).map_err(|e| format!("{}: {e}", folder.display()))?;
+    install(list, folder)?;
+    fs::write(&stamp, wanted).map_err(|e| format!("{}: {e}", stamp.display()))
+}
+
+fn python(list: &Path, folder: &Path) -> Result<()> {
+    run(Command::new("python3").args(["-m", "venv"]).arg(folder))?;
+    let quiet = ["install", "--quiet", "--disable-pip-version-check", "--requirement"];
+    run(Command::new(folder.join("bin/pip")).args(quiet).arg(list))
+}
+
+fn npm(list: &Path, folder: &Path) -> Result<()> {
+    let copy = folder.join("package.json");
+    fs::copy(list, &copy).map_err(|e| format!("{}: {e}", copy.display()))?;
+    let quiet = ["install", "--silent", "--no-audit", "--no-fund", "--no-package-lock"];
+    run(Command::new("npm").args(quiet).current_dir(folder))
+}
