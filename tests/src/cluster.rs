@@ -21,7 +21,7 @@ pub const AGREE_MAX: Duration = Duration::from_secs(15);
 /// How long a test waits for what should be there at once.
 pub const SOON: Duration = READY_MAX;
 
-/// Member ports of one cluster, and again HTTP ports.
+/// Member ports of one cluster, and again HTTP ports, and RESP ports.
 const PORTS: u16 = 64;
 
 /// A name, ports and a multicast group that no other test has, and what the
@@ -33,6 +33,7 @@ pub struct Cluster {
     name: String,
     start_port: u16,
     http_port: u16,
+    resp_port: u16,
     group: Ipv4Addr,
     group_port: u16,
     members: AtomicU32,
@@ -53,13 +54,14 @@ impl Cluster {
     }
 
     fn with(turn: Turn) -> Self {
-        let start_port = ports::block(2 * PORTS);
+        let start_port = ports::block(3 * PORTS);
         Self {
             journal: Journal::default(),
             folder: TempDir::new().expect("a folder for temporary files"),
             name: format!("test-{}-{start_port}", std::process::id()),
             start_port,
             http_port: start_port + PORTS,
+            resp_port: start_port + 2 * PORTS,
             group: ports::group_v4(),
             group_port: start_port + PORTS - 1,
             members: AtomicU32::new(0),
@@ -78,6 +80,7 @@ impl Cluster {
                 ("--auto-bind-range", value(&(PORTS - 1))),
                 ("--port", value(&self.http_port)),
                 ("--start-port", value(&self.start_port)),
+                ("--resp-port", value(&self.resp_port)),
                 ("--cluster-name", value(&self.name)),
                 ("--mc-address", value(&self.group)),
                 ("--mc-port", value(&self.group_port)),
@@ -144,6 +147,12 @@ impl Cluster {
     #[must_use]
     pub fn http_port(&self) -> u16 {
         self.http_port
+    }
+
+    /// The RESP port that this cluster's members try first.
+    #[must_use]
+    pub fn resp_port(&self) -> u16 {
+        self.resp_port
     }
 
     /// The multicast group and its port.

@@ -26,6 +26,7 @@ pub mod lab;
 pub mod launch;
 pub mod member;
 pub mod ports;
+pub mod resp;
 pub mod status;
 pub mod turn;
 

@@ -1,7 +1,7 @@
 //! One process of the binary, ended when dropped.
 
 use std::fs;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::process::{Child, ExitStatus};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -12,6 +12,7 @@ use crate::block::Members;
 use crate::http::{self, Answer};
 use crate::journal::{Journal, Line, Ready, Record};
 use crate::lab::Host;
+use crate::resp::Client;
 use crate::status::Status;
 
 /// From exec to ready, on a machine that does much besides.
@@ -56,6 +57,12 @@ impl Member {
         self.index
     }
 
+    /// The host of a lab that it is on.
+    #[must_use]
+    pub fn host(&self) -> Option<&Host> {
+        self.host.as_ref()
+    }
+
     /// Looks at what it has printed. Nothing is read meanwhile: `look` must not
     /// ask this or another member.
     pub fn record<T>(&self, look: impl FnOnce(&Record) -> T) -> T {
@@ -89,6 +96,35 @@ impl Member {
     #[track_caller]
     pub fn http(&self) -> SocketAddr {
         self.ready().http.expect("the ready line names the HTTP address")
+    }
+
+    /// Where it speaks RESP on its own machine; waits until it says so.
+    #[track_caller]
+    #[must_use]
+    pub fn resp(&self) -> SocketAddr {
+        let port = self.wait_for_status(READY_MAX, "a RESP port", |status| status.member.resp_port);
+        let ip = match self.http().ip() {
+            ip if ip.is_loopback() => ip,
+            IpAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
+            IpAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
+        };
+        SocketAddr::new(ip, port)
+    }
+
+    /// A new RESP client of it, on its own machine.
+    #[track_caller]
+    #[must_use]
+    pub fn client(&self) -> Client {
+        let address = self.resp();
+        // A connection stays in the network that it was made in.
+        let connected = match &self.host {
+            None => Client::connect(address),
+            Some(host) => host.inside(|| Client::connect(address)),
+        };
+        match connected {
+            Ok(client) => client,
+            Err(error) => self.journal.fail(&format!("no RESP at {address}: {error}")),
+        }
     }
 
     /// The newest members block.

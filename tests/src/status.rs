@@ -12,6 +12,8 @@ pub struct Status {
     pub member: ThisMember,
     /// The cluster it is in.
     pub cluster: ClusterStatus,
+    /// What this member stores, and whether all copies are complete.
+    pub data: Value,
     /// Each configured mode.
     pub modes: Vec<ModeStatus>,
     /// How often things happened since the start, some of them in groups.
@@ -33,6 +35,8 @@ pub struct ThisMember {
     pub address: SocketAddr,
     /// Where it answers HTTP.
     pub http_port: Option<u16>,
+    /// Where it speaks RESP; none when it does not.
+    pub resp_port: Option<u16>,
 }
 
 /// A cluster as one member sees it.
