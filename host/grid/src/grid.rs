@@ -177,8 +177,12 @@ impl Grid {
     /// The map of this name; see [`Maps::open`].
     ///
     /// # Errors
-    /// When the name is too long, or there are too many maps.
+    /// When the name is too long, or one that leases lie under, or there are too many
+    /// maps.
     pub fn open(&self, name: &str) -> Result<Arc<Map>, OpError> {
+        if crate::map::is_of_leases(name) {
+            return Err(OpError::Malformed);
+        }
         self.inner.core.maps.open(name)
     }
 

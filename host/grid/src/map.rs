@@ -1,8 +1,8 @@
 //! Maps: names, settings, and what a member counts of each.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use parking_lot::RwLock;
 use serde::{Deserialize, Serialize};
@@ -12,10 +12,18 @@ use crate::entry::{Expiry, Idle};
 
 /// Length of a map's name, in bytes, at most.
 pub const MAP_NAME_BYTES_MAX: usize = 128;
+/// How the names of maps begin that leases lie in; the name of whose leases these
+/// are follows.
+const LEASES: &str = "lease:";
 /// Maps of one cluster, at most.
 pub const MAPS_MAX: usize = 1_024;
 /// Backups of one kind, synchronous or not, at most.
 pub const BACKUPS_MAX: u8 = 6;
+
+/// Whether leases lie in a map of this name: nobody asks for it by name.
+pub(crate) fn is_of_leases(name: &str) -> bool {
+    name.starts_with(LEASES)
+}
 
 /// Which of two values of one key stays when two clusters become one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -159,6 +167,8 @@ pub struct Map {
     pub settings: MapSettings,
     /// Bytes on this member.
     pub(crate) bytes: AtomicI64,
+    /// Where the leases of its keys lie, once there are any.
+    leases: OnceLock<Arc<Self>>,
     /// Whether somebody wants its events.
     pub(crate) listened: AtomicBool,
     /// Entries that were evicted by this member.
@@ -181,6 +191,11 @@ impl Map {
     /// Entries that expired on this member.
     pub fn expired(&self) -> u64 {
         self.expired.load(Ordering::Relaxed)
+    }
+
+    /// Where the leases of its keys lie, if there are any.
+    pub(crate) fn leases(&self) -> Option<&Arc<Self>> {
+        self.leases.get()
     }
 
     pub(crate) fn is_listened(&self) -> bool {
@@ -236,7 +251,8 @@ impl Maps {
         let map = Arc::new(Map {
             index,
             name: name.into(),
-            settings: self.catalog.of(name).clone(),
+            settings: self.settings(name),
+            leases: OnceLock::new(),
             bytes: AtomicI64::new(0),
             listened: AtomicBool::new(false),
             evicted: AtomicU64::new(0),
@@ -244,7 +260,34 @@ impl Maps {
         });
         known.by_name.insert(name.into(), Arc::clone(&map));
         known.in_order.push(Arc::clone(&map));
+        drop(known);
+        // Whoever has the leases of a map knows that it has some.
+        if let Some(base) = name.strip_prefix(LEASES) {
+            let _ = self.open(base)?.leases.set(Arc::clone(&map));
+        }
         Ok(map)
+    }
+
+    /// Where the leases of a map's keys lie: in a map of their own, which has as many
+    /// copies.
+    ///
+    /// # Errors
+    /// As [`Maps::open`].
+    pub fn leases_of(&self, map: &Map) -> Result<Arc<Map>, OpError> {
+        match map.leases.get() {
+            Some(leases) => Ok(Arc::clone(leases)),
+            None => self.open(&format!("{LEASES}{}", map.name)),
+        }
+    }
+
+    fn settings(&self, name: &str) -> MapSettings {
+        match name.strip_prefix(LEASES) {
+            Some(base) => {
+                let MapSettings { backups, async_backups, .. } = *self.catalog.of(base);
+                MapSettings { backups, async_backups, ..MapSettings::default() }
+            }
+            None => self.catalog.of(name).clone(),
+        }
     }
 
     /// All, in the order in which this process came to know them.
@@ -293,5 +336,20 @@ mod tests {
             maps.open(&format!("m{n}")).unwrap();
         }
         assert_eq!(maps.open("one too many").unwrap_err(), OpError::TooManyMaps);
+    }
+
+    #[test]
+    fn leases_lie_in_a_map_of_their_own_with_as_many_copies() {
+        let usual = MapSettings { backups: 3, ttl_ms: Some(5), ..MapSettings::default() };
+        let maps = Maps::new(MapCatalog { usual, named: Vec::new() });
+        let map = maps.open("carts").unwrap();
+        assert!(map.leases().is_none());
+        let leases = maps.leases_of(&map).unwrap();
+        assert_eq!((leases.settings.backups, leases.settings.ttl_ms), (3, None));
+        assert!(Arc::ptr_eq(map.leases().unwrap(), &leases));
+        // A backup learns of them by their name.
+        let other = Maps::new(MapCatalog::default());
+        let leases = other.open("lease:carts").unwrap();
+        assert!(Arc::ptr_eq(other.open("carts").unwrap().leases().unwrap(), &leases));
     }
 }

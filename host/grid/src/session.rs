@@ -464,7 +464,9 @@ impl Outgoing {
         if self.tail.is_empty() {
             return;
         }
-        let bytes = Bytes::from(std::mem::take(&mut self.tail));
+        // The next batch is about as long as this one.
+        let next = Vec::with_capacity(self.tail.len().min(BATCH_BYTES_MAX));
+        let bytes = Bytes::from(std::mem::replace(&mut self.tail, next));
         self.batches.push_back(Batch { first: self.tail_from, last: self.next - 1, bytes });
         self.tail_from = self.next;
     }

@@ -12,8 +12,10 @@ pub const WRITE_BYTES_MAX: usize = 64 * 1024;
 /// The most that may wait for a flush, in bytes: a full frame always fits behind another.
 pub const BUFFERED_BYTES_MAX: usize = 2 * FRAME_BYTES_MAX + WRITE_BYTES_MAX;
 
-/// A buffer up to this size survives a flush; a larger one is given back.
+/// A buffer up to this size survives any flush …
 const IDLE_BYTES_MAX: usize = 1024;
+/// … and one up to this size a flush that used a good part of it.
+const BUSY_BYTES_MAX: usize = 2 * WRITE_BYTES_MAX;
 
 /// Seals frames and writes them.
 ///
@@ -22,7 +24,8 @@ const IDLE_BYTES_MAX: usize = 1024;
 /// one flush share records and system calls. Dropped without `close`, the peer reads
 /// [`StreamError::Cut`].
 ///
-/// An idle writer holds at most 1 KiB of buffer.
+/// A buffer that was hardly used, or is larger than 128 KiB, is given back: an idle
+/// writer holds at most 1 KiB.
 pub struct FrameWriter<W> {
     io: W,
     sealer: RecordSealer,
@@ -139,8 +142,10 @@ impl<W: AsyncWrite + Unpin> FrameWriter<W> {
                 bytes => self.written += bytes,
             }
         }
+        let (used, capacity) = (self.buffer.len(), self.buffer.capacity());
         self.written = 0;
-        if self.buffer.capacity() > IDLE_BYTES_MAX {
+        let is_busy = capacity <= BUSY_BYTES_MAX && used >= capacity / 4;
+        if capacity > IDLE_BYTES_MAX && !is_busy {
             self.buffer = Vec::new();
         } else {
             self.buffer.clear();
@@ -197,6 +202,16 @@ mod tests {
         let mut sent = Vec::new();
         let mut writer = writer(&mut sent);
         writer.send(&frame(1, vec![0; FRAME_BYTES_MAX])).await.unwrap();
+        assert!(writer.buffer.capacity() <= IDLE_BYTES_MAX);
+    }
+
+    #[tokio::test]
+    async fn a_busy_writer_keeps_its_buffer_until_it_is_idle() {
+        let mut sent = Vec::new();
+        let mut writer = writer(&mut sent);
+        writer.send(&frame(1, vec![0; WRITE_BYTES_MAX])).await.unwrap();
+        assert!(writer.buffer.capacity() > WRITE_BYTES_MAX);
+        writer.send(&frame(2, "a heartbeat")).await.unwrap();
         assert!(writer.buffer.capacity() <= IDLE_BYTES_MAX);
     }
 

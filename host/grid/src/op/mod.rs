@@ -8,6 +8,7 @@
 
 mod generic;
 mod hash;
+mod lease;
 mod list;
 mod plain;
 mod random;
@@ -24,6 +25,8 @@ use serde::{Deserialize, Serialize};
 
 pub use generic::{ExpireIf, GenericOp};
 pub use hash::HashOp;
+pub(crate) use lease::is_held_by_another;
+pub use lease::{LeaseOp, OWNER_BYTES_MAX};
 pub use list::{End, ListOp};
 pub use plain::{Lifetime, PlainOp, PutAnswer, PutIf, float, format_float, integer};
 pub use set::SetOp;
@@ -43,6 +46,18 @@ pub enum Op<'a> {
     Key(#[serde(borrow, with = "serde_bytes")] &'a [u8], #[serde(borrow)] KeyOp<'a>),
     /// About several keys, in one step.
     Several(#[serde(borrow)] SeveralOp<'a>),
+    /// About the lease of one key.
+    Lease(#[serde(borrow, with = "serde_bytes")] &'a [u8], #[serde(borrow)] LeaseOp<'a>),
+    /// One of the others, on behalf of an owner, who may hold its keys. Without
+    /// this, keys that are held are not changed.
+    By {
+        /// Who.
+        #[serde(borrow, with = "serde_bytes")]
+        owner: &'a [u8],
+        /// What.
+        #[serde(borrow)]
+        op: Box<Self>,
+    },
     /// About all keys of the partition.
     Whole(#[serde(borrow)] WholeOp<'a>),
     /// Several in one step, if these keys have these versions.
@@ -91,6 +106,8 @@ impl Op<'_> {
         match self {
             Self::Key(_, op) => op.effect(),
             Self::Several(op) => op.effect(),
+            Self::Lease(_, op) => op.effect(),
+            Self::By { op, .. } => op.effect(),
             Self::Whole(op) => op.effect(),
             Self::Batch { ops, .. } => ops.iter().map(Op::effect).max().unwrap_or(Effect::Reads),
         }
@@ -101,8 +118,9 @@ impl Op<'_> {
     #[must_use]
     pub fn key(&self) -> Option<&[u8]> {
         match self {
-            Self::Key(key, _) => Some(key),
+            Self::Key(key, _) | Self::Lease(key, _) => Some(key),
             Self::Several(op) => op.keys().first().copied(),
+            Self::By { op, .. } => op.key(),
             Self::Whole(_) => None,
             Self::Batch { watched, ops } => {
                 ops.iter().find_map(Op::key).or_else(|| watched.first().map(|(key, _)| *key))
@@ -114,11 +132,17 @@ impl Op<'_> {
     #[must_use]
     pub fn keys(&self) -> Vec<&[u8]> {
         match self {
-            Self::Key(key, _) => vec![key],
+            Self::Key(key, _) | Self::Lease(key, _) => vec![key],
             Self::Several(op) => op.keys(),
+            Self::By { op, .. } => op.keys(),
             Self::Whole(_) => Vec::new(),
             Self::Batch { ops, .. } => ops.iter().flat_map(Op::keys).collect(),
         }
+    }
+
+    /// On whose behalf it is done; empty for nobody's.
+    pub(crate) fn owner(&self) -> &[u8] {
+        if let Self::By { owner, .. } = self { owner } else { &[] }
     }
 
     /// Whether a blocked operation has what it takes from: then a misfit is where
@@ -142,9 +166,10 @@ impl Op<'_> {
                     }
                 }
                 // As Redis: one that fails does not undo the others.
-                let each = |op: &Op<'_>| op.execute(access).unwrap_or_else(Reply::Failed);
+                let each = |op: &Op<'_>| op.execute_within(access).unwrap_or_else(Reply::Failed);
                 Ok(Reply::List(ops.iter().map(each).collect()))
             }
+            Self::By { op, .. } => op.execute_within(access),
             _ => {
                 if self.effect() == Effect::Adds {
                     access.make_room(self.key().unwrap_or_default())?;
@@ -152,11 +177,19 @@ impl Op<'_> {
                 match self {
                     Self::Key(key, op) => op.execute(key, access),
                     Self::Several(op) => op.execute(access),
+                    Self::Lease(key, op) => op.execute(key, access),
                     Self::Whole(op) => Ok(op.execute(access)),
-                    Self::Batch { .. } => unreachable!("handled above"),
+                    Self::By { .. } | Self::Batch { .. } => unreachable!("handled above"),
                 }
             }
         }
+    }
+}
+
+impl Op<'_> {
+    /// Does it as a part of another. Leases lie elsewhere, and are no part of any.
+    fn execute_within(&self, access: &mut Access<'_>) -> Result<Reply, OpError> {
+        if matches!(self, Self::Lease(..)) { Err(OpError::Malformed) } else { self.execute(access) }
     }
 }
 

@@ -17,7 +17,7 @@ use crate::event::Event;
 use crate::fragment::{ALL_HASHES, Held, Item};
 use crate::map::Map;
 use crate::message::{MapStart, Message};
-use crate::op::{Effect, Op};
+use crate::op::{Effect, Op, is_held_by_another};
 use crate::session::{OUTGOING_BYTES_MAX, Peer, Sent};
 use crate::table::{Assignment, Table};
 use crate::{OpError, Reply, Version};
@@ -298,11 +298,22 @@ impl Partition {
         op: &Op<'_>,
     ) -> Executed {
         let Some(lead) = self.leading() else { return Executed::NotHere };
-        let effect = op.effect();
-        if effect > Effect::Reads
-            && let Err(error) = may_write(core, lead, map)
-        {
-            return Executed::Done(Err(error), None);
+        let leases = match op {
+            Op::Lease(..) => Some(core.maps.leases_of(map)),
+            _ => None,
+        };
+        let map = match &leases {
+            Some(Ok(leases)) => leases,
+            Some(Err(error)) => return Executed::Done(Err(error.clone()), None),
+            None => map,
+        };
+        if op.effect() > Effect::Reads {
+            if let Err(error) = may_write(core, lead, map) {
+                return Executed::Done(Err(error), None);
+            }
+            if self.is_held(core, map, now, op) {
+                return Executed::Done(Err(OpError::Held), None);
+            }
         }
         let reply = self.access(core, map, now, |access| op.execute(access));
         let hash = op.key().map_or(0, |key| core.settings.hasher.hash(key));
@@ -311,6 +322,15 @@ impl Partition {
         let ticket = self.ticket(needs);
         self.serve_waiters(core, map, now);
         Executed::Done(reply, ticket)
+    }
+
+    /// Whether a key that an operation names is held by another than who it is for.
+    fn is_held(&mut self, core: &Core, map: &Map, now: Duration, op: &Op<'_>) -> bool {
+        let Some(leases) = map.leases() else { return false };
+        let owner = op.owner();
+        self.access(core, leases, now, |access| {
+            op.keys().iter().any(|key| is_held_by_another(access, key, owner))
+        })
     }
 
     /// The primary's part, if this member leads and is ready.
@@ -429,6 +449,9 @@ impl Partition {
 
     /// Does one blocked operation. Returns whether there was something to take.
     fn serve(&mut self, core: &Core, waiter: &Waiter, now: Duration, op: &Op<'_>) -> bool {
+        if self.is_held(core, &waiter.map, now, op) {
+            return false;
+        }
         let reply = self.access(core, &waiter.map, now, |access| {
             let reply = op.execute(access);
             // Another kind of value came to lie there: that is not what it waits for.

@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use convoke_grid::{MapCatalog, MapSettings};
+use convoke_grid::op::{
+    End, GenericOp, KeyOp, LeaseOp, Lifetime, ListOp, Op, PlainOp, PutAnswer, PutIf,
+};
+use convoke_grid::{MapCatalog, MapSettings, OpError, Reply};
 use rand::RngExt as _;
 
 use crate::store::Store;
@@ -127,7 +130,7 @@ fn everything_at_once_and_again() {
         store.world.network.loss = 0.01;
         for _ in 0..4 {
             let island = store.world.any_living();
-            let what = store.world.rng.random_range(0..5);
+            let what = store.world.rng.random_range(0..7);
             match what {
                 0 if store.living().len() > 2 => store.crash(island),
                 1 => {
@@ -142,6 +145,10 @@ fn everything_at_once_and_again() {
                     let ms = store.world.rng.random_range(200..9_000);
                     store.run_with_clients(Duration::from_millis(ms));
                     store.heal();
+                }
+                4 if store.living().len() > 2 => store.leave(island),
+                5 => {
+                    store.start(true, &[island]);
                 }
                 _ => store.jump_clock(island),
             }
@@ -171,5 +178,126 @@ fn below_min_members_nothing_is_written_and_reads_go_on() {
         store.heal();
         store.settle();
         store.check();
+    }
+}
+
+#[test]
+fn what_is_over_is_gone_on_all_copies_at_once_whatever_clocks_say() {
+    for seed in seeds(100) {
+        let mut store = cluster(seed, 3, 1);
+        store.ttl_ms = Some(2_000);
+        for _ in 0..3 {
+            let node = store.world.any_living();
+            store.jump_clock(node);
+            store.run_with_clients(SECOND);
+            let victim = store.world.any_living();
+            match store.world.rng.random_range(0..3) {
+                0 if store.living().len() > 2 => store.crash(victim),
+                1 => {
+                    store.start(false, &[victim]);
+                }
+                _ => store.world.pause(victim, SECOND * 3),
+            }
+        }
+        store.settle();
+        // What was written last lives two seconds of the shared clock, which follows a
+        // machine's that jumped by degrees only.
+        store.run(SECOND * 10);
+        for node in store.living() {
+            for key in 0..store.keys {
+                assert_eq!(store.read(node, key), Ok(None), "SEED={seed}: {key} by {node}");
+            }
+            let digests = (0..PARTITIONS).filter_map(|n| store.members[node].grid.digests(n));
+            for digests in digests.collect::<Vec<_>>() {
+                let of_removals = digests.len();
+                assert!(of_removals <= 1, "SEED={seed}: {node} has {digests:?}");
+            }
+        }
+        store.ttl_ms = None;
+    }
+}
+
+#[test]
+fn elements_that_were_pushed_are_there_once_however_members_come_and_go() {
+    for seed in seeds(100) {
+        let mut store = cluster(seed, 3, 1);
+        let lists: Vec<Vec<u8>> = (0..5).map(|n| format!("list-{n}").into_bytes()).collect();
+        let (mut pushed, mut number) = (vec![Vec::new(); lists.len()], 0_u64);
+        for round in 0..4 {
+            let trouble = store.world.any_living();
+            match (round + seed) % 4 {
+                0 => {
+                    store.start(false, &[trouble]);
+                }
+                1 if store.living().len() > 2 => store.crash(trouble),
+                2 => store.world.pause(trouble, SECOND * 2),
+                _ => {}
+            }
+            for turn in 0..40 {
+                let at = turn % lists.len();
+                let living = store.living();
+                let awake: Vec<_> = living.into_iter().filter(|n| *n != trouble).collect();
+                let node = awake[store.world.rng.random_range(0..awake.len())];
+                number += 1;
+                let text = number.to_string();
+                let push = ListOp::Push {
+                    end: End::Back,
+                    elements: vec![text.as_bytes()],
+                    present: false,
+                };
+                let reply = store.ask_for(node, &Op::Key(&lists[at], KeyOp::List(push)));
+                pushed[at].push((text, reply.is_ok(), reply == Err(OpError::Indeterminate)));
+            }
+            store.settle();
+        }
+        for (list, pushed) in lists.iter().zip(&pushed) {
+            let node = store.world.any_living();
+            let all = Op::Key(list, KeyOp::List(ListOp::Range(0, -1)));
+            let Ok(Reply::List(found)) = store.ask_for(node, &all) else { panic!("SEED={seed}") };
+            for (text, acknowledged, unknown) in pushed {
+                let count =
+                    found.iter().filter(|one| **one == Reply::bytes(text.as_bytes())).count();
+                let fits = match (acknowledged, unknown) {
+                    (true, _) => count == 1,
+                    (false, true) => count <= 1,
+                    (false, false) => count == 0,
+                };
+                assert!(fits, "SEED={seed}: {text} is there {count} times, {pushed:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_key_that_is_held_is_changed_by_its_owner_alone_whoever_is_lost() {
+    for seed in seeds(60) {
+        let mut store = cluster(seed, 3, 1);
+        let key = b"key-1";
+        let put = || {
+            let op = PlainOp::Put {
+                kind: 0,
+                value: b"7",
+                lifetime: Lifetime::Usual,
+                condition: PutIf::Always,
+                answer: PutAnswer::Done,
+            };
+            Op::Key(key, KeyOp::Plain(op))
+        };
+        let node = store.world.any_living();
+        let hold = Op::Lease(key, LeaseOp::Hold { owner: b"a", lease_ms: 20_000 });
+        assert_eq!(store.ask_for(node, &hold), Ok(Reply::Integer(1)), "SEED={seed}");
+        let victim = store.world.any_living();
+        store.crash(victim);
+        store.settle();
+        let node = store.world.any_living();
+        let remove = Op::Key(key, KeyOp::Generic(GenericOp::Remove));
+        assert_eq!(store.ask_for(node, &put()), Err(OpError::Held), "SEED={seed}");
+        assert_eq!(store.ask_for(node, &remove), Err(OpError::Held), "SEED={seed}");
+        let own = Op::By { owner: b"a", op: Box::new(put()) };
+        assert_eq!(store.ask_for(node, &own), Ok(Reply::Done), "SEED={seed}");
+        assert_eq!(store.read(node, 1), Ok(Some(7)), "SEED={seed}: reads go on");
+        // The shared clock may have stood still for as long as the lost one was ahead.
+        store.run(SECOND * 28);
+        assert_eq!(store.ask_for(node, &put()), Ok(Reply::Done), "SEED={seed}: its time is over");
     }
 }

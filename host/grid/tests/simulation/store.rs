@@ -139,8 +139,10 @@ pub(crate) struct Store {
     count: u64,
     /// Keys that clients use.
     pub(crate) keys: u64,
-    /// Writes and reads of all clients in one second.
+    /// Writes of all clients in one second.
     pub(crate) rate: f64,
+    /// How long what is written lives, in milliseconds; for ever without.
+    pub(crate) ttl_ms: Option<u64>,
     side: u32,
     island: Option<HashSet<Node>>,
 }
@@ -162,6 +164,7 @@ impl Store {
             count: 0,
             keys: 40,
             rate: 200.0,
+            ttl_ms: None,
             side: 0,
             island: None,
         }
@@ -596,7 +599,9 @@ impl Store {
         let id = oracle.issue(now, key, value, side, table);
         drop(oracle);
         let text = value.map(|value| value.to_string()).unwrap_or_default();
-        let started = start(&self.members[node].grid, key, if remove { None } else { Some(&text) });
+        let put = (!remove).then_some(text.as_str());
+        let lifetime = self.ttl_ms.map_or(Lifetime::Usual, Lifetime::For);
+        let started = start(&self.members[node].grid, key, put, lifetime);
         let (oracle, clock) = (Arc::clone(&self.oracle), Arc::clone(&self.clock));
         let grid = self.members[node].grid.clone();
         let tell = move |reply: Result<Reply, OpError>| {
@@ -617,25 +622,29 @@ impl Store {
         self.drive(node);
     }
 
-    /// Reads a key by a member, now that all is quiet.
-    pub(crate) fn read(&mut self, node: Node, key: u64) -> Result<Option<u64>, OpError> {
-        let bytes = key_bytes(key);
+    /// Asks for an operation on a key by a member, and waits for what comes of it.
+    pub(crate) fn ask_for(&mut self, node: Node, op: &Op<'_>) -> Result<Reply, OpError> {
         let grid = &self.members[node].grid;
         let map = grid.open("m").expect("a map");
-        let op = Op::Key(&bytes, KeyOp::Plain(PlainOp::Get));
-        let partition = grid.partition_of(&bytes);
-        let reply = match grid.start(&map, partition, &op) {
+        let partition = grid.partition_of(op.key().expect("a key"));
+        match grid.start(&map, partition, op) {
             Started::Now(reply) => reply,
             Started::Later(mut later) => loop {
                 let mut context = Context::from_waker(Waker::noop());
                 if let Poll::Ready(reply) = later.as_mut().poll(&mut context) {
-                    break reply;
+                    return reply;
                 }
                 self.drive(node);
                 self.step();
             },
-        };
-        match reply? {
+        }
+    }
+
+    /// Reads a key by a member, now that all is quiet.
+    pub(crate) fn read(&mut self, node: Node, key: u64) -> Result<Option<u64>, OpError> {
+        let bytes = key_bytes(key);
+        let op = Op::Key(&bytes, KeyOp::Plain(PlainOp::Get));
+        match self.ask_for(node, &op)? {
             Reply::Nil => Ok(None),
             Reply::Bytes(bytes) => {
                 Ok(Some(String::from_utf8_lossy(&bytes).parse().expect("a value that was written")))
@@ -678,14 +687,14 @@ fn key_bytes(key: u64) -> Vec<u8> {
     format!("key-{key}").into_bytes()
 }
 
-fn start(grid: &Grid, key: u64, value: Option<&str>) -> Started {
+fn start(grid: &Grid, key: u64, value: Option<&str>, lifetime: Lifetime) -> Started {
     let bytes = key_bytes(key);
     let map = grid.open("m").expect("a map");
     let op = match value {
         Some(value) => KeyOp::Plain(PlainOp::Put {
             kind: 0,
             value: value.as_bytes(),
-            lifetime: Lifetime::Usual,
+            lifetime,
             condition: PutIf::Always,
             answer: PutAnswer::Done,
         }),

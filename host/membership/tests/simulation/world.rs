@@ -15,6 +15,8 @@ use crate::network::{Network, Node};
 
 /// As long as the driver waits for a connection.
 const CALL_WAIT: Duration = Duration::from_millis(400);
+/// A mode looks again, and finds again whom it found.
+const LOOK_AGAIN: Duration = Duration::from_secs(2);
 /// More at one instant of virtual time is a busy loop.
 const HAPPENINGS_PER_INSTANT_MAX: u64 = 100_000;
 
@@ -308,13 +310,17 @@ impl World {
             Happening::Connected { hello, .. } => core.handle_connected(now, *hello),
             Happening::Reached { id, reach, .. } => core.handle_reach(now, id, reach),
             Happening::Settled(_) => core.handle_discovery_settled(now),
-            Happening::Find { whom, .. } => self.call(node, whom),
+            Happening::Find { whom, .. } => {
+                if self.call(node, whom) == Reach::Silent {
+                    self.at(self.now + LOOK_AGAIN, Happening::Find { at: node, whom });
+                }
+            }
         }
         self.drain(node);
     }
 
     /// Two processes shake hands, if they can.
-    fn call(&mut self, from: Node, to: Node) {
+    fn call(&mut self, from: Node, to: Node) -> Reach {
         let id = self.nodes[to].core.me().id;
         let way = self.network.stream(&mut self.rng, from, to);
         let back = self.network.stream(&mut self.rng, to, from);
@@ -333,6 +339,7 @@ impl World {
             self.at(self.now + after, Happening::Connected { at: from, hello: Box::new(theirs) });
         }
         self.at(self.now + after, Happening::Reached { at: from, id, reach });
+        reach
     }
 
     fn drain(&mut self, node: Node) {
@@ -370,7 +377,9 @@ impl World {
                         }
                     }
                 }
-                Output::Call(member) => self.call(node, self.by_id[&member.id]),
+                Output::Call(member) => {
+                    self.call(node, self.by_id[&member.id]);
+                }
                 Output::Event(Event::View { view, departed, .. }) => {
                     if view.id.coordinator == self.nodes[node].core.me().id {
                         let lost = departed

@@ -1,0 +1,187 @@
+//! Keys held by an owner, for a while: until then nobody else may change them.
+//!
+//! Leases of a map's keys lie in a map of their own beside it
+//! ([`Maps::leases_of`](crate::Maps::leases_of)), in the same partition, and are
+//! replicated as all else is. A lease that is over is gone on all copies. No more
+//! than that is promised: on two sides of a split a key may have two owners, of
+//! which the later one stays when it is over.
+
+use serde::{Deserialize, Serialize};
+
+use super::Effect;
+use crate::access::Access;
+use crate::edit::Edit;
+use crate::entry::Expiry;
+use crate::{OpError, Reply};
+
+/// Length of what names an owner, in bytes, at most.
+pub const OWNER_BYTES_MAX: usize = 256;
+
+/// An operation on the lease of a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum LeaseOp<'a> {
+    /// Holds the key from now on; whoever holds it already holds it once more.
+    /// Answers how often it does, or 0 when another owner holds it.
+    Hold {
+        /// Who.
+        #[serde(borrow, with = "serde_bytes")]
+        owner: &'a [u8],
+        /// For so many milliseconds from now; a lease that is held already ends no
+        /// earlier for it.
+        lease_ms: u64,
+    },
+    /// Lets go once. Answers how often the owner holds it still; fails with
+    /// [`OpError::Held`] when that is not the one who holds it.
+    Release {
+        /// Who.
+        #[serde(borrow, with = "serde_bytes")]
+        owner: &'a [u8],
+    },
+    /// Whoever holds it does so no more; answers 1, or 0 when nobody did.
+    Break,
+    /// A map of `owner`, `count` and `deadline-ms`; nil when nobody holds it.
+    Holder,
+}
+
+/// Who holds a key, how often.
+struct Lease {
+    owner: Vec<u8>,
+    count: u32,
+    deadline_ms: u64,
+}
+
+impl LeaseOp<'_> {
+    pub(super) fn effect(&self) -> Effect {
+        match self {
+            Self::Hold { .. } => Effect::Adds,
+            Self::Release { .. } | Self::Break => Effect::Changes,
+            Self::Holder => Effect::Reads,
+        }
+    }
+
+    /// Does it, in the map of leases.
+    pub(super) fn execute(&self, key: &[u8], access: &mut Access<'_>) -> Result<Reply, OpError> {
+        let held = lease(access, key)?;
+        match *self {
+            Self::Hold { owner, lease_ms } => {
+                if !(1..=OWNER_BYTES_MAX).contains(&owner.len()) {
+                    return Err(OpError::Malformed);
+                }
+                let deadline_ms = access.now_ms.saturating_add(lease_ms);
+                let lease = match held {
+                    None => Lease { owner: owner.to_vec(), count: 1, deadline_ms },
+                    Some(lease) if lease.owner == owner => Lease {
+                        count: lease.count.saturating_add(1),
+                        deadline_ms: lease.deadline_ms.max(deadline_ms),
+                        ..lease
+                    },
+                    Some(_) => return Ok(Reply::Integer(0)),
+                };
+                put(access, key, &lease);
+                Ok(Reply::Integer(lease.count.into()))
+            }
+            Self::Release { owner } => match held {
+                Some(lease) if lease.owner == owner => {
+                    let lease = Lease { count: lease.count.saturating_sub(1), ..lease };
+                    if lease.count == 0 {
+                        access.delete(key);
+                    } else {
+                        put(access, key, &lease);
+                    }
+                    Ok(Reply::Integer(lease.count.into()))
+                }
+                _ => Err(OpError::Held),
+            },
+            Self::Break => Ok(Reply::flag(access.delete(key))),
+            Self::Holder => Ok(held.map_or(Reply::Nil, |lease| {
+                let deadline_ms = i64::try_from(lease.deadline_ms).unwrap_or(i64::MAX);
+                Reply::Map(vec![
+                    (Reply::Word("owner".into()), Reply::bytes(&lease.owner)),
+                    (Reply::Word("count".into()), Reply::Integer(lease.count.into())),
+                    (Reply::Word("deadline-ms".into()), Reply::Integer(deadline_ms)),
+                ])
+            })),
+        }
+    }
+}
+
+/// Whether somebody else holds a key; asked of the map of leases.
+pub(crate) fn is_held_by_another(access: &mut Access<'_>, key: &[u8], owner: &[u8]) -> bool {
+    // What lies there and is no lease keeps everybody away.
+    lease(access, key).map_or(true, |lease| lease.is_some_and(|lease| lease.owner != owner))
+}
+
+/// A lease is plain bytes: how often, and the owner; it expires as it ends.
+fn lease(access: &mut Access<'_>, key: &[u8]) -> Result<Option<Lease>, OpError> {
+    let Some(entry) = access.plain(key)? else { return Ok(None) };
+    let deadline_ms = entry.expiry().deadline_ms.unwrap_or(u64::MAX);
+    let (count, owner) = entry.value().split_first_chunk().ok_or(OpError::WrongType)?;
+    let count = u32::from_be_bytes(*count);
+    Ok(Some(Lease { owner: owner.to_vec(), count, deadline_ms }))
+}
+
+fn put(access: &mut Access<'_>, key: &[u8], lease: &Lease) {
+    let value = [&lease.count.to_be_bytes()[..], &lease.owner].concat();
+    let expiry = Expiry { deadline_ms: Some(lease.deadline_ms), idle: None };
+    access.edit(key, &Edit::Put { kind: 0, value: &value, expiry });
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::super::testing::Bench;
+    use super::super::{GenericOp, KeyOp, Op};
+    use super::*;
+
+    fn hold(bench: &mut Bench, owner: &str, lease_ms: u64) -> Result<Reply, OpError> {
+        bench.run(&Op::Lease(b"k", LeaseOp::Hold { owner: owner.as_bytes(), lease_ms }))
+    }
+
+    fn release(bench: &mut Bench, owner: &str) -> Result<Reply, OpError> {
+        bench.run(&Op::Lease(b"k", LeaseOp::Release { owner: owner.as_bytes() }))
+    }
+
+    #[test]
+    fn a_key_is_held_by_one_owner_at_a_time_as_often_as_that_one_likes() {
+        let mut bench = Bench::new();
+        assert_eq!(hold(&mut bench, "a", 1_000), Ok(Reply::Integer(1)));
+        assert_eq!(hold(&mut bench, "b", 1_000), Ok(Reply::Integer(0)));
+        assert_eq!(hold(&mut bench, "a", 1_000), Ok(Reply::Integer(2)));
+        assert_eq!(release(&mut bench, "b"), Err(OpError::Held));
+        assert_eq!(release(&mut bench, "a"), Ok(Reply::Integer(1)));
+        assert_eq!(hold(&mut bench, "b", 1_000), Ok(Reply::Integer(0)));
+        assert_eq!(release(&mut bench, "a"), Ok(Reply::Integer(0)));
+        assert_eq!(hold(&mut bench, "b", 1_000), Ok(Reply::Integer(1)));
+        assert_eq!(bench.run(&Op::Lease(b"k", LeaseOp::Break)), Ok(Reply::Integer(1)));
+        assert_eq!(bench.run(&Op::Lease(b"k", LeaseOp::Holder)), Ok(Reply::Nil));
+    }
+
+    #[test]
+    fn a_lease_ends_by_itself_and_no_earlier_for_being_held_again() {
+        let mut bench = Bench::new();
+        hold(&mut bench, "a", 1_000).unwrap();
+        hold(&mut bench, "a", 10).unwrap();
+        bench.now += Duration::from_millis(999);
+        assert_eq!(hold(&mut bench, "b", 1_000), Ok(Reply::Integer(0)));
+        bench.now += Duration::from_millis(1);
+        assert_eq!(hold(&mut bench, "b", 1_000), Ok(Reply::Integer(1)));
+    }
+
+    #[test]
+    fn an_owner_has_a_name_that_is_not_too_long() {
+        let mut bench = Bench::new();
+        assert_eq!(hold(&mut bench, "", 1_000), Err(OpError::Malformed));
+        let long = "o".repeat(OWNER_BYTES_MAX + 1);
+        assert_eq!(hold(&mut bench, &long, 1_000), Err(OpError::Malformed));
+    }
+
+    #[test]
+    fn what_is_done_for_an_owner_is_done_as_without_one() {
+        let mut bench = Bench::new();
+        let exists = Op::Key(b"k", KeyOp::Generic(GenericOp::Exists));
+        let op = Op::By { owner: b"a", op: Box::new(exists) };
+        assert_eq!((op.effect(), op.keys()), (Effect::Reads, vec![&b"k"[..]]));
+        assert_eq!(bench.run(&op), Ok(Reply::Integer(0)));
+    }
+}
