@@ -99,7 +99,7 @@ impl Served {
 /// The next event of a stream: its name, and its data.
 async fn event(lines: &mut Lines<BufReader<TcpStream>>) -> (String, Value) {
     let mut name = String::new();
-    let within = std::time::Duration::from_secs(10);
+    let within = Duration::from_secs(10);
     while let Some(line) = tokio::time::timeout(within, lines.next_line()).await.unwrap().unwrap() {
         if let Some(text) = line.strip_prefix("event: ") {
             text.clone_into(&mut name);

@@ -229,7 +229,9 @@ pub fn error_text(error: &OpError) -> String {
         OpError::TooLong => "ERR string exceeds maximum allowed size (proto-max-bulk-len)".into(),
         OpError::Full => "OOM command not allowed when used memory > 'maxmemory'.".into(),
         OpError::CrossSlot => "CROSSSLOT Keys in request don't hash to the same slot".into(),
-        OpError::TooFewMembers { .. } => "NOREPLICAS Not enough good replicas to write.".into(),
+        OpError::TooFewMembers { .. } => {
+            format!("NOREPLICAS Not enough good replicas to write: {error}")
+        }
         OpError::NoDataMember | OpError::Unavailable => format!("CLUSTERDOWN {error}"),
         OpError::Busy => format!("TRYAGAIN {error}"),
         OpError::Indeterminate => format!("INDETERMINATE {error}"),

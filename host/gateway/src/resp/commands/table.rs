@@ -398,7 +398,37 @@ pub static COMMANDS: &[Command] = &[
 
 #[cfg(test)]
 mod tests {
+    use std::fmt::Write as _;
+    use std::string::String;
+
     use super::*;
+
+    /// The list in the docs: all commands, by what they are about.
+    fn page() -> String {
+        let mut text = String::from(
+            "# Commands\n\nWritten by the test `the_list_in_the_docs_is_this_table` (`UPDATE_DOCS=1` writes it anew).\nArguments and answers are those of Redis 7.\n",
+        );
+        let mut groups: Vec<Group> = COMMANDS.iter().map(|command| command.group).collect();
+        groups.dedup();
+        for group in groups {
+            let _ = write!(text, "\n## {}\n\n| command | |\n|---|---|\n", group.name());
+            for command in COMMANDS.iter().filter(|command| command.group == group) {
+                let _ =
+                    writeln!(text, "| `{}` | {} |", command.name.to_uppercase(), command.summary);
+            }
+        }
+        text
+    }
+
+    #[test]
+    fn the_list_in_the_docs_is_this_table() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/COMMANDS.md");
+        if std::env::var_os("UPDATE_DOCS").is_some() {
+            std::fs::write(path, page()).unwrap();
+        }
+        let written = std::fs::read_to_string(path).unwrap_or_default();
+        assert!(written == page(), "run this test with UPDATE_DOCS=1, and look at the change");
+    }
 
     #[test]
     fn names_are_found_in_capitals_or_not_and_each_is_there_once() {
