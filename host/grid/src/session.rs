@@ -348,6 +348,17 @@ impl Peer {
         Poll::Ready(())
     }
 
+    /// Whether there are next bytes for the open connection, or it is closed.
+    pub fn poll_sendable(&self, context: &mut Context<'_>) -> Poll<()> {
+        let mut outgoing = self.outgoing.lock();
+        let is_idle = outgoing.handed == outgoing.batches.len() && outgoing.tail.is_empty();
+        if outgoing.is_open && is_idle {
+            outgoing.writer = Some(context.waker().clone());
+            return Poll::Pending;
+        }
+        Poll::Ready(())
+    }
+
     /// The next bytes for the open connection. `None` when it is closed, or not
     /// open yet.
     pub fn poll_send(&self, context: &mut Context<'_>) -> Poll<Option<Bytes>> {

@@ -109,6 +109,10 @@ impl Sending {
 
     async fn write(&self, writer: &mut Writer) -> Option<()> {
         loop {
+            // What clients ask for at the same time goes in one piece: whoever is
+            // ready to write gets a turn before it is sent.
+            poll_fn(|context| self.peer.poll_sendable(context)).await;
+            tokio::task::yield_now().await;
             let mut bytes = poll_fn(|context| self.peer.poll_send(context)).await?;
             while !bytes.is_empty() {
                 let payload = bytes.split_to(bytes.len().min(FRAME_BYTES_MAX));
