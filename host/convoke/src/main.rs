@@ -16,6 +16,7 @@ mod settings;
 mod status;
 
 use std::io::Write as _;
+use std::ops::RangeInclusive;
 use std::process::ExitCode;
 
 use settings::{Command, ConfigCommand, Given, Instead, Settings};
@@ -24,8 +25,9 @@ use tracing_subscriber::filter::LevelFilter;
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// Worker threads: a member waits more than it computes.
-const WORKERS: usize = 2;
+/// Worker threads, one for each core, within these: a blocked one must not stop all,
+/// and a member does not own the machine.
+const WORKERS: RangeInclusive<usize> = 2..=16;
 /// Something was wrong with what the operator asked for.
 const REFUSED: u8 = 2;
 
@@ -64,8 +66,10 @@ fn start(mut given: Given) -> Result<(), String> {
         Some(Command::Domain) => log::start(false, LevelFilter::INFO),
         Some(_) => log::start(true, LevelFilter::WARN),
     }
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let workers = cores.clamp(*WORKERS.start(), *WORKERS.end());
     let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(WORKERS)
+        .worker_threads(workers)
         .enable_all()
         .build()
         .map_err(|error| format!("cannot start: {error}"))?;

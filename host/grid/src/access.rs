@@ -92,8 +92,11 @@ impl Access<'_> {
         Some(expiry)
     }
 
-    /// Drops an entry whose time is over, and tells so.
+    /// Drops an entry whose time is over, and tells so, unless that was done.
     pub(crate) fn expire(&mut self, hash: u32, key: &[u8]) {
+        if self.fragment.get(hash, key).is_none() {
+            return;
+        }
         self.map.expired.fetch_add(1, Ordering::Relaxed);
         self.apply(hash, key, &Edit::Drop);
         self.tell(Class::Expired, "expired", key);

@@ -366,7 +366,8 @@ impl Control {
             .any(|table| !own.continues(table.stamp) && table.stamp.term >= own.stamp.term)
     }
 
-    /// The table to go on from: the one whose line most data members follow.
+    /// The table to go on from: the one that most data members follow whose copies
+    /// count there. Who has been away since is another, as far as it goes.
     fn base(&self, own: Option<&Arc<Table>>) -> Option<Arc<Table>> {
         let said = self.said.iter().filter_map(|(id, said)| Some((*id, said.table.clone()?)));
         let all: Vec<(MemberId, Arc<Table>)> =
@@ -374,21 +375,15 @@ impl Control {
         let is_data = |id: MemberId| self.node(id).is_some_and(|node| !node.lite);
         let in_office = own.filter(|own| self.is_in_office(own));
         let weight = |table: &Table| {
-            let followers = all
-                .iter()
-                .filter(|(id, other)| is_data(*id) && table.continues(other.stamp))
-                .map(|(id, _)| *id)
-                .collect::<BTreeSet<_>>();
-            // Those whom this coordinator leads were not asked.
-            let led = in_office.filter(|own| own.stamp == table.stamp).map_or(0, |own| {
-                let known = own.members.iter().filter(|known| {
-                    is_data(known.id)
-                        && !self.said.contains_key(&known.id)
-                        && !followers.contains(&known.id)
-                });
-                known.count()
+            let follows = |id: MemberId| match all.iter().find(|(other, _)| *other == id) {
+                Some((_, followed)) => table.continues(followed.stamp),
+                // Those whom this coordinator leads were not asked.
+                None => in_office.is_some_and(|own| own.stamp == table.stamp),
+            };
+            let counts = table.members.iter().filter(|known| {
+                is_data(known.id) && self.is_here(known.id, known.generation) && follows(known.id)
             });
-            followers.len() + led
+            counts.count()
         };
         let newest_of_its_line = |table: &Table| {
             !all.iter().any(|(_, other)| other.stamp != table.stamp && other.continues(table.stamp))

@@ -242,6 +242,11 @@ impl Peer {
         old.into_iter().for_each(Waker::wake);
     }
 
+    /// Whether the member is in the view no more.
+    pub(crate) fn is_over(&self) -> bool {
+        self.outgoing.lock().is_over
+    }
+
     /// The member is in the view no more: whoever waits looks elsewhere.
     pub(crate) fn end(&self) {
         let mut outgoing = self.outgoing.lock();

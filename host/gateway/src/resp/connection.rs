@@ -25,8 +25,13 @@ use super::server::now_ms;
 use crate::mailbox::{Letter, Overflowed};
 use crate::trust::Trust;
 
-/// Commands of one client that may be under way at once.
+/// Commands of one client that may be under way at once …
 const PIPELINE_MAX: usize = 1_024;
+/// … while their answers, as large as those before, would be no more than so many
+/// bytes together.
+const PIPELINE_BYTES_MAX: usize = 8 << 20;
+/// What an answer is taken to have, in bytes, before there was one.
+const ANSWER_BYTES_AT_FIRST: usize = 256 * 1_024;
 /// Bytes of answers beyond which no further command begins until some are taken.
 const OUTPUT_BYTES_MAX: usize = 1 << 20;
 /// Bytes that are read at once.
@@ -67,7 +72,11 @@ pub(crate) struct Connection {
     input: Vec<u8>,
     /// How much of the input was dealt with.
     taken: usize,
+    /// What is left of the input is the beginning of a request.
+    is_starved: bool,
     pending: VecDeque<Pending>,
+    /// Bytes that an answer had of late that came later than at once.
+    answer_bytes: usize,
     /// The command begun last must end before another begins.
     barrier: bool,
     output: Vec<u8>,
@@ -87,7 +96,9 @@ impl Connection {
             parser: RequestParser::default(),
             input: Vec::new(),
             taken: 0,
+            is_starved: true,
             pending: VecDeque::new(),
+            answer_bytes: ANSWER_BYTES_AT_FIRST,
             barrier: false,
             output: Vec::new(),
             sent: 0,
@@ -125,8 +136,8 @@ impl Connection {
 
     /// Reads, unless there is enough to do already.
     fn read(&mut self, context: &mut Context<'_>) -> Step {
-        let is_full = self.pending.len() >= PIPELINE_MAX || self.unsent() >= OUTPUT_BYTES_MAX;
-        let has_plenty = self.input.len() - self.taken >= READ_BYTES.max(self.parser.wants());
+        let is_full = self.is_full();
+        let has_plenty = self.input.len() - self.taken >= READ_BYTES && !self.is_starved;
         if self.is_closed || self.is_ending || has_plenty || (is_full && !self.barrier) {
             return Step::Idle;
         }
@@ -153,6 +164,12 @@ impl Connection {
         }
     }
 
+    /// Whether no further command is to begin until some are answered.
+    fn is_full(&self) -> bool {
+        let most = (PIPELINE_BYTES_MAX / self.answer_bytes.max(1)).clamp(1, PIPELINE_MAX);
+        self.pending.len() >= most || self.unsent() >= OUTPUT_BYTES_MAX
+    }
+
     /// Forgets what was dealt with.
     fn make_room(&mut self) {
         if self.taken == self.input.len() {
@@ -171,15 +188,14 @@ impl Connection {
     /// Begins what was asked for.
     fn begin(&mut self, context: &mut Context<'_>) -> Step {
         let mut step = Step::Idle;
-        while !self.barrier
-            && !self.is_ending
-            && self.pending.len() < PIPELINE_MAX
-            && self.unsent() < OUTPUT_BYTES_MAX
-        {
+        while !self.barrier && !self.is_ending && !self.is_full() {
             let is_trusted = self.client.trust > Trust::Stranger;
             let request = match self.parser.next(&self.input[self.taken..], is_trusted) {
                 Ok(Some(request)) => request,
-                Ok(None) => break,
+                Ok(None) => {
+                    self.is_starved = true;
+                    break;
+                }
                 Err(error) => {
                     debug!(client = %self.client.card.from, %error, "a client sent no request");
                     let words = format!("ERR Protocol error: {error}");
@@ -189,6 +205,7 @@ impl Connection {
                 }
             };
             step = Step::Done;
+            self.is_starved = false;
             let length = request.taken;
             if !request.is_empty() {
                 let sink =
@@ -267,12 +284,16 @@ impl Connection {
     /// Takes answers that are there, in order.
     fn finish(&mut self, context: &mut Context<'_>) -> Step {
         let mut step = Step::Idle;
-        while let Some(first) = self.pending.front_mut() {
+        while self.output.len() - self.sent < OUTPUT_BYTES_MAX
+            && let Some(first) = self.pending.front_mut()
+        {
             let Poll::Ready(answer) = first.answer.as_mut().poll(context) else { break };
             step = Step::Done;
+            let before = self.output.len();
             if !first.is_silent {
                 answer.write(&mut self.output, first.protocol);
             }
+            self.answer_bytes = (3 * self.answer_bytes + self.output.len() - before) / 4;
             self.output.extend_from_slice(&first.behind);
             self.pending.pop_front();
             if self.pending.is_empty() {

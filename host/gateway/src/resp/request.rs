@@ -231,12 +231,6 @@ impl RequestParser {
         split(line, &mut self.unquoted, &mut self.arguments).ok_or(ProtocolError::Quotes)?;
         Ok(Some(Request { bytes: &self.unquoted, arguments: &self.arguments, taken: end + 1 }))
     }
-
-    /// How many bytes must at least be there before another look is of use.
-    #[must_use]
-    pub fn wants(&self) -> usize {
-        self.length.map_or(0, |length| self.at + length + 2)
-    }
 }
 
 /// Where a line that begins at `from` ends.

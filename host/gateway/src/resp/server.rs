@@ -255,14 +255,45 @@ impl Server {
         }
     }
 
-    /// Asks all partitions.
+    /// Whether clients are told of a partition here: of all of them, or, by a node of a
+    /// Redis Cluster, of those that it leads; clients add up what the nodes tell.
+    pub(crate) fn tells_of(&self, partition: u16) -> bool {
+        let leads = || {
+            let table = self.grid.table();
+            let leader =
+                table.and_then(|table| table.partitions.get(usize::from(partition))?.primary());
+            leader == Some(self.grid.me())
+        };
+        !self.settings.redis_cluster || leads()
+    }
+
+    /// Asks all partitions that clients are told of here.
     pub(crate) async fn ask_all(
         &self,
         map: &Arc<Map>,
         op: WholeOp<'_>,
     ) -> Result<Vec<Reply>, OpError> {
+        let told = (0..self.grid.partitions()).filter(|partition| self.tells_of(*partition));
+        self.ask_each(map, op, told).await
+    }
+
+    /// Asks all partitions, whoever leads them.
+    pub(crate) async fn ask_everywhere(
+        &self,
+        map: &Arc<Map>,
+        op: WholeOp<'_>,
+    ) -> Result<Vec<Reply>, OpError> {
+        self.ask_each(map, op, 0..self.grid.partitions()).await
+    }
+
+    async fn ask_each(
+        &self,
+        map: &Arc<Map>,
+        op: WholeOp<'_>,
+        partitions: impl Iterator<Item = u16>,
+    ) -> Result<Vec<Reply>, OpError> {
         let op = Op::Whole(op);
-        let all = (0..self.grid.partitions()).map(|partition| self.ask(map, partition, &op));
+        let all: Vec<_> = partitions.map(|partition| self.ask(map, partition, &op)).collect();
         futures_util::future::join_all(all).await.into_iter().collect()
     }
 }

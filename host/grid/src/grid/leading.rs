@@ -225,12 +225,10 @@ impl Grid {
     pub fn leave(&self) -> super::Later<()> {
         let grid = self.clone();
         let me = self.me();
-        if *self.inner.coordinator.read() == Some(me) {
-            self.inner.control.lock().handle_leaving(me);
-            self.lead();
-        } else {
-            self.tell_coordinator(Message::Leaving);
-        }
+        // All know: those who leave as well wait for nobody who does.
+        self.inner.control.lock().handle_leaving(me);
+        self.inner.core.send_all(&Message::Leaving);
+        self.lead();
         Box::pin(std::future::poll_fn(move |context| {
             let holds = |table: &Arc<Table>| table.partitions.iter().any(|a| a.of(me).is_some());
             let others = grid.inner.control.lock().others_store();

@@ -45,7 +45,11 @@ pub(crate) fn is_received(needs: &Needs) -> bool {
 
 /// Whether some may still say that they have it.
 pub(super) fn is_open(needs: &Needs) -> bool {
-    needs.iter().any(|need| need.sent.is_some_and(|sent| need.peer.fate(sent) == Fate::Open))
+    let may_say = |need: &Need| {
+        let is_open = need.sent.is_some_and(|sent| need.peer.fate(sent) == Fate::Open);
+        is_open && !need.peer.is_over()
+    };
+    needs.iter().any(may_say)
 }
 
 impl Partition {

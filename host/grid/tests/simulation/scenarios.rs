@@ -124,6 +124,42 @@ fn both_sides_of_a_split_serve_and_are_one_again_after_it() {
 }
 
 #[test]
+fn what_was_there_before_a_split_is_there_all_the_time_while_it_heals() {
+    for seed in seeds(100) {
+        // Both sides have all of it.
+        let size = 2 + (seed % 4) as usize;
+        let mut store = cluster(seed, size, size as u8 - 1);
+        for key in 0..store.keys {
+            let node = store.world.any_living();
+            store.write(node, key, false);
+        }
+        store.settle();
+        let island: Vec<_> = (0..1 + seed as usize % (size - 1)).collect();
+        store.split(&island);
+        store.run(SECOND * 8);
+        store.heal();
+        for _ in 0..300 {
+            let key = store.world.rng.random_range(0..store.keys);
+            let node = store.world.any_living();
+            let found = store.read(node, key);
+            assert_ne!(found, Ok(None), "SEED={seed}: {node} finds nothing at {key}");
+            store.run(Duration::from_millis(20));
+        }
+        store.settle();
+        store.check();
+    }
+}
+
+#[test]
+fn members_that_all_leave_at_once_wait_for_nobody() {
+    for seed in seeds(40) {
+        let mut store = cluster(seed, 3, 1);
+        store.run_with_clients(SECOND);
+        assert!(store.leave_all() < SECOND * 2, "SEED={seed}");
+    }
+}
+
+#[test]
 fn everything_at_once_and_again() {
     for seed in seeds(600) {
         let mut store = cluster(seed, 3, 1);

@@ -280,6 +280,21 @@ impl Store {
         self.cut();
     }
 
+    /// All members are asked to leave at once. Returns how long the slowest takes to
+    /// hand over what it holds.
+    pub(crate) fn leave_all(&mut self) -> Duration {
+        let started = self.world.now;
+        let mut leaving: Vec<_> =
+            self.living().into_iter().map(|node| self.members[node].grid.leave()).collect();
+        let mut context = Context::from_waker(Waker::noop());
+        while !leaving.is_empty() {
+            assert!(self.world.now < started + Duration::from_secs(60), "they wait for ever");
+            leaving.retain_mut(|leaving| leaving.as_mut().poll(&mut context).is_pending());
+            self.run(Duration::from_millis(20));
+        }
+        self.world.now - started
+    }
+
     /// A machine's clock is set anew.
     pub(crate) fn jump_clock(&mut self, node: Node) {
         let skew_ms = self.world.rng.random_range(-3_600_000..3_600_000);

@@ -79,7 +79,7 @@ pub(crate) fn begin(client: &mut Client, request: &Request<'_>, sink: &mut Vec<u
     client.card.command.store(index, Ordering::Relaxed);
     let command = &COMMANDS[index];
     if client.transaction.is_some() && !command.is(Command::AT_ONCE) {
-        return transactions::queue(client, request);
+        return transactions::queue(client, command, request);
     }
     if index == table::get_index()
         && client.silence == Silence::No

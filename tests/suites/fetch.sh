@@ -1,0 +1,179 @@
+#!/bin/bash
+# Fetches what the suites need into a folder: Redis' own tests, Redis' programs to
+# compare with, and redis-py with its tests. Nothing is installed, nothing outside
+# the folder changes, no root is needed.
+#
+#   fetch.sh FOLDER
+#
+#   FOLDER/redis/tests     Redis' Tcl tests, from the source package of Debian's redis
+#   FOLDER/root/usr/...    redis-server, redis-cli, redis-benchmark, of the same package;
+#                          and the libraries they need, and tclsh, if this machine has none
+#   FOLDER/redis-py        redis-py's source distribution, tests and all
+#   FOLDER/complete        written last: a folder without it is not whole
+#
+# Apt and pip do all the fetching, from wherever this machine gets its packages. PYTHON
+# names a Python that has pip (default python3).
+
+set -euo pipefail
+
+python=${PYTHON:-python3}
+
+# Of redis-py, unless the clients' tests name another one.
+redis_py=8.1.0
+here=$(cd "$(dirname "$0")" && pwd)
+wanted=$here/../clients/requirements.txt
+if [ -f "$wanted" ]; then
+    named=$(sed -n 's/^redis *== *\([0-9.]*\).*/\1/p' "$wanted")
+    redis_py=${named:-$redis_py}
+fi
+
+[ $# = 1 ] || { echo "usage: fetch.sh FOLDER" >&2; exit 2; }
+for program in apt-get apt-cache dpkg-deb dpkg-query tar awk ldd; do
+    command -v "$program" >/dev/null || { echo "fetch.sh: there is no $program here" >&2; exit 1; }
+done
+"$python" -m pip --version >/dev/null 2>&1 || { echo "fetch.sh: $python has no pip; name one that has: PYTHON=…" >&2; exit 1; }
+mkdir -p "$1"
+folder=$(cd "$1" && pwd)
+stamp=$folder/complete
+if [ -f "$stamp" ] && [ "$(sed -n 's/^redis-py //p' "$stamp")" = "$redis_py" ]; then
+    echo "fetch.sh: $folder is complete: $(paste -sd ' ' "$stamp")"
+    exit 0
+fi
+rm -f "$stamp"
+
+# --- A private apt: the machine's own sources, of its release only, with their sources too.
+
+apt=$folder/apt
+rm -rf "$apt"
+mkdir -p "$apt/sources" "$apt/state/lists/partial" "$apt/cache/archives/partial"
+release=$(. /etc/os-release && echo "${VERSION_CODENAME:-stable}")
+
+# One-line style: "deb [options] URI SUITE COMPONENT ...".
+for list in /etc/apt/sources.list /etc/apt/sources.list.d/*.list; do
+    [ -f "$list" ] || continue
+    awk -v release="$release" '
+        $1 == "deb" {
+            suite = 3
+            if ($2 ~ /^\[/) { for (at = 2; $at !~ /\]$/; at++); suite = at + 2 }
+            if ($suite != release && index($suite, release "-") != 1 && index($suite, release "/") != 1) next
+            print
+            $1 = "deb-src"
+            print
+        }' "$list"
+done > "$apt/sources/own.list"
+
+# Paragraphs with fields: "Types:", "URIs:", "Suites:", ...
+for list in /etc/apt/sources.list.d/*.sources; do
+    [ -f "$list" ] || continue
+    grep -v '^#' "$list" | awk -v release="$release" 'BEGIN { RS = ""; FS = "\n" } {
+        fits = 0
+        for (at = 1; at <= NF; at++) {
+            if ($at ~ /^Suites:/) {
+                count = split($at, suites, /[ \t]+/)
+                for (s = 2; s <= count; s++)
+                    if (suites[s] == release || index(suites[s], release "-") == 1 || index(suites[s], release "/") == 1) fits = 1
+            }
+            if ($at ~ /^Types:/) $at = "Types: deb deb-src"
+        }
+        if (fits) { for (at = 1; at <= NF; at++) print $at; print "" }
+    }'
+done > "$apt/sources/own.sources"
+if ! [ -s "$apt/sources/own.list" ] && ! [ -s "$apt/sources/own.sources" ]; then
+    echo "fetch.sh: apt has no sources of $release in /etc/apt" >&2
+    exit 1
+fi
+
+# Read after the machine's own settings, so that proxies and the like stay.
+cat > "$apt/apt.conf" <<CONF
+#clear APT::Update::Pre-Invoke;
+#clear APT::Update::Post-Invoke;
+#clear APT::Update::Post-Invoke-Success;
+#clear DPkg::Post-Invoke;
+Dir::Etc::SourceList "/dev/null";
+Dir::Etc::SourceParts "$apt/sources";
+Dir::State "$apt/state";
+Dir::State::Lists "$apt/state/lists";
+Dir::State::status "/var/lib/dpkg/status";
+Dir::Cache "$apt/cache";
+Dir::Cache::archives "$apt/cache/archives";
+APT::Sandbox::User "root";
+Acquire::Languages "none";
+Acquire::Retries "3";
+CONF
+apt_get() { apt-get -c "$apt/apt.conf" --quiet=2 "$@"; }
+apt_cache() { apt-cache -c "$apt/apt.conf" --quiet=2 "$@"; }
+
+echo "fetch.sh: reading the package lists of $release"
+apt_get update
+
+# --- Redis' tests.
+
+version=$(apt_cache show --no-all-versions redis-server | sed -n 's/^Version: //p')
+[ -n "$version" ] || { echo "fetch.sh: apt knows no package redis-server" >&2; exit 1; }
+echo "fetch.sh: fetching redis $version and its tests"
+rm -rf "$folder/source" "$folder/redis"
+mkdir -p "$folder/source" "$folder/redis"
+(cd "$folder/source" && apt_get source --download-only redis >/dev/null)
+# As it was released; what Debian changes is not about tests.
+tar -xf "$folder"/source/redis_*.orig.tar.* -C "$folder/redis" --strip-components=1
+[ -f "$folder/redis/tests/test_helper.tcl" ] || { echo "fetch.sh: the source has no tests" >&2; exit 1; }
+
+# --- Redis' programs.
+
+root=$folder/root
+rm -rf "$root"
+mkdir -p "$root"
+unpack() { # PACKAGE ...
+    (cd "$apt/cache" && apt_get download "$@" && for package in ./*.deb; do
+        dpkg-deb -x "$package" "$root"
+        rm "$package"
+    done)
+}
+unpack redis-server redis-tools
+command -v tclsh >/dev/null || unpack tcl8.6 libtcl8.6
+
+library_path() { find "$root/usr/lib" "$root/lib" -maxdepth 1 -type d -name '*-linux-*' 2>/dev/null | paste -sd :; }
+missing() {
+    for program in "$root"/usr/bin/redis-server "$root"/usr/bin/redis-cli "$root"/usr/bin/tclsh8.6; do
+        [ -e "$program" ] || continue
+        LD_LIBRARY_PATH=$(library_path) ldd "$program" 2>&1 | awk '/not found/ { print $1 }'
+    done | sort -u
+}
+# Libraries this package needs: of several that would do, the first.
+libraries_of() {
+    apt_cache depends "$1" 2>/dev/null | awk '
+        / Depends: / { if (!other && $2 ~ /^lib/ && $2 != "libc6") print $2; other = 0 }
+        /\|Depends: / { if (!other && $2 ~ /^lib/) print $2; other = 1 }'
+}
+asked=" "
+wanted=(redis-tools libtcl8.6)
+while [ -n "$(missing)" ] && [ ${#wanted[@]} -gt 0 ]; do
+    next=()
+    for package in "${wanted[@]}"; do
+        for library in $(libraries_of "$package"); do
+            case $asked in *" $library "*) continue ;; esac
+            asked="$asked$library "
+            next+=("$library")
+            dpkg-query -W -f '${Status}' "$library" 2>/dev/null | grep -q 'ok installed' || unpack "$library"
+        done
+    done
+    wanted=(${next[@]+"${next[@]}"})
+done
+if [ -n "$(missing)" ]; then
+    echo "fetch.sh: still missing: $(missing | paste -sd ' ')" >&2
+    exit 1
+fi
+
+# --- redis-py.
+
+echo "fetch.sh: fetching redis-py $redis_py"
+rm -rf "$folder/redis-py"
+mkdir -p "$folder/redis-py"
+"$python" -m pip download --quiet --disable-pip-version-check --no-deps --no-binary redis \
+    --dest "$folder/source" "redis==$redis_py"
+tar -xf "$folder/source/redis-$redis_py.tar.gz" -C "$folder/redis-py" --strip-components=1
+[ -f "$folder/redis-py/tests/test_commands.py" ] || { echo "fetch.sh: redis-py's source has no tests" >&2; exit 1; }
+
+rm -rf "$apt" "$folder/source"
+printf 'redis %s\nredis-py %s\n' "$version" "$redis_py" > "$stamp"
+echo "fetch.sh: $folder is complete: $(paste -sd ' ' "$stamp")"

@@ -1,0 +1,176 @@
+#!/usr/bin/env python3
+"""Tells what run.py wrote down, Convoke beside Redis, and whether it is good enough.
+
+    report.py [--names] [--record] OUTCOME.json …
+
+Takes outcomes of Redis and of Convoke, of any suite; without one of Redis, the counts
+in counts.toml are shown. Ends with 1 when a test that is not excluded failed, when fewer
+tests ran than counts.toml says, when a test that passes on Redis was neither run nor
+excluded, and when exclusions.toml names one that there is not.
+"""
+
+import argparse
+import json
+import sys
+import tomllib
+from collections import Counter
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+COUNTS = HERE / "counts.toml"
+DETAIL_CHARACTERS_MAX = 300
+
+
+def main():
+    parser = argparse.ArgumentParser(description="Tells the outcome of suites.")
+    parser.add_argument("outcomes", nargs="+", type=Path)
+    parser.add_argument("--names", action="store_true", help="name each excluded test")
+    parser.add_argument("--record", action="store_true", help="write what ran into counts.toml")
+    options = parser.parse_args()
+    outcomes = [json.loads(path.read_text(encoding="utf-8")) for path in options.outcomes]
+    exclusions = tomllib.loads((HERE / "exclusions.toml").read_text(encoding="utf-8"))
+    counts = tomllib.loads(COUNTS.read_text(encoding="utf-8")) if COUNTS.exists() else {}
+    redis = {outcome["suite"]: outcome["units"] for outcome in outcomes if outcome["target"] == "redis"}
+    runs = [outcome for outcome in outcomes if outcome["target"] == "convoke"]
+
+    report = Report()
+    for run in runs:
+        table(report, run, redis.get(run["suite"]), counts.get(title(run), {}), groups_of(exclusions, run))
+    for run in runs:
+        reasons(run, groups_of(exclusions, run), options.names)
+    left_out(exclusions, {run["suite"] for run in runs})
+    if options.record:
+        record(runs, redis, counts)
+    report.tell()
+    sys.exit(1 if report.problems else 0)
+
+
+class Report:
+    """What is wrong, told at the end."""
+
+    def __init__(self):
+        self.problems = []
+
+    def problem(self, *words):
+        self.problems.append(": ".join(words))
+
+    def tell(self):
+        if self.problems:
+            print(f"{len(self.problems)} problems:")
+        for problem in self.problems:
+            print(f"  {problem}")
+
+
+def title(run):
+    """A run's name: counts differ with one partition."""
+    return run["suite"] + (", one partition" if run["partitions"] == 1 else "")
+
+
+def groups_of(exclusions, run):
+    """Reasons that hold in this run: the reason, and names by unit."""
+    holds = {"partitions": run["partitions"] > 1, "members": run["members"] > 1}
+    for group in exclusions["excluded"]:
+        if holds.get(group.get("when"), True) and run["suite"] in group:
+            yield group["reason"], group[run["suite"]]
+
+
+def bare(suite, name):
+    """A test's name as exclusions.toml has it."""
+    return name.split("[", 1)[0] if suite == "redis-py" else name
+
+
+def table(report, run, on_redis, counts, groups):
+    suite = run["suite"]
+    excluded_names = {}
+    for _, units in groups:
+        for unit, names in units.items():
+            excluded_names.setdefault(unit, set()).update(names)
+    print(f"{title(run)}, through {run['members']} member(s)")
+    print(f"  {'':38} {'Redis':>6} {'Convoke':>8} {'excluded':>9} {'failed':>7} {'seconds':>8}")
+    sums = Counter()
+    for unit, result in run["units"].items():
+        ok, failed = result["ok"], result["failed"]
+        names = excluded_names.get(unit, set())
+        reference = on_redis and on_redis.get(unit)
+        expected = len(reference["ok"]) if reference else counts.get(unit, {}).get("redis", 0)
+        # Names may repeat: the suite runs some tests on several ways to keep a value.
+        excluded = len(result["excluded"])
+        row = {"redis": expected, "ok": len(ok), "excluded": excluded, "failed": len(failed)}
+        sums.update(row)
+        print_row(unit, row, f"{result['seconds']:8.1f}")
+        where = f"{title(run)} {unit}"
+        if result["trouble"]:
+            report.problem(where, " ".join(result["trouble"].split())[:DETAIL_CHARACTERS_MAX])
+        for name, detail in failed.items():
+            report.problem(where, f"{name}", " ".join(detail.split())[:DETAIL_CHARACTERS_MAX])
+        ran, least = len(ok) + len(failed), counts.get(unit, {}).get("least", 1)
+        if ran < least:
+            report.problem(where, f"{ran} tests ran, and {least} should at least")
+        for name in sorted(names - {bare(suite, name) for name in seen(result)}):
+            report.problem(where, f"exclusions.toml names a test that there is not: {name}")
+        if reference:
+            for name in lost(suite, reference["ok"], result, names):
+                report.problem(where, f"passes on Redis, and did not run: {name}")
+        if run["all"]:
+            for name in sorted({bare(suite, name) for name in ok} & names):
+                print(f"      passes, and is excluded: {name}")
+    print_row("all", sums, "")
+    print()
+
+
+def print_row(name, row, end):
+    print(f"  {name:38} {row['redis']:6} {row['ok']:8} {row['excluded']:9} {row['failed']:7} {end}")
+
+
+def seen(result):
+    return [*result["ok"], *result["failed"], *result["excluded"], *result["ignored"]]
+
+
+def lost(suite, on_redis, result, excluded):
+    """Tests that pass on Redis and were not run, each so often as it is missed."""
+    failed = set(result["failed"])
+    missed = Counter(on_redis) - Counter(result["ok"]) - Counter(result["excluded"])
+    return [name for name in missed if name not in failed and bare(suite, name) not in excluded]
+
+
+def reasons(run, groups, with_names):
+    left = Counter()
+    for unit, result in run["units"].items():
+        for name in result["excluded"]:
+            left[unit, bare(run["suite"], name)] += 1
+    print(f"Excluded of {title(run)}:")
+    for reason, units in groups:
+        names = [(unit, name) for unit, names in units.items() for name in names]
+        number = sum(left[pair] for pair in names)
+        print(f"  {number:4}  {reason}")
+        if with_names:
+            for unit, name in names:
+                print(f"          {unit}: {name}")
+    print()
+
+
+def left_out(exclusions, suites):
+    print("Not run at all:")
+    for group in exclusions["left-out"]:
+        for suite in sorted(suites & group.keys()):
+            print(f"  {suite}: {group['reason']}\n      {' '.join(group[suite].split())}")
+    print()
+
+
+def record(runs, redis, counts):
+    """What Redis passes, and how many tests ran on Convoke."""
+    for run in runs:
+        on_redis = redis.get(run["suite"], {})
+        old = counts.setdefault(title(run), {})
+        for unit, result in run["units"].items():
+            reference = len(on_redis[unit]["ok"]) if unit in on_redis else old.get(unit, {}).get("redis", 0)
+            old[unit] = {"redis": reference, "least": len(result["ok"]) + len(result["failed"])}
+    lines = ["# How many tests Redis passes, and how many must at least run on Convoke: by report.py --record.\n"]
+    for name, units in counts.items():
+        lines.append(f'\n["{name}"]\n')
+        lines += [f'"{unit}" = {{ redis = {of["redis"]}, least = {of["least"]} }}\n' for unit, of in units.items()]
+    COUNTS.write_text("".join(lines), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,337 @@
+#!/usr/bin/env python3
+"""Runs a suite that others wrote against a RESP server, unit by unit, and writes down
+what passed: see README.md beside this file.
+
+    run.py --folder F --target convoke --port P[,P…] --suite tcl|redis-py --json OUT
+    run.py --folder F --target redis --suite tcl|redis-py --json OUT
+
+Without a port, Redis is started for the time of the run. It must be a fresh one: the
+tests leave settings behind.
+"""
+
+import argparse
+import json
+import os
+import random
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import tomllib
+from contextlib import contextmanager
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+
+UNITS = {
+    "tcl": [
+        # Those that look at limits come before those that lift them for good (on Redis).
+        "unit/protocol",
+        "unit/type/string",
+        "unit/type/incr",
+        "unit/keyspace",
+        "unit/expire",
+        "unit/scan",
+        "unit/type/hash",
+        "unit/type/set",
+        "unit/type/list",
+        "unit/type/list-3",
+        "unit/type/zset",
+        "unit/pubsub",
+        "unit/multi",
+        "unit/quit",
+        "unit/introspection",
+        "unit/introspection-2",
+        "unit/other",
+    ],
+    "redis-py": [
+        "tests/test_commands.py",
+        "tests/test_pubsub.py",
+        "tests/test_pipeline.py",
+        "tests/test_encoding.py",
+        "tests/test_connection_pool.py",
+        "tests/test_keyspace_notifications.py",
+        "tests/test_client.py",
+        "tests/test_data_structure.py",
+    ],
+}
+
+# What tests need of the machine Redis runs on, or of time, says the suite itself.
+TAGS = "-needs:debug -needs:repl -needs:save -needs:reset -needs:config-maxmemory -slow"
+# Those are for other set-ups of servers.
+MARKS = "not onlycluster and not redismod and not ssl and not cp_integration"
+
+START_S = 10
+STALL_S = 30
+UNIT_S = {"tcl": 120, "redis-py": 150}
+
+
+def main():
+    options = arguments()
+    with redis_server(options) as port:
+        run_suite(options, (options.port or port).split(","))
+
+
+def run_suite(options, ports):
+    units = options.unit or UNITS[options.suite]
+    holds = {"partitions": options.partitions > 1, "members": len(ports) > 1}
+    excluded = {}
+    if options.target == "convoke" and not options.all:
+        excluded = read_exclusions(options.suite, holds)
+    done = {}
+    for at, unit in enumerate(units):
+        # Each unit begins with another member.
+        turned = ports[at % len(ports) :] + ports[: at % len(ports)]
+        begun = time.monotonic()
+        run = run_tcl if options.suite == "tcl" else run_redis_py
+        result = run(options, unit, turned, excluded.get(unit, []))
+        result["seconds"] = round(time.monotonic() - begun, 1)
+        done[unit] = result
+        print(
+            f"{options.suite:8} {unit:38} {len(result['ok']):4} passed {len(result['failed']):4} failed"
+            f" {len(result['excluded']):4} excluded {result['seconds']:6.1f} s  {result['trouble'] or ''}",
+            flush=True,
+        )
+    outcome = {
+        "suite": options.suite,
+        "target": options.target,
+        "members": len(ports),
+        "partitions": options.partitions,
+        "all": options.all,
+        "units": done,
+    }
+    Path(options.json).write_text(json.dumps(outcome, indent=1) + "\n", encoding="utf-8")
+
+
+def arguments():
+    parser = argparse.ArgumentParser(description="Runs a suite against a RESP server.")
+    parser.add_argument("--folder", required=True, type=Path, help="what fetch.sh filled")
+    parser.add_argument("--target", required=True, choices=["redis", "convoke"])
+    parser.add_argument("--port", help="ports on 127.0.0.1, of several members with commas between")
+    parser.add_argument("--suite", required=True, choices=list(UNITS))
+    parser.add_argument("--json", required=True, help="where to write the outcome")
+    parser.add_argument("--python", default=sys.executable, help="a Python that has pytest (for redis-py)")
+    parser.add_argument("--partitions", type=int, default=271, help="that the cluster's data is cut into")
+    parser.add_argument("--unit", action="append", help="this unit only; may be repeated")
+    parser.add_argument("--logs", type=Path, help="a folder for what the suites print")
+    parser.add_argument("--all", action="store_true", help="exclude nothing, to find what need not be excluded")
+    parser.add_argument("--cluster-mode", action="store_true", help="leave out what Redis leaves out on a Redis Cluster")
+    options = parser.parse_args()
+    if options.target == "convoke" and not options.port:
+        parser.error("--target convoke needs --port")
+    options.folder = options.folder.resolve()
+    if not (options.folder / "complete").is_file():
+        parser.error(f"{options.folder} is not complete: run fetch.sh first")
+    if options.logs is None:
+        options.logs = Path(tempfile.mkdtemp(prefix="convoke-suites-"))
+    options.logs.mkdir(parents=True, exist_ok=True)
+    options.logs = options.logs.resolve()
+    # Not what a link points to: a virtual environment is known by its own name.
+    options.python = os.path.abspath(shutil.which(options.python) or options.python)
+    return options
+
+
+def read_exclusions(suite, holds):
+    """Names by unit, of all reasons that hold."""
+    names = {}
+    for group in tomllib.loads((HERE / "exclusions.toml").read_text(encoding="utf-8"))["excluded"]:
+        if not holds.get(group.get("when"), True):
+            continue
+        for unit, excluded in group.get(suite, {}).items():
+            names.setdefault(unit, []).extend(excluded)
+    return names
+
+
+@contextmanager
+def redis_server(options):
+    """A Redis of its own for the run, unless there is a port."""
+    if options.port:
+        yield None
+        return
+    port = str(free_port())
+    with tempfile.TemporaryDirectory() as folder:
+        command = [options.folder / "root/usr/bin/redis-server", "--port", port, "--bind", "127.0.0.1"]
+        command += ["--save", "", "--dir", folder]
+        environment = {**os.environ, **libraries(options.folder)}
+        with open(options.logs / "redis-server.log", "wb") as log:
+            server = subprocess.Popen(command, env=environment, stdout=log, stderr=subprocess.STDOUT)
+        try:
+            wait_for(port, server)
+            yield port
+        finally:
+            server.terminate()
+            server.wait()
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def wait_for(port, server):
+    end = time.monotonic() + START_S
+    while time.monotonic() < end and server.poll() is None:
+        try:
+            socket.create_connection(("127.0.0.1", int(port)), timeout=1).close()
+            return
+        except OSError:
+            time.sleep(0.05)
+    raise SystemExit("redis-server did not start: see redis-server.log")
+
+
+def libraries(folder):
+    """Where the fetched programs find theirs."""
+    folders = [str(path) for path in (folder / "root/usr/lib").glob("*-linux-*")]
+    return {"LD_LIBRARY_PATH": ":".join(folders)} if folders else {}
+
+
+def log_of(options, unit):
+    name = f"{options.target}-{options.suite}-{unit}".replace("/", "-")
+    return options.logs / f"{name}.log"
+
+
+def execute(command, folder, environment, log, seconds):
+    """Runs a command; ends it, and all that it started, when it takes longer."""
+    with open(log, "wb") as output:
+        process = subprocess.Popen(
+            command,
+            cwd=folder,
+            env={**os.environ, **environment},
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+        try:
+            return process.wait(seconds), None
+        except subprocess.TimeoutExpired:
+            return None, f"not done after {seconds} s"
+        finally:
+            try:
+                os.killpg(process.pid, signal.SIGKILL)
+            except ProcessLookupError:
+                pass
+            process.wait()
+
+
+# --- Redis' own tests.
+
+
+def tcl(folder):
+    """The interpreter, and what it needs if it is one that fetch.sh brought."""
+    root = folder / "root"
+    own = root / "usr/bin/tclsh8.6"
+    if not own.is_file():
+        return "tclsh", {}
+    return str(own), {**libraries(folder), "TCL_LIBRARY": str(root / "usr/share/tcltk/tcl8.6")}
+
+
+def run_tcl(options, unit, ports, excluded):
+    interpreter, environment = tcl(options.folder)
+    is_convoke = options.target == "convoke"
+    script = str(HERE / "around.tcl") if is_convoke else "tests/test_helper.tcl"
+    log = log_of(options, unit)
+    skipped = log.with_suffix(".skip")
+    skipped.write_text("\n".join(excluded), encoding="utf-8")
+    command = [interpreter, script, "--host", "127.0.0.1", "--port", ports[0]]
+    command += ["--singledb", "--ignore-encoding", "--ignore-digest", "--durable"]
+    command += ["--tags", TAGS, "--timeout", str(STALL_S), "--skipfile", str(skipped), "--single", unit]
+    # The suite's own server takes the first free port of 32 before this one. Another run
+    # at the same time must not look at the same; the system gives none so low by itself.
+    command += ["--baseport", str(random.randrange(20_000, 29_000, 40))]
+    if options.cluster_mode:
+        command.append("--cluster-mode")
+    environment |= {"SUITE_PORTS": ",".join(ports), "TERM": "dumb"}
+    code, trouble = execute(command, options.folder / "redis", environment, log, UNIT_S["tcl"])
+    result = parse_tcl(log.read_text(encoding="utf-8", errors="replace"), unit)
+    if trouble is None and not result["done"]:
+        trouble = f"ended before its end (code {code})"
+    if "TIMEOUT" in result["failed"]:
+        trouble = result["failed"].pop("TIMEOUT")
+    del result["done"]
+    return {**result, "trouble": trouble}
+
+
+def parse_tcl(text, unit):
+    result = {"ok": [], "failed": {}, "excluded": [], "ignored": [], "done": False}
+    detail = None
+    for line in text.splitlines():
+        if line.startswith("*** "):
+            break
+        found = re.match(r"\[(ok|err|skip|ignore|exception|TIMEOUT|ready|testing)\]: (.*)", line)
+        if re.match(r"\[\d+/\d+ done\]: " + re.escape(unit), line):
+            result["done"] = True
+        if not found:
+            if detail is not None:
+                result["failed"][detail] += "\n" + line
+            continue
+        kind, rest = found.groups()
+        detail = None
+        if kind == "ok":
+            result["ok"].append(re.sub(r" \(\d+ ms\)$", "", rest))
+        elif kind == "skip":
+            result["excluded"].append(rest)
+        elif kind == "ignore":
+            result["ignored"].append(rest)
+        elif kind == "err":
+            detail = rest.split(" in tests/", 1)[0]
+            while detail in result["failed"]:
+                detail += " (again)"
+            result["failed"][detail] = ""
+        elif kind == "TIMEOUT":
+            detail = "TIMEOUT"
+            result["failed"][detail] = f"no progress in {STALL_S} s:"
+        elif kind == "exception":
+            detail = "(exception)"
+            result["failed"][detail] = rest
+    return result
+
+
+# --- redis-py's tests.
+
+
+def run_redis_py(options, unit, ports, excluded):
+    log = log_of(options, unit)
+    records = log.with_suffix(".records")
+    records.unlink(missing_ok=True)
+    command = [options.python, "-m", "pytest", "-p", "no:cacheprovider", "-p", "suite_plugin", "-q", "-m", MARKS]
+    command += ["--tb=no", "--redis-url", f"redis://127.0.0.1:{ports[0]}/0", unit]
+    environment = {
+        "PYTHONPATH": str(HERE),
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "SUITE_LOG": str(records),
+        "SUITE_EXCLUDED": json.dumps(excluded),
+    }
+    code, trouble = execute(command, options.folder / "redis-py", environment, log, UNIT_S["redis-py"])
+    result = parse_records(records)
+    # 0: all passed, 1: some failed, 5: none is left.
+    if trouble is None and code not in (0, 1, 5):
+        trouble = f"pytest ended with {code}"
+    return {**result, "trouble": trouble}
+
+
+def parse_records(records):
+    """Each test has up to three records: set-up, call, tear-down."""
+    ok, failed, excluded, ignored = set(), {}, [], []
+    lines = records.read_text(encoding="utf-8").splitlines() if records.exists() else []
+    for line in lines:
+        record = json.loads(line)
+        name, outcome = record["name"], record["outcome"]
+        if outcome == "excluded":
+            excluded.append(name)
+        elif outcome == "failed":
+            failed[name] = f"{record['when']}: {record['detail']}"
+        elif outcome == "skipped":
+            ignored.append(name)
+        elif record["when"] == "call":
+            ok.add(name)
+    return {"ok": sorted(ok - failed.keys()), "failed": failed, "excluded": excluded, "ignored": ignored}
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,85 @@
+//! Where the real clients are: what `cargo xtask test` installs.
+
+use std::env;
+use std::fs;
+use std::io::{self, Write as _};
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+
+use convoke_tests::Cluster;
+
+/// Names the folder, when it is not in the target folder.
+const VARIABLE: &str = "CONVOKE_CLIENTS";
+
+/// The scripts that drive client libraries.
+const SCRIPTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/clients");
+
+/// Interpreters, frameworks and libraries.
+#[derive(Debug)]
+pub(crate) struct Clients {
+    folder: PathBuf,
+}
+
+impl Clients {
+    /// `None` where they are not installed: a test says so and ends.
+    ///
+    /// # Panics
+    /// Where that would be a test that tests nothing: in CI, or when a folder is
+    /// named in which they are not.
+    #[track_caller]
+    pub(crate) fn find() -> Option<Self> {
+        if let Some(folder) = env::var_os(VARIABLE) {
+            let folder = PathBuf::from(folder);
+            assert!(are_in(&folder), "{VARIABLE} names {}: they are not there", folder.display());
+            return Some(Self { folder });
+        }
+        let this = env::current_exe().ok();
+        let above = this.iter().flat_map(|this| this.ancestors().skip(1).map(Path::to_owned));
+        let manifest = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let workspace = manifest.parent().map(|root| root.join("target"));
+        let mut folders = above.chain(workspace).map(|folder| folder.join("clients"));
+        let Some(folder) = folders.find(|folder| are_in(folder)) else {
+            let is_ci = env::var_os("CI").is_some_and(|value| value == "true");
+            assert!(!is_ci, "real clients are not installed: run `cargo xtask test`");
+            // Past the harness, which shows only what failed tests print.
+            let _ = writeln!(
+                io::stderr(),
+                "SKIPPED (real clients are not installed: run cargo xtask test)"
+            );
+            return None;
+        };
+        Some(Self { folder })
+    }
+
+    /// The Python that has the frameworks and libraries.
+    pub(crate) fn python(&self) -> PathBuf {
+        self.folder.join("venv/bin/python")
+    }
+
+    /// Node.js, which finds its packages above the file that it runs.
+    pub(crate) fn node(&self, cluster: &Cluster) -> PathBuf {
+        let link = cluster.folder().join("node_modules");
+        if !link.exists() {
+            symlink(self.folder.join("node_modules"), link).expect("the folder is ours");
+        }
+        "node".into()
+    }
+
+    /// Puts the scripts into the cluster's folder: nothing is written beside their
+    /// sources, and packages are found from there.
+    pub(crate) fn copy_scripts(cluster: &Cluster) {
+        for file in fs::read_dir(SCRIPTS).expect("the scripts are part of the sources") {
+            let path = file.expect("the scripts are part of the sources").path();
+            let is_script = path.extension().is_some_and(|end| end == "py" || end == "mjs");
+            if let Some(name) = path.file_name().filter(|_| is_script) {
+                fs::copy(&path, cluster.folder().join(name)).expect("the folder is ours");
+            }
+        }
+    }
+}
+
+/// Whether both kinds are in a folder.
+fn are_in(folder: &Path) -> bool {
+    let files = ["venv/bin/python", "node_modules/redis/package.json"];
+    files.iter().all(|file| folder.join(file).is_file())
+}

@@ -1,0 +1,11 @@
+//! What members hold together, asked for by RESP. Each module is one promise to
+//! users; each test is a sentence of it.
+
+mod enduring;
+mod keys;
+mod load;
+mod losing;
+mod moving;
+mod safe;
+mod splitting;
+mod storing;

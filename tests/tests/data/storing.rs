@@ -1,0 +1,377 @@
+//! What one member takes, any member serves; for as long and as much as it should.
+
+use std::thread;
+use std::time::{Duration, Instant};
+
+use convoke_tests::cluster::SOON;
+use convoke_tests::resp::{Client, Value};
+use convoke_tests::{Cluster, Member};
+
+use crate::keys::{expect_all, pairs, put_all, remove_all};
+use crate::safe::wait_until_safe;
+
+/// Bytes that a value has at most.
+const VALUE_BYTES_MAX: usize = 64 << 20;
+
+/// The bound of a map that has one, in bytes.
+const MAP_BYTES_MAX: u64 = 8 << 20;
+
+/// Two members that store, and a lite one.
+#[track_caller]
+fn two_and_a_lite_one(cluster: &Cluster) -> Vec<Member> {
+    let mut members = cluster.start_in_order(2);
+    members.push(cluster.launch().flag("--lite").start());
+    wait_until_safe(cluster, &members);
+    members
+}
+
+/// Two members with a file of settings.
+#[track_caller]
+fn two_with(cluster: &Cluster, settings: &str) -> Vec<Member> {
+    let file = cluster.write("settings.toml", settings).display().to_string();
+    let members: Vec<Member> =
+        (0..2).map(|_| cluster.launch().option("--config", &file).start()).collect();
+    wait_until_safe(cluster, &members);
+    members
+}
+
+fn clients(members: &[Member]) -> Vec<Client> {
+    members.iter().map(Member::client).collect()
+}
+
+#[test]
+fn what_one_member_takes_any_member_serves_lite_ones_too() {
+    let cluster = Cluster::new();
+    let members = two_and_a_lite_one(&cluster);
+    let mut clients = clients(&members);
+    for by in 0..clients.len() {
+        let pairs = pairs(&format!("by:{by}"), 300);
+        put_all(&mut clients[by], &pairs);
+        for client in &mut clients {
+            expect_all(client, &pairs);
+        }
+    }
+    for (n, client) in clients.iter_mut().enumerate() {
+        let count = Value::Integer(1 + n as i64);
+        assert_eq!(client.ask("INCR count").unwrap(), count);
+        assert_eq!(client.ask(&format!("RPUSH list {n}")).unwrap(), count);
+        assert_eq!(client.ask(&format!("HSET hash field:{n} {n}")).unwrap(), Value::Integer(1));
+    }
+    let all = Value::List(["0", "1", "2"].map(Value::from).to_vec());
+    for client in &mut clients {
+        assert_eq!(client.ask("GET count").unwrap(), Value::from("3"));
+        assert_eq!(client.ask("LRANGE list 0 -1").unwrap(), all);
+        assert_eq!(client.ask("HLEN hash").unwrap(), Value::Integer(3));
+        assert_eq!(client.ask("DBSIZE").unwrap(), Value::Integer(3 * 300 + 3));
+    }
+}
+
+#[test]
+fn a_lone_lite_member_says_that_all_members_are_lite() {
+    let cluster = Cluster::new();
+    let lite = cluster.launch().flag("--lite").start();
+    let mut client = lite.client();
+    for line in ["SET a 1", "INCR a", "GET a"] {
+        let answer = client.ask(line).unwrap();
+        let text = answer.error().unwrap_or_else(|| panic!("{line}: {answer:?}"));
+        assert!(text.contains("no member of the cluster stores data: all are lite"), "{text}");
+    }
+    let full = cluster.start();
+    cluster.agree([&lite, &full]);
+    assert_eq!(client.ask("SET a 1").unwrap(), Value::ok());
+    assert_eq!(full.client().ask("GET a").unwrap(), Value::from("1"));
+}
+
+#[test]
+fn the_time_to_live_counts_down_on_every_member() {
+    let cluster = Cluster::new();
+    let members = two_and_a_lite_one(&cluster);
+    let mut clients = clients(&members);
+    assert_eq!(clients[0].ask("SET a 1 PX 600000").unwrap(), Value::ok());
+    for client in &mut clients {
+        let mut left = || client.ask("PTTL a").unwrap().integer().unwrap();
+        let (first, deadline) = (left(), Instant::now() + SOON);
+        assert!((1..=600_000).contains(&first), "{first}");
+        while left() >= first {
+            assert!(Instant::now() < deadline, "it still is {first}");
+        }
+    }
+}
+
+#[test]
+fn a_key_whose_time_is_over_is_gone_on_all_members_at_once() {
+    const LIFE_MS: u64 = 400;
+    let cluster = Cluster::new();
+    let members = two_and_a_lite_one(&cluster);
+    let mut clients = clients(&members);
+    for round in 0..9 {
+        let (by, key) = (round % clients.len(), format!("short:{round}"));
+        let put = Instant::now();
+        let line = format!("SET {key} 1 PX {LIFE_MS}");
+        assert_eq!(clients[by].ask(&line).unwrap(), Value::ok());
+        // Another one is looked at first each time.
+        clients.rotate_left(1);
+        let get = format!("GET {key}");
+        while clients[by].ask(&get).unwrap() != Value::Nil {
+            assert!(put.elapsed() < SOON, "it is still there");
+        }
+        let lived = put.elapsed();
+        assert!(lived >= Duration::from_millis(LIFE_MS / 2), "it lived for {lived:?} only");
+        for client in &mut clients {
+            assert_eq!(client.ask(&get).unwrap(), Value::Nil);
+            assert_eq!(client.ask(&format!("PTTL {key}")).unwrap(), Value::Integer(-2));
+        }
+    }
+}
+
+#[test]
+fn a_value_of_a_mebibyte_is_as_good_as_a_short_one() {
+    let cluster = Cluster::new();
+    let members = two_and_a_lite_one(&cluster);
+    let mut clients = clients(&members);
+    for by in 0..clients.len() {
+        let (key, byte) = (format!("long:{by}"), b'a' + by as u8);
+        let value = vec![byte; 1 << 20];
+        assert_eq!(clients[by].call(&[b"SET", key.as_bytes(), &value]).unwrap(), Value::ok());
+        for client in &mut clients {
+            assert_eq!(client.ask(&format!("GET {key}")).unwrap(), Value::Bytes(value.clone()));
+        }
+    }
+}
+
+#[test]
+fn a_value_at_the_limit_is_taken_and_one_over_it_is_refused() {
+    let cluster = Cluster::alone();
+    let members = cluster.start_in_order(2);
+    wait_until_safe(&cluster, &members);
+    let mut clients = clients(&members);
+    let value = vec![b'x'; VALUE_BYTES_MAX];
+    assert_eq!(clients[0].call(&[b"SET", b"longest", &value]).unwrap(), Value::ok());
+    let longest = Value::Integer(VALUE_BYTES_MAX as i64);
+    for client in &mut clients {
+        assert_eq!(client.ask("STRLEN longest").unwrap(), longest);
+        let grown = client.ask("APPEND longest y").unwrap();
+        assert!(
+            grown.error().is_some_and(|text| text.contains("maximum allowed size")),
+            "{grown:?}"
+        );
+        assert_eq!(client.ask("STRLEN longest").unwrap(), longest, "it is as before");
+        let back = client.ask("GET longest").unwrap();
+        assert!(back.bytes() == Some(&value), "{back:?}");
+    }
+    // That the length is refused ends the connection: what follows is no request.
+    let mut over = members[0].client();
+    let head = format!("*3\r\n$3\r\nSET\r\n$4\r\nover\r\n${}\r\n", VALUE_BYTES_MAX + 1);
+    over.send_bytes(head.as_bytes()).unwrap();
+    let said = over.drain().unwrap();
+    assert_eq!(said, [Value::Error("ERR Protocol error: invalid bulk length".to_owned())]);
+    assert_eq!(clients[1].ask("EXISTS over").unwrap(), Value::Integer(0));
+}
+
+/// However the request is cut on its way.
+#[test]
+fn a_request_of_many_small_arguments_is_taken_whole() {
+    const PAIRS: usize = 30_000;
+    let cluster = Cluster::new();
+    let members = two_and_a_lite_one(&cluster);
+    for (by, member) in members.iter().enumerate() {
+        let mut client = member.client();
+        let pairs = pairs(&format!("many:{by}"), PAIRS);
+        let texts = pairs.iter().flat_map(|(key, value)| [key.as_bytes(), value.as_bytes()]);
+        let words: Vec<&[u8]> = std::iter::once(&b"MSET"[..]).chain(texts).collect();
+        assert_eq!(client.call(&words).unwrap(), Value::ok());
+        let texts = pairs.iter().map(|(key, _)| key.as_bytes());
+        let words: Vec<&[u8]> = std::iter::once(&b"EXISTS"[..]).chain(texts).collect();
+        assert_eq!(client.call(&words).unwrap(), Value::Integer(PAIRS as i64));
+    }
+}
+
+#[test]
+fn a_full_map_that_evicts_nothing_refuses_writes_and_still_reads() {
+    let cluster = Cluster::new();
+    let settings = "[maps.\"resp:0\"]\nmemory-mib = 8\neviction = \"none\"\n";
+    let members = two_with(&cluster, settings);
+    let mut clients = clients(&members);
+    let value = "v".repeat(16 << 10);
+    let mut put = Vec::new();
+    let refusal = loop {
+        let pair = (format!("full:{}", put.len()), value.clone());
+        assert!(put.len() < 2 * MAP_BYTES_MAX as usize / value.len(), "it is never full");
+        let client = &mut clients[put.len() % 2];
+        match client.call(&[b"SET", pair.0.as_bytes(), pair.1.as_bytes()]).unwrap() {
+            Value::Error(text) => break text,
+            answer => assert_eq!(answer, Value::ok()),
+        }
+        put.push(pair);
+    };
+    assert!(refusal.starts_with("OOM command not allowed"), "{refusal}");
+    let bytes = put.len() * value.len();
+    assert!(bytes > MAP_BYTES_MAX as usize / 2, "full with {bytes} bytes");
+    for client in &mut clients {
+        expect_all(client, &put);
+        assert_eq!(client.ask(&format!("EXISTS full:{}", put.len())).unwrap(), Value::Integer(0));
+        assert_eq!(client.ask("SELECT 1").unwrap(), Value::ok());
+        assert_eq!(client.ask("SET other 1").unwrap(), Value::ok(), "another map is not full");
+        assert_eq!(client.ask("SELECT 0").unwrap(), Value::ok());
+    }
+    let rest = put.split_off(put.len() / 2);
+    remove_all(&mut clients[0], &rest);
+    put_all(&mut clients[1], &pairs("again", 100));
+    expect_all(&mut clients[0], &put);
+}
+
+#[test]
+fn a_map_that_evicts_the_least_recently_used_stays_within_its_bound() {
+    const WRITES: usize = 48_000;
+    let cluster = Cluster::new();
+    let settings = "[maps.\"resp:0\"]\nmemory-mib = 8\neviction = \"lru\"\n";
+    let members = two_with(&cluster, settings);
+    let mut clients = clients(&members);
+    let bytes = |member: &Member, what: &str| {
+        let data = member.status().data;
+        let maps = data["maps"].as_array().expect("a list of maps");
+        let map = maps.iter().find(|map| map["name"] == "resp:0").expect("it is there");
+        map[what].as_u64().expect("a number")
+    };
+    // What goes is looked for where the new key lies: a little more may be there.
+    let most = MAP_BYTES_MAX + MAP_BYTES_MAX / 8;
+    let value = "v".repeat(1_000);
+    let all: Vec<(String, String)> =
+        (0..WRITES).map(|n| (format!("lru:{n}"), value.clone())).collect();
+    for (round, some) in all.chunks(2_000).enumerate() {
+        put_all(&mut clients[round % 2], some);
+        for member in &members {
+            let held = bytes(member, "bytes");
+            assert!(held <= most, "{held} bytes after {round} rounds, of {MAP_BYTES_MAX}");
+        }
+        // What was just written is no candidate.
+        expect_all(&mut clients[0], &some[some.len() - 1..]);
+    }
+    let (first, last) = (&all[0].0, bytes(&members[0], "bytes"));
+    assert!(last > MAP_BYTES_MAX / 2, "{last} bytes: more went than had to");
+    assert_eq!(clients[1].ask(&format!("GET {first}")).unwrap(), Value::Nil, "the oldest is gone");
+    let evicted: u64 = members.iter().map(|member| bytes(member, "evicted")).sum();
+    assert!(evicted > WRITES as u64 / 2, "{evicted} were evicted");
+}
+
+/// A subscriber, once it is told that it is one.
+#[track_caller]
+fn subscriber(member: &Member, topic: &str) -> Client {
+    let mut client = member.client();
+    let told = client.ask(&format!("SUBSCRIBE {topic}")).unwrap();
+    let expected = [Value::from("subscribe"), Value::from(topic), Value::Integer(1)];
+    assert_eq!(told.list(), Some(&expected[..]));
+    client
+}
+
+/// The payload of the next message.
+#[track_caller]
+fn message(subscriber: &mut Client, topic: &str) -> String {
+    let message = subscriber.receive().unwrap();
+    match message.list() {
+        Some([word, of, Value::Bytes(payload)])
+            if *word == Value::from("message") && *of == Value::from(topic) =>
+        {
+            String::from_utf8_lossy(payload).into_owned()
+        }
+        _ => panic!("not a message of {topic:?}: {message:?}"),
+    }
+}
+
+#[test]
+fn what_is_published_on_one_member_comes_once_to_each_subscriber_on_every_member_in_order() {
+    const MESSAGES: usize = 500;
+    let cluster = Cluster::new();
+    let members = two_and_a_lite_one(&cluster);
+    let mut subscribers: Vec<Client> =
+        members.iter().chain(&members).map(|member| subscriber(member, "news")).collect();
+    let reached = Value::Integer(subscribers.len() as i64);
+    thread::scope(|scope| {
+        for (by, member) in members.iter().enumerate() {
+            let mut client = member.client();
+            let reached = &reached;
+            scope.spawn(move || {
+                let request =
+                    |n| vec!["PUBLISH".to_owned(), "news".to_owned(), format!("{by}:{n}")];
+                let requests: Vec<Vec<String>> = (0..MESSAGES).map(request).collect();
+                let answers = client.call_all(&requests).unwrap();
+                assert!(answers.iter().all(|answer| answer == reached), "{answers:?}");
+            });
+        }
+    });
+    let end = members[0].client().ask("PUBLISH news end").unwrap();
+    assert_eq!(end, reached);
+    for (at, subscriber) in subscribers.iter_mut().enumerate() {
+        let mut next = vec![0; members.len()];
+        loop {
+            let payload = message(subscriber, "news");
+            if payload == "end" {
+                break;
+            }
+            let (by, n) = payload.split_once(':').expect("it was published here");
+            let (by, n): (usize, usize) = (by.parse().unwrap(), n.parse().unwrap());
+            assert_eq!(n, next[by], "subscriber {at} of publisher {by}");
+            next[by] += 1;
+        }
+        assert_eq!(next, vec![MESSAGES; members.len()], "subscriber {at}");
+    }
+}
+
+#[test]
+fn an_expiry_is_told_once_to_each_subscriber_on_every_member() {
+    const TOPIC: &str = "__keyevent@0__:expired";
+    const KEYS: usize = 30;
+    let cluster = Cluster::new();
+    let members = two_and_a_lite_one(&cluster);
+    let mut writer = members[0].client();
+    assert_eq!(writer.ask("CONFIG SET notify-keyspace-events Ex").unwrap(), Value::ok());
+    let mut subscribers: Vec<Client> =
+        members.iter().chain(&members).map(|member| subscriber(member, TOPIC)).collect();
+    // The setting and the interest spread by themselves: all have heard of them
+    // once each has been told of a key that each member may lead.
+    let deadline = Instant::now() + SOON;
+    for subscriber in &mut subscribers {
+        subscriber.set_patience(Duration::from_millis(300));
+        let mut heard = Vec::new();
+        while heard.len() < KEYS {
+            assert!(Instant::now() < deadline, "only {heard:?} were told");
+            for n in 0..KEYS {
+                let line = format!("SET before:{n} 1 PX 1");
+                assert_eq!(writer.ask(&line).unwrap(), Value::ok());
+            }
+            while let Ok(value) = subscriber.receive() {
+                let key = value.list().and_then(|all| all.last()).cloned();
+                if !heard.contains(&key) {
+                    heard.push(key);
+                }
+            }
+        }
+        subscriber.set_patience(SOON);
+    }
+    for n in 0..KEYS {
+        assert_eq!(writer.ask(&format!("SET once:{n} 1 PX 50")).unwrap(), Value::ok());
+    }
+    let mut is_gone = |n| writer.ask(&format!("EXISTS once:{n}")).unwrap() == Value::Integer(0);
+    for n in 0..KEYS {
+        let deadline = Instant::now() + SOON;
+        while !is_gone(n) {
+            assert!(Instant::now() < deadline, "once:{n} is still there");
+        }
+    }
+    // Another one of each partition ends what is listened to.
+    for n in 0..KEYS {
+        assert_eq!(writer.ask(&format!("SET {{once:{n}}}:end 1 PX 1")).unwrap(), Value::ok());
+    }
+    for (at, subscriber) in subscribers.iter_mut().enumerate() {
+        let (mut told, mut ends) = (vec![0; KEYS], 0);
+        while ends < KEYS {
+            let key = message(subscriber, TOPIC);
+            ends += usize::from(key.ends_with(":end"));
+            let number = key.strip_prefix("once:").and_then(|n| n.parse::<usize>().ok());
+            if let Some(number) = number {
+                told[number] += 1;
+            }
+        }
+        assert_eq!(told, vec![1; KEYS], "subscriber {at}");
+    }
+}
