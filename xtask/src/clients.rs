@@ -22,7 +22,7 @@ pub(crate) fn set_up(workspace: &Workspace) -> Result<()> {
     }
     let (from, into) = (workspace.root.join("tests/clients"), workspace.target.join("clients"));
     make(&from.join("requirements.txt"), &into.join("venv"), python)?;
-    make(&from.join("package.json"), &into.join("npm"), npm)?;
+    make(&from.join("package.json"), &into.join("node_modules"), npm)?;
     let suites = workspace.target.join("suites");
     run(Command::new("bash").arg(workspace.root.join("tests/suites/fetch.sh")).arg(suites))
 }
@@ -50,8 +50,10 @@ fn python(list: &Path, folder: &Path) -> Result<()> {
 }
 
 fn npm(list: &Path, folder: &Path) -> Result<()> {
-    let copy = folder.join("package.json");
-    fs::copy(list, &copy).map_err(|e| format!("{}: {e}", copy.display()))?;
+    let beside = folder.with_file_name("package.json");
+    fs::copy(list, &beside).map_err(|e| format!("{}: {e}", beside.display()))?;
     let quiet = ["install", "--silent", "--no-audit", "--no-fund", "--no-package-lock"];
-    run(Command::new("npm").args(quiet).current_dir(folder))
+    let mut install = Command::new("npm");
+    install.args(quiet).current_dir(folder.parent().unwrap_or(folder));
+    run(&mut install)
 }
