@@ -56,6 +56,11 @@ impl Clients {
         self.folder.join("venv/bin/python")
     }
 
+    /// The suites that others wrote.
+    pub(crate) fn suites(&self) -> PathBuf {
+        self.folder.with_file_name("suites")
+    }
+
     /// Node.js, which finds its packages above the file that it runs.
     pub(crate) fn node(&self, cluster: &Cluster) -> PathBuf {
         let link = cluster.folder().join("node_modules");
@@ -80,6 +85,6 @@ impl Clients {
 
 /// Whether both kinds are in a folder.
 fn are_in(folder: &Path) -> bool {
-    let files = ["venv/bin/python", "node_modules/redis/package.json"];
+    let files = ["venv/bin/python", "node_modules/redis/package.json", "../suites/complete"];
     files.iter().all(|file| folder.join(file).is_file())
 }

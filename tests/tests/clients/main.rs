@@ -10,3 +10,4 @@ mod process;
 mod safe;
 mod scripts;
 mod sessions;
+mod suites;

@@ -199,7 +199,7 @@ fn nobody_healthy_is_removed_at_five_percent_loss() {
 #[test]
 fn members_join_under_loss() {
     // 215: as 118 below.
-    for seed in seeds(10).into_iter().chain([215]) {
+    for seed in seeds(10).chain([215]) {
         let mut world = World::new(seed);
         world.network.loss = 0.1;
         for n in 0..30 {
@@ -289,7 +289,7 @@ fn members_that_join_during_a_split_come_after_the_old_ones() {
 #[test]
 fn a_split_that_heals_while_it_is_being_noticed_loses_nobody() {
     // 236: a step that removes its receiver came as an answer to a pull.
-    for seed in seeds(60).into_iter().chain([236]) {
+    for seed in seeds(60).chain([236]) {
         let mut world = cluster(seed, 8);
         let island = (0..8).filter(|n| n % 2 == 0).collect();
         world.network.island = Some(island);
@@ -382,7 +382,7 @@ fn trouble(world: &mut World) {
 fn after_any_trouble_the_living_agree() {
     // 118: a second opinion that nobody waited for kept a member busy for ever.
     // 135, 170: a member renewed its identity, and foca stopped probing.
-    for seed in seeds(40).into_iter().chain([118, 135, 170]) {
+    for seed in seeds(40).chain([118, 135, 170]) {
         let mut world = cluster(seed, 12);
         trouble(&mut world);
         // Discovery goes on looking, as it does in life.

@@ -229,7 +229,7 @@ async fn facts(server: &Server, section: &str) -> Vec<(String, String)> {
             let mut all = Vec::new();
             for (database, map) in server.databases() {
                 let count = match server.ask_all(&map, WholeOp::Length).await {
-                    Ok(replies) => scans::sum(replies),
+                    Ok(replies) => scans::sum(&replies),
                     Err(_) => continue,
                 };
                 if count > 0 {

@@ -1,6 +1,8 @@
 //! The commands: one table ([`table`]) says of each its name, its arguments,
 //! what it may do, and who does it.
 
+#![expect(clippy::unnecessary_wraps, reason = "all commands have the signatures of the table")]
+
 mod blocking;
 mod clients;
 mod cluster;

@@ -174,13 +174,13 @@ fn of_all(
     })
 }
 
-pub(super) fn sum(replies: Vec<Reply>) -> i64 {
+pub(super) fn sum(replies: &[Reply]) -> i64 {
     let number = |reply: &Reply| if let Reply::Integer(number) = reply { *number } else { 0 };
     replies.iter().map(number).sum()
 }
 
 pub(super) fn dbsize(client: &mut Client, _: &Request<'_>) -> Begun {
-    Ok(Outcome::Later(of_all(client, WholeOp::Length, |all| Answer::integer(sum(all)))))
+    Ok(Outcome::Later(of_all(client, WholeOp::Length, |all| Answer::integer(sum(&all)))))
 }
 
 pub(super) fn randomkey(client: &mut Client, _: &Request<'_>) -> Begun {

@@ -21,9 +21,9 @@ pub(super) fn start(server: &Arc<Server>, map: &Arc<Map>, op: &Op<'_>) -> Option
     let later = match op {
         SeveralOp::Get(keys) => get(server, map, keys),
         SeveralOp::Put { pairs, absent: false } => put(server, map, pairs),
-        SeveralOp::Exist(keys) => sum(server, map, keys, |keys| SeveralOp::Exist(keys)),
-        SeveralOp::Touch(keys) => sum(server, map, keys, |keys| SeveralOp::Touch(keys)),
-        SeveralOp::Remove(keys) => sum(server, map, keys, |keys| SeveralOp::Remove(keys)),
+        SeveralOp::Exist(keys) => sum(server, map, keys, SeveralOp::Exist),
+        SeveralOp::Touch(keys) => sum(server, map, keys, SeveralOp::Touch),
+        SeveralOp::Remove(keys) => sum(server, map, keys, SeveralOp::Remove),
         SeveralOp::CombineSets { how, keys, store: None } => combine_sets(server, map, *how, keys),
         SeveralOp::CountCommon { keys, sorted, limit } => count(server, map, keys, *sorted, *limit),
         SeveralOp::CombineSorted { how, keys, aggregate, scores, store: None } => {
@@ -91,11 +91,11 @@ fn put(server: &Arc<Server>, map: &Arc<Map>, pairs: &[(&[u8], &[u8])]) -> Asked 
     })
 }
 
-fn sum(
+fn sum<'k>(
     server: &Arc<Server>,
     map: &Arc<Map>,
-    keys: &[&[u8]],
-    op: for<'a> fn(Vec<&'a [u8]>) -> SeveralOp<'a>,
+    keys: &[&'k [u8]],
+    op: fn(Vec<&'k [u8]>) -> SeveralOp<'k>,
 ) -> Asked {
     let parts = by_partition(&server.grid, keys.iter().copied());
     let asked: Vec<Asked> = parts

@@ -181,7 +181,7 @@ pub(super) fn exec(client: &mut Client, _: &Request<'_>) -> Begun {
         versions.push((&watched.key[..], version));
     }
     if !is_one_step {
-        return Ok(one_by_one(client, transaction));
+        return Ok(one_by_one(client, &transaction));
     }
     let batch = place.map(|partition| {
         let batch = Op::Batch { watched: versions, ops };
@@ -237,7 +237,7 @@ async fn settled(outcome: Outcome) -> Answer {
 }
 
 /// Each command by itself, all begun in order.
-fn one_by_one(client: &mut Client, transaction: Transaction) -> Outcome {
+fn one_by_one(client: &mut Client, transaction: &Transaction) -> Outcome {
     let mut begun: Vec<Outcome> = Vec::with_capacity(transaction.queued.len());
     for queued in &transaction.queued {
         let request = queued.request();

@@ -57,7 +57,7 @@ impl Drop for Redis {
 fn redis_server() -> PathBuf {
     let ours = binary::convoke();
     let target = ours.parent().and_then(|release| release.parent());
-    let fetched = target.map(|target| target.join("suites/redis/usr/bin/redis-server"));
+    let fetched = target.map(|target| target.join("suites/root/usr/bin/redis-server"));
     fetched.filter(|file| file.is_file()).unwrap_or_else(|| "redis-server".into())
 }
 

@@ -1,0 +1,86 @@
+//! The suites that Redis and redis-py are tested with, on three members: what is
+//! excluded from them, and why, is in `tests/suites`.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use convoke_tests::Cluster;
+
+use crate::installed::Clients;
+use crate::safe::wait_until_safe;
+
+/// What runs the suites and tells what came of it.
+const RUNNERS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/suites");
+
+/// One run of a suite.
+struct Run {
+    suite: &'static str,
+    partitions: u16,
+    /// All of them without any.
+    units: &'static [&'static str],
+}
+
+/// With one partition all keys lie together: then what is one step over several keys
+/// is tested too, where tests give their keys no tag.
+const RUNS: [Run; 3] = [
+    Run { suite: "tcl", partitions: 271, units: &[] },
+    Run { suite: "redis-py", partitions: 271, units: &[] },
+    Run {
+        suite: "redis-py",
+        partitions: 1,
+        units: &["tests/test_commands.py", "tests/test_pipeline.py"],
+    },
+];
+
+#[test]
+fn three_members_pass_what_redis_and_its_clients_are_tested_with() {
+    let Some(clients) = Clients::find() else { return };
+    let cluster = Cluster::alone();
+    let outcomes: Vec<PathBuf> = RUNS
+        .iter()
+        .enumerate()
+        .map(|(number, run)| {
+            let path = cluster.folder().join(format!("{number}.json"));
+            run_suite(&cluster, &clients, run, &path);
+            path
+        })
+        .collect();
+    let mut report = python(&clients, "report.py");
+    report.args(&outcomes);
+    let output = report.output().expect("Python runs");
+    let told = String::from_utf8_lossy(&output.stdout);
+    // Past the harness, which shows only what failed tests print.
+    let _ = std::io::Write::write_all(&mut std::io::stderr(), told.as_bytes());
+    let complaint = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{told}{complaint}");
+}
+
+/// On three members of their own: the suites empty all databases.
+#[track_caller]
+fn run_suite(cluster: &Cluster, clients: &Clients, run: &Run, outcome: &Path) {
+    let start = || cluster.launch().option("--partitions", run.partitions.to_string()).start();
+    let members = [start(), start(), start()];
+    wait_until_safe(cluster, &members);
+    let ports: Vec<String> =
+        members.iter().map(|member| member.resp().port().to_string()).collect();
+    let logs = outcome.with_extension("logs");
+    fs::create_dir_all(&logs).expect("the folder is ours");
+    let mut command = python(clients, "run.py");
+    command.args(["--target", "convoke", "--suite", run.suite, "--port", &ports.join(",")]);
+    command.args(["--partitions", &run.partitions.to_string()]);
+    command.arg("--folder").arg(clients.suites());
+    command.arg("--python").arg(clients.python());
+    command.arg("--logs").arg(&logs).arg("--json").arg(outcome);
+    command.args(run.units.iter().flat_map(|unit| ["--unit", unit]));
+    let output = command.output().expect("Python runs");
+    let told = String::from_utf8_lossy(&output.stdout);
+    let complaint = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{} did not run:\n{told}{complaint}", run.suite);
+}
+
+fn python(clients: &Clients, script: &str) -> Command {
+    let mut command = Command::new(clients.python());
+    command.arg(Path::new(RUNNERS).join(script)).env("PYTHONDONTWRITEBYTECODE", "1");
+    command
+}
