@@ -70,7 +70,7 @@ proc adapt {} {
 
     set ::ports [split $::env(SUITE_PORTS) ,]
     set ::turn 0
-    set ::moment_ms [expr {[llength $::ports] > 1 ? 5 : 0}]
+    set ::moment_ms 5
     rename redis redis_as_ever
     proc redis {{server 127.0.0.1} {port 6379} args} {
         if {$port in $::ports} {

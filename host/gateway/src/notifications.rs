@@ -130,6 +130,11 @@ impl Notifications {
     }
 }
 
+/// Whether a topic, or topics that fit it as a pattern, may tell of keys.
+pub(crate) fn concerns(topic: &[u8], is_pattern: bool) -> bool {
+    !databases(topic, is_pattern).is_empty()
+}
+
 /// The databases that a topic, or a pattern of topics, may tell of.
 fn databases(topic: &[u8], is_pattern: bool) -> Vec<usize> {
     for prefix in ["__keyspace@", "__keyevent@"] {

@@ -204,6 +204,12 @@ impl Peer {
         outgoing.session != sent.session || outgoing.handed_through >= sent.number
     }
 
+    /// The last message that was queued.
+    pub(crate) fn last_sent(&self) -> Sent {
+        let outgoing = self.outgoing.lock();
+        Sent { session: outgoing.session, number: outgoing.next - 1 }
+    }
+
     /// Wakes once the fate of a message may be known: when it is acknowledged, when
     /// the session or this peer ends, or at the next tick. `false` when that is so
     /// now; then nobody is woken.

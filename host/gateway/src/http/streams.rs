@@ -61,7 +61,9 @@ pub(super) async fn topic(
     Path(topic): Path<String>,
 ) -> Result<Response, Failure> {
     fits(&topic)?;
-    Ok(Letters::open(&web, &caller, &[(Bytes::from(topic), false)], message)?.into_response())
+    let letters = Letters::open(&web, &caller, &[(Bytes::from(topic), false)], message)?;
+    web.grid.all_told().await;
+    Ok(letters.into_response())
 }
 
 /// What is asked behind `/topics`.
@@ -77,7 +79,9 @@ pub(super) async fn topics(
     Query(Wanted { pattern }): Query<Wanted>,
 ) -> Result<Response, Failure> {
     fits(&pattern)?;
-    Ok(Letters::open(&web, &caller, &[(Bytes::from(pattern), true)], message)?.into_response())
+    let letters = Letters::open(&web, &caller, &[(Bytes::from(pattern), true)], message)?;
+    web.grid.all_told().await;
+    Ok(letters.into_response())
 }
 
 /// Who is here and whether the data is safe: now, and at each change.

@@ -117,6 +117,11 @@ impl Answer {
         Self::Reply(Reply::count(count))
     }
 
+    /// Whether it is told whatever the client does not want to hear.
+    pub(crate) fn is_unasked(&self) -> bool {
+        matches!(self, Self::Pushes(_))
+    }
+
     /// Writes it.
     pub(crate) fn encode(&self, encoder: &mut Encoder<'_>) {
         match self {

@@ -237,7 +237,7 @@ impl Connection {
         let is_silent = self.is_silent();
         // Polled at once: it is on its way before the next one begins.
         match answer.as_mut().poll(context) {
-            Poll::Ready(answer) if is_silent => drop(answer),
+            Poll::Ready(answer) if is_silent && !answer.is_unasked() => drop(answer),
             Poll::Ready(answer) => {
                 let protocol = self.client.protocol;
                 answer.write(self.sink(), protocol);
@@ -259,7 +259,7 @@ impl Connection {
     fn answer(&mut self, answer: &Answer) {
         let is_silent = self.is_silent();
         // What a client subscribes to it is told, whatever it does not want to hear.
-        if !is_silent || matches!(answer, Answer::Pushes(_)) {
+        if !is_silent || answer.is_unasked() {
             let protocol = self.client.protocol;
             answer.write(self.sink(), protocol);
         }
@@ -290,7 +290,7 @@ impl Connection {
             let Poll::Ready(answer) = first.answer.as_mut().poll(context) else { break };
             step = Step::Done;
             let before = self.output.len();
-            if !first.is_silent {
+            if !first.is_silent || answer.is_unasked() {
                 answer.write(&mut self.output, first.protocol);
             }
             self.answer_bytes = (3 * self.answer_bytes + self.output.len() - before) / 4;

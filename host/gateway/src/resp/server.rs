@@ -93,6 +93,8 @@ pub struct Server {
     /// Counts since the start.
     pub counters: RespCounters,
     pub(crate) started_ms: u64,
+    /// Commands that were counted when a client last reset the count it is shown.
+    pub(crate) counted_from: AtomicU64,
     /// The port that it serves at.
     pub(crate) port: u16,
     maps: RwLock<[Option<Arc<Map>>; DATABASES]>,
@@ -117,6 +119,7 @@ impl Server {
             pubsub,
             counters: RespCounters::default(),
             started_ms: now_ms(),
+            counted_from: AtomicU64::new(0),
             port,
             maps: RwLock::default(),
             cards: Mutex::default(),

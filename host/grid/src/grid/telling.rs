@@ -4,6 +4,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::future::poll_fn;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::Poll;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -187,6 +188,22 @@ impl Grid {
         self.inner.refresh_interest();
         let maps = self.inner.listeners.own_maps();
         self.inner.core.send_all(&Message::Interest { maps });
+    }
+
+    /// Completes once all members that are there have dealt with what this one told
+    /// them until now, or after a while: what it listens to, and settings.
+    pub fn all_told(&self) -> Later<()> {
+        let inner = Arc::clone(&self.inner);
+        let deadline = inner.core.now() + Duration::from_millis(OP_MS_MAX);
+        let told: Vec<_> = self.peers().into_iter().map(|p| (p.last_sent(), p)).collect();
+        Box::pin(poll_fn(move |context| {
+            let now = inner.core.now();
+            let mut is_open = false;
+            for (sent, peer) in &told {
+                is_open |= peer.wait(*sent, now, context.waker());
+            }
+            if is_open && now < deadline { Poll::Pending } else { Poll::Ready(()) }
+        }))
     }
 
     /// A setting that all members share, as told last.

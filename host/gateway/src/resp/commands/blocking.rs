@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use convoke_grid::op::{End, Op, SeveralOp, float};
-use convoke_grid::{Map, OpError, Reply};
+use convoke_grid::{Later, Map, OpError, Reply};
 use futures_util::future::select_all;
 
 use super::super::answer::{Answer, Outcome, Refusal};
@@ -142,7 +142,8 @@ pub(super) fn start(
     let later = if let Some(partition) = one_partition(&server.grid, &keys)? {
         server.grid.block(&client.map, partition, op, wait)
     } else {
-        let pop = Pop::of(op).ok_or(Refusal::CROSS_SLOT)?;
+        let Op::Several(several) = op else { return Err(Refusal::CROSS_SLOT) };
+        let pop = Pop::of(several).ok_or(Refusal::CROSS_SLOT)?;
         let keys = keys.iter().map(|key| key.to_vec()).collect();
         Box::pin(take_any(Arc::clone(server), Arc::clone(&client.map), keys, pop, wait))
     };
@@ -162,10 +163,10 @@ enum Pop {
 }
 
 impl Pop {
-    fn of(op: &Op<'_>) -> Option<Self> {
+    fn of(op: &SeveralOp<'_>) -> Option<Self> {
         match op {
-            Op::Several(SeveralOp::PopFirst { end, count, .. }) => Some(Self::List(*end, *count)),
-            Op::Several(SeveralOp::PopFirstSorted { greatest, count, .. }) => {
+            SeveralOp::PopFirst { end, count, .. } => Some(Self::List(*end, *count)),
+            SeveralOp::PopFirstSorted { greatest, count, .. } => {
                 Some(Self::Sorted(*greatest, *count))
             }
             _ => None,
@@ -179,6 +180,21 @@ impl Pop {
             Self::Sorted(greatest, count) => SeveralOp::PopFirstSorted { keys, greatest, count },
         })
     }
+}
+
+/// Takes from the first key of a pop that has something, wherever they lie, and does
+/// not wait.
+pub(super) fn take_now(
+    server: &Arc<Server>,
+    map: &Arc<Map>,
+    op: &SeveralOp<'_>,
+) -> Option<Later<Result<Reply, OpError>>> {
+    let pop = Pop::of(op)?;
+    let (SeveralOp::PopFirst { keys, .. } | SeveralOp::PopFirstSorted { keys, .. }) = op else {
+        return None;
+    };
+    let keys = keys.iter().map(|key| key.to_vec()).collect();
+    Some(Box::pin(take_any(Arc::clone(server), Arc::clone(map), keys, pop, Some(Duration::ZERO))))
 }
 
 /// Takes from the first of these keys that has something, wherever they lie.

@@ -319,6 +319,10 @@ fn kill(client: &Client, request: &Request<'_>) -> Begun {
             }
         } else if words.is("user") {
             let user = words.next()?;
+            if ![Trust::Full, Trust::ReadOnly].iter().any(|t| t.user().as_bytes() == user) {
+                let user = String::from_utf8_lossy(user).into_owned();
+                return Err(Refusal(format!("ERR No such user '{user}'").into()));
+            }
             chosen.retain(|card| card.words.lock().user.as_bytes() == user);
         } else if words.is("skipme") {
             if words.is("no") {

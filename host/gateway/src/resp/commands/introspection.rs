@@ -99,10 +99,17 @@ pub(super) fn config(client: &mut Client, request: &Request<'_>) -> Begun {
             for [name, value] in pairs {
                 set(server, name, value)?;
             }
-            Answer::DONE.into()
+            // It is so on all members before it is answered.
+            let told = server.grid.all_told();
+            Outcome::Later(Box::pin(async move {
+                told.await;
+                Answer::DONE
+            }))
         }
         "resetstat" => {
             expect(request, "config|resetstat", 2..=2)?;
+            let seen = server.counters.commands.load(Ordering::Relaxed);
+            server.counted_from.store(seen, Ordering::Relaxed);
             Answer::DONE.into()
         }
         _ => return Err(unknown_part(request, "config")),
@@ -209,7 +216,10 @@ async fn facts(server: &Server, section: &str) -> Vec<(String, String)> {
             let maps = server.grid.maps();
             vec![
                 fact("total_connections_received", &load(&counters.accepted)),
-                fact("total_commands_processed", &load(&counters.commands)),
+                fact(
+                    "total_commands_processed",
+                    &(load(&counters.commands) - load(&server.counted_from)),
+                ),
                 fact("rejected_connections", &load(&counters.turned_away)),
                 fact("expired_keys", &maps.iter().map(|map| map.expired()).sum::<u64>()),
                 fact("evicted_keys", &maps.iter().map(|map| map.evicted()).sum::<u64>()),
@@ -241,6 +251,28 @@ async fn facts(server: &Server, section: &str) -> Vec<(String, String)> {
         }
         _ => Vec::new(),
     }
+}
+
+/// `COMMAND LIST [FILTERBY MODULE name | ACLCAT category | PATTERN glob]`. There are
+/// no modules, and no categories.
+fn list(request: &Request<'_>) -> Result<Outcome, Refusal> {
+    let mut words = Words::new(request, 2);
+    let mut glob = Glob::new(b"*");
+    let mut none = false;
+    if words.left() > 0 {
+        if !words.is("filterby") || words.left() != 2 {
+            return Err(Refusal::SYNTAX);
+        }
+        if words.is("pattern") {
+            glob = Glob::new(&words.next()?.to_ascii_lowercase());
+        } else if words.is("module") || words.is("aclcat") {
+            none = true;
+        } else {
+            return Err(Refusal::SYNTAX);
+        }
+    }
+    let fits = |command: &&Command| !none && glob.matches(command.name.as_bytes());
+    Ok(Answer::List(COMMANDS.iter().filter(fits).map(|c| word(c.name)).collect()).into())
 }
 
 fn word(word: &str) -> Answer {
@@ -284,7 +316,7 @@ pub(super) fn command(_: &mut Client, request: &Request<'_>) -> Begun {
     let named = || request.from(2).map(|name| table::find(name).map(|index| &COMMANDS[index]));
     Ok(match part(request).as_str() {
         "count" => Answer::count(COMMANDS.len()).into(),
-        "list" => Answer::List(COMMANDS.iter().map(|command| word(command.name)).collect()).into(),
+        "list" => list(request)?,
         "info" if request.len() == 2 => {
             Answer::List(COMMANDS.iter().map(described).collect()).into()
         }

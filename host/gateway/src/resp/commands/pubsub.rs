@@ -6,6 +6,7 @@ use super::super::answer::{Answer, Outcome, Refusal};
 use super::super::client::{Client, SUBSCRIPTIONS_MAX};
 use super::super::request::Request;
 use super::super::words::Words;
+use crate::notifications::concerns;
 
 type Begun = Result<Outcome, Refusal>;
 
@@ -37,12 +38,21 @@ fn begin(client: &mut Client, request: &Request<'_>, is_pattern: bool) -> Begun 
         return Err(Refusal::of("ERR the channel's name is too long"));
     }
     let kind = if is_pattern { "psubscribe" } else { "subscribe" };
+    let of_keys = topics.iter().any(|topic| concerns(topic, is_pattern));
     let mut pushes = Vec::with_capacity(topics.len());
     for topic in topics {
         client.subscribe(topic, is_pattern);
         pushes.push(told(kind, Answer::bytes(topic), client.subscriptions()));
     }
-    Ok(Answer::Pushes(pushes).into())
+    if !of_keys {
+        return Ok(Answer::Pushes(pushes).into());
+    }
+    // The members that hold the keys know of it before it is answered.
+    let known = client.server.grid.all_told();
+    Ok(Outcome::Barrier(Box::pin(async move {
+        known.await;
+        Answer::Pushes(pushes)
+    })))
 }
 
 fn end(client: &mut Client, request: &Request<'_>, is_pattern: bool) -> Begun {

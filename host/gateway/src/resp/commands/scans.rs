@@ -96,7 +96,7 @@ pub(super) fn scan(client: &mut Client, request: &Request<'_>) -> Begun {
     let options = options(&mut words, true)?;
     let place = (u16::try_from(cursor >> 32).unwrap_or(u16::MAX), cursor & u64::from(u32::MAX));
     let pattern = options.filter.pattern.map(<[u8]>::to_vec);
-    let kind = options.filter.kind.map(str::to_owned);
+    let kind = options.filter.kind.map(str::to_ascii_lowercase);
     let (server, map) = (Arc::clone(&client.server), Arc::clone(&client.map));
     Ok(Outcome::Barrier(Box::pin(async move {
         let filter = ScanFilter { pattern: pattern.as_deref(), kind: kind.as_deref() };

@@ -116,6 +116,9 @@ pub(super) fn limit(words: &mut Words<'_, '_>) -> Result<u64, Refusal> {
     const WRONG: Refusal = Refusal::of("ERR LIMIT can't be negative");
     let mut limit = 0;
     if words.is("limit") {
+        if words.left() == 0 {
+            return Err(Refusal::SYNTAX);
+        }
         limit = words.integer().map_err(|_| WRONG)?.try_into().map_err(|_| WRONG)?;
     }
     words.end()?;

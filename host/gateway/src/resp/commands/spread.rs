@@ -29,6 +29,9 @@ pub(super) fn start(server: &Arc<Server>, map: &Arc<Map>, op: &Op<'_>) -> Option
         SeveralOp::CombineSorted { how, keys, aggregate, scores, store: None } => {
             combine_sorted_sets(server, map, *how, keys, *aggregate, *scores)
         }
+        SeveralOp::PopFirst { .. } | SeveralOp::PopFirstSorted { .. } => {
+            super::blocking::take_now(server, map, op)?
+        }
         _ => return None,
     };
     Some(Started::Later(later))
