@@ -11,3 +11,4 @@ mod safe;
 mod scripts;
 mod sessions;
 mod suites;
+mod tools;
