@@ -24,6 +24,11 @@ const COUNTER_BITS: u32 = 12;
 /// One step of the counter.
 const STEP: u64 = 1 << WRITER_BITS;
 
+/// A clock that is ahead by less than this, in microseconds, is set back …
+const FAR_US: i64 = 1_000_000;
+/// … by so much at a time: twice as much as the coordinator's is.
+const BACK_US: i64 = 2_000;
+
 /// Orders writes: 42 bits of milliseconds since 1970 (until 2109), 12 bits of
 /// counter, 10 bits of writer. Zero is before all writes.
 #[derive(
@@ -51,8 +56,8 @@ impl Version {
 /// The clock of one member.
 #[derive(Debug)]
 pub struct Clock {
-    /// Milliseconds to add to the time since the process started.
-    offset_ms: AtomicI64,
+    /// Microseconds to add to the time since the process started.
+    offset_us: AtomicI64,
     /// The greatest version given or seen.
     last: AtomicU64,
     /// The latest time that a primary told, in milliseconds since 1970.
@@ -61,12 +66,12 @@ pub struct Clock {
 }
 
 impl Clock {
-    /// A clock of a process that started when its own clock showed `unix_ms`,
-    /// and whose versions carry the low bits of `writer`.
+    /// A clock of a process whose machine's clock shows `unix_ms` now, and whose
+    /// versions carry the low bits of `writer`.
     #[must_use]
-    pub fn new(unix_ms: u64, writer: u64) -> Self {
+    pub fn new(since_start: Duration, unix_ms: u64, writer: u64) -> Self {
         Self {
-            offset_ms: AtomicI64::new(i64::try_from(unix_ms).unwrap_or(0)),
+            offset_us: AtomicI64::new(offset_us(since_start, unix_ms)),
             last: AtomicU64::new(0),
             told_ms: AtomicU64::new(0),
             writer: writer % STEP,
@@ -104,31 +109,43 @@ impl Clock {
         self.told_ms.fetch_max(ms, Ordering::Relaxed);
     }
 
-    /// The coordinator's clock shows `ms` now.
+    /// The coordinator's clock showed `ms` when it told so: now, or a while ago. What
+    /// comes late looks as if this clock were ahead; so it is set forward at once, and
+    /// back by degrees, unless it is far off.
     pub fn follow(&self, since_start: Duration, ms: u64) {
-        let ahead = millis(ms) - millis(self.reading(since_start));
-        self.offset_ms.fetch_add(ahead, Ordering::Relaxed);
+        let told = offset_us(since_start, ms);
+        let here = self.offset_us.load(Ordering::Relaxed);
+        let ahead = here.saturating_sub(told);
+        let next = if (0..FAR_US).contains(&ahead) { here - ahead.min(BACK_US) } else { told };
+        self.offset_us.store(next, Ordering::Relaxed);
     }
 
     /// What the coordinator tells: its reading, drawn towards `unix_ms`, its own
     /// clock, by at most `step_ms`. A clock that jumps by an hour so moves
     /// nobody's deadlines at once.
     pub fn lead(&self, since_start: Duration, unix_ms: u64, step_ms: u64) -> u64 {
-        let behind = millis(unix_ms) - millis(self.reading(since_start));
-        let step = millis(step_ms);
-        self.offset_ms.fetch_add(behind.clamp(-step, step), Ordering::Relaxed);
+        let step = i64::try_from(step_ms.saturating_mul(1_000)).unwrap_or(i64::MAX);
+        let here = self.offset_us.load(Ordering::Relaxed);
+        let behind = offset_us(since_start, unix_ms).saturating_sub(here);
+        self.offset_us.fetch_add(behind.clamp(-step, step), Ordering::Relaxed);
         self.reading(since_start)
     }
 
     fn reading(&self, since_start: Duration) -> u64 {
-        let elapsed = i64::try_from(since_start.as_millis()).unwrap_or(i64::MAX);
-        let reading = self.offset_ms.load(Ordering::Relaxed).saturating_add(elapsed);
-        u64::try_from(reading).unwrap_or(0)
+        let reading = self.offset_us.load(Ordering::Relaxed).saturating_add(micros(since_start));
+        u64::try_from(reading / 1_000).unwrap_or(0)
     }
 }
 
-fn millis(ms: u64) -> i64 {
-    i64::try_from(ms).unwrap_or(i64::MAX)
+/// The offset of a clock that shows `ms` now. Of the millisecond that it shows all may
+/// be over: this one is not to be behind it.
+fn offset_us(since_start: Duration, ms: u64) -> i64 {
+    let shown = i64::try_from(ms.saturating_mul(1_000)).unwrap_or(i64::MAX);
+    shown.saturating_add(999).saturating_sub(micros(since_start))
+}
+
+fn micros(since_start: Duration) -> i64 {
+    i64::try_from(since_start.as_micros()).unwrap_or(i64::MAX)
 }
 
 #[cfg(test)]
@@ -143,7 +160,7 @@ mod tests {
 
     #[test]
     fn versions_grow_within_one_millisecond_and_with_time() {
-        let clock = Clock::new(START, 0);
+        let clock = Clock::new(ms(0), START, 0);
         let first = clock.next(ms(5));
         let second = clock.next(ms(5));
         assert_eq!((first.ms(), second.0), (START + 5, first.0 + STEP));
@@ -152,7 +169,7 @@ mod tests {
 
     #[test]
     fn a_version_that_was_seen_is_never_given_again_and_time_does_not_go_back() {
-        let clock = Clock::new(START, 0);
+        let clock = Clock::new(ms(0), START, 0);
         clock.saw(Version::at(START + 500));
         assert!(clock.next(ms(1)) > Version::at(START + 500));
         assert_eq!(clock.now_ms(ms(1)), START + 1, "deadlines do not follow versions");
@@ -162,16 +179,41 @@ mod tests {
 
     #[test]
     fn members_follow_the_coordinators_clock() {
-        let (leader, follower) = (Clock::new(START, 0), Clock::new(START + 3_600_000, 1));
+        let (leader, follower) =
+            (Clock::new(ms(0), START, 0), Clock::new(ms(0), START + 3_600_000, 1));
         follower.follow(ms(10), leader.now_ms(ms(20)));
         assert_eq!(follower.now_ms(ms(11)), START + 21);
     }
 
     #[test]
     fn a_clock_that_jumps_is_followed_slowly() {
-        let clock = Clock::new(START, 0);
+        let clock = Clock::new(ms(0), START, 0);
         assert_eq!(clock.lead(ms(1_000), START + 1_000 + 3_600_000, 1), START + 1_001);
         assert_eq!(clock.lead(ms(2_000), START + 2_001, 1), START + 2_001);
         assert_eq!(clock.lead(ms(3_000), START, 1), START + 3_000);
+    }
+
+    #[test]
+    fn what_was_told_long_ago_sets_a_clock_back_by_little_and_not_for_good() {
+        let clock = Clock::new(ms(0), START, 0);
+        clock.follow(ms(1_000), START + 1_000);
+        clock.follow(ms(2_150), START + 2_000);
+        assert_eq!(clock.now_ms(ms(2_150)), START + 2_148);
+        clock.follow(ms(3_000), START + 3_000);
+        assert_eq!(clock.now_ms(ms(3_000)), START + 3_000);
+    }
+
+    #[test]
+    fn a_clock_is_never_behind_the_one_that_it_follows() {
+        let leader = Clock::new(Duration::from_micros(300), START, 0);
+        let follower = Clock::new(Duration::from_micros(900), START - 5, 1);
+        for us in (0..20_000).step_by(70) {
+            // Both processes started at other times, and both cut to milliseconds.
+            let told = leader.now_ms(Duration::from_micros(us));
+            follower.follow(Duration::from_micros(us + 440), told);
+            let now = Duration::from_micros(us + 10);
+            let there = follower.now_ms(now + Duration::from_micros(440));
+            assert!(there >= leader.now_ms(now), "{us}");
+        }
     }
 }

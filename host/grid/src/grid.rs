@@ -114,14 +114,13 @@ impl Grid {
         let wanted = Wanted { copies: catalog.copies_max(), mixed: !catalog.copies_are_equal() };
         let bytes = *me.as_bytes();
         let writer = u64::from(u16::from_be_bytes([bytes[14], bytes[15]]));
-        let unix_ms = host.unix_ms().saturating_sub(host.now().as_millis() as u64);
         let partitions = (0..settings.partitions)
             .map(|number| Mutex::new(Partition::new(number, host.random())))
             .collect();
         let control = Control::new(me, settings.partitions, wanted);
         let core = Core {
             me,
-            clock: Clock::new(unix_ms, writer),
+            clock: Clock::new(host.now(), host.unix_ms(), writer),
             maps: Maps::new(catalog),
             partitions,
             peers: RwLock::default(),

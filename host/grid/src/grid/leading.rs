@@ -12,8 +12,6 @@ use crate::core::Report;
 use crate::message::Message;
 use crate::table::{Stamp, Table};
 
-/// A clock that differs from the coordinator's by less is left alone.
-const CLOCK_MS: u64 = 20;
 /// How much the shared clock is drawn to the coordinator's own with each pulse.
 const CLOCK_STEP_MS: u64 = 1;
 
@@ -147,9 +145,7 @@ impl Grid {
             return;
         }
         let now = core.now();
-        if core.clock.now_ms(now).abs_diff(now_ms) > CLOCK_MS {
-            core.clock.follow(now, now_ms);
-        }
+        core.clock.follow(now, now_ms);
         match core.table() {
             Some(table) if table.stamp == stamp => {}
             // This member went another way, and its coordinator does not know.

@@ -41,7 +41,7 @@ impl Bench {
             map,
             primary: Fragment::default(),
             backup: Fragment::default(),
-            clock: Clock::new(START_MS, 1),
+            clock: Clock::new(Duration::ZERO, START_MS, 1),
             hasher: KeyHasher::new([5; 16]),
             rng: SmallRng::seed_from_u64(7),
             changes: Changes::default(),
