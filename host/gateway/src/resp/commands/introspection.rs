@@ -218,7 +218,7 @@ async fn facts(server: &Server, section: &str) -> Vec<(String, String)> {
                 fact("total_connections_received", &load(&counters.accepted)),
                 fact(
                     "total_commands_processed",
-                    &(load(&counters.commands) - load(&server.counted_from)),
+                    &load(&counters.commands).saturating_sub(load(&server.counted_from)),
                 ),
                 fact("rejected_connections", &load(&counters.turned_away)),
                 fact("expired_keys", &maps.iter().map(|map| map.expired()).sum::<u64>()),
