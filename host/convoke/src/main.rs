@@ -25,9 +25,10 @@ use tracing_subscriber::filter::LevelFilter;
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// Worker threads, one for each core, within these: a blocked one must not stop all,
-/// and a member does not own the machine.
-const WORKERS: RangeInclusive<usize> = 2..=16;
+/// Worker threads, one fewer than there are cores, within these: what arrives from the
+/// network takes a core of the kernel's, and threads that wait for one another's core
+/// cost more than they do. Modes have a thread of their own.
+const WORKERS: RangeInclusive<usize> = 1..=16;
 /// Something was wrong with what the operator asked for.
 const REFUSED: u8 = 2;
 
@@ -67,7 +68,7 @@ fn start(mut given: Given) -> Result<(), String> {
         Some(_) => log::start(true, LevelFilter::WARN),
     }
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    let workers = cores.clamp(*WORKERS.start(), *WORKERS.end());
+    let workers = cores.saturating_sub(1).clamp(*WORKERS.start(), *WORKERS.end());
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(workers)
         .enable_all()

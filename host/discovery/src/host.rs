@@ -20,6 +20,7 @@ use crate::load::{LoadError, Loader, on_one_line};
 use crate::mode::{LocalMember, ModeEvent, ModeSpec};
 use crate::prober::Prober;
 use crate::supervisor::{self, ModeHandle};
+use crate::thread::ModeThread;
 use crate::ticker::Ticker;
 
 /// What all modes share.
@@ -38,6 +39,9 @@ pub struct HostConfig {
     pub beacon_ciphers: BeaconCiphers,
     /// Shakes hands with the places that modes ask about.
     pub prober: Prober,
+    /// Whether modes run on a thread of their own, so that one that computes for as
+    /// long as it may delays nothing but other modes; else on the caller's runtime.
+    pub on_own_thread: bool,
 }
 
 /// One address of this machine.
@@ -56,6 +60,7 @@ pub struct DiscoveryHost {
     loader: Loader,
     ticker: Arc<Ticker>,
     config: Arc<HostConfig>,
+    thread: Option<Arc<ModeThread>>,
 }
 
 /// A mode that was read, compiled, inspected and linked, and does not run yet.
@@ -78,7 +83,11 @@ impl DiscoveryHost {
         let engine = engine::start(config.cache_directory.as_deref())?;
         let ticker = Arc::new(Ticker::start(&engine).map_err(EngineError::no_thread)?);
         let loader = Loader::new(engine.clone());
-        Ok(Self { engine, loader, ticker, config: Arc::new(config) })
+        let thread = match config.on_own_thread {
+            true => Some(Arc::new(ModeThread::start().map_err(EngineError::no_thread)?)),
+            false => None,
+        };
+        Ok(Self { engine, loader, ticker, config: Arc::new(config), thread })
     }
 
     /// Reads, pins, compiles, inspects and links a mode. Nothing of it runs.
@@ -143,7 +152,7 @@ impl DiscoveryHost {
         local: LocalMember,
         events: mpsc::Sender<ModeEvent>,
     ) -> ModeHandle {
-        supervisor::start(loaded, local, events)
+        supervisor::start(self.thread.clone(), loaded, local, events)
     }
 }
 

@@ -40,6 +40,7 @@ mod prober;
 mod source;
 mod supervisor;
 mod text;
+mod thread;
 mod ticker;
 
 pub use beacon::{BeaconCipher, BeaconCiphers, BeaconRefusal};

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use tokio::runtime::Handle;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
@@ -15,6 +16,7 @@ use crate::host::LoadedMode;
 use crate::instance::{CallError, Instance};
 use crate::limits;
 use crate::mode::{LocalMember, ModeEvent, ModeState, ModeStatus, SnapshotStatus};
+use crate::thread::ModeThread;
 
 /// A running mode. Dropping it ends the mode at once, without a withdrawal.
 #[derive(Debug)]
@@ -22,6 +24,8 @@ pub struct ModeHandle {
     mode: Arc<Mode>,
     status: watch::Receiver<ModeStatus>,
     task: JoinHandle<()>,
+    /// Where the task runs, for as long as somebody holds it.
+    _thread: Option<Arc<ModeThread>>,
 }
 
 impl ModeHandle {
@@ -52,6 +56,7 @@ impl Drop for ModeHandle {
 }
 
 pub(crate) fn start(
+    thread: Option<Arc<ModeThread>>,
     loaded: LoadedMode,
     local: LocalMember,
     events: mpsc::Sender<ModeEvent>,
@@ -72,8 +77,9 @@ pub(crate) fn start(
     let stopping = mode.stopping();
     let supervisor =
         Supervisor { loaded, local, events, status, stopping, failures: Failures::default() };
-    let task = tokio::spawn(supervisor.run());
-    ModeHandle { mode, status: receiver, task }
+    let runtime = thread.as_ref().map_or_else(Handle::current, |thread| thread.handle());
+    let task = runtime.spawn(supervisor.run());
+    ModeHandle { mode, status: receiver, task, _thread: thread }
 }
 
 struct Supervisor {

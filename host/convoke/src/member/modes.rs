@@ -37,6 +37,7 @@ pub(crate) fn host(
         cache_directory: cache_directory(),
         beacon_ciphers,
         prober,
+        on_own_thread: true,
     };
     DiscoveryHost::new(config).map_err(|error| error.to_string())
 }

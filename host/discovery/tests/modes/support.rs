@@ -26,6 +26,7 @@ pub(crate) fn config() -> HostConfig {
         cache_directory: None,
         beacon_ciphers: cluster(b'k'),
         prober: Prober::new(|_| async { Probed::Closed }),
+        on_own_thread: false,
     }
 }
 

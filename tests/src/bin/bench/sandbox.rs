@@ -49,6 +49,7 @@ async fn load_and_call() -> (Vec<f64>, Vec<f64>) {
         cache_directory: None,
         beacon_ciphers: BeaconCiphers::new(|_| Box::new(NoBeacons)),
         prober: Prober::new(|_| async { Probed::Closed }),
+        on_own_thread: false,
     })
     .expect("the engine starts");
     let precompiled = std::fs::read(compiled_mode("tcpip")).expect("a readable file");

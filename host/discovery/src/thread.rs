@@ -1,0 +1,35 @@
+//! The thread that modes run on, apart from everything else a member does.
+
+use std::io;
+
+use tokio::runtime::{Builder, Handle, Runtime};
+
+/// One thread for all modes. They take turns at every tick, so a looping one delays
+/// the others by a tick at a time.
+#[derive(Debug)]
+pub(crate) struct ModeThread(Option<Runtime>);
+
+impl ModeThread {
+    pub(crate) fn start() -> io::Result<Self> {
+        let mut builder = Builder::new_multi_thread();
+        builder.worker_threads(1).thread_name("modes").enable_all();
+        builder.build().map(|runtime| Self(Some(runtime)))
+    }
+
+    pub(crate) fn handle(&self) -> Handle {
+        match &self.0 {
+            Some(runtime) => runtime.handle().clone(),
+            None => Handle::current(),
+        }
+    }
+}
+
+impl Drop for ModeThread {
+    /// Without waiting: the thread that drops it may be one of a runtime, which must
+    /// not block.
+    fn drop(&mut self) {
+        if let Some(runtime) = self.0.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
