@@ -47,7 +47,7 @@ pub(crate) async fn check(settings: &Settings) -> Result<(), String> {
             .map(|import| import.trim_start_matches("convoke:host/"))
             .collect();
         let from = match &settings.plugin {
-            Some(path) => path.display().to_string(),
+            Some(plugin) => plugin.to_string(),
             None => "built-in".to_owned(),
         };
         let argument = match settings.argument.as_str() {

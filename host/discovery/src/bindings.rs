@@ -14,6 +14,7 @@ pub(crate) mod imports {
                 import convoke:host/log@0.1.0;
                 import convoke:host/multicast@0.1.0;
                 import convoke:host/probe@0.1.0;
+                import convoke:host/store@0.1.0;
             }
         ",
         world: "convoke:linking/capabilities",

@@ -24,6 +24,11 @@ pub enum DigestError {
 }
 
 impl Digest {
+    /// Its 32 bytes.
+    pub(crate) fn sha256(self) -> [u8; 32] {
+        self.0
+    }
+
     /// The digest of `bytes`.
     pub fn of(bytes: &[u8]) -> Self {
         let digest = ring::digest::digest(&ring::digest::SHA256, bytes);

@@ -9,19 +9,22 @@ use tokio::sync::mpsc;
 use wasmtime::Engine;
 use wasmtime::component::{InstancePre, Linker};
 
+use crate::Digest;
 use crate::beacon::BeaconCiphers;
 use crate::bindings::announcer::SpeakerIndices;
 use crate::bindings::strategy::FinderIndices;
-use crate::capability::Mode;
+use crate::capability::{Mode, wasi};
 use crate::engine::{self, EngineError};
 use crate::imports::{self, ImportProblem, Unlinkable};
 use crate::instance::{CallError, Instance, State};
 use crate::load::{LoadError, Loader, on_one_line};
 use crate::mode::{LocalMember, ModeEvent, ModeSpec};
 use crate::prober::Prober;
+use crate::successor::Stamp;
 use crate::supervisor::{self, ModeHandle};
 use crate::thread::ModeThread;
 use crate::ticker::Ticker;
+use crate::world::World;
 
 /// What all modes share.
 #[derive(Clone, Debug)]
@@ -35,6 +38,10 @@ pub struct HostConfig {
     pub default_ports: Vec<u16>,
     /// Where compiled components are kept between starts; `None` for nowhere.
     pub cache_directory: Option<PathBuf>,
+    /// Where modes with the grant `store` have a folder each; `None` for nowhere.
+    pub state_directory: Option<PathBuf>,
+    /// What is behind the capabilities.
+    pub world: World,
     /// Seals and opens multicast datagrams.
     pub beacon_ciphers: BeaconCiphers,
     /// Shakes hands with the places that modes ask about.
@@ -53,17 +60,18 @@ pub struct Interface {
     pub index: Option<u32>,
 }
 
-/// Loads and runs modes. One for each process.
-#[derive(Debug)]
+/// Loads and runs modes. One for each process; clones are the same one.
+#[derive(Clone, Debug)]
 pub struct DiscoveryHost {
     engine: Engine,
     loader: Loader,
     ticker: Arc<Ticker>,
     config: Arc<HostConfig>,
-    thread: Option<Arc<ModeThread>>,
+    pub(crate) thread: Option<Arc<ModeThread>>,
 }
 
 /// A mode that was read, compiled, inspected and linked, and does not run yet.
+#[derive(Clone)]
 pub struct LoadedMode {
     pub(crate) spec: ModeSpec,
     pub(crate) pre: InstancePre<State>,
@@ -71,6 +79,9 @@ pub struct LoadedMode {
     pub(crate) speaker: Option<SpeakerIndices>,
     pub(crate) mode: Arc<Mode>,
     pub(crate) ticker: Arc<Ticker>,
+    pub(crate) digest: Option<Digest>,
+    pub(crate) stamp: Option<Stamp>,
+    bytes: u64,
     imports: Vec<&'static str>,
 }
 
@@ -82,7 +93,7 @@ impl DiscoveryHost {
     pub fn new(config: HostConfig) -> Result<Self, EngineError> {
         let engine = engine::start(config.cache_directory.as_deref())?;
         let ticker = Arc::new(Ticker::start(&engine).map_err(EngineError::no_thread)?);
-        let loader = Loader::new(engine.clone());
+        let loader = Loader::new(engine.clone(), config.cache_directory.as_deref());
         let thread = match config.on_own_thread {
             true => Some(Arc::new(ModeThread::start().map_err(EngineError::no_thread)?)),
             false => None,
@@ -95,17 +106,30 @@ impl DiscoveryHost {
     /// # Errors
     /// Everything that is wrong with a file, a pin or a grant.
     pub async fn load(&self, spec: &ModeSpec) -> Result<LoadedMode, LoadError> {
-        let component = self.loader.load(&spec.name, &spec.source, spec.digest).await?;
+        let mode = Mode::new(&spec.name, spec.grants.clone(), Arc::clone(&self.config));
+        self.load_as(spec, mode).await
+    }
+
+    /// Loads what is there now in place of `before`, with all that the mode holds
+    /// beyond its instances: its store, its connections, its counters.
+    pub(crate) async fn load_again(&self, before: &LoadedMode) -> Result<LoadedMode, LoadError> {
+        self.load_as(&before.spec, Arc::clone(&before.mode)).await
+    }
+
+    async fn load_as(&self, spec: &ModeSpec, mode: Arc<Mode>) -> Result<LoadedMode, LoadError> {
+        let loaded = self.loader.load(&spec.name, &spec.source, spec.digest).await?;
+        let component = loaded.component;
         let unlinkable = |problems| {
             let (mode, origin) = (spec.name.clone(), spec.source.to_string());
             Unlinkable { mode, origin, problems }
         };
         let misfit = |error| unlinkable(vec![ImportProblem::Types(on_one_line(&error))]);
-        let capabilities = imports::inspect(&component, &spec.grants).map_err(unlinkable)?;
+        let links = imports::inspect(&component, &spec.grants).map_err(unlinkable)?;
         let mut linker = Linker::new(&self.engine);
-        for capability in &capabilities {
+        for capability in &links.capabilities {
             (capability.link)(&mut linker).map_err(misfit)?;
         }
+        wasi::link(&mut linker, links.http, links.inert_wasi).map_err(misfit)?;
         let pre = linker.instantiate_pre(&component).map_err(misfit)?;
         let finder = FinderIndices::new(&pre).map_err(misfit)?;
         let speaker = match component.get_export_index(None, imports::ANNOUNCER) {
@@ -116,9 +140,12 @@ impl DiscoveryHost {
             pre,
             finder,
             speaker,
-            mode: Mode::new(&spec.name, spec.grants.clone(), Arc::clone(&self.config)),
+            mode,
+            digest: loaded.digest,
+            stamp: loaded.stamp,
+            bytes: loaded.bytes,
             ticker: Arc::clone(&self.ticker),
-            imports: capabilities.iter().map(|capability| capability.interface).collect(),
+            imports: links.capabilities.iter().map(|capability| capability.interface).collect(),
             spec: spec.clone(),
         })
     }
@@ -152,7 +179,7 @@ impl DiscoveryHost {
         local: LocalMember,
         events: mpsc::Sender<ModeEvent>,
     ) -> ModeHandle {
-        supervisor::start(self.thread.clone(), loaded, local, events)
+        supervisor::start(self, loaded, local, events)
     }
 }
 
@@ -165,6 +192,16 @@ impl LoadedMode {
     /// The capabilities it was linked with, such as `convoke:host/multicast`.
     pub fn imports(&self) -> &[&'static str] {
         &self.imports
+    }
+
+    /// Of the component, unless it is built in.
+    pub fn digest(&self) -> Option<Digest> {
+        self.digest
+    }
+
+    /// Size of the component, in bytes; 0 for one that is built in.
+    pub fn bytes(&self) -> u64 {
+        self.bytes
     }
 
     /// Whether it makes this member known, too.

@@ -1,6 +1,8 @@
 //! Reads what a component imports and exports before anything is linked, and
 //! explains all that stands in the way at once.
 
+mod wasi;
+
 use std::fmt;
 
 use semver::Version;
@@ -54,11 +56,19 @@ pub enum ImportProblem {
         /// Which side is older, and what to do.
         advice: &'static str,
     },
-    /// A WASI interface.
+    /// Interfaces of WASI that a language's runtime asks for.
     #[error(
-        "it imports {0}, and this convoke gives modes no WASI; build it without, or with its WASI stubbed"
+        "it imports {first}{more} of WASI, as the runtimes of some languages do; to give it a WASI with no files, no sockets and no environment add to its [[discovery]]: wasi = \"inert\"; or build it with its WASI stubbed", more = and_more(*others)
     )]
-    Wasi(String),
+    Wasi {
+        /// The first of them.
+        first: String,
+        /// How many more there are.
+        others: usize,
+    },
+    /// An interface of WASI that no mode gets.
+    #[error("it imports {0}, which no mode gets; build it without")]
+    OtherWasi(String),
     /// An interface of convoke's own that nobody knows.
     #[error("it imports {0}, which this convoke does not have; it has: {known}", known = capability::names())]
     UnknownCapability(String),
@@ -75,6 +85,10 @@ pub enum ImportProblem {
     Types(String),
 }
 
+fn and_more(others: usize) -> String {
+    if others == 0 { String::new() } else { format!(" and {others} more") }
+}
+
 impl std::error::Error for Unlinkable {}
 
 impl fmt::Display for Unlinkable {
@@ -87,28 +101,41 @@ impl fmt::Display for Unlinkable {
     }
 }
 
-/// The capabilities to link, or everything that is wrong with `component`.
+/// What a component is linked with.
+#[derive(Default)]
+pub(crate) struct Links {
+    pub(crate) capabilities: Vec<&'static Capability>,
+    /// `wasi:http` and what it is made of.
+    pub(crate) http: bool,
+    /// Further interfaces of WASI, with nothing behind them.
+    pub(crate) inert_wasi: bool,
+}
+
+/// What to link, or everything that is wrong with `component`.
 pub(crate) fn inspect(
     component: &Component,
     grants: &Grants,
-) -> Result<Vec<&'static Capability>, Vec<ImportProblem>> {
+) -> Result<Links, Vec<ImportProblem>> {
     let engine = component.engine();
     let ty = component.component_type();
+    let asked: Vec<&str> = ty
+        .imports(engine)
+        .filter(|(_, import)| !is_types_only(engine, &import.ty))
+        .map(|(name, _)| name)
+        .collect();
     let mut problems = Vec::new();
-    let mut link = Vec::new();
-    for (name, import) in ty.imports(engine) {
-        if is_types_only(engine, &import.ty) {
-            continue;
-        }
+    let mut links = Links::default();
+    for name in asked.iter().filter(|name| !name.starts_with("wasi:")) {
         match classify(name, grants) {
-            Ok(capability) => link.push(capability),
+            Ok(capability) => links.capabilities.push(capability),
             Err(problem) => problems.push(problem),
         }
     }
+    problems.extend(wasi::inspect(&asked, grants, &mut links));
     if let Some(problem) = strategy_problem(ty.exports(engine).map(|(name, _)| name)) {
         problems.push(problem);
     }
-    if problems.is_empty() { Ok(link) } else { Err(problems) }
+    if problems.is_empty() { Ok(links) } else { Err(problems) }
 }
 
 /// An interface of records and variants asks for nothing.
@@ -129,7 +156,6 @@ fn classify(name: &str, grants: &Grants) -> Result<&'static Capability, ImportPr
     else {
         return Err(match interface.split_once([':', '/']) {
             Some(("convoke", _)) => ImportProblem::UnknownCapability(shown()),
-            Some(("wasi", _)) => ImportProblem::Wasi(shown()),
             _ => ImportProblem::Foreign(shown()),
         });
     };
@@ -246,11 +272,7 @@ mod tests {
     fn what_nobody_here_knows_is_refused_by_name() {
         assert_eq!(
             problem("convoke:host/teleport@0.1.0", &Grants::default()).unwrap(),
-            "it imports convoke:host/teleport@0.1.0, which this convoke does not have; it has: convoke:host/dns, convoke:host/kubernetes, convoke:host/log, convoke:host/multicast, convoke:host/probe"
-        );
-        assert_eq!(
-            problem("wasi:cli/environment@0.2.6", &Grants::default()).unwrap(),
-            "it imports wasi:cli/environment@0.2.6, and this convoke gives modes no WASI; build it without, or with its WASI stubbed"
+            "it imports convoke:host/teleport@0.1.0, which this convoke does not have; it has: convoke:host/dns, convoke:host/kubernetes, convoke:host/log, convoke:host/multicast, convoke:host/probe, convoke:host/store"
         );
         assert_eq!(
             problem("acme:host/log@0.1.0", &Grants::default()).unwrap(),

@@ -5,12 +5,14 @@ use std::time::Duration;
 
 use tokio::time::error::Elapsed;
 use wasmtime::{ResourceLimiter, Store, Trap, UpdateDeadline, WasmBacktrace};
+use wasmtime_wasi::WasiCtx;
 
 use crate::bindings::announcer::Speaker;
 use crate::bindings::strategy::Finder;
 use crate::bindings::types;
 use crate::candidate::{self, Problem, Snapshot};
-use crate::capability::Context;
+use crate::capability::http::Http;
+use crate::capability::{Context, wasi};
 use crate::host::LoadedMode;
 use crate::limits;
 use crate::mode::LocalMember;
@@ -73,6 +75,8 @@ pub struct Instance {
 /// What the store of one instance holds.
 pub(crate) struct State {
     pub(crate) capabilities: Context,
+    pub(crate) wasi: WasiCtx,
+    pub(crate) http: Http,
     limiter: Limiter,
     ticks_left: u32,
 }
@@ -80,8 +84,11 @@ pub(crate) struct State {
 impl Instance {
     /// Instantiates and configures `loaded`.
     pub(crate) async fn open(loaded: &LoadedMode, local: &LocalMember) -> Result<Self, CallError> {
+        let capabilities = Context::new(Arc::clone(&loaded.mode));
         let state = State {
-            capabilities: Context::new(Arc::clone(&loaded.mode)),
+            wasi: wasi::context(&loaded.mode.name, &capabilities.log),
+            http: Http::new(Arc::clone(&loaded.mode)),
+            capabilities,
             limiter: Limiter::default(),
             ticks_left: 0,
         };
@@ -136,6 +143,11 @@ impl Instance {
     /// Whether this mode makes the member known, too.
     pub fn announces(&self) -> bool {
         self.speaker.is_some()
+    }
+
+    /// Linear memory that it holds, in bytes; it never gives any back.
+    pub fn memory_bytes(&self) -> usize {
+        self.store.data().limiter.memory_bytes
     }
 
     /// False after the first call that crashed or was given up.

@@ -38,18 +38,22 @@ mod names;
 mod precompiled;
 mod prober;
 mod source;
+mod successor;
 mod supervisor;
 mod text;
 mod thread;
 mod ticker;
+mod world;
 
 pub use beacon::{BeaconCipher, BeaconCiphers, BeaconRefusal};
+pub use convoke_fetch::{Reference, ReferenceError};
 pub use candidate::{Candidate, Dropped, Problem, Refusal, Snapshot};
 pub use capability::multicast::MulticastCounters;
 pub use digest::{Digest, DigestError};
 pub use engine::{EngineError, precompile, precompiled_for};
 pub use grant::{
-    DnsGrants, GrantError, Grants, KubernetesAccess, KubernetesGrants, MulticastGrant, ProbeGrant,
+    DnsGrants, GrantError, Grants, HttpGrant, HttpScheme, KubernetesAccess, KubernetesGrants,
+    MulticastGrant, ProbeGrant, StoreGrant,
 };
 pub use host::{DiscoveryHost, HostConfig, Interface, LoadedMode};
 pub use imports::{ImportProblem, Unlinkable};
@@ -59,3 +63,7 @@ pub use mode::{LocalMember, ModeEvent, ModeSpec, ModeState, ModeStatus, Snapshot
 pub use prober::{Peer, Probed, Prober};
 pub use source::Source;
 pub use supervisor::ModeHandle;
+pub use world::{
+    FakeAnswer, FakeDatagram, FakeDns, FakeHttp, FakePlace, FakePod, FakePods, FakeProbe, FakeProbed,
+    Fakes, Lan, World,
+};

@@ -17,8 +17,12 @@ pub const TABLE_ELEMENTS_MAX: usize = 1_000_000;
 /// A full snapshot of [`CANDIDATES_MAX`] takes about a third of it.
 pub const TRANSFER_BYTES_MAX: usize = 32 << 20;
 
-/// Host resources (joined groups and the like) that one mode holds at a time.
-pub const RESOURCES_MAX: usize = 64;
+/// Groups that one mode holds joined at a time.
+pub const GROUPS_MAX: usize = 64;
+
+/// Host resources of every kind that one mode holds at a time: groups, and the
+/// requests, bodies and streams of HTTP, some ten for each request.
+pub const RESOURCES_MAX: usize = 512;
 
 /// Handles that one mode holds at a time, its own ones included.
 pub const HANDLES_MAX: usize = 4_096;
@@ -206,3 +210,57 @@ pub const API_BACK_OFF_MS_MAX: u64 = 5_000;
 
 /// Between two lists of an account that may not watch, in milliseconds.
 pub const API_LIST_AGAIN_MS: u64 = 10_000;
+
+/// A name in a mode's store, in bytes.
+pub const STORE_NAME_BYTES_MAX: usize = 64;
+
+/// Names in a mode's store.
+pub const STORE_NAMES_MAX: usize = 256;
+
+/// Entries of a mode's folder that are looked at: an operator may have put more into
+/// it than a mode could.
+pub const STORE_ENTRIES_READ_MAX: usize = 4_096;
+
+/// Members on one machine with a folder each for one mode.
+pub const STORE_FOLDERS_MAX: usize = 64;
+
+/// Requests over HTTP that one mode has under way at a time.
+pub const REQUESTS_AT_ONCE: usize = 8;
+
+/// Requests that a mode may make each second, on average.
+pub const REQUESTS_PER_SECOND: u32 = 20;
+
+/// Requests that a mode may make at once.
+pub const REQUESTS_BURST: u32 = 60;
+
+/// Until a connection for a request is open, in milliseconds.
+pub const REQUEST_CONNECT_MS_MAX: u64 = 3_000;
+
+/// Until an answer begins, in milliseconds: as long as a call may take.
+pub const REQUEST_ANSWER_MS_MAX: u64 = CALL_MS_MAX;
+
+/// One answer's body, in bytes.
+pub const ANSWER_BODY_BYTES_MAX: usize = 16 << 20;
+
+/// An answer's headers, or a request's, in bytes as they are held in memory.
+pub const HTTP_FIELDS_BYTES_MAX: usize = 64 << 10;
+
+/// Connections that are kept open for one mode and place, and for how long, in
+/// milliseconds.
+pub const REQUEST_IDLE_CONNECTIONS_MAX: usize = 2;
+/// See [`REQUEST_IDLE_CONNECTIONS_MAX`].
+pub const REQUEST_IDLE_MS_MAX: u64 = 30_000;
+
+/// Random bytes that a runtime gets by one call.
+pub const RANDOM_BYTES_MAX: u64 = 64 << 10;
+
+/// One line that a mode writes to its standard output or error, in bytes; a longer
+/// one becomes several.
+pub const PRINTED_LINE_BYTES_MAX: usize = 1_024;
+
+/// How often the file of a mode is looked at, in milliseconds; a change counts when it
+/// looks the same twice.
+pub const FILE_WATCH_MS: u64 = 500;
+
+/// Looks of a new version that may fail before it is given up.
+pub const TRIAL_LOOKS_MAX: u32 = 8;

@@ -4,11 +4,13 @@ use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use convoke_fetch::{FetchError, Fetcher, Limits as FetchLimits, Reference};
 use tokio::sync::Semaphore;
 use wasmtime::component::Component;
 use wasmtime::{Engine, Precompiled};
 
 use crate::imports::Unlinkable;
+use crate::successor::Stamp;
 use crate::{Digest, Source, limits, precompiled};
 
 /// Why a mode cannot be loaded. Each says what, where, and what to do.
@@ -44,23 +46,23 @@ pub enum LoadError {
     },
     /// Larger than [`limits::COMPONENT_BYTES_MAX`].
     #[error(
-        "mode {mode:?}: {} is larger than {} MiB; no mode needs that, strip debug information from it", path.display(), limits::COMPONENT_BYTES_MAX >> 20
+        "mode {mode:?}: {origin} is larger than {} MiB; no mode needs that, strip debug information from it", limits::COMPONENT_BYTES_MAX >> 20
     )]
     TooLarge {
         /// The mode's name.
         mode: String,
         /// What was asked for.
-        path: PathBuf,
+        origin: String,
     },
     /// Not the file that the operator pinned.
     #[error(
-        "mode {mode:?}: {} has digest {found}, but the configuration pins {pinned}; it is not the file that was pinned: get that one, or change the pin", path.display()
+        "mode {mode:?}: {origin} has digest {found}, but the configuration pins {pinned}; it is not the file that was pinned: get that one, or change the pin"
     )]
     OtherDigest {
         /// The mode's name.
         mode: String,
         /// What was asked for.
-        path: PathBuf,
+        origin: String,
         /// What the configuration says.
         pinned: Digest,
         /// What the file has.
@@ -73,26 +75,44 @@ pub enum LoadError {
         mode: String,
     },
     /// Something else than a component.
-    #[error("mode {mode:?}: {} {kind}", path.display())]
+    #[error("mode {mode:?}: {origin} {kind}")]
     NotAComponent {
         /// The mode's name.
         mode: String,
         /// What was asked for.
-        path: PathBuf,
+        origin: String,
         /// What it is instead.
         kind: NotAComponent,
     },
     /// It starts as a component, and does not compile.
     #[error(
-        "mode {mode:?}: {} is damaged, cut short, or uses features of WebAssembly that are not supported: {error}", path.display()
+        "mode {mode:?}: {origin} is damaged, cut short, or uses features of WebAssembly that are not supported: {error}"
     )]
     Damaged {
         /// The mode's name.
         mode: String,
         /// What was asked for.
-        path: PathBuf,
+        origin: String,
         /// What the compiler said, on one line.
         error: String,
+    },
+    /// It cannot be had from where it lies.
+    #[error("mode {mode:?}: {error}")]
+    NotFetched {
+        /// The mode's name.
+        mode: String,
+        /// What, where, what to do.
+        error: FetchError,
+    },
+    /// A reference without a pin.
+    #[error(
+        "mode {mode:?}: {reference} needs a digest = \"sha256:…\" beside it, since a server may hand out another component tomorrow; `convoke plugin inspect` prints that of a file"
+    )]
+    Unpinned {
+        /// The mode's name.
+        mode: String,
+        /// Where it lies.
+        reference: Reference,
     },
     /// A built-in mode from another build.
     #[error(
@@ -148,12 +168,28 @@ pub enum NotAComponent {
 #[derive(Clone, Debug)]
 pub(crate) struct Loader {
     engine: Engine,
+    fetcher: Fetcher,
     one_at_a_time: Arc<Semaphore>,
 }
 
+/// A component, and what it came from.
+pub(crate) struct Loaded {
+    pub(crate) component: Component,
+    /// Of a component that is not built in.
+    pub(crate) digest: Option<Digest>,
+    /// Its size, in bytes; 0 for one that is built in.
+    pub(crate) bytes: u64,
+    /// Of a file, before it was read.
+    pub(crate) stamp: Option<Stamp>,
+}
+
 impl Loader {
-    pub(crate) fn new(engine: Engine) -> Self {
-        Self { engine, one_at_a_time: Arc::new(Semaphore::new(1)) }
+    /// Keeps what it fetches below `cache_directory`.
+    pub(crate) fn new(engine: Engine, cache_directory: Option<&Path>) -> Self {
+        let cache = cache_directory.map(|cache| cache.join("components"));
+        let limits = FetchLimits { bytes_max: limits::COMPONENT_BYTES_MAX, ..FetchLimits::default() };
+        let fetcher = Fetcher::new(cache, limits);
+        Self { engine, fetcher, one_at_a_time: Arc::new(Semaphore::new(1)) }
     }
 
     pub(crate) async fn load(
@@ -161,24 +197,44 @@ impl Loader {
         mode: &str,
         source: &Source,
         pinned: Option<Digest>,
-    ) -> Result<Component, LoadError> {
+    ) -> Result<Loaded, LoadError> {
         let mode = mode.to_owned();
-        match source {
-            Source::Builtin { .. } if pinned.is_some() => Err(LoadError::DigestOfBuiltin { mode }),
-            Source::Builtin { precompiled, .. } => precompiled::builtin(&self.engine, precompiled)
-                .map_err(|error| LoadError::ForeignBuiltin { mode, error: on_one_line(&error) }),
-            Source::File(path) => {
-                // The semaphore is never closed, and a failed acquisition only
-                // means that compiling is not limited to one.
-                let _permit = self.one_at_a_time.acquire().await;
-                let (engine, path) = (self.engine.clone(), path.clone());
-                let compiling =
-                    tokio::task::spawn_blocking(move || compile(&engine, mode, path, pinned));
-                match compiling.await {
-                    Ok(result) => result,
-                    Err(panicked) => std::panic::resume_unwind(panicked.into_panic()),
+        let read: Box<dyn FnOnce() -> Result<Read, LoadError> + Send> = match source {
+            Source::Builtin { .. } if pinned.is_some() => {
+                return Err(LoadError::DigestOfBuiltin { mode });
+            }
+            Source::Builtin { precompiled, .. } => {
+                return precompiled::builtin(&self.engine, precompiled)
+                    .map(|component| Loaded { component, digest: None, bytes: 0, stamp: None })
+                    .map_err(|error| {
+                        LoadError::ForeignBuiltin { mode, error: on_one_line(&error) }
+                    });
+            }
+            Source::Remote(reference) => {
+                let reference = reference.clone();
+                let Some(pin) = pinned else {
+                    return Err(LoadError::Unpinned { mode, reference });
+                };
+                let fetched = self.fetcher.fetch(&reference, pin.sha256()).await;
+                match fetched {
+                    Ok(bytes) => Box::new(move || Ok(Read { bytes: bytes.into(), stamp: None })),
+                    Err(error) => return Err(LoadError::NotFetched { mode, error }),
                 }
             }
+            Source::File(path) => {
+                let (mode, path) = (mode.clone(), path.clone());
+                Box::new(move || read(&path).map_err(|error| error.told(mode, path)))
+            }
+        };
+        // The semaphore is never closed, and a failed acquisition only means that
+        // compiling is not limited to one.
+        let _permit = self.one_at_a_time.acquire().await;
+        let (engine, origin) = (self.engine.clone(), source.to_string());
+        let compiling =
+            tokio::task::spawn_blocking(move || compile(&engine, mode, origin, read()?, pinned));
+        match compiling.await {
+            Ok(result) => result,
+            Err(panicked) => std::panic::resume_unwind(panicked.into_panic()),
         }
     }
 }
@@ -186,32 +242,32 @@ impl Loader {
 fn compile(
     engine: &Engine,
     mode: String,
-    path: PathBuf,
+    origin: String,
+    Read { bytes, stamp }: Read,
     pinned: Option<Digest>,
-) -> Result<Component, LoadError> {
-    let bytes = match read(&path) {
-        Ok(bytes) => bytes,
-        Err(ReadError::TooLarge) => return Err(LoadError::TooLarge { mode, path }),
-        Err(ReadError::Directory) => return Err(LoadError::Directory { mode, path }),
-        Err(ReadError::Io(error)) if error.kind() == io::ErrorKind::NotFound => {
-            return Err(LoadError::Missing { mode, path });
-        }
-        Err(ReadError::Io(error)) => return Err(LoadError::Unreadable { mode, path, error }),
-    };
-    if let Some(pinned) = pinned {
-        let found = Digest::of(&bytes);
-        if found != pinned {
-            return Err(LoadError::OtherDigest { mode, path, pinned, found });
-        }
+) -> Result<Loaded, LoadError> {
+    let found = Digest::of(&bytes);
+    if let Some(pinned) = pinned.filter(|pinned| *pinned != found) {
+        return Err(LoadError::OtherDigest { mode, origin, pinned, found });
     }
     if let Some(kind) = recognise(&bytes) {
-        return Err(LoadError::NotAComponent { mode, path, kind });
+        return Err(LoadError::NotAComponent { mode, origin, kind });
     }
-    Component::from_binary(engine, &bytes).map_err(|error| LoadError::Damaged {
-        mode,
-        path,
-        error: on_one_line(&error),
-    })
+    match Component::from_binary(engine, &bytes) {
+        Ok(component) => Ok(Loaded {
+            component,
+            digest: Some(found),
+            bytes: bytes.len() as u64,
+            stamp,
+        }),
+        Err(error) => Err(LoadError::Damaged { mode, origin, error: on_one_line(&error) }),
+    }
+}
+
+/// What was read, before it is looked at.
+struct Read {
+    bytes: Vec<u8>,
+    stamp: Option<Stamp>,
 }
 
 enum ReadError {
@@ -220,9 +276,23 @@ enum ReadError {
     Io(io::Error),
 }
 
-fn read(path: &Path) -> Result<Vec<u8>, ReadError> {
+impl ReadError {
+    fn told(self, mode: String, path: PathBuf) -> LoadError {
+        match self {
+            Self::TooLarge => LoadError::TooLarge { mode, origin: path.display().to_string() },
+            Self::Directory => LoadError::Directory { mode, path },
+            Self::Io(error) if error.kind() == io::ErrorKind::NotFound => {
+                LoadError::Missing { mode, path }
+            }
+            Self::Io(error) => LoadError::Unreadable { mode, path, error },
+        }
+    }
+}
+
+fn read(path: &Path) -> Result<Read, ReadError> {
     let file = std::fs::File::open(path).map_err(ReadError::Io)?;
-    if file.metadata().map_err(ReadError::Io)?.is_dir() {
+    let metadata = file.metadata().map_err(ReadError::Io)?;
+    if metadata.is_dir() {
         return Err(ReadError::Directory);
     }
     let mut bytes = Vec::new();
@@ -231,7 +301,7 @@ fn read(path: &Path) -> Result<Vec<u8>, ReadError> {
     if bytes.len() as u64 > limits::COMPONENT_BYTES_MAX {
         return Err(ReadError::TooLarge);
     }
-    Ok(bytes)
+    Ok(Read { bytes, stamp: Some(Stamp::of(&metadata)) })
 }
 
 /// What `bytes` are if they are not a component.

@@ -110,6 +110,10 @@ pub struct ModeStatus {
     pub name: String,
     /// `built-in`, or the path of its file.
     pub source: String,
+    /// What its component is pinned by, unless it is built in: `sha256:…`.
+    pub digest: Option<String>,
+    /// Times that a new version of its file took over.
+    pub reloads: u64,
     /// Where it is in its life.
     pub state: ModeState,
     /// Looks that succeeded.

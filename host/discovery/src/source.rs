@@ -1,7 +1,9 @@
 //! Where a mode's component comes from.
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+
+use convoke_fetch::Reference;
 
 /// Where a mode's component comes from.
 #[derive(Clone, PartialEq, Eq)]
@@ -15,6 +17,18 @@ pub enum Source {
     },
     /// A component file that an operator chose.
     File(PathBuf),
+    /// On a web server or in a registry; such a one is pinned by its digest.
+    Remote(Reference),
+}
+
+impl Source {
+    /// The file that it is read from at each load.
+    pub(crate) fn file(&self) -> Option<&Path> {
+        match self {
+            Self::File(path) => Some(path),
+            Self::Builtin { .. } | Self::Remote(_) => None,
+        }
+    }
 }
 
 impl fmt::Display for Source {
@@ -22,6 +36,7 @@ impl fmt::Display for Source {
         match self {
             Self::Builtin { .. } => f.write_str("built-in"),
             Self::File(path) => path.display().fmt(f),
+            Self::Remote(reference) => reference.fmt(f),
         }
     }
 }
@@ -35,6 +50,7 @@ impl fmt::Debug for Source {
                 .field("bytes", &precompiled.len())
                 .finish(),
             Self::File(path) => f.debug_tuple("File").field(path).finish(),
+            Self::Remote(reference) => f.debug_tuple("Remote").field(reference).finish(),
         }
     }
 }

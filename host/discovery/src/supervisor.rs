@@ -12,10 +12,11 @@ use tokio::time::Instant;
 use crate::back_off;
 use crate::candidate::{Problem, Snapshot};
 use crate::capability::Mode;
-use crate::host::LoadedMode;
+use crate::host::{DiscoveryHost, LoadedMode};
 use crate::instance::{CallError, Instance};
 use crate::limits;
 use crate::mode::{LocalMember, ModeEvent, ModeState, ModeStatus, SnapshotStatus};
+use crate::successor::{Successor, Watch};
 use crate::thread::ModeThread;
 
 /// A running mode. Dropping it ends the mode at once, without a withdrawal.
@@ -56,7 +57,7 @@ impl Drop for ModeHandle {
 }
 
 pub(crate) fn start(
-    thread: Option<Arc<ModeThread>>,
+    host: &DiscoveryHost,
     loaded: LoadedMode,
     local: LocalMember,
     events: mpsc::Sender<ModeEvent>,
@@ -65,6 +66,8 @@ pub(crate) fn start(
     let status = watch::Sender::new(ModeStatus {
         name: loaded.spec.name.clone(),
         source: loaded.spec.source.to_string(),
+        digest: loaded.digest.map(|digest| digest.to_string()),
+        reloads: 0,
         state: ModeState::Starting,
         looks: 0,
         last_snapshot: None,
@@ -75,10 +78,19 @@ pub(crate) fn start(
     });
     let receiver = status.subscribe();
     let stopping = mode.stopping();
-    let supervisor =
-        Supervisor { loaded, local, events, status, stopping, failures: Failures::default() };
+    let host = host.clone();
+    let supervisor = Supervisor {
+        loaded,
+        local,
+        events,
+        status,
+        stopping,
+        failures: Failures::default(),
+        successors: None,
+    };
+    let thread = host.thread.clone();
     let runtime = thread.as_ref().map_or_else(Handle::current, |thread| thread.handle());
-    let task = runtime.spawn(supervisor.run());
+    let task = runtime.spawn(supervisor.run(host));
     ModeHandle { mode, status: receiver, task, _thread: thread }
 }
 
@@ -89,6 +101,8 @@ struct Supervisor {
     status: watch::Sender<ModeStatus>,
     stopping: watch::Receiver<bool>,
     failures: Failures,
+    /// New versions of its file.
+    successors: Option<Watch>,
 }
 
 /// What a leaving member waits for a running call.
@@ -120,42 +134,90 @@ enum End {
     Failed(Duration),
     /// The mode is not to be asked again.
     ForGood(Problem),
+    /// That, and no new version of it can come.
+    Ended,
+    /// A new version of its file takes over.
+    Succeeded(Box<Successor>),
 }
 
 impl Supervisor {
-    async fn run(mut self) {
+    async fn run(mut self, host: DiscoveryHost) {
+        self.successors = Watch::start(&host, &self.loaded, &self.local);
+        let mut ready = None;
         loop {
-            match self.live().await {
-                End::Stopping => break,
+            let end = match self.live(ready.take()).await {
+                End::Failed(back_off) => {
+                    let again = self.sleep_until(Instant::now() + back_off).await;
+                    self.status.send_modify(|status| status.restarts += 1);
+                    again.err()
+                }
                 End::Routine => {
                     tracing::debug!(mode = %self.name(), "instance replaced as a matter of routine");
+                    None
                 }
-                End::Failed(back_off) => {
-                    if !self.sleep_until(Instant::now() + back_off).await {
-                        break;
-                    }
-                    self.status.send_modify(|status| status.restarts += 1);
-                }
-                End::ForGood(problem) => return self.stop_for_good(problem).await,
+                End::ForGood(problem) => Some(self.stop_for_good(problem).await),
+                end => Some(end),
+            };
+            match end {
+                None => {}
+                Some(End::Succeeded(successor)) => ready = Some(self.take_over(*successor)),
+                Some(End::Ended) => return,
+                Some(_) => break,
             }
         }
         self.status.send_modify(|status| status.state = ModeState::Stopped);
     }
 
-    /// One instance's life.
-    async fn live(&mut self) -> End {
-        let opening = Instance::open(&self.loaded, &self.local);
-        let mut instance = match while_wanted(&self.stopping, Duration::ZERO, opening).await {
-            None => return End::Stopping,
-            Some(Ok(instance)) => instance,
-            Some(Err(error)) => match self.failed(error) {
-                // Not configured, so of no use even if it is alive.
-                Ok(back_off) => return End::Failed(back_off),
-                Err(end) => return end,
-            },
-        };
+    /// From now on the new version is the mode.
+    fn take_over(&mut self, successor: Successor) -> (Instance, Snapshot) {
+        let Successor { loaded, instance, snapshot } = successor;
+        self.loaded = loaded;
+        self.failures = Failures::default();
+        self.loaded.mode.forget_told();
+        let digest = self.loaded.digest.map(|digest| digest.to_string());
+        let name = self.name();
+        tracing::info!(
+            mode = %name,
+            digest = digest.as_deref().unwrap_or_default(),
+            candidates = snapshot.candidates.len(),
+            "the new version of mode {name:?} has taken over"
+        );
+        self.status.send_modify(|status| {
+            status.digest = digest;
+            status.reloads += 1;
+        });
+        (instance, snapshot)
+    }
+
+    /// One instance's life, from its beginning, or from its first look when that is
+    /// done already.
+    async fn live(&mut self, ready: Option<(Instance, Snapshot)>) -> End {
         let now = Instant::now();
-        let mut due = Due { look: now, announce: instance.announces().then_some(now), looks: 0 };
+        let mut due = Due { look: now, announce: None, looks: 0 };
+        let mut instance = match ready {
+            Some((instance, snapshot)) => {
+                self.succeeded();
+                due.look = now + interval(snapshot.look_again.unwrap_or(LOOK_AGAIN_DEFAULT));
+                due.looks = 1;
+                if !self.found(snapshot).await {
+                    return End::Stopping;
+                }
+                instance
+            }
+            None => {
+                let opening = Instance::open(&self.loaded, &self.local);
+                match while_wanted(&self.stopping, Duration::ZERO, opening).await {
+                    None => return End::Stopping,
+                    Some(Ok(instance)) => instance,
+                    Some(Err(error)) => match self.failed(error) {
+                        // Not configured, so of no use even if it is alive.
+                        Ok(back_off) => return End::Failed(back_off),
+                        Err(end) => return end,
+                    },
+                }
+            }
+        };
+        due.announce = instance.announces().then_some(now);
         let end = self.work(&mut instance, &mut due).await;
         if matches!(end, End::Stopping) && instance.announces() && instance.is_alive() {
             self.withdraw(&mut instance).await;
@@ -167,8 +229,8 @@ impl Supervisor {
     async fn work(&mut self, instance: &mut Instance, due: &mut Due) -> End {
         while due.looks < limits::LOOKS_PER_INSTANCE {
             let next = due.announce.map_or(due.look, |announce| announce.min(due.look));
-            if !self.sleep_until(next).await {
-                return End::Stopping;
+            if let Err(end) = self.sleep_until(next).await {
+                return end;
             }
             // The announcement first: the look after it may already see the answers.
             if due.announce.is_some_and(|at| at <= Instant::now()) {
@@ -215,10 +277,17 @@ impl Supervisor {
         }
     }
 
-    /// False when the mode is to stop.
-    async fn sleep_until(&self, at: Instant) -> bool {
-        let sleep = tokio::time::sleep_until(at);
-        while_wanted(&self.stopping, Duration::ZERO, sleep).await.is_some()
+    /// Sleeps, unless there is something else to do first.
+    async fn sleep_until(&mut self, at: Instant) -> Result<(), End> {
+        let watch = &mut self.successors;
+        let sleep = async {
+            tokio::select! {
+                biased;
+                successor = next(watch) => Err(End::Succeeded(Box::new(successor))),
+                () = tokio::time::sleep_until(at) => Ok(()),
+            }
+        };
+        while_wanted(&self.stopping, Duration::ZERO, sleep).await.unwrap_or(Err(End::Stopping))
     }
 
     async fn withdraw(&self, instance: &mut Instance) {
@@ -288,7 +357,8 @@ impl Supervisor {
         Ok(back_off)
     }
 
-    async fn stop_for_good(self, problem: Problem) {
+    /// Stops, until the member leaves or a new version of the file does better.
+    async fn stop_for_good(&mut self, problem: Problem) -> End {
         let name = self.name();
         let state = match &problem {
             Problem::Denied(_) => ModeState::StoppedDenied,
@@ -301,6 +371,15 @@ impl Supervisor {
         self.set_state(state);
         let event = ModeEvent::Stopped { mode: name.to_owned(), problem };
         while_wanted(&self.stopping, Duration::ZERO, self.events.send(event)).await;
+        let watch = &mut self.successors;
+        if watch.is_none() {
+            // Keeps its last state, for the status page to show.
+            return End::Ended;
+        }
+        match while_wanted(&self.stopping, Duration::ZERO, next(watch)).await {
+            Some(successor) => End::Succeeded(Box::new(successor)),
+            None => End::Stopping,
+        }
     }
 
     fn set_state(&self, state: ModeState) {
@@ -333,6 +412,16 @@ async fn while_wanted<T>(
         result = future => Some(result),
         () = given_up => None,
     }
+}
+
+/// The next version of a mode; never where there is none to come.
+async fn next(watch: &mut Option<Watch>) -> Successor {
+    if let Some(watch) = watch
+        && let Some(successor) = watch.successors.recv().await
+    {
+        return successor;
+    }
+    std::future::pending().await
 }
 
 /// What a mode asked for, kept within limits, with jitter.

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use convoke_discovery::{
     BeaconCiphers, CallError, DiscoveryHost, HostConfig, Interface, LoadedMode, LocalMember,
-    ModeSpec, Prober, Problem, Source,
+    ModeSpec, Prober, Problem, Source, World,
 };
 
 use convoke_membership::member::MODES_BYTES_MAX;
@@ -35,6 +35,8 @@ pub(crate) fn host(
             .filter_map(|step| settings.start_port.checked_add(step))
             .collect(),
         cache_directory: cache_directory(),
+        state_directory: settings.state_directory.clone(),
+        world: World::Real,
         beacon_ciphers,
         prober,
         on_own_thread: true,
@@ -99,7 +101,7 @@ fn refusal(mode: &str, error: &CallError) -> String {
 fn spec(settings: &Settings, choice: &Choice, mode: &ModeSettings) -> Result<ModeSpec, String> {
     let mut given = mode.settings.clone();
     let (source, grants) = match &mode.plugin {
-        Some(path) => (Source::File(path.clone()), mode.grants.clone().unwrap_or_default()),
+        Some(plugin) => (plugin.clone().into(), mode.grants.clone().unwrap_or_default()),
         None => {
             // Settings name no built-in mode that is not there.
             let built_in = builtin::find(&mode.name)

@@ -166,6 +166,10 @@ pub(crate) struct Options {
     /// Parts that the data is cut into; the same on all members [default: 271]
     #[arg(long, global = true, value_name = "COUNT", env = "CONVOKE_PARTITIONS")]
     pub(crate) partitions: Option<u16>,
+    /// Where modes with the grant `store` have a folder each [default:
+    /// convoke in $XDG_STATE_HOME or ~/.local/state]
+    #[arg(long, global = true, value_name = "FOLDER", env = "CONVOKE_STATE_DIRECTORY")]
+    pub(crate) state_directory: Option<PathBuf>,
     /// Configuration file [default: convoke.toml, if there is one]
     #[arg(long, global = true, value_name = "FILE", env = "CONVOKE_CONFIG")]
     pub(crate) config: Option<PathBuf>,

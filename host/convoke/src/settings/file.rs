@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use convoke_discovery::Reference;
 use serde::{Deserialize, Serialize};
 
 use super::data::MapEntry;
@@ -69,6 +70,8 @@ pub(crate) struct File {
     pub(crate) min_members: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) partitions: Option<u16>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) state_directory: Option<PathBuf>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) discovery: Vec<Discovery>,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
@@ -83,13 +86,15 @@ pub(crate) struct Discovery {
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub(crate) argument: String,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) plugin: Option<PathBuf>,
+    pub(crate) plugin: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) digest: Option<String>,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub(crate) settings: BTreeMap<String, Plain>,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub(crate) grant: BTreeMap<String, Vec<String>>,
+    pub(crate) grant: BTreeMap<String, OneOrMore>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) wasi: Option<String>,
 }
 
 /// A value that a mode gets as text.
@@ -120,6 +125,13 @@ pub(crate) enum OneOrMore {
 }
 
 impl OneOrMore {
+    pub(crate) fn as_slice(&self) -> &[String] {
+        match self {
+            Self::One(text) => std::slice::from_ref(text),
+            Self::More(texts) => texts,
+        }
+    }
+
     pub(crate) fn into_vec(self) -> Vec<String> {
         match self {
             Self::One(text) => vec![text],
@@ -148,12 +160,17 @@ impl File {
         })?;
         let folder = path.parent().unwrap_or(Path::new(""));
         for entry in &mut file.discovery {
-            entry.plugin = entry.plugin.take().map(|plugin| folder.join(plugin));
+            let file = entry.plugin.as_mut().filter(|plugin| !Reference::is_one(plugin));
+            if let Some(plugin) = file {
+                // From UTF-8, both, unless the folder's name is not; then it is not found.
+                *plugin = folder.join(&*plugin).to_string_lossy().into_owned();
+            }
         }
         for path in [
             &mut file.cluster_password_file,
             &mut file.client_password_file,
             &mut file.client_read_only_password_file,
+            &mut file.state_directory,
         ] {
             *path = path.take().map(|path| folder.join(path));
         }
@@ -248,7 +265,7 @@ mod tests {
             assert!(keys(&example).contains(option), "{option} is not in the example");
             assert!(keys(&written).contains(option), "{option} has no key in the file");
         }
-        let of_modes = ["mode", "argument", "plugin", "digest", "settings", "grant"];
+        let of_modes = ["mode", "argument", "plugin", "digest", "settings", "grant", "wasi"];
         let of_maps = [
             "backups",
             "async-backups",

@@ -21,7 +21,7 @@ pub(crate) use cli::{Command, ConfigCommand, Given, Instead};
 pub(crate) use data::{ClientSettings, DataSettings};
 #[cfg(test)]
 pub(crate) use modes::BUILT_IN;
-pub(crate) use modes::ModeSettings;
+pub(crate) use modes::{ModeSettings, Plugin};
 
 use crate::interfaces::Pattern;
 use file::File;
@@ -65,6 +65,8 @@ pub(crate) struct Settings {
     pub(crate) auto_bind_http: bool,
     pub(crate) auto_bind_range: u16,
     pub(crate) no_cluster: bool,
+    /// Where modes keep what outlives them.
+    pub(crate) state_directory: Option<PathBuf>,
     /// This member is a domain server: at its start port or nowhere.
     pub(crate) domain_server: bool,
     pub(crate) data: DataSettings,
@@ -203,6 +205,10 @@ impl Settings {
             auto_bind_http: options.auto_bind_http.or(file.auto_bind_http).unwrap_or(false),
             auto_bind_range: options.auto_bind_range.or(file.auto_bind_range).unwrap_or(5),
             no_cluster,
+            state_directory: options
+                .state_directory
+                .or(file.state_directory)
+                .or_else(usual_state_directory),
             domain_server,
             data,
             clients,
@@ -210,6 +216,15 @@ impl Settings {
             warning,
         })
     }
+}
+
+/// As the XDG base directories say.
+fn usual_state_directory() -> Option<PathBuf> {
+    let absolute =
+        |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|p| p.is_absolute());
+    let base = absolute("XDG_STATE_HOME")
+        .or_else(|| absolute("HOME").map(|home| home.join(".local/state")))?;
+    Some(base.join("convoke"))
 }
 
 fn in_range(key: &str, port: u16) -> Result<u16, SettingsError> {

@@ -1,8 +1,9 @@
 //! Which modes to run, and with what.
 
+use std::fmt;
 use std::path::{Path, PathBuf};
 
-use convoke_discovery::{Digest, Grants};
+use convoke_discovery::{Digest, Grants, Reference, ReferenceError, Source};
 
 use super::SettingsError;
 use super::file::{Discovery, OneOrMore};
@@ -21,8 +22,8 @@ const MODES_MAX: usize = 32;
 pub(crate) struct ModeSettings {
     pub(crate) name: String,
     pub(crate) argument: String,
-    /// A component file; none for a built-in mode.
-    pub(crate) plugin: Option<PathBuf>,
+    /// Where its component is; none for a built-in mode.
+    pub(crate) plugin: Option<Plugin>,
     pub(crate) digest: Option<Digest>,
     pub(crate) settings: Vec<(String, String)>,
     /// Why this one, when the operator left the choice open.
@@ -30,6 +31,41 @@ pub(crate) struct ModeSettings {
     /// `None` when a built-in mode has no `grant` of its own: it gets what its
     /// argument needs.
     pub(crate) grants: Option<Grants>,
+}
+
+/// Where the component of a mode is that is not built in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Plugin {
+    File(PathBuf),
+    Remote(Reference),
+}
+
+impl Plugin {
+    /// A file, or a reference such as `oci://registry.example/modes/shelf:1`.
+    pub(crate) fn read(text: &str) -> Result<Self, String> {
+        if Reference::is_one(text) {
+            return text.parse().map(Self::Remote).map_err(|error: ReferenceError| error.to_string());
+        }
+        Ok(Self::File(text.into()))
+    }
+}
+
+impl From<Plugin> for Source {
+    fn from(plugin: Plugin) -> Self {
+        match plugin {
+            Plugin::File(path) => Self::File(path),
+            Plugin::Remote(reference) => Self::Remote(reference),
+        }
+    }
+}
+
+impl fmt::Display for Plugin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File(path) => path.display().fmt(f),
+            Self::Remote(reference) => reference.fmt(f),
+        }
+    }
 }
 
 /// What `auto` depends on.
@@ -142,14 +178,25 @@ fn read_entry(entry: &Discovery, place: Place) -> Result<ModeSettings, SettingsE
     if entry.plugin.is_none() && entry.digest.is_some() {
         return Err(within("digest pins a plugin file, and this mode is built in".into()));
     }
+    let plugin = entry.plugin.as_deref().map(Plugin::read).transpose().map_err(within)?;
+    if matches!(plugin, Some(Plugin::Remote(_))) && entry.digest.is_none() {
+        return Err(within("a plugin from elsewhere needs a digest = \"sha256:…\" beside it, since a server may hand out another one tomorrow; `convoke plugin inspect` prints that of a file".into()));
+    }
     let grants = entry.grant.iter().map(|(key, patterns)| (key.as_str(), patterns.as_slice()));
-    let grants = Grants::parse(grants).map_err(|e| within(e.to_string()))?;
-    let ungranted = entry.grant.is_empty() && entry.plugin.is_none();
+    let mut grants = Grants::parse(grants).map_err(|e| within(e.to_string()))?;
+    grants.inert_wasi = match entry.wasi.as_deref() {
+        None => false,
+        Some("inert") => true,
+        Some(other) => {
+            return Err(within(format!("wasi = {other:?} is not known; expected \"inert\", or no such line")));
+        }
+    };
+    let ungranted = entry.grant.is_empty() && entry.wasi.is_none() && entry.plugin.is_none();
     Ok(ModeSettings {
         name,
         argument: entry.argument.clone(),
         chosen,
-        plugin: entry.plugin.clone(),
+        plugin,
         digest: digest.map_err(|e| within(e.to_string()))?,
         settings: entry.settings.iter().map(|(k, v)| (k.clone(), v.to_string())).collect(),
         grants: (!ungranted).then_some(grants),
@@ -208,6 +255,7 @@ mod tests {
             digest: None,
             settings: Default::default(),
             grant: Default::default(),
+            wasi: None,
         }
     }
 

@@ -1,6 +1,8 @@
 //! `convoke:host/log`: a mode's words in the operator's log. Always granted.
 
 use std::fmt::Write as _;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
 use wasmtime::component::HasSelf;
 
@@ -12,29 +14,27 @@ use crate::text::one_line;
 pub(crate) const CAPABILITY: Capability = Capability {
     interface: "convoke:host/log",
     grant: None,
+    in_words: "write lines into the member's log",
     link: |linker| log::add_to_linker::<_, HasSelf<_>>(linker, |state| &mut state.capabilities),
 };
 
-/// The lines written by the running call.
-#[derive(Debug, Default)]
-pub(crate) struct Budget {
-    lines: u32,
-}
+/// The lines written by the running call, through `log` and otherwise; clones count
+/// together.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Budget(Arc<AtomicU32>);
 
 impl Budget {
     /// Whether one more line fits.
-    fn take(&mut self) -> bool {
-        self.lines = self.lines.saturating_add(1);
-        self.lines <= limits::LOG_LINES_PER_CALL_MAX
+    pub(crate) fn take(&self) -> bool {
+        self.0.fetch_add(1, Relaxed) < limits::LOG_LINES_PER_CALL_MAX
     }
 
     /// The call is over: says how many lines did not fit.
-    pub(crate) fn renew(&mut self, mode: &str) {
-        let suppressed = self.lines.saturating_sub(limits::LOG_LINES_PER_CALL_MAX);
+    pub(crate) fn renew(&self, mode: &str) {
+        let suppressed = self.0.swap(0, Relaxed).saturating_sub(limits::LOG_LINES_PER_CALL_MAX);
         if suppressed > 0 {
             tracing::warn!(mode, "{suppressed} more lines of this call suppressed");
         }
-        self.lines = 0;
     }
 }
 
@@ -104,7 +104,7 @@ mod tests {
 
     #[test]
     fn a_call_has_a_number_of_lines() {
-        let mut budget = Budget::default();
+        let budget = Budget::default();
         assert_eq!((0..100).filter(|_| budget.take()).count(), 64);
         budget.renew("test");
         assert!(budget.take());

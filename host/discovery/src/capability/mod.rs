@@ -4,11 +4,14 @@
 //! the host's side of its WIT interface as glue over plain Rust.
 
 pub(crate) mod dns;
+pub(crate) mod http;
 pub(crate) mod kubernetes;
 pub(crate) mod log;
 pub(crate) mod multicast;
 pub(crate) mod probe;
 mod rate;
+pub(crate) mod store;
+pub(crate) mod wasi;
 
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -29,6 +32,8 @@ pub(crate) struct Capability {
     pub(crate) interface: &'static str,
     /// `None` when every mode has it.
     pub(crate) grant: Option<Grant>,
+    /// What a mode can do with it: "may …".
+    pub(crate) in_words: &'static str,
     pub(crate) link: fn(&mut Linker<State>) -> wasmtime::Result<()>,
 }
 
@@ -41,6 +46,9 @@ pub(crate) struct Grant {
     pub(crate) line: &'static str,
 }
 
+/// Lines of this target tell of each call that a mode makes.
+pub(crate) const CALLS: &str = "convoke_discovery::calls";
+
 /// Every interface this host has.
 pub(crate) const TABLE: &[Capability] = &[
     dns::CAPABILITY,
@@ -48,6 +56,7 @@ pub(crate) const TABLE: &[Capability] = &[
     log::CAPABILITY,
     multicast::CAPABILITY,
     probe::CAPABILITY,
+    store::CAPABILITY,
 ];
 
 /// The version of `convoke:host` that this host has.
@@ -69,6 +78,8 @@ pub(crate) struct Mode {
     pub(crate) dns: dns::Resolvers,
     pub(crate) kubernetes: kubernetes::Watchers,
     pub(crate) multicast: multicast::Totals,
+    pub(crate) requests: http::Requests,
+    pub(crate) store: store::Keeper,
     /// What the operator was told, and is not told again.
     told: Mutex<HashSet<String>>,
     /// True once the mode is asked to stop: waits in the host end early.
@@ -82,6 +93,8 @@ pub(crate) struct Context {
     pub(crate) resources: ResourceTable,
     pub(crate) log: log::Budget,
     pub(crate) probes: probe::Budget,
+    /// Groups joined at present.
+    pub(crate) groups: usize,
     /// Set while a call runs.
     pub(crate) running: Option<Running>,
 }
@@ -95,9 +108,16 @@ impl Mode {
             dns: dns::Resolvers::default(),
             kubernetes: kubernetes::Watchers::default(),
             multicast: multicast::Totals::default(),
+            requests: http::Requests::default(),
+            store: store::Keeper::default(),
             told: Mutex::default(),
             stopping: watch::Sender::new(false),
         })
+    }
+
+    /// A new version of the mode is told everything once more.
+    pub(crate) fn forget_told(&self) {
+        self.told.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
 
     /// True the first time that it is asked about `what`.
@@ -114,6 +134,11 @@ impl Mode {
                 self.name
             );
         }
+    }
+
+    /// See [`Context::called`].
+    pub(crate) fn called(&self, what: std::fmt::Arguments<'_>) {
+        tracing::debug!(target: CALLS, mode = %self.name, "{what}");
     }
 
     pub(crate) fn stop(&self) {
@@ -143,6 +168,11 @@ impl Context {
         }
     }
 
+    /// One line for whoever wants to see what a mode does.
+    pub(crate) fn called(&self, what: std::fmt::Arguments<'_>) {
+        self.mode.called(what);
+    }
+
     pub(crate) fn new(mode: Arc<Mode>) -> Self {
         let mut resources = ResourceTable::new();
         resources.set_max_capacity(limits::RESOURCES_MAX);
@@ -151,6 +181,7 @@ impl Context {
             resources,
             log: log::Budget::default(),
             probes: probe::Budget::default(),
+            groups: 0,
             running: None,
         }
     }

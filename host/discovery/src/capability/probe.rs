@@ -19,6 +19,7 @@ pub(crate) const CAPABILITY: Capability = Capability {
         is_granted: |grants| !grants.probe.is_empty(),
         line: "grant = { probe = [\"10.0.0.0/24:4900\"] }",
     }),
+    in_words: "ask places whether a member of this cluster is there",
     link: |linker: &mut Linker<_>| {
         probe::add_to_linker::<_, HasSelf<_>>(linker, |state| &mut state.capabilities)
     },
@@ -42,6 +43,7 @@ impl probe::Host for Context {
     ) -> wasmtime::Result<Vec<Outcome>> {
         let ms = u64::from(timeout_ms).clamp(limits::PROBE_MS_MIN, limits::PROBE_MS_MAX);
         let bound = Duration::from_millis(ms);
+        self.called(format_args!("probe: {} places", targets.len()));
         let mut waiting: Vec<Result<Target, Outcome>> = Vec::with_capacity(targets.len());
         for (index, target) in targets.into_iter().enumerate() {
             waiting.push(self.admit(index, target));

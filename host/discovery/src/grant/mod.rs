@@ -3,31 +3,43 @@
 //! Policy only. Nothing is granted by default; the capabilities ask here at each call.
 
 mod dns;
+mod http;
 mod kubernetes;
 mod multicast;
 mod probe;
+mod store;
 
 use std::net::IpAddr;
 
 pub use dns::DnsGrants;
+pub use http::{HttpGrant, HttpScheme};
 pub use kubernetes::{KubernetesAccess, KubernetesGrants};
 pub use multicast::MulticastGrant;
 pub use probe::ProbeGrant;
+pub use store::StoreGrant;
 
 /// Capabilities that need a grant, as a grant names them.
-const KNOWN: &str = "dns, kubernetes, multicast, probe";
+const KNOWN: &str = "dns, http, kubernetes, multicast, probe, store";
 
 /// What one mode may do. The default grants nothing.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Grants {
     /// Names that may be looked up.
     pub dns: DnsGrants,
+    /// Places that may be asked over HTTP.
+    pub http: Vec<HttpGrant>,
     /// Namespaces that may be read.
     pub kubernetes: KubernetesGrants,
     /// Groups that may be joined.
     pub multicast: Vec<MulticastGrant>,
     /// Places that may be probed.
     pub probe: Vec<ProbeGrant>,
+    /// How much may be kept.
+    pub store: Option<StoreGrant>,
+    /// `wasi = "inert"`: whether a language's runtime finds the WASI interfaces it
+    /// insists on. Clocks and random numbers work; what is written to standard output
+    /// goes to the log; there are no files, no sockets, no environment.
+    pub inert_wasi: bool,
 }
 
 /// A grant that cannot be read.
@@ -67,9 +79,15 @@ impl Grants {
             for pattern in patterns.iter().map(AsRef::as_ref) {
                 match capability {
                     "dns" => grants.dns.add(pattern)?,
+                    "http" => grants.http.push(pattern.parse()?),
                     "kubernetes" => grants.kubernetes.add(pattern)?,
                     "multicast" => grants.multicast.push(pattern.parse()?),
                     "probe" => grants.probe.push(pattern.parse()?),
+                    "store" if grants.store.is_some() => {
+                        let why = "a second size; a mode has one store";
+                        return Err(GrantError::malformed("store", pattern, why));
+                    }
+                    "store" => grants.store = Some(pattern.parse()?),
                     unknown => return Err(GrantError::UnknownCapability(unknown.to_owned())),
                 }
             }
@@ -80,6 +98,11 @@ impl Grants {
     /// Whether `group` may be joined on `port`.
     pub fn grants_multicast(&self, group: IpAddr, port: u16) -> bool {
         self.multicast.iter().any(|grant| grant.covers(group, port))
+    }
+
+    /// Whether `port` of `host`, as a URL holds them, may be asked over HTTP.
+    pub fn grants_http(&self, scheme: HttpScheme, host: &str, port: u16) -> bool {
+        self.http.iter().any(|grant| grant.covers(scheme, host, port))
     }
 
     /// Whether `port` of `host`, a literal or a name, may be probed.
@@ -96,7 +119,7 @@ mod tests {
     fn a_capability_nobody_knows_is_refused() {
         assert_eq!(
             Grants::parse([("multicats", ["224.2.2.4:2904"].as_slice())]).unwrap_err().to_string(),
-            "grant \"multicats\" is not known; what can be granted is: dns, kubernetes, multicast, probe"
+            "grant \"multicats\" is not known; what can be granted is: dns, http, kubernetes, multicast, probe, store"
         );
     }
 }

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use convoke_discovery::{
     BeaconCipher, BeaconCiphers, BeaconRefusal, CallError, DiscoveryHost, Grants, HostConfig,
-    Instance, Interface, LoadError, LoadedMode, LocalMember, ModeSpec, Probed, Prober, Source,
+    Instance, Interface, LoadError, LoadedMode, LocalMember, ModeSpec, Probed, Prober, Source, World,
 };
 
 use crate::guest::Guest;
@@ -24,6 +24,8 @@ pub(crate) fn config() -> HostConfig {
         multicast_hops: NonZeroU8::MIN,
         default_ports: vec![6900, 6901, 6902],
         cache_directory: None,
+        state_directory: None,
+        world: World::Real,
         beacon_ciphers: cluster(b'k'),
         prober: Prober::new(|_| async { Probed::Closed }),
         on_own_thread: false,

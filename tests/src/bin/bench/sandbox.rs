@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use convoke_discovery::{
     BeaconCipher, BeaconCiphers, BeaconRefusal, DiscoveryHost, Grants, HostConfig, LocalMember,
-    ModeSpec, Probed, Prober, Source,
+    ModeSpec, Probed, Prober, Source, World,
 };
 use convoke_tests::binary::compiled_mode;
 
@@ -47,6 +47,8 @@ async fn load_and_call() -> (Vec<f64>, Vec<f64>) {
         multicast_hops: NonZeroU8::MIN,
         default_ports: vec![6900],
         cache_directory: None,
+        state_directory: None,
+        world: World::Real,
         beacon_ciphers: BeaconCiphers::new(|_| Box::new(NoBeacons)),
         prober: Prober::new(|_| async { Probed::Closed }),
         on_own_thread: false,

@@ -42,6 +42,7 @@ fn mode(name: &str, argument: String) -> Discovery {
         digest: None,
         settings: BTreeMap::new(),
         grant: BTreeMap::new(),
+        wasi: None,
     }
 }
 

@@ -22,6 +22,7 @@ pub(crate) const CAPABILITY: Capability = Capability {
         is_granted: |grants| !grants.dns.is_empty(),
         line: "grant = { dns = [\"*.shop.example\"] }",
     }),
+    in_words: "look names up in DNS",
     link: |linker: &mut Linker<_>| {
         dns::add_to_linker::<_, HasSelf<_>>(linker, |state| &mut state.capabilities)
     },
@@ -32,6 +33,13 @@ impl dns::Host for Context {
         &mut self,
         names: Vec<String>,
     ) -> wasmtime::Result<Vec<Result<Addresses, DnsError>>> {
+        self.called(format_args!("dns: addresses of {}", shown(&names)));
+        if let Some(fakes) = self.mode.host.world.fakes() {
+            return Ok(self.made_up(&names, |name| {
+                let addresses = fakes.dns.addresses(name)?.iter().map(ToString::to_string);
+                Some(Addresses { addresses: addresses.collect(), ttl_s: fakes.dns.ttl_s })
+            }));
+        }
         Ok(self
             .look_up(names, async |resolver, name| {
                 let found = resolver.addresses(name).await?;
@@ -45,6 +53,19 @@ impl dns::Host for Context {
         &mut self,
         names: Vec<String>,
     ) -> wasmtime::Result<Vec<Result<Service, DnsError>>> {
+        self.called(format_args!("dns: services {}", shown(&names)));
+        if let Some(fakes) = self.mode.host.world.fakes() {
+            return Ok(self.made_up(&names, |name| {
+                let places = fakes.dns.service(name)?.iter().map(|place| Place {
+                    host: place.host.clone(),
+                    addresses: place.addresses.iter().map(ToString::to_string).collect(),
+                    port: place.port,
+                    priority: 0,
+                    weight: 0,
+                });
+                Some(Service { places: places.collect(), ttl_s: fakes.dns.ttl_s })
+            }));
+        }
         Ok(self
             .look_up(names, async |resolver, name| {
                 let (places, ttl_s) = resolver.service(name).await?;
@@ -62,6 +83,23 @@ impl dns::Host for Context {
 }
 
 impl Context {
+    /// One outcome for each name, in their order, from fakes.
+    fn made_up<T>(
+        &self,
+        names: &[String],
+        ask: impl Fn(&str) -> Option<T>,
+    ) -> Vec<Result<T, DnsError>> {
+        let mode = &self.mode;
+        let outcome = |(index, name): (usize, &String)| {
+            admit(mode, index, name)?;
+            match mode.host.world.failing() {
+                Some(why) => Err(DnsError::Temporary(why)),
+                None => ask(name).ok_or(DnsError::NotFound),
+            }
+        };
+        names.iter().enumerate().map(outcome).collect()
+    }
+
     /// One outcome for each name, in their order, within [`limits::LOOKUP_MS_MAX`].
     async fn look_up<T>(
         &mut self,
@@ -93,6 +131,11 @@ impl Context {
         let given_up = || std::iter::repeat_with(leaves).take(number).collect();
         self.while_wanted(outcomes).await.unwrap_or_else(given_up)
     }
+}
+
+/// A few names for one line.
+fn shown(names: &[String]) -> String {
+    one_line(&names.join(", "), 300)
 }
 
 /// Whether this name may be asked for.

@@ -21,6 +21,7 @@ use crate::bindings::imports::convoke::host::kubernetes::{
     self, Answer, KubernetesError, Pod, Query as Asked,
 };
 use crate::limits;
+use crate::world::FakePods;
 use failure::{Failure, Kind};
 use model::Endpoint;
 use query::Query;
@@ -32,6 +33,7 @@ pub(crate) const CAPABILITY: Capability = Capability {
         is_granted: |grants| !grants.kubernetes.is_empty(),
         line: "grant = { kubernetes = [\".\"] }",
     }),
+    in_words: "read where pods are, through the Kubernetes API",
     link: |linker: &mut Linker<_>| {
         kubernetes::add_to_linker::<_, HasSelf<_>>(linker, |state| &mut state.capabilities)
     },
@@ -54,6 +56,13 @@ impl kubernetes::Host for Context {
             Ok(query) => query,
             Err(refused) => return Ok(Err(refused)),
         };
+        self.called(format_args!("kubernetes: pods of {query:?}"));
+        if let Some(fakes) = self.mode.host.world.fakes() {
+            return Ok(match &fakes.failing {
+                Some(why) => Err(KubernetesError::Temporary(why.clone())),
+                None => made_up(&fakes.kubernetes, &query),
+            });
+        }
         let mut known = match self.watch(&query) {
             Ok(known) => known,
             Err(refused) => return Ok(Err(refused)),
@@ -91,6 +100,9 @@ impl Context {
     }
 
     fn own_namespace(&self) -> Result<String, KubernetesError> {
+        if self.mode.host.world.fakes().is_some() {
+            return Ok("default".to_owned());
+        }
         let known = &self.mode.kubernetes.own_namespace;
         if let Some(namespace) = known.get() {
             return Ok(namespace.clone());
@@ -113,6 +125,25 @@ impl Context {
         };
         Ok(watchers.entry(query.clone()).or_insert_with(start).known())
     }
+}
+
+/// What fakes hold for a query.
+fn made_up(pods: &[FakePods], query: &Query) -> Result<Answer, KubernetesError> {
+    let fits = |pods: &&FakePods| {
+        pods.namespace == query.namespace() && pods.service.as_deref() == query.service()
+    };
+    let Some(found) = pods.iter().find(fits) else {
+        return Err(KubernetesError::NotFound(format!("nothing is made up for {query:?}")));
+    };
+    let pods = found.pods.iter().map(|pod| Pod {
+        name: pod.name.clone(),
+        addresses: pod.addresses.iter().map(ToString::to_string).collect(),
+        ready: pod.ready,
+        ports: pod.ports.iter().map(|(name, port)| (name.clone(), *port)).collect(),
+        zone: pod.zone.clone(),
+    });
+    let namespace = query.namespace().to_owned();
+    Ok(Answer { namespace, pods: pods.collect(), watched: true })
 }
 
 fn answer(query: &Query, known: &Known) -> Result<Answer, KubernetesError> {

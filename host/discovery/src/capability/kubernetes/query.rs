@@ -38,6 +38,10 @@ impl Query {
         Ok(Self { namespace, service, selector: selector.trim().to_owned() })
     }
 
+    pub(super) fn service(&self) -> Option<&str> {
+        self.service.as_deref()
+    }
+
     pub(super) fn namespace(&self) -> &str {
         &self.namespace
     }

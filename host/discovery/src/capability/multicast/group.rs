@@ -10,7 +10,8 @@ use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use super::socket::{self, GroupSocket};
+use super::line::Line;
+use super::socket;
 use crate::beacon::{BeaconCipher, BeaconRefusal};
 use crate::capability::Mode;
 use crate::capability::rate::Bucket;
@@ -77,7 +78,7 @@ pub(crate) enum SendError {
 #[allow(unreachable_pub, reason = "the bindings export it from a private module again")]
 pub struct Group {
     mode: Arc<Mode>,
-    sockets: Vec<Arc<GroupSocket>>,
+    lines: Vec<Arc<Line>>,
     cipher: Arc<Mutex<Box<dyn BeaconCipher>>>,
     bucket: Bucket,
     queue: Arc<Queue>,
@@ -99,19 +100,25 @@ impl Group {
     /// Why there is none.
     pub(crate) fn join(mode: &Arc<Mode>, group: SocketAddr) -> Result<Self, String> {
         let host = &mode.host;
+        if let Some(why) = host.world.failing() {
+            return Err(why);
+        }
+        if let Some(fakes) = host.world.fakes() {
+            return Self::on(mode, group, vec![Line::fake(fakes, group)]);
+        }
         let version = if group.is_ipv4() { 4 } else { 6 };
-        let mut sockets = Vec::new();
+        let mut lines = Vec::new();
         let mut refused = Vec::new();
         for interface in &host.interfaces {
             if interface.address.is_ipv4() != group.is_ipv4() {
                 continue;
             }
             match socket::open(group, *interface, host.multicast_hops) {
-                Ok(socket) => sockets.push(Arc::new(socket)),
+                Ok(socket) => lines.push(Line::Socket(socket)),
                 Err(error) => refused.push(format!("{}: {error}", interface.address)),
             }
         }
-        if sockets.is_empty() {
+        if lines.is_empty() {
             return Err(if refused.is_empty() {
                 format!(
                     "none of the chosen interfaces has an IPv{version} address, which the group {} needs",
@@ -126,14 +133,25 @@ impl Group {
                 tracing::warn!(mode = %mode.name, "{group} cannot be joined on {reason}; it is used on the other interfaces");
             }
         }
-        let cipher = Arc::new(Mutex::new(host.beacon_ciphers.make(group)));
+        Self::on(mode, group, lines)
+    }
+
+    /// In the group by each of `lines`.
+    fn on(mode: &Arc<Mode>, group: SocketAddr, lines: Vec<Line>) -> Result<Self, String> {
+        let lines: Vec<Arc<Line>> = lines.into_iter().map(Arc::new).collect();
+        let cipher = Arc::new(Mutex::new(mode.host.beacon_ciphers.make(group)));
         let queue = Arc::new(Queue::default());
+        for datagram in mode.host.world.fakes().into_iter().flat_map(|fakes| &fakes.datagrams) {
+            if datagram.group == group {
+                queue.put(Received { source: datagram.from, payload: datagram.payload() });
+            }
+        }
         let mut receiving = JoinSet::new();
-        for socket in &sockets {
+        for line in &lines {
             let receiver = Receiver {
                 mode: Arc::clone(mode),
                 group,
-                socket: Arc::clone(socket),
+                line: Arc::clone(line),
                 cipher: Arc::clone(&cipher),
                 queue: Arc::clone(&queue),
             };
@@ -141,7 +159,7 @@ impl Group {
         }
         Ok(Self {
             mode: Arc::clone(mode),
-            sockets,
+            lines,
             cipher,
             bucket: Bucket::new(limits::SENDS_PER_SECOND, limits::SENDS_BURST),
             queue,
@@ -166,10 +184,10 @@ impl Group {
         lock(&self.cipher).seal(payload, &mut self.sealed).map_err(SendError::Failed)?;
         let mut sent = false;
         let mut refused = Vec::new();
-        for socket in &self.sockets {
-            match socket.udp.send_to(&self.sealed, socket.group).await {
-                Ok(_) => sent = true,
-                Err(error) => refused.push(format!("{}: {error}", socket.interface)),
+        for line in &self.lines {
+            match line.send(&self.sealed).await {
+                Ok(()) => sent = true,
+                Err(error) => refused.push(format!("{}: {error}", line.interface())),
             }
         }
         if !sent {
@@ -218,11 +236,11 @@ impl Queue {
     }
 }
 
-/// Takes datagrams from one socket for as long as the group lives.
+/// Takes datagrams from one line for as long as the group lives.
 struct Receiver {
     mode: Arc<Mode>,
     group: SocketAddr,
-    socket: Arc<GroupSocket>,
+    line: Arc<Line>,
     cipher: Arc<Mutex<Box<dyn BeaconCipher>>>,
     queue: Arc<Queue>,
 }
@@ -231,10 +249,10 @@ impl Receiver {
     async fn run(self) {
         let mut buffer = vec![0; limits::DATAGRAM_BYTES_MAX];
         loop {
-            match self.socket.udp.recv_from(&mut buffer).await {
+            match self.line.receive(&mut buffer).await {
                 Ok((length, source)) => self.handle(&buffer[..length], source),
                 Err(error) => {
-                    let interface = self.socket.interface;
+                    let interface = self.line.interface();
                     if self.mode.tell_once(format!("receive {interface} {error}")) {
                         tracing::warn!(mode = %self.mode.name, "nothing is received for {} on {interface}: {error}; trying again", self.group);
                     }

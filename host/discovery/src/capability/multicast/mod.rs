@@ -4,6 +4,7 @@
 //! `receive`, so another cluster in the same group is noise that gets counted.
 
 mod group;
+mod line;
 mod socket;
 
 use std::net::{IpAddr, SocketAddr};
@@ -27,6 +28,7 @@ pub(crate) const CAPABILITY: Capability = Capability {
         is_granted: |grants| !grants.multicast.is_empty(),
         line: "grant = { multicast = [\"224.2.2.4:2904\"] }",
     }),
+    in_words: "send to and receive from multicast groups",
     link: |linker| {
         multicast::add_to_linker::<_, HasSelf<_>>(linker, |state| &mut state.capabilities)
     },
@@ -49,13 +51,19 @@ impl multicast::HostGroup for Context {
             self.mode.warn_denied("multicast", &target.to_string());
             return Ok(Err(MulticastError::Denied));
         }
+        if self.groups == limits::GROUPS_MAX {
+            return Ok(Err(MulticastError::Other(format!(
+                "this mode already holds {} groups; drop one",
+                limits::GROUPS_MAX
+            ))));
+        }
+        self.called(format_args!("multicast: joins {target}"));
         match Group::join(&self.mode, target) {
-            Ok(group) => Ok(self.resources.push(group).map_err(|_| {
-                MulticastError::Other(format!(
-                    "this mode already holds {} groups; drop one",
-                    limits::RESOURCES_MAX
-                ))
-            })),
+            Ok(group) => {
+                let group = self.resources.push(group)?;
+                self.groups += 1;
+                Ok(Ok(group))
+            }
             Err(reason) => Ok(Err(MulticastError::Unavailable(reason))),
         }
     }
@@ -94,6 +102,7 @@ impl multicast::HostGroup for Context {
 
     async fn drop(&mut self, group: Resource<Group>) -> wasmtime::Result<()> {
         self.resources.delete(group)?;
+        self.groups = self.groups.saturating_sub(1);
         Ok(())
     }
 }

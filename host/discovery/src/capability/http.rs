@@ -1,0 +1,230 @@
+//! `wasi:http/outgoing-handler`, the standard interface: requests to places that were
+//! granted by scheme, host and port. The host opens the connections and checks the
+//! certificates; it follows no redirect, so that each place is checked.
+
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::Duration;
+
+use futures_util::FutureExt as _;
+use http_body_util::{BodyExt as _, Limited};
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::client::legacy::{Client, Error as ClientError};
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use wasmtime::component::{Linker, ResourceTable};
+use wasmtime_wasi_http::{
+    Error, RequestOptions, WasiBody, WasiHttpCtx, WasiHttpCtxView, WasiHttpHooks,
+};
+
+use super::rate::Bucket;
+use super::{Grant, Mode};
+use crate::grant::HttpScheme;
+use crate::instance::State;
+use crate::limits;
+use crate::text::one_line;
+
+pub(crate) const GRANT: Grant = Grant {
+    is_granted: |grants| !grants.http.is_empty(),
+    line: "grant = { http = [\"https://consul.example:8501\"] }",
+};
+
+/// Links `wasi:http` and nothing else; what it is made of comes from [`super::wasi`].
+pub(crate) fn link(linker: &mut Linker<State>) -> wasmtime::Result<()> {
+    wasmtime_wasi_http::p2::add_only_http_to_linker_async(linker)
+}
+
+/// The connections of one mode; they outlive its instances.
+#[derive(Debug)]
+pub(crate) struct Requests {
+    client: OnceLock<Result<HttpClient, String>>,
+    at_once: Arc<Semaphore>,
+    bucket: Mutex<Bucket>,
+}
+
+type HttpClient = Client<HttpsConnector<HttpConnector>, WasiBody>;
+
+/// What one instance holds.
+pub(crate) struct Http {
+    context: WasiHttpCtx,
+    hooks: Hooks,
+}
+
+struct Hooks {
+    mode: Arc<Mode>,
+}
+
+impl Default for Requests {
+    fn default() -> Self {
+        Self {
+            client: OnceLock::new(),
+            at_once: Arc::new(Semaphore::new(limits::REQUESTS_AT_ONCE)),
+            bucket: Mutex::new(Bucket::new(limits::REQUESTS_PER_SECOND, limits::REQUESTS_BURST)),
+        }
+    }
+}
+
+impl Requests {
+    /// The client, with the system's certificates (or those of `SSL_CERT_FILE`), read
+    /// when the first request is made.
+    fn client(&self) -> Result<HttpClient, String> {
+        self.client.get_or_init(connect).clone()
+    }
+}
+
+fn connect() -> Result<HttpClient, String> {
+    let mut plain = HttpConnector::new();
+    plain.enforce_http(false);
+    plain.set_nodelay(true);
+    plain.set_connect_timeout(Some(Duration::from_millis(limits::REQUEST_CONNECT_MS_MAX)));
+    let provider = rustls::crypto::ring::default_provider();
+    let connector = HttpsConnectorBuilder::new()
+        .with_provider_and_native_roots(provider)
+        .map_err(|error| format!("this machine's certificates cannot be read: {error}"))?
+        .https_or_http()
+        .enable_http1()
+        .wrap_connector(plain);
+    Ok(Client::builder(TokioExecutor::new())
+        .pool_timer(TokioTimer::new())
+        .pool_max_idle_per_host(limits::REQUEST_IDLE_CONNECTIONS_MAX)
+        .pool_idle_timeout(Duration::from_millis(limits::REQUEST_IDLE_MS_MAX))
+        .build(connector))
+}
+
+impl Http {
+    pub(crate) fn new(mode: Arc<Mode>) -> Self {
+        let mut context = WasiHttpCtx::new();
+        context.set_field_size_limit(limits::HTTP_FIELDS_BYTES_MAX);
+        Self { context, hooks: Hooks { mode } }
+    }
+
+    pub(crate) fn view<'a>(&'a mut self, table: &'a mut ResourceTable) -> WasiHttpCtxView<'a> {
+        WasiHttpCtxView { hooks: &mut self.hooks, table, ctx: &mut self.context }
+    }
+}
+
+type Sent = Result<
+    (http::Response<WasiBody>, Box<dyn Future<Output = Result<(), Error>> + Send>),
+    Error,
+>;
+
+impl WasiHttpHooks for Hooks {
+    fn send_request(
+        &mut self,
+        request: http::Request<WasiBody>,
+        options: Option<RequestOptions>,
+        _: Box<dyn Future<Output = Result<(), Error>> + Send>,
+    ) -> Box<dyn Future<Output = Sent> + Send> {
+        let permit = match admit(&self.mode, &request) {
+            Ok(permit) => permit,
+            Err(refused) => return Box::new(std::future::ready(Err(refused))),
+        };
+        let mode = Arc::clone(&self.mode);
+        Box::new(async move {
+            let bound = options
+                .and_then(|options| options.first_byte_timeout)
+                .unwrap_or(Duration::MAX)
+                .min(Duration::from_millis(limits::REQUEST_ANSWER_MS_MAX));
+            let answer = match tokio::time::timeout(bound, send(&mode, request)).await {
+                Ok(answer) => answer?,
+                Err(_) => return Err(Error::HttpResponseTimeout),
+            };
+            // One under way until its body was read, or dropped.
+            let answer = answer.map(|body| body.map_frame(move |frame| {
+                let _ = &permit;
+                frame
+            }).boxed_unsync());
+            let done: Box<dyn Future<Output = _> + Send> = Box::new(std::future::ready(Ok(())));
+            Ok((answer, done))
+        })
+    }
+}
+
+/// Whether this request may be made now.
+fn admit(mode: &Mode, request: &http::Request<WasiBody>) -> Result<OwnedSemaphorePermit, Error> {
+    let uri = request.uri();
+    let scheme = match uri.scheme_str() {
+        Some("http") => HttpScheme::Http,
+        Some("https") => HttpScheme::Https,
+        _ => return Err(Error::HttpProtocolError),
+    };
+    let authority = uri.authority().ok_or(Error::HttpRequestUriInvalid)?;
+    let host = one_line(authority.host(), 253);
+    if authority.as_str().contains('@') || host.is_empty() || host != authority.host() {
+        return Err(Error::HttpRequestUriInvalid);
+    }
+    let port = authority.port_u16().unwrap_or(scheme.default_port());
+    if request.method() == http::Method::CONNECT {
+        return Err(Error::HttpRequestMethodInvalid);
+    }
+    if !mode.grants.grants_http(scheme, &host, port) {
+        let shown = if port == scheme.default_port() { host } else { format!("{host}:{port}") };
+        mode.warn_denied("http", &format!("{scheme}://{shown}"));
+        return Err(Error::HttpRequestDenied);
+    }
+    let too_many = || Error::ConnectionLimitReached;
+    let permit = Arc::clone(&mode.requests.at_once).try_acquire_owned().map_err(|_| too_many())?;
+    let mut bucket = mode.requests.bucket.lock().unwrap_or_else(PoisonError::into_inner);
+    if bucket.take() { Ok(permit) } else { Err(too_many()) }
+}
+
+/// The answer, once its headers are there.
+async fn send(
+    mode: &Mode,
+    request: http::Request<WasiBody>,
+) -> Result<http::Response<WasiBody>, Error> {
+    if let Some(why) = mode.host.world.failing() {
+        return Err(Error::InternalError(Some(why)));
+    }
+    if let Some(fakes) = mode.host.world.fakes() {
+        return Ok(fakes.http.answer(&request).map(|body| {
+            http_body_util::Full::new(body).map_err(|never| match never {}).boxed_unsync()
+        }));
+    }
+    let client = mode.requests.client().map_err(|why| Error::InternalError(Some(why)))?;
+    // Unwinding hyper's own bugs is not this future's affair; a broken connection is.
+    let answer = client.request(request).boxed().await.map_err(|error| told(&error))?;
+    Ok(answer.map(|body| {
+        Limited::new(body, limits::ANSWER_BODY_BYTES_MAX).map_err(|error| {
+            match error.downcast::<hyper::Error>() {
+                Ok(error) => Error::Hyper(*error),
+                Err(_) => Error::HttpResponseBodySize(Some(limits::ANSWER_BODY_BYTES_MAX as u64)),
+            }
+        })
+        .boxed_unsync()
+    }))
+}
+
+/// Why there is no answer, as guests of every language know it.
+fn told(error: &ClientError) -> Error {
+    let mut cause: Option<&dyn std::error::Error> = Some(error);
+    while let Some(error) = cause {
+        if let Some(io) = error.downcast_ref::<std::io::Error>() {
+            match io.kind() {
+                std::io::ErrorKind::ConnectionRefused => return Error::ConnectionRefused,
+                std::io::ErrorKind::TimedOut => return Error::ConnectionTimeout,
+                std::io::ErrorKind::ConnectionReset | std::io::ErrorKind::UnexpectedEof => {
+                    return Error::ConnectionTerminated;
+                }
+                _ => {}
+            }
+            if io.get_ref().is_some_and(|inner| inner.is::<rustls::Error>()) {
+                return Error::TlsCertificateError;
+            }
+        }
+        if error.is::<rustls::Error>() {
+            return Error::TlsCertificateError;
+        }
+        if error.to_string().starts_with("dns error") {
+            return Error::DnsError { rcode: None, info_code: None };
+        }
+        cause = error.source();
+    }
+    let mut words = error.to_string();
+    let mut cause = std::error::Error::source(error);
+    while let Some(error) = cause {
+        words = format!("{words}: {error}");
+        cause = error.source();
+    }
+    Error::InternalError(Some(one_line(&words, 300)))
+}

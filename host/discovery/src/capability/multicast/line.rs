@@ -1,0 +1,48 @@
+//! How a group is reached: a socket on one interface, or a network in memory.
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+
+use super::socket::GroupSocket;
+use crate::world::{Fakes, Lan, LanSocket};
+
+#[derive(Debug)]
+pub(super) enum Line {
+    Socket(GroupSocket),
+    Lan(LanSocket),
+}
+
+impl Line {
+    /// In the network of `fakes`, or in one with nobody else.
+    pub(super) fn fake(fakes: &Fakes, group: SocketAddr) -> Self {
+        let alone = || (Lan::new(0), SocketAddr::new(Ipv4Addr::LOCALHOST.into(), group.port()));
+        let (lan, address) = fakes.lan.clone().unwrap_or_else(alone);
+        Self::Lan(lan.join(group, address))
+    }
+
+    pub(super) async fn send(&self, datagram: &[u8]) -> io::Result<()> {
+        match self {
+            Self::Socket(socket) => {
+                socket.udp.send_to(datagram, socket.group).await.map(drop)
+            }
+            Self::Lan(lan) => {
+                lan.send(datagram);
+                Ok(())
+            }
+        }
+    }
+
+    pub(super) async fn receive(&self, buffer: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
+        match self {
+            Self::Socket(socket) => socket.udp.recv_from(buffer).await,
+            Self::Lan(lan) => Ok(lan.receive(buffer).await),
+        }
+    }
+
+    pub(super) fn interface(&self) -> IpAddr {
+        match self {
+            Self::Socket(socket) => socket.interface,
+            Self::Lan(lan) => lan.address().ip(),
+        }
+    }
+}

@@ -1,0 +1,145 @@
+//! The WASI interfaces that language runtimes insist on, with nothing behind them:
+//! clocks and random numbers work, standard output and error are lines of the log,
+//! and there are no arguments, no environment, no files, no sockets.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context as TaskContext, Poll};
+
+use tokio::io::AsyncWrite;
+use wasmtime::component::Linker;
+use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
+use wasmtime_wasi::{WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
+use wasmtime_wasi_http::{WasiHttpCtxView, WasiHttpView};
+
+use super::log;
+use crate::instance::State;
+use crate::limits;
+use crate::text::one_line;
+
+/// Links what a component was found to need: see [`crate::imports`].
+pub(crate) fn link(
+    linker: &mut Linker<State>,
+    http: bool,
+    inert: bool,
+) -> wasmtime::Result<()> {
+    if inert {
+        wasmtime_wasi::p2::add_to_linker_async(linker)?;
+    } else if http {
+        // Streams and the clock of its timeouts. What else this links, `imports` has
+        // refused already.
+        wasmtime_wasi::p2::add_to_linker_proxy_interfaces_async(linker)?;
+    }
+    if http { super::http::link(linker) } else { Ok(()) }
+}
+
+/// Nothing behind it, and what is printed in the log of `mode`.
+pub(crate) fn context(mode: &str, budget: &log::Budget) -> WasiCtx {
+    let printed = |is_error| Printed { mode: mode.into(), is_error, budget: budget.clone() };
+    WasiCtxBuilder::new()
+        .allow_tcp(false)
+        .allow_udp(false)
+        .allow_ip_name_lookup(false)
+        .max_random_size(limits::RANDOM_BYTES_MAX)
+        .stdout(printed(false))
+        .stderr(printed(true))
+        .build()
+}
+
+impl WasiView for State {
+    fn ctx(&mut self) -> WasiCtxView<'_> {
+        WasiCtxView { ctx: &mut self.wasi, table: &mut self.capabilities.resources }
+    }
+}
+
+impl WasiHttpView for State {
+    fn http(&mut self) -> WasiHttpCtxView<'_> {
+        self.http.view(&mut self.capabilities.resources)
+    }
+}
+
+/// Standard output or error of one instance.
+struct Printed {
+    mode: Arc<str>,
+    is_error: bool,
+    budget: log::Budget,
+}
+
+/// What was written to it and has not ended its line.
+struct Lines {
+    mode: Arc<str>,
+    is_error: bool,
+    budget: log::Budget,
+    unfinished: Mutex<Vec<u8>>,
+}
+
+impl IsTerminal for Printed {
+    fn is_terminal(&self) -> bool {
+        false
+    }
+}
+
+impl StdoutStream for Printed {
+    fn async_stream(&self) -> Box<dyn AsyncWrite + Send + Sync> {
+        Box::new(Lines {
+            mode: Arc::clone(&self.mode),
+            is_error: self.is_error,
+            budget: self.budget.clone(),
+            unfinished: Mutex::default(),
+        })
+    }
+}
+
+impl Lines {
+    fn write(&self, bytes: &[u8]) {
+        let mut unfinished = self.unfinished.lock().unwrap_or_else(PoisonError::into_inner);
+        for part in bytes.split_inclusive(|b| *b == b'\n') {
+            unfinished.extend_from_slice(part);
+            if part.ends_with(b"\n") || unfinished.len() >= limits::PRINTED_LINE_BYTES_MAX {
+                self.tell(&unfinished);
+                unfinished.clear();
+            }
+        }
+    }
+
+    fn tell(&self, line: &[u8]) {
+        let text = String::from_utf8_lossy(line);
+        let text = one_line(text.trim_end(), limits::PRINTED_LINE_BYTES_MAX);
+        if text.is_empty() || !self.budget.take() {
+            return;
+        }
+        let mode = &*self.mode;
+        match self.is_error {
+            true => tracing::warn!(mode, "{text}"),
+            false => tracing::info!(mode, "{text}"),
+        }
+    }
+}
+
+impl Drop for Lines {
+    fn drop(&mut self) {
+        self.write(b"\n");
+    }
+}
+
+impl AsyncWrite for Lines {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        _: &mut TaskContext<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        // A part at a time, so that no line grows past its bound by much.
+        let some = bytes.len().min(limits::PRINTED_LINE_BYTES_MAX);
+        self.write(&bytes[..some]);
+        Poll::Ready(Ok(some))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut TaskContext<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut TaskContext<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+}

@@ -1,0 +1,178 @@
+//! `grant = { http = ["https://consul.example:8501"] }`: places that may be asked over HTTP.
+
+use std::fmt;
+use std::net::{IpAddr, Ipv6Addr};
+use std::str::FromStr;
+
+use super::GrantError;
+use crate::names::is_dns_name;
+
+const FORM: &str = "not a place to ask; expected \"https://consul.example:8501\", \"http://10.0.0.5:8500\", \"https://*.shop.example\" for every name below, or \"https://*\" for every host; a port of * for every port, none for the scheme's own";
+
+/// One scheme, hosts, and a port of each.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HttpGrant {
+    scheme: HttpScheme,
+    hosts: Hosts,
+    /// `None` for every port.
+    port: Option<u16>,
+}
+
+/// How a place is asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HttpScheme {
+    /// In the clear.
+    Http,
+    /// Over TLS.
+    Https,
+}
+
+/// Names in lower case, without the final dot.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Hosts {
+    Any,
+    Address(IpAddr),
+    Exactly(String),
+    /// Every name below this one, and not the one itself.
+    Below(String),
+}
+
+impl HttpScheme {
+    /// The port that a URL without one means.
+    pub(crate) fn default_port(self) -> u16 {
+        match self {
+            Self::Http => 80,
+            Self::Https => 443,
+        }
+    }
+}
+
+impl fmt::Display for HttpScheme {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Http => "http",
+            Self::Https => "https",
+        })
+    }
+}
+
+impl HttpGrant {
+    /// Whether `port` of `host`, as a URL holds them, may be asked.
+    pub(crate) fn covers(&self, scheme: HttpScheme, host: &str, port: u16) -> bool {
+        let host = plain(host);
+        let named = match &self.hosts {
+            Hosts::Any => true,
+            Hosts::Address(granted) => literal(&host).is_some_and(|ip| ip == *granted),
+            Hosts::Exactly(granted) => *granted == host,
+            Hosts::Below(granted) => host
+                .strip_suffix(granted.as_str())
+                .is_some_and(|front| front.len() > 1 && front.ends_with('.')),
+        };
+        named && self.scheme == scheme && self.port.is_none_or(|granted| granted == port)
+    }
+}
+
+impl FromStr for HttpGrant {
+    type Err = GrantError;
+
+    fn from_str(text: &str) -> Result<Self, GrantError> {
+        let malformed = |why: &str| GrantError::malformed("http", text, why);
+        let (scheme, place) = match text.split_once("://") {
+            Some(("http", place)) => (HttpScheme::Http, place),
+            Some(("https", place)) => (HttpScheme::Https, place),
+            _ => return Err(malformed(FORM)),
+        };
+        let place = place.strip_suffix('/').unwrap_or(place);
+        if place.contains(['/', '?', '#']) {
+            return Err(malformed("a grant is for a whole server; leave the path out"));
+        }
+        if place.contains('@') {
+            return Err(malformed("a grant names a server, not a user; give the mode its user in settings"));
+        }
+        // The colons of an IPv6 literal stand in brackets.
+        let (host, port) = match place.rsplit_once(':') {
+            Some((host, port)) if !port.contains(']') => (host, Some(port)),
+            _ => (place, None),
+        };
+        let port = match port {
+            None => Some(scheme.default_port()),
+            Some("*") => None,
+            Some(port) => Some(port.parse().ok().filter(|p| *p != 0).ok_or_else(|| malformed(FORM))?),
+        };
+        let name = plain(host);
+        let hosts = match (literal(&name), name.strip_prefix("*.")) {
+            _ if host == "*" => Hosts::Any,
+            (Some(ip), _) => Hosts::Address(ip),
+            (None, Some(below)) if is_dns_name(below) => Hosts::Below(below.to_owned()),
+            (None, None) if is_dns_name(&name) => Hosts::Exactly(name),
+            _ => return Err(malformed(FORM)),
+        };
+        Ok(Self { scheme, hosts, port })
+    }
+}
+
+fn plain(host: &str) -> String {
+    host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase()
+}
+
+/// `10.0.0.5` or `[fd00::5]`.
+fn literal(host: &str) -> Option<IpAddr> {
+    match host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
+        Some(bare) => bare.parse::<Ipv6Addr>().ok().map(IpAddr::from),
+        None => host.parse().ok().filter(IpAddr::is_ipv4),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{HttpGrant, HttpScheme};
+
+    fn grant(text: &str) -> HttpGrant {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn scheme_host_and_port_are_all_granted_or_none() {
+        let granted = grant("http://Consul.example:8500");
+        assert!(granted.covers(HttpScheme::Http, "consul.EXAMPLE.", 8500));
+        assert!(!granted.covers(HttpScheme::Https, "consul.example", 8500));
+        assert!(!granted.covers(HttpScheme::Http, "consul.example", 80));
+        assert!(!granted.covers(HttpScheme::Http, "x.consul.example", 8500));
+        assert!(!granted.covers(HttpScheme::Http, "consul.example.evil", 8500));
+    }
+
+    #[test]
+    fn a_port_that_is_not_written_is_the_schemes_own() {
+        assert!(grant("https://a.example").covers(HttpScheme::Https, "a.example", 443));
+        assert!(!grant("https://a.example").covers(HttpScheme::Https, "a.example", 8443));
+        assert!(grant("https://a.example:*/").covers(HttpScheme::Https, "a.example", 8443));
+    }
+
+    #[test]
+    fn patterns_cover_names_below_and_literals_cover_themselves() {
+        let below = grant("https://*.shop.example");
+        assert!(below.covers(HttpScheme::Https, "a.b.shop.example", 443));
+        for denied in ["shop.example", "xshop.example", ".shop.example", "10.0.0.5"] {
+            assert!(!below.covers(HttpScheme::Https, denied, 443), "{denied}");
+        }
+        let v6 = grant("http://[fd00::5]:8500");
+        assert!(v6.covers(HttpScheme::Http, "[FD00:0::5]", 8500));
+        assert!(!v6.covers(HttpScheme::Http, "fd00::5", 8500));
+        assert!(grant("http://10.0.0.5").covers(HttpScheme::Http, "10.0.0.5", 80));
+        assert!(grant("http://*:*").covers(HttpScheme::Http, "[::1]", 1));
+    }
+
+    #[test]
+    fn anything_else_is_refused_with_what_was_expected() {
+        for wrong in [
+            "", "*", "consul.example", "ftp://a", "http://", "http://:80", "http://a:0",
+            "http://a:70000", "http://a b", "http://*.", "http://a.*", "http://fd00::5", "HTTP://a",
+        ] {
+            let refused = wrong.parse::<HttpGrant>().unwrap_err().to_string();
+            assert!(refused.contains("not a place to ask"), "{wrong}: {refused}");
+        }
+        let refused = |text: &str| text.parse::<HttpGrant>().unwrap_err().to_string();
+        assert!(refused("http://a/v1").ends_with("leave the path out"));
+        assert!(refused("http://me:secret@a").contains("not a user"));
+    }
+}

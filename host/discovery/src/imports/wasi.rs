@@ -1,0 +1,165 @@
+//! Which interfaces of WASI a component gets, and by which of two grants.
+
+use semver::Version;
+
+use super::{ImportProblem, Links, split, version_problem};
+use crate::capability::http;
+use crate::grant::Grants;
+use crate::text::one_line;
+
+/// Requests: the grant `http`.
+const HTTP: &[&str] = &["wasi:http/outgoing-handler", "wasi:http/types"];
+
+/// What requests are made of: they come with either grant.
+const SHARED: &[&str] =
+    &["wasi:clocks/monotonic-clock", "wasi:io/error", "wasi:io/poll", "wasi:io/streams"];
+
+/// What runtimes insist on: `wasi = "inert"`.
+const INERT: &[&str] = &[
+    "wasi:cli/environment",
+    "wasi:cli/exit",
+    "wasi:cli/stderr",
+    "wasi:cli/stdin",
+    "wasi:cli/stdout",
+    "wasi:cli/terminal-input",
+    "wasi:cli/terminal-output",
+    "wasi:cli/terminal-stderr",
+    "wasi:cli/terminal-stdin",
+    "wasi:cli/terminal-stdout",
+    "wasi:clocks/wall-clock",
+    "wasi:filesystem/preopens",
+    "wasi:filesystem/types",
+    "wasi:random/insecure",
+    "wasi:random/insecure-seed",
+    "wasi:random/random",
+    "wasi:sockets/instance-network",
+    "wasi:sockets/ip-name-lookup",
+    "wasi:sockets/network",
+    "wasi:sockets/tcp",
+    "wasi:sockets/tcp-create-socket",
+    "wasi:sockets/udp",
+    "wasi:sockets/udp-create-socket",
+];
+
+/// The version of WASI that this host has.
+fn host_version() -> Version {
+    Version::new(0, 2, 12)
+}
+
+/// What of `asked` is WASI's: notes in `links` what it takes, and gives what is wrong.
+pub(super) fn inspect(
+    asked: &[&str],
+    grants: &Grants,
+    links: &mut Links,
+) -> Vec<ImportProblem> {
+    let mut problems = Vec::new();
+    let (mut shared, mut inert, mut requests) = (Vec::new(), Vec::new(), None);
+    for name in asked.iter().filter(|name| name.starts_with("wasi:")) {
+        let (interface, theirs) = split(name);
+        let is = |list: &[&str]| list.contains(&interface);
+        if !is(HTTP) && !is(SHARED) && !is(INERT) {
+            problems.push(ImportProblem::OtherWasi(one_line(name, 200)));
+            continue;
+        }
+        let Some(theirs) = theirs else {
+            problems.push(ImportProblem::OtherWasi(one_line(name, 200)));
+            continue;
+        };
+        if let Some(problem) = version_problem("it imports", interface, &theirs, &host_version()) {
+            problems.push(problem);
+        } else if is(HTTP) {
+            requests = Some(*name);
+        } else if is(SHARED) {
+            shared.push(*name);
+        } else {
+            inert.push(*name);
+        }
+    }
+    if let Some(name) = requests {
+        match (http::GRANT.is_granted)(grants) {
+            true => links.http = true,
+            false => problems.push(ImportProblem::NotGranted {
+                import: one_line(name, 200),
+                line: http::GRANT.line,
+            }),
+        }
+    } else {
+        inert.splice(0..0, shared);
+    }
+    if let Some(first) = inert.first() {
+        match grants.inert_wasi {
+            true => links.inert_wasi = true,
+            false => problems.push(ImportProblem::Wasi {
+                first: one_line(first, 200),
+                others: inert.len() - 1,
+            }),
+        }
+    }
+    problems
+}
+
+#[cfg(test)]
+mod tests {
+    use super::inspect;
+    use crate::Grants;
+    use crate::imports::Links;
+
+    fn problems(asked: &[&str], grants: &Grants) -> Vec<String> {
+        let problems = inspect(asked, grants, &mut Links::default());
+        problems.iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn requests_need_a_grant_and_bring_what_they_are_made_of() {
+        let asked = ["wasi:http/types@0.2.6", "wasi:io/streams@0.2.6", "wasi:io/poll@0.2.0"];
+        assert_eq!(
+            problems(&asked, &Grants::default()),
+            [
+                "it imports wasi:http/types@0.2.6, which is not granted; to allow it add to its [[discovery]]: grant = { http = [\"https://consul.example:8501\"] }"
+            ]
+        );
+        let granted = Grants::parse([("http", ["https://a.example"].as_slice())]).unwrap();
+        let mut links = Links::default();
+        assert!(inspect(&asked, &granted, &mut links).is_empty());
+        assert!(links.http && !links.inert_wasi);
+    }
+
+    #[test]
+    fn what_a_runtime_insists_on_is_told_in_one_line() {
+        let asked = ["wasi:io/poll@0.2.6", "wasi:cli/environment@0.2.6", "wasi:random/random@0.2.6"];
+        assert_eq!(
+            problems(&asked, &Grants::default()),
+            [
+                "it imports wasi:io/poll@0.2.6 and 2 more of WASI, as the runtimes of some languages do; to give it a WASI with no files, no sockets and no environment add to its [[discovery]]: wasi = \"inert\"; or build it with its WASI stubbed"
+            ]
+        );
+        let inert = Grants { inert_wasi: true, ..Grants::default() };
+        let mut links = Links::default();
+        assert!(inspect(&asked, &inert, &mut links).is_empty());
+        assert!(links.inert_wasi && !links.http);
+    }
+
+    #[test]
+    fn an_inert_wasi_brings_no_requests() {
+        let inert = Grants { inert_wasi: true, ..Grants::default() };
+        assert_eq!(problems(&["wasi:http/types@0.2.6"], &inert).len(), 1);
+    }
+
+    #[test]
+    fn other_interfaces_and_other_versions_are_refused() {
+        let inert = Grants { inert_wasi: true, ..Grants::default() };
+        assert_eq!(
+            problems(&["wasi:keyvalue/store@0.2.0-draft", "wasi:http/incoming-handler@0.2.0"], &inert),
+            [
+                "it imports wasi:keyvalue/store@0.2.0-draft, which no mode gets; build it without",
+                "it imports wasi:http/incoming-handler@0.2.0, which no mode gets; build it without"
+            ]
+        );
+        assert_eq!(
+            problems(&["wasi:cli/environment@0.3.0"], &inert),
+            [
+                "it imports wasi:cli/environment 0.3.0, and this convoke has 0.2.12: this convoke is older; update convoke"
+            ]
+        );
+    }
+}

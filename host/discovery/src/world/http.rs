@@ -1,0 +1,85 @@
+//! Answers made up.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
+
+use http::header::{HeaderName, HeaderValue};
+use serde::Deserialize;
+
+/// Requests remembered for a test to look at; later ones are not.
+const ASKED_MAX: usize = 10_000;
+
+/// Answers to requests, the first that fits; 404 where none does.
+#[derive(Debug, Default, Deserialize)]
+#[serde(transparent)]
+pub struct FakeHttp {
+    /// In the order in which they are tried.
+    pub answers: Vec<FakeAnswer>,
+    #[serde(skip)]
+    asked: Mutex<Vec<String>>,
+}
+
+/// One answer.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct FakeAnswer {
+    /// The beginning of the URLs it answers, such as `http://10.0.0.5:8500/v1/`.
+    pub url: String,
+    /// The method it answers; none for all.
+    #[serde(default)]
+    pub method: Option<String>,
+    /// Its status.
+    #[serde(default = "ok")]
+    pub status: u16,
+    /// Its headers.
+    #[serde(default)]
+    pub headers: BTreeMap<String, String>,
+    /// Its body.
+    #[serde(default)]
+    pub body: String,
+}
+
+fn ok() -> u16 {
+    200
+}
+
+impl FakeHttp {
+    /// What was asked, as `GET http://10.0.0.5:8500/v1/`.
+    pub fn asked(&self) -> Vec<String> {
+        self.asked.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(crate) fn answer<B>(&self, request: &http::Request<B>) -> http::Response<bytes::Bytes> {
+        let (method, url) = (request.method().as_str(), request.uri().to_string());
+        let mut asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
+        if asked.len() < ASKED_MAX {
+            asked.push(format!("{method} {url}"));
+        }
+        let fits = |answer: &&FakeAnswer| {
+            url.starts_with(&answer.url)
+                && answer.method.as_ref().is_none_or(|wanted| wanted.eq_ignore_ascii_case(method))
+        };
+        let Some(answer) = self.answers.iter().find(fits) else {
+            return response(404, &BTreeMap::new(), String::new());
+        };
+        response(answer.status, &answer.headers, answer.body.clone())
+    }
+}
+
+fn response(
+    status: u16,
+    headers: &BTreeMap<String, String>,
+    body: String,
+) -> http::Response<bytes::Bytes> {
+    let mut response = http::Response::new(bytes::Bytes::from(body));
+    *response.status_mut() =
+        http::StatusCode::from_u16(status).unwrap_or(http::StatusCode::INTERNAL_SERVER_ERROR);
+    for (name, value) in headers {
+        if let (Ok(name), Ok(value)) =
+            (HeaderName::try_from(name.as_str()), HeaderValue::try_from(value.as_str()))
+        {
+            response.headers_mut().append(name, value);
+        }
+    }
+    response
+}

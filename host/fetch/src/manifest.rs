@@ -1,0 +1,91 @@
+//! Which part of what a registry names is the component.
+
+use oci_client::manifest::{
+    ImageIndexEntry, OciDescriptor, OciImageIndex, OciImageManifest, OciManifest,
+    WASM_LAYER_MEDIA_TYPE,
+};
+
+use crate::error::Cause;
+use crate::excerpt::excerpt;
+use crate::sha256::Sha256;
+
+/// What layers that are components call themselves: as the Wasm OCI artifact has it,
+/// and as tools before it did.
+const COMPONENT_MEDIA_TYPES: [&str; 2] = ["application/wasm", WASM_LAYER_MEDIA_TYPE];
+
+/// What a manifest leads to.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Found {
+    Component(Sha256),
+    /// Of the one manifest for WebAssembly in an index.
+    Manifest(Sha256),
+}
+
+/// Reads a manifest or an index.
+pub(crate) fn read(json: &[u8]) -> Result<Found, Cause> {
+    match serde_json::from_slice(json) {
+        Ok(OciManifest::Image(manifest)) => component(&manifest).map(Found::Component),
+        Ok(OciManifest::ImageIndex(index)) => chosen(&index).map(Found::Manifest),
+        Err(_) => Err(Cause::Manifest(
+            "what the registry gave is no image manifest; check that the reference names an OCI \
+             artifact"
+                .into(),
+        )),
+    }
+}
+
+fn component(manifest: &OciImageManifest) -> Result<Sha256, Cause> {
+    let is_component =
+        |layer: &&OciDescriptor| COMPONENT_MEDIA_TYPES.contains(&layer.media_type.as_str());
+    let components: Vec<_> = manifest.layers.iter().filter(is_component).collect();
+    match components[..] {
+        [layer] => digest(&layer.digest),
+        [] => Err(Cause::Manifest(format!(
+            "it holds no component: its layers are {}; expected one of {}",
+            listed(manifest.layers.iter().map(|layer| layer.media_type.as_str())),
+            COMPONENT_MEDIA_TYPES.join(" or "),
+        ))),
+        _ => Err(Cause::Manifest(format!(
+            "it holds {} components; expected exactly one layer of {}",
+            components.len(),
+            COMPONENT_MEDIA_TYPES.join(" or "),
+        ))),
+    }
+}
+
+fn chosen(index: &OciImageIndex) -> Result<Sha256, Cause> {
+    let for_wasm: Vec<_> = index.manifests.iter().filter(|entry| is_for_wasm(entry)).collect();
+    match for_wasm[..] {
+        [entry] => digest(&entry.digest),
+        _ => Err(Cause::Manifest(format!(
+            "it is an index of {} manifests, {} of them for WebAssembly; name the one you mean by \
+             its digest: oci://registry/repository@sha256:…",
+            index.manifests.len(),
+            for_wasm.len(),
+        ))),
+    }
+}
+
+fn is_for_wasm(entry: &ImageIndexEntry) -> bool {
+    let platform =
+        entry.platform.as_ref().is_some_and(|p| p.architecture.to_string().starts_with("wasm"));
+    let artifact = entry.artifact_type.as_deref().is_some_and(|artifact| {
+        COMPONENT_MEDIA_TYPES.contains(&artifact)
+            || artifact.starts_with("application/vnd.wasm.config.")
+    });
+    platform || artifact
+}
+
+fn digest(text: &str) -> Result<Sha256, Cause> {
+    Sha256::parse(text).ok_or_else(|| {
+        Cause::Manifest(format!(
+            "its manifest has the digest {:?}; expected \"sha256:\" and 64 hexadecimal digits",
+            excerpt(text)
+        ))
+    })
+}
+
+fn listed<'a>(media_types: impl Iterator<Item = &'a str>) -> String {
+    let listed: Vec<_> = media_types.collect();
+    if listed.is_empty() { "none".into() } else { excerpt(&listed.join(", ")) }
+}

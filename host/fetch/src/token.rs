@@ -1,0 +1,76 @@
+//! The token that a registry gives to anybody who asks.
+
+use reqwest::Url;
+use reqwest::header::HeaderValue;
+use serde_json::Value;
+
+use crate::artifact::Artifact;
+use crate::error::Cause;
+use crate::excerpt::excerpt;
+use crate::http::{Answer, Get, Http, at, is_loopback};
+use crate::limits::TOKEN_BYTES_MAX;
+
+/// What to send as `Authorization`, when one of `challenges` wants a token; nothing
+/// when they want a user and a password.
+pub(crate) async fn get(
+    http: &Http,
+    artifact: &Artifact,
+    challenges: &[String],
+) -> Result<Option<HeaderValue>, Cause> {
+    let Some(url) = challenges.iter().find_map(|challenge| address(challenge, artifact)) else {
+        return Ok(None);
+    };
+    let url = url?;
+    let get = Get { url: &url, accept: None, authorization: None, bytes_max: TOKEN_BYTES_MAX };
+    match http.get(&get).await? {
+        Answer::Content(content) => header(&url, &content.bytes).map(Some),
+        Answer::Unauthorized(_) => Err(Cause::Credentials { at: at(&url) }),
+    }
+}
+
+/// Where a challenge says that tokens are; none when it is not about tokens.
+fn address(challenge: &str, artifact: &Artifact) -> Option<Result<Url, Cause>> {
+    let challenges = http_auth::parse_challenges(challenge).ok()?;
+    let bearer = challenges.iter().find(|it| it.scheme.eq_ignore_ascii_case("bearer"))?;
+    let param = |name: &str| {
+        let mut params = bearer.params.iter();
+        params.find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, v)| v.to_unescaped())
+    };
+    let realm = param("realm")?;
+    Some(place(&realm, artifact).map(|mut url| {
+        if let Some(service) = param("service") {
+            url.query_pairs_mut().append_pair("service", &service);
+        }
+        let scope = format!("repository:{}:pull", artifact.repository());
+        url.query_pairs_mut().append_pair("scope", &scope);
+        url
+    }))
+}
+
+/// A registry elsewhere cannot make this machine ask itself.
+fn place(realm: &str, artifact: &Artifact) -> Result<Url, Cause> {
+    let refused = |why: &str| Cause::Token(format!("they are at {:?}, {why}", excerpt(realm)));
+    let url = Url::parse(realm).map_err(|error| refused(&error.to_string()))?;
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err(Cause::Token("their address has a user in front of its host".into()));
+    }
+    let local = is_loopback(artifact.base());
+    match url.scheme() {
+        "https" => Ok(url),
+        "http" if local && is_loopback(&url) => Ok(url),
+        _ => Err(refused("which is not https")),
+    }
+}
+
+fn header(url: &Url, json: &[u8]) -> Result<HeaderValue, Cause> {
+    let answer: Value = serde_json::from_slice(json).unwrap_or_default();
+    let token = answer.get("token").or(answer.get("access_token")).and_then(Value::as_str);
+    let header = token
+        .filter(|token| !token.is_empty())
+        .and_then(|token| HeaderValue::from_str(&format!("Bearer {token}")).ok());
+    let Some(mut header) = header else {
+        return Err(Cause::Token(format!("{} answered without one", at(url))));
+    };
+    header.set_sensitive(true);
+    Ok(header)
+}

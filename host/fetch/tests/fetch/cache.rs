@@ -1,0 +1,111 @@
+//! What was brought before.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use convoke_fetch::{Fetcher, Reference};
+
+use crate::authority::trusting;
+use crate::server::{Answer, Server};
+use crate::{BYTES, digest, limits, named};
+
+fn file(folder: &Path) -> PathBuf {
+    folder.join(format!("{}.wasm", named(BYTES).trim_start_matches("sha256:")))
+}
+
+fn names(folder: &Path) -> Vec<PathBuf> {
+    fs::read_dir(folder).expect("a folder").map(|entry| entry.expect("read").path()).collect()
+}
+
+fn reference(server: &Server) -> Reference {
+    server.https("/a").parse().expect("a reference")
+}
+
+#[test]
+fn a_component_in_the_cache_needs_no_server() {
+    trusting("cache::a_component_in_the_cache_needs_no_server", async |tls| {
+        let folder = tempfile::tempdir().expect("a folder");
+        let cache = folder.path().join("made/when/needed");
+        let fetcher = Fetcher::new(Some(cache.clone()), limits());
+        let server = Server::start(Some(tls), |_| Answer::ok(BYTES)).await;
+        let reference = reference(&server);
+        assert_eq!(fetcher.fetch(&reference, digest(BYTES)).await.expect("brought"), BYTES);
+        assert_eq!(names(&cache), [file(&cache)]);
+        assert_eq!(fs::read(file(&cache)).expect("kept"), BYTES);
+        drop(server);
+
+        let restarted = Fetcher::new(Some(cache), limits());
+        assert_eq!(restarted.fetch(&reference, digest(BYTES)).await.expect("kept"), BYTES);
+        // Where it lies does not matter either.
+        let elsewhere = "oci://127.0.0.1:1/shelf".parse().expect("a reference");
+        assert_eq!(restarted.fetch(&elsewhere, digest(BYTES)).await.expect("kept"), BYTES);
+    });
+}
+
+#[test]
+fn a_damaged_component_is_fetched_anew() {
+    trusting("cache::a_damaged_component_is_fetched_anew", async |tls| {
+        let folder = tempfile::tempdir().expect("a folder");
+        let fetcher = Fetcher::new(Some(folder.path().to_owned()), limits());
+        let server = Server::start(Some(tls), |_| Answer::ok(BYTES)).await;
+        let reference = reference(&server);
+        for (asked, damaged) in [&BYTES[..5], b"", b"something else"].iter().enumerate() {
+            fs::write(file(folder.path()), damaged).expect("written");
+            assert_eq!(fetcher.fetch(&reference, digest(BYTES)).await.expect("anew"), BYTES);
+            assert_eq!(fs::read(file(folder.path())).expect("mended"), BYTES);
+            assert_eq!(server.paths().len(), asked + 1);
+        }
+    });
+}
+
+#[test]
+fn another_component_is_not_kept() {
+    trusting("cache::another_component_is_not_kept", async |tls| {
+        let folder = tempfile::tempdir().expect("a folder");
+        let fetcher = Fetcher::new(Some(folder.path().to_owned()), limits());
+        let server = Server::start(Some(tls), |_| Answer::ok(b"another")).await;
+        fetcher.fetch(&reference(&server), digest(BYTES)).await.expect_err("another");
+        assert!(names(folder.path()).is_empty());
+    });
+}
+
+#[test]
+fn a_cache_that_cannot_be_written_is_no_failure() {
+    trusting("cache::a_cache_that_cannot_be_written_is_no_failure", async |tls| {
+        let folder = tempfile::tempdir().expect("a folder");
+        let in_the_way = folder.path().join("a-file");
+        fs::write(&in_the_way, b"").expect("written");
+        let server = Server::start(Some(tls), |_| Answer::ok(BYTES)).await;
+        for cache in [in_the_way.clone(), in_the_way.join("below")] {
+            let fetcher = Fetcher::new(Some(cache), limits());
+            let bytes = fetcher.fetch(&reference(&server), digest(BYTES)).await;
+            assert_eq!(bytes.expect("brought"), BYTES);
+        }
+        let folder_in_the_way = file(folder.path());
+        fs::create_dir(&folder_in_the_way).expect("made");
+        let fetcher = Fetcher::new(Some(folder.path().to_owned()), limits());
+        let bytes = fetcher.fetch(&reference(&server), digest(BYTES)).await;
+        assert_eq!(bytes.expect("brought"), BYTES);
+        assert_eq!(server.paths().len(), 3);
+        assert_eq!(names(folder.path()).len(), 2, "nothing half-written is left");
+    });
+}
+
+#[test]
+fn fetchers_may_share_a_cache() {
+    trusting("cache::fetchers_may_share_a_cache", async |tls| {
+        let folder = tempfile::tempdir().expect("a folder");
+        let server = Server::start(Some(tls), |_| Answer::ok(BYTES)).await;
+        let reference = reference(&server);
+        let mut tasks = tokio::task::JoinSet::new();
+        for _ in 0..8 {
+            let fetcher = Fetcher::new(Some(folder.path().to_owned()), limits());
+            let reference = reference.clone();
+            tasks.spawn(async move { fetcher.fetch(&reference, digest(BYTES)).await });
+        }
+        for outcome in tasks.join_all().await {
+            assert_eq!(outcome.expect("brought"), BYTES);
+        }
+        assert_eq!(names(folder.path()), [file(folder.path())]);
+    });
+}

@@ -1,0 +1,108 @@
+//! A small registry: manifests by tag and digest, blobs, and a token if it likes.
+
+use std::collections::HashMap;
+
+use crate::named;
+use crate::server::{Answer, Request, Server};
+
+/// What the registry gives to anybody, and wants back.
+const TOKEN: &str = "a-token-for-anybody";
+
+#[derive(Clone, Default)]
+pub(crate) struct Registry {
+    manifests: HashMap<String, Vec<u8>>,
+    blobs: HashMap<String, Vec<u8>>,
+    challenge: Option<&'static str>,
+}
+
+impl Registry {
+    /// With `manifest` under `tag` and its digest.
+    pub(crate) fn manifest(mut self, tag: &str, manifest: &str) -> Self {
+        self.manifests.insert(named(manifest.as_bytes()), manifest.into());
+        self.manifests.insert(tag.into(), manifest.into());
+        self
+    }
+
+    /// With `bytes` under their digest.
+    pub(crate) fn blob(self, bytes: &[u8]) -> Self {
+        self.blob_as(&named(bytes), bytes)
+    }
+
+    /// With `bytes` under a digest that need not be theirs.
+    pub(crate) fn blob_as(mut self, digest: &str, bytes: &[u8]) -> Self {
+        self.blobs.insert(digest.into(), bytes.into());
+        self
+    }
+
+    /// Wants what `challenge` says; `{here}` in it is this registry's address.
+    pub(crate) fn challenging(mut self, challenge: &'static str) -> Self {
+        self.challenge = Some(challenge);
+        self
+    }
+
+    pub(crate) async fn start(self) -> Server {
+        Server::start(None, move |request| self.answer(request)).await
+    }
+
+    fn answer(&self, request: &Request) -> Answer {
+        let path = request.path.as_str();
+        if path.starts_with("/token?") {
+            return Answer::ok(format!("{{\"token\":\"{TOKEN}\"}}").as_bytes());
+        }
+        let wanted = format!("Bearer {TOKEN}");
+        if let Some(challenge) = self.challenge
+            && request.header("authorization") != Some(&wanted)
+        {
+            let here = format!("http://{}", request.header("host").expect("a host"));
+            return Answer::status("401 Unauthorized", b"{}")
+                .header("www-authenticate", &challenge.replace("{here}", &here));
+        }
+        let manifest = path.strip_prefix("/v2/shop/shelf/manifests/");
+        let blob = path.strip_prefix("/v2/shop/shelf/blobs/");
+        let found = match (manifest, blob) {
+            (Some(name), _) => self.manifests.get(name),
+            (_, Some(digest)) => self.blobs.get(digest),
+            _ => None,
+        };
+        match found {
+            Some(bytes) => Answer::ok(bytes),
+            None => Answer::status(
+                "404 Not Found",
+                br#"{"errors":[{"code":"NAME_UNKNOWN","message":"no such thing"}]}"#,
+            ),
+        }
+    }
+}
+
+/// An image manifest with these layers: media type and content.
+pub(crate) fn manifest(layers: &[(&str, &[u8])]) -> String {
+    let layers: Vec<String> =
+        layers.iter().map(|(media_type, bytes)| descriptor(media_type, bytes, "")).collect();
+    let config = descriptor("application/vnd.wasm.config.v0+json", b"{}", "");
+    format!(
+        r#"{{"schemaVersion":2,"mediaType":"application/vnd.oci.image.manifest.v1+json","config":{config},"layers":[{}]}}"#,
+        layers.join(",")
+    )
+}
+
+/// An index of manifests: architecture and content.
+pub(crate) fn index(manifests: &[(&str, &str)]) -> String {
+    let manifests: Vec<String> = manifests
+        .iter()
+        .map(|(architecture, manifest)| {
+            let platform =
+                format!(r#","platform":{{"architecture":"{architecture}","os":"linux"}}"#);
+            let media_type = "application/vnd.oci.image.manifest.v1+json";
+            descriptor(media_type, manifest.as_bytes(), &platform)
+        })
+        .collect();
+    format!(
+        r#"{{"schemaVersion":2,"mediaType":"application/vnd.oci.image.index.v1+json","manifests":[{}]}}"#,
+        manifests.join(",")
+    )
+}
+
+fn descriptor(media_type: &str, bytes: &[u8], more: &str) -> String {
+    let (digest, size) = (named(bytes), bytes.len());
+    format!(r#"{{"mediaType":"{media_type}","digest":"{digest}","size":{size}{more}}}"#)
+}
