@@ -19,6 +19,7 @@ pub mod binary;
 pub mod block;
 pub mod cluster;
 pub mod dns;
+pub mod guest;
 pub mod http;
 pub mod journal;
 pub mod kubernetes;

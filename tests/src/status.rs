@@ -84,6 +84,10 @@ pub struct ModeStatus {
     pub state: String,
     /// Looks that it has finished.
     pub looks: u64,
+    /// Instances built after a failure.
+    pub restarts: u64,
+    /// Versions of its file that took over.
+    pub reloads: u64,
     /// Whatever else there is.
     #[serde(flatten)]
     pub more: serde_json::Map<String, Value>,

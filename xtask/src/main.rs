@@ -5,6 +5,7 @@
 
 mod clients;
 mod debian;
+mod examples;
 mod modes;
 mod process;
 mod run;
@@ -23,9 +24,12 @@ usage: cargo xtask COMMAND
                      terminal, the same command starts one that joins it
   test [FILTER …]    build, fetch the clients and suites that tests use, then every
                      test of host and modes
+  test --examples    build, then the example modes in each language, with the tools
+                     they take, and what the tests do with them
   build              modes and host; the binary is target/release/convoke
   modes              the built-in modes only: components in target/modes
   bench NAME         build, then one bench
+  bindings           after a change of wit/: what projects in C and Go carry of it
   soak [TIMES]       every simulation, with so many times (10) the seeds of a test,
                      from an arbitrary one on
   help               this page
@@ -36,7 +40,7 @@ environment:
                               modes, no other
   XDG_CACHE_HOME              where the Debian compiler is kept (default ~/.cache)";
 
-const COMMANDS: &str = "run, test, build, modes, bench, soak, help";
+const COMMANDS: &str = "run, test, build, modes, bench, bindings, soak, help";
 
 /// What went wrong, in words for whoever typed the command.
 type Result<T> = std::result::Result<T, String>;
@@ -50,11 +54,20 @@ fn main() -> ExitCode {
     let workspace = Workspace::here();
     let done = match command {
         "run" => build(&workspace).and_then(|()| run::run(&workspace, rest)),
+        "test" if rest == ["--examples"] => {
+            build(&workspace).and_then(|()| examples::test(&workspace))
+        }
+        "bindings" => examples::write_bindings(&workspace),
         "test" => build(&workspace).and_then(|()| suites::test(&workspace, rest)),
         "build" => build(&workspace),
         "modes" => modes::build(&workspace),
         "bench" => match rest {
-            [name] => build(&workspace).and_then(|()| suites::bench(&workspace, name)),
+            [name] => build(&workspace)
+                .and_then(|()| match name.as_str() {
+                    "plugins" => examples::build(&workspace),
+                    _ => Ok(()),
+                })
+                .and_then(|()| suites::bench(&workspace, name)),
             _ => return usage_error("bench takes one NAME: cargo xtask bench NAME"),
         },
         "soak" => match rest.first().map_or(Ok(suites::SOAK_TIMES), |times| times.parse()) {

@@ -45,7 +45,7 @@ fn compile(workspace: &Workspace, toolchain: &Toolchain) -> Result<()> {
 
 /// Wraps a core module. What is there and equal is left untouched, so that
 /// nothing is built again for it.
-fn make_component(core: &Path, component: &Path) -> Result<()> {
+pub(crate) fn make_component(core: &Path, component: &Path) -> Result<()> {
     let module = fs::read(core).map_err(|error| format!("{}: {error}", core.display()))?;
     let encoded = ComponentEncoder::default()
         .validate(true)

@@ -21,6 +21,20 @@ pub(crate) fn start(to_stderr: bool, usual: LevelFilter) {
         let silence = SILENT.iter().filter_map(|library| format!("{library}=off").parse().ok());
         filter = silence.fold(filter, EnvFilter::add_directive);
     }
+    begin(to_stderr, filter);
+}
+
+/// For whoever tries a mode: what it logs and each call that it makes, beside the
+/// result.
+pub(crate) fn start_with_calls() {
+    let filter = std::env::var(FILTER).unwrap_or_else(|_| {
+        let silent = SILENT.map(|library| format!(",{library}=off")).concat();
+        format!("info,convoke_discovery::calls=debug{silent}")
+    });
+    begin(true, EnvFilter::builder().parse_lossy(filter));
+}
+
+fn begin(to_stderr: bool, filter: EnvFilter) {
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_target(false)

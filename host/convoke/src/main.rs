@@ -12,6 +12,7 @@ mod limits;
 mod log;
 mod member;
 mod members;
+mod plugin;
 mod settings;
 mod status;
 
@@ -61,10 +62,16 @@ fn start(mut given: Given) -> Result<(), String> {
     if let Some(Command::Config(ConfigCommand::Check { file: Some(file) })) = &command {
         given.cli.options.config = Some(file.clone());
     }
+    if let Some(Command::Plugin(command)) = &command
+        && let Some(done) = plugin::run_alone(command)
+    {
+        return done;
+    }
     let settings = Settings::resolve(given).map_err(|error| error.to_string())?;
     match command {
         None => log::start(false, LevelFilter::INFO),
         Some(Command::Domain) => log::start(false, LevelFilter::INFO),
+        Some(Command::Plugin(_)) => log::start_with_calls(),
         Some(_) => log::start(true, LevelFilter::WARN),
     }
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
@@ -79,6 +86,7 @@ fn start(mut given: Given) -> Result<(), String> {
             None | Some(Command::Domain) => member::run(settings, member::Signals::catch()?).await,
             Some(Command::Discover) => discover::run(&settings).await,
             Some(Command::Members) => members::run(&settings).await,
+            Some(Command::Plugin(command)) => plugin::run(&command, &settings).await,
             Some(Command::Config(_)) => config::check(&settings).await,
         }
     });

@@ -343,6 +343,11 @@ impl Node for Status {
             "Copies of partitions that there are to be.",
             wanted as u64,
         );
+        counters.round_trips.write(
+            &mut text,
+            "probe_round_trip_seconds",
+            "From a probe of another member to its answer.",
+        );
         for (name, kind, help, value) in [
             (
                 "map_bytes",

@@ -95,6 +95,18 @@ pub enum Problem {
     Failed(String),
 }
 
+impl Problem {
+    /// Its case, as modes know it.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Misconfigured(_) => "misconfigured",
+            Self::Denied(_) => "denied",
+            Self::Temporary(_) => "temporary",
+            Self::Failed(_) => "failed",
+        }
+    }
+}
+
 impl From<types::Problem> for Problem {
     fn from(problem: types::Problem) -> Self {
         let line = |text: String| one_line(&text, limits::LINE_BYTES_MAX);

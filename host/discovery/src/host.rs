@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use std::num::NonZeroU8;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Instant;
 
 use tokio::sync::mpsc;
 use wasmtime::Engine;
@@ -16,10 +17,12 @@ use crate::bindings::strategy::FinderIndices;
 use crate::capability::{Mode, wasi};
 use crate::engine::{self, EngineError};
 use crate::imports::{self, ImportProblem, Unlinkable};
+use crate::inspection::{self, Inspection};
 use crate::instance::{CallError, Instance, State};
 use crate::load::{LoadError, Loader, on_one_line};
 use crate::mode::{LocalMember, ModeEvent, ModeSpec};
 use crate::prober::Prober;
+use crate::source::Source;
 use crate::successor::Stamp;
 use crate::supervisor::{self, ModeHandle};
 use crate::thread::ModeThread;
@@ -108,6 +111,29 @@ impl DiscoveryHost {
     pub async fn load(&self, spec: &ModeSpec) -> Result<LoadedMode, LoadError> {
         let mode = Mode::new(&spec.name, spec.grants.clone(), Arc::clone(&self.config));
         self.load_as(spec, mode).await
+    }
+
+    /// Reads and compiles a component, and says what it is and asks for. Nothing of it
+    /// runs, and nothing is granted to it.
+    ///
+    /// # Errors
+    /// Everything that is wrong with a file or a pin.
+    pub async fn inspect(
+        &self,
+        name: &str,
+        source: &Source,
+        pinned: Option<Digest>,
+    ) -> Result<Inspection, LoadError> {
+        let started = Instant::now();
+        let loaded = self.loader.load(name, source, pinned).await?;
+        let digest = loaded.digest.unwrap_or_else(|| Digest::of(&[]));
+        Ok(inspection::inspect(
+            &self.engine,
+            &loaded.component,
+            digest,
+            loaded.bytes,
+            started.elapsed(),
+        ))
     }
 
     /// Loads what is there now in place of `before`, with all that the mode holds

@@ -112,10 +112,7 @@ pub(crate) struct Links {
 }
 
 /// What to link, or everything that is wrong with `component`.
-pub(crate) fn inspect(
-    component: &Component,
-    grants: &Grants,
-) -> Result<Links, Vec<ImportProblem>> {
+pub(crate) fn inspect(component: &Component, grants: &Grants) -> Result<Links, Vec<ImportProblem>> {
     let engine = component.engine();
     let ty = component.component_type();
     let asked: Vec<&str> = ty

@@ -30,6 +30,7 @@ mod engine;
 mod grant;
 mod host;
 mod imports;
+mod inspection;
 mod instance;
 pub mod limits;
 mod load;
@@ -46,9 +47,9 @@ mod ticker;
 mod world;
 
 pub use beacon::{BeaconCipher, BeaconCiphers, BeaconRefusal};
-pub use convoke_fetch::{Reference, ReferenceError};
 pub use candidate::{Candidate, Dropped, Problem, Refusal, Snapshot};
 pub use capability::multicast::MulticastCounters;
+pub use convoke_fetch::{Reference, ReferenceError};
 pub use digest::{Digest, DigestError};
 pub use engine::{EngineError, precompile, precompiled_for};
 pub use grant::{
@@ -57,6 +58,7 @@ pub use grant::{
 };
 pub use host::{DiscoveryHost, HostConfig, Interface, LoadedMode};
 pub use imports::{ImportProblem, Unlinkable};
+pub use inspection::{Asked, AskedGrant, Inspection};
 pub use instance::{CallError, Instance};
 pub use load::{LoadError, NotAComponent};
 pub use mode::{LocalMember, ModeEvent, ModeSpec, ModeState, ModeStatus, SnapshotStatus};
@@ -64,6 +66,6 @@ pub use prober::{Peer, Probed, Prober};
 pub use source::Source;
 pub use supervisor::ModeHandle;
 pub use world::{
-    FakeAnswer, FakeDatagram, FakeDns, FakeHttp, FakePlace, FakePod, FakePods, FakeProbe, FakeProbed,
-    Fakes, Lan, World,
+    FakeAnswer, FakeDatagram, FakeDns, FakeHttp, FakePlace, FakePod, FakePods, FakeProbe,
+    FakeProbed, Fakes, Lan, World,
 };

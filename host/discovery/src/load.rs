@@ -4,7 +4,7 @@ use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use convoke_fetch::{FetchError, Fetcher, Limits as FetchLimits, Reference};
+use convoke_fetch::{FetchError, Fetcher, Limits as FetchLimits};
 use tokio::sync::Semaphore;
 use wasmtime::component::Component;
 use wasmtime::{Engine, Precompiled};
@@ -112,7 +112,7 @@ pub enum LoadError {
         /// The mode's name.
         mode: String,
         /// Where it lies.
-        reference: Reference,
+        reference: String,
     },
     /// A built-in mode from another build.
     #[error(
@@ -187,7 +187,8 @@ impl Loader {
     /// Keeps what it fetches below `cache_directory`.
     pub(crate) fn new(engine: Engine, cache_directory: Option<&Path>) -> Self {
         let cache = cache_directory.map(|cache| cache.join("components"));
-        let limits = FetchLimits { bytes_max: limits::COMPONENT_BYTES_MAX, ..FetchLimits::default() };
+        let limits =
+            FetchLimits { bytes_max: limits::COMPONENT_BYTES_MAX, ..FetchLimits::default() };
         let fetcher = Fetcher::new(cache, limits);
         Self { engine, fetcher, one_at_a_time: Arc::new(Semaphore::new(1)) }
     }
@@ -206,13 +207,15 @@ impl Loader {
             Source::Builtin { precompiled, .. } => {
                 return precompiled::builtin(&self.engine, precompiled)
                     .map(|component| Loaded { component, digest: None, bytes: 0, stamp: None })
-                    .map_err(|error| {
-                        LoadError::ForeignBuiltin { mode, error: on_one_line(&error) }
+                    .map_err(|error| LoadError::ForeignBuiltin {
+                        mode,
+                        error: on_one_line(&error),
                     });
             }
             Source::Remote(reference) => {
                 let reference = reference.clone();
                 let Some(pin) = pinned else {
+                    let reference = reference.to_string();
                     return Err(LoadError::Unpinned { mode, reference });
                 };
                 let fetched = self.fetcher.fetch(&reference, pin.sha256()).await;
@@ -254,12 +257,9 @@ fn compile(
         return Err(LoadError::NotAComponent { mode, origin, kind });
     }
     match Component::from_binary(engine, &bytes) {
-        Ok(component) => Ok(Loaded {
-            component,
-            digest: Some(found),
-            bytes: bytes.len() as u64,
-            stamp,
-        }),
+        Ok(component) => {
+            Ok(Loaded { component, digest: Some(found), bytes: bytes.len() as u64, stamp })
+        }
         Err(error) => Err(LoadError::Damaged { mode, origin, error: on_one_line(&error) }),
     }
 }

@@ -143,7 +143,8 @@ impl Watcher {
 
     /// `None` when the bytes are the same.
     async fn successor(&self) -> Result<Option<Successor>, String> {
-        let loaded = self.host.load_again(&self.running).await.map_err(|error| error.to_string())?;
+        let loaded =
+            self.host.load_again(&self.running).await.map_err(|error| error.to_string())?;
         if loaded.digest == self.running.digest {
             return Ok(None);
         }

@@ -8,7 +8,8 @@ use crate::excerpt::excerpt;
 use crate::limits::REFERENCE_BYTES_MAX;
 use crate::web_address::WebAddress;
 
-/// Where a component lies. It holds no secret, and may be logged.
+/// Where a component lies. It is logged as it was written, a query of it too: no place
+/// for a secret.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Reference {
     /// A file on a web server: `https://host[:port]/path`.

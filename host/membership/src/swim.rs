@@ -19,7 +19,9 @@
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::time::Duration;
 
-use foca::{Foca, Notification, PostcardCodec, Runtime, State, Timer};
+use foca::{
+    Foca, Header, Message, Notification, PostcardCodec, ProbeNumber, Runtime, State, Timer,
+};
 use rand::rngs::StdRng;
 use rand::{Rng as _, SeedableRng as _};
 use serde::{Deserialize, Serialize};
@@ -36,6 +38,8 @@ const RECOVERY: Duration = Duration::from_millis(1_000);
 const STRETCHES_MAX: u8 = 2;
 /// Suspects that are told in one probe period.
 const SUSPECTS_TOLD_MAX: usize = 8;
+/// Round trips that may wait to be taken.
+const ROUND_TRIPS_MAX: usize = 64;
 /// Probes of different members that failed one after the other, from which
 /// on the fault is thought to be here.
 const FAILED_PEERS_OF_A_SICK_MEMBER: usize = 3;
@@ -118,6 +122,9 @@ pub struct Swim {
     failed_peers: HashSet<MemberId>,
     sick_until: Duration,
     changes: VecDeque<Change>,
+    /// The probe that is under way: whom, which, since when.
+    probe: Option<(MemberId, ProbeNumber, Duration)>,
+    round_trips: VecDeque<Duration>,
 }
 
 struct Pending {
@@ -146,6 +153,8 @@ impl Swim {
             failed_peers: HashSet::new(),
             sick_until: Duration::ZERO,
             changes: VecDeque::new(),
+            probe: None,
+            round_trips: VecDeque::new(),
         }
     }
 
@@ -205,6 +214,13 @@ impl Swim {
 
     /// A packet from an authenticated member. Returns false when it is not SWIM's.
     pub fn handle_packet(&mut self, now: Duration, packet: &[u8]) -> bool {
+        if let Some(Header { src, message: Message::Ack(number), .. }) = header(packet)
+            && let Some((_, _, since)) =
+                self.probe.take_if(|(id, probe, _)| (*id, *probe) == (src.id, number))
+            && self.round_trips.len() < ROUND_TRIPS_MAX
+        {
+            self.round_trips.push_back(now.saturating_sub(since));
+        }
         let mut understood = true;
         self.call(now, |foca, out| {
             let result = foca.handle_data(packet, out);
@@ -217,6 +233,11 @@ impl Swim {
             result
         });
         understood
+    }
+
+    /// How long a probe took from here to its answer, for each that was answered.
+    pub fn poll_round_trip(&mut self) -> Option<Duration> {
+        self.round_trips.pop_front()
     }
 
     /// When [`Swim::handle_timeout`] should be called next.
@@ -364,7 +385,15 @@ impl Swim {
             &mut Outbox,
         ) -> Result<(), foca::Error>,
     ) {
+        let sent_before = self.outbox.packets.len();
         let _ = f(&mut self.foca, &mut self.outbox);
+        for (to, packet) in self.outbox.packets.iter().skip(sent_before) {
+            if let SwimPacket::Foca(packet) = packet
+                && let Some(Header { message: Message::Ping(number), .. }) = header(packet)
+            {
+                self.probe = Some((*to, number, now));
+            }
+        }
         if self.outbox.notices.iter().any(|notice| matches!(notice, Notice::Renewed(_))) {
             let _ = self.foca.apply_many(std::iter::empty(), false, &mut self.outbox);
         }
@@ -395,6 +424,11 @@ impl Swim {
         self.timer_count += 1;
         self.timers.insert((at, self.timer_count), pending);
     }
+}
+
+/// How one of foca's packets begins.
+fn header(packet: &[u8]) -> Option<Header<Identity>> {
+    postcard::take_from_bytes(packet).ok().map(|(header, _)| header)
 }
 
 /// What foca hands out during one call.

@@ -3,12 +3,15 @@
 //! nothing in its component: unused imports are dropped when the component is
 //! made, and exports exist only where [`export_mode!`](crate::export_mode) puts
 //! them.
+//!
+//! `wit` beside this crate's manifest is the contract of the checkout, or a copy
+//! of it where the crate is one.
 #![allow(missing_docs, unsafe_code, unused_qualifications, reason = "generated code")]
 
 /// What every mode exports, and `log`.
 pub mod strategy {
     wit_bindgen::generate!({
-        path: ["../../wit/host", "../../wit/discovery"],
+        path: ["wit/host", "wit/discovery"],
         world: "convoke:discovery/mode",
         pub_export_macro: true,
         export_macro_name: "export_strategy",
@@ -21,7 +24,7 @@ pub mod strategy {
 /// What a mode exports besides when members make themselves known.
 pub mod announcer {
     wit_bindgen::generate!({
-        path: ["../../wit/host", "../../wit/discovery"],
+        path: ["wit/host", "wit/discovery"],
         inline: "
             package convoke:mode-sdk;
             world announcing { export convoke:discovery/announcer@0.1.0; }
@@ -38,7 +41,7 @@ pub mod announcer {
 /// What a mode may be granted.
 pub(crate) mod capabilities {
     wit_bindgen::generate!({
-        path: "../../wit/host",
+        path: "wit/host",
         inline: "
             package convoke:mode-sdk;
             world capabilities {
@@ -46,9 +49,36 @@ pub(crate) mod capabilities {
                 import convoke:host/kubernetes@0.1.0;
                 import convoke:host/multicast@0.1.0;
                 import convoke:host/probe@0.1.0;
+                import convoke:host/store@0.1.0;
             }
         ",
         additional_derives: [PartialEq],
+        generate_all,
+    });
+}
+
+/// What [`http`](crate::http) is made of.
+#[cfg(all(feature = "http", target_arch = "wasm32"))]
+pub(crate) mod wasi {
+    wit_bindgen::generate!({
+        // One package a file, each after those it uses.
+        path: [
+            "wit/deps/io.wit",
+            "wit/deps/clocks.wit",
+            "wit/deps/random.wit",
+            "wit/deps/filesystem.wit",
+            "wit/deps/sockets.wit",
+            "wit/deps/cli.wit",
+            "wit/deps/http.wit",
+        ],
+        inline: "
+            package convoke:mode-sdk;
+            world client {
+                import wasi:clocks/monotonic-clock@0.2.12;
+                import wasi:io/poll@0.2.12;
+                import wasi:http/outgoing-handler@0.2.12;
+            }
+        ",
         generate_all,
     });
 }

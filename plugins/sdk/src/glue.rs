@@ -35,6 +35,8 @@ impl<M: Mode> Instance<M> {
     /// See [`Mode::configure`].
     pub fn configure(&self, config: ModeConfig, me: LocalMember) -> Result<(), Problem> {
         log_panics();
+        #[cfg(feature = "tracing")]
+        crate::trace::install();
         let mode = M::configure(config, me)?;
         self.0.replace(Some(mode));
         Ok(())
@@ -88,6 +90,10 @@ macro_rules! export_mode {
         $crate::export_mode!(@component $mode, {});
     };
     ($mode:ty, announcer) => {
+        // Away from WebAssembly, too: what is missing is missed, what is used is not
+        // said to be dead.
+        const _: fn(&$crate::glue::Instance<$mode>) -> Result<Option<u32>, $crate::Problem> =
+            $crate::glue::Instance::announce;
         $crate::export_mode!(@component $mode, {
             impl $crate::glue::announcer::exports::convoke::discovery::announcer::Guest
                 for Component
@@ -107,6 +113,9 @@ macro_rules! export_mode {
         });
     };
     (@component $mode:ty, { $($announcer:tt)* }) => {
+        const _: fn(&$crate::glue::Instance<$mode>) -> Result<$crate::Snapshot, $crate::Problem> =
+            $crate::glue::Instance::discover;
+
         #[cfg(target_arch = "wasm32")]
         #[allow(unsafe_code, missing_docs, reason = "generated glue of the component model")]
         const _: () = {
@@ -139,4 +148,68 @@ macro_rules! export_mode {
             $($announcer)*
         };
     };
+}
+
+#[cfg(test)]
+mod tests {
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+
+    use super::*;
+    use crate::log::{Level, captured};
+
+    struct Fragile;
+
+    impl Mode for Fragile {
+        fn configure(config: ModeConfig, _me: LocalMember) -> Result<Self, Problem> {
+            if config.argument.is_empty() {
+                return Err(Problem::Misconfigured("there is no argument".to_owned()));
+            }
+            Ok(Self)
+        }
+
+        fn discover(&mut self) -> Result<Snapshot, Problem> {
+            panic!("shelf {} is empty", 3)
+        }
+    }
+
+    impl Announcer for Fragile {
+        fn announce(&mut self) -> Result<Option<u32>, Problem> {
+            Ok(Some(1_000))
+        }
+    }
+
+    fn configured() -> Instance<Fragile> {
+        let instance = Instance::new();
+        instance.configure(ModeConfig::of("x"), LocalMember::at("10.0.0.7", 6900)).unwrap();
+        instance
+    }
+
+    #[test]
+    fn a_panic_is_logged_with_its_message_and_place() {
+        let instance = configured();
+        let (result, lines) = captured(|| catch_unwind(AssertUnwindSafe(|| instance.discover())));
+        assert!(result.is_err());
+        assert_eq!((lines.len(), lines[0].level), (1, Level::Error));
+        assert_eq!(lines[0].message, "panicked: shelf 3 is empty");
+        let (key, place) = &lines[0].fields[0];
+        assert_eq!(key, "at");
+        assert!(place.contains("glue.rs:"), "{place}");
+    }
+
+    #[test]
+    fn a_mode_that_was_not_configured_is_not_called() {
+        let instance = Instance::<Fragile>::new();
+        let before = Problem::Failed("called before a successful configure".to_owned());
+        assert_eq!(instance.discover(), Err(before.clone()));
+        let refused = instance.configure(ModeConfig::of(""), LocalMember::at("10.0.0.7", 6900));
+        assert_eq!(refused, Err(Problem::Misconfigured("there is no argument".to_owned())));
+        assert_eq!(instance.announce(), Err(before));
+    }
+
+    #[test]
+    fn withdrawing_is_nothing_unless_a_mode_says_otherwise() {
+        let instance = configured();
+        assert_eq!(instance.announce(), Ok(Some(1_000)));
+        assert_eq!(instance.withdraw(), Ok(()));
+    }
 }

@@ -136,6 +136,9 @@ impl Running {
             },
             () = sleep => {}
         }
+        while let Some(took) = self.core.poll_round_trip() {
+            self.counters.round_trips.add(took);
+        }
         let now = self.now();
         if self.core.poll_timeout().is_some_and(|at| at <= now) {
             self.core.handle_timeout(now);

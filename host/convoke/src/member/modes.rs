@@ -1,9 +1,10 @@
 //! From settings to running modes.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use convoke_discovery::{
-    BeaconCiphers, CallError, DiscoveryHost, HostConfig, Interface, LoadedMode, LocalMember,
+    BeaconCiphers, CallError, DiscoveryHost, Fakes, HostConfig, Interface, LoadedMode, LocalMember,
     ModeSpec, Prober, Problem, Source, World,
 };
 
@@ -23,6 +24,33 @@ pub(crate) fn host(
     beacon_ciphers: BeaconCiphers,
     prober: Prober,
 ) -> Result<DiscoveryHost, String> {
+    host_in(settings, choice, beacon_ciphers, prober, World::Real)
+}
+
+/// One in which nothing runs: components are looked at.
+pub(crate) fn host_without_a_member(settings: &Settings) -> Result<DiscoveryHost, String> {
+    DiscoveryHost::new(HostConfig {
+        interfaces: Vec::new(),
+        multicast_hops: settings.mc_ttl,
+        default_ports: Vec::new(),
+        cache_directory: cache_directory(),
+        state_directory: None,
+        world: World::Fake(Arc::default()),
+        beacon_ciphers: BeaconCiphers::none(),
+        prober: Arc::<Fakes>::default().prober(),
+        on_own_thread: false,
+    })
+    .map_err(|error| error.to_string())
+}
+
+/// The host of modes in a certain world.
+pub(crate) fn host_in(
+    settings: &Settings,
+    choice: &Choice,
+    beacon_ciphers: BeaconCiphers,
+    prober: Prober,
+    world: World,
+) -> Result<DiscoveryHost, String> {
     let interfaces = choice
         .all
         .iter()
@@ -36,7 +64,7 @@ pub(crate) fn host(
             .collect(),
         cache_directory: cache_directory(),
         state_directory: settings.state_directory.clone(),
-        world: World::Real,
+        world,
         beacon_ciphers,
         prober,
         on_own_thread: true,

@@ -1,7 +1,9 @@
 //! What the parts of a running member know of one another.
 
+use std::fmt::Write as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::time::Duration;
 
 use convoke_membership::{Member, MemberId, View};
 
@@ -37,6 +39,8 @@ pub(crate) struct Counters {
     pub(crate) candidates: AtomicUsize,
     /// Calls made to candidates.
     pub(crate) probes: AtomicU64,
+    /// From a probe of another member to its answer.
+    pub(crate) round_trips: Histogram,
     /// Partitions of which no complete copy was left.
     pub(crate) lost_partitions: AtomicU64,
 }
@@ -44,4 +48,67 @@ pub(crate) struct Counters {
 /// Counts one more.
 pub(crate) fn bump(counter: &AtomicU64) {
     counter.fetch_add(1, Ordering::Relaxed);
+}
+
+/// Upper bounds of the buckets of a [`Histogram`], in microseconds.
+pub(crate) const BUCKETS_US: [u64; 18] = [
+    50, 75, 100, 150, 200, 300, 400, 600, 800, 1_200, 1_600, 2_500, 5_000, 10_000, 25_000, 50_000,
+    100_000, 1_000_000,
+];
+
+/// How often something took how long.
+#[derive(Debug, Default)]
+pub(crate) struct Histogram {
+    /// One for each bound, and one for what took longer than all of them.
+    counts: [AtomicU64; BUCKETS_US.len() + 1],
+    sum_us: AtomicU64,
+}
+
+impl Histogram {
+    pub(crate) fn add(&self, took: Duration) {
+        let us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
+        let bucket = BUCKETS_US.partition_point(|bound| *bound < us);
+        bump(&self.counts[bucket]);
+        self.sum_us.fetch_add(us, Ordering::Relaxed);
+    }
+
+    /// As Prometheus has it: each count is of all that took at most so long.
+    pub(crate) fn write(&self, text: &mut String, name: &str, help: &str) {
+        let _ = writeln!(text, "# HELP convoke_{name} {help}\n# TYPE convoke_{name} histogram");
+        let mut total = 0;
+        for (at, count) in self.counts.iter().enumerate() {
+            total += count.load(Ordering::Relaxed);
+            let bound =
+                BUCKETS_US.get(at).map_or("+Inf".to_owned(), |us| (*us as f64 / 1e6).to_string());
+            let _ = writeln!(text, "convoke_{name}_bucket{{le=\"{bound}\"}} {total}");
+        }
+        let sum_s = self.sum_us.load(Ordering::Relaxed) as f64 / 1e6;
+        let _ = writeln!(text, "convoke_{name}_sum {sum_s}\nconvoke_{name}_count {total}");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Histogram;
+    use std::time::Duration;
+
+    #[test]
+    fn a_histogram_counts_up_to_each_bound() {
+        let histogram = Histogram::default();
+        for us in [1, 50, 51, 99, 2_000_000] {
+            histogram.add(Duration::from_micros(us));
+        }
+        let mut text = String::new();
+        histogram.write(&mut text, "x_seconds", "X.");
+        for line in [
+            "# TYPE convoke_x_seconds histogram",
+            "convoke_x_seconds_bucket{le=\"0.00005\"} 2",
+            "convoke_x_seconds_bucket{le=\"0.000075\"} 3",
+            "convoke_x_seconds_bucket{le=\"1\"} 4",
+            "convoke_x_seconds_bucket{le=\"+Inf\"} 5",
+            "convoke_x_seconds_count 5",
+        ] {
+            assert!(text.lines().any(|shown| shown == line), "{line} is not in {text}");
+        }
+    }
 }

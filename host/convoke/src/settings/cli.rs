@@ -8,6 +8,7 @@ use clap::parser::ValueSource;
 use clap::{ArgMatches, Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
 use super::spelling;
+use crate::plugin::PluginCommand;
 
 /// Starts a member; other instances find it, and it finds them.
 ///
@@ -35,6 +36,9 @@ pub(crate) enum Command {
     /// Starts a domain server: a member that others name as their meeting point
     /// (`--cluster-mode domain:HOST`). Data grid port 4900, admin port 4848.
     Domain,
+    /// For those who write modes, and those who are handed one.
+    #[command(subcommand)]
+    Plugin(PluginCommand),
     /// Checks or converts configuration files.
     #[command(subcommand)]
     Config(ConfigCommand),

@@ -21,7 +21,7 @@ pub(crate) use cli::{Command, ConfigCommand, Given, Instead};
 pub(crate) use data::{ClientSettings, DataSettings};
 #[cfg(test)]
 pub(crate) use modes::BUILT_IN;
-pub(crate) use modes::{ModeSettings, Plugin};
+pub(crate) use modes::ModeSettings;
 
 use crate::interfaces::Pattern;
 use file::File;
@@ -324,7 +324,8 @@ fn password(
 }
 
 /// A whole file of at most `bytes_max`, whatever its size claims to be.
-fn read_bounded(path: &Path, bytes_max: usize) -> std::io::Result<Vec<u8>> {
+/// A whole file.
+pub(crate) fn read_bounded(path: &Path, bytes_max: usize) -> std::io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     std::fs::File::open(path)?.take(bytes_max as u64 + 1).read_to_end(&mut bytes)?;
     if bytes.len() > bytes_max {

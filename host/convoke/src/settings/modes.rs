@@ -44,7 +44,10 @@ impl Plugin {
     /// A file, or a reference such as `oci://registry.example/modes/shelf:1`.
     pub(crate) fn read(text: &str) -> Result<Self, String> {
         if Reference::is_one(text) {
-            return text.parse().map(Self::Remote).map_err(|error: ReferenceError| error.to_string());
+            return text
+                .parse()
+                .map(Self::Remote)
+                .map_err(|error: ReferenceError| error.to_string());
         }
         Ok(Self::File(text.into()))
     }
@@ -188,7 +191,9 @@ fn read_entry(entry: &Discovery, place: Place) -> Result<ModeSettings, SettingsE
         None => false,
         Some("inert") => true,
         Some(other) => {
-            return Err(within(format!("wasi = {other:?} is not known; expected \"inert\", or no such line")));
+            return Err(within(format!(
+                "wasi = {other:?} is not known; expected \"inert\", or no such line"
+            )));
         }
     };
     let ungranted = entry.grant.is_empty() && entry.wasi.is_none() && entry.plugin.is_none();

@@ -12,9 +12,14 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::client::legacy::{Client, Error as ClientError};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use wasmtime::component::{Linker, ResourceTable};
+use wasmtime::StoreContextMut;
+use wasmtime::component::{Linker, Resource, ResourceTable};
+use wasmtime_wasi_http::p2::bindings::LinkOptions;
+use wasmtime_wasi_http::p2::bindings::http::{outgoing_handler, types};
+use wasmtime_wasi_http::p2::types::{HostFutureIncomingResponse, HostOutgoingRequest};
 use wasmtime_wasi_http::{
-    Error, RequestOptions, WasiBody, WasiHttpCtx, WasiHttpCtxView, WasiHttpHooks,
+    Error, RequestOptions, WasiBody, WasiHttp, WasiHttpCtx, WasiHttpCtxView, WasiHttpHooks,
+    WasiHttpView as _,
 };
 
 use super::rate::Bucket;
@@ -31,7 +36,30 @@ pub(crate) const GRANT: Grant = Grant {
 
 /// Links `wasi:http` and nothing else; what it is made of comes from [`super::wasi`].
 pub(crate) fn link(linker: &mut Linker<State>) -> wasmtime::Result<()> {
-    wasmtime_wasi_http::p2::add_only_http_to_linker_async(linker)
+    let options = LinkOptions::default();
+    types::add_to_linker::<_, WasiHttp>(linker, &(&options).into(), State::http)?;
+    linker.instance("wasi:http/outgoing-handler@0.2.12")?.func_wrap("handle", handle)
+}
+
+type Handled = Result<Resource<HostFutureIncomingResponse>, types::ErrorCode>;
+
+/// As the standard handler, which in 48.0 keeps the options of each request for ever:
+/// a mode that gives some would run out of handles.
+fn handle(
+    mut store: StoreContextMut<'_, State>,
+    (request, options): (Resource<HostOutgoingRequest>, Option<Resource<RequestOptions>>),
+) -> wasmtime::Result<(Handled,)> {
+    let mut view = store.data_mut().http();
+    let given = options.as_ref().map(|options| Resource::<RequestOptions>::new_own(options.rep()));
+    let handled = outgoing_handler::Host::handle(&mut view, request, options);
+    if let Some(options) = given {
+        // Gone already where the handler has learnt to do it.
+        let _ = view.table.delete(options);
+    }
+    match handled {
+        Ok(response) => Ok((Ok(response),)),
+        Err(error) => Ok((Err(error.downcast()?),)),
+    }
 }
 
 /// The connections of one mode; they outlive its instances.
@@ -103,10 +131,8 @@ impl Http {
     }
 }
 
-type Sent = Result<
-    (http::Response<WasiBody>, Box<dyn Future<Output = Result<(), Error>> + Send>),
-    Error,
->;
+type Sent =
+    Result<(http::Response<WasiBody>, Box<dyn Future<Output = Result<(), Error>> + Send>), Error>;
 
 impl WasiHttpHooks for Hooks {
     fn send_request(
@@ -129,11 +155,21 @@ impl WasiHttpHooks for Hooks {
                 Ok(answer) => answer?,
                 Err(_) => return Err(Error::HttpResponseTimeout),
             };
+            let bytes =
+                answer.headers().iter().map(|(name, value)| name.as_str().len() + value.len());
+            let bytes: usize = bytes.sum();
+            if bytes > limits::HTTP_FIELDS_BYTES_MAX {
+                let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
+                return Err(Error::HttpResponseHeaderSectionSize(Some(bytes)));
+            }
             // One under way until its body was read, or dropped.
-            let answer = answer.map(|body| body.map_frame(move |frame| {
-                let _ = &permit;
-                frame
-            }).boxed_unsync());
+            let answer = answer.map(|body| {
+                body.map_frame(move |frame| {
+                    let _ = &permit;
+                    frame
+                })
+                .boxed_unsync()
+            });
             let done: Box<dyn Future<Output = _> + Send> = Box::new(std::future::ready(Ok(())));
             Ok((answer, done))
         })
@@ -185,13 +221,12 @@ async fn send(
     // Unwinding hyper's own bugs is not this future's affair; a broken connection is.
     let answer = client.request(request).boxed().await.map_err(|error| told(&error))?;
     Ok(answer.map(|body| {
-        Limited::new(body, limits::ANSWER_BODY_BYTES_MAX).map_err(|error| {
-            match error.downcast::<hyper::Error>() {
+        Limited::new(body, limits::ANSWER_BODY_BYTES_MAX)
+            .map_err(|error| match error.downcast::<hyper::Error>() {
                 Ok(error) => Error::Hyper(*error),
                 Err(_) => Error::HttpResponseBodySize(Some(limits::ANSWER_BODY_BYTES_MAX as u64)),
-            }
-        })
-        .boxed_unsync()
+            })
+            .boxed_unsync()
     }))
 }
 

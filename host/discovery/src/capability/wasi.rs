@@ -19,11 +19,7 @@ use crate::limits;
 use crate::text::one_line;
 
 /// Links what a component was found to need: see [`crate::imports`].
-pub(crate) fn link(
-    linker: &mut Linker<State>,
-    http: bool,
-    inert: bool,
-) -> wasmtime::Result<()> {
+pub(crate) fn link(linker: &mut Linker<State>, http: bool, inert: bool) -> wasmtime::Result<()> {
     if inert {
         wasmtime_wasi::p2::add_to_linker_async(linker)?;
     } else if http {

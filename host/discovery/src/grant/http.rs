@@ -87,7 +87,9 @@ impl FromStr for HttpGrant {
             return Err(malformed("a grant is for a whole server; leave the path out"));
         }
         if place.contains('@') {
-            return Err(malformed("a grant names a server, not a user; give the mode its user in settings"));
+            return Err(malformed(
+                "a grant names a server, not a user; give the mode its user in settings",
+            ));
         }
         // The colons of an IPv6 literal stand in brackets.
         let (host, port) = match place.rsplit_once(':') {
@@ -97,7 +99,9 @@ impl FromStr for HttpGrant {
         let port = match port {
             None => Some(scheme.default_port()),
             Some("*") => None,
-            Some(port) => Some(port.parse().ok().filter(|p| *p != 0).ok_or_else(|| malformed(FORM))?),
+            Some(port) => {
+                Some(port.parse().ok().filter(|p| *p != 0).ok_or_else(|| malformed(FORM))?)
+            }
         };
         let name = plain(host);
         let hosts = match (literal(&name), name.strip_prefix("*.")) {
@@ -165,8 +169,19 @@ mod tests {
     #[test]
     fn anything_else_is_refused_with_what_was_expected() {
         for wrong in [
-            "", "*", "consul.example", "ftp://a", "http://", "http://:80", "http://a:0",
-            "http://a:70000", "http://a b", "http://*.", "http://a.*", "http://fd00::5", "HTTP://a",
+            "",
+            "*",
+            "consul.example",
+            "ftp://a",
+            "http://",
+            "http://:80",
+            "http://a:0",
+            "http://a:70000",
+            "http://a b",
+            "http://*.",
+            "http://a.*",
+            "http://fd00::5",
+            "HTTP://a",
         ] {
             let refused = wrong.parse::<HttpGrant>().unwrap_err().to_string();
             assert!(refused.contains("not a place to ask"), "{wrong}: {refused}");

@@ -58,7 +58,9 @@ mod tests {
         for wrong in ["", "KiB", "64kb", "-1", "1.5MiB", "0x10"] {
             assert_eq!(
                 refused(wrong),
-                format!("store grant {wrong:?}: not a size; expected \"65536\", \"64KiB\" or \"1MiB\"")
+                format!(
+                    "store grant {wrong:?}: not a size; expected \"65536\", \"64KiB\" or \"1MiB\""
+                )
             );
         }
         assert!(refused("0").contains("needs no grant"));

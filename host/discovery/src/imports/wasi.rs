@@ -47,11 +47,7 @@ fn host_version() -> Version {
 }
 
 /// What of `asked` is WASI's: notes in `links` what it takes, and gives what is wrong.
-pub(super) fn inspect(
-    asked: &[&str],
-    grants: &Grants,
-    links: &mut Links,
-) -> Vec<ImportProblem> {
+pub(super) fn inspect(asked: &[&str], grants: &Grants, links: &mut Links) -> Vec<ImportProblem> {
     let mut problems = Vec::new();
     let (mut shared, mut inert, mut requests) = (Vec::new(), Vec::new(), None);
     for name in asked.iter().filter(|name| name.starts_with("wasi:")) {
@@ -89,10 +85,8 @@ pub(super) fn inspect(
     if let Some(first) = inert.first() {
         match grants.inert_wasi {
             true => links.inert_wasi = true,
-            false => problems.push(ImportProblem::Wasi {
-                first: one_line(first, 200),
-                others: inert.len() - 1,
-            }),
+            false => problems
+                .push(ImportProblem::Wasi { first: one_line(first, 200), others: inert.len() - 1 }),
         }
     }
     problems
@@ -126,7 +120,8 @@ mod tests {
 
     #[test]
     fn what_a_runtime_insists_on_is_told_in_one_line() {
-        let asked = ["wasi:io/poll@0.2.6", "wasi:cli/environment@0.2.6", "wasi:random/random@0.2.6"];
+        let asked =
+            ["wasi:io/poll@0.2.6", "wasi:cli/environment@0.2.6", "wasi:random/random@0.2.6"];
         assert_eq!(
             problems(&asked, &Grants::default()),
             [
@@ -149,7 +144,10 @@ mod tests {
     fn other_interfaces_and_other_versions_are_refused() {
         let inert = Grants { inert_wasi: true, ..Grants::default() };
         assert_eq!(
-            problems(&["wasi:keyvalue/store@0.2.0-draft", "wasi:http/incoming-handler@0.2.0"], &inert),
+            problems(
+                &["wasi:keyvalue/store@0.2.0-draft", "wasi:http/incoming-handler@0.2.0"],
+                &inert
+            ),
             [
                 "it imports wasi:keyvalue/store@0.2.0-draft, which no mode gets; build it without",
                 "it imports wasi:http/incoming-handler@0.2.0, which no mode gets; build it without"

@@ -1,6 +1,7 @@
 //! Answers made up.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::{Mutex, PoisonError};
 
 use http::header::{HeaderName, HeaderValue};
@@ -17,7 +18,14 @@ pub struct FakeHttp {
     pub answers: Vec<FakeAnswer>,
     #[serde(skip)]
     asked: Mutex<Vec<String>>,
+    #[serde(skip)]
+    server: Option<Server>,
 }
+
+/// A function that answers.
+struct Server(Box<Answering>);
+
+type Answering = dyn Fn(&str, &str) -> Option<(u16, Vec<u8>)> + Send + Sync;
 
 /// One answer.
 #[derive(Clone, Debug, Deserialize)]
@@ -44,6 +52,15 @@ fn ok() -> u16 {
 }
 
 impl FakeHttp {
+    /// Lets a function answer, given method and URL, with status and body; where it gives
+    /// `None`, [`FakeHttp::answers`] are tried.
+    pub fn answer_by(
+        &mut self,
+        answer: impl Fn(&str, &str) -> Option<(u16, Vec<u8>)> + Send + Sync + 'static,
+    ) {
+        self.server = Some(Server(Box::new(answer)));
+    }
+
     /// What was asked, as `GET http://10.0.0.5:8500/v1/`.
     pub fn asked(&self) -> Vec<String> {
         self.asked.lock().unwrap_or_else(PoisonError::into_inner).clone()
@@ -55,21 +72,26 @@ impl FakeHttp {
         if asked.len() < ASKED_MAX {
             asked.push(format!("{method} {url}"));
         }
+        drop(asked);
+        let served = self.server.as_ref().and_then(|server| (server.0)(method, &url));
+        if let Some((status, body)) = served {
+            return response(status, &BTreeMap::new(), body);
+        }
         let fits = |answer: &&FakeAnswer| {
             url.starts_with(&answer.url)
                 && answer.method.as_ref().is_none_or(|wanted| wanted.eq_ignore_ascii_case(method))
         };
         let Some(answer) = self.answers.iter().find(fits) else {
-            return response(404, &BTreeMap::new(), String::new());
+            return response(404, &BTreeMap::new(), Vec::new());
         };
-        response(answer.status, &answer.headers, answer.body.clone())
+        response(answer.status, &answer.headers, answer.body.clone().into_bytes())
     }
 }
 
 fn response(
     status: u16,
     headers: &BTreeMap<String, String>,
-    body: String,
+    body: Vec<u8>,
 ) -> http::Response<bytes::Bytes> {
     let mut response = http::Response::new(bytes::Bytes::from(body));
     *response.status_mut() =
@@ -82,4 +104,10 @@ fn response(
         }
     }
     response
+}
+
+impl fmt::Debug for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Server")
+    }
 }

@@ -22,6 +22,8 @@ struct Segment {
     delay: RangeInclusive<Duration>,
     random: StdRng,
     listeners: Vec<Listener>,
+    recorded: Vec<Vec<u8>>,
+    recorded_max: usize,
 }
 
 #[derive(Debug)]
@@ -47,6 +49,8 @@ impl Lan {
             delay: Duration::ZERO..=Duration::ZERO,
             random: StdRng::seed_from_u64(seed),
             listeners: Vec::new(),
+            recorded: Vec::new(),
+            recorded_max: 0,
         })))
     }
 
@@ -58,6 +62,18 @@ impl Lan {
     /// Lets each datagram take a time of this range.
     pub fn set_delay(&self, range: RangeInclusive<Duration>) {
         self.segment().delay = range;
+    }
+
+    /// Remembers so many datagrams from now on, as they were sent.
+    pub fn record(&self, max: usize) {
+        let mut segment = self.segment();
+        segment.recorded.clear();
+        segment.recorded_max = max;
+    }
+
+    /// What was remembered, the oldest first.
+    pub fn recorded(&self) -> Vec<Vec<u8>> {
+        self.segment().recorded.clone()
     }
 
     /// Sends a datagram as it is, as a stranger would.
@@ -74,7 +90,10 @@ impl Lan {
     fn send(&self, group: SocketAddr, from: SocketAddr, datagram: &[u8]) {
         let mut segment = self.segment();
         segment.listeners.retain(|listener| !listener.datagrams.is_closed());
-        let Segment { loss, delay, random, listeners } = &mut *segment;
+        if segment.recorded.len() < segment.recorded_max {
+            segment.recorded.push(datagram.to_vec());
+        }
+        let Segment { loss, delay, random, listeners, .. } = &mut *segment;
         for listener in listeners.iter().filter(|listener| listener.group == group) {
             if *loss > 0.0 && random.random_bool(*loss) {
                 continue;

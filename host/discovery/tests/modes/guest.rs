@@ -4,6 +4,7 @@
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
+use convoke_discovery::Snapshot;
 use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
 use wit_parser::Resolve;
 
@@ -58,6 +59,9 @@ pub(crate) const LOG: &str = r#"
     (import "convoke:host/log@0.1.0" "log" (func $log (param i32 i32 i32 i32 i32)))
 "#;
 
+/// The packages of WASI in `wit/deps`, each after those that it uses.
+const WASI: [&str; 7] = ["io", "clocks", "random", "filesystem", "sockets", "cli", "http"];
+
 impl Guest {
     /// A mode that is content with any configuration and finds nobody.
     pub(crate) fn new() -> Self {
@@ -75,6 +79,19 @@ impl Guest {
         guest.configure = guest.result(&Returned::Done);
         guest.discover = guest.result(&Returned::Snapshot(&[], None));
         guest
+    }
+
+    /// One whose `$report` gives a snapshot of one candidate that carries a number, 0 to
+    /// 65534: see [`reported`].
+    pub(crate) fn reporting() -> Self {
+        let mut guest = Self::new();
+        let found = guest.result(&Returned::Snapshot(&[("10.0.0.9", Some(1))], Some(1_000)));
+        guest.items(&format!(
+            "(func $report (param $number i32) (result i32)
+                (i32.store16 (i32.add (i32.load offset=4 {found}) (i32.const 10))
+                    (i32.add (local.get $number) (i32.const 1)))
+                {found})"
+        ))
     }
 
     /// A constant result; gives the expression that points to it.
@@ -123,6 +140,12 @@ impl Guest {
     pub(crate) fn data(&mut self, at: usize, bytes: &[u8]) {
         let escaped: String = bytes.iter().map(|byte| format!("\\{byte:02x}")).collect();
         let _ = writeln!(self.items, "(data (i32.const {at}) \"{escaped}\")");
+    }
+
+    /// Text in the guest's memory, at `at`.
+    pub(crate) fn text(mut self, at: usize, text: &str) -> Self {
+        self.data(at, text.as_bytes());
+        self
     }
 
     /// Functions and globals of its own.
@@ -218,6 +241,12 @@ impl Guest {
     /// The component.
     pub(crate) fn build(&self) -> Vec<u8> {
         let mut resolve = Resolve::default();
+        let wasi: &[&str] = if self.world.contains("wasi:") { &WASI } else { &[] };
+        for package in wasi {
+            let path = folder("deps").join(format!("{package}.wit"));
+            let text = std::fs::read_to_string(path).expect("wit/deps is there");
+            resolve.push_str(package, &(self.wit)(text)).expect("wit/deps is WIT");
+        }
         for package in ["host", "discovery"] {
             let text = (self.wit)(wit(package));
             resolve.push_str(package, &text).expect("wit/ is WIT");
@@ -245,10 +274,18 @@ impl Guest {
     }
 }
 
+/// The number that `$report` was called with.
+pub(crate) fn reported(snapshot: &Snapshot) -> u16 {
+    snapshot.candidates[0].address.port() - 1
+}
+
+fn folder(package: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../wit").join(package)
+}
+
 /// All files of one package of `wit/` as one.
 fn wit(package: &str) -> String {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../wit").join(package);
-    let mut files: Vec<PathBuf> = std::fs::read_dir(folder)
+    let mut files: Vec<PathBuf> = std::fs::read_dir(folder(package))
         .expect("wit/ is there")
         .map(|entry| entry.expect("wit/ is readable").path())
         .filter(|path| path.extension().is_some_and(|extension| extension == "wit"))

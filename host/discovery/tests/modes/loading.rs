@@ -179,7 +179,7 @@ async fn interfaces_that_nobody_here_has_are_refused_by_name() {
         });
     let text = load(&host(), &telepathy).await.err().unwrap().to_string();
     assert!(
-        text.ends_with("it imports convoke:host/telepathy@0.1.0, which this convoke does not have; it has: convoke:host/dns, convoke:host/kubernetes, convoke:host/log, convoke:host/multicast, convoke:host/probe"),
+        text.ends_with("it imports convoke:host/telepathy@0.1.0, which this convoke does not have; it has: convoke:host/dns, convoke:host/kubernetes, convoke:host/log, convoke:host/multicast, convoke:host/probe, convoke:host/store"),
         "{text}"
     );
 }

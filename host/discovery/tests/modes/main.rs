@@ -1,9 +1,15 @@
 //! The whole crate from outside: real components, real sockets on loopback.
 
 mod guest;
+mod hostile;
+mod inert;
 mod loading;
 mod logs;
 mod misbehaving;
 mod multicast;
+mod released;
+mod reload;
+mod requests;
+mod store;
 mod supervision;
 mod support;

@@ -133,11 +133,13 @@ async fn a_mode_that_only_an_operator_can_mend_is_not_asked_again() {
     let problem = Problem::Misconfigured("no service is named".into());
     let stopped = ModeEvent::Stopped { mode: "test".into(), problem: problem.clone() };
     assert_eq!(timeout(HOURS, events.recv()).await.unwrap(), Some(stopped));
-    assert_eq!(timeout(HOURS, events.recv()).await.unwrap(), None);
+    // Only its file is watched, for a version that does better.
+    assert!(timeout(HOURS, events.recv()).await.is_err());
     let seen = handle.status().borrow().clone();
     assert_eq!(seen.state, ModeState::StoppedMisconfigured);
     assert_eq!(seen.last_problem, Some(problem));
     handle.stop().await;
+    assert_eq!(timeout(HOURS, events.recv()).await.unwrap(), None);
 }
 
 #[tokio::test(start_paused = true)]

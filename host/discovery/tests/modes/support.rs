@@ -9,8 +9,9 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use convoke_discovery::{
-    BeaconCipher, BeaconCiphers, BeaconRefusal, CallError, DiscoveryHost, Grants, HostConfig,
-    Instance, Interface, LoadError, LoadedMode, LocalMember, ModeSpec, Probed, Prober, Source, World,
+    BeaconCipher, BeaconCiphers, BeaconRefusal, CallError, DiscoveryHost, Fakes, Grants,
+    HostConfig, Instance, Interface, LoadError, LoadedMode, LocalMember, ModeSpec, Probed, Prober,
+    Source, World,
 };
 
 use crate::guest::Guest;
@@ -64,6 +65,21 @@ pub(crate) fn file(path: impl Into<PathBuf>) -> ModeSpec {
 pub(crate) fn granted(mut spec: ModeSpec, multicast: &str) -> ModeSpec {
     spec.grants = Grants::parse([("multicast", [multicast].as_slice())]).unwrap();
     spec
+}
+
+/// With `grants`, each a capability and one pattern.
+pub(crate) fn with_grants(mut spec: ModeSpec, grants: &[(&str, &str)]) -> ModeSpec {
+    spec.grants = Grants::parse(
+        grants.iter().map(|(capability, pattern)| (*capability, std::slice::from_ref(pattern))),
+    )
+    .unwrap();
+    spec
+}
+
+/// A host of a made-up world.
+pub(crate) fn host_in(world: Fakes) -> DiscoveryHost {
+    let world = World::Fake(Arc::new(world));
+    DiscoveryHost::new(HostConfig { world, ..config() }).unwrap()
 }
 
 /// A group of this test run alone, so that two runs on one machine do not meet.

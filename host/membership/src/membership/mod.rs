@@ -372,6 +372,12 @@ impl Membership {
         [own, self.swim.poll_timeout()].into_iter().flatten().min()
     }
 
+    /// How long a probe of another member took from here to its answer, for each that
+    /// was answered since the last call; the oldest first, and a bounded number.
+    pub fn poll_round_trip(&mut self) -> Option<Duration> {
+        self.swim.poll_round_trip()
+    }
+
     /// Does what is due.
     pub fn handle_timeout(&mut self, now: Duration) {
         match self.phase {

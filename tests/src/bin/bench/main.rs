@@ -7,6 +7,7 @@ mod data;
 mod facts;
 mod measure;
 mod modes;
+mod plugins;
 mod sandbox;
 mod table;
 
@@ -17,6 +18,7 @@ const BENCHES: &[(&str, &str, fn())] = &[
     ("cluster", "joining, losing and finding members; memory; the sandbox", cluster::run),
     ("data", "requests, memory and failure, beside Redis", data::run),
     ("replication", "of data, the writes with a backup alone", data::replication),
+    ("plugins", "a mode that loops; what the examples in each language take", plugins::run),
     ("modes", "joining through each mode; what a source's news takes", modes::run),
 ];
 

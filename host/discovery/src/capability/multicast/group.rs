@@ -104,7 +104,7 @@ impl Group {
             return Err(why);
         }
         if let Some(fakes) = host.world.fakes() {
-            return Self::on(mode, group, vec![Line::fake(fakes, group)]);
+            return Ok(Self::on(mode, group, vec![Line::fake(fakes, group)]));
         }
         let version = if group.is_ipv4() { 4 } else { 6 };
         let mut lines = Vec::new();
@@ -133,11 +133,11 @@ impl Group {
                 tracing::warn!(mode = %mode.name, "{group} cannot be joined on {reason}; it is used on the other interfaces");
             }
         }
-        Self::on(mode, group, lines)
+        Ok(Self::on(mode, group, lines))
     }
 
     /// In the group by each of `lines`.
-    fn on(mode: &Arc<Mode>, group: SocketAddr, lines: Vec<Line>) -> Result<Self, String> {
+    fn on(mode: &Arc<Mode>, group: SocketAddr, lines: Vec<Line>) -> Self {
         let lines: Vec<Arc<Line>> = lines.into_iter().map(Arc::new).collect();
         let cipher = Arc::new(Mutex::new(mode.host.beacon_ciphers.make(group)));
         let queue = Arc::new(Queue::default());
@@ -157,7 +157,7 @@ impl Group {
             };
             receiving.spawn(receiver.run());
         }
-        Ok(Self {
+        Self {
             mode: Arc::clone(mode),
             lines,
             cipher,
@@ -165,7 +165,7 @@ impl Group {
             queue,
             sealed: Vec::new(),
             _receiving: receiving,
-        })
+        }
     }
 
     pub(crate) fn queue(&self) -> Arc<Queue> {

@@ -22,9 +22,7 @@ impl Line {
 
     pub(super) async fn send(&self, datagram: &[u8]) -> io::Result<()> {
         match self {
-            Self::Socket(socket) => {
-                socket.udp.send_to(datagram, socket.group).await.map(drop)
-            }
+            Self::Socket(socket) => socket.udp.send_to(datagram, socket.group).await.map(drop),
             Self::Lan(lan) => {
                 lan.send(datagram);
                 Ok(())

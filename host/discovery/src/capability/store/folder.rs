@@ -123,9 +123,8 @@ impl Folder {
             }
             Ok(listed)
         };
-        list().map_err(|error: io::Error| {
-            Unkept::Other(format!("{}: {error}", self.path.display()))
-        })
+        list()
+            .map_err(|error: io::Error| Unkept::Other(format!("{}: {error}", self.path.display())))
     }
 
     fn other(&self, name: &str, error: &io::Error) -> Unkept {

@@ -82,7 +82,13 @@ impl Keeper {
     fn get(&self, mode: &Mode) -> Result<Arc<Kept>, String> {
         let open = || {
             if let Some(fakes) = mode.host.world.fakes() {
-                let memory = Memory::new(fakes.store.iter().map(|(name, text)| (name.clone(), text.clone().into_bytes())).collect());
+                let memory = Memory::new(
+                    fakes
+                        .store
+                        .iter()
+                        .map(|(name, text)| (name.clone(), text.clone().into_bytes()))
+                        .collect(),
+                );
                 return Ok(Arc::new(Kept::Memory(Mutex::new(memory))));
             }
             let state = mode.host.state_directory.as_deref().ok_or(
@@ -137,8 +143,7 @@ impl Context {
         }
         let kept = self.mode.store.get(&self.mode).map_err(StoreError::Other)?;
         let name = name.unwrap_or_default();
-        let working =
-            tokio::task::spawn_blocking(move || work(&kept, &name, grant.bytes()));
+        let working = tokio::task::spawn_blocking(move || work(&kept, &name, grant.bytes()));
         match self.while_wanted(working).await {
             Some(Ok(Ok(done))) => Ok(done),
             Some(Ok(Err(Unkept::Full))) => Err(StoreError::Full(grant.bytes())),
@@ -167,7 +172,8 @@ mod tests {
         for name in ["a", "addresses", "index-2.json", "0", &"x".repeat(64)] {
             assert!(is_name(name), "{name}");
         }
-        for wrong in ["", ".", "..", ".lock", "a/b", "a\\b", "A", "ä", "a b", "-a", &"x".repeat(65)] {
+        for wrong in ["", ".", "..", ".lock", "a/b", "a\\b", "A", "ä", "a b", "-a", &"x".repeat(65)]
+        {
             assert!(!is_name(wrong), "{wrong}");
         }
     }

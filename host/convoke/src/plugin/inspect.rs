@@ -1,0 +1,80 @@
+//! `convoke plugin inspect`: what a component is and asks for.
+
+use std::path::Path;
+
+use convoke_discovery::{AskedGrant, Inspection, Source};
+
+use super::mode_name;
+use crate::member::modes;
+use crate::settings::Settings;
+
+pub(super) async fn run(file: &Path, settings: &Settings) -> Result<(), String> {
+    let host = modes::host_without_a_member(settings)?;
+    let name = mode_name(file);
+    let source = Source::File(file.to_owned());
+    let found = host.inspect(&name, &source, None).await.map_err(|error| error.to_string())?;
+    print!("{}", report(&name, file, &found));
+    match found.problems.len() {
+        0 => Ok(()),
+        _ => Err(format!("{} cannot be used as a mode by this convoke", file.display())),
+    }
+}
+
+fn report(name: &str, file: &Path, found: &Inspection) -> String {
+    let mut text = format!(
+        "{}\n  {} bytes, {}\n  compiled in {} ms\n",
+        file.display(),
+        found.bytes,
+        found.digest,
+        found.compiled_in.as_millis()
+    );
+    for export in &found.exports {
+        let what = match export.contains("/announcer@") {
+            true => "makes this member known",
+            false => "looks for members",
+        };
+        text.push_str(&format!("  {what} ({export})\n"));
+    }
+    if !found.problems.is_empty() {
+        for problem in &found.problems {
+            text.push_str(&format!("  problem: {problem}\n"));
+        }
+        return text;
+    }
+    text.push_str("  its interfaces are of versions that this convoke has\n");
+    text.push_str("it asks to\n");
+    for asked in &found.asks {
+        let granted = match asked.grant {
+            AskedGrant::Always => "; every mode may",
+            _ => "",
+        };
+        text.push_str(&format!("  {}{granted} ({})\n", asked.in_words, asked.interface));
+    }
+    text.push_str("to load it, with each grant as narrow as it can be\n\n");
+    text.push_str(&toml(name, file, found));
+    text
+}
+
+/// What to paste into a configuration.
+fn toml(name: &str, file: &Path, found: &Inspection) -> String {
+    let mut text = format!(
+        "[[discovery]]\nmode = {name:?}\nplugin = {:?}\ndigest = \"{}\"   # leave it out to have the file read anew when it changes\n",
+        file.display().to_string(),
+        found.digest
+    );
+    let entries: Vec<&str> = found
+        .asks
+        .iter()
+        .filter_map(|asked| match asked.grant {
+            AskedGrant::Entry(entry) => Some(entry),
+            AskedGrant::Always | AskedGrant::InertWasi => None,
+        })
+        .collect();
+    if !entries.is_empty() {
+        text.push_str(&format!("grant = {{ {} }}\n", entries.join(", ")));
+    }
+    if found.asks.iter().any(|asked| asked.grant == AskedGrant::InertWasi) {
+        text.push_str("wasi = \"inert\"\n");
+    }
+    text
+}

@@ -1,0 +1,169 @@
+//! `convoke plugin try`: a component at work, without a cluster.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use convoke_discovery::{
+    CallError, DiscoveryHost, Fakes, Instance, LocalMember, ModeSpec, Snapshot, Source, World,
+    limits,
+};
+
+use super::{TryArgs, grants, mode_name, pairs};
+use crate::member::{Onlooker, beacons, modes, probing};
+use crate::settings::Settings;
+
+/// Largest file of fakes, in bytes.
+const FAKES_BYTES_MAX: u64 = 4 << 20;
+/// Longest wait between two looks: somebody sits and waits.
+const PAUSE_MAX: Duration = Duration::from_secs(5);
+/// Candidates that are printed of a look, and again of what was dropped.
+const LINES_MAX: usize = 200;
+
+pub(super) async fn run(args: &TryArgs, settings: &Settings) -> Result<(), String> {
+    let spec = ModeSpec {
+        name: mode_name(&args.file),
+        source: Source::File(args.file.clone()),
+        digest: None,
+        argument: args.argument.clone(),
+        settings: pairs(&args.settings, "setting")?,
+        grants: grants(&args.grants, args.wasi.is_some())?,
+    };
+    let (host, local) = host(args.fakes.as_deref(), args.announce, settings).await?;
+    let started = Instant::now();
+    let loaded = host.load(&spec).await.map_err(|error| error.to_string())?;
+    println!("loaded in {}", time(started.elapsed()));
+    let name = loaded.name().to_owned();
+    let told = |what: &str, error: CallError| match error {
+        CallError::Problem(problem) => {
+            let kind = problem.kind();
+            format!("mode {name:?}: {what}: {kind}: {problem}")
+        }
+        error => format!("mode {name:?}: {what}: it {error}"),
+    };
+    let started = Instant::now();
+    let mut instance =
+        host.open(&loaded, &local).await.map_err(|error| told("configure", error))?;
+    println!("configured in {}, {}", time(started.elapsed()), memory(&instance));
+    if args.announce && !loaded.announces() {
+        return Err(format!("mode {name:?} has nothing to announce; leave --announce out"));
+    }
+    let mut failed = None;
+    for number in 1..=args.looks {
+        if args.announce {
+            announce(&mut instance).await.map_err(|error| told("announce", error))?;
+        }
+        let started = Instant::now();
+        let again = match instance.discover().await {
+            Ok(snapshot) => {
+                failed = None;
+                report(number, &snapshot, started.elapsed(), &instance);
+                snapshot.look_again
+            }
+            Err(error @ CallError::Problem(_)) => {
+                let text = told("discover", error);
+                println!("look {number}: {text}");
+                failed = Some(text);
+                None
+            }
+            Err(error) => return Err(told("discover", error)),
+        };
+        if number < args.looks {
+            tokio::time::sleep(asked(again).min(PAUSE_MAX)).await;
+        }
+    }
+    if args.announce {
+        instance.withdraw().await.map_err(|error| told("withdraw", error))?;
+        println!("withdrawn");
+    }
+    failed.map_or(Ok(()), Err)
+}
+
+/// As the host would wait, without its jitter.
+fn asked(again: Option<Duration>) -> Duration {
+    again.unwrap_or(Duration::from_millis(limits::LOOK_AGAIN_MS_DEFAULT)).clamp(
+        Duration::from_millis(limits::LOOK_AGAIN_MS_MIN),
+        Duration::from_millis(limits::LOOK_AGAIN_MS_MAX),
+    )
+}
+
+/// In the real world as a member with these settings would be; or in one made up.
+async fn host(
+    fakes: Option<&Path>,
+    announces: bool,
+    settings: &Settings,
+) -> Result<(DiscoveryHost, LocalMember), String> {
+    let onlooker = Onlooker::new(settings).await?;
+    let ciphers = beacons::ciphers(&onlooker.keys, onlooker.me.id);
+    let real = probing::prober(&onlooker.keys, &onlooker.me);
+    let (world, prober) = match fakes {
+        None => (World::Real, real),
+        Some(path) => {
+            let fakes = Arc::new(read_fakes(path)?);
+            let prober = fakes.prober();
+            (World::Fake(fakes), prober)
+        }
+    };
+    let host = modes::host_in(settings, &onlooker.choice, ciphers, prober, world)?;
+    // Who announces a place announces one that can be dialled.
+    let port = if announces { settings.start_port } else { onlooker.local.port };
+    Ok((host, LocalMember { port, ..onlooker.local }))
+}
+
+fn read_fakes(path: &Path) -> Result<Fakes, String> {
+    let bytes = crate::settings::read_bounded(path, FAKES_BYTES_MAX as usize)
+        .map_err(|error| format!("{}: {error}", path.display()))?;
+    let text = String::from_utf8(bytes).map_err(|_| format!("{}: not UTF-8", path.display()))?;
+    toml::from_str(&text).map_err(|error| {
+        let line = error.span().map_or(1, |span| 1 + text[..span.start].matches('\n').count());
+        let words: Vec<&str> = error.message().split_whitespace().collect();
+        format!("{}:{line}: {}", path.display(), words.join(" "))
+    })
+}
+
+async fn announce(instance: &mut Instance) -> Result<(), CallError> {
+    let started = Instant::now();
+    let again = instance.announce().await?;
+    let next = again.map_or("once is enough".to_owned(), |wait| format!("again in {}", time(wait)));
+    println!("announced in {}; {next}", time(started.elapsed()));
+    Ok(())
+}
+
+fn report(number: u32, snapshot: &Snapshot, took: Duration, instance: &Instance) {
+    println!(
+        "look {number}: {} candidates, {} dropped, in {}, {}",
+        snapshot.candidates.len(),
+        snapshot.dropped_count,
+        time(took),
+        memory(instance)
+    );
+    for candidate in snapshot.candidates.iter().take(LINES_MAX) {
+        let attributes: String =
+            candidate.attributes.iter().map(|(key, value)| format!(" {key}={value:?}")).collect();
+        println!("  {}{attributes}", candidate.address);
+    }
+    if snapshot.candidates.len() > LINES_MAX {
+        println!("  and {} more", snapshot.candidates.len() - LINES_MAX);
+    }
+    for dropped in snapshot.dropped.iter().take(LINES_MAX) {
+        println!("  dropped {}: {}", dropped.address, dropped.reason);
+    }
+    if snapshot.complete {
+        println!("  complete: who is not listed is gone");
+    }
+    match snapshot.look_again {
+        Some(wait) => println!("  looks again in {}", time(asked(Some(wait)))),
+        None => println!("  looks again in {}, as it says nothing", time(asked(None))),
+    }
+}
+
+fn time(time: Duration) -> String {
+    match time.as_micros() {
+        micros @ 0..10_000 => format!("{:.1} ms", micros as f64 / 1000.0),
+        _ => format!("{} ms", time.as_millis()),
+    }
+}
+
+fn memory(instance: &Instance) -> String {
+    format!("{:.1} MiB of memory", instance.memory_bytes() as f64 / f64::from(1 << 20))
+}

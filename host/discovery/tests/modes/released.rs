@@ -1,0 +1,134 @@
+//! Modes that were released with an earlier convoke still run: see `fixtures`.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use convoke_discovery::{
+    DiscoveryHost, FakeDns, FakePod, FakePods, FakeProbe, FakeProbed, Fakes, HostConfig, Interface,
+    Lan, ModeSpec, Snapshot, World,
+};
+
+use crate::support::{PATIENCE, config, file, local, with_grants};
+
+fn released(name: &str) -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(format!("tests/fixtures/0.1.0/{name}.wasm"))
+}
+
+fn mode(name: &str, argument: &str, grants: &[(&str, &str)]) -> ModeSpec {
+    let mut spec = with_grants(file(released(name)), grants);
+    spec.argument = argument.into();
+    spec
+}
+
+/// A world with a member at 10.0.0.7:6900, known as `members.shop.example`.
+fn world() -> Arc<Fakes> {
+    let member = "10.0.0.7".parse().unwrap();
+    Arc::new(Fakes {
+        dns: FakeDns {
+            names: [("members.shop.example".to_owned(), vec![member])].into(),
+            ..FakeDns::default()
+        },
+        kubernetes: vec![FakePods {
+            namespace: "shop".into(),
+            service: Some("convoke".into()),
+            pods: vec![FakePod {
+                name: "convoke-0".into(),
+                addresses: vec![member],
+                ready: true,
+                ports: [].into(),
+                zone: None,
+            }],
+        }],
+        probe: vec![FakeProbe {
+            address: "10.0.0.7:6900".parse().unwrap(),
+            is: FakeProbed::Member,
+            cluster_size: 1,
+            coordinator: vec!["10.0.0.7:6900".parse().unwrap()],
+        }],
+        ..Fakes::default()
+    })
+}
+
+async fn look(spec: &ModeSpec) -> Result<Snapshot, String> {
+    look_in(world(), spec).await
+}
+
+async fn look_in(fakes: Arc<Fakes>, spec: &ModeSpec) -> Result<Snapshot, String> {
+    let (prober, world) = (fakes.prober(), World::Fake(fakes));
+    let host = DiscoveryHost::new(HostConfig { world, prober, ..config() }).unwrap();
+    let loaded = host.load(spec).await.unwrap_or_else(|error| panic!("{error}"));
+    let mut instance = host.open(&loaded, &local()).await.map_err(|error| error.to_string())?;
+    instance.announce().await.map_err(|error| error.to_string())?;
+    instance.discover().await.map_err(|error| error.to_string())
+}
+
+#[tokio::test]
+async fn tcpip() {
+    let found = look(&mode("tcpip", "10.0.0.7-9:6900", &[])).await.unwrap();
+    assert_eq!(found.candidates.len(), 3);
+}
+
+#[tokio::test]
+async fn dns() {
+    let grants = [("dns", "*.shop.example")];
+    let found = look(&mode("dns", "members.shop.example:6900", &grants)).await.unwrap();
+    assert_eq!(found.candidates[0].address, "10.0.0.7:6900".parse().unwrap());
+}
+
+#[tokio::test]
+async fn kubernetes() {
+    let grants = [("kubernetes", "shop")];
+    let found = look(&mode("kubernetes", "shop,convoke", &grants)).await.unwrap();
+    assert_eq!(found.candidates[0].address.ip(), "10.0.0.7".parse::<std::net::IpAddr>().unwrap());
+}
+
+#[tokio::test]
+async fn domain() {
+    let grants = [("probe", "10.0.0.7:6900")];
+    let found = look(&mode("domain", "10.0.0.7:6900", &grants)).await.unwrap();
+    assert_eq!(found.candidates[0].address, "10.0.0.7:6900".parse().unwrap());
+}
+
+#[tokio::test]
+async fn multicast() {
+    let grants = [("multicast", "224.2.2.4:2904")];
+    let lan = Lan::new(1);
+    let mut instances = Vec::new();
+    for last in [7_u8, 8] {
+        let place = ([10, 0, 0, last], 6900).into();
+        let world = Fakes { lan: Some((lan.clone(), place)), ..Fakes::default() };
+        let interfaces = vec![Interface { address: [10, 0, 0, last].into(), index: None }];
+        let world = World::Fake(Arc::new(world));
+        let host = DiscoveryHost::new(HostConfig { world, interfaces, ..config() }).unwrap();
+        let mut spec = mode("multicast", "224.2.2.4:2904", &grants);
+        spec.settings = Vec::new();
+        let mut local = local();
+        local.addresses = vec![[10, 0, 0, last].into()];
+        local.member_id = format!("member {last}");
+        let loaded = host.load(&spec).await.unwrap();
+        instances.push(host.open(&loaded, &local).await.unwrap());
+    }
+    let [one, other] = &mut instances[..] else { unreachable!() };
+    one.announce().await.unwrap();
+    let heard = async {
+        loop {
+            other.announce().await.unwrap();
+            one.announce().await.unwrap();
+            let found = other.discover().await.unwrap();
+            if let Some(candidate) = found.candidates.first() {
+                return candidate.address.ip();
+            }
+        }
+    };
+    let heard = tokio::time::timeout(PATIENCE, heard).await.unwrap();
+    assert_eq!(heard, std::net::IpAddr::from([10, 0, 0, 7]));
+}
+
+#[tokio::test]
+async fn the_address_file_example_in_c() {
+    let mut fakes = Fakes::default();
+    fakes.store.insert("addresses".into(), "10.0.0.7:6900\n10.0.0.8\n".into());
+    let spec = mode("address-file", "", &[("store", "64KiB")]);
+    let found = look_in(Arc::new(fakes), &spec).await.unwrap();
+    assert_eq!(found.candidates[0].address, "10.0.0.7:6900".parse().unwrap());
+}

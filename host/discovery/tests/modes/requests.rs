@@ -1,0 +1,608 @@
+//! `wasi:http`: which requests leave this machine, and how they end.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+use convoke_discovery::{
+    CallError, DiscoveryHost, FakeAnswer, Fakes, HostConfig, Instance, World, limits,
+};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::mpsc;
+use tokio::time::timeout;
+
+use crate::guest::{FAILED, Guest, Returned, reported};
+use crate::support::{Log, PATIENCE, config, file, host, host_in, load, local, with_grants};
+
+const HTTP: &str = r#"
+    (import "wasi:http/types@0.2.12" "[constructor]fields" (func $fields (result i32)))
+    (import "wasi:http/types@0.2.12" "[constructor]outgoing-request"
+        (func $request (param i32) (result i32)))
+    (import "wasi:http/types@0.2.12" "[method]outgoing-request.set-method"
+        (func $set_method (param i32 i32 i32 i32) (result i32)))
+    (import "wasi:http/types@0.2.12" "[method]outgoing-request.set-scheme"
+        (func $set_scheme (param i32 i32 i32 i32 i32) (result i32)))
+    (import "wasi:http/types@0.2.12" "[method]outgoing-request.set-authority"
+        (func $set_authority (param i32 i32 i32 i32) (result i32)))
+    (import "wasi:http/types@0.2.12" "[method]outgoing-request.set-path-with-query"
+        (func $set_path (param i32 i32 i32 i32) (result i32)))
+    (import "wasi:http/types@0.2.12" "[constructor]request-options" (func $options (result i32)))
+    (import "wasi:http/types@0.2.12" "[method]request-options.set-first-byte-timeout"
+        (func $set_timeout (param i32 i32 i64) (result i32)))
+    (import "wasi:http/outgoing-handler@0.2.12" "handle" (func $handle (param i32 i32 i32 i32)))
+    (import "wasi:http/types@0.2.12" "[method]future-incoming-response.subscribe"
+        (func $subscribe (param i32) (result i32)))
+    (import "wasi:http/types@0.2.12" "[method]future-incoming-response.get"
+        (func $get (param i32 i32)))
+    (import "wasi:http/types@0.2.12" "[resource-drop]future-incoming-response"
+        (func $drop_future (param i32)))
+    (import "wasi:http/types@0.2.12" "[method]incoming-response.status"
+        (func $status (param i32) (result i32)))
+    (import "wasi:http/types@0.2.12" "[method]incoming-response.consume"
+        (func $consume (param i32 i32)))
+    (import "wasi:http/types@0.2.12" "[resource-drop]incoming-response"
+        (func $drop_response (param i32)))
+    (import "wasi:http/types@0.2.12" "[method]incoming-body.stream"
+        (func $stream (param i32 i32)))
+    (import "wasi:io/error@0.2.12" "[method]error.to-debug-string"
+        (func $in_words (param i32 i32)))
+    (import "wasi:io/poll@0.2.12" "[method]pollable.block" (func $block (param i32)))
+    (import "wasi:io/poll@0.2.12" "[resource-drop]pollable" (func $drop_pollable (param i32)))
+    (import "wasi:io/streams@0.2.12" "[method]input-stream.blocking-read"
+        (func $read (param i32 i64 i32)))
+"#;
+
+/// What a request came to is one number: a status, or this much and the case of
+/// `error-code`.
+const ERROR: u16 = 1_000;
+const REFUSED: u16 = ERROR + 6;
+const TERMINATED: u16 = ERROR + 7;
+const TOO_MANY: u16 = ERROR + 11;
+const DENIED: u16 = ERROR + 15;
+const BAD_METHOD: u16 = ERROR + 18;
+const BAD_URI: u16 = ERROR + 19;
+const HEADERS_TOO_LARGE: u16 = ERROR + 26;
+const NO_ANSWER: u16 = ERROR + 33;
+const BAD_SCHEME: u16 = ERROR + 35;
+const INTERNAL: u16 = ERROR + 38;
+/// The request never came to be: its authority, path or scheme was not accepted.
+const MALFORMED: u16 = 999;
+
+const GET: u32 = 0;
+const CONNECT: u32 = 5;
+
+/// A request to `authority`, as the expression that gives what it came to.
+struct Asked<'a> {
+    scheme: u32,
+    method: u32,
+    authority: &'a str,
+    /// Until the first byte, in milliseconds; 0 for the host's own bound.
+    patience_ms: u64,
+}
+
+impl<'a> Asked<'a> {
+    fn get(authority: &'a str) -> Self {
+        Self { scheme: 0, method: GET, authority, patience_ms: 0 }
+    }
+
+    /// A mode that may make this request: `$ask` makes it and gives its number, `$send`
+    /// only begins it and gives a future.
+    fn guest(&self) -> Guest {
+        let (scheme, method, length) = (self.scheme, self.method, self.authority.len());
+        let nanoseconds = self.patience_ms * 1_000_000;
+        Guest::reporting()
+            .import("wasi:http/types@0.2.12", HTTP)
+            .import("wasi:http/outgoing-handler@0.2.12", "")
+            .import("wasi:io/poll@0.2.12", "")
+            .import("wasi:io/streams@0.2.12", "")
+            .import("wasi:io/error@0.2.12", "")
+            .text(0x800, self.authority)
+            .text(0x900, "/v1/members?near")
+            .text(0x920, "gopher")
+            .items(&format!(
+                "(global $response (mut i32) (i32.const 0))
+                (func $error (param $case i32) (result i32)
+                    (i32.add (i32.const {ERROR}) (local.get $case)))
+                ;; A future, or minus what it came to.
+                (func $send (result i32)
+                    (local $it i32) (local $how i32)
+                    (local.set $it (call $request (call $fields)))
+                    (if (i32.or
+                            (i32.or
+                                (call $set_scheme (local.get $it) (i32.const 1)
+                                    (i32.const {scheme}) (i32.const 0x920) (i32.const 6))
+                                (call $set_authority (local.get $it) (i32.const 1)
+                                    (i32.const 0x800) (i32.const {length})))
+                            (i32.or
+                                (call $set_path (local.get $it) (i32.const 1)
+                                    (i32.const 0x900) (i32.const 16))
+                                (call $set_method (local.get $it) (i32.const {method})
+                                    (i32.const 0) (i32.const 0))))
+                        (then (return (i32.const -{MALFORMED}))))
+                    (if (i64.gt_u (i64.const {nanoseconds}) (i64.const 0)) (then
+                        (local.set $how (call $options))
+                        (drop (call $set_timeout (local.get $how) (i32.const 1)
+                            (i64.const {nanoseconds})))))
+                    (call $handle (local.get $it)
+                        (i64.gt_u (i64.const {nanoseconds}) (i64.const 0)) (local.get $how)
+                        (i32.const 0xa00))
+                    (if (result i32) (i32.load8_u (i32.const 0xa00))
+                        (then (i32.sub (i32.const 0)
+                            (call $error (i32.load8_u (i32.const 0xa08)))))
+                        (else (i32.load (i32.const 0xa08)))))
+                ;; What a future comes to; $response is then open.
+                (func $await (param $future i32) (result i32)
+                    (local $pollable i32)
+                    (if (i32.lt_s (local.get $future) (i32.const 0))
+                        (then (return (i32.sub (i32.const 0) (local.get $future)))))
+                    (local.set $pollable (call $subscribe (local.get $future)))
+                    (call $block (local.get $pollable))
+                    (call $drop_pollable (local.get $pollable))
+                    (call $get (local.get $future) (i32.const 0xa00))
+                    (call $drop_future (local.get $future))
+                    (if (i32.load8_u (i32.const 0xa10))
+                        (then (return (call $error (i32.load8_u (i32.const 0xa18))))))
+                    (global.set $response (i32.load (i32.const 0xa18)))
+                    (call $status (global.get $response)))
+                (func $ask (result i32)
+                    (local $came_to i32)
+                    (local.set $came_to (call $await (call $send)))
+                    (if (i32.lt_u (local.get $came_to) (i32.const {MALFORMED}))
+                        (then (call $drop_response (global.get $response))))
+                    (local.get $came_to))
+                ;; KiB of the body; or 65000, and what failed in words at 0xa00.
+                (func $body (result i32)
+                    (local $stream i32) (local $bytes i32)
+                    (call $consume (global.get $response) (i32.const 0xa00))
+                    (call $stream (i32.load (i32.const 0xa04)) (i32.const 0xa00))
+                    (local.set $stream (i32.load (i32.const 0xa04)))
+                    (loop $more
+                        (global.set $heap (i32.const 0x10000))
+                        (call $read (local.get $stream) (i64.const 65536) (i32.const 0xa00))
+                        (if (i32.eqz (i32.load8_u (i32.const 0xa00))) (then
+                            (local.set $bytes
+                                (i32.add (local.get $bytes) (i32.load (i32.const 0xa08))))
+                            (br $more))))
+                    ;; Closed is the end.
+                    (if (i32.load8_u (i32.const 0xa04))
+                        (then (return (i32.shr_u (local.get $bytes) (i32.const 10)))))
+                    (call $in_words (i32.load (i32.const 0xa08)) (i32.const 0xa00))
+                    (i32.const 65000))"
+            ))
+            .discover("(call $report (call $ask))")
+    }
+
+    /// What it comes to with this grant.
+    async fn comes_to(&self, host: &DiscoveryHost, grant: &str) -> u16 {
+        let mut instance = opened(host, &self.guest(), grant).await;
+        reported(&instance.discover().await.unwrap())
+    }
+}
+
+async fn opened(host: &DiscoveryHost, guest: &Guest, grant: &str) -> Instance {
+    let folder = tempfile::tempdir().unwrap();
+    let spec = with_grants(file(guest.write(folder.path(), "test")), &[("http", grant)]);
+    host.open(&host.load(&spec).await.unwrap(), &local()).await.unwrap()
+}
+
+/// A server on loopback that gives each request the same answer.
+struct Server {
+    address: SocketAddr,
+    asked: Arc<AtomicU32>,
+    heads: Arc<std::sync::Mutex<Vec<String>>>,
+    task: tokio::task::JoinHandle<()>,
+}
+
+impl Server {
+    /// No answer at all for `None`.
+    async fn start(answer: Option<Vec<u8>>) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let asked = Arc::<AtomicU32>::default();
+        let heads = Arc::<std::sync::Mutex<Vec<String>>>::default();
+        let (counting, noting) = (Arc::clone(&asked), Arc::clone(&heads));
+        let task = tokio::spawn(async move {
+            loop {
+                let (mut stream, _) = listener.accept().await.unwrap();
+                let (answer, counting) = (answer.clone(), Arc::clone(&counting));
+                let noting = Arc::clone(&noting);
+                tokio::spawn(async move {
+                    while let Some(head) = head(&mut stream).await {
+                        counting.fetch_add(1, Ordering::Relaxed);
+                        noting.lock().unwrap().push(head);
+                        match &answer {
+                            Some(answer) => {
+                                if stream.write_all(answer).await.is_err() {
+                                    return;
+                                }
+                            }
+                            None => std::future::pending().await,
+                        }
+                    }
+                });
+            }
+        });
+        Self { address, asked, heads, task }
+    }
+
+    async fn answering(status: &str, headers: &str) -> Self {
+        let answer = format!("HTTP/1.1 {status}\r\ncontent-length: 2\r\n{headers}\r\nok");
+        Self::start(Some(answer.into_bytes())).await
+    }
+
+    fn authority(&self) -> String {
+        self.address.to_string()
+    }
+
+    fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    fn asked(&self) -> u32 {
+        self.asked.load(Ordering::Relaxed)
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+/// The head of the next request; `None` when the client is gone.
+async fn head(stream: &mut TcpStream) -> Option<String> {
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        head.push(stream.read_u8().await.ok()?);
+    }
+    Some(String::from_utf8_lossy(&head).into_owned())
+}
+
+#[tokio::test]
+async fn a_granted_request_reaches_its_server() {
+    let server = Server::answering("203 Non-Authoritative Information", "").await;
+    let asked = Asked::get(&server.authority()).comes_to(&host(), &server.url()).await;
+    assert_eq!((asked, server.asked()), (203, 1));
+    let head = server.heads.lock().unwrap()[0].to_ascii_lowercase();
+    assert!(head.starts_with("get /v1/members?near http/1.1\r\n"), "{head}");
+    assert!(head.contains(&format!("host: {}\r\n", server.address)), "{head}");
+}
+
+#[tokio::test]
+async fn connections_are_kept_and_outlive_an_instance() {
+    let server = Server::answering("200 OK", "").await;
+    let (authority, host) = (server.authority(), host());
+    let folder = tempfile::tempdir().unwrap();
+    let guest = Asked::get(&authority).guest();
+    let spec = with_grants(file(guest.write(folder.path(), "test")), &[("http", &server.url())]);
+    let loaded = host.load(&spec).await.unwrap();
+    for _ in 0..3 {
+        let mut instance = host.open(&loaded, &local()).await.unwrap();
+        for _ in 0..3 {
+            assert_eq!(reported(&instance.discover().await.unwrap()), 200);
+        }
+    }
+    assert_eq!(server.asked(), 9);
+}
+
+#[tokio::test]
+async fn what_is_not_granted_is_denied_and_told_once_with_the_line_that_grants_it() {
+    let server = Server::answering("200 OK", "").await;
+    let authority = server.authority();
+    let log = Log::capture();
+    let mut instance =
+        opened(&host(), &Asked::get(&authority).guest(), "http://10.0.0.5:8500").await;
+    for _ in 0..3 {
+        assert_eq!(reported(&instance.discover().await.unwrap()), DENIED);
+    }
+    assert_eq!(server.asked(), 0);
+    assert_eq!(
+        log.lines(),
+        [format!(
+            "WARN mode \"test\" was denied http {url}; to allow it add to its [[discovery]]: grant = {{ http = [\"{url}\"] }} mode=test",
+            url = server.url()
+        )]
+    );
+}
+
+#[tokio::test]
+async fn scheme_host_and_port_must_all_be_granted() {
+    let server = Server::answering("200 OK", "").await;
+    let authority = server.authority();
+    let port = server.address.port();
+    for grant in [
+        format!("https://127.0.0.1:{port}"),
+        format!("http://127.0.0.2:{port}"),
+        format!("http://localhost:{port}"),
+        "http://127.0.0.1".to_owned(),
+    ] {
+        assert_eq!(Asked::get(&authority).comes_to(&host(), &grant).await, DENIED, "{grant}");
+    }
+    assert_eq!(server.asked(), 0);
+    assert_eq!(Asked::get(&authority).comes_to(&host(), "http://127.0.0.1:*").await, 200);
+}
+
+#[tokio::test]
+async fn without_a_grant_it_is_not_even_loaded() {
+    let text = load(&host(), &Asked::get("a").guest()).await.err().unwrap().to_string();
+    assert!(
+        text.ends_with("@0.2.12, which is not granted; to allow it add to its [[discovery]]: grant = { http = [\"https://consul.example:8501\"] }"),
+        "{text}"
+    );
+}
+
+#[tokio::test]
+async fn no_request_is_what_it_does_not_look_like() {
+    let server = Server::answering("200 OK", "").await;
+    let (port, host) = (server.address.port(), host());
+    let everything = "http://*:*";
+    // The part before the @ reads as the host, and is not.
+    for authority in [
+        format!("me@127.0.0.1:{port}"),
+        format!("granted.example:80@127.0.0.1:{port}"),
+        format!("127.0.0.1:{port}/v1"),
+        format!("127.0.0.1:{port}\r\nx: y"),
+        format!("127.0.0.1:{port}#"),
+        String::new(),
+        ":80".to_owned(),
+    ] {
+        let came_to = Asked::get(&authority).comes_to(&host, everything).await;
+        assert!(
+            [MALFORMED, BAD_URI, INTERNAL].contains(&came_to),
+            "{authority:?} came to {came_to}"
+        );
+    }
+    let authority = server.authority();
+    let connect = Asked { method: CONNECT, ..Asked::get(&authority) };
+    assert_eq!(connect.comes_to(&host, everything).await, BAD_METHOD);
+    let gopher = Asked { scheme: 2, ..Asked::get(&authority) };
+    let came_to = gopher.comes_to(&host, everything).await;
+    assert!([MALFORMED, BAD_SCHEME].contains(&came_to), "{came_to}");
+    assert_eq!(server.asked(), 0);
+}
+
+#[tokio::test]
+async fn a_redirect_is_the_modes_to_follow() {
+    let other = Server::answering("200 OK", "").await;
+    let server = Server::answering("302 Found", &format!("location: {}/\r\n", other.url())).await;
+    let authority = server.authority();
+    assert_eq!(Asked::get(&authority).comes_to(&host(), "http://127.0.0.1:*").await, 302);
+    assert_eq!((server.asked(), other.asked()), (1, 0));
+}
+
+#[tokio::test]
+async fn a_place_where_nobody_listens_refuses() {
+    let authority = {
+        let server = Server::start(None).await;
+        server.authority()
+    };
+    tokio::task::yield_now().await;
+    assert_eq!(Asked::get(&authority).comes_to(&host(), "http://*:*").await, REFUSED);
+}
+
+#[tokio::test]
+async fn a_server_that_does_not_speak_http_is_an_error() {
+    let server = Server::start(Some(b"220 smtp.example ESMTP\r\n".to_vec())).await;
+    let authority = server.authority();
+    let came_to = Asked::get(&authority).comes_to(&host(), &server.url()).await;
+    assert!([TERMINATED, INTERNAL].contains(&came_to), "{came_to}");
+}
+
+#[tokio::test]
+async fn a_server_that_never_answers_is_waited_for_as_long_as_the_mode_says() {
+    let server = Server::start(None).await;
+    let authority = server.authority();
+    let asked = Asked { patience_ms: 300, ..Asked::get(&authority) };
+    let started = Instant::now();
+    assert_eq!(asked.comes_to(&host(), &server.url()).await, NO_ANSWER);
+    assert!(started.elapsed() >= Duration::from_millis(300));
+    assert_eq!(server.asked(), 1);
+}
+
+#[tokio::test]
+async fn eight_requests_are_under_way_at_once_and_the_ninth_is_refused() {
+    let server = Server::start(None).await;
+    let authority = server.authority();
+    let asked = Asked { patience_ms: 500, ..Asked::get(&authority) };
+    // Nine begun, and what the last of them came to; then, when the eight have ended,
+    // a tenth.
+    let guest = asked.guest().discover(
+        "(local $n i32) (local $ninth i32)
+        (loop $more
+            (i32.store (i32.add (i32.const 0xb00) (i32.shl (local.get $n) (i32.const 2)))
+                (call $send))
+            (local.set $n (i32.add (local.get $n) (i32.const 1)))
+            (br_if $more (i32.lt_u (local.get $n) (i32.const 9))))
+        (local.set $ninth (call $await (i32.load (i32.const 0xb20))))
+        (local.set $n (i32.const 0))
+        (loop $more
+            (drop (call $await
+                (i32.load (i32.add (i32.const 0xb00) (i32.shl (local.get $n) (i32.const 2))))))
+            (local.set $n (i32.add (local.get $n) (i32.const 1)))
+            (br_if $more (i32.lt_u (local.get $n) (i32.const 8))))
+        (call $report (i32.add (i32.mul (local.get $ninth) (i32.const 10))
+            (i32.eq (call $ask) (i32.const 1033))))",
+    );
+    let mut instance = opened(&host(), &guest, &server.url()).await;
+    assert_eq!(reported(&instance.discover().await.unwrap()), TOO_MANY * 10 + 1);
+    assert_eq!(limits::REQUESTS_AT_ONCE, 8);
+    assert_eq!(server.asked(), 9);
+}
+
+#[tokio::test]
+async fn answers_that_are_not_read_count_as_under_way() {
+    let server = Server::answering("200 OK", "").await;
+    let authority = server.authority();
+    // Eight answers are kept, a ninth is refused; one is dropped, and a tenth is not.
+    let guest = Asked::get(&authority).guest().discover(
+        "(local $n i32) (local $ninth i32)
+        (loop $more
+            (drop (call $await (call $send)))
+            (local.set $n (i32.add (local.get $n) (i32.const 1)))
+            (br_if $more (i32.lt_u (local.get $n) (i32.const 8))))
+        (local.set $ninth (call $ask))
+        (call $drop_response (global.get $response))
+        (call $report (i32.add (i32.mul (local.get $ninth) (i32.const 10))
+            (i32.eq (call $ask) (i32.const 200))))",
+    );
+    let mut instance = opened(&host(), &guest, &server.url()).await;
+    assert_eq!(reported(&instance.discover().await.unwrap()), TOO_MANY * 10 + 1);
+    assert_eq!(server.asked(), 9);
+}
+
+#[tokio::test]
+async fn an_instance_that_is_gone_holds_no_requests() {
+    let server = Server::answering("200 OK", "").await;
+    let (authority, host) = (server.authority(), host());
+    let folder = tempfile::tempdir().unwrap();
+    let crashing = Asked::get(&authority).guest().discover(
+        "(local $n i32)
+        (loop $more
+            (drop (call $await (call $send)))
+            (local.set $n (i32.add (local.get $n) (i32.const 1)))
+            (br_if $more (i32.lt_u (local.get $n) (i32.const 8))))
+        unreachable",
+    );
+    let path = crashing.write(folder.path(), "test");
+    let spec = with_grants(file(path), &[("http", &server.url())]);
+    let loaded = host.load(&spec).await.unwrap();
+    for asked in [8, 16, 24] {
+        let mut instance = host.open(&loaded, &local()).await.unwrap();
+        assert!(matches!(instance.discover().await, Err(CallError::Trap { .. })));
+        assert_eq!(server.asked(), asked);
+    }
+}
+
+#[tokio::test]
+async fn what_a_mode_never_gives_back_is_bounded() {
+    // Headers made and kept, until the host has had enough.
+    let guest = Asked::get("a").guest().discover(
+        "(local $n i32)
+        (loop $more
+            (drop (call $fields))
+            (i32.store (i32.const 0xb00) (local.get $n))
+            (local.set $n (i32.add (local.get $n) (i32.const 1)))
+            (br_if $more (i32.lt_u (local.get $n) (i32.const 10000))))
+        (call $report (i32.const 1))",
+    );
+    let mut instance = opened(&host(), &guest, "http://a").await;
+    let Err(CallError::Trap { message, .. }) = instance.discover().await else { panic!() };
+    assert_eq!(message, "resource table has no free keys");
+}
+
+#[tokio::test]
+async fn a_storm_of_requests_is_held_to_its_rate() {
+    let mut fakes = Fakes::default();
+    fakes.http.answers.push(FakeAnswer {
+        url: "http://10.0.0.5:8500/v1/".into(),
+        method: None,
+        status: 200,
+        headers: [].into(),
+        body: String::new(),
+    });
+    let fakes = Arc::new(fakes);
+    let world = World::Fake(Arc::clone(&fakes));
+    let host = DiscoveryHost::new(HostConfig { world, ..config() }).unwrap();
+    // A thousand, each with options of its own, and how many of them were answered.
+    let asked = Asked { patience_ms: 1_000, ..Asked::get("10.0.0.5:8500") };
+    let guest = asked.guest().discover(
+        "(local $n i32) (local $answered i32)
+        (loop $more
+            (global.set $heap (i32.const 0x10000))
+            (local.set $answered (i32.add (local.get $answered)
+                (i32.eq (call $ask) (i32.const 200))))
+            (local.set $n (i32.add (local.get $n) (i32.const 1)))
+            (br_if $more (i32.lt_u (local.get $n) (i32.const 1000))))
+        (call $report (local.get $answered))",
+    );
+    let mut instance = opened(&host, &guest, "http://10.0.0.5:8500").await;
+    let started = Instant::now();
+    let answered = u32::from(reported(&instance.discover().await.unwrap()));
+    let seconds = started.elapsed().as_secs() as u32 + 1;
+    let most = limits::REQUESTS_BURST + seconds * limits::REQUESTS_PER_SECOND;
+    assert!((limits::REQUESTS_BURST..=most).contains(&answered), "{answered}");
+    assert_eq!(fakes.http.asked().len(), answered as usize);
+}
+
+/// KiB of the body of an answer with this many bytes, or what failed.
+async fn body_of(bytes: usize, chunked: bool) -> Result<u16, CallError> {
+    let mut answer = match chunked {
+        true => format!("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n{bytes:x}\r\n")
+            .into_bytes(),
+        false => format!("HTTP/1.1 200 OK\r\ncontent-length: {bytes}\r\n\r\n").into_bytes(),
+    };
+    answer.resize(answer.len() + bytes, b'x');
+    if chunked {
+        answer.extend_from_slice(b"\r\n0\r\n\r\n");
+    }
+    let server = Server::start(Some(answer)).await;
+    let authority = server.authority();
+    let mut guest = Asked::get(&authority).guest();
+    let problem = guest.result(&Returned::Problem(FAILED, ""));
+    let guest = guest.discover(&format!(
+        "(local $kib i32)
+        (drop (call $await (call $send)))
+        (local.set $kib (call $body))
+        (i32.store offset=8 {problem} (i32.load (i32.const 0xa00)))
+        (i32.store offset=12 {problem} (i32.load (i32.const 0xa04)))
+        (if (result i32) (i32.eq (local.get $kib) (i32.const 65000))
+            (then {problem}) (else (call $report (local.get $kib))))"
+    ));
+    let mut instance = opened(&host(), &guest, &server.url()).await;
+    let look = timeout(PATIENCE, instance.discover()).await.unwrap();
+    assert!(instance.memory_bytes() <= 2 << 20, "{}", instance.memory_bytes());
+    look.map(|snapshot| reported(&snapshot))
+}
+
+#[tokio::test]
+async fn a_body_of_16_mib_is_read_and_a_byte_more_is_an_error() {
+    assert_eq!(body_of(100 << 10, false).await, Ok(100));
+    assert_eq!(body_of(limits::ANSWER_BODY_BYTES_MAX, false).await, Ok(16 << 10));
+    for chunked in [false, true] {
+        let failed = body_of(limits::ANSWER_BODY_BYTES_MAX + 1, chunked).await.unwrap_err();
+        assert!(failed.to_string().contains("16777216"), "chunked: {chunked}: {failed}");
+    }
+}
+
+#[tokio::test]
+async fn headers_beyond_64_kib_are_an_error() {
+    for (bytes, wanted) in [(60 << 10, 200), (65 << 10, HEADERS_TOO_LARGE)] {
+        let server = Server::answering("200 OK", &format!("x: {}\r\n", "y".repeat(bytes))).await;
+        let authority = server.authority();
+        let came_to = Asked::get(&authority).comes_to(&host(), &server.url()).await;
+        assert_eq!(came_to, wanted, "{bytes} bytes");
+    }
+}
+
+#[tokio::test]
+async fn a_mode_that_waits_for_an_answer_does_not_hold_up_the_stop() {
+    let server = Server::start(None).await;
+    let authority = server.authority();
+    let folder = tempfile::tempdir().unwrap();
+    let path = Asked::get(&authority).guest().write(folder.path(), "test");
+    let host = host();
+    let loaded = host.load(&with_grants(file(path), &[("http", &server.url())])).await.unwrap();
+    let (events, _received) = mpsc::channel(1);
+    let handle = host.start(loaded, local(), events);
+    let asked = async {
+        while server.asked() == 0 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    timeout(PATIENCE, asked).await.unwrap();
+    timeout(Duration::from_millis(limits::WITHDRAW_MS_MAX), handle.stop()).await.unwrap();
+}
+
+#[tokio::test]
+async fn in_a_made_up_world_grants_hold_and_nothing_leaves() {
+    let server = Server::answering("200 OK", "").await;
+    let authority = server.authority();
+    let host = host_in(Fakes::default());
+    assert_eq!(Asked::get(&authority).comes_to(&host, &server.url()).await, 404);
+    assert_eq!(Asked::get(&authority).comes_to(&host, "http://10.0.0.5").await, DENIED);
+    let host = host_in(Fakes { failing: Some("down".into()), ..Fakes::default() });
+    assert_eq!(Asked::get(&authority).comes_to(&host, &server.url()).await, INTERNAL);
+    assert_eq!(server.asked(), 0);
+}

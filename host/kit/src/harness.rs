@@ -1,0 +1,226 @@
+//! A component, what it is configured with and granted, and the world around it.
+
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::num::NonZeroU8;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+use std::sync::Arc;
+
+use convoke_discovery::{
+    DiscoveryHost, Fakes, Grants, HostConfig, Inspection, Interface, Lan as Network, LocalMember,
+    ModeSpec, Source, World,
+};
+
+use crate::cipher::{Key, ciphers};
+use crate::clock::Clock;
+use crate::error::HarnessError;
+use crate::mode::Mode;
+
+/// The port of members, and that of candidates without one.
+const PORT: u16 = 6900;
+
+type Change = Arc<dyn Fn(&mut Fakes) + Send + Sync>;
+
+/// A mode to be opened: nothing granted, no argument, a world in which nothing is there.
+/// Clones open apart from each other.
+#[derive(Clone)]
+pub struct Harness {
+    pub(crate) file: PathBuf,
+    pub(crate) grants: Vec<(String, String)>,
+    pub(crate) inert_wasi: bool,
+    argument: String,
+    settings: Vec<(String, String)>,
+    local: LocalMember,
+    world: Vec<Change>,
+    cache: Option<PathBuf>,
+}
+
+impl Harness {
+    /// The component in `file`. It is read when the harness is opened.
+    pub fn load(file: impl Into<PathBuf>) -> Self {
+        let address = Ipv4Addr::new(10, 0, 0, 1);
+        Self {
+            file: file.into(),
+            grants: Vec::new(),
+            inert_wasi: false,
+            argument: String::new(),
+            settings: Vec::new(),
+            local: LocalMember {
+                cluster_name: "kit".into(),
+                member_id: format!("member-{address}"),
+                addresses: vec![address.into()],
+                port: PORT,
+                attributes: Vec::new(),
+            },
+            world: Vec::new(),
+            cache: None,
+        }
+    }
+
+    /// `grant = { CAPABILITY = ["PATTERN"] }`, one more pattern each time.
+    #[must_use]
+    pub fn grant(mut self, capability: &str, pattern: &str) -> Self {
+        self.grants.push((capability.to_owned(), pattern.to_owned()));
+        self
+    }
+
+    /// `wasi = "inert"`.
+    #[must_use]
+    pub fn inert_wasi(mut self) -> Self {
+        self.inert_wasi = true;
+        self
+    }
+
+    /// `argument = "…"`. The last one counts.
+    #[must_use]
+    pub fn argument(mut self, argument: impl Into<String>) -> Self {
+        self.argument = argument.into();
+        self
+    }
+
+    /// `settings = { KEY = "VALUE" }`, one more each time.
+    #[must_use]
+    pub fn setting(mut self, key: &str, value: &str) -> Self {
+        self.settings.push((key.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// The cluster that the member is of; `kit` otherwise. Members of different clusters
+    /// do not open each other's datagrams.
+    #[must_use]
+    pub fn cluster(mut self, name: &str) -> Self {
+        name.clone_into(&mut self.local.cluster_name);
+        self
+    }
+
+    /// What the mode is told of the member that it runs in. Otherwise this is at
+    /// 10.0.0.1:6900 and has no attributes.
+    #[must_use]
+    pub fn member(mut self, change: impl FnOnce(&mut LocalMember)) -> Self {
+        change(&mut self.local);
+        self
+    }
+
+    /// Puts something into the world; each call adds to those before.
+    #[must_use]
+    pub fn world(mut self, change: impl Fn(&mut Fakes) + Send + Sync + 'static) -> Self {
+        self.world.push(Arc::new(change));
+        self
+    }
+
+    /// Keeps compiled code in `folder`, for components that take seconds to compile and
+    /// tests that open them often. Nobody else may write there: it is run.
+    #[must_use]
+    pub fn cache(mut self, folder: impl Into<PathBuf>) -> Self {
+        self.cache = Some(folder.into());
+        self
+    }
+
+    /// Loads and configures the mode, in a time of its own.
+    ///
+    /// # Errors
+    /// What is wrong with the file or a grant, or what the mode says of its configuration.
+    pub fn open(&self) -> Result<Mode, HarnessError> {
+        self.open_in(&Clock::start()?, None)
+    }
+
+    /// What the component is and asks for. Nothing of it runs.
+    ///
+    /// # Errors
+    /// What is wrong with the file.
+    pub fn inspect(&self) -> Result<Inspection, HarnessError> {
+        let host = self.host(&Arc::new(Fakes::default()), &self.local)?;
+        let source = Source::File(self.file.clone());
+        Ok(Clock::start()?.run(host.inspect(&stem(&self.file), &source, None))?)
+    }
+
+    /// Opens it in the time of `clock`; in a network, as a member at that address.
+    pub(crate) fn open_in(
+        &self,
+        clock: &Rc<Clock>,
+        place: Option<(Network, IpAddr)>,
+    ) -> Result<Mode, HarnessError> {
+        let pairs: Vec<(&str, [&str; 1])> =
+            self.grants.iter().map(|(what, pattern)| (what.as_str(), [pattern.as_str()])).collect();
+        let grants =
+            Grants::parse(pairs.iter().map(|(what, pattern)| (*what, pattern.as_slice())))?;
+        let mut local = self.local.clone();
+        let mut fakes = self.fakes();
+        let mut name = stem(&self.file);
+        if let Some((network, address)) = place {
+            name = format!("{name}@{address}");
+            local.addresses = vec![address];
+            local.member_id = format!("member-{address}");
+            fakes.lan = Some((network, SocketAddr::new(address, PORT)));
+        }
+        let fakes = Arc::new(fakes);
+        let spec = ModeSpec {
+            name,
+            source: Source::File(self.file.clone()),
+            digest: None,
+            argument: self.argument.clone(),
+            settings: self.settings.clone(),
+            grants: Grants { inert_wasi: self.inert_wasi, ..grants },
+        };
+        let host = self.host(&fakes, &local)?;
+        Mode::open(Rc::clone(clock), host, &spec, local, fakes)
+    }
+
+    /// The world as it is at first.
+    pub(crate) fn fakes(&self) -> Fakes {
+        let mut fakes = Fakes::default();
+        for change in &self.world {
+            change(&mut fakes);
+        }
+        fakes
+    }
+
+    fn host(&self, fakes: &Arc<Fakes>, local: &LocalMember) -> Result<DiscoveryHost, HarnessError> {
+        let address = local.addresses.first().copied().unwrap_or(Ipv4Addr::LOCALHOST.into());
+        Ok(DiscoveryHost::new(HostConfig {
+            interfaces: vec![Interface { address, index: Some(1) }],
+            multicast_hops: NonZeroU8::MIN,
+            default_ports: vec![PORT],
+            cache_directory: self.cache.clone(),
+            state_directory: None,
+            prober: fakes.prober(),
+            world: World::Fake(Arc::clone(fakes)),
+            beacon_ciphers: ciphers(self.key()),
+            on_own_thread: false,
+        })?)
+    }
+
+    pub(crate) fn key(&self) -> Key {
+        Key::of(&self.local.cluster_name)
+    }
+
+    /// With compiled code in `folder`, unless it is kept somewhere already.
+    pub(crate) fn cache_or(mut self, folder: &Path) -> Self {
+        self.cache.get_or_insert_with(|| folder.to_owned());
+        self
+    }
+
+    /// With this alone of `capability`.
+    pub(crate) fn regrant(mut self, capability: &str, pattern: &str) -> Self {
+        self.grants.retain(|(of, _)| of != capability);
+        self.grant(capability, pattern)
+    }
+}
+
+/// What the mode is called: its file's name.
+pub(crate) fn stem(file: &Path) -> String {
+    file.file_stem().unwrap_or(file.as_os_str()).to_string_lossy().into_owned()
+}
+
+impl fmt::Debug for Harness {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Harness")
+            .field("file", &self.file)
+            .field("grants", &self.grants)
+            .field("inert_wasi", &self.inert_wasi)
+            .field("argument", &self.argument)
+            .field("settings", &self.settings)
+            .finish_non_exhaustive()
+    }
+}

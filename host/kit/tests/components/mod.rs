@@ -1,0 +1,35 @@
+//! Where the components under test are.
+
+use std::env;
+use std::path::{Path, PathBuf};
+
+/// A mode that is built in.
+///
+/// # Panics
+/// If it was not built; the text says what to run.
+pub(crate) fn built_in(name: &str) -> Option<PathBuf> {
+    let file = format!("modes/{name}.wasm");
+    Some(find(&file).unwrap_or_else(|| panic!("there is no {file}: run `cargo xtask modes`")))
+}
+
+/// An example; `None` when it was not built and need not be.
+///
+/// # Panics
+/// If it was not built and `CONVOKE_EXAMPLES` is 1.
+#[allow(dead_code, reason = "each test program uses its part")]
+pub(crate) fn example(name: &str) -> Option<PathBuf> {
+    let file = format!("examples/{name}.wasm");
+    let found = find(&file);
+    let must_be = env::var_os("CONVOKE_EXAMPLES").is_some_and(|value| value == "1");
+    assert!(found.is_some() || !must_be, "there is no {file}: run `cargo xtask test --examples`");
+    found
+}
+
+/// A file in the target folder of this program, or in that of the workspace.
+fn find(file: &str) -> Option<PathBuf> {
+    let this = env::current_exe().ok();
+    let above = this.iter().flat_map(|this| this.ancestors().skip(1).map(Path::to_owned));
+    let workspace =
+        Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).map(|root| root.join("target"));
+    above.chain(workspace).map(|folder| folder.join(file)).find(|file| file.is_file())
+}

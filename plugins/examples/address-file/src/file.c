@@ -1,0 +1,68 @@
+#include "file.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+// Takes the first line off the content.
+static struct text next_line(struct text *content) {
+    struct text line = *content;
+    const char *end = memchr(content->start, '\n', content->length);
+    if (end) line.length = (size_t)(end - content->start);
+    size_t taken = line.length + (end != NULL);
+    content->start += taken;
+    content->length -= taken;
+    return line;
+}
+
+// The line without its comment and the white space around the rest.
+static struct text meaning(struct text line) {
+    const char *comment = memchr(line.start, '#', line.length);
+    if (comment) line.length = (size_t)(comment - line.start);
+    return text_trim(line);
+}
+
+static void skip_byte_order_mark(struct text *content) {
+    static const char mark[] = "\xef\xbb\xbf";
+    if (content->length >= sizeof mark - 1 && memcmp(content->start, mark, sizeof mark - 1) == 0) {
+        content->start += sizeof mark - 1;
+        content->length -= sizeof mark - 1;
+    }
+}
+
+static size_t count_places(struct text content) {
+    size_t count = 0;
+    while (content.length > 0) count += meaning(next_line(&content)).length > 0;
+    return count < FILE_PLACES_MAX ? count : FILE_PLACES_MAX;
+}
+
+void file_parse(struct text content, struct file *file) {
+    memset(file, 0, sizeof *file);
+    skip_byte_order_mark(&content);
+    size_t room = count_places(content);
+    if (room == 0) return;
+    file->places = calloc(room, sizeof *file->places);
+    if (!file->places) abort();
+    for (size_t number = 1; content.length > 0; number++) {
+        struct text line = meaning(next_line(&content));
+        if (line.length == 0) continue;
+        struct place place;
+        const char *lacks = place_parse(line, &place);
+        if (lacks) {
+            if (file->malformed < FILE_FAULTS_MAX) {
+                file->faults[file->malformed] = (struct fault){number, line, lacks};
+            }
+            file->malformed++;
+        } else if (file->count < FILE_PLACES_MAX) {
+            file->places[file->count++] = place;
+        } else {
+            file->overlong = true;
+            return;
+        }
+    }
+}
+
+void file_free(struct file *file) {
+    free(file->places);
+    file->places = NULL;
+    file->count = 0;
+}

@@ -1,0 +1,36 @@
+// What this mode asks of HTTP, whoever does it: `transport.js`, or a test.
+
+import { denied, temporary } from './problems.js';
+
+/**
+ * @typedef {{ method: 'GET' | 'POST' | 'PUT', url: string, headers: Record<string, string>, body?: string }} Request
+ * @typedef {{ status: number, text: string }} Answer
+ * @typedef {(request: Request, timeoutMs: number) => Answer | Promise<Answer>} Send
+ *   Throws `Unreachable`, also when the whole answer is not there in time.
+ */
+
+/** No answer, and why. */
+export class Unreachable extends Error {
+  /** @param {boolean} isRefused whether the host lets this mode not ask there */
+  constructor(words, isRefused = false) {
+    super(words);
+    this.isRefused = isRefused;
+  }
+}
+
+/**
+ * @param {Send} send
+ * @param {Request} request
+ * @returns {Promise<Answer>}
+ */
+export async function ask(send, request, timeoutMs) {
+  try {
+    return await send(request, timeoutMs);
+  } catch (error) {
+    if (!(error instanceof Unreachable)) {
+      throw error;
+    }
+    const words = `${new URL(request.url).origin} ${error.message}`;
+    throw error.isRefused ? denied(words) : temporary(words);
+  }
+}

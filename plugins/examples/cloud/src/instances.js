@@ -1,0 +1,125 @@
+// DescribeInstances, page by page.
+// https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_DescribeInstances.html
+
+import { ask } from './http.js';
+import { denied, failed, misconfigured, temporary } from './problems.js';
+import { encode, sign } from './signature.js';
+import { parse } from './xml.js';
+
+const VERSION = '2016-11-15';
+/** Machines of a page: some 600 KiB. */
+const PAGE = 100;
+const PAGES_MAX = 100;
+
+/** What is read of an answer, and of an error. */
+const WANTED = new Set([
+  'DescribeInstancesResponse', 'reservationSet', 'instancesSet', 'item', 'instanceId', 'privateIpAddress',
+  'placement', 'availabilityZone', 'nextToken', 'Response', 'Errors', 'Error', 'Code', 'Message',
+]);
+
+const BAD_KEYS = new Set([
+  'AuthFailure', 'InvalidClientTokenId', 'MissingAuthenticationToken', 'OptInRequired',
+  'SignatureDoesNotMatch', 'UnrecognizedClientException',
+]);
+const OLD_KEYS = new Set(['ExpiredToken', 'ExpiredTokenException', 'RequestExpired']);
+const BUSY = new Set(['RequestLimitExceeded', 'Throttling', 'ThrottlingException']);
+const BAD_FILTERS = new Set(['FilterLimitExceeded', 'InvalidFilter', 'InvalidParameterValue']);
+
+/**
+ * The machines that all filters let through; running ones unless a filter says
+ * otherwise.
+ *
+ * @returns {Promise<{ machines: { id: string, address: string, zone?: string }[], more: boolean }>}
+ */
+export async function instances(settings, credentials, send, now) {
+  const machines = [];
+  let next;
+  for (let page = 0; page < PAGES_MAX; page += 1) {
+    const document = await describe(settings, credentials, send, now, next);
+    machines.push(...read(document));
+    next = document.first('nextToken');
+    if (!next) {
+      return { machines, more: false };
+    }
+  }
+  return { machines, more: true };
+}
+
+/** The machines of one page that have an address. */
+export function read(document) {
+  const found = [];
+  for (const machine of document.all('reservationSet', 'item', 'instancesSet', 'item')) {
+    const address = machine.first('privateIpAddress');
+    if (address) {
+      found.push({ id: machine.first('instanceId') ?? '', address, zone: machine.first('placement', 'availabilityZone') });
+    }
+  }
+  return found;
+}
+
+/** The form that asks for one page. */
+export function form(filters, next) {
+  const pairs = [['Action', 'DescribeInstances'], ['Version', VERSION], ['MaxResults', String(PAGE)]];
+  const asked = new Map(filters);
+  if (!asked.has('instance-state-name')) {
+    asked.set('instance-state-name', ['running']);
+  }
+  [...asked].forEach(([name, values], at) => {
+    pairs.push([`Filter.${at + 1}.Name`, name]);
+    values.forEach((value, of) => pairs.push([`Filter.${at + 1}.Value.${of + 1}`, value]));
+  });
+  if (next) {
+    pairs.push(['NextToken', next]);
+  }
+  return pairs.map(([name, value]) => `${encode(name)}=${encode(value)}`).join('&');
+}
+
+async function describe(settings, credentials, send, now, next) {
+  const { endpoint, region, timeoutMs } = settings;
+  const request = {
+    method: 'POST',
+    url: `${endpoint}/`,
+    headers: { 'content-type': 'application/x-www-form-urlencoded; charset=utf-8' },
+    body: form(settings.filters, next),
+  };
+  const keys = await credentials.get();
+  const headers = await sign(request, keys, { region, service: 'ec2', date: new Date(now()) });
+  const answer = await ask(send, { ...request, headers }, timeoutMs);
+  let document;
+  try {
+    document = parse(answer.text, WANTED);
+  } catch {
+    document = undefined;
+  }
+  if (answer.status === 200 && document?.name === 'DescribeInstancesResponse') {
+    return document;
+  }
+  throw problem(settings, credentials, keys, answer.status, document);
+}
+
+function problem(settings, credentials, keys, status, document) {
+  const { endpoint } = settings;
+  const code = document?.first('Errors', 'Error', 'Code') ?? '';
+  const words = [`HTTP ${status}`, code, document?.first('Errors', 'Error', 'Message')].filter(Boolean).join(' ');
+  const whose = credentials.areFetched ? "the role's key" : `access-key "${keys.access}"`;
+  if (OLD_KEYS.has(code)) {
+    credentials.forget();
+    return credentials.areFetched
+      ? temporary(`${whose} has run out for ${endpoint} (${words}); it is fetched anew. Is this machine's clock right?`)
+      : misconfigured(`${whose} has run out for ${endpoint} (${words}); set a new one, and see that this machine's clock is right`);
+  }
+  if (BAD_KEYS.has(code)) {
+    credentials.forget();
+    return misconfigured(`${whose} is refused by ${endpoint} (${words}); check access-key, secret-key, session-token and region`);
+  }
+  if (code === 'UnauthorizedOperation' || status === 403) {
+    return denied(`${whose} may not list machines in ${endpoint} (${words}); allow it ec2:DescribeInstances`);
+  }
+  if (BAD_FILTERS.has(code)) {
+    return misconfigured(`"${[...settings.filters.keys()].join(', ')}": ${endpoint} does not take this filter (${words})`);
+  }
+  if (status >= 500 || status === 429 || BUSY.has(code)) {
+    return temporary(`${endpoint} answers ${words}`);
+  }
+  return failed(`${endpoint} answers DescribeInstances with ${words}; is it an EC2 endpoint?`);
+}

@@ -1,0 +1,14 @@
+// As transport.js, without a host.
+
+import { Unreachable } from '../src/http.js';
+
+/** @type {import('../src/http.js').Send} */
+export async function send({ url, ...request }, timeoutMs) {
+  try {
+    const answer = await fetch(url, { ...request, signal: AbortSignal.timeout(timeoutMs) });
+    return { status: answer.status, text: await answer.text() };
+  } catch (error) {
+    const isLate = error.name === 'TimeoutError';
+    throw new Unreachable(isLate ? `gives no answer within ${timeoutMs} ms` : `gives no answer: ${error.cause?.code}`);
+  }
+}

@@ -1,0 +1,217 @@
+//! Consul's list of the healthy instances of a service.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use convoke_mode_sdk::Candidate;
+use serde::Deserialize;
+
+/// One instance, as far as it matters here.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Instance {
+    #[serde(rename = "Node")]
+    node: Node,
+    #[serde(rename = "Service")]
+    service: Service,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Node {
+    node: String,
+    address: String,
+    #[serde(default)]
+    datacenter: Option<String>,
+    #[serde(default)]
+    meta: Option<BTreeMap<String, String>>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Service {
+    #[serde(default)]
+    address: Option<String>,
+    /// 0 for none. Consul keeps any number.
+    #[serde(default)]
+    port: i64,
+    #[serde(default)]
+    meta: Option<BTreeMap<String, String>>,
+}
+
+/// Reads an answer; what is none comes back in words.
+pub(crate) fn read(body: &[u8]) -> Result<Vec<Instance>, String> {
+    serde_json::from_slice(body).map_err(|error| error.to_string())
+}
+
+impl Instance {
+    /// The service's own address, else its node's: a literal, or a name that Consul was
+    /// given for one.
+    pub(crate) fn address(&self) -> &str {
+        let own = self.service.address.as_deref().filter(|address| !address.is_empty());
+        own.unwrap_or(&self.node.address)
+    }
+
+    /// Where a member may be; none when the address is a name, or the port is none.
+    pub(crate) fn candidate(&self) -> Option<Candidate> {
+        let address: IpAddr = self.address().parse().ok()?;
+        let port = match self.service.port {
+            0 => None,
+            port => Some(u16::try_from(port).ok()?),
+        };
+        let candidate = Candidate::at(address, port).with("node", &self.node.node);
+        Some(match self.zone() {
+            Some(zone) => candidate.with("zone", zone),
+            None => candidate,
+        })
+    }
+
+    /// What the service says of itself goes before what its node says, and that before
+    /// the datacenter.
+    fn zone(&self) -> Option<&str> {
+        let told = [&self.service.meta, &self.node.meta].into_iter().flatten();
+        told.filter_map(|meta| meta.get("zone"))
+            .chain(&self.node.datacenter)
+            .map(String::as_str)
+            .find(|zone| !zone.is_empty())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// In the shape of Consul 1.20.
+    const ANSWER: &str = r#"[
+        {
+            "Node": {
+                "ID": "3d1b7c5e-0000-0000-0000-000000000001",
+                "Node": "rack-1", "Address": "10.0.0.1", "Datacenter": "east",
+                "TaggedAddresses": {"lan": "10.0.0.1", "wan": "10.0.0.1"},
+                "Meta": {"consul-network-segment": "", "zone": "b"},
+                "CreateIndex": 13, "ModifyIndex": 14
+            },
+            "Service": {
+                "ID": "shop-1", "Service": "shop", "Tags": ["live"],
+                "Address": "10.1.0.1", "Meta": null, "Port": 6900,
+                "Weights": {"Passing": 1, "Warning": 1}, "EnableTagOverride": false,
+                "CreateIndex": 20, "ModifyIndex": 20
+            },
+            "Checks": [{"CheckID": "serfHealth", "Status": "passing"}]
+        },
+        {
+            "Node": {"Node": "rack-2", "Address": "fd00::2", "Datacenter": "east", "Meta": {}},
+            "Service": {"ID": "shop-2", "Address": "", "Port": 0, "Meta": {"zone": "c"}},
+            "Checks": []
+        },
+        {
+            "Node": {"Node": "rack-3", "Address": "10.0.0.3", "Datacenter": "east"},
+            "Service": {"ID": "shop-3", "Port": 6901}
+        },
+        {
+            "Node": {"Node": "rack-4", "Address": "10.0.0.4"},
+            "Service": {"ID": "shop-4", "Address": "shop.example", "Port": 6900}
+        },
+        {
+            "Node": {"Node": "rack-5", "Address": "10.0.0.5"},
+            "Service": {"ID": "shop-5", "Port": 70000}
+        }
+    ]"#;
+
+    #[test]
+    fn an_instance_is_where_the_service_or_its_node_is() {
+        let instances = read(ANSWER.as_bytes()).unwrap();
+        let found: Vec<_> = instances.iter().map(Instance::candidate).collect();
+        assert_eq!(
+            found,
+            [
+                Some(Candidate::at("10.1.0.1", 6900).with("node", "rack-1").with("zone", "b")),
+                Some(Candidate::at("fd00::2", None).with("node", "rack-2").with("zone", "c")),
+                Some(Candidate::at("10.0.0.3", 6901).with("node", "rack-3").with("zone", "east")),
+                None,
+                None,
+            ]
+        );
+        assert_eq!(instances[3].address(), "shop.example");
+    }
+
+    #[test]
+    fn nobody_is_an_empty_list() {
+        assert!(read(b"[]").unwrap().is_empty());
+    }
+
+    #[test]
+    fn what_is_no_list_of_instances_is_said_to_be_none() {
+        for body in ["", "null", "{}", "<html>", "[{}]", r#"[{"Node": {}, "Service": {}}]"#, "[1"] {
+            assert!(read(body.as_bytes()).is_err(), "{body}");
+        }
+    }
+
+    #[test]
+    fn depth_is_bounded() {
+        assert!(read("[".repeat(1 << 20).as_bytes()).is_err());
+    }
+
+    /// JSON of any shape, with the keys that matter now and then.
+    fn json() -> impl Strategy<Value = String> {
+        let leaf = prop_oneof![
+            Just("null".to_owned()),
+            any::<bool>().prop_map(|value| value.to_string()),
+            any::<i64>().prop_map(|value| value.to_string()),
+            any::<f64>()
+                .prop_filter("finite", |value| value.is_finite())
+                .prop_map(|v| v.to_string()),
+            "[a-z0-9.:]{0,12}".prop_map(|text| format!("{text:?}")),
+        ];
+        let key = prop_oneof![
+            Just("Node".to_owned()),
+            Just("Service".to_owned()),
+            Just("Address".to_owned()),
+            Just("Port".to_owned()),
+            Just("Meta".to_owned()),
+            Just("zone".to_owned()),
+            "[a-z]{1,4}",
+        ];
+        leaf.prop_recursive(6, 64, 6, move |inner| {
+            let member =
+                (key.clone(), inner.clone()).prop_map(|(key, value)| format!("{key:?}:{value}"));
+            prop_oneof![
+                prop::collection::vec(inner, 0..6).prop_map(|all| format!("[{}]", all.join(","))),
+                prop::collection::vec(member, 0..6)
+                    .prop_map(|all| format!("{{{}}}", all.join(","))),
+            ]
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn any_json_is_read_or_refused(text in json()) {
+            for instance in read(text.as_bytes()).into_iter().flatten() {
+                let _ = instance.candidate();
+            }
+        }
+
+        #[test]
+        fn any_instance_of_the_right_shape_is_read(
+            node in "\\PC{0,8}", address in "[0-9a-f.:]{0,12}", port in any::<i64>(),
+            zone in proptest::option::of("\\PC{0,8}"),
+        ) {
+            let body = serde_json::json!([{
+                "Node": {"Node": node, "Address": address, "Meta": {"zone": zone.clone().unwrap_or_default()}},
+                "Service": {"Address": null, "Port": port},
+            }]);
+            let instances = read(body.to_string().as_bytes()).unwrap();
+            prop_assert_eq!(instances.len(), 1);
+            if let Some(candidate) = instances[0].candidate() {
+                prop_assert!(candidate.address.parse::<IpAddr>().is_ok());
+                prop_assert_ne!(candidate.port, Some(0));
+            }
+        }
+
+        #[test]
+        fn any_bytes_are_read_or_refused(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+            let _ = read(&bytes);
+        }
+    }
+}

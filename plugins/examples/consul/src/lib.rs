@@ -1,0 +1,168 @@
+//! Finds members in the catalogue of a Consul.
+//!
+//! The argument is Consul's base URL, the setting `service` what to look for. The
+//! instances of that service which pass their checks are the candidates. Consul holds
+//! each question until its answer changes ([`watch`]), so a change is seen at once.
+//! With `register = true` a member makes itself known there, too ([`registration`]).
+
+mod health;
+mod refusal;
+mod registration;
+mod settings;
+mod watch;
+
+use convoke_mode_sdk::http::Response;
+use convoke_mode_sdk::{
+    Announcer, Candidate, LocalMember, Mode, ModeConfig, Problem, Snapshot, export_mode, quoted,
+    tracing,
+};
+
+use health::Instance;
+use registration::Registration;
+use settings::Settings;
+use watch::Watch;
+
+/// The mode: one service of one Consul.
+#[derive(Debug)]
+struct Consul {
+    settings: Settings,
+    watch: Watch,
+    registration: Option<Registration>,
+    has_told_of_names: bool,
+}
+
+impl Mode for Consul {
+    fn configure(config: ModeConfig, me: LocalMember) -> Result<Self, Problem> {
+        let settings = Settings::read(&config)?;
+        let watch = Watch::new(settings.wait);
+        let registration = Registration::of(&settings, &me)?;
+        Ok(Self { settings, watch, registration, has_told_of_names: false })
+    }
+
+    fn discover(&mut self) -> Result<Snapshot, Problem> {
+        let request = self.watch.hold(self.settings.instances());
+        let found = request.send().and_then(Response::successful).map_err(|error| {
+            let right = format!("service:read on {} and node:read", self.settings.service);
+            refusal::problem(error, &right)
+        });
+        let read = found.and_then(|answer| {
+            let instances = health::read(&answer.body).map_err(|why| {
+                Problem::Failed(format!("Consul's answer is no list of instances: {why}"))
+            })?;
+            Ok((answer, instances))
+        });
+        let (answer, instances) = read.inspect_err(|_| self.watch.forget())?;
+        let again = self.watch.take(answer.header("X-Consul-Index"), answer.elapsed);
+        tracing::debug!(instances = instances.len(), elapsed = ?answer.elapsed, "catalogue read");
+        Ok(Snapshot::of(self.candidates(&instances)).look_again_in(again))
+    }
+}
+
+impl Announcer for Consul {
+    fn announce(&mut self) -> Result<Option<u32>, Problem> {
+        self.registration.as_mut().map(|own| own.renew(&self.settings)).transpose()
+    }
+
+    fn withdraw(&mut self) -> Result<(), Problem> {
+        self.registration.as_mut().map_or(Ok(()), |own| own.withdraw(&self.settings))
+    }
+}
+
+impl Consul {
+    fn candidates(&mut self, instances: &[Instance]) -> Vec<Candidate> {
+        let mut candidates = Vec::with_capacity(instances.len());
+        for instance in instances {
+            match instance.candidate() {
+                Some(candidate) => candidates.push(candidate),
+                None if self.has_told_of_names => {}
+                None => {
+                    self.has_told_of_names = true;
+                    tracing::warn!(
+                        address = quoted(instance.address()),
+                        "an instance is left out: its address is a name, or its port is none; register it with an IP address"
+                    );
+                }
+            }
+        }
+        candidates
+    }
+}
+
+export_mode!(Consul, announcer);
+
+#[cfg(test)]
+mod tests {
+    use convoke_mode_sdk::http::{Error, Request, answered_by};
+    use convoke_mode_sdk::log::captured;
+
+    use super::*;
+
+    const ONE: &str = r#"[{
+        "Node": {"Node": "rack-1", "Address": "10.0.0.1", "Datacenter": "east"},
+        "Service": {"Address": "", "Port": 6900}
+    }]"#;
+
+    fn mode() -> Consul {
+        let config = ModeConfig::of("http://127.0.0.1:8500").with("service", "shop");
+        Consul::configure(config, LocalMember::at("10.0.0.7", 6900)).unwrap()
+    }
+
+    #[test]
+    fn a_look_is_a_question_that_is_held_from_the_second_time_on() {
+        let mut mode = mode();
+        let answer = |request: &Request| {
+            let status = if request.url().contains("index=41&wait=5s") { "42" } else { "41" };
+            Ok(Response::new(200, ONE).with("X-Consul-Index", status))
+        };
+        let (first, second) = answered_by(answer, || (mode.discover(), mode.discover()));
+        let place = Candidate::at("10.0.0.1", 6900).with("node", "rack-1").with("zone", "east");
+        assert_eq!(first.unwrap().candidates, [place]);
+        assert_eq!(second.unwrap().look_again_ms, Some(200));
+    }
+
+    #[test]
+    fn whoever_answers_something_else_is_no_empty_catalogue() {
+        let mut mode = mode();
+        let page = |_: &Request| Ok(Response::new(200, "<html>welcome</html>"));
+        let Err(Problem::Failed(text)) = answered_by(page, || mode.discover()) else {
+            panic!("it is no list");
+        };
+        assert!(text.starts_with("Consul's answer is no list of instances"), "{text}");
+    }
+
+    #[test]
+    fn a_consul_that_is_away_is_waited_for() {
+        let mut mode = mode();
+        let away = |_: &Request| Err(Error::Temporary("nothing listens there".to_owned()));
+        let problem = answered_by(away, || mode.discover());
+        assert_eq!(problem, Err(Problem::Temporary("nothing listens there".to_owned())));
+    }
+
+    #[test]
+    fn a_place_that_is_not_granted_is_a_denial() {
+        let mut mode = mode();
+        let denied = |_: &Request| Err(Error::Denied("this place is not granted".to_owned()));
+        assert!(matches!(answered_by(denied, || mode.discover()), Err(Problem::Denied(_))));
+    }
+
+    #[test]
+    fn names_are_left_out_and_told_of_once() {
+        let mut mode = mode();
+        let named = ONE.replace("10.0.0.1", "rack-1.example");
+        let instances = health::read(named.as_bytes()).unwrap();
+        let (found, lines) = captured(|| {
+            mode.candidates(&instances);
+            mode.candidates(&instances)
+        });
+        assert!(found.is_empty());
+        let told: Vec<&str> = lines.iter().map(|line| line.fields[0].1.as_str()).collect();
+        assert_eq!(told, ["\"rack-1.example\""]);
+    }
+
+    #[test]
+    fn a_mode_that_does_not_register_announces_nothing() {
+        let mut mode = mode();
+        assert_eq!(mode.announce(), Ok(None));
+        assert_eq!(mode.withdraw(), Ok(()));
+    }
+}

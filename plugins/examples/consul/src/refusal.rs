@@ -1,0 +1,69 @@
+//! What Consul's refusals mean, and what the host should do about them.
+
+use convoke_mode_sdk::Problem;
+use convoke_mode_sdk::http::Error;
+
+/// Sorts an error. `right` is what a token needs, as Consul's rules name it.
+///
+/// What only a line of the configuration can mend is `Misconfigured`, and the host
+/// stops asking. What can be mended at Consul, or in front of it, is `Temporary`: a
+/// member then waits, and needs no restart.
+pub(crate) fn problem(error: Error, right: &str) -> Problem {
+    match error {
+        Error::Status(400, text) => Problem::Misconfigured(text),
+        Error::Status(300..=399, text) => Problem::Misconfigured(format!(
+            "{text}; redirects are not followed, give the URL that it leads to"
+        )),
+        Error::Status(401 | 403, text) => Problem::Temporary(format!(
+            "{text}; Consul wants a token with {right}, as the setting token"
+        )),
+        Error::Status(404 | 405, text) => Problem::Temporary(format!(
+            "{text}; is this a Consul? the argument is its base URL, such as http://127.0.0.1:8500"
+        )),
+        other => other.into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(status: u16) -> Problem {
+        problem(Error::Status(status, format!("status {status}")), "service:read on shop")
+    }
+
+    #[test]
+    fn each_status_has_its_problem() {
+        for (status, expected) in [
+            (400, "Misconfigured"),
+            (301, "Misconfigured"),
+            (401, "Temporary"),
+            (403, "Temporary"),
+            (404, "Temporary"),
+            (429, "Temporary"),
+            (500, "Temporary"),
+            (503, "Temporary"),
+            (418, "Failed"),
+        ] {
+            let sorted = format!("{:?}", of(status));
+            assert!(sorted.contains(&format!("::{expected}(")), "{sorted}");
+        }
+    }
+
+    #[test]
+    fn a_refusal_says_what_the_token_lacks() {
+        assert_eq!(
+            of(403).text(),
+            "status 403; Consul wants a token with service:read on shop, as the setting token"
+        );
+    }
+
+    #[test]
+    fn what_did_not_get_as_far_as_consul_is_sorted_by_the_sdk() {
+        let text = || "x".to_owned();
+        assert_eq!(problem(Error::Denied(text()), ""), Problem::Denied(text()));
+        assert_eq!(problem(Error::Temporary(text()), ""), Problem::Temporary(text()));
+        assert_eq!(problem(Error::Invalid(text()), ""), Problem::Misconfigured(text()));
+        assert_eq!(problem(Error::Other(text()), ""), Problem::Failed(text()));
+    }
+}

@@ -1,0 +1,168 @@
+//! What the operator asks for.
+
+use std::time::Duration;
+
+use convoke_mode_sdk::http::{Request, escaped};
+use convoke_mode_sdk::{ModeConfig, Problem};
+
+/// Every setting; any other is a misspelt one.
+const NAMES: [&str; 8] = ["service", "passing", "dc", "tag", "near", "token", "wait-s", "register"];
+
+/// How long Consul holds a question while nothing changes, in seconds: by itself, and
+/// at most. With its own jitter and the way there and back it stays below the 10 s
+/// that a whole call may take.
+const WAIT_S: u64 = 5;
+const WAIT_S_MAX: u64 = 7;
+
+/// Where Consul is, and what is looked for there.
+#[derive(Debug)]
+pub(crate) struct Settings {
+    /// Without a slash at its end.
+    base: String,
+    /// The service's name.
+    pub(crate) service: String,
+    passing: bool,
+    dc: Option<String>,
+    /// Asked for, and given when this member registers itself.
+    pub(crate) tag: Option<String>,
+    near: Option<String>,
+    token: Option<String>,
+    /// Zero: Consul answers at once.
+    pub(crate) wait: Duration,
+    /// Whether this member makes itself known.
+    pub(crate) register: bool,
+}
+
+impl Settings {
+    /// Reads and checks all of it; the network is not asked.
+    pub(crate) fn read(config: &ModeConfig) -> Result<Self, Problem> {
+        config.only(&NAMES)?;
+        if config.argument.is_empty() {
+            return Err(Problem::Misconfigured(
+                "no Consul is named; expected a URL such as http://127.0.0.1:8500 as argument"
+                    .to_owned(),
+            ));
+        }
+        if config.argument.contains(['?', '#']) {
+            return Err(Problem::Misconfigured(format!(
+                "{:?} is more than a base URL; expected one such as http://127.0.0.1:8500",
+                config.argument
+            )));
+        }
+        let given = |name| config.setting(name).filter(|text| !text.is_empty()).map(str::to_owned);
+        let register = config.flag("register", false)?;
+        // A member that leaves does not wait for a question that Consul holds, and could
+        // not take its entry back.
+        let wait_s = if register { 0 } else { WAIT_S };
+        let settings = Self {
+            base: config.argument.trim_end_matches('/').to_owned(),
+            service: config.required("service")?.to_owned(),
+            passing: config.flag("passing", true)?,
+            dc: given("dc"),
+            tag: given("tag"),
+            near: given("near"),
+            token: given("token"),
+            wait: Duration::from_secs(config.number("wait-s", 0..=WAIT_S_MAX)?.unwrap_or(wait_s)),
+            register,
+        };
+        settings.instances().check()?;
+        Ok(settings)
+    }
+
+    /// Asks for the instances of the service.
+    pub(crate) fn instances(&self) -> Request {
+        let mut request = self.signed(Request::get(self.at("health/service", &self.service)));
+        if self.passing {
+            request = request.query("passing", "true");
+        }
+        for (name, value) in [("dc", &self.dc), ("tag", &self.tag), ("near", &self.near)] {
+            if let Some(value) = value {
+                request = request.query(name, value);
+            }
+        }
+        request
+    }
+
+    /// Tells the agent something of `what`.
+    pub(crate) fn tell(&self, way: &str, what: &str, body: Vec<u8>) -> Request {
+        self.signed(Request::put(self.at(way, what), body))
+    }
+
+    fn at(&self, way: &str, what: &str) -> String {
+        let slash = if what.is_empty() { "" } else { "/" };
+        format!("{}/v1/{way}{slash}{}", self.base, escaped(what))
+    }
+
+    fn signed(&self, request: Request) -> Request {
+        match &self.token {
+            Some(token) => request.header("X-Consul-Token", token),
+            None => request,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CONSUL: &str = "http://127.0.0.1:8500";
+
+    fn refused(config: &ModeConfig) -> String {
+        match Settings::read(config) {
+            Err(Problem::Misconfigured(text)) => text,
+            other => panic!("it must be refused: {other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_service_at_a_url_is_enough() {
+        let settings = Settings::read(&ModeConfig::of(CONSUL).with("service", "shop")).unwrap();
+        let request = settings.instances();
+        assert_eq!(request.url(), "http://127.0.0.1:8500/v1/health/service/shop?passing=true");
+        assert_eq!(request.header_value("x-consul-token"), None);
+        assert_eq!(settings.wait, Duration::from_secs(5));
+    }
+
+    #[test]
+    fn everything_that_is_set_is_asked_for() {
+        let config = ModeConfig::of("https://consul.example/proxy/")
+            .with("service", "web shop")
+            .with("passing", false)
+            .with("dc", "east")
+            .with("tag", "a&b")
+            .with("near", "_agent")
+            .with("token", "secret");
+        let request = Settings::read(&config).unwrap().instances();
+        assert_eq!(
+            request.url(),
+            "https://consul.example/proxy/v1/health/service/web%20shop?dc=east&tag=a%26b&near=_agent"
+        );
+        assert_eq!(request.header_value("x-consul-token"), Some("secret"));
+    }
+
+    #[test]
+    fn a_member_that_registers_itself_does_not_have_its_questions_held() {
+        let config = ModeConfig::of(CONSUL).with("service", "shop").with("register", true);
+        assert_eq!(Settings::read(&config).unwrap().wait, Duration::ZERO);
+        let config = config.with("wait-s", 2);
+        assert_eq!(Settings::read(&config).unwrap().wait, Duration::from_secs(2));
+    }
+
+    #[test]
+    fn what_is_malformed_is_for_the_operator() {
+        let named = |argument: &str| ModeConfig::of(argument).with("service", "shop");
+        assert!(refused(&named("")).starts_with("no Consul is named; expected a URL"));
+        assert!(refused(&named("127.0.0.1:8500")).contains("is no URL"));
+        assert!(refused(&named("http://a/?dc=x")).contains("is more than a base URL"));
+        assert!(refused(&ModeConfig::of(CONSUL)).starts_with("the setting service is missing"));
+        assert!(
+            refused(&named(CONSUL).with("token", "a\nb")).contains("has control characters"),
+            "and the token is not shown"
+        );
+        assert_eq!(
+            refused(&named(CONSUL).with("wait-s", "60")),
+            "\"60\" is not a number from 0 to 7 (in wait-s = 60)"
+        );
+        assert!(refused(&named(CONSUL).with("datacenter", "x")).contains("is no setting"));
+    }
+}

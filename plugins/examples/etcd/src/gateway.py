@@ -1,0 +1,210 @@
+"""etcd's JSON gateway, version 3: what this mode asks of it.
+
+https://etcd.io/docs/v3.5/dev-guide/api_grpc_gateway/
+"""
+
+import base64
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from problems import Denied, Failed, Misconfigured, Temporary
+from settings import Endpoint, Settings
+
+KEYS_MAX = 4_096
+
+# etcd's own words. Several causes share a status.
+WRONG_PASSWORD = "authentication failed, invalid user ID or password"
+NO_USER = "user name is empty"
+AUTH_IS_OFF = "authentication is not enabled"
+STALE_TOKEN = ("invalid auth token", "revision of auth store is old")
+
+
+@dataclass(frozen=True)
+class Answer:
+    """An HTTP answer."""
+
+    status: int
+    body: bytes
+
+
+class Unreachable(Exception):
+    """No answer, and why."""
+
+
+class Refused(Unreachable):
+    """The host lets this mode not ask there."""
+
+
+Send = Callable[[Endpoint, str, list[tuple[str, str]], bytes, int], Answer]
+"""Posts a body to a path of an endpoint, with more headers and a time limit in
+milliseconds. Raises `Unreachable`."""
+
+
+class LeaseGone(Exception):
+    """etcd knows no such lease."""
+
+
+class StaleToken(Exception):
+    """The token has run out."""
+
+
+class Gateway:
+    """Asks the endpoints in turn, and stays with the one that answered."""
+
+    def __init__(self, settings: Settings, send: Send) -> None:
+        self._settings = settings
+        self._send = send
+        self._endpoints = list(settings.endpoints)
+        self._token: str | None = None
+
+    def below(self, prefix: str) -> tuple[list[tuple[str, bytes]], bool]:
+        """Keys and values below a prefix, and whether there are more."""
+        key = prefix.encode()
+        asked = {"key": text(key), "range_end": text(prefix_end(key)), "limit": KEYS_MAX}
+        found = self._call("/v3/kv/range", asked)
+        pairs = [
+            (data(pair.get("key", "")).decode(errors="replace"), data(pair.get("value", "")))
+            for pair in found.get("kvs", [])
+        ]
+        return pairs, found.get("more", False) is True
+
+    def grant(self, ttl_s: int) -> tuple[str, int]:
+        """A new lease, and its seconds as etcd decided."""
+        granted = self._call("/v3/lease/grant", {"TTL": ttl_s, "ID": 0})
+        return str(granted["ID"]), int(granted["TTL"])
+
+    def put(self, key: str, value: bytes, lease: str) -> None:
+        """Raises `LeaseGone`."""
+        self._call("/v3/kv/put", {"key": text(key.encode()), "value": text(value), "lease": lease})
+
+    def keep_alive(self, lease: str) -> int:
+        """The seconds that the lease has again. Raises `LeaseGone`."""
+        kept = self._call("/v3/lease/keepalive", {"ID": lease})
+        # A gone lease is one without seconds, and proto3's JSON leaves zeros out.
+        ttl_s = int(kept.get("result", {}).get("TTL", 0))
+        if ttl_s <= 0:
+            raise LeaseGone
+        return ttl_s
+
+    def revoke(self, lease: str) -> None:
+        """Ends a lease, and removes its keys. Raises `LeaseGone`."""
+        self._call("/v3/lease/revoke", {"ID": lease})
+
+    def _call(self, path: str, message: dict) -> dict:
+        try:
+            return self._ask(path, message, self._authenticated())
+        except StaleToken:
+            self._token = None
+        try:
+            return self._ask(path, message, self._authenticated())
+        except StaleToken:
+            raise Denied(f'user "{self._settings.user}": etcd refuses the token it has just given') from None
+
+    def _authenticated(self) -> str:
+        """A token; empty when none is needed."""
+        if self._settings.user is None:
+            return ""
+        if self._token is None:
+            who = {"name": self._settings.user, "password": self._settings.password}
+            self._token = self._ask("/v3/auth/authenticate", who, "").get("token", "")
+        return self._token
+
+    def _ask(self, path: str, message: dict, token: str) -> dict:
+        body = json.dumps(message).encode()
+        headers = [("authorization", token)] if token else []
+        failures: list[str] = []
+        all_refused = True
+        for _ in self._settings.endpoints:
+            endpoint = self._endpoints[0]
+            try:
+                answer = plain(self._send(endpoint, path, headers, body, self._settings.timeout_ms))
+            except Unreachable as why:
+                all_refused = all_refused and isinstance(why, Refused)
+                failures.append(f"{endpoint} {why}")
+            else:
+                all_refused = False
+                if not passes(answer.status):
+                    return self._read(endpoint, path, answer)
+                failures.append(f"{endpoint} answers HTTP {answer.status} {complaint(answer)}".rstrip())
+            self._endpoints.append(self._endpoints.pop(0))
+        words = "; ".join(failures)
+        raise Denied(words) if all_refused else Temporary(words)
+
+    def _read(self, endpoint: Endpoint, path: str, answer: Answer) -> dict:
+        if answer.status == 200:
+            try:
+                value = json.loads(answer.body)
+            except ValueError:
+                value = None
+            if isinstance(value, dict):
+                return value
+            raise Failed(f"{endpoint} answers {path} with what etcd never says; is it etcd's client URL?")
+        words = complaint(answer)
+        if AUTH_IS_OFF in words:
+            # A user too many does no harm.
+            return {}
+        raise self._problem(endpoint, path, answer.status, words)
+
+    def _problem(self, endpoint: Endpoint, path: str, status: int, words: str) -> Exception:
+        user, prefix = self._settings.user, self._settings.prefix
+        if "lease not found" in words:
+            return LeaseGone()
+        if NO_USER in words:
+            return Misconfigured(f"user is not set, and {endpoint} wants one; add user and password to settings")
+        if WRONG_PASSWORD in words:
+            return Misconfigured(f'user "{user}": {endpoint} refuses this name or password; check user and password')
+        if user is not None and any(stale in words for stale in STALE_TOKEN):
+            return StaleToken()
+        if status in (401, 403):
+            does = "write" if path in ("/v3/kv/put", "/v3/lease/revoke") else "read"
+            who = f'user "{user}"' if user else "nobody in particular"
+            return Denied(
+                f'"{prefix}": {who} may not {does} it in {endpoint} ({words or f"HTTP {status}"}); allow it: '
+                f"etcdctl role grant-permission ROLE --prefix=true readwrite {prefix}"
+            )
+        if status == 404:
+            return Misconfigured(
+                f"{endpoint} has no {path}; give a client URL of etcd 3.4 or later, with its JSON gateway on"
+            )
+        return Failed(f"{endpoint} answers {path} with HTTP {status} {words}".rstrip())
+
+
+def plain(answer: Answer) -> Answer:
+    """A stream that failed is a 200 with the error inside: unwraps it."""
+    if answer.status == 200 and answer.body.startswith(b'{"error"'):
+        try:
+            error = json.loads(answer.body)["error"]
+            return Answer(int(error.get("http_code", 500)), json.dumps(error).encode())
+        except (ValueError, AttributeError):
+            pass
+    return answer
+
+
+def passes(status: int) -> bool:
+    """Whether another endpoint, or a later time, may do better."""
+    return status >= 500 or status in (408, 429)
+
+
+def complaint(answer: Answer) -> str:
+    """What an error says of itself."""
+    try:
+        value = json.loads(answer.body)
+        words = value.get("message") or value.get("error")
+    except (ValueError, AttributeError):
+        words = None
+    return words if isinstance(words, str) else ""
+
+
+def prefix_end(prefix: bytes) -> bytes:
+    """The first key behind all that start with `prefix`."""
+    stem = prefix.rstrip(b"\xff")
+    return stem[:-1] + bytes([stem[-1] + 1]) if stem else b"\0"
+
+
+def text(value: bytes) -> str:
+    return base64.b64encode(value).decode()
+
+
+def data(value: str) -> bytes:
+    return base64.b64decode(value)

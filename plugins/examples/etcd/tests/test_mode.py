@@ -1,0 +1,200 @@
+import unittest
+
+import gateway
+import members
+from gateway import Refused
+from mode import Etcd, Member
+from problems import Denied, Failed, Misconfigured, Temporary
+from fake_etcd import FakeEtcd, send
+
+ME = Member("shop", "m-1", ["10.0.0.1", "fd00::1"], 6900, [("zone", "a")])
+
+
+class ModeTest(unittest.TestCase):
+    def setUp(self) -> None:
+        self.etcd = self.start()
+        self.lines: list[tuple[str, str, dict[str, str]]] = []
+
+    def start(self, port: int = 0) -> FakeEtcd:
+        etcd = FakeEtcd(port)
+        self.addCleanup(etcd.stop)
+        return etcd
+
+    def mode(self, argument: str = "", me: Member = ME, **pairs: str) -> Etcd:
+        def log(level: str, message: str, fields: dict[str, str]) -> None:
+            self.lines.append((level, message, fields))
+
+        settings = [(key.replace("_", "-"), value) for key, value in pairs.items()]
+        return Etcd(argument or self.etcd.url, settings, me, send, log)
+
+    def addresses(self, mode: Etcd) -> list[str]:
+        return [place.address for place in mode.look().places]
+
+    def problem(self, kind: type[Exception], call: object) -> str:
+        with self.assertRaises(kind) as raised:
+            call()
+        return str(raised.exception)
+
+    # Looking.
+
+    def test_nobody_is_an_empty_look(self) -> None:
+        look = self.mode().look()
+        self.assertEqual((look.places, look.complete, look.again_ms), ([], True, 2000))
+
+    def test_keys_below_the_prefix_and_no_others(self) -> None:
+        self.etcd.set("/convoke/shop/a", "10.0.0.5:6900")
+        self.etcd.set("/convoke/shop/b", '{"address": "fd00::6", "port": 6901}')
+        self.etcd.set("/convoke/shop", "10.0.0.7:6900")
+        self.etcd.set("/convoke/shop0", "10.0.0.8:6900")
+        self.etcd.set("/convoke/other/a", "10.0.0.9:6900")
+        self.assertEqual(self.addresses(self.mode()), ["10.0.0.5", "fd00::6"])
+        self.assertEqual(self.addresses(self.mode(prefix="/convoke/other")), ["10.0.0.9"])
+
+    def test_a_senseless_value_is_said_once_and_disturbs_no_other(self) -> None:
+        self.etcd.set("/convoke/shop/a", "10.0.0.300:6900")
+        self.etcd.set("/convoke/shop/b", "10.0.0.5:6900")
+        mode = self.mode()
+        for _ in range(2):
+            look = mode.look()
+            self.assertEqual([place.address for place in look.places], ["10.0.0.5"])
+            self.assertFalse(look.complete)
+        self.assertEqual(len(self.lines), 1)
+        self.assertEqual(self.lines[0][2]["key"], "/convoke/shop/a")
+
+    def test_more_keys_than_one_look_takes_are_no_complete_look(self) -> None:
+        for n in range(gateway.KEYS_MAX + 1):
+            self.etcd.set(f"/convoke/shop/{n:05}", "10.0.0.5:6900")
+        look = self.mode().look()
+        self.assertEqual((len(look.places), look.complete), (gateway.KEYS_MAX, False))
+
+    def test_an_unknown_setting_is_said(self) -> None:
+        self.mode(colour="red")
+        self.assertEqual(self.lines, [("warn", "unknown setting ignored", {"setting": "colour"})])
+
+    # Endpoints.
+
+    def test_endpoints_are_tried_in_turn_and_the_good_one_is_kept(self) -> None:
+        broken = self.start()
+        broken.broken = 503
+        mode = self.mode(f"{broken.url},{self.etcd.url}")
+        self.etcd.set("/convoke/shop/a", "10.0.0.5:6900")
+        self.assertEqual(self.addresses(mode), ["10.0.0.5"])
+        self.assertEqual(self.addresses(mode), ["10.0.0.5"])
+        self.assertEqual(len(broken.asked), 1)
+
+    def test_when_none_answers_each_says_why(self) -> None:
+        gone = FakeEtcd()
+        gone.stop()
+        self.etcd.broken = 503
+        text = self.problem(Temporary, self.mode(f"{gone.url},{self.etcd.url}").look)
+        self.assertIn(f"{gone.url} gives no answer", text)
+        self.assertIn(f"{self.etcd.url} answers HTTP 503 etcdserver: no leader", text)
+
+    def test_it_is_denied_only_where_no_endpoint_may_be_asked(self) -> None:
+        def refuse(endpoint: object, *_: object) -> gateway.Answer:
+            if str(endpoint) == "http://a":
+                raise Refused("may not be asked")
+            raise gateway.Unreachable("gives no answer")
+
+        def mode(argument: str) -> Etcd:
+            return Etcd(argument, [], ME, refuse, lambda *_: None)
+
+        self.assertEqual(self.problem(Denied, mode("http://a").look), "http://a may not be asked")
+        self.problem(Temporary, mode("http://a,http://b").look)
+
+    def test_a_server_that_is_not_etcd(self) -> None:
+        def other(status: int, body: bytes) -> Etcd:
+            return Etcd("http://a", [], ME, lambda *_: gateway.Answer(status, body), lambda *_: None)
+
+        text = self.problem(Misconfigured, other(404, b"404 page not found").look)
+        self.assertTrue(text.startswith("http://a has no /v3/kv/range"), text)
+        self.assertIn("is it etcd's client URL?", self.problem(Failed, other(200, b"<html>").look))
+        self.assertIn("HTTP 418", self.problem(Failed, other(418, b"").look))
+
+    def test_a_stream_that_failed_is_read_as_the_failure_it_is(self) -> None:
+        body = b'{"error":{"grpc_code":14,"http_code":503,"message":"etcdserver: no leader"}}'
+        mode = Etcd("http://a", [], ME, lambda *_: gateway.Answer(200, body), lambda *_: None)
+        self.assertIn("HTTP 503 etcdserver: no leader", self.problem(Temporary, mode.look))
+
+    # Users.
+
+    def test_a_user_is_known_by_a_token_that_is_asked_for_again(self) -> None:
+        self.etcd.users["convoke"] = "secret"
+        mode = self.mode(user="convoke", password="secret")
+        mode.look()
+        mode.look()
+        self.assertEqual(self.etcd.asked.count("/v3/auth/authenticate"), 1)
+        self.etcd.tokens.clear()
+        mode.look()
+        self.assertEqual(self.etcd.asked.count("/v3/auth/authenticate"), 2)
+
+    def test_a_user_of_an_etcd_that_knows_none_does_no_harm(self) -> None:
+        self.assertEqual(self.mode(user="convoke", password="secret").look().places, [])
+
+    def test_what_etcd_says_of_users(self) -> None:
+        self.etcd.users["convoke"] = "secret"
+        text = self.problem(Misconfigured, self.mode().look)
+        self.assertTrue(text.startswith("user is not set, and http://127.0.0.1:"), text)
+        text = self.problem(Misconfigured, self.mode(user="convoke", password="hunter2").look)
+        self.assertTrue(text.startswith('user "convoke": http://127.0.0.1:'), text)
+        self.assertNotIn("hunter2", text)
+        self.etcd.forbidden.add("/v3/kv/range")
+        text = self.problem(Denied, self.mode(user="convoke", password="secret").look)
+        self.assertTrue(text.startswith('"/convoke/shop/": user "convoke" may not read it'), text)
+        self.assertIn("etcdctl role grant-permission ROLE --prefix=true readwrite /convoke/shop/", text)
+
+    # Announcing.
+
+    def test_an_announcement_is_found_and_kept_alive(self) -> None:
+        mode = self.mode(ttl_s="30")
+        self.assertEqual(mode.announce(), 10_000)
+        self.assertEqual(mode.announce(), 10_000)
+        self.assertEqual(self.etcd.asked.count("/v3/kv/put"), 1)
+        place = self.mode().look().places[0]
+        self.assertEqual(place, members.Place("10.0.0.1", 6900, {"zone": "a", "member-id": "m-1"}))
+        self.assertEqual(self.addresses(self.mode()), ["10.0.0.1", "fd00::1"])
+
+    def test_an_announcement_that_ran_out_is_made_again(self) -> None:
+        mode = self.mode()
+        mode.announce()
+        self.etcd.let_leases_run_out()
+        self.assertEqual(self.addresses(self.mode()), [])
+        mode.announce()
+        self.assertEqual(self.addresses(self.mode()), ["10.0.0.1", "fd00::1"])
+
+    def test_an_announcement_that_somebody_removed_is_made_again(self) -> None:
+        mode = self.mode()
+        mode.announce()
+        self.etcd.keys.clear()
+        mode.look()
+        mode.announce()
+        self.assertEqual(self.addresses(self.mode()), ["10.0.0.1", "fd00::1"])
+
+    def test_a_withdrawn_announcement_is_gone(self) -> None:
+        mode = self.mode()
+        mode.announce()
+        mode.withdraw()
+        mode.withdraw()
+        self.assertEqual(self.etcd.keys, {})
+        self.assertEqual(self.etcd.asked.count("/v3/lease/revoke"), 1)
+
+    def test_a_lease_that_is_gone_already_is_withdrawn_in_peace(self) -> None:
+        mode = self.mode()
+        mode.announce()
+        self.etcd.let_leases_run_out()
+        mode.withdraw()
+
+    def test_who_must_not_be_dialled_is_not_announced(self) -> None:
+        nowhere = Member("shop", "m-1", ["10.0.0.1"], 0, [])
+        self.assertIsNone(self.mode(me=nowhere).announce())
+        self.assertIsNone(self.mode(announce="false").announce())
+        self.assertEqual(self.etcd.asked, [])
+
+    def test_who_may_only_read_is_told(self) -> None:
+        self.etcd.forbidden.add("/v3/kv/put")
+        text = self.problem(Denied, self.mode().announce)
+        self.assertTrue(text.startswith('"/convoke/shop/": nobody in particular may not write it'), text)
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -1,0 +1,3 @@
+module mode
+
+go 1.24

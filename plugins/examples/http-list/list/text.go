@@ -1,0 +1,22 @@
+package list
+
+import (
+	"fmt"
+	"strings"
+)
+
+// ParseText takes a place from each line. White space, and comments from # on, are
+// ignored.
+func ParseText(text string) List {
+	var list List
+	text = strings.TrimPrefix(text, "\ufeff")
+	number := 0
+	for line := range strings.Lines(text) {
+		number++
+		line, _, _ = strings.Cut(line, "#")
+		if line = strings.TrimSpace(line); line != "" {
+			list.add(fmt.Sprintf("line %d", number), strings.ToValidUTF8(line, "?"), nil)
+		}
+	}
+	return list
+}

@@ -1,0 +1,151 @@
+//! `convoke plugin`: what a stranger sees of it.
+
+use std::fs;
+
+use convoke_tests::cluster::SOON;
+use convoke_tests::guest::Guest;
+use convoke_tests::{Cluster, Ended, binary};
+
+/// Runs `convoke plugin …` in the cluster's folder, on loopback.
+fn plugin(cluster: &Cluster, words: &[&str]) -> Ended {
+    let words: Vec<&str> = ["plugin"].iter().chain(words).copied().collect();
+    cluster.launch().subcommand(&words, &["--interfaces"]).run(SOON)
+}
+
+#[track_caller]
+fn printed(ended: &Ended, lines: &[&str]) {
+    assert!(ended.status.success(), "{ended:#?}");
+    for line in lines {
+        assert!(ended.stdout.contains(line), "{line:?} is not in {ended:#?}");
+    }
+}
+
+#[test]
+fn inspect_says_what_a_component_asks_for_and_what_would_load_it() {
+    let cluster = Cluster::new();
+    fs::copy(binary::mode("dns"), cluster.folder().join("names.wasm")).unwrap();
+    let ended = plugin(&cluster, &["inspect", "names.wasm"]);
+    printed(
+        &ended,
+        &[
+            "looks for members (convoke:discovery/strategy@0.1.0)",
+            "look names up in DNS (convoke:host/dns)",
+            "digest = \"sha256:",
+            "grant = { dns = [\"*.shop.example\"] }",
+        ],
+    );
+    // What it prints is a configuration.
+    let toml = &ended.stdout[ended.stdout.find("[[discovery]]").unwrap()..];
+    let toml = toml.replace("mode = \"names\"", "mode = \"names\"\nargument = \"a.shop.example\"");
+    cluster.write("pasted.toml", toml);
+    let checked = cluster
+        .launch()
+        .subcommand(&["config", "check", "pasted.toml"], &["--interfaces"])
+        .run(SOON);
+    assert!(checked.status.success(), "{checked:#?}");
+}
+
+#[test]
+fn what_is_no_mode_is_refused_as_what_it_is() {
+    let cluster = Cluster::new();
+    cluster.write("text.wasm", "(module)");
+    cluster.write("core.wasm", b"\0asm\x01\0\0\0");
+    let cut = fs::read(binary::mode("tcpip")).unwrap();
+    cluster.write("cut.wasm", &cut[..cut.len() / 2]);
+    for (file, words) in [
+        ("text.wasm", "is text, not a component"),
+        ("core.wasm", "is a core WebAssembly module, not a component"),
+        ("cut.wasm", "is damaged, cut short"),
+        ("gone.wasm", "there is no file gone.wasm"),
+    ] {
+        let refused = plugin(&cluster, &["inspect", file]);
+        assert!(refused.refusal().contains(words), "{refused:#?}");
+        let refused = plugin(&cluster, &["try", file]);
+        assert_eq!(refused.status.code(), Some(2), "{refused:#?}");
+        assert!(refused.stderr.contains(words), "{refused:#?}");
+    }
+}
+
+#[test]
+fn try_runs_a_mode_in_a_world_made_up() {
+    let cluster = Cluster::new();
+    cluster.write(
+        "fakes.toml",
+        "[dns]\nttl-s = 5\n[dns.names]\n\"members.example\" = [\"10.0.0.7\", \"fd00::7\"]\n",
+    );
+    let dns = binary::mode("dns").display().to_string();
+    let given = ["try", &dns, "--argument", "members.example:6900", "--fakes", "fakes.toml"];
+    let granted = |grant: &str| {
+        let words: Vec<&str> = given.iter().copied().chain(["--grant", grant]).collect();
+        plugin(&cluster, &words)
+    };
+    printed(
+        &granted("dns=*.example"),
+        &[
+            "look 1: 2 candidates, 0 dropped",
+            "  10.0.0.7:6900\n",
+            "  [fd00::7]:6900\n",
+            "looks again in",
+        ],
+    );
+    let denied = granted("dns=other.example");
+    assert_eq!(denied.status.code(), Some(2));
+    assert!(denied.stderr.contains("grant = { dns = [\"members.example\"] }"), "{denied:#?}");
+    assert!(denied.stderr.contains("discover: denied: members.example"), "{denied:#?}");
+    let refused = plugin(&cluster, &given);
+    assert!(refused.stderr.contains("which is not granted; to allow it add"), "{refused:#?}");
+
+    cluster.write("fakes.toml", "[dns]\nnmaes = {}\n");
+    let refused = granted("dns=*.example");
+    assert!(refused.stderr.contains("fakes.toml:2: unknown field `nmaes`"), "{refused:#?}");
+}
+
+#[test]
+fn try_tells_a_crash_from_an_endless_loop() {
+    let cluster = Cluster::new();
+    for (guest, words) in [
+        (Guest::crashing(), "discover: it crashed"),
+        (Guest::looping(), "discover: it computed for more than 1000 ms in one call"),
+        (Guest::growing(), "discover: it "),
+    ] {
+        guest.write(&cluster.folder().join("bad.wasm"));
+        let ended = plugin(&cluster, &["try", "bad.wasm"]);
+        assert_eq!(ended.status.code(), Some(2), "{ended:#?}");
+        assert!(ended.stderr.contains(words), "{ended:#?}");
+    }
+}
+
+#[test]
+fn new_makes_a_project_in_each_language_and_never_over_another() {
+    let cluster = Cluster::new();
+    for language in ["rust", "python", "javascript", "c", "go"] {
+        let name = format!("my-{language}");
+        let made = plugin(&cluster, &["new", "--lang", language, &name]);
+        printed(&made, &["README.md", &format!("make          # builds {name}.wasm")]);
+        let folder = cluster.folder().join(&name);
+        let readme = fs::read_to_string(folder.join("README.md")).unwrap();
+        assert!(readme.starts_with(&format!("# {name}\n")) && !readme.contains("{{"), "{readme}");
+        assert!(folder.join("Makefile").is_file());
+        let again = plugin(&cluster, &["new", "--lang", language, &name]);
+        assert!(again.refusal().contains(&format!("{name} exists")), "{again:#?}");
+    }
+    for wrong in ["My", "a_b", "../up", "a-", "1a", &"a".repeat(65)] {
+        let refused = plugin(&cluster, &["new", "--lang", "c", wrong]);
+        assert!(refused.refusal().contains("is not a name for a mode"), "{refused:#?}");
+    }
+}
+
+#[test]
+fn component_refuses_what_is_no_module_with_a_modes_type() {
+    let cluster = Cluster::new();
+    cluster.write("core.wasm", b"\0asm\x01\0\0\0");
+    fs::copy(binary::mode("tcpip"), cluster.folder().join("done.wasm")).unwrap();
+    for (file, words) in [
+        ("done.wasm", "done.wasm is a component already"),
+        ("gone.wasm", "gone.wasm: No such file"),
+    ] {
+        let refused = plugin(&cluster, &["component", file, "out.wasm"]);
+        assert!(refused.refusal().contains(words), "{refused:#?}");
+    }
+    assert!(!cluster.folder().join("out.wasm").exists());
+}

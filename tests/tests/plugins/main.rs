@@ -1,0 +1,7 @@
+//! Modes that are not built in, in real members: loaded, changed, hostile; and the
+//! commands for those who write them.
+
+mod commands;
+mod examples;
+mod hostile;
+mod reloading;

@@ -1,0 +1,157 @@
+//! What a project in C or Go has instead of a binding generator: its folder
+//! `bindings`, made here from our WIT and kept in its template.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use wit_bindgen_core::wit_parser::{Resolve, UnresolvedPackageGroup, WorldId};
+use wit_bindgen_core::{Files, WorldGenerator};
+use wit_component::ComponentEncoder;
+
+use crate::Result;
+use crate::workspace::Workspace;
+
+/// The world of a template's `wit` folder.
+pub(super) const WORLD: &str = "mode";
+
+/// The module whose functions language runtimes ask for, as they call it.
+const WASI: &str = "wasi_snapshot_preview1";
+
+/// Generated files by their path in `bindings`.
+pub(super) type Bindings = BTreeMap<PathBuf, Vec<u8>>;
+
+/// Reads the world of a template, and the packages of ours it is made of.
+pub(super) fn world(workspace: &Workspace, template: &Path) -> Result<(Resolve, WorldId)> {
+    let wit = workspace.root.join("wit");
+    let mut packages = vec![wit.join("discovery"), wit.join("host")];
+    packages.extend(sorted(&wit.join("deps"))?);
+    let parse = |path: &PathBuf| match path.is_dir() {
+        true => UnresolvedPackageGroup::parse_dir(path).map_err(|error| format!("{error:#}")),
+        false => UnresolvedPackageGroup::parse(path, &read_text(path)?)
+            .map_err(|(map, error)| error.render(&map)),
+    };
+    let packages = packages.iter().map(parse).collect::<Result<Vec<_>>>()?;
+    let main = parse(&template.join("wit"))?;
+    let mut resolve = Resolve::default();
+    let package = resolve.push_groups(main, packages).map_err(|error| error.to_string())?;
+    let world =
+        resolve.select_world(&[package], Some(WORLD)).map_err(|error| format!("{error:#}"))?;
+    Ok((resolve, world))
+}
+
+/// Runs a generator.
+pub(super) fn generate(
+    generator: &mut dyn WorldGenerator,
+    resolve: &mut Resolve,
+    world: WorldId,
+) -> Result<Bindings> {
+    let mut files = Files::default();
+    generator.generate(resolve, world, &mut files).map_err(|error| format!("{error:#}"))?;
+    Ok(files.iter().map(|(name, bytes)| (PathBuf::from(name), bytes.to_vec())).collect())
+}
+
+/// Writes what differs from the bindings a folder has.
+pub(super) fn write(folder: &Path, bindings: &Bindings) -> Result<()> {
+    for (name, bytes) in bindings {
+        let file = folder.join(name);
+        if fs::read(&file).is_ok_and(|present| present == *bytes) {
+            continue;
+        }
+        let folder = file.parent().unwrap_or(folder);
+        fs::create_dir_all(folder).map_err(|error| format!("{}: {error}", folder.display()))?;
+        fs::write(&file, bytes).map_err(|error| format!("{}: {error}", file.display()))?;
+        println!("xtask: wrote {}", file.display());
+    }
+    Ok(())
+}
+
+/// Fails when a folder's bindings are not these.
+pub(super) fn check(folder: &Path, bindings: &Bindings) -> Result<()> {
+    for (name, bytes) in bindings {
+        let file = folder.join(name);
+        if !fs::read(&file).is_ok_and(|present| present == *bytes) {
+            return Err(format!(
+                "{} is not what our WIT makes; `cargo xtask bindings` writes it anew",
+                file.display()
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// Wraps a core module that may ask for WASI: what it gets of that is inside the
+/// component, and is nothing.
+pub(super) fn make_component(workspace: &Workspace, core: &Path, component: &Path) -> Result<()> {
+    let inert = workspace.root.join("host/convoke/templates/inert").join(format!("{WASI}.wasm"));
+    let (module, inert) = (read(core)?, read(&inert)?);
+    let encoded = ComponentEncoder::default()
+        .validate(true)
+        .module(&module)
+        .and_then(|encoder| encoder.adapter(WASI, &inert))
+        .and_then(|encoder| encoder.encode())
+        .map_err(|error| format!("{} makes no component: {error:#}", core.display()))?;
+    if let Some(folder) = component.parent() {
+        fs::create_dir_all(folder).map_err(|error| format!("{}: {error}", folder.display()))?;
+    }
+    fs::write(component, encoded).map_err(|error| format!("{}: {error}", component.display()))
+}
+
+/// The files below folders, links followed, hidden ones and those of `skipped`
+/// folders left out.
+pub(super) fn sources(folders: &[PathBuf], skipped: &[&str]) -> Result<Vec<PathBuf>> {
+    let mut files = Vec::new();
+    let mut folders = folders.to_vec();
+    while let Some(folder) = folders.pop() {
+        for path in sorted(&folder)? {
+            let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            if name.starts_with('.') || skipped.contains(&name.as_str()) {
+                continue;
+            }
+            if path.is_dir() { folders.push(path) } else { files.push(path) }
+        }
+    }
+    Ok(files)
+}
+
+fn sorted(folder: &Path) -> Result<Vec<PathBuf>> {
+    let in_words = |error: std::io::Error| format!("{}: {error}", folder.display());
+    let entries = fs::read_dir(folder).map_err(in_words)?;
+    let mut paths = entries
+        .map(|entry| entry.map(|entry| entry.path()))
+        .collect::<std::io::Result<Vec<_>>>()
+        .map_err(in_words)?;
+    paths.sort();
+    Ok(paths)
+}
+
+fn read(file: &Path) -> Result<Vec<u8>> {
+    fs::read(file).map_err(|error| format!("{}: {error}", file.display()))
+}
+
+fn read_text(file: &Path) -> Result<String> {
+    fs::read_to_string(file).map_err(|error| format!("{}: {error}", file.display()))
+}
+
+/// The adapter that stands for WASI, from its text.
+pub(super) fn write_inert(workspace: &Workspace) -> Result<()> {
+    let folder = workspace.root.join("host/convoke/templates/inert");
+    write(&folder, &Bindings::from([(format!("{WASI}.wasm").into(), inert(&folder)?)]))
+}
+
+fn inert(folder: &Path) -> Result<Vec<u8>> {
+    wat::parse_file(folder.join(format!("{WASI}.wat"))).map_err(|error| error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_inert_adapter_is_what_its_text_says() {
+        let folder = Workspace::here().root.join("host/convoke/templates/inert");
+        let made = inert(&folder).expect("well formed");
+        let made = Bindings::from([(format!("{WASI}.wasm").into(), made)]);
+        assert_eq!(check(&folder, &made), Ok(()));
+    }
+}

@@ -1,0 +1,185 @@
+//! The example in C: the compiler it takes, its component, its tests.
+//!
+//! Debian's packages are unpacked, not installed: nothing outside of `target`
+//! changes, and no root is needed. A clang with wasm32 that `WASM_CC` names, with
+//! the `WASI_SYSROOT` beside it, is used as it is.
+
+use std::env;
+use std::ffi::OsString;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use super::bindings::{self, Bindings};
+use crate::Result;
+use crate::process::{find, output, run};
+use crate::workspace::Workspace;
+
+const NAME: &str = "address-file";
+
+/// What Debian 12 and its successors call the parts of the compiler.
+const PACKAGES: &[&str] = &[
+    "clang-19",
+    "lld-19",
+    "libclang-cpp19",
+    "libllvm19",
+    "libclang-common-19-dev",
+    "libclang-rt-19-dev-wasm32",
+    "wasi-libc",
+];
+
+/// Written last: a folder without it is not whole.
+const STAMP: &str = "complete";
+
+fn example(workspace: &Workspace) -> PathBuf {
+    workspace.root.join("plugins/examples").join(NAME)
+}
+
+fn template(workspace: &Workspace) -> PathBuf {
+    workspace.root.join("host/convoke/templates/c")
+}
+
+/// Writes the bindings that a project in C has.
+pub(crate) fn bindings(workspace: &Workspace) -> Result<()> {
+    bindings::write(&template(workspace).join("bindings"), &generated(workspace)?)
+}
+
+fn generated(workspace: &Workspace) -> Result<Bindings> {
+    let (mut resolve, world) = bindings::world(workspace, &template(workspace))?;
+    let mut generator = wit_bindgen_c::Opts::default().build();
+    bindings::generate(generator.as_mut(), &mut resolve, world)
+}
+
+/// Leaves `target/examples/address-file.wasm`.
+pub(crate) fn build(workspace: &Workspace) -> Result<()> {
+    let component = super::output(workspace, NAME);
+    let sources = bindings::sources(&[example(workspace)], &["build", "tests", "README.md"])?;
+    if super::is_fresh(&component, &sources) {
+        return Ok(());
+    }
+    let folder = super::tools(workspace).join("build").join(NAME);
+    let mut make = make(workspace, &folder)?;
+    Compiler::find(workspace)?.drive(&mut make);
+    run(make.arg("core"))?;
+    bindings::make_component(workspace, &folder.join(format!("{NAME}.core.wasm")), &component)
+}
+
+/// Its parser and its calls, with this machine's own compiler.
+pub(crate) fn test(workspace: &Workspace) -> Result<()> {
+    for (project, name) in [(example(workspace), NAME), (template(workspace), "template-c")] {
+        let folder = super::tools(workspace).join("build").join(name);
+        run(make_in(&project, &folder)?.arg("test"))?;
+    }
+    Ok(())
+}
+
+fn make(workspace: &Workspace, folder: &Path) -> Result<Command> {
+    make_in(&example(workspace), folder)
+}
+
+/// `make` for a project, building elsewhere: the checkout stays as it is.
+fn make_in(project: &Path, folder: &Path) -> Result<Command> {
+    if find("make").is_none() {
+        return Err("there is no `make` here, which the examples in C and Go need".to_owned());
+    }
+    fs::create_dir_all(folder).map_err(|error| format!("{}: {error}", folder.display()))?;
+    let mut make = Command::new("make");
+    make.arg("--silent").arg("--directory").arg(project);
+    make.arg({
+        let mut build = OsString::from("BUILD=");
+        build.push(folder);
+        build
+    });
+    Ok(make)
+}
+
+/// A clang that has wasm32.
+enum Compiler {
+    /// The operator's own, named by `WASM_CC` or part of `WASI_SDK_PATH`.
+    Named,
+    /// Unpacked in this folder.
+    Unpacked(PathBuf),
+}
+
+impl Compiler {
+    fn find(workspace: &Workspace) -> Result<Self> {
+        if env::var_os("WASM_CC").is_some() || env::var_os("WASI_SDK_PATH").is_some() {
+            return Ok(Self::Named);
+        }
+        let folder = super::tools(workspace).join("clang");
+        if !folder.join(STAMP).is_file() {
+            fetch(&folder)?;
+        }
+        Ok(Self::Unpacked(folder))
+    }
+
+    fn drive(&self, make: &mut Command) {
+        let Self::Unpacked(folder) = self else { return };
+        let usr = folder.join("usr");
+        let path = env::var_os("PATH").unwrap_or_default();
+        let paths = [usr.join("bin")].into_iter().chain(env::split_paths(&path));
+        // Clang looks for its linker by name.
+        make.env("PATH", env::join_paths(paths).unwrap_or(path.clone()));
+        make.env("LD_LIBRARY_PATH", join(&libraries(&usr)));
+        make.env("WASM_CC", "clang-19").env("WASI_SYSROOT", usr);
+    }
+}
+
+/// The folders with shared libraries: `lib/x86_64-linux-gnu` and `lib/llvm-19/lib`.
+fn libraries(usr: &Path) -> Vec<PathBuf> {
+    let folders = fs::read_dir(usr.join("lib")).into_iter().flatten().flatten();
+    let mut found: Vec<PathBuf> = folders
+        .map(|entry| entry.path())
+        .filter(|path| path.to_string_lossy().ends_with("-linux-gnu"))
+        .collect();
+    found.push(usr.join("lib/llvm-19/lib"));
+    found
+}
+
+fn join(paths: &[PathBuf]) -> OsString {
+    env::join_paths(paths).unwrap_or_default()
+}
+
+/// Fetches and unpacks the packages below a folder.
+fn fetch(folder: &Path) -> Result<()> {
+    for program in ["apt-get", "dpkg-deb"] {
+        if find(program).is_none() {
+            return Err(format!(
+                "the example in C takes a clang with wasm32: there is no {program} to fetch \
+                 Debian's with; set WASI_SDK_PATH to a WASI SDK, or WASM_CC and WASI_SYSROOT"
+            ));
+        }
+    }
+    println!("xtask: fetching {}", PACKAGES.join(", "));
+    // What an interrupted run left is of no use.
+    let _ = fs::remove_dir_all(folder);
+    fs::create_dir_all(folder).map_err(|error| format!("{}: {error}", folder.display()))?;
+    output(
+        Command::new("apt-get")
+            .args(["--quiet=2", "-o", "APT::Sandbox::User=root", "download"])
+            .args(PACKAGES)
+            .current_dir(folder),
+    )
+    .map_err(|error| format!("{error} (a missing package list: run `apt-get update` once)"))?;
+    let entries = fs::read_dir(folder).map_err(|error| format!("{}: {error}", folder.display()))?;
+    for package in entries.flatten().map(|entry| entry.path()) {
+        if package.extension().is_some_and(|extension| extension == "deb") {
+            run(Command::new("dpkg-deb").arg("-x").arg(&package).arg(folder))?;
+            fs::remove_file(&package).map_err(|error| format!("{}: {error}", package.display()))?;
+        }
+    }
+    let stamp = folder.join(STAMP);
+    fs::write(&stamp, PACKAGES.join("\n")).map_err(|error| format!("{}: {error}", stamp.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_template_has_the_bindings_of_our_wit() {
+        let workspace = Workspace::here();
+        let folder = template(&workspace).join("bindings");
+        assert_eq!(bindings::check(&folder, &generated(&workspace).expect("sound WIT")), Ok(()));
+    }
+}

@@ -1,0 +1,48 @@
+//! The example in JavaScript, and the template: componentize-js, the component, tests.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::Result;
+use crate::process::{find, run};
+use crate::workspace::Workspace;
+
+const NAME: &str = "cloud";
+
+fn example(workspace: &Workspace) -> PathBuf {
+    workspace.root.join("plugins/examples").join(NAME)
+}
+
+fn template(workspace: &Workspace) -> PathBuf {
+    workspace.root.join("host/convoke/templates/javascript")
+}
+
+/// Leaves `target/examples/cloud.wasm`. The Makefile knows when the tools and the
+/// component are older than what they are made from.
+pub(crate) fn build(workspace: &Workspace) -> Result<()> {
+    let mut make = make(&example(workspace))?;
+    make.arg(format!("TOOLS={}", super::tools(workspace).display()));
+    make.arg(format!("OUT={}", super::output(workspace, NAME).display()));
+    run(&mut make)
+}
+
+/// What needs no host, by this machine's own Node.js.
+pub(crate) fn test(workspace: &Workspace) -> Result<()> {
+    for project in [example(workspace), template(workspace)] {
+        run(make(&project)?.arg("test"))?;
+    }
+    Ok(())
+}
+
+fn make(project: &Path) -> Result<Command> {
+    for program in ["make", "node", "npm"] {
+        if find(program).is_none() {
+            return Err(format!(
+                "the example in JavaScript takes {program}, and there is none here"
+            ));
+        }
+    }
+    let mut make = Command::new("make");
+    make.arg("--silent").arg("--directory").arg(project);
+    Ok(make)
+}
