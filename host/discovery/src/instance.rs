@@ -15,9 +15,13 @@ use crate::capability::http::Http;
 use crate::capability::{Context, wasi};
 use crate::host::LoadedMode;
 use crate::limits;
+use crate::meter::Meter;
 use crate::mode::LocalMember;
 use crate::text::one_line;
 use crate::ticker::Ticker;
+
+/// Computing in one call.
+const CALL_COMPUTE_MAX: Duration = Duration::from_millis(limits::CALL_COMPUTE_MS_MAX);
 
 /// Why a call gave no result. After all but `Problem` the instance is dead.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -37,14 +41,14 @@ pub enum CallError {
         ms: u64,
     },
     /// It computed too long.
-    #[error(
-        "computed for more than {} ms in one call",
-        u64::from(limits::CALL_TICKS_MAX) * limits::TICK_MS
-    )]
+    #[error("computed for more than {} ms in one call", limits::CALL_COMPUTE_MS_MAX)]
     OutOfBudget,
     /// It wanted more memory than a mode gets.
-    #[error("memory limit of {} MiB reached", limits::MEMORY_BYTES_MAX >> 20)]
-    OutOfMemory,
+    #[error("memory limit of {mib} MiB reached")]
+    OutOfMemory {
+        /// What it gets, in MiB.
+        mib: usize,
+    },
     /// It handed the host more than the host takes.
     #[error("returned more than {} MiB at once", limits::TRANSFER_BYTES_MAX >> 20)]
     TooMuchData,
@@ -78,7 +82,8 @@ pub(crate) struct State {
     pub(crate) wasi: WasiCtx,
     pub(crate) http: Http,
     limiter: Limiter,
-    ticks_left: u32,
+    meter: Meter,
+    out_of_budget: bool,
 }
 
 impl Instance {
@@ -89,8 +94,9 @@ impl Instance {
             wasi: wasi::context(&loaded.mode.name, &capabilities.log),
             http: Http::new(Arc::clone(&loaded.mode)),
             capabilities,
-            limiter: Limiter::default(),
-            ticks_left: 0,
+            limiter: Limiter::new(loaded.spec.grants.inert_wasi),
+            meter: Meter::default(),
+            out_of_budget: false,
         };
         let mut store = Store::new(loaded.pre.engine(), state);
         store.limiter(|state| &mut state.limiter);
@@ -98,17 +104,18 @@ impl Instance {
         store.set_max_component_handles(limits::HANDLES_MAX);
         store.epoch_deadline_callback(|mut store| {
             let state = store.data_mut();
-            state.ticks_left = state.ticks_left.saturating_sub(1);
-            Ok(match state.ticks_left {
-                0 => UpdateDeadline::Interrupt,
+            state.out_of_budget = state.meter.computed() >= CALL_COMPUTE_MAX;
+            Ok(match state.out_of_budget {
+                true => UpdateDeadline::Interrupt,
                 // Tokio's own yield: unlike wasmtime's it lets timers and sockets
                 // have their turn even where the runtime has a single thread.
-                _ => UpdateDeadline::YieldCustom(1, Box::pin(tokio::task::yield_now())),
+                false => UpdateDeadline::YieldCustom(1, Box::pin(tokio::task::yield_now())),
             })
         });
 
         let mut alive = true;
         begin(&mut store, &mut alive, &loaded.ticker)?;
+        let meter = store.data().meter.clone();
         let opening = async {
             let instance = loaded.pre.instantiate_async(&mut store).await?;
             let finder = loaded.finder.load(&mut store, &instance)?;
@@ -118,7 +125,7 @@ impl Instance {
             };
             Ok((finder, speaker))
         };
-        let opened = within(limits::CONFIGURE_MS_MAX, opening).await;
+        let opened = within(limits::CONFIGURE_MS_MAX, meter, opening).await;
         let (finder, speaker) = end(&mut store, opened, limits::CONFIGURE_MS_MAX)?;
         let ticker = Arc::clone(&loaded.ticker);
         let mut instance =
@@ -135,8 +142,9 @@ impl Instance {
         let local = self.local.to_wit();
         begin(&mut self.store, &mut self.alive, &self.ticker)?;
         let strategy = self.finder.convoke_discovery_strategy();
+        let meter = self.store.data().meter.clone();
         let call = strategy.call_configure(&mut self.store, &config, &local);
-        let called = within(limits::CONFIGURE_MS_MAX, call).await;
+        let called = within(limits::CONFIGURE_MS_MAX, meter, call).await;
         self.end(called, limits::CONFIGURE_MS_MAX)
     }
 
@@ -150,6 +158,13 @@ impl Instance {
         self.store.data().limiter.memory_bytes
     }
 
+    /// Whether it holds so much memory that another one had better go on: a slow leak
+    /// in a language's runtime, say.
+    pub(crate) fn is_nearly_full(&self) -> bool {
+        let limiter = &self.store.data().limiter;
+        limiter.memory_bytes >= limiter.memory_max / 4 * 3
+    }
+
     /// False after the first call that crashed or was given up.
     pub(crate) fn is_alive(&self) -> bool {
         self.alive
@@ -159,7 +174,9 @@ impl Instance {
     pub async fn discover(&mut self) -> Result<Snapshot, CallError> {
         begin(&mut self.store, &mut self.alive, &self.ticker)?;
         let strategy = self.finder.convoke_discovery_strategy();
-        let called = within(limits::CALL_MS_MAX, strategy.call_discover(&mut self.store)).await;
+        let meter = self.store.data().meter.clone();
+        let call = strategy.call_discover(&mut self.store);
+        let called = within(limits::CALL_MS_MAX, meter, call).await;
         let raw = self.end(called, limits::CALL_MS_MAX)?;
         let default_ports = &self.store.data().capabilities.mode.host.default_ports;
         Ok(candidate::vet(raw, &self.local, default_ports))
@@ -171,7 +188,9 @@ impl Instance {
         let Some(speaker) = &self.speaker else { return Ok(None) };
         begin(&mut self.store, &mut self.alive, &self.ticker)?;
         let announcer = speaker.convoke_discovery_announcer();
-        let called = within(limits::CALL_MS_MAX, announcer.call_announce(&mut self.store)).await;
+        let meter = self.store.data().meter.clone();
+        let call = announcer.call_announce(&mut self.store);
+        let called = within(limits::CALL_MS_MAX, meter, call).await;
         let again_ms = self.end(called, limits::CALL_MS_MAX)?;
         Ok(again_ms.map(|ms| Duration::from_millis(ms.into())))
     }
@@ -181,8 +200,9 @@ impl Instance {
         let Some(speaker) = &self.speaker else { return Ok(()) };
         begin(&mut self.store, &mut self.alive, &self.ticker)?;
         let announcer = speaker.convoke_discovery_announcer();
+        let meter = self.store.data().meter.clone();
         let call = announcer.call_withdraw(&mut self.store);
-        let called = within(limits::WITHDRAW_MS_MAX, call).await;
+        let called = within(limits::WITHDRAW_MS_MAX, meter, call).await;
         self.end(called, limits::WITHDRAW_MS_MAX)
     }
 
@@ -197,8 +217,8 @@ impl Instance {
     }
 }
 
-async fn within<T>(ms: u64, call: impl Future<Output = T>) -> Result<T, Elapsed> {
-    tokio::time::timeout(Duration::from_millis(ms), call).await
+async fn within<T>(ms: u64, meter: Meter, call: impl Future<Output = T>) -> Result<T, Elapsed> {
+    tokio::time::timeout(Duration::from_millis(ms), meter.run(call)).await
 }
 
 /// Gives the next call its budgets. Not `alive` until it ended well.
@@ -208,7 +228,8 @@ fn begin(store: &mut Store<State>, alive: &mut bool, ticker: &Ticker) -> Result<
     }
     store.set_epoch_deadline(1);
     let state = store.data_mut();
-    state.ticks_left = limits::CALL_TICKS_MAX;
+    state.meter.reset();
+    state.out_of_budget = false;
     state.limiter.refused = false;
     state.capabilities.running = Some(ticker.run());
     Ok(())
@@ -231,8 +252,8 @@ fn end<T>(
     };
     // A guest that gets no memory gives up with `unreachable`, as in a panic.
     Err(if state.limiter.refused {
-        CallError::OutOfMemory
-    } else if state.ticks_left == 0 && error.downcast_ref() == Some(&Trap::Interrupt) {
+        CallError::OutOfMemory { mib: state.limiter.memory_max >> 20 }
+    } else if state.out_of_budget && error.downcast_ref() == Some(&Trap::Interrupt) {
         CallError::OutOfBudget
     } else if format!("{:#}", error.root_cause()).contains("fuel allocated for hostcalls") {
         // wasmtime 48 has no type for it.
@@ -263,14 +284,23 @@ fn trap(error: &wasmtime::Error) -> CallError {
 }
 
 /// Bounds memory and tables of one instance, and remembers that it had to.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Limiter {
+    memory_max: usize,
     memory_bytes: usize,
     table_elements: usize,
     refused: bool,
 }
 
 impl Limiter {
+    fn new(with_runtime: bool) -> Self {
+        let memory_max = match with_runtime {
+            true => limits::RUNTIME_MEMORY_BYTES_MAX,
+            false => limits::MEMORY_BYTES_MAX,
+        };
+        Self { memory_max, memory_bytes: 0, table_elements: 0, refused: false }
+    }
+
     /// Adds `desired - current` to `total` unless that passes `max`.
     fn grow(total: &mut usize, current: usize, desired: usize, max: usize) -> bool {
         let grown = total.saturating_add(desired.saturating_sub(current));
@@ -292,8 +322,7 @@ impl ResourceLimiter for Limiter {
         if maximum.is_some_and(|maximum| desired > maximum) {
             return Ok(false);
         }
-        let allowed =
-            Self::grow(&mut self.memory_bytes, current, desired, limits::MEMORY_BYTES_MAX);
+        let allowed = Self::grow(&mut self.memory_bytes, current, desired, self.memory_max);
         self.refused |= !allowed;
         Ok(allowed)
     }
@@ -323,7 +352,7 @@ mod tests {
 
     #[test]
     fn all_memories_together_stay_under_the_limit() {
-        let mut limiter = Limiter::default();
+        let mut limiter = Limiter::new(false);
         let half = limits::MEMORY_BYTES_MAX / 2;
         assert!(limiter.memory_growing(0, half, None).unwrap());
         assert!(limiter.memory_growing(0, half, None).unwrap());
@@ -334,7 +363,7 @@ mod tests {
 
     #[test]
     fn growing_past_its_own_maximum_is_the_modes_own_affair() {
-        let mut limiter = Limiter::default();
+        let mut limiter = Limiter::new(false);
         assert!(!limiter.memory_growing(0, 2 << 16, Some(1 << 16)).unwrap());
         assert!(!limiter.refused);
     }

@@ -34,6 +34,7 @@ mod inspection;
 mod instance;
 pub mod limits;
 mod load;
+mod meter;
 mod mode;
 mod names;
 mod precompiled;

@@ -7,6 +7,14 @@ pub const COMPONENT_BYTES_MAX: u64 = 64 << 20;
 /// Linear memory of one mode, all its memories together, in bytes.
 pub const MEMORY_BYTES_MAX: usize = 64 << 20;
 
+/// The same for a mode with `wasi = "inert"`, in bytes: it brings its language's runtime
+/// along, and that of JavaScript collects its garbage for the first time near 70 MiB.
+pub const RUNTIME_MEMORY_BYTES_MAX: usize = 128 << 20;
+
+/// Denials of one mode that its operator is told of; one more line says that there are
+/// further ones.
+pub const DENIALS_TOLD_MAX: u32 = 64;
+
 /// Linear memories of one mode; each reserves address space.
 pub const MEMORIES_MAX: usize = 16;
 
@@ -37,8 +45,9 @@ pub const CALL_STACK_BYTES: usize = 1 << 20;
 /// How often a running mode is interrupted to let others run, in milliseconds.
 pub const TICK_MS: u64 = 50;
 
-/// Ticks of computation in one call: about a second. Waiting in the host is free.
-pub const CALL_TICKS_MAX: u32 = 20;
+/// Computing in one call, in milliseconds: it ends at the first tick after it, and so
+/// within a second. Waiting in the host is free.
+pub const CALL_COMPUTE_MS_MAX: u64 = 950;
 
 /// A whole `discover` or `announce`, waits included, in milliseconds.
 pub const CALL_MS_MAX: u64 = 10_000;

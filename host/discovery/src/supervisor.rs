@@ -227,7 +227,9 @@ impl Supervisor {
 
     /// Looks and announces, each when it is due.
     async fn work(&mut self, instance: &mut Instance, due: &mut Due) -> End {
-        while due.looks < limits::LOOKS_PER_INSTANCE {
+        while due.looks < limits::LOOKS_PER_INSTANCE
+            && !(due.looks > 0 && instance.is_nearly_full())
+        {
             let next = due.announce.map_or(due.look, |announce| announce.min(due.look));
             if let Err(end) = self.sleep_until(next).await {
                 return end;

@@ -105,7 +105,7 @@ fn try_tells_a_crash_from_an_endless_loop() {
     let cluster = Cluster::new();
     for (guest, words) in [
         (Guest::crashing(), "discover: it crashed"),
-        (Guest::looping(), "discover: it computed for more than 1000 ms in one call"),
+        (Guest::looping(), "discover: it computed for more than 950 ms in one call"),
         (Guest::growing(), "discover: it "),
     ] {
         guest.write(&cluster.folder().join("bad.wasm"));

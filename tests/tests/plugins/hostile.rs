@@ -41,7 +41,7 @@ fn the_cluster_stands(guest: &Guest, words: &[&str]) {
 fn a_mode_that_loops_for_ever_holds_nobody_up() {
     the_cluster_stands(
         &Guest::looping(),
-        &["mode \"hostile\" computed for more than 1000 ms in one call"],
+        &["mode \"hostile\" computed for more than 950 ms in one call"],
     );
 }
 

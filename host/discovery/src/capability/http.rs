@@ -209,8 +209,8 @@ async fn send(
     mode: &Mode,
     request: http::Request<WasiBody>,
 ) -> Result<http::Response<WasiBody>, Error> {
-    if let Some(why) = mode.host.world.failing() {
-        return Err(Error::InternalError(Some(why)));
+    if mode.host.world.failing().is_some() {
+        return Err(Error::ConnectionRefused);
     }
     if let Some(fakes) = mode.host.world.fakes() {
         return Ok(fakes.http.answer(&request).map(|body| {

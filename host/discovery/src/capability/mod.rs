@@ -14,6 +14,7 @@ pub(crate) mod store;
 pub(crate) mod wasi;
 
 use std::collections::HashSet;
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use semver::Version;
@@ -82,6 +83,8 @@ pub(crate) struct Mode {
     pub(crate) store: store::Keeper,
     /// What the operator was told, and is not told again.
     told: Mutex<HashSet<String>>,
+    /// Denials that it was told of.
+    denials: AtomicU32,
     /// True once the mode is asked to stop: waits in the host end early.
     stopping: watch::Sender<bool>,
 }
@@ -111,6 +114,7 @@ impl Mode {
             requests: http::Requests::default(),
             store: store::Keeper::default(),
             told: Mutex::default(),
+            denials: AtomicU32::new(0),
             stopping: watch::Sender::new(false),
         })
     }
@@ -118,6 +122,7 @@ impl Mode {
     /// A new version of the mode is told everything once more.
     pub(crate) fn forget_told(&self) {
         self.told.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        self.denials.store(0, Relaxed);
     }
 
     /// True the first time that it is asked about `what`.
@@ -127,7 +132,19 @@ impl Mode {
 
     /// One warning for each target, with the line of TOML that would grant it.
     pub(crate) fn warn_denied(&self, capability: &str, target: &str) {
+        if self.denials.load(Relaxed) > limits::DENIALS_TOLD_MAX {
+            return;
+        }
         if self.tell_once(format!("denied {capability} {target}")) {
+            if self.denials.fetch_add(1, Relaxed) >= limits::DENIALS_TOLD_MAX {
+                tracing::warn!(
+                    mode = %self.name,
+                    "mode {:?} was denied more than {} things; further denials are not shown",
+                    self.name,
+                    limits::DENIALS_TOLD_MAX
+                );
+                return;
+            }
             tracing::warn!(
                 mode = %self.name,
                 "mode {:?} was denied {capability} {target}; to allow it add to its [[discovery]]: grant = {{ {capability} = [\"{target}\"] }}",

@@ -10,6 +10,7 @@ use super::rate::Bucket;
 use super::{Capability, Context, Grant, Mode};
 use crate::bindings::imports::convoke::host::probe::{self, Outcome, Peer, Place, Target};
 use crate::limits;
+use crate::names::is_dns_name;
 use crate::prober::Probed;
 use crate::text::one_line;
 
@@ -75,8 +76,10 @@ impl Context {
                 limits::PROBE_TARGETS_MAX
             )));
         }
-        let host = one_line(&target.host, 253);
-        if target.port == 0 || host.is_empty() || host != target.host {
+        let host = target.host.clone();
+        let name = host.strip_suffix('.').unwrap_or(&host);
+        let sound = host.parse::<IpAddr>().is_ok() || is_dns_name(name);
+        if target.port == 0 || !sound {
             return Err(Outcome::Other("not a host and a port".into()));
         }
         if !self.mode.grants.grants_probe(&host, target.port) {
@@ -97,7 +100,11 @@ impl Context {
 /// Asks each address of one target at the same time: the first member, or what
 /// the first address was.
 async fn ask(mode: &Mode, target: &Target) -> Outcome {
-    let addresses = match resolve(&target.host, target.port).await {
+    let resolved = match mode.host.world.fakes() {
+        Some(fakes) => fakes.resolve(&target.host, target.port),
+        None => resolve(&target.host, target.port).await,
+    };
+    let addresses = match resolved {
         Ok(addresses) => addresses,
         Err(why) => return Outcome::Unresolved(why),
     };

@@ -8,9 +8,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context as TaskContext, Poll};
 
 use tokio::io::AsyncWrite;
+use tokio::time::Instant;
 use wasmtime::component::Linker;
 use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
-use wasmtime_wasi::{WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
+use wasmtime_wasi::{HostMonotonicClock, WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
 use wasmtime_wasi_http::{WasiHttpCtxView, WasiHttpView};
 
 use super::log;
@@ -38,6 +39,7 @@ pub(crate) fn context(mode: &str, budget: &log::Budget) -> WasiCtx {
         .allow_udp(false)
         .allow_ip_name_lookup(false)
         .max_random_size(limits::RANDOM_BYTES_MAX)
+        .monotonic_clock(Clock(Instant::now()))
         .stdout(printed(false))
         .stderr(printed(true))
         .build()
@@ -52,6 +54,19 @@ impl WasiView for State {
 impl WasiHttpView for State {
     fn http(&mut self) -> WasiHttpCtxView<'_> {
         self.http.view(&mut self.capabilities.resources)
+    }
+}
+
+/// The runtime's own clock, which a test may have stopped, since the instance began.
+struct Clock(Instant);
+
+impl HostMonotonicClock for Clock {
+    fn resolution(&self) -> u64 {
+        1_000
+    }
+
+    fn now(&self) -> u64 {
+        u64::try_from(self.0.elapsed().as_nanos()).unwrap_or(u64::MAX)
     }
 }
 

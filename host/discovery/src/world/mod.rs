@@ -117,6 +117,15 @@ impl Fakes {
         })
     }
 
+    /// A literal as it is, a name as it is made up.
+    pub(crate) fn resolve(&self, host: &str, port: u16) -> Result<Vec<SocketAddr>, String> {
+        if let Ok(ip) = host.parse() {
+            return Ok(vec![SocketAddr::new(ip, port)]);
+        }
+        let addresses = self.dns.addresses(host).ok_or("no such name is made up")?;
+        Ok(addresses.iter().map(|ip| SocketAddr::new(*ip, port)).collect())
+    }
+
     fn probed(&self, address: SocketAddr) -> Probed {
         if let Some(why) = &self.failing {
             return Probed::Other(why.clone());

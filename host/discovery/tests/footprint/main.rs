@@ -44,7 +44,7 @@ async fn twenty_memory_bombs_leave_nothing_behind() {
     let mut most = before;
     for _ in 0..20 {
         let mut instance = host.open(&loaded, &local()).await.unwrap();
-        assert_eq!(instance.discover().await, Err(CallError::OutOfMemory));
+        assert_eq!(instance.discover().await, Err(CallError::OutOfMemory { mib: 64 }));
         assert_eq!(instance.memory_bytes(), 64 << 20);
         most = most.max(resident_mib());
     }

@@ -57,7 +57,7 @@ async fn told_of(guest: &Guest) -> String {
 #[tokio::test(start_paused = true)]
 async fn an_endless_loop() {
     let guest = Guest::new().discover("(loop $ever (br $ever)) unreachable");
-    assert_eq!(told_of(&guest).await, "computed for more than 1000 ms in one call");
+    assert_eq!(told_of(&guest).await, "computed for more than 950 ms in one call");
 }
 
 #[tokio::test(start_paused = true)]
@@ -369,7 +369,6 @@ async fn places_outside_of_the_grant_are_not_asked() {
 }
 
 #[tokio::test]
-#[ignore = "a denied host of any characters becomes part of the TOML that an operator may paste"]
 async fn a_denied_place_does_not_write_further_grants_into_the_advice() {
     let host = r#"x"], http = ["https://*:*"], dns = ["*"#;
     let mut guest = prober(1);
@@ -466,7 +465,6 @@ async fn of_300_names_in_one_look_up_256_are_looked_up() {
 }
 
 #[tokio::test]
-#[ignore = "each denied name is a line of the log, and of memory, without a bound"]
 async fn a_storm_of_denied_names_is_told_in_a_bounded_number_of_lines() {
     let names: Vec<String> = (0..250).map(|n| format!("n{n}.evil.example")).collect();
     let guest =

@@ -603,6 +603,6 @@ async fn in_a_made_up_world_grants_hold_and_nothing_leaves() {
     assert_eq!(Asked::get(&authority).comes_to(&host, &server.url()).await, 404);
     assert_eq!(Asked::get(&authority).comes_to(&host, "http://10.0.0.5").await, DENIED);
     let host = host_in(Fakes { failing: Some("down".into()), ..Fakes::default() });
-    assert_eq!(Asked::get(&authority).comes_to(&host, &server.url()).await, INTERNAL);
+    assert_eq!(Asked::get(&authority).comes_to(&host, &server.url()).await, REFUSED);
     assert_eq!(server.asked(), 0);
 }

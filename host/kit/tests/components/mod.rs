@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 ///
 /// # Panics
 /// If it was not built; the text says what to run.
+#[allow(clippy::unnecessary_wraps, reason = "of the shape of `example`")]
 pub(crate) fn built_in(name: &str) -> Option<PathBuf> {
     let file = format!("modes/{name}.wasm");
     Some(find(&file).unwrap_or_else(|| panic!("there is no {file}: run `cargo xtask modes`")))

@@ -12,6 +12,9 @@ from problems import Denied, Failed, Misconfigured, Temporary
 from settings import Endpoint, Settings
 
 KEYS_MAX = 4_096
+# etcd's own answers are a few deep.
+DEPTH_MAX = 64
+ALL_BUT_BRACKETS = bytes(byte for byte in range(256) if byte not in b"[]{}")
 
 # etcd's own words. Several causes share a status.
 WRONG_PASSWORD = "authentication failed, invalid user ID or password"
@@ -134,7 +137,7 @@ class Gateway:
     def _read(self, endpoint: Endpoint, path: str, answer: Answer) -> dict:
         if answer.status == 200:
             try:
-                value = json.loads(answer.body)
+                value = read_json(answer.body)
             except ValueError:
                 value = None
             if isinstance(value, dict):
@@ -170,11 +173,26 @@ class Gateway:
         return Failed(f"{endpoint} answers {path} with HTTP {status} {words}".rstrip())
 
 
+def read_json(body: bytes) -> object:
+    """As `json.loads`, which recurses and would exhaust the stack of a component.
+    Raises `ValueError` for what etcd never nests that deep."""
+    depth = deepest = 0
+    for byte in body.translate(None, ALL_BUT_BRACKETS):
+        if byte in b"[{":
+            depth += 1
+            deepest = max(deepest, depth)
+        else:
+            depth -= 1
+    if deepest > DEPTH_MAX:
+        raise ValueError(f"nested {deepest} deep")
+    return json.loads(body)
+
+
 def plain(answer: Answer) -> Answer:
     """A stream that failed is a 200 with the error inside: unwraps it."""
     if answer.status == 200 and answer.body.startswith(b'{"error"'):
         try:
-            error = json.loads(answer.body)["error"]
+            error = read_json(answer.body)["error"]
             return Answer(int(error.get("http_code", 500)), json.dumps(error).encode())
         except (ValueError, AttributeError):
             pass
@@ -189,7 +207,7 @@ def passes(status: int) -> bool:
 def complaint(answer: Answer) -> str:
     """What an error says of itself."""
     try:
-        value = json.loads(answer.body)
+        value = read_json(answer.body)
         words = value.get("message") or value.get("error")
     except (ValueError, AttributeError):
         words = None

@@ -108,7 +108,8 @@ class ModeTest(unittest.TestCase):
 
         text = self.problem(Misconfigured, other(404, b"404 page not found").look)
         self.assertTrue(text.startswith("http://a has no /v3/kv/range"), text)
-        self.assertIn("is it etcd's client URL?", self.problem(Failed, other(200, b"<html>").look))
+        for body in (b"<html>", b"[" * 100_000, b'{"a":' * 1_000):
+            self.assertIn("is it etcd's client URL?", self.problem(Failed, other(200, body).look))
         self.assertIn("HTTP 418", self.problem(Failed, other(418, b"").look))
 
     def test_a_stream_that_failed_is_read_as_the_failure_it_is(self) -> None:
