@@ -5,7 +5,6 @@
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
-use futures_util::FutureExt as _;
 use http_body_util::{BodyExt as _, Limited};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::connect::HttpConnector;
@@ -95,28 +94,45 @@ impl Default for Requests {
 impl Requests {
     /// The client, with the system's certificates (or those of `SSL_CERT_FILE`), read
     /// when the first request is made.
-    fn client(&self) -> Result<HttpClient, String> {
-        self.client.get_or_init(connect).clone()
+    fn client(&self, mode: &str) -> Result<HttpClient, String> {
+        self.client.get_or_init(|| connect(mode)).clone()
     }
 }
 
-fn connect() -> Result<HttpClient, String> {
+fn connect(mode: &str) -> Result<HttpClient, String> {
     let mut plain = HttpConnector::new();
     plain.enforce_http(false);
     plain.set_nodelay(true);
     plain.set_connect_timeout(Some(Duration::from_millis(limits::REQUEST_CONNECT_MS_MAX)));
     let provider = rustls::crypto::ring::default_provider();
-    let connector = HttpsConnectorBuilder::new()
-        .with_provider_and_native_roots(provider)
-        .map_err(|error| format!("this machine's certificates cannot be read: {error}"))?
-        .https_or_http()
-        .enable_http1()
-        .wrap_connector(plain);
+    let builder = HttpsConnectorBuilder::new();
+    let builder = match builder.with_provider_and_native_roots(provider.clone()) {
+        Ok(builder) => builder,
+        // As in a container with nothing in it: plain HTTP works all the same.
+        Err(error) => {
+            tracing::warn!(
+                mode,
+                "no certificates are found on this machine ({error}): https:// will be refused by it; SSL_CERT_FILE names a file of them"
+            );
+            let nobody = trusting_nobody(provider).map_err(|error| error.to_string())?;
+            HttpsConnectorBuilder::new().with_tls_config(nobody)
+        }
+    };
+    let connector = builder.https_or_http().enable_http1().wrap_connector(plain);
     Ok(Client::builder(TokioExecutor::new())
         .pool_timer(TokioTimer::new())
         .pool_max_idle_per_host(limits::REQUEST_IDLE_CONNECTIONS_MAX)
         .pool_idle_timeout(Duration::from_millis(limits::REQUEST_IDLE_MS_MAX))
         .build(connector))
+}
+
+fn trusting_nobody(
+    provider: rustls::crypto::CryptoProvider,
+) -> Result<rustls::ClientConfig, rustls::Error> {
+    Ok(rustls::ClientConfig::builder_with_provider(Arc::new(provider))
+        .with_safe_default_protocol_versions()?
+        .with_root_certificates(rustls::RootCertStore::empty())
+        .with_no_client_auth())
 }
 
 impl Http {
@@ -198,6 +214,12 @@ fn admit(mode: &Mode, request: &http::Request<WasiBody>) -> Result<OwnedSemaphor
         mode.warn_denied("http", &format!("{scheme}://{shown}"));
         return Err(Error::HttpRequestDenied);
     }
+    // Without the query, which may hold a secret.
+    mode.called(format_args!(
+        "http: {} {scheme}://{authority}{}",
+        request.method(),
+        one_line(uri.path(), 200)
+    ));
     let too_many = || Error::ConnectionLimitReached;
     let permit = Arc::clone(&mode.requests.at_once).try_acquire_owned().map_err(|_| too_many())?;
     let mut bucket = mode.requests.bucket.lock().unwrap_or_else(PoisonError::into_inner);
@@ -217,9 +239,8 @@ async fn send(
             http_body_util::Full::new(body).map_err(|never| match never {}).boxed_unsync()
         }));
     }
-    let client = mode.requests.client().map_err(|why| Error::InternalError(Some(why)))?;
-    // Unwinding hyper's own bugs is not this future's affair; a broken connection is.
-    let answer = client.request(request).boxed().await.map_err(|error| told(&error))?;
+    let client = mode.requests.client(&mode.name).map_err(|why| Error::InternalError(Some(why)))?;
+    let answer = client.request(request).await.map_err(|error| told(&error))?;
     Ok(answer.map(|body| {
         Limited::new(body, limits::ANSWER_BODY_BYTES_MAX)
             .map_err(|error| match error.downcast::<hyper::Error>() {

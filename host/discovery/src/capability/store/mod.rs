@@ -107,7 +107,7 @@ impl store::Host for Context {
         &mut self,
         name: String,
     ) -> wasmtime::Result<Result<Option<Vec<u8>>, StoreError>> {
-        Ok(self.keep(Some(name), |kept, name, max| kept.load(name, max)).await)
+        Ok(self.keep("load", Some(name), |kept, name, max| kept.load(name, max)).await)
     }
 
     async fn save(
@@ -115,15 +115,15 @@ impl store::Host for Context {
         name: String,
         value: Vec<u8>,
     ) -> wasmtime::Result<Result<(), StoreError>> {
-        Ok(self.keep(Some(name), move |kept, name, max| kept.save(name, &value, max)).await)
+        Ok(self.keep("save", Some(name), move |kept, name, max| kept.save(name, &value, max)).await)
     }
 
     async fn remove(&mut self, name: String) -> wasmtime::Result<Result<(), StoreError>> {
-        Ok(self.keep(Some(name), |kept, name, _| kept.remove(name)).await)
+        Ok(self.keep("remove", Some(name), |kept, name, _| kept.remove(name)).await)
     }
 
     async fn names(&mut self) -> wasmtime::Result<Result<Vec<String>, StoreError>> {
-        Ok(self.keep(None, |kept, _, _| kept.names()).await)
+        Ok(self.keep("names", None, |kept, _, _| kept.names()).await)
     }
 }
 
@@ -131,6 +131,7 @@ impl Context {
     /// Does something with what is kept, away from the threads that must not block.
     async fn keep<T: Send + 'static>(
         &mut self,
+        what: &str,
         name: Option<String>,
         work: impl FnOnce(&Kept, &str, u64) -> Result<T, Unkept> + Send + 'static,
     ) -> Result<T, StoreError> {
@@ -138,6 +139,7 @@ impl Context {
         if name.as_deref().is_some_and(|name| !is_name(name)) {
             return Err(StoreError::InvalidName);
         }
+        self.called(format_args!("store: {what} {}", name.as_deref().unwrap_or_default()));
         if let Some(why) = self.mode.host.world.failing() {
             return Err(StoreError::Other(why));
         }
