@@ -13,6 +13,9 @@ use crate::imports::Unlinkable;
 use crate::successor::Stamp;
 use crate::{Digest, Source, limits, precompiled};
 
+/// A component of which its operator is told that it takes a while, in bytes.
+const LARGE_BYTES: usize = 4 << 20;
+
 /// Why a mode cannot be loaded. Each says what, where, and what to do.
 #[derive(Debug, thiserror::Error)]
 pub enum LoadError {
@@ -255,6 +258,13 @@ fn compile(
     }
     if let Some(kind) = recognise(&bytes) {
         return Err(LoadError::NotAComponent { mode, origin, kind });
+    }
+    if bytes.len() > LARGE_BYTES {
+        tracing::info!(
+            mode,
+            mib = bytes.len() >> 20,
+            "a large component: compiling it takes some seconds, once"
+        );
     }
     match Component::from_binary(engine, &bytes) {
         Ok(component) => {
