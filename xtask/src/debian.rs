@@ -45,7 +45,7 @@ pub(crate) fn fetch() -> Result<PathBuf> {
     let version = match candidate_version() {
         Some(version) => version,
         None => {
-            update_lists()?;
+            update_lists(COMPILER)?;
             candidate_version().ok_or_else(|| {
                 format!("apt knows no package {COMPILER}, after `apt-get update` either")
             })?
@@ -112,8 +112,8 @@ fn candidate_version() -> Option<String> {
 }
 
 /// `apt-get update` needs root; says so when there is no way to be it.
-fn update_lists() -> Result<()> {
-    println!("xtask: apt has no list with {COMPILER}; running apt-get update");
+pub(crate) fn update_lists(wanted: &str) -> Result<()> {
+    println!("xtask: apt has no list with {wanted}; running apt-get update");
     let is_root = output(Command::new("id").arg("-u"))?.trim() == "0";
     let mut update = if is_root {
         Command::new("apt-get")

@@ -11,9 +11,9 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use super::bindings::{self, Bindings};
-use crate::Result;
 use crate::process::{find, output, run};
 use crate::workspace::Workspace;
+use crate::{Result, debian};
 
 const NAME: &str = "address-file";
 
@@ -154,13 +154,11 @@ fn fetch(folder: &Path) -> Result<()> {
     // What an interrupted run left is of no use.
     let _ = fs::remove_dir_all(folder);
     fs::create_dir_all(folder).map_err(|error| format!("{}: {error}", folder.display()))?;
-    output(
-        Command::new("apt-get")
-            .args(["--quiet=2", "-o", "APT::Sandbox::User=root", "download"])
-            .args(PACKAGES)
-            .current_dir(folder),
-    )
-    .map_err(|error| format!("{error} (a missing package list: run `apt-get update` once)"))?;
+    // Lists that are missing, or older than what the archive has, are brought once.
+    if download(folder).is_err() {
+        debian::update_lists(PACKAGES[0])?;
+        download(folder)?;
+    }
     let entries = fs::read_dir(folder).map_err(|error| format!("{}: {error}", folder.display()))?;
     for package in entries.flatten().map(|entry| entry.path()) {
         if package.extension().is_some_and(|extension| extension == "deb") {
@@ -170,6 +168,12 @@ fn fetch(folder: &Path) -> Result<()> {
     }
     let stamp = folder.join(STAMP);
     fs::write(&stamp, PACKAGES.join("\n")).map_err(|error| format!("{}: {error}", stamp.display()))
+}
+
+fn download(folder: &Path) -> Result<()> {
+    let mut download = Command::new("apt-get");
+    download.args(["--quiet=2", "-o", "APT::Sandbox::User=root", "download"]).args(PACKAGES);
+    output(download.current_dir(folder)).map(drop)
 }
 
 #[cfg(test)]
