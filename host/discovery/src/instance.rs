@@ -114,8 +114,7 @@ impl Instance {
         });
 
         let mut alive = true;
-        begin(&mut store, &mut alive, &loaded.ticker)?;
-        let meter = store.data().meter.clone();
+        let meter = begin(&mut store, &mut alive, &loaded.ticker)?;
         let opening = async {
             let instance = loaded.pre.instantiate_async(&mut store).await?;
             let finder = loaded.finder.load(&mut store, &instance)?;
@@ -140,9 +139,8 @@ impl Instance {
             settings: loaded.spec.settings.clone(),
         };
         let local = self.local.to_wit();
-        begin(&mut self.store, &mut self.alive, &self.ticker)?;
+        let meter = begin(&mut self.store, &mut self.alive, &self.ticker)?;
         let strategy = self.finder.convoke_discovery_strategy();
-        let meter = self.store.data().meter.clone();
         let call = strategy.call_configure(&mut self.store, &config, &local);
         let called = within(limits::CONFIGURE_MS_MAX, meter, call).await;
         self.end(called, limits::CONFIGURE_MS_MAX)
@@ -172,9 +170,8 @@ impl Instance {
 
     /// Takes one look. At most [`limits::CALL_MS_MAX`].
     pub async fn discover(&mut self) -> Result<Snapshot, CallError> {
-        begin(&mut self.store, &mut self.alive, &self.ticker)?;
+        let meter = begin(&mut self.store, &mut self.alive, &self.ticker)?;
         let strategy = self.finder.convoke_discovery_strategy();
-        let meter = self.store.data().meter.clone();
         let call = strategy.call_discover(&mut self.store);
         let called = within(limits::CALL_MS_MAX, meter, call).await;
         let raw = self.end(called, limits::CALL_MS_MAX)?;
@@ -186,9 +183,8 @@ impl Instance {
     /// for a mode that does not announce. At most [`limits::CALL_MS_MAX`].
     pub async fn announce(&mut self) -> Result<Option<Duration>, CallError> {
         let Some(speaker) = &self.speaker else { return Ok(None) };
-        begin(&mut self.store, &mut self.alive, &self.ticker)?;
+        let meter = begin(&mut self.store, &mut self.alive, &self.ticker)?;
         let announcer = speaker.convoke_discovery_announcer();
-        let meter = self.store.data().meter.clone();
         let call = announcer.call_announce(&mut self.store);
         let called = within(limits::CALL_MS_MAX, meter, call).await;
         let again_ms = self.end(called, limits::CALL_MS_MAX)?;
@@ -198,9 +194,8 @@ impl Instance {
     /// Takes the announcement back. At most [`limits::WITHDRAW_MS_MAX`].
     pub async fn withdraw(&mut self) -> Result<(), CallError> {
         let Some(speaker) = &self.speaker else { return Ok(()) };
-        begin(&mut self.store, &mut self.alive, &self.ticker)?;
+        let meter = begin(&mut self.store, &mut self.alive, &self.ticker)?;
         let announcer = speaker.convoke_discovery_announcer();
-        let meter = self.store.data().meter.clone();
         let call = announcer.call_withdraw(&mut self.store);
         let called = within(limits::WITHDRAW_MS_MAX, meter, call).await;
         self.end(called, limits::WITHDRAW_MS_MAX)
@@ -221,8 +216,9 @@ async fn within<T>(ms: u64, meter: Meter, call: impl Future<Output = T>) -> Resu
     tokio::time::timeout(Duration::from_millis(ms), meter.run(call)).await
 }
 
-/// Gives the next call its budgets. Not `alive` until it ended well.
-fn begin(store: &mut Store<State>, alive: &mut bool, ticker: &Ticker) -> Result<(), CallError> {
+/// Gives the next call its budgets, and the meter that it runs under. Not `alive`
+/// until it ended well.
+fn begin(store: &mut Store<State>, alive: &mut bool, ticker: &Ticker) -> Result<Meter, CallError> {
     if !std::mem::replace(alive, false) {
         return Err(CallError::Dead);
     }
@@ -232,7 +228,7 @@ fn begin(store: &mut Store<State>, alive: &mut bool, ticker: &Ticker) -> Result<
     state.out_of_budget = false;
     state.limiter.refused = false;
     state.capabilities.running = Some(ticker.run());
-    Ok(())
+    Ok(state.meter.clone())
 }
 
 /// Ends a call, and says in our words why it gave no result.
