@@ -70,7 +70,12 @@ impl Guest {
         std::fs::write(path, self.component()).expect("a file that can be written");
     }
 
-    fn component(&self) -> Vec<u8> {
+    /// The component.
+    ///
+    /// # Panics
+    /// If it cannot be made.
+    #[must_use]
+    pub fn component(&self) -> Vec<u8> {
         let text = format!(
             r#"(module
                 (memory (export "memory") 1)

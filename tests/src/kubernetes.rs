@@ -20,6 +20,7 @@ pub use state::Manner;
 use state::State;
 
 use crate::ports;
+use crate::tls::Identity;
 
 /// The account that a server knows at first.
 const ACCOUNT: &str = "system:serviceaccount:shop:convoke";
@@ -51,16 +52,14 @@ impl ApiServer {
         let plain = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
         let tls = SocketAddr::from((Ipv4Addr::LOCALHOST, port + 1));
         let state = Arc::new(State::new(ACCOUNT));
-        let identity = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]);
-        let identity = identity.expect("a certificate of its own");
-        let authority = identity.cert.pem();
+        let Identity { authority, acceptor } = Identity::of_loopback();
         let (stop, stopped) = oneshot::channel();
         let (bound, is_bound) = std::sync::mpsc::channel();
         let served = Arc::clone(&state);
         let thread = thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
             runtime.expect("a runtime").block_on(async move {
-                serve::bind(plain, tls, identity, served).await;
+                serve::bind(plain, tls, acceptor, served).await;
                 let _ = bound.send(());
                 let _ = stopped.await;
             });

@@ -28,7 +28,9 @@ pub mod launch;
 pub mod member;
 pub mod ports;
 pub mod resp;
+pub mod shelf;
 pub mod status;
+mod tls;
 pub mod turn;
 
 pub use block::{DataGrid, Members, Shown};
@@ -39,4 +41,5 @@ pub use kubernetes::ApiServer;
 pub use lab::{Host, Lab};
 pub use launch::{Ended, Launch};
 pub use member::Member;
+pub use shelf::Shelf;
 pub use status::Status;

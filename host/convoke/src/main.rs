@@ -7,6 +7,7 @@
 mod config;
 mod describe;
 mod discover;
+mod folders;
 mod interfaces;
 mod limits;
 mod log;

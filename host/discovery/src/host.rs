@@ -39,7 +39,8 @@ pub struct HostConfig {
     pub multicast_hops: NonZeroU8,
     /// Ports to try for a candidate that comes without one.
     pub default_ports: Vec<u16>,
-    /// Where compiled components are kept between starts; `None` for nowhere.
+    /// Where compiled components (`modes`) and fetched ones (`components`) are kept between
+    /// starts; `None` for nowhere.
     pub cache_directory: Option<PathBuf>,
     /// Where modes with the grant `store` have a folder each; `None` for nowhere.
     pub state_directory: Option<PathBuf>,
@@ -94,9 +95,11 @@ impl DiscoveryHost {
     /// # Errors
     /// When this machine cannot run WebAssembly, or has no thread left.
     pub fn new(config: HostConfig) -> Result<Self, EngineError> {
-        let engine = engine::start(config.cache_directory.as_deref())?;
+        // A folder each: wasmtime deletes what it finds in its own and did not write.
+        let cache = |of: &str| Some(config.cache_directory.as_ref()?.join(of));
+        let engine = engine::start(cache("modes").as_deref())?;
         let ticker = Arc::new(Ticker::start(&engine).map_err(EngineError::no_thread)?);
-        let loader = Loader::new(engine.clone(), config.cache_directory.as_deref());
+        let loader = Loader::new(engine.clone(), cache("components"));
         let thread = match config.on_own_thread {
             true => Some(Arc::new(ModeThread::start().map_err(EngineError::no_thread)?)),
             false => None,

@@ -187,9 +187,8 @@ pub(crate) struct Loaded {
 }
 
 impl Loader {
-    /// Keeps what it fetches below `cache_directory`.
-    pub(crate) fn new(engine: Engine, cache_directory: Option<&Path>) -> Self {
-        let cache = cache_directory.map(|cache| cache.join("components"));
+    /// Keeps what it fetches in `cache`.
+    pub(crate) fn new(engine: Engine, cache: Option<PathBuf>) -> Self {
         let limits =
             FetchLimits { bytes_max: limits::COMPONENT_BYTES_MAX, ..FetchLimits::default() };
         let fetcher = Fetcher::new(cache, limits);

@@ -40,6 +40,13 @@ pub const IDLE_MS_MAX: u64 = 20_000;
 /// A whole fetch with all its requests and attempts, in milliseconds.
 pub const FETCH_MS_MAX: u64 = 180_000;
 
+/// Components in the cache; beyond it, those are removed that were not used for longest.
+pub const KEPT_MAX: usize = 64;
+
+/// After this many seconds, a file that is still being written belongs to a process that
+/// was killed: longer than any fetch.
+pub const UNFINISHED_S_MAX: u64 = 3_600;
+
 /// What a [`Fetcher`](crate::Fetcher) keeps to. The default is this module's figures.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
@@ -68,3 +75,4 @@ impl Default for Limits {
 }
 
 const _: () = assert!(CONNECT_MS_MAX < IDLE_MS_MAX && IDLE_MS_MAX < FETCH_MS_MAX);
+const _: () = assert!(FETCH_MS_MAX < 1_000 * UNFINISHED_S_MAX);

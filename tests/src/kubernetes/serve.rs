@@ -8,13 +8,9 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
-use rcgen::CertifiedKey;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
-use tokio_rustls::rustls::ServerConfig;
-use tokio_rustls::rustls::crypto::ring;
-use tokio_rustls::rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 
 use super::answers;
 use super::state::State;
@@ -23,10 +19,9 @@ use super::state::State;
 pub(super) async fn bind(
     plain: SocketAddr,
     tls: SocketAddr,
-    identity: CertifiedKey<rcgen::KeyPair>,
+    acceptor: TlsAcceptor,
     state: Arc<State>,
 ) {
-    let acceptor = acceptor(&identity);
     let plain = TcpListener::bind(plain).await.expect("a free port");
     let tls = TcpListener::bind(tls).await.expect("a free port");
     let served = Arc::clone(&state);
@@ -45,17 +40,6 @@ pub(super) async fn bind(
             });
         }
     });
-}
-
-fn acceptor(identity: &CertifiedKey<rcgen::KeyPair>) -> TlsAcceptor {
-    let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(identity.signing_key.serialize_der()));
-    let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
-        .with_safe_default_protocol_versions()
-        .expect("ring speaks TLS")
-        .with_no_client_auth()
-        .with_single_cert(vec![identity.cert.der().clone()], key)
-        .expect("a key that fits its certificate");
-    TlsAcceptor::from(Arc::new(config))
 }
 
 async fn converse(stream: impl AsyncRead + AsyncWrite + Unpin, state: Arc<State>) {

@@ -3,5 +3,6 @@
 
 mod commands;
 mod examples;
+mod fetched;
 mod hostile;
 mod reloading;

@@ -1,6 +1,5 @@
 //! From settings to running modes.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use convoke_discovery::{
@@ -11,6 +10,7 @@ use convoke_discovery::{
 use convoke_membership::member::MODES_BYTES_MAX;
 
 use super::builtin;
+use crate::folders;
 use crate::interfaces::Choice;
 use crate::settings::{ModeSettings, Settings};
 
@@ -33,7 +33,7 @@ pub(crate) fn host_without_a_member(settings: &Settings) -> Result<DiscoveryHost
         interfaces: Vec::new(),
         multicast_hops: settings.mc_ttl,
         default_ports: Vec::new(),
-        cache_directory: cache_directory(),
+        cache_directory: folders::cache(),
         state_directory: None,
         world: World::Fake(Arc::default()),
         beacon_ciphers: BeaconCiphers::none(),
@@ -62,7 +62,7 @@ pub(crate) fn host_in(
         default_ports: (0..DEFAULT_PORTS)
             .filter_map(|step| settings.start_port.checked_add(step))
             .collect(),
-        cache_directory: cache_directory(),
+        cache_directory: folders::cache(),
         state_directory: settings.state_directory.clone(),
         world,
         beacon_ciphers,
@@ -70,14 +70,6 @@ pub(crate) fn host_in(
         on_own_thread: true,
     };
     DiscoveryHost::new(config).map_err(|error| error.to_string())
-}
-
-/// Where compiled components are kept, as the XDG base directories say.
-fn cache_directory() -> Option<PathBuf> {
-    let absolute =
-        |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|p| p.is_absolute());
-    let base = absolute("XDG_CACHE_HOME").or_else(|| absolute("HOME").map(|h| h.join(".cache")))?;
-    Some(base.join("convoke").join("modes"))
 }
 
 /// Loads and checks all modes: what is wrong with one stops the start.

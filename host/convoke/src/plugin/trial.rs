@@ -11,7 +11,7 @@ use convoke_discovery::{
 
 use super::{TryArgs, grants, mode_name, pairs};
 use crate::member::{Onlooker, beacons, modes, probing};
-use crate::settings::Settings;
+use crate::settings::{Settings, toml_error};
 
 /// Largest file of fakes, in bytes.
 const FAKES_BYTES_MAX: u64 = 4 << 20;
@@ -115,9 +115,8 @@ fn read_fakes(path: &Path) -> Result<Fakes, String> {
         .map_err(|error| format!("{}: {error}", path.display()))?;
     let text = String::from_utf8(bytes).map_err(|_| format!("{}: not UTF-8", path.display()))?;
     toml::from_str(&text).map_err(|error| {
-        let line = error.span().map_or(1, |span| 1 + text[..span.start].matches('\n').count());
-        let words: Vec<&str> = error.message().split_whitespace().collect();
-        format!("{}:{line}: {}", path.display(), words.join(" "))
+        let (line, words) = toml_error(&text, &error);
+        format!("{}:{}: {words}", path.display(), line.unwrap_or(1))
     })
 }
 

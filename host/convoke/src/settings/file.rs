@@ -179,14 +179,15 @@ impl File {
 
     /// From text; an error comes with its line.
     fn parse(text: &str) -> Result<Self, (Option<usize>, String)> {
-        toml::from_str(text).map_err(|error| {
-            let line = error.span().map(|span| text[..span.start].lines().count().max(1));
-            let at_start_of_line =
-                error.span().is_some_and(|span| text[..span.start].ends_with('\n'));
-            let words: Vec<&str> = error.message().split_whitespace().collect();
-            (line.map(|line| line + usize::from(at_start_of_line)), words.join(" "))
-        })
+        toml::from_str(text).map_err(|error| told(text, &error))
     }
+}
+
+/// What is wrong with TOML, on one line, and in which line.
+pub(crate) fn told(text: &str, error: &toml::de::Error) -> (Option<usize>, String) {
+    let line = error.span().map(|span| 1 + text[..span.start].matches('\n').count());
+    let words: Vec<&str> = error.message().split_whitespace().collect();
+    (line, words.join(" "))
 }
 
 /// A whole configuration file.

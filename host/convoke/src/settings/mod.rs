@@ -19,10 +19,12 @@ use zeroize::Zeroizing;
 
 pub(crate) use cli::{Command, ConfigCommand, Given, Instead};
 pub(crate) use data::{ClientSettings, DataSettings};
+pub(crate) use file::told as toml_error;
 #[cfg(test)]
 pub(crate) use modes::BUILT_IN;
 pub(crate) use modes::ModeSettings;
 
+use crate::folders;
 use crate::interfaces::Pattern;
 use file::File;
 
@@ -208,7 +210,7 @@ impl Settings {
             state_directory: options
                 .state_directory
                 .or(file.state_directory)
-                .or_else(usual_state_directory),
+                .or_else(folders::state),
             domain_server,
             data,
             clients,
@@ -216,15 +218,6 @@ impl Settings {
             warning,
         })
     }
-}
-
-/// As the XDG base directories say.
-fn usual_state_directory() -> Option<PathBuf> {
-    let absolute =
-        |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|p| p.is_absolute());
-    let base = absolute("XDG_STATE_HOME")
-        .or_else(|| absolute("HOME").map(|home| home.join(".local/state")))?;
-    Some(base.join("convoke"))
 }
 
 fn in_range(key: &str, port: u16) -> Result<u16, SettingsError> {

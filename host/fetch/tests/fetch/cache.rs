@@ -2,7 +2,9 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
 
+use convoke_fetch::limits::KEPT_MAX;
 use convoke_fetch::{Fetcher, Reference};
 
 use crate::authority::trusting;
@@ -10,7 +12,11 @@ use crate::server::{Answer, Server};
 use crate::{BYTES, digest, limits, named};
 
 fn file(folder: &Path) -> PathBuf {
-    folder.join(format!("{}.wasm", named(BYTES).trim_start_matches("sha256:")))
+    file_of(folder, BYTES)
+}
+
+fn file_of(folder: &Path, bytes: &[u8]) -> PathBuf {
+    folder.join(format!("{}.wasm", named(bytes).trim_start_matches("sha256:")))
 }
 
 fn names(folder: &Path) -> Vec<PathBuf> {
@@ -108,4 +114,40 @@ fn fetchers_may_share_a_cache() {
         }
         assert_eq!(names(folder.path()), [file(folder.path())]);
     });
+}
+
+#[test]
+fn what_was_not_used_for_longest_goes_and_so_does_what_was_never_finished() {
+    trusting(
+        "cache::what_was_not_used_for_longest_goes_and_so_does_what_was_never_finished",
+        async |tls| {
+            let folder = tempfile::tempdir().expect("a folder");
+            let hours_ago = |hours: u64| SystemTime::now() - Duration::from_secs(3_600 * hours);
+            let write = |name: &str, hours: u64| {
+                let path = folder.path().join(name);
+                fs::write(&path, name).expect("written");
+                let file = fs::File::open(&path).expect("there");
+                file.set_modified(hours_ago(hours)).expect("ours");
+                path
+            };
+            let unfinished = [write(".fetched-a", 0), write(".fetched-b", 2)];
+            let stranger = write("README", 1_000);
+            let kept: Vec<_> =
+                (0..KEPT_MAX).map(|n| write(&format!("{n:064x}.wasm"), 10 + n as u64)).collect();
+            // The oldest but one is used once more.
+            let used = kept.len() - 2;
+            let bytes = fs::read(&kept[used]).expect("there");
+            let path = file_of(folder.path(), &bytes);
+            fs::rename(&kept[used], &path).expect("renamed");
+
+            let fetcher = Fetcher::new(Some(folder.path().to_owned()), limits());
+            let server = Server::start(Some(tls), |_| Answer::ok(BYTES)).await;
+            fetcher.fetch(&reference(&server), digest(&bytes)).await.expect("kept");
+            fetcher.fetch(&reference(&server), digest(BYTES)).await.expect("brought");
+            assert!(file(folder.path()).exists() && path.exists() && stranger.exists());
+            assert_eq!(unfinished.map(|path| path.exists()), [true, false]);
+            assert!(!kept[KEPT_MAX - 1].exists());
+            assert_eq!(kept.iter().filter(|path| path.exists()).count(), KEPT_MAX - 2);
+        },
+    );
 }
