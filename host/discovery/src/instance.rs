@@ -163,11 +163,6 @@ impl Instance {
         limiter.memory_bytes >= limiter.memory_max / 4 * 3
     }
 
-    /// False after the first call that crashed or was given up.
-    pub(crate) fn is_alive(&self) -> bool {
-        self.alive
-    }
-
     /// Takes one look. At most [`limits::CALL_MS_MAX`].
     pub async fn discover(&mut self) -> Result<Snapshot, CallError> {
         let meter = begin(&mut self.store, &mut self.alive, &self.ticker)?;
@@ -194,6 +189,7 @@ impl Instance {
     /// Takes the announcement back. At most [`limits::WITHDRAW_MS_MAX`].
     pub async fn withdraw(&mut self) -> Result<(), CallError> {
         let Some(speaker) = &self.speaker else { return Ok(()) };
+        self.store.data().capabilities.mode.withdraw();
         let meter = begin(&mut self.store, &mut self.alive, &self.ticker)?;
         let announcer = speaker.convoke_discovery_announcer();
         let call = announcer.call_withdraw(&mut self.store);

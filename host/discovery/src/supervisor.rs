@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 use crate::back_off;
 use crate::candidate::{Problem, Snapshot};
-use crate::capability::Mode;
+use crate::capability::{Mode, Phase};
 use crate::host::{DiscoveryHost, LoadedMode};
 use crate::instance::{CallError, Instance};
 use crate::limits;
@@ -77,14 +77,14 @@ pub(crate) fn start(
         multicast: mode.multicast.read(),
     });
     let receiver = status.subscribe();
-    let stopping = mode.stopping();
+    let phase = mode.phase();
     let host = host.clone();
     let supervisor = Supervisor {
         loaded,
         local,
         events,
         status,
-        stopping,
+        phase,
         failures: Failures::default(),
         successors: None,
     };
@@ -99,7 +99,7 @@ struct Supervisor {
     local: LocalMember,
     events: mpsc::Sender<ModeEvent>,
     status: watch::Sender<ModeStatus>,
-    stopping: watch::Receiver<bool>,
+    phase: watch::Receiver<Phase>,
     failures: Failures,
     /// New versions of its file.
     successors: Option<Watch>,
@@ -206,7 +206,7 @@ impl Supervisor {
             }
             None => {
                 let opening = Instance::open(&self.loaded, &self.local);
-                match while_wanted(&self.stopping, Duration::ZERO, opening).await {
+                match while_wanted(&self.phase, Duration::ZERO, opening).await {
                     None => return End::Stopping,
                     Some(Ok(instance)) => instance,
                     Some(Err(error)) => match self.failed(error) {
@@ -219,7 +219,7 @@ impl Supervisor {
         };
         due.announce = instance.announces().then_some(now);
         let end = self.work(&mut instance, &mut due).await;
-        if matches!(end, End::Stopping) && instance.announces() && instance.is_alive() {
+        if matches!(end, End::Stopping) && instance.announces() {
             self.withdraw(&mut instance).await;
         }
         end
@@ -254,7 +254,7 @@ impl Supervisor {
 
     /// Announces, and says when to do so again.
     async fn announce(&mut self, instance: &mut Instance) -> Result<Option<Duration>, End> {
-        match while_wanted(&self.stopping, GRACE, instance.announce()).await {
+        match while_wanted(&self.phase, GRACE, instance.announce()).await {
             None => Err(End::Stopping),
             Some(Ok(again)) => {
                 self.succeeded();
@@ -268,7 +268,7 @@ impl Supervisor {
     async fn look(&mut self, instance: &mut Instance) -> Result<Duration, End> {
         // Only a mode that has an announcement to take back is waited for.
         let grace = if instance.announces() { GRACE } else { Duration::ZERO };
-        match while_wanted(&self.stopping, grace, instance.discover()).await {
+        match while_wanted(&self.phase, grace, instance.discover()).await {
             None => Err(End::Stopping),
             Some(Ok(snapshot)) => {
                 self.succeeded();
@@ -289,13 +289,18 @@ impl Supervisor {
                 () = tokio::time::sleep_until(at) => Ok(()),
             }
         };
-        while_wanted(&self.stopping, Duration::ZERO, sleep).await.unwrap_or(Err(End::Stopping))
+        while_wanted(&self.phase, Duration::ZERO, sleep).await.unwrap_or(Err(End::Stopping))
     }
 
     async fn withdraw(&self, instance: &mut Instance) {
-        if let Err(error) = instance.withdraw().await {
-            tracing::warn!(mode = %self.name(), "mode {:?} did not take its announcement back: {error}", self.name());
-        }
+        let why = match instance.withdraw().await {
+            Ok(()) => return,
+            Err(CallError::Dead) => {
+                format!("its last call did not end within {} ms", GRACE.as_millis())
+            }
+            Err(error) => error.to_string(),
+        };
+        tracing::warn!(mode = %self.name(), "mode {:?} did not take its announcement back: {why}", self.name());
     }
 
     /// Reports a look; false when the mode is to stop.
@@ -312,7 +317,7 @@ impl Supervisor {
             status.last_snapshot = Some(seen);
         });
         let event = ModeEvent::Snapshot { mode: self.name().to_owned(), snapshot };
-        let sent = while_wanted(&self.stopping, Duration::ZERO, self.events.send(event)).await;
+        let sent = while_wanted(&self.phase, Duration::ZERO, self.events.send(event)).await;
         matches!(sent, Some(Ok(())))
     }
 
@@ -372,13 +377,13 @@ impl Supervisor {
         );
         self.set_state(state);
         let event = ModeEvent::Stopped { mode: name.to_owned(), problem };
-        while_wanted(&self.stopping, Duration::ZERO, self.events.send(event)).await;
+        while_wanted(&self.phase, Duration::ZERO, self.events.send(event)).await;
         let watch = &mut self.successors;
         if watch.is_none() {
             // Keeps its last state, for the status page to show.
             return End::Ended;
         }
-        match while_wanted(&self.stopping, Duration::ZERO, next(watch)).await {
+        match while_wanted(&self.phase, Duration::ZERO, next(watch)).await {
             Some(successor) => End::Succeeded(Box::new(successor)),
             None => End::Stopping,
         }
@@ -399,14 +404,14 @@ impl Supervisor {
 
 /// What `future` gives, unless the mode is asked to stop and `grace` is over first.
 async fn while_wanted<T>(
-    stopping: &watch::Receiver<bool>,
+    phase: &watch::Receiver<Phase>,
     grace: Duration,
     future: impl Future<Output = T>,
 ) -> Option<T> {
-    let mut stopping = stopping.clone();
+    let mut phase = phase.clone();
     let given_up = async {
         // An error means that nobody is left who could ask; the task is then aborted.
-        let _ = stopping.wait_for(|stopping| *stopping).await;
+        let _ = phase.wait_for(|phase| *phase != Phase::Wanted).await;
         tokio::time::sleep(grace).await;
     };
     tokio::select! {

@@ -37,7 +37,29 @@ pub(crate) const GRANT: Grant = Grant {
 pub(crate) fn link(linker: &mut Linker<State>) -> wasmtime::Result<()> {
     let options = LinkOptions::default();
     types::add_to_linker::<_, WasiHttp>(linker, &(&options).into(), State::http)?;
+    linker.allow_shadowing(true);
+    linker.instance("wasi:http/types@0.2.12")?.func_wrap("http-error-code", error_code)?;
+    linker.allow_shadowing(false);
     linker.instance("wasi:http/outgoing-handler@0.2.12")?.func_wrap("handle", handle)
+}
+
+/// As the standard function, which in 48.0 knows no failure of a body.
+fn error_code(
+    mut store: StoreContextMut<'_, State>,
+    (error,): (Resource<types::IoError>,),
+) -> wasmtime::Result<(Option<types::ErrorCode>,)> {
+    use types::ErrorCode;
+    let error = store.data_mut().http().table.get(&error)?;
+    if let Some(code) = error.downcast_ref::<ErrorCode>() {
+        return Ok((Some(code.clone()),));
+    }
+    Ok((error.downcast_ref().map(|error| match error {
+        Error::HttpResponseBodySize(bytes) => ErrorCode::HttpResponseBodySize(*bytes),
+        Error::Hyper(error) if error.is_timeout() => ErrorCode::ConnectionReadTimeout,
+        Error::Hyper(error) if error.is_parse() => ErrorCode::HttpProtocolError,
+        Error::Hyper(_) => ErrorCode::HttpResponseIncomplete,
+        other => ErrorCode::InternalError(Some(one_line(&other.to_string(), 300))),
+    }),))
 }
 
 type Handled = Result<Resource<HostFutureIncomingResponse>, types::ErrorCode>;
@@ -167,9 +189,11 @@ impl WasiHttpHooks for Hooks {
                 .and_then(|options| options.first_byte_timeout)
                 .unwrap_or(Duration::MAX)
                 .min(Duration::from_millis(limits::REQUEST_ANSWER_MS_MAX));
-            let answer = match tokio::time::timeout(bound, send(&mode, request)).await {
-                Ok(answer) => answer?,
-                Err(_) => return Err(Error::HttpResponseTimeout),
+            let answer = tokio::time::timeout(bound, send(&mode, request));
+            let answer = match mode.while_wanted(answer).await {
+                Some(Ok(answer)) => answer?,
+                Some(Err(_)) => return Err(Error::HttpResponseTimeout),
+                None => return Err(Error::ConnectionTerminated),
             };
             let bytes =
                 answer.headers().iter().map(|(name, value)| name.as_str().len() + value.len());

@@ -85,8 +85,18 @@ pub(crate) struct Mode {
     told: Mutex<HashSet<String>>,
     /// Denials that it was told of.
     denials: AtomicU32,
-    /// True once the mode is asked to stop: waits in the host end early.
-    stopping: watch::Sender<bool>,
+    phase: watch::Sender<Phase>,
+}
+
+/// Whether a mode goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Phase {
+    /// It does.
+    Wanted,
+    /// It is asked to stop: waits in the host end early.
+    Stopping,
+    /// Its last call, which may wait again.
+    Withdrawing,
 }
 
 /// What one instance's capabilities hold.
@@ -115,7 +125,7 @@ impl Mode {
             store: store::Keeper::default(),
             told: Mutex::default(),
             denials: AtomicU32::new(0),
-            stopping: watch::Sender::new(false),
+            phase: watch::Sender::new(Phase::Wanted),
         })
     }
 
@@ -159,29 +169,50 @@ impl Mode {
     }
 
     pub(crate) fn stop(&self) {
-        self.stopping.send_replace(true);
+        self.phase.send_replace(Phase::Stopping);
     }
 
-    pub(crate) fn stopping(&self) -> watch::Receiver<bool> {
-        self.stopping.subscribe()
+    /// Nothing, for a mode that was not asked to stop.
+    pub(crate) fn withdraw(&self) {
+        self.phase.send_if_modified(|phase| {
+            let is_last = *phase == Phase::Stopping;
+            if is_last {
+                *phase = Phase::Withdrawing;
+            }
+            is_last
+        });
     }
-}
 
-impl Context {
-    /// What `future` gives, unless the mode is asked to stop first. The wait does
-    /// not count as computing.
+    pub(crate) fn phase(&self) -> watch::Receiver<Phase> {
+        self.phase.subscribe()
+    }
+
+    /// What `future` gives, unless the mode is asked to stop first.
     pub(crate) fn while_wanted<T>(
         &self,
         future: impl Future<Output = T>,
     ) -> impl Future<Output = Option<T>> {
-        let mut stopping = self.mode.stopping();
-        let waiting = self.running.as_ref().map(Running::wait);
+        let mut phase = self.phase();
         async move {
-            let _waiting = waiting;
             tokio::select! {
                 given = future => Some(given),
-                _ = stopping.wait_for(|stopping| *stopping) => None,
+                _ = phase.wait_for(|phase| *phase == Phase::Stopping) => None,
             }
+        }
+    }
+}
+
+impl Context {
+    /// [`Mode::while_wanted`]; the wait does not count as computing.
+    pub(crate) fn while_wanted<T>(
+        &self,
+        future: impl Future<Output = T>,
+    ) -> impl Future<Output = Option<T>> {
+        let waiting = self.running.as_ref().map(Running::wait);
+        let given = self.mode.while_wanted(future);
+        async move {
+            let _waiting = waiting;
+            given.await
         }
     }
 

@@ -9,7 +9,8 @@ use std::task::{Context as TaskContext, Poll};
 
 use tokio::io::AsyncWrite;
 use tokio::time::Instant;
-use wasmtime::component::Linker;
+use wasmtime::component::{Linker, Resource};
+use wasmtime::{Error, StoreContextMut};
 use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
 use wasmtime_wasi::{HostMonotonicClock, WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
 use wasmtime_wasi_http::{WasiHttpCtxView, WasiHttpView};
@@ -28,7 +29,24 @@ pub(crate) fn link(linker: &mut Linker<State>, http: bool, inert: bool) -> wasmt
         // refused already.
         wasmtime_wasi::p2::add_to_linker_proxy_interfaces_async(linker)?;
     }
+    if inert || http {
+        linker.allow_shadowing(true);
+        linker.instance("wasi:io/error@0.2.12")?.func_wrap(IN_WORDS, in_words)?;
+        linker.allow_shadowing(false);
+    }
     if http { super::http::link(linker) } else { Ok(()) }
+}
+
+const IN_WORDS: &str = "[method]error.to-debug-string";
+
+/// What went wrong, on one line. The standard function adds the host's backtrace where
+/// one is kept, which is nothing for a guest.
+fn in_words(
+    mut store: StoreContextMut<'_, State>,
+    (error,): (Resource<Error>,),
+) -> wasmtime::Result<(String,)> {
+    let error = WasiView::ctx(store.data_mut()).table.get(&error)?;
+    Ok((one_line(&format!("{error:#}"), limits::PRINTED_LINE_BYTES_MAX),))
 }
 
 /// Nothing behind it, and what is printed in the log of `mode`.

@@ -8,8 +8,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use convoke_discovery::{
-    CallError, DiscoveryHost, FakeDns, Fakes, HostConfig, ModeState, Probed, Prober, Refusal,
-    limits,
+    CallError, DiscoveryHost, FakeDns, Fakes, HostConfig, ModeState, ModeStatus, Probed, Prober,
+    Refusal, limits,
 };
 use tokio::sync::mpsc;
 use tokio::time::timeout;
@@ -186,6 +186,27 @@ async fn a_withdraw_that_loops_is_given_up_after_500_ms() {
     let (told, took) = told_of_withdraw("(loop $ever (br $ever)) unreachable").await;
     assert_eq!(told, "took longer than 500 ms mode=test");
     assert!(took < Duration::from_millis(3 * limits::WITHDRAW_MS_MAX), "{took:?}");
+}
+
+/// Where a look goes on and on, there is nothing that could still be asked to withdraw.
+#[tokio::test]
+async fn a_look_that_does_not_end_costs_the_withdrawal_and_that_is_said() {
+    let log = Log::capture();
+    let mut guest = Guest::new();
+    let (again, done) = (guest.result(&Returned::Again(10_000)), guest.result(&Returned::Done));
+    let guest = guest.announcer(&again, &done).discover("(loop $ever (br $ever)) unreachable");
+    let host = host();
+    let (events, _received) = mpsc::channel(1);
+    let handle = host.start(load(&host, &guest).await.unwrap(), local(), events);
+    let ready = |status: &ModeStatus| status.state == ModeState::Ready;
+    handle.status().wait_for(ready).await.unwrap();
+    handle.stop().await;
+    assert_eq!(
+        log.lines(),
+        [
+            "WARN mode \"test\" did not take its announcement back: its last call did not end within 500 ms mode=test"
+        ]
+    );
 }
 
 #[tokio::test]

@@ -46,6 +46,7 @@ const HTTP: &str = r#"
         (func $drop_response (param i32)))
     (import "wasi:http/types@0.2.12" "[method]incoming-body.stream"
         (func $stream (param i32 i32)))
+    (import "wasi:http/types@0.2.12" "http-error-code" (func $code (param i32 i32)))
     (import "wasi:io/error@0.2.12" "[method]error.to-debug-string"
         (func $in_words (param i32 i32)))
     (import "wasi:io/poll@0.2.12" "[method]pollable.block" (func $block (param i32)))
@@ -63,7 +64,9 @@ const TOO_MANY: u16 = ERROR + 11;
 const DENIED: u16 = ERROR + 15;
 const BAD_METHOD: u16 = ERROR + 18;
 const BAD_URI: u16 = ERROR + 19;
+const INCOMPLETE: u16 = ERROR + 25;
 const HEADERS_TOO_LARGE: u16 = ERROR + 26;
+const BODY_TOO_LARGE: u16 = ERROR + 28;
 const NO_ANSWER: u16 = ERROR + 33;
 const BAD_SCHEME: u16 = ERROR + 35;
 const INTERNAL: u16 = ERROR + 38;
@@ -152,7 +155,8 @@ impl<'a> Asked<'a> {
                     (if (i32.lt_u (local.get $came_to) (i32.const {MALFORMED}))
                         (then (call $drop_response (global.get $response))))
                     (local.get $came_to))
-                ;; KiB of the body; or 65000, and what failed in words at 0xa00.
+                ;; KiB of the body; or 65000, what failed in words at 0xa00, and as an
+                ;; option of a code at 0xa20.
                 (func $body (result i32)
                     (local $stream i32) (local $bytes i32)
                     (call $consume (global.get $response) (i32.const 0xa00))
@@ -168,6 +172,7 @@ impl<'a> Asked<'a> {
                     ;; Closed is the end.
                     (if (i32.load8_u (i32.const 0xa04))
                         (then (return (i32.shr_u (local.get $bytes) (i32.const 10)))))
+                    (call $code (i32.load (i32.const 0xa08)) (i32.const 0xa20))
                     (call $in_words (i32.load (i32.const 0xa08)) (i32.const 0xa00))
                     (i32.const 65000))"
             ))
@@ -198,6 +203,12 @@ struct Server {
 impl Server {
     /// No answer at all for `None`.
     async fn start(answer: Option<Vec<u8>>) -> Self {
+        Self::start_with(move |_| answer.clone()).await
+    }
+
+    /// The same, by how many requests came before.
+    async fn start_with(answer: impl Fn(u32) -> Option<Vec<u8>> + Send + Sync + 'static) -> Self {
+        let answer = Arc::new(answer);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let asked = Arc::<AtomicU32>::default();
@@ -206,15 +217,15 @@ impl Server {
         let task = tokio::spawn(async move {
             loop {
                 let (mut stream, _) = listener.accept().await.unwrap();
-                let (answer, counting) = (answer.clone(), Arc::clone(&counting));
+                let (answer, counting) = (Arc::clone(&answer), Arc::clone(&counting));
                 let noting = Arc::clone(&noting);
                 tokio::spawn(async move {
                     while let Some(head) = head(&mut stream).await {
-                        counting.fetch_add(1, Ordering::Relaxed);
+                        let before = counting.fetch_add(1, Ordering::Relaxed);
                         noting.lock().unwrap().push(head);
-                        match &answer {
+                        match answer(before) {
                             Some(answer) => {
-                                if stream.write_all(answer).await.is_err() {
+                                if stream.write_all(&answer).await.is_err() {
                                     return;
                                 }
                             }
@@ -526,8 +537,8 @@ async fn a_storm_of_requests_is_held_to_its_rate() {
     assert_eq!(fakes.http.asked().len(), answered as usize);
 }
 
-/// KiB of the body of an answer with this many bytes, or what failed.
-async fn body_of(bytes: usize, chunked: bool) -> Result<u16, CallError> {
+/// An answer with this many bytes.
+fn answer_of(bytes: usize, chunked: bool) -> Vec<u8> {
     let mut answer = match chunked {
         true => format!("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n{bytes:x}\r\n")
             .into_bytes(),
@@ -537,6 +548,11 @@ async fn body_of(bytes: usize, chunked: bool) -> Result<u16, CallError> {
     if chunked {
         answer.extend_from_slice(b"\r\n0\r\n\r\n");
     }
+    answer
+}
+
+/// KiB of the body of an answer, or what failed.
+async fn body_of(answer: Vec<u8>) -> Result<u16, CallError> {
     let server = Server::start(Some(answer)).await;
     let authority = server.authority();
     let mut guest = Asked::get(&authority).guest();
@@ -558,12 +574,37 @@ async fn body_of(bytes: usize, chunked: bool) -> Result<u16, CallError> {
 
 #[tokio::test]
 async fn a_body_of_16_mib_is_read_and_a_byte_more_is_an_error() {
-    assert_eq!(body_of(100 << 10, false).await, Ok(100));
-    assert_eq!(body_of(limits::ANSWER_BODY_BYTES_MAX, false).await, Ok(16 << 10));
+    assert_eq!(body_of(answer_of(100 << 10, false)).await, Ok(100));
+    assert_eq!(body_of(answer_of(limits::ANSWER_BODY_BYTES_MAX, false)).await, Ok(16 << 10));
     for chunked in [false, true] {
-        let failed = body_of(limits::ANSWER_BODY_BYTES_MAX + 1, chunked).await.unwrap_err();
+        let answer = answer_of(limits::ANSWER_BODY_BYTES_MAX + 1, chunked);
+        let failed = body_of(answer).await.unwrap_err();
         assert!(failed.to_string().contains("16777216"), "chunked: {chunked}: {failed}");
     }
+}
+
+/// The code of a body that fails to come.
+async fn code_of_body(answer: Vec<u8>) -> u16 {
+    let server = Server::start(Some(answer)).await;
+    let authority = server.authority();
+    let guest = Asked::get(&authority).guest().discover(
+        "(drop (call $await (call $send)))
+        (drop (call $body))
+        (call $report (call $error (i32.load8_u (i32.const 0xa28))))",
+    );
+    let mut instance = opened(&host(), &guest, &server.url()).await;
+    reported(&timeout(PATIENCE, instance.discover()).await.unwrap().unwrap())
+}
+
+/// With a code and in words, and nothing of the host in them: no backtrace either.
+#[tokio::test]
+async fn a_body_that_fails_is_told_as_what_it_is() {
+    let large = answer_of(limits::ANSWER_BODY_BYTES_MAX + 1, false);
+    assert_eq!(code_of_body(large).await, BODY_TOO_LARGE);
+    let broken = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\nno length\r\n".to_vec();
+    assert_eq!(code_of_body(broken.clone()).await, INCOMPLETE);
+    let failed = body_of(broken).await.unwrap_err().to_string();
+    assert_eq!(failed, "hyper error: error reading a body from connection");
 }
 
 #[tokio::test]
@@ -593,6 +634,30 @@ async fn a_mode_that_waits_for_an_answer_does_not_hold_up_the_stop() {
     };
     timeout(PATIENCE, asked).await.unwrap();
     timeout(Duration::from_millis(limits::WITHDRAW_MS_MAX), handle.stop()).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_mode_that_waits_for_an_answer_withdraws_all_the_same() {
+    let ok = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n".to_vec();
+    let server = Server::start_with(move |before| (before > 0).then(|| ok.clone())).await;
+    let authority = server.authority();
+    let mut guest = Asked::get(&authority).guest();
+    let (again, done) = (guest.result(&Returned::Again(10_000)), guest.result(&Returned::Done));
+    let guest = guest.announcer(&again, &format!("(drop (call $ask)) {done}"));
+    let folder = tempfile::tempdir().unwrap();
+    let path = guest.write(folder.path(), "test");
+    let host = host();
+    let loaded = host.load(&with_grants(file(path), &[("http", &server.url())])).await.unwrap();
+    let (events, _received) = mpsc::channel(1);
+    let handle = host.start(loaded, local(), events);
+    let asked = async {
+        while server.asked() == 0 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    timeout(PATIENCE, asked).await.unwrap();
+    handle.stop().await;
+    assert_eq!(server.asked(), 2, "the look that got no answer, and the withdrawal");
 }
 
 #[tokio::test]

@@ -4,6 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use convoke_discovery::{CallError, DiscoveryHost, Fakes, HostConfig, Instance, Problem};
+use tokio::sync::mpsc;
 
 use crate::guest::{FAILED, Guest, Returned, reported};
 use crate::support::{Log, config, file, host, host_in, load, local, with_grants};
@@ -116,6 +117,22 @@ async fn names_that_lead_elsewhere_are_no_names() {
     }
     let left: Vec<_> = fs::read_dir(state.path().join("modes/test")).unwrap().collect();
     assert_eq!(left.len(), 2, "the lock and the one good name: {left:?}");
+}
+
+#[tokio::test]
+async fn a_mode_that_withdraws_may_keep_something() {
+    let state = tempfile::tempdir().unwrap();
+    let mut guest = keeper("index", "hello");
+    let (again, done) = (guest.result(&Returned::Again(10_000)), guest.result(&Returned::Done));
+    let guest = guest.announcer(&again, &format!("(drop {SAVE_5}) {done}"));
+    let folder = tempfile::tempdir().unwrap();
+    let spec = with_grants(file(guest.write(folder.path(), "test")), &[("store", "1KiB")]);
+    let host = host_with(state.path());
+    let (events, mut received) = mpsc::channel(1);
+    let handle = host.start(host.load(&spec).await.unwrap(), local(), events);
+    received.recv().await.unwrap();
+    handle.stop().await;
+    assert_eq!(fs::read(state.path().join("modes/test/index")).unwrap(), b"hello");
 }
 
 #[tokio::test]
