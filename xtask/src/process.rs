@@ -14,10 +14,23 @@ use crate::workspace::Workspace;
 /// How often a program with a time limit is looked at.
 const POLL: Duration = Duration::from_millis(20);
 
+/// What `cargo run` says of this program's own package begins with these.
+const OF_THIS_PACKAGE: &[&str] = &["CARGO_PKG_", "CARGO_MANIFEST_"];
+
 /// The cargo that runs this program, in the workspace's root.
+///
+/// It gets the environment of whoever typed the command. With more in it, what watches
+/// such a variable, as ring's build script does, and all that stands on that would be
+/// built again whenever `cargo xtask` comes after another command of cargo.
 pub(crate) fn cargo(workspace: &Workspace) -> Command {
     let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     command.current_dir(&workspace.root);
+    for (name, _) in env::vars_os() {
+        let is_added = |name: &str| OF_THIS_PACKAGE.iter().any(|start| name.starts_with(start));
+        if name.to_str().is_some_and(is_added) {
+            command.env_remove(name);
+        }
+    }
     command
 }
 

@@ -2,6 +2,7 @@
 
 use std::env;
 use std::process::Command;
+use std::thread;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::modes::build_binary;
@@ -16,6 +17,12 @@ pub(crate) const SOAK_TIMES: u64 = 10;
 const SOAK_FROM: u64 = 1_000_000;
 const SOAK_TO: u64 = 1_000_000_000;
 
+/// Tests that run side by side, for each core: most wait for members more than they
+/// compute.
+const TESTS_PER_CORE: usize = 2;
+/// As the harness of tests knows it.
+const THREADS: &str = "RUST_TEST_THREADS";
+
 /// Runs every suite, whatever the ones before it said, and then reports.
 /// `filter` goes to each of them as it is.
 pub(crate) fn test(workspace: &Workspace, filter: &[String]) -> Result<()> {
@@ -26,6 +33,7 @@ pub(crate) fn test(workspace: &Workspace, filter: &[String]) -> Result<()> {
     }
     let mut host = cargo(workspace);
     host.args(["test", "--release", "--workspace", "--no-fail-fast"]).args(filter);
+    side_by_side(&mut host);
     let mut modes = cargo(workspace);
     modes
         .args(["test", "--no-fail-fast", "--manifest-path"])
@@ -46,6 +54,14 @@ pub(crate) fn test(workspace: &Workspace, filter: &[String]) -> Result<()> {
         })
         .collect();
     if failed.is_empty() { Ok(()) } else { Err(failed.join("; ")) }
+}
+
+/// Unless whoever typed the command chose a number.
+pub(crate) fn side_by_side(test: &mut Command) {
+    if env::var_os(THREADS).is_none() {
+        let cores = thread::available_parallelism().map_or(1, usize::from);
+        test.env(THREADS, (TESTS_PER_CORE * cores).to_string());
+    }
 }
 
 /// Runs one bench. Built with the features of the whole workspace, as all else.

@@ -2,7 +2,7 @@
 //! excluded from them, and why, is in `tests/suites`.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
 use convoke_tests::Cluster;
@@ -13,7 +13,7 @@ use crate::safe::wait_until_safe;
 /// What runs the suites and tells what came of it.
 const RUNNERS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/suites");
 
-/// One run of a suite.
+/// One run of a suite, on three members of its own: the suites empty all databases.
 struct Run {
     suite: &'static str,
     partitions: u16,
@@ -21,34 +21,31 @@ struct Run {
     units: &'static [&'static str],
 }
 
-/// With one partition all keys lie together: then what is one step over several keys
-/// is tested too, where tests give their keys no tag.
-const RUNS: [Run; 3] = [
-    Run { suite: "tcl", partitions: 271, units: &[] },
-    Run { suite: "redis-py", partitions: 271, units: &[] },
-    Run {
-        suite: "redis-py",
-        partitions: 1,
-        units: &["tests/test_commands.py", "tests/test_pipeline.py"],
-    },
-];
+#[test]
+fn three_members_pass_what_redis_is_tested_with() {
+    pass(&Run { suite: "tcl", partitions: 271, units: &[] });
+}
 
 #[test]
-fn three_members_pass_what_redis_and_its_clients_are_tested_with() {
+fn three_members_pass_what_redis_py_is_tested_with() {
+    pass(&Run { suite: "redis-py", partitions: 271, units: &[] });
+}
+
+/// Then all keys lie together: what is one step over several keys is tested too, where
+/// tests give their keys no tag.
+#[test]
+fn with_one_partition_they_pass_more_of_what_redis_py_is_tested_with() {
+    let units = &["tests/test_commands.py", "tests/test_pipeline.py"];
+    pass(&Run { suite: "redis-py", partitions: 1, units });
+}
+
+#[track_caller]
+fn pass(run: &Run) {
     let Some(clients) = Clients::find() else { return };
-    let cluster = Cluster::alone();
-    let outcomes: Vec<PathBuf> = RUNS
-        .iter()
-        .enumerate()
-        .map(|(number, run)| {
-            let path = cluster.folder().join(format!("{number}.json"));
-            run_suite(&cluster, &clients, run, &path);
-            path
-        })
-        .collect();
-    let mut report = python(&clients, "report.py");
-    report.args(&outcomes);
-    let output = report.output().expect("Python runs");
+    let cluster = Cluster::new();
+    let outcome = cluster.folder().join("outcome.json");
+    run_suite(&cluster, &clients, run, &outcome);
+    let output = python(&clients, "report.py").arg(&outcome).output().expect("Python runs");
     let told = String::from_utf8_lossy(&output.stdout);
     // Past the harness, which shows only what failed tests print.
     let _ = std::io::Write::write_all(&mut std::io::stderr(), told.as_bytes());
@@ -56,7 +53,6 @@ fn three_members_pass_what_redis_and_its_clients_are_tested_with() {
     assert!(output.status.success(), "{told}{complaint}");
 }
 
-/// On three members of their own: the suites empty all databases.
 #[track_caller]
 fn run_suite(cluster: &Cluster, clients: &Clients, run: &Run, outcome: &Path) {
     let start = || cluster.launch().option("--partitions", run.partitions.to_string()).start();

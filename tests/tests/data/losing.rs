@@ -24,7 +24,7 @@ const WRITERS: usize = 6;
 /// Every one of them twice, the coordinator among them and others.
 #[test]
 fn members_that_are_killed_one_after_the_other_take_nothing_acknowledged_with_them() {
-    let cluster = Cluster::alone();
+    let cluster = Cluster::new();
     let mut members = cluster.start_in_order(3);
     wait_until_safe(&cluster, &members);
     let load = Load::on(&members, WRITERS);
@@ -106,7 +106,7 @@ fn with_two_backups_two_members_may_be_lost_at_once() {
 /// missed by nobody, long enough to be missed by all, or in between.
 #[track_caller]
 fn stand_still(count: usize, sleepers: &[(usize, u64)]) {
-    let cluster = Cluster::alone();
+    let cluster = Cluster::new();
     let members = cluster.start_in_order(count);
     wait_until_safe(&cluster, &members);
     let load = Load::on(&members, WRITERS);
@@ -134,7 +134,7 @@ fn a_member_of_two_that_stands_still_for_a_while_loses_nothing() {
 
 #[test]
 fn keys_that_are_deleted_while_a_member_stands_still_do_not_come_back_with_it() {
-    let cluster = Cluster::alone();
+    let cluster = Cluster::new();
     let members = cluster.start_in_order(3);
     wait_until_safe(&cluster, &members);
     let (gone, kept) = (pairs("gone", 2_000), pairs("kept", 2_000));

@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 
 use crate::Result;
 use crate::process::{cargo, run};
+use crate::suites::side_by_side;
 use crate::workspace::Workspace;
 
 /// What each language takes.
@@ -54,6 +55,7 @@ pub(crate) fn test(workspace: &Workspace) -> Result<()> {
         let mut test = cargo(workspace);
         test.args(["test", "--release", "--workspace", "--no-fail-fast", "--test", suite]);
         test.env(VARIABLE, "1");
+        side_by_side(&mut test);
         if let Err(error) = run(&mut test) {
             failed.push(format!("{package} {suite}: {error}"));
         }
