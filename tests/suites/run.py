@@ -77,7 +77,7 @@ def main():
 
 
 def run_suite(options, ports):
-    units = options.unit or UNITS[options.suite]
+    units = [unit for unit in options.unit or UNITS[options.suite] if unit not in options.but]
     holds = {"partitions": options.partitions > 1, "members": len(ports) > 1}
     excluded = {}
     if options.target == "convoke" and not options.all:
@@ -117,6 +117,7 @@ def arguments():
     parser.add_argument("--python", default=sys.executable, help="a Python that has pytest (for redis-py)")
     parser.add_argument("--partitions", type=int, default=271, help="that the cluster's data is cut into")
     parser.add_argument("--unit", action="append", help="this unit only; may be repeated")
+    parser.add_argument("--but", action="append", default=[], help="all units without this one; may be repeated")
     parser.add_argument("--logs", type=Path, help="a folder for what the suites print")
     parser.add_argument("--all", action="store_true", help="exclude nothing, to find what need not be excluded")
     parser.add_argument("--cluster-mode", action="store_true", help="leave out what Redis leaves out on a Redis Cluster")
