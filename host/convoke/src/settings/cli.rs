@@ -68,7 +68,7 @@ pub(crate) enum ConfigCommand {
 
 /// Each option is `None` when it was not given.
 #[derive(Debug, Default, Args)]
-#[command(next_line_help = false)]
+#[command(next_line_help = false, next_help_heading = "Options of a member")]
 pub(crate) struct Options {
     /// How to find members: multicast[:GROUP:PORT], tcpip:LIST, dns:NAMES,
     /// kubernetes[:NAMESPACE,SERVICE], domain:HOST[:PORT] or auto; may be given
@@ -182,6 +182,32 @@ pub(crate) struct Options {
     pub(crate) no_cluster: Option<bool>,
 }
 
+/// Subcommands that are no matter of a member, and show none of its options.
+const OF_NO_MEMBER: [&[&str]; 5] = [
+    &["plugin"],
+    &["plugin", "new"],
+    &["plugin", "inspect"],
+    &["plugin", "component"],
+    &["config", "convert"],
+];
+
+fn command() -> clap::Command {
+    let mut command = Cli::command();
+    // Only then do subcommands have the options of their parents.
+    command.build();
+    OF_NO_MEMBER.iter().fold(command, |command, path| without_options(command, path))
+}
+
+fn without_options(command: clap::Command, path: &[&str]) -> clap::Command {
+    match path {
+        [] => command.mut_args(|arg| match arg.is_global_set() {
+            true => arg.hide(true),
+            false => arg,
+        }),
+        [name, rest @ ..] => command.mut_subcommand(*name, |inner| without_options(inner, rest)),
+    }
+}
+
 fn port() -> clap::builder::RangedI64ValueParser<u16> {
     clap::value_parser!(u16).range(1..)
 }
@@ -203,7 +229,7 @@ pub(crate) struct Instead {
 impl Given {
     /// Reads arguments, the program's name first.
     pub(crate) fn read(arguments: impl IntoIterator<Item = OsString>) -> Result<Self, Instead> {
-        let command = Cli::command();
+        let command = command();
         let names: Vec<String> =
             command.get_arguments().filter_map(|a| a.get_long()).map(String::from).collect();
         let arguments = spelling::canonical(arguments, &names);
@@ -259,7 +285,18 @@ mod tests {
 
     #[test]
     fn the_definition_is_consistent() {
-        Cli::command().debug_assert();
+        command().debug_assert();
+    }
+
+    #[test]
+    fn help_begins_with_what_a_subcommand_has_itself() {
+        for line in ["plugin", "plugin new", "plugin inspect", "config convert"] {
+            let help = error(&format!("{line} --help"));
+            assert!(!help.contains("--mc-address"), "{help}");
+        }
+        let help = error("plugin try --help");
+        assert!(help.find("--looks") < help.find("--mc-address"), "{help}");
+        assert!(error("--help").contains("--mc-address"));
     }
 
     #[test]
