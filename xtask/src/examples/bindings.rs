@@ -4,12 +4,13 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use wit_bindgen_core::wit_parser::{Resolve, UnresolvedPackageGroup, WorldId};
 use wit_bindgen_core::{Files, WorldGenerator};
-use wit_component::ComponentEncoder;
 
 use crate::Result;
+use crate::process::run;
 use crate::workspace::Workspace;
 
 /// The world of a template's `wit` folder.
@@ -80,21 +81,13 @@ pub(super) fn check(folder: &Path, bindings: &Bindings) -> Result<()> {
     Ok(())
 }
 
-/// Wraps a core module that may ask for WASI: what it gets of that is inside the
-/// component, and is nothing.
+/// Wraps a core module that may ask for WASI, as its author would.
 pub(super) fn make_component(workspace: &Workspace, core: &Path, component: &Path) -> Result<()> {
-    let inert = workspace.root.join("host/convoke/templates/inert").join(format!("{WASI}.wasm"));
-    let (module, inert) = (read(core)?, read(&inert)?);
-    let encoded = ComponentEncoder::default()
-        .validate(true)
-        .module(&module)
-        .and_then(|encoder| encoder.adapter(WASI, &inert))
-        .and_then(|encoder| encoder.encode())
-        .map_err(|error| format!("{} makes no component: {error:#}", core.display()))?;
     if let Some(folder) = component.parent() {
         fs::create_dir_all(folder).map_err(|error| format!("{}: {error}", folder.display()))?;
     }
-    fs::write(component, encoded).map_err(|error| format!("{}: {error}", component.display()))
+    let mut convoke = Command::new(workspace.target.join("release/convoke"));
+    run(convoke.args(["plugin", "component"]).args([core, component]))
 }
 
 /// The files below folders, links followed, hidden ones and those of `skipped`
