@@ -336,6 +336,43 @@ fn a_member_that_was_stopped_for_half_a_minute_comes_back_in_its_place() {
     }
 }
 
+/// Who slept through the end of its coordinator and the first look of a newcomer learns
+/// of both, without discovery.
+#[test]
+fn a_member_that_slept_through_a_change_of_coordinator_catches_up() {
+    for seed in seeds(200) {
+        let size = 3 + seed as usize % 3;
+        let mut world = cluster(seed, size);
+        let sleeper = 1 + seed as usize % (size - 1);
+        let sleeps = world.rng.random_range(200..6_000);
+        world.pause(sleeper, Duration::from_millis(sleeps));
+        let pause = Duration::from_millis(world.rng.random_range(0..500));
+        world.run(pause);
+        let whom = (1..size).find(|n| *n != sleeper).expect("another one");
+        if world.rng.random_bool(0.5) {
+            world.start(false, &[whom]);
+            let pause = Duration::from_millis(world.rng.random_range(0..1_000));
+            world.run(pause);
+            world.crash(0);
+        } else {
+            world.crash(0);
+            let pause = Duration::from_millis(world.rng.random_range(0..1_000));
+            world.run(pause);
+            world.start(false, &[whom]);
+        }
+        world.run(Duration::from_millis(sleeps));
+        let newcomer = world.nodes.len() - 1;
+        let woken = world.now;
+        while !world.all_agree() {
+            assert!(world.now - woken < SECOND * 10, "SEED={seed}: {}", world.describe());
+            // Its modes go on looking; those of the others are content.
+            world.find(newcomer, whom);
+            world.run(SECOND);
+        }
+        println!("{size} members: {:?} (seed {seed})", world.now - woken);
+    }
+}
+
 /// Crashes, leaves, joins, pauses, splits and loss, one after the other, then
 /// quiet.
 fn trouble(world: &mut World) {
