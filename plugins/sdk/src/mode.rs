@@ -51,8 +51,9 @@ pub trait Announcer: Mode {
     /// again; none when once is enough.
     fn announce(&mut self) -> Result<Option<u32>, Problem>;
 
-    /// Takes the announcement back on an orderly leave. For announcements that
-    /// fade by themselves there is nothing to do, which is the default.
+    /// Takes the announcement back on an orderly leave, within 500 ms. For
+    /// announcements that fade by themselves there is nothing to do, which is the
+    /// default.
     fn withdraw(&mut self) -> Result<(), Problem> {
         Ok(())
     }

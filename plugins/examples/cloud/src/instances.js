@@ -14,7 +14,7 @@ const PAGES_MAX = 100;
 /** What is read of an answer, and of an error. */
 const WANTED = new Set([
   'DescribeInstancesResponse', 'reservationSet', 'instancesSet', 'item', 'instanceId', 'privateIpAddress',
-  'placement', 'availabilityZone', 'nextToken', 'Response', 'Errors', 'Error', 'Code', 'Message',
+  'placement', 'availabilityZone', 'nextToken', 'Response', 'ErrorResponse', 'Errors', 'Error', 'Code', 'Message',
 ]);
 
 const BAD_KEYS = new Set([
@@ -99,8 +99,10 @@ async function describe(settings, credentials, send, now, next) {
 
 function problem(settings, credentials, keys, status, document) {
   const { endpoint } = settings;
-  const code = document?.first('Errors', 'Error', 'Code') ?? '';
-  const words = [`HTTP ${status}`, code, document?.first('Errors', 'Error', 'Message')].filter(Boolean).join(' ');
+  // Most services of the same make leave out the list around an error.
+  const said = (name) => document?.first('Errors', 'Error', name) ?? document?.first('Error', name);
+  const code = said('Code') ?? '';
+  const words = [`HTTP ${status}`, code, said('Message')].filter(Boolean).join(' ');
   const whose = credentials.areFetched ? "the role's key" : `access-key "${keys.access}"`;
   if (OLD_KEYS.has(code)) {
     credentials.forget();

@@ -131,6 +131,16 @@ test('failures are sorted by what the host does next', async () => {
   }
 });
 
+test('a failure is understood in the shapes that other services give it', async () => {
+  const said = '<Error><Code>AuthFailure</Code><Message>why</Message></Error>';
+  for (const shape of [`<ErrorResponse><Errors>${said}</Errors></ErrorResponse>`, `<ErrorResponse>${said}</ErrorResponse>`]) {
+    fake.answer = () => [401, shape];
+    const [tag, text] = await problem(cloud());
+    assert.equal(tag, 'misconfigured');
+    assert.match(text, /HTTP 401 AuthFailure why/);
+  }
+});
+
 test('a wrong secret is refused', async () => {
   const [tag] = await problem(cloud([['access-key', KEYS.access], ['secret-key', 'wrong']]));
   assert.equal(tag, 'misconfigured');
