@@ -24,11 +24,29 @@ pub struct Answer {
 /// # Errors
 /// If nobody listens at `address`, or what is there does not speak HTTP.
 pub fn get(address: SocketAddr, path: &str) -> io::Result<Answer> {
+    exchange(address, &format!("GET {path} HTTP/1.0\r\nHost: {address}\r\n\r\n"))
+}
+
+/// Posts JSON to `path` and reads the whole answer.
+///
+/// # Errors
+/// As [`get`].
+pub fn post(address: SocketAddr, path: &str, json: &str) -> io::Result<Answer> {
+    let length = json.len();
+    exchange(
+        address,
+        &format!(
+            "POST {path} HTTP/1.0\r\nHost: {address}\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\r\n{json}"
+        ),
+    )
+}
+
+fn exchange(address: SocketAddr, request: &str) -> io::Result<Answer> {
     let mut stream = TcpStream::connect_timeout(&address, EXCHANGE_MAX)?;
     stream.set_read_timeout(Some(EXCHANGE_MAX))?;
     stream.set_write_timeout(Some(EXCHANGE_MAX))?;
     // HTTP/1.0: the answer ends with the connection, and comes in one piece.
-    write!(stream, "GET {path} HTTP/1.0\r\nHost: {address}\r\n\r\n")?;
+    stream.write_all(request.as_bytes())?;
     let mut bytes = Vec::new();
     stream.take(ANSWER_BYTES_MAX).read_to_end(&mut bytes)?;
     parse(&String::from_utf8_lossy(&bytes))

@@ -28,7 +28,11 @@ pub(crate) fn set_up(workspace: &Workspace) -> Result<()> {
 }
 
 /// Makes a folder from a list of packages, unless that was done.
-fn make(list: &Path, folder: &Path, install: fn(&Path, &Path) -> Result<()>) -> Result<()> {
+pub(crate) fn make(
+    list: &Path,
+    folder: &Path,
+    install: fn(&Path, &Path) -> Result<()>,
+) -> Result<()> {
     let read = |path: &Path| fs::read(path).map_err(|e| format!("{}: {e}", path.display()));
     let (wanted, stamp) = (read(list)?, folder.join(STAMP));
     if fs::read(&stamp).is_ok_and(|made| made == wanted) {
@@ -43,7 +47,7 @@ fn make(list: &Path, folder: &Path, install: fn(&Path, &Path) -> Result<()>) -> 
     fs::write(&stamp, wanted).map_err(|e| format!("{}: {e}", stamp.display()))
 }
 
-fn python(list: &Path, folder: &Path) -> Result<()> {
+pub(crate) fn python(list: &Path, folder: &Path) -> Result<()> {
     run(Command::new("python3").args(["-m", "venv"]).arg(folder))?;
     let quiet = ["install", "--quiet", "--disable-pip-version-check", "--requirement"];
     run(Command::new(folder.join("bin/pip")).args(quiet).arg(list))

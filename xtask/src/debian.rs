@@ -1,4 +1,5 @@
-//! Debian's compiler for the web, for machines where rustup cannot fetch.
+//! Debian's packages, unpacked; and its compiler for the web, for machines where rustup
+//! cannot fetch.
 //!
 //! Debian keeps a recent compiler for its browsers (`rustc-web`) beside its
 //! stable one. The packages are unpacked into a cache folder and never
@@ -112,7 +113,7 @@ fn candidate_version() -> Option<String> {
 }
 
 /// `apt-get update` needs root; says so when there is no way to be it.
-pub(crate) fn update_lists(wanted: &str) -> Result<()> {
+fn update_lists(wanted: &str) -> Result<()> {
     println!("xtask: apt has no list with {wanted}; running apt-get update");
     let is_root = output(Command::new("id").arg("-u"))?.trim() == "0";
     let mut update = if is_root {
@@ -164,8 +165,32 @@ fn parse_depends(printed: &str) -> Vec<String> {
         .collect()
 }
 
+/// Leaves these packages unpacked below a folder, once. Nothing is installed.
+pub(crate) fn unpacked(folder: &Path, packages: &[&str]) -> Result<()> {
+    if folder.join(STAMP).is_file() {
+        return Ok(());
+    }
+    println!("xtask: fetching {}", packages.join(", "));
+    // What an interrupted run left is of no use.
+    let _ = fs::remove_dir_all(folder);
+    fs::create_dir_all(folder).map_err(|error| format!("{}: {error}", folder.display()))?;
+    let download = || {
+        let mut download = Command::new("apt-get");
+        download.args(["--quiet=2", "-o", "APT::Sandbox::User=root", "download"]).args(packages);
+        output(download.current_dir(folder)).map(drop)
+    };
+    // Lists that are missing, or older than what the archive has, are brought once.
+    if download().is_err() {
+        update_lists(packages[0])?;
+        download()?;
+    }
+    unpack_all(folder)?;
+    let stamp = folder.join(STAMP);
+    fs::write(&stamp, packages.join("\n")).map_err(|error| format!("{}: {error}", stamp.display()))
+}
+
 /// Unpacks every package in a folder beside it, and deletes it.
-fn unpack(folder: &Path) -> Result<()> {
+fn unpack_all(folder: &Path) -> Result<()> {
     let entries = fs::read_dir(folder).map_err(|error| format!("{}: {error}", folder.display()))?;
     for package in entries.filter_map(|entry| Some(entry.ok()?.path())) {
         if package.extension() == Some(OsStr::new("deb")) {
@@ -173,6 +198,12 @@ fn unpack(folder: &Path) -> Result<()> {
             fs::remove_file(&package).map_err(|error| format!("{}: {error}", package.display()))?;
         }
     }
+    Ok(())
+}
+
+/// Unpacks the compiler.
+fn unpack(folder: &Path) -> Result<()> {
+    unpack_all(folder)?;
     prune(&folder.join("usr/src"));
     if compiler(folder).is_file() {
         Ok(())

@@ -3,7 +3,9 @@
 //! `rustup target add`, and last Debian's packages ([`debian`]).
 
 use std::env;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -75,6 +77,30 @@ impl Toolchain {
             .env("LD_LIBRARY_PATH", env::join_paths(libraries).unwrap_or_default())
             .env("CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_LINKER", linker);
     }
+}
+
+/// Leaves a cargo that builds for [`TARGET`] with `toolchain`, and all else as ever: for
+/// projects whose Makefile is told `CARGO`. `None` where the usual one does that.
+pub(crate) fn write_cargo(toolchain: &Toolchain, folder: &Path) -> Result<Option<PathBuf>> {
+    let Toolchain::Debian { .. } = toolchain else { return Ok(None) };
+    let mut driven = Command::new("cargo");
+    toolchain.drive(&mut driven);
+    let quoted = |text: &OsStr| format!("'{}'", text.to_string_lossy().replace('\'', "'\\''"));
+    let variables = driven.get_envs().filter_map(|(name, value)| {
+        Some(format!("    export {}={}\n", name.to_string_lossy(), quoted(value?)))
+    });
+    let arguments: Vec<String> = driven.get_args().map(quoted).collect();
+    let script = format!(
+        "#!/bin/sh\ncase \" $* \" in *\" {TARGET} \"*)\n{}    set -- \"$@\" {} ;;\nesac\nexec cargo \"$@\"\n",
+        variables.collect::<String>(),
+        arguments.join(" "),
+    );
+    let path = folder.join("cargo");
+    let written = fs::create_dir_all(folder)
+        .and_then(|()| fs::write(&path, script))
+        .and_then(|()| fs::set_permissions(&path, fs::Permissions::from_mode(0o755)));
+    written.map_err(|error| format!("{}: {error}", path.display()))?;
+    Ok(Some(path))
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -190,5 +216,31 @@ mod tests {
         assert_eq!(args, ["-Zbuild-std=core,alloc,std,panic_abort"]);
         let rustc = cargo.get_envs().find(|(key, _)| *key == "RUSTC").and_then(|(_, value)| value);
         assert_eq!(rustc.unwrap(), "/cache/1.96/usr/bin/rustc");
+    }
+
+    #[test]
+    fn a_cargo_that_drives_debians_compiler_does_so_for_the_target_only() {
+        let folder = env::temp_dir().join(format!("convoke-xtask-cargo-{}", std::process::id()));
+        let toolchain = Toolchain::Debian { root: "/it's".into(), linker: "/bin/lld".into() };
+        let script = write_cargo(&toolchain, &folder).unwrap().expect("one is needed");
+        // In place of the cargo that it hands over to.
+        let beside = folder.join("bin");
+        fs::create_dir_all(&beside).unwrap();
+        fs::write(beside.join("cargo"), "#!/bin/sh\necho \"$RUSTC\" \"$*\"\n").unwrap();
+        fs::set_permissions(beside.join("cargo"), fs::Permissions::from_mode(0o755)).unwrap();
+        let path = format!("{}:/usr/bin:/bin", beside.display());
+        let run = |args: &[&str]| {
+            let mut cargo = Command::new(&script);
+            output(cargo.args(args).env("PATH", &path).env_remove("RUSTC")).unwrap()
+        };
+        assert_eq!(
+            run(&["build", "--target", TARGET, "--release"]),
+            format!(
+                "/it's/usr/bin/rustc build --target {TARGET} --release -Zbuild-std=core,alloc,std,panic_abort\n"
+            )
+        );
+        assert_eq!(run(&["test"]), " test\n");
+        fs::remove_dir_all(&folder).unwrap();
+        assert_eq!(write_cargo(&Toolchain::Installed, &folder), Ok(None));
     }
 }

@@ -4,6 +4,9 @@
 /// engine and take 12 to 18 MiB.
 pub const COMPONENT_BYTES_MAX: u64 = 64 << 20;
 
+/// Compiling that takes longer is told to the operator, in milliseconds.
+pub const COMPILE_UNTOLD_MS_MAX: u64 = 1_000;
+
 /// Linear memory of one mode, all its memories together, in bytes.
 pub const MEMORY_BYTES_MAX: usize = 64 << 20;
 

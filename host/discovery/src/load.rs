@@ -3,6 +3,7 @@
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use convoke_fetch::{FetchError, Fetcher, Limits as FetchLimits};
 use tokio::sync::Semaphore;
@@ -12,9 +13,6 @@ use wasmtime::{Engine, Precompiled};
 use crate::imports::Unlinkable;
 use crate::successor::Stamp;
 use crate::{Digest, Source, limits, precompiled};
-
-/// A component of which its operator is told that it takes a while, in bytes.
-const LARGE_BYTES: usize = 4 << 20;
 
 /// Why a mode cannot be loaded. Each says what, where, and what to do.
 #[derive(Debug, thiserror::Error)]
@@ -235,9 +233,21 @@ impl Loader {
         // compiling is not limited to one.
         let _permit = self.one_at_a_time.acquire().await;
         let (engine, origin) = (self.engine.clone(), source.to_string());
-        let compiling =
+        let told = mode.clone();
+        let mut compiling =
             tokio::task::spawn_blocking(move || compile(&engine, mode, origin, read()?, pinned));
-        match compiling.await {
+        let in_time = Duration::from_millis(limits::COMPILE_UNTOLD_MS_MAX);
+        let compiled = match tokio::time::timeout(in_time, &mut compiling).await {
+            Ok(compiled) => compiled,
+            Err(_) => {
+                tracing::info!(
+                    mode = told,
+                    "mode {told:?} is being compiled; the next start takes it from the cache"
+                );
+                compiling.await
+            }
+        };
+        match compiled {
             Ok(result) => result,
             Err(panicked) => std::panic::resume_unwind(panicked.into_panic()),
         }
@@ -257,13 +267,6 @@ fn compile(
     }
     if let Some(kind) = recognise(&bytes) {
         return Err(LoadError::NotAComponent { mode, origin, kind });
-    }
-    if bytes.len() > LARGE_BYTES {
-        tracing::info!(
-            mode,
-            mib = bytes.len() >> 20,
-            "a large component: compiling it takes some seconds, once"
-        );
     }
     match Component::from_binary(engine, &bytes) {
         Ok(component) => {

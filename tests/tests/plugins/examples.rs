@@ -15,13 +15,13 @@ use convoke_tests::{Cluster, binary};
 /// Set by `cargo xtask test --examples`, which brings the tools.
 const VARIABLE: &str = "CONVOKE_EXAMPLES";
 /// Until a component of 18 MB is compiled on a machine that does other things besides.
-const COMPILED: Duration = Duration::from_secs(120);
+pub(crate) const COMPILED: Duration = Duration::from_secs(120);
 /// What one project's build may take.
 const BUILD_MAX: Duration = Duration::from_secs(600);
 
 /// The folder that everything is built in, where the examples are; else says that a
 /// test is skipped.
-fn target() -> Option<PathBuf> {
+pub(crate) fn target() -> Option<PathBuf> {
     if std::env::var_os(VARIABLE).is_none() {
         println!("skipped: the examples are built by `cargo xtask test --examples`");
         return None;
@@ -131,6 +131,14 @@ fn build_and_try(language: &str, variables: &[String], path: Option<&Path>) {
     assert!(ended.stdout.contains("10.0.0.5:"), "{ended:#?}");
     let refused = plugin(&["try", &component, "--argument", "10.0.0.500"]);
     assert!(refused.stderr.contains("configure: misconfigured: \"10.0.0.500\""), "{refused:#?}");
+}
+
+#[test]
+fn a_project_in_rust_builds_and_works() {
+    let Some(target) = target() else { return };
+    let cargo = target.join("examples-tools/rust/cargo");
+    let variables = cargo.is_file().then(|| format!("CARGO={}", cargo.display()));
+    build_and_try("rust", variables.as_slice(), None);
 }
 
 #[test]

@@ -6,3 +6,4 @@ mod examples;
 mod fetched;
 mod hostile;
 mod reloading;
+mod servers;

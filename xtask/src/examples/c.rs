@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use super::bindings::{self, Bindings};
-use crate::process::{find, output, run};
+use crate::process::{find, run};
 use crate::workspace::Workspace;
 use crate::{Result, debian};
 
@@ -27,9 +27,6 @@ const PACKAGES: &[&str] = &[
     "libclang-rt-19-dev-wasm32",
     "wasi-libc",
 ];
-
-/// Written last: a folder without it is not whole.
-const STAMP: &str = "complete";
 
 fn example(workspace: &Workspace) -> PathBuf {
     workspace.root.join("plugins/examples").join(NAME)
@@ -107,9 +104,7 @@ impl Compiler {
             return Ok(Self::Named);
         }
         let folder = super::tools(workspace).join("clang");
-        if !folder.join(STAMP).is_file() {
-            fetch(&folder)?;
-        }
+        fetch(&folder)?;
         Ok(Self::Unpacked(folder))
     }
 
@@ -150,30 +145,7 @@ fn fetch(folder: &Path) -> Result<()> {
             ));
         }
     }
-    println!("xtask: fetching {}", PACKAGES.join(", "));
-    // What an interrupted run left is of no use.
-    let _ = fs::remove_dir_all(folder);
-    fs::create_dir_all(folder).map_err(|error| format!("{}: {error}", folder.display()))?;
-    // Lists that are missing, or older than what the archive has, are brought once.
-    if download(folder).is_err() {
-        debian::update_lists(PACKAGES[0])?;
-        download(folder)?;
-    }
-    let entries = fs::read_dir(folder).map_err(|error| format!("{}: {error}", folder.display()))?;
-    for package in entries.flatten().map(|entry| entry.path()) {
-        if package.extension().is_some_and(|extension| extension == "deb") {
-            run(Command::new("dpkg-deb").arg("-x").arg(&package).arg(folder))?;
-            fs::remove_file(&package).map_err(|error| format!("{}: {error}", package.display()))?;
-        }
-    }
-    let stamp = folder.join(STAMP);
-    fs::write(&stamp, PACKAGES.join("\n")).map_err(|error| format!("{}: {error}", stamp.display()))
-}
-
-fn download(folder: &Path) -> Result<()> {
-    let mut download = Command::new("apt-get");
-    download.args(["--quiet=2", "-o", "APT::Sandbox::User=root", "download"]).args(PACKAGES);
-    output(download.current_dir(folder)).map(drop)
+    debian::unpacked(folder, PACKAGES)
 }
 
 #[cfg(test)]

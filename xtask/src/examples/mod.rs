@@ -7,6 +7,7 @@ mod consul;
 mod go;
 mod javascript;
 mod python;
+mod servers;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -14,6 +15,7 @@ use std::path::{Path, PathBuf};
 use crate::Result;
 use crate::process::{cargo, run};
 use crate::suites::side_by_side;
+use crate::toolchain::{self, Toolchain};
 use crate::workspace::Workspace;
 
 /// What each language takes.
@@ -51,6 +53,8 @@ pub(crate) fn test(workspace: &Workspace) -> Result<()> {
     if !failed.is_empty() {
         return Err(failed.join("; "));
     }
+    servers::bring(workspace)?;
+    toolchain::write_cargo(&Toolchain::find()?, &tools(workspace).join("rust"))?;
     for (package, suite) in SUITES {
         let mut test = cargo(workspace);
         test.args(["test", "--release", "--workspace", "--no-fail-fast", "--test", suite]);

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use convoke_discovery::{
-    CallError, DiscoveryHost, FakeAnswer, Fakes, HostConfig, Instance, World, limits,
+    CallError, DiscoveryHost, FakeAnswer, Fakes, HostConfig, Instance, ModeHandle, World, limits,
 };
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
@@ -617,22 +617,28 @@ async fn headers_beyond_64_kib_are_an_error() {
     }
 }
 
-#[tokio::test]
-async fn a_mode_that_waits_for_an_answer_does_not_hold_up_the_stop() {
-    let server = Server::start(None).await;
-    let authority = server.authority();
+/// Starts a mode, and waits until the server was asked.
+async fn asking(server: &Server, guest: &Guest) -> ModeHandle {
     let folder = tempfile::tempdir().unwrap();
-    let path = Asked::get(&authority).guest().write(folder.path(), "test");
+    let spec = with_grants(file(guest.write(folder.path(), "test")), &[("http", &server.url())]);
     let host = host();
-    let loaded = host.load(&with_grants(file(path), &[("http", &server.url())])).await.unwrap();
-    let (events, _received) = mpsc::channel(1);
-    let handle = host.start(loaded, local(), events);
+    // Nobody takes its events.
+    let (events, _) = mpsc::channel(1);
+    let handle = host.start(host.load(&spec).await.unwrap(), local(), events);
     let asked = async {
         while server.asked() == 0 {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     };
     timeout(PATIENCE, asked).await.unwrap();
+    handle
+}
+
+#[tokio::test]
+async fn a_mode_that_waits_for_an_answer_does_not_hold_up_the_stop() {
+    let server = Server::start(None).await;
+    let authority = server.authority();
+    let handle = asking(&server, &Asked::get(&authority).guest()).await;
     timeout(Duration::from_millis(limits::WITHDRAW_MS_MAX), handle.stop()).await.unwrap();
 }
 
@@ -644,19 +650,7 @@ async fn a_mode_that_waits_for_an_answer_withdraws_all_the_same() {
     let mut guest = Asked::get(&authority).guest();
     let (again, done) = (guest.result(&Returned::Again(10_000)), guest.result(&Returned::Done));
     let guest = guest.announcer(&again, &format!("(drop (call $ask)) {done}"));
-    let folder = tempfile::tempdir().unwrap();
-    let path = guest.write(folder.path(), "test");
-    let host = host();
-    let loaded = host.load(&with_grants(file(path), &[("http", &server.url())])).await.unwrap();
-    let (events, _received) = mpsc::channel(1);
-    let handle = host.start(loaded, local(), events);
-    let asked = async {
-        while server.asked() == 0 {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    };
-    timeout(PATIENCE, asked).await.unwrap();
-    handle.stop().await;
+    asking(&server, &guest).await.stop().await;
     assert_eq!(server.asked(), 2, "the look that got no answer, and the withdrawal");
 }
 
