@@ -94,6 +94,7 @@ fn try_runs_a_mode_in_a_world_made_up() {
     assert!(denied.stderr.contains("discover: denied: members.example"), "{denied:#?}");
     let refused = plugin(&cluster, &given);
     assert!(refused.stderr.contains("which is not granted; to allow it add"), "{refused:#?}");
+    assert!(refused.stderr.ends_with("; here: --grant 'dns=*.shop.example'\n"), "{refused:#?}");
 
     cluster.write("fakes.toml", "[dns]\nnmaes = {}\n");
     let refused = granted("dns=*.example");

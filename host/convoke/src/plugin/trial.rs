@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use convoke_discovery::{
-    CallError, DiscoveryHost, Fakes, Instance, LocalMember, ModeSpec, Snapshot, Source, World,
-    limits,
+    CallError, DiscoveryHost, Fakes, ImportProblem, Instance, LoadError, LocalMember, ModeSpec,
+    Snapshot, Source, World, limits,
 };
 
 use super::{TryArgs, grants, mode_name, pairs};
@@ -31,7 +31,7 @@ pub(super) async fn run(args: &TryArgs, settings: &Settings) -> Result<(), Strin
     };
     let (host, local) = host(args.fakes.as_deref(), args.announce, settings).await?;
     let started = Instant::now();
-    let loaded = host.load(&spec).await.map_err(|error| error.to_string())?;
+    let loaded = host.load(&spec).await.map_err(|error| refusal(&error))?;
     println!("loaded in {}", time(started.elapsed()));
     let name = loaded.name().to_owned();
     let told = |what: &str, error: CallError| match error {
@@ -77,6 +77,29 @@ pub(super) async fn run(args: &TryArgs, settings: &Settings) -> Result<(), Strin
         println!("withdrawn");
     }
     failed.map_or(Ok(()), Err)
+}
+
+/// Why it is not loaded, and the options that would change that here.
+fn refusal(error: &LoadError) -> String {
+    let LoadError::Unlinkable(unlinkable) = error else { return error.to_string() };
+    let options = unlinkable.problems.iter().filter_map(|problem| match problem {
+        ImportProblem::NotGranted { line, .. } => grant_option(line),
+        ImportProblem::Wasi { .. } => Some("--wasi inert".to_owned()),
+        _ => None,
+    });
+    let options: Vec<String> = options.collect();
+    match options.is_empty() {
+        true => error.to_string(),
+        false => format!("{error}; here: {}", options.join(" ")),
+    }
+}
+
+/// A line such as `grant = { store = "64KiB" }`, as an option.
+fn grant_option(line: &str) -> Option<String> {
+    let inner = line.strip_prefix("grant = { ")?.strip_suffix(" }")?;
+    let (capability, pattern) = inner.split_once(" = ")?;
+    let pattern = pattern.trim_matches(|c| matches!(c, '[' | ']' | '"'));
+    Some(format!("--grant '{capability}={pattern}'"))
 }
 
 /// As the host would wait, without its jitter.
