@@ -2,6 +2,7 @@
 //! commands for those who write them.
 
 mod commands;
+mod configured;
 mod examples;
 mod fetched;
 mod hostile;
