@@ -56,6 +56,8 @@ impl Cache {
                 folder = %self.folder.display(), %error,
                 "cannot write to the cache; the next start will need the network"
             );
+        } else if let Err(error) = self.tidy() {
+            tracing::warn!(folder = %self.folder.display(), %error, "cannot tidy the cache");
         }
     }
 
@@ -65,8 +67,7 @@ impl Cache {
         file.write_all(bytes)?;
         file.as_file().sync_all()?;
         file.persist(self.path(pin)).map_err(|error| error.error)?;
-        sync_folder(&self.folder)?;
-        self.tidy()
+        sync_folder(&self.folder)
     }
 
     /// Removes what is too much, and what killed processes left.
