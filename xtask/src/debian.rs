@@ -10,6 +10,7 @@ use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::{Mutex, PoisonError};
 
 use crate::Result;
 use crate::process::{find, output, run};
@@ -165,8 +166,12 @@ fn parse_depends(printed: &str) -> Vec<String> {
         .collect()
 }
 
+/// Two that bring apt's lists at once would be in each other's way.
+static APT: Mutex<()> = Mutex::new(());
+
 /// Leaves these packages unpacked below a folder, once. Nothing is installed.
 pub(crate) fn unpacked(folder: &Path, packages: &[&str]) -> Result<()> {
+    let _turn = APT.lock().unwrap_or_else(PoisonError::into_inner);
     if folder.join(STAMP).is_file() {
         return Ok(());
     }

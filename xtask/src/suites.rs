@@ -26,14 +26,26 @@ const THREADS: &str = "RUST_TEST_THREADS";
 /// Runs every suite, whatever the ones before it said, and then reports.
 /// `filter` goes to each of them as it is.
 pub(crate) fn test(workspace: &Workspace, filter: &[String]) -> Result<()> {
-    if let Err(error) = clients::set_up(workspace) {
+    let host = || {
+        let mut host = cargo(workspace);
+        host.args(["test", "--release", "--workspace", "--no-fail-fast"]);
+        side_by_side(&mut host);
+        host
+    };
+    // One waits for the network, the other for the processor. What does not compile is
+    // told where the tests run.
+    let set_up = thread::scope(|scope| {
+        let set_up = scope.spawn(|| clients::set_up(workspace));
+        let _ = run(host().arg("--no-run"));
+        set_up.join()
+    });
+    if let Err(error) = set_up.unwrap_or_else(|panic| std::panic::resume_unwind(panic)) {
         // What needs them says so, and fails there.
         let is_skipped = if env::var_os("CI").is_some() { "" } else { ", and is skipped" };
         eprintln!("xtask: {error}: what needs real clients cannot run{is_skipped}");
     }
-    let mut host = cargo(workspace);
-    host.args(["test", "--release", "--workspace", "--no-fail-fast"]).args(filter);
-    side_by_side(&mut host);
+    let mut host = host();
+    host.args(filter);
     let mut modes = cargo(workspace);
     modes
         .args(["test", "--no-fail-fast", "--manifest-path"])

@@ -11,6 +11,7 @@ mod servers;
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::thread;
 
 use crate::Result;
 use crate::process::{cargo, run};
@@ -43,17 +44,25 @@ const VARIABLE: &str = "CONVOKE_EXAMPLES";
 /// them. Reports all that fails.
 pub(crate) fn test(workspace: &Workspace) -> Result<()> {
     let mut failed = Vec::new();
-    for example in EXAMPLES {
-        println!("xtask: example {}", example.name);
-        if let Err(error) = (example.build)(workspace).and_then(|()| (example.test)(workspace)) {
-            eprintln!("xtask: example {}: {error}", example.name);
-            failed.push(format!("{}: {error}", example.name));
+    let servers = thread::scope(|scope| {
+        // Beside the examples, whose compilers leave the network alone.
+        let servers = scope.spawn(|| servers::bring(workspace));
+        for example in EXAMPLES {
+            println!("xtask: example {}", example.name);
+            if let Err(error) = (example.build)(workspace).and_then(|()| (example.test)(workspace))
+            {
+                eprintln!("xtask: example {}: {error}", example.name);
+                failed.push(format!("{}: {error}", example.name));
+            }
         }
+        servers.join()
+    });
+    if let Err(error) = servers.unwrap_or_else(|panic| std::panic::resume_unwind(panic)) {
+        failed.push(format!("servers for the examples: {error}"));
     }
     if !failed.is_empty() {
         return Err(failed.join("; "));
     }
-    servers::bring(workspace)?;
     toolchain::write_cargo(&Toolchain::find()?, &tools(workspace).join("rust"))?;
     for (package, suite) in SUITES {
         let mut test = cargo(workspace);
