@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::thread;
 use std::time::Duration;
 
 use hickory_server::Server;
@@ -16,8 +15,8 @@ use hickory_server::proto::rr::{Name, RData, Record, RecordType};
 use hickory_server::server::{Request, RequestHandler, ResponseHandler, ResponseInfo};
 use hickory_server::zone_handler::MessageResponseBuilder;
 use tokio::net::{TcpListener, UdpSocket};
-use tokio::sync::oneshot;
 
+use crate::background::Background;
 use crate::ports;
 
 /// Until a TCP connection that asks nothing is closed.
@@ -43,8 +42,7 @@ pub enum Manner {
 pub struct DnsServer {
     address: SocketAddr,
     zone: Arc<Zone>,
-    stop: Option<oneshot::Sender<()>>,
-    thread: Option<thread::JoinHandle<()>>,
+    _background: Background,
 }
 
 /// What a server knows.
@@ -83,23 +81,17 @@ impl DnsServer {
     pub fn start_at(port: u16) -> Self {
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
         let zone = Arc::new(Zone::default());
-        let (stop, stopped) = oneshot::channel();
-        let (bound, is_bound) = std::sync::mpsc::channel();
         let served = Arc::clone(&zone);
-        let thread = thread::spawn(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-            runtime.expect("a runtime").block_on(async move {
-                let udp = UdpSocket::bind(address).await.expect("a free port");
-                let tcp = TcpListener::bind(address).await.expect("a free port");
-                let mut server = Server::new(Handler(served));
-                server.register_socket(udp);
-                server.register_listener(tcp, IDLE_MAX, ANSWERS_MAX);
-                let _ = bound.send(());
-                let _ = stopped.await;
-            });
+        let (background, ()) = Background::start(move || async move {
+            let udp = UdpSocket::bind(address).await.expect("a free port");
+            let tcp = TcpListener::bind(address).await.expect("a free port");
+            let mut server = Server::new(Handler(served));
+            server.register_socket(udp);
+            server.register_listener(tcp, IDLE_MAX, ANSWERS_MAX);
+            // It answers for as long as it lives.
+            tokio::spawn(async move { server.block_until_done().await });
         });
-        is_bound.recv().expect("the server starts");
-        Self { address, zone, stop: Some(stop), thread: Some(thread) }
+        Self { address, zone, _background: background }
     }
 
     /// Where it answers.
@@ -158,15 +150,6 @@ impl DnsServer {
 
     fn change<T>(&self, change: impl FnOnce(&mut State) -> T) {
         change(&mut self.zone.state.lock().unwrap_or_else(PoisonError::into_inner));
-    }
-}
-
-impl Drop for DnsServer {
-    fn drop(&mut self) {
-        drop(self.stop.take());
-        if let Some(thread) = self.thread.take() {
-            let _ = thread.join();
-        }
     }
 }
 

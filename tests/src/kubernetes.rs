@@ -11,14 +11,13 @@ use std::fs;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::thread;
 
 use serde_json::{Value, json};
-use tokio::sync::oneshot;
 
 pub use state::Manner;
 use state::State;
 
+use crate::background::Background;
 use crate::ports;
 use crate::tls::Identity;
 
@@ -32,8 +31,7 @@ pub struct ApiServer {
     tls: SocketAddr,
     state: Arc<State>,
     authority: String,
-    stop: Option<oneshot::Sender<()>>,
-    thread: Option<thread::JoinHandle<()>>,
+    _background: Background,
 }
 
 impl ApiServer {
@@ -53,19 +51,9 @@ impl ApiServer {
         let tls = SocketAddr::from((Ipv4Addr::LOCALHOST, port + 1));
         let state = Arc::new(State::new(ACCOUNT));
         let Identity { authority, acceptor } = Identity::of_loopback();
-        let (stop, stopped) = oneshot::channel();
-        let (bound, is_bound) = std::sync::mpsc::channel();
         let served = Arc::clone(&state);
-        let thread = thread::spawn(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-            runtime.expect("a runtime").block_on(async move {
-                serve::bind(plain, tls, acceptor, served).await;
-                let _ = bound.send(());
-                let _ = stopped.await;
-            });
-        });
-        is_bound.recv().expect("the server starts");
-        Self { plain, tls, state, authority, stop: Some(stop), thread: Some(thread) }
+        let (background, ()) = Background::start(move || serve::bind(plain, tls, acceptor, served));
+        Self { plain, tls, state, authority, _background: background }
     }
 
     /// The plain port; the one for TLS is the next.
@@ -169,15 +157,6 @@ impl ApiServer {
     #[must_use]
     pub fn requests(&self, verb: &str) -> usize {
         self.state.requests(verb)
-    }
-}
-
-impl Drop for ApiServer {
-    fn drop(&mut self) {
-        drop(self.stop.take());
-        if let Some(thread) = self.thread.take() {
-            let _ = thread.join();
-        }
     }
 }
 

@@ -15,6 +15,7 @@
 //!
 //! It must never know how the binary works: it reads what operators read.
 
+mod background;
 pub mod binary;
 pub mod block;
 pub mod cluster;

@@ -2,11 +2,11 @@
 
 use std::collections::HashMap;
 use std::convert::Infallible;
+use std::fs;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::{fs, thread};
 
 use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
@@ -18,9 +18,9 @@ use ring::digest::{SHA256, digest};
 use serde_json::{Value, json};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
-use tokio::sync::oneshot;
 
-use crate::tls::Identity;
+use crate::background::Background;
+use crate::tls::{Identity, accept};
 
 /// A component on a web server and in a registry. Dropping it ends both.
 #[derive(Debug)]
@@ -30,8 +30,7 @@ pub struct Shelf {
     authority: String,
     digest: String,
     shown: Arc<Shown>,
-    stop: Option<oneshot::Sender<()>>,
-    thread: Option<thread::JoinHandle<()>>,
+    _background: Background,
 }
 
 /// What both servers answer with, by path.
@@ -58,38 +57,22 @@ impl Shelf {
         let contents = contents.into_iter().map(|(path, bytes)| (path, bytes.into())).collect();
         let shown = Arc::new(Shown { contents, requests: AtomicUsize::new(0) });
         let Identity { authority, acceptor } = Identity::of_loopback();
-        let (stop, stopped) = oneshot::channel();
-        let (bound, is_bound) = std::sync::mpsc::channel();
         let served = Arc::clone(&shown);
-        let thread = thread::spawn(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-            runtime.expect("a runtime").block_on(async move {
-                let bind = || TcpListener::bind((Ipv4Addr::LOCALHOST, 0));
-                let web = bind().await.expect("a free port");
-                let registry = bind().await.expect("a free port");
-                let addresses = [&web, &registry].map(|l| l.local_addr().expect("it is bound"));
-                let _ = bound.send(addresses);
-                let shown = Arc::clone(&served);
-                tokio::spawn(async move {
-                    while let Ok((stream, _)) = web.accept().await {
-                        let (acceptor, shown) = (acceptor.clone(), Arc::clone(&shown));
-                        tokio::spawn(async move {
-                            if let Ok(stream) = acceptor.accept(stream).await {
-                                converse(stream, shown).await;
-                            }
-                        });
-                    }
-                });
-                tokio::spawn(async move {
-                    while let Ok((stream, _)) = registry.accept().await {
-                        tokio::spawn(converse(stream, Arc::clone(&served)));
-                    }
-                });
-                let _ = stopped.await;
+        let (background, [web, registry]) = Background::start(|| async move {
+            let bind = || TcpListener::bind((Ipv4Addr::LOCALHOST, 0));
+            let web = bind().await.expect("a free port");
+            let registry = bind().await.expect("a free port");
+            let addresses = [&web, &registry].map(|l| l.local_addr().expect("it is bound"));
+            let shown = Arc::clone(&served);
+            tokio::spawn(accept(web, acceptor, move |stream| converse(stream, Arc::clone(&shown))));
+            tokio::spawn(async move {
+                while let Ok((stream, _)) = registry.accept().await {
+                    tokio::spawn(converse(stream, Arc::clone(&served)));
+                }
             });
+            addresses
         });
-        let [web, registry] = is_bound.recv().expect("the servers start");
-        Self { web, registry, authority, digest, shown, stop: Some(stop), thread: Some(thread) }
+        Self { web, registry, authority, digest, shown, _background: background }
     }
 
     /// Where it lies on the web server.
@@ -124,15 +107,6 @@ impl Shelf {
     #[must_use]
     pub fn requests(&self) -> usize {
         self.shown.requests.load(Ordering::Relaxed)
-    }
-}
-
-impl Drop for Shelf {
-    fn drop(&mut self) {
-        drop(self.stop.take());
-        if let Some(thread) = self.thread.take() {
-            let _ = thread.join();
-        }
     }
 }
 

@@ -2,10 +2,12 @@
 
 use std::sync::Arc;
 
+use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
+use tokio_rustls::server::TlsStream;
 
 /// A certificate for 127.0.0.1 that nobody else vouches for, and its key.
 pub(crate) struct Identity {
@@ -27,5 +29,23 @@ impl Identity {
             .with_single_cert(vec![made.cert.der().clone()], PrivateKeyDer::Pkcs8(key))
             .expect("a key that fits its certificate");
         Self { authority: made.cert.pem(), acceptor: TlsAcceptor::from(Arc::new(config)) }
+    }
+}
+
+/// Converses with each client, once its handshake is done; for ever.
+pub(crate) async fn accept<F>(
+    listener: TcpListener,
+    acceptor: TlsAcceptor,
+    converse: impl Fn(TlsStream<TcpStream>) -> F + Clone + Send + 'static,
+) where
+    F: Future<Output = ()> + Send,
+{
+    while let Ok((stream, _)) = listener.accept().await {
+        let (acceptor, converse) = (acceptor.clone(), converse.clone());
+        tokio::spawn(async move {
+            if let Ok(stream) = acceptor.accept(stream).await {
+                converse(stream).await;
+            }
+        });
     }
 }

@@ -14,6 +14,7 @@ use tokio_rustls::TlsAcceptor;
 
 use super::answers;
 use super::state::State;
+use crate::tls::accept;
 
 /// Listens on both ports; answers until the runtime ends.
 pub(super) async fn bind(
@@ -30,16 +31,7 @@ pub(super) async fn bind(
             tokio::spawn(converse(stream, Arc::clone(&served)));
         }
     });
-    tokio::spawn(async move {
-        while let Ok((stream, _)) = tls.accept().await {
-            let (acceptor, state) = (acceptor.clone(), Arc::clone(&state));
-            tokio::spawn(async move {
-                if let Ok(stream) = acceptor.accept(stream).await {
-                    converse(stream, state).await;
-                }
-            });
-        }
-    });
+    tokio::spawn(accept(tls, acceptor, move |stream| converse(stream, Arc::clone(&state))));
 }
 
 async fn converse(stream: impl AsyncRead + AsyncWrite + Unpin, state: Arc<State>) {
