@@ -26,9 +26,9 @@ const THREADS: &str = "RUST_TEST_THREADS";
 /// Runs every suite, whatever the ones before it said, and then reports.
 /// `filter` goes to each of them as it is.
 pub(crate) fn test(workspace: &Workspace, filter: &[String]) -> Result<()> {
-    let host = || {
+    let host = |options: &[&str]| {
         let mut host = cargo(workspace);
-        host.args(["test", "--release", "--workspace", "--no-fail-fast"]);
+        host.args(["test", "--release", "--workspace"]).args(options).args(filter);
         side_by_side(&mut host);
         host
     };
@@ -36,7 +36,7 @@ pub(crate) fn test(workspace: &Workspace, filter: &[String]) -> Result<()> {
     // told where the tests run.
     let set_up = thread::scope(|scope| {
         let set_up = scope.spawn(|| clients::set_up(workspace));
-        let _ = run(host().arg("--no-run"));
+        let _ = run(&mut host(&["--no-run"]));
         set_up.join()
     });
     if let Err(error) = set_up.unwrap_or_else(|panic| std::panic::resume_unwind(panic)) {
@@ -44,8 +44,7 @@ pub(crate) fn test(workspace: &Workspace, filter: &[String]) -> Result<()> {
         let is_skipped = if env::var_os("CI").is_some() { "" } else { ", and is skipped" };
         eprintln!("xtask: {error}: what needs real clients cannot run{is_skipped}");
     }
-    let mut host = host();
-    host.args(filter);
+    let mut host = host(&["--no-fail-fast"]);
     let mut modes = cargo(workspace);
     modes
         .args(["test", "--no-fail-fast", "--manifest-path"])
