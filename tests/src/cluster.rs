@@ -1,12 +1,12 @@
 //! One test's own cluster.
 
-use std::fs;
+use std::io::Write as _;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use tempfile::TempDir;
+use tempfile::{NamedTempFile, TempDir};
 
 use crate::journal::{Journal, Record};
 use crate::launch::Launch;
@@ -181,10 +181,13 @@ impl Cluster {
         self.folder.path()
     }
 
-    /// Writes a file into that folder.
+    /// Writes a file into that folder, or another in its place: a member that is still
+    /// starting reads the one or the other, and never half of it.
     pub fn write(&self, name: &str, content: impl AsRef<[u8]>) -> PathBuf {
         let path = self.folder().join(name);
-        fs::write(&path, content).expect("the folder is ours");
+        let mut beside = NamedTempFile::new_in(self.folder()).expect("the folder is ours");
+        beside.write_all(content.as_ref()).expect("there is room");
+        beside.persist(&path).expect("the name is free, or a file's");
         path
     }
 
@@ -223,4 +226,24 @@ fn agreement(records: &[&Record]) -> Option<Vec<SocketAddr>> {
     expected.sort_unstable();
     shown.sort_unstable();
     (shown == expected).then_some(order)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, thread};
+
+    use super::*;
+
+    #[test]
+    fn who_reads_a_file_that_is_written_anew_has_all_of_it() {
+        let cluster = Cluster::new();
+        let text = "a".repeat(1 << 16);
+        let path = cluster.write("file", &text);
+        thread::scope(|scope| {
+            let writer = scope.spawn(|| (0..200).for_each(|_| drop(cluster.write("file", &text))));
+            while !writer.is_finished() {
+                assert_eq!(fs::read(&path).unwrap().len(), text.len());
+            }
+        });
+    }
 }
