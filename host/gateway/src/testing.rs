@@ -52,7 +52,9 @@ pub(crate) fn lone_grid() -> Grid {
         generation: 1,
         age: 1,
     };
-    grid.handle_view(&View::founded_by(member), false);
+    let view = View::founded_by(member);
+    grid.expect_view(&view);
+    grid.handle_view(&view, false);
     grid.tick();
     grid
 }

@@ -103,6 +103,8 @@ pub(crate) struct Core {
     pub(crate) table: RwLock<Option<Arc<Table>>>,
     /// Members in the view, for `min_members`.
     pub(crate) members: AtomicU32,
+    /// Those of them that store data; [`u32::MAX`] before the first view.
+    pub(crate) data_members: AtomicU32,
     /// Microseconds since start at the last tick.
     pub(crate) ticked_us: AtomicU64,
     /// Microseconds since start when another branch was followed; zero before.
@@ -151,5 +153,10 @@ impl Core {
     /// How many members are in the view.
     pub(crate) fn members_here(&self) -> u32 {
         self.members.load(Ordering::Relaxed)
+    }
+
+    /// Whether the view has members, and none of them stores data.
+    pub(crate) fn nobody_stores(&self) -> bool {
+        self.data_members.load(Ordering::Relaxed) == 0
     }
 }

@@ -1,7 +1,7 @@
 //! The whole: one member's grid.
 //!
-//! Whoever runs it hands in views ([`Grid::handle_view`]), the passing of time
-//! ([`Grid::tick`]) and what connections bring ([`Grid::handle_bytes`] and its
+//! Whoever runs it hands in views ([`Grid::expect_view`], [`Grid::handle_view`]), the
+//! passing of time ([`Grid::tick`]) and what connections bring ([`Grid::handle_bytes`] and its
 //! neighbours), and carries what [`Peer::poll_send`](crate::Peer) gives. Clients
 //! ask with [`Grid::start`].
 
@@ -126,6 +126,7 @@ impl Grid {
             peers: RwLock::default(),
             table: RwLock::default(),
             members: AtomicU32::new(0),
+            data_members: AtomicU32::new(u32::MAX),
             ticked_us: AtomicU64::new(host.now().as_micros() as u64),
             branched_us: AtomicU64::new(0),
             copying: Mutex::default(),
@@ -332,8 +333,18 @@ impl Grid {
         }
     }
 
-    /// There is a new view. `lost` when somebody was lost with it, who may come
-    /// back.
+    /// Counts the members of a view that [`Grid::handle_view`] is going to get. Takes no
+    /// time, and so comes before the view is shown to anybody: who has seen that there
+    /// are members enough, or one that stores data, is not refused for want of them.
+    pub fn expect_view(&self, view: &View) {
+        let count = |members: usize| u32::try_from(members).unwrap_or(u32::MAX - 1);
+        let core = &self.inner.core;
+        core.members.store(count(view.len()), Ordering::Relaxed);
+        core.data_members.store(count(view.data_members()), Ordering::Relaxed);
+    }
+
+    /// There is a new view, which [`Grid::expect_view`] got before. `lost` when somebody
+    /// was lost with it, who may come back.
     pub fn handle_view(&self, view: &View, lost: bool) {
         let core = &self.inner.core;
         let now = core.now();
@@ -350,7 +361,6 @@ impl Grid {
             }
             gone
         };
-        core.members.store(u32::try_from(view.len()).unwrap_or(u32::MAX), Ordering::Relaxed);
         *self.inner.coordinator.write() = Some(view.coordinator().id);
         for peer in gone {
             let id = peer.id();

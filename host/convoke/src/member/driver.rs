@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use convoke_grid::Grid;
 use convoke_membership::view::Departure;
 use convoke_membership::{Event, Member, MemberId, Membership, Message, Output, Reach, Standing};
 use convoke_wire::{ClusterKeys, DatagramOpener, DatagramSealer, OpenError, PeerId};
@@ -58,6 +59,7 @@ pub(crate) struct Driver {
     /// Where this member stands, for everybody else in the process.
     pub(crate) place: watch::Sender<Arc<Place>>,
     pub(crate) counters: Arc<Counters>,
+    pub(crate) grid: Grid,
 }
 
 struct Running {
@@ -68,6 +70,7 @@ struct Running {
     links: Links,
     place: watch::Sender<Arc<Place>>,
     counters: Arc<Counters>,
+    grid: Grid,
     started: Instant,
     /// Where members were reached last, by id.
     addresses: HashMap<MemberId, SocketAddr>,
@@ -90,6 +93,7 @@ impl Driver {
             sockets: self.sockets,
             place: self.place,
             counters: self.counters,
+            grid: self.grid,
             started: Instant::now(),
             addresses: HashMap::new(),
             suspects: HashSet::new(),
@@ -325,6 +329,9 @@ impl Running {
     }
 
     fn publish(&self) {
+        if let Some(view) = self.core.view() {
+            self.grid.expect_view(view);
+        }
         self.place.send_replace(Arc::new(Place {
             me: self.core.me().clone(),
             view: self.core.view().cloned(),

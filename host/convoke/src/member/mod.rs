@@ -163,6 +163,7 @@ async fn start(settings: &Settings) -> Result<Running, String> {
         input: input.clone(),
         place,
         counters: Arc::clone(&counters),
+        grid: grid.clone(),
     })?;
     tokio::spawn(accept::answer(accept::Door {
         listeners: port.listeners,
@@ -252,6 +253,7 @@ struct DriverParts {
     input: mpsc::Sender<driver::Input>,
     place: watch::Sender<Arc<Place>>,
     counters: Arc<Counters>,
+    grid: Grid,
 }
 
 /// Starts the driver on a thread and a runtime of its own.
@@ -264,12 +266,21 @@ fn spawn_driver(parts: DriverParts) -> Result<std::thread::JoinHandle<()>, Strin
         .name("membership".into())
         .spawn(move || {
             runtime.block_on(async move {
-                let DriverParts { core, sockets, keys, inputs, input, place, counters } = parts;
+                let DriverParts { core, sockets, keys, inputs, input, place, counters, grid } =
+                    parts;
                 let sockets = sockets.into_iter().map(UdpSocket::from_std);
                 match sockets.collect::<Result<_, _>>().and_then(Sockets::new) {
                     Ok(sockets) => {
-                        let driver =
-                            driver::Driver { core, sockets, keys, inputs, input, place, counters };
+                        let driver = driver::Driver {
+                            core,
+                            sockets,
+                            keys,
+                            inputs,
+                            input,
+                            place,
+                            counters,
+                            grid,
+                        };
                         driver.run().await;
                     }
                     Err(error) => warn!(%error, "the member port's datagram sockets are of no use"),
@@ -348,6 +359,7 @@ async fn start_alone(
     let (_, placed) = watch::channel(Arc::new(place));
     let (counters, changed) = (Arc::new(Counters::default()), Arc::new(Notify::new()));
     let grid = data::grid(me.id, &settings.data, None, &counters, &changed);
+    grid.expect_view(&view);
     let (_, streams) = mpsc::channel(1);
     let data = data::Data {
         grid: grid.clone(),

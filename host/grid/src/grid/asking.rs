@@ -285,7 +285,7 @@ async fn route(inner: Arc<Inner>, owned: Owned) -> Result<Reply, OpError> {
         if now >= deadline {
             return Err(OpError::Unavailable);
         }
-        if inner.nobody_stores() {
+        if inner.core.nobody_stores() {
             return Err(OpError::NoDataMember);
         }
         match inner.primary(owned.partition) {
@@ -403,7 +403,7 @@ async fn block(inner: Arc<Inner>, owned: Owned, wait: Option<Duration>) -> Resul
         if now >= deadline {
             return Ok(Reply::Nil);
         }
-        if inner.nobody_stores() {
+        if inner.core.nobody_stores() {
             return Err(OpError::NoDataMember);
         }
         match inner.primary(owned.partition) {
@@ -447,5 +447,83 @@ async fn block(inner: Arc<Inner>, owned: Owned, wait: Option<Duration>) -> Resul
             },
             None => change(&inner, owned.partition).await,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::task::{Context, Waker};
+
+    use convoke_membership::{Member, View, ViewId};
+
+    use super::*;
+    use crate::KeyHasher;
+    use crate::core::{GridSettings, Host, Report};
+    use crate::map::MapCatalog;
+    use crate::op::{GenericOp, KeyOp};
+
+    /// A process in which no time passes.
+    struct Process;
+
+    impl Host for Process {
+        fn now(&self) -> Duration {
+            Duration::ZERO
+        }
+
+        fn unix_ms(&self) -> u64 {
+            0
+        }
+
+        fn random(&self) -> u64 {
+            4
+        }
+
+        fn spawn(&self, _: Later<()>) {}
+
+        fn report(&self, _: Report) {}
+    }
+
+    fn member(age: u64, lite: bool) -> Member {
+        Member {
+            id: MemberId::new_now(),
+            addresses: vec!["127.0.0.1:6900".parse().unwrap()],
+            name: "m".into(),
+            group: "g".into(),
+            lite,
+            modes: String::new(),
+            http_port: None,
+            resp_port: None,
+            generation: 1,
+            age,
+        }
+    }
+
+    #[test]
+    fn who_has_seen_a_member_that_stores_data_is_not_told_that_there_is_none() {
+        let (lite, full) = (member(1, true), member(2, false));
+        let settings =
+            GridSettings { partitions: 7, min_members: 1, hasher: KeyHasher::new([7; 16]) };
+        let grid = Grid::new(lite.id, Arc::new(Process), settings, MapCatalog::default());
+        let map = grid.open("m").unwrap();
+        let ask = || match grid.start(&map, 0, &Op::Key(b"k", KeyOp::Generic(GenericOp::Remove))) {
+            Started::Now(reply) => Poll::Ready(reply),
+            Started::Later(mut later) => {
+                later.as_mut().poll(&mut Context::from_waker(Waker::noop()))
+            }
+        };
+        let id = ViewId { epoch: 1, version: 2, coordinator: lite.id };
+        let alone = View::founded_by(lite);
+        let both = alone.with(id, &[full], &[]).expect("a view");
+        assert!(ask().is_pending(), "before the first view nobody knows");
+        grid.expect_view(&alone);
+        grid.handle_view(&alone, false);
+        assert_eq!(ask(), Poll::Ready(Err(OpError::NoDataMember)));
+        // Shown to people while the grid does not follow it yet, and while it does.
+        grid.expect_view(&both);
+        assert!(ask().is_pending());
+        grid.handle_view(&alone, false);
+        assert!(ask().is_pending());
+        grid.handle_view(&both, false);
+        assert!(ask().is_pending());
     }
 }

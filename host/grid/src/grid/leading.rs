@@ -7,20 +7,13 @@ use std::time::Duration;
 
 use convoke_membership::MemberId;
 
-use super::{CONFIRM_MS_MAX, Grid, Inner};
+use super::{CONFIRM_MS_MAX, Grid};
 use crate::core::Report;
 use crate::message::Message;
 use crate::table::{Stamp, Table};
 
 /// How much the shared clock is drawn to the coordinator's own with each pulse.
 const CLOCK_STEP_MS: u64 = 1;
-
-impl Inner {
-    /// Whether the view has members, and none of them stores data.
-    pub(super) fn nobody_stores(&self) -> bool {
-        self.core.members_here() > 0 && self.control.lock().data_members() == 0
-    }
-}
 
 impl Grid {
     /// Does what the coordinator has to do now.

@@ -411,6 +411,7 @@ impl Store {
                     let before = &self.world.nodes[node].views[at - 1];
                     before.members().iter().any(|member| !view.contains(member.id))
                 };
+                self.members[node].grid.expect_view(&view);
                 self.members[node].grid.handle_view(&view, lost);
                 busy = true;
             }
