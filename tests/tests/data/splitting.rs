@@ -29,7 +29,7 @@ fn start(cluster: &Cluster, lab: &Lab, settings: &str) -> Vec<Member> {
 /// all of it is there when they are together again.
 #[track_caller]
 fn both_sides_write(count: usize, at: usize) {
-    let cluster = Cluster::alone();
+    let cluster = Cluster::new();
     let Some(lab) = Lab::of(count) else { return };
     let members = start(&cluster, &lab, "");
     let before = pairs("before", 2_000);
@@ -150,7 +150,7 @@ fn the_larger_side_that_the_smaller_joins_misses_nothing_meanwhile() {
 fn counters_of_the_side_that_is_joined_go_on_from_what_they_were() {
     const COUNTERS: usize = 5_000;
     const BEFORE: usize = 1_000_000;
-    let cluster = Cluster::alone();
+    let cluster = Cluster::new();
     let Some(lab) = Lab::of(2) else { return };
     let members = start(&cluster, &lab, "");
     lab.split();
@@ -188,7 +188,7 @@ fn counters_of_the_side_that_is_joined_go_on_from_what_they_were() {
 /// The later writer is once on this side and once on that one.
 #[test]
 fn of_a_key_that_both_sides_wrote_the_later_value_stays() {
-    let cluster = Cluster::alone();
+    let cluster = Cluster::new();
     let Some(lab) = Lab::of(4) else { return };
     let members = start(&cluster, &lab, "");
     lab.split();
@@ -222,7 +222,7 @@ fn of_a_key_that_both_sides_wrote_the_later_value_stays() {
 
 #[test]
 fn with_fewer_members_than_there_must_be_writes_are_refused_and_reads_go_on() {
-    let cluster = Cluster::alone();
+    let cluster = Cluster::new();
     let Some(lab) = Lab::of(3) else { return };
     // Each member has everything.
     let members = start(&cluster, &lab, "min-members = 2\n[maps.\"*\"]\nbackups = 2\n");

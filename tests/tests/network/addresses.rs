@@ -10,7 +10,7 @@ const MISSED_MAX: Duration = Duration::from_secs(6);
 
 #[test]
 fn a_member_that_loses_one_of_two_addresses_stays_by_the_other() {
-    let cluster = Cluster::alone();
+    let cluster = Cluster::new();
     let Some(lab) = Lab::of(3) else { return };
     let list = format!("tcpip:{}:{}", lab.host(0).address(), cluster.start_port());
     let mut members: Vec<Member> = Vec::new();

@@ -116,7 +116,7 @@ fn a_member_that_became_ready_late_says_so_at_once() {
 
 #[test]
 fn a_host_that_is_cut_off_is_missed_alone_and_finds_its_old_place() {
-    let cluster = Cluster::alone();
+    let cluster = Cluster::new();
     let Some(lab) = Lab::of(4) else { return };
     let members = start_in_order(&cluster, &lab);
     let order: Vec<_> = members.iter().map(Member::address).collect();
@@ -147,7 +147,7 @@ fn others(members: &[Member], index: usize) -> impl Iterator<Item = &Member> {
 
 #[test]
 fn halves_of_a_split_go_on_and_heal_into_the_old_order() {
-    let cluster = Cluster::alone();
+    let cluster = Cluster::new();
     let Some(lab) = Lab::of(4) else { return };
     let members = start_in_order(&cluster, &lab);
     let order: Vec<_> = members.iter().map(Member::address).collect();
@@ -162,7 +162,7 @@ fn halves_of_a_split_go_on_and_heal_into_the_old_order() {
 
 #[test]
 fn members_that_joined_on_both_sides_of_a_split_are_all_there_after_it() {
-    let cluster = Cluster::alone();
+    let cluster = Cluster::new();
     let Some(lab) = Lab::of(4) else { return };
     let mut members = start_in_order(&cluster, &lab);
     let order: Vec<_> = members.iter().map(Member::address).collect();
@@ -183,7 +183,7 @@ fn members_that_joined_on_both_sides_of_a_split_are_all_there_after_it() {
 /// by all.
 #[test]
 fn a_broken_path_between_two_hosts_costs_nobody() {
-    let cluster = Cluster::alone();
+    let cluster = Cluster::new();
     let Some(lab) = Lab::of(5) else { return };
     let (first_four, spare) = (&lab.hosts()[..4], lab.host(4));
     let mut members: Vec<Member> = Vec::new();
@@ -208,7 +208,7 @@ fn a_broken_path_between_two_hosts_costs_nobody() {
 
 #[test]
 fn a_cable_that_comes_and_goes_ends_in_one_cluster() {
-    let cluster = Cluster::alone();
+    let cluster = Cluster::new();
     let Some(lab) = Lab::of(3) else { return };
     let members = start_in_order(&cluster, &lab);
     let order: Vec<_> = members.iter().map(Member::address).collect();
@@ -223,7 +223,7 @@ fn a_cable_that_comes_and_goes_ends_in_one_cluster() {
 
 #[test]
 fn a_split_of_members_with_lists_heals_as_well() {
-    let cluster = Cluster::alone();
+    let cluster = Cluster::new();
     let Some(lab) = Lab::of(4) else { return };
     let list = format!("tcpip:10.77.0.1-4:{}", cluster.start_port());
     let start = |host| cluster.launch().on(host).mode(&list).start();

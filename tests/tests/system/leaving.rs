@@ -105,7 +105,7 @@ fn two_of_three_killed_at_once_leave_one_that_goes_on() {
 
 #[test]
 fn a_member_that_stood_still_for_a_while_finds_its_old_place() {
-    let cluster = Cluster::alone();
+    let cluster = Cluster::new();
     let members = cluster.start_in_order(3);
     let order: Vec<_> = members.iter().map(Member::address).collect();
     for (index, sleeper) in members.iter().enumerate() {
