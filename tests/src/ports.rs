@@ -1,9 +1,10 @@
 //! Ports and groups that no other test on this machine uses at the time.
 
-use std::net::{Ipv4Addr, TcpListener, UdpSocket};
+use std::collections::HashSet;
+use std::net::Ipv4Addr;
 use std::ops::Range;
-use std::process;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::{fs, process};
 
 /// Ports that are handed out: below those that systems give to outgoing
 /// connections, above those of well-known services.
@@ -12,31 +13,49 @@ const PORTS: Range<u32> = 10_000..32_000;
 /// Ports between the beginnings of two processes that run at the same time.
 const STRIDE: u32 = 3_989;
 
-/// A block of `count` ports that follow each other, all free for TCP and UDP on
-/// loopback a moment ago. Each call gives another one.
+/// The kernel's tables of sockets, as in proc_pid_net(5).
+const TABLES: [&str; 4] = ["tcp", "tcp6", "udp", "udp6"];
+
+/// A block of `count` ports that follow each other, all free for TCP and UDP a moment
+/// ago. Each call gives another one.
 ///
 /// # Panics
-/// If there is none left.
+/// If there is none left, or no `/proc`.
 #[must_use]
 pub fn block(count: u16) -> u16 {
     static TAKEN: AtomicU32 = AtomicU32::new(0);
     let room = PORTS.end - PORTS.start - u32::from(count);
     let offset = process::id().wrapping_mul(STRIDE);
+    let in_use = in_use();
     for _ in 0..room {
         let taken = TAKEN.fetch_add(u32::from(count), Ordering::Relaxed);
         let first = PORTS.start + offset.wrapping_add(taken) % room;
         let first = u16::try_from(first).expect("within the range above");
-        if (first..first + count).all(is_free) {
+        if !(first..first + count).any(|port| in_use.contains(&port)) {
             return first;
         }
     }
     panic!("no {count} free ports in a row within {PORTS:?}");
 }
 
-/// Whether both a stream and a datagram socket could be bound on loopback.
-fn is_free(port: u16) -> bool {
-    let place = (Ipv4Addr::LOCALHOST, port);
-    TcpListener::bind(place).is_ok() && UdpSocket::bind(place).is_ok()
+/// The ports that sockets have. Looked up and not tried: a socket that tries one lives on
+/// for a moment in each process that is being started meanwhile, and keeps the port.
+fn in_use() -> HashSet<u16> {
+    let port = |line: &str| {
+        let (_, port) = line.split_whitespace().nth(1)?.rsplit_once(':')?;
+        u16::from_str_radix(port, 16).ok()
+    };
+    let mut ports = HashSet::new();
+    for table in TABLES {
+        match fs::read_to_string(format!("/proc/thread-self/net/{table}")) {
+            // The first line names the columns.
+            Ok(lines) => ports.extend(lines.lines().skip(1).filter_map(port)),
+            // A machine without IPv6.
+            Err(_) if table.ends_with('6') => {}
+            Err(error) => panic!("the ports in use: {error}"),
+        }
+    }
+    ports
 }
 
 /// A multicast group of the range for use within an organisation (RFC 2365).
@@ -58,6 +77,11 @@ pub fn unique() -> u16 {
 
 #[cfg(test)]
 mod tests {
+    use std::net::{TcpListener, UdpSocket};
+    use std::process::Command;
+    use std::sync::atomic::AtomicBool;
+    use std::thread;
+
     use super::*;
 
     #[test]
@@ -66,9 +90,35 @@ mod tests {
         assert!(first.abs_diff(second) >= 30, "{first} and {second}");
     }
 
+    /// A process that starts has the open files of the one that starts it until it runs.
     #[test]
-    fn a_port_in_use_is_not_in_a_block() {
-        let taken = TcpListener::bind((Ipv4Addr::LOCALHOST, block(1))).unwrap();
-        assert!(!is_free(taken.local_addr().unwrap().port()));
+    fn a_port_is_free_while_processes_start() {
+        let is_over = AtomicBool::new(false);
+        thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    while !is_over.load(Ordering::Relaxed) {
+                        assert!(Command::new("true").status().unwrap().success());
+                    }
+                });
+            }
+            let in_use = (0..200).find_map(|_| {
+                let place = (Ipv4Addr::LOCALHOST, block(1));
+                TcpListener::bind(place).and_then(|_| UdpSocket::bind(place)).err()
+            });
+            is_over.store(true, Ordering::Relaxed);
+            assert!(in_use.is_none(), "{in_use:?}");
+        });
+    }
+
+    #[test]
+    fn ports_in_use_are_in_no_block() {
+        let place = |port| (Ipv4Addr::LOCALHOST, port);
+        let tcp = TcpListener::bind(place(block(1))).unwrap();
+        let udp = UdpSocket::bind(place(block(1))).unwrap();
+        let in_use = in_use();
+        for port in [tcp.local_addr(), udp.local_addr()].map(|address| address.unwrap().port()) {
+            assert!(in_use.contains(&port), "{port} in {in_use:?}");
+        }
     }
 }

@@ -1,6 +1,6 @@
 //! A component on a web server or in a registry, named by configuration.
 
-use std::net::TcpListener;
+use std::net::SocketAddr;
 
 use convoke_tests::cluster::SOON;
 use convoke_tests::guest::Guest;
@@ -59,7 +59,7 @@ fn a_mode_from_a_registry_is_fetched_once_and_then_from_the_cache() {
 fn what_cannot_be_had_or_is_another_is_refused_in_one_line_and_nothing_is_kept() {
     let cluster = Cluster::new();
     let shelf = Shelf::with(Guest::crashing().component());
-    let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let nobody = SocketAddr::from(([127, 0, 0, 1], cluster.spare_port(1)));
     let other = pin(&sha256(b"another"));
     let [web, registry] = [shelf.https(), shelf.oci()];
     let missing = web.replace("mine", "yours");
