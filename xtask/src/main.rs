@@ -3,6 +3,7 @@
 //! Everything a fresh machine needs to build Convoke is brought by these, and
 //! nothing is done twice: each command may be repeated at will.
 
+mod binaries;
 mod clients;
 mod debian;
 mod examples;

@@ -55,6 +55,18 @@ pub(crate) fn output(command: &mut Command) -> Result<String> {
     }
 }
 
+/// Runs a program for what it prints, while its complaints are shown.
+pub(crate) fn listen(command: &mut Command) -> Result<String> {
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::inherit());
+    let child = command.spawn().map_err(|error| cannot_start(command, &error))?;
+    let output = child.wait_with_output().map_err(|error| cannot_start(command, &error))?;
+    if output.status.success() {
+        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+    } else {
+        Err(format!("{} ended with {}", in_words(command), output.status))
+    }
+}
+
 /// Runs a program for its effect, and ends it when it takes too long.
 pub(crate) fn run_within(command: &mut Command, limit: Duration) -> Result<()> {
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());

@@ -8,7 +8,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use crate::modes::build_binary;
 use crate::process::{cargo, run};
 use crate::workspace::Workspace;
-use crate::{Result, clients};
+use crate::{Result, binaries, clients};
 
 /// How many times the seeds of a test a soak has, unless a number is given.
 pub(crate) const SOAK_TIMES: u64 = 10;
@@ -17,61 +17,61 @@ pub(crate) const SOAK_TIMES: u64 = 10;
 const SOAK_FROM: u64 = 1_000_000;
 const SOAK_TO: u64 = 1_000_000_000;
 
-/// Tests that run side by side, for each core: most wait for members more than they
+/// Tests that run side by side, for each core: most wait for something more than they
 /// compute.
-const TESTS_PER_CORE: usize = 2;
+pub(crate) const TESTS_PER_CORE: usize = 2;
+/// The same of tests that take turns: those that wait for theirs cost nothing.
+pub(crate) const TURNS_PER_CORE: usize = 4;
 /// As the harness of tests knows it.
 const THREADS: &str = "RUST_TEST_THREADS";
 
 /// Runs every suite, whatever the ones before it said, and then reports.
 /// `filter` goes to each of them as it is.
 pub(crate) fn test(workspace: &Workspace, filter: &[String]) -> Result<()> {
-    let host = |options: &[&str]| {
+    let host = || {
         let mut host = cargo(workspace);
-        host.args(["test", "--release", "--workspace"]).args(options).args(filter);
-        side_by_side(&mut host);
+        host.args(["test", "--release", "--workspace"]);
         host
     };
-    // One waits for the network, the other for the processor. What does not compile is
-    // told where the tests run.
-    let set_up = thread::scope(|scope| {
+    // One waits for the network, the other for the processor.
+    let (set_up, built) = thread::scope(|scope| {
         let set_up = scope.spawn(|| clients::set_up(workspace));
-        let _ = run(&mut host(&["--no-run"]));
-        set_up.join()
+        let built = binaries::build(workspace, &mut host());
+        (set_up.join(), built)
     });
     if let Err(error) = set_up.unwrap_or_else(|panic| std::panic::resume_unwind(panic)) {
         // What needs them says so, and fails there.
         let is_skipped = if env::var_os("CI").is_some() { "" } else { ", and is skipped" };
         eprintln!("xtask: {error}: what needs real clients cannot run{is_skipped}");
     }
-    let mut host = host(&["--no-fail-fast"]);
+    let mut failed = binaries::run_all(&built?, filter);
+    let mut documented = host();
     let mut modes = cargo(workspace);
     modes
         .args(["test", "--no-fail-fast", "--manifest-path"])
         .arg(workspace.plugins_manifest())
         .arg("--target-dir")
-        .arg(&workspace.plugins_target)
-        .args(filter);
-
-    let results = [("host", run(&mut host)), ("modes", run(&mut modes))];
-    println!();
-    for (suite, result) in &results {
-        println!("xtask: {suite}: {}", if result.is_ok() { "passed" } else { "FAILED" });
+        .arg(&workspace.plugins_target);
+    for (suite, test) in [("documentation", documented.arg("--doc")), ("modes", &mut modes)] {
+        if let Err(error) = run(test.arg("--").args(filter)) {
+            failed.push(format!("{suite}: {error}"));
+        }
     }
-    let failed: Vec<_> = results
-        .iter()
-        .filter_map(|(suite, result)| {
-            result.as_ref().err().map(|error| format!("{suite}: {error}"))
-        })
-        .collect();
-    if failed.is_empty() { Ok(()) } else { Err(failed.join("; ")) }
+    println!();
+    for failed in &failed {
+        println!("xtask: FAILED: {failed}");
+    }
+    match failed.len() {
+        0 => Ok(()),
+        count => Err(format!("{count} failed of the suites above")),
+    }
 }
 
-/// Unless whoever typed the command chose a number.
-pub(crate) fn side_by_side(test: &mut Command) {
+/// Unless whoever typed the command chose a number, so many tests at a time for each core.
+pub(crate) fn side_by_side(test: &mut Command, per_core: usize) {
     if env::var_os(THREADS).is_none() {
         let cores = thread::available_parallelism().map_or(1, usize::from);
-        test.env(THREADS, (TESTS_PER_CORE * cores).to_string());
+        test.env(THREADS, (per_core * cores).to_string());
     }
 }
 

@@ -15,7 +15,7 @@ use std::thread;
 
 use crate::Result;
 use crate::process::{cargo, run};
-use crate::suites::side_by_side;
+use crate::suites::{TESTS_PER_CORE, TURNS_PER_CORE, side_by_side};
 use crate::toolchain::{self, Toolchain};
 use crate::workspace::Workspace;
 
@@ -34,9 +34,12 @@ const EXAMPLES: &[Example] = &[
     Example { name: "http-list (Go)", build: go::build, test: go::test },
 ];
 
-/// Suites that run components: here with those of the examples.
-const SUITES: &[(&str, &str)] =
-    &[("convoke-mode-kit", "conformance"), ("convoke-tests", "plugins")];
+/// Suites that run components, here with those of the examples; and how many of their
+/// tests run side by side, for each core.
+const SUITES: &[(&str, &str, usize)] = &[
+    ("convoke-mode-kit", "conformance", TESTS_PER_CORE),
+    ("convoke-tests", "plugins", TURNS_PER_CORE),
+];
 /// Says to them that the examples are there.
 const VARIABLE: &str = "CONVOKE_EXAMPLES";
 
@@ -64,11 +67,11 @@ pub(crate) fn test(workspace: &Workspace) -> Result<()> {
         return Err(failed.join("; "));
     }
     toolchain::write_cargo(&Toolchain::find()?, &tools(workspace).join("rust"))?;
-    for (package, suite) in SUITES {
+    for &(package, suite, tests_per_core) in SUITES {
         let mut test = cargo(workspace);
         test.args(["test", "--release", "--workspace", "--no-fail-fast", "--test", suite]);
         test.env(VARIABLE, "1");
-        side_by_side(&mut test);
+        side_by_side(&mut test, tests_per_core);
         if let Err(error) = run(&mut test) {
             failed.push(format!("{package} {suite}: {error}"));
         }

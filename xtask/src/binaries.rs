@@ -1,0 +1,160 @@
+//! The host's test binaries: built by cargo, run here.
+//!
+//! Cargo would run one after the other. But members wait more than they compute, and
+//! simulations only compute: these go on beside the others, at the lowest priority.
+
+use std::io::{PipeReader, Read as _, pipe};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::thread;
+
+use serde_json::Value;
+
+use crate::Result;
+use crate::process::{listen, run};
+use crate::suites::{TESTS_PER_CORE, TURNS_PER_CORE, side_by_side};
+use crate::workspace::Workspace;
+
+/// What a simulation's file is.
+const SIMULATION: &str = "tests/simulation/main.rs";
+
+/// One test binary.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Binary {
+    /// What it is made from, relative to the workspace.
+    source: PathBuf,
+    executable: PathBuf,
+    /// Its package's, where it runs.
+    folder: PathBuf,
+}
+
+/// Has cargo build all of them.
+pub(crate) fn build(workspace: &Workspace, test: &mut Command) -> Result<Vec<Binary>> {
+    let told = listen(test.args(["--no-run", "--message-format=json-render-diagnostics"]))?;
+    let mut binaries = read(&workspace.root, &told);
+    // The last first: whole members, that leave the processor to simulations, come before
+    // what computes itself.
+    binaries.sort_by(|a, b| b.source.cmp(&a.source));
+    Ok(binaries)
+}
+
+/// What cargo tells of what it built, a line of JSON each.
+fn read(root: &Path, told: &str) -> Vec<Binary> {
+    let binary = |line| {
+        let message: Value = serde_json::from_str(line).ok()?;
+        let path = |value: &Value| value.as_str().map(PathBuf::from);
+        let is_test = message["profile"]["test"] == true;
+        let source = path(&message["target"]["src_path"])?;
+        Some(Binary {
+            source: source.strip_prefix(root).unwrap_or(&source).to_owned(),
+            executable: path(&message["executable"]).filter(|_| is_test)?,
+            folder: path(&message["manifest_path"])?.parent()?.to_owned(),
+        })
+    };
+    told.lines().filter_map(binary).collect()
+}
+
+/// Runs all of them, whatever the ones before said; `filter` goes to each as it is.
+/// Returns those that failed.
+pub(crate) fn run_all(binaries: &[Binary], filter: &[String]) -> Vec<String> {
+    let (computing, waiting): (Vec<_>, Vec<_>) =
+        binaries.iter().partition(|binary| binary.source.ends_with(SIMULATION));
+    let failed = |(binary, result): (&&Binary, Result<()>)| {
+        result.err().map(|error| format!("{}: {error}", binary.source.display()))
+    };
+    thread::scope(|scope| {
+        let beside = scope.spawn(|| {
+            let results = computing.iter().map(|binary| (binary, binary.run_beside(filter)));
+            results.filter_map(failed).collect::<Vec<_>>()
+        });
+        let results = waiting.iter().map(|binary| (binary, binary.run(filter)));
+        let mut failed: Vec<_> = results.filter_map(failed).collect();
+        failed.extend(beside.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
+        failed
+    })
+}
+
+impl Binary {
+    fn heading(&self) -> String {
+        format!("\n     Running {} ({})", self.source.display(), self.executable.display())
+    }
+
+    fn run(&self, filter: &[String]) -> Result<()> {
+        println!("{}", self.heading());
+        let mut test = Command::new(&self.executable);
+        let takes_turns = self.source.starts_with("tests");
+        side_by_side(&mut test, if takes_turns { TURNS_PER_CORE } else { TESTS_PER_CORE });
+        run(test.args(filter).current_dir(&self.folder))
+    }
+
+    /// Out of the way of the others; what it prints comes in one piece, at its end.
+    fn run_beside(&self, filter: &[String]) -> Result<()> {
+        let mut test = Command::new("nice");
+        test.args(["-n", "19"]).arg(&self.executable).args(filter).current_dir(&self.folder);
+        side_by_side(&mut test, 1);
+        let (said, into) = pipe().map_err(|error| format!("no pipe: {error}"))?;
+        let for_errors = into.try_clone().map_err(|error| format!("no pipe: {error}"))?;
+        test.stdout(into).stderr(for_errors);
+        let reader = thread::spawn(move || read_all(said));
+        let result = run(&mut test);
+        // It holds the pipe's other end.
+        drop(test);
+        let said = reader.join().unwrap_or_default();
+        println!("{}\n{said}", self.heading());
+        result
+    }
+}
+
+fn read_all(mut said: PipeReader) -> String {
+    let mut bytes = Vec::new();
+    let _ = said.read_to_end(&mut bytes);
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tests_are_told_from_all_else_that_was_built() {
+        let artifact = |target: &str, profile: &str, executable: &str| {
+            format!(
+                r#"{{"reason":"compiler-artifact","manifest_path":"/c/host/wire/Cargo.toml","target":{{"src_path":"/c/host/wire/{target}"}},"profile":{{"test":{profile}}},"executable":{executable}}}"#
+            )
+        };
+        let told = [
+            artifact("src/lib.rs", "false", "null"),
+            artifact("src/lib.rs", "true", r#""/t/wire-1""#),
+            artifact("src/main.rs", "false", r#""/t/wire""#),
+            r#"{"reason":"build-finished","success":true}"#.to_owned(),
+            "no JSON".to_owned(),
+        ];
+        let wire = Binary {
+            source: "host/wire/src/lib.rs".into(),
+            executable: "/t/wire-1".into(),
+            folder: "/c/host/wire".into(),
+        };
+        assert_eq!(read(Path::new("/c"), &told.join("\n")), [wire]);
+    }
+
+    #[test]
+    fn who_fails_is_named_and_nobody_is_left_out() {
+        let binary = |source: &str, executable: &str| Binary {
+            source: source.into(),
+            executable: executable.into(),
+            folder: "/".into(),
+        };
+        let all = [
+            binary("a/tests/simulation/main.rs", "/bin/false"),
+            binary("a/src/lib.rs", "/bin/false"),
+            binary("b/src/lib.rs", "/bin/true"),
+            binary("b/tests/simulation/main.rs", "/bin/true"),
+        ];
+        let failed = run_all(&all, &[]);
+        let expected = ["a/src/lib.rs: `false`", "a/tests/simulation/main.rs: `nice -n 19"];
+        assert_eq!(failed.len(), expected.len(), "{failed:?}");
+        for (failed, expected) in failed.iter().zip(expected) {
+            assert!(failed.starts_with(expected), "{failed}");
+        }
+    }
+}
