@@ -83,8 +83,8 @@ impl DnsServer {
         let zone = Arc::new(Zone::default());
         let served = Arc::clone(&zone);
         let (background, ()) = Background::start(move || async move {
-            let udp = UdpSocket::bind(address).await.expect("a free port");
-            let tcp = TcpListener::bind(address).await.expect("a free port");
+            let udp = ports::bind(async || UdpSocket::bind(address).await).await;
+            let tcp = ports::bind(async || TcpListener::bind(address).await).await;
             let mut server = Server::new(Handler(served));
             server.register_socket(udp);
             server.register_listener(tcp, IDLE_MAX, ANSWERS_MAX);

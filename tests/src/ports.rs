@@ -1,9 +1,11 @@
 //! Ports and groups that no other test on this machine uses at the time.
 
 use std::collections::HashSet;
+use std::io::{self, ErrorKind};
 use std::net::Ipv4Addr;
 use std::ops::Range;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
 use std::{fs, process};
 
 /// Ports that are handed out: below those that systems give to outgoing
@@ -12,6 +14,10 @@ const PORTS: Range<u32> = 10_000..32_000;
 
 /// Ports between the beginnings of two processes that run at the same time.
 const STRIDE: u32 = 3_989;
+
+/// Until every process that is being started has closed what it has of the one that
+/// starts it.
+const HELD_MAX: Duration = Duration::from_secs(5);
 
 /// The kernel's tables of sockets, as in proc_pid_net(5).
 const TABLES: [&str; 4] = ["tcp", "tcp6", "udp", "udp6"];
@@ -56,6 +62,23 @@ fn in_use() -> HashSet<u16> {
         }
     }
     ports
+}
+
+/// Takes a port that this process may have had a moment ago.
+///
+/// # Panics
+/// If it cannot be had.
+pub(crate) async fn bind<T>(bind: impl AsyncFn() -> io::Result<T>) -> T {
+    let started = Instant::now();
+    loop {
+        match bind().await {
+            Ok(bound) => return bound,
+            Err(error) if error.kind() == ErrorKind::AddrInUse && started.elapsed() < HELD_MAX => {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+            Err(error) => panic!("a port that was to be free: {error}"),
+        }
+    }
 }
 
 /// A multicast group of the range for use within an organisation (RFC 2365).

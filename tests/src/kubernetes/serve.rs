@@ -14,6 +14,7 @@ use tokio_rustls::TlsAcceptor;
 
 use super::answers;
 use super::state::State;
+use crate::ports;
 use crate::tls::accept;
 
 /// Listens on both ports; answers until the runtime ends.
@@ -23,8 +24,8 @@ pub(super) async fn bind(
     acceptor: TlsAcceptor,
     state: Arc<State>,
 ) {
-    let plain = TcpListener::bind(plain).await.expect("a free port");
-    let tls = TcpListener::bind(tls).await.expect("a free port");
+    let plain = ports::bind(async || TcpListener::bind(plain).await).await;
+    let tls = ports::bind(async || TcpListener::bind(tls).await).await;
     let served = Arc::clone(&state);
     tokio::spawn(async move {
         while let Ok((stream, _)) = plain.accept().await {
