@@ -98,10 +98,11 @@ impl Etcd {
     }
 }
 
+/// Alone: a member that is held up for as long as its lease lasts is gone, too.
 #[test]
 fn members_find_one_another_in_etcd_and_are_gone_from_it_when_they_are_gone() {
     let Some(target) = target() else { return };
-    let cluster = Cluster::new();
+    let cluster = Cluster::alone();
     let etcd = Etcd::start(&cluster, &target);
     let start = || {
         let member = etcd.member(&cluster, &target, "").start();
