@@ -15,7 +15,7 @@ use tokio::sync::{mpsc, watch};
 use tracing::{debug, info, warn};
 
 use super::calls::Call;
-use super::driver::Input;
+use super::input::Input;
 use super::state::{Counters, Place, bump};
 
 /// Callers whose refusal was logged: each is said once.

@@ -9,13 +9,14 @@ use std::time::Duration;
 
 use convoke_grid::Grid;
 use convoke_membership::view::Departure;
-use convoke_membership::{Event, Member, MemberId, Membership, Message, Output, Reach, Standing};
+use convoke_membership::{Event, Member, MemberId, Membership, Output, Standing};
 use convoke_wire::{ClusterKeys, DatagramOpener, DatagramSealer, OpenError, PeerId};
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 use tracing::{debug, info, warn};
 
 use super::calls::Call;
+use super::input::Input;
 use super::links::Links;
 use super::sockets::Sockets;
 use super::state::{Counters, Place, bump};
@@ -25,29 +26,11 @@ use crate::describe;
 const DATAGRAM_READ_BYTES: usize = 2_048;
 /// Datagrams handled before anything else gets a turn.
 const DATAGRAMS_PER_TURN_MAX: usize = 64;
-/// Events that may wait for the driver.
-pub(crate) const INPUTS_MAX: usize = 1_024;
 /// Each member keeps streams to so many after it in the view, so that each is
 /// watched by as many: when a process dies, its streams break at once.
 const WATCHED: usize = 3;
 /// How long what was said last may take to go out when this member leaves.
 const FLUSH_MS_MAX: u64 = 300;
-
-/// What happens to a driver.
-pub(crate) enum Input {
-    /// A handshake succeeded, whoever called.
-    Connected(Box<Call>),
-    /// A message came over a stream.
-    Message { from: Box<Member>, message: Message },
-    /// A stream ended; `fault` says why, if it was not closed in order.
-    LinkEnded { id: MemberId, serial: u64, fault: Option<String> },
-    /// A call ended.
-    Reached { id: MemberId, reach: Reach },
-    /// Every mode has looked and every candidate answered or not.
-    Settled,
-    /// The operator wants this member to leave.
-    Leave,
-}
 
 /// What a driver needs.
 pub(crate) struct Driver {

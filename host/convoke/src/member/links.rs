@@ -13,7 +13,7 @@ use tokio::sync::{Semaphore, mpsc};
 use tokio::task::{AbortHandle, JoinHandle};
 
 use super::calls;
-use super::driver::Input;
+use super::input::Input;
 
 /// The one kind of frame so far: a membership message.
 const KIND_MEMBERSHIP: u8 = 1;

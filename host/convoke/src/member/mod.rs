@@ -6,6 +6,7 @@ pub(crate) mod builtin;
 pub(crate) mod calls;
 pub(crate) mod data;
 pub(crate) mod driver;
+pub(crate) mod input;
 pub(crate) mod links;
 pub(crate) mod modes;
 pub(crate) mod names;
@@ -79,7 +80,7 @@ enum Running {
 /// A member of a cluster, or on its way into one.
 struct Clustered {
     modes: Vec<ModeHandle>,
-    input: mpsc::Sender<driver::Input>,
+    input: mpsc::Sender<input::Input>,
     driver: std::thread::JoinHandle<()>,
     grid: Grid,
     status: Arc<Status>,
@@ -137,7 +138,7 @@ async fn start(settings: &Settings) -> Result<Running, String> {
         leaving: false,
     };
     let (place, placed) = watch::channel(Arc::new(place));
-    let (input, inputs) = mpsc::channel(driver::INPUTS_MAX);
+    let (input, inputs) = mpsc::channel(input::INPUTS_MAX);
     let grid = data::grid(id, &settings.data, Some(&keys), &counters, &changed);
     let (streams, opened) = mpsc::channel(data::STREAMS_MAX);
     let data = data::Data {
@@ -227,7 +228,7 @@ impl Clustered {
             }
         }
         let stops: Vec<_> = modes.into_iter().map(|mode| tokio::spawn(mode.stop())).collect();
-        let _ = input.send(driver::Input::Leave).await;
+        let _ = input.send(input::Input::Leave).await;
         let gone = async {
             let driver = tokio::task::spawn_blocking(move || driver.join());
             let _ = driver.await;
@@ -249,8 +250,8 @@ struct DriverParts {
     core: Membership,
     sockets: Vec<std::net::UdpSocket>,
     keys: Arc<ClusterKeys>,
-    inputs: mpsc::Receiver<driver::Input>,
-    input: mpsc::Sender<driver::Input>,
+    inputs: mpsc::Receiver<input::Input>,
+    input: mpsc::Sender<input::Input>,
     place: watch::Sender<Arc<Place>>,
     counters: Arc<Counters>,
     grid: Grid,

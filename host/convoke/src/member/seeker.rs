@@ -21,7 +21,7 @@ use tokio::time::Instant;
 use tracing::{debug, info, warn};
 
 use super::calls::{self, Call, CallError};
-use super::driver::Input;
+use super::input::Input;
 use super::state::{Counters, Place, bump};
 
 /// Candidates called at once.
@@ -124,10 +124,9 @@ impl Seeker {
                     self.merge(seeking, 1 << number, &snapshot);
                 }
             }
-            ModeEvent::Stopped { mode, problem } => {
-                // An operator must mend it; the others go on without it.
+            // An operator must mend it, and was told so; the others go on without it.
+            ModeEvent::Stopped { mode, .. } => {
                 seeking.awaited.remove(&mode);
-                warn!(mode, %problem, "the mode has stopped; what it found before still stands");
             }
         }
     }

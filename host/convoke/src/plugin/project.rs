@@ -4,7 +4,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::{Language, NewArgs};
+use crate::settings::{Language, NewArgs};
 
 /// A file of a project: where it goes, and what is in it.
 struct File {
@@ -76,7 +76,8 @@ fn write(path: &Path, content: &[u8], name: &str) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Language, files};
+    use super::files;
+    use crate::settings::Language;
     use clap::ValueEnum as _;
 
     #[test]

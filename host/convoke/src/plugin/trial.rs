@@ -9,9 +9,9 @@ use convoke_discovery::{
     Snapshot, Source, World, limits,
 };
 
-use super::{TryArgs, grants, mode_name, pairs};
+use super::{grants, mode_name, pairs};
 use crate::member::{Onlooker, beacons, modes, probing};
-use crate::settings::{Settings, toml_error};
+use crate::settings::{Settings, TryArgs, toml_error};
 
 /// Largest file of fakes, in bytes.
 const FAKES_BYTES_MAX: u64 = 4 << 20;

@@ -7,8 +7,8 @@ use clap::builder::StyledStr;
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
+use super::plugin::PluginCommand;
 use super::spelling;
-use crate::plugin::PluginCommand;
 
 /// Starts a member; other instances find it, and it finds them.
 ///

@@ -6,6 +6,7 @@ mod data;
 mod file;
 mod hazelcast;
 mod modes;
+mod plugin;
 mod spelling;
 
 use std::io::Read as _;
@@ -23,6 +24,7 @@ pub(crate) use file::told as toml_error;
 #[cfg(test)]
 pub(crate) use modes::BUILT_IN;
 pub(crate) use modes::ModeSettings;
+pub(crate) use plugin::{Language, NewArgs, PluginCommand, TryArgs};
 
 use crate::folders;
 use crate::interfaces::Pattern;

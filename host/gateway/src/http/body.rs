@@ -11,7 +11,7 @@ use http_body_util::{BodyExt as _, Limited};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::Web;
-use super::maps::Failure;
+use super::failure::Failure;
 
 /// How long a body may take to arrive.
 const BODY_MS_MAX: u64 = 60_000;

@@ -3,6 +3,7 @@
 
 mod access;
 mod body;
+mod failure;
 mod maps;
 mod streams;
 

@@ -29,7 +29,7 @@ use serde_json::{Value, json};
 use tracing::warn;
 
 use super::access::{Caller, Reader, Writer};
-use super::maps::Failure;
+use super::failure::Failure;
 use super::{Web, body};
 use crate::mailbox::{Letter, Mailbox, Overflowed};
 use crate::pubsub::Subscription;

@@ -1,0 +1,24 @@
+//! What the driver of the membership core is told.
+
+use convoke_membership::{Member, MemberId, Message, Reach};
+
+use super::calls::Call;
+
+/// Of these so many may wait for the driver.
+pub(crate) const INPUTS_MAX: usize = 1_024;
+
+/// What happens to a driver.
+pub(crate) enum Input {
+    /// A handshake succeeded, whoever called.
+    Connected(Box<Call>),
+    /// A message came over a stream.
+    Message { from: Box<Member>, message: Message },
+    /// A stream ended; `fault` says why, if it was not closed in order.
+    LinkEnded { id: MemberId, serial: u64, fault: Option<String> },
+    /// A call ended.
+    Reached { id: MemberId, reach: Reach },
+    /// Every mode has looked and every candidate answered or not.
+    Settled,
+    /// The operator wants this member to leave.
+    Leave,
+}
