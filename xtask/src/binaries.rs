@@ -32,6 +32,9 @@ pub(crate) struct Binary {
 pub(crate) fn build(workspace: &Workspace, test: &mut Command) -> Result<Vec<Binary>> {
     let told = listen(test.args(["--no-run", "--message-format=json-render-diagnostics"]))?;
     let mut binaries = read(&workspace.root, &told);
+    if binaries.is_empty() {
+        return Err("cargo tells of no test that it built".to_owned());
+    }
     // The last first: whole members, that leave the processor to simulations, come before
     // what computes itself.
     binaries.sort_by(|a, b| b.source.cmp(&a.source));

@@ -39,6 +39,7 @@ use crate::interfaces::{self, Choice};
 use crate::settings::{PublicAddress, Settings};
 use crate::status::Status;
 use crate::{describe, limits};
+use input::{INPUTS_MAX, Input};
 use resp::RespPort;
 use sockets::Sockets;
 use state::{Counters, Place};
@@ -80,7 +81,7 @@ enum Running {
 /// A member of a cluster, or on its way into one.
 struct Clustered {
     modes: Vec<ModeHandle>,
-    input: mpsc::Sender<input::Input>,
+    input: mpsc::Sender<Input>,
     driver: std::thread::JoinHandle<()>,
     grid: Grid,
     status: Arc<Status>,
@@ -138,7 +139,7 @@ async fn start(settings: &Settings) -> Result<Running, String> {
         leaving: false,
     };
     let (place, placed) = watch::channel(Arc::new(place));
-    let (input, inputs) = mpsc::channel(input::INPUTS_MAX);
+    let (input, inputs) = mpsc::channel(INPUTS_MAX);
     let grid = data::grid(id, &settings.data, Some(&keys), &counters, &changed);
     let (streams, opened) = mpsc::channel(data::STREAMS_MAX);
     let data = data::Data {
@@ -228,7 +229,7 @@ impl Clustered {
             }
         }
         let stops: Vec<_> = modes.into_iter().map(|mode| tokio::spawn(mode.stop())).collect();
-        let _ = input.send(input::Input::Leave).await;
+        let _ = input.send(Input::Leave).await;
         let gone = async {
             let driver = tokio::task::spawn_blocking(move || driver.join());
             let _ = driver.await;
@@ -250,8 +251,8 @@ struct DriverParts {
     core: Membership,
     sockets: Vec<std::net::UdpSocket>,
     keys: Arc<ClusterKeys>,
-    inputs: mpsc::Receiver<input::Input>,
-    input: mpsc::Sender<input::Input>,
+    inputs: mpsc::Receiver<Input>,
+    input: mpsc::Sender<Input>,
     place: watch::Sender<Arc<Place>>,
     counters: Arc<Counters>,
     grid: Grid,
