@@ -3,7 +3,6 @@
 //! Cargo would run one after the other. But members wait more than they compute, and
 //! simulations only compute: these go on beside the others, at the lowest priority.
 
-use std::io::{PipeReader, Read as _, pipe};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::thread;
@@ -11,7 +10,7 @@ use std::thread;
 use serde_json::Value;
 
 use crate::Result;
-use crate::process::{listen, run};
+use crate::process::{listen, run, run_apart};
 use crate::suites::{TESTS_PER_CORE, TURNS_PER_CORE, side_by_side};
 use crate::workspace::Workspace;
 
@@ -95,23 +94,8 @@ impl Binary {
         let mut test = Command::new("nice");
         test.args(["-n", "19"]).arg(&self.executable).args(filter).current_dir(&self.folder);
         side_by_side(&mut test, 1);
-        let (said, into) = pipe().map_err(|error| format!("no pipe: {error}"))?;
-        let for_errors = into.try_clone().map_err(|error| format!("no pipe: {error}"))?;
-        test.stdout(into).stderr(for_errors);
-        let reader = thread::spawn(move || read_all(said));
-        let result = run(&mut test);
-        // It holds the pipe's other end.
-        drop(test);
-        let said = reader.join().unwrap_or_default();
-        println!("{}\n{said}", self.heading());
-        result
+        run_apart(&self.heading(), &mut test)
     }
-}
-
-fn read_all(mut said: PipeReader) -> String {
-    let mut bytes = Vec::new();
-    let _ = said.read_to_end(&mut bytes);
-    String::from_utf8_lossy(&bytes).into_owned()
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use std::env;
 use std::ffi::OsStr;
 use std::io::Read;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Command, ExitStatus, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -37,11 +37,7 @@ pub(crate) fn cargo(workspace: &Workspace) -> Command {
 /// Runs a program that speaks for itself; an error names it.
 pub(crate) fn run(command: &mut Command) -> Result<()> {
     let status = command.status().map_err(|error| cannot_start(command, &error))?;
-    if status.success() {
-        Ok(())
-    } else {
-        Err(format!("{} ended with {status}", in_words(command)))
-    }
+    succeeded(command, status)
 }
 
 /// Runs a program for what it prints; an error carries what it complained of.
@@ -60,11 +56,19 @@ pub(crate) fn listen(command: &mut Command) -> Result<String> {
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::inherit());
     let child = command.spawn().map_err(|error| cannot_start(command, &error))?;
     let output = child.wait_with_output().map_err(|error| cannot_start(command, &error))?;
-    if output.status.success() {
-        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
-    } else {
-        Err(format!("{} ended with {}", in_words(command), output.status))
-    }
+    succeeded(command, output.status)?;
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+/// Runs a program that speaks for itself, and prints all that it said in one piece, under
+/// a heading.
+pub(crate) fn run_apart(heading: &str, command: &mut Command) -> Result<()> {
+    let output =
+        command.stdin(Stdio::null()).output().map_err(|error| cannot_start(command, &error))?;
+    let [said, complained] =
+        [&output.stdout, &output.stderr].map(|bytes| String::from_utf8_lossy(bytes));
+    println!("{heading}\n{said}{complained}");
+    succeeded(command, output.status)
 }
 
 /// Runs a program for its effect, and ends it when it takes too long.
@@ -102,6 +106,14 @@ pub(crate) fn run_within(command: &mut Command, limit: Duration) -> Result<()> {
 pub(crate) fn find(program: &str) -> Option<PathBuf> {
     let path = env::var_os("PATH")?;
     env::split_paths(&path).map(|folder| folder.join(program)).find(|file| file.is_file())
+}
+
+fn succeeded(command: &Command, status: ExitStatus) -> Result<()> {
+    if status.success() {
+        Ok(())
+    } else {
+        Err(format!("{} ended with {status}", in_words(command)))
+    }
 }
 
 fn cannot_start(command: &Command, error: &std::io::Error) -> String {

@@ -1,42 +1,32 @@
 //! A component file that changes while a member runs.
 
-use std::fs;
-use std::path::Path;
-
 use convoke_tests::Cluster;
 use convoke_tests::cluster::SOON;
 use convoke_tests::guest::Guest;
-
-/// In place of what was there, at once, as a deployment does it.
-fn replace(path: &Path, write: impl FnOnce(&Path)) {
-    let beside = path.with_extension("new");
-    write(&beside);
-    fs::rename(&beside, path).unwrap();
-}
 
 #[test]
 fn a_new_version_takes_over_after_its_first_look_and_a_broken_one_never() {
     let cluster = Cluster::alone();
     let first = cluster.start();
     cluster.agree([&first]);
-    let path = cluster.folder().join("mine.wasm");
     // Nobody is there.
-    Guest::finding("127.0.0.1", cluster.spare_port(1), 100).write(&path);
+    let nowhere = Guest::finding("127.0.0.1", cluster.spare_port(1), 100);
+    cluster.write("mine.wasm", nowhere.component());
     let text = "[[discovery]]\nmode = \"mine\"\nplugin = \"mine.wasm\"\n";
     let config = cluster.write("mine.toml", text).display().to_string();
     let second = cluster.launch().option("--config", config).start();
     cluster.agree([&second]);
 
-    replace(&path, |path| fs::write(path, b"<html>not found</html>").unwrap());
+    cluster.write("mine.wasm", "<html>not found</html>");
     second.wait_for_line(
         SOON,
         &["mode \"mine\" goes on as it was, because its new file is not used", "is text"],
     );
-    replace(&path, |path| Guest::crashing().write(path));
+    cluster.write("mine.wasm", Guest::crashing().component());
     second.wait_for_line(SOON, &["its new file is not used: it crashed"]);
 
     let place = first.address();
-    replace(&path, |path| Guest::finding("127.0.0.1", place.port(), 100).write(path));
+    cluster.write("mine.wasm", Guest::finding("127.0.0.1", place.port(), 100).component());
     second.wait_for_line(SOON, &["the new version of mode \"mine\" has taken over"]);
     cluster.agree([&first, &second]);
     let mode = second.status().modes.into_iter().find(|mode| mode.name == "mine").unwrap();
@@ -46,9 +36,8 @@ fn a_new_version_takes_over_after_its_first_look_and_a_broken_one_never() {
 #[test]
 fn a_pinned_file_that_changes_is_not_taken() {
     let cluster = Cluster::alone();
-    let path = cluster.folder().join("mine.wasm");
     let member = Guest::finding("127.0.0.1", cluster.spare_port(1), 100);
-    member.write(&path);
+    cluster.write("mine.wasm", member.component());
     let inspected = cluster.launch().subcommand(&["plugin", "inspect", "mine.wasm"], &[]).run(SOON);
     let digest = inspected.stdout.split("digest = \"").nth(1).unwrap().split('"').next().unwrap();
     let text =
@@ -56,6 +45,7 @@ fn a_pinned_file_that_changes_is_not_taken() {
     let config = cluster.write("mine.toml", text).display().to_string();
     let running = cluster.launch().option("--config", config).start();
     cluster.agree([&running]);
-    replace(&path, |path| Guest::finding("127.0.0.1", cluster.spare_port(2), 100).write(path));
+    let other = Guest::finding("127.0.0.1", cluster.spare_port(2), 100);
+    cluster.write("mine.wasm", other.component());
     running.wait_for_line(SOON, &["its new file is not used", "has digest", "pins"]);
 }

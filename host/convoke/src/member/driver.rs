@@ -11,6 +11,7 @@ use convoke_grid::Grid;
 use convoke_membership::view::Departure;
 use convoke_membership::{Event, Member, MemberId, Membership, Output, Standing};
 use convoke_wire::{ClusterKeys, DatagramOpener, DatagramSealer, OpenError, PeerId};
+use tokio::net::UdpSocket;
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 use tracing::{debug, info, warn};
@@ -35,7 +36,8 @@ const FLUSH_MS_MAX: u64 = 300;
 /// What a driver needs.
 pub(crate) struct Driver {
     pub(crate) core: Membership,
-    pub(crate) sockets: Sockets,
+    /// Of the member port; they belong to no runtime yet.
+    pub(crate) sockets: Vec<std::net::UdpSocket>,
     pub(crate) keys: Arc<ClusterKeys>,
     pub(crate) inputs: mpsc::Receiver<Input>,
     pub(crate) input: mpsc::Sender<Input>,
@@ -67,13 +69,21 @@ impl Driver {
     /// Runs until this member has left.
     pub(crate) async fn run(self) {
         let me = PeerId(*self.core.me().id.as_bytes());
+        let sockets = self.sockets.into_iter().map(UdpSocket::from_std);
+        let sockets = match sockets.collect::<Result<_, _>>().and_then(Sockets::new) {
+            Ok(sockets) => sockets,
+            Err(error) => {
+                warn!(%error, "the member port's datagram sockets are of no use");
+                return;
+            }
+        };
         let mut inputs = self.inputs;
         let mut running = Running {
             sealer: DatagramSealer::new(self.keys.gossip(), me),
             opener: DatagramOpener::new(self.keys.gossip(), me),
             links: Links::new(Arc::clone(&self.keys), self.input),
             core: self.core,
-            sockets: self.sockets,
+            sockets,
             place: self.place,
             counters: self.counters,
             grid: self.grid,

@@ -39,9 +39,9 @@ use crate::interfaces::{self, Choice};
 use crate::settings::{PublicAddress, Settings};
 use crate::status::Status;
 use crate::{describe, limits};
+use driver::Driver;
 use input::{INPUTS_MAX, Input};
 use resp::RespPort;
-use sockets::Sockets;
 use state::{Counters, Place};
 
 /// How long a member that leaves may take to hand over its data. Orchestrators
@@ -157,7 +157,7 @@ async fn start(settings: &Settings) -> Result<Running, String> {
     let member_address = port.address();
     let sockets = port.sockets.into_iter().map(UdpSocket::into_std).collect::<Result<_, _>>();
     let sockets = sockets.map_err(|error| error.to_string())?;
-    let driver = spawn_driver(DriverParts {
+    let driver = spawn_driver(Driver {
         core,
         sockets,
         keys: Arc::clone(&keys),
@@ -247,48 +247,15 @@ impl Clustered {
     }
 }
 
-struct DriverParts {
-    core: Membership,
-    sockets: Vec<std::net::UdpSocket>,
-    keys: Arc<ClusterKeys>,
-    inputs: mpsc::Receiver<Input>,
-    input: mpsc::Sender<Input>,
-    place: watch::Sender<Arc<Place>>,
-    counters: Arc<Counters>,
-    grid: Grid,
-}
-
 /// Starts the driver on a thread and a runtime of its own.
-fn spawn_driver(parts: DriverParts) -> Result<std::thread::JoinHandle<()>, String> {
+fn spawn_driver(driver: Driver) -> Result<std::thread::JoinHandle<()>, String> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(|error| format!("cannot start the membership thread: {error}"))?;
     std::thread::Builder::new()
         .name("membership".into())
-        .spawn(move || {
-            runtime.block_on(async move {
-                let DriverParts { core, sockets, keys, inputs, input, place, counters, grid } =
-                    parts;
-                let sockets = sockets.into_iter().map(UdpSocket::from_std);
-                match sockets.collect::<Result<_, _>>().and_then(Sockets::new) {
-                    Ok(sockets) => {
-                        let driver = driver::Driver {
-                            core,
-                            sockets,
-                            keys,
-                            inputs,
-                            input,
-                            place,
-                            counters,
-                            grid,
-                        };
-                        driver.run().await;
-                    }
-                    Err(error) => warn!(%error, "the member port's datagram sockets are of no use"),
-                }
-            });
-        })
+        .spawn(move || runtime.block_on(driver.run()))
         .map_err(|error| format!("cannot start the membership thread: {error}"))
 }
 
