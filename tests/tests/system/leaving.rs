@@ -3,6 +3,7 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
+use convoke_tests::cluster::AGREE_MAX;
 use convoke_tests::{Cluster, Member};
 use rustix::process::Signal;
 
@@ -105,16 +106,21 @@ fn two_of_three_killed_at_once_leave_one_that_goes_on() {
 
 #[test]
 fn a_member_that_stood_still_for_a_while_finds_its_old_place() {
-    let cluster = Cluster::new();
+    let cluster = Cluster::alone();
     let members = cluster.start_in_order(3);
     let order: Vec<_> = members.iter().map(Member::address).collect();
     for (index, sleeper) in members.iter().enumerate() {
-        let stopped = Instant::now();
+        let seen = |member: &Member| member.record(|record| record.views.len());
+        let (stopped, before) = (Instant::now(), seen(sleeper));
         sleeper.signal(Signal::STOP);
         let awake = members.iter().filter(|member| member.index() != sleeper.index());
         cluster.agree_within(LOST_MAX, awake);
         thread::sleep(Duration::from_secs(5).saturating_sub(stopped.elapsed()));
         sleeper.signal(Signal::CONT);
+        // The view that it fell asleep with reads like the one that lets it in again.
+        sleeper.wait(AGREE_MAX, "a view since it stood still", |record| {
+            (record.views.len() > before).then_some(())
+        });
         assert_eq!(cluster.agree(&members), order, "after number {index} stood still");
     }
 }
