@@ -47,6 +47,25 @@ pub(crate) struct Oracle {
     pub(crate) acknowledged: u64,
     pub(crate) refused: u64,
     pub(crate) unknown: u64,
+    /// Reads that were answered.
+    pub(crate) reads: u64,
+    /// What a client was shown that it must not have been.
+    violations: Vec<String>,
+}
+
+/// A read of one key that is under way.
+#[derive(Debug)]
+pub(crate) struct Read {
+    pub(crate) key: u64,
+    issued: Duration,
+    side: u32,
+    tables: Vec<Option<Arc<Table>>>,
+}
+
+impl Read {
+    pub(crate) fn new(now: Duration, key: u64, side: u32, table: Option<Arc<Table>>) -> Self {
+        Self { key, issued: now, side, tables: vec![table] }
+    }
 }
 
 impl Oracle {
@@ -84,9 +103,73 @@ impl Oracle {
             Outcome::Unknown => self.unknown += 1,
         }
         if let Some(write) = self.writes.get_mut(&id.key).and_then(|all| all.get_mut(id.at)) {
-            write.told = Some((now, outcome));
+            // What somebody has read already counts as acknowledged from then on.
+            if !matches!(write.told, Some((_, Outcome::Acknowledged))) {
+                write.told = Some((now, outcome));
+            }
             write.tables.push(table);
         }
+    }
+
+    /// A client was shown a value, or that there is none.
+    pub(crate) fn shown(
+        &mut self,
+        now: Duration,
+        mut read: Read,
+        found: Option<u64>,
+        table: Option<Arc<Table>>,
+    ) {
+        self.reads += 1;
+        read.tables.push(table);
+        let key = read.key;
+        if let Some(problem) = self.is_stale(&read, found) {
+            self.violations.push(format!(
+                "a read from {:?} to {now:?} found {found:?} at key {key}: {problem}",
+                read.issued
+            ));
+        }
+        let Some(value) = found else { return };
+        let all = self.writes.get_mut(&key).into_iter().flatten();
+        for write in all.filter(|write| write.value == Some(value)) {
+            if !matches!(write.told, Some((_, Outcome::Acknowledged))) && write.side == read.side {
+                // What was shown must not be taken back.
+                write.told = Some((now, Outcome::Acknowledged));
+                write.tables.extend(read.tables.clone());
+            }
+        }
+    }
+
+    /// Why this must not be what a read finds, if so.
+    fn is_stale(&self, read: &Read, found: Option<u64>) -> Option<String> {
+        let writes = self.writes.get(&read.key).map_or(&[][..], |all| all);
+        // Acknowledged before the read began, where its member knew of it.
+        let is_known = |later: &&Write| {
+            later.told.is_some_and(|(at, _)| at < read.issued)
+                && later.side == read.side
+                && read.tables.iter().all(|table| {
+                    later.tables.iter().all(|before| goes_on(table.as_ref(), before.as_ref()))
+                })
+        };
+        let started = started();
+        let mut newer = None;
+        for write in writes.iter().chain([&started]).filter(|write| write.value == found) {
+            if matches!(write.told, Some((_, Outcome::Refused))) {
+                continue;
+            }
+            newer = writes.iter().filter(is_known).find(|later| follows(later, write));
+            if newer.is_none() {
+                return None;
+            }
+        }
+        Some(match newer {
+            Some(newer) => format!("it was overwritten before by {newer:?}"),
+            None => "nobody wrote that".into(),
+        })
+    }
+
+    /// What clients were shown that they must not have been.
+    pub(crate) fn violation(&self) -> Option<&str> {
+        self.violations.first().map(String::as_str)
     }
 
     /// Keys that were written.
@@ -98,9 +181,7 @@ impl Oracle {
     /// against it otherwise.
     pub(crate) fn check(&self, key: u64, found: Option<u64>) -> Result<(), String> {
         let writes = self.writes.get(&key).map_or(&[][..], |all| all);
-        let before =
-            Write { value: None, issued: Duration::ZERO, told: None, side: 0, tables: vec![] };
-        let started = Write { told: Some((Duration::ZERO, Outcome::Unknown)), ..before };
+        let started = started();
         let candidates = writes.iter().chain([&started]).filter(|write| write.value == found);
         let possible = candidates.clone().any(|write| {
             let refused = matches!(write.told, Some((_, Outcome::Refused)));
@@ -115,6 +196,12 @@ impl Oracle {
             writes.iter().rev().take(8).collect::<Vec<_>>()
         ))
     }
+}
+
+/// Before all writes there is nothing.
+fn started() -> Write {
+    let told = Some((Duration::ZERO, Outcome::Unknown));
+    Write { value: None, issued: Duration::ZERO, told, side: 0, tables: vec![] }
 }
 
 /// Whether `later` was acknowledged and began after `write` had ended.
@@ -136,12 +223,18 @@ fn follows(later: &Write, write: &Write) -> bool {
 
 /// Whether the later one was certainly written where the other was known of.
 fn goes_on_from(later: &Write, write: &Write) -> bool {
+    let all = |table: &Option<Arc<Table>>| {
+        write.tables.iter().all(|before| goes_on(table.as_ref(), before.as_ref()))
+    };
+    later.tables.iter().all(all)
+}
+
+fn goes_on(table: Option<&Arc<Table>>, before: Option<&Arc<Table>>) -> bool {
     let same = |a: &Stamp, b: &Stamp| (a.term, a.author) == (b.term, b.author);
-    let goes_on = |table: &Option<Arc<Table>>, before: &Option<Arc<Table>>| match (table, before) {
+    match (table, before) {
         (Some(table), Some(before)) => {
             same(&table.stamp, &before.stamp) || table.continues(before.stamp)
         }
         _ => false,
-    };
-    later.tables.iter().all(|table| write.tables.iter().all(|before| goes_on(table, before)))
+    }
 }

@@ -19,7 +19,7 @@ use parking_lot::Mutex;
 use rand::{Rng as _, RngExt as _};
 
 use crate::network::Node;
-use crate::oracle::{Oracle, Outcome};
+use crate::oracle::{Oracle, Outcome, Read};
 use crate::world::World;
 
 /// Step of the simulation.
@@ -614,8 +614,39 @@ impl Store {
             return;
         }
         let key = self.world.rng.random_range(0..self.keys);
-        let remove = self.world.rng.random_bool(0.2);
-        self.write(node, key, remove);
+        if self.world.rng.random_bool(0.4) {
+            self.look(node, key);
+        } else {
+            let remove = self.world.rng.random_bool(0.2);
+            self.write(node, key, remove);
+        }
+    }
+
+    /// A client of a member reads a key.
+    pub(crate) fn look(&mut self, node: Node, key: u64) {
+        if self.ttl_ms.is_some() {
+            return;
+        }
+        let (side, table) = (self.side_of(node), self.members[node].grid.table());
+        let read = Read::new(self.world.now, key, side, table);
+        let (bytes, op) = (key_bytes(key), KeyOp::Plain(PlainOp::Get));
+        let grid = self.members[node].grid.clone();
+        let map = grid.open("m").expect("a map");
+        let started = grid.start(&map, grid.partition_of(&bytes), &Op::Key(&bytes, op));
+        let (oracle, clock) = (Arc::clone(&self.oracle), Arc::clone(&self.clock));
+        let show = move |reply: Result<Reply, OpError>| {
+            if let Ok(reply) = reply {
+                let now = Duration::from_micros(clock.load(Ordering::Relaxed));
+                oracle.lock().shown(now, read, number(reply), grid.table());
+            }
+        };
+        match started {
+            Started::Now(reply) => show(reply),
+            Started::Later(later) => {
+                self.members[node].tasks.push(Box::pin(async move { show(later.await) }));
+            }
+        }
+        self.drive(node);
     }
 
     /// A client of a member writes a key.
@@ -672,13 +703,7 @@ impl Store {
     pub(crate) fn read(&mut self, node: Node, key: u64) -> Result<Option<u64>, OpError> {
         let bytes = key_bytes(key);
         let op = Op::Key(&bytes, KeyOp::Plain(PlainOp::Get));
-        match self.ask_for(node, &op)? {
-            Reply::Nil => Ok(None),
-            Reply::Bytes(bytes) => {
-                Ok(Some(String::from_utf8_lossy(&bytes).parse().expect("a value that was written")))
-            }
-            other => panic!("a value, and not {other:?}"),
-        }
+        self.ask_for(node, &op).map(number)
     }
 
     /// All must hold now that all is quiet.
@@ -698,6 +723,9 @@ impl Store {
                 );
             }
         }
+        if let Some(problem) = self.oracle.lock().violation() {
+            panic!("SEED={seed}: {problem}");
+        }
         let keys = self.oracle.lock().keys();
         for (n, key) in keys.into_iter().enumerate() {
             let node = living[n % living.len()];
@@ -708,6 +736,17 @@ impl Store {
             let checked = self.oracle.lock().check(key, found);
             checked.unwrap_or_else(|problem| panic!("SEED={seed} {:?}: {problem}", self.world.now));
         }
+    }
+}
+
+/// The value that was found.
+fn number(reply: Reply) -> Option<u64> {
+    match reply {
+        Reply::Nil => None,
+        Reply::Bytes(bytes) => {
+            Some(String::from_utf8_lossy(&bytes).parse().expect("a value that was written"))
+        }
+        other => panic!("a value, and not {other:?}"),
     }
 }
 

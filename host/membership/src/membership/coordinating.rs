@@ -249,7 +249,9 @@ impl Membership {
         }
         place.claim = None;
         let ViewId { epoch, version, .. } = place.view.id;
-        let still_due = place.view.coordinator().id != self.me.id;
+        // A member that was paused only wanted to hear the others.
+        let something = !place.joining.is_empty() || !place.departing.is_empty();
+        let still_due = place.view.coordinator().id != self.me.id && something;
         if self.phase.place().is_some_and(|place| self.is_acting(place)) && still_due {
             self.publish(now, epoch.saturating_add(1), version);
         }
