@@ -79,6 +79,12 @@ pub enum Report {
         /// For how long, in milliseconds.
         ms: u64,
     },
+    /// This member is configured with other settings of these maps than the oldest member,
+    /// whose settings hold.
+    MapsDiffer {
+        /// Their names, or patterns of them.
+        maps: Vec<String>,
+    },
     /// More removals than this member remembers while a member is missing: the oldest are
     /// given up.
     RemovalsGivenUp {

@@ -39,7 +39,7 @@ pub(super) fn wait(client: &mut Client, request: &Request<'_>) -> Begun {
     }
     let nodes = client.server.cluster.nodes();
     let others = nodes.iter().filter(|node| node.stores).count().saturating_sub(1);
-    Ok(Answer::count(others.min(client.map.settings.backups.into())).into())
+    Ok(Answer::count(others.min(client.map.settings().backups.into())).into())
 }
 
 pub(super) fn readonly(client: &mut Client, _: &Request<'_>) -> Begun {
