@@ -145,7 +145,6 @@ impl Control {
         self.nodes.iter().filter(|node| !node.lite).count()
     }
 
-
     /// The member of the view with this id.
     fn node(&self, id: MemberId) -> Option<&Node> {
         self.nodes.iter().find(|node| node.id == id)

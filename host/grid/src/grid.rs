@@ -10,7 +10,7 @@ mod leading;
 mod merging;
 mod telling;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -75,7 +75,7 @@ pub(crate) struct Inner {
     topics: Topics,
     listeners: telling::Listeners,
     /// Blocked operations of other members.
-    blocked: Mutex<HashMap<(MemberId, u64), Arc<Slot>>>,
+    blocked: Mutex<BTreeMap<(MemberId, u64), Arc<Slot>>>,
     coordinator: RwLock<Option<MemberId>>,
     /// A table of a member that is not known yet to coordinate, and its time.
     early: Mutex<Option<(MemberId, Table, u64)>>,
@@ -360,7 +360,7 @@ impl Grid {
         let mut new = Vec::new();
         let gone: Vec<Arc<Peer>> = {
             let mut peers = core.peers.write();
-            let gone = peers.extract_if(|id, _| !view.contains(*id));
+            let gone = peers.extract_if(.., |id, _| !view.contains(*id));
             let gone = gone.map(|(_, peer)| peer).collect();
             for member in view.members().iter().filter(|member| member.id != core.me) {
                 peers.entry(member.id).or_insert_with(|| {

@@ -433,10 +433,8 @@ mod tests {
             memory_bytes_max,
             ..MapSettings::default()
         };
-        let own = MapCatalog {
-            usual: with(1, Some(7)),
-            named: vec![("carts".into(), with(2, Some(8)))],
-        };
+        let own =
+            MapCatalog { usual: with(1, Some(7)), named: vec![("carts".into(), with(2, Some(8)))] };
         let shared = MapCatalog { usual: with(1, None), named: vec![("c*".into(), with(0, None))] };
         let maps = Maps::new(own.clone());
         let carts = maps.open("carts").unwrap();

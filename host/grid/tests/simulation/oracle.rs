@@ -1,16 +1,22 @@
 //! What clients were told, and what may therefore be found.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
 use convoke_grid::table::{Stamp, Table};
 
+/// By how much a deadline may be missed: the shared clock follows by degrees.
+const CLOCK_SLACK: Duration = Duration::from_millis(400);
+
 /// A write of one key: a value that no other write has, or a removal.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(crate) struct Write {
     /// What was written; none for a removal.
     pub(crate) value: Option<u64>,
+    /// How long it lives; for ever without.
+    ttl: Option<Duration>,
     issued: Duration,
     /// When its outcome was told.
     told: Option<(Duration, Outcome)>,
@@ -20,6 +26,31 @@ pub(crate) struct Write {
     /// its outcome was told: they tell clusters apart that know nothing of each
     /// other.
     tables: Vec<Option<Arc<Table>>>,
+}
+
+impl fmt::Debug for Write {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let stamps: Vec<_> =
+            self.tables.iter().map(|t| t.as_ref().map(|t| t.stamp.to_string())).collect();
+        write!(f, "{:?} for {:?} at {:?}", self.value, self.ttl, self.issued)?;
+        write!(f, " told {:?} side {} tables {stamps:?}", self.told, self.side)
+    }
+}
+
+impl Write {
+    /// Whether it may be what is found by somebody who looks from one moment to another.
+    fn may_show(&self, found: Option<u64>, from: Duration, to: Duration) -> bool {
+        let end = self.told.map_or(to, |(at, _)| at);
+        match (self.value, found, self.ttl) {
+            (Some(value), Some(found), ttl) => {
+                let lives = ttl.is_none_or(|ttl| from <= end + ttl + CLOCK_SLACK);
+                value == found && lives
+            }
+            (Some(_), None, Some(ttl)) => to + CLOCK_SLACK >= self.issued + ttl,
+            (Some(_), None, None) | (None, Some(_), _) => false,
+            (None, None, _) => true,
+        }
+    }
 }
 
 /// What a client was told.
@@ -80,12 +111,12 @@ impl Oracle {
         &mut self,
         now: Duration,
         key: u64,
-        value: Option<u64>,
+        (value, ttl): (Option<u64>, Option<Duration>),
         side: u32,
         table: Option<Arc<Table>>,
     ) -> WriteId {
         let writes = self.writes.entry(key).or_default();
-        writes.push(Write { value, issued: now, told: None, side, tables: vec![table] });
+        writes.push(Write { value, ttl, issued: now, told: None, side, tables: vec![table] });
         WriteId { key, at: writes.len() - 1 }
     }
 
@@ -122,7 +153,7 @@ impl Oracle {
         self.reads += 1;
         read.tables.push(table);
         let key = read.key;
-        if let Some(problem) = self.is_stale(&read, found) {
+        if let Some(problem) = self.is_stale(&read, found, now) {
             self.violations.push(format!(
                 "a read from {:?} to {now:?} found {found:?} at key {key}: {problem}",
                 read.issued
@@ -140,7 +171,7 @@ impl Oracle {
     }
 
     /// Why this must not be what a read finds, if so.
-    fn is_stale(&self, read: &Read, found: Option<u64>) -> Option<String> {
+    fn is_stale(&self, read: &Read, found: Option<u64>, now: Duration) -> Option<String> {
         let writes = self.writes.get(&read.key).map_or(&[][..], |all| all);
         // Acknowledged before the read began, where its member knew of it.
         let is_known = |later: &&Write| {
@@ -152,7 +183,10 @@ impl Oracle {
         };
         let started = started();
         let mut newer = None;
-        for write in writes.iter().chain([&started]).filter(|write| write.value == found) {
+        for write in writes.iter().chain([&started]) {
+            if !write.may_show(found, read.issued, now) {
+                continue;
+            }
             if matches!(write.told, Some((_, Outcome::Refused))) {
                 continue;
             }
@@ -179,10 +213,11 @@ impl Oracle {
 
     /// Whether this may be the value of a key now that all is quiet; what speaks
     /// against it otherwise.
-    pub(crate) fn check(&self, key: u64, found: Option<u64>) -> Result<(), String> {
+    pub(crate) fn check(&self, now: Duration, key: u64, found: Option<u64>) -> Result<(), String> {
         let writes = self.writes.get(&key).map_or(&[][..], |all| all);
         let started = started();
-        let candidates = writes.iter().chain([&started]).filter(|write| write.value == found);
+        let candidates =
+            writes.iter().chain([&started]).filter(|write| write.may_show(found, now, now));
         let possible = candidates.clone().any(|write| {
             let refused = matches!(write.told, Some((_, Outcome::Refused)));
             // Nothing acknowledged came certainly after it.
@@ -201,7 +236,7 @@ impl Oracle {
 /// Before all writes there is nothing.
 fn started() -> Write {
     let told = Some((Duration::ZERO, Outcome::Unknown));
-    Write { value: None, issued: Duration::ZERO, told, side: 0, tables: vec![] }
+    Write { value: None, ttl: None, issued: Duration::ZERO, told, side: 0, tables: vec![] }
 }
 
 /// Whether `later` was acknowledged and began after `write` had ended.
