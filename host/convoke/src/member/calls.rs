@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use convoke_membership::{Hello, Reach};
+use convoke_membership::{AtAddress, Hello};
 use convoke_wire::{ClusterKeys, HandshakeError, SealedStream, connect};
 use tokio::net::TcpStream;
 
@@ -40,15 +40,16 @@ pub(crate) enum CallError {
 
 impl CallError {
     /// What it says about a member that was known to be at the address.
-    pub(crate) fn reach(&self) -> Reach {
+    pub(crate) fn found(&self) -> AtAddress {
         match self {
-            Self::Refused
-            | Self::Handshake(
+            Self::Refused => AtAddress::Nobody,
+            Self::Handshake(
                 HandshakeError::NotAMember { .. }
                 | HandshakeError::Credentials
-                | HandshakeError::Version { .. },
-            ) => Reach::Gone,
-            _ => Reach::Silent,
+                | HandshakeError::Version { .. }
+                | HandshakeError::Refused { .. },
+            ) => AtAddress::Another,
+            _ => AtAddress::Silent,
         }
     }
 }

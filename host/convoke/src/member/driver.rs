@@ -81,7 +81,7 @@ impl Driver {
         let mut running = Running {
             sealer: DatagramSealer::new(self.keys.gossip(), me),
             opener: DatagramOpener::new(self.keys.gossip(), me),
-            links: Links::new(Arc::clone(&self.keys), self.input),
+            links: Links::new(self.core.me().id, Arc::clone(&self.keys), self.input),
             core: self.core,
             sockets,
             place: self.place,
