@@ -4,6 +4,7 @@ pub(crate) mod accept;
 pub(crate) mod beacons;
 pub(crate) mod builtin;
 pub(crate) mod calls;
+pub(crate) mod candidates;
 pub(crate) mod data;
 pub(crate) mod driver;
 pub(crate) mod input;
