@@ -71,6 +71,7 @@ impl CallError {
                 | HandshakeError::Version { .. }
                 | HandshakeError::Refused { .. } => true,
                 HandshakeError::Busy
+                | HandshakeError::Dropped
                 | HandshakeError::Malformed { .. }
                 | HandshakeError::TimedOut { .. }
                 | HandshakeError::Closed
