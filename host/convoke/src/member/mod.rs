@@ -18,6 +18,7 @@ pub(crate) mod resp;
 pub(crate) mod seeker;
 pub(crate) mod sockets;
 pub(crate) mod state;
+pub(crate) mod turns;
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
