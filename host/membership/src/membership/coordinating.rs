@@ -183,7 +183,9 @@ impl Membership {
                 place.condemn(id);
                 self.swim.declare_down(now, id);
             }
-            Reach::Silent => {
+            // Neither is proof of a death. SWIM has asked other members by the time
+            // that there is a check.
+            Reach::Displaced | Reach::Silent => {
                 if place.checks.contains_key(&id) {
                     place.condemn(id);
                 }

@@ -8,10 +8,12 @@
 //! - [`starting`](self): from the first step to a place in a cluster
 //! - `coordinating`: what the oldest member does: admit, remove, publish, claim
 //! - `meeting`: views of others: newer, older, foreign; splits and merges
+//! - `reaching`: what calls to a member's addresses say about it
 //! - `repairing`: catching up with what was missed, calling the lost
 
 mod coordinating;
 mod meeting;
+mod reaching;
 mod repairing;
 mod starting;
 
@@ -29,6 +31,7 @@ use crate::swim::{Change, Swim, SwimPacket};
 use crate::view::{Delta, Departure, Stamp, View};
 
 use coordinating::{Check, Claim};
+pub use reaching::AtAddress;
 use repairing::{Catchup, Lost};
 use starting::Starting;
 
@@ -65,8 +68,11 @@ pub enum Output {
 pub enum Reach {
     /// It shook hands.
     Answered,
-    /// Nothing listens there any more, or another process does.
+    /// Nothing listens at any of its addresses.
     Gone,
+    /// Another process listens at one of its addresses, and nothing at the others. An address
+    /// may belong to several hosts, so this alone is no proof that the member is dead.
+    Displaced,
     /// No answer in time, or no way there.
     Silent,
 }
