@@ -19,6 +19,9 @@ mod strings;
 mod table;
 mod transactions;
 
+#[cfg(test)]
+mod permissions;
+
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -31,6 +34,9 @@ use super::encode::{Encoder, Protocol, error_text};
 use super::request::Request;
 use super::words::Words;
 use crate::trust::Trust;
+
+#[cfg(test)]
+pub(crate) use transactions::settled;
 
 pub use table::{COMMANDS, Command, Group, Keys};
 
@@ -57,10 +63,8 @@ pub(crate) enum Run {
 /// to `sink` right away.
 pub(crate) fn begin(client: &mut Client, request: &Request<'_>, sink: &mut Vec<u8>) -> Outcome {
     client.server.counters.commands.fetch_add(1, Ordering::Relaxed);
-    let found = request.get(0).and_then(table::find);
-    let admitted = found
-        .ok_or_else(|| unknown(request))
-        .and_then(|index| admit(client, &COMMANDS[index], request).map(|()| index));
+    let admitted =
+        row_of(request).and_then(|index| admit(client, &COMMANDS[index], request).map(|()| index));
     let index = match admitted {
         Ok(index) => index,
         Err(refusal) => {
@@ -79,7 +83,7 @@ pub(crate) fn begin(client: &mut Client, request: &Request<'_>, sink: &mut Vec<u
         }
     };
     client.card.command.store(index, Ordering::Relaxed);
-    let command = &COMMANDS[index];
+    let command: &'static Command = &COMMANDS[index];
     if client.transaction.is_some() && !command.is(Command::AT_ONCE) {
         return transactions::queue(client, command, request);
     }
@@ -95,7 +99,18 @@ pub(crate) fn begin(client: &mut Client, request: &Request<'_>, sink: &mut Vec<u
 /// What browsers begin with.
 const OTHER_PROTOCOLS: [&[u8]; 2] = [b"post", b"host:"];
 
-/// Whether a client may do that, now and like this.
+/// The place of the row that a request is about.
+fn row_of(request: &Request<'_>) -> Result<usize, Refusal> {
+    table::resolve(request.get(0).unwrap_or_default(), request.get(1)).map_err(|missing| {
+        match missing {
+            table::Missing::Command => unknown(request),
+            table::Missing::Part(name) => unknown_part(request, name),
+        }
+    })
+}
+
+/// Whether a client may do that, now and like this: the one place where permission
+/// is decided, by the flags of the row that does it.
 fn admit(client: &Client, command: &Command, request: &Request<'_>) -> Result<(), Refusal> {
     if !command.takes(request.len()) {
         return Err(Refusal::arity(command.name));
@@ -216,16 +231,13 @@ fn unknown(request: &Request<'_>) -> Refusal {
     Refusal(format!("ERR unknown command '{name}', with args beginning with: {arguments}").into())
 }
 
-/// As Redis says it of a part of a command.
+/// As Redis says it of a subcommand.
 fn unknown_part(request: &Request<'_>, name: &str) -> Refusal {
-    let part = String::from_utf8_lossy(request.get(1).unwrap_or_default()).into_owned();
+    const SHOWN_BYTES_MAX: usize = 128;
+    let part = request.get(1).unwrap_or_default();
+    let part = String::from_utf8_lossy(&part[..part.len().min(SHOWN_BYTES_MAX)]).into_owned();
     let name = name.to_uppercase();
     Refusal(format!("ERR unknown subcommand '{part}'. Try {name} HELP.").into())
-}
-
-/// The command's second word, in small letters.
-fn part(request: &Request<'_>) -> String {
-    String::from_utf8_lossy(request.get(1).unwrap_or_default()).to_ascii_lowercase()
 }
 
 /// Fails unless the request has so many arguments, at least and at most.

@@ -17,12 +17,16 @@ use super::super::client::{
     Client, QUEUED_BYTES_MAX, QUEUED_MAX, Queued, Transaction, WATCHED_MAX, Watched,
 };
 use super::super::request::Request;
-use super::{Command, Run, cluster, one_partition, run, table};
+use super::{Command, Run, admit, cluster, one_partition, run};
 
 type Begun = Result<Outcome, Refusal>;
 
 /// Keeps a command for later.
-pub(super) fn queue(client: &mut Client, command: &Command, request: &Request<'_>) -> Outcome {
+pub(super) fn queue(
+    client: &mut Client,
+    command: &'static Command,
+    request: &Request<'_>,
+) -> Outcome {
     let server = Arc::clone(&client.server);
     let Some(transaction) = &mut client.transaction else { return Answer::DONE.into() };
     if server.settings.redis_cluster {
@@ -32,7 +36,7 @@ pub(super) fn queue(client: &mut Client, command: &Command, request: &Request<'_
             return refusal.into_outcome();
         }
     }
-    let queued = Queued::new(request);
+    let queued = Queued::new(command, request);
     let bytes = transaction.bytes + queued.bytes();
     if transaction.queued.len() >= QUEUED_MAX || bytes > QUEUED_BYTES_MAX {
         transaction.broken = true;
@@ -136,12 +140,16 @@ pub(super) fn exec(client: &mut Client, _: &Request<'_>) -> Begun {
     if transaction.broken {
         return Err(Refusal::of("EXECABORT Transaction discarded because of previous errors."));
     }
-    let requests: Vec<Request<'_>> = transaction.queued.iter().map(Queued::request).collect();
+    let requests: Vec<_> =
+        transaction.queued.iter().map(|queued| (queued.command, queued.request())).collect();
     let mut ops = Vec::new();
     let mut kinds = Vec::new();
-    for request in &requests {
-        let command = request.get(0).and_then(table::find).map(|index| &table::COMMANDS[index]);
-        let Some(command) = command else { return Err(Refusal::SYNTAX) };
+    for (command, request) in &requests {
+        // The client may have become another user since.
+        if let Err(refusal) = admit(client, command, request) {
+            kinds.push(Ok(Part::Begun(refusal.into_outcome())));
+            continue;
+        }
         let parsed = match command.run {
             Run::Op(parse) => Some((parse(request), None)),
             Run::Shaped(parse, shape) => Some((parse(request), Some(shape))),
@@ -154,7 +162,7 @@ pub(super) fn exec(client: &mut Client, _: &Request<'_>) -> Begun {
                 Ok(Part::Asked(request.len(), shape))
             }
             Some((Err(refusal), _)) => Ok(Part::Begun(refusal.into_outcome())),
-            None => Err((command, request)),
+            None => Err((*command, request)),
         });
     }
     let changes_database =
@@ -229,7 +237,7 @@ pub(super) fn exec(client: &mut Client, _: &Request<'_>) -> Begun {
     })))
 }
 
-async fn settled(outcome: Outcome) -> Answer {
+pub(crate) async fn settled(outcome: Outcome) -> Answer {
     match outcome {
         Outcome::Now(answer) | Outcome::Last(answer) => answer,
         Outcome::Later(later) | Outcome::Barrier(later) | Outcome::Waits(later) => later.await,
@@ -240,9 +248,11 @@ async fn settled(outcome: Outcome) -> Answer {
 fn one_by_one(client: &mut Client, transaction: &Transaction) -> Outcome {
     let mut begun: Vec<Outcome> = Vec::with_capacity(transaction.queued.len());
     for queued in &transaction.queued {
-        let request = queued.request();
-        let command = request.get(0).and_then(table::find).map(|index| &table::COMMANDS[index]);
-        let Some(command) = command else { continue };
+        let (command, request) = (queued.command, queued.request());
+        if let Err(refusal) = admit(client, command, &request) {
+            begun.push(refusal.into_outcome());
+            continue;
+        }
         let outcome = match command.run {
             // It does not wait within a transaction.
             Run::Waits(parse, shape) => parse(&request).and_then(|(op, _)| {
