@@ -10,7 +10,7 @@ use convoke_grid::{Grid, GridSettings, Host, KeyHasher, MapCatalog, Report};
 use convoke_membership::{Member, MemberId, View};
 
 use crate::pubsub::PubSub;
-use crate::resp::answer::Answer;
+use crate::resp::answer::{Answer, Outcome};
 use crate::resp::client::{Card, Client};
 use crate::resp::commands;
 use crate::resp::request::Request;
@@ -114,6 +114,26 @@ pub(crate) fn client_of(server: &Arc<Server>, trust: Trust) -> Client {
 
 /// Does a command, and waits for what comes of it.
 pub(crate) async fn call(client: &mut Client, words: &[&[u8]]) -> Answer {
-    let begun = with_request(words, |request| commands::begin(client, request, &mut Vec::new()));
-    commands::settled(begun).await
+    let mut sink = Vec::new();
+    let mut begun = with_request(words, |request| commands::begin(client, request, &mut sink));
+    loop {
+        begun = match begun {
+            // A value that was at hand is written already.
+            Outcome::Now(Answer::Nothing) if !sink.is_empty() => return written(&sink),
+            Outcome::Now(answer) | Outcome::Last(answer) => return answer,
+            Outcome::Later(later) | Outcome::Barrier(later) | Outcome::Waits(later) => {
+                return later.await;
+            }
+            Outcome::Then(next) => next.await(client),
+        }
+    }
+}
+
+/// A bulk string, or nil, as it was written.
+fn written(bytes: &[u8]) -> Answer {
+    let end = bytes.windows(2).position(|end| end == b"\r\n").expect("a line ends");
+    if bytes[..end] == *b"$-1" || bytes[..end] == *b"_" {
+        return Answer::NIL;
+    }
+    Answer::bytes(&bytes[end + 2..bytes.len() - 2])
 }

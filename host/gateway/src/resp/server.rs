@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -13,7 +14,9 @@ use tokio::io::AsyncWriteExt as _;
 use tokio::net::{TcpListener, TcpStream};
 use tracing::{debug, warn};
 
+use super::answer::Refusal;
 use super::client::{Card, Client};
+use super::commands::{Wording, is_above_zero, whole};
 use super::connection::Connection;
 use crate::pubsub::PubSub;
 use crate::trust::{Passwords, Trust};
@@ -276,28 +279,29 @@ impl Server {
         map: &Arc<Map>,
         op: WholeOp<'_>,
     ) -> Result<Vec<Reply>, OpError> {
-        let told = (0..self.grid.partitions()).filter(|partition| self.tells_of(*partition));
-        self.ask_each(map, op, told).await
-    }
-
-    /// Asks all partitions, whoever leads them.
-    pub(crate) async fn ask_everywhere(
-        &self,
-        map: &Arc<Map>,
-        op: WholeOp<'_>,
-    ) -> Result<Vec<Reply>, OpError> {
-        self.ask_each(map, op, 0..self.grid.partitions()).await
-    }
-
-    async fn ask_each(
-        &self,
-        map: &Arc<Map>,
-        op: WholeOp<'_>,
-        partitions: impl Iterator<Item = u16>,
-    ) -> Result<Vec<Reply>, OpError> {
         let op = Op::Whole(op);
-        let all: Vec<_> = partitions.map(|partition| self.ask(map, partition, &op)).collect();
+        let told = (0..self.grid.partitions()).filter(|partition| self.tells_of(*partition));
+        let all: Vec<_> = told.map(|partition| self.ask(map, partition, &op)).collect();
         futures_util::future::join_all(all).await.into_iter().collect()
+    }
+
+    /// Removes all keys of some databases, whichever member leads the partitions.
+    ///
+    /// # Errors
+    /// `INDETERMINATE` when only some partitions were flushed.
+    pub(crate) async fn flush(&self, databases: Range<usize>) -> Result<(), Refusal> {
+        const PARTITIONS: Wording =
+            Wording { things: "partitions", done: "were flushed", changes: is_above_zero };
+        let op = Op::Whole(WholeOp::Clear);
+        // All are begun before any is waited for: one that cannot be reached delays none.
+        let mut asked = Vec::new();
+        for database in databases {
+            let map = self.database(database)?;
+            asked.extend((0..self.grid.partitions()).map(|number| self.ask(&map, number, &op)));
+        }
+        let replies = futures_util::future::join_all(asked).await;
+        whole(replies.into_iter().map(|reply| (1, reply)).collect(), PARTITIONS)?;
+        Ok(())
     }
 }
 

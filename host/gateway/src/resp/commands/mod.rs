@@ -26,7 +26,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use convoke_grid::op::Op;
-use convoke_grid::{Grid, OpError, Reply, Started};
+use convoke_grid::{Grid, Later, OpError, Reply, Started};
 
 use super::answer::{Answer, Outcome, Refusal};
 use super::client::{Client, Silence};
@@ -35,9 +35,7 @@ use super::request::Request;
 use super::words::Words;
 use crate::trust::Trust;
 
-#[cfg(test)]
-pub(crate) use transactions::settled;
-
+pub(crate) use spread::{Wording, is_above_zero, whole};
 pub use table::{COMMANDS, Command, Group, Keys};
 
 /// Reads a command's arguments.
@@ -162,48 +160,66 @@ fn run(client: &mut Client, command: &Command, request: &Request<'_>) -> Result<
             let (op, wait) = parse(request)?;
             blocking::start(client, &op, wait, request.len(), shape)
         }
-        Run::Op(parse) => {
-            let op = parse(request)?;
-            let started = start(client, &op)?;
-            Ok(match started {
-                Started::Now(reply) => Outcome::Now(reply.into()),
-                Started::Later(later) => Outcome::Later(Box::pin(async { later.await.into() })),
-            })
-        }
+        Run::Op(parse) => Ok(start(client, &parse(request)?)?.outcome(request.len(), None)),
         Run::Shaped(parse, shape) => {
-            let op = parse(request)?;
-            let arguments = request.len();
-            let shaped = move |reply: Result<Reply, OpError>| match reply {
-                Ok(reply) => shape(arguments, reply),
-                Err(error) => Err(error).into(),
-            };
-            Ok(match start(client, &op)? {
-                Started::Now(reply) => Outcome::Now(shaped(reply)),
-                Started::Later(later) => {
-                    Outcome::Later(Box::pin(async move { shaped(later.await) }))
-                }
-            })
+            Ok(start(client, &parse(request)?)?.outcome(request.len(), Some(shape)))
+        }
+    }
+}
+
+/// Tells the grid's answer otherwise. The number is that of the arguments.
+type Shape = fn(usize, Reply) -> Answer;
+
+/// An operation that was started.
+enum Asked {
+    /// In one partition: it is done there, or it is not.
+    One(Started),
+    /// In several; its answer says how much of it was done.
+    Several(Later<Result<Reply, Refusal>>),
+}
+
+impl Asked {
+    /// What came of a command that is this operation.
+    fn outcome(self, arguments: usize, shape: Option<Shape>) -> Outcome {
+        let shaped = move |reply: Reply| match shape {
+            Some(shape) => shape(arguments, reply),
+            None => Answer::Reply(reply),
+        };
+        let one = move |reply: Result<Reply, OpError>| match reply {
+            Ok(reply) => shaped(reply),
+            Err(error) => Err(error).into(),
+        };
+        match self {
+            Self::One(Started::Now(reply)) => Outcome::Now(one(reply)),
+            Self::One(Started::Later(later)) => {
+                Outcome::Later(Box::pin(async move { one(later.await) }))
+            }
+            Self::Several(later) => {
+                Outcome::Later(Box::pin(
+                    async move { later.await.map_or_else(Answer::from, shaped) },
+                ))
+            }
         }
     }
 }
 
 /// Starts an operation where its keys are.
-fn start(client: &Client, op: &Op<'_>) -> Result<Started, Refusal> {
+fn start(client: &Client, op: &Op<'_>) -> Result<Asked, Refusal> {
     let server = &client.server;
     let grid = &server.grid;
     if let Op::Key(key, _) = op {
         if server.settings.redis_cluster {
             cluster::check(server, [*key])?;
         }
-        return Ok(grid.start(&client.map, grid.partition_of(key), op));
+        return Ok(Asked::One(grid.start(&client.map, grid.partition_of(key), op)));
     }
     let keys = op.keys();
     if server.settings.redis_cluster {
         cluster::check(server, keys.iter().copied())?;
     }
     match one_partition(grid, &keys)? {
-        Some(partition) => Ok(grid.start(&client.map, partition, op)),
-        None => spread::start(server, &client.map, op).ok_or(Refusal::CROSS_SLOT),
+        Some(partition) => Ok(Asked::One(grid.start(&client.map, partition, op))),
+        None => spread::start(server, &client.map, op).map(Asked::Several),
     }
 }
 

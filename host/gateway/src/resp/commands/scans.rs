@@ -1,5 +1,6 @@
 //! Commands that go through what there is.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use convoke_grid::op::{HashOp, KeyOp, Op, ScanFilter, SetOp, SortedSetOp, WholeOp};
@@ -219,29 +220,21 @@ fn flush_option(request: &Request<'_>) -> Result<(), Refusal> {
 
 pub(super) fn flushdb(client: &mut Client, request: &Request<'_>) -> Begun {
     flush_option(request)?;
-    let (server, map) = (Arc::clone(&client.server), Arc::clone(&client.map));
-    Ok(Outcome::Barrier(Box::pin(async move {
-        match server.ask_everywhere(&map, WholeOp::Clear).await {
-            Ok(_) => Answer::DONE,
-            Err(error) => Err(error).into(),
-        }
-    })))
+    Ok(flush(client, client.database..client.database + 1))
 }
 
+/// Those databases too that were used through other members only.
 pub(super) fn flushall(client: &mut Client, request: &Request<'_>) -> Begun {
     flush_option(request)?;
+    Ok(flush(client, 0..DATABASES))
+}
+
+fn flush(client: &Client, databases: Range<usize>) -> Outcome {
     let server = Arc::clone(&client.server);
-    Ok(Outcome::Barrier(Box::pin(async move {
-        // Those too that were used through other members only.
-        for database in 0..DATABASES {
-            let cleared = match server.database(database) {
-                Ok(map) => server.ask_everywhere(&map, WholeOp::Clear).await,
-                Err(error) => Err(error),
-            };
-            if let Err(error) = cleared {
-                return Err(error).into();
-            }
+    Outcome::Barrier(Box::pin(async move {
+        match server.flush(databases).await {
+            Ok(()) => Answer::DONE,
+            Err(refusal) => refusal.into(),
         }
-        Answer::DONE
-    })))
+    }))
 }
