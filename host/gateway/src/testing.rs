@@ -84,8 +84,12 @@ impl Cluster for Nobody {
 
 /// A RESP server on a grid. It listens nowhere.
 pub(crate) fn server_on(grid: Grid, passwords: Passwords) -> Arc<Server> {
+    server_with(grid, RespSettings { passwords, clients_max: 100, ..RespSettings::default() })
+}
+
+/// As [`server_on`], with settings.
+pub(crate) fn server_with(grid: Grid, settings: RespSettings) -> Arc<Server> {
     let pubsub = PubSub::new(grid.clone());
-    let settings = RespSettings { passwords, clients_max: 100, ..RespSettings::default() };
     Server::new(grid, pubsub, settings, Arc::new(Nobody), 6379)
 }
 
@@ -106,7 +110,7 @@ pub(crate) fn with_request<R>(words: &[&[u8]], work: impl FnOnce(&Request<'_>) -
 /// A client of that server, which may do so much.
 pub(crate) fn client_of(server: &Arc<Server>, trust: Trust) -> Client {
     let anywhere = SocketAddr::from(([127, 0, 0, 1], 1));
-    let card = Arc::new(Card::new(1, anywhere, anywhere, 0));
+    let card = Arc::new(Card::new(1, anywhere, anywhere, server.elapsed_ms()));
     let mut client = Client::new(server, card).expect("the first database can be opened");
     client.trust(trust);
     client

@@ -33,7 +33,9 @@ pub(crate) struct Card {
     pub(crate) id: u64,
     pub(crate) from: SocketAddr,
     pub(crate) at: SocketAddr,
+    /// When it connected; this and what follows by [`Server::elapsed_ms`].
     pub(crate) since_ms: u64,
+    /// When it last began a command.
     pub(crate) active_ms: AtomicU64,
     /// Since when the client does not take what is to be sent; zero when it does.
     pub(crate) stalled_ms: AtomicU64,

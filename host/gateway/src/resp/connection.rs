@@ -21,7 +21,6 @@ use super::client::{Client, Silence};
 use super::commands;
 use super::encode::{Encoder, Protocol};
 use super::request::RequestParser;
-use super::server::now_ms;
 use crate::mailbox::{Letter, Overflowed};
 use crate::trust::Trust;
 
@@ -223,7 +222,8 @@ impl Connection {
             self.taken += length;
         }
         if matches!(step, Step::Done) {
-            self.client.card.active_ms.store(now_ms(), Ordering::Relaxed);
+            let now = self.client.server.elapsed_ms();
+            self.client.card.active_ms.store(now, Ordering::Relaxed);
         }
         step
     }
@@ -370,7 +370,7 @@ impl Connection {
             Poll::Pending => {
                 let stalled = &self.client.card.stalled_ms;
                 if stalled.load(Ordering::Relaxed) == 0 {
-                    stalled.store(now_ms(), Ordering::Relaxed);
+                    stalled.store(self.client.server.elapsed_ms(), Ordering::Relaxed);
                 }
                 Step::Idle
             }

@@ -7,7 +7,7 @@ use super::super::answer::{Answer, Outcome, Refusal};
 use super::super::client::{Card, Client, Silence};
 use super::super::encode::Protocol;
 use super::super::request::Request;
-use super::super::server::{DATABASES, now_ms};
+use super::super::server::DATABASES;
 use super::super::words::Words;
 use super::{expect, table};
 use crate::trust::Trust;
@@ -178,7 +178,7 @@ pub(super) fn setinfo(client: &mut Client, request: &Request<'_>) -> Begun {
 }
 
 pub(super) fn info(client: &mut Client, _: &Request<'_>) -> Begun {
-    Ok(Answer::text(line(&client.card) + "\n").into())
+    Ok(Answer::text(line(&client.card, client.server.elapsed_ms()) + "\n").into())
 }
 
 pub(super) fn reply(client: &mut Client, request: &Request<'_>) -> Begun {
@@ -212,9 +212,8 @@ pub(super) fn unpause(_: &mut Client, _: &Request<'_>) -> Begun {
     Ok(Answer::DONE.into())
 }
 
-/// A client as `CLIENT LIST` shows it.
-fn line(card: &Card) -> String {
-    let now = now_ms();
+/// A client as `CLIENT LIST` shows it, as of a moment of `Server::elapsed_ms`.
+fn line(card: &Card, now: u64) -> String {
     let words = card.words.lock().clone();
     let load = |number: &std::sync::atomic::AtomicUsize| number.load(Ordering::Relaxed);
     let (topics, patterns) = (load(&card.topics), load(&card.patterns));
@@ -273,7 +272,8 @@ pub(super) fn list(client: &mut Client, request: &Request<'_>) -> Begun {
     } else {
         words.end()?;
     }
-    let text: String = cards.iter().map(|card| line(card) + "\n").collect();
+    let now = client.server.elapsed_ms();
+    let text: String = cards.iter().map(|card| line(card, now) + "\n").collect();
     Ok(Answer::text(text).into())
 }
 

@@ -11,7 +11,7 @@ use convoke_grid::op::WholeOp;
 use super::super::answer::{Answer, Outcome, Refusal};
 use super::super::client::Client;
 use super::super::request::{ARGUMENT_BYTES_MAX, Request};
-use super::super::server::{DATABASES, Server, now_ms};
+use super::super::server::{DATABASES, Server};
 use super::super::words::Words;
 use super::scans;
 use super::table::{self, COMMANDS, Command, Keys};
@@ -199,7 +199,7 @@ async fn facts(server: &Server, section: &str) -> Vec<(String, String)> {
     let counters = &server.counters;
     match section {
         "server" => {
-            let up_s = now_ms().saturating_sub(server.started_ms) / 1_000;
+            let up_s = server.elapsed_ms() / 1_000;
             let mode = if server.settings.redis_cluster { "cluster" } else { "standalone" };
             vec![
                 fact("redis_version", &REDIS_VERSION),
