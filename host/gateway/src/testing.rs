@@ -68,7 +68,7 @@ pub(crate) fn lone_grid_with(catalog: MapCatalog) -> Grid {
     };
     let view = View::founded_by(member);
     grid.expect_view(&view);
-    grid.handle_view(&view, false);
+    grid.handle_view(&view);
     grid.tick();
     grid
 }
