@@ -334,7 +334,7 @@ pub static COMMANDS: &[Command] = &[
     c("expire", -3, W | F, ONE, Generic, Op(keys::expire), "Lets a key expire in so many seconds."),
     c("expireat", -3, W | F, ONE, Generic, Op(keys::expireat), "Lets a key expire at a time, in seconds since 1970."),
     c("expiretime", 2, R | F, ONE, Generic, Shaped(keys::expiretime, keys::seconds), "Tells when a key expires, in seconds since 1970."),
-    c("keys", 2, R | RISKY, NONE, Generic, Here(scans::keys), "Tells all keys that fit a pattern; for many keys use SCAN."),
+    c("keys", 2, R | RISKY, NONE, Generic, Here(scans::keys), "Returns all keys that match a pattern; refused beyond 1,000,000 keys or 64 MiB of them: use SCAN."),
     c("persist", 2, W | F, ONE, Generic, Op(keys::persist), "Lets a key live for ever."),
     c("pexpire", -3, W | F, ONE, Generic, Op(keys::pexpire), "Lets a key expire in so many milliseconds."),
     c("pexpireat", -3, W | F, ONE, Generic, Op(keys::pexpireat), "Lets a key expire at a time, in milliseconds since 1970."),
