@@ -259,14 +259,22 @@ pub struct Fault {
     pub from: u64,
     /// When it was undone, in nanoseconds.
     pub until: u64,
+    /// When the data was safe again, in nanoseconds.
+    pub safe: u64,
     /// Its figures.
     pub detail: String,
 }
 
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (from, until) = (self.from as f64 / 1e9, self.until as f64 / 1e9);
-        write!(f, "{from:>11.6} {until:>11.6}  {} {:?} {}", self.kind, self.members, self.detail)
+        let seconds = |nanos: u64| nanos as f64 / 1e9;
+        let (from, until) = (seconds(self.from), seconds(self.until));
+        let (kind, members, detail) = (&self.kind, &self.members, &self.detail);
+        write!(f, "{from:>11.6} {until:>11.6}  {kind} {members:?} {detail}, ")?;
+        match self.safe {
+            u64::MAX => f.write_str("never safe again"),
+            safe => write!(f, "safe at {:.6}", seconds(safe)),
+        }
     }
 }
 
@@ -309,9 +317,6 @@ pub struct Header {
     pub members: u32,
     /// Worker threads that each member was asked to have.
     pub workers: u32,
-    /// Of a run with splits, the side that each member is on.
-    #[serde(default)]
-    pub sides: Vec<u32>,
     /// When the last reads began, after the data was safe again, in nanoseconds; 0
     /// when the run ended before.
     pub settled: u64,
@@ -391,7 +396,7 @@ mod tests {
             outcome,
         };
         let history = History {
-            header: Header { seed: 7, settled: 99, sides: vec![0, 1], ..Header::default() },
+            header: Header { seed: 7, settled: 99, ..Header::default() },
             operations: vec![
                 operation(Action::Push { value: 5 }, Outcome::Done(Answer::Integer(1))),
                 operation(Action::Set { value: 5, ttl_ms: Some(7) }, Outcome::Done(Answer::Ok)),
@@ -406,6 +411,7 @@ mod tests {
                 members: vec![0],
                 from: 1,
                 until: 2,
+                safe: 3,
                 detail: String::new(),
             }],
         };

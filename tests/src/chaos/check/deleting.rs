@@ -101,9 +101,7 @@ fn entry(operation: &Operation, seen: &HashMap<u64, u64>) -> Option<Entry<Op>> {
     };
     let (op, class) = match &operation.action {
         Action::Set { value: written, .. } => (Op::Set(value(*written)), 1),
-        Action::SetIfAbsent { value: written } => {
-            (Op::SetIfAbsent(value(*written), flag()), 2)
-        }
+        Action::SetIfAbsent { value: written } => (Op::SetIfAbsent(value(*written), flag()), 2),
         Action::Get => (Op::Get(read()?), 0),
         Action::Delete => (Op::Delete(flag()), 0),
         Action::GetDelete => (Op::GetDelete(read()), 0),

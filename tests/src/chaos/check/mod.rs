@@ -180,16 +180,34 @@ fn unexpected(case: &Case<'_>, findings: &mut Findings) {
     }
 }
 
-/// No read of a deleted key finds a value.
+/// A key that was there is deleted once, and no read after that finds a value. With
+/// splits that holds for the last reads, since each side shows its own before.
 fn deleted(case: &Case<'_>, findings: &mut Findings) {
+    let header = &case.history.header;
+    let is_strong = header.profile == Profile::Strong;
     let deletion = case.operations().find(|(_, operation)| operation.action == Action::Delete);
     let Some((deletion, deleted)) = deletion else { return };
+    if deleted.answer() == Some(&Answer::Integer(0)) {
+        let set = case.operations().find(|(_, op)| matches!(op.action, Action::Set { .. }));
+        if let Some((set, _)) = set.filter(|(_, set)| is_strong && set.precedes(deleted)) {
+            let text = "there was nothing to delete".to_owned();
+            let shown = vec![set, deletion];
+            findings.violations.push(case.violation("acknowledged write lost", text, shown));
+        }
+        return;
+    }
+    let is_last = |read: &Operation| header.settled > 0 && read.call >= header.settled;
     for (index, read) in case.operations() {
         if let (Action::Get, Some(Answer::Value(value))) = (&read.action, read.answer())
             && deleted.precedes(read)
+            && (is_strong || is_last(read))
         {
             let text = format!("a deleted key is back with value {value}");
-            findings.violations.push(case.violation("deleted key back", text, vec![deletion, index]));
+            findings.violations.push(case.violation(
+                "deleted key back",
+                text,
+                vec![deletion, index],
+            ));
         }
     }
 }

@@ -202,11 +202,14 @@ fn stays(case: &Case<'_>, elements: &BTreeMap<u64, Element>, list: &str) -> Vec<
     let mut stays = Vec::new();
     for (value, element) in elements {
         let pushed = element.push.filter(|&push| operation(push).key == list);
-        let moved = element.moves.iter().copied().find(|&by| {
-            matches!(&operation(by).action, Action::Move { to, .. } if to == list)
-        });
+        let moved = element
+            .moves
+            .iter()
+            .copied()
+            .find(|&by| matches!(&operation(by).action, Action::Move { to, .. } if to == list));
         let Some(entry) = pushed.or(moved) else { continue };
-        let came = (operation(entry).call, operation(entry).is_done().then(|| operation(entry).ret));
+        let came =
+            (operation(entry).call, operation(entry).is_done().then(|| operation(entry).ret));
         let exit = element
             .moves
             .iter()
@@ -221,8 +224,7 @@ fn stays(case: &Case<'_>, elements: &BTreeMap<u64, Element>, list: &str) -> Vec<
 
 /// First in, first out, as far as the times of both allow no other order.
 fn orders(case: &Case<'_>, elements: &BTreeMap<u64, Element>, findings: &mut Findings) {
-    let lists: BTreeSet<&str> =
-        case.operations().map(|(_, operation)| &*operation.key).collect();
+    let lists: BTreeSet<&str> = case.operations().map(|(_, operation)| &*operation.key).collect();
     for list in lists {
         let stays = stays(case, elements, list);
         overtaken(case, &stays, findings);
@@ -271,8 +273,7 @@ fn overtaken(case: &Case<'_>, stays: &[Stay], findings: &mut Findings) {
 
 /// No pop finds nothing while an element is there all the time.
 fn empties(case: &Case<'_>, elements: &BTreeMap<u64, Element>, findings: &mut Findings) {
-    let lists: BTreeSet<&str> =
-        case.operations().map(|(_, operation)| &*operation.key).collect();
+    let lists: BTreeSet<&str> = case.operations().map(|(_, operation)| &*operation.key).collect();
     for list in lists {
         // For sure in the list: from the end of what put it there to the beginning of
         // what took it.

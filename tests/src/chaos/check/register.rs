@@ -123,11 +123,8 @@ fn explain(case: &Case<'_>, one: &Cluster, other: &Cluster) -> Option<(&'static 
             } else {
                 "had been read"
             };
-            let text = format!(
-                "a read shows {} though {} {how} before it began",
-                old.name(),
-                new.name()
-            );
+            let text =
+                format!("a read shows {} though {} {how} before it began", old.name(), new.name());
             return Some((rule, text));
         }
     }
@@ -195,18 +192,19 @@ pub(super) fn check_split(case: &Case<'_>, findings: &mut Findings) {
     let kept = value.and_then(|value| {
         writes().find(|(_, op)| op.action == Action::Set { value, ttl_ms: None })
     });
-    let side = |op: &Operation| header.sides.get(op.member as usize).copied().unwrap_or(0);
     let splits = || case.history.faults.iter().filter(|fault| is_split(&fault.kind));
-    let is_whole = |from: u64, until: u64| {
-        splits().all(|split| split.until.saturating_add(HEAL) < from || split.from > until)
+    // Whether no split was between the members of two writes.
+    let is_together = |one: &Operation, other: &Operation| {
+        splits().all(|split| {
+            let is_within = |op: &Operation| op.ret >= split.from && op.call <= split.safe;
+            let is_inside = |op: &Operation| split.members.contains(&op.member);
+            !is_within(one) || !is_within(other) || is_inside(one) == is_inside(other)
+        })
     };
     for (index, write) in writes().filter(|(_, op)| op.is_done() && op.ret < shown.call) {
         let is_lost = match kept {
             None => value.is_none(),
-            Some((_, kept)) => {
-                let is_same = side(kept) == side(write) || is_whole(kept.call, write.ret);
-                kept.precedes(write) && is_same
-            }
+            Some((_, kept)) => kept.precedes(write) && is_together(kept, write),
         };
         if is_lost {
             let value_of = super::written_value(&write.action).unwrap_or_default();
@@ -223,9 +221,5 @@ pub(super) fn check_split(case: &Case<'_>, findings: &mut Findings) {
 
 /// Whether a fault cuts members off from others.
 fn is_split(kind: &str) -> bool {
-    kind.starts_with("split") || kind.starts_with("isolate") || kind.starts_with("one-way")
+    kind.starts_with("split") || kind == "isolate"
 }
-
-/// Nanoseconds after a split until its sides are one again for sure: what is written
-/// in this time may still be of one side.
-const HEAL: u64 = 60_000_000_000;

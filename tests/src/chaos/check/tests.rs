@@ -506,9 +506,8 @@ fn a_violation_shows_the_operations_that_make_it_and_no_others() {
     let set = |value, call, ret| {
         operation("register:1", Action::Set { value, ttl_ms: None }, call, ret, Answer::Ok)
     };
-    let get = |value, call, ret| {
-        operation("register:1", Action::Get, call, ret, Answer::Value(value))
-    };
+    let get =
+        |value, call, ret| operation("register:1", Action::Get, call, ret, Answer::Value(value));
     let history = history(vec![
         set(1, 10, 20),
         get(1, 21, 22),
@@ -596,11 +595,8 @@ fn a_key_that_expires_early_is_there_late_or_comes_back_is_found() {
         get(Answer::Value(1), 2_500 * MS),
     ];
     assert_eq!(rule(back), Some("overwritten value back"));
-    let back = vec![
-        set(2, ttl, 10 * MS),
-        get(Answer::Nil, 2_000 * MS),
-        get(Answer::Value(2), 2_050 * MS),
-    ];
+    let back =
+        vec![set(2, ttl, 10 * MS), get(Answer::Nil, 2_000 * MS), get(Answer::Value(2), 2_050 * MS)];
     assert_eq!(rule(back), Some("gone value back"));
     let lost = vec![set(1, ttl, MS), set(2, None, 2_500 * MS), get(Answer::Nil, 2_600 * MS)];
     assert_eq!(rule(lost), Some("acknowledged write lost"));
@@ -636,13 +632,13 @@ fn split(last: [Answer; 2]) -> History {
         on(1, operation("register:1", Action::Get, 1_003, 1_004, second)),
     ]);
     history.header.profile = Profile::Split;
-    history.header.sides = vec![0, 1];
     history.header.settled = 1_000;
     history.faults.push(Fault {
         kind: "split".to_owned(),
         members: vec![0],
         from: 50,
         until: 900,
+        safe: 950,
         detail: String::new(),
     });
     history
