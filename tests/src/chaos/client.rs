@@ -116,9 +116,13 @@ impl Client {
     }
 }
 
+/// Bytes of elements of sets: what is removed has to be what was added.
+const ELEMENT_WIDTH: usize = 16;
+
 /// The request of an action; values are padded to `width` bytes.
 pub(super) fn request(key: &str, action: &Action, width: usize) -> Vec<Vec<u8>> {
     let text = |value: u64| format!("{value:>width$}");
+    let element = |value: u64| format!("{value:>ELEMENT_WIDTH$}");
     let seconds = |ms: u64| format!("{}.{:03}", ms / 1_000, ms % 1_000);
     let key = key.to_owned();
     let words = match action {
@@ -148,8 +152,8 @@ pub(super) fn request(key: &str, action: &Action, width: usize) -> Vec<Vec<u8>> 
             words.map(str::to_owned).into()
         }
         Action::List => ["LRANGE", &key, "0", "-1"].map(str::to_owned).into(),
-        Action::Add { value } => vec!["SADD".to_owned(), key, text(*value)],
-        Action::Remove { value } => vec!["SREM".to_owned(), key, text(*value)],
+        Action::Add { value } => vec!["SADD".to_owned(), key, element(*value)],
+        Action::Remove { value } => vec!["SREM".to_owned(), key, element(*value)],
         Action::Members => vec!["SMEMBERS".to_owned(), key],
     };
     words.into_iter().map(String::into_bytes).collect()

@@ -275,7 +275,7 @@ impl Nemesis<'_> {
 
     /// A member is away for so long, or until the others are safe without it.
     fn away(&self, ms: u64) -> Result<(), String> {
-        if ms % 3 == 0 {
+        if ms.is_multiple_of(3) {
             return self.fleet.wait_until_safe().map(drop);
         }
         self.hold(ms);

@@ -325,11 +325,11 @@ impl Worker {
             self.ask(key, Action::Members).await;
             return;
         }
-        if dice < 55 || self.added.len() > SET_ELEMENTS_MAX {
-            if let Some((index, value)) = self.added.pop_front() {
-                self.ask(&round.keys.sets[index], Action::Remove { value }).await;
-                return;
-            }
+        if (dice < 55 || self.added.len() > SET_ELEMENTS_MAX)
+            && let Some((index, value)) = self.added.pop_front()
+        {
+            self.ask(&round.keys.sets[index], Action::Remove { value }).await;
+            return;
         }
         let (index, value) = (self.random.index(round.keys.sets.len()), self.fresh());
         if self.ask(&round.keys.sets[index], Action::Add { value }).await {

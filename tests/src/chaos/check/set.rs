@@ -46,6 +46,9 @@ pub(super) fn check(case: &Case<'_>, findings: &mut Findings) {
     }
 }
 
+/// The read that ended first, of those that show something: its end, the operation.
+type First = Option<(u64, usize)>;
+
 /// The first thing that is wrong with one element.
 fn one(case: &Case<'_>, value: u64, element: &Element, reads: &[Read<'_>]) -> Option<Violation> {
     let operation = |index: usize| &case.history.operations[index];
@@ -69,8 +72,8 @@ fn one(case: &Case<'_>, value: u64, element: &Element, reads: &[Read<'_>]) -> Op
     }
     // The end of the first read that shows it, and of the first that misses it after
     // that or after it was added.
-    let (mut shown, mut missed): (Option<(u64, usize)>, Option<(u64, usize)>) = (None, None);
-    let earlier = |first: Option<(u64, usize)>, ret: u64, index: usize| match first {
+    let (mut shown, mut missed): (First, First) = (None, None);
+    let earlier = |first: First, ret: u64, index: usize| match first {
         Some(first) if first.0 <= ret => Some(first),
         _ => Some((ret, index)),
     };

@@ -561,6 +561,29 @@ fn a_pop_that_finds_nothing_while_an_element_is_there_is_found() {
 }
 
 #[test]
+fn a_pop_that_waits_may_find_nothing_while_its_member_is_lost() {
+    let key = "queue:{1}:a";
+    let pop = |action| {
+        let mut history = history(vec![
+            operation(key, Action::Push { value: 1 }, 1, 2, Answer::Integer(1)),
+            operation(key, action, 3, 6, Answer::Nil),
+            operation(key, Action::Pop, 7, 8, Answer::Value(1)),
+        ]);
+        history.faults.push(Fault {
+            kind: "kill".to_owned(),
+            members: vec![0],
+            from: 4,
+            until: 5,
+            safe: 9,
+            detail: String::new(),
+        });
+        check(&history).violations.len()
+    };
+    assert_eq!(pop(Action::BlockingPop { timeout_ms: 1 }), 0);
+    assert_eq!(pop(Action::Pop), 1, "it does not wait");
+}
+
+#[test]
 fn elements_that_overtake_each_other_are_found() {
     let key = "queue:{1}:a";
     let report = check(&history(vec![
