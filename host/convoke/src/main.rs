@@ -18,7 +18,6 @@ mod settings;
 mod status;
 
 use std::io::Write as _;
-use std::ops::RangeInclusive;
 use std::process::ExitCode;
 
 use settings::{Command, ConfigCommand, Given, Instead, Settings};
@@ -27,10 +26,6 @@ use tracing_subscriber::filter::LevelFilter;
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// Worker threads, one fewer than there are cores, within these: what arrives from the
-/// network takes a core of the kernel's, and threads that wait for one another's core
-/// cost more than they do. Modes have a thread of their own.
-const WORKERS: RangeInclusive<usize> = 1..=16;
 /// Something was wrong with what the operator asked for.
 const REFUSED: u8 = 2;
 
@@ -75,10 +70,8 @@ fn start(mut given: Given) -> Result<(), String> {
         Some(Command::Plugin(_)) => log::start_with_calls(),
         Some(_) => log::start(true, LevelFilter::WARN),
     }
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    let workers = cores.saturating_sub(1).clamp(*WORKERS.start(), *WORKERS.end());
     let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(workers)
+        .worker_threads(usize::from(settings.workers))
         .enable_all()
         .build()
         .map_err(|error| format!("cannot start: {error}"))?;

@@ -54,7 +54,7 @@ pub(crate) fn lone_grid() -> Grid {
     };
     let view = View::founded_by(member);
     grid.expect_view(&view);
-    grid.handle_view(&view, false);
+    grid.handle_view(&view);
     grid.tick();
     grid
 }

@@ -43,11 +43,16 @@ impl KeyHasher {
     }
 }
 
+/// Bytes of records in one message: a step with more goes in several.
+const RECORDS_BYTES_MAX: usize = 4 * 1024 * 1024;
+
 /// What came of an operation, beside its answer.
 #[derive(Debug, Default)]
 pub(crate) struct Changes {
     /// Records, encoded one after the other.
     pub(crate) records: Vec<u8>,
+    /// Where they may be cut into messages.
+    cuts: Vec<usize>,
     /// What listeners are told.
     pub(crate) events: Vec<Event>,
     /// Hashes of the keys that changed.
@@ -55,6 +60,29 @@ pub(crate) struct Changes {
     /// Keys whose list or sorted set has more than before: somebody may wait
     /// for that.
     pub(crate) filled: Vec<Box<[u8]>>,
+}
+
+impl Changes {
+    fn push(&mut self, record: &Record<'_>) {
+        record.encode(&mut self.records);
+        let before = self.cuts.last().copied().unwrap_or(0);
+        if self.records.len() - before >= RECORDS_BYTES_MAX {
+            self.cuts.push(self.records.len());
+        }
+    }
+
+    /// The records as messages have them, each with whether more follows.
+    pub(crate) fn messages(&self) -> impl Iterator<Item = (&[u8], bool)> {
+        let end = self.records.len();
+        let starts = [0].into_iter().chain(self.cuts.iter().copied()).filter(move |s| *s < end);
+        let ends = self.cuts.iter().copied().chain([end]);
+        starts.zip(ends).map(move |(from, to)| (&self.records[from..to], to < end))
+    }
+
+    pub(crate) fn clear_records(&mut self) {
+        self.records.clear();
+        self.cuts.clear();
+    }
 }
 
 /// One operation's way into a fragment.
@@ -69,6 +97,9 @@ pub(crate) struct Access<'p> {
     pub(crate) now_ms: u64,
     /// Whether what others hold may still come in.
     pub(crate) merging: bool,
+    /// Since when a member has been missing that may bring in what it held, in
+    /// milliseconds of the shared clock; [`u64::MAX`] when none is missing.
+    pub(crate) missing_since_ms: u64,
 }
 
 impl Access<'_> {
@@ -94,11 +125,9 @@ impl Access<'_> {
 
     /// Drops an entry whose time is over, and tells so, unless that was done.
     pub(crate) fn expire(&mut self, hash: u32, key: &[u8]) {
-        if self.fragment.get(hash, key).is_none() {
-            return;
-        }
+        let Some(meta) = self.fragment.get(hash, key).map(|entry| entry.meta()) else { return };
         self.map.expired.fetch_add(1, Ordering::Relaxed);
-        self.apply(hash, key, &Edit::Drop);
+        self.apply(hash, key, if meta.shadows { &Edit::Lapse } else { &Edit::Drop });
         self.tell(Class::Expired, "expired", key);
     }
 
@@ -179,7 +208,7 @@ impl Access<'_> {
         match self.fragment.apply(self.map, self.now_ms, hash, key, version, edit) {
             Ok(applied) => {
                 let what = What::Key(key, edit.clone());
-                Record { map: &self.map.name, version, what }.encode(&mut self.changes.records);
+                self.changes.push(&Record { map: &self.map.name, version, what });
                 self.changes.changed.push(hash);
                 applied
             }
@@ -223,13 +252,19 @@ impl Access<'_> {
         let version = self.now_versioned();
         self.fragment.clear(version);
         let record = Record { map: &self.map.name, version, what: What::Clear };
-        record.encode(&mut self.changes.records);
+        self.changes.push(&record);
     }
 
     /// Takes in what another cluster, or the other side of a split, had, if the
     /// map's policy wants it. `structure` is the key of the structure of which
-    /// more may come, if that is wanted.
-    pub(crate) fn merge(&mut self, structure: &mut Option<(Version, Box<[u8]>)>, item: &Item<'_>) {
+    /// more may come, if that is wanted; `kin` when it comes from a member of this cluster
+    /// that was away.
+    pub(crate) fn merge(
+        &mut self,
+        structure: &mut Option<(Version, Box<[u8]>)>,
+        item: &Item<'_>,
+        kin: bool,
+    ) {
         let policy = self.map.settings.merge;
         let (key, meta, removed) = match item {
             Item::Plain { key, meta, .. } | Item::Structure { key, meta, .. } => {
@@ -251,7 +286,7 @@ impl Access<'_> {
         self.drop_if_over(hash, key);
         self.clock.saw(meta.version);
         let over = meta.expiry.is_over(self.now_ms);
-        if over || !self.fragment.wants(policy, hash, key, &meta, removed) {
+        if over || !self.fragment.wants(policy, (hash, key), &meta, removed, kin) {
             return;
         }
         let version = meta.version;
@@ -280,7 +315,16 @@ impl Access<'_> {
         let version = self.now_versioned();
         self.fragment.forget(before);
         let record = Record { map: &self.map.name, version, what: What::Forget(before) };
-        record.encode(&mut self.changes.records);
+        self.changes.push(&record);
+    }
+
+    /// Gives up removals before this version, since there are too many.
+    pub(crate) fn give_up_removals(&mut self, before: Version) {
+        let version = self.now_versioned();
+        let record = Record { map: &self.map.name, version, what: What::Floor(before) };
+        let applied = self.fragment.apply_record(self.map, self.now_ms, 0, &record);
+        debug_assert!(applied.is_ok(), "removals can always be given up");
+        self.changes.push(&record);
     }
 
     /// Evicts until the map is within its bound, sparing one key.
@@ -301,7 +345,10 @@ impl Access<'_> {
                 return if elsewhere && !over { Ok(()) } else { Err(OpError::Full) };
             };
             self.map.evicted.fetch_add(1, Ordering::Relaxed);
-            self.apply(hash, &key, &Edit::Drop);
+            let written_ms = self.fragment.get(hash, &key).map_or(0, |e| e.version().ms());
+            // A member that is missing may hold what was there before the last write.
+            let is_missed = written_ms >= self.missing_since_ms;
+            self.apply(hash, &key, if is_missed { &Edit::Lapse } else { &Edit::Drop });
             self.tell(Class::Evicted, "evicted", &key);
         }
         Ok(())

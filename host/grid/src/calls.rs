@@ -66,10 +66,23 @@ impl Calls {
         id
     }
 
-    /// A request whose time was over is waited for once more.
-    pub(crate) fn reopen(&self, id: u64, to: MemberId, deadline: Duration) {
-        let call = Call { to, deadline, progress: None, waker: None };
-        self.inner.lock().calls.insert(id, call);
+    /// As [`Calls::poll`], but a request whose time is over stays open until `later`: an
+    /// answer that is on its way then still counts.
+    pub(crate) fn poll_and_keep(
+        &self,
+        id: u64,
+        later: Duration,
+        context: &mut Context<'_>,
+    ) -> Poll<Progress> {
+        let mut inner = self.inner.lock();
+        match inner.calls.get_mut(&id) {
+            Some(call) if matches!(call.progress, Some(Progress::Late)) => {
+                call.progress = None;
+                call.deadline = later;
+                Poll::Ready(Progress::Late)
+            }
+            _ => inner.poll(id, context),
+        }
     }
 
     /// Nobody waits for it any more. Returns whether it was still open.
@@ -77,10 +90,14 @@ impl Calls {
         self.inner.lock().calls.remove(&id).is_some_and(|call| call.progress.is_none())
     }
 
-    /// The member answered. An answer that is late is dropped.
+    /// The member answered: that counts even if the time was over, as long as nobody was
+    /// told so.
     pub(crate) fn handle_answer(&self, from: MemberId, id: u64, answer: Answer) {
         let mut inner = self.inner.lock();
         if let Some(call) = inner.calls.get_mut(&id).filter(|call| call.to == from) {
+            if matches!(call.progress, Some(Progress::Late)) {
+                call.progress = None;
+            }
             call.finish(Progress::Answered(answer));
         }
     }
@@ -104,11 +121,16 @@ impl Calls {
     }
 
     pub(crate) fn poll(&self, id: u64, context: &mut Context<'_>) -> Poll<Progress> {
-        let mut inner = self.inner.lock();
-        let Some(call) = inner.calls.get_mut(&id) else { return Poll::Ready(Progress::Gone) };
+        self.inner.lock().poll(id, context)
+    }
+}
+
+impl Inner {
+    fn poll(&mut self, id: u64, context: &mut Context<'_>) -> Poll<Progress> {
+        let Some(call) = self.calls.get_mut(&id) else { return Poll::Ready(Progress::Gone) };
         match call.progress.take() {
             Some(progress) => {
-                inner.calls.remove(&id);
+                self.calls.remove(&id);
                 Poll::Ready(progress)
             }
             None => {
@@ -127,5 +149,32 @@ impl Call {
                 waker.wake();
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_that_comes_when_the_time_is_over_still_counts() {
+        let (calls, member) = (Calls::default(), MemberId::from_bytes([1; 16]));
+        let mut context = Context::from_waker(Waker::noop());
+        let (second, later) = (Duration::from_secs(1), Duration::from_secs(9));
+        // It comes before anybody was told that the time is over.
+        let id = calls.begin(member, second);
+        calls.tick(second);
+        calls.handle_answer(member, id, Answer::Delivered(3));
+        let progress = calls.poll(id, &mut context);
+        assert!(matches!(progress, Poll::Ready(Progress::Answered(Answer::Delivered(3)))));
+        // It comes right afterwards.
+        let id = calls.begin(member, second);
+        calls.tick(second);
+        let progress = calls.poll_and_keep(id, later, &mut context);
+        assert!(matches!(progress, Poll::Ready(Progress::Late)));
+        calls.handle_answer(member, id, Answer::Delivered(4));
+        let progress = calls.poll(id, &mut context);
+        assert!(matches!(progress, Poll::Ready(Progress::Answered(Answer::Delivered(4)))));
+        assert!(!calls.end(id), "it is forgotten");
     }
 }

@@ -5,6 +5,10 @@
 //! are new to it: a member that follows no table has just started, one that
 //! follows another was away, or comes from another cluster. Who is gone is
 //! replaced at once, without asking anybody.
+//!
+//! The table also says who is missing: members that were lost and may still hold what was
+//! removed since. All primaries remember removals for as long; a member stays missing
+//! until it has brought in what it held, or for [`MISSING_MS_MAX`].
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -13,12 +17,16 @@ use std::time::Duration;
 use convoke_membership::{MemberId, View};
 
 use crate::plan::{Node, Wanted, plan};
-use crate::table::Table;
+use crate::table::{MISSING_MAX, Missing, Table};
 
 /// How long members may take to say which table they follow.
 const GATHER_MS_MAX: u64 = 500;
 /// Who did not say is asked again after so long.
 const ASK_AGAIN_MS: u64 = 300;
+/// How long before its loss was noticed a member may have been away, in milliseconds.
+const UNNOTICED_MS_MAX: u64 = 10_000;
+/// How long a lost member is waited for, in milliseconds: a day.
+const MISSING_MS_MAX: u64 = 24 * 3_600_000;
 
 /// What to do.
 #[derive(Debug, Default)]
@@ -80,8 +88,10 @@ pub(crate) struct Control {
     stale: bool,
     /// Copies that became complete, or are so no more, since the last table.
     copies: Vec<CopyNews>,
-    /// Since when some member is missing that was lost and did not come back.
-    pub(crate) missing_since: Option<Duration>,
+    /// Members that have brought in what they held, since the last table.
+    settled: BTreeSet<MemberId>,
+    /// Lite members, that are here or were in the last table: they hold nothing.
+    lite: BTreeSet<MemberId>,
 }
 
 impl Control {
@@ -98,7 +108,8 @@ impl Control {
             asked_at: None,
             stale: false,
             copies: Vec::new(),
-            missing_since: None,
+            settled: BTreeSet::new(),
+            lite: BTreeSet::new(),
         }
     }
 
@@ -163,7 +174,12 @@ impl Control {
                 host: member.address().ip(),
             })
             .collect();
-        self.leaving.retain(|id| view.contains(*id));
+        let known = |id: MemberId| {
+            view.contains(id) || table.is_some_and(|table| table.generation(id).is_some())
+        };
+        self.leaving.retain(|id| known(*id));
+        self.lite.retain(|id| known(*id));
+        self.lite.extend(self.nodes.iter().filter(|node| node.lite).map(|node| node.id));
         let mut said = std::mem::take(&mut self.said);
         said.retain(|id, said| self.is_here(*id, said.generation));
         self.said = said;
@@ -194,10 +210,22 @@ impl Control {
             .iter()
             .filter(|node| node.id != self.me && !self.said.contains_key(&node.id))
             .filter(|node| {
-                in_office.is_none_or(|table| table.generation(node.id) != Some(node.generation))
+                in_office.is_none_or(|table| {
+                    table.generation(node.id) != Some(node.generation)
+                        || self.may_follow_another(node.id, table)
+                })
             })
             .map(|node| node.id)
             .collect()
+    }
+
+    /// Whether somebody follows a table that does not belong to the line of `own` and that
+    /// counts on this member: it may have gone that way too.
+    fn may_follow_another(&self, id: MemberId, own: &Table) -> bool {
+        self.said_tables().any(|other| {
+            let is_of_one_line = own.continues(other.stamp) || other.continues(own.stamp);
+            !is_of_one_line && other.generation(id).is_some()
+        })
     }
 
     /// A member says which table it follows.
@@ -218,6 +246,14 @@ impl Control {
         if sound && !is_old {
             let said = Said { generation: node.generation, table: table.map(Arc::new) };
             self.said.insert(from, said);
+            self.stale = true;
+        }
+    }
+
+    /// A member has brought in what it held while it was away.
+    pub(crate) fn handle_settled(&mut self, from: MemberId) {
+        if self.is_coordinator {
+            self.settled.insert(from);
             self.stale = true;
         }
     }
@@ -250,13 +286,23 @@ impl Control {
         self.nodes.iter().any(|node| node.id != self.me && !node.lite && !node.leaves)
     }
 
-    /// What is due.
-    pub(crate) fn poll(&mut self, now: Duration, table: Option<&Arc<Table>>) -> Orders {
+    /// What is due, at `now` of this process and `now_ms` of the shared clock.
+    pub(crate) fn poll(
+        &mut self,
+        now: Duration,
+        now_ms: u64,
+        table: Option<&Arc<Table>>,
+    ) -> Orders {
         let mut orders = Orders::default();
         if !self.is_coordinator {
             return orders;
         }
+        let is_over = |missing: &Missing| missing.since_ms.saturating_add(MISSING_MS_MAX) < now_ms;
+        self.stale |= table.is_some_and(|table| table.missing.iter().any(is_over));
         let unknown = self.unknown(table);
+        if !unknown.is_empty() && self.stale {
+            self.gathering.get_or_insert(now);
+        }
         let patience = Duration::from_millis(GATHER_MS_MAX);
         let mut complete = true;
         if let Some(since) = self.gathering {
@@ -275,7 +321,7 @@ impl Control {
         let in_office = table.is_some_and(|table| self.is_in_office(table));
         if complete {
             self.stale = false;
-            self.make(table, &mut orders);
+            self.make(now_ms, table, &mut orders);
             if orders.publish.is_some() {
                 // From now on they follow this one.
                 self.said.clear();
@@ -283,7 +329,7 @@ impl Control {
         } else if in_office && self.somebody_is_gone(table) {
             // Those who are known are not kept waiting for those who are new.
             let said = std::mem::take(&mut self.said);
-            self.make(table, &mut orders);
+            self.make(now_ms, table, &mut orders);
             self.said = said;
         }
         orders
@@ -297,7 +343,7 @@ impl Control {
     }
 
     /// Makes the next table.
-    fn make(&mut self, own: Option<&Arc<Table>>, orders: &mut Orders) {
+    fn make(&mut self, now_ms: u64, own: Option<&Arc<Table>>, orders: &mut Orders) {
         let base = self.base(own);
         let foreign = base.as_ref().is_none_or(|base| Some(base.stamp) != own.map(|own| own.stamp));
         let strayed = self.strays(own);
@@ -327,15 +373,48 @@ impl Control {
             .copied()
             .collect();
         let made = plan(&before, &present, &self.wanted);
+        let missing = self.missing(now_ms, &next);
         let unchanged = own.is_some_and(|own| {
-            !foreign && !strayed && own.partitions == made.partitions && own.members == made.members
+            !foreign
+                && !strayed
+                && own.partitions == made.partitions
+                && own.members == made.members
+                && own.missing == missing
         });
         if unchanged {
             return;
         }
         orders.lost = made.lost;
-        let next = Table { partitions: made.partitions, members: made.members, ..next };
+        let next = Table { partitions: made.partitions, members: made.members, missing, ..next };
         orders.publish = Some(Arc::new(next));
+    }
+
+    /// Members that were lost, before `base` or since, and have not brought in what they
+    /// held.
+    fn missing(&mut self, now_ms: u64, base: &Table) -> Vec<Missing> {
+        let mut all: BTreeMap<MemberId, u64> = BTreeMap::new();
+        let tables = self.said_tables().map(|table| &**table).chain([base]);
+        for missing in tables.flat_map(|table| &table.missing) {
+            let since_ms = all.entry(missing.id).or_insert(missing.since_ms);
+            *since_ms = missing.since_ms.min(*since_ms);
+        }
+        let since_ms = now_ms.saturating_sub(UNNOTICED_MS_MAX);
+        for known in &base.members {
+            let is_away = !self.is_here(known.id, known.generation);
+            let holds = !self.leaving.contains(&known.id) && !self.lite.contains(&known.id);
+            if known.id != self.me && is_away && holds {
+                all.entry(known.id).or_insert(since_ms);
+            }
+        }
+        let settled = std::mem::take(&mut self.settled);
+        all.retain(|id, since_ms| {
+            !settled.contains(id) && since_ms.saturating_add(MISSING_MS_MAX) >= now_ms
+        });
+        let mut all: Vec<Missing> =
+            all.into_iter().map(|(id, since_ms)| Missing { id, since_ms }).collect();
+        all.sort_by_key(|missing| (missing.since_ms, missing.id));
+        all.truncate(MISSING_MAX);
+        all
     }
 
     /// Whether a member follows the line of `next`, so that its copies count.
@@ -353,7 +432,7 @@ impl Control {
             match self.said.get(&id) {
                 Some(said) => said.table.as_ref().map(|table| table.stamp),
                 // Led so far, and not asked.
-                None => return here,
+                None => return here && !self.may_follow_another(id, next),
             }
         };
         here && stamp.is_some_and(|stamp| next.continues(stamp))
@@ -378,7 +457,9 @@ impl Control {
             let follows = |id: MemberId| match all.iter().find(|(other, _)| *other == id) {
                 Some((_, followed)) => table.continues(followed.stamp),
                 // Those whom this coordinator leads were not asked.
-                None => in_office.is_some_and(|own| own.stamp == table.stamp),
+                None => in_office.is_some_and(|own| {
+                    own.stamp == table.stamp && !self.may_follow_another(id, own)
+                }),
             };
             let counts = table.members.iter().filter(|known| {
                 is_data(known.id) && self.is_here(known.id, known.generation) && follows(known.id)

@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
 use convoke_membership::MemberId;
@@ -12,6 +12,7 @@ use parking_lot::{Mutex, RwLock};
 
 use crate::access::KeyHasher;
 use crate::clock::Clock;
+use crate::lease::Lease;
 use crate::map::Maps;
 use crate::message::Message;
 use crate::partition::Partition;
@@ -23,7 +24,7 @@ const MERGE_MS: u64 = 60_000;
 
 /// What the grid wants of whoever runs it.
 pub trait Host: Send + Sync + 'static {
-    /// Time since the process started.
+    /// Time since the process started, that in which the machine was suspended included.
     fn now(&self) -> Duration;
 
     /// The machine's clock, in milliseconds since 1970.
@@ -72,11 +73,17 @@ pub enum Report {
         /// Whose copy.
         member: MemberId,
     },
-    /// This member stood still for so long; it answers once the others confirm
-    /// its place.
+    /// This process was paused; it answers again once the others have confirmed its
+    /// place.
     Paused {
-        /// In milliseconds.
+        /// For how long, in milliseconds.
         ms: u64,
+    },
+    /// More removals than this member remembers while a member is missing: the oldest are
+    /// given up.
+    RemovalsGivenUp {
+        /// How many, about.
+        count: usize,
     },
 }
 
@@ -105,8 +112,15 @@ pub(crate) struct Core {
     pub(crate) members: AtomicU32,
     /// Those of them that store data; [`u32::MAX`] before the first view.
     pub(crate) data_members: AtomicU32,
-    /// Microseconds since start at the last tick.
-    pub(crate) ticked_us: AtomicU64,
+    /// The right of this member to answer for partitions.
+    pub(crate) lease: Lease,
+    /// See [`Table::missing_since_ms`]; [`u64::MAX`] when nobody is missing.
+    pub(crate) missing_since_ms: AtomicU64,
+    /// Milliseconds to add to the deadlines of what this member held before it followed
+    /// the time of this cluster.
+    pub(crate) shift_ms: AtomicI64,
+    /// Whether what this member held comes from this very cluster.
+    pub(crate) is_kin: AtomicBool,
     /// Microseconds since start when another branch was followed; zero before.
     pub(crate) branched_us: AtomicU64,
     /// Partitions that are being copied to a member.

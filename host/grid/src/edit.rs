@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::KEY_BYTES_MAX;
 use crate::access::KeyHasher;
 use crate::clock::Version;
 use crate::encoding;
@@ -23,8 +24,12 @@ pub(crate) enum Edit<'a> {
     },
     /// The key goes, and that it went is remembered.
     Remove,
-    /// The key goes and leaves nothing: it expired, or was evicted.
+    /// The key goes and leaves nothing, unless it was written since: it expired, or was
+    /// evicted.
     Drop,
+    /// As [`Edit::Drop`], and a removal is remembered that has the version of the entry:
+    /// an older value that another copy still holds does not come back.
+    Lapse,
     /// It expires at other times.
     Expire(Expiry),
     /// Somebody asked for it: its idle deadline moves. No new version.
@@ -62,6 +67,9 @@ pub(crate) enum What<'a> {
     Clear,
     /// Removals before this version are forgotten.
     Forget(Version),
+    /// The same, since there are too many: what members of this cluster that were away
+    /// hold of that age, and is not here, counts as removed.
+    Floor(Version),
 }
 
 impl<'a> Record<'a> {
@@ -74,12 +82,17 @@ impl<'a> Record<'a> {
     pub(crate) fn hash(&self, hasher: &KeyHasher) -> u32 {
         match &self.what {
             What::Key(key, _) => hasher.hash(key),
-            What::Clear | What::Forget(_) => 0,
+            What::Clear | What::Forget(_) | What::Floor(_) => 0,
         }
     }
 
-    /// The first of `bytes`, and what follows it.
+    /// The first of `bytes`, and what follows it; `None` when they are no record, or its
+    /// key is longer than one may be.
     pub(crate) fn decode(bytes: &'a [u8]) -> Option<(Self, &'a [u8])> {
-        postcard::take_from_bytes(bytes).ok()
+        let (record, rest): (Self, _) = postcard::take_from_bytes(bytes).ok()?;
+        match record.what {
+            What::Key(key, _) if key.len() > KEY_BYTES_MAX => None,
+            _ => Some((record, rest)),
+        }
     }
 }

@@ -35,6 +35,13 @@ impl Expiry {
     /// Never.
     pub const NEVER: Self = Self { deadline_ms: None, idle: None };
 
+    /// Whether what expires so lives longer than what expires as `other`.
+    #[must_use]
+    pub(crate) fn outlives(&self, other: &Self) -> bool {
+        let last = |expiry: &Self| expiry.first_ms().unwrap_or(u64::MAX);
+        last(self) > last(other)
+    }
+
     /// The earlier of its deadlines.
     #[must_use]
     pub fn first_ms(&self) -> Option<u64> {
@@ -69,6 +76,10 @@ pub struct Meta {
     pub expiry: Expiry,
     /// Where its map counts.
     pub statistics: Option<Statistics>,
+    /// Whether an older value, or a removal, of this key would outlive this one: when it
+    /// expires, that is remembered as a removal is, or a copy that missed this value
+    /// would bring the older one back.
+    pub shadows: bool,
 }
 
 /// How lately (seconds, modulo 2^24) and how often (logarithmic, as Morris
@@ -145,11 +156,16 @@ const HEAD_BYTES: usize = 9;
 const HAS_DEADLINE: u8 = 1;
 const HAS_IDLE: u8 = 2;
 const HAS_STATISTICS: u8 = 4;
+const SHADOWS: u8 = 8;
 const KIND_SHIFT: u32 = 4;
 /// Kinds of plain values: what four bits tell apart.
 pub const KINDS_MAX: u8 = 16;
 /// A key length below this takes one byte, any other two.
 const SHORT_KEY: usize = 0x80;
+/// Marks a key length of two bytes.
+const LONG_KEY: u16 = 0x8000;
+// The longest key fits the 15 bits that its length has.
+const _: () = assert!(crate::KEY_BYTES_MAX < 1 << 15);
 
 /// Where the parts of a packed entry lie.
 struct Places {
@@ -203,6 +219,7 @@ impl Plain {
             statistics: places
                 .statistics
                 .map(|at| Statistics { created_ms: self.u64_at(at), hits: self.u32_at(at + 8) }),
+            shadows: self.packed[FLAGS_AT] & SHADOWS != 0,
         }
     }
 
@@ -320,6 +337,7 @@ fn flags(meta: &Meta, kind: u8) -> u8 {
         (meta.expiry.deadline_ms.is_some(), HAS_DEADLINE),
         (meta.expiry.idle.is_some(), HAS_IDLE),
         (meta.statistics.is_some(), HAS_STATISTICS),
+        (meta.shadows, SHADOWS),
     ] {
         if holds {
             flags |= flag;
@@ -337,10 +355,10 @@ fn pack(meta: &Meta, key: &[u8], kind: u8, value: &[&[u8]]) -> Box<[u8]> {
     packed.resize(places.key_length, 0);
     packed[FLAGS_AT] = flags;
     write_meta(&mut packed, &places, meta);
-    if key.len() < SHORT_KEY {
-        packed.push(key.len() as u8);
-    } else {
-        packed.extend_from_slice(&[(SHORT_KEY | key.len() >> 8) as u8, key.len() as u8]);
+    let length = u16::try_from(key.len()).expect("keys are at most KEY_BYTES_MAX");
+    match u8::try_from(length).ok().filter(|short| usize::from(*short) < SHORT_KEY) {
+        Some(short) => packed.push(short),
+        None => packed.extend_from_slice(&(length | LONG_KEY).to_be_bytes()),
     }
     packed.extend_from_slice(key);
     for part in value {
@@ -433,11 +451,13 @@ mod tests {
             proptest::option::of(any::<u64>()),
             proptest::option::of(idle),
             proptest::option::of(statistics),
+            any::<bool>(),
         )
-            .prop_map(|(version, deadline_ms, idle, statistics)| Meta {
+            .prop_map(|(version, deadline_ms, idle, statistics, shadows)| Meta {
                 version: Version(version),
                 expiry: Expiry { deadline_ms, idle },
                 statistics,
+                shadows,
             })
     }
 

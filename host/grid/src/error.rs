@@ -39,6 +39,9 @@ pub enum OpError {
     /// The value would be longer than a value may be.
     #[error("the value would be longer than {} bytes", crate::VALUE_BYTES_MAX)]
     TooLong,
+    /// The answer would be longer than one may be: what is asked for is to be read in parts.
+    #[error("the answer would be longer than one message may be; read it in parts")]
+    AnswerTooLong,
     /// The key is longer than a key may be.
     #[error("the key is longer than {} bytes", crate::KEY_BYTES_MAX)]
     KeyTooLong,

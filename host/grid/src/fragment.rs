@@ -25,6 +25,9 @@ const TOMBSTONE_BYTES: usize = 48;
 const TICK_BITS: u32 = 6;
 /// Bits of the hash that a watched deadline keeps.
 const WATCH_HASH_BITS: u32 = 28;
+/// The last tick that can be watched for: of the year 2109. Later deadlines are looked
+/// at then.
+const TICK_MAX: u64 = u64::MAX >> WATCH_HASH_BITS;
 /// Entries looked at to find one to evict, as in Redis.
 const EVICTION_SAMPLES: usize = 8;
 /// Slots looked at for that.
@@ -115,9 +118,12 @@ pub(crate) struct Fragment {
     tombstones: Ordered<Tombstone>,
     /// Everything with a version up to this was removed at once.
     cleared: Version,
+    /// Removals up to this were given up, since there were too many.
+    floor: Version,
     /// Each entry that expires is watched at its deadline or before.
     watched: BTreeSet<u64>,
     heap_bytes: usize,
+    removal_bytes: usize,
     digest: u64,
     /// Reads that found something.
     pub(crate) hits: u64,
@@ -155,9 +161,15 @@ impl Fragment {
         self.len() == 0 && self.tombstones.is_empty() && self.cleared == Version::NONE
     }
 
-    /// Bytes in all.
+    /// Bytes of keys, values and their tables.
     pub(crate) fn bytes(&self) -> usize {
         self.heap_bytes + self.plain.bytes() + self.structures.bytes()
+    }
+
+    /// Bytes of what is remembered of removals: bookkeeping, which no bound of a map
+    /// counts.
+    pub(crate) fn removal_bytes(&self) -> usize {
+        self.removal_bytes
     }
 
     /// The same for equal copies: of keys, versions and removals.
@@ -168,6 +180,11 @@ impl Fragment {
     /// Everything up to this version was removed at once.
     pub(crate) fn cleared(&self) -> Version {
         self.cleared
+    }
+
+    /// Removals up to this version were given up, since there were too many.
+    pub(crate) fn floor(&self) -> Version {
+        self.floor
     }
 
     pub(crate) fn get(&self, hash: u32, key: &[u8]) -> Option<Entry<'_>> {
@@ -257,12 +274,21 @@ impl Fragment {
                 self.bury(hash, key, version);
                 Ok(Applied::Gone)
             }
-            Edit::Drop => {
+            Edit::Drop | Edit::Lapse => {
+                let here = self.get(hash, key).map(|entry| entry.version());
+                // A drop that was decided before the last write of the key is void.
+                let Some(here) = here.filter(|here| *here <= version) else {
+                    return Ok(Applied::Gone);
+                };
                 self.take(hash, key);
+                if matches!(edit, Edit::Lapse) {
+                    self.bury(hash, key, here);
+                }
                 Ok(Applied::Gone)
             }
             Edit::Expire(expiry) => self.change_meta(hash, key, |meta| {
                 meta.version = version;
+                meta.shadows |= meta.expiry.outlives(expiry);
                 meta.expiry = *expiry;
             }),
             Edit::Touch { deadline_ms } => self.change_meta(hash, key, |meta| {
@@ -300,8 +326,8 @@ impl Fragment {
                 if value.len() == 0 {
                     return Ok(Applied::Gone);
                 }
-                self.unbury(hash, key);
-                let meta = Meta { version, ..Meta::default() };
+                let shadows = self.unbury(hash, key);
+                let meta = Meta { version, shadows, ..Meta::default() };
                 self.add_structure(map, now_ms, hash, key, meta, value);
                 Ok(Applied::Created)
             }
@@ -323,6 +349,10 @@ impl Fragment {
             }
             What::Clear => self.clear(record.version),
             What::Forget(version) => self.forget(*version),
+            What::Floor(version) => {
+                self.floor = self.floor.max(*version);
+                self.forget(*version);
+            }
         }
         Ok(())
     }
@@ -341,7 +371,8 @@ impl Fragment {
     ) -> Applied {
         if let Some(entry) = self.plain.get_mut(hash, |entry| entry.key() == key) {
             let (bytes, old) = (entry.bytes(), entry.meta());
-            let meta = Meta { version, expiry, statistics: old.statistics };
+            let shadows = old.shadows || old.expiry.outlives(&expiry);
+            let meta = Meta { version, expiry, statistics: old.statistics, shadows };
             entry.set(&meta, kind, value);
             entry.usage.touch(now_ms, version.0 as u32);
             self.heap_bytes = self.heap_bytes + entry.bytes() - bytes;
@@ -350,9 +381,10 @@ impl Fragment {
             return Applied::Changed;
         }
         let old = if self.structures.is_empty() { None } else { self.take(hash, key) };
-        self.unbury(hash, key);
+        let was_removed = self.unbury(hash, key);
+        let shadows = old.map_or(was_removed, |old| old.shadows || old.expiry.outlives(&expiry));
         let statistics = old.and_then(|meta| meta.statistics).or_else(|| counted(map, now_ms));
-        let meta = Meta { version, expiry, statistics };
+        let meta = Meta { version, expiry, statistics, shadows };
         self.add_plain(Plain::new(hash, Usage::new(now_ms), &meta, key, kind, value), &meta);
         if old.is_some() { Applied::Changed } else { Applied::Created }
     }
@@ -447,21 +479,25 @@ impl Fragment {
     fn bury(&mut self, hash: u32, key: &[u8], version: Version) {
         self.unbury(hash, key);
         self.tombstones.insert(Tombstone::new(hash, version, key));
-        self.heap_bytes += TOMBSTONE_BYTES + key.len();
+        self.removal_bytes += TOMBSTONE_BYTES + key.len();
         self.digest ^= digest_term(hash, version, true);
     }
 
-    fn unbury(&mut self, hash: u32, key: &[u8]) {
-        if let Some(old) = self.tombstones.remove(hash, |entry| *entry.key == *key) {
-            self.heap_bytes -= TOMBSTONE_BYTES + key.len();
-            self.digest ^= digest_term(hash, old.version, true);
-        }
+    /// Forgets the removal of a key. Returns whether there was one.
+    fn unbury(&mut self, hash: u32, key: &[u8]) -> bool {
+        let Some(old) = self.tombstones.remove(hash, |entry| *entry.key == *key) else {
+            return false;
+        };
+        self.removal_bytes -= TOMBSTONE_BYTES + key.len();
+        self.digest ^= digest_term(hash, old.version, true);
+        true
     }
 
     /// Everything goes, and that it went is remembered.
     pub(crate) fn clear(&mut self, version: Version) {
         *self = Self {
             cleared: version.max(self.cleared),
+            floor: self.floor,
             hits: self.hits,
             misses: self.misses,
             ..Self::default()
@@ -479,7 +515,7 @@ impl Fragment {
             }
             keep
         });
-        self.heap_bytes -= freed;
+        self.removal_bytes -= freed;
         self.digest ^= digest;
         if self.cleared < before {
             self.cleared = Version::NONE;
@@ -502,19 +538,19 @@ impl Fragment {
     }
 
     /// Takes out the keys whose time is over, at most `max` of them; the others
-    /// follow when asked again.
+    /// follow when asked again. Looks at each watched deadline once.
     pub(crate) fn take_due(&mut self, now_ms: u64, max: usize, due: &mut Vec<(u32, Box<[u8]>)>) {
+        let mut later = Vec::new();
         while due.len() < max
             && let Some(mark) = self.watched.first().copied()
         {
             let (tick, prefix) = (mark >> WATCH_HASH_BITS, mark & ((1 << WATCH_HASH_BITS) - 1));
-            if (tick + 1) << TICK_BITS > now_ms {
-                return;
+            if tick >= now_ms >> TICK_BITS {
+                break;
             }
             self.watched.pop_first();
             let from = (prefix << (32 - WATCH_HASH_BITS)) as u32;
             let of_mark = |hash: u32| watch_prefix(hash) == prefix;
-            let mut later = Vec::new();
             let entries = self.entries_from(from).take_while(|entry| of_mark(entry.hash()));
             for entry in entries {
                 let Some(first) = entry.expiry().first_ms() else { continue };
@@ -524,8 +560,9 @@ impl Fragment {
                     later.push(watch_mark(first, entry.hash()));
                 }
             }
-            self.watched.extend(later);
         }
+        // Not before the end: a mark may be due again at once.
+        self.watched.extend(later);
     }
 
     /// All entries in the order of their hashes, from one on.
@@ -614,5 +651,5 @@ fn watch_prefix(hash: u32) -> u64 {
 }
 
 fn watch_mark(deadline_ms: u64, hash: u32) -> u64 {
-    (deadline_ms >> TICK_BITS) << WATCH_HASH_BITS | watch_prefix(hash)
+    (deadline_ms >> TICK_BITS).min(TICK_MAX) << WATCH_HASH_BITS | watch_prefix(hash)
 }

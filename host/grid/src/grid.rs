@@ -14,7 +14,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
 use convoke_membership::{MemberId, View};
@@ -23,13 +23,14 @@ use parking_lot::{Mutex, RwLock};
 use crate::calls::{Answer, Calls};
 use crate::control::Control;
 use crate::core::{Core, GridSettings, Host, Report};
-use crate::fragment::{Held, Item};
+use crate::fragment::{ALL_HASHES, Held, Item};
+use crate::lease::Lease;
 use crate::map::{Map, MapCatalog, Maps};
 use crate::message::Message;
 use crate::op::Op;
 use crate::partition::{Executed, Part, Partition, Role, Slot};
 use crate::plan::Wanted;
-use crate::session::{Peer, Receipt, Verdict};
+use crate::session::{Opened, Peer, Receipt, Verdict};
 use crate::table::Table;
 use crate::topic::Topics;
 use crate::{Clock, OpError};
@@ -41,20 +42,21 @@ pub use telling::Listener;
 pub const TICK_MS: u64 = 50;
 /// What is not settled by then has an outcome that nobody knows.
 pub const OP_MS_MAX: u64 = 5_000;
-/// A pause of this length may have cost this member its place.
+/// A pause of this length, in milliseconds, is reported.
 const PAUSE_MS: u64 = 1_000;
-/// How long it waits for the others to say whether it did.
-const CONFIRM_MS_MAX: u64 = 3_000;
-/// How often backups are told the primary's time.
-const TIME_MS: u64 = 1_000;
+/// How often other members are sent something, in milliseconds, so that a connection that
+/// leads nowhere is noticed.
+pub const ALIVE_MS: u64 = 1_000;
 /// How often the copies of one partition are compared.
 const CHECK_MS: u64 = 30_000;
 /// How often removals are looked through.
 const FORGET_MS: u64 = 10_000;
-/// Removals are remembered at least for so long …
-const REMOVAL_MS: u64 = 600_000;
-/// … and while a member is missing, for so long.
-const REMOVAL_MISSING_MS: u64 = 24 * 3_600_000;
+/// How long removals are remembered at least, in milliseconds: far longer than it takes to
+/// notice that a member is missing. While one is, all that came later are kept; see
+/// [`crate::control`].
+const REMOVAL_MS: u64 = 60_000;
+/// Bytes of removals that this member remembers, at most.
+pub const REMOVALS_BYTES_MAX: u64 = 64 * 1024 * 1024;
 
 /// A value that is there later.
 pub type Later<T> = Pin<Box<dyn Future<Output = T> + Send>>;
@@ -75,31 +77,24 @@ pub(crate) struct Inner {
     listeners: telling::Listeners,
     /// Blocked operations of other members.
     blocked: Mutex<HashMap<(MemberId, u64), Arc<Slot>>>,
-    /// The times that primaries told.
-    times: RwLock<HashMap<MemberId, u64>>,
     coordinator: RwLock<Option<MemberId>>,
+    /// A table of a member that is not known yet to coordinate, and its time.
+    early: Mutex<Option<(MemberId, Table, u64)>>,
     timers: Mutex<Timers>,
-    doubt: AtomicBool,
-    doubts: Mutex<Doubt>,
     merging: AtomicBool,
     merged: AtomicU64,
+    events_dropped: AtomicU64,
     settings: Mutex<BTreeMap<String, (String, crate::Version)>>,
 }
 
 #[derive(Default)]
 struct Timers {
-    time_at: Duration,
+    ticked_at: Option<Duration>,
+    alive_at: Duration,
     check_at: Duration,
     checked: usize,
     forget_at: Duration,
     pulse_at: Duration,
-}
-
-/// Whether this member may have lost its place.
-#[derive(Default)]
-struct Doubt {
-    since: Option<Duration>,
-    nonce: u64,
 }
 
 impl Grid {
@@ -127,7 +122,10 @@ impl Grid {
             table: RwLock::default(),
             members: AtomicU32::new(0),
             data_members: AtomicU32::new(u32::MAX),
-            ticked_us: AtomicU64::new(host.now().as_micros() as u64),
+            lease: Lease::default(),
+            missing_since_ms: AtomicU64::new(u64::MAX),
+            shift_ms: AtomicI64::new(0),
+            is_kin: AtomicBool::new(true),
             branched_us: AtomicU64::new(0),
             copying: Mutex::default(),
             away: Mutex::default(),
@@ -144,13 +142,12 @@ impl Grid {
                 topics: Topics::default(),
                 listeners: telling::Listeners::default(),
                 blocked: Mutex::default(),
-                times: RwLock::default(),
                 coordinator: RwLock::new(None),
+                early: Mutex::default(),
                 timers: Mutex::default(),
-                doubt: AtomicBool::new(false),
-                doubts: Mutex::default(),
                 merging: AtomicBool::new(false),
                 merged: AtomicU64::new(0),
+                events_dropped: AtomicU64::new(0),
                 settings: Mutex::default(),
             }),
         }
@@ -262,43 +259,52 @@ impl Grid {
         self.inner.core.peer(id)
     }
 
-    /// A connection from a member opened and named the sender's session. `None`
+    /// A connection from a member opened and named the sender's session and the last
+    /// message that the sender knows to be dealt with ([`Peer::acknowledged`]). `None`
     /// when that member is not in the view (yet).
     #[must_use]
-    pub fn handle_opened(&self, from: MemberId, session: u64) -> Option<Receipt> {
-        let peer = self.peer(from)?;
-        let (receipt, anew) = peer.handle_opened(session);
-        if anew {
-            // Whatever it sent before and did not arrive never will.
+    pub fn handle_opened(&self, from: MemberId, session: u64, acknowledged: u64) -> Option<Opened> {
+        let opened = self.peer(from)?.handle_opened(session, acknowledged);
+        if opened.is_new {
+            // What it sent before and did not arrive never will.
             for partition in &self.inner.core.partitions {
                 partition.lock().spoil(&self.inner.core, from);
             }
         }
-        Some(receipt)
+        Some(opened)
     }
 
-    /// Bytes came over a connection from a member. `None` when it is to be closed.
+    /// Bytes came over a connection from a member, named by [`Opened::connection`]. `None`
+    /// when it is to be closed.
     #[must_use]
-    pub fn handle_bytes(&self, from: MemberId, session: u64, bytes: &[u8]) -> Option<Receipt> {
+    pub fn handle_bytes(&self, from: MemberId, connection: u64, bytes: &[u8]) -> Option<Receipt> {
         let peer = self.peer(from)?;
-        peer.handle_bytes(session, bytes, |message| self.handle_message(from, message))
+        peer.handle_bytes(connection, bytes, |message| self.handle_message(from, message))
     }
 
-    /// A connection to a member was answered. `false` when it is of no use.
+    /// A connection to a member was answered with [`Receipt::Resume`]. `false` when it is
+    /// of no use.
     #[must_use]
-    pub fn handle_resumed(&self, to: MemberId, session: u64, received: u64) -> bool {
+    pub fn handle_resumed(
+        &self,
+        to: MemberId,
+        session: u64,
+        received: u64,
+        refused: &[u64],
+    ) -> bool {
         let Some(peer) = self.peer(to) else { return false };
-        let useful = peer.handle_resumed(session, received, self.inner.core.host.random());
+        let fresh = self.inner.core.host.random();
+        let useful = peer.handle_resumed(session, received, refused, fresh);
         if peer.session() != session {
             self.messages_lost(to);
         }
         useful
     }
 
-    /// A member dealt with messages.
-    pub fn handle_received(&self, to: MemberId, received: u64, refused: &[u64]) {
+    /// A member dealt with messages of a session.
+    pub fn handle_received(&self, to: MemberId, session: u64, received: u64, refused: &[u64]) {
         let Some(peer) = self.peer(to) else { return };
-        peer.handle_received(received, refused);
+        peer.handle_received(session, received, refused);
         let core = &self.inner.core;
         let retiring: Vec<u16> = core.retiring.lock().iter().copied().collect();
         for number in retiring {
@@ -343,9 +349,8 @@ impl Grid {
         core.data_members.store(count(view.data_members()), Ordering::Relaxed);
     }
 
-    /// There is a new view, which [`Grid::expect_view`] got before. `lost` when somebody
-    /// was lost with it, who may come back.
-    pub fn handle_view(&self, view: &View, lost: bool) {
+    /// There is a new view, which [`Grid::expect_view`] got before.
+    pub fn handle_view(&self, view: &View) {
         let core = &self.inner.core;
         let now = core.now();
         let mut new = Vec::new();
@@ -388,27 +393,20 @@ impl Grid {
         for id in new {
             self.introduce_to(id);
         }
-        {
-            let mut control = self.inner.control.lock();
-            control.handle_view(now, view, table.as_ref());
-            if lost {
-                control.missing_since = Some(now);
-            }
-        }
+        self.inner.control.lock().handle_view(now, view, table.as_ref());
+        self.renew(now);
         self.lead();
+        let early = self.inner.early.lock().take();
+        if let Some((from, table, now_ms)) = early {
+            self.handle_table(from, table, now_ms);
+        }
     }
 
     /// Does what is due. To be called every [`TICK_MS`].
     pub fn tick(&self) {
         let core = &self.inner.core;
         let now = core.now();
-        let before =
-            Duration::from_micros(core.ticked_us.swap(now.as_micros() as u64, Ordering::AcqRel));
-        let pause = now.saturating_sub(before);
-        if pause >= Duration::from_millis(PAUSE_MS) {
-            self.begin_doubt(now, pause);
-        }
-        self.tick_doubt(now);
+        self.renew(now);
         self.inner.calls.tick(now);
         let old = now.saturating_sub(Duration::from_millis(TICK_MS));
         let peers = self.peers();
@@ -416,8 +414,10 @@ impl Grid {
             peer.wake_old(old);
         }
         let mut due = Due::default();
+        let pause;
         {
             let mut timers = self.inner.timers.lock();
+            pause = timers.ticked_at.replace(now).map(|before| now.saturating_sub(before));
             let is_due = |at: &mut Duration, every_ms: u64| {
                 let due = now >= *at;
                 if due {
@@ -425,20 +425,27 @@ impl Grid {
                 }
                 due
             };
-            due.time = is_due(&mut timers.time_at, TIME_MS);
+            due.alive = is_due(&mut timers.alive_at, ALIVE_MS);
             due.forget = is_due(&mut timers.forget_at, FORGET_MS);
-            due.pulse = is_due(&mut timers.pulse_at, TIME_MS);
+            due.pulse = is_due(&mut timers.pulse_at, ALIVE_MS);
             let count = core.partitions.len();
             if is_due(&mut timers.check_at, CHECK_MS / count.max(1) as u64) {
                 due.check = Some(timers.checked % count.max(1));
                 timers.checked += 1;
             }
         }
+        if let Some(pause) = pause.filter(|pause| *pause >= Duration::from_millis(PAUSE_MS))
+            && !peers.is_empty()
+        {
+            self.inner.report(Report::Paused { ms: pause.as_millis() as u64 });
+        }
         let leftover = self.sweep(now, old, &due);
-        if due.time {
-            let time_ms = core.clock.now_ms(now);
+        if due.alive {
             for peer in &peers {
-                peer.push(|bytes| Message::Time { time_ms }.encode(bytes));
+                peer.push(|bytes| Message::Alive.encode(bytes));
+            }
+            if !leftover && !self.inner.merging.load(Ordering::Relaxed) {
+                self.tell_settled();
             }
         }
         for peer in &peers {
@@ -457,38 +464,43 @@ impl Grid {
     /// merged.
     fn sweep(&self, now: Duration, old: Duration, due: &Due) -> bool {
         let core = &self.inner.core;
-        let times = self.inner.times.read().clone();
-        let now_ms = core.clock.now_ms(now);
         let table = core.table();
-        let missing = self.inner.control.lock().missing_since;
-        let missing_for = missing.map(|since| now.saturating_sub(since).as_millis() as u64);
-        let keep_ms = match missing_for {
-            Some(ms) if ms < REMOVAL_MISSING_MS => REMOVAL_MISSING_MS,
-            _ => REMOVAL_MS,
-        };
-        let mut leftover = false;
+        let missing_since_ms = core.missing_since_ms.load(Ordering::Relaxed);
+        let forget_ms = core.clock.now_ms(now).saturating_sub(REMOVAL_MS).min(missing_since_ms);
+        let removal_bytes: u64 = core.maps.all().iter().map(|map| map.removal_bytes()).sum();
+        let (mut leftover, mut given_up) = (false, 0);
         for (number, partition) in core.partitions.iter().enumerate() {
             let mut partition = partition.lock();
             leftover |= partition.leftover;
-            partition.tick(core, now, |primary| times.get(&primary).copied().unwrap_or(0));
+            partition.tick(core, now);
             partition.wake_old(old);
             if due.check == Some(number) {
                 partition.check(core, now);
             }
             if due.forget {
-                partition.forget(core, now, now_ms.saturating_sub(keep_ms));
+                partition.forget(core, now, forget_ms);
+            }
+            if removal_bytes > REMOVALS_BYTES_MAX {
+                given_up += partition.give_up_removals(core, now);
             }
             let untold = match &table {
-                Some(table) if due.time => partition.untold(table),
+                Some(table) if due.alive => partition.untold(table),
                 _ => Vec::new(),
             };
+            let spoiled = partition.take_spoiled();
             let (epoch, events) = (partition.epoch, partition.take_events());
             drop(partition);
             self.inner.tell(&events);
+            let partition = number as u16;
+            for member in spoiled {
+                self.tell_coordinator(Message::Spoiled { partition, epoch, member });
+            }
             for (member, place) in untold {
-                let partition = number as u16;
                 self.tell_coordinator(Message::Completed { partition, epoch, member, place });
             }
+        }
+        if given_up > 0 && missing_since_ms < u64::MAX {
+            self.inner.report(Report::RemovalsGivenUp { count: given_up });
         }
         leftover
     }
@@ -504,15 +516,12 @@ impl Grid {
         let message = Message::decode(bytes)?;
         let at = |number: u16| core.partitions.get(usize::from(number));
         match message {
-            Message::Records { partition, epoch, time_ms, records } => {
-                let partition = at(partition)?;
-                core.clock.heard(time_ms);
-                return Some(partition.lock().handle_records(core, from, epoch, records));
+            Message::Records { partition, epoch, copy, time_ms, more, records } => {
+                let mut partition = at(partition)?.lock();
+                core.clock.heard(core.now(), time_ms);
+                return Some(partition.handle_records(core, from, (epoch, copy), more, records));
             }
-            Message::Time { time_ms } => {
-                core.clock.heard(time_ms);
-                self.inner.times.write().insert(from, time_ms);
-            }
+            Message::Alive => {}
             Message::Invite { partition, epoch } => {
                 at(partition)?.lock().handle_invite(core, from, epoch);
             }
@@ -529,9 +538,9 @@ impl Grid {
             Message::Chunk { partition, epoch, map, start, end, first, last, items } => {
                 let partition = at(partition)?;
                 let map = core.maps.open(map).ok()?;
-                let items = Item::decode_all(items)?;
-                let part = Part { range: start..end, first, last };
-                partition.lock().handle_chunk(core, from, epoch, &map, &part, &items);
+                let is_range = start <= end && end <= ALL_HASHES.end;
+                let part = is_range.then_some(Part { range: start..end, first, last })?;
+                partition.lock().handle_chunk(core, from, epoch, &map, &part, items)?;
             }
             Message::SyncDone { partition, epoch, ask } => {
                 at(partition)?.lock().handle_done(core, from, epoch, ask);
@@ -543,8 +552,8 @@ impl Grid {
                     self.tell_coordinator(Message::Completed { partition, epoch, member, place });
                 }
             }
-            Message::Check { partition, epoch, digests } => {
-                at(partition)?.lock().handle_check(core, from, epoch, &digests);
+            Message::Check { partition, epoch, copy, digests } => {
+                at(partition)?.lock().handle_check(core, from, (epoch, copy), &digests);
             }
             Message::Handoff { partition, epoch } => {
                 at(partition)?.lock().handle_handoff(from, epoch);
@@ -572,10 +581,10 @@ impl Grid {
             Message::MergeWant { id, ranges } => {
                 self.inner.calls.handle_answer(from, id, Answer::Wants(ranges));
             }
-            Message::Merge { id, partition, map, items } => {
+            Message::Merge { id, partition, kin, map, items } => {
                 at(partition)?;
                 let items = Item::decode_all(items)?;
-                self.handle_merge(from, id, partition, map, &items);
+                self.handle_merge(from, id, partition, map, &items, kin);
             }
             Message::Merged { id, done } => {
                 self.inner.calls.handle_answer(from, id, Answer::Merged(done));
@@ -589,9 +598,9 @@ impl Grid {
                 core.clock.saw(version);
                 self.handle_report(from, table);
             }
-            Message::Table { version, table } => {
+            Message::Table { version, now_ms, table } => {
                 core.clock.saw(version);
-                self.handle_table(from, table);
+                self.handle_table(from, table, now_ms);
             }
             Message::Pulse { stamp, now_ms } => self.handle_pulse(from, stamp, now_ms),
             Message::Completed { partition, epoch, member, place } => {
@@ -600,11 +609,9 @@ impl Grid {
             Message::Spoiled { partition, epoch, member } => {
                 self.handle_copy(partition, epoch, member, None);
             }
-            Message::Confirm { nonce, stamp } => {
-                let yes = core.table().is_some_and(|table| table.stamp == stamp);
-                core.send(from, &Message::Confirmed { nonce, yes });
-            }
-            Message::Confirmed { nonce, yes } => self.handle_confirmed(nonce, yes),
+            Message::Renew { nonce, stamp } => self.handle_renew(from, nonce, stamp),
+            Message::Renewed { nonce, yes } => self.handle_renewed(from, nonce, yes),
+            Message::Settled => self.inner.control.lock().handle_settled(from),
             Message::Leaving => {
                 self.inner.control.lock().handle_leaving(from);
                 self.lead();
@@ -647,7 +654,7 @@ impl Grid {
 /// What is due with one tick.
 #[derive(Default)]
 struct Due {
-    time: bool,
+    alive: bool,
     forget: bool,
     pulse: bool,
     check: Option<usize>,

@@ -39,6 +39,7 @@ mod edit;
 mod encoding;
 mod error;
 mod fragment;
+mod lease;
 mod message;
 mod ordered;
 mod partition;
@@ -55,7 +56,7 @@ pub use grid::{Grid, Later, Listener, Started};
 pub use map::{MAPS_MAX, Map, MapCatalog, MapSettings, Maps};
 pub use op::{KeyOp, Op};
 pub use reply::Reply;
-pub use session::{Peer, Receipt};
+pub use session::{Opened, Peer, Receipt};
 pub use topic::{Subscriber, SubscriptionId, TopicFilter};
 pub use value::{Score, Type};
 

@@ -66,7 +66,8 @@ pub struct MapSettings {
     pub ttl_ms: Option<u64>,
     /// How long it lives without being asked for, in milliseconds.
     pub max_idle_ms: Option<u64>,
-    /// Bytes of keys, values and tables on one member, copies included.
+    /// Bytes of keys, values and their tables on one member, copies included; what is
+    /// remembered of removals does not count.
     pub memory_bytes_max: Option<u64>,
     /// What goes at that bound.
     pub eviction: Eviction,
@@ -167,6 +168,8 @@ pub struct Map {
     pub settings: MapSettings,
     /// Bytes on this member.
     pub(crate) bytes: AtomicI64,
+    /// Bytes of what is remembered of removals, on this member.
+    pub(crate) removal_bytes: AtomicI64,
     /// Where the leases of its keys lie, once there are any.
     leases: OnceLock<Arc<Self>>,
     /// Whether somebody wants its events.
@@ -181,6 +184,12 @@ impl Map {
     /// Bytes of keys, values and tables on this member.
     pub fn bytes(&self) -> u64 {
         u64::try_from(self.bytes.load(Ordering::Relaxed)).unwrap_or(0)
+    }
+
+    /// Bytes of what this member remembers of removals: keys that copies which were away
+    /// must not bring back. No bound of the map counts them.
+    pub fn removal_bytes(&self) -> u64 {
+        u64::try_from(self.removal_bytes.load(Ordering::Relaxed)).unwrap_or(0)
     }
 
     /// Entries that this member evicted.
@@ -254,6 +263,7 @@ impl Maps {
             settings: self.settings(name),
             leases: OnceLock::new(),
             bytes: AtomicI64::new(0),
+            removal_bytes: AtomicI64::new(0),
             listened: AtomicBool::new(false),
             evicted: AtomicU64::new(0),
             expired: AtomicU64::new(0),

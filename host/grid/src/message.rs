@@ -13,6 +13,7 @@
 //!            --Merge …--> primary --Merged-->
 //! lead       coordinator --Query--> member --Report--> coordinator, which
 //!            sends Table to all, and Pulse now and then
+//! lease      any --Renew--> coordinator, or all; each answers Renewed
 //! tell       Publish to all, each answers Delivered; Events to who is interested
 //! ```
 //! All travel in sessions: in order, each once.
@@ -31,18 +32,23 @@ use crate::{OpError, Reply};
 /// A message.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) enum Message<'a> {
-    /// What changed in a partition.
+    /// What changed in a partition, for the copy that was asked for with this number:
+    /// a backup that has asked again since refuses it.
     Records {
         partition: u16,
         epoch: u64,
+        copy: u64,
         /// The primary's time: what was over by then is over on the backup too.
         time_ms: u64,
+        /// More of the same step follows: all of it is applied at once.
+        more: bool,
         /// Records, one behind the other.
         #[serde(borrow, with = "serde_bytes")]
         records: &'a [u8],
     },
-    /// The primary's time, for all partitions that it leads.
-    Time { time_ms: u64 },
+    /// The sender is there. Sent now and then, so that a connection that leads nowhere
+    /// is noticed.
+    Alive,
     /// "You are to have a copy; ask for it."
     Invite { partition: u16, epoch: u64 },
     /// "I am to have a copy; this is what I have."
@@ -89,6 +95,7 @@ pub(crate) enum Message<'a> {
     Check {
         partition: u16,
         epoch: u64,
+        copy: u64,
         #[serde(borrow)]
         digests: Vec<(&'a str, u64)>,
     },
@@ -126,6 +133,8 @@ pub(crate) enum Message<'a> {
     Merge {
         id: u64,
         partition: u16,
+        /// Whether the sender was a member of this very cluster.
+        kin: bool,
         #[serde(borrow)]
         map: &'a str,
         /// Items, one behind the other.
@@ -138,18 +147,20 @@ pub(crate) enum Message<'a> {
     Query,
     /// "This one."
     Report { version: Version, table: Option<Table> },
-    /// "Follow this one."
-    Table { version: Version, table: Table },
+    /// "Follow this one; this is my clock."
+    Table { version: Version, now_ms: u64, table: Table },
     /// "This is the newest, and this is my clock."
     Pulse { stamp: Stamp, now_ms: u64 },
     /// To the coordinator: "that copy is complete."
     Completed { partition: u16, epoch: u64, member: MemberId, place: u8 },
     /// To the coordinator: "that copy is not complete any more."
     Spoiled { partition: u16, epoch: u64, member: MemberId },
-    /// "I stood still for a while; do we still follow the same table?"
-    Confirm { nonce: u64, stamp: Stamp },
-    /// "We do", or not.
-    Confirmed { nonce: u64, yes: bool },
+    /// To the coordinator: "I have brought in all that I held while I was away."
+    Settled,
+    /// "May I go on answering for what this table gives me?"
+    Renew { nonce: u64, stamp: Stamp },
+    /// Yes, or not.
+    Renewed { nonce: u64, yes: bool },
     /// To the coordinator: "I am about to leave."
     Leaving,
     /// To all: "tell your subscribers."
@@ -183,6 +194,8 @@ pub(crate) struct MapStart<'a> {
     pub(crate) map: &'a str,
     /// Everything up to this version was removed at once.
     pub(crate) cleared: Version,
+    /// Removals up to this version were given up.
+    pub(crate) floor: Version,
     /// What differs.
     pub(crate) ranges: Vec<(u64, u64)>,
 }
@@ -227,7 +240,14 @@ mod tests {
         let held = Held { map: "m", digest: 3, ranges: vec![1, 2] };
         let version = Version(7);
         for message in [
-            Message::Records { partition: 1, epoch: 2, time_ms: 3, records: b"abc" },
+            Message::Records {
+                partition: 1,
+                epoch: 2,
+                copy: 4,
+                time_ms: 3,
+                more: true,
+                records: b"abc",
+            },
             Message::SyncAsk { partition: 1, epoch: 2, ask: 3, place: 1, held: vec![held.clone()] },
             Message::MergeAsk { id: 1, partition: 2, held },
             Message::Chunk {

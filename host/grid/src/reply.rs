@@ -51,6 +51,37 @@ impl Reply {
         Self::Integer(i64::from(yes))
     }
 
+    /// About how many bytes it has, if they are no more than `most`.
+    pub(crate) fn bytes_at_most(&self, most: usize) -> Option<usize> {
+        /// Beside its bytes, a value takes about so many.
+        const VALUE_BYTES: usize = 16;
+        match self {
+            Self::Bytes(bytes) => {
+                return Some(bytes.len() + VALUE_BYTES).filter(|bytes| *bytes <= most);
+            }
+            Self::List(_) | Self::Set(_) | Self::Map(_) | Self::Pairs(_) => {}
+            _ => return Some(VALUE_BYTES),
+        }
+        let mut sum = 0_usize;
+        let mut open = vec![self];
+        while let Some(reply) = open.pop() {
+            sum += VALUE_BYTES;
+            match reply {
+                Self::Bytes(bytes) => sum += bytes.len(),
+                Self::Word(word) => sum += word.len(),
+                Self::List(all) | Self::Set(all) => open.extend(all),
+                Self::Map(all) | Self::Pairs(all) => {
+                    open.extend(all.iter().flat_map(|(a, b)| [a, b]));
+                }
+                _ => {}
+            }
+            if sum > most {
+                return None;
+            }
+        }
+        Some(sum)
+    }
+
     /// A count.
     #[must_use]
     pub fn count(count: usize) -> Self {

@@ -1,12 +1,13 @@
 //! Messages to another member: each arrives once and in order for as long as
 //! both processes live, whatever happens to the connections between them.
 //!
-//! Each direction has its own connection. The sender numbers its messages from
-//! one and keeps them until the receiver says that it has dealt with them; after
-//! a broken connection it goes on behind the last that the receiver got. A
-//! receiver that knows nothing of the sender's numbers (it gave the sender up,
-//! and its messages with it) makes the sender begin anew: what was on the way
-//! then is lost, and whoever waits for it is told.
+//! Each direction has its own connection, one at a time: what an older one still
+//! brings is void from the moment a newer one opens. The sender numbers its messages
+//! from one and keeps them until the receiver says that it has dealt with them; after
+//! a broken connection it goes on behind the last that the receiver got, and hears again
+//! which of those were refused. A receiver that knows nothing of the sender's numbers (it
+//! gave the sender up, and its messages with it) makes the sender start a new session:
+//! what was on the way then is lost, and those who wait for it are woken.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -21,14 +22,15 @@ use serde::{Deserialize, Serialize};
 use crate::encoding;
 
 /// Length of one message, in bytes, at most.
-pub const MESSAGE_BYTES_MAX: usize = 128 * 1024 * 1024;
-/// Bytes that may wait for one member before writes that need it are refused.
+pub const MESSAGE_BYTES_MAX: usize = 512 * 1024 * 1024;
+/// Bytes that may wait for one member before what needs it is refused: writes that it is a
+/// backup of, operations for it and answers to it, messages on topics; events are dropped.
 pub const OUTGOING_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// Bytes handed to a connection at once; a longer message goes alone.
 pub const BATCH_BYTES_MAX: usize = 64 * 1024;
 /// Bytes of the length in front of each message.
 const LENGTH_BYTES: usize = 4;
-/// Refusals of one session that are remembered.
+/// Refusals of one session that each side remembers.
 const REFUSED_MAX: usize = 65_536;
 
 /// What the receiver of a session says, over the connection that the messages
@@ -39,8 +41,11 @@ pub enum Receipt {
     Resume {
         /// The session, as the sender named it.
         session: u64,
-        /// The last message that was dealt with.
+        /// The last message that was dealt with; [`u64::MAX`] when the receiver does not
+        /// remember what it refused, and the session is over.
         received: u64,
+        /// Those that were refused of what the sender has not heard of.
+        refused: Vec<u64>,
     },
     /// All up to this message are dealt with.
     Received {
@@ -180,6 +185,11 @@ impl Peer {
         self.outgoing.lock().bytes
     }
 
+    /// Whether so much waits that nothing is to be queued that can be refused or dropped.
+    pub(crate) fn is_full(&self) -> bool {
+        self.backlog() > OUTGOING_BYTES_MAX
+    }
+
     /// How a message fares.
     pub(crate) fn fate(&self, sent: Sent) -> Fate {
         let current = self.session.load(Ordering::Acquire) == sent.session;
@@ -269,10 +279,23 @@ impl Peer {
         self.session.load(Ordering::Acquire)
     }
 
+    /// The last message that the receiver is known to have dealt with: a connection that
+    /// opens says so.
+    #[must_use]
+    pub fn acknowledged(&self) -> u64 {
+        self.acknowledged.load(Ordering::Acquire)
+    }
+
     /// A connection that named `session` was answered: what the receiver has not
     /// dealt with is to be sent (again). `false` when the connection is of no
     /// use, since the session has changed.
-    pub(crate) fn handle_resumed(&self, session: u64, received: u64, fresh_session: u64) -> bool {
+    pub(crate) fn handle_resumed(
+        &self,
+        session: u64,
+        received: u64,
+        refused: &[u64],
+        fresh_session: u64,
+    ) -> bool {
         let mut outgoing = self.outgoing.lock();
         if outgoing.session != session {
             return false;
@@ -285,7 +308,7 @@ impl Peer {
         }
         outgoing.is_open = true;
         outgoing.rewind();
-        let woken = self.acknowledge(&mut outgoing, received, &[]);
+        let woken = self.acknowledge(&mut outgoing, received, refused);
         outgoing.skip(received);
         drop(outgoing);
         woken.into_iter().for_each(Waker::wake);
@@ -299,10 +322,10 @@ impl Peer {
         outgoing.rewind();
     }
 
-    /// The receiver dealt with these.
-    pub(crate) fn handle_received(&self, received: u64, refused: &[u64]) {
+    /// The receiver dealt with these messages of a session.
+    pub(crate) fn handle_received(&self, session: u64, received: u64, refused: &[u64]) {
         let mut outgoing = self.outgoing.lock();
-        if received >= outgoing.next {
+        if outgoing.session != session || received >= outgoing.next {
             return;
         }
         let woken = self.acknowledge(&mut outgoing, received, refused);
@@ -395,29 +418,36 @@ impl Peer {
         }
     }
 
-    /// A connection opened and named the sender's session: where it goes on, and
-    /// whether another session ended with that.
-    pub(crate) fn handle_opened(&self, session: u64) -> (Receipt, bool) {
+    /// A connection opened. It named the sender's session and the last message that the
+    /// sender knows to be dealt with.
+    pub(crate) fn handle_opened(&self, session: u64, acknowledged: u64) -> Opened {
         let mut incoming = self.incoming.lock();
-        let anew = incoming.session.is_some_and(|other| other != session);
+        let is_new = incoming.session.is_some_and(|other| other != session);
         if incoming.session != Some(session) {
-            *incoming = Incoming { session: Some(session), ..Incoming::default() };
+            let connection = incoming.connection;
+            *incoming = Incoming { session: Some(session), connection, ..Incoming::default() };
         }
+        incoming.connection += 1;
         incoming.partial.clear();
-        (Receipt::Resume { session, received: incoming.received }, anew)
+        let unheard = |number: &u64| *number > acknowledged;
+        let refused = incoming.refused.iter().copied().filter(unheard).collect();
+        let vouches = incoming.refused_before <= acknowledged;
+        let received = if vouches { incoming.received } else { u64::MAX };
+        let receipt = Receipt::Resume { session, received, refused };
+        Opened { receipt, connection: incoming.connection, is_new }
     }
 
-    /// Bytes came over the connection of a session: each message that is whole
-    /// by then goes to `each`, which says whether it refuses it. `None` when the
-    /// connection is to be closed: another has taken over, or it sends nonsense.
+    /// Bytes came over a connection: each message that is whole by then goes to `each`,
+    /// which says whether it refuses it. `None` when the connection is to be closed:
+    /// another has taken over, or it sends nonsense.
     pub(crate) fn handle_bytes(
         &self,
-        session: u64,
+        connection: u64,
         bytes: &[u8],
         mut each: impl FnMut(&[u8]) -> Verdict,
     ) -> Option<Receipt> {
         let mut incoming = self.incoming.lock();
-        if incoming.session != Some(session) {
+        if incoming.connection != connection {
             return None;
         }
         incoming.partial.extend_from_slice(bytes);
@@ -432,15 +462,30 @@ impl Peer {
             }
             incoming.partial.advance(LENGTH_BYTES);
             let message = incoming.partial.split_to(length).freeze();
-            incoming.received += 1;
+            let number = incoming.received + 1;
             match each(&message) {
                 Verdict::Taken => {}
-                Verdict::Refused => refused.push(incoming.received),
+                Verdict::Refused => {
+                    refused.push(number);
+                    incoming.remember_refusal(number);
+                }
                 Verdict::Nonsense => return None,
             }
+            incoming.received = number;
         }
         Some(Receipt::Received { received: incoming.received, refused })
     }
+}
+
+/// What came of opening a connection.
+#[derive(Debug)]
+pub struct Opened {
+    /// The answer, which goes on it first.
+    pub receipt: Receipt,
+    /// Names the connection.
+    pub connection: u64,
+    /// Whether another session ended with that.
+    pub(crate) is_new: bool,
 }
 
 /// What came of a message.
@@ -458,8 +503,25 @@ pub(crate) enum Verdict {
 #[derive(Debug, Default)]
 struct Incoming {
     session: Option<u64>,
+    /// The connection that counts: the one that opened last.
+    connection: u64,
     received: u64,
     partial: BytesMut,
+    /// Numbers of messages that were refused, the last ones.
+    refused: VecDeque<u64>,
+    /// Refusals up to this number are remembered no more.
+    refused_before: u64,
+}
+
+impl Incoming {
+    fn remember_refusal(&mut self, number: u64) {
+        if self.refused.len() >= REFUSED_MAX
+            && let Some(oldest) = self.refused.pop_front()
+        {
+            self.refused_before = oldest;
+        }
+        self.refused.push_back(number);
+    }
 }
 
 impl Outgoing {
@@ -532,13 +594,15 @@ mod tests {
         all
     }
 
-    /// Opens a connection from one to the other.
-    fn open(from: &Peer, to: &Peer) -> bool {
+    /// Opens a connection from one to the other. `None` when it is of no use.
+    fn open(from: &Peer, to: &Peer) -> Option<u64> {
         let session = from.session();
-        let (Receipt::Resume { session, received }, _) = to.handle_opened(session) else {
+        let opened = to.handle_opened(session, from.acknowledged());
+        let Receipt::Resume { session, received, refused } = opened.receipt else {
             panic!("a receiver answers where it goes on");
         };
-        from.handle_resumed(session, received, session + 1)
+        let useful = from.handle_resumed(session, received, &refused, session + 1);
+        useful.then_some(opened.connection)
     }
 
     fn pair() -> (Peer, Peer) {
@@ -559,17 +623,13 @@ mod tests {
             let (sender, receiver) = pair();
             let mut got = Vec::new();
             let mut pushed = 0_u64;
-            prop_assert!(open(&sender, &receiver));
+            let mut connection = open(&sender, &receiver).expect("of use");
             // What is on the way, and what of that arrives before a break.
-            let deliver = |bytes: &[u8], got: &mut Vec<Vec<u8>>| {
-                let receipt = receiver.handle_bytes(sender.session(), bytes, |message| {
+            let deliver = |connection: u64, bytes: &[u8], got: &mut Vec<Vec<u8>>| {
+                receiver.handle_bytes(connection, bytes, |message| {
                     got.push(message.to_vec());
                     Verdict::Taken
-                });
-                match receipt {
-                    Some(Receipt::Received { received, .. }) => received,
-                    other => panic!("{other:?}"),
-                }
+                })
             };
             for (what, count, size) in steps {
                 match what {
@@ -583,24 +643,30 @@ mod tests {
                     2 => {
                         for bytes in sent(&sender) {
                             for piece in bytes.chunks(size) {
-                                deliver(piece, &mut got);
+                                let receipt = deliver(connection, piece, &mut got);
+                                prop_assert!(receipt.is_some());
                             }
                         }
                         let received = got.len() as u64;
-                        sender.handle_received(received, &[]);
+                        sender.handle_received(sender.session(), received, &[]);
                         prop_assert_eq!(sender.backlog(), 0);
                     }
                     _ => {
                         let all: Vec<u8> = sent(&sender).concat();
                         let cut = (count * size).min(all.len());
-                        deliver(&all[..cut], &mut got);
+                        deliver(connection, &all[..cut], &mut got);
                         sender.handle_closed();
-                        prop_assert!(open(&sender, &receiver));
+                        let broken = std::mem::replace(
+                            &mut connection,
+                            open(&sender, &receiver).expect("of use"),
+                        );
+                        // What was still on its way over the broken one comes late.
+                        prop_assert!(deliver(broken, &all[cut..], &mut got).is_none());
                     }
                 }
             }
             for bytes in sent(&sender) {
-                deliver(&bytes, &mut got);
+                deliver(connection, &bytes, &mut got);
             }
             prop_assert_eq!(numbers(&got), (1..=pushed).collect::<Vec<_>>());
         }
@@ -609,32 +675,69 @@ mod tests {
     #[test]
     fn a_receiver_that_lost_count_makes_the_sender_begin_anew_and_say_what_is_lost() {
         let (sender, receiver) = pair();
-        open(&sender, &receiver);
+        let connection = open(&sender, &receiver).unwrap();
         let first = sender.push(|bytes| bytes.push(1));
         let bytes = sent(&sender).concat();
-        receiver.handle_bytes(first.session, &bytes, |_| Verdict::Taken).unwrap();
-        sender.handle_received(1, &[]);
+        receiver.handle_bytes(connection, &bytes, |_| Verdict::Taken).unwrap();
+        sender.handle_received(first.session, 1, &[]);
         let second = sender.push(|bytes| bytes.push(2));
         receiver.reset(100);
         sender.handle_closed();
-        assert!(!open(&sender, &receiver));
+        assert!(open(&sender, &receiver).is_none());
         assert_eq!((sender.fate(first), sender.fate(second)), (Fate::Lost, Fate::Lost));
-        assert!(open(&sender, &receiver));
+        assert!(open(&sender, &receiver).is_some());
+    }
+
+    #[test]
+    fn a_refusal_whose_receipt_is_lost_is_heard_of_by_the_next_connection() {
+        let (sender, receiver) = pair();
+        let connection = open(&sender, &receiver).unwrap();
+        let [a, b] = [1, 2].map(|n| sender.push(|bytes| bytes.push(n)));
+        let verdict = |m: &[u8]| if m == [2] { Verdict::Refused } else { Verdict::Taken };
+        receiver.handle_bytes(connection, &sent(&sender).concat(), verdict).unwrap();
+        sender.handle_closed();
+        open(&sender, &receiver).unwrap();
+        assert_eq!((sender.fate(a), sender.fate(b)), (Fate::Received, Fate::Refused));
+    }
+
+    #[test]
+    fn a_receiver_that_forgot_what_it_refused_ends_the_session() {
+        let (sender, receiver) = pair();
+        let connection = open(&sender, &receiver).unwrap();
+        let first = sender.push(|bytes| bytes.push(1));
+        for _ in 0..REFUSED_MAX {
+            sender.push(|bytes| bytes.push(1));
+        }
+        for bytes in sent(&sender) {
+            receiver.handle_bytes(connection, &bytes, |_| Verdict::Refused).unwrap();
+        }
+        sender.handle_closed();
+        assert!(open(&sender, &receiver).is_none());
+        assert_eq!(sender.fate(first), Fate::Lost);
+    }
+
+    #[test]
+    fn a_receipt_of_another_session_counts_for_nothing() {
+        let (sender, receiver) = pair();
+        open(&sender, &receiver);
+        let sent = sender.push(|bytes| bytes.push(1));
+        sender.handle_received(sent.session + 1, 1, &[]);
+        assert_eq!(sender.fate(sent), Fate::Open);
     }
 
     #[test]
     fn a_refusal_is_told_with_the_receipt_that_covers_it() {
         let (sender, receiver) = pair();
-        open(&sender, &receiver);
+        let connection = open(&sender, &receiver).unwrap();
         let [a, b] = [1, 2].map(|n| sender.push(|bytes| bytes.push(n)));
         assert!(!sender.was_handed_over(a));
         let bytes = sent(&sender).concat();
         assert!(sender.was_handed_over(b));
         let verdict = |m: &[u8]| if m == [2] { Verdict::Refused } else { Verdict::Taken };
-        let receipt = receiver.handle_bytes(a.session, &bytes, verdict);
+        let receipt = receiver.handle_bytes(connection, &bytes, verdict);
         assert_eq!(sender.fate(a), Fate::Open);
         let Some(Receipt::Received { received, refused }) = receipt else { panic!() };
-        sender.handle_received(received, &refused);
+        sender.handle_received(a.session, received, &refused);
         assert_eq!((sender.fate(a), sender.fate(b)), (Fate::Received, Fate::Refused));
     }
 
@@ -643,7 +746,7 @@ mod tests {
         let (sender, receiver) = pair();
         open(&sender, &receiver);
         let sent = sender.push(|bytes| bytes.push(1));
-        sender.handle_received(9, &[]);
+        sender.handle_received(sent.session, 9, &[]);
         assert_eq!(sender.fate(sent), Fate::Open);
     }
 
@@ -652,8 +755,8 @@ mod tests {
         fn arbitrary_bytes_do_no_harm(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
             let _ = Receipt::decode(&bytes);
             let (_, receiver) = pair();
-            receiver.handle_opened(7);
-            receiver.handle_bytes(7, &bytes, |_| Verdict::Taken);
+            let opened = receiver.handle_opened(7, 0);
+            receiver.handle_bytes(opened.connection, &bytes, |_| Verdict::Taken);
         }
     }
 }

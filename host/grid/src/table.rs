@@ -19,6 +19,9 @@ pub const PARTITIONS: u16 = 271;
 pub const REPLICAS_MAX: usize = 16;
 /// Branches that a table names as its ancestors.
 const ANCESTORS_MAX: usize = 16;
+/// Members that a table names as missing, at most: the rest count as one with the
+/// earliest of them.
+pub const MISSING_MAX: usize = 64;
 
 /// Names a table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -92,16 +95,31 @@ pub struct Known {
     pub generation: u32,
 }
 
+/// A member that was lost and may come back with what it held then.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Missing {
+    /// Who.
+    pub id: MemberId,
+    /// What was removed from then on it may not know of: milliseconds of the shared
+    /// clock.
+    pub since_ms: u64,
+}
+
 /// The table.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Table {
     /// Its name.
     pub stamp: Stamp,
+    /// The member that made the first table that this one comes of: two clusters that
+    /// never were one have different ones.
+    pub lineage: MemberId,
     /// Where its branch comes from: the last tables of the branches before, the
     /// nearest first.
     pub ancestors: Vec<Stamp>,
     /// Who takes part, lite members among them.
     pub members: Vec<Known>,
+    /// Members that were lost and have not brought in what they held.
+    pub missing: Vec<Missing>,
     /// By number.
     pub partitions: Vec<Assignment>,
 }
@@ -112,8 +130,10 @@ impl Table {
     pub fn founded_by(author: MemberId, partitions: u16) -> Self {
         Self {
             stamp: Stamp { term: 1, author, version: 1 },
+            lineage: author,
             ancestors: Vec::new(),
             members: Vec::new(),
+            missing: Vec::new(),
             partitions: vec![Assignment::default(); usize::from(partitions)],
         }
     }
@@ -122,6 +142,13 @@ impl Table {
     #[must_use]
     pub fn generation(&self, id: MemberId) -> Option<u32> {
         self.members.iter().find(|known| known.id == id).map(|known| known.generation)
+    }
+
+    /// Since when a member has been missing that may bring in what it held, in
+    /// milliseconds of the shared clock; `None` when none is.
+    #[must_use]
+    pub fn missing_since_ms(&self) -> Option<u64> {
+        self.missing.iter().map(|missing| missing.since_ms).min()
     }
 
     /// Whether it comes of that table, or is it.
@@ -178,6 +205,7 @@ impl Table {
     pub fn is_sound(&self, partitions: u16) -> bool {
         self.partitions.len() == usize::from(partitions)
             && self.ancestors.len() <= ANCESTORS_MAX
+            && self.missing.len() <= MISSING_MAX
             && self.partitions.iter().all(|assignment| {
                 let replicas = &assignment.replicas;
                 replicas.len() <= REPLICAS_MAX

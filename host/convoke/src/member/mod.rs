@@ -147,7 +147,6 @@ async fn start(settings: &Settings) -> Result<Running, String> {
         keys: Some(Arc::clone(&keys)),
         place: placed.clone(),
         streams: opened,
-        counters: Arc::clone(&counters),
     };
     tokio::spawn(data.run());
     let pages = if settings.domain_server { Pages::Admin } else { Pages::Member };
@@ -330,13 +329,7 @@ async fn start_alone(
     let grid = data::grid(me.id, &settings.data, None, &counters, &changed);
     grid.expect_view(&view);
     let (_, streams) = mpsc::channel(1);
-    let data = data::Data {
-        grid: grid.clone(),
-        keys: None,
-        place: placed.clone(),
-        streams,
-        counters: Arc::clone(&counters),
-    };
+    let data = data::Data { grid: grid.clone(), keys: None, place: placed.clone(), streams };
     tokio::spawn(data.run());
     let ports = ClientPorts { http, resp, pages: Pages::Member };
     serve_clients(settings, ports, &grid, &placed, &counters, changed);

@@ -170,6 +170,9 @@ pub(crate) struct Options {
     /// Parts that the data is cut into; the same on all members [default: 271]
     #[arg(long, global = true, value_name = "COUNT", env = "CONVOKE_PARTITIONS")]
     pub(crate) partitions: Option<u16>,
+    /// Threads that serve clients and other members [default: one fewer than cores]
+    #[arg(long, global = true, value_name = "COUNT", env = "CONVOKE_WORKERS")]
+    pub(crate) workers: Option<u16>,
     /// Where modes with the grant `store` have a folder each [default:
     /// convoke in $XDG_STATE_HOME or ~/.local/state]
     #[arg(long, global = true, value_name = "FOLDER", env = "CONVOKE_STATE_DIRECTORY")]

@@ -71,6 +71,8 @@ pub(crate) struct File {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) partitions: Option<u16>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) workers: Option<u16>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) state_directory: Option<PathBuf>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) discovery: Vec<Discovery>,

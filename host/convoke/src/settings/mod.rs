@@ -69,6 +69,8 @@ pub(crate) struct Settings {
     pub(crate) auto_bind_http: bool,
     pub(crate) auto_bind_range: u16,
     pub(crate) no_cluster: bool,
+    /// Threads that serve clients and other members.
+    pub(crate) workers: u16,
     /// Where modes keep what outlives them.
     pub(crate) state_directory: Option<PathBuf>,
     /// This member is a domain server: at its start port or nowhere.
@@ -79,6 +81,28 @@ pub(crate) struct Settings {
     pub(crate) file: Option<PathBuf>,
     /// What is to be said of it.
     pub(crate) warning: Option<String>,
+}
+
+/// Threads that serve clients and other members, at most.
+const WORKERS_MAX: u16 = 256;
+/// The same, unless the operator says otherwise.
+const WORKERS_USUAL_MAX: usize = 16;
+
+/// One fewer than there are cores: what arrives from the network takes a core of the
+/// kernel's, and threads that wait for one another's core cost more than they do. Modes
+/// have a thread of their own.
+fn workers(given: Option<u16>) -> Result<u16, SettingsError> {
+    match given {
+        None => {
+            let cores = std::thread::available_parallelism().map_or(1, usize::from);
+            let usual = cores.saturating_sub(1).clamp(1, WORKERS_USUAL_MAX);
+            Ok(u16::try_from(usual).unwrap_or(1))
+        }
+        Some(count) if (1..=WORKERS_MAX).contains(&count) => Ok(count),
+        Some(count) => {
+            Err(SettingsError(format!("workers is {count}; expected 1 to {WORKERS_MAX}")))
+        }
+    }
 }
 
 /// What others dial.
@@ -209,6 +233,7 @@ impl Settings {
             auto_bind_http: options.auto_bind_http.or(file.auto_bind_http).unwrap_or(false),
             auto_bind_range: options.auto_bind_range.or(file.auto_bind_range).unwrap_or(5),
             no_cluster,
+            workers: workers(options.workers.or(file.workers))?,
             state_directory: options
                 .state_directory
                 .or(file.state_directory)

@@ -50,7 +50,7 @@ pub(super) async fn publish(
 ) -> Result<Response, Failure> {
     fits(&topic)?;
     let (payload, _room) = body::read(&web, &headers, content).await?;
-    let subscribers = web.grid.publish(topic.as_bytes(), &payload).await;
+    let subscribers = web.grid.publish(topic.as_bytes(), &payload)?.await;
     Ok(Json(json!({ "subscribers": subscribers })).into_response())
 }
 

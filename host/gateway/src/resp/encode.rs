@@ -236,6 +236,7 @@ pub fn error_text(error: &OpError) -> String {
         OpError::Busy => format!("TRYAGAIN {error}"),
         OpError::Indeterminate => format!("INDETERMINATE {error}"),
         OpError::KeyTooLong
+        | OpError::AnswerTooLong
         | OpError::Held
         | OpError::Changed
         | OpError::TooManyMaps

@@ -5,6 +5,7 @@ use std::ops::Range;
 use serde::{Deserialize, Serialize};
 
 use super::{Entry, Fragment, digest_term};
+use crate::KEY_BYTES_MAX;
 use crate::clock::Version;
 use crate::entry::{Meta, Plain, Structured, Usage};
 use crate::map::{Map, MergePolicy};
@@ -63,11 +64,35 @@ pub(crate) enum Item<'a> {
 }
 
 impl<'a> Item<'a> {
-    /// Items that lie one behind the other; `None` when they cannot be read.
+    /// Its key; `None` for more of a structure.
+    fn key(&self) -> Option<&'a [u8]> {
+        match self {
+            Self::Plain { key, .. } | Self::Structure { key, .. } | Self::Removal { key, .. } => {
+                Some(key)
+            }
+            Self::More(_) => None,
+        }
+    }
+
+    /// The same with its deadlines moved by so many milliseconds.
+    pub(crate) fn shifted(mut self, ms: i64) -> Self {
+        if let Self::Plain { meta, .. } | Self::Structure { meta, .. } = &mut self {
+            let shift = |at: &mut u64| *at = at.saturating_add_signed(ms);
+            meta.expiry.deadline_ms.as_mut().map(shift);
+            meta.expiry.idle.as_mut().map(|idle| shift(&mut idle.deadline_ms));
+        }
+        self
+    }
+
+    /// Items that lie one behind the other; `None` when they cannot be read, or a key is
+    /// longer than one may be.
     pub(crate) fn decode_all(bytes: &'a [u8]) -> Option<Vec<Self>> {
         let (mut items, mut rest) = (Vec::new(), bytes);
         while !rest.is_empty() {
-            let (item, behind) = postcard::take_from_bytes(rest).ok()?;
+            let (item, behind): (Self, _) = postcard::take_from_bytes(rest).ok()?;
+            if item.key().is_some_and(|key| key.len() > KEY_BYTES_MAX) {
+                return None;
+            }
             items.push(item);
             rest = behind;
         }
@@ -172,8 +197,9 @@ impl Fragment {
     }
 
     /// A copy of another fragment begins; what differs follows.
-    pub(crate) fn begin_copy(&mut self, cleared: Version) {
+    pub(crate) fn begin_copy(&mut self, cleared: Version, floor: Version) {
         self.cleared = cleared;
+        self.floor = floor;
     }
 
     /// Drops everything in a range: what the primary has comes in its place.
@@ -245,22 +271,25 @@ impl Fragment {
     }
 
     /// Whether an entry of another cluster, or of the other side of a split,
-    /// is to take the place of what is here.
+    /// is to take the place of what is here. `kin` when it comes from a member of this
+    /// cluster that was away: what was removed here as a whole was removed for it too.
     pub(crate) fn wants(
         &self,
         policy: MergePolicy,
-        hash: u32,
-        key: &[u8],
+        (hash, key): (u32, &[u8]),
         meta: &Meta,
         removed: bool,
+        kin: bool,
     ) -> bool {
-        if policy == MergePolicy::Discard || meta.version <= self.cleared {
+        if policy == MergePolicy::Discard || (kin && meta.version <= self.cleared) {
             return false;
         }
         if let Some(gone) = self.removed_at(hash, key) {
             return meta.version > gone;
         }
-        let Some(here) = self.get(hash, key).map(|entry| entry.meta()) else { return true };
+        let Some(here) = self.get(hash, key).map(|entry| entry.meta()) else {
+            return !kin || meta.version > self.floor;
+        };
         let later = meta.version > here.version;
         let hits = |meta: &Meta| meta.statistics.map_or(0, |statistics| statistics.hits);
         match policy {
@@ -381,6 +410,7 @@ mod tests {
             prop_assert_eq!(contents(&original), contents(&copy));
             prop_assert_eq!(original.digest(), copy.digest());
             prop_assert_eq!(original.heap_bytes, copy.heap_bytes);
+            prop_assert_eq!(original.removal_bytes, copy.removal_bytes);
         }
     }
 
@@ -405,7 +435,7 @@ mod tests {
         let wants = |policy, key: u16, version| {
             let key = key.to_be_bytes();
             let meta = Meta { version: Version(version), ..Meta::default() };
-            fragment.wants(policy, hash(&key), &key, &meta, false)
+            fragment.wants(policy, (hash(&key), &key), &meta, false, true)
         };
         for policy in [MergePolicy::LastWriter, MergePolicy::PutIfAbsent, MergePolicy::HigherHits] {
             assert!(wants(policy, 9, 1), "what is not here is taken");

@@ -2,7 +2,6 @@
 
 use std::future::poll_fn;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::task::Poll;
 use std::time::Duration;
 
@@ -16,10 +15,15 @@ use crate::message::{Message, Outcome};
 use crate::op::{Effect, Op};
 use crate::partition::ticket::{Standing, Ticket, is_received};
 use crate::partition::{Executed, Slot};
+use crate::session::MESSAGE_BYTES_MAX;
 use crate::{OpError, Reply};
 
 /// Blocked operations that one member may have here.
 const BLOCKED_MAX: usize = 100_000;
+/// Bytes of an answer to another member, at most.
+const ANSWER_BYTES_MAX: usize = MESSAGE_BYTES_MAX / 2;
+/// Bytes of an operation, at most, as it goes to another member.
+const OP_BYTES_MAX: usize = MESSAGE_BYTES_MAX / 2;
 
 /// What came of starting an operation.
 pub enum Started {
@@ -128,12 +132,16 @@ impl Grid {
             Ok(map) => map,
             Err(error) => return inner.answer(from, id, Outcome::Done(Err(error))),
         };
-        if waits {
-            return self.block_for(from, id, partition, &map, op);
-        }
         // A member that is not sure of its place lets the other try again.
         if !inner.is_sure(inner.core.now()) {
             return inner.answer(from, id, Outcome::NotHere);
+        }
+        // One that does not take its answers is not given more of them.
+        if inner.core.peer(from).is_none_or(|peer| peer.is_full()) {
+            return inner.answer(from, id, Outcome::Done(Err(OpError::Busy)));
+        }
+        if waits {
+            return self.block_for(from, id, partition, &map, op);
         }
         let effect = op.effect();
         inner.finish(from, id, effect, inner.execute(&map, partition, op));
@@ -160,32 +168,27 @@ impl Grid {
                 host.spawn(Box::pin(async move {
                     let executed = poll_fn(|context| slot.poll(context.waker())).await;
                     inner.blocked.lock().remove(&(from, id));
-                    if let Some(executed) = executed {
-                        inner.finish(from, id, effect, executed);
+                    match executed {
+                        Some(executed) => inner.finish(from, id, effect, executed),
+                        None => inner.answer(from, id, Outcome::Done(Ok(Reply::Nil))),
                     }
                 }));
             }
         }
     }
 
-    /// A member does not wait any more.
+    /// A member does not wait any more: it is answered what was taken by then, or nil.
     pub(super) fn handle_forget(&self, from: MemberId, id: u64) {
-        let slot = self.inner.blocked.lock().remove(&(from, id));
-        if let Some(slot) = slot
-            && slot.close()
-        {
-            self.inner.answer(from, id, Outcome::Done(Ok(Reply::Nil)));
+        if let Some(slot) = self.inner.blocked.lock().get(&(from, id)) {
+            slot.close();
         }
     }
 }
 
 impl Inner {
-    /// Whether this member is sure of its place. It is not when time has stood still
-    /// here: the others may have gone on without it, and it does not know yet.
+    /// Whether this member is sure of its place: see [`crate::lease`].
     fn is_sure(&self, now: Duration) -> bool {
-        let ticked = Duration::from_micros(self.core.ticked_us.load(Ordering::Acquire));
-        let is_late = now.saturating_sub(ticked) >= Duration::from_millis(super::PAUSE_MS);
-        !is_late && !self.doubt.load(Ordering::Acquire)
+        self.core.lease.is_held(now)
     }
 
     /// Does an operation here, or leaves it until there is something to take.
@@ -203,6 +206,12 @@ impl Inner {
 
     fn answer(&self, to: MemberId, id: u64, outcome: Outcome) {
         let version = self.core.clock.last();
+        let outcome = match outcome {
+            Outcome::Done(Ok(reply)) if reply.bytes_at_most(ANSWER_BYTES_MAX).is_none() => {
+                Outcome::Done(Err(OpError::AnswerTooLong))
+            }
+            outcome => outcome,
+        };
         self.core.send(to, &Message::Answer { id, version, outcome });
     }
 
@@ -343,7 +352,13 @@ async fn ask(
     waits: bool,
 ) -> Asked {
     let Ok(op) = owned.op() else { return Asked::Done(Err(OpError::Malformed)) };
+    if owned.op.len() > OP_BYTES_MAX {
+        return Asked::Done(Err(OpError::TooLong));
+    }
     let Some(peer) = inner.core.peer(primary) else { return Asked::Again };
+    if peer.is_full() {
+        return Asked::Done(Err(OpError::Busy));
+    }
     let call = Open { inner, id: inner.calls.begin(primary, deadline), to: primary };
     let message = Message::Ask {
         id: call.id,
@@ -354,14 +369,20 @@ async fn ask(
         op,
     };
     let sent = peer.push(|bytes| message.encode(bytes));
-    let mut progress = poll_fn(|context| inner.calls.poll(call.id, context)).await;
-    if waits && matches!(progress, Progress::Late) {
-        // What it took meanwhile, if anything, is on its way here.
-        let late = inner.core.now() + Duration::from_millis(OP_MS_MAX);
-        inner.calls.reopen(call.id, primary, late);
-        inner.core.send(primary, &Message::Forget { id: call.id });
-        progress = poll_fn(|context| inner.calls.poll(call.id, context)).await;
-    }
+    let progress = if waits {
+        let later = || inner.core.now() + Duration::from_millis(OP_MS_MAX);
+        let waited = poll_fn(|context| inner.calls.poll_and_keep(call.id, later(), context)).await;
+        match waited {
+            Progress::Late => {
+                // What it took meanwhile, if anything, is on its way here.
+                inner.core.send(primary, &Message::Forget { id: call.id });
+                poll_fn(|context| inner.calls.poll(call.id, context)).await
+            }
+            progress => progress,
+        }
+    } else {
+        poll_fn(|context| inner.calls.poll(call.id, context)).await
+    };
     match progress {
         Progress::Answered(Answer::Outcome(Outcome::Done(reply))) => Asked::Done(reply),
         Progress::Answered(Answer::Outcome(Outcome::NotHere)) => Asked::Again,
@@ -408,6 +429,10 @@ async fn block(inner: Arc<Inner>, owned: Owned, wait: Option<Duration>) -> Resul
         }
         match inner.primary(owned.partition) {
             Some(primary) if primary == inner.core.me => {
+                if !inner.is_sure(now) {
+                    change(&inner, owned.partition).await;
+                    continue;
+                }
                 let blocked = Blocked(Arc::new(Slot::default()));
                 let op = owned.op()?;
                 let executed =
@@ -415,14 +440,14 @@ async fn block(inner: Arc<Inner>, owned: Owned, wait: Option<Duration>) -> Resul
                         Some(executed) => executed,
                         None => {
                             let timer = inner.calls.begin(inner.core.me, deadline);
+                            let mut is_late = false;
                             let filled = poll_fn(|context| {
-                                if let Poll::Ready(filled) = blocked.0.poll(context.waker()) {
-                                    return Poll::Ready(filled);
+                                if !is_late && inner.calls.poll(timer, context).is_ready() {
+                                    is_late = true;
+                                    blocked.0.close();
                                 }
-                                match inner.calls.poll(timer, context) {
-                                    Poll::Ready(_) => Poll::Ready(blocked.0.close_and_take()),
-                                    Poll::Pending => Poll::Pending,
-                                }
+                                // What is being taken just now is still waited for.
+                                blocked.0.poll(context.waker())
                             })
                             .await;
                             inner.calls.end(timer);
@@ -516,14 +541,14 @@ mod tests {
         let both = alone.with(id, &[full], &[]).expect("a view");
         assert!(ask().is_pending(), "before the first view nobody knows");
         grid.expect_view(&alone);
-        grid.handle_view(&alone, false);
+        grid.handle_view(&alone);
         assert_eq!(ask(), Poll::Ready(Err(OpError::NoDataMember)));
         // Shown to people while the grid does not follow it yet, and while it does.
         grid.expect_view(&both);
         assert!(ask().is_pending());
-        grid.handle_view(&alone, false);
+        grid.handle_view(&alone);
         assert!(ask().is_pending());
-        grid.handle_view(&both, false);
+        grid.handle_view(&both);
         assert!(ask().is_pending());
     }
 }

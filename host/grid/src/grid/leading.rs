@@ -1,5 +1,5 @@
-//! Tables: made by the coordinator, followed by all; and the doubt of a member
-//! that stood still.
+//! Tables: made by the coordinator, followed by all; and the lease by which a member
+//! answers for what a table gives it.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -7,8 +7,9 @@ use std::time::Duration;
 
 use convoke_membership::MemberId;
 
-use super::{CONFIRM_MS_MAX, Grid};
+use super::Grid;
 use crate::core::Report;
+use crate::lease::{Due, Electorate};
 use crate::message::Message;
 use crate::table::{Stamp, Table};
 
@@ -21,7 +22,8 @@ impl Grid {
         let core = &self.inner.core;
         let now = core.now();
         let table = core.table();
-        let orders = self.inner.control.lock().poll(now, table.as_ref());
+        let now_ms = core.clock.now_ms(now);
+        let orders = self.inner.control.lock().poll(now, now_ms, table.as_ref());
         for member in orders.query {
             core.send(member, &Message::Query);
         }
@@ -30,21 +32,27 @@ impl Grid {
                 self.inner.report(Report::Lost { partitions: orders.lost });
             }
             let version = core.clock.last();
-            core.send_all(&Message::Table { version, table: Table::clone(&table) });
-            self.adopt(table);
+            core.send_all(&Message::Table { version, now_ms, table: Table::clone(&table) });
+            self.adopt(table, now_ms);
         }
     }
 
-    /// The coordinator's table came.
-    pub(super) fn handle_table(&self, from: MemberId, table: Table) {
+    /// A table came, and its sender's time. One that comes before the view by which its
+    /// sender coordinates waits for that.
+    pub(super) fn handle_table(&self, from: MemberId, table: Table, now_ms: u64) {
+        if !table.is_sound(self.partitions()) {
+            return;
+        }
         let coordinator = *self.inner.coordinator.read();
-        if coordinator == Some(from) && table.is_sound(self.partitions()) {
-            self.adopt(Arc::new(table));
+        if coordinator == Some(from) {
+            self.adopt(Arc::new(table), now_ms);
+        } else {
+            *self.inner.early.lock() = Some((from, table, now_ms));
         }
     }
 
     /// Follows a table, if it is newer than the one that is followed.
-    pub(super) fn adopt(&self, table: Arc<Table>) {
+    pub(super) fn adopt(&self, table: Arc<Table>, now_ms: u64) {
         let core = &self.inner.core;
         let _one_at_a_time = self.inner.adopting.lock();
         let old = core.table();
@@ -54,26 +62,64 @@ impl Grid {
         let continuous = old.as_ref().is_none_or(|old| {
             table.continues(old.stamp) && old.generation(core.me) == table.generation(core.me)
         });
+        let now = core.now();
         if old.as_ref().is_some_and(|old| old.stamp.term != table.stamp.term) {
-            core.branched_us.store(core.now().as_micros() as u64, Ordering::Relaxed);
+            core.branched_us.store(now.as_micros() as u64, Ordering::Relaxed);
         }
+        if table.stamp.author != core.me && (old.is_none() || !continuous) {
+            // It comes into this cluster: from now on the time of that cluster holds, and
+            // what it held before keeps the rest of its life.
+            core.lease.void();
+            let shift_ms = core.clock.set(now, now_ms);
+            if old.is_some() {
+                core.shift_ms.fetch_add(shift_ms, Ordering::Relaxed);
+            }
+        }
+        if old.as_ref().is_some_and(|old| old.lineage != table.lineage) {
+            core.is_kin.store(false, Ordering::Relaxed);
+        }
+        let missing_since_ms = table.missing_since_ms().unwrap_or(u64::MAX);
+        core.missing_since_ms.store(missing_since_ms, Ordering::Relaxed);
         *core.table.write() = Some(Arc::clone(&table));
-        let mut leftover = 0;
-        for partition in &core.partitions {
+        let (mut leftover, mut lost) = (0, Vec::new());
+        for (number, partition) in (0..).zip(&core.partitions) {
             let mut partition = partition.lock();
-            partition.adopt(core, old.as_deref(), &table, continuous);
+            if !partition.adopt(core, old.as_deref(), &table, continuous) {
+                lost.push(number);
+            }
             leftover += usize::from(partition.leftover);
         }
         if !continuous {
             core.send_all(&Message::Away { stamp: table.stamp });
             if leftover > 0 {
                 self.inner.report(Report::Merging { partitions: leftover });
+            } else {
+                self.nothing_left();
             }
+        }
+        if !lost.is_empty() {
+            self.inner.report(Report::Lost { partitions: lost });
         }
         let safe = self.is_safe();
         self.inner.report(Report::Table { table, safe });
+        self.renew(now);
         if leftover > 0 {
             self.merge_leftovers();
+        }
+    }
+
+    /// Nothing is held any more that is to be brought in.
+    pub(super) fn nothing_left(&self) {
+        self.inner.core.shift_ms.store(0, Ordering::Relaxed);
+        self.inner.core.is_kin.store(true, Ordering::Relaxed);
+    }
+
+    /// Says so to the coordinator, if its table does not know it yet.
+    pub(super) fn tell_settled(&self) {
+        let me = self.me();
+        let is_awaited = |table: &Arc<Table>| table.missing.iter().any(|missing| missing.id == me);
+        if self.table().as_ref().is_some_and(is_awaited) {
+            self.tell_coordinator(Message::Settled);
         }
     }
 
@@ -85,7 +131,8 @@ impl Grid {
             self.inner.control.lock().handle_report(from, table, own.as_ref());
             self.lead();
         } else if let Some(table) = table {
-            self.handle_table(from, table);
+            let core = &self.inner.core;
+            self.handle_table(from, table, core.clock.now_ms(core.now()));
         }
     }
 
@@ -110,6 +157,9 @@ impl Grid {
             }
             (Some(id), Message::Spoiled { partition, epoch, member }) if id == self.me() => {
                 self.handle_copy(partition, epoch, member, None);
+            }
+            (Some(id), Message::Settled) if id == self.me() => {
+                self.inner.control.lock().handle_settled(id);
             }
             (Some(id), message) => {
                 self.inner.core.send(id, &message);
@@ -137,10 +187,8 @@ impl Grid {
         if *self.inner.coordinator.read() != Some(from) {
             return;
         }
-        let now = core.now();
-        core.clock.follow(now, now_ms);
         match core.table() {
-            Some(table) if table.stamp == stamp => {}
+            Some(table) if table.stamp == stamp => core.clock.follow(core.now(), now_ms),
             // This member went another way, and its coordinator does not know.
             Some(table) if table.stamp > stamp => {
                 let table = Some(Table::clone(&table));
@@ -154,56 +202,58 @@ impl Grid {
         }
     }
 
-    /// This member stood still for so long that the others may have gone on
-    /// without it.
-    pub(super) fn begin_doubt(&self, now: Duration, pause: Duration) {
-        if self.inner.core.peers.read().is_empty() {
+    /// Asks for what is due of the lease.
+    pub(super) fn renew(&self, now: Duration) {
+        let core = &self.inner.core;
+        let voters = self.voters();
+        let Some(table) = core.table() else { return };
+        let leads = table.partitions.iter().any(|a| a.primary() == Some(core.me));
+        if !leads && !voters.others.is_empty() {
             return;
         }
-        self.inner.report(Report::Paused { ms: pause.as_millis() as u64 });
-        self.inner.doubt.store(true, Ordering::Release);
-        let mut doubt = self.inner.doubts.lock();
-        doubt.since = Some(now);
-        doubt.nonce = self.inner.core.host.random();
-        let nonce = doubt.nonce;
-        drop(doubt);
-        if let Some(table) = self.inner.core.table() {
-            let confirm = Message::Confirm { nonce, stamp: table.stamp };
-            let coordinator = *self.inner.coordinator.read();
-            match coordinator {
-                Some(id) if id != self.me() => {
-                    self.inner.core.send(id, &confirm);
-                }
-                _ => {
-                    self.inner.core.send_all(&confirm);
-                }
+        let was_held = core.lease.is_held(now);
+        let Due::Ask { nonce, everybody } = core.lease.poll(now, &voters, core.host.random())
+        else {
+            if !was_held && core.lease.is_held(now) {
+                self.wake_all();
             }
+            return;
+        };
+        let renew = Message::Renew { nonce, stamp: table.stamp };
+        match voters.coordinator.filter(|_| !everybody) {
+            Some(coordinator) => {
+                core.send(coordinator, &renew);
+            }
+            None => core.send_all(&renew),
         }
     }
 
-    pub(super) fn handle_confirmed(&self, nonce: u64, yes: bool) {
-        let mut doubt = self.inner.doubts.lock();
-        if doubt.since.is_some() && doubt.nonce == nonce && yes {
-            doubt.since = None;
-            drop(doubt);
-            self.end_doubt();
+    fn voters(&self) -> Electorate {
+        let core = &self.inner.core;
+        let coordinator = self.inner.coordinator.read().filter(|id| *id != core.me);
+        Electorate { others: core.peers.read().keys().copied().collect(), coordinator }
+    }
+
+    /// A member asks whether it may go on answering for what its table gives it. A table
+    /// that is older than that one cannot say.
+    pub(super) fn handle_renew(&self, from: MemberId, nonce: u64, stamp: Stamp) {
+        let core = &self.inner.core;
+        let Some(table) = core.table() else { return };
+        let yes = table.continues(stamp) && table.generation(from).is_some();
+        if yes || table.stamp > stamp {
+            core.send(from, &Message::Renewed { nonce, yes });
         }
     }
 
-    /// Doubt ends: by then membership has decided who belongs to whom.
-    pub(super) fn tick_doubt(&self, now: Duration) {
-        let mut doubt = self.inner.doubts.lock();
-        let Some(since) = doubt.since else { return };
-        let alone = self.inner.core.peers.read().is_empty();
-        if alone || now >= since + Duration::from_millis(CONFIRM_MS_MAX) {
-            doubt.since = None;
-            drop(doubt);
-            self.end_doubt();
+    pub(super) fn handle_renewed(&self, from: MemberId, nonce: u64, yes: bool) {
+        let core = &self.inner.core;
+        if core.lease.handle_renewed(core.now(), &self.voters(), from, nonce, yes) {
+            self.wake_all();
         }
     }
 
-    fn end_doubt(&self) {
-        self.inner.doubt.store(false, Ordering::Release);
+    /// Wakes those who wait for this member to be sure of its place.
+    fn wake_all(&self) {
         for partition in &self.inner.core.partitions {
             partition.lock().wake_all();
         }

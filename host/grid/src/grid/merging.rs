@@ -43,6 +43,7 @@ impl Grid {
         }
         let left = inner.core.partitions.iter().any(|partition| partition.lock().leftover);
         if !left {
+            self.nothing_left();
             inner.report(Report::Merged { items: inner.merged.swap(0, Ordering::Relaxed) });
         }
     }
@@ -96,14 +97,17 @@ impl Grid {
                 {
                     let partition = core.partitions[usize::from(number)].lock();
                     let Some(fragment) = partition.fragment_of(map) else { return true };
+                    let shift_ms = core.shift_ms.load(Ordering::Relaxed);
                     at = fragment.items(&(at..end), MERGE_BYTES, &mut |item| {
-                        encoding::append(item, &mut items);
+                        encoding::append(&item.clone().shifted(shift_ms), &mut items);
                         count += 1;
                     });
                 }
                 inner.merged.fetch_add(count, Ordering::Relaxed);
                 let (id, map) = (begin(), &map.name);
-                core.send(primary, &Message::Merge { id, partition: number, map, items: &items });
+                let kin = core.is_kin.load(Ordering::Relaxed);
+                let message = Message::Merge { id, partition: number, kin, map, items: &items };
+                core.send(primary, &message);
                 match poll_fn(|context| inner.calls.poll(id, context)).await {
                     Progress::Answered(Answer::Merged(true)) => {}
                     _ => return false,
@@ -121,12 +125,14 @@ impl Grid {
         number: u16,
         map: &str,
         items: &[Item<'_>],
+        kin: bool,
     ) {
         let inner = &self.inner;
         let core = &inner.core;
         let executed = match core.maps.open(map) {
             Ok(map) => {
-                core.partitions[usize::from(number)].lock().merge(core, &map, core.now(), items)
+                let mut partition = core.partitions[usize::from(number)].lock();
+                partition.merge(core, &map, core.now(), items, kin)
             }
             Err(_) => Executed::NotHere,
         };

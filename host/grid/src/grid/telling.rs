@@ -12,11 +12,11 @@ use convoke_membership::MemberId;
 use parking_lot::RwLock;
 
 use super::{Grid, Inner, Later, OP_MS_MAX};
-use crate::Version;
 use crate::calls::{Answer, Progress};
 use crate::event::Event;
 use crate::message::Message;
 use crate::topic::{Subscriber, SubscriptionId, TopicFilter};
+use crate::{OpError, Version};
 
 /// Settings of the whole cluster, at most.
 const SETTINGS_MAX: usize = 64;
@@ -74,8 +74,13 @@ impl Inner {
         for (member, maps) in others.iter() {
             let wanted: Vec<_> =
                 events.iter().filter(|event| maps.contains(&event.map)).cloned().collect();
-            if !wanted.is_empty() {
-                self.core.send(*member, &Message::Events(wanted));
+            let Some(peer) = self.core.peer(*member).filter(|_| !wanted.is_empty()) else {
+                continue;
+            };
+            if peer.is_full() {
+                self.events_dropped.fetch_add(wanted.len() as u64, Ordering::Relaxed);
+            } else {
+                peer.push(|bytes| Message::Events(wanted).encode(bytes));
             }
         }
     }
@@ -118,26 +123,39 @@ impl Grid {
 
     /// Publishes on a topic. The answer is how many subscribers on all members
     /// got it.
-    pub fn publish(&self, topic: &[u8], payload: &[u8]) -> Later<u64> {
+    ///
+    /// # Errors
+    /// [`OpError::Busy`] when a member does not keep up: then nobody got it.
+    pub fn publish(&self, topic: &[u8], payload: &[u8]) -> Result<Later<u64>, OpError> {
         let inner = Arc::clone(&self.inner);
         let deadline = inner.core.now() + Duration::from_millis(OP_MS_MAX);
         let mut calls = Vec::new();
-        for peer in self.peers() {
+        let peers = self.peers();
+        if peers.iter().any(|peer| peer.is_full()) {
+            return Err(OpError::Busy);
+        }
+        for peer in peers {
             let id = inner.calls.begin(peer.id(), deadline);
             peer.push(|bytes| Message::Publish { id, topic, payload }.encode(bytes));
             calls.push(id);
         }
         let (topic, payload) = (Bytes::copy_from_slice(topic), Bytes::copy_from_slice(payload));
         let mut count = inner.topics.deliver(&topic, &payload);
-        Box::pin(async move {
+        Ok(Box::pin(async move {
             for id in calls {
                 let progress = poll_fn(|context| inner.calls.poll(id, context)).await;
                 if let Progress::Answered(Answer::Delivered(there)) = progress {
-                    count += there;
+                    count = count.saturating_add(there);
                 }
             }
             count
-        })
+        }))
+    }
+
+    /// Events that were dropped since a member that listens does not keep up.
+    #[must_use]
+    pub fn events_dropped(&self) -> u64 {
+        self.inner.events_dropped.load(Ordering::Relaxed)
     }
 
     /// Publishes to the subscribers of this member alone; returns how many got it.

@@ -37,7 +37,7 @@ pub use whole::{ScanFilter, WholeOp};
 use crate::access::Access;
 use crate::clock::Version;
 use crate::value::Type;
-use crate::{OpError, Reply};
+use crate::{KEY_BYTES_MAX, OpError, Reply};
 
 /// An operation of one partition.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -137,6 +137,27 @@ impl Op<'_> {
             Self::By { op, .. } => op.keys(),
             Self::Whole(_) => Vec::new(),
             Self::Batch { ops, .. } => ops.iter().flat_map(Op::keys).collect(),
+        }
+    }
+
+    /// Whether its keys are within [`KEY_BYTES_MAX`](crate::KEY_BYTES_MAX), whatever
+    /// protocol it came by.
+    ///
+    /// # Errors
+    /// [`OpError::KeyTooLong`] when one of them is not.
+    pub(crate) fn check_keys(&self) -> Result<(), OpError> {
+        let fits = |key: &[u8]| {
+            if key.len() > KEY_BYTES_MAX { Err(OpError::KeyTooLong) } else { Ok(()) }
+        };
+        match self {
+            Self::Key(key, _) | Self::Lease(key, _) => fits(key),
+            Self::Several(op) => op.keys().into_iter().try_for_each(fits),
+            Self::By { op, .. } => op.check_keys(),
+            Self::Whole(_) => Ok(()),
+            Self::Batch { watched, ops } => {
+                watched.iter().try_for_each(|(key, _)| fits(key))?;
+                ops.iter().try_for_each(Op::check_keys)
+            }
         }
     }
 

@@ -54,7 +54,7 @@ impl Bench {
         let bytes = postcard::to_allocvec(op).unwrap();
         let op: Op<'_> = postcard::from_bytes(&bytes).unwrap();
         self.changes = Changes::default();
-        let before = self.primary.bytes();
+        let before = crate::partition::weigh(&self.primary);
         let now_ms = self.clock.now_ms(self.now);
         let mut access = Access {
             map: &self.map,
@@ -66,11 +66,12 @@ impl Bench {
             since_start: self.now,
             now_ms,
             merging: false,
+            missing_since_ms: u64::MAX,
         };
         let reply = op.execute(&mut access);
-        crate::partition::count(&self.map, before, self.primary.bytes());
+        crate::partition::count(&self.map, before, &self.primary);
         assert!(
-            reply.is_ok() || self.changes.records.is_empty(),
+            reply.is_ok() || self.changes.messages().next().is_none(),
             "an error changes nothing: {op:?}"
         );
         let mut rest = &self.changes.records[..];

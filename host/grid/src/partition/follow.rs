@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use convoke_membership::MemberId;
 
-use super::{Partition, Role, count};
+use super::{Partition, Role, count, weigh};
 use crate::core::{Core, Report};
 use crate::edit::{Record, What};
-use crate::fragment::Item;
+use crate::fragment::{Fragment, Item};
 use crate::map::Map;
 use crate::message::{MapStart, Message};
 use crate::session::Verdict;
@@ -16,20 +16,15 @@ use crate::table::Assignment;
 
 /// A backup that asked for a copy and hears nothing asks again after so long.
 const ASK_AGAIN_MS: u64 = 1_000;
-/// An entry that is over by so much is dropped by the backup itself: the
-/// primary's word for it should have come long ago.
-const OVERDUE_MS: u64 = 60_000;
-/// Entries dropped so in one sweep of one map.
-const OVERDUE_MAX: usize = 1_000;
 
 /// A backup's part.
 pub(crate) struct Follow {
     pub(crate) primary: MemberId,
     pub(crate) place: u8,
     pub(crate) state: FollowState,
-    /// Who led before and is about to hand over, and its epoch: what it sent
-    /// last still counts.
-    before: Option<(MemberId, u64)>,
+    /// The member that led before and is about to hand over, its epoch, and the copy that
+    /// this one had: what that one sends last still counts.
+    before: Option<(MemberId, u64, u64)>,
 }
 
 /// How far a copy is.
@@ -49,15 +44,16 @@ pub(crate) enum FollowState {
 pub(crate) struct Copying {
     /// Ranges, by the index of their map.
     ranges: Vec<(usize, u64, u64)>,
-    /// The structure of which more may come.
-    structure: Option<(u32, Box<[u8]>)>,
+    /// The items of a range of which more is to come: they take the place of what is here
+    /// all at once.
+    items: Vec<u8>,
 }
 
 /// A part of a range on its way.
 pub(crate) struct Part {
     /// The hashes that the range has.
     pub(crate) range: std::ops::Range<u64>,
-    /// What is here of it is to be dropped first.
+    /// It begins with this.
     pub(crate) first: bool,
     /// It is whole with this.
     pub(crate) last: bool,
@@ -106,11 +102,14 @@ impl Partition {
         }
         let before = match &self.role {
             Role::Follow(follow) if follow.is_synced() && self.epoch + 1 == assignment.epoch => {
-                Some((follow.primary, self.epoch)).filter(|(id, _)| stays(*id))
+                Some((follow.primary, self.epoch, self.asks)).filter(|(id, ..)| stays(*id))
             }
             _ => None,
         };
         self.role = Role::Follow(Follow { primary, place, state: FollowState::Unasked, before });
+        if self.epoch != assignment.epoch {
+            self.step.clear();
+        }
         self.epoch = assignment.epoch;
         self.ask(core);
     }
@@ -152,6 +151,7 @@ impl Partition {
             && !matches!(follow.state, FollowState::Unasked)
         {
             follow.state = FollowState::Unasked;
+            self.step.clear();
             self.ask(core);
         }
     }
@@ -182,7 +182,7 @@ impl Partition {
         let mut told = Vec::new();
         for start in starts {
             let Ok(map) = core.maps.open(start.map) else { continue };
-            self.fragment(&map).begin_copy(start.cleared);
+            self.fragment(&map).begin_copy(start.cleared, start.floor);
             told.push(map.index);
             pending.extend(start.ranges.iter().map(|(from, to)| (map.index, *from, *to)));
         }
@@ -190,15 +190,16 @@ impl Partition {
         for map in core.maps.all() {
             let keeps = map.settings.copies() >= usize::from(place) && told.contains(&map.index);
             if !keeps && let Some(fragment) = self.fragments.get_mut(map.index) {
-                count(&map, fragment.take().map_or(0, |fragment| fragment.bytes()), 0);
+                let gone = fragment.take().unwrap_or_default();
+                count(&map, weigh(&gone), &Fragment::default());
             }
         }
         if let Role::Follow(follow) = &mut self.role {
-            follow.state = FollowState::Copying(Copying { ranges: pending, structure: None });
+            follow.state = FollowState::Copying(Copying { ranges: pending, items: Vec::new() });
         }
     }
 
-    /// A part of a range of a map.
+    /// A part of a range of a map. `None` when its items cannot be read.
     pub(crate) fn handle_chunk(
         &mut self,
         core: &Core,
@@ -206,34 +207,44 @@ impl Partition {
         epoch: u64,
         map: &Arc<Map>,
         part: &Part,
-        items: &[Item<'_>],
-    ) {
+        items: &[u8],
+    ) -> Option<()> {
         let now_ms = core.clock.now_ms(core.now());
-        let Some(follow) = self.followed(from, epoch) else { return };
-        let FollowState::Copying(copying) = &mut follow.state else { return };
-        let mut structure = copying.structure.take();
-        if part.last {
-            // Ranges are sent from their start on.
-            for (index, start, _) in &mut copying.ranges {
-                if *index == map.index && *start == part.range.start {
-                    *start = part.range.end;
-                }
-            }
-            copying.ranges.retain(|(_, start, end)| start < end);
+        let Some(follow) = self.followed(from, epoch) else { return Some(()) };
+        let FollowState::Copying(copying) = &mut follow.state else { return Some(()) };
+        if part.first {
+            copying.items.clear();
         }
+        let mut all = std::mem::take(&mut copying.items);
+        if !part.last {
+            all.extend_from_slice(items);
+            copying.items = all;
+            return Some(());
+        }
+        // Ranges are sent from their start on.
+        for (index, start, _) in &mut copying.ranges {
+            if *index == map.index && *start == part.range.start {
+                *start = part.range.end;
+            }
+        }
+        copying.ranges.retain(|(_, start, end)| start < end);
+        let items = if all.is_empty() {
+            items
+        } else {
+            all.extend_from_slice(items);
+            &all
+        };
+        let items = Item::decode_all(items)?;
         let hasher = &core.settings.hasher;
         let fits = self.counted(map, |fragment| {
-            if part.first {
-                fragment.drop_range(&part.range);
-            }
+            fragment.drop_range(&part.range);
+            let mut structure = None;
             items.iter().fold(true, |fits, item| {
                 fits & fragment.load(map, now_ms, &mut structure, |key| hasher.hash(key), item)
             })
         });
         debug_assert!(fits, "a copy is made of what fits");
-        if let Role::Follow(Follow { state: FollowState::Copying(copying), .. }) = &mut self.role {
-            copying.structure = structure;
-        }
+        Some(())
     }
 
     /// The copy is complete.
@@ -248,39 +259,55 @@ impl Partition {
         }
     }
 
-    /// What the primary changed.
+    /// What the primary changed. It counts for the copy that this member asked for last,
+    /// and only once that copy is being made: anything else is refused, so that nobody
+    /// takes for received what is kept nowhere.
     pub(crate) fn handle_records(
         &mut self,
         core: &Core,
         from: MemberId,
-        epoch: u64,
+        (epoch, copy): (u64, u64),
+        more: bool,
         records: &[u8],
     ) -> Verdict {
-        match &self.role {
+        let counts = match &self.role {
             Role::Follow(follow) if follow.primary == from && self.epoch == epoch => {
-                match follow.state {
-                    FollowState::Unasked | FollowState::Asked(_) => return Verdict::Taken,
-                    FollowState::Copying(_) | FollowState::Synced => {}
-                }
+                let is_whole =
+                    matches!(follow.state, FollowState::Copying(_) | FollowState::Synced);
+                is_whole && copy == self.asks
             }
-            // The last words of the one that hands over, to those who stay and …
-            Role::Follow(Follow {
-                before,
-                state: FollowState::Unasked | FollowState::Asked(_),
-                ..
-            }) if *before == Some((from, epoch)) => {}
-            // … to the one that takes over.
-            Role::Lead(lead) if lead.awaits == Some(from) && epoch < self.epoch => {}
-            _ => return Verdict::Refused,
+            // The last words of the one that hands over, to those who stay …
+            Role::Follow(Follow { before, state, .. }) => {
+                matches!(state, FollowState::Unasked | FollowState::Asked(_))
+                    && *before == Some((from, epoch, copy))
+            }
+            // … and to the one that takes over.
+            Role::Lead(lead) => {
+                lead.awaits == Some(from) && epoch + 1 == self.epoch && copy == self.asks
+            }
+            Role::Idle => false,
+        };
+        if !counts {
+            return Verdict::Refused;
         }
-        let mut rest = records;
+        if more {
+            self.step.extend_from_slice(records);
+            return Verdict::Taken;
+        }
+        let mut step = std::mem::take(&mut self.step);
+        let mut rest = if step.is_empty() {
+            records
+        } else {
+            step.extend_from_slice(records);
+            &step
+        };
         while !rest.is_empty() {
             let Some((record, behind)) = Record::decode(rest) else { return Verdict::Nonsense };
             rest = behind;
             if !self.apply(core, &record) {
                 core.host.report(Report::Differs { partition: self.number, member: core.me });
                 self.spoil(core, from);
-                return Verdict::Taken;
+                return Verdict::Refused;
             }
         }
         Verdict::Taken
@@ -310,10 +337,11 @@ impl Partition {
         &mut self,
         core: &Core,
         from: MemberId,
-        epoch: u64,
+        (epoch, copy): (u64, u64),
         digests: &[(&str, u64)],
     ) {
-        let synced = self.followed(from, epoch).filter(|follow| follow.is_synced());
+        let is_meant = copy == self.asks;
+        let synced = self.followed(from, epoch).filter(|follow| is_meant && follow.is_synced());
         let Some(place) = synced.map(|follow| follow.place) else { return };
         let maps = core.maps.all();
         let ours = self.digests(&maps, place);
@@ -324,18 +352,6 @@ impl Partition {
         if !is_equal {
             core.host.report(Report::Differs { partition: self.number, member: core.me });
             self.spoil(core, from);
-        }
-    }
-
-    /// Drops what should have been dropped long ago, by the primary's time.
-    pub(super) fn drop_overdue(&mut self, core: &Core, time_ms: u64) {
-        let before_ms = time_ms.saturating_sub(OVERDUE_MS);
-        for (map, due) in self.take_due(core, before_ms, OVERDUE_MAX) {
-            self.counted(&map, |fragment| {
-                for (hash, key) in due {
-                    fragment.take(hash, &key);
-                }
-            });
         }
     }
 }

@@ -18,7 +18,7 @@ use crate::fragment::{ALL_HASHES, Held, Item};
 use crate::map::Map;
 use crate::message::{MapStart, Message};
 use crate::op::{Effect, Op, is_held_by_another};
-use crate::session::{OUTGOING_BYTES_MAX, Peer, Sent};
+use crate::session::{Peer, Sent};
 use crate::table::{Assignment, Table};
 use crate::{OpError, Reply, Version};
 
@@ -32,8 +32,6 @@ const PART_BYTES: usize = 1024 * 1024;
 const DUE_MAX: usize = 2_000;
 /// Blocked operations of one partition.
 const WAITERS_MAX: usize = 10_000;
-/// Removals of one map in one partition that are remembered, whatever happens.
-const REMOVALS_MAX: usize = 20_000;
 
 /// The primary's part.
 pub(crate) struct Lead {
@@ -61,14 +59,25 @@ pub(crate) struct Link {
     /// See [`crate::table::Replica::complete`].
     pub(crate) complete: Option<u8>,
     pub(crate) state: LinkState,
-    /// What it asked last.
+    /// What it asked last: names its copy.
     ask: u64,
+    /// Its copy turned out not to be whole, and no table says so yet: until one does,
+    /// writes wait for it all the same.
+    spoiled: bool,
+    /// It did not keep up and nothing waits for it: it is to ask again once it does.
+    is_behind: bool,
     /// The end of its copy: whatever was sent before, it has, even if it did not
     /// take it when it came.
     done: Option<Sent>,
 }
 
 impl Link {
+    /// Whether writes of a map wait for it.
+    fn counts(&self, map: &Map) -> bool {
+        let backups = map.settings.backups;
+        self.complete.is_some_and(|complete| complete <= backups) && self.place <= backups
+    }
+
     /// Whether its copy has what was sent so.
     pub(crate) fn has(&self, sent: Option<Sent>) -> bool {
         let covers = |done: Sent| {
@@ -98,61 +107,96 @@ pub(crate) struct Waiter {
     pub(crate) slot: Arc<Slot>,
 }
 
-/// Where the outcome of a blocked operation goes.
+/// Where the outcome of a blocked operation goes. The operation is done only once its slot
+/// is claimed, and one that is claimed is filled or released: what was taken for a client
+/// that no longer waits would be lost.
 #[derive(Default)]
 pub(crate) struct Slot {
-    state: Mutex<SlotState>,
+    inner: Mutex<SlotInner>,
 }
 
 #[derive(Default)]
-struct SlotState {
-    outcome: Option<Executed>,
-    closed: bool,
+struct SlotInner {
+    state: SlotState,
+    /// Nobody waits any more; takes effect unless it is being filled just now.
+    is_closing: bool,
     waker: Option<Waker>,
 }
 
+#[derive(Default)]
+enum SlotState {
+    #[default]
+    Waiting,
+    /// The operation is being done.
+    Claimed,
+    Filled(Executed),
+    Closed,
+}
+
 impl Slot {
-    /// Puts an outcome, unless nobody waits any more.
+    /// Whether the operation may be done now. [`Slot::fill`] or [`Slot::release`] follows.
+    fn claim(&self) -> bool {
+        let mut inner = self.inner.lock();
+        let is_free = matches!(inner.state, SlotState::Waiting) && !inner.is_closing;
+        if is_free {
+            inner.state = SlotState::Claimed;
+        }
+        is_free
+    }
+
+    /// Puts the outcome into a slot that was claimed.
     fn fill(&self, outcome: Executed) {
-        let mut state = self.state.lock();
-        state.outcome = Some(outcome);
-        if let Some(waker) = state.waker.take() {
+        self.end_claim(SlotState::Filled(outcome));
+    }
+
+    /// There was nothing to take. Returns whether somebody still waits.
+    fn release(&self) -> bool {
+        self.end_claim(SlotState::Waiting);
+        !self.is_closed()
+    }
+
+    fn end_claim(&self, state: SlotState) {
+        let mut inner = self.inner.lock();
+        debug_assert!(matches!(inner.state, SlotState::Claimed), "claimed before");
+        inner.state = match state {
+            SlotState::Waiting if inner.is_closing => SlotState::Closed,
+            state => state,
+        };
+        if let Some(waker) = inner.waker.take() {
             waker.wake();
         }
     }
 
     fn is_closed(&self) -> bool {
-        self.state.lock().closed
+        let inner = self.inner.lock();
+        inner.is_closing || matches!(inner.state, SlotState::Closed)
     }
 
     /// The outcome; `None` when it was closed before there was any.
     pub(crate) fn poll(&self, waker: &Waker) -> Poll<Option<Executed>> {
-        let mut state = self.state.lock();
-        match state.outcome.take() {
-            Some(outcome) => Poll::Ready(Some(outcome)),
-            None if state.closed => Poll::Ready(None),
-            None => {
-                state.waker = Some(waker.clone());
+        let mut inner = self.inner.lock();
+        match std::mem::replace(&mut inner.state, SlotState::Closed) {
+            SlotState::Filled(outcome) => Poll::Ready(Some(outcome)),
+            SlotState::Closed => Poll::Ready(None),
+            waiting => {
+                inner.state = waiting;
+                inner.waker = Some(waker.clone());
                 Poll::Pending
             }
         }
     }
 
-    /// Nobody waits any more. Returns whether nothing had come of it by then.
-    pub(crate) fn close(&self) -> bool {
-        let mut state = self.state.lock();
-        state.closed = true;
-        if let Some(waker) = state.waker.take() {
+    /// Nobody waits any more. What is being done for it just now is still done, and
+    /// [`Slot::poll`] gives it.
+    pub(crate) fn close(&self) {
+        let mut inner = self.inner.lock();
+        inner.is_closing = true;
+        if matches!(inner.state, SlotState::Waiting) {
+            inner.state = SlotState::Closed;
+        }
+        if let Some(waker) = inner.waker.take() {
             waker.wake();
         }
-        state.outcome.is_none()
-    }
-
-    /// As [`Slot::close`], and takes what had come of it.
-    pub(crate) fn close_and_take(&self) -> Option<Executed> {
-        let mut state = self.state.lock();
-        state.closed = true;
-        state.outcome.take()
     }
 }
 
@@ -165,14 +209,20 @@ pub(crate) enum Executed {
 }
 
 impl Partition {
-    /// Becomes the primary, or stays it.
+    /// Becomes the primary, or stays it. Returns whether its copy is whole.
     pub(super) fn lead(
         &mut self,
         core: &Core,
         stays: impl Fn(MemberId) -> bool,
         assignment: &Assignment,
-    ) {
+    ) -> bool {
         let (mut old, mut awaits) = (Vec::new(), None);
+        let takes_over = self.epoch != assignment.epoch;
+        // What it takes over is all that was acknowledged only if its copy was whole.
+        let is_whole = match &self.role {
+            Role::Follow(follow) if self.epoch + 1 == assignment.epoch => follow.is_synced(),
+            _ => true,
+        };
         match &mut self.role {
             Role::Lead(lead) if self.epoch == assignment.epoch => {
                 old = std::mem::take(&mut lead.links);
@@ -187,8 +237,11 @@ impl Partition {
             }
             _ => {}
         }
-        if self.epoch != assignment.epoch {
+        if takes_over {
             self.in_flight.clear();
+            self.step.clear();
+            let handed = self.handed.is_some_and(|(_, epoch)| epoch == assignment.epoch);
+            self.inherited = !handed;
         }
         // Who is gone hands nothing over.
         awaits = awaits.filter(|before| {
@@ -206,9 +259,13 @@ impl Partition {
                 Some(link)
                     if link.place <= replica.place || core.maps.catalog().copies_are_equal() =>
                 {
+                    // A table that knows that its copy is spoiled: nobody will take it for
+                    // whole any more.
+                    let is_known = link.spoiled && replica.complete.is_none();
                     Link {
                         place: replica.place,
-                        complete: link.complete.or(replica.complete),
+                        complete: link.complete.filter(|_| !is_known).or(replica.complete),
+                        spoiled: link.spoiled && !is_known,
                         ..link
                     }
                 }
@@ -218,6 +275,8 @@ impl Partition {
                     complete: replica.complete,
                     state: LinkState::Expected,
                     ask: 0,
+                    spoiled: false,
+                    is_behind: false,
                     done: None,
                 },
             };
@@ -229,6 +288,7 @@ impl Partition {
         if awaits.is_none() {
             self.invite();
         }
+        is_whole
     }
 
     /// Members that a table named before this one knew them are known now.
@@ -267,23 +327,26 @@ impl Partition {
 
     /// The one that led before has done all that it will do.
     pub(crate) fn handle_handoff(&mut self, from: MemberId, epoch: u64) {
-        if self.epoch != epoch || !self.begin_to_lead(from) {
+        if self.epoch != epoch || !self.begin_to_lead(from, true) {
             self.handed = Some((from, epoch));
         }
     }
 
     /// What the one that led before had sent is lost, its last words too.
     pub(crate) fn handed_nothing(&mut self, from: MemberId) {
-        self.begin_to_lead(from);
+        self.begin_to_lead(from, false);
     }
 
-    /// Leads from now on, if it waited for this one only. Returns whether it did.
-    fn begin_to_lead(&mut self, from: MemberId) -> bool {
+    /// Leads from now on, if it waited for this one only. Returns whether it did. `settled`
+    /// when all backups have what it takes over.
+    fn begin_to_lead(&mut self, from: MemberId, settled: bool) -> bool {
         let Role::Lead(lead) = &mut self.role else { return false };
         if lead.awaits != Some(from) {
             return false;
         }
         lead.awaits = None;
+        self.inherited &= !settled;
+        self.step.clear();
         self.invite();
         self.wake_all();
         true
@@ -298,6 +361,9 @@ impl Partition {
         op: &Op<'_>,
     ) -> Executed {
         let Some(lead) = self.leading() else { return Executed::NotHere };
+        if let Err(error) = op.check_keys() {
+            return Executed::Done(Err(error), None);
+        }
         let leases = match op {
             Op::Lease(..) => Some(core.maps.leases_of(map)),
             _ => None,
@@ -318,7 +384,8 @@ impl Partition {
         let reply = self.access(core, map, now, |access| op.execute(access));
         let hash = op.key().map_or(0, |key| core.settings.hasher.hash(key));
         let needs = self.replicate(core, map, now);
-        let needs = if needs.is_empty() { self.settling(hash, op.key().is_none()) } else { needs };
+        let needs =
+            if needs.is_empty() { self.settling(map, hash, op.key().is_none()) } else { needs };
         let ticket = self.ticket(needs);
         self.serve_waiters(core, map, now);
         Executed::Done(reply, ticket)
@@ -359,7 +426,8 @@ impl Partition {
     ) -> Option<Result<(), OpError>> {
         self.leading()?;
         let hash = core.settings.hasher.hash(key);
-        if !self.in_flight.is_empty() && !self.settling(hash, false).is_empty() {
+        let may_wait = self.inherited || !self.in_flight.is_empty();
+        if may_wait && !self.settling(map, hash, false).is_empty() {
             return None;
         }
         let Some(Some(fragment)) = self.fragments.get_mut(map.index) else {
@@ -371,7 +439,26 @@ impl Partition {
 
     /// What a read of this key must wait for: a write of it that a crash could
     /// still take back.
-    fn settling(&mut self, hash: u32, any: bool) -> Needs {
+    fn settling(&mut self, map: &Map, hash: u32, any: bool) -> Needs {
+        if self.inherited
+            && let Role::Lead(lead) = &self.role
+        {
+            // Another backup may lack what this member took over: if both were lost, what
+            // is read now would be taken back.
+            let unsure =
+                |link: &&Link| link.complete.is_some() && !matches!(link.state, LinkState::Synced);
+            self.inherited = lead.links.iter().any(|link| unsure(&link));
+            let needs: Needs = lead
+                .links
+                .iter()
+                .filter(unsure)
+                .filter(|link| link.counts(map))
+                .map(|link| Need { peer: Arc::clone(&link.peer), sent: None })
+                .collect();
+            if !needs.is_empty() {
+                return needs;
+            }
+        }
         while self.in_flight.front().is_some_and(|(_, needs)| is_received(needs)) {
             self.in_flight.pop_front();
         }
@@ -388,28 +475,44 @@ impl Partition {
         if self.changes.records.is_empty() {
             return needs;
         }
-        let Role::Lead(lead) = &self.role else { return needs };
+        let Role::Lead(lead) = &mut self.role else {
+            debug_assert!(false, "only a primary changes anything");
+            self.changes.clear_records();
+            self.changes.changed.clear();
+            return needs;
+        };
         let time_ms = core.clock.now_ms(now);
         let (partition, epoch) = (self.number, self.epoch);
-        for link in &lead.links {
+        for link in &mut lead.links {
             if map.settings.copies() < usize::from(link.place) {
                 continue;
+            }
+            let counts = link.counts(map);
+            if !counts && link.peer.is_full() && !matches!(link.state, LinkState::Expected) {
+                // Nobody waits for it, and it does not keep up: it gets a new copy later.
+                link.state = LinkState::Expected;
+                link.is_behind = true;
+                link.spoiled = true;
+                self.spoiled.push(link.peer.id());
             }
             let sent = match link.state {
                 LinkState::Expected => None,
                 LinkState::Copying(_) | LinkState::Sent | LinkState::Synced => {
-                    let records = &self.changes.records;
-                    let message = Message::Records { partition, epoch, time_ms, records };
-                    Some(link.peer.push(|bytes| message.encode(bytes)))
+                    let copy = link.ask;
+                    let send = |(records, more)| {
+                        let message =
+                            Message::Records { partition, epoch, copy, time_ms, more, records };
+                        link.peer.push(|bytes| message.encode(bytes))
+                    };
+                    self.changes.messages().map(send).last()
                 }
             };
-            let counts = link.complete.is_some_and(|complete| complete <= map.settings.backups);
-            if counts && link.place <= map.settings.backups {
+            if counts {
                 let synced = matches!(link.state, LinkState::Synced);
                 needs.push(Need { peer: Arc::clone(&link.peer), sent: sent.filter(|_| synced) });
             }
         }
-        self.changes.records.clear();
+        self.changes.clear_records();
         if needs.is_empty() {
             self.changes.changed.clear();
         } else {
@@ -418,6 +521,23 @@ impl Partition {
             }
         }
         needs
+    }
+
+    /// Backups whose copies are not whole any more, since this was asked last.
+    pub(crate) fn take_spoiled(&mut self) -> Vec<MemberId> {
+        std::mem::take(&mut self.spoiled)
+    }
+
+    /// Backups that did not keep up may ask for a copy again, once they do.
+    pub(super) fn invite_again(&mut self) {
+        let Role::Lead(lead) = &mut self.role else { return };
+        for link in lead.links.iter_mut().filter(|link| link.is_behind) {
+            if link.peer.backlog() <= COPY_WINDOW_BYTES {
+                link.is_behind = false;
+                let message = Message::Invite { partition: self.number, epoch: self.epoch };
+                link.peer.push(|bytes| message.encode(bytes));
+            }
+        }
     }
 
     /// What listeners are to be told.
@@ -437,7 +557,12 @@ impl Partition {
                 let Ok(op) = postcard::from_bytes::<Op<'_>>(&waiter.op) else { continue };
                 let wants = waiter.map.index == map.index
                     && filled.iter().any(|key| op.keys().contains(&&**key));
-                if !wants || !self.serve(core, &waiter, now, &op) {
+                if !wants {
+                    self.waiters.push_back(waiter);
+                } else if waiter.slot.claim()
+                    && !self.serve(core, &waiter, now, &op)
+                    && waiter.slot.release()
+                {
                     self.waiters.push_back(waiter);
                 }
             }
@@ -447,7 +572,8 @@ impl Partition {
         self.changes.filled.clear();
     }
 
-    /// Does one blocked operation. Returns whether there was something to take.
+    /// Does one blocked operation whose slot is claimed. Returns whether there was something
+    /// to take.
     fn serve(&mut self, core: &Core, waiter: &Waiter, now: Duration, op: &Op<'_>) -> bool {
         if self.is_held(core, &waiter.map, now, op) {
             return false;
@@ -494,7 +620,9 @@ impl Partition {
     /// Whoever is blocked here is to ask the next primary.
     pub(super) fn give_up_waiters(&mut self) {
         for waiter in self.waiters.drain(..) {
-            waiter.slot.fill(Executed::NotHere);
+            if waiter.slot.claim() {
+                waiter.slot.fill(Executed::NotHere);
+            }
         }
     }
 
@@ -528,6 +656,7 @@ impl Partition {
             starts.push(MapStart {
                 map: &map.name,
                 cleared: fragment.cleared(),
+                floor: fragment.floor(),
                 ranges: differing.into_iter().map(|range| (range.start, range.end)).collect(),
             });
         }
@@ -538,9 +667,8 @@ impl Partition {
         link.peer.push(|bytes| message.encode(bytes));
         // It had everything and says that it has not: it is right.
         let spoiled = matches!(link.state, LinkState::Synced);
-        if spoiled {
-            link.complete = None;
-        }
+        link.spoiled |= spoiled;
+        link.is_behind = false;
         link.state = LinkState::Copying(ranges);
         link.ask = ask;
         core.copying.lock().entry(from).or_default().insert(partition);
@@ -629,6 +757,7 @@ impl Partition {
             return None;
         }
         link.state = LinkState::Synced;
+        link.spoiled = false;
         link.complete = Some(link.complete.map_or(link.place, |c| c.min(link.place)));
         let place = link.place;
         // What was to come with the copy has come.
@@ -651,20 +780,28 @@ impl Partition {
 
     /// Tells the backups what their copies should be worth.
     pub(crate) fn check(&mut self, core: &Core, now: Duration) {
+        if self.leading().is_none() {
+            return;
+        }
         self.expire_due(core, now);
-        let Some(lead) = self.leading() else { return };
+        let Role::Lead(lead) = &self.role else { return };
         let maps = core.maps.all();
         for link in lead.links.iter().filter(|link| matches!(link.state, LinkState::Synced)) {
             let digests = self.digests(&maps, link.place);
             let digests =
                 digests.into_iter().map(|(index, digest)| (&*maps[index].name, digest)).collect();
-            let message = Message::Check { partition: self.number, epoch: self.epoch, digests };
+            let (partition, epoch, copy) = (self.number, self.epoch, link.ask);
+            let message = Message::Check { partition, epoch, copy, digests };
             link.peer.push(|bytes| message.encode(bytes));
         }
     }
 
-    /// Drops entries whose time is over, and tells so.
+    /// Drops entries whose time is over, and tells so: as the primary alone may, while it
+    /// may answer.
     pub(super) fn expire_due(&mut self, core: &Core, now: Duration) {
+        if self.leading().is_none() || !core.lease.is_held(now) {
+            return;
+        }
         let now_ms = core.clock.now_ms(now);
         for (map, due) in self.take_due(core, now_ms, DUE_MAX) {
             self.access(core, &map, now, |access| {
@@ -676,28 +813,48 @@ impl Partition {
         }
     }
 
-    /// Forgets removals before a time, and the oldest where there are too many.
+    /// Forgets removals before a time.
     pub(crate) fn forget(&mut self, core: &Core, now: Duration, before_ms: u64) {
         let Some(lead) = self.leading() else { return };
         // A copy that is being made, or one that is missing, must still learn.
-        let whole = lead.links.iter().all(|link| matches!(link.state, LinkState::Synced));
+        if !lead.links.iter().all(|link| matches!(link.state, LinkState::Synced)) {
+            return;
+        }
+        let limit = Version::at(before_ms);
         for index in 0..self.fragments.len() {
             let Some(Some(fragment)) = self.fragments.get(index) else { continue };
-            let limit = match fragment.oldest_removal() {
-                None => continue,
-                Some(oldest) if whole && oldest.ms() < before_ms => Version::at(before_ms),
-                Some(_) if fragment.removals() > REMOVALS_MAX => {
-                    let mut versions: Vec<_> =
-                        fragment.removals_from(0).map(|removal| removal.version).collect();
-                    let (_, middle, _) = versions.select_nth_unstable(fragment.removals() / 2);
-                    *middle
-                }
-                Some(_) => continue,
-            };
+            if fragment.oldest_removal().is_none_or(|oldest| oldest >= limit) {
+                continue;
+            }
             let Some(map) = core.maps.at(index) else { continue };
             self.access(core, &map, now, |access| access.forget(limit));
             self.replicate(core, &map, now);
         }
+    }
+
+    /// Gives up the older half of the removals of each map that has any, since this member
+    /// remembers too many. Returns how many.
+    pub(crate) fn give_up_removals(&mut self, core: &Core, now: Duration) -> usize {
+        if self.leading().is_none() {
+            return 0;
+        }
+        let mut count = 0;
+        for index in 0..self.fragments.len() {
+            let Some(Some(fragment)) = self.fragments.get(index) else { continue };
+            let mut versions: Vec<_> = fragment.removals_from(0).map(|r| r.version).collect();
+            if versions.is_empty() {
+                continue;
+            }
+            let middle = versions.len() / 2;
+            let (_, limit, _) = versions.select_nth_unstable(middle);
+            // At least the oldest goes, even if all have one version.
+            let limit = Version(limit.0.saturating_add(1));
+            let Some(map) = core.maps.at(index) else { continue };
+            count += middle + 1;
+            self.access(core, &map, now, |access| access.give_up_removals(limit));
+            self.replicate(core, &map, now);
+        }
+        count
     }
 
     /// Ranges of what another holds that this copy may want.
@@ -717,6 +874,7 @@ impl Partition {
         map: &Arc<Map>,
         now: Duration,
         items: &[Item<'_>],
+        kin: bool,
     ) -> Executed {
         if self.leading().is_none() {
             return Executed::NotHere;
@@ -724,7 +882,7 @@ impl Partition {
         let mut structure = None;
         self.access(core, map, now, |access| {
             for item in items {
-                access.merge(&mut structure, item);
+                access.merge(&mut structure, item, kin);
             }
         });
         let needs = self.replicate(core, map, now);
@@ -743,7 +901,7 @@ fn may_write(core: &Core, lead: &Lead, map: &Map) -> Result<(), OpError> {
     let waits = |link: &&Link| {
         link.place <= map.settings.backups && !matches!(link.state, LinkState::Expected)
     };
-    if lead.links.iter().filter(waits).any(|link| link.peer.backlog() > OUTGOING_BYTES_MAX) {
+    if lead.links.iter().filter(waits).any(|link| link.peer.is_full()) {
         return Err(OpError::Busy);
     }
     Ok(())

@@ -10,6 +10,7 @@ pub(crate) mod ticket;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::task::Waker;
 use std::time::Duration;
 
@@ -63,8 +64,15 @@ pub(crate) struct Partition {
     changes: Changes,
     /// Writes that not all backups have yet.
     in_flight: VecDeque<(u32, Needs)>,
-    /// How often this backup has asked for a copy.
+    /// How often this backup has asked for a copy: names the copy that counts.
     asks: u64,
+    /// What other backups may lack of what this primary took over: reads wait until they
+    /// have been compared.
+    inherited: bool,
+    /// The records of a step of which more is to come.
+    step: Vec<u8>,
+    /// Backups whose copies are not whole any more: the coordinator is to know.
+    spoiled: Vec<MemberId>,
     /// Writes that are still on their way though another is to lead: it is told
     /// once they are settled.
     retiring: Option<Retiring>,
@@ -87,6 +95,9 @@ impl Partition {
             changes: Changes::default(),
             in_flight: VecDeque::new(),
             asks: 0,
+            inherited: false,
+            step: Vec::new(),
+            spoiled: Vec::new(),
             retiring: None,
             handed: None,
             waiters: VecDeque::new(),
@@ -119,7 +130,7 @@ impl Partition {
         let Some(fragment) = self.fragments[map.index].as_deref_mut() else {
             unreachable!("made above");
         };
-        let before = fragment.bytes();
+        let before = weigh(fragment);
         let mut access = Access {
             map,
             fragment,
@@ -130,18 +141,19 @@ impl Partition {
             since_start: now,
             now_ms: core.clock.now_ms(now),
             merging: core.may_merge(now),
+            missing_since_ms: core.missing_since_ms.load(Ordering::Relaxed),
         };
         let result = work(&mut access);
-        count(map, before, fragment.bytes());
+        count(map, before, fragment);
         result
     }
 
     /// Changes the part of a map that lies here, and counts what it takes.
     fn counted<R>(&mut self, map: &Map, change: impl FnOnce(&mut Fragment) -> R) -> R {
         let fragment = self.fragment(map);
-        let before = fragment.bytes();
+        let before = weigh(fragment);
         let result = change(fragment);
-        count(map, before, fragment.bytes());
+        count(map, before, fragment);
         result
     }
 
@@ -180,7 +192,7 @@ impl Partition {
     pub(crate) fn drop_all(&mut self, core: &Core) {
         for (index, fragment) in std::mem::take(&mut self.fragments).into_iter().enumerate() {
             if let (Some(fragment), Some(map)) = (fragment, core.maps.at(index)) {
-                count(&map, fragment.bytes(), 0);
+                count(&map, weigh(&fragment), &Fragment::default());
             }
         }
         self.leftover = false;
@@ -207,14 +219,15 @@ impl Partition {
     }
 
     /// Takes the role that a table gives this member. `continuous` when the
-    /// table goes on from the one that was followed before.
+    /// table goes on from the one that was followed before. Returns whether it did not
+    /// come to lead with a copy that is not whole.
     pub(crate) fn adopt(
         &mut self,
         core: &Core,
         old: Option<&Table>,
         table: &Table,
         continuous: bool,
-    ) {
+    ) -> bool {
         let assignment = &table.partitions[usize::from(self.number)];
         if !continuous {
             self.role = Role::Idle;
@@ -222,7 +235,9 @@ impl Partition {
             self.handed = None;
             self.leftover = !self.is_blank();
             self.retiring = None;
+            self.step.clear();
         }
+        let mut is_whole = true;
         let led = matches!(self.role, Role::Lead(_)) && assignment.primary() != Some(core.me);
         let writes = if led { std::mem::take(&mut self.in_flight) } else { VecDeque::new() };
         // Who was away in between hands nothing over.
@@ -232,7 +247,9 @@ impl Partition {
             !away && generation.is_some() && generation == table.generation(id)
         };
         match assignment.of(core.me) {
-            Some(_) if assignment.primary() == Some(core.me) => self.lead(core, stays, assignment),
+            Some(_) if assignment.primary() == Some(core.me) => {
+                is_whole = self.lead(core, stays, assignment);
+            }
             Some(replica) => self.follow(core, stays, assignment, replica.place),
             None => {
                 self.role = Role::Idle;
@@ -250,6 +267,7 @@ impl Partition {
             self.hand_over(core);
         }
         self.wake_all();
+        is_whole
     }
 
     /// Tells the next primary that it has seen everything, once that is so.
@@ -267,17 +285,16 @@ impl Partition {
         }
     }
 
-    /// Drops what is over, with the sweep of time.
-    pub(crate) fn tick(&mut self, core: &Core, now: Duration, follow_ms: impl Fn(MemberId) -> u64) {
+    /// Does what is due with the passing of time.
+    pub(crate) fn tick(&mut self, core: &Core, now: Duration) {
         self.hand_over(core);
         match &self.role {
-            Role::Lead(lead) if lead.is_ready() => self.expire_due(core, now),
-            Role::Follow(follow) => {
-                let time_ms = follow_ms(follow.primary);
-                self.drop_overdue(core, time_ms);
-                self.ask_again(core, now);
+            Role::Lead(_) => {
+                self.expire_due(core, now);
+                self.invite_again();
             }
-            _ => {}
+            Role::Follow(_) => self.ask_again(core, now),
+            Role::Idle => {}
         }
     }
 
@@ -321,10 +338,22 @@ impl Partition {
     }
 }
 
+/// Bytes of a fragment, and of its removals.
+type Weight = (usize, usize);
+
+pub(crate) fn weigh(fragment: &Fragment) -> Weight {
+    (fragment.bytes(), fragment.removal_bytes())
+}
+
 /// Counts what a map takes on this member.
-pub(crate) fn count(map: &Map, before: usize, after: usize) {
-    let change = after as i64 - before as i64;
-    if change != 0 {
-        map.bytes.fetch_add(change, std::sync::atomic::Ordering::Relaxed);
+pub(crate) fn count(map: &Map, before: Weight, after: &Fragment) {
+    let after = weigh(after);
+    for (counter, before, after) in
+        [(&map.bytes, before.0, after.0), (&map.removal_bytes, before.1, after.1)]
+    {
+        if before != after {
+            // Both are sizes of what lies in memory, far below the limits of an i64.
+            counter.fetch_add(after as i64 - before as i64, Ordering::Relaxed);
+        }
     }
 }

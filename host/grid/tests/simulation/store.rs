@@ -12,8 +12,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use convoke_grid::op::{Lifetime, PlainOp, PutAnswer, PutIf};
 use convoke_grid::{
-    Grid, GridSettings, Host, KeyHasher, KeyOp, MapCatalog, Op, OpError, Receipt, Reply, Report,
-    Started,
+    Grid, GridSettings, Host, KeyHasher, KeyOp, MapCatalog, Op, OpError, Opened, Receipt, Reply,
+    Report, Started,
 };
 use parking_lot::Mutex;
 use rand::{Rng as _, RngExt as _};
@@ -93,9 +93,9 @@ pub(crate) struct Member {
 }
 
 enum Event {
-    Open { from: Node, to: Node, connection: u64, session: u64 },
-    Resumed { from: Node, to: Node, connection: u64, receipt: Option<Receipt> },
-    Bytes { from: Node, to: Node, connection: u64, session: u64, bytes: Bytes },
+    Open { from: Node, to: Node, connection: u64, session: u64, acknowledged: u64 },
+    Resumed { from: Node, to: Node, connection: u64, opened: Option<Opened> },
+    Bytes { from: Node, to: Node, connection: u64, opened: u64, bytes: Bytes },
     Receipt { from: Node, to: Node, connection: u64, receipt: Option<Receipt> },
     Closed { from: Node, to: Node, connection: u64 },
 }
@@ -116,6 +116,8 @@ impl Event {
 struct Connection {
     id: u64,
     session: u64,
+    /// As the receiver calls it, once it has answered.
+    opened: u64,
     open: bool,
     /// Nothing overtakes what was sent before.
     there: Duration,
@@ -407,12 +409,8 @@ impl Store {
                 let at = self.members[node].views;
                 self.members[node].views += 1;
                 let view = self.world.nodes[node].views[at].clone();
-                let lost = at > 0 && {
-                    let before = &self.world.nodes[node].views[at - 1];
-                    before.members().iter().any(|member| !view.contains(member.id))
-                };
                 self.members[node].grid.expect_view(&view);
-                self.members[node].grid.handle_view(&view, lost);
+                self.members[node].grid.handle_view(&view);
                 busy = true;
             }
             for event in std::mem::take(&mut self.members[node].held) {
@@ -454,32 +452,41 @@ impl Store {
     fn happen(&mut self, event: Event) {
         let id = |store: &Self, node: Node| store.members[node].grid.me();
         match event {
-            Event::Open { from, to, connection, session } => {
-                let receipt = self.members[to].grid.handle_opened(id(self, from), session);
+            Event::Open { from, to, connection, session, acknowledged } => {
+                let from_id = id(self, from);
+                let opened = self.members[to].grid.handle_opened(from_id, session, acknowledged);
                 self.back(from, to, connection, |connection| Event::Resumed {
                     from,
                     to,
                     connection,
-                    receipt,
+                    opened,
                 });
             }
-            Event::Resumed { from, to, connection, receipt } => {
+            Event::Resumed { from, to, connection, opened } => {
                 let peer = id(self, to);
-                let useful = match receipt {
-                    Some(Receipt::Resume { session, received }) => {
-                        self.members[from].grid.handle_resumed(peer, session, received)
+                let mut number = 0;
+                let useful = match opened {
+                    Some(Opened {
+                        receipt: Receipt::Resume { session, received, refused },
+                        connection,
+                        ..
+                    }) => {
+                        number = connection;
+                        let grid = &self.members[from].grid;
+                        grid.handle_resumed(peer, session, received, &refused)
                     }
                     _ => false,
                 };
                 if let Some(connection) = self.connection(from, to, connection) {
                     connection.open = useful;
+                    connection.opened = number;
                 }
                 if !useful {
                     self.close(from, to, connection);
                 }
             }
-            Event::Bytes { from, to, connection, session, bytes } => {
-                let receipt = self.members[to].grid.handle_bytes(id(self, from), session, &bytes);
+            Event::Bytes { from, to, connection, opened, bytes } => {
+                let receipt = self.members[to].grid.handle_bytes(id(self, from), opened, &bytes);
                 self.back(from, to, connection, |connection| Event::Receipt {
                     from,
                     to,
@@ -488,13 +495,14 @@ impl Store {
                 });
             }
             Event::Receipt { from, to, connection, receipt } => {
-                if self.connection(from, to, connection).is_none() {
+                let Some(session) = self.connection(from, to, connection).map(|c| c.session) else {
                     return;
-                }
+                };
                 match receipt {
                     Some(Receipt::Received { received, refused }) => {
                         let peer = id(self, to);
-                        self.members[from].grid.handle_received(peer, received, &refused);
+                        let grid = &self.members[from].grid;
+                        grid.handle_received(peer, session, received, &refused);
                     }
                     _ => self.close(from, to, connection),
                 }
@@ -566,26 +574,30 @@ impl Store {
                     let Some(way) = way.filter(|_| alive) else { continue };
                     self.count += 1;
                     let (id, session) = (self.count, peer.session());
+                    let acknowledged = peer.acknowledged();
                     let connection = Connection {
                         id,
                         session,
+                        opened: 0,
                         open: false,
                         there: now + way,
                         back: now,
                         cut: false,
                     };
                     self.connections.insert((node, to), connection);
-                    self.at(now + way, Event::Open { from: node, to, connection: id, session });
+                    let event =
+                        Event::Open { from: node, to, connection: id, session, acknowledged };
+                    self.at(now + way, event);
                 }
                 Some(connection) if connection.open => {
-                    let (id, session) = (connection.id, connection.session);
+                    let (id, opened) = (connection.id, connection.opened);
                     while let Poll::Ready(Some(bytes)) = peer.poll_send(&mut context) {
                         let way = self.world.network.stream(&mut self.world.rng, node, to);
                         let Some(connection) = self.connections.get_mut(&(node, to)) else { break };
                         let Some(way) = way.filter(|_| !connection.cut) else { continue };
                         connection.there = connection.there.max(now + way);
                         let at = connection.there;
-                        let event = Event::Bytes { from: node, to, connection: id, session, bytes };
+                        let event = Event::Bytes { from: node, to, connection: id, opened, bytes };
                         self.at(at, event);
                     }
                 }

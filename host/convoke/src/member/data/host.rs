@@ -4,7 +4,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, SystemTime};
 
 use convoke_grid::{Host, Report};
 use tokio::runtime::Handle;
@@ -15,7 +15,7 @@ use crate::member::state::Counters;
 
 /// The process, as its grid sees it.
 pub(super) struct Process {
-    started: Instant,
+    started: Duration,
     runtime: Handle,
     was_safe: AtomicBool,
     counters: Arc<Counters>,
@@ -26,7 +26,7 @@ impl Process {
     /// For the runtime that calls this. `changed` is told of each change of tables.
     pub(super) fn new(counters: Arc<Counters>, changed: Arc<Notify>) -> Arc<Self> {
         Arc::new(Self {
-            started: Instant::now(),
+            started: since_boot(),
             runtime: Handle::current(),
             was_safe: AtomicBool::new(false),
             counters,
@@ -35,9 +35,17 @@ impl Process {
     }
 }
 
+/// Time since the machine booted, that in which it was suspended included: others do not
+/// wait for a member that sleeps.
+fn since_boot() -> Duration {
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+    let (seconds, nanos) = (u64::try_from(now.tv_sec), u32::try_from(now.tv_nsec));
+    Duration::new(seconds.unwrap_or(0), nanos.unwrap_or(0))
+}
+
 impl Host for Process {
     fn now(&self) -> Duration {
-        self.started.elapsed()
+        since_boot().saturating_sub(self.started)
     }
 
     fn unix_ms(&self) -> u64 {
@@ -84,7 +92,13 @@ impl Host for Process {
             Report::Paused { ms } => {
                 warn!(
                     ms,
-                    "this process stood still; it answers again once the others confirm its place"
+                    "this process was paused; it serves again once the other members have confirmed its place"
+                );
+            }
+            Report::RemovalsGivenUp { count } => {
+                warn!(
+                    count,
+                    "too many deleted keys are remembered for a missing member; the oldest are given up: if it returns, what it alone wrote before then is dropped"
                 );
             }
         }

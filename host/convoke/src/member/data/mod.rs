@@ -7,7 +7,6 @@ mod sender;
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use convoke_grid::grid::TICK_MS;
@@ -24,13 +23,41 @@ use crate::settings::DataSettings;
 /// Streams of other members that wait to be taken over.
 pub(crate) const STREAMS_MAX: usize = 256;
 
-/// The session that a stream is for, and the sender's number of partitions; the
-/// first frame of the sender.
+/// An [`Opening`]; the first frame of the sender.
 const OPEN: u8 = 2;
 /// Messages.
 const MESSAGES: u8 = 3;
 /// What became of them; from the receiver.
 const RECEIPT: u8 = 4;
+
+/// What a sender says first.
+struct Opening {
+    /// The session that the stream is for.
+    session: u64,
+    /// The sender's number of partitions.
+    partitions: u16,
+    /// The last message that the sender knows to be dealt with.
+    acknowledged: u64,
+}
+
+impl Opening {
+    fn encode(&self) -> Vec<u8> {
+        let Self { session, partitions, acknowledged } = self;
+        [&session.to_be_bytes()[..], &partitions.to_be_bytes(), &acknowledged.to_be_bytes()]
+            .concat()
+    }
+
+    fn decode(bytes: &[u8]) -> Option<Self> {
+        let (session, rest) = bytes.split_first_chunk::<8>()?;
+        let (partitions, rest) = rest.split_first_chunk::<2>()?;
+        let acknowledged = <[u8; 8]>::try_from(rest).ok()?;
+        Some(Self {
+            session: u64::from_be_bytes(*session),
+            partitions: u16::from_be_bytes(*partitions),
+            acknowledged: u64::from_be_bytes(acknowledged),
+        })
+    }
+}
 
 /// What drives the data of a member.
 pub(crate) struct Data {
@@ -40,7 +67,6 @@ pub(crate) struct Data {
     pub(crate) place: watch::Receiver<Arc<Place>>,
     /// Streams that other members opened.
     pub(crate) streams: mpsc::Receiver<Box<Call>>,
-    pub(crate) counters: Arc<Counters>,
 }
 
 /// A grid for this member. Without keys it is alone, and its secret nobody's.
@@ -66,7 +92,6 @@ impl Data {
     /// Drives the grid for as long as the process runs.
     pub(crate) async fn run(mut self) {
         let mut senders: HashMap<MemberId, Sender> = HashMap::new();
-        let mut lost = 0;
         let mut tick = tokio::time::interval(Duration::from_millis(TICK_MS));
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         self.place.mark_changed();
@@ -77,7 +102,7 @@ impl Data {
                 changed = self.place.changed(), if is_placed => {
                     // Without a cluster the first place is the last.
                     is_placed = changed.is_ok();
-                    self.follow(&mut senders, &mut lost);
+                    self.follow(&mut senders);
                 }
                 Some(call) = self.streams.recv() => {
                     tokio::spawn(receiver::receive(self.grid.clone(), call));
@@ -87,11 +112,10 @@ impl Data {
     }
 
     /// There may be another view.
-    fn follow(&mut self, senders: &mut HashMap<MemberId, Sender>, lost: &mut u64) {
+    fn follow(&mut self, senders: &mut HashMap<MemberId, Sender>) {
         let place = Arc::clone(&self.place.borrow_and_update());
         let Some(view) = &place.view else { return };
-        let lost_now = self.counters.lost.load(Ordering::Relaxed);
-        self.grid.handle_view(view, lost_now != std::mem::replace(lost, lost_now));
+        self.grid.handle_view(view);
         let peers = self.grid.peers();
         // A member that was given up and came back is another peer.
         senders.retain(|id, sender| {

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use convoke_grid::grid::ALIVE_MS;
 use convoke_grid::{Grid, Receipt};
 use convoke_membership::MemberId;
 use convoke_wire::{Frame, FrameReader, FrameWriter};
@@ -10,13 +11,16 @@ use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tracing::error;
 
-use super::{MESSAGES, OPEN, RECEIPT};
+use super::{MESSAGES, OPEN, Opening, RECEIPT};
 use crate::member::calls::Call;
 
 /// How long the first frame may take.
 const OPEN_MS_MAX: u64 = 2_000;
 /// A receipt that cannot be sent within this ends the stream.
 const WRITE_MS_MAX: u64 = 10_000;
+/// A stream on which nothing comes for so long is given up: its sender, which sends
+/// something every [`ALIVE_MS`], has opened another, or is gone.
+const SILENT_MS_MAX: u64 = 30 * ALIVE_MS;
 
 type Reader = FrameReader<OwnedReadHalf>;
 type Writer = FrameWriter<OwnedWriteHalf>;
@@ -26,7 +30,9 @@ pub(super) async fn receive(grid: Grid, call: Box<Call>) {
     let Call { hello, stream } = *call;
     let from = hello.member.id;
     let (mut reader, mut writer) = stream.split_with(TcpStream::into_split);
-    let Some((session, partitions)) = opened(&mut reader).await else { return };
+    let Some(Opening { session, partitions, acknowledged }) = opened(&mut reader).await else {
+        return;
+    };
     if partitions != grid.partitions() {
         error!(
             member = %hello.member.address(),
@@ -34,36 +40,36 @@ pub(super) async fn receive(grid: Grid, call: Box<Call>) {
             grid.partitions()
         );
         // The other says so as well, and calls again much later.
-        let _ = answer(&mut writer, &Receipt::Resume { session: 0, received: 0 }).await;
+        let misfit = Receipt::Resume { session: 0, received: 0, refused: Vec::new() };
+        let _ = answer(&mut writer, &misfit).await;
         return;
     }
     // Perhaps it is not in the view yet: it calls again.
-    let Some(receipt) = grid.handle_opened(from, session) else { return };
-    if answer(&mut writer, &receipt).await.is_some() {
-        let _ = take(&grid, from, session, &mut reader, &mut writer).await;
+    let Some(opened) = grid.handle_opened(from, session, acknowledged) else { return };
+    if answer(&mut writer, &opened.receipt).await.is_some() {
+        let _ = take(&grid, from, opened.connection, &mut reader, &mut writer).await;
     }
 }
 
-/// The session and number of partitions that the stream begins with.
-async fn opened(reader: &mut Reader) -> Option<(u64, u16)> {
+/// What the stream begins with.
+async fn opened(reader: &mut Reader) -> Option<Opening> {
     let opening = tokio::time::timeout(Duration::from_millis(OPEN_MS_MAX), reader.next());
     let frame = opening.await.ok()?.ok()??;
-    let (session, rest) = frame.payload.split_first_chunk::<8>()?;
-    let partitions = <[u8; 2]>::try_from(rest).ok()?;
-    let opening = (u64::from_be_bytes(*session), u16::from_be_bytes(partitions));
+    let opening = Opening::decode(&frame.payload)?;
     (frame.kind == OPEN).then_some(opening)
 }
 
 async fn take(
     grid: &Grid,
     from: MemberId,
-    session: u64,
+    connection: u64,
     reader: &mut Reader,
     writer: &mut Writer,
 ) -> Option<()> {
-    while let Ok(Some(frame)) = reader.next().await {
+    let silence = Duration::from_millis(SILENT_MS_MAX);
+    while let Ok(Ok(Some(frame))) = tokio::time::timeout(silence, reader.next()).await {
         if frame.kind == MESSAGES {
-            let receipt = grid.handle_bytes(from, session, &frame.payload)?;
+            let receipt = grid.handle_bytes(from, connection, &frame.payload)?;
             answer(writer, &receipt).await?;
         }
     }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use convoke_grid::grid::ALIVE_MS;
 use convoke_grid::{Grid, Peer, Receipt};
 use convoke_membership::{Hello, Standing};
 use convoke_wire::{ClusterKeys, FRAME_BYTES_MAX, Frame, FrameReader, FrameWriter, SealedStream};
@@ -14,7 +15,7 @@ use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::watch;
 use tracing::error;
 
-use super::{MESSAGES, OPEN, RECEIPT};
+use super::{MESSAGES, OPEN, Opening, RECEIPT};
 use crate::member::calls;
 use crate::member::state::Place;
 
@@ -26,6 +27,9 @@ const MISFIT_MS: u64 = 30_000;
 const RESUME_MS_MAX: u64 = 2_000;
 /// A stream that accepts nothing for so long is given up.
 const WRITE_MS_MAX: u64 = 10_000;
+/// A stream on which nothing is acknowledged for so long, though something is sent every
+/// [`ALIVE_MS`], is given up: a half-open connection is known by nothing else.
+const UNHEARD_MS_MAX: u64 = 8 * ALIVE_MS;
 
 /// What sending to one member needs.
 pub(super) struct Sending {
@@ -40,8 +44,8 @@ type Writer = FrameWriter<OwnedWriteHalf>;
 
 /// What came of opening a stream.
 enum Opened {
-    /// It is of use.
-    Yes,
+    /// It is of use to this session.
+    Yes(u64),
     /// Another one may be.
     Again,
     /// The member has another number of partitions.
@@ -57,10 +61,10 @@ impl Sending {
             if let Some(stream) = self.dial().await {
                 let (mut reader, mut writer) = stream.split_with(TcpStream::into_split);
                 match self.open(&mut reader, &mut writer).await {
-                    Opened::Yes => {
+                    Opened::Yes(session) => {
                         tokio::select! {
                             _ = self.write(&mut writer) => {}
-                            _ = self.hear(&mut reader) => {}
+                            _ = self.hear(&mut reader, session) => {}
                         }
                         self.peer.handle_closed();
                     }
@@ -96,11 +100,13 @@ impl Sending {
 
     async fn open(&self, reader: &mut Reader, writer: &mut Writer) -> Opened {
         let session = self.peer.session();
-        let opening = [&session.to_be_bytes()[..], &self.grid.partitions().to_be_bytes()].concat();
+        let (partitions, acknowledged) = (self.grid.partitions(), self.peer.acknowledged());
+        let opening = Opening { session, partitions, acknowledged }.encode();
         match exchange(reader, writer, opening).await {
-            Some(Receipt::Resume { session: named, received }) if named == session => {
-                let useful = self.grid.handle_resumed(self.peer.id(), session, received);
-                if useful { Opened::Yes } else { Opened::Again }
+            Some(Receipt::Resume { session: named, received, refused }) if named == session => {
+                let id = self.peer.id();
+                let useful = self.grid.handle_resumed(id, session, received, &refused);
+                if useful { Opened::Yes(session) } else { Opened::Again }
             }
             Some(Receipt::Resume { session: 0, .. }) => Opened::Misfit,
             _ => Opened::Again,
@@ -122,12 +128,13 @@ impl Sending {
         }
     }
 
-    async fn hear(&self, reader: &mut Reader) -> Option<()> {
-        while let Ok(Some(frame)) = reader.next().await {
+    async fn hear(&self, reader: &mut Reader, session: u64) -> Option<()> {
+        let silence = Duration::from_millis(UNHEARD_MS_MAX);
+        while let Ok(Ok(Some(frame))) = tokio::time::timeout(silence, reader.next()).await {
             if let (RECEIPT, Receipt::Received { received, refused }) =
                 (frame.kind, Receipt::decode(&frame.payload)?)
             {
-                self.grid.handle_received(self.peer.id(), received, &refused);
+                self.grid.handle_received(self.peer.id(), session, received, &refused);
             }
         }
         None

@@ -16,7 +16,7 @@ pub(super) fn publish(client: &mut Client, request: &Request<'_>) -> Begun {
     if topic.len() > convoke_grid::topic::TOPIC_BYTES_MAX {
         return Err(Refusal::of("ERR the channel's name is too long"));
     }
-    let count = client.server.grid.publish(topic, payload);
+    let count = client.server.grid.publish(topic, payload)?;
     Ok(Outcome::Later(Box::pin(async {
         Answer::integer(i64::try_from(count.await).unwrap_or(i64::MAX))
     })))
