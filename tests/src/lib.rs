@@ -18,6 +18,7 @@
 mod background;
 pub mod binary;
 pub mod block;
+pub mod chaos;
 pub mod cluster;
 pub mod dns;
 pub mod guest;

@@ -4,6 +4,7 @@
 //! nothing is done twice: each command may be repeated at will.
 
 mod binaries;
+mod chaos;
 mod clients;
 mod debian;
 mod examples;
@@ -33,15 +34,20 @@ usage: cargo xtask COMMAND
   bindings           after a change of wit/: what projects in C and Go carry of it
   soak [TIMES]       every simulation, with so many times (10) the seeds of a test,
                      from an arbitrary one on
+  chaos [MINUTES] [SEED] [OPTIONS]
+                     build, then clients on real members under faults for 10 minutes;
+                     every answer is checked against what the data promises
+  chaos --check FILE checks a history that such a run has written
   help               this page
 
 environment:
   CARGO_TARGET_DIR            where to build instead of target
+  CONVOKE_BIN                 of chaos: test this binary instead of building one
   CONVOKE_WASM_TOOLCHAIN      `installed`, `rustup` or `debian`: this compiler for the
                               modes, no other
   XDG_CACHE_HOME              where the Debian compiler is kept (default ~/.cache)";
 
-const COMMANDS: &str = "run, test, build, modes, bench, bindings, soak, help";
+const COMMANDS: &str = "run, test, build, modes, bench, bindings, soak, chaos, help";
 
 /// What went wrong, in words for whoever typed the command.
 type Result<T> = std::result::Result<T, String>;
@@ -75,6 +81,7 @@ fn main() -> ExitCode {
             Ok(times) if rest.len() <= 1 => suites::soak(&workspace, times),
             _ => return usage_error("soak takes one whole number: cargo xtask soak 10"),
         },
+        "chaos" => chaos::run(&workspace, rest),
         "help" | "--help" | "-h" => {
             println!("{USAGE}");
             Ok(())

@@ -1,0 +1,325 @@
+//! What each kind of key promises, checked on a history.
+//!
+//! | kind | check |
+//! |---|---|
+//! | register | linearizable: zones of unique values (Gibbons and Korach, "Testing shared memories", 1997) |
+//! | deleting | linearizable: the search of [`linear`] |
+//! | counter | bounds of each answer and read, then the search |
+//! | queue | each element leaves once, none is lost, none appears; order; no empty answer while there is one |
+//! | set | each element is there from `SADD` to `SREM`, and at no other time |
+//! | expiring | not gone early, not there late, never back |
+//! | deleted | never back |
+//!
+//! An operation of unknown outcome may take effect at any time after it began, or
+//! never. With splits, what is checked of a register is what splits leave of it
+//! ([`Profile::Split`]), and nothing of other kinds but that no value appears.
+
+mod counter;
+mod deleting;
+mod expiring;
+pub mod linear;
+mod queue;
+mod register;
+mod set;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
+
+use super::history::{Action, Answer, Fault, History, Kind, Operation, Outcome, Profile, group};
+
+pub use expiring::{EARLY_MS_MAX, LATE_MS_MAX, SLEW_PERCENT_MAX};
+
+/// Violations of one key that are reported.
+const PER_KEY_MAX: usize = 3;
+
+/// Operations of one violation that are printed.
+const SHOWN_MAX: usize = 24;
+
+/// Nanoseconds around a violation from which faults are printed.
+const AROUND: u64 = 10_000_000_000;
+
+/// A promise that was not kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Violation {
+    /// The key, or the two lists of a queue.
+    pub key: String,
+    /// Which rule: the same word for each violation of one kind.
+    pub rule: &'static str,
+    /// What is wrong, with the values.
+    pub text: String,
+    /// The operations that show it, by index in the history, and no others.
+    pub operations: Vec<usize>,
+}
+
+/// What a check came to.
+#[derive(Clone, Debug, Default)]
+pub struct Report {
+    /// Promises that were not kept.
+    pub violations: Vec<Violation>,
+    /// Keys whose search had to be given up.
+    pub undecided: Vec<String>,
+    /// Operations of each kind of key by outcome.
+    pub counts: Counts,
+}
+
+/// Operations by outcome.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Outcomes {
+    /// Answered.
+    pub done: u64,
+    /// Refused: not done.
+    pub refused: u64,
+    /// Done or not.
+    pub unknown: u64,
+    /// Answered as this request never is.
+    pub unexpected: u64,
+}
+
+impl Outcomes {
+    /// All of them.
+    #[must_use]
+    pub fn total(&self) -> u64 {
+        self.done + self.refused + self.unknown + self.unexpected
+    }
+}
+
+/// Operations of each kind of key by outcome.
+pub type Counts = BTreeMap<Kind, Outcomes>;
+
+/// Adds `more` to `counts`.
+pub fn add(counts: &mut Counts, more: &Counts) {
+    for (kind, outcomes) in more {
+        let sum = counts.entry(*kind).or_default();
+        sum.done += outcomes.done;
+        sum.refused += outcomes.refused;
+        sum.unknown += outcomes.unknown;
+        sum.unexpected += outcomes.unexpected;
+    }
+}
+
+/// The operations of one key or queue.
+struct Case<'a> {
+    history: &'a History,
+    key: &'a str,
+    /// By index in the history, in the order that they began.
+    indices: &'a [usize],
+}
+
+impl<'a> Case<'a> {
+    fn operations(&self) -> impl Iterator<Item = (usize, &'a Operation)> + Clone {
+        let history = self.history;
+        self.indices.iter().map(move |&index| (index, &history.operations[index]))
+    }
+
+    fn violation(&self, rule: &'static str, text: String, operations: Vec<usize>) -> Violation {
+        Violation { key: self.key.to_owned(), rule, text, operations }
+    }
+}
+
+/// Collects what a check finds.
+#[derive(Default)]
+struct Findings {
+    violations: Vec<Violation>,
+    is_undecided: bool,
+}
+
+/// Checks every key of `history`.
+#[must_use]
+pub fn check(history: &History) -> Report {
+    let mut groups: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
+    for (index, operation) in history.operations.iter().enumerate() {
+        groups.entry(group(&operation.key)).or_default().push(index);
+    }
+    let mut report = Report::default();
+    for (key, indices) in &mut groups {
+        indices.sort_by_key(|&index| (history.operations[index].call, index));
+        let Some(kind) = Kind::of(key) else { continue };
+        let case = Case { history, key, indices };
+        count(report.counts.entry(kind).or_default(), &case);
+        let mut findings = Findings::default();
+        unexpected(&case, &mut findings);
+        match (history.header.profile, kind) {
+            (Profile::Strong, Kind::Register) => register::check(&case, &mut findings),
+            (Profile::Split, Kind::Register) => register::check_split(&case, &mut findings),
+            (Profile::Strong, Kind::Deleting) => deleting::check(&case, &mut findings),
+            (Profile::Strong, Kind::Counter) => counter::check(&case, &mut findings),
+            (Profile::Strong, Kind::Queue) => queue::check(&case, &mut findings),
+            (Profile::Strong, Kind::Set) => set::check(&case, &mut findings),
+            (Profile::Strong, Kind::Expiring) => expiring::check(&case, &mut findings),
+            (_, Kind::Deleted) => deleted(&case, &mut findings),
+            (Profile::Split, _) => phantoms(&case, &mut findings),
+        }
+        if findings.is_undecided {
+            report.undecided.push((*key).to_owned());
+        }
+        findings.violations.truncate(PER_KEY_MAX);
+        report.violations.append(&mut findings.violations);
+    }
+    report
+}
+
+fn count(outcomes: &mut Outcomes, case: &Case<'_>) {
+    for (_, operation) in case.operations() {
+        match operation.outcome {
+            Outcome::Done(_) => outcomes.done += 1,
+            Outcome::Refused(_) => outcomes.refused += 1,
+            Outcome::Unknown(_) => outcomes.unknown += 1,
+            Outcome::Unexpected(_) => outcomes.unexpected += 1,
+        }
+    }
+}
+
+fn unexpected(case: &Case<'_>, findings: &mut Findings) {
+    for (index, operation) in case.operations() {
+        if let Outcome::Unexpected(text) = &operation.outcome {
+            let text = format!("an answer that this request never has: {text}");
+            findings.violations.push(case.violation("unexpected answer", text, vec![index]));
+        }
+    }
+}
+
+/// A key that was there is deleted once, and no read after that finds a value. With
+/// splits that holds for the last reads, since each side shows its own before.
+fn deleted(case: &Case<'_>, findings: &mut Findings) {
+    let header = &case.history.header;
+    let is_strong = header.profile == Profile::Strong;
+    let deletion = case.operations().find(|(_, operation)| operation.action == Action::Delete);
+    let Some((deletion, deleted)) = deletion else { return };
+    if deleted.answer() == Some(&Answer::Integer(0)) {
+        let set = case.operations().find(|(_, op)| matches!(op.action, Action::Set { .. }));
+        if let Some((set, _)) = set.filter(|(_, set)| is_strong && set.precedes(deleted)) {
+            let text = "there was nothing to delete".to_owned();
+            let shown = vec![set, deletion];
+            findings.violations.push(case.violation("acknowledged write lost", text, shown));
+        }
+        return;
+    }
+    let is_last = |read: &Operation| header.settled > 0 && read.call >= header.settled;
+    for (index, read) in case.operations() {
+        if let (Action::Get, Some(Answer::Value(value))) = (&read.action, read.answer())
+            && deleted.precedes(read)
+            && (is_strong || is_last(read))
+        {
+            let text = format!("a deleted key is back with value {value}");
+            findings.violations.push(case.violation(
+                "deleted key back",
+                text,
+                vec![deletion, index],
+            ));
+        }
+    }
+}
+
+/// No value is answered that nobody wrote, or whose write was refused.
+fn phantoms(case: &Case<'_>, findings: &mut Findings) {
+    let mut written: BTreeMap<u64, (usize, &Operation)> = BTreeMap::new();
+    for (index, operation) in case.operations() {
+        if let Some(value) = written_value(&operation.action) {
+            written.insert(value, (index, operation));
+        }
+    }
+    for (index, operation) in case.operations() {
+        let Some(answer) = operation.answer() else { continue };
+        let values: &[u64] = match answer {
+            Answer::Value(value) => std::slice::from_ref(value),
+            Answer::Values(values) => values,
+            _ => continue,
+        };
+        for value in values {
+            if let Some(violation) = phantom(case, &written, *value, index, operation) {
+                findings.violations.push(violation);
+            }
+        }
+    }
+}
+
+fn written_value(action: &Action) -> Option<u64> {
+    match action {
+        Action::Set { value, .. }
+        | Action::SetIfAbsent { value }
+        | Action::Push { value }
+        | Action::Add { value } => Some(*value),
+        _ => None,
+    }
+}
+
+/// The value of an answer that nobody had written by then.
+fn phantom(
+    case: &Case<'_>,
+    written: &BTreeMap<u64, (usize, &Operation)>,
+    value: u64,
+    index: usize,
+    operation: &Operation,
+) -> Option<Violation> {
+    match written.get(&value) {
+        None => Some(case.violation(
+            "phantom",
+            format!("value {value}, which was never written to this key"),
+            vec![index],
+        )),
+        Some((write, by)) if matches!(by.outcome, Outcome::Refused(_)) => Some(case.violation(
+            "refused but done",
+            format!("value {value}, whose write was refused"),
+            vec![*write, index],
+        )),
+        Some((write, by)) if operation.ret < by.call => Some(case.violation(
+            "phantom",
+            format!("value {value}, before its write began"),
+            vec![*write, index],
+        )),
+        Some(_) => None,
+    }
+}
+
+/// A violation as a reader of the run's output needs it.
+#[must_use]
+pub fn describe(history: &History, violation: &Violation) -> String {
+    let header = &history.header;
+    let mut page = format!(
+        "VIOLATION {}: {}\n  key {}, seed {}, round {}, profile {}\n  \
+         call (s)    return (s)   who  at\n",
+        violation.rule,
+        violation.text,
+        violation.key,
+        header.seed,
+        header.round,
+        header.profile.name(),
+    );
+    let mut operations: Vec<&Operation> =
+        violation.operations.iter().map(|&index| &history.operations[index]).collect();
+    operations.sort_by_key(|operation| (operation.call, operation.ret));
+    operations.dedup();
+    let hidden = operations.len().saturating_sub(SHOWN_MAX);
+    if hidden > 0 {
+        let _ = writeln!(page, "  ({hidden} earlier operations are not shown)");
+    }
+    for operation in operations.iter().skip(hidden) {
+        let _ = writeln!(page, "  {operation}");
+    }
+    let from = operations.iter().map(|operation| operation.call).min().unwrap_or(0);
+    let until = operations.iter().map(|operation| operation.ret).max().unwrap_or(0);
+    page.push_str("  faults around it:\n");
+    for fault in around(&history.faults, from, until) {
+        let _ = writeln!(page, "  {fault}");
+    }
+    page
+}
+
+fn around(faults: &[Fault], from: u64, until: u64) -> impl Iterator<Item = &Fault> {
+    let (from, until) = (from.saturating_sub(AROUND), until.saturating_add(AROUND));
+    faults.iter().filter(move |fault| fault.until >= from && fault.from <= until)
+}
+
+/// Each rule that was broken, and on how many keys.
+#[must_use]
+pub fn rules(violations: &[Violation]) -> BTreeMap<&'static str, usize> {
+    let keys: BTreeSet<(&'static str, &str)> =
+        violations.iter().map(|violation| (violation.rule, &*violation.key)).collect();
+    let mut rules = BTreeMap::new();
+    for (rule, _) in keys {
+        *rules.entry(rule).or_default() += 1;
+    }
+    rules
+}

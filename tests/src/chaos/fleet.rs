@@ -1,0 +1,392 @@
+//! The members of a run: started, killed, paused and watched without giving up when
+//! one of them does not do what it should.
+
+use std::fmt::Write as _;
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rustix::process::Signal;
+use serde_json::Value;
+
+use super::clock::{self, Offsets};
+use super::network::Network;
+use super::stop::Stop;
+use crate::lab::{Host, Lab};
+use crate::member::Member;
+use crate::{Cluster, http};
+
+/// Until the data is safe again, on a machine that does much besides.
+pub(super) const SAFE_MAX: Duration = Duration::from_secs(90);
+
+/// Until a member that leaves has ended.
+const LEAVE_MAX: Duration = Duration::from_secs(45);
+
+/// Between two questions.
+const POLL: Duration = Duration::from_millis(50);
+
+/// How a fleet is made.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Shape {
+    pub(super) members: usize,
+    pub(super) workers: u32,
+    /// Whether members are on hosts of their own, with a network to disturb.
+    pub(super) has_network: bool,
+    pub(super) has_clocks: bool,
+}
+
+/// Where a member is reached.
+#[derive(Clone, Debug)]
+pub(super) struct Place {
+    pub(super) host: Option<Host>,
+    pub(super) resp: SocketAddr,
+    http: SocketAddr,
+}
+
+impl Place {
+    /// Does `work` where the member is.
+    pub(super) fn inside<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
+        match &self.host {
+            None => work(),
+            Some(host) => host.inside(work),
+        }
+    }
+
+    fn status(&self) -> io::Result<Value> {
+        let answer = self.inside(|| http::get(self.http, "/status"))?;
+        serde_json::from_str(&answer.body).map_err(io::Error::other)
+    }
+}
+
+#[derive(Debug)]
+struct Slot {
+    member: Option<Member>,
+    is_paused: bool,
+    offsets: Option<Offsets>,
+}
+
+/// The members of a cluster, by their places. Dropping it ends them and removes their
+/// hosts.
+#[derive(Debug)]
+pub(super) struct Fleet {
+    slots: Vec<Slot>,
+    places: Arc<Vec<Place>>,
+    network: Option<Network>,
+    library: Option<PathBuf>,
+    workers: u32,
+    cluster: Cluster,
+    stop: Stop,
+    /// Last: hosts go after what runs on them.
+    _lab: Option<Lab>,
+}
+
+impl Fleet {
+    /// Starts all members, one after the other, and waits until the data is safe.
+    pub(super) fn start(shape: Shape, stop: &Stop) -> Result<Self, String> {
+        let lab = if shape.has_network { Lab::of(shape.members) } else { None };
+        let cluster = Cluster::alone();
+        let network = lab.as_ref().map(|lab| Network::probe(lab.host(0)));
+        let library = shape.has_clocks.then(|| clock::build(cluster.folder())).transpose()?;
+        let (mut slots, mut places) = (Vec::new(), Vec::new());
+        for index in 0..shape.members {
+            let shift = u16::try_from(index).expect("few members");
+            let host = lab.as_ref().map(|lab| lab.host(index).clone());
+            let address = |port: u16| SocketAddr::from((Ipv4Addr::LOCALHOST, port + shift));
+            let (resp, http) = (address(cluster.resp_port()), address(cluster.http_port()));
+            let path = cluster.folder().join(format!("clock-{index}"));
+            let offsets = shape.has_clocks.then(|| Offsets::new(path)).transpose();
+            let offsets = offsets.map_err(|error| format!("a file of offsets: {error}"))?;
+            slots.push(Slot { member: None, is_paused: false, offsets });
+            places.push(Place { host, resp, http });
+        }
+        let mut fleet = Self {
+            slots,
+            places: Arc::new(places),
+            network,
+            library,
+            workers: shape.workers,
+            cluster,
+            stop: stop.clone(),
+            _lab: lab,
+        };
+        for index in 0..shape.members {
+            fleet.launch(index);
+            fleet.wait_until_safe()?;
+        }
+        Ok(fleet)
+    }
+
+    pub(super) fn places(&self) -> &Arc<Vec<Place>> {
+        &self.places
+    }
+
+    pub(super) fn network(&self) -> Option<Network> {
+        self.network
+    }
+
+    pub(super) fn has_clocks(&self) -> bool {
+        self.library.is_some()
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.slots.len()
+    }
+
+    /// Starts the member of a place; does not wait for anything.
+    pub(super) fn launch(&mut self, index: usize) {
+        let place = &self.places[index];
+        let mut launch = self
+            .cluster
+            .launch()
+            .called(&format!("m{index}"))
+            .option("--resp-port", place.resp.port().to_string())
+            .option("--port", place.http.port().to_string())
+            .option("--name", format!("m{index}"))
+            .env("CONVOKE_WORKERS", self.workers.to_string())
+            .env("NO_COLOR", "1");
+        if let Some(host) = &place.host {
+            launch = launch.on(host);
+        }
+        let slot = &mut self.slots[index];
+        if let (Some(library), Some(offsets)) = (&self.library, &mut slot.offsets) {
+            offsets.start();
+            launch = launch
+                .env("LD_PRELOAD", library.display().to_string())
+                .env(clock::VARIABLE, offsets.path().display().to_string());
+        }
+        slot.member = Some(launch.start());
+        slot.is_paused = false;
+    }
+
+    /// Ends a member as a crash does.
+    pub(super) fn kill(&mut self, index: usize) {
+        if let Some(mut member) = self.slots[index].member.take() {
+            member.kill();
+        }
+    }
+
+    /// Asks a member to leave, and waits until it has ended.
+    pub(super) fn terminate(&mut self, index: usize) -> Result<Duration, String> {
+        let Some(mut member) = self.slots[index].member.take() else { return Ok(Duration::ZERO) };
+        let started = Instant::now();
+        if member.is_running() {
+            member.signal(Signal::TERM);
+        }
+        while member.is_running() {
+            if started.elapsed() > LEAVE_MAX {
+                return Err(format!("m{index} has not ended {LEAVE_MAX:?} after SIGTERM"));
+            }
+            thread::sleep(POLL);
+        }
+        Ok(started.elapsed())
+    }
+
+    /// Stops a member where it is.
+    pub(super) fn pause(&mut self, index: usize) {
+        self.signal(index, Signal::STOP);
+        self.slots[index].is_paused = true;
+    }
+
+    /// Lets it go on. When the machine was suspended, its monotonic clock has stood
+    /// still for `suspended`.
+    pub(super) fn resume(&mut self, index: usize, suspended: Duration) {
+        if let Some(offsets) = &mut self.slots[index].offsets
+            && !suspended.is_zero()
+        {
+            offsets.stand_still(i64::try_from(suspended.as_nanos()).unwrap_or(0));
+        }
+        self.signal(index, Signal::CONT);
+        self.slots[index].is_paused = false;
+    }
+
+    fn signal(&mut self, index: usize, signal: Signal) {
+        if let Some(member) = &mut self.slots[index].member
+            && member.is_running()
+        {
+            member.signal(signal);
+        }
+    }
+
+    /// Lets the wall clock of a member be wrong by so many seconds.
+    pub(super) fn set_clock(&mut self, index: usize, seconds: i64) {
+        if let Some(offsets) = &mut self.slots[index].offsets {
+            offsets.set_wall(seconds * 1_000_000_000);
+        }
+    }
+
+    /// Sets all wall clocks right.
+    pub(super) fn right_clocks(&mut self) {
+        for offsets in self.slots.iter_mut().filter_map(|slot| slot.offsets.as_mut()) {
+            if !offsets.is_right() {
+                offsets.set_wall(0);
+            }
+        }
+    }
+
+    /// The place of the member that coordinates, as far as somebody knows it.
+    pub(super) fn coordinator(&self) -> Option<usize> {
+        let all: Vec<Option<Value>> =
+            self.running().map(|index| self.places[index].status().ok()).collect();
+        let status = all.iter().flatten().next()?;
+        let id = &status["cluster"]["coordinator"];
+        let has_it = |status: &Option<Value>| {
+            status.as_ref().is_some_and(|status| status["member"]["id"] == *id)
+        };
+        self.running().zip(&all).find(|(_, status)| has_it(status)).map(|(index, _)| index)
+    }
+
+    /// Members that run and are not paused.
+    fn running(&self) -> impl Iterator<Item = usize> + '_ {
+        (0..self.slots.len())
+            .filter(|&index| self.slots[index].member.is_some() && !self.slots[index].is_paused)
+    }
+
+    /// Members that have ended although nobody ended them.
+    pub(super) fn ended(&mut self) -> Vec<usize> {
+        let ended = |slot: &mut Slot| slot.member.as_mut().is_some_and(|m| !m.is_running());
+        (0..self.slots.len()).filter(|&index| ended(&mut self.slots[index])).collect()
+    }
+
+    /// Waits until all members that run agree, and every partition has all its copies
+    /// on them.
+    ///
+    /// # Errors
+    /// If that takes too long, or the run is stopped; the text has what they show.
+    pub(super) fn wait_until_safe(&self) -> Result<Duration, String> {
+        let started = Instant::now();
+        loop {
+            let all: Vec<Option<Value>> =
+                self.running().map(|index| self.places[index].status().ok()).collect();
+            if is_safe(&all) {
+                return Ok(started.elapsed());
+            }
+            if started.elapsed() > SAFE_MAX {
+                return Err(format!("not safe {SAFE_MAX:?} after the last fault: {}", brief(&all)));
+            }
+            if self.stop.is_requested() {
+                return Err("stopped".to_owned());
+            }
+            thread::sleep(POLL);
+        }
+    }
+
+    /// What the members showed of the cluster, in the order of time: seconds since
+    /// `start`, member, size of the view.
+    pub(super) fn views(&self, start: Instant) -> Vec<(f64, String, usize)> {
+        let mut views = self.cluster.journal().wait(Duration::ZERO, "records", |records| {
+            let views = records.iter().flat_map(|record| {
+                record.views.iter().map(|(at, members)| {
+                    let at = at.saturating_duration_since(start).as_secs_f64();
+                    (at, record.label.clone(), members.0.len())
+                })
+            });
+            Some(views.collect::<Vec<_>>())
+        });
+        views.sort_by(|one, other| one.0.total_cmp(&other.0));
+        views
+    }
+
+    /// All logs, a member after the other, with seconds since `start`.
+    pub(super) fn logs(&self, start: Instant) -> String {
+        self.cluster.journal().wait(Duration::ZERO, "records", |records| {
+            let mut text = String::new();
+            for record in records {
+                let _ = writeln!(text, "--- {}", record.label);
+                for line in record.lines() {
+                    let at = line.at.saturating_duration_since(start).as_secs_f64();
+                    let _ = writeln!(text, "{at:>11.6} {}", line.text);
+                }
+            }
+            Some(text)
+        })
+    }
+
+    /// How many lines of all logs hold one of `words`.
+    pub(super) fn count_lines(&self, words: &[&str]) -> u64 {
+        let holds = |text: &str| words.iter().any(|word| text.contains(word));
+        self.cluster.journal().wait(Duration::ZERO, "records", |records| {
+            let lines = records.iter().flat_map(|record| record.lines());
+            Some(lines.filter(|line| holds(&line.text)).count() as u64)
+        })
+    }
+}
+
+/// Whether all show one view of just themselves, and one table in which no copy is
+/// missing.
+fn is_safe(all: &[Option<Value>]) -> bool {
+    let Some(all) = all.iter().map(Option::as_ref).collect::<Option<Vec<&Value>>>() else {
+        return false;
+    };
+    let Some(first) = all.first() else { return false };
+    let number = |value: &Value| value.as_u64().unwrap_or(u64::MAX);
+    let sum = |name: &str| {
+        all.iter().map(|status| status["data"][name].as_u64().unwrap_or(0)).sum::<u64>()
+    };
+    let (data, cluster) = (&first["data"], &first["cluster"]);
+    let agrees = |status: &&Value| {
+        status["data"]["safe"] == true
+            && status["data"]["copies"]["wanted"] == data["copies"]["wanted"]
+            && status["cluster"]["size"] == all.len()
+            && status["cluster"]["coordinator"] == cluster["coordinator"]
+            && status["cluster"]["epoch"] == cluster["epoch"]
+            && status["cluster"]["version"] == cluster["version"]
+    };
+    all.iter().all(agrees)
+        && sum("primary") == number(&data["partitions"])
+        && sum("primary") + sum("backup") == number(&data["copies"]["wanted"])
+}
+
+/// What members show, in a line.
+fn brief(all: &[Option<Value>]) -> String {
+    let mut text = String::new();
+    for status in all {
+        match status {
+            None => text.push_str("[no answer] "),
+            Some(status) => {
+                let (data, cluster) = (&status["data"], &status["cluster"]);
+                let _ = write!(
+                    text,
+                    "[{} size {} view {}.{} safe {} copies {} primary {} backup {}] ",
+                    status["member"]["name"],
+                    cluster["size"],
+                    cluster["epoch"],
+                    cluster["version"],
+                    data["safe"],
+                    data["copies"],
+                    data["primary"],
+                    data["backup"],
+                );
+            }
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn members_that_show_different_views_or_tables_are_not_safe() {
+        let status = |size: u64, version: u64, primary: u64| {
+            Some(json!({
+                "cluster": { "size": size, "coordinator": "a", "epoch": 1, "version": version },
+                "data": {
+                    "safe": true, "partitions": 10, "primary": primary, "backup": primary,
+                    "copies": { "wanted": 20 },
+                },
+            }))
+        };
+        assert!(is_safe(&[status(2, 3, 4), status(2, 3, 6)]));
+        assert!(!is_safe(&[status(2, 3, 4), status(2, 3, 5)]), "a partition has no primary");
+        assert!(!is_safe(&[status(2, 3, 4), status(2, 4, 6)]), "one is behind");
+        assert!(!is_safe(&[status(3, 3, 4), status(3, 3, 6)]), "one is counted on and away");
+        assert!(!is_safe(&[status(2, 3, 4), None]), "one does not answer");
+        assert!(!is_safe(&[]));
+    }
+}
