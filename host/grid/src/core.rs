@@ -156,6 +156,13 @@ impl Core {
         Some(peer.push(|bytes| message.encode(bytes)))
     }
 
+    /// Sends an aside to a member that is there.
+    pub(crate) fn send_aside(&self, to: MemberId, message: &Message<'_>) {
+        if let Some(peer) = self.peer(to) {
+            peer.push_aside(|bytes| message.encode(bytes));
+        }
+    }
+
     /// Sends a message to all other members.
     pub(crate) fn send_all(&self, message: &Message<'_>) {
         for peer in self.peers.read().values() {

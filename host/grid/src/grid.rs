@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use convoke_membership::{MemberId, View};
@@ -34,7 +34,7 @@ use crate::table::Table;
 use crate::topic::Topics;
 use crate::{Clock, OpError};
 
-pub use asking::Started;
+pub use asking::{Started, WAITING_BYTES_MAX};
 pub use telling::Listener;
 
 /// How often [`Grid::tick`] is to be called, in milliseconds.
@@ -83,6 +83,8 @@ pub(crate) struct Inner {
     merging: AtomicBool,
     merged: AtomicU64,
     events_dropped: AtomicU64,
+    /// See [`asking::WAITING_BYTES_MAX`].
+    waiting_bytes: AtomicUsize,
     settings: Mutex<BTreeMap<String, (String, crate::Version)>>,
 }
 
@@ -146,6 +148,7 @@ impl Grid {
                 merging: AtomicBool::new(false),
                 merged: AtomicU64::new(0),
                 events_dropped: AtomicU64::new(0),
+                waiting_bytes: AtomicUsize::new(0),
                 settings: Mutex::default(),
             }),
         }
@@ -286,6 +289,17 @@ impl Grid {
         peer.handle_bytes(connection, bytes, |message| self.handle_message(from, message))
     }
 
+    /// An aside of a member came ([`Peer::poll_aside`]). What is no aside is ignored.
+    pub fn handle_aside(&self, from: MemberId, bytes: &[u8]) {
+        match Message::decode(bytes) {
+            Some(Message::Renew { nonce, stamp, generation }) => {
+                self.handle_renew(from, nonce, stamp, generation);
+            }
+            Some(Message::Renewed { nonce, yes }) => self.handle_renewed(from, nonce, yes),
+            _ => {}
+        }
+    }
+
     /// A connection to a member was answered with [`Receipt::Resume`]. `false` when it is
     /// of no use.
     #[must_use]
@@ -395,6 +409,8 @@ impl Grid {
             }
         }
         for id in new {
+            // It opens the connection that asides go back along.
+            core.send(id, &Message::Alive);
             self.introduce_to(id);
         }
         self.inner.control.lock().handle_view(now, view, table.as_ref());
@@ -613,8 +629,8 @@ impl Grid {
             Message::Spoiled { partition, epoch, member } => {
                 self.handle_copy(partition, epoch, member, None);
             }
-            Message::Renew { nonce, stamp } => self.handle_renew(from, nonce, stamp),
-            Message::Renewed { nonce, yes } => self.handle_renewed(from, nonce, yes),
+            // These overtake what waits in the session.
+            Message::Renew { .. } | Message::Renewed { .. } => return None,
             Message::Settled => self.inner.control.lock().handle_settled(from),
             Message::Leaving => {
                 self.inner.control.lock().handle_leaving(from);

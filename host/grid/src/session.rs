@@ -30,6 +30,8 @@ pub const OUTGOING_BYTES_MAX: usize = 64 * 1024 * 1024;
 pub const BATCH_BYTES_MAX: usize = 64 * 1024;
 /// Bytes of the length in front of each message.
 const LENGTH_BYTES: usize = 4;
+/// Asides that may wait for one member.
+const ASIDES_MAX: usize = 64;
 /// Refusals of one session that each side remembers.
 const REFUSED_MAX: usize = 65_536;
 
@@ -118,6 +120,15 @@ pub struct Peer {
     acknowledged: AtomicU64,
     outgoing: Mutex<Outgoing>,
     incoming: Mutex<Incoming>,
+    asides: Mutex<Asides>,
+}
+
+/// Messages of no session: each may be lost, and overtakes what waits in the session. They
+/// go back along the connection that the other member opened.
+#[derive(Debug, Default)]
+struct Asides {
+    queue: VecDeque<Bytes>,
+    writer: Option<Waker>,
 }
 
 /// A message that was sent, or is about to be.
@@ -148,6 +159,33 @@ impl Peer {
             acknowledged: AtomicU64::new(0),
             outgoing: Mutex::new(Outgoing::new(session)),
             incoming: Mutex::default(),
+            asides: Mutex::default(),
+        }
+    }
+
+    /// Queues an aside; the oldest goes where there are too many.
+    pub(crate) fn push_aside(&self, encode: impl FnOnce(&mut Vec<u8>)) {
+        let mut bytes = Vec::new();
+        encode(&mut bytes);
+        let mut asides = self.asides.lock();
+        if asides.queue.len() >= ASIDES_MAX {
+            asides.queue.pop_front();
+        }
+        asides.queue.push_back(bytes.into());
+        if let Some(writer) = asides.writer.take() {
+            writer.wake();
+        }
+    }
+
+    /// The next aside, for the connection that this member opened.
+    pub fn poll_aside(&self, context: &mut Context<'_>) -> Poll<Bytes> {
+        let mut asides = self.asides.lock();
+        match asides.queue.pop_front() {
+            Some(bytes) => Poll::Ready(bytes),
+            None => {
+                asides.writer = Some(context.waker().clone());
+                Poll::Pending
+            }
         }
     }
 
