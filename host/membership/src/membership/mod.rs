@@ -169,10 +169,10 @@ struct Place {
     /// When this process was paused last, and went on.
     awake_since: Option<Duration>,
     /// A cluster that asked to be taken in, at a moment when that could not be decided.
-    deferred: Option<(Member, View)>,
+    deferred: Option<Box<(Member, View)>>,
     /// Since when newer views have left this member out.
     passed_over_since: Option<Duration>,
-    rejoin: Option<Rejoin>,
+    rejoin: Option<Box<Rejoin>>,
     /// Since when this member tries to leave.
     leaving_since: Option<Duration>,
     catchup: Option<Catchup>,
