@@ -121,6 +121,32 @@ impl Lab {
         host.namespace.ip(&[format!("addr del {}/24 dev eth0", host.address())]);
     }
 
+    /// Gives a host a second card with this address, such as a container bridge has,
+    /// that leads to nobody else.
+    pub fn add_bridge(&self, index: usize, address: Ipv4Addr) {
+        self.hosts[index].namespace.ip(&[
+            "link add bridge0 type bridge".to_owned(),
+            format!("addr add {address}/24 dev bridge0"),
+            "link set bridge0 up".to_owned(),
+        ]);
+    }
+
+    /// Breaks the TCP connections of a host to another one, at the first one only.
+    ///
+    /// # Panics
+    /// If `ss` cannot, or there is none.
+    pub fn break_streams(&self, from: usize, to: usize) {
+        let to = self.hosts[to].address().to_string();
+        let output = self.hosts[from].inside(|| {
+            Command::new("ss")
+                .args(["-H", "-K", "-tn", "state", "established", "dst", &to])
+                .output()
+        });
+        let output = output.expect("`ss` is installed beside `ip`");
+        assert!(output.status.success(), "`ss -K` failed: {output:?}");
+        assert!(!output.stdout.is_empty(), "there was a connection to {to}");
+    }
+
     /// Lets two hosts no longer reach each other, while both reach all others:
     /// what one sends to the other is thrown away.
     pub fn part(&self, one: usize, other: usize) {

@@ -184,7 +184,7 @@ impl Access<'_> {
         match (applied, edit) {
             (Applied::Created, Edit::Structure(_)) => {
                 // A structure begins with the map's own expiry.
-                let expiry = self.map.settings.expiry(self.now_ms);
+                let expiry = self.map.settings().expiry(self.now_ms);
                 if expiry != Expiry::NEVER {
                     self.apply(hash, key, &Edit::Expire(expiry));
                 }
@@ -265,7 +265,7 @@ impl Access<'_> {
         item: &Item<'_>,
         kin: bool,
     ) {
-        let policy = self.map.settings.merge;
+        let policy = self.map.settings().merge;
         let (key, meta, removed) = match item {
             Item::Plain { key, meta, .. } | Item::Structure { key, meta, .. } => {
                 (*key, *meta, false)
@@ -329,14 +329,14 @@ impl Access<'_> {
 
     /// Evicts until the map is within its bound, sparing one key.
     pub(crate) fn make_room(&mut self, spared: &[u8]) -> Result<(), OpError> {
-        let Some(max) = self.map.settings.memory_bytes_max else { return Ok(()) };
+        let Some(max) = self.map.settings().memory_bytes_max else { return Ok(()) };
         let before = self.fragment.bytes();
         for _ in 0..EVICTIONS_PER_WRITE_MAX {
             let freed = before.saturating_sub(self.fragment.bytes()) as u64;
             if self.map.bytes().saturating_sub(freed) < max {
                 return Ok(());
             }
-            let (rng, eviction) = (&mut self.rng, self.map.settings.eviction);
+            let (rng, eviction) = (&mut self.rng, self.map.settings().eviction);
             let victim = self.fragment.victim(eviction, self.now_ms, spared, || rng.next_u64());
             let Some((hash, key)) = victim else {
                 // Nothing here to evict; elsewhere there is, if anything may go.

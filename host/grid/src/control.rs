@@ -16,6 +16,7 @@ use std::time::Duration;
 
 use convoke_membership::{MemberId, View};
 
+use crate::map::MapCatalog;
 use crate::plan::{Node, Wanted, plan};
 use crate::table::{MISSING_MAX, Missing, Table};
 
@@ -75,6 +76,8 @@ pub(crate) struct Control {
     me: MemberId,
     partitions: u16,
     wanted: Wanted,
+    /// As this member is configured: what holds while it coordinates.
+    maps: MapCatalog,
     nodes: Vec<Node>,
     leaving: BTreeSet<MemberId>,
     is_coordinator: bool,
@@ -95,11 +98,13 @@ pub(crate) struct Control {
 }
 
 impl Control {
-    pub(crate) fn new(me: MemberId, partitions: u16, wanted: Wanted) -> Self {
+    pub(crate) fn new(me: MemberId, partitions: u16, maps: MapCatalog) -> Self {
+        let wanted = Wanted { copies: maps.copies_max(), mixed: !maps.copies_are_equal() };
         Self {
             me,
             partitions,
             wanted,
+            maps,
             nodes: Vec::new(),
             leaving: BTreeSet::new(),
             is_coordinator: false,
@@ -138,12 +143,6 @@ impl Control {
     /// Members of the view that store data.
     pub(crate) fn data_members(&self) -> usize {
         self.nodes.iter().filter(|node| !node.lite).count()
-    }
-
-    /// How many copies there are to be beside a primary, and how many members
-    /// store data.
-    pub(crate) fn shape(&self) -> (usize, usize) {
-        (self.wanted.copies, self.data_members())
     }
 
     /// The member of the view with this id.
@@ -348,7 +347,7 @@ impl Control {
         let foreign = base.as_ref().is_none_or(|base| Some(base.stamp) != own.map(|own| own.stamp));
         let strayed = self.strays(own);
         let next = match base {
-            None => Table::founded_by(self.me, self.partitions),
+            None => Table::founded_by(self.me, self.partitions, self.maps.clone()),
             Some(base) if self.is_in_office(&base) && !foreign && !strayed => {
                 let mut next = Table::clone(&base);
                 next.stamp.version += 1;
@@ -361,6 +360,11 @@ impl Control {
         before.members.retain(|known| self.follows(known.id, known.generation, &next, own));
         for news in self.copies.drain(..) {
             news.apply(&mut before);
+        }
+        if !before.maps.has_copies_of(&self.maps) {
+            // What a copy has that was whole depends on the maps that it was to have.
+            let copies = before.partitions.iter_mut().flat_map(|a| a.replicas.iter_mut().skip(1));
+            copies.for_each(|copy| copy.complete = None);
         }
         let present: Vec<Node> = self
             .nodes
@@ -380,12 +384,14 @@ impl Control {
                 && own.partitions == made.partitions
                 && own.members == made.members
                 && own.missing == missing
+                && own.maps == self.maps
         });
         if unchanged {
             return;
         }
         orders.lost = made.lost;
-        let next = Table { partitions: made.partitions, members: made.members, missing, ..next };
+        let (partitions, members, maps) = (made.partitions, made.members, self.maps.clone());
+        let next = Table { partitions, members, missing, maps, ..next };
         orders.publish = Some(Arc::new(next));
     }
 

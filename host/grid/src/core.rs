@@ -1,6 +1,6 @@
 //! What all parts of one member's grid share.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -79,6 +79,12 @@ pub enum Report {
         /// For how long, in milliseconds.
         ms: u64,
     },
+    /// This member is configured with other settings of these maps than the oldest member,
+    /// whose settings hold.
+    MapsDiffer {
+        /// Their names, or patterns of them.
+        maps: Vec<String>,
+    },
     /// More removals than this member remembers while a member is missing: the oldest are
     /// given up.
     RemovalsGivenUp {
@@ -106,7 +112,7 @@ pub(crate) struct Core {
     pub(crate) maps: Maps,
     pub(crate) clock: Clock,
     pub(crate) partitions: Box<[Mutex<Partition>]>,
-    pub(crate) peers: RwLock<HashMap<MemberId, Arc<Peer>>>,
+    pub(crate) peers: RwLock<BTreeMap<MemberId, Arc<Peer>>>,
     pub(crate) table: RwLock<Option<Arc<Table>>>,
     /// Members in the view, for `min_members`.
     pub(crate) members: AtomicU32,
@@ -124,9 +130,9 @@ pub(crate) struct Core {
     /// Microseconds since start when another branch was followed; zero before.
     pub(crate) branched_us: AtomicU64,
     /// Partitions that are being copied to a member.
-    pub(crate) copying: Mutex<HashMap<MemberId, BTreeSet<u16>>>,
+    pub(crate) copying: Mutex<BTreeMap<MemberId, BTreeSet<u16>>>,
     /// Members that went another way before they followed this table.
-    pub(crate) away: Mutex<HashMap<MemberId, Stamp>>,
+    pub(crate) away: Mutex<BTreeMap<MemberId, Stamp>>,
     /// Partitions that are about to be handed over.
     pub(crate) retiring: Mutex<BTreeSet<u16>>,
 }

@@ -643,7 +643,7 @@ impl Fragment {
 }
 
 fn counted(map: &Map, now_ms: u64) -> Option<Statistics> {
-    map.settings.counts().then_some(Statistics { created_ms: now_ms, hits: 0 })
+    map.settings().counts().then_some(Statistics { created_ms: now_ms, hits: 0 })
 }
 
 fn watch_prefix(hash: u32) -> u64 {

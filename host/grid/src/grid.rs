@@ -10,7 +10,7 @@ mod leading;
 mod merging;
 mod telling;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -29,7 +29,6 @@ use crate::map::{Map, MapCatalog, Maps};
 use crate::message::Message;
 use crate::op::Op;
 use crate::partition::{Executed, Part, Partition, Role, Slot};
-use crate::plan::Wanted;
 use crate::session::{Opened, Peer, Receipt, Verdict};
 use crate::table::Table;
 use crate::topic::Topics;
@@ -76,7 +75,7 @@ pub(crate) struct Inner {
     topics: Topics,
     listeners: telling::Listeners,
     /// Blocked operations of other members.
-    blocked: Mutex<HashMap<(MemberId, u64), Arc<Slot>>>,
+    blocked: Mutex<BTreeMap<(MemberId, u64), Arc<Slot>>>,
     coordinator: RwLock<Option<MemberId>>,
     /// A table of a member that is not known yet to coordinate, and its time.
     early: Mutex<Option<(MemberId, Table, u64)>>,
@@ -106,13 +105,12 @@ impl Grid {
         settings: GridSettings,
         catalog: MapCatalog,
     ) -> Self {
-        let wanted = Wanted { copies: catalog.copies_max(), mixed: !catalog.copies_are_equal() };
         let bytes = *me.as_bytes();
         let writer = u64::from(u16::from_be_bytes([bytes[14], bytes[15]]));
         let partitions = (0..settings.partitions)
             .map(|number| Mutex::new(Partition::new(number, host.random())))
             .collect();
-        let control = Control::new(me, settings.partitions, wanted);
+        let control = Control::new(me, settings.partitions, catalog.clone());
         let core = Core {
             me,
             clock: Clock::new(host.now(), host.unix_ms(), writer),
@@ -204,15 +202,21 @@ impl Grid {
     /// Whether all copies are complete that there are to be.
     #[must_use]
     pub fn is_safe(&self) -> bool {
-        let (copies, data_members) = self.inner.control.lock().shape();
+        let (copies, data_members) = self.shape();
         let merging = self.inner.merging.load(Ordering::Relaxed);
         !merging && self.table().is_some_and(|table| table.is_safe(copies, data_members))
+    }
+
+    /// How many copies there are to be beside a primary, and how many members store data.
+    fn shape(&self) -> (usize, usize) {
+        let copies = self.inner.core.maps.catalog().copies_max();
+        (copies, self.inner.control.lock().data_members())
     }
 
     /// Copies that are complete, of those that there are to be.
     #[must_use]
     pub fn progress(&self) -> (usize, usize) {
-        let (copies, data_members) = self.inner.control.lock().shape();
+        let (copies, data_members) = self.shape();
         self.table().map_or((0, 0), |table| table.progress(copies, data_members))
     }
 
@@ -356,7 +360,7 @@ impl Grid {
         let mut new = Vec::new();
         let gone: Vec<Arc<Peer>> = {
             let mut peers = core.peers.write();
-            let gone = peers.extract_if(|id, _| !view.contains(*id));
+            let gone = peers.extract_if(.., |id, _| !view.contains(*id));
             let gone = gone.map(|(_, peer)| peer).collect();
             for member in view.members().iter().filter(|member| member.id != core.me) {
                 peers.entry(member.id).or_insert_with(|| {

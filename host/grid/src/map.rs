@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
+use arc_swap::{ArcSwap, Guard};
 use parking_lot::RwLock;
 use serde::{Deserialize, Serialize};
 
@@ -55,8 +56,9 @@ pub enum Eviction {
     Random,
 }
 
-/// How a map behaves. The same on all members.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// How a map behaves: on all members as the oldest one is configured, but for what one
+/// member may hold of it, which is each member's own.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MapSettings {
     /// Copies that a write waits for, beside the primary: 0 to 6.
     pub backups: u8,
@@ -99,6 +101,13 @@ impl MapSettings {
         usize::from(self.backups) + usize::from(self.async_backups)
     }
 
+    /// The same, with the bounds that another has for one member.
+    #[must_use]
+    pub fn with_bounds_of(&self, other: &Self) -> Self {
+        let Self { memory_bytes_max, eviction, .. } = *other;
+        Self { memory_bytes_max, eviction, ..self.clone() }
+    }
+
     /// Whether entries carry statistics.
     #[must_use]
     pub fn counts(&self) -> bool {
@@ -118,7 +127,7 @@ impl MapSettings {
 }
 
 /// The settings of all maps, by name.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MapCatalog {
     /// Of maps that are not named below.
     pub usual: MapSettings,
@@ -140,6 +149,43 @@ impl MapCatalog {
                 self.named.iter().filter(|(n, _)| pattern(n).is_some()).max_by_key(|(n, _)| n.len())
             })
             .map_or(&self.usual, |(_, settings)| settings)
+    }
+
+    /// Whether it keeps the bounds; catalogs come from the network.
+    #[must_use]
+    pub fn is_sound(&self) -> bool {
+        let fits = |settings: &MapSettings| {
+            settings.backups <= BACKUPS_MAX && settings.async_backups <= BACKUPS_MAX
+        };
+        let is_name = |name: &str| (1..=MAP_NAME_BYTES_MAX).contains(&name.len());
+        self.named.len() <= MAPS_MAX
+            && fits(&self.usual)
+            && self.named.iter().all(|(name, settings)| is_name(name) && fits(settings))
+    }
+
+    /// Names of the maps whose settings differ from another catalog's, but for what is
+    /// each member's own.
+    #[must_use]
+    pub fn differing(&self, other: &Self) -> Vec<String> {
+        let differs = |a: &MapSettings, b: &MapSettings| a.with_bounds_of(b) != *b;
+        let named = self.named.iter().chain(&other.named).map(|(name, _)| name);
+        let mut all: Vec<String> =
+            named.filter(|name| differs(self.of(name), other.of(name))).cloned().collect();
+        if differs(&self.usual, &other.usual) {
+            all.push("*".into());
+        }
+        all.sort_unstable();
+        all.dedup();
+        all
+    }
+
+    /// Whether all maps have as many copies here as in another catalog.
+    #[must_use]
+    pub fn has_copies_of(&self, other: &Self) -> bool {
+        let copies = |settings: &MapSettings| (settings.backups, settings.async_backups);
+        let named = self.named.iter().chain(&other.named).map(|(name, _)| name);
+        copies(&self.usual) == copies(&other.usual)
+            && named.into_iter().all(|name| copies(self.of(name)) == copies(other.of(name)))
     }
 
     /// Whether all maps have as many copies: then a backup has the same,
@@ -164,8 +210,7 @@ pub struct Map {
     pub(crate) index: usize,
     /// Its name.
     pub name: Box<str>,
-    /// How it behaves.
-    pub settings: MapSettings,
+    settings: ArcSwap<MapSettings>,
     /// Bytes on this member.
     pub(crate) bytes: AtomicI64,
     /// Bytes of what is remembered of removals, on this member.
@@ -181,6 +226,11 @@ pub struct Map {
 }
 
 impl Map {
+    /// How it behaves now.
+    pub fn settings(&self) -> Guard<Arc<MapSettings>> {
+        self.settings.load()
+    }
+
     /// Bytes of keys, values and tables on this member.
     pub fn bytes(&self) -> u64 {
         u64::try_from(self.bytes.load(Ordering::Relaxed)).unwrap_or(0)
@@ -215,7 +265,10 @@ impl Map {
 /// All maps of this process.
 #[derive(Debug)]
 pub struct Maps {
-    catalog: MapCatalog,
+    /// As this member is configured.
+    own: MapCatalog,
+    /// As the cluster has them.
+    catalog: RwLock<Arc<MapCatalog>>,
     known: RwLock<Known>,
 }
 
@@ -229,13 +282,37 @@ impl Maps {
     /// None yet.
     #[must_use]
     pub fn new(catalog: MapCatalog) -> Self {
-        Self { catalog, known: RwLock::default() }
+        Self {
+            catalog: RwLock::new(Arc::new(catalog.clone())),
+            own: catalog,
+            known: RwLock::default(),
+        }
     }
 
-    /// The settings.
+    /// The settings that hold.
     #[must_use]
-    pub fn catalog(&self) -> &MapCatalog {
-        &self.catalog
+    pub fn catalog(&self) -> Arc<MapCatalog> {
+        Arc::clone(&self.catalog.read())
+    }
+
+    /// The settings that this member is configured with.
+    #[must_use]
+    pub fn own(&self) -> &MapCatalog {
+        &self.own
+    }
+
+    /// From now on these settings hold, but for the bounds of one member. Returns whether
+    /// they are others than before.
+    pub fn adopt(&self, catalog: &MapCatalog) -> bool {
+        let known = self.known.write();
+        if *catalog == **self.catalog.read() {
+            return false;
+        }
+        *self.catalog.write() = Arc::new(catalog.clone());
+        for map in &known.in_order {
+            map.settings.store(Arc::new(self.settings(&map.name)));
+        }
+        true
     }
 
     /// The map of this name, which begins to be when it is named first.
@@ -260,7 +337,7 @@ impl Maps {
         let map = Arc::new(Map {
             index,
             name: name.into(),
-            settings: self.settings(name),
+            settings: ArcSwap::from_pointee(self.settings(name)),
             leases: OnceLock::new(),
             bytes: AtomicI64::new(0),
             removal_bytes: AtomicI64::new(0),
@@ -291,12 +368,13 @@ impl Maps {
     }
 
     fn settings(&self, name: &str) -> MapSettings {
+        let catalog = self.catalog();
         match name.strip_prefix(LEASES) {
             Some(base) => {
-                let MapSettings { backups, async_backups, .. } = *self.catalog.of(base);
+                let MapSettings { backups, async_backups, .. } = *catalog.of(base);
                 MapSettings { backups, async_backups, ..MapSettings::default() }
             }
-            None => self.catalog.of(name).clone(),
+            None => catalog.of(name).with_bounds_of(self.own.of(name)),
         }
     }
 
@@ -349,13 +427,37 @@ mod tests {
     }
 
     #[test]
+    fn the_clusters_settings_hold_but_for_the_bounds_of_one_member() {
+        let with = |backups, memory_bytes_max| MapSettings {
+            backups,
+            memory_bytes_max,
+            ..MapSettings::default()
+        };
+        let own =
+            MapCatalog { usual: with(1, Some(7)), named: vec![("carts".into(), with(2, Some(8)))] };
+        let shared = MapCatalog { usual: with(1, None), named: vec![("c*".into(), with(0, None))] };
+        let maps = Maps::new(own.clone());
+        let carts = maps.open("carts").unwrap();
+        assert!(maps.adopt(&shared) && !maps.adopt(&shared));
+        let settings = |map: &Map| (map.settings().backups, map.settings().memory_bytes_max);
+        assert_eq!(settings(&carts), (0, Some(8)), "one that was open");
+        assert_eq!(settings(&maps.open("cats").unwrap()), (0, Some(7)));
+        assert_eq!(settings(&maps.open("dogs").unwrap()), (1, Some(7)));
+        assert_eq!(own.differing(&shared), ["c*", "carts"]);
+        assert!(!own.has_copies_of(&shared) && own.has_copies_of(&own));
+        assert!(shared.is_sound());
+        assert!(!MapCatalog { usual: with(BACKUPS_MAX + 1, None), ..own }.is_sound());
+    }
+
+    #[test]
     fn leases_lie_in_a_map_of_their_own_with_as_many_copies() {
         let usual = MapSettings { backups: 3, ttl_ms: Some(5), ..MapSettings::default() };
         let maps = Maps::new(MapCatalog { usual, named: Vec::new() });
         let map = maps.open("carts").unwrap();
         assert!(map.leases().is_none());
         let leases = maps.leases_of(&map).unwrap();
-        assert_eq!((leases.settings.backups, leases.settings.ttl_ms), (3, None));
+        let settings = leases.settings();
+        assert_eq!((settings.backups, settings.ttl_ms), (3, None));
         assert!(Arc::ptr_eq(map.leases().unwrap(), &leases));
         // A backup learns of them by their name.
         let other = Maps::new(MapCatalog::default());

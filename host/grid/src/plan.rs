@@ -351,6 +351,7 @@ fn commit(assignment: &mut Assignment, goal: &[MemberId]) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::map::MapCatalog;
     use proptest::prelude::*;
     use std::collections::BTreeSet;
 
@@ -428,7 +429,7 @@ mod tests {
         ) {
             let wanted = wanted(copies);
             let mut nodes = vec![node(1, hosts)];
-            let mut table = Table::founded_by(id(1), partitions);
+            let mut table = Table::founded_by(id(1), partitions, MapCatalog::default());
             settle(&mut table, &nodes, &wanted);
             for (comes, n, in_the_middle) in changes {
                 let here = nodes.iter().position(|node| node.id == id(n));
@@ -462,7 +463,7 @@ mod tests {
     #[test]
     fn a_newcomer_takes_its_share_and_the_others_keep_theirs() {
         let mut nodes: Vec<_> = (1..=3).map(|n| node(n, 9)).collect();
-        let mut table = Table::founded_by(id(1), 271);
+        let mut table = Table::founded_by(id(1), 271, MapCatalog::default());
         settle(&mut table, &nodes, &wanted(1));
         let before = table.clone();
         nodes.push(node(4, 9));
@@ -481,7 +482,7 @@ mod tests {
     #[test]
     fn a_primary_serves_until_the_one_that_replaces_it_has_everything() {
         let nodes = [node(1, 9), node(2, 9)];
-        let mut table = Table::founded_by(id(1), 31);
+        let mut table = Table::founded_by(id(1), 31, MapCatalog::default());
         settle(&mut table, &nodes[..1], &wanted(1));
         advance(&mut table, &nodes, &wanted(1));
         assert_eq!(table.primaries()[&id(1)], 31);
@@ -495,7 +496,7 @@ mod tests {
     #[test]
     fn copies_go_to_other_hosts_where_there_are_some() {
         let nodes: Vec<_> = (1..=6).map(|n| node(n, 2)).collect();
-        let mut table = Table::founded_by(id(1), 271);
+        let mut table = Table::founded_by(id(1), 271, MapCatalog::default());
         settle(&mut table, &nodes, &wanted(1));
         let host = |id: MemberId| nodes.iter().find(|node| node.id == id).unwrap().host;
         for assignment in &table.partitions {
@@ -507,7 +508,7 @@ mod tests {
     #[test]
     fn a_member_that_leaves_gives_up_what_it_has_once_others_have_it() {
         let mut nodes: Vec<_> = (1..=3).map(|n| node(n, 9)).collect();
-        let mut table = Table::founded_by(id(1), 31);
+        let mut table = Table::founded_by(id(1), 31, MapCatalog::default());
         settle(&mut table, &nodes, &wanted(1));
         nodes[0].leaves = true;
         advance(&mut table, &nodes, &wanted(1));
@@ -519,7 +520,7 @@ mod tests {
     #[test]
     fn lite_members_hold_nothing_and_those_who_return_begin_anew() {
         let lite = Node { lite: true, ..node(2, 9) };
-        let mut table = Table::founded_by(id(1), 31);
+        let mut table = Table::founded_by(id(1), 31, MapCatalog::default());
         settle(&mut table, &[node(1, 9), lite], &wanted(1));
         assert!(table.partitions.iter().all(|a| a.of(id(2)).is_none()));
         let mut nodes = [node(1, 9), node(3, 9)];
@@ -533,7 +534,7 @@ mod tests {
     #[test]
     fn without_backups_a_lost_member_is_said_to_have_taken_partitions_with_it() {
         let nodes = [node(1, 9), node(2, 9)];
-        let mut table = Table::founded_by(id(1), 31);
+        let mut table = Table::founded_by(id(1), 31, MapCatalog::default());
         settle(&mut table, &nodes, &wanted(0));
         let next = plan(&table, &nodes[..1], &wanted(0));
         assert_eq!(next.lost.len(), 15);
@@ -543,7 +544,7 @@ mod tests {
     #[test]
     fn a_backup_that_moves_up_lacks_the_maps_with_fewer_copies() {
         let nodes: Vec<_> = (1..=3).map(|n| node(n, 9)).collect();
-        let mut table = Table::founded_by(id(1), 7);
+        let mut table = Table::founded_by(id(1), 7, MapCatalog::default());
         let mixed = Wanted { copies: 2, mixed: true };
         settle(&mut table, &nodes, &mixed);
         let primary = table.partitions[0].primary().unwrap();

@@ -12,6 +12,8 @@ use std::fmt;
 use convoke_membership::MemberId;
 use serde::{Deserialize, Serialize};
 
+use crate::map::MapCatalog;
+
 /// Partitions of a cluster, unless the configuration says otherwise: a prime, so
 /// that shares differ little.
 pub const PARTITIONS: u16 = 271;
@@ -120,6 +122,8 @@ pub struct Table {
     pub members: Vec<Known>,
     /// Members that were lost and have not brought in what they held.
     pub missing: Vec<Missing>,
+    /// How maps behave.
+    pub maps: MapCatalog,
     /// By number.
     pub partitions: Vec<Assignment>,
 }
@@ -127,13 +131,14 @@ pub struct Table {
 impl Table {
     /// The first table of a cluster.
     #[must_use]
-    pub fn founded_by(author: MemberId, partitions: u16) -> Self {
+    pub fn founded_by(author: MemberId, partitions: u16, maps: MapCatalog) -> Self {
         Self {
             stamp: Stamp { term: 1, author, version: 1 },
             lineage: author,
             ancestors: Vec::new(),
             members: Vec::new(),
             missing: Vec::new(),
+            maps,
             partitions: vec![Assignment::default(); usize::from(partitions)],
         }
     }
@@ -206,6 +211,7 @@ impl Table {
         self.partitions.len() == usize::from(partitions)
             && self.ancestors.len() <= ANCESTORS_MAX
             && self.missing.len() <= MISSING_MAX
+            && self.maps.is_sound()
             && self.partitions.iter().all(|assignment| {
                 let replicas = &assignment.replicas;
                 replicas.len() <= REPLICAS_MAX
@@ -225,7 +231,7 @@ mod tests {
 
     #[test]
     fn a_branch_continues_what_it_came_from_and_nothing_later() {
-        let mut first = Table::founded_by(id(1), 3);
+        let mut first = Table::founded_by(id(1), 3, MapCatalog::default());
         first.stamp.version = 7;
         let second = first.branch(id(2), 2);
         let at = |version| Stamp { version, ..first.stamp };
@@ -237,7 +243,7 @@ mod tests {
 
     #[test]
     fn a_table_from_the_network_keeps_the_bounds() {
-        let table = Table::founded_by(id(1), 3);
+        let table = Table::founded_by(id(1), 3, MapCatalog::default());
         assert!(table.is_sound(3) && !table.is_sound(4));
         let mut twice = table;
         twice.partitions[1].replicas = vec![Replica { member: id(1), place: 0, complete: None }; 2];

@@ -29,6 +29,6 @@ pub mod view;
 
 pub use config::Config;
 pub use member::{Member, MemberId};
-pub use membership::{Departed, Event, Membership, Output, Reach};
+pub use membership::{AtAddress, Departed, Event, Membership, Output, Reach};
 pub use message::{DecodeError, Hello, Message, Standing};
 pub use view::{View, ViewId};

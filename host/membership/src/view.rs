@@ -212,6 +212,31 @@ impl View {
         Rank::new(self.data_members(), self.len(), self.coordinator().id)
     }
 
+    /// The members that are on the side of this view, when it meets `other`: those that
+    /// only this one lists, and of those that both list all, if this one is newer. The
+    /// others went on to the newer one.
+    pub fn side<'a>(&'a self, other: &'a Self) -> impl Iterator<Item = &'a Arc<Member>> {
+        let is_newer = self.id.is_newer_than(&other.id);
+        self.members.iter().filter(move |member| is_newer || !other.contains(member.id))
+    }
+
+    /// Whether the side of this view takes in the side of `other`: of two views that meet,
+    /// one outranks the other, whoever asks.
+    #[must_use]
+    pub fn outranks(&self, other: &Self) -> bool {
+        let rank = |view: &Self, other: &Self| {
+            let (mut data, mut all) = (0, 0);
+            for member in view.side(other) {
+                data += usize::from(!member.lite);
+                all += 1;
+            }
+            Rank::new(data, all, view.coordinator().id)
+        };
+        let (ours, theirs) = (rank(self, other), rank(other, self));
+        // A coordinator that both list leads one of them only: the newer.
+        (ours, self.id.is_newer_than(&other.id)) > (theirs, other.id.is_newer_than(&self.id))
+    }
+
     /// This view in a few bytes.
     #[must_use]
     pub fn stamp(&self) -> Stamp {
@@ -252,17 +277,16 @@ impl View {
         self.with(delta.id, &delta.joined, &delta.departed)
     }
 
-    /// The members of `other` as this cluster takes them in. Sides of one
+    /// The members on the side of `other` as this cluster takes them in, those among them
+    /// that it lists already: they went another way meanwhile. Sides of one
     /// split keep their ages, so that the order is what it was before;
-    /// strangers queue up behind, in their own order.
+    /// members of another cluster queue up behind, in their own order.
     #[must_use]
     pub fn adopt_members_of(&self, other: &Self) -> Vec<Member> {
         let kin = self.lineage == other.lineage;
         let mut next_age = self.next_age();
         other
-            .members
-            .iter()
-            .filter(|m| !self.contains(m.id))
+            .side(self)
             .map(|m| {
                 let mut member = Member::clone(m);
                 if !kin {
@@ -360,6 +384,31 @@ mod tests {
         let id = ViewId { epoch: 2, ..left.id };
         let healed = left.with(id, &returned, &[]).unwrap();
         assert_eq!(ids(&healed), [1, 2, 3, 4, 5, 6]);
+    }
+
+    #[test]
+    fn members_that_went_on_count_for_the_side_that_they_went_to() {
+        // 1 stood still; 2 went on, lost 3 and 4, and let 5 in.
+        let stale = view(&[1, 2, 3]);
+        let on = View {
+            id: ViewId { epoch: 2, version: 9, coordinator: member(2).id },
+            ..kin(1, &[2, 5])
+        };
+        let ids = |members: Vec<&Arc<Member>>| -> Vec<u8> {
+            members.iter().map(|m| m.id.as_bytes()[0]).collect()
+        };
+        assert_eq!(ids(stale.side(&on).collect()), [1, 3]);
+        assert_eq!(ids(on.side(&stale).collect()), [2, 5]);
+        let left = view(&[1, 2]);
+        assert!(on.outranks(&left) && !left.outranks(&on), "2 is on one side only");
+        let adopted = on.adopt_members_of(&left);
+        assert_eq!(adopted.iter().map(|m| m.id.as_bytes()[0]).collect::<Vec<_>>(), [1]);
+        // And of one that was cut off alone the others are not led.
+        let alone = View { id: on.id, ..kin(1, &[2]) };
+        let most = view(&[1, 2, 3, 4]);
+        assert!(most.outranks(&alone) && !alone.outranks(&most));
+        let adopted = most.adopt_members_of(&alone);
+        assert_eq!(adopted.iter().map(|m| m.id.as_bytes()[0]).collect::<Vec<_>>(), [2]);
     }
 
     #[test]

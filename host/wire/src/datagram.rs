@@ -219,6 +219,18 @@ impl DatagramOpener {
         }
     }
 
+    /// Who a datagram says it is from, as far as that can be said before any cryptography: cheap,
+    /// and proves nothing.
+    pub fn claimed_sender(&self, datagram: &[u8]) -> Result<PeerId, OpenError> {
+        self.read_header(datagram).map(|(sender, _)| sender)
+    }
+
+    /// Whether a datagram of this sender was opened before. The first one of a sender costs
+    /// several times as much as the others: a key is derived for it.
+    pub fn is_known(&self, sender: PeerId) -> bool {
+        self.senders.contains_key(&sender)
+    }
+
     /// Drops what is known of a sender that left for good. Its recorded datagrams would open once
     /// more: the caller must by then refuse the sender itself.
     pub fn forget(&mut self, sender: PeerId) {
@@ -431,6 +443,19 @@ mod tests {
         from_nobody[0] = 1;
         assert_eq!(open(&mut opener, &from_nobody), Err(OpenError::Malformed));
         assert_eq!(opener.senders(), 0);
+    }
+
+    #[test]
+    fn a_sender_is_claimed_before_it_is_proved_and_known_after() {
+        let mut sealer = DatagramSealer::new(&key(), A);
+        let mut opener = DatagramOpener::new(&key(), B);
+        let datagram = sealed(&mut sealer, B, b"ping");
+        assert_eq!(opener.claimed_sender(&datagram), Ok(A));
+        assert!(!opener.is_known(A), "anybody can claim");
+        assert!(open(&mut opener, &datagram).is_ok());
+        assert!(opener.is_known(A));
+        assert_eq!(opener.claimed_sender(&datagram[..40]), Err(OpenError::Malformed));
+        assert_eq!(opener.claimed_sender(&[2; 41]), Err(OpenError::Version(2)));
     }
 
     #[test]

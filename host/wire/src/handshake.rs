@@ -78,6 +78,10 @@ pub enum HandshakeError {
     /// Too many handshakes at once at the side that answers.
     #[error("too many handshakes at once on the answering side; try again shortly")]
     Busy,
+    /// At the side that answers: newer connections needed the room before this one had sent its
+    /// first message. See [`HandshakeGate`](crate::HandshakeGate).
+    #[error("dropped for newer connections before its first message came")]
+    Dropped,
     /// The peer refused for a reason that this build does not know.
     #[error("the peer refused with code {status}, which this member does not know; is it newer?")]
     Refused {
@@ -151,8 +155,8 @@ where
 
 /// Answers a handshake on a pipe that a peer dialled. Gives the stream and the peer's hello.
 ///
-/// A peer with other credentials, or of another version, is told so in nine bytes; a stranger is told
-/// nothing. On an error the pipe is dropped. Nothing here bounds how many run at once: see
+/// A peer with other credentials, or of another version, is told so in nine bytes; another program is
+/// told nothing. On an error the pipe is dropped. Nothing here bounds how many run at once: see
 /// [`HandshakeGate`](crate::HandshakeGate).
 ///
 /// Both halves of the proof are in when this returns. At the initiator [`connect`] returns one flight
@@ -166,21 +170,7 @@ where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     check_hello(hello)?;
-    within(HANDSHAKE_MS_MAX, respond(io, keys, hello)).await
-}
-
-/// Tells an initiator that this member is busy. Gives the error to log: `Busy`, or what else the
-/// peer turned out to be.
-pub(crate) async fn refuse_as_busy<S>(mut io: S, ms_max: u64) -> HandshakeError
-where
-    S: AsyncRead + AsyncWrite + Unpin,
-{
-    let refused = async {
-        let (_, bytes) = read_header(&mut io).await?;
-        skip(&mut io, bytes).await?;
-        Err::<(), _>(refuse(&mut io, [REFUSED_BUSY, 0, 0], HandshakeError::Busy).await)
-    };
-    within(ms_max, refused).await.err().unwrap_or(HandshakeError::Busy)
+    within(HANDSHAKE_MS_MAX, respond(io, keys, hello, || true)).await
 }
 
 async fn initiate<S>(
@@ -234,10 +224,12 @@ where
     Ok((SealedStream { io, sealer, opener, version: a }, payload))
 }
 
-async fn respond<S>(
+/// Answers. `has_room` is asked once the peer has proved to know name and password.
+pub(crate) async fn respond<S>(
     mut io: S,
     keys: &ClusterKeys,
     hello: &[u8],
+    has_room: impl FnOnce() -> bool,
 ) -> Result<(SealedStream<S>, Vec<u8>), HandshakeError>
 where
     S: AsyncRead + AsyncWrite + Unpin,
@@ -263,6 +255,9 @@ where
     if noise.read_message(&message[..bytes], &mut nothing).is_err() {
         let refusal = [REFUSED_CREDENTIALS, 0, 0];
         return Err(refuse(&mut io, refusal, HandshakeError::Credentials).await);
+    }
+    if !has_room() {
+        return Err(refuse(&mut io, [REFUSED_BUSY, 0, 0], HandshakeError::Busy).await);
     }
     let mut message = vec![0; MESSAGE_2_BYTES_MAX];
     let payload = [&[version], hello].concat();
@@ -380,14 +375,14 @@ fn malformed(what: &'static str) -> HandshakeError {
     HandshakeError::Malformed { what }
 }
 
-fn check_hello(hello: &[u8]) -> Result<(), HandshakeError> {
+pub(crate) fn check_hello(hello: &[u8]) -> Result<(), HandshakeError> {
     if hello.len() > HELLO_BYTES_MAX {
         return Err(HandshakeError::HelloTooLarge { bytes: hello.len() });
     }
     Ok(())
 }
 
-async fn within<T>(
+pub(crate) async fn within<T>(
     ms_max: u64,
     handshake: impl Future<Output = Result<T, HandshakeError>>,
 ) -> Result<T, HandshakeError> {

@@ -6,15 +6,16 @@
 //!
 //! Promises: nothing is handed up that a holder of the keys did not send. A frame arrives once, in
 //! order, unchanged, or the stream ends with an error; a datagram is delivered at most once to whom
-//! it was addressed. What a stranger may send is bounded in size and time, and [`HandshakeGate`]
-//! bounds how many may do so at once. No bytes, however wrong, make this crate panic.
+//! it was addressed. What an unauthenticated peer may send is bounded in size and time, and
+//! [`HandshakeGate`] bounds how many may do so at once, and lets none of them keep those out that
+//! know the password. No bytes, however wrong, make this crate panic.
 //!
 //! Honest limits: whoever knows the password is a member, and one captured handshake or datagram
 //! lets a stranger guess passwords offline, at the price of one Argon2id each. So: long, generated
 //! passwords. Streams are forward secret; datagrams are not.
 //!
-//! Must never know: sockets, addresses, what a frame's kind or a hello means, who is a member, and
-//! any crate above this one.
+//! Must never know: sockets, addresses other than as an [`Origin`] by which room is shared, what a
+//! frame's kind or a hello means, who is a member, and any crate above this one.
 
 mod datagram;
 mod frame;
@@ -34,7 +35,9 @@ pub use datagram::{
     Opened, SENDERS_MAX, SealError,
 };
 pub use frame::{FRAME_BYTES_MAX, Frame};
-pub use gate::{BUSY_MS_MAX, HANDSHAKES_MAX, HandshakeGate, REFUSALS_MAX};
+pub use gate::{
+    CROWDED_MS_MAX, HandshakeGate, Origin, PROVED_MAX, WAITING_MAX, WAITING_PER_ORIGIN_MAX,
+};
 pub use handshake::{
     HANDSHAKE_BYTES_MAX, HANDSHAKE_MS_MAX, HELLO_BYTES_MAX, HandshakeError, accept, connect,
 };

@@ -1,5 +1,6 @@
 //! Members with two addresses, of which one goes away.
 
+use std::net::Ipv4Addr;
 use std::thread;
 use std::time::Duration;
 
@@ -7,6 +8,57 @@ use convoke_tests::{Cluster, Lab, Member};
 
 /// Members that cannot be reached are missed within this.
 const MISSED_MAX: Duration = Duration::from_secs(6);
+
+/// Shorter than SWIM needs to give a member up.
+const SHORT_OUTAGE: Duration = Duration::from_millis(900);
+
+/// From the end of a process until the others have missed it, when its host is there.
+const DEAD_PROCESS_MAX: Duration = Duration::from_millis(1_500);
+
+/// The address of a bridge that every host has: it leads each of them to itself.
+const BRIDGE: Ipv4Addr = Ipv4Addr::new(172, 31, 0, 2);
+
+/// A member on each host, with the host's own address and that of a bridge.
+#[track_caller]
+fn start_with_bridges(cluster: &Cluster, lab: &Lab) -> Vec<Member> {
+    let list = format!("tcpip:{}:{}", lab.host(0).address(), cluster.start_port());
+    let mut members: Vec<Member> = Vec::new();
+    for (index, host) in lab.hosts().iter().enumerate() {
+        lab.add_bridge(index, BRIDGE);
+        let both = format!("{},{BRIDGE}", host.address());
+        members.push(cluster.launch().on(host).option("--interfaces", both).mode(&list).start());
+        cluster.agree(&members);
+    }
+    members
+}
+
+#[test]
+fn a_stream_that_breaks_in_a_short_outage_costs_nobody_whatever_another_address_leads_to() {
+    let cluster = Cluster::new();
+    let Some(lab) = Lab::of(2) else { return };
+    let members = start_with_bridges(&cluster, &lab);
+    let order = cluster.agree(&members);
+    for _ in 0..3 {
+        lab.unplug(1);
+        lab.break_streams(0, 1);
+        thread::sleep(SHORT_OUTAGE);
+        lab.plug_in(1);
+        thread::sleep(MISSED_MAX / 2);
+    }
+    assert_eq!(cluster.agree(&members), order);
+    let lost: usize = members.iter().map(|member| member.count_lines(&[" lost"])).sum();
+    assert_eq!(lost, 0, "nobody is missed, not even for a moment");
+}
+
+#[test]
+fn a_dead_process_is_missed_at_once_whatever_another_address_leads_to() {
+    let cluster = Cluster::new();
+    let Some(lab) = Lab::of(3) else { return };
+    let mut members = start_with_bridges(&cluster, &lab);
+    let mut victim = members.remove(1);
+    victim.kill();
+    cluster.agree_within(DEAD_PROCESS_MAX, &members);
+}
 
 #[test]
 fn a_member_that_loses_one_of_two_addresses_stays_by_the_other() {

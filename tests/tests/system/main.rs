@@ -14,3 +14,4 @@ mod refusing;
 mod separation;
 mod showing;
 mod translating;
+mod undecided;

@@ -1,8 +1,10 @@
 //! Strangers on the network change nothing.
 
 use std::collections::BTreeMap;
-use std::io::{Read as _, Write as _};
+use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -12,6 +14,9 @@ use rustix::process::Signal;
 
 /// From exec to a joined cluster when strangers sit on other candidates.
 const JOIN_BESIDE_STRANGERS_MAX: Duration = Duration::from_millis(1_500);
+
+/// Connections of one host that send nothing: more than a member keeps waiting.
+const IDLE_CONNECTIONS: usize = 300;
 
 #[test]
 fn a_stranger_that_accepts_and_never_speaks_delays_nobody() {
@@ -86,6 +91,98 @@ fn random_bytes_on_the_member_port_change_nothing() {
         });
     }
     before.still_holds(&members);
+}
+
+/// One host keeps hundreds of connections open and sends nothing; each that ends is opened
+/// again. Members, even of the same address, are served all the same.
+#[test]
+fn idle_connections_that_are_opened_again_and_again_keep_no_member_out() {
+    let cluster = Cluster::new();
+    let first = cluster.start();
+    let address = first.address();
+    let crowd = Crowd::at(address, IDLE_CONNECTIONS);
+    let mut members = vec![first];
+    for _ in 0..3 {
+        members.push(cluster.start_tcpip(&address.to_string()));
+        cluster.agree(&members);
+    }
+    drop(crowd);
+    for member in &members[1..] {
+        let first_size = member.record(|record| record.views[0].1.0.len());
+        assert!(first_size > 1, "it never had a cluster of its own");
+    }
+    members[0].wait_for_line(SOON, &["connections to the member port that send nothing"]);
+}
+
+/// Datagrams of no use come faster than they can be read: streams, timers and signals have
+/// their turn all the same.
+#[test]
+fn a_flood_of_datagrams_delays_neither_joining_nor_leaving_for_long() {
+    let cluster = Cluster::new();
+    let mut first = cluster.start();
+    let address = first.address();
+    let ended = Arc::new(AtomicBool::new(false));
+    let floods: Vec<_> = (0..2)
+        .map(|_| {
+            let ended = Arc::clone(&ended);
+            thread::spawn(move || {
+                let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+                while !ended.load(Ordering::Relaxed) {
+                    let _ = socket.send_to(&[7], address);
+                }
+            })
+        })
+        .collect();
+    let second = cluster.start_tcpip(&address.to_string());
+    cluster.agree([&first, &second]);
+    first.signal(Signal::TERM);
+    first.wait_exit(AGREE_MAX);
+    cluster.agree([&second]);
+    ended.store(true, Ordering::Relaxed);
+    for flood in floods {
+        flood.join().unwrap();
+    }
+    assert_eq!(second.record(|record| record.views.len()), 2, "joined, then alone");
+}
+
+/// Connections that are kept open and send nothing.
+struct Crowd {
+    ended: Arc<AtomicBool>,
+    thread: Option<thread::JoinHandle<()>>,
+}
+
+impl Crowd {
+    fn at(address: SocketAddr, count: usize) -> Self {
+        let open = move || {
+            let stream = TcpStream::connect(address).ok()?;
+            stream.set_nonblocking(true).ok()?;
+            Some(stream)
+        };
+        let is_open = |mut stream: &TcpStream| {
+            stream.read(&mut [0]).is_err_and(|error| error.kind() == ErrorKind::WouldBlock)
+        };
+        let mut streams: Vec<Option<TcpStream>> = (0..count).map(|_| open()).collect();
+        let ended = Arc::new(AtomicBool::new(false));
+        let until = Arc::clone(&ended);
+        let thread = thread::spawn(move || {
+            while !until.load(Ordering::Relaxed) {
+                for stream in &mut streams {
+                    if !stream.as_ref().is_some_and(is_open) {
+                        *stream = open();
+                    }
+                }
+                thread::sleep(Duration::from_millis(1));
+            }
+        });
+        Self { ended, thread: Some(thread) }
+    }
+}
+
+impl Drop for Crowd {
+    fn drop(&mut self) {
+        self.ended.store(true, Ordering::Relaxed);
+        let _ = self.thread.take().map(thread::JoinHandle::join);
+    }
 }
 
 #[test]
@@ -212,18 +309,6 @@ fn idle_http_connections_keep_nobody_out() {
     assert_eq!(member.get("/health/live").unwrap().status, 200);
 }
 
-#[test]
-fn idle_connections_keep_nobody_out() {
-    let cluster = Cluster::new();
-    let first = cluster.start();
-    cluster.agree([&first]);
-    let address = first.address();
-    let idle: Vec<TcpStream> = (0..300).filter_map(|_| TcpStream::connect(address).ok()).collect();
-    assert!(idle.len() > 100, "the member takes connections");
-    let second = cluster.start_tcpip(&address.to_string());
-    cluster.agree([&first, &second]);
-}
-
 /// What a cluster looked like before the noise.
 struct Noted {
     views: Vec<usize>,
@@ -308,7 +393,7 @@ fn shout(address: SocketAddr, bytes: &[u8]) {
     stream.set_read_timeout(Some(SOON)).unwrap();
     let mut answer = Vec::new();
     if let Err(error) = stream.take(1 << 20).read_to_end(&mut answer) {
-        assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset, "it must hang up");
+        assert_eq!(error.kind(), ErrorKind::ConnectionReset, "it must hang up");
     }
 }
 

@@ -1,5 +1,5 @@
 //! Answering calls: bounded in number, size and time before anybody has proved
-//! to be a member.
+//! to be a member, and shared fairly; see [`HandshakeGate`].
 
 use std::collections::HashSet;
 use std::io;
@@ -9,7 +9,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use convoke_membership::{Hello, Standing};
-use convoke_wire::{ClusterKeys, HandshakeError, HandshakeGate};
+use convoke_wire::{ClusterKeys, HandshakeError, HandshakeGate, Origin, PROVED_MAX, WAITING_MAX};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{mpsc, watch};
 use tracing::{debug, info, warn};
@@ -22,9 +22,10 @@ use super::state::{Counters, Place, bump};
 const SAID_MAX: usize = 256;
 /// A pause after the system refuses to accept, as when it has no descriptor left.
 const ACCEPT_PAUSE_MS: u64 = 100;
-/// Callers that are being answered or turned away at once; more wait in the
-/// system's queue.
-const CALLERS_MAX: usize = 256;
+/// Callers that are being answered or turned away at once, and so descriptors. Above what the
+/// gate lets in: one that it drops for another ends as soon as its task runs, so that callers
+/// that send nothing never keep others in the system's queue.
+const CALLERS_MAX: usize = 2 * (WAITING_MAX + PROVED_MAX);
 
 /// What answering needs.
 pub(crate) struct Door {
@@ -60,7 +61,7 @@ pub(crate) async fn answer(door: Door) {
         let hello = Arc::clone(&place.borrow().hello);
         tokio::spawn(async move {
             let _turn = turn;
-            match greet(&gate, stream, &keys, &hello).await {
+            match greet(&gate, stream, from.ip().into(), &keys, &hello).await {
                 Ok(call) if call.hello.standing == Standing::Data => {
                     let _ = data.send(Box::new(call)).await;
                 }
@@ -98,11 +99,12 @@ async fn accept(
 async fn greet(
     gate: &HandshakeGate,
     stream: TcpStream,
+    origin: Origin,
     keys: &ClusterKeys,
     hello: &[u8],
 ) -> Result<Call, HandshakeError> {
     let _ = stream.set_nodelay(true);
-    let (stream, greeting) = gate.accept(stream, keys, hello).await?;
+    let (stream, greeting) = gate.accept(stream, origin, keys, hello).await?;
     let hello = Hello::decode(&greeting)
         .map_err(|_| HandshakeError::Malformed { what: "the greeting cannot be read" })?;
     Ok(Call { hello, stream })
@@ -114,16 +116,19 @@ fn say(said: &Mutex<HashSet<(IpAddr, &'static str)>>, from: IpAddr, error: &Hand
     let kind = match error {
         HandshakeError::Credentials => "credentials",
         HandshakeError::Version { .. } => "version",
+        HandshakeError::Dropped => "crowd",
         // Port scans and health checks open and close; that is no news.
         HandshakeError::Closed | HandshakeError::Io(_) => return,
-        _ => "stranger",
+        _ => "other",
     };
     let Ok(mut said) = said.lock() else { return };
     if said.len() < SAID_MAX && said.insert((from, kind)) {
-        if kind == "stranger" {
-            info!(%from, "turned away a caller on the member port: {error}");
-        } else {
-            warn!(%from, "turned away a caller on the member port: {error}");
+        match kind {
+            "crowd" => {
+                warn!(%from, "many connections to the member port that send nothing: {error}; members that call are served all the same")
+            }
+            "other" => info!(%from, "turned away a caller on the member port: {error}"),
+            _ => warn!(%from, "turned away a caller on the member port: {error}"),
         }
     }
 }

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use convoke_membership::{Hello, Reach};
+use convoke_membership::{AtAddress, Hello};
 use convoke_wire::{ClusterKeys, HandshakeError, SealedStream, connect};
 use tokio::net::TcpStream;
 
@@ -40,17 +40,65 @@ pub(crate) enum CallError {
 
 impl CallError {
     /// What it says about a member that was known to be at the address.
-    pub(crate) fn reach(&self) -> Reach {
+    pub(crate) fn found(&self) -> AtAddress {
         match self {
-            Self::Refused
-            | Self::Handshake(
+            Self::Refused => AtAddress::Nobody,
+            Self::Handshake(
                 HandshakeError::NotAMember { .. }
                 | HandshakeError::Credentials
-                | HandshakeError::Version { .. },
-            ) => Reach::Gone,
-            _ => Reach::Silent,
+                | HandshakeError::Version { .. }
+                | HandshakeError::Refused { .. },
+            ) => AtAddress::Another,
+            _ => AtAddress::Silent,
         }
     }
+
+    /// Whether the peer took the connection and hung up.
+    pub(crate) fn is_cut_off(&self) -> bool {
+        matches!(self, Self::Handshake(HandshakeError::Closed))
+    }
+
+    /// Whether there certainly is no member of this cluster, as far as a call can show. Where
+    /// something took the connection and did not complete the handshake there may be one: busy,
+    /// paused, or about to stop. And a call that failed on this side has shown nothing.
+    pub(crate) fn is_certain(&self) -> bool {
+        match self {
+            Self::Refused | Self::Silent | Self::Greeting => true,
+            Self::Unreachable(error) => !is_own_fault(error),
+            Self::Handshake(error) => match error {
+                HandshakeError::NotAMember { .. }
+                | HandshakeError::Credentials
+                | HandshakeError::Version { .. }
+                | HandshakeError::Refused { .. } => true,
+                HandshakeError::Busy
+                | HandshakeError::Dropped
+                | HandshakeError::Malformed { .. }
+                | HandshakeError::TimedOut { .. }
+                | HandshakeError::Closed
+                | HandshakeError::Io(_)
+                | HandshakeError::HelloTooLarge { .. }
+                | HandshakeError::NoRandomness => false,
+            },
+        }
+    }
+}
+
+/// Whether a connection was not even tried, since this process or host had no room for it:
+/// descriptors, ports, buffers, entries of the table of neighbours.
+fn is_own_fault(error: &io::Error) -> bool {
+    let code = error.raw_os_error().map(rustix::io::Errno::from_raw_os_error);
+    code.is_some_and(|code| {
+        use rustix::io::Errno;
+        matches!(
+            code,
+            Errno::MFILE
+                | Errno::NFILE
+                | Errno::NOBUFS
+                | Errno::NOMEM
+                | Errno::AGAIN
+                | Errno::ADDRNOTAVAIL
+        )
+    })
 }
 
 /// As [`call`], and again when the peer hangs up in the handshake: a process
@@ -95,4 +143,39 @@ pub(crate) async fn call(
     let (stream, greeting) = connect(stream, keys, hello).await.map_err(CallError::Handshake)?;
     let hello = Hello::decode(&greeting).map_err(|_| CallError::Greeting)?;
     Ok(Call { hello, stream })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rustix::io::Errno;
+
+    #[test]
+    fn a_peer_that_took_the_connection_and_did_not_complete_the_handshake_may_be_a_member() {
+        let after = |error| CallError::Handshake(error).is_certain();
+        assert!(!after(HandshakeError::Busy));
+        assert!(!after(HandshakeError::Closed));
+        assert!(!after(HandshakeError::TimedOut { ms_max: 2_000 }));
+        assert!(after(HandshakeError::Credentials));
+        assert!(after(HandshakeError::NotAMember { began: b"HTTP".to_vec() }));
+        assert!(CallError::Refused.is_certain() && CallError::Silent.is_certain());
+    }
+
+    #[test]
+    fn a_connection_that_was_not_even_tried_says_nothing() {
+        let failed = |code: Errno| CallError::Unreachable(code.into()).is_certain();
+        for code in [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::ADDRNOTAVAIL] {
+            assert!(!failed(code), "{code:?}");
+        }
+        assert!(failed(Errno::HOSTUNREACH) && failed(Errno::NETUNREACH));
+    }
+
+    #[test]
+    fn only_a_refusal_is_a_proof_that_nobody_listens() {
+        assert_eq!(CallError::Refused.found(), AtAddress::Nobody);
+        assert_eq!(CallError::Silent.found(), AtAddress::Silent);
+        let at = |error| CallError::Handshake(error).found();
+        assert_eq!(at(HandshakeError::Credentials), AtAddress::Another);
+        assert_eq!(at(HandshakeError::Busy), AtAddress::Silent);
+    }
 }

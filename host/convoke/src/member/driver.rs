@@ -10,8 +10,9 @@ use std::time::Duration;
 use convoke_grid::Grid;
 use convoke_membership::view::Departure;
 use convoke_membership::{Event, Member, MemberId, Membership, Output, Standing};
-use convoke_wire::{ClusterKeys, DatagramOpener, DatagramSealer, OpenError, PeerId};
+use convoke_wire::{ClusterKeys, DatagramOpener, DatagramSealer, OpenError, Opened, PeerId};
 use tokio::net::UdpSocket;
+use tokio::sync::mpsc::error::TryRecvError;
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 use tracing::{debug, info, warn};
@@ -21,12 +22,14 @@ use super::input::Input;
 use super::links::Links;
 use super::sockets::Sockets;
 use super::state::{Counters, Place, bump};
+use super::turns::{Turns, Work};
 use crate::describe;
 
 /// Largest UDP payload that is read, in bytes; a longer one is not ours.
 const DATAGRAM_READ_BYTES: usize = 2_048;
-/// Datagrams handled before anything else gets a turn.
-const DATAGRAMS_PER_TURN_MAX: usize = 64;
+/// Datagrams of senders that were not heard before that are opened in one turn, at most: each
+/// costs a key of its own. A member is known by its first one; more are thrown away.
+const UNKNOWN_PER_TURN_MAX: usize = 32;
 /// Each member keeps streams to so many after it in the view, so that each is
 /// watched by as many: when a process dies, its streams break at once.
 const WATCHED: usize = 3;
@@ -50,6 +53,10 @@ pub(crate) struct Driver {
 struct Running {
     core: Membership,
     sockets: Sockets,
+    inputs: mpsc::Receiver<Input>,
+    buffer: Box<[u8; DATAGRAM_READ_BYTES]>,
+    /// Datagrams of unknown senders that may still be opened in this turn.
+    unknown_left: usize,
     sealer: DatagramSealer,
     opener: DatagramOpener,
     links: Links,
@@ -65,6 +72,41 @@ struct Running {
     left: bool,
 }
 
+impl Work for Running {
+    fn take_datagram(&mut self) -> bool {
+        let received = self.sockets.try_receive(&mut self.buffer[..]);
+        if let Some((length, from)) = received {
+            self.open(length, from);
+        }
+        received.is_some()
+    }
+
+    fn take_input(&mut self) -> bool {
+        match self.inputs.try_recv() {
+            Ok(input) => self.take(input),
+            Err(TryRecvError::Empty) => return false,
+            Err(TryRecvError::Disconnected) => {
+                self.left = true;
+                return false;
+            }
+        }
+        true
+    }
+
+    fn is_timer_due(&self) -> bool {
+        self.core.poll_timeout().is_some_and(|at| at <= self.now())
+    }
+
+    fn fire_timers(&mut self) {
+        self.core.handle_timeout(self.now());
+        let suspects: HashSet<MemberId> = self.core.suspects().collect();
+        if suspects != self.suspects {
+            self.suspects = suspects;
+            self.publish();
+        }
+    }
+}
+
 impl Driver {
     /// Runs until this member has left.
     pub(crate) async fn run(self) {
@@ -77,11 +119,13 @@ impl Driver {
                 return;
             }
         };
-        let mut inputs = self.inputs;
         let mut running = Running {
+            inputs: self.inputs,
+            buffer: Box::new([0; DATAGRAM_READ_BYTES]),
+            unknown_left: UNKNOWN_PER_TURN_MAX,
             sealer: DatagramSealer::new(self.keys.gossip(), me),
             opener: DatagramOpener::new(self.keys.gossip(), me),
-            links: Links::new(Arc::clone(&self.keys), self.input),
+            links: Links::new(self.core.me().id, Arc::clone(&self.keys), self.input),
             core: self.core,
             sockets,
             place: self.place,
@@ -94,8 +138,22 @@ impl Driver {
             left: false,
         };
         running.drain();
+        let (mut turns, mut more) = (Turns::default(), false);
         while !running.left {
-            running.turn(&mut inputs).await;
+            if !more {
+                running.wait().await;
+            }
+            if more || running.is_timer_due() {
+                // Streams and calls, which are tasks of this thread, get their turn, and
+                // what has come meanwhile is seen.
+                tokio::task::yield_now().await;
+            }
+            running.unknown_left = UNKNOWN_PER_TURN_MAX;
+            more = turns.turn(&mut running);
+            while let Some(took) = running.core.poll_round_trip() {
+                running.counters.round_trips.add(took);
+            }
+            running.drain();
         }
         let flush = running.links.flush();
         let _ = tokio::time::timeout(Duration::from_millis(FLUSH_MS_MAX), flush).await;
@@ -107,9 +165,8 @@ impl Running {
         self.started.elapsed()
     }
 
-    /// One thing that happened. What came from the network goes before timers:
-    /// after a pause, an answer that is waiting must not be taken for missing.
-    async fn turn(&mut self, inputs: &mut mpsc::Receiver<Input>) {
+    /// Waits until there is something to do, and takes what comes first.
+    async fn wait(&mut self) {
         let wake = self.core.poll_timeout().map(|at| self.started + at);
         let sleep = async {
             match wake {
@@ -117,40 +174,26 @@ impl Running {
                 None => std::future::pending().await,
             }
         };
-        let mut buffer = [0; DATAGRAM_READ_BYTES];
         tokio::select! {
-            biased;
-            Ok((length, from)) = self.sockets.receive(&mut buffer) => {
-                self.take_datagram(&buffer[..length], from);
-                for _ in 1..DATAGRAMS_PER_TURN_MAX {
-                    let Some((length, from)) = self.sockets.try_receive(&mut buffer) else { break };
-                    self.take_datagram(&buffer[..length], from);
-                }
+            Ok((length, from)) = self.sockets.receive(&mut self.buffer[..]) => {
+                self.open(length, from);
             }
-            input = inputs.recv() => match input {
-                Some(input) => self.take(input),
-                None => self.left = true,
-            },
+            input = self.inputs.recv() => self.take_or_end(input),
             () = sleep => {}
         }
-        while let Some(took) = self.core.poll_round_trip() {
-            self.counters.round_trips.add(took);
-        }
-        let now = self.now();
-        if self.core.poll_timeout().is_some_and(|at| at <= now) {
-            self.core.handle_timeout(now);
-            let suspects: HashSet<MemberId> = self.core.suspects().collect();
-            if suspects != self.suspects {
-                self.suspects = suspects;
-                self.publish();
-            }
-        }
-        self.drain();
     }
 
-    fn take_datagram(&mut self, datagram: &[u8], from: SocketAddr) {
+    fn take_or_end(&mut self, input: Option<Input>) {
+        match input {
+            Some(input) => self.take(input),
+            None => self.left = true,
+        }
+    }
+
+    /// A datagram is in the buffer.
+    fn open(&mut self, length: usize, from: SocketAddr) {
         let mut payload = std::mem::take(&mut self.sealed);
-        match self.opener.open(datagram, &mut payload) {
+        match self.open_into(length, &mut payload) {
             Ok(opened) => {
                 let id = MemberId::from_bytes(opened.sender.0);
                 self.learn(id, from);
@@ -168,6 +211,14 @@ impl Running {
             }
         }
         self.sealed = payload;
+    }
+
+    fn open_into(&mut self, length: usize, payload: &mut Vec<u8>) -> Result<Opened, OpenError> {
+        let datagram = &self.buffer[..length];
+        if !self.opener.is_known(self.opener.claimed_sender(datagram)?) {
+            self.unknown_left = self.unknown_left.checked_sub(1).ok_or(OpenError::Foreign)?;
+        }
+        self.opener.open(datagram, payload)
     }
 
     fn take(&mut self, input: Input) {

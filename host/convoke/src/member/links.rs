@@ -5,14 +5,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use convoke_membership::{Hello, Member, MemberId, Message, Reach};
+use convoke_membership::{AtAddress, Hello, Member, MemberId, Message, Reach};
 use convoke_wire::{ClusterKeys, Frame, SealedStream};
 use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::{Semaphore, mpsc};
-use tokio::task::{AbortHandle, JoinHandle};
+use tokio::task::{AbortHandle, JoinHandle, JoinSet};
 
-use super::calls;
+use super::calls::{self, Call};
 use super::input::Input;
 
 /// The one kind of frame so far: a membership message.
@@ -23,6 +23,10 @@ const QUEUE_MESSAGES_MAX: usize = 256;
 const LINKS_PER_MEMBER_MAX: usize = 3;
 /// Dials under way at once.
 const CALLS_MAX: usize = 64;
+/// From a call at one address of a member to the call at its next one, in milliseconds:
+/// time for the first to answer on a local network. All of them, and
+/// [`calls::CONNECT_MS_MAX`], are within the time that a second opinion may take.
+const ADDRESS_MS: u64 = 10;
 /// A stream that accepts nothing for so long is given up, in milliseconds.
 const WRITE_MS_MAX: u64 = 10_000;
 
@@ -43,8 +47,54 @@ impl Drop for Reader {
     }
 }
 
+/// Calls one member.
+struct Caller {
+    me: MemberId,
+    keys: Arc<ClusterKeys>,
+    inputs: mpsc::Sender<Input>,
+    hello: Arc<[u8]>,
+}
+
+impl Caller {
+    /// Calls at all addresses, at each a little later than at the one before, so that the
+    /// silent ones cost no more time than one: a second opinion must not come too late.
+    async fn reach(&self, member: &Member) -> Reach {
+        let mut calls = JoinSet::new();
+        for (number, address) in (0..).zip(member.addresses.iter().copied()) {
+            let (keys, hello) = (Arc::clone(&self.keys), Arc::clone(&self.hello));
+            calls.spawn(async move {
+                tokio::time::sleep(Duration::from_millis(ADDRESS_MS * number)).await;
+                calls::call_surely(address, &keys, &hello).await
+            });
+        }
+        let mut found = Vec::new();
+        while let Some(done) = calls.join_next().await {
+            found.push(match done {
+                Ok(Ok(call)) => self.greeted(member.id, call).await,
+                Ok(Err(error)) => error.found(),
+                Err(_) => AtAddress::Silent,
+            });
+            if found.last() == Some(&AtAddress::Member) {
+                break;
+            }
+        }
+        Reach::of(found)
+    }
+
+    /// A member answers: but is it the one that was meant?
+    async fn greeted(&self, meant: MemberId, call: Call) -> AtAddress {
+        let id = call.hello.member.id;
+        if id == self.me {
+            return AtAddress::Caller;
+        }
+        let _ = self.inputs.send(Input::Connected(Box::new(call))).await;
+        if id == meant { AtAddress::Member } else { AtAddress::Another }
+    }
+}
+
 /// All streams of one member.
 pub(crate) struct Links {
+    me: MemberId,
     keys: Arc<ClusterKeys>,
     inputs: mpsc::Sender<Input>,
     open: HashMap<MemberId, Vec<Link>>,
@@ -55,8 +105,9 @@ pub(crate) struct Links {
 }
 
 impl Links {
-    pub(crate) fn new(keys: Arc<ClusterKeys>, inputs: mpsc::Sender<Input>) -> Self {
+    pub(crate) fn new(me: MemberId, keys: Arc<ClusterKeys>, inputs: mpsc::Sender<Input>) -> Self {
         Self {
+            me,
             keys,
             inputs,
             open: HashMap::new(),
@@ -99,34 +150,19 @@ impl Links {
         }
     }
 
-    /// Calls a member at each of its addresses until one answers.
+    /// Calls a member at all of its addresses until it answers at one of them.
     pub(crate) fn call(&mut self, member: &Member, hello: &[u8]) {
-        let (keys, inputs) = (Arc::clone(&self.keys), self.inputs.clone());
-        let (calls, hello) = (Arc::clone(&self.calls), hello.to_vec());
-        let member = member.clone();
+        let caller = Caller {
+            me: self.me,
+            keys: Arc::clone(&self.keys),
+            inputs: self.inputs.clone(),
+            hello: hello.into(),
+        };
+        let (calls, member) = (Arc::clone(&self.calls), member.clone());
         tokio::spawn(async move {
             let Ok(_turn) = calls.acquire().await else { return };
-            let mut reach = Reach::Silent;
-            for address in &member.addresses {
-                match calls::call_surely(*address, &keys, &hello).await {
-                    Ok(call) => {
-                        // Somebody answers: but is it the one who was meant?
-                        let meant = call.hello.member.id == member.id;
-                        reach = if meant { Reach::Answered } else { Reach::Gone };
-                        if inputs.send(Input::Connected(Box::new(call))).await.is_err() {
-                            return;
-                        }
-                        if meant {
-                            break;
-                        }
-                    }
-                    // One address that refuses says more than one that is silent:
-                    // that may be of a network that does not lead here.
-                    Err(error) if error.reach() == Reach::Gone => reach = Reach::Gone,
-                    Err(_) => {}
-                }
-            }
-            let _ = inputs.send(Input::Reached { id: member.id, reach }).await;
+            let reach = caller.reach(&member).await;
+            let _ = caller.inputs.send(Input::Reached { id: member.id, reach }).await;
         });
     }
 

@@ -4,6 +4,7 @@ pub(crate) mod accept;
 pub(crate) mod beacons;
 pub(crate) mod builtin;
 pub(crate) mod calls;
+pub(crate) mod candidates;
 pub(crate) mod data;
 pub(crate) mod driver;
 pub(crate) mod input;
@@ -17,6 +18,7 @@ pub(crate) mod resp;
 pub(crate) mod seeker;
 pub(crate) mod sockets;
 pub(crate) mod state;
+pub(crate) mod turns;
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -3,6 +3,7 @@
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
+use rustix::net::sockopt;
 use tokio::net::{TcpListener, TcpSocket, UdpSocket};
 
 /// Ports tried from the start port on.
@@ -69,8 +70,10 @@ fn bind_both(address: SocketAddr) -> io::Result<(TcpListener, UdpSocket)> {
         socket2::Type::DGRAM,
         Some(socket2::Protocol::UDP),
     )?;
-    // Less is fine: the system has a limit of its own.
-    let _ = socket.set_recv_buffer_size(RECEIVE_BUFFER_BYTES);
+    // Over the system's limit (net.core.rmem_max) only with CAP_NET_ADMIN; less is fine.
+    if sockopt::set_socket_recv_buffer_size_force(&socket, RECEIVE_BUFFER_BYTES).is_err() {
+        let _ = socket.set_recv_buffer_size(RECEIVE_BUFFER_BYTES);
+    }
     socket.set_nonblocking(true)?;
     socket.bind(&address.into())?;
     Ok((listener, UdpSocket::from_std(socket.into())?))

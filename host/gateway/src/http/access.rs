@@ -7,9 +7,10 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use axum::extract::FromRequestParts;
+use axum::extract::{Request, State};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, Method, StatusCode, header};
+use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
@@ -35,29 +36,20 @@ impl Caller {
     }
 }
 
-/// Somebody who may look at data.
-pub(super) struct Reader;
-
-/// Somebody who may change data.
-pub(super) struct Writer;
-
-impl FromRequestParts<Arc<Web>> for Reader {
-    type Rejection = Refusal;
-
-    async fn from_request_parts(parts: &mut Parts, web: &Arc<Web>) -> Result<Self, Refusal> {
-        trust(parts, web).map(|_| Self)
+/// Lets a request for data through, or refuses it: the one place where permission is
+/// decided. What is not GET or HEAD changes something, whatever the path.
+pub(super) async fn admit(
+    State(web): State<Arc<Web>>,
+    request: Request,
+    next: Next,
+) -> Result<Response, Refusal> {
+    let (parts, body) = request.into_parts();
+    let may_only_look = trust(&parts, &web)? < Trust::Full;
+    let looks = [Method::GET, Method::HEAD].contains(&parts.method);
+    if may_only_look && !looks {
+        return Err(Refusal::MayOnlyLook);
     }
-}
-
-impl FromRequestParts<Arc<Web>> for Writer {
-    type Rejection = Refusal;
-
-    async fn from_request_parts(parts: &mut Parts, web: &Arc<Web>) -> Result<Self, Refusal> {
-        match trust(parts, web)? {
-            Trust::Full => Ok(Self),
-            Trust::ReadOnly | Trust::Stranger => Err(Refusal::MayOnlyLook),
-        }
-    }
+    Ok(next.run(Request::from_parts(parts, body)).await)
 }
 
 /// Why somebody may not.

@@ -13,7 +13,6 @@ use axum::response::{IntoResponse as _, Response};
 use convoke_grid::op::{GenericOp, KeyOp, Lifetime, Op, PlainOp, PutAnswer, PutIf};
 use convoke_grid::{KEY_BYTES_MAX, Map, OpError, Reply, Started, Version};
 
-use super::access::{Reader, Writer};
 use super::failure::Failure;
 use super::{Web, body};
 
@@ -25,7 +24,6 @@ pub(super) const MAX_IDLE: HeaderName = HeaderName::from_static("convoke-max-idl
 type Target = Path<(String, String)>;
 
 pub(super) async fn get(
-    _: Reader,
     State(web): State<Arc<Web>>,
     Path((map, key)): Target,
     headers: HeaderMap,
@@ -70,7 +68,6 @@ pub(super) async fn get(
 }
 
 pub(super) async fn put(
-    _: Writer,
     State(web): State<Arc<Web>>,
     Path((map, key)): Target,
     headers: HeaderMap,
@@ -96,7 +93,6 @@ pub(super) async fn put(
 }
 
 pub(super) async fn delete(
-    _: Writer,
     State(web): State<Arc<Web>>,
     Path((map, key)): Target,
     headers: HeaderMap,

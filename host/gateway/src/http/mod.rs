@@ -15,8 +15,7 @@ use std::time::Duration;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use axum::routing;
-use axum::{Extension, Json, Router};
+use axum::{Extension, Json, Router, middleware, routing};
 use convoke_grid::Grid;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -108,6 +107,8 @@ fn router(web: &Arc<Web>, pages: Pages) -> Router {
         .route("/topics", routing::get(streams::topics))
         .route("/topics/{*topic}", routing::get(streams::topic).post(streams::publish))
         .route("/events", routing::get(streams::events))
+        // Whatever is above this line is data, and is for those who may.
+        .route_layer(middleware::from_fn_with_state(Arc::clone(web), access::admit))
         .with_state(Arc::clone(web))
         .merge(about)
         .fallback(move || async move {

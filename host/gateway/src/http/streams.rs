@@ -28,7 +28,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use tracing::warn;
 
-use super::access::{Caller, Reader, Writer};
+use super::access::Caller;
 use super::failure::Failure;
 use super::{Web, body};
 use crate::mailbox::{Letter, Mailbox, Overflowed};
@@ -42,7 +42,6 @@ pub(super) const STREAMS_MAX: usize = 512;
 const KEEP_ALIVE_MS: u64 = 15_000;
 
 pub(super) async fn publish(
-    _: Writer,
     State(web): State<Arc<Web>>,
     Path(topic): Path<String>,
     headers: HeaderMap,
@@ -55,7 +54,6 @@ pub(super) async fn publish(
 }
 
 pub(super) async fn topic(
-    _: Reader,
     State(web): State<Arc<Web>>,
     Extension(caller): Extension<Arc<Caller>>,
     Path(topic): Path<String>,
@@ -73,7 +71,6 @@ pub(super) struct Wanted {
 }
 
 pub(super) async fn topics(
-    _: Reader,
     State(web): State<Arc<Web>>,
     Extension(caller): Extension<Arc<Caller>>,
     Query(Wanted { pattern }): Query<Wanted>,
@@ -86,7 +83,6 @@ pub(super) async fn topics(
 
 /// Who is here and whether the data is safe: now, and at each change.
 pub(super) async fn events(
-    _: Reader,
     State(web): State<Arc<Web>>,
     Extension(caller): Extension<Arc<Caller>>,
 ) -> Result<Response, Failure> {

@@ -280,6 +280,35 @@ async fn a_password_is_asked_for_where_there_is_one() {
 }
 
 #[tokio::test]
+async fn each_method_of_each_path_of_data_is_for_those_who_may() {
+    let served = serve_with(true, Passwords::new(b"all", b"look")).await;
+    let basic = |text: &str| format!("authorization: Basic {}\r\n", BASE64_STANDARD.encode(text));
+    let users = [String::new(), basic("x:wrong"), basic("readonly:look"), basic("default:all")];
+    for path in ["/maps/a/1", "/topics?pattern=a", "/topics/a", "/events"] {
+        for method in ["GET", "HEAD", "PUT", "POST", "DELETE", "PATCH", "OPTIONS"] {
+            for (user, header) in users.iter().enumerate() {
+                let request = format!(
+                    "{method} {path} HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-length: 1\r\n{header}\r\nx"
+                );
+                let mut client = TcpStream::connect(served.address).await.unwrap();
+                client.write_all(request.as_bytes()).await.unwrap();
+                // The line of the status is enough: a stream has no end.
+                let line = BufReader::new(client).lines().next_line().await.unwrap().unwrap();
+                let status = line.split(' ').nth(1).unwrap();
+                let looks = ["GET", "HEAD"].contains(&method);
+                // 405: nothing is done by that method, whoever asks.
+                let is_right = match user {
+                    0 | 1 => ["401", "405"].contains(&status),
+                    2 if !looks => ["403", "405"].contains(&status),
+                    _ => !["401", "403"].contains(&status),
+                };
+                assert!(is_right, "{method} {path} by user {user}: {status}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
 async fn without_a_password_pages_of_other_sites_get_nothing() {
     let served = serve_with(true, Passwords::default()).await;
     let foreign = ["origin: https://evil.example"];

@@ -7,6 +7,7 @@ use std::pin::Pin;
 use bytes::Bytes;
 use convoke_grid::{OpError, Reply};
 
+use super::client::Client;
 use super::encode::{Encoder, Protocol, error_text};
 
 /// An answer, to be written in whatever protocol the client speaks.
@@ -29,6 +30,9 @@ pub(crate) enum Answer {
 /// An answer that is there later.
 pub(crate) type LaterAnswer = Pin<Box<dyn Future<Output = Answer> + Send>>;
 
+/// What a command does next, once something that it waited for is there.
+pub(crate) type Next = Box<dyn FnOnce(&mut Client) -> Outcome + Send>;
+
 /// What came of beginning a command.
 pub(crate) enum Outcome {
     /// It is done.
@@ -39,6 +43,8 @@ pub(crate) enum Outcome {
     Barrier(LaterAnswer),
     /// It waits for something to happen, perhaps for ever; as a barrier.
     Waits(LaterAnswer),
+    /// It is under way and goes on later, with the client at hand; as a barrier.
+    Then(Pin<Box<dyn Future<Output = Next> + Send>>),
     /// It is done, and the connection is to end.
     Last(Answer),
 }
@@ -73,6 +79,15 @@ impl From<Refusal> for Answer {
 impl From<OpError> for Refusal {
     fn from(error: OpError) -> Self {
         Self(error_text(&error).into())
+    }
+}
+
+impl From<Result<Reply, Refusal>> for Answer {
+    fn from(result: Result<Reply, Refusal>) -> Self {
+        match result {
+            Ok(reply) => Self::Reply(reply),
+            Err(refusal) => refusal.into(),
+        }
     }
 }
 

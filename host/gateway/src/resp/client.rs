@@ -11,6 +11,7 @@ use convoke_grid::{Map, OpError, Version};
 use futures_util::task::AtomicWaker;
 use parking_lot::Mutex;
 
+use super::commands::Command;
 use super::encode::Protocol;
 use super::request::Request;
 use super::server::Server;
@@ -32,7 +33,9 @@ pub(crate) struct Card {
     pub(crate) id: u64,
     pub(crate) from: SocketAddr,
     pub(crate) at: SocketAddr,
+    /// When it connected; this and what follows by [`Server::elapsed_ms`].
     pub(crate) since_ms: u64,
+    /// When it last began a command.
     pub(crate) active_ms: AtomicU64,
     /// Since when the client does not take what is to be sent; zero when it does.
     pub(crate) stalled_ms: AtomicU64,
@@ -100,19 +103,21 @@ impl Card {
 
 /// A command that waits for `EXEC`.
 pub(crate) struct Queued {
+    /// The row that was admitted, and is to be done.
+    pub(crate) command: &'static Command,
     bytes: Vec<u8>,
     arguments: Vec<Range<usize>>,
 }
 
 impl Queued {
-    pub(crate) fn new(request: &Request<'_>) -> Self {
+    pub(crate) fn new(command: &'static Command, request: &Request<'_>) -> Self {
         let (mut bytes, mut arguments) = (Vec::new(), Vec::with_capacity(request.len()));
         for argument in request.from(0) {
             let start = bytes.len();
             bytes.extend_from_slice(argument);
             arguments.push(start..bytes.len());
         }
-        Self { bytes, arguments }
+        Self { command, bytes, arguments }
     }
 
     pub(crate) fn request(&self) -> Request<'_> {

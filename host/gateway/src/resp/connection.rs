@@ -6,7 +6,7 @@
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
-use std::future::poll_fn;
+use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -16,12 +16,11 @@ use tokio::io::{AsyncRead as _, AsyncWrite as _, ReadBuf};
 use tokio::net::TcpStream;
 use tracing::{debug, warn};
 
-use super::answer::{Answer, LaterAnswer, Outcome};
+use super::answer::{Answer, LaterAnswer, Next, Outcome};
 use super::client::{Client, Silence};
 use super::commands;
 use super::encode::{Encoder, Protocol};
 use super::request::RequestParser;
-use super::server::now_ms;
 use crate::mailbox::{Letter, Overflowed};
 use crate::trust::Trust;
 
@@ -48,10 +47,18 @@ thread_local! {
 
 /// A command that is under way, and the answers of those behind it that are done.
 struct Pending {
-    answer: LaterAnswer,
+    awaited: Awaited,
     protocol: Protocol,
     is_silent: bool,
     behind: Vec<u8>,
+}
+
+/// What a command that is under way waits for.
+enum Awaited {
+    /// Its answer.
+    Answer(LaterAnswer),
+    /// What it does next.
+    Next(Pin<Box<dyn Future<Output = Next> + Send>>),
 }
 
 /// How a step went.
@@ -199,8 +206,7 @@ impl Connection {
                 Err(error) => {
                     debug!(client = %self.client.card.from, %error, "a client sent no request");
                     let words = format!("ERR Protocol error: {error}");
-                    self.answer(&Answer::Error(words.into()));
-                    self.is_ending = true;
+                    self.follow(Outcome::Last(Answer::Error(words.into())), context);
                     return Step::Done;
                 }
             };
@@ -216,37 +222,34 @@ impl Connection {
             self.taken += length;
         }
         if matches!(step, Step::Done) {
-            self.client.card.active_ms.store(now_ms(), Ordering::Relaxed);
+            let now = self.client.server.elapsed_ms();
+            self.client.card.active_ms.store(now, Ordering::Relaxed);
         }
         step
     }
 
     /// Keeps what a command came to.
     fn follow(&mut self, outcome: Outcome, context: &mut Context<'_>) {
-        let (mut answer, is_barrier, waits) = match outcome {
-            Outcome::Now(answer) => return self.answer(&answer),
-            Outcome::Last(answer) => {
-                self.answer(&answer);
-                self.is_ending = true;
-                return;
-            }
-            Outcome::Later(answer) => (answer, false, false),
-            Outcome::Barrier(answer) => (answer, true, false),
-            Outcome::Waits(answer) => (answer, true, true),
-        };
         let is_silent = self.is_silent();
-        // Polled at once: it is on its way before the next one begins.
-        match answer.as_mut().poll(context) {
-            Poll::Ready(answer) if is_silent && !answer.is_unasked() => drop(answer),
-            Poll::Ready(answer) => {
-                let protocol = self.client.protocol;
-                answer.write(self.sink(), protocol);
+        let protocol = self.client.protocol;
+        match advance(outcome, &mut self.client, context) {
+            Advanced::Done(answer, is_last) => {
+                // What a client subscribes to it is told, whatever it does not want to hear.
+                if !is_silent || answer.is_unasked() {
+                    let protocol = self.client.protocol;
+                    answer.write(self.sink(), protocol);
+                }
+                self.is_ending |= is_last;
             }
-            Poll::Pending => {
-                let protocol = self.client.protocol;
+            Advanced::UnderWay { awaited, is_barrier, waits } => {
                 self.barrier = is_barrier;
                 self.client.card.is_waiting.store(waits, Ordering::Relaxed);
-                self.pending.push_back(Pending { answer, protocol, is_silent, behind: Vec::new() });
+                self.pending.push_back(Pending {
+                    awaited,
+                    protocol,
+                    is_silent,
+                    behind: Vec::new(),
+                });
             }
         }
     }
@@ -254,15 +257,6 @@ impl Connection {
     /// Where the next answer goes.
     fn sink(&mut self) -> &mut Vec<u8> {
         self.pending.back_mut().map_or(&mut self.output, |last| &mut last.behind)
-    }
-
-    fn answer(&mut self, answer: &Answer) {
-        let is_silent = self.is_silent();
-        // What a client subscribes to it is told, whatever it does not want to hear.
-        if !is_silent || answer.is_unasked() {
-            let protocol = self.client.protocol;
-            answer.write(self.sink(), protocol);
-        }
     }
 
     /// Whether the command that was begun just now is to be answered.
@@ -287,8 +281,27 @@ impl Connection {
         while self.output.len() - self.sent < OUTPUT_BYTES_MAX
             && let Some(first) = self.pending.front_mut()
         {
-            let Poll::Ready(answer) = first.answer.as_mut().poll(context) else { break };
+            let outcome = match &mut first.awaited {
+                Awaited::Answer(later) => {
+                    let Poll::Ready(answer) = later.as_mut().poll(context) else { break };
+                    Outcome::Now(answer)
+                }
+                Awaited::Next(next) => {
+                    let Poll::Ready(next) = next.as_mut().poll(context) else { break };
+                    next(&mut self.client)
+                }
+            };
             step = Step::Done;
+            let answer = match advance(outcome, &mut self.client, context) {
+                Advanced::Done(answer, is_last) => {
+                    self.is_ending |= is_last;
+                    answer
+                }
+                Advanced::UnderWay { awaited, .. } => {
+                    first.awaited = awaited;
+                    break;
+                }
+            };
             let before = self.output.len();
             if !first.is_silent || answer.is_unasked() {
                 answer.write(&mut self.output, first.protocol);
@@ -357,11 +370,49 @@ impl Connection {
             Poll::Pending => {
                 let stalled = &self.client.card.stalled_ms;
                 if stalled.load(Ordering::Relaxed) == 0 {
-                    stalled.store(now_ms(), Ordering::Relaxed);
+                    stalled.store(self.client.server.elapsed_ms(), Ordering::Relaxed);
                 }
                 Step::Idle
             }
         }
+    }
+}
+
+/// How far a command got.
+enum Advanced {
+    /// It is done; the connection is to end if it was the last one.
+    Done(Answer, bool),
+    /// It waits.
+    UnderWay { awaited: Awaited, is_barrier: bool, waits: bool },
+}
+
+/// Goes on with a command until it is done or has to wait. What it waits for is polled
+/// at once: it is on its way before another command begins.
+fn advance(mut outcome: Outcome, client: &mut Client, context: &mut Context<'_>) -> Advanced {
+    loop {
+        let (mut later, is_barrier, waits) = match outcome {
+            Outcome::Now(answer) => return Advanced::Done(answer, false),
+            Outcome::Last(answer) => return Advanced::Done(answer, true),
+            Outcome::Later(later) => (later, false, false),
+            Outcome::Barrier(later) => (later, true, false),
+            Outcome::Waits(later) => (later, true, true),
+            Outcome::Then(mut next) => match next.as_mut().poll(context) {
+                Poll::Ready(next) => {
+                    outcome = next(client);
+                    continue;
+                }
+                Poll::Pending => {
+                    let awaited = Awaited::Next(next);
+                    return Advanced::UnderWay { awaited, is_barrier: true, waits: false };
+                }
+            },
+        };
+        return match later.as_mut().poll(context) {
+            Poll::Ready(answer) => Advanced::Done(answer, false),
+            Poll::Pending => {
+                Advanced::UnderWay { awaited: Awaited::Answer(later), is_barrier, waits }
+            }
+        };
     }
 }
 

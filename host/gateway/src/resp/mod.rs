@@ -9,7 +9,7 @@ pub mod encode;
 pub mod request;
 pub mod server;
 
-mod answer;
-mod client;
+pub(crate) mod answer;
+pub(crate) mod client;
 mod connection;
 mod words;

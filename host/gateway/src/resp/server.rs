@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use convoke_grid::op::{Op, WholeOp};
 use convoke_grid::{Grid, Later, Map, OpError, Reply, Started};
@@ -13,7 +14,9 @@ use tokio::io::AsyncWriteExt as _;
 use tokio::net::{TcpListener, TcpStream};
 use tracing::{debug, warn};
 
+use super::answer::Refusal;
 use super::client::{Card, Client};
+use super::commands::{Wording, is_above_zero, whole};
 use super::connection::Connection;
 use crate::pubsub::PubSub;
 use crate::trust::{Passwords, Trust};
@@ -92,7 +95,7 @@ pub struct Server {
     pub(crate) pubsub: Arc<PubSub>,
     /// Counts since the start.
     pub counters: RespCounters,
-    pub(crate) started_ms: u64,
+    started: Instant,
     /// Commands that were counted when a client last reset the count it is shown.
     pub(crate) counted_from: AtomicU64,
     /// The port that it serves at.
@@ -118,7 +121,7 @@ impl Server {
             cluster,
             pubsub,
             counters: RespCounters::default(),
-            started_ms: now_ms(),
+            started: Instant::now(),
             counted_from: AtomicU64::new(0),
             port,
             maps: RwLock::default(),
@@ -135,8 +138,15 @@ impl Server {
         let mut look = tokio::time::interval(Duration::from_millis(LOOK_MS));
         loop {
             look.tick().await;
-            self.look_through();
+            self.look_through(self.elapsed_ms());
         }
+    }
+
+    /// Milliseconds since it was made, by a clock that nobody sets: whatever is measured
+    /// from one moment to another is measured by this one. Never zero, which stands for
+    /// none.
+    pub(crate) fn elapsed_ms(&self) -> u64 {
+        u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX).saturating_add(1)
     }
 
     /// The port that it serves at.
@@ -164,8 +174,8 @@ impl Server {
                     let _ = stream.set_nodelay(true);
                     self.counters.accepted.fetch_add(1, Ordering::Relaxed);
                     let id = self.last_id.fetch_add(1, Ordering::Relaxed) + 1;
-                    let card = Arc::new(Card::new(id, from, at, now_ms()));
-                    self.cards.lock().insert(id, Arc::clone(&card));
+                    let card = Arc::new(Card::new(id, from, at, self.elapsed_ms()));
+                    self.add(&card);
                     if let Some(client) = Client::new(&self, card) {
                         tokio::spawn(Connection::new(stream, client).run());
                     } else {
@@ -180,9 +190,9 @@ impl Server {
         }
     }
 
-    /// Cuts off who is idle, does not say who it is, or does not take what is sent.
-    fn look_through(&self) {
-        let now = now_ms();
+    /// Cuts off clients that are idle, do not authenticate, or do not take what is sent, as
+    /// of a moment of [`Server::elapsed_ms`].
+    fn look_through(&self, now: u64) {
         let idle_ms = self.settings.idle.map(|idle| idle.as_millis() as u64);
         for card in self.cards() {
             let past = |since: &AtomicU64, ms: u64| {
@@ -206,6 +216,10 @@ impl Server {
 
     pub(crate) fn cards(&self) -> Vec<Arc<Card>> {
         self.cards.lock().values().cloned().collect()
+    }
+
+    fn add(&self, card: &Arc<Card>) {
+        self.cards.lock().insert(card.id, Arc::clone(card));
     }
 
     pub(crate) fn gone(&self, id: u64) {
@@ -276,28 +290,29 @@ impl Server {
         map: &Arc<Map>,
         op: WholeOp<'_>,
     ) -> Result<Vec<Reply>, OpError> {
-        let told = (0..self.grid.partitions()).filter(|partition| self.tells_of(*partition));
-        self.ask_each(map, op, told).await
-    }
-
-    /// Asks all partitions, whoever leads them.
-    pub(crate) async fn ask_everywhere(
-        &self,
-        map: &Arc<Map>,
-        op: WholeOp<'_>,
-    ) -> Result<Vec<Reply>, OpError> {
-        self.ask_each(map, op, 0..self.grid.partitions()).await
-    }
-
-    async fn ask_each(
-        &self,
-        map: &Arc<Map>,
-        op: WholeOp<'_>,
-        partitions: impl Iterator<Item = u16>,
-    ) -> Result<Vec<Reply>, OpError> {
         let op = Op::Whole(op);
-        let all: Vec<_> = partitions.map(|partition| self.ask(map, partition, &op)).collect();
+        let told = (0..self.grid.partitions()).filter(|partition| self.tells_of(*partition));
+        let all: Vec<_> = told.map(|partition| self.ask(map, partition, &op)).collect();
         futures_util::future::join_all(all).await.into_iter().collect()
+    }
+
+    /// Removes all keys of some databases, whichever member leads the partitions.
+    ///
+    /// # Errors
+    /// `INDETERMINATE` when only some partitions were flushed.
+    pub(crate) async fn flush(&self, databases: Range<usize>) -> Result<(), Refusal> {
+        const PARTITIONS: Wording =
+            Wording { things: "partitions", done: "were flushed", changes: is_above_zero };
+        let op = Op::Whole(WholeOp::Clear);
+        // All are begun before any is waited for: one that cannot be reached delays none.
+        let mut asked = Vec::new();
+        for database in databases {
+            let map = self.database(database)?;
+            asked.extend((0..self.grid.partitions()).map(|number| self.ask(&map, number, &op)));
+        }
+        let replies = futures_util::future::join_all(asked).await;
+        whole(replies.into_iter().map(|reply| (1, reply)).collect(), PARTITIONS)?;
+        Ok(())
     }
 }
 
@@ -308,8 +323,47 @@ async fn turn_away(mut stream: TcpStream) {
     }
 }
 
-/// Milliseconds since 1970, by this machine's clock.
+/// Milliseconds since 1970, by this machine's clock, which may be set at any time: for
+/// what clients mean by such a number, never to measure how long something took.
 pub(crate) fn now_ms() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH);
     since.map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{client_of, lone_grid, server_with};
+
+    #[tokio::test]
+    async fn clients_are_cut_off_by_how_long_they_are_idle_or_take_nothing() {
+        let idle_ms = 30 * 60_000;
+        let settings = RespSettings {
+            clients_max: 10,
+            idle: Some(Duration::from_millis(idle_ms)),
+            ..RespSettings::default()
+        };
+        let server = server_with(lone_grid(), settings);
+        let client = client_of(&server, Trust::Full);
+        let card = &client.card;
+        server.add(card);
+        // Just now, as it was made: no bound is near.
+        let now = server.elapsed_ms();
+        assert!(now > 0 && now < idle_ms, "{now}");
+        server.look_through(now);
+        assert!(!card.is_killed());
+        server.look_through(card.active_ms.load(Ordering::Relaxed) + idle_ms);
+        assert!(!card.is_killed());
+        card.stalled_ms.store(now, Ordering::Relaxed);
+        server.look_through(now + STALLED_MS_MAX);
+        assert!(!card.is_killed());
+        server.look_through(now + STALLED_MS_MAX + 1);
+        assert!(card.is_killed());
+
+        let client = client_of(&server, Trust::Full);
+        server.add(&client.card);
+        let active = client.card.active_ms.load(Ordering::Relaxed);
+        server.look_through(active + idle_ms + 1);
+        assert!(client.card.is_killed());
+    }
 }

@@ -80,11 +80,18 @@ impl Grid {
         }
         let missing_since_ms = table.missing_since_ms().unwrap_or(u64::MAX);
         core.missing_since_ms.store(missing_since_ms, Ordering::Relaxed);
+        let recopies = old.as_ref().is_some_and(|old| !old.maps.has_copies_of(&table.maps));
+        if core.maps.adopt(&table.maps) {
+            let maps = core.maps.own().differing(&table.maps);
+            if !maps.is_empty() {
+                self.inner.report(Report::MapsDiffer { maps });
+            }
+        }
         *core.table.write() = Some(Arc::clone(&table));
         let (mut leftover, mut lost) = (0, Vec::new());
         for (number, partition) in (0..).zip(&core.partitions) {
             let mut partition = partition.lock();
-            if !partition.adopt(core, old.as_deref(), &table, continuous) {
+            if !partition.adopt(core, old.as_deref(), &table, continuous, recopies) {
                 lost.push(number);
             }
             leftover += usize::from(partition.leftover);

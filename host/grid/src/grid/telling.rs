@@ -1,6 +1,6 @@
 //! Topics, events of keys, and settings of the whole cluster.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::future::poll_fn;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -34,9 +34,9 @@ type Own = (String, Arc<dyn Listener>);
 #[derive(Default)]
 pub(crate) struct Listeners {
     next: AtomicU64,
-    own: RwLock<HashMap<u64, Own>>,
+    own: RwLock<BTreeMap<u64, Own>>,
     /// Other members, by what they asked for.
-    others: RwLock<HashMap<MemberId, BTreeSet<String>>>,
+    others: RwLock<BTreeMap<MemberId, BTreeSet<String>>>,
 }
 
 impl Listeners {

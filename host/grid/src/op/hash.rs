@@ -189,9 +189,16 @@ impl HashOp<'_> {
             Self::AnyOf { count, values } => {
                 let seed = access.random();
                 let hash = access.structure::<Hash>(key)?;
-                let chosen = hash.map_or(Vec::new(), |hash| {
-                    random::some(hash.len(), hash.slots(), *count, seed, |slot| hash.at(slot))
-                });
+                let bytes = |(name, value): &(&[u8], &[u8])| {
+                    name.len() + if *values { value.len() } else { 0 }
+                };
+                let chosen = match hash {
+                    None => Vec::new(),
+                    Some(hash) => {
+                        let at = |slot| hash.at(slot);
+                        random::some(hash.len(), hash.slots(), *count, seed, at, bytes)?
+                    }
+                };
                 let pairs = chosen.into_iter();
                 Ok(if *values {
                     let pair = |(name, value)| (Reply::bytes(name), Reply::bytes(value));

@@ -39,6 +39,13 @@ use crate::clock::Version;
 use crate::value::Type;
 use crate::{KEY_BYTES_MAX, OpError, Reply};
 
+/// Elements of an answer whose number the stored data or the client decides: keys that
+/// fit a pattern, elements at random that may repeat. More are refused
+/// ([`OpError::AnswerTooLong`]), never left out.
+pub const ELEMENTS_MAX: usize = 1_000_000;
+/// Bytes of such an answer's elements together.
+pub const ELEMENTS_BYTES_MAX: usize = 64 * 1024 * 1024;
+
 /// An operation of one partition.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Op<'a> {
@@ -199,7 +206,7 @@ impl Op<'_> {
                     Self::Key(key, op) => op.execute(key, access),
                     Self::Several(op) => op.execute(access),
                     Self::Lease(key, op) => op.execute(key, access),
-                    Self::Whole(op) => Ok(op.execute(access)),
+                    Self::Whole(op) => op.execute(access),
                     Self::By { .. } | Self::Batch { .. } => unreachable!("handled above"),
                 }
             }
@@ -236,6 +243,22 @@ impl KeyOp<'_> {
             Self::SortedSet(op) => op.execute(key, access),
         }
     }
+}
+
+/// Copies elements into an answer.
+///
+/// # Errors
+/// [`OpError::AnswerTooLong`] beyond [`ELEMENTS_MAX`] or [`ELEMENTS_BYTES_MAX`].
+pub(crate) fn bounded<'e>(elements: impl Iterator<Item = &'e [u8]>) -> Result<Reply, OpError> {
+    let (mut all, mut bytes) = (Vec::new(), 0);
+    for element in elements {
+        bytes += element.len();
+        if all.len() >= ELEMENTS_MAX || bytes > ELEMENTS_BYTES_MAX {
+            return Err(OpError::AnswerTooLong);
+        }
+        all.push(Reply::bytes(element));
+    }
+    Ok(Reply::List(all))
 }
 
 /// Those of these names for which `wanted` holds, each once.

@@ -103,7 +103,7 @@ impl Lifetime {
     /// When what is written now expires. `None` when that is over already.
     pub(crate) fn expiry(self, access: &mut Access<'_>, key: &[u8]) -> Option<Expiry> {
         let expiry = match self {
-            Self::Usual => access.map.settings.expiry(access.now_ms),
+            Self::Usual => access.map.settings().expiry(access.now_ms),
             Self::Keep => access.peek(key).map_or(Expiry::NEVER, |entry| entry.expiry()),
             Self::Forever => Expiry::NEVER,
             Self::For(ms) => access.expiry_in(ms),
@@ -111,7 +111,7 @@ impl Lifetime {
                 Expiry { deadline_ms: Some(u64::try_from(ms).unwrap_or(0)), idle: None }
             }
             Self::Limited { ttl_ms, max_idle_ms } => {
-                let usual = access.map.settings.expiry(access.now_ms);
+                let usual = access.map.settings().expiry(access.now_ms);
                 Expiry {
                     deadline_ms: ttl_ms
                         .map_or(usual.deadline_ms, |ms| access.expiry_in(ms).deadline_ms),
@@ -287,7 +287,7 @@ fn put(
 /// there was none.
 fn change(access: &mut Access<'_>, key: &[u8], value: &[u8]) {
     let old = access.peek(key).map(|entry| entry.expiry());
-    let expiry = old.unwrap_or_else(|| access.map.settings.expiry(access.now_ms));
+    let expiry = old.unwrap_or_else(|| access.map.settings().expiry(access.now_ms));
     access.edit(key, &Edit::Put { kind: 0, value, expiry });
 }
 

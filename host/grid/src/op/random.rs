@@ -4,8 +4,8 @@ use rand::rngs::SmallRng;
 use rand::seq::SliceRandom as _;
 use rand::{RngExt as _, SeedableRng as _};
 
-/// Elements that are told at most, when they may repeat.
-const REPEATS_MAX: usize = 1_000_000;
+use super::{ELEMENTS_BYTES_MAX, ELEMENTS_MAX};
+use crate::OpError;
 
 /// One: each is as likely, since each lies in one slot.
 pub(super) fn one<T>(slots: usize, seed: u64, at: impl Fn(usize) -> Option<T>) -> Option<T> {
@@ -20,17 +20,23 @@ pub(super) fn one<T>(slots: usize, seed: u64, at: impl Fn(usize) -> Option<T>) -
     }
 }
 
-/// So many, each at most once; below zero as many, each as often as it comes.
+/// So many, each at most once; below zero as many, each as often as it comes. `bytes` is
+/// what one of them takes in an answer.
+///
+/// # Errors
+/// [`OpError::AnswerTooLong`] when elements that may repeat are more than
+/// [`ELEMENTS_MAX`], or longer than [`ELEMENTS_BYTES_MAX`] together.
 pub(super) fn some<T: Clone>(
     length: usize,
     slots: usize,
     count: i64,
     seed: u64,
     at: impl Fn(usize) -> Option<T>,
-) -> Vec<T> {
+    bytes: impl Fn(&T) -> usize,
+) -> Result<Vec<T>, OpError> {
     let mut rng = SmallRng::seed_from_u64(seed);
     if length == 0 || count == 0 {
-        return Vec::new();
+        return Ok(Vec::new());
     }
     let many = usize::try_from(count.unsigned_abs()).unwrap_or(usize::MAX);
     let draw = |rng: &mut SmallRng| loop {
@@ -40,7 +46,19 @@ pub(super) fn some<T: Clone>(
         }
     };
     if count < 0 {
-        return (0..many.min(REPEATS_MAX)).map(|_| draw(&mut rng).1).collect();
+        if many > ELEMENTS_MAX {
+            return Err(OpError::AnswerTooLong);
+        }
+        let (mut elements, mut sum) = (Vec::new(), 0);
+        for _ in 0..many {
+            let (_, element) = draw(&mut rng);
+            sum += bytes(&element);
+            if sum > ELEMENTS_BYTES_MAX {
+                return Err(OpError::AnswerTooLong);
+            }
+            elements.push(element);
+        }
+        return Ok(elements);
     }
     if many >= length / 3 {
         // Nearly all: shuffle, and take the first.
@@ -49,7 +67,7 @@ pub(super) fn some<T: Clone>(
             all.shuffle(&mut rng);
             all.truncate(many);
         }
-        return all;
+        return Ok(all);
     }
     let mut chosen = std::collections::BTreeSet::new();
     let mut elements = Vec::with_capacity(many);
@@ -59,7 +77,7 @@ pub(super) fn some<T: Clone>(
             elements.push(element);
         }
     }
-    elements
+    Ok(elements)
 }
 
 #[cfg(test)]
@@ -70,14 +88,27 @@ mod tests {
     fn some_are_distinct_and_repeats_repeat() {
         let at = |slot: usize| slot.is_multiple_of(3).then_some(slot);
         let distinct = |count| {
-            let mut chosen = some(100, 300, count, 7, at);
+            let mut chosen = some(100, 300, count, 7, at, |_| 1).unwrap();
             chosen.sort_unstable();
             chosen.dedup();
             chosen.len()
         };
         assert_eq!((distinct(5), distinct(60), distinct(200)), (5, 60, 100));
-        assert_eq!(some(100, 300, -250, 7, at).len(), 250);
-        assert!(some(0, 300, 5, 7, at).is_empty());
+        assert_eq!(some(100, 300, -250, 7, at, |_| 1).unwrap().len(), 250);
+        assert!(some(0, 300, 5, 7, at, |_| 1).unwrap().is_empty());
         assert!(one(300, 7, at).is_some_and(|slot| slot % 3 == 0));
+    }
+
+    #[test]
+    fn more_repeats_than_an_answer_holds_are_refused_and_not_left_out() {
+        let some = |count, bytes| some(1, 1, count, 7, Some, |_| bytes).map(|all| all.len());
+        let most = ELEMENTS_MAX as i64;
+        assert_eq!(some(-most, 1), Ok(ELEMENTS_MAX));
+        assert_eq!(some(-most - 1, 1), Err(OpError::AnswerTooLong));
+        assert_eq!(some(i64::MIN, 1), Err(OpError::AnswerTooLong));
+        assert_eq!(some(-2, ELEMENTS_BYTES_MAX / 2), Ok(2));
+        assert_eq!(some(-3, ELEMENTS_BYTES_MAX / 2), Err(OpError::AnswerTooLong));
+        // Each at most once: as many as there are.
+        assert_eq!(some(i64::MAX, ELEMENTS_BYTES_MAX), Ok(1));
     }
 }

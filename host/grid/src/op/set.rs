@@ -46,6 +46,12 @@ pub enum SetOp<'a> {
     },
 }
 
+/// Members of a set at random; none of none.
+fn random_members(set: Option<&Set>, count: i64, seed: u64) -> Result<Vec<&[u8]>, OpError> {
+    let Some(set) = set else { return Ok(Vec::new()) };
+    random::some(set.len(), set.slots(), count, seed, |slot| set.at(slot), |name| name.len())
+}
+
 impl SetOp<'_> {
     pub(super) fn effect(&self) -> Effect {
         match self {
@@ -97,11 +103,8 @@ impl SetOp<'_> {
                 let seed = access.random();
                 let set = access.structure::<Set>(key)?;
                 let count = i64::try_from(*count).unwrap_or(i64::MAX);
-                let members: Vec<Vec<u8>> = set.map_or(Vec::new(), |set| {
-                    let some =
-                        random::some(set.len(), set.slots(), count, seed, |slot| set.at(slot));
-                    some.into_iter().map(<[u8]>::to_vec).collect()
-                });
+                let chosen = random_members(set, count, seed)?;
+                let members: Vec<Vec<u8>> = chosen.into_iter().map(<[u8]>::to_vec).collect();
                 remove(access, key, members.iter().map(|member| &**member).collect(), "spop");
                 Ok(Reply::Set(members.into_iter().map(|m| Reply::Bytes(m.into())).collect()))
             }
@@ -113,9 +116,7 @@ impl SetOp<'_> {
             Self::AnyOf(count) => {
                 let seed = access.random();
                 let set = access.structure::<Set>(key)?;
-                let chosen = set.map_or(Vec::new(), |set| {
-                    random::some(set.len(), set.slots(), *count, seed, |slot| set.at(slot))
-                });
+                let chosen = random_members(set, *count, seed)?;
                 Ok(Reply::List(chosen.into_iter().map(Reply::bytes).collect()))
             }
             Self::Scan { cursor, count, pattern } => {

@@ -312,13 +312,16 @@ impl SortedSetOp<'_> {
             Self::Any => {
                 let seed = access.random();
                 let Some(set) = access.structure::<SortedSet>(key)? else { return Ok(Reply::Nil) };
-                let chosen = random_members(set, -1, seed);
+                let chosen = random_members(set, -1, seed)?;
                 Ok(Reply::optional(chosen.first().map(|(_, name)| *name)))
             }
             Self::AnyOf { count, scores } => {
                 let seed = access.random();
                 let set = access.structure::<SortedSet>(key)?;
-                let chosen = set.map_or(Vec::new(), |set| random_members(set, *count, seed));
+                let chosen = match set {
+                    None => Vec::new(),
+                    Some(set) => random_members(set, *count, seed)?,
+                };
                 Ok(tell_members(chosen, *scores))
             }
             Self::Scan { cursor, count, pattern } => {
@@ -342,9 +345,9 @@ impl SortedSetOp<'_> {
 }
 
 /// By rank: each member has one.
-fn random_members(set: &SortedSet, count: i64, seed: u64) -> Vec<(Score, &[u8])> {
+fn random_members(set: &SortedSet, count: i64, seed: u64) -> Result<Vec<(Score, &[u8])>, OpError> {
     let at = |rank: usize| set.range(rank, rank + 1).next();
-    super::random::some(set.len(), set.len(), count, seed, at)
+    super::random::some(set.len(), set.len(), count, seed, at, |(_, name)| name.len())
 }
 
 fn add(

@@ -382,3 +382,22 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn keys_beyond_what_an_answer_holds_are_refused_and_not_left_out() {
+    let elements = |count: usize, bytes: usize| {
+        let element = vec![b'k'; bytes];
+        let reply = bounded(std::iter::repeat_n(&element[..], count));
+        reply.map(|reply| if let Reply::List(all) = reply { all.len() } else { 0 })
+    };
+    assert_eq!(elements(ELEMENTS_MAX, 0), Ok(ELEMENTS_MAX));
+    assert_eq!(elements(ELEMENTS_MAX + 1, 0), Err(OpError::AnswerTooLong));
+    assert_eq!(elements(2, ELEMENTS_BYTES_MAX / 2), Ok(2));
+    assert_eq!(elements(3, ELEMENTS_BYTES_MAX / 2), Err(OpError::AnswerTooLong));
+    let mut bench = Bench::new();
+    for key in [&b"a1"[..], b"a2", b"b1"] {
+        bench.key(key, put(b"v")).unwrap();
+    }
+    let Ok(Reply::List(all)) = bench.run(&Op::Whole(WholeOp::Keys(b"a*"))) else { panic!("keys") };
+    assert_eq!(all.len(), 2);
+}

@@ -4,14 +4,12 @@ use serde::{Deserialize, Serialize};
 
 use super::Effect;
 use super::generic::type_name;
-use crate::Reply;
 use crate::access::Access;
 use crate::fragment::Entry;
 use crate::glob::Glob;
 use crate::slot::slot;
+use crate::{OpError, Reply};
 
-/// Keys that one answer tells, at most, where the asker sets no bound.
-const KEYS_MAX: usize = 1_000_000;
 /// Slots of the table looked at for a key at random that is not over.
 const ANY_TRIES_MAX: usize = 100;
 
@@ -32,11 +30,13 @@ pub enum WholeOp<'a> {
         #[serde(borrow)]
         filter: ScanFilter<'a>,
     },
-    /// All keys that fit a pattern.
+    /// All keys that fit a pattern; refused when they are more than
+    /// [`ELEMENTS_MAX`](super::ELEMENTS_MAX) or longer than
+    /// [`ELEMENTS_BYTES_MAX`](super::ELEMENTS_BYTES_MAX).
     Keys(#[serde(borrow, with = "serde_bytes")] &'a [u8]),
     /// A key at random, or nil.
     Any,
-    /// Keys of one slot, at most so many.
+    /// Keys of one slot, at most so many; refused as [`WholeOp::Keys`] is.
     KeysOfSlot(u16, u64),
     /// How many keys are in one slot.
     LengthOfSlot(u16),
@@ -58,10 +58,10 @@ impl WholeOp<'_> {
         if matches!(self, Self::Clear) { Effect::Changes } else { Effect::Reads }
     }
 
-    pub(super) fn execute(&self, access: &mut Access<'_>) -> Reply {
+    pub(super) fn execute(&self, access: &mut Access<'_>) -> Result<Reply, OpError> {
         let now_ms = access.now_ms;
         let lives = |entry: &Entry<'_>| !entry.expiry().is_over(now_ms);
-        match self {
+        Ok(match self {
             Self::Length => {
                 // Few are over and not dropped yet; only then is it worth a look.
                 let fragment = &access.fragment;
@@ -95,17 +95,15 @@ impl WholeOp<'_> {
             Self::Keys(pattern) => {
                 let glob = Glob::new(pattern);
                 let entries = access.fragment.entries_from(0).filter(lives);
-                let fitting = entries.filter(|entry| glob.matches(entry.key()));
-                let keys = fitting.take(KEYS_MAX).map(|entry| Reply::bytes(entry.key()));
-                Reply::List(keys.collect())
+                super::bounded(entries.map(|entry| entry.key()).filter(|key| glob.matches(key)))?
             }
             Self::Any => {
                 for _ in 0..ANY_TRIES_MAX {
                     let rng = &mut access.rng;
                     let chance = || rand::Rng::next_u64(*rng);
                     match access.fragment.any(chance) {
-                        None => return Reply::Nil,
-                        Some(entry) if lives(&entry) => return Reply::bytes(entry.key()),
+                        None => return Ok(Reply::Nil),
+                        Some(entry) if lives(&entry) => return Ok(Reply::bytes(entry.key())),
                         Some(_) => {}
                     }
                 }
@@ -114,14 +112,14 @@ impl WholeOp<'_> {
             }
             Self::KeysOfSlot(number, most) => {
                 let entries = access.fragment.entries_from(0).filter(lives);
-                let of_slot = entries.filter(|entry| slot(entry.key()) == *number);
+                let of_slot = entries.map(|entry| entry.key()).filter(|key| slot(key) == *number);
                 let most = usize::try_from(*most).unwrap_or(usize::MAX);
-                Reply::List(of_slot.take(most).map(|e| Reply::bytes(e.key())).collect())
+                super::bounded(of_slot.take(most))?
             }
             Self::LengthOfSlot(number) => {
                 let entries = access.fragment.entries_from(0).filter(lives);
                 Reply::count(entries.filter(|entry| slot(entry.key()) == *number).count())
             }
-        }
+        })
     }
 }

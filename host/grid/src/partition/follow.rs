@@ -69,6 +69,12 @@ impl Follow {
         }
     }
 
+    /// It has nothing that counts for any place until it is compared again.
+    pub(super) fn forget_place(&mut self) {
+        self.place = u8::MAX;
+        self.state = FollowState::Unasked;
+    }
+
     pub(crate) fn is_synced(&self) -> bool {
         matches!(self.state, FollowState::Synced)
     }
@@ -95,6 +101,7 @@ impl Partition {
         if let Role::Follow(follow) = &mut self.role
             && follow.primary == primary
             && self.epoch == assignment.epoch
+            && follow.place != u8::MAX
             && (follow.place <= place || core.maps.catalog().copies_are_equal())
         {
             follow.place = place;
@@ -188,7 +195,7 @@ impl Partition {
         }
         // What the primary has not is not to be here.
         for map in core.maps.all() {
-            let keeps = map.settings.copies() >= usize::from(place) && told.contains(&map.index);
+            let keeps = map.settings().copies() >= usize::from(place) && told.contains(&map.index);
             if !keeps && let Some(fragment) = self.fragments.get_mut(map.index) {
                 let gone = fragment.take().unwrap_or_default();
                 count(&map, weigh(&gone), &Fragment::default());

@@ -74,7 +74,7 @@ pub(crate) struct Link {
 impl Link {
     /// Whether writes of a map wait for it.
     fn counts(&self, map: &Map) -> bool {
-        let backups = map.settings.backups;
+        let backups = map.settings().backups;
         self.complete.is_some_and(|complete| complete <= backups) && self.place <= backups
     }
 
@@ -484,7 +484,7 @@ impl Partition {
         let time_ms = core.clock.now_ms(now);
         let (partition, epoch) = (self.number, self.epoch);
         for link in &mut lead.links {
-            if map.settings.copies() < usize::from(link.place) {
+            if map.settings().copies() < usize::from(link.place) {
                 continue;
             }
             let counts = link.counts(map);
@@ -643,7 +643,7 @@ impl Partition {
         }
         let mut starts = Vec::new();
         let mut ranges = VecDeque::new();
-        for map in maps.iter().filter(|map| map.settings.copies() >= usize::from(place)) {
+        for map in maps.iter().filter(|map| map.settings().copies() >= usize::from(place)) {
             let theirs = held.iter().find(|held| *held.map == *map.name);
             let Some(fragment) = self.fragment_of(map) else { continue };
             let differing = match theirs {
@@ -899,7 +899,7 @@ fn may_write(core: &Core, lead: &Lead, map: &Map) -> Result<(), OpError> {
         return Err(OpError::TooFewMembers { here, needed });
     }
     let waits = |link: &&Link| {
-        link.place <= map.settings.backups && !matches!(link.state, LinkState::Expected)
+        link.place <= map.settings().backups && !matches!(link.state, LinkState::Expected)
     };
     if lead.links.iter().filter(waits).any(|link| link.peer.is_full()) {
         return Err(OpError::Busy);

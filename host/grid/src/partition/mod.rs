@@ -176,7 +176,7 @@ impl Partition {
 
     /// What is here of each map that a copy at this place has.
     fn held<'a>(&self, maps: &'a [Arc<Map>], place: u8) -> Vec<Held<'a>> {
-        let has = |map: &&Arc<Map>| map.settings.copies() >= usize::from(place);
+        let has = |map: &&Arc<Map>| map.settings().copies() >= usize::from(place);
         maps.iter()
             .filter(has)
             .filter_map(|map| Some(self.fragment_of(map)?.held(&map.name)))
@@ -219,14 +219,16 @@ impl Partition {
     }
 
     /// Takes the role that a table gives this member. `continuous` when the
-    /// table goes on from the one that was followed before. Returns whether it did not
-    /// come to lead with a copy that is not whole.
+    /// table goes on from the one that was followed before; `recopies` when its maps have
+    /// other copies than before. Returns whether it did not come to lead with a copy that is
+    /// not whole.
     pub(crate) fn adopt(
         &mut self,
         core: &Core,
         old: Option<&Table>,
         table: &Table,
         continuous: bool,
+        recopies: bool,
     ) -> bool {
         let assignment = &table.partitions[usize::from(self.number)];
         if !continuous {
@@ -236,6 +238,14 @@ impl Partition {
             self.leftover = !self.is_blank();
             self.retiring = None;
             self.step.clear();
+        }
+        if recopies {
+            // Each copy is compared again.
+            match &mut self.role {
+                Role::Lead(lead) => lead.links.clear(),
+                Role::Follow(follow) => follow.forget_place(),
+                Role::Idle => {}
+            }
         }
         let mut is_whole = true;
         let led = matches!(self.role, Role::Lead(_)) && assignment.primary() != Some(core.me);
@@ -330,7 +340,7 @@ impl Partition {
     /// How far its maps are apart from those of an equal copy: their digests.
     pub(crate) fn digests(&self, maps: &[Arc<Map>], place: u8) -> Vec<(usize, u64)> {
         maps.iter()
-            .filter(|map| map.settings.copies() >= usize::from(place))
+            .filter(|map| map.settings().copies() >= usize::from(place))
             .filter_map(|map| Some((map.index, self.fragment_of(map)?)))
             .filter(|(_, fragment)| !fragment.is_blank())
             .map(|(index, fragment)| (index, fragment.digest()))

@@ -19,7 +19,7 @@ use parking_lot::Mutex;
 use rand::{Rng as _, RngExt as _};
 
 use crate::network::Node;
-use crate::oracle::{Oracle, Outcome};
+use crate::oracle::{Oracle, Outcome, Read};
 use crate::world::World;
 
 /// Step of the simulation.
@@ -131,7 +131,8 @@ pub(crate) struct Store {
     pub(crate) members: Vec<Member>,
     pub(crate) oracle: Arc<Mutex<Oracle>>,
     pub(crate) partitions: u16,
-    catalog: MapCatalog,
+    /// As the members that start next are configured.
+    pub(crate) catalog: MapCatalog,
     min_members: u32,
     clock: Arc<AtomicU64>,
     connections: BTreeMap<(Node, Node), Connection>,
@@ -145,6 +146,11 @@ pub(crate) struct Store {
     pub(crate) rate: f64,
     /// How long what is written lives, in milliseconds; for ever without.
     pub(crate) ttl_ms: Option<u64>,
+    /// Of what is written, this share lives for a random time of this range, in
+    /// milliseconds.
+    pub(crate) some_expire: Option<(f64, std::ops::Range<u64>)>,
+    /// Everything that happened, in short: the same for the same seed.
+    pub(crate) trace: u64,
     side: u32,
     island: Option<HashSet<Node>>,
 }
@@ -167,6 +173,8 @@ impl Store {
             keys: 40,
             rate: 200.0,
             ttl_ms: None,
+            some_expire: None,
+            trace: 0,
             side: 0,
             island: None,
         }
@@ -433,6 +441,7 @@ impl Store {
             self.queue.pop();
             let event = self.events.remove(&key).expect("queued once");
             let node = event.node();
+            self.note(at, node, &event);
             if !self.runs(node) {
                 continue;
             }
@@ -443,6 +452,39 @@ impl Store {
             self.happen(event);
             self.drive(node);
         }
+    }
+
+    /// Adds an event to the trace (FNV-1a).
+    fn note(&mut self, at: Duration, node: Node, event: &Event) {
+        let bytes = match event {
+            Event::Bytes { bytes, .. } => &bytes[..],
+            _ => &[],
+        };
+        let head = [at.as_micros() as u64, node as u64, bytes.len() as u64];
+        let head = head.iter().flat_map(|number| number.to_be_bytes());
+        for byte in head.chain(bytes.iter().copied()) {
+            self.trace = (self.trace ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+        }
+    }
+
+    /// Breaks the connections of a member: those who send notice at once and dial again;
+    /// what was on its way still arrives, up to so much later.
+    pub(crate) fn break_connections(&mut self, node: Node, late: Duration) {
+        let keys: Vec<_> = self.connections.keys().copied().collect();
+        for (from, to) in keys.into_iter().filter(|(from, to)| *from == node || *to == node) {
+            let id = self.connections[&(from, to)].id;
+            self.close(from, to, id);
+            self.redial_at.insert((from, to), self.world.now);
+        }
+        let mut late_queue = BinaryHeap::new();
+        for Reverse((at, key)) in std::mem::take(&mut self.queue) {
+            let is_its = match &self.events[&key] {
+                Event::Bytes { from, to, .. } => *from == node || *to == node,
+                _ => false,
+            };
+            late_queue.push(Reverse((if is_its { at + late } else { at }, key)));
+        }
+        self.queue = late_queue;
     }
 
     fn connection(&mut self, from: Node, to: Node, id: u64) -> Option<&mut Connection> {
@@ -614,21 +656,56 @@ impl Store {
             return;
         }
         let key = self.world.rng.random_range(0..self.keys);
-        let remove = self.world.rng.random_bool(0.2);
-        self.write(node, key, remove);
+        if self.world.rng.random_bool(0.4) {
+            self.look(node, key);
+        } else {
+            let remove = self.world.rng.random_bool(0.2);
+            self.write(node, key, remove);
+        }
+    }
+
+    /// A client of a member reads a key.
+    pub(crate) fn look(&mut self, node: Node, key: u64) {
+        let (side, table) = (self.side_of(node), self.members[node].grid.table());
+        let read = Read::new(self.world.now, key, side, table);
+        let (bytes, op) = (key_bytes(key), KeyOp::Plain(PlainOp::Get));
+        let grid = self.members[node].grid.clone();
+        let map = grid.open("m").expect("a map");
+        let started = grid.start(&map, grid.partition_of(&bytes), &Op::Key(&bytes, op));
+        let (oracle, clock) = (Arc::clone(&self.oracle), Arc::clone(&self.clock));
+        let show = move |reply: Result<Reply, OpError>| {
+            if let Ok(reply) = reply {
+                let now = Duration::from_micros(clock.load(Ordering::Relaxed));
+                oracle.lock().shown(now, read, number(reply), grid.table());
+            }
+        };
+        match started {
+            Started::Now(reply) => show(reply),
+            Started::Later(later) => {
+                self.members[node].tasks.push(Box::pin(async move { show(later.await) }));
+            }
+        }
+        self.drive(node);
     }
 
     /// A client of a member writes a key.
     pub(crate) fn write(&mut self, node: Node, key: u64, remove: bool) {
         let now = self.world.now;
         let (side, table) = (self.side_of(node), self.members[node].grid.table());
+        let ttl_ms = match self.some_expire.clone() {
+            Some((share, range)) if self.world.rng.random_bool(share) => {
+                Some(self.world.rng.random_range(range))
+            }
+            _ => self.ttl_ms,
+        };
         let mut oracle = self.oracle.lock();
         let value = (!remove).then(|| oracle.fresh());
-        let id = oracle.issue(now, key, value, side, table);
+        let ttl = ttl_ms.map(Duration::from_millis);
+        let id = oracle.issue(now, key, (value, ttl), side, table);
         drop(oracle);
         let text = value.map(|value| value.to_string()).unwrap_or_default();
         let put = (!remove).then_some(text.as_str());
-        let lifetime = self.ttl_ms.map_or(Lifetime::Usual, Lifetime::For);
+        let lifetime = ttl_ms.map_or(Lifetime::Usual, Lifetime::For);
         let started = start(&self.members[node].grid, key, put, lifetime);
         let (oracle, clock) = (Arc::clone(&self.oracle), Arc::clone(&self.clock));
         let grid = self.members[node].grid.clone();
@@ -645,6 +722,31 @@ impl Store {
             Started::Now(reply) => tell(reply),
             Started::Later(later) => {
                 self.members[node].tasks.push(Box::pin(async move { tell(later.await) }));
+            }
+        }
+        self.drive(node);
+    }
+
+    /// Starts an operation on a key by a member; what comes of it goes to `then`. With
+    /// `wait` it blocks for so long until there is something to take.
+    pub(crate) fn start_op(
+        &mut self,
+        node: Node,
+        op: &Op<'_>,
+        wait: Option<Duration>,
+        then: impl FnOnce(Result<Reply, OpError>) + Send + 'static,
+    ) {
+        let grid = self.members[node].grid.clone();
+        let map = grid.open("m").expect("a map");
+        let partition = grid.partition_of(op.key().expect("a key"));
+        let started = match wait {
+            Some(_) => Started::Later(grid.block(&map, partition, op, wait)),
+            None => grid.start(&map, partition, op),
+        };
+        match started {
+            Started::Now(reply) => then(reply),
+            Started::Later(later) => {
+                self.members[node].tasks.push(Box::pin(async move { then(later.await) }));
             }
         }
         self.drive(node);
@@ -672,31 +774,34 @@ impl Store {
     pub(crate) fn read(&mut self, node: Node, key: u64) -> Result<Option<u64>, OpError> {
         let bytes = key_bytes(key);
         let op = Op::Key(&bytes, KeyOp::Plain(PlainOp::Get));
-        match self.ask_for(node, &op)? {
-            Reply::Nil => Ok(None),
-            Reply::Bytes(bytes) => {
-                Ok(Some(String::from_utf8_lossy(&bytes).parse().expect("a value that was written")))
-            }
-            other => panic!("a value, and not {other:?}"),
-        }
+        self.ask_for(node, &op).map(number)
+    }
+
+    /// Two copies of one partition that are not equal, if there are such.
+    fn differing_copies(&self) -> Option<String> {
+        (0..self.partitions).find_map(|number| {
+            let copies = self
+                .living()
+                .into_iter()
+                .filter_map(|node| Some((node, self.members[node].grid.digests(number)?)));
+            let copies: Vec<_> = copies.collect();
+            let other = copies.iter().find(|(_, digests)| *digests != copies[0].1)?;
+            Some(format!("partition {number} differs on {} and {}", copies[0].0, other.0))
+        })
     }
 
     /// All must hold now that all is quiet.
     pub(crate) fn check(&mut self) {
         let seed = self.world.seed;
         let living = self.living();
-        for number in 0..self.partitions {
-            let copies: Vec<_> = living
-                .iter()
-                .filter_map(|node| Some((*node, self.members[*node].grid.digests(number)?)))
-                .collect();
-            for (node, digests) in &copies {
-                assert_eq!(
-                    digests, &copies[0].1,
-                    "SEED={seed}: the copies of partition {number} on {node} and {} differ",
-                    copies[0].0
-                );
-            }
+        // What expires just now is on its way to the backups.
+        let limit = self.world.now + SILENCE;
+        while let Some(differ) = self.differing_copies() {
+            assert!(self.world.now < limit, "SEED={seed}: {differ}");
+            self.run(STEP * 5);
+        }
+        if let Some(problem) = self.oracle.lock().violation() {
+            panic!("SEED={seed}: {problem}");
         }
         let keys = self.oracle.lock().keys();
         for (n, key) in keys.into_iter().enumerate() {
@@ -705,9 +810,20 @@ impl Store {
             let found = found.unwrap_or_else(|error| {
                 panic!("SEED={seed}: {node} asked for {key}: {error} {}", self.tables())
             });
-            let checked = self.oracle.lock().check(key, found);
+            let checked = self.oracle.lock().check(self.world.now, key, found);
             checked.unwrap_or_else(|problem| panic!("SEED={seed} {:?}: {problem}", self.world.now));
         }
+    }
+}
+
+/// The value that was found.
+fn number(reply: Reply) -> Option<u64> {
+    match reply {
+        Reply::Nil => None,
+        Reply::Bytes(bytes) => {
+            Some(String::from_utf8_lossy(&bytes).parse().expect("a value that was written"))
+        }
+        other => panic!("a value, and not {other:?}"),
     }
 }
 

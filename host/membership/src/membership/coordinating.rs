@@ -183,7 +183,9 @@ impl Membership {
                 place.condemn(id);
                 self.swim.declare_down(now, id);
             }
-            Reach::Silent => {
+            // Neither is proof of a death. SWIM has asked other members by the time
+            // that there is a check.
+            Reach::Displaced | Reach::Silent => {
                 if place.checks.contains_key(&id) {
                     place.condemn(id);
                 }
@@ -249,7 +251,9 @@ impl Membership {
         }
         place.claim = None;
         let ViewId { epoch, version, .. } = place.view.id;
-        let still_due = place.view.coordinator().id != self.me.id;
+        // A member that was paused only wanted to hear the others.
+        let something = !place.joining.is_empty() || !place.departing.is_empty();
+        let still_due = place.view.coordinator().id != self.me.id && something;
         if self.phase.place().is_some_and(|place| self.is_acting(place)) && still_due {
             self.publish(now, epoch.saturating_add(1), version);
         }

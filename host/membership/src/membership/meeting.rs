@@ -4,17 +4,33 @@
 //! |---|---|---|
 //! | holds us, newer | – | take it |
 //! | holds us, older | – | tell the other |
-//! | lacks us, newer | holds the other | they went on without us: ask to be let in |
+//! | lacks us, newer | holds the other | they went on without us, or without most of us: the smaller side asks to be let in |
 //! | lacks us | lacks the other | two clusters: the lower in [`Rank`] goes to the higher |
+//!
+//! What a first sight shows is a summary; who leads in the end is decided with both whole
+//! views in hand, by [`View::outranks`]. A member that was paused has an old view: it hears
+//! the others before it publishes, and leads nobody for [`AWAKE_WAIT`].
 //!
 //! [`Rank`]: crate::view::Rank
 
 use std::time::Duration;
 
-use super::{Asked, Event, Membership, Phase, REJOIN_TRIES_MAX, Rejoin};
+use std::sync::Arc;
+
+use super::coordinating::Claim;
+use super::{Asked, Event, Membership, Phase, Place, REJOIN_TRIES_MAX, REJOIN_TRIES_MIN, Rejoin};
 use crate::member::Member;
 use crate::message::{Message, Summary};
 use crate::view::View;
+
+/// A process that did nothing for so long was paused: a member of several always has
+/// something to do sooner.
+const PAUSE: Duration = Duration::from_millis(1_000);
+/// How long a member that newer views leave out waits for its own side to settle that.
+const PASSED_OVER_WAIT: Duration = Duration::from_millis(1_500);
+/// How long after a pause a member leads no other: by then its failure detector knows who
+/// is still there.
+const AWAKE_WAIT: Duration = Duration::from_millis(2_000);
 
 impl Membership {
     /// A handshake with a member of some cluster.
@@ -57,7 +73,7 @@ impl Membership {
             }
         } else if place.leaving_since.is_some() && newer {
             self.finish_leaving(now);
-        } else if place.view.contains(from.id) && newer {
+        } else if place.view.contains(from.id) && newer && self.was_left_behind(now, &view) {
             self.rejoin(now, view.coordinator().clone());
         } else {
             self.sight(now, &Summary::of(&view));
@@ -73,6 +89,62 @@ impl Membership {
         }
     }
 
+    /// Whether the others, whose newer view this is, went on without this member, or are
+    /// themselves a few of many.
+    fn was_left_behind(&mut self, now: Duration, theirs: &View) -> bool {
+        let is_awakening = self.is_awakening(now);
+        let Phase::In(place) = &mut self.phase else { return false };
+        let since = *place.passed_over_since.get_or_insert(now);
+        if is_awakening || now >= since + PASSED_OVER_WAIT {
+            return true;
+        }
+        let ours = &place.view;
+        let coordinator = ours.coordinator();
+        if coordinator.id != self.me.id {
+            // If the coordinator is still there, it decides.
+            return theirs.contains(coordinator.id) || !self.swim.is_active(coordinator.id);
+        }
+        let here = |member: &&Arc<Member>| {
+            !member.lite && (member.id == self.me.id || self.swim.is_active(member.id))
+        };
+        ours.side(theirs).filter(here).count() <= theirs.data_members()
+    }
+
+    /// Whether this member was paused a moment ago, and does not know yet what the others
+    /// did meanwhile.
+    fn is_awakening(&self, now: Duration) -> bool {
+        self.phase
+            .place()
+            .is_some_and(|place| place.awake_since.is_some_and(|since| now < since + AWAKE_WAIT))
+    }
+
+    /// Notices that this process was paused: its view is as old as that. It asks everybody
+    /// for theirs, and publishes nothing before they have answered.
+    pub(super) fn notice_pause(&mut self, now: Duration) {
+        let before = std::mem::replace(&mut self.awake_at, now);
+        if now.saturating_sub(before) < PAUSE {
+            return;
+        }
+        let Phase::In(place) = &mut self.phase else { return };
+        if place.view.len() == 1 {
+            return;
+        }
+        place.awake_since = Some(now);
+        let others: Vec<Member> = place
+            .view
+            .members()
+            .iter()
+            .filter(|member| member.id != self.me.id)
+            .map(|member| Member::clone(member))
+            .collect();
+        place.claim =
+            Some(Claim { since: now, awaited: others.iter().map(|member| member.id).collect() });
+        let have = Some(place.view.stamp());
+        for member in others {
+            self.send(member, Message::Pull { have });
+        }
+    }
+
     pub(super) fn tell(&mut self, now: Duration, whom: &Member) {
         if self.may_ask(now, Asked::Tell, whom.id)
             && let Some(view) = self.view().cloned()
@@ -85,10 +157,15 @@ impl Membership {
     pub(super) fn sight(&mut self, now: Duration, other: &Summary) {
         let Phase::In(place) = &self.phase else { return };
         let view = &place.view;
+        // Its coordinator is one of ours, and only lags behind.
+        let lags = view.contains(other.coordinator.id)
+            && view.lineage == other.lineage
+            && !other.stamp.id.is_newer_than(&view.id);
         if place.rejoin.is_some()
             || place.leaving_since.is_some()
+            || place.claim.is_some()
             || other.stamp == view.stamp()
-            || (view.contains(other.coordinator.id) && view.lineage == other.lineage)
+            || lags
         {
             return;
         }
@@ -99,7 +176,7 @@ impl Membership {
             }
             return;
         }
-        let ours_leads = view.rank() > other.rank();
+        let ours_leads = view.rank() > other.rank() && !self.is_awakening(now);
         let message = if ours_leads {
             Message::Sighting(Summary::of(view))
         } else {
@@ -119,11 +196,27 @@ impl Membership {
             self.consider(now, from, theirs);
             return;
         }
-        let leads = place.view.coordinator().id == self.me.id
-            && place.rejoin.is_none()
-            && place.leaving_since.is_none();
-        if !leads || theirs.rank() > place.view.rank() {
+        if place.rejoin.is_some() || place.leaving_since.is_some() {
+            return;
+        }
+        let is_theirs = theirs.outranks(&place.view);
+        if place.claim.is_some() || (self.is_awakening(now) && !is_theirs) {
+            // Nothing is decided before this member knows what the others did.
+            let Phase::In(place) = &mut self.phase else { return };
+            place.deferred = Some((from.clone(), theirs));
+            return;
+        }
+        if place.view.coordinator().id != self.me.id {
             self.sight(now, &Summary::of(&theirs));
+            return;
+        }
+        if is_theirs {
+            // They took this side for the stronger one. With both views in hand it is not.
+            if self.may_ask(now, Asked::Merge, from.id)
+                && let Some(view) = self.view().cloned()
+            {
+                self.send(from.clone(), Message::Merge(view));
+            }
             return;
         }
         let epoch = place.view.id.epoch.max(theirs.id.epoch).saturating_add(1);
@@ -144,11 +237,33 @@ impl Membership {
         }
     }
 
+    /// A cluster asked to be taken in while this member did not know where it stood.
+    pub(super) fn tick_deferred(&mut self, now: Duration) {
+        let is_awakening = self.is_awakening(now);
+        let Phase::In(place) = &mut self.phase else { return };
+        if place.claim.is_none()
+            && !is_awakening
+            && let Some((from, theirs)) = place.deferred.take()
+        {
+            self.take_merge(now, &from, theirs);
+        }
+    }
+
+    /// When that is due.
+    pub(super) fn deferred_due(place: &Place) -> Option<Duration> {
+        place.deferred.as_ref()?;
+        let awake = place.awake_since.map(|since| since + AWAKE_WAIT);
+        Some(awake.unwrap_or_default())
+    }
+
     /// The others went on without this member: it asks to be let in again.
     pub(super) fn rejoin(&mut self, now: Duration, coordinator: Member) {
         let lineage = self.lineage();
         let Phase::In(place) = &mut self.phase else { return };
-        if place.rejoin.is_some() || coordinator.id == self.me.id {
+        let is_asked = |rejoin: &Rejoin| {
+            rejoin.coordinator.id == coordinator.id || rejoin.tries < REJOIN_TRIES_MIN
+        };
+        if place.rejoin.as_ref().is_some_and(is_asked) || coordinator.id == self.me.id {
             return;
         }
         place.rejoin = Some(Rejoin { coordinator: coordinator.clone(), asked_at: now, tries: 1 });

@@ -8,10 +8,12 @@
 //! - [`starting`](self): from the first step to a place in a cluster
 //! - `coordinating`: what the oldest member does: admit, remove, publish, claim
 //! - `meeting`: views of others: newer, older, foreign; splits and merges
+//! - `reaching`: what calls to a member's addresses say about it
 //! - `repairing`: catching up with what was missed, calling the lost
 
 mod coordinating;
 mod meeting;
+mod reaching;
 mod repairing;
 mod starting;
 
@@ -29,6 +31,7 @@ use crate::swim::{Change, Swim, SwimPacket};
 use crate::view::{Delta, Departure, Stamp, View};
 
 use coordinating::{Check, Claim};
+pub use reaching::AtAddress;
 use repairing::{Catchup, Lost};
 use starting::Starting;
 
@@ -65,8 +68,11 @@ pub enum Output {
 pub enum Reach {
     /// It shook hands.
     Answered,
-    /// Nothing listens there any more, or another process does.
+    /// Nothing listens at any of its addresses.
     Gone,
+    /// Another process listens at one of its addresses, and nothing at the others. An address
+    /// may belong to several hosts, so this alone is no proof that the member is dead.
+    Displaced,
     /// No answer in time, or no way there.
     Silent,
 }
@@ -126,6 +132,8 @@ pub struct Membership {
     /// When something was last asked, told or forwarded to whom: keeps each
     /// within [`Config::answer_wait`].
     asked: HashMap<(Asked, MemberId), Duration>,
+    /// When this process was last known to run.
+    awake_at: Duration,
 }
 
 /// What is rationed by [`Membership::may_ask`].
@@ -158,6 +166,12 @@ struct Place {
     unreviewed: bool,
     checks: BTreeMap<MemberId, Check>,
     claim: Option<Claim>,
+    /// When this process was paused last, and went on.
+    awake_since: Option<Duration>,
+    /// A cluster that asked to be taken in, at a moment when that could not be decided.
+    deferred: Option<(Member, View)>,
+    /// Since when newer views have left this member out.
+    passed_over_since: Option<Duration>,
     rejoin: Option<Rejoin>,
     /// Since when this member tries to leave.
     leaving_since: Option<Duration>,
@@ -176,6 +190,8 @@ struct Rejoin {
 
 /// Times a cluster that went on without this member is asked to let it in.
 const REJOIN_TRIES_MAX: u32 = 6;
+/// Times that one is asked before another that went on as well.
+const REJOIN_TRIES_MIN: u32 = 2;
 
 impl Place {
     fn new(view: View, now: Duration, config: &Config, rng: &mut StdRng) -> Self {
@@ -189,6 +205,9 @@ impl Place {
             unreviewed: true,
             checks: BTreeMap::new(),
             claim: None,
+            awake_since: None,
+            deferred: None,
+            passed_over_since: None,
             rejoin: None,
             leaving_since: None,
             catchup: None,
@@ -215,6 +234,7 @@ impl Membership {
             phase: Phase::Starting(Starting::default()),
             outputs: VecDeque::new(),
             asked: HashMap::new(),
+            awake_at: Duration::ZERO,
         }
     }
 
@@ -252,6 +272,7 @@ impl Membership {
 
     /// A handshake succeeded, whoever called.
     pub fn handle_connected(&mut self, now: Duration, hello: Hello) {
+        self.notice_pause(now);
         let Hello { member, standing } = hello;
         if member.id == self.me.id {
             return;
@@ -274,6 +295,7 @@ impl Membership {
         from: MemberId,
         bytes: &[u8],
     ) -> Result<(), DecodeError> {
+        self.notice_pause(now);
         let (stamp, packet) = Packet::decode(bytes)?;
         let understood = match packet {
             Packet::Swim(packet) => {
@@ -298,6 +320,7 @@ impl Membership {
 
     /// A message from an authenticated member over a stream.
     pub fn handle_message(&mut self, now: Duration, from: &Member, message: Message) {
+        self.notice_pause(now);
         match message {
             Message::Join { member, lineage } => self.take_join(member, lineage),
             Message::Redirect { coordinator } => self.take_redirect(now, coordinator),
@@ -335,6 +358,7 @@ impl Membership {
     /// An attempt to reach a member ended, or a stream to it broke and could
     /// not be opened again.
     pub fn handle_reach(&mut self, now: Duration, id: MemberId, reach: Reach) {
+        self.notice_pause(now);
         match &self.phase {
             Phase::Starting(_) => self.reach_while_starting(now, id, reach),
             Phase::In(_) => {
@@ -349,6 +373,7 @@ impl Membership {
     /// Every mode has looked, and every candidate has answered or not: who was
     /// to be found is found.
     pub fn handle_discovery_settled(&mut self, now: Duration) {
+        self.notice_pause(now);
         if let Phase::Starting(starting) = &mut self.phase {
             starting.settled_at.get_or_insert(now);
         }
@@ -380,6 +405,7 @@ impl Membership {
 
     /// Does what is due.
     pub fn handle_timeout(&mut self, now: Duration) {
+        self.notice_pause(now);
         match self.phase {
             Phase::Starting(_) => self.tick_starting(now),
             Phase::In(_) => {
@@ -388,6 +414,7 @@ impl Membership {
                 self.tick_rejoin(now);
                 self.tick_catchup(now);
                 self.tick_claim(now);
+                self.tick_deferred(now);
                 self.tick_lost(now);
                 self.tick_sync(now);
                 self.tick_leaving(now);
@@ -531,6 +558,7 @@ impl Membership {
             place.claim = None;
         }
         place.rejoin = None;
+        place.passed_over_since = None;
         place.catchup = None;
         place.checks.retain(|id, _| is.contains(id));
         place.departing.retain(|id, _| is.contains(id));
@@ -577,6 +605,7 @@ impl Membership {
         [
             self.publication_due(place),
             place.claim.as_ref().map(|claim| claim.since + self.config.claim_wait),
+            place.claim.is_none().then(|| Self::deferred_due(place)).flatten(),
             // Whoever does not decide has no use for a second opinion.
             self.is_acting(place)
                 .then(|| place.checks.values().map(Check::next_deadline).min())

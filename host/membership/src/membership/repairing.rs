@@ -100,7 +100,7 @@ impl Membership {
         let Phase::In(place) = &mut self.phase else { return };
         let Some(lost) = place.lost.get_mut(&id) else { return };
         match reach {
-            Reach::Gone => {
+            Reach::Gone | Reach::Displaced => {
                 lost.gone += 1;
                 if lost.gone >= GONE_MAX {
                     place.lost.remove(&id);

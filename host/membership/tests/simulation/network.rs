@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
+use convoke_membership::AtAddress;
 use rand::RngExt as _;
 use rand::rngs::StdRng;
 
@@ -25,6 +26,9 @@ pub(crate) struct Network {
     pub(crate) island: Option<HashSet<Node>>,
     /// Members whose host lost its link.
     pub(crate) unplugged: HashSet<Node>,
+    /// What is found at a second address that every member has, one of these at
+    /// each call. Without any, members have one address.
+    pub(crate) second_address: Vec<AtAddress>,
 }
 
 impl Default for Network {
@@ -37,6 +41,7 @@ impl Default for Network {
             slowness_max: Duration::from_millis(1_500),
             island: None,
             unplugged: HashSet::new(),
+            second_address: Vec::new(),
         }
     }
 }
@@ -64,6 +69,12 @@ impl Network {
             delay += Duration::from_millis(200);
         }
         Some(delay)
+    }
+
+    /// What a call to a member's second address gives, if members have one.
+    pub(crate) fn at_second_address(&self, rng: &mut StdRng) -> Option<AtAddress> {
+        let count = self.second_address.len();
+        (count > 0).then(|| self.second_address[rng.random_range(0..count)])
     }
 
     fn one_way(&self, rng: &mut StdRng, from: Node, to: Node) -> Duration {

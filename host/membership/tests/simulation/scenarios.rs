@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
+use convoke_membership::AtAddress;
 use rand::RngExt as _;
 
 use crate::network::Node;
@@ -138,6 +139,61 @@ fn a_lost_host_is_gone_within_seconds_and_nobody_else_is() {
                 world.removed.iter().filter(|r| r.by != victim && r.whom != victim).collect();
             assert!(healthy.is_empty(), "SEED={seed}: {healthy:?}");
         }
+    }
+}
+
+/// A member is there as long as one of its addresses leads to it, whatever is found at
+/// another one: a stream that breaks in a short outage costs nobody.
+#[test]
+fn one_bad_address_of_a_healthy_member_costs_nobody() {
+    use AtAddress::{Another, Caller, Nobody, Silent};
+    for (size, usual) in [(2, 20), (3, 20), (10, 10)] {
+        for seed in seeds(usual) {
+            let mut world = cluster(seed, size);
+            world.network.second_address = vec![Another, Caller, Nobody, Silent];
+            for _ in 0..20 {
+                let cut_off = world.any_living();
+                world.network.unplugged.insert(cut_off);
+                world.break_streams(cut_off);
+                let outage = world.rng.random_range(50..800);
+                world.run(Duration::from_millis(outage));
+                world.network.unplugged.clear();
+                world.break_streams(cut_off);
+                world.run(SECOND * 3);
+            }
+            assert_eq!(world.removed, [], "SEED={seed}, {size} members");
+            assert!(world.all_agree(), "SEED={seed}: {}", world.describe());
+        }
+    }
+}
+
+/// When every address refuses, there is nothing to wait for.
+#[test]
+fn a_dead_process_whose_addresses_all_refuse_is_gone_at_once() {
+    for second in [AtAddress::Nobody, AtAddress::Caller] {
+        for seed in seeds(20) {
+            let mut world = cluster(seed, 5);
+            world.network.second_address = vec![second];
+            let victim = world.any_living();
+            world.crash(victim);
+            world.break_streams(victim);
+            let took = world.run_until(SECOND, World::all_agree);
+            assert!(took < Duration::from_millis(400), "SEED={seed}: {took:?}");
+        }
+    }
+}
+
+/// Another process at the only address is no proof of a death, and hides none: SWIM asks
+/// other members.
+#[test]
+fn another_process_at_a_dead_members_address_does_not_keep_it_in_the_view() {
+    for seed in seeds(20) {
+        let mut world = cluster(seed, 5);
+        world.network.second_address = vec![AtAddress::Another];
+        let victim = world.any_living();
+        world.crash(victim);
+        world.break_streams(victim);
+        world.run_until(SECOND * 4, World::all_agree);
     }
 }
 

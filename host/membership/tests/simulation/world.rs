@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use convoke_membership::{
-    Config, Event, Hello, Member, MemberId, Membership, Message, Output, Reach, View,
+    AtAddress, Config, Event, Hello, Member, MemberId, Membership, Message, Output, Reach, View,
 };
 use rand::rngs::StdRng;
 use rand::{Rng as _, RngExt as _, SeedableRng as _};
@@ -325,14 +325,14 @@ impl World {
         let way = self.network.stream(&mut self.rng, from, to);
         let back = self.network.stream(&mut self.rng, to, from);
         let stopped = self.nodes[to].paused_until.is_some_and(|until| self.now < until);
-        let (after, reach) = match (way, back) {
-            _ if stopped => (CALL_WAIT, Reach::Silent),
-            (Some(way), Some(back)) if way + back < CALL_WAIT => {
+        let first = match (way, back) {
+            (Some(way), Some(back)) if way + back < CALL_WAIT && !stopped => {
                 let gone = !self.nodes[to].alive || self.nodes[to].left;
-                (way + back, if gone { Reach::Gone } else { Reach::Answered })
+                Some((way + back, if gone { AtAddress::Nobody } else { AtAddress::Member }))
             }
-            _ => (CALL_WAIT, Reach::Silent),
+            _ => None,
         };
+        let (after, reach) = self.everywhere(first);
         if reach == Reach::Answered {
             let (mine, theirs) = (self.nodes[from].core.hello(), self.nodes[to].core.hello());
             self.at(self.now + after, Happening::Connected { at: to, hello: Box::new(mine) });
@@ -340,6 +340,24 @@ impl World {
         }
         self.at(self.now + after, Happening::Reached { at: from, id, reach });
         reach
+    }
+
+    /// How a call to all addresses of a member ends, and after what time, when its
+    /// `first` address gives this, or no answer.
+    fn everywhere(&mut self, first: Option<(Duration, AtAddress)>) -> (Duration, Reach) {
+        let (after, at_first) = first.unwrap_or((CALL_WAIT, AtAddress::Silent));
+        let at_second = self.network.at_second_address(&mut self.rng);
+        let reach = Reach::of([at_first].into_iter().chain(at_second));
+        let waits = at_second == Some(AtAddress::Silent) && reach != Reach::Answered;
+        (if waits { CALL_WAIT } else { after }, reach)
+    }
+
+    /// The streams to a member break: each of the others calls it.
+    pub(crate) fn break_streams(&mut self, to: Node) {
+        let others: Vec<_> = self.living().filter(|n| *n != to).collect();
+        for from in others {
+            self.call(from, to);
+        }
     }
 
     fn drain(&mut self, node: Node) {
@@ -369,10 +387,8 @@ impl World {
                         }
                         way => {
                             let id = self.nodes[to].core.me().id;
-                            let (after, reach) = match way {
-                                Some(way) => (way * 2, Reach::Gone),
-                                None => (CALL_WAIT, Reach::Silent),
-                            };
+                            let first = way.map(|way| (way * 2, AtAddress::Nobody));
+                            let (after, reach) = self.everywhere(first);
                             self.at(self.now + after, Happening::Reached { at: node, id, reach });
                         }
                     }

@@ -7,9 +7,9 @@ use super::super::answer::{Answer, Outcome, Refusal};
 use super::super::client::{Card, Client, Silence};
 use super::super::encode::Protocol;
 use super::super::request::Request;
-use super::super::server::{DATABASES, now_ms};
+use super::super::server::DATABASES;
 use super::super::words::Words;
-use super::{expect, part, table, unknown_part};
+use super::{expect, table};
 use crate::trust::Trust;
 use convoke_grid::Reply;
 
@@ -147,75 +147,73 @@ fn plain_words(bytes: &[u8], what: &str) -> Result<String, Refusal> {
     }
 }
 
-pub(super) fn client(client: &mut Client, request: &Request<'_>) -> Begun {
-    let words = || Words::new(request, 2);
-    let card = Arc::clone(&client.card);
-    Ok(match part(request).as_str() {
-        "id" => {
-            expect(request, "client|id", 2..=2)?;
-            Answer::integer(card.id as i64).into()
+pub(super) fn id(client: &mut Client, _: &Request<'_>) -> Begun {
+    Ok(Answer::integer(client.card.id as i64).into())
+}
+
+pub(super) fn getname(client: &mut Client, _: &Request<'_>) -> Begun {
+    let name = client.card.words.lock().name.clone();
+    Ok(if name.is_empty() { Answer::NIL.into() } else { Answer::text(name).into() })
+}
+
+pub(super) fn setname(client: &mut Client, request: &Request<'_>) -> Begun {
+    let name = plain_words(Words::new(request, 2).next()?, "Client names")?;
+    client.card.words.lock().name = name;
+    Ok(Answer::DONE.into())
+}
+
+pub(super) fn setinfo(client: &mut Client, request: &Request<'_>) -> Begun {
+    let mut words = Words::new(request, 2);
+    let (name, value) = (words.next()?.to_ascii_lowercase(), words.next()?);
+    let card = &client.card;
+    match &name[..] {
+        b"lib-name" => card.words.lock().library = plain_words(value, "lib-name")?,
+        b"lib-ver" => card.words.lock().library_version = plain_words(value, "lib-ver")?,
+        _ => {
+            let name = String::from_utf8_lossy(&name).into_owned();
+            return Err(Refusal(format!("ERR Unrecognized option '{name}'").into()));
         }
-        "getname" => {
-            let name = card.words.lock().name.clone();
-            if name.is_empty() { Answer::NIL.into() } else { Answer::text(name).into() }
+    }
+    Ok(Answer::DONE.into())
+}
+
+pub(super) fn info(client: &mut Client, _: &Request<'_>) -> Begun {
+    Ok(Answer::text(line(&client.card, client.server.elapsed_ms()) + "\n").into())
+}
+
+pub(super) fn reply(client: &mut Client, request: &Request<'_>) -> Begun {
+    let mut words = Words::new(request, 2);
+    Ok(if words.is("on") {
+        client.silence = Silence::No;
+        Answer::DONE.into()
+    } else if words.is("off") {
+        client.silence = Silence::Always;
+        Answer::Nothing.into()
+    } else if words.is("skip") {
+        if client.silence == Silence::No {
+            client.silence = Silence::Next;
         }
-        "setname" => {
-            expect(request, "client|setname", 3..=3)?;
-            card.words.lock().name = plain_words(words().next()?, "Client names")?;
-            Answer::DONE.into()
-        }
-        "setinfo" => {
-            expect(request, "client|setinfo", 4..=4)?;
-            let mut words = words();
-            let (name, value) = (words.next()?.to_ascii_lowercase(), words.next()?);
-            match &name[..] {
-                b"lib-name" => card.words.lock().library = plain_words(value, "lib-name")?,
-                b"lib-ver" => card.words.lock().library_version = plain_words(value, "lib-ver")?,
-                _ => {
-                    let name = String::from_utf8_lossy(&name).into_owned();
-                    return Err(Refusal(format!("ERR Unrecognized option '{name}'").into()));
-                }
-            }
-            Answer::DONE.into()
-        }
-        "info" => Answer::text(line(&card) + "\n").into(),
-        "list" => list(client, request)?,
-        "kill" => kill(client, request)?,
-        "reply" => {
-            expect(request, "client|reply", 3..=3)?;
-            let mut words = words();
-            if words.is("on") {
-                client.silence = Silence::No;
-                Answer::DONE.into()
-            } else if words.is("off") {
-                client.silence = Silence::Always;
-                Answer::Nothing.into()
-            } else if words.is("skip") {
-                if client.silence == Silence::No {
-                    client.silence = Silence::Next;
-                }
-                Answer::Nothing.into()
-            } else {
-                return Err(Refusal::SYNTAX);
-            }
-        }
-        "no-evict" | "no-touch" => {
-            let mut words = words();
-            if words.is("on") || words.is("off") {
-                Answer::DONE.into()
-            } else {
-                return Err(Refusal::SYNTAX);
-            }
-        }
-        "getredir" => Answer::integer(-1).into(),
-        "unpause" => Answer::DONE.into(),
-        _ => return Err(unknown_part(request, "client")),
+        Answer::Nothing.into()
+    } else {
+        return Err(Refusal::SYNTAX);
     })
 }
 
-/// A client as `CLIENT LIST` shows it.
-fn line(card: &Card) -> String {
-    let now = now_ms();
+pub(super) fn on_or_off(_: &mut Client, request: &Request<'_>) -> Begun {
+    let mut words = Words::new(request, 2);
+    if words.is("on") || words.is("off") { Ok(Answer::DONE.into()) } else { Err(Refusal::SYNTAX) }
+}
+
+pub(super) fn getredir(_: &mut Client, _: &Request<'_>) -> Begun {
+    Ok(Answer::integer(-1).into())
+}
+
+pub(super) fn unpause(_: &mut Client, _: &Request<'_>) -> Begun {
+    Ok(Answer::DONE.into())
+}
+
+/// A client as `CLIENT LIST` shows it, as of a moment of `Server::elapsed_ms`.
+fn line(card: &Card, now: u64) -> String {
     let words = card.words.lock().clone();
     let load = |number: &std::sync::atomic::AtomicUsize| number.load(Ordering::Relaxed);
     let (topics, patterns) = (load(&card.topics), load(&card.patterns));
@@ -246,7 +244,7 @@ fn line(card: &Card) -> String {
     )
 }
 
-fn list(client: &Client, request: &Request<'_>) -> Begun {
+pub(super) fn list(client: &mut Client, request: &Request<'_>) -> Begun {
     let mut words = Words::new(request, 2);
     let mut cards = client.server.cards();
     if words.is("type") {
@@ -274,11 +272,12 @@ fn list(client: &Client, request: &Request<'_>) -> Begun {
     } else {
         words.end()?;
     }
-    let text: String = cards.iter().map(|card| line(card) + "\n").collect();
+    let now = client.server.elapsed_ms();
+    let text: String = cards.iter().map(|card| line(card, now) + "\n").collect();
     Ok(Answer::text(text).into())
 }
 
-fn kill(client: &Client, request: &Request<'_>) -> Begun {
+pub(super) fn kill(client: &mut Client, request: &Request<'_>) -> Begun {
     let mut words = Words::new(request, 2);
     let cards = client.server.cards();
     // The old form: an address alone.
@@ -292,9 +291,6 @@ fn kill(client: &Client, request: &Request<'_>) -> Begun {
     }
     let mut chosen = cards;
     let mut spares_me = true;
-    if words.left() == 0 {
-        return Err(Refusal::arity("client|kill"));
-    }
     while words.left() > 0 {
         if words.is("id") {
             let id = words.integer().ok().filter(|id| *id > 0);

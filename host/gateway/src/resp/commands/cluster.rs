@@ -73,37 +73,42 @@ fn number(number: u16) -> Answer {
     Answer::integer(number.into())
 }
 
-pub(super) fn cluster(client: &mut Client, request: &Request<'_>) -> Begun {
-    let server = &client.server;
-    let nodes = server.cluster.nodes();
-    Ok(match super::part(request).as_str() {
-        "slots" => slots(server, &nodes).into(),
-        "shards" => shards(server, &nodes).into(),
-        "nodes" => Answer::text(node_lines(server, &nodes)).into(),
-        "info" => Answer::text(info(server, &nodes)).into(),
-        "myid" => {
-            let me = nodes.iter().find(|node| node.this);
-            Answer::text(me.map(|node| node.id.clone()).unwrap_or_default()).into()
-        }
-        "keyslot" => {
-            super::expect(request, "cluster|keyslot", 3..=3)?;
-            number(slot(request.get(2).unwrap_or_default())).into()
-        }
-        "countkeysinslot" => {
-            super::expect(request, "cluster|countkeysinslot", 3..=3)?;
-            let slot = slot_of(Words::new(request, 2).integer()?)?;
-            ask(client, slot, WholeOp::LengthOfSlot(slot))
-        }
-        "getkeysinslot" => {
-            super::expect(request, "cluster|getkeysinslot", 4..=4)?;
-            let mut words = Words::new(request, 2);
-            let (slot, count) = (slot_of(words.integer()?)?, words.integer()?);
-            let count =
-                u64::try_from(count).map_err(|_| Refusal::of("ERR Invalid number of keys"))?;
-            ask(client, slot, WholeOp::KeysOfSlot(slot, count))
-        }
-        _ => return Err(super::unknown_part(request, "cluster")),
-    })
+pub(super) fn slots(client: &mut Client, _: &Request<'_>) -> Begun {
+    Ok(slot_ranges(&client.server).into())
+}
+
+pub(super) fn shards(client: &mut Client, _: &Request<'_>) -> Begun {
+    Ok(shard_list(&client.server).into())
+}
+
+pub(super) fn nodes(client: &mut Client, _: &Request<'_>) -> Begun {
+    Ok(Answer::text(node_lines(&client.server)).into())
+}
+
+pub(super) fn info(client: &mut Client, _: &Request<'_>) -> Begun {
+    Ok(Answer::text(facts(&client.server)).into())
+}
+
+pub(super) fn myid(client: &mut Client, _: &Request<'_>) -> Begun {
+    let nodes = client.server.cluster.nodes();
+    let me = nodes.iter().find(|node| node.this);
+    Ok(Answer::text(me.map(|node| node.id.clone()).unwrap_or_default()).into())
+}
+
+pub(super) fn keyslot(_: &mut Client, request: &Request<'_>) -> Begun {
+    Ok(number(slot(request.get(2).unwrap_or_default())).into())
+}
+
+pub(super) fn countkeysinslot(client: &mut Client, request: &Request<'_>) -> Begun {
+    let slot = slot_of(Words::new(request, 2).integer()?)?;
+    Ok(ask(client, slot, WholeOp::LengthOfSlot(slot)))
+}
+
+pub(super) fn getkeysinslot(client: &mut Client, request: &Request<'_>) -> Begun {
+    let mut words = Words::new(request, 2);
+    let (slot, count) = (slot_of(words.integer()?)?, words.integer()?);
+    let count = u64::try_from(count).map_err(|_| Refusal::of("ERR Invalid number of keys"))?;
+    Ok(ask(client, slot, WholeOp::KeysOfSlot(slot, count)))
 }
 
 fn slot_of(number: i64) -> Result<u16, Refusal> {
@@ -120,7 +125,8 @@ fn ask(client: &Client, slot: u16, op: WholeOp<'_>) -> Outcome {
     Outcome::Later(Box::pin(async { later.await.into() }))
 }
 
-fn slots(server: &Server, nodes: &[ClusterNode]) -> Answer {
+fn slot_ranges(server: &Server) -> Answer {
+    let nodes = server.cluster.nodes();
     let by_member: HashMap<MemberId, &ClusterNode> =
         nodes.iter().map(|node| (node.member, node)).collect();
     let node = |member: &MemberId| {
@@ -152,7 +158,8 @@ fn led(server: &Server) -> HashMap<MemberId, Vec<(u16, u16)>> {
     led
 }
 
-fn shards(server: &Server, nodes: &[ClusterNode]) -> Answer {
+fn shard_list(server: &Server) -> Answer {
+    let nodes = server.cluster.nodes();
     let mut led = led(server);
     let word = |word: &str| Answer::bytes(word.as_bytes());
     let shard = |node: &ClusterNode| {
@@ -176,7 +183,8 @@ fn shards(server: &Server, nodes: &[ClusterNode]) -> Answer {
     Answer::List(nodes.iter().filter(|node| node.stores).filter_map(shard).collect())
 }
 
-fn node_lines(server: &Server, nodes: &[ClusterNode]) -> String {
+fn node_lines(server: &Server) -> String {
+    let nodes = server.cluster.nodes();
     let led = led(server);
     let mut text = String::new();
     for (epoch, node) in nodes.iter().enumerate() {
@@ -198,7 +206,8 @@ fn node_lines(server: &Server, nodes: &[ClusterNode]) -> String {
     text
 }
 
-fn info(server: &Server, nodes: &[ClusterNode]) -> String {
+fn facts(server: &Server) -> String {
+    let nodes = server.cluster.nodes();
     let covered: u32 = runs(server).iter().map(|run| u32::from(run.last - run.first) + 1).sum();
     let state = if covered == u32::from(SLOTS) { "ok" } else { "fail" };
     let leaders = led(server).len();

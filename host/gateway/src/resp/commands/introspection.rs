@@ -11,10 +11,10 @@ use convoke_grid::op::WholeOp;
 use super::super::answer::{Answer, Outcome, Refusal};
 use super::super::client::Client;
 use super::super::request::{ARGUMENT_BYTES_MAX, Request};
-use super::super::server::{DATABASES, Server, now_ms};
+use super::super::server::{DATABASES, Server};
 use super::super::words::Words;
+use super::scans;
 use super::table::{self, COMMANDS, Command, Keys};
-use super::{expect, part, scans, unknown_part};
 use crate::notifications::{SETTING, Wanted};
 
 type Begun = Result<Outcome, Refusal>;
@@ -39,7 +39,7 @@ pub(super) fn wait(client: &mut Client, request: &Request<'_>) -> Begun {
     }
     let nodes = client.server.cluster.nodes();
     let others = nodes.iter().filter(|node| node.stores).count().saturating_sub(1);
-    Ok(Answer::count(others.min(client.map.settings.backups.into())).into())
+    Ok(Answer::count(others.min(client.map.settings().backups.into())).into())
 }
 
 pub(super) fn readonly(client: &mut Client, _: &Request<'_>) -> Begun {
@@ -49,11 +49,30 @@ pub(super) fn readonly(client: &mut Client, _: &Request<'_>) -> Begun {
     Err(Refusal::of("ERR This instance has cluster support disabled"))
 }
 
-pub(super) fn acl(client: &mut Client, request: &Request<'_>) -> Begun {
-    match part(request).as_str() {
-        "whoami" => Ok(Answer::text(client.card.words.lock().user).into()),
-        _ => Err(unknown_part(request, "acl")),
+/// What has subcommands is refused without one; the table's arity says so.
+pub(super) fn container(_: &mut Client, request: &Request<'_>) -> Begun {
+    let name = String::from_utf8_lossy(request.get(0).unwrap_or_default()).to_ascii_lowercase();
+    Err(Refusal::arity(&name))
+}
+
+/// `HELP` of a command that has subcommands: each of them with what it does.
+pub(super) fn help(_: &mut Client, request: &Request<'_>) -> Begun {
+    let container = request.get(0).and_then(table::find).map(|index| &COMMANDS[index]);
+    let container = container.ok_or(Refusal::SYNTAX)?;
+    let line = |text: String| Answer::Reply(convoke_grid::Reply::Word(text));
+    let name = container.name.to_uppercase();
+    let first = format!("{name} <subcommand> [<arg> [value] [opt] ...]. Subcommands are:");
+    let mut lines = vec![line(first)];
+    for part in container.parts() {
+        let (_, word) = part.name.split_once('|').unwrap_or_default();
+        lines.push(line(word.to_uppercase()));
+        lines.push(line(format!("    {}", part.summary)));
     }
+    Ok(Answer::List(lines).into())
+}
+
+pub(super) fn whoami(client: &mut Client, _: &Request<'_>) -> Begun {
+    Ok(Answer::text(client.card.words.lock().user).into())
 }
 
 /// The settings that clients ask for, with their values.
@@ -76,47 +95,46 @@ fn settings(server: &Server) -> Vec<(&'static str, String)> {
     ]
 }
 
-pub(super) fn config(client: &mut Client, request: &Request<'_>) -> Begun {
-    let server = &client.server;
-    Ok(match part(request).as_str() {
-        "get" => {
-            if request.len() < 3 {
-                return Err(Refusal::arity("config|get"));
-            }
-            let lower = |word: &[u8]| word.to_ascii_lowercase();
-            let globs: Vec<Glob> = request.from(2).map(|word| Glob::new(&lower(word))).collect();
-            let fits = |name: &str| globs.iter().any(|glob| glob.matches(name.as_bytes()));
-            let found = settings(server).into_iter().filter(|(name, _)| fits(name));
-            let pair = |(name, value): (&str, String)| (Answer::text(name), Answer::text(value));
-            Answer::Map(found.map(pair).collect()).into()
-        }
-        "set" => {
-            let rest: Vec<&[u8]> = request.from(2).collect();
-            let (pairs, odd) = rest.as_chunks::<2>();
-            if !odd.is_empty() || pairs.is_empty() {
-                return Err(Refusal::arity("config|set"));
-            }
-            for [name, value] in pairs {
-                set(server, name, value)?;
-            }
-            // It is so on all members before it is answered.
-            let told = server.grid.all_told();
-            Outcome::Later(Box::pin(async move {
-                told.await;
-                Answer::DONE
-            }))
-        }
-        "resetstat" => {
-            expect(request, "config|resetstat", 2..=2)?;
-            let seen = server.counters.commands.load(Ordering::Relaxed);
-            server.counted_from.store(seen, Ordering::Relaxed);
-            Answer::DONE.into()
-        }
-        _ => return Err(unknown_part(request, "config")),
-    })
+pub(super) fn config_get(client: &mut Client, request: &Request<'_>) -> Begun {
+    let lower = |word: &[u8]| word.to_ascii_lowercase();
+    let globs: Vec<Glob> = request.from(2).map(|word| Glob::new(&lower(word))).collect();
+    let fits = |name: &str| globs.iter().any(|glob| glob.matches(name.as_bytes()));
+    let found = settings(&client.server).into_iter().filter(|(name, _)| fits(name));
+    let pair = |(name, value): (&str, String)| (Answer::text(name), Answer::text(value));
+    Ok(Answer::Map(found.map(pair).collect()).into())
 }
 
-fn set(server: &Server, name: &[u8], value: &[u8]) -> Result<(), Refusal> {
+pub(super) fn config_set(client: &mut Client, request: &Request<'_>) -> Begun {
+    let server = &client.server;
+    let rest: Vec<&[u8]> = request.from(2).collect();
+    let (pairs, odd) = rest.as_chunks::<2>();
+    if !odd.is_empty() || pairs.is_empty() {
+        return Err(Refusal::arity("config|set"));
+    }
+    // All of them, or none.
+    for [name, value] in pairs {
+        set(server, name, value, false)?;
+    }
+    for [name, value] in pairs {
+        set(server, name, value, true)?;
+    }
+    // It is so on all members before it is answered.
+    let told = server.grid.all_told();
+    Ok(Outcome::Later(Box::pin(async move {
+        told.await;
+        Answer::DONE
+    })))
+}
+
+pub(super) fn config_resetstat(client: &mut Client, _: &Request<'_>) -> Begun {
+    let server = &client.server;
+    let seen = server.counters.commands.load(Ordering::Relaxed);
+    server.counted_from.store(seen, Ordering::Relaxed);
+    Ok(Answer::DONE.into())
+}
+
+/// Checks one setting that is to be changed, and changes it if `applies`.
+fn set(server: &Server, name: &[u8], value: &[u8], applies: bool) -> Result<(), Refusal> {
     let name = String::from_utf8_lossy(name).to_ascii_lowercase();
     let failed = |why: &str| {
         let words =
@@ -128,7 +146,9 @@ fn set(server: &Server, name: &[u8], value: &[u8]) -> Result<(), Refusal> {
             .ok()
             .and_then(Wanted::parse)
             .ok_or_else(|| failed("Invalid event class character. Use 'Ag$lshzxeKEtmdn'."))?;
-        server.grid.set_setting(SETTING, &text.text());
+        if applies {
+            server.grid.set_setting(SETTING, &text.text());
+        }
         return Ok(());
     }
     let known = settings(server).into_iter().find(|(known, _)| *known == name);
@@ -179,7 +199,7 @@ async fn facts(server: &Server, section: &str) -> Vec<(String, String)> {
     let counters = &server.counters;
     match section {
         "server" => {
-            let up_s = now_ms().saturating_sub(server.started_ms) / 1_000;
+            let up_s = server.elapsed_ms() / 1_000;
             let mode = if server.settings.redis_cluster { "cluster" } else { "standalone" };
             vec![
                 fact("redis_version", &REDIS_VERSION),
@@ -254,38 +274,54 @@ async fn facts(server: &Server, section: &str) -> Vec<(String, String)> {
 }
 
 /// `COMMAND LIST [FILTERBY MODULE name | ACLCAT category | PATTERN glob]`. There are
-/// no modules, and no categories.
-fn list(request: &Request<'_>) -> Result<Outcome, Refusal> {
+/// no modules.
+pub(super) fn command_list(_: &mut Client, request: &Request<'_>) -> Begun {
     let mut words = Words::new(request, 2);
-    let mut glob = Glob::new(b"*");
-    let mut none = false;
+    let mut fits: Box<dyn Fn(&Command) -> bool> = Box::new(|_| true);
     if words.left() > 0 {
         if !words.is("filterby") || words.left() != 2 {
             return Err(Refusal::SYNTAX);
         }
         if words.is("pattern") {
-            glob = Glob::new(&words.next()?.to_ascii_lowercase());
-        } else if words.is("module") || words.is("aclcat") {
-            none = true;
+            let glob = Glob::new(&words.next()?.to_ascii_lowercase());
+            fits = Box::new(move |command| glob.matches(command.name.as_bytes()));
+        } else if words.is("aclcat") {
+            let wanted = words.next()?.to_ascii_lowercase();
+            fits = Box::new(move |command| {
+                command.categories().iter().any(|category| category.as_bytes() == wanted)
+            });
+        } else if words.is("module") {
+            fits = Box::new(|_| false);
         } else {
             return Err(Refusal::SYNTAX);
         }
     }
-    let fits = |command: &&Command| !none && glob.matches(command.name.as_bytes());
-    Ok(Answer::List(COMMANDS.iter().filter(fits).map(|c| word(c.name)).collect()).into())
+    let found = COMMANDS.iter().filter(|command| fits(command));
+    Ok(Answer::List(found.map(|command| word(command.name)).collect()).into())
 }
 
 fn word(word: &str) -> Answer {
     Answer::bytes(word.as_bytes())
 }
 
-/// A command as `COMMAND INFO` tells it.
-fn described(command: &Command) -> Answer {
+/// Commands that are not parts of others.
+fn whole_commands() -> impl Iterator<Item = &'static Command> {
+    COMMANDS.iter().filter(|command| !command.is_part())
+}
+
+/// The rows that a request names, each `command` or `command|subcommand`.
+fn named<'r>(request: &'r Request<'_>) -> impl Iterator<Item = Option<&'static Command>> + 'r {
+    request.from(2).map(|name| table::find(name).map(|index| &COMMANDS[index]))
+}
+
+/// A command as `COMMAND INFO` describes it, its subcommands with it.
+fn described(command: &'static Command) -> Answer {
     let simple = |word: &str| Answer::Reply(convoke_grid::Reply::Word(word.into()));
     let (first, last, step) = match command.keys {
         Keys::None | Keys::Counted(_) | Keys::StoredAndCounted => (0, 0, 0),
         Keys::Every { first, last, step } => (first as i64, last, step as i64),
     };
+    let categories = command.categories().into_iter().map(|name| simple(&format!("@{name}")));
     Answer::List(vec![
         word(command.name),
         Answer::integer(command.arity.into()),
@@ -293,57 +329,107 @@ fn described(command: &Command) -> Answer {
         Answer::integer(first),
         Answer::integer(last),
         Answer::integer(step),
+        Answer::List(categories.collect()),
         Answer::List(Vec::new()),
         Answer::List(Vec::new()),
-        Answer::List(Vec::new()),
-        Answer::List(Vec::new()),
+        Answer::List(command.parts().map(described).collect()),
     ])
 }
 
-fn documented(command: &Command) -> (Answer, Answer) {
-    let facts = vec![
+fn documented(command: &'static Command) -> (Answer, Answer) {
+    let mut facts = vec![
         (word("summary"), word(command.summary)),
         (word("since"), word("1.0.0")),
         (word("group"), word(command.group.name())),
     ];
+    let parts: Vec<_> = command.parts().map(documented).collect();
+    if !parts.is_empty() {
+        facts.push((word("subcommands"), Answer::Map(parts)));
+    }
     (word(command.name), Answer::Map(facts))
 }
 
-pub(super) fn command(_: &mut Client, request: &Request<'_>) -> Begun {
-    if request.len() == 1 {
-        return Ok(Answer::List(COMMANDS.iter().map(described).collect()).into());
+pub(super) fn command(_: &mut Client, _: &Request<'_>) -> Begun {
+    Ok(Answer::List(whole_commands().map(described).collect()).into())
+}
+
+pub(super) fn command_count(_: &mut Client, _: &Request<'_>) -> Begun {
+    Ok(Answer::count(whole_commands().count()).into())
+}
+
+pub(super) fn command_info(client: &mut Client, request: &Request<'_>) -> Begun {
+    if request.len() == 2 {
+        return command(client, request);
     }
-    let named = || request.from(2).map(|name| table::find(name).map(|index| &COMMANDS[index]));
-    Ok(match part(request).as_str() {
-        "count" => Answer::count(COMMANDS.len()).into(),
-        "list" => list(request)?,
-        "info" if request.len() == 2 => {
-            Answer::List(COMMANDS.iter().map(described).collect()).into()
-        }
-        "info" => {
-            let all = named().map(|command| {
-                command.map_or(Answer::Reply(convoke_grid::Reply::NilList), described)
-            });
-            Answer::List(all.collect()).into()
-        }
-        "docs" if request.len() == 2 => {
-            Answer::Map(COMMANDS.iter().map(documented).collect()).into()
-        }
-        "docs" => Answer::Map(named().flatten().map(documented).collect()).into(),
-        "getkeys" => {
-            let rest: Vec<&[u8]> = request.from(2).collect();
-            let command = rest.first().and_then(|name| table::find(name));
-            let command = command.map(|index| &COMMANDS[index]);
-            let command = command.ok_or(Refusal::of("ERR Invalid command specified"))?;
-            if !command.takes(rest.len()) {
-                return Err(Refusal::of("ERR Invalid number of arguments specified for command"));
-            }
-            let keys = command.keys_of(&rest);
-            if keys.is_empty() {
-                return Err(Refusal::of("ERR The command has no key arguments"));
-            }
-            Answer::List(keys.into_iter().map(Answer::bytes).collect()).into()
-        }
-        _ => return Err(unknown_part(request, "command")),
-    })
+    let none = Answer::Reply(convoke_grid::Reply::NilList);
+    let all = named(request).map(|row| row.map_or_else(|| none.clone(), described));
+    Ok(Answer::List(all.collect()).into())
+}
+
+pub(super) fn command_docs(_: &mut Client, request: &Request<'_>) -> Begun {
+    let all = if request.len() == 2 {
+        whole_commands().map(documented).collect()
+    } else {
+        named(request).flatten().map(documented).collect()
+    };
+    Ok(Answer::Map(all).into())
+}
+
+pub(super) fn command_getkeys(_: &mut Client, request: &Request<'_>) -> Begun {
+    let rest: Vec<&[u8]> = request.from(2).collect();
+    let name = rest.first().copied().unwrap_or_default();
+    let row = table::resolve(name, rest.get(1).copied());
+    let command = row.map(|index| &COMMANDS[index]);
+    let command = command.map_err(|_| Refusal::of("ERR Invalid command specified"))?;
+    if !command.takes(rest.len()) {
+        return Err(Refusal::of("ERR Invalid number of arguments specified for command"));
+    }
+    let keys = command.keys_of(&rest);
+    if keys.is_empty() {
+        return Err(Refusal::of("ERR The command has no key arguments"));
+    }
+    Ok(Answer::List(keys.into_iter().map(Answer::bytes).collect()).into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{call, client_of, lone_grid, server_on};
+    use crate::trust::{Passwords, Trust};
+
+    fn list(answer: Answer) -> Vec<Answer> {
+        let Answer::List(all) = answer else { panic!("{answer:?}") };
+        all
+    }
+
+    #[tokio::test]
+    async fn subcommands_are_listed_described_and_documented_as_commands_are() {
+        let server = server_on(lone_grid(), Passwords::default());
+        let mut client = client_of(&server, Trust::Full);
+        let pattern: [&[u8]; 5] = [b"command", b"list", b"filterby", b"pattern", b"CLIENT|k*"];
+        let listed = list(call(&mut client, &pattern).await);
+        assert_eq!(listed, [word("client|kill")]);
+        let category: [&[u8]; 5] = [b"command", b"list", b"filterby", b"aclcat", b"admin"];
+        let admin = list(call(&mut client, &category).await);
+        assert!(admin.contains(&word("config|set")) && !admin.contains(&word("client|id")));
+
+        let names: [&[u8]; 5] = [b"command", b"info", b"client|kill", b"client", b"client|no"];
+        let described = list(call(&mut client, &names).await);
+        let kill = list(described[0].clone());
+        assert_eq!((&kill[0], &kill[1]), (&word("client|kill"), &Answer::integer(-3)));
+        let simple = |word: &str| Answer::Reply(convoke_grid::Reply::Word(word.to_owned()));
+        assert_eq!(kill[2], Answer::List(vec![simple("admin")]));
+        assert!(list(kill[6].clone()).contains(&simple("@dangerous")));
+        assert!(list(list(described[1].clone())[9].clone()).contains(&described[0]));
+        assert_eq!(described[2], Answer::Reply(convoke_grid::Reply::NilList));
+
+        let docs = call(&mut client, &[b"command", b"docs", b"client"]).await;
+        let Answer::Map(docs) = docs else { panic!("{docs:?}") };
+        let Answer::Map(facts) = &docs[0].1 else { panic!("{docs:?}") };
+        let parts = facts.iter().find(|(name, _)| *name == word("subcommands"));
+        let Some((_, Answer::Map(parts))) = parts else { panic!("{facts:?}") };
+        assert!(parts.iter().any(|(name, _)| *name == word("client|kill")));
+        let count = call(&mut client, &[b"command", b"count"]).await;
+        assert_eq!(count, Answer::count(list(call(&mut client, &[b"command"]).await).len()));
+    }
 }

@@ -19,11 +19,14 @@ mod strings;
 mod table;
 mod transactions;
 
+#[cfg(test)]
+mod permissions;
+
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use convoke_grid::op::Op;
-use convoke_grid::{Grid, OpError, Reply, Started};
+use convoke_grid::{Grid, Later, OpError, Reply, Started};
 
 use super::answer::{Answer, Outcome, Refusal};
 use super::client::{Client, Silence};
@@ -32,6 +35,7 @@ use super::request::Request;
 use super::words::Words;
 use crate::trust::Trust;
 
+pub(crate) use spread::{Wording, is_above_zero, whole};
 pub use table::{COMMANDS, Command, Group, Keys};
 
 /// Reads a command's arguments.
@@ -57,10 +61,8 @@ pub(crate) enum Run {
 /// to `sink` right away.
 pub(crate) fn begin(client: &mut Client, request: &Request<'_>, sink: &mut Vec<u8>) -> Outcome {
     client.server.counters.commands.fetch_add(1, Ordering::Relaxed);
-    let found = request.get(0).and_then(table::find);
-    let admitted = found
-        .ok_or_else(|| unknown(request))
-        .and_then(|index| admit(client, &COMMANDS[index], request).map(|()| index));
+    let admitted =
+        row_of(request).and_then(|index| admit(client, &COMMANDS[index], request).map(|()| index));
     let index = match admitted {
         Ok(index) => index,
         Err(refusal) => {
@@ -79,7 +81,7 @@ pub(crate) fn begin(client: &mut Client, request: &Request<'_>, sink: &mut Vec<u
         }
     };
     client.card.command.store(index, Ordering::Relaxed);
-    let command = &COMMANDS[index];
+    let command: &'static Command = &COMMANDS[index];
     if client.transaction.is_some() && !command.is(Command::AT_ONCE) {
         return transactions::queue(client, command, request);
     }
@@ -95,7 +97,18 @@ pub(crate) fn begin(client: &mut Client, request: &Request<'_>, sink: &mut Vec<u
 /// What browsers begin with.
 const OTHER_PROTOCOLS: [&[u8]; 2] = [b"post", b"host:"];
 
-/// Whether a client may do that, now and like this.
+/// The place of the row that a request is about.
+fn row_of(request: &Request<'_>) -> Result<usize, Refusal> {
+    table::resolve(request.get(0).unwrap_or_default(), request.get(1)).map_err(|missing| {
+        match missing {
+            table::Missing::Command => unknown(request),
+            table::Missing::Part(name) => unknown_part(request, name),
+        }
+    })
+}
+
+/// Whether a client may do that, now and like this: the one place where permission
+/// is decided, by the flags of the row that does it.
 fn admit(client: &Client, command: &Command, request: &Request<'_>) -> Result<(), Refusal> {
     if !command.takes(request.len()) {
         return Err(Refusal::arity(command.name));
@@ -147,48 +160,66 @@ fn run(client: &mut Client, command: &Command, request: &Request<'_>) -> Result<
             let (op, wait) = parse(request)?;
             blocking::start(client, &op, wait, request.len(), shape)
         }
-        Run::Op(parse) => {
-            let op = parse(request)?;
-            let started = start(client, &op)?;
-            Ok(match started {
-                Started::Now(reply) => Outcome::Now(reply.into()),
-                Started::Later(later) => Outcome::Later(Box::pin(async { later.await.into() })),
-            })
-        }
+        Run::Op(parse) => Ok(start(client, &parse(request)?)?.outcome(request.len(), None)),
         Run::Shaped(parse, shape) => {
-            let op = parse(request)?;
-            let arguments = request.len();
-            let shaped = move |reply: Result<Reply, OpError>| match reply {
-                Ok(reply) => shape(arguments, reply),
-                Err(error) => Err(error).into(),
-            };
-            Ok(match start(client, &op)? {
-                Started::Now(reply) => Outcome::Now(shaped(reply)),
-                Started::Later(later) => {
-                    Outcome::Later(Box::pin(async move { shaped(later.await) }))
-                }
-            })
+            Ok(start(client, &parse(request)?)?.outcome(request.len(), Some(shape)))
+        }
+    }
+}
+
+/// Tells the grid's answer otherwise. The number is that of the arguments.
+type Shape = fn(usize, Reply) -> Answer;
+
+/// An operation that was started.
+enum Asked {
+    /// In one partition: it is done there, or it is not.
+    One(Started),
+    /// In several; its answer says how much of it was done.
+    Several(Later<Result<Reply, Refusal>>),
+}
+
+impl Asked {
+    /// What came of a command that is this operation.
+    fn outcome(self, arguments: usize, shape: Option<Shape>) -> Outcome {
+        let shaped = move |reply: Reply| match shape {
+            Some(shape) => shape(arguments, reply),
+            None => Answer::Reply(reply),
+        };
+        let one = move |reply: Result<Reply, OpError>| match reply {
+            Ok(reply) => shaped(reply),
+            Err(error) => Err(error).into(),
+        };
+        match self {
+            Self::One(Started::Now(reply)) => Outcome::Now(one(reply)),
+            Self::One(Started::Later(later)) => {
+                Outcome::Later(Box::pin(async move { one(later.await) }))
+            }
+            Self::Several(later) => {
+                Outcome::Later(Box::pin(
+                    async move { later.await.map_or_else(Answer::from, shaped) },
+                ))
+            }
         }
     }
 }
 
 /// Starts an operation where its keys are.
-fn start(client: &Client, op: &Op<'_>) -> Result<Started, Refusal> {
+fn start(client: &Client, op: &Op<'_>) -> Result<Asked, Refusal> {
     let server = &client.server;
     let grid = &server.grid;
     if let Op::Key(key, _) = op {
         if server.settings.redis_cluster {
             cluster::check(server, [*key])?;
         }
-        return Ok(grid.start(&client.map, grid.partition_of(key), op));
+        return Ok(Asked::One(grid.start(&client.map, grid.partition_of(key), op)));
     }
     let keys = op.keys();
     if server.settings.redis_cluster {
         cluster::check(server, keys.iter().copied())?;
     }
     match one_partition(grid, &keys)? {
-        Some(partition) => Ok(grid.start(&client.map, partition, op)),
-        None => spread::start(server, &client.map, op).ok_or(Refusal::CROSS_SLOT),
+        Some(partition) => Ok(Asked::One(grid.start(&client.map, partition, op))),
+        None => spread::start(server, &client.map, op).map(Asked::Several),
     }
 }
 
@@ -216,16 +247,13 @@ fn unknown(request: &Request<'_>) -> Refusal {
     Refusal(format!("ERR unknown command '{name}', with args beginning with: {arguments}").into())
 }
 
-/// As Redis says it of a part of a command.
+/// As Redis says it of a subcommand.
 fn unknown_part(request: &Request<'_>, name: &str) -> Refusal {
-    let part = String::from_utf8_lossy(request.get(1).unwrap_or_default()).into_owned();
+    const SHOWN_BYTES_MAX: usize = 128;
+    let part = request.get(1).unwrap_or_default();
+    let part = String::from_utf8_lossy(&part[..part.len().min(SHOWN_BYTES_MAX)]).into_owned();
     let name = name.to_uppercase();
     Refusal(format!("ERR unknown subcommand '{part}'. Try {name} HELP.").into())
-}
-
-/// The command's second word, in small letters.
-fn part(request: &Request<'_>) -> String {
-    String::from_utf8_lossy(request.get(1).unwrap_or_default()).to_ascii_lowercase()
 }
 
 /// Fails unless the request has so many arguments, at least and at most.

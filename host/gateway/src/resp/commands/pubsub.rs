@@ -89,29 +89,38 @@ pub(super) fn punsubscribe(client: &mut Client, request: &Request<'_>) -> Begun 
     end(client, request, true)
 }
 
-/// Of the subscribers on this member, as in a Redis Cluster.
-pub(super) fn pubsub(client: &mut Client, request: &Request<'_>) -> Begun {
-    let (topics, patterns) = client.server.grid.subscriptions();
-    Ok(match super::part(request).as_str() {
-        "channels" => {
-            super::expect(request, "pubsub|channels", 2..=3)?;
-            let glob = request.get(2).map(convoke_grid::glob::Glob::new);
-            let fits = |topic: &Bytes| glob.as_ref().is_none_or(|glob| glob.matches(topic));
-            let topics = topics.iter().map(|(topic, _)| topic).filter(|topic| fits(topic));
-            Answer::List(topics.map(|topic| Answer::bytes(topic)).collect()).into()
-        }
-        "numsub" => {
-            let count = |name: &[u8]| {
-                topics.iter().find(|(topic, _)| topic == name).map_or(0, |(_, count)| *count)
-            };
-            let each = |name| [Answer::bytes(name), Answer::count(count(name))];
-            Answer::List(request.from(2).flat_map(each).collect()).into()
-        }
-        "numpat" => {
-            super::expect(request, "pubsub|numpat", 2..=2)?;
-            Answer::count(patterns).into()
-        }
-        "shardchannels" | "shardnumsub" => Answer::List(Vec::new()).into(),
-        _ => return Err(super::unknown_part(request, "pubsub")),
-    })
+/// As all of `PUBSUB`: of the subscribers on this member, as in a Redis Cluster.
+pub(super) fn channels(client: &mut Client, request: &Request<'_>) -> Begun {
+    super::expect(request, "pubsub|channels", 2..=3)?;
+    let (topics, _) = client.server.grid.subscriptions();
+    let glob = request.get(2).map(convoke_grid::glob::Glob::new);
+    let fits = |topic: &Bytes| glob.as_ref().is_none_or(|glob| glob.matches(topic));
+    let topics = topics.iter().map(|(topic, _)| topic).filter(|topic| fits(topic));
+    Ok(Answer::List(topics.map(|topic| Answer::bytes(topic)).collect()).into())
+}
+
+pub(super) fn numsub(client: &mut Client, request: &Request<'_>) -> Begun {
+    let (topics, _) = client.server.grid.subscriptions();
+    let count =
+        |name: &[u8]| topics.iter().find(|(topic, _)| topic == name).map_or(0, |(_, count)| *count);
+    Ok(counts(request, count))
+}
+
+/// Channels, each with its number of subscribers.
+fn counts(request: &Request<'_>, count: impl Fn(&[u8]) -> usize) -> Outcome {
+    let each = |name| [Answer::bytes(name), Answer::count(count(name))];
+    Answer::List(request.from(2).flat_map(each).collect()).into()
+}
+
+pub(super) fn numpat(client: &mut Client, _: &Request<'_>) -> Begun {
+    Ok(Answer::count(client.server.grid.subscriptions().1).into())
+}
+
+pub(super) fn shardchannels(_: &mut Client, request: &Request<'_>) -> Begun {
+    super::expect(request, "pubsub|shardchannels", 2..=3)?;
+    Ok(Answer::List(Vec::new()).into())
+}
+
+pub(super) fn shardnumsub(_: &mut Client, request: &Request<'_>) -> Begun {
+    Ok(counts(request, |_| 0))
 }

@@ -1,8 +1,11 @@
 //! Commands that go through what there is.
 
+use std::ops::Range;
 use std::sync::Arc;
 
-use convoke_grid::op::{HashOp, KeyOp, Op, ScanFilter, SetOp, SortedSetOp, WholeOp};
+use convoke_grid::op::{
+    ELEMENTS_BYTES_MAX, ELEMENTS_MAX, HashOp, KeyOp, Op, ScanFilter, SetOp, SortedSetOp, WholeOp,
+};
 use convoke_grid::{Map, OpError, Reply};
 use futures_util::future::join_all;
 
@@ -17,6 +20,8 @@ type Parsed<'a> = Result<Op<'a>, Refusal>;
 
 /// Elements looked at for one answer, when nothing is said.
 const COUNT: u64 = 10;
+/// Elements looked at for one answer, at most, whatever the client asks for.
+const COUNT_MAX: u64 = 100_000;
 /// Partitions looked at for one answer, about, and asked at once.
 const PARTITIONS_MAX: u16 = 1_024;
 const AT_ONCE_MAX: u16 = 64;
@@ -40,7 +45,9 @@ fn options<'a>(words: &mut Words<'_, 'a>, of_keys: bool) -> Result<Options<'a>, 
             options.filter.pattern = Some(words.next()?);
         } else if words.is("count") {
             let count = words.integer()?;
-            options.count = u64::try_from(count).ok().filter(|n| *n > 0).ok_or(Refusal::SYNTAX)?;
+            let count = u64::try_from(count).ok().filter(|n| *n > 0).ok_or(Refusal::SYNTAX)?;
+            // The cursor says where to go on.
+            options.count = count.min(COUNT_MAX);
         } else if of_keys && words.is("type") {
             let kind = words.next()?;
             // No key has a type that is no text.
@@ -194,18 +201,65 @@ pub(super) fn randomkey(client: &mut Client, _: &Request<'_>) -> Begun {
     })))
 }
 
+/// Partitions that `KEYS` asks at once: each may answer as much as all together may.
+const KEYS_AT_ONCE: usize = 8;
+
+const TOO_MANY_KEYS: Refusal =
+    Refusal::of("ERR too many keys for one answer (1000000 keys, or 64 MiB of them): use SCAN");
+
+/// The keys of several answers together, which are bounded as one answer is.
+#[derive(Default)]
+struct Gathered {
+    keys: Vec<Reply>,
+    bytes: usize,
+}
+
+impl Gathered {
+    fn take(&mut self, reply: Result<Reply, OpError>) -> Result<(), Refusal> {
+        let keys = match reply {
+            Ok(Reply::List(keys)) => keys,
+            Ok(_) => return Err(OpError::Malformed.into()),
+            Err(OpError::AnswerTooLong) => return Err(TOO_MANY_KEYS),
+            Err(error) => return Err(error.into()),
+        };
+        let bytes = |key: &Reply| if let Reply::Bytes(key) = key { key.len() } else { 0 };
+        self.bytes += keys.iter().map(bytes).sum::<usize>();
+        if self.keys.len() + keys.len() > ELEMENTS_MAX || self.bytes > ELEMENTS_BYTES_MAX {
+            return Err(TOO_MANY_KEYS);
+        }
+        self.keys.extend(keys);
+        Ok(())
+    }
+}
+
+/// All keys that fit a pattern, or an error: never some of them.
 pub(super) fn keys(client: &mut Client, request: &Request<'_>) -> Begun {
     let pattern = Words::new(request, 1).next()?.to_vec();
     let (server, map) = (Arc::clone(&client.server), Arc::clone(&client.map));
     Ok(Outcome::Later(Box::pin(async move {
-        match server.ask_all(&map, WholeOp::Keys(&pattern)).await {
-            Ok(replies) => {
-                let keys = |reply| if let Reply::List(keys) = reply { keys } else { Vec::new() };
-                Answer::Reply(Reply::List(replies.into_iter().flat_map(keys).collect()))
-            }
-            Err(error) => Err(error).into(),
+        match keys_that_fit(&server, &map, &pattern).await {
+            Ok(keys) => Answer::Reply(Reply::List(keys)),
+            Err(refusal) => refusal.into(),
         }
     })))
+}
+
+async fn keys_that_fit(
+    server: &Server,
+    map: &Arc<Map>,
+    pattern: &[u8],
+) -> Result<Vec<Reply>, Refusal> {
+    let op = Op::Whole(WholeOp::Keys(pattern));
+    let mut gathered = Gathered::default();
+    let told: Vec<u16> =
+        (0..server.grid.partitions()).filter(|number| server.tells_of(*number)).collect();
+    for some in told.chunks(KEYS_AT_ONCE) {
+        let asked: Vec<_> = some.iter().map(|number| server.ask(map, *number, &op)).collect();
+        for reply in join_all(asked).await {
+            gathered.take(reply)?;
+        }
+    }
+    Ok(gathered.keys)
 }
 
 /// `[ASYNC | SYNC]`, which make no difference.
@@ -219,29 +273,68 @@ fn flush_option(request: &Request<'_>) -> Result<(), Refusal> {
 
 pub(super) fn flushdb(client: &mut Client, request: &Request<'_>) -> Begun {
     flush_option(request)?;
-    let (server, map) = (Arc::clone(&client.server), Arc::clone(&client.map));
-    Ok(Outcome::Barrier(Box::pin(async move {
-        match server.ask_everywhere(&map, WholeOp::Clear).await {
-            Ok(_) => Answer::DONE,
-            Err(error) => Err(error).into(),
-        }
-    })))
+    Ok(flush(client, client.database..client.database + 1))
 }
 
+/// Those databases too that were used through other members only.
 pub(super) fn flushall(client: &mut Client, request: &Request<'_>) -> Begun {
     flush_option(request)?;
+    Ok(flush(client, 0..DATABASES))
+}
+
+fn flush(client: &Client, databases: Range<usize>) -> Outcome {
     let server = Arc::clone(&client.server);
-    Ok(Outcome::Barrier(Box::pin(async move {
-        // Those too that were used through other members only.
-        for database in 0..DATABASES {
-            let cleared = match server.database(database) {
-                Ok(map) => server.ask_everywhere(&map, WholeOp::Clear).await,
-                Err(error) => Err(error),
-            };
-            if let Err(error) = cleared {
-                return Err(error).into();
-            }
+    Outcome::Barrier(Box::pin(async move {
+        match server.flush(databases).await {
+            Ok(()) => Answer::DONE,
+            Err(refusal) => refusal.into(),
         }
-        Answer::DONE
-    })))
+    }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{call, client_of, lone_grid, server_on};
+    use crate::trust::{Passwords, Trust};
+
+    #[test]
+    fn keys_of_several_partitions_are_bounded_together() {
+        let keys = |count, bytes| {
+            let key = Reply::bytes(&vec![b'k'; bytes]);
+            Ok(Reply::List(vec![key; count]))
+        };
+        let mut gathered = Gathered::default();
+        assert_eq!(gathered.take(keys(ELEMENTS_MAX / 2, 1)), Ok(()));
+        assert_eq!(gathered.take(keys(ELEMENTS_MAX / 2, 1)), Ok(()));
+        assert_eq!(gathered.take(keys(0, 1)), Ok(()));
+        assert_eq!(gathered.keys.len(), ELEMENTS_MAX);
+        assert_eq!(gathered.take(keys(1, 1)), Err(TOO_MANY_KEYS));
+        let mut gathered = Gathered::default();
+        assert_eq!(gathered.take(keys(2, ELEMENTS_BYTES_MAX / 2)), Ok(()));
+        assert_eq!(gathered.take(keys(1, 1)), Err(TOO_MANY_KEYS));
+        let mut gathered = Gathered::default();
+        assert_eq!(gathered.take(Err(OpError::AnswerTooLong)), Err(TOO_MANY_KEYS));
+        let numbers = [ELEMENTS_MAX.to_string(), format!("{} MiB", ELEMENTS_BYTES_MAX >> 20)];
+        assert!(numbers.iter().all(|number| TOO_MANY_KEYS.0.contains(number.as_str())));
+    }
+
+    #[tokio::test]
+    async fn keys_answers_all_that_fit() {
+        let server = server_on(lone_grid(), Passwords::default());
+        let mut client = client_of(&server, Trust::Full);
+        for number in 0..300 {
+            let key = format!("k:{number}");
+            call(&mut client, &[b"set", key.as_bytes(), b"v"]).await;
+        }
+        for (pattern, count) in [("*", 300), ("k:29?", 10), ("x*", 0)] {
+            let answer = call(&mut client, &[b"keys", pattern.as_bytes()]).await;
+            let Answer::Reply(Reply::List(keys)) = answer else { panic!("{answer:?}") };
+            assert_eq!(keys.len(), count, "{pattern}");
+        }
+        let repeats: [&[u8]; 3] = [b"srandmember", b"s", b"-1000001"];
+        call(&mut client, &[b"sadd", b"s", b"m"]).await;
+        let Answer::Error(text) = call(&mut client, &repeats).await else { panic!("it is told") };
+        assert!(text.starts_with("ERR the answer would be longer"), "{text}");
+    }
 }

@@ -54,6 +54,22 @@ impl Group {
             Self::Cluster => "cluster",
         }
     }
+
+    /// The ACL category of its commands, if it has one.
+    fn category(self) -> Option<&'static str> {
+        match self {
+            Self::Connection => Some("connection"),
+            Self::Generic => Some("keyspace"),
+            Self::String => Some("string"),
+            Self::Hash => Some("hash"),
+            Self::List => Some("list"),
+            Self::Set => Some("set"),
+            Self::SortedSet => Some("sortedset"),
+            Self::Transactions => Some("transaction"),
+            // PUBSUB has a flag of its own.
+            Self::PubSub | Self::Server | Self::Cluster => None,
+        }
+    }
 }
 
 /// Which arguments are keys.
@@ -76,11 +92,13 @@ pub enum Keys {
     StoredAndCounted,
 }
 
-/// One command.
+/// One command, or one subcommand of a command that has some: those are rows of
+/// their own, named `command|subcommand`, with their own arity and flags.
 pub struct Command {
-    /// In small letters.
+    /// In small letters; `client|kill` for a subcommand.
     pub name: &'static str,
-    /// Number of arguments, the name among them; below zero at least so many.
+    /// Number of arguments, the name (both words of a subcommand's) among them; below
+    /// zero at least so many.
     pub arity: i32,
     flags: u16,
     /// Which of them are keys.
@@ -108,6 +126,42 @@ impl Command {
     pub(super) const AT_ONCE: u16 = 1 << 9;
     /// A RESP2 client that is subscribed may.
     pub(super) const WHILE_SUBSCRIBED: u16 = 1 << 10;
+    /// Its second word, if there is one, names a subcommand.
+    pub(super) const CONTAINER: u16 = 1 << 11;
+    /// In Redis' ACL category `dangerous`, as all admin commands are.
+    pub(super) const DANGEROUS: u16 = 1 << 12;
+
+    /// Whether it is a subcommand.
+    #[must_use]
+    pub fn is_part(&self) -> bool {
+        self.name.contains('|')
+    }
+
+    /// The subcommands of a command, in the table's order.
+    pub(super) fn parts(&self) -> impl Iterator<Item = &'static Self> {
+        let name = self.name;
+        COMMANDS.iter().filter(move |row| {
+            row.name.strip_prefix(name).is_some_and(|rest| rest.starts_with('|'))
+        })
+    }
+
+    /// The ACL categories that Redis gives commands with these flags.
+    pub(super) fn categories(&self) -> Vec<&'static str> {
+        [
+            (self.is(Self::WRITE) && !self.is(Self::PUBSUB), "write"),
+            (self.is(Self::READ), "read"),
+            (self.is(Self::ADMIN), "admin"),
+            (self.is(Self::ADMIN) || self.is(Self::DANGEROUS), "dangerous"),
+            (self.is(Self::PUBSUB), "pubsub"),
+            (self.is(Self::BLOCKING), "blocking"),
+            (self.is(Self::FAST), "fast"),
+            (!self.is(Self::FAST), "slow"),
+        ]
+        .into_iter()
+        .filter_map(|(holds, name)| holds.then_some(name))
+        .chain(self.group.category())
+        .collect()
+    }
 
     pub(super) fn is(&self, flag: u16) -> bool {
         self.flags & flag != 0
@@ -164,17 +218,46 @@ impl Command {
     }
 }
 
-/// The place of a command in [`COMMANDS`], in capitals or not.
+/// Bytes of a name in the table, at most.
+const NAME_BYTES_MAX: usize = 32;
+
+/// The place of a row in [`COMMANDS`], in capitals or not, by its whole name.
 pub(super) fn find(name: &[u8]) -> Option<usize> {
     static PLACES: LazyLock<HashMap<&'static [u8], usize>> = LazyLock::new(|| {
         COMMANDS.iter().enumerate().map(|(at, command)| (command.name.as_bytes(), at)).collect()
     });
-    const NAME_BYTES_MAX: usize = 24;
     let mut lower = [0; NAME_BYTES_MAX];
     let lower = lower.get_mut(..name.len())?;
     lower.copy_from_slice(name);
     lower.make_ascii_lowercase();
     PLACES.get(&*lower).copied()
+}
+
+/// Why there is no row for a request.
+pub(super) enum Missing {
+    /// There is no such command.
+    Command,
+    /// The command of this name has no such subcommand.
+    Part(&'static str),
+}
+
+/// The place of the row that a request is about: that of the subcommand, where the
+/// command has some and a second word is there. There is no other way to a row, so
+/// what has none cannot be done.
+pub(super) fn resolve(name: &[u8], part: Option<&[u8]>) -> Result<usize, Missing> {
+    // A row of a subcommand is reached by two words only.
+    let index = find(name).filter(|index| !COMMANDS[*index].is_part()).ok_or(Missing::Command)?;
+    let command = &COMMANDS[index];
+    let Some(part) = part.filter(|_| command.is(Command::CONTAINER)) else { return Ok(index) };
+    let mut whole = [0; NAME_BYTES_MAX];
+    let length = command.name.len() + 1 + part.len();
+    let found = whole.get_mut(..length).and_then(|whole| {
+        whole[..command.name.len()].copy_from_slice(command.name.as_bytes());
+        whole[command.name.len()] = b'|';
+        whole[command.name.len() + 1..].copy_from_slice(part);
+        find(whole)
+    });
+    found.ok_or(Missing::Part(command.name))
 }
 
 /// The place of `GET`, which is asked most.
@@ -194,6 +277,8 @@ const OPEN: u16 = Command::NO_AUTH;
 const NOT_IN_MULTI: u16 = Command::NO_MULTI;
 const NOW: u16 = Command::AT_ONCE;
 const ALWAYS: u16 = Command::WHILE_SUBSCRIBED;
+const PARTS: u16 = Command::CONTAINER;
+const RISKY: u16 = Command::DANGEROUS;
 
 const NONE: Keys = Keys::None;
 const ONE: Keys = Keys::Every { first: 1, last: 1, step: 1 };
@@ -222,7 +307,20 @@ use Group::{
 #[rustfmt::skip]
 pub static COMMANDS: &[Command] = &[
     c("auth", -2, OPEN | F | NOW, NONE, Connection, Here(clients::auth), "Proves who the client is."),
-    c("client", -2, 0, NONE, Connection, Here(clients::client), "Tells of this client and of others, names it, ends them."),
+    c("client", -2, PARTS, NONE, Connection, Here(introspection::container), "Shows, names and disconnects clients."),
+    c("client|getname", 2, 0, NONE, Connection, Here(clients::getname), "Returns the name of this connection."),
+    c("client|getredir", 2, 0, NONE, Connection, Here(clients::getredir), "Returns -1: there is no client-side caching to redirect."),
+    c("client|help", 2, 0, NONE, Connection, Here(introspection::help), "Lists the subcommands."),
+    c("client|id", 2, 0, NONE, Connection, Here(clients::id), "Returns the ID of this connection."),
+    c("client|info", 2, 0, NONE, Connection, Here(clients::info), "Returns what CLIENT LIST shows of this connection."),
+    c("client|kill", -3, ADMIN, NONE, Connection, Here(clients::kill), "Disconnects clients of this member."),
+    c("client|list", -2, ADMIN, NONE, Connection, Here(clients::list), "Lists the clients of this member."),
+    c("client|no-evict", 3, ADMIN, NONE, Connection, Here(clients::on_or_off), "Accepted; clients are never evicted."),
+    c("client|no-touch", 3, 0, NONE, Connection, Here(clients::on_or_off), "Accepted, and has no effect."),
+    c("client|reply", 3, 0, NONE, Connection, Here(clients::reply), "Turns replies to this connection on or off."),
+    c("client|setinfo", 4, 0, NONE, Connection, Here(clients::setinfo), "Sets the library name or version of this connection."),
+    c("client|setname", 3, 0, NONE, Connection, Here(clients::setname), "Sets the name of this connection."),
+    c("client|unpause", 2, ADMIN, NONE, Connection, Here(clients::unpause), "Accepted; clients are never paused."),
     c("echo", 2, F, NONE, Connection, Here(clients::echo), "Answers what it is given."),
     c("hello", -1, OPEN | F | NOT_IN_MULTI, NONE, Connection, Here(clients::hello), "Chooses the protocol, and proves who the client is."),
     c("ping", -1, F | ALWAYS, NONE, Connection, Here(clients::ping), "Answers, if the server does."),
@@ -236,7 +334,7 @@ pub static COMMANDS: &[Command] = &[
     c("expire", -3, W | F, ONE, Generic, Op(keys::expire), "Lets a key expire in so many seconds."),
     c("expireat", -3, W | F, ONE, Generic, Op(keys::expireat), "Lets a key expire at a time, in seconds since 1970."),
     c("expiretime", 2, R | F, ONE, Generic, Shaped(keys::expiretime, keys::seconds), "Tells when a key expires, in seconds since 1970."),
-    c("keys", 2, R, NONE, Generic, Here(scans::keys), "Tells all keys that fit a pattern; for many keys use SCAN."),
+    c("keys", 2, R | RISKY, NONE, Generic, Here(scans::keys), "Returns all keys that match a pattern; refused beyond 1,000,000 keys or 64 MiB of them: use SCAN."),
     c("persist", 2, W | F, ONE, Generic, Op(keys::persist), "Lets a key live for ever."),
     c("pexpire", -3, W | F, ONE, Generic, Op(keys::pexpire), "Lets a key expire in so many milliseconds."),
     c("pexpireat", -3, W | F, ONE, Generic, Op(keys::pexpireat), "Lets a key expire at a time, in milliseconds since 1970."),
@@ -370,7 +468,13 @@ pub static COMMANDS: &[Command] = &[
 
     c("psubscribe", -2, P, NONE, PubSub, Here(pubsub::psubscribe), "Subscribes to topics that fit patterns."),
     c("publish", 3, Command::PUBSUB | F | W, NONE, PubSub, Here(pubsub::publish), "Tells all subscribers on all members."),
-    c("pubsub", -2, Command::PUBSUB, NONE, PubSub, Here(pubsub::pubsub), "Tells of subscriptions on this member."),
+    c("pubsub", -2, PARTS, NONE, PubSub, Here(introspection::container), "Shows subscriptions on this member."),
+    c("pubsub|channels", -2, Command::PUBSUB, NONE, PubSub, Here(pubsub::channels), "Lists the channels that have subscribers."),
+    c("pubsub|help", 2, 0, NONE, PubSub, Here(introspection::help), "Lists the subcommands."),
+    c("pubsub|numpat", 2, Command::PUBSUB, NONE, PubSub, Here(pubsub::numpat), "Counts the patterns that clients are subscribed to."),
+    c("pubsub|numsub", -2, Command::PUBSUB, NONE, PubSub, Here(pubsub::numsub), "Counts the subscribers of channels."),
+    c("pubsub|shardchannels", -2, Command::PUBSUB, NONE, PubSub, Here(pubsub::shardchannels), "Returns an empty list: there are no shard channels."),
+    c("pubsub|shardnumsub", -2, Command::PUBSUB, NONE, PubSub, Here(pubsub::shardnumsub), "Returns 0 for each channel: there are no shard channels."),
     c("punsubscribe", -1, P, NONE, PubSub, Here(pubsub::punsubscribe), "Ends subscriptions to patterns."),
     c("subscribe", -2, P, NONE, PubSub, Here(pubsub::subscribe), "Subscribes to topics."),
     c("unsubscribe", -1, P, NONE, PubSub, Here(pubsub::unsubscribe), "Ends subscriptions."),
@@ -381,17 +485,38 @@ pub static COMMANDS: &[Command] = &[
     c("unwatch", 1, F, NONE, Transactions, Here(transactions::unwatch), "Watches no key any more."),
     c("watch", -2, F | NOW, ALL, Transactions, Here(transactions::watch), "EXEC does nothing if one of these keys has changed."),
 
-    c("acl", -2, 0, NONE, Server, Here(introspection::acl), "WHOAMI: which user the client is."),
-    c("command", -1, 0, NONE, Server, Here(introspection::command), "Tells of commands."),
-    c("config", -2, ADMIN, NONE, Server, Here(introspection::config), "Tells settings; sets notify-keyspace-events, on all members."),
+    c("acl", -2, PARTS, NONE, Server, Here(introspection::container), "Shows which user the client is."),
+    c("acl|help", 2, 0, NONE, Server, Here(introspection::help), "Lists the subcommands."),
+    c("acl|whoami", 2, 0, NONE, Server, Here(introspection::whoami), "Returns the name of the user of this connection."),
+    c("command", -1, PARTS, NONE, Server, Here(introspection::command), "Describes all commands."),
+    c("command|count", 2, 0, NONE, Server, Here(introspection::command_count), "Counts the commands."),
+    c("command|docs", -2, 0, NONE, Server, Here(introspection::command_docs), "Returns the documentation of commands."),
+    c("command|getkeys", -3, 0, NONE, Server, Here(introspection::command_getkeys), "Returns the keys among the arguments of a command."),
+    c("command|help", 2, 0, NONE, Server, Here(introspection::help), "Lists the subcommands."),
+    c("command|info", -2, 0, NONE, Server, Here(introspection::command_info), "Describes commands."),
+    c("command|list", -2, 0, NONE, Server, Here(introspection::command_list), "Lists the names of commands."),
+    c("config", -2, PARTS, NONE, Server, Here(introspection::container), "Reads and changes settings."),
+    c("config|get", -3, ADMIN, NONE, Server, Here(introspection::config_get), "Returns settings."),
+    c("config|help", 2, 0, NONE, Server, Here(introspection::help), "Lists the subcommands."),
+    c("config|resetstat", 2, ADMIN, NONE, Server, Here(introspection::config_resetstat), "Resets the count of commands that INFO shows."),
+    c("config|set", -4, ADMIN, NONE, Server, Here(introspection::config_set), "Sets notify-keyspace-events, on all members."),
     c("dbsize", 1, R | F, NONE, Server, Here(scans::dbsize), "Counts keys."),
-    c("flushall", -1, W, NONE, Server, Here(scans::flushall), "Removes all keys of all databases."),
-    c("flushdb", -1, W, NONE, Server, Here(scans::flushdb), "Removes all keys of the database."),
-    c("info", -1, 0, NONE, Server, Here(introspection::info), "Tells how the server is."),
+    c("flushall", -1, W | RISKY, NONE, Server, Here(scans::flushall), "Removes all keys of all databases."),
+    c("flushdb", -1, W | RISKY, NONE, Server, Here(scans::flushdb), "Removes all keys of the database."),
+    c("info", -1, RISKY, NONE, Server, Here(introspection::info), "Tells how the server is."),
     c("time", 1, F, NONE, Server, Here(introspection::time), "Tells the time: seconds since 1970, and microseconds."),
 
     c("asking", 1, F, NONE, Cluster, Here(introspection::readonly), "Accepted from clients of a Redis Cluster; no slot is ever half moved."),
-    c("cluster", -2, 0, NONE, Cluster, Here(cluster::cluster), "Tells who holds which slots."),
+    c("cluster", -2, PARTS, NONE, Cluster, Here(introspection::container), "Shows which member holds which slots."),
+    c("cluster|countkeysinslot", 3, 0, NONE, Cluster, Here(cluster::countkeysinslot), "Counts the keys of a slot."),
+    c("cluster|getkeysinslot", 4, 0, NONE, Cluster, Here(cluster::getkeysinslot), "Returns keys of a slot."),
+    c("cluster|help", 2, 0, NONE, Cluster, Here(introspection::help), "Lists the subcommands."),
+    c("cluster|info", 2, 0, NONE, Cluster, Here(cluster::info), "Returns the state of the cluster."),
+    c("cluster|keyslot", 3, 0, NONE, Cluster, Here(cluster::keyslot), "Returns the slot of a key."),
+    c("cluster|myid", 2, 0, NONE, Cluster, Here(cluster::myid), "Returns the ID of this node."),
+    c("cluster|nodes", 2, 0, NONE, Cluster, Here(cluster::nodes), "Lists the nodes and their slots, as text."),
+    c("cluster|shards", 2, 0, NONE, Cluster, Here(cluster::shards), "Lists the nodes and their slots."),
+    c("cluster|slots", 2, 0, NONE, Cluster, Here(cluster::slots), "Lists the slots and their nodes."),
     c("readonly", 1, F, NONE, Cluster, Here(introspection::readonly), "Accepted from clients of a Redis Cluster; backups answer nothing by themselves."),
     c("readwrite", 1, F, NONE, Cluster, Here(introspection::readonly), "Takes READONLY back."),
 ];
@@ -406,15 +531,15 @@ mod tests {
     /// The list in the docs: all commands, by what they are about.
     fn page() -> String {
         let mut text = String::from(
-            "# Commands\n\nWritten by the test `the_list_in_the_docs_is_this_table` (`UPDATE_DOCS=1` writes it anew).\nArguments and answers are those of Redis 7.\n",
+            "# Commands\n\nWritten by the test `the_list_in_the_docs_is_this_table` (`UPDATE_DOCS=1` rewrites it).\nArguments and answers are those of Redis 7.\n",
         );
         let mut groups: Vec<Group> = COMMANDS.iter().map(|command| command.group).collect();
         groups.dedup();
         for group in groups {
             let _ = write!(text, "\n## {}\n\n| command | |\n|---|---|\n", group.name());
             for command in COMMANDS.iter().filter(|command| command.group == group) {
-                let _ =
-                    writeln!(text, "| `{}` | {} |", command.name.to_uppercase(), command.summary);
+                let name = command.name.to_uppercase().replace('|', " ");
+                let _ = writeln!(text, "| `{name}` | {} |", command.summary);
             }
         }
         text
@@ -439,6 +564,42 @@ mod tests {
         }
         assert_eq!(find(b"nonsense"), None);
         assert_eq!(find(&[b'a'; 1_000]), None);
+    }
+
+    #[test]
+    fn a_request_is_about_the_row_of_its_subcommand() {
+        let row = |name: &str, part: Option<&str>| {
+            let found = resolve(name.as_bytes(), part.map(str::as_bytes));
+            found.map(|index| COMMANDS[index].name).map_err(|missing| match missing {
+                Missing::Command => "",
+                Missing::Part(name) => name,
+            })
+        };
+        assert_eq!(row("Client", Some("KILL")), Ok("client|kill"));
+        assert_eq!(row("client", None), Ok("client"));
+        assert_eq!(row("command", None), Ok("command"));
+        assert_eq!(row("get", Some("kill")), Ok("get"));
+        assert_eq!(row("client", Some("nonsense")), Err("client"));
+        assert_eq!(row("client", Some("")), Err("client"));
+        assert_eq!(row("client", Some(&"a".repeat(1_000))), Err("client"));
+        assert_eq!(row("client|kill", None), Err(""));
+        assert_eq!(row("client|kill", Some("kill")), Err(""));
+    }
+
+    #[test]
+    fn what_has_subcommands_does_nothing_itself() {
+        for row in COMMANDS.iter().filter(|row| row.is(Command::CONTAINER)) {
+            assert!(row.parts().count() > 0, "{}", row.name);
+            assert!(row.parts().any(|part| part.name.ends_with("|help")), "{}", row.name);
+            // But for COMMAND, which describes all when nothing follows it.
+            assert!(row.arity == -2 || row.name == "command", "{}", row.name);
+        }
+        for part in COMMANDS.iter().filter(|row| row.is_part()) {
+            let (name, _) = part.name.split_once('|').unwrap();
+            let container = &COMMANDS[find(name.as_bytes()).unwrap()];
+            assert!(container.is(Command::CONTAINER), "{}", part.name);
+            assert_eq!(container.group, part.group, "{}", part.name);
+        }
     }
 
     #[test]

@@ -1,9 +1,15 @@
 //! Commands that are done in one step: `MULTI`, `EXEC`, `WATCH`.
 //!
 //! What lies in one partition is one step: keys of one slot always do. What lies in
-//! several is done command by command, in order; with watched keys it is refused, since nobody could vouch
-//! for it.
+//! several is done command by command, in order, and each element of the answer says
+//! what came of its own command; with watched keys it is refused, since nobody could
+//! vouch for it.
+//!
+//! What the gateway does itself (`PUBLISH`, `FLUSHDB`, …) is done only once the step is:
+//! when that is refused, or a watched key has changed, nothing of the transaction was
+//! done. Commands on whole databases before a command on keys make it one by one.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -12,17 +18,21 @@ use convoke_grid::op::{GenericOp, KeyOp, Op};
 use convoke_grid::{OpError, Reply, Started, Version};
 use futures_util::future::join_all;
 
-use super::super::answer::{Answer, LaterAnswer, Outcome, Refusal};
+use super::super::answer::{Answer, Next, Outcome, Refusal};
 use super::super::client::{
     Client, QUEUED_BYTES_MAX, QUEUED_MAX, Queued, Transaction, WATCHED_MAX, Watched,
 };
 use super::super::request::Request;
-use super::{Command, Run, cluster, one_partition, run, table};
+use super::{Command, Keys, Run, Shape, admit, cluster, one_partition, run};
 
 type Begun = Result<Outcome, Refusal>;
 
 /// Keeps a command for later.
-pub(super) fn queue(client: &mut Client, command: &Command, request: &Request<'_>) -> Outcome {
+pub(super) fn queue(
+    client: &mut Client,
+    command: &'static Command,
+    request: &Request<'_>,
+) -> Outcome {
     let server = Arc::clone(&client.server);
     let Some(transaction) = &mut client.transaction else { return Answer::DONE.into() };
     if server.settings.redis_cluster {
@@ -32,7 +42,7 @@ pub(super) fn queue(client: &mut Client, command: &Command, request: &Request<'_
             return refusal.into_outcome();
         }
     }
-    let queued = Queued::new(request);
+    let queued = Queued::new(command, request);
     let bytes = transaction.bytes + queued.bytes();
     if transaction.queued.len() >= QUEUED_MAX || bytes > QUEUED_BYTES_MAX {
         transaction.broken = true;
@@ -123,12 +133,14 @@ pub(super) fn watch(client: &mut Client, request: &Request<'_>) -> Begun {
     })))
 }
 
-/// A queued command's part in the answer.
+/// A queued command's part in a transaction that is one step.
 enum Part {
     /// The answer of an operation, the next one, told like this.
-    Asked(usize, Option<fn(usize, Reply) -> Answer>),
-    /// Known already, or soon.
-    Begun(Outcome),
+    Asked(usize, Option<Shape>),
+    /// It is refused.
+    Refused(Refusal),
+    /// The gateway does it.
+    Here(Queued),
 }
 
 pub(super) fn exec(client: &mut Client, _: &Request<'_>) -> Begun {
@@ -136,12 +148,18 @@ pub(super) fn exec(client: &mut Client, _: &Request<'_>) -> Begun {
     if transaction.broken {
         return Err(Refusal::of("EXECABORT Transaction discarded because of previous errors."));
     }
-    let requests: Vec<Request<'_>> = transaction.queued.iter().map(Queued::request).collect();
+    let requests: Vec<_> =
+        transaction.queued.iter().map(|queued| (queued.command, queued.request())).collect();
     let mut ops = Vec::new();
-    let mut kinds = Vec::new();
-    for request in &requests {
-        let command = request.get(0).and_then(table::find).map(|index| &table::COMMANDS[index]);
-        let Some(command) = command else { return Err(Refusal::SYNTAX) };
+    // What becomes of each command; `None` is for the gateway to do.
+    let mut kinds = Vec::with_capacity(requests.len());
+    let (mut is_ordered, mut whole_before, mut changes_database) = (true, false, false);
+    for (command, request) in &requests {
+        // The client may have become another user since.
+        if let Err(refusal) = admit(client, command, request) {
+            kinds.push(Some(Part::Refused(refusal)));
+            continue;
+        }
         let parsed = match command.run {
             Run::Op(parse) => Some((parse(request), None)),
             Run::Shaped(parse, shape) => Some((parse(request), Some(shape))),
@@ -150,15 +168,18 @@ pub(super) fn exec(client: &mut Client, _: &Request<'_>) -> Begun {
         };
         kinds.push(match parsed {
             Some((Ok(op), shape)) => {
+                is_ordered &= !whole_before;
                 ops.push(op);
-                Ok(Part::Asked(request.len(), shape))
+                Some(Part::Asked(request.len(), shape))
             }
-            Some((Err(refusal), _)) => Ok(Part::Begun(refusal.into_outcome())),
-            None => Err((command, request)),
+            Some((Err(refusal), _)) => Some(Part::Refused(refusal)),
+            None => {
+                whole_before |= is_about_all_keys(command);
+                changes_database |= command.name == "select";
+                None
+            }
         });
     }
-    let changes_database =
-        kinds.iter().any(|kind| kind.as_ref().is_err_and(|(command, _)| command.name == "select"));
     let mut keys: Vec<&[u8]> = ops.iter().flat_map(Op::keys).collect();
     keys.extend(watched.iter().map(|watched| &watched.key[..]));
     let place = match &keys[..] {
@@ -167,7 +188,7 @@ pub(super) fn exec(client: &mut Client, _: &Request<'_>) -> Begun {
     };
     let is_one_database =
         !changes_database && watched.iter().all(|watched| watched.database == client.database);
-    let is_one_step = is_one_database && (place.is_some() || keys.is_empty());
+    let is_one_step = is_one_database && is_ordered && place.is_some();
     let server = Arc::clone(&client.server);
     if server.settings.redis_cluster {
         cluster::check(&server, keys.iter().copied())?;
@@ -180,89 +201,219 @@ pub(super) fn exec(client: &mut Client, _: &Request<'_>) -> Begun {
         let version = watched.version.clone().map_err(Refusal::from)?;
         versions.push((&watched.key[..], version));
     }
-    if !is_one_step {
-        return Ok(one_by_one(client, &transaction));
-    }
-    let batch = place.map(|partition| {
-        let batch = Op::Batch { watched: versions, ops };
-        server.grid.start(&client.map, partition, &batch)
-    });
-    // What the gateway does itself is done in between; no operation depends on it.
+    let Some(partition) = place.filter(|_| is_one_step) else {
+        let steps = OneByOne {
+            left: transaction.queued.into(),
+            begun: Vec::new(),
+            done: Vec::new(),
+            ends: false,
+        };
+        return Ok(steps.go_on(client));
+    };
+    let step = Op::Batch { watched: versions, ops };
+    let step = server.grid.start(&client.map, partition, &step);
     let parts: Vec<Part> = kinds
         .into_iter()
-        .map(|kind| {
-            kind.unwrap_or_else(|(command, request)| {
-                let begun = run(client, command, request);
-                Part::Begun(begun.unwrap_or_else(Refusal::into_outcome))
-            })
-        })
+        .zip(transaction.queued)
+        .map(|(part, queued)| part.unwrap_or(Part::Here(queued)))
         .collect();
-    Ok(Outcome::Barrier(Box::pin(async move {
-        let replies = match batch {
-            Some(Started::Now(reply)) => reply,
-            Some(Started::Later(later)) => later.await,
-            None => Ok(Reply::List(Vec::new())),
+    Ok(Outcome::Then(Box::pin(async move {
+        let replies = match step {
+            Started::Now(reply) => reply,
+            Started::Later(later) => later.await,
         };
-        let replies = match replies {
-            Ok(Reply::List(replies)) => replies,
-            Ok(_) => return Err(OpError::Malformed).into(),
-            Err(OpError::Changed) => return Answer::Reply(Reply::NilList),
-            Err(error) => return Err(error).into(),
-        };
-        let mut replies = replies.into_iter();
-        let mut answers = Vec::with_capacity(parts.len());
-        for part in parts {
-            answers.push(match part {
-                Part::Asked(arguments, shape) => {
-                    let reply = replies.next().unwrap_or(Reply::Nil);
-                    match shape {
-                        Some(shape) if !matches!(reply, Reply::Failed(_)) => {
-                            shape(arguments, reply)
-                        }
-                        _ => Answer::Reply(reply),
-                    }
-                }
-                Part::Begun(outcome) => settled(outcome).await,
-            });
-        }
-        Answer::List(answers)
+        let next: Next = Box::new(move |client| match replies {
+            Ok(Reply::List(replies)) => after_step(client, parts, replies),
+            Ok(_) => Outcome::Now(Err(OpError::Malformed).into()),
+            Err(OpError::Changed) => Outcome::Now(Answer::Reply(Reply::NilList)),
+            Err(error) => Outcome::Now(Err(error).into()),
+        });
+        next
     })))
 }
 
+/// Whether a command is about all keys, and so about what the others before it did.
+fn is_about_all_keys(command: &Command) -> bool {
+    let looks_or_writes = command.is(Command::READ) || command.is(Command::WRITE);
+    looks_or_writes && command.keys == Keys::None && !command.is(Command::PUBSUB)
+}
+
+/// What is left of a transaction when its step is done: its answers, and what the gateway
+/// does.
+fn after_step(client: &mut Client, parts: Vec<Part>, replies: Vec<Reply>) -> Outcome {
+    let mut replies = replies.into_iter();
+    let (mut ends, mut outcomes) = (false, Vec::with_capacity(parts.len()));
+    for part in parts {
+        outcomes.push(match part {
+            Part::Asked(arguments, shape) => {
+                let reply = replies.next().unwrap_or(Reply::Nil);
+                Outcome::Now(match shape {
+                    Some(shape) if !matches!(reply, Reply::Failed(_)) => shape(arguments, reply),
+                    _ => Answer::Reply(reply),
+                })
+            }
+            Part::Refused(refusal) => refusal.into_outcome(),
+            Part::Here(queued) => {
+                let begun = run(client, queued.command, &queued.request());
+                let begun = begun.unwrap_or_else(Refusal::into_outcome);
+                ends |= matches!(begun, Outcome::Last(_));
+                begun
+            }
+        });
+    }
+    all_of(outcomes, ends)
+}
+
+/// The answers of commands that are begun, in order. The connection is to end if one
+/// of them `ends` it.
+fn all_of(outcomes: Vec<Outcome>, ends: bool) -> Outcome {
+    let last = move |answers| {
+        let answer = Answer::List(answers);
+        if ends { Outcome::Last(answer) } else { Outcome::Now(answer) }
+    };
+    if outcomes.iter().all(|outcome| matches!(outcome, Outcome::Now(_) | Outcome::Last(_))) {
+        let now = |outcome| match outcome {
+            Outcome::Now(answer) | Outcome::Last(answer) => answer,
+            _ => Answer::NIL,
+        };
+        return last(outcomes.into_iter().map(now).collect());
+    }
+    let answers = join_all(outcomes.into_iter().map(settled));
+    Outcome::Then(Box::pin(async move {
+        let answers = answers.await;
+        let next: Next = Box::new(move |_| last(answers));
+        next
+    }))
+}
+
+/// The answer of a queued command; none of them goes on with the client at hand.
 async fn settled(outcome: Outcome) -> Answer {
     match outcome {
         Outcome::Now(answer) | Outcome::Last(answer) => answer,
         Outcome::Later(later) | Outcome::Barrier(later) | Outcome::Waits(later) => later.await,
+        Outcome::Then(_) => Err(OpError::Malformed).into(),
     }
 }
 
-/// Each command by itself, all begun in order.
-fn one_by_one(client: &mut Client, transaction: &Transaction) -> Outcome {
-    let mut begun: Vec<Outcome> = Vec::with_capacity(transaction.queued.len());
-    for queued in &transaction.queued {
-        let request = queued.request();
-        let command = request.get(0).and_then(table::find).map(|index| &table::COMMANDS[index]);
-        let Some(command) = command else { continue };
-        let outcome = match command.run {
-            // It does not wait within a transaction.
-            Run::Waits(parse, shape) => parse(&request).and_then(|(op, _)| {
-                let later = super::start(client, &op)?;
-                let arguments = request.len();
-                Ok(Outcome::Later(Box::pin(async move {
-                    let reply = match later {
-                        Started::Now(reply) => reply,
-                        Started::Later(later) => later.await,
-                    };
-                    reply.map_or_else(|error| Err(error).into(), |reply| shape(arguments, reply))
-                })))
-            }),
-            _ => run(client, command, &request),
-        };
-        begun.push(outcome.unwrap_or_else(Refusal::into_outcome));
+/// A transaction that is not one step: its commands are begun in order. Those on keys
+/// are on their way together; one on all keys waits for those before it, and those
+/// behind it wait for it.
+struct OneByOne {
+    left: VecDeque<Queued>,
+    begun: Vec<Outcome>,
+    done: Vec<Answer>,
+    /// One of them ends the connection.
+    ends: bool,
+}
+
+impl OneByOne {
+    fn go_on(mut self, client: &mut Client) -> Outcome {
+        while let Some(queued) = self.left.front() {
+            let (command, request) = (queued.command, queued.request());
+            let is_alone = is_about_all_keys(command);
+            if is_alone && !self.begun.is_empty() {
+                return self.after_those();
+            }
+            let outcome = admit(client, command, &request).and_then(|()| match command.run {
+                // It does not wait within a transaction.
+                Run::Waits(parse, shape) => {
+                    let (op, _) = parse(&request)?;
+                    Ok(super::start(client, &op)?.outcome(request.len(), Some(shape)))
+                }
+                _ => run(client, command, &request),
+            });
+            let outcome = outcome.unwrap_or_else(Refusal::into_outcome);
+            self.ends |= matches!(outcome, Outcome::Last(_));
+            self.begun.push(outcome);
+            self.left.pop_front();
+            if is_alone {
+                return self.after_those();
+            }
+        }
+        let done = self.done.into_iter().map(Outcome::Now);
+        all_of(done.chain(self.begun).collect(), self.ends)
     }
-    let later: LaterAnswer = Box::pin(async move {
-        let all = begun.into_iter().map(settled);
-        Answer::List(join_all(all).await)
-    });
-    Outcome::Barrier(later)
+
+    /// Goes on once what is begun is done.
+    fn after_those(self) -> Outcome {
+        let Self { left, begun, mut done, ends } = self;
+        let answers = join_all(begun.into_iter().map(settled));
+        Outcome::Then(Box::pin(async move {
+            done.extend(answers.await);
+            let next: Next =
+                Box::new(move |client| Self { left, begun: Vec::new(), done, ends }.go_on(client));
+            next
+        }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{call, client_of, lone_grid, server_on};
+    use crate::trust::{Passwords, Trust};
+
+    /// Sends lines, and returns the answer to the last one.
+    async fn lines(client: &mut Client, lines: &[&str]) -> Answer {
+        let mut answer = Answer::Nothing;
+        for line in lines {
+            let words: Vec<&[u8]> = line.split(' ').map(str::as_bytes).collect();
+            answer = call(client, &words).await;
+        }
+        answer
+    }
+
+    fn list(answer: Answer) -> Vec<Answer> {
+        let Answer::List(all) = answer else { panic!("{answer:?}") };
+        all
+    }
+
+    #[tokio::test]
+    async fn when_a_watched_key_has_changed_nothing_is_done() {
+        let server = server_on(lone_grid(), Passwords::default());
+        let mut client = client_of(&server, Trust::Full);
+        let mut other = client_of(&server, Trust::Full);
+        lines(&mut other, &["subscribe news"]).await;
+        for line in ["publish news x", "flushdb", "client setname x", "incr a"] {
+            lines(&mut client, &["set a 1", "watch a"]).await;
+            call(&mut client_of(&server, Trust::Full), &[b"set", b"a", b"2"]).await;
+            let done = lines(&mut client, &["multi", "get a", line, "exec"]).await;
+            assert_eq!(done, Answer::Reply(Reply::NilList), "{line}");
+            assert_eq!(lines(&mut client, &["get a"]).await, Answer::bytes(b"2"), "{line}");
+            assert_eq!(lines(&mut client, &["client getname"]).await, Answer::NIL, "{line}");
+            assert_eq!(other.mailbox.next(), Ok(None), "{line}");
+        }
+        let done = list(lines(&mut client, &["multi", "get a", "publish news x", "exec"]).await);
+        assert_eq!(done, [Answer::bytes(b"2"), Answer::integer(1)]);
+        assert!(other.mailbox.next().is_ok_and(|letter| letter.is_some()));
+    }
+
+    #[tokio::test]
+    async fn commands_on_all_keys_keep_their_place_among_the_others() {
+        let server = server_on(lone_grid(), Passwords::default());
+        let mut client = client_of(&server, Trust::Full);
+        for (first, second) in [("a", "b"), ("{t}a", "{t}b")] {
+            let (first, second) = (format!("set {first} 1"), format!("set {second} 1"));
+            let queued =
+                ["multi", &first, "dbsize", "flushdb", "dbsize", &second, "dbsize", "exec"];
+            let answers = list(lines(&mut client, &queued).await);
+            let number = |at: usize| answers[at].clone();
+            let counts = [number(1), number(3), number(5)];
+            assert_eq!(counts, [1, 0, 1].map(Answer::integer), "{first}");
+            assert_eq!(lines(&mut client, &["dbsize"]).await, Answer::integer(1));
+            lines(&mut client, &["flushdb"]).await;
+        }
+    }
+
+    #[tokio::test]
+    async fn over_several_partitions_each_command_has_its_own_answer() {
+        let server = server_on(lone_grid(), Passwords::default());
+        let mut client = client_of(&server, Trust::Full);
+        let queued = ["set l 1", "multi", "set a 1", "lpush l x", "set b 1", "get a", "exec"];
+        let answers = list(lines(&mut client, &queued).await);
+        assert_eq!((&answers[0], &answers[2]), (&Answer::DONE, &Answer::DONE));
+        assert_eq!(answers[3], Answer::bytes(b"1"));
+        let Answer::Error(text) = &answers[1] else { panic!("{answers:?}") };
+        assert!(text.starts_with("WRONGTYPE "), "{text}");
+    }
 }

@@ -1,0 +1,388 @@
+//! The candidates that modes name: when to call which, and which have still to answer.
+//!
+//! A candidate is a rumour. Each is called when it is first heard of, again after a growing
+//! wait while it is not in the view, and forgotten when no mode names it any more.
+//!
+//! A member that starts waits for the candidates of its first round. What certainly is no
+//! member is an answer: a refused connection, another program, other credentials, a host that
+//! does not answer at all. A candidate that took the connection and did not complete the
+//! handshake may be a member that is busy, paused or about to stop: it is called again soon, and
+//! keeps this member from founding a cluster of its own beside it, for at most
+//! [`UNDECIDED_MS_MAX`], or [`CUT_OFF_MS_MAX`] if all it does is hang up.
+
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, HashMap, HashSet};
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use convoke_discovery::Snapshot;
+use tokio::time::Instant;
+
+/// Candidates known at once, all modes together.
+const CANDIDATES_MAX: usize = 4 * 65_536;
+/// First wait before another call.
+const WAIT_MIN: Duration = Duration::from_millis(1_000);
+/// Longest wait while there are few candidates.
+const WAIT_MAX: Duration = Duration::from_secs(10);
+/// Shortest and longest wait while there are many: ranges of addresses where
+/// mostly nobody is.
+const WAIT_MIN_OF_MANY: Duration = Duration::from_secs(15);
+const WAIT_MAX_OF_MANY: Duration = Duration::from_secs(120);
+/// More candidates than this are many.
+const MANY: usize = 256;
+/// From the first call that ended undecided, how long such candidates keep a member from
+/// founding a cluster, in milliseconds. Long enough for a member that was paused or whose
+/// handshakes were all taken; a program that accepts and never speaks must not block for ever.
+pub(super) const UNDECIDED_MS_MAX: u64 = 15_000;
+/// The same of a candidate that hangs up, from the first time on: a proxy with nobody behind it
+/// does so as well, at once and for ever, and a member only for a moment.
+pub(super) const CUT_OFF_MS_MAX: u64 = 3_000;
+/// First wait before an undecided candidate is called again, in milliseconds; doubled each time.
+const AGAIN_MS_MIN: u64 = 100;
+/// Longest such wait, in milliseconds.
+const AGAIN_MS_MAX: u64 = 1_000;
+
+/// How a call to a candidate ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Outcome {
+    /// A member of this cluster's name and password answered.
+    Member,
+    /// This member itself answered.
+    Own,
+    /// There certainly is no member of this cluster.
+    Nobody,
+    /// Something is there, and may be a member.
+    Undecided,
+    /// The same, and it hung up.
+    CutOff,
+}
+
+/// What follows from it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Then {
+    /// The candidate has answered.
+    Answered,
+    /// It is called again soon; this member does not found a cluster before.
+    Again {
+        /// How many calls ended so, one after the other; from 1.
+        tries: u32,
+    },
+    /// It stayed undecided for too long and no longer counts.
+    GivenUp,
+}
+
+struct Candidate {
+    /// The modes that name it, by number.
+    modes: u32,
+    /// What tells a new process at an old address.
+    attributes: u64,
+    next_at: Instant,
+    wait: Duration,
+    /// Calls that ended undecided, one after the other.
+    undecided: u32,
+    /// When it first hung up.
+    cut_off_since: Option<Instant>,
+    calling: bool,
+    answered: bool,
+    /// This member's own address.
+    own: bool,
+}
+
+/// All candidates.
+#[derive(Default)]
+pub(super) struct Candidates {
+    known: HashMap<SocketAddr, Candidate>,
+    /// When to call which; an entry that no longer agrees with the candidate's
+    /// own `next_at` is stale.
+    due: BinaryHeap<Reverse<(Instant, SocketAddr)>>,
+    /// Candidates that have not answered yet.
+    unanswered: usize,
+    /// When the first call ended undecided.
+    undecided_since: Option<Instant>,
+}
+
+impl Candidates {
+    /// How many there are.
+    pub(super) fn len(&self) -> usize {
+        self.known.len()
+    }
+
+    /// How many have not answered yet.
+    pub(super) fn unanswered(&self) -> usize {
+        self.unanswered
+    }
+
+    /// A mode, one bit of `mode`, has looked and found this.
+    pub(super) fn merge(&mut self, now: Instant, mode: u32, snapshot: &Snapshot) {
+        let mut seen = HashSet::with_capacity(snapshot.candidates.len());
+        for found in &snapshot.candidates {
+            seen.insert(found.address);
+            let attributes = fingerprint(&found.attributes);
+            let room = self.known.len() < CANDIDATES_MAX;
+            match self.known.get_mut(&found.address) {
+                Some(known) if known.attributes == attributes || found.attributes.is_empty() => {
+                    known.modes |= mode;
+                }
+                Some(known) => {
+                    // Another process than the last time: call it at once.
+                    known.attributes = attributes;
+                    known.modes |= mode;
+                    known.next_at = now;
+                    known.wait = WAIT_MIN;
+                    known.undecided = 0;
+                    known.cut_off_since = None;
+                    known.own = false;
+                    self.due.push(Reverse((now, found.address)));
+                }
+                None if room => {
+                    self.unanswered += 1;
+                    self.due.push(Reverse((now, found.address)));
+                    self.known.insert(
+                        found.address,
+                        Candidate {
+                            modes: mode,
+                            attributes,
+                            next_at: now,
+                            wait: WAIT_MIN,
+                            undecided: 0,
+                            cut_off_since: None,
+                            calling: false,
+                            answered: false,
+                            own: false,
+                        },
+                    );
+                }
+                None => {}
+            }
+        }
+        let unanswered = &mut self.unanswered;
+        self.known.retain(|address, candidate| {
+            if !seen.contains(address) {
+                candidate.modes &= !mode;
+            }
+            let kept = candidate.modes != 0 || candidate.calling;
+            *unanswered -= usize::from(!kept && !candidate.answered);
+            kept
+        });
+    }
+
+    /// When the next one is due; some time before, where an entry is stale.
+    pub(super) fn next_due(&self) -> Option<Instant> {
+        self.due.peek().map(|Reverse((at, _))| *at)
+    }
+
+    /// The next one to call now; it counts as being called until [`Self::take`]. Those that are
+    /// `members` of the view are not called, and count as answered.
+    pub(super) fn poll_due(
+        &mut self,
+        now: Instant,
+        members: &HashSet<SocketAddr>,
+    ) -> Option<SocketAddr> {
+        while let Some(Reverse((at, address))) = self.due.peek().copied() {
+            if at > now {
+                return None;
+            }
+            self.due.pop();
+            let Some(candidate) = self.known.get_mut(&address) else { continue };
+            if candidate.calling || candidate.own || candidate.next_at != at {
+                continue;
+            }
+            if !members.contains(&address) {
+                candidate.calling = true;
+                return Some(address);
+            }
+            candidate.next_at = now + WAIT_MIN;
+            self.due.push(Reverse((candidate.next_at, address)));
+            self.unanswered -= usize::from(!candidate.answered);
+            candidate.answered = true;
+        }
+        None
+    }
+
+    /// A call ended. `jitter`, about 1, spreads the next calls of many candidates.
+    pub(super) fn take(
+        &mut self,
+        now: Instant,
+        address: SocketAddr,
+        outcome: Outcome,
+        jitter: f64,
+    ) -> Then {
+        let few = self.known.len() <= MANY;
+        let Some(candidate) = self.known.get_mut(&address) else { return Then::Answered };
+        candidate.calling = false;
+        if candidate.modes == 0 {
+            // No mode names it any more.
+            self.unanswered -= usize::from(!candidate.answered);
+            self.known.remove(&address);
+            return Then::Answered;
+        }
+        let mut then = Then::Answered;
+        let is_undecided = matches!(outcome, Outcome::Undecided | Outcome::CutOff);
+        if is_undecided && !candidate.answered {
+            let since = *self.undecided_since.get_or_insert(now);
+            let mut until = since + Duration::from_millis(UNDECIDED_MS_MAX);
+            if outcome == Outcome::CutOff {
+                let since = *candidate.cut_off_since.get_or_insert(now);
+                until = until.min(since + Duration::from_millis(CUT_OFF_MS_MAX));
+            }
+            if now < until {
+                let doublings = candidate.undecided.min(u64::BITS - 1);
+                let wait_ms = AGAIN_MS_MIN.saturating_mul(1 << doublings).min(AGAIN_MS_MAX);
+                candidate.undecided += 1;
+                candidate.next_at = now + Duration::from_millis(wait_ms).mul_f64(jitter);
+                self.due.push(Reverse((candidate.next_at, address)));
+                return Then::Again { tries: candidate.undecided };
+            }
+            then = Then::GivenUp;
+        }
+        self.unanswered -= usize::from(!candidate.answered);
+        candidate.answered = true;
+        candidate.undecided = 0;
+        let (min, max) =
+            if few { (WAIT_MIN, WAIT_MAX) } else { (WAIT_MIN_OF_MANY, WAIT_MAX_OF_MANY) };
+        let wait = candidate.wait.max(min);
+        candidate.next_at = now + wait.mul_f64(jitter);
+        // A member may be about to join: it is called again soon, until it is in the view.
+        let is_member = matches!(outcome, Outcome::Member | Outcome::Own);
+        candidate.wait = if is_member { WAIT_MIN } else { (wait * 2).min(max) };
+        candidate.own = outcome == Outcome::Own;
+        self.due.push(Reverse((candidate.next_at, address)));
+        then
+    }
+}
+
+fn fingerprint(attributes: &[(String, String)]) -> u64 {
+    use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+    let mut hasher = DefaultHasher::new();
+    attributes.hash(&mut hasher);
+    hasher.finish()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use convoke_discovery::Candidate as Found;
+
+    fn address(port: u16) -> SocketAddr {
+        ([127, 0, 0, 1], port).into()
+    }
+
+    /// Candidates that mode 1 found at these ports.
+    fn found(now: Instant, ports: &[u16]) -> Candidates {
+        let mut candidates = Candidates::default();
+        candidates.merge(now, 1, &snapshot(ports));
+        candidates
+    }
+
+    fn snapshot(ports: &[u16]) -> Snapshot {
+        let candidates =
+            ports.iter().map(|port| Found { address: address(*port), attributes: vec![] });
+        Snapshot { candidates: candidates.collect(), ..Snapshot::default() }
+    }
+
+    fn poll(candidates: &mut Candidates, now: Instant) -> Option<SocketAddr> {
+        candidates.poll_due(now, &HashSet::new())
+    }
+
+    #[test]
+    fn a_candidate_that_is_certainly_no_member_has_answered() {
+        let now = Instant::now();
+        let mut candidates = found(now, &[1]);
+        assert_eq!((poll(&mut candidates, now), candidates.unanswered()), (Some(address(1)), 1));
+        let then = candidates.take(now, address(1), Outcome::Nobody, 1.0);
+        assert_eq!((then, candidates.unanswered()), (Then::Answered, 0));
+        assert_eq!(candidates.next_due(), Some(now + WAIT_MIN));
+    }
+
+    #[test]
+    fn an_undecided_candidate_stays_unanswered_and_is_called_again_soon() {
+        let mut now = Instant::now();
+        let mut candidates = found(now, &[1]);
+        let mut waits = Vec::new();
+        for tries in 1..=6 {
+            assert_eq!(poll(&mut candidates, now), Some(address(1)));
+            let then = candidates.take(now, address(1), Outcome::Undecided, 1.0);
+            assert_eq!((then, candidates.unanswered()), (Then::Again { tries }, 1));
+            let next = candidates.next_due().unwrap();
+            waits.push((next - now).as_millis());
+            now = next;
+        }
+        assert_eq!(waits, [100, 200, 400, 800, 1_000, 1_000]);
+        assert_eq!(poll(&mut candidates, now), Some(address(1)));
+        assert_eq!(candidates.take(now, address(1), Outcome::Member, 1.0), Then::Answered);
+        assert_eq!(candidates.unanswered(), 0);
+    }
+
+    #[test]
+    fn candidates_that_stay_undecided_are_given_up_together() {
+        let now = Instant::now();
+        let mut candidates = found(now, &[1, 2]);
+        while poll(&mut candidates, now).is_some() {}
+        candidates.take(now, address(1), Outcome::Undecided, 1.0);
+        // A call of the second one takes longer; it gets no time of its own.
+        let late = now + Duration::from_millis(UNDECIDED_MS_MAX);
+        let then = candidates.take(late, address(2), Outcome::Undecided, 1.0);
+        assert_eq!((then, candidates.unanswered()), (Then::GivenUp, 1));
+        assert_eq!(poll(&mut candidates, late), Some(address(1)));
+        let then = candidates.take(late, address(1), Outcome::Undecided, 1.0);
+        assert_eq!((then, candidates.unanswered()), (Then::GivenUp, 0));
+    }
+
+    #[test]
+    fn a_candidate_that_only_hangs_up_is_given_up_earlier() {
+        let now = Instant::now();
+        let mut candidates = found(now, &[1, 2]);
+        while poll(&mut candidates, now).is_some() {}
+        candidates.take(now, address(2), Outcome::Undecided, 1.0);
+        // Its time begins when it first hangs up.
+        let first = now + Duration::from_millis(CUT_OFF_MS_MAX);
+        let then = candidates.take(first, address(1), Outcome::CutOff, 1.0);
+        assert_eq!(then, Then::Again { tries: 1 });
+        let late = first + Duration::from_millis(CUT_OFF_MS_MAX);
+        assert!(poll(&mut candidates, late).is_some() && poll(&mut candidates, late).is_some());
+        let then = candidates.take(late, address(1), Outcome::CutOff, 1.0);
+        assert_eq!((then, candidates.unanswered()), (Then::GivenUp, 1));
+        let then = candidates.take(late, address(2), Outcome::Undecided, 1.0);
+        assert_eq!(then, Then::Again { tries: 2 });
+    }
+
+    #[test]
+    fn a_candidate_that_has_answered_once_keeps_nobody_waiting() {
+        let now = Instant::now();
+        let mut candidates = found(now, &[1]);
+        assert!(poll(&mut candidates, now).is_some());
+        candidates.take(now, address(1), Outcome::Nobody, 1.0);
+        let later = now + WAIT_MIN;
+        assert!(poll(&mut candidates, later).is_some());
+        let then = candidates.take(later, address(1), Outcome::Undecided, 1.0);
+        assert_eq!((then, candidates.unanswered()), (Then::Answered, 0));
+    }
+
+    #[test]
+    fn an_undecided_candidate_that_no_mode_names_any_more_keeps_nobody_waiting() {
+        let now = Instant::now();
+        let mut candidates = found(now, &[1, 2]);
+        assert_eq!(poll(&mut candidates, now), Some(address(1)));
+        candidates.merge(now, 1, &snapshot(&[]));
+        assert_eq!((candidates.len(), candidates.unanswered()), (1, 1), "one is being called");
+        candidates.take(now, address(1), Outcome::Undecided, 1.0);
+        assert_eq!((candidates.len(), candidates.unanswered()), (0, 0));
+    }
+
+    #[test]
+    fn members_of_the_view_are_not_called_and_have_answered() {
+        let now = Instant::now();
+        let mut candidates = found(now, &[1]);
+        assert_eq!(candidates.poll_due(now, &[address(1)].into()), None);
+        assert_eq!(candidates.unanswered(), 0);
+    }
+
+    #[test]
+    fn this_members_own_address_is_called_once() {
+        let now = Instant::now();
+        let mut candidates = found(now, &[1]);
+        assert!(poll(&mut candidates, now).is_some());
+        candidates.take(now, address(1), Outcome::Own, 1.0);
+        assert_eq!(poll(&mut candidates, now + WAIT_MAX_OF_MANY), None);
+    }
+}

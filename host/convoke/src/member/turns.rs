@@ -1,0 +1,152 @@
+//! Whose turn it is in the driver: datagrams, inputs and timers all get theirs, however many of
+//! one kind are waiting.
+//!
+//! What came from the network goes before timers: after a pause, an answer that is waiting must
+//! not be taken for missing. So a timer that is due waits while there is more to take, but not
+//! for ever: anybody can keep a socket full.
+
+/// Datagrams taken in one turn, at most.
+pub(super) const DATAGRAMS_PER_TURN_MAX: usize = 64;
+/// Inputs taken in one turn, at most.
+pub(super) const INPUTS_PER_TURN_MAX: usize = 64;
+/// Datagrams and inputs taken while a timer is due, before it fires all the same. More than the
+/// receive buffer of a socket holds, so that all that had come during a pause is taken before.
+pub(super) const BEFORE_TIMERS_MAX: usize = 16_384;
+
+/// What there is to do.
+pub(super) trait Work {
+    /// Takes one datagram; false if none is waiting.
+    fn take_datagram(&mut self) -> bool;
+    /// Takes one input; false if none is waiting.
+    fn take_input(&mut self) -> bool;
+    /// Whether a timer is due.
+    fn is_timer_due(&self) -> bool;
+    /// Does what is due.
+    fn fire_timers(&mut self);
+}
+
+/// Shares out the turns.
+#[derive(Default)]
+pub(super) struct Turns {
+    /// Taken since a timer came due.
+    taken: usize,
+}
+
+impl Turns {
+    /// One turn. Returns whether there may be more waiting.
+    pub(super) fn turn(&mut self, work: &mut impl Work) -> bool {
+        let datagrams = (0..DATAGRAMS_PER_TURN_MAX).take_while(|_| work.take_datagram()).count();
+        let inputs = (0..INPUTS_PER_TURN_MAX).take_while(|_| work.take_input()).count();
+        let more = datagrams == DATAGRAMS_PER_TURN_MAX || inputs == INPUTS_PER_TURN_MAX;
+        if !work.is_timer_due() {
+            self.taken = 0;
+            return more;
+        }
+        self.taken += datagrams + inputs;
+        if !more || self.taken >= BEFORE_TIMERS_MAX {
+            work.fire_timers();
+            self.taken = 0;
+        }
+        more
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What is done, in order.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    enum Done {
+        Datagram,
+        Input,
+        Timers,
+    }
+
+    /// So many are waiting, and a timer may be due.
+    struct Waiting {
+        datagrams: usize,
+        inputs: usize,
+        is_due: bool,
+        done: Vec<Done>,
+    }
+
+    impl Work for Waiting {
+        fn take_datagram(&mut self) -> bool {
+            self.datagrams
+                .checked_sub(1)
+                .map(|left| {
+                    self.datagrams = left;
+                    self.done.push(Done::Datagram);
+                })
+                .is_some()
+        }
+
+        fn take_input(&mut self) -> bool {
+            self.inputs
+                .checked_sub(1)
+                .map(|left| {
+                    self.inputs = left;
+                    self.done.push(Done::Input);
+                })
+                .is_some()
+        }
+
+        fn is_timer_due(&self) -> bool {
+            self.is_due
+        }
+
+        fn fire_timers(&mut self) {
+            self.is_due = false;
+            self.done.push(Done::Timers);
+        }
+    }
+
+    fn waiting(datagrams: usize, inputs: usize, is_due: bool) -> Waiting {
+        Waiting { datagrams, inputs, is_due, done: Vec::new() }
+    }
+
+    #[test]
+    fn an_input_waits_for_one_turns_datagrams_at_most() {
+        let mut flood = waiting(usize::MAX, 1, false);
+        Turns::default().turn(&mut flood);
+        let before = flood.done.iter().position(|done| *done == Done::Input);
+        assert_eq!(before, Some(DATAGRAMS_PER_TURN_MAX));
+    }
+
+    #[test]
+    fn a_timer_fires_even_though_the_socket_is_never_empty() {
+        let mut flood = waiting(usize::MAX, 0, true);
+        let mut turns = Turns::default();
+        while flood.is_due {
+            assert!(turns.turn(&mut flood), "there is more");
+        }
+        let before = flood.done.iter().position(|done| *done == Done::Timers);
+        assert_eq!(before, Some(BEFORE_TIMERS_MAX));
+        // The next one has to wait as long, and no longer.
+        flood.is_due = true;
+        flood.done.clear();
+        while flood.is_due {
+            turns.turn(&mut flood);
+        }
+        assert_eq!(flood.done.len(), BEFORE_TIMERS_MAX + 1);
+    }
+
+    #[test]
+    fn after_a_pause_all_that_came_in_it_is_taken_before_a_timer_fires() {
+        for (datagrams, inputs) in [(5_000, 500), (5_000, 0), (0, 500), (64, 0), (0, 64), (1, 1)] {
+            let mut paused = waiting(datagrams, inputs, true);
+            let mut turns = Turns::default();
+            while turns.turn(&mut paused) {}
+            assert_eq!(paused.done.len(), datagrams + inputs + 1);
+            assert_eq!(paused.done.last(), Some(&Done::Timers));
+        }
+    }
+
+    #[test]
+    fn a_timer_with_nothing_else_to_do_fires_at_once() {
+        let mut idle = waiting(0, 0, true);
+        assert!(!Turns::default().turn(&mut idle), "there is no more");
+        assert_eq!(idle.done, [Done::Timers]);
+    }
+}
