@@ -1,6 +1,7 @@
 //! What members say to one another about data: two grids in this process, and a wire
 //! between them that changes what it carries.
 
+use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use convoke_grid::op::{
@@ -16,8 +17,11 @@ use crate::mutate::{mutate, noise};
 use crate::report::{caught, shown};
 use crate::server::{Process, grid_settings, member};
 
-/// Steps of one pair of grids, before there is another.
-const STEPS: usize = 400;
+/// Steps of one pair of grids, before there is another: some minutes of theirs.
+const STEPS: usize = 5_000;
+
+/// Milliseconds between two ticks of a member.
+const TICK_MS: u64 = 50;
 
 /// Bytes of the length in front of each message of a session.
 const LENGTH_BYTES: usize = 4;
@@ -44,6 +48,7 @@ pub(crate) fn receipts(run: &mut Run) {
 /// Two grids of one view.
 struct Pair {
     grids: [Grid; 2],
+    processes: [Arc<Process>; 2],
     ids: [MemberId; 2],
     /// Of the connections from the one to the other, by the sender.
     connections: [Option<u64>; 2],
@@ -56,8 +61,12 @@ struct Pair {
 impl Pair {
     fn new() -> Self {
         let ids = [MemberId::from_bytes([1; 16]), MemberId::from_bytes([2; 16])];
-        let grid = |id| Grid::new(id, Process::new(), grid_settings(), MapCatalog::default());
-        let grids = ids.map(grid);
+        let processes = [Process::new(), Process::new()];
+        let grid = |at: usize| {
+            let process = Arc::clone(&processes[at]);
+            Grid::new(ids[at], process, grid_settings(), MapCatalog::default())
+        };
+        let grids = [grid(0), grid(1)];
         let mut view = View::founded_by(member(ids[0], 1));
         grids[0].expect_view(&view);
         grids[0].handle_view(&view);
@@ -69,7 +78,7 @@ impl Pair {
             grid.handle_view(&view);
             grid.tick();
         }
-        Self { grids, ids, connections: [None; 2], seen: Vec::new(), log: Vec::new() }
+        Self { grids, processes, ids, connections: [None; 2], seen: Vec::new(), log: Vec::new() }
     }
 
     /// Delivers what one has for the other; `change` may change each batch.
@@ -176,7 +185,16 @@ fn step(run: &mut Run, pair: &mut Pair, runtime: &tokio::runtime::Runtime, rate:
     let random = &mut run.random;
     let at = random.random_range(0..2);
     match random.random_range(0..6) {
-        0 => pair.grids[at].tick(),
+        0 => {
+            // Time passes for both, more or less.
+            let passed = random.random_range(0..2 * TICK_MS);
+            pair.processes[0].advance(passed);
+            pair.processes[1].advance(passed);
+            if random.random_bool(0.002) {
+                pair.processes[at].advance(60_000);
+            }
+            pair.grids[at].tick();
+        }
         1 | 2 => write(random, &pair.grids[at]),
         3 if random.random_bool(0.05) => {
             if let Some(peer) = pair.grids[at].peer(pair.ids[1 - at]) {

@@ -10,10 +10,10 @@ use rand::rngs::StdRng;
 use crate::Run;
 use crate::mutate::mutate;
 use crate::report::shown;
-use crate::server::{RESIDENT_MIB_MAX, Served, resident_mib};
+use crate::server::{RESIDENT_MIB_MAX, Served, leave_nothing, resident_mib};
 
 /// After this silence an exchange that is not whole is left alone.
-const SILENCE: Duration = Duration::from_millis(20);
+const SILENCE: Duration = Duration::from_millis(3);
 
 /// How long a whole request may take.
 const ANSWER_MAX: Duration = Duration::from_secs(10);
@@ -83,6 +83,7 @@ pub(crate) fn requests(run: &mut Run) {
             mutate(&mut run.random, &mut bytes, &last);
         }
         let sent = TcpStream::connect(served.http).and_then(|mut stream| {
+            leave_nothing(&stream)?;
             stream.set_read_timeout(Some(SILENCE))?;
             stream.set_write_timeout(Some(ANSWER_MAX))?;
             let _ = stream.write_all(&bytes);

@@ -11,7 +11,7 @@ use crate::report::shown;
 use crate::server::{Client, RESIDENT_MIB_MAX, Served, encode, is_silence, resident_mib};
 
 /// After this silence a connection that was sent nonsense is left alone.
-const SILENCE: Duration = Duration::from_millis(20);
+const SILENCE: Duration = Duration::from_millis(3);
 
 /// Inline requests, and beginnings that announce much.
 const SEEDS: [&[u8]; 8] = [

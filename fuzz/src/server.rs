@@ -7,6 +7,7 @@ use std::io::{self, ErrorKind, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use convoke_gateway::http::{self, Pages, Web};
@@ -15,6 +16,7 @@ use convoke_gateway::resp::server::{Cluster, ClusterNode, RespSettings, Server};
 use convoke_gateway::{Node, admin};
 use convoke_grid::{Grid, GridSettings, Host, KeyHasher, MapCatalog, Report};
 use convoke_membership::{Member, MemberId, View};
+use socket2::SockRef;
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 
@@ -36,22 +38,30 @@ const PARTITIONS: u16 = 7;
 /// The process of a grid.
 pub(crate) struct Process {
     started: Instant,
+    /// Milliseconds that are added to all clocks.
+    ahead_ms: AtomicU64,
 }
 
 impl Process {
     pub(crate) fn new() -> Arc<Self> {
-        Arc::new(Self { started: Instant::now() })
+        Arc::new(Self { started: Instant::now(), ahead_ms: AtomicU64::new(0) })
+    }
+
+    /// Lets time pass.
+    pub(crate) fn advance(&self, ms: u64) {
+        self.ahead_ms.fetch_add(ms, Ordering::Relaxed);
     }
 }
 
 impl Host for Process {
     fn now(&self) -> Duration {
-        self.started.elapsed()
+        self.started.elapsed() + Duration::from_millis(self.ahead_ms.load(Ordering::Relaxed))
     }
 
     fn unix_ms(&self) -> u64 {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        u64::try_from(now.as_millis()).unwrap_or(u64::MAX)
+        let now = u64::try_from(now.as_millis()).unwrap_or(u64::MAX);
+        now.saturating_add(self.ahead_ms.load(Ordering::Relaxed))
     }
 
     fn random(&self) -> u64 {
@@ -218,6 +228,7 @@ impl Client {
     pub(crate) fn connect(address: SocketAddr) -> io::Result<Self> {
         let stream = TcpStream::connect_timeout(&address, ANSWER_MAX)?;
         stream.set_nodelay(true)?;
+        leave_nothing(&stream)?;
         stream.set_read_timeout(Some(ANSWER_MAX))?;
         stream.set_write_timeout(Some(ANSWER_MAX))?;
         Ok(Self { stream, input: VecDeque::new() })
@@ -299,6 +310,11 @@ impl Client {
             }
         }
     }
+}
+
+/// Lets a connection end without a time in which its port is taken.
+pub(crate) fn leave_nothing(stream: &TcpStream) -> io::Result<()> {
+    SockRef::from(stream).set_linger(Some(Duration::ZERO))
 }
 
 /// A request: an array of bulk strings.
