@@ -60,6 +60,8 @@ const DIFFERS: &[&str] = &["differs from its primary"];
 pub struct Options {
     /// No round begins after so long.
     pub duration: Duration,
+    /// No round begins after so many.
+    pub rounds_max: Option<u64>,
     /// Everything that is chosen comes from it.
     pub seed: u64,
     /// Rounds of this profile only.
@@ -212,7 +214,8 @@ struct Run<'a> {
 
 impl Run<'_> {
     fn is_over(&self) -> bool {
-        self.stop.is_requested() || self.started.elapsed() >= self.options.duration
+        let is_full = self.options.rounds_max.is_some_and(|max| self.summary.rounds >= max);
+        is_full || self.stop.is_requested() || self.started.elapsed() >= self.options.duration
     }
 
     /// Starts a cluster and lets it go through some rounds.

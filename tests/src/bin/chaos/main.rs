@@ -63,6 +63,7 @@ fn read(words: &[String]) -> Result<Options, String> {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let mut options = Options {
         duration: Duration::from_secs_f64(MINUTES * 60.0),
+        rounds_max: None,
         seed: now.as_secs(),
         profile: None,
         steps: None,
