@@ -255,10 +255,18 @@ impl Fleet {
             .filter(|&index| self.slots[index].member.is_some() && !self.slots[index].is_paused)
     }
 
-    /// Members that have ended although nobody ended them.
-    pub(super) fn ended(&mut self) -> Vec<usize> {
-        let ended = |slot: &mut Slot| slot.member.as_mut().is_some_and(|m| !m.is_running());
-        (0..self.slots.len()).filter(|&index| ended(&mut self.slots[index])).collect()
+    /// A member that has closed its outputs, as it does when it ends, and the last that it
+    /// printed.
+    pub(super) fn closed(&self) -> Option<String> {
+        let members = self.slots.iter().enumerate();
+        let mut members = members.filter_map(|(index, slot)| Some((index, slot.member.as_ref()?)));
+        members.find_map(|(index, member)| {
+            member.record(|record| {
+                let last: Vec<&str> = record.lines().rev().take(3).map(|l| &*l.text).collect();
+                let text = || format!("m{index} has ended by itself: {}", last.join(" | "));
+                record.is_closed().then(text)
+            })
+        })
     }
 
     /// Waits until all members that run agree, and every partition has all its copies
@@ -273,6 +281,9 @@ impl Fleet {
                 self.running().map(|index| self.places[index].status().ok()).collect();
             if is_safe(&all) {
                 return Ok(started.elapsed());
+            }
+            if let Some(ended) = self.closed() {
+                return Err(ended);
             }
             if started.elapsed() > SAFE_MAX {
                 return Err(format!("not safe {SAFE_MAX:?} after the last fault: {}", brief(&all)));

@@ -322,9 +322,7 @@ impl Run<'_> {
             problems.extend(done.err());
         }
         fleet.right_clocks();
-        for index in fleet.ended() {
-            problems.push(format!("m{index} has ended by itself"));
-        }
+        problems.extend(fleet.closed().filter(|_| problems.is_empty()));
         if problems.is_empty() {
             let safe = fleet.wait_until_safe();
             let read = safe.and_then(|_| self.read_all(fleet, &keys, &mut history));
