@@ -89,6 +89,14 @@ impl Binary {
         run(test.args(filter).current_dir(&self.folder))
     }
 
+    /// With so many cases of each property test; what it prints is shown when it fails.
+    pub(crate) fn run_cases(&self, cases: u32) -> Result<()> {
+        let mut test = Command::new(&self.executable);
+        test.env("PROPTEST_CASES", cases.to_string()).arg("--quiet").current_dir(&self.folder);
+        println!("{}", self.heading());
+        run(&mut test)
+    }
+
     /// Out of the way of the others; what it prints comes in one piece, at its end.
     fn run_beside(&self, filter: &[String]) -> Result<()> {
         let mut test = Command::new("nice");

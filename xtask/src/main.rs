@@ -8,6 +8,7 @@ mod chaos;
 mod clients;
 mod debian;
 mod examples;
+mod fuzz;
 mod modes;
 mod process;
 mod run;
@@ -38,16 +39,19 @@ usage: cargo xtask COMMAND
                      build, then clients on real members under faults for 10 minutes;
                      every answer is checked against what the data promises
   chaos --check FILE checks a history that such a run has written
+  fuzz [SECONDS] [TARGET …]
+                     build with every overflow and assertion a panic, then random and
+                     mutated input for every decoder and random commands, 600 s each
   help               this page
 
 environment:
   CARGO_TARGET_DIR            where to build instead of target
-  CONVOKE_BIN                 of chaos: test this binary instead of building one
+  CONVOKE_BIN                 of chaos and fuzz: test this binary instead of building one
   CONVOKE_WASM_TOOLCHAIN      `installed`, `rustup` or `debian`: this compiler for the
                               modes, no other
   XDG_CACHE_HOME              where the Debian compiler is kept (default ~/.cache)";
 
-const COMMANDS: &str = "run, test, build, modes, bench, bindings, soak, chaos, help";
+const COMMANDS: &str = "run, test, build, modes, bench, bindings, soak, chaos, fuzz, help";
 
 /// What went wrong, in words for whoever typed the command.
 type Result<T> = std::result::Result<T, String>;
@@ -82,6 +86,7 @@ fn main() -> ExitCode {
             _ => return usage_error("soak takes one whole number: cargo xtask soak 10"),
         },
         "chaos" => chaos::run(&workspace, rest),
+        "fuzz" => fuzz::run(&workspace, rest),
         "help" | "--help" | "-h" => {
             println!("{USAGE}");
             Ok(())

@@ -36,6 +36,8 @@ pub(super) struct Shape {
     /// Whether members are on hosts of their own, with a network to disturb.
     pub(super) has_network: bool,
     pub(super) has_clocks: bool,
+    /// Copies of each partition; none for the default.
+    pub(super) backups: Option<u8>,
 }
 
 /// Where a member is reached.
@@ -76,6 +78,8 @@ pub(super) struct Fleet {
     places: Arc<Vec<Place>>,
     network: Option<Network>,
     library: Option<PathBuf>,
+    /// A configuration file, if there is anything to configure.
+    settings: Option<PathBuf>,
     workers: u32,
     cluster: Cluster,
     stop: Stop,
@@ -90,6 +94,9 @@ impl Fleet {
         let cluster = Cluster::alone();
         let network = lab.as_ref().map(|lab| Network::probe(lab.host(0)));
         let library = shape.has_clocks.then(|| clock::build(cluster.folder())).transpose()?;
+        let settings = shape.backups.map(|backups| {
+            cluster.write("settings.toml", format!("[maps.\"*\"]\nbackups = {backups}\n"))
+        });
         let (mut slots, mut places) = (Vec::new(), Vec::new());
         for index in 0..shape.members {
             let shift = u16::try_from(index).expect("few members");
@@ -107,6 +114,7 @@ impl Fleet {
             places: Arc::new(places),
             network,
             library,
+            settings,
             workers: shape.workers,
             cluster,
             stop: stop.clone(),
@@ -149,6 +157,9 @@ impl Fleet {
             .env("NO_COLOR", "1");
         if let Some(host) = &place.host {
             launch = launch.on(host);
+        }
+        if let Some(settings) = &self.settings {
+            launch = launch.option("--config", settings.display().to_string());
         }
         let slot = &mut self.slots[index];
         if let (Some(library), Some(offsets)) = (&self.library, &mut slot.offsets) {
@@ -244,10 +255,18 @@ impl Fleet {
             .filter(|&index| self.slots[index].member.is_some() && !self.slots[index].is_paused)
     }
 
-    /// Members that have ended although nobody ended them.
-    pub(super) fn ended(&mut self) -> Vec<usize> {
-        let ended = |slot: &mut Slot| slot.member.as_mut().is_some_and(|m| !m.is_running());
-        (0..self.slots.len()).filter(|&index| ended(&mut self.slots[index])).collect()
+    /// A member that has closed its outputs, as it does when it ends, and the last that it
+    /// printed.
+    pub(super) fn closed(&self) -> Option<String> {
+        let members = self.slots.iter().enumerate();
+        let mut members = members.filter_map(|(index, slot)| Some((index, slot.member.as_ref()?)));
+        members.find_map(|(index, member)| {
+            member.record(|record| {
+                let last: Vec<&str> = record.lines().rev().take(3).map(|l| &*l.text).collect();
+                let text = || format!("m{index} has ended by itself: {}", last.join(" | "));
+                record.is_closed().then(text)
+            })
+        })
     }
 
     /// Waits until all members that run agree, and every partition has all its copies
@@ -262,6 +281,9 @@ impl Fleet {
                 self.running().map(|index| self.places[index].status().ok()).collect();
             if is_safe(&all) {
                 return Ok(started.elapsed());
+            }
+            if let Some(ended) = self.closed() {
+                return Err(ended);
             }
             if started.elapsed() > SAFE_MAX {
                 return Err(format!("not safe {SAFE_MAX:?} after the last fault: {}", brief(&all)));

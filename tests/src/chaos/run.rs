@@ -60,12 +60,17 @@ const DIFFERS: &[&str] = &["differs from its primary"];
 pub struct Options {
     /// No round begins after so long.
     pub duration: Duration,
+    /// No round begins after so many.
+    pub rounds_max: Option<u64>,
     /// Everything that is chosen comes from it.
     pub seed: u64,
     /// Rounds of this profile only.
     pub profile: Option<Profile>,
     /// The faults of every round in place of chosen ones.
     pub steps: Option<Vec<Step>>,
+    /// The backups of all maps in place of the default, which is what the promises are
+    /// checked for: without any, a run has to find losses.
+    pub backups: Option<u8>,
     /// Where files of failed rounds go.
     pub folder: PathBuf,
     /// Whether files of other rounds go there as well.
@@ -209,7 +214,8 @@ struct Run<'a> {
 
 impl Run<'_> {
     fn is_over(&self) -> bool {
-        self.stop.is_requested() || self.started.elapsed() >= self.options.duration
+        let is_full = self.options.rounds_max.is_some_and(|max| self.summary.rounds >= max);
+        is_full || self.stop.is_requested() || self.started.elapsed() >= self.options.duration
     }
 
     /// Starts a cluster and lets it go through some rounds.
@@ -225,6 +231,7 @@ impl Run<'_> {
             workers,
             has_network: self.machine.has_network,
             has_clocks: self.machine.has_clocks,
+            backups: self.options.backups,
         };
         let mut fleet = match Fleet::start(shape, self.stop) {
             Ok(fleet) => fleet,
@@ -298,28 +305,27 @@ impl Run<'_> {
         let mut history = History { header, ..History::default() };
         history.operations.append(&mut legacy.kept);
         history.operations.extend(legacy.deleted.iter().cloned());
+        let mut problems = Vec::new();
         if let Err(why) = self.write_deleted(fleet, &keys, &mut history) {
-            self.problem(&format!("round {number}: {why}"));
-            return false;
+            problems.push(why);
+        } else {
+            let workload = Workload::start(
+                fleet.places(),
+                (self.options.seed, number),
+                profile,
+                self.started,
+                keys.clone(),
+                sides.clone(),
+            );
+            let done = self.faults(fleet, random, &sides, &mut history);
+            history.operations.append(&mut workload.stop());
+            problems.extend(done.err());
         }
-        let workload = Workload::start(
-            fleet.places(),
-            (self.options.seed, number),
-            profile,
-            self.started,
-            keys.clone(),
-            sides.clone(),
-        );
-        let done = self.faults(fleet, random, &sides, &mut history);
-        history.operations.append(&mut workload.stop());
         fleet.right_clocks();
-        let mut problems: Vec<String> = done.err().into_iter().collect();
-        for index in fleet.ended() {
-            problems.push(format!("m{index} has ended by itself"));
-        }
+        problems.extend(fleet.closed().filter(|_| problems.is_empty()));
         if problems.is_empty() {
-            let read =
-                fleet.wait_until_safe().and_then(|_| self.read_all(fleet, &keys, &mut history));
+            let safe = fleet.wait_until_safe();
+            let read = safe.and_then(|_| self.read_all(fleet, &keys, &mut history));
             problems.extend(read.err());
         }
         if self.stop.is_requested() {

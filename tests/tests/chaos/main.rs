@@ -1,43 +1,59 @@
 //! A short chaos run: clients on real members while these are killed, paused, cut off
 //! and restarted. `cargo xtask chaos` has long ones.
 
+use std::fs;
 use std::time::Duration;
 
 use convoke_tests::chaos::history::Profile;
-use convoke_tests::chaos::{Options, Step, Stop, run};
+use convoke_tests::chaos::{Options, Step, Stop, Summary, run};
 use tempfile::TempDir;
 
-/// One round with the faults that every change has to survive. What takes a network is
-/// skipped where there is none.
+/// How long a cluster may take to start: a round that has begun goes to its end.
+const DURATION_MAX: Duration = Duration::from_secs(120);
+
+/// One round with these faults. What takes a network is skipped where there is none.
 #[track_caller]
-fn round(seed: u64, profile: Profile, steps: Vec<Step>) {
+fn round(seed: u64, profile: Profile, steps: Vec<Step>, backups: Option<u8>) -> Summary {
     let folder = TempDir::new().expect("a folder for temporary files").keep();
     let options = Options {
-        // A round that has begun goes to its end.
-        duration: Duration::from_millis(1),
+        duration: DURATION_MAX,
+        rounds_max: Some(1),
         seed,
         profile: Some(profile),
         steps: Some(steps),
+        backups,
         folder: folder.clone(),
         keeps: false,
     };
     let summary = run(&options, &Stop::default()).expect("members start");
     assert_eq!(summary.rounds, 1, "{summary:#?}");
-    assert!(summary.is_clean(), "{summary:#?}\nhistory and logs: {}", folder.display());
-    // Nothing to look at.
-    let _ = std::fs::remove_dir_all(folder);
+    if summary.is_clean() {
+        let _ = fs::remove_dir_all(folder);
+    }
+    summary
 }
 
 #[test]
 fn what_is_acknowledged_is_kept_when_members_are_lost_paused_and_restarted() {
-    round(
-        1,
-        Profile::Strong,
-        vec![Step::Kill(300), Step::Pause(3_500), Step::Terminate(200), Step::Kill(0)],
-    );
+    let steps = vec![Step::Kill(300), Step::Pause(3_500), Step::Terminate(200), Step::Kill(0)];
+    let summary = round(1, Profile::Strong, steps, None);
+    assert!(summary.is_clean(), "{summary:#?}");
 }
 
 #[test]
 fn what_is_acknowledged_is_kept_when_the_network_splits() {
-    round(2, Profile::Split, vec![Step::Split(4_000)]);
+    let summary = round(2, Profile::Split, vec![Step::Split(4_000)], None);
+    assert!(summary.is_clean(), "{summary:#?}");
+}
+
+/// The checks see what is lost.
+#[test]
+fn a_loss_without_backups_is_found() {
+    let summary = round(3, Profile::Strong, vec![Step::Kill(300)], Some(0));
+    for rule in ["acknowledged write lost", "acknowledged element lost"] {
+        assert!(summary.violations.contains_key(rule), "{rule}: {summary:#?}");
+    }
+    if let Some(folder) = summary.files.first().and_then(|file| file.parent()) {
+        let _ = fs::remove_dir_all(folder);
+    }
 }

@@ -17,6 +17,8 @@ usage: chaos [MINUTES] [SEED] [OPTIONS]
   MINUTES            how long, as a number such as 0.5 (default 10)
   SEED               what chooses clusters, requests and faults (default: the time)
   --profile NAME     `strong` (one member lost at a time) or `split`; default: both
+  --backups N        of all maps (default 1, which the promises are checked for); with 0
+                     a run has to find losses
   --folder DIR       where histories of failed rounds go (default target/chaos)
   --keep             the histories of all rounds go there
   --check FILE       checks such a file again";
@@ -61,9 +63,11 @@ fn read(words: &[String]) -> Result<Options, String> {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let mut options = Options {
         duration: Duration::from_secs_f64(MINUTES * 60.0),
+        rounds_max: None,
         seed: now.as_secs(),
         profile: None,
         steps: None,
+        backups: None,
         folder: folder(),
         keeps: false,
     };
@@ -73,6 +77,11 @@ fn read(words: &[String]) -> Result<Options, String> {
         let mut value = || words.next().ok_or(format!("{word} takes a value"));
         match word.as_str() {
             "--keep" => options.keeps = true,
+            "--backups" => {
+                let backups = value()?;
+                let backups = backups.parse().map_err(|_| format!("no number: {backups:?}"))?;
+                options.backups = Some(backups);
+            }
             "--folder" => options.folder = value()?.into(),
             "--profile" => {
                 options.profile = Some(match value()?.as_str() {

@@ -1,0 +1,250 @@
+//! What members say to one another about data: two grids in this process, and a wire
+//! between them that changes what it carries.
+
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+
+use convoke_grid::op::{
+    End, GenericOp, KeyOp, Lifetime, ListOp, Op, PlainOp, PutAnswer, PutIf, WholeOp,
+};
+use convoke_grid::{Grid, MapCatalog, Receipt};
+use convoke_membership::{MemberId, View, ViewId};
+use rand::RngExt as _;
+use rand::rngs::StdRng;
+
+use crate::Run;
+use crate::mutate::{mutate, noise};
+use crate::report::{caught, shown};
+use crate::server::{Process, grid_settings, member};
+
+/// Steps of one pair of grids, before there is another: some minutes of theirs.
+const STEPS: usize = 5_000;
+
+/// Milliseconds between two ticks of a member.
+const TICK_MS: u64 = 50;
+
+/// Bytes of the length in front of each message of a session.
+const LENGTH_BYTES: usize = 4;
+
+pub(crate) fn receipts(run: &mut Run) {
+    let corpus = [
+        Receipt::Resume { session: 7, received: u64::MAX, refused: vec![1, 2, 3] }.encode(),
+        Receipt::Received { received: 300, refused: vec![5, u64::MAX] }.encode(),
+    ];
+    while run.goes_on() {
+        run.report.count();
+        let mut bytes = corpus[run.random.random_range(0..corpus.len())].clone();
+        mutate(&mut run.random, &mut bytes, &corpus[1]);
+        let again = caught(|| Receipt::decode(&bytes).map(|receipt| (receipt.encode(), receipt)));
+        if let Some(Some((encoded, receipt))) = again
+            && Receipt::decode(&encoded) != Some(receipt)
+        {
+            run.report.add("a receipt does not survive its own encoding", "", &shown(&bytes));
+        }
+        run.report.take_panics(|| shown(&bytes));
+    }
+}
+
+/// Two grids of one view.
+struct Pair {
+    grids: [Grid; 2],
+    processes: [Arc<Process>; 2],
+    ids: [MemberId; 2],
+    /// Of the connections from the one to the other, by the sender.
+    connections: [Option<u64>; 2],
+    /// Messages that went over the wire.
+    seen: Vec<Vec<u8>>,
+    /// What was changed, for whoever looks for the cause.
+    log: Vec<String>,
+}
+
+impl Pair {
+    fn new() -> Self {
+        let ids = [MemberId::from_bytes([1; 16]), MemberId::from_bytes([2; 16])];
+        let processes = [Process::new(), Process::new()];
+        let grid = |at: usize| {
+            let process = Arc::clone(&processes[at]);
+            Grid::new(ids[at], process, grid_settings(), MapCatalog::default())
+        };
+        let grids = [grid(0), grid(1)];
+        let mut view = View::founded_by(member(ids[0], 1));
+        grids[0].expect_view(&view);
+        grids[0].handle_view(&view);
+        grids[0].tick();
+        let id = ViewId { version: view.id.version + 1, ..view.id };
+        view = view.with(id, &[member(ids[1], 2)], &[]).expect("one joins");
+        for grid in &grids {
+            grid.expect_view(&view);
+            grid.handle_view(&view);
+            grid.tick();
+        }
+        Self { grids, processes, ids, connections: [None; 2], seen: Vec::new(), log: Vec::new() }
+    }
+
+    /// Delivers what one has for the other; `change` may change each batch.
+    fn deliver(&mut self, from: usize, mut change: impl FnMut(&mut Vec<u8>, &mut Vec<String>)) {
+        let to = 1 - from;
+        let Some(peer) = self.grids[from].peer(self.ids[to]) else { return };
+        let mut context = Context::from_waker(Waker::noop());
+        if self.connections[from].is_none() {
+            let session = peer.session();
+            let acknowledged = peer.acknowledged();
+            let opened = self.grids[to].handle_opened(self.ids[from], session, acknowledged);
+            let Some(opened) = opened else { return };
+            if let Receipt::Resume { session, received, refused } = opened.receipt {
+                let is_useful =
+                    self.grids[from].handle_resumed(self.ids[to], session, received, &refused);
+                if !is_useful {
+                    return;
+                }
+            }
+            self.connections[from] = Some(opened.connection);
+        }
+        let connection = self.connections[from].unwrap_or_default();
+        while let Poll::Ready(Some(batch)) = peer.poll_send(&mut context) {
+            let mut bytes = batch.to_vec();
+            self.seen.push(bytes.clone());
+            self.seen.truncate(500);
+            change(&mut bytes, &mut self.log);
+            match self.grids[to].handle_bytes(self.ids[from], connection, &bytes) {
+                Some(Receipt::Received { received, refused }) => {
+                    let session = peer.session();
+                    self.grids[from].handle_received(self.ids[to], session, received, &refused);
+                }
+                Some(Receipt::Resume { .. }) => {}
+                None => {
+                    peer.handle_closed();
+                    self.connections[from] = None;
+                    return;
+                }
+            }
+        }
+    }
+}
+
+/// Changes one message of a batch, and leaves the lengths right.
+fn change(random: &mut StdRng, batch: &mut Vec<u8>, seen: &[u8], log: &mut Vec<String>) {
+    let mut messages = Vec::new();
+    let mut rest = &batch[..];
+    while let Some((length, behind)) = rest.split_first_chunk::<LENGTH_BYTES>() {
+        let length = u32::from_be_bytes(*length) as usize;
+        if behind.len() < length {
+            break;
+        }
+        messages.push(behind[..length].to_vec());
+        rest = &behind[length..];
+    }
+    if messages.is_empty() {
+        return;
+    }
+    let at = random.random_range(0..messages.len());
+    let before = messages[at].clone();
+    match random.random_range(0..20) {
+        0 => messages[at] = noise(random, 200),
+        1 => messages[at] = seen.get(LENGTH_BYTES..).unwrap_or_default().to_vec(),
+        _ => mutate(random, &mut messages[at], seen),
+    }
+    log.push(format!("{} -> {}", shown(&before), shown(&messages[at])));
+    batch.clear();
+    for message in messages {
+        let length = u32::try_from(message.len()).expect("short messages");
+        batch.extend_from_slice(&length.to_be_bytes());
+        batch.extend_from_slice(&message);
+    }
+}
+
+pub(crate) fn messages(run: &mut Run) {
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime");
+    // Tasks of the grids go there, and are never run longer than they are looked at.
+    let _guard = runtime.enter();
+    while run.goes_on() {
+        let Some(mut pair) = caught(Pair::new) else {
+            run.report.take_panics(|| "two grids that meet".to_owned());
+            continue;
+        };
+        let rate = [0.02, 0.2, 0.8][run.random.random_range(0..3)];
+        for _ in 0..STEPS {
+            if !run.goes_on() {
+                return;
+            }
+            run.report.count();
+            let is_whole = caught(|| step(run, &mut pair, &runtime, rate));
+            let input = || {
+                let last = pair.log.len().saturating_sub(3);
+                pair.log[last..].join("\n    ")
+            };
+            if run.report.take_panics(input) || is_whole.is_none() {
+                break;
+            }
+        }
+    }
+}
+
+fn step(run: &mut Run, pair: &mut Pair, runtime: &tokio::runtime::Runtime, rate: f64) {
+    let random = &mut run.random;
+    let at = random.random_range(0..2);
+    match random.random_range(0..6) {
+        0 => {
+            // Time passes for both, more or less.
+            let passed = random.random_range(0..2 * TICK_MS);
+            pair.processes[0].advance(passed);
+            pair.processes[1].advance(passed);
+            if random.random_bool(0.002) {
+                pair.processes[at].advance(60_000);
+            }
+            pair.grids[at].tick();
+        }
+        1 | 2 => write(random, &pair.grids[at]),
+        3 if random.random_bool(0.05) => {
+            if let Some(peer) = pair.grids[at].peer(pair.ids[1 - at]) {
+                peer.handle_closed();
+            }
+            pair.connections[at] = None;
+        }
+        _ => {
+            let seen = match pair.seen.len() {
+                0 => Vec::new(),
+                count => pair.seen[random.random_range(0..count)].clone(),
+            };
+            pair.deliver(at, |bytes, log| {
+                if random.random_bool(rate) {
+                    change(random, bytes, &seen, log);
+                }
+            });
+        }
+    }
+    // What waits for another member gets a turn.
+    runtime.block_on(tokio::task::yield_now());
+}
+
+/// Asks for something on some map. The answer is not waited for.
+fn write(random: &mut StdRng, grid: &Grid) {
+    let name = ["resp:0", "m"][random.random_range(0..2)];
+    let Ok(map) = grid.open(name) else { return };
+    let key = format!("k{}", random.random_range(0..40));
+    let partition = grid.partition_of(key.as_bytes());
+    let value = vec![b'v'; random.random_range(0..60)];
+    let lifetimes = [Lifetime::Usual, Lifetime::For(30), Lifetime::Forever, Lifetime::For(60_000)];
+    let op = match random.random_range(0..10) {
+        0 => Op::Whole(WholeOp::Clear),
+        1 => Op::Key(key.as_bytes(), KeyOp::Generic(GenericOp::Remove)),
+        2 => Op::Key(key.as_bytes(), KeyOp::List(ListOp::PopMany(End::Front, 3))),
+        3..5 => {
+            let elements = vec![&value[..]; 3];
+            let push = ListOp::Push { end: End::Back, elements, present: false };
+            Op::Key(key.as_bytes(), KeyOp::List(push))
+        }
+        _ => {
+            let put = PlainOp::Put {
+                kind: 0,
+                value: &value,
+                lifetime: lifetimes[random.random_range(0..lifetimes.len())],
+                condition: PutIf::Always,
+                answer: PutAnswer::Done,
+            };
+            Op::Key(key.as_bytes(), KeyOp::Plain(put))
+        }
+    };
+    drop(grid.start(&map, partition, &op));
+}

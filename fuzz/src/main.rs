@@ -1,0 +1,98 @@
+//! `fuzz TARGET SECONDS [SEED]`: random and mutated input, for so many seconds.
+//!
+//! Each target promises that no input makes the code panic, hang or take memory without
+//! bound, and some compare answers with a model. What is found is printed with its seed
+//! and its input; the exit code is 1 then. Built with the profile `fuzz`, arithmetic that
+//! overflows and assertions of debug builds are panics.
+//!
+//! `cargo xtask fuzz` runs all targets, each in a process of its own.
+
+mod commands;
+mod config;
+mod grid;
+mod http;
+mod membership;
+mod model;
+mod mutate;
+mod report;
+mod resp;
+mod server;
+mod wire;
+
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use rand::rngs::StdRng;
+use rand::{RngExt as _, SeedableRng as _};
+
+use report::Report;
+
+/// What a target is given.
+struct Run {
+    deadline: Instant,
+    random: StdRng,
+    report: Report,
+}
+
+impl Run {
+    /// Whether there is time for another case.
+    fn goes_on(&self) -> bool {
+        Instant::now() < self.deadline && !self.report.is_full()
+    }
+}
+
+/// A name, what it covers, and its code.
+type Target = (&'static str, &'static str, fn(&mut Run));
+
+/// Every target.
+const TARGETS: &[Target] = &[
+    ("wire-handshake", "what a caller sends before it has proved anything", wire::handshakes),
+    ("wire-datagram", "datagrams, sealed and mutated", wire::datagrams),
+    ("membership", "messages, hellos and packets, decoded and handled", membership::messages),
+    ("grid-receipt", "receipts of sessions", grid::receipts),
+    ("grid-message", "messages between two grids, mutated on their way", grid::messages),
+    ("resp-bytes", "requests, mutated, and bytes that are none", resp::bytes),
+    ("http", "paths, heads and bodies", http::requests),
+    ("commands", "random commands with arguments at all bounds", commands::random),
+    ("model", "commands on a few keys, compared with a model", model::compared),
+    ("config", "TOML, and Hazelcast's XML and YAML", config::files),
+];
+
+fn main() -> ExitCode {
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    if words == ["--list"] {
+        for (name, ..) in TARGETS {
+            println!("{name}");
+        }
+        return ExitCode::SUCCESS;
+    }
+    let Some((target, seconds, seed)) = read(&words) else {
+        eprintln!("usage: fuzz TARGET SECONDS [SEED]");
+        for (name, what, _) in TARGETS {
+            eprintln!("  {name:<15} {what}");
+        }
+        return ExitCode::from(2);
+    };
+    let (name, _, work) = target;
+    let mut run = Run {
+        deadline: Instant::now() + Duration::from_secs(seconds),
+        random: StdRng::seed_from_u64(seed),
+        report: Report::new(name, seed),
+    };
+    work(&mut run);
+    if run.report.finish() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+fn read(words: &[String]) -> Option<(Target, u64, u64)> {
+    let (name, seconds, seed) = match words {
+        [name, seconds] => (name, seconds, None),
+        [name, seconds, seed] => (name, seconds, Some(seed)),
+        _ => return None,
+    };
+    let target = TARGETS.iter().find(|(known, ..)| known == name)?;
+    let seed = match seed {
+        Some(seed) => seed.parse().ok()?,
+        None => rand::rng().random_range(0..1_000_000_000),
+    };
+    Some((*target, seconds.parse().ok()?, seed))
+}

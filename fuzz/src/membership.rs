@@ -1,0 +1,143 @@
+//! What members say to one another about who is here: decoded, and handled by a member
+//! in a cluster.
+
+use std::time::Duration;
+
+use convoke_membership::membership::Output;
+use convoke_membership::{Config, Hello, Member, MemberId, Membership, Message, Standing, View};
+use rand::RngExt as _;
+
+use crate::Run;
+use crate::mutate::{mutate, noise};
+use crate::report::{caught, shown};
+use crate::server::member;
+
+/// Cases of one membership, before there is another.
+const CASES: usize = 2_000;
+
+/// Things to do that are looked at after each case.
+const OUTPUTS_MAX: usize = 10_000;
+
+fn id(number: u8) -> MemberId {
+    MemberId::from_bytes([number; 16])
+}
+
+/// Two members that met, and the packets and messages between them.
+struct Pair {
+    one: Membership,
+    other: Membership,
+    now: Duration,
+    packets: Vec<Vec<u8>>,
+    messages: Vec<Vec<u8>>,
+}
+
+impl Pair {
+    fn new(seed: u64) -> Self {
+        let new =
+            |number: u8, seed| Membership::new(member(id(number), 0), Config::default(), seed);
+        let mut pair = Self {
+            one: new(1, seed),
+            other: new(2, seed + 1),
+            now: Duration::from_millis(1),
+            packets: Vec::new(),
+            messages: Vec::new(),
+        };
+        pair.one.handle_discovery_settled(pair.now);
+        pair.work(20);
+        let hello = pair.one.hello();
+        pair.other.handle_connected(pair.now, hello);
+        let hello = pair.other.hello();
+        pair.one.handle_connected(pair.now, hello);
+        pair.other.handle_discovery_settled(pair.now);
+        pair.work(100);
+        pair
+    }
+
+    /// Lets time pass, and delivers what is sent.
+    fn work(&mut self, steps: usize) {
+        for _ in 0..steps {
+            self.now += Duration::from_millis(20);
+            self.one.handle_timeout(self.now);
+            self.other.handle_timeout(self.now);
+            for is_one in [true, false] {
+                for _ in 0..OUTPUTS_MAX {
+                    let from = if is_one { &mut self.one } else { &mut self.other };
+                    let Some(output) = from.poll_output() else { break };
+                    let sender: Member = from.me().clone();
+                    let to = if is_one { &mut self.other } else { &mut self.one };
+                    match output {
+                        Output::Packet { bytes, .. } => {
+                            let _ = to.handle_packet(self.now, sender.id, &bytes);
+                            self.packets.push(bytes);
+                        }
+                        Output::Message { message, .. } => {
+                            self.messages.push(message.encode());
+                            to.handle_message(self.now, &sender, message);
+                        }
+                        _ => {}
+                    }
+                }
+            }
+        }
+    }
+}
+
+pub(crate) fn messages(run: &mut Run) {
+    let view = View::founded_by(member(id(1), 1));
+    let mut corpus = vec![
+        Message::Join { member: member(id(3), 3), lineage: Some(id(1)) }.encode(),
+        Message::Redirect { coordinator: member(id(1), 1) }.encode(),
+        Message::Pull { have: None }.encode(),
+        Message::View(view.clone()).encode(),
+        Message::Merge(view).encode(),
+        Message::Leave.encode(),
+    ];
+    let hello = Hello { member: member(id(4), 4), standing: Standing::Starting }.encode();
+    while run.goes_on() {
+        let Some(mut pair) = caught(|| Pair::new(run.random.random())) else {
+            run.report.take_panics(|| "two members that meet".to_owned());
+            continue;
+        };
+        corpus.append(&mut pair.messages);
+        corpus.truncate(400);
+        let packets = std::mem::take(&mut pair.packets);
+        for _ in 0..CASES {
+            if !run.goes_on() {
+                return;
+            }
+            run.report.count();
+            let kind = run.random.random_range(0..10);
+            let pick = run.random.random_range(0..usize::MAX);
+            let mut bytes = match kind {
+                0..4 => corpus[pick % corpus.len()].clone(),
+                4 => hello.clone(),
+                5..9 if !packets.is_empty() => packets[pick % packets.len()].clone(),
+                _ => noise(&mut run.random, 300),
+            };
+            let other = corpus[run.random.random_range(0..corpus.len())].clone();
+            mutate(&mut run.random, &mut bytes, &other);
+            let from = member(id(run.random.random_range(0..5)), run.random.random_range(0..9));
+            let passed = Duration::from_millis(run.random.random_range(0..300));
+            let is_whole = caught(|| {
+                pair.now += passed;
+                if let Ok(message) = Message::decode(&bytes) {
+                    pair.one.handle_message(pair.now, &from, message);
+                }
+                if let Ok(hello) = Hello::decode(&bytes) {
+                    pair.one.handle_connected(pair.now, hello);
+                }
+                let _ = pair.one.handle_packet(pair.now, from.id, &bytes);
+                pair.one.handle_timeout(pair.now);
+                let mut outputs = 0;
+                while pair.one.poll_output().is_some() {
+                    outputs += 1;
+                    assert!(outputs < OUTPUTS_MAX, "there is no end to what is to be done");
+                }
+            });
+            let input = || format!("kind {kind}, from {} {}, {}", from.id, from.age, shown(&bytes));
+            if run.report.take_panics(input) || is_whole.is_none() {
+                break;
+            }
+        }
+    }
+}

@@ -1,0 +1,68 @@
+//! Requests that are nearly right, and bytes that are none.
+
+use std::time::Duration;
+
+use rand::RngExt as _;
+
+use crate::Run;
+use crate::commands::command;
+use crate::mutate::{mutate, noise};
+use crate::report::shown;
+use crate::server::{Client, RESIDENT_MIB_MAX, Served, encode, is_silence, resident_mib};
+
+/// After this silence a connection that was sent nonsense is left alone.
+const SILENCE: Duration = Duration::from_millis(3);
+
+/// Inline requests, and beginnings that announce much.
+const SEEDS: [&[u8]; 8] = [
+    b"PING\r\n",
+    b"SET a \"b c\\x41\" 'd'\r\n",
+    b"*2147483647\r\n$3\r\nGET\r\n",
+    b"*1\r\n$536870912\r\n",
+    b"*-1\r\n*0\r\n\r\n",
+    b"*2\r\n$3\r\nGET\r\n$-1\r\n",
+    b"*1\r\n*1\r\n$4\r\nPING\r\n",
+    b"HELLO 3 AUTH a b SETNAME c\r\n",
+];
+
+pub(crate) fn bytes(run: &mut Run) {
+    let served = Served::start();
+    let mut last = Vec::new();
+    while run.goes_on() {
+        run.report.count();
+        let random = &mut run.random;
+        let mut bytes = Vec::new();
+        for _ in 0..random.random_range(1..4) {
+            match random.random_range(0..10) {
+                0 => bytes.extend(noise(random, 400)),
+                1 | 2 => bytes.extend_from_slice(SEEDS[random.random_range(0..SEEDS.len())]),
+                _ => bytes.extend(encode(&command(random))),
+            }
+        }
+        mutate(random, &mut bytes, &last);
+        let sent = Client::connect(served.resp).and_then(|mut client| {
+            // It may be cut off before all is sent.
+            let _ = client.send(&bytes);
+            client.drain(SILENCE)
+        });
+        if let Err(error) = sent
+            && !is_silence(&error)
+            && error.kind() == std::io::ErrorKind::ConnectionRefused
+        {
+            run.report.add("no more connections", &error.to_string(), &shown(&bytes));
+        }
+        let is_hung = !served.answers();
+        if is_hung {
+            run.report.add("hang", "PING is not answered any more", &shown(&bytes));
+        }
+        let resident = resident_mib();
+        if resident > RESIDENT_MIB_MAX {
+            run.report.add("memory", &format!("{resident} MiB resident"), &shown(&bytes));
+        }
+        run.report.take_panics(|| shown(&bytes));
+        if is_hung || resident > RESIDENT_MIB_MAX {
+            return;
+        }
+        last = bytes;
+    }
+}
