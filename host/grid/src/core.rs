@@ -118,6 +118,8 @@ pub(crate) struct Core {
     pub(crate) members: AtomicU32,
     /// Those of them that store data; [`u32::MAX`] before the first view.
     pub(crate) data_members: AtomicU32,
+    /// Connections that other members opened, ever: each has a number of its own.
+    pub(crate) connections: AtomicU64,
     /// The right of this member to answer for partitions.
     pub(crate) lease: Lease,
     /// See [`Table::missing_since_ms`]; [`u64::MAX`] when nobody is missing.

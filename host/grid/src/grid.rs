@@ -122,6 +122,7 @@ impl Grid {
             table: RwLock::default(),
             members: AtomicU32::new(0),
             data_members: AtomicU32::new(u32::MAX),
+            connections: AtomicU64::new(0),
             lease: Lease::default(),
             missing_since_ms: AtomicU64::new(u64::MAX),
             shift_ms: AtomicI64::new(0),
@@ -271,7 +272,8 @@ impl Grid {
     /// when that member is not in the view (yet).
     #[must_use]
     pub fn handle_opened(&self, from: MemberId, session: u64, acknowledged: u64) -> Option<Opened> {
-        let opened = self.peer(from)?.handle_opened(session, acknowledged);
+        let connection = self.inner.core.connections.fetch_add(1, Ordering::Relaxed);
+        let opened = self.peer(from)?.handle_opened(connection, session, acknowledged);
         if opened.is_new {
             // What it sent before and did not arrive never will.
             for partition in &self.inner.core.partitions {

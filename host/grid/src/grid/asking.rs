@@ -560,6 +560,24 @@ mod tests {
     }
 
     #[test]
+    fn a_connection_of_a_member_that_was_lost_and_is_back_brings_nothing_more() {
+        let (me, other) = (member(1, false), member(2, false));
+        let settings =
+            GridSettings { partitions: 7, min_members: 1, hasher: KeyHasher::new([7; 16]) };
+        let grid = Grid::new(me.id, Arc::new(Process), settings, MapCatalog::default());
+        let id = ViewId { epoch: 1, version: 2, coordinator: me.id };
+        let alone = View::founded_by(me);
+        let both = alone.with(id, &[other.clone()], &[]).expect("a view");
+        grid.handle_view(&both);
+        let before = grid.handle_opened(other.id, 7, 0).expect("a member");
+        grid.handle_view(&alone);
+        grid.handle_view(&both);
+        let after = grid.handle_opened(other.id, 8, 0).expect("a member");
+        assert!(grid.handle_bytes(other.id, before.connection, b"").is_none());
+        assert!(grid.handle_bytes(other.id, after.connection, b"").is_some());
+    }
+
+    #[test]
     fn who_has_seen_a_member_that_stores_data_is_not_told_that_there_is_none() {
         let (lite, full) = (member(1, true), member(2, false));
         let settings =
