@@ -169,6 +169,8 @@ struct Place {
     rejoin: Option<Rejoin>,
     /// Since when this member tries to leave.
     leaving_since: Option<Duration>,
+    /// The coordinator that was asked to let it go.
+    leave_asked_of: Option<MemberId>,
     catchup: Option<Catchup>,
     lost: BTreeMap<MemberId, Lost>,
     recall_at: Duration,
@@ -199,6 +201,7 @@ impl Place {
             claim: None,
             rejoin: None,
             leaving_since: None,
+            leave_asked_of: None,
             catchup: None,
             lost: BTreeMap::new(),
             recall_at: now + config.recall_period,
@@ -426,6 +429,7 @@ impl Membership {
                 Change::Renewed(generation) => self.me.generation = generation,
             }
         }
+        self.follow_leave(now);
         self.review(now);
         self.publish_when_due(now);
         let Phase::In(place) = &self.phase else { return };
@@ -584,6 +588,7 @@ impl Membership {
             Some(_) if place.leaving_since.is_some() => self.finish_leaving(now),
             Some(view) => self.rejoin(now, view.coordinator().clone()),
             None => {
+                self.note_departures(delta.departed.iter().copied());
                 let stamp = Stamp { id: delta.id, digest: 0 };
                 self.note_stamp(now, from, stamp);
             }
