@@ -16,6 +16,9 @@ const CHECK_WAIT: Duration = Duration::from_millis(500);
 /// How often a member that answers calls, and whom SWIM still holds for dead,
 /// gets another second opinion.
 const CHECK_AGAIN: Duration = Duration::from_millis(1_000);
+/// A member that leaves says so to the oldest others, at most this many: several may leave
+/// together, and the last that was told knows how they went.
+const LEAVE_TOLD_MAX: usize = 4;
 /// Members that answer calls but no probe are given up after so many.
 const CHECKS_MAX: u32 = 5;
 
@@ -267,7 +270,13 @@ impl Membership {
         place.published_at = Some(now);
         let mut joining: Vec<_> = std::mem::take(&mut place.joining).into_values().collect();
         joining.sort_by_key(|(member, _)| member.id);
-        let departing: Vec<_> = std::mem::take(&mut place.departing).into_iter().collect();
+        let mut departing: Vec<_> = std::mem::take(&mut place.departing).into_iter().collect();
+        for (id, how) in &mut departing {
+            // The step by which it left may have come, and not the one before that.
+            if self.departures.contains(&(*id, Departure::Left)) {
+                *how = Departure::Left;
+            }
+        }
 
         let mut view = place.view.clone();
         let admitted: Vec<Member> = {
@@ -363,30 +372,51 @@ impl Membership {
                 self.emit(Event::Left);
             }
             Phase::In(place) if place.leaving_since.is_none() => {
-                if place.view.len() == 1 {
-                    self.finish_leaving(now);
-                } else if place.view.coordinator().id == self.me.id && place.rejoin.is_none() {
-                    let me = self.me.id;
-                    place.departing.insert(me, Departure::Left);
-                    let ViewId { epoch, version, .. } = place.view.id;
-                    let heir = Member::clone(&place.view.members()[1]);
-                    self.publish(now, epoch, version);
-                    self.tell_heir(heir);
-                    self.finish_leaving(now);
-                } else {
-                    place.leaving_since = Some(now);
-                    self.ask_to_leave();
-                }
+                place.leaving_since = Some(now);
+                self.follow_leave(now);
             }
             Phase::In(_) | Phase::Left => {}
         }
     }
 
+    /// Goes on with a leave: whom to ask may leave at the same time, and then it is for the
+    /// next one, which may be this member itself.
+    pub(super) fn follow_leave(&mut self, now: Duration) {
+        let Phase::In(place) = &mut self.phase else { return };
+        if place.leaving_since.is_none() {
+            return;
+        }
+        let coordinator = place.view.coordinator().id;
+        if place.view.len() == 1 {
+            self.finish_leaving(now);
+        } else if coordinator == self.me.id && place.rejoin.is_none() {
+            let me = self.me.id;
+            place.departing.insert(me, Departure::Left);
+            let ViewId { epoch, version, .. } = place.view.id;
+            let heirs = place.view.members().iter().skip(1).take(LEAVE_TOLD_MAX);
+            let heirs: Vec<Member> = heirs.map(|m| Member::clone(m)).collect();
+            self.publish(now, epoch, version);
+            self.tell_heirs(heirs);
+            self.finish_leaving(now);
+        } else if place.leave_asked_of.replace(coordinator) != Some(coordinator) {
+            self.ask_to_leave();
+        }
+    }
+
+    /// Tells the coordinator, and those who follow it should it be gone by then.
     fn ask_to_leave(&mut self) {
         let Phase::In(place) = &self.phase else { return };
-        let coordinator = self.acting_besides_me(place);
-        if let Some(coordinator) = coordinator {
-            self.send(coordinator, Message::Leave);
+        let acting = self.acting_besides_me(place);
+        let others = place.view.members().iter().filter(|m| m.id != self.me.id);
+        let next = others.filter(|m| self.swim.is_active(m.id)).map(|m| Member::clone(m));
+        let mut told: Vec<Member> = acting.into_iter().collect();
+        for member in next {
+            if told.len() < LEAVE_TOLD_MAX && told.iter().all(|known| known.id != member.id) {
+                told.push(member);
+            }
+        }
+        for member in told {
+            self.send(member, Message::Leave);
         }
     }
 
@@ -398,10 +428,11 @@ impl Membership {
 
     /// Hands the view over by stream as well: the step may be lost, and the
     /// one who sent it is gone.
-    fn tell_heir(&mut self, heir: Member) {
+    fn tell_heirs(&mut self, heirs: Vec<Member>) {
         let Phase::In(place) = &self.phase else { return };
-        if let Some(step) = place.history.back().cloned() {
-            self.send(heir, Message::Deltas(vec![step]));
+        let Some(step) = place.history.back().cloned() else { return };
+        for heir in heirs {
+            self.send(heir, Message::Deltas(vec![step.clone()]));
         }
     }
 
@@ -424,8 +455,9 @@ impl Membership {
 }
 
 impl Place {
+    /// Takes a member for dead, unless it has said that it leaves.
     fn condemn(&mut self, id: MemberId) {
         self.checks.remove(&id);
-        self.departing.insert(id, Departure::Lost);
+        self.departing.entry(id).or_insert(Departure::Lost);
     }
 }

@@ -177,6 +177,8 @@ struct Place {
     rejoin: Option<Box<Rejoin>>,
     /// Since when this member tries to leave.
     leaving_since: Option<Duration>,
+    /// The coordinator that was asked to let it go.
+    leave_asked_of: Option<MemberId>,
     catchup: Option<Catchup>,
     lost: BTreeMap<MemberId, Lost>,
     recall_at: Duration,
@@ -212,6 +214,7 @@ impl Place {
             passed_over_since: None,
             rejoin: None,
             leaving_since: None,
+            leave_asked_of: None,
             catchup: None,
             lost: BTreeMap::new(),
             recall_at: now + config.recall_period,
@@ -447,6 +450,7 @@ impl Membership {
                 Change::Renewed(generation) => self.me.generation = generation,
             }
         }
+        self.follow_leave(now);
         self.review(now);
         self.publish_when_due(now);
         let Phase::In(place) = &self.phase else { return };
@@ -606,6 +610,7 @@ impl Membership {
             Some(_) if place.leaving_since.is_some() => self.finish_leaving(now),
             Some(view) => self.rejoin(now, view.coordinator().clone()),
             None => {
+                self.note_departures(delta.departed.iter().copied());
                 let stamp = Stamp { id: delta.id, digest: 0 };
                 self.note_stamp(now, from, stamp);
             }

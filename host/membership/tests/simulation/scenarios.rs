@@ -238,6 +238,36 @@ fn a_leave_that_is_learnt_by_a_whole_view_is_not_shown_as_a_loss() {
     }
 }
 
+/// The coordinator and those who would follow it leave at once: the last of them to go have
+/// nobody to ask who stays, and yet nobody takes them for dead.
+#[test]
+fn members_that_leave_together_are_not_shown_as_lost() {
+    for seed in seeds(200) {
+        let size = 6;
+        let mut world = cluster(seed, size);
+        let leavers = world.rng.random_range(2..size - 1);
+        let gap = world.rng.random_range(0..30);
+        for leaver in 0..leavers {
+            world.leave(leaver);
+            world.run(Duration::from_millis(gap));
+        }
+        let mut there: Vec<Node> = (0..leavers).collect();
+        let began = world.now;
+        while !there.is_empty() || !world.all_agree() {
+            assert!(world.now - began < SECOND * 4, "SEED={seed}: {}", world.describe());
+            let (gone, left): (Vec<_>, Vec<_>) =
+                there.into_iter().partition(|node| world.nodes[*node].left);
+            there = left;
+            // What was sent before the end of a process arrives before its streams break.
+            world.run(Duration::from_millis(5));
+            for node in gone {
+                world.break_streams(node);
+            }
+        }
+        assert_eq!(world.left_as_lost, [], "SEED={seed}, {leavers} left");
+    }
+}
+
 #[test]
 fn all_leave_one_after_the_other() {
     for seed in seeds(20) {
