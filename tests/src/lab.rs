@@ -131,6 +131,12 @@ impl Lab {
         ]);
     }
 
+    /// Gives a host one more address, in a network of this prefix length that all hosts are
+    /// connected to.
+    pub fn add_address(&self, index: usize, address: Ipv4Addr, prefix: u8) {
+        self.hosts[index].namespace.ip(&[format!("addr add {address}/{prefix} dev eth0")]);
+    }
+
     /// Breaks the TCP connections of a host to another one, at the first one only.
     ///
     /// # Panics

@@ -15,3 +15,8 @@ pub(crate) fn raise_open_files() {
         let _ = setrlimit(Resource::Nofile, limit);
     }
 }
+
+/// Open files that this process may have.
+pub(crate) fn open_files() -> u64 {
+    getrlimit(Resource::Nofile).current.unwrap_or(OPEN_FILES_WANTED)
+}

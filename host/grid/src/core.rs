@@ -118,6 +118,8 @@ pub(crate) struct Core {
     pub(crate) members: AtomicU32,
     /// Those of them that store data; [`u32::MAX`] before the first view.
     pub(crate) data_members: AtomicU32,
+    /// Connections that other members opened, ever: each has a number of its own.
+    pub(crate) connections: AtomicU64,
     /// The right of this member to answer for partitions.
     pub(crate) lease: Lease,
     /// See [`Table::missing_since_ms`]; [`u64::MAX`] when nobody is missing.
@@ -154,6 +156,13 @@ impl Core {
     pub(crate) fn send(&self, to: MemberId, message: &Message<'_>) -> Option<Sent> {
         let peer = self.peer(to)?;
         Some(peer.push(|bytes| message.encode(bytes)))
+    }
+
+    /// Sends an aside to a member that is there.
+    pub(crate) fn send_aside(&self, to: MemberId, message: &Message<'_>) {
+        if let Some(peer) = self.peer(to) {
+            peer.push_aside(|bytes| message.encode(bytes));
+        }
     }
 
     /// Sends a message to all other members.

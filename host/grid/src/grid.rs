@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use convoke_membership::{MemberId, View};
@@ -34,7 +34,7 @@ use crate::table::Table;
 use crate::topic::Topics;
 use crate::{Clock, OpError};
 
-pub use asking::Started;
+pub use asking::{Started, WAITING_BYTES_MAX};
 pub use telling::Listener;
 
 /// How often [`Grid::tick`] is to be called, in milliseconds.
@@ -83,6 +83,8 @@ pub(crate) struct Inner {
     merging: AtomicBool,
     merged: AtomicU64,
     events_dropped: AtomicU64,
+    /// See [`asking::WAITING_BYTES_MAX`].
+    waiting_bytes: AtomicUsize,
     settings: Mutex<BTreeMap<String, (String, crate::Version)>>,
 }
 
@@ -120,6 +122,7 @@ impl Grid {
             table: RwLock::default(),
             members: AtomicU32::new(0),
             data_members: AtomicU32::new(u32::MAX),
+            connections: AtomicU64::new(0),
             lease: Lease::default(),
             missing_since_ms: AtomicU64::new(u64::MAX),
             shift_ms: AtomicI64::new(0),
@@ -146,6 +149,7 @@ impl Grid {
                 merging: AtomicBool::new(false),
                 merged: AtomicU64::new(0),
                 events_dropped: AtomicU64::new(0),
+                waiting_bytes: AtomicUsize::new(0),
                 settings: Mutex::default(),
             }),
         }
@@ -268,7 +272,8 @@ impl Grid {
     /// when that member is not in the view (yet).
     #[must_use]
     pub fn handle_opened(&self, from: MemberId, session: u64, acknowledged: u64) -> Option<Opened> {
-        let opened = self.peer(from)?.handle_opened(session, acknowledged);
+        let connection = self.inner.core.connections.fetch_add(1, Ordering::Relaxed);
+        let opened = self.peer(from)?.handle_opened(connection, session, acknowledged);
         if opened.is_new {
             // What it sent before and did not arrive never will.
             for partition in &self.inner.core.partitions {
@@ -284,6 +289,17 @@ impl Grid {
     pub fn handle_bytes(&self, from: MemberId, connection: u64, bytes: &[u8]) -> Option<Receipt> {
         let peer = self.peer(from)?;
         peer.handle_bytes(connection, bytes, |message| self.handle_message(from, message))
+    }
+
+    /// An aside of a member came ([`Peer::poll_aside`]). What is no aside is ignored.
+    pub fn handle_aside(&self, from: MemberId, bytes: &[u8]) {
+        match Message::decode(bytes) {
+            Some(Message::Renew { nonce, stamp, generation }) => {
+                self.handle_renew(from, nonce, stamp, generation);
+            }
+            Some(Message::Renewed { nonce, yes }) => self.handle_renewed(from, nonce, yes),
+            _ => {}
+        }
     }
 
     /// A connection to a member was answered with [`Receipt::Resume`]. `false` when it is
@@ -395,6 +411,8 @@ impl Grid {
             }
         }
         for id in new {
+            // It opens the connection that asides go back along.
+            core.send(id, &Message::Alive);
             self.introduce_to(id);
         }
         self.inner.control.lock().handle_view(now, view, table.as_ref());
@@ -613,8 +631,8 @@ impl Grid {
             Message::Spoiled { partition, epoch, member } => {
                 self.handle_copy(partition, epoch, member, None);
             }
-            Message::Renew { nonce, stamp } => self.handle_renew(from, nonce, stamp),
-            Message::Renewed { nonce, yes } => self.handle_renewed(from, nonce, yes),
+            // These overtake what waits in the session.
+            Message::Renew { .. } | Message::Renewed { .. } => return None,
             Message::Settled => self.inner.control.lock().handle_settled(from),
             Message::Leaving => {
                 self.inner.control.lock().handle_leaving(from);

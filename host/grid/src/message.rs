@@ -16,7 +16,8 @@
 //! lease      any --Renew--> coordinator, or all; each answers Renewed
 //! tell       Publish to all, each answers Delivered; Events to who is interested
 //! ```
-//! All travel in sessions: in order, each once.
+//! All travel in sessions: in order, each once. But for those of the lease, which are
+//! asides: what waits for a slow member must not make the lease lapse.
 
 use convoke_membership::MemberId;
 use serde::{Deserialize, Serialize};
@@ -157,9 +158,10 @@ pub(crate) enum Message<'a> {
     Spoiled { partition: u16, epoch: u64, member: MemberId },
     /// To the coordinator: "I have brought in all that I held while I was away."
     Settled,
-    /// "May I go on answering for what this table gives me?"
-    Renew { nonce: u64, stamp: Stamp },
-    /// Yes, or not.
+    /// An aside: "may I go on answering for what this table gives me, which knows me under
+    /// this generation?"
+    Renew { nonce: u64, stamp: Stamp, generation: Option<u32> },
+    /// An aside: yes, or not.
     Renewed { nonce: u64, yes: bool },
     /// To the coordinator: "I am about to leave."
     Leaving,

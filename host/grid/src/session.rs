@@ -30,6 +30,8 @@ pub const OUTGOING_BYTES_MAX: usize = 64 * 1024 * 1024;
 pub const BATCH_BYTES_MAX: usize = 64 * 1024;
 /// Bytes of the length in front of each message.
 const LENGTH_BYTES: usize = 4;
+/// Asides that may wait for one member.
+const ASIDES_MAX: usize = 64;
 /// Refusals of one session that each side remembers.
 const REFUSED_MAX: usize = 65_536;
 
@@ -118,6 +120,15 @@ pub struct Peer {
     acknowledged: AtomicU64,
     outgoing: Mutex<Outgoing>,
     incoming: Mutex<Incoming>,
+    asides: Mutex<Asides>,
+}
+
+/// Messages of no session: each may be lost, and overtakes what waits in the session. They
+/// go back along the connection that the other member opened.
+#[derive(Debug, Default)]
+struct Asides {
+    queue: VecDeque<Bytes>,
+    writer: Option<Waker>,
 }
 
 /// A message that was sent, or is about to be.
@@ -148,6 +159,33 @@ impl Peer {
             acknowledged: AtomicU64::new(0),
             outgoing: Mutex::new(Outgoing::new(session)),
             incoming: Mutex::default(),
+            asides: Mutex::default(),
+        }
+    }
+
+    /// Queues an aside; the oldest goes where there are too many.
+    pub(crate) fn push_aside(&self, encode: impl FnOnce(&mut Vec<u8>)) {
+        let mut bytes = Vec::new();
+        encode(&mut bytes);
+        let mut asides = self.asides.lock();
+        if asides.queue.len() >= ASIDES_MAX {
+            asides.queue.pop_front();
+        }
+        asides.queue.push_back(bytes.into());
+        if let Some(writer) = asides.writer.take() {
+            writer.wake();
+        }
+    }
+
+    /// The next aside, for the connection that this member opened.
+    pub fn poll_aside(&self, context: &mut Context<'_>) -> Poll<Bytes> {
+        let mut asides = self.asides.lock();
+        match asides.queue.pop_front() {
+            Some(bytes) => Poll::Ready(bytes),
+            None => {
+                asides.writer = Some(context.waker().clone());
+                Poll::Pending
+            }
         }
     }
 
@@ -418,23 +456,23 @@ impl Peer {
         }
     }
 
-    /// A connection opened. It named the sender's session and the last message that the
-    /// sender knows to be dealt with.
-    pub(crate) fn handle_opened(&self, session: u64, acknowledged: u64) -> Opened {
+    /// A connection opened, which has this number and no other connection of this process.
+    /// It named the sender's session and the last message that the sender knows to be dealt
+    /// with.
+    pub(crate) fn handle_opened(&self, connection: u64, session: u64, acknowledged: u64) -> Opened {
         let mut incoming = self.incoming.lock();
         let is_new = incoming.session.is_some_and(|other| other != session);
         if incoming.session != Some(session) {
-            let connection = incoming.connection;
-            *incoming = Incoming { session: Some(session), connection, ..Incoming::default() };
+            *incoming = Incoming { session: Some(session), ..Incoming::default() };
         }
-        incoming.connection += 1;
+        incoming.connection = Some(connection);
         incoming.partial.clear();
         let unheard = |number: &u64| *number > acknowledged;
         let refused = incoming.refused.iter().copied().filter(unheard).collect();
         let vouches = incoming.refused_before <= acknowledged;
         let received = if vouches { incoming.received } else { u64::MAX };
         let receipt = Receipt::Resume { session, received, refused };
-        Opened { receipt, connection: incoming.connection, is_new }
+        Opened { receipt, connection, is_new }
     }
 
     /// Bytes came over a connection: each message that is whole by then goes to `each`,
@@ -447,7 +485,7 @@ impl Peer {
         mut each: impl FnMut(&[u8]) -> Verdict,
     ) -> Option<Receipt> {
         let mut incoming = self.incoming.lock();
-        if incoming.connection != connection {
+        if incoming.connection != Some(connection) {
             return None;
         }
         incoming.partial.extend_from_slice(bytes);
@@ -482,7 +520,8 @@ impl Peer {
 pub struct Opened {
     /// The answer, which goes on it first.
     pub receipt: Receipt,
-    /// Names the connection.
+    /// Names the connection, in this process. What one of an earlier time of the same member
+    /// still brings, from before it was lost and came back, is of another number.
     pub connection: u64,
     /// Whether another session ended with that.
     pub(crate) is_new: bool,
@@ -504,7 +543,7 @@ pub(crate) enum Verdict {
 struct Incoming {
     session: Option<u64>,
     /// The connection that counts: the one that opened last.
-    connection: u64,
+    connection: Option<u64>,
     received: u64,
     partial: BytesMut,
     /// Numbers of messages that were refused, the last ones.
@@ -597,7 +636,9 @@ mod tests {
     /// Opens a connection from one to the other. `None` when it is of no use.
     fn open(from: &Peer, to: &Peer) -> Option<u64> {
         let session = from.session();
-        let opened = to.handle_opened(session, from.acknowledged());
+        static CONNECTIONS: AtomicU64 = AtomicU64::new(0);
+        let connection = CONNECTIONS.fetch_add(1, Ordering::Relaxed);
+        let opened = to.handle_opened(connection, session, from.acknowledged());
         let Receipt::Resume { session, received, refused } = opened.receipt else {
             panic!("a receiver answers where it goes on");
         };
@@ -755,7 +796,7 @@ mod tests {
         fn arbitrary_bytes_do_no_harm(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
             let _ = Receipt::decode(&bytes);
             let (_, receiver) = pair();
-            let opened = receiver.handle_opened(7, 0);
+            let opened = receiver.handle_opened(1, 7, 0);
             receiver.handle_bytes(opened.connection, &bytes, |_| Verdict::Taken);
         }
     }

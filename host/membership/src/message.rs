@@ -12,6 +12,7 @@
 //!            sends Merge to the other's, and both sides get the merged View
 //! leave      leaver --Leave--> coordinator, which publishes the view without it
 //! mend       Sync: all that SWIM knows, both ways, now and then
+//! why        Departures, before a View: how those went that it no longer holds
 //! ```
 //! Everything here is sealed by the layer below: whoever speaks knows the
 //! cluster's name and password.
@@ -20,7 +21,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::member::{Member, MemberId};
 use crate::swim::Health;
-use crate::view::{Delta, Rank, Stamp, View};
+use crate::view::{Delta, Departure, Rank, Stamp, View};
+
+/// Departures that go with a view, at most: the newest.
+pub const DEPARTURES_MAX: usize = 64;
 
 /// First byte of each datagram's payload: the layout below.
 const PACKET_VERSION: u8 = 1;
@@ -124,6 +128,12 @@ pub enum Message {
         /// Whether to answer.
         reply: bool,
     },
+    /// How members of earlier views went, at most [`DEPARTURES_MAX`], the newest last. Goes
+    /// before a [`Message::View`] over the same stream: a view shows who is gone, and not why.
+    ///
+    /// Later than the first version of the protocol, to whose members it must not be sent as a
+    /// message: they would end the stream. See [`Message::is_supplement`].
+    Departures(Vec<(MemberId, Departure)>),
 }
 
 /// In a datagram, after the stamp.
@@ -177,6 +187,13 @@ impl Hello {
 }
 
 impl Message {
+    /// Whether the receiver can do without this message, and an older one does not know it. It
+    /// travels in frames of a kind of their own, which a member that does not know them skips.
+    #[must_use]
+    pub fn is_supplement(&self) -> bool {
+        matches!(self, Self::Departures(_))
+    }
+
     /// From bytes that a peer sent.
     ///
     /// # Errors
@@ -189,6 +206,7 @@ impl Message {
             Self::Sighting(summary) => summary.coordinator.is_sound(),
             // Views check themselves; a delta, the view that results from it.
             Self::View(_) | Self::Merge(_) | Self::Deltas(_) => true,
+            Self::Departures(departures) => departures.len() <= DEPARTURES_MAX,
             Self::Pull { .. } | Self::Leave | Self::Sync { .. } => true,
         };
         sound.then_some(message).ok_or(DecodeError)
@@ -224,6 +242,7 @@ mod tests {
             Message::View(view.clone()),
             Message::Sighting(Summary::of(&view)),
             Message::Pull { have: Some(view.stamp()) },
+            Message::Departures(vec![(member(3).id, Departure::Left)]),
         ] {
             assert_eq!(Message::decode(&message.encode()), Ok(message));
         }
@@ -236,6 +255,9 @@ mod tests {
         assert_eq!(Message::decode(&message.encode()), Err(DecodeError));
         let hello = Hello { member: nowhere, standing: Standing::Starting };
         assert_eq!(Hello::decode(&hello.encode()), Err(DecodeError));
+        let departures = vec![(member(1).id, Departure::Left); DEPARTURES_MAX + 1];
+        let message = Message::Departures(departures);
+        assert_eq!(Message::decode(&message.encode()), Err(DecodeError));
     }
 
     #[test]

@@ -6,6 +6,7 @@ mod keys;
 mod load;
 mod losing;
 mod moving;
+mod ordering;
 mod safe;
 mod splitting;
 mod storing;

@@ -5,6 +5,7 @@
 
 mod addresses;
 
+use std::net::Ipv4Addr;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -22,6 +23,9 @@ const JOIN_BESIDE_LOST_HOSTS_MAX: Duration = Duration::from_millis(1_500);
 
 /// From exec until thousands of silent hosts are given up.
 const LATE_READY_MAX: Duration = Duration::from_secs(20);
+
+/// From exec until two thousand addresses of a connected network were called, and some.
+const WIDE_NETWORK_MAX: Duration = Duration::from_secs(40);
 
 /// How long two hosts do not reach each other: several times as long as a lost
 /// host takes to be missed.
@@ -95,13 +99,37 @@ fn listed_hosts_that_are_gone_delay_nobody() {
     assert!(took <= JOIN_BESIDE_LOST_HOSTS_MAX, "it took {took:?}");
 }
 
+/// The system asks the network who has each address, and can wait for a thousand answers at
+/// a time: no member may be missed since there are more.
+#[test]
+fn a_member_in_a_wide_network_that_is_mostly_empty_is_found_before_a_cluster_is_founded() {
+    let cluster = Cluster::alone();
+    let Some(lab) = Lab::of(2) else { return };
+    let (near, far) = (Ipv4Addr::new(10, 79, 0, 1), Ipv4Addr::new(10, 79, 7, 200));
+    for (host, address) in [(0, near), (1, far)] {
+        lab.add_address(host, address, 20);
+    }
+    let list = format!("tcpip:10.79.0.0/21:{}", cluster.start_port());
+    let itself = format!("tcpip:{far}:{}", cluster.start_port());
+    let start = |host, address: Ipv4Addr, list: &str| {
+        let launch = cluster.launch().on(lab.host(host)).mode(list);
+        launch.option("--interfaces", address.to_string()).start()
+    };
+    let first = start(1, far, &itself);
+    cluster.agree([&first]);
+    let second = start(0, near, &list);
+    cluster.agree_within(WIDE_NETWORK_MAX, [&first, &second]);
+    let views = second.record(|record| record.views.len());
+    assert_eq!(views, 1, "it never had a cluster of its own");
+}
+
 /// So many that calling them all takes longer than a member stays patient.
 #[test]
 fn a_member_that_became_ready_late_says_so_at_once() {
     let cluster = Cluster::new();
     let Some(lab) = Lab::of(2) else { return };
-    lab.silence(0, "10.78.0.0/20", 1);
-    let list = format!("tcpip:10.78.0.0/20:{}", cluster.start_port());
+    lab.silence(0, "10.78.0.0/16", 1);
+    let list = format!("tcpip:10.78.0.0/16:{}", cluster.start_port());
     let member = cluster.launch().on(lab.host(0)).mode(list).start();
     let http = (lab.host(0).address(), cluster.http_port()).into();
     lab.host(0).inside(|| {

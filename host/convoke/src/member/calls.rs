@@ -126,6 +126,11 @@ pub(crate) async fn call(
     keys: &Arc<ClusterKeys>,
     hello: &[u8],
 ) -> Result<Call, CallError> {
+    greet(dial(address).await?, keys, hello).await
+}
+
+/// Opens a connection, within [`CONNECT_MS_MAX`].
+pub(crate) async fn dial(address: SocketAddr) -> Result<TcpStream, CallError> {
     let opening = TcpStream::connect(address);
     let stream = match tokio::time::timeout(Duration::from_millis(CONNECT_MS_MAX), opening).await {
         Err(_) => return Err(CallError::Silent),
@@ -139,6 +144,15 @@ pub(crate) async fn call(
     if stream.local_addr().ok() == stream.peer_addr().ok() {
         return Err(CallError::Refused);
     }
+    Ok(stream)
+}
+
+/// Shakes hands as `hello` over a connection that was dialled.
+pub(crate) async fn greet(
+    stream: TcpStream,
+    keys: &Arc<ClusterKeys>,
+    hello: &[u8],
+) -> Result<Call, CallError> {
     let _ = stream.set_nodelay(true);
     let (stream, greeting) = connect(stream, keys, hello).await.map_err(CallError::Handshake)?;
     let hello = Hello::decode(&greeting).map_err(|_| CallError::Greeting)?;

@@ -71,6 +71,14 @@ pub(super) enum Then {
     GivenUp,
 }
 
+/// One to call now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Due {
+    pub(super) address: SocketAddr,
+    /// Whether this is the time that [`Candidates::defer`] gave it.
+    pub(super) was_deferred: bool,
+}
+
 struct Candidate {
     /// The modes that name it, by number.
     modes: u32,
@@ -84,6 +92,8 @@ struct Candidate {
     cut_off_since: Option<Instant>,
     calling: bool,
     answered: bool,
+    /// Whether the next call has its time in a queue of the caller's.
+    deferred: bool,
     /// This member's own address.
     own: bool,
 }
@@ -105,6 +115,11 @@ impl Candidates {
     /// How many there are.
     pub(super) fn len(&self) -> usize {
         self.known.len()
+    }
+
+    /// Whether there are so many that most are places where nobody is.
+    pub(super) fn are_many(&self) -> bool {
+        self.known.len() > MANY
     }
 
     /// How many have not answered yet.
@@ -131,6 +146,7 @@ impl Candidates {
                     known.wait = WAIT_MIN;
                     known.undecided = 0;
                     known.cut_off_since = None;
+                    known.deferred = false;
                     known.own = false;
                     self.due.push(Reverse((now, found.address)));
                 }
@@ -148,6 +164,7 @@ impl Candidates {
                             cut_off_since: None,
                             calling: false,
                             answered: false,
+                            deferred: false,
                             own: false,
                         },
                     );
@@ -171,13 +188,9 @@ impl Candidates {
         self.due.peek().map(|Reverse((at, _))| *at)
     }
 
-    /// The next one to call now; it counts as being called until [`Self::take`]. Those that are
-    /// `members` of the view are not called, and count as answered.
-    pub(super) fn poll_due(
-        &mut self,
-        now: Instant,
-        members: &HashSet<SocketAddr>,
-    ) -> Option<SocketAddr> {
+    /// The next one to call now; it counts as being called until [`Self::take`] or
+    /// [`Self::defer`]. Those that are `members` of the view are not called, and count as answered.
+    pub(super) fn poll_due(&mut self, now: Instant, members: &HashSet<SocketAddr>) -> Option<Due> {
         while let Some(Reverse((at, address))) = self.due.peek().copied() {
             if at > now {
                 return None;
@@ -189,7 +202,8 @@ impl Candidates {
             }
             if !members.contains(&address) {
                 candidate.calling = true;
-                return Some(address);
+                let was_deferred = std::mem::take(&mut candidate.deferred);
+                return Some(Due { address, was_deferred });
             }
             candidate.next_at = now + WAIT_MIN;
             self.due.push(Reverse((candidate.next_at, address)));
@@ -197,6 +211,16 @@ impl Candidates {
             candidate.answered = true;
         }
         None
+    }
+
+    /// One that was due is called at this time instead.
+    pub(super) fn defer(&mut self, address: SocketAddr, at: Instant) {
+        if let Some(candidate) = self.known.get_mut(&address) {
+            candidate.calling = false;
+            candidate.deferred = true;
+            candidate.next_at = at;
+            self.due.push(Reverse((at, address)));
+        }
     }
 
     /// A call ended. `jitter`, about 1, spreads the next calls of many candidates.
@@ -207,7 +231,7 @@ impl Candidates {
         outcome: Outcome,
         jitter: f64,
     ) -> Then {
-        let few = self.known.len() <= MANY;
+        let many = self.are_many();
         let Some(candidate) = self.known.get_mut(&address) else { return Then::Answered };
         candidate.calling = false;
         if candidate.modes == 0 {
@@ -239,7 +263,7 @@ impl Candidates {
         candidate.answered = true;
         candidate.undecided = 0;
         let (min, max) =
-            if few { (WAIT_MIN, WAIT_MAX) } else { (WAIT_MIN_OF_MANY, WAIT_MAX_OF_MANY) };
+            if many { (WAIT_MIN_OF_MANY, WAIT_MAX_OF_MANY) } else { (WAIT_MIN, WAIT_MAX) };
         let wait = candidate.wait.max(min);
         candidate.next_at = now + wait.mul_f64(jitter);
         // A member may be about to join: it is called again soon, until it is in the view.
@@ -281,7 +305,7 @@ mod tests {
     }
 
     fn poll(candidates: &mut Candidates, now: Instant) -> Option<SocketAddr> {
-        candidates.poll_due(now, &HashSet::new())
+        candidates.poll_due(now, &HashSet::new()).map(|due| due.address)
     }
 
     #[test]
@@ -375,6 +399,24 @@ mod tests {
         let mut candidates = found(now, &[1]);
         assert_eq!(candidates.poll_due(now, &[address(1)].into()), None);
         assert_eq!(candidates.unanswered(), 0);
+    }
+
+    #[test]
+    fn a_candidate_that_was_deferred_is_called_at_its_time() {
+        let now = Instant::now();
+        let mut candidates = found(now, &[1, 2]);
+        let first = candidates.poll_due(now, &HashSet::new()).unwrap();
+        assert!(!first.was_deferred);
+        let later = now + Duration::from_secs(3);
+        candidates.defer(first.address, later);
+        assert_ne!(poll(&mut candidates, now), Some(first.address));
+        assert_eq!((poll(&mut candidates, now), candidates.unanswered()), (None, 2));
+        let due = candidates.poll_due(later, &HashSet::new()).unwrap();
+        assert_eq!(due, Due { address: first.address, was_deferred: true });
+        // The next time it is asked for again.
+        candidates.take(later, first.address, Outcome::Nobody, 1.0);
+        let due = candidates.poll_due(later + WAIT_MIN, &HashSet::new()).unwrap();
+        assert!(!due.was_deferred);
     }
 
     #[test]

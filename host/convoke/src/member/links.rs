@@ -15,8 +15,10 @@ use tokio::task::{AbortHandle, JoinHandle, JoinSet};
 use super::calls::{self, Call};
 use super::input::Input;
 
-/// The one kind of frame so far: a membership message.
+/// A frame with a membership message.
 const KIND_MEMBERSHIP: u8 = 1;
+/// A frame with one that its receiver may skip, see [`Message::is_supplement`].
+const KIND_SUPPLEMENT: u8 = 2;
 /// Messages that may wait for one stream, or for one to open.
 const QUEUE_MESSAGES_MAX: usize = 256;
 /// Streams to one member: both sides may have called at the same moment.
@@ -236,6 +238,15 @@ async fn read(
                     Err(error) => break Some(error.to_string()),
                 }
             }
+            Ok(Some(frame)) if frame.kind == KIND_SUPPLEMENT => {
+                // One that only a newer version knows is skipped as well.
+                if let Ok(message) = Message::decode(&frame.payload) {
+                    let input = Input::Message { from: Box::new(from.clone()), message };
+                    if inputs.send(input).await.is_err() {
+                        return;
+                    }
+                }
+            }
             // A kind that only a newer version knows.
             Ok(Some(_)) => {}
             Ok(None) => break None,
@@ -253,7 +264,8 @@ async fn write(
     while messages.recv_many(&mut batch, QUEUE_MESSAGES_MAX).await > 0 {
         for message in batch.drain(..) {
             let payload = Bytes::from(message.encode());
-            let frame = Frame { kind: KIND_MEMBERSHIP, request: 0, payload };
+            let kind = if message.is_supplement() { KIND_SUPPLEMENT } else { KIND_MEMBERSHIP };
+            let frame = Frame { kind, request: 0, payload };
             if writer.write(&frame).is_err() {
                 return;
             }

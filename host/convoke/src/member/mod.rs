@@ -12,6 +12,8 @@ pub(crate) mod links;
 pub(crate) mod modes;
 pub(crate) mod names;
 pub(crate) mod news;
+pub(crate) mod on_link;
+pub(crate) mod pace;
 pub(crate) mod ports;
 pub(crate) mod probing;
 pub(crate) mod resp;

@@ -13,6 +13,7 @@ use std::time::Duration;
 use convoke_discovery::ModeEvent;
 use convoke_membership::Standing;
 use convoke_wire::{ClusterKeys, HandshakeError};
+use tokio::net::TcpStream;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -21,13 +22,21 @@ use tracing::{debug, info, warn};
 use super::calls::{self, Call, CallError};
 use super::candidates::{CUT_OFF_MS_MAX, Candidates, Outcome, Then, UNDECIDED_MS_MAX};
 use super::input::Input;
+use super::on_link::{OnLink, Slots};
+use super::pace::Pace;
 use super::state::{Counters, Place, bump};
+use crate::limits;
 
-/// Candidates called at once.
-const CALLS_MAX: usize = 256;
+/// Connections being opened at once. Where a whole range of addresses is silent, each takes
+/// [`calls::CONNECT_MS_MAX`]: this many are done with 65,536 in some 7 s.
+const DIALS_MAX: usize = 4_096;
+/// The share of this process's descriptors that they may take: one in so many.
+const DIALS_SHARE: u64 = 4;
+/// No more connections are opened while so many handshakes are under way.
+const HANDSHAKES_MAX: usize = 256;
 /// From one look for due candidates to the next, at least, in milliseconds: many that are due
 /// shortly one after the other are looked at together.
-const LOOK_MS: u64 = 50;
+const LOOK_MS: u64 = 10;
 /// Places whose refusal was logged: each is said once.
 const SAID_MAX: usize = 1_024;
 
@@ -43,7 +52,12 @@ pub(crate) struct Seeker {
 
 struct Seeking {
     candidates: Candidates,
-    calls: JoinSet<(SocketAddr, Result<Call, CallError>)>,
+    dials: JoinSet<(SocketAddr, Result<TcpStream, CallError>)>,
+    dials_max: usize,
+    pace: Pace,
+    on_link: OnLink,
+    on_link_slots: Slots,
+    handshakes: JoinSet<(SocketAddr, Result<Call, CallError>)>,
     /// Modes that have not looked yet.
     awaited: HashSet<String>,
     settled: bool,
@@ -58,13 +72,31 @@ struct Seeking {
     look_at: Instant,
 }
 
+impl Seeking {
+    /// Whether one more connection may be opened.
+    fn has_room(&self) -> bool {
+        self.dials.len() < self.dials_max && self.handshakes.len() < HANDSHAKES_MAX
+    }
+}
+
+/// Connections that a process with so many descriptors may be opening at once.
+fn dials_max(open_files: u64) -> usize {
+    let share = usize::try_from(open_files / DIALS_SHARE).unwrap_or(DIALS_MAX);
+    share.clamp(1, DIALS_MAX)
+}
+
 impl Seeker {
     /// Runs until the modes' events end.
     pub(crate) async fn run(mut self) {
         let now = Instant::now();
         let mut seeking = Seeking {
             candidates: Candidates::default(),
-            calls: JoinSet::new(),
+            dials: JoinSet::new(),
+            dials_max: dials_max(limits::open_files()),
+            pace: Pace::new(now),
+            on_link: OnLink::default(),
+            on_link_slots: Slots::of_this_host(),
+            handshakes: JoinSet::new(),
             awaited: self.modes.iter().cloned().collect(),
             settled: false,
             said: HashSet::new(),
@@ -76,8 +108,8 @@ impl Seeker {
         };
         self.place.mark_changed();
         loop {
-            let due = (seeking.calls.len() < CALLS_MAX).then(|| seeking.candidates.next_due());
-            let due = due.flatten().map(|at| at.max(seeking.look_at));
+            let due = seeking.has_room().then(|| seeking.candidates.next_due()).flatten();
+            let due = due.map(|at| at.max(seeking.look_at).max(seeking.pace.next()));
             let wake = async {
                 match due {
                     Some(at) => tokio::time::sleep_until(at).await,
@@ -89,11 +121,16 @@ impl Seeker {
                     Some(event) => self.hear(&mut seeking, event),
                     None => return,
                 },
-                Some(done) = seeking.calls.join_next() => {
+                Some(done) = seeking.handshakes.join_next() => {
                     if let Ok((address, outcome)) = done {
                         self.take(&mut seeking, address, outcome).await;
                     }
                 }
+                Some(done) = seeking.dials.join_next() => match done {
+                    Ok((address, Ok(stream))) => self.greet(&mut seeking, address, stream),
+                    Ok((address, Err(error))) => self.take(&mut seeking, address, Err(error)).await,
+                    Err(_) => {}
+                },
                 () = wake => seeking.look_at = Instant::now() + Duration::from_millis(LOOK_MS),
             }
             self.call_due(&mut seeking);
@@ -108,6 +145,10 @@ impl Seeker {
                 if let Some(number) = self.modes.iter().position(|name| *name == mode) {
                     seeking.candidates.merge(Instant::now(), 1 << number, &snapshot);
                     self.counters.candidates.store(seeking.candidates.len(), Ordering::Relaxed);
+                    seeking.on_link = match seeking.candidates.are_many() {
+                        true => OnLink::now(),
+                        false => OnLink::default(),
+                    };
                 }
             }
             // An operator must mend it, and was told so; the others go on without it.
@@ -127,15 +168,30 @@ impl Seeker {
             let members = place.view.iter().flat_map(|view| view.members());
             seeking.members = members.flat_map(|m| m.addresses.iter().copied()).collect();
         }
-        while seeking.calls.len() < CALLS_MAX {
-            let Some(address) = seeking.candidates.poll_due(now, &seeking.members) else { break };
+        while seeking.has_room() && seeking.pace.allows(now) {
+            let Some(due) = seeking.candidates.poll_due(now, &seeking.members) else { break };
+            let address = due.address;
+            if !due.was_deferred && seeking.on_link.contains(address.ip()) {
+                let slot = seeking.on_link_slots.reserve(now, address.ip());
+                if slot > now {
+                    seeking.candidates.defer(address, slot);
+                    continue;
+                }
+            }
             bump(&self.counters.probes);
-            let keys = Arc::clone(&self.keys);
-            let hello = Arc::clone(&self.place.borrow().hello);
-            seeking
-                .calls
-                .spawn(async move { (address, calls::call(address, &keys, &hello).await) });
+            if !address.ip().is_loopback() {
+                seeking.pace.take();
+            }
+            seeking.dials.spawn(async move { (address, calls::dial(address).await) });
         }
+    }
+
+    fn greet(&self, seeking: &mut Seeking, address: SocketAddr, stream: TcpStream) {
+        let keys = Arc::clone(&self.keys);
+        let hello = Arc::clone(&self.place.borrow().hello);
+        seeking
+            .handshakes
+            .spawn(async move { (address, calls::greet(stream, &keys, &hello).await) });
     }
 
     async fn take(
@@ -218,5 +274,18 @@ impl Seeker {
         let elapsed_ms = seeking.started.elapsed().as_millis();
         info!(count = seeking.first_round, elapsed_ms, "candidates probed");
         let _ = self.driver.send(Input::Settled).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dials_take_a_share_of_the_descriptors_and_a_bound_of_their_own() {
+        assert_eq!(dials_max(1_024), 256);
+        assert_eq!(dials_max(65_536), DIALS_MAX);
+        assert_eq!(dials_max(u64::MAX), DIALS_MAX);
+        assert_eq!(dials_max(0), 1);
     }
 }

@@ -1,6 +1,7 @@
 //! `wasi:http/outgoing-handler`, the standard interface: requests to places that were
 //! granted by scheme, host and port. The host opens the connections and checks the
-//! certificates; it follows no redirect, so that each place is checked.
+//! certificates; it follows no redirect, so that each place is checked. A name leads to no
+//! address of this machine or its links, whatever it resolves to.
 
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
@@ -21,9 +22,10 @@ use wasmtime_wasi_http::{
     WasiHttpView as _,
 };
 
+use super::local_addresses::{GuardedResolver, LeadsHere, local_kind};
 use super::rate::Bucket;
 use super::{Grant, Mode};
-use crate::grant::HttpScheme;
+use crate::grant::{HttpScheme, address_of, is_localhost};
 use crate::instance::State;
 use crate::limits;
 use crate::text::one_line;
@@ -91,7 +93,7 @@ pub(crate) struct Requests {
     bucket: Mutex<Bucket>,
 }
 
-type HttpClient = Client<HttpsConnector<HttpConnector>, WasiBody>;
+type HttpClient = Client<HttpsConnector<HttpConnector<GuardedResolver>>, WasiBody>;
 
 /// What one instance holds.
 pub(crate) struct Http {
@@ -122,7 +124,7 @@ impl Requests {
 }
 
 fn connect(mode: &str) -> Result<HttpClient, String> {
-    let mut plain = HttpConnector::new();
+    let mut plain = HttpConnector::new_with_resolver(GuardedResolver::new());
     plain.enforce_http(false);
     plain.set_nodelay(true);
     plain.set_connect_timeout(Some(Duration::from_millis(limits::REQUEST_CONNECT_MS_MAX)));
@@ -234,8 +236,13 @@ fn admit(mode: &Mode, request: &http::Request<WasiBody>) -> Result<OwnedSemaphor
         return Err(Error::HttpRequestMethodInvalid);
     }
     if !mode.grants.grants_http(scheme, &host, port) {
-        let shown = if port == scheme.default_port() { host } else { format!("{host}:{port}") };
-        mode.warn_denied("http", &format!("{scheme}://{shown}"));
+        mode.warn_denied("http", &shown(scheme, &host, port));
+        return Err(Error::HttpRequestDenied);
+    }
+    // `*` covers every name and address but those that mean this machine.
+    let is_local = is_localhost(&host) || address_of(&host).and_then(local_kind).is_some();
+    if is_local && !mode.grants.grants_http_by_address(scheme, &host, port) {
+        mode.warn_denied("http", &shown(scheme, &host, port));
         return Err(Error::HttpRequestDenied);
     }
     // Without the query, which may hold a secret.
@@ -248,6 +255,31 @@ fn admit(mode: &Mode, request: &http::Request<WasiBody>) -> Result<OwnedSemaphor
     let permit = Arc::clone(&mode.requests.at_once).try_acquire_owned().map_err(|_| too_many())?;
     let mut bucket = mode.requests.bucket.lock().unwrap_or_else(PoisonError::into_inner);
     if bucket.take() { Ok(permit) } else { Err(too_many()) }
+}
+
+/// A place as a grant names it.
+fn shown(scheme: HttpScheme, host: &str, port: u16) -> String {
+    if port == scheme.default_port() {
+        format!("{scheme}://{host}")
+    } else {
+        format!("{scheme}://{host}:{port}")
+    }
+}
+
+/// A granted name leads to an address that must be granted itself.
+fn warn_leads_here(mode: &Mode, uri: &http::Uri, leads: &LeadsHere) {
+    let scheme =
+        if uri.scheme_str() == Some("https") { HttpScheme::Https } else { HttpScheme::Http };
+    let port = uri.port_u16().unwrap_or(scheme.default_port());
+    let name = shown(scheme, &one_line(uri.host().unwrap_or_default(), 253), port);
+    let address = match leads.ip {
+        std::net::IpAddr::V4(ip) => shown(scheme, &ip.to_string(), port),
+        std::net::IpAddr::V6(ip) => shown(scheme, &format!("[{ip}]"), port),
+    };
+    let to_allow = format!(
+        "{leads}, which the grant of a name does not cover; to allow it give the mode {address} in place of the name, and add to its [[discovery]]: grant = {{ http = [\"{address}\"] }}"
+    );
+    mode.warn_denied_unless("http", &name, &to_allow);
 }
 
 /// The answer, once its headers are there.
@@ -264,7 +296,14 @@ async fn send(
         }));
     }
     let client = mode.requests.client(&mode.name).map_err(|why| Error::InternalError(Some(why)))?;
-    let answer = client.request(request).await.map_err(|error| told(&error))?;
+    let uri = request.uri().clone();
+    let answer = client.request(request).await.map_err(|error| match leads_here(&error) {
+        Some(leads) => {
+            warn_leads_here(mode, &uri, leads);
+            Error::HttpRequestDenied
+        }
+        None => told(&error),
+    })?;
     Ok(answer.map(|body| {
         Limited::new(body, limits::ANSWER_BODY_BYTES_MAX)
             .map_err(|error| match error.downcast::<hyper::Error>() {
@@ -273,6 +312,18 @@ async fn send(
             })
             .boxed_unsync()
     }))
+}
+
+/// Whether the name was not connected to since it leads to this machine.
+fn leads_here(error: &ClientError) -> Option<&LeadsHere> {
+    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
+    while let Some(error) = cause {
+        if let Some(leads) = error.downcast_ref() {
+            return Some(leads);
+        }
+        cause = error.source();
+    }
+    None
 }
 
 /// Why there is no answer, as guests of every language know it.

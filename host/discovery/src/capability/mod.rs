@@ -6,6 +6,7 @@
 pub(crate) mod dns;
 pub(crate) mod http;
 pub(crate) mod kubernetes;
+mod local_addresses;
 pub(crate) mod log;
 pub(crate) mod multicast;
 pub(crate) mod probe;
@@ -142,6 +143,14 @@ impl Mode {
 
     /// One warning for each target, with the line of TOML that would grant it.
     pub(crate) fn warn_denied(&self, capability: &str, target: &str) {
+        let to_allow = format!(
+            "to allow it add to its [[discovery]]: grant = {{ {capability} = [\"{target}\"] }}"
+        );
+        self.warn_denied_unless(capability, target, &to_allow);
+    }
+
+    /// The same, where more is to say than the line that would grant it.
+    pub(crate) fn warn_denied_unless(&self, capability: &str, target: &str, to_allow: &str) {
         if self.denials.load(Relaxed) > limits::DENIALS_TOLD_MAX {
             return;
         }
@@ -157,7 +166,7 @@ impl Mode {
             }
             tracing::warn!(
                 mode = %self.name,
-                "mode {:?} was denied {capability} {target}; to allow it add to its [[discovery]]: grant = {{ {capability} = [\"{target}\"] }}",
+                "mode {:?} was denied {capability} {target}; {to_allow}",
                 self.name
             );
         }

@@ -72,6 +72,32 @@ impl HttpGrant {
     }
 }
 
+impl HttpGrant {
+    /// Whether it covers this place, and its host is not a pattern or a name that anybody may
+    /// point anywhere: an address as a literal, or `localhost`.
+    pub(crate) fn names_address(&self, scheme: HttpScheme, host: &str, port: u16) -> bool {
+        let named = match &self.hosts {
+            Hosts::Address(_) => true,
+            Hosts::Exactly(name) => name == LOCALHOST,
+            Hosts::Any | Hosts::Below(_) => false,
+        };
+        named && self.covers(scheme, host, port)
+    }
+}
+
+/// The one name that means this machine.
+const LOCALHOST: &str = "localhost";
+
+/// The address that a URL's host is, if it is one and not a name.
+pub(crate) fn address_of(host: &str) -> Option<IpAddr> {
+    literal(&plain(host))
+}
+
+/// Whether a URL's host is the name of this machine.
+pub(crate) fn is_localhost(host: &str) -> bool {
+    plain(host) == LOCALHOST
+}
+
 impl FromStr for HttpGrant {
     type Err = GrantError;
 
@@ -164,6 +190,19 @@ mod tests {
         assert!(!v6.covers(HttpScheme::Http, "fd00::5", 8500));
         assert!(grant("http://10.0.0.5").covers(HttpScheme::Http, "10.0.0.5", 80));
         assert!(grant("http://*:*").covers(HttpScheme::Http, "[::1]", 1));
+    }
+
+    #[test]
+    fn only_a_literal_or_localhost_names_an_address() {
+        let names = |text: &str, host: &str| grant(text).names_address(HttpScheme::Http, host, 80);
+        assert!(names("http://127.0.0.1", "127.0.0.1"));
+        assert!(names("http://[::1]", "[0::1]"));
+        assert!(names("http://localhost", "LOCALHOST."));
+        assert!(!names("http://127.0.0.1", "127.0.0.2"));
+        assert!(!names("http://*", "127.0.0.1"));
+        assert!(!names("http://*", "localhost"));
+        assert!(!names("http://api.example", "api.example"));
+        assert!(!names("http://*.example", "api.example"));
     }
 
     #[test]

@@ -13,6 +13,7 @@ use std::net::IpAddr;
 
 pub use dns::DnsGrants;
 pub use http::{HttpGrant, HttpScheme};
+pub(crate) use http::{address_of, is_localhost};
 pub use kubernetes::{KubernetesAccess, KubernetesGrants};
 pub use multicast::MulticastGrant;
 pub use probe::ProbeGrant;
@@ -103,6 +104,12 @@ impl Grants {
     /// Whether `port` of `host`, as a URL holds them, may be asked over HTTP.
     pub fn grants_http(&self, scheme: HttpScheme, host: &str, port: u16) -> bool {
         self.http.iter().any(|grant| grant.covers(scheme, host, port))
+    }
+
+    /// Whether the grant names this very host, and it is an address or `localhost`: only then
+    /// may it lead to this machine, or to an address that means something else on each one.
+    pub(crate) fn grants_http_by_address(&self, scheme: HttpScheme, host: &str, port: u16) -> bool {
+        self.http.iter().any(|grant| grant.names_address(scheme, host, port))
     }
 
     /// Whether `port` of `host`, a literal or a name, may be probed.

@@ -335,6 +335,44 @@ async fn scheme_host_and_port_must_all_be_granted() {
     assert_eq!(Asked::get(&authority).comes_to(&host(), "http://127.0.0.1:*").await, 200);
 }
 
+/// `127.1` is a name as far as URLs go, and every system resolves it to 127.0.0.1: as any name
+/// may be made to.
+#[tokio::test]
+async fn a_granted_name_does_not_lead_to_this_machine() {
+    let server = Server::answering("200 OK", "").await;
+    let port = server.address.port();
+    let authority = format!("127.1:{port}");
+    let log = Log::capture();
+    let mut instance =
+        opened(&host(), &Asked::get(&authority).guest(), &format!("http://{authority}")).await;
+    for _ in 0..2 {
+        assert_eq!(reported(&instance.discover().await.unwrap()), DENIED);
+    }
+    assert_eq!(server.asked(), 0);
+    assert_eq!(
+        log.lines(),
+        [format!(
+            "WARN mode \"test\" was denied http http://127.1:{port}; the name leads to 127.0.0.1, a loopback address, which the grant of a name does not cover; to allow it give the mode http://127.0.0.1:{port} in place of the name, and add to its [[discovery]]: grant = {{ http = [\"http://127.0.0.1:{port}\"] }} mode=test"
+        )]
+    );
+}
+
+#[tokio::test]
+async fn this_machine_is_reached_by_its_address_or_localhost_only_when_that_is_granted() {
+    let server = Server::answering("200 OK", "").await;
+    let port = server.address.port();
+    let localhost = format!("localhost:{port}");
+    for (authority, grant, outcome) in [
+        (&localhost, format!("http://localhost:{port}"), 200),
+        (&localhost, "http://localhost:*".to_owned(), 200),
+        (&localhost, "http://*:*".to_owned(), DENIED),
+        (&server.authority(), "http://*:*".to_owned(), DENIED),
+        (&server.authority(), format!("http://127.0.0.1:{port}"), 200),
+    ] {
+        assert_eq!(Asked::get(authority).comes_to(&host(), &grant).await, outcome, "{grant}");
+    }
+}
+
 #[tokio::test]
 async fn without_a_grant_it_is_not_even_loaded() {
     let text = load(&host(), &Asked::get("a").guest()).await.err().unwrap().to_string();
@@ -390,7 +428,8 @@ async fn a_place_where_nobody_listens_refuses() {
         server.authority()
     };
     tokio::task::yield_now().await;
-    assert_eq!(Asked::get(&authority).comes_to(&host(), "http://*:*").await, REFUSED);
+    let outcome = Asked::get(&authority).comes_to(&host(), "http://127.0.0.1:*").await;
+    assert_eq!(outcome, REFUSED);
 }
 
 #[tokio::test]

@@ -6,7 +6,7 @@
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
-use std::future::{Future, poll_fn};
+use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -20,6 +20,7 @@ use super::answer::{Answer, LaterAnswer, Next, Outcome};
 use super::client::{Client, Silence};
 use super::commands;
 use super::encode::{Encoder, Protocol};
+use super::lanes::{Home, Turns};
 use super::request::RequestParser;
 use crate::mailbox::{Letter, Overflowed};
 use crate::trust::Trust;
@@ -33,12 +34,10 @@ const PIPELINE_BYTES_MAX: usize = 8 << 20;
 const ANSWER_BYTES_AT_FIRST: usize = 256 * 1_024;
 /// Bytes of answers beyond which no further command begins until some are taken.
 const OUTPUT_BYTES_MAX: usize = 1 << 20;
-/// Bytes that are read at once.
+/// Bytes that are read at once, and in one turn.
 const READ_BYTES: usize = 64 * 1_024;
 /// A buffer that is larger is given back when it is empty.
 const KEPT_BYTES_MAX: usize = 64 * 1_024;
-/// Rounds of reading and writing before others get a turn.
-const ROUNDS_MAX: usize = 32;
 
 thread_local! {
     /// What is read goes here first: an idle client has no buffer of its own.
@@ -81,6 +80,8 @@ pub(crate) struct Connection {
     taken: usize,
     /// What is left of the input is the beginning of a request.
     is_starved: bool,
+    /// In this turn the socket was looked at; it wakes this when it has more.
+    has_looked: bool,
     pending: VecDeque<Pending>,
     /// Bytes that an answer had of late that came later than at once.
     answer_bytes: usize,
@@ -93,10 +94,12 @@ pub(crate) struct Connection {
     is_closed: bool,
     /// No further command begins; what is answered is still sent.
     is_ending: bool,
+    /// Kept for as long as it is served.
+    _home: Arc<Home>,
 }
 
 impl Connection {
-    pub(crate) fn new(stream: TcpStream, client: Client) -> Self {
+    pub(crate) fn new(stream: TcpStream, client: Client, home: Arc<Home>) -> Self {
         Self {
             stream,
             client,
@@ -104,6 +107,7 @@ impl Connection {
             input: Vec::new(),
             taken: 0,
             is_starved: true,
+            has_looked: false,
             pending: VecDeque::new(),
             answer_bytes: ANSWER_BYTES_AT_FIRST,
             barrier: false,
@@ -111,41 +115,30 @@ impl Connection {
             sent: 0,
             is_closed: false,
             is_ending: false,
+            _home: home,
         }
     }
 
-    /// Serves the client until it goes.
-    pub(crate) async fn run(mut self) {
-        poll_fn(|context| self.poll(context)).await;
-    }
-
-    fn poll(&mut self, context: &mut Context<'_>) -> Poll<()> {
-        self.client.card.waker.register(context.waker());
-        for _ in 0..ROUNDS_MAX {
-            if self.client.card.is_killed() {
-                return Poll::Ready(());
-            }
-            let mut is_idle = true;
-            for step in [Self::read, Self::begin, Self::finish, Self::tell, Self::write] {
-                match step(self, context) {
-                    Step::Done => is_idle = false,
-                    Step::Idle => {}
-                    Step::End => return Poll::Ready(()),
-                }
-            }
-            if is_idle {
-                return Poll::Pending;
-            }
-        }
-        context.waker().wake_by_ref();
-        Poll::Pending
-    }
-
-    /// Reads, unless there is enough to do already.
-    fn read(&mut self, context: &mut Context<'_>) -> Step {
-        let is_full = self.is_full();
+    /// Whether it is to read: not while there is enough to do already.
+    fn wants_input(&self) -> bool {
         let has_plenty = self.input.len() - self.taken >= READ_BYTES && !self.is_starved;
-        if self.is_closed || self.is_ending || has_plenty || (is_full && !self.barrier) {
+        let is_full = self.is_full() && !self.barrier;
+        !(self.is_closed || self.is_ending || has_plenty || is_full)
+    }
+
+    /// Whether a command may begin that has arrived.
+    fn may_begin(&self) -> bool {
+        !self.barrier && !self.is_ending && !self.is_full()
+    }
+
+    /// Whether the output has room for answers and messages.
+    fn has_room(&self) -> bool {
+        self.unsent() < OUTPUT_BYTES_MAX
+    }
+
+    /// Reads once.
+    fn read(&mut self, context: &mut Context<'_>) -> Step {
+        if !self.wants_input() {
             return Step::Idle;
         }
         self.make_room();
@@ -157,12 +150,20 @@ impl Connection {
             input.extend_from_slice(buffer.filled());
             (read, buffer.filled().len())
         });
+        self.has_looked = true;
         match read {
             Poll::Ready(Ok(())) if count == 0 => {
                 self.is_closed = true;
                 Step::Done
             }
-            Poll::Ready(Ok(())) => Step::Done,
+            Poll::Ready(Ok(())) => {
+                // Before any of it is done: once the client has an answer, what it sends
+                // next, here or on another connection, wakes each in its order.
+                if self.stream.poll_read_ready(context).is_ready() {
+                    context.waker().wake_by_ref();
+                }
+                Step::Done
+            }
             Poll::Ready(Err(error)) => {
                 debug!(client = %self.client.card.from, %error, "a client's connection broke off");
                 Step::End
@@ -174,7 +175,7 @@ impl Connection {
     /// Whether no further command is to begin until some are answered.
     fn is_full(&self) -> bool {
         let most = (PIPELINE_BYTES_MAX / self.answer_bytes.max(1)).clamp(1, PIPELINE_MAX);
-        self.pending.len() >= most || self.unsent() >= OUTPUT_BYTES_MAX
+        self.pending.len() >= most || !self.has_room()
     }
 
     /// Forgets what was dealt with.
@@ -195,7 +196,7 @@ impl Connection {
     /// Begins what was asked for.
     fn begin(&mut self, context: &mut Context<'_>) -> Step {
         let mut step = Step::Idle;
-        while !self.barrier && !self.is_ending && !self.is_full() {
+        while self.may_begin() {
             let is_trusted = self.client.trust > Trust::Stranger;
             let request = match self.parser.next(&self.input[self.taken..], is_trusted) {
                 Ok(Some(request)) => request,
@@ -278,7 +279,7 @@ impl Connection {
     /// Takes answers that are there, in order.
     fn finish(&mut self, context: &mut Context<'_>) -> Step {
         let mut step = Step::Idle;
-        while self.output.len() - self.sent < OUTPUT_BYTES_MAX
+        while self.unsent() < OUTPUT_BYTES_MAX
             && let Some(first) = self.pending.front_mut()
         {
             let outcome = match &mut first.awaited {
@@ -319,7 +320,7 @@ impl Connection {
 
     /// Sends what the client subscribed to.
     fn tell(&mut self, context: &mut Context<'_>) -> Step {
-        if !self.pending.is_empty() || self.unsent() >= OUTPUT_BYTES_MAX {
+        if !self.pending.is_empty() || !self.has_room() {
             return Step::Idle;
         }
         let mailbox = Arc::clone(&self.client.mailbox);
@@ -375,6 +376,37 @@ impl Connection {
                 Step::Idle
             }
         }
+    }
+}
+
+impl Turns for Connection {
+    /// Takes what is answered, reads once, begins what that brought, and sends.
+    fn turn(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        self.client.card.waker.register(context.waker());
+        if self.client.card.is_killed() {
+            return Poll::Ready(());
+        }
+        self.has_looked = false;
+        for step in [Self::finish, Self::read, Self::begin, Self::tell] {
+            if let Step::End = step(self, context) {
+                return Poll::Ready(());
+            }
+        }
+        // Full before it was written: then there may be more to begin, or to tell.
+        let was_full = !self.has_room();
+        loop {
+            match self.write(context) {
+                Step::Done => {}
+                Step::Idle => break,
+                Step::End => return Poll::Ready(()),
+            }
+        }
+        let may_read = self.wants_input() && !self.has_looked;
+        let may_begin = self.may_begin() && !self.is_starved;
+        if may_read || may_begin || (was_full && self.has_room()) {
+            context.waker().wake_by_ref();
+        }
+        Poll::Pending
     }
 }
 

@@ -1,7 +1,7 @@
 //! What Redis clients speak: RESP2 and RESP3.
 //!
-//! One [`Server`](server::Server) for a member, one task for each client
-//! (`connection`), which reads requests (`request`), begins what they ask for
+//! One [`Server`](server::Server) for a member, whose clients take turns (`lanes`). In
+//! its turn a `connection` reads requests (`request`), begins what they ask for
 //! (`commands`) and writes the answers (`encode`) in the order of the requests.
 
 pub mod commands;
@@ -12,4 +12,5 @@ pub mod server;
 pub(crate) mod answer;
 pub(crate) mod client;
 mod connection;
+mod lanes;
 mod words;

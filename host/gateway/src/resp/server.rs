@@ -18,6 +18,7 @@ use super::answer::Refusal;
 use super::client::{Card, Client};
 use super::commands::{Wording, is_above_zero, whole};
 use super::connection::Connection;
+use super::lanes::Lanes;
 use crate::pubsub::PubSub;
 use crate::trust::{Passwords, Trust};
 
@@ -132,8 +133,10 @@ impl Server {
 
     /// Serves on all `listeners` for as long as the process runs.
     pub async fn serve(self: Arc<Self>, listeners: Vec<TcpListener>) {
+        let lanes = Lanes::new(tokio::runtime::Handle::current().metrics().num_workers());
+        lanes.start();
         for listener in listeners {
-            tokio::spawn(Arc::clone(&self).accept(listener));
+            tokio::spawn(Arc::clone(&self).accept(listener, Arc::clone(&lanes)));
         }
         let mut look = tokio::time::interval(Duration::from_millis(LOOK_MS));
         loop {
@@ -161,7 +164,7 @@ impl Server {
         self.cards.lock().len()
     }
 
-    async fn accept(self: Arc<Self>, listener: TcpListener) {
+    async fn accept(self: Arc<Self>, listener: TcpListener, lanes: Arc<Lanes>) {
         loop {
             match listener.accept().await {
                 Ok((stream, from)) => {
@@ -171,13 +174,16 @@ impl Server {
                         continue;
                     }
                     let Ok(at) = stream.local_addr() else { continue };
+                    let Ok(stream) = unassumed(stream) else { continue };
                     let _ = stream.set_nodelay(true);
                     self.counters.accepted.fetch_add(1, Ordering::Relaxed);
                     let id = self.last_id.fetch_add(1, Ordering::Relaxed) + 1;
                     let card = Arc::new(Card::new(id, from, at, self.elapsed_ms()));
                     self.add(&card);
                     if let Some(client) = Client::new(&self, card) {
-                        tokio::spawn(Connection::new(stream, client).run());
+                        let home = Arc::new(lanes.home(from.ip()));
+                        let connection = Connection::new(stream, client, Arc::clone(&home));
+                        home.seat(Box::new(connection));
                     } else {
                         self.gone(id);
                     }
@@ -314,6 +320,13 @@ impl Server {
         whole(replies.into_iter().map(|reply| (1, reply)).collect(), PARTITIONS)?;
         Ok(())
     }
+}
+
+/// The same connection, read only when the kernel has reported it. What a listener
+/// returns is taken for ready at once: then the report of what was read already would
+/// still wait, and give what arrives later a place before its turn.
+fn unassumed(stream: TcpStream) -> std::io::Result<TcpStream> {
+    TcpStream::from_std(stream.into_std()?)
 }
 
 async fn turn_away(mut stream: TcpStream) {

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::{Entry, Fragment, digest_term};
 use crate::KEY_BYTES_MAX;
 use crate::clock::Version;
-use crate::entry::{Meta, Plain, Structured, Usage};
+use crate::entry::{Expiry, Meta, Plain, Structured, Usage};
 use crate::map::{Map, MergePolicy};
 use crate::ordered::Hashed as _;
 use crate::value::{Structure, StructureEdit};
@@ -77,9 +77,11 @@ impl<'a> Item<'a> {
     /// The same with its deadlines moved by so many milliseconds.
     pub(crate) fn shifted(mut self, ms: i64) -> Self {
         if let Self::Plain { meta, .. } | Self::Structure { meta, .. } = &mut self {
-            let shift = |at: &mut u64| *at = at.saturating_add_signed(ms);
-            meta.expiry.deadline_ms.as_mut().map(shift);
-            meta.expiry.idle.as_mut().map(|idle| shift(&mut idle.deadline_ms));
+            let Expiry { deadline_ms, idle } = &mut meta.expiry;
+            let idle_ms = idle.as_mut().map(|idle| &mut idle.deadline_ms);
+            for at in deadline_ms.as_mut().into_iter().chain(idle_ms) {
+                *at = at.saturating_add_signed(ms);
+            }
         }
         self
     }
@@ -330,7 +332,6 @@ mod tests {
     use super::*;
     use crate::access::KeyHasher;
     use crate::edit::Edit;
-    use crate::entry::Expiry;
     use crate::map::{MapCatalog, Maps};
     use crate::value::{HashEdit, ListEdit};
     use proptest::prelude::*;

@@ -2,6 +2,7 @@
 
 use std::future::poll_fn;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::task::Poll;
 use std::time::Duration;
 
@@ -41,6 +42,32 @@ struct Owned {
     op: Vec<u8>,
     effect: Effect,
     started: Duration,
+    _room: Room,
+}
+
+/// Bytes of operations that wait, for another member or for something to take, at most:
+/// beyond that they are refused as busy.
+pub const WAITING_BYTES_MAX: usize = 256 * 1024 * 1024;
+
+/// Room for an operation that waits.
+struct Room {
+    inner: Arc<Inner>,
+    bytes: usize,
+}
+
+impl Room {
+    fn take(inner: &Arc<Inner>, bytes: usize) -> Result<Self, OpError> {
+        let room = Self { inner: Arc::clone(inner), bytes };
+        // Dropped, it gives back what it took even if that was too much.
+        let before = inner.waiting_bytes.fetch_add(bytes, Ordering::Relaxed);
+        if before.saturating_add(bytes) > WAITING_BYTES_MAX { Err(OpError::Busy) } else { Ok(room) }
+    }
+}
+
+impl Drop for Room {
+    fn drop(&mut self) {
+        self.inner.waiting_bytes.fetch_sub(self.bytes, Ordering::Relaxed);
+    }
 }
 
 impl Owned {
@@ -72,18 +99,24 @@ impl Grid {
                 Executed::NotHere => {}
             }
         }
-        Started::Later(Box::pin(route(Arc::clone(inner), self.own(map, partition, op))))
+        match self.own(map, partition, op) {
+            Ok(owned) => Started::Later(Box::pin(route(Arc::clone(inner), owned))),
+            Err(error) => Started::Now(Err(error)),
+        }
     }
 
     /// An operation that is to outlive whoever asks for it.
-    fn own(&self, map: &Arc<Map>, partition: u16, op: &Op<'_>) -> Owned {
-        Owned {
+    fn own(&self, map: &Arc<Map>, partition: u16, op: &Op<'_>) -> Result<Owned, OpError> {
+        op.check_keys()?;
+        let (effect, op) = (op.effect(), encoding::encoded(op));
+        Ok(Owned {
+            _room: Room::take(&self.inner, op.len())?,
             map: Arc::clone(map),
             partition,
-            op: encoding::encoded(op),
-            effect: op.effect(),
+            op,
+            effect,
             started: self.inner.core.now(),
-        }
+        })
     }
 
     /// The bytes of a key, if they are here and settled; they go to `take`.
@@ -114,7 +147,10 @@ impl Grid {
         op: &Op<'_>,
         wait: Option<Duration>,
     ) -> Later<Result<Reply, OpError>> {
-        Box::pin(block(Arc::clone(&self.inner), self.own(map, partition, op), wait))
+        match self.own(map, partition, op) {
+            Ok(owned) => Box::pin(block(Arc::clone(&self.inner), owned, wait)),
+            Err(error) => Box::pin(std::future::ready(Err(error))),
+        }
     }
 
     /// A member asks for an operation here.
@@ -521,6 +557,24 @@ mod tests {
             generation: 1,
             age,
         }
+    }
+
+    #[test]
+    fn a_connection_of_a_member_that_was_lost_and_is_back_brings_nothing_more() {
+        let (me, other) = (member(1, false), member(2, false));
+        let settings =
+            GridSettings { partitions: 7, min_members: 1, hasher: KeyHasher::new([7; 16]) };
+        let grid = Grid::new(me.id, Arc::new(Process), settings, MapCatalog::default());
+        let id = ViewId { epoch: 1, version: 2, coordinator: me.id };
+        let alone = View::founded_by(me);
+        let both = alone.with(id, &[other.clone()], &[]).expect("a view");
+        grid.handle_view(&both);
+        let before = grid.handle_opened(other.id, 7, 0).expect("a member");
+        grid.handle_view(&alone);
+        grid.handle_view(&both);
+        let after = grid.handle_opened(other.id, 8, 0).expect("a member");
+        assert!(grid.handle_bytes(other.id, before.connection, b"").is_none());
+        assert!(grid.handle_bytes(other.id, after.connection, b"").is_some());
     }
 
     #[test]

@@ -226,12 +226,11 @@ impl Grid {
             }
             return;
         };
-        let renew = Message::Renew { nonce, stamp: table.stamp };
+        let generation = table.generation(core.me);
+        let renew = Message::Renew { nonce, stamp: table.stamp, generation };
         match voters.coordinator.filter(|_| !everybody) {
-            Some(coordinator) => {
-                core.send(coordinator, &renew);
-            }
-            None => core.send_all(&renew),
+            Some(coordinator) => core.send_aside(coordinator, &renew),
+            None => voters.others.iter().for_each(|other| core.send_aside(*other, &renew)),
         }
     }
 
@@ -242,13 +241,21 @@ impl Grid {
     }
 
     /// A member asks whether it may go on answering for what its table gives it. A table
-    /// that is older than that one cannot say.
-    pub(super) fn handle_renew(&self, from: MemberId, nonce: u64, stamp: Stamp) {
+    /// that is older than that one cannot say. One that was away and is back under another
+    /// generation answers for nothing before it knows the table that says so.
+    pub(super) fn handle_renew(
+        &self,
+        from: MemberId,
+        nonce: u64,
+        stamp: Stamp,
+        generation: Option<u32>,
+    ) {
         let core = &self.inner.core;
         let Some(table) = core.table() else { return };
-        let yes = table.continues(stamp) && table.generation(from).is_some();
+        let known = table.generation(from);
+        let yes = table.continues(stamp) && known.is_some() && known == generation;
         if yes || table.stamp > stamp {
-            core.send(from, &Message::Renewed { nonce, yes });
+            core.send_aside(from, &Message::Renewed { nonce, yes });
         }
     }
 

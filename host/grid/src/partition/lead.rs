@@ -557,12 +557,11 @@ impl Partition {
                 let Ok(op) = postcard::from_bytes::<Op<'_>>(&waiter.op) else { continue };
                 let wants = waiter.map.index == map.index
                     && filled.iter().any(|key| op.keys().contains(&&**key));
-                if !wants {
-                    self.waiters.push_back(waiter);
-                } else if waiter.slot.claim()
-                    && !self.serve(core, &waiter, now, &op)
-                    && waiter.slot.release()
-                {
+                let still_waits = !wants
+                    || (waiter.slot.claim()
+                        && !self.serve(core, &waiter, now, &op)
+                        && waiter.slot.release());
+                if still_waits {
                     self.waiters.push_back(waiter);
                 }
             }

@@ -190,10 +190,7 @@ impl Oracle {
             if matches!(write.told, Some((_, Outcome::Refused))) {
                 continue;
             }
-            newer = writes.iter().filter(is_known).find(|later| follows(later, write));
-            if newer.is_none() {
-                return None;
-            }
+            newer = Some(writes.iter().filter(is_known).find(|later| follows(later, write))?);
         }
         Some(match newer {
             Some(newer) => format!("it was overwritten before by {newer:?}"),

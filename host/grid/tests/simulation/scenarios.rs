@@ -233,11 +233,14 @@ fn each_step_is_done_once_however_connections_break() {
     }
 }
 
+/// Whether the outcome of a pop is known, and what it gave.
+type Taken = (bool, Vec<String>);
+
 #[test]
 fn what_is_taken_while_somebody_waits_reaches_a_client_or_stays() {
     for seed in seeds(200) {
         let mut store = cluster(seed, 3, 1);
-        let taken: Arc<Mutex<Vec<(bool, Vec<String>)>>> = Arc::default();
+        let taken: Arc<Mutex<Vec<Taken>>> = Arc::default();
         let (mut pushed, mut unknown) = (Vec::new(), 0);
         for number in 0..250_u64 {
             let list = format!("list-{}", number % 4).into_bytes();

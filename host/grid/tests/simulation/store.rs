@@ -93,18 +93,50 @@ pub(crate) struct Member {
 }
 
 enum Event {
-    Open { from: Node, to: Node, connection: u64, session: u64, acknowledged: u64 },
-    Resumed { from: Node, to: Node, connection: u64, opened: Option<Opened> },
-    Bytes { from: Node, to: Node, connection: u64, opened: u64, bytes: Bytes },
-    Receipt { from: Node, to: Node, connection: u64, receipt: Option<Receipt> },
-    Closed { from: Node, to: Node, connection: u64 },
+    Open {
+        from: Node,
+        to: Node,
+        connection: u64,
+        session: u64,
+        acknowledged: u64,
+    },
+    Resumed {
+        from: Node,
+        to: Node,
+        connection: u64,
+        opened: Option<Opened>,
+    },
+    Bytes {
+        from: Node,
+        to: Node,
+        connection: u64,
+        opened: u64,
+        bytes: Bytes,
+    },
+    Receipt {
+        from: Node,
+        to: Node,
+        connection: u64,
+        receipt: Option<Receipt>,
+    },
+    Closed {
+        from: Node,
+        to: Node,
+        connection: u64,
+    },
+    /// Goes back along the connection that the receiver opened.
+    Aside {
+        from: Node,
+        to: Node,
+        bytes: Bytes,
+    },
 }
 
 impl Event {
     /// Where it happens.
     fn node(&self) -> Node {
         match self {
-            Self::Open { to, .. } | Self::Bytes { to, .. } => *to,
+            Self::Open { to, .. } | Self::Bytes { to, .. } | Self::Aside { to, .. } => *to,
             Self::Resumed { from, .. } | Self::Receipt { from, .. } | Self::Closed { from, .. } => {
                 *from
             }
@@ -550,6 +582,9 @@ impl Store {
                 }
             }
             Event::Closed { from, to, connection } => self.close(from, to, connection),
+            Event::Aside { from, to, bytes } => {
+                self.members[to].grid.handle_aside(id(self, from), &bytes);
+            }
         }
     }
 
@@ -599,6 +634,12 @@ impl Store {
                 self.connections.remove(&(node, to));
                 continue;
             };
+            let back = self.connections.get(&(to, node)).is_some_and(|c| c.open && !c.cut);
+            while back && let Poll::Ready(bytes) = peer.poll_aside(&mut context) {
+                if let Some(way) = self.world.network.stream(&mut self.world.rng, node, to) {
+                    self.at(now + way, Event::Aside { from: node, to, bytes });
+                }
+            }
             // The member was given up and has come back meanwhile.
             if self.connections.get(&(node, to)).is_some_and(|c| c.session != peer.session()) {
                 self.connections.remove(&(node, to));
@@ -664,8 +705,12 @@ impl Store {
         }
     }
 
-    /// A client of a member reads a key.
+    /// A client of a member reads a key. Not from a split until it has healed: a member may
+    /// still ask one that is on the other side by then, and each side shows its own.
     pub(crate) fn look(&mut self, node: Node, key: u64) {
+        if self.island.is_some() {
+            return;
+        }
         let (side, table) = (self.side_of(node), self.members[node].grid.table());
         let read = Read::new(self.world.now, key, side, table);
         let (bytes, op) = (key_bytes(key), KeyOp::Plain(PlainOp::Get));

@@ -203,7 +203,7 @@ impl Membership {
         if place.claim.is_some() || (self.is_awakening(now) && !is_theirs) {
             // Nothing is decided before this member knows what the others did.
             let Phase::In(place) = &mut self.phase else { return };
-            place.deferred = Some((from.clone(), theirs));
+            place.deferred = Some(Box::new((from.clone(), theirs)));
             return;
         }
         if place.view.coordinator().id != self.me.id {
@@ -243,8 +243,9 @@ impl Membership {
         let Phase::In(place) = &mut self.phase else { return };
         if place.claim.is_none()
             && !is_awakening
-            && let Some((from, theirs)) = place.deferred.take()
+            && let Some(met) = place.deferred.take()
         {
+            let (from, theirs) = *met;
             self.take_merge(now, &from, theirs);
         }
     }
@@ -263,10 +264,11 @@ impl Membership {
         let is_asked = |rejoin: &Rejoin| {
             rejoin.coordinator.id == coordinator.id || rejoin.tries < REJOIN_TRIES_MIN
         };
-        if place.rejoin.as_ref().is_some_and(is_asked) || coordinator.id == self.me.id {
+        if place.rejoin.as_deref().is_some_and(is_asked) || coordinator.id == self.me.id {
             return;
         }
-        place.rejoin = Some(Rejoin { coordinator: coordinator.clone(), asked_at: now, tries: 1 });
+        let rejoin = Rejoin { coordinator: coordinator.clone(), asked_at: now, tries: 1 };
+        place.rejoin = Some(Box::new(rejoin));
         place.claim = None;
         place.joining.clear();
         place.departing.clear();

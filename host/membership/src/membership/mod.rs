@@ -134,6 +134,8 @@ pub struct Membership {
     asked: HashMap<(Asked, MemberId), Duration>,
     /// When this process was last known to run.
     awake_at: Duration,
+    /// How members went, the newest last.
+    departures: VecDeque<(MemberId, Departure)>,
 }
 
 /// What is rationed by [`Membership::may_ask`].
@@ -169,10 +171,10 @@ struct Place {
     /// When this process was paused last, and went on.
     awake_since: Option<Duration>,
     /// A cluster that asked to be taken in, at a moment when that could not be decided.
-    deferred: Option<(Member, View)>,
+    deferred: Option<Box<(Member, View)>>,
     /// Since when newer views have left this member out.
     passed_over_since: Option<Duration>,
-    rejoin: Option<Rejoin>,
+    rejoin: Option<Box<Rejoin>>,
     /// Since when this member tries to leave.
     leaving_since: Option<Duration>,
     catchup: Option<Catchup>,
@@ -235,6 +237,7 @@ impl Membership {
             outputs: VecDeque::new(),
             asked: HashMap::new(),
             awake_at: Duration::ZERO,
+            departures: VecDeque::new(),
         }
     }
 
@@ -342,6 +345,7 @@ impl Membership {
             }
             Message::Merge(view) => self.take_merge(now, from, view),
             Message::Leave => self.take_leave(from.id),
+            Message::Departures(departures) => self.note_departures(departures),
             Message::Sync { health, reply } => {
                 if self.phase.place().is_some_and(|place| place.view.contains(from.id)) {
                     self.swim.absorb(now, health);
@@ -465,6 +469,9 @@ impl Membership {
     }
 
     fn send(&mut self, to: Member, message: Message) {
+        if let (Message::View(_), Some(departures)) = (&message, self.recent_departures()) {
+            self.outputs.push_back(Output::Message { to: to.clone(), message: departures });
+        }
         self.outputs.push_back(Output::Message { to, message });
     }
 
@@ -522,10 +529,14 @@ impl Membership {
             .iter()
             .filter(|m| !is.contains(&m.id))
             .map(|m| {
-                let how = how.iter().find(|(id, _)| *id == m.id).map_or(Departure::Lost, |h| h.1);
+                let known = how.iter().chain(self.departures.iter().rev());
+                let how = known.into_iter().find(|(id, _)| *id == m.id);
+                let how = how.map_or(Departure::Lost, |(_, how)| *how);
                 Departed { member: Member::clone(m), how }
             })
             .collect();
+
+        self.note_departures(departed.iter().map(|gone| (gone.member.id, gone.how)));
 
         let me = self.me.id;
         self.me.age = entry.age;

@@ -6,8 +6,8 @@ use rand::seq::IteratorRandom as _;
 
 use super::{Asked, Membership, Output, Phase, Place, Reach};
 use crate::member::{Member, MemberId};
-use crate::message::Message;
-use crate::view::Stamp;
+use crate::message::{DEPARTURES_MAX, Message};
+use crate::view::{Departure, Stamp};
 
 /// A step may still be on its way: so long a member waits before it asks.
 const CATCHUP_DELAY: Duration = Duration::from_millis(30);
@@ -45,6 +45,26 @@ impl Place {
 }
 
 impl Membership {
+    /// What goes before a whole view, if anybody has gone.
+    pub(super) fn recent_departures(&self) -> Option<Message> {
+        let departures = || self.departures.iter().copied().collect();
+        (!self.departures.is_empty()).then(|| Message::Departures(departures()))
+    }
+
+    /// These members have gone, or are missing in a view that is about to come.
+    pub(super) fn note_departures(
+        &mut self,
+        departures: impl IntoIterator<Item = (MemberId, Departure)>,
+    ) {
+        for (id, how) in departures {
+            self.departures.retain(|(known, _)| *known != id);
+            if self.departures.len() == DEPARTURES_MAX {
+                self.departures.pop_front();
+            }
+            self.departures.push_back((id, how));
+        }
+    }
+
     /// The sender of a datagram holds this view.
     pub(super) fn note_stamp(&mut self, now: Duration, from: MemberId, stamp: Stamp) {
         let Phase::In(place) = &mut self.phase else { return };

@@ -219,6 +219,25 @@ fn a_member_that_leaves_is_gone_at_once() {
     }
 }
 
+/// A member that slept, was removed meanwhile and comes back gets the view whole: it learns
+/// all the same that those who are missing in it have left.
+#[test]
+fn a_leave_that_is_learnt_by_a_whole_view_is_not_shown_as_a_loss() {
+    for seed in seeds(50) {
+        let mut world = cluster(seed, 6);
+        world.pause(2, SECOND * 8);
+        world.run_until(SECOND * 6, |world| world.agree(&[0, 1, 3, 4, 5]));
+        for leaver in [1, 4] {
+            world.leave(leaver);
+            let pause = world.rng.random_range(0..200);
+            world.run(Duration::from_millis(pause));
+        }
+        world.run(SECOND * 8);
+        world.run_until(SECOND * 10, World::all_agree);
+        assert_eq!(world.left_as_lost, [], "SEED={seed}");
+    }
+}
+
 #[test]
 fn all_leave_one_after_the_other() {
     for seed in seeds(20) {

@@ -5,6 +5,7 @@ use std::collections::{BTreeSet, BinaryHeap, HashMap};
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use convoke_membership::view::Departure;
 use convoke_membership::{
     AtAddress, Config, Event, Hello, Member, MemberId, Membership, Message, Output, Reach, View,
 };
@@ -83,6 +84,8 @@ pub(crate) struct World {
     pub(crate) seed: u64,
     /// Each removal of a member as lost.
     pub(crate) removed: Vec<Removal>,
+    /// Who showed whom as lost that had left.
+    pub(crate) left_as_lost: Vec<(Node, Node)>,
     trace: bool,
     by_id: HashMap<MemberId, Node>,
     queue: BinaryHeap<Reverse<(Duration, u64, usize)>>,
@@ -103,6 +106,7 @@ impl World {
             datagram_bytes: 0,
             seed,
             removed: Vec::new(),
+            left_as_lost: Vec::new(),
             trace: std::env::var_os("TRACE").is_some(),
             by_id: HashMap::new(),
             queue: BinaryHeap::new(),
@@ -361,9 +365,14 @@ impl World {
     }
 
     fn drain(&mut self, node: Node) {
+        // Goes before the next message over the same stream.
+        let mut before = None;
         while let Some(output) = self.nodes[node].core.poll_output() {
             self.tell(node, &output);
             match output {
+                Output::Message { message, .. } if message.is_supplement() => {
+                    before = Some(Box::new(message));
+                }
                 Output::Packet { to, bytes } => {
                     self.datagrams += 1;
                     self.datagram_bytes += bytes.len() as u64;
@@ -379,6 +388,10 @@ impl World {
                     let gone = !self.nodes[to].alive || self.nodes[to].left;
                     match self.network.stream(&mut self.rng, node, to) {
                         Some(delay) if !gone => {
+                            if let Some(message) = before.take() {
+                                let at = self.now + delay;
+                                self.at(at, Happening::Message { from: node, to, message });
+                            }
                             let message = Box::new(message);
                             self.at(
                                 self.now + delay,
@@ -397,14 +410,19 @@ impl World {
                     self.call(node, self.by_id[&member.id]);
                 }
                 Output::Event(Event::View { view, departed, .. }) => {
+                    for gone in &departed {
+                        let whom = self.by_id[&gone.member.id];
+                        if self.nodes[whom].left && gone.how == Departure::Lost {
+                            self.left_as_lost.push((node, whom));
+                        }
+                    }
                     if view.id.coordinator == self.nodes[node].core.me().id {
-                        let lost = departed
-                            .iter()
-                            .filter(|gone| gone.how == convoke_membership::view::Departure::Lost)
-                            .map(|gone| {
+                        let lost = departed.iter().filter(|gone| gone.how == Departure::Lost).map(
+                            |gone| {
                                 let whom = self.by_id[&gone.member.id];
                                 Removal { at: self.now, by: node, whom }
-                            });
+                            },
+                        );
                         self.removed.extend(lost);
                     }
                     self.nodes[node].views.push(view);

@@ -29,6 +29,8 @@ const OPEN: u8 = 2;
 const MESSAGES: u8 = 3;
 /// What became of them; from the receiver.
 const RECEIPT: u8 = 4;
+/// An aside of the receiver to the sender.
+const ASIDE: u8 = 5;
 
 /// What a sender says first.
 struct Opening {

@@ -1,5 +1,6 @@
 //! A stream of data from another member.
 
+use std::future::poll_fn;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -11,7 +12,7 @@ use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tracing::error;
 
-use super::{MESSAGES, OPEN, Opening, RECEIPT};
+use super::{ASIDE, MESSAGES, OPEN, Opening, RECEIPT};
 use crate::member::calls::Call;
 
 /// How long the first frame may take.
@@ -66,19 +67,30 @@ async fn take(
     reader: &mut Reader,
     writer: &mut Writer,
 ) -> Option<()> {
+    let peer = grid.peer(from)?;
     let silence = Duration::from_millis(SILENT_MS_MAX);
-    while let Ok(Ok(Some(frame))) = tokio::time::timeout(silence, reader.next()).await {
-        if frame.kind == MESSAGES {
-            let receipt = grid.handle_bytes(from, connection, &frame.payload)?;
-            answer(writer, &receipt).await?;
+    loop {
+        tokio::select! {
+            payload = poll_fn(|context| peer.poll_aside(context)) => {
+                send(writer, ASIDE, payload).await?;
+            }
+            next = tokio::time::timeout(silence, reader.next()) => {
+                let frame = next.ok()?.ok()??;
+                if frame.kind == MESSAGES {
+                    let receipt = grid.handle_bytes(from, connection, &frame.payload)?;
+                    answer(writer, &receipt).await?;
+                }
+            }
         }
     }
-    None
 }
 
 async fn answer(writer: &mut Writer, receipt: &Receipt) -> Option<()> {
-    let payload = Bytes::from(receipt.encode());
-    writer.write(&Frame { kind: RECEIPT, request: 0, payload }).ok()?;
+    send(writer, RECEIPT, Bytes::from(receipt.encode())).await
+}
+
+async fn send(writer: &mut Writer, kind: u8, payload: Bytes) -> Option<()> {
+    writer.write(&Frame { kind, request: 0, payload }).ok()?;
     let flush = tokio::time::timeout(Duration::from_millis(WRITE_MS_MAX), writer.flush());
     flush.await.ok()?.ok()
 }

@@ -15,7 +15,7 @@ use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::watch;
 use tracing::error;
 
-use super::{MESSAGES, OPEN, Opening, RECEIPT};
+use super::{ASIDE, MESSAGES, OPEN, Opening, RECEIPT};
 use crate::member::calls;
 use crate::member::state::Place;
 
@@ -131,10 +131,16 @@ impl Sending {
     async fn hear(&self, reader: &mut Reader, session: u64) -> Option<()> {
         let silence = Duration::from_millis(UNHEARD_MS_MAX);
         while let Ok(Ok(Some(frame))) = tokio::time::timeout(silence, reader.next()).await {
-            if let (RECEIPT, Receipt::Received { received, refused }) =
-                (frame.kind, Receipt::decode(&frame.payload)?)
-            {
-                self.grid.handle_received(self.peer.id(), session, received, &refused);
+            match frame.kind {
+                RECEIPT => {
+                    if let Receipt::Received { received, refused } =
+                        Receipt::decode(&frame.payload)?
+                    {
+                        self.grid.handle_received(self.peer.id(), session, received, &refused);
+                    }
+                }
+                ASIDE => self.grid.handle_aside(self.peer.id(), &frame.payload),
+                _ => {}
             }
         }
         None

@@ -1,0 +1,168 @@
+//! Networks that this host is connected to directly.
+//!
+//! Before anything is sent to an address there, the system asks the network who has it, and
+//! keeps the question in a table that is small and that all processes of the host share. An
+//! address that nobody has stays in it for three seconds. While the table is full, connections
+//! fail, silently, and to members as well: a whole range must be called no faster than the table
+//! forgets. Addresses behind a router cost nothing of the kind.
+
+use std::collections::HashSet;
+use std::fs;
+use std::net::IpAddr;
+use std::time::Duration;
+
+use if_addrs::IfAddr;
+use tokio::time::Instant;
+
+/// Where Linux says how many entries its table may have; not there in a container.
+const TABLE_ENTRIES: &str = "/proc/sys/net/ipv4/neigh/default/gc_thresh3";
+/// How many it has unless it says otherwise.
+const TABLE_ENTRIES_USUAL: u32 = 1_024;
+/// An address that nobody has is forgotten after three questions, one in each second.
+const FORGOTTEN_AFTER_S: u32 = 3;
+
+/// The networks.
+#[derive(Default)]
+pub(super) struct OnLink(Vec<(IpAddr, u8)>);
+
+impl OnLink {
+    /// Those of this host now; none if it does not say.
+    pub(super) fn now() -> Self {
+        let interfaces = if_addrs::get_if_addrs().unwrap_or_default();
+        // A host asks nobody who has the addresses of its own loopback interface.
+        let loopback: HashSet<String> =
+            interfaces.iter().filter(|i| i.is_loopback()).map(|i| i.name.clone()).collect();
+        let networks = interfaces.into_iter().filter(|i| !loopback.contains(&i.name));
+        let networks = networks.map(|interface| match interface.addr {
+            IfAddr::V4(v4) => (v4.ip.into(), v4.prefixlen),
+            IfAddr::V6(v6) => (v6.ip.into(), v6.prefixlen),
+        });
+        Self(networks.collect())
+    }
+
+    /// Whether the address is in one of them.
+    pub(super) fn contains(&self, ip: IpAddr) -> bool {
+        self.0.iter().any(|(network, prefix)| match (network, ip) {
+            (IpAddr::V4(network), IpAddr::V4(ip)) => {
+                let apart = network.to_bits() ^ ip.to_bits();
+                apart.leading_zeros() >= u32::from(*prefix)
+            }
+            (IpAddr::V6(network), IpAddr::V6(ip)) => {
+                let apart = network.to_bits() ^ ip.to_bits();
+                apart.leading_zeros() >= u32::from(*prefix)
+            }
+            _ => false,
+        })
+    }
+}
+
+/// Times at which addresses of these networks may be called.
+pub(super) struct Slots {
+    /// Between two of them.
+    interval: Duration,
+    /// How far a rest is made up for.
+    burst: Duration,
+    next: Option<Instant>,
+    /// The last address, and its time.
+    last: Option<(IpAddr, Instant)>,
+}
+
+impl Slots {
+    /// As fast as this host's table allows.
+    pub(super) fn of_this_host() -> Self {
+        let entries = fs::read_to_string(TABLE_ENTRIES).ok();
+        let entries = entries.and_then(|text| text.trim().parse().ok());
+        Self::of_table(entries.unwrap_or(TABLE_ENTRIES_USUAL))
+    }
+
+    /// A quarter of the table at once, and then as many as keep it below seven eighths: it has
+    /// other entries, too.
+    fn of_table(entries: u32) -> Self {
+        let burst = (entries / 4).max(1);
+        let per_second = (entries * 5 / 8 / FORGOTTEN_AFTER_S).max(1);
+        let interval = Duration::from_secs(1) / per_second;
+        Self { interval, burst: interval * burst, next: None, last: None }
+    }
+
+    /// When this address may be called; not before `now` if that is possible. Further ports of
+    /// the same one need no other time.
+    pub(super) fn reserve(&mut self, now: Instant, ip: IpAddr) -> Instant {
+        if let Some((last, slot)) = self.last
+            && last == ip
+        {
+            return slot.max(now);
+        }
+        let rested = now.checked_sub(self.burst).unwrap_or(now);
+        let slot = self.next.map_or(rested, |next| next.max(rested));
+        self.next = Some(slot + self.interval);
+        self.last = Some((ip, slot));
+        slot.max(now)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_is_on_link_when_a_network_has_it() {
+        let networks = ["10.0.0.7/16", "fd77::1/64", "192.168.0.1/32"].map(|text| {
+            let (ip, prefix) = text.split_once('/').unwrap();
+            (ip.parse().unwrap(), prefix.parse().unwrap())
+        });
+        let on_link = OnLink(networks.to_vec());
+        for (ip, is) in [
+            ("10.0.255.1", true),
+            ("10.1.0.1", false),
+            ("fd77::ffff:1", true),
+            ("fd77:0:0:1::1", false),
+            ("192.168.0.1", true),
+            ("192.168.0.2", false),
+        ] {
+            assert_eq!(on_link.contains(ip.parse().unwrap()), is, "{ip}");
+        }
+    }
+
+    #[test]
+    fn loopback_is_no_network() {
+        assert!(!OnLink::now().contains("127.0.0.1".parse().unwrap()));
+    }
+
+    fn ip(number: u32) -> IpAddr {
+        number.to_be_bytes().into()
+    }
+
+    #[test]
+    fn the_ports_of_one_address_have_one_time() {
+        let start = Instant::now();
+        let mut slots = Slots::of_table(1_024);
+        let times: Vec<_> = (0..3_000).map(|n| slots.reserve(start, ip(n / 3))).collect();
+        assert!(times.chunks(3).all(|ports| ports[0] == ports[1] && ports[1] == ports[2]));
+        assert!(times[2_997] > start);
+    }
+
+    #[test]
+    fn the_table_is_never_full() {
+        let (entries, start) = (1_024, Instant::now());
+        let mut slots = Slots::of_table(entries);
+        let called: Vec<Instant> = (0..4_000).map(|n| slots.reserve(start, ip(n))).collect();
+        assert!(called.is_sorted());
+        assert_eq!(called[255], start, "a few hundred wait for nothing");
+        for window in called.windows(entries as usize * 7 / 8) {
+            let (first, last) = (window[0], window[window.len() - 1]);
+            assert!(last - first >= Duration::from_secs(u64::from(FORGOTTEN_AFTER_S)) * 9 / 10);
+        }
+    }
+
+    #[test]
+    fn after_a_rest_as_many_are_called_at_once_again() {
+        let start = Instant::now();
+        let mut slots = Slots::of_table(1_024);
+        for n in 0..2_000 {
+            slots.reserve(start, ip(n));
+        }
+        let later = start + Duration::from_secs(60);
+        let at_once = (0..1_000).filter(|n| slots.reserve(later, ip(*n)) == later).count();
+        assert!((256..=257).contains(&at_once), "{at_once}");
+    }
+}
