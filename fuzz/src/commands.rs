@@ -349,7 +349,7 @@ const PATTERNS: &[&str] = &[
 ];
 
 /// Keys that everything is done to.
-const KEYS: usize = 12;
+const KEYS: usize = 6;
 
 /// Lengths of keys around the bounds.
 const KEY_LENGTHS: &[usize] = &[0, 1, 255, 16_383, 16_384, 16_385, 32_767, 32_768, 40_000, 65_536];

@@ -248,3 +248,30 @@ fn write(random: &mut StdRng, grid: &Grid) {
     };
     drop(grid.start(&map, partition, &op));
 }
+
+#[cfg(test)]
+mod tests {
+    use rand::SeedableRng as _;
+
+    use super::*;
+
+    #[test]
+    fn what_is_changed_comes_from_grids_that_hold_each_others_copies() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+        let _guard = runtime.enter();
+        let (mut pair, mut random) = (Pair::new(), StdRng::seed_from_u64(1));
+        for _ in 0..200 {
+            for at in 0..2 {
+                pair.processes[at].advance(TICK_MS);
+                pair.grids[at].tick();
+                write(&mut random, &pair.grids[at]);
+                pair.deliver(at, |_, _| {});
+            }
+            runtime.block_on(tokio::task::yield_now());
+        }
+        let table = pair.grids[0].table().expect("they have a table");
+        assert_eq!(Some(&table), pair.grids[1].table().as_ref());
+        assert!(pair.grids.iter().all(Grid::is_safe), "{:?}", pair.grids[0].progress());
+        assert!(pair.seen.len() > 100, "{}", pair.seen.len());
+    }
+}

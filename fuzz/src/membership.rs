@@ -141,3 +141,16 @@ pub(crate) fn messages(run: &mut Run) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_changed_comes_from_members_that_are_in_one_cluster() {
+        let pair = Pair::new(1);
+        assert_eq!(pair.one.view().map(View::len), Some(2));
+        assert_eq!(pair.other.view().map(View::len), Some(2));
+        assert!(!pair.packets.is_empty() && !pair.messages.is_empty());
+    }
+}

@@ -22,7 +22,7 @@ const CRATES: [&str; 4] = ["convoke-wire", "convoke-membership", "convoke-grid",
 const PROPERTIES: &str = "properties";
 
 /// Cases of each property test in one run of it: as many runs as there is time for.
-const CASES: u32 = 20_000;
+const CASES: u32 = 2_000;
 
 /// The variable that names a binary to test in place of the one that is built.
 const BINARY: &str = "CONVOKE_BIN";

@@ -403,9 +403,7 @@ impl Run<'_> {
                 (key.clone(), Action::Set { value, ttl_ms: None })
             })
             .collect();
-        let all = self.ask_all(fleet, 0, &requests)?;
-        history.operations.extend(all);
-        Ok(())
+        self.ask_all(fleet, 0, &requests, &mut history.operations)
     }
 
     /// Reads every key from every member.
@@ -413,21 +411,22 @@ impl Run<'_> {
         history.header.settled = nanos(self.started).max(1);
         let reads = keys.reads();
         for index in 0..fleet.len() {
-            history.operations.extend(self.ask_all(fleet, index, &reads)?);
+            self.ask_all(fleet, index, &reads, &mut history.operations)?;
         }
         Ok(())
     }
 
-    /// Asks one member for all of it, again where it was refused.
+    /// Asks one member for all of it, again where it was refused; adds all that was asked
+    /// to `operations`.
     fn ask_all(
         &self,
         fleet: &Fleet,
         index: usize,
         requests: &[(String, Action)],
-    ) -> Result<Vec<Operation>, String> {
+        operations: &mut Vec<Operation>,
+    ) -> Result<(), String> {
         let place = &fleet.places()[index];
         let deadline = Instant::now() + LAST_READS_MAX;
-        let mut operations = Vec::with_capacity(requests.len());
         let mut connection: Option<Client> = None;
         for some in requests.chunks(AT_ONCE) {
             let mut left: Vec<&(String, Action)> = some.iter().collect();
@@ -452,7 +451,7 @@ impl Run<'_> {
                 left = refused.into_iter().map(|(request, _)| request).collect();
             }
         }
-        Ok(operations)
+        Ok(())
     }
 
     /// Checks a round, prints what is wrong with it and keeps its files. True when
@@ -541,7 +540,7 @@ impl Run<'_> {
         let removals: Vec<(String, Action)> =
             others.map(|(key, _)| (key.clone(), Action::Delete)).collect();
         // Not part of a history: nobody looks at these any more.
-        let _ = self.ask_all(fleet, 0, &removals);
+        let _ = self.ask_all(fleet, 0, &removals, &mut Vec::new());
     }
 
     /// The end of the output.
