@@ -11,6 +11,7 @@ pub mod pubsub;
 pub mod resp;
 pub mod trust;
 
+mod ledger;
 mod mailbox;
 mod notifications;
 #[cfg(test)]

@@ -6,10 +6,17 @@ use bytes::Bytes;
 use convoke_grid::Subscriber;
 use futures_util::task::AtomicWaker;
 use parking_lot::Mutex;
+use std::sync::Arc;
+
+use crate::ledger::{Account, Ledger};
 
 /// Bytes that may wait for one client: beyond that it does not keep up, and is
 /// cut off, so that it knows that it missed something.
 pub(crate) const MAILBOX_BYTES_MAX: usize = 32 << 20;
+/// The same while as much is held for all clients together as may be.
+const MAILBOX_BYTES_WHEN_FULL_MAX: usize = 1 << 20;
+/// What waits is counted in steps of this many bytes.
+const COUNTED_BYTES: usize = 64 << 10;
 /// Bytes that a message takes beside its own.
 const MESSAGE_BYTES: usize = 128;
 
@@ -32,16 +39,26 @@ impl Letter {
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Overflowed;
 
-#[derive(Default)]
 struct Inner {
     letters: VecDeque<Letter>,
     bytes: usize,
     overflowed: bool,
+    account: Account,
+    counted: usize,
+}
+
+impl Inner {
+    fn count(&mut self) {
+        if self.bytes.abs_diff(self.counted) >= COUNTED_BYTES {
+            self.account.set(self.bytes);
+            self.counted = self.bytes;
+        }
+    }
 }
 
 /// See the [module](self).
-#[derive(Default)]
 pub(crate) struct Mailbox {
+    ledger: Arc<Ledger>,
     inner: Mutex<Inner>,
     pub(crate) waker: AtomicWaker,
 }
@@ -56,15 +73,32 @@ impl Subscriber for Mailbox {
         }
         inner.bytes += letter.bytes();
         inner.letters.push_back(letter);
-        if inner.bytes > MAILBOX_BYTES_MAX {
-            *inner = Inner { overflowed: true, ..Inner::default() };
+        let is_full = self.ledger.is_full();
+        let max = if is_full { MAILBOX_BYTES_WHEN_FULL_MAX } else { MAILBOX_BYTES_MAX };
+        if inner.bytes > max {
+            (inner.overflowed, inner.bytes) = (true, 0);
+            inner.letters = VecDeque::new();
         }
+        inner.count();
         drop(inner);
         self.waker.wake();
     }
 }
 
 impl Mailbox {
+    /// An empty one.
+    pub(crate) fn new(ledger: &Arc<Ledger>) -> Self {
+        let inner = Inner {
+            letters: VecDeque::new(),
+            bytes: 0,
+            overflowed: false,
+            account: Account::new(ledger),
+            counted: 0,
+        };
+        let (ledger, waker) = (Arc::clone(ledger), AtomicWaker::new());
+        Self { ledger, inner: Mutex::new(inner), waker }
+    }
+
     /// Hands over what is there, in order, until `each` says that it is enough.
     /// Returns whether there was anything.
     pub(crate) fn take(&self, mut each: impl FnMut(Letter) -> bool) -> Result<bool, Overflowed> {
@@ -80,6 +114,7 @@ impl Mailbox {
                 break;
             }
         }
+        inner.count();
         Ok(any)
     }
 
@@ -100,7 +135,7 @@ mod tests {
 
     #[test]
     fn who_does_not_keep_up_is_told() {
-        let mailbox = Mailbox::default();
+        let mailbox = Mailbox::new(&Arc::default());
         let payload = Bytes::from(vec![0; MAILBOX_BYTES_MAX / 2]);
         mailbox.deliver(&"t".into(), None, &payload);
         mailbox.deliver(&"t".into(), None, &payload);
@@ -108,8 +143,26 @@ mod tests {
     }
 
     #[test]
+    fn what_waits_is_counted_and_less_of_it_may_wait_when_much_is_held() {
+        let ledger = Arc::new(Ledger::default());
+        let (slow, other) = (Mailbox::new(&ledger), Mailbox::new(&ledger));
+        let payload = Bytes::from(vec![0; MAILBOX_BYTES_MAX / 2]);
+        slow.deliver(&"t".into(), None, &payload);
+        assert!(ledger.held() >= payload.len() - COUNTED_BYTES);
+        let mut account = Account::new(&ledger);
+        account.set(2 * crate::ledger::HELD_BYTES_MAX);
+        let small = Bytes::from(vec![0; MAILBOX_BYTES_WHEN_FULL_MAX / 2]);
+        other.deliver(&"t".into(), None, &small);
+        assert!(other.next().is_ok_and(|letter| letter.is_some()));
+        slow.deliver(&"t".into(), None, &small);
+        assert_eq!(slow.next(), Err(Overflowed));
+        drop((account, slow, other));
+        assert_eq!(ledger.held(), 0);
+    }
+
+    #[test]
     fn messages_come_in_order_and_name_the_pattern() {
-        let mailbox = Mailbox::default();
+        let mailbox = Mailbox::new(&Arc::default());
         mailbox.deliver(&"t".into(), None, &"1".into());
         mailbox.deliver(&"t".into(), Some(&"*".into()), &"2".into());
         let letter = |pattern: Option<Bytes>, payload: &'static str| {

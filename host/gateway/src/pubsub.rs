@@ -6,19 +6,28 @@ use std::sync::Arc;
 use bytes::Bytes;
 use convoke_grid::{Grid, Subscriber, SubscriptionId, TopicFilter};
 
+use crate::ledger::Ledger;
+use crate::mailbox::Mailbox;
 use crate::notifications::Notifications;
 
 /// What the clients of this member subscribe at.
 pub struct PubSub {
     grid: Grid,
     notifications: Notifications,
+    /// What is held in memory for clients, whatever they speak.
+    pub(crate) ledger: Arc<Ledger>,
 }
 
 impl PubSub {
     /// Nobody subscribed yet.
     #[must_use]
     pub fn new(grid: Grid) -> Arc<Self> {
-        Arc::new(Self { grid, notifications: Notifications::default() })
+        Arc::new(Self { grid, notifications: Notifications::default(), ledger: Arc::default() })
+    }
+
+    /// Where one client's messages wait.
+    pub(crate) fn mailbox(&self) -> Arc<Mailbox> {
+        Arc::new(Mailbox::new(&self.ledger))
     }
 
     /// Subscribes to a topic, or to all whose names fit a pattern, until the answer

@@ -1,6 +1,7 @@
 //! What members hold together, asked for by RESP. Each module is one promise to
 //! users; each test is a sentence of it.
 
+mod bounds;
 mod enduring;
 mod keys;
 mod load;

@@ -1,17 +1,21 @@
 //! Bodies of requests, within bounds.
 
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
 use axum::http::{HeaderMap, header};
+use axum::response::{IntoResponse as _, Response};
 use bytes::Bytes;
 use convoke_grid::VALUE_BYTES_MAX;
+use futures_util::stream;
 use http_body_util::{BodyExt as _, Limited};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::Web;
 use super::failure::Failure;
+use crate::ledger::{Account, FREE_BYTES};
 
 /// How long a body may take to arrive.
 const BODY_MS_MAX: u64 = 60_000;
@@ -48,4 +52,34 @@ pub(super) async fn read(
         Ok(Err(error)) if error.is::<http_body_util::LengthLimitError>() => Err(Failure::TooLong),
         Ok(Err(_)) | Err(_) => Err(Failure::Incomplete),
     }
+}
+
+/// Bytes of an answer that are handed over at once.
+const PIECE_BYTES: usize = 64 * 1024;
+
+/// A value as the body of an answer, counted as held until its client has taken it.
+///
+/// # Errors
+/// [`Failure::Busy`] when as much is held for all clients already as may be.
+pub(super) fn answer(web: &Web, value: Bytes) -> Result<Response, Failure> {
+    if value.len() <= FREE_BYTES {
+        return Ok(value.into_response());
+    }
+    let ledger = &web.pubsub.ledger;
+    if ledger.is_full() {
+        return Err(Failure::Busy);
+    }
+    let mut account = Account::new(ledger);
+    account.set(value.len());
+    let length = value.len();
+    let pieces = stream::unfold((value, account), async |(mut value, mut account)| {
+        if value.is_empty() {
+            return None;
+        }
+        let piece = value.split_to(value.len().min(PIECE_BYTES));
+        account.set(value.len());
+        Some((Ok::<_, Infallible>(piece), (value, account)))
+    });
+    let length = [(header::CONTENT_LENGTH, length)];
+    Ok((length, Body::from_stream(pieces)).into_response())
 }

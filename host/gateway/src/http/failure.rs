@@ -19,6 +19,8 @@ pub(super) enum Failure {
     Incomplete,
     /// Too many large bodies are on their way.
     TooMany,
+    /// As much is held for all clients already as may be.
+    Busy,
     /// What the grid says.
     Grid(OpError),
 }
@@ -48,7 +50,7 @@ impl IntoResponse for Failure {
                 | OpError::Busy => StatusCode::SERVICE_UNAVAILABLE,
                 _ => StatusCode::BAD_REQUEST,
             },
-            Self::TooMany => StatusCode::SERVICE_UNAVAILABLE,
+            Self::TooMany | Self::Busy => StatusCode::SERVICE_UNAVAILABLE,
         };
         let words = match &self {
             Self::NoSuchKey => "no such key".to_owned(),
@@ -57,6 +59,7 @@ impl IntoResponse for Failure {
             Self::TooLong => OpError::TooLong.to_string(),
             Self::Incomplete => "the body did not arrive whole".to_owned(),
             Self::TooMany => "too many large bodies are on their way; nothing was done".to_owned(),
+            Self::Busy => "too much is held for clients already; try again later".to_owned(),
             Self::Grid(OpError::Indeterminate) => {
                 format!("INDETERMINATE {}", OpError::Indeterminate)
             }

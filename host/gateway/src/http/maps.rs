@@ -53,7 +53,8 @@ pub(super) async fn get(
     let mut response = if is_known {
         StatusCode::NOT_MODIFIED.into_response()
     } else {
-        ([(header::CONTENT_TYPE, "application/octet-stream")], value).into_response()
+        ([(header::CONTENT_TYPE, "application/octet-stream")], body::answer(&web, value)?)
+            .into_response()
     };
     let headers = response.headers_mut();
     headers.extend(HeaderValue::from_str(&tag).map(|tag| (header::ETAG, tag)));

@@ -148,7 +148,7 @@ impl Letters {
         write: fn(&Letter) -> Event,
     ) -> Result<Self, Failure> {
         let count = web.streams.fetch_add(1, Ordering::Relaxed) + 1;
-        let mailbox = Arc::new(Mailbox::default());
+        let mailbox = web.pubsub.mailbox();
         let mut letters = Self {
             write,
             first: VecDeque::new(),

@@ -44,6 +44,7 @@ impl Node for Made {
 struct Served {
     address: std::net::SocketAddr,
     grid: Grid,
+    ledger: Arc<crate::ledger::Ledger>,
     task: JoinHandle<()>,
 }
 
@@ -58,9 +59,10 @@ async fn serve_with(ready: bool, passwords: Passwords) -> Served {
     let address = listener.local_addr().unwrap();
     let grid = lone_grid();
     let pubsub = PubSub::new(grid.clone());
+    let ledger = Arc::clone(&pubsub.ledger);
     let web = Web::new(Arc::new(Made { ready }), grid.clone(), pubsub, passwords);
     let task = tokio::spawn(serve(vec![listener], web, Pages::Admin));
-    Served { address, grid, task }
+    Served { address, grid, ledger, task }
 }
 
 impl Served {
@@ -172,6 +174,27 @@ async fn an_entry_is_put_got_and_deleted() {
     assert_eq!(served.call("GET", "/maps/other/user%201/a%2Fb", &[], "").await.0, 404);
     assert_eq!(served.call("DELETE", path, &[], "").await.0, 204);
     assert_eq!(served.call("GET", path, &[], "").await.0, 404);
+}
+
+#[tokio::test]
+async fn a_long_value_comes_whole_with_its_length_and_is_counted_until_it_is_taken() {
+    let served = serve_with(true, Passwords::default()).await;
+    let value = "long".repeat(1 << 20);
+    assert_eq!(served.call("PUT", "/maps/a/1", &[], &value).await.0, 204);
+    let (status, got) = served.call("GET", "/maps/a/1", &[], "").await;
+    assert_eq!(status, 200);
+    assert_eq!(header(&got, "content-length"), Some(value.len().to_string().as_str()));
+    assert!(got.ends_with(&value));
+    let (_, head) = served.call("HEAD", "/maps/a/1", &[], "").await;
+    assert_eq!(header(&head, "content-length"), Some(value.len().to_string().as_str()));
+    // As if others held as much as may be.
+    let mut others = crate::ledger::Account::new(&served.ledger);
+    others.set(2 * crate::ledger::HELD_BYTES_MAX);
+    let (status, busy) = served.call("GET", "/maps/a/1", &[], "").await;
+    assert_eq!((status, header(&busy, "retry-after")), (503, Some("1")));
+    others.set(0);
+    assert_eq!(served.call("GET", "/maps/a/1", &[], "").await.0, 200);
+    assert_eq!(served.ledger.held(), 0);
 }
 
 #[tokio::test]

@@ -61,6 +61,11 @@ impl Refusal {
     pub(crate) const CROSS_SLOT: Self =
         Self(Cow::Borrowed("CROSSSLOT Keys in request don't hash to the same slot"));
 
+    /// What a client that does not keep up makes of others' commands, for a while.
+    pub(crate) const BUSY: Self = Self(Cow::Borrowed(
+        "BUSY 512 MiB of requests and answers are held for clients already; nothing was done, try again later",
+    ));
+
     pub(crate) const fn of(words: &'static str) -> Self {
         Self(Cow::Borrowed(words))
     }

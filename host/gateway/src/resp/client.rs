@@ -39,6 +39,9 @@ pub(crate) struct Card {
     pub(crate) active_ms: AtomicU64,
     /// Since when the client does not take what is to be sent; zero when it does.
     pub(crate) stalled_ms: AtomicU64,
+    /// Since when nothing comes of a long request that has begun to arrive; zero when there
+    /// is none.
+    pub(crate) starved_ms: AtomicU64,
     /// The place of its last command in the table.
     pub(crate) command: AtomicUsize,
     pub(crate) database: AtomicUsize,
@@ -72,6 +75,7 @@ impl Card {
             since_ms: now_ms,
             active_ms: AtomicU64::new(now_ms),
             stalled_ms: AtomicU64::new(0),
+            starved_ms: AtomicU64::new(0),
             command: AtomicUsize::new(usize::MAX),
             database: AtomicUsize::new(0),
             topics: AtomicUsize::new(0),
@@ -190,7 +194,7 @@ impl Client {
             transaction: None,
             watched: Arc::default(),
             silence: Silence::No,
-            mailbox: Arc::default(),
+            mailbox: server.pubsub.mailbox(),
             topics: BTreeMap::new(),
             patterns: BTreeMap::new(),
         };
@@ -216,6 +220,11 @@ impl Client {
         self.database = database;
         self.card.database.store(database, Ordering::Relaxed);
         Ok(())
+    }
+
+    /// Bytes that are kept for it until `EXEC`.
+    pub(crate) fn queued_bytes(&self) -> usize {
+        self.transaction.as_ref().map_or(0, |transaction| transaction.bytes)
     }
 
     /// Topics and patterns that it is subscribed to.

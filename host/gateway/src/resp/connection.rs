@@ -22,14 +22,17 @@ use super::commands;
 use super::encode::{Encoder, Protocol};
 use super::lanes::{Home, Turns};
 use super::request::RequestParser;
+use crate::ledger::{Account, FREE_BYTES};
 use crate::mailbox::{Letter, Overflowed};
 use crate::trust::Trust;
 
-/// Commands of one client that may be under way at once …
+/// Commands of one client that may be under way at once.
 const PIPELINE_MAX: usize = 1_024;
-/// … while their answers, as large as those before, would be no more than so many
-/// bytes together.
+/// Bytes of their requests, beyond which no further one begins, and of their answers, if
+/// those are as large as the largest of late.
 const PIPELINE_BYTES_MAX: usize = 8 << 20;
+/// A request that is under way is held here, and on its way to another member.
+const REQUEST_COPIES: usize = 2;
 /// What an answer is taken to have, in bytes, before there was one.
 const ANSWER_BYTES_AT_FIRST: usize = 256 * 1_024;
 /// Bytes of answers beyond which no further command begins until some are taken.
@@ -49,6 +52,8 @@ struct Pending {
     awaited: Awaited,
     protocol: Protocol,
     is_silent: bool,
+    /// Bytes of its request.
+    request_bytes: usize,
     behind: Vec<u8>,
 }
 
@@ -83,7 +88,11 @@ pub(crate) struct Connection {
     /// In this turn the socket was looked at; it wakes this when it has more.
     has_looked: bool,
     pending: VecDeque<Pending>,
-    /// Bytes that an answer had of late that came later than at once.
+    /// Bytes of the requests of those.
+    under_way_bytes: usize,
+    /// Bytes of answers behind those.
+    behind_bytes: usize,
+    /// Bytes that the largest answer had of late that came later than at once.
     answer_bytes: usize,
     /// The command begun last must end before another begins.
     barrier: bool,
@@ -94,12 +103,15 @@ pub(crate) struct Connection {
     is_closed: bool,
     /// No further command begins; what is answered is still sent.
     is_ending: bool,
+    /// What is held for it.
+    account: Account,
     /// Kept for as long as it is served.
     _home: Arc<Home>,
 }
 
 impl Connection {
     pub(crate) fn new(stream: TcpStream, client: Client, home: Arc<Home>) -> Self {
+        let account = Account::new(&client.server.pubsub.ledger);
         Self {
             stream,
             client,
@@ -109,12 +121,15 @@ impl Connection {
             is_starved: true,
             has_looked: false,
             pending: VecDeque::new(),
+            under_way_bytes: 0,
+            behind_bytes: 0,
             answer_bytes: ANSWER_BYTES_AT_FIRST,
             barrier: false,
             output: Vec::new(),
             sent: 0,
             is_closed: false,
             is_ending: false,
+            account,
             _home: home,
         }
     }
@@ -141,6 +156,11 @@ impl Connection {
         if !self.wants_input() {
             return Step::Idle;
         }
+        self.has_looked = true;
+        if self.has_long_request() && !self.account.may_grow(context.waker()) {
+            self.client.card.starved_ms.store(0, Ordering::Relaxed);
+            return Step::Idle;
+        }
         self.make_room();
         let input = &mut self.input;
         let stream = Pin::new(&mut self.stream);
@@ -150,7 +170,7 @@ impl Connection {
             input.extend_from_slice(buffer.filled());
             (read, buffer.filled().len())
         });
-        self.has_looked = true;
+        self.note_long_request(count > 0);
         match read {
             Poll::Ready(Ok(())) if count == 0 => {
                 self.is_closed = true;
@@ -172,10 +192,37 @@ impl Connection {
         }
     }
 
+    /// Whether a request has arrived in part, and more of it than does not count.
+    fn has_long_request(&self) -> bool {
+        self.is_starved && self.input.len() - self.taken > FREE_BYTES
+    }
+
+    /// Notes since when nothing came of a long request.
+    fn note_long_request(&self, came: bool) {
+        let starved_ms = &self.client.card.starved_ms;
+        let is_long = self.has_long_request();
+        let since = starved_ms.load(Ordering::Relaxed);
+        if !is_long {
+            if since > 0 {
+                starved_ms.store(0, Ordering::Relaxed);
+            }
+        } else if came || since == 0 {
+            starved_ms.store(self.client.server.elapsed_ms(), Ordering::Relaxed);
+        }
+    }
+
     /// Whether no further command is to begin until some are answered.
     fn is_full(&self) -> bool {
         let most = (PIPELINE_BYTES_MAX / self.answer_bytes.max(1)).clamp(1, PIPELINE_MAX);
-        self.pending.len() >= most || !self.has_room()
+        self.pending.len() >= most
+            || self.under_way_bytes >= PIPELINE_BYTES_MAX
+            || self.unsent() + self.behind_bytes >= OUTPUT_BYTES_MAX
+    }
+
+    /// Bytes that are held for the client.
+    fn held_bytes(&self) -> usize {
+        let under_way = REQUEST_COPIES * self.under_way_bytes + self.behind_bytes;
+        self.input.len() + self.output.len() + under_way + self.client.queued_bytes()
     }
 
     /// Forgets what was dealt with.
@@ -207,7 +254,7 @@ impl Connection {
                 Err(error) => {
                     debug!(client = %self.client.card.from, %error, "a client sent no request");
                     let words = format!("ERR Protocol error: {error}");
-                    self.follow(Outcome::Last(Answer::Error(words.into())), context);
+                    self.follow(Outcome::Last(Answer::Error(words.into())), 0, context);
                     return Step::Done;
                 }
             };
@@ -215,12 +262,19 @@ impl Connection {
             self.is_starved = false;
             let length = request.taken;
             if !request.is_empty() {
-                let sink =
-                    self.pending.back_mut().map_or(&mut self.output, |last| &mut last.behind);
+                let last = self.pending.back_mut();
+                let is_behind = last.is_some();
+                let sink = last.map_or(&mut self.output, |last| &mut last.behind);
+                let before = sink.len();
                 let outcome = commands::begin(&mut self.client, &request, sink);
-                self.follow(outcome, context);
+                if is_behind {
+                    self.behind_bytes += sink.len() - before;
+                }
+                self.follow(outcome, length, context);
             }
             self.taken += length;
+            self.account.set(self.held_bytes());
+            self.account.has_arrived();
         }
         if matches!(step, Step::Done) {
             let now = self.client.server.elapsed_ms();
@@ -229,35 +283,44 @@ impl Connection {
         step
     }
 
-    /// Keeps what a command came to.
-    fn follow(&mut self, outcome: Outcome, context: &mut Context<'_>) {
+    /// Keeps what a command came to, whose request had so many bytes.
+    fn follow(&mut self, outcome: Outcome, request_bytes: usize, context: &mut Context<'_>) {
         let is_silent = self.is_silent();
         let protocol = self.client.protocol;
         match advance(outcome, &mut self.client, context) {
             Advanced::Done(answer, is_last) => {
                 // What a client subscribes to it is told, whatever it does not want to hear.
                 if !is_silent || answer.is_unasked() {
-                    let protocol = self.client.protocol;
-                    answer.write(self.sink(), protocol);
+                    self.answer(&answer);
                 }
                 self.is_ending |= is_last;
             }
             Advanced::UnderWay { awaited, is_barrier, waits } => {
                 self.barrier = is_barrier;
                 self.client.card.is_waiting.store(waits, Ordering::Relaxed);
+                self.under_way_bytes += request_bytes;
                 self.pending.push_back(Pending {
                     awaited,
                     protocol,
                     is_silent,
+                    request_bytes,
                     behind: Vec::new(),
                 });
             }
         }
     }
 
-    /// Where the next answer goes.
-    fn sink(&mut self) -> &mut Vec<u8> {
-        self.pending.back_mut().map_or(&mut self.output, |last| &mut last.behind)
+    /// Writes an answer behind all others.
+    fn answer(&mut self, answer: &Answer) {
+        let protocol = self.client.protocol;
+        match self.pending.back_mut() {
+            None => answer.write(&mut self.output, protocol),
+            Some(last) => {
+                let before = last.behind.len();
+                answer.write(&mut last.behind, protocol);
+                self.behind_bytes += last.behind.len() - before;
+            }
+        }
     }
 
     /// Whether the command that was begun just now is to be answered.
@@ -307,8 +370,11 @@ impl Connection {
             if !first.is_silent || answer.is_unasked() {
                 answer.write(&mut self.output, first.protocol);
             }
-            self.answer_bytes = (3 * self.answer_bytes + self.output.len() - before) / 4;
+            let bytes = self.output.len() - before;
+            self.answer_bytes = bytes.max(self.answer_bytes - self.answer_bytes / 8);
             self.output.extend_from_slice(&first.behind);
+            self.behind_bytes -= first.behind.len();
+            self.under_way_bytes -= first.request_bytes;
             self.pending.pop_front();
             if self.pending.is_empty() {
                 self.barrier = false;
@@ -406,6 +472,7 @@ impl Turns for Connection {
         if may_read || may_begin || (was_full && self.has_room()) {
             context.waker().wake_by_ref();
         }
+        self.account.set(self.held_bytes());
         Poll::Pending
     }
 }

@@ -28,6 +28,9 @@ pub const DATABASES: usize = 16;
 const STRANGER_MS_MAX: u64 = 10_000;
 /// A client that takes nothing of what is to be sent for this long is cut off.
 const STALLED_MS_MAX: u64 = 60_000;
+/// A client that sends nothing of a long request that it has begun for this long is cut
+/// off.
+const STARVED_MS_MAX: u64 = 60_000;
 /// How often clients are looked through for such.
 const LOOK_MS: u64 = 1_000;
 /// A pause after the system refuses to accept.
@@ -214,7 +217,12 @@ impl Server {
                 self.counters.cut_off.fetch_add(1, Ordering::Relaxed);
                 warn!(client = %card.from, "a client does not take its answers; it is cut off");
             }
-            if is_idle || is_stranger || is_stalled {
+            let is_starved = past(&card.starved_ms, STARVED_MS_MAX);
+            if is_starved {
+                self.counters.cut_off.fetch_add(1, Ordering::Relaxed);
+                warn!(client = %card.from, "a client does not finish a long request; it is cut off");
+            }
+            if is_idle || is_stranger || is_stalled || is_starved {
                 card.kill();
             }
         }

@@ -103,8 +103,7 @@ impl HashOp<'_> {
             }
             Self::GetMany(names) => {
                 let hash = access.structure::<Hash>(key)?;
-                let value = |name: &&[u8]| Reply::optional(hash.and_then(|hash| hash.get(name)));
-                Ok(Reply::List(names.iter().map(value).collect()))
+                super::values(names.iter().map(|name| hash.and_then(|hash| hash.get(name))))
             }
             Self::All => {
                 let hash = access.structure::<Hash>(key)?;

@@ -46,6 +46,11 @@ pub const ELEMENTS_MAX: usize = 1_000_000;
 /// Bytes of such an answer's elements together.
 pub const ELEMENTS_BYTES_MAX: usize = 64 * 1024 * 1024;
 
+/// Bytes of an answer to one operation, or to several in one step, that names the same
+/// value as often as it likes: as many as one message between members may have. More are
+/// refused ([`OpError::AnswerTooLong`]).
+pub const ANSWER_BYTES_MAX: usize = crate::session::MESSAGE_BYTES_MAX / 2;
+
 /// An operation of one partition.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Op<'a> {
@@ -193,9 +198,18 @@ impl Op<'_> {
                         return Err(OpError::Changed);
                     }
                 }
-                // As Redis: one that fails does not undo the others.
-                let each = |op: &Op<'_>| op.execute_within(access).unwrap_or_else(Reply::Failed);
-                Ok(Reply::List(ops.iter().map(each).collect()))
+                // As Redis: one that fails does not undo the others. What only reads is
+                // refused once the answer is as long as one may be.
+                let mut room = ANSWER_BYTES_MAX;
+                let mut each = |op: &Op<'_>| {
+                    if room == 0 && op.effect() == Effect::Reads {
+                        return Reply::Failed(OpError::AnswerTooLong);
+                    }
+                    let reply = op.execute_within(access).unwrap_or_else(Reply::Failed);
+                    room = reply.bytes_at_most(room).map_or(0, |bytes| room.saturating_sub(bytes));
+                    reply
+                };
+                Ok(Reply::List(ops.iter().map(&mut each).collect()))
             }
             Self::By { op, .. } => op.execute_within(access),
             _ => {
@@ -243,6 +257,20 @@ impl KeyOp<'_> {
             Self::SortedSet(op) => op.execute(key, access),
         }
     }
+}
+
+/// Values that are copied into an answer, nil for those that are not there.
+///
+/// # Errors
+/// [`OpError::AnswerTooLong`] beyond [`ANSWER_BYTES_MAX`].
+pub(crate) fn values<'e>(values: impl Iterator<Item = Option<&'e [u8]>>) -> Result<Reply, OpError> {
+    let mut room = ANSWER_BYTES_MAX;
+    let copy = |value: Option<&[u8]>| {
+        let bytes = value.map_or(0, <[u8]>::len);
+        room = room.checked_sub(bytes).ok_or(OpError::AnswerTooLong)?;
+        Ok(Reply::optional(value))
+    };
+    Ok(Reply::List(values.map(copy).collect::<Result<_, _>>()?))
 }
 
 /// Copies elements into an answer.

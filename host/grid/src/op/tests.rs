@@ -401,3 +401,28 @@ fn keys_beyond_what_an_answer_holds_are_refused_and_not_left_out() {
     let Ok(Reply::List(all)) = bench.run(&Op::Whole(WholeOp::Keys(b"a*"))) else { panic!("keys") };
     assert_eq!(all.len(), 2);
 }
+
+#[test]
+fn a_value_named_many_times_makes_no_answer_without_a_bound() {
+    let mut bench = Bench::new();
+    let long = vec![b'v'; ANSWER_BYTES_MAX / 8];
+    bench.key(b"k", put(&long)).unwrap();
+    let fields = vec![(&b"f"[..], &long[..])];
+    bench.key(b"h", KeyOp::Hash(HashOp::Set(fields))).unwrap();
+    let many = |count| Op::Several(SeveralOp::Get(vec![&b"k"[..]; count]));
+    assert!(bench.run(&many(8)).is_ok());
+    assert_eq!(bench.run(&many(9)), Err(OpError::AnswerTooLong));
+    let fields = |count| KeyOp::Hash(HashOp::GetMany(vec![&b"f"[..]; count]));
+    assert!(bench.key(b"h", fields(8)).is_ok());
+    assert_eq!(bench.key(b"h", fields(9)), Err(OpError::AnswerTooLong));
+    // In one step, what only reads is refused beyond that, and what writes is done.
+    let mut ops = vec![Op::Key(b"k", get()); 9];
+    ops.push(Op::Key(b"k", put(b"short")));
+    ops.push(Op::Key(b"k", get()));
+    let Ok(Reply::List(all)) = bench.run(&Op::Batch { watched: Vec::new(), ops }) else {
+        panic!("a list")
+    };
+    assert_eq!(all[8], Reply::Failed(OpError::AnswerTooLong));
+    assert_eq!(all[9], Reply::Done);
+    assert_eq!(bench.key(b"k", get()), Ok(bytes("short")));
+}

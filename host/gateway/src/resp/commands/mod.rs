@@ -20,6 +20,8 @@ mod table;
 mod transactions;
 
 #[cfg(test)]
+mod busy;
+#[cfg(test)]
 mod permissions;
 
 use std::sync::atomic::Ordering;
@@ -61,8 +63,11 @@ pub(crate) enum Run {
 /// to `sink` right away.
 pub(crate) fn begin(client: &mut Client, request: &Request<'_>, sink: &mut Vec<u8>) -> Outcome {
     client.server.counters.commands.fetch_add(1, Ordering::Relaxed);
-    let admitted =
-        row_of(request).and_then(|index| admit(client, &COMMANDS[index], request).map(|()| index));
+    let admitted = row_of(request).and_then(|index| {
+        admit(client, &COMMANDS[index], request)?;
+        accept(client, &COMMANDS[index])?;
+        Ok(index)
+    });
     let index = match admitted {
         Ok(index) => index,
         Err(refusal) => {
@@ -133,6 +138,17 @@ fn admit(client: &Client, command: &Command, request: &Request<'_>) -> Result<()
         return Err(Refusal::of("ERR Command not allowed inside a transaction"));
     }
     Ok(())
+}
+
+/// Whether there is memory for what a command on data takes.
+fn accept(client: &Client, command: &Command) -> Result<(), Refusal> {
+    let is_about_data = command.is(Command::READ) || command.is(Command::WRITE);
+    if is_about_data && is_busy(client) { Err(Refusal::BUSY) } else { Ok(()) }
+}
+
+/// Whether as much is held in memory for all clients as may be.
+fn is_busy(client: &Client) -> bool {
+    client.server.pubsub.ledger.is_full()
 }
 
 /// The bytes of a key, if they are here.

@@ -6,9 +6,10 @@ use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
 use convoke_grid::op::{
-    Aggregate, Combine, KeyOp, Op, SetOp, SeveralOp, Weighted, combine, combine_sorted,
+    ANSWER_BYTES_MAX, Aggregate, Combine, KeyOp, Op, SetOp, SeveralOp, Weighted, combine,
+    combine_sorted,
 };
-use convoke_grid::{Grid, KEY_BYTES_MAX, Later, Map, OpError, Reply, Score};
+use convoke_grid::{Grid, KEY_BYTES_MAX, Later, Map, OpError, Reply, Score, Started};
 use futures_util::future::join_all;
 
 use super::super::answer::Refusal;
@@ -139,16 +140,27 @@ fn counted(
 
 fn get(server: &Arc<Server>, map: &Arc<Map>, keys: &[&[u8]]) -> Asked {
     let parts = by_partition(&server.grid, keys.iter().copied());
-    let asked: Vec<Part> = parts
-        .iter()
-        .map(|(partition, places)| {
-            let keys = places.iter().map(|place| keys[*place]).collect();
-            server.ask(map, *partition, &Op::Several(SeveralOp::Get(keys)))
-        })
-        .collect();
+    let (mut asked, mut bytes): (Vec<Part>, _) = (Vec::with_capacity(parts.len()), 0);
+    for (partition, places) in &parts {
+        let keys = places.iter().map(|place| keys[*place]).collect();
+        let op = Op::Several(SeveralOp::Get(keys));
+        asked.push(match server.grid.start(map, *partition, &op) {
+            Started::Now(reply) => {
+                bytes += reply.as_ref().map_or(0, bytes_of);
+                Box::pin(std::future::ready(reply))
+            }
+            Started::Later(later) => later,
+        });
+        if bytes > ANSWER_BYTES_MAX {
+            return Box::pin(std::future::ready(Err(OpError::AnswerTooLong.into())));
+        }
+    }
     let mut values = vec![Reply::Nil; keys.len()];
     Box::pin(async move {
         let replies = read(join_all(asked).await)?;
+        if replies.iter().map(bytes_of).sum::<usize>() > ANSWER_BYTES_MAX {
+            return Err(OpError::AnswerTooLong.into());
+        }
         for (places, reply) in parts.into_values().zip(replies) {
             let Reply::List(found) = reply else { return Ok(reply) };
             for (place, value) in places.into_iter().zip(found) {
@@ -157,6 +169,18 @@ fn get(server: &Arc<Server>, map: &Arc<Map>, keys: &[&[u8]]) -> Asked {
         }
         Ok(Reply::List(values))
     })
+}
+
+/// Bytes of the values in an answer.
+pub(super) fn bytes_of(reply: &Reply) -> usize {
+    match reply {
+        Reply::Bytes(bytes) => bytes.len(),
+        Reply::List(all) | Reply::Set(all) => all.iter().map(bytes_of).sum(),
+        Reply::Map(all) | Reply::Pairs(all) => {
+            all.iter().map(|(a, b)| bytes_of(a) + bytes_of(b)).sum()
+        }
+        _ => 0,
+    }
 }
 
 fn put(server: &Arc<Server>, map: &Arc<Map>, pairs: &[(&[u8], &[u8])]) -> Asked {

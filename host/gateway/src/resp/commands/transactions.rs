@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
-use convoke_grid::op::{GenericOp, KeyOp, Op};
+use convoke_grid::op::{ANSWER_BYTES_MAX, GenericOp, KeyOp, Op};
 use convoke_grid::{OpError, Reply, Started, Version};
 use futures_util::future::join_all;
 
@@ -23,7 +23,8 @@ use super::super::client::{
     Client, QUEUED_BYTES_MAX, QUEUED_MAX, Queued, Transaction, WATCHED_MAX, Watched,
 };
 use super::super::request::Request;
-use super::{Command, Keys, Run, Shape, admit, cluster, one_partition, run};
+use super::spread::bytes_of;
+use super::{Command, Keys, Run, Shape, admit, cluster, is_busy, one_partition, run};
 
 type Begun = Result<Outcome, Refusal>;
 
@@ -148,6 +149,11 @@ pub(super) fn exec(client: &mut Client, _: &Request<'_>) -> Begun {
     if transaction.broken {
         return Err(Refusal::of("EXECABORT Transaction discarded because of previous errors."));
     }
+    let is_about_data =
+        |queued: &Queued| queued.command.is(Command::READ) || queued.command.is(Command::WRITE);
+    if is_busy(client) && transaction.queued.iter().any(is_about_data) {
+        return Err(Refusal::BUSY);
+    }
     let requests: Vec<_> =
         transaction.queued.iter().map(|queued| (queued.command, queued.request())).collect();
     let mut ops = Vec::new();
@@ -207,6 +213,7 @@ pub(super) fn exec(client: &mut Client, _: &Request<'_>) -> Begun {
             begun: Vec::new(),
             done: Vec::new(),
             ends: false,
+            bytes: 0,
         };
         return Ok(steps.go_on(client));
     };
@@ -304,6 +311,8 @@ struct OneByOne {
     done: Vec<Answer>,
     /// One of them ends the connection.
     ends: bool,
+    /// Bytes of the answers that were there at once.
+    bytes: usize,
 }
 
 impl OneByOne {
@@ -315,6 +324,10 @@ impl OneByOne {
                 return self.after_those();
             }
             let outcome = admit(client, command, &request).and_then(|()| match command.run {
+                // As within one step.
+                _ if self.bytes >= ANSWER_BYTES_MAX && command.is(Command::READ) => {
+                    Err(OpError::AnswerTooLong.into())
+                }
                 // It does not wait within a transaction.
                 Run::Waits(parse, shape) => {
                     let (op, _) = parse(&request)?;
@@ -324,6 +337,9 @@ impl OneByOne {
             });
             let outcome = outcome.unwrap_or_else(Refusal::into_outcome);
             self.ends |= matches!(outcome, Outcome::Last(_));
+            if let Outcome::Now(Answer::Reply(reply)) = &outcome {
+                self.bytes += bytes_of(reply);
+            }
             self.begun.push(outcome);
             self.left.pop_front();
             if is_alone {
@@ -336,12 +352,13 @@ impl OneByOne {
 
     /// Goes on once what is begun is done.
     fn after_those(self) -> Outcome {
-        let Self { left, begun, mut done, ends } = self;
+        let Self { left, begun, mut done, ends, bytes } = self;
         let answers = join_all(begun.into_iter().map(settled));
         Outcome::Then(Box::pin(async move {
             done.extend(answers.await);
-            let next: Next =
-                Box::new(move |client| Self { left, begun: Vec::new(), done, ends }.go_on(client));
+            let next: Next = Box::new(move |client| {
+                Self { left, begun: Vec::new(), done, ends, bytes }.go_on(client)
+            });
             next
         }))
     }

@@ -10,7 +10,7 @@ pub use combine::{Aggregate, Combine, Scored, Weighted, combine, combine_sorted}
 use super::list::End;
 use super::plain::Lifetime;
 use super::sorted_set::{Span, pop, tell_members};
-use super::{Effect, list};
+use super::{ANSWER_BYTES_MAX, Effect, list};
 use crate::access::Access;
 use crate::edit::Edit;
 use crate::event::Class;
@@ -212,11 +212,16 @@ impl SeveralOp<'_> {
     pub(super) fn execute(&self, access: &mut Access<'_>) -> Result<Reply, OpError> {
         match self {
             Self::Get(keys) => {
+                let mut room = ANSWER_BYTES_MAX;
                 let value = |key: &&[u8]| match access.read(key) {
-                    Some(Entry::Plain(entry)) => Reply::bytes(entry.value()),
-                    _ => Reply::Nil,
+                    Some(Entry::Plain(entry)) => {
+                        let bytes = entry.value();
+                        room = room.checked_sub(bytes.len()).ok_or(OpError::AnswerTooLong)?;
+                        Ok(Reply::bytes(bytes))
+                    }
+                    _ => Ok(Reply::Nil),
                 };
-                Ok(Reply::List(keys.iter().map(value).collect()))
+                Ok(Reply::List(keys.iter().map(value).collect::<Result<_, _>>()?))
             }
             Self::Put { pairs, absent } => {
                 if pairs.iter().any(|(_, value)| value.len() > VALUE_BYTES_MAX) {

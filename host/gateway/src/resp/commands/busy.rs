@@ -1,0 +1,42 @@
+//! What is refused while as much is held in memory for all clients as may be.
+
+use super::super::answer::{Answer, Refusal};
+use crate::ledger::{Account, HELD_BYTES_MAX};
+use crate::testing::{call, client_of, lone_grid, server_on};
+use crate::trust::{Passwords, Trust};
+
+#[tokio::test]
+async fn commands_on_data_are_refused_and_others_are_not() {
+    let server = server_on(lone_grid(), Passwords::default());
+    let mut client = client_of(&server, Trust::Full);
+    let mut queuing = client_of(&server, Trust::Full);
+    let busy = Answer::from(Refusal::BUSY);
+    assert!(Refusal::BUSY.0.contains(&format!("{} MiB", HELD_BYTES_MAX >> 20)));
+    call(&mut queuing, &[b"multi"]).await;
+    call(&mut queuing, &[b"set", b"a", b"1"]).await;
+
+    let mut others = Account::new(&server.pubsub.ledger);
+    others.set(2 * HELD_BYTES_MAX);
+    let on_data: [&[&[u8]]; 6] = [
+        &[b"get", b"a"],
+        &[b"set", b"a", b"1"],
+        &[b"mget", b"a", b"b"],
+        &[b"dbsize"],
+        &[b"publish", b"c", b"m"],
+        &[b"blpop", b"l", b"0"],
+    ];
+    for words in on_data {
+        assert_eq!(call(&mut client, words).await, busy, "{words:?}");
+    }
+    for words in [&[&b"ping"[..]][..], &[b"client", b"list"], &[b"info", b"server"]] {
+        assert!(!matches!(call(&mut client, words).await, Answer::Error(_)), "{words:?}");
+    }
+    // What was kept until EXEC is dropped; what was to be kept breaks the transaction.
+    assert_eq!(call(&mut queuing, &[b"exec"]).await, busy);
+    call(&mut client, &[b"multi"]).await;
+    assert_eq!(call(&mut client, &[b"set", b"a", b"1"]).await, busy);
+    others.set(0);
+    let Answer::Error(text) = call(&mut client, &[b"exec"]).await else { panic!("it is done") };
+    assert!(text.starts_with("EXECABORT "), "{text}");
+    assert_eq!(call(&mut client, &[b"dbsize"]).await, Answer::integer(0));
+}
