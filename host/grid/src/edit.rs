@@ -6,7 +6,7 @@ use crate::KEY_BYTES_MAX;
 use crate::access::KeyHasher;
 use crate::clock::Version;
 use crate::encoding;
-use crate::entry::Expiry;
+use crate::entry::{Expiry, KINDS_MAX};
 use crate::value::StructureEdit;
 
 /// A change of one key. Applied to equal copies it leaves equal copies.
@@ -86,12 +86,13 @@ impl<'a> Record<'a> {
         }
     }
 
-    /// The first of `bytes`, and what follows it; `None` when they are no record, or its
-    /// key is longer than one may be.
+    /// The first of `bytes`, and what follows it; `None` when they are no record, its key is
+    /// longer than one may be, or there is no such kind of value.
     pub(crate) fn decode(bytes: &'a [u8]) -> Option<(Self, &'a [u8])> {
         let (record, rest): (Self, _) = postcard::take_from_bytes(bytes).ok()?;
         match record.what {
             What::Key(key, _) if key.len() > KEY_BYTES_MAX => None,
+            What::Key(_, Edit::Put { kind, .. }) if kind >= KINDS_MAX => None,
             _ => Some((record, rest)),
         }
     }

@@ -238,6 +238,29 @@ mod tests {
     }
 
     #[test]
+    fn what_no_primary_sends_is_not_read() {
+        use crate::edit::{Edit, Record, What};
+        let put = |kind, key| {
+            let edit = Edit::Put { kind, value: b"v", expiry: crate::entry::Expiry::NEVER };
+            Record { map: "m", version: Version(1), what: What::Key(key, edit) }
+        };
+        let long = vec![b'k'; crate::KEY_BYTES_MAX + 1];
+        for (record, fits) in [
+            (put(crate::KINDS_MAX - 1, b"k"), true),
+            (put(crate::KINDS_MAX, b"k"), false),
+            (put(0, &long), false),
+        ] {
+            let mut bytes = Vec::new();
+            record.encode(&mut bytes);
+            assert_eq!(Record::decode(&bytes).is_some(), fits);
+        }
+        for (key, kind, fits) in [(&b"k"[..], 0, true), (&long, 0, false), (b"k", 16, false)] {
+            let item = Item::Plain { key, meta: Default::default(), kind, value: b"v" };
+            assert_eq!(Item::decode_all(&encoding::encoded(&item)).is_some(), fits);
+        }
+    }
+
+    #[test]
     fn messages_survive_the_wire() {
         let held = Held { map: "m", digest: 3, ranges: vec![1, 2] };
         let version = Version(7);

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::{Entry, Fragment, digest_term};
 use crate::KEY_BYTES_MAX;
 use crate::clock::Version;
-use crate::entry::{Expiry, Meta, Plain, Structured, Usage};
+use crate::entry::{Expiry, KINDS_MAX, Meta, Plain, Structured, Usage};
 use crate::map::{Map, MergePolicy};
 use crate::ordered::Hashed as _;
 use crate::value::{Structure, StructureEdit};
@@ -86,13 +86,14 @@ impl<'a> Item<'a> {
         self
     }
 
-    /// Items that lie one behind the other; `None` when they cannot be read, or a key is
-    /// longer than one may be.
+    /// Items that lie one behind the other; `None` when they cannot be read, a key is longer
+    /// than one may be, or there is no such kind of value.
     pub(crate) fn decode_all(bytes: &'a [u8]) -> Option<Vec<Self>> {
         let (mut items, mut rest) = (Vec::new(), bytes);
         while !rest.is_empty() {
             let (item, behind): (Self, _) = postcard::take_from_bytes(rest).ok()?;
-            if item.key().is_some_and(|key| key.len() > KEY_BYTES_MAX) {
+            let is_kind = !matches!(item, Self::Plain { kind, .. } if kind >= KINDS_MAX);
+            if !is_kind || item.key().is_some_and(|key| key.len() > KEY_BYTES_MAX) {
                 return None;
             }
             items.push(item);

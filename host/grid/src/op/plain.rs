@@ -6,7 +6,7 @@ use super::Effect;
 use crate::access::Access;
 use crate::clock::Version;
 use crate::edit::Edit;
-use crate::entry::Expiry;
+use crate::entry::{Expiry, KINDS_MAX};
 use crate::event::Class;
 use crate::{OpError, Reply, VALUE_BYTES_MAX};
 
@@ -245,6 +245,9 @@ fn put(
     answer: PutAnswer,
 ) -> Result<Reply, OpError> {
     fits(value.len())?;
+    if kind >= KINDS_MAX {
+        return Err(OpError::Malformed);
+    }
     let holds = match condition {
         PutIf::Always => true,
         PutIf::Absent => access.peek(key).is_none(),

@@ -86,7 +86,7 @@ pub(super) fn expiretime<'a>(request: &Request<'a>) -> Parsed<'a> {
 /// Milliseconds as seconds, rounded; what is below zero has a meaning.
 pub(super) fn seconds(_: usize, reply: Reply) -> Answer {
     Answer::Reply(match reply {
-        Reply::Integer(ms) if ms >= 0 => Reply::Integer((ms + 500) / 1_000),
+        Reply::Integer(ms) if ms >= 0 => Reply::Integer(ms.saturating_add(500) / 1_000),
         other => other,
     })
 }
