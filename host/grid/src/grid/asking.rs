@@ -567,7 +567,7 @@ mod tests {
         let grid = Grid::new(me.id, Arc::new(Process), settings, MapCatalog::default());
         let id = ViewId { epoch: 1, version: 2, coordinator: me.id };
         let alone = View::founded_by(me);
-        let both = alone.with(id, &[other.clone()], &[]).expect("a view");
+        let both = alone.with(id, std::slice::from_ref(&other), &[]).expect("a view");
         grid.handle_view(&both);
         let before = grid.handle_opened(other.id, 7, 0).expect("a member");
         grid.handle_view(&alone);
