@@ -3,7 +3,7 @@
 use std::fmt;
 
 /// The versions of the stream protocol that this build speaks.
-pub const PROTOCOL_VERSIONS: VersionRange = VersionRange { min: 2, max: 2 };
+pub const PROTOCOL_VERSIONS: VersionRange = VersionRange { min: 1, max: 1 };
 
 /// An inclusive range of protocol versions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

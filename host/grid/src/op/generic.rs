@@ -117,7 +117,10 @@ pub(super) fn version(access: &mut Access<'_>, key: &[u8]) -> Version {
         return entry.version();
     }
     let hash = access.hasher.hash(key);
-    access.fragment.removed_at(hash, key).unwrap_or(access.fragment.cleared())
+    // The removal of an entry that expired has the entry's own version: who watches the key
+    // must see that it is gone.
+    let gone = |removed: Version| Version(removed.0.saturating_add(1));
+    access.fragment.removed_at(hash, key).map_or(access.fragment.cleared(), gone)
 }
 
 fn expire(access: &mut Access<'_>, key: &[u8], lifetime: Lifetime, condition: ExpireIf) -> Reply {

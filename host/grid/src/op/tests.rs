@@ -66,6 +66,24 @@ fn an_entry_is_gone_when_its_time_is_over_and_that_is_told_once() {
 }
 
 #[test]
+fn a_watched_key_that_expires_has_changed_whatever_was_there_before() {
+    let mut bench = Bench::new();
+    let version = KeyOp::Generic(GenericOp::Version);
+    for before in [None, Some(put(b"0"))] {
+        if let Some(before) = before {
+            bench.key(b"k", before).unwrap();
+        }
+        let short = put_if(b"1", Lifetime::For(1_000), PutIf::Always, PutAnswer::Done);
+        bench.key(b"k", short).unwrap();
+        let watched = bench.key(b"k", version.clone()).unwrap();
+        bench.now += Duration::from_millis(1_000);
+        let gone = bench.key(b"k", version.clone()).unwrap();
+        assert_ne!(gone, watched);
+        assert_eq!(bench.key(b"k", version.clone()), Ok(gone), "and no more");
+    }
+}
+
+#[test]
 fn an_entry_that_is_asked_for_does_not_go_idle() {
     let mut bench = Bench::with(MapSettings { max_idle_ms: Some(1_600), ..Default::default() });
     bench.key(b"k", put(b"1")).unwrap();
