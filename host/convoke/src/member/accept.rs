@@ -125,7 +125,7 @@ fn say(said: &Mutex<HashSet<(IpAddr, &'static str)>>, from: IpAddr, error: &Hand
     if said.len() < SAID_MAX && said.insert((from, kind)) {
         match kind {
             "crowd" => {
-                warn!(%from, "many connections to the member port that send nothing: {error}; members that call are served all the same")
+                warn!(%from, "many connections to the member port that send nothing: {error}; members that call are served all the same");
             }
             "other" => info!(%from, "turned away a caller on the member port: {error}"),
             _ => warn!(%from, "turned away a caller on the member port: {error}"),
