@@ -10,7 +10,7 @@
 //!   way, and is dropped only when a whole share of newer connections comes in that time;
 //! - while the gate is more than half full, what waits has less time for its first message;
 //! - a proved handshake is never dropped for another one. Of these there is a number of their own;
-//!   one more is told that this member is busy, which nobody else is told.
+//!   one more gets the answer that this member is busy, which nobody else gets.
 //!
 //! Honest limit: an opening that was captured can be replayed, and counts as proved until its
 //! [`HANDSHAKE_MS_MAX`] are over, since only the next message shows the difference.

@@ -155,8 +155,8 @@ where
 
 /// Answers a handshake on a pipe that a peer dialled. Gives the stream and the peer's hello.
 ///
-/// A peer with other credentials, or of another version, is told so in nine bytes; another program is
-/// told nothing. On an error the pipe is dropped. Nothing here bounds how many run at once: see
+/// A peer with other credentials, or of another version, gets nine bytes that say so; another program
+/// gets no answer. On an error the pipe is dropped. Nothing here bounds how many run at once: see
 /// [`HandshakeGate`](crate::HandshakeGate).
 ///
 /// Both halves of the proof are in when this returns. At the initiator [`connect`] returns one flight

@@ -82,7 +82,7 @@ pub(super) struct Due {
 struct Candidate {
     /// The modes that name it, by number.
     modes: u32,
-    /// What tells a new process at an old address.
+    /// By which a new process at an old address is recognized.
     attributes: u64,
     next_at: Instant,
     wait: Duration,
@@ -117,7 +117,7 @@ impl Candidates {
         self.known.len()
     }
 
-    /// Whether there are so many that most are places where nobody is.
+    /// Whether there are more than [`MANY`]: then most are places where nobody is.
     pub(super) fn are_many(&self) -> bool {
         self.known.len() > MANY
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 /// Connections opened in a second, at most, on the network: a range of addresses where nobody
-/// is must not look like an attack to whoever is in between.
+/// is must not look like an attack to the network in between.
 pub(super) const OPENED_PER_SECOND_MAX: u32 = 16_384;
 /// Connections that may be opened at once after a rest.
 pub(super) const OPENED_AT_ONCE_MAX: u32 = 2_048;

@@ -30,9 +30,9 @@ use crate::limits;
 /// Connections being opened at once. Where a whole range of addresses is silent, each takes
 /// [`calls::CONNECT_MS_MAX`]: this many are done with 65,536 in some 7 s.
 const DIALS_MAX: usize = 4_096;
-/// The share of this process's descriptors that they may take: one in so many.
+/// The share of this process's descriptors that they may take: one in four.
 const DIALS_SHARE: u64 = 4;
-/// No more connections are opened while so many handshakes are under way.
+/// No more connections are opened while this many handshakes are under way.
 const HANDSHAKES_MAX: usize = 256;
 /// From one look for due candidates to the next, at least, in milliseconds: many that are due
 /// shortly one after the other are looked at together.
@@ -79,7 +79,7 @@ impl Seeking {
     }
 }
 
-/// Connections that a process with so many descriptors may be opening at once.
+/// Connections that a process with this number of descriptors may be opening at once.
 fn dials_max(open_files: u64) -> usize {
     let share = usize::try_from(open_files / DIALS_SHARE).unwrap_or(DIALS_MAX);
     share.clamp(1, DIALS_MAX)

@@ -1,7 +1,7 @@
 //! `wasi:http/outgoing-handler`, the standard interface: requests to places that were
 //! granted by scheme, host and port. The host opens the connections and checks the
 //! certificates; it follows no redirect, so that each place is checked. A name leads to no
-//! address of this machine or its links, whatever it resolves to.
+//! address of this machine or its links, even where it resolves to one.
 
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;

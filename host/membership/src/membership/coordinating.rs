@@ -17,8 +17,8 @@ const CHECK_WAIT: Duration = Duration::from_millis(500);
 /// gets another second opinion.
 const CHECK_AGAIN: Duration = Duration::from_millis(1_000);
 /// A member that leaves says so to the oldest others, at most this many: several may leave
-/// together, and the last that was told knows how they went.
-const LEAVE_TOLD_MAX: usize = 4;
+/// together, and the last that was notified knows how they went.
+const LEAVE_NOTIFIED_MAX: usize = 4;
 /// Members that answer calls but no probe are given up after so many.
 const CHECKS_MAX: u32 = 5;
 
@@ -393,29 +393,31 @@ impl Membership {
             let me = self.me.id;
             place.departing.insert(me, Departure::Left);
             let ViewId { epoch, version, .. } = place.view.id;
-            let heirs = place.view.members().iter().skip(1).take(LEAVE_TOLD_MAX);
+            let heirs = place.view.members().iter().skip(1).take(LEAVE_NOTIFIED_MAX);
             let heirs: Vec<Member> = heirs.map(|m| Member::clone(m)).collect();
             self.publish(now, epoch, version);
-            self.tell_heirs(heirs);
+            self.notify_heirs(heirs);
             self.finish_leaving(now);
         } else if place.leave_asked_of.replace(coordinator) != Some(coordinator) {
             self.ask_to_leave();
         }
     }
 
-    /// Tells the coordinator, and those who follow it should it be gone by then.
+    /// Notifies the coordinator, and those that follow it in case it is gone by then.
     fn ask_to_leave(&mut self) {
         let Phase::In(place) = &self.phase else { return };
         let acting = self.acting_besides_me(place);
         let others = place.view.members().iter().filter(|m| m.id != self.me.id);
         let next = others.filter(|m| self.swim.is_active(m.id)).map(|m| Member::clone(m));
-        let mut told: Vec<Member> = acting.into_iter().collect();
+        let mut notified: Vec<Member> = acting.into_iter().collect();
         for member in next {
-            if told.len() < LEAVE_TOLD_MAX && told.iter().all(|known| known.id != member.id) {
-                told.push(member);
+            if notified.len() < LEAVE_NOTIFIED_MAX
+                && notified.iter().all(|known| known.id != member.id)
+            {
+                notified.push(member);
             }
         }
-        for member in told {
+        for member in notified {
             self.send(member, Message::Leave);
         }
     }
@@ -428,7 +430,7 @@ impl Membership {
 
     /// Hands the view over by stream as well: the step may be lost, and the
     /// one who sent it is gone.
-    fn tell_heirs(&mut self, heirs: Vec<Member>) {
+    fn notify_heirs(&mut self, heirs: Vec<Member>) {
         let Phase::In(place) = &self.phase else { return };
         let Some(step) = place.history.back().cloned() else { return };
         for heir in heirs {

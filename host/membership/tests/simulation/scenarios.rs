@@ -142,7 +142,7 @@ fn a_lost_host_is_gone_within_seconds_and_nobody_else_is() {
     }
 }
 
-/// A member is there as long as one of its addresses leads to it, whatever is found at
+/// A member is there as long as one of its addresses leads to it, no matter what is found at
 /// another one: a stream that breaks in a short outage costs nobody.
 #[test]
 fn one_bad_address_of_a_healthy_member_costs_nobody() {

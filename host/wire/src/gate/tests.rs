@@ -4,7 +4,7 @@ use std::sync::Arc;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, duplex};
 use tokio::task::{JoinHandle, JoinSet};
 
-/// Attempts that a member may need to get in, beside whatever else is at the gate.
+/// Attempts that a member may need to get in beside a crowd.
 const ATTEMPTS_MAX: usize = 3;
 
 type Outcome = Result<(SealedStream<DuplexStream>, Vec<u8>), HandshakeError>;
@@ -141,7 +141,7 @@ async fn opening(keys: &ClusterKeys) -> Vec<u8> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_proved_to_know_the_password_is_never_dropped_for_others() {
+async fn a_peer_that_proved_to_know_the_password_is_never_dropped_for_others() {
     let mut door = Door::new();
     let bytes = opening(&door.keys).await;
     let mut member = door.dial(origin(LOOPBACK));
@@ -185,7 +185,7 @@ async fn those_that_waited_for_long_make_room_for_a_crowd() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn only_who_knows_the_password_is_told_that_this_member_is_busy() {
+async fn only_a_peer_that_knows_the_password_gets_the_answer_busy() {
     let mut door = Door::new();
     door.gate.room().proved = PROVED_MAX;
     let pipe = door.dial(origin(1));
@@ -197,13 +197,13 @@ async fn only_who_knows_the_password_is_told_that_this_member_is_busy() {
     let mut idle = door.dial(origin(1));
     let mut read = Vec::new();
     idle.read_to_end(&mut read).await.unwrap();
-    assert_eq!(read, b"", "others are told nothing");
+    assert_eq!(read, b"", "others get no answer");
     door.gate.room().proved = 0;
     assert_eq!(door.join(origin(1)).await, 1);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_peer_that_was_dropped_is_hung_up_on_and_told_nothing() {
+async fn a_peer_that_was_dropped_is_hung_up_on_without_an_answer() {
     let mut door = Door::new();
     let mut first = door.dial(origin(LOOPBACK));
     tokio::task::yield_now().await;
@@ -217,7 +217,7 @@ async fn a_peer_that_was_dropped_is_hung_up_on_and_told_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn whoever_goes_leaves_its_place() {
+async fn a_handshake_that_ends_gives_its_place_back() {
     let mut door = Door::new();
     let idle = door.dial_all((0..300).map(|n| origin(n % 3))).await;
     assert_eq!(door.join(origin(7)).await, 1);
