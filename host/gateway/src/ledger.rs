@@ -61,7 +61,7 @@ impl Account {
         Self { ledger: Arc::clone(ledger), counted: 0, is_overdrawn: false }
     }
 
-    /// So many bytes are held for the client now.
+    /// Sets how many bytes are held for the client now.
     pub(crate) fn set(&mut self, held: usize) {
         let counts = held.saturating_sub(FREE_BYTES);
         if counts > self.counted {

@@ -14,7 +14,7 @@ use crate::notifications::Notifications;
 pub struct PubSub {
     grid: Grid,
     notifications: Notifications,
-    /// What is held in memory for clients, whatever they speak.
+    /// What is held in memory for clients of all protocols.
     pub(crate) ledger: Arc<Ledger>,
 }
 

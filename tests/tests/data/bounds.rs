@@ -1,5 +1,5 @@
-//! A client, however slow, holds a bounded amount of the member's memory, and others are
-//! told that it is busy.
+//! Slow clients hold a bounded amount of the member's memory; commands of others are
+//! refused as busy meanwhile.
 
 use std::io::{ErrorKind, Write as _};
 use std::thread;
@@ -22,7 +22,7 @@ const BEYOND_KIB_MAX: u64 = 192 << 10;
 /// A value at the limit.
 const VALUE_BYTES_MAX: usize = 64 << 20;
 
-/// A write that gets nowhere for so long is held back.
+/// A write that makes no progress for this long is held back.
 const HELD_BACK: Duration = Duration::from_millis(500);
 
 /// Checks that the member has never held more than `kib` beyond what it held `before`.
@@ -111,7 +111,7 @@ fn long_requests_that_never_end_hold_a_bounded_amount_and_one_at_a_time_ends() {
     let mut other = member.client();
     let answer = other.ask("GET a").unwrap();
     assert!(answer.error().is_some_and(|text| text.starts_with("BUSY ")), "{answer:?}");
-    // The first ends its request, and is told; all others follow, one by one.
+    // All requests come to their end, one at a time, and are answered.
     let threads: Vec<_> = clients
         .into_iter()
         .map(|(mut client, sent)| {
@@ -173,7 +173,7 @@ fn answers_behind_one_that_takes_long_are_bounded() {
     let bytes: String = requests.iter().map(|words| format!("{}\r\n", words.join(" "))).collect();
     client.send_bytes(bytes.as_bytes()).unwrap();
     client.set_patience(2 * SOON);
-    // Whatever becomes of it, it is answered, and then the others are.
+    // It is answered, even if with an error, and then the others are.
     client.receive().unwrap();
     for _ in 1..COMMANDS {
         assert_eq!(client.receive().unwrap(), Value::Bytes(value.clone()));

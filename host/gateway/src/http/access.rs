@@ -37,7 +37,7 @@ impl Caller {
 }
 
 /// Lets a request for data through, or refuses it: the one place where permission is
-/// decided. What is not GET or HEAD changes something, whatever the path.
+/// decided. A request that is not GET or HEAD counts as a change, on every path.
 pub(super) async fn admit(
     State(web): State<Arc<Web>>,
     request: Request,

@@ -107,7 +107,7 @@ fn router(web: &Arc<Web>, pages: Pages) -> Router {
         .route("/topics", routing::get(streams::topics))
         .route("/topics/{*topic}", routing::get(streams::topic).post(streams::publish))
         .route("/events", routing::get(streams::events))
-        // Whatever is above this line is data, and is for those who may.
+        // All routes above this line are data: each request to them is checked.
         .route_layer(middleware::from_fn_with_state(Arc::clone(web), access::admit))
         .with_state(Arc::clone(web))
         .merge(about)

@@ -319,7 +319,7 @@ async fn each_method_of_each_path_of_data_is_for_those_who_may() {
                 let line = BufReader::new(client).lines().next_line().await.unwrap().unwrap();
                 let status = line.split(' ').nth(1).unwrap();
                 let looks = ["GET", "HEAD"].contains(&method);
-                // 405: nothing is done by that method, whoever asks.
+                // 405: that method does nothing, for any user.
                 let is_right = match user {
                     0 | 1 => ["401", "405"].contains(&status),
                     2 if !looks => ["403", "405"].contains(&status),

@@ -283,13 +283,13 @@ impl Connection {
         step
     }
 
-    /// Keeps what a command came to, whose request had so many bytes.
+    /// Keeps the outcome of a command. `request_bytes` is the length of its request.
     fn follow(&mut self, outcome: Outcome, request_bytes: usize, context: &mut Context<'_>) {
         let is_silent = self.is_silent();
         let protocol = self.client.protocol;
         match advance(outcome, &mut self.client, context) {
             Advanced::Done(answer, is_last) => {
-                // What a client subscribes to it is told, whatever it does not want to hear.
+                // Confirmations of subscriptions are sent even to a client that turned replies off.
                 if !is_silent || answer.is_unasked() {
                     self.answer(&answer);
                 }
@@ -458,7 +458,7 @@ impl Turns for Connection {
                 return Poll::Ready(());
             }
         }
-        // Full before it was written: then there may be more to begin, or to tell.
+        // If the output was full before it was written, there may be more to begin or send.
         let was_full = !self.has_room();
         loop {
             match self.write(context) {

@@ -5,8 +5,8 @@
 //! the other's answer. The kernel reports sockets in the order in which they became
 //! readable; a runtime's scheduler does not keep it (tokio runs the task that was woken
 //! last first, and other workers steal tasks). So a lane keeps its own queue, first in,
-//! first out: a connection that is woken goes to its end, and whoever is at its front
-//! has one turn, of one bounded read and of what that brought.
+//! first out: a connection that is woken goes to its end, and the one at its front has
+//! one turn: one bounded read, and the commands that it brought.
 //!
 //! There are as many lanes as the runtime has workers. All connections from one IP
 //! address share one, so that what the programs of one host send to this member begins
@@ -50,7 +50,7 @@ struct Lane {
     waker: AtomicWaker,
 }
 
-/// The place of a connection. Whatever can wake it holds it.
+/// The place of a connection. Every waker of it holds it.
 struct Seat {
     lane: Arc<Lane>,
     is_queued: AtomicBool,
@@ -65,7 +65,7 @@ pub(crate) struct Home {
 }
 
 impl Lanes {
-    /// So many lanes, and at least one. They do nothing until [`Lanes::start`].
+    /// `count` lanes, at least one. They do nothing until [`Lanes::start`].
     pub(crate) fn new(count: usize) -> Arc<Self> {
         let lanes = (0..count.max(1)).map(|_| Arc::default()).collect();
         Arc::new(Self { lanes, homes: Mutex::default() })
@@ -227,7 +227,7 @@ mod tests {
         }
     }
 
-    /// Holds its lane until it is told to go on.
+    /// Holds its lane until a message lets it go on.
     struct Holder {
         held: mpsc::Sender<()>,
         go_on: Mutex<mpsc::Receiver<()>>,

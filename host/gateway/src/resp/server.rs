@@ -148,9 +148,8 @@ impl Server {
         }
     }
 
-    /// Milliseconds since it was made, by a clock that nobody sets: whatever is measured
-    /// from one moment to another is measured by this one. Never zero, which stands for
-    /// none.
+    /// Milliseconds since it was made, by a monotonic clock: all elapsed times are measured
+    /// by this one. Never zero, which stands for "none".
     pub(crate) fn elapsed_ms(&self) -> u64 {
         u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX).saturating_add(1)
     }

@@ -20,8 +20,8 @@ pub(super) fn one<T>(slots: usize, seed: u64, at: impl Fn(usize) -> Option<T>) -
     }
 }
 
-/// So many, each at most once; below zero as many, each as often as it comes. `bytes` is
-/// what one of them takes in an answer.
+/// `count` elements, each at most once; for a negative `count`, its absolute value of
+/// elements that may repeat. `bytes` is what one of them takes in an answer.
 ///
 /// # Errors
 /// [`OpError::AnswerTooLong`] when elements that may repeat are more than

@@ -36,7 +36,7 @@ pub enum WholeOp<'a> {
     Keys(#[serde(borrow, with = "serde_bytes")] &'a [u8]),
     /// A key at random, or nil.
     Any,
-    /// Keys of one slot, at most so many; refused as [`WholeOp::Keys`] is.
+    /// Keys of one slot, at most this many; refused as [`WholeOp::Keys`] is.
     KeysOfSlot(u16, u64),
     /// How many keys are in one slot.
     LengthOfSlot(u16),

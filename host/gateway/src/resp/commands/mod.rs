@@ -183,7 +183,7 @@ fn run(client: &mut Client, command: &Command, request: &Request<'_>) -> Result<
     }
 }
 
-/// Tells the grid's answer otherwise. The number is that of the arguments.
+/// Shapes the grid's reply for the client. The number is that of the arguments.
 type Shape = fn(usize, Reply) -> Answer;
 
 /// An operation that was started.

@@ -150,7 +150,7 @@ fn may(trust: Trust, row: &Command) -> bool {
 }
 
 /// The rows that do something: what has subcommands and needs one is refused without,
-/// whoever asks.
+/// for every user.
 fn rows() -> impl Iterator<Item = &'static Command> {
     COMMANDS.iter().filter(|row| !row.is(Command::CONTAINER) || row.takes(1))
 }

@@ -20,7 +20,7 @@ type Parsed<'a> = Result<Op<'a>, Refusal>;
 
 /// Elements looked at for one answer, when nothing is said.
 const COUNT: u64 = 10;
-/// Elements looked at for one answer, at most, whatever the client asks for.
+/// Elements looked at for one answer, at most, even if the client asks for more.
 const COUNT_MAX: u64 = 100_000;
 /// Partitions looked at for one answer, about, and asked at once.
 const PARTITIONS_MAX: u16 = 1_024;
@@ -334,7 +334,7 @@ mod tests {
         }
         let repeats: [&[u8]; 3] = [b"srandmember", b"s", b"-1000001"];
         call(&mut client, &[b"sadd", b"s", b"m"]).await;
-        let Answer::Error(text) = call(&mut client, &repeats).await else { panic!("it is told") };
+        let Answer::Error(text) = call(&mut client, &repeats).await else { panic!("no error") };
         assert!(text.starts_with("ERR the answer would be longer"), "{text}");
     }
 }

@@ -64,7 +64,7 @@ pub(crate) struct Wording {
 const KEYS_FOUND: Wording = Wording { things: "keys", done: "were found", changes: |_| false };
 const KEYS_WRITTEN: Wording = Wording { things: "keys", done: "were written", changes: |_| true };
 const KEYS_REMOVED: Wording =
-    Wording { things: "keys", done: "were removed, if they were there", changes: is_above_zero };
+    Wording { things: "keys", done: "were removed or did not exist", changes: is_above_zero };
 
 /// Whether a count says that something was there.
 pub(crate) fn is_above_zero(reply: &Reply) -> bool {
@@ -103,7 +103,7 @@ pub(crate) fn whole(
         refusal => {
             let mut words = format!("INDETERMINATE {done} of {all} {things} {were_done}");
             if unknown > 0 {
-                words.push_str(&format!(", of {unknown} it is not known"));
+                words.push_str(&format!(", {unknown} may have been"));
             }
             if let Some(error) = refusal {
                 words.push_str(&format!(", the others were refused: {}", error_text(&error)));
@@ -355,10 +355,10 @@ mod tests {
         );
         assert_eq!(
             text(vec![done, unknown.clone()], KEYS_WRITTEN),
-            "INDETERMINATE 5 of 7 keys were written, of 2 it is not known"
+            "INDETERMINATE 5 of 7 keys were written, 2 may have been"
         );
         let words = text(vec![refused, unknown.clone()], KEYS_WRITTEN);
-        assert!(words.starts_with("INDETERMINATE 0 of 5 keys were written, of 2 it is not known, the others were refused: OOM "), "{words}");
+        assert!(words.starts_with("INDETERMINATE 0 of 5 keys were written, 2 may have been, the others were refused: OOM "), "{words}");
         assert_eq!(text(vec![unknown], KEYS_WRITTEN), error_text(&OpError::Indeterminate));
     }
 
