@@ -32,6 +32,9 @@ pub enum Reply {
     Failed(crate::OpError),
 }
 
+/// Bytes that a value takes in a message beside its own, about.
+pub(crate) const VALUE_BYTES: usize = 16;
+
 impl Reply {
     /// Bytes that are copied.
     #[must_use]
@@ -53,8 +56,6 @@ impl Reply {
 
     /// About how many bytes it has, if they are no more than `most`.
     pub(crate) fn bytes_at_most(&self, most: usize) -> Option<usize> {
-        /// Beside its bytes, a value takes about so many.
-        const VALUE_BYTES: usize = 16;
         match self {
             Self::Bytes(bytes) => {
                 return Some(bytes.len() + VALUE_BYTES).filter(|bytes| *bytes <= most);

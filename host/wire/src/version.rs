@@ -2,8 +2,9 @@
 
 use std::fmt;
 
-/// The versions of the stream protocol that this build speaks.
-pub const PROTOCOL_VERSIONS: VersionRange = VersionRange { min: 1, max: 1 };
+/// The versions of the stream protocol that this build speaks. Version 2 came with leases and
+/// generations of copies, which a member of version 1 does not keep.
+pub const PROTOCOL_VERSIONS: VersionRange = VersionRange { min: 2, max: 2 };
 
 /// An inclusive range of protocol versions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -13,7 +13,7 @@ use crate::calls::{Answer, Progress};
 use crate::encoding;
 use crate::map::Map;
 use crate::message::{Message, Outcome};
-use crate::op::{Effect, Op};
+use crate::op::{ANSWER_BYTES_MAX, Effect, Op};
 use crate::partition::ticket::{Standing, Ticket, is_received};
 use crate::partition::{Executed, Slot};
 use crate::session::MESSAGE_BYTES_MAX;
@@ -21,8 +21,6 @@ use crate::{OpError, Reply};
 
 /// Blocked operations that one member may have here.
 const BLOCKED_MAX: usize = 100_000;
-/// Bytes of an answer to another member, at most.
-const ANSWER_BYTES_MAX: usize = MESSAGE_BYTES_MAX / 2;
 /// Bytes of an operation, at most, as it goes to another member.
 const OP_BYTES_MAX: usize = MESSAGE_BYTES_MAX / 2;
 
@@ -242,12 +240,6 @@ impl Inner {
 
     fn answer(&self, to: MemberId, id: u64, outcome: Outcome) {
         let version = self.core.clock.last();
-        let outcome = match outcome {
-            Outcome::Done(Ok(reply)) if reply.bytes_at_most(ANSWER_BYTES_MAX).is_none() => {
-                Outcome::Done(Err(OpError::AnswerTooLong))
-            }
-            outcome => outcome,
-        };
         self.core.send(to, &Message::Answer { id, version, outcome });
     }
 
@@ -255,12 +247,14 @@ impl Inner {
     fn finish(self: &Arc<Self>, to: MemberId, id: u64, effect: Effect, executed: Executed) {
         match executed {
             Executed::NotHere => self.answer(to, id, Outcome::NotHere),
-            Executed::Done(reply, None) => self.answer(to, id, Outcome::Done(reply)),
+            Executed::Done(reply, None) => {
+                self.answer(to, id, Outcome::Done(sendable(reply, effect)));
+            }
             Executed::Done(reply, Some(ticket)) => {
                 let inner = Arc::clone(self);
                 self.core.host.spawn(Box::pin(async move {
                     let reply = settle(Arc::clone(&inner), ticket, reply, effect).await;
-                    inner.answer(to, id, Outcome::Done(reply));
+                    inner.answer(to, id, Outcome::Done(sendable(reply, effect)));
                 }));
             }
         }
@@ -270,6 +264,21 @@ impl Inner {
     pub(super) fn primary(&self, partition: u16) -> Option<MemberId> {
         let table = self.core.table.read();
         table.as_ref()?.partitions.get(usize::from(partition))?.primary()
+    }
+}
+
+/// The reply, if one message can carry it. A longer one is an error, which for a write
+/// does not say that nothing was done.
+fn sendable(reply: Result<Reply, OpError>, effect: Effect) -> Result<Reply, OpError> {
+    match reply {
+        Ok(reply) if reply.bytes_at_most(ANSWER_BYTES_MAX).is_none() => {
+            Err(if effect == Effect::Reads {
+                OpError::AnswerTooLong
+            } else {
+                OpError::Indeterminate
+            })
+        }
+        reply => reply,
     }
 }
 

@@ -235,10 +235,12 @@ pub(super) fn pop_many(
 ) -> Result<Reply, OpError> {
     let Some(list) = access.structure::<List>(key)? else { return Ok(Reply::NilList) };
     let count = usize::try_from(count).unwrap_or(usize::MAX).min(list.len());
-    let elements = match end {
-        End::Front => list.iter().take(count).map(Reply::bytes).collect(),
-        End::Back => list.iter().rev().take(count).map(Reply::bytes).collect(),
+    let taken: Vec<&[u8]> = match end {
+        End::Front => list.iter().take(count).collect(),
+        End::Back => list.iter().rev().take(count).collect(),
     };
+    super::takeable(taken.iter().map(|element| element.len()))?;
+    let elements = taken.into_iter().map(Reply::bytes).collect();
     if count > 0 {
         drop_from(access, key, end, count as u64);
     }

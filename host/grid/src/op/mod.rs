@@ -51,6 +51,22 @@ pub const ELEMENTS_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// refused ([`OpError::AnswerTooLong`]).
 pub const ANSWER_BYTES_MAX: usize = crate::session::MESSAGE_BYTES_MAX / 2;
 
+/// Bytes of the elements that one operation may take away and answer: an answer has room
+/// for them and for their key. More are refused before anything is taken
+/// ([`OpError::AnswerTooLong`]).
+const TAKEN_BYTES_MAX: usize = ANSWER_BYTES_MAX - 2 * KEY_BYTES_MAX;
+
+/// Refuses to take away elements of these lengths, in bytes, when no answer can hold them.
+fn takeable(lengths: impl Iterator<Item = usize>) -> Result<(), OpError> {
+    let mut room = TAKEN_BYTES_MAX;
+    for length in lengths {
+        // Beside the element, as in pairs, there may be a score.
+        let bytes = length + 2 * crate::reply::VALUE_BYTES;
+        room = room.checked_sub(bytes).ok_or(OpError::AnswerTooLong)?;
+    }
+    Ok(())
+}
+
 /// An operation of one partition.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Op<'a> {

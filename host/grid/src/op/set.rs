@@ -104,6 +104,7 @@ impl SetOp<'_> {
                 let set = access.structure::<Set>(key)?;
                 let count = i64::try_from(*count).unwrap_or(i64::MAX);
                 let chosen = random_members(set, count, seed)?;
+                super::takeable(chosen.iter().map(|member| member.len()))?;
                 let members: Vec<Vec<u8>> = chosen.into_iter().map(<[u8]>::to_vec).collect();
                 remove(access, key, members.iter().map(|member| &**member).collect(), "spop");
                 Ok(Reply::Set(members.into_iter().map(|m| Reply::Bytes(m.into())).collect()))

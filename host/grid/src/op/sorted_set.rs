@@ -389,12 +389,14 @@ pub(super) fn pop(
 ) -> Result<Vec<(Reply, Reply)>, OpError> {
     let Some(set) = access.structure::<SortedSet>(key)? else { return Ok(Vec::new()) };
     let count = usize::try_from(count).unwrap_or(usize::MAX).min(set.len());
-    let own = |(score, name): (Score, &[u8])| (score, name.to_vec());
-    let members: Vec<(Score, Vec<u8>)> = if greatest {
-        set.range(set.len() - count, set.len()).rev().map(own).collect()
+    let taken: Vec<(Score, &[u8])> = if greatest {
+        set.range(set.len() - count, set.len()).rev().collect()
     } else {
-        set.range(0, count).map(own).collect()
+        set.range(0, count).collect()
     };
+    super::takeable(taken.iter().map(|(_, name)| name.len()))?;
+    let own = |(score, name): (Score, &[u8])| (score, name.to_vec());
+    let members: Vec<(Score, Vec<u8>)> = taken.into_iter().map(own).collect();
     let name = if greatest { "zpopmax" } else { "zpopmin" };
     remove(access, key, members.iter().map(|(_, name)| &**name).collect(), name);
     let told =

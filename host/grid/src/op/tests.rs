@@ -8,6 +8,7 @@ use proptest::prelude::*;
 use super::testing::Bench;
 use super::*;
 use crate::map::{Eviction, MapSettings};
+use crate::reply::VALUE_BYTES;
 use crate::value::Score;
 
 fn put(value: &[u8]) -> KeyOp<'_> {
@@ -418,6 +419,19 @@ fn keys_beyond_what_an_answer_holds_are_refused_and_not_left_out() {
     }
     let Ok(Reply::List(all)) = bench.run(&Op::Whole(WholeOp::Keys(b"a*"))) else { panic!("keys") };
     assert_eq!(all.len(), 2);
+}
+
+#[test]
+fn elements_that_no_answer_can_hold_are_not_taken() {
+    // What is allowed fits in an answer, with scores, the key and the lists around it.
+    let whole = TAKEN_BYTES_MAX / 4 - 2 * VALUE_BYTES;
+    assert_eq!(takeable([whole; 4].into_iter()), Ok(()));
+    let pair = || (Reply::Bytes(vec![0; whole].into()), Reply::Double(0.0));
+    let pairs = Reply::Pairs((0..4).map(|_| pair()).collect());
+    let reply = Reply::List(vec![Reply::bytes(&[0; KEY_BYTES_MAX]), pairs]);
+    assert!(reply.bytes_at_most(ANSWER_BYTES_MAX).is_some());
+    assert_eq!(takeable([whole + 1; 4].into_iter()), Err(OpError::AnswerTooLong));
+    assert_eq!(takeable(std::iter::repeat_n(0, 10_000_000)), Err(OpError::AnswerTooLong));
 }
 
 #[test]

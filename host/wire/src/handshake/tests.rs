@@ -10,6 +10,9 @@ type Outcome<S> = Result<(SealedStream<S>, Vec<u8>), HandshakeError>;
 const CREDENTIALS: &str =
     "cluster name or password differs from the peer's; members need both the same";
 
+/// The version that two members of this build choose.
+const VERSION: u8 = PROTOCOL_VERSIONS.max;
+
 fn keys() -> ClusterKeys {
     ClusterKeys::derive("development", b"").unwrap()
 }
@@ -75,7 +78,7 @@ async fn two_members_of_a_cluster_meet_and_exchange_hellos() {
     let (initiator, responder) = (initiator.unwrap(), responder.unwrap());
     assert_eq!(initiator.1, b"I am the responder");
     assert_eq!(responder.1, b"I am the initiator");
-    assert_eq!((initiator.0.version(), responder.0.version()), (1, 1));
+    assert_eq!((initiator.0.version(), responder.0.version()), (VERSION, VERSION));
 }
 
 #[tokio::test]
@@ -123,7 +126,7 @@ async fn another_cluster_name_is_refused_at_the_first_message_and_both_sides_say
 
 #[tokio::test]
 async fn a_refusal_holds_nine_bytes_and_nothing_of_the_responder() {
-    let opening = with_header([1, 1, 0], &[0x55; MESSAGE_1_BYTES]);
+    let opening = with_header([VERSION, VERSION, 0], &[0x55; MESSAGE_1_BYTES]);
     let (error, answer) = accept_from(&opening).await;
     assert_eq!(error.to_string(), CREDENTIALS);
     assert_eq!(answer, b"CNVK\x02\0\0\0\0");
@@ -196,7 +199,7 @@ async fn a_silent_stranger_costs_two_seconds_and_no_more() {
 #[tokio::test(start_paused = true)]
 async fn a_peer_that_drips_its_bytes_has_no_more_time_than_a_silent_one() {
     let (mut near, far) = duplex(4096);
-    let opening = with_header([1, 1, 0], &[0x55; MESSAGE_1_BYTES]);
+    let opening = with_header([VERSION, VERSION, 0], &[0x55; MESSAGE_1_BYTES]);
     let keys = keys();
     let (outcome, ()) = tokio::join!(accept(far, &keys, b""), async {
         for byte in opening {
@@ -212,7 +215,7 @@ async fn a_peer_that_drips_its_bytes_has_no_more_time_than_a_silent_one() {
 #[tokio::test]
 async fn a_peer_that_leaves_early_is_said_to_have_closed() {
     let keys = keys();
-    for sent in [&b""[..], b"CN", b"CNVK\x01\x01\0\0\x30half of message 1"] {
+    for sent in [&b""[..], b"CN", b"CNVK\x00\x02\0\0\x30half of message 1"] {
         let (mut near, far) = duplex(4096);
         near.write_all(sent).await.unwrap();
         drop(near);
@@ -235,13 +238,18 @@ async fn a_peer_that_leaves_early_is_said_to_have_closed() {
 
 #[tokio::test]
 async fn a_newer_initiator_is_told_our_versions_and_we_say_that_we_are_older() {
-    let (error, answer) = accept_from(&with_header([2, 3, 9], &[0x55; 200])).await;
+    let (error, answer) =
+        accept_from(&with_header([VERSION + 1, VERSION + 2, 9], &[0x55; 200])).await;
     assert_eq!(
         error.to_string(),
-        "no protocol version in common: this member speaks 1, the peer 2 to 3; this member is \
-         older: upgrade it"
+        format!(
+            "no protocol version in common: this member speaks {VERSION}, the peer {} to {}; this \
+             member is older: upgrade it",
+            VERSION + 1,
+            VERSION + 2
+        )
     );
-    assert_eq!(answer, b"CNVK\x01\x01\x01\0\0");
+    assert_eq!(answer, with_header([REFUSED_VERSION, VERSION, VERSION], &[]));
 }
 
 #[tokio::test]
@@ -249,10 +257,12 @@ async fn an_older_initiator_is_told_our_versions_and_we_say_that_it_is_older() {
     let (error, answer) = accept_from(&with_header([0, 0, 0], &[])).await;
     assert_eq!(
         error.to_string(),
-        "no protocol version in common: this member speaks 1, the peer 0; the peer is older: \
-         upgrade it"
+        format!(
+            "no protocol version in common: this member speaks {VERSION}, the peer 0; the peer is \
+             older: upgrade it"
+        )
     );
-    assert_eq!(answer, b"CNVK\x01\x01\x01\0\0");
+    assert_eq!(answer, with_header([REFUSED_VERSION, VERSION, VERSION], &[]));
 }
 
 #[tokio::test]
@@ -261,11 +271,11 @@ async fn an_opening_that_is_refused_is_taken_whole() {
     let (mut near, far) = duplex(16);
     let keys = keys();
     let newer = async {
-        near.write_all(&with_header([2, 3, 0], &[0x55; 247])).await.unwrap();
+        near.write_all(&with_header([VERSION + 1, VERSION + 2, 0], &[0x55; 247])).await.unwrap();
         read_header(&mut near).await.unwrap().0
     };
     let (answer, outcome) = tokio::join!(newer, accept(far, &keys, b""));
-    assert_eq!(answer, [REFUSED_VERSION, 1, 1]);
+    assert_eq!(answer, [REFUSED_VERSION, VERSION, VERSION]);
     assert!(matches!(outcome, Err(HandshakeError::Version { .. })));
 }
 
@@ -281,8 +291,8 @@ async fn a_chosen_version_that_was_altered_on_its_way_is_noticed() {
         let mut noise = builder(&keys, &prologue).build_responder().unwrap();
         noise.read_message(&message, &mut [0; 64]).unwrap();
         let mut message = [0; 64];
-        let bytes = noise.write_message(&[2], &mut message).unwrap();
-        far.write_all(&with_header([ACCEPTED, 1, 0], &message[..bytes])).await.unwrap();
+        let bytes = noise.write_message(&[VERSION + 1], &mut message).unwrap();
+        far.write_all(&with_header([ACCEPTED, VERSION, 0], &message[..bytes])).await.unwrap();
     };
     let (outcome, ()) = tokio::join!(connect(near, &keys, b""), altered);
     assert_eq!(
@@ -294,17 +304,23 @@ async fn a_chosen_version_that_was_altered_on_its_way_is_noticed() {
 #[tokio::test]
 async fn a_newer_responder_that_refuses_is_believed_and_we_say_that_we_are_older() {
     assert_eq!(
-        connect_to(&with_header([REFUSED_VERSION, 2, 3], &[])).await.to_string(),
-        "no protocol version in common: this member speaks 1, the peer 2 to 3; this member is \
-         older: upgrade it"
+        connect_to(&with_header([REFUSED_VERSION, VERSION + 1, VERSION + 2], &[]))
+            .await
+            .to_string(),
+        format!(
+            "no protocol version in common: this member speaks {VERSION}, the peer {} to {}; this \
+             member is older: upgrade it",
+            VERSION + 1,
+            VERSION + 2
+        )
     );
 }
 
 #[tokio::test]
 async fn a_newer_initiator_that_still_speaks_our_version_gets_it() {
-    // Its offer is 1 to 7, and the prologue is made of what it offers.
+    // The prologue is made of what it offers.
     let keys = keys();
-    let offer = [1, 7, 0];
+    let offer = [VERSION, VERSION + 6, 0];
     let prologue = prologue(offer, &keys);
     let mut noise = builder(&keys, &prologue).build_initiator().unwrap();
     let mut message = [0; MESSAGE_1_BYTES];
@@ -313,12 +329,12 @@ async fn a_newer_initiator_that_still_speaks_our_version_gets_it() {
     let newer = async {
         near.write_all(&with_header(offer, &message)).await.unwrap();
         let ([status, version, _], bytes) = read_header(&mut near).await.unwrap();
-        assert_eq!((status, version), (ACCEPTED, 1));
+        assert_eq!((status, version), (ACCEPTED, VERSION));
         let mut message = vec![0; bytes];
         near.read_exact(&mut message).await.unwrap();
         let mut payload = [0; MESSAGE_2_BYTES_MAX];
         let bytes = noise.read_message(&message, &mut payload).unwrap();
-        assert_eq!(&payload[..bytes], b"\x01I am the responder");
+        assert_eq!(&payload[..bytes], [&[VERSION], &b"I am the responder"[..]].concat());
     };
     tokio::select! {
         biased;
@@ -350,15 +366,15 @@ async fn an_offer_altered_on_its_way_fails_like_wrong_credentials() {
 async fn a_responder_that_breaks_the_protocol_is_said_to() {
     for (answer, text) in [
         (
-            with_header([ACCEPTED, 2, 0], &[0; 60]),
+            with_header([ACCEPTED, VERSION + 1, 0], &[0; 60]),
             "the handshake is malformed: it chose a version not offered",
         ),
         (
-            with_header([ACCEPTED, 1, 0], &[0; MESSAGE_2_BYTES_MAX + 1]),
+            with_header([ACCEPTED, VERSION, 0], &[0; MESSAGE_2_BYTES_MAX + 1]),
             "the handshake is malformed: message 2 is too long",
         ),
         (
-            with_header([REFUSED_VERSION, 1, 1], &[]),
+            with_header([REFUSED_VERSION, VERSION, VERSION], &[]),
             "the handshake is malformed: the versions that it names make no sense",
         ),
         (
@@ -373,8 +389,8 @@ async fn a_responder_that_breaks_the_protocol_is_said_to() {
             with_header([77, 0, 0], &[]),
             "the peer refused with code 77, which this member does not know; is it newer?",
         ),
-        (with_header([ACCEPTED, 1, 0], &[0; 60]), CREDENTIALS),
-        (with_header([ACCEPTED, 1, 0], &[]), CREDENTIALS),
+        (with_header([ACCEPTED, VERSION, 0], &[0; 60]), CREDENTIALS),
+        (with_header([ACCEPTED, VERSION, 0], &[]), CREDENTIALS),
     ] {
         assert_eq!(connect_to(&answer).await.to_string(), text);
     }
@@ -382,7 +398,7 @@ async fn a_responder_that_breaks_the_protocol_is_said_to() {
 
 #[tokio::test]
 async fn an_opening_over_the_limit_is_not_read() {
-    let (error, answer) = accept_from(&with_header([1, 1, 0], &[0; 248])).await;
+    let (error, answer) = accept_from(&with_header([VERSION, VERSION, 0], &[0; 248])).await;
     assert_eq!(error.to_string(), "the handshake is malformed: message 1 is too long");
     assert_eq!(answer, b"");
 }
@@ -518,7 +534,7 @@ proptest! {
         bytes in prop::collection::vec(any::<u8>(), 0..400),
         plausible in any::<bool>(),
     ) {
-        let opening = if plausible { [&b"CNVK\x01\x01\0\0\x30"[..], &bytes].concat() } else { bytes };
+        let opening = if plausible { [&b"CNVK\x02\x02\0\0\x30"[..], &bytes].concat() } else { bytes };
         let (error, answer) = block_on(accept_from(&opening));
         prop_assert!(!ours(&error), "{}", error);
         prop_assert!(answer.len() <= HEADER_BYTES, "{:?}", answer);
@@ -530,7 +546,7 @@ proptest! {
         plausible in any::<bool>(),
     ) {
         let answer =
-            if plausible { [&b"CNVK\x00\x01\0\0\x50"[..], &bytes].concat() } else { bytes };
+            if plausible { [&b"CNVK\x00\x02\0\0\x50"[..], &bytes].concat() } else { bytes };
         let error = block_on(connect_to(&answer));
         prop_assert!(!ours(&error), "{}", error);
     }
