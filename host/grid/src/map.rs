@@ -4,7 +4,6 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
-use arc_swap::{ArcSwap, Guard};
 use parking_lot::RwLock;
 use serde::{Deserialize, Serialize};
 
@@ -58,7 +57,7 @@ pub enum Eviction {
 
 /// How a map behaves: on all members as the oldest one is configured, but for what one
 /// member may hold of it, which is each member's own.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MapSettings {
     /// Copies that a write waits for, beside the primary: 0 to 6.
     pub backups: u8,
@@ -105,7 +104,7 @@ impl MapSettings {
     #[must_use]
     pub fn with_bounds_of(&self, other: &Self) -> Self {
         let Self { memory_bytes_max, eviction, .. } = *other;
-        Self { memory_bytes_max, eviction, ..self.clone() }
+        Self { memory_bytes_max, eviction, ..*self }
     }
 
     /// Whether entries carry statistics.
@@ -203,6 +202,73 @@ impl MapCatalog {
     }
 }
 
+/// Settings that every operation reads and hardly anything changes. Each word is loaded by
+/// itself, without a lock: while they change, a reader may see a new one beside an old one.
+#[derive(Debug)]
+struct SharedSettings {
+    /// What is an enumeration or a small number, a byte each; see [`Self::pack`].
+    small: AtomicU64,
+    /// [`u64::MAX`] stands for none, here and below.
+    ttl_ms: AtomicU64,
+    max_idle_ms: AtomicU64,
+    memory_bytes_max: AtomicU64,
+}
+
+impl SharedSettings {
+    fn new(settings: &MapSettings) -> Self {
+        let word = || AtomicU64::new(u64::MAX);
+        let new =
+            Self { small: word(), ttl_ms: word(), max_idle_ms: word(), memory_bytes_max: word() };
+        new.store(settings);
+        new
+    }
+
+    fn pack(settings: &MapSettings) -> u64 {
+        let MapSettings { backups, async_backups, eviction, merge, statistics, .. } = *settings;
+        let bytes = [backups, async_backups, eviction as u8, merge as u8, u8::from(statistics)];
+        bytes.iter().rev().fold(0, |word, byte| word << 8 | u64::from(*byte))
+    }
+
+    fn store(&self, settings: &MapSettings) {
+        let MapSettings { ttl_ms, max_idle_ms, memory_bytes_max, .. } = *settings;
+        for (word, value) in [
+            (&self.small, Self::pack(settings)),
+            (&self.ttl_ms, ttl_ms.unwrap_or(u64::MAX)),
+            (&self.max_idle_ms, max_idle_ms.unwrap_or(u64::MAX)),
+            (&self.memory_bytes_max, memory_bytes_max.unwrap_or(u64::MAX)),
+        ] {
+            word.store(value, Ordering::Relaxed);
+        }
+    }
+
+    #[inline]
+    fn load(&self) -> MapSettings {
+        let some = |word: &AtomicU64| Some(word.load(Ordering::Relaxed)).filter(|n| *n != u64::MAX);
+        let [backups, async_backups, eviction, merge, statistics, ..] =
+            self.small.load(Ordering::Relaxed).to_le_bytes();
+        MapSettings {
+            backups,
+            async_backups,
+            ttl_ms: some(&self.ttl_ms),
+            max_idle_ms: some(&self.max_idle_ms),
+            memory_bytes_max: some(&self.memory_bytes_max),
+            eviction: match eviction {
+                0 => Eviction::None,
+                1 => Eviction::Lru,
+                2 => Eviction::Lfu,
+                _ => Eviction::Random,
+            },
+            merge: match merge {
+                0 => MergePolicy::LastWriter,
+                1 => MergePolicy::PutIfAbsent,
+                2 => MergePolicy::HigherHits,
+                _ => MergePolicy::Discard,
+            },
+            statistics: statistics != 0,
+        }
+    }
+}
+
 /// A map as this process knows it.
 #[derive(Debug)]
 pub struct Map {
@@ -210,7 +276,7 @@ pub struct Map {
     pub(crate) index: usize,
     /// Its name.
     pub name: Box<str>,
-    settings: ArcSwap<MapSettings>,
+    settings: SharedSettings,
     /// Bytes on this member.
     pub(crate) bytes: AtomicI64,
     /// Bytes of what is remembered of removals, on this member.
@@ -227,7 +293,8 @@ pub struct Map {
 
 impl Map {
     /// How it behaves now.
-    pub fn settings(&self) -> Guard<Arc<MapSettings>> {
+    #[inline]
+    pub fn settings(&self) -> MapSettings {
         self.settings.load()
     }
 
@@ -310,7 +377,7 @@ impl Maps {
         }
         *self.catalog.write() = Arc::new(catalog.clone());
         for map in &known.in_order {
-            map.settings.store(Arc::new(self.settings(&map.name)));
+            map.settings.store(&self.settings(&map.name));
         }
         true
     }
@@ -337,7 +404,7 @@ impl Maps {
         let map = Arc::new(Map {
             index,
             name: name.into(),
-            settings: ArcSwap::from_pointee(self.settings(name)),
+            settings: SharedSettings::new(&self.settings(name)),
             leases: OnceLock::new(),
             bytes: AtomicI64::new(0),
             removal_bytes: AtomicI64::new(0),
@@ -411,6 +478,34 @@ mod tests {
             [1, 2, 3, 4]
         );
         assert_eq!(catalog.copies_max(), 4);
+    }
+
+    #[test]
+    fn shared_settings_are_read_as_they_were_stored() {
+        let shared = SharedSettings::new(&MapSettings::default());
+        assert_eq!(shared.load(), MapSettings::default());
+        let times = [None, Some(0), Some(u64::MAX - 1)];
+        let evictions = [Eviction::None, Eviction::Lru, Eviction::Lfu, Eviction::Random];
+        let merges = [
+            MergePolicy::LastWriter,
+            MergePolicy::PutIfAbsent,
+            MergePolicy::HigherHits,
+            MergePolicy::Discard,
+        ];
+        for number in 0..12 {
+            let settings = MapSettings {
+                backups: number as u8,
+                async_backups: 255 - number as u8,
+                ttl_ms: times[number % 3],
+                max_idle_ms: times[(number + 1) % 3],
+                memory_bytes_max: times[(number + 2) % 3],
+                eviction: evictions[number % 4],
+                merge: merges[number / 3],
+                statistics: number % 2 == 0,
+            };
+            shared.store(&settings);
+            assert_eq!(shared.load(), settings);
+        }
     }
 
     #[test]
