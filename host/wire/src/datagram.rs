@@ -1,17 +1,19 @@
 //! Sealed datagrams: one UDP payload, authenticated, addressed, delivered at most once.
 //!
 //! ```text
-//! offset  0       1            17               25
-//!         version sender id    counter, u64 BE  ciphertext … 16 bytes of tag
-//!         └──────────── header ───────────────┘
+//! offset  0       1            17            23               29
+//!         version sender id    salt, random  counter, u48 BE  ciphertext … 16 bytes of tag
+//!         └──────────────── header ─────────────────────────┘
 //! cipher  AES-256-GCM
 //! key     HKDF-Expand(datagram key, "convoke/1 datagrams" || sender id)
-//! nonce   four zero bytes || counter
+//! nonce   salt || counter
 //! aad     header || receiver id
 //! ```
 //!
 //! The counter starts at zero in each process. No nonce repeats all the same, since the sender id is
-//! fresh for each process and the key hangs on it. The receiver's id is authenticated but not sent:
+//! fresh for each process and the key hangs on it. Where a snapshot of a running machine is started
+//! more than once, there are several processes with the same id and counter: the salt, of the
+//! operating system's generator and new in each datagram, keeps their nonces apart. The receiver's id is authenticated but not sent:
 //! a datagram for one member looks like noise to every other, and one recorded before a member
 //! restarted is noise to it afterwards.
 
@@ -20,6 +22,7 @@ use crate::peer::{EVERYBODY, PeerId};
 use crate::replay::ReplayWindow;
 use ring::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 use ring::hkdf;
+use ring::rand::{SecureRandom, SystemRandom};
 use std::collections::HashMap;
 use thiserror::Error;
 
@@ -34,14 +37,16 @@ pub const DATAGRAM_PAYLOAD_BYTES_MAX: usize = DATAGRAM_BYTES_MAX - OVERHEAD_BYTE
 /// Far above the size of a cluster, so that it is an old incarnation that goes.
 pub const SENDERS_MAX: usize = 8_192;
 
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 const SENDER_AT: usize = 1;
-const COUNTER_AT: usize = 17;
-const HEADER_BYTES: usize = 25;
+const NONCE_AT: usize = 17;
+const SALT_BYTES: usize = 6;
+const NONCE_BYTES: usize = 12;
+const HEADER_BYTES: usize = NONCE_AT + NONCE_BYTES;
 const TAG_BYTES: usize = 16;
 const OVERHEAD_BYTES: usize = HEADER_BYTES + TAG_BYTES;
 const AAD_BYTES: usize = HEADER_BYTES + 16;
-/// 2^48 datagrams: a million a second for eight years, and far from where AES-GCM wears thin.
+/// 2^48 datagrams, what six bytes can count: a million a second for eight years, and far from where AES-GCM wears thin.
 const COUNTER_MAX: u64 = 1 << 48;
 
 /// Why a payload was not sealed.
@@ -59,6 +64,9 @@ pub enum SealError {
     /// 2^48 datagrams were sealed under this id.
     #[error("this member has sealed 2^48 datagrams; restart it for a fresh id")]
     WornOut,
+    /// The operating system gives no random bytes.
+    #[error("the operating system gives no random bytes for a datagram")]
+    NoRandomness,
 }
 
 /// Why a datagram was not opened. Only `Replayed` is about one that a member did send.
@@ -99,6 +107,7 @@ pub struct DatagramSealer {
     sender: PeerId,
     key: LessSafeKey,
     counter: u64,
+    random: SystemRandom,
 }
 
 impl DatagramSealer {
@@ -108,31 +117,48 @@ impl DatagramSealer {
     /// When `sender` is [`EVERYBODY`], which is no member's id.
     pub fn new(key: &DatagramKey, sender: PeerId) -> Self {
         assert_ne!(sender, EVERYBODY, "the nil id is no member's");
-        Self { sender, key: sender_key(&expander(key), sender), counter: 0 }
+        let key = sender_key(&expander(key), sender);
+        Self { sender, key, counter: 0, random: SystemRandom::new() }
     }
 
     /// Seals `payload` for the member `to`, or for [`EVERYBODY`]. `out` is replaced by the datagram;
     /// on an error it is left empty.
     pub fn seal(&mut self, to: PeerId, payload: &[u8], out: &mut Vec<u8>) -> Result<(), SealError> {
         out.clear();
+        let mut salt = [0; SALT_BYTES];
+        self.random.fill(&mut salt).map_err(|_| SealError::NoRandomness)?;
+        self.seal_with(salt, to, payload, out)
+    }
+
+    fn seal_with(
+        &mut self,
+        salt: [u8; SALT_BYTES],
+        to: PeerId,
+        payload: &[u8],
+        out: &mut Vec<u8>,
+    ) -> Result<(), SealError> {
         if payload.len() > DATAGRAM_PAYLOAD_BYTES_MAX {
             return Err(SealError::TooLarge { bytes: payload.len() });
         }
         if self.counter >= COUNTER_MAX {
             return Err(SealError::WornOut);
         }
-        let counter = self.counter;
+        let nonce = nonce(salt, self.counter);
         self.counter += 1;
 
         out.reserve(payload.len() + OVERHEAD_BYTES);
         out.push(VERSION);
         out.extend_from_slice(&self.sender.0);
-        out.extend_from_slice(&counter.to_be_bytes());
+        out.extend_from_slice(&nonce);
         let aad = aad(out, to);
         out.extend_from_slice(payload);
         let tag = self
             .key
-            .seal_in_place_separate_tag(nonce(counter), aad, &mut out[HEADER_BYTES..])
+            .seal_in_place_separate_tag(
+                Nonce::assume_unique_for_key(nonce),
+                aad,
+                &mut out[HEADER_BYTES..],
+            )
             .expect("a datagram is far below what AES-GCM can seal");
         out.extend_from_slice(tag.as_ref());
         debug_assert!(out.len() <= DATAGRAM_BYTES_MAX);
@@ -187,13 +213,14 @@ impl DatagramOpener {
     /// Opens a datagram. `out` is replaced by its payload; on an error it is left empty.
     pub fn open(&mut self, datagram: &[u8], out: &mut Vec<u8>) -> Result<Opened, OpenError> {
         out.clear();
-        let (sender, counter) = self.read_header(datagram)?;
+        let (sender, nonce) = self.read_header(datagram)?;
+        let counter = counter_of(nonce);
         let (header, sealed) = datagram.split_at(HEADER_BYTES);
         let aad = aad(header, self.receiver);
         out.extend_from_slice(sealed);
 
         let opened = if let Some(known) = self.senders.get_mut(&sender) {
-            open_in_place(&known.key, counter, aad, out).and_then(|()| {
+            open_in_place(&known.key, nonce, aad, out).and_then(|()| {
                 if !known.window.accept(counter) {
                     return Err(OpenError::Replayed);
                 }
@@ -202,7 +229,7 @@ impl DatagramOpener {
             })
         } else {
             let key = sender_key(&self.expander, sender);
-            open_in_place(&key, counter, aad, out).map(|()| {
+            open_in_place(&key, nonce, aad, out).map(|()| {
                 let window = ReplayWindow::starting_at(counter);
                 self.remember(sender, Sender { key, window, heard: self.opened });
             })
@@ -243,7 +270,7 @@ impl DatagramOpener {
     }
 
     /// What can be said before any cryptography.
-    fn read_header(&self, datagram: &[u8]) -> Result<(PeerId, u64), OpenError> {
+    fn read_header(&self, datagram: &[u8]) -> Result<(PeerId, [u8; NONCE_BYTES]), OpenError> {
         if datagram.len() > DATAGRAM_BYTES_MAX {
             return Err(OpenError::TooLarge);
         }
@@ -255,17 +282,17 @@ impl DatagramOpener {
             return Err(OpenError::Malformed);
         }
         let mut sender = [0; 16];
-        sender.copy_from_slice(&datagram[SENDER_AT..COUNTER_AT]);
-        let mut counter = [0; 8];
-        counter.copy_from_slice(&datagram[COUNTER_AT..HEADER_BYTES]);
-        let (sender, counter) = (PeerId(sender), u64::from_be_bytes(counter));
-        if sender == EVERYBODY || counter >= COUNTER_MAX {
+        sender.copy_from_slice(&datagram[SENDER_AT..NONCE_AT]);
+        let mut nonce = [0; NONCE_BYTES];
+        nonce.copy_from_slice(&datagram[NONCE_AT..HEADER_BYTES]);
+        let sender = PeerId(sender);
+        if sender == EVERYBODY {
             return Err(OpenError::Malformed);
         }
         if sender == self.own {
             return Err(OpenError::Own);
         }
-        Ok((sender, counter))
+        Ok((sender, nonce))
     }
 
     fn remember(&mut self, id: PeerId, sender: Sender) {
@@ -291,10 +318,17 @@ fn sender_key(expander: &hkdf::Prk, sender: PeerId) -> LessSafeKey {
     LessSafeKey::new(UnboundKey::from(okm))
 }
 
-fn nonce(counter: u64) -> Nonce {
-    let mut nonce = [0; 12];
-    nonce[4..].copy_from_slice(&counter.to_be_bytes());
-    Nonce::assume_unique_for_key(nonce)
+fn nonce(salt: [u8; SALT_BYTES], counter: u64) -> [u8; NONCE_BYTES] {
+    let mut nonce = [0; NONCE_BYTES];
+    nonce[NONCE_BYTES - 8..].copy_from_slice(&counter.to_be_bytes());
+    nonce[..SALT_BYTES].copy_from_slice(&salt);
+    nonce
+}
+
+fn counter_of(nonce: [u8; NONCE_BYTES]) -> u64 {
+    let mut counter = [0; 8];
+    counter[8 - (NONCE_BYTES - SALT_BYTES)..].copy_from_slice(&nonce[SALT_BYTES..]);
+    u64::from_be_bytes(counter)
 }
 
 fn aad(header: &[u8], receiver: PeerId) -> Aad<[u8; AAD_BYTES]> {
@@ -306,11 +340,12 @@ fn aad(header: &[u8], receiver: PeerId) -> Aad<[u8; AAD_BYTES]> {
 
 fn open_in_place(
     key: &LessSafeKey,
-    counter: u64,
+    nonce: [u8; NONCE_BYTES],
     aad: Aad<[u8; AAD_BYTES]>,
     out: &mut Vec<u8>,
 ) -> Result<(), OpenError> {
-    let bytes = key.open_in_place(nonce(counter), aad, out).map_err(|_| OpenError::Foreign)?.len();
+    let nonce = Nonce::assume_unique_for_key(nonce);
+    let bytes = key.open_in_place(nonce, aad, out).map_err(|_| OpenError::Foreign)?.len();
     out.truncate(bytes);
     Ok(())
 }
@@ -348,17 +383,36 @@ mod tests {
         let sender = PeerId(std::array::from_fn(|at| at as u8));
         let receiver = PeerId(std::array::from_fn(|at| 16 + at as u8));
         let mut sealer = DatagramSealer::new(&key(), sender);
-        let hex = |bytes: Vec<u8>| -> String { bytes.iter().map(|b| format!("{b:02x}")).collect() };
+        let hex = |bytes: &[u8]| -> String { bytes.iter().map(|b| format!("{b:02x}")).collect() };
+        let mut out = Vec::new();
+        sealer
+            .seal_with([0xa0, 0xa1, 0xa2, 0xa3, 0xa4, 0xa5], receiver, b"hello", &mut out)
+            .unwrap();
         assert_eq!(
-            hex(sealed(&mut sealer, receiver, b"hello")),
-            "01000102030405060708090a0b0c0d0e0f0000000000000000\
-             20b9775d89c6c69a309067a3c3bd29dc29c46f038c"
+            hex(&out),
+            "02000102030405060708090a0b0c0d0e0fa0a1a2a3a4a5000000000000\
+             aa830c95f2a9008903c762da5f1537c54416621fe6"
         );
+        out.clear();
+        sealer.seal_with([0xb0; SALT_BYTES], EVERYBODY, b"", &mut out).unwrap();
         assert_eq!(
-            hex(sealed(&mut sealer, EVERYBODY, b"")),
-            "01000102030405060708090a0b0c0d0e0f0000000000000001\
-             8989ba376d5f00c1ece650367204f03e"
+            hex(&out),
+            "02000102030405060708090a0b0c0d0e0fb0b0b0b0b0b0000000000001\
+             9f079dee36d908244a2baae41970b7e0"
         );
+    }
+
+    #[test]
+    fn two_processes_of_one_snapshot_use_no_nonce_twice() {
+        let mut sealers = [(); 2].map(|()| DatagramSealer::new(&key(), A));
+        let mut nonces = HashSet::new();
+        for sealer in &mut sealers {
+            for _ in 0..100 {
+                let datagram = sealed(sealer, B, b"ping");
+                nonces.insert(datagram[NONCE_AT..HEADER_BYTES].to_vec());
+            }
+        }
+        assert_eq!(nonces.len(), 200);
     }
 
     #[test]
@@ -428,19 +482,19 @@ mod tests {
         let error = sealer.seal(B, &[5; DATAGRAM_PAYLOAD_BYTES_MAX + 1], &mut out).unwrap_err();
         assert_eq!(
             error.to_string(),
-            "a datagram of 1360 bytes is too large; at most 1359 are allowed"
+            "a datagram of 1356 bytes is too large; at most 1355 are allowed"
         );
-        assert_eq!(open(&mut opener, &[1; DATAGRAM_BYTES_MAX + 1]), Err(OpenError::TooLarge));
+        assert_eq!(open(&mut opener, &[VERSION; DATAGRAM_BYTES_MAX + 1]), Err(OpenError::TooLarge));
     }
 
     #[test]
     fn what_is_no_datagram_is_told_apart() {
         let mut opener = DatagramOpener::new(&key(), B);
         assert_eq!(open(&mut opener, b""), Err(OpenError::Malformed));
-        assert_eq!(open(&mut opener, &[1; 40]), Err(OpenError::Malformed));
-        assert_eq!(open(&mut opener, &[2; 41]), Err(OpenError::Version(2)));
-        let mut from_nobody = [0; 41];
-        from_nobody[0] = 1;
+        assert_eq!(open(&mut opener, &[VERSION; OVERHEAD_BYTES - 1]), Err(OpenError::Malformed));
+        assert_eq!(open(&mut opener, &[1; OVERHEAD_BYTES]), Err(OpenError::Version(1)));
+        let mut from_nobody = [0; OVERHEAD_BYTES];
+        from_nobody[0] = VERSION;
         assert_eq!(open(&mut opener, &from_nobody), Err(OpenError::Malformed));
         assert_eq!(opener.senders(), 0);
     }
@@ -455,7 +509,7 @@ mod tests {
         assert!(open(&mut opener, &datagram).is_ok());
         assert!(opener.is_known(A));
         assert_eq!(opener.claimed_sender(&datagram[..40]), Err(OpenError::Malformed));
-        assert_eq!(opener.claimed_sender(&[2; 41]), Err(OpenError::Version(2)));
+        assert_eq!(opener.claimed_sender(&[1; OVERHEAD_BYTES]), Err(OpenError::Version(1)));
     }
 
     #[test]

@@ -29,7 +29,7 @@ fn cluster(seed: u64, size: usize, backups: u8) -> Store {
 
 #[test]
 fn writes_are_found_whoever_is_asked() {
-    for seed in seeds(400) {
+    for seed in seeds!(400) {
         let mut store = cluster(seed, 3, 1);
         store.run_with_clients(SECOND * 3);
         store.settle();
@@ -42,7 +42,7 @@ fn writes_are_found_whoever_is_asked() {
 
 #[test]
 fn a_crash_loses_nothing_that_was_acknowledged() {
-    for seed in seeds(600) {
+    for seed in seeds!(600) {
         let size = 2 + (seed % 4) as usize;
         let mut store = cluster(seed, size, 1);
         for _ in 0..2 {
@@ -62,7 +62,7 @@ fn a_crash_loses_nothing_that_was_acknowledged() {
 
 #[test]
 fn as_many_crashes_at_once_as_there_are_backups_lose_nothing() {
-    for seed in seeds(320) {
+    for seed in seeds!(320) {
         let mut store = cluster(seed, 5, 2);
         store.run_with_clients(SECOND);
         for _ in 0..2 {
@@ -77,7 +77,7 @@ fn as_many_crashes_at_once_as_there_are_backups_lose_nothing() {
 
 #[test]
 fn members_come_and_leave_while_clients_write() {
-    for seed in seeds(320) {
+    for seed in seeds!(320) {
         let mut store = cluster(seed, 2, 1);
         for round in 0..3 {
             let at = store.world.any_living();
@@ -98,7 +98,7 @@ fn members_come_and_leave_while_clients_write() {
 
 #[test]
 fn a_pause_loses_nothing_that_was_acknowledged() {
-    for seed in seeds(320) {
+    for seed in seeds!(320) {
         let mut store = cluster(seed, 3, 1);
         store.run_with_clients(SECOND);
         let sleeper = store.world.any_living();
@@ -112,7 +112,7 @@ fn a_pause_loses_nothing_that_was_acknowledged() {
 
 #[test]
 fn the_side_that_went_on_keeps_what_it_did_whoever_comes_back() {
-    for seed in seeds(400) {
+    for seed in seeds!(400) {
         let size = 3 + (seed % 3) as usize;
         let mut store = cluster(seed, size, size as u8 - 1);
         store.run_with_clients(SECOND);
@@ -135,7 +135,7 @@ fn the_side_that_went_on_keeps_what_it_did_whoever_comes_back() {
 
 #[test]
 fn what_expired_or_was_removed_never_comes_back_and_nothing_expires_early() {
-    for seed in seeds(300) {
+    for seed in seeds!(300) {
         let mut store = cluster(seed, 3, 1);
         store.keys = 20;
         store.some_expire = Some((0.5, 200..1_500));
@@ -167,7 +167,7 @@ fn what_expired_or_was_removed_never_comes_back_and_nothing_expires_early() {
 
 #[test]
 fn removals_are_remembered_for_whoever_is_missing_however_late() {
-    for seed in seeds(12) {
+    for seed in seeds!(12) {
         let mut store = cluster(seed, 3, 1);
         store.run_with_clients(SECOND * 2);
         let sleeper = store.world.any_living();
@@ -196,7 +196,7 @@ fn removals_are_remembered_for_whoever_is_missing_however_late() {
 
 #[test]
 fn each_step_is_done_once_however_connections_break() {
-    for seed in seeds(200) {
+    for seed in seeds!(200) {
         let mut store = cluster(seed, 3, 1);
         let counts: Vec<_> = (0..6).map(|_| Arc::new(Mutex::new((0, 0)))).collect();
         for _ in 0..12 {
@@ -238,7 +238,7 @@ type Taken = (bool, Vec<String>);
 
 #[test]
 fn what_is_taken_while_somebody_waits_reaches_a_client_or_stays() {
-    for seed in seeds(200) {
+    for seed in seeds!(200) {
         let mut store = cluster(seed, 3, 1);
         let taken: Arc<Mutex<Vec<Taken>>> = Arc::default();
         let (mut pushed, mut unknown) = (Vec::new(), 0);
@@ -296,7 +296,7 @@ fn texts(reply: &Reply) -> Vec<String> {
 
 #[test]
 fn members_configured_otherwise_keep_the_copies_of_the_oldest() {
-    for seed in seeds(100) {
+    for seed in seeds!(100) {
         let mut store = Store::new(seed, PARTITIONS, with_backups((seed % 3) as u8));
         store.start(false, &[]);
         store.run(Duration::from_millis(100));
@@ -331,7 +331,7 @@ fn members_configured_otherwise_keep_the_copies_of_the_oldest() {
 
 #[test]
 fn keys_up_to_the_limit_are_kept_and_longer_ones_are_refused() {
-    for seed in seeds(4) {
+    for seed in seeds!(4) {
         let mut store = cluster(seed, 2, 1);
         let lengths = [0, 1, 127, 128, 255, 256, 16_383, KEY_BYTES_MAX, KEY_BYTES_MAX + 1, 40_000];
         for (n, length) in lengths.into_iter().enumerate() {
@@ -362,14 +362,14 @@ fn the_same_seed_gives_the_same_bytes() {
         store.settle();
         (store.trace, store.oracle.lock().acknowledged)
     };
-    for seed in seeds(6) {
+    for seed in seeds!(6) {
         assert_eq!(run(seed), run(seed), "SEED={seed}");
     }
 }
 
 #[test]
 fn both_sides_of_a_split_serve_and_are_one_again_after_it() {
-    for seed in seeds(320) {
+    for seed in seeds!(320) {
         let size = 2 + (seed % 4) as usize;
         let mut store = cluster(seed, size, 1);
         store.run_with_clients(SECOND);
@@ -385,7 +385,7 @@ fn both_sides_of_a_split_serve_and_are_one_again_after_it() {
 
 #[test]
 fn what_was_there_before_a_split_is_there_all_the_time_while_it_heals() {
-    for seed in seeds(100) {
+    for seed in seeds!(100) {
         // Both sides have all of it.
         let size = 2 + (seed % 4) as usize;
         let mut store = cluster(seed, size, size as u8 - 1);
@@ -412,7 +412,7 @@ fn what_was_there_before_a_split_is_there_all_the_time_while_it_heals() {
 
 #[test]
 fn members_that_all_leave_at_once_wait_for_nobody() {
-    for seed in seeds(40) {
+    for seed in seeds!(40) {
         let mut store = cluster(seed, 3, 1);
         store.run_with_clients(SECOND);
         assert!(store.leave_all() < SECOND * 2, "SEED={seed}");
@@ -421,7 +421,7 @@ fn members_that_all_leave_at_once_wait_for_nobody() {
 
 #[test]
 fn everything_at_once_and_again() {
-    for seed in seeds(600) {
+    for seed in seeds!(600) {
         let mut store = cluster(seed, 3, 1);
         store.world.network.loss = 0.01;
         for _ in 0..4 {
@@ -458,7 +458,7 @@ fn everything_at_once_and_again() {
 
 #[test]
 fn below_min_members_nothing_is_written_and_reads_go_on() {
-    for seed in seeds(160) {
+    for seed in seeds!(160) {
         let mut store = Store::new(seed, PARTITIONS, with_backups(1)).min_members(2);
         store.grow(3);
         store.run_with_clients(SECOND);
@@ -479,7 +479,7 @@ fn below_min_members_nothing_is_written_and_reads_go_on() {
 
 #[test]
 fn what_is_over_is_gone_on_all_copies_at_once_whatever_clocks_say() {
-    for seed in seeds(100) {
+    for seed in seeds!(100) {
         let mut store = cluster(seed, 3, 1);
         store.ttl_ms = Some(2_000);
         for _ in 0..3 {
@@ -517,7 +517,7 @@ fn what_is_over_is_gone_on_all_copies_at_once_whatever_clocks_say() {
 
 #[test]
 fn elements_that_were_pushed_are_there_once_however_members_come_and_go() {
-    for seed in seeds(100) {
+    for seed in seeds!(100) {
         let mut store = cluster(seed, 3, 1);
         let lists: Vec<Vec<u8>> = (0..5).map(|n| format!("list-{n}").into_bytes()).collect();
         let (mut pushed, mut number) = (vec![Vec::new(); lists.len()], 0_u64);
@@ -568,7 +568,7 @@ fn elements_that_were_pushed_are_there_once_however_members_come_and_go() {
 
 #[test]
 fn a_key_that_is_held_is_changed_by_its_owner_alone_whoever_is_lost() {
-    for seed in seeds(60) {
+    for seed in seeds!(60) {
         let mut store = cluster(seed, 3, 1);
         let key = b"key-1";
         let put = || {

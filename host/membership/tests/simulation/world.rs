@@ -21,15 +21,50 @@ const LOOK_AGAIN: Duration = Duration::from_secs(2);
 /// More at one instant of virtual time is a busy loop.
 const HAPPENINGS_PER_INSTANT_MAX: u64 = 100_000;
 
-/// Seeds for a scenario: one alone with `SEED=n`, told step by step with `TRACE=1`;
-/// more of them with `SEED_TIMES=n`, others with `SEED_FROM=n`.
-pub(crate) fn seeds(usual: u64) -> std::ops::Range<u64> {
+/// The seeds of the scenario in whose function this is: see [`seeds_of`].
+macro_rules! seeds {
+    ($usual:expr) => {{
+        fn here() {}
+        crate::world::seeds_of(
+            crate::world::kept_seeds(include_str!("seeds.txt"), include_str!("scenarios.rs")),
+            std::any::type_name_of_val(&here).trim_end_matches("::here"),
+            $usual,
+        )
+    }};
+}
+pub(crate) use seeds;
+
+/// Seeds for a scenario: those that a file keeps because they failed once, and as many others as
+/// are usual. One alone with `SEED=n`, told step by step with `TRACE=1`; more of them with
+/// `SEED_TIMES=n`, others with `SEED_FROM=n`.
+pub(crate) fn seeds_of(
+    kept: Vec<(&str, u64)>,
+    scenario: &str,
+    usual: u64,
+) -> impl Iterator<Item = u64> {
     let number = |name| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
-    if let Some(seed) = number("SEED") {
-        return seed..seed + 1;
-    }
+    let name = scenario.rsplit("::").next().unwrap_or(scenario);
+    let mut kept: Vec<u64> =
+        kept.into_iter().filter(|(of, _)| *of == name).map(|(_, seed)| seed).collect();
     let from = number("SEED_FROM").unwrap_or(1);
-    from..from + usual * number("SEED_TIMES").unwrap_or(1)
+    let mut others = from..from + usual * number("SEED_TIMES").unwrap_or(1);
+    if let Some(seed) = number("SEED") {
+        kept.clear();
+        others = seed..seed + 1;
+    }
+    kept.into_iter().chain(others)
+}
+
+/// What a file of seeds names, each of a test in this source: lines of its name and a seed, and
+/// comments.
+pub(crate) fn kept_seeds<'a>(text: &'a str, source: &str) -> Vec<(&'a str, u64)> {
+    let lines = text.lines().filter(|line| !line.trim().is_empty() && !line.starts_with('#'));
+    let pair = |line: &'a str| {
+        let (name, seed) = line.split_once(' ').expect("a line is SCENARIO SEED");
+        assert!(source.contains(&format!("fn {name}()")), "seeds.txt: no scenario {name}");
+        (name, seed.trim().parse().expect("a seed is a number"))
+    };
+    lines.map(pair).collect()
 }
 
 enum Happening {
