@@ -9,7 +9,7 @@
 //! gave the sender up, and its messages with it) makes the sender start a new session:
 //! what was on the way then is lost, and those who wait for it are woken.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
@@ -92,8 +92,7 @@ struct Outgoing {
     is_open: bool,
     refused: BTreeSet<u64>,
     writer: Option<Waker>,
-    /// By number.
-    waiting: VecDeque<Waiting>,
+    waiters: Waiters,
     /// The member is in the view no more.
     is_over: bool,
 }
@@ -110,6 +109,60 @@ struct Waiting {
     number: u64,
     since: Duration,
     waker: Waker,
+}
+
+/// Who is woken once a message is acknowledged.
+#[derive(Debug, Default)]
+struct Waiters {
+    /// Those that came in the order of their messages, as nearly all do.
+    in_order: VecDeque<Waiting>,
+    /// Those that wait again for an older one, by its number.
+    late: BTreeMap<u64, Vec<Waiting>>,
+}
+
+impl Waiters {
+    fn add(&mut self, waiting: Waiting) {
+        if self.in_order.back().is_none_or(|last| last.number <= waiting.number) {
+            return self.in_order.push_back(waiting);
+        }
+        let others = self.late.entry(waiting.number).or_default();
+        if !others.iter().any(|other| other.waker.will_wake(&waiting.waker)) {
+            others.push(waiting);
+        }
+    }
+
+    /// Takes those of messages up to this one.
+    fn take_through(&mut self, number: u64) -> Vec<Waker> {
+        let done = self.in_order.partition_point(|waiting| waiting.number <= number);
+        let mut taken: Vec<Waker> =
+            self.in_order.drain(..done).map(|waiting| waiting.waker).collect();
+        while let Some(late) = self.late.first_entry().filter(|late| *late.key() <= number) {
+            taken.extend(late.remove().into_iter().map(|waiting| waiting.waker));
+        }
+        taken
+    }
+
+    /// Takes those that have waited since this time or before.
+    fn take_old(&mut self, since: Duration) -> Vec<Waker> {
+        let mut taken = Vec::new();
+        let mut stays = |waiting: &Waiting| {
+            let stays = waiting.since > since;
+            if !stays {
+                taken.push(waiting.waker.clone());
+            }
+            stays
+        };
+        self.in_order.retain(&mut stays);
+        self.late.retain(|_, late| {
+            late.retain(&mut stays);
+            !late.is_empty()
+        });
+        taken
+    }
+
+    fn take_all(&mut self) -> Vec<Waker> {
+        self.take_through(u64::MAX)
+    }
 }
 
 /// Another member, and what is on its way there and from there.
@@ -270,29 +323,13 @@ impl Peer {
             return false;
         }
         let waiting = Waiting { number: sent.number, since, waker: waker.clone() };
-        // Nearly always it comes behind all others.
-        let place = match outgoing.waiting.back() {
-            Some(last) if last.number > sent.number => {
-                outgoing.waiting.partition_point(|other| other.number <= sent.number)
-            }
-            _ => outgoing.waiting.len(),
-        };
-        outgoing.waiting.insert(place, waiting);
+        outgoing.waiters.add(waiting);
         true
     }
 
     /// Wakes those who have waited since this time or before.
     pub(crate) fn wake_old(&self, since: Duration) {
-        let mut outgoing = self.outgoing.lock();
-        let mut old = Vec::new();
-        outgoing.waiting.retain(|waiting| {
-            let stays = waiting.since > since;
-            if !stays {
-                old.push(waiting.waker.clone());
-            }
-            stays
-        });
-        drop(outgoing);
+        let old = self.outgoing.lock().waiters.take_old(since);
         old.into_iter().for_each(Waker::wake);
     }
 
@@ -305,9 +342,9 @@ impl Peer {
     pub(crate) fn end(&self) {
         let mut outgoing = self.outgoing.lock();
         outgoing.is_over = true;
-        let waiting = std::mem::take(&mut outgoing.waiting);
+        let waiting = outgoing.waiters.take_all();
         drop(outgoing);
-        waiting.into_iter().for_each(|waiting| waiting.waker.wake());
+        waiting.into_iter().for_each(Waker::wake);
     }
 
     /// The session that a connection must name when it opens; one that named
@@ -386,8 +423,7 @@ impl Peer {
             outgoing.bytes -= batch.bytes.len();
             outgoing.handed = outgoing.handed.saturating_sub(1);
         }
-        let done = outgoing.waiting.partition_point(|waiting| waiting.number <= received);
-        outgoing.waiting.drain(..done).map(|waiting| waiting.waker).collect()
+        outgoing.waiters.take_through(received)
     }
 
     /// Ends the session: what is on its way is lost.
@@ -398,13 +434,11 @@ impl Peer {
     }
 
     fn begin_anew(&self, outgoing: &mut Outgoing, session: u64) {
-        let (waiting, writer) = (std::mem::take(&mut outgoing.waiting), outgoing.writer.take());
+        let (waiting, writer) = (outgoing.waiters.take_all(), outgoing.writer.take());
         *outgoing = Outgoing { is_over: outgoing.is_over, ..Outgoing::new(session) };
         self.acknowledged.store(0, Ordering::Release);
         self.session.store(session, Ordering::Release);
-        for waiting in waiting {
-            waiting.waker.wake();
-        }
+        waiting.into_iter().for_each(Waker::wake);
         if let Some(writer) = writer {
             writer.wake();
         }
@@ -577,7 +611,7 @@ impl Outgoing {
             is_open: false,
             refused: BTreeSet::new(),
             writer: None,
-            waiting: VecDeque::new(),
+            waiters: Waiters::default(),
             is_over: false,
         }
     }
@@ -654,6 +688,38 @@ mod tests {
     fn numbers(messages: &[Vec<u8>]) -> Vec<u64> {
         let number = |m: &Vec<u8>| u64::from_be_bytes(m[..8].try_into().unwrap());
         messages.iter().map(number).collect()
+    }
+
+    #[test]
+    fn waiters_are_woken_by_their_message_in_whatever_order_they_came() {
+        #[derive(Default)]
+        struct Woken(std::sync::atomic::AtomicUsize);
+        impl std::task::Wake for Woken {
+            fn wake(self: std::sync::Arc<Self>) {
+                self.0.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+        let mut waiters = Waiters::default();
+        let numbers = [5, 3, 9, 9, 1, 7, 3];
+        let woken: Vec<_> = numbers.iter().map(|_| std::sync::Arc::new(Woken::default())).collect();
+        let count = |at: usize| woken[at].0.load(Ordering::Relaxed);
+        for (number, woken) in numbers.iter().zip(&woken) {
+            let waker = Waker::from(std::sync::Arc::clone(woken));
+            // One that waits again for the same waits once.
+            for _ in 0..2 {
+                let since = Duration::from_millis(*number);
+                waiters.add(Waiting { number: *number, since, waker: waker.clone() });
+            }
+        }
+        waiters.take_through(4).into_iter().for_each(Waker::wake);
+        assert_eq!([count(1), count(4), count(6)], [1, 1, 1]);
+        assert_eq!([count(0), count(2), count(3), count(5)], [0; 4]);
+        waiters.take_old(Duration::from_millis(7)).into_iter().for_each(Waker::wake);
+        assert!(count(0) > 0 && count(5) == 1);
+        assert_eq!([count(2), count(3)], [0; 2]);
+        waiters.take_all().into_iter().for_each(Waker::wake);
+        assert!(count(2) > 0 && count(3) > 0);
+        assert!(waiters.take_all().is_empty());
     }
 
     proptest! {
