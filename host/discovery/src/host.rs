@@ -1,7 +1,6 @@
 //! The host of all modes: one engine, one ticker, and what every mode shares.
 
 use std::net::IpAddr;
-use std::num::NonZeroU8;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
@@ -36,7 +35,7 @@ pub struct HostConfig {
     pub interfaces: Vec<Interface>,
     /// Routers that a multicast datagram may pass, plus one: the TTL of IPv4 and
     /// the hop limit of IPv6.
-    pub multicast_hops: NonZeroU8,
+    pub multicast_hops: u8,
     /// Ports to try for a candidate that comes without one.
     pub default_ports: Vec<u16>,
     /// Where compiled components (`modes`) and fetched ones (`components`) are kept between

@@ -2,7 +2,6 @@
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::num::NonZeroU8;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -180,7 +179,7 @@ impl Harness {
         let address = local.addresses.first().copied().unwrap_or(Ipv4Addr::LOCALHOST.into());
         Ok(DiscoveryHost::new(HostConfig {
             interfaces: vec![Interface { address, index: Some(1) }],
-            multicast_hops: NonZeroU8::MIN,
+            multicast_hops: 1,
             default_ports: vec![PORT],
             cache_directory: self.cache.clone(),
             state_directory: None,

@@ -109,7 +109,7 @@ async fn start(settings: &Settings) -> Result<Running, String> {
     if settings.no_cluster {
         return start_alone(settings, &choice, http, http_port).await;
     }
-    let port = ports::bind_member_port(&ips, settings.start_port)?;
+    let port = ports::bind_member_port(&ips, settings.start_port, settings.start_port_range)?;
     if settings.domain_server && !port.taken.is_empty() {
         return Err(format!(
             "port {} is taken, and a domain server is where its instances look for it: end what has the port, or name another with --start-port and in the instances' --cluster-mode domain:HOST:PORT",

@@ -6,8 +6,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use rustix::net::sockopt;
 use tokio::net::{TcpListener, TcpSocket, UdpSocket};
 
-/// Ports tried from the start port on.
-const PORT_TRIES: u16 = 100;
+/// Ports tried for RESP, from its first on.
+const RESP_PORT_TRIES: u16 = 100;
 /// Connections that may wait to be accepted.
 const BACKLOG: u32 = 1_024;
 /// Receive buffer asked of the system for datagrams, in bytes: a burst of a
@@ -24,10 +24,15 @@ pub(crate) struct MemberPort {
     pub(crate) taken: Vec<u16>,
 }
 
-/// Binds the first port from `start` on that is free for both, on all of `ips`.
-pub(crate) fn bind_member_port(ips: &[IpAddr], start: u16) -> Result<MemberPort, String> {
+/// Binds the first port from `start` on that is free for both, on all of `ips`; `range` ports
+/// are tried.
+pub(crate) fn bind_member_port(
+    ips: &[IpAddr],
+    start: u16,
+    range: u16,
+) -> Result<MemberPort, String> {
     let mut taken = Vec::new();
-    for port in (start..=u16::MAX).take(usize::from(PORT_TRIES)) {
+    for port in (start..=u16::MAX).take(usize::from(range)) {
         let mut bound = MemberPort {
             addresses: Vec::new(),
             listeners: Vec::new(),
@@ -43,7 +48,7 @@ pub(crate) fn bind_member_port(ips: &[IpAddr], start: u16) -> Result<MemberPort,
     let last = taken.last().copied().unwrap_or(start);
     let list: Vec<String> = ips.iter().map(ToString::to_string).collect();
     Err(format!(
-        "every member port from {start} to {last} on {} is taken; name another with --start-port",
+        "every member port from {start} to {last} on {} is taken; name another with --start-port, or try more with --start-port-range",
         list.join(", ")
     ))
 }
@@ -90,7 +95,7 @@ fn listen(address: SocketAddr) -> io::Result<TcpListener> {
 /// Binds the first port from `start` on that is free on all of `ips`, for RESP.
 pub(crate) fn bind_resp(ips: &[IpAddr], start: u16) -> Result<Vec<TcpListener>, String> {
     let mut last = start;
-    for port in (start..=u16::MAX).take(usize::from(PORT_TRIES)) {
+    for port in (start..=u16::MAX).take(usize::from(RESP_PORT_TRIES)) {
         last = port;
         let all: io::Result<Vec<_>> =
             ips.iter().map(|ip| listen(SocketAddr::new(*ip, port))).collect();

@@ -87,12 +87,15 @@ pub(crate) struct Options {
     /// Multicast port [default: 2904]
     #[arg(long, global = true, value_name = "PORT", env = "CONVOKE_MC_PORT", value_parser = port())]
     pub(crate) mc_port: Option<u16>,
-    /// Routers that multicast may pass, plus one [default: 32]
-    #[arg(long, global = true, value_name = "HOPS", env = "CONVOKE_MC_TTL", value_parser = clap::value_parser!(u8).range(1..))]
+    /// Routers that multicast may pass, plus one; 0 for none but this machine [default: 32]
+    #[arg(long, global = true, value_name = "HOPS", env = "CONVOKE_MC_TTL")]
     pub(crate) mc_ttl: Option<u8>,
-    /// First member port to try; taken: the next one, 100 tries [default: 6900]
+    /// First member port to try; if it is taken, the next one [default: 6900]
     #[arg(long, global = true, value_name = "PORT", env = "CONVOKE_START_PORT", value_parser = port())]
     pub(crate) start_port: Option<u16>,
+    /// Member ports to try, from the first on [default: 100]
+    #[arg(long, global = true, value_name = "COUNT", env = "CONVOKE_START_PORT_RANGE", value_parser = clap::value_parser!(u16).range(1..))]
+    pub(crate) start_port_range: Option<u16>,
     /// Members join only with the same name [default: development]
     #[arg(long, global = true, value_name = "NAME", env = "CONVOKE_CLUSTER_NAME")]
     pub(crate) cluster_name: Option<String>,

@@ -43,25 +43,25 @@ pub(crate) struct ClientSettings {
 }
 
 /// One `[maps.NAME]`.
-#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub(crate) struct MapEntry {
     #[serde(skip_serializing_if = "Option::is_none")]
-    backups: Option<u8>,
+    pub(super) backups: Option<u8>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    async_backups: Option<u8>,
+    pub(super) async_backups: Option<u8>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    ttl_s: Option<u64>,
+    pub(super) ttl_s: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    max_idle_s: Option<u64>,
+    pub(super) max_idle_s: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    memory_mib: Option<u64>,
+    pub(super) memory_mib: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    eviction: Option<Eviction>,
+    pub(super) eviction: Option<Eviction>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    merge: Option<MergePolicy>,
+    pub(super) merge: Option<MergePolicy>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    statistics: Option<bool>,
+    pub(super) statistics: Option<bool>,
 }
 
 impl DataSettings {
@@ -115,24 +115,28 @@ impl MapEntry {
             ("max-idle-s", self.max_idle_s),
             ("memory-mib", self.memory_mib),
         ] {
-            if number == Some(0) {
-                return refused(key, "is 0; leave it out for no limit");
-            }
             if number.is_some_and(|number| number > u64::from(u32::MAX)) {
                 return refused(key, &format!("is more than {}", u32::MAX));
             }
         }
-        if self.eviction.is_some() && self.memory_mib.is_none() && usual.memory_bytes_max.is_none()
+        // 0 is no limit, for a map of its own where the usual one has some.
+        let limit = |own: Option<u64>, scale: u64, usual: Option<u64>| match own {
+            Some(0) => None,
+            Some(own) => Some(own * scale),
+            None => usual,
+        };
+        let memory_bytes_max = limit(self.memory_mib, 1 << 20, usual.memory_bytes_max);
+        if self.eviction.is_some_and(|eviction| eviction != Eviction::None)
+            && memory_bytes_max.is_none()
         {
             return refused("eviction", "needs a bound to evict at: set memory-mib as well");
         }
-        let ms = |seconds: Option<u64>| seconds.map(|seconds| seconds * 1_000);
         Ok(MapSettings {
             backups: self.backups.unwrap_or(usual.backups),
             async_backups: self.async_backups.unwrap_or(usual.async_backups),
-            ttl_ms: ms(self.ttl_s).or(usual.ttl_ms),
-            max_idle_ms: ms(self.max_idle_s).or(usual.max_idle_ms),
-            memory_bytes_max: self.memory_mib.map(|mib| mib << 20).or(usual.memory_bytes_max),
+            ttl_ms: limit(self.ttl_s, 1_000, usual.ttl_ms),
+            max_idle_ms: limit(self.max_idle_s, 1_000, usual.max_idle_ms),
+            memory_bytes_max,
             eviction: self.eviction.unwrap_or(usual.eviction),
             merge: self.merge.unwrap_or(usual.merge),
             statistics: self.statistics.unwrap_or(usual.statistics),
@@ -210,10 +214,19 @@ mod tests {
     }
 
     #[test]
+    fn zero_is_no_limit_where_the_usual_map_has_one() {
+        let catalog = read(
+            "[\"*\"]\nttl-s = 60\nmax-idle-s = 5\nmemory-mib = 8\n\
+             [carts]\nttl-s = 0\nmax-idle-s = 0\nmemory-mib = 0\n",
+        );
+        let carts = *catalog.unwrap().of("carts");
+        assert_eq!((carts.ttl_ms, carts.max_idle_ms, carts.memory_bytes_max), (None, None, None));
+    }
+
+    #[test]
     fn what_makes_no_sense_is_refused_by_name() {
         for (text, words) in [
             ("[a]\nbackups = 7", "[maps.\"a\"]: backups is more than 6"),
-            ("[a]\nttl-s = 0", "ttl-s is 0; leave it out for no limit"),
             ("[a]\neviction = \"lru\"", "set memory-mib as well"),
             ("[a]\nmerge = \"best\"", "unknown variant `best`"),
             ("[a]\nbackup = 1", "unknown field `backup`"),

@@ -27,6 +27,8 @@ pub(crate) struct File {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) start_port: Option<u16>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) start_port_range: Option<u16>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) cluster_name: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) cluster_password: Option<String>,
@@ -149,7 +151,7 @@ impl File {
         let shown = path.display();
         let text = read_text(path)?;
         if hazelcast::is_meant(path, &text) {
-            let translated = hazelcast::translate(&text)
+            let translated = hazelcast::translate(&text, &surroundings(path))
                 .map_err(|why| SettingsError(format!("{shown}: {why}")))?;
             let warning = translated.warning().map(|warning| format!("{shown}: {warning}"));
             return Ok((translated.file, warning));
@@ -197,8 +199,21 @@ pub(super) fn read_text(path: &Path) -> Result<String, SettingsError> {
     let unreadable = |why: String| SettingsError(format!("{}: {why}", path.display()));
     let bytes = super::read_bounded(path, FILE_BYTES_MAX)
         .map_err(|e| unreadable(format!("the configuration file cannot be read: {e}")))?;
-    String::from_utf8(bytes)
-        .map_err(|_| unreadable("the configuration file is not UTF-8 text".into()))
+    hazelcast::decode(bytes).ok_or_else(|| {
+        unreadable(
+            "the configuration file is not text of UTF-8, or of the encoding it names".into(),
+        )
+    })
+}
+
+/// What a Hazelcast file needs beside its text.
+pub(super) fn surroundings(path: &Path) -> hazelcast::Surroundings {
+    let environment = std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+    hazelcast::Surroundings {
+        folder: path.parent().unwrap_or(Path::new("")).to_owned(),
+        environment: environment.collect(),
+    }
 }
 
 #[cfg(test)]
@@ -298,7 +313,7 @@ mod tests {
             (shown.mc_port, shown.start_port),
             (Some(usual.mc_port), Some(usual.start_port))
         );
-        assert_eq!(shown.mc_ttl, Some(usual.mc_ttl.get()));
+        assert_eq!(shown.mc_ttl, Some(usual.mc_ttl));
         assert_eq!((shown.lite, shown.no_cluster), (Some(usual.lite), Some(usual.no_cluster)));
         assert_eq!(shown.group, Some(usual.group));
         assert_eq!(

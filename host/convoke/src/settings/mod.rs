@@ -11,7 +11,6 @@ mod spelling;
 
 use std::io::Read as _;
 use std::net::IpAddr;
-use std::num::NonZeroU8;
 use std::path::{Path, PathBuf};
 
 use convoke_membership::member::NAME_BYTES_MAX;
@@ -58,8 +57,10 @@ pub(crate) struct Settings {
     pub(crate) modes: Vec<ModeSettings>,
     pub(crate) mc_address: Option<IpAddr>,
     pub(crate) mc_port: u16,
-    pub(crate) mc_ttl: NonZeroU8,
+    pub(crate) mc_ttl: u8,
     pub(crate) start_port: u16,
+    /// Member ports that are tried, from the first on.
+    pub(crate) start_port_range: u16,
     pub(crate) lite: bool,
     pub(crate) name: Option<String>,
     pub(crate) group: String,
@@ -82,6 +83,9 @@ pub(crate) struct Settings {
     /// What is to be said of it.
     pub(crate) warning: Option<String>,
 }
+
+/// Member ports that are tried, unless the operator says otherwise.
+const START_PORT_RANGE: u16 = 100;
 
 /// Threads that serve clients and other members, at most.
 const WORKERS_MAX: u16 = 256;
@@ -116,7 +120,7 @@ pub(crate) struct PublicAddress {
 pub(crate) fn convert(path: &Path) -> Result<String, SettingsError> {
     let refused = |why: String| SettingsError(format!("{}: {why}", path.display()));
     let text = file::read_text(path)?;
-    let translated = hazelcast::translate(&text).map_err(refused)?;
+    let translated = hazelcast::translate(&text, &file::surroundings(path)).map_err(refused)?;
     translated.to_toml(&path.display().to_string()).map_err(refused)
 }
 
@@ -209,13 +213,19 @@ impl Settings {
             modes,
             mc_address,
             mc_port: in_range("mc-port", options.mc_port.or(file.mc_port).unwrap_or(2904))?,
-            mc_ttl: NonZeroU8::new(options.mc_ttl.or(file.mc_ttl).unwrap_or(32)).ok_or_else(
-                || SettingsError(format!("{} is 0; expected 1 to 255", from_file("mc-ttl"))),
-            )?,
+            mc_ttl: options.mc_ttl.or(file.mc_ttl).unwrap_or(32),
             start_port: in_range(
                 "start-port",
                 options.start_port.or(file.start_port).unwrap_or(usual.start_port),
             )?,
+            start_port_range: match options.start_port_range.or(file.start_port_range) {
+                Some(0) => {
+                    return Err(SettingsError(
+                        "start-port-range is 0; expected 1 or more ports".into(),
+                    ));
+                }
+                range => range.unwrap_or(START_PORT_RANGE),
+            },
             lite: options.lite.or(file.lite).unwrap_or(false),
             name: options
                 .name
@@ -254,9 +264,13 @@ fn in_range(key: &str, port: u16) -> Result<u16, SettingsError> {
     Ok(port)
 }
 
+/// Whether a text is one that members and groups may be called.
+fn is_short(text: &str) -> bool {
+    (1..=NAME_BYTES_MAX).contains(&text.len()) && !text.chars().any(char::is_control)
+}
+
 fn short(key: &str, text: String) -> Result<String, SettingsError> {
-    let plain = !text.chars().any(char::is_control);
-    if (1..=NAME_BYTES_MAX).contains(&text.len()) && plain {
+    if is_short(&text) {
         return Ok(text);
     }
     Err(SettingsError(format!(
@@ -343,8 +357,7 @@ fn password(
     }
 }
 
-/// A whole file of at most `bytes_max`, whatever its size claims to be.
-/// A whole file.
+/// A whole file of at most `bytes_max`, even if its size is said to be less.
 pub(crate) fn read_bounded(path: &Path, bytes_max: usize) -> std::io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     std::fs::File::open(path)?.take(bytes_max as u64 + 1).read_to_end(&mut bytes)?;

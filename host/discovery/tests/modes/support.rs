@@ -2,7 +2,6 @@
 
 use std::collections::HashSet;
 use std::net::{IpAddr, SocketAddr};
-use std::num::NonZeroU8;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Mutex};
@@ -22,7 +21,7 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 pub(crate) fn config() -> HostConfig {
     HostConfig {
         interfaces: vec![Interface { address: IpAddr::from([127, 0, 0, 1]), index: Some(1) }],
-        multicast_hops: NonZeroU8::MIN,
+        multicast_hops: 1,
         default_ports: vec![6900, 6901, 6902],
         cache_directory: None,
         state_directory: None,

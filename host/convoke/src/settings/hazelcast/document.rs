@@ -1,35 +1,75 @@
 //! An XML or YAML file as a flat list of paths and values: attributes and
 //! elements of XML are named as the keys of YAML are, so that one reader does.
 
-use serde_json::Value;
+use std::path::{Path, PathBuf};
+
+use super::tree::{self, Tree};
 
 /// Levels of one file.
 const DEPTH_MAX: usize = 32;
-/// Values of one file.
-const VALUES_MAX: usize = 20_000;
-/// Bytes of a foreign text that are shown.
+/// Values of one file and of those that it imports.
+pub(super) const VALUES_MAX: usize = 20_000;
+/// Files that import one another, one below the other.
+const IMPORTS_MAX: usize = 8;
+/// Characters of a foreign text that are shown.
 const SHOWN_CHARS: usize = 80;
+/// Characters of a path that are shown.
+const SHOWN_PATH_CHARS: usize = 200;
+
+/// What a file says beside its text: where it lies, and the environment.
+#[derive(Debug, Default)]
+pub(crate) struct Surroundings {
+    /// What relative imports are relative to.
+    pub(crate) folder: PathBuf,
+    /// Variables of the environment, in order.
+    pub(crate) environment: Vec<(String, String)>,
+}
+
+/// Before the names of variables of the environment that fill `${…}`.
+const VARIABLE_PREFIX: &str = "CONVOKE_HZ_";
+/// Before the names of those that replace values, as Hazelcast reads them.
+const OVERRIDE_PREFIX: &str = "HZ_";
 
 /// What is left of a file; reading a value takes it out.
 #[derive(Debug)]
 pub(super) struct Document {
     /// Below `hazelcast`, in the order of the file.
     values: Vec<(String, String)>,
+    /// What the environment says in place of the file: a plain path (see [`plain`]), the
+    /// value, and the name of the variable.
+    overrides: Vec<(String, String, String)>,
+    environment: Vec<(String, String)>,
+    /// Whether `network` is what the file says of `advanced-network`.
+    is_advanced: bool,
 }
 
 impl Document {
-    pub(super) fn read(text: &str) -> Result<Self, String> {
-        let text = text.trim_start_matches('\u{feff}');
-        let mut document = Self { values: Vec::new() };
-        if text.trim_start().starts_with('<') {
-            document.read_xml(text)?;
-        } else {
-            document.read_yaml(text)?;
-        }
+    pub(super) fn read(text: &str, surroundings: &Surroundings) -> Result<Self, String> {
+        let environment = surroundings.environment.clone();
+        let overrides = environment.iter().filter_map(|(name, value)| {
+            let path = name.strip_prefix(OVERRIDE_PREFIX)?.to_ascii_lowercase().replace('_', ".");
+            (!path.is_empty()).then(|| (path, value.clone(), name.clone()))
+        });
+        let mut document = Self {
+            values: Vec::new(),
+            overrides: overrides.collect(),
+            environment,
+            is_advanced: false,
+        };
+        document.read_file(text, &surroundings.folder, 0)?;
         Ok(document)
     }
 
-    fn read_xml(&mut self, text: &str) -> Result<(), String> {
+    fn read_file(&mut self, text: &str, folder: &Path, imports: usize) -> Result<(), String> {
+        let text = text.trim_start_matches('\u{feff}');
+        if text.trim_start().starts_with('<') {
+            self.read_xml(text, folder, imports)
+        } else {
+            self.read_yaml(text, folder, imports)
+        }
+    }
+
+    fn read_xml(&mut self, text: &str, folder: &Path, imports: usize) -> Result<(), String> {
         let tree = roxmltree::Document::parse(text).map_err(|error| {
             format!("the file is not well-formed XML: {}", one_line(&error.to_string()))
         })?;
@@ -39,7 +79,12 @@ impl Document {
             return Err(format!("its root is <{}>; expected <hazelcast>", one_line(name)));
         }
         for child in root.children().filter(roxmltree::Node::is_element) {
-            self.add_element(child, "", 0)?;
+            match child.attribute("resource") {
+                Some(resource) if child.tag_name().name() == "import" => {
+                    self.import(resource, folder, imports)?;
+                }
+                _ => self.add_element(child, "", 0)?,
+            }
         }
         Ok(())
     }
@@ -54,18 +99,26 @@ impl Document {
             return Err(format!("it has more than {DEPTH_MAX} levels"));
         }
         let tag = node.tag_name().name();
-        let path = match node.attribute("name") {
-            Some(name) => join(above, &format!("{tag}[{}]", one_line(name))),
+        let mut path = match node.attribute("name") {
+            Some(name) => join(above, &format!("{tag}[{name}]")),
             None => join(above, tag),
         };
+        if tag == STRATEGY {
+            path = self.numbered(&path);
+        }
         for attribute in node.attributes() {
             if attribute.namespace().is_none() && attribute.name() != "name" {
-                self.add(join(&path, attribute.name()), attribute.value())?;
+                self.add(join(&path, attribute.name()), attribute.value().trim())?;
             }
         }
-        let text = node.text().map(str::trim).unwrap_or_default();
-        if !text.is_empty() {
-            self.add(path.clone(), text)?;
+        // Comments and the like divide a text, and are no part of it.
+        let text: String = node
+            .children()
+            .filter(roxmltree::Node::is_text)
+            .filter_map(|text| text.text())
+            .collect();
+        if !text.trim().is_empty() {
+            self.add(path.clone(), text.trim())?;
         }
         for child in node.children().filter(roxmltree::Node::is_element) {
             self.add_element(child, &path, depth + 1)?;
@@ -73,59 +126,196 @@ impl Document {
         Ok(())
     }
 
-    fn read_yaml(&mut self, text: &str) -> Result<(), String> {
-        let tree: Value = serde_saphyr::from_str(text).map_err(|error| {
-            format!("the file is not well-formed YAML: {}", one_line(&error.to_string()))
-        })?;
-        match tree.get("hazelcast") {
-            Some(Value::Null) => Ok(()),
-            Some(tree) => self.add_value(tree, "", 0),
-            None => Err("it has no key \"hazelcast\"; is it a file of Hazelcast's?".to_owned()),
-        }
+    /// The path of one more of several that have the same name.
+    fn numbered(&self, path: &str) -> String {
+        let number = (0..).find(|number| {
+            let start = format!("{path}[{number}]");
+            !self.values.iter().any(|(known, _)| known.starts_with(&start))
+        });
+        format!("{path}[{}]", number.unwrap_or_default())
     }
 
-    fn add_value(&mut self, value: &Value, path: &str, depth: usize) -> Result<(), String> {
+    fn read_yaml(&mut self, text: &str, folder: &Path, imports: usize) -> Result<(), String> {
+        let Tree::Map(top) = tree::read(text)? else {
+            return Err("it has no key \"hazelcast\"; is it a file of Hazelcast's?".to_owned());
+        };
+        let Some((_, root)) = top.into_iter().find(|(key, _)| key == "hazelcast") else {
+            return Err("it has no key \"hazelcast\"; is it a file of Hazelcast's?".to_owned());
+        };
+        let Tree::Map(entries) = root else { return Ok(()) };
+        let (imported, entries): (Vec<_>, Vec<_>) =
+            entries.into_iter().partition(|(key, _)| key == "import");
+        for (_, list) in imported {
+            for resource in list.texts() {
+                self.import(&resource, folder, imports)?;
+            }
+        }
+        entries.iter().try_for_each(|(key, value)| self.add_value(value, key, 0))
+    }
+
+    fn add_value(&mut self, value: &Tree, path: &str, depth: usize) -> Result<(), String> {
         if depth > DEPTH_MAX {
             return Err(format!("it has more than {DEPTH_MAX} levels"));
         }
         match value {
-            Value::Null => Ok(()),
-            Value::Object(map) => map.iter().try_for_each(|(key, value)| {
-                self.add_value(value, &join(path, &one_line(key)), depth + 1)
+            Tree::Nothing => Ok(()),
+            // The names of maps may have dots.
+            Tree::Map(entries) if path == "map" => entries.iter().try_for_each(|(key, value)| {
+                self.add_value(value, &format!("{path}[{key}]"), depth + 1)
             }),
-            Value::Array(values) => {
+            Tree::Map(entries) => entries
+                .iter()
+                .try_for_each(|(key, value)| self.add_value(value, &join(path, key), depth + 1)),
+            Tree::List(values) if path.ends_with(STRATEGIES) => {
+                // The list has the name of what it is in.
+                let inner = format!(".{STRATEGIES}");
+                let above = path.strip_suffix(&inner).filter(|above| above.ends_with(&inner));
+                let above = above.unwrap_or(path);
+                values.iter().try_for_each(|value| {
+                    let path = self.numbered(&join(above, STRATEGY));
+                    self.add_value(value, &path, depth + 1)
+                })
+            }
+            Tree::List(values) => {
                 values.iter().try_for_each(|value| self.add_value(value, path, depth + 1))
             }
-            Value::String(text) => self.add(path.to_owned(), text.trim()),
-            plain => self.add(path.to_owned(), &plain.to_string()),
+            Tree::Text(text) => self.add(path.to_owned(), text.trim()),
         }
+    }
+
+    /// Reads another file in the place where it is named.
+    fn import(&mut self, resource: &str, folder: &Path, imports: usize) -> Result<(), String> {
+        let shown = one_line(resource);
+        let refused = |why: &str| format!("hazelcast.import: {shown:?} {why}");
+        if imports >= IMPORTS_MAX {
+            return Err(refused(&format!(
+                "is one below the other more than {IMPORTS_MAX} files deep; do they import each other?"
+            )));
+        }
+        let path = resource.trim().strip_prefix("file:").unwrap_or(resource.trim());
+        let path = path.strip_prefix("//").unwrap_or(path);
+        if path.is_empty() || path.starts_with("classpath:") || path.contains("://") {
+            return Err(refused("is no file here; name its path, relative to this file"));
+        }
+        let path = folder.join(path);
+        let text = super::super::file::read_text(&path).map_err(|error| refused(&error.0))?;
+        let folder = path.parent().unwrap_or(Path::new(""));
+        self.read_file(&text, folder, imports + 1).map_err(|why| refused(&format!("({why})")))
     }
 
     fn add(&mut self, path: String, value: &str) -> Result<(), String> {
         if self.values.len() >= VALUES_MAX {
             return Err(format!("it has more than {VALUES_MAX} values"));
         }
-        self.values.push((path, value.to_owned()));
+        let value = self.filled(value);
+        self.values.push((path, value));
         Ok(())
+    }
+
+    /// With the variables that the environment knows.
+    fn filled(&self, text: &str) -> String {
+        let (mut filled, mut rest) = (String::new(), text);
+        while let Some((before, after)) = rest.split_once("${") {
+            let Some((name, behind)) = after.split_once('}') else { break };
+            filled.push_str(before);
+            match self.variable(name) {
+                Some(value) => filled.push_str(value),
+                None => filled.push_str(&format!("${{{name}}}")),
+            }
+            rest = behind;
+        }
+        filled.push_str(rest);
+        filled
+    }
+
+    fn variable(&self, name: &str) -> Option<&str> {
+        let own = variable_name(name);
+        let known = |wanted: &str| {
+            let found = self.environment.iter().find(|(known, _)| known == wanted);
+            found.map(|(_, value)| value.as_str())
+        };
+        known(&own).or_else(|| known(name))
+    }
+
+    /// Takes what the file says of `advanced-network` for what it says of `network`.
+    pub(super) fn advance(&mut self) {
+        self.forget("network");
+        self.is_advanced = true;
+        for (path, _) in &mut self.values {
+            for (theirs, ours) in [(ADVANCED_MEMBER, "network"), (ADVANCED_JOIN, "network.join")] {
+                if let Some(rest) = path.strip_prefix(theirs)
+                    && rest.starts_with('.')
+                {
+                    *path = format!("{ours}{rest}");
+                }
+            }
+        }
+    }
+
+    /// How the file has a path.
+    pub(super) fn shown(&self, path: &str) -> String {
+        let path = if !self.is_advanced {
+            path.to_owned()
+        } else if let Some(rest) = path.strip_prefix("network.join") {
+            format!("{ADVANCED_JOIN}{rest}")
+        } else if let Some(rest) = path.strip_prefix("network") {
+            format!("{ADVANCED_MEMBER}{rest}")
+        } else {
+            path.to_owned()
+        };
+        format!("hazelcast.{}", shortened(&path, SHOWN_PATH_CHARS))
     }
 
     /// Takes all values of `path`.
     pub(super) fn texts(&mut self, path: &str) -> Result<Vec<String>, String> {
         let mut taken = Vec::new();
         self.values.retain(|(known, value)| {
-            let is_it = known == path;
+            let is_it = is_same(known, path);
             if is_it {
                 taken.push(value.clone());
             }
             !is_it
         });
+        let wanted = plain(path);
+        if let Some(at) = self.overrides.iter().position(|(known, ..)| *known == wanted) {
+            taken = vec![self.overrides.remove(at).1];
+        }
         match taken.iter().find(|text| text.contains("${")) {
-            Some(text) => Err(format!(
-                "hazelcast.{path}: {:?} holds a variable, which only Hazelcast can fill; write its value",
-                one_line(text)
-            )),
+            Some(text) => {
+                let name = text.split_once("${").map_or("", |(_, rest)| rest);
+                let name = name.split(['}', ':']).next().unwrap_or_default();
+                Err(format!(
+                    "{}: {:?} holds a variable; write its value, or set {} in the environment",
+                    self.shown(path),
+                    one_line(text),
+                    variable_name(name)
+                ))
+            }
             None => Ok(taken),
         }
+    }
+
+    /// Takes a property that is named below `path`, in each way that files have.
+    pub(super) fn property(&mut self, path: &str, name: &str) -> Result<Option<String>, String> {
+        let mut found = None;
+        for form in property_forms(path, name) {
+            found = self.text(&form)?.or(found);
+        }
+        Ok(found)
+    }
+
+    /// Whether anything is said of `path`.
+    pub(super) fn has(&self, path: &str) -> bool {
+        let is_below = |known: &str| {
+            known.strip_prefix(path).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+        };
+        self.values.iter().any(|(known, _)| is_below(known))
+    }
+
+    /// Whether a property is named below `path`.
+    pub(super) fn has_property(&self, path: &str, name: &str) -> bool {
+        let forms = property_forms(path, name);
+        self.values.iter().any(|(known, _)| forms.iter().any(|form| is_same(known, form)))
     }
 
     /// Takes the last value of `path`.
@@ -137,52 +327,89 @@ impl Document {
     pub(super) fn is_on(&mut self, path: &str, usual: bool) -> Result<bool, String> {
         match self.text(path)?.as_deref() {
             None => Ok(usual),
-            Some(text) if text.eq_ignore_ascii_case("true") => Ok(true),
-            Some(text) if text.eq_ignore_ascii_case("false") => Ok(false),
+            Some(text) if text.trim().eq_ignore_ascii_case("true") => Ok(true),
+            Some(text) if text.trim().eq_ignore_ascii_case("false") => Ok(false),
             Some(text) => {
-                Err(format!("hazelcast.{path}: {:?} is neither true nor false", one_line(text)))
+                Err(format!("{}: {:?} is neither true nor false", self.shown(path), one_line(text)))
             }
         }
     }
 
     /// Reads a port.
-    pub(super) fn number(&self, path: &str, text: &str) -> Result<u16, String> {
+    pub(super) fn port(&self, path: &str, text: &str) -> Result<u16, String> {
         let port = text.parse().ok().filter(|port| *port != 0);
         port.ok_or_else(|| {
-            format!("hazelcast.{path}: {:?} is not a port; expected 1 to 65535", one_line(text))
+            format!("{}: {:?} is not a port; expected 1 to 65535", self.shown(path), one_line(text))
         })
+    }
+
+    /// Takes a number in this range.
+    pub(super) fn number(
+        &mut self,
+        path: &str,
+        range: std::ops::RangeInclusive<u64>,
+    ) -> Result<Option<u64>, String> {
+        let Some(text) = self.text(path)? else { return Ok(None) };
+        match text.parse().ok().filter(|number| range.contains(number)) {
+            Some(number) => Ok(Some(number)),
+            None => Err(format!(
+                "{}: {:?} is not {} to {}",
+                self.shown(path),
+                one_line(&text),
+                range.start(),
+                range.end()
+            )),
+        }
     }
 
     /// Drops all below `path`: it is switched off.
     pub(super) fn forget(&mut self, path: &str) {
-        let below = format!("{path}.");
-        self.values.retain(|(known, _)| known != path && !known.starts_with(&below));
+        let is_below = |known: &str| {
+            known.strip_prefix(path).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+        };
+        self.values.retain(|(known, _)| !is_below(known));
+        let path = plain(path);
+        let is_below = |known: &str| {
+            known.strip_prefix(&path).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+        };
+        self.overrides.retain(|(known, ..)| !is_below(known));
     }
 
     /// Drops `path` where it says what holds anyway.
     pub(super) fn forget_default(&mut self, path: &str, usual: &str) {
-        self.values.retain(|(known, value)| known != path || value != usual);
+        let is_usual = |value: &str| value.eq_ignore_ascii_case(usual);
+        self.values.retain(|(known, value)| known != path || !is_usual(value));
     }
 
-    /// The names right below `path`.
+    /// The names right below `path`, or at the top.
     pub(super) fn names_below(&self, path: &str) -> Vec<String> {
-        let below = format!("{path}.");
+        let below = if path.is_empty() { String::new() } else { format!("{path}.") };
         let mut names: Vec<String> = Vec::new();
         for (known, _) in &self.values {
-            if let Some(name) = known.strip_prefix(&below).and_then(|rest| rest.split('.').next())
-                && !names.iter().any(|listed| listed == name)
-            {
-                names.push(name.to_owned());
+            let Some(rest) = known.strip_prefix(&below) else { continue };
+            // A name in brackets may have dots.
+            let from = rest.find('[').filter(|open| !rest[..*open].contains('.'));
+            let from = from.and_then(|open| Some(open + rest[open..].find(']')?)).unwrap_or(0);
+            let end = rest[from..].find('.').map_or(rest.len(), |dot| from + dot);
+            if !names.iter().any(|listed| *listed == rest[..end]) {
+                names.push(rest[..end].to_owned());
             }
         }
         names
     }
 
-    /// Paths that nobody took, each once.
-    pub(super) fn rest(self) -> Vec<String> {
+    /// Paths that nobody took, each once. What is switched off is not among them.
+    pub(super) fn rest(mut self) -> Vec<String> {
+        let off = |(path, value): &(String, String)| {
+            let above = path.strip_suffix(".enabled")?;
+            value.eq_ignore_ascii_case("false").then(|| above.to_owned())
+        };
+        let switched_off: Vec<String> = self.values.iter().filter_map(off).collect();
+        switched_off.iter().for_each(|path| self.forget(path));
         let mut paths: Vec<String> = Vec::new();
-        for (path, _) in self.values {
-            let path = format!("hazelcast.{path}");
+        let shown = self.values.iter().map(|(path, _)| self.shown(path));
+        let variables = self.overrides.iter().map(|(_, _, name)| one_line(name));
+        for path in shown.chain(variables) {
             if !paths.contains(&path) {
                 paths.push(path);
             }
@@ -191,14 +418,52 @@ impl Document {
     }
 }
 
+/// One of several plug-ins that find members, and the list of them.
+const STRATEGY: &str = "discovery-strategy";
+const STRATEGIES: &str = "discovery-strategies";
+const ADVANCED_MEMBER: &str = "advanced-network.member-server-socket-endpoint-config";
+const ADVANCED_JOIN: &str = "advanced-network.join";
+
+/// A property below `path`, as XML and YAML have it there and in a `properties` of its own.
+fn property_forms(path: &str, name: &str) -> [String; 4] {
+    ["", "properties.", "property[", "properties.property["].map(|form| {
+        let end = if form.ends_with('[') { "]" } else { "" };
+        join(path, &format!("{form}{name}{end}"))
+    })
+}
+
+/// Whether two paths are one: of what ways to join are told, neither case nor dashes count.
+fn is_same(known: &str, path: &str) -> bool {
+    known == path
+        || known.starts_with("network.join.")
+            && path.starts_with("network.join.")
+            && plain(known) == plain(path)
+}
+
+/// A path without what the names of variables cannot have: as Hazelcast compares them.
+fn plain(path: &str) -> String {
+    let kept = path.chars().filter(|c| !matches!(c, '-' | ']'));
+    kept.map(|c| if c == '[' { '.' } else { c.to_ascii_lowercase() }).collect()
+}
+
+/// The variable of the environment that fills `${name}`.
+fn variable_name(name: &str) -> String {
+    let plain = |c: char| if c.is_ascii_alphanumeric() { c.to_ascii_uppercase() } else { '_' };
+    format!("{VARIABLE_PREFIX}{}", name.chars().map(plain).collect::<String>())
+}
+
 fn join(above: &str, name: &str) -> String {
     if above.is_empty() { name.to_owned() } else { format!("{above}.{name}") }
 }
 
-fn one_line(text: &str) -> String {
+pub(super) fn one_line(text: &str) -> String {
+    shortened(text, SHOWN_CHARS)
+}
+
+fn shortened(text: &str, chars: usize) -> String {
     let line: Vec<&str> = text.split_whitespace().collect();
     let line = line.join(" ");
-    match line.char_indices().nth(SHOWN_CHARS) {
+    match line.char_indices().nth(chars) {
         Some((end, _)) => format!("{}…", &line[..end]),
         None => line,
     }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::super::file::{Discovery, File, Plain};
-use super::document::Document;
+use super::document::{Document, one_line};
 use super::members;
 use super::{GROUP, GROUP_PORT};
 
@@ -17,13 +17,18 @@ pub(super) fn translate(
 ) -> Result<(), String> {
     multicast(document, file)?;
     tcp_ip(document, file)?;
-    kubernetes(document, file, ignored)?;
+    if document.is_on("network.join.kubernetes.enabled", false)? {
+        kubernetes(document, "network.join.kubernetes", file, ignored)?;
+    } else {
+        document.forget("network.join.kubernetes");
+    }
+    strategies(document, file, ignored)?;
     let automatic = document.is_on("network.join.auto-detection.enabled", true)?;
-    others(document, ignored)?;
+    others(document)?;
     if !file.discovery.is_empty() {
         return Ok(());
     }
-    if automatic && ignored.is_empty() {
+    if automatic {
         file.mc_address = Some(GROUP.to_owned());
         file.mc_port = Some(GROUP_PORT);
         file.discovery.push(mode("auto", String::new()));
@@ -54,16 +59,11 @@ fn multicast(document: &mut Document, file: &mut File) -> Result<(), String> {
     }
     let group = document.text(&path("multicast-group"))?.unwrap_or_else(|| GROUP.to_owned());
     let port = match document.text(&path("multicast-port"))? {
-        Some(text) => document.number(&path("multicast-port"), &text)?,
+        Some(text) => document.port(&path("multicast-port"), &text)?,
         None => GROUP_PORT,
     };
-    if let Some(text) = document.text(&path("multicast-time-to-live"))? {
-        let ttl = text.parse().ok().filter(|ttl| *ttl > 0u8);
-        let ttl = ttl.ok_or_else(|| {
-            format!("hazelcast.{}: {text:?} is not 1 to 255", path("multicast-time-to-live"))
-        })?;
-        file.mc_ttl = Some(ttl);
-    }
+    let ttl = document.number(&path("multicast-time-to-live"), 0..=255)?;
+    file.mc_ttl = ttl.and_then(|ttl| u8::try_from(ttl).ok());
     // How long it waits for an answer: here each is answered at once.
     document.forget(&path("multicast-timeout-seconds"));
     let group = if group.contains(':') { format!("[{group}]") } else { group };
@@ -77,15 +77,24 @@ fn tcp_ip(document: &mut Document, file: &mut File) -> Result<(), String> {
         return Ok(());
     }
     let mut texts = Vec::new();
-    for name in
-        ["member", "members", "member-list", "member-list.member", "interface", "required-member"]
-    {
+    for name in ["member", "members", "member-list", "member-list.member", "interface"] {
         texts.extend(document.texts(&format!("{JOIN}.tcp-ip.{name}"))?);
     }
     document.forget("network.join.tcp-ip.connection-timeout-seconds");
+    let required = document.text(&format!("{JOIN}.tcp-ip.required-member"))?;
     let listed = members::sort(&texts);
-    if listed.addresses.is_empty() && listed.names.is_empty() {
-        return Err("hazelcast.network.join.tcp-ip is enabled and names no member".to_owned());
+    if listed.addresses.is_empty() && listed.names.is_empty() && required.is_none() {
+        return Err(format!(
+            "{} is enabled and names no member",
+            document.shown("network.join.tcp-ip")
+        ));
+    }
+    // Whoever is not required to be there may found the cluster with it alone.
+    if let Some(member) = required {
+        let port = file.start_port.unwrap_or(super::PORT);
+        let mut mode = mode("domain", members::with_port(&member, port));
+        mode.settings.insert("required".to_owned(), Plain::Boolean(true));
+        file.discovery.push(mode);
     }
     for (name, list) in [("tcpip", listed.addresses), ("dns", listed.names)] {
         if !list.is_empty() {
@@ -95,49 +104,106 @@ fn tcp_ip(document: &mut Document, file: &mut File) -> Result<(), String> {
     Ok(())
 }
 
-fn kubernetes(
+/// Plug-ins that find members, by their classes: of those the one for Kubernetes, as files of
+/// Hazelcast 3 have it.
+fn strategies(
     document: &mut Document,
     file: &mut File,
     ignored: &mut Vec<String>,
 ) -> Result<(), String> {
-    let path = |name: &str| format!("{JOIN}.kubernetes.{name}");
-    if !document.is_on(&path("enabled"), false)? {
-        document.forget("network.join.kubernetes");
-        return Ok(());
+    const PATH: &str = "network.join.discovery-strategies";
+    for name in document.names_below(PATH) {
+        let path = format!("{PATH}.{name}");
+        if !name.starts_with("discovery-strategy[") {
+            continue;
+        }
+        if !document.is_on(&format!("{path}.enabled"), false)? {
+            document.forget(&path);
+            continue;
+        }
+        let class = document.text(&format!("{path}.class"))?;
+        let class = match class {
+            Some(class) => class,
+            None => {
+                document.text(&format!("{path}.discovery-strategy-factory"))?.unwrap_or_default()
+            }
+        };
+        if class.rsplit('.').next() != Some("HazelcastKubernetesDiscoveryStrategy") {
+            return Err(no_such_mode(document, &format!("{PATH} ({class})")));
+        }
+        kubernetes(document, &path, file, ignored)?;
     }
-    let port = match document.text(&path("service-port"))? {
-        Some(text) if text == "0" => None,
-        Some(text) => Some(document.number(&path("service-port"), &text)?),
-        None => None,
+    document.property("", "hazelcast.discovery.enabled")?;
+    document.forget(PATH);
+    Ok(())
+}
+
+/// What is said of Kubernetes below `path`.
+fn kubernetes(
+    document: &mut Document,
+    path: &str,
+    file: &mut File,
+    ignored: &mut Vec<String>,
+) -> Result<(), String> {
+    let shown = document.shown(path);
+    let port = match document.property(path, "service-port")?.as_deref() {
+        None | Some("0") => None,
+        Some(text) => Some(document.port(&format!("{path}.service-port"), text)?),
     };
-    if let Some(name) = document.text(&path("service-dns"))? {
-        document.forget(&path("service-dns-timeout"));
-        let argument = port.map_or_else(|| name.clone(), |port| format!("{name}:{port}"));
-        file.discovery.push(mode("dns", argument));
-        return Ok(());
-    }
+    let by_api = ["service-name", "service-label-name", "pod-label-name"];
+    let found = if let Some(name) = document.property(path, "service-dns")? {
+        if let Some(other) = by_api.iter().find(|other| document.has_property(path, other)) {
+            return Err(format!("{shown}: service-dns and {other} are both set; keep one of them"));
+        }
+        document.property(path, "service-dns-timeout")?;
+        mode("dns", port.map_or_else(|| name.clone(), |port| format!("{name}:{port}")))
+    } else {
+        kubernetes_api(document, path, port)?
+    };
+    file.discovery.push(found);
+    let below = document.names_below(path);
+    ignored.extend(below.iter().map(|name| document.shown(&format!("{path}.{name}"))));
+    document.forget(path);
+    Ok(())
+}
+
+fn kubernetes_api(
+    document: &mut Document,
+    path: &str,
+    port: Option<u16>,
+) -> Result<Discovery, String> {
     let mut found = mode("kubernetes", String::new());
     let mut set = |key: &str, value: Plain| found.settings.insert(key.to_owned(), value);
     for (theirs, ours) in [("namespace", "namespace"), ("service-name", "service")] {
-        if let Some(text) = document.text(&path(theirs))? {
+        if let Some(text) = document.property(path, theirs)? {
             set(ours, Plain::Text(text));
         }
     }
     if let Some(port) = port {
         set("port", Plain::Number(port.into()));
     }
-    if !document.is_on(&path("resolve-not-ready-addresses"), true)? {
-        set("not-ready", Plain::Boolean(false));
+    match document.property(path, "resolve-not-ready-addresses")?.as_deref().map(str::trim) {
+        None | Some("true") => {}
+        Some("false") => {
+            set("not-ready", Plain::Boolean(false));
+        }
+        Some(text) => {
+            return Err(format!(
+                "{}.resolve-not-ready-addresses: {:?} is neither true nor false",
+                document.shown(path),
+                one_line(text)
+            ));
+        }
     }
-    let names = document.text(&path("pod-label-name"))?;
-    let values = document.text(&path("pod-label-value"))?;
+    let names = document.property(path, "pod-label-name")?;
+    let values = document.property(path, "pod-label-value")?;
     if let (Some(names), Some(values)) = (names, values) {
         let (names, values): (Vec<_>, Vec<_>) =
             (names.split(',').collect(), values.split(',').collect());
         if names.len() != values.len() {
             return Err(format!(
-                "hazelcast.{}: {} names and {} values; expected as many of each",
-                path("pod-label-name"),
+                "{}.pod-label-name: {} names and {} values; expected as many of each",
+                document.shown(path),
                 names.len(),
                 values.len()
             ));
@@ -148,28 +214,28 @@ fn kubernetes(
             .map(|(name, value)| format!("{}={}", name.trim(), value.trim()));
         set("label-selector", Plain::Text(pairs.collect::<Vec<_>>().join(",")));
     }
-    file.discovery.push(found);
-    for name in document.names_below("network.join.kubernetes") {
-        ignored.push(format!("hazelcast.{}", path(&name)));
-    }
-    document.forget("network.join.kubernetes");
-    Ok(())
+    Ok(found)
 }
 
-/// Clouds and registries, and whatever else there is.
-fn others(document: &mut Document, ignored: &mut Vec<String>) -> Result<(), String> {
+/// Clouds and registries, and all other ways to join: a member that was to be found in one of
+/// them must not found a cluster of its own.
+fn others(document: &mut Document) -> Result<(), String> {
     for name in document.names_below(JOIN) {
         let path = format!("{JOIN}.{name}");
         if name == "multicast" || name == "tcp-ip" {
             continue;
         }
-        let is_on = document.is_on(&format!("{path}.enabled"), name == "discovery-strategies")?;
-        document.forget(&path);
-        if is_on {
-            ignored.push(format!(
-                "hazelcast.{path} (there is no such mode here; list addresses with tcpip, names with dns, or load a mode of your own)"
-            ));
+        if document.is_on(&format!("{path}.enabled"), false)? {
+            return Err(no_such_mode(document, &path));
         }
+        document.forget(&path);
     }
     Ok(())
+}
+
+fn no_such_mode(document: &Document, path: &str) -> String {
+    format!(
+        "{}: there is no such mode here; list addresses with tcp-ip, or load a mode of your own",
+        document.shown(path)
+    )
 }

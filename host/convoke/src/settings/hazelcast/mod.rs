@@ -3,13 +3,16 @@
 
 mod document;
 mod join;
+mod maps;
 mod members;
+mod tree;
 
 use std::fmt::Write as _;
 use std::path::Path;
 
 use super::file::{File, OneOrMore};
 use document::Document;
+pub(super) use document::Surroundings;
 
 /// What Hazelcast does with what a file leaves out.
 const CLUSTER_NAME: &str = "dev";
@@ -27,26 +30,122 @@ pub(crate) struct Translated {
     pub(crate) ignored: Vec<String>,
 }
 
-/// Whether `text`, from `path`, is meant for Hazelcast.
+/// Whether a file of this name and text is meant for Hazelcast.
 pub(super) fn is_meant(path: &Path, text: &str) -> bool {
+    is_named(path) || text.trim_start_matches('\u{feff}').trim_start().starts_with('<')
+}
+
+/// Whether the name of a file alone says so.
+fn is_named(path: &Path) -> bool {
     let extension = path.extension().and_then(|extension| extension.to_str());
     let extension = extension.map(str::to_ascii_lowercase);
     matches!(extension.as_deref(), Some("xml" | "yaml" | "yml"))
-        || text.trim_start_matches('\u{feff}').trim_start().starts_with('<')
 }
 
+/// The text of a file in the encoding that its first bytes name: a byte order mark, or the
+/// declaration of XML (XML 1.0, appendix F); else UTF-8. `None` when it is not in that.
+pub(super) fn decode(bytes: Vec<u8>) -> Option<String> {
+    /// Bytes that a declaration has, at most.
+    const DECLARATION_BYTES_MAX: usize = 256;
+    let marked = encoding_rs::Encoding::for_bom(&bytes).map(|(encoding, _)| encoding);
+    let start = &bytes[..bytes.len().min(DECLARATION_BYTES_MAX)];
+    let encoding = marked.or_else(|| {
+        if start.starts_with(b"<\0?\0") {
+            return Some(encoding_rs::UTF_16LE);
+        }
+        if start.starts_with(b"\0<\0?") {
+            return Some(encoding_rs::UTF_16BE);
+        }
+        let start = start.strip_prefix(b"<?xml")?;
+        let end = start.windows(2).position(|two| two == b"?>")?;
+        let declaration = std::str::from_utf8(&start[..end]).ok()?;
+        let (_, value) = declaration.split_once("encoding")?;
+        let value = value.trim_start().strip_prefix('=')?.trim_start();
+        let quote = value.chars().next().filter(|c| matches!(c, '"' | '\''))?;
+        encoding_rs::Encoding::for_label(value[1..].split(quote).next()?.as_bytes())
+    });
+    match encoding {
+        None => String::from_utf8(bytes).ok(),
+        Some(encoding) => {
+            let (text, _, is_wrong) = encoding.decode(&bytes);
+            (!is_wrong).then(|| text.into_owned())
+        }
+    }
+}
+
+/// What decides who may be a member, in ways that are not ours: a file that has one of these
+/// on is refused. `None` where there is no switch.
+const REFUSED: [(&str, Option<&str>, &str); 6] = [
+    (
+        "group",
+        None,
+        "is of Hazelcast 3; give the name as <cluster-name>, and a password with --cluster-password-file",
+    ),
+    (
+        "network.ssl",
+        Some("enabled"),
+        "decides who may be a member by certificates, and here the cluster password does: take it out, and set --cluster-password-file",
+    ),
+    (
+        "security",
+        Some("enabled"),
+        "decides who may be a member, and here the cluster password does: take it out, and set --cluster-password-file",
+    ),
+    (
+        "network.member-address-provider",
+        Some("enabled"),
+        "runs a class that chooses this member's address: take it out, and set network.interfaces or network.public-address",
+    ),
+    (
+        "network.socket-interceptor",
+        Some("enabled"),
+        "runs a class that decides who may connect: take it out, and set --cluster-password-file",
+    ),
+    (
+        "config-replacers",
+        None,
+        "fill in values by classes: write the values, or ${NAME} and CONVOKE_HZ_NAME in the environment",
+    ),
+];
+
 /// Reads a whole file. The error is one line.
-pub(super) fn translate(text: &str) -> Result<Translated, String> {
-    let mut document = Document::read(text)?;
+pub(super) fn translate(text: &str, surroundings: &Surroundings) -> Result<Translated, String> {
+    let mut document = Document::read(text, surroundings)?;
+    if document.is_on("advanced-network.enabled", false)? {
+        document.advance();
+    } else {
+        document.forget("advanced-network");
+    }
+    for (path, switch, why) in REFUSED {
+        let is_on = match switch {
+            Some(switch) => document.is_on(&format!("{path}.{switch}"), false)?,
+            None => document.has(path),
+        };
+        if is_on {
+            return Err(format!("{} {why}", document.shown(path)));
+        }
+        document.forget(path);
+    }
+    let mut ignored = Vec::new();
     let mut file = File {
         cluster_name: Some(
             document.text("cluster-name")?.unwrap_or_else(|| CLUSTER_NAME.to_owned()),
         ),
-        name: document.text("instance-name")?,
         public_address: document.text("network.public-address")?,
         ..File::default()
     };
-    file.start_port = Some(port(&mut document)?);
+    if let Some(name) = document.text("instance-name")? {
+        if super::is_short(&name) {
+            file.name = Some(name);
+        } else {
+            ignored.push(format!(
+                "hazelcast.instance-name (longer than {} bytes: a name is generated)",
+                super::NAME_BYTES_MAX
+            ));
+        }
+    }
+    secret(&mut document, &mut file)?;
+    ports(&mut document, &mut file)?;
     if document.is_on("network.interfaces.enabled", false)? {
         let mut interfaces = document.texts("network.interfaces.interface")?;
         interfaces.extend(document.texts("network.interfaces.interfaces")?);
@@ -57,23 +156,54 @@ pub(super) fn translate(text: &str) -> Result<Translated, String> {
     if document.is_on("lite-member.enabled", false)? {
         file.lite = Some(true);
     }
-    let mut ignored = Vec::new();
+    if let Some(count) = document.property("", "hazelcast.partition.count")? {
+        let count = count.parse().ok().filter(|count| *count > 0);
+        file.partitions =
+            Some(count.ok_or("hazelcast.partition.count is not 1 to 16384".to_owned())?);
+    }
     join::translate(&mut document, &mut file, &mut ignored)?;
+    maps::translate(&mut document, &mut file, &mut ignored)?;
     ignored.extend(document.rest());
     Ok(Translated { file, ignored })
 }
 
-/// Hazelcast tries 100 ports as well; fewer, or just one, cannot be had.
-fn port(document: &mut Document) -> Result<u16, String> {
-    let mut port = None;
+/// What members must know to encrypt is what they must know to belong here.
+fn secret(document: &mut Document, file: &mut File) -> Result<(), String> {
+    const PATH: &str = "network.symmetric-encryption";
+    if document.is_on(&format!("{PATH}.enabled"), false)? {
+        let Some(password) = document.text(&format!("{PATH}.password"))? else {
+            return Err(format!(
+                "{} is on, with a key and no password: take it out, and set --cluster-password-file",
+                document.shown(PATH)
+            ));
+        };
+        file.cluster_password = Some(password);
+        // Members encrypt in one way here.
+        for name in ["algorithm", "salt", "iteration-count"] {
+            document.forget(&format!("{PATH}.{name}"));
+        }
+    } else {
+        document.forget(PATH);
+    }
+    Ok(())
+}
+
+/// The first port, and how many are tried.
+fn ports(document: &mut Document, file: &mut File) -> Result<(), String> {
+    let mut port = PORT;
     for path in ["network.port", "network.port.port"] {
         if let Some(text) = document.text(path)? {
-            port = Some(document.number(path, &text)?);
+            port = document.port(path, &text)?;
         }
     }
-    document.forget_default("network.port.auto-increment", "true");
-    document.forget_default("network.port.port-count", "100");
-    Ok(port.unwrap_or(PORT))
+    file.start_port = Some(port);
+    let count = document.number("network.port.port-count", 1..=u64::from(u16::MAX))?;
+    let mut count = count.and_then(|count| u16::try_from(count).ok());
+    if !document.is_on("network.port.auto-increment", true)? {
+        count = Some(1);
+    }
+    file.start_port_range = count.filter(|count| *count != super::START_PORT_RANGE);
+    Ok(())
 }
 
 impl Translated {
@@ -112,6 +242,10 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    fn translate(text: &str) -> Result<Translated, String> {
+        super::translate(text, &Surroundings::default())
+    }
 
     const XML: &str = r#"<?xml version="1.0" encoding="UTF-8"?>
 <hazelcast xmlns="http://www.hazelcast.com/schema/config"
@@ -192,15 +326,13 @@ hazelcast:
                     ("dns", "db.example:5710"),
                 ]
             );
-            assert_eq!(ignored.len(), 2, "{ignored:?}");
-            let has = |start: &str, end: &str| {
-                ignored.iter().any(|path| path.starts_with(start) && path.ends_with(end))
-            };
-            assert!(has("hazelcast.network.join.multicast.trusted-interfaces", ""));
+            assert_eq!(ignored.len(), 1, "{ignored:?}");
             assert!(
-                has("hazelcast.map", "default.backup-count")
-                    || has("hazelcast.map[default]", "backup-count")
+                ignored[0].starts_with("hazelcast.network.join.multicast.trusted-interfaces"),
+                "{ignored:?}"
             );
+            assert_eq!(file.maps["*"].backups, Some(2));
+            assert_eq!(file.start_port_range, None);
         }
     }
 
@@ -239,12 +371,260 @@ hazelcast:
     }
 
     #[test]
-    fn clouds_are_named_as_missing_and_no_join_at_all_is_no_cluster() {
-        let text = "<hazelcast><network><join><auto-detection enabled='false'/><multicast enabled='false'/><aws enabled='true'><region>x</region></aws></join></network></hazelcast>";
-        let Translated { file, ignored } = translate(text).unwrap();
-        assert_eq!(file.no_cluster, Some(true));
+    fn a_way_to_join_that_is_not_there_is_refused_and_none_at_all_is_no_cluster() {
+        let join = |ways: &str| {
+            translate(&format!(
+                "<hazelcast><network><join><auto-detection enabled='false'/><multicast enabled='false'/>{ways}</join></network></hazelcast>"
+            ))
+        };
+        let refusal = join("<aws enabled='true'><region>x</region></aws>").unwrap_err();
         assert!(
-            ignored[0].starts_with("hazelcast.network.join.aws (there is no such mode here"),
+            refusal.starts_with("hazelcast.network.join.aws: there is no such mode here"),
+            "{refusal}"
+        );
+        let refusal = join("<discovery-strategies><discovery-strategy enabled='true' class='a.B'/></discovery-strategies>").unwrap_err();
+        assert!(refusal.contains("(a.B): there is no such mode here"), "{refusal}");
+        let Translated { file, ignored } =
+            join("<aws enabled='false'><region>x</region></aws>").unwrap();
+        assert_eq!((file.no_cluster, ignored.len()), (Some(true), 0));
+    }
+
+    #[test]
+    fn the_text_of_an_element_is_all_of_its_text() {
+        let text = "<hazelcast><cluster-name>a<!-- c -->b</cluster-name><instance-name><![CDATA[x]]>y<?p?>z</instance-name><network><port><!-- f -->59<!-- c -->06</port>\
+            <join><multicast enabled=' true '/></join></network></hazelcast>";
+        let file = translate(text).unwrap().file;
+        assert_eq!(file.cluster_name.as_deref(), Some("ab"));
+        assert_eq!(file.name.as_deref(), Some("xyz"));
+        assert_eq!(file.start_port, Some(5906));
+        assert_eq!(modes(&file), [("multicast", "224.2.2.3:54327")]);
+    }
+
+    #[test]
+    fn words_of_yaml_are_the_names_that_they_are() {
+        let file = translate("hazelcast: { cluster-name: no, instance-name: 007 }").unwrap().file;
+        assert_eq!((file.cluster_name.as_deref(), file.name.as_deref()), (Some("no"), Some("007")));
+    }
+
+    #[test]
+    fn other_encodings_are_read_as_the_file_says() {
+        let latin = b"<?xml version=\"1.0\" encoding='ISO-8859-1'?><a>caf\xe9</a>".to_vec();
+        assert!(decode(latin).unwrap().ends_with("<a>caf\u{e9}</a>"));
+        let wide: Vec<u8> =
+            "<?xml version=\"1.0\"?><a/>".encode_utf16().flat_map(u16::to_le_bytes).collect();
+        assert!(decode(wide.clone()).unwrap().ends_with("<a/>"));
+        assert!(decode([&b"\xff\xfe"[..], &wide].concat()).unwrap().ends_with("<a/>"));
+        assert_eq!(decode(b"name: caf\xe9".to_vec()), None);
+        assert_eq!(decode("caf\u{e9}".into()).as_deref(), Some("caf\u{e9}"));
+    }
+
+    #[test]
+    fn a_required_member_is_waited_for() {
+        let text = "<hazelcast><network><port>5761</port><join><tcp-ip enabled='true'><required-member>10.77.0.2</required-member><member>10.77.0.1:5761</member></tcp-ip></join></network></hazelcast>";
+        let Translated { file, ignored } = translate(text).unwrap();
+        assert_eq!(modes(&file), [("domain", "10.77.0.2:5761"), ("tcpip", "10.77.0.1:5761")]);
+        assert_eq!(file.discovery[0].settings["required"].to_string(), "true");
+        assert!(ignored.is_empty(), "{ignored:?}");
+    }
+
+    #[test]
+    fn properties_are_found_in_each_spelling_and_place() {
+        let own = "<hazelcast><network><join><kubernetes enabled='true'><nameSpace>ns</nameSpace><SERVICE-NAME>svc</SERVICE-NAME></kubernetes></join></network></hazelcast>";
+        let strategy = "<hazelcast><network><join><discovery-strategies><discovery-strategy enabled='false' class='a.B'/><discovery-strategy enabled='true' class='com.hazelcast.kubernetes.HazelcastKubernetesDiscoveryStrategy'>
+            <properties><property name='namespace'>ns</property><property name='serviceName'>svc</property></properties></discovery-strategy></discovery-strategies></join></network>
+            <properties><property name='hazelcast.discovery.enabled'>true</property></properties></hazelcast>";
+        let yaml = "
+hazelcast:
+  network:
+    join:
+      discovery-strategies:
+        discovery-strategies:
+        - { enabled: true, class: com.hazelcast.kubernetes.HazelcastKubernetesDiscoveryStrategy, properties: { namespace: ns, service-name: svc } }
+";
+        for text in [own, strategy, yaml] {
+            let Translated { file, ignored } = translate(text).unwrap();
+            assert_eq!(modes(&file), [("kubernetes", "")], "{text}");
+            let settings = &file.discovery[0].settings;
+            assert_eq!(settings["namespace"].to_string(), "ns", "{text}");
+            assert_eq!(settings["service"].to_string(), "svc", "{text}");
+            assert!(ignored.is_empty(), "{ignored:?}");
+        }
+        let both = "<hazelcast><network><join><kubernetes enabled='true'><service-dns>a</service-dns><service-name>svc</service-name></kubernetes></join></network></hazelcast>";
+        let refusal = translate(both).unwrap_err();
+        assert!(refusal.contains("service-dns and service-name are both set"), "{refusal}");
+        let beside = "<hazelcast><network><join><kubernetes enabled='true'><service-dns>a</service-dns><namespace>ns</namespace></kubernetes></join></network></hazelcast>";
+        assert_eq!(
+            translate(beside).unwrap().ignored,
+            ["hazelcast.network.join.kubernetes.namespace"]
+        );
+    }
+
+    #[test]
+    fn an_advanced_network_is_read_in_place_of_the_plain_one() {
+        let text = "
+hazelcast:
+  cluster-name: edge
+  network: { port: { port: 1 }, join: { multicast: { enabled: true } } }
+  advanced-network:
+    enabled: true
+    join:
+      multicast: { enabled: false }
+      tcp-ip: { enabled: true, member-list: ['10.77.0.1:5705', '10.77.0.2:5705'] }
+    member-server-socket-endpoint-config:
+      port: { port: 5705, auto-increment: false }
+      reuse-address: true
+";
+        let Translated { file, ignored } = translate(text).unwrap();
+        assert_eq!((file.start_port, file.start_port_range), (Some(5705), Some(1)));
+        assert_eq!(modes(&file), [("tcpip", "10.77.0.1:5705,10.77.0.2:5705")]);
+        assert_eq!(
+            ignored,
+            ["hazelcast.advanced-network.member-server-socket-endpoint-config.reuse-address"]
+        );
+        let off = text.replace("enabled: true\n    join", "enabled: false\n    join");
+        let file = translate(&off).unwrap().file;
+        assert_eq!(modes(&file), [("multicast", "224.2.2.3:54327")]);
+    }
+
+    #[test]
+    fn maps_are_those_of_hazelcast() {
+        let xml = "<hazelcast>
+            <map name='default'><backup-count>2</backup-count><time-to-live-seconds>60</time-to-live-seconds><in-memory-format>BINARY</in-memory-format></map>
+            <map name='sessions.web'><backup-count>2</backup-count><max-idle-seconds>1800</max-idle-seconds>
+                <eviction eviction-policy='LRU' max-size-policy='USED_HEAP_SIZE' size='256'/><merge-policy batch-size='100'>LatestUpdateMergePolicy</merge-policy></map>
+            <map name='cache-*'><backup-count>0</backup-count><time-to-live-seconds>3600</time-to-live-seconds><eviction eviction-policy='LFU' max-size-policy='PER_NODE' size='10000'/></map>
+            <split-brain-protection enabled='true' name='two'><minimum-cluster-size>2</minimum-cluster-size></split-brain-protection>
+            <map name='safe'><split-brain-protection-ref>two</split-brain-protection-ref></map>
+            <properties><property name='hazelcast.partition.count'>7</property></properties>
+        </hazelcast>";
+        let yaml = "
+hazelcast:
+  map:
+    default: { backup-count: 2, time-to-live-seconds: 60 }
+    sessions.web:
+      backup-count: 2
+      max-idle-seconds: 1800
+      eviction: { eviction-policy: LRU, max-size-policy: USED_HEAP_SIZE, size: 256 }
+      merge-policy: { class-name: com.hazelcast.spi.merge.LatestUpdateMergePolicy, batch-size: 100 }
+    cache-*:
+      backup-count: 0
+      time-to-live-seconds: 3600
+      eviction: { eviction-policy: LFU, max-size-policy: PER_NODE, size: 10000 }
+    safe: { split-brain-protection-ref: two }
+  split-brain-protection:
+    two: { enabled: true, minimum-cluster-size: 2 }
+  properties:
+    hazelcast.partition.count: 7
+";
+        for text in [xml, yaml] {
+            let translated = translate(text).unwrap();
+            let toml = translated.to_toml("a.xml").unwrap();
+            let read: File = toml::from_str(&toml).unwrap();
+            assert_eq!(read.maps, translated.file.maps);
+            let maps = toml[toml.find("[maps").unwrap()..].split("\n# Not").next().unwrap();
+            assert_eq!(
+                maps,
+                "[maps.\"*\"]\nbackups = 2\nttl-s = 60\n\n[maps.\"cache-*\"]\nbackups = 0\nttl-s = 3600\n\n\
+                 [maps.safe]\nbackups = 1\nttl-s = 0\n\n\
+                 [maps.\"sessions.web\"]\nttl-s = 0\nmax-idle-s = 1800\nmemory-mib = 256\neviction = \"lru\"\nmerge = \"last-writer\"\n"
+            );
+            assert_eq!((read.min_members, read.partitions), (Some(2), Some(7)));
+            let ignored = &translated.ignored;
+            assert_eq!(ignored.len(), 1, "{ignored:?}");
+            assert!(
+                ignored[0].starts_with("hazelcast.map[cache-*].eviction (a bound by PER_NODE"),
+                "{ignored:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn variables_and_overrides_come_from_the_environment() {
+        let variable = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+        let surroundings = Surroundings {
+            environment: vec![
+                variable("CONVOKE_HZ_MY_NAME", "shop"),
+                variable("HZ_NETWORK_PORT_PORT", "5800"),
+                variable("HZ_NETWORK_JOIN_TCPIP_ENABLED", "false"),
+                variable("HZ_MAP_CARTS_BACKUPCOUNT", "3"),
+                variable("HZ_NOSUCHTHING", "1"),
+            ],
+            ..Surroundings::default()
+        };
+        let text = "<hazelcast><cluster-name>${my.name}-1</cluster-name><network><port>5701</port><join><multicast enabled='true'/><tcp-ip enabled='true'><member>10.0.0.1</member></tcp-ip></join></network><map name='carts'><backup-count>1</backup-count></map></hazelcast>";
+        let Translated { file, ignored } = super::translate(text, &surroundings).unwrap();
+        assert_eq!((file.cluster_name.as_deref(), file.start_port), (Some("shop-1"), Some(5800)));
+        assert_eq!(modes(&file), [("multicast", "224.2.2.3:54327")]);
+        assert_eq!(file.maps["carts"].backups, Some(3));
+        assert_eq!(ignored, ["HZ_NOSUCHTHING"]);
+        let refusal = translate(text).unwrap_err();
+        assert!(refusal.contains("set CONVOKE_HZ_MY_NAME in the environment"), "{refusal}");
+    }
+
+    #[test]
+    fn files_that_are_imported_are_read_where_they_are_named() {
+        let folder = std::env::temp_dir().join(format!("convoke-import-{}", std::process::id()));
+        std::fs::create_dir_all(folder.join("more")).unwrap();
+        let write = |name: &str, text: &str| std::fs::write(folder.join(name), text).unwrap();
+        write(
+            "more/b.xml",
+            "<hazelcast><import resource='c.yaml'/><network><port>5999</port></network></hazelcast>",
+        );
+        write("more/c.yaml", "hazelcast: { cluster-name: from-c, instance-name: till }");
+        write("round.yaml", "hazelcast: { import: [round.yaml] }");
+        let read = |text: &str| {
+            super::translate(
+                text,
+                &Surroundings { folder: folder.clone(), environment: Vec::new() },
+            )
+        };
+        let file = read("<hazelcast><import resource='file://more/b.xml'/><cluster-name>own</cluster-name></hazelcast>").unwrap().file;
+        assert_eq!((file.cluster_name.as_deref(), file.start_port), (Some("own"), Some(5999)));
+        assert_eq!(file.name.as_deref(), Some("till"));
+        for (resource, expected) in [
+            ("nowhere.xml", "cannot be read"),
+            ("round.yaml", "do they import each other?"),
+            ("classpath:a.xml", "is no file here"),
+        ] {
+            let refusal = read(&format!("hazelcast: {{ import: ['{resource}'] }}")).unwrap_err();
+            assert!(refusal.contains(expected) && !refusal.contains('\n'), "{refusal}");
+        }
+        std::fs::remove_dir_all(folder).unwrap();
+    }
+
+    #[test]
+    fn what_decides_who_is_a_member_is_honoured_or_refused() {
+        for (text, expected) in [
+            ("<group><name>shop</name></group>", "hazelcast.group is of Hazelcast 3"),
+            (
+                "<network><ssl enabled='true'/></network>",
+                "hazelcast.network.ssl decides who may be a member",
+            ),
+            ("<security enabled='true'/>", "hazelcast.security decides who may be a member"),
+            (
+                "<network><symmetric-encryption enabled='true'><key>k</key></symmetric-encryption></network>",
+                "with a key and no password",
+            ),
+        ] {
+            let refusal = translate(&format!("<hazelcast>{text}</hazelcast>")).unwrap_err();
+            assert!(refusal.starts_with("hazelcast.") && refusal.contains(expected), "{refusal}");
+        }
+        let text = "<hazelcast><network><ssl enabled='false'><factory-class-name>a.B</factory-class-name></ssl><symmetric-encryption enabled='true'><algorithm>AES/CBC/PKCS5Padding</algorithm><password>secret</password></symmetric-encryption></network></hazelcast>";
+        let Translated { file, ignored } = translate(text).unwrap();
+        assert_eq!(file.cluster_password.as_deref(), Some("secret"));
+        assert!(ignored.is_empty(), "{ignored:?}");
+    }
+
+    #[test]
+    fn what_a_name_or_a_time_to_live_may_be_there_starts_here() {
+        let text = format!(
+            "<hazelcast><instance-name>{}</instance-name><network><join><multicast enabled='true'><multicast-time-to-live>0</multicast-time-to-live></multicast></join></network></hazelcast>",
+            "n".repeat(65)
+        );
+        let Translated { file, ignored } = translate(&text).unwrap();
+        assert_eq!((file.mc_ttl, file.name), (Some(0), None));
+        assert!(
+            ignored[0].starts_with("hazelcast.instance-name (longer than 64 bytes"),
             "{ignored:?}"
         );
     }
@@ -283,7 +663,9 @@ hazelcast:
             let read: File = toml::from_str(&toml).unwrap();
             assert_eq!(toml::to_string(&read).unwrap(), toml::to_string(&translated.file).unwrap());
         }
-        assert!(translate(XML).unwrap().to_toml("a.xml").unwrap().contains("# - hazelcast.map"));
+        assert!(
+            translate(XML).unwrap().to_toml("a.xml").unwrap().contains("# - hazelcast.network")
+        );
     }
 
     proptest! {

@@ -2,7 +2,6 @@
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
-use std::num::NonZeroU8;
 
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::UdpSocket;
@@ -21,11 +20,7 @@ pub(crate) struct GroupSocket {
 
 /// Joins `group` on `interface`, which is of the same family. Several members on
 /// one machine share the port.
-pub(crate) fn open(
-    group: SocketAddr,
-    interface: Interface,
-    hops: NonZeroU8,
-) -> io::Result<GroupSocket> {
+pub(crate) fn open(group: SocketAddr, interface: Interface, hops: u8) -> io::Result<GroupSocket> {
     let (socket, group) = match (group.ip(), interface.address) {
         (IpAddr::V4(ip), IpAddr::V4(address)) => open_v4(ip, group.port(), address, hops)?,
         (IpAddr::V6(ip), IpAddr::V6(_)) => {
@@ -47,7 +42,7 @@ fn open_v4(
     ip: Ipv4Addr,
     port: u16,
     interface: Ipv4Addr,
-    hops: NonZeroU8,
+    hops: u8,
 ) -> io::Result<(Socket, SocketAddr)> {
     let group = SocketAddr::from((ip, port));
     let socket = shared(Domain::IPV4)?;
@@ -57,17 +52,12 @@ fn open_v4(
     socket.bind(&bind_address(group).into())?;
     socket.join_multicast_v4(&ip, &interface)?;
     socket.set_multicast_if_v4(&interface)?;
-    socket.set_multicast_ttl_v4(u32::from(hops.get()))?;
+    socket.set_multicast_ttl_v4(u32::from(hops))?;
     socket.set_multicast_loop_v4(true)?;
     Ok((socket, group))
 }
 
-fn open_v6(
-    ip: Ipv6Addr,
-    port: u16,
-    index: u32,
-    hops: NonZeroU8,
-) -> io::Result<(Socket, SocketAddr)> {
+fn open_v6(ip: Ipv6Addr, port: u16, index: u32, hops: u8) -> io::Result<(Socket, SocketAddr)> {
     let group = SocketAddr::V6(SocketAddrV6::new(ip, port, 0, index));
     let socket = shared(Domain::IPV6)?;
     socket.set_only_v6(true)?;
@@ -76,7 +66,7 @@ fn open_v6(
     socket.bind(&bind_address(group).into())?;
     socket.join_multicast_v6(&ip, index)?;
     socket.set_multicast_if_v6(index)?;
-    socket.set_multicast_hops_v6(u32::from(hops.get()))?;
+    socket.set_multicast_hops_v6(u32::from(hops))?;
     socket.set_multicast_loop_v6(true)?;
     Ok((socket, group))
 }

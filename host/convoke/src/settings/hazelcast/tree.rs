@@ -1,0 +1,186 @@
+//! YAML as a tree of texts. A plain `no`, `on`, `007` or `1_000` stays the text that it is: what
+//! is a switch or a number, whoever reads it decides, as Hazelcast does (YAML 1.2, JSON schema).
+
+use std::collections::HashMap;
+
+use granit_parser::{Event, Parser, ScalarStyle, StrInput};
+
+use super::document::{VALUES_MAX, one_line};
+
+/// Levels of a file, lists and maps alike.
+const DEPTH_MAX: usize = 64;
+
+/// A value.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Tree {
+    /// Left empty, or `null`.
+    Nothing,
+    Text(String),
+    List(Vec<Self>),
+    /// In the order of the file.
+    Map(Vec<(String, Self)>),
+}
+
+impl Tree {
+    /// The texts of it and of what it holds.
+    pub(super) fn texts(&self) -> Vec<String> {
+        match self {
+            Self::Nothing => Vec::new(),
+            Self::Text(text) => vec![text.clone()],
+            Self::List(values) => values.iter().flat_map(Self::texts).collect(),
+            Self::Map(entries) => entries.iter().flat_map(|(_, value)| value.texts()).collect(),
+        }
+    }
+
+    fn size(&self) -> usize {
+        match self {
+            Self::Nothing | Self::Text(_) => 1,
+            Self::List(values) => 1 + values.iter().map(Self::size).sum::<usize>(),
+            Self::Map(entries) => 1 + entries.iter().map(|(_, value)| value.size()).sum::<usize>(),
+        }
+    }
+}
+
+/// Reads the first document of a file.
+pub(super) fn read(text: &str) -> Result<Tree, String> {
+    let mut reader =
+        Reader { parser: Parser::new_from_str(text), anchors: HashMap::new(), room: VALUES_MAX };
+    loop {
+        match reader.next()? {
+            Event::StreamEnd => return Ok(Tree::Nothing),
+            Event::StreamStart | Event::DocumentStart(..) => {}
+            event => return reader.value(event, 0),
+        }
+    }
+}
+
+struct Reader<'a> {
+    parser: Parser<'a, StrInput<'a>>,
+    anchors: HashMap<usize, Tree>,
+    /// Values that the file may still have, those that an alias repeats among them.
+    room: usize,
+}
+
+impl<'a> Reader<'a> {
+    fn next(&mut self) -> Result<Event<'a>, String> {
+        loop {
+            match self.parser.next_event() {
+                None => return Ok(Event::StreamEnd),
+                Some(Ok((Event::Anchor(..), _))) => {}
+                Some(Ok((event, _))) => return Ok(event),
+                Some(Err(error)) => {
+                    let why = one_line(&error.to_string());
+                    return Err(format!("the file is not well-formed YAML: {why}"));
+                }
+            }
+        }
+    }
+
+    fn value(&mut self, event: Event<'a>, depth: usize) -> Result<Tree, String> {
+        if depth > DEPTH_MAX {
+            return Err(format!("it has more than {DEPTH_MAX} levels"));
+        }
+        self.take_room(1)?;
+        let (tree, anchor) = match event {
+            Event::Scalar(text, style, anchor, _) => {
+                let is_plain = style == ScalarStyle::Plain;
+                let is_nothing = is_plain && matches!(&*text, "" | "null" | "~");
+                (if is_nothing { Tree::Nothing } else { Tree::Text(text.into_owned()) }, anchor)
+            }
+            Event::SequenceStart(_, anchor, _) => {
+                let mut values = Vec::new();
+                loop {
+                    match self.next()? {
+                        Event::SequenceEnd => break,
+                        event => values.push(self.value(event, depth + 1)?),
+                    }
+                }
+                (Tree::List(values), anchor)
+            }
+            Event::MappingStart(_, anchor, _) => (self.map(depth)?, anchor),
+            Event::Alias(anchor) => {
+                let tree = self.anchors.get(&anchor).cloned();
+                let tree = tree.ok_or_else(|| "an alias holds itself".to_owned())?;
+                self.take_room(tree.size())?;
+                (tree, 0)
+            }
+            _ => return Ok(Tree::Nothing),
+        };
+        if anchor > 0 {
+            self.anchors.insert(anchor, tree.clone());
+        }
+        Ok(tree)
+    }
+
+    fn map(&mut self, depth: usize) -> Result<Tree, String> {
+        let mut entries: Vec<(String, Tree)> = Vec::new();
+        loop {
+            let key = match self.next()? {
+                Event::MappingEnd => return Ok(Tree::Map(entries)),
+                event => self.value(event, depth + 1)?,
+            };
+            let Tree::Text(key) = key else {
+                return Err("it has a key that is no text".to_owned());
+            };
+            if entries.iter().any(|(known, _)| *known == key) {
+                return Err(format!("it has the key {:?} twice in one place", one_line(&key)));
+            }
+            let event = self.next()?;
+            let value = self.value(event, depth + 1)?;
+            entries.push((key, value));
+        }
+    }
+
+    fn take_room(&mut self, values: usize) -> Result<(), String> {
+        self.room = self
+            .room
+            .checked_sub(values)
+            .ok_or_else(|| format!("it has more than {VALUES_MAX} values"))?;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text(text: &str) -> Tree {
+        Tree::Text(text.to_owned())
+    }
+
+    #[test]
+    fn words_and_numbers_are_the_texts_that_they_are() {
+        let tree = read("[no, on, 007, 1_000, 0x10, true, 'null', null, ~, '', 5]").unwrap();
+        let texts = ["no", "on", "007", "1_000", "0x10", "true", "null"].map(text);
+        let mut wanted = texts.to_vec();
+        wanted.extend([Tree::Nothing, Tree::Nothing, text(""), text("5")]);
+        assert_eq!(tree, Tree::List(wanted));
+    }
+
+    #[test]
+    fn an_alias_is_what_its_anchor_was() {
+        let tree = read("a: &x [1, 2]\nb: *x\n").unwrap();
+        let Tree::Map(entries) = tree else { panic!("a map") };
+        assert_eq!(entries[0].1, entries[1].1);
+    }
+
+    #[test]
+    fn what_is_too_much_or_unclear_is_refused() {
+        let mut bomb = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n".to_owned();
+        for n in 1..9 {
+            let alias = format!("*a{}", n - 1);
+            bomb.push_str(&format!("a{n}: &a{n} [{}]\n", vec![alias; 10].join(", ")));
+        }
+        for (text, expected) in [
+            (bomb.as_str(), "more than 20000 values"),
+            ("a: 1\na: 2", "the key \"a\" twice"),
+            ("a: [", "not well-formed YAML"),
+            (&format!("{}{}", "[".repeat(100), "]".repeat(100)), "levels"),
+            ("[a]: b", "a key that is no text"),
+        ] {
+            let refusal = read(text).unwrap_err();
+            assert!(refusal.contains(expected), "{refusal}");
+        }
+        assert_eq!(read(""), Ok(Tree::Nothing));
+    }
+}
