@@ -66,7 +66,7 @@ impl<'a> Reader<'a> {
         loop {
             match self.parser.next_event() {
                 None => return Ok(Event::StreamEnd),
-                Some(Ok((Event::Anchor(..), _))) => {}
+                Some(Ok((Event::Comment(..) | Event::Anchor(..), _))) => {}
                 Some(Ok((event, _))) => return Ok(event),
                 Some(Err(error)) => {
                     let why = one_line(&error.to_string());
@@ -159,7 +159,7 @@ mod tests {
 
     #[test]
     fn an_alias_is_what_its_anchor_was() {
-        let tree = read("a: &x [1, 2]\nb: *x\n").unwrap();
+        let tree = read("# above\na: &x [1, 2] # beside\n# between\nb: *x\n").unwrap();
         let Tree::Map(entries) = tree else { panic!("a map") };
         assert_eq!(entries[0].1, entries[1].1);
     }
