@@ -99,6 +99,11 @@ struct Timers {
 }
 
 impl Grid {
+    #[cfg(test)]
+    pub(crate) fn core(&self) -> &Core {
+        &self.inner.core
+    }
+
     /// A grid that knows nobody yet.
     #[must_use]
     pub fn new(

@@ -206,7 +206,7 @@ impl Partition {
         }
     }
 
-    /// A part of a range of a map. `None` when its items cannot be read.
+    /// A part of a range of a map. `None` when its items cannot be read, or do not fit together.
     pub(crate) fn handle_chunk(
         &mut self,
         core: &Core,
@@ -228,13 +228,6 @@ impl Partition {
             copying.items = all;
             return Some(());
         }
-        // Ranges are sent from their start on.
-        for (index, start, _) in &mut copying.ranges {
-            if *index == map.index && *start == part.range.start {
-                *start = part.range.end;
-            }
-        }
-        copying.ranges.retain(|(_, start, end)| start < end);
         let items = if all.is_empty() {
             items
         } else {
@@ -250,7 +243,16 @@ impl Partition {
                 fits & fragment.load(map, now_ms, &mut structure, |key| hasher.hash(key), item)
             })
         });
-        debug_assert!(fits, "a copy is made of what fits");
+        // A range of which not all fits stays to be copied: the copy is asked for again.
+        let follow = self.followed(from, epoch).filter(|_| fits)?;
+        let FollowState::Copying(copying) = &mut follow.state else { return Some(()) };
+        // Ranges are sent from their start on.
+        for (index, start, _) in &mut copying.ranges {
+            if *index == map.index && *start == part.range.start {
+                *start = part.range.end;
+            }
+        }
+        copying.ranges.retain(|(_, start, end)| start < end);
         Some(())
     }
 
@@ -258,11 +260,13 @@ impl Partition {
     pub(crate) fn handle_done(&mut self, core: &Core, from: MemberId, epoch: u64, ask: u64) {
         let (asks, partition) = (self.asks, self.number);
         let Some(follow) = self.followed(from, epoch).filter(|_| asks == ask) else { return };
-        if let FollowState::Copying(copying) = &follow.state
-            && copying.ranges.is_empty()
-        {
+        let FollowState::Copying(copying) = &follow.state else { return };
+        if copying.ranges.is_empty() {
             follow.state = FollowState::Synced;
             core.send(from, &Message::Synced { partition, epoch, ask });
+        } else {
+            // Not all of it was taken: it is asked for again after a while.
+            follow.state = FollowState::Asked(core.now());
         }
     }
 
@@ -359,6 +363,68 @@ impl Partition {
         if !is_equal {
             core.host.report(Report::Differs { partition: self.number, member: core.me });
             self.spoil(core, from);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::access::KeyHasher;
+    use crate::core::{GridSettings, Host, Report};
+    use crate::entry::Meta;
+    use crate::fragment::ALL_HASHES;
+    use crate::grid::{Grid, Later};
+    use crate::map::MapCatalog;
+    use crate::value::{ListEdit, StructureEdit};
+
+    struct Process;
+
+    impl Host for Process {
+        fn now(&self) -> Duration {
+            Duration::ZERO
+        }
+
+        fn unix_ms(&self) -> u64 {
+            0
+        }
+
+        fn random(&self) -> u64 {
+            4
+        }
+
+        fn spawn(&self, _: Later<()>) {}
+
+        fn report(&self, _: Report) {}
+    }
+
+    #[test]
+    fn a_range_whose_items_do_not_fit_together_is_no_part_of_a_copy() {
+        let (me, primary) = (MemberId::from_bytes([1; 16]), MemberId::from_bytes([2; 16]));
+        let settings =
+            GridSettings { partitions: 1, min_members: 1, hasher: KeyHasher::new([7; 16]) };
+        let grid = Grid::new(me, Arc::new(Process), settings, MapCatalog::default());
+        let (core, map) = (grid.core(), grid.open("m").unwrap());
+        let mut partition = core.partitions[0].lock();
+        partition.epoch = 3;
+        let list = |edit| StructureEdit::List(edit);
+        let meta = Meta::default();
+        let edit = list(ListEdit::PushBack(vec![b"a"]));
+        let (mut fits, mut whole) = (Vec::new(), Vec::new());
+        crate::encoding::append(&Item::Structure { key: b"l", meta, edit }, &mut fits);
+        // There is one element, and two are to go.
+        whole.extend_from_slice(&fits);
+        crate::encoding::append(&Item::More(list(ListEdit::PopFront(2))), &mut whole);
+        let part = Part { range: ALL_HASHES, first: true, last: true };
+        for (items, taken, then) in [(whole, None, " asked"), (fits, Some(()), " follows")] {
+            let ranges = vec![(map.index, ALL_HASHES.start, ALL_HASHES.end)];
+            let state = FollowState::Copying(Copying { ranges, items: Vec::new() });
+            partition.role = Role::Follow(Follow { primary, place: 1, state, before: None });
+            assert_eq!(partition.handle_chunk(core, primary, 3, &map, &part, &items), taken);
+            let asks = partition.asks;
+            partition.handle_done(core, primary, 3, asks);
+            let Role::Follow(follow) = &partition.role else { panic!("it follows") };
+            assert_eq!(follow.describe(), then);
         }
     }
 }
