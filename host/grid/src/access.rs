@@ -16,11 +16,14 @@ use crate::edit::{Edit, Record, What};
 use crate::entry::{Expiry, Idle, Meta, Plain};
 use crate::event::{Class, Event};
 use crate::fragment::{Applied, Entry, Fragment, Item};
-use crate::map::Map;
+use crate::map::{Eviction, Map};
 use crate::value::{Kind, StructureEdit};
 
-/// Entries that one write may evict to make room for itself.
+/// Entries that one write may evict in its own partition.
 const EVICTIONS_PER_WRITE_MAX: usize = 64;
+/// Writes at the same time may take more than a bound at which entries are evicted: by this
+/// share of it, one in eight.
+const OVER_SHARE: u64 = 8;
 /// An idle deadline is moved when it would move by at least this part of the
 /// period: backups are told of few accesses, and no entry goes early.
 const IDLE_STEPS: u64 = 16;
@@ -327,31 +330,52 @@ impl Access<'_> {
         self.changes.push(&record);
     }
 
-    /// Evicts until the map is within its bound, sparing one key.
-    pub(crate) fn make_room(&mut self, spared: &[u8]) -> Result<(), OpError> {
-        let Some(max) = self.map.settings().memory_bytes_max else { return Ok(()) };
+    /// Evicts here until so many bytes more are within the map's bound, sparing one key, which
+    /// may be what they take the place of.
+    ///
+    /// # Errors
+    /// [`OpError::Full`] when they are not, and nothing here may go. Where entries are evicted,
+    /// writes at the same time may take a little more than the bound together: see
+    /// [`OVER_SHARE`].
+    pub(crate) fn make_room(&mut self, spared: &[u8], needed: usize) -> Result<(), OpError> {
+        let settings = self.map.settings();
+        let Some(max) = settings.memory_bytes_max else { return Ok(()) };
+        let needed = (needed.saturating_add(spared.len())).max(1) as u64;
+        // All that could go would go for nothing.
+        if needed > max {
+            return Err(OpError::Full);
+        }
+        let replaced = self.peek(spared).map_or(0, |entry| entry.bytes()) as u64;
         let before = self.fragment.bytes();
         for _ in 0..EVICTIONS_PER_WRITE_MAX {
-            let freed = before.saturating_sub(self.fragment.bytes()) as u64;
-            if self.map.bytes().saturating_sub(freed) < max {
+            let freed = before.saturating_sub(self.fragment.bytes()) as u64 + replaced;
+            let then = self.map.bytes().saturating_sub(freed).saturating_add(needed);
+            if then <= max {
                 return Ok(());
             }
-            let (rng, eviction) = (&mut self.rng, self.map.settings().eviction);
-            let victim = self.fragment.victim(eviction, self.now_ms, spared, || rng.next_u64());
-            let Some((hash, key)) = victim else {
-                // Nothing here to evict; elsewhere there is, if anything may go.
-                let elsewhere = eviction != crate::map::Eviction::None && freed == 0;
-                let over = self.map.bytes() > max.saturating_add(max / 8);
-                return if elsewhere && !over { Ok(()) } else { Err(OpError::Full) };
-            };
-            self.map.evicted.fetch_add(1, Ordering::Relaxed);
-            let written_ms = self.fragment.get(hash, &key).map_or(0, |e| e.version().ms());
-            // A member that is missing may hold what was there before the last write.
-            let is_missed = written_ms >= self.missing_since_ms;
-            self.apply(hash, &key, if is_missed { &Edit::Lapse } else { &Edit::Drop });
-            self.tell(Class::Evicted, "evicted", &key);
+            let may_exceed = settings.eviction != Eviction::None;
+            if may_exceed && then <= max + max / OVER_SHARE {
+                return Ok(());
+            }
+            if !self.evict(spared) {
+                break;
+            }
         }
-        Ok(())
+        Err(OpError::Full)
+    }
+
+    /// Evicts one entry of the map, if there is one here that may go.
+    pub(crate) fn evict(&mut self, spared: &[u8]) -> bool {
+        let (rng, eviction) = (&mut self.rng, self.map.settings().eviction);
+        let victim = self.fragment.victim(eviction, self.now_ms, spared, || rng.next_u64());
+        let Some((hash, key)) = victim else { return false };
+        self.map.evicted.fetch_add(1, Ordering::Relaxed);
+        let written_ms = self.fragment.get(hash, &key).map_or(0, |e| e.version().ms());
+        // A member that is missing may hold what was there before the last write.
+        let is_missed = written_ms >= self.missing_since_ms;
+        self.apply(hash, &key, if is_missed { &Edit::Lapse } else { &Edit::Drop });
+        self.tell(Class::Evicted, "evicted", &key);
+        true
     }
 
     /// Tells those who listen.

@@ -25,9 +25,9 @@ use crate::control::Control;
 use crate::core::{Core, GridSettings, Host, Report};
 use crate::fragment::{ALL_HASHES, Held, Item};
 use crate::lease::Lease;
-use crate::map::{Map, MapCatalog, Maps};
+use crate::map::{Eviction, Map, MapCatalog, Maps};
 use crate::message::Message;
-use crate::op::Op;
+use crate::op::{Effect, Op};
 use crate::partition::{Executed, Part, Partition, Role, Slot};
 use crate::session::{Opened, Peer, Receipt, Verdict};
 use crate::table::Table;
@@ -43,6 +43,8 @@ pub const TICK_MS: u64 = 50;
 pub const OP_MS_MAX: u64 = 5_000;
 /// A pause of this length, in milliseconds, is reported.
 const PAUSE_MS: u64 = 1_000;
+/// Entries that one write may evict in each partition.
+const EVICTIONS_OF_PARTITION_MAX: usize = 16_384;
 /// How often other members are sent something, in milliseconds, so that a connection that
 /// leads nowhere is noticed.
 pub const ALIVE_MS: u64 = 1_000;
@@ -128,6 +130,7 @@ impl Grid {
             members: AtomicU32::new(0),
             data_members: AtomicU32::new(u32::MAX),
             connections: AtomicU64::new(0),
+            expected: RwLock::default(),
             lease: Lease::default(),
             missing_since_ms: AtomicU64::new(u64::MAX),
             shift_ms: AtomicI64::new(0),
@@ -213,13 +216,20 @@ impl Grid {
     pub fn is_safe(&self) -> bool {
         let (copies, data_members) = self.shape();
         let merging = self.inner.merging.load(Ordering::Relaxed);
-        !merging && self.table().is_some_and(|table| table.is_safe(copies, data_members))
+        let is_safe = |table: &Table| {
+            table.is_safe(copies, data_members) && table.is_of(&self.inner.core.expected.read())
+        };
+        !merging && self.table().is_some_and(|table| is_safe(&table))
     }
 
     /// How many copies there are to be beside a primary, and how many members store data.
     fn shape(&self) -> (usize, usize) {
         let copies = self.inner.core.maps.catalog().copies_max();
-        (copies, self.inner.control.lock().data_members())
+        let data_members = match self.inner.core.data_members.load(Ordering::Relaxed) {
+            u32::MAX => self.inner.control.lock().data_members(),
+            shown => shown as usize,
+        };
+        (copies, data_members)
     }
 
     /// Copies that are complete, of those that there are to be.
@@ -372,6 +382,8 @@ impl Grid {
         let core = &self.inner.core;
         core.members.store(count(view.len()), Ordering::Relaxed);
         core.data_members.store(count(view.data_members()), Ordering::Relaxed);
+        let members = view.members().iter().map(|member| (member.id, member.generation));
+        *core.expected.write() = members.collect();
     }
 
     /// There is a new view, which [`Grid::expect_view`] got before.
@@ -467,6 +479,12 @@ impl Grid {
             self.inner.report(Report::Paused { ms: pause.as_millis() as u64 });
         }
         let leftover = self.sweep(now, old, &due);
+        // Copies of what other members lead count for the bounds as well.
+        for map in core.maps.all() {
+            if let Some(max) = map.settings().memory_bytes_max {
+                self.inner.make_room(&map, max, 0);
+            }
+        }
         if due.alive {
             for peer in &peers {
                 peer.push(|bytes| Message::Alive.encode(bytes));
@@ -549,6 +567,11 @@ impl Grid {
                 return Some(partition.handle_records(core, from, (epoch, copy), more, records));
             }
             Message::Alive => {}
+            Message::MakeRoom { map, bytes } => {
+                let map = core.maps.open(map).ok()?;
+                let before = map.bytes();
+                self.inner.evict(&map, || before.saturating_sub(map.bytes()) >= bytes);
+            }
             Message::Invite { partition, epoch } => {
                 at(partition)?.lock().handle_invite(core, from, epoch);
             }
@@ -700,7 +723,47 @@ impl Inner {
 
     /// Does an operation here, if this member leads.
     fn execute(&self, map: &Arc<Map>, partition: u16, op: &Op<'_>) -> Executed {
+        if let Some(max) = map.settings().memory_bytes_max
+            && op.effect() == Effect::Adds
+        {
+            self.make_room(map, max, op.added_bytes());
+        }
         self.at(partition, |partition, now| partition.execute(&self.core, map, now, op))
+    }
+
+    /// Makes room in a map for so many bytes more. What others lead, and this member has copies
+    /// of, they are asked to evict.
+    fn make_room(&self, map: &Arc<Map>, max: u64, needed: usize) {
+        let over = || map.bytes().saturating_add(needed as u64).saturating_sub(max);
+        if map.settings().eviction == Eviction::None || needed as u64 > max || over() == 0 {
+            return;
+        }
+        self.evict(map, || over() == 0);
+        let bytes = over();
+        if bytes > 0 && needed > 0 && map.may_ask_for_room(self.core.now()) {
+            self.core.send_all(&Message::MakeRoom { map: &map.name, bytes });
+        }
+    }
+
+    /// Evicts from partitions that this member leads until it is enough, or nothing is left
+    /// that may go. It takes one entry at a time from each, so that none is emptied for the
+    /// others.
+    fn evict(&self, map: &Arc<Map>, is_enough: impl Fn() -> bool) {
+        let count = self.core.partitions.len();
+        let start = self.core.host.random() as usize % count.max(1);
+        for _ in 0..EVICTIONS_OF_PARTITION_MAX {
+            let mut is_any = false;
+            for step in 0..count {
+                if is_enough() {
+                    return;
+                }
+                let number = ((start + step) % count) as u16;
+                is_any |= self.at(number, |partition, now| partition.evict(&self.core, map, now));
+            }
+            if !is_any {
+                return;
+            }
+        }
     }
 
     fn report(&self, report: Report) {

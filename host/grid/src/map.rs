@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use parking_lot::RwLock;
 use serde::{Deserialize, Serialize};
@@ -202,6 +203,9 @@ impl MapCatalog {
     }
 }
 
+/// Members are not asked to evict for a map more often than this, in milliseconds.
+const ROOM_ASKED_MS: u64 = 50;
+
 /// Settings that every operation reads and hardly anything changes. Each word is loaded by
 /// itself, without a lock: while they change, a reader may see a new one beside an old one.
 #[derive(Debug)]
@@ -281,6 +285,8 @@ pub struct Map {
     pub(crate) bytes: AtomicI64,
     /// Bytes of what is remembered of removals, on this member.
     pub(crate) removal_bytes: AtomicI64,
+    /// When others were last asked to evict, in milliseconds since the process began.
+    room_asked_ms: AtomicU64,
     /// Where the leases of its keys lie, once there are any.
     leases: OnceLock<Arc<Self>>,
     /// Whether somebody wants its events.
@@ -322,6 +328,17 @@ impl Map {
     /// Where the leases of its keys lie, if there are any.
     pub(crate) fn leases(&self) -> Option<&Arc<Self>> {
         self.leases.get()
+    }
+
+    /// Whether others may be asked to evict now: [`ROOM_ASKED_MS`] apart, at least.
+    pub(crate) fn may_ask_for_room(&self, now: Duration) -> bool {
+        let now_ms = u64::try_from(now.as_millis()).unwrap_or(u64::MAX);
+        let asked_ms = self.room_asked_ms.load(Ordering::Relaxed);
+        let may_ask = asked_ms == 0 || now_ms.saturating_sub(asked_ms) >= ROOM_ASKED_MS;
+        if may_ask {
+            self.room_asked_ms.store(now_ms.max(1), Ordering::Relaxed);
+        }
+        may_ask
     }
 
     pub(crate) fn is_listened(&self) -> bool {
@@ -404,6 +421,7 @@ impl Maps {
         let map = Arc::new(Map {
             index,
             name: name.into(),
+            room_asked_ms: AtomicU64::new(0),
             settings: SharedSettings::new(&self.settings(name)),
             leases: OnceLock::new(),
             bytes: AtomicI64::new(0),

@@ -50,6 +50,8 @@ pub(crate) enum Message<'a> {
     /// The sender is there. Sent now and then, so that a connection that leads nowhere
     /// is noticed.
     Alive,
+    /// "My copies of what others lead leave no room in this map: evict so many bytes of yours."
+    MakeRoom { map: &'a str, bytes: u64 },
     /// "You are to have a copy; ask for it."
     Invite { partition: u16, epoch: u64 },
     /// "I am to have a copy; this is what I have."

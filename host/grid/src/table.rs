@@ -149,6 +149,12 @@ impl Table {
         self.members.iter().find(|known| known.id == id).map(|known| known.generation)
     }
 
+    /// Whether its members are these, each of its generation; true when they are not known.
+    pub(crate) fn is_of(&self, members: &[(MemberId, u32)]) -> bool {
+        let has = |(id, generation): &(MemberId, u32)| self.generation(*id) == Some(*generation);
+        members.is_empty() || self.members.len() == members.len() && members.iter().all(has)
+    }
+
     /// Since when a member has been missing that may bring in what it held, in
     /// milliseconds of the shared clock; `None` when none is.
     #[must_use]

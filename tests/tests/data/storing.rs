@@ -233,7 +233,7 @@ fn a_map_that_evicts_the_least_recently_used_stays_within_its_bound() {
         let map = maps.iter().find(|map| map["name"] == "resp:0").expect("it is there");
         map[what].as_u64().expect("a number")
     };
-    // What goes is looked for where the new key lies: a little more may be there.
+    // Writes of both members at the same time may exceed it a little.
     let most = MAP_BYTES_MAX + MAP_BYTES_MAX / 8;
     let value = "v".repeat(1_000);
     let all: Vec<(String, String)> =
@@ -252,6 +252,32 @@ fn a_map_that_evicts_the_least_recently_used_stays_within_its_bound() {
     assert_eq!(clients[1].ask(&format!("GET {first}")).unwrap(), Value::Nil, "the oldest is gone");
     let evicted: u64 = members.iter().map(|member| bytes(member, "evicted")).sum();
     assert!(evicted > WRITES as u64 / 2, "{evicted} were evicted");
+}
+
+#[test]
+fn a_map_that_evicts_finds_room_for_values_of_any_size_within_its_bound() {
+    let cluster = Cluster::new();
+    let settings = "[maps.\"resp:0\"]\nmemory-mib = 8\neviction = \"lru\"\n";
+    let members = two_with(&cluster, settings);
+    let mut clients = clients(&members);
+    let mut put = |number: usize, bytes: usize| {
+        let (key, value) = (format!("k:{number}"), vec![b'v'; bytes]);
+        clients[number % 2].call(&[b"SET", key.as_bytes(), &value]).unwrap()
+    };
+    let (small, mib) = (4 << 10, 1 << 20);
+    let sizes =
+        [(40, mib), (20, 3 * mib), (10, 5 * mib), (3_000, small), (1, 6 * mib), (500, small)];
+    let mut number = 0;
+    for (count, bytes) in sizes {
+        for _ in 0..count {
+            assert_eq!(put(number, bytes), Value::ok(), "key {number} of {bytes} bytes");
+            number += 1;
+        }
+    }
+    let refusal = put(number, 9 * mib);
+    assert!(refusal.error().is_some_and(|text| text.starts_with("OOM ")), "{refusal:?}");
+    let answer = clients[0].ask(&format!("STRLEN k:{}", number - 1)).unwrap();
+    assert_eq!(answer, Value::Integer(small as i64), "nothing went for what does not fit");
 }
 
 /// A subscriber, once it is told that it is one.

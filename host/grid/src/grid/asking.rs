@@ -11,14 +11,17 @@ use convoke_membership::MemberId;
 use super::{Grid, Inner, Later, OP_MS_MAX};
 use crate::calls::{Answer, Progress};
 use crate::encoding;
-use crate::map::Map;
+use crate::map::{Eviction, Map};
 use crate::message::{Message, Outcome};
 use crate::op::{ANSWER_BYTES_MAX, Effect, Op};
 use crate::partition::ticket::{Standing, Ticket, is_received};
 use crate::partition::{Executed, Slot};
 use crate::session::MESSAGE_BYTES_MAX;
-use crate::{OpError, Reply};
+use crate::{KEY_BYTES_MAX, OpError, Reply};
 
+/// A write waits for room in a map at its bound, which other members are asked to make, for so
+/// many milliseconds; then it is refused.
+const ROOM_MS_MAX: u64 = 1_000;
 /// Blocked operations that one member may have here.
 const BLOCKED_MAX: usize = 100_000;
 /// Bytes of an operation, at most, as it goes to another member.
@@ -89,6 +92,7 @@ impl Grid {
         }
         if inner.is_sure(inner.core.now()) {
             match inner.execute(map, partition, op) {
+                Executed::Done(Err(OpError::Full), None) if inner.may_find_room(map, op) => {}
                 Executed::Done(reply, None) => return Started::Now(reply),
                 Executed::Done(reply, Some(ticket)) => {
                     let settled = settle(Arc::clone(inner), ticket, reply, op.effect());
@@ -128,7 +132,8 @@ impl Grid {
     ) -> Option<Result<(), OpError>> {
         let inner = &self.inner;
         let now = inner.core.now();
-        if !inner.is_sure(now) {
+        // A key that is none is refused where all are.
+        if key.len() > KEY_BYTES_MAX || !inner.is_sure(now) {
             return None;
         }
         let now_ms = inner.core.clock.now_ms(now);
@@ -223,6 +228,17 @@ impl Inner {
     /// Whether this member is sure of its place: see [`crate::lease`].
     fn is_sure(&self, now: Duration) -> bool {
         self.core.lease.is_held(now)
+    }
+
+    /// Whether a map that is full may have room for an operation shortly: other members evict
+    /// what this one has copies of.
+    fn may_find_room(&self, map: &Map, op: &Op<'_>) -> bool {
+        let settings = map.settings();
+        let may_fit = |max: u64| op.added_bytes() as u64 <= max;
+        settings.eviction != Eviction::None
+            && settings.memory_bytes_max.is_some_and(may_fit)
+            && op.effect() == Effect::Adds
+            && !self.core.peers.read().is_empty()
     }
 
     /// Does an operation here, or leaves it until there is something to take.
@@ -334,6 +350,11 @@ pub(super) async fn settle(
 /// as it certainly was not done.
 async fn route(inner: Arc<Inner>, owned: Owned) -> Result<Reply, OpError> {
     let deadline = owned.started + Duration::from_millis(OP_MS_MAX);
+    let room_until = if inner.may_find_room(&owned.map, &owned.op()?) {
+        owned.started + Duration::from_millis(ROOM_MS_MAX)
+    } else {
+        owned.started
+    };
     loop {
         let now = inner.core.now();
         if now >= deadline {
@@ -346,6 +367,7 @@ async fn route(inner: Arc<Inner>, owned: Owned) -> Result<Reply, OpError> {
             Some(primary) if primary == inner.core.me => {
                 if inner.is_sure(now) {
                     match inner.execute(&owned.map, owned.partition, &owned.op()?) {
+                        Executed::Done(Err(OpError::Full), None) if now < room_until => {}
                         Executed::Done(reply, None) => return reply,
                         Executed::Done(reply, Some(ticket)) => {
                             return settle(inner, ticket, reply, owned.effect).await;
@@ -356,6 +378,9 @@ async fn route(inner: Arc<Inner>, owned: Owned) -> Result<Reply, OpError> {
                 change(&inner, owned.partition).await;
             }
             Some(primary) => match ask(&inner, &owned, primary, deadline, false).await {
+                Asked::Done(Err(OpError::Full)) if now < room_until => {
+                    change(&inner, owned.partition).await;
+                }
                 Asked::Done(reply) => return reply,
                 Asked::Unknown => return Err(owned.unknown()),
                 Asked::Again => change(&inner, owned.partition).await,
@@ -584,6 +609,43 @@ mod tests {
         let after = grid.handle_opened(other.id, 8, 0).expect("a member");
         assert!(grid.handle_bytes(other.id, before.connection, b"").is_none());
         assert!(grid.handle_bytes(other.id, after.connection, b"").is_some());
+    }
+
+    #[test]
+    fn data_is_not_safe_while_the_table_is_of_a_view_before() {
+        let (me, other) = (member(1, false), member(2, false));
+        let settings =
+            GridSettings { partitions: 7, min_members: 1, hasher: KeyHasher::new([7; 16]) };
+        let grid = Grid::new(me.id, Arc::new(Process), settings, MapCatalog::default());
+        let id = ViewId { epoch: 1, version: 2, coordinator: me.id };
+        let alone = View::founded_by(me);
+        let both = alone.with(id, std::slice::from_ref(&other), &[]).expect("a view");
+        grid.expect_view(&alone);
+        grid.handle_view(&alone);
+        grid.tick();
+        assert!(grid.is_safe());
+        assert_eq!(grid.progress(), (7, 7));
+        grid.expect_view(&both);
+        assert!(!grid.is_safe());
+        assert_eq!(grid.progress(), (7, 14));
+        grid.expect_view(&alone);
+        assert!(grid.is_safe());
+    }
+
+    #[test]
+    fn a_key_that_is_none_is_not_read_in_place() {
+        let me = member(1, false);
+        let settings =
+            GridSettings { partitions: 7, min_members: 1, hasher: KeyHasher::new([7; 16]) };
+        let grid = Grid::new(me.id, Arc::new(Process), settings, MapCatalog::default());
+        let alone = View::founded_by(me);
+        grid.expect_view(&alone);
+        grid.handle_view(&alone);
+        grid.tick();
+        let map = grid.open("m").unwrap();
+        let read = |bytes: usize| grid.get_here(&map, 0, &vec![b'k'; bytes], &mut |_| {});
+        assert_eq!(read(KEY_BYTES_MAX), Some(Ok(())));
+        assert_eq!(read(KEY_BYTES_MAX + 1), None);
     }
 
     #[test]

@@ -205,6 +205,19 @@ impl Op<'_> {
         }
     }
 
+    /// About how many bytes of values it adds at most: those that it names.
+    pub(crate) fn added_bytes(&self) -> usize {
+        match self {
+            Self::Key(_, op) => op.added_bytes(),
+            Self::Several(SeveralOp::Put { pairs, .. }) => {
+                pairs.iter().map(|(key, value)| key.len() + value.len()).sum()
+            }
+            Self::By { op, .. } => op.added_bytes(),
+            Self::Batch { ops, .. } => ops.iter().map(Self::added_bytes).sum(),
+            Self::Several(_) | Self::Lease(..) | Self::Whole(_) => 0,
+        }
+    }
+
     /// Does it.
     pub(crate) fn execute(&self, access: &mut Access<'_>) -> Result<Reply, OpError> {
         match self {
@@ -230,7 +243,7 @@ impl Op<'_> {
             Self::By { op, .. } => op.execute_within(access),
             _ => {
                 if self.effect() == Effect::Adds {
-                    access.make_room(self.key().unwrap_or_default())?;
+                    access.make_room(self.key().unwrap_or_default(), self.added_bytes())?;
                 }
                 match self {
                     Self::Key(key, op) => op.execute(key, access),
@@ -252,6 +265,26 @@ impl Op<'_> {
 }
 
 impl KeyOp<'_> {
+    fn added_bytes(&self) -> usize {
+        let sum = |all: &[&[u8]]| all.iter().map(|bytes| bytes.len()).sum();
+        match self {
+            Self::Plain(PlainOp::Put { value, .. } | PlainOp::Append(value)) => value.len(),
+            Self::Plain(PlainOp::Splice(at, bytes)) => {
+                usize::try_from(*at).unwrap_or(usize::MAX).saturating_add(bytes.len())
+            }
+            Self::List(ListOp::Push { elements, .. }) => sum(elements),
+            Self::Hash(HashOp::Set(fields)) => {
+                fields.iter().map(|(field, value)| field.len() + value.len()).sum()
+            }
+            Self::Hash(HashOp::SetIfAbsent(field, value)) => field.len() + value.len(),
+            Self::Set(SetOp::Add(members)) => sum(members),
+            Self::SortedSet(SortedSetOp::Add { members, .. }) => {
+                members.iter().map(|(_, member)| member.len()).sum()
+            }
+            _ => 0,
+        }
+    }
+
     fn effect(&self) -> Effect {
         match self {
             Self::Generic(op) => op.effect(),

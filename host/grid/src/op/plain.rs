@@ -104,7 +104,11 @@ impl Lifetime {
     pub(crate) fn expiry(self, access: &mut Access<'_>, key: &[u8]) -> Option<Expiry> {
         let expiry = match self {
             Self::Usual => access.map.settings().expiry(access.now_ms),
-            Self::Keep => access.peek(key).map_or(Expiry::NEVER, |entry| entry.expiry()),
+            // What was not there begins as any other.
+            Self::Keep => match access.peek(key) {
+                Some(entry) => entry.expiry(),
+                None => access.map.settings().expiry(access.now_ms),
+            },
             Self::Forever => Expiry::NEVER,
             Self::For(ms) => access.expiry_in(ms),
             Self::Until(ms) => {

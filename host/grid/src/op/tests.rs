@@ -147,6 +147,43 @@ fn a_map_at_its_bound_evicts_or_refuses() {
 }
 
 #[test]
+fn what_does_not_fit_in_a_map_is_refused_before_it_is_written() {
+    let with = |eviction| MapSettings {
+        memory_bytes_max: Some(60_000),
+        eviction,
+        ..MapSettings::default()
+    };
+    for eviction in [Eviction::None, Eviction::Lru] {
+        let mut bench = Bench::with(with(eviction));
+        let long = [1; 40_000];
+        assert_eq!(bench.key(b"a", put(&long)), Ok(Reply::Done));
+        let splice = KeyOp::Plain(PlainOp::Splice(60_000, b"x"));
+        let fields = vec![(&b"f"[..], &[1; 61_000][..])];
+        for op in [put(&[1; 61_000]), splice, KeyOp::Hash(HashOp::Set(fields))] {
+            assert_eq!(bench.key(b"b", op), Err(OpError::Full), "{eviction:?}");
+        }
+        // Nothing went for what does not fit, and one of as many bytes takes the place of another.
+        assert_eq!(bench.key(b"a", get()), Ok(Reply::bytes(&long)));
+        assert_eq!(bench.key(b"a", put(&[2; 40_000])), Ok(Reply::Done));
+        let is_evicted = eviction == Eviction::Lru;
+        assert_eq!(bench.key(b"c", put(&long)).is_ok(), is_evicted);
+        assert_eq!(bench.key(b"a", get()) == Ok(Reply::Nil), is_evicted);
+    }
+}
+
+#[test]
+fn a_key_that_keeps_the_time_of_none_has_that_of_its_map() {
+    let settings = MapSettings { ttl_ms: Some(2_000), ..MapSettings::default() };
+    let mut bench = Bench::with(settings);
+    let keep = put_if(b"v", Lifetime::Keep, PutIf::Always, PutAnswer::Done);
+    assert_eq!(bench.key(b"k", keep.clone()), Ok(Reply::Done));
+    bench.now = Duration::from_millis(1_000);
+    assert_eq!(bench.key(b"k", keep), Ok(Reply::Done));
+    bench.now = Duration::from_millis(2_100);
+    assert_eq!(bench.key(b"k", get()), Ok(Reply::Nil));
+}
+
+#[test]
 fn several_in_one_step_are_done_unless_a_watched_key_changed() {
     let mut bench = Bench::new();
     let batch = |version| Op::Batch {

@@ -795,6 +795,18 @@ impl Partition {
         }
     }
 
+    /// Evicts one entry of a map, if this member leads and there is one that may go.
+    pub(crate) fn evict(&mut self, core: &Core, map: &Arc<Map>, now: Duration) -> bool {
+        if self.leading().is_none() || !core.lease.is_held(now) {
+            return false;
+        }
+        let is_evicted = self.access(core, map, now, |access| access.evict(b""));
+        if is_evicted {
+            self.replicate(core, map, now);
+        }
+        is_evicted
+    }
+
     /// Drops entries whose time is over, and tells so: as the primary alone may, while it
     /// may answer.
     pub(super) fn expire_due(&mut self, core: &Core, now: Duration) {

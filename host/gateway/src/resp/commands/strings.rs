@@ -32,9 +32,15 @@ pub(super) fn set<'a>(request: &Request<'a>) -> Parsed<'a> {
     let (key, value) = (words.next()?, words.next()?);
     let (mut lifetime, mut condition, mut answer) = (None, None, PutAnswer::Done);
     while words.left() > 0 {
-        if words.is("nx") && condition != Some(PutIf::Present) {
+        if words.is("nx") {
+            if condition == Some(PutIf::Present) {
+                return Err(Refusal::SYNTAX);
+            }
             condition = Some(PutIf::Absent);
-        } else if words.is("xx") && condition != Some(PutIf::Absent) {
+        } else if words.is("xx") {
+            if condition == Some(PutIf::Absent) {
+                return Err(Refusal::SYNTAX);
+            }
             condition = Some(PutIf::Present);
         } else if words.is("get") {
             answer = PutAnswer::Old;
