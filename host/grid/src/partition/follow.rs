@@ -12,7 +12,7 @@ use crate::fragment::{Fragment, Item};
 use crate::map::Map;
 use crate::message::{MapStart, Message};
 use crate::session::Verdict;
-use crate::table::Assignment;
+use crate::table::{Assignment, Replica};
 
 /// A backup that asked for a copy and hears nothing asks again after so long.
 const ASK_AGAIN_MS: u64 = 1_000;
@@ -22,6 +22,9 @@ pub(crate) struct Follow {
     pub(crate) primary: MemberId,
     pub(crate) place: u8,
     pub(crate) state: FollowState,
+    /// It has all that was ever acknowledged while it counted: a primary that has just taken
+    /// over may still be to compare it, and acknowledges nothing without it until then.
+    is_whole: bool,
     /// The member that led before and is about to hand over, its epoch, and the copy that
     /// this one had: what that one sends last still counts.
     before: Option<(MemberId, u64, u64)>,
@@ -73,6 +76,12 @@ impl Follow {
     pub(super) fn forget_place(&mut self) {
         self.place = u8::MAX;
         self.state = FollowState::Unasked;
+        self.is_whole = false;
+    }
+
+    /// Whether it may take over without a loss.
+    pub(crate) fn is_whole(&self) -> bool {
+        self.is_whole || self.is_synced()
     }
 
     pub(crate) fn is_synced(&self) -> bool {
@@ -113,7 +122,14 @@ impl Partition {
             }
             _ => None,
         };
-        self.role = Role::Follow(Follow { primary, place, state: FollowState::Unasked, before });
+        let had_all = match &self.role {
+            Role::Follow(follow) => follow.is_whole(),
+            Role::Lead(_) => true,
+            Role::Idle => false,
+        };
+        let counts = assignment.of(core.me).is_some_and(Replica::is_complete);
+        let (state, is_whole) = (FollowState::Unasked, had_all && counts);
+        self.role = Role::Follow(Follow { primary, place, state, is_whole, before });
         if self.epoch != assignment.epoch {
             self.step.clear();
         }
@@ -158,6 +174,7 @@ impl Partition {
             && !matches!(follow.state, FollowState::Unasked)
         {
             follow.state = FollowState::Unasked;
+            follow.is_whole = false;
             self.step.clear();
             self.ask(core);
         }
@@ -263,6 +280,7 @@ impl Partition {
         let FollowState::Copying(copying) = &follow.state else { return };
         if copying.ranges.is_empty() {
             follow.state = FollowState::Synced;
+            follow.is_whole = true;
             core.send(from, &Message::Synced { partition, epoch, ask });
         } else {
             // Not all of it was taken: it is asked for again after a while.
@@ -419,7 +437,8 @@ mod tests {
         for (items, taken, then) in [(whole, None, " asked"), (fits, Some(()), " follows")] {
             let ranges = vec![(map.index, ALL_HASHES.start, ALL_HASHES.end)];
             let state = FollowState::Copying(Copying { ranges, items: Vec::new() });
-            partition.role = Role::Follow(Follow { primary, place: 1, state, before: None });
+            partition.role =
+                Role::Follow(Follow { primary, place: 1, state, is_whole: false, before: None });
             assert_eq!(partition.handle_chunk(core, primary, 3, &map, &part, &items), taken);
             let asks = partition.asks;
             partition.handle_done(core, primary, 3, asks);
