@@ -60,7 +60,10 @@ impl Inner {
 pub(crate) struct Mailbox {
     ledger: Arc<Ledger>,
     inner: Mutex<Inner>,
+    /// Woken by each message.
     pub(crate) waker: AtomicWaker,
+    /// Woken when something was lost, and by nothing else: for a client that takes none now.
+    pub(crate) overflow_waker: AtomicWaker,
 }
 
 impl Subscriber for Mailbox {
@@ -80,8 +83,12 @@ impl Subscriber for Mailbox {
             inner.letters = VecDeque::new();
         }
         inner.count();
+        let overflowed = inner.overflowed;
         drop(inner);
         self.waker.wake();
+        if overflowed {
+            self.overflow_waker.wake();
+        }
     }
 }
 
@@ -95,8 +102,8 @@ impl Mailbox {
             account: Account::new(ledger),
             counted: 0,
         };
-        let (ledger, waker) = (Arc::clone(ledger), AtomicWaker::new());
-        Self { ledger, inner: Mutex::new(inner), waker }
+        let (waker, overflow_waker) = (AtomicWaker::new(), AtomicWaker::new());
+        Self { ledger: Arc::clone(ledger), inner: Mutex::new(inner), waker, overflow_waker }
     }
 
     /// Hands over what is there, in order, until `each` says that it is enough.
@@ -116,6 +123,11 @@ impl Mailbox {
         }
         inner.count();
         Ok(any)
+    }
+
+    /// Whether something was lost.
+    pub(crate) fn has_overflowed(&self) -> bool {
+        self.inner.lock().overflowed
     }
 
     /// The next one.

@@ -280,6 +280,27 @@ fn a_map_that_evicts_finds_room_for_values_of_any_size_within_its_bound() {
     assert_eq!(answer, Value::Integer(small as i64), "nothing went for what does not fit");
 }
 
+#[test]
+fn a_subscriber_that_takes_nothing_is_cut_off_once_it_misses_something() {
+    let cluster = Cluster::alone();
+    let member = cluster.start();
+    // It never reads what comes after this.
+    let _slow = subscriber(&member, "news");
+    let mut client = member.client();
+    let payload = vec![b'p'; 1 << 20];
+    // More than waits for one client and what the system keeps on the way.
+    let deadline = Instant::now() + SOON;
+    loop {
+        let heard = client.call(&[b"PUBLISH", b"news", &payload]).unwrap();
+        if heard == Value::Integer(0) {
+            break;
+        }
+        assert!(Instant::now() < deadline, "it counts as one who hears");
+    }
+    let list = client.ask("CLIENT LIST TYPE pubsub").unwrap();
+    assert_eq!(list, Value::from(""), "it is not there any more");
+}
+
 /// A subscriber, once it is told that it is one.
 #[track_caller]
 fn subscriber(member: &Member, topic: &str) -> Client {

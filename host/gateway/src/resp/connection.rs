@@ -387,7 +387,16 @@ impl Connection {
     /// Sends what the client subscribed to.
     fn tell(&mut self, context: &mut Context<'_>) -> Step {
         if !self.pending.is_empty() || !self.has_room() {
-            return Step::Idle;
+            if !self.client.card.is_subscribed() {
+                return Step::Idle;
+            }
+            // It may take nothing for long: what it misses ends it all the same.
+            self.client.mailbox.overflow_waker.register(context.waker());
+            return if self.client.mailbox.has_overflowed() {
+                self.cut_off_subscriber()
+            } else {
+                Step::Idle
+            };
         }
         let mailbox = Arc::clone(&self.client.mailbox);
         mailbox.waker.register(context.waker());
@@ -400,13 +409,14 @@ impl Connection {
         match taken {
             Ok(true) => Step::Done,
             Ok(false) => Step::Idle,
-            Err(Overflowed) => {
-                let counters = &self.client.server.counters;
-                counters.cut_off.fetch_add(1, Ordering::Relaxed);
-                warn!(client = %self.client.card.from, "a subscriber does not keep up; it is cut off");
-                Step::End
-            }
+            Err(Overflowed) => self.cut_off_subscriber(),
         }
+    }
+
+    fn cut_off_subscriber(&self) -> Step {
+        self.client.server.counters.cut_off.fetch_add(1, Ordering::Relaxed);
+        warn!(client = %self.client.card.from, "a subscriber does not keep up; it is cut off");
+        Step::End
     }
 
     fn unsent(&self) -> usize {

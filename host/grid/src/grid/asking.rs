@@ -489,10 +489,18 @@ impl Drop for Blocked {
 
 async fn block(inner: Arc<Inner>, owned: Owned, wait: Option<Duration>) -> Result<Reply, OpError> {
     let deadline = wait.map_or(Duration::MAX, |wait| owned.started.saturating_add(wait));
+    let mut was_served = false;
     loop {
         let now = inner.core.now();
-        if now >= deadline {
+        if now >= deadline && was_served {
             return Ok(Reply::Nil);
+        }
+        if now >= deadline {
+            // Whether there was nothing, only the primary can say, and it could not say so yet.
+            return match route(inner, owned).await {
+                Ok(Reply::NilList) => Ok(Reply::Nil),
+                reply => reply,
+            };
         }
         if inner.core.nobody_stores() {
             return Err(OpError::NoDataMember);
@@ -503,6 +511,7 @@ async fn block(inner: Arc<Inner>, owned: Owned, wait: Option<Duration>) -> Resul
                     change(&inner, owned.partition).await;
                     continue;
                 }
+                was_served = true;
                 let blocked = Blocked(Arc::new(Slot::default()));
                 let op = owned.op()?;
                 let executed =
@@ -555,7 +564,7 @@ mod tests {
     use crate::KeyHasher;
     use crate::core::{GridSettings, Host, Report};
     use crate::map::MapCatalog;
-    use crate::op::{GenericOp, KeyOp};
+    use crate::op::{End, GenericOp, KeyOp, SeveralOp};
 
     /// A process in which no time passes.
     struct Process;
@@ -630,6 +639,25 @@ mod tests {
         assert_eq!(grid.progress(), (7, 14));
         grid.expect_view(&alone);
         assert!(grid.is_safe());
+    }
+
+    #[test]
+    fn a_wait_that_is_over_says_that_nothing_was_there_only_when_the_primary_said_so() {
+        let me = member(1, false);
+        let settings =
+            GridSettings { partitions: 7, min_members: 1, hasher: KeyHasher::new([7; 16]) };
+        let grid = Grid::new(me.id, Arc::new(Process), settings, MapCatalog::default());
+        let map = grid.open("m").unwrap();
+        let keys = vec![&b"l"[..]];
+        let pop = SeveralOp::PopFirst { keys, end: End::Front, count: 1 };
+        let mut wait = grid.block(&map, 0, &Op::Several(pop), Some(Duration::ZERO));
+        let mut poll = || wait.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+        assert!(poll().is_pending(), "nobody leads yet");
+        let alone = View::founded_by(me);
+        grid.expect_view(&alone);
+        grid.handle_view(&alone);
+        grid.tick();
+        assert_eq!(poll(), Poll::Ready(Ok(Reply::Nil)));
     }
 
     #[test]

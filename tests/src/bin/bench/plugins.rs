@@ -1,7 +1,6 @@
 //! `bench plugins`: what a mode that computes for ever costs its member's cluster, and
 //! what the examples in each language take.
 
-use std::num::NonZeroU8;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -295,7 +294,7 @@ fn host(cache: Option<&Path>) -> DiscoveryHost {
     let fakes = std::sync::Arc::new(Fakes::default());
     DiscoveryHost::new(HostConfig {
         interfaces: Vec::new(),
-        multicast_hops: NonZeroU8::MIN,
+        multicast_hops: 1,
         default_ports: vec![6900],
         cache_directory: cache.map(Path::to_owned),
         state_directory: None,
