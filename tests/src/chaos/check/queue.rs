@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Case, Findings, phantom};
-use crate::chaos::history::{Action, Answer, Fault, Operation, Outcome};
+use crate::chaos::history::{Action, Answer, Operation, Outcome};
 
 /// What is known of one element.
 #[derive(Default)]
@@ -271,17 +271,6 @@ fn overtaken(case: &Case<'_>, stays: &[Stay], findings: &mut Findings) {
     }
 }
 
-/// Whether a pop waits and its list had no member to serve it for a part of that time,
-/// as while a lost member's partitions are taken over: then it ends with nothing.
-fn may_be_unserved(case: &Case<'_>, pop: &Operation) -> bool {
-    let is_unsafe = |fault: &Fault| fault.from <= pop.ret && fault.safe >= pop.call;
-    waits(&pop.action) && case.history.faults.iter().any(is_unsafe)
-}
-
-fn waits(action: &Action) -> bool {
-    matches!(action, Action::BlockingPop { .. } | Action::PopMany { .. } | Action::Move { .. })
-}
-
 /// No pop finds nothing while an element is there all the time.
 fn empties(case: &Case<'_>, elements: &BTreeMap<u64, Element>, findings: &mut Findings) {
     let lists: BTreeSet<&str> = case.operations().map(|(_, operation)| &*operation.key).collect();
@@ -307,7 +296,6 @@ fn empties(case: &Case<'_>, elements: &BTreeMap<u64, Element>, findings: &mut Fi
             operation.key == list
                 && matches!(operation.outcome, Outcome::Done(Answer::Nil))
                 && !matches!(operation.action, Action::List)
-                && !may_be_unserved(case, operation)
         });
         for (index, pop) in nothing {
             let before = sure.partition_point(|&(came, ..)| came < pop.call);
