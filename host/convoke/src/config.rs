@@ -62,6 +62,10 @@ pub(crate) async fn check(settings: &Settings) -> Result<(), String> {
             show("", &format!("chosen by auto: {because}"));
         }
     }
+    if !settings.overridden.is_empty() {
+        let keys = settings.overridden.join(", ");
+        println!("of the file, the command line or the environment wins over: {keys}");
+    }
     if let Some(warning) = &settings.warning {
         println!("warning: {warning}");
     }

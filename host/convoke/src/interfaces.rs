@@ -4,6 +4,8 @@ use std::fmt;
 use std::net::{IpAddr, Ipv4Addr};
 use std::str::FromStr;
 
+use crate::places::Places;
+
 /// Prefixes of interfaces that lead to containers and virtual machines on
 /// this host, not to other hosts.
 const VIRTUAL: [&str; 11] = [
@@ -181,9 +183,14 @@ impl Up for if_addrs::Interface {
     }
 }
 
-/// Chooses among `have`: by `wanted`, in its order, or by itself.
-pub(crate) fn choose(wanted: &[Pattern], have: &[LocalAddress]) -> Result<Choice, String> {
-    if wanted.is_empty() { choose_freely(have) } else { choose_wanted(wanted, have) }
+/// Chooses among `have`: by `wanted`, in its order; else those that the operator's list of
+/// members names, `listed`; else by itself.
+pub(crate) fn choose(
+    wanted: &[Pattern],
+    listed: &Places,
+    have: &[LocalAddress],
+) -> Result<Choice, String> {
+    if wanted.is_empty() { choose_freely(listed, have) } else { choose_wanted(wanted, have) }
 }
 
 fn choose_wanted(wanted: &[Pattern], have: &[LocalAddress]) -> Result<Choice, String> {
@@ -224,9 +231,16 @@ fn choose_wanted(wanted: &[Pattern], have: &[LocalAddress]) -> Result<Choice, St
     Ok(Choice { primary, all, reason: format!("matches --interfaces {}", list.join(",")), others })
 }
 
-fn choose_freely(have: &[LocalAddress]) -> Result<Choice, String> {
-    let best = have.iter().min_by_key(|a| (rank(a).0, a.index, a.ip));
-    let Some(primary) = best.cloned() else {
+fn choose_freely(listed: &Places, have: &[LocalAddress]) -> Result<Choice, String> {
+    // Others find this member where they look for it.
+    let is_listed = |address: &&LocalAddress| {
+        listed.name(address.ip)
+            && (listed.are_loopback() || !address.ip.is_loopback())
+            && !is_link_local(address.ip)
+    };
+    let by_rank = |a: &&LocalAddress| (rank(a).0, a.index, a.ip);
+    let named = have.iter().filter(is_listed).min_by_key(by_rank);
+    let Some(primary) = named.or_else(|| have.iter().min_by_key(by_rank)).cloned() else {
         return Err("this machine has no network address, not even loopback".into());
     };
     let all: Vec<_> = std::iter::once(primary.clone())
@@ -239,7 +253,10 @@ fn choose_freely(have: &[LocalAddress]) -> Result<Choice, String> {
             all
         });
     let all = if all.is_empty() { vec![primary.clone()] } else { all };
-    let reason = rank(&primary).1.to_owned();
+    let reason = match named {
+        Some(_) => "the list of members names it".to_owned(),
+        None => rank(&primary).1.to_owned(),
+    };
     let others = unchosen(have, &all);
     Ok(Choice { primary, all, reason, others })
 }
@@ -290,16 +307,37 @@ mod tests {
         .to_vec()
     }
 
+    #[test]
+    fn the_list_of_members_decides_among_several_addresses() {
+        let chosen = |list: &str| {
+            let mut listed = Places::default();
+            listed.add(list);
+            let choice = choose(&[], &listed, &machine()).unwrap();
+            (choice.primary.ip.to_string(), choice.reason)
+        };
+        let named = |ip: &str| (ip.to_owned(), "the list of members names it".to_owned());
+        assert_eq!(chosen("192.168.7.1-20"), named("192.168.7.9"));
+        assert_eq!(chosen("127.0.0.1"), named("127.0.0.1"));
+        assert_eq!(chosen("localhost, 192.168.7.9"), named("192.168.7.9"));
+        assert_eq!(chosen("10.1.2.0/24,192.168.7.9"), named("10.1.2.3"));
+        assert_eq!(chosen("[fd00::2]"), named("fd00::2"));
+        // None of this machine's: as without a list, and not loopback beside others.
+        for list in ["203.0.113.5", "127.0.0.1,203.0.113.5", "fe80::1"] {
+            assert_eq!(chosen(list).0, "10.1.2.3", "{list}");
+        }
+    }
+
     fn chosen(list: &str) -> Result<Vec<String>, String> {
         let wanted: Vec<Pattern> =
             list.split(',').filter(|t| !t.is_empty()).map(|t| t.parse().unwrap()).collect();
-        choose(&wanted, &machine()).map(|c| c.all.iter().map(|a| a.ip.to_string()).collect())
+        choose(&wanted, &Places::default(), &machine())
+            .map(|c| c.all.iter().map(|a| a.ip.to_string()).collect())
     }
 
     #[test]
     fn left_alone_it_takes_the_first_real_interface_and_says_why() {
         assert_eq!(chosen("").unwrap(), ["10.1.2.3", "fd00::2"]);
-        let choice = choose(&[], &machine()).unwrap();
+        let choice = choose(&[], &Places::default(), &machine()).unwrap();
         assert_eq!(choice.reason, "a private IPv4 address of a real interface");
         assert!(choice.others.iter().any(|o| o.starts_with("172.17.0.1 (docker0): leads to")));
     }
@@ -332,7 +370,7 @@ mod tests {
     fn all_that_is_chosen_is_bound_but_what_others_cannot_dial() {
         let bound = |list: &str| {
             let wanted: Vec<Pattern> = list.split(',').map(|t| t.parse().unwrap()).collect();
-            let ips = choose(&wanted, &machine())?.to_bind();
+            let ips = choose(&wanted, &Places::default(), &machine())?.to_bind();
             Ok::<_, String>(ips.iter().map(ToString::to_string).collect::<Vec<_>>())
         };
         assert_eq!(bound("eth0").unwrap(), ["10.1.2.3", "fd00::2"]);

@@ -13,6 +13,7 @@ mod limits;
 mod log;
 mod member;
 mod members;
+mod places;
 mod plugin;
 mod settings;
 mod status;

@@ -1,6 +1,6 @@
 //! `convoke members`: asks the member on this machine for its view.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 use serde_json::Value;
@@ -16,8 +16,16 @@ const ANSWER_BYTES_MAX: u64 = 16 << 20;
 
 /// Prints the view of the member whose HTTP port is `--port`.
 pub(crate) async fn run(settings: &Settings) -> Result<(), String> {
-    let loopback = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), settings.port);
-    let asked = tokio::time::timeout(Duration::from_millis(ANSWER_MS_MAX), ask(loopback)).await;
+    let at = |ip: IpAddr| SocketAddr::new(ip, settings.port);
+    let (mut loopback, other) = (at(Ipv4Addr::LOCALHOST.into()), at(Ipv6Addr::LOCALHOST.into()));
+    let limit = Duration::from_millis(ANSWER_MS_MAX);
+    let mut asked = tokio::time::timeout(limit, ask(loopback)).await;
+    // One that has addresses of the other family alone, on a host without this one.
+    if !matches!(asked, Ok(Ok(_)))
+        && let Ok(Ok(body)) = tokio::time::timeout(limit, ask(other)).await
+    {
+        (loopback, asked) = (other, Ok(Ok(body)));
+    }
     let hint = "is a member running here, and is --port its HTTP port?";
     let body = match asked {
         Ok(Ok(body)) => body,

@@ -4,6 +4,7 @@
 //! so and ends; with `CI=true` that is a failure.
 
 mod addresses;
+mod choosing;
 
 use std::net::Ipv4Addr;
 use std::thread;

@@ -19,6 +19,7 @@ fn hazelcast(cluster: &Cluster) -> [(&'static str, String); 2] {
          <join><multicast enabled=\"true\"><multicast-group>{}</multicast-group>\
          <multicast-port>{}</multicast-port></multicast></join></network>\n\
          <map name=\"default\"><backup-count>2</backup-count></map>\n\
+         <queue name=\"jobs\"><max-size>5</max-size></queue>\n\
          <lite-member enabled=\"true\"/>\n</hazelcast>\n",
         group.ip(),
         group.port()
@@ -27,7 +28,7 @@ fn hazelcast(cluster: &Cluster) -> [(&'static str, String); 2] {
         "hazelcast:\n  cluster-name: {name}\n  network:\n    port: {{ port: {port} }}\n    \
          interfaces: {{ enabled: true, interfaces: ['127.0.0.*'] }}\n    join:\n      \
          multicast: {{ enabled: true, multicast-group: {}, multicast-port: {} }}\n  \
-         map: {{ default: {{ backup-count: 2 }} }}\n  lite-member: {{ enabled: true }}\n",
+         map: {{ default: {{ backup-count: 2 }} }}\n  queue: {{ jobs: {{ max-size: 5 }} }}\n  lite-member: {{ enabled: true }}\n",
         group.ip(),
         group.port()
     );
@@ -53,8 +54,8 @@ fn a_hazelcast_file_takes_effect_and_what_does_not_is_listed_once() {
         cluster.agree([&first, &second]);
         assert!(second.status().member.lite);
         let line = second.wait_for_line(SOON, &["not honoured of the Hazelcast file"]);
-        assert!(line.text.contains("hazelcast.map") && line.text.contains("backup-count"));
-        assert!(!line.text.contains("multicast"), "{}", line.text);
+        assert!(line.text.contains("hazelcast.queue") && line.text.contains("max-size"));
+        assert!(!line.text.contains("multicast") && !line.text.contains("map"), "{}", line.text);
         assert_eq!(second.count_lines(&["not honoured"]), 1);
     }
 }
@@ -80,7 +81,7 @@ fn a_hazelcast_file_becomes_one_of_our_own() {
     cluster.agree([&first, &second]);
     assert_eq!(second.count_lines(&["not honoured"]), 0);
     let shown = config(&cluster, &["convert", name]);
-    assert!(shown.stdout.contains("# - hazelcast.map[default].backup-count"), "{shown:#?}");
+    assert!(shown.stdout.contains("# - hazelcast.queue[jobs].max-size"), "{shown:#?}");
 }
 
 #[test]
@@ -131,5 +132,5 @@ fn a_check_refuses_what_a_start_would_refuse() {
     let folder = config(&cluster, &["check", "."]);
     assert!(folder.refusal().contains("the configuration file cannot be read"));
     cluster.write("binary.toml", [0xff, 0xfe, 0]);
-    assert!(config(&cluster, &["check", "binary.toml"]).refusal().contains("is not UTF-8 text"));
+    assert!(config(&cluster, &["check", "binary.toml"]).refusal().contains("is not text of UTF-8"));
 }

@@ -40,6 +40,7 @@ use tokio::sync::{Notify, mpsc, watch};
 use tracing::{info, warn};
 
 use crate::interfaces::{self, Choice};
+use crate::places::Places;
 use crate::settings::{PublicAddress, Settings};
 use crate::status::Status;
 use crate::{describe, limits};
@@ -96,6 +97,10 @@ async fn start(settings: &Settings) -> Result<Running, String> {
     limits::raise_open_files();
     if let Some(path) = &settings.file {
         info!(file = %path.display(), "configuration read");
+        if !settings.overridden.is_empty() {
+            let keys = settings.overridden.join(", ");
+            info!(%keys, "the command line or the environment wins over the configuration file");
+        }
     }
     if let Some(warning) = &settings.warning {
         warn!("{warning}");
@@ -384,7 +389,16 @@ fn serve_clients(
 fn choose_interface(settings: &Settings) -> Result<Choice, String> {
     let have = interfaces::local_addresses()
         .map_err(|error| format!("cannot list this machine's addresses: {error}"))?;
-    let choice = interfaces::choose(&settings.interfaces, &have)?;
+    let mut listed = Places::default();
+    for mode in settings.modes.iter().filter(|mode| mode.name == "tcpip" && mode.plugin.is_none()) {
+        listed.add(&mode.argument);
+    }
+    // Who is looked for elsewhere as well is to be dialled from there.
+    let is_all = settings.modes.iter().all(|mode| mode.name == "tcpip");
+    if listed.are_loopback() && !is_all {
+        listed = Places::default();
+    }
+    let choice = interfaces::choose(&settings.interfaces, &listed, &have)?;
     let all: Vec<String> = choice.all.iter().map(ToString::to_string).collect();
     info!(
         address = %choice.primary,

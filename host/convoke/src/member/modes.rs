@@ -119,6 +119,14 @@ fn refusal(mode: &str, error: &CallError) -> String {
 }
 
 fn spec(settings: &Settings, choice: &Choice, mode: &ModeSettings) -> Result<ModeSpec, String> {
+    let own;
+    let mode = if mode.plugin.is_none() && mode.name == "domain" {
+        let argument = builtin::at_own_address(&mode.argument, choice.primary.ip);
+        own = ModeSettings { argument, ..mode.clone() };
+        &own
+    } else {
+        mode
+    };
     let mut given = mode.settings.clone();
     let (source, grants) = match &mode.plugin {
         Some(plugin) => (plugin.clone().into(), mode.grants.clone().unwrap_or_default()),

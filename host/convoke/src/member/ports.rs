@@ -92,14 +92,28 @@ fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     socket.listen(BACKLOG)
 }
 
+/// Listens on all of these, and on the loopback address of a family that has none among them,
+/// if that can be had: `localhost` is 127.0.0.1 for some clients and ::1 for others.
+fn listen_on_all(hosts: &[IpAddr], port: u16) -> io::Result<Vec<TcpListener>> {
+    let listen_on = |host: &IpAddr| listen(SocketAddr::new(*host, port));
+    let mut listeners = hosts.iter().map(listen_on).collect::<io::Result<Vec<_>>>()?;
+    for loopback in [IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)] {
+        let is_alike = |host: &IpAddr| host.is_loopback() && host.is_ipv4() == loopback.is_ipv4();
+        if !hosts.iter().any(is_alike)
+            && let Ok(listener) = listen_on(&loopback)
+        {
+            listeners.push(listener);
+        }
+    }
+    Ok(listeners)
+}
+
 /// Binds the first port from `start` on that is free on all of `ips`, for RESP.
 pub(crate) fn bind_resp(ips: &[IpAddr], start: u16) -> Result<Vec<TcpListener>, String> {
     let mut last = start;
     for port in (start..=u16::MAX).take(usize::from(RESP_PORT_TRIES)) {
         last = port;
-        let all: io::Result<Vec<_>> =
-            ips.iter().map(|ip| listen(SocketAddr::new(*ip, port))).collect();
-        match all {
+        match listen_on_all(ips, port) {
             Ok(listeners) => return Ok(listeners),
             Err(error) if error.kind() == io::ErrorKind::AddrInUse => {}
             Err(error) => {
@@ -136,9 +150,7 @@ pub(crate) fn bind_http(
     }
     let last = port.saturating_add(further.unwrap_or(0));
     for port in port..=last {
-        let all: io::Result<Vec<_>> =
-            hosts.iter().map(|host| listen(SocketAddr::new(*host, port))).collect();
-        match all {
+        match listen_on_all(&hosts, port) {
             Ok(listeners) => return Ok(listeners),
             Err(error) if error.kind() == io::ErrorKind::AddrInUse => {}
             Err(error) => {

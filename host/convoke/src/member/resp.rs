@@ -42,7 +42,12 @@ impl RespPort {
         let port = listeners[0].local_addr().map_err(|error| error.to_string())?.port();
         let on_loopback_only =
             if is_public { "" } else { "; without --client-password-file from this machine only" };
-        info!(port, "RESP for clients{on_loopback_only}");
+        let addresses: Vec<String> = listeners
+            .iter()
+            .filter_map(|listener| Some(listener.local_addr().ok()?.ip().to_string()))
+            .collect();
+        let addresses = addresses.join(", ");
+        info!(port, %addresses, "RESP for clients{on_loopback_only}");
         Ok(Some(Self { listeners, port, is_public }))
     }
 

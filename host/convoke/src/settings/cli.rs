@@ -222,7 +222,7 @@ fn port() -> clap::builder::RangedI64ValueParser<u16> {
 #[derive(Debug)]
 pub(crate) struct Given {
     pub(crate) cli: Cli,
-    matches: ArgMatches,
+    pub(super) matches: ArgMatches,
 }
 
 /// What to print instead of starting, and the exit code.
@@ -239,6 +239,9 @@ impl Given {
         let names: Vec<String> =
             command.get_arguments().filter_map(|a| a.get_long()).map(String::from).collect();
         let arguments = spelling::canonical(arguments, &names);
+        if let Some(text) = spelling::without_counterpart(&arguments) {
+            return Err(Instead { text, code: 2 });
+        }
         let matches = command.try_get_matches_from(arguments).map_err(|e| Instead::of(&e))?;
         let cli = Cli::from_arg_matches(&matches).map_err(|e| Instead::of(&e))?;
         Ok(Self { cli, matches })
@@ -259,6 +262,26 @@ impl Given {
             _ => format!("--{option}"),
         }
     }
+}
+
+/// Where an option was set: the higher wins. 0 is the file, or nowhere.
+pub(super) fn rank(matches: &ArgMatches, id: &str) -> u8 {
+    let inner = matches.subcommand().map_or(matches, |(_, matches)| matches);
+    match inner.try_contains_id(id).ok().and_then(|_| inner.value_source(id)) {
+        Some(ValueSource::CommandLine) => 2,
+        Some(ValueSource::EnvVariable) => 1,
+        _ => 0,
+    }
+}
+
+/// Those of these keys of a file that the command line or the environment sets as well.
+pub(super) fn overriding(matches: &ArgMatches, keys: Vec<String>) -> Vec<String> {
+    let is_given = |key: &String| {
+        // In a file, what finds members has a form of its own as well.
+        let id = if key == "discovery" { "cluster_mode" } else { &*key.replace('-', "_") };
+        rank(matches, id) > 0
+    };
+    keys.into_iter().filter(is_given).collect()
 }
 
 impl Instead {

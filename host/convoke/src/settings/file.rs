@@ -181,6 +181,12 @@ impl File {
         Ok((file, None))
     }
 
+    /// The keys that it has at the top.
+    pub(crate) fn keys(&self) -> Vec<String> {
+        let table = toml::Table::try_from(self).unwrap_or_default();
+        table.into_iter().map(|(key, _)| key).collect()
+    }
+
     /// From text; an error comes with its line.
     fn parse(text: &str) -> Result<Self, (Option<usize>, String)> {
         toml::from_str(text).map_err(|error| told(text, &error))

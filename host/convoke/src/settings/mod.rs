@@ -80,6 +80,8 @@ pub(crate) struct Settings {
     pub(crate) clients: ClientSettings,
     /// The file that was read, for the log.
     pub(crate) file: Option<PathBuf>,
+    /// Its keys that the command line or the environment sets otherwise.
+    pub(crate) overridden: Vec<String>,
     /// What is to be said of it.
     pub(crate) warning: Option<String>,
 }
@@ -149,6 +151,10 @@ impl Settings {
             usual.is_file().then(|| usual.to_owned())
         });
         let (file, warning) = path.as_deref().map(File::read).transpose()?.unwrap_or_default();
+        let mut overridden = cli::overriding(&given.matches, file.keys());
+        // Who says how to find a cluster means to have one, even where a lower source says none.
+        let rank = |id: &str| cli::rank(&given.matches, id);
+        let finds_one = rank("cluster_mode") > rank("no_cluster");
         let from_file = |key: &str| match &path {
             Some(path) => format!("{}: {key}", path.display()),
             None => key.to_owned(),
@@ -200,7 +206,13 @@ impl Settings {
             modes::Place::here(),
         )?;
 
-        let no_cluster = options.no_cluster.or(file.no_cluster).unwrap_or(false);
+        let mut no_cluster = options.no_cluster.or(file.no_cluster).unwrap_or(false);
+        if no_cluster && finds_one {
+            no_cluster = false;
+            if !overridden.iter().any(|key| key == "no-cluster") {
+                overridden.push("no-cluster".to_owned());
+            }
+        }
         if no_cluster && domain_server {
             return Err(SettingsError(
                 "no-cluster is set, and a domain server is there to be met; leave it out".into(),
@@ -252,6 +264,7 @@ impl Settings {
             data,
             clients,
             file: path,
+            overridden,
             warning,
         })
     }
@@ -408,6 +421,32 @@ mod tests {
         for wrong in ["", ":7000", "a:0", "a:70000", "[::1", "[::1]x", "a b", "a:b:c"] {
             assert!(read(wrong).is_err(), "{wrong}");
         }
+    }
+
+    #[test]
+    fn what_the_command_line_wins_over_is_known() {
+        let file = std::env::temp_dir().join(format!("convoke-wins-{}.xml", std::process::id()));
+        std::fs::write(&file, "<hazelcast><cluster-name>a</cluster-name></hazelcast>").unwrap();
+        let path = file.display().to_string();
+        let outcome = |more: &[&str]| {
+            let settings = resolve(&[&["--hzConfigFile", &path], more].concat()).unwrap();
+            (settings.cluster_name, settings.overridden)
+        };
+        assert_eq!(outcome(&[]), ("a".to_owned(), Vec::new()));
+        let (name, overridden) =
+            outcome(&["--clusterName", "b", "--clusterMode", "tcpip:10.0.0.1"]);
+        assert_eq!((name.as_str(), overridden.join(" ").as_str()), ("b", "cluster-name discovery"));
+        std::fs::remove_file(&file).unwrap();
+        let file = file.with_extension("toml");
+        let path = file.display().to_string();
+        std::fs::write(&file, "no-cluster = true\n").unwrap();
+        let settings = |more: &[&str]| resolve(&[&["--config", &path], more].concat()).unwrap();
+        assert!(settings(&[]).no_cluster);
+        let found = settings(&["--cluster-mode", "tcpip:10.0.0.1"]);
+        assert_eq!((found.no_cluster, found.overridden.join(" ").as_str()), (false, "no-cluster"));
+        let both = settings(&["--cluster-mode", "tcpip:10.0.0.1", "--no-cluster"]);
+        assert!(both.no_cluster);
+        std::fs::remove_file(file).unwrap();
     }
 
     #[test]

@@ -12,6 +12,36 @@ const OTHER_NAMES: [(&str, &str); 5] = [
     ("clustermode", "cluster-mode"),
 ];
 
+/// Options of Payara Micro that have no counterpart, and what to use here.
+const WITHOUT_COUNTERPART: [(&str, &str); 4] = [
+    (
+        "hzinitialjoinwait",
+        "a member waits until each way of finding members has looked, and no longer: leave it out",
+    ),
+    (
+        "hostaware",
+        "copies of an entry lie on different hosts wherever there are several: leave it out",
+    ),
+    (
+        "nohostaware",
+        "copies of an entry lie on different hosts wherever there are several: leave it out",
+    ),
+    (
+        "enablehealthcheck",
+        "health is always there, at /health/live and /health/ready of the HTTP port: leave it out",
+    ),
+];
+
+/// Why an option of Payara's is none here, if one of them is among the arguments.
+pub(crate) fn without_counterpart(arguments: &[OsString]) -> Option<String> {
+    arguments.iter().find_map(|argument| {
+        let option = argument.to_str()?.strip_prefix("--")?;
+        let name = option.split('=').next()?;
+        let (_, why) = WITHOUT_COUNTERPART.iter().find(|(theirs, _)| *theirs == plain(name))?;
+        Some(format!("error: --{name} is an option of Payara Micro's that is none here; {why}"))
+    })
+}
+
 /// Rewrites each option of `arguments` to its canonical name; leaves what it
 /// does not know as it is, for the parser to name in its error.
 pub(crate) fn canonical(
@@ -60,6 +90,19 @@ mod tests {
         assert_eq!(rewritten("--mcAddress=224.0.0.9"), "--mc-address=224.0.0.9");
         assert_eq!(rewritten("--hzConfigFile"), "--config");
         assert_eq!(rewritten("--clustermode=tcpip:A-B"), "--cluster-mode=tcpip:A-B");
+    }
+
+    #[test]
+    fn what_has_no_counterpart_is_told_what_to_use_instead() {
+        let why = |argument: &str| without_counterpart(&["--lite".into(), argument.into()]);
+        assert_eq!(
+            why("--hzInitialJoinWait=3").unwrap(),
+            "error: --hzInitialJoinWait is an option of Payara Micro's that is none here; a member \
+             waits until each way of finding members has looked, and no longer: leave it out"
+        );
+        assert!(why("--nohostaware").is_some());
+        assert_eq!(why("--hosts"), None);
+        assert_eq!(why("hostaware"), None);
     }
 
     #[test]

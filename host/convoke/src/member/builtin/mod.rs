@@ -11,6 +11,7 @@ mod multicast;
 mod tcpip;
 
 use convoke_discovery::Grants;
+pub(crate) use domain::at_own_address;
 
 use crate::interfaces::Choice;
 use crate::settings::{ModeSettings, Settings};

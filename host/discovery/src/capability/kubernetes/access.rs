@@ -68,9 +68,13 @@ async fn outside(
 ) -> Result<Credentials, Failure> {
     let context = access.context.clone().or_else(|| kubeconfig.current_context.clone());
     let options = KubeConfigOptions { context: context.clone(), ..KubeConfigOptions::default() };
-    let config = Config::from_custom_kubeconfig(kubeconfig, &options).await.map_err(|error| {
-        Failure::new(Kind::NotInCluster, format!("the kubeconfig is of no use: {error}"))
-    })?;
+    let mut config =
+        Config::from_custom_kubeconfig(kubeconfig, &options).await.map_err(|error| {
+            Failure::new(Kind::NotInCluster, format!("the kubeconfig is of no use: {error}"))
+        })?;
+    if let (None, Some(file)) = (&config.auth_info.token, config.auth_info.token_file.take()) {
+        config.auth_info.token = bearer(&read(Path::new(&file))?).token;
+    }
     let account = match context {
         Some(context) => format!("the user of context {context:?}"),
         None => "the user of the kubeconfig".to_owned(),
@@ -97,15 +101,21 @@ fn inside(folder: &Path) -> Result<Credentials, Failure> {
             format!("KUBERNETES_SERVICE_HOST and _PORT name no server ({host}:{port}): {error}");
         Failure::new(Kind::NotInCluster, text)
     })?;
-    let token_file = folder.join("token");
-    let token = read(&token_file)?;
+    let token = read(&folder.join("token"))?;
     read(&folder.join("ca.crt"))?;
     let mut config = Config::new(url);
     config.root_cert_file = Some(folder.join("ca.crt"));
-    config.auth_info =
-        AuthInfo { token_file: Some(token_file.display().to_string()), ..AuthInfo::default() };
+    config.auth_info = bearer(&token);
     let server = shown(&config.cluster_url);
     Ok(Credentials { account: subject(&token), config, server })
+}
+
+/// Whoever has this token. A file of one may end in a line break, which no header can have: it
+/// is taken off here, since kube takes the file as it is. A token that is over is refused by
+/// the server, and then the file is read anew.
+fn bearer(token: &str) -> AuthInfo {
+    let auth = serde_json::json!({ "token": token.trim() });
+    serde_json::from_value(auth).unwrap_or_default()
 }
 
 fn shown(url: &http::Uri) -> String {
@@ -148,6 +158,12 @@ fn subject(token: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_line_break_of_a_file_is_no_part_of_a_token() {
+        let auth = serde_json::to_value(bearer("abc.def\r\n")).unwrap();
+        assert_eq!(auth["token"], "abc.def");
+    }
 
     #[test]
     fn a_token_says_whom_it_is_for_and_nothing_else_of_it_is_kept() {

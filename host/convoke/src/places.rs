@@ -1,0 +1,134 @@
+//! Which addresses the lists of `tcpip` name, as far as the choice of this member's own
+//! address hangs on it. The mode itself expands them, and refuses what makes no sense.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::ops::RangeInclusive;
+
+/// The entries of all lists.
+#[derive(Debug, Default)]
+pub(crate) struct Places {
+    entries: Vec<Entry>,
+}
+
+#[derive(Debug)]
+enum Entry {
+    /// A range of each octet.
+    Octets([RangeInclusive<u8>; 4]),
+    Between(RangeInclusive<Ipv4Addr>),
+    V6(RangeInclusive<Ipv6Addr>),
+}
+
+impl Places {
+    /// Adds the entries of a list; what is no entry is left out.
+    pub(crate) fn add(&mut self, list: &str) {
+        let separates = |c: char| matches!(c, ',' | ';') || c.is_whitespace();
+        let entries = list.split(separates).filter(|entry| !entry.is_empty());
+        self.entries.extend(entries.filter_map(entry));
+    }
+
+    /// Whether one of them is for this address.
+    pub(crate) fn name(&self, ip: IpAddr) -> bool {
+        self.entries.iter().any(|entry| match (entry, ip) {
+            (Entry::Octets(ranges), IpAddr::V4(ip)) => {
+                ranges.iter().zip(ip.octets()).all(|(range, octet)| range.contains(&octet))
+            }
+            (Entry::Between(range), IpAddr::V4(ip)) => range.contains(&ip),
+            (Entry::V6(range), IpAddr::V6(ip)) => range.contains(&ip),
+            _ => false,
+        })
+    }
+
+    /// Whether there are some, and all are for this machine's loopback.
+    pub(crate) fn are_loopback(&self) -> bool {
+        let is_loopback = |entry: &Entry| match entry {
+            Entry::Octets(ranges) => *ranges[0].start() == 127 && *ranges[0].end() == 127,
+            Entry::Between(range) => range.start().is_loopback() && range.end().is_loopback(),
+            Entry::V6(range) => range.start().is_loopback() && range.end().is_loopback(),
+        };
+        !self.entries.is_empty() && self.entries.iter().all(is_loopback)
+    }
+}
+
+fn entry(text: &str) -> Option<Entry> {
+    if let Some(rest) = text.strip_prefix('[') {
+        let (inner, rest) = rest.split_once(']')?;
+        let length = rest.split(':').next().and_then(|rest| rest.strip_prefix('/'));
+        return v6(inner, length.or_else(|| Some(inner.split_once('/')?.1)));
+    }
+    if text.matches(':').count() > 1 {
+        return v6(text, text.split_once('/').map(|(_, length)| length));
+    }
+    let host = text.split(':').next()?;
+    if host.eq_ignore_ascii_case("localhost") {
+        return entry("127.0.0.1");
+    }
+    if let Some((network, length)) = host.split_once('/') {
+        let length: u32 = length.parse().ok().filter(|length| *length <= 32)?;
+        let first = u32::from(network.parse::<Ipv4Addr>().ok()?);
+        let rest = u32::MAX.checked_shr(length).unwrap_or(0);
+        return Some(Entry::Between((first & !rest).into()..=(first | rest).into()));
+    }
+    if let Some((first, last)) = host.split_once('-')
+        && let (Ok(first), Ok(last)) = (first.parse(), last.parse())
+    {
+        return Some(Entry::Between(first..=last));
+    }
+    let octets: Option<Vec<RangeInclusive<u8>>> = host.split('.').map(octet).collect();
+    octets?.try_into().ok().map(Entry::Octets)
+}
+
+fn octet(text: &str) -> Option<RangeInclusive<u8>> {
+    if text == "*" {
+        return Some(0..=255);
+    }
+    let (first, last) = text.split_once('-').unwrap_or((text, text));
+    Some(first.parse().ok()?..=last.parse().ok()?)
+}
+
+fn v6(text: &str, length: Option<&str>) -> Option<Entry> {
+    let first = u128::from(text.split('/').next()?.parse::<Ipv6Addr>().ok()?);
+    let length: u32 = length.map_or(Ok(128), str::parse).ok().filter(|length| *length <= 128)?;
+    let rest = u128::MAX.checked_shr(length).unwrap_or(0);
+    Some(Entry::V6((first & !rest).into()..=(first | rest).into()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_form_of_an_entry_names_its_addresses_and_no_others() {
+        for (list, within, without) in [
+            ("10.0.0.1", "10.0.0.1", "10.0.0.2"),
+            ("10.0.0.1:6900, 10.0.0.3:6900-6910", "10.0.0.3", "10.0.0.2"),
+            ("10.0.0.5-20", "10.0.0.20", "10.0.0.21"),
+            ("10.0.0-3.*:7", "10.0.2.9", "10.0.4.9"),
+            ("10.0.0.250-10.0.1.20", "10.0.1.3", "10.0.1.21"),
+            ("10.0.1.0/28", "10.0.1.15", "10.0.1.16"),
+            ("10.0.1.9/0", "192.0.2.1", "::1"),
+            ("fd00::5;[fd00::6]:6900", "fd00::6", "fd00::7"),
+            ("[fd00::]/120", "fd00::ff", "fd00::100"),
+            ("fd00::/64", "fd00::1:2:3:4", "fd00:0:0:1::"),
+            ("localhost", "127.0.0.1", "10.0.0.1"),
+        ] {
+            let mut places = Places::default();
+            places.add(list);
+            assert!(places.name(within.parse().unwrap()), "{list}: {within}");
+            assert!(!places.name(without.parse().unwrap()), "{list}: {without}");
+        }
+        let mut places = Places::default();
+        places.add("db.example, 10.0.0, 10.0.0.300, 10.0.0.0/33, [::1");
+        assert!(places.entries.is_empty());
+    }
+
+    #[test]
+    fn a_list_is_one_of_loopback_when_all_of_it_is() {
+        let are_loopback = |list: &str| {
+            let mut places = Places::default();
+            places.add(list);
+            places.are_loopback()
+        };
+        assert!(are_loopback("127.0.0.1") && are_loopback("localhost:6900-6905, [::1]:7000"));
+        assert!(!are_loopback("127.0.0.1,10.0.0.1") && !are_loopback(""));
+    }
+}

@@ -1,0 +1,92 @@
+//! Which of a host's addresses a member takes, and where its clients find it, when nobody
+//! says more than how to find members.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+use convoke_tests::resp::{Client, Value};
+use convoke_tests::{Cluster, Host, Lab, Launch, Member, http};
+
+/// Where a domain server is looked for.
+const DOMAIN_PORT: u16 = 4900;
+
+/// On a host, which chooses its address by itself.
+fn free<'a>(cluster: &'a Cluster, host: &Host) -> Launch<'a> {
+    cluster.launch().on(host).without("--interfaces").without("--mc-address")
+}
+
+#[test]
+fn a_list_of_loopback_makes_one_cluster_of_a_host_that_has_a_network() {
+    let cluster = Cluster::new();
+    let Some(lab) = Lab::of(1) else { return };
+    let first = cluster.start_port();
+    let list = format!("tcpip:127.0.0.1:{first},localhost:{}-{}", first + 1, first + 2);
+    let members: Vec<Member> =
+        (0..2).map(|_| free(&cluster, lab.host(0)).mode(&list).start()).collect();
+    let order = cluster.agree(&members);
+    assert!(order.iter().all(|address| address.ip().is_loopback()), "{order:?}");
+    // With an address of the network beside it, loopback is no way for others.
+    let host = lab.host(0);
+    let list = format!("tcpip:127.0.0.1,{}", host.address());
+    let member = free(&cluster, host).mode(list).start();
+    assert_eq!(member.address().ip(), host.address());
+}
+
+#[test]
+fn a_domain_server_of_the_same_host_is_found_by_loopback() {
+    let cluster = Cluster::new();
+    let Some(lab) = Lab::of(1) else { return };
+    let host = lab.host(0);
+    let keeps = ["--cluster-name", "--resp-port", "--port"];
+    let server = free(&cluster, host).subcommand(&["domain"], &keeps).start();
+    assert_eq!(server.address(), SocketAddr::new(host.address().into(), DOMAIN_PORT));
+    let member = free(&cluster, host).mode("domain:localhost").start();
+    cluster.agree(&[server, member]);
+}
+
+#[test]
+fn clients_of_a_host_find_a_member_on_loopback_of_both_families() {
+    let cluster = Cluster::new();
+    let Some(lab) = Lab::of(1) else { return };
+    let host = lab.host(0);
+    for own in [IpAddr::V4(host.address()), IpAddr::V6(host.address_v6())] {
+        let member = cluster.launch().on(host).option("--interfaces", own.to_string()).start();
+        let (resp, web) = (member.resp().port(), member.http().port());
+        for loopback in [IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)] {
+            host.inside(|| {
+                let mut client = Client::connect(SocketAddr::new(loopback, resp)).expect("RESP");
+                assert_eq!(
+                    client.ask("PING").unwrap(),
+                    Value::Word("PONG".to_owned()),
+                    "{loopback}"
+                );
+                let answer = http::get(SocketAddr::new(loopback, web), "/health/live");
+                assert_eq!(answer.expect("HTTP").status, 200, "{loopback}");
+            });
+        }
+    }
+}
+
+#[test]
+fn the_command_line_says_how_to_find_members_where_the_file_says_not_to() {
+    let cluster = Cluster::new();
+    let Some(lab) = Lab::of(2) else { return };
+    let file = cluster.write(
+        "alone.xml",
+        format!(
+            "<hazelcast><cluster-name>{}</cluster-name><network><join><auto-detection enabled='false'/><multicast enabled='false'/></join></network></hazelcast>",
+            cluster.name()
+        ),
+    );
+    let list = format!("tcpip:{}:{}", lab.host(0).address(), cluster.start_port());
+    let members: Vec<Member> = lab
+        .hosts()
+        .iter()
+        .map(|host| {
+            let launch = free(&cluster, host).option("--config", file.display().to_string());
+            launch.mode(&list).start()
+        })
+        .collect();
+    cluster.agree(&members);
+    let line = ["the command line or the environment wins", "no-cluster"];
+    assert_eq!(members[0].count_lines(&line), 1);
+}
