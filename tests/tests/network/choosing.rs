@@ -49,7 +49,7 @@ fn clients_of_a_host_find_a_member_on_loopback_of_both_families() {
     let Some(lab) = Lab::of(1) else { return };
     let host = lab.host(0);
     for own in [IpAddr::V4(host.address()), IpAddr::V6(host.address_v6())] {
-        let member = cluster.launch().on(host).option("--interfaces", own.to_string()).start();
+        let member = free(&cluster, host).option("--interfaces", own.to_string()).start();
         let (resp, web) = (member.resp().port(), member.http().port());
         for loopback in [IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)] {
             host.inside(|| {
