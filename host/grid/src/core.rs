@@ -120,10 +120,10 @@ pub(crate) struct Core {
     pub(crate) data_members: AtomicU32,
     /// Connections that other members opened, ever: each has a number of its own.
     pub(crate) connections: AtomicU64,
-    /// The right of this member to answer for partitions.
     /// Members of the view that is shown, by id and generation; the table may still be of the
     /// view before.
     pub(crate) expected: RwLock<Vec<(MemberId, u32)>>,
+    /// The right of this member to answer for partitions.
     pub(crate) lease: Lease,
     /// See [`Table::missing_since_ms`]; [`u64::MAX`] when nobody is missing.
     pub(crate) missing_since_ms: AtomicU64,

@@ -25,7 +25,7 @@ use crate::control::Control;
 use crate::core::{Core, GridSettings, Host, Report};
 use crate::fragment::{ALL_HASHES, Held, Item};
 use crate::lease::Lease;
-use crate::map::{Eviction, Map, MapCatalog, Maps};
+use crate::map::{Map, MapCatalog, Maps};
 use crate::message::Message;
 use crate::op::{Effect, Op};
 use crate::partition::{Executed, Part, Partition, Role, Slot};
@@ -481,9 +481,7 @@ impl Grid {
         let leftover = self.sweep(now, old, &due);
         // Copies of what other members lead count for the bounds as well.
         for map in core.maps.all() {
-            if let Some(max) = map.settings().memory_bytes_max {
-                self.inner.make_room(&map, max, 0);
-            }
+            self.inner.make_room(&map, || 0);
         }
         if due.alive {
             for peer in &peers {
@@ -723,19 +721,19 @@ impl Inner {
 
     /// Does an operation here, if this member leads.
     fn execute(&self, map: &Arc<Map>, partition: u16, op: &Op<'_>) -> Executed {
-        if let Some(max) = map.settings().memory_bytes_max
-            && op.effect() == Effect::Adds
-        {
-            self.make_room(map, max, op.added_bytes());
+        if op.effect() == Effect::Adds {
+            self.make_room(map, || op.added_bytes());
         }
         self.at(partition, |partition, now| partition.execute(&self.core, map, now, op))
     }
 
-    /// Makes room in a map for so many bytes more. What others lead, and this member has copies
-    /// of, they are asked to evict.
-    fn make_room(&self, map: &Arc<Map>, max: u64, needed: usize) {
-        let over = || map.bytes().saturating_add(needed as u64).saturating_sub(max);
-        if map.settings().eviction == Eviction::None || needed as u64 > max || over() == 0 {
+    /// Makes room in a map that evicts for so many bytes more. What others lead, and this
+    /// member has copies of, they are asked to evict.
+    fn make_room(&self, map: &Arc<Map>, needed: impl FnOnce() -> usize) {
+        let Some(max) = map.settings().evicts_at() else { return };
+        let needed = needed() as u64;
+        let over = || map.bytes().saturating_add(needed).saturating_sub(max);
+        if needed > max || over() == 0 {
             return;
         }
         self.evict(map, || over() == 0);

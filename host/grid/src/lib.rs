@@ -44,6 +44,8 @@ mod message;
 mod ordered;
 mod partition;
 mod reply;
+#[cfg(test)]
+mod testing;
 mod value;
 
 pub use access::KeyHasher;

@@ -101,6 +101,12 @@ impl MapSettings {
         usize::from(self.backups) + usize::from(self.async_backups)
     }
 
+    /// The bound at which entries are evicted; `None` where there is none, or writes are refused.
+    #[must_use]
+    pub fn evicts_at(&self) -> Option<u64> {
+        self.memory_bytes_max.filter(|_| self.eviction != Eviction::None)
+    }
+
     /// The same, with the bounds that another has for one member.
     #[must_use]
     pub fn with_bounds_of(&self, other: &Self) -> Self {

@@ -11,7 +11,7 @@ use convoke_membership::MemberId;
 use super::{Grid, Inner, Later, OP_MS_MAX};
 use crate::calls::{Answer, Progress};
 use crate::encoding;
-use crate::map::{Eviction, Map};
+use crate::map::Map;
 use crate::message::{Message, Outcome};
 use crate::op::{ANSWER_BYTES_MAX, Effect, Op};
 use crate::partition::ticket::{Standing, Ticket, is_received};
@@ -233,10 +233,8 @@ impl Inner {
     /// Whether a map that is full may have room for an operation shortly: other members evict
     /// what this one has copies of.
     fn may_find_room(&self, map: &Map, op: &Op<'_>) -> bool {
-        let settings = map.settings();
         let may_fit = |max: u64| op.added_bytes() as u64 <= max;
-        settings.eviction != Eviction::None
-            && settings.memory_bytes_max.is_some_and(may_fit)
+        map.settings().evicts_at().is_some_and(may_fit)
             && op.effect() == Effect::Adds
             && !self.core.peers.read().is_empty()
     }
@@ -561,31 +559,8 @@ mod tests {
     use convoke_membership::{Member, View, ViewId};
 
     use super::*;
-    use crate::KeyHasher;
-    use crate::core::{GridSettings, Host, Report};
-    use crate::map::MapCatalog;
     use crate::op::{End, GenericOp, KeyOp, SeveralOp};
-
-    /// A process in which no time passes.
-    struct Process;
-
-    impl Host for Process {
-        fn now(&self) -> Duration {
-            Duration::ZERO
-        }
-
-        fn unix_ms(&self) -> u64 {
-            0
-        }
-
-        fn random(&self) -> u64 {
-            4
-        }
-
-        fn spawn(&self, _: Later<()>) {}
-
-        fn report(&self, _: Report) {}
-    }
+    use crate::testing;
 
     fn member(age: u64, lite: bool) -> Member {
         Member {
@@ -602,15 +577,19 @@ mod tests {
         }
     }
 
+    /// The view of one member alone, and the next one, in which another is as well.
+    fn views(one: Member, other: &Member) -> (View, View) {
+        let id = ViewId { epoch: 1, version: 2, coordinator: one.id };
+        let alone = View::founded_by(one);
+        let both = alone.with(id, std::slice::from_ref(other), &[]).expect("a view");
+        (alone, both)
+    }
+
     #[test]
     fn a_connection_of_a_member_that_was_lost_and_is_back_brings_nothing_more() {
         let (me, other) = (member(1, false), member(2, false));
-        let settings =
-            GridSettings { partitions: 7, min_members: 1, hasher: KeyHasher::new([7; 16]) };
-        let grid = Grid::new(me.id, Arc::new(Process), settings, MapCatalog::default());
-        let id = ViewId { epoch: 1, version: 2, coordinator: me.id };
-        let alone = View::founded_by(me);
-        let both = alone.with(id, std::slice::from_ref(&other), &[]).expect("a view");
+        let grid = testing::grid(me.id);
+        let (alone, both) = views(me, &other);
         grid.handle_view(&both);
         let before = grid.handle_opened(other.id, 7, 0).expect("a member");
         grid.handle_view(&alone);
@@ -623,15 +602,9 @@ mod tests {
     #[test]
     fn data_is_not_safe_while_the_table_is_of_a_view_before() {
         let (me, other) = (member(1, false), member(2, false));
-        let settings =
-            GridSettings { partitions: 7, min_members: 1, hasher: KeyHasher::new([7; 16]) };
-        let grid = Grid::new(me.id, Arc::new(Process), settings, MapCatalog::default());
-        let id = ViewId { epoch: 1, version: 2, coordinator: me.id };
-        let alone = View::founded_by(me);
-        let both = alone.with(id, std::slice::from_ref(&other), &[]).expect("a view");
-        grid.expect_view(&alone);
-        grid.handle_view(&alone);
-        grid.tick();
+        let grid = testing::grid(me.id);
+        let (alone, both) = views(me, &other);
+        testing::follow(&grid, &alone);
         assert!(grid.is_safe());
         assert_eq!(grid.progress(), (7, 7));
         grid.expect_view(&both);
@@ -644,32 +617,22 @@ mod tests {
     #[test]
     fn a_wait_that_is_over_says_that_nothing_was_there_only_when_the_primary_said_so() {
         let me = member(1, false);
-        let settings =
-            GridSettings { partitions: 7, min_members: 1, hasher: KeyHasher::new([7; 16]) };
-        let grid = Grid::new(me.id, Arc::new(Process), settings, MapCatalog::default());
+        let grid = testing::grid(me.id);
         let map = grid.open("m").unwrap();
         let keys = vec![&b"l"[..]];
         let pop = SeveralOp::PopFirst { keys, end: End::Front, count: 1 };
         let mut wait = grid.block(&map, 0, &Op::Several(pop), Some(Duration::ZERO));
         let mut poll = || wait.as_mut().poll(&mut Context::from_waker(Waker::noop()));
         assert!(poll().is_pending(), "nobody leads yet");
-        let alone = View::founded_by(me);
-        grid.expect_view(&alone);
-        grid.handle_view(&alone);
-        grid.tick();
+        testing::follow(&grid, &View::founded_by(me));
         assert_eq!(poll(), Poll::Ready(Ok(Reply::Nil)));
     }
 
     #[test]
     fn a_key_that_is_none_is_not_read_in_place() {
         let me = member(1, false);
-        let settings =
-            GridSettings { partitions: 7, min_members: 1, hasher: KeyHasher::new([7; 16]) };
-        let grid = Grid::new(me.id, Arc::new(Process), settings, MapCatalog::default());
-        let alone = View::founded_by(me);
-        grid.expect_view(&alone);
-        grid.handle_view(&alone);
-        grid.tick();
+        let grid = testing::grid(me.id);
+        testing::follow(&grid, &View::founded_by(me));
         let map = grid.open("m").unwrap();
         let read = |bytes: usize| grid.get_here(&map, 0, &vec![b'k'; bytes], &mut |_| {});
         assert_eq!(read(KEY_BYTES_MAX), Some(Ok(())));
@@ -679,9 +642,7 @@ mod tests {
     #[test]
     fn who_has_seen_a_member_that_stores_data_is_not_told_that_there_is_none() {
         let (lite, full) = (member(1, true), member(2, false));
-        let settings =
-            GridSettings { partitions: 7, min_members: 1, hasher: KeyHasher::new([7; 16]) };
-        let grid = Grid::new(lite.id, Arc::new(Process), settings, MapCatalog::default());
+        let grid = testing::grid(lite.id);
         let map = grid.open("m").unwrap();
         let ask = || match grid.start(&map, 0, &Op::Key(b"k", KeyOp::Generic(GenericOp::Remove))) {
             Started::Now(reply) => Poll::Ready(reply),
@@ -689,9 +650,7 @@ mod tests {
                 later.as_mut().poll(&mut Context::from_waker(Waker::noop()))
             }
         };
-        let id = ViewId { epoch: 1, version: 2, coordinator: lite.id };
-        let alone = View::founded_by(lite);
-        let both = alone.with(id, &[full], &[]).expect("a view");
+        let (alone, both) = views(lite, &full);
         assert!(ask().is_pending(), "before the first view nobody knows");
         grid.expect_view(&alone);
         grid.handle_view(&alone);

@@ -124,22 +124,22 @@ fn one_type_is_not_taken_for_another() {
     assert_eq!(bench.key(b"l", kind), Ok(Reply::Word("string".into())));
 }
 
+/// A map of at most 60,000 bytes.
+fn bounded_map(eviction: Eviction) -> MapSettings {
+    MapSettings { memory_bytes_max: Some(60_000), eviction, ..MapSettings::default() }
+}
+
 #[test]
 fn a_map_at_its_bound_evicts_or_refuses() {
-    let bounded = |eviction| MapSettings {
-        memory_bytes_max: Some(60_000),
-        eviction,
-        ..MapSettings::default()
-    };
     for eviction in [Eviction::Lru, Eviction::Lfu, Eviction::Random] {
-        let mut bench = Bench::with(bounded(eviction));
+        let mut bench = Bench::with(bounded_map(eviction));
         for n in 0..700_u32 {
             assert_eq!(bench.key(&n.to_be_bytes(), put(&[1; 100])), Ok(Reply::Done));
         }
         assert!(bench.primary.bytes() < 75_000, "{eviction:?} {}", bench.primary.bytes());
         assert_eq!(bench.key(&699_u32.to_be_bytes(), get()), Ok(Reply::bytes(&[1; 100])));
     }
-    let mut bench = Bench::with(bounded(Eviction::None));
+    let mut bench = Bench::with(bounded_map(Eviction::None));
     let fill = |bench: &mut Bench, n: u32| bench.key(&n.to_be_bytes(), put(&[1; 100]));
     let full = (0..2_000).find(|n| fill(&mut bench, *n).is_err()).expect("it is full");
     assert_eq!(fill(&mut bench, full), Err(OpError::Full));
@@ -148,13 +148,8 @@ fn a_map_at_its_bound_evicts_or_refuses() {
 
 #[test]
 fn what_does_not_fit_in_a_map_is_refused_before_it_is_written() {
-    let with = |eviction| MapSettings {
-        memory_bytes_max: Some(60_000),
-        eviction,
-        ..MapSettings::default()
-    };
     for eviction in [Eviction::None, Eviction::Lru] {
-        let mut bench = Bench::with(with(eviction));
+        let mut bench = Bench::with(bounded_map(eviction));
         let long = [1; 40_000];
         assert_eq!(bench.key(b"a", put(&long)), Ok(Reply::Done));
         let splice = KeyOp::Plain(PlainOp::Splice(60_000, b"x"));

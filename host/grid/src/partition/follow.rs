@@ -23,8 +23,9 @@ pub(crate) struct Follow {
     pub(crate) place: u8,
     pub(crate) state: FollowState,
     /// It has all that was ever acknowledged while it counted: a primary that has just taken
-    /// over may still be to compare it, and acknowledges nothing without it until then.
-    is_whole: bool,
+    /// over may still be to compare it, and acknowledges nothing without it until then. So it
+    /// may take over without a loss; one that is synced always may.
+    pub(crate) is_whole: bool,
     /// The member that led before and is about to hand over, its epoch, and the copy that
     /// this one had: what that one sends last still counts.
     before: Option<(MemberId, u64, u64)>,
@@ -79,11 +80,6 @@ impl Follow {
         self.is_whole = false;
     }
 
-    /// Whether it may take over without a loss.
-    pub(crate) fn is_whole(&self) -> bool {
-        self.is_whole || self.is_synced()
-    }
-
     pub(crate) fn is_synced(&self) -> bool {
         matches!(self.state, FollowState::Synced)
     }
@@ -123,7 +119,7 @@ impl Partition {
             _ => None,
         };
         let had_all = match &self.role {
-            Role::Follow(follow) => follow.is_whole(),
+            Role::Follow(follow) => follow.is_whole,
             Role::Lead(_) => true,
             Role::Idle => false,
         };
@@ -388,40 +384,15 @@ impl Partition {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::access::KeyHasher;
-    use crate::core::{GridSettings, Host, Report};
     use crate::entry::Meta;
     use crate::fragment::ALL_HASHES;
-    use crate::grid::{Grid, Later};
-    use crate::map::MapCatalog;
+    use crate::testing;
     use crate::value::{ListEdit, StructureEdit};
-
-    struct Process;
-
-    impl Host for Process {
-        fn now(&self) -> Duration {
-            Duration::ZERO
-        }
-
-        fn unix_ms(&self) -> u64 {
-            0
-        }
-
-        fn random(&self) -> u64 {
-            4
-        }
-
-        fn spawn(&self, _: Later<()>) {}
-
-        fn report(&self, _: Report) {}
-    }
 
     #[test]
     fn a_range_whose_items_do_not_fit_together_is_no_part_of_a_copy() {
         let (me, primary) = (MemberId::from_bytes([1; 16]), MemberId::from_bytes([2; 16]));
-        let settings =
-            GridSettings { partitions: 1, min_members: 1, hasher: KeyHasher::new([7; 16]) };
-        let grid = Grid::new(me, Arc::new(Process), settings, MapCatalog::default());
+        let grid = testing::grid(me);
         let (core, map) = (grid.core(), grid.open("m").unwrap());
         let mut partition = core.partitions[0].lock();
         partition.epoch = 3;

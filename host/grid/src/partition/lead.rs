@@ -220,7 +220,7 @@ impl Partition {
         let takes_over = self.epoch != assignment.epoch;
         // What it takes over is all that was acknowledged only if its copy was whole.
         let is_whole = match &self.role {
-            Role::Follow(follow) if self.epoch + 1 == assignment.epoch => follow.is_whole(),
+            Role::Follow(follow) if self.epoch + 1 == assignment.epoch => follow.is_whole,
             _ => true,
         };
         match &mut self.role {

@@ -1,0 +1,44 @@
+//! A grid in a process in which no time passes, for tests.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use convoke_membership::{MemberId, View};
+
+use crate::core::{GridSettings, Host, Report};
+use crate::grid::Later;
+use crate::map::MapCatalog;
+use crate::{Grid, KeyHasher};
+
+struct Process;
+
+impl Host for Process {
+    fn now(&self) -> Duration {
+        Duration::ZERO
+    }
+
+    fn unix_ms(&self) -> u64 {
+        0
+    }
+
+    fn random(&self) -> u64 {
+        4
+    }
+
+    fn spawn(&self, _: Later<()>) {}
+
+    fn report(&self, _: Report) {}
+}
+
+/// One of seven partitions, which knows nobody yet.
+pub(crate) fn grid(me: MemberId) -> Grid {
+    let settings = GridSettings { partitions: 7, min_members: 1, hasher: KeyHasher::new([7; 16]) };
+    Grid::new(me, Arc::new(Process), settings, MapCatalog::default())
+}
+
+/// It follows a view from now on.
+pub(crate) fn follow(grid: &Grid, view: &View) {
+    grid.expect_view(view);
+    grid.handle_view(view);
+    grid.tick();
+}
