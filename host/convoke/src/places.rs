@@ -1,8 +1,32 @@
-//! Which addresses the lists of `tcpip` name, as far as the choice of this member's own
-//! address hangs on it. The mode itself expands them, and refuses what makes no sense.
+//! Places as operators write them: a host with or without a port; and which addresses the lists
+//! of `tcpip` name, as far as the choice of this member's own address hangs on it. The mode
+//! itself expands them, and refuses what makes no sense.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::ops::RangeInclusive;
+
+/// `host`, `host:port`, an IPv6 address, or one in brackets with or without a port: the host,
+/// without its brackets, and the port as it is written.
+pub(crate) fn host_and_port(place: &str) -> (&str, Option<&str>) {
+    match place.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+        Some((host, rest)) => (host, rest.strip_prefix(':')),
+        None if place.matches(':').count() > 1 => (place, None),
+        None => match place.split_once(':') {
+            Some((host, port)) => (host, Some(port)),
+            None => (place, None),
+        },
+    }
+}
+
+/// A place with its own port, or else this one.
+pub(crate) fn with_port(place: &str, port: u16) -> String {
+    let place = place.trim();
+    match host_and_port(place) {
+        (_, Some(_)) => place.to_owned(),
+        (host, None) if host.parse::<Ipv6Addr>().is_ok() => format!("[{host}]:{port}"),
+        _ => format!("{place}:{port}"),
+    }
+}
 
 /// The entries of all lists.
 #[derive(Debug, Default)]
@@ -95,6 +119,21 @@ fn v6(text: &str, length: Option<&str>) -> Option<Entry> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_place_without_a_port_gets_one() {
+        let places = ["10.0.0.1", "10.0.0.1:7", "a.example", "::1", "[::1]", "[::1]:7"];
+        let places = places.map(|place| with_port(place, 5701));
+        let wanted = [
+            "10.0.0.1:5701",
+            "10.0.0.1:7",
+            "a.example:5701",
+            "[::1]:5701",
+            "[::1]:5701",
+            "[::1]:7",
+        ];
+        assert_eq!(places, wanted);
+    }
 
     #[test]
     fn each_form_of_an_entry_names_its_addresses_and_no_others() {

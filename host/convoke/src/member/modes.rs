@@ -119,14 +119,7 @@ fn refusal(mode: &str, error: &CallError) -> String {
 }
 
 fn spec(settings: &Settings, choice: &Choice, mode: &ModeSettings) -> Result<ModeSpec, String> {
-    let own;
-    let mode = if mode.plugin.is_none() && mode.name == "domain" {
-        let argument = builtin::at_own_address(&mode.argument, choice.primary.ip);
-        own = ModeSettings { argument, ..mode.clone() };
-        &own
-    } else {
-        mode
-    };
+    let mut mode = mode.clone();
     let mut given = mode.settings.clone();
     let (source, grants) = match &mode.plugin {
         Some(plugin) => (plugin.clone().into(), mode.grants.clone().unwrap_or_default()),
@@ -134,25 +127,28 @@ fn spec(settings: &Settings, choice: &Choice, mode: &ModeSettings) -> Result<Mod
             // Settings name no built-in mode that is not there.
             let built_in = builtin::find(&mode.name)
                 .ok_or_else(|| format!("mode {:?} is not in this binary", mode.name))?;
+            if let Some(argument) = built_in.argument {
+                mode.argument = argument(&mode.argument, choice);
+            }
             for (key, value) in (built_in.settings)(settings, choice) {
                 if !given.iter().any(|(name, _)| name == key) {
                     given.push((key.to_owned(), value));
                 }
             }
             let source = Source::Builtin { name: built_in.name, precompiled: built_in.component };
-            let usual = || (built_in.grants)(settings, choice, mode);
+            let usual = || (built_in.grants)(settings, choice, &mode);
             let mut grants = mode.grants.clone().unwrap_or_else(usual);
             if let Some(access) = built_in.access {
-                access(mode, &mut grants).map_err(|why| format!("mode {:?}: {why}", mode.name))?;
+                access(&mode, &mut grants).map_err(|why| format!("mode {:?}: {why}", mode.name))?;
             }
             (source, grants)
         }
     };
     Ok(ModeSpec {
-        name: mode.name.clone(),
+        name: mode.name,
         source,
         digest: mode.digest,
-        argument: mode.argument.clone(),
+        argument: mode.argument,
         settings: given,
         grants,
     })

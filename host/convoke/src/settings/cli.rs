@@ -249,25 +249,28 @@ impl Given {
 
     /// Whether an option was set, and by the environment alone.
     pub(crate) fn is_from_environment(&self, id: &str) -> bool {
-        let inner = self.matches.subcommand().map_or(&self.matches, |(_, matches)| matches);
-        inner.value_source(id) == Some(ValueSource::EnvVariable)
+        source(&self.matches, id) == Some(ValueSource::EnvVariable)
     }
 
     /// How to name the place where an option was set.
     pub(crate) fn origin(&self, id: &str) -> String {
         let option = id.replace('_', "-");
-        let inner = self.matches.subcommand().map_or(&self.matches, |(_, matches)| matches);
-        match inner.value_source(id) {
+        match source(&self.matches, id) {
             Some(ValueSource::EnvVariable) => format!("CONVOKE_{}", id.to_uppercase()),
             _ => format!("--{option}"),
         }
     }
 }
 
-/// Where an option was set: the higher wins. 0 is the file, or nowhere.
-pub(super) fn rank(matches: &ArgMatches, id: &str) -> u8 {
+/// Where an option was set; `None` when it was not, or there is no such option.
+fn source(matches: &ArgMatches, id: &str) -> Option<ValueSource> {
     let inner = matches.subcommand().map_or(matches, |(_, matches)| matches);
-    match inner.try_contains_id(id).ok().and_then(|_| inner.value_source(id)) {
+    inner.try_contains_id(id).ok().and_then(|_| inner.value_source(id))
+}
+
+/// The same by who wins: the higher does. 0 is the file, or nowhere.
+pub(super) fn rank(matches: &ArgMatches, id: &str) -> u8 {
+    match source(matches, id) {
         Some(ValueSource::CommandLine) => 2,
         Some(ValueSource::EnvVariable) => 1,
         _ => 0,

@@ -14,6 +14,7 @@ pub(super) const MODE: BuiltIn = BuiltIn {
     name: "dns",
     component: include_bytes!(concat!(env!("OUT_DIR"), "/dns.cwasm")),
     settings: |_, _| Vec::new(),
+    argument: None,
     grants: |_, _, mode| {
         let mut grants = Grants::default();
         for name in names(&mode.argument) {

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use convoke_discovery::Grants;
 
 use super::BuiltIn;
+use crate::places::{host_and_port, with_port};
 
 /// The data grid port of a domain server.
 const PORT: u16 = 4900;
@@ -16,25 +17,19 @@ pub(super) const MODE: BuiltIn = BuiltIn {
     name: "domain",
     component: include_bytes!(concat!(env!("OUT_DIR"), "/domain.cwasm")),
     settings: |_, _| Vec::new(),
+    argument: Some(|argument, choice| at_own_address(argument, choice.primary.ip)),
     grants: |_, _, mode| {
         let grant = |place: &str| Grants::parse([("probe", [place].as_slice())]);
-        grant(&place(mode.argument.trim())).or_else(|_| grant(UNUSED)).unwrap_or_default()
+        grant(&with_port(&mode.argument, PORT)).or_else(|_| grant(UNUSED)).unwrap_or_default()
     },
     access: None,
 };
 
 /// The argument, with this member's own address in place of loopback: a domain server on this
 /// machine has the same one, and does not listen on loopback.
-pub(crate) fn at_own_address(argument: &str, own: IpAddr) -> String {
+fn at_own_address(argument: &str, own: IpAddr) -> String {
     let argument = argument.trim();
-    let (host, port) = match argument.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
-        Some((host, rest)) => (host, rest.strip_prefix(':')),
-        None if argument.matches(':').count() > 1 => (argument, None),
-        None => match argument.split_once(':') {
-            Some((host, port)) => (host, Some(port)),
-            None => (argument, None),
-        },
-    };
+    let (host, port) = host_and_port(argument);
     let is_loopback = host.eq_ignore_ascii_case("localhost")
         || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback());
     if !is_loopback || own.is_loopback() {
@@ -44,18 +39,9 @@ pub(crate) fn at_own_address(argument: &str, own: IpAddr) -> String {
     port.map_or_else(|| own.clone(), |port| format!("{own}:{port}"))
 }
 
-/// The argument with its port, as a grant is written.
-fn place(argument: &str) -> String {
-    if argument.parse::<std::net::Ipv6Addr>().is_ok() {
-        return format!("[{argument}]:{PORT}");
-    }
-    let has_port = argument.rsplit_once(':').is_some_and(|(_, port)| !port.ends_with(']'));
-    if has_port { argument.to_owned() } else { format!("{argument}:{PORT}") }
-}
-
 #[cfg(test)]
 mod tests {
-    use super::{at_own_address, place};
+    use super::{PORT, at_own_address, with_port};
 
     #[test]
     fn loopback_is_this_members_own_address() {
@@ -81,7 +67,7 @@ mod tests {
             ("[fd00::5]", "[fd00::5]:4900"),
             ("[fd00::5]:7000", "[fd00::5]:7000"),
         ] {
-            assert_eq!(place(argument), expected);
+            assert_eq!(with_port(argument, PORT), expected);
         }
     }
 }

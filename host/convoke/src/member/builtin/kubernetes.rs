@@ -15,6 +15,7 @@ pub(super) const MODE: BuiltIn = BuiltIn {
     name: "kubernetes",
     component: include_bytes!(concat!(env!("OUT_DIR"), "/kubernetes.cwasm")),
     settings: |_, _| Vec::new(),
+    argument: None,
     grants: |_, _, mode| {
         let argued = mode.argument.split_once(',').map(|(namespace, _)| namespace.trim());
         let namespace = argued.or_else(|| setting(mode, "namespace")).unwrap_or(".");

@@ -11,7 +11,6 @@ mod multicast;
 mod tcpip;
 
 use convoke_discovery::Grants;
-pub(crate) use domain::at_own_address;
 
 use crate::interfaces::Choice;
 use crate::settings::{ModeSettings, Settings};
@@ -26,6 +25,8 @@ pub(crate) struct BuiltIn {
     pub(crate) component: &'static [u8],
     /// Settings that it gets unless the operator wrote them.
     pub(crate) settings: fn(&Settings, &Choice) -> Vec<(&'static str, String)>,
+    /// Where its argument depends on this member: what it gets in place of the operator's.
+    pub(crate) argument: Option<fn(&str, &Choice) -> String>,
     /// Grants that it gets unless the operator wrote some.
     pub(crate) grants: fn(&Settings, &Choice, &ModeSettings) -> Grants,
     /// Where its settings say something of the host's part: adds that to whatever

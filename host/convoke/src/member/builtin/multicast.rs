@@ -18,6 +18,7 @@ pub(super) const MODE: BuiltIn = BuiltIn {
     settings: |settings, choice| {
         vec![("group", group(settings, choice).to_string()), ("port", settings.mc_port.to_string())]
     },
+    argument: None,
     grants,
     access: None,
 };

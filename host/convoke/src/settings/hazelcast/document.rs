@@ -295,21 +295,27 @@ impl Document {
         }
     }
 
-    /// Takes a property that is named below `path`, in each way that files have.
-    pub(super) fn property(&mut self, path: &str, name: &str) -> Result<Option<String>, String> {
+    /// Takes the values of several paths that stand for one: of those that there are, the last
+    /// holds.
+    pub(super) fn last_text<const N: usize>(
+        &mut self,
+        paths: [String; N],
+    ) -> Result<Option<String>, String> {
         let mut found = None;
-        for form in property_forms(path, name) {
-            found = self.text(&form)?.or(found);
+        for path in paths {
+            found = self.text(&path)?.or(found);
         }
         Ok(found)
     }
 
+    /// Takes a property that is named below `path`, in each way that files have.
+    pub(super) fn property(&mut self, path: &str, name: &str) -> Result<Option<String>, String> {
+        self.last_text(property_forms(path, name))
+    }
+
     /// Whether anything is said of `path`.
     pub(super) fn has(&self, path: &str) -> bool {
-        let is_below = |known: &str| {
-            known.strip_prefix(path).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
-        };
-        self.values.iter().any(|(known, _)| is_below(known))
+        self.values.iter().any(|(known, _)| is_below(known, path))
     }
 
     /// Whether a property is named below `path`.
@@ -325,10 +331,21 @@ impl Document {
 
     /// Takes a switch.
     pub(super) fn is_on(&mut self, path: &str, usual: bool) -> Result<bool, String> {
-        match self.text(path)?.as_deref() {
+        let text = self.text(path)?;
+        self.switch(path, text.as_deref(), usual)
+    }
+
+    /// Reads a switch.
+    pub(super) fn switch(
+        &self,
+        path: &str,
+        text: Option<&str>,
+        usual: bool,
+    ) -> Result<bool, String> {
+        match text.map(str::trim) {
             None => Ok(usual),
-            Some(text) if text.trim().eq_ignore_ascii_case("true") => Ok(true),
-            Some(text) if text.trim().eq_ignore_ascii_case("false") => Ok(false),
+            Some(text) if text.eq_ignore_ascii_case("true") => Ok(true),
+            Some(text) if text.eq_ignore_ascii_case("false") => Ok(false),
             Some(text) => {
                 Err(format!("{}: {:?} is neither true nor false", self.shown(path), one_line(text)))
             }
@@ -364,15 +381,9 @@ impl Document {
 
     /// Drops all below `path`: it is switched off.
     pub(super) fn forget(&mut self, path: &str) {
-        let is_below = |known: &str| {
-            known.strip_prefix(path).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
-        };
-        self.values.retain(|(known, _)| !is_below(known));
+        self.values.retain(|(known, _)| !is_below(known, path));
         let path = plain(path);
-        let is_below = |known: &str| {
-            known.strip_prefix(&path).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
-        };
-        self.overrides.retain(|(known, ..)| !is_below(known));
+        self.overrides.retain(|(known, ..)| !is_below(known, &path));
     }
 
     /// Drops `path` where it says what holds anyway.
@@ -430,6 +441,11 @@ fn property_forms(path: &str, name: &str) -> [String; 4] {
         let end = if form.ends_with('[') { "]" } else { "" };
         join(path, &format!("{form}{name}{end}"))
     })
+}
+
+/// Whether a path is another one, or below it.
+fn is_below(known: &str, path: &str) -> bool {
+    known.strip_prefix(path).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
 }
 
 /// Whether two paths are one: of what ways to join are told, neither case nor dashes count.

@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 
 use super::super::file::{Discovery, File, Plain};
-use super::document::{Document, one_line};
+use super::document::Document;
 use super::members;
 use super::{GROUP, GROUP_PORT};
+use crate::places::with_port;
 
 const JOIN: &str = "network.join";
 
@@ -92,7 +93,7 @@ fn tcp_ip(document: &mut Document, file: &mut File) -> Result<(), String> {
     // Whoever is not required to be there may found the cluster with it alone.
     if let Some(member) = required {
         let port = file.start_port.unwrap_or(super::PORT);
-        let mut mode = mode("domain", members::with_port(&member, port));
+        let mut mode = mode("domain", with_port(&member, port));
         mode.settings.insert("required".to_owned(), Plain::Boolean(true));
         file.discovery.push(mode);
     }
@@ -121,13 +122,8 @@ fn strategies(
             document.forget(&path);
             continue;
         }
-        let class = document.text(&format!("{path}.class"))?;
-        let class = match class {
-            Some(class) => class,
-            None => {
-                document.text(&format!("{path}.discovery-strategy-factory"))?.unwrap_or_default()
-            }
-        };
+        let class = ["discovery-strategy-factory", "class"].map(|name| format!("{path}.{name}"));
+        let class = document.last_text(class)?.unwrap_or_default();
         if class.rsplit('.').next() != Some("HazelcastKubernetesDiscoveryStrategy") {
             return Err(no_such_mode(document, &format!("{PATH} ({class})")));
         }
@@ -182,18 +178,10 @@ fn kubernetes_api(
     if let Some(port) = port {
         set("port", Plain::Number(port.into()));
     }
-    match document.property(path, "resolve-not-ready-addresses")?.as_deref().map(str::trim) {
-        None | Some("true") => {}
-        Some("false") => {
-            set("not-ready", Plain::Boolean(false));
-        }
-        Some(text) => {
-            return Err(format!(
-                "{}.resolve-not-ready-addresses: {:?} is neither true nor false",
-                document.shown(path),
-                one_line(text)
-            ));
-        }
+    let text = document.property(path, "resolve-not-ready-addresses")?;
+    let not_ready = format!("{path}.resolve-not-ready-addresses");
+    if !document.switch(&not_ready, text.as_deref(), true)? {
+        set("not-ready", Plain::Boolean(false));
     }
     let names = document.property(path, "pod-label-name")?;
     let values = document.property(path, "pod-label-value")?;

@@ -14,28 +14,19 @@ const OUR_USUAL: &str = "*";
 const BACKUPS: u8 = 1;
 
 /// Settings that change nothing here, where they are as Hazelcast has them anyway.
-const DEFAULTS: [(&str, &str); 8] = [
+const DEFAULTS: [(&str, &str); 6] = [
     ("in-memory-format", "BINARY"),
     ("read-backup-data", "false"),
     ("statistics-enabled", "true"),
     ("cache-deserialized-values", "INDEX-ONLY"),
     ("metadata-policy", "CREATE_ON_UPDATE"),
-    ("max-idle-seconds", "0"),
-    ("time-to-live-seconds", "0"),
     ("merge-policy.batch-size", "100"),
 ];
 
 /// What one map says.
-#[derive(Default)]
 struct Said {
-    backups: Option<u8>,
-    async_backups: Option<u8>,
-    ttl_s: Option<u64>,
-    max_idle_s: Option<u64>,
-    memory_mib: Option<u64>,
-    eviction: Option<Eviction>,
-    merge: Option<MergePolicy>,
-    statistics: Option<bool>,
+    /// As an entry of our own; 0 is no limit.
+    entry: MapEntry,
     /// The rule of how many members a map needs, by its name.
     protection: Option<String>,
 }
@@ -60,13 +51,18 @@ pub(super) fn translate(
     if members > 1 {
         file.min_members = u32::try_from(members).ok();
     }
-    let usual = maps.iter().find(|(name, _)| name == THEIR_USUAL).map(|(_, said)| said);
-    let none = Said::default();
-    let usual = usual.unwrap_or(&none);
-    for (name, said) in &maps {
-        let is_usual = name == THEIR_USUAL;
-        let name = if is_usual { OUR_USUAL } else { name };
-        file.maps.insert(name.to_owned(), said.entry((!is_usual).then_some(usual)));
+    let usual = maps.iter().find(|(name, _)| name == THEIR_USUAL);
+    let usual = usual.map(|(_, said)| said.entry.clone()).unwrap_or_default();
+    for (name, Said { entry, .. }) in maps {
+        let (name, entry) = if name == THEIR_USUAL {
+            // No limit is what there is without one.
+            let limit = |limit: Option<u64>| limit.filter(|limit| *limit > 0);
+            let (ttl_s, max_idle_s) = (limit(entry.ttl_s), limit(entry.max_idle_s));
+            (OUR_USUAL.to_owned(), MapEntry { ttl_s, max_idle_s, ..entry })
+        } else {
+            (name, beside(&usual, &entry))
+        };
+        file.maps.insert(name, entry);
     }
     file.maps.retain(|_, entry| *entry != MapEntry::default());
     Ok(())
@@ -77,23 +73,20 @@ fn read(document: &mut Document, name: &str, ignored: &mut Vec<String>) -> Resul
     let backups = 0..=u64::from(BACKUPS_MAX);
     let small = |number: Option<u64>| number.and_then(|number| u8::try_from(number).ok());
     let seconds = 0..=u64::from(u32::MAX);
-    let mut said = Said {
+    let mut entry = MapEntry {
         backups: small(document.number(&path("backup-count"), backups.clone())?),
         async_backups: small(document.number(&path("async-backup-count"), backups)?),
         ttl_s: document.number(&path("time-to-live-seconds"), seconds.clone())?,
         max_idle_s: document.number(&path("max-idle-seconds"), seconds)?,
-        ..Said::default()
+        ..MapEntry::default()
     };
     if document.is_on(&path("per-entry-stats-enabled"), false)? {
-        said.statistics = Some(true);
+        entry.statistics = Some(true);
     }
-    eviction(document, name, &mut said, ignored)?;
-    let policy = match document.text(&path("merge-policy"))? {
-        Some(policy) => Some(policy),
-        None => document.text(&path("merge-policy.class-name"))?,
-    };
+    eviction(document, name, &mut entry, ignored)?;
+    let policy = document.last_text(["merge-policy.class-name", "merge-policy"].map(path))?;
     if let Some(policy) = policy {
-        said.merge = match policy.rsplit('.').next().unwrap_or_default() {
+        entry.merge = match policy.rsplit('.').next().unwrap_or_default() {
             "LatestUpdateMergePolicy" => Some(MergePolicy::LastWriter),
             "PutIfAbsentMergePolicy" => Some(MergePolicy::PutIfAbsent),
             "HigherHitsMergePolicy" => Some(MergePolicy::HigherHits),
@@ -108,18 +101,18 @@ fn read(document: &mut Document, name: &str, ignored: &mut Vec<String>) -> Resul
             }
         };
     }
-    said.protection = document.text(&path("split-brain-protection-ref"))?;
+    let protection = document.text(&path("split-brain-protection-ref"))?;
     for (key, usual) in DEFAULTS {
         document.forget_default(&path(key), usual);
     }
-    Ok(said)
+    Ok(Said { entry, protection })
 }
 
 /// A bound of a map, and what goes at it: here a bound is one of memory.
 fn eviction(
     document: &mut Document,
     name: &str,
-    said: &mut Said,
+    entry: &mut MapEntry,
     ignored: &mut Vec<String>,
 ) -> Result<(), String> {
     let path = |key: &str| format!("map[{name}].eviction.{key}");
@@ -143,8 +136,8 @@ fn eviction(
     let Some(size) = size else { return Ok(()) };
     match bound.as_deref() {
         Some("USED_HEAP_SIZE" | "USED_NATIVE_MEMORY_SIZE") => {
-            said.memory_mib = Some(size);
-            said.eviction = Some(policy);
+            entry.memory_mib = Some(size);
+            entry.eviction = Some(policy);
         }
         bound => ignored.push(format!(
             "{} (a bound by {} has no counterpart; set memory-mib for one by memory)",
@@ -168,45 +161,21 @@ fn protection(document: &mut Document, name: &str) -> Result<u64, String> {
     Ok(0)
 }
 
-impl Said {
-    /// As an entry of our own, which has what it does not say from the usual one.
-    fn entry(&self, usual: Option<&Self>) -> MapEntry {
-        let mut entry = MapEntry {
-            backups: self.backups,
-            async_backups: self.async_backups,
-            ttl_s: self.ttl_s,
-            max_idle_s: self.max_idle_s,
-            memory_mib: self.memory_mib,
-            eviction: self.eviction,
-            merge: self.merge,
-            statistics: self.statistics,
-        };
-        let Some(usual) = usual else {
-            // No limit is what there is without one.
-            for limit in [&mut entry.ttl_s, &mut entry.max_idle_s] {
-                *limit = limit.filter(|limit| *limit > 0);
-            }
-            return entry;
-        };
-        let unless_usual = |own: Option<u8>, usual: Option<u8>, default: u8| {
-            let own = own.unwrap_or(default);
-            (own != usual.unwrap_or(default)).then_some(own)
-        };
-        entry.backups = unless_usual(self.backups, usual.backups, BACKUPS);
-        entry.async_backups = unless_usual(self.async_backups, usual.async_backups, 0);
-        let limit = |own: Option<u64>, usual: Option<u64>| {
-            let own = own.unwrap_or(0);
-            (own != usual.unwrap_or(0)).then_some(own)
-        };
-        entry.ttl_s = limit(self.ttl_s, usual.ttl_s);
-        entry.max_idle_s = limit(self.max_idle_s, usual.max_idle_s);
-        entry.memory_mib = limit(self.memory_mib, usual.memory_mib);
-        if usual.merge.is_some() && self.merge.is_none() {
-            entry.merge = Some(MergePolicy::PutIfAbsent);
-        }
-        if usual.statistics == Some(true) && self.statistics.is_none() {
-            entry.statistics = Some(false);
-        }
-        entry
+/// A map's own entry where it differs from the usual one, which it has the rest from here:
+/// there, no map has another's settings.
+fn beside(usual: &MapEntry, own: &MapEntry) -> MapEntry {
+    fn differing<T: Copy + PartialEq>(own: Option<T>, usual: Option<T>, default: T) -> Option<T> {
+        let own = own.unwrap_or(default);
+        (own != usual.unwrap_or(default)).then_some(own)
+    }
+    MapEntry {
+        backups: differing(own.backups, usual.backups, BACKUPS),
+        async_backups: differing(own.async_backups, usual.async_backups, 0),
+        ttl_s: differing(own.ttl_s, usual.ttl_s, 0),
+        max_idle_s: differing(own.max_idle_s, usual.max_idle_s, 0),
+        memory_mib: differing(own.memory_mib, usual.memory_mib, 0),
+        eviction: own.eviction,
+        merge: own.merge.or(usual.merge.map(|_| MergePolicy::PutIfAbsent)),
+        statistics: own.statistics.or(usual.statistics.map(|_| false)),
     }
 }

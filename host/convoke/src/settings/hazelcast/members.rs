@@ -28,22 +28,6 @@ pub(super) fn sort(texts: &[String]) -> Listed {
     listed
 }
 
-/// A member as one place with a port.
-pub(super) fn with_port(member: &str, port: u16) -> String {
-    let member = member.trim();
-    let has_port = match member.strip_prefix('[') {
-        Some(rest) => rest.contains("]:"),
-        None => member.matches(':').count() == 1,
-    };
-    if has_port {
-        return member.to_owned();
-    }
-    match member.parse::<IpAddr>() {
-        Ok(IpAddr::V6(ip)) => format!("[{ip}]:{port}"),
-        _ => format!("{member}:{port}"),
-    }
-}
-
 /// Addresses, ranges of them and `localhost` are no names; what is neither is
 /// left to the mode to refuse.
 fn is_name(entry: &str) -> bool {
@@ -58,22 +42,7 @@ fn is_name(entry: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{sort, with_port};
-
-    #[test]
-    fn a_required_member_without_a_port_has_this_members_own() {
-        let places = ["10.0.0.1", "10.0.0.1:7", "a.example", "::1", "[::1]", "[::1]:7"];
-        let places = places.map(|place| with_port(place, 5701));
-        let wanted = [
-            "10.0.0.1:5701",
-            "10.0.0.1:7",
-            "a.example:5701",
-            "[::1]:5701",
-            "[::1]:5701",
-            "[::1]:7",
-        ];
-        assert_eq!(places, wanted);
-    }
+    use super::sort;
 
     #[test]
     fn names_and_addresses_are_told_apart() {
