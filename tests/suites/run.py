@@ -67,6 +67,8 @@ MARKS = "not onlycluster and not redismod and not ssl and not cp_integration"
 
 START_S = 10
 STALL_S = 30
+# Lines of a unit's output that are shown when it ends by itself before its end.
+LAST_LINES = 8
 UNIT_S = {"tcl": 120, "redis-py": 150}
 
 
@@ -249,9 +251,11 @@ def run_tcl(options, unit, ports, excluded):
         command.append("--cluster-mode")
     environment |= {"SUITE_PORTS": ",".join(ports), "TERM": "dumb"}
     code, trouble = execute(command, options.folder / "redis", environment, log, UNIT_S["tcl"])
-    result = parse_tcl(log.read_text(encoding="utf-8", errors="replace"), unit)
+    text = log.read_text(encoding="utf-8", errors="replace")
+    result = parse_tcl(text, unit)
     if trouble is None and not result["done"]:
-        trouble = f"ended before its end (code {code})"
+        last = " / ".join(line for line in text.splitlines()[-LAST_LINES:] if line)
+        trouble = f"ended before its end (code {code}), with: {last}"
     if "TIMEOUT" in result["failed"]:
         trouble = result["failed"].pop("TIMEOUT")
     del result["done"]

@@ -10,11 +10,11 @@
 //! aad     header || receiver id
 //! ```
 //!
-//! The counter starts at zero in each process. No nonce repeats all the same, since the sender id is
-//! fresh for each process and the key hangs on it. Where a snapshot of a running machine is started
-//! more than once, there are several processes with the same id and counter: the salt, of the
-//! operating system's generator and new in each datagram, keeps their nonces apart. The receiver's id is authenticated but not sent:
-//! a datagram for one member looks like noise to every other, and one recorded before a member
+//! The counter starts at zero in each process. Nonces still do not repeat, since each process has a
+//! new sender id and the key is derived from it. A snapshot of a running machine that is started
+//! more than once gives several processes with the same id and counter: the salt, random and new in
+//! each datagram, keeps their nonces apart. The receiver's id is authenticated but not sent: a
+//! datagram for one member looks like noise to every other, and one recorded before a member
 //! restarted is noise to it afterwards.
 
 use crate::keys::DatagramKey;

@@ -12,7 +12,10 @@
 //!
 //! Honest limits: whoever knows the password is a member, and one captured handshake or datagram
 //! lets a stranger guess passwords offline, at the price of one Argon2id each. So: long, generated
-//! passwords. Streams are forward secret; datagrams are not.
+//! passwords. Streams are forward secret; datagrams are not. A snapshot of a running machine that
+//! is started more than once continues the same stream keys at the same record counter; two such
+//! copies use nonces twice as long as their connections from before the snapshot last. Datagrams
+//! have a random salt against that, streams have nothing: start a snapshot once.
 //!
 //! Must never know: sockets, addresses other than as an [`Origin`] by which room is shared, what a
 //! frame's kind or a hello means, who is a member, and any crate above this one.
