@@ -710,21 +710,21 @@ struct Due {
 
 impl Inner {
     /// Lets a partition do something, and tells those who listen.
-    fn at<R>(&self, partition: u16, work: impl FnOnce(&mut Partition, Duration) -> R) -> R {
+    fn at<R>(&self, partition: u16, work: impl FnOnce(&mut Partition) -> R) -> R {
         let mut partition = self.core.partitions[usize::from(partition)].lock();
-        let result = work(&mut partition, self.core.now());
+        let result = work(&mut partition);
         let events = partition.take_events();
         drop(partition);
         self.tell(&events);
         result
     }
 
-    /// Does an operation here, if this member leads.
-    fn execute(&self, map: &Arc<Map>, partition: u16, op: &Op<'_>) -> Executed {
+    /// Does an operation here, if this member leads. `now` is when it was sure of that.
+    fn execute(&self, map: &Arc<Map>, partition: u16, op: &Op<'_>, now: Duration) -> Executed {
         if op.effect() == Effect::Adds {
             self.make_room(map, || op.added_bytes());
         }
-        self.at(partition, |partition, now| partition.execute(&self.core, map, now, op))
+        self.at(partition, |partition| partition.execute(&self.core, map, now, op))
     }
 
     /// Makes room in a map that evicts for so many bytes more. What others lead, and this
@@ -749,6 +749,7 @@ impl Inner {
     fn evict(&self, map: &Arc<Map>, is_enough: impl Fn() -> bool) {
         let count = self.core.partitions.len();
         let start = self.core.host.random() as usize % count.max(1);
+        let now = self.core.now();
         for _ in 0..EVICTIONS_OF_PARTITION_MAX {
             let mut is_any = false;
             for step in 0..count {
@@ -756,7 +757,7 @@ impl Inner {
                     return;
                 }
                 let number = ((start + step) % count) as u16;
-                is_any |= self.at(number, |partition, now| partition.evict(&self.core, map, now));
+                is_any |= self.at(number, |partition| partition.evict(&self.core, map, now));
             }
             if !is_any {
                 return;

@@ -10,7 +10,7 @@
 //! what was on the way then is lost, and those who wait for it are woken.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
@@ -88,7 +88,6 @@ struct Outgoing {
     /// The number of the first message in the tail.
     tail_from: u64,
     next: u64,
-    bytes: usize,
     is_open: bool,
     refused: BTreeSet<u64>,
     writer: Option<Waker>,
@@ -171,6 +170,10 @@ pub struct Peer {
     id: MemberId,
     session: AtomicU64,
     acknowledged: AtomicU64,
+    /// Whether any message of this session was refused.
+    has_refused: AtomicBool,
+    /// Bytes that wait to be sent or acknowledged.
+    backlog: AtomicUsize,
     outgoing: Mutex<Outgoing>,
     incoming: Mutex<Incoming>,
     asides: Mutex<Asides>,
@@ -210,6 +213,8 @@ impl Peer {
             id,
             session: AtomicU64::new(session),
             acknowledged: AtomicU64::new(0),
+            has_refused: AtomicBool::new(false),
+            backlog: AtomicUsize::new(0),
             outgoing: Mutex::new(Outgoing::new(session)),
             incoming: Mutex::default(),
             asides: Mutex::default(),
@@ -259,7 +264,7 @@ impl Peer {
         let length = outgoing.tail.len() - start - LENGTH_BYTES;
         let head = u32::try_from(length).expect("a message is far below 4 GiB").to_be_bytes();
         outgoing.tail[start..start + LENGTH_BYTES].copy_from_slice(&head);
-        outgoing.bytes += LENGTH_BYTES + length;
+        self.backlog.fetch_add(LENGTH_BYTES + length, Ordering::Relaxed);
         if outgoing.tail.len() >= BATCH_BYTES_MAX {
             outgoing.cut();
         }
@@ -273,7 +278,7 @@ impl Peer {
 
     /// Bytes that wait to be sent or acknowledged.
     pub(crate) fn backlog(&self) -> usize {
-        self.outgoing.lock().bytes
+        self.backlog.load(Ordering::Relaxed)
     }
 
     /// Whether so much waits that nothing is to be queued that can be refused or dropped.
@@ -283,9 +288,15 @@ impl Peer {
 
     /// How a message fares.
     pub(crate) fn fate(&self, sent: Sent) -> Fate {
-        let current = self.session.load(Ordering::Acquire) == sent.session;
-        if current && self.acknowledged.load(Ordering::Acquire) < sent.number {
-            return Fate::Open;
+        let is_current = || self.session.load(Ordering::Acquire) == sent.session;
+        if is_current() {
+            if self.acknowledged.load(Ordering::Acquire) < sent.number {
+                return Fate::Open;
+            }
+            // What was read is of this session if it has not ended by now.
+            if !self.has_refused.load(Ordering::Acquire) && is_current() {
+                return Fate::Received;
+            }
         }
         let outgoing = self.outgoing.lock();
         if outgoing.session != sent.session {
@@ -384,7 +395,7 @@ impl Peer {
         outgoing.is_open = true;
         outgoing.rewind();
         let woken = self.acknowledge(&mut outgoing, received, refused);
-        outgoing.skip(received);
+        self.backlog.fetch_sub(outgoing.skip(received), Ordering::Relaxed);
         drop(outgoing);
         woken.into_iter().for_each(Waker::wake);
         true
@@ -409,7 +420,10 @@ impl Peer {
     }
 
     fn acknowledge(&self, outgoing: &mut Outgoing, received: u64, refused: &[u64]) -> Vec<Waker> {
-        outgoing.refused.extend(refused);
+        if !refused.is_empty() {
+            outgoing.refused.extend(refused);
+            self.has_refused.store(true, Ordering::Release);
+        }
         while outgoing.refused.len() > REFUSED_MAX {
             outgoing.refused.pop_first();
         }
@@ -420,7 +434,7 @@ impl Peer {
         self.acknowledged.store(received, Ordering::Release);
         while outgoing.batches.front().is_some_and(|batch| batch.last <= received) {
             let Some(batch) = outgoing.batches.pop_front() else { break };
-            outgoing.bytes -= batch.bytes.len();
+            self.backlog.fetch_sub(batch.bytes.len(), Ordering::Relaxed);
             outgoing.handed = outgoing.handed.saturating_sub(1);
         }
         outgoing.waiters.take_through(received)
@@ -438,6 +452,9 @@ impl Peer {
         *outgoing = Outgoing { is_over: outgoing.is_over, ..Outgoing::new(session) };
         self.acknowledged.store(0, Ordering::Release);
         self.session.store(session, Ordering::Release);
+        // After the session: see `fate`.
+        self.has_refused.store(false, Ordering::Release);
+        self.backlog.store(0, Ordering::Relaxed);
         waiting.into_iter().for_each(Waker::wake);
         if let Some(writer) = writer {
             writer.wake();
@@ -607,7 +624,6 @@ impl Outgoing {
             tail: Vec::new(),
             tail_from: 1,
             next: 1,
-            bytes: 0,
             is_open: false,
             refused: BTreeSet::new(),
             writer: None,
@@ -629,17 +645,19 @@ impl Outgoing {
     }
 
     /// Drops messages up to this one from the front of the first batch: the
-    /// receiver has them.
-    fn skip(&mut self, received: u64) {
-        let Some(batch) = self.batches.front_mut() else { return };
+    /// receiver has them. Returns their bytes.
+    fn skip(&mut self, received: u64) -> usize {
+        let mut skipped = 0;
+        let Some(batch) = self.batches.front_mut() else { return skipped };
         while batch.first <= received
             && let Some(head) = batch.bytes.first_chunk::<LENGTH_BYTES>()
         {
             let message = LENGTH_BYTES + u32::from_be_bytes(*head) as usize;
             batch.bytes.advance(message);
             batch.first += 1;
-            self.bytes -= message;
+            skipped += message;
         }
+        skipped
     }
 
     /// Nothing was handed over, as far as the next connection is concerned; it

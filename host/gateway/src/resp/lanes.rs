@@ -27,7 +27,7 @@ use tracing::error;
 
 /// Turns of a lane before the other tasks of the runtime get theirs, and the kernel is
 /// asked for what became ready meanwhile.
-const TURNS_MAX: usize = 64;
+const TURNS_MAX: usize = 16;
 
 /// What takes turns in a lane.
 pub(crate) trait Turns: Send + 'static {

@@ -90,9 +90,11 @@ impl Grid {
         if partition >= self.partitions() {
             return Started::Now(Err(OpError::Malformed));
         }
-        if inner.is_sure(inner.core.now()) {
-            match inner.execute(map, partition, op) {
-                Executed::Done(Err(OpError::Full), None) if inner.may_find_room(map, op) => {}
+        let now = inner.core.now();
+        if inner.is_sure(now) {
+            match inner.execute(map, partition, op, now) {
+                Executed::Done(Err(OpError::Full), None)
+                    if inner.may_find_room(map, op.effect(), || Ok(op.added_bytes())) => {}
                 Executed::Done(reply, None) => return Started::Now(reply),
                 Executed::Done(reply, Some(ticket)) => {
                     let settled = settle(Arc::clone(inner), ticket, reply, op.effect());
@@ -101,14 +103,20 @@ impl Grid {
                 Executed::NotHere => {}
             }
         }
-        match self.own(map, partition, op) {
+        match self.own(map, partition, op, now) {
             Ok(owned) => Started::Later(Box::pin(route(Arc::clone(inner), owned))),
             Err(error) => Started::Now(Err(error)),
         }
     }
 
     /// An operation that is to outlive whoever asks for it.
-    fn own(&self, map: &Arc<Map>, partition: u16, op: &Op<'_>) -> Result<Owned, OpError> {
+    fn own(
+        &self,
+        map: &Arc<Map>,
+        partition: u16,
+        op: &Op<'_>,
+        started: Duration,
+    ) -> Result<Owned, OpError> {
         op.check_keys()?;
         let (effect, op) = (op.effect(), encoding::encoded(op));
         Ok(Owned {
@@ -117,7 +125,7 @@ impl Grid {
             partition,
             op,
             effect,
-            started: self.inner.core.now(),
+            started,
         })
     }
 
@@ -150,7 +158,7 @@ impl Grid {
         op: &Op<'_>,
         wait: Option<Duration>,
     ) -> Later<Result<Reply, OpError>> {
-        match self.own(map, partition, op) {
+        match self.own(map, partition, op, self.inner.core.now()) {
             Ok(owned) => Box::pin(block(Arc::clone(&self.inner), owned, wait)),
             Err(error) => Box::pin(std::future::ready(Err(error))),
         }
@@ -172,7 +180,8 @@ impl Grid {
             Err(error) => return inner.answer(from, id, Outcome::Done(Err(error))),
         };
         // A member that is not sure of its place lets the other try again.
-        if !inner.is_sure(inner.core.now()) {
+        let now = inner.core.now();
+        if !inner.is_sure(now) {
             return inner.answer(from, id, Outcome::NotHere);
         }
         // One that does not take its answers is not given more of them.
@@ -180,18 +189,26 @@ impl Grid {
             return inner.answer(from, id, Outcome::Done(Err(OpError::Busy)));
         }
         if waits {
-            return self.block_for(from, id, partition, &map, op);
+            return self.block_for(from, id, partition, &map, op, now);
         }
         let effect = op.effect();
-        inner.finish(from, id, effect, inner.execute(&map, partition, op));
+        inner.finish(from, id, effect, inner.execute(&map, partition, op, now));
     }
 
     /// A member's operation that waits for something to take.
-    fn block_for(&self, from: MemberId, id: u64, partition: u16, map: &Arc<Map>, op: &Op<'_>) {
+    fn block_for(
+        &self,
+        from: MemberId,
+        id: u64,
+        partition: u16,
+        map: &Arc<Map>,
+        op: &Op<'_>,
+        now: Duration,
+    ) {
         let inner = &self.inner;
         let slot = Arc::new(Slot::default());
         let effect = op.effect();
-        match inner.execute_or_wait(map, partition, op, &slot) {
+        match inner.execute_or_wait(map, partition, op, &slot, now) {
             Some(executed) => inner.finish(from, id, effect, executed),
             None => {
                 {
@@ -232,10 +249,15 @@ impl Inner {
 
     /// Whether a map that is full may have room for an operation shortly: other members evict
     /// what this one has copies of.
-    fn may_find_room(&self, map: &Map, op: &Op<'_>) -> bool {
-        let may_fit = |max: u64| op.added_bytes() as u64 <= max;
-        map.settings().evicts_at().is_some_and(may_fit)
-            && op.effect() == Effect::Adds
+    fn may_find_room(
+        &self,
+        map: &Map,
+        effect: Effect,
+        added_bytes: impl FnOnce() -> Result<usize, OpError>,
+    ) -> bool {
+        let may_fit = |max: u64| added_bytes().is_ok_and(|bytes| bytes as u64 <= max);
+        effect == Effect::Adds
+            && map.settings().evicts_at().is_some_and(may_fit)
             && !self.core.peers.read().is_empty()
     }
 
@@ -246,10 +268,9 @@ impl Inner {
         partition: u16,
         op: &Op<'_>,
         slot: &Arc<Slot>,
+        now: Duration,
     ) -> Option<Executed> {
-        self.at(partition, |partition, now| {
-            partition.execute_or_wait(&self.core, map, now, op, slot)
-        })
+        self.at(partition, |partition| partition.execute_or_wait(&self.core, map, now, op, slot))
     }
 
     fn answer(&self, to: MemberId, id: u64, outcome: Outcome) {
@@ -303,19 +324,24 @@ pub(super) async fn settle(
     reply: Result<Reply, OpError>,
     effect: Effect,
 ) -> Result<Reply, OpError> {
-    let since = inner.core.now();
+    let mut since = None;
     let limit = Duration::from_millis(OP_MS_MAX);
     let mut is_first = true;
     let settled = poll_fn(|context| {
         // Woken by receipts, by a new table, and now and then.
+        if is_received(&ticket.needs) {
+            return Poll::Ready(true);
+        }
         let now = inner.core.now();
+        let since = *since.get_or_insert(now);
         let mut waits = false;
         for need in &ticket.needs {
             if let Some(sent) = need.sent {
                 waits |= need.peer.wait(sent, now, context.waker());
             }
         }
-        if is_received(&ticket.needs) {
+        // It may have been received before it was waited for.
+        if !waits && is_received(&ticket.needs) {
             return Poll::Ready(true);
         }
         // At first nothing else can have happened yet: most writes come by here once.
@@ -348,11 +374,12 @@ pub(super) async fn settle(
 /// as it certainly was not done.
 async fn route(inner: Arc<Inner>, owned: Owned) -> Result<Reply, OpError> {
     let deadline = owned.started + Duration::from_millis(OP_MS_MAX);
-    let room_until = if inner.may_find_room(&owned.map, &owned.op()?) {
-        owned.started + Duration::from_millis(ROOM_MS_MAX)
-    } else {
-        owned.started
-    };
+    let room_until =
+        if inner.may_find_room(&owned.map, owned.effect, || Ok(owned.op()?.added_bytes())) {
+            owned.started + Duration::from_millis(ROOM_MS_MAX)
+        } else {
+            owned.started
+        };
     loop {
         let now = inner.core.now();
         if now >= deadline {
@@ -364,7 +391,7 @@ async fn route(inner: Arc<Inner>, owned: Owned) -> Result<Reply, OpError> {
         match inner.primary(owned.partition) {
             Some(primary) if primary == inner.core.me => {
                 if inner.is_sure(now) {
-                    match inner.execute(&owned.map, owned.partition, &owned.op()?) {
+                    match inner.execute(&owned.map, owned.partition, &owned.op()?, now) {
                         Executed::Done(Err(OpError::Full), None) if now < room_until => {}
                         Executed::Done(reply, None) => return reply,
                         Executed::Done(reply, Some(ticket)) => {
@@ -427,7 +454,8 @@ async fn ask(
     if peer.is_full() {
         return Asked::Done(Err(OpError::Busy));
     }
-    let call = Open { inner, id: inner.calls.begin(primary, deadline), to: primary };
+    let id = inner.calls.begin(primary, deadline);
+    let mut call = Open { inner, id, to: primary, is_open: true };
     let message = Message::Ask {
         id: call.id,
         version: inner.core.clock.last(),
@@ -451,6 +479,7 @@ async fn ask(
     } else {
         poll_fn(|context| inner.calls.poll(call.id, context)).await
     };
+    call.is_open = false;
     match progress {
         Progress::Answered(Answer::Outcome(Outcome::Done(reply))) => Asked::Done(reply),
         Progress::Answered(Answer::Outcome(Outcome::NotHere)) => Asked::Again,
@@ -466,11 +495,12 @@ struct Open<'a> {
     inner: &'a Arc<Inner>,
     id: u64,
     to: MemberId,
+    is_open: bool,
 }
 
 impl Drop for Open<'_> {
     fn drop(&mut self) {
-        if self.inner.calls.end(self.id) {
+        if self.is_open && self.inner.calls.end(self.id) {
             self.inner.core.send(self.to, &Message::Forget { id: self.id });
         }
     }
@@ -512,28 +542,33 @@ async fn block(inner: Arc<Inner>, owned: Owned, wait: Option<Duration>) -> Resul
                 was_served = true;
                 let blocked = Blocked(Arc::new(Slot::default()));
                 let op = owned.op()?;
-                let executed =
-                    match inner.execute_or_wait(&owned.map, owned.partition, &op, &blocked.0) {
-                        Some(executed) => executed,
-                        None => {
-                            let timer = inner.calls.begin(inner.core.me, deadline);
-                            let mut is_late = false;
-                            let filled = poll_fn(|context| {
-                                if !is_late && inner.calls.poll(timer, context).is_ready() {
-                                    is_late = true;
-                                    blocked.0.close();
-                                }
-                                // What is being taken just now is still waited for.
-                                blocked.0.poll(context.waker())
-                            })
-                            .await;
-                            inner.calls.end(timer);
-                            match filled {
-                                Some(executed) => executed,
-                                None => return Ok(Reply::Nil),
+                let executed = match inner.execute_or_wait(
+                    &owned.map,
+                    owned.partition,
+                    &op,
+                    &blocked.0,
+                    now,
+                ) {
+                    Some(executed) => executed,
+                    None => {
+                        let timer = inner.calls.begin(inner.core.me, deadline);
+                        let mut is_late = false;
+                        let filled = poll_fn(|context| {
+                            if !is_late && inner.calls.poll(timer, context).is_ready() {
+                                is_late = true;
+                                blocked.0.close();
                             }
+                            // What is being taken just now is still waited for.
+                            blocked.0.poll(context.waker())
+                        })
+                        .await;
+                        inner.calls.end(timer);
+                        match filled {
+                            Some(executed) => executed,
+                            None => return Ok(Reply::Nil),
                         }
-                    };
+                    }
+                };
                 match executed {
                     Executed::Done(reply, None) => return reply,
                     Executed::Done(reply, Some(ticket)) => {
