@@ -12,6 +12,7 @@
 //!            sends Merge to the other's, and both sides get the merged View
 //! leave      leaver --Leave--> coordinator, which publishes the view without it
 //! mend       Sync: all that SWIM knows, both ways, now and then
+//! packets    Packet, over a stream, where datagrams do not pass
 //! why        Departures, before a View: how those went that it no longer holds
 //! ```
 //! Everything here is sealed by the layer below: whoever speaks knows the
@@ -25,6 +26,9 @@ use crate::view::{Delta, Departure, Rank, Stamp, View};
 
 /// Departures that go with a view, at most: the newest.
 pub const DEPARTURES_MAX: usize = 64;
+
+/// Length of a packet, in bytes, at most.
+pub const PACKET_BYTES_MAX: usize = 2_048;
 
 /// First byte of each datagram's payload: the layout below.
 const PACKET_VERSION: u8 = 1;
@@ -134,6 +138,13 @@ pub enum Message {
     /// Later than the first version of the protocol, to whose members it must not be sent as a
     /// message: they would end the stream. See [`Message::is_supplement`].
     Departures(Vec<(MemberId, Departure)>),
+    /// What would go in a datagram, where datagrams do not pass.
+    Packet {
+        /// Whether datagrams of the receiver arrive at the sender.
+        heard: bool,
+        /// The payload, at most [`PACKET_BYTES_MAX`].
+        bytes: Vec<u8>,
+    },
 }
 
 /// In a datagram, after the stamp.
@@ -207,6 +218,7 @@ impl Message {
             // Views check themselves; a delta, the view that results from it.
             Self::View(_) | Self::Merge(_) | Self::Deltas(_) => true,
             Self::Departures(departures) => departures.len() <= DEPARTURES_MAX,
+            Self::Packet { bytes, .. } => bytes.len() <= PACKET_BYTES_MAX,
             Self::Pull { .. } | Self::Leave | Self::Sync { .. } => true,
         };
         sound.then_some(message).ok_or(DecodeError)

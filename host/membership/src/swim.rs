@@ -120,6 +120,10 @@ pub struct Swim {
     /// Highest generation heard of, and whether it is active.
     known: HashMap<MemberId, (u32, bool)>,
     failed_peers: HashSet<MemberId>,
+    /// Members whose probes failed, for [`Swim::poll_unanswered`].
+    unanswered: VecDeque<MemberId>,
+    /// Suspects that were told so in this probe period.
+    told: HashSet<MemberId>,
     sick_until: Duration,
     changes: VecDeque<Change>,
     /// The probe that is under way: whom, which, since when.
@@ -151,6 +155,8 @@ impl Swim {
             timer_count: 0,
             known: HashMap::new(),
             failed_peers: HashSet::new(),
+            unanswered: VecDeque::new(),
+            told: HashSet::new(),
             sick_until: Duration::ZERO,
             changes: VecDeque::new(),
             probe: None,
@@ -174,6 +180,8 @@ impl Swim {
         self.timers.clear();
         self.known.clear();
         self.failed_peers.clear();
+        self.unanswered.clear();
+        self.told.clear();
         self.changes.clear();
         self.outbox = Outbox::default();
         self.admit(now, peers);
@@ -284,6 +292,7 @@ impl Swim {
                 if self.outbox.failed.len() == failures {
                     self.failed_peers.clear();
                 } else {
+                    self.unanswered.extend(&self.outbox.failed);
                     self.failed_peers.extend(self.outbox.failed.drain(..));
                 }
                 self.tell_suspects();
@@ -293,12 +302,25 @@ impl Swim {
     }
 
     fn tell_suspects(&mut self) {
+        self.told.clear();
         let suspects = self.foca.iter_membership_state().filter(|m| m.state() == State::Suspect);
         for suspect in suspects.take(SUSPECTS_TOLD_MAX) {
             let Identity { id, generation } = *suspect.id();
             let packet = SwimPacket::Suspicion(generation, suspect.incarnation());
             self.outbox.packets.push_back((id, packet));
+            self.told.insert(id);
         }
+    }
+
+    /// Whether a member was told, in this probe period, that this one suspects it.
+    #[must_use]
+    pub fn is_told_suspect(&self, id: MemberId) -> bool {
+        self.told.contains(&id)
+    }
+
+    /// A member of which a probe was not answered, by itself or through others.
+    pub fn poll_unanswered(&mut self) -> Option<MemberId> {
+        self.unanswered.pop_front()
     }
 
     /// Another member suspects this one: it objects.

@@ -349,6 +349,17 @@ impl Running {
             Event::FalseAlarm(member) => {
                 info!(member = %member.address(), "a member that seemed dead answers; it stays");
             }
+            Event::DatagramsBlocked { member, here: true } => {
+                let port = self.core.me().address().port();
+                warn!(member = %member.address(), "no UDP datagrams from this member arrive here, its TCP streams do; failure detection uses the streams. Open UDP port {port} of this host for the other members");
+            }
+            Event::DatagramsBlocked { member, here: false } => {
+                let address = member.address();
+                warn!(member = %address, "UDP datagrams from here do not arrive at this member, TCP streams do; failure detection uses the streams. Open UDP port {} of its host", address.port());
+            }
+            Event::DatagramsPass(member) => {
+                info!(member = %member.address(), "UDP datagrams pass again");
+            }
             Event::Left => {
                 self.left = true;
                 self.publish();

@@ -450,7 +450,7 @@ impl Membership {
         let Phase::In(place) = &self.phase else { return };
         let stamp = place.view.stamp();
         self.swim.leave(now);
-        self.send_swim(stamp);
+        self.send_swim(now, stamp);
         self.phase = Phase::Left;
         self.emit(Event::Left);
     }

@@ -9,10 +9,12 @@
 //! - `coordinating`: what the oldest member does: admit, remove, publish, claim
 //! - `meeting`: views of others: newer, older, foreign; splits and merges
 //! - `reaching`: what calls to a member's addresses say about it
+//! - `paths`: packets over streams, where datagrams do not pass
 //! - `repairing`: catching up with what was missed, calling the lost
 
 mod coordinating;
 mod meeting;
+mod paths;
 mod reaching;
 mod repairing;
 mod starting;
@@ -31,6 +33,7 @@ use crate::swim::{Change, Swim, SwimPacket};
 use crate::view::{Delta, Departure, Stamp, View};
 
 use coordinating::{Check, Claim};
+use paths::Path;
 pub use reaching::AtAddress;
 use repairing::{Catchup, Lost};
 use starting::Starting;
@@ -117,6 +120,16 @@ pub enum Event {
     },
     /// A member that was thought dead answers: it stays.
     FalseAlarm(Member),
+    /// Datagrams do not pass between this member and another, streams do, and carry what the
+    /// failure detector says.
+    DatagramsBlocked {
+        /// The other member.
+        member: Member,
+        /// Whether they do not arrive at this member. Then it is told of one member, not of all.
+        here: bool,
+    },
+    /// Datagrams pass again between this member and another.
+    DatagramsPass(Member),
     /// This member has left; nothing more will come.
     Left,
 }
@@ -136,6 +149,8 @@ pub struct Membership {
     awake_at: Duration,
     /// How members went, the newest last.
     departures: VecDeque<(MemberId, Departure)>,
+    /// Members to and from which datagrams do not all pass.
+    paths: HashMap<MemberId, Path>,
 }
 
 /// What is rationed by [`Membership::may_ask`].
@@ -241,6 +256,7 @@ impl Membership {
             asked: HashMap::new(),
             awake_at: Duration::ZERO,
             departures: VecDeque::new(),
+            paths: HashMap::new(),
         }
     }
 
@@ -302,6 +318,19 @@ impl Membership {
         bytes: &[u8],
     ) -> Result<(), DecodeError> {
         self.notice_pause(now);
+        self.note_datagram(now, from);
+        let understood = self.take_packet(now, from, bytes);
+        self.settle(now);
+        understood
+    }
+
+    /// A packet, by datagram or stream.
+    fn take_packet(
+        &mut self,
+        now: Duration,
+        from: MemberId,
+        bytes: &[u8],
+    ) -> Result<(), DecodeError> {
         let (stamp, packet) = Packet::decode(bytes)?;
         let understood = match packet {
             Packet::Swim(packet) => {
@@ -320,7 +349,6 @@ impl Membership {
         if let Some(stamp) = stamp {
             self.note_stamp(now, from, stamp);
         }
-        self.settle(now);
         if understood { Ok(()) } else { Err(DecodeError) }
     }
 
@@ -349,6 +377,11 @@ impl Membership {
             Message::Merge(view) => self.take_merge(now, from, view),
             Message::Leave => self.take_leave(from.id),
             Message::Departures(departures) => self.note_departures(departures),
+            Message::Packet { heard, bytes } => {
+                self.note_stream_packet(now, from.id, heard);
+                // One that is not of this version is ignored, as a datagram would be.
+                let _ = self.take_packet(now, from.id, &bytes);
+            }
             Message::Sync { health, reply } => {
                 if self.phase.place().is_some_and(|place| place.view.contains(from.id)) {
                     self.swim.absorb(now, health);
@@ -450,16 +483,17 @@ impl Membership {
                 Change::Renewed(generation) => self.me.generation = generation,
             }
         }
+        self.note_unanswered(now);
         self.follow_leave(now);
         self.review(now);
         self.publish_when_due(now);
         let Phase::In(place) = &self.phase else { return };
         let stamp = place.view.stamp();
-        self.send_swim(stamp);
+        self.send_swim(now, stamp);
     }
 
     /// Sends what SWIM wants sent, each packet with the stamp of the view.
-    fn send_swim(&mut self, stamp: Stamp) {
+    fn send_swim(&mut self, now: Duration, stamp: Stamp) {
         while let Some((to, packet)) = self.swim.poll_packet() {
             let packet = match &packet {
                 SwimPacket::Foca(bytes) => Packet::Swim(bytes),
@@ -468,7 +502,7 @@ impl Membership {
                 }
             };
             let bytes = packet.encode(Some(stamp));
-            self.outputs.push_back(Output::Packet { to, bytes });
+            self.send_packet(now, to, bytes);
         }
     }
 
@@ -568,6 +602,7 @@ impl Membership {
             self.swim.resize(view.len());
         }
 
+        self.paths.retain(|id, _| is.contains(id));
         let Phase::In(place) = &mut self.phase else { return };
         if before.coordinator().id != view.coordinator().id {
             place.claim = None;

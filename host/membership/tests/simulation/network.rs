@@ -26,6 +26,10 @@ pub(crate) struct Network {
     pub(crate) island: Option<HashSet<Node>>,
     /// Members whose host lost its link.
     pub(crate) unplugged: HashSet<Node>,
+    /// Members that no datagram reaches; streams do.
+    pub(crate) deaf: HashSet<Node>,
+    /// Members whose datagrams reach nobody; their streams do.
+    pub(crate) mute: HashSet<Node>,
     /// What is found at a second address that every member has, one of these at
     /// each call. Without any, members have one address.
     pub(crate) second_address: Vec<AtAddress>,
@@ -41,6 +45,8 @@ impl Default for Network {
             slowness_max: Duration::from_millis(1_500),
             island: None,
             unplugged: HashSet::new(),
+            deaf: HashSet::new(),
+            mute: HashSet::new(),
             second_address: Vec::new(),
         }
     }
@@ -55,7 +61,8 @@ impl Network {
 
     /// When a datagram arrives, if it does.
     pub(crate) fn datagram(&self, rng: &mut StdRng, from: Node, to: Node) -> Option<Duration> {
-        let arrives = self.connects(from, to) && !rng.random_bool(self.loss);
+        let is_blocked = self.mute.contains(&from) || self.deaf.contains(&to);
+        let arrives = self.connects(from, to) && !is_blocked && !rng.random_bool(self.loss);
         arrives.then(|| self.one_way(rng, from, to))
     }
 

@@ -534,3 +534,40 @@ fn after_any_trouble_the_living_agree() {
         assert!(world.all_agree(), "SEED={seed}: {}", world.describe());
     }
 }
+
+#[test]
+fn a_member_whose_datagrams_do_not_pass_stays_by_its_streams() {
+    for seed in seeds!(60) {
+        let size = 2 + (seed % 4) as usize;
+        let mut world = cluster(seed, size);
+        world.run(SECOND * 3);
+        let node = world.rng.random_range(0..size);
+        let (deaf, mute) = [(true, false), (false, true), (true, true)][(seed % 3) as usize];
+        let reported = world.blocked.len();
+        if deaf {
+            world.network.deaf.insert(node);
+        }
+        if mute {
+            world.network.mute.insert(node);
+        }
+        world.run(SECOND * 120);
+        assert!(world.removed.is_empty(), "SEED={seed}: {:?}", world.removed);
+        assert!(world.all_agree(), "SEED={seed}: {}", world.describe());
+        let reports = &world.blocked[reported..];
+        assert!(!reports.is_empty(), "SEED={seed}: operators are told");
+        assert!(reports.len() <= 2 * size, "SEED={seed}: once each: {reports:?}");
+        let is_said_of_it = |(by, of, here): &(Node, Node, bool)| {
+            if *here == (*by == node) { deaf } else { mute && (*by == node || *of == node) }
+        };
+        assert!(reports.iter().all(is_said_of_it), "SEED={seed}: of {node}: {reports:?}");
+
+        world.network.deaf.clear();
+        world.network.mute.clear();
+        world.run(SECOND * 40);
+        let sent = world.stream_packets;
+        world.run(SECOND * 60);
+        assert_eq!(world.stream_packets, sent, "SEED={seed}: datagrams are used again");
+        assert!(!world.passed.is_empty(), "SEED={seed}");
+        assert!(world.removed.is_empty() && world.all_agree(), "SEED={seed}");
+    }
+}

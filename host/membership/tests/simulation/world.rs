@@ -121,6 +121,13 @@ pub(crate) struct World {
     pub(crate) removed: Vec<Removal>,
     /// Who showed whom as lost that had left.
     pub(crate) left_as_lost: Vec<(Node, Node)>,
+    /// Who reported that datagrams do not pass: the member, the other one, and whether they do
+    /// not arrive at the first.
+    pub(crate) blocked: Vec<(Node, Node, bool)>,
+    /// Who reported that they pass again.
+    pub(crate) passed: Vec<(Node, Node)>,
+    /// Packets over streams so far.
+    pub(crate) stream_packets: u64,
     trace: bool,
     by_id: HashMap<MemberId, Node>,
     queue: BinaryHeap<Reverse<(Duration, u64, usize)>>,
@@ -142,6 +149,9 @@ impl World {
             seed,
             removed: Vec::new(),
             left_as_lost: Vec::new(),
+            blocked: Vec::new(),
+            passed: Vec::new(),
+            stream_packets: 0,
             trace: std::env::var_os("TRACE").is_some(),
             by_id: HashMap::new(),
             queue: BinaryHeap::new(),
@@ -419,6 +429,7 @@ impl World {
                 Output::Message { to, message } => {
                     let encoded = Message::decode(&message.encode());
                     assert_eq!(encoded.as_ref(), Ok(&message), "what is sent can be read");
+                    self.stream_packets += u64::from(matches!(message, Message::Packet { .. }));
                     let to = self.by_id[&to.id];
                     let gone = !self.nodes[to].alive || self.nodes[to].left;
                     match self.network.stream(&mut self.rng, node, to) {
@@ -461,6 +472,12 @@ impl World {
                         self.removed.extend(lost);
                     }
                     self.nodes[node].views.push(view);
+                }
+                Output::Event(Event::DatagramsBlocked { member, here }) => {
+                    self.blocked.push((node, self.by_id[&member.id], here));
+                }
+                Output::Event(Event::DatagramsPass(member)) => {
+                    self.passed.push((node, self.by_id[&member.id]));
                 }
                 Output::Event(Event::Left) => self.nodes[node].left = true,
                 Output::Event(_) => {}
