@@ -380,6 +380,13 @@ impl Grid {
     pub fn expect_view(&self, view: &View) {
         let count = |members: usize| u32::try_from(members).unwrap_or(u32::MAX - 1);
         let core = &self.inner.core;
+        let table = core.table();
+        let known = table.as_ref().and_then(|table| table.generation(core.me));
+        if known.is_some_and(|known| view.get(core.me).is_some_and(|me| me.generation != known)) {
+            // It was removed, or comes from another cluster: what it leads by its table, others
+            // lead by theirs. It must not take the members of this view for its own.
+            core.lease.suspend();
+        }
         core.members.store(count(view.len()), Ordering::Relaxed);
         core.data_members.store(count(view.data_members()), Ordering::Relaxed);
         let members = view.members().iter().map(|member| (member.id, member.generation));

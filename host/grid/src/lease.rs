@@ -42,6 +42,8 @@ struct State {
     next_at: Duration,
     /// Since when it has not been held.
     lapsed_since: Option<Duration>,
+    /// Nothing renews it before [`Lease::resume`].
+    is_suspended: bool,
 }
 
 /// Who is asked, and what their answers are worth.
@@ -86,12 +88,23 @@ impl Lease {
         self.until_us.store(0, Ordering::Release);
     }
 
+    /// Voids it, and nothing renews it before [`Lease::resume`].
+    pub(crate) fn suspend(&self) {
+        self.state.lock().is_suspended = true;
+        self.void();
+    }
+
+    /// From now on it may be renewed.
+    pub(crate) fn resume(&self) {
+        self.state.lock().is_suspended = false;
+    }
+
     /// This member is alone: nobody could replace it.
     pub(crate) fn hold_alone(&self, now: Duration) {
         let mut state = self.state.lock();
         state.asked.clear();
         state.lapsed_since = None;
-        self.extend(now);
+        self.extend(&state, now);
     }
 
     /// What is due. `now` may be long after the last call.
@@ -161,7 +174,7 @@ impl Lease {
         if voters.coordinator == Some(from) || enough {
             let at = asked.at;
             state.asked.drain(..place);
-            self.extend(at);
+            self.extend(&state, at);
         }
         if self.is_held(now) {
             state.lapsed_since = None;
@@ -169,7 +182,10 @@ impl Lease {
         !was_held && self.is_held(now)
     }
 
-    fn extend(&self, asked_at: Duration) {
+    fn extend(&self, state: &State, asked_at: Duration) {
+        if state.is_suspended {
+            return;
+        }
         let until = asked_at + Duration::from_millis(LEASE_MS);
         let until_us = u64::try_from(until.as_micros()).unwrap_or(u64::MAX);
         self.until_us.fetch_max(until_us, Ordering::AcqRel);

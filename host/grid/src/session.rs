@@ -711,7 +711,7 @@ mod tests {
     #[test]
     fn waiters_are_woken_by_their_message_in_whatever_order_they_came() {
         #[derive(Default)]
-        struct Woken(std::sync::atomic::AtomicUsize);
+        struct Woken(AtomicUsize);
         impl std::task::Wake for Woken {
             fn wake(self: std::sync::Arc<Self>) {
                 self.0.fetch_add(1, Ordering::Relaxed);

@@ -650,6 +650,25 @@ mod tests {
     }
 
     #[test]
+    fn a_member_that_was_taken_in_answers_for_nothing_before_it_knows_the_table() {
+        let (me, other) = (member(1, false), member(2, false));
+        let grid = testing::grid(me.id);
+        testing::follow(&grid, &View::founded_by(me.clone()));
+        let map = grid.open("m").unwrap();
+        let ask = || grid.start(&map, 0, &Op::Key(b"k", KeyOp::Generic(GenericOp::Remove)));
+        let read = || grid.get_here(&map, 0, b"k", &mut |_| {});
+        assert!(matches!(ask(), Started::Now(Ok(_))) && read().is_some());
+        // The cluster of another member takes it in, under a generation that is new.
+        let taken_in = Member { generation: 2, age: 2, ..me };
+        let id = ViewId { epoch: 2, version: 2, coordinator: other.id };
+        let view = View::founded_by(other).with(id, &[taken_in], &[]).expect("a view");
+        grid.expect_view(&view);
+        assert!(matches!(ask(), Started::Later(_)) && read().is_none());
+        grid.tick();
+        assert!(matches!(ask(), Started::Later(_)) && read().is_none());
+    }
+
+    #[test]
     fn a_wait_that_is_over_says_that_nothing_was_there_only_when_the_primary_said_so() {
         let me = member(1, false);
         let grid = testing::grid(me.id);

@@ -484,6 +484,37 @@ fn below_min_members_nothing_is_written_and_reads_go_on() {
 }
 
 #[test]
+fn with_min_members_a_smaller_side_acknowledges_nothing_while_it_is_taken_in() {
+    for seed in seeds!(60) {
+        // Without backups a write is acknowledged at once, or not before the next table.
+        let mut store = Store::new(seed, PARTITIONS, with_backups(0)).min_members(3);
+        store.grow(5);
+        store.run_with_clients(SECOND);
+        let one = store.world.rng.random_range(0..5);
+        let other = (one + store.world.rng.random_range(1..5)) % 5;
+        store.split(&[one, other]);
+        store.run(SECOND * 5);
+        store.heal();
+        let members = |store: &Store, node: usize| {
+            store.members[node].grid.table().map_or(0, |table| table.members.len())
+        };
+        let end = store.world.now + SECOND * 10;
+        while store.world.now < end && [one, other].iter().any(|node| members(&store, *node) < 5) {
+            for node in [one, other].repeat(5) {
+                let (before, known) = (store.oracle.lock().acknowledged, members(&store, node));
+                let key = store.world.rng.random_range(0..store.keys);
+                store.write(node, key, false);
+                let is_acknowledged = store.oracle.lock().acknowledged > before;
+                assert!(known == 5 || !is_acknowledged, "SEED={seed}: {node} of {known}");
+            }
+            store.run(Duration::from_micros(1));
+        }
+        store.settle();
+        store.check();
+    }
+}
+
+#[test]
 fn what_is_over_is_gone_on_all_copies_at_once_whatever_clocks_say() {
     for seed in seeds!(100) {
         let mut store = cluster(seed, 3, 1);

@@ -275,7 +275,8 @@ impl Store {
     /// Which side of a split a client of this member is on. The sides are two until
     /// they have merged.
     fn side_of(&self, node: Node) -> u32 {
-        self.island.as_ref().map_or(0, |island| self.side + u32::from(island.contains(&node)))
+        let island = self.island.as_ref();
+        island.map_or(0, |island| self.side + u32::from(island.contains(&node)))
     }
 
     /// Connections that lead nowhere any more are noticed after a while.
