@@ -48,6 +48,12 @@ fn listed<'a>(members: impl Iterator<Item = &'a Member>) -> String {
     }
 }
 
+/// The addresses that a member advertises.
+pub(crate) fn addresses(member: &Member) -> String {
+    let addresses: Vec<String> = member.addresses.iter().map(ToString::to_string).collect();
+    addresses.join(", ")
+}
+
 /// The member list and the data grid status.
 pub(crate) fn blocks(view: &View, me: MemberId) -> String {
     let mut text = view.describe(me);

@@ -121,10 +121,18 @@ fn health(place: &Place, member: &Member) -> Health {
     if place.suspects.contains(&member.id) { Health::Suspected } else { Health::Alive }
 }
 
+impl Status {
+    /// Whether the other members do not let this one in, which the log says.
+    pub(crate) fn is_refused(&self) -> bool {
+        self.place.borrow().refusal.is_some()
+    }
+}
+
 impl Node for Status {
     fn is_ready(&self) -> bool {
         let place = self.place.borrow();
-        place.view.is_some() && !place.leaving && !self.leaving.load(Ordering::Relaxed)
+        let is_in = place.view.is_some() && place.refusal.is_none();
+        is_in && !place.leaving && !self.leaving.load(Ordering::Relaxed)
     }
 
     fn status(&self) -> Value {

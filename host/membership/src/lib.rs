@@ -30,5 +30,5 @@ pub mod view;
 pub use config::Config;
 pub use member::{Member, MemberId};
 pub use membership::{AtAddress, Departed, Event, Membership, Output, Reach};
-pub use message::{DecodeError, Hello, Message, Standing};
+pub use message::{DecodeError, Hello, Message, Refusal, Standing};
 pub use view::{View, ViewId};

@@ -5,6 +5,8 @@
 //! join       newcomer --Join--> coordinator --View--> newcomer
 //!            any other member answers Redirect{coordinator}; a member that is
 //!            still starting keeps the Join until it knows where it belongs
+//! check      coordinator --Vouch--> another member --Vouched--> coordinator; both
+//!            call the newcomer. One that cannot be reached gets Refused
 //! change     coordinator --Delta--> every member (datagrams; may be lost)
 //! repair     each datagram carries the sender's stamp; a member that sees a
 //!            newer one sends Pull and gets Deltas, or the whole View
@@ -138,12 +140,48 @@ pub enum Message {
     /// Later than the first version of the protocol, to whose members it must not be sent as a
     /// message: they would end the stream. See [`Message::is_supplement`].
     Departures(Vec<(MemberId, Departure)>),
+    /// From the coordinator: can this newcomer be reached from there?
+    Vouch {
+        /// The newcomer.
+        member: Member,
+    },
+    /// The answer.
+    Vouched {
+        /// The newcomer.
+        id: MemberId,
+        /// Whether it answered a call.
+        reached: bool,
+    },
+    /// To who decides about it: this member of the view cannot be called.
+    Uncallable {
+        /// The member.
+        id: MemberId,
+    },
+    /// To who wants to be let in: not now.
+    Refused {
+        /// Why.
+        why: Refusal,
+        /// When to ask again, in milliseconds from now.
+        retry_ms: u32,
+    },
     /// What would go in a datagram, where datagrams do not pass.
     Packet {
         /// Whether datagrams of the receiver arrive at the sender.
         heard: bool,
         /// The payload, at most [`PACKET_BYTES_MAX`].
         bytes: Vec<u8>,
+    },
+}
+
+/// Why a member is not let in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Refusal {
+    /// It cannot be called at any address that it advertises.
+    Unreachable,
+    /// It was lost too often, and has to answer calls for a while first.
+    Unsteady {
+        /// How often, of late.
+        losses: u32,
     },
 }
 
@@ -212,13 +250,14 @@ impl Message {
     pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
         let message: Self = postcard::from_bytes(bytes).map_err(|_| DecodeError)?;
         let sound = match &message {
-            Self::Join { member, .. } => member.is_sound(),
+            Self::Join { member, .. } | Self::Vouch { member } => member.is_sound(),
             Self::Redirect { coordinator } => coordinator.is_sound(),
             Self::Sighting(summary) => summary.coordinator.is_sound(),
             // Views check themselves; a delta, the view that results from it.
             Self::View(_) | Self::Merge(_) | Self::Deltas(_) => true,
             Self::Departures(departures) => departures.len() <= DEPARTURES_MAX,
             Self::Packet { bytes, .. } => bytes.len() <= PACKET_BYTES_MAX,
+            Self::Vouched { .. } | Self::Uncallable { .. } | Self::Refused { .. } => true,
             Self::Pull { .. } | Self::Leave | Self::Sync { .. } => true,
         };
         sound.then_some(message).ok_or(DecodeError)

@@ -45,9 +45,9 @@ impl Pair {
         pair.one.handle_discovery_settled(pair.now);
         pair.work(20);
         let hello = pair.one.hello();
-        pair.other.handle_connected(pair.now, hello);
+        pair.other.handle_connected(pair.now, hello, true);
         let hello = pair.other.hello();
-        pair.one.handle_connected(pair.now, hello);
+        pair.one.handle_connected(pair.now, hello, true);
         pair.other.handle_discovery_settled(pair.now);
         pair.work(100);
         pair
@@ -124,7 +124,7 @@ pub(crate) fn messages(run: &mut Run) {
                     pair.one.handle_message(pair.now, &from, message);
                 }
                 if let Ok(hello) = Hello::decode(&bytes) {
-                    pair.one.handle_connected(pair.now, hello);
+                    pair.one.handle_connected(pair.now, hello, true);
                 }
                 let _ = pair.one.handle_packet(pair.now, from.id, &bytes);
                 pair.one.handle_timeout(pair.now);

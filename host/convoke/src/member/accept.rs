@@ -66,7 +66,8 @@ pub(crate) async fn answer(door: Door) {
                     let _ = data.send(Box::new(call)).await;
                 }
                 Ok(call) => {
-                    let _ = driver.send(Input::Connected(Box::new(call))).await;
+                    let _ =
+                        driver.send(Input::Connected { call: Box::new(call), called: false }).await;
                 }
                 Err(error) => {
                     bump(&counters.refused);

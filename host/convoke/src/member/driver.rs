@@ -2,20 +2,20 @@
 //! clock, on a thread of its own so that busy guests cannot make it late.
 
 use std::collections::{HashMap, HashSet};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use convoke_grid::Grid;
 use convoke_membership::view::Departure;
-use convoke_membership::{Event, Member, MemberId, Membership, Output, Standing};
+use convoke_membership::{Event, Member, MemberId, Membership, Output, Refusal, Standing};
 use convoke_wire::{ClusterKeys, DatagramOpener, DatagramSealer, OpenError, Opened, PeerId};
 use tokio::net::UdpSocket;
 use tokio::sync::mpsc::error::TryRecvError;
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
-use tracing::{debug, info, warn};
+use tracing::{debug, error, info, warn};
 
 use super::calls::Call;
 use super::input::Input;
@@ -68,6 +68,10 @@ struct Running {
     addresses: HashMap<MemberId, SocketAddr>,
     /// Members that did not answer at the last look.
     suspects: HashSet<MemberId>,
+    /// Those of its addresses that this host had when it started.
+    local: Vec<IpAddr>,
+    /// What was published of it last.
+    refusal: Option<Refusal>,
     sealed: Vec<u8>,
     left: bool,
 }
@@ -134,9 +138,13 @@ impl Driver {
             started: Instant::now(),
             addresses: HashMap::new(),
             suspects: HashSet::new(),
+            local: Vec::new(),
+            refusal: None,
             sealed: Vec::new(),
             left: false,
         };
+        let advertised = running.core.me().addresses.iter().map(SocketAddr::ip);
+        running.local = advertised.filter(|ip| local_ips().contains(ip)).collect();
         running.drain();
         let (mut turns, mut more) = (Turns::default(), false);
         while !running.left {
@@ -158,6 +166,11 @@ impl Driver {
         let flush = running.links.flush();
         let _ = tokio::time::timeout(Duration::from_millis(FLUSH_MS_MAX), flush).await;
     }
+}
+
+/// The addresses of this host.
+fn local_ips() -> HashSet<IpAddr> {
+    if_addrs::get_if_addrs().unwrap_or_default().iter().map(if_addrs::Interface::ip).collect()
 }
 
 impl Running {
@@ -224,7 +237,7 @@ impl Running {
     fn take(&mut self, input: Input) {
         let now = self.now();
         match input {
-            Input::Connected(call) => {
+            Input::Connected { call, called } => {
                 let Call { hello, stream } = *call;
                 if hello.member.id == self.core.me().id
                     || matches!(
@@ -240,7 +253,7 @@ impl Running {
                     self.addresses.insert(hello.member.id, address);
                 }
                 self.links.add(&hello, stream);
-                self.core.handle_connected(now, hello);
+                self.core.handle_connected(now, hello, called);
             }
             Input::Message { from, message } => self.core.handle_message(now, &from, message),
             Input::LinkEnded { id, serial, fault } => {
@@ -280,6 +293,10 @@ impl Running {
                 }
                 Output::Event(event) => self.report(event),
             }
+        }
+        if self.core.refusal().copied() != self.refusal {
+            self.refusal = self.core.refusal().copied();
+            self.publish();
         }
         self.counters.links.store(self.links.count(), Ordering::Relaxed);
     }
@@ -349,6 +366,26 @@ impl Running {
             Event::FalseAlarm(member) => {
                 info!(member = %member.address(), "a member that seemed dead answers; it stays");
             }
+            Event::NotLetIn { member, why: Refusal::Unreachable } => {
+                warn!(member = %member.address(), "a member is not let in, since nobody can call it: no answer at {}. Open TCP port {} of its host, or give it a --public-address that leads there", describe::addresses(&member), member.address().port());
+            }
+            Event::NotLetIn { member, why: Refusal::Unsteady { losses } } => {
+                warn!(member = %member.address(), losses, "a member was lost again and again; it is let in once it has answered all calls for a while, a longer one after each loss");
+            }
+            Event::Refused { by, why: Refusal::Unreachable, retry } => {
+                let me = self.core.me();
+                if let Some(gone) = self.local.iter().find(|ip| !local_ips().contains(ip)) {
+                    error!(by = %by.address(), "the other members do not let this one in: {gone} is no address of this host any more. Restart this member, so that it advertises the address that the host has now");
+                    return;
+                }
+                warn!(by = %by.address(), again_in_s = retry.as_secs(), "the other members do not let this one in, since they cannot call it: no answer at {}. Open TCP port {} of this host, or set --public-address to where they can reach it", describe::addresses(me), me.address().port());
+            }
+            Event::Refused { by, why: Refusal::Unsteady { losses }, retry } => {
+                warn!(by = %by.address(), losses, again_in_s = retry.as_secs(), "the other members do not let this one in yet, since they lost it again and again: it has to answer their calls for a while");
+            }
+            Event::Uncallable(member) => {
+                warn!(member = %member.address(), "a member cannot be called any more at {}, though it calls: it is removed. Is its address gone, or a firewall closed?", describe::addresses(&member));
+            }
             Event::DatagramsBlocked { member, here: true } => {
                 let port = self.core.me().address().port();
                 warn!(member = %member.address(), "no UDP datagrams from this member arrive here, its TCP streams do; failure detection uses the streams. Open UDP port {port} of this host for the other members");
@@ -393,6 +430,7 @@ impl Running {
             hello: self.core.hello().encode().into(),
             suspects: self.suspects.iter().copied().collect(),
             leaving: self.left,
+            refusal: self.refusal,
         }));
     }
 }

@@ -9,8 +9,8 @@ pub(crate) const INPUTS_MAX: usize = 1_024;
 
 /// What happens to a driver.
 pub(crate) enum Input {
-    /// A handshake succeeded, whoever called.
-    Connected(Box<Call>),
+    /// A handshake succeeded; `called` says that this member called.
+    Connected { call: Box<Call>, called: bool },
     /// A message came over a stream.
     Message { from: Box<Member>, message: Message },
     /// A stream ended; `fault` says why, if it was not closed in order.

@@ -89,7 +89,7 @@ impl Caller {
         if id == self.me {
             return AtAddress::Caller;
         }
-        let _ = self.inputs.send(Input::Connected(Box::new(call))).await;
+        let _ = self.inputs.send(Input::Connected { call: Box::new(call), called: true }).await;
         if id == meant { AtAddress::Member } else { AtAddress::Another }
     }
 }
@@ -178,9 +178,8 @@ impl Links {
     pub(crate) fn add(&mut self, hello: &Hello, stream: SealedStream<TcpStream>) {
         let id = hello.member.id;
         let links = self.open.entry(id).or_default();
-        if links.len() >= LINKS_PER_MEMBER_MAX {
-            return;
-        }
+        // The newest is used first: an older one may lead to an address that is gone.
+        links.truncate(LINKS_PER_MEMBER_MAX - 1);
         self.serial += 1;
         let serial = self.serial;
         let (queue, messages) = mpsc::channel(QUEUE_MESSAGES_MAX);
@@ -190,7 +189,8 @@ impl Links {
         let (reader, writer) = stream.split_with(TcpStream::into_split);
         let reader = tokio::spawn(read(reader, hello.member.clone(), serial, self.inputs.clone()));
         let writer = tokio::spawn(write(writer, messages));
-        links.push(Link { serial, queue, writer, _reader: Reader(reader.abort_handle()) });
+        let reader = Reader(reader.abort_handle());
+        links.insert(0, Link { serial, queue, writer, _reader: reader });
     }
 
     /// A stream ended. Returns whether it was the last to that member.

@@ -146,6 +146,7 @@ async fn start(settings: &Settings) -> Result<Running, String> {
         hello: core.hello().encode().into(),
         suspects: Arc::default(),
         leaving: false,
+        refusal: None,
     };
     let (place, placed) = watch::channel(Arc::new(place));
     let (input, inputs) = mpsc::channel(INPUTS_MAX);
@@ -303,6 +304,9 @@ async fn say_ready(
                         None => format!("{} has not answered yet", mode.name),
                     })
                     .collect();
+                if status.is_refused() {
+                    continue;
+                }
                 let waiting = if waiting.is_empty() { "candidates to answer".to_owned() } else { waiting.join("; ") };
                 warn!(%waiting, "not in a cluster yet; still looking, and no cluster is started until every mode has looked");
             }
@@ -332,6 +336,7 @@ async fn start_alone(
         hello: [].into(),
         suspects: Arc::default(),
         leaving: false,
+        refusal: None,
     };
     let (_, placed) = watch::channel(Arc::new(place));
     let (counters, changed) = (Arc::new(Counters::default()), Arc::new(Notify::new()));

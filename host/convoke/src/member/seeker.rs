@@ -216,7 +216,10 @@ impl Seeker {
         match result {
             Ok(call) => {
                 if outcome == Outcome::Member && call.hello.standing != Standing::Observer {
-                    let _ = self.driver.send(Input::Connected(Box::new(call))).await;
+                    let _ = self
+                        .driver
+                        .send(Input::Connected { call: Box::new(call), called: true })
+                        .await;
                 }
             }
             Err(error) => self.say(seeking, address, &error, then),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use convoke_membership::{Member, MemberId, View};
+use convoke_membership::{Member, MemberId, Refusal, View};
 
 /// Where this member stands.
 #[derive(Clone, Debug)]
@@ -18,6 +18,8 @@ pub(crate) struct Place {
     /// Members that do not answer just now.
     pub(crate) suspects: Arc<[MemberId]>,
     pub(crate) leaving: bool,
+    /// Why the other members do not let this one in.
+    pub(crate) refusal: Option<Refusal>,
 }
 
 /// Counts since the start of the process.

@@ -43,6 +43,10 @@ pub(super) struct Claim {
 }
 
 impl Place {
+    fn has_room(&self) -> bool {
+        self.view.len() + self.joining.len() + self.newcomers.len() < MEMBERS_MAX
+    }
+
     pub(super) fn remember_step(&mut self, delta: Delta) {
         if self.history.len() == HISTORY_MAX {
             self.history.pop_front();
@@ -71,7 +75,7 @@ impl Membership {
     }
 
     /// A member asks to be let in.
-    pub(super) fn take_join(&mut self, member: Member, lineage: Option<MemberId>) {
+    pub(super) fn take_join(&mut self, now: Duration, member: Member, lineage: Option<MemberId>) {
         if member.id == self.me.id {
             return;
         }
@@ -93,9 +97,10 @@ impl Membership {
         if stays {
             let view = place.view.clone();
             self.send(member, Message::View(view));
-        } else if place.view.len() + place.joining.len() < MEMBERS_MAX {
-            let Phase::In(place) = &mut self.phase else { return };
-            place.joining.insert(member.id, (member, lineage));
+        } else if place.joining.contains_key(&member.id) || self.must_wait(now, &member) {
+            // It is about to be published, or has to ask again later.
+        } else if self.phase.place().is_some_and(Place::has_room) {
+            self.check_newcomer(now, member, lineage, false);
         }
     }
 
@@ -103,6 +108,7 @@ impl Membership {
     pub(super) fn take_leave(&mut self, id: MemberId) {
         let Phase::In(place) = &mut self.phase else { return };
         place.joining.remove(&id);
+        place.newcomers.remove(&id);
         if place.view.contains(id) {
             place.departing.insert(id, Departure::Left);
             // Somebody waits for this to stop.
@@ -200,6 +206,7 @@ impl Membership {
     pub(super) fn publication_due(&self, place: &Place) -> Option<Duration> {
         let something = !place.joining.is_empty() || !place.departing.is_empty();
         let due = place.published_at.map_or(Duration::ZERO, |at| at + self.config.publish_period);
+        let due = due.max(Self::newcomers_awaited(place, &self.config).unwrap_or_default());
         (something && place.claim.is_none() && self.is_acting(place)).then_some(due)
     }
 
@@ -458,7 +465,7 @@ impl Membership {
 
 impl Place {
     /// Takes a member for dead, unless it has said that it leaves.
-    fn condemn(&mut self, id: MemberId) {
+    pub(super) fn condemn(&mut self, id: MemberId) {
         self.checks.remove(&id);
         self.departing.entry(id).or_insert(Departure::Lost);
     }

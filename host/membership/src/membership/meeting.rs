@@ -2,7 +2,7 @@
 //!
 //! | the other's view | ours | then |
 //! |---|---|---|
-//! | holds us, newer | – | take it |
+//! | holds us, newer | – | take it; not if its publisher is none of us, and drops our living coordinator |
 //! | holds us, older | – | tell the other |
 //! | lacks us, newer | holds the other | they went on without us, or without most of us: the smaller side asks to be let in |
 //! | lacks us | lacks the other | two clusters: the lower in [`Rank`] goes to the higher |
@@ -20,7 +20,7 @@ use std::sync::Arc;
 use super::coordinating::Claim;
 use super::{Asked, Event, Membership, Phase, Place, REJOIN_TRIES_MAX, REJOIN_TRIES_MIN, Rejoin};
 use crate::member::Member;
-use crate::message::{Message, Summary};
+use crate::message::{Message, Refusal, Summary};
 use crate::view::View;
 
 /// A process that did nothing for so long was paused: a member of several always has
@@ -63,7 +63,7 @@ impl Membership {
         let newer = view.id.is_newer_than(&place.view.id);
         if view.stamp() == place.view.stamp() {
             self.claim_heard(now, from.id);
-        } else if view.contains(self.me.id) {
+        } else if view.contains(self.me.id) && !self.is_of_an_outsider(&view) {
             if newer {
                 self.adopt(now, view, &[]);
                 self.claim_heard(now, from.id);
@@ -73,11 +73,23 @@ impl Membership {
             }
         } else if place.leaving_since.is_some() && newer {
             self.finish_leaving(now);
-        } else if place.view.contains(from.id) && newer && self.was_left_behind(now, &view) {
+        } else if place.view.contains(from.id)
+            && (newer || from.id == place.view.coordinator().id)
+            && self.was_left_behind(now, &view, newer)
+        {
             self.rejoin(now, view.coordinator().clone());
         } else {
             self.sight(now, &Summary::of(&view));
         }
+    }
+
+    /// Whether a view was published by a member that ours has removed, and removes our coordinator,
+    /// which is alive: a member that was cut off takes the others for its own.
+    fn is_of_an_outsider(&self, view: &View) -> bool {
+        let Some(ours) = self.view() else { return false };
+        let coordinator = ours.coordinator().id;
+        let is_alive = coordinator == self.me.id || self.swim.is_active(coordinator);
+        !ours.contains(view.id.coordinator) && !view.contains(coordinator) && is_alive
     }
 
     fn consider_while_starting(&mut self, now: Duration, from: &Member, view: View) {
@@ -89,14 +101,18 @@ impl Membership {
         }
     }
 
-    /// Whether the others, whose newer view this is, went on without this member, or are
-    /// themselves a few of many.
-    fn was_left_behind(&mut self, now: Duration, theirs: &View) -> bool {
+    /// Whether the others, whose view this is, went on without this member, or are themselves a
+    /// few of many.
+    fn was_left_behind(&mut self, now: Duration, theirs: &View, newer: bool) -> bool {
         let is_awakening = self.is_awakening(now);
         let Phase::In(place) = &mut self.phase else { return false };
         let since = *place.passed_over_since.get_or_insert(now);
         if is_awakening || now >= since + PASSED_OVER_WAIT {
             return true;
+        }
+        if !newer {
+            // The member that this one takes for its coordinator has not followed, so far.
+            return false;
         }
         let ours = &place.view;
         let coordinator = ours.coordinator();
@@ -177,15 +193,18 @@ impl Membership {
             return;
         }
         let ours_leads = view.rank() > other.rank() && !self.is_awakening(now);
-        let message = if ours_leads {
-            Message::Sighting(Summary::of(view))
-        } else {
-            Message::Merge(view.clone())
-        };
+        let ours = Summary::of(view);
         let what = if ours_leads { Asked::Sighting } else { Asked::Merge };
+        if !ours_leads && self.is_put_off(now) {
+            return;
+        }
         if self.may_ask(now, what, other.coordinator.id) {
             self.emit(Event::Met { other: other.clone(), ours_leads });
-            self.send(other.coordinator.clone(), message);
+            if ours_leads {
+                self.send(other.coordinator.clone(), Message::Sighting(ours));
+            } else {
+                self.ask_to_merge(now, other.coordinator.clone());
+            }
         }
     }
 
@@ -212,11 +231,19 @@ impl Membership {
         }
         if is_theirs {
             // They took this side for the stronger one. With both views in hand it is not.
-            if self.may_ask(now, Asked::Merge, from.id)
-                && let Some(view) = self.view().cloned()
-            {
-                self.send(from.clone(), Message::Merge(view));
+            if !self.is_put_off(now) && self.may_ask(now, Asked::Merge, from.id) {
+                self.ask_to_merge(now, from.clone());
             }
+            return;
+        }
+        if self.must_wait(now, from) {
+            return;
+        }
+        let Some(unreachable) = self.check_merge(now, from, &theirs) else { return };
+        let Phase::In(place) = &self.phase else { return };
+        let newcomers = || theirs.members().iter().filter(|m| !place.view.contains(m.id));
+        if newcomers().next().is_some() && newcomers().all(|m| unreachable.contains(&m.id)) {
+            self.refuse(now, from.clone(), Refusal::Unreachable);
             return;
         }
         let epoch = place.view.id.epoch.max(theirs.id.epoch).saturating_add(1);
@@ -224,7 +251,7 @@ impl Membership {
         let members = place.view.adopt_members_of(&theirs);
         let lineage = place.view.lineage;
         let Phase::In(place) = &mut self.phase else { return };
-        for member in members {
+        for member in members.into_iter().filter(|m| !unreachable.contains(&m.id)) {
             // Their ages are settled: kept, or given in their order.
             place.joining.insert(member.id, (member, Some(lineage)));
         }
@@ -270,6 +297,8 @@ impl Membership {
         let rejoin = Rejoin { coordinator: coordinator.clone(), asked_at: now, tries: 1 };
         place.rejoin = Some(Box::new(rejoin));
         place.claim = None;
+        place.merging = None;
+        place.newcomers.clear();
         place.joining.clear();
         place.departing.clear();
         place.checks.clear();
@@ -277,10 +306,10 @@ impl Membership {
         self.send(coordinator, Message::Join { member: self.me.clone(), lineage });
     }
 
-    pub(super) fn take_redirect(&mut self, now: Duration, coordinator: Member) {
+    pub(super) fn take_redirect(&mut self, now: Duration, from: &Member, coordinator: Member) {
         let lineage = self.lineage();
         let Phase::In(place) = &mut self.phase else {
-            self.redirect_while_starting(now, coordinator);
+            self.redirect_while_starting(now, from, coordinator);
             return;
         };
         let Some(rejoin) = &mut place.rejoin else { return };

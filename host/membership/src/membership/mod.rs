@@ -5,14 +5,18 @@
 //! [`Membership::poll_output`] until it is empty, then ask
 //! [`Membership::poll_timeout`]. Time is the time since the process started.
 //!
+//! - `admitting`: who is let in: a member that can be reached
 //! - [`starting`](self): from the first step to a place in a cluster
 //! - `coordinating`: what the oldest member does: admit, remove, publish, claim
+//! - `doubting`: members that can be called no more
 //! - `meeting`: views of others: newer, older, foreign; splits and merges
 //! - `reaching`: what calls to a member's addresses say about it
 //! - `paths`: packets over streams, where datagrams do not pass
 //! - `repairing`: catching up with what was missed, calling the lost
 
+mod admitting;
 mod coordinating;
+mod doubting;
 mod meeting;
 mod paths;
 mod reaching;
@@ -28,11 +32,13 @@ use rand::{Rng as _, RngExt as _, SeedableRng as _};
 
 use crate::config::Config;
 use crate::member::{Member, MemberId};
-use crate::message::{DecodeError, Hello, Message, Packet, Standing, Summary};
+use crate::message::{DecodeError, Hello, Message, Packet, Refusal, Standing, Summary};
 use crate::swim::{Change, Swim, SwimPacket};
 use crate::view::{Delta, Departure, Stamp, View};
 
+use admitting::{Calls, Losses, Merging, Newcomer};
 use coordinating::{Check, Claim};
+use doubting::Doubt;
 use paths::Path;
 pub use reaching::AtAddress;
 use repairing::{Catchup, Lost};
@@ -120,6 +126,25 @@ pub enum Event {
     },
     /// A member that was thought dead answers: it stays.
     FalseAlarm(Member),
+    /// A member could not be called for a while, by this and another member, though it was heard:
+    /// it is removed.
+    Uncallable(Member),
+    /// A member that wants to join is not let in.
+    NotLetIn {
+        /// Who.
+        member: Member,
+        /// Why.
+        why: Refusal,
+    },
+    /// The cluster does not let this member in.
+    Refused {
+        /// Its coordinator.
+        by: Member,
+        /// Why.
+        why: Refusal,
+        /// When this member asks again.
+        retry: Duration,
+    },
     /// Datagrams do not pass between this member and another, streams do, and carry what the
     /// failure detector says.
     DatagramsBlocked {
@@ -151,6 +176,7 @@ pub struct Membership {
     departures: VecDeque<(MemberId, Departure)>,
     /// Members to and from which datagrams do not all pass.
     paths: HashMap<MemberId, Path>,
+    calls: Calls,
 }
 
 /// What is rationed by [`Membership::may_ask`].
@@ -160,6 +186,8 @@ enum Asked {
     Tell,
     Sighting,
     Merge,
+    Doubt,
+    Uncallable,
 }
 
 enum Phase {
@@ -174,6 +202,12 @@ struct Place {
     history: VecDeque<Delta>,
     /// To be admitted at the next publication, with the lineage of their ages.
     joining: BTreeMap<MemberId, (Member, Option<MemberId>)>,
+    /// Those that are being called before they are admitted.
+    newcomers: BTreeMap<MemberId, Newcomer>,
+    merging: Option<Box<Merging>>,
+    losses: BTreeMap<MemberId, Losses>,
+    /// Members that did not answer calls, though SWIM hears them.
+    doubts: BTreeMap<MemberId, Doubt>,
     /// To be removed at the next publication.
     departing: BTreeMap<MemberId, Departure>,
     published_at: Option<Duration>,
@@ -218,6 +252,10 @@ impl Place {
             view,
             history: VecDeque::new(),
             joining: BTreeMap::new(),
+            newcomers: BTreeMap::new(),
+            merging: None,
+            losses: BTreeMap::new(),
+            doubts: BTreeMap::new(),
             departing: BTreeMap::new(),
             published_at: None,
             shown: false,
@@ -257,6 +295,7 @@ impl Membership {
             awake_at: Duration::ZERO,
             departures: VecDeque::new(),
             paths: HashMap::new(),
+            calls: Calls::default(),
         }
     }
 
@@ -292,12 +331,16 @@ impl Membership {
         Hello { member: self.me.clone(), standing }
     }
 
-    /// A handshake succeeded, whoever called.
-    pub fn handle_connected(&mut self, now: Duration, hello: Hello) {
+    /// A handshake succeeded. `called` says that this member called the other, which so can be
+    /// reached from here.
+    pub fn handle_connected(&mut self, now: Duration, hello: Hello, called: bool) {
         self.notice_pause(now);
         let Hello { member, standing } = hello;
         if member.id == self.me.id {
             return;
+        }
+        if called {
+            self.note_reached(now, member.id);
         }
         match standing {
             Standing::Observer | Standing::Leaving | Standing::Data => {}
@@ -356,8 +399,12 @@ impl Membership {
     pub fn handle_message(&mut self, now: Duration, from: &Member, message: Message) {
         self.notice_pause(now);
         match message {
-            Message::Join { member, lineage } => self.take_join(member, lineage),
-            Message::Redirect { coordinator } => self.take_redirect(now, coordinator),
+            Message::Join { member, lineage } => self.take_join(now, member, lineage),
+            Message::Vouch { member } => self.take_vouch(from, member),
+            Message::Vouched { id, reached } => self.take_vouched(now, from.id, id, reached),
+            Message::Uncallable { id } => self.take_uncallable(now, id),
+            Message::Refused { why, retry_ms } => self.take_refused(now, from, why, retry_ms),
+            Message::Redirect { coordinator } => self.take_redirect(now, from, coordinator),
             Message::Pull { have } => self.answer_pull(from, have),
             Message::View(view) => self.consider(now, from, view),
             Message::Deltas(deltas) => {
@@ -400,10 +447,15 @@ impl Membership {
     pub fn handle_reach(&mut self, now: Duration, id: MemberId, reach: Reach) {
         self.notice_pause(now);
         match &self.phase {
-            Phase::Starting(_) => self.reach_while_starting(now, id, reach),
+            Phase::Starting(_) => {
+                self.reach_newcomer(now, id, reach);
+                self.reach_while_starting(now, id, reach);
+            }
             Phase::In(_) => {
+                self.reach_newcomer(now, id, reach);
                 self.reach_lost(id, reach);
                 self.reach_checked(now, id, reach);
+                self.reach_doubted(now, id, reach);
             }
             Phase::Left => {}
         }
@@ -451,6 +503,8 @@ impl Membership {
             Phase::In(_) => {
                 self.swim.handle_timeout(now);
                 self.settle(now);
+                self.tick_newcomers(now);
+                self.tick_doubts(now);
                 self.tick_rejoin(now);
                 self.tick_catchup(now);
                 self.tick_claim(now);
@@ -487,6 +541,7 @@ impl Membership {
         self.follow_leave(now);
         self.review(now);
         self.publish_when_due(now);
+        self.show_founded();
         let Phase::In(place) = &self.phase else { return };
         let stamp = place.view.stamp();
         self.send_swim(now, stamp);
@@ -610,23 +665,33 @@ impl Membership {
         place.rejoin = None;
         place.passed_over_since = None;
         place.catchup = None;
+        place.merging = None;
+        place.newcomers.retain(|id, _| !is.contains(id));
         place.checks.retain(|id, _| is.contains(id));
+        place.doubts.retain(|id, _| is.contains(id));
         place.departing.retain(|id, _| is.contains(id));
         for gone in departed.iter().filter(|gone| gone.how == Departure::Lost) {
             place.remember_lost(now, gone.member.clone());
+            place.note_loss(now, gone.member.id);
         }
         for member in &joined {
             place.lost.remove(&member.id);
         }
         // Who asked this member to be let in while it led asks the new leader.
         if view.coordinator().id != me {
-            for (_, (member, _)) in std::mem::take(&mut place.joining) {
+            let newcomers = std::mem::take(&mut place.newcomers).into_values();
+            let joining = std::mem::take(&mut place.joining).into_values();
+            let joining = joining.map(|(member, _)| member);
+            for member in joining.chain(newcomers.map(Newcomer::into_member)) {
                 let coordinator = view.coordinator().clone();
                 self.send(member, Message::Redirect { coordinator });
             }
         }
+        if view.len() > 1 {
+            self.note_let_in();
+        }
         for (member, lineage) in waiting {
-            self.take_join(member, lineage);
+            self.take_join(now, member, lineage);
         }
         self.emit(Event::View { view, joined, departed });
     }
@@ -655,6 +720,8 @@ impl Membership {
     fn next_deadline(&self, place: &Place) -> Option<Duration> {
         [
             self.publication_due(place),
+            Self::newcomers_due(place),
+            place.doubts_due(),
             place.claim.as_ref().map(|claim| claim.since + self.config.claim_wait),
             place.claim.is_none().then(|| Self::deferred_due(place)).flatten(),
             // Whoever does not decide has no use for a second opinion.

@@ -55,6 +55,7 @@ impl Membership {
     pub(super) fn note_unanswered(&mut self, now: Duration) {
         while let Some(id) = self.swim.poll_unanswered() {
             self.paths.entry(id).or_default().unheard_since.get_or_insert(now);
+            self.doubt(now, id);
         }
     }
 

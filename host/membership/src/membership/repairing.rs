@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use rand::seq::IteratorRandom as _;
 
-use super::{Asked, Membership, Output, Phase, Place, Reach};
+use super::{Asked, Losses, Membership, Output, Phase, Place, Reach};
 use crate::member::{Member, MemberId};
 use crate::message::{DEPARTURES_MAX, Message};
 use crate::view::{Departure, Stamp};
@@ -144,7 +144,10 @@ impl Membership {
         due.sort_by_key(|lost| lost.calls);
         for lost in due.into_iter().take(RECALLS_MAX) {
             lost.calls += 1;
-            if lost.calls < CALLS_BEFORE_PATIENCE || lost.calls.is_multiple_of(10) {
+            // Whether one is steady shows only if it is called all the time.
+            let is_watched = place.losses.get(&lost.member.id).is_some_and(Losses::is_proving);
+            let is_due = lost.calls < CALLS_BEFORE_PATIENCE || lost.calls.is_multiple_of(10);
+            if is_due || is_watched {
                 self.outputs.push_back(Output::Call(lost.member.clone()));
             }
         }

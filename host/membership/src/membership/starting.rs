@@ -8,7 +8,7 @@
 
 use std::time::Duration;
 
-use super::{Event, Membership, Phase, Place, Reach};
+use super::{Event, Membership, Output, Phase, Place, Reach};
 use crate::config::Config;
 use crate::member::{Member, MemberId};
 use crate::message::{Message, Summary};
@@ -45,6 +45,15 @@ struct Target {
 }
 
 impl Starting {
+    /// The cluster refuses: it is asked again then, and no other one is founded beside it.
+    pub(super) fn put_off(&mut self, by: MemberId, asked_at: Duration) {
+        if let Some(target) = &mut self.target
+            && (target.member.id == by || target.via.id == by)
+        {
+            (target.asked_at, target.asks, target.settled) = (asked_at, 1, true);
+        }
+    }
+
     pub(super) fn next_deadline(&self, config: &Config) -> Option<Duration> {
         let ask = self.target.as_ref().map(|target| target.asked_at + config.answer_wait);
         let found = match (&self.target, self.settled_at) {
@@ -97,8 +106,18 @@ impl Membership {
             asked_at: now,
             asks: 1,
         });
-        let join = Message::Join { member: self.me.clone(), lineage: None };
-        self.send(member, join);
+        self.ask_to_join(now, member);
+    }
+
+    /// Asks a member to let this one in, or calls it first: one that cannot be called is not
+    /// joined, even if it called.
+    fn ask_to_join(&mut self, now: Duration, member: Member) {
+        if self.has_reached(now, member.id) {
+            let join = Message::Join { member: self.me.clone(), lineage: None };
+            self.send(member, join);
+        } else {
+            self.outputs.push_back(Output::Call(member));
+        }
     }
 
     /// Another member asks to be let in while this one has no place itself.
@@ -112,19 +131,34 @@ impl Membership {
         }
     }
 
-    pub(super) fn redirect_while_starting(&mut self, now: Duration, coordinator: Member) {
+    pub(super) fn redirect_while_starting(
+        &mut self,
+        now: Duration,
+        from: &Member,
+        coordinator: Member,
+    ) {
         let Phase::Starting(starting) = &self.phase else { return };
         if coordinator.id == self.me.id {
             return;
         }
-        let via = starting.target.as_ref().map_or_else(|| coordinator.clone(), |t| t.via.clone());
-        self.ask(now, coordinator, via, true);
+        // The same answer again leaves it at what was asked.
+        if let Some(Target { member, .. }) = &starting.target
+            && member.id == coordinator.id
+        {
+            return;
+        }
+        self.ask(now, coordinator, from.clone(), true);
     }
 
     pub(super) fn reach_while_starting(&mut self, now: Duration, id: MemberId, reach: Reach) {
         let Phase::Starting(starting) = &mut self.phase else { return };
         let Some(target) = &mut starting.target else { return };
-        if reach == Reach::Answered || target.member.id != id {
+        if target.member.id != id {
+            return;
+        }
+        if reach == Reach::Answered {
+            let member = target.member.clone();
+            self.ask_to_join(now, member);
             return;
         }
         if !target.settled || target.via.id == id {
@@ -155,7 +189,7 @@ impl Membership {
                     std::mem::swap(&mut target.member, &mut target.via);
                 }
                 let to = target.member.clone();
-                self.send(to, Message::Join { member: self.me.clone(), lineage: None });
+                self.ask_to_join(now, to);
                 return;
             } else {
                 return;
@@ -176,15 +210,20 @@ impl Membership {
         let view = View::founded_by(self.me.clone());
         self.phase = Phase::In(Place::new(view.clone(), now, &self.config, &mut self.rng));
         for (member, lineage) in waiting {
-            self.take_join(member, lineage);
+            self.take_join(now, member, lineage);
         }
-        // Those who waited are let in at once, so that the first view shows
-        // them all.
-        if self.phase.place().is_some_and(|place| place.joining.is_empty()) {
-            if let Phase::In(place) = &mut self.phase {
-                place.shown = true;
-            }
-            self.emit(Event::View { view, joined: vec![self.me.clone()], departed: vec![] });
+        self.show_founded();
+    }
+
+    /// Shows the view of a founder once those who waited are in it, or cannot be reached: so
+    /// that the first view shows them all.
+    pub(super) fn show_founded(&mut self) {
+        let Phase::In(place) = &mut self.phase else { return };
+        if place.shown || !place.joining.is_empty() || !place.newcomers.is_empty() {
+            return;
         }
+        place.shown = true;
+        let view = place.view.clone();
+        self.emit(Event::View { view, joined: vec![self.me.clone()], departed: vec![] });
     }
 }

@@ -26,6 +26,8 @@ pub(crate) struct Network {
     pub(crate) island: Option<HashSet<Node>>,
     /// Members whose host lost its link.
     pub(crate) unplugged: HashSet<Node>,
+    /// Members that take no calls: their own streams work both ways.
+    pub(crate) closed: HashSet<Node>,
     /// Members that no datagram reaches; streams do.
     pub(crate) deaf: HashSet<Node>,
     /// Members whose datagrams reach nobody; their streams do.
@@ -45,6 +47,7 @@ impl Default for Network {
             slowness_max: Duration::from_millis(1_500),
             island: None,
             unplugged: HashSet::new(),
+            closed: HashSet::new(),
             deaf: HashSet::new(),
             mute: HashSet::new(),
             second_address: Vec::new(),

@@ -571,3 +571,115 @@ fn a_member_whose_datagrams_do_not_pass_stays_by_its_streams() {
         assert!(world.removed.is_empty() && world.all_agree(), "SEED={seed}");
     }
 }
+
+/// How often the view of a member has changed.
+fn changes(world: &World, node: Node) -> usize {
+    world.nodes[node].views.len()
+}
+
+const HOUR: Duration = Duration::from_secs(3_600);
+
+#[test]
+fn a_member_that_nobody_can_call_is_not_let_in_and_changes_nothing() {
+    for seed in seeds!(12) {
+        let size = 1 + (seed % 4) as usize;
+        let mut world = cluster(seed, size);
+        world.run(SECOND * 3);
+        let before: Vec<usize> = (0..size).map(|node| changes(&world, node)).collect();
+        let node = world.nodes.len();
+        // Behind a firewall that lets nothing in; its own calls get through.
+        world.network.closed.insert(node);
+        if seed % 2 == 0 {
+            world.network.deaf.insert(node);
+        }
+        let finds: Vec<Node> = (0..size).collect();
+        world.start(false, &finds);
+        for _ in 0..1_800 {
+            world.run(SECOND * 2);
+            // Its modes look again and again.
+            let found = world.rng.random_range(0..size);
+            world.find(node, found);
+        }
+        for (healthy, before) in before.into_iter().enumerate() {
+            let changed = changes(&world, healthy) - before;
+            assert_eq!(changed, 0, "SEED={seed}: {healthy} saw the view change");
+        }
+        assert!(world.nodes[node].core.view().is_none(), "SEED={seed}: it waits");
+        assert!(world.nodes[node].core.refusal().is_some(), "SEED={seed}: and knows why");
+        let refused = world.refused.iter().filter(|(who, _)| *who == node).count();
+        assert!((1..=80).contains(&refused), "SEED={seed}: told {refused} times in an hour");
+
+        // The firewall is opened: it is let in at the next attempt.
+        world.network.closed.clear();
+        world.network.deaf.clear();
+        world.run_until(SECOND * 90, World::all_agree);
+        assert_eq!(world.nodes[node].core.refusal(), None, "SEED={seed}");
+    }
+}
+
+#[test]
+fn a_member_that_can_be_called_no_more_is_lost_once() {
+    for seed in seeds!(12) {
+        let size = 2 + (seed % 4) as usize;
+        let mut world = cluster(seed, size);
+        world.run(SECOND * 3);
+        let node = world.rng.random_range(0..size);
+        let healthy: Vec<Node> = (0..size).filter(|other| *other != node).collect();
+        // Its host's address is another now: all streams break, and its own calls get through.
+        world.network.closed.insert(node);
+        world.network.deaf.insert(node);
+        world.streams.clear();
+        world.break_streams(node);
+        let mut settled = Vec::new();
+        for round in 0..900 {
+            world.run(SECOND * 2);
+            let found = healthy[world.rng.random_range(0..healthy.len())];
+            world.find(node, found);
+            if round == 29 {
+                settled = healthy.iter().map(|other| changes(&world, *other)).collect();
+            }
+        }
+        for (other, settled) in healthy.iter().zip(settled) {
+            assert_eq!(changes(&world, *other), settled, "SEED={seed}: changed after a minute");
+        }
+        assert!(world.agree(&healthy), "SEED={seed}: {}", world.describe());
+        assert!(world.nodes[node].core.refusal().is_some(), "SEED={seed}: it knows why");
+        world.network.closed.clear();
+        world.network.deaf.clear();
+        world.run_until(SECOND * 120, World::all_agree);
+    }
+}
+
+#[test]
+fn a_member_that_flaps_for_an_hour_changes_no_view_after_the_first_minute() {
+    for seed in seeds!(12) {
+        let size = 3 + (seed % 3) as usize;
+        let mut world = cluster(seed, size);
+        world.run(SECOND * 3);
+        let node = world.rng.random_range(0..size);
+        let healthy: Vec<Node> = (0..size).filter(|other| *other != node).collect();
+        let start = world.now;
+        let (mut minute, mut is_gone) = (Vec::new(), false);
+        while world.now < start + HOUR {
+            if is_gone {
+                world.network.unplugged.remove(&node);
+            } else {
+                world.network.unplugged.insert(node);
+                world.break_streams(node);
+            }
+            is_gone = !is_gone;
+            let time = world.rng.random_range(2_000..6_000);
+            world.run(Duration::from_millis(time));
+            if minute.is_empty() && world.now > start + SECOND * 60 {
+                minute = healthy.iter().map(|other| changes(&world, *other)).collect();
+            }
+        }
+        for (other, before) in healthy.iter().zip(minute) {
+            let changed = changes(&world, *other) - before;
+            assert_eq!(changed, 0, "SEED={seed}: {other} saw the view change");
+        }
+        // It comes to rest, and is let in once it was steady for long enough.
+        world.network.unplugged.clear();
+        world.run_until(HOUR * 2, World::all_agree);
+    }
+}

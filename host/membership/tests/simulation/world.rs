@@ -1,7 +1,7 @@
 //! Members, the network between them, and the queue of what happens when.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeSet, BinaryHeap, HashMap};
+use std::collections::{BTreeSet, BinaryHeap, HashMap, HashSet};
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -71,7 +71,7 @@ enum Happening {
     Wake(Node),
     Datagram { from: Node, to: Node, bytes: Vec<u8> },
     Message { from: Node, to: Node, message: Box<Message> },
-    Connected { at: Node, hello: Box<Hello> },
+    Connected { at: Node, hello: Box<Hello>, called: bool },
     Reached { at: Node, id: MemberId, reach: Reach },
     Settled(Node),
     Find { at: Node, whom: Node },
@@ -126,9 +126,13 @@ pub(crate) struct World {
     pub(crate) blocked: Vec<(Node, Node, bool)>,
     /// Who reported that they pass again.
     pub(crate) passed: Vec<(Node, Node)>,
+    /// Who was told by whom that it is not let in.
+    pub(crate) refused: Vec<(Node, Node)>,
     /// Packets over streams so far.
     pub(crate) stream_packets: u64,
     trace: bool,
+    /// Who has called whom.
+    pub(crate) streams: HashSet<(Node, Node)>,
     by_id: HashMap<MemberId, Node>,
     queue: BinaryHeap<Reverse<(Duration, u64, usize)>>,
     happenings: HashMap<usize, Happening>,
@@ -151,8 +155,10 @@ impl World {
             left_as_lost: Vec::new(),
             blocked: Vec::new(),
             passed: Vec::new(),
+            refused: Vec::new(),
             stream_packets: 0,
             trace: std::env::var_os("TRACE").is_some(),
+            streams: HashSet::new(),
             by_id: HashMap::new(),
             queue: BinaryHeap::new(),
             happenings: HashMap::new(),
@@ -356,7 +362,9 @@ impl World {
                 let from = self.nodes[from].core.me().clone();
                 self.nodes[node].core.handle_message(now, &from, *message);
             }
-            Happening::Connected { hello, .. } => core.handle_connected(now, *hello),
+            Happening::Connected { hello, called, .. } => {
+                core.handle_connected(now, *hello, called);
+            }
             Happening::Reached { id, reach, .. } => core.handle_reach(now, id, reach),
             Happening::Settled(_) => core.handle_discovery_settled(now),
             Happening::Find { whom, .. } => {
@@ -375,6 +383,7 @@ impl World {
         let back = self.network.stream(&mut self.rng, to, from);
         let stopped = self.nodes[to].paused_until.is_some_and(|until| self.now < until);
         let first = match (way, back) {
+            _ if self.network.closed.contains(&to) => None,
             (Some(way), Some(back)) if way + back < CALL_WAIT && !stopped => {
                 let gone = !self.nodes[to].alive || self.nodes[to].left;
                 Some((way + back, if gone { AtAddress::Nobody } else { AtAddress::Member }))
@@ -384,8 +393,11 @@ impl World {
         let (after, reach) = self.everywhere(first);
         if reach == Reach::Answered {
             let (mine, theirs) = (self.nodes[from].core.hello(), self.nodes[to].core.hello());
-            self.at(self.now + after, Happening::Connected { at: to, hello: Box::new(mine) });
-            self.at(self.now + after, Happening::Connected { at: from, hello: Box::new(theirs) });
+            self.streams.insert((from, to));
+            for (at, hello, called) in [(to, mine, false), (from, theirs, true)] {
+                let hello = Box::new(hello);
+                self.at(self.now + after, Happening::Connected { at, hello, called });
+            }
         }
         self.at(self.now + after, Happening::Reached { at: from, id, reach });
         reach
@@ -432,7 +444,11 @@ impl World {
                     self.stream_packets += u64::from(matches!(message, Message::Packet { .. }));
                     let to = self.by_id[&to.id];
                     let gone = !self.nodes[to].alive || self.nodes[to].left;
-                    match self.network.stream(&mut self.rng, node, to) {
+                    // Over a stream that the other opened, if it takes no calls.
+                    let is_closed =
+                        self.network.closed.contains(&to) && !self.streams.contains(&(to, node));
+                    let way = self.network.stream(&mut self.rng, node, to);
+                    match way.filter(|_| !is_closed) {
                         Some(delay) if !gone => {
                             if let Some(message) = before.take() {
                                 let at = self.now + delay;
@@ -475,6 +491,9 @@ impl World {
                 }
                 Output::Event(Event::DatagramsBlocked { member, here }) => {
                     self.blocked.push((node, self.by_id[&member.id], here));
+                }
+                Output::Event(Event::Refused { by, .. }) => {
+                    self.refused.push((node, self.by_id[&by.id]));
                 }
                 Output::Event(Event::DatagramsPass(member)) => {
                     self.passed.push((node, self.by_id[&member.id]));
