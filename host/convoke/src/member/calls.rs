@@ -108,16 +108,17 @@ pub(crate) async fn call_surely(
     address: SocketAddr,
     keys: &Arc<ClusterKeys>,
     hello: &[u8],
+    connect_ms: u64,
 ) -> Result<Call, CallError> {
     for _ in 0..RETRIES_MAX {
-        match call(address, keys, hello).await {
+        match call_within(address, keys, hello, connect_ms).await {
             Err(CallError::Handshake(HandshakeError::Closed)) => {
                 tokio::time::sleep(Duration::from_millis(RETRY_MS)).await;
             }
             outcome => return outcome,
         }
     }
-    call(address, keys, hello).await
+    call_within(address, keys, hello, connect_ms).await
 }
 
 /// Dials `address` and shakes hands as `hello`.
@@ -126,13 +127,26 @@ pub(crate) async fn call(
     keys: &Arc<ClusterKeys>,
     hello: &[u8],
 ) -> Result<Call, CallError> {
-    greet(dial(address).await?, keys, hello).await
+    call_within(address, keys, hello, CONNECT_MS_MAX).await
+}
+
+async fn call_within(
+    address: SocketAddr,
+    keys: &Arc<ClusterKeys>,
+    hello: &[u8],
+    connect_ms: u64,
+) -> Result<Call, CallError> {
+    greet(dial_within(address, connect_ms).await?, keys, hello).await
 }
 
 /// Opens a connection, within [`CONNECT_MS_MAX`].
 pub(crate) async fn dial(address: SocketAddr) -> Result<TcpStream, CallError> {
+    dial_within(address, CONNECT_MS_MAX).await
+}
+
+async fn dial_within(address: SocketAddr, connect_ms: u64) -> Result<TcpStream, CallError> {
     let opening = TcpStream::connect(address);
-    let stream = match tokio::time::timeout(Duration::from_millis(CONNECT_MS_MAX), opening).await {
+    let stream = match tokio::time::timeout(Duration::from_millis(connect_ms), opening).await {
         Err(_) => return Err(CallError::Silent),
         Ok(Err(error)) if error.kind() == io::ErrorKind::ConnectionRefused => {
             return Err(CallError::Refused);

@@ -17,7 +17,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 use tracing::{debug, error, info, warn};
 
-use super::calls::Call;
+use super::calls::{CONNECT_MS_MAX, Call};
 use super::input::Input;
 use super::links::Links;
 use super::sockets::Sockets;
@@ -33,6 +33,8 @@ const UNKNOWN_PER_TURN_MAX: usize = 32;
 /// Each member keeps streams to so many after it in the view, so that each is
 /// watched by as many: when a process dies, its streams break at once.
 const WATCHED: usize = 3;
+/// How long a connection may take to open, in milliseconds, where only silence counts.
+const PATIENT_MS_MAX: u64 = 3_000;
 /// How long what was said last may take to go out when this member leaves.
 const FLUSH_MS_MAX: u64 = 300;
 
@@ -276,7 +278,7 @@ impl Running {
         let member = self.core.view().and_then(|view| view.get(id)).cloned();
         if let Some(member) = member {
             let hello = self.core.hello().encode();
-            self.links.call(&member, &hello);
+            self.links.call(&member, &hello, CONNECT_MS_MAX);
         }
     }
 
@@ -287,9 +289,10 @@ impl Running {
                 Output::Message { to, message } => {
                     self.links.send(&to, message, || self.core.hello().encode());
                 }
-                Output::Call(member) => {
+                Output::Call { to, patient } => {
                     let hello = self.core.hello().encode();
-                    self.links.call(&member, &hello);
+                    let connect_ms = if patient { PATIENT_MS_MAX } else { CONNECT_MS_MAX };
+                    self.links.call(&to, &hello, connect_ms);
                 }
                 Output::Event(event) => self.report(event),
             }
@@ -416,7 +419,7 @@ impl Running {
             .filter(|member| !self.links.is_open(member.id))
             .collect();
         for member in watched {
-            self.links.call(&member, &hello);
+            self.links.call(&member, &hello, CONNECT_MS_MAX);
         }
     }
 

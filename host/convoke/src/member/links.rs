@@ -55,6 +55,7 @@ struct Caller {
     keys: Arc<ClusterKeys>,
     inputs: mpsc::Sender<Input>,
     hello: Arc<[u8]>,
+    connect_ms: u64,
 }
 
 impl Caller {
@@ -64,9 +65,10 @@ impl Caller {
         let mut calls = JoinSet::new();
         for (number, address) in (0..).zip(member.addresses.iter().copied()) {
             let (keys, hello) = (Arc::clone(&self.keys), Arc::clone(&self.hello));
+            let connect_ms = self.connect_ms;
             calls.spawn(async move {
                 tokio::time::sleep(Duration::from_millis(ADDRESS_MS * number)).await;
-                calls::call_surely(address, &keys, &hello).await
+                calls::call_surely(address, &keys, &hello, connect_ms).await
             });
         }
         let mut found = Vec::new();
@@ -148,17 +150,18 @@ impl Links {
             queue.push_back(message);
         }
         if !calling {
-            self.call(to, &hello());
+            self.call(to, &hello(), calls::CONNECT_MS_MAX);
         }
     }
 
     /// Calls a member at all of its addresses until it answers at one of them.
-    pub(crate) fn call(&mut self, member: &Member, hello: &[u8]) {
+    pub(crate) fn call(&mut self, member: &Member, hello: &[u8], connect_ms: u64) {
         let caller = Caller {
             me: self.me,
             keys: Arc::clone(&self.keys),
             inputs: self.inputs.clone(),
             hello: hello.into(),
+            connect_ms,
         };
         let (calls, member) = (Arc::clone(&self.calls), member.clone());
         tokio::spawn(async move {

@@ -78,6 +78,15 @@ pub(super) struct Losses {
     reported: bool,
 }
 
+/// A member that was refused.
+struct Refused {
+    until: Duration,
+    /// How long it has to wait this time.
+    wait: Duration,
+    /// Whether this member itself could not reach it.
+    by_me: bool,
+}
+
 /// What is known of calls and refusals, in whatever phase.
 #[derive(Default)]
 pub(super) struct Calls {
@@ -85,8 +94,8 @@ pub(super) struct Calls {
     reached: HashMap<MemberId, Duration>,
     /// For whom newcomers are called.
     vouching: HashMap<MemberId, Member>,
-    /// Members that were refused: until when, and how long the wait was.
-    refused: HashMap<MemberId, (Duration, Duration)>,
+    /// Members that were refused.
+    refused: HashMap<MemberId, Refused>,
     /// Coordinators that are called before their cluster is asked to take this one in.
     merges: HashMap<MemberId, Member>,
     /// Why this member is outside, and until when that counts.
@@ -184,7 +193,7 @@ impl Membership {
             return;
         }
         let mut found = BTreeMap::from([(me, None)]);
-        self.outputs.push_back(Output::Call(member.clone()));
+        self.outputs.push_back(Output::Call { to: member.clone(), patient: false });
         if place.newcomers.len() < SECONDED_MAX {
             let swim = &self.swim;
             let others = place.view.members().iter();
@@ -204,7 +213,7 @@ impl Membership {
     pub(super) fn take_vouch(&mut self, from: &Member, member: Member) {
         if self.calls.vouching.len() < VOUCHING_MAX && member.id != self.me.id {
             self.calls.vouching.insert(member.id, from.clone());
-            self.outputs.push_back(Output::Call(member));
+            self.outputs.push_back(Output::Call { to: member, patient: false });
         }
     }
 
@@ -219,6 +228,10 @@ impl Membership {
         let answered = reach == Reach::Answered;
         if answered {
             self.note_reached(now, id);
+            if let Some(refused) = self.calls.refused.get_mut(&id).filter(|r| r.by_me) {
+                // The obstacle may be gone: it may ask again at once.
+                refused.until = now;
+            }
         }
         if let Some(asker) = self.calls.vouching.remove(&id) {
             self.send(asker, Message::Vouched { id, reached: answered });
@@ -227,7 +240,7 @@ impl Membership {
             if answered {
                 self.ask_to_merge(now, other);
             } else {
-                self.refuse(now, other, Refusal::Unreachable);
+                self.refuse(now, other, true);
             }
         }
         let Phase::In(place) = &mut self.phase else { return };
@@ -275,6 +288,7 @@ impl Membership {
         for (id, reached) in clear {
             let Phase::In(place) = &mut self.phase else { return };
             let Some(newcomer) = place.newcomers.remove(&id) else { continue };
+            let by_me = newcomer.found.get(&me).copied().flatten() != Some(true);
             let Newcomer { member, lineage, merges, .. } = newcomer;
             if reached {
                 self.calls.refused.remove(&id);
@@ -289,7 +303,7 @@ impl Membership {
             } else if reached {
                 place.joining.insert(id, (member, lineage));
             } else {
-                self.refuse(now, member, Refusal::Unreachable);
+                self.refuse(now, member, by_me);
             }
         }
         self.finish_merge(now);
@@ -309,7 +323,7 @@ impl Membership {
 
     /// Whether a member has been refused, or has to wait, and is told so.
     pub(super) fn must_wait(&mut self, now: Duration, member: &Member) -> bool {
-        if let Some((until, _)) = self.calls.refused.get(&member.id)
+        if let Some(Refused { until, .. }) = self.calls.refused.get(&member.id)
             && now < *until
         {
             let message =
@@ -331,15 +345,16 @@ impl Membership {
     }
 
     /// Refuses a member, for longer than the last time.
-    pub(super) fn refuse(&mut self, now: Duration, member: Member, why: Refusal) {
+    pub(super) fn refuse(&mut self, now: Duration, member: Member, by_me: bool) {
+        let why = Refusal::Unreachable;
         let refused = &mut self.calls.refused;
         if refused.len() >= REMEMBERED_MAX {
-            refused.retain(|_, (until, wait)| now < *until + *wait);
+            refused.retain(|_, refused| now < refused.until + refused.wait);
         }
-        let last = refused.get(&member.id).map(|(_, wait)| *wait);
+        let last = refused.get(&member.id).map(|refused| refused.wait);
         let wait = last.map_or(RETRY_MIN, |wait| (wait * 2).min(RETRY_MAX));
         if refused.len() < REMEMBERED_MAX || last.is_some() {
-            refused.insert(member.id, (now + wait, wait));
+            refused.insert(member.id, Refused { until: now + wait, wait, by_me });
         }
         self.emit(Event::NotLetIn { member: member.clone(), why });
         self.send(member, Message::Refused { why, retry_ms: ms(wait) });
@@ -376,6 +391,23 @@ impl Membership {
         }
     }
 
+    /// The cluster that refuses this member has called it: it may ask again at once.
+    pub(super) fn note_called(&mut self, now: Duration, by: MemberId) {
+        if self.calls.own_refusal.is_none() {
+            return;
+        }
+        let asked_at = now.saturating_sub(self.config.answer_wait);
+        match &mut self.phase {
+            Phase::Starting(starting) => starting.put_off(by, asked_at),
+            Phase::In(place) => {
+                if let Some(rejoin) = place.rejoin.as_mut().filter(|r| r.coordinator.id == by) {
+                    rejoin.asked_at = rejoin.asked_at.min(asked_at);
+                }
+            }
+            Phase::Left => {}
+        }
+    }
+
     /// Whether others refused this member and it is not yet to ask again.
     pub(super) fn is_put_off(&self, now: Duration) -> bool {
         self.calls.own_refusal.as_ref().is_some_and(|(_, until)| now < *until)
@@ -390,7 +422,7 @@ impl Membership {
     pub(super) fn ask_to_merge(&mut self, now: Duration, other: Member) {
         if !self.has_reached(now, other.id) {
             if self.calls.merges.len() < VOUCHING_MAX {
-                self.outputs.push_back(Output::Call(other.clone()));
+                self.outputs.push_back(Output::Call { to: other.clone(), patient: false });
                 self.calls.merges.insert(other.id, other);
             }
             return;

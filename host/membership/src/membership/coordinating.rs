@@ -158,7 +158,7 @@ impl Membership {
                 None => {
                     let check = Check { asked_at: now, answered: 0, pending: true };
                     place.checks.insert(member.id, check);
-                    self.outputs.push_back(Output::Call(member));
+                    self.outputs.push_back(Output::Call { to: member, patient: false });
                 }
                 Some(check) if now >= check.next_deadline() => {
                     if check.pending || check.answered >= CHECKS_MAX {
@@ -166,7 +166,7 @@ impl Membership {
                     } else {
                         check.pending = true;
                         check.asked_at = now;
-                        self.outputs.push_back(Output::Call(member));
+                        self.outputs.push_back(Output::Call { to: member, patient: false });
                     }
                 }
                 Some(_) => {}

@@ -46,7 +46,7 @@ impl Membership {
     pub(super) fn doubt(&mut self, now: Duration, id: MemberId) {
         let Some(member) = self.view().and_then(|view| view.get(id)).cloned() else { return };
         if self.may_ask(now, Asked::Doubt, id) {
-            self.outputs.push_back(Output::Call(member));
+            self.outputs.push_back(Output::Call { to: member, patient: true });
         }
     }
 
@@ -118,7 +118,7 @@ impl Membership {
                 self.remove_uncallable(now, id);
             } else if now < doubt.since + UNCALLABLE_FOR {
                 doubt.call_at = now + CALL_EACH;
-                self.outputs.push_back(Output::Call(member));
+                self.outputs.push_back(Output::Call { to: member, patient: true });
             } else if let Some(second) = second {
                 doubt.second = Some((second.id, now));
                 self.send(second, Message::Vouch { member });

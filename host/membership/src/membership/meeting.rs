@@ -20,7 +20,7 @@ use std::sync::Arc;
 use super::coordinating::Claim;
 use super::{Asked, Event, Membership, Phase, Place, REJOIN_TRIES_MAX, REJOIN_TRIES_MIN, Rejoin};
 use crate::member::Member;
-use crate::message::{Message, Refusal, Summary};
+use crate::message::{Message, Summary};
 use crate::view::View;
 
 /// A process that did nothing for so long was paused: a member of several always has
@@ -243,7 +243,7 @@ impl Membership {
         let Phase::In(place) = &self.phase else { return };
         let newcomers = || theirs.members().iter().filter(|m| !place.view.contains(m.id));
         if newcomers().next().is_some() && newcomers().all(|m| unreachable.contains(&m.id)) {
-            self.refuse(now, from.clone(), Refusal::Unreachable);
+            self.refuse(now, from.clone(), true);
             return;
         }
         let epoch = place.view.id.epoch.max(theirs.id.epoch).saturating_add(1);

@@ -67,7 +67,13 @@ pub enum Output {
     },
     /// Open a stream, even if there is one, and report by
     /// [`Membership::handle_connected`] and [`Membership::handle_reach`].
-    Call(Member),
+    Call {
+        /// The receiver and its addresses.
+        to: Member,
+        /// Whether it may take its time: to find out whether there is any way, and not, how soon
+        /// it answers.
+        patient: bool,
+    },
     /// For operators, and for the layers above.
     Event(Event),
 }
@@ -341,6 +347,8 @@ impl Membership {
         }
         if called {
             self.note_reached(now, member.id);
+        } else {
+            self.note_called(now, member.id);
         }
         match standing {
             Standing::Observer | Standing::Leaving | Standing::Data => {}

@@ -148,7 +148,7 @@ impl Membership {
             let is_watched = place.losses.get(&lost.member.id).is_some_and(Losses::is_proving);
             let is_due = lost.calls < CALLS_BEFORE_PATIENCE || lost.calls.is_multiple_of(10);
             if is_due || is_watched {
-                self.outputs.push_back(Output::Call(lost.member.clone()));
+                self.outputs.push_back(Output::Call { to: lost.member.clone(), patient: false });
             }
         }
     }

@@ -116,7 +116,7 @@ impl Membership {
             let join = Message::Join { member: self.me.clone(), lineage: None };
             self.send(member, join);
         } else {
-            self.outputs.push_back(Output::Call(member));
+            self.outputs.push_back(Output::Call { to: member, patient: false });
         }
     }
 

@@ -16,6 +16,8 @@ use crate::network::{Network, Node};
 
 /// As long as the driver waits for a connection.
 const CALL_WAIT: Duration = Duration::from_millis(400);
+/// As long as it waits when only silence counts.
+const PATIENT_WAIT: Duration = Duration::from_secs(3);
 /// A mode looks again, and finds again whom it found.
 const LOOK_AGAIN: Duration = Duration::from_secs(2);
 /// More at one instant of virtual time is a busy loop.
@@ -378,13 +380,17 @@ impl World {
 
     /// Two processes shake hands, if they can.
     fn call(&mut self, from: Node, to: Node) -> Reach {
+        self.call_within(from, to, CALL_WAIT)
+    }
+
+    fn call_within(&mut self, from: Node, to: Node, wait: Duration) -> Reach {
         let id = self.nodes[to].core.me().id;
         let way = self.network.stream(&mut self.rng, from, to);
         let back = self.network.stream(&mut self.rng, to, from);
         let stopped = self.nodes[to].paused_until.is_some_and(|until| self.now < until);
         let first = match (way, back) {
             _ if self.network.closed.contains(&to) => None,
-            (Some(way), Some(back)) if way + back < CALL_WAIT && !stopped => {
+            (Some(way), Some(back)) if way + back < wait && !stopped => {
                 let gone = !self.nodes[to].alive || self.nodes[to].left;
                 Some((way + back, if gone { AtAddress::Nobody } else { AtAddress::Member }))
             }
@@ -468,8 +474,9 @@ impl World {
                         }
                     }
                 }
-                Output::Call(member) => {
-                    self.call(node, self.by_id[&member.id]);
+                Output::Call { to, patient } => {
+                    let wait = if patient { PATIENT_WAIT } else { CALL_WAIT };
+                    self.call_within(node, self.by_id[&to.id], wait);
                 }
                 Output::Event(Event::View { view, departed, .. }) => {
                     for gone in &departed {
@@ -519,7 +526,7 @@ impl World {
         let what = match output {
             Output::Packet { .. } => return,
             Output::Message { to, message } => format!("to {}: {message:?}", self.by_id[&to.id]),
-            Output::Call(member) => format!("calls {}", self.by_id[&member.id]),
+            Output::Call { to, .. } => format!("calls {}", self.by_id[&to.id]),
             Output::Event(Event::View { view, .. }) => {
                 let members = view.members().iter().map(|m| (self.by_id[&m.id], m.generation));
                 format!("view {} {:?}", view.id, members.collect::<Vec<_>>())
