@@ -153,6 +153,40 @@ impl Lab {
         assert!(!output.stdout.is_empty(), "there was a connection to {to}");
     }
 
+    /// A host throws away what comes from others to a port, of these protocols (`tcp`, `udp`), as
+    /// a firewall does.
+    pub fn close_port(&self, index: usize, port: u16, protocols: &[&str]) {
+        let rule = |protocol| {
+            format!("rule add pref 50 iif eth0 ipproto {protocol} dport {port} blackhole")
+        };
+        // The rule that gives a host its own addresses is the first; others may come before it
+        // once it is a later one.
+        let mut rules = vec!["rule add pref 100 lookup local".to_owned()];
+        rules.push("rule del pref 0".to_owned());
+        rules.extend(protocols.iter().map(rule));
+        self.hosts[index].namespace.ip(&rules);
+    }
+
+    /// Takes that back.
+    pub fn open_port(&self, index: usize, port: u16, protocols: &[&str]) {
+        let rule = |protocol| {
+            format!("rule del pref 50 iif eth0 ipproto {protocol} dport {port} blackhole")
+        };
+        let mut rules: Vec<String> = protocols.iter().map(rule).collect();
+        rules.push("rule add pref 0 lookup local".to_owned());
+        rules.push("rule del pref 100".to_owned());
+        self.hosts[index].namespace.ip(&rules);
+    }
+
+    /// Gives a host another IPv4 address instead of its own, as by DHCP.
+    pub fn change_address(&self, index: usize, address: Ipv4Addr) {
+        let host = &self.hosts[index];
+        host.namespace.ip(&[
+            format!("addr del {}/24 dev eth0", host.address()),
+            format!("addr add {address}/24 dev eth0"),
+        ]);
+    }
+
     /// Lets two hosts no longer reach each other, while both reach all others:
     /// what one sends to the other is thrown away.
     pub fn part(&self, one: usize, other: usize) {

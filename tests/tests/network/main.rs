@@ -5,6 +5,7 @@
 
 mod addresses;
 mod choosing;
+mod reachable;
 
 use std::net::Ipv4Addr;
 use std::thread;
