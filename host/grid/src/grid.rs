@@ -45,6 +45,8 @@ pub const OP_MS_MAX: u64 = 5_000;
 const PAUSE_MS: u64 = 1_000;
 /// Entries that one write may evict in each partition.
 const EVICTIONS_OF_PARTITION_MAX: usize = 16_384;
+/// Further sweeps of partitions in which many entries are over, in one tick, all together.
+const CROWDED_SWEEPS_MAX: usize = 10;
 /// How often other members are sent something, in milliseconds, so that a connection that
 /// leads nowhere is noticed.
 pub const ALIVE_MS: u64 = 1_000;
@@ -518,11 +520,13 @@ impl Grid {
         let missing_since_ms = core.missing_since_ms.load(Ordering::Relaxed);
         let forget_ms = core.clock.now_ms(now).saturating_sub(REMOVAL_MS).min(missing_since_ms);
         let removal_bytes: u64 = core.maps.all().iter().map(|map| map.removal_bytes()).sum();
-        let (mut leftover, mut given_up) = (false, 0);
+        let (mut leftover, mut given_up, mut crowded) = (false, 0, Vec::new());
         for (number, partition) in core.partitions.iter().enumerate() {
             let mut partition = partition.lock();
             leftover |= partition.leftover;
-            partition.tick(core, now);
+            if partition.tick(core, now) {
+                crowded.push(number as u16);
+            }
             partition.wake_old(old);
             if due.check == Some(number) {
                 partition.check(core, now);
@@ -549,10 +553,25 @@ impl Grid {
                 self.tell_coordinator(Message::Completed { partition, epoch, member, place });
             }
         }
+        self.expire_crowded(now, crowded);
         if given_up > 0 && missing_since_ms < u64::MAX {
             self.inner.report(Report::RemovalsGivenUp { count: given_up });
         }
         leftover
+    }
+
+    /// Goes on with partitions in which more entries are over than one sweep drops, as where
+    /// all keys have one tag and one deadline.
+    fn expire_crowded(&self, now: Duration, mut crowded: Vec<u16>) {
+        let core = &self.inner.core;
+        let mut left = CROWDED_SWEEPS_MAX;
+        while !crowded.is_empty() && left > 0 {
+            crowded.retain(|number| {
+                let may_go_on = left > 0;
+                left = left.saturating_sub(1);
+                may_go_on && self.inner.at(*number, |partition| partition.expire_due(core, now))
+            });
+        }
     }
 
     /// A message of another member.

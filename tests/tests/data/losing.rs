@@ -4,6 +4,7 @@ use std::slice;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use convoke_tests::resp::Value;
 use convoke_tests::{Cluster, Member};
 use rustix::process::Signal;
 
@@ -187,4 +188,42 @@ fn the_last_member_stops_at_once_whatever_it_holds() {
     assert_eq!(member.wait_exit(EXIT_MAX).code(), Some(0));
     let took = asked.elapsed();
     assert!(took < Duration::from_secs(5), "it took {took:?}");
+}
+
+#[test]
+fn a_member_that_leaves_answers_what_its_clients_have_begun() {
+    const CLIENTS: usize = 16;
+    const LEAVES: usize = 5;
+    let cluster = Cluster::new();
+    let mut members = vec![cluster.start()];
+    for round in 0..LEAVES {
+        members.push(cluster.start());
+        wait_until_safe(&cluster, &members);
+        let mut leaves = members.pop().expect("two of them");
+        let key = |number: usize| format!("count:{round}:{number}");
+        let counted: Vec<i64> = thread::scope(|scope| {
+            let count = |number: usize| {
+                let mut client = leaves.client();
+                let request = format!("INCR {}", key(number));
+                scope.spawn(move || {
+                    let mut last = 0;
+                    while let Ok(answer) = client.ask(&request) {
+                        last = answer.integer().unwrap_or_else(|| panic!("{answer:?}"));
+                    }
+                    last
+                })
+            };
+            let clients: Vec<_> = (0..CLIENTS).map(count).collect();
+            thread::sleep(Duration::from_millis(200));
+            leaves.signal(Signal::TERM);
+            clients.into_iter().map(|client| client.join().expect("it counts")).collect()
+        });
+        assert_eq!(leaves.wait_exit(EXIT_MAX).code(), Some(0));
+        let mut client = members[0].client();
+        for (number, last) in counted.into_iter().enumerate() {
+            assert!(last > 0, "client {number} was served");
+            let kept = client.ask(&format!("GET {}", key(number))).unwrap();
+            assert_eq!(kept, Value::from(last.to_string().as_str()), "client {number}");
+        }
+    }
 }

@@ -301,6 +301,26 @@ fn a_subscriber_that_takes_nothing_is_cut_off_once_it_misses_something() {
     assert_eq!(list, Value::from(""), "it is not there any more");
 }
 
+#[test]
+fn a_subscriber_that_was_behind_is_sent_all_that_waits() {
+    const MESSAGES: usize = 1_500;
+    let cluster = Cluster::alone();
+    let member = cluster.start();
+    let mut behind = subscriber(&member, "news");
+    let mut client = member.client();
+    // Less than may wait for one client, and more than its connection takes at once.
+    let payload = |number: usize| format!("{number:020000}");
+    for first in (0..MESSAGES).step_by(100) {
+        let requests: Vec<Vec<String>> = (first..first + 100)
+            .map(|number| vec!["PUBLISH".to_owned(), "news".to_owned(), payload(number)])
+            .collect();
+        client.call_all(&requests).unwrap();
+    }
+    for number in 0..MESSAGES {
+        assert_eq!(message(&mut behind, "news"), payload(number));
+    }
+}
+
 /// A subscriber, once it is told that it is one.
 #[track_caller]
 fn subscriber(member: &Member, topic: &str) -> Client {

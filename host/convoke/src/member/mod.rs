@@ -237,6 +237,15 @@ impl Clustered {
                 return;
             }
         }
+        if let Some(resp) = &status.resp {
+            tokio::select! {
+                () = resp.finish() => {}
+                () = signals.next() => {
+                    warn!("stopped without answering all clients");
+                    return;
+                }
+            }
+        }
         let stops: Vec<_> = modes.into_iter().map(|mode| tokio::spawn(mode.stop())).collect();
         let _ = input.send(Input::Leave).await;
         let gone = async {

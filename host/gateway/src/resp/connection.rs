@@ -99,6 +99,8 @@ pub(crate) struct Connection {
     output: Vec<u8>,
     /// How much of the output was sent.
     sent: usize,
+    /// There may be more in the mailbox than the output had room for.
+    has_letters: bool,
     /// The client sends no more.
     is_closed: bool,
     /// No further command begins; what is answered is still sent.
@@ -127,6 +129,7 @@ impl Connection {
             barrier: false,
             output: Vec::new(),
             sent: 0,
+            has_letters: false,
             is_closed: false,
             is_ending: false,
             account,
@@ -401,11 +404,14 @@ impl Connection {
         let mailbox = Arc::clone(&self.client.mailbox);
         mailbox.waker.register(context.waker());
         let protocol = self.client.protocol;
-        let output = &mut self.output;
+        let (output, sent) = (&mut self.output, self.sent);
+        let mut is_full = false;
         let taken = mailbox.take(|letter| {
             push(&letter, &mut Encoder { buffer: output, protocol });
-            output.len() >= OUTPUT_BYTES_MAX
+            is_full = output.len() - sent >= OUTPUT_BYTES_MAX;
+            is_full
         });
+        self.has_letters = is_full;
         match taken {
             Ok(true) => Step::Done,
             Ok(false) => Step::Idle,
@@ -440,6 +446,10 @@ impl Connection {
                     if self.output.capacity() > KEPT_BYTES_MAX {
                         self.output = Vec::new();
                     }
+                } else if self.sent >= OUTPUT_BYTES_MAX.max(self.unsent()) {
+                    // A client that always leaves something to send must not make it grow.
+                    self.output.drain(..self.sent);
+                    self.sent = 0;
                 }
                 Step::Done
             }
@@ -462,6 +472,7 @@ impl Turns for Connection {
         if self.client.card.is_killed() {
             return Poll::Ready(());
         }
+        self.is_ending |= self.client.server.is_finishing.load(Ordering::Relaxed);
         self.has_looked = false;
         for step in [Self::finish, Self::read, Self::begin, Self::tell] {
             if let Step::End = step(self, context) {
@@ -479,7 +490,7 @@ impl Turns for Connection {
         }
         let may_read = self.wants_input() && !self.has_looked;
         let may_begin = self.may_begin() && !self.is_starved;
-        if may_read || may_begin || (was_full && self.has_room()) {
+        if may_read || may_begin || ((was_full || self.has_letters) && self.has_room()) {
             context.waker().wake_by_ref();
         }
         self.account.set(self.held_bytes());

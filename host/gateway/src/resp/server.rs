@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::ops::Range;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use convoke_grid::op::{Op, WholeOp};
@@ -33,6 +33,10 @@ const STALLED_MS_MAX: u64 = 60_000;
 const STARVED_MS_MAX: u64 = 60_000;
 /// How often clients are looked through for such.
 const LOOK_MS: u64 = 1_000;
+/// How long a member that leaves waits for answers that its clients are owed, in milliseconds.
+pub const FINISH_MS_MAX: u64 = 2_000;
+/// How often it looks whether they have them.
+const FINISH_LOOK_MS: u64 = 5;
 /// A pause after the system refuses to accept.
 const ACCEPT_PAUSE_MS: u64 = 100;
 
@@ -107,6 +111,8 @@ pub struct Server {
     maps: RwLock<[Option<Arc<Map>>; DATABASES]>,
     cards: Mutex<BTreeMap<u64, Arc<Card>>>,
     last_id: AtomicU64,
+    /// No further command begins.
+    pub(crate) is_finishing: AtomicBool,
 }
 
 impl Server {
@@ -131,6 +137,7 @@ impl Server {
             maps: RwLock::default(),
             cards: Mutex::default(),
             last_id: AtomicU64::new(0),
+            is_finishing: AtomicBool::new(false),
         })
     }
 
@@ -164,6 +171,25 @@ impl Server {
     #[must_use]
     pub fn clients(&self) -> usize {
         self.cards.lock().len()
+    }
+
+    /// Lets no further command begin, and closes each connection once what it began is
+    /// answered: for at most [`FINISH_MS_MAX`]. Commands that wait for something to take are
+    /// not waited for; they have taken nothing.
+    pub async fn finish(&self) {
+        self.is_finishing.store(true, Ordering::Relaxed);
+        let end = Instant::now() + Duration::from_millis(FINISH_MS_MAX);
+        loop {
+            let mut is_open = false;
+            for card in self.cards() {
+                is_open |= !card.is_waiting.load(Ordering::Relaxed);
+                card.waker.wake();
+            }
+            if !is_open || Instant::now() >= end {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(FINISH_LOOK_MS)).await;
+        }
     }
 
     async fn accept(self: Arc<Self>, listener: TcpListener, lanes: Arc<Lanes>) {

@@ -29,7 +29,7 @@ const CHUNK_BYTES: usize = 128 * 1024;
 /// Bytes of one message of a copy; a structure is cut into several.
 const PART_BYTES: usize = 1024 * 1024;
 /// Entries dropped in one sweep of one map, when their time is over.
-const DUE_MAX: usize = 2_000;
+pub(crate) const DUE_MAX: usize = 2_000;
 /// Blocked operations of one partition.
 const WAITERS_MAX: usize = 10_000;
 
@@ -808,13 +808,15 @@ impl Partition {
     }
 
     /// Drops entries whose time is over, and tells so: as the primary alone may, while it
-    /// may answer.
-    pub(super) fn expire_due(&mut self, core: &Core, now: Duration) {
+    /// may answer. At most [`DUE_MAX`] of each map; returns whether there may be more.
+    pub(crate) fn expire_due(&mut self, core: &Core, now: Duration) -> bool {
         if self.leading().is_none() || !core.lease.is_held(now) {
-            return;
+            return false;
         }
+        let mut is_more = false;
         let now_ms = core.clock.now_ms(now);
         for (map, due) in self.take_due(core, now_ms, DUE_MAX) {
+            is_more |= due.len() >= DUE_MAX;
             self.access(core, &map, now, |access| {
                 for (hash, key) in &due {
                     access.expire(*hash, key);
@@ -822,6 +824,7 @@ impl Partition {
             });
             self.replicate(core, &map, now);
         }
+        is_more
     }
 
     /// Forgets removals before a time.

@@ -295,17 +295,20 @@ impl Partition {
         }
     }
 
-    /// Does what is due with the passing of time.
-    pub(crate) fn tick(&mut self, core: &Core, now: Duration) {
+    /// Does what is due with the passing of time. Returns whether more entries may be over
+    /// than it dropped.
+    pub(crate) fn tick(&mut self, core: &Core, now: Duration) -> bool {
         self.hand_over(core);
         match &self.role {
             Role::Lead(_) => {
-                self.expire_due(core, now);
+                let is_more = self.expire_due(core, now);
                 self.invite_again();
+                return is_more;
             }
             Role::Follow(_) => self.ask_again(core, now),
             Role::Idle => {}
         }
+        false
     }
 
     /// Whether it has handed over, or has nothing to.
