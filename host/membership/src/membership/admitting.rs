@@ -408,6 +408,11 @@ impl Membership {
         }
     }
 
+    /// Forgets a refusal that was not repeated: who refused is gone, or the way is free.
+    pub(super) fn tick_refusal(&mut self, now: Duration) {
+        self.calls.own_refusal.take_if(|(_, until)| now >= *until + RETRY_MAX);
+    }
+
     /// Whether others refused this member and it is not yet to ask again.
     pub(super) fn is_put_off(&self, now: Duration) -> bool {
         self.calls.own_refusal.as_ref().is_some_and(|(_, until)| now < *until)
@@ -441,7 +446,9 @@ impl Membership {
         theirs: &View,
     ) -> Option<BTreeSet<MemberId>> {
         let Phase::In(place) = &mut self.phase else { return None };
-        if let Some(merging) = &place.merging {
+        if let Some(merging) = &mut place.merging {
+            // One that left is called no more.
+            merging.awaited.retain(|id| place.newcomers.contains_key(id));
             if merging.theirs.stamp() != theirs.stamp() {
                 return None;
             }

@@ -506,6 +506,7 @@ impl Membership {
     /// Does what is due.
     pub fn handle_timeout(&mut self, now: Duration) {
         self.notice_pause(now);
+        self.tick_refusal(now);
         match self.phase {
             Phase::Starting(_) => self.tick_starting(now),
             Phase::In(_) => {

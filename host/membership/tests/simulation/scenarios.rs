@@ -618,6 +618,25 @@ fn a_member_that_nobody_can_call_is_not_let_in_and_changes_nothing() {
 }
 
 #[test]
+fn a_member_that_was_refused_goes_on_by_itself_when_those_who_refused_it_are_gone() {
+    for seed in seeds!(12) {
+        let size = 1 + (seed % 3) as usize;
+        let mut world = cluster(seed, size);
+        let node = world.nodes.len();
+        world.network.closed.insert(node);
+        let finds: Vec<Node> = (0..size).collect();
+        world.start(false, &finds);
+        world.run(SECOND * 20);
+        assert!(world.nodes[node].core.refusal().is_some(), "SEED={seed}");
+        (0..size).for_each(|other| world.crash(other));
+        let took = world.run_until(SECOND * 240, |world| {
+            world.agree(&[node]) && world.nodes[node].core.refusal().is_none()
+        });
+        println!("alone after {took:?} (seed {seed})");
+    }
+}
+
+#[test]
 fn a_member_that_can_be_called_no_more_is_lost_once() {
     for seed in seeds!(12) {
         let size = 2 + (seed % 4) as usize;
