@@ -2,13 +2,13 @@
 
 use std::fmt::Write as _;
 use std::net::SocketAddr;
-use std::sync::Arc;
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock, Weak};
 
 use convoke_discovery::ModeStatus;
 use convoke_gateway::Node;
 use convoke_gateway::admin::{Health, MemberRow, ModeRow, Overview};
+use convoke_gateway::http::Web;
 use convoke_gateway::resp::server::Server;
 use convoke_grid::{Grid, Map};
 use convoke_membership::{Member, View};
@@ -28,6 +28,8 @@ pub(crate) struct Status {
     pub(crate) grid: Grid,
     /// None when RESP is turned off.
     pub(crate) resp: Option<Arc<Server>>,
+    /// Filled once it serves.
+    pub(crate) web: OnceLock<Weak<Web>>,
     /// Set when the operator asked this member to leave.
     pub(crate) leaving: AtomicBool,
 }
@@ -122,6 +124,22 @@ fn health(place: &Place, member: &Member) -> Health {
 }
 
 impl Status {
+    /// Answers what clients have begun, and lets nothing more begin.
+    pub(crate) async fn finish_clients(&self) {
+        let web = self.web.get().and_then(Weak::upgrade);
+        let finish_web = async {
+            if let Some(web) = web {
+                web.finish().await;
+            }
+        };
+        let finish_resp = async {
+            if let Some(resp) = &self.resp {
+                resp.finish().await;
+            }
+        };
+        tokio::join!(finish_web, finish_resp);
+    }
+
     /// Whether the other members do not let this one in, which the log says.
     pub(crate) fn is_refused(&self) -> bool {
         self.place.borrow().refusal.is_some()

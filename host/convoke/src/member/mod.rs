@@ -237,13 +237,11 @@ impl Clustered {
                 return;
             }
         }
-        if let Some(resp) = &status.resp {
-            tokio::select! {
-                () = resp.finish() => {}
-                () = signals.next() => {
-                    warn!("stopped without answering all clients");
-                    return;
-                }
+        tokio::select! {
+            () = status.finish_clients() => {}
+            () = signals.next() => {
+                warn!("stopped without answering all clients");
+                return;
             }
         }
         let stops: Vec<_> = modes.into_iter().map(|mode| tokio::spawn(mode.stop())).collect();
@@ -392,9 +390,11 @@ fn serve_clients(
         counters: Arc::clone(counters),
         grid: grid.clone(),
         resp: ports.resp.map(serve),
+        web: OnceLock::new(),
         leaving: AtomicBool::new(false),
     });
     let web = Web::new(Arc::clone(&status) as _, grid.clone(), pubsub, clients.passwords());
+    let _ = status.web.set(Arc::downgrade(&web));
     tokio::spawn(http::serve(ports.http, web, ports.pages));
     tokio::spawn(news::tell(Arc::clone(&status), placed.clone(), changed));
     status

@@ -43,6 +43,7 @@ pub(super) async fn admit(
     request: Request,
     next: Next,
 ) -> Result<Response, Refusal> {
+    let _under_way = web.begin().ok_or(Refusal::Leaving)?;
     let (parts, body) = request.into_parts();
     let may_only_look = trust(&parts, &web)? < Trust::Full;
     let looks = [Method::GET, Method::HEAD].contains(&parts.method);
@@ -63,6 +64,8 @@ pub(super) enum Refusal {
     FromElsewhere,
     /// A page of another site asks.
     ForeignPage,
+    /// This member is about to stop.
+    Leaving,
 }
 
 impl IntoResponse for Refusal {
@@ -88,6 +91,9 @@ impl IntoResponse for Refusal {
                 "asked by a page of another site: without a client password that is refused\n",
             )
                 .into_response(),
+            Self::Leaving => {
+                (StatusCode::SERVICE_UNAVAILABLE, "this member is stopping\n").into_response()
+            }
         }
     }
 }

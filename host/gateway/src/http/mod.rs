@@ -9,8 +9,8 @@ mod streams;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
 use axum::extract::State;
 use axum::http::{StatusCode, header};
@@ -28,6 +28,7 @@ use tracing::{debug, warn};
 use access::Caller;
 
 use crate::pubsub::PubSub;
+use crate::resp::server::{FINISH_LOOK_MS, FINISH_MS_MAX};
 use crate::trust::Passwords;
 use crate::{Node, admin};
 
@@ -62,6 +63,19 @@ pub struct Web {
     room: Arc<Semaphore>,
     /// Streams that are sent.
     streams: AtomicUsize,
+    /// Requests for data that are under way.
+    under_way: AtomicUsize,
+    /// No further one begins.
+    is_finishing: AtomicBool,
+}
+
+/// A request for data that is under way.
+struct UnderWay<'a>(&'a AtomicUsize);
+
+impl Drop for UnderWay<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
+    }
 }
 
 impl Web {
@@ -73,8 +87,29 @@ impl Web {
         pubsub: Arc<PubSub>,
         passwords: Passwords,
     ) -> Arc<Self> {
-        let streams = AtomicUsize::new(0);
-        Arc::new(Self { node, grid, pubsub, passwords, room: body::room(), streams })
+        let (streams, under_way) = (AtomicUsize::new(0), AtomicUsize::new(0));
+        let (room, is_finishing) = (body::room(), AtomicBool::new(false));
+        Arc::new(Self { node, grid, pubsub, passwords, room, streams, under_way, is_finishing })
+    }
+
+    /// A request for data begins, unless none is to.
+    fn begin(&self) -> Option<UnderWay<'_>> {
+        self.under_way.fetch_add(1, Ordering::SeqCst);
+        let under_way = UnderWay(&self.under_way);
+        (!self.is_finishing.load(Ordering::SeqCst)).then_some(under_way)
+    }
+
+    /// Lets no further request for data begin, and waits until those under way are answered:
+    /// for at most [`FINISH_MS_MAX`].
+    pub async fn finish(&self) {
+        self.is_finishing.store(true, Ordering::SeqCst);
+        let end = Instant::now() + Duration::from_millis(FINISH_MS_MAX);
+        // An answer that was made is sent within the time of one look.
+        let mut looks_left = 2;
+        while looks_left > 0 && Instant::now() < end {
+            tokio::time::sleep(Duration::from_millis(FINISH_LOOK_MS)).await;
+            looks_left = if self.under_way.load(Ordering::SeqCst) > 0 { 2 } else { looks_left - 1 };
+        }
     }
 }
 

@@ -45,6 +45,7 @@ struct Served {
     address: std::net::SocketAddr,
     grid: Grid,
     ledger: Arc<crate::ledger::Ledger>,
+    web: Arc<Web>,
     task: JoinHandle<()>,
 }
 
@@ -61,8 +62,8 @@ async fn serve_with(ready: bool, passwords: Passwords) -> Served {
     let pubsub = PubSub::new(grid.clone());
     let ledger = Arc::clone(&pubsub.ledger);
     let web = Web::new(Arc::new(Made { ready }), grid.clone(), pubsub, passwords);
-    let task = tokio::spawn(serve(vec![listener], web, Pages::Admin));
-    Served { address, grid, ledger, task }
+    let task = tokio::spawn(serve(vec![listener], Arc::clone(&web), Pages::Admin));
+    Served { address, grid, ledger, web, task }
 }
 
 impl Served {
@@ -126,6 +127,32 @@ async fn readiness_follows_the_member_and_liveness_does_not() {
     assert!(get(true, "/health/ready").await.starts_with("HTTP/1.1 200"));
     assert!(get(false, "/health/ready").await.starts_with("HTTP/1.1 503"));
     assert!(get(false, "/health/live").await.starts_with("HTTP/1.1 200"));
+}
+
+#[tokio::test]
+async fn a_member_that_stops_answers_what_was_begun_and_begins_nothing_more() {
+    let served = serve_with(true, Passwords::default()).await;
+    let path = "/maps/m/k";
+    // The body of this one comes late.
+    let mut client = TcpStream::connect(served.address).await.unwrap();
+    let head = format!("PUT {path} HTTP/1.1\r\nhost: 127.0.0.1\r\nconnection: close\r\n");
+    client.write_all(format!("{head}content-length: 5\r\n\r\n").as_bytes()).await.unwrap();
+    while served.web.under_way.load(Ordering::SeqCst) == 0 {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    let web = Arc::clone(&served.web);
+    let finished = tokio::spawn(async move { web.finish().await });
+    while !served.web.is_finishing.load(Ordering::SeqCst) {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    assert_eq!(served.call("GET", path, &[], "").await.0, 503);
+    assert_eq!(served.call("GET", "/health/live", &[], "").await.0, 200);
+    assert!(!finished.is_finished());
+    client.write_all(b"value").await.unwrap();
+    let mut answer = String::new();
+    client.read_to_string(&mut answer).await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 20"), "{answer}");
+    finished.await.unwrap();
 }
 
 #[tokio::test]

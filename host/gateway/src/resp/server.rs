@@ -36,7 +36,7 @@ const LOOK_MS: u64 = 1_000;
 /// How long a member that leaves waits for answers that its clients are owed, in milliseconds.
 pub const FINISH_MS_MAX: u64 = 2_000;
 /// How often it looks whether they have them.
-const FINISH_LOOK_MS: u64 = 5;
+pub(crate) const FINISH_LOOK_MS: u64 = 5;
 /// A pause after the system refuses to accept.
 const ACCEPT_PAUSE_MS: u64 = 100;
 
