@@ -4,7 +4,9 @@
 use std::time::Duration;
 
 use convoke_membership::membership::Output;
-use convoke_membership::{Config, Hello, Member, MemberId, Membership, Message, Standing, View};
+use convoke_membership::{
+    Config, Hello, Member, MemberId, Membership, Message, Reach, Standing, View,
+};
 use rand::RngExt as _;
 
 use crate::Run;
@@ -73,6 +75,11 @@ impl Pair {
                         Output::Message { message, .. } => {
                             self.messages.push(message.encode());
                             to.handle_message(self.now, &sender, message);
+                        }
+                        Output::Call { .. } => {
+                            let called = to.me().id;
+                            let from = if is_one { &mut self.one } else { &mut self.other };
+                            from.handle_reach(self.now, called, Reach::Answered);
                         }
                         _ => {}
                     }
