@@ -103,6 +103,11 @@ pub(super) struct Calls {
 }
 
 impl Losses {
+    /// Whether it was lost so often that it has to prove itself.
+    pub(super) fn is_unsteady(&self) -> bool {
+        !self.steady_for().is_zero()
+    }
+
     /// Whether it has to answer calls for a while, and answers.
     pub(super) fn is_proving(&self) -> bool {
         self.steady_since.is_some() && !self.steady_for().is_zero()

@@ -2,7 +2,7 @@
 //!
 //! | the other's view | ours | then |
 //! |---|---|---|
-//! | holds us, newer | – | take it; not if its publisher is none of us, and drops our living coordinator |
+//! | holds us, newer | – | take it; not if its publisher was lost again and again, and drops our living coordinator |
 //! | holds us, older | – | tell the other |
 //! | lacks us, newer | holds the other | they went on without us, or without most of us: the smaller side asks to be let in |
 //! | lacks us | lacks the other | two clusters: the lower in [`Rank`] goes to the higher |
@@ -18,7 +18,9 @@ use std::time::Duration;
 use std::sync::Arc;
 
 use super::coordinating::Claim;
-use super::{Asked, Event, Membership, Phase, Place, REJOIN_TRIES_MAX, REJOIN_TRIES_MIN, Rejoin};
+use super::{
+    Asked, Event, Losses, Membership, Phase, Place, REJOIN_TRIES_MAX, REJOIN_TRIES_MIN, Rejoin,
+};
 use crate::member::Member;
 use crate::message::{Message, Summary};
 use crate::view::View;
@@ -74,7 +76,7 @@ impl Membership {
         } else if place.leaving_since.is_some() && newer {
             self.finish_leaving(now);
         } else if place.view.contains(from.id)
-            && (newer || from.id == place.view.coordinator().id)
+            && (newer || (from.id == place.view.coordinator().id && self.refusal().is_some()))
             && self.was_left_behind(now, &view, newer)
         {
             self.rejoin(now, view.coordinator().clone());
@@ -83,13 +85,16 @@ impl Membership {
         }
     }
 
-    /// Whether a view was published by a member that ours has removed, and removes our coordinator,
-    /// which is alive: a member that was cut off takes the others for its own.
+    /// Whether a view was published by a member that ours has removed again and again, and removes
+    /// our coordinator, which is alive: a member that was cut off takes the others for its own.
     fn is_of_an_outsider(&self, view: &View) -> bool {
-        let Some(ours) = self.view() else { return false };
+        let Phase::In(place) = &self.phase else { return false };
+        let ours = &place.view;
         let coordinator = ours.coordinator().id;
         let is_alive = coordinator == self.me.id || self.swim.is_active(coordinator);
-        !ours.contains(view.id.coordinator) && !view.contains(coordinator) && is_alive
+        let publisher = view.id.coordinator;
+        let flaps = place.losses.get(&publisher).is_some_and(Losses::is_unsteady);
+        flaps && !ours.contains(publisher) && !view.contains(coordinator) && is_alive
     }
 
     fn consider_while_starting(&mut self, now: Duration, from: &Member, view: View) {
