@@ -145,8 +145,9 @@ impl Driver {
             sealed: Vec::new(),
             left: false,
         };
-        let advertised = running.core.me().addresses.iter().map(SocketAddr::ip);
-        running.local = advertised.filter(|ip| local_ips().contains(ip)).collect();
+        let (advertised, local) = (&running.core.me().addresses, local_ips());
+        running.local =
+            advertised.iter().map(SocketAddr::ip).filter(|ip| local.contains(ip)).collect();
         running.drain();
         let (mut turns, mut more) = (Turns::default(), false);
         while !running.left {
@@ -377,7 +378,8 @@ impl Running {
             }
             Event::Refused { by, why: Refusal::Unreachable, retry } => {
                 let me = self.core.me();
-                if let Some(gone) = self.local.iter().find(|ip| !local_ips().contains(ip)) {
+                let local = local_ips();
+                if let Some(gone) = self.local.iter().find(|ip| !local.contains(ip)) {
                     error!(by = %by.address(), "the other members do not let this one in: {gone} is no address of this host any more. Restart this member, so that it advertises the address that the host has now");
                     return;
                 }

@@ -110,7 +110,7 @@ impl Losses {
 
     /// Whether it has to answer calls for a while, and answers.
     pub(super) fn is_proving(&self) -> bool {
-        self.steady_since.is_some() && !self.steady_for().is_zero()
+        self.steady_since.is_some() && self.is_unsteady()
     }
 
     /// How long it must have answered all calls.
@@ -197,21 +197,25 @@ impl Membership {
             known.member = member;
             return;
         }
+        let is_seconded = place.newcomers.len() < SECONDED_MAX;
         let mut found = BTreeMap::from([(me, None)]);
         self.outputs.push_back(Output::Call { to: member.clone(), patient: false });
-        if place.newcomers.len() < SECONDED_MAX {
-            let swim = &self.swim;
-            let others = place.view.members().iter();
-            let others = others.filter(|m| m.id != me && m.id != member.id && swim.is_active(m.id));
-            if let Some(second) = others.choose(&mut self.rng) {
-                found.insert(second.id, None);
-                let to = Member::clone(second);
-                let message = Message::Vouch { member: member.clone() };
-                self.outputs.push_back(Output::Message { to, message });
-            }
+        if is_seconded && let Some(second) = self.any_other(|id| id == member.id) {
+            found.insert(second.id, None);
+            self.send(second, Message::Vouch { member: member.clone() });
         }
         let newcomer = Newcomer { member, lineage, merges, since: now, found };
+        let Phase::In(place) = &mut self.phase else { return };
         place.newcomers.insert(newcomer.member.id, newcomer);
+    }
+
+    /// A living member of the view, other than this one and those that are left out.
+    pub(super) fn any_other(&mut self, is_out: impl Fn(MemberId) -> bool) -> Option<Member> {
+        let Phase::In(place) = &self.phase else { return None };
+        let (me, swim) = (self.me.id, &self.swim);
+        let may = |id: MemberId| id != me && !is_out(id) && swim.is_active(id);
+        let others = place.view.members().iter().filter(|m| may(m.id));
+        others.choose(&mut self.rng).map(|m| Member::clone(m))
     }
 
     /// The coordinator asks whether a newcomer can be reached from here.
@@ -258,7 +262,6 @@ impl Membership {
     }
 
     fn note_found(&mut self, now: Duration, by: MemberId, id: MemberId, reached: bool) {
-        let me = self.me.id;
         let Phase::In(place) = &mut self.phase else { return };
         let Some(newcomer) = place.newcomers.get_mut(&id) else { return };
         let Some(found) = newcomer.found.get_mut(&by) else { return };
@@ -268,14 +271,14 @@ impl Membership {
             && newcomer.found.values().any(|found| *found == yes)
             && newcomer.found.values().any(|found| *found == no);
         if is_split {
-            let swim = &self.swim;
-            let others = place.view.members().iter().filter(|m| {
-                m.id != me && !newcomer.found.contains_key(&m.id) && swim.is_active(m.id)
-            });
-            if let Some(third) = others.choose(&mut self.rng) {
-                newcomer.found.insert(third.id, None);
-                let message = Message::Vouch { member: newcomer.member.clone() };
-                self.outputs.push_back(Output::Message { to: Member::clone(third), message });
+            let (member, asked) = (newcomer.member.clone(), newcomer.found.clone());
+            if let Some(third) = self.any_other(|id| asked.contains_key(&id)) {
+                if let Phase::In(place) = &mut self.phase
+                    && let Some(newcomer) = place.newcomers.get_mut(&id)
+                {
+                    newcomer.found.insert(third.id, None);
+                }
+                self.send(third, Message::Vouch { member });
             }
         }
         self.tick_newcomers(now);
@@ -466,15 +469,15 @@ impl Membership {
         let others = theirs.members().iter().filter(|m| !mine.contains(m.id));
         let others: Vec<Member> =
             others.take(MERGED_CHECKED_MAX).map(|m| Member::clone(m)).collect();
+        if others.is_empty() {
+            return Some(BTreeSet::new());
+        }
         place.merging = Some(Box::new(Merging {
             from: from.clone(),
             theirs: theirs.clone(),
             awaited: others.iter().map(|m| m.id).collect(),
             unreachable: BTreeSet::new(),
         }));
-        if others.is_empty() {
-            return place.merging.take().map(|merging| merging.unreachable);
-        }
         for member in others {
             // One that is being called already was about to join by itself.
             if let Phase::In(place) = &mut self.phase {

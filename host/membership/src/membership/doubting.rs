@@ -7,8 +7,6 @@
 
 use std::time::Duration;
 
-use rand::seq::IteratorRandom as _;
-
 use super::{Asked, Event, Membership, Output, Phase, Place, Reach};
 use crate::member::{Member, MemberId};
 use crate::message::Message;
@@ -108,10 +106,7 @@ impl Membership {
                 self.forget_doubt(id);
                 continue;
             };
-            let (me, swim) = (self.me.id, &self.swim);
-            let others = place.view.members().iter();
-            let others = others.filter(|m| m.id != me && m.id != id && swim.is_active(m.id));
-            let second = others.choose(&mut self.rng).map(|m| Member::clone(m));
+            let second = self.any_other(|other| other == id);
             let Phase::In(place) = &mut self.phase else { return };
             let Some(doubt) = place.doubts.get_mut(&id) else { continue };
             if doubt.second.is_some() {
