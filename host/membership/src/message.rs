@@ -15,14 +15,17 @@
 //! leave      leaver --Leave--> coordinator, which publishes the view without it
 //! mend       Sync: all that SWIM knows, both ways, now and then
 //! packets    Packet, over a stream, where datagrams do not pass
+//! move       Addresses: a member's have changed; goes on until the view shows them
 //! why        Departures, before a View: how those went that it no longer holds
 //! ```
 //! Everything here is sealed by the layer below: whoever speaks knows the
 //! cluster's name and password.
 
+use std::net::SocketAddr;
+
 use serde::{Deserialize, Serialize};
 
-use crate::member::{Member, MemberId};
+use crate::member::{ADDRESSES_MAX, Member, MemberId};
 use crate::swim::Health;
 use crate::view::{Delta, Departure, Rank, Stamp, View};
 
@@ -171,6 +174,8 @@ pub enum Message {
         /// The payload, at most [`PACKET_BYTES_MAX`].
         bytes: Vec<u8>,
     },
+    /// To who decides about it: the sender, a member of the view, has these addresses now.
+    Addresses(Vec<SocketAddr>),
 }
 
 /// Why a member is not let in.
@@ -256,6 +261,7 @@ impl Message {
             // Views check themselves; a delta, the view that results from it.
             Self::View(_) | Self::Merge(_) | Self::Deltas(_) => true,
             Self::Departures(departures) => departures.len() <= DEPARTURES_MAX,
+            Self::Addresses(addresses) => (1..=ADDRESSES_MAX).contains(&addresses.len()),
             Self::Packet { bytes, .. } => bytes.len() <= PACKET_BYTES_MAX,
             Self::Vouched { .. } | Self::Uncallable { .. } | Self::Refused { .. } => true,
             Self::Pull { .. } | Self::Leave | Self::Sync { .. } => true,
@@ -294,6 +300,7 @@ mod tests {
             Message::Sighting(Summary::of(&view)),
             Message::Pull { have: Some(view.stamp()) },
             Message::Departures(vec![(member(3).id, Departure::Left)]),
+            Message::Addresses(member(2).addresses),
         ] {
             assert_eq!(Message::decode(&message.encode()), Ok(message));
         }
@@ -306,6 +313,10 @@ mod tests {
         assert_eq!(Message::decode(&message.encode()), Err(DecodeError));
         let hello = Hello { member: nowhere, standing: Standing::Starting };
         assert_eq!(Hello::decode(&hello.encode()), Err(DecodeError));
+        for count in [0, ADDRESSES_MAX + 1] {
+            let message = Message::Addresses(vec![member(1).address(); count]);
+            assert_eq!(Message::decode(&message.encode()), Err(DecodeError));
+        }
         let departures = vec![(member(1).id, Departure::Left); DEPARTURES_MAX + 1];
         let message = Message::Departures(departures);
         assert_eq!(Message::decode(&message.encode()), Err(DecodeError));

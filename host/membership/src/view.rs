@@ -8,7 +8,9 @@
 //! a merge names its view with an epoch above both.
 
 use std::cmp::Reverse;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt::{self, Write as _};
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -200,6 +202,39 @@ impl View {
         self.members.iter().find(|m| m.id == id).map(|m| &**m)
     }
 
+    /// Where to call `member`, of this view or not: at its addresses, but for those that another
+    /// member of this view lists as well, which may lead to either. If all are like that, they
+    /// are all there is.
+    #[must_use]
+    pub fn ways_to(&self, member: &Member) -> Vec<SocketAddr> {
+        let others = || self.members.iter().filter(|other| other.id != member.id);
+        let is_shared = |address| others().any(|other| other.addresses.contains(address));
+        let own: Vec<SocketAddr> =
+            member.addresses.iter().filter(|address| !is_shared(address)).copied().collect();
+        if own.is_empty() { member.addresses.clone() } else { own }
+    }
+
+    /// Addresses that several members list, each with the two oldest of those.
+    #[must_use]
+    pub fn shared_addresses(&self) -> BTreeMap<SocketAddr, [MemberId; 2]> {
+        let mut first = HashMap::new();
+        let mut shared = BTreeMap::new();
+        for member in self.members.iter() {
+            for address in &member.addresses {
+                match first.get(address) {
+                    Some(known) if *known != member.id => {
+                        shared.entry(*address).or_insert([*known, member.id]);
+                    }
+                    Some(_) => {}
+                    None => {
+                        first.insert(*address, member.id);
+                    }
+                }
+            }
+        }
+        shared
+    }
+
     /// Whether it lists this id.
     #[must_use]
     pub fn contains(&self, id: MemberId) -> bool {
@@ -366,6 +401,23 @@ mod tests {
 
     fn ids(view: &View) -> Vec<u8> {
         view.members().iter().map(|m| m.id.as_bytes()[0]).collect()
+    }
+
+    #[test]
+    fn an_address_that_two_members_list_leads_to_neither() {
+        let bridge: SocketAddr = "172.17.0.1:6900".parse().unwrap();
+        let with_bridge = |n| {
+            let member = member(n);
+            Member { addresses: vec![member.address(), bridge], ..member }
+        };
+        let base = view(&[1, 2, 3]);
+        let view = base.with(base.id, &[with_bridge(2), with_bridge(3)], &[]).unwrap();
+        assert_eq!(view.shared_addresses(), [(bridge, [member(2).id, member(3).id])].into());
+        assert_eq!(view.ways_to(&with_bridge(3)), [member(3).address()]);
+        assert_eq!(view.ways_to(&with_bridge(4)), [member(4).address()], "a newcomer's as well");
+        let nowhere_else = Member { addresses: vec![bridge], ..member(4) };
+        assert_eq!(view.ways_to(&nowhere_else), [bridge]);
+        assert_eq!(base.shared_addresses(), BTreeMap::new());
     }
 
     #[test]

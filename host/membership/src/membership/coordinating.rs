@@ -83,7 +83,12 @@ impl Membership {
             self.keep_waiting(member, lineage);
             return;
         };
-        if !self.is_acting(place) {
+        let is_acting = self.is_acting(place);
+        if let Phase::In(place) = &mut self.phase {
+            place.note_address_of_lost(&member);
+        }
+        let Phase::In(place) = &self.phase else { return };
+        if !is_acting {
             let coordinator = self.acting(place).clone();
             if coordinator.id != self.me.id && coordinator.id != member.id {
                 self.send(member, Message::Redirect { coordinator });
@@ -205,9 +210,10 @@ impl Membership {
     /// When the next publication is due, if there is something to publish.
     pub(super) fn publication_due(&self, place: &Place) -> Option<Duration> {
         let something = !place.joining.is_empty() || !place.departing.is_empty();
+        let first = if something { Some(Duration::ZERO) } else { place.moved_due() }?;
         let due = place.published_at.map_or(Duration::ZERO, |at| at + self.config.publish_period);
         let due = due.max(Self::newcomers_awaited(place, &self.config).unwrap_or_default());
-        (something && place.claim.is_none() && self.is_acting(place)).then_some(due)
+        (place.claim.is_none() && self.is_acting(place)).then_some(due.max(first))
     }
 
     /// Publishes what has come together, in steps that fit a datagram.
@@ -262,7 +268,8 @@ impl Membership {
         place.claim = None;
         let ViewId { epoch, version, .. } = place.view.id;
         // A member that was paused only wanted to hear the others.
-        let something = !place.joining.is_empty() || !place.departing.is_empty();
+        let is_moved = place.moved_due().is_some_and(|due| due <= now);
+        let something = !place.joining.is_empty() || !place.departing.is_empty() || is_moved;
         let still_due = place.view.coordinator().id != self.me.id && something;
         if self.phase.place().is_some_and(|place| self.is_acting(place)) && still_due {
             self.publish(now, epoch.saturating_add(1), version);
@@ -275,6 +282,7 @@ impl Membership {
     pub(super) fn publish(&mut self, now: Duration, epoch: u32, version: u32) {
         let Phase::In(place) = &mut self.phase else { return };
         place.published_at = Some(now);
+        let moved = place.take_moved(now);
         let mut joining: Vec<_> = std::mem::take(&mut place.joining).into_values().collect();
         joining.sort_by_key(|(member, _)| member.id);
         let mut departing: Vec<_> = std::mem::take(&mut place.departing).into_iter().collect();
@@ -304,7 +312,8 @@ impl Membership {
         };
 
         let mut steps = Vec::new();
-        let (mut joins, mut departs) = (admitted.as_slice(), departing.as_slice());
+        let changed: Vec<Member> = admitted.iter().cloned().chain(moved).collect();
+        let (mut joins, mut departs) = (changed.as_slice(), departing.as_slice());
         while !(joins.is_empty() && departs.is_empty()) || view.id.epoch < epoch {
             let (now_leaving, later) = departs.split_at(departs.len().min(CHANGES_MAX));
             let room = CHANGES_MAX - now_leaving.len();

@@ -9,6 +9,7 @@
 //! - [`starting`](self): from the first step to a place in a cluster
 //! - `coordinating`: what the oldest member does: admit, remove, publish, claim
 //! - `doubting`: members that can be called no more
+//! - `moving`: addresses that change while a member runs
 //! - `meeting`: views of others: newer, older, foreign; splits and merges
 //! - `reaching`: what calls to a member's addresses say about it
 //! - `paths`: packets over streams, where datagrams do not pass
@@ -18,12 +19,14 @@ mod admitting;
 mod coordinating;
 mod doubting;
 mod meeting;
+mod moving;
 mod paths;
 mod reaching;
 mod repairing;
 mod starting;
 
-use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -39,6 +42,7 @@ use crate::view::{Delta, Departure, Stamp, View};
 use admitting::{Calls, Losses, Merging, Newcomer};
 use coordinating::{Check, Claim};
 use doubting::Doubt;
+use moving::Moved;
 use paths::Path;
 pub use reaching::AtAddress;
 use repairing::{Catchup, Lost};
@@ -112,6 +116,8 @@ pub enum Event {
         joined: Vec<Member>,
         /// Who was in the last one.
         departed: Vec<Departed>,
+        /// Who is at other addresses than in the last one.
+        moved: Vec<Member>,
     },
     /// Another cluster of this name and password was met.
     Met {
@@ -135,6 +141,14 @@ pub enum Event {
     /// A member could not be called for a while, by this and another member, though it was heard:
     /// it is removed.
     Uncallable(Member),
+    /// Several members of the view list an address, which so leads to none of them for sure:
+    /// it is not used.
+    SharedAddress {
+        /// The address.
+        address: SocketAddr,
+        /// The two oldest of those members.
+        members: [Member; 2],
+    },
     /// A member that wants to join is not let in.
     NotLetIn {
         /// Who.
@@ -183,6 +197,8 @@ pub struct Membership {
     /// Members to and from which datagrams do not all pass.
     paths: HashMap<MemberId, Path>,
     calls: Calls,
+    /// Whether the view shows other addresses of this member than it has.
+    has_moved: bool,
 }
 
 /// What is rationed by [`Membership::may_ask`].
@@ -194,6 +210,7 @@ enum Asked {
     Merge,
     Doubt,
     Uncallable,
+    Moved,
 }
 
 enum Phase {
@@ -214,6 +231,10 @@ struct Place {
     losses: BTreeMap<MemberId, Losses>,
     /// Members that did not answer calls, though SWIM hears them.
     doubts: BTreeMap<MemberId, Doubt>,
+    /// Addresses that several members list.
+    shared: BTreeSet<SocketAddr>,
+    /// Members with new addresses.
+    moved: BTreeMap<MemberId, Moved>,
     /// To be removed at the next publication.
     departing: BTreeMap<MemberId, Departure>,
     published_at: Option<Duration>,
@@ -262,6 +283,8 @@ impl Place {
             merging: None,
             losses: BTreeMap::new(),
             doubts: BTreeMap::new(),
+            shared: BTreeSet::new(),
+            moved: BTreeMap::new(),
             departing: BTreeMap::new(),
             published_at: None,
             shown: false,
@@ -302,6 +325,7 @@ impl Membership {
             departures: VecDeque::new(),
             paths: HashMap::new(),
             calls: Calls::default(),
+            has_moved: false,
         }
     }
 
@@ -349,6 +373,9 @@ impl Membership {
             self.note_reached(now, member.id);
         } else {
             self.note_called(now, member.id);
+        }
+        if let Phase::In(place) = &mut self.phase {
+            place.note_address_of_lost(&member);
         }
         match standing {
             Standing::Observer | Standing::Leaving | Standing::Data => {}
@@ -431,6 +458,7 @@ impl Membership {
             }
             Message::Merge(view) => self.take_merge(now, from, view),
             Message::Leave => self.take_leave(from.id),
+            Message::Addresses(addresses) => self.take_addresses(now, from.id, &addresses),
             Message::Departures(departures) => self.note_departures(departures),
             Message::Packet { heard, bytes } => {
                 self.note_stream_packet(now, from.id, heard);
@@ -527,9 +555,17 @@ impl Membership {
         self.settle(now);
     }
 
-    /// The next thing to do.
+    /// The next thing to do. Whom to call is given without addresses that lead elsewhere as well;
+    /// see [`View::ways_to`].
     pub fn poll_output(&mut self) -> Option<Output> {
-        self.outputs.pop_front()
+        let mut output = self.outputs.pop_front()?;
+        if let Output::Message { to, .. } | Output::Call { to, .. } = &mut output
+            && to.addresses.len() > 1
+            && let Some(view) = self.view()
+        {
+            to.addresses = view.ways_to(to);
+        }
+        Some(output)
     }
 
     /// Draws the consequences of what was just handled: takes in what SWIM
@@ -548,6 +584,7 @@ impl Membership {
         }
         self.note_unanswered(now);
         self.follow_leave(now);
+        self.tick_moving(now);
         self.review(now);
         self.publish_when_due(now);
         self.show_founded();
@@ -619,14 +656,19 @@ impl Membership {
         let old: &[Arc<Member>] = if place.shown { before.members() } else { &[] };
         place.shown = true;
         place.unreviewed = true;
-        let was: HashMap<_, _> = old.iter().map(|m| (m.id, m.generation)).collect();
+        let was: HashMap<_, &Member> = old.iter().map(|m| (m.id, &**m)).collect();
         let is: HashSet<_> = view.members().iter().map(|m| m.id).collect();
-        let joined: Vec<Member> = view
-            .members()
-            .iter()
-            .filter(|m| was.get(&m.id) != Some(&m.generation))
-            .map(|m| Member::clone(m))
-            .collect();
+        let (mut joined, mut moved) = (Vec::new(), Vec::new());
+        for member in view.members() {
+            match was.get(&member.id) {
+                Some(known) if known.generation == member.generation => {
+                    if known.addresses != member.addresses {
+                        moved.push(Member::clone(member));
+                    }
+                }
+                _ => joined.push(Member::clone(member)),
+            }
+        }
         let departed: Vec<Departed> = old
             .iter()
             .filter(|m| !is.contains(&m.id))
@@ -642,6 +684,7 @@ impl Membership {
 
         let me = self.me.id;
         self.me.age = entry.age;
+        self.has_moved = entry.addresses != self.me.addresses;
         if entry.generation > self.me.generation {
             // Admitted, or admitted again: what SWIM knew is of another time.
             self.me.generation = entry.generation;
@@ -678,6 +721,7 @@ impl Membership {
         place.newcomers.retain(|id, _| !is.contains(id));
         place.checks.retain(|id, _| is.contains(id));
         place.doubts.retain(|id, _| is.contains(id));
+        place.moved.retain(|id, _| is.contains(id));
         place.departing.retain(|id, _| is.contains(id));
         for gone in departed.iter().filter(|gone| gone.how == Departure::Lost) {
             place.remember_lost(now, gone.member.clone());
@@ -699,10 +743,27 @@ impl Membership {
         if view.len() > 1 {
             self.note_let_in();
         }
+        if !joined.is_empty() || !moved.is_empty() || !departed.is_empty() {
+            self.note_shared_addresses(&view);
+        }
         for (member, lineage) in waiting {
             self.take_join(now, member, lineage);
         }
-        self.emit(Event::View { view, joined, departed });
+        self.emit(Event::View { view, joined, departed, moved });
+    }
+
+    fn note_shared_addresses(&mut self, view: &View) {
+        let Phase::In(place) = &mut self.phase else { return };
+        let shared = view.shared_addresses();
+        let before = std::mem::replace(&mut place.shared, shared.keys().copied().collect());
+        for (address, [one, other]) in shared {
+            if !before.contains(&address)
+                && let (Some(one), Some(other)) = (view.get(one), view.get(other))
+            {
+                let members = [one.clone(), other.clone()];
+                self.emit(Event::SharedAddress { address, members });
+            }
+        }
     }
 
     /// Follows a step that the coordinator published.
@@ -731,6 +792,7 @@ impl Membership {
             self.publication_due(place),
             Self::newcomers_due(place),
             place.doubts_due(),
+            self.moving_due(place),
             place.claim.as_ref().map(|claim| claim.since + self.config.claim_wait),
             place.claim.is_none().then(|| Self::deferred_due(place)).flatten(),
             // Whoever does not decide has no use for a second opinion.

@@ -36,6 +36,15 @@ pub(super) struct Lost {
 }
 
 impl Place {
+    /// A lost member says where it is now.
+    pub(super) fn note_address_of_lost(&mut self, member: &Member) {
+        if let Some(lost) = self.lost.get_mut(&member.id)
+            && lost.member.addresses != member.addresses
+        {
+            lost.member.addresses.clone_from(&member.addresses);
+        }
+    }
+
     pub(super) fn remember_lost(&mut self, now: Duration, member: Member) {
         if self.lost.len() < LOST_MAX {
             self.lost.insert(member.id, Lost { member, calls: 0, gone: 0 });

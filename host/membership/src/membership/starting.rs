@@ -224,6 +224,11 @@ impl Membership {
         }
         place.shown = true;
         let view = place.view.clone();
-        self.emit(Event::View { view, joined: vec![self.me.clone()], departed: vec![] });
+        self.emit(Event::View {
+            view,
+            joined: vec![self.me.clone()],
+            departed: vec![],
+            moved: vec![],
+        });
     }
 }

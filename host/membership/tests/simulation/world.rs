@@ -93,6 +93,8 @@ pub(crate) struct Process {
     pub(crate) views: Vec<View>,
     /// Whether it has left.
     pub(crate) left: bool,
+    /// Where its host is.
+    pub(crate) address: SocketAddr,
 }
 
 /// A coordinator removed a member as lost.
@@ -178,9 +180,10 @@ impl World {
         bytes[8..].copy_from_slice(&self.rng.next_u64().to_be_bytes());
         let id = MemberId::from_bytes(bytes);
         let octets = (node as u32 + 1).to_be_bytes();
+        let address = SocketAddr::from(([10, octets[1], octets[2], octets[3]], 6900));
         let me = Member {
             id,
-            addresses: vec![SocketAddr::from(([10, octets[1], octets[2], octets[3]], 6900))],
+            addresses: vec![address],
             name: format!("n{node}"),
             group: "convoke".into(),
             lite,
@@ -199,6 +202,7 @@ impl World {
             held: Vec::new(),
             views: Vec::new(),
             left: false,
+            address,
         });
         let latency = Duration::from_millis(2);
         for whom in finds {
@@ -222,6 +226,27 @@ impl World {
     pub(crate) fn pause(&mut self, node: Node, time: Duration) {
         self.nodes[node].paused_until = Some(self.now + time);
         self.at(self.now + time, Happening::Wake(node));
+    }
+
+    /// The address of a member's host is replaced by another, and the member notices.
+    pub(crate) fn move_host(&mut self, node: Node) {
+        let place = self.rng.random_range(0..u32::MAX >> 8).to_be_bytes();
+        let address = SocketAddr::from(([172, place[1], place[2], place[3]], 6900));
+        self.nodes[node].address = address;
+        self.streams.retain(|(from, to)| *from != node && *to != node);
+        let now = self.now;
+        self.nodes[node].core.handle_addresses(now, vec![address]);
+        self.drain(node);
+        // Both ends of each stream find it broken; from outside, only the old address is known.
+        let others: Vec<_> = self.living().filter(|other| *other != node).collect();
+        for other in others {
+            self.call(node, other);
+            let view = self.nodes[other].core.view();
+            let known = view.and_then(|view| view.get(self.nodes[node].core.me().id)).cloned();
+            if let Some(known) = known {
+                self.call_member(other, &known, CALL_WAIT);
+            }
+        }
     }
 
     /// SIGTERM.
@@ -380,16 +405,23 @@ impl World {
 
     /// Two processes shake hands, if they can.
     fn call(&mut self, from: Node, to: Node) -> Reach {
-        self.call_within(from, to, CALL_WAIT)
+        self.call_within(from, to, CALL_WAIT, true)
     }
 
-    fn call_within(&mut self, from: Node, to: Node, wait: Duration) -> Reach {
+    /// A call to a member where it says that it is.
+    fn call_member(&mut self, from: Node, member: &Member, wait: Duration) -> Reach {
+        let to = self.by_id[&member.id];
+        let is_there = member.addresses.contains(&self.nodes[to].address);
+        self.call_within(from, to, wait, is_there)
+    }
+
+    fn call_within(&mut self, from: Node, to: Node, wait: Duration, is_there: bool) -> Reach {
         let id = self.nodes[to].core.me().id;
         let way = self.network.stream(&mut self.rng, from, to);
         let back = self.network.stream(&mut self.rng, to, from);
         let stopped = self.nodes[to].paused_until.is_some_and(|until| self.now < until);
         let first = match (way, back) {
-            _ if self.network.closed.contains(&to) => None,
+            _ if !is_there || self.network.closed.contains(&to) => None,
             (Some(way), Some(back)) if way + back < wait && !stopped => {
                 let gone = !self.nodes[to].alive || self.nodes[to].left;
                 Some((way + back, if gone { AtAddress::Nobody } else { AtAddress::Member }))
@@ -439,8 +471,13 @@ impl World {
                 Output::Packet { to, bytes } => {
                     self.datagrams += 1;
                     self.datagram_bytes += bytes.len() as u64;
+                    let view = self.nodes[node].core.view();
+                    let member = view.and_then(|view| view.get(to));
                     let to = self.by_id[&to];
-                    if let Some(delay) = self.network.datagram(&mut self.rng, node, to) {
+                    let address = self.nodes[to].address;
+                    let is_there = member.is_none_or(|member| member.addresses.contains(&address));
+                    let delay = self.network.datagram(&mut self.rng, node, to);
+                    if let Some(delay) = delay.filter(|_| is_there) {
                         self.at(self.now + delay, Happening::Datagram { from: node, to, bytes });
                     }
                 }
@@ -448,11 +485,13 @@ impl World {
                     let encoded = Message::decode(&message.encode());
                     assert_eq!(encoded.as_ref(), Ok(&message), "what is sent can be read");
                     self.stream_packets += u64::from(matches!(message, Message::Packet { .. }));
+                    let addresses = to.addresses;
                     let to = self.by_id[&to.id];
                     let gone = !self.nodes[to].alive || self.nodes[to].left;
-                    // Over a stream that the other opened, if it takes no calls.
-                    let is_closed =
-                        self.network.closed.contains(&to) && !self.streams.contains(&(to, node));
+                    // Over a stream that the other opened, if it takes no calls, or not there.
+                    let takes_none = self.network.closed.contains(&to)
+                        || !addresses.contains(&self.nodes[to].address);
+                    let is_closed = takes_none && !self.streams.contains(&(to, node));
                     let way = self.network.stream(&mut self.rng, node, to);
                     match way.filter(|_| !is_closed) {
                         Some(delay) if !gone => {
@@ -476,7 +515,7 @@ impl World {
                 }
                 Output::Call { to, patient } => {
                     let wait = if patient { PATIENT_WAIT } else { CALL_WAIT };
-                    self.call_within(node, self.by_id[&to.id], wait);
+                    self.call_member(node, &to, wait);
                 }
                 Output::Event(Event::View { view, departed, .. }) => {
                     for gone in &departed {
