@@ -187,6 +187,19 @@ impl Lab {
         ]);
     }
 
+    /// Gives a host's IPv4 address back to it.
+    pub fn return_address(&self, index: usize) {
+        let host = &self.hosts[index];
+        host.namespace.ip(&[format!("addr add {}/24 dev eth0", host.address())]);
+    }
+
+    /// Takes a host's card out and puts another one in, with the same addresses.
+    pub fn replace_card(&self, index: usize) {
+        self.hosts[index].namespace.ip(&["link del eth0".to_owned()]);
+        self.switch.ip(&self.cable(index));
+        self.hosts[index].configure();
+    }
+
     /// Lets two hosts no longer reach each other, while both reach all others:
     /// what one sends to the other is thrown away.
     pub fn part(&self, one: usize, other: usize) {
@@ -223,25 +236,37 @@ impl Lab {
             room.push(format!("link set trunk-{side} master {side} up"));
             room.push(format!("link set {side} up"));
         }
-        for (index, host) in self.hosts.iter().enumerate() {
-            let (port, name) = (format!("p{}", host.number), host.namespace());
-            let side = if index < self.hosts.len().div_ceil(2) { "left" } else { "right" };
-            room.push(format!("link add {port} type veth peer name eth0 netns {name}"));
-            room.push(format!("link set {port} master {side} up"));
+        for index in 0..self.hosts.len() {
+            room.extend(self.cable(index));
         }
         self.switch.ip(&room);
         for host in &self.hosts {
-            host.namespace.ip(&[
-                "link set lo up".to_owned(),
-                format!("addr add {}/24 dev eth0", host.address()),
-                format!("addr add {}/64 dev eth0 nodad", host.address_v6()),
-                "link set eth0 up".to_owned(),
-            ]);
+            host.configure();
         }
+    }
+
+    /// From the switch to a host.
+    fn cable(&self, index: usize) -> [String; 2] {
+        let host = &self.hosts[index];
+        let (port, name) = (format!("p{}", host.number), host.namespace());
+        let side = if index < self.hosts.len().div_ceil(2) { "left" } else { "right" };
+        [
+            format!("link add {port} type veth peer name eth0 netns {name}"),
+            format!("link set {port} master {side} up"),
+        ]
     }
 }
 
 impl Host {
+    fn configure(&self) {
+        self.namespace.ip(&[
+            "link set lo up".to_owned(),
+            format!("addr add {}/24 dev eth0", self.address()),
+            format!("addr add {}/64 dev eth0 nodad", self.address_v6()),
+            "link set eth0 up".to_owned(),
+        ]);
+    }
+
     /// Its IPv4 address.
     #[must_use]
     pub fn address(&self) -> Ipv4Addr {

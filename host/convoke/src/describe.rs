@@ -13,6 +13,7 @@ pub(crate) fn change(
     view: &View,
     joined: &[Member],
     departed: &[Departed],
+    moved: &[Member],
     me: MemberId,
 ) -> String {
     let of = |how| departed.iter().filter(move |gone| gone.how == how).map(|gone| &gone.member);
@@ -20,6 +21,7 @@ pub(crate) fn change(
         (listed(joined.iter().filter(|m| m.id != me)), "joined"),
         (listed(of(Departure::Left)), "left"),
         (listed(of(Departure::Lost)), "lost"),
+        (listed(moved.iter()), "has another address than before"),
     ]
     .into_iter()
     .filter(|(who, _)| !who.is_empty())

@@ -5,6 +5,9 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::ops::RangeInclusive;
 
+/// Entries of which an address is looked at, to see where they lead.
+const SOME_MAX: usize = 64;
+
 /// `host`, `host:port`, an IPv6 address, or one in brackets with or without a port: the host,
 /// without its brackets, and the port as it is written.
 pub(crate) fn host_and_port(place: &str) -> (&str, Option<&str>) {
@@ -60,6 +63,36 @@ impl Places {
             (Entry::V6(range), IpAddr::V6(ip)) => range.contains(&ip),
             _ => false,
         })
+    }
+
+    /// Whether there is none.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// An address of each of the first few entries: enough to see where they lead.
+    pub(crate) fn some(&self) -> Vec<IpAddr> {
+        let first = |entry: &Entry| -> IpAddr {
+            match entry {
+                Entry::Octets(ranges) => {
+                    let octet = |at: usize| match *ranges[at].start() {
+                        // No host has the address of its network.
+                        0 if at == 3 && *ranges[at].end() > 0 => 1,
+                        octet => octet,
+                    };
+                    Ipv4Addr::new(octet(0), octet(1), octet(2), octet(3)).into()
+                }
+                Entry::Between(range) if range.start() < range.end() => {
+                    Ipv4Addr::from(u32::from(*range.start()).saturating_add(1)).into()
+                }
+                Entry::Between(range) => (*range.start()).into(),
+                Entry::V6(range) if range.start() < range.end() => {
+                    Ipv6Addr::from(u128::from(*range.start()).saturating_add(1)).into()
+                }
+                Entry::V6(range) => (*range.start()).into(),
+            }
+        };
+        self.entries.iter().take(SOME_MAX).map(first).collect()
     }
 
     /// Whether there are some, and all are for this machine's loopback.

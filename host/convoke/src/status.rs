@@ -30,6 +30,8 @@ pub(crate) struct Status {
     pub(crate) resp: Option<Arc<Server>>,
     /// Filled once it serves.
     pub(crate) web: OnceLock<Weak<Web>>,
+    /// Set while this host has no address that the member could use.
+    pub(crate) is_addressless: AtomicBool,
     /// Set when the operator asked this member to leave.
     pub(crate) leaving: AtomicBool,
 }
@@ -150,7 +152,8 @@ impl Node for Status {
     fn is_ready(&self) -> bool {
         let place = self.place.borrow();
         let is_in = place.view.is_some() && place.refusal.is_none();
-        is_in && !place.leaving && !self.leaving.load(Ordering::Relaxed)
+        let load = |flag: &AtomicBool| flag.load(Ordering::Relaxed);
+        is_in && !place.leaving && !load(&self.leaving) && !load(&self.is_addressless)
     }
 
     fn status(&self) -> Value {

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use wasmtime::Engine;
 use wasmtime::component::{InstancePre, Linker};
 
@@ -54,6 +54,23 @@ pub struct HostConfig {
     pub on_own_thread: bool,
 }
 
+/// Where a member is: what changes with its host's addresses.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Surroundings {
+    /// See [`HostConfig::interfaces`].
+    pub(crate) interfaces: Arc<[Interface]>,
+    /// Where others dial it, instead of [`LocalMember::addresses`].
+    pub(crate) addresses: Option<Arc<[IpAddr]>>,
+}
+
+impl Surroundings {
+    /// The member, where it is now.
+    pub(crate) fn of(&self, local: &LocalMember) -> LocalMember {
+        let addresses = self.addresses.as_deref().unwrap_or(&local.addresses).to_vec();
+        LocalMember { addresses, ..local.clone() }
+    }
+}
+
 /// One address of this machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Interface {
@@ -70,6 +87,7 @@ pub struct DiscoveryHost {
     loader: Loader,
     ticker: Arc<Ticker>,
     config: Arc<HostConfig>,
+    surroundings: watch::Sender<Surroundings>,
     pub(crate) thread: Option<Arc<ModeThread>>,
 }
 
@@ -103,7 +121,16 @@ impl DiscoveryHost {
             true => Some(Arc::new(ModeThread::start().map_err(EngineError::no_thread)?)),
             false => None,
         };
-        Ok(Self { engine, loader, ticker, config: Arc::new(config), thread })
+        let interfaces = config.interfaces.clone().into();
+        let surroundings = watch::Sender::new(Surroundings { interfaces, addresses: None });
+        Ok(Self { engine, loader, ticker, config: Arc::new(config), surroundings, thread })
+    }
+
+    /// The member is elsewhere now: its modes go on with these interfaces, and make it known at
+    /// these addresses. Each gets a new instance, as soon as its running call has ended.
+    pub fn move_to(&self, interfaces: &[Interface], addresses: &[IpAddr]) {
+        let (interfaces, addresses) = (interfaces.into(), Some(addresses.into()));
+        self.surroundings.send_replace(Surroundings { interfaces, addresses });
     }
 
     /// Reads, pins, compiles, inspects and links a mode. Nothing of it runs.
@@ -111,7 +138,12 @@ impl DiscoveryHost {
     /// # Errors
     /// Everything that is wrong with a file, a pin or a grant.
     pub async fn load(&self, spec: &ModeSpec) -> Result<LoadedMode, LoadError> {
-        let mode = Mode::new(&spec.name, spec.grants.clone(), Arc::clone(&self.config));
+        let mode = Mode::new(
+            &spec.name,
+            spec.grants.clone(),
+            Arc::clone(&self.config),
+            self.surroundings.subscribe(),
+        );
         self.load_as(spec, mode).await
     }
 

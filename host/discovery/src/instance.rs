@@ -70,7 +70,7 @@ pub struct Instance {
     finder: Finder,
     speaker: Option<Speaker>,
     ticker: Arc<Ticker>,
-    local: LocalMember,
+    pub(crate) local: LocalMember,
     /// False from the start of a call to its good end. So a call that was given up
     /// half way leaves it false, as the component model wants it.
     alive: bool,

@@ -152,7 +152,8 @@ impl Watcher {
             CallError::Problem(problem) => problem.to_string(),
             error => format!("it {error}"),
         };
-        let mut instance = Instance::open(&loaded, &self.local).await.map_err(in_words)?;
+        let local = loaded.mode.surroundings.borrow().of(&self.local);
+        let mut instance = Instance::open(&loaded, &local).await.map_err(in_words)?;
         let bounds = (limits::PROBLEM_BACK_OFF_MS_MIN, limits::PROBLEM_BACK_OFF_MS_MAX);
         let mut failed = 0;
         loop {

@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use crate::back_off;
 use crate::candidate::{Problem, Snapshot};
 use crate::capability::{Mode, Phase};
-use crate::host::{DiscoveryHost, LoadedMode};
+use crate::host::{DiscoveryHost, LoadedMode, Surroundings};
 use crate::instance::{CallError, Instance};
 use crate::limits;
 use crate::mode::{LocalMember, ModeEvent, ModeState, ModeStatus, SnapshotStatus};
@@ -78,8 +78,10 @@ pub(crate) fn start(
     });
     let receiver = status.subscribe();
     let phase = mode.phase();
+    let surroundings = mode.surroundings.clone();
     let host = host.clone();
     let supervisor = Supervisor {
+        surroundings,
         loaded,
         local,
         events,
@@ -100,6 +102,7 @@ struct Supervisor {
     events: mpsc::Sender<ModeEvent>,
     status: watch::Sender<ModeStatus>,
     phase: watch::Receiver<Phase>,
+    surroundings: watch::Receiver<Surroundings>,
     failures: Failures,
     /// New versions of its file.
     successors: Option<Watch>,
@@ -130,6 +133,8 @@ enum End {
     Stopping,
     /// It lived long enough.
     Routine,
+    /// The member has other addresses.
+    Moved,
     /// It is dead, or never lived; another follows after this long.
     Failed(Duration),
     /// The mode is not to be asked again.
@@ -160,7 +165,10 @@ impl Supervisor {
             };
             match end {
                 None => {}
-                Some(End::Succeeded(successor)) => ready = Some(self.take_over(*successor)),
+                Some(End::Succeeded(successor)) => ready = self.take_over(*successor),
+                Some(End::Moved) => {
+                    self.local = self.surroundings.borrow_and_update().of(&self.local)
+                }
                 Some(End::Ended) => return,
                 Some(_) => break,
             }
@@ -168,8 +176,9 @@ impl Supervisor {
         self.status.send_modify(|status| status.state = ModeState::Stopped);
     }
 
-    /// From now on the new version is the mode.
-    fn take_over(&mut self, successor: Successor) -> (Instance, Snapshot) {
+    /// From now on the new version is the mode. Gives its instance, unless the member has moved
+    /// since that was made.
+    fn take_over(&mut self, successor: Successor) -> Option<(Instance, Snapshot)> {
         let Successor { loaded, instance, snapshot } = successor;
         self.loaded = loaded;
         self.failures = Failures::default();
@@ -186,7 +195,7 @@ impl Supervisor {
             status.digest = digest;
             status.reloads += 1;
         });
-        (instance, snapshot)
+        (instance.local == self.local).then_some((instance, snapshot))
     }
 
     /// One instance's life, from its beginning, or from its first look when that is
@@ -281,10 +290,11 @@ impl Supervisor {
 
     /// Sleeps, unless there is something else to do first.
     async fn sleep_until(&mut self, at: Instant) -> Result<(), End> {
-        let watch = &mut self.successors;
+        let (watch, surroundings) = (&mut self.successors, &mut self.surroundings);
         let sleep = async {
             tokio::select! {
                 biased;
+                () = changed(surroundings) => Err(End::Moved),
                 successor = next(watch) => Err(End::Succeeded(Box::new(successor))),
                 () = tokio::time::sleep_until(at) => Ok(()),
             }
@@ -418,6 +428,13 @@ async fn while_wanted<T>(
         biased;
         result = future => Some(result),
         () = given_up => None,
+    }
+}
+
+/// Waits until the member has other addresses.
+async fn changed(surroundings: &mut watch::Receiver<Surroundings>) {
+    if surroundings.changed().await.is_err() {
+        std::future::pending().await
     }
 }
 

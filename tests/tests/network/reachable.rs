@@ -1,4 +1,4 @@
-//! A member belongs only if the others can call it.
+//! A member belongs only if the others can call it, at the addresses that its host has.
 
 use std::net::Ipv4Addr;
 use std::thread;
@@ -11,6 +11,9 @@ const WATCHED: Duration = Duration::from_secs(8);
 
 /// From an address that is gone until operators are told.
 const TOLD_MAX: Duration = Duration::from_secs(40);
+
+/// From a change of addresses until all members show it.
+const FOLLOWED_MAX: Duration = Duration::from_secs(5);
 
 /// From a port that is opened until the member is in: the longest wait before it asks again.
 const LET_IN_MAX: Duration = Duration::from_secs(30);
@@ -74,21 +77,117 @@ fn a_member_that_nobody_can_call_is_not_let_in_until_it_can_be_called() {
     assert_eq!(readiness(&cluster, &lab, 2), 200);
 }
 
+/// Where `members` list the one at `before`, once all of them list it at `now`.
+#[track_caller]
+fn wait_for_address(members: &[&Member], now: Ipv4Addr, before: Ipv4Addr) {
+    for member in members {
+        let what = format!("{now} in place of {before}");
+        member.wait(FOLLOWED_MAX, &what, |record| {
+            let (_, view) = record.views.last()?;
+            let lists = |ip: Ipv4Addr| view.0.iter().any(|shown| shown.address.ip() == ip);
+            (lists(now) && !lists(before)).then_some(())
+        });
+    }
+}
+
 #[test]
-fn a_member_whose_address_is_gone_is_lost_once_and_says_what_is_wrong() {
+fn a_member_whose_address_changes_goes_on_at_the_new_one_and_loses_nothing() {
+    let cluster = Cluster::new();
+    let Some(lab) = Lab::of(3) else { return };
+    let members = [0, 1, 2].map(|index| {
+        let list = format!("tcpip:10.77.0.1-3:{}", cluster.start_port());
+        let launch = cluster.launch().on(lab.host(index)).option("--interfaces", "10.77.0.*");
+        launch.mode(list).start()
+    });
+    cluster.agree(&members);
+    let all: Vec<&Member> = members.iter().collect();
+    // The coordinator first, then another one, which comes back to its first address.
+    for index in [0, 1] {
+        let (before, now) = (lab.host(index).address(), Ipv4Addr::new(10, 77, 0, 20 + index as u8));
+        lab.change_address(index, now);
+        wait_for_address(&all, now, before);
+        assert_eq!(readiness(&cluster, &lab, index), 200);
+    }
+    thread::sleep(WATCHED);
+    let lost: usize = members.iter().map(|member| member.count_lines(&[" lost"])).sum();
+    assert_eq!(lost, 0, "nobody was lost");
+    lab.return_address(1);
+    thread::sleep(Duration::from_secs(1));
+    assert_eq!(members[1].count_lines(&["addresses of this host have changed"]), 2);
+    // A newcomer finds them by the addresses that they have now.
+    let list = format!("tcpip:10.77.0.20-21:{}", cluster.start_port());
+    let late = cluster
+        .launch()
+        .on(lab.host(2))
+        .mode(list)
+        .option("--start-port", cluster.spare_port(0).to_string())
+        .start();
+    late.wait(FOLLOWED_MAX, "all four", |record| {
+        let (_, view) = record.views.last()?;
+        (view.0.len() == 4).then_some(())
+    });
+}
+
+#[test]
+fn a_member_without_an_address_is_not_ready_until_it_has_one_again() {
     let cluster = Cluster::new();
     let Some(lab) = Lab::of(2) else { return };
-    let members = [0, 1].map(|index| start(&cluster, &lab, index));
+    let interfaces = |index: usize| lab.host(index).address().to_string();
+    let members = [0, 1].map(|index| {
+        let list = format!("tcpip:10.77.0.1-2:{}", cluster.start_port());
+        let launch = cluster.launch().on(lab.host(index)).mode(list);
+        launch.option("--interfaces", interfaces(index)).start()
+    });
     cluster.agree(&members);
-    let gone = lab.host(1).address();
-    lab.change_address(1, Ipv4Addr::new(10, 77, 0, 22));
-    let [first, second] = &members;
-    let (first, second) =
-        if first.address().ip() == gone { (second, first) } else { (first, second) };
-    let words = ["ERROR", &gone.to_string(), "no address of this host any more"];
-    second.wait_for_line(TOLD_MAX, &words);
-    thread::sleep(WATCHED);
-    assert_eq!(first.count_lines(&["members changed", " lost"]), 1, "and no cycle");
-    assert_eq!(first.view().map(|view| view.0.len()), Some(1));
+    lab.drop_address(1);
+    members[1].wait_for_line(TOLD_MAX, &["ERROR", "no address left", &interfaces(1)]);
     assert_eq!(readiness(&cluster, &lab, 1), 503);
+    lab.return_address(1);
+    members[1].wait_for_line(TOLD_MAX, &["has an address again"]);
+    cluster.agree_within(LET_IN_MAX, &members);
+    assert_eq!(readiness(&cluster, &lab, 1), 200);
+}
+
+/// A container that is taken off its network and put back: same address, another card.
+#[test]
+fn a_member_whose_card_is_replaced_is_found_by_multicast_as_before() {
+    let cluster = Cluster::new();
+    for group in ["224.2.2.4", "ff15::2904"] {
+        let Some(lab) = Lab::of(2) else { return };
+        let launch = |index: usize| {
+            let launch = cluster.launch().on(lab.host(index)).without("--interfaces");
+            launch.option("--mc-address", group).start()
+        };
+        let first = launch(0);
+        first.ready();
+        lab.replace_card(0);
+        thread::sleep(Duration::from_secs(1));
+        let second = launch(1);
+        cluster.agree_within(LET_IN_MAX, [&first, &second]);
+    }
+}
+
+/// As two hosts have it on which a virtual address is stuck, or a bridge of the same name.
+#[test]
+fn an_address_that_two_members_advertise_is_named_and_keeps_nobody_apart() {
+    let cluster = Cluster::new();
+    let Some(lab) = Lab::of(2) else { return };
+    let shared = Ipv4Addr::new(172, 31, 0, 2);
+    let members = [0, 1].map(|index| {
+        lab.add_bridge(index, shared);
+        let both = format!("{},{shared}", lab.host(index).address());
+        let list = format!("tcpip:10.77.0.1-2:{}", cluster.start_port());
+        cluster.launch().on(lab.host(index)).option("--interfaces", both).mode(list).start()
+    });
+    let order = cluster.agree(&members);
+    let line = ["WARN", "advertise this address", &shared.to_string()];
+    for member in &members {
+        member.wait_for_line(TOLD_MAX, &line);
+    }
+    lab.split();
+    for member in &members {
+        member.wait_for_line(TOLD_MAX, &[" lost"]);
+    }
+    lab.heal();
+    assert_eq!(cluster.agree_within(LET_IN_MAX, &members), order);
 }

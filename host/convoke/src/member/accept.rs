@@ -11,7 +11,7 @@ use std::time::Duration;
 use convoke_membership::{Hello, Standing};
 use convoke_wire::{ClusterKeys, HandshakeError, HandshakeGate, Origin, PROVED_MAX, WAITING_MAX};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Semaphore, mpsc, watch};
 use tracing::{debug, info, warn};
 
 use super::calls::Call;
@@ -27,54 +27,67 @@ const ACCEPT_PAUSE_MS: u64 = 100;
 /// that send nothing never keep others in the system's queue.
 const CALLERS_MAX: usize = 2 * (WAITING_MAX + PROVED_MAX);
 
-/// What answering needs.
+/// Answers at all addresses of the member port.
 pub(crate) struct Door {
-    pub(crate) listeners: Vec<TcpListener>,
-    pub(crate) keys: Arc<ClusterKeys>,
-    pub(crate) driver: mpsc::Sender<Input>,
+    keys: Arc<ClusterKeys>,
+    driver: mpsc::Sender<Input>,
     /// Where streams of data go.
-    pub(crate) data: mpsc::Sender<Box<Call>>,
-    pub(crate) place: watch::Receiver<Arc<Place>>,
-    pub(crate) counters: Arc<Counters>,
+    data: mpsc::Sender<Box<Call>>,
+    place: watch::Receiver<Arc<Place>>,
+    counters: Arc<Counters>,
+    gate: Arc<HandshakeGate>,
+    said: Arc<Mutex<HashSet<(IpAddr, &'static str)>>>,
+    callers: Arc<Semaphore>,
 }
 
-/// Answers for as long as the process runs.
-pub(crate) async fn answer(door: Door) {
-    let Door { listeners, keys, driver, data, place, counters } = door;
-    let gate = Arc::new(HandshakeGate::new());
-    let said = Arc::new(Mutex::new(HashSet::new()));
-    let callers = Arc::new(tokio::sync::Semaphore::new(CALLERS_MAX));
-    let mut next = 0;
-    loop {
-        let Ok(turn) = Arc::clone(&callers).acquire_owned().await else { return };
-        let (stream, from) = match accept(&listeners, &mut next).await {
-            Ok(accepted) => accepted,
-            Err(error) => {
-                warn!(%error, "cannot accept a connection");
-                tokio::time::sleep(Duration::from_millis(ACCEPT_PAUSE_MS)).await;
-                continue;
-            }
-        };
-        let (gate, keys, driver) = (Arc::clone(&gate), Arc::clone(&keys), driver.clone());
-        let data = data.clone();
-        let (said, counters) = (Arc::clone(&said), Arc::clone(&counters));
-        let hello = Arc::clone(&place.borrow().hello);
-        tokio::spawn(async move {
-            let _turn = turn;
-            match greet(&gate, stream, from.ip().into(), &keys, &hello).await {
-                Ok(call) if call.hello.standing == Standing::Data => {
-                    let _ = data.send(Box::new(call)).await;
-                }
-                Ok(call) => {
-                    let _ =
-                        driver.send(Input::Connected { call: Box::new(call), called: false }).await;
-                }
+impl Door {
+    pub(crate) fn new(
+        keys: Arc<ClusterKeys>,
+        driver: mpsc::Sender<Input>,
+        data: mpsc::Sender<Box<Call>>,
+        place: watch::Receiver<Arc<Place>>,
+        counters: Arc<Counters>,
+    ) -> Arc<Self> {
+        let (gate, said) = (Arc::new(HandshakeGate::new()), Arc::default());
+        let callers = Arc::new(Semaphore::new(CALLERS_MAX));
+        Arc::new(Self { keys, driver, data, place, counters, gate, said, callers })
+    }
+
+    /// Answers those who call at these for as long as the process runs.
+    pub(crate) async fn answer(self: Arc<Self>, listeners: Vec<TcpListener>) {
+        let mut next = 0;
+        loop {
+            let Ok(turn) = Arc::clone(&self.callers).acquire_owned().await else { return };
+            let (stream, from) = match accept(&listeners, &mut next).await {
+                Ok(accepted) => accepted,
                 Err(error) => {
-                    bump(&counters.refused);
-                    say(&said, from.ip(), &error);
+                    warn!(%error, "cannot accept a connection");
+                    tokio::time::sleep(Duration::from_millis(ACCEPT_PAUSE_MS)).await;
+                    continue;
                 }
+            };
+            let (door, hello) = (Arc::clone(&self), Arc::clone(&self.place.borrow().hello));
+            tokio::spawn(async move {
+                let _turn = turn;
+                door.take(stream, from, &hello).await;
+            });
+        }
+    }
+
+    async fn take(&self, stream: TcpStream, from: SocketAddr, hello: &[u8]) {
+        match greet(&self.gate, stream, from.ip().into(), &self.keys, hello).await {
+            Ok(call) if call.hello.standing == Standing::Data => {
+                let _ = self.data.send(Box::new(call)).await;
             }
-        });
+            Ok(call) => {
+                let call = Box::new(call);
+                let _ = self.driver.send(Input::Connected { call, called: false }).await;
+            }
+            Err(error) => {
+                bump(&self.counters.refused);
+                say(&self.said, from.ip(), &error);
+            }
+        }
     }
 }
 

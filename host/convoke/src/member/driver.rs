@@ -2,7 +2,7 @@
 //! clock, on a thread of its own so that busy guests cannot make it late.
 
 use std::collections::{HashMap, HashSet};
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -15,7 +15,7 @@ use tokio::net::UdpSocket;
 use tokio::sync::mpsc::error::TryRecvError;
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
-use tracing::{debug, error, info, warn};
+use tracing::{debug, info, warn};
 
 use super::calls::{CONNECT_MS_MAX, Call};
 use super::input::Input;
@@ -70,8 +70,6 @@ struct Running {
     addresses: HashMap<MemberId, SocketAddr>,
     /// Members that did not answer at the last look.
     suspects: HashSet<MemberId>,
-    /// Those of its addresses that this host had when it started.
-    local: Vec<IpAddr>,
     /// What was published of it last.
     refusal: Option<Refusal>,
     sealed: Vec<u8>,
@@ -140,14 +138,10 @@ impl Driver {
             started: Instant::now(),
             addresses: HashMap::new(),
             suspects: HashSet::new(),
-            local: Vec::new(),
             refusal: None,
             sealed: Vec::new(),
             left: false,
         };
-        let (advertised, local) = (&running.core.me().addresses, local_ips());
-        running.local =
-            advertised.iter().map(SocketAddr::ip).filter(|ip| local.contains(ip)).collect();
         running.drain();
         let (mut turns, mut more) = (Turns::default(), false);
         while !running.left {
@@ -169,11 +163,6 @@ impl Driver {
         let flush = running.links.flush();
         let _ = tokio::time::timeout(Duration::from_millis(FLUSH_MS_MAX), flush).await;
     }
-}
-
-/// The addresses of this host.
-fn local_ips() -> HashSet<IpAddr> {
-    if_addrs::get_if_addrs().unwrap_or_default().iter().map(if_addrs::Interface::ip).collect()
 }
 
 impl Running {
@@ -269,6 +258,16 @@ impl Running {
                 self.links.called(id);
                 self.core.handle_reach(now, id, reach);
             }
+            Input::Addresses { told, used, closed, opened } => {
+                let opened = opened.into_iter().filter_map(|s| UdpSocket::from_std(s).ok());
+                self.sockets.change(&closed, opened.collect());
+                self.core.handle_addresses(now, told);
+                // What was published has the old ones.
+                self.publish();
+                for id in self.links.keep_from(&used) {
+                    self.watch(id);
+                }
+            }
             Input::Settled => self.core.handle_discovery_settled(now),
             Input::Leave => self.core.handle_leave(now),
         }
@@ -317,8 +316,9 @@ impl Running {
             // Nobody knows yet which of them leads there, or the one that did
             // leads there no more: whichever arrives is answered, and learned.
             (_, Some(member)) => {
-                for address in &member.addresses {
-                    self.sockets.send(&self.sealed, *address);
+                let ways = self.core.view().map(|view| view.ways_to(member)).unwrap_or_default();
+                for address in ways {
+                    self.sockets.send(&self.sealed, address);
                 }
             }
             (Some(address), None) => self.sockets.send(&self.sealed, *address),
@@ -342,17 +342,19 @@ impl Running {
     fn report(&mut self, event: Event) {
         let me = self.core.me().id;
         match event {
-            Event::View { view, joined, departed } => {
+            Event::View { view, joined, departed, moved } => {
                 let lost = departed.iter().filter(|gone| gone.how == Departure::Lost).count();
                 self.counters.lost.fetch_add(lost as u64, Ordering::Relaxed);
                 // What the log says is what the endpoints say by then.
                 self.publish();
                 info!(
                     "{}\n\n{}\n",
-                    describe::change(&view, &joined, &departed, me),
+                    describe::change(&view, &joined, &departed, &moved, me),
                     describe::blocks(&view, me)
                 );
-                self.addresses.retain(|id, _| view.contains(*id));
+                self.addresses.retain(|id, address| {
+                    view.get(*id).is_some_and(|member| member.addresses.contains(address))
+                });
                 self.links.keep_only(|id| view.contains(id));
                 self.tend_watch();
             }
@@ -370,6 +372,9 @@ impl Running {
             Event::FalseAlarm(member) => {
                 info!(member = %member.address(), "a member that seemed dead answers; it stays");
             }
+            Event::SharedAddress { address, members: [one, other] } => {
+                warn!(%address, members = %format_args!("{} and {}", one.name, other.name), "several members advertise this address: it is used for none of them. Leave it out with --interfaces, or give each member one of its own");
+            }
             Event::NotLetIn { member, why: Refusal::Unreachable } => {
                 warn!(member = %member.address(), "a member is not let in, since nobody can call it: no answer at {}. Open TCP port {} of its host, or give it a --public-address that leads there", describe::addresses(&member), member.address().port());
             }
@@ -378,11 +383,6 @@ impl Running {
             }
             Event::Refused { by, why: Refusal::Unreachable, retry } => {
                 let me = self.core.me();
-                let local = local_ips();
-                if let Some(gone) = self.local.iter().find(|ip| !local.contains(ip)) {
-                    error!(by = %by.address(), "the other members do not let this one in: {gone} is no address of this host any more. Restart this member, so that it advertises the address that the host has now");
-                    return;
-                }
                 warn!(by = %by.address(), again_in_s = retry.as_secs(), "the other members do not let this one in, since they cannot call it: no answer at {}. Open TCP port {} of this host, or set --public-address to where they can reach it", describe::addresses(me), me.address().port());
             }
             Event::Refused { by, why: Refusal::Unsteady { losses }, retry } => {

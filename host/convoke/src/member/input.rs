@@ -1,5 +1,7 @@
 //! What the driver of the membership core is told.
 
+use std::net::{IpAddr, SocketAddr};
+
 use convoke_membership::{Member, MemberId, Message, Reach};
 
 use super::calls::Call;
@@ -19,6 +21,17 @@ pub(crate) enum Input {
     Reached { id: MemberId, reach: Reach },
     /// Every mode has looked and every candidate answered or not.
     Settled,
+    /// This host has other addresses now.
+    Addresses {
+        /// To tell others.
+        told: Vec<SocketAddr>,
+        /// Those of this host that are there.
+        used: Vec<IpAddr>,
+        /// Those whose sockets are of no use any more.
+        closed: Vec<IpAddr>,
+        /// Sockets of new ones, for datagrams; they belong to no runtime yet.
+        opened: Vec<std::net::UdpSocket>,
+    },
     /// The operator wants this member to leave.
     Leave,
 }

@@ -1,6 +1,7 @@
 //! Streams to other members: kept, used, opened when needed.
 
 use std::collections::{HashMap, VecDeque};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -34,6 +35,8 @@ const WRITE_MS_MAX: u64 = 10_000;
 
 struct Link {
     serial: u64,
+    /// The address of this host that it goes out from.
+    local: Option<IpAddr>,
     queue: mpsc::Sender<Message>,
     writer: JoinHandle<()>,
     _reader: Reader,
@@ -189,11 +192,12 @@ impl Links {
         for message in self.waiting.remove(&id).unwrap_or_default() {
             let _ = queue.try_send(message);
         }
+        let local = stream.get_ref().local_addr().ok().map(|address| address.ip());
         let (reader, writer) = stream.split_with(TcpStream::into_split);
         let reader = tokio::spawn(read(reader, hello.member.clone(), serial, self.inputs.clone()));
         let writer = tokio::spawn(write(writer, messages));
         let reader = Reader(reader.abort_handle());
-        links.insert(0, Link { serial, queue, writer, _reader: reader });
+        links.insert(0, Link { serial, local, queue, writer, _reader: reader });
     }
 
     /// A stream ended. Returns whether it was the last to that member.
@@ -205,6 +209,16 @@ impl Links {
             return true;
         }
         false
+    }
+
+    /// Closes the streams that go out from an address of this host other than these. Gives the
+    /// members to whom there is none left.
+    pub(crate) fn keep_from(&mut self, used: &[IpAddr]) -> Vec<MemberId> {
+        for links in self.open.values_mut() {
+            links.retain(|link| link.local.is_none_or(|ip| ip.is_loopback() || used.contains(&ip)));
+        }
+        let without = self.open.extract_if(|_, links| links.is_empty());
+        without.map(|(id, _)| id).collect()
     }
 
     /// Closes the streams to all but these.

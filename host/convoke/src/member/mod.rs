@@ -1,6 +1,7 @@
 //! A running member: wiring.
 
 pub(crate) mod accept;
+pub(crate) mod addresses;
 pub(crate) mod beacons;
 pub(crate) mod builtin;
 pub(crate) mod calls;
@@ -31,7 +32,6 @@ use convoke_discovery::{LocalMember, ModeHandle};
 use convoke_gateway::http::{self, Pages, Web};
 use convoke_gateway::pubsub::PubSub;
 use convoke_grid::Grid;
-use convoke_membership::member::ADDRESSES_MAX;
 use convoke_membership::{Config, Member, MemberId, Membership, View};
 use convoke_wire::ClusterKeys;
 use tokio::net::{TcpListener, UdpSocket};
@@ -39,11 +39,13 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{Notify, mpsc, watch};
 use tracing::{info, warn};
 
-use crate::interfaces::{self, Choice};
+use crate::interfaces::{self, Changes, Choice, Wishes};
 use crate::places::Places;
 use crate::settings::{PublicAddress, Settings};
 use crate::status::Status;
 use crate::{describe, limits};
+use accept::Door;
+use addresses::{Follow, Followers, Listening, Ports, advertised};
 use driver::Driver;
 use input::{INPUTS_MAX, Input};
 use resp::RespPort;
@@ -105,7 +107,9 @@ async fn start(settings: &Settings) -> Result<Running, String> {
     if let Some(warning) = &settings.warning {
         warn!("{warning}");
     }
-    let choice = choose_interface(settings)?;
+    let changes = Changes::watch();
+    let wishes = wishes(settings);
+    let choice = choose_interface(&wishes).await?;
     let ips = choice.to_bind();
     let ip = ips[0];
     let further = settings.auto_bind_http.then_some(settings.auto_bind_range);
@@ -131,7 +135,8 @@ async fn start(settings: &Settings) -> Result<Running, String> {
         resp_port: resp.as_ref().and_then(|resp| resp.told(&ips)),
     };
     let id = MemberId::new_now();
-    let me = introduce(settings, id, &port.addresses, told).await?;
+    let public = public_addresses(settings, port.address().port()).await?;
+    let me = introduce(settings, id, advertised(&public, &port.addresses), told);
     let keys = derive_keys(settings, &choice).await?;
     let local = local_member(settings, &me);
     let (ciphers, prober) = (beacons::ciphers(&keys, id), probing::prober(&keys, &me));
@@ -160,8 +165,13 @@ async fn start(settings: &Settings) -> Result<Running, String> {
     };
     tokio::spawn(data.run());
     let pages = if settings.domain_server { Pages::Admin } else { Pages::Member };
-    let ports = ClientPorts { http, resp, pages };
-    let status = serve_clients(settings, ports, &grid, &placed, &counters, changed);
+    let ports = Ports {
+        member: port.address().port(),
+        http: http_port,
+        resp: resp.as_ref().filter(|resp| resp.is_public).map(|resp| resp.port),
+    };
+    let clients = ClientPorts { http, resp, pages };
+    let (status, web) = serve_clients(settings, clients, &grid, &placed, &counters, changed);
 
     let member_address = port.address();
     let sockets = port.sockets.into_iter().map(UdpSocket::into_std).collect::<Result<_, _>>();
@@ -176,14 +186,9 @@ async fn start(settings: &Settings) -> Result<Running, String> {
         counters: Arc::clone(&counters),
         grid: grid.clone(),
     })?;
-    tokio::spawn(accept::answer(accept::Door {
-        listeners: port.listeners,
-        keys: Arc::clone(&keys),
-        driver: input.clone(),
-        data: streams,
-        place: placed.clone(),
-        counters: Arc::clone(&counters),
-    }));
+    let (counting, data) = (Arc::clone(&counters), streams);
+    let door = Door::new(Arc::clone(&keys), input.clone(), data, placed.clone(), counting);
+    tokio::spawn(Arc::clone(&door).answer(port.listeners));
 
     for mode in &settings.modes {
         if let Some(because) = mode.chosen {
@@ -216,6 +221,19 @@ async fn start(settings: &Settings) -> Result<Running, String> {
         .run(),
     );
     tokio::spawn(say_ready(placed, Arc::clone(&status), member_address, (ip, http_port).into()));
+    let followers = Followers {
+        driver: input.clone(),
+        door,
+        web,
+        pages,
+        resp: status.resp.clone(),
+        host,
+        status: Arc::clone(&status),
+    };
+    let listening = ips.iter().map(|ip| (*ip, Listening::default())).collect();
+    let is_network_noted = false;
+    let follow = Follow { wishes, choice, public, ports, followers, is_network_noted, listening };
+    tokio::spawn(follow.run(changes));
 
     Ok(Running::Clustered(Clustered { modes, input, driver, grid, status }))
 }
@@ -328,14 +346,15 @@ async fn start_alone(
     http: Vec<TcpListener>,
     http_port: u16,
 ) -> Result<Running, String> {
-    let address = SocketAddr::new(choice.primary.ip, 0);
     let ips = choice.to_bind();
     let resp = RespPort::bind(settings, &ips)?;
     let told = Told {
         http_port: Some(http_port),
         resp_port: resp.as_ref().and_then(|resp| resp.told(&ips)),
     };
-    let me = introduce(settings, MemberId::new_now(), &[address], told).await?;
+    let public = public_addresses(settings, 0).await?;
+    let bound = [SocketAddr::new(choice.primary.ip, 0)];
+    let me = introduce(settings, MemberId::new_now(), advertised(&public, &bound), told);
     let view = View::founded_by(Member { age: 1, generation: 1, ..me.clone() });
     let place = Place {
         me: me.clone(),
@@ -379,7 +398,7 @@ fn serve_clients(
     placed: &watch::Receiver<Arc<Place>>,
     counters: &Arc<Counters>,
     changed: Arc<Notify>,
-) -> Arc<Status> {
+) -> (Arc<Status>, Arc<Web>) {
     let (clients, pubsub) = (&settings.clients, PubSub::new(grid.clone()));
     let serve =
         |port: RespPort| port.serve(grid.clone(), Arc::clone(&pubsub), clients, placed.clone());
@@ -391,28 +410,40 @@ fn serve_clients(
         grid: grid.clone(),
         resp: ports.resp.map(serve),
         web: OnceLock::new(),
+        is_addressless: AtomicBool::new(false),
         leaving: AtomicBool::new(false),
     });
     let web = Web::new(Arc::clone(&status) as _, grid.clone(), pubsub, clients.passwords());
     let _ = status.web.set(Arc::downgrade(&web));
-    tokio::spawn(http::serve(ports.http, web, ports.pages));
+    tokio::spawn(http::serve(ports.http, Arc::clone(&web), ports.pages));
     tokio::spawn(news::tell(Arc::clone(&status), placed.clone(), changed));
-    status
+    (status, web)
 }
 
-fn choose_interface(settings: &Settings) -> Result<Choice, String> {
-    let have = interfaces::local_addresses()
-        .map_err(|error| format!("cannot list this machine's addresses: {error}"))?;
+/// What decides among this host's addresses.
+fn wishes(settings: &Settings) -> Wishes {
     let mut listed = Places::default();
-    for mode in settings.modes.iter().filter(|mode| mode.name == "tcpip" && mode.plugin.is_none()) {
-        listed.add(&mode.argument);
+    for mode in settings.modes.iter().filter(|mode| mode.plugin.is_none()) {
+        match mode.name.as_str() {
+            "tcpip" => listed.add(&mode.argument),
+            // Loopback is another name for this member's own address there.
+            "domain" if !builtin::is_loopback(&mode.argument) => listed.add(&mode.argument),
+            _ => {}
+        }
     }
     // Who is looked for elsewhere as well is to be dialled from there.
     let is_all = settings.modes.iter().all(|mode| mode.name == "tcpip");
     if listed.are_loopback() && !is_all {
         listed = Places::default();
     }
-    let choice = interfaces::choose(&settings.interfaces, &listed, &have)?;
+    Wishes { wanted: settings.interfaces.clone(), listed }
+}
+
+async fn choose_interface(wishes: &Wishes) -> Result<Choice, String> {
+    let have = interfaces::local_addresses()
+        .await
+        .map_err(|error| format!("cannot list this machine's addresses: {error}"))?;
+    let choice = wishes.choose(&have, &interfaces::system_route)?;
     let all: Vec<String> = choice.all.iter().map(ToString::to_string).collect();
     info!(
         address = %choice.primary,
@@ -431,38 +462,24 @@ struct Told {
     resp_port: Option<u16>,
 }
 
+/// The addresses that `--public-address` names, if it is given; `port` is for one without.
+async fn public_addresses(settings: &Settings, port: u16) -> Result<Vec<SocketAddr>, String> {
+    let Some(PublicAddress { host, port: given }) = &settings.public_address else {
+        return Ok(Vec::new());
+    };
+    let found = tokio::net::lookup_host((host.as_str(), given.unwrap_or(port)))
+        .await
+        .map_err(|error| format!("--public-address: {host:?} cannot be resolved: {error}"))?;
+    let addresses: Vec<SocketAddr> = found.collect();
+    if addresses.iter().any(|a| a.ip().is_unspecified() || a.ip().is_multicast()) {
+        return Err(format!("--public-address: {host:?} is no address that others can dial"));
+    }
+    Ok(addresses)
+}
+
 /// Turns settings into the member that others see.
-async fn introduce(
-    settings: &Settings,
-    id: MemberId,
-    bound: &[SocketAddr],
-    ports: Told,
-) -> Result<Member, String> {
-    let mut addresses = Vec::new();
-    if let Some(PublicAddress { host, port }) = &settings.public_address {
-        let port = port.unwrap_or(bound[0].port());
-        let found = tokio::net::lookup_host((host.as_str(), port))
-            .await
-            .map_err(|error| format!("--public-address: {host:?} cannot be resolved: {error}"))?;
-        addresses.extend(found);
-        if addresses.iter().any(|a| a.ip().is_unspecified() || a.ip().is_multicast()) {
-            return Err(format!("--public-address: {host:?} is no address that others can dial"));
-        }
-    }
-    for address in bound {
-        if !addresses.contains(address) {
-            addresses.push(*address);
-        }
-    }
-    let told = addresses.len().min(ADDRESSES_MAX);
-    if told < addresses.len() {
-        let beyond: Vec<String> = addresses.drain(told..).map(|a| a.to_string()).collect();
-        warn!(
-            beyond = beyond.join(", "),
-            "this member has more addresses than the {ADDRESSES_MAX} that others are told"
-        );
-    }
-    Ok(Member {
+fn introduce(settings: &Settings, id: MemberId, addresses: Vec<SocketAddr>, ports: Told) -> Member {
+    Member {
         id,
         addresses,
         name: settings.name.clone().unwrap_or_else(|| names::generate(id.as_bytes())),
@@ -473,7 +490,7 @@ async fn introduce(
         resp_port: ports.resp_port,
         generation: 0,
         age: 0,
-    })
+    }
 }
 
 fn local_member(settings: &Settings, me: &Member) -> LocalMember {
@@ -538,10 +555,11 @@ pub(crate) struct Onlooker {
 impl Onlooker {
     /// Binds nothing: says where a member with these settings would be.
     pub(crate) async fn new(settings: &Settings) -> Result<Self, String> {
-        let choice = choose_interface(settings)?;
+        let choice = choose_interface(&wishes(settings)).await?;
         let id = MemberId::new_now();
-        let address = SocketAddr::new(choice.primary.ip, settings.start_port);
-        let me = introduce(settings, id, &[address], Told::default()).await?;
+        let bound = [SocketAddr::new(choice.primary.ip, settings.start_port)];
+        let public = public_addresses(settings, settings.start_port).await?;
+        let me = introduce(settings, id, advertised(&public, &bound), Told::default());
         let keys = derive_keys(settings, &choice).await?;
         // Port 0: nobody is taken for this one.
         let local = LocalMember { port: 0, ..local_member(settings, &me) };

@@ -3,13 +3,13 @@
 use std::sync::Arc;
 
 use convoke_discovery::{
-    BeaconCiphers, CallError, DiscoveryHost, Fakes, HostConfig, Interface, LoadedMode, LocalMember,
-    ModeSpec, Prober, Problem, Source, World,
+    BeaconCiphers, CallError, DiscoveryHost, Fakes, HostConfig, LoadedMode, LocalMember, ModeSpec,
+    Prober, Problem, Source, World,
 };
 
 use convoke_membership::member::MODES_BYTES_MAX;
 
-use super::builtin;
+use super::{addresses, builtin};
 use crate::folders;
 use crate::interfaces::Choice;
 use crate::settings::{ModeSettings, Settings};
@@ -51,13 +51,8 @@ pub(crate) fn host_in(
     prober: Prober,
     world: World,
 ) -> Result<DiscoveryHost, String> {
-    let interfaces = choice
-        .all
-        .iter()
-        .map(|local| Interface { address: local.ip, index: local.index })
-        .collect();
     let config = HostConfig {
-        interfaces,
+        interfaces: addresses::interfaces(choice),
         multicast_hops: settings.mc_ttl,
         default_ports: (0..DEFAULT_PORTS)
             .filter_map(|step| settings.start_port.checked_add(step))

@@ -68,7 +68,8 @@ impl MemberPort {
     }
 }
 
-fn bind_both(address: SocketAddr) -> io::Result<(TcpListener, UdpSocket)> {
+/// Binds one address for streams and datagrams.
+pub(crate) fn bind_both(address: SocketAddr) -> io::Result<(TcpListener, UdpSocket)> {
     let listener = listen(address)?;
     let socket = socket2::Socket::new(
         socket2::Domain::for_address(address),
@@ -85,7 +86,7 @@ fn bind_both(address: SocketAddr) -> io::Result<(TcpListener, UdpSocket)> {
 }
 
 /// Listens; a port whose last owner has just died is free.
-fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+pub(crate) fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
     socket.set_reuseaddr(true)?;
     socket.bind(address)?;

@@ -20,7 +20,7 @@ pub(crate) struct RespPort {
     /// The number.
     pub(crate) port: u16,
     /// Whether clients on other hosts can reach it.
-    is_public: bool,
+    pub(crate) is_public: bool,
 }
 
 impl RespPort {

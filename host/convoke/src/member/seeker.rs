@@ -167,6 +167,10 @@ impl Seeker {
             let place = self.place.borrow_and_update();
             let members = place.view.iter().flat_map(|view| view.members());
             seeking.members = members.flat_map(|m| m.addresses.iter().copied()).collect();
+            // Somebody else may be there as well.
+            for address in place.view.iter().flat_map(|view| view.shared_addresses().into_keys()) {
+                seeking.members.remove(&address);
+            }
         }
         while seeking.has_room() && seeking.pace.allows(now) {
             let Some(due) = seeking.candidates.poll_due(now, &seeking.members) else { break };

@@ -3,11 +3,13 @@
 
 use std::collections::HashMap;
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 use std::task::{Context, Poll};
 
 use tokio::io::ReadBuf;
 use tokio::net::UdpSocket;
+
+use crate::interfaces::source_to;
 
 /// Destinations whose route is remembered; forgotten all at once when there are more.
 const ROUTES_MAX: usize = 4_096;
@@ -26,6 +28,24 @@ impl Sockets {
     pub(crate) fn new(sockets: Vec<UdpSocket>) -> io::Result<Self> {
         let addresses = sockets.iter().map(UdpSocket::local_addr).collect::<io::Result<_>>()?;
         Ok(Self { sockets, addresses, routes: HashMap::new(), turn: 0 })
+    }
+
+    /// Closes those of some addresses and adds others. Those from the start stay: they work again
+    /// when their address is back.
+    pub(crate) fn change(&mut self, closed: &[IpAddr], opened: Vec<UdpSocket>) {
+        let mut kept = Vec::new();
+        for (socket, address) in self.sockets.drain(..).zip(self.addresses.drain(..)) {
+            if !closed.contains(&address.ip()) {
+                kept.push((socket, address));
+            }
+        }
+        let opened = opened.into_iter().filter_map(|socket| {
+            let address = socket.local_addr().ok()?;
+            Some((socket, address))
+        });
+        (self.sockets, self.addresses) = kept.into_iter().chain(opened).unzip();
+        self.routes.clear();
+        self.turn = 0;
     }
 
     /// The next datagram on any of them.
@@ -79,7 +99,7 @@ impl Sockets {
             return *known;
         }
         // The system says which of its addresses it would use.
-        let local = source(to);
+        let local = source_to(to);
         let own = local.and_then(|local| self.addresses.iter().position(|a| a.ip() == local));
         let index = Some(own.unwrap_or(first));
         if self.routes.len() >= ROUTES_MAX {
@@ -88,16 +108,6 @@ impl Sockets {
         self.routes.insert(to.ip(), index);
         index
     }
-}
-
-/// The address that the system would send from. Connecting a datagram socket
-/// sends nothing.
-fn source(to: SocketAddr) -> Option<IpAddr> {
-    let any: IpAddr =
-        if to.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
-    let socket = std::net::UdpSocket::bind((any, 0)).ok()?;
-    socket.connect(to).ok()?;
-    socket.local_addr().ok().map(|address| address.ip())
 }
 
 #[cfg(test)]

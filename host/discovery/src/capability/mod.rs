@@ -23,7 +23,7 @@ use tokio::sync::watch;
 use wasmtime::component::{Linker, ResourceTable};
 
 use crate::grant::Grants;
-use crate::host::HostConfig;
+use crate::host::{HostConfig, Surroundings};
 use crate::instance::State;
 use crate::limits;
 use crate::ticker::Running;
@@ -77,6 +77,8 @@ pub(crate) struct Mode {
     pub(crate) name: String,
     pub(crate) grants: Grants,
     pub(crate) host: Arc<HostConfig>,
+    /// Where this member is.
+    pub(crate) surroundings: watch::Receiver<Surroundings>,
     pub(crate) dns: dns::Resolvers,
     pub(crate) kubernetes: kubernetes::Watchers,
     pub(crate) multicast: multicast::Totals,
@@ -114,11 +116,17 @@ pub(crate) struct Context {
 }
 
 impl Mode {
-    pub(crate) fn new(name: &str, grants: Grants, host: Arc<HostConfig>) -> Arc<Self> {
+    pub(crate) fn new(
+        name: &str,
+        grants: Grants,
+        host: Arc<HostConfig>,
+        surroundings: watch::Receiver<Surroundings>,
+    ) -> Arc<Self> {
         Arc::new(Self {
             name: name.to_owned(),
             grants,
             host,
+            surroundings,
             dns: dns::Resolvers::default(),
             kubernetes: kubernetes::Watchers::default(),
             multicast: multicast::Totals::default(),

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::ops::Range;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use convoke_grid::op::{Op, WholeOp};
@@ -113,6 +113,8 @@ pub struct Server {
     last_id: AtomicU64,
     /// No further command begins.
     pub(crate) is_finishing: AtomicBool,
+    /// Filled once it serves.
+    lanes: OnceLock<Arc<Lanes>>,
 }
 
 impl Server {
@@ -138,20 +140,31 @@ impl Server {
             cards: Mutex::default(),
             last_id: AtomicU64::new(0),
             is_finishing: AtomicBool::new(false),
+            lanes: OnceLock::new(),
         })
     }
 
     /// Serves on all `listeners` for as long as the process runs.
     pub async fn serve(self: Arc<Self>, listeners: Vec<TcpListener>) {
-        let lanes = Lanes::new(tokio::runtime::Handle::current().metrics().num_workers());
-        lanes.start();
+        let lanes = self.lanes.get_or_init(|| {
+            let lanes = Lanes::new(tokio::runtime::Handle::current().metrics().num_workers());
+            lanes.start();
+            lanes
+        });
         for listener in listeners {
-            tokio::spawn(Arc::clone(&self).accept(listener, Arc::clone(&lanes)));
+            tokio::spawn(Arc::clone(&self).accept(listener, Arc::clone(lanes)));
         }
         let mut look = tokio::time::interval(Duration::from_millis(LOOK_MS));
         loop {
             look.tick().await;
             self.look_through(self.elapsed_ms());
+        }
+    }
+
+    /// Serves on one more, once [`serve`](Self::serve) runs; until this is dropped.
+    pub async fn listen(self: Arc<Self>, listener: TcpListener) {
+        if let Some(lanes) = self.lanes.get().cloned() {
+            self.accept(listener, lanes).await;
         }
     }
 

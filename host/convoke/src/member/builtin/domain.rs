@@ -25,14 +25,19 @@ pub(super) const MODE: BuiltIn = BuiltIn {
     access: None,
 };
 
+/// Whether the argument names this machine's loopback.
+pub(crate) fn is_loopback(argument: &str) -> bool {
+    let (host, _) = host_and_port(argument.trim());
+    host.eq_ignore_ascii_case("localhost")
+        || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
+}
+
 /// The argument, with this member's own address in place of loopback: a domain server on this
 /// machine has the same one, and does not listen on loopback.
 fn at_own_address(argument: &str, own: IpAddr) -> String {
     let argument = argument.trim();
-    let (host, port) = host_and_port(argument);
-    let is_loopback = host.eq_ignore_ascii_case("localhost")
-        || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback());
-    if !is_loopback || own.is_loopback() {
+    let (_, port) = host_and_port(argument);
+    if !is_loopback(argument) || own.is_loopback() {
         return argument.to_owned();
     }
     let own = if own.is_ipv6() { format!("[{own}]") } else { own.to_string() };

@@ -14,6 +14,7 @@ use convoke_discovery::Grants;
 
 use crate::interfaces::Choice;
 use crate::settings::{ModeSettings, Settings};
+pub(crate) use domain::is_loopback;
 
 /// Which servers are asked, and as whom.
 type Access = fn(&ModeSettings, &mut Grants) -> Result<(), String>;

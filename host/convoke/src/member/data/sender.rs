@@ -86,10 +86,11 @@ impl Sending {
     /// Calls the member at each of its addresses until one answers.
     async fn dial(&self) -> Option<SealedStream<TcpStream>> {
         let place = Arc::clone(&self.place.borrow());
-        let member = place.view.as_ref()?.get(self.peer.id())?;
+        let view = place.view.as_ref()?;
+        let member = view.get(self.peer.id())?;
         let hello = Hello { member: place.me.clone(), standing: Standing::Data }.encode();
-        for address in &member.addresses {
-            if let Ok(call) = calls::call(*address, &self.keys, &hello).await
+        for address in view.ways_to(member) {
+            if let Ok(call) = calls::call(address, &self.keys, &hello).await
                 && call.hello.member.id == self.peer.id()
             {
                 return Some(call.stream);

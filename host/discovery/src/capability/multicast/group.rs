@@ -109,7 +109,8 @@ impl Group {
         let version = if group.is_ipv4() { 4 } else { 6 };
         let mut lines = Vec::new();
         let mut refused = Vec::new();
-        for interface in &host.interfaces {
+        let interfaces = Arc::clone(&mode.surroundings.borrow().interfaces);
+        for interface in &*interfaces {
             if interface.address.is_ipv4() != group.is_ipv4() {
                 continue;
             }

@@ -1,10 +1,15 @@
 //! Which of this machine's addresses a member binds and tells others.
 
+mod local;
+#[cfg(target_os = "linux")]
+mod netlink;
+
 use std::fmt;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::str::FromStr;
 
 use crate::places::Places;
+pub(crate) use local::{Changes, LocalAddress, local_addresses, source_to};
 
 /// Prefixes of interfaces that lead to containers and virtual machines on
 /// this host, not to other hosts.
@@ -23,14 +28,6 @@ pub(crate) enum Pattern {
     Network(IpAddr, u8),
     /// An interface's name; with a `*` at its end, those that begin so.
     Name(String),
-}
-
-/// An address of this machine.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct LocalAddress {
-    pub(crate) interface: String,
-    pub(crate) index: Option<u32>,
-    pub(crate) ip: IpAddr,
 }
 
 /// What was chosen, and why.
@@ -53,12 +50,6 @@ impl Choice {
         let others = self.all.iter().filter(|address| **address != self.primary);
         let others = others.filter(|address| !is_link_local(address.ip)).map(|address| address.ip);
         std::iter::once(self.primary.ip).chain(others).collect()
-    }
-}
-
-impl fmt::Display for LocalAddress {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} ({})", self.ip, self.interface)
     }
 }
 
@@ -157,40 +148,67 @@ impl Pattern {
     }
 }
 
-/// The addresses of the interfaces that are up.
-pub(crate) fn local_addresses() -> std::io::Result<Vec<LocalAddress>> {
-    let mut addresses: Vec<_> = if_addrs::get_if_addrs()?
-        .into_iter()
-        .filter(if_addrs::Interface::is_oper_up_or_loopback)
-        .map(|interface| LocalAddress {
-            ip: interface.ip(),
-            index: interface.index,
-            interface: interface.name,
-        })
-        .collect();
-    addresses.sort_by_key(|a| (a.index, a.ip));
-    Ok(addresses)
+/// What decides among a machine's addresses.
+#[derive(Debug)]
+pub(crate) struct Wishes {
+    /// `--interfaces`, in its order.
+    pub(crate) wanted: Vec<Pattern>,
+    /// Where the operator says that members are.
+    pub(crate) listed: Places,
 }
 
-trait Up {
-    fn is_oper_up_or_loopback(&self) -> bool;
+/// The address that the system sends from to reach another.
+pub(crate) type Route<'a> = &'a dyn Fn(IpAddr) -> Option<IpAddr>;
+
+/// The route of this machine's system.
+pub(crate) fn system_route(to: IpAddr) -> Option<IpAddr> {
+    source_to(SocketAddr::new(to, 1))
 }
 
-impl Up for if_addrs::Interface {
-    /// Loopback reports its state as unknown.
-    fn is_oper_up_or_loopback(&self) -> bool {
-        self.is_loopback() || self.oper_status != if_addrs::IfOperStatus::Down
+impl Wishes {
+    /// Whether the operator has none.
+    pub(crate) fn are_none(&self) -> bool {
+        self.wanted.is_empty() && self.listed.is_empty()
     }
-}
 
-/// Chooses among `have`: by `wanted`, in its order; else those that the operator's list of
-/// members names, `listed`; else by itself.
-pub(crate) fn choose(
-    wanted: &[Pattern],
-    listed: &Places,
-    have: &[LocalAddress],
-) -> Result<Choice, String> {
-    if wanted.is_empty() { choose_freely(listed, have) } else { choose_wanted(wanted, have) }
+    /// Chooses among `have`: by what is wanted; else those that the operator's list of members
+    /// names, or leads to; else by itself.
+    pub(crate) fn choose(&self, have: &[LocalAddress], route: Route<'_>) -> Result<Choice, String> {
+        if self.wanted.is_empty() {
+            choose_freely(&self.listed, have, route)
+        } else {
+            choose_wanted(&self.wanted, have)
+        }
+    }
+
+    /// Chooses again, now that the machine has other addresses: those of `before` that are left
+    /// keep their order, and a member stays on its interface as long as that has any. `None` when
+    /// there is none left that leads to other hosts as well as the first one did.
+    pub(crate) fn choose_again(
+        &self,
+        have: &[LocalAddress],
+        route: Route<'_>,
+        before: &Choice,
+    ) -> Option<Choice> {
+        let primary = &before.primary;
+        let there: Vec<LocalAddress> =
+            have.iter().filter(|a| a.interface == primary.interface).cloned().collect();
+        let on_interface = self.choose(&there, route).ok();
+        let usable = |choice: &Choice| {
+            rank(&choice.primary, have).0 <= rank(primary, have).0.max(RANK_REAL_MAX)
+        };
+        let is_free = self.wanted.is_empty();
+        let chosen = on_interface.filter(|choice| is_free && usable(choice));
+        let mut fresh = chosen.or_else(|| self.choose(have, route).ok().filter(usable))?;
+        let place = |address: &LocalAddress| {
+            let known = before.all.iter().position(|known| known.ip == address.ip);
+            known.unwrap_or(before.all.len())
+        };
+        let is_left = fresh.all.iter().any(|address| address.ip == primary.ip);
+        fresh.all.sort_by_key(|a| (!is_left && a.ip != fresh.primary.ip, place(a)));
+        fresh.primary = fresh.all.first()?.clone();
+        Some(fresh)
+    }
 }
 
 fn choose_wanted(wanted: &[Pattern], have: &[LocalAddress]) -> Result<Choice, String> {
@@ -198,7 +216,7 @@ fn choose_wanted(wanted: &[Pattern], have: &[LocalAddress]) -> Result<Choice, St
     for pattern in wanted {
         let mut matching: Vec<_> = have.iter().filter(|a| pattern.matches(a)).cloned().collect();
         // Of all addresses of an interface, those that others can dial first.
-        matching.sort_by_key(|a| rank(a).0);
+        matching.sort_by_key(|a| (rank(a, have).0, a.traits.is_secondary));
         // 127.0.0.0/8 is loopback whole, though only 127.0.0.1 is listed.
         if let (Pattern::Exact(IpAddr::V4(ip)), true) = (pattern, matching.is_empty())
             && ip.is_loopback()
@@ -231,50 +249,93 @@ fn choose_wanted(wanted: &[Pattern], have: &[LocalAddress]) -> Result<Choice, St
     Ok(Choice { primary, all, reason: format!("matches --interfaces {}", list.join(",")), others })
 }
 
-fn choose_freely(listed: &Places, have: &[LocalAddress]) -> Result<Choice, String> {
+fn choose_freely(
+    listed: &Places,
+    have: &[LocalAddress],
+    route: Route<'_>,
+) -> Result<Choice, String> {
     // Others find this member where they look for it.
     let is_listed = |address: &&LocalAddress| {
         listed.name(address.ip)
             && (listed.are_loopback() || !address.ip.is_loopback())
             && !is_link_local(address.ip)
     };
-    let by_rank = |a: &&LocalAddress| (rank(a).0, a.index, a.ip);
-    let named = have.iter().filter(is_listed).min_by_key(by_rank);
-    let Some(primary) = named.or_else(|| have.iter().min_by_key(by_rank)).cloned() else {
-        return Err("this machine has no network address, not even loopback".into());
+    let default = [Ipv4Addr::new(192, 0, 2, 1).into(), DOCUMENTATION_V6.into()].map(route);
+    let order = |a: &&LocalAddress| {
+        let leads_far = default.contains(&Some(a.ip));
+        (rank(a, have).0, a.traits.is_temporary, a.traits.is_secondary, !leads_far, a.index)
     };
-    let all: Vec<_> = std::iter::once(primary.clone())
-        .chain(have.iter().filter(|a| a.interface == primary.interface).cloned())
-        .filter(|a| !is_link_local(a.ip))
-        .fold(Vec::new(), |mut all, address| {
-            if !all.contains(&address) {
-                all.push(address);
-            }
-            all
-        });
-    let all = if all.is_empty() { vec![primary.clone()] } else { all };
-    let reason = match named {
-        Some(_) => "the list of members names it".to_owned(),
-        None => rank(&primary).1.to_owned(),
+    let named = have.iter().filter(is_listed).min_by_key(order);
+    let leading = || leads_to(listed, have, route);
+    let (primary, reason) = if let Some(named) = named {
+        (named, "the list of members names it".to_owned())
+    } else if let Some(leading) = leading() {
+        (leading, "it leads to the members that are listed".to_owned())
+    } else {
+        let best = have.iter().min_by_key(order);
+        let best = best.ok_or("this machine has no network address, not even loopback")?;
+        (best, rank(best, have).1.to_owned())
     };
+    let mut all: Vec<LocalAddress> = have
+        .iter()
+        .filter(|a| a.interface == primary.interface && *a != primary)
+        .filter(|a| !is_link_local(a.ip) && !a.traits.is_temporary && fits(primary, a))
+        .cloned()
+        .collect();
+    all.sort_by_key(|a| (a.traits.is_secondary, a.ip.is_ipv6()));
+    all.insert(0, primary.clone());
     let others = unchosen(have, &all);
-    Ok(Choice { primary, all, reason, others })
+    Ok(Choice { primary: primary.clone(), all, reason, others })
+}
+
+/// Of the documentation's prefix (RFC 3849): no host has it, and the default route leads there.
+const DOCUMENTATION_V6: std::net::Ipv6Addr =
+    std::net::Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1);
+
+/// Whether what is bound together belongs together: loopback, or what is not.
+fn fits(primary: &LocalAddress, other: &LocalAddress) -> bool {
+    primary.ip.is_loopback() == other.ip.is_loopback()
+}
+
+/// The address from which most of the places are reached that are listed.
+fn leads_to<'a>(
+    listed: &Places,
+    have: &'a [LocalAddress],
+    route: Route<'_>,
+) -> Option<&'a LocalAddress> {
+    let sources: Vec<IpAddr> = listed.some().into_iter().filter_map(route).collect();
+    let usable = |ip: IpAddr| !is_link_local(ip) && (listed.are_loopback() || !ip.is_loopback());
+    let count = |ip: IpAddr| sources.iter().filter(|source| **source == ip).count();
+    let reaching = have.iter().filter(|a| usable(a.ip) && count(a.ip) > 0);
+    // The first of those from which as many are reached.
+    reaching.rev().max_by_key(|a| count(a.ip))
 }
 
 fn unchosen(have: &[LocalAddress], chosen: &[LocalAddress]) -> Vec<String> {
-    have.iter().filter(|a| !chosen.contains(a)).map(|a| format!("{a}: {}", rank(a).1)).collect()
+    have.iter()
+        .filter(|a| !chosen.contains(a))
+        .map(|a| format!("{a}: {}", rank(a, have).1))
+        .collect()
 }
 
+/// Addresses of at most this rank lead to other hosts.
+const RANK_REAL_MAX: u8 = 2;
+
 /// Lower is better.
-fn rank(address: &LocalAddress) -> (u8, &'static str) {
+fn rank(address: &LocalAddress, have: &[LocalAddress]) -> (u8, &'static str) {
     let is_virtual = VIRTUAL.iter().any(|prefix| address.interface.starts_with(prefix));
+    let mut siblings = have.iter().filter(|other| other.interface == address.interface);
     match address.ip {
-        ip if ip.is_loopback() => (6, "loopback, this machine only"),
-        ip if is_link_local(ip) => (5, "link-local"),
+        ip if ip.is_loopback() => (7, "loopback, this machine only"),
+        ip if is_link_local(ip) => (6, "link-local"),
+        _ if siblings.any(|other| other.ip.is_loopback()) => {
+            (5, "of the loopback interface, which leads to no other host")
+        }
         _ if is_virtual => (4, "leads to containers or virtual machines on this host"),
+        _ if address.traits.is_temporary => (3, "temporary"),
         IpAddr::V4(ip) if ip.is_private() => (0, "a private IPv4 address of a real interface"),
         IpAddr::V4(_) => (1, "an IPv4 address of a real interface"),
-        IpAddr::V6(_) => (2, "an IPv6 address of a real interface"),
+        IpAddr::V6(_) => (RANK_REAL_MAX, "an IPv6 address of a real interface"),
     }
 }
 
@@ -287,6 +348,7 @@ fn is_link_local(ip: IpAddr) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use super::local::{Traits, mark_single};
     use super::*;
 
     fn machine() -> Vec<LocalAddress> {
@@ -299,20 +361,47 @@ mod tests {
             ("eth0", 3, "10.1.2.3"),
             ("eth1", 4, "192.168.7.9"),
         ]
-        .map(|(interface, index, ip)| LocalAddress {
+        .map(|(interface, index, ip)| address(interface, index, ip))
+        .to_vec()
+    }
+
+    /// Of a network of the usual length.
+    fn address(interface: &str, index: u32, ip: &str) -> LocalAddress {
+        let (ip, prefix) = ip.split_once('/').unwrap_or((ip, ""));
+        let ip: IpAddr = ip.parse().unwrap();
+        LocalAddress {
             interface: interface.into(),
             index: Some(index),
-            ip: ip.parse().unwrap(),
-        })
-        .to_vec()
+            prefix: prefix.parse().unwrap_or(if ip.is_ipv4() { 24 } else { 64 }),
+            ip,
+            traits: Traits::default(),
+        }
+    }
+
+    /// As a system that has no route to anywhere.
+    fn nowhere(_: IpAddr) -> Option<IpAddr> {
+        None
+    }
+
+    fn choose(wanted: &[Pattern], have: &[LocalAddress]) -> Result<Choice, String> {
+        let wishes = Wishes { wanted: wanted.to_vec(), listed: Places::default() };
+        wishes.choose(have, &nowhere)
+    }
+
+    fn listing(list: &str) -> Wishes {
+        let mut listed = Places::default();
+        listed.add(list);
+        Wishes { wanted: vec![], listed }
+    }
+
+    fn ips(choice: &Choice) -> Vec<String> {
+        choice.all.iter().map(|address| address.ip.to_string()).collect()
     }
 
     #[test]
     fn the_list_of_members_decides_among_several_addresses() {
         let chosen = |list: &str| {
-            let mut listed = Places::default();
-            listed.add(list);
-            let choice = choose(&[], &listed, &machine()).unwrap();
+            let choice = listing(list).choose(&machine(), &nowhere).unwrap();
             (choice.primary.ip.to_string(), choice.reason)
         };
         let named = |ip: &str| (ip.to_owned(), "the list of members names it".to_owned());
@@ -330,16 +419,98 @@ mod tests {
     fn chosen(list: &str) -> Result<Vec<String>, String> {
         let wanted: Vec<Pattern> =
             list.split(',').filter(|t| !t.is_empty()).map(|t| t.parse().unwrap()).collect();
-        choose(&wanted, &Places::default(), &machine())
-            .map(|c| c.all.iter().map(|a| a.ip.to_string()).collect())
+        choose(&wanted, &machine()).map(|c| c.all.iter().map(|a| a.ip.to_string()).collect())
     }
 
     #[test]
     fn left_alone_it_takes_the_first_real_interface_and_says_why() {
         assert_eq!(chosen("").unwrap(), ["10.1.2.3", "fd00::2"]);
-        let choice = choose(&[], &Places::default(), &machine()).unwrap();
+        let choice = choose(&[], &machine()).unwrap();
         assert_eq!(choice.reason, "a private IPv4 address of a real interface");
         assert!(choice.others.iter().any(|o| o.starts_with("172.17.0.1 (docker0): leads to")));
+    }
+
+    #[test]
+    fn without_an_own_entry_the_way_to_the_listed_members_decides() {
+        let route = |to: IpAddr| match to.to_string() {
+            to if to.starts_with("192.168.") || to.starts_with("172.30.") => {
+                Some("192.168.7.9".parse().unwrap())
+            }
+            to if to.starts_with("127.") => Some("127.0.0.1".parse().unwrap()),
+            _ => Some("10.1.2.3".parse().unwrap()),
+        };
+        let chosen = |list: &str| listing(list).choose(&machine(), &route).unwrap();
+        let choice = chosen("192.168.7.20,192.168.7.21");
+        assert_eq!(ips(&choice), ["192.168.7.9"]);
+        assert_eq!(choice.reason, "it leads to the members that are listed");
+        assert_eq!(ips(&chosen("172.30.0.0/16")), ["192.168.7.9"], "through a router");
+        assert_eq!(ips(&chosen("203.0.113.5,192.168.7.20,192.168.7.21")), ["192.168.7.9"]);
+        assert_eq!(ips(&chosen("127.0.0.1,192.168.7.20")), ["192.168.7.9"]);
+        assert_eq!(ips(&chosen("127.0.0.5")), ["127.0.0.1", "::1"]);
+        assert_eq!(ips(&chosen("")), ["10.1.2.3", "fd00::2"]);
+    }
+
+    #[test]
+    fn an_address_that_leads_nowhere_or_may_move_is_none_to_begin_with() {
+        let mut have = vec![
+            address("lo", 1, "127.0.0.1/8"),
+            address("lo", 1, "10.255.255.254/32"),
+            address("eth0", 2, "203.0.113.9"),
+        ];
+        assert_eq!(ips(&choose(&[], &have).unwrap()), ["203.0.113.9"]);
+        // A virtual address, as keepalived sets it, before and behind the host's own.
+        have = vec![address("eth0", 2, "10.0.0.100/32"), address("eth0", 2, "10.0.0.7")];
+        mark_single(&mut have);
+        assert_eq!(ips(&choose(&[], &have).unwrap()), ["10.0.0.7", "10.0.0.100"]);
+        have = vec![address("eth0", 2, "10.0.0.5"), address("eth0", 2, "10.0.0.7")];
+        have[0].traits.is_secondary = true;
+        assert_eq!(ips(&choose(&[], &have).unwrap()), ["10.0.0.7", "10.0.0.5"]);
+        // The only one of its interface, as some clouds and DHCPv6 give it, is a good one.
+        have = vec![address("eth0", 2, "10.0.0.7/32"), address("eth0", 2, "fd00::7/128")];
+        mark_single(&mut have);
+        assert_eq!(ips(&choose(&[], &have).unwrap()), ["10.0.0.7", "fd00::7"]);
+        // A temporary one is not told.
+        have = vec![address("eth0", 2, "2001:db8::1"), address("eth0", 2, "2001:db8::2")];
+        have[0].traits.is_temporary = true;
+        assert_eq!(ips(&choose(&[], &have).unwrap()), ["2001:db8::2"]);
+    }
+
+    #[test]
+    fn among_equals_the_default_route_decides() {
+        let have = [address("eth0", 2, "10.0.0.7"), address("eth1", 3, "10.9.0.7")];
+        let wishes = listing("");
+        let by = |own: &'static str| move |_: IpAddr| Some(own.parse().unwrap());
+        assert_eq!(ips(&wishes.choose(&have, &by("10.9.0.7")).unwrap()), ["10.9.0.7"]);
+        assert_eq!(ips(&wishes.choose(&have, &by("10.0.0.7")).unwrap()), ["10.0.0.7"]);
+        assert_eq!(ips(&wishes.choose(&have, &nowhere).unwrap()), ["10.0.0.7"]);
+    }
+
+    #[test]
+    fn addresses_that_stay_keep_their_order_and_others_follow() {
+        let wishes = listing("");
+        let lo = || address("lo", 1, "127.0.0.1/8");
+        let before = vec![lo(), address("eth0", 2, "10.0.0.7"), address("eth1", 3, "10.9.0.7")];
+        let first = wishes.choose(&before, &nowhere).unwrap();
+        let again = |have: &[LocalAddress], first: &Choice| {
+            wishes.choose_again(have, &nowhere, first).map(|choice| ips(&choice))
+        };
+        let more = [lo(), address("eth0", 2, "10.0.0.5"), address("eth0", 2, "10.0.0.7")];
+        assert_eq!(again(&more, &first).unwrap(), ["10.0.0.7", "10.0.0.5"]);
+        // DHCP gave another; the card came anew, with another index.
+        let other = [lo(), address("eth1", 3, "10.9.0.7"), address("eth0", 9, "10.0.0.8")];
+        assert_eq!(again(&other, &first).unwrap(), ["10.0.0.8"], "it stays on its interface");
+        let elsewhere =
+            [lo(), address("docker0", 5, "172.17.0.1"), address("wlan0", 6, "10.3.0.4")];
+        assert_eq!(again(&elsewhere, &first).unwrap(), ["10.3.0.4"]);
+        // Nothing that other hosts could dial.
+        assert_eq!(again(&[lo(), address("docker0", 5, "172.17.0.1")], &first), None);
+        let there = Wishes { wanted: vec!["eth0".parse().unwrap()], ..listing("") };
+        assert!(there.choose_again(&elsewhere, &nowhere, &first).is_none());
+        // Whoever is on loopback stays there.
+        let on_loopback = Wishes { wanted: vec!["127.0.0.1".parse().unwrap()], ..listing("") };
+        let first = on_loopback.choose(&before, &nowhere).unwrap();
+        let choice = on_loopback.choose_again(&other, &nowhere, &first).unwrap();
+        assert_eq!(ips(&choice), ["127.0.0.1"]);
     }
 
     #[test]
@@ -370,7 +541,7 @@ mod tests {
     fn all_that_is_chosen_is_bound_but_what_others_cannot_dial() {
         let bound = |list: &str| {
             let wanted: Vec<Pattern> = list.split(',').map(|t| t.parse().unwrap()).collect();
-            let ips = choose(&wanted, &Places::default(), &machine())?.to_bind();
+            let ips = choose(&wanted, &machine())?.to_bind();
             Ok::<_, String>(ips.iter().map(ToString::to_string).collect::<Vec<_>>())
         };
         assert_eq!(bound("eth0").unwrap(), ["10.1.2.3", "fd00::2"]);

@@ -1,0 +1,154 @@
+//! The addresses that this machine has, and when they change.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::time::Duration;
+
+#[cfg(target_os = "linux")]
+use super::netlink;
+
+/// Changes that come together are looked at together, after so many milliseconds.
+const SETTLE_MS: u64 = 150;
+/// How often the addresses are looked at where the system does not tell of changes.
+const LOOK_MS: u64 = 5_000;
+
+/// An address of this machine.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct LocalAddress {
+    pub(crate) interface: String,
+    pub(crate) index: Option<u32>,
+    pub(crate) ip: IpAddr,
+    /// Length of its network's prefix, in bits.
+    pub(crate) prefix: u8,
+    pub(crate) traits: Traits,
+}
+
+/// How an address came to be.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Traits {
+    /// Not the first of its network, or of a network of its own beside another, or deprecated:
+    /// as a virtual address has it, which moves from host to host.
+    pub(crate) is_secondary: bool,
+    /// One that the system replaces every now and then (RFC 8981).
+    pub(crate) is_temporary: bool,
+    /// One that the system does not let anybody use yet, or at all: another host may have it
+    /// (RFC 4862, section 5.4).
+    pub(crate) is_unusable: bool,
+}
+
+impl fmt::Display for LocalAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ({})", self.ip, self.interface)
+    }
+}
+
+/// The addresses of the interfaces that are up, those of one interface in the system's order.
+pub(crate) async fn local_addresses() -> io::Result<Vec<LocalAddress>> {
+    #[cfg(target_os = "linux")]
+    let traits = netlink::traits().await;
+    #[cfg(not(target_os = "linux"))]
+    let traits = HashMap::new();
+    list(&traits)
+}
+
+fn list(traits: &HashMap<(u32, IpAddr), Traits>) -> io::Result<Vec<LocalAddress>> {
+    let mut addresses: Vec<LocalAddress> = if_addrs::get_if_addrs()?
+        .into_iter()
+        // Loopback reports its state as unknown.
+        .filter(|i| i.is_loopback() || i.oper_status != if_addrs::IfOperStatus::Down)
+        .map(|interface| {
+            let ip = interface.ip();
+            let prefix = match &interface.addr {
+                if_addrs::IfAddr::V4(v4) => v4.prefixlen,
+                if_addrs::IfAddr::V6(v6) => v6.prefixlen,
+            };
+            let known = interface.index.and_then(|index| traits.get(&(index, ip)));
+            LocalAddress {
+                index: interface.index,
+                interface: interface.name,
+                ip,
+                prefix,
+                traits: known.copied().unwrap_or_default(),
+            }
+        })
+        .filter(|address| !address.traits.is_unusable)
+        .collect();
+    addresses.sort_by_key(|address| address.index);
+    mark_single(&mut addresses);
+    Ok(addresses)
+}
+
+/// An address of a network of its own, beside one of a wider network on the same interface, is
+/// secondary even if the system does not call it so.
+pub(super) fn mark_single(addresses: &mut [LocalAddress]) {
+    let is_single = |a: &LocalAddress| a.prefix == if a.ip.is_ipv4() { 32 } else { 128 };
+    let wide: Vec<(String, bool)> = addresses
+        .iter()
+        .filter(|address| !is_single(address) && !super::is_link_local(address.ip))
+        .map(|address| (address.interface.clone(), address.ip.is_ipv4()))
+        .collect();
+    for address in addresses.iter_mut().filter(|address| is_single(address)) {
+        address.traits.is_secondary |=
+            wide.contains(&(address.interface.clone(), address.ip.is_ipv4()));
+    }
+}
+
+/// The address that the system would send from to reach `to`. Connecting a datagram socket
+/// sends nothing.
+pub(crate) fn source_to(to: SocketAddr) -> Option<IpAddr> {
+    let any: IpAddr =
+        if to.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
+    let socket = std::net::UdpSocket::bind((any, 0)).ok()?;
+    socket.connect(to).ok()?;
+    socket.local_addr().ok().map(|address| address.ip())
+}
+
+/// Tells when this machine's addresses may have changed.
+pub(crate) struct Changes {
+    #[cfg(target_os = "linux")]
+    notifications: Option<netlink::Notifications>,
+}
+
+impl Changes {
+    /// From now on.
+    pub(crate) fn watch() -> Self {
+        #[cfg(target_os = "linux")]
+        {
+            let opened = netlink::Notifications::open();
+            if let Err(error) = &opened {
+                tracing::debug!(%error, "the system does not tell of changed addresses");
+            }
+            Self { notifications: opened.ok() }
+        }
+        #[cfg(not(target_os = "linux"))]
+        Self {}
+    }
+
+    /// Waits for a change. Gives the addresses that were taken away, even if they are back.
+    pub(crate) async fn next(&mut self) -> Vec<IpAddr> {
+        #[cfg(target_os = "linux")]
+        if let Some(notifications) = &mut self.notifications {
+            let mut gone = Vec::new();
+            match notifications.next().await {
+                Some(taken) => gone.extend(taken),
+                None => self.notifications = None,
+            }
+            let settle = tokio::time::sleep(Duration::from_millis(SETTLE_MS));
+            tokio::pin!(settle);
+            while let Some(notifications) = &mut self.notifications {
+                tokio::select! {
+                    () = &mut settle => break,
+                    next = notifications.next() => match next {
+                        Some(taken) => gone.extend(taken),
+                        None => self.notifications = None,
+                    }
+                }
+            }
+            return gone;
+        }
+        tokio::time::sleep(Duration::from_millis(LOOK_MS)).await;
+        Vec::new()
+    }
+}
