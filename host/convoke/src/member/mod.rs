@@ -16,6 +16,7 @@ pub(crate) mod on_link;
 pub(crate) mod pace;
 pub(crate) mod ports;
 pub(crate) mod probing;
+mod public;
 pub(crate) mod resp;
 pub(crate) mod seeker;
 pub(crate) mod sockets;
@@ -41,7 +42,7 @@ use tracing::{info, warn};
 
 use crate::interfaces::{self, Choice};
 use crate::places::Places;
-use crate::settings::{PublicAddress, Settings};
+use crate::settings::Settings;
 use crate::status::Status;
 use crate::{describe, limits};
 use driver::Driver;
@@ -131,25 +132,19 @@ async fn start(settings: &Settings) -> Result<Running, String> {
         resp_port: resp.as_ref().and_then(|resp| resp.told(&ips)),
     };
     let id = MemberId::new_now();
-    let me = introduce(settings, id, &port.addresses, told).await?;
+    // It answers clients, and is not ready, while the name that others are to call it by is
+    // not there yet.
+    let mut me = introduce(settings, id, &[], &port.addresses, told);
     let keys = derive_keys(settings, &choice).await?;
-    let local = local_member(settings, &me);
-    let (ciphers, prober) = (beacons::ciphers(&keys, id), probing::prober(&keys, &me));
-    let host = modes::host(settings, &choice, ciphers, prober)?;
-    let loaded = modes::load(&host, settings, &choice, &local).await?;
-
     let (counters, changed) = (Arc::new(Counters::default()), Arc::new(Notify::new()));
-    let core = Membership::new(me.clone(), Config::default(), rand::random());
-    let place = Place {
-        me: core.me().clone(),
+    let (place, placed) = watch::channel(Arc::new(Place {
+        me: me.clone(),
         view: None,
-        hello: core.hello().encode().into(),
+        hello: [].into(),
         suspects: Arc::default(),
         leaving: false,
         refusal: None,
-    };
-    let (place, placed) = watch::channel(Arc::new(place));
-    let (input, inputs) = mpsc::channel(INPUTS_MAX);
+    }));
     let grid = data::grid(id, &settings.data, Some(&keys), &counters, &changed);
     let (streams, opened) = mpsc::channel(data::STREAMS_MAX);
     let data = data::Data {
@@ -162,6 +157,22 @@ async fn start(settings: &Settings) -> Result<Running, String> {
     let pages = if settings.domain_server { Pages::Admin } else { Pages::Member };
     let ports = ClientPorts { http, resp, pages };
     let status = serve_clients(settings, ports, &grid, &placed, &counters, changed);
+    let public = public::wait(settings, port.address().port()).await?;
+    if !public.is_empty() {
+        me.addresses = addresses(&public, &port.addresses);
+    }
+
+    let local = local_member(settings, &me);
+    let (ciphers, prober) = (beacons::ciphers(&keys, id), probing::prober(&keys, &me));
+    let host = modes::host(settings, &choice, ciphers, prober)?;
+    let loaded = modes::load(&host, settings, &choice, &local).await?;
+
+    let core = Membership::new(me.clone(), Config::default(), rand::random());
+    place.send_modify(|place| {
+        let place = Arc::make_mut(place);
+        (place.me, place.hello) = (core.me().clone(), core.hello().encode().into());
+    });
+    let (input, inputs) = mpsc::channel(INPUTS_MAX);
 
     let member_address = port.address();
     let sockets = port.sockets.into_iter().map(UdpSocket::into_std).collect::<Result<_, _>>();
@@ -335,7 +346,8 @@ async fn start_alone(
         http_port: Some(http_port),
         resp_port: resp.as_ref().and_then(|resp| resp.told(&ips)),
     };
-    let me = introduce(settings, MemberId::new_now(), &[address], told).await?;
+    let public = public::look_up_once(settings, address.port()).await?;
+    let me = introduce(settings, MemberId::new_now(), &public, &[address], told);
     let view = View::founded_by(Member { age: 1, generation: 1, ..me.clone() });
     let place = Place {
         me: me.clone(),
@@ -431,24 +443,9 @@ struct Told {
     resp_port: Option<u16>,
 }
 
-/// Turns settings into the member that others see.
-async fn introduce(
-    settings: &Settings,
-    id: MemberId,
-    bound: &[SocketAddr],
-    ports: Told,
-) -> Result<Member, String> {
-    let mut addresses = Vec::new();
-    if let Some(PublicAddress { host, port }) = &settings.public_address {
-        let port = port.unwrap_or(bound[0].port());
-        let found = tokio::net::lookup_host((host.as_str(), port))
-            .await
-            .map_err(|error| format!("--public-address: {host:?} cannot be resolved: {error}"))?;
-        addresses.extend(found);
-        if addresses.iter().any(|a| a.ip().is_unspecified() || a.ip().is_multicast()) {
-            return Err(format!("--public-address: {host:?} is no address that others can dial"));
-        }
-    }
+/// What others are told to call: `public` first, and where this member listens.
+fn addresses(public: &[SocketAddr], bound: &[SocketAddr]) -> Vec<SocketAddr> {
+    let mut addresses = public.to_vec();
     for address in bound {
         if !addresses.contains(address) {
             addresses.push(*address);
@@ -462,9 +459,20 @@ async fn introduce(
             "this member has more addresses than the {ADDRESSES_MAX} that others are told"
         );
     }
-    Ok(Member {
+    addresses
+}
+
+/// Turns settings into the member that others see.
+fn introduce(
+    settings: &Settings,
+    id: MemberId,
+    public: &[SocketAddr],
+    bound: &[SocketAddr],
+    ports: Told,
+) -> Member {
+    Member {
         id,
-        addresses,
+        addresses: addresses(public, bound),
         name: settings.name.clone().unwrap_or_else(|| names::generate(id.as_bytes())),
         group: settings.group.clone(),
         lite: settings.lite,
@@ -473,7 +481,7 @@ async fn introduce(
         resp_port: ports.resp_port,
         generation: 0,
         age: 0,
-    })
+    }
 }
 
 fn local_member(settings: &Settings, me: &Member) -> LocalMember {
@@ -541,7 +549,8 @@ impl Onlooker {
         let choice = choose_interface(settings)?;
         let id = MemberId::new_now();
         let address = SocketAddr::new(choice.primary.ip, settings.start_port);
-        let me = introduce(settings, id, &[address], Told::default()).await?;
+        let public = public::look_up_once(settings, address.port()).await?;
+        let me = introduce(settings, id, &public, &[address], Told::default());
         let keys = derive_keys(settings, &choice).await?;
         // Port 0: nobody is taken for this one.
         let local = LocalMember { port: 0, ..local_member(settings, &me) };

@@ -22,6 +22,8 @@ pub(crate) struct Absent {
     pub(super) alias: Option<String>,
     /// Who says so.
     pub(super) server: String,
+    /// A server that is listed before it was not asked.
+    pub(super) unsure: bool,
 }
 
 /// What there is not.
@@ -54,8 +56,7 @@ pub(crate) enum Unusable {
 }
 
 impl Absent {
-    /// The more telling one of what was said of two names, or of one name twice: that one
-    /// exists.
+    /// The more telling one of what was said of two names: that one exists.
     pub(super) fn or(self, other: Self) -> Self {
         match (self.absence, other.absence) {
             (Absence::NoName, Absence::NoData) => other,
@@ -63,12 +64,13 @@ impl Absent {
         }
     }
 
-    /// The same of one name, of which a server says that it exists, and again that it does
-    /// not: it does not.
+    /// What was said of one name twice, of each kind of records: when it does not exist, it
+    /// does not.
     pub(super) fn and(self, other: Self) -> Self {
+        let unsure = self.unsure || other.unsure;
         match (self.absence, other.absence) {
-            (Absence::NoData, Absence::NoName) => other,
-            _ => self,
+            (Absence::NoData, Absence::NoName) => Self { unsure, ..other },
+            _ => Self { unsure, ..self },
         }
     }
 }

@@ -10,6 +10,8 @@ mod name;
 mod resolver;
 mod server;
 mod system;
+#[cfg(test)]
+mod tests;
 
 use std::time::Duration;
 

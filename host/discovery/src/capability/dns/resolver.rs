@@ -66,6 +66,24 @@ pub(crate) struct Offered {
     pub(crate) weight: u16,
 }
 
+/// Whom one question goes to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Whom {
+    /// All servers until one can say, those that were silent a moment ago last.
+    All,
+    /// Those that were silent a moment ago, for a little while: others said no before they
+    /// had their say.
+    Resting,
+}
+
+/// What one server says.
+struct Said<'a> {
+    server: &'a Server,
+    answer: Answer,
+    /// One that is listed before it rests, and was not asked.
+    unsure: bool,
+}
+
 impl Resolver {
     pub(super) fn new(conf: Conf, hosts: Hosts) -> Self {
         let servers = conf.servers.iter().cloned().map(Server::new).collect();
@@ -88,13 +106,14 @@ impl Resolver {
         if let Some(addresses) = self.hosts.addresses(name) {
             return Ok(Found { addresses: addresses.to_vec(), ttl_s: FILE_TTL_S });
         }
-        self.search(name, |name| self.both_kinds(name, until)).await
+        self.search(name, |name| sure(move |whom| self.both_kinds(name.clone(), whom, until))).await
     }
 
     /// SRV records of `name`, and the addresses of their hosts. A target of `.`
     /// says that the service is not offered (RFC 2782).
     pub(super) async fn service(&self, name: &str, until: Instant) -> Result<Service, LookupError> {
-        let ask = |name| async move { self.records(name, RecordType::SRV, until).await };
+        let ask =
+            |name: Name| sure(move |whom| self.records(name.clone(), RecordType::SRV, whom, until));
         let records = self.search(name, ask).await?;
         let mut service = Service { ttl_s: records.ttl_s, ..Service::default() };
         let mut offered = Vec::new();
@@ -220,11 +239,16 @@ impl Resolver {
     }
 
     /// Addresses of one absolute name. Half an answer is one, and does not hold long.
-    async fn both_kinds(&self, name: Name, until: Instant) -> Result<Found, LookupError> {
+    async fn both_kinds(
+        &self,
+        name: Name,
+        whom: Whom,
+        until: Instant,
+    ) -> Result<Found, LookupError> {
         let kinds = [RecordType::A, RecordType::AAAA];
         let kinds = if self.conf.no_aaaa { &kinds[..1] } else { &kinds };
         let mut asked: FuturesUnordered<_> =
-            kinds.iter().map(|&kind| self.records(name.clone(), kind, until)).collect();
+            kinds.iter().map(|&kind| self.records(name.clone(), kind, whom, until)).collect();
         let mut outcomes = Vec::with_capacity(kinds.len());
         // Each question knows its own end.
         let mut patience = until + Duration::from_millis(limits::LOOKUP_SPARE_MS);
@@ -248,13 +272,14 @@ impl Resolver {
         &self,
         name: Name,
         kind: RecordType,
+        whom: Whom,
         until: Instant,
     ) -> Result<Records, LookupError> {
         let mut question = Query::query(name.clone(), kind);
         let mut ttl_s = u32::MAX;
         let mut seen = HashSet::from([name]);
         loop {
-            let (server, answer) = self.ask(&question, until).await?;
+            let Said { server, answer, unsure } = self.ask(&question, whom, until).await?;
             let absent = |absence, alias: Option<Name>| {
                 // The last name that was asked for, once it is not the first one.
                 let asked = (seen.len() > 1).then(|| question.name().clone());
@@ -266,6 +291,7 @@ impl Resolver {
                     sought,
                     alias,
                     server: server.at.to_string(),
+                    unsure,
                 })
             };
             match answer {
@@ -290,38 +316,29 @@ impl Resolver {
         }
     }
 
-    /// Asks one server after the other, in the order of the list, until one can say. Those
-    /// that were silent a moment ago come last; but no other one's "no" counts before theirs.
+    /// Asks one server after the other until one can say.
     async fn ask(
         &self,
         question: &Query,
+        whom: Whom,
         until: Instant,
-    ) -> Result<(&Server, Answer), LookupError> {
+    ) -> Result<Said<'_>, LookupError> {
         let manner = Manner { use_vc: self.conf.use_vc, edns: self.conf.edns };
         let listed = self.order();
         let mut talks: Vec<Conversation<'_>> =
             listed.iter().map(|server| Conversation::new(server, question, manner)).collect();
         let mut faults: Vec<Option<Fault>> = vec![None; listed.len()];
-        for _ in 0..self.conf.attempts {
-            let (mut order, resting): (Vec<usize>, Vec<usize>) =
+        let attempts = if whom == Whom::All { self.conf.attempts } else { 1 };
+        for _ in 0..attempts {
+            let (awake, resting): (Vec<usize>, Vec<usize>) =
                 (0..listed.len()).partition(|&index| !listed[index].rests());
-            order.extend(&resting);
-            for (asked, &index) in order.iter().enumerate() {
-                let Some(time) = self.time(order.len() - asked, until) else { break };
+            let order = if whom == Whom::All { [awake, resting].concat() } else { resting };
+            for (at, &index) in order.iter().enumerate() {
+                let Some(time) = self.time(whom, order.len() - at, until) else { break };
                 match self.within_gate(talks[index].ask(time), until).await {
-                    Ok(answer @ (Answer::Records(_) | Answer::Alias(..))) => {
-                        return Ok((listed[index], answer));
-                    }
-                    Ok(negative) => {
-                        for &earlier in resting.iter().filter(|&&earlier| earlier < index) {
-                            let left = until.saturating_duration_since(Instant::now());
-                            let time = left.min(Duration::from_millis(limits::DNS_RESTING_TURN_MS));
-                            let again = self.within_gate(talks[earlier].ask(time), until).await;
-                            if let Ok(answer) = again {
-                                return Ok((listed[earlier], answer));
-                            }
-                        }
-                        return Ok((listed[index], negative));
+                    Ok(answer) => {
+                        let unsure = order[at..].iter().any(|&other| other < index);
+                        return Ok(Said { server: listed[index], answer, unsure });
                     }
                     Err(fault) => faults[index] = Some(fault),
                 }
@@ -350,11 +367,15 @@ impl Resolver {
     }
 
     /// What the next of so many servers gets to answer; none when the time is over.
-    fn time(&self, servers: usize, until: Instant) -> Option<Duration> {
+    fn time(&self, whom: Whom, servers: usize, until: Instant) -> Option<Duration> {
         let left = until.saturating_duration_since(Instant::now());
         let share = left / u32::try_from(servers).unwrap_or(u32::MAX).max(1);
         let share = share.max(Duration::from_millis(limits::DNS_TURN_MS_MIN));
-        Some(self.conf.timeout.min(share).min(left)).filter(|time| !time.is_zero())
+        let time = match whom {
+            Whom::All => self.conf.timeout.min(share),
+            Whom::Resting => Duration::from_millis(limits::DNS_RESTING_TURN_MS),
+        };
+        Some(time.min(left)).filter(|time| !time.is_zero())
     }
 
     /// Not more questions at the same time than a server takes.
@@ -368,6 +389,21 @@ impl Resolver {
             Ok(_permit) => question.await,
             Err(_) => Err(Fault::Silent(started.elapsed())),
         }
+    }
+}
+
+/// What `ask` finds; and where some server says that there is nothing before one that is listed
+/// earlier had its say, what that one says, if it says anything.
+async fn sure<T, F>(ask: impl Fn(Whom) -> F) -> Result<T, LookupError>
+where
+    F: Future<Output = Result<T, LookupError>>,
+{
+    match ask(Whom::All).await {
+        Err(LookupError::Absent(absent)) if absent.unsure => match ask(Whom::Resting).await {
+            Err(LookupError::Temporary(_)) => Err(LookupError::Absent(absent)),
+            said => said,
+        },
+        said => said,
     }
 }
 
@@ -409,5 +445,29 @@ fn both(outcomes: Vec<Result<Records, LookupError>>) -> Result<Found, LookupErro
         (Some(error), _) => Err(error),
         (None, Some(absent)) => Err(LookupError::Absent(absent)),
         (None, None) => Err(LookupError::Other("its addresses cannot be read".into())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_completed_as_the_search_list_says() {
+        let search =
+            |domains: &[&str]| domains.iter().map(|d| Name::from_ascii(d).unwrap()).collect();
+        let resolver = |domains: &[&str], ndots| {
+            let conf = Conf { search: search(domains), ndots, ..Conf::default() };
+            Resolver::new(conf, Hosts::default())
+        };
+        let tried = |resolver: &Resolver, name: &str| -> Vec<String> {
+            resolver.candidates(name).unwrap().iter().map(Name::to_ascii).collect()
+        };
+        let two = resolver(&["shop.svc.", "svc."], 2);
+        assert_eq!(tried(&two, "a"), ["a.shop.svc.", "a.svc.", "a."]);
+        assert_eq!(tried(&two, "a.b.c"), ["a.b.c.", "a.b.c.shop.svc.", "a.b.c.svc."]);
+        assert_eq!(tried(&two, "a."), ["a."]);
+        assert_eq!(tried(&resolver(&["."], 1), "a"), ["a."], "each name once");
+        assert_eq!(tried(&resolver(&["b."], 0), "a"), ["a.", "a.b."]);
     }
 }

@@ -16,6 +16,8 @@ use crate::limits;
 
 const RESOLV_CONF: &str = "/etc/resolv.conf";
 const HOSTS: &str = "/etc/hosts";
+/// This machine's name (proc_sys_kernel(5)).
+const HOST_NAME: &str = "/proc/sys/kernel/hostname";
 
 /// Whom a system without a `nameserver` line asks (resolv.conf(5)).
 const LOCAL_SERVER: DnsServer =
@@ -56,11 +58,11 @@ fn changed(path: &str) -> Option<(SystemTime, u64)> {
 fn system() -> Resolver {
     let variable = |name| env::var(name).ok();
     let (domains, options) = (variable("LOCALDOMAIN"), variable("RES_OPTIONS"));
-    let uname = rustix::system::uname();
+    let host = text(HOST_NAME, limits::RESOLV_CONF_BYTES_MAX);
     let around = Surroundings {
         domains: domains.as_deref(),
         options: options.as_deref(),
-        host: uname.nodename().to_str().ok(),
+        host: Some(host.trim()),
     };
     let mut conf = Conf::read(&text(RESOLV_CONF, limits::RESOLV_CONF_BYTES_MAX), around);
     if conf.servers.is_empty() {
