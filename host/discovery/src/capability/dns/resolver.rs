@@ -279,7 +279,13 @@ impl Resolver {
         let mut ttl_s = u32::MAX;
         let mut seen = HashSet::from([name]);
         loop {
-            let Said { server, answer, unsure } = self.ask(&question, whom, until).await?;
+            let said = self.ask(&question, whom, until).await;
+            let Said { server, answer, unsure } = said.map_err(|error| match error {
+                LookupError::Temporary(why) if seen.len() > 1 => {
+                    LookupError::Temporary(format!("its alias {}: {why}", question.name()))
+                }
+                error => error,
+            })?;
             let absent = |absence, alias: Option<Name>| {
                 // The last name that was asked for, once it is not the first one.
                 let asked = (seen.len() > 1).then(|| question.name().clone());

@@ -472,6 +472,22 @@ async fn aliases_are_followed_across_answers_and_circles_end() {
 }
 
 #[tokio::test]
+async fn an_alias_into_a_zone_that_the_server_refuses_is_named() {
+    let server = Scripted::start(|message, tcp| {
+        if *message.queries[0].name() == name("a.other") {
+            return Some(failing(message, ResponseCode::Refused));
+        }
+        let mut answer = zone("a.test CNAME a.other")(message, tcp)?;
+        answer.authorities.clear();
+        Some(answer)
+    })
+    .await;
+    let error = missed(&resolver(&[&server]), "a.test").await.to_string();
+    let expected = format!("its alias a.other.: {}: it refuses to answer (REFUSED)", server.at);
+    assert_eq!(error, expected);
+}
+
+#[tokio::test]
 async fn a_service_is_found_behind_an_alias() {
     let alone = Scripted::start(zone(
         "_alias._tcp.test CNAME _x._tcp.test\n_x._tcp.test SRV 6901 a.test\n\
