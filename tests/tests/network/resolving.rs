@@ -207,10 +207,13 @@ fn serves(program: Program, more: &[(&str, &str)]) {
         shows(&ended, "mode dns: 0 candidates");
         for (name, words) in [
             ("gone", "DNS knows no such name (NXDOMAIN)"),
-            ("words", "the name is in DNS, and has no address (A, AAAA) (NODATA)"),
+            ("words", "the name exists in DNS, but has no A or AAAA record (NODATA)"),
             ("_none._tcp", "the target \".\" says that it is not offered"),
             ("_zero._tcp", "port 0 at host.shop.test is no port"),
-            ("_lost._tcp", "gone.shop.test: DNS knows no such name (NXDOMAIN), 127.0.0.1:53 says"),
+            (
+                "_lost._tcp",
+                "gone.shop.test: DNS knows no such name (NXDOMAIN), according to 127.0.0.1:53",
+            ),
         ] {
             let name = format!("name=\"{name}.shop.test\"");
             let text = &ended.stderr;

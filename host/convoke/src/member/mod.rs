@@ -437,7 +437,7 @@ fn choose_interface(settings: &Settings) -> Result<Choice, String> {
 }
 
 /// Ports that others are told.
-#[derive(Default)]
+#[derive(Clone, Copy, Default)]
 struct Told {
     http_port: Option<u16>,
     resp_port: Option<u16>,

@@ -35,13 +35,10 @@ impl Fates {
         }
         let words = one_line(&shown.join("; "), WORDS_BYTES_MAX);
         if self.is_new(name, &format!("{words} {}", places == 0)) {
-            match places {
-                0 => {
-                    tracing::warn!(%mode, name, "the service is in DNS, and none of its records (SRV) can be used: {words}")
-                }
-                _ => {
-                    tracing::warn!(%mode, name, places, "some records (SRV) of the service cannot be used: {words}")
-                }
+            if places == 0 {
+                tracing::warn!(%mode, name, "none of the SRV records of the service can be used: {words}");
+            } else {
+                tracing::warn!(%mode, name, places, "some SRV records of the service cannot be used: {words}");
             }
         }
     }

@@ -78,8 +78,8 @@ impl Absent {
 impl fmt::Display for Absent {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let kind = match self.sought {
-            Sought::Addresses => "address (A, AAAA)",
-            Sought::Service => "service (SRV)",
+            Sought::Addresses => "A or AAAA record",
+            Sought::Service => "SRV record",
         };
         match (self.absence, &self.alias) {
             (Absence::NoName, None) => f.write_str("DNS knows no such name (NXDOMAIN)"),
@@ -88,7 +88,7 @@ impl fmt::Display for Absent {
                 "the name is an alias (CNAME) of {alias}, and DNS knows no such name (NXDOMAIN)"
             ),
             (Absence::NoData, None) => {
-                write!(f, "the name is in DNS, and has no {kind} (NODATA)")
+                write!(f, "the name exists in DNS, but has no {kind} (NODATA)")
             }
             (Absence::NoData, Some(alias)) => {
                 write!(f, "the name is an alias (CNAME) of {alias}, which has no {kind} (NODATA)")
@@ -100,7 +100,7 @@ impl fmt::Display for Absent {
 impl fmt::Display for LookupError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Absent(absent) => write!(f, "{absent}, {} says", absent.server),
+            Self::Absent(absent) => write!(f, "{absent}, according to {}", absent.server),
             Self::Temporary(why) | Self::Other(why) => f.write_str(why),
         }
     }

@@ -427,12 +427,15 @@ async fn there_being_no_name_is_told_from_there_being_no_address() {
     let resolver = resolver(&[&server]);
     let words = async |name| missed(&resolver, name).await.to_string();
     let at = server.at;
-    assert_eq!(words("gone.test").await, format!("DNS knows no such name (NXDOMAIN), {at} says"));
+    assert_eq!(
+        words("gone.test").await,
+        format!("DNS knows no such name (NXDOMAIN), according to {at}")
+    );
     let no_address =
-        format!("the name is in DNS, and has no address (A, AAAA) (NODATA), {at} says");
+        format!("the name exists in DNS, but has no A or AAAA record (NODATA), according to {at}");
     assert_eq!(words("_x._tcp.test").await, no_address);
     let alias = format!(
-        "the name is an alias (CNAME) of gone.test., and DNS knows no such name (NXDOMAIN), {at} says"
+        "the name is an alias (CNAME) of gone.test., and DNS knows no such name (NXDOMAIN), according to {at}"
     );
     assert_eq!(words("alias.test").await, alias);
 }
@@ -541,7 +544,7 @@ async fn records_of_a_service_that_lead_nowhere_are_told_apart() {
         "the target \".\" says that it is not offered".to_owned(),
         "port 0 at a.test is no port".to_owned(),
         "10.0.0.5 is no host's name".to_owned(),
-        format!("gone.test: DNS knows no such name (NXDOMAIN), {} says", server.at),
+        format!("gone.test: DNS knows no such name (NXDOMAIN), according to {}", server.at),
     ];
     assert_eq!(words, expected);
 }
