@@ -2,7 +2,7 @@
 //! TCP, over records that the test changes while members run.
 
 use std::collections::BTreeMap;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV6};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -17,6 +17,7 @@ use hickory_server::zone_handler::MessageResponseBuilder;
 use tokio::net::{TcpListener, UdpSocket};
 
 use crate::background::Background;
+use crate::lab::Host;
 use crate::ports;
 
 /// Until a TCP connection that asks nothing is closed.
@@ -35,6 +36,10 @@ pub enum Manner {
     Silent,
     /// SERVFAIL to everything.
     Failing,
+    /// REFUSED to everything.
+    Refusing,
+    /// As its records say, after that many milliseconds.
+    Slow(u64),
 }
 
 /// A running server. Dropping it ends it; its port is free then.
@@ -80,11 +85,49 @@ impl DnsServer {
     #[must_use]
     pub fn start_at(port: u16) -> Self {
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+        Self::serve(address, move || async move {
+            let udp = ports::bind(async || UdpSocket::bind(address).await).await;
+            let tcp = ports::bind(async || TcpListener::bind(address).await).await;
+            (udp, tcp)
+        })
+    }
+
+    /// Starts one on port 53 of a host of a lab, with no records. A link-local address is
+    /// that of the host's `eth0`.
+    ///
+    /// # Panics
+    /// If the host does not have the address.
+    #[must_use]
+    pub fn start_on(host: &Host, ip: impl Into<IpAddr>) -> Self {
+        let ip = ip.into();
+        let (address, udp, tcp) = host.inside(|| {
+            let address = match ip {
+                IpAddr::V6(ip) if ip.is_unicast_link_local() => {
+                    let any = std::net::UdpSocket::bind("0.0.0.0:0").expect("a socket");
+                    let card = rustix::net::netdevice::name_to_index(&any, "eth0");
+                    SocketAddrV6::new(ip, 53, 0, card.expect("each host has one")).into()
+                }
+                ip => SocketAddr::new(ip, 53),
+            };
+            let udp = std::net::UdpSocket::bind(address).expect("the address is the host's");
+            let tcp = std::net::TcpListener::bind(address).expect("the port is free");
+            udp.set_nonblocking(true).and(tcp.set_nonblocking(true)).expect("sockets can");
+            (address, udp, tcp)
+        });
+        Self::serve(address, move || async move {
+            let here = "a runtime is there";
+            (UdpSocket::from_std(udp).expect(here), TcpListener::from_std(tcp).expect(here))
+        })
+    }
+
+    fn serve<F>(address: SocketAddr, bind: impl FnOnce() -> F + Send + 'static) -> Self
+    where
+        F: Future<Output = (UdpSocket, TcpListener)>,
+    {
         let zone = Arc::new(Zone::default());
         let served = Arc::clone(&zone);
         let (background, ()) = Background::start(move || async move {
-            let udp = ports::bind(async || UdpSocket::bind(address).await).await;
-            let tcp = ports::bind(async || TcpListener::bind(address).await).await;
+            let (udp, tcp) = bind().await;
             let mut server = Server::new(Handler(served));
             server.register_socket(udp);
             server.register_listener(tcp, IDLE_MAX, ANSWERS_MAX);
@@ -167,6 +210,9 @@ impl Zone {
     /// The answer to one question.
     fn answer(&self, name: &str, kind: RecordType) -> Result<Vec<Record>, ResponseCode> {
         let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        if state.manner == Manner::Refusing {
+            return Err(ResponseCode::Refused);
+        }
         if state.manner == Manner::Failing || state.failing.contains(&key(name)) {
             return Err(ResponseCode::ServFail);
         }
@@ -199,8 +245,12 @@ impl RequestHandler for Handler {
         self.0.queries.fetch_add(1, Ordering::Relaxed);
         let mut metadata = Metadata::response_from_request(&request.metadata);
         metadata.authoritative = true;
-        if self.0.manner() == Manner::Silent {
-            return ResponseInfo::from(Header { metadata, counts: HeaderCounts::default() });
+        match self.0.manner() {
+            Manner::Silent => {
+                return ResponseInfo::from(Header { metadata, counts: HeaderCounts::default() });
+            }
+            Manner::Slow(ms) => tokio::time::sleep(Duration::from_millis(ms)).await,
+            _ => {}
         }
         let answer = match request.request_info() {
             Ok(info) => {

@@ -24,6 +24,10 @@ use crate::ports;
 /// Where `ip netns add` puts its names.
 const NAMESPACES: &str = "/run/netns";
 
+/// Where `ip netns exec` looks for files that a namespace has instead of those in `/etc`
+/// (ip-netns(8)).
+const FILES: &str = "/etc/netns";
+
 /// How the names of ours begin; the id of the process that made it follows.
 const PREFIX: &str = "convoke-lab-";
 
@@ -135,6 +139,11 @@ impl Lab {
     /// connected to.
     pub fn add_address(&self, index: usize, address: Ipv4Addr, prefix: u8) {
         self.hosts[index].namespace.ip(&[format!("addr add {address}/{prefix} dev eth0")]);
+    }
+
+    /// Gives a host's card one more IPv6 address, a link-local one perhaps, at once.
+    pub fn add_address_v6(&self, index: usize, address: Ipv6Addr) {
+        self.hosts[index].namespace.ip(&[format!("addr add {address}/64 dev eth0 nodad")]);
     }
 
     /// Breaks the TCP connections of a host to another one, at the first one only.
@@ -287,6 +296,17 @@ impl Host {
         &self.namespace.name
     }
 
+    /// Gives it an `/etc/resolv.conf` of its own: of processes started from now on, and, when
+    /// they have one already, with this text from now on.
+    ///
+    /// # Panics
+    /// If it cannot be written.
+    pub fn write_resolv_conf(&self, text: &str) {
+        let folder = Path::new(FILES).join(self.namespace());
+        fs::create_dir_all(&folder).expect("whoever makes namespaces may do this");
+        fs::write(folder.join("resolv.conf"), text).expect("the folder is ours");
+    }
+
     /// Calls `work` on a thread of its own inside of this host.
     ///
     /// # Panics
@@ -342,6 +362,9 @@ impl Namespace {
 impl Drop for Namespace {
     fn drop(&mut self) {
         let _ = Command::new("ip").args(["netns", "del", &self.name]).output();
+        let _ = fs::remove_dir_all(Path::new(FILES).join(&self.name));
+        // Only when it is empty: it may not be ours.
+        let _ = fs::remove_dir(FILES);
     }
 }
 

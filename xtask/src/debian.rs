@@ -171,27 +171,38 @@ static APT: Mutex<()> = Mutex::new(());
 
 /// Leaves these packages unpacked below a folder, once. Nothing is installed.
 pub(crate) fn unpacked(folder: &Path, packages: &[&str]) -> Result<()> {
+    let these = || Ok(packages.iter().map(|&name| name.to_owned()).collect());
+    unpacked_with(folder, packages, these)
+}
+
+/// The same with the packages that those of `wanted` take, found once apt has its lists.
+pub(crate) fn unpacked_with(
+    folder: &Path,
+    wanted: &[&str],
+    packages: impl Fn() -> Result<Vec<String>>,
+) -> Result<()> {
     let _turn = APT.lock().unwrap_or_else(PoisonError::into_inner);
     if folder.join(STAMP).is_file() {
         return Ok(());
     }
-    println!("xtask: fetching {}", packages.join(", "));
+    println!("xtask: fetching {}", wanted.join(", "));
     // What an interrupted run left is of no use.
     let _ = fs::remove_dir_all(folder);
     fs::create_dir_all(folder).map_err(|error| format!("{}: {error}", folder.display()))?;
     let download = || {
+        let packages = packages()?;
         let mut download = Command::new("apt-get");
-        download.args(["--quiet=2", "-o", "APT::Sandbox::User=root", "download"]).args(packages);
+        download.args(["--quiet=2", "-o", "APT::Sandbox::User=root", "download"]).args(&packages);
         output(download.current_dir(folder)).map(drop)
     };
     // Lists that are missing, or older than what the archive has, are brought once.
     if download().is_err() {
-        update_lists(packages[0])?;
+        update_lists(wanted[0])?;
         download()?;
     }
     unpack_all(folder)?;
     let stamp = folder.join(STAMP);
-    fs::write(&stamp, packages.join("\n")).map_err(|error| format!("{}: {error}", stamp.display()))
+    fs::write(&stamp, wanted.join("\n")).map_err(|error| format!("{}: {error}", stamp.display()))
 }
 
 /// Unpacks every package in a folder beside it, and deletes it.

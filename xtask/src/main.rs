@@ -10,6 +10,7 @@ mod debian;
 mod examples;
 mod fuzz;
 mod modes;
+mod nameservers;
 mod process;
 mod run;
 mod suites;
@@ -25,8 +26,8 @@ usage: cargo xtask COMMAND
 
   run [-- OPTIONS]   build, then start a member on this machine only; in a second
                      terminal, the same command starts one that joins it
-  test [FILTER …]    build, fetch the clients and suites that tests use, then every
-                     test of host and modes
+  test [FILTER …]    build, fetch the clients, suites and DNS servers that tests use, then
+                     every test of host and modes
   test --examples    build, then the example modes in each language, with the tools
                      they take, and what the tests do with them
   build              modes and host; the binary is target/release/convoke

@@ -8,7 +8,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use crate::modes::build_binary;
 use crate::process::{cargo, run};
 use crate::workspace::Workspace;
-use crate::{Result, binaries, clients};
+use crate::{Result, binaries, clients, nameservers};
 
 /// How many times the seeds of a test a soak has, unless a number is given.
 pub(crate) const SOAK_TIMES: u64 = 10;
@@ -35,14 +35,17 @@ pub(crate) fn test(workspace: &Workspace, filter: &[String]) -> Result<()> {
     };
     // One waits for the network, the other for the processor.
     let (set_up, built) = thread::scope(|scope| {
-        let set_up = scope.spawn(|| clients::set_up(workspace));
+        let set_up = scope.spawn(|| (clients::set_up(workspace), nameservers::set_up(workspace)));
         let built = binaries::build(workspace, &mut host());
         (set_up.join(), built)
     });
-    if let Err(error) = set_up.unwrap_or_else(|panic| std::panic::resume_unwind(panic)) {
-        // What needs them says so, and fails there.
-        let is_skipped = if env::var_os("CI").is_some() { "" } else { ", and is skipped" };
-        eprintln!("xtask: {error}: what needs real clients cannot run{is_skipped}");
+    let (clients, nameservers) = set_up.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+    for (what, set_up) in [("real clients", clients), ("real DNS servers", nameservers)] {
+        if let Err(error) = set_up {
+            // What needs them says so, and fails there.
+            let is_skipped = if env::var_os("CI").is_some() { "" } else { ", and is skipped" };
+            eprintln!("xtask: {error}: what needs {what} cannot run{is_skipped}");
+        }
     }
     let mut failed = binaries::run_all(&built?, filter);
     let mut documented = host();

@@ -11,7 +11,7 @@ const FILTER: &str = "CONVOKE_LOG";
 
 /// Libraries whose failures are told by those who use them, in words for
 /// operators; their own are shown when somebody sets the filter.
-const SILENT: [&str; 4] = ["kube_client", "hickory_net", "hickory_proto", "hickory_resolver"];
+const SILENT: [&str; 2] = ["kube_client", "hickory_proto"];
 
 /// Starts logging; `to_stderr` for commands whose result goes to standard output.
 pub(crate) fn start(to_stderr: bool, usual: LevelFilter) {

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::time::Instant;
 use tokio::time::error::Elapsed;
 use wasmtime::{ResourceLimiter, Store, Trap, UpdateDeadline, WasmBacktrace};
 use wasmtime_wasi::WasiCtx;
@@ -114,7 +115,7 @@ impl Instance {
         });
 
         let mut alive = true;
-        let meter = begin(&mut store, &mut alive, &loaded.ticker)?;
+        let meter = begin(&mut store, &mut alive, &loaded.ticker, limits::CONFIGURE_MS_MAX)?;
         let opening = async {
             let instance = loaded.pre.instantiate_async(&mut store).await?;
             let finder = loaded.finder.load(&mut store, &instance)?;
@@ -139,7 +140,8 @@ impl Instance {
             settings: loaded.spec.settings.clone(),
         };
         let local = self.local.to_wit();
-        let meter = begin(&mut self.store, &mut self.alive, &self.ticker)?;
+        let meter =
+            begin(&mut self.store, &mut self.alive, &self.ticker, limits::CONFIGURE_MS_MAX)?;
         let strategy = self.finder.convoke_discovery_strategy();
         let call = strategy.call_configure(&mut self.store, &config, &local);
         let called = within(limits::CONFIGURE_MS_MAX, meter, call).await;
@@ -165,7 +167,7 @@ impl Instance {
 
     /// Takes one look. At most [`limits::CALL_MS_MAX`].
     pub async fn discover(&mut self) -> Result<Snapshot, CallError> {
-        let meter = begin(&mut self.store, &mut self.alive, &self.ticker)?;
+        let meter = begin(&mut self.store, &mut self.alive, &self.ticker, limits::CALL_MS_MAX)?;
         let strategy = self.finder.convoke_discovery_strategy();
         let call = strategy.call_discover(&mut self.store);
         let called = within(limits::CALL_MS_MAX, meter, call).await;
@@ -178,7 +180,7 @@ impl Instance {
     /// for a mode that does not announce. At most [`limits::CALL_MS_MAX`].
     pub async fn announce(&mut self) -> Result<Option<Duration>, CallError> {
         let Some(speaker) = &self.speaker else { return Ok(None) };
-        let meter = begin(&mut self.store, &mut self.alive, &self.ticker)?;
+        let meter = begin(&mut self.store, &mut self.alive, &self.ticker, limits::CALL_MS_MAX)?;
         let announcer = speaker.convoke_discovery_announcer();
         let call = announcer.call_announce(&mut self.store);
         let called = within(limits::CALL_MS_MAX, meter, call).await;
@@ -190,7 +192,7 @@ impl Instance {
     pub async fn withdraw(&mut self) -> Result<(), CallError> {
         let Some(speaker) = &self.speaker else { return Ok(()) };
         self.store.data().capabilities.mode.withdraw();
-        let meter = begin(&mut self.store, &mut self.alive, &self.ticker)?;
+        let meter = begin(&mut self.store, &mut self.alive, &self.ticker, limits::WITHDRAW_MS_MAX)?;
         let announcer = speaker.convoke_discovery_announcer();
         let call = announcer.call_withdraw(&mut self.store);
         let called = within(limits::WITHDRAW_MS_MAX, meter, call).await;
@@ -214,7 +216,12 @@ async fn within<T>(ms: u64, meter: Meter, call: impl Future<Output = T>) -> Resu
 
 /// Gives the next call its budgets, and the meter that it runs under. Not `alive`
 /// until it ended well.
-fn begin(store: &mut Store<State>, alive: &mut bool, ticker: &Ticker) -> Result<Meter, CallError> {
+fn begin(
+    store: &mut Store<State>,
+    alive: &mut bool,
+    ticker: &Ticker,
+    ms: u64,
+) -> Result<Meter, CallError> {
     if !std::mem::replace(alive, false) {
         return Err(CallError::Dead);
     }
@@ -224,6 +231,7 @@ fn begin(store: &mut Store<State>, alive: &mut bool, ticker: &Ticker) -> Result<
     state.out_of_budget = false;
     state.limiter.refused = false;
     state.capabilities.running = Some(ticker.run());
+    state.capabilities.ends = Instant::now() + Duration::from_millis(ms);
     Ok(state.meter.clone())
 }
 

@@ -54,8 +54,8 @@ pub use convoke_fetch::{Reference, ReferenceError};
 pub use digest::{Digest, DigestError};
 pub use engine::{EngineError, precompile, precompiled_for};
 pub use grant::{
-    DnsGrants, GrantError, Grants, HttpGrant, HttpScheme, KubernetesAccess, KubernetesGrants,
-    MulticastGrant, ProbeGrant, StoreGrant,
+    DnsGrants, DnsServer, GrantError, Grants, HttpGrant, HttpScheme, KubernetesAccess,
+    KubernetesGrants, MulticastGrant, ProbeGrant, StoreGrant,
 };
 pub use host::{DiscoveryHost, HostConfig, Interface, LoadedMode};
 pub use imports::{ImportProblem, Unlinkable};

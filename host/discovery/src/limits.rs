@@ -173,16 +173,75 @@ pub const PROBE_MS_MAX: u64 = 5_000;
 pub const LOOKUP_NAMES_MAX: usize = 256;
 
 /// Names, and hosts of one service, that are looked up at the same time.
-pub const LOOKUPS_AT_ONCE: usize = 32;
+pub const LOOKUPS_AT_ONCE: usize = 64;
 
-/// One name's look-up: all servers, repetitions and completions, in milliseconds.
-pub const LOOKUP_MS_MAX: u64 = 4_000;
+/// Questions of one mode that wait for a DNS server at the same time. dnsmasq refuses
+/// more than 150 (`dns-forward-max`).
+pub const DNS_QUESTIONS_AT_ONCE: usize = 128;
 
-/// One query to one server, in milliseconds.
-pub const QUERY_MS_MAX: u64 = 1_000;
+/// All names of one look-up, in milliseconds: all servers, repetitions and completions.
+pub const LOOKUP_MS_MAX: u64 = 8_500;
 
-/// Times that one query is repeated.
-pub const QUERY_RETRIES_MAX: usize = 2;
+/// What is left of a mode's call when its look-up ends, in milliseconds: it answers with
+/// what was found.
+pub const LOOKUP_SPARE_MS: u64 = 1_000;
+
+/// DNS servers that are asked, of one mode's grant or of the system.
+pub const DNS_SERVERS_MAX: usize = 8;
+
+/// Domains of the search list.
+pub const SEARCH_DOMAINS_MAX: usize = 32;
+
+/// Name of a network interface, in bytes (`IFNAMSIZ`, less its final zero).
+pub const INTERFACE_NAME_BYTES_MAX: usize = 15;
+
+/// What `options` of `resolv.conf` may say at most, as glibc has it (`RES_MAXRETRANS`,
+/// `RES_MAXRETRY`, `RES_MAXNDOTS`): for one server in seconds, times, dots.
+pub const RESOLV_TIMEOUT_S_MAX: u64 = 30;
+/// See [`RESOLV_TIMEOUT_S_MAX`].
+pub const RESOLV_ATTEMPTS_MAX: u32 = 5;
+/// See [`RESOLV_TIMEOUT_S_MAX`].
+pub const RESOLV_NDOTS_MAX: usize = 15;
+
+/// What a server gets to answer in one turn when others are to be asked after it, in
+/// milliseconds: the time of a look-up is divided among them, and not thinner than this.
+pub const DNS_TURN_MS_MIN: u64 = 2_500;
+
+/// What a server gets that was silent a moment ago, when another one said no, in
+/// milliseconds.
+pub const DNS_RESTING_TURN_MS: u64 = 1_000;
+
+/// How long a server that was silent is asked after the others, in milliseconds.
+pub const DNS_REST_MS: u64 = 30_000;
+
+/// Until a datagram that was not answered is sent again, without EDNS, in milliseconds.
+pub const DNS_RESEND_MS: u64 = 1_000;
+
+/// Until the next name of the search list is asked for while the one before it is
+/// unanswered, in milliseconds.
+pub const SEARCH_HEAD_START_MS: u64 = 500;
+
+/// What the one kind of addresses waits for the other kind, in milliseconds.
+pub const OTHER_KIND_MS_MAX: u64 = 2_000;
+
+/// Aliases that lead from one name to the next (CNAME).
+pub const ALIASES_MAX: usize = 16;
+
+/// A datagram that a DNS server sends, in bytes. It is asked for at most
+/// [`DNS_PAYLOAD_BYTES`].
+pub const DNS_DATAGRAM_BYTES_MAX: usize = 4_096;
+
+/// What a datagram may hold without being cut into fragments, in bytes (DNS Flag Day
+/// 2020).
+pub const DNS_PAYLOAD_BYTES: u16 = 1_232;
+
+/// The system's files that say whom to ask, in bytes.
+pub const RESOLV_CONF_BYTES_MAX: u64 = 64 << 10;
+/// See [`RESOLV_CONF_BYTES_MAX`]: `/etc/hosts` may hold a list of blocked names.
+pub const HOSTS_BYTES_MAX: u64 = 16 << 20;
+
+/// Names whose last fate in DNS is remembered for the log.
+pub const FATES_MAX: usize = 1_024;
 
 /// Addresses of one name.
 pub const LOOKUP_ADDRESSES_MAX: usize = 4_096;

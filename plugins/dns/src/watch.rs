@@ -170,10 +170,8 @@ impl Watched {
                 Fate::Found => {
                     log::info("name found", &[("name", &name), ("places", &self.places.len())]);
                 }
-                Fate::Absent => log::warn(
-                    "DNS knows no such name; it is asked for every second or two, is it spelt right?",
-                    &[("name", &name)],
-                ),
+                // The host says who says so, and what exactly.
+                Fate::Absent => log::debug("name not found", &[("name", &name)]),
                 Fate::Failed(why) => log::warn(
                     "a name cannot be looked up; it is tried again, and what it gave before stands",
                     &[("name", &name), ("why", why)],

@@ -6,6 +6,7 @@
 mod addresses;
 mod choosing;
 mod reachable;
+mod resolving;
 
 use std::net::Ipv4Addr;
 use std::thread;

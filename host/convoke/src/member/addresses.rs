@@ -81,7 +81,14 @@ pub(crate) fn advertised(public: &[SocketAddr], bound: &[SocketAddr]) -> Vec<Soc
             addresses.push(*address);
         }
     }
-    addresses.truncate(ADDRESSES_MAX);
+    let told = addresses.len().min(ADDRESSES_MAX);
+    if told < addresses.len() {
+        let beyond: Vec<String> = addresses.drain(told..).map(|a| a.to_string()).collect();
+        warn!(
+            beyond = beyond.join(", "),
+            "this member has more addresses than the {ADDRESSES_MAX} that others are told"
+        );
+    }
     addresses
 }
 

@@ -17,6 +17,7 @@ pub(crate) mod on_link;
 pub(crate) mod pace;
 pub(crate) mod ports;
 pub(crate) mod probing;
+mod public;
 pub(crate) mod resp;
 pub(crate) mod seeker;
 pub(crate) mod sockets;
@@ -41,7 +42,7 @@ use tracing::{info, warn};
 
 use crate::interfaces::{self, Changes, Choice, Wishes};
 use crate::places::Places;
-use crate::settings::{PublicAddress, Settings};
+use crate::settings::Settings;
 use crate::status::Status;
 use crate::{describe, limits};
 use accept::Door;
@@ -135,26 +136,19 @@ async fn start(settings: &Settings) -> Result<Running, String> {
         resp_port: resp.as_ref().and_then(|resp| resp.told(&ips)),
     };
     let id = MemberId::new_now();
-    let public = public_addresses(settings, port.address().port()).await?;
-    let me = introduce(settings, id, advertised(&public, &port.addresses), told);
+    // It answers clients, and is not ready, while the name that others are to call it by is
+    // not there yet.
+    let mut me = introduce(settings, id, advertised(&[], &port.addresses), told);
     let keys = derive_keys(settings, &choice).await?;
-    let local = local_member(settings, &me);
-    let (ciphers, prober) = (beacons::ciphers(&keys, id), probing::prober(&keys, &me));
-    let host = modes::host(settings, &choice, ciphers, prober)?;
-    let loaded = modes::load(&host, settings, &choice, &local).await?;
-
     let (counters, changed) = (Arc::new(Counters::default()), Arc::new(Notify::new()));
-    let core = Membership::new(me.clone(), Config::default(), rand::random());
-    let place = Place {
-        me: core.me().clone(),
+    let (place, placed) = watch::channel(Arc::new(Place {
+        me: me.clone(),
         view: None,
-        hello: core.hello().encode().into(),
+        hello: [].into(),
         suspects: Arc::default(),
         leaving: false,
         refusal: None,
-    };
-    let (place, placed) = watch::channel(Arc::new(place));
-    let (input, inputs) = mpsc::channel(INPUTS_MAX);
+    }));
     let grid = data::grid(id, &settings.data, Some(&keys), &counters, &changed);
     let (streams, opened) = mpsc::channel(data::STREAMS_MAX);
     let data = data::Data {
@@ -172,6 +166,22 @@ async fn start(settings: &Settings) -> Result<Running, String> {
     };
     let clients = ClientPorts { http, resp, pages };
     let (status, web) = serve_clients(settings, clients, &grid, &placed, &counters, changed);
+    let public = public::wait(settings, port.address().port()).await?;
+    if !public.is_empty() {
+        me.addresses = advertised(&public, &port.addresses);
+    }
+
+    let local = local_member(settings, &me);
+    let (ciphers, prober) = (beacons::ciphers(&keys, id), probing::prober(&keys, &me));
+    let host = modes::host(settings, &choice, ciphers, prober)?;
+    let loaded = modes::load(&host, settings, &choice, &local).await?;
+
+    let core = Membership::new(me.clone(), Config::default(), rand::random());
+    place.send_modify(|place| {
+        let place = Arc::make_mut(place);
+        (place.me, place.hello) = (core.me().clone(), core.hello().encode().into());
+    });
+    let (input, inputs) = mpsc::channel(INPUTS_MAX);
 
     let member_address = port.address();
     let sockets = port.sockets.into_iter().map(UdpSocket::into_std).collect::<Result<_, _>>();
@@ -352,7 +362,7 @@ async fn start_alone(
         http_port: Some(http_port),
         resp_port: resp.as_ref().and_then(|resp| resp.told(&ips)),
     };
-    let public = public_addresses(settings, 0).await?;
+    let public = public::look_up_once(settings, 0).await?;
     let bound = [SocketAddr::new(choice.primary.ip, 0)];
     let me = introduce(settings, MemberId::new_now(), advertised(&public, &bound), told);
     let view = View::founded_by(Member { age: 1, generation: 1, ..me.clone() });
@@ -456,25 +466,10 @@ async fn choose_interface(wishes: &Wishes) -> Result<Choice, String> {
 }
 
 /// Ports that others are told.
-#[derive(Default)]
+#[derive(Clone, Copy, Default)]
 struct Told {
     http_port: Option<u16>,
     resp_port: Option<u16>,
-}
-
-/// The addresses that `--public-address` names, if it is given; `port` is for one without.
-async fn public_addresses(settings: &Settings, port: u16) -> Result<Vec<SocketAddr>, String> {
-    let Some(PublicAddress { host, port: given }) = &settings.public_address else {
-        return Ok(Vec::new());
-    };
-    let found = tokio::net::lookup_host((host.as_str(), given.unwrap_or(port)))
-        .await
-        .map_err(|error| format!("--public-address: {host:?} cannot be resolved: {error}"))?;
-    let addresses: Vec<SocketAddr> = found.collect();
-    if addresses.iter().any(|a| a.ip().is_unspecified() || a.ip().is_multicast()) {
-        return Err(format!("--public-address: {host:?} is no address that others can dial"));
-    }
-    Ok(addresses)
 }
 
 /// Turns settings into the member that others see.
@@ -558,7 +553,7 @@ impl Onlooker {
         let choice = choose_interface(&wishes(settings)).await?;
         let id = MemberId::new_now();
         let bound = [SocketAddr::new(choice.primary.ip, settings.start_port)];
-        let public = public_addresses(settings, settings.start_port).await?;
+        let public = public::look_up_once(settings, settings.start_port).await?;
         let me = introduce(settings, id, advertised(&public, &bound), Told::default());
         let keys = derive_keys(settings, &choice).await?;
         // Port 0: nobody is taken for this one.

@@ -321,7 +321,15 @@ fn public_address(text: &str, from: &str) -> Result<PublicAddress, SettingsError
     };
     let port = port.map(|p| p.parse::<u16>().ok().filter(|p| *p > 0).ok_or_else(malformed));
     let known = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_' | ':');
-    if host.is_empty() || !host.chars().all(known) {
+    // A name is waited for: what can be none would be waited for in vain.
+    let name = host.strip_suffix('.').unwrap_or(host);
+    let is_label = |label: &str| {
+        (1..=63).contains(&label.len()) && !label.starts_with('-') && !label.ends_with('-')
+    };
+    let is_name = name.len() <= 253
+        && name.split('.').all(is_label)
+        && !name.chars().all(|c| c.is_ascii_digit() || c == '.');
+    if !host.chars().all(known) || !(is_name || host.parse::<IpAddr>().is_ok()) {
         return Err(malformed());
     }
     Ok(PublicAddress { host: host.to_owned(), port: port.transpose()? })
@@ -418,7 +426,20 @@ mod tests {
         assert_eq!(read("a.example:7000").unwrap(), ("a.example".into(), Some(7000)));
         assert_eq!(read("[2001:db8::1]:7000").unwrap(), ("2001:db8::1".into(), Some(7000)));
         assert_eq!(read("2001:db8::1").unwrap(), ("2001:db8::1".into(), None));
-        for wrong in ["", ":7000", "a:0", "a:70000", "[::1", "[::1]x", "a b", "a:b:c"] {
+        assert_eq!(read("m_0.example.").unwrap(), ("m_0.example.".into(), None));
+        for wrong in [
+            "",
+            ":7000",
+            "a:0",
+            "a:70000",
+            "[::1",
+            "[::1]x",
+            "a b",
+            "a:b:c",
+            "a..b",
+            "-a",
+            "10.0.0.300",
+        ] {
             assert!(read(wrong).is_err(), "{wrong}");
         }
     }

@@ -20,6 +20,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use semver::Version;
 use tokio::sync::watch;
+use tokio::time::Instant;
 use wasmtime::component::{Linker, ResourceTable};
 
 use crate::grant::Grants;
@@ -113,6 +114,8 @@ pub(crate) struct Context {
     pub(crate) groups: usize,
     /// Set while a call runs.
     pub(crate) running: Option<Running>,
+    /// When that call is out of time.
+    pub(crate) ends: Instant,
 }
 
 impl Mode {
@@ -248,6 +251,7 @@ impl Context {
             probes: probe::Budget::default(),
             groups: 0,
             running: None,
+            ends: Instant::now(),
         }
     }
 }

@@ -4,6 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use futures_util::stream::{self, StreamExt as _};
+use tokio::time::{Instant, timeout};
 use wasmtime::component::{HasSelf, Linker};
 
 use super::rate::Bucket;
@@ -51,12 +52,14 @@ impl probe::Host for Context {
         }
         let mode = &*self.mode;
         let number = waiting.len();
+        // The place gets its time whole, and the name's servers what is left before it.
+        let spare = bound + Duration::from_millis(limits::LOOKUP_SPARE_MS);
+        let left = self.ends.saturating_duration_since(Instant::now()).saturating_sub(spare);
+        let resolving = left.min(Duration::from_millis(limits::LOOKUP_MS_MAX));
         let outcomes = stream::iter(waiting)
             .map(|target| async move {
                 match target {
-                    Ok(target) => tokio::time::timeout(bound, ask(mode, &target))
-                        .await
-                        .unwrap_or(Outcome::TimedOut),
+                    Ok(target) => ask(mode, &target, resolving, bound).await,
                     Err(refused) => refused,
                 }
             })
@@ -97,17 +100,25 @@ impl Context {
     }
 }
 
-/// Asks each address of one target at the same time: the first member, or what
-/// the first address was.
-async fn ask(mode: &Mode, target: &Target) -> Outcome {
+/// Looks a target up within one bound, and asks its addresses within the other.
+async fn ask(mode: &Mode, target: &Target, resolving: Duration, bound: Duration) -> Outcome {
     let resolved = match mode.host.world.fakes() {
         Some(fakes) => fakes.resolve(&target.host, target.port),
-        None => resolve(&target.host, target.port).await,
+        None => timeout(resolving, resolve(&target.host, target.port)).await.unwrap_or_else(|_| {
+            let ms = resolving.as_millis();
+            Err(format!("no answer from the system's DNS servers within {ms} ms"))
+        }),
     };
-    let addresses = match resolved {
-        Ok(addresses) => addresses,
-        Err(why) => return Outcome::Unresolved(why),
-    };
+    match resolved {
+        Ok(addresses) => {
+            timeout(bound, ask_all(mode, addresses)).await.unwrap_or(Outcome::TimedOut)
+        }
+        Err(why) => Outcome::Unresolved(why),
+    }
+}
+
+/// Asks all addresses at the same time: the first member, or what the first address was.
+async fn ask_all(mode: &Mode, addresses: Vec<SocketAddr>) -> Outcome {
     let asked = addresses
         .into_iter()
         .map(|address| async move { (address, mode.host.prober.probe(address).await) });

@@ -1,14 +1,14 @@
 //! `grant = { dns = ["*.shop.example", "@10.0.0.53"] }`: names that may be looked
 //! up, and the servers that are asked in place of the system's.
 
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::fmt;
+use std::net::IpAddr;
 
 use super::GrantError;
+use crate::limits;
 use crate::names::is_dns_name;
 
-/// Servers that one mode may have asked.
-const SERVERS_MAX: usize = 8;
-/// Where servers listen.
+/// Where servers listen (RFC 1035, section 4.2).
 const DNS_PORT: u16 = 53;
 
 /// Names that may be looked up, and by whom.
@@ -16,7 +16,68 @@ const DNS_PORT: u16 = 53;
 pub struct DnsGrants {
     names: Vec<Names>,
     /// Asked in place of the system's; empty for the system's.
-    pub servers: Vec<SocketAddr>,
+    pub servers: Vec<DnsServer>,
+}
+
+/// A DNS server to ask.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DnsServer {
+    /// Its address.
+    pub ip: IpAddr,
+    /// The interface that a link-local IPv6 address is reached by: a name, or an index
+    /// (RFC 4007, section 11). Looked up when it is asked, since interfaces come and go.
+    pub zone: Option<String>,
+    /// Its port, UDP and TCP.
+    pub port: u16,
+}
+
+impl DnsServer {
+    /// Reads `10.0.0.53`, `fd00::53` or `fe80::1%eth0`, as `nameserver` lines have them.
+    pub(crate) fn parse_bare(text: &str) -> Option<Self> {
+        let (ip, zone) = match text.split_once('%') {
+            Some((ip, zone)) => (ip, Some(zone)),
+            None => (text, None),
+        };
+        let ip: IpAddr = ip.parse().ok()?;
+        let is_zone = |zone: &str| {
+            ip.is_ipv6()
+                && (1..=limits::INTERFACE_NAME_BYTES_MAX).contains(&zone.len())
+                && zone.bytes().all(|b| b.is_ascii_graphic() && !matches!(b, b'/' | b'%' | b']'))
+        };
+        zone.is_none_or(is_zone).then(|| Self { ip, zone: zone.map(str::to_owned), port: DNS_PORT })
+    }
+
+    /// Reads the same, and `10.0.0.53:5353`, `[fd00::53]`, `[fe80::1%eth0]:5353`.
+    fn parse(text: &str) -> Option<Self> {
+        if let Some(server) = Self::parse_bare(text) {
+            return Some(server);
+        }
+        let (server, port) = match text.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+            Some((bare, port)) => {
+                let server = Self::parse_bare(bare).filter(|server| server.ip.is_ipv6())?;
+                let port = if port.is_empty() { None } else { Some(port.strip_prefix(':')?) };
+                (server, port)
+            }
+            None => {
+                let (bare, port) = text.split_once(':')?;
+                (Self::parse_bare(bare)?, Some(port))
+            }
+        };
+        match port {
+            None => Some(server),
+            Some(port) => Some(Self { port: port.parse().ok()?, ..server }),
+        }
+    }
+}
+
+impl fmt::Display for DnsServer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { ip, zone, port } = self;
+        match zone {
+            Some(zone) => write!(f, "[{ip}%{zone}]:{port}"),
+            None => std::net::SocketAddr::new(*ip, *port).fmt(f),
+        }
+    }
 }
 
 /// Lower case, without the final dot.
@@ -47,34 +108,31 @@ impl DnsGrants {
         Ok(())
     }
 
-    /// Has `text`, such as `10.0.0.53` or `[fd00::53]:5353`, asked in place of the
-    /// system's servers.
+    /// Has `text`, such as `10.0.0.53`, `[fd00::53]:5353` or `fe80::1%eth0`, asked in
+    /// place of the system's servers.
     ///
     /// # Errors
     /// What is wrong with it, and what was expected.
     pub fn add_server(&mut self, text: &str) -> Result<(), String> {
-        let bare = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
-        let address = if let Ok(ip) = text.parse::<IpAddr>() {
-            Some(SocketAddr::new(ip, DNS_PORT))
-        } else if let Some(Ok(ip)) = bare.map(str::parse::<Ipv6Addr>) {
-            Some(SocketAddr::new(ip.into(), DNS_PORT))
-        } else {
-            text.parse().ok()
-        };
-        match address {
-            Some(address) if address.port() != 0 && !address.ip().is_multicast() => {
-                if !self.servers.contains(&address) {
-                    self.servers.push(address);
-                }
-            }
-            _ => {
-                return Err(format!(
-                    "{text:?} is not the address of a DNS server; expected 10.0.0.53, 10.0.0.53:53 or [fd00::53]:53"
-                ));
-            }
+        let server = DnsServer::parse(text)
+            .filter(|server| server.port != 0 && !server.ip.is_multicast())
+            .ok_or_else(|| {
+                format!("{text:?} is not the address of a DNS server; expected 10.0.0.53, 10.0.0.53:53, [fd00::53]:53 or [fe80::1%eth0]:53")
+            })?;
+        if let IpAddr::V6(ip) = server.ip
+            && ip.is_unicast_link_local()
+            && server.zone.is_none()
+        {
+            return Err(format!(
+                "{text:?} is a link-local address, which exists on every interface; add the one to ask it by: {ip}%eth0"
+            ));
         }
-        if self.servers.len() > SERVERS_MAX {
-            return Err(format!("more than {SERVERS_MAX} DNS servers; keep the nearest"));
+        if !self.servers.contains(&server) {
+            self.servers.push(server);
+        }
+        let max = limits::DNS_SERVERS_MAX;
+        if self.servers.len() > max {
+            return Err(format!("more than {max} DNS servers; keep the nearest"));
         }
         Ok(())
     }
@@ -141,6 +199,18 @@ mod tests {
             grants(&["@10.0.0.53", "@10.0.0.53:53", "@[fd00::1]:5353", "@fd00::2", "@[fd00::3]"]);
         let servers: Vec<String> = granted.servers.iter().map(ToString::to_string).collect();
         assert_eq!(servers, ["10.0.0.53:53", "[fd00::1]:5353", "[fd00::2]:53", "[fd00::3]:53"]);
+    }
+
+    #[test]
+    fn a_link_local_server_has_a_zone() {
+        let granted = grants(&["@fe80::1%eth1", "@[fe80::1%br-lan]:5353", "@[fe80::2%eth0.100]"]);
+        let servers: Vec<String> = granted.servers.iter().map(ToString::to_string).collect();
+        let expected = ["[fe80::1%eth1]:53", "[fe80::1%br-lan]:5353", "[fe80::2%eth0.100]:53"];
+        assert_eq!(servers, expected);
+        assert!(refused("@fe80::1").contains("add the one to ask it by: fe80::1%eth0"));
+        for wrong in ["@fe80::1%", "@fe80::1%a/b", "@10.0.0.53%eth0", "@fe80::1%a%b"] {
+            assert!(refused(wrong).contains("is not the address of a DNS server"), "{wrong}");
+        }
     }
 
     #[test]

@@ -11,7 +11,7 @@ mod store;
 
 use std::net::IpAddr;
 
-pub use dns::DnsGrants;
+pub use dns::{DnsGrants, DnsServer};
 pub use http::{HttpGrant, HttpScheme};
 pub(crate) use http::{address_of, is_localhost};
 pub use kubernetes::{KubernetesAccess, KubernetesGrants};

@@ -27,9 +27,10 @@ typedef struct convoke_host_dns_dns_error_t {
 #define CONVOKE_HOST_DNS_DNS_ERROR_DENIED 0
 // Not a name: an empty or overlong label, a character that no name has.
 #define CONVOKE_HOST_DNS_DNS_ERROR_INVALID_NAME 1
-// The name does not exist, or has no record of the kind.
+// The name does not exist, or has no record of the kind, says the first server
+// that can say.
 #define CONVOKE_HOST_DNS_DNS_ERROR_NOT_FOUND 2
-// No server answered in time, or one could not say; carries which, and why.
+// No server could say; carries each, and why. Nothing is known of the name then.
 #define CONVOKE_HOST_DNS_DNS_ERROR_TEMPORARY 3
 // Anything else, in words.
 #define CONVOKE_HOST_DNS_DNS_ERROR_OTHER 4
@@ -69,7 +70,7 @@ typedef struct {
 
 // Where one service is.
 typedef struct convoke_host_dns_service_t {
-  // At most 1,024.
+  // At most 1,024. Records with the target `.` or port 0 are left out.
   convoke_host_dns_list_place_t   places;
   // As in `addresses`, the hosts' records included.
   uint32_t   ttl_s;
@@ -538,11 +539,12 @@ typedef struct {
 } exports_convoke_discovery_strategy_result_snapshot_problem_t;
 
 // Imported Functions from `convoke:host/dns@0.1.0`
-// A and AAAA records, through any CNAME. At most 256 names, looked up at the
+// A and AAAA records, through any CNAME, of the first name of the search list that has
+// any. Waits for all at most 8.5 s, and no longer than the call lasts. At most 256 names, looked up at the
 // same time; one outcome each, in their order.
 extern void convoke_host_dns_lookup_addresses(mode_list_string_t *names, convoke_host_dns_list_result_addresses_dns_error_t *ret);
-// SRV records, and the addresses of the hosts that they name: these need no
-// grant of their own. At most 256 names; one outcome each, in their order.
+// SRV records, through any CNAME, and the addresses of the hosts that they name: these
+// need no grant of their own. `temporary` when not one of these could be looked up. At most 256 names; one outcome each, in their order.
 extern void convoke_host_dns_lookup_services(mode_list_string_t *names, convoke_host_dns_list_result_service_dns_error_t *ret);
 
 // Imported Functions from `convoke:host/kubernetes@0.1.0`

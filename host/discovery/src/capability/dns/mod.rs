@@ -1,20 +1,34 @@
 //! `convoke:host/dns`: addresses and services by name. Granted by name.
 
+mod answer;
+mod conf;
+mod fates;
+mod fault;
+mod hosts;
+mod miss;
 mod name;
 mod resolver;
+mod server;
 mod system;
+#[cfg(test)]
+mod tests;
 
 use std::time::Duration;
 
 use futures_util::stream::{self, StreamExt as _};
+use tokio::time::Instant;
 use wasmtime::component::{HasSelf, Linker};
 
 use super::{Capability, Context, Grant, Mode};
 use crate::bindings::imports::convoke::host::dns::{self, Addresses, DnsError, Place, Service};
 use crate::limits;
 use crate::text::one_line;
-use resolver::{LookupError, Resolver};
+use miss::LookupError;
+use resolver::Resolver;
 pub(crate) use system::Resolvers;
+
+/// Why a name cannot be looked up, in bytes: eight servers have their say.
+const ERROR_BYTES_MAX: usize = 600;
 
 pub(crate) const CAPABILITY: Capability = Capability {
     interface: "convoke:host/dns",
@@ -41,8 +55,9 @@ impl dns::Host for Context {
             }));
         }
         Ok(self
-            .look_up(names, async |resolver, name| {
-                let found = resolver.addresses(name).await?;
+            .look_up(names, async |mode, resolver, name, until| {
+                let found = resolver.addresses(name, until).await?;
+                mode.dns.fates.forget(name);
                 let addresses = found.addresses.iter().map(ToString::to_string).collect();
                 Ok(Addresses { addresses, ttl_s: found.ttl_s })
             })
@@ -67,16 +82,22 @@ impl dns::Host for Context {
             }));
         }
         Ok(self
-            .look_up(names, async |resolver, name| {
-                let (places, ttl_s) = resolver.service(name).await?;
-                let places = places.into_iter().map(|place| Place {
+            .look_up(names, async |mode, resolver, name, until| {
+                let service = resolver.service(name, until).await?;
+                if service.unusable.is_empty() {
+                    mode.dns.fates.forget(name);
+                } else {
+                    let usable = service.places.iter().filter(|p| !p.addresses.is_empty()).count();
+                    mode.dns.fates.unusable(&mode.name, name, &service.unusable, usable);
+                }
+                let places = service.places.into_iter().map(|place| Place {
                     host: place.host,
                     addresses: place.addresses.iter().map(ToString::to_string).collect(),
                     port: place.port,
                     priority: place.priority,
                     weight: place.weight,
                 });
-                Ok(Service { places: places.collect(), ttl_s })
+                Ok(Service { places: places.collect(), ttl_s: service.ttl_s })
             })
             .await)
     }
@@ -100,30 +121,25 @@ impl Context {
         names.iter().enumerate().map(outcome).collect()
     }
 
-    /// One outcome for each name, in their order, within [`limits::LOOKUP_MS_MAX`].
+    /// One outcome for each name, in their order, within [`limits::LOOKUP_MS_MAX`] and before
+    /// the mode's own call is out of time.
     async fn look_up<T>(
         &mut self,
         names: Vec<String>,
-        ask: impl AsyncFn(&Resolver, &str) -> Result<T, LookupError>,
+        ask: impl AsyncFn(&Mode, &Resolver, &str, Instant) -> Result<T, LookupError>,
     ) -> Vec<Result<T, DnsError>> {
         let mode: &Mode = &self.mode;
-        let resolver = mode.dns.get(&mode.grants.dns.servers);
+        let resolver = &*mode.dns.get(&mode.grants.dns.servers);
         let number = names.len();
+        let spare = Duration::from_millis(limits::LOOKUP_SPARE_MS);
+        let until = Instant::now() + Duration::from_millis(limits::LOOKUP_MS_MAX);
+        let until = self.ends.checked_sub(spare).map_or(until, |ends| until.min(ends));
         let ask = &ask;
-        let resolver = &resolver;
         let outcomes = stream::iter(names.into_iter().enumerate())
             .map(|(index, name)| async move {
                 admit(mode, index, &name)?;
-                let resolver = resolver.as_ref().map_err(|why| DnsError::Temporary(why.clone()))?;
-                let bound = Duration::from_millis(limits::LOOKUP_MS_MAX);
-                match tokio::time::timeout(bound, ask(resolver, &name)).await {
-                    Ok(outcome) => outcome.map_err(told),
-                    Err(_) => Err(DnsError::Temporary(format!(
-                        "no answer from {} within {} ms",
-                        resolver.servers(),
-                        limits::LOOKUP_MS_MAX
-                    ))),
-                }
+                let outcome = ask(mode, resolver, &name, until).await;
+                outcome.map_err(|error| told(mode, &name, error))
             })
             .buffered(limits::LOOKUPS_AT_ONCE)
             .collect::<Vec<_>>();
@@ -154,10 +170,15 @@ fn admit(mode: &Mode, index: usize, name: &str) -> Result<(), DnsError> {
     Ok(())
 }
 
-fn told(error: LookupError) -> DnsError {
+/// The error as the mode has it. Why there is nothing is for the log alone.
+fn told(mode: &Mode, name: &str, error: LookupError) -> DnsError {
+    if let LookupError::Absent(absent) = &error {
+        mode.dns.fates.absent(&mode.name, name, absent);
+        return DnsError::NotFound;
+    }
+    mode.dns.fates.forget(name);
     match error {
-        LookupError::NotFound | LookupError::NoData => DnsError::NotFound,
-        LookupError::Temporary(why) => DnsError::Temporary(one_line(&why, 300)),
-        LookupError::Other(why) => DnsError::Other(one_line(&why, 300)),
+        LookupError::Temporary(why) => DnsError::Temporary(one_line(&why, ERROR_BYTES_MAX)),
+        other => DnsError::Other(one_line(&other.to_string(), ERROR_BYTES_MAX)),
     }
 }

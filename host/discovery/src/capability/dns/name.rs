@@ -48,7 +48,7 @@ mod tests {
     proptest! {
         #[test]
         fn what_is_a_name_fits_a_query(text in "[a-z0-9._-]{0,300}") {
-            let read = hickory_resolver::proto::rr::Name::from_ascii(&text);
+            let read = hickory_proto::rr::Name::from_ascii(&text);
             prop_assert!(!is_name(&text) || read.is_ok(), "{text}");
         }
     }

@@ -1,97 +1,102 @@
 //! Whom to ask: the system's servers, as its files say at the time, or those that
 //! a grant names.
 
-use std::net::SocketAddr;
-use std::path::Path;
+use std::env;
+use std::fs::File;
+use std::io::Read as _;
+use std::net::Ipv4Addr;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
-use hickory_resolver::Hosts;
-use hickory_resolver::config::{
-    ConnectionConfig, NameServerConfig, ResolveHosts, ResolverConfig, ResolverOpts,
-};
-use hickory_resolver::proto::rr::Name;
-use hickory_resolver::system_conf::read_system_conf;
-
+use super::conf::{Conf, Surroundings};
+use super::hosts::Hosts;
 use super::resolver::Resolver;
+use crate::grant::DnsServer;
 use crate::limits;
 
 const RESOLV_CONF: &str = "/etc/resolv.conf";
 const HOSTS: &str = "/etc/hosts";
+/// This machine's name (proc_sys_kernel(5)).
+const HOST_NAME: &str = "/proc/sys/kernel/hostname";
+
+/// Whom a system without a `nameserver` line asks (resolv.conf(5)).
+const LOCAL_SERVER: DnsServer =
+    DnsServer { ip: std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), zone: None, port: 53 };
 
 /// The resolver of one mode, made anew when the system's files change.
 #[derive(Debug, Default)]
-pub(crate) struct Resolvers(Mutex<Option<(Stamps, Arc<Resolver>)>>);
+pub(crate) struct Resolvers {
+    current: Mutex<Option<(Stamps, Arc<Resolver>)>>,
+    pub(super) fates: super::fates::Fates,
+}
 
-/// When the system's files changed last.
-type Stamps = [Option<SystemTime>; 2];
+/// When the system's files changed last, and how long they are.
+type Stamps = [Option<(SystemTime, u64)>; 2];
 
 impl Resolvers {
     /// The resolver that asks `servers`; with none, the system's.
-    pub(super) fn get(&self, servers: &[SocketAddr]) -> Result<Arc<Resolver>, String> {
+    pub(super) fn get(&self, servers: &[DnsServer]) -> Arc<Resolver> {
         let stamps = if servers.is_empty() { [RESOLV_CONF, HOSTS].map(changed) } else { [None; 2] };
-        let mut current = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((made, resolver)) = &*current
             && *made == stamps
         {
-            return Ok(Arc::clone(resolver));
+            return Arc::clone(resolver);
         }
-        let resolver = Arc::new(if servers.is_empty() { system()? } else { named(servers)? });
+        let resolver = Arc::new(if servers.is_empty() { system() } else { named(servers) });
         *current = Some((stamps, Arc::clone(&resolver)));
-        Ok(resolver)
+        resolver
     }
 }
 
-fn changed(path: &str) -> Option<SystemTime> {
-    std::fs::metadata(path).and_then(|file| file.modified()).ok()
+fn changed(path: &str) -> Option<(SystemTime, u64)> {
+    let file = std::fs::metadata(path).ok()?;
+    Some((file.modified().ok()?, file.len()))
 }
 
-/// As `resolv.conf` and `hosts` say. Without servers there are still the hosts.
-fn system() -> Result<Resolver, String> {
-    let (config, options) = if Path::new(RESOLV_CONF).exists() {
-        read_system_conf().unwrap_or_default()
-    } else {
-        Default::default()
+/// As `resolv.conf` and `hosts` say. A file that is not there is an empty one.
+fn system() -> Resolver {
+    let variable = |name| env::var(name).ok();
+    let (domains, options) = (variable("LOCALDOMAIN"), variable("RES_OPTIONS"));
+    let host = text(HOST_NAME, limits::RESOLV_CONF_BYTES_MAX);
+    let around = Surroundings {
+        domains: domains.as_deref(),
+        options: options.as_deref(),
+        host: Some(host.trim()),
     };
-    let hosts = Hosts::from_system().unwrap_or_default();
-    Resolver::new(config, bounded(options), hosts)
+    let mut conf = Conf::read(&text(RESOLV_CONF, limits::RESOLV_CONF_BYTES_MAX), around);
+    if conf.servers.is_empty() {
+        conf.servers.push(LOCAL_SERVER);
+    }
+    Resolver::new(conf, Hosts::read(&text(HOSTS, limits::HOSTS_BYTES_MAX)))
+}
+
+/// A file of the system's, as far as it can be read.
+fn text(path: &str, bytes_max: u64) -> String {
+    let mut bytes = Vec::new();
+    if let Ok(file) = File::open(path) {
+        // What was read before an error is used.
+        let _ = file.take(bytes_max).read_to_end(&mut bytes);
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
 }
 
 /// `servers` alone: no search list, no hosts.
-fn named(servers: &[SocketAddr]) -> Result<Resolver, String> {
-    let servers = servers.iter().map(|server| {
-        let mut connections = [ConnectionConfig::udp(), ConnectionConfig::tcp()];
-        for connection in &mut connections {
-            connection.port = server.port();
-        }
-        // "No such name" is an answer, and no reason to ask the next server.
-        NameServerConfig::new(server.ip(), true, connections.into())
-    });
-    let config = ResolverConfig::from_parts(None, Vec::<Name>::new(), servers.collect());
-    Resolver::new(config, bounded(ResolverOpts::default()), Hosts::default())
-}
-
-/// A query is repeated, and other servers are asked, within the bound of one
-/// look-up. Answers are not kept: a mode asks again when they have expired, and
-/// at once for a name that did not exist a moment ago.
-fn bounded(mut options: ResolverOpts) -> ResolverOpts {
-    options.timeout = options.timeout.min(Duration::from_millis(limits::QUERY_MS_MAX));
-    options.attempts = options.attempts.min(limits::QUERY_RETRIES_MAX);
-    options.cache_size = 0;
-    options.use_hosts_file = ResolveHosts::Never;
-    options
+fn named(servers: &[DnsServer]) -> Resolver {
+    let conf = Conf { servers: servers.to_vec(), edns: true, ..Conf::default() };
+    Resolver::new(conf, Hosts::default())
 }
 
 #[cfg(test)]
 mod tests {
-    use super::Resolvers;
+    use super::*;
 
-    #[tokio::test]
-    async fn a_resolver_is_kept_while_nothing_changes() {
+    #[test]
+    fn a_resolver_is_kept_while_nothing_changes() {
         let resolvers = Resolvers::default();
-        let server = ["127.0.0.1:5353".parse().unwrap()];
-        let first = resolvers.get(&server).unwrap();
-        assert!(std::sync::Arc::ptr_eq(&first, &resolvers.get(&server).unwrap()));
+        let server = [DnsServer { port: 5353, ..LOCAL_SERVER }];
+        let first = resolvers.get(&server);
+        assert!(Arc::ptr_eq(&first, &resolvers.get(&server)));
         assert_eq!(first.servers(), "127.0.0.1:5353");
     }
 }

@@ -26,9 +26,10 @@ const (
 	DnsError_Denied uint8 = 0
 	// Not a name: an empty or overlong label, a character that no name has.
 	DnsError_InvalidName uint8 = 1
-	// The name does not exist, or has no record of the kind.
+	// The name does not exist, or has no record of the kind, says the first server
+	// that can say.
 	DnsError_NotFound uint8 = 2
-	// No server answered in time, or one could not say; carries which, and why.
+	// No server could say; carries each, and why. Nothing is known of the name then.
 	DnsError_Temporary uint8 = 3
 	// Anything else, in words.
 	DnsError_Other uint8 = 4
@@ -99,7 +100,7 @@ type Place struct {
 
 // Where one service is.
 type Service struct {
-	// At most 1,024.
+	// At most 1,024. Records with the target `.` or port 0 are left out.
 	Places []Place
 	// As in `addresses`, the hosts' records included.
 	TtlS uint32

@@ -1,0 +1,226 @@
+//! `/etc/resolv.conf`, as resolv.conf(5) says and glibc reads it.
+//!
+//! Read here and not by the crate `resolv-conf`: its version 0.7.6 drops a server whose
+//! zone has a `-` or a `.` in it (`fe80::1%br-lan`), and knows nothing of the variables
+//! that override the file.
+
+use std::time::Duration;
+
+use hickory_proto::rr::Name;
+
+use crate::grant::DnsServer;
+use crate::limits;
+
+/// Whom to ask, and how.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Conf {
+    /// In the order to ask them.
+    pub(super) servers: Vec<DnsServer>,
+    /// Domains that complete a name, absolute.
+    pub(super) search: Vec<Name>,
+    /// A name with that many dots is asked for as it is before it is completed.
+    pub(super) ndots: usize,
+    /// What one server gets to answer.
+    pub(super) timeout: Duration,
+    /// How many times all servers are asked.
+    pub(super) attempts: u32,
+    /// Each question begins with the next server.
+    pub(super) rotate: bool,
+    /// TCP from the start.
+    pub(super) use_vc: bool,
+    /// Questions carry EDNS (RFC 6891) until a server turns out not to know it.
+    pub(super) edns: bool,
+    /// Questions for AAAA records are not asked.
+    pub(super) no_aaaa: bool,
+}
+
+impl Default for Conf {
+    /// As with an empty file.
+    fn default() -> Self {
+        Self {
+            servers: Vec::new(),
+            search: Vec::new(),
+            ndots: 1,
+            timeout: Duration::from_secs(5),
+            attempts: 2,
+            rotate: false,
+            use_vc: false,
+            edns: false,
+            no_aaaa: false,
+        }
+    }
+}
+
+/// What overrides the file (resolv.conf(5)), and completes it.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Surroundings<'a> {
+    /// `LOCALDOMAIN`: the search list.
+    pub(super) domains: Option<&'a str>,
+    /// `RES_OPTIONS`: as a further line of options.
+    pub(super) options: Option<&'a str>,
+    /// This machine's name: its domain is searched when nothing else says which.
+    pub(super) host: Option<&'a str>,
+}
+
+impl Conf {
+    /// Reads the file's text. As in glibc, a line that makes no sense is passed over.
+    pub(super) fn read(text: &str, around: Surroundings<'_>) -> Self {
+        let mut conf = Self::default();
+        let mut search: Option<Vec<Name>> = None;
+        for line in text.lines().map(str::trim) {
+            if line.starts_with(['#', ';']) {
+                continue;
+            }
+            let (keyword, rest) = line.split_once([' ', '\t']).unwrap_or((line, ""));
+            let mut words = rest.split_whitespace();
+            match keyword {
+                "nameserver" => conf.add_server(words.next().unwrap_or_default()),
+                "domain" => search = Some(domains(words.take(1))),
+                "search" => search = Some(domains(words)),
+                "options" => words.for_each(|option| conf.set(option)),
+                _ => {}
+            }
+        }
+        if let Some(list) = around.domains {
+            search = Some(domains(list.split_whitespace()));
+        }
+        around.options.into_iter().flat_map(str::split_whitespace).for_each(|o| conf.set(o));
+        let own = || Some(domains(around.host?.split_once('.').map(|(_, own)| own).into_iter()));
+        conf.search = search.or_else(own).unwrap_or_default();
+        conf
+    }
+
+    fn add_server(&mut self, text: &str) {
+        match DnsServer::parse_bare(text) {
+            Some(server) if self.servers.len() < limits::DNS_SERVERS_MAX => {
+                if !self.servers.contains(&server) {
+                    self.servers.push(server);
+                }
+            }
+            Some(_) => {}
+            None => tracing::debug!(nameserver = text, "not an address; passed over"),
+        }
+    }
+
+    fn set(&mut self, option: &str) {
+        let (name, value) = option.split_once(':').unwrap_or((option, ""));
+        let number = || value.parse::<u64>().ok();
+        match name {
+            "ndots" => {
+                if let Some(dots) = number() {
+                    let max = limits::RESOLV_NDOTS_MAX;
+                    self.ndots = usize::try_from(dots).unwrap_or(max).min(max);
+                }
+            }
+            "timeout" => {
+                if let Some(seconds) = number() {
+                    let seconds = seconds.clamp(1, limits::RESOLV_TIMEOUT_S_MAX);
+                    self.timeout = Duration::from_secs(seconds);
+                }
+            }
+            "attempts" => {
+                if let Some(times) = number() {
+                    let max = limits::RESOLV_ATTEMPTS_MAX;
+                    self.attempts = u32::try_from(times).unwrap_or(max).clamp(1, max);
+                }
+            }
+            "rotate" => self.rotate = true,
+            "use-vc" => self.use_vc = true,
+            "edns0" => self.edns = true,
+            "no-aaaa" => self.no_aaaa = true,
+            _ => {}
+        }
+    }
+}
+
+/// Domains to search, made absolute; what is no name is passed over.
+fn domains<'a>(words: impl Iterator<Item = &'a str>) -> Vec<Name> {
+    let name = |word: &str| {
+        let mut name = Name::from_ascii(word).ok()?;
+        name.set_fqdn(true);
+        Some(name)
+    };
+    words.filter_map(name).take(limits::SEARCH_DOMAINS_MAX).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn read(text: &str) -> Conf {
+        Conf::read(text, Surroundings::default())
+    }
+
+    fn servers(conf: &Conf) -> Vec<String> {
+        conf.servers.iter().map(ToString::to_string).collect()
+    }
+
+    fn search(conf: &Conf) -> Vec<String> {
+        conf.search.iter().map(Name::to_ascii).collect()
+    }
+
+    #[test]
+    fn servers_keep_their_order_and_their_zones() {
+        let conf = read(
+            "nameserver 10.0.0.2\n# nameserver 10.0.0.9\nnameserver\t10.0.0.1\r\n\
+             nameserver fe80::1%eth1\nnameserver fe80::1%br-lan\nnameserver fe80::2%eth0.100\n\
+             nameserver nowhere\nnameserver\nnameserver 10.0.0.2",
+        );
+        let expected = [
+            "10.0.0.2:53",
+            "10.0.0.1:53",
+            "[fe80::1%eth1]:53",
+            "[fe80::1%br-lan]:53",
+            "[fe80::2%eth0.100]:53",
+        ];
+        assert_eq!(servers(&conf), expected);
+    }
+
+    #[test]
+    fn options_are_read_within_their_bounds() {
+        assert_eq!(read("; nothing\n"), Conf::default());
+        let conf = read(
+            "options ndots:5 timeout:1\noptions attempts:3 rotate use-vc edns0 no-aaaa inet6 x:y:z",
+        );
+        assert_eq!((conf.ndots, conf.timeout, conf.attempts), (5, Duration::from_secs(1), 3));
+        assert!(conf.rotate && conf.use_vc && conf.edns && conf.no_aaaa);
+        let conf = read("options ndots:99 timeout:99999999999 attempts:999");
+        assert_eq!((conf.ndots, conf.timeout, conf.attempts), (15, Duration::from_secs(30), 5));
+        let conf = read("options timeout:0 attempts:0 ndots:-1 ndots:");
+        assert_eq!((conf.ndots, conf.timeout, conf.attempts), (1, Duration::from_secs(1), 1));
+    }
+
+    #[test]
+    fn the_last_of_domain_and_search_counts() {
+        assert_eq!(search(&read("domain a.example\nsearch b.example c.")), ["b.example.", "c."]);
+        assert_eq!(search(&read("search b.example c.\ndomain a.example")), ["a.example."]);
+        assert_eq!(search(&read("search . b..c d")), [".", "d."]);
+    }
+
+    #[test]
+    fn variables_win_over_the_file_and_the_own_domain_fills_a_gap() {
+        let around = Surroundings {
+            domains: Some("x.example y.example"),
+            options: Some("ndots:3"),
+            host: Some("a.own.example"),
+        };
+        let conf = Conf::read("search b.example\noptions ndots:2 rotate", around);
+        assert_eq!(search(&conf), ["x.example.", "y.example."]);
+        assert_eq!((conf.ndots, conf.rotate), (3, true));
+        let around = Surroundings { host: Some("a.own.example"), ..Surroundings::default() };
+        assert_eq!(search(&Conf::read("", around)), ["own.example."]);
+        assert!(search(&Conf::read("search", around)).is_empty(), "asked for nothing");
+        let around = Surroundings { host: Some("a"), ..Surroundings::default() };
+        assert!(search(&Conf::read("", around)).is_empty());
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_is_read(text in "(nameserver|search|options|domain|[ -~]|\\PC|[\r\n\t:]){0,60}") {
+            let conf = read(&text);
+            prop_assert!(conf.servers.len() <= limits::DNS_SERVERS_MAX && conf.attempts > 0);
+        }
+    }
+}

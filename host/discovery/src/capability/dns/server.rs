@@ -1,0 +1,248 @@
+//! One DNS server, and one question to it: UDP, TCP where that is not enough, and no EDNS
+//! where it is not understood.
+//!
+//! The transports of `hickory-net` (0.26.3) are not used. Its UDP sockets are not connected,
+//! so that a host without a server is waited for instead of passed over; an error without
+//! a question section, as old servers send it, counts as no answer; and its pool of servers
+//! asks several at the same time and takes the first answer, where resolv.conf(5) promises
+//! the order of the list.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use hickory_proto::op::{Edns, Message, MessageType, OpCode, Query, ResponseCode};
+use rustix::net::netdevice;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpStream, UdpSocket};
+use tokio::time::{Instant, timeout};
+
+use super::answer::Answer;
+use super::fault::Fault;
+use crate::grant::DnsServer;
+use crate::limits;
+
+/// Length of a message's header, in bytes (RFC 1035, section 4.1.1).
+const HEADER_BYTES: usize = 12;
+
+/// A server, and what is known of it.
+#[derive(Debug)]
+pub(super) struct Server {
+    pub(super) at: DnsServer,
+    /// It does not understand EDNS.
+    is_plain: AtomicBool,
+    /// It was silent: until then the others are asked before it.
+    rests: Mutex<Option<Instant>>,
+}
+
+/// How questions are sent.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Manner {
+    /// TCP from the start.
+    pub(super) use_vc: bool,
+    /// With EDNS, unless the server does not know it.
+    pub(super) edns: bool,
+}
+
+impl Server {
+    pub(super) fn new(at: DnsServer) -> Self {
+        Self { at, is_plain: AtomicBool::new(false), rests: Mutex::new(None) }
+    }
+
+    /// Whether it was silent a moment ago.
+    pub(super) fn rests(&self) -> bool {
+        let rests = *self.rests.lock().unwrap_or_else(PoisonError::into_inner);
+        rests.is_some_and(|until| Instant::now() < until)
+    }
+
+    fn heard(&self, anything: bool) {
+        let rests =
+            (!anything).then(|| Instant::now() + Duration::from_millis(limits::DNS_REST_MS));
+        *self.rests.lock().unwrap_or_else(PoisonError::into_inner) = rests;
+    }
+
+    /// Where to send, with the interface of a link-local address.
+    fn address(&self) -> Result<SocketAddr, Fault> {
+        let IpAddr::V6(ip) = self.at.ip else {
+            return Ok(SocketAddr::new(self.at.ip, self.at.port));
+        };
+        let scope = match &self.at.zone {
+            None if ip.is_unicast_link_local() => {
+                return Err(Fault::Unreachable(format!(
+                    "a link-local address needs its interface, as in {ip}%eth0"
+                )));
+            }
+            None => 0,
+            Some(zone) => index_of(zone).ok_or_else(|| {
+                Fault::Unreachable(format!("this host has no interface {zone} at present"))
+            })?,
+        };
+        Ok(SocketAddrV6::new(ip, self.at.port, 0, scope).into())
+    }
+}
+
+/// The index of an interface given by name or by index.
+fn index_of(zone: &str) -> Option<u32> {
+    // Any socket will do (netdevice(7)).
+    let any = std::net::UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))
+        .or_else(|_| std::net::UdpSocket::bind((Ipv6Addr::UNSPECIFIED, 0)));
+    let named = any.ok().and_then(|socket| netdevice::name_to_index(&socket, zone).ok());
+    named.or_else(|| zone.parse().ok().filter(|index| *index != 0))
+}
+
+/// One question to one server. Its socket stays open between turns, so that an answer that
+/// comes after its turn counts in the next one.
+pub(super) struct Conversation<'a> {
+    server: &'a Server,
+    question: &'a Query,
+    manner: Manner,
+    id: u16,
+    socket: Option<UdpSocket>,
+}
+
+impl<'a> Conversation<'a> {
+    pub(super) fn new(server: &'a Server, question: &'a Query, manner: Manner) -> Self {
+        Self { server, question, manner, id: rand::random(), socket: None }
+    }
+
+    /// Asks, and waits for that long.
+    pub(super) async fn ask(&mut self, time: Duration) -> Result<Answer, Fault> {
+        let answered = timeout(time, self.exchange()).await;
+        let answer = answered.unwrap_or(Err(Fault::Silent(time)));
+        self.server.heard(!answer.as_ref().is_err_and(Fault::is_silence));
+        answer
+    }
+
+    async fn exchange(&mut self) -> Result<Answer, Fault> {
+        let server = self.server.address()?;
+        let message = if self.manner.use_vc {
+            self.by_tcp(server).await?
+        } else {
+            let message = self.by_udp(server).await?;
+            if message.metadata.truncation {
+                // A part of the records would look like all of them (RFC 7766, section 5).
+                self.by_tcp(server).await.map_err(|fault| Fault::Tcp(fault.into()))?
+            } else {
+                message
+            }
+        };
+        Answer::read(&message, self.question)
+    }
+
+    /// Whether to ask with EDNS.
+    fn edns(&self) -> bool {
+        self.manner.edns && !self.server.is_plain.load(Ordering::Relaxed)
+    }
+
+    /// Asks by datagrams until one answers.
+    async fn by_udp(&mut self, server: SocketAddr) -> Result<Message, Fault> {
+        let socket = match self.socket.take() {
+            Some(socket) => socket,
+            None => connected(server).await?,
+        };
+        let mut edns = self.edns();
+        // A turn may end at any `await` from here on.
+        let socket = self.socket.insert(socket);
+        loop {
+            socket.send(&encoded(self.id, self.question, edns)?).await?;
+            let answered = receive(socket, self.id, self.question);
+            match timeout(Duration::from_millis(limits::DNS_RESEND_MS), answered).await {
+                Ok(Ok(message)) if edns && is_unaware(&message) => {
+                    self.server.is_plain.store(true, Ordering::Relaxed);
+                }
+                Ok(message) => return message,
+                // It was lost; or it is thrown away for what it carries, which RFC 6891
+                // (section 7) forbids, and which happens.
+                Err(_) => {}
+            }
+            edns = false;
+        }
+    }
+
+    /// Asks by a connection of its own.
+    async fn by_tcp(&self, server: SocketAddr) -> Result<Message, Fault> {
+        let mut stream = TcpStream::connect(server).await?;
+        stream.set_nodelay(true)?;
+        loop {
+            let edns = self.edns();
+            let question = encoded(self.id, self.question, edns)?;
+            let mut bytes =
+                u16::try_from(question.len()).unwrap_or_default().to_be_bytes().to_vec();
+            bytes.extend(question);
+            stream.write_all(&bytes).await?;
+            let mut answer = vec![0; stream.read_u16().await?.into()];
+            stream.read_exact(&mut answer).await?;
+            let message = decoded(&answer, self.id, self.question)
+                .unwrap_or_else(|| Err(Fault::Unreadable("it answers another question".into())))?;
+            if !edns || !is_unaware(&message) {
+                return Ok(message);
+            }
+            self.server.is_plain.store(true, Ordering::Relaxed);
+        }
+    }
+}
+
+/// A question as it is sent.
+fn encoded(id: u16, question: &Query, edns: bool) -> Result<Vec<u8>, Fault> {
+    let mut message = Message::new(id, MessageType::Query, OpCode::Query);
+    message.metadata.recursion_desired = true;
+    message.add_query(question.clone());
+    if edns {
+        let mut opt = Edns::new();
+        opt.set_max_payload(limits::DNS_PAYLOAD_BYTES);
+        message.set_edns(opt);
+    }
+    message.to_vec().map_err(|error| Fault::Unreadable(error.to_string()))
+}
+
+/// The message in `bytes`; none if it answers something else.
+fn decoded(bytes: &[u8], id: u16, question: &Query) -> Option<Result<Message, Fault>> {
+    let ours = bytes.len() >= HEADER_BYTES && bytes[..2] == id.to_be_bytes();
+    if !ours {
+        return None;
+    }
+    let message = match Message::from_vec(bytes) {
+        Ok(message) => message,
+        Err(error) => return Some(Err(Fault::Unreadable(error.to_string()))),
+    };
+    let header = &message.metadata;
+    let repeats = match &message.queries[..] {
+        // Old servers do not repeat a question that they do not understand.
+        [] => header.response_code != ResponseCode::NoError,
+        [repeated] => {
+            repeated.name() == question.name() && repeated.query_type() == question.query_type()
+        }
+        _ => false,
+    };
+    (header.message_type == MessageType::Response && repeats).then_some(Ok(message))
+}
+
+/// Whether a server may have answered so because it does not know EDNS (RFC 6891,
+/// section 7).
+fn is_unaware(message: &Message) -> bool {
+    use ResponseCode::{BADVERS, FormErr, NotImp};
+    matches!(message.metadata.response_code, FormErr | NotImp | BADVERS)
+}
+
+/// A socket that hears `server` alone, and of hosts that say that there is none.
+async fn connected(server: SocketAddr) -> Result<UdpSocket, Fault> {
+    let any: IpAddr = match server {
+        SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
+        SocketAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
+    };
+    let socket = UdpSocket::bind((any, 0)).await?;
+    socket.connect(server).await?;
+    Ok(socket)
+}
+
+/// The first datagram that answers the question; others are passed over.
+async fn receive(socket: &UdpSocket, id: u16, question: &Query) -> Result<Message, Fault> {
+    let mut buffer = vec![0; limits::DNS_DATAGRAM_BYTES_MAX];
+    loop {
+        let length = socket.recv(&mut buffer).await?;
+        if let Some(message) = decoded(&buffer[..length], id, question) {
+            return message;
+        }
+    }
+}

@@ -1,0 +1,258 @@
+//! DNS servers that people run, from Debian's packages as `cargo xtask test` unpacks them:
+//! each with the same zone, on a host of a lab.
+
+use std::env;
+use std::fs;
+use std::io::{self, Write as _};
+use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
+
+use crate::lab::Host;
+
+/// Until a server answers its first question.
+const STARTED_MAX: Duration = Duration::from_secs(15);
+
+/// How long one such question waits for its answer.
+const ANSWERED_MAX: Duration = Duration::from_millis(200);
+
+/// The zone that all of them serve.
+pub const ZONE: &str = "shop.test";
+
+/// A server's program.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Program {
+    /// dnsmasq: forwards, and has a few records of its own.
+    Dnsmasq,
+    /// Unbound: recurses, and serves a zone as well.
+    Unbound,
+    /// BIND's named: the zone's server.
+    Bind9,
+    /// Knot DNS: the zone's server, and of nothing else.
+    Knot,
+}
+
+/// A running server. Dropping it ends it.
+#[derive(Debug)]
+pub struct NameServer {
+    process: Child,
+    folder: TempDir,
+}
+
+impl Program {
+    /// Debian's package, and where the program is in it.
+    fn package(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Dnsmasq => ("dnsmasq-base", "usr/sbin/dnsmasq"),
+            Self::Unbound => ("unbound", "usr/sbin/unbound"),
+            Self::Bind9 => ("bind9", "usr/sbin/named"),
+            Self::Knot => ("knot", "usr/sbin/knotd"),
+        }
+    }
+
+    /// The folder that the package was unpacked into; none where it was not, which is said
+    /// aloud, and is a failure in continuous integration.
+    #[track_caller]
+    fn folder(self) -> Option<PathBuf> {
+        let (package, _) = self.package();
+        let this = env::current_exe().ok();
+        let above = this.iter().flat_map(|this| this.ancestors().skip(1).map(Path::to_owned));
+        let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).parent().map(|r| r.join("target"));
+        let mut folders =
+            above.chain(workspace).map(|target| target.join("nameservers").join(package));
+        let found = folders.find(|folder| folder.join("complete").is_file());
+        if found.is_none() {
+            let text = format!(
+                "SKIPPED (Debian's {package} is not there: `cargo xtask test` fetches it, or says why apt-get cannot)"
+            );
+            assert!(env::var_os("CI").is_none_or(|ci| ci != "true"), "{text}");
+            // Past the harness, which shows only what failed tests print.
+            let _ = writeln!(io::stderr(), "{text}");
+        }
+        found
+    }
+
+    /// Writes what it reads, and gives its options.
+    fn configure(self, at: Ipv4Addr, zone: &Zone, folder: &Path) -> Vec<String> {
+        let write = |name: &str, text: &str| {
+            let path = folder.join(name);
+            fs::write(&path, text).expect("the folder is ours");
+            path.display().to_string()
+        };
+        let here = folder.display();
+        let (origin, file) = (&zone.origin, write("zone", &zone.text));
+        match self {
+            Self::Dnsmasq => {
+                let fixed = "--keep-in-foreground --conf-file=/dev/null --no-hosts --no-resolv --bind-interfaces --user=root --pid-file= --local-ttl=2";
+                let mut options: Vec<String> =
+                    fixed.split_whitespace().map(str::to_owned).collect();
+                options.push(format!("--listen-address={at}"));
+                options.push(format!("--local=/{origin}/"));
+                options.extend(zone.options_of_dnsmasq());
+                options
+            }
+            Self::Unbound => {
+                let conf = format!(
+                    "server:\n interface: {at}\n access-control: 0.0.0.0/0 allow\n do-daemonize: no\n username: \"\"\n chroot: \"\"\n directory: \"{here}\"\n pidfile: \"\"\n use-syslog: no\n module-config: \"iterator\"\n local-zone: \"test.\" nodefault\nremote-control:\n control-enable: no\nauth-zone:\n name: \"{origin}\"\n zonefile: \"{file}\"\n for-downstream: yes\n for-upstream: yes\n"
+                );
+                vec!["-d".into(), "-c".into(), write("unbound.conf", &conf)]
+            }
+            Self::Bind9 => {
+                let conf = format!(
+                    "options {{ directory \"{here}\"; listen-on {{ {at}; }}; listen-on-v6 {{ none; }}; pid-file none; session-keyfile none; recursion no; dnssec-validation no; }};\ncontrols {{ }};\nzone \"{origin}\" {{ type primary; file \"{file}\"; }};\n"
+                );
+                vec!["-f".into(), "-c".into(), write("named.conf", &conf)]
+            }
+            Self::Knot => {
+                let conf = format!(
+                    "server:\n  rundir: {here}\n  listen: {at}@53\nlog:\n  - target: stderr\n    any: warning\ndatabase:\n  storage: {here}\nzone:\n  - domain: {origin}\n    file: {file}\n"
+                );
+                vec!["-c".into(), write("knot.conf", &conf)]
+            }
+        }
+    }
+}
+
+/// Records of one zone, a line each: name, kind, data. A kind may come several times.
+#[derive(Clone, Debug)]
+pub struct Zone {
+    origin: String,
+    records: Vec<(String, String)>,
+    text: String,
+}
+
+impl Zone {
+    /// The zone [`ZONE`] with these records, and with what each zone has.
+    #[must_use]
+    pub fn new(lines: &str) -> Self {
+        Self::of(ZONE, lines)
+    }
+
+    /// Another zone.
+    #[must_use]
+    pub fn of(origin: &str, lines: &str) -> Self {
+        let mut text = format!(
+            "$ORIGIN {origin}.\n$TTL 2\n@ SOA ns h 1 3600 600 86400 2\n@ NS ns\nns A 127.0.0.1\n"
+        );
+        let lines = lines.lines().map(str::trim).filter(|line| !line.is_empty());
+        let records = lines.map(|line| {
+            text.push_str(line);
+            text.push('\n');
+            let (name, data) = line.split_once(' ').expect("a name and its record");
+            (name.to_owned(), data.to_owned())
+        });
+        let records = records.collect();
+        Self { origin: origin.to_owned(), records, text }
+    }
+
+    /// As options, as far as dnsmasq has such records of its own: no delegations, no alias of
+    /// a service.
+    fn options_of_dnsmasq(&self) -> Vec<String> {
+        let full = |name: &str| format!("{name}.{}", self.origin);
+        let option = |(name, data): &(String, String)| {
+            let words: Vec<&str> = data.split(' ').collect();
+            let name = full(name);
+            match words[..] {
+                ["A" | "AAAA", address] => Some(format!("--host-record={name},{address}")),
+                ["TXT", text] => Some(format!("--txt-record={name},{text}")),
+                ["CNAME", to] if !to.starts_with('_') => {
+                    Some(format!("--cname={name},{}", full(to)))
+                }
+                ["SRV", _, _, _, "."] => Some(format!("--srv-host={name}")),
+                ["SRV", priority, weight, port, host] => {
+                    Some(format!("--srv-host={name},{},{port},{priority},{weight}", full(host)))
+                }
+                _ => None,
+            }
+        };
+        self.records.iter().filter_map(option).collect()
+    }
+}
+
+impl NameServer {
+    /// Starts one on port 53 of an address of `host`, and waits until it answers. None where
+    /// its package is not there. BIND listens on addresses that a card has, and so not on
+    /// 127.0.0.2.
+    ///
+    /// # Panics
+    /// If it does not answer in time.
+    #[track_caller]
+    #[must_use]
+    pub fn start(program: Program, host: &Host, at: Ipv4Addr, zone: &Zone) -> Option<Self> {
+        let root = program.folder()?;
+        let folder = TempDir::new().expect("a folder for temporary files");
+        let options = program.configure(at, zone, folder.path());
+        let log = fs::File::create(folder.path().join("log")).expect("the folder is ours");
+        let errors = log.try_clone().expect("a file has two handles");
+        let process = Command::new("ip")
+            .args(["netns", "exec", host.namespace(), "setpriv", "--pdeathsig", "KILL", "--"])
+            .arg(root.join(program.package().1))
+            .args(options)
+            .env("LD_LIBRARY_PATH", libraries(&root))
+            .stdin(Stdio::null())
+            .stdout(log)
+            .stderr(errors)
+            .spawn()
+            .expect("`ip` was there before");
+        let mut server = Self { process, folder };
+        let asks = |deadline: Instant| {
+            host.inside(|| {
+                while Instant::now() < deadline {
+                    if answers(at, &zone.origin).unwrap_or(false) {
+                        return true;
+                    }
+                    thread::sleep(Duration::from_millis(20));
+                }
+                false
+            })
+        };
+        if !asks(Instant::now() + STARTED_MAX) {
+            let _ = server.process.kill();
+            let log = fs::read_to_string(server.folder.path().join("log")).unwrap_or_default();
+            panic!("{program:?} does not answer at {at} within {STARTED_MAX:?}: {log}");
+        }
+        Some(server)
+    }
+}
+
+impl Drop for NameServer {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+/// Where a package's libraries are, whatever the architecture is called.
+fn libraries(root: &Path) -> String {
+    let folders = ["usr/lib", "lib"].map(|lib| root.join(lib));
+    let all = folders.iter().flat_map(|lib| {
+        let within = fs::read_dir(lib).into_iter().flatten().flatten().map(|entry| entry.path());
+        within.filter(|path| path.is_dir())
+    });
+    let mut texts: Vec<String> = all.map(|path| path.display().to_string()).collect();
+    texts.extend(folders.iter().map(|lib| lib.display().to_string()));
+    texts.join(":")
+}
+
+/// Whether anything is answered to a question for the addresses of `ns` of the zone, other
+/// than that the zone is not loaded yet.
+fn answers(at: Ipv4Addr, origin: &str) -> io::Result<bool> {
+    let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))?;
+    socket.set_read_timeout(Some(ANSWERED_MAX))?;
+    socket.connect(SocketAddr::from((at, 53)))?;
+    let mut question = vec![0, 7, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0];
+    for label in ["ns"].into_iter().chain(origin.split('.')) {
+        question.push(label.len() as u8);
+        question.extend(label.bytes());
+    }
+    question.extend([0, 0, 1, 0, 1]);
+    socket.send(&question)?;
+    let mut answer = [0; 512];
+    let length = socket.recv(&mut answer)?;
+    // No error, or that dnsmasq has no such name.
+    Ok(length >= 12 && matches!(answer[3] & 15, 0 | 3))
+}

@@ -1,0 +1,283 @@
+//! Names are asked as the system asks them: of the servers of `resolv.conf`, in their order,
+//! fake ones and real ones.
+
+use std::net::{Ipv4Addr, Ipv6Addr};
+use std::time::Duration;
+
+use convoke_tests::cluster::SOON;
+use convoke_tests::dns::Manner;
+use convoke_tests::nameserver::Zone;
+use convoke_tests::{Cluster, DnsServer, Ended, Host, Lab, Member, NameServer, Program, http};
+use rustix::process::Signal;
+
+/// A look that waits for slow and silent servers.
+const LOOK_MAX: Duration = Duration::from_secs(20);
+
+/// What takes a few of a mode's waits.
+const LATER: Duration = Duration::from_secs(30);
+
+/// Addresses of one name, so many that they fit no datagram, and fewer than bind9 allows.
+const MANY: u8 = 90;
+
+fn local(last: u8) -> Ipv4Addr {
+    Ipv4Addr::new(127, 0, 0, last)
+}
+
+/// A dry run of the dns mode on a host; with `servers`, or else the system's.
+fn look(cluster: &Cluster, host: &Host, argument: &str, servers: Option<&str>) -> Ended {
+    let settings = servers.map(|list| format!("settings = {{ servers = \"{list}\" }}\n"));
+    let text = format!(
+        "[[discovery]]\nmode = \"dns\"\nargument = \"{argument}\"\n{}",
+        settings.unwrap_or_default()
+    );
+    let name = format!("{}.toml", convoke_tests::ports::unique());
+    let config = cluster.write(&name, text).display().to_string();
+    let keeps = ["--interfaces", "--cluster-name", "--start-port"];
+    let launch = cluster.launch().on(host).option("--config", config);
+    launch.subcommand(&["discover"], &keeps).run(LOOK_MAX)
+}
+
+#[track_caller]
+fn shows(ended: &Ended, words: &str) {
+    let text = format!("{}{}", ended.stdout, ended.stderr);
+    assert!(text.contains(words), "{words}\n{text}");
+}
+
+#[track_caller]
+fn finds(ended: &Ended, address: &str) {
+    assert!(ended.stdout.contains(address), "{address}\n{}{}", ended.stdout, ended.stderr);
+}
+
+/// A member that is found at its host's address.
+fn lone(cluster: &Cluster, host: &Host) -> Member {
+    let list = format!("tcpip:{}:{}", host.address(), cluster.start_port());
+    let member = cluster.launch().on(host).mode(list).start();
+    cluster.agree([&member]);
+    member
+}
+
+#[test]
+fn the_first_server_that_can_say_decides_as_resolv_conf_lists_them() {
+    let cluster = Cluster::new();
+    let Some(lab) = Lab::of(2) else { return };
+    let (here, there) = (lab.host(0), lab.host(1));
+    let first = lone(&cluster, there);
+    let slow = DnsServer::start_on(here, local(2));
+    slow.set("members.test", &[there.address()], 30);
+    slow.behave(Manner::Slow(40));
+    let knows_not = DnsServer::start_on(here, local(3));
+    let [refuses, fails, silent] = [4, 5, 6].map(|last| DnsServer::start_on(here, local(last)));
+    refuses.behave(Manner::Refusing);
+    fails.behave(Manner::Failing);
+    silent.behave(Manner::Silent);
+    let name = format!("members.test:{}", cluster.start_port());
+    let address = first.address().to_string();
+    for before in [None, Some(4), Some(5), Some(6), Some(9)] {
+        let before = before.map(|last| format!("nameserver 127.0.0.{last}\n"));
+        let list = format!(
+            "{}nameserver 127.0.0.2\nnameserver 127.0.0.3\noptions timeout:1\n",
+            before.unwrap_or_default()
+        );
+        here.write_resolv_conf(&list);
+        finds(&look(&cluster, here, &name, None), &format!("kept    {address}"));
+    }
+    assert_eq!(knows_not.queries(), 0, "nobody had to ask the last one");
+    let second = cluster.launch().on(here).mode(format!("dns:{name}")).start();
+    cluster.agree([&first, &second]);
+    assert_eq!(second.record(|record| record.views.len()), 1, "it founded nothing of its own");
+    here.write_resolv_conf("nameserver 127.0.0.4\nnameserver 127.0.0.5\nnameserver 127.0.0.9\n");
+    let ended = look(&cluster, here, &name, None);
+    shows(
+        &ended,
+        "127.0.0.4:53: it refuses to answer (REFUSED); 127.0.0.5:53: it failed (SERVFAIL); 127.0.0.9:53: cannot be reached: nothing listens there",
+    );
+    here.write_resolv_conf("nameserver 127.0.0.6\noptions timeout:1 attempts:1\n");
+    shows(&look(&cluster, here, &name, None), "127.0.0.6:53: no answer within 1000 ms");
+}
+
+#[test]
+fn a_link_local_server_is_asked_by_its_interface() {
+    let cluster = Cluster::new();
+    let Some(lab) = Lab::of(2) else { return };
+    let (here, there) = (lab.host(0), lab.host(1));
+    let ip = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 0x53);
+    lab.add_address_v6(0, Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 0x77));
+    lab.add_address_v6(1, ip);
+    // One more card, which leads elsewhere.
+    lab.add_bridge(0, Ipv4Addr::new(172, 31, 0, 2));
+    let server = DnsServer::start_on(there, ip);
+    server.set("members.test", &[Ipv4Addr::new(10, 77, 0, 9)], 30);
+    here.write_resolv_conf("nameserver fe80::53%eth0\n");
+    finds(&look(&cluster, here, "members.test:6900", None), "10.77.0.9:6900");
+    here.write_resolv_conf("nameserver 127.0.0.9\n");
+    for servers in ["fe80::53%eth0", "[fe80::53%eth0]:53"] {
+        finds(&look(&cluster, here, "members.test:6900", Some(servers)), "10.77.0.9:6900");
+    }
+    let ended = look(&cluster, here, "members.test:6900", Some("fe80::53%eth7"));
+    shows(&ended, "[fe80::53%eth7]:53: cannot be reached: this host has no interface eth7");
+}
+
+#[test]
+fn a_slow_server_and_tcp_alone_are_served_by_the_options_of_resolv_conf() {
+    let cluster = Cluster::new();
+    let Some(lab) = Lab::of(2) else { return };
+    let here = lab.host(0);
+    let slow = DnsServer::start_on(here, local(2));
+    slow.set("members.shop.test", &[Ipv4Addr::new(10, 77, 0, 9)], 30);
+    slow.behave(Manner::Slow(2_000));
+    here.write_resolv_conf(
+        "nameserver 127.0.0.2\nsearch a.test shop.test\noptions timeout:5 attempts:2 use-vc\n",
+    );
+    finds(&look(&cluster, here, "members:6900", None), "10.77.0.9:6900");
+}
+
+#[test]
+fn a_public_address_that_is_not_in_dns_yet_is_waited_for() {
+    let cluster = Cluster::new();
+    let Some(lab) = Lab::of(2) else { return };
+    let (here, there) = (lab.host(0), lab.host(1));
+    let first = lone(&cluster, there);
+    let server = DnsServer::start_on(here, local(2));
+    here.write_resolv_conf("nameserver 127.0.0.2\noptions timeout:1 attempts:1\n");
+    let port = cluster.start_port();
+    let start = || {
+        let launch = cluster.launch().on(here).mode(format!("tcpip:{}:{port}", there.address()));
+        launch.option("--public-address", format!("m-0.test:{port}")).start()
+    };
+    for manner in [Manner::Honest, Manner::Failing] {
+        server.behave(manner);
+        let mut waiting = start();
+        waiting.wait_for_line(SOON, &["--public-address: the name cannot be resolved", "m-0.test"]);
+        let page = |path| {
+            here.inside(|| http::get((here.address(), cluster.http_port()).into(), path)).unwrap()
+        };
+        assert_eq!(page("/health/ready").status, 503);
+        assert_eq!(page("/health/live").status, 200);
+        waiting.signal(Signal::TERM);
+        assert!(waiting.wait_exit(SOON).success());
+        assert_eq!(waiting.count_lines(&["cannot be resolved"]), 1);
+    }
+    let second = start();
+    second.wait_for_line(SOON, &["--public-address: the name cannot be resolved"]);
+    assert!(second.view().is_none());
+    server.behave(Manner::Honest);
+    server.set("m-0.test", &[here.address()], 1);
+    cluster.agree_within(LATER, [&first, &second]);
+    second.wait_for_line(SOON, &["--public-address: found", &here.address().to_string()]);
+    assert_eq!(second.count_lines(&["cannot be resolved"]), 1);
+}
+
+/// What each of the servers is asked for.
+fn zone() -> Zone {
+    let mut lines = "members A 10.77.0.2\nonly6 AAAA fd77::2\nwords TXT hello\n\
+                     alias CNAME members\nnowhere CNAME gone\nhost A 10.77.0.3\n\
+                     _convoke._tcp SRV 10 10 6901 host\n_alias._tcp CNAME _convoke._tcp\n\
+                     _none._tcp SRV 0 0 0 .\n_zero._tcp SRV 0 0 0 host\n\
+                     _lost._tcp SRV 0 0 6900 gone\nlame NS ns.lame\nns.lame A 127.0.0.99\n"
+        .to_owned();
+    for last in 1..=MANY {
+        lines.push_str(&format!("many A 10.77.9.{last}\n"));
+    }
+    Zone::new(&lines)
+}
+
+/// What is right of all of them, and what `more` says of this one.
+fn serves(program: Program, more: &[(&str, &str)]) {
+    let cluster = Cluster::new();
+    let Some(lab) = Lab::of(1) else { return };
+    let here = lab.host(0);
+    let Some(_server) = NameServer::start(program, here, local(1), &zone()) else { return };
+    let names = |list: &[&str]| {
+        let full = list.iter().map(|name| match name.strip_prefix("srv:") {
+            Some(name) => format!("srv:{name}.shop.test"),
+            None => format!("{name}.shop.test:6900"),
+        });
+        full.collect::<Vec<_>>().join(",")
+    };
+    let found = names(&["members", "only6", "srv:_convoke._tcp", "many"]);
+    let absent = ["gone", "words", "srv:_none._tcp", "srv:_zero._tcp", "srv:_lost._tcp"];
+    here.write_resolv_conf("nameserver 127.0.0.1\n");
+    for servers in [None, Some("127.0.0.1")] {
+        let ended = look(&cluster, here, &found, servers);
+        shows(&ended, &format!("mode dns: {} candidates", 3 + u32::from(MANY)));
+        for address in ["10.77.0.2:6900", "[fd77::2]:6900", "10.77.0.3:6901", "10.77.9.90:6900"] {
+            finds(&ended, address);
+        }
+        let ended = look(&cluster, here, &names(&absent), servers);
+        shows(&ended, "mode dns: 0 candidates");
+        for (name, words) in [
+            ("gone", "DNS knows no such name (NXDOMAIN)"),
+            ("words", "the name exists in DNS, but has no A or AAAA record (NODATA)"),
+            ("_none._tcp", "the target \".\" says that it is not offered"),
+            ("_zero._tcp", "port 0 at host.shop.test is no port"),
+            (
+                "_lost._tcp",
+                "gone.shop.test: DNS knows no such name (NXDOMAIN), according to 127.0.0.1:53",
+            ),
+        ] {
+            let name = format!("name=\"{name}.shop.test\"");
+            let text = &ended.stderr;
+            let is_said = text.lines().any(|line| line.contains(&name) && line.contains(words));
+            assert!(is_said, "{name} {words}\n{text}");
+        }
+    }
+    for (name, words) in more {
+        shows(&look(&cluster, here, &names(&[name]), Some("127.0.0.1")), words);
+    }
+}
+
+#[test]
+fn dnsmasq_is_asked() {
+    serves(Program::Dnsmasq, &[("alias", "10.77.0.2:6900")]);
+}
+
+#[test]
+fn unbound_is_asked() {
+    let more = [
+        ("alias", "10.77.0.2:6900"),
+        ("srv:_alias._tcp", "10.77.0.3:6901"),
+        ("nowhere", "the name is an alias (CNAME) of gone.shop.test., and DNS knows no such name"),
+        ("x.lame", "127.0.0.1:53: it only refers to other servers (a referral)"),
+    ];
+    serves(Program::Unbound, &more);
+}
+
+#[test]
+fn bind9_is_asked() {
+    let more = [
+        ("alias", "10.77.0.2:6900"),
+        ("srv:_alias._tcp", "10.77.0.3:6901"),
+        ("nowhere", "the name is an alias (CNAME) of gone.shop.test., and DNS knows no such name"),
+        ("x.lame", "127.0.0.1:53: it only refers to other servers (a referral)"),
+    ];
+    serves(Program::Bind9, &more);
+}
+
+#[test]
+fn knot_is_asked() {
+    let more = [
+        ("alias", "10.77.0.2:6900"),
+        ("srv:_alias._tcp", "10.77.0.3:6901"),
+        ("nowhere", "the name is an alias (CNAME) of gone.shop.test., and DNS knows no such name"),
+        ("x.lame", "127.0.0.1:53: it only refers to other servers (a referral)"),
+    ];
+    serves(Program::Knot, &more);
+}
+
+#[test]
+fn a_server_of_another_zone_refuses_and_the_next_one_is_asked() {
+    let cluster = Cluster::new();
+    let Some(lab) = Lab::of(1) else { return };
+    let here = lab.host(0);
+    let (other, ours) = (Zone::of("other.test", ""), zone());
+    let first = NameServer::start(Program::Knot, here, local(2), &other);
+    let second = NameServer::start(Program::Bind9, here, local(1), &ours);
+    let (Some(_first), Some(_second)) = (first, second) else { return };
+    here.write_resolv_conf("nameserver 127.0.0.2\nnameserver 127.0.0.1\n");
+    for _ in 0..4 {
+        finds(&look(&cluster, here, "members.shop.test:6900", None), "10.77.0.2:6900");
+    }
+    here.write_resolv_conf("nameserver 127.0.0.2\n");
+    let ended = look(&cluster, here, "members.shop.test:6900", None);
+    shows(&ended, "127.0.0.2:53: it refuses to answer (REFUSED)");
+}
