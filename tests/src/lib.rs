@@ -31,6 +31,7 @@ pub mod member;
 pub mod ports;
 pub mod resp;
 pub mod shelf;
+pub mod slots;
 pub mod status;
 mod tls;
 pub mod turn;

@@ -92,8 +92,8 @@ mod tests {
             group: "shop".into(),
             lite: n == 2,
             modes: "multicast".into(),
-            http_port: None,
-            resp_port: None,
+            http: None,
+            resp: None,
             generation: 1,
             age: u64::from(n),
         }

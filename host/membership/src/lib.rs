@@ -29,7 +29,7 @@ pub mod terms;
 pub mod view;
 
 pub use config::Config;
-pub use member::{Member, MemberId};
+pub use member::{Member, MemberId, Service};
 pub use membership::{AtAddress, Departed, Event, Membership, Output, Reach};
 pub use message::{DecodeError, Hello, Message, Refusal, Standing};
 pub use terms::Terms;

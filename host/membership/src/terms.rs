@@ -128,9 +128,7 @@ impl Terms {
         if self == newcomer {
             return found;
         }
-        let of = |terms: &Self| {
-            terms.0.iter().map(|scope| scope.name.clone()).collect::<Vec<_>>()
-        };
+        let of = |terms: &Self| terms.0.iter().map(|scope| scope.name.clone()).collect::<Vec<_>>();
         let scopes: BTreeSet<String> = of(self).into_iter().chain(of(newcomer)).collect();
         for scope in scopes {
             let (here, there) = (self.within(&scope), newcomer.within(&scope));
@@ -191,8 +189,8 @@ impl Terms {
             let begin = scope.name.strip_suffix('*');
             begin.is_some_and(|begin| !begin.is_empty() && name.starts_with(begin))
         };
-        let own = named(name)
-            .or_else(|| self.0.iter().filter(fits).max_by_key(|scope| scope.name.len()));
+        let own =
+            named(name).or_else(|| self.0.iter().filter(fits).max_by_key(|scope| scope.name.len()));
         Within { own, usual: named(USUAL) }
     }
 }
@@ -249,7 +247,10 @@ pub(crate) mod tests {
 
     #[test]
     fn what_was_set_has_to_be_the_same_and_what_was_left_open_may_be_anything() {
-        assert_eq!(differ(&["- partitions 271?"], &["- partitions 1021"]), [" partitions 1021 271"]);
+        assert_eq!(
+            differ(&["- partitions 271?"], &["- partitions 1021"]),
+            [" partitions 1021 271"]
+        );
         assert_eq!(differ(&["- partitions 1021"], &["- partitions 271?"]), NONE);
         assert_eq!(differ(&["- partitions 1021?"], &["- partitions 1021"]), NONE);
         let settled = terms(&["- partitions 271?"]).settled();

@@ -22,7 +22,7 @@ pub(crate) mod sockets;
 pub(crate) mod state;
 pub(crate) mod turns;
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -32,7 +32,7 @@ use convoke_gateway::http::{self, Pages, Web};
 use convoke_gateway::pubsub::PubSub;
 use convoke_grid::Grid;
 use convoke_membership::member::ADDRESSES_MAX;
-use convoke_membership::{Config, Member, MemberId, Membership, View};
+use convoke_membership::{Config, Member, MemberId, Membership, Service, View};
 use convoke_wire::ClusterKeys;
 use tokio::net::{TcpListener, UdpSocket};
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -41,7 +41,7 @@ use tracing::{info, warn};
 
 use crate::interfaces::{self, Choice};
 use crate::places::Places;
-use crate::settings::{PublicAddress, Settings};
+use crate::settings::{ClientAddress, PublicAddress, Settings};
 use crate::status::Status;
 use crate::{describe, limits};
 use driver::Driver;
@@ -126,10 +126,7 @@ async fn start(settings: &Settings) -> Result<Running, String> {
     }
 
     let resp = RespPort::bind(settings, &ips)?;
-    let told = Told {
-        http_port: Some(http_port),
-        resp_port: resp.as_ref().and_then(|resp| resp.told(&ips)),
-    };
+    let told = Told::new(settings, http_port, resp.as_ref(), &ips);
     let id = MemberId::new_now();
     let me = introduce(settings, id, &port.addresses, told).await?;
     let keys = derive_keys(settings, &choice).await?;
@@ -139,7 +136,8 @@ async fn start(settings: &Settings) -> Result<Running, String> {
     let loaded = modes::load(&host, settings, &choice, &local).await?;
 
     let (counters, changed) = (Arc::new(Counters::default()), Arc::new(Notify::new()));
-    let core = Membership::new(me.clone(), Config::default(), rand::random());
+    let core =
+        Membership::new(me.clone(), settings.data.terms.clone(), Config::default(), rand::random());
     let place = Place {
         me: core.me().clone(),
         view: None,
@@ -331,10 +329,7 @@ async fn start_alone(
     let address = SocketAddr::new(choice.primary.ip, 0);
     let ips = choice.to_bind();
     let resp = RespPort::bind(settings, &ips)?;
-    let told = Told {
-        http_port: Some(http_port),
-        resp_port: resp.as_ref().and_then(|resp| resp.told(&ips)),
-    };
+    let told = Told::new(settings, http_port, resp.as_ref(), &ips);
     let me = introduce(settings, MemberId::new_now(), &[address], told).await?;
     let view = View::founded_by(Member { age: 1, generation: 1, ..me.clone() });
     let place = Place {
@@ -424,11 +419,21 @@ fn choose_interface(settings: &Settings) -> Result<Choice, String> {
     Ok(choice)
 }
 
-/// Ports that others are told.
+/// Services that others are told.
 #[derive(Default)]
 struct Told {
-    http_port: Option<u16>,
-    resp_port: Option<u16>,
+    http: Option<Service>,
+    resp: Option<Service>,
+}
+
+impl Told {
+    fn new(settings: &Settings, http_port: u16, resp: Option<&RespPort>, ips: &[IpAddr]) -> Self {
+        let (http, public) = (&settings.http_public_address, &settings.resp_public_address);
+        Self {
+            http: Some(ClientAddress::service(http.as_ref(), http_port)),
+            resp: resp.and_then(|resp| resp.told(ips, public.as_ref())),
+        }
+    }
 }
 
 /// Turns settings into the member that others see.
@@ -436,7 +441,7 @@ async fn introduce(
     settings: &Settings,
     id: MemberId,
     bound: &[SocketAddr],
-    ports: Told,
+    told: Told,
 ) -> Result<Member, String> {
     let mut addresses = Vec::new();
     if let Some(PublicAddress { host, port }) = &settings.public_address {
@@ -454,9 +459,9 @@ async fn introduce(
             addresses.push(*address);
         }
     }
-    let told = addresses.len().min(ADDRESSES_MAX);
-    if told < addresses.len() {
-        let beyond: Vec<String> = addresses.drain(told..).map(|a| a.to_string()).collect();
+    let count = addresses.len().min(ADDRESSES_MAX);
+    if count < addresses.len() {
+        let beyond: Vec<String> = addresses.drain(count..).map(|a| a.to_string()).collect();
         warn!(
             beyond = beyond.join(", "),
             "this member has more addresses than the {ADDRESSES_MAX} that others are told"
@@ -469,8 +474,8 @@ async fn introduce(
         group: settings.group.clone(),
         lite: settings.lite,
         modes: modes::listed(settings),
-        http_port: ports.http_port,
-        resp_port: ports.resp_port,
+        http: told.http,
+        resp: told.resp,
         generation: 0,
         age: 0,
     })

@@ -486,11 +486,7 @@ impl Membership {
 
     /// Calls the members of a cluster that is to be taken in. `None` until it is clear who of
     /// them can be reached; then, who cannot.
-    pub(super) fn check_merge(
-        &mut self,
-        now: Duration,
-        met: &Met,
-    ) -> Option<BTreeSet<MemberId>> {
+    pub(super) fn check_merge(&mut self, now: Duration, met: &Met) -> Option<BTreeSet<MemberId>> {
         let theirs = &met.view;
         let Phase::In(place) = &mut self.phase else { return None };
         if let Some(merging) = &mut place.merging {

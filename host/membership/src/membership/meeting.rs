@@ -71,7 +71,10 @@ impl Membership {
             }
             // It was let in as it had asked before it founded a cluster of its own, or met another.
             Phase::In(_) if is_in && !self.terms.differences(terms).is_empty() => {
-                self.send(view.coordinator().clone(), Message::Leave);
+                let coordinator = view.coordinator().clone();
+                if coordinator.id != self.me.id {
+                    self.send(coordinator, Message::Leave);
+                }
             }
             Phase::In(_) => self.consider(now, from, view),
             Phase::Left => {}
@@ -115,7 +118,6 @@ impl Membership {
         let flaps = place.losses.get(&publisher).is_some_and(Losses::is_unsteady);
         flaps && !ours.contains(publisher) && !view.contains(coordinator) && is_alive
     }
-
 
     /// Whether the others, whose view this is, went on without this member, or are themselves a
     /// few of many.

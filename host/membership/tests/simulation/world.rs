@@ -190,12 +190,7 @@ impl World {
     }
 
     /// The same, set to a number of partitions.
-    pub(crate) fn start_with(
-        &mut self,
-        set_to: Option<u16>,
-        lite: bool,
-        finds: &[Node],
-    ) -> Node {
+    pub(crate) fn start_with(&mut self, set_to: Option<u16>, lite: bool, finds: &[Node]) -> Node {
         let node = self.nodes.len();
         // Like a version 7 UUID: the time first, chance behind it.
         let mut bytes = [0; 16];
@@ -210,19 +205,14 @@ impl World {
             group: "convoke".into(),
             lite,
             modes: String::new(),
-            http_port: None,
-            resp_port: None,
+            http: None,
+            resp: None,
             generation: 0,
             age: 0,
         };
         self.by_id.insert(id, node);
         self.nodes.push(Process {
-            core: Membership::new(
-                me,
-                partitions(set_to),
-                Config::default(),
-                self.rng.next_u64(),
-            ),
+            core: Membership::new(me, partitions(set_to), Config::default(), self.rng.next_u64()),
             alive: true,
             paused_until: None,
             woken_for: None,
