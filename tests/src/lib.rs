@@ -32,6 +32,7 @@ pub mod nameserver;
 pub mod ports;
 pub mod resp;
 pub mod shelf;
+pub mod slots;
 pub mod status;
 mod tls;
 pub mod turn;

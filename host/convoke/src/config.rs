@@ -5,7 +5,7 @@ use std::io::Write as _;
 use std::path::Path;
 
 use crate::member::{Onlooker, beacons, modes, probing};
-use crate::settings::{Settings, convert as converted};
+use crate::settings::{ClientAddress, Settings, agreed, convert as converted};
 
 /// Loads and configures every mode, binds nothing, asks nobody, and prints what
 /// the settings come to.
@@ -40,6 +40,23 @@ pub(crate) async fn check(settings: &Settings) -> Result<(), String> {
         show("port", &settings.start_port);
     }
     show("http", &settings.port);
+    let me_at = me.address().ip();
+    if settings.http_public_address.is_some() {
+        let http = ClientAddress::service(settings.http_public_address.as_ref(), settings.port);
+        show("", &format!("clients dial {}", http.address(me_at)));
+    }
+    if let Some(port) = settings.clients.resp_port {
+        show("resp", &port);
+        if settings.resp_public_address.is_some() {
+            let resp = ClientAddress::service(settings.resp_public_address.as_ref(), port);
+            show("", &format!("clients dial {}", resp.address(me_at)));
+        }
+    }
+    for (number, (line, is_set)) in agreed::lines(&settings.data.terms).enumerate() {
+        let key = if number == 0 { "agreed" } else { "" };
+        let open = if is_set { "" } else { " (open: the cluster's holds)" };
+        show(key, &format!("{line}{open}"));
+    }
     for (mode, settings) in loaded.iter().zip(&settings.modes) {
         let capabilities: Vec<&str> = mode
             .imports()

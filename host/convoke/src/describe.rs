@@ -94,8 +94,8 @@ mod tests {
             group: "shop".into(),
             lite: n == 2,
             modes: "multicast".into(),
-            http_port: None,
-            resp_port: None,
+            http: None,
+            resp: None,
             generation: 1,
             age: u64::from(n),
         }
@@ -124,16 +124,23 @@ mod tests {
         let me = member(1).id;
         let gone = |n, how| Departed { member: member(n), how };
         assert_eq!(
-            change(&view, &[member(2)], &[gone(3, Departure::Left), gone(4, Departure::Lost)], me),
+            change(
+                &view,
+                &[member(2)],
+                &[gone(3, Departure::Left), gone(4, Departure::Lost)],
+                &[],
+                me
+            ),
             "members changed: 10.0.0.2:6900 joined, 10.0.0.3:6900 left, 10.0.0.4:6900 lost (view 1.1)"
         );
         assert_eq!(
-            change(&view, &[member(1)], &[], me),
+            change(&view, &[member(1)], &[], &[], me),
             "this member is the first of its cluster (view 1.1)"
         );
         let many: Vec<Member> = (2..20).map(member).collect();
         assert!(
-            change(&view, &many, &[], me).ends_with("10.0.0.9:6900 and 10 more joined (view 1.1)")
+            change(&view, &many, &[], &[], me)
+                .ends_with("10.0.0.9:6900 and 10 more joined (view 1.1)")
         );
     }
 }

@@ -1,7 +1,6 @@
 //! What a member tells of itself: `/status` and `/metrics`.
 
 use std::fmt::Write as _;
-use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 
@@ -11,7 +10,7 @@ use convoke_gateway::admin::{Health, MemberRow, ModeRow, Overview};
 use convoke_gateway::http::Web;
 use convoke_gateway::resp::server::Server;
 use convoke_grid::{Grid, Map};
-use convoke_membership::{Member, View};
+use convoke_membership::{Member, Refusal, Service, View};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use tokio::sync::watch;
@@ -109,7 +108,7 @@ impl Status {
             group: member.group.clone(),
             id: member.id.to_string(),
             address: member.address().to_string(),
-            http: member.http_port.map(|port| SocketAddr::new(ip, port).to_string()),
+            http: member.http.as_ref().map(|http| http.address(ip)),
             lite: member.lite,
             this: member.id == place.me.id,
             coordinator: member.id == view.coordinator().id,
@@ -119,6 +118,10 @@ impl Status {
             health: health(place, member),
         }
     }
+}
+
+fn port(service: &Option<Service>) -> Option<u16> {
+    service.as_ref().map(|service| service.port)
 }
 
 fn health(place: &Place, member: &Member) -> Health {
@@ -151,7 +154,9 @@ impl Status {
 impl Node for Status {
     fn is_ready(&self) -> bool {
         let place = self.place.borrow();
-        let is_in = place.view.is_some() && place.refusal.is_none();
+        // A cluster whose terms differ from another's stays what it is.
+        let is_out = matches!(place.refusal, Some(Refusal::Unreachable | Refusal::Unsteady { .. }));
+        let is_in = place.view.is_some() && !is_out;
         let load = |flag: &AtomicBool| flag.load(Ordering::Relaxed);
         is_in && !place.leaving && !load(&self.leaving) && !load(&self.is_addressless)
     }
@@ -168,7 +173,7 @@ impl Node for Status {
                 "group": me.group,
                 "lite": me.lite,
                 "address": me.address().to_string(),
-                "http_port": me.http_port,
+                "http_port": port(&me.http),
                 "resp_port": self.resp.as_ref().map(|resp| resp.port()),
                 "ready": self.is_ready(),
             },
@@ -204,8 +209,10 @@ impl Node for Status {
                     "group": m.group,
                     "lite": m.lite,
                     "modes": m.modes,
-                    "http_port": m.http_port,
-                    "resp_port": m.resp_port,
+                    "http_port": port(&m.http),
+                    "http_address": m.http.as_ref().map(|http| http.address(m.address().ip())),
+                    "resp_port": port(&m.resp),
+                    "resp_address": m.resp.as_ref().map(|resp| resp.address(m.address().ip())),
                     "age": m.age,
                     "started_at_ms": m.id.started_at_ms(),
                     "health": health(&place, m),

@@ -50,7 +50,8 @@ pub(crate) fn lone_grid() -> Grid {
 
 /// As [`lone_grid`], with settings of maps.
 pub(crate) fn lone_grid_with(catalog: MapCatalog) -> Grid {
-    let settings = GridSettings { partitions: 7, min_members: 1, hasher: KeyHasher::new([7; 16]) };
+    let settings =
+        GridSettings { partitions: Some(7), min_members: 1, hasher: KeyHasher::new([7; 16]) };
     let me = MemberId::new_now();
     let process = Arc::new(Process { started: Instant::now() });
     let grid = Grid::new(me, process, settings, catalog);
@@ -61,8 +62,8 @@ pub(crate) fn lone_grid_with(catalog: MapCatalog) -> Grid {
         group: "test".into(),
         lite: false,
         modes: String::new(),
-        http_port: None,
-        resp_port: None,
+        http: None,
+        resp: None,
         generation: 1,
         age: 1,
     };

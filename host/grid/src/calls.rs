@@ -8,6 +8,7 @@ use convoke_membership::MemberId;
 use parking_lot::Mutex;
 
 use crate::message::Outcome;
+use crate::topic::{Found, TooMany};
 
 /// What came of a request is kept for so long after its time was over, in case
 /// that whoever asked still waits.
@@ -18,6 +19,8 @@ const KEPT_MS: u64 = 60_000;
 pub(crate) enum Answer {
     /// What came of an operation.
     Outcome(Outcome),
+    /// What its subscriptions are.
+    Found(Result<Found, TooMany>),
     /// How many subscribers got it.
     Delivered(u64),
     /// Which ranges it wants.

@@ -76,7 +76,7 @@ pub(crate) struct Control {
     me: MemberId,
     partitions: u16,
     wanted: Wanted,
-    /// As this member is configured: what holds while it coordinates.
+    /// What holds while it coordinates.
     maps: MapCatalog,
     nodes: Vec<Node>,
     leaving: BTreeSet<MemberId>,
@@ -116,6 +116,11 @@ impl Control {
             settled: BTreeSet::new(),
             lite: BTreeSet::new(),
         }
+    }
+
+    /// What holds in the cluster that this member is about to be in.
+    pub(crate) fn settle(&mut self, partitions: u16, maps: MapCatalog) {
+        *self = Self::new(self.me, partitions, maps);
     }
 
     /// Its state in short.

@@ -2,9 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
+use std::ops::Deref;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use convoke_membership::MemberId;
@@ -79,12 +80,6 @@ pub enum Report {
         /// For how long, in milliseconds.
         ms: u64,
     },
-    /// This member is configured with other settings of these maps than the oldest member,
-    /// whose settings hold.
-    MapsDiffer {
-        /// Their names, or patterns of them.
-        maps: Vec<String>,
-    },
     /// More removals than this member remembers while a member is missing: the oldest are
     /// given up.
     RemovalsGivenUp {
@@ -96,12 +91,42 @@ pub enum Report {
 /// How a grid is.
 #[derive(Clone, Debug)]
 pub struct GridSettings {
-    /// Number of partitions; the same on all members.
-    pub partitions: u16,
+    /// Number of partitions; the same on all members. `None`: known only once this member is in
+    /// a cluster, see [`Grid::settle`](crate::Grid::settle).
+    pub partitions: Option<u16>,
     /// Writes are refused while fewer members are in the view.
     pub min_members: u32,
     /// Hashes keys; the same on all members.
     pub hasher: KeyHasher,
+}
+
+/// All partitions; none before their number is known.
+#[derive(Default)]
+pub(crate) struct Partitions(OnceLock<Box<[Mutex<Partition>]>>);
+
+impl Partitions {
+    /// So many, unless their number is known already.
+    pub(crate) fn settle(&self, count: u16, host: &dyn Host) {
+        let new = |number| Mutex::new(Partition::new(number, host.random()));
+        self.0.get_or_init(|| (0..count).map(new).collect());
+    }
+}
+
+impl Deref for Partitions {
+    type Target = [Mutex<Partition>];
+
+    fn deref(&self) -> &Self::Target {
+        self.0.get().map_or(&[], |partitions| partitions)
+    }
+}
+
+impl<'a> IntoIterator for &'a Partitions {
+    type Item = &'a Mutex<Partition>;
+    type IntoIter = std::slice::Iter<'a, Mutex<Partition>>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.iter()
+    }
 }
 
 /// See the [module](self).
@@ -111,7 +136,7 @@ pub(crate) struct Core {
     pub(crate) settings: GridSettings,
     pub(crate) maps: Maps,
     pub(crate) clock: Clock,
-    pub(crate) partitions: Box<[Mutex<Partition>]>,
+    pub(crate) partitions: Partitions,
     pub(crate) peers: RwLock<BTreeMap<MemberId, Arc<Peer>>>,
     pub(crate) table: RwLock<Option<Arc<Table>>>,
     /// Members in the view, for `min_members`.

@@ -22,7 +22,7 @@ use parking_lot::{Mutex, RwLock};
 
 use crate::calls::{Answer, Calls};
 use crate::control::Control;
-use crate::core::{Core, GridSettings, Host, Report};
+use crate::core::{Core, GridSettings, Host, Partitions, Report};
 use crate::fragment::{ALL_HASHES, Held, Item};
 use crate::lease::Lease;
 use crate::map::{Map, MapCatalog, Maps};
@@ -35,7 +35,7 @@ use crate::topic::Topics;
 use crate::{Clock, OpError};
 
 pub use asking::{Started, WAITING_BYTES_MAX};
-pub use telling::Listener;
+pub use telling::{Listener, SUBSCRIPTIONS_MS_MAX};
 
 /// How often [`Grid::tick`] is to be called, in milliseconds.
 pub const TICK_MS: u64 = 50;
@@ -118,10 +118,11 @@ impl Grid {
     ) -> Self {
         let bytes = *me.as_bytes();
         let writer = u64::from(u16::from_be_bytes([bytes[14], bytes[15]]));
-        let partitions = (0..settings.partitions)
-            .map(|number| Mutex::new(Partition::new(number, host.random())))
-            .collect();
-        let control = Control::new(me, settings.partitions, catalog.clone());
+        let partitions = Partitions::default();
+        if let Some(count) = settings.partitions {
+            partitions.settle(count, &*host);
+        }
+        let control = Control::new(me, partitions.len() as u16, catalog.clone());
         let core = Core {
             me,
             clock: Clock::new(host.now(), host.unix_ms(), writer),
@@ -171,16 +172,29 @@ impl Grid {
         self.inner.core.me
     }
 
-    /// The number of partitions.
-    #[must_use]
-    pub fn partitions(&self) -> u16 {
-        self.inner.core.settings.partitions
+    /// What this member was not configured with holds as in its cluster, from before its first
+    /// view on: the number of partitions, if that was open, and the settings of all maps.
+    pub fn settle(&self, partitions: u16, catalog: &MapCatalog) {
+        let core = &self.inner.core;
+        core.partitions.settle(partitions, &*core.host);
+        core.maps.adopt(catalog);
+        self.inner.control.lock().settle(self.partitions(), catalog.clone());
     }
 
-    /// The partition of a key: its slot among 16,384, scaled.
+    /// The number of partitions; 0 as long as that is open.
+    #[must_use]
+    pub fn partitions(&self) -> u16 {
+        self.inner.core.partitions.len() as u16
+    }
+
+    /// The partition of a key: its slot among 16,384, scaled. One that is refused as long as the
+    /// number of partitions is open.
     #[must_use]
     pub fn partition_of(&self, key: &[u8]) -> u16 {
-        crate::slot::partition(crate::slot::slot(key), self.partitions())
+        match self.partitions() {
+            0 => u16::MAX,
+            partitions => crate::slot::partition(crate::slot::slot(key), partitions),
+        }
     }
 
     /// The map of this name; see [`Maps::open`].
@@ -697,6 +711,16 @@ impl Grid {
             }
             Message::Delivered { id, count } => {
                 self.inner.calls.handle_answer(from, id, Answer::Delivered(count));
+            }
+            Message::Subscriptions { id, question } => {
+                // One that does not take its answers is not given more of them.
+                if core.peer(from).is_some_and(|peer| !peer.is_full()) {
+                    let found = self.inner.topics.find(&question);
+                    core.send(from, &Message::Subscribed { id, found });
+                }
+            }
+            Message::Subscribed { id, found } => {
+                self.inner.calls.handle_answer(from, id, Answer::Found(found));
             }
             Message::Interest { maps } => {
                 self.inner.listeners.interest(from, maps);

@@ -56,6 +56,7 @@ pub use error::OpError;
 pub use event::{Class, Event};
 pub use grid::{Grid, Later, Listener, Started};
 pub use map::{MAPS_MAX, Map, MapCatalog, MapSettings, Maps};
+pub use message::FORMAT;
 pub use op::{KeyOp, Op};
 pub use reply::Reply;
 pub use session::{Opened, Peer, Receipt};

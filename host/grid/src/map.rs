@@ -56,8 +56,7 @@ pub enum Eviction {
     Random,
 }
 
-/// How a map behaves: on all members as the oldest one is configured, but for what one
-/// member may hold of it, which is each member's own.
+/// How a map behaves, on all members of a cluster alike.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MapSettings {
     /// Copies that a write waits for, beside the primary: 0 to 6.
@@ -105,13 +104,6 @@ impl MapSettings {
     #[must_use]
     pub fn evicts_at(&self) -> Option<u64> {
         self.memory_bytes_max.filter(|_| self.eviction != Eviction::None)
-    }
-
-    /// The same, with the bounds that another has for one member.
-    #[must_use]
-    pub fn with_bounds_of(&self, other: &Self) -> Self {
-        let Self { memory_bytes_max, eviction, .. } = *other;
-        Self { memory_bytes_max, eviction, ..*self }
     }
 
     /// Whether entries carry statistics.
@@ -167,22 +159,6 @@ impl MapCatalog {
         self.named.len() <= MAPS_MAX
             && fits(&self.usual)
             && self.named.iter().all(|(name, settings)| is_name(name) && fits(settings))
-    }
-
-    /// Names of the maps whose settings differ from another catalog's, but for what is
-    /// each member's own.
-    #[must_use]
-    pub fn differing(&self, other: &Self) -> Vec<String> {
-        let differs = |a: &MapSettings, b: &MapSettings| a.with_bounds_of(b) != *b;
-        let named = self.named.iter().chain(&other.named).map(|(name, _)| name);
-        let mut all: Vec<String> =
-            named.filter(|name| differs(self.of(name), other.of(name))).cloned().collect();
-        if differs(&self.usual, &other.usual) {
-            all.push("*".into());
-        }
-        all.sort_unstable();
-        all.dedup();
-        all
     }
 
     /// Whether all maps have as many copies here as in another catalog.
@@ -355,9 +331,7 @@ impl Map {
 /// All maps of this process.
 #[derive(Debug)]
 pub struct Maps {
-    /// As this member is configured.
-    own: MapCatalog,
-    /// As the cluster has them.
+    /// What holds.
     catalog: RwLock<Arc<MapCatalog>>,
     known: RwLock<Known>,
 }
@@ -372,11 +346,7 @@ impl Maps {
     /// None yet.
     #[must_use]
     pub fn new(catalog: MapCatalog) -> Self {
-        Self {
-            catalog: RwLock::new(Arc::new(catalog.clone())),
-            own: catalog,
-            known: RwLock::default(),
-        }
+        Self { catalog: RwLock::new(Arc::new(catalog)), known: RwLock::default() }
     }
 
     /// The settings that hold.
@@ -385,24 +355,16 @@ impl Maps {
         Arc::clone(&self.catalog.read())
     }
 
-    /// The settings that this member is configured with.
-    #[must_use]
-    pub fn own(&self) -> &MapCatalog {
-        &self.own
-    }
-
-    /// From now on these settings hold, but for the bounds of one member. Returns whether
-    /// they are others than before.
-    pub fn adopt(&self, catalog: &MapCatalog) -> bool {
+    /// From now on these settings hold.
+    pub fn adopt(&self, catalog: &MapCatalog) {
         let known = self.known.write();
         if *catalog == **self.catalog.read() {
-            return false;
+            return;
         }
         *self.catalog.write() = Arc::new(catalog.clone());
         for map in &known.in_order {
             map.settings.store(&self.settings(&map.name));
         }
-        true
     }
 
     /// The map of this name, which begins to be when it is named first.
@@ -465,7 +427,7 @@ impl Maps {
                 let MapSettings { backups, async_backups, .. } = *catalog.of(base);
                 MapSettings { backups, async_backups, ..MapSettings::default() }
             }
-            None => catalog.of(name).with_bounds_of(self.own.of(name)),
+            None => *catalog.of(name),
         }
     }
 
@@ -546,7 +508,7 @@ mod tests {
     }
 
     #[test]
-    fn the_clusters_settings_hold_but_for_the_bounds_of_one_member() {
+    fn the_clusters_settings_hold_for_maps_that_are_there_and_those_that_come() {
         let with = |backups, memory_bytes_max| MapSettings {
             backups,
             memory_bytes_max,
@@ -554,15 +516,15 @@ mod tests {
         };
         let own =
             MapCatalog { usual: with(1, Some(7)), named: vec![("carts".into(), with(2, Some(8)))] };
-        let shared = MapCatalog { usual: with(1, None), named: vec![("c*".into(), with(0, None))] };
+        let shared =
+            MapCatalog { usual: with(1, None), named: vec![("c*".into(), with(0, Some(9)))] };
         let maps = Maps::new(own.clone());
         let carts = maps.open("carts").unwrap();
-        assert!(maps.adopt(&shared) && !maps.adopt(&shared));
+        maps.adopt(&shared);
         let settings = |map: &Map| (map.settings().backups, map.settings().memory_bytes_max);
-        assert_eq!(settings(&carts), (0, Some(8)), "one that was open");
-        assert_eq!(settings(&maps.open("cats").unwrap()), (0, Some(7)));
-        assert_eq!(settings(&maps.open("dogs").unwrap()), (1, Some(7)));
-        assert_eq!(own.differing(&shared), ["c*", "carts"]);
+        assert_eq!(settings(&carts), (0, Some(9)), "one that was open");
+        assert_eq!(settings(&maps.open("cats").unwrap()), (0, Some(9)));
+        assert_eq!(settings(&maps.open("dogs").unwrap()), (1, None));
         assert!(!own.has_copies_of(&shared) && own.has_copies_of(&own));
         assert!(shared.is_sound());
         assert!(!MapCatalog { usual: with(BACKUPS_MAX + 1, None), ..own }.is_sound());

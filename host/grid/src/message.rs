@@ -14,7 +14,8 @@
 //! lead       coordinator --Query--> member --Report--> coordinator, which
 //!            sends Table to all, and Pulse now and then
 //! lease      any --Renew--> coordinator, or all; each answers Renewed
-//! tell       Publish to all, each answers Delivered; Events to who is interested
+//! tell       Publish to all, each answers Delivered; Events to who is interested;
+//!            Subscriptions to all, each answers Subscribed
 //! ```
 //! All travel in sessions: in order, each once. But for those of the lease, which are
 //! asides: what waits for a slow member must not make the lease lapse.
@@ -28,7 +29,12 @@ use crate::event::Event;
 use crate::fragment::Held;
 use crate::op::Op;
 use crate::table::{Stamp, Table};
+use crate::topic::{Found, Question, TooMany};
 use crate::{OpError, Reply};
+
+/// Changes with the layout of messages, or of what copies hold: members with different ones
+/// understand nothing of one another's data.
+pub const FORMAT: u16 = 1;
 
 /// A message.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -177,6 +183,10 @@ pub(crate) enum Message<'a> {
     },
     /// "So many got it."
     Delivered { id: u64, count: u64 },
+    /// To all: "what did your clients subscribe to?"
+    Subscriptions { id: u64, question: Question },
+    /// "This."
+    Subscribed { id: u64, found: Result<Found, TooMany> },
     /// To all: "tell me what happens in these maps."
     Interest { maps: Vec<String> },
     /// What happened.

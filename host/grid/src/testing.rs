@@ -32,7 +32,8 @@ impl Host for Process {
 
 /// One of seven partitions, which knows nobody yet.
 pub(crate) fn grid(me: MemberId) -> Grid {
-    let settings = GridSettings { partitions: 7, min_members: 1, hasher: KeyHasher::new([7; 16]) };
+    let settings =
+        GridSettings { partitions: Some(7), min_members: 1, hasher: KeyHasher::new([7; 16]) };
     Grid::new(me, Arc::new(Process), settings, MapCatalog::default())
 }
 

@@ -1,16 +1,75 @@
 //! Topics: what is published on any member reaches every subscriber on every
-//! member, in the order of its publisher. Nothing is stored.
+//! member, in the order of its publisher. Nothing is stored. Who subscribed is known to each
+//! member of its own subscribers alone; the others are asked when somebody wants to know.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use bytes::Bytes;
 use parking_lot::RwLock;
+use serde::{Deserialize, Serialize};
 
 use crate::glob::Glob;
 
 /// Length of a topic's name, in bytes, at most.
 pub const TOPIC_BYTES_MAX: usize = 16 * 1024;
+
+/// Topics or patterns in one answer, at most, and bytes of their names.
+pub const NAMES_MAX: usize = 1_000_000;
+/// See [`NAMES_MAX`].
+pub const NAMES_BYTES_MAX: usize = 16 * 1024 * 1024;
+
+/// What one may ask about subscriptions.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Question {
+    /// How many subscribed to each of these topics by name.
+    Counts(Vec<Bytes>),
+    /// To which topics somebody subscribed by name: those that fit a glob pattern, or all.
+    Topics(Option<Bytes>),
+    /// To which patterns somebody subscribed.
+    Patterns,
+}
+
+/// What came of it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Found {
+    /// In the order of the topics that were asked for.
+    Counts(Vec<u64>),
+    /// Each name once.
+    Names(BTreeSet<Bytes>),
+}
+
+impl Found {
+    /// Adds what another member found. What answers another question adds nothing.
+    ///
+    /// # Errors
+    /// When it is more than [`NAMES_MAX`] or [`NAMES_BYTES_MAX`].
+    pub(crate) fn add(&mut self, other: Self) -> Result<(), TooMany> {
+        match (self, other) {
+            (Self::Counts(counts), Self::Counts(others)) if counts.len() == others.len() => {
+                for (count, other) in counts.iter_mut().zip(others) {
+                    *count = count.saturating_add(other);
+                }
+                Ok(())
+            }
+            (Self::Names(names), Self::Names(others)) => {
+                names.extend(others);
+                bounded(names)
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// There are more topics or patterns than one answer may have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[error("there are more than {NAMES_MAX} names, or more than {} MiB of them", NAMES_BYTES_MAX >> 20)]
+pub struct TooMany;
+
+fn bounded(names: &BTreeSet<Bytes>) -> Result<(), TooMany> {
+    let bytes: usize = names.iter().map(Bytes::len).sum();
+    if names.len() > NAMES_MAX || bytes > NAMES_BYTES_MAX { Err(TooMany) } else { Ok(()) }
+}
 
 /// Takes what is published. Must not block: a subscriber that does not keep up
 /// drops, and says so to whom it serves.
@@ -110,19 +169,22 @@ impl Topics {
         count
     }
 
-    /// Topics that somebody subscribed to by name, with how many did.
-    pub(crate) fn named(&self) -> Vec<(Bytes, usize)> {
+    /// What the subscriptions of this member are.
+    pub(crate) fn find(&self, question: &Question) -> Result<Found, TooMany> {
         let inner = self.inner.read();
-        inner.named.iter().map(|(topic, all)| (topic.clone(), all.len())).collect()
-    }
-
-    /// Subscriptions by pattern; each pattern counts once.
-    pub(crate) fn patterns(&self) -> usize {
-        let inner = self.inner.read();
-        let mut texts: Vec<_> = inner.patterns.iter().map(|pattern| &pattern.text).collect();
-        texts.sort_unstable();
-        texts.dedup();
-        texts.len()
+        let names: BTreeSet<Bytes> = match question {
+            Question::Counts(topics) => {
+                let count = |topic| inner.named.get(topic).map_or(0, |all| all.len() as u64);
+                return Ok(Found::Counts(topics.iter().map(count).collect()));
+            }
+            Question::Topics(None) => inner.named.keys().cloned().collect(),
+            Question::Topics(Some(pattern)) => {
+                let glob = Glob::new(pattern);
+                inner.named.keys().filter(|topic| glob.matches(topic)).cloned().collect()
+            }
+            Question::Patterns => inner.patterns.iter().map(|p| p.text.clone()).collect(),
+        };
+        bounded(&names).map(|()| Found::Names(names))
     }
 }
 
@@ -141,6 +203,19 @@ mod tests {
     }
 
     #[test]
+    fn what_members_found_is_added_up_within_bounds() {
+        let mut counts = Found::Counts(vec![1, 2]);
+        counts.add(Found::Counts(vec![3, 4])).unwrap();
+        counts.add(Found::Counts(vec![9])).unwrap();
+        counts.add(Found::Names(BTreeSet::new())).unwrap();
+        assert_eq!(counts, Found::Counts(vec![4, 6]), "what fits no question adds nothing");
+        let long = |n: u8| Bytes::from(vec![n; NAMES_BYTES_MAX / 2]);
+        let mut names = Found::Names([long(1)].into());
+        assert_eq!(names.add(Found::Names([long(1), long(2)].into())), Ok(()));
+        assert_eq!(names.add(Found::Names([long(3)].into())), Err(TooMany));
+    }
+
+    #[test]
     fn subscribers_by_name_and_by_pattern_hear_what_is_theirs_until_they_go() {
         let (topics, heard) = (Topics::default(), Arc::new(Heard::default()));
         let name = TopicFilter::Named("news".into());
@@ -150,7 +225,14 @@ mod tests {
         assert_eq!(topics.deliver(&"news".into(), &"a".into()), 2);
         assert_eq!(topics.deliver(&"nobody".into(), &"b".into()), 1);
         assert_eq!(topics.deliver(&"other".into(), &"c".into()), 0);
-        assert_eq!((topics.named(), topics.patterns()), (vec![("news".into(), 1)], 1));
+        let counts = Question::Counts(vec!["news".into(), "nobody".into()]);
+        assert_eq!(topics.find(&counts), Ok(Found::Counts(vec![1, 0])));
+        let names = |names: &[&'static str]| {
+            Ok(Found::Names(names.iter().map(|name| Bytes::from(*name)).collect()))
+        };
+        assert_eq!(topics.find(&Question::Topics(None)), names(&["news"]));
+        assert_eq!(topics.find(&Question::Topics(Some("x*".into()))), names(&[]));
+        assert_eq!(topics.find(&Question::Patterns), names(&["n*"]));
         topics.unsubscribe(named);
         topics.unsubscribe(pattern);
         topics.unsubscribe(pattern);

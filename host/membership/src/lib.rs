@@ -17,7 +17,7 @@
 //! It must never know how a member was found, how bytes are sealed, or what
 //! data a member holds.
 //!
-//! Read in this order: [`member`], [`view`], [`message`], [`swim`],
+//! Read in this order: [`member`], [`view`], [`terms`], [`message`], [`swim`],
 //! [`membership`].
 
 pub mod config;
@@ -25,10 +25,12 @@ pub mod member;
 pub mod membership;
 pub mod message;
 pub mod swim;
+pub mod terms;
 pub mod view;
 
 pub use config::Config;
-pub use member::{Member, MemberId};
+pub use member::{Member, MemberId, Service};
 pub use membership::{AtAddress, Departed, Event, Membership, Output, Reach};
 pub use message::{DecodeError, Hello, Message, Refusal, Standing};
+pub use terms::Terms;
 pub use view::{View, ViewId};

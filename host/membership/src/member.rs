@@ -1,7 +1,7 @@
 //! A member: one running process, known by an id that is new at each start.
 
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -11,6 +11,9 @@ pub const ADDRESSES_MAX: usize = 8;
 /// Length of a member's or a group's name, in bytes, at most.
 pub const NAME_BYTES_MAX: usize = 64;
 
+/// Length of the host of a [`Service`], in bytes, at most: as long as a domain name may be
+/// (RFC 1035, section 3.1).
+pub const HOST_BYTES_MAX: usize = 253;
 /// Length of the list of a member's modes, in bytes, at most.
 pub const MODES_BYTES_MAX: usize = 128;
 
@@ -58,6 +61,46 @@ impl fmt::Debug for MemberId {
     }
 }
 
+/// Where clients find a service of a member.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Service {
+    /// What clients dial, a name or an IP literal without brackets, at most [`HOST_BYTES_MAX`]
+    /// bytes; without one, it is at the member's address.
+    pub host: Option<String>,
+    /// TCP port.
+    pub port: u16,
+}
+
+impl Service {
+    /// At a port of the member's address.
+    #[must_use]
+    pub const fn at(port: u16) -> Self {
+        Self { host: None, port }
+    }
+
+    /// `host:port`, of a member with this address; an IPv6 literal has brackets.
+    #[must_use]
+    pub fn address(&self, ip: IpAddr) -> String {
+        let Self { host, port } = self;
+        match host {
+            Some(host) if host.contains(':') => format!("[{host}]:{port}"),
+            Some(host) => format!("{host}:{port}"),
+            None => SocketAddr::new(ip, *port).to_string(),
+        }
+    }
+
+    /// Whether a text can be a host: lists and protocols of lines show it as it is.
+    #[must_use]
+    pub fn is_host(text: &str) -> bool {
+        let known = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_' | ':');
+        (1..=HOST_BYTES_MAX).contains(&text.len()) && text.chars().all(known)
+    }
+
+    fn is_sound(&self) -> bool {
+        self.port > 0 && self.host.as_deref().is_none_or(Self::is_host)
+    }
+}
+
 /// What members know of one another.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Member {
@@ -75,10 +118,10 @@ pub struct Member {
     /// The modes by which it looks for others, for lists; at most
     /// [`MODES_BYTES_MAX`] bytes.
     pub modes: String,
-    /// TCP port of its HTTP endpoints, if it has any.
-    pub http_port: Option<u16>,
-    /// TCP port at which it serves RESP to clients on other hosts, if it does.
-    pub resp_port: Option<u16>,
+    /// Where it serves HTTP, if it does.
+    pub http: Option<Service>,
+    /// Where it serves RESP to clients on other hosts, if it does.
+    pub resp: Option<Service>,
     /// Counts how often this process has come back to a cluster that had given
     /// it up. SWIM's "down" is final for one generation.
     pub generation: u32,
@@ -105,6 +148,7 @@ impl Member {
             && self.name.len() <= NAME_BYTES_MAX
             && self.group.len() <= NAME_BYTES_MAX
             && self.modes.len() <= MODES_BYTES_MAX
+            && [&self.http, &self.resp].into_iter().flatten().all(Service::is_sound)
     }
 
     /// Sorts members oldest first. The id decides between two members that
@@ -128,8 +172,8 @@ pub(crate) mod tests {
             group: "convoke".into(),
             lite: false,
             modes: "multicast".into(),
-            http_port: None,
-            resp_port: None,
+            http: None,
+            resp: None,
             generation: 1,
             age: u64::from(n),
         }
@@ -151,5 +195,20 @@ pub(crate) mod tests {
         assert!(!Member { addresses: vec![], ..member(1) }.is_sound());
         assert!(!Member { name: "n".repeat(NAME_BYTES_MAX + 1), ..member(1) }.is_sound());
         assert!(!Member { modes: "m".repeat(MODES_BYTES_MAX + 1), ..member(1) }.is_sound());
+    }
+
+    #[test]
+    fn a_service_is_at_a_host_that_any_protocol_can_show() {
+        let ip = IpAddr::from([10, 0, 0, 1]);
+        let at = |host: &str| Service { host: Some(host.into()), port: 6379 };
+        assert_eq!(Service::at(80).address(ip), "10.0.0.1:80");
+        assert_eq!(at("cache.example").address(ip), "cache.example:6379");
+        assert_eq!(at("2001:db8::1").address(ip), "[2001:db8::1]:6379");
+        let is_sound = |service| Member { resp: Some(service), ..member(1) }.is_sound();
+        assert!(is_sound(at("cache.example")) && !is_sound(Service::at(0)));
+        let long = "h".repeat(HOST_BYTES_MAX + 1);
+        for wrong in ["", "a b", "a\r\nb", "a,b", "a@b", &long] {
+            assert!(!is_sound(at(wrong)), "{wrong:?}");
+        }
     }
 }

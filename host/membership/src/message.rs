@@ -6,7 +6,8 @@
 //!            any other member answers Redirect{coordinator}; a member that is
 //!            still starting keeps the Join until it knows where it belongs
 //! check      coordinator --Vouch--> another member --Vouched--> coordinator; both
-//!            call the newcomer. One that cannot be reached gets Refused
+//!            call the newcomer. One that cannot be reached, or that was configured
+//!            with other terms than the cluster has, gets Refused
 //! change     coordinator --Delta--> every member (datagrams; may be lost)
 //! repair     each datagram carries the sender's stamp; a member that sees a
 //!            newer one sends Pull and gets Deltas, or the whole View
@@ -27,6 +28,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::member::{ADDRESSES_MAX, Member, MemberId};
 use crate::swim::Health;
+use crate::terms::{DIFFERENCES_MAX, Difference, Terms};
 use crate::view::{Delta, Departure, Rank, Stamp, View};
 
 /// Departures that go with a view, at most: the newest.
@@ -109,6 +111,8 @@ pub enum Message {
         member: Member,
         /// Where its age comes from.
         lineage: Option<MemberId>,
+        /// What it was configured with, or has followed so far.
+        terms: Terms,
     },
     /// "Ask the coordinator, not me."
     Redirect {
@@ -121,13 +125,23 @@ pub enum Message {
         have: Option<Stamp>,
     },
     /// The whole view.
-    View(View),
+    View {
+        /// The view.
+        view: View,
+        /// What holds in that cluster.
+        terms: Terms,
+    },
     /// The steps from the view at hand to the newest.
     Deltas(Vec<Delta>),
     /// To one's own coordinator: another cluster was seen.
     Sighting(Summary),
     /// From the coordinator of the lower-ranked cluster: "take us in".
-    Merge(View),
+    Merge {
+        /// That cluster.
+        view: View,
+        /// What holds there.
+        terms: Terms,
+    },
     /// The sender is about to stop.
     Leave,
     /// All that the sender's SWIM knows; `reply` asks for the same.
@@ -179,7 +193,7 @@ pub enum Message {
 }
 
 /// Why a member is not let in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Refusal {
     /// It cannot be called at any address that it advertises.
     Unreachable,
@@ -188,6 +202,20 @@ pub enum Refusal {
         /// How often, of late.
         losses: u32,
     },
+    /// It was configured with other terms than hold in the cluster, or leads a cluster with
+    /// others. At most [`DIFFERENCES_MAX`].
+    Differs(Vec<Difference>),
+}
+
+impl Refusal {
+    fn is_sound(&self) -> bool {
+        match self {
+            Self::Unreachable | Self::Unsteady { .. } => true,
+            Self::Differs(differences) => {
+                differences.len() <= DIFFERENCES_MAX && differences.iter().all(Difference::is_sound)
+            }
+        }
+    }
 }
 
 /// In a datagram, after the stamp.
@@ -255,15 +283,18 @@ impl Message {
     pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
         let message: Self = postcard::from_bytes(bytes).map_err(|_| DecodeError)?;
         let sound = match &message {
-            Self::Join { member, .. } | Self::Vouch { member } => member.is_sound(),
+            Self::Join { member, terms, .. } => member.is_sound() && terms.is_sound(),
+            Self::Vouch { member } => member.is_sound(),
             Self::Redirect { coordinator } => coordinator.is_sound(),
             Self::Sighting(summary) => summary.coordinator.is_sound(),
             // Views check themselves; a delta, the view that results from it.
-            Self::View(_) | Self::Merge(_) | Self::Deltas(_) => true,
+            Self::View { terms, .. } | Self::Merge { terms, .. } => terms.is_sound(),
+            Self::Deltas(_) => true,
+            Self::Refused { why, .. } => why.is_sound(),
             Self::Departures(departures) => departures.len() <= DEPARTURES_MAX,
             Self::Addresses(addresses) => (1..=ADDRESSES_MAX).contains(&addresses.len()),
             Self::Packet { bytes, .. } => bytes.len() <= PACKET_BYTES_MAX,
-            Self::Vouched { .. } | Self::Uncallable { .. } | Self::Refused { .. } => true,
+            Self::Vouched { .. } | Self::Uncallable { .. } => true,
             Self::Pull { .. } | Self::Leave | Self::Sync { .. } => true,
         };
         sound.then_some(message).ok_or(DecodeError)
@@ -287,7 +318,12 @@ impl<'a> Packet<'a> {
 mod tests {
     use super::*;
     use crate::member::tests::member;
+    use crate::terms::tests::terms as made;
     use proptest::prelude::*;
+
+    fn terms() -> Terms {
+        made(&["- partitions 271?", "* backups 1"])
+    }
 
     #[test]
     fn messages_survive_the_wire() {
@@ -295,8 +331,8 @@ mod tests {
         let hello = Hello { member: member(1), standing: Standing::In(Summary::of(&view)) };
         assert_eq!(Hello::decode(&hello.encode()), Ok(hello));
         for message in [
-            Message::Join { member: member(2), lineage: Some(member(1).id) },
-            Message::View(view.clone()),
+            Message::Join { member: member(2), lineage: Some(member(1).id), terms: terms() },
+            Message::View { view: view.clone(), terms: terms() },
             Message::Sighting(Summary::of(&view)),
             Message::Pull { have: Some(view.stamp()) },
             Message::Departures(vec![(member(3).id, Departure::Left)]),
@@ -309,13 +345,25 @@ mod tests {
     #[test]
     fn unsound_content_is_refused() {
         let nowhere = Member { addresses: vec![], ..member(1) };
-        let message = Message::Join { member: nowhere.clone(), lineage: None };
+        let join = |member| Message::Join { member, lineage: None, terms: terms() };
+        let message = join(nowhere.clone());
         assert_eq!(Message::decode(&message.encode()), Err(DecodeError));
         let hello = Hello { member: nowhere, standing: Standing::Starting };
         assert_eq!(Hello::decode(&hello.encode()), Err(DecodeError));
         for count in [0, ADDRESSES_MAX + 1] {
             let message = Message::Addresses(vec![member(1).address(); count]);
             assert_eq!(Message::decode(&message.encode()), Err(DecodeError));
+        }
+        let difference = Difference {
+            scope: String::new(),
+            name: "partitions".into(),
+            cluster: "271".into(),
+            newcomer: "7".into(),
+        };
+        for (count, is_sound) in [(DIFFERENCES_MAX, true), (DIFFERENCES_MAX + 1, false)] {
+            let why = Refusal::Differs(vec![difference.clone(); count]);
+            let message = Message::Refused { why, retry_ms: 1 };
+            assert_eq!(Message::decode(&message.encode()).is_ok(), is_sound);
         }
         let departures = vec![(member(1).id, Departure::Left); DEPARTURES_MAX + 1];
         let message = Message::Departures(departures);

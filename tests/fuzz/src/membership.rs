@@ -4,8 +4,9 @@
 use std::time::Duration;
 
 use convoke_membership::membership::Output;
+use convoke_membership::terms::{Scope, Term};
 use convoke_membership::{
-    Config, Hello, Member, MemberId, Membership, Message, Reach, Standing, View,
+    Config, Hello, Member, MemberId, Membership, Message, Reach, Standing, Terms, View,
 };
 use rand::RngExt as _;
 
@@ -24,6 +25,11 @@ fn id(number: u8) -> MemberId {
     MemberId::from_bytes([number; 16])
 }
 
+fn terms() -> Terms {
+    let term = Term { name: "partitions".into(), value: "271".into(), is_set: false };
+    Terms::new(vec![Scope { name: Terms::GENERAL.into(), terms: vec![term] }])
+}
+
 /// Two members that met, and the packets and messages between them.
 struct Pair {
     one: Membership,
@@ -35,8 +41,9 @@ struct Pair {
 
 impl Pair {
     fn new(seed: u64) -> Self {
-        let new =
-            |number: u8, seed| Membership::new(member(id(number), 0), Config::default(), seed);
+        let new = |number: u8, seed| {
+            Membership::new(member(id(number), 0), terms(), Config::default(), seed)
+        };
         let mut pair = Self {
             one: new(1, seed),
             other: new(2, seed + 1),
@@ -92,11 +99,11 @@ impl Pair {
 pub(crate) fn messages(run: &mut Run) {
     let view = View::founded_by(member(id(1), 1));
     let mut corpus = vec![
-        Message::Join { member: member(id(3), 3), lineage: Some(id(1)) }.encode(),
+        Message::Join { member: member(id(3), 3), lineage: Some(id(1)), terms: terms() }.encode(),
         Message::Redirect { coordinator: member(id(1), 1) }.encode(),
         Message::Pull { have: None }.encode(),
-        Message::View(view.clone()).encode(),
-        Message::Merge(view).encode(),
+        Message::View { view: view.clone(), terms: terms() }.encode(),
+        Message::Merge { view, terms: terms() }.encode(),
         Message::Leave.encode(),
     ];
     let hello = Hello { member: member(id(4), 4), standing: Standing::Starting }.encode();

@@ -77,7 +77,7 @@ impl Host for Process {
 
 /// The settings of all grids here.
 pub(crate) fn grid_settings() -> GridSettings {
-    GridSettings { partitions: PARTITIONS, min_members: 1, hasher: KeyHasher::new([7; 16]) }
+    GridSettings { partitions: Some(PARTITIONS), min_members: 1, hasher: KeyHasher::new([7; 16]) }
 }
 
 /// A member of that age.
@@ -89,8 +89,8 @@ pub(crate) fn member(id: MemberId, age: u64) -> Member {
         group: "fuzz".into(),
         lite: false,
         modes: String::new(),
-        http_port: None,
-        resp_port: None,
+        http: None,
+        resp: None,
         generation: 1,
         age,
     }

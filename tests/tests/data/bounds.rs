@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use convoke_tests::cluster::SOON;
 use convoke_tests::resp::{Client, Value};
+use convoke_tests::slots::Slots;
 use convoke_tests::{Cluster, Member};
 use rustix::process::Signal;
 
@@ -142,27 +143,13 @@ fn answers_behind_one_that_takes_long_are_bounded() {
         (0..2).map(|_| cluster.launch().option("--config", &file).start()).collect();
     wait_until_safe(&cluster, &members);
     let mut client = members[0].client();
-    // A key on each member, by what the slots say.
-    let slots = client.ask("CLUSTER SLOTS").unwrap();
-    let here = i64::from(members[0].resp().port());
-    let leads_here = |slot: i64| {
-        slots.list().unwrap().iter().any(|run| {
-            let run = run.list().unwrap();
-            let port = run[2].list().unwrap()[1].integer().unwrap();
-            let range = run[0].integer().unwrap()..=run[1].integer().unwrap();
-            port == here && range.contains(&slot)
-        })
+    // A key on each member.
+    let (slots, here) = (Slots::of(&cluster, &members), members[0].resp());
+    let led = |by_this: bool| {
+        let mut keys = (0..).map(|number| format!("k:{number}"));
+        keys.find(|key| (slots.owner(key.as_bytes()) == here) == by_this).unwrap()
     };
-    let mut find = |wanted: bool| {
-        (0..)
-            .map(|number| format!("k:{number}"))
-            .find(|key| {
-                let slot = client.ask(&format!("CLUSTER KEYSLOT {key}")).unwrap();
-                leads_here(slot.integer().unwrap()) == wanted
-            })
-            .unwrap()
-    };
-    let (near, far) = (find(true), find(false));
+    let (near, far) = (led(true), led(false));
     let value = vec![b'v'; 1 << 20];
     assert_eq!(client.call(&[b"SET", near.as_bytes(), &value]).unwrap(), Value::ok());
     let (before, _) = members[0].resident_kib();

@@ -1,6 +1,7 @@
 //! Members as processes on loopback. Each module is one promise to users; each
 //! test is a sentence of it.
 
+mod agreeing;
 mod configuring;
 mod enduring;
 mod files;

@@ -176,7 +176,39 @@ pub(crate) async fn greet(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use convoke_membership::member::{
+        ADDRESSES_MAX, HOST_BYTES_MAX, MODES_BYTES_MAX, NAME_BYTES_MAX,
+    };
+    use convoke_membership::message::Summary;
+    use convoke_membership::{Member, MemberId, Service, Standing, View};
+    use convoke_wire::HELLO_BYTES_MAX;
     use rustix::io::Errno;
+
+    #[test]
+    fn the_largest_greeting_fits_a_handshake() {
+        let service = Service { host: Some("h".repeat(HOST_BYTES_MAX)), port: u16::MAX };
+        let member = Member {
+            id: MemberId::from_bytes([u8::MAX; 16]),
+            addresses: vec![SocketAddr::from(([u16::MAX; 8], u16::MAX)); ADDRESSES_MAX],
+            name: "n".repeat(NAME_BYTES_MAX),
+            group: "g".repeat(NAME_BYTES_MAX),
+            lite: true,
+            modes: "m".repeat(MODES_BYTES_MAX),
+            http: Some(service.clone()),
+            resp: Some(service),
+            generation: u32::MAX,
+            age: u64::MAX,
+        };
+        assert!(member.is_sound());
+        let summary = Summary {
+            members: u32::MAX,
+            data_members: u32::MAX,
+            ..Summary::of(&View::founded_by(member.clone()))
+        };
+        let hello = Hello { member, standing: Standing::In(summary) };
+        let bytes = hello.encode().len();
+        assert!(bytes <= HELLO_BYTES_MAX - 16, "{bytes} bytes; epochs and versions may grow");
+    }
 
     #[test]
     fn a_peer_that_took_the_connection_and_did_not_complete_the_handshake_may_be_a_member() {

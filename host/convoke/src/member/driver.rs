@@ -9,13 +9,13 @@ use std::time::Duration;
 
 use convoke_grid::Grid;
 use convoke_membership::view::Departure;
-use convoke_membership::{Event, Member, MemberId, Membership, Output, Refusal, Standing};
+use convoke_membership::{Event, Member, MemberId, Membership, Output, Refusal, Standing, Terms};
 use convoke_wire::{ClusterKeys, DatagramOpener, DatagramSealer, OpenError, Opened, PeerId};
 use tokio::net::UdpSocket;
 use tokio::sync::mpsc::error::TryRecvError;
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
-use tracing::{debug, info, warn};
+use tracing::{debug, error, info, warn};
 
 use super::calls::{CONNECT_MS_MAX, Call};
 use super::input::Input;
@@ -24,6 +24,7 @@ use super::sockets::Sockets;
 use super::state::{Counters, Place, bump};
 use super::turns::{Turns, Work};
 use crate::describe;
+use crate::settings::agreed;
 
 /// Largest UDP payload that is read, in bytes; a longer one is not ours.
 const DATAGRAM_READ_BYTES: usize = 2_048;
@@ -70,6 +71,8 @@ struct Running {
     addresses: HashMap<MemberId, SocketAddr>,
     /// Members that did not answer at the last look.
     suspects: HashSet<MemberId>,
+    /// As this member was configured.
+    terms: Terms,
     /// What was published of it last.
     refusal: Option<Refusal>,
     sealed: Vec<u8>,
@@ -115,6 +118,7 @@ impl Driver {
     /// Runs until this member has left.
     pub(crate) async fn run(self) {
         let me = PeerId(*self.core.me().id.as_bytes());
+        let terms = self.core.terms().clone();
         let sockets = self.sockets.into_iter().map(UdpSocket::from_std);
         let sockets = match sockets.collect::<Result<_, _>>().and_then(Sockets::new) {
             Ok(sockets) => sockets,
@@ -138,6 +142,7 @@ impl Driver {
             started: Instant::now(),
             addresses: HashMap::new(),
             suspects: HashSet::new(),
+            terms,
             refusal: None,
             sealed: Vec::new(),
             left: false,
@@ -297,8 +302,8 @@ impl Running {
                 Output::Event(event) => self.report(event),
             }
         }
-        if self.core.refusal().copied() != self.refusal {
-            self.refusal = self.core.refusal().copied();
+        if self.core.refusal() != self.refusal.as_ref() {
+            self.refusal = self.core.refusal().cloned();
             self.publish();
         }
         self.counters.links.store(self.links.count(), Ordering::Relaxed);
@@ -381,6 +386,14 @@ impl Running {
             Event::NotLetIn { member, why: Refusal::Unsteady { losses } } => {
                 warn!(member = %member.address(), losses, "a member was lost again and again; it is let in once it has answered all calls for a while, a longer one after each loss");
             }
+            Event::NotLetIn { member, why: Refusal::Differs(differences) } => {
+                let differences = agreed::differences(&differences, "this cluster");
+                warn!(member = %member.address(), "a member is not let in: it has {differences}. Set the same on all members, or leave it out there");
+            }
+            Event::Refused { by, why: Refusal::Differs(differences), retry } => {
+                let differences = agreed::differences(&differences, "their cluster");
+                warn!(by = %by.address(), again_in_s = retry.as_secs(), "the other members do not let this one in: it has {differences}. Set the same on all members, or leave it out here");
+            }
             Event::Refused { by, why: Refusal::Unreachable, retry } => {
                 let me = self.core.me();
                 warn!(by = %by.address(), again_in_s = retry.as_secs(), "the other members do not let this one in, since they cannot call it: no answer at {}. Open TCP port {} of this host, or set --public-address to where they can reach it", describe::addresses(me), me.address().port());
@@ -425,8 +438,27 @@ impl Running {
         }
     }
 
+    /// Takes what holds in the cluster that this member is in now.
+    fn settle(&self) {
+        let terms = self.core.terms();
+        let Some((partitions, catalog)) = agreed::settings(terms) else {
+            error!(
+                "what the members of this cluster agree on cannot be read, so this member serves nothing; is it of another version?"
+            );
+            return;
+        };
+        self.grid.settle(partitions, &catalog);
+        let taken = agreed::taken(&self.terms, terms);
+        if !taken.is_empty() {
+            info!("settings that were left open here are the cluster's: {taken}");
+        }
+    }
+
     fn publish(&self) {
         if let Some(view) = self.core.view() {
+            if self.grid.partitions() == 0 {
+                self.settle();
+            }
             self.grid.expect_view(view);
         }
         self.place.send_replace(Arc::new(Place {
@@ -435,7 +467,7 @@ impl Running {
             hello: self.core.hello().encode().into(),
             suspects: self.suspects.iter().copied().collect(),
             leaving: self.left,
-            refusal: self.refusal,
+            refusal: self.refusal.clone(),
         }));
     }
 }

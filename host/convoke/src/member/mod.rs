@@ -24,7 +24,7 @@ pub(crate) mod sockets;
 pub(crate) mod state;
 pub(crate) mod turns;
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -33,7 +33,7 @@ use convoke_discovery::{LocalMember, ModeHandle};
 use convoke_gateway::http::{self, Pages, Web};
 use convoke_gateway::pubsub::PubSub;
 use convoke_grid::Grid;
-use convoke_membership::{Config, Member, MemberId, Membership, View};
+use convoke_membership::{Config, Member, MemberId, Membership, Service, View};
 use convoke_wire::ClusterKeys;
 use tokio::net::{TcpListener, UdpSocket};
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -42,7 +42,7 @@ use tracing::{info, warn};
 
 use crate::interfaces::{self, Changes, Choice, Wishes};
 use crate::places::Places;
-use crate::settings::Settings;
+use crate::settings::{ClientAddress, Settings};
 use crate::status::Status;
 use crate::{describe, limits};
 use accept::Door;
@@ -131,10 +131,7 @@ async fn start(settings: &Settings) -> Result<Running, String> {
     }
 
     let resp = RespPort::bind(settings, &ips)?;
-    let told = Told {
-        http_port: Some(http_port),
-        resp_port: resp.as_ref().and_then(|resp| resp.told(&ips)),
-    };
+    let told = Told::new(settings, http_port, resp.as_ref(), &ips);
     let id = MemberId::new_now();
     // It answers clients, and is not ready, while the name that others are to call it by is
     // not there yet.
@@ -176,7 +173,8 @@ async fn start(settings: &Settings) -> Result<Running, String> {
     let host = modes::host(settings, &choice, ciphers, prober)?;
     let loaded = modes::load(&host, settings, &choice, &local).await?;
 
-    let core = Membership::new(me.clone(), Config::default(), rand::random());
+    let core =
+        Membership::new(me.clone(), settings.data.terms.clone(), Config::default(), rand::random());
     place.send_modify(|place| {
         let place = Arc::make_mut(place);
         (place.me, place.hello) = (core.me().clone(), core.hello().encode().into());
@@ -358,10 +356,7 @@ async fn start_alone(
 ) -> Result<Running, String> {
     let ips = choice.to_bind();
     let resp = RespPort::bind(settings, &ips)?;
-    let told = Told {
-        http_port: Some(http_port),
-        resp_port: resp.as_ref().and_then(|resp| resp.told(&ips)),
-    };
+    let told = Told::new(settings, http_port, resp.as_ref(), &ips);
     let public = public::look_up_once(settings, 0).await?;
     let bound = [SocketAddr::new(choice.primary.ip, 0)];
     let me = introduce(settings, MemberId::new_now(), advertised(&public, &bound), told);
@@ -465,15 +460,25 @@ async fn choose_interface(wishes: &Wishes) -> Result<Choice, String> {
     Ok(choice)
 }
 
-/// Ports that others are told.
-#[derive(Clone, Copy, Default)]
+/// Services that others are told.
+#[derive(Default)]
 struct Told {
-    http_port: Option<u16>,
-    resp_port: Option<u16>,
+    http: Option<Service>,
+    resp: Option<Service>,
+}
+
+impl Told {
+    fn new(settings: &Settings, http_port: u16, resp: Option<&RespPort>, ips: &[IpAddr]) -> Self {
+        let (http, public) = (&settings.http_public_address, &settings.resp_public_address);
+        Self {
+            http: Some(ClientAddress::service(http.as_ref(), http_port)),
+            resp: resp.and_then(|resp| resp.told(ips, public.as_ref())),
+        }
+    }
 }
 
 /// Turns settings into the member that others see.
-fn introduce(settings: &Settings, id: MemberId, addresses: Vec<SocketAddr>, ports: Told) -> Member {
+fn introduce(settings: &Settings, id: MemberId, addresses: Vec<SocketAddr>, told: Told) -> Member {
     Member {
         id,
         addresses,
@@ -481,8 +486,8 @@ fn introduce(settings: &Settings, id: MemberId, addresses: Vec<SocketAddr>, port
         group: settings.group.clone(),
         lite: settings.lite,
         modes: modes::listed(settings),
-        http_port: ports.http_port,
-        resp_port: ports.resp_port,
+        http: told.http,
+        resp: told.resp,
         generation: 0,
         age: 0,
     }

@@ -1,18 +1,19 @@
 //! The RESP server of this member.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
 use convoke_gateway::pubsub::PubSub;
-use convoke_gateway::resp::server::{Cluster, ClusterNode, RespSettings, Server};
+use convoke_gateway::resp::server::{Cluster, ClusterNode, Endpoint, RespSettings, Server};
 use convoke_grid::Grid;
+use convoke_membership::{Member, Service};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tracing::info;
 
 use super::ports;
 use super::state::Place;
-use crate::settings::{ClientSettings, Settings};
+use crate::settings::{ClientAddress, ClientSettings, Settings};
 
 /// Where it listens.
 pub(crate) struct RespPort {
@@ -51,9 +52,10 @@ impl RespPort {
         Ok(Some(Self { listeners, port, is_public }))
     }
 
-    /// The port that other members may send clients to.
-    pub(crate) fn told(&self, ips: &[IpAddr]) -> Option<u16> {
-        (self.is_public || ips.iter().all(IpAddr::is_loopback)).then_some(self.port)
+    /// Where other members may send clients.
+    pub(crate) fn told(&self, ips: &[IpAddr], public: Option<&ClientAddress>) -> Option<Service> {
+        let is_reached = self.is_public || public.is_some() || ips.iter().all(IpAddr::is_loopback);
+        is_reached.then(|| ClientAddress::service(public, self.port))
     }
 
     /// Serves from now on.
@@ -77,6 +79,15 @@ impl RespPort {
     }
 }
 
+fn endpoint(member: &Member, resp: &Service) -> Endpoint {
+    let literal = resp.host.as_ref().and_then(|host| host.parse().ok());
+    Endpoint {
+        ip: literal.unwrap_or(member.address().ip()),
+        hostname: resp.host.clone().filter(|_| literal.is_none()),
+        port: resp.port,
+    }
+}
+
 /// The members, as nodes of a Redis Cluster.
 struct Members {
     place: watch::Receiver<Arc<Place>>,
@@ -88,13 +99,12 @@ impl Cluster for Members {
         let members = place.view.iter().flat_map(|view| view.members());
         members
             .map(|member| {
-                let ip = member.address().ip();
                 // 40 hexadecimal digits, as clients expect: the id, and eight more.
                 let id = format!("{:0<40}", member.id.to_string().replace('-', ""));
                 ClusterNode {
                     id,
                     member: member.id,
-                    address: member.resp_port.map(|port| SocketAddr::new(ip, port)),
+                    endpoint: member.resp.as_ref().map(|resp| endpoint(member, resp)),
                     this: member.id == place.me.id,
                     stores: !member.lite,
                 }

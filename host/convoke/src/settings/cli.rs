@@ -142,6 +142,14 @@ pub(crate) struct Options {
     /// only, unless there is a client password. 0: none [default: 6379]
     #[arg(long, global = true, value_name = "PORT", env = "CONVOKE_RESP_PORT")]
     pub(crate) resp_port: Option<u16>,
+    /// What RESP clients dial when it is not the member's address and RESP port (NAT,
+    /// containers): shown to clients of a Redis Cluster. What is left out stays
+    #[arg(long, global = true, value_name = "[HOST][:PORT]", env = "CONVOKE_RESP_PUBLIC_ADDRESS")]
+    pub(crate) resp_public_address: Option<String>,
+    /// What HTTP clients dial when it is not the member's address and HTTP port: shown in
+    /// lists and on the pages of a domain server. What is left out stays
+    #[arg(long, global = true, value_name = "[HOST][:PORT]", env = "CONVOKE_HTTP_PUBLIC_ADDRESS")]
+    pub(crate) http_public_address: Option<String>,
     /// What RESP and HTTP clients must know to use the data. Other users of this
     /// machine can read it in the list of processes: prefer the file or the
     /// environment

@@ -7,20 +7,22 @@ use std::time::Duration;
 use convoke_gateway::trust::Passwords;
 use convoke_grid::map::{BACKUPS_MAX, Eviction, MAP_NAME_BYTES_MAX, MergePolicy};
 use convoke_grid::{MAPS_MAX, MapCatalog, MapSettings};
+use convoke_membership::Terms;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use super::SettingsError;
+use super::agreed;
 use super::cli::Options;
 use super::file::File;
 
 /// Partitions that a cluster may have.
-const PARTITIONS_MAX: u16 = 16_384;
+pub(super) const PARTITIONS_MAX: u16 = 16_384;
 const PARTITIONS: u16 = 271;
 const RESP_PORT: u16 = 6379;
 const CLIENTS_MAX: u32 = 10_000;
 /// The name of the settings of maps that have none of their own.
-const USUAL_MAP: &str = "*";
+pub(super) const USUAL_MAP: &str = "*";
 
 /// What a member stores.
 #[derive(Debug)]
@@ -28,6 +30,8 @@ pub(crate) struct DataSettings {
     pub(crate) partitions: u16,
     pub(crate) min_members: u32,
     pub(crate) catalog: MapCatalog,
+    /// What of it members have to agree on.
+    pub(crate) terms: Terms,
 }
 
 /// What clients may do.
@@ -66,21 +70,27 @@ pub(crate) struct MapEntry {
 
 impl DataSettings {
     pub(super) fn resolve(options: &Options, file: &File) -> Result<Self, SettingsError> {
-        let partitions = options.partitions.or(file.partitions).unwrap_or(PARTITIONS);
+        let given = options.partitions.or(file.partitions);
+        let partitions = given.unwrap_or(PARTITIONS);
         if !(1..=PARTITIONS_MAX).contains(&partitions) {
             return Err(SettingsError(format!(
                 "partitions is {partitions}; expected 1 to {PARTITIONS_MAX}, the same on all members"
             )));
         }
+        let catalog = catalog(&file.maps)?;
+        for (name, entry) in &file.maps {
+            entry.check_eviction(name, catalog.of(name))?;
+        }
         Ok(Self {
             partitions,
             min_members: options.min_members.or(file.min_members).unwrap_or(1),
-            catalog: catalog(&file.maps)?,
+            terms: agreed::terms(partitions, given.is_some(), &file.maps, &catalog.usual),
+            catalog,
         })
     }
 }
 
-fn catalog(entries: &BTreeMap<String, MapEntry>) -> Result<MapCatalog, SettingsError> {
+pub(super) fn catalog(entries: &BTreeMap<String, MapEntry>) -> Result<MapCatalog, SettingsError> {
     if entries.len() > MAPS_MAX {
         return Err(SettingsError(format!("[maps]: more than {MAPS_MAX} maps")));
     }
@@ -101,6 +111,17 @@ fn catalog(entries: &BTreeMap<String, MapEntry>) -> Result<MapCatalog, SettingsE
 }
 
 impl MapEntry {
+    /// Of a map whose settings came out as these.
+    fn check_eviction(&self, name: &str, settings: &MapSettings) -> Result<(), SettingsError> {
+        let evicts = self.eviction.is_some_and(|eviction| eviction != Eviction::None);
+        if evicts && settings.memory_bytes_max.is_none() {
+            return Err(SettingsError(format!(
+                "[maps.{name:?}]: eviction needs a bound to evict at: set memory-mib as well"
+            )));
+        }
+        Ok(())
+    }
+
     /// What is not said is as `usual`.
     fn settings(&self, name: &str, usual: &MapSettings) -> Result<MapSettings, SettingsError> {
         let refused =
@@ -126,11 +147,6 @@ impl MapEntry {
             None => usual,
         };
         let memory_bytes_max = limit(self.memory_mib, 1 << 20, usual.memory_bytes_max);
-        if self.eviction.is_some_and(|eviction| eviction != Eviction::None)
-            && memory_bytes_max.is_none()
-        {
-            return refused("eviction", "needs a bound to evict at: set memory-mib as well");
-        }
         Ok(MapSettings {
             backups: self.backups.unwrap_or(usual.backups),
             async_backups: self.async_backups.unwrap_or(usual.async_backups),
@@ -200,7 +216,9 @@ mod tests {
     fn read(text: &str) -> Result<MapCatalog, String> {
         let entries: BTreeMap<String, MapEntry> =
             toml::from_str(text).map_err(|e| e.to_string())?;
-        catalog(&entries).map_err(|error| error.to_string())
+        let file = File { maps: entries, ..File::default() };
+        let data = DataSettings::resolve(&Options::default(), &file);
+        data.map(|data| data.catalog).map_err(|error| error.to_string())
     }
 
     #[test]

@@ -55,6 +55,10 @@ pub(crate) struct File {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) resp_port: Option<u16>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) resp_public_address: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) http_public_address: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) client_password: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) client_password_file: Option<PathBuf>,

@@ -1,6 +1,7 @@
 //! What the operator wants: command line over environment over file over
 //! default, checked as a whole before anything starts.
 
+pub(crate) mod agreed;
 mod cli;
 mod data;
 mod file;
@@ -13,6 +14,7 @@ use std::io::Read as _;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
+use convoke_membership::Service;
 use convoke_membership::member::NAME_BYTES_MAX;
 use convoke_wire::PASSWORD_BYTES_MAX;
 use zeroize::Zeroizing;
@@ -66,6 +68,10 @@ pub(crate) struct Settings {
     pub(crate) group: String,
     pub(crate) interfaces: Vec<Pattern>,
     pub(crate) public_address: Option<PublicAddress>,
+    /// What RESP clients dial.
+    pub(crate) resp_public_address: Option<ClientAddress>,
+    /// What HTTP clients dial.
+    pub(crate) http_public_address: Option<ClientAddress>,
     pub(crate) port: u16,
     pub(crate) auto_bind_http: bool,
     pub(crate) auto_bind_range: u16,
@@ -118,6 +124,26 @@ pub(crate) struct PublicAddress {
     pub(crate) port: Option<u16>,
 }
 
+/// What clients dial for a service of this member, as far as that is not its address and the port
+/// that it listens at.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct ClientAddress {
+    host: Option<String>,
+    port: Option<u16>,
+}
+
+impl ClientAddress {
+    /// The service that listens at this port.
+    pub(crate) fn service(public: Option<&Self>, port: u16) -> Service {
+        match public {
+            Some(Self { host, port: own }) => {
+                Service { host: host.clone(), port: own.unwrap_or(port) }
+            }
+            None => Service::at(port),
+        }
+    }
+}
+
 /// A Hazelcast file in our own form.
 pub(crate) fn convert(path: &Path) -> Result<String, SettingsError> {
     let refused = |why: String| SettingsError(format!("{}: {why}", path.display()));
@@ -132,6 +158,8 @@ impl Settings {
         let mc_address_from = given.origin("mc_address");
         let interfaces_from = given.origin("interfaces");
         let public_from = given.origin("public_address");
+        let clients_from =
+            ["resp_public_address", "http_public_address"].map(|id| given.origin(id));
         let secrets = ["cluster_password", "client_password"].map(|option| {
             [option.to_owned(), format!("{option}_file")]
                 .map(|option| given.is_from_environment(&option))
@@ -187,6 +215,31 @@ impl Settings {
             None => (file.public_address, from_file("public-address")),
         };
         let public_address = public.map(|text| public_address(&text, &from)).transpose()?;
+        let [resp_from, http_from] = clients_from;
+        let for_clients = |option: Option<String>, from: String, file: Option<String>, key| {
+            let given = match option {
+                Some(text) => Some((text, from)),
+                None => file.map(|text| (text, from_file(key))),
+            };
+            given.map(|(text, from)| client_address(&text, &from)).transpose()
+        };
+        let resp_public_address = for_clients(
+            options.resp_public_address,
+            resp_from,
+            file.resp_public_address,
+            "resp-public-address",
+        )?;
+        let http_public_address = for_clients(
+            options.http_public_address,
+            http_from,
+            file.http_public_address,
+            "http-public-address",
+        )?;
+        if resp_public_address.is_some() && clients.resp_port.is_none() {
+            return Err(SettingsError(
+                "resp-public-address is set, and resp-port is 0: nobody would answer there; leave one of them out".into(),
+            ));
+        }
 
         let cluster_name =
             options.cluster_name.or(file.cluster_name).unwrap_or_else(|| "development".to_owned());
@@ -251,6 +304,8 @@ impl Settings {
             )?,
             interfaces,
             public_address,
+            resp_public_address,
+            http_public_address,
             port: in_range("port", options.port.or(file.port).unwrap_or(usual.port))?,
             auto_bind_http: options.auto_bind_http.or(file.auto_bind_http).unwrap_or(false),
             auto_bind_range: options.auto_bind_range.or(file.auto_bind_range).unwrap_or(5),
@@ -333,6 +388,25 @@ fn public_address(text: &str, from: &str) -> Result<PublicAddress, SettingsError
         return Err(malformed());
     }
     Ok(PublicAddress { host: host.to_owned(), port: port.transpose()? })
+}
+
+fn client_address(text: &str, from: &str) -> Result<ClientAddress, SettingsError> {
+    let malformed = || {
+        SettingsError(format!(
+            "{from}: {text:?} is not an address that clients can dial; expected host, host:port, [ipv6]:port or :port"
+        ))
+    };
+    let port = text.strip_prefix(':').and_then(|port| port.parse::<u16>().ok());
+    if let Some(port) = port.filter(|port| *port > 0) {
+        return Ok(ClientAddress { host: None, port: Some(port) });
+    }
+    let PublicAddress { host, port } = public_address(text, from).map_err(|_| malformed())?;
+    let is_nowhere = |ip: IpAddr| ip.is_unspecified() || ip.is_multicast();
+    let is_number = host.bytes().all(|byte| byte.is_ascii_digit());
+    if is_number || !Service::is_host(&host) || host.parse().is_ok_and(is_nowhere) {
+        return Err(malformed());
+    }
+    Ok(ClientAddress { host: Some(host), port })
 }
 
 /// Of a secret and a file that holds one, that which was not set by the
@@ -442,6 +516,34 @@ mod tests {
         ] {
             assert!(read(wrong).is_err(), "{wrong}");
         }
+    }
+
+    #[test]
+    fn what_clients_dial_is_a_host_a_port_or_both() {
+        let read = |text: &str| {
+            let settings = resolve(&["--resp-public-address", text])?;
+            Ok(ClientAddress::service(settings.resp_public_address.as_ref(), 6379)
+                .address("10.0.0.1".parse().unwrap()))
+        };
+        for (text, dialled) in [
+            ("cache.example", "cache.example:6379"),
+            ("cache.example:7000", "cache.example:7000"),
+            (":7000", "10.0.0.1:7000"),
+            ("2001:db8::1", "[2001:db8::1]:6379"),
+            ("[2001:db8::1]:7000", "[2001:db8::1]:7000"),
+            ("192.0.2.1:7000", "192.0.2.1:7000"),
+        ] {
+            assert_eq!(read(text).map_err(|e: SettingsError| e.to_string()), Ok(dialled.into()));
+        }
+        for wrong in ["", ":0", ":x", "7000", "0.0.0.0", "224.0.0.1", "a b", "a:0", "::"] {
+            let error = read(wrong).unwrap_err().to_string();
+            assert!(
+                error.contains("--resp-public-address") && error.contains("or :port"),
+                "{error}"
+            );
+        }
+        let off = refusal(&["--resp-port", "0", "--resp-public-address", "a"]);
+        assert!(off.contains("resp-port is 0"), "{off}");
     }
 
     #[test]

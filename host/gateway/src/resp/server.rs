@@ -1,12 +1,14 @@
 //! The RESP server of one member: what all its clients share.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use convoke_grid::grid::OP_MS_MAX;
 use convoke_grid::op::{Op, WholeOp};
 use convoke_grid::{Grid, Later, Map, OpError, Reply, Started};
 use parking_lot::{Mutex, RwLock};
@@ -37,6 +39,8 @@ const LOOK_MS: u64 = 1_000;
 pub const FINISH_MS_MAX: u64 = 2_000;
 /// How often it looks whether they have them.
 pub(crate) const FINISH_LOOK_MS: u64 = 5;
+/// How often a member that starts looks whether it is in a cluster.
+const STARTED_LOOK_MS: u64 = 5;
 /// A pause after the system refuses to accept.
 const ACCEPT_PAUSE_MS: u64 = 100;
 
@@ -59,6 +63,34 @@ pub struct RespSettings {
     pub redis_cluster: bool,
 }
 
+/// Where clients of a Redis Cluster dial a node.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Endpoint {
+    /// Its IP address.
+    pub ip: IpAddr,
+    /// Its name, if clients are to dial that.
+    pub hostname: Option<String>,
+    /// Its TCP port.
+    pub port: u16,
+}
+
+impl Endpoint {
+    /// What clients dial.
+    #[must_use]
+    pub fn host(&self) -> String {
+        self.hostname.clone().unwrap_or_else(|| self.ip.to_string())
+    }
+}
+
+impl fmt::Display for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.hostname {
+            Some(name) => write!(f, "{name}:{}", self.port),
+            None => SocketAddr::new(self.ip, self.port).fmt(f),
+        }
+    }
+}
+
 /// A member, as clients of a Redis Cluster see it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClusterNode {
@@ -67,7 +99,7 @@ pub struct ClusterNode {
     /// The member's id.
     pub member: convoke_membership::MemberId,
     /// Where it serves RESP; `None` when it does not.
-    pub address: Option<SocketAddr>,
+    pub endpoint: Option<Endpoint>,
     /// Whether this is the one that was asked.
     pub this: bool,
     /// Whether it stores data.
@@ -151,6 +183,7 @@ impl Server {
             lanes.start();
             lanes
         });
+        self.await_partitions().await;
         for listener in listeners {
             tokio::spawn(Arc::clone(&self).accept(listener, Arc::clone(lanes)));
         }
@@ -165,6 +198,15 @@ impl Server {
     pub async fn listen(self: Arc<Self>, listener: TcpListener) {
         if let Some(lanes) = self.lanes.get().cloned() {
             self.accept(listener, lanes).await;
+        }
+    }
+
+    /// Waits until it is known how many partitions there are, so that the first clients of a
+    /// member that starts are not refused; for at most [`OP_MS_MAX`], as an operation would.
+    async fn await_partitions(&self) {
+        let end = Instant::now() + Duration::from_millis(OP_MS_MAX);
+        while self.grid.partitions() == 0 && Instant::now() < end {
+            tokio::time::sleep(Duration::from_millis(STARTED_LOOK_MS)).await;
         }
     }
 

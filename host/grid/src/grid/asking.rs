@@ -87,11 +87,8 @@ impl Grid {
     /// in which operations are started, as far as one member leads.
     pub fn start(&self, map: &Arc<Map>, partition: u16, op: &Op<'_>) -> Started {
         let inner = &self.inner;
-        if partition >= self.partitions() {
-            return Started::Now(Err(OpError::Malformed));
-        }
         let now = inner.core.now();
-        if inner.is_sure(now) {
+        if partition < self.partitions() && inner.is_sure(now) {
             match inner.execute(map, partition, op, now) {
                 Executed::Done(Err(OpError::Full), None)
                     if inner.may_find_room(map, op.effect(), || Ok(op.added_bytes())) => {}
@@ -118,6 +115,12 @@ impl Grid {
         started: Duration,
     ) -> Result<Owned, OpError> {
         op.check_keys()?;
+        match self.partitions() {
+            // It is in no cluster yet.
+            0 => return Err(OpError::Unavailable),
+            partitions if partition >= partitions => return Err(OpError::Malformed),
+            _ => {}
+        }
         let (effect, op) = (op.effect(), encoding::encoded(op));
         Ok(Owned {
             _room: Room::take(&self.inner, op.len())?,
@@ -605,8 +608,8 @@ mod tests {
             group: "g".into(),
             lite,
             modes: String::new(),
-            http_port: None,
-            resp_port: None,
+            http: None,
+            resp: None,
             generation: 1,
             age,
         }

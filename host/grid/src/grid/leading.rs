@@ -81,12 +81,7 @@ impl Grid {
         let missing_since_ms = table.missing_since_ms().unwrap_or(u64::MAX);
         core.missing_since_ms.store(missing_since_ms, Ordering::Relaxed);
         let recopies = old.as_ref().is_some_and(|old| !old.maps.has_copies_of(&table.maps));
-        if core.maps.adopt(&table.maps) {
-            let maps = core.maps.own().differing(&table.maps);
-            if !maps.is_empty() {
-                self.inner.report(Report::MapsDiffer { maps });
-            }
-        }
+        core.maps.adopt(&table.maps);
         let is_expected = {
             let expected = core.expected.read();
             let me = expected.iter().find(|(id, _)| *id == core.me);

@@ -15,9 +15,11 @@ use super::{Grid, Inner, Later, OP_MS_MAX};
 use crate::calls::{Answer, Progress};
 use crate::event::Event;
 use crate::message::Message;
-use crate::topic::{Subscriber, SubscriptionId, TopicFilter};
+use crate::topic::{Found, Question, Subscriber, SubscriptionId, TooMany, TopicFilter};
 use crate::{OpError, Version};
 
+/// How long a member may take to say what its clients subscribed to, in milliseconds.
+pub const SUBSCRIPTIONS_MS_MAX: u64 = 1_000;
 /// Settings of the whole cluster, at most.
 const SETTINGS_MAX: usize = 64;
 
@@ -177,11 +179,40 @@ impl Grid {
         self.inner.topics.unsubscribe(id);
     }
 
-    /// Topics that somebody on this member subscribed to by name, with how many
-    /// did; and how many patterns there are.
-    #[must_use]
-    pub fn subscriptions(&self) -> (Vec<(Bytes, usize)>, usize) {
-        (self.inner.topics.named(), self.inner.topics.patterns())
+    /// What clients of this member subscribed to.
+    ///
+    /// # Errors
+    /// When there are more names than an answer may have.
+    pub fn subscriptions_here(&self, question: &Question) -> Result<Found, TooMany> {
+        self.inner.topics.find(question)
+    }
+
+    /// What clients of all members subscribed to. A member that does not answer within
+    /// [`SUBSCRIPTIONS_MS_MAX`], does not keep up, or is lost meanwhile is left out.
+    ///
+    /// # Errors
+    /// When there are more names than an answer may have.
+    pub fn subscriptions(&self, question: Question) -> Later<Result<Found, TooMany>> {
+        let inner = Arc::clone(&self.inner);
+        let deadline = inner.core.now() + Duration::from_millis(SUBSCRIPTIONS_MS_MAX);
+        let mut calls = Vec::new();
+        for peer in self.peers().into_iter().filter(|peer| !peer.is_full()) {
+            let id = inner.calls.begin(peer.id(), deadline);
+            let message = Message::Subscriptions { id, question: question.clone() };
+            peer.push(|bytes| message.encode(bytes));
+            calls.push(id);
+        }
+        let found = inner.topics.find(&question);
+        Box::pin(async move {
+            let mut found = found?;
+            for id in calls {
+                let progress = poll_fn(|context| inner.calls.poll(id, context)).await;
+                if let Progress::Answered(Answer::Found(there)) = progress {
+                    found.add(there?)?;
+                }
+            }
+            Ok(found)
+        })
     }
 
     /// Listens to what happens in a map, on whichever member. Returns a number to

@@ -232,7 +232,7 @@ impl Store {
             reports: Mutex::default(),
         });
         let settings = GridSettings {
-            partitions: self.partitions,
+            partitions: Some(self.partitions),
             min_members: self.min_members,
             hasher: KeyHasher::new([7; 16]),
         };

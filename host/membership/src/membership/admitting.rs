@@ -6,6 +6,8 @@
 //! to be let in has called the coordinator for the same reason, and does not join one that it
 //! cannot call. A member that is refused is told why, and when to ask again: later each time.
 //!
+//! Before that its terms are compared with those of the cluster: see [`crate::terms`].
+//!
 //! A member that was lost several times is let in again only once it has answered calls without
 //! a break for a while, each time a longer one: one bad link must not keep the view of all
 //! others changing.
@@ -19,6 +21,7 @@ use super::{Event, Membership, Output, Phase, Place, Reach};
 use crate::config::Config;
 use crate::member::{Member, MemberId};
 use crate::message::{Message, Refusal};
+use crate::terms::Terms;
 use crate::view::View;
 
 /// How long it may take to find out whether a newcomer can be reached.
@@ -48,6 +51,22 @@ const STEADY_FACTOR: u32 = 4;
 /// Losses before that are forgotten.
 const LOSSES_KEPT: Duration = Duration::from_secs(3_600);
 
+/// A member that asks to be let in.
+pub(super) struct Applicant {
+    pub(super) member: Member,
+    /// The lineage of its age.
+    pub(super) lineage: Option<MemberId>,
+    pub(super) terms: Terms,
+}
+
+/// A cluster that asks to be taken in.
+#[derive(Clone)]
+pub(super) struct Met {
+    pub(super) from: Member,
+    pub(super) view: View,
+    pub(super) terms: Terms,
+}
+
 /// A newcomer that is being called.
 pub(super) struct Newcomer {
     member: Member,
@@ -62,8 +81,7 @@ pub(super) struct Newcomer {
 
 /// A cluster that is taken in once its members have been called.
 pub(super) struct Merging {
-    from: Member,
-    theirs: View,
+    met: Met,
     awaited: BTreeSet<MemberId>,
     unreachable: BTreeSet<MemberId>,
 }
@@ -80,6 +98,7 @@ pub(super) struct Losses {
 
 /// A member that was refused.
 struct Refused {
+    why: Refusal,
     until: Duration,
     /// How long it has to wait this time.
     wait: Duration,
@@ -99,7 +118,7 @@ pub(super) struct Calls {
     /// Coordinators that are called before their cluster is asked to take this one in.
     merges: HashMap<MemberId, Member>,
     /// Why this member is outside, and until when that counts.
-    own_refusal: Option<(Refusal, Duration)>,
+    pub(super) own_refusal: Option<(Refusal, Duration)>,
 }
 
 impl Losses {
@@ -128,6 +147,18 @@ impl Place {
             let new = |count| Losses { count, last_at: now, steady_since: None, reported: false };
             let losses = self.losses.entry(id).or_insert(new(0));
             *losses = new(losses.count + 1);
+        }
+    }
+
+    /// A member is in a cluster of its own: when it asked to be let in it was in none, and it
+    /// comes with its cluster, if it comes.
+    pub(super) fn forget_starter(&mut self, id: MemberId) {
+        let asked_as_starter = |newcomer: &Newcomer| newcomer.lineage.is_none() && !newcomer.merges;
+        if self.newcomers.get(&id).is_some_and(asked_as_starter) {
+            self.newcomers.remove(&id);
+        }
+        if self.joining.get(&id).is_some_and(|(_, lineage)| lineage.is_none()) {
+            self.joining.remove(&id);
         }
     }
 
@@ -249,7 +280,7 @@ impl Membership {
             if answered {
                 self.ask_to_merge(now, other);
             } else {
-                self.refuse(now, other, true);
+                self.refuse(now, other, Refusal::Unreachable, true);
             }
         }
         let Phase::In(place) = &mut self.phase else { return };
@@ -311,7 +342,7 @@ impl Membership {
             } else if reached {
                 place.joining.insert(id, (member, lineage));
             } else {
-                self.refuse(now, member, by_me);
+                self.refuse(now, member, Refusal::Unreachable, by_me);
             }
         }
         self.finish_merge(now);
@@ -331,11 +362,10 @@ impl Membership {
 
     /// Whether a member has been refused, or has to wait, and is told so.
     pub(super) fn must_wait(&mut self, now: Duration, member: &Member) -> bool {
-        if let Some(Refused { until, .. }) = self.calls.refused.get(&member.id)
+        if let Some(Refused { why, until, .. }) = self.calls.refused.get(&member.id)
             && now < *until
         {
-            let message =
-                Message::Refused { why: Refusal::Unreachable, retry_ms: ms(*until - now) };
+            let message = Message::Refused { why: why.clone(), retry_ms: ms(*until - now) };
             self.send(member.clone(), message);
             return true;
         }
@@ -344,7 +374,7 @@ impl Membership {
         let Some(losses) = place.losses.get_mut(&member.id) else { return false };
         let why = Refusal::Unsteady { losses: losses.count };
         if !std::mem::replace(&mut losses.reported, true) {
-            self.emit(Event::NotLetIn { member: member.clone(), why });
+            self.emit(Event::NotLetIn { member: member.clone(), why: why.clone() });
         }
         let retry_ms = ms((until - now).min(RETRY_MAX));
         // It is called until then; see `tick_lost`.
@@ -353,8 +383,7 @@ impl Membership {
     }
 
     /// Refuses a member, for longer than the last time.
-    pub(super) fn refuse(&mut self, now: Duration, member: Member, by_me: bool) {
-        let why = Refusal::Unreachable;
+    pub(super) fn refuse(&mut self, now: Duration, member: Member, why: Refusal, by_me: bool) {
         let refused = &mut self.calls.refused;
         if refused.len() >= REMEMBERED_MAX {
             refused.retain(|_, refused| now < refused.until + refused.wait);
@@ -362,9 +391,10 @@ impl Membership {
         let last = refused.get(&member.id).map(|refused| refused.wait);
         let wait = last.map_or(RETRY_MIN, |wait| (wait * 2).min(RETRY_MAX));
         if refused.len() < REMEMBERED_MAX || last.is_some() {
-            refused.insert(member.id, Refused { until: now + wait, wait, by_me });
+            let (why, until) = (why.clone(), now + wait);
+            refused.insert(member.id, Refused { why, until, wait, by_me });
         }
-        self.emit(Event::NotLetIn { member: member.clone(), why });
+        self.emit(Event::NotLetIn { member: member.clone(), why: why.clone() });
         self.send(member, Message::Refused { why, retry_ms: ms(wait) });
     }
 
@@ -383,7 +413,7 @@ impl Membership {
             .own_refusal
             .as_ref()
             .is_none_or(|(known, until)| *known != why || now >= *until);
-        self.calls.own_refusal = Some((why, now + retry));
+        self.calls.own_refusal = Some((why.clone(), now + retry));
         if is_news {
             self.emit(Event::Refused { by: from.clone(), why, retry });
         }
@@ -401,7 +431,8 @@ impl Membership {
 
     /// The cluster that refuses this member has called it: it may ask again at once.
     pub(super) fn note_called(&mut self, now: Duration, by: MemberId) {
-        if self.calls.own_refusal.is_none() {
+        // That says nothing about its terms.
+        if matches!(self.calls.own_refusal, None | Some((Refusal::Differs(_), _))) {
             return;
         }
         let asked_at = now.saturating_sub(self.config.answer_wait);
@@ -426,6 +457,13 @@ impl Membership {
         self.calls.own_refusal.as_ref().is_some_and(|(_, until)| now < *until)
     }
 
+    /// Whether this member refused another since its terms differ, and that is not yet to ask
+    /// again.
+    pub(super) fn refuses_to_agree(&self, now: Duration, id: MemberId) -> bool {
+        let refused = self.calls.refused.get(&id);
+        refused.is_some_and(|r| now < r.until && matches!(r.why, Refusal::Differs(_)))
+    }
+
     /// This member is in a view of several.
     pub(super) fn note_let_in(&mut self) {
         self.calls.own_refusal = None;
@@ -441,23 +479,20 @@ impl Membership {
             return;
         }
         if let Some(view) = self.view().cloned() {
-            self.send(other, Message::Merge(view));
+            let terms = self.terms.clone();
+            self.send(other, Message::Merge { view, terms });
         }
     }
 
     /// Calls the members of a cluster that is to be taken in. `None` until it is clear who of
     /// them can be reached; then, who cannot.
-    pub(super) fn check_merge(
-        &mut self,
-        now: Duration,
-        from: &Member,
-        theirs: &View,
-    ) -> Option<BTreeSet<MemberId>> {
+    pub(super) fn check_merge(&mut self, now: Duration, met: &Met) -> Option<BTreeSet<MemberId>> {
+        let theirs = &met.view;
         let Phase::In(place) = &mut self.phase else { return None };
         if let Some(merging) = &mut place.merging {
             // One that left is called no more.
             merging.awaited.retain(|id| place.newcomers.contains_key(id));
-            if merging.theirs.stamp() != theirs.stamp() {
+            if merging.met.view.stamp() != theirs.stamp() {
                 return None;
             }
             if merging.awaited.is_empty() {
@@ -473,8 +508,7 @@ impl Membership {
             return Some(BTreeSet::new());
         }
         place.merging = Some(Box::new(Merging {
-            from: from.clone(),
-            theirs: theirs.clone(),
+            met: met.clone(),
             awaited: others.iter().map(|m| m.id).collect(),
             unreachable: BTreeSet::new(),
         }));
@@ -492,8 +526,8 @@ impl Membership {
         let Phase::In(place) = &self.phase else { return };
         let Some(merging) = &place.merging else { return };
         if merging.awaited.is_empty() {
-            let (from, theirs) = (merging.from.clone(), merging.theirs.clone());
-            self.take_merge(now, &from, theirs);
+            let met = merging.met.clone();
+            self.take_merge(now, met);
         }
     }
 }

@@ -3,10 +3,10 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use super::{Event, HISTORY_MAX, Membership, Output, Phase, Place, Reach};
+use super::{Applicant, Event, HISTORY_MAX, Membership, Output, Phase, Place, Reach};
 use crate::config::SWIM_PACKET_BYTES_MAX;
 use crate::member::{Member, MemberId};
-use crate::message::{Message, Packet};
+use crate::message::{Message, Packet, Refusal};
 use crate::view::{Delta, Departure, MEMBERS_MAX, ViewId};
 
 /// Changes in one step, at most, so that it fits a datagram.
@@ -75,12 +75,13 @@ impl Membership {
     }
 
     /// A member asks to be let in.
-    pub(super) fn take_join(&mut self, now: Duration, member: Member, lineage: Option<MemberId>) {
+    pub(super) fn take_join(&mut self, now: Duration, applicant: Applicant) {
+        let member = &applicant.member;
         if member.id == self.me.id {
             return;
         }
         let Phase::In(place) = &self.phase else {
-            self.keep_waiting(member, lineage);
+            self.keep_waiting(applicant);
             return;
         };
         let is_acting = self.is_acting(place);
@@ -91,7 +92,7 @@ impl Membership {
         if !is_acting {
             let coordinator = self.acting(place).clone();
             if coordinator.id != self.me.id && coordinator.id != member.id {
-                self.send(member, Message::Redirect { coordinator });
+                self.send(applicant.member, Message::Redirect { coordinator });
             }
             return;
         }
@@ -100,10 +101,18 @@ impl Membership {
             && self.swim.is_active(member.id)
             && !place.departing.contains_key(&member.id);
         if stays {
-            let view = place.view.clone();
-            self.send(member, Message::View(view));
-        } else if place.joining.contains_key(&member.id) || self.must_wait(now, &member) {
+            let view = self.shown(place.view.clone());
+            self.send(applicant.member, view);
+            return;
+        }
+        if place.joining.contains_key(&member.id) || self.must_wait(now, member) {
             // It is about to be published, or has to ask again later.
+            return;
+        }
+        let Applicant { member, lineage, terms } = applicant;
+        let differences = self.terms.differences(&terms);
+        if !differences.is_empty() {
+            self.refuse(now, member, Refusal::Differs(differences), false);
         } else if self.phase.place().is_some_and(Place::has_room) {
             self.check_newcomer(now, member, lineage, false);
         }
@@ -371,11 +380,11 @@ impl Membership {
             }
         }
         for member in joined {
-            self.send(member.clone(), Message::View(last.clone()));
+            self.send(member.clone(), self.shown(last.clone()));
         }
         for (id, _) in departed.iter().filter(|(_, how)| *how == Departure::Left) {
             if let Some(member) = before.get(*id).filter(|m| m.id != self.me.id) {
-                self.send(Member::clone(member), Message::View(last.clone()));
+                self.send(Member::clone(member), self.shown(last.clone()));
             }
         }
     }

@@ -19,10 +19,11 @@ use std::sync::Arc;
 
 use super::coordinating::Claim;
 use super::{
-    Asked, Event, Losses, Membership, Phase, Place, REJOIN_TRIES_MAX, REJOIN_TRIES_MIN, Rejoin,
+    Asked, Event, Losses, Membership, Met, Phase, Place, REJOIN_TRIES_MAX, REJOIN_TRIES_MIN, Rejoin,
 };
 use crate::member::Member;
-use crate::message::{Message, Summary};
+use crate::message::{Message, Refusal, Summary};
+use crate::terms::Terms;
 use crate::view::View;
 
 /// A process that did nothing for so long was paused: a member of several always has
@@ -37,10 +38,11 @@ const AWAKE_WAIT: Duration = Duration::from_millis(2_000);
 impl Membership {
     /// A handshake with a member of some cluster.
     pub(super) fn meet_settled(&mut self, now: Duration, member: Member, summary: Summary) {
-        let Phase::In(place) = &self.phase else {
+        let Phase::In(place) = &mut self.phase else {
             self.meet_cluster_while_starting(now, member, summary);
             return;
         };
+        place.forget_starter(member.id);
         let mine = place.view.stamp();
         if summary.stamp == mine {
             return;
@@ -56,12 +58,32 @@ impl Membership {
         }
     }
 
+    /// Somebody's view, and what holds in that cluster.
+    pub(super) fn take_view(&mut self, now: Duration, from: &Member, view: View, terms: &Terms) {
+        let is_in = view.contains(self.me.id);
+        match &self.phase {
+            Phase::Starting(_) if is_in => {
+                self.terms = terms.settled();
+                self.adopt(now, view, &[]);
+            }
+            Phase::Starting(_) => {
+                self.meet_cluster_while_starting(now, from.clone(), Summary::of(&view));
+            }
+            // It was let in as it had asked before it founded a cluster of its own, or met another.
+            Phase::In(_) if is_in && !self.terms.differences(terms).is_empty() => {
+                let coordinator = view.coordinator().clone();
+                if coordinator.id != self.me.id {
+                    self.send(coordinator, Message::Leave);
+                }
+            }
+            Phase::In(_) => self.consider(now, from, view),
+            Phase::Left => {}
+        }
+    }
+
     /// Somebody's view: see the table above.
-    pub(super) fn consider(&mut self, now: Duration, from: &Member, view: View) {
-        let Phase::In(place) = &self.phase else {
-            self.consider_while_starting(now, from, view);
-            return;
-        };
+    fn consider(&mut self, now: Duration, from: &Member, view: View) {
+        let Phase::In(place) = &self.phase else { return };
         let newer = view.id.is_newer_than(&place.view.id);
         if view.stamp() == place.view.stamp() {
             self.claim_heard(now, from.id);
@@ -95,15 +117,6 @@ impl Membership {
         let publisher = view.id.coordinator;
         let flaps = place.losses.get(&publisher).is_some_and(Losses::is_unsteady);
         flaps && !ours.contains(publisher) && !view.contains(coordinator) && is_alive
-    }
-
-    fn consider_while_starting(&mut self, now: Duration, from: &Member, view: View) {
-        if view.contains(self.me.id) {
-            self.adopt(now, view, &[]);
-        } else {
-            let summary = Summary::of(&view);
-            self.meet_cluster_while_starting(now, from.clone(), summary);
-        }
     }
 
     /// Whether the others, whose view this is, went on without this member, or are themselves a
@@ -170,7 +183,7 @@ impl Membership {
         if self.may_ask(now, Asked::Tell, whom.id)
             && let Some(view) = self.view().cloned()
         {
-            self.send(whom.clone(), Message::View(view));
+            self.send(whom.clone(), self.shown(view));
         }
     }
 
@@ -200,7 +213,8 @@ impl Membership {
         let ours_leads = view.rank() > other.rank() && !self.is_awakening(now);
         let ours = Summary::of(view);
         let what = if ours_leads { Asked::Sighting } else { Asked::Merge };
-        if !ours_leads && self.is_put_off(now) {
+        let is_refused = ours_leads && self.refuses_to_agree(now, other.coordinator.id);
+        if is_refused || (!ours_leads && self.is_put_off(now)) {
             return;
         }
         if self.may_ask(now, what, other.coordinator.id) {
@@ -214,10 +228,11 @@ impl Membership {
     }
 
     /// A lower-ranked cluster asks to be taken in.
-    pub(super) fn take_merge(&mut self, now: Duration, from: &Member, theirs: View) {
+    pub(super) fn take_merge(&mut self, now: Duration, met: Met) {
         let Phase::In(place) = &self.phase else { return };
+        let Met { from, view: theirs, terms } = &met;
         if theirs.contains(self.me.id) {
-            self.consider(now, from, theirs);
+            self.take_view(now, &met.from, met.view, &met.terms);
             return;
         }
         if place.rejoin.is_some() || place.leaving_since.is_some() {
@@ -227,11 +242,19 @@ impl Membership {
         if place.claim.is_some() || (self.is_awakening(now) && !is_theirs) {
             // Nothing is decided before this member knows what the others did.
             let Phase::In(place) = &mut self.phase else { return };
-            place.deferred = Some(Box::new((from.clone(), theirs)));
+            place.deferred = Some(Box::new(met));
             return;
         }
         if place.view.coordinator().id != self.me.id {
-            self.sight(now, &Summary::of(&theirs));
+            self.sight(now, &Summary::of(theirs));
+            return;
+        }
+        // Whichever of the two leads: nothing that was set in one of them can change.
+        let differences = self.terms.differences(terms);
+        if !differences.is_empty() {
+            if !self.must_wait(now, from) {
+                self.refuse(now, from.clone(), Refusal::Differs(differences), false);
+            }
             return;
         }
         if is_theirs {
@@ -244,16 +267,16 @@ impl Membership {
         if self.must_wait(now, from) {
             return;
         }
-        let Some(unreachable) = self.check_merge(now, from, &theirs) else { return };
+        let Some(unreachable) = self.check_merge(now, &met) else { return };
         let Phase::In(place) = &self.phase else { return };
         let newcomers = || theirs.members().iter().filter(|m| !place.view.contains(m.id));
         if newcomers().next().is_some() && newcomers().all(|m| unreachable.contains(&m.id)) {
-            self.refuse(now, from.clone(), true);
+            self.refuse(now, from.clone(), Refusal::Unreachable, true);
             return;
         }
         let epoch = place.view.id.epoch.max(theirs.id.epoch).saturating_add(1);
         let version = place.view.id.version.max(theirs.id.version);
-        let members = place.view.adopt_members_of(&theirs);
+        let members = place.view.adopt_members_of(theirs);
         let lineage = place.view.lineage;
         let Phase::In(place) = &mut self.phase else { return };
         for member in members.into_iter().filter(|m| !unreachable.contains(&m.id)) {
@@ -265,7 +288,7 @@ impl Membership {
         // The sender may have been in our view all along, under a view of its
         // own: it is owed the answer even then.
         if let Some(view) = self.view().cloned() {
-            self.send(from.clone(), Message::View(view));
+            self.send(from.clone(), self.shown(view));
         }
     }
 
@@ -277,8 +300,7 @@ impl Membership {
             && !is_awakening
             && let Some(met) = place.deferred.take()
         {
-            let (from, theirs) = *met;
-            self.take_merge(now, &from, theirs);
+            self.take_merge(now, *met);
         }
     }
 
@@ -291,7 +313,7 @@ impl Membership {
 
     /// The others went on without this member: it asks to be let in again.
     pub(super) fn rejoin(&mut self, now: Duration, coordinator: Member) {
-        let lineage = self.lineage();
+        let application = self.application();
         let Phase::In(place) = &mut self.phase else { return };
         let is_asked = |rejoin: &Rejoin| {
             rejoin.coordinator.id == coordinator.id || rejoin.tries < REJOIN_TRIES_MIN
@@ -308,11 +330,11 @@ impl Membership {
         place.departing.clear();
         place.checks.clear();
         self.emit(Event::Returning { coordinator: coordinator.clone() });
-        self.send(coordinator, Message::Join { member: self.me.clone(), lineage });
+        self.send(coordinator, application);
     }
 
     pub(super) fn take_redirect(&mut self, now: Duration, from: &Member, coordinator: Member) {
-        let lineage = self.lineage();
+        let application = self.application();
         let Phase::In(place) = &mut self.phase else {
             self.redirect_while_starting(now, from, coordinator);
             return;
@@ -323,12 +345,15 @@ impl Membership {
         } else if coordinator.id != rejoin.coordinator.id {
             rejoin.coordinator = coordinator.clone();
             rejoin.asked_at = now;
-            self.send(coordinator, Message::Join { member: self.me.clone(), lineage });
+            self.send(coordinator, application);
         }
     }
 
     pub(super) fn tick_rejoin(&mut self, now: Duration) {
-        let lineage = self.lineage();
+        if !self.phase.place().is_some_and(|place| place.rejoin.is_some()) {
+            return;
+        }
+        let application = self.application();
         let Phase::In(place) = &mut self.phase else { return };
         let Some(rejoin) = &mut place.rejoin else { return };
         if now < rejoin.asked_at + self.config.answer_wait {
@@ -342,6 +367,6 @@ impl Membership {
         rejoin.tries += 1;
         rejoin.asked_at = now;
         let coordinator = rejoin.coordinator.clone();
-        self.send(coordinator, Message::Join { member: self.me.clone(), lineage });
+        self.send(coordinator, application);
     }
 }

@@ -37,9 +37,10 @@ use crate::config::Config;
 use crate::member::{Member, MemberId};
 use crate::message::{DecodeError, Hello, Message, Packet, Refusal, Standing, Summary};
 use crate::swim::{Change, Swim, SwimPacket};
+use crate::terms::Terms;
 use crate::view::{Delta, Departure, Stamp, View};
 
-use admitting::{Calls, Losses, Merging, Newcomer};
+use admitting::{Applicant, Calls, Losses, Merging, Met, Newcomer};
 use coordinating::{Check, Claim};
 use doubting::Doubt;
 use moving::Moved;
@@ -183,6 +184,8 @@ pub enum Event {
 pub struct Membership {
     config: Config,
     me: Member,
+    /// As this member was configured; from its first view on, what holds in its cluster.
+    terms: Terms,
     swim: Swim,
     rng: StdRng,
     phase: Phase,
@@ -247,7 +250,7 @@ struct Place {
     /// When this process was paused last, and went on.
     awake_since: Option<Duration>,
     /// A cluster that asked to be taken in, at a moment when that could not be decided.
-    deferred: Option<Box<(Member, View)>>,
+    deferred: Option<Box<Met>>,
     /// Since when newer views have left this member out.
     passed_over_since: Option<Duration>,
     rejoin: Option<Box<Rejoin>>,
@@ -306,10 +309,10 @@ impl Place {
 }
 
 impl Membership {
-    /// A member that starts at time zero. Its age and generation are given by
-    /// the cluster that it joins.
+    /// A member that starts at time zero, configured with `terms`. Its age and generation are
+    /// given by the cluster that it joins.
     #[must_use]
-    pub fn new(me: Member, config: Config, seed: u64) -> Self {
+    pub fn new(me: Member, terms: Terms, config: Config, seed: u64) -> Self {
         let mut rng = StdRng::seed_from_u64(seed);
         let swim_rng = StdRng::seed_from_u64(rng.next_u64());
         let me = Member { generation: 0, age: 0, ..me };
@@ -317,6 +320,7 @@ impl Membership {
             swim: Swim::new(me.id, 0, config.clone(), swim_rng),
             config,
             me,
+            terms,
             rng,
             phase: Phase::Starting(Starting::default()),
             outputs: VecDeque::new(),
@@ -333,6 +337,13 @@ impl Membership {
     #[must_use]
     pub fn me(&self) -> &Member {
         &self.me
+    }
+
+    /// As this member was configured; from its first view on, what holds in its cluster, with
+    /// nothing left open.
+    #[must_use]
+    pub fn terms(&self) -> &Terms {
+        &self.terms
     }
 
     /// The view, once there is one.
@@ -434,14 +445,16 @@ impl Membership {
     pub fn handle_message(&mut self, now: Duration, from: &Member, message: Message) {
         self.notice_pause(now);
         match message {
-            Message::Join { member, lineage } => self.take_join(now, member, lineage),
+            Message::Join { member, lineage, terms } => {
+                self.take_join(now, Applicant { member, lineage, terms });
+            }
             Message::Vouch { member } => self.take_vouch(from, member),
             Message::Vouched { id, reached } => self.take_vouched(now, from.id, id, reached),
             Message::Uncallable { id } => self.take_uncallable(now, id),
             Message::Refused { why, retry_ms } => self.take_refused(now, from, why, retry_ms),
             Message::Redirect { coordinator } => self.take_redirect(now, from, coordinator),
             Message::Pull { have } => self.answer_pull(from, have),
-            Message::View(view) => self.consider(now, from, view),
+            Message::View { view, terms } => self.take_view(now, from, view, &terms),
             Message::Deltas(deltas) => {
                 for delta in deltas {
                     self.take_delta(now, from.id, &delta);
@@ -456,7 +469,9 @@ impl Membership {
                 }
                 self.sight(now, &summary);
             }
-            Message::Merge(view) => self.take_merge(now, from, view),
+            Message::Merge { view, terms } => {
+                self.take_merge(now, Met { from: from.clone(), view, terms });
+            }
             Message::Leave => self.take_leave(from.id),
             Message::Addresses(addresses) => self.take_addresses(now, from.id, &addresses),
             Message::Departures(departures) => self.note_departures(departures),
@@ -608,7 +623,7 @@ impl Membership {
     }
 
     fn send(&mut self, to: Member, message: Message) {
-        if let (Message::View(_), Some(departures)) = (&message, self.recent_departures()) {
+        if let (Message::View { .. }, Some(departures)) = (&message, self.recent_departures()) {
             self.outputs.push_back(Output::Message { to: to.clone(), message: departures });
         }
         self.outputs.push_back(Output::Message { to, message });
@@ -630,6 +645,20 @@ impl Membership {
         }
         self.asked.insert((what, whom), now);
         true
+    }
+
+    /// Asks to be let in.
+    fn application(&self) -> Message {
+        Message::Join {
+            member: self.me.clone(),
+            lineage: self.lineage(),
+            terms: self.terms.clone(),
+        }
+    }
+
+    /// A view, with what holds in its cluster, which is this member's.
+    fn shown(&self, view: View) -> Message {
+        Message::View { view, terms: self.terms.clone() }
     }
 
     /// The lineage that this member's age belongs to.
@@ -746,8 +775,8 @@ impl Membership {
         if !joined.is_empty() || !moved.is_empty() || !departed.is_empty() {
             self.note_shared_addresses(&view);
         }
-        for (member, lineage) in waiting {
-            self.take_join(now, member, lineage);
+        for applicant in waiting {
+            self.take_join(now, applicant);
         }
         self.emit(Event::View { view, joined, departed, moved });
     }

@@ -117,7 +117,7 @@ impl Membership {
             .clone()
             .is_none_or(|mut steps| !steps.next_back().is_some_and(|last| last.id == mine.id));
         let message = if whole {
-            Message::View(place.view.clone())
+            self.shown(place.view.clone())
         } else {
             Message::Deltas(steps.into_iter().flatten().cloned().collect())
         };

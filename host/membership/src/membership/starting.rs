@@ -8,14 +8,15 @@
 
 use std::time::Duration;
 
-use super::{Event, Membership, Output, Phase, Place, Reach};
+use super::{Applicant, Event, Membership, Output, Phase, Place, Reach};
 use crate::config::Config;
 use crate::member::{Member, MemberId};
 use crate::message::{Message, Summary};
 use crate::view::View;
 
-/// Members that may wait for one that starts.
+/// Members that may wait for one that starts, and bytes of their terms. Others ask again.
 const WAITING_MAX: usize = 4_096;
+const WAITING_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// Once others are known to start as well, how long the oldest waits for a
 /// cluster to answer after all.
 const LAST_CALL: Duration = Duration::from_millis(150);
@@ -26,8 +27,8 @@ const ASKS_MAX: u32 = 12;
 #[derive(Default)]
 pub(super) struct Starting {
     pub(super) settled_at: Option<Duration>,
-    /// Younger members that asked to be let in, and the lineage of their ages.
-    pub(super) waiting: Vec<(Member, Option<MemberId>)>,
+    /// Younger members that asked to be let in.
+    pub(super) waiting: Vec<Applicant>,
     met_others: bool,
     target: Option<Target>,
 }
@@ -113,7 +114,7 @@ impl Membership {
     /// joined, even if it called.
     fn ask_to_join(&mut self, now: Duration, member: Member) {
         if self.has_reached(now, member.id) {
-            let join = Message::Join { member: self.me.clone(), lineage: None };
+            let join = self.application();
             self.send(member, join);
         } else {
             self.outputs.push_back(Output::Call { to: member, patient: false });
@@ -121,13 +122,24 @@ impl Membership {
     }
 
     /// Another member asks to be let in while this one has no place itself.
-    pub(super) fn keep_waiting(&mut self, member: Member, lineage: Option<MemberId>) {
+    pub(super) fn keep_waiting(&mut self, applicant: Applicant) {
         let Phase::Starting(starting) = &mut self.phase else { return };
         starting.met_others = true;
-        if let Some(known) = starting.waiting.iter_mut().find(|(m, _)| m.id == member.id) {
-            *known = (member, lineage);
-        } else if starting.waiting.len() < WAITING_MAX {
-            starting.waiting.push((member, lineage));
+        if self.calls.own_refusal.is_some()
+            && let Some(target) = starting.target.as_ref().filter(|target| target.settled)
+        {
+            // The cluster that refuses this member may take the other one.
+            let coordinator = target.member.clone();
+            if coordinator.id != applicant.member.id {
+                self.send(applicant.member, Message::Redirect { coordinator });
+            }
+            return;
+        }
+        let waiting = &mut starting.waiting;
+        waiting.retain(|known| known.member.id != applicant.member.id);
+        let bytes: usize = waiting.iter().map(|known| known.terms.bytes()).sum();
+        if waiting.len() < WAITING_MAX && bytes + applicant.terms.bytes() <= WAITING_BYTES_MAX {
+            waiting.push(applicant);
         }
     }
 
@@ -206,11 +218,12 @@ impl Membership {
         let waiting = std::mem::take(&mut starting.waiting);
         self.me.age = 1;
         self.me.generation = 1;
+        self.terms = self.terms.settled();
         self.swim.restart(now, 1, std::iter::empty());
         let view = View::founded_by(self.me.clone());
         self.phase = Phase::In(Place::new(view.clone(), now, &self.config, &mut self.rng));
-        for (member, lineage) in waiting {
-            self.take_join(now, member, lineage);
+        for applicant in waiting {
+            self.take_join(now, applicant);
         }
         self.show_founded();
     }

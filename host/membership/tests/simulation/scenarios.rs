@@ -756,3 +756,114 @@ fn a_member_whose_address_changes_every_second_changes_the_view_no_more_than_eve
         }
     }
 }
+
+#[test]
+fn a_member_that_is_set_to_other_terms_is_not_let_in_and_one_that_left_them_open_takes_them() {
+    for seed in seeds!(20) {
+        let mut world = World::new(seed);
+        world.start_with(Some(1_021), false, &[]);
+        world.run(SECOND);
+        let open = world.start(false, &[0]);
+        let same = world.start_with(Some(1_021), true, &[0]);
+        world.run_until(SECOND * 10, World::all_agree);
+        assert_eq!([open, same].map(|node| world.partitions(node)), [1_021, 1_021], "SEED={seed}");
+        let views = world.nodes[0].views.len();
+        // Whoever it meets, and also when the member that was set to something is gone.
+        let other = world.start_with(Some(271), false, &[open]);
+        world.run(SECOND * 10);
+        assert!(world.nodes[other].core.view().is_none(), "SEED={seed}");
+        assert_eq!(world.differ[0], (0, other, [1_021, 271]), "SEED={seed}");
+        assert!(world.refused.contains(&(other, 0)), "SEED={seed}: and it knows why");
+        assert_eq!(world.nodes[0].views.len(), views, "SEED={seed}: nobody else noticed");
+        world.crash(other);
+        world.crash(0);
+        world.crash(same);
+        world.run(SECOND * 10);
+        let another = world.start_with(Some(271), false, &[open]);
+        world.run(SECOND * 10);
+        assert!(world.nodes[another].core.view().is_none(), "SEED={seed}");
+        assert!(world.differ.contains(&(open, another, [1_021, 271])), "SEED={seed}");
+        // An hour later it was not asked often, and goes on alone once nobody is there.
+        world.run(SECOND * 3_600);
+        let refused = world.refused.iter().filter(|(who, _)| *who == another).count();
+        assert!((1..=80).contains(&refused), "SEED={seed}: told {refused} times in an hour");
+        world.crash(open);
+        world.run_until(SECOND * 180, |world| world.agree(&[another]));
+        assert_eq!(world.partitions(another), 271, "SEED={seed}");
+    }
+}
+
+#[test]
+fn of_members_that_start_together_those_with_the_terms_of_the_oldest_are_one_cluster() {
+    for seed in seeds!(50) {
+        let mut world = World::new(seed);
+        let set_to = [Some(7), None, Some(7), Some(11), None, Some(11), Some(7), None];
+        for (n, set_to) in set_to.into_iter().enumerate() {
+            let finds: Vec<Node> = (0..3.min(n)).map(|_| world.rng.random_range(0..n)).collect();
+            world.start_with(set_to, false, &finds);
+            world.run(Duration::from_millis(2));
+        }
+        world.run_until(SECOND * 20, |world| world.agree(&[0, 1, 2, 4, 6, 7]));
+        for node in [3, 5] {
+            assert!(world.nodes[node].core.view().is_none(), "SEED={seed}");
+        }
+        assert_orders_never_changed(&world);
+    }
+}
+
+#[test]
+fn two_clusters_with_other_terms_stay_two_and_both_say_so() {
+    for seed in seeds!(50) {
+        let mut world = World::new(seed);
+        let (larger, smaller) = (world.rng.random_range(2..5), world.rng.random_range(1..3));
+        world.start_with(Some(7), false, &[]);
+        world.run(SECOND);
+        for _ in 1..larger {
+            world.start(false, &[0]);
+        }
+        let first = world.start_with(Some(11), false, &[]);
+        world.run(SECOND);
+        for _ in 1..smaller {
+            world.start(false, &[first]);
+        }
+        world.run(SECOND * 5);
+        let (ours, theirs): (Vec<Node>, Vec<Node>) =
+            ((0..larger).collect(), (first..first + smaller).collect());
+        assert!(world.agree(&ours) && world.agree(&theirs), "SEED={seed}");
+        let changes: Vec<usize> = world.nodes.iter().map(|node| node.views.len()).collect();
+        for _ in 0..100 {
+            let pairs = [(ours[0], theirs[0]), (theirs[0], ours[larger - 1])];
+            pairs.iter().for_each(|(at, whom)| world.find(*at, *whom));
+            world.run(SECOND * 6);
+        }
+        assert!(world.agree(&ours) && world.agree(&theirs), "SEED={seed}");
+        assert_eq!(world.nodes.iter().map(|node| node.views.len()).collect::<Vec<_>>(), changes);
+        assert!(!world.differ.is_empty() && !world.refused.is_empty(), "SEED={seed}");
+        let told = world.refused.len();
+        assert!(told <= 25, "SEED={seed}: told {told} times in ten minutes");
+    }
+}
+
+#[test]
+fn no_trouble_brings_members_of_other_terms_together() {
+    for seed in seeds!(100) {
+        let mut world = World::new(seed);
+        for n in 0..8 {
+            let set_to = [None, Some(7), Some(11)][world.rng.random_range(0..3)];
+            let finds: Vec<Node> = if n == 0 { vec![] } else { vec![world.rng.random_range(0..n)] };
+            world.start_with(set_to, false, &finds);
+            world.run(Duration::from_millis(60));
+        }
+        for _ in 0..6 {
+            trouble(&mut world);
+            let living: Vec<Node> = world.living().collect();
+            for at in &living {
+                let whom = living[world.rng.random_range(0..living.len())];
+                if whom != *at {
+                    world.find(*at, whom);
+                }
+            }
+            world.run(SECOND * 5);
+        }
+    }
+}

@@ -5,9 +5,11 @@ use std::collections::{BTreeSet, BinaryHeap, HashMap, HashSet};
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use convoke_membership::terms::{Scope, Term, Terms};
 use convoke_membership::view::Departure;
 use convoke_membership::{
-    AtAddress, Config, Event, Hello, Member, MemberId, Membership, Message, Output, Reach, View,
+    AtAddress, Config, Event, Hello, Member, MemberId, Membership, Message, Output, Reach, Refusal,
+    View,
 };
 use rand::rngs::StdRng;
 use rand::{Rng as _, RngExt as _, SeedableRng as _};
@@ -95,6 +97,15 @@ pub(crate) struct Process {
     pub(crate) left: bool,
     /// Where its host is.
     pub(crate) address: SocketAddr,
+    /// The partitions that it was set to; what was left open is not here.
+    set_to: Option<u16>,
+}
+
+/// Terms of a member that is set to a number of partitions, or would have 271 of them.
+fn partitions(set_to: Option<u16>) -> Terms {
+    let value = set_to.unwrap_or(271).to_string();
+    let term = Term { name: "partitions".into(), value, is_set: set_to.is_some() };
+    Terms::new(vec![Scope { name: Terms::GENERAL.into(), terms: vec![term] }])
 }
 
 /// A coordinator removed a member as lost.
@@ -132,6 +143,9 @@ pub(crate) struct World {
     pub(crate) passed: Vec<(Node, Node)>,
     /// Who was told by whom that it is not let in.
     pub(crate) refused: Vec<(Node, Node)>,
+    /// Who refused whom for its terms, and what they said: the partitions of the cluster and of
+    /// the other.
+    pub(crate) differ: Vec<(Node, Node, [u16; 2])>,
     /// Packets over streams so far.
     pub(crate) stream_packets: u64,
     trace: bool,
@@ -160,6 +174,7 @@ impl World {
             blocked: Vec::new(),
             passed: Vec::new(),
             refused: Vec::new(),
+            differ: Vec::new(),
             stream_packets: 0,
             trace: std::env::var_os("TRACE").is_some(),
             streams: HashSet::new(),
@@ -173,6 +188,11 @@ impl World {
 
     /// Starts a member that finds `finds` at once and has then looked.
     pub(crate) fn start(&mut self, lite: bool, finds: &[Node]) -> Node {
+        self.start_with(None, lite, finds)
+    }
+
+    /// The same, set to a number of partitions.
+    pub(crate) fn start_with(&mut self, set_to: Option<u16>, lite: bool, finds: &[Node]) -> Node {
         let node = self.nodes.len();
         // Like a version 7 UUID: the time first, chance behind it.
         let mut bytes = [0; 16];
@@ -188,14 +208,14 @@ impl World {
             group: "convoke".into(),
             lite,
             modes: String::new(),
-            http_port: None,
-            resp_port: None,
+            http: None,
+            resp: None,
             generation: 0,
             age: 0,
         };
         self.by_id.insert(id, node);
         self.nodes.push(Process {
-            core: Membership::new(me, Config::default(), self.rng.next_u64()),
+            core: Membership::new(me, partitions(set_to), Config::default(), self.rng.next_u64()),
             alive: true,
             paused_until: None,
             woken_for: None,
@@ -203,6 +223,7 @@ impl World {
             views: Vec::new(),
             left: false,
             address,
+            set_to,
         });
         let latency = Duration::from_millis(2);
         for whom in finds {
@@ -311,6 +332,26 @@ impl World {
     /// Whether all that run agree.
     pub(crate) fn all_agree(&self) -> bool {
         self.agree(&self.living().collect::<Vec<_>>())
+    }
+
+    /// The partitions that a member has.
+    pub(crate) fn partitions(&self, node: Node) -> u16 {
+        let value = self.nodes[node].core.terms().get(Terms::GENERAL, "partitions");
+        value.expect("each has some").0.parse().expect("a number")
+    }
+
+    /// Nobody is in a view of somebody who was set to something else.
+    fn assert_set_alike(&self, node: Node, view: &View) {
+        let partitions = self.partitions(node);
+        for member in view.members() {
+            let other = self.by_id[&member.id];
+            let set_to = self.nodes[other].set_to;
+            assert!(
+                set_to.is_none_or(|set_to| set_to == partitions),
+                "SEED={}: {node} has {partitions} partitions, and in its view is {other}, which was set to {set_to:?}",
+                self.seed
+            );
+        }
     }
 
     /// The order of the view that a member holds, as node numbers.
@@ -533,6 +574,7 @@ impl World {
                         );
                         self.removed.extend(lost);
                     }
+                    self.assert_set_alike(node, &view);
                     self.nodes[node].views.push(view);
                 }
                 Output::Event(Event::DatagramsBlocked { member, here }) => {
@@ -540,6 +582,12 @@ impl World {
                 }
                 Output::Event(Event::Refused { by, .. }) => {
                     self.refused.push((node, self.by_id[&by.id]));
+                }
+                Output::Event(Event::NotLetIn { member, why: Refusal::Differs(differences) }) => {
+                    let [difference] = &differences[..] else { panic!("{differences:?}") };
+                    let said = [&difference.cluster, &difference.newcomer];
+                    let said = said.map(|value| value.parse().expect("a number"));
+                    self.differ.push((node, self.by_id[&member.id], said));
                 }
                 Output::Event(Event::DatagramsPass(member)) => {
                     self.passed.push((node, self.by_id[&member.id]));

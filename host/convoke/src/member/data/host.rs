@@ -95,13 +95,6 @@ impl Host for Process {
                     "this process was paused; it serves again once the other members have confirmed its place"
                 );
             }
-            Report::MapsDiffer { maps } => {
-                let maps = maps.join(", ");
-                warn!(
-                    maps,
-                    "[maps] of this member differs from the oldest member's, whose settings hold (but for memory-mib and eviction); make them the same on all members"
-                );
-            }
             Report::RemovalsGivenUp { count } => {
                 warn!(
                     count,

@@ -71,7 +71,8 @@ pub(crate) struct Data {
     pub(crate) streams: mpsc::Receiver<Box<Call>>,
 }
 
-/// A grid for this member. Without keys it is alone, and its secret nobody's.
+/// A grid for this member. Without keys it is alone, and its secret nobody's; with them it learns
+/// how many partitions there are once it is in a cluster.
 /// `changed` is told whenever its data may be another way.
 pub(crate) fn grid(
     me: MemberId,
@@ -82,7 +83,7 @@ pub(crate) fn grid(
 ) -> Grid {
     let secret = keys.map_or_else(rand::random, ClusterKeys::data_hashing);
     let grid_settings = GridSettings {
-        partitions: settings.partitions,
+        partitions: keys.is_none().then_some(settings.partitions),
         min_members: settings.min_members,
         hasher: KeyHasher::new(secret),
     };

@@ -34,6 +34,10 @@ pub(super) async fn receive(grid: Grid, call: Box<Call>) {
     let Some(Opening { session, partitions, acknowledged }) = opened(&mut reader).await else {
         return;
     };
+    if grid.partitions() == 0 {
+        // It is let in, and does not know it yet: it is called again.
+        return;
+    }
     if partitions != grid.partitions() {
         error!(
             member = %hello.member.address(),

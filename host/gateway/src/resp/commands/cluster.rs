@@ -1,8 +1,8 @@
-//! What clients of a Redis Cluster ask: who holds which slots. `CLUSTER` is
-//! answered whether or not the member speaks as a node of one; keys are sent
-//! elsewhere only if it does.
+//! What clients of a Redis Cluster ask: who holds which slots. A member that does not speak as a
+//! node of one refuses that, as a Redis does: clients take an answer for the sign of a cluster.
 
 use std::collections::HashMap;
+use std::net::SocketAddr;
 
 use convoke_grid::op::WholeOp;
 use convoke_grid::slot::{self, SLOTS, slot};
@@ -11,10 +11,20 @@ use convoke_membership::MemberId;
 use super::super::answer::{Answer, Outcome, Refusal};
 use super::super::client::Client;
 use super::super::request::Request;
-use super::super::server::{ClusterNode, Server};
+use super::super::server::{ClusterNode, Endpoint, Server};
 use super::super::words::Words;
+use super::introspection;
 
 type Begun = Result<Outcome, Refusal>;
+
+/// Refuses what only a node of a Redis Cluster answers: `clusterCommand` and `readonlyCommand` of
+/// Redis 7 and 8, for all subcommands alike.
+pub(super) fn expect_enabled(client: &Client) -> Result<(), Refusal> {
+    if client.server.settings.redis_cluster {
+        return Ok(());
+    }
+    Err(Refusal::of("ERR This instance has cluster support disabled"))
+}
 
 /// Refuses keys of several slots, and keys that another member holds.
 pub(super) fn check<'k>(
@@ -35,8 +45,8 @@ pub(super) fn check<'k>(
     };
     // Whom clients cannot reach is asked for them.
     let nodes = server.cluster.nodes();
-    match nodes.iter().find(|node| node.member == primary).and_then(|node| node.address) {
-        Some(address) => Err(Refusal(format!("MOVED {first} {address}").into())),
+    match nodes.iter().find(|node| node.member == primary).and_then(|node| node.endpoint.as_ref()) {
+        Some(endpoint) => Err(Refusal(format!("MOVED {first} {endpoint}").into())),
         None => Ok(()),
     }
 }
@@ -69,46 +79,63 @@ fn runs(server: &Server) -> Vec<Run> {
     runs
 }
 
+fn word(word: &str) -> Answer {
+    Answer::bytes(word.as_bytes())
+}
+
 fn number(number: u16) -> Answer {
     Answer::integer(number.into())
 }
 
 pub(super) fn slots(client: &mut Client, _: &Request<'_>) -> Begun {
+    expect_enabled(client)?;
     Ok(slot_ranges(&client.server).into())
 }
 
 pub(super) fn shards(client: &mut Client, _: &Request<'_>) -> Begun {
+    expect_enabled(client)?;
     Ok(shard_list(&client.server).into())
 }
 
 pub(super) fn nodes(client: &mut Client, _: &Request<'_>) -> Begun {
+    expect_enabled(client)?;
     Ok(Answer::text(node_lines(&client.server)).into())
 }
 
 pub(super) fn info(client: &mut Client, _: &Request<'_>) -> Begun {
+    expect_enabled(client)?;
     Ok(Answer::text(facts(&client.server)).into())
 }
 
 pub(super) fn myid(client: &mut Client, _: &Request<'_>) -> Begun {
+    expect_enabled(client)?;
     let nodes = client.server.cluster.nodes();
     let me = nodes.iter().find(|node| node.this);
     Ok(Answer::text(me.map(|node| node.id.clone()).unwrap_or_default()).into())
 }
 
-pub(super) fn keyslot(_: &mut Client, request: &Request<'_>) -> Begun {
+pub(super) fn keyslot(client: &mut Client, request: &Request<'_>) -> Begun {
+    expect_enabled(client)?;
     Ok(number(slot(request.get(2).unwrap_or_default())).into())
 }
 
 pub(super) fn countkeysinslot(client: &mut Client, request: &Request<'_>) -> Begun {
+    expect_enabled(client)?;
     let slot = slot_of(Words::new(request, 2).integer()?)?;
     Ok(ask(client, slot, WholeOp::LengthOfSlot(slot)))
 }
 
 pub(super) fn getkeysinslot(client: &mut Client, request: &Request<'_>) -> Begun {
+    expect_enabled(client)?;
     let mut words = Words::new(request, 2);
     let (slot, count) = (slot_of(words.integer()?)?, words.integer()?);
     let count = u64::try_from(count).map_err(|_| Refusal::of("ERR Invalid number of keys"))?;
     Ok(ask(client, slot, WholeOp::KeysOfSlot(slot, count)))
+}
+
+pub(super) fn help(client: &mut Client, request: &Request<'_>) -> Begun {
+    expect_enabled(client)?;
+    introspection::help(client, request)
 }
 
 fn slot_of(number: i64) -> Result<u16, Refusal> {
@@ -131,12 +158,14 @@ fn slot_ranges(server: &Server) -> Answer {
         nodes.iter().map(|node| (node.member, node)).collect();
     let node = |member: &MemberId| {
         let node = by_member.get(member)?;
-        let address = node.address?;
+        let endpoint = node.endpoint.as_ref()?;
+        // As where `cluster-preferred-endpoint-type` is `hostname`.
+        let ip = endpoint.hostname.as_ref().map(|_| (word("ip"), word(&endpoint.ip.to_string())));
         Some(Answer::List(vec![
-            Answer::text(address.ip().to_string()),
-            number(address.port()),
+            Answer::text(endpoint.host()),
+            number(endpoint.port),
             Answer::text(node.id.clone()),
-            Answer::List(Vec::new()),
+            ip.map_or(Answer::List(Vec::new()), |ip| Answer::Map(vec![ip])),
         ]))
     };
     let run = |run: Run| {
@@ -161,23 +190,25 @@ fn led(server: &Server) -> HashMap<MemberId, Vec<(u16, u16)>> {
 fn shard_list(server: &Server) -> Answer {
     let nodes = server.cluster.nodes();
     let mut led = led(server);
-    let word = |word: &str| Answer::bytes(word.as_bytes());
     let shard = |node: &ClusterNode| {
-        let address = node.address?;
+        let endpoint = node.endpoint.as_ref()?;
         let ranges = led.remove(&node.member).unwrap_or_default();
         let slots = ranges.into_iter().flat_map(|(first, last)| [number(first), number(last)]);
-        let facts = Answer::Map(vec![
+        let mut facts = vec![
             (word("id"), word(&node.id)),
-            (word("port"), number(address.port())),
-            (word("ip"), word(&address.ip().to_string())),
-            (word("endpoint"), word(&address.ip().to_string())),
+            (word("port"), number(endpoint.port)),
+            (word("ip"), word(&endpoint.ip.to_string())),
+            (word("endpoint"), word(&endpoint.host())),
+        ];
+        facts.extend(endpoint.hostname.as_ref().map(|name| (word("hostname"), word(name))));
+        facts.extend([
             (word("role"), word("master")),
             (word("replication-offset"), Answer::integer(0)),
             (word("health"), word("online")),
         ]);
         Some(Answer::Map(vec![
             (word("slots"), Answer::List(slots.collect())),
-            (word("nodes"), Answer::List(vec![facts])),
+            (word("nodes"), Answer::List(vec![Answer::Map(facts)])),
         ]))
     };
     Answer::List(nodes.iter().filter(|node| node.stores).filter_map(shard).collect())
@@ -188,11 +219,12 @@ fn node_lines(server: &Server) -> String {
     let led = led(server);
     let mut text = String::new();
     for (epoch, node) in nodes.iter().enumerate() {
-        let Some(address) = node.address else { continue };
-        let bus = u32::from(address.port()) + 10_000;
+        let Some(Endpoint { ip, hostname, port }) = &node.endpoint else { continue };
+        let (address, bus) = (SocketAddr::new(*ip, *port), u32::from(*port) + 10_000);
+        let name = hostname.as_ref().map(|name| format!(",{name}")).unwrap_or_default();
         let flags = if node.this { "myself,master" } else { "master" };
         text.push_str(&format!(
-            "{} {address}@{bus} {flags} - 0 0 {} connected",
+            "{} {address}@{bus}{name} {flags} - 0 0 {} connected",
             node.id,
             epoch + 1
         ));
@@ -213,8 +245,7 @@ fn facts(server: &Server) -> String {
     let leaders = led(server).len();
     let epoch = server.grid.table().map_or(0, |table| table.stamp.version);
     format!(
-        "cluster_enabled:{}\r\ncluster_state:{state}\r\ncluster_slots_assigned:{covered}\r\ncluster_slots_ok:{covered}\r\ncluster_slots_pfail:0\r\ncluster_slots_fail:0\r\ncluster_known_nodes:{}\r\ncluster_size:{leaders}\r\ncluster_current_epoch:{epoch}\r\ncluster_my_epoch:{epoch}\r\n",
-        u8::from(server.settings.redis_cluster),
+        "cluster_enabled:1\r\ncluster_state:{state}\r\ncluster_slots_assigned:{covered}\r\ncluster_slots_ok:{covered}\r\ncluster_slots_pfail:0\r\ncluster_slots_fail:0\r\ncluster_known_nodes:{}\r\ncluster_size:{leaders}\r\ncluster_current_epoch:{epoch}\r\ncluster_my_epoch:{epoch}\r\n",
         nodes.len(),
     )
 }

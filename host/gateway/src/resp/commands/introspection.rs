@@ -7,14 +7,15 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use convoke_grid::glob::Glob;
 use convoke_grid::op::WholeOp;
+use convoke_grid::topic::{Found, NAMES_MAX, Question, TooMany};
 
 use super::super::answer::{Answer, Outcome, Refusal};
 use super::super::client::Client;
 use super::super::request::{ARGUMENT_BYTES_MAX, Request};
 use super::super::server::{DATABASES, Server};
 use super::super::words::Words;
-use super::scans;
 use super::table::{self, COMMANDS, Command, Keys};
+use super::{cluster, scans};
 use crate::notifications::{SETTING, Wanted};
 
 type Begun = Result<Outcome, Refusal>;
@@ -42,11 +43,18 @@ pub(super) fn wait(client: &mut Client, request: &Request<'_>) -> Begun {
     Ok(Answer::count(others.min(client.map.settings().backups.into())).into())
 }
 
-pub(super) fn readonly(client: &mut Client, _: &Request<'_>) -> Begun {
-    if client.server.settings.redis_cluster {
-        return Ok(Answer::DONE.into());
+/// Topics or patterns that clients of this member subscribed to.
+fn names_here(server: &Server, question: &Question) -> usize {
+    match server.grid.subscriptions_here(question) {
+        Ok(Found::Names(names)) => names.len(),
+        Ok(Found::Counts(_)) => 0,
+        Err(TooMany) => NAMES_MAX,
     }
-    Err(Refusal::of("ERR This instance has cluster support disabled"))
+}
+
+pub(super) fn readonly(client: &mut Client, _: &Request<'_>) -> Begun {
+    cluster::expect_enabled(client)?;
+    Ok(Answer::DONE.into())
 }
 
 /// What has subcommands is refused without one; the table's arity says so.
@@ -243,8 +251,8 @@ async fn facts(server: &Server, section: &str) -> Vec<(String, String)> {
                 fact("rejected_connections", &load(&counters.turned_away)),
                 fact("expired_keys", &maps.iter().map(|map| map.expired()).sum::<u64>()),
                 fact("evicted_keys", &maps.iter().map(|map| map.evicted()).sum::<u64>()),
-                fact("pubsub_channels", &server.grid.subscriptions().0.len()),
-                fact("pubsub_patterns", &server.grid.subscriptions().1),
+                fact("pubsub_channels", &names_here(server, &Question::Topics(None))),
+                fact("pubsub_patterns", &names_here(server, &Question::Patterns)),
             ]
         }
         "replication" => vec![

@@ -1,6 +1,9 @@
 //! Topics.
 
+use std::collections::BTreeSet;
+
 use bytes::Bytes;
+use convoke_grid::topic::{Found, Question, TooMany};
 
 use super::super::answer::{Answer, Outcome, Refusal};
 use super::super::client::{Client, SUBSCRIPTIONS_MAX};
@@ -89,31 +92,53 @@ pub(super) fn punsubscribe(client: &mut Client, request: &Request<'_>) -> Begun 
     end(client, request, true)
 }
 
-/// As all of `PUBSUB`: of the subscribers on this member, as in a Redis Cluster.
+/// What clients of all members subscribed to; of a node of a Redis Cluster, its own, since
+/// clients add up what the nodes tell.
+fn find(
+    client: &Client,
+    question: Question,
+    answer: impl FnOnce(Found) -> Answer + Send + 'static,
+) -> Outcome {
+    let server = &client.server;
+    if server.settings.redis_cluster {
+        return shown(server.grid.subscriptions_here(&question), answer).into();
+    }
+    let found = server.grid.subscriptions(question);
+    Outcome::Later(Box::pin(async move { shown(found.await, answer) }))
+}
+
+fn shown(found: Result<Found, TooMany>, answer: impl FnOnce(Found) -> Answer) -> Answer {
+    found.map_or_else(|error| Refusal(format!("ERR {error}").into()).into(), answer)
+}
+
 pub(super) fn channels(client: &mut Client, request: &Request<'_>) -> Begun {
     super::expect(request, "pubsub|channels", 2..=3)?;
-    let (topics, _) = client.server.grid.subscriptions();
-    let glob = request.get(2).map(convoke_grid::glob::Glob::new);
-    let fits = |topic: &Bytes| glob.as_ref().is_none_or(|glob| glob.matches(topic));
-    let topics = topics.iter().map(|(topic, _)| topic).filter(|topic| fits(topic));
-    Ok(Answer::List(topics.map(|topic| Answer::bytes(topic)).collect()).into())
+    let question = Question::Topics(request.get(2).map(Bytes::copy_from_slice));
+    Ok(find(client, question, |found| {
+        Answer::List(names(found).iter().map(|name| Answer::bytes(name)).collect())
+    }))
 }
 
 pub(super) fn numsub(client: &mut Client, request: &Request<'_>) -> Begun {
-    let (topics, _) = client.server.grid.subscriptions();
-    let count =
-        |name: &[u8]| topics.iter().find(|(topic, _)| topic == name).map_or(0, |(_, count)| *count);
-    Ok(counts(request, count))
-}
-
-/// Channels, each with its number of subscribers.
-fn counts(request: &Request<'_>, count: impl Fn(&[u8]) -> usize) -> Outcome {
-    let each = |name| [Answer::bytes(name), Answer::count(count(name))];
-    Answer::List(request.from(2).flat_map(each).collect()).into()
+    let topics: Vec<Bytes> = request.from(2).map(Bytes::copy_from_slice).collect();
+    Ok(find(client, Question::Counts(topics.clone()), move |found| {
+        let Found::Counts(counts) = found else { return Answer::List(Vec::new()) };
+        let each = |(topic, count): (Bytes, u64)| {
+            [Answer::bytes(&topic), Answer::integer(i64::try_from(count).unwrap_or(i64::MAX))]
+        };
+        Answer::List(topics.into_iter().zip(counts).flat_map(each).collect())
+    }))
 }
 
 pub(super) fn numpat(client: &mut Client, _: &Request<'_>) -> Begun {
-    Ok(Answer::count(client.server.grid.subscriptions().1).into())
+    Ok(find(client, Question::Patterns, |found| Answer::count(names(found).len())))
+}
+
+fn names(found: Found) -> BTreeSet<Bytes> {
+    match found {
+        Found::Names(names) => names,
+        Found::Counts(_) => BTreeSet::new(),
+    }
 }
 
 pub(super) fn shardchannels(_: &mut Client, request: &Request<'_>) -> Begun {
@@ -122,5 +147,6 @@ pub(super) fn shardchannels(_: &mut Client, request: &Request<'_>) -> Begun {
 }
 
 pub(super) fn shardnumsub(_: &mut Client, request: &Request<'_>) -> Begun {
-    Ok(counts(request, |_| 0))
+    let each = |name| [Answer::bytes(name), Answer::count(0)];
+    Ok(Answer::List(request.from(2).flat_map(each).collect()).into())
 }

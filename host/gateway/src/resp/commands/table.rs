@@ -468,7 +468,7 @@ pub static COMMANDS: &[Command] = &[
 
     c("psubscribe", -2, P, NONE, PubSub, Here(pubsub::psubscribe), "Subscribes to topics that fit patterns."),
     c("publish", 3, Command::PUBSUB | F | W, NONE, PubSub, Here(pubsub::publish), "Tells all subscribers on all members."),
-    c("pubsub", -2, PARTS, NONE, PubSub, Here(introspection::container), "Shows subscriptions on this member."),
+    c("pubsub", -2, PARTS, NONE, PubSub, Here(introspection::container), "Shows subscriptions on all members; on a node of a Redis Cluster, its own."),
     c("pubsub|channels", -2, Command::PUBSUB, NONE, PubSub, Here(pubsub::channels), "Lists the channels that have subscribers."),
     c("pubsub|help", 2, 0, NONE, PubSub, Here(introspection::help), "Lists the subcommands."),
     c("pubsub|numpat", 2, Command::PUBSUB, NONE, PubSub, Here(pubsub::numpat), "Counts the patterns that clients are subscribed to."),
@@ -507,10 +507,10 @@ pub static COMMANDS: &[Command] = &[
     c("time", 1, F, NONE, Server, Here(introspection::time), "Tells the time: seconds since 1970, and microseconds."),
 
     c("asking", 1, F, NONE, Cluster, Here(introspection::readonly), "Accepted from clients of a Redis Cluster; no slot is ever half moved."),
-    c("cluster", -2, PARTS, NONE, Cluster, Here(introspection::container), "Shows which member holds which slots."),
+    c("cluster", -2, PARTS, NONE, Cluster, Here(introspection::container), "Shows which member holds which slots; with --redis-cluster only."),
     c("cluster|countkeysinslot", 3, 0, NONE, Cluster, Here(cluster::countkeysinslot), "Counts the keys of a slot."),
     c("cluster|getkeysinslot", 4, 0, NONE, Cluster, Here(cluster::getkeysinslot), "Returns keys of a slot."),
-    c("cluster|help", 2, 0, NONE, Cluster, Here(introspection::help), "Lists the subcommands."),
+    c("cluster|help", 2, 0, NONE, Cluster, Here(cluster::help), "Lists the subcommands."),
     c("cluster|info", 2, 0, NONE, Cluster, Here(cluster::info), "Returns the state of the cluster."),
     c("cluster|keyslot", 3, 0, NONE, Cluster, Here(cluster::keyslot), "Returns the slot of a key."),
     c("cluster|myid", 2, 0, NONE, Cluster, Here(cluster::myid), "Returns the ID of this node."),

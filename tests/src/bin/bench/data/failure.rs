@@ -6,9 +6,10 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use convoke_tests::resp::{Client, Value};
+use convoke_tests::slots::Slots;
 use convoke_tests::{Cluster, Member};
 
-use super::servers::{self, Slots};
+use super::servers;
 use crate::measure::{WAIT_MAX, ms};
 use crate::table::{Row, Table, Unit};
 
@@ -67,8 +68,8 @@ pub(super) fn measure(table: &mut Table) {
 fn writes_after_a_loss() -> (Duration, Duration) {
     let cluster = Cluster::alone();
     let mut members = servers::members(&cluster, 3, 1);
+    let slots = Slots::of(&cluster, &members);
     let mut victim = members.remove(1);
-    let slots = Slots::of(&members[0]);
     let led = |number: &usize| slots.owner(format!("key:{number}").as_bytes()) == victim.resp();
     let keys: Vec<usize> = (0..).filter(led).take(KEYS).collect();
     let survivors: Vec<SocketAddr> = members.iter().map(Member::resp).collect();

@@ -7,8 +7,6 @@ use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use convoke_grid::slot::{SLOTS, slot};
-use convoke_tests::resp::Value;
 use convoke_tests::{Cluster, Member, binary};
 
 use crate::measure::WAIT_MAX;
@@ -91,33 +89,5 @@ pub(super) fn safe(members: &[Member]) {
         member.wait_for_status(WAIT_MAX, "data that is safe", |status| {
             (status.data["safe"] == true).then_some(())
         });
-    }
-}
-
-/// Which member leads which slots.
-pub(super) struct Slots {
-    owners: Vec<SocketAddr>,
-}
-
-impl Slots {
-    /// As this member sees it.
-    pub(super) fn of(member: &Member) -> Self {
-        let answer = member.client().ask("CLUSTER SLOTS").expect("a member answers");
-        let mut owners = vec![member.resp(); usize::from(SLOTS)];
-        for run in answer.list().unwrap_or_default() {
-            let Some([first, last, node, ..]) = run.list() else { continue };
-            let number = |value: &Value| value.integer().and_then(|n| usize::try_from(n).ok());
-            let Some([ip, port, ..]) = node.list() else { continue };
-            let ip = ip.bytes().and_then(|ip| str::from_utf8(ip).ok()?.parse().ok());
-            let port = number(port).and_then(|port| u16::try_from(port).ok());
-            let (ip, port) = ip.zip(port).expect("an address");
-            let range = number(first).zip(number(last)).expect("slots");
-            owners[range.0..=range.1].fill(SocketAddr::new(ip, port));
-        }
-        Self { owners }
-    }
-
-    pub(super) fn owner(&self, key: &[u8]) -> SocketAddr {
-        self.owners[usize::from(slot(key))]
     }
 }

@@ -3,12 +3,13 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use convoke_tests::slots::Slots;
 use convoke_tests::{Cluster, Member};
 use tokio::runtime::Runtime;
 use tokio::task::LocalSet;
 
 use super::load::{self, Ask, KEYS, Load, Outcome, Place};
-use super::servers::{self, Redis, Slots};
+use super::servers::{self, Redis};
 
 /// Runs of each, of which the one in the middle counts; by turns, so that what else
 /// the machine does hits both.
@@ -99,7 +100,7 @@ fn replicated(bench: &Bench, unpipelined_read: f64) {
     let members = servers::members(&cluster, 2, 1);
     let servers: Vec<SocketAddr> = members.iter().map(Member::resp).collect();
     bench.fill(servers[0], KEYS);
-    let slots = Slots::of(&members[0]);
+    let slots = Slots::of(&cluster, &members);
     let of_owner: Place<'_> = &|key| usize::from(slots.owner(key) != servers[0]);
     let anywhere: Place<'_> = &|_| 0;
     for depth in DEPTHS {

@@ -1,0 +1,209 @@
+//! Settings on which the members of a cluster have to agree, as texts and back.
+//!
+//! Names and values are those of `convoke.toml`; limits that are not there are 0.
+
+use std::collections::BTreeMap;
+
+use convoke_grid::{FORMAT, MapCatalog, MapSettings};
+use convoke_membership::Terms;
+use convoke_membership::terms::{Difference, Scope, Term};
+use serde::Deserialize;
+use serde::de::IntoDeserializer as _;
+use serde::de::value::Error;
+
+use super::data::{MapEntry, PARTITIONS_MAX, USUAL_MAP};
+
+const PARTITIONS: &str = "partitions";
+/// How members write data for one another: no setting, and not the same in all versions.
+const DATA_FORMAT: &str = "data-format";
+
+/// The settings of this member, with which of them its operator set.
+pub(super) fn terms(
+    partitions: u16,
+    is_set: bool,
+    entries: &BTreeMap<String, MapEntry>,
+    usual: &MapSettings,
+) -> Terms {
+    let general = vec![
+        Term { name: PARTITIONS.into(), value: partitions.to_string(), is_set },
+        Term { name: DATA_FORMAT.into(), value: FORMAT.to_string(), is_set: true },
+    ];
+    let mut scopes = vec![Scope { name: Terms::GENERAL.into(), terms: general }];
+    let own = entries.get(USUAL_MAP).cloned().unwrap_or_default();
+    let own = entry_terms(&own);
+    let usual = entry_terms(&MapEntry::of(usual))
+        .into_iter()
+        .map(|term| Term { is_set: own.iter().any(|own| own.name == term.name), ..term });
+    scopes.push(Scope { name: USUAL_MAP.into(), terms: usual.collect() });
+    scopes.extend(
+        entries
+            .iter()
+            .filter(|(name, _)| *name != USUAL_MAP)
+            .map(|(name, entry)| Scope { name: name.clone(), terms: entry_terms(entry) }),
+    );
+    Terms::new(scopes)
+}
+
+/// What an entry says.
+fn entry_terms(entry: &MapEntry) -> Vec<Term> {
+    let table = toml::Table::try_from(entry).unwrap_or_default();
+    let text = |value: toml::Value| match value {
+        toml::Value::String(text) => text,
+        other => other.to_string(),
+    };
+    let term = |(name, value)| Term { name, value: text(value), is_set: true };
+    table.into_iter().map(term).collect()
+}
+
+/// The number of partitions, and the settings of maps, that hold in a cluster with these terms.
+/// `None` when they are not those of this version.
+pub(crate) fn settings(terms: &Terms) -> Option<(u16, MapCatalog)> {
+    let (partitions, _) = terms.get(Terms::GENERAL, PARTITIONS)?;
+    let partitions = partitions.parse().ok().filter(|n| (1..=PARTITIONS_MAX).contains(n))?;
+    let maps = terms.scopes().iter().filter(|scope| scope.name != Terms::GENERAL);
+    let entries: Option<BTreeMap<String, MapEntry>> =
+        maps.map(|scope| Some((scope.name.clone(), entry(&scope.terms)?))).collect();
+    let catalog = super::data::catalog(&entries?).ok()?;
+    catalog.is_sound().then_some((partitions, catalog))
+}
+
+fn entry(terms: &[Term]) -> Option<MapEntry> {
+    let mut entry = MapEntry::default();
+    for Term { name, value, .. } in terms {
+        match name.as_str() {
+            "backups" => entry.backups = Some(value.parse().ok()?),
+            "async-backups" => entry.async_backups = Some(value.parse().ok()?),
+            "ttl-s" => entry.ttl_s = Some(value.parse().ok()?),
+            "max-idle-s" => entry.max_idle_s = Some(value.parse().ok()?),
+            "memory-mib" => entry.memory_mib = Some(value.parse().ok()?),
+            "eviction" => entry.eviction = Some(word(value)?),
+            "merge" => entry.merge = Some(word(value)?),
+            "statistics" => entry.statistics = Some(value.parse().ok()?),
+            _ => return None,
+        }
+    }
+    Some(entry)
+}
+
+fn word<'de, T: Deserialize<'de>>(text: &'de str) -> Option<T> {
+    let text: serde::de::value::StrDeserializer<'de, Error> = text.into_deserializer();
+    T::deserialize(text).ok()
+}
+
+/// A setting as it is written: `partitions`, `maps."cache-*".backups`.
+fn key(scope: &str, name: &str) -> String {
+    if scope == Terms::GENERAL { name.to_owned() } else { format!("maps.{scope:?}.{name}") }
+}
+
+/// `partitions = 1021, this cluster 271`, and further ones.
+pub(crate) fn differences(differences: &[Difference], cluster: &str) -> String {
+    let one = |difference: &Difference| {
+        let Difference { scope, name, cluster: there, newcomer } = difference;
+        format!("{} = {newcomer}, {cluster} {there}", key(scope, name))
+    };
+    differences.iter().map(one).collect::<Vec<_>>().join("; ")
+}
+
+/// What a cluster has that this member was not configured with: `partitions = 1021`, and further
+/// ones; empty when there is no such thing.
+pub(crate) fn taken(own: &Terms, cluster: &Terms) -> String {
+    let differences = cluster.differences(&own.settled());
+    let one =
+        |taken: &Difference| format!("{} = {}", key(&taken.scope, &taken.name), taken.cluster);
+    differences.iter().map(one).collect::<Vec<_>>().join(", ")
+}
+
+/// Each setting with its value, and whether it was set.
+pub(crate) fn lines(terms: &Terms) -> impl Iterator<Item = (String, bool)> {
+    terms.scopes().iter().flat_map(|scope| {
+        let line = |term: &Term| {
+            (format!("{} = {}", key(&scope.name, &term.name), term.value), term.is_set)
+        };
+        scope.terms.iter().map(line)
+    })
+}
+
+impl MapEntry {
+    /// All of these settings.
+    fn of(settings: &MapSettings) -> Self {
+        let MapSettings {
+            backups,
+            async_backups,
+            ttl_ms,
+            max_idle_ms,
+            memory_bytes_max,
+            eviction,
+            merge,
+            statistics,
+        } = *settings;
+        let whole = |limit: Option<u64>, scale: u64| Some(limit.map_or(0, |limit| limit / scale));
+        Self {
+            backups: Some(backups),
+            async_backups: Some(async_backups),
+            ttl_s: whole(ttl_ms, 1_000),
+            max_idle_s: whole(max_idle_ms, 1_000),
+            memory_mib: whole(memory_bytes_max, 1 << 20),
+            eviction: Some(eviction),
+            merge: Some(merge),
+            statistics: Some(statistics),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(text: &str, partitions: Option<u16>) -> (Terms, MapCatalog) {
+        let entries: BTreeMap<String, MapEntry> = toml::from_str(text).unwrap();
+        let catalog = super::super::data::catalog(&entries).unwrap();
+        let is_set = partitions.is_some();
+        (terms(partitions.unwrap_or(271), is_set, &entries, &catalog.usual), catalog)
+    }
+
+    const MAPS: &str = "[\"*\"]\nttl-s = 60\nmemory-mib = 8\nmerge = \"higher-hits\"\n\
+        [carts]\nttl-s = 0\nbackups = 2\n[\"cache-*\"]\neviction = \"lfu\"\nstatistics = true\n";
+
+    #[test]
+    fn settings_survive_being_texts() {
+        for text in ["", MAPS] {
+            let (terms, catalog) = of(text, Some(7));
+            assert_eq!(settings(&terms), Some((7, catalog)), "{text}");
+            assert!(terms.is_sound());
+        }
+    }
+
+    #[test]
+    fn what_was_not_set_is_open() {
+        let (terms, _) = of(MAPS, None);
+        assert_eq!(terms.get("", "partitions"), Some(("271", false)));
+        assert_eq!(terms.get("*", "ttl-s"), Some(("60", true)));
+        assert_eq!(terms.get("*", "backups"), Some(("1", false)));
+        assert_eq!(terms.get("carts", "backups"), Some(("2", true)));
+        assert_eq!(terms.get("carts", "merge"), Some(("higher-hits", true)), "of all maps");
+        let (cluster, _) = of("[\"*\"]\nttl-s = 60\nbackups = 0\n", Some(7));
+        let (other, _) = of("[\"*\"]\nttl-s = 5\n", Some(8));
+        let named = differences(&cluster.differences(&other), "this cluster");
+        assert_eq!(named, "partitions = 8, this cluster 7; maps.\"*\".ttl-s = 5, this cluster 60");
+        let (open, _) = of("", None);
+        assert_eq!(
+            taken(&open, &cluster),
+            "partitions = 7, maps.\"*\".backups = 0, maps.\"*\".ttl-s = 60"
+        );
+    }
+
+    #[test]
+    fn what_is_of_no_such_version_is_not_read() {
+        let (terms, _) = of("", None);
+        for (name, value) in [("partitions", "0"), ("partitions", "x")] {
+            let mut scopes = terms.scopes().to_vec();
+            for term in scopes.iter_mut().flat_map(|scope| &mut scope.terms) {
+                if term.name == name {
+                    term.value = value.into();
+                }
+            }
+            assert_eq!(settings(&Terms::new(scopes)), None, "{name} = {value}");
+        }
+        assert_eq!(settings(&Terms::default()), None);
+    }
+}

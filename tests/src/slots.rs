@@ -1,0 +1,66 @@
+//! Which member leads which slots.
+
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use convoke_grid::slot::{SLOTS, slot};
+use rustix::process::Signal;
+
+use crate::resp::Value;
+use crate::{Cluster, Member};
+
+/// How long it may take until all slots are led.
+const WAIT_MAX: Duration = Duration::from_secs(20);
+/// Between two looks.
+const POLL: Duration = Duration::from_millis(5);
+
+/// Who leads each slot.
+pub struct Slots {
+    owners: Vec<SocketAddr>,
+}
+
+impl Slots {
+    /// As a node of a Redis Cluster shows it, which joins for that, stores nothing, and leaves:
+    /// `members`, which need not be such nodes, do not say it.
+    ///
+    /// # Panics
+    /// If a slot is led by nobody.
+    #[track_caller]
+    #[must_use]
+    pub fn of(cluster: &Cluster, members: &[Member]) -> Self {
+        let mut guide = cluster.launch().flag("--lite").flag("--redis-cluster").start();
+        cluster.agree(members.iter().chain([&guide]));
+        let start = Instant::now();
+        let owners = loop {
+            let answer = guide.client().ask("CLUSTER SLOTS").expect("a member answers");
+            if let Some(owners) = owners(&answer) {
+                break owners;
+            }
+            assert!(start.elapsed() < WAIT_MAX, "some slots have no owner: {answer:?}");
+            std::thread::sleep(POLL);
+        };
+        guide.signal(Signal::TERM);
+        guide.wait_exit(WAIT_MAX);
+        cluster.agree(members);
+        Self { owners }
+    }
+
+    /// Where the member that leads a key serves RESP.
+    #[must_use]
+    pub fn owner(&self, key: &[u8]) -> SocketAddr {
+        self.owners[usize::from(slot(key))]
+    }
+}
+
+fn owners(answer: &Value) -> Option<Vec<SocketAddr>> {
+    let mut owners = vec![None; usize::from(SLOTS)];
+    for run in answer.list()? {
+        let [first, last, node, ..] = run.list()? else { return None };
+        let number = |value: &Value| value.integer().and_then(|n| usize::try_from(n).ok());
+        let [ip, port, ..] = node.list()? else { return None };
+        let ip = std::str::from_utf8(ip.bytes()?).ok()?.parse().ok()?;
+        let port = u16::try_from(number(port)?).ok()?;
+        owners.get_mut(number(first)?..=number(last)?)?.fill(Some(SocketAddr::new(ip, port)));
+    }
+    owners.into_iter().collect()
+}

@@ -1,0 +1,114 @@
+//! Members of one cluster have the same settings of data: what was left open is taken from the
+//! cluster, and what was set to something else keeps a member out.
+
+use std::time::Duration;
+
+use convoke_tests::cluster::SOON;
+use convoke_tests::resp::Value;
+use convoke_tests::{Cluster, Launch, Member};
+
+/// A member with this configuration file.
+fn with_file<'c>(cluster: &'c Cluster, name: &str, text: &str) -> Launch<'c> {
+    let file = cluster.write(name, text).display().to_string();
+    cluster.launch().option("--config", file)
+}
+
+/// Both sides name what differs, and nobody joined.
+#[track_caller]
+fn is_kept_out(cluster: &Cluster, inside: &Member, outside: &Member, named: &str, there: &str) {
+    let told = ["a member is not let in", named, &format!("this cluster {there}")];
+    inside.wait_for_line(SOON, &told);
+    let told = ["do not let this one in", named, &format!("their cluster {there}")];
+    outside.wait_for_line(SOON, &told);
+    assert_eq!(outside.get("/health/ready").unwrap().status, 503);
+    cluster.agree([inside]);
+}
+
+#[test]
+fn a_member_that_is_set_to_other_partitions_is_not_let_in_and_both_say_so() {
+    let cluster = Cluster::new();
+    let first = cluster.launch().option("--partitions", "7").start();
+    cluster.agree([&first]);
+    let other = cluster.launch().option("--partitions", "11").start();
+    is_kept_out(&cluster, &first, &other, "partitions = 11", "7");
+    // What the cluster has because nobody said otherwise counts as much.
+    let cluster = Cluster::new();
+    let first = cluster.start();
+    cluster.agree([&first]);
+    let other = cluster.launch().option("--partitions", "11").start();
+    is_kept_out(&cluster, &first, &other, "partitions = 11", "271");
+}
+
+#[test]
+fn a_member_whose_maps_are_set_otherwise_is_not_let_in() {
+    let cluster = Cluster::new();
+    let text = "[maps.\"*\"]\nbackups = 0\n[maps.\"cart*\"]\nttl-s = 60\n";
+    let first = with_file(&cluster, "a.toml", text).start();
+    cluster.agree([&first]);
+    let other = with_file(&cluster, "b.toml", "[maps.carts]\nttl-s = 5\n").start();
+    is_kept_out(&cluster, &first, &other, "maps.\"carts\".ttl-s = 5", "60");
+    let same = with_file(&cluster, "c.toml", "[maps.carts]\nttl-s = 60\n").start();
+    cluster.agree([&first, &same]);
+}
+
+#[test]
+fn what_is_left_open_is_as_in_the_cluster_even_when_those_who_set_it_are_gone() {
+    let cluster = Cluster::new();
+    let text = "partitions = 7\n[maps.\"resp:0\"]\nttl-s = 60\nbackups = 2\n";
+    let mut first = with_file(&cluster, "a.toml", text).start();
+    cluster.agree([&first]);
+    let second = cluster.start();
+    cluster.agree([&first, &second]);
+    second.wait_for_line(
+        SOON,
+        &["are the cluster's", "partitions = 7", "maps.\"resp:0\".ttl-s = 60"],
+    );
+    let is_written = |member: &Member| {
+        let mut client = member.client();
+        assert_eq!(client.ask("SET k v").unwrap(), Value::ok());
+        let left = client.ask("TTL k").unwrap().integer().unwrap();
+        assert!((50..=60).contains(&left), "{left}");
+        assert_eq!(member.status().data["partitions"], 7);
+    };
+    is_written(&second);
+    first.kill();
+    let third = cluster.start();
+    cluster.agree([&second, &third]);
+    is_written(&third);
+    let other = cluster.launch().option("--partitions", "271").start();
+    is_kept_out(&cluster, &second, &other, "partitions = 271", "7");
+}
+
+#[test]
+fn two_clusters_that_are_set_otherwise_stay_two() {
+    let cluster = Cluster::new();
+    let nowhere = "tcpip:127.0.0.1:1";
+    let first = cluster.launch().mode(nowhere).option("--partitions", "7").start();
+    cluster.agree([&first]);
+    let second = cluster.launch().mode(nowhere).option("--partitions", "11").start();
+    cluster.agree([&second]);
+    // It meets both, and belongs to the one of them that it may belong to.
+    let list = format!("tcpip:{},{}", first.address(), second.address());
+    let third = cluster.launch().mode(list).option("--partitions", "7").start();
+    cluster.agree([&first, &third]);
+    let of_all = |member: &Member| member.count_lines(&["let", "in: it has partitions"]);
+    let wait = Duration::from_secs(20);
+    second.wait(wait, "a word on what differs", |_| (of_all(&second) > 0).then_some(()));
+    cluster.agree([&second]);
+    assert_eq!(second.get("/health/ready").unwrap().status, 200);
+}
+
+#[test]
+fn a_check_of_the_configuration_shows_what_members_have_to_agree_on() {
+    let cluster = Cluster::new();
+    cluster.write("a.toml", "partitions = 7\n[maps.\"cache-*\"]\nbackups = 0\n");
+    let launch = cluster.launch().subcommand(&["config", "check"], &["--interfaces"]);
+    let ended = launch.option("--config", "a.toml").run(SOON);
+    for line in [
+        "agreed     partitions = 7\n",
+        "           maps.\"*\".backups = 1 (open: the cluster's holds)\n",
+        "           maps.\"cache-*\".backups = 0\n",
+    ] {
+        assert!(ended.stdout.contains(line), "{line:?} is not in {}", ended.stdout);
+    }
+}
