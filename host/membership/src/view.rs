@@ -259,17 +259,26 @@ impl View {
     /// one outranks the other, whoever asks.
     #[must_use]
     pub fn outranks(&self, other: &Self) -> bool {
-        let rank = |view: &Self, other: &Self| {
-            let (mut data, mut all) = (0, 0);
-            for member in view.side(other) {
-                data += usize::from(!member.lite);
-                all += 1;
-            }
-            Rank::new(data, all, view.coordinator().id)
-        };
-        let (ours, theirs) = (rank(self, other), rank(other, self));
+        let ours = self.rank_with(self.side(other));
+        let theirs = other.rank_with(other.side(self));
         // A coordinator that both list leads one of them only: the newer.
         (ours, self.id.is_newer_than(&other.id)) > (theirs, other.id.is_newer_than(&self.id))
+    }
+
+    /// The same, where `other` is known to have kept all members that it lists, newer or not.
+    #[must_use]
+    pub fn outranks_whole(&self, other: &Self) -> bool {
+        let apart = self.members.iter().filter(|member| !other.contains(member.id));
+        self.rank_with(apart) > other.rank_with(other.members.iter())
+    }
+
+    fn rank_with<'a>(&self, members: impl Iterator<Item = &'a Arc<Member>>) -> Rank {
+        let (mut data, mut all) = (0, 0);
+        for member in members {
+            data += usize::from(!member.lite);
+            all += 1;
+        }
+        Rank::new(data, all, self.coordinator().id)
     }
 
     /// This view in a few bytes.
@@ -459,6 +468,10 @@ mod tests {
         let alone = View { id: on.id, ..kin(1, &[2]) };
         let most = view(&[1, 2, 3, 4]);
         assert!(most.outranks(&alone) && !alone.outranks(&most));
+        // It lists members that have not gone with it.
+        let pretender = View { id: on.id, ..kin(1, &[2, 3, 4]) };
+        let kept = view(&[1, 3, 4]);
+        assert!(pretender.outranks(&kept) && !pretender.outranks_whole(&kept));
         let adopted = most.adopt_members_of(&alone);
         assert_eq!(adopted.iter().map(|m| m.id.as_bytes()[0]).collect::<Vec<_>>(), [2]);
     }

@@ -238,7 +238,12 @@ impl Membership {
         if place.rejoin.is_some() || place.leaving_since.is_some() {
             return;
         }
-        let is_theirs = theirs.outranks(&place.view);
+        let is_theirs = if self.is_of_an_outsider(&theirs) {
+            // Those of ours that it lists have not gone there.
+            theirs.outranks_whole(&place.view)
+        } else {
+            theirs.outranks(&place.view)
+        };
         if place.claim.is_some() || (self.is_awakening(now) && !is_theirs) {
             // Nothing is decided before this member knows what the others did.
             let Phase::In(place) = &mut self.phase else { return };
