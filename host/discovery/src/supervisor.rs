@@ -167,7 +167,7 @@ impl Supervisor {
                 None => {}
                 Some(End::Succeeded(successor)) => ready = self.take_over(*successor),
                 Some(End::Moved) => {
-                    self.local = self.surroundings.borrow_and_update().of(&self.local)
+                    self.local = self.surroundings.borrow_and_update().of(&self.local);
                 }
                 Some(End::Ended) => return,
                 Some(_) => break,
@@ -434,7 +434,7 @@ async fn while_wanted<T>(
 /// Waits until the member has other addresses.
 async fn changed(surroundings: &mut watch::Receiver<Surroundings>) {
     if surroundings.changed().await.is_err() {
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 }
 

@@ -57,7 +57,7 @@ pub enum Standing {
     /// Has no cluster yet.
     Starting,
     /// Belongs to this cluster.
-    In(Summary),
+    In(Box<Summary>),
     /// Is about to stop.
     Leaving,
     /// A member that opens a stream for the cluster's data, of which membership
@@ -328,7 +328,8 @@ mod tests {
     #[test]
     fn messages_survive_the_wire() {
         let view = View::founded_by(member(1));
-        let hello = Hello { member: member(1), standing: Standing::In(Summary::of(&view)) };
+        let hello =
+            Hello { member: member(1), standing: Standing::In(Box::new(Summary::of(&view))) };
         assert_eq!(Hello::decode(&hello.encode()), Ok(hello));
         for message in [
             Message::Join { member: member(2), lineage: Some(member(1).id), terms: terms() },

@@ -176,7 +176,7 @@ impl Follow {
                     bound.push(address);
                 }
                 Err(error) => {
-                    warn!(%address, %error, "cannot listen on a new address of this host")
+                    warn!(%address, %error, "cannot listen on a new address of this host");
                 }
             }
         }
@@ -220,7 +220,7 @@ impl Follow {
         ) {
             Ok(listener) => tasks.push(serve(listener)),
             Err(error) => {
-                warn!(%ip, port, %error, "cannot serve {what} on a new address of this host")
+                warn!(%ip, port, %error, "cannot serve {what} on a new address of this host");
             }
         };
         also("HTTP", self.ports.http, &|listener| {

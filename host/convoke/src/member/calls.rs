@@ -205,7 +205,7 @@ mod tests {
             data_members: u32::MAX,
             ..Summary::of(&View::founded_by(member.clone()))
         };
-        let hello = Hello { member, standing: Standing::In(summary) };
+        let hello = Hello { member, standing: Standing::In(Box::new(summary)) };
         let bytes = hello.encode().len();
         assert!(bytes <= HELLO_BYTES_MAX - 16, "{bytes} bytes; epochs and versions may grow");
     }

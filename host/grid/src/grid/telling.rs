@@ -192,7 +192,7 @@ impl Grid {
     ///
     /// # Errors
     /// When there are more names than an answer may have.
-    pub fn subscriptions(&self, question: Question) -> Later<Result<Found, TooMany>> {
+    pub fn subscriptions(&self, question: &Question) -> Later<Result<Found, TooMany>> {
         let inner = Arc::clone(&self.inner);
         let deadline = inner.core.now() + Duration::from_millis(SUBSCRIPTIONS_MS_MAX);
         let mut calls = Vec::new();
@@ -202,7 +202,7 @@ impl Grid {
             peer.push(|bytes| message.encode(bytes));
             calls.push(id);
         }
-        let found = inner.topics.find(&question);
+        let found = inner.topics.find(question);
         Box::pin(async move {
             let mut found = found?;
             for id in calls {

@@ -86,7 +86,7 @@ impl Membership {
         };
         let is_acting = self.is_acting(place);
         if let Phase::In(place) = &mut self.phase {
-            place.note_address_of_lost(&member);
+            place.note_address_of_lost(member);
         }
         let Phase::In(place) = &self.phase else { return };
         if !is_acting {

@@ -238,7 +238,7 @@ impl Membership {
         if place.rejoin.is_some() || place.leaving_since.is_some() {
             return;
         }
-        let is_theirs = if self.is_of_an_outsider(&theirs) {
+        let is_theirs = if self.is_of_an_outsider(theirs) {
             // Those of ours that it lists have not gone there.
             theirs.outranks_whole(&place.view)
         } else {
@@ -355,7 +355,7 @@ impl Membership {
     }
 
     pub(super) fn tick_rejoin(&mut self, now: Duration) {
-        if !self.phase.place().is_some_and(|place| place.rejoin.is_some()) {
+        if self.phase.place().is_none_or(|place| place.rejoin.is_none()) {
             return;
         }
         let application = self.application();

@@ -366,7 +366,7 @@ impl Membership {
         let standing = match &self.phase {
             Phase::Starting(_) => Standing::Starting,
             Phase::In(place) if place.leaving_since.is_some() => Standing::Leaving,
-            Phase::In(place) => Standing::In(Summary::of(&place.view)),
+            Phase::In(place) => Standing::In(Box::new(Summary::of(&place.view))),
             Phase::Left => Standing::Leaving,
         };
         Hello { member: self.me.clone(), standing }
@@ -391,7 +391,7 @@ impl Membership {
         match standing {
             Standing::Observer | Standing::Leaving | Standing::Data => {}
             Standing::Starting => self.meet_starting(now, member),
-            Standing::In(summary) => self.meet_settled(now, member, summary),
+            Standing::In(summary) => self.meet_settled(now, member, *summary),
         }
         self.settle(now);
     }

@@ -96,12 +96,12 @@ pub(super) fn punsubscribe(client: &mut Client, request: &Request<'_>) -> Begun 
 /// clients add up what the nodes tell.
 fn find(
     client: &Client,
-    question: Question,
+    question: &Question,
     answer: impl FnOnce(Found) -> Answer + Send + 'static,
 ) -> Outcome {
     let server = &client.server;
     if server.settings.redis_cluster {
-        return shown(server.grid.subscriptions_here(&question), answer).into();
+        return shown(server.grid.subscriptions_here(question), answer).into();
     }
     let found = server.grid.subscriptions(question);
     Outcome::Later(Box::pin(async move { shown(found.await, answer) }))
@@ -114,14 +114,14 @@ fn shown(found: Result<Found, TooMany>, answer: impl FnOnce(Found) -> Answer) ->
 pub(super) fn channels(client: &mut Client, request: &Request<'_>) -> Begun {
     super::expect(request, "pubsub|channels", 2..=3)?;
     let question = Question::Topics(request.get(2).map(Bytes::copy_from_slice));
-    Ok(find(client, question, |found| {
+    Ok(find(client, &question, |found| {
         Answer::List(names(found).iter().map(|name| Answer::bytes(name)).collect())
     }))
 }
 
 pub(super) fn numsub(client: &mut Client, request: &Request<'_>) -> Begun {
     let topics: Vec<Bytes> = request.from(2).map(Bytes::copy_from_slice).collect();
-    Ok(find(client, Question::Counts(topics.clone()), move |found| {
+    Ok(find(client, &Question::Counts(topics.clone()), move |found| {
         let Found::Counts(counts) = found else { return Answer::List(Vec::new()) };
         let each = |(topic, count): (Bytes, u64)| {
             [Answer::bytes(&topic), Answer::integer(i64::try_from(count).unwrap_or(i64::MAX))]
@@ -131,7 +131,7 @@ pub(super) fn numsub(client: &mut Client, request: &Request<'_>) -> Begun {
 }
 
 pub(super) fn numpat(client: &mut Client, _: &Request<'_>) -> Begun {
-    Ok(find(client, Question::Patterns, |found| Answer::count(names(found).len())))
+    Ok(find(client, &Question::Patterns, |found| Answer::count(names(found).len())))
 }
 
 fn names(found: Found) -> BTreeSet<Bytes> {
