@@ -24,8 +24,8 @@ const LIBRARY_SOURCE: &str = "rust-web-src";
 /// and LLVM. The rest (`libc6`, `gcc`, …) is any machine's that builds Rust.
 const NEEDED: [&str; 2] = ["libstd-rust-", "libllvm"];
 
-/// Dependencies of dependencies followed, so that no loop is endless.
-const PACKAGES_MAX: usize = 16;
+/// Packages of one thing that is fetched, so that no loop is endless.
+const PACKAGES_MAX: usize = 128;
 
 /// Written last: a folder without it is not whole.
 const STAMP: &str = "complete";
@@ -37,13 +37,17 @@ pub(crate) fn cached() -> Option<PathBuf> {
     whole.max_by_key(|folder| folder.join(STAMP).metadata().and_then(|stamp| stamp.modified()).ok())
 }
 
+/// Whether this machine has Debian's tools.
+pub(crate) fn check_tools() -> Result<()> {
+    match ["apt-get", "apt-cache", "dpkg-deb"].into_iter().find(|tool| find(tool).is_none()) {
+        Some(tool) => Err(format!("there is no {tool}: not a Debian machine")),
+        None => Ok(()),
+    }
+}
+
 /// Fetches the packages and unpacks them; returns the folder.
 pub(crate) fn fetch() -> Result<PathBuf> {
-    for program in ["apt-get", "apt-cache", "dpkg-deb"] {
-        if find(program).is_none() {
-            return Err(format!("there is no {program}: not a Debian machine"));
-        }
-    }
+    check_tools()?;
     let version = match candidate_version() {
         Some(version) => version,
         None => {
@@ -53,7 +57,9 @@ pub(crate) fn fetch() -> Result<PathBuf> {
             })?
         }
     };
-    let packages = packages()?;
+    let packages = with_dependencies(&[COMPILER, LIBRARY_SOURCE], |name| {
+        NEEDED.iter().any(|beginning| name.starts_with(beginning))
+    })?;
     println!("xtask: fetching {} (version {version}), once", packages.join(", "));
 
     let cache =
@@ -134,16 +140,22 @@ fn update_lists(wanted: &str) -> Result<()> {
     })
 }
 
-/// The packages to fetch: names, found by asking apt what depends on what.
-fn packages() -> Result<Vec<String>> {
-    let mut packages = vec![COMPILER.to_owned(), LIBRARY_SOURCE.to_owned()];
+/// These packages and those that they depend on, as far as they are wanted, by asking apt.
+pub(crate) fn with_dependencies(
+    of: &[&str],
+    is_wanted: impl Fn(&str) -> bool,
+) -> Result<Vec<String>> {
+    let mut packages: Vec<String> = of.iter().map(|&name| name.to_owned()).collect();
     let mut asked = 0;
-    while asked < packages.len() && packages.len() <= PACKAGES_MAX {
+    while asked < packages.len() {
         let printed = output(Command::new("apt-cache").args(["depends", &packages[asked]]))?;
-        for name in parse_depends(&printed) {
-            if !packages.contains(&name) {
-                packages.push(name);
+        for name in parse_depends(&printed).filter(|name| is_wanted(name)) {
+            if !packages.iter().any(|known| known == name) {
+                packages.push(name.to_owned());
             }
+        }
+        if packages.len() > PACKAGES_MAX {
+            return Err(format!("{} needs more than {PACKAGES_MAX} packages", of.join(", ")));
         }
         asked += 1;
     }
@@ -155,15 +167,13 @@ fn parse_version(shown: &str) -> Option<String> {
     shown.lines().find_map(|line| Some(line.strip_prefix("Version: ")?.trim().to_owned()))
 }
 
-/// The needed ones among what `apt-cache depends` prints.
-fn parse_depends(printed: &str) -> Vec<String> {
-    printed
-        .lines()
-        .filter_map(|line| line.trim_start().strip_prefix("Depends: "))
-        .map(str::trim)
-        .filter(|name| NEEDED.iter().any(|beginning| name.starts_with(beginning)))
-        .map(str::to_owned)
-        .collect()
+/// What a package depends on, in what `apt-cache depends` prints. Of alternatives (`|`) all.
+fn parse_depends(printed: &str) -> impl Iterator<Item = &str> {
+    let depends = printed.lines().filter_map(|line| {
+        let line = line.trim_start();
+        line.strip_prefix("Depends: ").or_else(|| line.strip_prefix("|Depends: "))
+    });
+    depends.map(str::trim)
 }
 
 /// Two that bring apt's lists at once would be in each other's way.
@@ -298,15 +308,12 @@ mod tests {
     }
 
     #[test]
-    fn only_the_compilers_own_libraries_are_followed() {
-        let printed = "rustc-web\n  Depends: libc6\n  Depends: libgcc-s1\n  Depends: \
-                       libstd-rust-web-dev\n  Depends: gcc\n  Depends: <libc-dev>\n    \
-                       libc6-dev\n  Conflicts: rustc\n  Recommends: rust-web-llvm\n  Replaces: \
-                       libstd-rust-dev\n    rustc-web\n";
-        assert_eq!(parse_depends(printed), ["libstd-rust-web-dev"]);
-        let printed = "libstd-rust-web-1.96\n  Depends: libc6\n  Depends: libllvm22\n  Conflicts: \
-                       <libstd-rust-1.96>\n";
-        assert_eq!(parse_depends(printed), ["libllvm22"]);
+    fn dependencies_and_their_alternatives_are_found() {
+        let printed = "bind9\n  PreDepends: init-system-helpers\n  Depends: bind9-libs\n \
+                       |Depends: debconf\n  Depends: <debconf-2.0>\n    cdebconf\n  Conflicts: \
+                       rustc\n  Recommends: rust-web-llvm\n  Replaces: libstd-rust-dev\n";
+        let found: Vec<&str> = parse_depends(printed).collect();
+        assert_eq!(found, ["bind9-libs", "debconf", "<debconf-2.0>"]);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! The log blocks that operators know, and what changed in a line.
 
-use std::fmt::Write as _;
+use std::fmt::{Display, Write as _};
 
 use convoke_membership::view::Departure;
 use convoke_membership::{Departed, Member, MemberId, View};
@@ -52,8 +52,13 @@ fn listed<'a>(members: impl Iterator<Item = &'a Member>) -> String {
 
 /// The addresses that a member advertises.
 pub(crate) fn addresses(member: &Member) -> String {
-    let addresses: Vec<String> = member.addresses.iter().map(ToString::to_string).collect();
-    addresses.join(", ")
+    list(&member.addresses)
+}
+
+/// Several of a kind in one line.
+pub(crate) fn list<T: Display>(items: impl IntoIterator<Item = T>) -> String {
+    let texts: Vec<String> = items.into_iter().map(|item| item.to_string()).collect();
+    texts.join(", ")
 }
 
 /// The member list and the data grid status.

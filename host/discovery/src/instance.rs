@@ -115,7 +115,7 @@ impl Instance {
         });
 
         let mut alive = true;
-        let meter = begin(&mut store, &mut alive, &loaded.ticker, limits::CONFIGURE_MS_MAX)?;
+        let budget = begin(&mut store, &mut alive, &loaded.ticker, limits::CONFIGURE_MS_MAX)?;
         let opening = async {
             let instance = loaded.pre.instantiate_async(&mut store).await?;
             let finder = loaded.finder.load(&mut store, &instance)?;
@@ -125,8 +125,8 @@ impl Instance {
             };
             Ok((finder, speaker))
         };
-        let opened = within(limits::CONFIGURE_MS_MAX, meter, opening).await;
-        let (finder, speaker) = end(&mut store, opened, limits::CONFIGURE_MS_MAX)?;
+        let opened = budget.run(opening).await;
+        let (finder, speaker) = end(&mut store, opened, budget.ms)?;
         let ticker = Arc::clone(&loaded.ticker);
         let mut instance =
             Self { store, finder, speaker, ticker, local: local.clone(), alive: true };
@@ -140,12 +140,12 @@ impl Instance {
             settings: loaded.spec.settings.clone(),
         };
         let local = self.local.to_wit();
-        let meter =
+        let budget =
             begin(&mut self.store, &mut self.alive, &self.ticker, limits::CONFIGURE_MS_MAX)?;
         let strategy = self.finder.convoke_discovery_strategy();
         let call = strategy.call_configure(&mut self.store, &config, &local);
-        let called = within(limits::CONFIGURE_MS_MAX, meter, call).await;
-        self.end(called, limits::CONFIGURE_MS_MAX)
+        let called = budget.run(call).await;
+        self.end(called, budget.ms)
     }
 
     /// Whether this mode makes the member known, too.
@@ -167,11 +167,11 @@ impl Instance {
 
     /// Takes one look. At most [`limits::CALL_MS_MAX`].
     pub async fn discover(&mut self) -> Result<Snapshot, CallError> {
-        let meter = begin(&mut self.store, &mut self.alive, &self.ticker, limits::CALL_MS_MAX)?;
+        let budget = begin(&mut self.store, &mut self.alive, &self.ticker, limits::CALL_MS_MAX)?;
         let strategy = self.finder.convoke_discovery_strategy();
         let call = strategy.call_discover(&mut self.store);
-        let called = within(limits::CALL_MS_MAX, meter, call).await;
-        let raw = self.end(called, limits::CALL_MS_MAX)?;
+        let called = budget.run(call).await;
+        let raw = self.end(called, budget.ms)?;
         let default_ports = &self.store.data().capabilities.mode.host.default_ports;
         Ok(candidate::vet(raw, &self.local, default_ports))
     }
@@ -180,11 +180,11 @@ impl Instance {
     /// for a mode that does not announce. At most [`limits::CALL_MS_MAX`].
     pub async fn announce(&mut self) -> Result<Option<Duration>, CallError> {
         let Some(speaker) = &self.speaker else { return Ok(None) };
-        let meter = begin(&mut self.store, &mut self.alive, &self.ticker, limits::CALL_MS_MAX)?;
+        let budget = begin(&mut self.store, &mut self.alive, &self.ticker, limits::CALL_MS_MAX)?;
         let announcer = speaker.convoke_discovery_announcer();
         let call = announcer.call_announce(&mut self.store);
-        let called = within(limits::CALL_MS_MAX, meter, call).await;
-        let again_ms = self.end(called, limits::CALL_MS_MAX)?;
+        let called = budget.run(call).await;
+        let again_ms = self.end(called, budget.ms)?;
         Ok(again_ms.map(|ms| Duration::from_millis(ms.into())))
     }
 
@@ -192,11 +192,12 @@ impl Instance {
     pub async fn withdraw(&mut self) -> Result<(), CallError> {
         let Some(speaker) = &self.speaker else { return Ok(()) };
         self.store.data().capabilities.mode.withdraw();
-        let meter = begin(&mut self.store, &mut self.alive, &self.ticker, limits::WITHDRAW_MS_MAX)?;
+        let budget =
+            begin(&mut self.store, &mut self.alive, &self.ticker, limits::WITHDRAW_MS_MAX)?;
         let announcer = speaker.convoke_discovery_announcer();
         let call = announcer.call_withdraw(&mut self.store);
-        let called = within(limits::WITHDRAW_MS_MAX, meter, call).await;
-        self.end(called, limits::WITHDRAW_MS_MAX)
+        let called = budget.run(call).await;
+        self.end(called, budget.ms)
     }
 
     fn end<T>(
@@ -210,18 +211,26 @@ impl Instance {
     }
 }
 
-async fn within<T>(ms: u64, meter: Meter, call: impl Future<Output = T>) -> Result<T, Elapsed> {
-    tokio::time::timeout(Duration::from_millis(ms), meter.run(call)).await
+/// What a call runs under.
+struct Budget {
+    meter: Meter,
+    /// How long it may take.
+    ms: u64,
 }
 
-/// Gives the next call its budgets, and the meter that it runs under. Not `alive`
-/// until it ended well.
+impl Budget {
+    async fn run<T>(&self, call: impl Future<Output = T>) -> Result<T, Elapsed> {
+        tokio::time::timeout(Duration::from_millis(self.ms), self.meter.clone().run(call)).await
+    }
+}
+
+/// Gives the next call its budget. Not `alive` until it ended well.
 fn begin(
     store: &mut Store<State>,
     alive: &mut bool,
     ticker: &Ticker,
     ms: u64,
-) -> Result<Meter, CallError> {
+) -> Result<Budget, CallError> {
     if !std::mem::replace(alive, false) {
         return Err(CallError::Dead);
     }
@@ -232,7 +241,7 @@ fn begin(
     state.limiter.refused = false;
     state.capabilities.running = Some(ticker.run());
     state.capabilities.ends = Instant::now() + Duration::from_millis(ms);
-    Ok(state.meter.clone())
+    Ok(Budget { meter: state.meter.clone(), ms })
 }
 
 /// Ends a call, and says in our words why it gave no result.

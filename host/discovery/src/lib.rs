@@ -63,6 +63,7 @@ pub use inspection::{Asked, AskedGrant, Inspection};
 pub use instance::{CallError, Instance};
 pub use load::{LoadError, NotAComponent};
 pub use mode::{LocalMember, ModeEvent, ModeSpec, ModeState, ModeStatus, SnapshotStatus};
+pub use names::is_dns_name;
 pub use prober::{Peer, Probed, Prober};
 pub use source::Source;
 pub use supervisor::ModeHandle;

@@ -8,7 +8,7 @@ const LABEL_BYTES_MAX: usize = 63;
 
 /// Whether `text`, without a final dot, is a host's or a service's name in DNS:
 /// letters, digits, `_`, and `-` within a label.
-pub(crate) fn is_dns_name(text: &str) -> bool {
+pub fn is_dns_name(text: &str) -> bool {
     let is_sound = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_');
     text.len() <= DNS_NAME_BYTES_MAX && text.split('.').all(|label| is_label(label, is_sound))
 }

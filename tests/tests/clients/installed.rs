@@ -2,11 +2,11 @@
 
 use std::env;
 use std::fs;
-use std::io::{self, Write as _};
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
 use convoke_tests::Cluster;
+use convoke_tests::missing::{below_target, skip};
 
 /// Names the folder, when it is not in the target folder.
 const VARIABLE: &str = "CONVOKE_CLIENTS";
@@ -33,19 +33,8 @@ impl Clients {
             assert!(are_in(&folder), "{VARIABLE} names {}: they are not there", folder.display());
             return Some(Self { folder });
         }
-        let this = env::current_exe().ok();
-        let above = this.iter().flat_map(|this| this.ancestors().skip(1).map(Path::to_owned));
-        let manifest = Path::new(env!("CARGO_MANIFEST_DIR"));
-        let workspace = manifest.parent().map(|root| root.join("target"));
-        let mut folders = above.chain(workspace).map(|folder| folder.join("clients"));
-        let Some(folder) = folders.find(|folder| are_in(folder)) else {
-            let is_ci = env::var_os("CI").is_some_and(|value| value == "true");
-            assert!(!is_ci, "real clients are not installed: run `cargo xtask test`");
-            // Past the harness, which shows only what failed tests print.
-            let _ = writeln!(
-                io::stderr(),
-                "SKIPPED (real clients are not installed: run cargo xtask test)"
-            );
+        let Some(folder) = below_target(Path::new("clients")).find(|folder| are_in(folder)) else {
+            skip("real clients are not installed: run `cargo xtask test`");
             return None;
         };
         Some(Self { folder })

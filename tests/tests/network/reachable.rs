@@ -4,6 +4,7 @@ use std::net::Ipv4Addr;
 use std::thread;
 use std::time::Duration;
 
+use convoke_tests::launch::Launch;
 use convoke_tests::{Cluster, Lab, Member, http};
 
 /// Several times as long as a member that is not heard takes to be missed.
@@ -18,9 +19,13 @@ const FOLLOWED_MAX: Duration = Duration::from_secs(5);
 /// From a port that is opened until the member is in: the longest wait before it asks again.
 const LET_IN_MAX: Duration = Duration::from_secs(30);
 
-fn start(cluster: &Cluster, lab: &Lab, index: usize) -> Member {
+fn launch<'a>(cluster: &'a Cluster, lab: &Lab, index: usize) -> Launch<'a> {
     let list = format!("tcpip:10.77.0.1-3:{}", cluster.start_port());
-    cluster.launch().on(lab.host(index)).mode(list).start()
+    cluster.launch().on(lab.host(index)).mode(list)
+}
+
+fn start(cluster: &Cluster, lab: &Lab, index: usize) -> Member {
+    launch(cluster, lab, index).start()
 }
 
 fn readiness(cluster: &Cluster, lab: &Lab, index: usize) -> u16 {
@@ -94,11 +99,8 @@ fn wait_for_address(members: &[&Member], now: Ipv4Addr, before: Ipv4Addr) {
 fn a_member_whose_address_changes_goes_on_at_the_new_one_and_loses_nothing() {
     let cluster = Cluster::new();
     let Some(lab) = Lab::of(3) else { return };
-    let members = [0, 1, 2].map(|index| {
-        let list = format!("tcpip:10.77.0.1-3:{}", cluster.start_port());
-        let launch = cluster.launch().on(lab.host(index)).option("--interfaces", "10.77.0.*");
-        launch.mode(list).start()
-    });
+    let members = [0, 1, 2]
+        .map(|index| launch(&cluster, &lab, index).option("--interfaces", "10.77.0.*").start());
     cluster.agree(&members);
     let all: Vec<&Member> = members.iter().collect();
     // The coordinator first, then another one, which comes back to its first address.
@@ -111,7 +113,7 @@ fn a_member_whose_address_changes_goes_on_at_the_new_one_and_loses_nothing() {
     thread::sleep(WATCHED);
     let lost: usize = members.iter().map(|member| member.count_lines(&[" lost"])).sum();
     assert_eq!(lost, 0, "nobody was lost");
-    lab.return_address(1);
+    lab.add_address(1, lab.host(1).address(), 24);
     thread::sleep(Duration::from_secs(1));
     assert_eq!(members[1].count_lines(&["addresses of this host have changed"]), 2);
     // A newcomer finds them by the addresses that they have now.
@@ -134,15 +136,13 @@ fn a_member_without_an_address_is_not_ready_until_it_has_one_again() {
     let Some(lab) = Lab::of(2) else { return };
     let interfaces = |index: usize| lab.host(index).address().to_string();
     let members = [0, 1].map(|index| {
-        let list = format!("tcpip:10.77.0.1-2:{}", cluster.start_port());
-        let launch = cluster.launch().on(lab.host(index)).mode(list);
-        launch.option("--interfaces", interfaces(index)).start()
+        launch(&cluster, &lab, index).option("--interfaces", interfaces(index)).start()
     });
     cluster.agree(&members);
     lab.drop_address(1);
     members[1].wait_for_line(TOLD_MAX, &["ERROR", "no address left", &interfaces(1)]);
     assert_eq!(readiness(&cluster, &lab, 1), 503);
-    lab.return_address(1);
+    lab.add_address(1, lab.host(1).address(), 24);
     members[1].wait_for_line(TOLD_MAX, &["has an address again"]);
     cluster.agree_within(LET_IN_MAX, &members);
     assert_eq!(readiness(&cluster, &lab, 1), 200);
@@ -176,8 +176,7 @@ fn an_address_that_two_members_advertise_is_named_and_keeps_nobody_apart() {
     let members = [0, 1].map(|index| {
         lab.add_bridge(index, shared);
         let both = format!("{},{shared}", lab.host(index).address());
-        let list = format!("tcpip:10.77.0.1-2:{}", cluster.start_port());
-        cluster.launch().on(lab.host(index)).option("--interfaces", both).mode(list).start()
+        launch(&cluster, &lab, index).option("--interfaces", both).start()
     });
     let order = cluster.agree(&members);
     let line = ["WARN", "advertise this address", &shared.to_string()];

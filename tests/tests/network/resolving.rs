@@ -181,6 +181,14 @@ fn zone() -> Zone {
     Zone::new(&lines)
 }
 
+/// What servers of whole zones say of aliases and of what is delegated.
+const FULL: [(&str, &str); 4] = [
+    ("alias", "10.77.0.2:6900"),
+    ("srv:_alias._tcp", "10.77.0.3:6901"),
+    ("nowhere", "the name is an alias (CNAME) of gone.shop.test., and DNS knows no such name"),
+    ("x.lame", "127.0.0.1:53: it only refers to other servers (a referral)"),
+];
+
 /// What is right of all of them, and what `more` says of this one.
 fn serves(program: Program, more: &[(&str, &str)]) {
     let cluster = Cluster::new();
@@ -233,35 +241,17 @@ fn dnsmasq_is_asked() {
 
 #[test]
 fn unbound_is_asked() {
-    let more = [
-        ("alias", "10.77.0.2:6900"),
-        ("srv:_alias._tcp", "10.77.0.3:6901"),
-        ("nowhere", "the name is an alias (CNAME) of gone.shop.test., and DNS knows no such name"),
-        ("x.lame", "127.0.0.1:53: it only refers to other servers (a referral)"),
-    ];
-    serves(Program::Unbound, &more);
+    serves(Program::Unbound, &FULL);
 }
 
 #[test]
 fn bind9_is_asked() {
-    let more = [
-        ("alias", "10.77.0.2:6900"),
-        ("srv:_alias._tcp", "10.77.0.3:6901"),
-        ("nowhere", "the name is an alias (CNAME) of gone.shop.test., and DNS knows no such name"),
-        ("x.lame", "127.0.0.1:53: it only refers to other servers (a referral)"),
-    ];
-    serves(Program::Bind9, &more);
+    serves(Program::Bind9, &FULL);
 }
 
 #[test]
 fn knot_is_asked() {
-    let more = [
-        ("alias", "10.77.0.2:6900"),
-        ("srv:_alias._tcp", "10.77.0.3:6901"),
-        ("nowhere", "the name is an alias (CNAME) of gone.shop.test., and DNS knows no such name"),
-        ("x.lame", "127.0.0.1:53: it only refers to other servers (a referral)"),
-    ];
-    serves(Program::Knot, &more);
+    serves(Program::Knot, &FULL);
 }
 
 #[test]

@@ -8,6 +8,7 @@ use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::str::FromStr;
 
+use crate::describe;
 use crate::places::Places;
 pub(crate) use local::{Changes, LocalAddress, local_addresses, source_to};
 
@@ -232,11 +233,10 @@ fn choose_wanted(wanted: &[Pattern], have: &[LocalAddress]) -> Result<Choice, St
     }
     let list: Vec<_> = wanted.iter().map(ToString::to_string).collect();
     let Some(primary) = all.first().cloned() else {
-        let have: Vec<_> = have.iter().map(ToString::to_string).collect();
         return Err(format!(
             "--interfaces {}: no address of this machine matches; it has {}",
             list.join(","),
-            have.join(", ")
+            describe::list(have)
         ));
     };
     if let (IpAddr::V6(ip), true) = (primary.ip, is_link_local(primary.ip)) {
@@ -266,10 +266,9 @@ fn choose_freely(
         (rank(a, have).0, a.traits.is_temporary, a.traits.is_secondary, !leads_far, a.index)
     };
     let named = have.iter().filter(is_listed).min_by_key(order);
-    let leading = || leads_to(listed, have, route);
     let (primary, reason) = if let Some(named) = named {
         (named, "the list of members names it".to_owned())
-    } else if let Some(leading) = leading() {
+    } else if let Some(leading) = leads_to(listed, have, route) {
         (leading, "it leads to the members that are listed".to_owned())
     } else {
         let best = have.iter().min_by_key(order);

@@ -19,6 +19,7 @@ use tracing::{error, info, warn};
 use super::accept::Door;
 use super::input::Input;
 use super::ports;
+use crate::describe::list;
 use crate::interfaces::{Changes, Choice, LocalAddress, Wishes, local_addresses, system_route};
 use crate::status::Status;
 
@@ -48,22 +49,22 @@ pub(crate) struct Followers {
 
 /// Follows the machine's addresses.
 pub(crate) struct Follow {
-    pub(crate) wishes: Wishes,
+    wishes: Wishes,
     /// What is used now.
-    pub(crate) choice: Choice,
+    choice: Choice,
     /// What `--public-address` says, which goes first.
-    pub(crate) public: Vec<SocketAddr>,
-    pub(crate) ports: Ports,
-    pub(crate) followers: Followers,
+    public: Vec<SocketAddr>,
+    ports: Ports,
+    followers: Followers,
     /// Whether operators know that there is a network after all.
-    pub(crate) is_network_noted: bool,
+    is_network_noted: bool,
     /// Listeners by address: none for those from the start, which stay.
-    pub(crate) listening: HashMap<IpAddr, Listening>,
+    listening: HashMap<IpAddr, Listening>,
 }
 
 /// The tasks that accept at one address, ended with this.
 #[derive(Default)]
-pub(crate) struct Listening(Vec<AbortHandle>);
+struct Listening(Vec<AbortHandle>);
 
 impl Drop for Listening {
     fn drop(&mut self) {
@@ -83,9 +84,8 @@ pub(crate) fn advertised(public: &[SocketAddr], bound: &[SocketAddr]) -> Vec<Soc
     }
     let told = addresses.len().min(ADDRESSES_MAX);
     if told < addresses.len() {
-        let beyond: Vec<String> = addresses.drain(told..).map(|a| a.to_string()).collect();
         warn!(
-            beyond = beyond.join(", "),
+            beyond = list(addresses.drain(told..)),
             "this member has more addresses than the {ADDRESSES_MAX} that others are told"
         );
     }
@@ -93,6 +93,19 @@ pub(crate) fn advertised(public: &[SocketAddr], bound: &[SocketAddr]) -> Vec<Soc
 }
 
 impl Follow {
+    /// Of a member that listens on what was chosen.
+    pub(crate) fn new(
+        wishes: Wishes,
+        choice: Choice,
+        public: Vec<SocketAddr>,
+        ports: Ports,
+        followers: Followers,
+    ) -> Self {
+        let bound = choice.to_bind().into_iter();
+        let listening = bound.map(|ip| (ip, Listening::default())).collect();
+        Self { wishes, choice, public, ports, followers, is_network_noted: false, listening }
+    }
+
     /// Runs as long as the process does.
     pub(crate) async fn run(mut self, mut changes: Changes) {
         let mut tries_left = 0;
@@ -126,13 +139,15 @@ impl Follow {
         let choice = self.wishes.choose_again(have, &system_route, &self.choice);
         let is_lost = choice.is_none();
         if self.followers.status.is_addressless.swap(is_lost, Ordering::Relaxed) != is_lost {
-            let before = addresses(&self.choice);
+            let before = list(self.choice.to_bind());
             match &choice {
                 None => error!(
                     gone = before,
                     "this host has no address left that this member could use; it is not ready until one is back"
                 ),
-                Some(choice) => info!(now = addresses(choice), "this member has an address again"),
+                Some(choice) => {
+                    info!(now = list(choice.to_bind()), "this member has an address again")
+                }
             }
         }
         let Some(choice) = choice else { return true };
@@ -143,11 +158,11 @@ impl Follow {
         if choice.all == self.choice.all && !is_renewed && self.is_bound(&choice) {
             return true;
         }
-        let is_other = choice.to_bind() != self.choice.to_bind();
-        if is_other {
+        let (now, before) = (choice.to_bind(), self.choice.to_bind());
+        if now != before {
             info!(
-                now = addresses(&choice),
-                before = addresses(&self.choice),
+                now = list(now),
+                before = list(before),
                 "the addresses of this host have changed"
             );
         }
@@ -160,8 +175,25 @@ impl Follow {
             })
             .map(|(ip, _)| ip)
             .collect();
-        let mut opened = Vec::new();
-        let mut bound = Vec::new();
+        let (bound, opened) = self.bind();
+        let is_whole = self.is_bound(&self.choice);
+        if bound.is_empty() {
+            return is_whole;
+        }
+        let told = advertised(&self.public, &bound);
+        let here = told.iter().filter(|a| a.port() == told[0].port());
+        let here: Vec<IpAddr> = here.map(SocketAddr::ip).collect();
+        self.followers.host.move_to(&interfaces(&self.choice), &here);
+        let used = bound.iter().map(SocketAddr::ip).collect();
+        let input = Input::Addresses { told, used, closed, opened };
+        let _ = self.followers.driver.send(input).await;
+        is_whole
+    }
+
+    /// Listens on what is chosen and not listened on yet. Gives where the member listens now, and
+    /// the new sockets for datagrams.
+    fn bind(&mut self) -> (Vec<SocketAddr>, Vec<std::net::UdpSocket>) {
+        let (mut bound, mut opened) = (Vec::new(), Vec::new());
         for ip in self.choice.to_bind() {
             let address = SocketAddr::new(ip, self.ports.member);
             if self.listening.contains_key(&ip) {
@@ -180,25 +212,17 @@ impl Follow {
                 }
             }
         }
-        let is_whole = self.is_bound(&self.choice);
-        if bound.is_empty() {
-            return is_whole;
-        }
-        let told = advertised(&self.public, &bound);
-        let here = told.iter().filter(|a| a.port() == told[0].port());
-        let here: Vec<IpAddr> = here.map(SocketAddr::ip).collect();
-        self.followers.host.move_to(&interfaces(&self.choice), &here);
-        let used = bound.iter().map(SocketAddr::ip).collect();
-        let input = Input::Addresses { told, used, closed, opened };
-        let _ = self.followers.driver.send(input).await;
-        is_whole
+        (bound, opened)
     }
 
     /// A member that had loopback only when it started does not go out on its own account.
     fn note_network(&mut self, have: &[LocalAddress]) {
         let is_alone = self.choice.primary.ip.is_loopback() && self.wishes.are_none();
+        if !is_alone || self.is_network_noted {
+            return;
+        }
         let Ok(other) = self.wishes.choose(have, &system_route) else { return };
-        if is_alone && !other.primary.ip.is_loopback() && !self.is_network_noted {
+        if !other.primary.ip.is_loopback() {
             self.is_network_noted = true;
             warn!(
                 address = %other.primary,
@@ -239,9 +263,4 @@ impl Follow {
 pub(crate) fn interfaces(choice: &Choice) -> Vec<Interface> {
     let all = choice.all.iter();
     all.map(|local| Interface { address: local.ip, index: local.index }).collect()
-}
-
-fn addresses(choice: &Choice) -> String {
-    let all: Vec<String> = choice.to_bind().iter().map(ToString::to_string).collect();
-    all.join(", ")
 }

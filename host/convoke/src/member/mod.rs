@@ -46,7 +46,7 @@ use crate::settings::{ClientAddress, Settings};
 use crate::status::Status;
 use crate::{describe, limits};
 use accept::Door;
-use addresses::{Follow, Followers, Listening, Ports, advertised};
+use addresses::{Follow, Followers, Ports, advertised};
 use driver::Driver;
 use input::{INPUTS_MAX, Input};
 use resp::RespPort;
@@ -238,10 +238,7 @@ async fn start(settings: &Settings) -> Result<Running, String> {
         host,
         status: Arc::clone(&status),
     };
-    let listening = ips.iter().map(|ip| (*ip, Listening::default())).collect();
-    let is_network_noted = false;
-    let follow = Follow { wishes, choice, public, ports, followers, is_network_noted, listening };
-    tokio::spawn(follow.run(changes));
+    tokio::spawn(Follow::new(wishes, choice, public, ports, followers).run(changes));
 
     Ok(Running::Clustered(Clustered { modes, input, driver, grid, status }))
 }
@@ -449,11 +446,10 @@ async fn choose_interface(wishes: &Wishes) -> Result<Choice, String> {
         .await
         .map_err(|error| format!("cannot list this machine's addresses: {error}"))?;
     let choice = wishes.choose(&have, &interfaces::system_route)?;
-    let all: Vec<String> = choice.all.iter().map(ToString::to_string).collect();
     info!(
         address = %choice.primary,
         because = choice.reason,
-        also = all[1..].join(", "),
+        also = describe::list(&choice.all[1..]),
         not = choice.others.join("; "),
         "address chosen"
     );

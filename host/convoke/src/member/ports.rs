@@ -6,6 +6,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use rustix::net::sockopt;
 use tokio::net::{TcpListener, TcpSocket, UdpSocket};
 
+use crate::describe::list;
+
 /// Ports tried for RESP, from its first on.
 const RESP_PORT_TRIES: u16 = 100;
 /// Connections that may wait to be accepted.
@@ -46,10 +48,9 @@ pub(crate) fn bind_member_port(
         }
     }
     let last = taken.last().copied().unwrap_or(start);
-    let list: Vec<String> = ips.iter().map(ToString::to_string).collect();
     Err(format!(
         "every member port from {start} to {last} on {} is taken; name another with --start-port, or try more with --start-port-range",
-        list.join(", ")
+        list(ips)
     ))
 }
 
@@ -118,10 +119,9 @@ pub(crate) fn bind_resp(ips: &[IpAddr], start: u16) -> Result<Vec<TcpListener>, 
             Ok(listeners) => return Ok(listeners),
             Err(error) if error.kind() == io::ErrorKind::AddrInUse => {}
             Err(error) => {
-                let list: Vec<String> = ips.iter().map(ToString::to_string).collect();
                 return Err(format!(
                     "cannot serve RESP on port {port} of {}: {error}; for no RESP give --resp-port 0",
-                    list.join(", ")
+                    list(ips)
                 ));
             }
         }
@@ -155,11 +155,7 @@ pub(crate) fn bind_http(
             Ok(listeners) => return Ok(listeners),
             Err(error) if error.kind() == io::ErrorKind::AddrInUse => {}
             Err(error) => {
-                let list: Vec<String> = ips.iter().map(ToString::to_string).collect();
-                return Err(format!(
-                    "cannot serve HTTP on port {port} of {}: {error}",
-                    list.join(", ")
-                ));
+                return Err(format!("cannot serve HTTP on port {port} of {}: {error}", list(ips)));
             }
         }
     }

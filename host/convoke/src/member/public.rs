@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tracing::{info, warn};
 
+use crate::describe::list;
 use crate::settings::{PublicAddress, Settings};
 
 /// Between two look-ups of a name that is not there, in milliseconds: as modes ask for a name
@@ -14,7 +15,7 @@ const RETRY_MS: u64 = 1_000;
 
 /// Why there are no addresses.
 #[derive(Debug)]
-pub(super) enum Missing {
+enum Missing {
     /// It cannot be looked up, or is not there: as the system's resolver says.
     Yet(String),
     /// Nobody could use it.
@@ -23,7 +24,7 @@ pub(super) enum Missing {
 
 /// The addresses to tell others, as the system resolves the name now; none without
 /// `--public-address`. Without a port of its own it has `port`.
-pub(super) async fn look_up(settings: &Settings, port: u16) -> Result<Vec<SocketAddr>, Missing> {
+async fn look_up(settings: &Settings, port: u16) -> Result<Vec<SocketAddr>, Missing> {
     let Some(PublicAddress { host, port: own }) = &settings.public_address else {
         return Ok(Vec::new());
     };
@@ -53,9 +54,8 @@ pub(super) async fn wait(settings: &Settings, port: u16) -> Result<Vec<SocketAdd
         match look_up(settings, port).await {
             Ok(addresses) => {
                 if is_told {
-                    let all: Vec<String> = addresses.iter().map(ToString::to_string).collect();
                     let elapsed_ms = started.elapsed().as_millis();
-                    info!(addresses = all.join(", "), elapsed_ms, "--public-address: found");
+                    info!(addresses = list(&addresses), elapsed_ms, "--public-address: found");
                 }
                 return Ok(addresses);
             }

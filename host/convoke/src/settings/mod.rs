@@ -14,6 +14,7 @@ use std::io::Read as _;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
+use convoke_discovery::is_dns_name;
 use convoke_membership::Service;
 use convoke_membership::member::NAME_BYTES_MAX;
 use convoke_wire::PASSWORD_BYTES_MAX;
@@ -190,11 +191,13 @@ impl Settings {
 
         let data = DataSettings::resolve(&options, &file)?;
         let clients = ClientSettings::resolve(&options, &file, own_for_clients)?;
-        let (mc_text, from) = match options.mc_address {
-            Some(text) => (Some(text), mc_address_from),
-            None => (file.mc_address, from_file("mc-address")),
+        let given = |option: Option<String>, from: String, file: Option<String>, key: &str| {
+            let of_file = || file.map(|text| (text, from_file(key)));
+            option.map(|text| (text, from)).or_else(of_file)
         };
-        let mc_address = mc_text.map(|text| multicast_group(&text, &from)).transpose()?;
+        let mc_address = given(options.mc_address, mc_address_from, file.mc_address, "mc-address")
+            .map(|(text, from)| multicast_group(&text, &from))
+            .transpose()?;
 
         let (texts, from) = match options.interfaces {
             Some(text) => (vec![text], interfaces_from),
@@ -210,31 +213,26 @@ impl Settings {
             .map(|text| text.parse().map_err(|e| SettingsError(format!("{from}: {e}"))))
             .collect::<Result<Vec<_>, _>>()?;
 
-        let (public, from) = match options.public_address {
-            Some(text) => (Some(text), public_from),
-            None => (file.public_address, from_file("public-address")),
-        };
-        let public_address = public.map(|text| public_address(&text, &from)).transpose()?;
+        let public_address =
+            given(options.public_address, public_from, file.public_address, "public-address")
+                .map(|(text, from)| public_address(&text, &from))
+                .transpose()?;
         let [resp_from, http_from] = clients_from;
-        let for_clients = |option: Option<String>, from: String, file: Option<String>, key| {
-            let given = match option {
-                Some(text) => Some((text, from)),
-                None => file.map(|text| (text, from_file(key))),
-            };
+        let for_clients = |given: Option<(String, String)>| {
             given.map(|(text, from)| client_address(&text, &from)).transpose()
         };
-        let resp_public_address = for_clients(
+        let resp_public_address = for_clients(given(
             options.resp_public_address,
             resp_from,
             file.resp_public_address,
             "resp-public-address",
-        )?;
-        let http_public_address = for_clients(
+        ))?;
+        let http_public_address = for_clients(given(
             options.http_public_address,
             http_from,
             file.http_public_address,
             "http-public-address",
-        )?;
+        ))?;
         if resp_public_address.is_some() && clients.resp_port.is_none() {
             return Err(SettingsError(
                 "resp-public-address is set, and resp-port is 0: nobody would answer there; leave one of them out".into(),
@@ -375,16 +373,10 @@ fn public_address(text: &str, from: &str) -> Result<PublicAddress, SettingsError
         }
     };
     let port = port.map(|p| p.parse::<u16>().ok().filter(|p| *p > 0).ok_or_else(malformed));
-    let known = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_' | ':');
     // A name is waited for: what can be none would be waited for in vain.
-    let name = host.strip_suffix('.').unwrap_or(host);
-    let is_label = |label: &str| {
-        (1..=63).contains(&label.len()) && !label.starts_with('-') && !label.ends_with('-')
-    };
-    let is_name = name.len() <= 253
-        && name.split('.').all(is_label)
-        && !name.chars().all(|c| c.is_ascii_digit() || c == '.');
-    if !host.chars().all(known) || !(is_name || host.parse::<IpAddr>().is_ok()) {
+    let is_number = host.chars().all(|c| c.is_ascii_digit() || c == '.');
+    let is_name = is_dns_name(host.strip_suffix('.').unwrap_or(host)) && !is_number;
+    if !is_name && host.parse::<IpAddr>().is_err() {
         return Err(malformed());
     }
     Ok(PublicAddress { host: host.to_owned(), port: port.transpose()? })
@@ -402,8 +394,7 @@ fn client_address(text: &str, from: &str) -> Result<ClientAddress, SettingsError
     }
     let PublicAddress { host, port } = public_address(text, from).map_err(|_| malformed())?;
     let is_nowhere = |ip: IpAddr| ip.is_unspecified() || ip.is_multicast();
-    let is_number = host.bytes().all(|byte| byte.is_ascii_digit());
-    if is_number || !Service::is_host(&host) || host.parse().is_ok_and(is_nowhere) {
+    if !Service::is_host(&host) || host.parse().is_ok_and(is_nowhere) {
         return Err(malformed());
     }
     Ok(ClientAddress { host: Some(host), port })

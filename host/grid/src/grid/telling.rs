@@ -16,7 +16,7 @@ use crate::calls::{Answer, Progress};
 use crate::event::Event;
 use crate::message::Message;
 use crate::topic::{Found, Question, Subscriber, SubscriptionId, TooMany, TopicFilter};
-use crate::{OpError, Version};
+use crate::{OpError, Peer, Version};
 
 /// How long a member may take to say what its clients subscribed to, in milliseconds.
 pub const SUBSCRIPTIONS_MS_MAX: u64 = 1_000;
@@ -87,6 +87,22 @@ impl Inner {
         }
     }
 
+    /// Asks each of these members, which have so long to answer. Gives the calls.
+    fn ask_each<'m>(
+        &self,
+        peers: Vec<Arc<Peer>>,
+        ms_max: u64,
+        message: impl Fn(u64) -> Message<'m>,
+    ) -> Vec<u64> {
+        let deadline = self.core.now() + Duration::from_millis(ms_max);
+        let ask = |peer: Arc<Peer>| {
+            let id = self.calls.begin(peer.id(), deadline);
+            peer.push(|bytes| message(id).encode(bytes));
+            id
+        };
+        peers.into_iter().map(ask).collect()
+    }
+
     /// Notes which maps somebody listens to.
     pub(super) fn refresh_interest(&self) {
         let mut wanted: BTreeSet<String> = self.listeners.own_maps().into_iter().collect();
@@ -130,17 +146,11 @@ impl Grid {
     /// [`OpError::Busy`] when a member does not keep up: then nobody got it.
     pub fn publish(&self, topic: &[u8], payload: &[u8]) -> Result<Later<u64>, OpError> {
         let inner = Arc::clone(&self.inner);
-        let deadline = inner.core.now() + Duration::from_millis(OP_MS_MAX);
-        let mut calls = Vec::new();
         let peers = self.peers();
         if peers.iter().any(|peer| peer.is_full()) {
             return Err(OpError::Busy);
         }
-        for peer in peers {
-            let id = inner.calls.begin(peer.id(), deadline);
-            peer.push(|bytes| Message::Publish { id, topic, payload }.encode(bytes));
-            calls.push(id);
-        }
+        let calls = inner.ask_each(peers, OP_MS_MAX, |id| Message::Publish { id, topic, payload });
         let (topic, payload) = (Bytes::copy_from_slice(topic), Bytes::copy_from_slice(payload));
         let mut count = inner.topics.deliver(&topic, &payload);
         Ok(Box::pin(async move {
@@ -194,14 +204,12 @@ impl Grid {
     /// When there are more names than an answer may have.
     pub fn subscriptions(&self, question: &Question) -> Later<Result<Found, TooMany>> {
         let inner = Arc::clone(&self.inner);
-        let deadline = inner.core.now() + Duration::from_millis(SUBSCRIPTIONS_MS_MAX);
-        let mut calls = Vec::new();
-        for peer in self.peers().into_iter().filter(|peer| !peer.is_full()) {
-            let id = inner.calls.begin(peer.id(), deadline);
-            let message = Message::Subscriptions { id, question: question.clone() };
-            peer.push(|bytes| message.encode(bytes));
-            calls.push(id);
-        }
+        let mut peers = self.peers();
+        peers.retain(|peer| !peer.is_full());
+        let calls = inner.ask_each(peers, SUBSCRIPTIONS_MS_MAX, |id| Message::Subscriptions {
+            id,
+            question: question.clone(),
+        });
         let found = inner.topics.find(question);
         Box::pin(async move {
             let mut found = found?;

@@ -47,6 +47,12 @@ impl Place {
         self.view.len() + self.joining.len() + self.newcomers.len() < MEMBERS_MAX
     }
 
+    /// When there is something to publish, if there is or will be.
+    fn change_due(&self) -> Option<Duration> {
+        let is_now = !self.joining.is_empty() || !self.departing.is_empty();
+        if is_now { Some(Duration::ZERO) } else { self.moved_due() }
+    }
+
     pub(super) fn remember_step(&mut self, delta: Delta) {
         if self.history.len() == HISTORY_MAX {
             self.history.pop_front();
@@ -80,16 +86,14 @@ impl Membership {
         if member.id == self.me.id {
             return;
         }
+        if let Phase::In(place) = &mut self.phase {
+            place.note_address_of_lost(member);
+        }
         let Phase::In(place) = &self.phase else {
             self.keep_waiting(applicant);
             return;
         };
-        let is_acting = self.is_acting(place);
-        if let Phase::In(place) = &mut self.phase {
-            place.note_address_of_lost(member);
-        }
-        let Phase::In(place) = &self.phase else { return };
-        if !is_acting {
+        if !self.is_acting(place) {
             let coordinator = self.acting(place).clone();
             if coordinator.id != self.me.id && coordinator.id != member.id {
                 self.send(applicant.member, Message::Redirect { coordinator });
@@ -218,8 +222,7 @@ impl Membership {
 
     /// When the next publication is due, if there is something to publish.
     pub(super) fn publication_due(&self, place: &Place) -> Option<Duration> {
-        let something = !place.joining.is_empty() || !place.departing.is_empty();
-        let first = if something { Some(Duration::ZERO) } else { place.moved_due() }?;
+        let first = place.change_due()?;
         let due = place.published_at.map_or(Duration::ZERO, |at| at + self.config.publish_period);
         let due = due.max(Self::newcomers_awaited(place, &self.config).unwrap_or_default());
         (place.claim.is_none() && self.is_acting(place)).then_some(due.max(first))
@@ -277,8 +280,7 @@ impl Membership {
         place.claim = None;
         let ViewId { epoch, version, .. } = place.view.id;
         // A member that was paused only wanted to hear the others.
-        let is_moved = place.moved_due().is_some_and(|due| due <= now);
-        let something = !place.joining.is_empty() || !place.departing.is_empty() || is_moved;
+        let something = place.change_due().is_some_and(|due| due <= now);
         let still_due = place.view.coordinator().id != self.me.id && something;
         if self.phase.place().is_some_and(|place| self.is_acting(place)) && still_due {
             self.publish(now, epoch.saturating_add(1), version);

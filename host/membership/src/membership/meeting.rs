@@ -318,7 +318,6 @@ impl Membership {
 
     /// The others went on without this member: it asks to be let in again.
     pub(super) fn rejoin(&mut self, now: Duration, coordinator: Member) {
-        let application = self.application();
         let Phase::In(place) = &mut self.phase else { return };
         let is_asked = |rejoin: &Rejoin| {
             rejoin.coordinator.id == coordinator.id || rejoin.tries < REJOIN_TRIES_MIN
@@ -335,11 +334,10 @@ impl Membership {
         place.departing.clear();
         place.checks.clear();
         self.emit(Event::Returning { coordinator: coordinator.clone() });
-        self.send(coordinator, application);
+        self.apply_to(coordinator);
     }
 
     pub(super) fn take_redirect(&mut self, now: Duration, from: &Member, coordinator: Member) {
-        let application = self.application();
         let Phase::In(place) = &mut self.phase else {
             self.redirect_while_starting(now, from, coordinator);
             return;
@@ -350,15 +348,11 @@ impl Membership {
         } else if coordinator.id != rejoin.coordinator.id {
             rejoin.coordinator = coordinator.clone();
             rejoin.asked_at = now;
-            self.send(coordinator, application);
+            self.apply_to(coordinator);
         }
     }
 
     pub(super) fn tick_rejoin(&mut self, now: Duration) {
-        if self.phase.place().is_none_or(|place| place.rejoin.is_none()) {
-            return;
-        }
-        let application = self.application();
         let Phase::In(place) = &mut self.phase else { return };
         let Some(rejoin) = &mut place.rejoin else { return };
         if now < rejoin.asked_at + self.config.answer_wait {
@@ -372,6 +366,6 @@ impl Membership {
         rejoin.tries += 1;
         rejoin.asked_at = now;
         let coordinator = rejoin.coordinator.clone();
-        self.send(coordinator, application);
+        self.apply_to(coordinator);
     }
 }

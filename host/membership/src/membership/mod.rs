@@ -647,13 +647,11 @@ impl Membership {
         true
     }
 
-    /// Asks to be let in.
-    fn application(&self) -> Message {
-        Message::Join {
-            member: self.me.clone(),
-            lineage: self.lineage(),
-            terms: self.terms.clone(),
-        }
+    /// Asks a coordinator to be let in.
+    fn apply_to(&mut self, coordinator: Member) {
+        let (member, terms) = (self.me.clone(), self.terms.clone());
+        let lineage = self.lineage();
+        self.send(coordinator, Message::Join { member, lineage, terms });
     }
 
     /// A view, with what holds in its cluster, which is this member's.

@@ -98,15 +98,10 @@ impl Membership {
         if !self.must_tell(place) {
             return;
         }
-        let (id, addresses) = (self.me.id, self.me.addresses.clone());
+        let (coordinator, addresses) = (self.acting(place).clone(), self.me.addresses.clone());
         if self.is_acting(place) {
-            if let Phase::In(place) = &mut self.phase {
-                place.note_moved(now, id, &addresses);
-            }
-            return;
-        }
-        let coordinator = self.acting(place).clone();
-        if self.may_ask(now, Asked::Moved, coordinator.id) {
+            self.take_addresses(now, self.me.id, &addresses);
+        } else if self.may_ask(now, Asked::Moved, coordinator.id) {
             self.send(coordinator, Message::Addresses(addresses));
         }
     }

@@ -38,9 +38,7 @@ pub(super) struct Lost {
 impl Place {
     /// A lost member says where it is now.
     pub(super) fn note_address_of_lost(&mut self, member: &Member) {
-        if let Some(lost) = self.lost.get_mut(&member.id)
-            && lost.member.addresses != member.addresses
-        {
+        if let Some(lost) = self.lost.get_mut(&member.id) {
             lost.member.addresses.clone_from(&member.addresses);
         }
     }

@@ -153,8 +153,7 @@ impl Membership {
     /// joined, even if it called.
     fn ask_to_join(&mut self, now: Duration, member: Member) {
         if self.has_reached(now, member.id) {
-            let join = self.application();
-            self.send(member, join);
+            self.apply_to(member);
         } else {
             self.outputs.push_back(Output::Call { to: member, patient: false });
         }
