@@ -28,6 +28,7 @@ pub mod kubernetes;
 pub mod lab;
 pub mod launch;
 pub mod member;
+pub mod peers;
 pub mod ports;
 pub mod resp;
 pub mod shelf;

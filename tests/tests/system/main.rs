@@ -4,6 +4,7 @@
 mod configuring;
 mod enduring;
 mod files;
+mod hazelcast_files;
 mod interfaces;
 mod joining;
 mod leaving;

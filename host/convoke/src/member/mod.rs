@@ -29,6 +29,7 @@ use std::time::Duration;
 
 use convoke_discovery::{LocalMember, ModeHandle};
 use convoke_gateway::http::{self, Pages, Web};
+use convoke_gateway::notifications;
 use convoke_gateway::pubsub::PubSub;
 use convoke_grid::Grid;
 use convoke_membership::member::ADDRESSES_MAX;
@@ -102,7 +103,7 @@ async fn start(settings: &Settings) -> Result<Running, String> {
             info!(%keys, "the command line or the environment wins over the configuration file");
         }
     }
-    if let Some(warning) = &settings.warning {
+    for warning in settings.warning.iter().chain(&settings.notes) {
         warn!("{warning}");
     }
     let choice = choose_interface(settings)?;
@@ -381,6 +382,7 @@ fn serve_clients(
     changed: Arc<Notify>,
 ) -> Arc<Status> {
     let (clients, pubsub) = (&settings.clients, PubSub::new(grid.clone()));
+    grid.set_own_setting(notifications::SETTING, &clients.notifications.text());
     let serve =
         |port: RespPort| port.serve(grid.clone(), Arc::clone(&pubsub), clients, placed.clone());
     let status = Arc::new(Status {
@@ -413,6 +415,17 @@ fn choose_interface(settings: &Settings) -> Result<Choice, String> {
         listed = Places::default();
     }
     let choice = interfaces::choose(&settings.interfaces, &listed, &have)?;
+    if !settings.interfaces.is_empty() && settings.public_address.is_none() {
+        let named = have.iter().filter(|own| listed.name(own.ip)).map(|own| own.ip.to_string());
+        let named: Vec<String> = named.collect();
+        if !named.is_empty() && !choice.all.iter().any(|address| listed.name(address.ip)) {
+            warn!(
+                "interfaces choose {}, and the member list names {} of this machine: members that use the list do not find this one there",
+                choice.primary,
+                named.join(", ")
+            );
+        }
+    }
     let all: Vec<String> = choice.all.iter().map(ToString::to_string).collect();
     info!(
         address = %choice.primary,
