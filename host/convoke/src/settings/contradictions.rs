@@ -135,11 +135,11 @@ pub(super) fn check(
 /// ways to name one.
 pub(super) fn group(
     sources: &Sources<'_>,
-    resolved: (&Options, &File),
+    options: &Options,
+    file: &File,
     modes: &mut [ModeSettings],
     notes: &mut Vec<String>,
 ) -> Result<(), SettingsError> {
-    let (options, file) = resolved;
     let built_in = |mode: &ModeSettings| mode.name == "multicast" && mode.plugin.is_none();
     let address = options.mc_address.clone().or_else(|| file.mc_address.clone());
     let port = options.mc_port.or(file.mc_port).map(|port| port.to_string());

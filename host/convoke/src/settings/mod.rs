@@ -175,7 +175,7 @@ impl Settings {
             &file.discovery,
             modes::Place::here(),
         )?;
-        contradictions::group(&sources, (&options, &file), &mut modes, &mut notes)?;
+        contradictions::group(&sources, &options, &file, &mut modes, &mut notes)?;
         let is_set = options.no_cluster.or(file.no_cluster).unwrap_or(false);
         let no_cluster = contradictions::no_cluster(&sources, is_set, &mut notes);
         if is_set && !no_cluster && !overridden.iter().any(|key| key == "no-cluster") {

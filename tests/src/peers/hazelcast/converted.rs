@@ -156,6 +156,11 @@ impl Converted {
         }
         let is_alone = self.table.get("no-cluster").is_some_and(is_true);
         set("join", if is_alone { "none".to_owned() } else { ways.join(", ") });
+        // Where a file says what holds anyway, ours does not repeat it.
+        const NOT_READY: &str = "kubernetes.resolvenotreadyaddresses";
+        if theirs.contains_key(NOT_READY) && modes.iter().any(|mode| mode.name == "kubernetes") {
+            values.entry(NOT_READY.to_owned()).or_insert_with(|| "true".to_owned());
+        }
         // Of further properties, that they are named is all that there is to know.
         for name in theirs.keys().filter_map(|name| name.strip_prefix("kubernetes.")) {
             let is_listed = self.listed.iter().any(|path| {

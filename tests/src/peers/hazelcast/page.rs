@@ -49,9 +49,21 @@ impl Comparison {
                 page,
                 "\n{reason}\n\n| file | value | Hazelcast | Convoke |\n|---|---|---|---|\n"
             );
+            let mut rows: Vec<(String, Vec<&str>)> = Vec::new();
             for Difference { file, value, theirs, ours, .. } in differences {
                 let [value, theirs, ours] = [value, theirs, ours].map(|text| cell(text));
-                let _ = writeln!(page, "| {file} | {value} | {theirs} | {ours} |");
+                let row = format!("{value} | {theirs} | {ours}");
+                match rows.iter_mut().find(|(known, _)| *known == row) {
+                    Some((_, files)) => files.push(file),
+                    None => rows.push((row, vec![file])),
+                }
+            }
+            for (row, files) in rows {
+                let files = match files.len() {
+                    0..=FILES_NAMED_MAX => files.join(", "),
+                    count => format!("{count} files"),
+                };
+                let _ = writeln!(page, "| {files} | {row} |");
             }
         }
     }
@@ -67,6 +79,9 @@ impl Comparison {
         }
     }
 }
+
+/// Files of one row that are named.
+const FILES_NAMED_MAX: usize = 4;
 
 /// Characters of one cell.
 const CELL_CHARS: usize = 160;
