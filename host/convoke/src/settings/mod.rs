@@ -178,7 +178,10 @@ impl Settings {
         contradictions::group(&sources, &options, &file, &mut modes, &mut notes)?;
         let is_set = options.no_cluster.or(file.no_cluster).unwrap_or(false);
         let no_cluster = contradictions::no_cluster(&sources, is_set, &mut notes);
-        if is_set && !no_cluster && !overridden.iter().any(|key| key == "no-cluster") {
+        if file.no_cluster == Some(true)
+            && !no_cluster
+            && !overridden.iter().any(|key| key == "no-cluster")
+        {
             overridden.push("no-cluster".to_owned());
         }
         let resolved = Resolved {
