@@ -29,6 +29,7 @@ pub mod lab;
 pub mod launch;
 pub mod member;
 pub mod nameserver;
+pub mod peers;
 pub mod ports;
 pub mod resp;
 pub mod shelf;

@@ -83,7 +83,7 @@ pub(crate) async fn check(settings: &Settings) -> Result<(), String> {
         let keys = settings.overridden.join(", ");
         println!("of the file, the command line or the environment wins over: {keys}");
     }
-    if let Some(warning) = &settings.warning {
+    for warning in settings.warning.iter().chain(&settings.notes) {
         println!("warning: {warning}");
     }
     println!("the configuration is sound");
