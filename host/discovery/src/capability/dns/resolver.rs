@@ -125,10 +125,17 @@ impl Resolver {
         let records = self.records(name, RecordType::SRV).await?;
         let mut ttl_s = records.ttl_s;
         let offered = records.data.into_iter().filter_map(|data| match data {
-            RData::SRV(srv) if !srv.target.is_root() && srv.port != 0 => Some(srv),
+            RData::SRV(srv) if !srv.target.is_root() => Some(srv),
             _ => None,
         });
-        let resolved: Vec<_> = stream::iter(offered.take(limits::SERVICE_PLACES_MAX))
+        let (offered, no_port): (Vec<_>, Vec<_>) = offered.partition(|srv| srv.port != 0);
+        if let (true, Some(srv)) = (offered.is_empty(), no_port.first()) {
+            let host = srv.target.to_ascii();
+            return Err(LookupError::Other(format!(
+                "its record for {host} has port 0, which nobody listens on"
+            )));
+        }
+        let resolved: Vec<_> = stream::iter(offered.into_iter().take(limits::SERVICE_PLACES_MAX))
             .map(|srv| async move {
                 let host = srv.target.to_ascii();
                 let host = host.strip_suffix('.').unwrap_or(&host).to_owned();
