@@ -332,10 +332,11 @@ async fn say_ready(
                     .into_iter()
                     .flatten()
                     .map(|mode| mode.borrow().clone())
-                    .filter(|mode| mode.looks == 0)
-                    .map(|mode| match mode.last_problem {
-                        Some(problem) => format!("{}: {problem}", mode.name),
-                        None => format!("{} has not answered yet", mode.name),
+                    .filter(|mode| !mode.has_looked)
+                    .map(|mode| match (mode.last_problem, mode.last_trap) {
+                        (Some(problem), _) => format!("{}: {problem}", mode.name),
+                        (None, Some(trap)) => format!("{} {trap}", mode.name),
+                        (None, None) => format!("{} has not answered yet", mode.name),
                     })
                     .collect();
                 if status.is_refused() {
