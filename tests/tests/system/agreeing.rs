@@ -1,11 +1,12 @@
 //! Members of one cluster have the same settings of data: what was left open is taken from the
 //! cluster, and what was set to something else keeps a member out.
 
+use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use convoke_tests::cluster::SOON;
 use convoke_tests::resp::Value;
-use convoke_tests::{Cluster, Launch, Member};
+use convoke_tests::{Cluster, Launch, Member, http};
 
 /// A member with this configuration file.
 fn with_file<'c>(cluster: &'c Cluster, name: &str, text: &str) -> Launch<'c> {
@@ -13,15 +14,26 @@ fn with_file<'c>(cluster: &'c Cluster, name: &str, text: &str) -> Launch<'c> {
     cluster.launch().option("--config", file)
 }
 
+/// Where a member that is kept out is asked for its health: it never says where it is ready.
+fn health_port(cluster: &Cluster) -> u16 {
+    cluster.spare_port(1)
+}
+
+/// One that is to be kept out.
+fn kept_out<'c>(cluster: &Cluster, launch: Launch<'c>) -> Launch<'c> {
+    launch.option("--port", health_port(cluster).to_string())
+}
+
 /// Both sides name what differs, and nobody joined.
 #[track_caller]
-fn is_kept_out(cluster: &Cluster, inside: &Member, outside: &Member, named: &str, there: &str) {
+fn is_kept_out(cluster: &Cluster, inside: &[&Member], outside: &Member, named: &str, there: &str) {
     let told = ["a member is not let in", named, &format!("this cluster {there}")];
-    inside.wait_for_line(SOON, &told);
+    inside[0].wait_for_line(SOON, &told);
     let told = ["do not let this one in", named, &format!("their cluster {there}")];
     outside.wait_for_line(SOON, &told);
-    assert_eq!(outside.get("/health/ready").unwrap().status, 503);
-    cluster.agree([inside]);
+    let at = (Ipv4Addr::LOCALHOST, health_port(cluster)).into();
+    assert_eq!(http::get(at, "/health/ready").unwrap().status, 503);
+    cluster.agree(inside.iter().copied());
 }
 
 #[test]
@@ -29,14 +41,14 @@ fn a_member_that_is_set_to_other_partitions_is_not_let_in_and_both_say_so() {
     let cluster = Cluster::new();
     let first = cluster.launch().option("--partitions", "7").start();
     cluster.agree([&first]);
-    let other = cluster.launch().option("--partitions", "11").start();
-    is_kept_out(&cluster, &first, &other, "partitions = 11", "7");
+    let other = kept_out(&cluster, cluster.launch().option("--partitions", "11")).start();
+    is_kept_out(&cluster, &[&first], &other, "partitions = 11", "7");
     // What the cluster has because nobody said otherwise counts as much.
     let cluster = Cluster::new();
     let first = cluster.start();
     cluster.agree([&first]);
-    let other = cluster.launch().option("--partitions", "11").start();
-    is_kept_out(&cluster, &first, &other, "partitions = 11", "271");
+    let other = kept_out(&cluster, cluster.launch().option("--partitions", "11")).start();
+    is_kept_out(&cluster, &[&first], &other, "partitions = 11", "271");
 }
 
 #[test]
@@ -45,8 +57,9 @@ fn a_member_whose_maps_are_set_otherwise_is_not_let_in() {
     let text = "[maps.\"*\"]\nbackups = 0\n[maps.\"cart*\"]\nttl-s = 60\n";
     let first = with_file(&cluster, "a.toml", text).start();
     cluster.agree([&first]);
-    let other = with_file(&cluster, "b.toml", "[maps.carts]\nttl-s = 5\n").start();
-    is_kept_out(&cluster, &first, &other, "maps.\"carts\".ttl-s = 5", "60");
+    let other = with_file(&cluster, "b.toml", "[maps.carts]\nttl-s = 5\n");
+    let other = kept_out(&cluster, other).start();
+    is_kept_out(&cluster, &[&first], &other, "maps.\"carts\".ttl-s = 5", "60");
     let same = with_file(&cluster, "c.toml", "[maps.carts]\nttl-s = 60\n").start();
     cluster.agree([&first, &same]);
 }
@@ -75,8 +88,8 @@ fn what_is_left_open_is_as_in_the_cluster_even_when_those_who_set_it_are_gone() 
     let third = cluster.start();
     cluster.agree([&second, &third]);
     is_written(&third);
-    let other = cluster.launch().option("--partitions", "271").start();
-    is_kept_out(&cluster, &second, &other, "partitions = 271", "7");
+    let other = kept_out(&cluster, cluster.launch().option("--partitions", "271")).start();
+    is_kept_out(&cluster, &[&second, &third], &other, "partitions = 271", "7");
 }
 
 #[test]
@@ -91,9 +104,7 @@ fn two_clusters_that_are_set_otherwise_stay_two() {
     let list = format!("tcpip:{},{}", first.address(), second.address());
     let third = cluster.launch().mode(list).option("--partitions", "7").start();
     cluster.agree([&first, &third]);
-    let of_all = |member: &Member| member.count_lines(&["let", "in: it has partitions"]);
-    let wait = Duration::from_secs(20);
-    second.wait(wait, "a word on what differs", |_| (of_all(&second) > 0).then_some(()));
+    second.wait_for_line(Duration::from_secs(20), &["let", "in: it has partitions"]);
     cluster.agree([&second]);
     assert_eq!(second.get("/health/ready").unwrap().status, 200);
 }

@@ -1,7 +1,7 @@
 //! Configuration files: checked without a start, and Hazelcast's own.
 
 use convoke_tests::cluster::SOON;
-use convoke_tests::{Cluster, Ended, Launch};
+use convoke_tests::{Cluster, Ended, Launch, Member};
 
 /// `convoke config …` in this cluster's folder.
 fn config(cluster: &Cluster, words: &[&str]) -> Ended {
@@ -35,6 +35,12 @@ fn hazelcast(cluster: &Cluster) -> [(&'static str, String); 2] {
     [("hazelcast.xml", xml), ("hazelcast.yaml", yaml)]
 }
 
+/// A member whose maps are set as in the Hazelcast file above: all members have the same.
+fn start_alike(cluster: &Cluster) -> Member {
+    cluster.write("alike.toml", "[maps.\"*\"]\nbackups = 2\nmerge = \"put-if-absent\"\n");
+    cluster.launch().option("--config", "alike.toml").start()
+}
+
 fn with_file<'a>(cluster: &'a Cluster, option: &str, file: &str) -> Launch<'a> {
     let launch = ["--interfaces", "--start-port", "--cluster-name", "--mc-address", "--mc-port"]
         .into_iter()
@@ -46,7 +52,7 @@ fn with_file<'a>(cluster: &'a Cluster, option: &str, file: &str) -> Launch<'a> {
 fn a_hazelcast_file_takes_effect_and_what_does_not_is_listed_once() {
     for number in 0..2 {
         let cluster = Cluster::new();
-        let first = cluster.start();
+        let first = start_alike(&cluster);
         cluster.agree([&first]);
         let (name, text) = &hazelcast(&cluster)[number];
         cluster.write(name, text);
@@ -63,7 +69,7 @@ fn a_hazelcast_file_takes_effect_and_what_does_not_is_listed_once() {
 #[test]
 fn a_hazelcast_file_becomes_one_of_our_own() {
     let cluster = Cluster::new();
-    let first = cluster.start();
+    let first = start_alike(&cluster);
     cluster.agree([&first]);
     let (name, text) = &hazelcast(&cluster)[0];
     cluster.write(name, text);

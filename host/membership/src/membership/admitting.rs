@@ -414,8 +414,12 @@ impl Membership {
             .as_ref()
             .is_none_or(|(known, until)| *known != why || now >= *until);
         self.calls.own_refusal = Some((why.clone(), now + retry));
+        let is_misfit = matches!(why, Refusal::Differs(_));
         if is_news {
             self.emit(Event::Refused { by: from.clone(), why, retry });
+        }
+        if is_misfit && self.note_misfit(now, from.id) {
+            return;
         }
         let asked_at = (now + retry).saturating_sub(self.config.answer_wait);
         match &mut self.phase {

@@ -6,6 +6,7 @@
 //! oldest keeps the others waiting until it knows where it belongs itself. Ids
 //! are ordered, so no two wait for one another.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::{Applicant, Event, Membership, Output, Phase, Place, Reach};
@@ -23,6 +24,9 @@ const LAST_CALL: Duration = Duration::from_millis(150);
 /// How often a cluster's members are asked before a member founds its own.
 const ASKS_MAX: u32 = 12;
 
+/// Other clusters that are remembered, and those that are no fit.
+const OTHERS_MAX: usize = 16;
+
 /// A member without a place.
 #[derive(Default)]
 pub(super) struct Starting {
@@ -31,6 +35,11 @@ pub(super) struct Starting {
     pub(super) waiting: Vec<Applicant>,
     met_others: bool,
     target: Option<Target>,
+    /// Coordinators of other clusters, each with who told of it: asked when the terms of the
+    /// one that is asked are not this member's.
+    others: Vec<(Member, Member)>,
+    /// Coordinators that refused this member for its terms.
+    misfits: BTreeSet<MemberId>,
 }
 
 /// Whom a starting member asks to be let in.
@@ -91,10 +100,40 @@ impl Membership {
         via: Member,
         summary: Summary,
     ) {
-        let Phase::Starting(starting) = &self.phase else { return };
-        if starting.target.as_ref().is_none_or(|target| !target.settled) {
-            self.ask(now, summary.coordinator, via, true);
+        let Phase::Starting(starting) = &mut self.phase else { return };
+        let coordinator = summary.coordinator;
+        match starting.target.as_ref().filter(|target| target.settled) {
+            None => self.ask(now, coordinator, via, true),
+            Some(target) if target.member.id != coordinator.id => {
+                let is_known = starting.misfits.contains(&coordinator.id)
+                    || starting.others.iter().any(|(other, _)| other.id == coordinator.id);
+                let is_misfit = starting.misfits.contains(&target.member.id);
+                if !is_known && starting.others.len() < OTHERS_MAX {
+                    starting.others.push((coordinator, via));
+                }
+                if is_misfit {
+                    self.ask_another(now);
+                }
+            }
+            Some(_) => {}
         }
+    }
+
+    /// The terms of the cluster of `by` are not this member's. Gives whether another one was met,
+    /// which is asked instead.
+    pub(super) fn note_misfit(&mut self, now: Duration, by: MemberId) -> bool {
+        let Phase::Starting(starting) = &mut self.phase else { return false };
+        if starting.misfits.len() < OTHERS_MAX {
+            starting.misfits.insert(by);
+        }
+        self.ask_another(now)
+    }
+
+    fn ask_another(&mut self, now: Duration) -> bool {
+        let Phase::Starting(starting) = &mut self.phase else { return false };
+        let Some((coordinator, via)) = starting.others.pop() else { return false };
+        self.ask(now, coordinator, via, true);
+        true
     }
 
     fn ask(&mut self, now: Duration, member: Member, via: Member, settled: bool) {

@@ -857,6 +857,23 @@ fn two_clusters_with_other_terms_stay_two_and_both_say_so() {
 }
 
 #[test]
+fn a_member_that_meets_clusters_of_other_terms_joins_the_one_that_fits() {
+    for seed in seeds!(50) {
+        let mut world = World::new(seed);
+        let partitions = [7, 11, 13];
+        for terms in partitions {
+            world.start_with(Some(terms), false, &[]);
+            world.run(SECOND);
+        }
+        let fitting = world.rng.random_range(0..3);
+        let mut found: Vec<Node> = (0..3).collect();
+        found.rotate_left(world.rng.random_range(0..3));
+        let newcomer = world.start_with(Some(partitions[fitting]), false, &found);
+        world.run_until(SECOND * 2, |world| world.agree(&[fitting, newcomer]));
+    }
+}
+
+#[test]
 fn no_trouble_brings_members_of_other_terms_together() {
     for seed in seeds!(100) {
         let mut world = World::new(seed);
