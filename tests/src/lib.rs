@@ -30,6 +30,7 @@ pub mod launch;
 pub mod member;
 pub mod missing;
 pub mod nameserver;
+pub mod peers;
 pub mod ports;
 pub mod resp;
 pub mod shelf;

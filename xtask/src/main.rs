@@ -11,6 +11,7 @@ mod examples;
 mod fuzz;
 mod modes;
 mod nameservers;
+mod peers;
 mod process;
 mod run;
 mod suites;
@@ -43,6 +44,8 @@ usage: cargo xtask COMMAND
   fuzz [SECONDS] [TARGET …]
                      build with every overflow and assertion a panic, then random and
                      mutated input for every decoder and random commands, 600 s each
+  peers hazelcast    build, then the configuration files of tests/peers/hazelcast as
+                     Hazelcast itself reads them, against what Convoke makes of them
   help               this page
 
 environment:
@@ -52,7 +55,7 @@ environment:
                               modes, no other
   XDG_CACHE_HOME              where the Debian compiler is kept (default ~/.cache)";
 
-const COMMANDS: &str = "run, test, build, modes, bench, bindings, soak, chaos, fuzz, help";
+const COMMANDS: &str = "run, test, build, modes, bench, bindings, soak, chaos, fuzz, peers, help";
 
 /// What went wrong, in words for whoever typed the command.
 type Result<T> = std::result::Result<T, String>;
@@ -88,6 +91,10 @@ fn main() -> ExitCode {
         },
         "chaos" => chaos::run(&workspace, rest),
         "fuzz" => fuzz::run(&workspace, rest),
+        "peers" => match rest {
+            [name] => peers::run(&workspace, name),
+            _ => return usage_error("peers takes one NAME: cargo xtask peers hazelcast"),
+        },
         "help" | "--help" | "-h" => {
             println!("{USAGE}");
             Ok(())

@@ -4,6 +4,8 @@ use std::fs::OpenOptions;
 use std::io::Write as _;
 use std::path::Path;
 
+use convoke_discovery::LocalMember;
+
 use crate::member::{Onlooker, beacons, modes, probing};
 use crate::settings::{ClientAddress, Settings, agreed, convert as converted};
 
@@ -15,6 +17,8 @@ pub(crate) async fn check(settings: &Settings) -> Result<(), String> {
     let (ciphers, prober) = (beacons::ciphers(keys, me.id), probing::prober(keys, me));
     let host = modes::host(settings, choice, ciphers, prober)?;
     let loaded = modes::load(&host, settings, choice, local).await?;
+    // As a member that listens, since others are told of one only.
+    let listening = LocalMember { port: settings.start_port, ..local.clone() };
 
     let show = |key: &str, value: &dyn std::fmt::Display| println!("{key:<10} {value}");
     match &settings.file {
@@ -57,6 +61,7 @@ pub(crate) async fn check(settings: &Settings) -> Result<(), String> {
         let open = if is_set { "" } else { " (open: the cluster's holds)" };
         show(key, &format!("{line}{open}"));
     }
+    let mut lacking = Vec::new();
     for (mode, settings) in loaded.iter().zip(&settings.modes) {
         let capabilities: Vec<&str> = mode
             .imports()
@@ -78,15 +83,32 @@ pub(crate) async fn check(settings: &Settings) -> Result<(), String> {
         if let Some(because) = settings.chosen {
             show("", &format!("chosen by auto: {because}"));
         }
+        let rehearsal = host.rehearse(mode, &listening).await;
+        for ask in &rehearsal.asks {
+            show("", &format!("asks for {ask}"));
+        }
+        if let Some(grant) = rehearsal.wanted {
+            let denied = rehearsal.denied.join(", ");
+            lacking.push(format!(
+                "mode {:?} will be denied {denied}, and this member founds no cluster before it has looked; to allow it, its [[discovery]] needs: {grant}",
+                mode.name()
+            ));
+        }
     }
     if !settings.overridden.is_empty() {
         let keys = settings.overridden.join(", ");
         println!("of the file, the command line or the environment wins over: {keys}");
     }
-    if let Some(warning) = &settings.warning {
+    for warning in settings.warning.iter().chain(&settings.notes) {
         println!("warning: {warning}");
     }
-    println!("the configuration is sound");
+    for warning in &lacking {
+        println!("warning: {warning}");
+    }
+    println!(
+        "the configuration is sound{}",
+        if lacking.is_empty() { "" } else { ", but for that" }
+    );
     Ok(())
 }
 

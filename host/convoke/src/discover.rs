@@ -67,6 +67,7 @@ async fn look(instance: &mut Instance) -> Result<Snapshot, CallError> {
             }
         }
         all.look_again = more.look_again;
+        all.doubt = more.doubt;
     }
     Ok(all)
 }
@@ -103,8 +104,14 @@ async fn report(mode: &str, snapshot: Snapshot, onlooker: &Onlooker, hello: &Arc
     if silent > LINES_MAX {
         println!("  dropped {} more that did not answer as members", silent - LINES_MAX);
     }
-    if kept == 0 {
-        println!("  nobody to join: a member started now would found the cluster");
+    match &snapshot.doubt {
+        Some(doubt) => {
+            println!("  in doubt, so that a member started now would found no cluster: {doubt}");
+        }
+        None if kept == 0 => {
+            println!("  nobody to join: a member started now would found the cluster");
+        }
+        None => {}
     }
 }
 

@@ -33,6 +33,10 @@ pub struct Snapshot {
     pub complete: bool,
     /// When the mode thinks that another look is worth while.
     pub look_again: Option<Duration>,
+    /// Why this look does not show that nobody else is there, in words: members may be at a
+    /// place that could not be told, or every entry of the source is unusable. A member founds
+    /// no cluster on such a look. `None` for an honest answer, an empty one included.
+    pub doubt: Option<String>,
 }
 
 /// A candidate that was dropped.
@@ -72,10 +76,35 @@ pub enum Refusal {
     /// The member that is looking.
     #[error("this member itself")]
     ThisMember,
+    /// A name that the mode marked with the attribute [`UNRESOLVED`].
+    #[error("where it is cannot be told now")]
+    Unresolved,
     /// Beyond [`limits::CANDIDATES_MAX`].
     #[error("beyond the {max} candidates of one snapshot", max = limits::CANDIDATES_MAX)]
     TooMany,
 }
+
+impl Refusal {
+    /// Whether the entry says that somebody may be there, and not where.
+    fn is_unusable(self) -> bool {
+        match self {
+            Self::NotAnAddress
+            | Self::Unspecified
+            | Self::Multicast
+            | Self::Broadcast
+            | Self::NoScope
+            | Self::PortZero => true,
+            Self::Duplicate | Self::ThisMember | Self::Unresolved | Self::TooMany => false,
+        }
+    }
+}
+
+/// The attribute by which a mode says that its candidate's address is a name, or another text
+/// for people, whose place could not be told in this look; its value says why.
+pub(crate) const UNRESOLVED: &str = "unresolved";
+
+/// Entries that the words about a doubt show.
+const SHOWN_MAX: usize = 3;
 
 /// Why a call failed, in the mode's own words, sorted by what the host does about it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, thiserror::Error)]
@@ -128,11 +157,18 @@ pub(crate) fn vet(raw: types::Snapshot, local: &LocalMember, default_ports: &[u1
         ..Snapshot::default()
     };
     let mut seen = HashSet::new();
+    let (mut unresolved, mut unusable) = (Doubts::default(), Doubts::default());
     for candidate in raw.candidates {
         let host = match parse(&candidate.address) {
             Ok(host) => host,
             Err(reason) => {
-                snapshot.drop_one(&candidate.address, candidate.port, reason);
+                let why = candidate.attributes.iter().find(|(key, _)| key == UNRESOLVED);
+                let reason = if why.is_some() { Refusal::Unresolved } else { reason };
+                let shown = snapshot.drop_one(&candidate.address, candidate.port, reason);
+                match why {
+                    Some((_, why)) => unresolved.add(&shown, &one_line(why, SHOWN_BYTES_MAX)),
+                    None => unusable.add(&shown, &reason),
+                }
                 continue;
             }
         };
@@ -142,7 +178,12 @@ pub(crate) fn vet(raw: types::Snapshot, local: &LocalMember, default_ports: &[u1
             let mut address = host;
             address.set_port(*port);
             match refusal(address, local, &seen, snapshot.candidates.len()) {
-                Some(reason) => snapshot.drop_one(&candidate.address, Some(*port), reason),
+                Some(reason) => {
+                    let shown = snapshot.drop_one(&candidate.address, Some(*port), reason);
+                    if reason.is_unusable() {
+                        unusable.add(&shown, &reason);
+                    }
+                }
                 None => {
                     seen.insert(address);
                     snapshot.candidates.push(Candidate { address, attributes: attributes.clone() });
@@ -150,21 +191,58 @@ pub(crate) fn vet(raw: types::Snapshot, local: &LocalMember, default_ports: &[u1
             }
         }
     }
+    snapshot.doubt = match (unresolved.count, unusable.count) {
+        (1.., _) => Some(unresolved.in_words("members may be where this look could not tell")),
+        // Some that can be used are an answer.
+        (0, 1..) if snapshot.candidates.is_empty() => {
+            Some(unusable.in_words("nothing that it found can be used"))
+        }
+        _ => None,
+    };
     snapshot
 }
 
+/// Bytes that are shown of an address, and of why it could not be told.
+const SHOWN_BYTES_MAX: usize = 100;
+
+/// Entries that leave a look in doubt: how many, and the first few in words.
+#[derive(Default)]
+struct Doubts {
+    count: usize,
+    shown: Vec<String>,
+}
+
+impl Doubts {
+    fn add(&mut self, what: &str, why: &dyn std::fmt::Display) {
+        self.count += 1;
+        if self.shown.len() < SHOWN_MAX {
+            self.shown.push(format!("{what}: {why}"));
+        }
+    }
+
+    fn in_words(&self, what: &str) -> String {
+        let more = match self.count - self.shown.len() {
+            0 => String::new(),
+            more => format!("; and {more} more"),
+        };
+        format!("{what} ({}{more})", self.shown.join("; "))
+    }
+}
+
 impl Snapshot {
-    fn drop_one(&mut self, address: &str, port: Option<u16>, reason: Refusal) {
+    /// Drops an entry, and gives it as it is shown.
+    fn drop_one(&mut self, address: &str, port: Option<u16>, reason: Refusal) -> String {
+        let shown = one_line(address, SHOWN_BYTES_MAX);
+        let address = match port {
+            Some(port) if shown.contains(':') => format!("[{shown}]:{port}"),
+            Some(port) => format!("{shown}:{port}"),
+            None => shown,
+        };
         self.dropped_count += 1;
         if self.dropped.len() < limits::DROPPED_KEPT_MAX {
-            let shown = one_line(address, 100);
-            let address = match port {
-                Some(port) if shown.contains(':') => format!("[{shown}]:{port}"),
-                Some(port) => format!("{shown}:{port}"),
-                None => shown,
-            };
-            self.dropped.push(Dropped { address, reason });
+            self.dropped.push(Dropped { address: address.clone(), reason });
         }
+        address
     }
 }
 
@@ -302,6 +380,39 @@ mod tests {
             ["10.0.0.2:6900", "[fe80::1%2]:6900", "[2001:db8::7]:6900"]
         );
         assert_eq!(snapshot.dropped[0].reason, Refusal::Duplicate);
+    }
+
+    #[test]
+    fn a_look_of_which_nothing_can_be_used_is_in_doubt_and_an_empty_one_is_not() {
+        let doubt = |candidates| vetted(candidates).doubt;
+        assert_eq!(doubt(vec![]), None, "nobody is an answer");
+        assert_eq!(doubt(vec![candidate("10.0.0.1", Some(6900))]), None, "so is this member");
+        assert_eq!(
+            doubt(vec![candidate("a.example", Some(1)), candidate("10.0.0.2", Some(0))]).unwrap(),
+            "nothing that it found can be used (a.example:1: not an IPv4 or IPv6 literal; a mode resolves names itself; 10.0.0.2:0: port 0, which nobody listens on)"
+        );
+        let beside_this_member = vec![candidate("10.0.0.1", Some(6900)), candidate("::", None)];
+        assert!(doubt(beside_this_member).is_some(), "who is the other one?");
+        let one_is_usable = vec![candidate("a.example", Some(1)), candidate("10.0.0.2", Some(1))];
+        assert_eq!(doubt(one_is_usable), None);
+        let many = (0..9).map(|n| candidate(&format!("m{n}"), None)).collect();
+        assert!(doubt(many).unwrap().ends_with("; and 6 more)"));
+    }
+
+    #[test]
+    fn a_place_that_could_not_be_told_leaves_a_look_in_doubt_beside_others() {
+        let mut unresolved = candidate("b.example", Some(6900));
+        unresolved.attributes.push(("unresolved".into(), "no answer\nfrom 10.0.0.53".into()));
+        let snapshot = vetted(vec![candidate("10.0.0.2", Some(1)), unresolved.clone()]);
+        assert_eq!(addresses(&snapshot), ["10.0.0.2:1"]);
+        assert_eq!(snapshot.dropped[0].reason, Refusal::Unresolved);
+        assert_eq!(
+            snapshot.doubt.unwrap(),
+            "members may be where this look could not tell (b.example:6900: no answer\\nfrom 10.0.0.53)"
+        );
+        // The mark means nothing on an address that can be called.
+        unresolved.address = "10.0.0.3".into();
+        assert_eq!(vetted(vec![unresolved]).doubt, None);
     }
 
     #[test]

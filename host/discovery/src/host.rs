@@ -13,8 +13,9 @@ use crate::Digest;
 use crate::beacon::BeaconCiphers;
 use crate::bindings::announcer::SpeakerIndices;
 use crate::bindings::strategy::FinderIndices;
-use crate::capability::{Mode, wasi};
+use crate::capability::{Mode, Rehearsal, http, wasi};
 use crate::engine::{self, EngineError};
+use crate::grant::Grants;
 use crate::imports::{self, ImportProblem, Unlinkable};
 use crate::inspection::{self, Inspection};
 use crate::instance::{CallError, Instance, State};
@@ -26,7 +27,7 @@ use crate::successor::Stamp;
 use crate::supervisor::{self, ModeHandle};
 use crate::thread::ModeThread;
 use crate::ticker::Ticker;
-use crate::world::World;
+use crate::world::{Fakes, World};
 
 /// What all modes share.
 #[derive(Clone, Debug)]
@@ -102,9 +103,13 @@ pub struct LoadedMode {
     pub(crate) ticker: Arc<Ticker>,
     pub(crate) digest: Option<Digest>,
     pub(crate) stamp: Option<Stamp>,
+    asks_over_http: bool,
     bytes: u64,
     imports: Vec<&'static str>,
 }
+
+/// What a mode that is only tried is answered.
+const NOT_ASKED: &str = "nobody is asked, the mode is only tried";
 
 impl DiscoveryHost {
     /// Starts the engine.
@@ -176,15 +181,63 @@ impl DiscoveryHost {
         self.load_as(&before.spec, Arc::clone(&before.mode)).await
     }
 
+    /// Tries a mode without asking anybody: it is configured, announces and looks once with
+    /// nothing behind its capabilities, and what it asks for is noted. Nothing is logged.
+    ///
+    /// What a mode would ask only after an answer is not seen, but for the servers that its
+    /// argument and settings name.
+    pub async fn rehearse(&self, loaded: &LoadedMode, local: &LocalMember) -> Rehearsal {
+        let mode = self.rehearsing(&loaded.spec);
+        LoadedMode { mode, ..loaded.clone() }.rehearse(local).await
+    }
+
+    /// The same for a mode that is not loaded, since it lacks grants.
+    ///
+    /// # Errors
+    /// Everything that is wrong with a file or a pin, and interfaces that no grant gives.
+    pub async fn rehearse_ungranted(
+        &self,
+        spec: &ModeSpec,
+        local: &LocalMember,
+    ) -> Result<Rehearsal, LoadError> {
+        let mode = self.rehearsing(spec);
+        let mut spec = spec.clone();
+        spec.grants.inert_wasi = true;
+        let loaded = self.load_linked(&spec, mode, &imports::everything()).await?;
+        Ok(loaded.rehearse(local).await)
+    }
+
+    fn rehearsing(&self, spec: &ModeSpec) -> Arc<Mode> {
+        let fakes = Arc::new(Fakes { failing: Some(NOT_ASKED.to_owned()), ..Fakes::default() });
+        let config = HostConfig {
+            prober: fakes.prober(),
+            world: World::Fake(fakes),
+            state_directory: None,
+            ..(*self.config).clone()
+        };
+        let surroundings = self.surroundings.subscribe();
+        Mode::rehearsing(&spec.name, spec.grants.clone(), Arc::new(config), surroundings)
+    }
+
     async fn load_as(&self, spec: &ModeSpec, mode: Arc<Mode>) -> Result<LoadedMode, LoadError> {
+        self.load_linked(spec, mode, &spec.grants).await
+    }
+
+    /// Links what `granted` allows; what a call may do is for the mode's own grants to say.
+    async fn load_linked(
+        &self,
+        spec: &ModeSpec,
+        mode: Arc<Mode>,
+        granted: &Grants,
+    ) -> Result<LoadedMode, LoadError> {
         let loaded = self.loader.load(&spec.name, &spec.source, spec.digest).await?;
         let component = loaded.component;
-        let unlinkable = |problems| {
+        let unlinkable = |problems: Vec<ImportProblem>| {
             let (mode, origin) = (spec.name.clone(), spec.source.to_string());
-            Unlinkable { mode, origin, problems }
+            Unlinkable { mode, origin, grant: imports::proposed(&problems, granted), problems }
         };
         let misfit = |error| unlinkable(vec![ImportProblem::Types(on_one_line(&error))]);
-        let links = imports::inspect(&component, &spec.grants).map_err(unlinkable)?;
+        let links = imports::inspect(&component, granted).map_err(unlinkable)?;
         let mut linker = Linker::new(&self.engine);
         for capability in &links.capabilities {
             (capability.link)(&mut linker).map_err(misfit)?;
@@ -203,6 +256,7 @@ impl DiscoveryHost {
             mode,
             digest: loaded.digest,
             stamp: loaded.stamp,
+            asks_over_http: links.http,
             bytes: loaded.bytes,
             ticker: Arc::clone(&self.ticker),
             imports: links.capabilities.iter().map(|capability| capability.interface).collect(),
@@ -244,6 +298,21 @@ impl DiscoveryHost {
 }
 
 impl LoadedMode {
+    async fn rehearse(&self, local: &LocalMember) -> Rehearsal {
+        if let Ok(mut instance) = Instance::open(self, local).await {
+            // That they fail is expected.
+            let _ = instance.announce().await;
+            let _ = instance.discover().await;
+        }
+        if self.asks_over_http {
+            let settings = self.spec.settings.iter().map(|(_, value)| value);
+            for text in std::iter::once(&self.spec.argument).chain(settings) {
+                http::rehearse(&self.mode, text);
+            }
+        }
+        self.mode.rehearsed()
+    }
+
     /// The mode's name.
     pub fn name(&self) -> &str {
         &self.spec.name

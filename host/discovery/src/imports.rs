@@ -9,7 +9,7 @@ use semver::Version;
 use wasmtime::component::Component;
 use wasmtime::component::types::ComponentItem;
 
-use crate::capability::{self, Capability};
+use crate::capability::{self, Capability, Grant};
 use crate::grant::Grants;
 use crate::text::one_line;
 
@@ -27,20 +27,23 @@ pub struct Unlinkable {
     pub origin: String,
     /// At least one problem, imports first.
     pub problems: Vec<ImportProblem>,
+    /// Grants that let it in, those included that the mode has; `None` when none of the
+    /// problems is about a grant.
+    pub grant: Option<Box<Grants>>,
 }
 
 /// One thing that keeps a component from being a mode here.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ImportProblem {
     /// A capability that exists and was not granted.
-    #[error(
-        "it imports {import}, which is not granted; to allow it add to its [[discovery]]: {line}"
-    )]
+    #[error("it imports {import}, which is not granted")]
     NotGranted {
         /// The import's name.
         import: String,
-        /// The line of TOML that grants it.
-        line: &'static str,
+        /// The capability, as a grant names it.
+        capability: &'static str,
+        /// A pattern that grants some of it.
+        example: &'static str,
     },
     /// A known interface in a version that this host does not have.
     #[error("{verb} {interface} {theirs}, and this convoke has {ours}: {advice}")]
@@ -91,14 +94,66 @@ fn and_more(others: usize) -> String {
 
 impl std::error::Error for Unlinkable {}
 
+impl Unlinkable {
+    /// Proposes what the mode is known to ask for, in place of examples where there is any.
+    #[must_use]
+    pub fn wanting(mut self, mut grants: Grants) -> Self {
+        if complete(&mut grants, &self.problems) {
+            self.grant = Some(Box::new(grants));
+        }
+        self
+    }
+}
+
 impl fmt::Display for Unlinkable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "mode {:?} ({}) cannot be used: ", self.mode, self.origin)?;
         for (at, problem) in self.problems.iter().enumerate() {
             write!(f, "{}{problem}", if at == 0 { "" } else { "; " })?;
         }
+        if let Some(grant) = &self.grant {
+            write!(f, "; to allow it, its [[discovery]] needs: {grant}")?;
+        }
         Ok(())
     }
+}
+
+/// What to grant: `granted`, and an example of each capability that `problems` lack.
+pub(crate) fn proposed(problems: &[ImportProblem], granted: &Grants) -> Option<Box<Grants>> {
+    let mut grants = Box::new(granted.clone());
+    complete(&mut grants, problems).then_some(grants)
+}
+
+/// Adds an example of each capability that is lacking; whether there is any.
+fn complete(grants: &mut Grants, problems: &[ImportProblem]) -> bool {
+    let mut lacks = false;
+    for problem in problems {
+        if let ImportProblem::NotGranted { capability, example, .. } = problem {
+            lacks = true;
+            let all = capability::TABLE.iter().filter_map(|known| known.grant);
+            let mut all = all.chain([capability::http::GRANT]);
+            if !all.any(|known| known.capability == *capability && (known.is_granted)(grants)) {
+                // A pattern that this host writes itself is sound.
+                let _ = grants.add(capability, example);
+            }
+        }
+    }
+    lacks
+}
+
+/// Something of each capability, so that only what can never be granted is left.
+pub(crate) fn everything() -> Grants {
+    let some: [(&str, &[&str]); 6] = [
+        ("dns", &["*"]),
+        ("http", &["https://*"]),
+        ("kubernetes", &["."]),
+        ("multicast", &["224.2.2.4:2904"]),
+        ("probe", &["*:*"]),
+        ("store", &["1KiB"]),
+    ];
+    // Sound, all of them: a test says so.
+    let granted = Grants::parse(some).unwrap_or_default();
+    Grants { inert_wasi: true, ..granted }
 }
 
 /// What a component is linked with.
@@ -164,7 +219,8 @@ fn classify(name: &str, grants: &Grants) -> Result<&'static Capability, ImportPr
     }
     match capability.grant {
         Some(grant) if !(grant.is_granted)(grants) => {
-            Err(ImportProblem::NotGranted { import: shown(), line: grant.line })
+            let Grant { capability, example, .. } = grant;
+            Err(ImportProblem::NotGranted { import: shown(), capability, example })
         }
         _ => Ok(capability),
     }
@@ -228,8 +284,26 @@ fn version_problem(
 
 #[cfg(test)]
 mod tests {
-    use super::{STRATEGY, classify, strategy_problem};
+    use super::{STRATEGY, Unlinkable, classify, proposed, strategy_problem};
     use crate::Grants;
+
+    #[test]
+    fn one_grant_is_proposed_for_all_that_is_lacking_beside_what_there_is() {
+        let granted = Grants::parse([("http", ["http://10.0.0.5"].as_slice())]).unwrap();
+        let imports = ["convoke:host/multicast@0.1.0", "convoke:host/store@0.1.0"];
+        let problems: Vec<_> =
+            imports.iter().filter_map(|import| classify(import, &granted).err()).collect();
+        let grant = proposed(&problems, &granted);
+        let refused = Unlinkable { mode: "m".into(), origin: "m.wasm".into(), problems, grant };
+        assert_eq!(
+            refused.to_string(),
+            "mode \"m\" (m.wasm) cannot be used: it imports convoke:host/multicast@0.1.0, which is not granted; it imports convoke:host/store@0.1.0, which is not granted; to allow it, its [[discovery]] needs: grant = { http = [\"http://10.0.0.5\"], multicast = [\"224.2.2.4:2904\"], store = \"64KiB\" }"
+        );
+        assert_eq!(proposed(&[], &granted), None);
+        let known = Grants::parse([("store", ["1KiB"].as_slice())]).unwrap();
+        let grant = refused.wanting(known).grant.unwrap().to_string();
+        assert_eq!(grant, "grant = { multicast = [\"224.2.2.4:2904\"], store = \"1KiB\" }");
+    }
 
     fn problem(import: &str, grants: &Grants) -> Option<String> {
         classify(import, grants).err().map(|problem| problem.to_string())
@@ -246,7 +320,7 @@ mod tests {
         let import = "convoke:host/multicast@0.1.0";
         assert_eq!(
             problem(import, &Grants::default()).unwrap(),
-            "it imports convoke:host/multicast@0.1.0, which is not granted; to allow it add to its [[discovery]]: grant = { multicast = [\"224.2.2.4:2904\"] }"
+            "it imports convoke:host/multicast@0.1.0, which is not granted"
         );
         let granted = Grants::parse([("multicast", ["224.0.0.9:1"].as_slice())]).unwrap();
         assert_eq!(problem(import, &granted), None);

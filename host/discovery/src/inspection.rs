@@ -6,8 +6,7 @@ use wasmtime::Engine;
 use wasmtime::component::Component;
 
 use crate::Digest;
-use crate::capability::http;
-use crate::grant::Grants;
+use crate::capability::{Grant, http};
 use crate::imports::{self, ANNOUNCER, ImportProblem, STRATEGY};
 
 /// What one component is and asks for.
@@ -43,8 +42,13 @@ pub struct Asked {
 pub enum AskedGrant {
     /// Every mode has it.
     Always,
-    /// An entry of `grant = { … }`, such as `dns = ["*.shop.example"]`.
-    Entry(&'static str),
+    /// An entry of `grant = { … }`.
+    Entry {
+        /// Such as `dns`.
+        capability: &'static str,
+        /// A pattern that grants some of it, such as `*.shop.example`.
+        example: &'static str,
+    },
     /// `wasi = "inert"`.
     InertWasi,
 }
@@ -64,7 +68,7 @@ pub(crate) fn inspect(
         .filter(|name| [STRATEGY, ANNOUNCER].iter().any(|known| same_interface(name, known)))
         .map(str::to_owned)
         .collect();
-    let (links, problems) = match imports::inspect(component, &everything()) {
+    let (links, problems) = match imports::inspect(component, &imports::everything()) {
         Ok(links) => (links, Vec::new()),
         Err(problems) => (imports::Links::default(), problems),
     };
@@ -74,16 +78,14 @@ pub(crate) fn inspect(
         .map(|capability| Asked {
             interface: capability.interface.to_owned(),
             in_words: capability.in_words.to_owned(),
-            grant: capability
-                .grant
-                .map_or(AskedGrant::Always, |grant| AskedGrant::Entry(entry(grant.line))),
+            grant: capability.grant.map_or(AskedGrant::Always, entry),
         })
         .collect();
     if links.http {
         asks.push(Asked {
             interface: "wasi:http/outgoing-handler".to_owned(),
             in_words: "make HTTP requests to the servers that are named".to_owned(),
-            grant: AskedGrant::Entry(entry(http::GRANT.line)),
+            grant: entry(http::GRANT),
         });
     }
     if links.inert_wasi {
@@ -96,9 +98,8 @@ pub(crate) fn inspect(
     Inspection { digest, bytes, compiled_in, exports, asks, problems }
 }
 
-/// `dns = […]` of `grant = { dns = […] }`.
-fn entry(line: &'static str) -> &'static str {
-    line.trim_start_matches("grant = {").trim_end_matches('}').trim()
+fn entry(grant: Grant) -> AskedGrant {
+    AskedGrant::Entry { capability: grant.capability, example: grant.example }
 }
 
 fn same_interface(name: &str, known: &str) -> bool {
@@ -106,25 +107,10 @@ fn same_interface(name: &str, known: &str) -> bool {
     interface(name) == interface(known)
 }
 
-/// Something of each capability, so that only what can never be granted is left.
-fn everything() -> Grants {
-    let some: [(&str, &[&str]); 6] = [
-        ("dns", &["*"]),
-        ("http", &["https://*"]),
-        ("kubernetes", &["."]),
-        ("multicast", &["224.2.2.4:2904"]),
-        ("probe", &["*:*"]),
-        ("store", &["1KiB"]),
-    ];
-    // Sound, all of them: a test says so.
-    let granted = Grants::parse(some).unwrap_or_default();
-    Grants { inert_wasi: true, ..granted }
-}
-
 #[cfg(test)]
 mod tests {
-    use super::{entry, everything};
     use crate::capability::{self, http};
+    use crate::imports::everything;
 
     #[test]
     fn everything_is_granted_for_a_look_at_what_cannot_be() {
@@ -137,10 +123,5 @@ mod tests {
             );
         }
         assert!((http::GRANT.is_granted)(&grants) && grants.inert_wasi);
-    }
-
-    #[test]
-    fn the_line_that_grants_is_shown_as_an_entry() {
-        assert_eq!(entry("grant = { store = \"64KiB\" }"), "store = \"64KiB\"");
     }
 }

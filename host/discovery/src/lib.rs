@@ -49,6 +49,7 @@ mod world;
 
 pub use beacon::{BeaconCipher, BeaconCiphers, BeaconRefusal};
 pub use candidate::{Candidate, Dropped, Problem, Refusal, Snapshot};
+pub use capability::Rehearsal;
 pub use capability::multicast::MulticastCounters;
 pub use convoke_fetch::{Reference, ReferenceError};
 pub use digest::{Digest, DigestError};

@@ -18,6 +18,12 @@ pub const RUNTIME_MEMORY_BYTES_MAX: usize = 128 << 20;
 /// further ones.
 pub const DENIALS_TOLD_MAX: u32 = 64;
 
+/// Patterns beyond its grants that the line has which would allow what a mode was denied.
+pub const GRANTS_PROPOSED_MAX: usize = 32;
+
+/// Calls, and denials, that are noted while a mode is only tried.
+pub const REHEARSED_MAX: usize = 64;
+
 /// Linear memories of one mode; each reserves address space.
 pub const MEMORIES_MAX: usize = 16;
 
@@ -281,6 +287,10 @@ pub const API_BACK_OFF_MS_MAX: u64 = 5_000;
 
 /// Between two lists of an account that may not watch, in milliseconds.
 pub const API_LIST_AGAIN_MS: u64 = 10_000;
+
+/// How long a refusal (403) of what was allowed before is not believed, in milliseconds: after
+/// a restart an API server has its accounts' Roles within about one second.
+pub const REFUSAL_DOUBTED_MS: u64 = 5_000;
 
 /// A name in a mode's store, in bytes.
 pub const STORE_NAME_BYTES_MAX: usize = 64;

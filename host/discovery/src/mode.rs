@@ -118,6 +118,9 @@ pub struct ModeStatus {
     pub state: ModeState,
     /// Looks that succeeded.
     pub looks: u64,
+    /// Whether one of them has shown who is there, leaving nothing in doubt: before, this
+    /// member founds no cluster.
+    pub has_looked: bool,
     /// The last look that succeeded; it stays when later ones fail.
     pub last_snapshot: Option<SnapshotStatus>,
     /// The last problem that the mode reported; it stays when later calls succeed.

@@ -157,7 +157,13 @@ impl Watcher {
         let bounds = (limits::PROBLEM_BACK_OFF_MS_MIN, limits::PROBLEM_BACK_OFF_MS_MAX);
         let mut failed = 0;
         loop {
-            match instance.discover().await {
+            let looked = instance.discover().await.and_then(|snapshot| match snapshot.doubt {
+                Some(doubt) if snapshot.candidates.is_empty() => {
+                    Err(Problem::Temporary(doubt).into())
+                }
+                _ => Ok(snapshot),
+            });
+            match looked {
                 Ok(snapshot) => return Ok(Some(Successor { loaded, instance, snapshot })),
                 Err(CallError::Problem(Problem::Temporary(_) | Problem::Failed(_)))
                     if failed < limits::TRIAL_LOOKS_MAX =>

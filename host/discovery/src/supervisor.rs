@@ -70,6 +70,7 @@ pub(crate) fn start(
         reloads: 0,
         state: ModeState::Starting,
         looks: 0,
+        has_looked: false,
         last_snapshot: None,
         last_problem: None,
         last_trap: None,
@@ -88,6 +89,7 @@ pub(crate) fn start(
         status,
         phase,
         failures: Failures::default(),
+        announcing: Announcing::Untried,
         successors: None,
     };
     let thread = host.thread.clone();
@@ -104,9 +106,24 @@ struct Supervisor {
     phase: watch::Receiver<Phase>,
     surroundings: watch::Receiver<Surroundings>,
     failures: Failures,
+    announcing: Announcing,
     /// New versions of its file.
     successors: Option<Watch>,
 }
+
+/// Whether others can find this member through the mode.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Announcing {
+    /// It never tried, or has nothing to announce.
+    Untried,
+    /// Every try failed. Where no member can make itself known, each one finds nobody.
+    InVain,
+    /// Once it was done; that a later try fails is no news about who is there.
+    Done,
+}
+
+/// The doubt of a look by a member that could not be found itself.
+const UNANNOUNCED: &str = "this member could not make itself known yet";
 
 /// What a leaving member waits for a running call.
 const GRACE: Duration = Duration::from_millis(limits::WITHDRAW_MS_MAX);
@@ -205,11 +222,10 @@ impl Supervisor {
         let mut due = Due { look: now, announce: None, looks: 0 };
         let mut instance = match ready {
             Some((instance, snapshot)) => {
-                self.succeeded();
-                due.look = now + interval(snapshot.look_again.unwrap_or(LOOK_AGAIN_DEFAULT));
                 due.looks = 1;
-                if !self.found(snapshot).await {
-                    return End::Stopping;
+                match self.take(snapshot).await {
+                    Ok(wait) => due.look = now + wait,
+                    Err(end) => return end,
                 }
                 instance
             }
@@ -266,10 +282,16 @@ impl Supervisor {
         match while_wanted(&self.phase, GRACE, instance.announce()).await {
             None => Err(End::Stopping),
             Some(Ok(again)) => {
+                self.announcing = Announcing::Done;
                 self.succeeded();
                 Ok(again.map(interval))
             }
-            Some(Err(error)) => self.failed(error).map(Some),
+            Some(Err(error)) => {
+                if self.announcing == Announcing::Untried {
+                    self.announcing = Announcing::InVain;
+                }
+                self.failed(error).map(Some)
+            }
         }
     }
 
@@ -279,13 +301,38 @@ impl Supervisor {
         let grace = if instance.announces() { GRACE } else { Duration::ZERO };
         match while_wanted(&self.phase, grace, instance.discover()).await {
             None => Err(End::Stopping),
-            Some(Ok(snapshot)) => {
-                self.succeeded();
-                let again = snapshot.look_again.unwrap_or(LOOK_AGAIN_DEFAULT);
-                if self.found(snapshot).await { Ok(interval(again)) } else { Err(End::Stopping) }
-            }
+            Some(Ok(snapshot)) => self.take(snapshot).await,
             Some(Err(error)) => self.failed(error),
         }
+    }
+
+    /// What a look found: reports it, and says when to look again. One of which nothing can
+    /// be used has failed; one that leaves a doubt beside what it found is reported with it.
+    async fn take(&mut self, mut snapshot: Snapshot) -> Result<Duration, End> {
+        let mut again = interval(snapshot.look_again.unwrap_or(LOOK_AGAIN_DEFAULT));
+        match snapshot.doubt.clone() {
+            // The log was told why when it failed.
+            None if self.announcing == Announcing::InVain => {
+                snapshot.doubt = Some(UNANNOUNCED.to_owned());
+            }
+            None => {
+                self.status.send_modify(|status| status.has_looked = true);
+                self.succeeded();
+            }
+            // Who is there was shown before: the mode itself says what it misses now.
+            Some(_) if !snapshot.candidates.is_empty() && self.status.borrow().has_looked => {
+                self.succeeded();
+            }
+            Some(doubt) => {
+                let wait = self.failed(CallError::Problem(Problem::Temporary(doubt)))?;
+                if snapshot.candidates.is_empty() {
+                    return Ok(wait);
+                }
+                // A member may be waiting for it.
+                again = again.min(Duration::from_millis(limits::PROBLEM_BACK_OFF_MS_MAX));
+            }
+        }
+        if self.found(snapshot).await { Ok(again) } else { Err(End::Stopping) }
     }
 
     /// Sleeps, unless there is something else to do first.
@@ -350,9 +397,10 @@ impl Supervisor {
         let name = self.name();
         let CallError::Problem(problem) = error else {
             if log {
+                let meanwhile = self.meanwhile();
                 tracing::error!(
                     mode = %name,
-                    "mode {name:?} {text}; it is started again, and what it found before stands"
+                    "mode {name:?} {text}; it is started again, and {meanwhile}"
                 );
             }
             self.status.send_modify(|status| status.last_trap = Some(text));
@@ -363,10 +411,15 @@ impl Supervisor {
         match &problem {
             Problem::Misconfigured(_) | Problem::Denied(_) => return Err(End::ForGood(problem)),
             Problem::Temporary(text) if log => {
-                tracing::warn!(mode = %name, "mode {name:?}: {text}; it is asked again");
+                let meanwhile = self.meanwhile();
+                tracing::warn!(mode = %name, "mode {name:?}: {text}; it is asked again, and {meanwhile}");
             }
             Problem::Failed(text) if log => {
-                tracing::error!(mode = %name, "mode {name:?} failed: {text}; it is asked again");
+                let meanwhile = self.meanwhile();
+                tracing::error!(
+                    mode = %name,
+                    "mode {name:?} failed: {text}; it is asked again, and {meanwhile}"
+                );
             }
             Problem::Temporary(_) | Problem::Failed(_) => {}
         }
@@ -374,16 +427,25 @@ impl Supervisor {
         Ok(back_off)
     }
 
+    /// What holds while the mode cannot look.
+    fn meanwhile(&self) -> &'static str {
+        match self.status.borrow().has_looked {
+            true => "what it found before stands",
+            false => "this member starts no cluster before it has looked",
+        }
+    }
+
     /// Stops, until the member leaves or a new version of the file does better.
     async fn stop_for_good(&mut self, problem: Problem) -> End {
         let name = self.name();
+        let meanwhile = self.meanwhile();
         let state = match &problem {
             Problem::Denied(_) => ModeState::StoppedDenied,
             _ => ModeState::StoppedMisconfigured,
         };
         tracing::error!(
             mode = %name,
-            "mode {name:?} stopped: {problem}; mend its [[discovery]] and start again, what it found before stands"
+            "mode {name:?} stopped: {problem}; {meanwhile}: mend its [[discovery]] and start this member again"
         );
         self.set_state(state);
         let event = ModeEvent::Stopped { mode: name.to_owned(), problem };

@@ -7,13 +7,13 @@
 
 pub mod admin;
 pub mod http;
+pub mod notifications;
 pub mod pubsub;
 pub mod resp;
 pub mod trust;
 
 mod ledger;
 mod mailbox;
-mod notifications;
 #[cfg(test)]
 mod testing;
 

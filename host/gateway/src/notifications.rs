@@ -13,8 +13,9 @@ use std::sync::Arc;
 
 use crate::resp::server::{DATABASES, map_name};
 
-/// The setting that says which events are told; the same in the whole cluster.
-pub(crate) const SETTING: &str = "notify-keyspace-events";
+/// The setting that says which events are sent. A client sets it for the whole cluster; until one
+/// does, each member has its own.
+pub const SETTING: &str = "notify-keyspace-events";
 
 const KEYSPACE: u16 = 1;
 const KEYEVENT: u16 = 1 << 1;
@@ -38,13 +39,17 @@ const LETTERS: [(char, Option<Class>, u16); 14] = [
 /// `A`: all but `n`, `m`, `K` and `E`.
 const ALL: u16 = 0b1111_1111_1100;
 
-/// Which events are told.
+/// Which events are sent.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Wanted(u16);
+pub struct Wanted(u16);
 
 impl Wanted {
+    /// What a text that is none is refused with; Redis' words.
+    pub const EXPECTED: &str = "Invalid event class character. Use 'Ag$lshzxeKEtmdn'.";
+
     /// From the setting's text; `None` when a letter has no meaning.
-    pub(crate) fn parse(text: &str) -> Option<Self> {
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
         text.chars()
             .map(|letter| {
                 let one = LETTERS.iter().find(|(known, ..)| *known == letter).map(|(.., bit)| *bit);
@@ -55,7 +60,8 @@ impl Wanted {
     }
 
     /// As the setting is shown.
-    pub(crate) fn text(self) -> String {
+    #[must_use]
+    pub fn text(self) -> String {
         let all = self.0 & ALL == ALL;
         let letters = LETTERS.iter().filter(|(_, _, bit)| {
             let in_all = ALL | 1 << 12;

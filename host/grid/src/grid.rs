@@ -90,6 +90,8 @@ pub(crate) struct Inner {
     /// See [`asking::WAITING_BYTES_MAX`].
     waiting_bytes: AtomicUsize,
     settings: Mutex<BTreeMap<String, (String, crate::Version)>>,
+    /// Values of this member alone, until there is one above.
+    own_settings: Mutex<BTreeMap<String, String>>,
 }
 
 #[derive(Default)]
@@ -162,6 +164,7 @@ impl Grid {
                 events_dropped: AtomicU64::new(0),
                 waiting_bytes: AtomicUsize::new(0),
                 settings: Mutex::default(),
+                own_settings: Mutex::default(),
             }),
         }
     }

@@ -129,7 +129,8 @@ impl MapSettings {
 pub struct MapCatalog {
     /// Of maps that are not named below.
     pub usual: MapSettings,
-    /// By name; a name that ends in `*` is for all that begin as it does.
+    /// By name; one with a `*` is for all that begin as it does before the first `*`, and end as it
+    /// does after it.
     pub named: Vec<(String, MapSettings)>,
 }
 
@@ -138,14 +139,14 @@ impl MapCatalog {
     /// fits, or the usual ones.
     #[must_use]
     pub fn of(&self, name: &str) -> &MapSettings {
-        let pattern = |text: &str| {
-            text.strip_suffix('*').filter(|begin| name.starts_with(begin)).map(str::len)
+        let fits = |pattern: &str| {
+            pattern
+                .split_once('*')
+                .is_some_and(|(begin, end)| name.starts_with(begin) && name.ends_with(end))
         };
         let exact = self.named.iter().find(|(named, _)| named == name);
         exact
-            .or_else(|| {
-                self.named.iter().filter(|(n, _)| pattern(n).is_some()).max_by_key(|(n, _)| n.len())
-            })
+            .or_else(|| self.named.iter().filter(|(n, _)| fits(n)).max_by_key(|(n, _)| n.len()))
             .map_or(&self.usual, |(_, settings)| settings)
     }
 
@@ -456,6 +457,8 @@ mod tests {
                 ("session*".into(), with(2)),
                 ("session-old*".into(), with(3)),
                 ("session-older".into(), with(4)),
+                ("*-today".into(), with(5)),
+                ("log*end".into(), with(6)),
             ],
         };
         let backups = |name| catalog.of(name).backups;
@@ -463,7 +466,8 @@ mod tests {
             ["cache", "sessions", "session-old-2", "session-older"].map(backups),
             [1, 2, 3, 4]
         );
-        assert_eq!(catalog.copies_max(), 4);
+        assert_eq!(["news-today", "log-end", "log-ends", "end"].map(backups), [5, 6, 1, 1]);
+        assert_eq!(catalog.copies_max(), 6);
     }
 
     #[test]

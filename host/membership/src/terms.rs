@@ -40,8 +40,8 @@ pub struct Term {
 /// The settings of what one name, or several names, stand for.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Scope {
-    /// [`Terms::GENERAL`], a name, or a pattern: one that ends in `*` is for all names that
-    /// begin as it does. At most [`SCOPE_BYTES_MAX`] bytes.
+    /// [`Terms::GENERAL`], a name, or a pattern: one with a `*` is for all names that begin as it
+    /// does before the first `*` and end as it does after it. At most [`SCOPE_BYTES_MAX`] bytes.
     pub name: String,
     /// Each once, at most [`TERMS_OF_SCOPE_MAX`].
     pub terms: Vec<Term>,
@@ -186,8 +186,8 @@ impl Terms {
             return Within { own: named(name), usual: None };
         }
         let fits = |scope: &&Scope| {
-            let begin = scope.name.strip_suffix('*');
-            begin.is_some_and(|begin| !begin.is_empty() && name.starts_with(begin))
+            let parts = scope.name.split_once('*').filter(|_| scope.name != USUAL);
+            parts.is_some_and(|(begin, end)| name.starts_with(begin) && name.ends_with(end))
         };
         let own =
             named(name).or_else(|| self.0.iter().filter(fits).max_by_key(|scope| scope.name.len()));

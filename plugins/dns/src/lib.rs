@@ -11,9 +11,10 @@
 //!
 //! A name is asked for again when its TTL is over. One that does not exist is
 //! asked for every second or two, one that cannot be looked up after a growing
-//! wait, and the others are used meanwhile. While not one name could be looked up
-//! and one failed, the look is a temporary problem: a member must not take
-//! silence for an empty network.
+//! wait, and the others are used meanwhile. Names of which nothing is known are handed
+//! to the host as candidates without a place (the attribute `unresolved`): members may be
+//! there, and a member must not take silence for an empty network. While not one name
+//! could be looked up the look is a problem.
 //!
 //! Loopback addresses lead from each host to itself. They are dropped unless this
 //! member is on loopback itself.
@@ -124,13 +125,22 @@ impl Dns {
             .filter_map(|name| Some(format!("{}: {}", name_of(name), name.failure()?)))
             .take(3)
             .collect();
-        let list = failed.join("; ");
-        (!failed.is_empty()).then(|| Problem::Temporary(format!("cannot look up {list}")))
+        let text = format!("cannot look up {}", failed.join("; "));
+        let mut unknown = self.names.iter().filter(|name| name.failure().is_some());
+        match failed.is_empty() {
+            true => None,
+            // Only an operator can mend that.
+            false if unknown.all(Watched::is_denied) => Some(Problem::Denied(text)),
+            false => Some(Problem::Temporary(text)),
+        }
     }
 
     fn candidates(&mut self) -> Vec<Candidate> {
         let mut candidates = Vec::new();
         for name in &self.names {
+            if let (Some(why), true) = (name.failure(), name.places.is_empty()) {
+                candidates.push(Candidate::unresolved(name_of(name), why));
+            }
             let is_literal = matches!(name.entry, Entry::Address(..));
             for (address, port) in &name.places {
                 if address.is_loopback() && !self.on_loopback && !is_literal {
@@ -212,5 +222,28 @@ mod tests {
         assert_eq!(text, "cannot look up b: no answer from 10.0.0.53:53");
         answer(&mut mode, 0, Ok(&["10.0.0.2"]));
         assert!(mode.silence().is_none(), "the others are used meanwhile");
+        let candidates = mode.candidates();
+        assert_eq!(
+            (candidates[0].address.as_str(), candidates[1].address.as_str()),
+            ("10.0.0.2", "b")
+        );
+        let why = ("unresolved".to_owned(), "no answer from 10.0.0.53:53".to_owned());
+        assert_eq!(candidates[1].attributes, [why]);
+        // What a name gave before stands while its server is away.
+        answer(&mut mode, 0, Err(DnsError::Temporary("no answer".to_owned())));
+        assert_eq!(mode.candidates().len(), 2);
+    }
+
+    #[test]
+    fn a_denied_name_stops_the_mode_only_if_no_other_one_can_be_looked_up() {
+        let mut mode = mode("a,b", "10.0.0.1");
+        answer(&mut mode, 0, Err(DnsError::Denied));
+        answer(&mut mode, 1, Err(DnsError::Temporary("no answer".to_owned())));
+        assert!(matches!(mode.silence(), Some(Problem::Temporary(_))), "b may come");
+        answer(&mut mode, 1, Err(DnsError::NotFound));
+        let expected = "cannot look up a: looking it up is not granted".to_owned();
+        assert_eq!(mode.silence(), Some(Problem::Denied(expected)));
+        answer(&mut mode, 1, Ok(&["10.0.0.2"]));
+        assert_eq!(mode.silence(), None);
     }
 }

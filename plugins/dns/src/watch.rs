@@ -17,6 +17,10 @@ const HOLDS_MS_MAX: u32 = 300_000;
 const ABSENT_MS: (u32, u32) = (500, 1_500);
 /// Until a name that could not be looked up is asked for again, in milliseconds.
 const FAILED_MS: (u32, u32) = (500, 15_000);
+/// Why nothing is known of a name that the host does not look up; its own line has the grant.
+const DENIED: &str = "looking it up is not granted";
+/// Hosts of a service that are named in words about it.
+const HOSTS_SHOWN_MAX: usize = 3;
 
 /// One entry's name and what came of it.
 pub(crate) struct Watched {
@@ -39,6 +43,7 @@ enum Fate {
     Found,
     Absent,
     Failed(String),
+    Denied,
 }
 
 impl Watched {
@@ -80,8 +85,14 @@ impl Watched {
     pub(crate) fn failure(&self) -> Option<&str> {
         match &self.fate {
             Fate::Failed(why) => Some(why),
+            Fate::Denied => Some(DENIED),
             _ => None,
         }
+    }
+
+    /// Whether it may not be looked up.
+    pub(crate) fn is_denied(&self) -> bool {
+        self.fate == Fate::Denied
     }
 
     pub(crate) fn take_addresses(
@@ -96,18 +107,24 @@ impl Watched {
     }
 
     /// Places in the order of their priority. Their weights divide load among
-    /// servers; members are all looked for.
+    /// servers; members are all looked for. A service without any place is not offered (RFC
+    /// 2782, target `.`); one whose places cannot be told is.
     pub(crate) fn take_service(
         &mut self,
         outcome: Result<Service, DnsError>,
     ) -> Result<(), Problem> {
-        self.take(outcome.map(|mut answer| {
+        self.take(outcome.and_then(|mut answer| {
             answer.places.sort_by_key(|place| place.priority);
-            let places = answer.places.iter().flat_map(|place| {
+            let places = answer.places.iter().filter(|place| place.port != 0);
+            let places = places.flat_map(|place| {
                 let literals = place.addresses.iter().filter_map(|text| text.parse().ok());
                 literals.map(|ip: IpAddr| (ip, Some(place.port)))
             });
-            (places.collect(), answer.ttl_s)
+            let places: Vec<Place> = places.collect();
+            match places.is_empty() && !answer.places.is_empty() {
+                true => Err(DnsError::Other(in_vain(&answer))),
+                false => Ok((places, answer.ttl_s)),
+            }
         }))
     }
 
@@ -129,10 +146,9 @@ impl Watched {
                 Fate::Failed(why)
             }
             Err(DnsError::Denied) => {
-                return Err(Problem::Denied(format!(
-                    "{}: looking it up is not granted",
-                    self.name()
-                )));
+                // Grants do not change while a member runs.
+                self.due_in_ms = HOLDS_MS_MAX;
+                Fate::Denied
             }
             Err(DnsError::InvalidName) => {
                 return Err(Problem::Misconfigured(format!("{} is no name in DNS", self.name())));
@@ -176,11 +192,23 @@ impl Watched {
                     "a name cannot be looked up; it is tried again, and what it gave before stands",
                     &[("name", &name), ("why", why)],
                 ),
-                Fate::Unknown => {}
+                // The host says so, with the grant that would allow it.
+                Fate::Denied | Fate::Unknown => {}
             }
         }
         self.fate = fate;
     }
+}
+
+/// A service whose records lead nowhere.
+fn in_vain(service: &Service) -> String {
+    let hosts: Vec<&str> =
+        service.places.iter().take(HOSTS_SHOWN_MAX).map(|place| place.host.as_str()).collect();
+    let more = match service.places.len().saturating_sub(HOSTS_SHOWN_MAX) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    format!("none of its hosts has an address and a port: {}{more}", hosts.join(", "))
 }
 
 #[cfg(test)]
@@ -252,8 +280,36 @@ mod tests {
     }
 
     #[test]
-    fn a_denial_stops_the_mode() {
-        let denied = watched("a").take_addresses(None, Err(DnsError::Denied));
-        assert!(matches!(denied, Err(Problem::Denied(_))));
+    fn a_service_whose_hosts_lead_nowhere_is_not_one_that_is_not_offered() {
+        use convoke_mode_sdk::dns::Place;
+        let place = |host: &str, addresses: &[&str], port| Place {
+            host: host.to_owned(),
+            addresses: addresses.iter().map(ToString::to_string).collect(),
+            port,
+            priority: 0,
+            weight: 0,
+        };
+        let taken = |places| {
+            let mut name = watched("srv:_convoke._tcp.a");
+            name.take_service(Ok(Service { places, ttl_s: 5 })).unwrap();
+            (name.places.len(), name.failure().map(str::to_owned))
+        };
+        assert_eq!(taken(vec![]), (0, None), "it is not offered");
+        let (gone, no_port) = (place("gone", &[], 6900), place("zero", &["10.0.0.1"], 0));
+        let in_vain = "none of its hosts has an address and a port: gone, zero";
+        assert_eq!(taken(vec![gone.clone(), no_port.clone()]), (0, Some(in_vain.to_owned())));
+        let there = place("there", &["10.0.0.2"], 6900);
+        assert_eq!(taken(vec![gone, no_port, there]), (1, None));
+        let (places, failure) = taken((0..9).map(|n| place(&format!("h{n}"), &[], 1)).collect());
+        assert_eq!(places, 0);
+        assert!(failure.unwrap().ends_with("h0, h1, h2 and 6 more"));
+    }
+
+    #[test]
+    fn a_name_that_is_denied_is_not_asked_for_again_soon() {
+        let mut denied = watched("a");
+        denied.take_addresses(None, Err(DnsError::Denied)).unwrap();
+        assert!(denied.is_denied());
+        assert_eq!((denied.failure(), denied.due_in_ms()), (Some(DENIED), HOLDS_MS_MAX));
     }
 }

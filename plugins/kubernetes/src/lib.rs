@@ -19,10 +19,9 @@ use convoke_mode_sdk::{LocalMember, Mode, ModeConfig, Problem, Snapshot, export_
 use pods::Pods;
 use target::Target;
 
-/// Until another look while the host is told of changes.
+/// Until another look: it costs the API server nothing, since the host lists and watches by
+/// itself.
 const LOOK_AGAIN_MS: u32 = 1_000;
-/// Until another look while each costs a list.
-const LIST_AGAIN_MS: u32 = 10_000;
 
 /// The mode: what it asks for, and what it told.
 struct Kubernetes {
@@ -37,9 +36,8 @@ impl Mode for Kubernetes {
 
     fn discover(&mut self) -> Result<Snapshot, Problem> {
         let answer = kubernetes::list_pods(&self.pods.target().query()).map_err(problem)?;
-        let look_again_ms = if answer.watched { LOOK_AGAIN_MS } else { LIST_AGAIN_MS };
         let candidates = self.pods.candidates(&answer)?;
-        Ok(Snapshot { candidates, complete: false, look_again_ms: Some(look_again_ms) })
+        Ok(Snapshot { candidates, complete: false, look_again_ms: Some(LOOK_AGAIN_MS) })
     }
 }
 

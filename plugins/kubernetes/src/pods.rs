@@ -25,8 +25,9 @@ impl Pods {
         &self.target
     }
 
-    /// All addresses. Nobody at all is a problem: this pod itself should be there,
-    /// and a member must not take a slip for an empty cluster.
+    /// All addresses. Nobody at all is a problem, and so are pods of which none has the wanted
+    /// port: this pod itself should be there, and a member must not take a slip for an empty
+    /// cluster. Pods that are not ready yet, and left out for that, are none.
     pub(crate) fn candidates(&mut self, answer: &Answer) -> Result<Vec<Candidate>, Problem> {
         if answer.pods.is_empty() {
             return Err(Problem::Temporary(self.nobody(&answer.namespace)));
@@ -40,8 +41,10 @@ impl Pods {
             );
         }
         let mut candidates = Vec::new();
+        let mut without_port: Option<&Pod> = None;
         for pod in answer.pods.iter().filter(|pod| pod.ready || self.target.not_ready) {
             let Some(port) = port(&self.target, pod) else {
+                without_port.get_or_insert(pod);
                 if !self.told_of_ports {
                     self.told_of_ports = true;
                     let wanted = self.target.port_name.as_deref().unwrap_or_default();
@@ -62,7 +65,21 @@ impl Pods {
                 candidates.push(Candidate { address: address.clone(), port, attributes });
             }
         }
-        Ok(candidates)
+        match without_port {
+            Some(pod) if candidates.is_empty() => Err(Problem::Temporary(self.no_port(pod))),
+            _ => Ok(candidates),
+        }
+    }
+
+    fn no_port(&self, pod: &Pod) -> String {
+        let wanted = self.target.port_name.as_deref().unwrap_or_default();
+        let named: Vec<&str> =
+            pod.ports.iter().map(|(name, _)| name.as_str()).filter(|n| !n.is_empty()).collect();
+        let has = if named.is_empty() { "none with a name".to_owned() } else { named.join(", ") };
+        format!(
+            "no pod has a TCP port named {wanted:?}; {:?} has {has}: set port-name to one of the pod's or service's, or port",
+            pod.name
+        )
     }
 
     fn nobody(&self, namespace: &str) -> String {
@@ -71,8 +88,11 @@ impl Pods {
             selector => format!(" with labels {selector}"),
         };
         match &self.target.service {
+            Some(service) if !labels.is_empty() => format!(
+                "service {service:?} in namespace {namespace:?} has no endpoints{labels}: with a service these are the labels of the service itself, not of its pods; leave label-selector out?"
+            ),
             Some(service) => format!(
-                "service {service:?} in namespace {namespace:?} has no endpoints{labels}: does it exist, does it select these pods, and has it publishNotReadyAddresses: true?"
+                "service {service:?} in namespace {namespace:?} has no endpoints: does it exist, does it select these pods, and has it publishNotReadyAddresses: true?"
             ),
             None => format!("no pod{labels} in namespace {namespace:?} has an address yet"),
         }
@@ -141,6 +161,9 @@ mod tests {
         );
         let named = found(&mut pods("", &[("port-name", "b")]), &list);
         assert_eq!(named.len(), 2, "the other pod has no such port");
+        let problem = pods("", &[("port-name", "c")]).candidates(&list).unwrap_err();
+        let expected = "no pod has a TCP port named \"c\"; \"till-1\" has a: set port-name to one of the pod's or service's, or port";
+        assert_eq!(problem, Problem::Temporary(expected.to_owned()));
     }
 
     #[test]
@@ -149,6 +172,8 @@ mod tests {
         else {
             panic!("it must be held back");
         };
+        let labelled = pods("shop,till", &[("label-selector", "app=a")]);
+        assert!(labelled.nobody("shop").contains("with labels app=a: with a service these are"));
         assert!(
             text.starts_with(
                 "service \"till\" in namespace \"shop\" has no endpoints: does it exist"

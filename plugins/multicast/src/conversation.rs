@@ -108,22 +108,25 @@ impl Conversation {
         self.say(Kind::Goodbye, lan)
     }
 
-    /// The first look: asks until somebody was heard, or in vain.
+    /// The first look: asks until somebody was heard, or in vain. One in which no query went
+    /// out has asked nobody.
     fn ask(&mut self, lan: &impl Lan) -> Result<(), MulticastError> {
+        let mut has_asked = false;
         for slice in 0..FIRST_LOOK_SLICES {
             if QUERY_AT_SLICES.contains(&slice) {
                 match self.say(Kind::Query, lan) {
+                    Ok(()) => has_asked = true,
                     // One of three may be missed; the wait goes on.
-                    Ok(()) | Err(MulticastError::TooFast) => {}
+                    Err(MulticastError::TooFast) => {}
                     Err(error) => return Err(error),
                 }
             }
             let datagrams = lan.receive(BATCH_MAX, FIRST_LOOK_SLICE_MS)?;
             if self.listen(lan, datagrams) {
-                break;
+                return Ok(());
             }
         }
-        Ok(())
+        if has_asked { Ok(()) } else { Err(MulticastError::TooFast) }
     }
 
     /// Takes in a batch, and answers it if somebody asked. Returns whether a

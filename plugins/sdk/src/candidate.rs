@@ -23,6 +23,20 @@ impl Candidate {
         Self { address: address.to_string(), port: port.into(), attributes: Vec::new() }
     }
 
+    /// No place: members may be at `what`, such as a name, and where that is could not be told
+    /// in this look, because of `why`. The host does not call it, uses the other candidates, and
+    /// founds no cluster on such a look.
+    ///
+    /// ```
+    /// use convoke_mode_sdk::Candidate;
+    ///
+    /// let unknown = Candidate::unresolved("b.example", "no answer from 10.0.0.53");
+    /// assert_eq!(unknown.attributes[0].0, "unresolved");
+    /// ```
+    pub fn unresolved(what: impl Display, why: impl Display) -> Self {
+        Self::at(what, None).with("unresolved", why)
+    }
+
     /// The same place with one hint more. The host keeps 16, of at most 256 bytes
     /// for a key and again for its value.
     #[must_use]

@@ -385,6 +385,39 @@ fn what_is_published_on_one_member_comes_once_to_each_subscriber_on_every_member
 }
 
 #[test]
+fn notifications_of_the_configuration_hold_until_a_client_sets_others() {
+    const TOPIC: &str = "__keyevent@0__:set";
+    const GET: &str = "CONFIG GET notify-keyspace-events";
+    let cluster = Cluster::new();
+    let configured = cluster.launch().option("--notify-keyspace-events", "E$").start();
+    // Whoever comes first need not set anything.
+    let mut hears = subscriber(&configured, TOPIC);
+    let mut writer = configured.client();
+    assert_eq!(writer.ask("SET first 1").unwrap(), Value::ok());
+    assert_eq!(message(&mut hears, TOPIC), "first");
+    // Another member has what it is configured with: nothing.
+    let other = cluster.start();
+    cluster.agree([&configured, &other]);
+    let shown = |client: &mut Client| -> Value {
+        let shown = client.ask(GET).unwrap();
+        shown.list().and_then(|pair| pair.last()).cloned().unwrap()
+    };
+    let mut at_other = other.client();
+    assert_eq!(shown(&mut writer), Value::from("$E"));
+    assert_eq!(shown(&mut at_other), Value::from(""));
+    // Until a client sets it, on either of them: that holds for both.
+    for (is_other, letters, expected) in [(true, "Ex", "xE"), (false, "", "")] {
+        let setter = if is_other { &mut at_other } else { &mut writer };
+        let words = ["CONFIG", "SET", "notify-keyspace-events", letters].map(str::as_bytes);
+        assert_eq!(setter.call(&words).unwrap(), Value::ok());
+        let deadline = Instant::now() + SOON;
+        while [&mut writer, &mut at_other].map(shown) != [expected, expected].map(Value::from) {
+            assert!(Instant::now() < deadline, "{letters:?} is not on both members");
+        }
+    }
+}
+
+#[test]
 fn an_expiry_is_told_once_to_each_subscriber_on_every_member() {
     const TOPIC: &str = "__keyevent@0__:expired";
     const KEYS: usize = 30;

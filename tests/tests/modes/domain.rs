@@ -236,16 +236,21 @@ fn a_mode_of_somebody_elses_probes_what_it_is_granted_and_nothing_else() {
     let das = deaf_server(&cluster).start();
     cluster.agree([&das]);
     let ended = as_plugin(&cluster, "").run(SOON);
-    assert!(ended.refusal().contains(
-        "it imports convoke:host/probe@0.1.0, which is not granted; to allow it add to its [[discovery]]: grant = { probe = ["
-    ));
-    let elsewhere = as_plugin(&cluster, "grant = { probe = [\"127.0.0.0/8:1-9999\"] }").start();
     let place = das.address();
+    let needs = format!(
+        "it imports convoke:host/probe@0.1.0, which is not granted; to allow it, its [[discovery]] needs: grant = {{ probe = [\"{place}\"] }}"
+    );
+    assert!(ended.refusal().ends_with(&needs), "{}", ended.refusal());
+    let elsewhere = as_plugin(&cluster, "grant = { probe = [\"127.0.0.0/8:1-9999\"] }").start();
     elsewhere.wait_for_line(
         SOON,
-        &[&format!("was denied probe {place}"), &format!("grant = {{ probe = [\"{place}\"] }}")],
+        &[
+            &format!("was denied probe {place}"),
+            &format!("grant = {{ probe = [\"127.0.0.0/8:1-9999\", \"{place}\"] }}"),
+        ],
     );
     elsewhere.wait_for_line(SOON, &["mode \"mine\" stopped", "probing it is not granted"]);
+    assert!(elsewhere.view().is_none(), "no cluster of its own");
     let granted = as_plugin(&cluster, &format!("grant = {{ probe = [\"{place}\"] }}")).start();
     cluster.agree([&das, &granted]);
 }

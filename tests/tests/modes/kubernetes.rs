@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use convoke_tests::cluster::SOON;
-use convoke_tests::kubernetes::{Manner, pod};
+use convoke_tests::kubernetes::{Manner, pod, slice};
 use convoke_tests::{ApiServer, Cluster, Launch, Member};
 
 /// What takes a few of the back-offs.
@@ -171,6 +171,7 @@ fn a_refusal_names_the_account_and_what_to_apply_and_makes_no_lone_cluster() {
         "  verbs: [\"list\", \"watch\"]",
         "  name: convoke",
         "  resources: [\"endpointslices\"]",
+        "  name: convoke-discovery-endpointslices.shop.convoke",
     ] {
         first.wait_for_line(SOON, &[line]);
     }
@@ -195,6 +196,97 @@ fn an_account_that_may_list_and_not_watch_is_told_and_served() {
     );
     server.put_pod("till-1", &[TWO], &[], true);
     cluster.agree_within(LATER, [&stranger, &first]);
+}
+
+#[test]
+fn a_watch_that_is_granted_later_is_used_from_then_on() {
+    let (cluster, server) = (Cluster::new(), ApiServer::start());
+    let stranger = lone(&cluster, TWO);
+    cluster.agree([&stranger]);
+    server.put_pod("till-0", &[ONE], &[], true);
+    server.deny("watch", "pods");
+    let first = member(&cluster, &server, ONE, "").start();
+    cluster.agree([&first]);
+    first.wait_for_line(SOON, &["may not watch pods", "until then it is listed every 10 s"]);
+    server.allow("watch", "pods");
+    first.wait_for_line(LATER, &["changes are told by the API server from now on"]);
+    let lists = server.requests("list");
+    server.put_pod("till-1", &[TWO], &[], true);
+    cluster.agree([&stranger, &first]);
+    assert_eq!(server.requests("list"), lists, "changes are told, not asked for");
+}
+
+/// As an API server answers for about a second after a restart, until it has read its Roles.
+#[test]
+fn a_refusal_that_passes_is_no_news() {
+    let (cluster, server) = (Cluster::new(), ApiServer::start());
+    server.put_pod("till-0", &[ONE], &[], true);
+    let first = member(&cluster, &server, ONE, "").start();
+    cluster.agree([&first]);
+    server.deny("list", "pods");
+    let lists = server.requests("list");
+    server.compact();
+    first.wait_for_status(LATER, "a list that is refused", |_| {
+        (server.requests("list") > lists).then_some(())
+    });
+    server.allow("list", "pods");
+    server.put_pod("till-1", &[TWO], &[], true);
+    first.wait_for_status(LATER, "the second pod", |_| {
+        (candidates(&first) == Some(5)).then_some(())
+    });
+    assert_eq!(first.count_lines(&["(403)"]), 0);
+    // One that stays is told.
+    server.deny("list", "pods");
+    server.compact();
+    first.wait_for_line(LATER, &["may not list pods in namespace \"shop\" (403)"]);
+}
+
+#[test]
+fn a_token_file_that_holds_no_token_is_said_so_and_read_anew() {
+    let (cluster, server) = (Cluster::new(), ApiServer::start());
+    server.put_pod("till-0", &[ONE], &[], true);
+    let account = server.service_account(cluster.folder());
+    let token = std::fs::read_to_string(account.join("token")).expect("it was written");
+    let write = |text: &str| std::fs::write(account.join("token"), text).expect("it is ours");
+    write("\n");
+    let access = format!("service-account = \"{}\"", account.display());
+    let launch = with(&cluster, ONE, &access, "; namespace = \"shop\"");
+    let first =
+        server.environment().into_iter().fold(launch, |launch, (k, v)| launch.env(k, v)).start();
+    first.wait_for_line(SOON, &["/token is empty; expected one line"]);
+    assert!(first.view().is_none());
+    write(&format!("  {token}\r\n\n"));
+    cluster.agree_within(LATER, [&first]);
+}
+
+#[test]
+fn pods_of_which_none_has_the_wanted_port_are_no_empty_cluster() {
+    let (cluster, server) = (Cluster::new(), ApiServer::start());
+    server.put_pod("till-0", &[ONE], &[], true);
+    let first = member(&cluster, &server, ONE, "; port-name = \"gossip\"").start();
+    first.wait_for_line(
+        SOON,
+        &["no pod has a TCP port named \"gossip\"; \"till-0\" has http", "starts no cluster"],
+    );
+    assert!(first.view().is_none());
+}
+
+/// As the controller of the API server writes it where publishNotReadyAddresses is set.
+#[test]
+fn a_published_pod_that_is_not_ready_is_left_out_where_only_ready_ones_count() {
+    let (cluster, server) = (Cluster::new(), ApiServer::start());
+    let mut published = slice("till", "till-a", &[ONE, TWO, THREE], None);
+    published["endpoints"][1]["conditions"]["serving"] = false.into();
+    published["endpoints"][2]["conditions"]["terminating"] = true.into();
+    server.put(published);
+    let start = |not_ready| {
+        let settings = format!("{SERVICE}; not-ready = \"{not_ready}\"");
+        let member = member(&cluster, &server, ONE, &settings).start();
+        cluster.agree([&member]);
+        candidates(&member)
+    };
+    // Three ports of each pod, without this member's own.
+    assert_eq!((start(true), start(false)), (Some(5), Some(2)));
 }
 
 #[test]

@@ -94,8 +94,13 @@ fn members_find_one_another_in_a_list_that_a_web_server_holds() {
     let denied = cluster.launch().option("--config", config(elsewhere)).start();
     denied.wait_for_line(
         SOON,
-        &["was denied http", &format!("grant = {{ http = [\"http://{}\"] }}", web.address)],
+        &[
+            "was denied http",
+            &format!("grant = {{ http = [\"http://127.0.0.1:1\", \"http://{}\"] }}", web.address),
+        ],
     );
+    denied.wait_for_line(SOON, &["stopped", "starts no cluster before it has looked"]);
+    assert!(denied.view().is_none(), "no cluster of its own");
 }
 
 /// Makes a project, builds it with `make` and these variables, tests it, and tries it.

@@ -8,3 +8,4 @@ mod fetched;
 mod hostile;
 mod reloading;
 mod servers;
+mod waiting;

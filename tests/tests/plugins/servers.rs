@@ -140,11 +140,17 @@ fn an_etcd_that_wants_to_know_who_asks_is_told() {
         etcd.ask(&format!("/v3/auth/{path}"), &request);
     }
     let start = |settings| etcd.member(&cluster, &target, settings).start();
-    for (settings, expected) in [
-        ("", "user is not set"),
-        (", user = \"convoke\", password = \"wrong\"", "refuses this name or password"),
+    for (settings, words) in [
+        ("", ["mode \"etcd\" stopped", "user is not set"]),
+        (
+            ", user = \"convoke\", password = \"wrong\"",
+            ["refuses this name or password", "it is asked again"],
+        ),
     ] {
-        start(settings).wait_for_line(COMPILED, &["mode \"etcd\" stopped", expected]);
+        let member = start(settings);
+        member.wait_for_line(COMPILED, &words);
+        member.wait_for_line(COMPILED, &["starts no cluster before it has looked"]);
+        assert!(member.view().is_none(), "no cluster of its own");
     }
     let known = ", user = \"convoke\", password = \"of-etcd\"";
     let members = [start(known), start(known)];
@@ -203,6 +209,8 @@ fn a_member_finds_the_machines_of_a_cloud_with_its_key_and_no_other() {
 
     let refused = launch("tag:cluster=shop", "another").start();
     refused.wait_for_line(COMPILED, &["mode \"cloud\" stopped", "access-key", "AuthFailure"]);
+    refused.wait_for_line(COMPILED, &["starts no cluster before it has looked"]);
+    assert!(refused.view().is_none(), "no cluster of its own");
     drop(refused);
     let nobody = launch("tag:cluster=other", &cloud.secret).start();
     nobody.wait_for_line(COMPILED, &["this member is the first of its cluster"]);

@@ -5,6 +5,7 @@ mod agreeing;
 mod configuring;
 mod enduring;
 mod files;
+mod hazelcast_files;
 mod interfaces;
 mod joining;
 mod leaving;

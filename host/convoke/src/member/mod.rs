@@ -31,6 +31,7 @@ use std::time::Duration;
 
 use convoke_discovery::{LocalMember, ModeHandle};
 use convoke_gateway::http::{self, Pages, Web};
+use convoke_gateway::notifications;
 use convoke_gateway::pubsub::PubSub;
 use convoke_grid::Grid;
 use convoke_membership::{Config, Member, MemberId, Membership, Service, View};
@@ -105,12 +106,12 @@ async fn start(settings: &Settings) -> Result<Running, String> {
             info!(%keys, "the command line or the environment wins over the configuration file");
         }
     }
-    if let Some(warning) = &settings.warning {
+    for warning in settings.warning.iter().chain(&settings.notes) {
         warn!("{warning}");
     }
     let changes = Changes::watch();
     let wishes = wishes(settings);
-    let choice = choose_interface(&wishes).await?;
+    let choice = choose_interface(settings, &wishes).await?;
     let ips = choice.to_bind();
     let ip = ips[0];
     let further = settings.auto_bind_http.then_some(settings.auto_bind_range);
@@ -328,10 +329,11 @@ async fn say_ready(
                     .into_iter()
                     .flatten()
                     .map(|mode| mode.borrow().clone())
-                    .filter(|mode| mode.looks == 0)
-                    .map(|mode| match mode.last_problem {
-                        Some(problem) => format!("{}: {problem}", mode.name),
-                        None => format!("{} has not answered yet", mode.name),
+                    .filter(|mode| !mode.has_looked)
+                    .map(|mode| match (mode.last_problem, mode.last_trap) {
+                        (Some(problem), _) => format!("{}: {problem}", mode.name),
+                        (None, Some(trap)) => format!("{} {trap}", mode.name),
+                        (None, None) => format!("{} has not answered yet", mode.name),
                     })
                     .collect();
                 if status.is_refused() {
@@ -402,6 +404,7 @@ fn serve_clients(
     changed: Arc<Notify>,
 ) -> (Arc<Status>, Arc<Web>) {
     let (clients, pubsub) = (&settings.clients, PubSub::new(grid.clone()));
+    grid.set_own_setting(notifications::SETTING, &clients.notifications.text());
     let serve =
         |port: RespPort| port.serve(grid.clone(), Arc::clone(&pubsub), clients, placed.clone());
     let status = Arc::new(Status {
@@ -441,11 +444,22 @@ fn wishes(settings: &Settings) -> Wishes {
     Wishes { wanted: settings.interfaces.clone(), listed }
 }
 
-async fn choose_interface(wishes: &Wishes) -> Result<Choice, String> {
+async fn choose_interface(settings: &Settings, wishes: &Wishes) -> Result<Choice, String> {
     let have = interfaces::local_addresses()
         .await
         .map_err(|error| format!("cannot list this machine's addresses: {error}"))?;
     let choice = wishes.choose(&have, &interfaces::system_route)?;
+    if !wishes.wanted.is_empty() && settings.public_address.is_none() {
+        let named = have.iter().filter(|own| wishes.listed.name(own.ip));
+        let named: Vec<String> = named.map(|own| own.ip.to_string()).collect();
+        if !named.is_empty() && !choice.all.iter().any(|address| wishes.listed.name(address.ip)) {
+            warn!(
+                "interfaces choose {}, and the member list names {} of this machine: members that use the list do not find this one there",
+                choice.primary,
+                named.join(", ")
+            );
+        }
+    }
     info!(
         address = %choice.primary,
         because = choice.reason,
@@ -551,7 +565,7 @@ pub(crate) struct Onlooker {
 impl Onlooker {
     /// Binds nothing: says where a member with these settings would be.
     pub(crate) async fn new(settings: &Settings) -> Result<Self, String> {
-        let choice = choose_interface(&wishes(settings)).await?;
+        let choice = choose_interface(settings, &wishes(settings)).await?;
         let id = MemberId::new_now();
         let bound = [SocketAddr::new(choice.primary.ip, settings.start_port)];
         let public = public::look_up_once(settings, settings.start_port).await?;

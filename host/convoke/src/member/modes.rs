@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use convoke_discovery::{
-    BeaconCiphers, CallError, DiscoveryHost, Fakes, HostConfig, LoadedMode, LocalMember, ModeSpec,
-    Prober, Problem, Source, World,
+    BeaconCiphers, CallError, DiscoveryHost, Fakes, HostConfig, LoadError, LoadedMode, LocalMember,
+    ModeSpec, Prober, Problem, Source, World,
 };
 
 use convoke_membership::member::MODES_BYTES_MAX;
@@ -83,11 +83,31 @@ pub(crate) async fn load(
         if number > 1 {
             spec.name = format!("{}#{number}", spec.name);
         }
-        let mode = host.load(&spec).await.map_err(|error| error.to_string())?;
+        let mode = match host.load(&spec).await {
+            Ok(mode) => mode,
+            Err(error) => return Err(refused(host, &spec, local, error).await),
+        };
         host.check(&mode, local).await.map_err(|error| refusal(mode.name(), &error))?;
         loaded.push(mode);
     }
     Ok(loaded)
+}
+
+/// Why a mode is not loaded. Where it lacks a grant, with the one that it needs as it is
+/// configured.
+async fn refused(
+    host: &DiscoveryHost,
+    spec: &ModeSpec,
+    local: &LocalMember,
+    error: LoadError,
+) -> String {
+    let LoadError::Unlinkable(unlinkable) = error else { return error.to_string() };
+    if unlinkable.grant.is_none() {
+        return unlinkable.to_string();
+    }
+    let wanted =
+        host.rehearse_ungranted(spec, local).await.ok().and_then(|rehearsal| rehearsal.wanted);
+    wanted.map_or(unlinkable.clone(), |grants| unlinkable.wanting(grants)).to_string()
 }
 
 /// The modes that are configured, for others to see.

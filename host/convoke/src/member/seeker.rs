@@ -2,7 +2,9 @@
 //!
 //! What answers is handed to the membership core; what does not is counted, and said once.
 //! When every mode has looked and every candidate has answered or not (see
-//! [`candidates`](super::candidates)), this member may found a cluster.
+//! [`candidates`](super::candidates)), this member may found a cluster. A mode that was denied
+//! what it needs, stopped, crashed, or could not tell where all of its members are has not
+//! looked: without its word this member waits for as long as it takes.
 
 use std::collections::HashSet;
 use std::net::SocketAddr;
@@ -141,7 +143,9 @@ impl Seeker {
     fn hear(&self, seeking: &mut Seeking, event: ModeEvent) {
         match event {
             ModeEvent::Snapshot { mode, snapshot } => {
-                seeking.awaited.remove(&mode);
+                if snapshot.doubt.is_none() {
+                    seeking.awaited.remove(&mode);
+                }
                 if let Some(number) = self.modes.iter().position(|name| *name == mode) {
                     seeking.candidates.merge(Instant::now(), 1 << number, &snapshot);
                     self.counters.candidates.store(seeking.candidates.len(), Ordering::Relaxed);
@@ -151,10 +155,9 @@ impl Seeker {
                     };
                 }
             }
-            // An operator must mend it, and was told so; the others go on without it.
-            ModeEvent::Stopped { mode, .. } => {
-                seeking.awaited.remove(&mode);
-            }
+            // An operator must mend it, and was told so. One that has not looked by then is
+            // still awaited: another one's members may be joined, and no cluster is founded.
+            ModeEvent::Stopped { .. } => {}
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use convoke_discovery::{AskedGrant, Inspection, Source};
+use convoke_discovery::{AskedGrant, Grants, Inspection, Source};
 
 use super::mode_name;
 use crate::member::modes;
@@ -62,16 +62,15 @@ fn toml(name: &str, file: &Path, found: &Inspection) -> String {
         file.display().to_string(),
         found.digest
     );
-    let entries: Vec<&str> = found
-        .asks
-        .iter()
-        .filter_map(|asked| match asked.grant {
-            AskedGrant::Entry(entry) => Some(entry),
-            AskedGrant::Always | AskedGrant::InertWasi => None,
-        })
-        .collect();
-    if !entries.is_empty() {
-        text.push_str(&format!("grant = {{ {} }}\n", entries.join(", ")));
+    let mut grants = Grants::default();
+    for asked in &found.asks {
+        if let AskedGrant::Entry { capability, example } = asked.grant {
+            // A pattern that the host writes itself is sound.
+            let _ = grants.add(capability, example);
+        }
+    }
+    if grants != Grants::default() {
+        text.push_str(&format!("{grants}\n"));
     }
     if found.asks.iter().any(|asked| asked.grant == AskedGrant::InertWasi) {
         text.push_str("wasi = \"inert\"\n");

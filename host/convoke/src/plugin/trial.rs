@@ -83,7 +83,9 @@ pub(super) async fn run(args: &TryArgs, settings: &Settings) -> Result<(), Strin
 fn refusal(error: &LoadError) -> String {
     let LoadError::Unlinkable(unlinkable) = error else { return error.to_string() };
     let options = unlinkable.problems.iter().filter_map(|problem| match problem {
-        ImportProblem::NotGranted { line, .. } => grant_option(line),
+        ImportProblem::NotGranted { capability, example, .. } => {
+            Some(format!("--grant '{capability}={example}'"))
+        }
         ImportProblem::Wasi { .. } => Some("--wasi inert".to_owned()),
         _ => None,
     });
@@ -92,14 +94,6 @@ fn refusal(error: &LoadError) -> String {
         true => error.to_string(),
         false => format!("{error}; here: {}", options.join(" ")),
     }
-}
-
-/// A line such as `grant = { store = "64KiB" }`, as an option.
-fn grant_option(line: &str) -> Option<String> {
-    let inner = line.strip_prefix("grant = { ")?.strip_suffix(" }")?;
-    let (capability, pattern) = inner.split_once(" = ")?;
-    let pattern = pattern.trim_matches(|c| matches!(c, '[' | ']' | '"'));
-    Some(format!("--grant '{capability}={pattern}'"))
 }
 
 /// As the host would wait, without its jitter.
@@ -169,6 +163,9 @@ fn report(number: u32, snapshot: &Snapshot, took: Duration, instance: &Instance)
     }
     for dropped in snapshot.dropped.iter().take(LINES_MAX) {
         println!("  dropped {}: {}", dropped.address, dropped.reason);
+    }
+    if let Some(doubt) = &snapshot.doubt {
+        println!("  in doubt, so that a member founds no cluster on this look: {doubt}");
     }
     if snapshot.complete {
         println!("  complete: who is not listed is gone");

@@ -164,6 +164,10 @@ pub(crate) struct Options {
     /// A file that holds the client password
     #[arg(long, global = true, value_name = "FILE", env = "CONVOKE_CLIENT_PASSWORD_FILE")]
     pub(crate) client_password_file: Option<PathBuf>,
+    /// Which keyspace notifications this member sends until CONFIG SET says otherwise: letters
+    /// as in Redis, such as Ex [default: none]
+    #[arg(long, global = true, value_name = "LETTERS", env = "CONVOKE_NOTIFY_KEYSPACE_EVENTS")]
+    pub(crate) notify_keyspace_events: Option<String>,
     /// RESP clients at once [default: 10000]
     #[arg(long, global = true, value_name = "COUNT", env = "CONVOKE_MAX_CLIENTS")]
     pub(crate) max_clients: Option<u32>,
@@ -226,6 +230,16 @@ fn port() -> clap::builder::RangedI64ValueParser<u16> {
     clap::value_parser!(u16).range(1..)
 }
 
+/// The long names of options.
+fn names_of(command: &clap::Command) -> Vec<String> {
+    command.get_arguments().filter_map(|a| a.get_long()).map(String::from).collect()
+}
+
+#[cfg(test)]
+pub(super) fn names() -> Vec<String> {
+    names_of(&command())
+}
+
 /// The command line as it was given.
 #[derive(Debug)]
 pub(crate) struct Given {
@@ -244,9 +258,7 @@ impl Given {
     /// Reads arguments, the program's name first.
     pub(crate) fn read(arguments: impl IntoIterator<Item = OsString>) -> Result<Self, Instead> {
         let command = command();
-        let names: Vec<String> =
-            command.get_arguments().filter_map(|a| a.get_long()).map(String::from).collect();
-        let arguments = spelling::canonical(arguments, &names);
+        let arguments = spelling::canonical(arguments, &names_of(&command));
         if let Some(text) = spelling::without_counterpart(&arguments) {
             return Err(Instead { text, code: 2 });
         }
@@ -286,13 +298,18 @@ pub(super) fn rank(matches: &ArgMatches, id: &str) -> u8 {
 }
 
 /// Those of these keys of a file that the command line or the environment sets as well.
-pub(super) fn overriding(matches: &ArgMatches, keys: Vec<String>) -> Vec<String> {
-    let is_given = |key: &String| {
-        // In a file, what finds members has a form of its own as well.
-        let id = if key == "discovery" { "cluster_mode" } else { &*key.replace('-', "_") };
-        rank(matches, id) > 0
+pub(super) fn overriding(matches: &ArgMatches, keys: &[String]) -> Vec<String> {
+    let is_given = |key: &&String| {
+        let id = key.replace('-', "_");
+        // What finds members, and what is secret, has two forms.
+        let other = match id.as_str() {
+            "discovery" => "cluster_mode".to_owned(),
+            "cluster_password" | "client_password" => format!("{id}_file"),
+            _ => id.trim_end_matches("_file").to_owned(),
+        };
+        rank(matches, &id) > 0 || rank(matches, &other) > 0
     };
-    keys.into_iter().filter(is_given).collect()
+    keys.iter().filter(is_given).cloned().collect()
 }
 
 impl Instead {

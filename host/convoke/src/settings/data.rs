@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use convoke_gateway::notifications::Wanted;
 use convoke_gateway::trust::Passwords;
 use convoke_grid::map::{BACKUPS_MAX, Eviction, MAP_NAME_BYTES_MAX, MergePolicy};
 use convoke_grid::{MAPS_MAX, MapCatalog, MapSettings};
@@ -41,6 +42,8 @@ pub(crate) struct ClientSettings {
     pub(crate) resp_port: Option<u16>,
     pub(crate) password: Zeroizing<Vec<u8>>,
     read_only_password: Zeroizing<Vec<u8>>,
+    /// Keyspace notifications that are sent until a client changes that.
+    pub(crate) notifications: Wanted,
     pub(crate) clients_max: u32,
     pub(crate) idle: Option<Duration>,
     pub(crate) redis_cluster: bool,
@@ -197,11 +200,17 @@ impl ClientSettings {
         if clients_max == 0 {
             return Err(SettingsError("max-clients is 0; for no RESP set resp-port to 0".into()));
         }
+        let letters = options.notify_keyspace_events.as_ref();
+        let letters = letters.or(file.notify_keyspace_events.as_ref()).map_or("", String::as_str);
+        let notifications = Wanted::parse(letters).ok_or_else(|| {
+            SettingsError(format!("notify-keyspace-events is {letters:?}: {}", Wanted::EXPECTED))
+        })?;
         let idle_s = options.client_idle_s.or(file.client_idle_s).unwrap_or(0);
         Ok(Self {
             resp_port: (resp_port > 0).then_some(resp_port),
             password,
             read_only_password,
+            notifications,
             clients_max,
             idle: (idle_s > 0).then(|| Duration::from_secs(idle_s.into())),
             redis_cluster: options.redis_cluster.or(file.redis_cluster).unwrap_or(false),

@@ -67,6 +67,8 @@ pub(crate) struct File {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) client_read_only_password_file: Option<PathBuf>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) notify_keyspace_events: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) max_clients: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) client_idle_s: Option<u32>,
@@ -332,6 +334,10 @@ mod tests {
         );
         assert_eq!(shown.auto_bind_range, Some(usual.auto_bind_range));
         assert_eq!(shown.resp_port, usual.clients.resp_port);
+        assert_eq!(
+            shown.notify_keyspace_events.as_deref(),
+            Some(usual.clients.notifications.text().as_str())
+        );
         assert_eq!(shown.max_clients, Some(usual.clients.clients_max));
         assert_eq!(shown.redis_cluster, Some(usual.clients.redis_cluster));
         assert_eq!((shown.client_idle_s, usual.clients.idle), (Some(0), None));

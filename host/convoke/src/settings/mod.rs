@@ -3,6 +3,7 @@
 
 pub(crate) mod agreed;
 mod cli;
+mod contradictions;
 mod data;
 mod file;
 mod hazelcast;
@@ -30,6 +31,7 @@ pub(crate) use plugin::{Language, NewArgs, PluginCommand, TryArgs};
 
 use crate::folders;
 use crate::interfaces::Pattern;
+use contradictions::{Resolved, Sources};
 use file::File;
 
 /// Read when it is there and no other file is named.
@@ -91,10 +93,15 @@ pub(crate) struct Settings {
     pub(crate) overridden: Vec<String>,
     /// What is to be said of it.
     pub(crate) warning: Option<String>,
+    /// What of the sources contradicts each other, and which of them holds; one line each.
+    pub(crate) notes: Vec<String>,
 }
 
 /// Member ports that are tried, unless the operator says otherwise.
 const START_PORT_RANGE: u16 = 100;
+
+/// Bytes of a password file: a password, and the line break at its end.
+const PASSWORD_FILE_BYTES_MAX: usize = PASSWORD_BYTES_MAX + 2;
 
 /// Threads that serve clients and other members, at most.
 const WORKERS_MAX: u16 = 256;
@@ -180,10 +187,10 @@ impl Settings {
             usual.is_file().then(|| usual.to_owned())
         });
         let (file, warning) = path.as_deref().map(File::read).transpose()?.unwrap_or_default();
-        let mut overridden = cli::overriding(&given.matches, file.keys());
-        // Who says how to find a cluster means to have one, even where a lower source says none.
-        let rank = |id: &str| cli::rank(&given.matches, id);
-        let finds_one = rank("cluster_mode") > rank("no_cluster");
+        let keys = file.keys();
+        let mut overridden = cli::overriding(&given.matches, &keys);
+        let sources = Sources { matches: &given.matches, path: path.as_deref(), keys: &keys };
+        let mut notes = Vec::new();
         let from_file = |key: &str| match &path {
             Some(path) => format!("{}: {key}", path.display()),
             None => key.to_owned(),
@@ -191,6 +198,29 @@ impl Settings {
 
         let data = DataSettings::resolve(&options, &file)?;
         let clients = ClientSettings::resolve(&options, &file, own_for_clients)?;
+        let mut modes = modes::resolve(
+            options.cluster_mode.clone(),
+            file.cluster_mode.clone(),
+            &file.discovery,
+            modes::Place::here(),
+        )?;
+        contradictions::group(&sources, &options, &file, &mut modes, &mut notes)?;
+        let is_set = options.no_cluster.or(file.no_cluster).unwrap_or(false);
+        let no_cluster = contradictions::no_cluster(&sources, is_set, &mut notes);
+        if file.no_cluster == Some(true)
+            && !no_cluster
+            && !overridden.iter().any(|key| key == "no-cluster")
+        {
+            overridden.push("no-cluster".to_owned());
+        }
+        let resolved = Resolved {
+            clients: &clients,
+            no_cluster,
+            lite: options.lite.or(file.lite).unwrap_or(false),
+            min_members: data.min_members,
+            auto_bind_http: options.auto_bind_http.or(file.auto_bind_http).unwrap_or(false),
+        };
+        contradictions::check(&sources, &resolved, &mut notes)?;
         let given = |option: Option<String>, from: String, file: Option<String>, key: &str| {
             let of_file = || file.map(|text| (text, from_file(key)));
             option.map(|text| (text, from)).or_else(of_file)
@@ -250,20 +280,6 @@ impl Settings {
         let from_file_too = (file.cluster_password, file.cluster_password_file);
         let password =
             password("cluster-password", if own == (None, None) { from_file_too } else { own })?;
-        let modes = modes::resolve(
-            options.cluster_mode,
-            file.cluster_mode,
-            &file.discovery,
-            modes::Place::here(),
-        )?;
-
-        let mut no_cluster = options.no_cluster.or(file.no_cluster).unwrap_or(false);
-        if no_cluster && finds_one {
-            no_cluster = false;
-            if !overridden.iter().any(|key| key == "no-cluster") {
-                overridden.push("no-cluster".to_owned());
-            }
-        }
         if no_cluster && domain_server {
             return Err(SettingsError(
                 "no-cluster is set, and a domain server is there to be met; leave it out".into(),
@@ -319,6 +335,7 @@ impl Settings {
             file: path,
             overridden,
             warning,
+            notes,
         })
     }
 }
@@ -424,7 +441,7 @@ fn password(
         (Some(text), None) => Ok(Zeroizing::new(text.into_bytes())),
         (None, Some(path)) => {
             let mut bytes =
-                Zeroizing::new(read_bounded(&path, PASSWORD_BYTES_MAX).map_err(|e| {
+                Zeroizing::new(read_bounded(&path, PASSWORD_FILE_BYTES_MAX).map_err(|e| {
                     SettingsError(format!(
                         "the password file {} cannot be read: {e}",
                         path.display()
@@ -432,6 +449,12 @@ fn password(
                 })?);
             while matches!(bytes.last(), Some(b'\n' | b'\r')) {
                 bytes.pop();
+            }
+            if bytes.len() > PASSWORD_BYTES_MAX {
+                return Err(SettingsError(format!(
+                    "the password file {} has more than {PASSWORD_BYTES_MAX} bytes",
+                    path.display()
+                )));
             }
             if bytes.is_empty() {
                 let path = path.display();
@@ -561,6 +584,135 @@ mod tests {
         let both = settings(&["--cluster-mode", "tcpip:10.0.0.1", "--no-cluster"]);
         assert!(both.no_cluster);
         std::fs::remove_file(file).unwrap();
+    }
+
+    /// What a start with this file and these options comes to.
+    fn with_file(name: &str, text: &str, more: &[&str]) -> Result<Settings, String> {
+        let file = std::env::temp_dir().join(format!("convoke-{}-{name}", std::process::id()));
+        std::fs::write(&file, text).unwrap();
+        let path = file.display().to_string();
+        let resolved = resolve(&[&["--config", &path], more].concat());
+        std::fs::remove_file(&file).unwrap();
+        resolved.map_err(|error| error.to_string().replace(&path, "FILE"))
+    }
+
+    #[test]
+    fn of_two_sources_that_contradict_the_higher_holds_and_it_is_said() {
+        let notes = |text: &str, more: &[&str]| {
+            let settings = with_file("notes.toml", text, more).unwrap();
+            let file = settings.file.as_ref().unwrap().display().to_string();
+            let notes = settings.notes.join("; ").replace(&file, "FILE");
+            (settings, notes)
+        };
+        let (settings, said) = notes("no-cluster = true", &["--cluster-mode", "tcpip:10.0.0.1"]);
+        assert!(!settings.no_cluster);
+        assert_eq!(
+            said,
+            "--cluster-mode wins over no-cluster in FILE: this member looks for a cluster"
+        );
+        let (settings, said) = notes("[[discovery]]\nmode = \"multicast\"", &["--no-cluster"]);
+        assert!(settings.no_cluster);
+        assert_eq!(
+            said,
+            "--no-cluster wins over discovery in FILE: this member looks for no cluster"
+        );
+        let both = ["--no-cluster", "--cluster-mode", "tcpip:10.0.0.1"];
+        let (settings, said) = notes("", &both);
+        assert!(settings.no_cluster && said.starts_with("--no-cluster wins over --cluster-mode"));
+        let (_, said) = notes("lite = true\nmin-members = 3", &[]);
+        assert!(said.starts_with("lite is set, and min-members in FILE has no effect"), "{said}");
+        let (_, said) = notes("min-members = 3", &["--no-cluster"]);
+        assert!(said.contains("every write is refused"), "{said}");
+        let (_, said) = notes("resp-port = 0\nredis-cluster = true", &[]);
+        assert_eq!(said, "resp-port in FILE is 0: redis-cluster in FILE has no effect");
+        let (_, said) = notes("cluster-mode = \"tcpip:10.0.0.1\"", &["--mc-port", "3000"]);
+        assert_eq!(said, "--mc-port has no effect: no mode here uses multicast");
+        let (_, said) = notes("", &["--auto-bind-range", "9"]);
+        assert_eq!(said, "--auto-bind-range has no effect without auto-bind-http");
+        assert_eq!(notes("min-members = 3\nauto-bind-range = 9", &["--resp-port", "0"]).1, "");
+    }
+
+    #[test]
+    fn of_two_multicast_groups_the_higher_source_has_the_one() {
+        let group = |text: &str, more: &[&str]| {
+            let settings = with_file("group.toml", text, more).unwrap();
+            (settings.modes[0].argument.clone(), settings.notes.len())
+        };
+        let file = "cluster-mode = \"multicast:224.2.2.9:3000\"";
+        assert_eq!(group(file, &[]), ("224.2.2.9:3000".to_owned(), 0));
+        assert_eq!(group(file, &["--mc-port", "3000"]).1, 0, "the same");
+        assert_eq!(group(file, &["--mcPort", "3001"]), ("224.2.2.9:3001".to_owned(), 1));
+        assert_eq!(
+            group(file, &["--mc-address", "[ff02::1]", "--mc-port", "3001"]),
+            ("[ff02::1]:3001".to_owned(), 2)
+        );
+        assert_eq!(
+            group("mc-port = 4000", &["--cluster-mode", "multicast:224.2.2.9:3000"]),
+            ("224.2.2.9:3000".to_owned(), 1)
+        );
+        let refusal = |text: &str, more: &[&str]| with_file("groups.toml", text, more).unwrap_err();
+        assert_eq!(
+            refusal(&format!("{file}\nmc-port = 3001"), &[]),
+            "cluster-mode in FILE names 3000 for multicast, and mc-port in FILE names 3001; keep one of them"
+        );
+        let both = ["--cluster-mode", "multicast:224.2.2.9:3000", "--mc-address", "224.2.2.8"];
+        assert!(refusal("", &both).contains("--mc-address names 224.2.2.8; keep one of them"));
+    }
+
+    #[test]
+    fn a_group_of_a_hazelcast_file_gives_way_to_the_command_line() {
+        let text =
+            "<hazelcast><network><join><multicast enabled='true'/></join></network></hazelcast>";
+        let settings = with_file("group.xml", text, &["--mcPort", "3001"]).unwrap();
+        assert_eq!(settings.modes[0].argument, "224.2.2.3:3001");
+        assert!(settings.notes[0].starts_with("--mc-port wins over discovery in "));
+    }
+
+    #[test]
+    fn what_cannot_be_meant_together_is_refused() {
+        let refusal = |text: &str, more: &[&str]| with_file("both.toml", text, more).unwrap_err();
+        assert_eq!(
+            refusal("lite = true", &["--no-cluster"]),
+            "--no-cluster and lite in FILE contradict each other: a lone member that stores nothing refuses every write; leave out one of them"
+        );
+        assert_eq!(
+            refusal("resp-port = 0", &["--redis-cluster"]),
+            "--redis-cluster is set, and there is no RESP: resp-port in FILE is 0; set --resp-port as well, or leave it out"
+        );
+    }
+
+    #[test]
+    fn a_password_file_of_a_higher_source_is_named_as_winning() {
+        let secret = std::env::temp_dir().join(format!("convoke-secret-{}", std::process::id()));
+        // A whole password of the largest size, and a line break.
+        std::fs::write(&secret, format!("{}\r\n", "s".repeat(PASSWORD_BYTES_MAX))).unwrap();
+        let option = secret.display().to_string();
+        let settings = with_file(
+            "secret.toml",
+            "cluster-password = \"other\"\nclient-password = \"own\"",
+            &["--cluster-password-file", &option],
+        );
+        let settings = settings.unwrap();
+        assert_eq!(settings.password.len(), PASSWORD_BYTES_MAX);
+        assert_eq!(settings.overridden, ["cluster-password"]);
+        std::fs::write(&secret, "s".repeat(PASSWORD_BYTES_MAX + 1)).unwrap();
+        assert!(refusal(&["--cluster-password-file", &option]).contains("has more than"));
+        std::fs::remove_file(secret).unwrap();
+    }
+
+    #[test]
+    fn notifications_have_the_letters_and_refusals_of_redis() {
+        let settings = resolve(&["--notify-keyspace-events", "Ex"]).unwrap();
+        assert_eq!(settings.clients.notifications.text(), "xE");
+        assert_eq!(
+            refusal(&["--notify-keyspace-events", "KQ"]),
+            "notify-keyspace-events is \"KQ\": Invalid event class character. Use 'Ag$lshzxeKEtmdn'."
+        );
+        let file = "notify-keyspace-events = \"KEA\"";
+        let of_file = with_file("notify.toml", file, &[]).unwrap();
+        assert_eq!(of_file.clients.notifications.text(), "AKE");
+        let above = with_file("notify.toml", file, &["--notify-keyspace-events", ""]).unwrap();
+        assert_eq!(above.clients.notifications.text(), "");
     }
 
     #[test]

@@ -227,7 +227,7 @@ fn known(name: &str) -> Result<String, SettingsError> {
 }
 
 /// Edits from one word to another (Levenshtein).
-fn distance(a: &str, b: &str) -> usize {
+pub(super) fn distance(a: &str, b: &str) -> usize {
     let b: Vec<char> = b.chars().collect();
     let mut row: Vec<usize> = (0..=b.len()).collect();
     for (i, from) in a.chars().enumerate() {

@@ -12,24 +12,47 @@ const OTHER_NAMES: [(&str, &str); 5] = [
     ("clustermode", "cluster-mode"),
 ];
 
+/// Copies of an entry, whatever Payara's options say of hosts.
+const ON_HOSTS: &str =
+    "copies of an entry lie on different hosts wherever there are several: leave it out";
+const NO_APPLICATIONS: &str =
+    "applications run elsewhere and connect as clients, over RESP or HTTP: leave it out";
+const LOG: &str = "the log goes to standard output, and CONVOKE_LOG=debug shows more: leave it out";
+const NO_TLS: &str = "HTTP is served without TLS here: leave it out, and put a proxy before it";
+const IN_A_FILE: &str = "all settings may stand in one file: name it with --config";
+
 /// Options of Payara Micro that have no counterpart, and what to use here.
-const WITHOUT_COUNTERPART: [(&str, &str); 4] = [
+const WITHOUT_COUNTERPART: [(&str, &str); 24] = [
     (
         "hzinitialjoinwait",
         "a member waits until each way of finding members has looked, and no longer: leave it out",
     ),
-    (
-        "hostaware",
-        "copies of an entry lie on different hosts wherever there are several: leave it out",
-    ),
-    (
-        "nohostaware",
-        "copies of an entry lie on different hosts wherever there are several: leave it out",
-    ),
+    ("hostaware", ON_HOSTS),
+    ("nohostaware", ON_HOSTS),
     (
         "enablehealthcheck",
         "health is always there, at /health/live and /health/ready of the HTTP port: leave it out",
     ),
+    ("deploy", NO_APPLICATIONS),
+    ("deploymentdir", NO_APPLICATIONS),
+    ("deploydir", NO_APPLICATIONS),
+    ("deployfromgav", NO_APPLICATIONS),
+    ("contextroot", NO_APPLICATIONS),
+    ("globalcontextroot", NO_APPLICATIONS),
+    ("postdeploycommandfile", NO_APPLICATIONS),
+    ("logtofile", LOG),
+    ("logproperties", LOG),
+    ("accesslog", LOG),
+    ("sslport", NO_TLS),
+    ("autobindssl", NO_TLS),
+    ("sslcert", NO_TLS),
+    ("domainconfig", IN_A_FILE),
+    ("prebootcommandfile", IN_A_FILE),
+    ("postbootcommandfile", IN_A_FILE),
+    ("rootdir", "nothing is kept on disk but what modes store: see --state-directory"),
+    ("secretsdir", "secrets are read from files: see --cluster-password-file"),
+    ("shutdowngrace", "a member hands over its data before it leaves, and no longer: leave it out"),
+    ("disablephonehome", "nothing is reported to anybody: leave it out"),
 ];
 
 /// Why an option of Payara's is none here, if one of them is among the arguments.
@@ -101,6 +124,11 @@ mod tests {
              waits until each way of finding members has looked, and no longer: leave it out"
         );
         assert!(why("--nohostaware").is_some());
+        assert!(why("--POSTBOOTCOMMANDFILE").unwrap().ends_with("name it with --config"));
+        let names: Vec<String> = super::super::cli::names();
+        for (theirs, _) in WITHOUT_COUNTERPART {
+            assert!(!names.iter().any(|ours| plain(ours) == theirs), "{theirs} is an option");
+        }
         assert_eq!(why("--hosts"), None);
         assert_eq!(why("hostaware"), None);
     }

@@ -32,7 +32,8 @@ use crate::text::one_line;
 
 pub(crate) const GRANT: Grant = Grant {
     is_granted: |grants| !grants.http.is_empty(),
-    line: "grant = { http = [\"https://consul.example:8501\"] }",
+    capability: "http",
+    example: "https://consul.example:8501",
 };
 
 /// Links `wasi:http` and nothing else; what it is made of comes from [`super::wasi`].
@@ -235,14 +236,7 @@ fn admit(mode: &Mode, request: &http::Request<WasiBody>) -> Result<OwnedSemaphor
     if request.method() == http::Method::CONNECT {
         return Err(Error::HttpRequestMethodInvalid);
     }
-    if !mode.grants.grants_http(scheme, &host, port) {
-        mode.warn_denied("http", &shown(scheme, &host, port));
-        return Err(Error::HttpRequestDenied);
-    }
-    // `*` covers every name and address but those that mean this machine.
-    let is_local = is_localhost(&host) || address_of(&host).and_then(local_kind).is_some();
-    if is_local && !mode.grants.grants_http_by_address(scheme, &host, port) {
-        mode.warn_denied("http", &shown(scheme, &host, port));
+    if !is_granted(mode, scheme, &host, port) {
         return Err(Error::HttpRequestDenied);
     }
     // Without the query, which may hold a secret.
@@ -255,6 +249,39 @@ fn admit(mode: &Mode, request: &http::Request<WasiBody>) -> Result<OwnedSemaphor
     let permit = Arc::clone(&mode.requests.at_once).try_acquire_owned().map_err(|_| too_many())?;
     let mut bucket = mode.requests.bucket.lock().unwrap_or_else(PoisonError::into_inner);
     if bucket.take() { Ok(permit) } else { Err(too_many()) }
+}
+
+/// Whether this place may be asked; the operator is told of one that may not.
+fn is_granted(mode: &Mode, scheme: HttpScheme, host: &str, port: u16) -> bool {
+    // `*` covers every name and address but those that mean this machine.
+    let is_local = is_localhost(host) || address_of(host).and_then(local_kind).is_some();
+    let granted = match is_local {
+        true => mode.grants.grants_http_by_address(scheme, host, port),
+        false => mode.grants.grants_http(scheme, host, port),
+    };
+    if !granted {
+        mode.warn_denied("http", &shown(scheme, host, port));
+    }
+    granted
+}
+
+/// Notes as denied the servers in `text`, of the configuration, that are not granted: a mode
+/// that cannot reach its first server in a rehearsal may never come to the others.
+pub(crate) fn rehearse(mode: &Mode, text: &str) {
+    for (scheme, prefix) in [(HttpScheme::Http, "http://"), (HttpScheme::Https, "https://")] {
+        for (at, _) in text.match_indices(prefix) {
+            let rest = &text[at + prefix.len()..];
+            let ends = |c: char| c.is_whitespace() || matches!(c, '/' | '?' | '#' | ',' | ';');
+            let authority = rest.split(ends).next().unwrap_or_default();
+            // A user is no part of a grant, and a password none of a log.
+            let place = authority.rsplit('@').next().unwrap_or_default();
+            let Ok(place) = place.parse::<http::uri::Authority>() else { continue };
+            let port = place.port_u16().unwrap_or(scheme.default_port());
+            if port != 0 && !place.host().is_empty() {
+                is_granted(mode, scheme, &one_line(place.host(), 253), port);
+            }
+        }
+    }
 }
 
 /// A place as a grant names it.
@@ -276,8 +303,10 @@ fn warn_leads_here(mode: &Mode, uri: &http::Uri, leads: &LeadsHere) {
         std::net::IpAddr::V4(ip) => shown(scheme, &ip.to_string(), port),
         std::net::IpAddr::V6(ip) => shown(scheme, &format!("[{ip}]"), port),
     };
+    mode.want("http", std::iter::once(address.as_str()));
     let to_allow = format!(
-        "{leads}, which the grant of a name does not cover; to allow it give the mode {address} in place of the name, and add to its [[discovery]]: grant = {{ http = [\"{address}\"] }}"
+        "{leads}, which the grant of a name does not cover; to allow it give the mode {address} in place of the name, and its [[discovery]] needs: {}",
+        mode.wanted()
     );
     mode.warn_denied_unless("http", &name, &to_allow);
 }

@@ -21,17 +21,26 @@ pub(crate) const CAPABILITY: Capability = Capability {
 /// The lines written by the running call, through `log` and otherwise; clones count
 /// together.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Budget(Arc<AtomicU32>);
+pub(crate) struct Budget {
+    written: Arc<AtomicU32>,
+    /// Nothing is written at all.
+    is_silent: bool,
+}
 
 impl Budget {
+    pub(crate) fn new(is_silent: bool) -> Self {
+        Self { is_silent, ..Self::default() }
+    }
+
     /// Whether one more line fits.
     pub(crate) fn take(&self) -> bool {
-        self.0.fetch_add(1, Relaxed) < limits::LOG_LINES_PER_CALL_MAX
+        !self.is_silent && self.written.fetch_add(1, Relaxed) < limits::LOG_LINES_PER_CALL_MAX
     }
 
     /// The call is over: says how many lines did not fit.
     pub(crate) fn renew(&self, mode: &str) {
-        let suppressed = self.0.swap(0, Relaxed).saturating_sub(limits::LOG_LINES_PER_CALL_MAX);
+        let suppressed =
+            self.written.swap(0, Relaxed).saturating_sub(limits::LOG_LINES_PER_CALL_MAX);
         if suppressed > 0 {
             tracing::warn!(mode, "{suppressed} more lines of this call suppressed");
         }

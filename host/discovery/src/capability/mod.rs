@@ -16,7 +16,7 @@ pub(crate) mod wasi;
 
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use semver::Version;
 use tokio::sync::watch;
@@ -45,8 +45,10 @@ pub(crate) struct Capability {
 pub(crate) struct Grant {
     /// Whether anything of the capability is granted; its scope is checked at each call.
     pub(crate) is_granted: fn(&Grants) -> bool,
-    /// A line of TOML that grants some of it.
-    pub(crate) line: &'static str,
+    /// As a grant names it.
+    pub(crate) capability: &'static str,
+    /// A pattern that grants some of it.
+    pub(crate) example: &'static str,
 }
 
 /// Lines of this target tell of each call that a mode makes.
@@ -89,7 +91,58 @@ pub(crate) struct Mode {
     told: Mutex<HashSet<String>>,
     /// Denials that it was told of.
     denials: AtomicU32,
+    /// The grants, and what was denied beside them.
+    wanted: Mutex<Wanted>,
+    /// Set while the mode is only tried, to learn what it asks for.
+    pub(crate) rehearsal: Option<Mutex<Rehearsal>>,
     phase: watch::Sender<Phase>,
+}
+
+/// Grants that would cover what a mode has asked for.
+#[derive(Debug)]
+struct Wanted {
+    grants: Grants,
+    /// What was denied, such as `dns a.example`.
+    added: HashSet<String>,
+}
+
+impl Wanted {
+    fn of(grants: &Grants) -> Self {
+        Self { grants: grants.clone(), added: HashSet::new() }
+    }
+
+    fn add(&mut self, capability: &str, target: &str) {
+        let has_room = self.added.len() < limits::GRANTS_PROPOSED_MAX;
+        if has_room && self.added.insert(format!("{capability} {target}")) {
+            // What no grant can name is left out, and the line helps with the rest.
+            let _ = self.grants.add(capability, target);
+        }
+    }
+}
+
+/// What a mode does in its first look, with nothing behind its capabilities; see
+/// [`DiscoveryHost::rehearse`](crate::DiscoveryHost::rehearse).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Rehearsal {
+    /// Each call of a capability, such as `dns: addresses of a.example`; at most
+    /// [`limits::REHEARSED_MAX`].
+    pub asks: Vec<String>,
+    /// What it was denied, such as `dns a.example`; as many at most.
+    pub denied: Vec<String>,
+    /// The grants that would cover all of it, those included that the mode has. `None` when
+    /// nothing was denied.
+    pub wanted: Option<Grants>,
+}
+
+/// Adds a line that is not there yet.
+fn note(lines: &mut Vec<String>, line: String) {
+    if lines.len() < limits::REHEARSED_MAX && !lines.contains(&line) {
+        lines.push(line);
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Whether a mode goes on.
@@ -125,8 +178,30 @@ impl Mode {
         host: Arc<HostConfig>,
         surroundings: watch::Receiver<Surroundings>,
     ) -> Arc<Self> {
-        Arc::new(Self {
+        Arc::new(Self::with(name, grants, host, surroundings, None))
+    }
+
+    /// One that is only tried: it says nothing, and notes what it asks for.
+    pub(crate) fn rehearsing(
+        name: &str,
+        grants: Grants,
+        host: Arc<HostConfig>,
+        surroundings: watch::Receiver<Surroundings>,
+    ) -> Arc<Self> {
+        Arc::new(Self::with(name, grants, host, surroundings, Some(Mutex::default())))
+    }
+
+    fn with(
+        name: &str,
+        grants: Grants,
+        host: Arc<HostConfig>,
+        surroundings: watch::Receiver<Surroundings>,
+        rehearsal: Option<Mutex<Rehearsal>>,
+    ) -> Self {
+        Self {
             name: name.to_owned(),
+            wanted: Mutex::new(Wanted::of(&grants)),
+            rehearsal,
             grants,
             host,
             surroundings,
@@ -138,30 +213,56 @@ impl Mode {
             told: Mutex::default(),
             denials: AtomicU32::new(0),
             phase: watch::Sender::new(Phase::Wanted),
-        })
+        }
+    }
+
+    /// What a rehearsal noted.
+    pub(crate) fn rehearsed(&self) -> Rehearsal {
+        let mut noted =
+            self.rehearsal.as_ref().map_or_else(Rehearsal::default, |r| lock(r).clone());
+        noted.wanted = (!noted.denied.is_empty()).then(|| lock(&self.wanted).grants.clone());
+        noted
     }
 
     /// A new version of the mode is told everything once more.
     pub(crate) fn forget_told(&self) {
-        self.told.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        lock(&self.told).clear();
         self.denials.store(0, Relaxed);
+        *lock(&self.wanted) = Wanted::of(&self.grants);
     }
 
     /// True the first time that it is asked about `what`.
     pub(crate) fn tell_once(&self, what: String) -> bool {
-        self.told.lock().unwrap_or_else(PoisonError::into_inner).insert(what)
+        lock(&self.told).insert(what)
     }
 
-    /// One warning for each target, with the line of TOML that would grant it.
+    /// Denies these together: the line that would allow one of them has all of them in it.
+    pub(crate) fn want<'a>(&self, capability: &str, targets: impl Iterator<Item = &'a str>) {
+        let mut wanted = lock(&self.wanted);
+        for target in targets {
+            wanted.add(capability, target);
+        }
+    }
+
+    /// The grant that would cover all that the mode has asked for, as one line of TOML.
+    pub(crate) fn wanted(&self) -> String {
+        lock(&self.wanted).grants.to_string()
+    }
+
+    /// One warning for each target, with the line of TOML that would grant it beside all that
+    /// is granted and all that was denied before.
     pub(crate) fn warn_denied(&self, capability: &str, target: &str) {
-        let to_allow = format!(
-            "to allow it add to its [[discovery]]: grant = {{ {capability} = [\"{target}\"] }}"
-        );
+        self.want(capability, std::iter::once(target));
+        let to_allow = format!("to allow it, its [[discovery]] needs: {}", self.wanted());
         self.warn_denied_unless(capability, target, &to_allow);
     }
 
     /// The same, where more is to say than the line that would grant it.
     pub(crate) fn warn_denied_unless(&self, capability: &str, target: &str, to_allow: &str) {
+        if let Some(rehearsal) = &self.rehearsal {
+            note(&mut lock(rehearsal).denied, format!("{capability} {target}"));
+            return;
+        }
         if self.denials.load(Relaxed) > limits::DENIALS_TOLD_MAX {
             return;
         }
@@ -185,6 +286,9 @@ impl Mode {
 
     /// See [`Context::called`].
     pub(crate) fn called(&self, what: std::fmt::Arguments<'_>) {
+        if let Some(rehearsal) = &self.rehearsal {
+            note(&mut lock(rehearsal).asks, what.to_string());
+        }
         tracing::debug!(target: CALLS, mode = %self.name, "{what}");
     }
 
@@ -245,9 +349,9 @@ impl Context {
         let mut resources = ResourceTable::new();
         resources.set_max_capacity(limits::RESOURCES_MAX);
         Self {
+            log: log::Budget::new(mode.rehearsal.is_some()),
             mode,
             resources,
-            log: log::Budget::default(),
             probes: probe::Budget::default(),
             groups: 0,
             running: None,

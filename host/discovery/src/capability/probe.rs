@@ -19,7 +19,8 @@ pub(crate) const CAPABILITY: Capability = Capability {
     interface: "convoke:host/probe",
     grant: Some(Grant {
         is_granted: |grants| !grants.probe.is_empty(),
-        line: "grant = { probe = [\"10.0.0.0/24:4900\"] }",
+        capability: "probe",
+        example: "10.0.0.0/24:4900",
     }),
     in_words: "ask places whether a member of this cluster is there",
     link: |linker: &mut Linker<_>| {
@@ -46,6 +47,7 @@ impl probe::Host for Context {
         let ms = u64::from(timeout_ms).clamp(limits::PROBE_MS_MIN, limits::PROBE_MS_MAX);
         let bound = Duration::from_millis(ms);
         self.called(format_args!("probe: {} places", targets.len()));
+        self.want_places(&targets);
         let mut waiting: Vec<Result<Target, Outcome>> = Vec::with_capacity(targets.len());
         for (index, target) in targets.into_iter().enumerate() {
             waiting.push(self.admit(index, target));
@@ -70,7 +72,28 @@ impl probe::Host for Context {
     }
 }
 
+/// A target as a grant names it.
+fn shown(target: &Target) -> String {
+    let Target { host, port } = target;
+    if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
+}
+
+fn is_sound(target: &Target) -> bool {
+    let name = target.host.strip_suffix('.').unwrap_or(&target.host);
+    target.port != 0 && (target.host.parse::<IpAddr>().is_ok() || is_dns_name(name))
+}
+
 impl Context {
+    /// All of one call that are not granted are denied together.
+    fn want_places(&self, targets: &[Target]) {
+        let denied = |target: &&Target| {
+            is_sound(target) && !self.mode.grants.grants_probe(&target.host, target.port)
+        };
+        let targets = targets.iter().take(limits::PROBE_TARGETS_MAX).filter(denied);
+        let shown: Vec<String> = targets.map(shown).collect();
+        self.mode.want("probe", shown.iter().map(String::as_str));
+    }
+
     /// A target that may be asked, or why not.
     fn admit(&mut self, index: usize, target: Target) -> Result<Target, Outcome> {
         if index >= limits::PROBE_TARGETS_MAX {
@@ -79,15 +102,11 @@ impl Context {
                 limits::PROBE_TARGETS_MAX
             )));
         }
-        let host = target.host.clone();
-        let name = host.strip_suffix('.').unwrap_or(&host);
-        let sound = host.parse::<IpAddr>().is_ok() || is_dns_name(name);
-        if target.port == 0 || !sound {
+        if !is_sound(&target) {
             return Err(Outcome::Other("not a host and a port".into()));
         }
-        if !self.mode.grants.grants_probe(&host, target.port) {
-            let shown = if host.contains(':') { format!("[{host}]") } else { host };
-            self.mode.warn_denied("probe", &format!("{shown}:{}", target.port));
+        if !self.mode.grants.grants_probe(&target.host, target.port) {
+            self.mode.warn_denied("probe", &shown(&target));
             return Err(Outcome::Denied);
         }
         if !self.probes.0.take() {

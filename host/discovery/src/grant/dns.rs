@@ -142,6 +142,16 @@ impl DnsGrants {
         self.names.push(Names::Exactly(plain(name)));
     }
 
+    /// As they are written.
+    pub(super) fn patterns(&self) -> impl Iterator<Item = String> {
+        let names = self.names.iter().map(|names| match names {
+            Names::Any => "*".to_owned(),
+            Names::Exactly(name) => name.clone(),
+            Names::Below(name) => format!("*.{name}"),
+        });
+        names.chain(self.servers.iter().map(|server| format!("@{server}")))
+    }
+
     /// Whether any name may be looked up.
     pub fn is_empty(&self) -> bool {
         self.names.is_empty()

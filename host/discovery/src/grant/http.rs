@@ -56,6 +56,24 @@ impl fmt::Display for HttpScheme {
     }
 }
 
+impl fmt::Display for HttpGrant {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}://", self.scheme)?;
+        match &self.hosts {
+            Hosts::Any => f.write_str("*")?,
+            Hosts::Address(IpAddr::V6(ip)) => write!(f, "[{ip}]")?,
+            Hosts::Address(IpAddr::V4(ip)) => write!(f, "{ip}")?,
+            Hosts::Exactly(name) => f.write_str(name)?,
+            Hosts::Below(name) => write!(f, "*.{name}")?,
+        }
+        match self.port {
+            None => f.write_str(":*"),
+            Some(port) if port == self.scheme.default_port() => Ok(()),
+            Some(port) => write!(f, ":{port}"),
+        }
+    }
+}
+
 impl HttpGrant {
     /// Whether `port` of `host`, as a URL holds them, may be asked.
     pub(crate) fn covers(&self, scheme: HttpScheme, host: &str, port: u16) -> bool {

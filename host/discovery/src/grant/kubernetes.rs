@@ -66,6 +66,24 @@ impl KubernetesGrants {
         Ok(())
     }
 
+    /// As they are written.
+    pub(super) fn patterns(&self) -> impl Iterator<Item = String> {
+        let namespaces = self.namespaces.iter().map(|granted| match granted {
+            Namespaces::Own => ".".to_owned(),
+            Namespaces::Any => "*".to_owned(),
+            Namespaces::Named(name) => name.clone(),
+        });
+        let path = |key: &str, path: &Option<PathBuf>| {
+            path.as_ref().map(|path| format!("{key}:{}", path.display()))
+        };
+        let access = [
+            path("kubeconfig", &self.access.kubeconfig),
+            self.access.context.as_ref().map(|context| format!("context:{context}")),
+            path("service-account", &self.access.service_account),
+        ];
+        namespaces.chain(access.into_iter().flatten())
+    }
+
     /// Whether any namespace may be read.
     pub fn is_empty(&self) -> bool {
         self.namespaces.is_empty()

@@ -9,6 +9,7 @@ mod multicast;
 mod probe;
 mod store;
 
+use std::fmt::{self, Write as _};
 use std::net::IpAddr;
 
 pub use dns::{DnsGrants, DnsServer};
@@ -78,22 +79,31 @@ impl Grants {
         let mut grants = Self::default();
         for (capability, patterns) in entries {
             for pattern in patterns.iter().map(AsRef::as_ref) {
-                match capability {
-                    "dns" => grants.dns.add(pattern)?,
-                    "http" => grants.http.push(pattern.parse()?),
-                    "kubernetes" => grants.kubernetes.add(pattern)?,
-                    "multicast" => grants.multicast.push(pattern.parse()?),
-                    "probe" => grants.probe.push(pattern.parse()?),
-                    "store" if grants.store.is_some() => {
-                        let why = "a second size; a mode has one store";
-                        return Err(GrantError::malformed("store", pattern, why));
-                    }
-                    "store" => grants.store = Some(pattern.parse()?),
-                    unknown => return Err(GrantError::UnknownCapability(unknown.to_owned())),
-                }
+                grants.add(capability, pattern)?;
             }
         }
         Ok(grants)
+    }
+
+    /// One more pattern of a capability.
+    ///
+    /// # Errors
+    /// As [`parse`](Self::parse).
+    pub fn add(&mut self, capability: &str, pattern: &str) -> Result<(), GrantError> {
+        match capability {
+            "dns" => self.dns.add(pattern)?,
+            "http" => self.http.push(pattern.parse()?),
+            "kubernetes" => self.kubernetes.add(pattern)?,
+            "multicast" => self.multicast.push(pattern.parse()?),
+            "probe" => self.probe.push(pattern.parse()?),
+            "store" if self.store.is_some() => {
+                let why = "a second size; a mode has one store";
+                return Err(GrantError::malformed("store", pattern, why));
+            }
+            "store" => self.store = Some(pattern.parse()?),
+            unknown => return Err(GrantError::UnknownCapability(unknown.to_owned())),
+        }
+        Ok(())
     }
 
     /// Whether `group` may be joined on `port`.
@@ -118,9 +128,88 @@ impl Grants {
     }
 }
 
+/// As the configuration writes it, on one line: `grant = { dns = ["a.example"] }`. What is read
+/// from that line is the same, but for `wasi`, which has a line of its own.
+impl fmt::Display for Grants {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let written = |all: &mut dyn Iterator<Item = String>| {
+            let mut list = String::new();
+            for pattern in all {
+                let separator = if list.is_empty() { "" } else { ", " };
+                let _ = write!(list, "{separator}{}", toml_text(&pattern));
+            }
+            list
+        };
+        let entries = [
+            ("dns", written(&mut self.dns.patterns())),
+            ("http", written(&mut self.http.iter().map(ToString::to_string))),
+            ("kubernetes", written(&mut self.kubernetes.patterns())),
+            ("multicast", written(&mut self.multicast.iter().map(ToString::to_string))),
+            ("probe", written(&mut self.probe.iter().map(ToString::to_string))),
+            ("store", written(&mut self.store.iter().map(ToString::to_string))),
+        ];
+        f.write_str("grant = {")?;
+        let mut separator = " ";
+        for (capability, list) in entries.iter().filter(|(_, list)| !list.is_empty()) {
+            match *capability {
+                "store" => write!(f, "{separator}{capability} = {list}")?,
+                _ => write!(f, "{separator}{capability} = [{list}]")?,
+            }
+            separator = ", ";
+        }
+        f.write_str(" }")
+    }
+}
+
+/// A basic string of TOML (v1.0.0, "String").
+fn toml_text(text: &str) -> String {
+    let mut quoted = String::from("\"");
+    for c in text.chars() {
+        match c {
+            '"' | '\\' => quoted.extend(['\\', c]),
+            c if c.is_control() => {
+                let _ = write!(quoted, "\\u{:04X}", u32::from(c));
+            }
+            c => quoted.push(c),
+        }
+    }
+    quoted.push('"');
+    quoted
+}
+
 #[cfg(test)]
 mod tests {
     use super::Grants;
+
+    #[test]
+    fn grants_are_written_as_they_are_read() {
+        let all: [(&str, &[&str]); 6] = [
+            ("dns", &["*", "*.shop.example", "a.example", "@10.0.0.53:53", "@[fd00::53]:5353"]),
+            (
+                "http",
+                &["http://10.0.0.5:8500", "https://*", "https://*.a.example:*", "http://[::1]:81"],
+            ),
+            ("kubernetes", &[".", "*", "shop", "kubeconfig:C:\\a \"b\"", "context:kind"]),
+            ("multicast", &["224.2.2.4:2904", "[ff15::1]:*"]),
+            ("probe", &["*:*", "10.0.0.0/24:1-9", "[fd00::]/64:4900", "10.0.0.7:4900", "das:1"]),
+            ("store", &["64KiB"]),
+        ];
+        // A network of IPv6 stands in brackets as a whole.
+        let all = all.map(|(capability, patterns)| {
+            let patterns = patterns.iter().map(|p| p.replace("[fd00::]/64", "[fd00::/64]"));
+            (capability, patterns.collect::<Vec<_>>())
+        });
+        let granted = Grants::parse(all.iter().map(|(c, p)| (*c, p.as_slice()))).unwrap();
+        let line = granted.to_string();
+        assert_eq!(
+            line,
+            r#"grant = { dns = ["*", "*.shop.example", "a.example", "@10.0.0.53:53", "@[fd00::53]:5353"], http = ["http://10.0.0.5:8500", "https://*", "https://*.a.example:*", "http://[::1]:81"], kubernetes = [".", "*", "shop", "kubeconfig:C:\\a \"b\"", "context:kind"], multicast = ["224.2.2.4:2904", "[ff15::1]:*"], probe = ["*:*", "10.0.0.0/24:1-9", "[fd00::/64]:4900", "10.0.0.7:4900", "das:1"], store = "64KiB" }"#
+        );
+        for bytes in ["1", "1000", "1024", "1048576", "3145729"] {
+            let store = Grants::parse([("store", [bytes].as_slice())]).unwrap().store.unwrap();
+            assert_eq!(store.to_string().parse(), Ok(store), "{bytes}");
+        }
+    }
 
     #[test]
     fn a_capability_nobody_knows_is_refused() {

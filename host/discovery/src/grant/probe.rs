@@ -1,5 +1,6 @@
 //! `grant = { probe = ["10.0.0.0/24:5900-5999"] }`: places that may be probed.
 
+use std::fmt;
 use std::net::IpAddr;
 use std::ops::RangeInclusive;
 use std::str::FromStr;
@@ -46,6 +47,30 @@ fn is_within(ip: IpAddr, network: IpAddr, length: u8) -> bool {
             differ.leading_zeros() >= u32::from(length)
         }
         _ => false,
+    }
+}
+
+impl fmt::Display for ProbeGrant {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.hosts {
+            Hosts::Any => f.write_str("*:")?,
+            Hosts::Named(name) => write!(f, "{name}:")?,
+            Hosts::Network(ip, length) => {
+                let length = match *length {
+                    length if length == longest(*ip) => String::new(),
+                    length => format!("/{length}"),
+                };
+                match ip {
+                    IpAddr::V4(ip) => write!(f, "{ip}{length}:")?,
+                    IpAddr::V6(ip) => write!(f, "[{ip}{length}]:")?,
+                }
+            }
+        }
+        match (*self.ports.start(), *self.ports.end()) {
+            (1, u16::MAX) => f.write_str("*"),
+            (first, last) if first == last => write!(f, "{first}"),
+            (first, last) => write!(f, "{first}-{last}"),
+        }
     }
 }
 

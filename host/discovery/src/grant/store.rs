@@ -1,5 +1,6 @@
 //! `grant = { store = "64KiB" }`: how much a mode may keep.
 
+use std::fmt;
 use std::str::FromStr;
 
 use super::GrantError;
@@ -15,6 +16,16 @@ impl StoreGrant {
     /// In bytes.
     pub(crate) fn bytes(self) -> u64 {
         self.0
+    }
+}
+
+impl fmt::Display for StoreGrant {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            bytes if bytes % (1 << 20) == 0 => write!(f, "{}MiB", bytes >> 20),
+            bytes if bytes % (1 << 10) == 0 => write!(f, "{}KiB", bytes >> 10),
+            bytes => write!(f, "{bytes}"),
+        }
     }
 }
 

@@ -76,7 +76,8 @@ pub(super) fn inspect(asked: &[&str], grants: &Grants, links: &mut Links) -> Vec
             true => links.http = true,
             false => problems.push(ImportProblem::NotGranted {
                 import: one_line(name, 200),
-                line: http::GRANT.line,
+                capability: http::GRANT.capability,
+                example: http::GRANT.example,
             }),
         }
     } else {
@@ -108,9 +109,7 @@ mod tests {
         let asked = ["wasi:http/types@0.2.6", "wasi:io/streams@0.2.6", "wasi:io/poll@0.2.0"];
         assert_eq!(
             problems(&asked, &Grants::default()),
-            [
-                "it imports wasi:http/types@0.2.6, which is not granted; to allow it add to its [[discovery]]: grant = { http = [\"https://consul.example:8501\"] }"
-            ]
+            ["it imports wasi:http/types@0.2.6, which is not granted"]
         );
         let granted = Grants::parse([("http", ["https://a.example"].as_slice())]).unwrap();
         let mut links = Links::default();

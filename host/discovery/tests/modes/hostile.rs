@@ -50,7 +50,8 @@ async fn told_of(guest: &Guest) -> String {
     }
     let [line] = &log.lines()[..] else { panic!("not one line: {:?}", log.lines()) };
     let line = line.strip_prefix("ERROR mode \"test\" ").unwrap_or_else(|| panic!("{line}"));
-    let end = "; it is started again, and what it found before stands mode=test";
+    let end =
+        "; it is started again, and this member starts no cluster before it has looked mode=test";
     line.strip_suffix(end).unwrap_or_else(|| panic!("{line}")).to_owned()
 }
 
@@ -384,7 +385,7 @@ async fn places_outside_of_the_grant_are_not_asked() {
     assert_eq!(
         log.lines(),
         [
-            "WARN mode \"test\" was denied probe 10.0.0.1:6900; to allow it add to its [[discovery]]: grant = { probe = [\"10.0.0.1:6900\"] } mode=test"
+            "WARN mode \"test\" was denied probe 10.0.0.1:6900; to allow it, its [[discovery]] needs: grant = { probe = [\"10.0.0.0:6900\", \"10.0.0.1:6900\"] } mode=test"
         ]
     );
 }
@@ -468,7 +469,7 @@ async fn data_in_the_labels_of_names_goes_only_where_it_was_granted() {
     assert_eq!(log.lines().len(), 4, "one line for each name: {:?}", log.lines());
     assert_eq!(
         log.lines()[0],
-        "WARN mode \"test\" was denied dns c2vjcmv0.evil.example; to allow it add to its [[discovery]]: grant = { dns = [\"c2vjcmv0.evil.example\"] } mode=test"
+        "WARN mode \"test\" was denied dns c2vjcmv0.evil.example; to allow it, its [[discovery]] needs: grant = { dns = [\"*.shop.example\", \"c2vjcmv0.evil.example\", \"c2vjcmv0.shop.example.evil.example\", \"c2vjcmv0.xshop.example\", \"evil.example\"] } mode=test"
     );
     assert_eq!(counted(INVALID_NAME).await, 3);
     assert_eq!(counted(NOT_FOUND).await, 1);

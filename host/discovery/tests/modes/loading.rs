@@ -140,7 +140,7 @@ async fn a_mode_gets_only_what_was_granted() {
     assert_eq!(
         refusal_of(&file(&path)).await,
         format!(
-            "mode \"test\" ({}) cannot be used: it imports convoke:host/multicast@0.1.0, which is not granted; to allow it add to its [[discovery]]: grant = {{ multicast = [\"224.2.2.4:2904\"] }}",
+            "mode \"test\" ({}) cannot be used: it imports convoke:host/multicast@0.1.0, which is not granted; to allow it, its [[discovery]] needs: grant = {{ multicast = [\"224.2.2.4:2904\"] }}",
             path.display()
         )
     );

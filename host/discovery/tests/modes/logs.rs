@@ -23,7 +23,7 @@ async fn a_denial_is_told_once_with_the_line_that_would_allow_it() {
     assert_eq!(
         log.lines(),
         [
-            "WARN mode \"test\" was denied multicast 224.2.2.4:29060; to allow it add to its [[discovery]]: grant = { multicast = [\"224.2.2.4:29060\"] } mode=test"
+            "WARN mode \"test\" was denied multicast 224.2.2.4:29060; to allow it, its [[discovery]] needs: grant = { multicast = [\"224.2.2.4:29061\", \"224.2.2.4:29060\"] } mode=test"
         ]
     );
 }
@@ -106,7 +106,7 @@ async fn the_same_failure_is_told_once_and_then_that_it_is_over() {
     assert_eq!(
         log.lines(),
         [
-            "WARN mode \"test\": no answer from 10.0.0.53; it is asked again mode=test",
+            "WARN mode \"test\": no answer from 10.0.0.53; it is asked again, and this member starts no cluster before it has looked mode=test",
             "INFO mode \"test\" works again mode=test"
         ]
     );
@@ -127,7 +127,7 @@ async fn a_crash_is_told_once_with_what_becomes_of_it() {
     assert_eq!(
         log.lines(),
         [
-            "ERROR mode \"test\" crashed: wasm `unreachable` instruction executed (in discover); it is started again, and what it found before stands mode=test"
+            "ERROR mode \"test\" crashed: wasm `unreachable` instruction executed (in discover); it is started again, and this member starts no cluster before it has looked mode=test"
         ]
     );
 }

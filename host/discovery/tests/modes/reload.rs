@@ -177,7 +177,7 @@ async fn a_new_version_that_crashes_never_becomes_the_mode() {
 #[tokio::test(start_paused = true)]
 async fn a_new_version_that_asks_for_more_than_was_granted_is_refused() {
     let text = refusal_of(&keeper("index", "").build(), |spec| spec).await;
-    assert!(text.contains("to allow it add to its [[discovery]]: grant = { store"), "{text}");
+    assert!(text.contains("to allow it, its [[discovery]] needs: grant = { store"), "{text}");
 }
 
 #[tokio::test(start_paused = true)]

@@ -6,7 +6,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use convoke_discovery::{
-    CallError, DiscoveryHost, FakeAnswer, Fakes, HostConfig, Instance, ModeHandle, World, limits,
+    CallError, DiscoveryHost, FakeAnswer, Fakes, Grants, HostConfig, Instance, ModeHandle,
+    ModeSpec, World, limits,
 };
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
@@ -312,10 +313,47 @@ async fn what_is_not_granted_is_denied_and_told_once_with_the_line_that_grants_i
     assert_eq!(
         log.lines(),
         [format!(
-            "WARN mode \"test\" was denied http {url}; to allow it add to its [[discovery]]: grant = {{ http = [\"{url}\"] }} mode=test",
+            "WARN mode \"test\" was denied http {url}; to allow it, its [[discovery]] needs: grant = {{ http = [\"http://10.0.0.5:8500\", \"{url}\"] }} mode=test",
             url = server.url()
         )]
     );
+}
+
+#[tokio::test]
+async fn a_rehearsal_asks_nobody_and_notes_what_would_be_denied() {
+    let server = Server::answering("200 OK", "").await;
+    let log = Log::capture();
+    let folder = tempfile::tempdir().unwrap();
+    let path = Asked::get(&server.authority()).guest().write(folder.path(), "test.wasm");
+    let mut spec = with_grants(file(path), &[("http", "http://10.0.0.5:8500")]);
+    spec.settings = vec![("backup".into(), "https://user:secret@b.example/v1".into())];
+    let host = host();
+    let rehearse = async |spec: &ModeSpec| {
+        let loaded = host.load(spec).await.unwrap();
+        host.rehearse(&loaded, &local()).await
+    };
+    let rehearsal = rehearse(&spec).await;
+    assert_eq!(
+        rehearsal.denied,
+        [format!("http {}", server.url()), "http https://b.example".to_owned()]
+    );
+    assert_eq!(
+        rehearsal.wanted.unwrap().to_string(),
+        format!(
+            "grant = {{ http = [\"http://10.0.0.5:8500\", \"{}\", \"https://b.example\"] }}",
+            server.url()
+        )
+    );
+    spec.settings.clear();
+    spec.grants.add("http", &server.url()).unwrap();
+    let rehearsal = rehearse(&spec).await;
+    assert_eq!((rehearsal.denied.len(), rehearsal.wanted), (0, None));
+    assert_eq!(rehearsal.asks, [format!("http: GET {}/v1/members", server.url())]);
+    // Without any grant it is not loaded, and is rehearsed all the same.
+    spec.grants = Grants::default();
+    assert!(host.load(&spec).await.is_err());
+    assert_eq!(host.rehearse_ungranted(&spec, &local()).await.unwrap().denied.len(), 1);
+    assert_eq!((server.asked(), log.lines().len()), (0, 0));
 }
 
 #[tokio::test]
@@ -352,7 +390,7 @@ async fn a_granted_name_does_not_lead_to_this_machine() {
     assert_eq!(
         log.lines(),
         [format!(
-            "WARN mode \"test\" was denied http http://127.1:{port}; the name leads to 127.0.0.1, a loopback address, which the grant of a name does not cover; to allow it give the mode http://127.0.0.1:{port} in place of the name, and add to its [[discovery]]: grant = {{ http = [\"http://127.0.0.1:{port}\"] }} mode=test"
+            "WARN mode \"test\" was denied http http://127.1:{port}; the name leads to 127.0.0.1, a loopback address, which the grant of a name does not cover; to allow it give the mode http://127.0.0.1:{port} in place of the name, and its [[discovery]] needs: grant = {{ http = [\"http://{authority}\", \"http://127.0.0.1:{port}\"] }} mode=test"
         )]
     );
 }
@@ -377,7 +415,7 @@ async fn this_machine_is_reached_by_its_address_or_localhost_only_when_that_is_g
 async fn without_a_grant_it_is_not_even_loaded() {
     let text = load(&host(), &Asked::get("a").guest()).await.err().unwrap().to_string();
     assert!(
-        text.ends_with("@0.2.12, which is not granted; to allow it add to its [[discovery]]: grant = { http = [\"https://consul.example:8501\"] }"),
+        text.ends_with("@0.2.12, which is not granted; to allow it, its [[discovery]] needs: grant = { http = [\"https://consul.example:8501\"] }"),
         "{text}"
     );
 }

@@ -175,7 +175,7 @@ async fn without_a_state_directory_the_mode_is_told_what_to_set() {
 async fn without_a_grant_it_is_not_even_loaded() {
     let text = load(&host(), &keeper("index", "")).await.err().unwrap().to_string();
     assert!(
-        text.ends_with("it imports convoke:host/store@0.1.0, which is not granted; to allow it add to its [[discovery]]: grant = { store = \"64KiB\" }"),
+        text.ends_with("it imports convoke:host/store@0.1.0, which is not granted; to allow it, its [[discovery]] needs: grant = { store = \"64KiB\" }"),
         "{text}"
     );
 }

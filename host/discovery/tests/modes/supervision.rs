@@ -8,7 +8,7 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout};
 
 use crate::guest::{Guest, LOG, MISCONFIGURED, Returned, TEMPORARY};
-use crate::support::{host, load, local};
+use crate::support::{Log, host, load, local};
 
 /// Longer than any back-off.
 const HOURS: Duration = Duration::from_secs(7200);
@@ -125,6 +125,33 @@ async fn a_temporary_problem_is_asked_again_and_costs_no_instance() {
     );
 }
 
+/// A look of which nothing can be used is none: not reported, said once, and taken again soon.
+#[tokio::test(start_paused = true)]
+async fn a_look_of_which_nothing_can_be_used_has_failed() {
+    let log = Log::capture();
+    let mut guest = Guest::new();
+    let in_vain =
+        Returned::Snapshot(&[("a.example", Some(1)), ("10.0.0.7", Some(0))], Some(60_000));
+    let in_vain = guest.result(&in_vain);
+    let found = guest.result(&Returned::Snapshot(&[], Some(1_000)));
+    let guest = guest.items("(global $calls (mut i32) (i32.const 0))").discover(&format!(
+        "(global.set $calls (i32.add (global.get $calls) (i32.const 1)))
+        (select {in_vain} {found} (i32.lt_u (global.get $calls) (i32.const 4)))"
+    ));
+    let started = Instant::now();
+    let (handle, mut events) = start(&guest).await;
+    assert_eq!(snapshot(&mut events).await.candidates, [], "nobody is an answer");
+    assert!(started.elapsed() < Duration::from_secs(5), "{:?}", started.elapsed());
+    assert_eq!(status(&handle, |status| status.looks > 0).await.looks, 1);
+    assert_eq!(
+        log.lines(),
+        [
+            "WARN mode \"test\": nothing that it found can be used (a.example:1: not an IPv4 or IPv6 literal; a mode resolves names itself; 10.0.0.7:0: port 0, which nobody listens on); it is asked again, and this member starts no cluster before it has looked mode=test",
+            "INFO mode \"test\" works again mode=test"
+        ]
+    );
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_mode_that_only_an_operator_can_mend_is_not_asked_again() {
     let guest =
@@ -163,6 +190,31 @@ async fn an_announcement_comes_first_and_again_when_it_is_due() {
     assert_eq!(ports[0], 6901);
     assert_eq!(*ports.last().unwrap(), 6904);
     assert!(ports.len() > 30);
+}
+
+/// Two members that can look and cannot be found would each see nobody.
+#[tokio::test(start_paused = true)]
+async fn a_look_shows_nobody_only_once_this_member_could_be_found() {
+    let mut guest = Guest::new();
+    let found = guest.result(&Returned::Snapshot(&[], Some(1_000)));
+    let refused = guest.result(&Returned::Problem(TEMPORARY, "may not write"));
+    let again = guest.result(&Returned::Again(1_000));
+    let done = guest.result(&Returned::Done);
+    let guest = guest.discover(&found).items("(global $tries (mut i32) (i32.const 0))").announcer(
+        &format!(
+            "(global.set $tries (i32.add (global.get $tries) (i32.const 1)))
+            (select {refused} {again} (i32.eq (i32.and (global.get $tries) (i32.const 3)) (i32.const 1)))"
+        ),
+        &done,
+    );
+    let (handle, mut events) = start(&guest).await;
+    let doubt = snapshot(&mut events).await.doubt.unwrap();
+    assert_eq!(doubt, "this member could not make itself known yet");
+    for _ in 0..20 {
+        // The fifth try fails as well, and the announcement stands.
+        assert_eq!(snapshot(&mut events).await.doubt, None);
+    }
+    handle.stop().await;
 }
 
 #[tokio::test]

@@ -263,10 +263,19 @@ impl Grid {
         }))
     }
 
-    /// A setting that all members share, as told last.
+    /// A setting that all members share, as set last; until one is set, this member's own.
     #[must_use]
     pub fn setting(&self, name: &str) -> Option<String> {
-        self.inner.settings.lock().get(name).map(|(value, _)| value.clone())
+        let shared = self.inner.settings.lock().get(name).map(|(value, _)| value.clone());
+        shared.or_else(|| self.inner.own_settings.lock().get(name).cloned())
+    }
+
+    /// Sets what a setting is on this member alone, until one is set for all members.
+    pub fn set_own_setting(&self, name: &str, value: &str) {
+        let mut own = self.inner.own_settings.lock();
+        if own.len() < SETTINGS_MAX || own.contains_key(name) {
+            own.insert(name.into(), value.into());
+        }
     }
 
     /// Changes a setting on all members.

@@ -30,7 +30,7 @@ impl Run<'_> {
             let capability = match ask.grant {
                 AskedGrant::Always => continue,
                 AskedGrant::InertWasi => "wasi",
-                AskedGrant::Entry(entry) => entry.split(' ').next().unwrap_or(entry),
+                AskedGrant::Entry { capability, .. } => capability,
             };
             if !self.declares(capability) {
                 return Err(format!(

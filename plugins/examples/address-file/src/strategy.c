@@ -140,8 +140,11 @@ static void fill(exports_convoke_discovery_strategy_snapshot_t *snapshot) {
     memset(snapshot, 0, sizeof *snapshot);
     snapshot->look_again_ms.is_some = true;
     snapshot->look_again_ms.val = settings.look_again_ms;
-    if (known.file.count == 0) return;
-    convoke_discovery_types_candidate_t *candidates = calloc(known.file.count, sizeof *candidates);
+    // The host drops what is no address, and takes a look of nothing else for none.
+    size_t faults = known.file.malformed < FILE_FAULTS_MAX ? known.file.malformed : FILE_FAULTS_MAX;
+    size_t total = known.file.count + faults;
+    if (total == 0) return;
+    convoke_discovery_types_candidate_t *candidates = calloc(total, sizeof *candidates);
     if (!candidates) abort();
     for (size_t at = 0; at < known.file.count; at++) {
         const struct place *place = &known.file.places[at];
@@ -149,8 +152,13 @@ static void fill(exports_convoke_discovery_strategy_snapshot_t *snapshot) {
         candidates[at].port.is_some = place->port != 0;
         candidates[at].port.val = place->port;
     }
+    for (size_t at = 0; at < faults; at++) {
+        char shown[TEXT_SHOWN_SIZE];
+        text_show(known.file.faults[at].text, shown);
+        mode_string_dup(&candidates[known.file.count + at].address, shown);
+    }
     snapshot->candidates.ptr = candidates;
-    snapshot->candidates.len = known.file.count;
+    snapshot->candidates.len = total;
 }
 
 bool exports_convoke_discovery_strategy_discover(

@@ -2,7 +2,7 @@
 // metadata service (IMDSv2).
 
 import { ask } from './http.js';
-import { denied, misconfigured, temporary } from './problems.js';
+import { temporary } from './problems.js';
 
 const TOKEN_TTL_S = 21_600;
 const ROLE_PATH = '/latest/meta-data/iam/security-credentials/';
@@ -73,11 +73,12 @@ export class Credentials {
     if (status === 200) {
       return text;
     }
+    // Both are mended at the cloud: a member waits, and needs no restart.
     if (status === 404) {
-      throw misconfigured(`${metadata} gives this machine no role; attach one that may ec2:DescribeInstances, or set access-key and secret-key`);
+      throw temporary(`${metadata} gives this machine no role; attach one that may ec2:DescribeInstances, or set access-key and secret-key`);
     }
     if (status === 401 || status === 403) {
-      throw denied(`${metadata} refuses its keys (HTTP ${status} to ${path}); turn this machine's metadata service on, or set access-key and secret-key`);
+      throw temporary(`${metadata} refuses its keys (HTTP ${status} to ${path}); turn this machine's metadata service on, or set access-key and secret-key`);
     }
     throw temporary(`${metadata} answers ${path} with HTTP ${status}`);
   }

@@ -2,7 +2,7 @@
 // https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_DescribeInstances.html
 
 import { ask } from './http.js';
-import { denied, failed, misconfigured, temporary } from './problems.js';
+import { failed, misconfigured, temporary } from './problems.js';
 import { encode, sign } from './signature.js';
 import { parse } from './xml.js';
 
@@ -45,14 +45,16 @@ export async function instances(settings, credentials, send, now) {
   return { machines, more: true };
 }
 
-/** The machines of one page that have an address. */
+/**
+ * The machines of one page. One without an address has its id in place of it: the host drops
+ * what is no address, and takes a look of nothing else for none.
+ */
 export function read(document) {
   const found = [];
   for (const machine of document.all('reservationSet', 'item', 'instancesSet', 'item')) {
-    const address = machine.first('privateIpAddress');
-    if (address) {
-      found.push({ id: machine.first('instanceId') ?? '', address, zone: machine.first('placement', 'availabilityZone') });
-    }
+    const id = machine.first('instanceId') ?? '';
+    const address = machine.first('privateIpAddress') || id;
+    found.push({ id, address, zone: machine.first('placement', 'availabilityZone') });
   }
   return found;
 }
@@ -112,10 +114,12 @@ function problem(settings, credentials, keys, status, document) {
   }
   if (BAD_KEYS.has(code)) {
     credentials.forget();
-    return misconfigured(`${whose} is refused by ${endpoint} (${words}); check access-key, secret-key, session-token and region`);
+    const problem = credentials.areFetched ? temporary : misconfigured;
+    return problem(`${whose} is refused by ${endpoint} (${words}); check access-key, secret-key, session-token and region`);
   }
   if (code === 'UnauthorizedOperation' || status === 403) {
-    return denied(`${whose} may not list machines in ${endpoint} (${words}); allow it ec2:DescribeInstances`);
+    // Policies are mended at the cloud: a member waits, and needs no restart.
+    return temporary(`${whose} may not list machines in ${endpoint} (${words}); allow it ec2:DescribeInstances`);
   }
   if (BAD_FILTERS.has(code)) {
     return misconfigured(`"${[...settings.filters.keys()].join(', ')}": ${endpoint} does not take this filter (${words})`);

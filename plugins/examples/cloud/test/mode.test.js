@@ -42,6 +42,8 @@ test('machines by their private address, with zone and id', async () => {
   assert.deepEqual(await cloud([...OWN_KEYS, ['port', '6900'], ['look-again-ms', '5000']]).look(), {
     candidates: [
       { address: '10.0.0.5', port: 6900, attributes: [['instance-id', 'i-1'], ['zone', 'eu-central-1a']] },
+      // No address: the host drops it, and knows of it.
+      { address: 'i-2', port: 6900, attributes: [['instance-id', 'i-2'], ['zone', 'eu-central-1a']] },
       { address: '10.0.0.6', port: 6900, attributes: [['instance-id', 'i-3'], ['zone', 'eu-central-1a']] },
     ],
     complete: true,
@@ -105,7 +107,7 @@ test('keys of the role that are refused as old are fetched anew', async () => {
 test('a machine without a role is told so', async () => {
   fake.role = undefined;
   const [tag, text] = await problem(cloud([]));
-  assert.equal(tag, 'misconfigured');
+  assert.equal(tag, 'temporary');
   assert.match(text, /gives this machine no role; attach one/);
 });
 
@@ -114,7 +116,7 @@ test('failures are sorted by what the host does next', async () => {
     [401, 'AuthFailure', 'misconfigured', /^access-key "AKIDEXAMPLE" is refused by http/],
     [403, 'SignatureDoesNotMatch', 'misconfigured', /check access-key, secret-key/],
     [400, 'ExpiredToken', 'misconfigured', /^access-key "AKIDEXAMPLE" has run out/],
-    [403, 'UnauthorizedOperation', 'denied', /allow it ec2:DescribeInstances$/],
+    [403, 'UnauthorizedOperation', 'temporary', /allow it ec2:DescribeInstances$/],
     [400, 'InvalidParameterValue', 'misconfigured', /^"tag:cluster": http.* does not take this filter/],
     [503, 'RequestLimitExceeded', 'temporary', /answers HTTP 503 RequestLimitExceeded why$/],
     [400, 'Throttling', 'temporary', /answers HTTP 400 Throttling why$/],

@@ -51,18 +51,27 @@ impl Instance {
         own.unwrap_or(&self.node.address)
     }
 
-    /// Where a member may be; none when the address is a name, or the port is none.
-    pub(crate) fn candidate(&self) -> Option<Candidate> {
-        let address: IpAddr = self.address().parse().ok()?;
-        let port = match self.service.port {
-            0 => None,
-            port => Some(u16::try_from(port).ok()?),
-        };
-        let candidate = Candidate::at(address, port).with("node", &self.node.node);
-        Some(match self.zone() {
+    /// Whether the host can call it: not where the address is a name, or the port is none.
+    pub(crate) fn is_usable(&self) -> bool {
+        self.address().parse::<IpAddr>().is_ok() && self.port() != Some(0)
+    }
+
+    /// Where a member may be. What is not usable is handed to the host as well, which drops it
+    /// and knows then that somebody may be there.
+    pub(crate) fn candidate(&self) -> Candidate {
+        let candidate = Candidate::at(self.address(), self.port()).with("node", &self.node.node);
+        match self.zone() {
             Some(zone) => candidate.with("zone", zone),
             None => candidate,
-        })
+        }
+    }
+
+    /// None for the start port, 0 for one that is no port.
+    fn port(&self) -> Option<u16> {
+        match self.service.port {
+            0 => None,
+            port => Some(u16::try_from(port).unwrap_or(0)),
+        }
     }
 
     /// What the service says of itself goes before what its node says, and that before
@@ -126,14 +135,15 @@ mod tests {
         assert_eq!(
             found,
             [
-                Some(Candidate::at("10.1.0.1", 6900).with("node", "rack-1").with("zone", "b")),
-                Some(Candidate::at("fd00::2", None).with("node", "rack-2").with("zone", "c")),
-                Some(Candidate::at("10.0.0.3", 6901).with("node", "rack-3").with("zone", "east")),
-                None,
-                None,
+                Candidate::at("10.1.0.1", 6900).with("node", "rack-1").with("zone", "b"),
+                Candidate::at("fd00::2", None).with("node", "rack-2").with("zone", "c"),
+                Candidate::at("10.0.0.3", 6901).with("node", "rack-3").with("zone", "east"),
+                Candidate::at("shop.example", 6900).with("node", "rack-4"),
+                Candidate::at("10.0.0.5", 0).with("node", "rack-5"),
             ]
         );
-        assert_eq!(instances[3].address(), "shop.example");
+        let usable: Vec<_> = instances.iter().map(Instance::is_usable).collect();
+        assert_eq!(usable, [true, true, true, false, false]);
     }
 
     #[test]
@@ -189,6 +199,7 @@ mod tests {
         fn any_json_is_read_or_refused(text in json()) {
             for instance in read(text.as_bytes()).into_iter().flatten() {
                 let _ = instance.candidate();
+                let _ = instance.is_usable();
             }
         }
 
@@ -203,10 +214,9 @@ mod tests {
             }]);
             let instances = read(body.to_string().as_bytes()).unwrap();
             prop_assert_eq!(instances.len(), 1);
-            if let Some(candidate) = instances[0].candidate() {
-                prop_assert!(candidate.address.parse::<IpAddr>().is_ok());
-                prop_assert_ne!(candidate.port, Some(0));
-            }
+            let candidate = instances[0].candidate();
+            let is_usable = candidate.address.parse::<IpAddr>().is_ok() && candidate.port != Some(0);
+            prop_assert_eq!(instances[0].is_usable(), is_usable);
         }
 
         #[test]

@@ -4,7 +4,11 @@
 //! instances of that service which pass their checks are the candidates. Consul holds
 //! each question until its answer changes ([`watch`]), so a change is seen at once.
 //! With `register = true` a member makes itself known there, too ([`registration`]).
+//!
+//! Consul leaves out what a token may not read, and answers 200 all the same ([`acl`]): such an
+//! answer never counts as "nobody".
 
+mod acl;
 mod health;
 mod refusal;
 mod registration;
@@ -52,9 +56,18 @@ impl Mode for Consul {
             Ok((answer, instances))
         });
         let (answer, instances) = read.inspect_err(|_| self.watch.forget())?;
+        let mut candidates = self.candidates(&instances);
+        if acl::withholds(&self.settings, &answer) {
+            let why = acl::in_words(&self.settings);
+            if instances.is_empty() {
+                self.watch.forget();
+                return Err(Problem::Temporary(why));
+            }
+            candidates.push(Candidate::unresolved(&self.settings.service, why));
+        }
         let again = self.watch.take(answer.header("X-Consul-Index"), answer.elapsed);
         tracing::debug!(instances = instances.len(), elapsed = ?answer.elapsed, "catalogue read");
-        Ok(Snapshot::of(self.candidates(&instances)).look_again_in(again))
+        Ok(Snapshot::of(candidates).look_again_in(again))
     }
 }
 
@@ -72,16 +85,12 @@ impl Consul {
     fn candidates(&mut self, instances: &[Instance]) -> Vec<Candidate> {
         let mut candidates = Vec::with_capacity(instances.len());
         for instance in instances {
-            match instance.candidate() {
-                Some(candidate) => candidates.push(candidate),
-                None if self.has_told_of_names => {}
-                None => {
-                    self.has_told_of_names = true;
-                    tracing::warn!(
-                        address = quoted(instance.address()),
-                        "an instance is left out: its address is a name, or its port is none; register it with an IP address"
-                    );
-                }
+            candidates.push(instance.candidate());
+            if !instance.is_usable() && !std::mem::replace(&mut self.has_told_of_names, true) {
+                tracing::warn!(
+                    address = quoted(instance.address()),
+                    "an instance is left out: its address is a name, or its port is none; register it with an IP address"
+                );
             }
         }
         candidates
@@ -154,9 +163,65 @@ mod tests {
             mode.candidates(&instances);
             mode.candidates(&instances)
         });
-        assert!(found.is_empty());
+        assert_eq!(found.len(), 1, "the host drops it, and takes that for no empty answer");
+        assert_eq!(found[0].address, "rack-1.example");
         let told: Vec<&str> = lines.iter().map(|line| line.fields[0].1.as_str()).collect();
         assert_eq!(told, ["\"rack-1.example\""]);
+    }
+
+    /// As Consul 1.14.11 answers with `default_policy = "deny"`.
+    #[test]
+    fn what_a_token_may_not_read_is_no_empty_catalogue() {
+        const RIGHT: &str = "Consul withholds instances of shop from this token; it wants one with service:read on shop and node:read, as the setting token";
+        let token = ModeConfig::of("http://127.0.0.1:8500")
+            .with("service", "shop")
+            .with("token", "of-another-service");
+        let mut mode = Consul::configure(token, LocalMember::at("10.0.0.7", 6900)).unwrap();
+        let filtered = |body: &'static str| {
+            move |_: &Request| {
+                Ok(Response::new(200, body)
+                    .with("X-Consul-Index", "14")
+                    .with("X-Consul-Default-Acl-Policy", "deny")
+                    .with("X-Consul-Results-Filtered-By-ACLs", "true"))
+            }
+        };
+        let problem = answered_by(filtered("[]"), || mode.discover()).unwrap_err();
+        assert_eq!(problem, Problem::Temporary(RIGHT.to_owned()));
+        // Those that it may read are used, and are not all.
+        let found = answered_by(filtered(ONE), || mode.discover()).unwrap().candidates;
+        assert_eq!(found[0].address, "10.0.0.1");
+        assert_eq!(found[1], Candidate::unresolved("shop", RIGHT));
+    }
+
+    #[test]
+    fn an_anonymous_token_may_read_what_consul_says_that_it_may() {
+        for (rights, is_nobody) in [
+            (r#"[{"Allow":true},{"Allow":true}]"#, true),
+            (r#"[{"Allow":true},{"Allow":false}]"#, false),
+            (r#"[{"Allow":false},{"Allow":false}]"#, false),
+            ("<html>", false),
+            ("[]", false),
+        ] {
+            let answer = move |request: &Request| {
+                if request.url() == "http://127.0.0.1:8500/v1/internal/acl/authorize" {
+                    assert_eq!(
+                        String::from_utf8_lossy(request.body_bytes()),
+                        r#"[{"Resource":"service","Access":"read","Segment":"shop"},{"Resource":"node","Access":"read","Segment":""}]"#
+                    );
+                    return Ok(Response::new(200, rights));
+                }
+                // The header that says so is for tokens that are not anonymous.
+                Ok(Response::new(200, "[]").with("X-Consul-Default-Acl-Policy", "deny"))
+            };
+            let mut mode = mode();
+            let looked = answered_by(answer, || mode.discover());
+            assert_eq!(looked.is_ok(), is_nobody, "{rights}: {looked:?}");
+        }
+        let open = |request: &Request| {
+            assert!(!request.url().contains("authorize"), "nothing is withheld by default");
+            Ok(Response::new(200, "[]").with("X-Consul-Default-Acl-Policy", "allow"))
+        };
+        assert!(answered_by(open, || mode().discover()).unwrap().candidates.is_empty());
     }
 
     #[test]

@@ -13,6 +13,8 @@ const NAMES: [&str; 8] = ["service", "passing", "dc", "tag", "near", "token", "w
 /// that a whole call may take.
 const WAIT_S: u64 = 5;
 const WAIT_S_MAX: u64 = 7;
+/// With a question that was held before it still below those 10 s.
+const AUTHORIZE_TIMEOUT: Duration = Duration::from_millis(1_000);
 
 /// Where Consul is, and what is looked for there.
 #[derive(Debug)]
@@ -81,6 +83,23 @@ impl Settings {
             }
         }
         request
+    }
+
+    /// Whether no token is sent.
+    pub(crate) fn is_anonymous(&self) -> bool {
+        self.token.is_none()
+    }
+
+    /// Asks what the token may do, as the pages of Consul itself do.
+    pub(crate) fn authorize(&self, rights: Vec<u8>) -> Request {
+        let request = Request::post(format!("{}/v1/internal/acl/authorize", self.base), rights)
+            .header("Content-Type", "application/json")
+            .timeout(AUTHORIZE_TIMEOUT);
+        let request = self.signed(request);
+        match &self.dc {
+            Some(dc) => request.query("dc", dc),
+            None => request,
+        }
     }
 
     /// Tells the agent something of `what`.

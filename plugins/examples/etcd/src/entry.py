@@ -56,6 +56,8 @@ class Strategy(exports.Strategy):
             types.Candidate(place.address, place.port, list(place.attributes.items()))
             for place in look.places
         ]
+        # The host drops what is no address, and takes a look of nothing else for none.
+        candidates += [types.Candidate(key, None, []) for key in look.senseless]
         return types.Snapshot(candidates, look.complete, look.again_ms)
 
 

@@ -20,6 +20,8 @@ ALL_BUT_BRACKETS = bytes(byte for byte in range(256) if byte not in b"[]{}")
 WRONG_PASSWORD = "authentication failed, invalid user ID or password"
 NO_USER = "user name is empty"
 AUTH_IS_OFF = "authentication is not enabled"
+# Of gRPC's codes, for a stream that failed under way: not found, no permission, not signed in.
+HTTP_OF_GRPC = {5: 404, 7: 403, 16: 401}
 STALE_TOKEN = ("invalid auth token", "revision of auth store is old")
 
 
@@ -102,7 +104,7 @@ class Gateway:
         try:
             return self._ask(path, message, self._authenticated())
         except StaleToken:
-            raise Denied(f'user "{self._settings.user}": etcd refuses the token it has just given') from None
+            raise Temporary(f'user "{self._settings.user}": etcd refuses the token it has just given') from None
 
     def _authenticated(self) -> str:
         """A token; empty when none is needed."""
@@ -144,25 +146,29 @@ class Gateway:
                 return value
             raise Failed(f"{endpoint} answers {path} with what etcd never says; is it etcd's client URL?")
         words = complaint(answer)
+        if path == "/v3/lease/keepalive" and answer.status == 401 and self._token is not None:
+            # etcd 3.4 does not look at the token here; later ones do, whatever they call it.
+            raise StaleToken()
         if AUTH_IS_OFF in words:
             # A user too many does no harm.
             return {}
         raise self._problem(endpoint, path, answer.status, words)
 
     def _problem(self, endpoint: Endpoint, path: str, status: int, words: str) -> Exception:
+        # What can be mended at etcd is temporary: a member waits, and needs no restart.
         user, prefix = self._settings.user, self._settings.prefix
         if "lease not found" in words:
             return LeaseGone()
         if NO_USER in words:
             return Misconfigured(f"user is not set, and {endpoint} wants one; add user and password to settings")
         if WRONG_PASSWORD in words:
-            return Misconfigured(f'user "{user}": {endpoint} refuses this name or password; check user and password')
+            return Temporary(f'user "{user}": {endpoint} refuses this name or password; check user and password')
         if user is not None and any(stale in words for stale in STALE_TOKEN):
             return StaleToken()
         if status in (401, 403):
             does = "write" if path in ("/v3/kv/put", "/v3/lease/revoke") else "read"
             who = f'user "{user}"' if user else "nobody in particular"
-            return Denied(
+            return Temporary(
                 f'"{prefix}": {who} may not {does} it in {endpoint} ({words or f"HTTP {status}"}); allow it: '
                 f"etcdctl role grant-permission ROLE --prefix=true readwrite {prefix}"
             )
@@ -193,8 +199,9 @@ def plain(answer: Answer) -> Answer:
     if answer.status == 200 and answer.body.startswith(b'{"error"'):
         try:
             error = read_json(answer.body)["error"]
-            return Answer(int(error.get("http_code", 500)), json.dumps(error).encode())
-        except (ValueError, AttributeError):
+            status = error.get("http_code") or HTTP_OF_GRPC.get(error.get("code"), 500)
+            return Answer(int(status), json.dumps(error).encode())
+        except (ValueError, AttributeError, TypeError):
             pass
     return answer
 
@@ -205,9 +212,12 @@ def passes(status: int) -> bool:
 
 
 def complaint(answer: Answer) -> str:
-    """What an error says of itself."""
+    """What an error says of itself: in `message`, in `error` (etcd 3.4), or in the
+    `message` of an `error`, as streams have it."""
     try:
         value = read_json(answer.body)
+        if isinstance(value.get("error"), dict):
+            value = value["error"]
         words = value.get("message") or value.get("error")
     except (ValueError, AttributeError):
         words = None

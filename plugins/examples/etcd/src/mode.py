@@ -33,6 +33,8 @@ class Look:
     """What one look found."""
 
     places: list[members.Place]
+    senseless: list[str]
+    """Keys whose values say nothing: members that cannot be called."""
     complete: bool
     again_ms: int
 
@@ -70,7 +72,8 @@ class Etcd:
                 if (key, value) not in self._complained and len(senseless) <= COMPLAINTS_MAX:
                     self._log("warn", "a key in etcd says nothing of a member", {"key": key, "why": str(why)})
         self._complained = senseless
-        return Look(places, not more and not senseless, self._settings.look_again_ms)
+        keys = sorted(key for key, _ in senseless)
+        return Look(places, keys, not more and not senseless, self._settings.look_again_ms)
 
     def announce(self) -> int | None:
         """Milliseconds until the next announcement, None when there is none to make.

@@ -47,7 +47,11 @@ class FakeEtcd:
         if self.users and not token:
             return 400, error(3, "etcdserver: user name is empty")
         if self.users and token not in self.tokens:
-            return 401, error(16, "etcdserver: invalid auth token")
+            refusal = error(16, "etcdserver: invalid auth token")
+            if path == "/v3/lease/keepalive":
+                # As etcd 3.7.3 has it: a stream's error stands one level deeper.
+                return 401, {"error": {"code": 16, "message": refusal["message"]}}
+            return 401, refusal
         if path in self.forbidden:
             return 403, error(7, "etcdserver: permission denied")
         match path:

@@ -58,6 +58,7 @@ class ModeTest(unittest.TestCase):
             look = mode.look()
             self.assertEqual([place.address for place in look.places], ["10.0.0.5"])
             self.assertFalse(look.complete)
+            self.assertEqual(look.senseless, ["/convoke/shop/a"])
         self.assertEqual(len(self.lines), 1)
         self.assertEqual(self.lines[0][2]["key"], "/convoke/shop/a")
 
@@ -116,6 +117,9 @@ class ModeTest(unittest.TestCase):
         body = b'{"error":{"grpc_code":14,"http_code":503,"message":"etcdserver: no leader"}}'
         mode = Etcd("http://a", [], ME, lambda *_: gateway.Answer(200, body), lambda *_: None)
         self.assertIn("HTTP 503 etcdserver: no leader", self.problem(Temporary, mode.look))
+        body = b'{"error":{"code":7,"message":"etcdserver: permission denied"}}'
+        mode = Etcd("http://a", [], ME, lambda *_: gateway.Answer(200, body), lambda *_: None)
+        self.assertIn("may not read it", self.problem(Temporary, mode.look))
 
     # Users.
 
@@ -136,13 +140,38 @@ class ModeTest(unittest.TestCase):
         self.etcd.users["convoke"] = "secret"
         text = self.problem(Misconfigured, self.mode().look)
         self.assertTrue(text.startswith("user is not set, and http://127.0.0.1:"), text)
-        text = self.problem(Misconfigured, self.mode(user="convoke", password="hunter2").look)
+        text = self.problem(Temporary, self.mode(user="convoke", password="hunter2").look)
         self.assertTrue(text.startswith('user "convoke": http://127.0.0.1:'), text)
         self.assertNotIn("hunter2", text)
         self.etcd.forbidden.add("/v3/kv/range")
-        text = self.problem(Denied, self.mode(user="convoke", password="secret").look)
+        text = self.problem(Temporary, self.mode(user="convoke", password="secret").look)
         self.assertTrue(text.startswith('"/convoke/shop/": user "convoke" may not read it'), text)
         self.assertIn("etcdctl role grant-permission ROLE --prefix=true readwrite /convoke/shop/", text)
+
+    def test_a_token_that_ran_out_is_noticed_by_a_keep_alive(self) -> None:
+        self.etcd.users["convoke"] = "secret"
+        mode = self.mode(user="convoke", password="secret")
+        mode.announce()
+        self.etcd.tokens.clear()
+        mode.announce()
+        self.assertEqual(self.etcd.asked.count("/v3/auth/authenticate"), 2)
+        self.assertEqual(self.etcd.asked.count("/v3/kv/put"), 1, "the lease is the same")
+
+    def test_a_keep_alive_is_refused_in_any_words(self) -> None:
+        for body in (b'{"error":{"code":16,"message":"etcdserver: invalid auth token"}}', b"", b"<html>"):
+            asked: list[str] = []
+
+            def refuse(_: object, path: str, *__: object) -> gateway.Answer:
+                asked.append(path)
+                if path == "/v3/auth/authenticate":
+                    return gateway.Answer(200, b'{"token": "t"}')
+                return gateway.Answer(401, body)
+
+            settings = [("user", "convoke"), ("password", "secret")]
+            mode = Etcd("http://a", settings, ME, refuse, lambda *_: None)
+            mode._lease = "1"
+            self.assertIn("refuses the token it has just given", self.problem(Temporary, mode.announce))
+            self.assertEqual(asked.count("/v3/auth/authenticate"), 2)
 
     # Announcing.
 
@@ -193,7 +222,7 @@ class ModeTest(unittest.TestCase):
 
     def test_who_may_only_read_is_told(self) -> None:
         self.etcd.forbidden.add("/v3/kv/put")
-        text = self.problem(Denied, self.mode().announce)
+        text = self.problem(Temporary, self.mode().announce)
         self.assertTrue(text.startswith('"/convoke/shop/": nobody in particular may not write it'), text)
 
 

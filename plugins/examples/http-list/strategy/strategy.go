@@ -46,6 +46,10 @@ func Discover() wit.Result[types.Snapshot, types.Problem] {
 		}
 		snapshot.Candidates = append(snapshot.Candidates, candidate)
 	}
+	// The host drops what is no address, and takes a look of nothing else for none.
+	for _, fault := range watcher.Faults() {
+		snapshot.Candidates = append(snapshot.Candidates, types.Candidate{Address: fault.Where})
+	}
 	return wit.Ok[types.Snapshot, types.Problem](snapshot)
 }
 

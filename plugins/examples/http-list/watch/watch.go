@@ -102,6 +102,11 @@ func (watcher *Watcher) Look() ([]list.Entry, *Failure) {
 	return watcher.known.Entries, nil
 }
 
+// Faults gives the parts of the list that was read last that are no places.
+func (watcher *Watcher) Faults() []list.Fault {
+	return watcher.known.Faults
+}
+
 // read takes over a list, and tells of it when it differs from what is known.
 func (watcher *Watcher) read(response Response) *Failure {
 	if watcher.isRead && bytes.Equal(response.Body, watcher.body) {

@@ -33,7 +33,8 @@ const OVERRIDE_PREFIX: &str = "HZ_";
 /// What is left of a file; reading a value takes it out.
 #[derive(Debug)]
 pub(super) struct Document {
-    /// Below `hazelcast`, in the order of the file.
+    /// Below `hazelcast`, in the order of the file. What is there and holds nothing has an empty
+    /// value.
     values: Vec<(String, String)>,
     /// What the environment says in place of the file: a plain path (see [`plain`]), the
     /// value, and the name of the variable.
@@ -117,7 +118,9 @@ impl Document {
             .filter(roxmltree::Node::is_text)
             .filter_map(|text| text.text())
             .collect();
-        if !text.trim().is_empty() {
+        let is_empty = !node.children().any(|child| child.is_element())
+            && !node.attributes().any(|attribute| attribute.name() != "name");
+        if is_empty || !text.trim().is_empty() {
             self.add(path.clone(), text.trim())?;
         }
         for child in node.children().filter(roxmltree::Node::is_element) {
@@ -158,7 +161,8 @@ impl Document {
             return Err(format!("it has more than {DEPTH_MAX} levels"));
         }
         match value {
-            Tree::Nothing => Ok(()),
+            Tree::Nothing => self.add(path.to_owned(), ""),
+            Tree::Map(entries) if entries.is_empty() => self.add(path.to_owned(), ""),
             // The names of maps may have dots.
             Tree::Map(entries) if path == "map" => entries.iter().try_for_each(|(key, value)| {
                 self.add_value(value, &format!("{path}[{key}]"), depth + 1)
@@ -266,8 +270,14 @@ impl Document {
         format!("hazelcast.{}", shortened(&path, SHOWN_PATH_CHARS))
     }
 
-    /// Takes all values of `path`.
+    /// Takes all values of `path`; empty ones are none.
     pub(super) fn texts(&mut self, path: &str) -> Result<Vec<String>, String> {
+        let mut texts = self.take(path)?;
+        texts.retain(|text| !text.is_empty());
+        Ok(texts)
+    }
+
+    fn take(&mut self, path: &str) -> Result<Vec<String>, String> {
         let mut taken = Vec::new();
         self.values.retain(|(known, value)| {
             let is_it = is_same(known, path);
@@ -318,15 +328,53 @@ impl Document {
         self.values.iter().any(|(known, _)| is_below(known, path))
     }
 
+    /// Names below `path` that only the environment has.
+    pub(super) fn names_of_overrides(&self, path: &str) -> Vec<String> {
+        let below = format!("{path}.");
+        let mut names: Vec<String> = Vec::new();
+        for (known, ..) in &self.overrides {
+            let name = known.strip_prefix(&below).and_then(|rest| rest.split('.').next());
+            let is_new = |name: &&str| {
+                let start = format!("{below}{name}.");
+                let is_known = |(known, _): &(String, String)| {
+                    let known = plain(known);
+                    known.starts_with(&start) || known == start[..start.len() - 1]
+                };
+                !self.values.iter().any(is_known) && !names.iter().any(|listed| listed == name)
+            };
+            names.extend(name.filter(is_new).map(str::to_owned));
+        }
+        names
+    }
+
     /// Whether a property is named below `path`.
     pub(super) fn has_property(&self, path: &str, name: &str) -> bool {
         let forms = property_forms(path, name);
         self.values.iter().any(|(known, _)| forms.iter().any(|form| is_same(known, form)))
     }
 
-    /// Takes the last value of `path`.
+    /// Takes the value of `path`. Only maps and properties may have several: there, the last
+    /// one holds.
     pub(super) fn text(&mut self, path: &str) -> Result<Option<String>, String> {
-        Ok(self.texts(path)?.pop())
+        let mut texts = self.take(path)?;
+        let may_have_several = path.starts_with("map[") || path.contains("propert");
+        if let [first, .., last] = &texts[..]
+            && first != last
+            && !may_have_several
+        {
+            return Err(format!(
+                "{} is both {:?} and {:?}; keep one of them",
+                self.shown(path),
+                one_line(first),
+                one_line(last)
+            ));
+        }
+        match texts.pop() {
+            Some(text) if text.is_empty() => {
+                Err(format!("{} is empty; give it a value, or take it out", self.shown(path)))
+            }
+            text => Ok(text),
+        }
     }
 
     /// Takes a switch.
@@ -418,7 +466,8 @@ impl Document {
         let switched_off: Vec<String> = self.values.iter().filter_map(off).collect();
         switched_off.iter().for_each(|path| self.forget(path));
         let mut paths: Vec<String> = Vec::new();
-        let shown = self.values.iter().map(|(path, _)| self.shown(path));
+        let shown = self.values.iter().filter(|(_, value)| !value.is_empty());
+        let shown = shown.map(|(path, _)| self.shown(path));
         let variables = self.overrides.iter().map(|(_, _, name)| one_line(name));
         for path in shown.chain(variables) {
             if !paths.contains(&path) {
@@ -457,7 +506,7 @@ fn is_same(known: &str, path: &str) -> bool {
 }
 
 /// A path without what the names of variables cannot have: as Hazelcast compares them.
-fn plain(path: &str) -> String {
+pub(super) fn plain(path: &str) -> String {
     let kept = path.chars().filter(|c| !matches!(c, '-' | ']'));
     kept.map(|c| if c == '[' { '.' } else { c.to_ascii_lowercase() }).collect()
 }

@@ -16,7 +16,7 @@ pub(super) fn translate(
     file: &mut File,
     ignored: &mut Vec<String>,
 ) -> Result<(), String> {
-    multicast(document, file)?;
+    let group = multicast(document, file)?;
     tcp_ip(document, file)?;
     if document.is_on("network.join.kubernetes.enabled", false)? {
         kubernetes(document, "network.join.kubernetes", file, ignored)?;
@@ -30,8 +30,10 @@ pub(super) fn translate(
         return Ok(());
     }
     if automatic {
-        file.mc_address = Some(GROUP.to_owned());
-        file.mc_port = Some(GROUP_PORT);
+        group.check_trust(document)?;
+        file.mc_address = Some(group.address);
+        file.mc_port = Some(group.port);
+        file.mc_ttl = group.ttl;
         file.discovery.push(mode("auto", String::new()));
     } else {
         // As there: a member that nobody told how to find others is alone.
@@ -52,24 +54,56 @@ fn mode(name: &str, argument: String) -> Discovery {
     }
 }
 
-fn multicast(document: &mut Document, file: &mut File) -> Result<(), String> {
-    let path = |name: &str| format!("{JOIN}.multicast.{name}");
-    if !document.is_on(&path("enabled"), false)? {
-        document.forget("network.join.multicast");
-        return Ok(());
+/// A multicast group, and who is heard on it.
+struct Group {
+    address: String,
+    port: u16,
+    ttl: Option<u8>,
+    trusted: Vec<String>,
+}
+
+impl Group {
+    /// Hazelcast drops what other senders say on the group, so that they neither join nor are
+    /// joined. Here every member with the password may join, wherever it is: unless all senders
+    /// are trusted anyway, there is no honouring that.
+    fn check_trust(&self, document: &Document) -> Result<(), String> {
+        let is_everybody = |pattern: &String| {
+            pattern.split(['.', ':']).all(|part| matches!(part, "*" | "0-255" | "0-ffff"))
+        };
+        if self.trusted.is_empty() || self.trusted.iter().any(is_everybody) {
+            return Ok(());
+        }
+        Err(format!(
+            "{} decides by address who may be a member, and here the cluster password does: take it out, and set --cluster-password-file",
+            document.shown("network.join.multicast.trusted-interfaces")
+        ))
     }
-    let group = document.text(&path("multicast-group"))?.unwrap_or_else(|| GROUP.to_owned());
+}
+
+/// The group that the file names: automatic detection looks on it even where multicast is off.
+fn multicast(document: &mut Document, file: &mut File) -> Result<Group, String> {
+    let path = |name: &str| format!("{JOIN}.multicast.{name}");
+    let is_on = document.is_on(&path("enabled"), false)?;
+    let address = document.text(&path("multicast-group"))?.unwrap_or_else(|| GROUP.to_owned());
     let port = match document.text(&path("multicast-port"))? {
         Some(text) => document.port(&path("multicast-port"), &text)?,
         None => GROUP_PORT,
     };
     let ttl = document.number(&path("multicast-time-to-live"), 0..=255)?;
-    file.mc_ttl = ttl.and_then(|ttl| u8::try_from(ttl).ok());
-    // How long it waits for an answer: here each is answered at once.
-    document.forget(&path("multicast-timeout-seconds"));
-    let group = if group.contains(':') { format!("[{group}]") } else { group };
-    file.discovery.push(mode("multicast", format!("{group}:{port}")));
-    Ok(())
+    let mut trusted = document.texts(&path("trusted-interfaces"))?;
+    trusted.extend(document.texts(&path("trusted-interfaces.interface"))?);
+    // How long it waits for an answer: here each is answered at once. And whether it hears itself.
+    document.forget("network.join.multicast");
+    let ttl = ttl.and_then(|ttl| u8::try_from(ttl).ok());
+    let group = Group { address, port, ttl, trusted };
+    if is_on {
+        group.check_trust(document)?;
+        let Group { address, port, .. } = &group;
+        let address = if address.contains(':') { format!("[{address}]") } else { address.clone() };
+        file.mc_ttl = ttl;
+        file.discovery.push(mode("multicast", format!("{address}:{port}")));
+    }
+    Ok(group)
 }
 
 fn tcp_ip(document: &mut Document, file: &mut File) -> Result<(), String> {
@@ -134,6 +168,18 @@ fn strategies(
     Ok(())
 }
 
+/// Properties that decide which pods are found, in ways that are not there here.
+const OF_OTHER_PODS: [(&str, &str); 2] = [
+    (
+        "service-label-name",
+        "finds services by a label, and here a service has its name: give service-name, or pod-label-name and pod-label-value",
+    ),
+    (
+        "kubernetes-master",
+        "names an API server, and here a kubeconfig does: take it out, and write a [[discovery]] of mode \"kubernetes\" with the setting kubeconfig",
+    ),
+];
+
 /// What is said of Kubernetes below `path`.
 fn kubernetes(
     document: &mut Document,
@@ -146,7 +192,12 @@ fn kubernetes(
         None | Some("0") => None,
         Some(text) => Some(document.port(&format!("{path}.service-port"), text)?),
     };
-    let by_api = ["service-name", "service-label-name", "pod-label-name"];
+    let by_api = ["service-name", "pod-label-name"];
+    for (name, why) in OF_OTHER_PODS {
+        if document.has_property(path, name) {
+            return Err(format!("{shown}: {name} {why}"));
+        }
+    }
     let found = if let Some(name) = document.property(path, "service-dns")? {
         if let Some(other) = by_api.iter().find(|other| document.has_property(path, other)) {
             return Err(format!("{shown}: service-dns and {other} are both set; keep one of them"));

@@ -12,6 +12,7 @@ const OUR_USUAL: &str = "*";
 
 /// What an unnamed setting of a map is there, in each map: none has another's.
 const BACKUPS: u8 = 1;
+const MERGE: MergePolicy = MergePolicy::PutIfAbsent;
 
 /// Settings that change nothing here, where they are as Hazelcast has them anyway.
 const DEFAULTS: [(&str, &str); 6] = [
@@ -39,33 +40,56 @@ pub(super) fn translate(
 ) -> Result<(), String> {
     let named = document.names_below("");
     let mut maps = Vec::new();
-    for name in named.iter().filter_map(|name| name.strip_prefix("map[")?.strip_suffix(']')) {
-        maps.push((name.to_owned(), read(document, name, ignored)?));
+    let named = named.iter().filter_map(|name| name.strip_prefix("map[")?.strip_suffix(']'));
+    let named = named.map(str::to_owned).chain(document.names_of_overrides("map"));
+    for name in named.collect::<Vec<_>>() {
+        let said = read(document, &name, ignored)?;
+        maps.push((name, said));
     }
+    let usual_name = usual_name(&maps);
     let mut members = 0;
-    for (_, said) in &maps {
-        if let Some(name) = &said.protection {
-            members = members.max(protection(document, name)?);
+    for (name, said) in &maps {
+        let Some(rule) = &said.protection else { continue };
+        let needed = protection(document, rule)?;
+        members = members.max(needed);
+        if needed > 1 && name != usual_name {
+            ignored.push(format!(
+                "{} (min-members is {needed}, and holds for all maps)",
+                document.shown(&format!("map[{name}].split-brain-protection-ref"))
+            ));
         }
     }
     if members > 1 {
         file.min_members = u32::try_from(members).ok();
     }
-    let usual = maps.iter().find(|(name, _)| name == THEIR_USUAL);
+    let usual = maps.iter().find(|(name, _)| name == usual_name);
     let usual = usual.map(|(_, said)| said.entry.clone()).unwrap_or_default();
-    for (name, Said { entry, .. }) in maps {
-        let (name, entry) = if name == THEIR_USUAL {
-            // No limit is what there is without one.
-            let limit = |limit: Option<u64>| limit.filter(|limit| *limit > 0);
-            let (ttl_s, max_idle_s) = (limit(entry.ttl_s), limit(entry.max_idle_s));
-            (OUR_USUAL.to_owned(), MapEntry { ttl_s, max_idle_s, ..entry })
-        } else {
-            (name, beside(&usual, &entry))
-        };
-        file.maps.insert(name, entry);
+    for (name, Said { entry, .. }) in &maps {
+        if name != usual_name {
+            file.maps.insert(name.clone(), beside(&usual, entry));
+        }
     }
-    file.maps.retain(|_, entry| *entry != MapEntry::default());
+    // One that says nothing of its own is still none of those that another pattern fits.
+    let patterns: Vec<String> =
+        file.maps.keys().filter(|name| name.contains('*')).cloned().collect();
+    file.maps.retain(|name, entry| {
+        *entry != MapEntry::default() || patterns.iter().any(|pattern| pattern != name)
+    });
+    // No limit is what there is without one.
+    let limit = |limit: Option<u64>| limit.filter(|limit| *limit > 0);
+    let usual = MapEntry {
+        ttl_s: limit(usual.ttl_s),
+        max_idle_s: limit(usual.max_idle_s),
+        merge: Some(usual.merge.unwrap_or(MERGE)),
+        ..usual
+    };
+    file.maps.insert(OUR_USUAL.to_owned(), usual);
     Ok(())
+}
+
+/// The map whose settings those have that are not named: a pattern that fits all comes first.
+fn usual_name(maps: &[(String, Said)]) -> &'static str {
+    if maps.iter().any(|(name, _)| name == OUR_USUAL) { OUR_USUAL } else { THEIR_USUAL }
 }
 
 fn read(document: &mut Document, name: &str, ignored: &mut Vec<String>) -> Result<Said, String> {
@@ -97,9 +121,15 @@ fn read(document: &mut Document, name: &str, ignored: &mut Vec<String>) -> Resul
                     document.shown(&path("merge-policy")),
                     one_line(other)
                 ));
-                None
+                Some(MergePolicy::LastWriter)
             }
         };
+    }
+    if document.is_on(&path("map-store.enabled"), false)? {
+        return Err(format!(
+            "{} keeps the map in another store, and nothing here does: take it out, and let the application read and write that store",
+            document.shown(&path("map-store"))
+        ));
     }
     let protection = document.text(&path("split-brain-protection-ref"))?;
     for (key, usual) in DEFAULTS {
@@ -175,7 +205,7 @@ fn beside(usual: &MapEntry, own: &MapEntry) -> MapEntry {
         max_idle_s: differing(own.max_idle_s, usual.max_idle_s, 0),
         memory_mib: differing(own.memory_mib, usual.memory_mib, 0),
         eviction: own.eviction,
-        merge: own.merge.or(usual.merge.map(|_| MergePolicy::PutIfAbsent)),
+        merge: differing(own.merge, usual.merge, MERGE),
         statistics: own.statistics.or(usual.statistics.map(|_| false)),
     }
 }

@@ -5,6 +5,7 @@ mod document;
 mod join;
 mod maps;
 mod members;
+mod names;
 mod tree;
 
 use std::fmt::Write as _;
@@ -73,9 +74,9 @@ pub(super) fn decode(bytes: Vec<u8>) -> Option<String> {
     }
 }
 
-/// What decides who may be a member, in ways that are not ours: a file that has one of these
-/// on is refused. `None` where there is no switch.
-const REFUSED: [(&str, Option<&str>, &str); 6] = [
+/// What decides who may be a member or what becomes of data, in ways that are not ours: a file
+/// that has one of these on is refused. `None` where there is no switch.
+const REFUSED: [(&str, Option<&str>, &str); 8] = [
     (
         "group",
         None,
@@ -106,7 +107,16 @@ const REFUSED: [(&str, Option<&str>, &str); 6] = [
         None,
         "fill in values by classes: write the values, or ${NAME} and CONVOKE_HZ_NAME in the environment",
     ),
+    ("persistence", Some("enabled"), "keeps data on disk, and nothing here does: take it out"),
+    (
+        "hot-restart-persistence",
+        Some("enabled"),
+        "keeps data on disk, and nothing here does: take it out",
+    ),
 ];
+
+/// A property that members must have in common.
+const TOKEN: &str = "hazelcast.application.validation.token";
 
 /// Reads a whole file. The error is one line.
 pub(super) fn translate(text: &str, surroundings: &Surroundings) -> Result<Translated, String> {
@@ -126,6 +136,12 @@ pub(super) fn translate(text: &str, surroundings: &Surroundings) -> Result<Trans
         }
         document.forget(path);
     }
+    if document.has_property("", TOKEN) {
+        return Err(format!(
+            "{TOKEN} decides who may be a member, and here the cluster password does: take it out, and set --cluster-password-file"
+        ));
+    }
+    names::check(&document)?;
     let mut ignored = Vec::new();
     let mut file = File {
         cluster_name: Some(
@@ -197,6 +213,8 @@ fn ports(document: &mut Document, file: &mut File) -> Result<(), String> {
         }
     }
     file.start_port = Some(port);
+    // A member port is bound so in any case.
+    document.forget_default("network.reuse-address", "true");
     let count = document.number("network.port.port-count", 1..=u64::from(u16::MAX))?;
     let mut count = count.and_then(|count| u16::try_from(count).ok());
     if !document.is_on("network.port.auto-increment", true)? {
@@ -239,8 +257,10 @@ impl Translated {
 
 #[cfg(test)]
 mod tests {
+    use convoke_grid::map::MergePolicy;
     use proptest::prelude::*;
 
+    use super::super::data::MapEntry;
     use super::*;
 
     fn translate(text: &str) -> Result<Translated, String> {
@@ -263,7 +283,6 @@ mod tests {
                 <multicast-group>224.2.2.9</multicast-group>
                 <multicast-port>54000</multicast-port>
                 <multicast-time-to-live>8</multicast-time-to-live>
-                <trusted-interfaces><interface>10.3.*.*</interface></trusted-interfaces>
             </multicast>
             <tcp-ip enabled="true">
                 <member>10.3.16.1</member>
@@ -292,7 +311,6 @@ hazelcast:
         multicast-group: 224.2.2.9
         multicast-port: 54000
         multicast-time-to-live: 8
-        trusted-interfaces: ['10.3.*.*']
       tcp-ip:
         enabled: true
         member-list: ['10.3.16.1', '10.3.16.2-9:5710', 'db.example:5710', '10.3.16.20']
@@ -326,11 +344,7 @@ hazelcast:
                     ("dns", "db.example:5710"),
                 ]
             );
-            assert_eq!(ignored.len(), 1, "{ignored:?}");
-            assert!(
-                ignored[0].starts_with("hazelcast.network.join.multicast.trusted-interfaces"),
-                "{ignored:?}"
-            );
+            assert!(ignored.is_empty(), "{ignored:?}");
             assert_eq!(file.maps["*"].backups, Some(2));
             assert_eq!(file.start_port_range, None);
         }
@@ -472,7 +486,7 @@ hazelcast:
       tcp-ip: { enabled: true, member-list: ['10.77.0.1:5705', '10.77.0.2:5705'] }
     member-server-socket-endpoint-config:
       port: { port: 5705, auto-increment: false }
-      reuse-address: true
+      reuse-address: false
 ";
         let Translated { file, ignored } = translate(text).unwrap();
         assert_eq!((file.start_port, file.start_port_range), (Some(5705), Some(1)));
@@ -524,17 +538,18 @@ hazelcast:
             let maps = toml[toml.find("[maps").unwrap()..].split("\n# Not").next().unwrap();
             assert_eq!(
                 maps,
-                "[maps.\"*\"]\nbackups = 2\nttl-s = 60\n\n[maps.\"cache-*\"]\nbackups = 0\nttl-s = 3600\n\n\
+                "[maps.\"*\"]\nbackups = 2\nttl-s = 60\nmerge = \"put-if-absent\"\n\n[maps.\"cache-*\"]\nbackups = 0\nttl-s = 3600\n\n\
                  [maps.safe]\nbackups = 1\nttl-s = 0\n\n\
                  [maps.\"sessions.web\"]\nttl-s = 0\nmax-idle-s = 1800\nmemory-mib = 256\neviction = \"lru\"\nmerge = \"last-writer\"\n"
             );
             assert_eq!((read.min_members, read.partitions), (Some(2), Some(7)));
             let ignored = &translated.ignored;
-            assert_eq!(ignored.len(), 1, "{ignored:?}");
+            assert_eq!(ignored.len(), 2, "{ignored:?}");
             assert!(
                 ignored[0].starts_with("hazelcast.map[cache-*].eviction (a bound by PER_NODE"),
                 "{ignored:?}"
             );
+            assert!(ignored[1].starts_with("hazelcast.map[safe].split-brain"), "{ignored:?}");
         }
     }
 
@@ -547,6 +562,7 @@ hazelcast:
                 variable("HZ_NETWORK_PORT_PORT", "5800"),
                 variable("HZ_NETWORK_JOIN_TCPIP_ENABLED", "false"),
                 variable("HZ_MAP_CARTS_BACKUPCOUNT", "3"),
+                variable("HZ_MAP_ORDERS_BACKUPCOUNT", "2"),
                 variable("HZ_NOSUCHTHING", "1"),
             ],
             ..Surroundings::default()
@@ -556,6 +572,7 @@ hazelcast:
         assert_eq!((file.cluster_name.as_deref(), file.start_port), (Some("shop-1"), Some(5800)));
         assert_eq!(modes(&file), [("multicast", "224.2.2.3:54327")]);
         assert_eq!(file.maps["carts"].backups, Some(3));
+        assert_eq!(file.maps["orders"].backups, Some(2));
         assert_eq!(ignored, ["HZ_NOSUCHTHING"]);
         let refusal = translate(text).unwrap_err();
         assert!(refusal.contains("set CONVOKE_HZ_MY_NAME in the environment"), "{refusal}");
@@ -570,7 +587,8 @@ hazelcast:
             "more/b.xml",
             "<hazelcast><import resource='c.yaml'/><network><port>5999</port></network></hazelcast>",
         );
-        write("more/c.yaml", "hazelcast: { cluster-name: from-c, instance-name: till }");
+        write("more/c.yaml", "hazelcast: { instance-name: till }");
+        write("other.yaml", "hazelcast: { cluster-name: other }");
         write("round.yaml", "hazelcast: { import: [round.yaml] }");
         let read = |text: &str| {
             super::translate(
@@ -581,6 +599,11 @@ hazelcast:
         let file = read("<hazelcast><import resource='file://more/b.xml'/><cluster-name>own</cluster-name></hazelcast>").unwrap().file;
         assert_eq!((file.cluster_name.as_deref(), file.start_port), (Some("own"), Some(5999)));
         assert_eq!(file.name.as_deref(), Some("till"));
+        let refusal = read("hazelcast: { import: [other.yaml], cluster-name: own }").unwrap_err();
+        assert_eq!(
+            refusal,
+            "hazelcast.cluster-name is both \"other\" and \"own\"; keep one of them"
+        );
         for (resource, expected) in [
             ("nowhere.xml", "cannot be read"),
             ("round.yaml", "do they import each other?"),
@@ -605,6 +628,36 @@ hazelcast:
                 "<network><symmetric-encryption enabled='true'><key>k</key></symmetric-encryption></network>",
                 "with a key and no password",
             ),
+            (
+                "<network><join><multicast enabled='true'><trusted-interfaces><interface>10.3.*.*</interface></trusted-interfaces></multicast></join></network>",
+                "hazelcast.network.join.multicast.trusted-interfaces decides by address",
+            ),
+            (
+                "<network><join><multicast><trusted-interfaces><interface>10.3.0.1</interface></trusted-interfaces></multicast></join></network>",
+                "trusted-interfaces decides by address",
+            ),
+            (
+                "<network><join><kubernetes enabled='true'><service-label-name>a</service-label-name></kubernetes></join></network>",
+                "hazelcast.network.join.kubernetes: service-label-name finds services by a label",
+            ),
+            (
+                "<network><join><kubernetes enabled='true'><kubernetesMaster>https://a</kubernetesMaster></kubernetes></join></network>",
+                "kubernetes-master names an API server",
+            ),
+            (
+                "<properties><property name='hazelcast.application.validation.token'>t</property></properties>",
+                "hazelcast.application.validation.token decides who may be a member",
+            ),
+            ("<cluster-name/>", "hazelcast.cluster-name is empty"),
+            (
+                "<cluster-name>a</cluster-name><cluster-name>b</cluster-name>",
+                "hazelcast.cluster-name is both \"a\" and \"b\"",
+            ),
+            ("<persistence enabled='true'/>", "hazelcast.persistence keeps data on disk"),
+            (
+                "<map name='a'><map-store enabled='true'/></map>",
+                "hazelcast.map[a].map-store keeps the map in another store",
+            ),
         ] {
             let refusal = translate(&format!("<hazelcast>{text}</hazelcast>")).unwrap_err();
             assert!(refusal.starts_with("hazelcast.") && refusal.contains(expected), "{refusal}");
@@ -613,6 +666,60 @@ hazelcast:
         let Translated { file, ignored } = translate(text).unwrap();
         assert_eq!(file.cluster_password.as_deref(), Some("secret"));
         assert!(ignored.is_empty(), "{ignored:?}");
+    }
+
+    #[test]
+    fn automatic_detection_looks_on_the_group_of_the_file() {
+        let text = "<hazelcast><network><join><multicast enabled='false'><multicast-group>224.2.2.88</multicast-group><multicast-port>54888</multicast-port><multicast-time-to-live>8</multicast-time-to-live><trusted-interfaces><interface>*.*.*.*</interface></trusted-interfaces></multicast></join></network></hazelcast>";
+        let Translated { file, ignored } = translate(text).unwrap();
+        assert_eq!(modes(&file), [("auto", "")]);
+        assert_eq!(
+            (file.mc_address.as_deref(), file.mc_port, file.mc_ttl),
+            (Some("224.2.2.88"), Some(54888), Some(8))
+        );
+        assert!(ignored.is_empty(), "{ignored:?}");
+    }
+
+    #[test]
+    fn a_map_has_nothing_from_those_whose_patterns_it_is_no_map_of() {
+        let maps = |text: &str| translate(&format!("hazelcast: {{ map: {{ {text} }} }}")).unwrap();
+        // A map that says nothing has what Hazelcast has, whatever the usual one has.
+        let file = maps("default: { async-backup-count: 1 }, bare: {}, empty: ").file;
+        assert_eq!(file.maps["*"].async_backups, Some(1));
+        for name in ["bare", "empty"] {
+            assert_eq!(file.maps[name].async_backups, Some(0), "{name}");
+        }
+        // And is not one of those that a pattern fits.
+        let file = maps("cache-*: { backup-count: 0 }, cache-safe: { backup-count: 1 }").file;
+        assert_eq!(file.maps["cache-safe"], MapEntry::default());
+        // A pattern that fits all comes before the default.
+        let file = maps("default: { backup-count: 3 }, '*': { backup-count: 2 }, a: {}").file;
+        let backups = |name: &str| file.maps[name].backups;
+        assert_eq!(["*", "default", "a"].map(backups), [Some(2), Some(3), Some(1)]);
+        // Hazelcast merges otherwise than a member does that nobody configured.
+        let file = maps("a: { merge-policy: { class-name: org.example.Own } }").file;
+        assert_eq!(file.maps["*"].merge, Some(MergePolicy::PutIfAbsent));
+        assert_eq!(file.maps["a"].merge, Some(MergePolicy::LastWriter));
+    }
+
+    #[test]
+    fn what_protects_one_map_is_said_to_protect_all() {
+        let rule = "split-brain-protection: { two: { enabled: true, minimum-cluster-size: 2 } }";
+        let read = |map: &str| {
+            let text = format!(
+                "hazelcast: {{ {rule}, map: {{ {map}: {{ split-brain-protection-ref: two }} }} }}"
+            );
+            let Translated { file, ignored } = translate(&text).unwrap();
+            assert_eq!(file.min_members, Some(2));
+            ignored
+        };
+        assert!(read("default").is_empty());
+        assert_eq!(
+            read("accounts"),
+            [
+                "hazelcast.map[accounts].split-brain-protection-ref (min-members is 2, and holds for all maps)"
+            ]
+        );
     }
 
     #[test]
@@ -663,9 +770,10 @@ hazelcast:
             let read: File = toml::from_str(&toml).unwrap();
             assert_eq!(toml::to_string(&read).unwrap(), toml::to_string(&translated.file).unwrap());
         }
-        assert!(
-            translate(XML).unwrap().to_toml("a.xml").unwrap().contains("# - hazelcast.network")
-        );
+        let listed =
+            translate("<hazelcast><queue name='a'><max-size>1</max-size></queue></hazelcast>");
+        let toml = listed.unwrap().to_toml("a.xml").unwrap();
+        assert!(toml.contains("# - hazelcast.queue[a].max-size"), "{toml}");
     }
 
     proptest! {

@@ -1,5 +1,7 @@
-//! YAML as a tree of texts. A plain `no`, `on`, `007` or `1_000` stays the text that it is: what
-//! is a switch or a number, whoever reads it decides, as Hazelcast does (YAML 1.2, JSON schema).
+//! YAML as a tree of texts. A plain `no`, `on`, `007`, `1_000` or `~` stays the text that it is:
+//! what is a switch or a number is decided by the code that reads it, as in Hazelcast (YAML 1.2,
+//! JSON schema). Of numbers with a fraction or an exponent, Hazelcast keeps the value alone:
+//! `1.50` is the text `1.5`, and `1e3` is `1000.0`.
 
 use std::collections::HashMap;
 
@@ -84,8 +86,12 @@ impl<'a> Reader<'a> {
         let (tree, anchor) = match event {
             Event::Scalar(text, style, anchor, _) => {
                 let is_plain = style == ScalarStyle::Plain;
-                let is_nothing = is_plain && matches!(&*text, "" | "null" | "~");
-                (if is_nothing { Tree::Nothing } else { Tree::Text(text.into_owned()) }, anchor)
+                let tree = match &*text {
+                    "" | "null" if is_plain => Tree::Nothing,
+                    number if is_plain && is_float(number) => Tree::Text(float(number)),
+                    _ => Tree::Text(text.into_owned()),
+                };
+                (tree, anchor)
             }
             Event::SequenceStart(_, anchor, _) => {
                 let mut values = Vec::new();
@@ -140,6 +146,48 @@ impl<'a> Reader<'a> {
     }
 }
 
+/// Whether a plain scalar is a floating point number: YAML 1.2, 10.2.1.4.
+fn is_float(text: &str) -> bool {
+    let unsigned = text.strip_prefix('-').unwrap_or(text);
+    let digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
+    let (mantissa, exponent) = match unsigned.split_once(['e', 'E']) {
+        Some((mantissa, exponent)) => (mantissa, Some(exponent)),
+        None => (unsigned, None),
+    };
+    let (whole, fraction) = match mantissa.split_once('.') {
+        Some((whole, fraction)) => (whole, Some(fraction)),
+        None => (mantissa, None),
+    };
+    let is_whole =
+        !whole.is_empty() && digits(whole) && (whole.len() == 1 || !whole.starts_with('0'));
+    let is_exponent = |exponent: &str| {
+        let exponent = exponent.strip_prefix(['+', '-']).unwrap_or(exponent);
+        !exponent.is_empty() && digits(exponent)
+    };
+    (fraction.is_some() || exponent.is_some())
+        && is_whole
+        && fraction.is_none_or(digits)
+        && exponent.is_none_or(is_exponent)
+}
+
+/// A number as Java writes a `double` (`Double.toString`); one that is too large for that stays
+/// as it is.
+fn float(text: &str) -> String {
+    /// Numbers that have no exponent.
+    const PLAIN: std::ops::Range<f64> = 1e-3..1e7;
+    let number: f64 = match text.parse() {
+        Ok(number) if f64::is_finite(number) => number,
+        _ => return text.to_owned(),
+    };
+    if number == 0.0 || PLAIN.contains(&number.abs()) {
+        return format!("{number:?}");
+    }
+    let scientific = format!("{number:e}");
+    let (mantissa, exponent) = scientific.split_once('e').unwrap_or((&scientific, "0"));
+    let fraction = if mantissa.contains('.') { "" } else { ".0" };
+    format!("{mantissa}{fraction}E{exponent}")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -153,8 +201,34 @@ mod tests {
         let tree = read("[no, on, 007, 1_000, 0x10, true, 'null', null, ~, '', 5]").unwrap();
         let texts = ["no", "on", "007", "1_000", "0x10", "true", "null"].map(text);
         let mut wanted = texts.to_vec();
-        wanted.extend([Tree::Nothing, Tree::Nothing, text(""), text("5")]);
+        wanted.extend([Tree::Nothing, text("~"), text(""), text("5")]);
         assert_eq!(tree, Tree::List(wanted));
+    }
+
+    #[test]
+    fn numbers_with_a_fraction_are_their_values() {
+        for (written, kept) in [
+            ("1.50", "1.5"),
+            ("1e3", "1000.0"),
+            ("5.", "5.0"),
+            ("-0.0", "-0.0"),
+            ("12345678.5", "1.23456785E7"),
+            ("-1.5e-7", "-1.5E-7"),
+            ("1e10", "1.0E10"),
+            ("0.001", "0.001"),
+            // No numbers of YAML 1.2.
+            ("-.5", "-.5"),
+            ("01.5", "01.5"),
+            ("1.2.3", "1.2.3"),
+            ("10.0.0.1", "10.0.0.1"),
+            (".inf", ".inf"),
+            ("1e", "1e"),
+            ("+1.5", "+1.5"),
+            ("1e999", "1e999"),
+        ] {
+            assert_eq!(read(written), Ok(text(kept)), "{written}");
+            assert_eq!(read(&format!("'{written}'")), Ok(text(written)), "quoted");
+        }
     }
 
     #[test]

@@ -183,8 +183,8 @@ typedef struct convoke_host_kubernetes_answer_t {
   mode_string_t   namespace_;
   // Those that have an address and are not about to end; at most 16,384.
   convoke_host_kubernetes_list_pod_t   pods;
-  // True when the host is told of each change, so that asking again costs
-  // nothing; false when each question is a list of the API server's.
+  // True when the host is told of each change; false when it lists again
+  // every 10 seconds. Asking costs the API server nothing either way.
   bool   watched;
 } convoke_host_kubernetes_answer_t;
 
@@ -457,12 +457,17 @@ typedef struct {
 // has to connect and shake hands before it believes that one is.
 typedef struct convoke_discovery_types_candidate_t {
   // An IPv4 or IPv6 literal, never a name, brackets or zone: `192.0.2.7`
-  // or `2001:db8::7`. The host drops what is not one.
+  // or `2001:db8::7`. The host drops what is not one, and takes a look of
+  // which nothing else is left for a failed one: hand in an entry of the
+  // source that cannot be used as it stands, and do not leave it out.
   mode_string_t   address;
   // A TCP port, 1 to 65535. None means the cluster's own start port.
   mode_option_u16_t   port;
   // Hints as `(key, value)`, such as `("zone", "b")` or
   // `("member-id", …)`. Unknown keys are kept, not refused.
+  // `("unresolved", WHY)` beside a name in `address`: members may be
+  // there, and where that is could not be told in this look. Others are
+  // used, and no cluster is founded on such a look.
   mode_list_tuple2_string_string_t   attributes;
 } convoke_discovery_types_candidate_t;
 

@@ -34,7 +34,8 @@ pub(crate) const CAPABILITY: Capability = Capability {
     interface: "convoke:host/dns",
     grant: Some(Grant {
         is_granted: |grants| !grants.dns.is_empty(),
-        line: "grant = { dns = [\"*.shop.example\"] }",
+        capability: "dns",
+        example: "*.shop.example",
     }),
     in_words: "look names up in DNS",
     link: |linker: &mut Linker<_>| {
@@ -48,6 +49,7 @@ impl dns::Host for Context {
         names: Vec<String>,
     ) -> wasmtime::Result<Vec<Result<Addresses, DnsError>>> {
         self.called(format_args!("dns: addresses of {}", shown(&names)));
+        self.want_names(&names);
         if let Some(fakes) = self.mode.host.world.fakes() {
             return Ok(self.made_up(&names, |name| {
                 let addresses = fakes.dns.addresses(name)?.iter().map(ToString::to_string);
@@ -69,6 +71,7 @@ impl dns::Host for Context {
         names: Vec<String>,
     ) -> wasmtime::Result<Vec<Result<Service, DnsError>>> {
         self.called(format_args!("dns: services {}", shown(&names)));
+        self.want_names(&names);
         if let Some(fakes) = self.mode.host.world.fakes() {
             return Ok(self.made_up(&names, |name| {
                 let places = fakes.dns.service(name)?.iter().map(|place| Place {
@@ -104,6 +107,13 @@ impl dns::Host for Context {
 }
 
 impl Context {
+    /// All of one call that are not granted are denied together.
+    fn want_names(&self, names: &[String]) {
+        let names = names.iter().take(limits::LOOKUP_NAMES_MAX).map(String::as_str);
+        let denied = names.filter(|name| name::is_name(name) && !self.mode.grants.dns.covers(name));
+        self.mode.want("dns", denied);
+    }
+
     /// One outcome for each name, in their order, from fakes.
     fn made_up<T>(
         &self,

@@ -84,6 +84,21 @@ struct Said<'a> {
     unsure: bool,
 }
 
+impl Service {
+    /// Why nobody can be found by it, when it has records and none of them can be used. A target
+    /// of `.` alone is no such reason: whoever set it says that nobody is there.
+    fn nothing_usable(&self) -> Option<String> {
+        let found = self.places.iter().any(|place| !place.addresses.is_empty());
+        let mut unusable =
+            self.unusable.iter().filter(|why| !matches!(why, Unusable::NotOffered)).peekable();
+        if found || unusable.peek().is_none() {
+            return None;
+        }
+        let why: Vec<String> = unusable.map(Unusable::to_string).collect();
+        Some(format!("none of its records can be used: {}", why.join("; ")))
+    }
+}
+
 impl Resolver {
     pub(super) fn new(conf: Conf, hosts: Hosts) -> Self {
         let servers = conf.servers.iter().cloned().map(Server::new).collect();
@@ -159,7 +174,11 @@ impl Resolver {
             Some(why) if service.places.iter().all(|place| place.addresses.is_empty()) => {
                 Err(LookupError::Temporary(why))
             }
-            _ => Ok(service),
+            // Nor does who was told of nothing that can be used.
+            _ => match service.nothing_usable() {
+                Some(why) => Err(LookupError::Other(why)),
+                None => Ok(service),
+            },
         }
     }
 

@@ -73,7 +73,7 @@ async fn outside(
             Failure::new(Kind::NotInCluster, format!("the kubeconfig is of no use: {error}"))
         })?;
     if let (None, Some(file)) = (&config.auth_info.token, config.auth_info.token_file.take()) {
-        config.auth_info.token = bearer(&read(Path::new(&file))?).token;
+        config.auth_info.token = bearer(&read_token(Path::new(&file))?).token;
     }
     let account = match context {
         Some(context) => format!("the user of context {context:?}"),
@@ -101,7 +101,7 @@ fn inside(folder: &Path) -> Result<Credentials, Failure> {
             format!("KUBERNETES_SERVICE_HOST and _PORT name no server ({host}:{port}): {error}");
         Failure::new(Kind::NotInCluster, text)
     })?;
-    let token = read(&folder.join("token"))?;
+    let token = read_token(&folder.join("token"))?;
     read(&folder.join("ca.crt"))?;
     let mut config = Config::new(url);
     config.root_cert_file = Some(folder.join("ca.crt"));
@@ -120,6 +120,19 @@ fn bearer(token: &str) -> AuthInfo {
 
 fn shown(url: &http::Uri) -> String {
     url.to_string().trim_end_matches('/').to_owned()
+}
+
+/// A token, without the white space around it. What no header can hold is none (RFC 6750,
+/// section 2.1), and an empty one would be taken for no credentials at all.
+fn read_token(path: &Path) -> Result<String, Failure> {
+    let text = read(path)?;
+    let token = text.trim();
+    if !token.is_empty() && token.bytes().all(|b| b.is_ascii_graphic()) {
+        return Ok(token.to_owned());
+    }
+    let is = if token.is_empty() { "is empty" } else { "holds no token" };
+    let text = format!("{} {is}; expected one line of letters, digits and . _ -", path.display());
+    Err(Failure::new(Kind::Unauthorized, text))
 }
 
 fn read(path: &Path) -> Result<String, Failure> {
@@ -163,6 +176,21 @@ mod tests {
     fn the_line_break_of_a_file_is_no_part_of_a_token() {
         let auth = serde_json::to_value(bearer("abc.def\r\n")).unwrap();
         assert_eq!(auth["token"], "abc.def");
+    }
+
+    #[test]
+    fn what_is_no_token_is_said_to_be_none() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("token");
+        let read = |text: &str| {
+            std::fs::write(&path, text).unwrap();
+            read_token(&path).map_err(|failure| failure.text)
+        };
+        assert_eq!(read(" abc.def_-\r\n\n").unwrap(), "abc.def_-");
+        assert!(read("\n").unwrap_err().contains("/token is empty; expected one line"));
+        for odd in ["abc\ndef", "a b", "t\u{e4}", "a\0b"] {
+            assert!(read(odd).unwrap_err().contains("/token holds no token"), "{odd:?}");
+        }
     }
 
     #[test]

@@ -7,6 +7,11 @@ use crate::text::one_line;
 /// Bytes of a foreign text that are shown.
 const SHOWN_BYTES: usize = 300;
 
+/// The user of a request without credentials.
+const ANONYMOUS: &str = "system:anonymous";
+/// Bytes of a user's name in the name of what is to apply for it.
+const USER_SHOWN_BYTES: usize = 63;
+
 /// What kind of failure it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
@@ -51,6 +56,13 @@ impl Failure {
         let account = user(&status.message).unwrap_or(account);
         let code = if status.code == 0 { code } else { status.code };
         let failure = match code {
+            // Without credentials that it knows, the server calls whoever asks so.
+            403 if account == ANONYMOUS => Self::new(
+                Kind::Unauthorized,
+                format!(
+                    "the API server at {server} takes this member for {ANONYMOUS} (403): no credentials were sent; has the user of the kubeconfig a token or a certificate?"
+                ),
+            ),
             401 => Self::new(
                 Kind::Unauthorized,
                 format!(
@@ -103,32 +115,53 @@ pub(super) fn user(message: &str) -> Option<&str> {
     (!user.is_empty() && !user.contains(char::is_control)).then_some(user)
 }
 
-/// The least that lets `account` list and watch what `query` asks for.
+/// The least that lets `account` list and watch what `query` asks for. Both objects have names
+/// of their own for each resource and account, so that what is applied takes nothing away from
+/// another account or query.
 pub(super) fn rbac(query: &Query, account: &str) -> String {
     let (group, resource) = query.resource();
     let namespace = query.namespace();
-    let subject = match account
-        .strip_prefix("system:serviceaccount:")
-        .and_then(|a| a.split_once(':'))
-    {
-        Some((of, name)) => {
-            format!("- kind: ServiceAccount\n  name: {name}\n  namespace: {of}")
-        }
-        None => format!("- kind: User\n  name: {account:?}\n  apiGroup: rbac.authorization.k8s.io"),
+    let role = format!("convoke-discovery-{resource}");
+    let service_account =
+        account.strip_prefix("system:serviceaccount:").and_then(|a| a.split_once(':'));
+    let (subject, whose) = match service_account {
+        Some((of, name)) => (
+            format!("- kind: ServiceAccount\n  name: {name}\n  namespace: {of}"),
+            format!("{of}.{name}"),
+        ),
+        None => (
+            format!("- kind: User\n  name: {account:?}\n  apiGroup: rbac.authorization.k8s.io"),
+            user_in_a_name(account),
+        ),
     };
     format!(
         "apiVersion: rbac.authorization.k8s.io/v1\n\
          kind: Role\n\
-         metadata:\n  name: convoke-discovery\n  namespace: {namespace}\n\
+         metadata:\n  name: {role}\n  namespace: {namespace}\n\
          rules:\n\
          - apiGroups: [{group:?}]\n  resources: [{resource:?}]\n  verbs: [\"list\", \"watch\"]\n\
          ---\n\
          apiVersion: rbac.authorization.k8s.io/v1\n\
          kind: RoleBinding\n\
-         metadata:\n  name: convoke-discovery\n  namespace: {namespace}\n\
-         roleRef:\n  apiGroup: rbac.authorization.k8s.io\n  kind: Role\n  name: convoke-discovery\n\
+         metadata:\n  name: {role}.{whose}\n  namespace: {namespace}\n\
+         roleRef:\n  apiGroup: rbac.authorization.k8s.io\n  kind: Role\n  name: {role}\n\
          subjects:\n{subject}\n"
     )
+}
+
+/// A user's name as part of an object's: what cannot stand there is replaced, and a number keeps
+/// users apart.
+fn user_in_a_name(user: &str) -> String {
+    use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+    let is_plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
+    let plain: String =
+        user.chars().map(|c| if is_plain(c) { c } else { '-' }).take(USER_SHOWN_BYTES).collect();
+    if plain == user {
+        return format!("user-{plain}");
+    }
+    let mut hasher = DefaultHasher::new();
+    user.hash(&mut hasher);
+    format!("user-{plain}-{:08x}", hasher.finish() >> 32)
 }
 
 #[cfg(test)]
@@ -172,5 +205,31 @@ mod tests {
         let text = rbac(&Query::new("shop", None, "").unwrap(), "jane");
         assert!(text.contains("- apiGroups: [\"\"]\n  resources: [\"pods\"]"));
         assert!(text.contains("- kind: User\n  name: \"jane\""));
+    }
+
+    #[test]
+    fn what_to_apply_replaces_nothing_of_another_account_or_query() {
+        let names = |service, account: &str| -> Vec<String> {
+            let text = rbac(&Query::new("shop", service, "").unwrap(), account);
+            let names = text.lines().filter_map(|line| line.strip_prefix("  name: "));
+            names.map(str::to_owned).collect()
+        };
+        let till = names(Some("till"), "system:serviceaccount:shop:default");
+        assert_eq!(till[0], "convoke-discovery-endpointslices");
+        assert_eq!(till[1], "convoke-discovery-endpointslices.shop.default");
+        assert_eq!(till[2], till[0]);
+        assert_eq!(names(None, "jane")[1], "convoke-discovery-pods.user-jane");
+        let (a, b) = (names(None, "jane@shop.example"), names(None, "jane+shop.example"));
+        assert!(a[1].starts_with("convoke-discovery-pods.user-jane-shop-example-") && a[1] != b[1]);
+        let long = names(None, &"J".repeat(500));
+        assert!(long[1].len() < 253);
+    }
+
+    #[test]
+    fn a_request_without_credentials_is_no_account_that_lacks_a_role() {
+        let failure =
+            said(403, "pods is forbidden: User \"system:anonymous\" cannot list resource");
+        assert_eq!(failure.kind, Kind::Unauthorized);
+        assert!(failure.text.contains("no credentials were sent"), "{}", failure.text);
     }
 }

@@ -31,13 +31,17 @@ pub(crate) const CAPABILITY: Capability = Capability {
     interface: "convoke:host/kubernetes",
     grant: Some(Grant {
         is_granted: |grants| !grants.kubernetes.is_empty(),
-        line: "grant = { kubernetes = [\".\"] }",
+        capability: "kubernetes",
+        example: ".",
     }),
     in_words: "read where pods are, through the Kubernetes API",
     link: |linker: &mut Linker<_>| {
         kubernetes::add_to_linker::<_, HasSelf<_>>(linker, |state| &mut state.capabilities)
     },
 };
+
+/// How a grant names the namespace that the host runs in.
+const OWN: &str = ".";
 
 /// The queries of one mode; they outlive its instances, and end with it.
 #[derive(Debug, Default)]
@@ -93,14 +97,15 @@ impl Context {
         let query = Query::new(&namespace, asked.service.as_deref(), &asked.label_selector)
             .map_err(KubernetesError::Other)?;
         if !grants.covers(&namespace, own) {
-            self.mode.warn_denied("kubernetes", &namespace);
+            self.mode.warn_denied("kubernetes", if own { OWN } else { &namespace });
             return Err(KubernetesError::Denied);
         }
         Ok(query)
     }
 
     fn own_namespace(&self) -> Result<String, KubernetesError> {
-        if self.mode.host.world.fakes().is_some() {
+        // A rehearsal reads the files of this host, and asks nobody.
+        if self.mode.host.world.fakes().is_some() && self.mode.rehearsal.is_none() {
             return Ok("default".to_owned());
         }
         let known = &self.mode.kubernetes.own_namespace;

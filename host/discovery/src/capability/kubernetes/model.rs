@@ -159,6 +159,7 @@ struct SliceEndpoint {
 #[serde(default)]
 struct SliceConditions {
     ready: Option<bool>,
+    serving: Option<bool>,
     terminating: Option<bool>,
 }
 
@@ -255,8 +256,11 @@ impl Object for EndpointSlice {
             (!addresses.is_empty()).then(|| Endpoint {
                 name: pod.map(|target| target.name.clone()).unwrap_or_default(),
                 addresses,
-                // The API's documents: unknown is to be taken for ready.
-                ready: is(|conditions| conditions.ready) != Some(false),
+                // The API's documents: unknown is to be taken for ready. A service with
+                // publishNotReadyAddresses has all of them ready; `serving` says then
+                // whether the pod is.
+                ready: is(|conditions| conditions.ready) != Some(false)
+                    && is(|conditions| conditions.serving) != Some(false),
                 ports: ports.clone(),
                 zone: endpoint.zone.clone(),
             })
@@ -332,6 +336,15 @@ mod tests {
         let found = endpoints::<EndpointSlice>(slice);
         assert_eq!(found.len(), 2);
         assert_eq!((found[0].name.as_str(), found[0].ready), ("till-0", false));
+        let published = json!({
+            "addressType": "IPv4",
+            "endpoints": [
+                { "addresses": ["10.77.0.2"], "conditions": { "ready": true, "serving": false, "terminating": false } },
+                { "addresses": ["10.77.0.3"], "conditions": { "ready": true, "serving": true, "terminating": false } },
+            ],
+        });
+        let published = endpoints::<EndpointSlice>(published);
+        assert_eq!((published[0].ready, published[1].ready), (false, true));
         assert_eq!(found[0].zone.as_deref(), Some("b"));
         assert_eq!(found[1].ports, [("member".to_owned(), 6900)]);
         assert!(found[1].ready, "unknown is ready");

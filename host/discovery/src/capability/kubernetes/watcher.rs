@@ -61,6 +61,7 @@ impl Watcher {
             api: None,
             objects: Objects::new(),
             may_watch: true,
+            refused_since: None,
             told: HashSet::new(),
             query,
         };
@@ -87,8 +88,11 @@ struct Running {
     /// Made anew when the credentials are refused.
     api: Option<Arc<Api>>,
     objects: Objects,
-    /// False once the account was found not to have the verb.
+    /// Whether the last watch was not refused for want of the verb; each list is followed by
+    /// another try, since a Role may be mended at any time.
     may_watch: bool,
+    /// Since when the account may not do what it could before.
+    refused_since: Option<Instant>,
     /// Refusals that the operator was told what to apply for.
     told: HashSet<String>,
 }
@@ -103,11 +107,13 @@ impl Running {
                     back_off::jittered(Duration::from_millis(wait_ms))
                 }
                 Err(failure) => {
-                    self.explain(&failure);
                     if failure.kind == Kind::Unauthorized {
                         self.api = None;
                     }
-                    self.tell.send_replace(Known::Failed(failure));
+                    if !self.may_pass(&failure) {
+                        self.explain(&failure);
+                        self.tell.send_replace(Known::Failed(failure));
+                    }
                     failures = failures.saturating_add(1);
                     back_off::after(failures - 1, BACK_OFF)
                 }
@@ -121,8 +127,9 @@ impl Running {
     async fn round<T: Object + 'static>(&mut self) -> Result<u64, Failure> {
         let (objects, mut version) = self.list::<T>().await?;
         self.objects = objects;
+        self.refused_since = None;
         self.publish();
-        while self.may_watch {
+        loop {
             let opened = Instant::now();
             match self.watch::<T>(&version).await {
                 Ok(newer) => version = newer,
@@ -133,6 +140,7 @@ impl Running {
                     self.explain(&failure);
                     self.may_watch = false;
                     self.publish();
+                    return Ok(limits::API_LIST_AGAIN_MS);
                 }
                 Err(failure) => return Err(failure),
             }
@@ -140,7 +148,17 @@ impl Running {
             let min = Duration::from_millis(limits::API_BACK_OFF_MS_MIN);
             tokio::time::sleep(min.saturating_sub(opened.elapsed())).await;
         }
-        Ok(limits::API_LIST_AGAIN_MS)
+    }
+
+    /// Whether it is too early to believe a refusal: a server that was restarted refuses
+    /// accounts for a moment, until it has read their Roles. What is known stands meanwhile.
+    fn may_pass(&mut self, failure: &Failure) -> bool {
+        let is_listed = matches!(*self.tell.borrow(), Known::Listed { .. });
+        if failure.kind != Kind::Forbidden || !is_listed {
+            return false;
+        }
+        let since = *self.refused_since.get_or_insert_with(Instant::now);
+        since.elapsed() < Duration::from_millis(limits::REFUSAL_DOUBTED_MS)
     }
 
     /// Lists; with credentials read anew when the old ones are refused, since
@@ -178,6 +196,12 @@ impl Running {
             }
             changes => changes?,
         };
+        if !self.may_watch {
+            self.may_watch = true;
+            self.told.clear();
+            self.publish();
+            tracing::info!(mode = %self.mode, "mode {:?}: changes are told by the API server from now on", self.mode);
+        }
         let query = self.query.clone();
         while let Some(changes) = changes.next::<T>(&api.asking(&query, "watch")).await? {
             let mut changed = false;

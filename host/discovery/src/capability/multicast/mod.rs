@@ -26,7 +26,8 @@ pub(crate) const CAPABILITY: Capability = Capability {
     interface: "convoke:host/multicast",
     grant: Some(Grant {
         is_granted: |grants| !grants.multicast.is_empty(),
-        line: "grant = { multicast = [\"224.2.2.4:2904\"] }",
+        capability: "multicast",
+        example: "224.2.2.4:2904",
     }),
     in_words: "send to and receive from multicast groups",
     link: |linker| {

@@ -13,11 +13,15 @@ use crate::limits;
 use folder::Folder;
 use memory::Memory;
 
+/// A size to begin with.
+const SIZE: &str = "64KiB";
+
 pub(crate) const CAPABILITY: Capability = Capability {
     interface: "convoke:host/store",
     grant: Some(Grant {
         is_granted: |grants| grants.store.is_some(),
-        line: "grant = { store = \"64KiB\" }",
+        capability: "store",
+        example: SIZE,
     }),
     in_words: "keep a few values in a folder of its own",
     link: |linker| store::add_to_linker::<_, HasSelf<_>>(linker, |state| &mut state.capabilities),
@@ -135,7 +139,10 @@ impl Context {
         name: Option<String>,
         work: impl FnOnce(&Kept, &str, u64) -> Result<T, Unkept> + Send + 'static,
     ) -> Result<T, StoreError> {
-        let Some(grant) = self.mode.grants.store else { return Err(StoreError::Denied) };
+        let Some(grant) = self.mode.grants.store else {
+            self.mode.warn_denied("store", SIZE);
+            return Err(StoreError::Denied);
+        };
         if name.as_deref().is_some_and(|name| !is_name(name)) {
             return Err(StoreError::InvalidName);
         }

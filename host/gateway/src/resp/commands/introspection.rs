@@ -153,7 +153,7 @@ fn set(server: &Server, name: &[u8], value: &[u8], applies: bool) -> Result<(), 
         let text = str::from_utf8(value)
             .ok()
             .and_then(Wanted::parse)
-            .ok_or_else(|| failed("Invalid event class character. Use 'Ag$lshzxeKEtmdn'."))?;
+            .ok_or_else(|| failed(Wanted::EXPECTED))?;
         if applies {
             server.grid.set_setting(SETTING, &text.text());
         }

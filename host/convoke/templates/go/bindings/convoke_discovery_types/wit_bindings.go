@@ -53,12 +53,17 @@ type LocalMember struct {
 // has to connect and shake hands before it believes that one is.
 type Candidate struct {
 	// An IPv4 or IPv6 literal, never a name, brackets or zone: `192.0.2.7`
-	// or `2001:db8::7`. The host drops what is not one.
+	// or `2001:db8::7`. The host drops what is not one, and takes a look of
+	// which nothing else is left for a failed one: hand in an entry of the
+	// source that cannot be used as it stands, and do not leave it out.
 	Address string
 	// A TCP port, 1 to 65535. None means the cluster's own start port.
 	Port witTypes.Option[uint16]
 	// Hints as `(key, value)`, such as `("zone", "b")` or
 	// `("member-id", …)`. Unknown keys are kept, not refused.
+	// `("unresolved", WHY)` beside a name in `address`: members may be
+	// there, and where that is could not be told in this look. Others are
+	// used, and no cluster is founded on such a look.
 	Attributes []witTypes.Tuple2[string, string]
 }
 

@@ -145,8 +145,8 @@ type Answer struct {
 	Namespace string
 	// Those that have an address and are not about to end; at most 16,384.
 	Pods []Pod
-	// True when the host is told of each change, so that asking again costs
-	// nothing; false when each question is a list of the API server's.
+	// True when the host is told of each change; false when it lists again
+	// every 10 seconds. Asking costs the API server nothing either way.
 	Watched bool
 }
 

@@ -1,0 +1,205 @@
+//! Settings of several sources that do not go together: the higher source wins and the log says
+//! so, or the start is refused. The command line is above the environment, which is above the file.
+
+use std::path::Path;
+
+use clap::ArgMatches;
+
+use super::cli::{self, Options};
+use super::file::File;
+use super::modes::ModeSettings;
+use super::{ClientSettings, SettingsError};
+
+/// Where settings come from.
+pub(super) struct Sources<'a> {
+    pub(super) matches: &'a ArgMatches,
+    /// The file, if one was read.
+    pub(super) path: Option<&'a Path>,
+    /// Keys that the file has.
+    pub(super) keys: &'a [String],
+}
+
+/// A setting that was given.
+#[derive(Clone, Copy)]
+struct Given<'a> {
+    key: &'a str,
+    /// The higher wins; 0 is the file.
+    rank: u8,
+}
+
+impl Sources<'_> {
+    /// The setting, if any source has it.
+    fn given<'a>(&self, key: &'a str) -> Option<Given<'a>> {
+        let rank = cli::rank(self.matches, &key.replace('-', "_"));
+        let is_in_file = || self.keys.iter().any(|known| known == key);
+        (rank > 0 || is_in_file()).then_some(Given { key, rank })
+    }
+
+    /// How to find members, in either form of a file.
+    fn way(&self) -> Option<Given<'static>> {
+        let discovery = || self.given("discovery").map(|found| Given { rank: 0, ..found });
+        self.given("cluster-mode").or_else(discovery)
+    }
+
+    /// How the operator wrote it.
+    fn origin(&self, Given { key, rank }: Given<'_>) -> String {
+        match (rank, self.path) {
+            (2, _) => format!("--{key}"),
+            (1, _) => format!("CONVOKE_{}", key.replace('-', "_").to_uppercase()),
+            (_, Some(path)) => format!("{key} in {}", path.display()),
+            (_, None) => key.to_owned(),
+        }
+    }
+}
+
+/// Whether there is no cluster: a higher source that says how to find one means to have one.
+pub(super) fn no_cluster(sources: &Sources<'_>, is_set: bool, notes: &mut Vec<String>) -> bool {
+    let (Some(none), Some(way)) = (sources.given("no-cluster"), sources.way()) else {
+        return is_set;
+    };
+    if !is_set {
+        return false;
+    }
+    let [none_from, way_from] = [none, way].map(|given| sources.origin(given));
+    let finds_one = way.rank > none.rank;
+    notes.push(match finds_one {
+        true => format!("{way_from} wins over {none_from}: this member looks for a cluster"),
+        false => format!("{none_from} wins over {way_from}: this member looks for no cluster"),
+    });
+    !finds_one
+}
+
+/// What may contradict each other, resolved.
+pub(super) struct Resolved<'a> {
+    pub(super) clients: &'a ClientSettings,
+    pub(super) no_cluster: bool,
+    pub(super) lite: bool,
+    pub(super) min_members: u32,
+    pub(super) auto_bind_http: bool,
+}
+
+/// Settings that have no effect beside others, or cannot be meant beside them.
+pub(super) fn check(
+    sources: &Sources<'_>,
+    resolved: &Resolved<'_>,
+    notes: &mut Vec<String>,
+) -> Result<(), SettingsError> {
+    let given = |key| sources.given(key);
+    if resolved.no_cluster && resolved.lite {
+        let origins = ["no-cluster", "lite"].map(|key| given(key).map(|it| sources.origin(it)));
+        let [Some(none), Some(lite)] = origins else { return Ok(()) };
+        return Err(SettingsError(format!(
+            "{none} and {lite} contradict each other: a lone member that stores nothing refuses every write; leave out one of them"
+        )));
+    }
+    if resolved.min_members > 1
+        && let Some(min) = given("min-members")
+    {
+        let min = sources.origin(min);
+        if resolved.no_cluster {
+            notes.push(format!("no-cluster is set, and {min} asks for more members than this one: every write is refused"));
+        } else if resolved.lite {
+            notes.push(format!(
+                "lite is set, and {min} has no effect on this member: those that store data need it"
+            ));
+        }
+    }
+    if resolved.clients.resp_port.is_none()
+        && let Some(port) = given("resp-port")
+    {
+        let port_from = sources.origin(port);
+        for of_resp in
+            ["max-clients", "client-idle-s", "redis-cluster"].into_iter().filter_map(given)
+        {
+            let from = sources.origin(of_resp);
+            if of_resp.rank > port.rank {
+                return Err(SettingsError(format!(
+                    "{from} is set, and there is no RESP: {port_from} is 0; set --resp-port as well, or leave it out"
+                )));
+            }
+            notes.push(format!("{port_from} is 0: {from} has no effect"));
+        }
+    }
+    if let Some(range) = given("auto-bind-range")
+        && !resolved.auto_bind_http
+    {
+        let from = sources.origin(range);
+        if range.rank > 0 {
+            notes.push(format!("{from} has no effect without auto-bind-http"));
+        }
+    }
+    Ok(())
+}
+
+/// The group of the multicast mode: an argument of the mode and `mc-address`, `mc-port` are two
+/// ways to name one.
+pub(super) fn group(
+    sources: &Sources<'_>,
+    options: &Options,
+    file: &File,
+    modes: &mut [ModeSettings],
+    notes: &mut Vec<String>,
+) -> Result<(), SettingsError> {
+    let built_in = |mode: &ModeSettings| mode.name == "multicast" && mode.plugin.is_none();
+    let address = options.mc_address.clone().or_else(|| file.mc_address.clone());
+    let port = options.mc_port.or(file.mc_port).map(|port| port.to_string());
+    let others = [("mc-address", address), ("mc-port", port)];
+    if !modes.iter().any(built_in) {
+        if modes.iter().all(|mode| mode.plugin.is_none()) {
+            let idle = others.iter().filter(|(_, value)| value.is_some());
+            for given in idle.filter_map(|(key, _)| sources.given(key)).filter(|it| it.rank > 0) {
+                let from = sources.origin(given);
+                notes.push(format!("{from} has no effect: no mode here uses multicast"));
+            }
+        }
+        return Ok(());
+    }
+    for mode in modes.iter_mut().filter(|mode| built_in(mode) && !mode.argument.is_empty()) {
+        // Of the command line or the environment where it is written there, else of the file.
+        let is_in = |texts: &[String]| texts.iter().any(|text| text.ends_with(&mode.argument));
+        let in_file = file.cluster_mode.as_ref().is_some_and(|modes| is_in(modes.as_slice()));
+        let way = match sources.given("cluster-mode") {
+            Some(way) if way.rank > 0 && is_in(&options.cluster_mode) => way,
+            _ if in_file => Given { key: "cluster-mode", rank: 0 },
+            _ => Given { key: "discovery", rank: 0 },
+        };
+        let [mut host, mut port] = parts(&mode.argument);
+        for ((key, value), part) in others.iter().zip([&mut host, &mut port]) {
+            let (Some(value), Some(given)) = (value, sources.given(key)) else { continue };
+            let value = value.trim_matches(['[', ']']);
+            if part.is_empty() && !value.is_empty() || part == value {
+                continue;
+            }
+            let [own, other] = [way, given].map(|given| sources.origin(given));
+            match given.rank.cmp(&way.rank) {
+                std::cmp::Ordering::Greater => {
+                    notes.push(format!(
+                        "{other} wins over {own}: multicast uses {value}, not {part}"
+                    ));
+                    *part = value.to_owned();
+                }
+                std::cmp::Ordering::Less => {
+                    notes.push(format!("{own} wins over {other}, {value}: multicast uses {part}"));
+                }
+                std::cmp::Ordering::Equal => {
+                    return Err(SettingsError(format!(
+                        "{own} names {part} for multicast, and {other} names {value}; keep one of them"
+                    )));
+                }
+            }
+        }
+        let host = if host.contains(':') { format!("[{host}]") } else { host };
+        mode.argument = if port.is_empty() { host } else { format!("{host}:{port}") };
+    }
+    Ok(())
+}
+
+/// Group and port of an argument; empty where it has none.
+fn parts(argument: &str) -> [String; 2] {
+    let bare = argument.parse::<std::net::Ipv6Addr>().is_ok();
+    let (host, port) = match argument.rsplit_once(':') {
+        Some((host, port)) if !bare && !port.ends_with(']') => (host, port),
+        _ => (argument, ""),
+    };
+    [host.trim_matches(['[', ']']).to_owned(), port.to_owned()]
+}

@@ -1,0 +1,92 @@
+//! Differences that are there on purpose, and why.
+
+use std::fs;
+use std::path::Path;
+
+use serde::Deserialize;
+
+/// Values that differ in these files for this reason.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Entry {
+    /// Names of files; `*` stands for all.
+    files: Vec<String>,
+    /// Names of values; one that ends in `*` is for all that begin as it does, one that begins
+    /// with it for all that end as it does.
+    values: Vec<String>,
+    reason: String,
+    /// Which pairs of the two were met.
+    #[serde(skip)]
+    met: Vec<(usize, usize)>,
+}
+
+/// All of them.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Differences {
+    #[serde(default)]
+    difference: Vec<Entry>,
+}
+
+impl Differences {
+    pub(super) fn read(path: &Path) -> Result<Self, String> {
+        let in_words = |error: &dyn std::fmt::Display| format!("{}: {error}", path.display());
+        let text = fs::read_to_string(path).map_err(|error| in_words(&error))?;
+        toml::from_str(&text).map_err(|error| in_words(&error))
+    }
+
+    /// Why a value differs in a file, if that is on purpose.
+    pub(super) fn reason(&mut self, file: &str, value: &str) -> Option<String> {
+        self.difference.iter_mut().find_map(|entry| {
+            let at = entry.files.iter().position(|known| fits(known, file))?;
+            let name = entry.values.iter().position(|known| fits(known, value))?;
+            entry.met.push((at, name));
+            Some(entry.reason.clone())
+        })
+    }
+
+    /// What was named and not met, one line each.
+    pub(super) fn unused(&self) -> Vec<String> {
+        let mut unused = Vec::new();
+        for entry in &self.difference {
+            let (files, values) = (entry.files.iter().enumerate(), entry.values.iter().enumerate());
+            let idle_files = files.filter(|(at, _)| !entry.met.iter().any(|(met, _)| met == at));
+            let idle_values = values.filter(|(at, _)| !entry.met.iter().any(|(_, met)| met == at));
+            unused.extend(idle_files.chain(idle_values).map(|(_, name)| {
+                format!("differences.toml: {name:?} does not differ any more: {}", entry.reason)
+            }));
+        }
+        unused
+    }
+}
+
+fn fits(pattern: &str, name: &str) -> bool {
+    match (pattern.strip_suffix('*'), pattern.strip_prefix('*')) {
+        (Some(begin), _) => name.starts_with(begin),
+        (None, Some(end)) => name.ends_with(end),
+        (None, None) => pattern == name,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Differences, Entry};
+
+    #[test]
+    fn what_is_not_met_is_named() {
+        let entry = Entry {
+            files: ["a.xml", "b.xml"].map(String::from).to_vec(),
+            values: ["map*", "*port"].map(String::from).to_vec(),
+            reason: "so".to_owned(),
+            met: Vec::new(),
+        };
+        let mut differences = Differences { difference: vec![entry] };
+        assert_eq!(differences.reason("a.xml", "map[x].ttl-s").as_deref(), Some("so"));
+        assert_eq!(differences.reason("a.xml", "multicast-port").as_deref(), Some("so"));
+        assert_eq!(differences.reason("c.xml", "port"), None);
+        assert_eq!(
+            differences.unused(),
+            ["differences.toml: \"b.xml\" does not differ any more: so"]
+        );
+    }
+}
