@@ -146,7 +146,7 @@ impl Follow {
                     "this host has no address left that this member could use; it is not ready until one is back"
                 ),
                 Some(choice) => {
-                    info!(now = list(choice.to_bind()), "this member has an address again")
+                    info!(now = list(choice.to_bind()), "this member has an address again");
                 }
             }
         }
