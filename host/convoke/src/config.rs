@@ -56,10 +56,8 @@ pub(crate) async fn check(settings: &Settings) -> Result<(), String> {
             show("", &format!("clients dial {}", resp.address(me_at)));
         }
     }
-    for (number, (line, is_set)) in agreed::lines(&settings.data.terms).enumerate() {
-        let key = if number == 0 { "agreed" } else { "" };
-        let open = if is_set { "" } else { " (open: the cluster's holds)" };
-        show(key, &format!("{line}{open}"));
+    for (number, line) in agreed::lines(&settings.data.terms).enumerate() {
+        show(if number == 0 { "agreed" } else { "" }, &line);
     }
     let mut lacking = Vec::new();
     for (mode, settings) in loaded.iter().zip(&settings.modes) {

@@ -51,6 +51,8 @@ pub enum Report {
         /// All copies that there are to be are complete.
         safe: bool,
     },
+    /// Maps are set in another way from now on: as the oldest member has it.
+    MapSettings,
     /// No complete copy was left of these partitions: what they held is lost,
     /// but for what is merged from members that return.
     Lost {

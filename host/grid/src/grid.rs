@@ -175,12 +175,14 @@ impl Grid {
         self.inner.core.me
     }
 
-    /// What this member was not configured with holds as in its cluster, from before its first
-    /// view on: the number of partitions, if that was open, and the settings of all maps.
+    /// What this member was not configured with is as in its cluster, from before its first view
+    /// on: the number of partitions, if that was open, and the settings of maps with which it leads
+    /// when it is the oldest. Until then those of the oldest member hold, except for bounds of
+    /// memory.
     pub fn settle(&self, partitions: u16, catalog: &MapCatalog) {
         let core = &self.inner.core;
         core.partitions.settle(partitions, &*core.host);
-        core.maps.adopt(catalog);
+        core.maps.settle(catalog);
         self.inner.control.lock().settle(self.partitions(), catalog.clone());
     }
 

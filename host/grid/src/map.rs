@@ -1,6 +1,6 @@
 //! Maps: names, settings, and what a member counts of each.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -160,6 +160,21 @@ impl MapCatalog {
         self.named.len() <= MAPS_MAX
             && fits(&self.usual)
             && self.named.iter().all(|(name, settings)| is_name(name) && fits(settings))
+    }
+
+    /// The same, with the bounds of memory, and what goes at them, of another catalog.
+    #[must_use]
+    pub fn with_bounds_of(&self, other: &Self) -> Self {
+        let with = |settings: &MapSettings, bounds: &MapSettings| MapSettings {
+            memory_bytes_max: bounds.memory_bytes_max,
+            eviction: bounds.eviction,
+            ..*settings
+        };
+        let names = self.named.iter().chain(&other.named).map(|(name, _)| name.as_str());
+        let names: BTreeSet<&str> = names.collect();
+        let named =
+            names.into_iter().map(|name| (name.into(), with(self.of(name), other.of(name))));
+        Self { usual: with(&self.usual, &other.usual), named: named.collect() }
     }
 
     /// Whether all maps have as many copies here as in another catalog.
@@ -334,6 +349,8 @@ impl Map {
 pub struct Maps {
     /// What holds.
     catalog: RwLock<Arc<MapCatalog>>,
+    /// As this member is configured, whose bounds of memory hold here.
+    own: RwLock<MapCatalog>,
     known: RwLock<Known>,
 }
 
@@ -347,7 +364,11 @@ impl Maps {
     /// None yet.
     #[must_use]
     pub fn new(catalog: MapCatalog) -> Self {
-        Self { catalog: RwLock::new(Arc::new(catalog)), known: RwLock::default() }
+        Self {
+            catalog: RwLock::new(Arc::new(catalog.clone())),
+            own: RwLock::new(catalog),
+            known: RwLock::default(),
+        }
     }
 
     /// The settings that hold.
@@ -356,16 +377,27 @@ impl Maps {
         Arc::clone(&self.catalog.read())
     }
 
-    /// From now on these settings hold.
-    pub fn adopt(&self, catalog: &MapCatalog) {
+    /// As this member is configured, with what it takes from its cluster where that was left open.
+    pub fn settle(&self, own: &MapCatalog) {
+        own.clone_into(&mut self.own.write());
+        self.adopt(own);
+    }
+
+    /// From now on these settings hold, except for the bounds of memory, which are this member's
+    /// own. Says whether that changes anything.
+    pub fn adopt(&self, catalog: &MapCatalog) -> bool {
         let known = self.known.write();
-        if *catalog == **self.catalog.read() {
-            return;
+        let own = self.own.read();
+        // A catalog of so many maps is made only when it is another one.
+        let catalog = if *catalog == *own { own.clone() } else { catalog.with_bounds_of(&own) };
+        if catalog == **self.catalog.read() {
+            return false;
         }
-        *self.catalog.write() = Arc::new(catalog.clone());
+        *self.catalog.write() = Arc::new(catalog);
         for map in &known.in_order {
             map.settings.store(&self.settings(&map.name));
         }
+        true
     }
 
     /// The map of this name, which begins to be when it is named first.
@@ -526,9 +558,10 @@ mod tests {
         let carts = maps.open("carts").unwrap();
         maps.adopt(&shared);
         let settings = |map: &Map| (map.settings().backups, map.settings().memory_bytes_max);
-        assert_eq!(settings(&carts), (0, Some(9)), "one that was open");
-        assert_eq!(settings(&maps.open("cats").unwrap()), (0, Some(9)));
-        assert_eq!(settings(&maps.open("dogs").unwrap()), (1, None));
+        assert_eq!(settings(&carts), (0, Some(8)), "one that was open; its bound is our own");
+        assert_eq!(settings(&maps.open("cats").unwrap()), (0, Some(7)));
+        assert_eq!(settings(&maps.open("dogs").unwrap()), (1, Some(7)));
+        assert!(!maps.adopt(&shared), "known");
         assert!(!own.has_copies_of(&shared) && own.has_copies_of(&own));
         assert!(shared.is_sound());
         assert!(!MapCatalog { usual: with(BACKUPS_MAX + 1, None), ..own }.is_sound());

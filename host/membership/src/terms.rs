@@ -1,10 +1,10 @@
-//! Settings on which all members of a cluster have to agree.
+//! Settings that the members of a cluster have in common.
 //!
 //! What they mean is known to the layer above only; here names and values are text. A
 //! newcomer says with which ones it was configured, and which of them its operator set. The
-//! coordinator compares these with what holds in its cluster: a value that was set and is
-//! another one keeps the newcomer out, and what was left open it takes from the cluster. Two
-//! clusters become one only when the same holds in both.
+//! coordinator compares these with what holds in its cluster. What was left open the newcomer
+//! takes from the cluster; a value that was set and is another one keeps it out, unless the
+//! setting's [`Rule`] is another. Two clusters become one only when the same holds in both.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -26,6 +26,19 @@ pub const DIFFERENCES_MAX: usize = 8;
 /// [`Terms::GENERAL`].
 const USUAL: &str = "*";
 
+/// What becomes of a setting that has one value at a newcomer, or in a cluster that is met, and
+/// another in this cluster.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Rule {
+    /// All members have the same: they stay apart.
+    Same,
+    /// It is being changed by restarting one member after the other: both sides log it, and who
+    /// coordinates decides.
+    Changing,
+    /// Each member has its own.
+    Own,
+}
+
 /// A setting.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Term {
@@ -35,6 +48,8 @@ pub struct Term {
     pub value: String,
     /// Whether it was set, and is not what holds when nobody sets it.
     pub is_set: bool,
+    /// What becomes of another value.
+    pub rule: Rule,
 }
 
 /// The settings of what one name, or several names, stand for.
@@ -47,19 +62,24 @@ pub struct Scope {
     pub terms: Vec<Term>,
 }
 
-/// All settings on which members have to agree. Copies share their memory.
+/// All settings that members have in common. Copies share their memory.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Terms(Arc<[Scope]>);
+pub struct Terms {
+    scopes: Arc<[Scope]>,
+    /// Whether they hold in a cluster, so that nothing is open.
+    is_settled: bool,
+}
 
 impl Serialize for Terms {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        self.0.as_ref().serialize(serializer)
+        (self.is_settled, self.scopes.as_ref()).serialize(serializer)
     }
 }
 
 impl<'de> Deserialize<'de> for Terms {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Vec::deserialize(deserializer).map(Self::new)
+        let (is_settled, scopes): (bool, Vec<Scope>) = Deserialize::deserialize(deserializer)?;
+        Ok(Self { scopes: scopes.into(), is_settled })
     }
 }
 
@@ -94,63 +114,96 @@ impl Terms {
     /// `*`.
     #[must_use]
     pub fn new(scopes: Vec<Scope>) -> Self {
-        Self(scopes.into())
+        Self { scopes: scopes.into(), is_settled: false }
     }
 
     /// The scopes.
     #[must_use]
     pub fn scopes(&self) -> &[Scope] {
-        &self.0
+        &self.scopes
     }
 
-    /// The value that holds for a name, and whether it was set.
+    /// The value that holds for a name, and whether it was set for it. What was set for `*` is
+    /// open for other names until it holds in a cluster.
     #[must_use]
     pub fn get(&self, scope: &str, name: &str) -> Option<(&str, bool)> {
-        self.within(scope).get(name)
+        let (term, is_set) = self.within(scope).get(name)?;
+        Some((&term.value, is_set || self.is_settled))
     }
 
-    /// The same, with nothing left open.
+    /// The same, as they hold in a cluster: with nothing left open.
     #[must_use]
     pub fn settled(&self) -> Self {
-        let mut scopes = self.0.to_vec();
-        for term in scopes.iter_mut().flat_map(|scope| &mut scope.terms) {
-            term.is_set = true;
-        }
-        Self::new(scopes)
+        Self { is_settled: true, ..self.clone() }
     }
 
-    /// What a newcomer was set to and this cluster, whose terms these are, has otherwise: the
-    /// first [`DIFFERENCES_MAX`], each once if it is the same in several scopes. A setting that
-    /// only one of the two knows is no difference.
+    /// What a member that was configured with these terms stands for in this cluster: the
+    /// cluster's values, except those that were set here and are not the [`Rule::Same`] for all. Of
+    /// more than [`SCOPES_MAX`] scopes, some that only this member has are left out.
+    #[must_use]
+    pub fn settled_in(&self, cluster: &Self) -> Self {
+        let known = |name: &str| cluster.scopes.iter().any(|scope| scope.name == name);
+        let own = self.scopes.iter().filter(|scope| !known(&scope.name));
+        let names = cluster.scopes.iter().chain(own).map(|scope| &scope.name).take(SCOPES_MAX);
+        let scopes = names.map(|name| {
+            let (here, there) = (self.within(name), cluster.within(name));
+            let both = there.names().into_iter().chain(here.names());
+            let terms = both.collect::<BTreeSet<_>>().into_iter().filter_map(|term| {
+                let own = here.get(term).filter(|(own, is_set)| own.rule != Rule::Same && *is_set);
+                let (term, _) = own.or_else(|| there.get(term)).or_else(|| here.get(term))?;
+                Some(term.clone())
+            });
+            Scope { name: name.clone(), terms: terms.collect() }
+        });
+        Self { scopes: scopes.collect(), is_settled: true }
+    }
+
+    /// What a newcomer, or another cluster, was set to and this cluster, whose terms these are, has
+    /// otherwise, where all have to have the same: the first [`DIFFERENCES_MAX`], each once if it
+    /// is the same in several scopes. A setting that only one of the two knows is no difference.
     #[must_use]
     pub fn differences(&self, newcomer: &Self) -> Vec<Difference> {
+        self.compare(newcomer, Rule::Same)
+    }
+
+    /// The same of settings that one of the two is [changing](Rule::Changing).
+    #[must_use]
+    pub fn changes(&self, newcomer: &Self) -> Vec<Difference> {
+        self.compare(newcomer, Rule::Changing)
+    }
+
+    fn compare(&self, newcomer: &Self, rule: Rule) -> Vec<Difference> {
         let mut found: Vec<Difference> = Vec::new();
         if self == newcomer {
             return found;
         }
-        let of = |terms: &Self| terms.0.iter().map(|scope| scope.name.clone()).collect::<Vec<_>>();
-        let scopes: BTreeSet<String> = of(self).into_iter().chain(of(newcomer)).collect();
-        for scope in scopes {
-            let (here, there) = (self.within(&scope), newcomer.within(&scope));
+        let scopes = self.scopes.iter().chain(&*newcomer.scopes).map(|scope| &*scope.name);
+        for scope in scopes.collect::<BTreeSet<_>>() {
+            let (here, there) = (self.within(scope), newcomer.within(scope));
             for name in there.names() {
-                let (Some((cluster, _)), Some((value, true))) = (here.get(name), there.get(name))
+                let (Some((cluster, _)), Some((own, is_set))) = (here.get(name), there.get(name))
                 else {
                     continue;
                 };
+                let of_both = [cluster.rule, own.rule];
+                let holds = [Rule::Own, Rule::Changing].into_iter().find(|r| of_both.contains(r));
+                let is_compared =
+                    (is_set || newcomer.is_settled) && holds.unwrap_or(Rule::Same) == rule;
+                let (cluster, own) = (&*cluster.value, &*own.value);
                 let is_known = |known: &Difference| {
-                    (&*known.name, &*known.cluster, &*known.newcomer) == (name, cluster, value)
+                    (&*known.name, &*known.cluster, &*known.newcomer) == (name, cluster, own)
                 };
-                if cluster == value || found.iter().any(is_known) {
+                if !is_compared || cluster == own || found.iter().any(is_known) {
                     continue;
                 }
                 if found.len() == DIFFERENCES_MAX {
                     return found;
                 }
                 found.push(Difference {
-                    scope: scope.clone(),
+                    scope: scope.to_owned(),
                     name: name.to_owned(),
                     cluster: cluster.to_owned(),
-                    newcomer: value.to_owned(),
+                    newcomer: own.to_owned(),
                 });
             }
         }
@@ -167,7 +220,7 @@ impl Terms {
                     term.name.len() <= TERM_BYTES_MAX && term.value.len() <= TERM_BYTES_MAX
                 })
         };
-        self.0.len() <= SCOPES_MAX && self.0.iter().all(is_sound)
+        self.scopes.len() <= SCOPES_MAX && self.scopes.iter().all(is_sound)
     }
 
     /// Bytes of its texts.
@@ -176,12 +229,12 @@ impl Terms {
         let of_terms = |terms: &[Term]| -> usize {
             terms.iter().map(|term| term.name.len() + term.value.len()).sum()
         };
-        self.0.iter().map(|scope| scope.name.len() + of_terms(&scope.terms)).sum()
+        self.scopes.iter().map(|scope| scope.name.len() + of_terms(&scope.terms)).sum()
     }
 
     /// What holds for a name or pattern.
     fn within(&self, name: &str) -> Within<'_> {
-        let named = |name: &str| self.0.iter().find(|scope| scope.name == name);
+        let named = |name: &str| self.scopes.iter().find(|scope| scope.name == name);
         if name == Self::GENERAL {
             return Within { own: named(name), usual: None };
         }
@@ -189,8 +242,8 @@ impl Terms {
             let parts = scope.name.split_once('*').filter(|_| scope.name != USUAL);
             parts.is_some_and(|(begin, end)| name.starts_with(begin) && name.ends_with(end))
         };
-        let own =
-            named(name).or_else(|| self.0.iter().filter(fits).max_by_key(|scope| scope.name.len()));
+        let own = named(name)
+            .or_else(|| self.scopes.iter().filter(fits).max_by_key(|scope| scope.name.len()));
         Within { own, usual: named(USUAL) }
     }
 }
@@ -202,10 +255,11 @@ struct Within<'a> {
 }
 
 impl<'a> Within<'a> {
-    fn get(&self, name: &str) -> Option<(&'a str, bool)> {
-        let scopes = self.own.into_iter().chain(self.usual);
-        let mut terms = scopes.flat_map(|scope| &scope.terms);
-        terms.find(|term| term.name == name).map(|term| (&*term.value, term.is_set))
+    /// The setting, and whether it was set for this name.
+    fn get(&self, name: &str) -> Option<(&'a Term, bool)> {
+        let of = |scope: Option<&'a Scope>| scope?.terms.iter().find(|term| term.name == name);
+        let own = of(self.own).map(|term| (term, term.is_set));
+        own.or_else(|| Some((of(self.usual)?, false)))
     }
 
     fn names(&self) -> BTreeSet<&'a str> {
@@ -219,14 +273,21 @@ pub(crate) mod tests {
     use super::*;
 
     /// Terms from lines such as `cache-* backups 2`: a scope or `-` for none, a name and a value,
-    /// and `?` behind a value that nobody set.
+    /// `?` behind a value that nobody set; `~` before a name that is changing, `=` before one of
+    /// which each member has its own value.
     pub(crate) fn terms(lines: &[&str]) -> Terms {
         let mut scopes: Vec<Scope> = Vec::new();
         for line in lines {
             let words: Vec<&str> = line.split(' ').collect();
             let scope = if words[0] == "-" { Terms::GENERAL } else { words[0] };
             let value = words[2].trim_end_matches('?').to_owned();
-            let term = Term { name: words[1].into(), value, is_set: !line.ends_with('?') };
+            let rule = match words[1].as_bytes()[0] {
+                b'~' => Rule::Changing,
+                b'=' => Rule::Own,
+                _ => Rule::Same,
+            };
+            let name = words[1].trim_start_matches(['~', '=']).to_owned();
+            let term = Term { name, value, is_set: !line.ends_with('?'), rule };
             match scopes.iter_mut().find(|known| known.name == scope) {
                 Some(known) => known.terms.push(term),
                 None => scopes.push(Scope { name: scope.into(), terms: vec![term] }),
@@ -270,7 +331,62 @@ pub(crate) mod tests {
             ["cache-a backups 0 1"],
             "a scope of its own has the usual value where it says nothing"
         );
-        assert_eq!(differ(&cluster, &["* backups 1"]), ["cache-* backups 1 0"]);
+        assert_eq!(differ(&cluster, &["* backups 1"]), NONE, "what it does not name is open");
+        assert_eq!(differ(&cluster, &["* backups 0"]), ["* backups 0 1"]);
+        let other = terms(&["* backups 1"]).settled();
+        let found = terms(&cluster).settled().differences(&other);
+        assert_eq!(found.len(), 1, "in another cluster nothing is open: {found:?}");
+    }
+
+    #[test]
+    fn what_is_changing_is_named_and_keeps_nobody_out() {
+        let cluster = terms(&["- partitions 7", "* ttl 60", "* backups 1?", "carts ttl 5"]);
+        let cluster = cluster.settled();
+        let own = terms(&[
+            "- partitions 271?",
+            "* ~ttl 0?",
+            "* backups 1?",
+            "cache-* ~ttl 9",
+            "d backups 1",
+        ]);
+        for changes in [cluster.changes(&own), own.settled_in(&cluster).changes(&cluster)] {
+            assert_eq!(changes.len(), 1, "{changes:?}");
+            assert_eq!((&*changes[0].scope, &*changes[0].name), ("cache-*", "ttl"));
+        }
+        assert_eq!(cluster.differences(&own), []);
+        let settled = own.settled_in(&cluster);
+        let get = |scope, name| settled.get(scope, name);
+        assert_eq!(get("", "partitions"), Some(("7", true)));
+        assert_eq!(get("*", "ttl"), Some(("60", true)));
+        assert_eq!(get("carts", "ttl"), Some(("5", true)));
+        assert_eq!(get("cache-a", "ttl"), Some(("9", true)), "what it leads with");
+        assert_eq!(get("cache-a", "backups"), Some(("1", true)));
+        // Whoever leads: the two can be one.
+        assert_eq!(cluster.differences(&settled), []);
+        assert_eq!(settled.differences(&cluster), []);
+    }
+
+    #[test]
+    fn what_each_member_has_of_its_own_is_not_compared_and_taken_where_it_is_open() {
+        let cluster = terms(&["* =memory 8", "carts =memory 2"]).settled();
+        let own = terms(&["* =memory 0?", "big =memory 16"]);
+        assert_eq!(cluster.differences(&own), []);
+        assert_eq!(cluster.changes(&own), []);
+        let settled = own.settled_in(&cluster);
+        let values = ["a", "big", "carts"].map(|name| settled.get(name, "memory").unwrap().0);
+        assert_eq!(values, ["8", "16", "2"]);
+    }
+
+    #[test]
+    fn scopes_of_a_member_and_of_its_cluster_together_keep_the_bounds() {
+        let lines = |prefix: &str, count: usize| {
+            (0..count).map(|n| format!("{prefix}{n} ~ttl 1")).collect::<Vec<_>>()
+        };
+        let made = |lines: &[String]| terms(&lines.iter().map(String::as_str).collect::<Vec<_>>());
+        let (own, cluster) = (made(&lines("a", SCOPES_MAX)), made(&lines("b", SCOPES_MAX - 1)));
+        let settled = own.settled_in(&cluster);
+        assert!(settled.is_sound());
+        assert_eq!(settled.scopes().len(), SCOPES_MAX);
     }
 
     #[test]
@@ -292,7 +408,12 @@ pub(crate) mod tests {
     #[test]
     fn terms_from_the_network_keep_the_bounds() {
         let with = |name: usize, value: usize| {
-            let term = Term { name: "n".repeat(name), value: "v".repeat(value), is_set: true };
+            let term = Term {
+                name: "n".repeat(name),
+                value: "v".repeat(value),
+                is_set: true,
+                rule: Rule::Same,
+            };
             Terms::new(vec![Scope { name: "*".into(), terms: vec![term] }])
         };
         assert!(with(TERM_BYTES_MAX, TERM_BYTES_MAX).is_sound());

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use convoke_membership::membership::Output;
-use convoke_membership::terms::{Scope, Term};
+use convoke_membership::terms::{Rule, Scope, Term};
 use convoke_membership::{
     Config, Hello, Member, MemberId, Membership, Message, Reach, Standing, Terms, View,
 };
@@ -26,7 +26,8 @@ fn id(number: u8) -> MemberId {
 }
 
 fn terms() -> Terms {
-    let term = Term { name: "partitions".into(), value: "271".into(), is_set: false };
+    let term =
+        Term { name: "partitions".into(), value: "271".into(), is_set: false, rule: Rule::Same };
     Terms::new(vec![Scope { name: Terms::GENERAL.into(), terms: vec![term] }])
 }
 

@@ -7,11 +7,20 @@ use std::time::Duration;
 use convoke_tests::cluster::SOON;
 use convoke_tests::resp::Value;
 use convoke_tests::{Cluster, Launch, Member, http};
+use rustix::process::Signal;
+
+/// Keys in all partitions.
+const KEYS: usize = 2_000;
 
 /// A member with this configuration file.
 fn with_file<'c>(cluster: &'c Cluster, name: &str, text: &str) -> Launch<'c> {
     let file = cluster.write(name, text).display().to_string();
     cluster.launch().option("--config", file)
+}
+
+fn leave(member: &mut Member) {
+    member.signal(Signal::TERM);
+    assert!(member.wait_exit(SOON).success());
 }
 
 /// Where a member that is kept out is asked for its health: it never says where it is ready.
@@ -60,8 +69,61 @@ fn a_member_whose_maps_are_set_otherwise_is_not_let_in() {
     let other = with_file(&cluster, "b.toml", "[maps.carts]\nttl-s = 5\n");
     let other = kept_out(&cluster, other).start();
     is_kept_out(&cluster, &[&first], &other, "maps.\"carts\".ttl-s = 5", "60");
+    other.wait_for_line(SOON, &["do not let this one in", "--change-maps"]);
+    // How much memory there is, is a matter of each host; what is not named is open.
+    let own = "[maps.\"*\"]\nbackups = 0\nmemory-mib = 64\neviction = \"lru\"\n";
+    let own = with_file(&cluster, "d.toml", own).start();
+    cluster.agree([&first, &own]);
     let same = with_file(&cluster, "c.toml", "[maps.carts]\nttl-s = 60\n").start();
-    cluster.agree([&first, &same]);
+    cluster.agree([&first, &own, &same]);
+}
+
+#[test]
+fn settings_of_maps_are_changed_by_restarting_one_member_after_the_other() {
+    let cluster = Cluster::new();
+    let before = "[maps.\"resp:0\"]\nttl-s = 600\nbackups = 0\n";
+    let after = "change-maps = true\n[maps.\"resp:0\"]\nttl-s = 60\nbackups = 1\n";
+    let mut first = with_file(&cluster, "a.toml", before).start();
+    cluster.agree([&first]);
+    let mut second = with_file(&cluster, "a.toml", before).start();
+    cluster.agree([&first, &second]);
+    let mut client = first.client();
+    for n in 0..KEYS {
+        assert_eq!(client.ask(&format!("SET k{n} v")).unwrap(), Value::ok());
+    }
+    leave(&mut second);
+    cluster.agree([&first]);
+    let second = with_file(&cluster, "b.toml", after).start();
+    cluster.agree([&first, &second]);
+    for member in [&first, &second] {
+        let told = ["WARN", "changes settings of maps", "backups = 1, this cluster 0"];
+        member.wait_for_line(SOON, &told);
+    }
+    let lives = |member: &Member, most: i64| {
+        let mut client = member.client();
+        assert_eq!(client.ask("SET another v").unwrap(), Value::ok());
+        let left = client.ask("TTL another").unwrap().integer().unwrap();
+        assert!((most - 10..=most).contains(&left), "{left}");
+    };
+    lives(&second, 600);
+    leave(&mut first);
+    cluster.agree([&second]);
+    second.wait_for_line(SOON, &["maps are set as the oldest member has them"]);
+    lives(&second, 60);
+    let mut first = with_file(&cluster, "b.toml", after).start();
+    cluster.agree([&second, &first]);
+    second.wait_for_status(SOON, "a backup of each partition", |status| {
+        let data = &status.data;
+        let wanted =
+            data["copies"]["wanted"].as_u64() == data["partitions"].as_u64().map(|n| 2 * n);
+        (wanted && data["safe"] == true).then_some(())
+    });
+    first.kill();
+    let mut client = second.client();
+    for n in 0..KEYS {
+        let found = client.ask(&format!("GET k{n}")).unwrap();
+        assert_eq!(found, Value::Bytes(b"v".to_vec()), "k{n}");
+    }
 }
 
 #[test]

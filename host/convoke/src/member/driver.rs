@@ -387,12 +387,18 @@ impl Running {
                 warn!(member = %member.address(), losses, "a member was lost again and again; it is let in once it has answered all calls for a while, a longer one after each loss");
             }
             Event::NotLetIn { member, why: Refusal::Differs(differences) } => {
+                let remedy = agreed::remedy(&differences, "there");
                 let differences = agreed::differences(&differences, "this cluster");
-                warn!(member = %member.address(), "a member is not let in: it has {differences}. Set the same on all members, or leave it out there");
+                warn!(member = %member.address(), "a member is not let in: it has {differences}. {remedy}");
             }
             Event::Refused { by, why: Refusal::Differs(differences), retry } => {
+                let remedy = agreed::remedy(&differences, "here");
                 let differences = agreed::differences(&differences, "their cluster");
-                warn!(by = %by.address(), again_in_s = retry.as_secs(), "the other members do not let this one in: it has {differences}. Set the same on all members, or leave it out here");
+                warn!(by = %by.address(), again_in_s = retry.as_secs(), "the other members do not let this one in: it has {differences}. {remedy}");
+            }
+            Event::Changing { member, changes } => {
+                let changes = agreed::differences(&changes, "this cluster");
+                warn!(member = %member.address(), "a member changes settings of maps: {changes}. Those of the oldest member hold for all");
             }
             Event::Refused { by, why: Refusal::Unreachable, retry } => {
                 let me = self.core.me();

@@ -1,12 +1,14 @@
-//! Settings on which the members of a cluster have to agree, as texts and back.
+//! Settings that the members of a cluster have in common, as texts and back.
 //!
-//! Names and values are those of `convoke.toml`; limits that are not there are 0.
+//! Names and values are those of `convoke.toml`; limits that are not there are 0. The number of
+//! partitions and how maps behave are the same on all members; how much memory a map may take,
+//! and what goes at that bound, is each member's own.
 
 use std::collections::BTreeMap;
 
 use convoke_grid::{FORMAT, MapCatalog, MapSettings};
 use convoke_membership::Terms;
-use convoke_membership::terms::{Difference, Scope, Term};
+use convoke_membership::terms::{Difference, Rule, Scope, Term};
 use serde::Deserialize;
 use serde::de::IntoDeserializer as _;
 use serde::de::value::Error;
@@ -17,17 +19,26 @@ const PARTITIONS: &str = "partitions";
 /// How members write data for one another: no setting, and not the same in all versions.
 const DATA_FORMAT: &str = "data-format";
 
-/// The settings of this member, with which of them its operator set.
+/// The settings of this member, with which of them its operator set, and whether those of maps
+/// are being changed.
 pub(super) fn terms(
     partitions: u16,
     is_set: bool,
     entries: &BTreeMap<String, MapEntry>,
     usual: &MapSettings,
+    changing: bool,
 ) -> Terms {
+    let general = |name: &str, value: String, is_set| Term {
+        name: name.into(),
+        value,
+        is_set,
+        rule: Rule::Same,
+    };
     let general = vec![
-        Term { name: PARTITIONS.into(), value: partitions.to_string(), is_set },
-        Term { name: DATA_FORMAT.into(), value: FORMAT.to_string(), is_set: true },
+        general(PARTITIONS, partitions.to_string(), is_set),
+        general(DATA_FORMAT, FORMAT.to_string(), true),
     ];
+    let entry_terms = |entry: &MapEntry| entry_terms(entry, changing);
     let mut scopes = vec![Scope { name: Terms::GENERAL.into(), terms: general }];
     let own = entries.get(USUAL_MAP).cloned().unwrap_or_default();
     let own = entry_terms(&own);
@@ -45,13 +56,21 @@ pub(super) fn terms(
 }
 
 /// What an entry says.
-fn entry_terms(entry: &MapEntry) -> Vec<Term> {
+fn entry_terms(entry: &MapEntry, changing: bool) -> Vec<Term> {
     let table = toml::Table::try_from(entry).unwrap_or_default();
     let text = |value: toml::Value| match value {
         toml::Value::String(text) => text,
         other => other.to_string(),
     };
-    let term = |(name, value)| Term { name, value: text(value), is_set: true };
+    let rule = |name: &str| match name {
+        "memory-mib" | "eviction" => Rule::Own,
+        _ if changing => Rule::Changing,
+        _ => Rule::Same,
+    };
+    let term = |(name, value): (String, _)| {
+        let rule = rule(&name);
+        Term { name, value: text(value), is_set: true, rule }
+    };
     table.into_iter().map(term).collect()
 }
 
@@ -104,20 +123,38 @@ pub(crate) fn differences(differences: &[Difference], cluster: &str) -> String {
     differences.iter().map(one).collect::<Vec<_>>().join("; ")
 }
 
+/// What to do about differences: `there` is where something may be left out.
+pub(crate) fn remedy(differences: &[Difference], there: &str) -> String {
+    let of_maps = differences.iter().all(|difference| difference.scope != Terms::GENERAL);
+    let change = if of_maps {
+        "; to change it without a stop, restart one member after the other with --change-maps"
+    } else {
+        ""
+    };
+    format!("Set the same on all members, or leave it out {there}{change}")
+}
+
 /// What a cluster has that this member was not configured with: `partitions = 1021`, and further
 /// ones; empty when there is no such thing.
 pub(crate) fn taken(own: &Terms, cluster: &Terms) -> String {
-    let differences = cluster.differences(&own.settled());
+    let own = own.settled();
+    let taken = [cluster.differences(&own), cluster.changes(&own)].concat();
     let one =
         |taken: &Difference| format!("{} = {}", key(&taken.scope, &taken.name), taken.cluster);
-    differences.iter().map(one).collect::<Vec<_>>().join(", ")
+    taken.iter().map(one).collect::<Vec<_>>().join(", ")
 }
 
-/// Each setting with its value, and whether it was set.
-pub(crate) fn lines(terms: &Terms) -> impl Iterator<Item = (String, bool)> {
+/// Each setting with its value and what becomes of it in a cluster.
+pub(crate) fn lines(terms: &Terms) -> impl Iterator<Item = String> {
     terms.scopes().iter().flat_map(|scope| {
         let line = |term: &Term| {
-            (format!("{} = {}", key(&scope.name, &term.name), term.value), term.is_set)
+            let note = match term.rule {
+                _ if !term.is_set => " (open: the cluster's holds)",
+                Rule::Same => "",
+                Rule::Changing => " (changing: holds once this member is the oldest)",
+                Rule::Own => " (this member's own)",
+            };
+            format!("{} = {}{note}", key(&scope.name, &term.name), term.value)
         };
         scope.terms.iter().map(line)
     })
@@ -158,7 +195,7 @@ mod tests {
         let entries: BTreeMap<String, MapEntry> = toml::from_str(text).unwrap();
         let catalog = super::super::data::catalog(&entries).unwrap();
         let is_set = partitions.is_some();
-        (terms(partitions.unwrap_or(271), is_set, &entries, &catalog.usual), catalog)
+        (terms(partitions.unwrap_or(271), is_set, &entries, &catalog.usual, false), catalog)
     }
 
     const MAPS: &str = "[\"*\"]\nttl-s = 60\nmemory-mib = 8\nmerge = \"higher-hits\"\n\

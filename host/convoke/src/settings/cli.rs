@@ -185,6 +185,10 @@ pub(crate) struct Options {
     /// Parts that the data is cut into; the same on all members [default: 271]
     #[arg(long, global = true, value_name = "COUNT", env = "CONVOKE_PARTITIONS")]
     pub(crate) partitions: Option<u16>,
+    /// Join though [maps] differ from the cluster's: they hold once this member is the
+    /// oldest. To change them, restart one member after the other with this
+    #[arg(long, global = true, env = "CONVOKE_CHANGE_MAPS", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL")]
+    pub(crate) change_maps: Option<bool>,
     /// Threads that serve clients and other members [default: one fewer than cores]
     #[arg(long, global = true, value_name = "COUNT", env = "CONVOKE_WORKERS")]
     pub(crate) workers: Option<u16>,

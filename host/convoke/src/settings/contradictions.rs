@@ -164,6 +164,7 @@ pub(super) fn group(
             _ => Given { key: "discovery", rank: 0 },
         };
         let [mut host, mut port] = parts(&mode.argument);
+        let mut is_overruled = false;
         for ((key, value), part) in others.iter().zip([&mut host, &mut port]) {
             let (Some(value), Some(given)) = (value, sources.given(key)) else { continue };
             let value = value.trim_matches(['[', ']']);
@@ -177,6 +178,7 @@ pub(super) fn group(
                         "{other} wins over {own}: multicast uses {value}, not {part}"
                     ));
                     *part = value.to_owned();
+                    is_overruled = true;
                 }
                 std::cmp::Ordering::Less => {
                     notes.push(format!("{own} wins over {other}, {value}: multicast uses {part}"));
@@ -187,6 +189,10 @@ pub(super) fn group(
                     )));
                 }
             }
+        }
+        // What the mode may refuse, it is to quote as it was written.
+        if !is_overruled {
+            continue;
         }
         let host = if host.contains(':') { format!("[{host}]") } else { host };
         mode.argument = if port.is_empty() { host } else { format!("{host}:{port}") };

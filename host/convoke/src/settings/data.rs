@@ -31,7 +31,7 @@ pub(crate) struct DataSettings {
     pub(crate) partitions: u16,
     pub(crate) min_members: u32,
     pub(crate) catalog: MapCatalog,
-    /// What of it members have to agree on.
+    /// What of it members have in common.
     pub(crate) terms: Terms,
 }
 
@@ -87,7 +87,13 @@ impl DataSettings {
         Ok(Self {
             partitions,
             min_members: options.min_members.or(file.min_members).unwrap_or(1),
-            terms: agreed::terms(partitions, given.is_some(), &file.maps, &catalog.usual),
+            terms: agreed::terms(
+                partitions,
+                given.is_some(),
+                &file.maps,
+                &catalog.usual,
+                options.change_maps.or(file.change_maps).unwrap_or(false),
+            ),
             catalog,
         })
     }

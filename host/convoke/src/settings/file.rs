@@ -79,6 +79,8 @@ pub(crate) struct File {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) partitions: Option<u16>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) change_maps: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) workers: Option<u16>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) state_directory: Option<PathBuf>,
@@ -343,5 +345,6 @@ mod tests {
         assert_eq!((shown.client_idle_s, usual.clients.idle), (Some(0), None));
         assert_eq!(shown.min_members, Some(usual.data.min_members));
         assert_eq!(shown.partitions, Some(usual.data.partitions));
+        assert_eq!(shown.change_maps, Some(false));
     }
 }

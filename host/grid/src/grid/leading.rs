@@ -81,7 +81,9 @@ impl Grid {
         let missing_since_ms = table.missing_since_ms().unwrap_or(u64::MAX);
         core.missing_since_ms.store(missing_since_ms, Ordering::Relaxed);
         let recopies = old.as_ref().is_some_and(|old| !old.maps.has_copies_of(&table.maps));
-        core.maps.adopt(&table.maps);
+        if core.maps.adopt(&table.maps) {
+            self.inner.report(Report::MapSettings);
+        }
         let is_expected = {
             let expected = core.expected.read();
             let me = expected.iter().find(|(id, _)| *id == core.me);

@@ -63,7 +63,11 @@ impl Membership {
         let is_in = view.contains(self.me.id);
         match &self.phase {
             Phase::Starting(_) if is_in => {
-                self.terms = terms.settled();
+                let changes = terms.changes(&self.terms);
+                if !changes.is_empty() {
+                    self.emit(Event::Changing { member: self.me.clone(), changes });
+                }
+                self.terms = self.terms.settled_in(terms);
                 self.adopt(now, view, &[]);
             }
             Phase::Starting(_) => {
@@ -281,6 +285,7 @@ impl Membership {
         }
         let epoch = place.view.id.epoch.max(theirs.id.epoch).saturating_add(1);
         let version = place.view.id.version.max(theirs.id.version);
+        let changes = self.terms.changes(terms);
         let members = place.view.adopt_members_of(theirs);
         let lineage = place.view.lineage;
         let Phase::In(place) = &mut self.phase else { return };
@@ -289,6 +294,9 @@ impl Membership {
             place.joining.insert(member.id, (member, Some(lineage)));
         }
         place.claim = None;
+        if !changes.is_empty() {
+            self.emit(Event::Changing { member: from.clone(), changes });
+        }
         self.publish(now, epoch, version);
         // The sender may have been in our view all along, under a view of its
         // own: it is owed the answer even then.

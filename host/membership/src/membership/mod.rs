@@ -37,7 +37,7 @@ use crate::config::Config;
 use crate::member::{Member, MemberId};
 use crate::message::{DecodeError, Hello, Message, Packet, Refusal, Standing, Summary};
 use crate::swim::{Change, Swim, SwimPacket};
-use crate::terms::Terms;
+use crate::terms::{Difference, Terms};
 use crate::view::{Delta, Departure, Stamp, View};
 
 use admitting::{Applicant, Calls, Losses, Merging, Met, Newcomer};
@@ -165,6 +165,13 @@ pub enum Event {
         why: Refusal,
         /// When this member asks again.
         retry: Duration,
+    },
+    /// A member that is let in, this one perhaps, or its cluster is changing settings.
+    Changing {
+        /// Who.
+        member: Member,
+        /// The cluster's values and the member's.
+        changes: Vec<Difference>,
     },
     /// Datagrams do not pass between this member and another, streams do, and carry what the
     /// failure detector says.

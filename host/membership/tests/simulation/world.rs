@@ -5,7 +5,7 @@ use std::collections::{BTreeSet, BinaryHeap, HashMap, HashSet};
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use convoke_membership::terms::{Scope, Term, Terms};
+use convoke_membership::terms::{Rule, Scope, Term, Terms};
 use convoke_membership::view::Departure;
 use convoke_membership::{
     AtAddress, Config, Event, Hello, Member, MemberId, Membership, Message, Output, Reach, Refusal,
@@ -104,7 +104,8 @@ pub(crate) struct Process {
 /// Terms of a member that is set to a number of partitions, or would have 271 of them.
 fn partitions(set_to: Option<u16>) -> Terms {
     let value = set_to.unwrap_or(271).to_string();
-    let term = Term { name: "partitions".into(), value, is_set: set_to.is_some() };
+    let term =
+        Term { name: "partitions".into(), value, is_set: set_to.is_some(), rule: Rule::Same };
     Terms::new(vec![Scope { name: Terms::GENERAL.into(), terms: vec![term] }])
 }
 

@@ -72,6 +72,7 @@ impl Host for Process {
                     info!("data is not safe yet: copies are on their way");
                 }
             }
+            Report::MapSettings => info!("maps are set as the oldest member has them"),
             Report::Lost { partitions } => {
                 self.counters.lost_partitions.fetch_add(partitions.len() as u64, Ordering::Relaxed);
                 warn!(

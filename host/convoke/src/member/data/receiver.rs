@@ -10,7 +10,6 @@ use convoke_membership::MemberId;
 use convoke_wire::{Frame, FrameReader, FrameWriter};
 use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
-use tracing::error;
 
 use super::{ASIDE, MESSAGES, OPEN, Opening, RECEIPT};
 use crate::member::calls::Call;
@@ -34,19 +33,9 @@ pub(super) async fn receive(grid: Grid, call: Box<Call>) {
     let Some(Opening { session, partitions, acknowledged }) = opened(&mut reader).await else {
         return;
     };
-    if grid.partitions() == 0 {
-        // It is let in, and does not know it yet: it is called again.
-        return;
-    }
     if partitions != grid.partitions() {
-        error!(
-            member = %hello.member.address(),
-            "that member cuts its data into {partitions} partitions, this one into {}: they can share none; set the same --partitions on both",
-            grid.partitions()
-        );
-        // The other says so as well, and calls again much later.
-        let misfit = Receipt::Resume { session: 0, received: 0, refused: Vec::new() };
-        let _ = answer(&mut writer, &misfit).await;
+        // This one is let in, and does not know it yet; or the other knows a cluster in which one
+        // of the two is no more. It calls again.
         return;
     }
     // Perhaps it is not in the view yet: it calls again.

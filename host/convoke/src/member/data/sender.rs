@@ -13,7 +13,6 @@ use convoke_wire::{ClusterKeys, FRAME_BYTES_MAX, Frame, FrameReader, FrameWriter
 use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::watch;
-use tracing::error;
 
 use super::{ASIDE, MESSAGES, OPEN, Opening, RECEIPT};
 use crate::member::calls;
@@ -21,8 +20,6 @@ use crate::member::state::Place;
 
 /// Before a broken stream is opened again.
 const REDIAL_MS: u64 = 50;
-/// Before a member is called again that cannot share data with this one.
-const MISFIT_MS: u64 = 30_000;
 /// How long the other side may take to say where the session goes on.
 const RESUME_MS_MAX: u64 = 2_000;
 /// A stream that accepts nothing for so long is given up.
@@ -42,44 +39,22 @@ pub(super) struct Sending {
 type Reader = FrameReader<OwnedReadHalf>;
 type Writer = FrameWriter<OwnedWriteHalf>;
 
-/// What came of opening a stream.
-enum Opened {
-    /// It is of use to this session.
-    Yes(u64),
-    /// Another one may be.
-    Again,
-    /// The member has another number of partitions.
-    Misfit,
-}
-
 impl Sending {
     /// Sends for as long as the member is in the view.
     pub(super) async fn run(self) {
         loop {
             poll_fn(|context| self.peer.poll_wanted(context)).await;
-            let mut pause_ms = REDIAL_MS;
             if let Some(stream) = self.dial().await {
                 let (mut reader, mut writer) = stream.split_with(TcpStream::into_split);
-                match self.open(&mut reader, &mut writer).await {
-                    Opened::Yes(session) => {
-                        tokio::select! {
-                            _ = self.write(&mut writer) => {}
-                            _ = self.hear(&mut reader, session) => {}
-                        }
-                        self.peer.handle_closed();
+                if let Some(session) = self.open(&mut reader, &mut writer).await {
+                    tokio::select! {
+                        _ = self.write(&mut writer) => {}
+                        _ = self.hear(&mut reader, session) => {}
                     }
-                    Opened::Again => {}
-                    Opened::Misfit => {
-                        error!(
-                            member = %self.peer.id(),
-                            "that member cuts its data into another number of partitions than this one ({}): they can share none; set the same --partitions on both",
-                            self.grid.partitions()
-                        );
-                        pause_ms = MISFIT_MS;
-                    }
+                    self.peer.handle_closed();
                 }
             }
-            tokio::time::sleep(Duration::from_millis(pause_ms)).await;
+            tokio::time::sleep(Duration::from_millis(REDIAL_MS)).await;
         }
     }
 
@@ -99,19 +74,19 @@ impl Sending {
         None
     }
 
-    async fn open(&self, reader: &mut Reader, writer: &mut Writer) -> Opened {
+    /// The session that this stream is of use to; none, and another stream may be.
+    async fn open(&self, reader: &mut Reader, writer: &mut Writer) -> Option<u64> {
         let session = self.peer.session();
         let (partitions, acknowledged) = (self.grid.partitions(), self.peer.acknowledged());
         let opening = Opening { session, partitions, acknowledged }.encode();
-        match exchange(reader, writer, opening).await {
-            Some(Receipt::Resume { session: named, received, refused }) if named == session => {
-                let id = self.peer.id();
-                let useful = self.grid.handle_resumed(id, session, received, &refused);
-                if useful { Opened::Yes(session) } else { Opened::Again }
-            }
-            Some(Receipt::Resume { session: 0, .. }) => Opened::Misfit,
-            _ => Opened::Again,
-        }
+        let Receipt::Resume { session: named, received, refused } =
+            exchange(reader, writer, opening).await?
+        else {
+            return None;
+        };
+        let is_ours = named == session;
+        let is_useful = || self.grid.handle_resumed(self.peer.id(), session, received, &refused);
+        (is_ours && is_useful()).then_some(session)
     }
 
     async fn write(&self, writer: &mut Writer) -> Option<()> {
