@@ -46,12 +46,13 @@ pub(crate) async fn run(settings: &Settings) -> Result<(), String> {
         status["cluster"]["epoch"],
         status["cluster"]["version"]
     );
-    println!("{:<24} {:<24} {:<16} {:<5} id", "address", "name", "group", "lite");
+    println!("{:<24} {:<24} {:<24} {:<16} {:<5} id", "address", "http", "name", "group", "lite");
     for member in members {
         let text = |key: &str| member[key].as_str().unwrap_or_default().to_owned();
         println!(
-            "{:<24} {:<24} {:<16} {:<5} {}{}",
+            "{:<24} {:<24} {:<24} {:<16} {:<5} {}{}",
             text("address"),
+            text("http_address"),
             text("name"),
             text("group"),
             member["lite"],

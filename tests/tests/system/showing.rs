@@ -156,6 +156,8 @@ fn members_lists_what_the_member_at_a_port_sees() {
     let listing = cluster.launch().subcommand(&["members"], &[]).option("--port", port).run(SOON);
     assert_eq!(listing.status.code(), Some(0), "{listing:#?}");
     for member in &members {
+        let http = member.http().to_string();
+        assert!(listing.stdout.contains(&http), "{http} is not in {}", listing.stdout);
         assert!(listing.stdout.contains(&member.address().to_string()), "{listing:#?}");
     }
     assert!(listing.stdout.contains("shop 2"), "{listing:#?}");
