@@ -122,6 +122,11 @@ impl Lab {
         host.namespace.ip(&[format!("addr del {}/24 dev eth0", host.address())]);
     }
 
+    /// Takes all addresses of a host's card away.
+    pub fn drop_addresses(&self, index: usize) {
+        self.hosts[index].namespace.ip(&["addr flush dev eth0".to_owned()]);
+    }
+
     /// Gives a host a second card with this address, such as a container bridge has,
     /// that leads to nobody else.
     pub fn add_bridge(&self, index: usize, address: Ipv4Addr) {

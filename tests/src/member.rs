@@ -92,10 +92,17 @@ impl Member {
         self.ready().member.expect("the ready line names the member's address")
     }
 
-    /// Where it answers HTTP; waits until it says so.
+    /// Where it answers HTTP on its own machine; waits until it says so.
     #[track_caller]
     pub fn http(&self) -> SocketAddr {
-        self.ready().http.expect("the ready line names the HTTP address")
+        let address = self.ready().http.expect("the ready line names the HTTP address");
+        match address.ip() {
+            // Loopback needs no zone.
+            IpAddr::V6(ip) if ip.is_unicast_link_local() => {
+                (Ipv6Addr::LOCALHOST, address.port()).into()
+            }
+            _ => address,
+        }
     }
 
     /// Where it speaks RESP on its own machine; waits until it says so.

@@ -5,6 +5,8 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::ops::RangeInclusive;
 
+use crate::interfaces::LocalAddress;
+
 /// Entries of which an address is looked at, to see where they lead.
 const SOME_MAX: usize = 64;
 
@@ -42,7 +44,8 @@ enum Entry {
     /// A range of each octet.
     Octets([RangeInclusive<u8>; 4]),
     Between(RangeInclusive<Ipv4Addr>),
-    V6(RangeInclusive<Ipv6Addr>),
+    /// With the interface of a link-local address, if it is named.
+    V6(RangeInclusive<Ipv6Addr>, Option<String>),
 }
 
 impl Places {
@@ -54,13 +57,15 @@ impl Places {
     }
 
     /// Whether one of them is for this address.
-    pub(crate) fn name(&self, ip: IpAddr) -> bool {
-        self.entries.iter().any(|entry| match (entry, ip) {
+    pub(crate) fn name(&self, own: &LocalAddress) -> bool {
+        self.entries.iter().any(|entry| match (entry, own.ip) {
             (Entry::Octets(ranges), IpAddr::V4(ip)) => {
                 ranges.iter().zip(ip.octets()).all(|(range, octet)| range.contains(&octet))
             }
             (Entry::Between(range), IpAddr::V4(ip)) => range.contains(&ip),
-            (Entry::V6(range), IpAddr::V6(ip)) => range.contains(&ip),
+            (Entry::V6(range, zone), IpAddr::V6(ip)) => {
+                range.contains(&ip) && zone.as_ref().is_none_or(|zone| own.is_on(zone))
+            }
             _ => false,
         })
     }
@@ -70,8 +75,9 @@ impl Places {
         self.entries.is_empty()
     }
 
-    /// An address of each of the first few entries: enough to see where they lead.
-    pub(crate) fn some(&self) -> Vec<IpAddr> {
+    /// An address of each of the first few entries, with its interface if that is named: enough
+    /// to see where they lead.
+    pub(crate) fn some(&self) -> impl Iterator<Item = (IpAddr, Option<&str>)> {
         let first = |entry: &Entry| -> IpAddr {
             match entry {
                 Entry::Octets(ranges) => {
@@ -86,13 +92,19 @@ impl Places {
                     Ipv4Addr::from(u32::from(*range.start()).saturating_add(1)).into()
                 }
                 Entry::Between(range) => (*range.start()).into(),
-                Entry::V6(range) if range.start() < range.end() => {
+                Entry::V6(range, _) if range.start() < range.end() => {
                     Ipv6Addr::from(u128::from(*range.start()).saturating_add(1)).into()
                 }
-                Entry::V6(range) => (*range.start()).into(),
+                Entry::V6(range, _) => (*range.start()).into(),
             }
         };
-        self.entries.iter().take(SOME_MAX).map(first).collect()
+        fn zone(entry: &Entry) -> Option<&str> {
+            match entry {
+                Entry::V6(_, zone) => zone.as_deref(),
+                _ => None,
+            }
+        }
+        self.entries.iter().take(SOME_MAX).map(move |entry| (first(entry), zone(entry)))
     }
 
     /// Whether there are some, and all are for this machine's loopback.
@@ -100,7 +112,7 @@ impl Places {
         let is_loopback = |entry: &Entry| match entry {
             Entry::Octets(ranges) => *ranges[0].start() == 127 && *ranges[0].end() == 127,
             Entry::Between(range) => range.start().is_loopback() && range.end().is_loopback(),
-            Entry::V6(range) => range.start().is_loopback() && range.end().is_loopback(),
+            Entry::V6(range, _) => range.start().is_loopback() && range.end().is_loopback(),
         };
         !self.entries.is_empty() && self.entries.iter().all(is_loopback)
     }
@@ -143,15 +155,20 @@ fn octet(text: &str) -> Option<RangeInclusive<u8>> {
 }
 
 fn v6(text: &str, length: Option<&str>) -> Option<Entry> {
-    let first = u128::from(text.split('/').next()?.parse::<Ipv6Addr>().ok()?);
+    let (first, zone) = match text.split('/').next()?.split_once('%') {
+        Some((first, zone)) => (first, Some(zone.to_owned())),
+        None => (text.split('/').next()?, None),
+    };
+    let first = u128::from(first.parse::<Ipv6Addr>().ok()?);
     let length: u32 = length.map_or(Ok(128), str::parse).ok().filter(|length| *length <= 128)?;
     let rest = u128::MAX.checked_shr(length).unwrap_or(0);
-    Some(Entry::V6((first & !rest).into()..=(first | rest).into()))
+    Some(Entry::V6((first & !rest).into()..=(first | rest).into(), zone))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::interfaces::Traits;
 
     #[test]
     fn a_place_without_a_port_gets_one() {
@@ -182,11 +199,22 @@ mod tests {
             ("[fd00::]/120", "fd00::ff", "fd00::100"),
             ("fd00::/64", "fd00::1:2:3:4", "fd00:0:0:1::"),
             ("localhost", "127.0.0.1", "10.0.0.1"),
+            ("[fe80::1%eth0]:6900", "fe80::1", "fe80::2"),
+            ("fe80::1%3", "fe80::1", "fe80::2"),
+            ("[fe80::5%eth0]/64", "fe80::1", "fd00::1"),
+            ("fe80::1,fe80::2%eth1", "fe80::1", "fe80::2"),
         ] {
             let mut places = Places::default();
             places.add(list);
-            assert!(places.name(within.parse().unwrap()), "{list}: {within}");
-            assert!(!places.name(without.parse().unwrap()), "{list}: {without}");
+            let own = |ip: &str| LocalAddress {
+                interface: "eth0".into(),
+                index: Some(3),
+                ip: ip.parse().unwrap(),
+                prefix: 24,
+                traits: Traits::default(),
+            };
+            assert!(places.name(&own(within)), "{list}: {within}");
+            assert!(!places.name(&own(without)), "{list}: {without}");
         }
         let mut places = Places::default();
         places.add("db.example, 10.0.0, 10.0.0.300, 10.0.0.0/33, [::1");

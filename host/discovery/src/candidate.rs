@@ -10,11 +10,12 @@ use crate::bindings::types;
 use crate::limits;
 use crate::mode::LocalMember;
 use crate::text::one_line;
+use crate::zone::interface_index;
 
 /// A place where a member may be listening: a rumour.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Candidate {
-    /// Where to dial; link-local IPv6 addresses come with their scope.
+    /// Where to dial; link-local IPv6 addresses come with the zone that the mode names, if any.
     pub address: SocketAddr,
     /// Hints of the mode, such as `zone`; not trusted.
     pub attributes: Vec<(String, String)>,
@@ -64,9 +65,9 @@ pub enum Refusal {
     /// `255.255.255.255`.
     #[error("the broadcast address, not the address of a member")]
     Broadcast,
-    /// `fe80::…` without the interface it belongs to.
-    #[error("a link-local address without its scope; expected one such as fe80::1%2")]
-    NoScope,
+    /// `fe80::…` with a zone that is none of this host's interfaces.
+    #[error("its zone is no interface of this host; expected one as in fe80::1%eth0")]
+    NoSuchInterface,
     /// Port 0.
     #[error("port 0, which nobody listens on")]
     PortZero,
@@ -92,7 +93,7 @@ impl Refusal {
             | Self::Unspecified
             | Self::Multicast
             | Self::Broadcast
-            | Self::NoScope
+            | Self::NoSuchInterface
             | Self::PortZero => true,
             Self::Duplicate | Self::ThisMember | Self::Unresolved | Self::TooMany => false,
         }
@@ -246,26 +247,26 @@ impl Snapshot {
     }
 }
 
-/// An IP literal as an address without a port; IPv6 may carry a numeric scope.
+/// An IP literal as an address without a port. A link-local one may name its zone, an interface
+/// of this host; without it, it is on the link of this member.
 fn parse(text: &str) -> Result<SocketAddr, Refusal> {
-    let address = match text.split_once('%') {
-        None => SocketAddr::new(text.parse().map_err(|_| Refusal::NotAnAddress)?, 0),
-        Some((ip, scope)) => {
+    let (ip, zone) = match text.split_once('%') {
+        None => (text.parse::<IpAddr>().map_err(|_| Refusal::NotAnAddress)?, None),
+        Some((ip, zone)) => {
             let ip: Ipv6Addr = ip.parse().map_err(|_| Refusal::NotAnAddress)?;
-            let scope = scope.parse().map_err(|_| Refusal::NotAnAddress)?;
-            SocketAddrV6::new(ip, 0, 0, scope).into()
+            (ip.into(), Some(zone))
         }
     };
-    match address.ip().to_canonical() {
+    match ip.to_canonical() {
         ip if ip.is_unspecified() => Err(Refusal::Unspecified),
         ip if ip.is_multicast() => Err(Refusal::Multicast),
         IpAddr::V4(ip) if ip.is_broadcast() => Err(Refusal::Broadcast),
         IpAddr::V4(ip) => Ok(SocketAddr::new(ip.into(), 0)),
         IpAddr::V6(ip) if !ip.is_unicast_link_local() => Ok(SocketAddr::new(ip.into(), 0)),
-        IpAddr::V6(_) => match address {
-            SocketAddr::V6(scoped) if scoped.scope_id() != 0 => Ok(address),
-            _ => Err(Refusal::NoScope),
-        },
+        IpAddr::V6(ip) => {
+            let index = zone.map_or(Some(0), interface_index).ok_or(Refusal::NoSuchInterface)?;
+            Ok(SocketAddrV6::new(ip, 0, 0, index).into())
+        }
     }
 }
 
@@ -345,15 +346,14 @@ mod tests {
             ("10.0.0.2:6900", Refusal::NotAnAddress),
             ("", Refusal::NotAnAddress),
             ("10.0.0.2%1", Refusal::NotAnAddress),
-            ("fe80::1%eth0", Refusal::NotAnAddress),
+            ("fe80::1%nosuch0", Refusal::NoSuchInterface),
             ("0.0.0.0", Refusal::Unspecified),
             ("::", Refusal::Unspecified),
             ("224.2.2.4", Refusal::Multicast),
             ("ff02::1", Refusal::Multicast),
             ("::ffff:224.2.2.4", Refusal::Multicast),
             ("255.255.255.255", Refusal::Broadcast),
-            ("fe80::1", Refusal::NoScope),
-            ("fe80::1%0", Refusal::NoScope),
+            ("fe80::1%0", Refusal::NoSuchInterface),
         ] {
             let snapshot = vetted(vec![candidate(address, Some(6900))]);
             assert_eq!(snapshot.candidates, [], "{address}");
@@ -373,11 +373,12 @@ mod tests {
             candidate("10.0.0.2", Some(6900)),
             candidate("::ffff:10.0.0.2", Some(6900)),
             candidate("fe80::1%2", Some(6900)),
+            candidate("fe80::1", Some(6900)),
             candidate("2001:db8::7%2", Some(6900)),
         ]);
         assert_eq!(
             addresses(&snapshot),
-            ["10.0.0.2:6900", "[fe80::1%2]:6900", "[2001:db8::7]:6900"]
+            ["10.0.0.2:6900", "[fe80::1%2]:6900", "[fe80::1]:6900", "[2001:db8::7]:6900"]
         );
         assert_eq!(snapshot.dropped[0].reason, Refusal::Duplicate);
     }

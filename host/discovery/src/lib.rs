@@ -46,6 +46,7 @@ mod text;
 mod thread;
 mod ticker;
 mod world;
+mod zone;
 
 pub use beacon::{BeaconCipher, BeaconCiphers, BeaconRefusal};
 pub use candidate::{Candidate, Dropped, Problem, Refusal, Snapshot};

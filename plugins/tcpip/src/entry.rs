@@ -1,16 +1,22 @@
 //! One entry of the list: addresses, and the ports to try on each.
 
 use std::net::IpAddr;
+use std::rc::Rc;
 
 use crate::addresses::Addresses;
 use crate::fault::Fault;
 use crate::ports::Ports;
+
+/// Length of an interface's name (`IFNAMSIZ`).
+const ZONE_BYTES_MAX: usize = 15;
 
 /// The places one entry stands for.
 #[derive(Debug)]
 pub(crate) struct Entry {
     /// What stands before the ports.
     pub(crate) addresses: Addresses,
+    /// The interface of link-local addresses, as in `fe80::1%eth1`.
+    pub(crate) zone: Option<Rc<str>>,
     /// The entry's own ports, or the default ones.
     pub(crate) ports: Ports,
 }
@@ -20,8 +26,14 @@ impl Entry {
     pub(crate) fn parse(text: &str, default_ports: Ports) -> Result<Self, Fault> {
         let Parts { host, ports } = Parts::of(text)?;
         let ports = ports.map_or(Ok(default_ports), Ports::parse)?;
+        let mut zone = None;
         let addresses = match host {
-            Host::V6(literal) => Addresses::parse_v6(&literal)?,
+            Host::V6(literal) => {
+                let (address, named) = split_zone(&literal);
+                let addresses = Addresses::parse_v6(&address)?;
+                zone = named.map(|named| check_zone(named, &addresses)).transpose()?;
+                addresses
+            }
             Host::Other(host) if host.eq_ignore_ascii_case("localhost") => {
                 Addresses::parse_v4("127.0.0.1")?
             }
@@ -31,7 +43,7 @@ impl Entry {
             }
             Host::Other(host) => Addresses::parse_v4(host)?,
         };
-        Ok(Self { addresses, ports })
+        Ok(Self { addresses, zone, ports })
     }
 
     /// How many places, at most the largest number there is.
@@ -40,9 +52,29 @@ impl Entry {
     }
 
     /// Each place: address by address, the lowest port first.
-    pub(crate) fn places(&self) -> impl Iterator<Item = (IpAddr, u16)> {
+    pub(crate) fn places(&self) -> impl Iterator<Item = Place> {
         let ports = self.ports;
-        self.addresses.iter().flat_map(move |address| ports.iter().map(move |port| (address, port)))
+        self.addresses.iter().flat_map(move |address| {
+            ports.iter().map(move |port| Place { address, zone: self.zone.clone(), port })
+        })
+    }
+}
+
+/// Where a member may be.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Place {
+    pub(crate) address: IpAddr,
+    zone: Option<Rc<str>>,
+    pub(crate) port: u16,
+}
+
+impl Place {
+    /// The address, with its interface if there is one.
+    pub(crate) fn host(&self) -> String {
+        match &self.zone {
+            Some(zone) => format!("{}%{zone}", self.address),
+            None => self.address.to_string(),
+        }
     }
 }
 
@@ -90,6 +122,29 @@ impl<'a> Parts<'a> {
     }
 }
 
+/// `fe80::1%eth1/64` as `fe80::1/64` and `eth1`.
+fn split_zone(text: &str) -> (String, Option<&str>) {
+    let Some((address, rest)) = text.split_once('%') else { return (text.to_owned(), None) };
+    let zone = rest.split('/').next().unwrap_or(rest);
+    (format!("{address}{}", &rest[zone.len()..]), Some(zone))
+}
+
+fn check_zone(zone: &str, of: &Addresses) -> Result<Rc<str>, Fault> {
+    let is_interface =
+        zone.bytes().all(|byte| byte.is_ascii_graphic() && !matches!(byte, b'%' | b'[' | b']'));
+    if !(1..=ZONE_BYTES_MAX).contains(&zone.len()) || !is_interface {
+        let hint = "expected one of this host's, as in fe80::1%eth1";
+        return Err(Fault::new(zone, "is not an interface", hint));
+    }
+    let is_link_local = |ip: IpAddr| matches!(ip, IpAddr::V6(ip) if ip.is_unicast_link_local());
+    if of.iter().next().is_some_and(is_link_local) {
+        Ok(zone.into())
+    } else {
+        let hint = "only link-local addresses (fe80::/10) have one; leave it out";
+        Err(Fault::new(&format!("%{zone}"), "is an interface", hint))
+    }
+}
+
 fn split_ports(text: &str) -> (&str, Option<&str>) {
     match text.split_once(':') {
         None => (text, None),
@@ -114,7 +169,7 @@ mod tests {
 
     fn places(text: &str) -> Vec<String> {
         let entry = Entry::parse(text, Ports::beside(6900)).unwrap();
-        entry.places().map(|(address, port)| format!("{address} {port}")).collect()
+        entry.places().map(|place| format!("{} {}", place.host(), place.port)).collect()
     }
 
     fn refusal(text: &str) -> String {
@@ -128,6 +183,21 @@ mod tests {
         assert_eq!(places("10.0.0.1:80-81"), ["10.0.0.1 80", "10.0.0.1 81"]);
         assert_eq!(places("localhost:80"), ["127.0.0.1 80"]);
         assert_eq!(places("LocalHost:80"), ["127.0.0.1 80"]);
+    }
+
+    #[test]
+    fn a_link_local_address_may_name_its_interface() {
+        assert_eq!(places("[fe80::1%eth1]:80"), ["fe80::1%eth1 80"]);
+        assert_eq!(places("fe80::1%eth1").len(), 3);
+        assert_eq!(places("[fe80::2%br-lan]/127:80"), ["fe80::2%br-lan 80", "fe80::3%br-lan 80"]);
+        assert_eq!(places("[fe80::2%3/127]:80").len(), 2);
+        for (text, words) in [
+            ("[fd00::1%eth1]:80", "\"%eth1\" is an interface"),
+            ("[fe80::1%]:80", "\"\" is not an interface"),
+            ("fe80::1%a%b", "\"a%b\" is not an interface"),
+        ] {
+            assert!(refusal(text).starts_with(words), "{}", refusal(text));
+        }
     }
 
     #[test]

@@ -11,6 +11,7 @@
 //! | `10.0.1.0/28` | a network, its first and last address included |
 //! | `::1`, `[::1]` | one IPv6 address |
 //! | `fd00::/120`, `[fd00::]/120` | an IPv6 network |
+//! | `fe80::1%eth1`, `[fe80::1%eth1]` | a link-local address of that interface |
 //! | any of these and `:6900` or `:6900-6910` | those ports; a lone IPv6 address needs its brackets |
 //!
 //! Without a port an entry stands for three: the cluster's start port and the
@@ -29,11 +30,10 @@ mod fault;
 mod list;
 mod ports;
 
-use std::net::IpAddr;
-
 use convoke_mode_sdk::{
     Candidate, LocalMember, Mode, ModeConfig, Problem, Snapshot, export_mode, log,
 };
+use entry::Place;
 use ports::Ports;
 
 /// The list never changes: another look is for a host that lost the last one.
@@ -41,7 +41,7 @@ const LOOK_AGAIN_MS: u32 = 60_000;
 
 /// The mode: its places, expanded.
 struct Tcpip {
-    places: Vec<(IpAddr, u16)>,
+    places: Vec<Place>,
 }
 
 impl Mode for Tcpip {
@@ -64,9 +64,9 @@ impl Mode for Tcpip {
     }
 
     fn discover(&mut self) -> Result<Snapshot, Problem> {
-        let candidate = |&(address, port): &(IpAddr, u16)| Candidate {
-            address: address.to_string(),
-            port: Some(port),
+        let candidate = |place: &Place| Candidate {
+            address: place.host(),
+            port: Some(place.port),
             attributes: Vec::new(),
         };
         Ok(Snapshot {

@@ -1,11 +1,10 @@
 //! The whole argument: entries, counted together and expanded.
 
 use std::collections::BTreeSet;
-use std::net::IpAddr;
 
 use convoke_mode_sdk::quoted;
 
-use crate::entry::Entry;
+use crate::entry::{Entry, Place};
 use crate::ports::Ports;
 
 /// Places one configuration may stand for. Each is dialled by the host.
@@ -13,7 +12,7 @@ const PLACES_MAX: u128 = 65_536;
 
 /// Expands the argument into places: in the order they were written, each
 /// once. Errors are for the operator, and start with the offending value.
-pub(crate) fn expand(argument: &str, default_ports: Ports) -> Result<Vec<(IpAddr, u16)>, String> {
+pub(crate) fn expand(argument: &str, default_ports: Ports) -> Result<Vec<Place>, String> {
     let mut entries = Vec::new();
     let mut total: u128 = 0;
     for text in split(argument)? {
@@ -33,7 +32,7 @@ pub(crate) fn expand(argument: &str, default_ports: Ports) -> Result<Vec<(IpAddr
         entries.push(entry);
     }
     let mut seen = BTreeSet::new();
-    Ok(entries.iter().flat_map(Entry::places).filter(|&place| seen.insert(place)).collect())
+    Ok(entries.iter().flat_map(Entry::places).filter(|place| seen.insert(place.clone())).collect())
 }
 
 /// Cuts the argument at `,`, `;` and white space. White space beside a
@@ -86,6 +85,8 @@ fn in_words(count: u128) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::net::IpAddr;
+
     use proptest::prelude::*;
 
     use super::*;
@@ -96,7 +97,7 @@ mod tests {
 
     fn places(argument: &str) -> Vec<String> {
         let places = expand(argument, defaults()).unwrap();
-        places.into_iter().map(|(address, port)| format!("{address} {port}")).collect()
+        places.into_iter().map(|place| format!("{} {}", place.host(), place.port)).collect()
     }
 
     fn refusal(argument: &str) -> String {
@@ -232,7 +233,9 @@ mod tests {
                     expected.push(place);
                 }
             }
-            prop_assert_eq!(expand(&written.join(","), defaults()), Ok(expected));
+            let read = expand(&written.join(","), defaults()).unwrap();
+            let read: Vec<_> = read.iter().map(|place| (place.address, place.port)).collect();
+            prop_assert_eq!(read, expected);
         }
 
         #[test]
@@ -242,9 +245,9 @@ mod tests {
             let base = std::net::Ipv4Addr::from_bits(bits);
             let places = expand(&format!("{base}/{prefix}:1"), defaults()).unwrap();
             prop_assert_eq!(places.len(), 1 << (32 - prefix));
-            prop_assert!(places.contains(&(base.into(), 1)));
-            for (address, _) in places {
-                let IpAddr::V4(address) = address else { unreachable!("an IPv4 network") };
+            prop_assert!(places.iter().any(|place| place.address == IpAddr::V4(base)));
+            for place in places {
+                let IpAddr::V4(address) = place.address else { unreachable!("an IPv4 network") };
                 prop_assert_eq!((address.to_bits() ^ bits).checked_shr(32 - prefix).unwrap_or(0), 0);
             }
         }

@@ -38,6 +38,13 @@ pub(crate) struct Traits {
     pub(crate) is_unusable: bool,
 }
 
+impl LocalAddress {
+    /// Whether it is on the interface of this name or index.
+    pub(crate) fn is_on(&self, zone: &str) -> bool {
+        zone == self.interface || self.index.is_some_and(|index| zone == index.to_string())
+    }
+}
+
 impl fmt::Display for LocalAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} ({})", self.ip, self.interface)

@@ -3,13 +3,16 @@
 mod local;
 #[cfg(target_os = "linux")]
 mod netlink;
+pub(crate) mod zone;
 
 use std::fmt;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::str::FromStr;
 
 use crate::describe;
 use crate::places::Places;
+#[cfg(test)]
+pub(crate) use local::Traits;
 pub(crate) use local::{Changes, LocalAddress, local_addresses, source_to};
 
 /// Prefixes of interfaces that lead to containers and virtual machines on
@@ -18,11 +21,16 @@ const VIRTUAL: [&str; 11] = [
     "docker", "br-", "veth", "virbr", "vmnet", "vboxnet", "cni", "flannel", "cali", "podman", "lxc",
 ];
 
+/// Length of an interface's name (`IFNAMSIZ`).
+const INTERFACE_BYTES_MAX: usize = 15;
+
 /// One element of `--interfaces`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Pattern {
     /// An address as it is.
     Exact(IpAddr),
+    /// A link-local address of an interface, by name or index: `fe80::1%eth1`.
+    Zoned(Ipv6Addr, String),
     /// IPv4 with a range in each place: `10.0.*.*`, `10.0.0.1-20`.
     Octets([(u8, u8); 4]),
     /// A network in CIDR form.
@@ -45,12 +53,10 @@ pub(crate) struct Choice {
 }
 
 impl Choice {
-    /// Addresses to listen on, the primary first. Link-local ones lead nowhere
-    /// without an interface's number, which others cannot know.
+    /// Addresses to listen on, the primary first.
     pub(crate) fn to_bind(&self) -> Vec<IpAddr> {
         let others = self.all.iter().filter(|address| **address != self.primary);
-        let others = others.filter(|address| !is_link_local(address.ip)).map(|address| address.ip);
-        std::iter::once(self.primary.ip).chain(others).collect()
+        std::iter::once(self.primary.ip).chain(others.map(|address| address.ip)).collect()
     }
 }
 
@@ -60,10 +66,16 @@ impl FromStr for Pattern {
     fn from_str(text: &str) -> Result<Self, String> {
         let malformed = || {
             format!(
-                "{text:?} is not an address or interface; expected 10.0.0.5, 10.0.*.*, 10.0.0.1-20, 10.0.0.0/16, fd00::/64, ::1 or a name such as eth0 or eth*"
+                "{text:?} is not an address or interface; expected 10.0.0.5, 10.0.*.*, 10.0.0.1-20, 10.0.0.0/16, fd00::/64, fe80::1%eth1, ::1 or a name such as eth0 or eth*"
             )
         };
         let bare = text.strip_prefix('[').and_then(|t| t.strip_suffix(']')).unwrap_or(text);
+        if let Some((ip, interface)) = bare.split_once('%')
+            && let Ok(ip) = ip.parse::<Ipv6Addr>()
+        {
+            let is_zoned = ip.is_unicast_link_local() && is_interface(interface);
+            return is_zoned.then(|| Self::Zoned(ip, interface.to_owned())).ok_or_else(malformed);
+        }
         match bare.parse::<IpAddr>() {
             Ok(ip) if ip.is_unspecified() => {
                 return Err(format!(
@@ -87,11 +99,17 @@ impl FromStr for Pattern {
                 text.split('.').map(octet).collect::<Option<_>>().ok_or_else(malformed)?;
             return octets.try_into().map(Self::Octets).map_err(|_| malformed());
         }
-        let front = text.strip_suffix('*').unwrap_or(text);
-        let named =
-            front.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | '@'));
-        (named && text.len() <= 15).then(|| Self::Name(text.to_owned())).ok_or_else(malformed)
+        let is_named = text == "*" || is_interface(text.strip_suffix('*').unwrap_or(text));
+        (is_named && text.len() <= INTERFACE_BYTES_MAX)
+            .then(|| Self::Name(text.to_owned()))
+            .ok_or_else(malformed)
     }
+}
+
+/// Whether an interface may have this name, or index.
+fn is_interface(text: &str) -> bool {
+    let is_part = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | '@');
+    (1..=INTERFACE_BYTES_MAX).contains(&text.len()) && text.chars().all(is_part)
 }
 
 fn octet(text: &str) -> Option<(u8, u8)> {
@@ -107,6 +125,7 @@ impl fmt::Display for Pattern {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Exact(ip) => ip.fmt(f),
+            Self::Zoned(ip, interface) => write!(f, "{ip}%{interface}"),
             Self::Network(ip, length) => write!(f, "{ip}/{length}"),
             Self::Name(name) => f.write_str(name),
             Self::Octets(octets) => {
@@ -125,6 +144,7 @@ impl Pattern {
     fn matches(&self, address: &LocalAddress) -> bool {
         match (self, address.ip) {
             (Self::Exact(ip), own) => *ip == own,
+            (Self::Zoned(ip, interface), own) => own == IpAddr::V6(*ip) && address.is_on(interface),
             (Self::Name(name), _) => match name.strip_suffix('*') {
                 Some(front) => address.interface.starts_with(front),
                 None => *name == address.interface,
@@ -141,7 +161,7 @@ impl Pattern {
             }
             (Self::Network(IpAddr::V6(net), length), IpAddr::V6(own)) => {
                 let shift = 128 - u32::from(*length);
-                let head = |ip: std::net::Ipv6Addr| u128::from(ip).checked_shr(shift).unwrap_or(0);
+                let head = |ip: Ipv6Addr| u128::from(ip).checked_shr(shift).unwrap_or(0);
                 head(*net) == head(own)
             }
             (Self::Network(..), _) => false,
@@ -239,12 +259,21 @@ fn choose_wanted(wanted: &[Pattern], have: &[LocalAddress]) -> Result<Choice, St
             describe::list(have)
         ));
     };
-    if let (IpAddr::V6(ip), true) = (primary.ip, is_link_local(primary.ip)) {
+    let is_alike = |other: &&LocalAddress| other.ip == primary.ip;
+    if zone::has(primary.ip)
+        && let Some(other) = all.iter().filter(is_alike).nth(1)
+    {
         return Err(format!(
-            "--interfaces {}: {ip} is a link-local address, which others cannot dial; name one with a wider scope",
-            list.join(",")
+            "--interfaces {}: {ip} is an address of {} and of {}; name one of them, as in {ip}%{}",
+            list.join(","),
+            primary.interface,
+            other.interface,
+            primary.interface,
+            ip = primary.ip,
         ));
     }
+    // All link-local addresses are taken for addresses on the primary's card (see `zone`).
+    all.retain(|address| *address == primary || !is_link_local(address.ip));
     let others = unchosen(have, &all);
     Ok(Choice { primary, all, reason: format!("matches --interfaces {}", list.join(",")), others })
 }
@@ -256,9 +285,7 @@ fn choose_freely(
 ) -> Result<Choice, String> {
     // Others find this member where they look for it.
     let is_listed = |address: &&LocalAddress| {
-        listed.name(address.ip)
-            && (listed.are_loopback() || !address.ip.is_loopback())
-            && !is_link_local(address.ip)
+        listed.name(address) && (listed.are_loopback() || !address.ip.is_loopback())
     };
     let default = [Ipv4Addr::new(192, 0, 2, 1).into(), DOCUMENTATION_V6.into()].map(route);
     let order = |a: &&LocalAddress| {
@@ -288,8 +315,7 @@ fn choose_freely(
 }
 
 /// Of the documentation's prefix (RFC 3849): no host has it, and the default route leads there.
-const DOCUMENTATION_V6: std::net::Ipv6Addr =
-    std::net::Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1);
+const DOCUMENTATION_V6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1);
 
 /// Whether what is bound together belongs together: loopback, or what is not.
 fn fits(primary: &LocalAddress, other: &LocalAddress) -> bool {
@@ -302,12 +328,18 @@ fn leads_to<'a>(
     have: &'a [LocalAddress],
     route: Route<'_>,
 ) -> Option<&'a LocalAddress> {
-    let sources: Vec<IpAddr> = listed.some().into_iter().filter_map(route).collect();
     let usable = |ip: IpAddr| !is_link_local(ip) && (listed.are_loopback() || !ip.is_loopback());
-    let count = |ip: IpAddr| sources.iter().filter(|source| **source == ip).count();
-    let reaching = have.iter().filter(|a| usable(a.ip) && count(a.ip) > 0);
+    let source = |(to, zone): (IpAddr, Option<&str>)| match zone {
+        Some(zone) => have.iter().find(|own| zone::has(own.ip) && own.is_on(zone)),
+        None => {
+            let source = route(to).filter(|ip| usable(*ip))?;
+            have.iter().find(|own| own.ip == source)
+        }
+    };
+    let sources: Vec<&LocalAddress> = listed.some().filter_map(source).collect();
+    let count = |own: &LocalAddress| sources.iter().filter(|source| **source == own).count();
     // The first of those from which as many are reached.
-    reaching.rev().max_by_key(|a| count(a.ip))
+    have.iter().rev().filter(|own| count(own) > 0).max_by_key(|own| count(own))
 }
 
 fn unchosen(have: &[LocalAddress], chosen: &[LocalAddress]) -> Vec<String> {
@@ -326,7 +358,8 @@ fn rank(address: &LocalAddress, have: &[LocalAddress]) -> (u8, &'static str) {
     let mut siblings = have.iter().filter(|other| other.interface == address.interface);
     match address.ip {
         ip if ip.is_loopback() => (7, "loopback, this machine only"),
-        ip if is_link_local(ip) => (6, "link-local"),
+        // Others find it by IPv6 multicast, or by a list that names it: it is not chosen freely.
+        ip if is_link_local(ip) => (8, "link-local, for hosts on this link only"),
         _ if siblings.any(|other| other.ip.is_loopback()) => {
             (5, "of the loopback interface, which leads to no other host")
         }
@@ -347,7 +380,7 @@ fn is_link_local(ip: IpAddr) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::local::{Traits, mark_single};
+    use super::local::mark_single;
     use super::*;
 
     fn machine() -> Vec<LocalAddress> {
@@ -410,8 +443,45 @@ mod tests {
         assert_eq!(chosen("10.1.2.0/24,192.168.7.9"), named("10.1.2.3"));
         assert_eq!(chosen("[fd00::2]"), named("fd00::2"));
         // None of this machine's: as without a list, and not loopback beside others.
-        for list in ["203.0.113.5", "127.0.0.1,203.0.113.5", "fe80::1"] {
+        for list in ["203.0.113.5", "127.0.0.1,203.0.113.5", "fe80::1%eth1"] {
             assert_eq!(chosen(list).0, "10.1.2.3", "{list}");
+        }
+    }
+
+    #[test]
+    fn a_link_local_address_is_chosen_where_the_list_names_it_or_its_interface() {
+        let mut have = machine();
+        have.push(address("eth1", 4, "fe80::1"));
+        have.push(address("eth1", 4, "fe80::9"));
+        let chosen = |list: &str| {
+            let choice = listing(list).choose(&have, &nowhere).unwrap();
+            (choice.primary.to_string(), choice.to_bind())
+        };
+        let bound = |ip: &str, others: &[&str]| {
+            [&[ip], others].concat().iter().map(|ip| ip.parse().unwrap()).collect::<Vec<IpAddr>>()
+        };
+        for list in ["fe80::1%eth0", "[fe80::1%3]:6900", "fe80::7%eth0"] {
+            let expected = ("fe80::1 (eth0)".into(), bound("fe80::1", &["10.1.2.3", "fd00::2"]));
+            assert_eq!(chosen(list), expected, "{list}");
+        }
+        let expected = ("fe80::9 (eth1)".into(), bound("fe80::9", &["192.168.7.9"]));
+        assert_eq!(chosen("fe80::9%eth1,fe80::8%eth1"), expected);
+    }
+
+    #[test]
+    fn of_an_address_that_several_interfaces_have_one_is_named() {
+        let mut have = machine();
+        have.push(address("eth1", 4, "fe80::1"));
+        let chosen = |text: &str| {
+            let choice = choose(&[text.parse().unwrap()], &have)?;
+            Ok::<_, String>(choice.primary.to_string())
+        };
+        assert_eq!(chosen("fe80::1%eth1").unwrap(), "fe80::1 (eth1)");
+        assert_eq!(chosen("fe80::1%3").unwrap(), "fe80::1 (eth0)");
+        assert!(chosen("fe80::1").unwrap_err().contains("as in fe80::1%eth0"));
+        assert!(chosen("fe80::1%eth2").unwrap_err().contains("no address of this machine"));
+        for wrong in ["fd00::2%eth0", "fe80::1%", "fe80::1%eth0%1", "10.1.2.3%eth0"] {
+            assert!(wrong.parse::<Pattern>().is_err(), "{wrong}");
         }
     }
 
@@ -518,8 +588,8 @@ mod tests {
         assert_eq!(chosen("10.1.0.0/16").unwrap(), ["10.1.2.3"]);
         assert_eq!(chosen("fd00::/64").unwrap(), ["fd00::2"]);
         assert_eq!(chosen("10.1.2.1-5").unwrap(), ["10.1.2.3"]);
-        assert_eq!(chosen("eth0").unwrap(), ["10.1.2.3", "fd00::2", "fe80::1"]);
-        assert_eq!(chosen("eth*").unwrap(), ["10.1.2.3", "192.168.7.9", "fd00::2", "fe80::1"]);
+        assert_eq!(chosen("eth0").unwrap(), ["10.1.2.3", "fd00::2"]);
+        assert_eq!(chosen("eth*").unwrap(), ["10.1.2.3", "192.168.7.9", "fd00::2"]);
         assert_eq!(chosen("10.1.2.3,eth0,10.*.*.*").unwrap()[0], "10.1.2.3");
         assert_eq!(chosen("::ffff:10.1.2.3").unwrap(), ["10.1.2.3"]);
         assert_eq!(chosen("FD00::2").unwrap(), ["fd00::2"]);
@@ -545,9 +615,7 @@ mod tests {
         };
         assert_eq!(bound("eth0").unwrap(), ["10.1.2.3", "fd00::2"]);
         assert_eq!(bound("fd00::/64,192.168.0.0/16").unwrap(), ["fd00::2", "192.168.7.9"]);
-        assert!(
-            bound("fe80::1").unwrap_err().contains("is a link-local address, which others cannot")
-        );
+        assert_eq!(bound("fe80::1").unwrap(), ["fe80::1"], "all are on that link");
     }
 
     #[test]

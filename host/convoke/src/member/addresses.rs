@@ -20,7 +20,9 @@ use super::accept::Door;
 use super::input::Input;
 use super::ports;
 use crate::describe::list;
-use crate::interfaces::{Changes, Choice, LocalAddress, Wishes, local_addresses, system_route};
+use crate::interfaces::{
+    Changes, Choice, LocalAddress, Wishes, local_addresses, system_route, zone,
+};
 use crate::status::Status;
 
 /// When an address that could not be listened on is tried again, in milliseconds.
@@ -166,6 +168,7 @@ impl Follow {
                 "the addresses of this host have changed"
             );
         }
+        zone::set(choice.primary.index);
         self.choice = choice;
         let closed: Vec<IpAddr> = self
             .listening

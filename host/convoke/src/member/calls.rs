@@ -9,6 +9,8 @@ use convoke_membership::{AtAddress, Hello};
 use convoke_wire::{ClusterKeys, HandshakeError, SealedStream, connect};
 use tokio::net::TcpStream;
 
+use crate::interfaces::zone;
+
 /// How long a connection may take to open: on a local network a few
 /// milliseconds; a host that is gone never answers.
 pub(crate) const CONNECT_MS_MAX: u64 = 400;
@@ -145,7 +147,7 @@ pub(crate) async fn dial(address: SocketAddr) -> Result<TcpStream, CallError> {
 }
 
 async fn dial_within(address: SocketAddr, connect_ms: u64) -> Result<TcpStream, CallError> {
-    let opening = TcpStream::connect(address);
+    let opening = TcpStream::connect(zone::with(address));
     let stream = match tokio::time::timeout(Duration::from_millis(connect_ms), opening).await {
         Err(_) => return Err(CallError::Silent),
         Ok(Err(error)) if error.kind() == io::ErrorKind::ConnectionRefused => {

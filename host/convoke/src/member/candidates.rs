@@ -18,6 +18,8 @@ use std::time::Duration;
 use convoke_discovery::Snapshot;
 use tokio::time::Instant;
 
+use crate::interfaces::zone;
+
 /// Candidates known at once, all modes together.
 const CANDIDATES_MAX: usize = 4 * 65_536;
 /// First wait before another call.
@@ -131,10 +133,11 @@ impl Candidates {
     pub(super) fn merge(&mut self, now: Instant, mode: u32, snapshot: &Snapshot) {
         let mut seen = HashSet::with_capacity(snapshot.candidates.len());
         for found in &snapshot.candidates {
-            seen.insert(found.address);
+            let address = zone::without(found.address);
+            seen.insert(address);
             let attributes = fingerprint(&found.attributes);
             let room = self.known.len() < CANDIDATES_MAX;
-            match self.known.get_mut(&found.address) {
+            match self.known.get_mut(&address) {
                 Some(known) if known.attributes == attributes || found.attributes.is_empty() => {
                     known.modes |= mode;
                 }
@@ -148,13 +151,13 @@ impl Candidates {
                     known.cut_off_since = None;
                     known.deferred = false;
                     known.own = false;
-                    self.due.push(Reverse((now, found.address)));
+                    self.due.push(Reverse((now, address)));
                 }
                 None if room => {
                     self.unanswered += 1;
-                    self.due.push(Reverse((now, found.address)));
+                    self.due.push(Reverse((now, address)));
                     self.known.insert(
-                        found.address,
+                        address,
                         Candidate {
                             modes: mode,
                             attributes,

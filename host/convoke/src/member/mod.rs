@@ -41,7 +41,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{Notify, mpsc, watch};
 use tracing::{info, warn};
 
-use crate::interfaces::{self, Changes, Choice, Wishes};
+use crate::interfaces::{self, Changes, Choice, Wishes, zone};
 use crate::places::Places;
 use crate::settings::{ClientAddress, Settings};
 use crate::status::Status;
@@ -449,10 +449,11 @@ async fn choose_interface(settings: &Settings, wishes: &Wishes) -> Result<Choice
         .await
         .map_err(|error| format!("cannot list this machine's addresses: {error}"))?;
     let choice = wishes.choose(&have, &interfaces::system_route)?;
+    zone::set(choice.primary.index);
     if !wishes.wanted.is_empty() && settings.public_address.is_none() {
-        let named = have.iter().filter(|own| wishes.listed.name(own.ip));
+        let named = have.iter().filter(|own| wishes.listed.name(own));
         let named: Vec<String> = named.map(|own| own.ip.to_string()).collect();
-        if !named.is_empty() && !choice.all.iter().any(|address| wishes.listed.name(address.ip)) {
+        if !named.is_empty() && !choice.all.iter().any(|address| wishes.listed.name(address)) {
             warn!(
                 "interfaces choose {}, and the member list names {} of this machine: members that use the list do not find this one there",
                 choice.primary,

@@ -7,6 +7,7 @@ use rustix::net::sockopt;
 use tokio::net::{TcpListener, TcpSocket, UdpSocket};
 
 use crate::describe::list;
+use crate::interfaces::zone;
 
 /// Ports tried for RESP, from its first on.
 const RESP_PORT_TRIES: u16 = 100;
@@ -71,6 +72,7 @@ impl MemberPort {
 
 /// Binds one address for streams and datagrams.
 pub(crate) fn bind_both(address: SocketAddr) -> io::Result<(TcpListener, UdpSocket)> {
+    let address = zone::with(address);
     let listener = listen(address)?;
     let socket = socket2::Socket::new(
         socket2::Domain::for_address(address),
@@ -90,7 +92,7 @@ pub(crate) fn bind_both(address: SocketAddr) -> io::Result<(TcpListener, UdpSock
 pub(crate) fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
     socket.set_reuseaddr(true)?;
-    socket.bind(address)?;
+    socket.bind(zone::with(address))?;
     socket.listen(BACKLOG)
 }
 

@@ -9,7 +9,7 @@ use std::task::{Context, Poll};
 use tokio::io::ReadBuf;
 use tokio::net::UdpSocket;
 
-use crate::interfaces::source_to;
+use crate::interfaces::{source_to, zone};
 
 /// Destinations whose route is remembered; forgotten all at once when there are more.
 const ROUTES_MAX: usize = 4_096;
@@ -64,7 +64,7 @@ impl Sockets {
             let mut filled = ReadBuf::new(buffer);
             if let Poll::Ready(done) = self.sockets[index].poll_recv_from(context, &mut filled) {
                 self.turn = (index + 1) % count;
-                return Poll::Ready(done.map(|from| (filled.filled().len(), from)));
+                return Poll::Ready(done.map(|from| (filled.filled().len(), zone::without(from))));
             }
         }
         Poll::Pending
@@ -75,12 +75,14 @@ impl Sockets {
         let count = self.sockets.len();
         (0..count).find_map(|step| {
             let index = (self.turn + step) % count;
-            self.sockets[index].try_recv_from(buffer).ok()
+            let (length, from) = self.sockets[index].try_recv_from(buffer).ok()?;
+            Some((length, zone::without(from)))
         })
     }
 
     /// Sends, if any of these leads there. A datagram may be lost anyway.
     pub(crate) fn send(&mut self, datagram: &[u8], to: SocketAddr) {
+        let to = zone::with(to);
         let Some(index) = self.route(to) else { return };
         if self.sockets[index].try_send_to(datagram, to).is_err() {
             // Perhaps the interface went down: the next one asks again.

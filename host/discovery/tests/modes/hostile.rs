@@ -267,7 +267,7 @@ async fn candidates_that_would_harm_others_are_dropped() {
         ("ff02::1", Refusal::Multicast),
         ("0.0.0.0", Refusal::Unspecified),
         ("::", Refusal::Unspecified),
-        ("fe80::1", Refusal::NoScope),
+        ("fe80::1%nosuch0", Refusal::NoSuchInterface),
         ("", Refusal::NotAnAddress),
         ("10.0.0.1\nERROR forged", Refusal::NotAnAddress),
         ("10.0.0.1:6900", Refusal::NotAnAddress),

@@ -13,7 +13,6 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use hickory_proto::op::{Edns, Message, MessageType, OpCode, Query, ResponseCode};
-use rustix::net::netdevice;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpStream, UdpSocket};
 use tokio::time::{Instant, timeout};
@@ -22,6 +21,7 @@ use super::answer::Answer;
 use super::fault::Fault;
 use crate::grant::DnsServer;
 use crate::limits;
+use crate::zone::interface_index;
 
 /// Length of a message's header, in bytes (RFC 1035, section 4.1.1).
 const HEADER_BYTES: usize = 12;
@@ -74,21 +74,12 @@ impl Server {
                 )));
             }
             None => 0,
-            Some(zone) => index_of(zone).ok_or_else(|| {
+            Some(zone) => interface_index(zone).ok_or_else(|| {
                 Fault::Unreachable(format!("this host has no interface {zone} at present"))
             })?,
         };
         Ok(SocketAddrV6::new(ip, self.at.port, 0, scope).into())
     }
-}
-
-/// The index of an interface given by name or by index.
-fn index_of(zone: &str) -> Option<u32> {
-    // Any socket will do (netdevice(7)).
-    let any = std::net::UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))
-        .or_else(|_| std::net::UdpSocket::bind((Ipv6Addr::UNSPECIFIED, 0)));
-    let named = any.ok().and_then(|socket| netdevice::name_to_index(&socket, zone).ok());
-    named.or_else(|| zone.parse().ok().filter(|index| *index != 0))
 }
 
 /// One question to one server. Its socket stays open between turns, so that an answer that

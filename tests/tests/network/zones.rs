@@ -1,0 +1,83 @@
+//! Members that have link-local addresses only (RFC 4007): each host has another index for the
+//! card that they are on.
+
+use std::net::{Ipv6Addr, SocketAddr};
+use std::time::Duration;
+
+use convoke_tests::resp::Value;
+use convoke_tests::{Cluster, Lab, Launch, Member};
+
+/// From the start until both have one view.
+const AGREED_MAX: Duration = Duration::from_secs(10);
+
+fn ip(index: usize) -> Ipv6Addr {
+    Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 0xa0 + index as u16)
+}
+
+/// Hosts without any other address. On the second the card has another index.
+fn lab() -> Option<Lab> {
+    let lab = Lab::of(2)?;
+    lab.replace_card(1);
+    for index in [0, 1] {
+        lab.drop_addresses(index);
+        lab.add_address_v6(index, ip(index));
+    }
+    Some(lab)
+}
+
+fn launch<'c>(cluster: &'c Cluster, lab: &Lab, index: usize) -> Launch<'c> {
+    cluster.launch().on(lab.host(index)).without("--interfaces")
+}
+
+/// They are members at these addresses, and have the same data.
+#[track_caller]
+fn are_one(cluster: &Cluster, members: &[Member; 2]) {
+    cluster.agree_within(AGREED_MAX, members);
+    let mut addresses: Vec<SocketAddr> = members.iter().map(Member::address).collect();
+    addresses.sort_unstable();
+    let expected = [0, 1].map(|index| SocketAddr::new(ip(index).into(), cluster.start_port()));
+    assert_eq!(addresses, expected);
+    let mut clients = members.iter().map(Member::client);
+    let (mut one, mut other) = (clients.next().unwrap(), clients.next().unwrap());
+    for n in 0..50 {
+        assert_eq!(one.ask(&format!("SET k{n} {n}")).unwrap(), Value::ok());
+        let found = other.ask(&format!("GET k{n}")).unwrap();
+        assert_eq!(found, Value::Bytes(n.to_string().into_bytes()));
+    }
+}
+
+#[test]
+fn members_find_each_other_by_link_local_addresses_of_a_list() {
+    let cluster = Cluster::new();
+    let Some(lab) = lab() else { return };
+    let port = cluster.start_port();
+    let list = format!("tcpip:[{}%eth0]:{port},[{}%eth0]:{port}", ip(0), ip(1));
+    let members = [0, 1].map(|index| launch(&cluster, &lab, index).mode(&list).start());
+    are_one(&cluster, &members);
+    for member in &members {
+        assert_eq!(member.count_lines(&["no UDP datagrams"]), 0);
+        assert_eq!(member.count_lines(&["cannot call"]), 0);
+    }
+}
+
+#[test]
+fn members_find_each_other_by_multicast_from_link_local_addresses() {
+    let cluster = Cluster::new();
+    let Some(lab) = lab() else { return };
+    let members = [0, 1].map(|index| {
+        let interface = format!("{}%eth0", ip(index));
+        let launch = launch(&cluster, &lab, index).option("--interfaces", interface);
+        launch.option("--mc-address", "ff02::2904").start()
+    });
+    are_one(&cluster, &members);
+}
+
+#[test]
+fn a_zone_that_is_no_interface_is_named() {
+    let cluster = Cluster::new();
+    let Some(lab) = lab() else { return };
+    let list = format!("tcpip:[{}%eth7]:{}", ip(1), cluster.start_port());
+    let member = launch(&cluster, &lab, 0).mode(list).start();
+    let words = ["its zone is no interface of this host", "fe80::a1%eth7"];
+    member.wait_for_line(AGREED_MAX, &words);
+}
