@@ -217,7 +217,7 @@ mod tests {
         assert_eq!(terms.get("*", "ttl-s"), Some(("60", true)));
         assert_eq!(terms.get("*", "backups"), Some(("1", false)));
         assert_eq!(terms.get("carts", "backups"), Some(("2", true)));
-        assert_eq!(terms.get("carts", "merge"), Some(("higher-hits", true)), "of all maps");
+        assert_eq!(terms.get("carts", "merge"), Some(("higher-hits", false)), "of all maps");
         let (cluster, _) = of("[\"*\"]\nttl-s = 60\nbackups = 0\n", Some(7));
         let (other, _) = of("[\"*\"]\nttl-s = 5\n", Some(8));
         let named = differences(&cluster.differences(&other), "this cluster");

@@ -122,8 +122,8 @@ pub(crate) struct Options {
     #[arg(long, global = true, value_name = "GROUP", env = "CONVOKE_GROUP")]
     pub(crate) group: Option<String>,
     /// Which address to bind and tell others: addresses, patterns such as
-    /// 10.0.*.*, CIDR, interface names; a comma between them [default: chosen,
-    /// and the choice explained]
+    /// 10.0.*.*, CIDR, fe80::5%eth1, interface names; a comma between them
+    /// [default: chosen, and the choice explained]
     #[arg(long, global = true, value_name = "LIST", env = "CONVOKE_INTERFACES")]
     pub(crate) interfaces: Option<String>,
     /// What others dial when it is not what this member binds (NAT, containers)

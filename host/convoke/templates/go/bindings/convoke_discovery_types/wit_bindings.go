@@ -52,10 +52,12 @@ type LocalMember struct {
 // A place where a member may be listening. It is a rumour: the host still
 // has to connect and shake hands before it believes that one is.
 type Candidate struct {
-	// An IPv4 or IPv6 literal, never a name, brackets or zone: `192.0.2.7`
-	// or `2001:db8::7`. The host drops what is not one, and takes a look of
-	// which nothing else is left for a failed one: hand in an entry of the
-	// source that cannot be used as it stands, and do not leave it out.
+	// An IPv4 or IPv6 literal, never a name or brackets: `192.0.2.7` or
+	// `2001:db8::7`. A link-local one may have a zone, an interface of this
+	// host, as in `fe80::7%eth1`; without, it is on the link of this member.
+	// The host drops what is not one, and takes a look of which nothing else
+	// is left for a failed one: hand in an entry of the source that cannot
+	// be used as it stands, and do not leave it out.
 	Address string
 	// A TCP port, 1 to 65535. None means the cluster's own start port.
 	Port witTypes.Option[uint16]
