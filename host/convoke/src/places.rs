@@ -70,6 +70,41 @@ impl Places {
         })
     }
 
+    /// Whether one of them is for an address of the network that this address is in.
+    pub(crate) fn touch(&self, own: &LocalAddress) -> bool {
+        let meet = |first: &RangeInclusive<u8>, (low, high): (u8, u8)| {
+            *first.start() <= high && low <= *first.end()
+        };
+        match own.ip {
+            IpAddr::V4(ip) => {
+                let rest = u32::MAX.checked_shr(own.prefix.into()).unwrap_or(0);
+                let [low, high] =
+                    [ip.to_bits() & !rest, ip.to_bits() | rest].map(Ipv4Addr::from_bits);
+                self.entries.iter().any(|entry| match entry {
+                    // A network is a range in each octet as well.
+                    Entry::Octets(ranges) => {
+                        let sides = low.octets().into_iter().zip(high.octets());
+                        ranges.iter().zip(sides).all(|(range, sides)| meet(range, sides))
+                    }
+                    Entry::Between(range) => *range.start() <= high && low <= *range.end(),
+                    Entry::V6(..) => false,
+                })
+            }
+            IpAddr::V6(ip) => {
+                let rest = u128::MAX.checked_shr(own.prefix.into()).unwrap_or(0);
+                let [low, high] =
+                    [ip.to_bits() & !rest, ip.to_bits() | rest].map(Ipv6Addr::from_bits);
+                self.entries.iter().any(|entry| match entry {
+                    Entry::V6(range, zone) => {
+                        let is_here = zone.as_ref().is_none_or(|zone| own.is_on(zone));
+                        is_here && *range.start() <= high && low <= *range.end()
+                    }
+                    _ => false,
+                })
+            }
+        }
+    }
+
     /// Whether there is none.
     pub(crate) fn is_empty(&self) -> bool {
         self.entries.is_empty()
@@ -219,6 +254,36 @@ mod tests {
         let mut places = Places::default();
         places.add("db.example, 10.0.0, 10.0.0.300, 10.0.0.0/33, [::1");
         assert!(places.entries.is_empty());
+    }
+
+    #[test]
+    fn a_list_touches_a_network_where_it_names_any_address_of_it() {
+        let touches = |list: &str, own: &str| {
+            let mut places = Places::default();
+            places.add(list);
+            let (ip, prefix) = own.split_once('/').unwrap();
+            places.touch(&LocalAddress {
+                interface: "eth0".into(),
+                index: Some(3),
+                ip: ip.parse().unwrap(),
+                prefix: prefix.parse().unwrap(),
+                traits: Traits::default(),
+            })
+        };
+        for (list, own, others) in [
+            ("10.0.0.1", "10.0.0.200/24", "10.0.1.200/24"),
+            ("10.0.0-3.*:7", "10.0.2.9/28", "10.0.4.9/24"),
+            ("10.0.0.5-20", "10.0.0.16/30", "10.0.0.24/29"),
+            ("10.0.0.250-10.0.1.20", "10.0.1.200/24", "10.0.2.1/24"),
+            ("10.0.1.0/28", "10.0.1.15/32", "10.0.1.16/32"),
+            ("fd00::5;[fd00::6]:6900", "fd00::77/64", "fd01::77/64"),
+            ("[fe80::9%eth0]", "fe80::1/64", "10.0.0.1/24"),
+            ("172.16.0.9", "172.17.0.1/12", "172.32.0.1/12"),
+        ] {
+            assert!(touches(list, own), "{list} {own}");
+            assert!(!touches(list, others), "{list} {others}");
+        }
+        assert!(!touches("[fe80::9%eth1]", "fe80::1/64"));
     }
 
     #[test]

@@ -2,6 +2,7 @@
 //! says more than how to find members.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::time::Duration;
 
 use convoke_tests::resp::{Client, Value};
 use convoke_tests::{Cluster, Host, Lab, Launch, Member, http};
@@ -89,4 +90,21 @@ fn the_command_line_says_how_to_find_members_where_the_file_says_not_to() {
     cluster.agree(&members);
     let line = ["the command line or the environment wins", "no-cluster"];
     assert_eq!(members[0].count_lines(&line), 1);
+}
+
+#[test]
+fn a_list_of_another_network_is_warned_of() {
+    let cluster = Cluster::new();
+    let Some(lab) = Lab::of(1) else { return };
+    let start = |list: &str| {
+        let launch = cluster.launch().on(lab.host(0)).without("--interfaces");
+        launch.mode(format!("tcpip:{list}:{}", cluster.start_port())).start()
+    };
+    let words = ["WARN", "names no address in a network of this host", "10.77.0.1 (eth0), /24"];
+    let member = start("192.168.7.1-3");
+    member.wait_for_line(Duration::from_secs(5), &words);
+    drop(member);
+    let member = start("10.77.0.2-3");
+    cluster.agree([&member]);
+    assert_eq!(member.count_lines(&words[1..]), 0);
 }

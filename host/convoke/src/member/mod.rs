@@ -41,7 +41,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{Notify, mpsc, watch};
 use tracing::{info, warn};
 
-use crate::interfaces::{self, Changes, Choice, Wishes, zone};
+use crate::interfaces::{self, Changes, Choice, LocalAddress, Wishes, zone};
 use crate::places::Places;
 use crate::settings::{ClientAddress, Settings};
 use crate::status::Status;
@@ -444,6 +444,24 @@ fn wishes(settings: &Settings) -> Wishes {
     Wishes { wanted: settings.interfaces.clone(), listed }
 }
 
+/// A list of members somewhere else is perhaps one of another cluster, or of the hosts' old
+/// addresses: nobody there may be found, and this member founds a cluster of its own.
+fn warn_of_a_strange_list(settings: &Settings, have: &[LocalAddress]) {
+    let mut listed = Places::default();
+    settings.modes.iter().for_each(|mode| listed.add(&mode.argument));
+    let is_all = settings.modes.iter().all(|m| m.plugin.is_none() && m.name == "tcpip");
+    let touches = listed.is_empty() || have.iter().any(|own| listed.touch(own));
+    if !is_all || touches || settings.public_address.is_some() {
+        return;
+    }
+    let networks = have.iter().filter(|own| !own.ip.is_loopback());
+    let networks: Vec<String> = networks.map(|own| format!("{own}, /{}", own.prefix)).collect();
+    warn!(
+        "the member list names no address in a network of this host ({}): if nobody there answers, this member starts a cluster of its own. Is it the right list?",
+        networks.join("; ")
+    );
+}
+
 async fn choose_interface(settings: &Settings, wishes: &Wishes) -> Result<Choice, String> {
     let have = interfaces::local_addresses()
         .await
@@ -461,6 +479,7 @@ async fn choose_interface(settings: &Settings, wishes: &Wishes) -> Result<Choice
             );
         }
     }
+    warn_of_a_strange_list(settings, &have);
     info!(
         address = %choice.primary,
         because = choice.reason,
