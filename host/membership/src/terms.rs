@@ -149,9 +149,12 @@ impl Terms {
             let (here, there) = (self.within(name), cluster.within(name));
             let both = there.names().into_iter().chain(here.names());
             let terms = both.collect::<BTreeSet<_>>().into_iter().filter_map(|term| {
-                let own = here.get(term).filter(|(own, is_set)| own.rule != Rule::Same && *is_set);
-                let (term, _) = own.or_else(|| there.get(term)).or_else(|| here.get(term))?;
-                Some(term.clone())
+                let own = here.get(term);
+                let stays = own.is_some_and(|(own, is_set)| own.rule != Rule::Same && is_set);
+                let (held, _) = if stays { own } else { there.get(term).or(own) }?;
+                // Whether it is changing is for each member to say.
+                let rule = own.map_or(held.rule, |(own, _)| own.rule);
+                Some(Term { rule, ..held.clone() })
             });
             Scope { name: name.clone(), terms: terms.collect() }
         });
@@ -361,6 +364,17 @@ pub(crate) mod tests {
         assert_eq!(get("carts", "ttl"), Some(("5", true)));
         assert_eq!(get("cache-a", "ttl"), Some(("9", true)), "what it leads with");
         assert_eq!(get("cache-a", "backups"), Some(("1", true)));
+        // What this member does not change is not changing here.
+        assert!(
+            settled
+                .scopes()
+                .iter()
+                .flat_map(|scope| &scope.terms)
+                .all(|term| { (term.rule == Rule::Changing) == (term.name == "ttl") })
+        );
+        let strict = terms(&["* ttl 7"]).settled();
+        let open = terms(&["* ttl 0?"]).settled_in(&own.settled());
+        assert_eq!(open.differences(&strict).len(), 2, "of * and of cache-*");
         // Whoever leads: the two can be one.
         assert_eq!(cluster.differences(&settled), []);
         assert_eq!(settled.differences(&cluster), []);

@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
+use convoke_membership::terms::Rule;
 use convoke_membership::{AtAddress, Refusal};
 use rand::RngExt as _;
 
@@ -802,6 +803,30 @@ fn a_member_that_is_set_to_other_terms_is_not_let_in_and_one_that_left_them_open
         world.crash(open);
         world.run_until(SECOND * 180, |world| world.agree(&[another]));
         assert_eq!(world.partitions(another), 271, "SEED={seed}");
+    }
+}
+
+#[test]
+fn a_member_that_changes_terms_is_let_in_and_who_leads_decides_who_else_is() {
+    for seed in seeds!(50) {
+        let mut world = World::new(seed);
+        let old = world.start_with_ttl(60, Rule::Same, &[]);
+        world.run(SECOND);
+        let changing = world.start_with_ttl(5, Rule::Changing, &[old]);
+        world.run_until(SECOND * 5, |world| world.agree(&[old, changing]));
+        // The oldest member is set to what it was.
+        let early = world.start_with_ttl(5, Rule::Same, &[changing]);
+        world.run(SECOND * 5);
+        assert!(world.nodes[early].core.view().is_none(), "SEED={seed}");
+        world.crash(old);
+        world.run_until(SECOND * 120, |world| world.agree(&[changing, early]));
+        let back = world.start_with_ttl(60, Rule::Same, &[early]);
+        world.run_until(SECOND * 5, |world| world.agree(&[changing, early, back]));
+        // Of two sides of a split, whichever leads, one is changing: they become one.
+        world.network.island = Some(HashSet::from([changing]));
+        world.run(SECOND * 30);
+        world.network.island = None;
+        world.run_until(SECOND * 60, World::all_agree);
     }
 }
 

@@ -194,6 +194,18 @@ impl World {
 
     /// The same, set to a number of partitions.
     pub(crate) fn start_with(&mut self, set_to: Option<u16>, lite: bool, finds: &[Node]) -> Node {
+        self.start_of(partitions(set_to), set_to, lite, finds)
+    }
+
+    /// The same, set to seconds that something lives, which are being changed perhaps.
+    pub(crate) fn start_with_ttl(&mut self, seconds: u16, rule: Rule, finds: &[Node]) -> Node {
+        let mut scopes = partitions(None).scopes().to_vec();
+        let ttl = Term { name: "ttl".into(), value: seconds.to_string(), is_set: true, rule };
+        scopes[0].terms.push(ttl);
+        self.start_of(Terms::new(scopes), None, false, finds)
+    }
+
+    fn start_of(&mut self, terms: Terms, set_to: Option<u16>, lite: bool, finds: &[Node]) -> Node {
         let node = self.nodes.len();
         // Like a version 7 UUID: the time first, chance behind it.
         let mut bytes = [0; 16];
@@ -216,7 +228,7 @@ impl World {
         };
         self.by_id.insert(id, node);
         self.nodes.push(Process {
-            core: Membership::new(me, partitions(set_to), Config::default(), self.rng.next_u64()),
+            core: Membership::new(me, terms, Config::default(), self.rng.next_u64()),
             alive: true,
             paused_until: None,
             woken_for: None,
