@@ -7,6 +7,7 @@ use std::path::Path;
 use convoke_discovery::LocalMember;
 
 use crate::member::{Onlooker, beacons, modes, probing};
+use crate::output::say;
 use crate::settings::{ClientAddress, Settings, agreed, convert as converted};
 
 /// Loads and configures every mode, binds nothing, asks nobody, and prints what
@@ -20,7 +21,7 @@ pub(crate) async fn check(settings: &Settings) -> Result<(), String> {
     // As a member that listens, since others are told of one only.
     let listening = LocalMember { port: settings.start_port, ..local.clone() };
 
-    let show = |key: &str, value: &dyn std::fmt::Display| println!("{key:<10} {value}");
+    let show = |key: &str, value: &dyn std::fmt::Display| say!("{key:<10} {value}");
     match &settings.file {
         Some(path) => show("file", &path.display()),
         None => show("file", &"none"),
@@ -95,18 +96,15 @@ pub(crate) async fn check(settings: &Settings) -> Result<(), String> {
     }
     if !settings.overridden.is_empty() {
         let keys = settings.overridden.join(", ");
-        println!("of the file, the command line or the environment wins over: {keys}");
+        say!("of the file, the command line or the environment wins over: {keys}");
     }
     for warning in settings.warning.iter().chain(&settings.notes) {
-        println!("warning: {warning}");
+        say!("warning: {warning}");
     }
     for warning in &lacking {
-        println!("warning: {warning}");
+        say!("warning: {warning}");
     }
-    println!(
-        "the configuration is sound{}",
-        if lacking.is_empty() { "" } else { ", but for that" }
-    );
+    say!("the configuration is sound{}", if lacking.is_empty() { "" } else { ", but for that" });
     Ok(())
 }
 
@@ -114,7 +112,7 @@ pub(crate) async fn check(settings: &Settings) -> Result<(), String> {
 pub(crate) fn convert(file: &Path, output: Option<&Path>, force: bool) -> Result<(), String> {
     let text = converted(file).map_err(|error| error.to_string())?;
     let Some(path) = output else {
-        print!("{text}");
+        crate::output::write(format_args!("{text}"));
         return Ok(());
     };
     let mut options = OpenOptions::new();

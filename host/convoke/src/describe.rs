@@ -3,7 +3,9 @@
 use std::fmt::{Display, Write as _};
 
 use convoke_membership::view::Departure;
-use convoke_membership::{Departed, Member, MemberId, View};
+use convoke_membership::{Departed, Member, MemberId, Refusal, View};
+
+use crate::settings::agreed;
 
 /// Names in one line, at most; the block below it has them all.
 const NAMED_MAX: usize = 8;
@@ -84,6 +86,17 @@ pub(crate) fn blocks(view: &View, me: MemberId) -> String {
     }
     text.push('}');
     text
+}
+
+/// Why the other members do not let this one in.
+pub(crate) fn refusal(why: &Refusal, me: &Member) -> String {
+    match why {
+        Refusal::Unreachable => format!("they cannot call it at {}", addresses(me)),
+        Refusal::Unsteady { losses } => format!("they lost it again and again ({losses} times)"),
+        Refusal::Differs(differences) => {
+            format!("it has {}", agreed::differences(differences, "their cluster"))
+        }
+    }
 }
 
 #[cfg(test)]

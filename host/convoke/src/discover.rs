@@ -10,6 +10,7 @@ use tokio::time::Instant;
 
 use crate::member::calls::{self, Call};
 use crate::member::{Onlooker, beacons, modes, probing};
+use crate::output::say;
 use crate::settings::Settings;
 
 /// How long answers may come in, in milliseconds.
@@ -29,9 +30,11 @@ pub(crate) async fn run(settings: &Settings) -> Result<(), String> {
     let prober = probing::prober(&onlooker.keys, &onlooker.me);
     let host = modes::host(settings, &onlooker.choice, ciphers, prober)?;
     let loaded = modes::load(&host, settings, &onlooker.choice, &onlooker.local).await?;
-    println!(
+    say!(
         "cluster {:?}, looking from {} ({})",
-        settings.cluster_name, onlooker.choice.primary, onlooker.choice.reason
+        settings.cluster_name,
+        onlooker.choice.primary,
+        onlooker.choice.reason
     );
     let hello: Arc<[u8]> =
         Hello { member: onlooker.me.clone(), standing: Standing::Observer }.encode().into();
@@ -42,7 +45,7 @@ pub(crate) async fn run(settings: &Settings) -> Result<(), String> {
             .map_err(|error| format!("mode {:?}: {error}", mode.name()))?;
         match look(&mut instance).await {
             Ok(snapshot) => report(mode.name(), snapshot, &onlooker, &hello).await,
-            Err(error) => println!("mode {}: {error}", mode.name()),
+            Err(error) => say!("mode {}: {error}", mode.name()),
         }
     }
     Ok(())
@@ -73,17 +76,17 @@ async fn look(instance: &mut Instance) -> Result<Snapshot, CallError> {
 }
 
 async fn report(mode: &str, snapshot: Snapshot, onlooker: &Onlooker, hello: &Arc<[u8]>) {
-    println!(
+    say!(
         "mode {mode}: {} candidates, {} dropped",
         snapshot.candidates.len(),
         snapshot.dropped_count
     );
     for dropped in snapshot.dropped.iter().take(LINES_MAX) {
-        println!("  dropped {}: {}", dropped.address, dropped.reason);
+        say!("  dropped {}: {}", dropped.address, dropped.reason);
     }
     let unlisted = snapshot.dropped_count.saturating_sub(LINES_MAX.min(snapshot.dropped.len()));
     if unlisted > 0 {
-        println!("  dropped {unlisted} more");
+        say!("  dropped {unlisted} more");
     }
     let outcomes = call_all(snapshot.candidates, onlooker, hello).await;
     let (mut kept, mut silent) = (0, 0);
@@ -91,25 +94,25 @@ async fn report(mode: &str, snapshot: Snapshot, onlooker: &Onlooker, hello: &Arc
         match outcome {
             Ok(call) => {
                 kept += 1;
-                println!("  kept    {}: {}", candidate.address, standing(&call.hello));
+                say!("  kept    {}: {}", candidate.address, standing(&call.hello));
             }
             Err(error) => {
                 silent += 1;
                 if silent <= LINES_MAX {
-                    println!("  dropped {}: {error}", candidate.address);
+                    say!("  dropped {}: {error}", candidate.address);
                 }
             }
         }
     }
     if silent > LINES_MAX {
-        println!("  dropped {} more that did not answer as members", silent - LINES_MAX);
+        say!("  dropped {} more that did not answer as members", silent - LINES_MAX);
     }
     match &snapshot.doubt {
         Some(doubt) => {
-            println!("  in doubt, so that a member started now would found no cluster: {doubt}");
+            say!("  in doubt, so that a member started now would found no cluster: {doubt}");
         }
         None if kept == 0 => {
-            println!("  nobody to join: a member started now would found the cluster");
+            say!("  nobody to join: a member started now would found the cluster");
         }
         None => {}
     }

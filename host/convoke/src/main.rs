@@ -13,6 +13,7 @@ mod limits;
 mod log;
 mod member;
 mod members;
+mod output;
 mod places;
 mod plugin;
 mod settings;
@@ -66,10 +67,9 @@ fn start(mut given: Given) -> Result<(), String> {
     }
     let settings = Settings::resolve(given).map_err(|error| error.to_string())?;
     match command {
-        None => log::start(false, LevelFilter::INFO),
-        Some(Command::Domain) => log::start(false, LevelFilter::INFO),
-        Some(Command::Plugin(_)) => log::start_with_calls(),
-        Some(_) => log::start(true, LevelFilter::WARN),
+        None | Some(Command::Domain) => log::start(false, LevelFilter::INFO)?,
+        Some(Command::Plugin(_)) => log::start_with_calls()?,
+        Some(_) => log::start(true, LevelFilter::WARN)?,
     }
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(usize::from(settings.workers))

@@ -7,6 +7,7 @@ use serde_json::Value;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
+use crate::output::say;
 use crate::settings::Settings;
 
 /// How long the member may take to answer.
@@ -37,19 +38,19 @@ pub(crate) async fn run(settings: &Settings) -> Result<(), String> {
     let status: Value = serde_json::from_str(&body)
         .map_err(|_| format!("what {loopback} answers is not a member's status; {hint}"))?;
     let Some(members) = status["cluster"]["members"].as_array() else {
-        println!("the member at {loopback} is not in a cluster yet");
-        return Ok(());
+        let why = status["refused"].as_str().map(|why| format!(": {why}")).unwrap_or_default();
+        return Err(format!("the member at {loopback} is not in a cluster yet{why}"));
     };
-    println!(
+    say!(
         "cluster {} view {}.{}",
         status["cluster"]["name"].as_str().unwrap_or_default(),
         status["cluster"]["epoch"],
         status["cluster"]["version"]
     );
-    println!("{:<24} {:<24} {:<24} {:<16} {:<5} id", "address", "http", "name", "group", "lite");
+    say!("{:<24} {:<24} {:<24} {:<16} {:<5} id", "address", "http", "name", "group", "lite");
     for member in members {
         let text = |key: &str| member[key].as_str().unwrap_or_default().to_owned();
-        println!(
+        say!(
             "{:<24} {:<24} {:<24} {:<16} {:<5} {}{}",
             text("address"),
             text("http_address"),

@@ -15,6 +15,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
+use crate::describe;
 use crate::member::state::{Counters, Place};
 
 /// Everything that the endpoints read.
@@ -178,6 +179,7 @@ impl Node for Status {
                 "ready": self.is_ready(),
             },
             "cluster": cluster,
+            "refused": place.refusal.as_ref().map(|why| describe::refusal(why, me)),
             "data": self.data(),
             "clients": self.clients(),
             "modes": self.modes(),

@@ -19,7 +19,7 @@ use crate::{Digest, Source, limits, precompiled};
 pub enum LoadError {
     /// No such file.
     #[error(
-        "mode {mode:?}: there is no file {}; a relative path starts at the folder convoke was started in", path.display()
+        "mode {mode:?}: there is no file {}", std::path::absolute(path).as_deref().unwrap_or(path).display()
     )]
     Missing {
         /// The mode's name.

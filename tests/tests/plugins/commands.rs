@@ -56,7 +56,7 @@ fn what_is_no_mode_is_refused_as_what_it_is() {
         ("text.wasm", "is text, not a component"),
         ("core.wasm", "is a core WebAssembly module, not a component"),
         ("cut.wasm", "is damaged, cut short"),
-        ("gone.wasm", "there is no file gone.wasm"),
+        ("gone.wasm", "there is no file "),
     ] {
         let refused = plugin(&cluster, &["inspect", file]);
         assert!(refused.refusal().contains(words), "{refused:#?}");

@@ -108,7 +108,7 @@ fn settings_of_maps_are_changed_by_restarting_one_member_after_the_other() {
     lives(&second, 600);
     leave(&mut first);
     cluster.agree([&second]);
-    second.wait_for_line(SOON, &["maps are set as the oldest member has them"]);
+    second.wait_for_line(SOON, &["settings of maps have changed: those of the oldest"]);
     lives(&second, 60);
     let mut first = with_file(&cluster, "b.toml", after).start();
     cluster.agree([&second, &first]);

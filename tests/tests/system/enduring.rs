@@ -6,6 +6,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use convoke_tests::cluster::{AGREE_MAX, SOON};
+use convoke_tests::resp::Value;
 use convoke_tests::{Cluster, Member, http};
 use rustix::process::Signal;
 
@@ -119,6 +120,23 @@ fn a_log_that_cannot_be_written_costs_nothing_but_the_log() {
         record.view().filter(|view| view.0.len() == 2).map(drop)
     });
     drop(mute);
+}
+
+/// A wrapper passes on a signal that the whole process group got as well.
+#[test]
+fn signals_that_come_together_are_one() {
+    let cluster = Cluster::new();
+    let mut members = cluster.start_in_order(2);
+    let mut leaver = members.remove(1);
+    let mut client = leaver.client();
+    for n in 0..5_000 {
+        assert_eq!(client.ask(&format!("SET k{n} v")).unwrap(), Value::ok());
+    }
+    leaver.signal(Signal::TERM);
+    leaver.signal(Signal::TERM);
+    leaver.wait_for_line(SOON, &["left"]);
+    leaver.wait_exit(SOON);
+    members[0].wait_for_line(SOON, &["members changed", " left"]);
 }
 
 #[test]

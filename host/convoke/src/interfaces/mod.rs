@@ -358,8 +358,9 @@ fn rank(address: &LocalAddress, have: &[LocalAddress]) -> (u8, &'static str) {
     let mut siblings = have.iter().filter(|other| other.interface == address.interface);
     match address.ip {
         ip if ip.is_loopback() => (7, "loopback, this machine only"),
+        IpAddr::V4(ip) if ip.is_link_local() => (6, "link-local"),
         // Others find it by IPv6 multicast, or by a list that names it: it is not chosen freely.
-        ip if is_link_local(ip) => (8, "link-local, for hosts on this link only"),
+        ip if zone::has(ip) => (8, "link-local, for hosts on this link only"),
         _ if siblings.any(|other| other.ip.is_loopback()) => {
             (5, "of the loopback interface, which leads to no other host")
         }
@@ -466,6 +467,17 @@ mod tests {
         }
         let expected = ("fe80::9 (eth1)".into(), bound("fe80::9", &["192.168.7.9"]));
         assert_eq!(chosen("fe80::9%eth1,fe80::8%eth1"), expected);
+    }
+
+    #[test]
+    fn of_link_local_addresses_only_those_of_ipv4_are_chosen_freely() {
+        let lo = address("lo", 1, "127.0.0.1");
+        let chosen = |other: &str| {
+            let have = [lo.clone(), address("eth0", 3, other)];
+            choose(&[], &have).unwrap().primary.ip.to_string()
+        };
+        assert_eq!(chosen("169.254.7.7/16"), "169.254.7.7");
+        assert_eq!(chosen("fe80::1"), "127.0.0.1");
     }
 
     #[test]

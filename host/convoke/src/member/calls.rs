@@ -15,9 +15,9 @@ use crate::interfaces::zone;
 /// milliseconds; a host that is gone never answers.
 pub(crate) const CONNECT_MS_MAX: u64 = 400;
 /// Times a call that is cut off in the handshake is made again.
-const RETRIES_MAX: u32 = 3;
-/// Wait before that, in milliseconds.
-const RETRY_MS: u64 = 30;
+const RETRIES_MAX: u32 = 6;
+/// Wait before the first of them, in milliseconds; each further one is twice as long.
+const RETRY_MS: u64 = 2;
 
 /// A stream to a member that said who it is.
 pub(crate) struct Call {
@@ -112,10 +112,10 @@ pub(crate) async fn call_surely(
     hello: &[u8],
     connect_ms: u64,
 ) -> Result<Call, CallError> {
-    for _ in 0..RETRIES_MAX {
+    for retry in 0..RETRIES_MAX {
         match call_within(address, keys, hello, connect_ms).await {
             Err(CallError::Handshake(HandshakeError::Closed)) => {
-                tokio::time::sleep(Duration::from_millis(RETRY_MS)).await;
+                tokio::time::sleep(Duration::from_millis(RETRY_MS << retry)).await;
             }
             outcome => return outcome,
         }

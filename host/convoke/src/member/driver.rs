@@ -398,7 +398,13 @@ impl Running {
             }
             Event::Changing { member, changes } => {
                 let changes = agreed::differences(&changes, "this cluster");
-                warn!(member = %member.address(), "a member changes settings of maps: {changes}. Those of the oldest member hold for all");
+                if member.id == me {
+                    warn!(
+                        "this member changes settings of maps: {changes}. They hold for all once it is the oldest"
+                    );
+                } else {
+                    warn!(member = %member.address(), "a member changes settings of maps: {changes}. Those of the oldest member hold for all");
+                }
             }
             Event::Refused { by, why: Refusal::Unreachable, retry } => {
                 let me = self.core.me();

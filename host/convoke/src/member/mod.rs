@@ -27,7 +27,7 @@ pub(crate) mod turns;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use convoke_discovery::{LocalMember, ModeHandle};
 use convoke_gateway::http::{self, Pages, Web};
@@ -56,6 +56,8 @@ use state::{Counters, Place};
 /// How long a member that leaves may take to hand over its data. Orchestrators
 /// commonly kill after 30 s.
 const HAND_OVER_MS_MAX: u64 = 25_000;
+/// Signals that come within so many milliseconds count as one.
+const ONE_SIGNAL_MS: u64 = 500;
 /// How long a graceful leave may take after that.
 const LEAVE_MS_MAX: u64 = 3_000;
 /// Snapshots that may wait for the seeker.
@@ -251,20 +253,21 @@ impl Clustered {
         let Self { modes, input, driver, grid, status } = self;
         status.leaving.store(true, Ordering::Relaxed);
         info!("leaving; a second signal stops at once");
+        let first = Instant::now();
         let hand_over = Duration::from_millis(HAND_OVER_MS_MAX);
         tokio::select! {
             done = tokio::time::timeout(hand_over, grid.leave()) => if done.is_err() {
                 warn!("not all data was handed over within {HAND_OVER_MS_MAX} ms; the backups take over from here");
             },
-            () = signals.next() => {
-                warn!("stopped without handing over data; the backups take over from here");
+            () = signals.another(first) => {
+                warn!("stopped by a second signal, without handing over data; the backups take over from here");
                 return;
             }
         }
         tokio::select! {
             () = status.finish_clients() => {}
-            () = signals.next() => {
-                warn!("stopped without answering all clients");
+            () = signals.another(first) => {
+                warn!("stopped by a second signal, without answering all clients");
                 return;
             }
         }
@@ -282,7 +285,9 @@ impl Clustered {
                 Ok(()) => info!("left"),
                 Err(_) => warn!("left without an answer from the others within {LEAVE_MS_MAX} ms"),
             },
-            () = signals.next() => warn!("stopped without waiting for the others"),
+            () = signals.another(first) => {
+                warn!("stopped by a second signal, without waiting for the others");
+            }
         }
     }
 }
@@ -564,6 +569,17 @@ impl Signals {
             terminate: catch(SignalKind::terminate())?,
             interrupt: catch(SignalKind::interrupt())?,
         })
+    }
+
+    /// One more signal, long enough after the first to be another one: wrappers pass one on that
+    /// their whole process group got as well.
+    async fn another(&mut self, first: Instant) {
+        loop {
+            self.next().await;
+            if first.elapsed() >= Duration::from_millis(ONE_SIGNAL_MS) {
+                return;
+            }
+        }
     }
 
     async fn next(&mut self) {

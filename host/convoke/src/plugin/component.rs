@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::Path;
 
+use crate::output::say;
 use wit_component::ComponentEncoder;
 
 /// Answers what runtimes ask of the first WASI, inside the component; see its source
@@ -33,6 +34,6 @@ pub(super) fn make(core: &Path, output: &Path) -> Result<(), String> {
             format!("{shown} makes no component: {why}; was the type of a mode embedded, as wit-bindgen does?")
         })?;
     fs::write(output, &encoded).map_err(|error| format!("{}: {error}", output.display()))?;
-    println!("{}: a component of {} KiB", output.display(), encoded.len().div_ceil(1024));
+    say!("{}: a component of {} KiB", output.display(), encoded.len().div_ceil(1024));
     Ok(())
 }

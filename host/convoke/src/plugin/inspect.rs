@@ -13,7 +13,7 @@ pub(super) async fn run(file: &Path, settings: &Settings) -> Result<(), String> 
     let name = mode_name(file);
     let source = Source::File(file.to_owned());
     let found = host.inspect(&name, &source, None).await.map_err(|error| error.to_string())?;
-    print!("{}", report(&name, file, &found));
+    crate::output::write(format_args!("{}", report(&name, file, &found)));
     match found.problems.len() {
         0 => Ok(()),
         _ => Err(format!("{} cannot be used as a mode by this convoke", file.display())),

@@ -4,6 +4,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use crate::output::say;
 use crate::settings::{Language, NewArgs};
 
 /// A file of a project: where it goes, and what is in it.
@@ -43,7 +44,7 @@ pub(super) fn create(args: &NewArgs) -> Result<(), String> {
         let _ = fs::remove_dir_all(&unfinished);
         return Err(format!("{name} cannot be made: {error}"));
     }
-    println!(
+    say!(
         "{name}: a mode; {name}/README.md says what it takes\n\n  cd {name}\n  make          # builds {name}.wasm\n  make test\n  convoke plugin try {name}.wasm --argument 10.0.0.5"
     );
     Ok(())

@@ -11,6 +11,7 @@ use convoke_discovery::{
 
 use super::{grants, mode_name, pairs};
 use crate::member::{Onlooker, beacons, modes, probing};
+use crate::output::say;
 use crate::settings::{Settings, TryArgs, toml_error};
 
 /// Largest file of fakes, in bytes.
@@ -32,7 +33,7 @@ pub(super) async fn run(args: &TryArgs, settings: &Settings) -> Result<(), Strin
     let (host, local) = host(args.fakes.as_deref(), args.announce, settings).await?;
     let started = Instant::now();
     let loaded = host.load(&spec).await.map_err(|error| refusal(&error))?;
-    println!("loaded in {}", time(started.elapsed()));
+    say!("loaded in {}", time(started.elapsed()));
     let name = loaded.name().to_owned();
     let told = |what: &str, error: CallError| match error {
         CallError::Problem(problem) => {
@@ -44,7 +45,7 @@ pub(super) async fn run(args: &TryArgs, settings: &Settings) -> Result<(), Strin
     let started = Instant::now();
     let mut instance =
         host.open(&loaded, &local).await.map_err(|error| told("configure", error))?;
-    println!("configured in {}, {}", time(started.elapsed()), memory(&instance));
+    say!("configured in {}, {}", time(started.elapsed()), memory(&instance));
     if args.announce && !loaded.announces() {
         return Err(format!("mode {name:?} has nothing to announce; leave --announce out"));
     }
@@ -62,7 +63,7 @@ pub(super) async fn run(args: &TryArgs, settings: &Settings) -> Result<(), Strin
             }
             Err(error @ CallError::Problem(_)) => {
                 let text = told("discover", error);
-                println!("look {number}: {text}");
+                say!("look {number}: {text}");
                 failed = Some(text);
                 None
             }
@@ -74,7 +75,7 @@ pub(super) async fn run(args: &TryArgs, settings: &Settings) -> Result<(), Strin
     }
     if args.announce {
         instance.withdraw().await.map_err(|error| told("withdraw", error))?;
-        println!("withdrawn");
+        say!("withdrawn");
     }
     failed.map_or(Ok(()), Err)
 }
@@ -141,12 +142,12 @@ async fn announce(instance: &mut Instance) -> Result<(), CallError> {
     let started = Instant::now();
     let again = instance.announce().await?;
     let next = again.map_or("once is enough".to_owned(), |wait| format!("again in {}", time(wait)));
-    println!("announced in {}; {next}", time(started.elapsed()));
+    say!("announced in {}; {next}", time(started.elapsed()));
     Ok(())
 }
 
 fn report(number: u32, snapshot: &Snapshot, took: Duration, instance: &Instance) {
-    println!(
+    say!(
         "look {number}: {} candidates, {} dropped, in {}, {}",
         snapshot.candidates.len(),
         snapshot.dropped_count,
@@ -156,23 +157,23 @@ fn report(number: u32, snapshot: &Snapshot, took: Duration, instance: &Instance)
     for candidate in snapshot.candidates.iter().take(LINES_MAX) {
         let attributes: String =
             candidate.attributes.iter().map(|(key, value)| format!(" {key}={value:?}")).collect();
-        println!("  {}{attributes}", candidate.address);
+        say!("  {}{attributes}", candidate.address);
     }
     if snapshot.candidates.len() > LINES_MAX {
-        println!("  and {} more", snapshot.candidates.len() - LINES_MAX);
+        say!("  and {} more", snapshot.candidates.len() - LINES_MAX);
     }
     for dropped in snapshot.dropped.iter().take(LINES_MAX) {
-        println!("  dropped {}: {}", dropped.address, dropped.reason);
+        say!("  dropped {}: {}", dropped.address, dropped.reason);
     }
     if let Some(doubt) = &snapshot.doubt {
-        println!("  in doubt, so that a member founds no cluster on this look: {doubt}");
+        say!("  in doubt, so that a member founds no cluster on this look: {doubt}");
     }
     if snapshot.complete {
-        println!("  complete: who is not listed is gone");
+        say!("  complete: who is not listed is gone");
     }
     match snapshot.look_again {
-        Some(wait) => println!("  looks again in {}", time(asked(Some(wait)))),
-        None => println!("  looks again in {}, as it says nothing", time(asked(None))),
+        Some(wait) => say!("  looks again in {}", time(asked(Some(wait)))),
+        None => say!("  looks again in {}, as it says nothing", time(asked(None))),
     }
 }
 

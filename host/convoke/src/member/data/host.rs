@@ -67,12 +67,20 @@ impl Host for Process {
             Report::Table { safe, .. } => {
                 let was = self.was_safe.swap(safe, Ordering::Relaxed);
                 if safe && !was {
-                    info!("data is safe: every partition has all its copies");
+                    match self.counters.lost_partitions.load(Ordering::Relaxed) {
+                        0 => info!("data is safe: every partition has all its copies"),
+                        lost => info!(
+                            lost,
+                            "data is safe: every partition has all its copies; the ones lost before are empty, but for what was written or returned since"
+                        ),
+                    }
                 } else if !safe && was {
                     info!("data is not safe yet: copies are on their way");
                 }
             }
-            Report::MapSettings => info!("maps are set as the oldest member has them"),
+            Report::MapSettings => {
+                info!("settings of maps have changed: those of the oldest member hold for all");
+            }
             Report::Lost { partitions } => {
                 self.counters.lost_partitions.fetch_add(partitions.len() as u64, Ordering::Relaxed);
                 warn!(

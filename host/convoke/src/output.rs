@@ -1,0 +1,27 @@
+//! What commands print to standard output.
+
+use std::fmt;
+use std::io::{self, Write as _};
+
+/// As `println!`, but for one that reads no further, as `head`: that ends the command, and is no
+/// fault of it.
+macro_rules! say {
+    ($($text:tt)*) => {
+        $crate::output::write(format_args!("{}\n", format_args!($($text)*)))
+    };
+}
+pub(crate) use say;
+
+/// The exit code of a command whose output cannot be written: as the shell shows a process that
+/// `SIGPIPE` ended.
+const UNWRITTEN: i32 = 141;
+
+/// Prints; ends the process if that cannot be done.
+pub(crate) fn write(text: fmt::Arguments<'_>) {
+    if let Err(error) = io::stdout().lock().write_fmt(text) {
+        if error.kind() != io::ErrorKind::BrokenPipe {
+            let _ = writeln!(io::stderr(), "error: cannot write to standard output: {error}");
+        }
+        std::process::exit(UNWRITTEN);
+    }
+}
