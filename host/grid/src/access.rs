@@ -330,14 +330,19 @@ impl Access<'_> {
         self.changes.push(&record);
     }
 
-    /// Evicts here until so many bytes more are within the map's bound, sparing one key, which
-    /// may be what they take the place of.
+    /// Evicts here until so many bytes more are within the map's bound, sparing one key, whose
+    /// entry they may take the place of.
     ///
     /// # Errors
     /// [`OpError::Full`] when they are not, and nothing here may go. Where entries are evicted,
     /// writes at the same time may take a little more than the bound together: see
     /// [`OVER_SHARE`].
-    pub(crate) fn make_room(&mut self, spared: &[u8], needed: usize) -> Result<(), OpError> {
+    pub(crate) fn make_room(
+        &mut self,
+        spared: &[u8],
+        needed: usize,
+        replaces: bool,
+    ) -> Result<(), OpError> {
         let settings = self.map.settings();
         let Some(max) = settings.memory_bytes_max else { return Ok(()) };
         let needed = (needed.saturating_add(spared.len())).max(1) as u64;
@@ -345,7 +350,8 @@ impl Access<'_> {
         if needed > max {
             return Err(OpError::Full);
         }
-        let replaced = self.peek(spared).map_or(0, |entry| entry.bytes()) as u64;
+        let replaced = self.peek(spared).filter(|_| replaces);
+        let replaced = replaced.map_or(0, |entry| entry.bytes()) as u64;
         let before = self.fragment.bytes();
         for _ in 0..EVICTIONS_PER_WRITE_MAX {
             let freed = before.saturating_sub(self.fragment.bytes()) as u64 + replaced;

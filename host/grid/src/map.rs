@@ -162,12 +162,11 @@ impl MapCatalog {
             && self.named.iter().all(|(name, settings)| is_name(name) && fits(settings))
     }
 
-    /// The same, with the bounds of memory, and what goes at them, of another catalog.
+    /// The same, with the bounds of memory of another catalog.
     #[must_use]
     pub fn with_bounds_of(&self, other: &Self) -> Self {
         let with = |settings: &MapSettings, bounds: &MapSettings| MapSettings {
             memory_bytes_max: bounds.memory_bytes_max,
-            eviction: bounds.eviction,
             ..*settings
         };
         let names = self.named.iter().chain(&other.named).map(|(name, _)| name.as_str());

@@ -32,8 +32,8 @@ const USUAL: &str = "*";
 pub enum Rule {
     /// All members have the same: they stay apart.
     Same,
-    /// It is being changed by restarting one member after the other: both sides log it, and who
-    /// coordinates decides.
+    /// It is being changed by restarting one member after the other: both sides log it, and the
+    /// value of the coordinator holds.
     Changing,
     /// Each member has its own.
     Own,
@@ -169,7 +169,8 @@ impl Terms {
         self.compare(newcomer, Rule::Same)
     }
 
-    /// The same of settings that one of the two is [changing](Rule::Changing).
+    /// The same of settings that the newcomer, or one of two clusters, is
+    /// [changing](Rule::Changing).
     #[must_use]
     pub fn changes(&self, newcomer: &Self) -> Vec<Difference> {
         self.compare(newcomer, Rule::Changing)
@@ -188,10 +189,14 @@ impl Terms {
                 else {
                     continue;
                 };
-                let of_both = [cluster.rule, own.rule];
-                let holds = [Rule::Own, Rule::Changing].into_iter().find(|r| of_both.contains(r));
-                let is_compared =
-                    (is_set || newcomer.is_settled) && holds.unwrap_or(Rule::Same) == rule;
+                let both = [cluster.rule, own.rule];
+                // A newcomer has to say itself that it changes something.
+                let holds = match own.rule {
+                    _ if both.contains(&Rule::Own) => Rule::Own,
+                    Rule::Same if newcomer.is_settled => cluster.rule,
+                    own => own,
+                };
+                let is_compared = (is_set || newcomer.is_settled) && holds == rule;
                 let (cluster, own) = (&*cluster.value, &*own.value);
                 let is_known = |known: &Difference| {
                     (&*known.name, &*known.cluster, &*known.newcomer) == (name, cluster, own)

@@ -221,6 +221,47 @@ fn a_full_map_that_evicts_nothing_refuses_writes_and_still_reads() {
 }
 
 #[test]
+fn a_single_key_that_grows_is_refused_at_the_bound_of_its_map() {
+    let cluster = Cluster::new();
+    let settings = "[maps.\"resp:0\"]\nmemory-mib = 8\neviction = \"none\"\n";
+    let members = two_with(&cluster, settings);
+    let mut client = members[0].client();
+    let text = "v".repeat(16 << 10);
+    // Twice the bound in all: tables, and what is on its way, count as well.
+    let most = 2 * MAP_BYTES_MAX as usize / text.len();
+    for command in [
+        "APPEND k",
+        "RPUSH k",
+        "LPUSH k",
+        "SADD k N",
+        "HSET k N",
+        "HSETNX k N",
+        "ZADD k 1 N",
+        "HINCRBYFLOAT k N 1",
+    ] {
+        let is_refused = (0..most).any(|n| {
+            // A name as long as a value, where the name is what is added.
+            let words = command.split(' ').map(|word| match word {
+                "N" if command.starts_with("HSET") => n.to_string(),
+                "N" => format!("{n}{text}"),
+                word => word.to_owned(),
+            });
+            let mut words: Vec<String> = words.collect();
+            if !command.contains(" N") || command.starts_with("HSET") {
+                words.push(text.clone());
+            }
+            let words: Vec<&[u8]> = words.iter().map(|word| word.as_bytes()).collect();
+            match client.call(&words).unwrap() {
+                Value::Error(text) => text.starts_with("OOM"),
+                _ => false,
+            }
+        });
+        assert!(is_refused, "{command}: never refused");
+        assert_eq!(client.ask("DEL k").unwrap(), Value::Integer(1));
+    }
+}
+
+#[test]
 fn a_map_that_evicts_the_least_recently_used_stays_within_its_bound() {
     const WRITES: usize = 48_000;
     let cluster = Cluster::new();

@@ -71,7 +71,7 @@ fn a_member_whose_maps_are_set_otherwise_is_not_let_in() {
     is_kept_out(&cluster, &[&first], &other, "maps.\"carts\".ttl-s = 5", "60");
     other.wait_for_line(SOON, &["do not let this one in", "--change-maps"]);
     // How much memory there is, is a matter of each host; what is not named is open.
-    let own = "[maps.\"*\"]\nbackups = 0\nmemory-mib = 64\neviction = \"lru\"\n";
+    let own = "[maps.\"*\"]\nbackups = 0\nmemory-mib = 64\n";
     let own = with_file(&cluster, "d.toml", own).start();
     cluster.agree([&first, &own]);
     let same = with_file(&cluster, "c.toml", "[maps.carts]\nttl-s = 60\n").start();

@@ -1,8 +1,8 @@
 //! Settings that the members of a cluster have in common, as texts and back.
 //!
 //! Names and values are those of `convoke.toml`; limits that are not there are 0. The number of
-//! partitions and how maps behave are the same on all members; how much memory a map may take,
-//! and what goes at that bound, is each member's own.
+//! partitions and how maps behave are the same on all members; how much memory a map may take
+//! is each member's own.
 
 use std::collections::BTreeMap;
 
@@ -63,7 +63,7 @@ fn entry_terms(entry: &MapEntry, changing: bool) -> Vec<Term> {
         other => other.to_string(),
     };
     let rule = |name: &str| match name {
-        "memory-mib" | "eviction" => Rule::Own,
+        "memory-mib" => Rule::Own,
         _ if changing => Rule::Changing,
         _ => Rule::Same,
     };

@@ -218,6 +218,17 @@ impl Op<'_> {
         }
     }
 
+    /// Whether what it adds takes the place of what is at its key.
+    fn replaces(&self) -> bool {
+        match self {
+            Self::Key(_, KeyOp::Plain(op)) => {
+                matches!(op, PlainOp::Put { .. } | PlainOp::Splice(..))
+            }
+            Self::By { op, .. } => op.replaces(),
+            _ => false,
+        }
+    }
+
     /// Does it.
     pub(crate) fn execute(&self, access: &mut Access<'_>) -> Result<Reply, OpError> {
         match self {
@@ -243,7 +254,8 @@ impl Op<'_> {
             Self::By { op, .. } => op.execute_within(access),
             _ => {
                 if self.effect() == Effect::Adds {
-                    access.make_room(self.key().unwrap_or_default(), self.added_bytes())?;
+                    let key = self.key().unwrap_or_default();
+                    access.make_room(key, self.added_bytes(), self.replaces())?;
                 }
                 match self {
                     Self::Key(key, op) => op.execute(key, access),
@@ -273,6 +285,7 @@ impl KeyOp<'_> {
                 usize::try_from(*at).unwrap_or(usize::MAX).saturating_add(bytes.len())
             }
             Self::List(ListOp::Push { elements, .. }) => sum(elements),
+            Self::List(ListOp::Set(_, element) | ListOp::Insert { element, .. }) => element.len(),
             Self::Hash(HashOp::Set(fields)) => {
                 fields.iter().map(|(field, value)| field.len() + value.len()).sum()
             }

@@ -240,11 +240,12 @@ impl Partition {
             self.step.clear();
         }
         if recopies {
-            // Each copy is compared again.
+            // Each copy is compared again; the one of the next primary is what there is.
+            let takes_over = assignment.primary() == Some(core.me);
             match &mut self.role {
                 Role::Lead(lead) => lead.links.clear(),
-                Role::Follow(follow) => follow.forget_place(),
-                Role::Idle => {}
+                Role::Follow(follow) if !takes_over => follow.forget_place(),
+                Role::Follow(_) | Role::Idle => {}
             }
         }
         let mut is_whole = true;

@@ -7,7 +7,7 @@ use std::time::Duration;
 use convoke_grid::op::{
     End, GenericOp, KeyOp, LeaseOp, Lifetime, ListOp, Op, PlainOp, PutAnswer, PutIf, SeveralOp,
 };
-use convoke_grid::{KEY_BYTES_MAX, MapCatalog, MapSettings, OpError, Reply, Report};
+use convoke_grid::{KEY_BYTES_MAX, MapCatalog, MapSettings, OpError, Reply};
 use parking_lot::Mutex;
 use rand::RngExt as _;
 
@@ -73,11 +73,7 @@ fn as_many_crashes_at_once_as_there_are_backups_lose_nothing() {
         store.run_with_clients(SECOND * 3);
         store.settle();
         store.check();
-        for node in store.living() {
-            let reports = store.members[node].host.reports.lock();
-            let lost = reports.iter().find(|report| matches!(report, Report::Lost { .. }));
-            assert!(lost.is_none(), "SEED={seed} {node}: {lost:?}, and nothing was");
-        }
+        store.assert_nothing_lost();
     }
 }
 
@@ -329,6 +325,7 @@ fn members_configured_otherwise_keep_the_copies_of_the_oldest() {
                 store.leave(oldest);
             }
             store.run_with_clients(SECOND * 2);
+            store.assert_nothing_lost();
         }
         store.settle();
         store.check();

@@ -836,6 +836,15 @@ impl Store {
         })
     }
 
+    /// Nobody reported that a partition was lost.
+    pub(crate) fn assert_nothing_lost(&self) {
+        for node in self.living() {
+            let reports = self.members[node].host.reports.lock();
+            let lost = reports.iter().find(|report| matches!(report, Report::Lost { .. }));
+            assert!(lost.is_none(), "SEED={} {node}: {lost:?}, and nothing was", self.world.seed);
+        }
+    }
+
     /// All must hold now that all is quiet.
     pub(crate) fn check(&mut self) {
         let seed = self.world.seed;
