@@ -72,32 +72,28 @@ impl Places {
 
     /// Whether one of them is for an address of the network that this address is in.
     pub(crate) fn touch(&self, own: &LocalAddress) -> bool {
-        let meet = |first: &RangeInclusive<u8>, (low, high): (u8, u8)| {
-            *first.start() <= high && low <= *first.end()
-        };
+        fn meet<T: Ord>(one: &RangeInclusive<T>, other: &RangeInclusive<T>) -> bool {
+            one.start() <= other.end() && other.start() <= one.end()
+        }
+        let prefix = own.prefix.into();
         match own.ip {
             IpAddr::V4(ip) => {
-                let rest = u32::MAX.checked_shr(own.prefix.into()).unwrap_or(0);
-                let [low, high] =
-                    [ip.to_bits() & !rest, ip.to_bits() | rest].map(Ipv4Addr::from_bits);
+                let network = network_v4(ip, prefix);
+                let (low, high) = (network.start().octets(), network.end().octets());
                 self.entries.iter().any(|entry| match entry {
                     // A network is a range in each octet as well.
                     Entry::Octets(ranges) => {
-                        let sides = low.octets().into_iter().zip(high.octets());
-                        ranges.iter().zip(sides).all(|(range, sides)| meet(range, sides))
+                        (0..4).all(|at| meet(&ranges[at], &(low[at]..=high[at])))
                     }
-                    Entry::Between(range) => *range.start() <= high && low <= *range.end(),
+                    Entry::Between(range) => meet(range, &network),
                     Entry::V6(..) => false,
                 })
             }
             IpAddr::V6(ip) => {
-                let rest = u128::MAX.checked_shr(own.prefix.into()).unwrap_or(0);
-                let [low, high] =
-                    [ip.to_bits() & !rest, ip.to_bits() | rest].map(Ipv6Addr::from_bits);
+                let network = network_v6(ip, prefix);
                 self.entries.iter().any(|entry| match entry {
                     Entry::V6(range, zone) => {
-                        let is_here = zone.as_ref().is_none_or(|zone| own.is_on(zone));
-                        is_here && *range.start() <= high && low <= *range.end()
+                        meet(range, &network) && zone.as_ref().is_none_or(|zone| own.is_on(zone))
                     }
                     _ => false,
                 })
@@ -168,9 +164,7 @@ fn entry(text: &str) -> Option<Entry> {
     }
     if let Some((network, length)) = host.split_once('/') {
         let length: u32 = length.parse().ok().filter(|length| *length <= 32)?;
-        let first = u32::from(network.parse::<Ipv4Addr>().ok()?);
-        let rest = u32::MAX.checked_shr(length).unwrap_or(0);
-        return Some(Entry::Between((first & !rest).into()..=(first | rest).into()));
+        return Some(Entry::Between(network_v4(network.parse().ok()?, length)));
     }
     if let Some((first, last)) = host.split_once('-')
         && let (Ok(first), Ok(last)) = (first.parse(), last.parse())
@@ -194,16 +188,36 @@ fn v6(text: &str, length: Option<&str>) -> Option<Entry> {
         Some((first, zone)) => (first, Some(zone.to_owned())),
         None => (text.split('/').next()?, None),
     };
-    let first = u128::from(first.parse::<Ipv6Addr>().ok()?);
     let length: u32 = length.map_or(Ok(128), str::parse).ok().filter(|length| *length <= 128)?;
-    let rest = u128::MAX.checked_shr(length).unwrap_or(0);
-    Some(Entry::V6((first & !rest).into()..=(first | rest).into(), zone))
+    Some(Entry::V6(network_v6(first.parse().ok()?, length), zone))
+}
+
+/// The addresses that share the first `length` bits with one.
+fn network_v4(ip: Ipv4Addr, length: u32) -> RangeInclusive<Ipv4Addr> {
+    let (bits, rest) = (ip.to_bits(), u32::MAX.checked_shr(length).unwrap_or(0));
+    Ipv4Addr::from_bits(bits & !rest)..=Ipv4Addr::from_bits(bits | rest)
+}
+
+/// The same of IPv6.
+fn network_v6(ip: Ipv6Addr, length: u32) -> RangeInclusive<Ipv6Addr> {
+    let (bits, rest) = (ip.to_bits(), u128::MAX.checked_shr(length).unwrap_or(0));
+    Ipv6Addr::from_bits(bits & !rest)..=Ipv6Addr::from_bits(bits | rest)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::interfaces::Traits;
+
+    fn own(ip: &str, prefix: &str) -> LocalAddress {
+        LocalAddress {
+            interface: "eth0".into(),
+            index: Some(3),
+            ip: ip.parse().unwrap(),
+            prefix: prefix.parse().unwrap(),
+            traits: Traits::default(),
+        }
+    }
 
     #[test]
     fn a_place_without_a_port_gets_one() {
@@ -241,15 +255,8 @@ mod tests {
         ] {
             let mut places = Places::default();
             places.add(list);
-            let own = |ip: &str| LocalAddress {
-                interface: "eth0".into(),
-                index: Some(3),
-                ip: ip.parse().unwrap(),
-                prefix: 24,
-                traits: Traits::default(),
-            };
-            assert!(places.name(&own(within)), "{list}: {within}");
-            assert!(!places.name(&own(without)), "{list}: {without}");
+            assert!(places.name(&own(within, "24")), "{list}: {within}");
+            assert!(!places.name(&own(without, "24")), "{list}: {without}");
         }
         let mut places = Places::default();
         places.add("db.example, 10.0.0, 10.0.0.300, 10.0.0.0/33, [::1");
@@ -258,17 +265,11 @@ mod tests {
 
     #[test]
     fn a_list_touches_a_network_where_it_names_any_address_of_it() {
-        let touches = |list: &str, own: &str| {
+        let touches = |list: &str, member: &str| {
             let mut places = Places::default();
             places.add(list);
-            let (ip, prefix) = own.split_once('/').unwrap();
-            places.touch(&LocalAddress {
-                interface: "eth0".into(),
-                index: Some(3),
-                ip: ip.parse().unwrap(),
-                prefix: prefix.parse().unwrap(),
-                traits: Traits::default(),
-            })
+            let (ip, prefix) = member.split_once('/').unwrap();
+            places.touch(&own(ip, prefix))
         };
         for (list, own, others) in [
             ("10.0.0.1", "10.0.0.200/24", "10.0.1.200/24"),

@@ -378,26 +378,16 @@ impl Control {
             .collect();
         let recopies = !before.maps.has_copies_of(&self.maps);
         if recopies {
-            // What a copy has that was whole depends on the maps that it was to have. Only who
-            // takes over from a primary that is gone is as good as it ever was.
+            // Only who takes over from a primary that is gone is as good as it ever was.
             let is_here = |id| present.iter().any(|node| node.id == id);
             for assignment in &mut before.partitions {
-                let leads = assignment.replicas.first().is_some_and(|r| is_here(r.member));
-                let copies = assignment.replicas.iter().skip(1).enumerate();
-                let whole = copies.filter(|(_, r)| r.complete.is_some() && is_here(r.member));
-                let heir = whole.min_by_key(|(_, r)| r.complete).map(|(place, _)| place);
-                let heir = heir.filter(|_| !leads);
-                for (place, copy) in assignment.replicas.iter_mut().skip(1).enumerate() {
-                    if heir != Some(place) {
-                        copy.complete = None;
-                    }
-                }
+                let heir = assignment.heir(is_here);
+                assignment.forget_copies(heir);
             }
         }
         let mut made = plan(&before, &present, &self.wanted);
         if recopies {
-            let copies = made.partitions.iter_mut().flat_map(|a| a.replicas.iter_mut().skip(1));
-            copies.for_each(|copy| copy.complete = None);
+            made.partitions.iter_mut().for_each(|assignment| assignment.forget_copies(None));
         }
         let missing = self.missing(now_ms, &next);
         let unchanged = own.is_some_and(|own| {

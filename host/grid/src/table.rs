@@ -86,6 +86,24 @@ impl Assignment {
     pub fn of(&self, member: MemberId) -> Option<&Replica> {
         self.replicas.iter().find(|replica| replica.member == member)
     }
+
+    /// Who takes over with the most complete copy, if the primary is not here.
+    pub(crate) fn heir(&self, is_here: impl Fn(MemberId) -> bool) -> Option<MemberId> {
+        let (primary, copies) = self.replicas.split_first()?;
+        if is_here(primary.member) {
+            return None;
+        }
+        let whole = copies.iter().filter(|copy| copy.complete.is_some() && is_here(copy.member));
+        whole.min_by_key(|copy| copy.complete).map(|copy| copy.member)
+    }
+
+    /// What a copy has that was complete depends on the maps that it was to have: with other maps
+    /// it is compared again, except for the one of `heir`.
+    pub(crate) fn forget_copies(&mut self, heir: Option<MemberId>) {
+        for copy in self.replicas.iter_mut().skip(1).filter(|copy| Some(copy.member) != heir) {
+            copy.complete = None;
+        }
+    }
 }
 
 /// A member as a table knows it.

@@ -181,15 +181,22 @@ fn a_refusal_names_the_account_and_what_to_apply_and_makes_no_lone_cluster() {
     cluster.agree([&first]);
 }
 
-#[test]
-fn an_account_that_may_list_and_not_watch_is_told_and_served() {
-    let (cluster, server) = (Cluster::new(), ApiServer::start());
-    let stranger = lone(&cluster, TWO);
+/// One that nobody has found yet, and one whose account may list pods and not watch them.
+#[track_caller]
+fn without_watch(cluster: &Cluster, server: &ApiServer) -> [Member; 2] {
+    let stranger = lone(cluster, TWO);
     cluster.agree([&stranger]);
     server.put_pod("till-0", &[ONE], &[], true);
     server.deny("watch", "pods");
-    let first = member(&cluster, &server, ONE, "").start();
+    let first = member(cluster, server, ONE, "").start();
     cluster.agree([&first]);
+    [stranger, first]
+}
+
+#[test]
+fn an_account_that_may_list_and_not_watch_is_told_and_served() {
+    let (cluster, server) = (Cluster::new(), ApiServer::start());
+    let [stranger, first] = without_watch(&cluster, &server);
     first.wait_for_line(
         SOON,
         &["may not watch pods in namespace \"shop\" (403)", "listed every 10 s"],
@@ -201,12 +208,7 @@ fn an_account_that_may_list_and_not_watch_is_told_and_served() {
 #[test]
 fn a_watch_that_is_granted_later_is_used_from_then_on() {
     let (cluster, server) = (Cluster::new(), ApiServer::start());
-    let stranger = lone(&cluster, TWO);
-    cluster.agree([&stranger]);
-    server.put_pod("till-0", &[ONE], &[], true);
-    server.deny("watch", "pods");
-    let first = member(&cluster, &server, ONE, "").start();
-    cluster.agree([&first]);
+    let [stranger, first] = without_watch(&cluster, &server);
     first.wait_for_line(SOON, &["may not watch pods", "until then it is listed every 10 s"]);
     server.allow("watch", "pods");
     first.wait_for_line(LATER, &["changes are told by the API server from now on"]);

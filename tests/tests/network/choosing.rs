@@ -97,8 +97,8 @@ fn a_list_of_another_network_is_warned_of() {
     let cluster = Cluster::new();
     let Some(lab) = Lab::of(1) else { return };
     let start = |list: &str| {
-        let launch = cluster.launch().on(lab.host(0)).without("--interfaces");
-        launch.mode(format!("tcpip:{list}:{}", cluster.start_port())).start()
+        let list = format!("tcpip:{list}:{}", cluster.start_port());
+        free(&cluster, lab.host(0)).mode(list).start()
     };
     let words = ["WARN", "names no address in a network of this host", "10.77.0.1 (eth0), /24"];
     let member = start("192.168.7.1-3");

@@ -9,6 +9,8 @@ use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::str::FromStr;
 
+use convoke_discovery::limits::INTERFACE_NAME_BYTES_MAX;
+
 use crate::describe;
 use crate::places::Places;
 #[cfg(test)]
@@ -20,9 +22,6 @@ pub(crate) use local::{Changes, LocalAddress, local_addresses, source_to};
 const VIRTUAL: [&str; 11] = [
     "docker", "br-", "veth", "virbr", "vmnet", "vboxnet", "cni", "flannel", "cali", "podman", "lxc",
 ];
-
-/// Length of an interface's name (`IFNAMSIZ`).
-const INTERFACE_BYTES_MAX: usize = 15;
 
 /// One element of `--interfaces`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -100,7 +99,7 @@ impl FromStr for Pattern {
             return octets.try_into().map(Self::Octets).map_err(|_| malformed());
         }
         let is_named = text == "*" || is_interface(text.strip_suffix('*').unwrap_or(text));
-        (is_named && text.len() <= INTERFACE_BYTES_MAX)
+        (is_named && text.len() <= INTERFACE_NAME_BYTES_MAX)
             .then(|| Self::Name(text.to_owned()))
             .ok_or_else(malformed)
     }
@@ -109,7 +108,7 @@ impl FromStr for Pattern {
 /// Whether an interface may have this name, or index.
 fn is_interface(text: &str) -> bool {
     let is_part = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | '@');
-    (1..=INTERFACE_BYTES_MAX).contains(&text.len()) && text.chars().all(is_part)
+    (1..=INTERFACE_NAME_BYTES_MAX).contains(&text.len()) && text.chars().all(is_part)
 }
 
 fn octet(text: &str) -> Option<(u8, u8)> {

@@ -451,9 +451,7 @@ fn wishes(settings: &Settings) -> Wishes {
 
 /// A list of members somewhere else is perhaps one of another cluster, or of the hosts' old
 /// addresses: nobody there may be found, and this member founds a cluster of its own.
-fn warn_of_a_strange_list(settings: &Settings, have: &[LocalAddress]) {
-    let mut listed = Places::default();
-    settings.modes.iter().for_each(|mode| listed.add(&mode.argument));
+fn warn_of_a_strange_list(settings: &Settings, listed: &Places, have: &[LocalAddress]) {
     let is_all = settings.modes.iter().all(|m| m.plugin.is_none() && m.name == "tcpip");
     let touches = listed.is_empty() || have.iter().any(|own| listed.touch(own));
     if !is_all || touches || settings.public_address.is_some() {
@@ -484,7 +482,7 @@ async fn choose_interface(settings: &Settings, wishes: &Wishes) -> Result<Choice
             );
         }
     }
-    warn_of_a_strange_list(settings, &have);
+    warn_of_a_strange_list(settings, &wishes.listed, &have);
     info!(
         address = %choice.primary,
         because = choice.reason,

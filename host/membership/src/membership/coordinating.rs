@@ -118,11 +118,9 @@ impl Membership {
         if !differences.is_empty() {
             self.refuse(now, member, Refusal::Differs(differences), false);
         } else if self.phase.place().is_some_and(Place::has_room) {
-            let changes = self.terms.changes(&terms);
-            let asks_again =
-                self.phase.place().is_some_and(|place| place.newcomers.contains_key(&member.id));
-            if !changes.is_empty() && !asks_again {
-                self.emit(Event::Changing { member: member.clone(), changes });
+            let place = self.phase.place();
+            if place.is_some_and(|place| !place.newcomers.contains_key(&member.id)) {
+                self.report_changes(&member, self.terms.changes(&terms));
             }
             self.check_newcomer(now, member, lineage, false);
         }

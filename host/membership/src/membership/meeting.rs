@@ -64,9 +64,7 @@ impl Membership {
         match &self.phase {
             Phase::Starting(_) if is_in => {
                 let changes = terms.changes(&self.terms);
-                if !changes.is_empty() {
-                    self.emit(Event::Changing { member: self.me.clone(), changes });
-                }
+                self.report_changes(&self.me.clone(), changes);
                 self.terms = self.terms.settled_in(terms);
                 self.adopt(now, view, &[]);
             }
@@ -294,9 +292,7 @@ impl Membership {
             place.joining.insert(member.id, (member, Some(lineage)));
         }
         place.claim = None;
-        if !changes.is_empty() {
-            self.emit(Event::Changing { member: from.clone(), changes });
-        }
+        self.report_changes(from, changes);
         self.publish(now, epoch, version);
         // The sender may have been in our view all along, under a view of its
         // own: it is owed the answer even then.

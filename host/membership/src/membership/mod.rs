@@ -654,6 +654,13 @@ impl Membership {
         true
     }
 
+    /// Reports the settings that a member changes, if there are any.
+    fn report_changes(&mut self, member: &Member, changes: Vec<Difference>) {
+        if !changes.is_empty() {
+            self.emit(Event::Changing { member: member.clone(), changes });
+        }
+    }
+
     /// Asks a coordinator to be let in.
     fn apply_to(&mut self, coordinator: Member) {
         let (member, terms) = (self.me.clone(), self.terms.clone());
