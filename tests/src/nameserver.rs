@@ -20,6 +20,9 @@ const STARTED_MAX: Duration = Duration::from_secs(15);
 /// How long one such question waits for its answer.
 const ANSWERED_MAX: Duration = Duration::from_millis(200);
 
+/// Where the zone's server is that a resolver asks.
+const BEHIND: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 54);
+
 /// The zone that all of them serve.
 pub const ZONE: &str = "shop.test";
 
@@ -34,6 +37,8 @@ pub enum Program {
     Bind9,
     /// Knot DNS: the zone's server, and of nothing else.
     Knot,
+    /// Knot Resolver: asks the zone's server, a Knot DNS that is started with it.
+    KnotResolver,
 }
 
 /// A running server. Dropping it ends it.
@@ -41,6 +46,8 @@ pub enum Program {
 pub struct NameServer {
     process: Child,
     folder: TempDir,
+    /// The one that it asks.
+    _behind: Option<Box<NameServer>>,
 }
 
 impl Program {
@@ -51,7 +58,13 @@ impl Program {
             Self::Unbound => ("unbound", "usr/sbin/unbound"),
             Self::Bind9 => ("bind9", "usr/sbin/named"),
             Self::Knot => ("knot", "usr/sbin/knotd"),
+            Self::KnotResolver => ("knot-resolver", "usr/sbin/kresd"),
         }
+    }
+
+    /// Whether it runs with its folder as its root: it has the paths of its modules built in.
+    fn has_root(self) -> bool {
+        self == Self::KnotResolver
     }
 
     /// The folder that the package was unpacked into; none where it was not, which is said
@@ -69,14 +82,13 @@ impl Program {
         found
     }
 
-    /// Writes what it reads, and gives its options.
-    fn configure(self, at: Ipv4Addr, zone: &Zone, folder: &Path) -> Vec<String> {
+    /// Writes what it reads to `folder`, which is `seen` by it, and gives its options.
+    fn configure(self, at: Ipv4Addr, zone: &Zone, folder: &Path, seen: &Path) -> Vec<String> {
         let write = |name: &str, text: &str| {
-            let path = folder.join(name);
-            fs::write(&path, text).expect("the folder is ours");
-            path.display().to_string()
+            fs::write(folder.join(name), text).expect("the folder is ours");
+            seen.join(name).display().to_string()
         };
-        let here = folder.display();
+        let here = seen.display();
         let (origin, file) = (&zone.origin, write("zone", &zone.text));
         match self {
             Self::Dnsmasq => {
@@ -105,6 +117,13 @@ impl Program {
                     "server:\n  rundir: {here}\n  listen: {at}@53\nlog:\n  - target: stderr\n    any: warning\ndatabase:\n  storage: {here}\nzone:\n  - domain: {origin}\n    file: {file}\n"
                 );
                 vec!["-c".into(), write("knot.conf", &conf)]
+            }
+            Self::KnotResolver => {
+                // No question leaves the host: no root servers, no keys of them.
+                let conf = format!(
+                    "net.ipv6 = false\nnet.listen('{at}', 53, {{ kind = 'dns' }})\ntrust_anchors.remove('.')\nfor _, name in ipairs {{ 'ta_update', 'ta_signal_query', 'priming', 'detect_time_skew', 'detect_time_jump' }} do modules.unload(name) end\npolicy.add(policy.suffix(policy.STUB('{BEHIND}'), policy.todnames {{ '{origin}.' }}))\ncache.size = 10 * MB\n"
+                );
+                vec!["-n".into(), "-c".into(), write("kresd.conf", &conf), here.to_string()]
             }
         }
     }
@@ -177,21 +196,40 @@ impl NameServer {
     #[must_use]
     pub fn start(program: Program, host: &Host, at: Ipv4Addr, zone: &Zone) -> Option<Self> {
         let root = program.folder()?;
-        let folder = TempDir::new().expect("a folder for temporary files");
-        let options = program.configure(at, zone, folder.path());
+        let behind = match program {
+            Program::KnotResolver => {
+                Some(Box::new(Self::start(Program::Knot, host, BEHIND, zone)?))
+            }
+            _ => None,
+        };
+        let folder = if program.has_root() { TempDir::new_in(&root) } else { TempDir::new() };
+        let folder = folder.expect("a folder for temporary files");
+        let within = program.package().1;
+        let (path, seen) = if program.has_root() {
+            let name = folder.path().file_name().expect("it was made with a name");
+            (Path::new("/").join(within), Path::new("/").join(name))
+        } else {
+            (root.join(within), folder.path().to_owned())
+        };
+        let options = program.configure(at, zone, folder.path(), &seen);
         let log = fs::File::create(folder.path().join("log")).expect("the folder is ours");
         let errors = log.try_clone().expect("a file has two handles");
-        let process = Command::new("ip")
-            .args(["netns", "exec", host.namespace(), "setpriv", "--pdeathsig", "KILL", "--"])
-            .arg(root.join(program.package().1))
+        let mut command = Command::new("ip");
+        command.args(["netns", "exec", host.namespace(), "setpriv", "--pdeathsig", "KILL", "--"]);
+        if program.has_root() {
+            command.arg("chroot").arg(&root);
+        } else {
+            command.env("LD_LIBRARY_PATH", libraries(&root));
+        }
+        let process = command
+            .arg(path)
             .args(options)
-            .env("LD_LIBRARY_PATH", libraries(&root))
             .stdin(Stdio::null())
             .stdout(log)
             .stderr(errors)
             .spawn()
             .expect("`ip` was there before");
-        let mut server = Self { process, folder };
+        let mut server = Self { process, folder, _behind: behind };
         let asks = |deadline: Instant| {
             host.inside(|| {
                 while Instant::now() < deadline {

@@ -259,6 +259,11 @@ fn knot_is_asked() {
 }
 
 #[test]
+fn knot_resolver_is_asked() {
+    serves(Program::KnotResolver, &FULL);
+}
+
+#[test]
 fn a_server_of_another_zone_refuses_and_the_next_one_is_asked() {
     let cluster = Cluster::new();
     let Some(lab) = Lab::of(1) else { return };
