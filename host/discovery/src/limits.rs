@@ -115,7 +115,7 @@ pub const PROBLEM_BACK_OFF_MS_MIN: u64 = 250;
 pub const PROBLEM_BACK_OFF_MS_MAX: u64 = 5_000;
 
 /// A mode that ran this long after a failure is healthy again, in milliseconds:
-/// back-off starts anew, and a failure that was logged before is logged again.
+/// back-off and the count of logged failures start anew.
 pub const HEALTHY_MS: u64 = 120_000;
 
 /// Looks after which the instance is replaced as a matter of routine, so that a
@@ -148,7 +148,7 @@ pub const SENDS_BURST: u32 = 400;
 /// Wait after a socket failed to receive, in milliseconds.
 pub const RECEIVE_RETRY_MS: u64 = 1_000;
 
-/// Different failures logged before a mode is healthy again; more are not logged.
+/// Failures logged before a mode is healthy again: the last of them says that no more are.
 pub const FAILURES_LOGGED_MAX: usize = 16;
 
 /// Frames of a trap's backtrace that are logged.

@@ -393,11 +393,11 @@ impl Supervisor {
             CallError::Problem(_) => PROBLEM_BACK_OFF,
             _ => BACK_OFF,
         };
-        let (back_off, log) = self.failures.failed(&text, bounds);
+        let (back_off, news) = self.failures.failed(&text, bounds);
         let name = self.name();
+        let meanwhile = news.map(|news| format!("{}{}", self.meanwhile(), news.outlook()));
         let CallError::Problem(problem) = error else {
-            if log {
-                let meanwhile = self.meanwhile();
+            if let Some(meanwhile) = meanwhile {
                 tracing::error!(
                     mode = %name,
                     "mode {name:?} {text}; it is started again, and {meanwhile}"
@@ -408,20 +408,20 @@ impl Supervisor {
             return Err(End::Failed(back_off));
         };
         self.status.send_modify(|status| status.last_problem = Some(problem.clone()));
-        match &problem {
-            Problem::Misconfigured(_) | Problem::Denied(_) => return Err(End::ForGood(problem)),
-            Problem::Temporary(text) if log => {
-                let meanwhile = self.meanwhile();
+        match (&problem, meanwhile) {
+            (Problem::Misconfigured(_) | Problem::Denied(_), _) => {
+                return Err(End::ForGood(problem));
+            }
+            (Problem::Temporary(text), Some(meanwhile)) => {
                 tracing::warn!(mode = %name, "mode {name:?}: {text}; it is asked again, and {meanwhile}");
             }
-            Problem::Failed(text) if log => {
-                let meanwhile = self.meanwhile();
+            (Problem::Failed(text), Some(meanwhile)) => {
                 tracing::error!(
                     mode = %name,
                     "mode {name:?} failed: {text}; it is asked again, and {meanwhile}"
                 );
             }
-            Problem::Temporary(_) | Problem::Failed(_) => {}
+            (_, None) => {}
         }
         self.set_state(ModeState::BackingOff);
         Ok(back_off)
@@ -519,46 +519,86 @@ fn interval(asked: Duration) -> Duration {
     back_off::jittered(asked.clamp(min, max)).max(min)
 }
 
-/// The failures since a mode was last healthy.
+/// The failures since a mode was last healthy, and what the log says of them. Its last line is
+/// true: a failure that lasts stands there, and so does its end.
 #[derive(Debug, Default)]
 struct Failures {
     count: u32,
     /// Since when calls succeed again.
     well_since: Option<Instant>,
+    /// Lines of failures.
+    lines: usize,
+    /// What was logged since the log last said that the mode works.
     logged: Vec<String>,
-    told_of_recovery: bool,
+}
+
+/// A failure that is worth a line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum News {
+    Failure,
+    /// The last line before the mode is healthy again: it comes and goes.
+    Last,
+}
+
+impl News {
+    /// What a line says of the lines to come.
+    fn outlook(self) -> String {
+        match self {
+            Self::Failure => String::new(),
+            Self::Last => format!(
+                "; it fails again and again: no more is logged of it until it has worked for {} s",
+                limits::HEALTHY_MS / 1_000
+            ),
+        }
+    }
 }
 
 impl Failures {
     /// One more: how long to wait, and whether to log it.
-    fn failed(&mut self, text: &str, bounds: (u64, u64)) -> (Duration, bool) {
-        let healthy = Duration::from_millis(limits::HEALTHY_MS);
-        if self.well_since.take().is_some_and(|since| since.elapsed() >= healthy) {
+    fn failed(&mut self, text: &str, bounds: (u64, u64)) -> (Duration, Option<News>) {
+        if self.well_since.take().is_some_and(is_healthy) {
             *self = Self::default();
         }
         let back_off = back_off::after(self.count, bounds);
         self.count += 1;
-        let log = self.logged.len() < limits::FAILURES_LOGGED_MAX
-            && !self.logged.iter().any(|logged| logged == text);
-        if log {
-            self.logged.push(text.to_owned());
+        if self.is_silent() || self.logged.iter().any(|logged| logged == text) {
+            return (back_off, None);
         }
-        (back_off, log)
+        self.logged.push(text.to_owned());
+        self.lines += 1;
+        (back_off, Some(if self.is_silent() { News::Last } else { News::Failure }))
     }
 
-    /// A success: true when it is the first since a failure, and worth a line.
+    /// A success: true when the log says that the mode fails, and is to say that it works.
     fn succeeded(&mut self) -> bool {
         if self.count == 0 {
             return false;
         }
-        self.well_since.get_or_insert_with(Instant::now);
-        !std::mem::replace(&mut self.told_of_recovery, true)
+        let since = *self.well_since.get_or_insert_with(Instant::now);
+        if self.is_silent() {
+            let is_healthy = is_healthy(since);
+            if is_healthy {
+                *self = Self::default();
+            }
+            return is_healthy;
+        }
+        !std::mem::take(&mut self.logged).is_empty()
     }
+
+    /// Whether no more is logged until the mode is healthy.
+    fn is_silent(&self) -> bool {
+        self.lines >= limits::FAILURES_LOGGED_MAX
+    }
+}
+
+/// Whether a mode that works since then is healthy.
+fn is_healthy(since: Instant) -> bool {
+    since.elapsed() >= Duration::from_millis(limits::HEALTHY_MS)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{BACK_OFF, Failures, interval};
+    use super::{BACK_OFF, Failures, News, interval};
     use crate::limits;
     use std::time::Duration;
 
@@ -567,13 +607,13 @@ mod tests {
         let mut failures = Failures::default();
         let mut expected_ms = 500.0;
         for n in 0..20 {
-            let (back_off, log) = failures.failed("crashed", BACK_OFF);
+            let (back_off, news) = failures.failed("crashed", BACK_OFF);
             let ms = back_off.as_secs_f64() * 1000.0;
             assert!((expected_ms * 0.9..=expected_ms * 1.1).contains(&ms), "{n}: {ms}");
-            assert_eq!(log, n == 0);
+            assert_eq!(news, (n == 0).then_some(News::Failure));
             expected_ms = f64::min(expected_ms * 2.0, 60_000.0);
         }
-        assert!(failures.failed("something else", BACK_OFF).1);
+        assert!(failures.failed("something else", BACK_OFF).1.is_some());
         assert!(failures.succeeded());
         assert!(!failures.succeeded());
     }
@@ -589,9 +629,29 @@ mod tests {
         assert!(failures.failed("crashed", BACK_OFF).0 > Duration::from_secs(10));
         failures.succeeded();
         tokio::time::advance(Duration::from_millis(limits::HEALTHY_MS)).await;
-        let (back_off, log) = failures.failed("crashed", BACK_OFF);
+        let (back_off, news) = failures.failed("crashed", BACK_OFF);
         assert!(back_off < Duration::from_millis(600));
-        assert!(log);
+        assert_eq!(news, Some(News::Failure));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_last_line_of_a_mode_that_comes_and_goes_is_true() {
+        let mut failures = Failures::default();
+        for n in 1..limits::FAILURES_LOGGED_MAX {
+            let first = failures.failed("unreachable", BACK_OFF).1;
+            assert_eq!(first, Some(News::Failure), "{n}: it worked before, as the log has it");
+            assert_eq!(failures.failed("unreachable", BACK_OFF).1, None);
+            assert!(failures.succeeded());
+            assert!(!failures.succeeded());
+        }
+        assert_eq!(failures.failed("unreachable", BACK_OFF).1, Some(News::Last));
+        assert!(!failures.succeeded());
+        assert_eq!(failures.failed("something else", BACK_OFF).1, None);
+        assert!(!failures.succeeded());
+        tokio::time::advance(Duration::from_millis(limits::HEALTHY_MS)).await;
+        assert!(failures.succeeded(), "it is healthy, and that is said");
+        assert!(!failures.succeeded());
+        assert_eq!(failures.failed("unreachable", BACK_OFF).1, Some(News::Failure));
     }
 
     #[test]

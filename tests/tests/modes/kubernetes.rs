@@ -237,6 +237,20 @@ fn a_refusal_that_passes_is_no_news() {
         (candidates(&first) == Some(5)).then_some(())
     });
     assert_eq!(first.count_lines(&["(403)"]), 0);
+    // A server that is started again was away before it refuses.
+    let port = server.port();
+    drop(server);
+    first.wait_for_line(LATER, &["the API server at", "cannot be reached"]);
+    let server = ApiServer::start_at(port);
+    server.deny("list", "pods");
+    server.put_pod("till-0", &[ONE], &[], true);
+    server.kubeconfig(cluster.folder());
+    first.wait_for_status(LATER, "a list that is refused", |_| {
+        (server.requests("list") > 0).then_some(())
+    });
+    server.allow("list", "pods");
+    first.wait_for_line(LATER, &["mode \"kubernetes\" works again"]);
+    assert_eq!(first.count_lines(&["(403)"]), 0);
     // One that stays is told.
     server.deny("list", "pods");
     server.compact();

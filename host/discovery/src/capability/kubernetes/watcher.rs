@@ -61,6 +61,7 @@ impl Watcher {
             api: None,
             objects: Objects::new(),
             may_watch: true,
+            was_listed: false,
             refused_since: None,
             told: HashSet::new(),
             query,
@@ -91,7 +92,9 @@ struct Running {
     /// Whether the last watch was not refused for want of the verb; each list is followed by
     /// another try, since a Role may be mended at any time.
     may_watch: bool,
-    /// Since when the account may not do what it could before.
+    /// Whether the account could list before.
+    was_listed: bool,
+    /// Since when it may not do what it could before.
     refused_since: Option<Instant>,
     /// Refusals that the operator was told what to apply for.
     told: HashSet<String>,
@@ -127,7 +130,7 @@ impl Running {
     async fn round<T: Object + 'static>(&mut self) -> Result<u64, Failure> {
         let (objects, mut version) = self.list::<T>().await?;
         self.objects = objects;
-        self.refused_since = None;
+        (self.was_listed, self.refused_since) = (true, None);
         self.publish();
         loop {
             let opened = Instant::now();
@@ -153,8 +156,7 @@ impl Running {
     /// Whether it is too early to believe a refusal: a server that was restarted refuses
     /// accounts for a moment, until it has read their Roles. What is known stands meanwhile.
     fn may_pass(&mut self, failure: &Failure) -> bool {
-        let is_listed = matches!(*self.tell.borrow(), Known::Listed { .. });
-        if failure.kind != Kind::Forbidden || !is_listed {
+        if failure.kind != Kind::Forbidden || !self.was_listed {
             return false;
         }
         let since = *self.refused_since.get_or_insert_with(Instant::now);
