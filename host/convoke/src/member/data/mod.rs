@@ -99,6 +99,7 @@ impl Data {
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         self.place.mark_changed();
         let mut is_placed = true;
+        let viewed = watch::Sender::new(());
         loop {
             tokio::select! {
                 _ = tick.tick() => self.grid.tick(),
@@ -106,9 +107,11 @@ impl Data {
                     // Without a cluster the first place is the last.
                     is_placed = changed.is_ok();
                     self.follow(&mut senders);
+                    viewed.send_replace(());
                 }
                 Some(call) = self.streams.recv() => {
-                    tokio::spawn(receiver::receive(self.grid.clone(), call));
+                    let viewed = viewed.subscribe();
+                    tokio::spawn(receiver::receive(self.grid.clone(), viewed, call));
                 }
             }
         }

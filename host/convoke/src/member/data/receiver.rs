@@ -10,12 +10,15 @@ use convoke_membership::MemberId;
 use convoke_wire::{Frame, FrameReader, FrameWriter};
 use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::sync::watch;
 
 use super::{ASIDE, MESSAGES, OPEN, Opening, RECEIPT};
 use crate::member::calls::Call;
 
 /// How long the first frame may take.
 const OPEN_MS_MAX: u64 = 2_000;
+/// How long a stream waits for the view that its sender is in.
+const VIEW_MS_MAX: u64 = 500;
 /// A receipt that cannot be sent within this ends the stream.
 const WRITE_MS_MAX: u64 = 10_000;
 /// A stream on which nothing comes for so long is given up: its sender, which sends
@@ -25,24 +28,38 @@ const SILENT_MS_MAX: u64 = 30 * ALIVE_MS;
 type Reader = FrameReader<OwnedReadHalf>;
 type Writer = FrameWriter<OwnedWriteHalf>;
 
-/// Takes what comes, until the stream ends.
-pub(super) async fn receive(grid: Grid, call: Box<Call>) {
+/// Takes what comes, until the stream ends. `viewed` changes when the grid was given a view.
+pub(super) async fn receive(grid: Grid, viewed: watch::Receiver<()>, call: Box<Call>) {
     let Call { hello, stream } = *call;
     let from = hello.member.id;
     let (mut reader, mut writer) = stream.split_with(TcpStream::into_split);
     let Some(Opening { session, partitions, acknowledged }) = opened(&mut reader).await else {
         return;
     };
-    if partitions != grid.partitions() {
-        // This one is let in, and does not know it yet; or the other knows a cluster in which one
-        // of the two is no more. It calls again.
+    if !shares_view(&grid, viewed, from, partitions).await {
+        // The other knows a cluster in which one of the two is no more, or is slow to hear of
+        // one. It calls again.
         return;
     }
-    // Perhaps it is not in the view yet: it calls again.
     let Some(opened) = grid.handle_opened(from, session, acknowledged) else { return };
     if answer(&mut writer, &opened.receipt).await.is_some() {
         let _ = take(&grid, from, opened.connection, &mut reader, &mut writer).await;
     }
+}
+
+/// Whether the sender is in the view, with its partitions. The coordinator publishes a newcomer
+/// and calls it at once: that may be here before the view is, and another call costs both sides
+/// a handshake.
+async fn shares_view(
+    grid: &Grid,
+    mut viewed: watch::Receiver<()>,
+    from: MemberId,
+    partitions: u16,
+) -> bool {
+    let shares = |_: &()| grid.partitions() == partitions && grid.peer(from).is_some();
+    let seen = viewed.wait_for(shares);
+    let seen = tokio::time::timeout(Duration::from_millis(VIEW_MS_MAX), seen);
+    matches!(seen.await, Ok(Ok(_)))
 }
 
 /// What the stream begins with.
