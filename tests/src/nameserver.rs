@@ -47,7 +47,7 @@ pub struct NameServer {
     process: Child,
     folder: TempDir,
     /// The one that it asks.
-    _behind: Option<Box<NameServer>>,
+    _behind: Option<Box<Self>>,
 }
 
 impl Program {
