@@ -202,27 +202,25 @@ impl NameServer {
             }
             _ => None,
         };
-        let folder = if program.has_root() { TempDir::new_in(&root) } else { TempDir::new() };
-        let folder = folder.expect("a folder for temporary files");
-        let within = program.package().1;
-        let (path, seen) = if program.has_root() {
-            let name = folder.path().file_name().expect("it was made with a name");
-            (Path::new("/").join(within), Path::new("/").join(name))
+        let mut command = Command::new("ip");
+        command.args(["netns", "exec", host.namespace(), "setpriv", "--pdeathsig", "KILL", "--"]);
+        let folder = if program.has_root() {
+            command.arg("chroot").arg(&root).arg(Path::new("/").join(program.package().1));
+            TempDir::new_in(&root)
         } else {
-            (root.join(within), folder.path().to_owned())
+            command.arg(root.join(program.package().1));
+            command.env("LD_LIBRARY_PATH", libraries(&root));
+            TempDir::new()
+        };
+        let folder = folder.expect("a folder for temporary files");
+        let seen = match folder.path().strip_prefix(&root) {
+            Ok(within) => Path::new("/").join(within),
+            Err(_) => folder.path().to_owned(),
         };
         let options = program.configure(at, zone, folder.path(), &seen);
         let log = fs::File::create(folder.path().join("log")).expect("the folder is ours");
         let errors = log.try_clone().expect("a file has two handles");
-        let mut command = Command::new("ip");
-        command.args(["netns", "exec", host.namespace(), "setpriv", "--pdeathsig", "KILL", "--"]);
-        if program.has_root() {
-            command.arg("chroot").arg(&root);
-        } else {
-            command.env("LD_LIBRARY_PATH", libraries(&root));
-        }
         let process = command
-            .arg(path)
             .args(options)
             .stdin(Stdio::null())
             .stdout(log)
