@@ -32,6 +32,7 @@ pub mod missing;
 pub mod nameserver;
 pub mod peers;
 pub mod ports;
+pub mod relay;
 pub mod resp;
 pub mod shelf;
 pub mod slots;

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 use crate::member::calls::{self, Call};
 use crate::member::{Onlooker, beacons, modes, probing};
-use crate::output::say;
+use crate::output::{counted, say};
 use crate::settings::Settings;
 
 /// How long answers may come in, in milliseconds.
@@ -77,8 +77,8 @@ async fn look(instance: &mut Instance) -> Result<Snapshot, CallError> {
 
 async fn report(mode: &str, snapshot: Snapshot, onlooker: &Onlooker, hello: &Arc<[u8]>) {
     say!(
-        "mode {mode}: {} candidates, {} dropped",
-        snapshot.candidates.len(),
+        "mode {mode}: {}, {} dropped",
+        counted(snapshot.candidates.len(), "candidate"),
         snapshot.dropped_count
     );
     for dropped in snapshot.dropped.iter().take(LINES_MAX) {

@@ -16,6 +16,11 @@ pub(crate) use say;
 /// `SIGPIPE` ended.
 const UNWRITTEN: i32 = 141;
 
+/// A number of things, in words.
+pub(crate) fn counted(count: usize, noun: &str) -> String {
+    if count == 1 { format!("1 {noun}") } else { format!("{count} {noun}s") }
+}
+
 /// Prints; ends the process if that cannot be done.
 pub(crate) fn write(text: fmt::Arguments<'_>) {
     if let Err(error) = io::stdout().lock().write_fmt(text) {

@@ -254,7 +254,7 @@ impl Control {
         }
     }
 
-    /// A member has brought in what it held while it was away.
+    /// A member has brought in what it held of other tables.
     pub(crate) fn handle_settled(&mut self, from: MemberId) {
         if self.is_coordinator {
             self.settled.insert(from);
@@ -389,7 +389,7 @@ impl Control {
         if recopies {
             made.partitions.iter_mut().for_each(|assignment| assignment.forget_copies(None));
         }
-        let missing = self.missing(now_ms, &next);
+        let missing = self.missing(now_ms, &next, own);
         let unchanged = own.is_some_and(|own| {
             !foreign
                 && !strayed
@@ -407,27 +407,33 @@ impl Control {
         orders.publish = Some(Arc::new(next));
     }
 
-    /// Members that were lost, before `base` or since, and have not brought in what they
-    /// held.
-    fn missing(&mut self, now_ms: u64, base: &Table) -> Vec<Missing> {
+    /// Members that were lost, before `base` or since, or follow another table, and have not
+    /// brought in what they held.
+    fn missing(&mut self, now_ms: u64, base: &Table, own: Option<&Arc<Table>>) -> Vec<Missing> {
         let mut all: BTreeMap<MemberId, u64> = BTreeMap::new();
         let tables = self.said_tables().map(|table| &**table).chain([base]);
         for missing in tables.flat_map(|table| &table.missing) {
             let since_ms = all.entry(missing.id).or_insert(missing.since_ms);
             *since_ms = missing.since_ms.min(*since_ms);
         }
-        let since_ms = now_ms.saturating_sub(UNNOTICED_MS_MAX);
-        for known in &base.members {
-            let is_away = !self.is_here(known.id, known.generation);
-            let holds = !self.leaving.contains(&known.id) && !self.lite.contains(&known.id);
-            if known.id != self.me && is_away && holds {
-                all.entry(known.id).or_insert(since_ms);
-            }
-        }
         let settled = std::mem::take(&mut self.settled);
         all.retain(|id, since_ms| {
             !settled.contains(id) && since_ms.saturating_add(MISSING_MS_MAX) >= now_ms
         });
+        let since_ms = now_ms.saturating_sub(UNNOTICED_MS_MAX);
+        let holds = |id| !self.leaving.contains(&id) && !self.lite.contains(&id);
+        for known in &base.members {
+            let is_away = !self.is_here(known.id, known.generation);
+            if known.id != self.me && is_away && holds(known.id) {
+                all.entry(known.id).or_insert(since_ms);
+            }
+        }
+        let said = self.said.iter().filter_map(|(id, said)| Some((*id, said.table.as_ref()?)));
+        for (id, table) in said.chain(own.map(|own| (self.me, own))) {
+            if !base.continues(table.stamp) && holds(id) {
+                all.entry(id).or_insert(since_ms);
+            }
+        }
         let mut all: Vec<Missing> =
             all.into_iter().map(|(id, since_ms)| Missing { id, since_ms }).collect();
         all.sort_by_key(|missing| (missing.since_ms, missing.id));

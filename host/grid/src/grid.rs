@@ -232,15 +232,24 @@ impl Grid {
         self.inner.core.clock.now_ms(self.inner.core.now())
     }
 
-    /// Whether all copies are complete that there are to be.
+    /// Whether all copies are complete that there are to be, and no member has anything
+    /// left of another table.
     #[must_use]
     pub fn is_safe(&self) -> bool {
         let (copies, data_members) = self.shape();
-        let merging = self.inner.merging.load(Ordering::Relaxed);
         let is_safe = |table: &Table| {
-            table.is_safe(copies, data_members) && table.is_of(&self.inner.core.expected.read())
+            table.is_safe(copies, data_members)
+                && table.is_merged()
+                && table.is_of(&self.inner.core.expected.read())
         };
-        !merging && self.table().is_some_and(|table| is_safe(&table))
+        self.table().is_some_and(|table| is_safe(&table)) && !self.has_leftovers()
+    }
+
+    /// Whether this member holds entries of another table that the primaries of the
+    /// present one do not have yet.
+    #[must_use]
+    pub fn has_leftovers(&self) -> bool {
+        self.inner.core.partitions.iter().any(|partition| partition.lock().leftover)
     }
 
     /// How many copies there are to be beside a primary, and how many members store data.
@@ -515,7 +524,7 @@ impl Grid {
             for peer in &peers {
                 peer.push(|bytes| Message::Alive.encode(bytes));
             }
-            if !leftover && !self.inner.merging.load(Ordering::Relaxed) {
+            if !leftover {
                 self.tell_settled();
             }
         }
@@ -704,7 +713,9 @@ impl Grid {
             }
             // These overtake what waits in the session.
             Message::Renew { .. } | Message::Renewed { .. } => return None,
-            Message::Settled => self.inner.control.lock().handle_settled(from),
+            Message::Settled { stamp, generation } => {
+                self.handle_settled(from, stamp, generation);
+            }
             Message::Leaving => {
                 self.inner.control.lock().handle_leaving(from);
                 self.lead();

@@ -34,7 +34,7 @@ use crate::{OpError, Reply};
 
 /// Changes with the layout of messages, or of what copies hold: members with different ones
 /// understand nothing of one another's data.
-pub const FORMAT: u16 = 1;
+pub const FORMAT: u16 = 2;
 
 /// A message.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -164,8 +164,9 @@ pub(crate) enum Message<'a> {
     Completed { partition: u16, epoch: u64, member: MemberId, place: u8 },
     /// To the coordinator: "that copy is not complete any more."
     Spoiled { partition: u16, epoch: u64, member: MemberId },
-    /// To the coordinator: "I have brought in all that I held while I was away."
-    Settled,
+    /// To the coordinator: "I have brought in all that I held before I followed this table,
+    /// which knows me under this generation."
+    Settled { stamp: Stamp, generation: u32 },
     /// An aside: "may I go on answering for what this table gives me, which knows me under
     /// this generation?"
     Renew { nonce: u64, stamp: Stamp, generation: Option<u32> },

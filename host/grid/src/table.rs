@@ -208,6 +208,12 @@ impl Table {
         })
     }
 
+    /// Whether its members have brought in all that they held of other tables.
+    #[must_use]
+    pub fn is_merged(&self) -> bool {
+        self.missing.iter().all(|missing| self.generation(missing.id).is_none())
+    }
+
     /// Copies that are there of those that are to be, over all partitions.
     #[must_use]
     pub fn progress(&self, copies: usize, data_members: usize) -> (usize, usize) {

@@ -7,6 +7,7 @@ mod addresses;
 mod choosing;
 mod reachable;
 mod resolving;
+mod translated;
 mod zones;
 
 use std::net::Ipv4Addr;

@@ -1,12 +1,12 @@
 //! Members whose address is translated on the way, as by containers and NAT.
 
-use std::io;
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::thread;
 use std::time::Duration;
 
 use convoke_tests::Cluster;
 use convoke_tests::cluster::AGREE_MAX;
+use convoke_tests::relay::relay;
 
 /// Members that cannot be reached are missed within this.
 const MISSED_MAX: Duration = Duration::from_secs(5);
@@ -15,7 +15,8 @@ const MISSED_MAX: Duration = Duration::from_secs(5);
 fn a_member_behind_a_translated_address_is_dialled_there() {
     let cluster = Cluster::new();
     let (public, bound) = (cluster.spare_port(0), cluster.spare_port(1));
-    relay(public, bound);
+    let local = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+    relay(local(public), local(bound));
     let outside = cluster.start_tcpip(&format!("127.0.0.1:{public}"));
     cluster.agree([&outside]);
     let inside = cluster
@@ -24,7 +25,7 @@ fn a_member_behind_a_translated_address_is_dialled_there() {
         .option("--public-address", format!("127.0.0.1:{public}"))
         .mode("tcpip:127.0.0.1:1")
         .start();
-    let shown: SocketAddr = (Ipv4Addr::LOCALHOST, public).into();
+    let shown = local(public);
     for member in [&inside, &outside] {
         member.wait(AGREE_MAX, "two members, one at its public address", |record| {
             let view = record.view()?;
@@ -35,35 +36,4 @@ fn a_member_behind_a_translated_address_is_dialled_there() {
     thread::sleep(MISSED_MAX);
     let views = outside.record(|record| record.views.len());
     assert_eq!(views, 2, "it came and stayed");
-}
-
-/// Passes everything on, streams both ways and datagrams one way, until the
-/// test's process ends.
-fn relay(public: u16, bound: u16) {
-    let target = SocketAddr::from((Ipv4Addr::LOCALHOST, bound));
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, public)).unwrap();
-    thread::spawn(move || {
-        while let Ok((caller, _)) = listener.accept() {
-            // Nobody there yet: the caller is hung up on.
-            let Ok(callee) = TcpStream::connect(target) else { continue };
-            for (from, to) in [(&caller, &callee), (&callee, &caller)] {
-                pump(from.try_clone().unwrap(), to.try_clone().unwrap());
-            }
-        }
-    });
-    let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, public)).unwrap();
-    thread::spawn(move || {
-        let mut buffer = [0; 2_048];
-        while let Ok((length, _)) = socket.recv_from(&mut buffer) {
-            let _ = socket.send_to(&buffer[..length], target);
-        }
-    });
-}
-
-fn pump(mut from: TcpStream, mut to: TcpStream) {
-    thread::spawn(move || {
-        let copied = io::copy(&mut from, &mut to);
-        let _ = to.shutdown(std::net::Shutdown::Write);
-        drop(copied);
-    });
 }

@@ -11,7 +11,7 @@ use convoke_discovery::{
 
 use super::{grants, mode_name, pairs};
 use crate::member::{Onlooker, beacons, modes, probing};
-use crate::output::say;
+use crate::output::{counted, say};
 use crate::settings::{Settings, TryArgs, toml_error};
 
 /// Largest file of fakes, in bytes.
@@ -148,8 +148,8 @@ async fn announce(instance: &mut Instance) -> Result<(), CallError> {
 
 fn report(number: u32, snapshot: &Snapshot, took: Duration, instance: &Instance) {
     say!(
-        "look {number}: {} candidates, {} dropped, in {}, {}",
-        snapshot.candidates.len(),
+        "look {number}: {}, {} dropped, in {}, {}",
+        counted(snapshot.candidates.len(), "candidate"),
         snapshot.dropped_count,
         time(took),
         memory(instance)

@@ -119,6 +119,8 @@ impl Grid {
         self.renew(now);
         if leftover > 0 {
             self.merge_leftovers();
+        } else {
+            self.tell_settled();
         }
     }
 
@@ -131,9 +133,22 @@ impl Grid {
     /// Says so to the coordinator, if its table does not know it yet.
     pub(super) fn tell_settled(&self) {
         let me = self.me();
-        let is_awaited = |table: &Arc<Table>| table.missing.iter().any(|missing| missing.id == me);
-        if self.table().as_ref().is_some_and(is_awaited) {
-            self.tell_coordinator(Message::Settled);
+        let Some(table) = self.table() else { return };
+        if table.missing.iter().any(|missing| missing.id == me)
+            && let Some(generation) = table.generation(me)
+        {
+            self.tell_coordinator(Message::Settled { stamp: table.stamp, generation });
+        }
+    }
+
+    /// A member has brought in what it held of other tables.
+    pub(super) fn handle_settled(&self, from: MemberId, stamp: Stamp, generation: u32) {
+        // What it says of the time before it was away last is old.
+        if let Some(own) = self.table()
+            && own.continues(stamp)
+            && own.generation(from) == Some(generation)
+        {
+            self.inner.control.lock().handle_settled(from);
         }
     }
 
@@ -172,8 +187,8 @@ impl Grid {
             (Some(id), Message::Spoiled { partition, epoch, member }) if id == self.me() => {
                 self.handle_copy(partition, epoch, member, None);
             }
-            (Some(id), Message::Settled) if id == self.me() => {
-                self.inner.control.lock().handle_settled(id);
+            (Some(id), Message::Settled { stamp, generation }) if id == self.me() => {
+                self.handle_settled(id, stamp, generation);
             }
             (Some(id), message) => {
                 self.inner.core.send(id, &message);

@@ -32,6 +32,9 @@ impl Grid {
         inner.core.host.spawn(Box::pin(async move {
             grid.merge_all().await;
             grid.inner.merging.store(false, Ordering::Release);
+            if !grid.has_leftovers() {
+                grid.tell_settled();
+            }
         }));
     }
 

@@ -436,7 +436,32 @@ impl Store {
         text
     }
 
+    /// Members of one view and one table that all report safe data: nothing of it is left
+    /// to be merged.
+    fn check_safe(&self) {
+        let living = self.living();
+        let grids = || living.iter().map(|node| &self.members[*node].grid);
+        let mut stamps = grids().map(|grid| grid.table().map(|table| table.stamp));
+        let first = stamps.next().flatten();
+        if first.is_some()
+            && stamps.all(|stamp| stamp == first)
+            && grids().all(Grid::is_safe)
+            && self.world.all_agree()
+        {
+            let unmerged: Vec<_> =
+                living.iter().filter(|node| self.members[**node].grid.has_leftovers()).collect();
+            assert!(
+                unmerged.is_empty(),
+                "SEED={}: safe at {:?}, but {unmerged:?} have not merged {}",
+                self.world.seed,
+                self.world.now,
+                self.tables()
+            );
+        }
+    }
+
     fn step(&mut self) {
+        self.check_safe();
         self.world.run(STEP);
         let now = self.world.now;
         self.clock.store(now.as_micros() as u64, Ordering::Relaxed);

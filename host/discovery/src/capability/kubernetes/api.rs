@@ -1,7 +1,7 @@
 //! Requests to one API server, each bounded in time and size.
 
 use std::collections::BTreeMap;
-use std::error::Error as _;
+use std::error::Error;
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
@@ -24,6 +24,8 @@ pub(super) type Objects = BTreeMap<String, Vec<Endpoint>>;
 
 /// Bytes of something that is no list that are shown.
 const SHOWN_BYTES: usize = 60;
+/// Of the cause of an error, shown.
+const CAUSE_BYTES_MAX: usize = 200;
 
 /// One API server, with credentials.
 pub(super) struct Api {
@@ -97,7 +99,7 @@ impl Api {
         let chunks = response.into_body().into_data_stream();
         let chunks = chunks.map(|chunk| match chunk {
             Ok(bytes) => Ok(bytes.to_vec()),
-            Err(error) => Err(error.to_string()),
+            Err(error) => Err(innermost(&error)),
         });
         Ok(Changes { chunks: chunks.boxed(), buffer: Vec::new() })
     }
@@ -136,8 +138,9 @@ impl Api {
                 )))
             }
             Err(error) => Err(Failure::temporary(format!(
-                "the answer of the API server at {} broke off: {error}",
-                self.server
+                "the answer of the API server at {} broke off: {}",
+                self.server,
+                innermost(&*error)
             ))),
         }
     }
@@ -159,17 +162,9 @@ impl Api {
         ))
     }
 
-    /// The innermost cause says most.
     fn unreachable(&self, error: &kube::Error) -> Failure {
-        let mut causes = vec![error.to_string()];
-        let mut source = error.source();
-        while let Some(cause) = source {
-            causes.push(cause.to_string());
-            source = cause.source();
-        }
-        let all = causes.join(": ");
-        let last = one_line(causes.last().map_or("", String::as_str), 200);
-        let server = &self.server;
+        let all = causes(error).map(ToString::to_string).collect::<Vec<_>>().join(": ");
+        let (last, server) = (innermost(error), &self.server);
         if all.contains("certificate") || all.contains("UnknownIssuer") {
             return Failure::temporary(format!(
                 "the certificate of the API server at {server} is not trusted: {last}"
@@ -177,6 +172,17 @@ impl Api {
         }
         Failure::temporary(format!("the API server at {server} cannot be reached: {last}"))
     }
+}
+
+/// An error and what caused it, the outermost first.
+fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
+    std::iter::successors(Some(error), |&error| error.source())
+}
+
+/// The innermost cause in one line: libraries wrap it in names of their own.
+fn innermost(error: &(dyn Error + 'static)) -> String {
+    let last = causes(error).last().map(ToString::to_string);
+    one_line(&last.unwrap_or_default(), CAUSE_BYTES_MAX)
 }
 
 fn shown(body: &[u8]) -> String {
