@@ -2,9 +2,10 @@
 
 use std::net::Ipv4Addr;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use convoke_tests::launch::Launch;
+use convoke_tests::resp::Value;
 use convoke_tests::{Cluster, Lab, Member, http};
 
 /// Several times as long as a member that is not heard takes to be missed.
@@ -12,6 +13,9 @@ const WATCHED: Duration = Duration::from_secs(8);
 
 /// From an address that is gone until operators are told.
 const TOLD_MAX: Duration = Duration::from_secs(40);
+
+/// From a port that is closed until the others have removed its member.
+const REMOVED_MAX: Duration = Duration::from_secs(40);
 
 /// From a change of addresses until all members show it.
 const FOLLOWED_MAX: Duration = Duration::from_secs(5);
@@ -36,6 +40,16 @@ fn readiness(cluster: &Cluster, lab: &Lab, index: usize) -> u16 {
         let answer = http::get(address, "/health/ready");
         answer.or_else(|_| http::get(loopback, "/health/ready")).map_or(0, |a| a.status)
     })
+}
+
+/// Waits until it is ready: a moment after it is in the view.
+#[track_caller]
+fn wait_until_ready(cluster: &Cluster, lab: &Lab, index: usize) {
+    let deadline = Instant::now() + FOLLOWED_MAX;
+    while readiness(cluster, lab, index) != 200 {
+        assert!(Instant::now() < deadline, "host {index} is not ready");
+        thread::sleep(Duration::from_millis(50));
+    }
 }
 
 #[test]
@@ -80,6 +94,45 @@ fn a_member_that_nobody_can_call_is_not_let_in_until_it_can_be_called() {
     let [first, second] = &members;
     cluster.agree_within(LET_IN_MAX, [first, second, &closed]);
     assert_eq!(readiness(&cluster, &lab, 2), 200);
+}
+
+/// The failure detector hears it, and its own calls get through: but nothing that others send
+/// over streams arrives.
+#[test]
+fn a_member_whose_tcp_port_is_closed_is_removed_though_datagrams_pass() {
+    const KEYS: usize = 200;
+    let cluster = Cluster::new();
+    let Some(lab) = Lab::of(3) else { return };
+    let members = [0, 1, 2].map(|index| start(&cluster, &lab, index));
+    cluster.agree(&members);
+    let port = cluster.start_port();
+    for index in [2, 0] {
+        // The youngest, then the one that coordinates.
+        lab.close_port(index, port, &["tcp"]);
+        let host = lab.host(index).address();
+        let is_at = |member: &&Member| member.address().ip() == host;
+        let closed = members.iter().find(is_at).expect("it runs");
+        let others: Vec<&Member> = members.iter().filter(|member| !is_at(member)).collect();
+        cluster.agree_within(REMOVED_MAX, others.iter().copied());
+        let said: usize = others.iter().map(|m| m.count_lines(&["WARN", "cannot be called"])).sum();
+        assert!(said >= 1, "the log says why");
+        closed.wait_for_line(TOLD_MAX, &["WARN", "do not let this one in"]);
+        assert_eq!(readiness(&cluster, &lab, index), 503);
+        let mut client = others[0].client();
+        for n in 0..KEYS {
+            let (key, value) = (format!("{index}:{n}"), n.to_string());
+            let answer =
+                client.call(&[b"SET", key.as_bytes(), value.as_bytes()]).expect("it is there");
+            assert_eq!(answer, Value::ok(), "what the others store is not waiting for it");
+        }
+        lab.open_port(index, port, &["tcp"]);
+        cluster.agree_within(LET_IN_MAX, &members);
+        wait_until_ready(&cluster, &lab, index);
+        for n in 0..KEYS {
+            let answer = closed.client().ask(&format!("GET {index}:{n}")).unwrap();
+            assert_eq!(answer, Value::from(n.to_string().as_str()));
+        }
+    }
 }
 
 /// Where `members` list the one at `before`, once all of them list it at `now`.

@@ -273,6 +273,7 @@ impl Running {
                     self.watch(id);
                 }
             }
+            Input::Unserved { id } => self.core.handle_unserved(now, id),
             Input::Settled => self.core.handle_discovery_settled(now),
             Input::Leave => self.core.handle_leave(now),
         }

@@ -19,6 +19,8 @@ pub(crate) enum Input {
     LinkEnded { id: MemberId, serial: u64, fault: Option<String> },
     /// A call ended.
     Reached { id: MemberId, reach: Reach },
+    /// A stream of data to a member cannot be opened, or nothing comes back over it.
+    Unserved { id: MemberId },
     /// Every mode has looked and every candidate answered or not.
     Settled,
     /// This host has other addresses now.

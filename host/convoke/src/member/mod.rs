@@ -151,10 +151,12 @@ async fn start(settings: &Settings) -> Result<Running, String> {
     }));
     let grid = data::grid(id, &settings.data, Some(&keys), &counters, &changed);
     let (streams, opened) = mpsc::channel(data::STREAMS_MAX);
+    let (input, inputs) = mpsc::channel(INPUTS_MAX);
     let data = data::Data {
         grid: grid.clone(),
         keys: Some(Arc::clone(&keys)),
         place: placed.clone(),
+        driver: input.clone(),
         streams: opened,
     };
     tokio::spawn(data.run());
@@ -182,7 +184,6 @@ async fn start(settings: &Settings) -> Result<Running, String> {
         let place = Arc::make_mut(place);
         (place.me, place.hello) = (core.me().clone(), core.hello().encode().into());
     });
-    let (input, inputs) = mpsc::channel(INPUTS_MAX);
 
     let member_address = port.address();
     let sockets = port.sockets.into_iter().map(UdpSocket::into_std).collect::<Result<_, _>>();
@@ -377,8 +378,9 @@ async fn start_alone(
     let (counters, changed) = (Arc::new(Counters::default()), Arc::new(Notify::new()));
     let grid = data::grid(me.id, &settings.data, None, &counters, &changed);
     grid.expect_view(&view);
-    let (_, streams) = mpsc::channel(1);
-    let data = data::Data { grid: grid.clone(), keys: None, place: placed.clone(), streams };
+    let ((driver, _), (_, streams)) = (mpsc::channel(1), mpsc::channel(1));
+    let place = placed.clone();
+    let data = data::Data { grid: grid.clone(), keys: None, place, driver, streams };
     tokio::spawn(data.run());
     let ports = ClientPorts { http, resp, pages: Pages::Member };
     serve_clients(settings, ports, &grid, &placed, &counters, changed);

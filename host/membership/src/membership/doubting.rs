@@ -40,7 +40,7 @@ impl Membership {
         living.next().map_or(&self.me, |m| m)
     }
 
-    /// A probe of a member failed: can it be called?
+    /// A probe of a member failed, or a stream of its data: can it be called?
     pub(super) fn doubt(&mut self, now: Duration, id: MemberId) {
         let Some(member) = self.view().and_then(|view| view.get(id)).cloned() else { return };
         if self.may_ask(now, Asked::Doubt, id) {

@@ -520,6 +520,14 @@ impl Membership {
         self.settle(now);
     }
 
+    /// Whatever else uses streams to a member cannot open one, or gets nothing back over it:
+    /// it is called, and removed if it stays out of reach, although datagrams pass.
+    pub fn handle_unserved(&mut self, now: Duration, id: MemberId) {
+        self.notice_pause(now);
+        self.doubt(now, id);
+        self.settle(now);
+    }
+
     /// Every mode has looked, and every candidate has answered or not: who was
     /// to be found is found.
     pub fn handle_discovery_settled(&mut self, now: Duration) {

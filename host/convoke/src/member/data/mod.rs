@@ -17,6 +17,7 @@ use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::AbortHandle;
 
 use super::calls::Call;
+use super::input::Input;
 use super::state::{Counters, Place};
 use crate::settings::DataSettings;
 
@@ -67,6 +68,8 @@ pub(crate) struct Data {
     /// None without a cluster: there is nobody to send to.
     pub(crate) keys: Option<Arc<ClusterKeys>>,
     pub(crate) place: watch::Receiver<Arc<Place>>,
+    /// Is told of members that streams do not reach.
+    pub(crate) driver: mpsc::Sender<Input>,
     /// Streams that other members opened.
     pub(crate) streams: mpsc::Receiver<Box<Call>>,
 }
@@ -135,6 +138,7 @@ impl Data {
                     peer: Arc::clone(&peer),
                     keys: Arc::clone(keys),
                     place: self.place.clone(),
+                    driver: self.driver.clone(),
                 };
                 Sender { peer, task: tokio::spawn(work.run()).abort_handle() }
             });

@@ -2,8 +2,9 @@
 //! send, and again when it breaks.
 
 use std::future::poll_fn;
+use std::pin::pin;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use convoke_grid::grid::ALIVE_MS;
@@ -12,12 +13,16 @@ use convoke_membership::{Hello, Standing};
 use convoke_wire::{ClusterKeys, FRAME_BYTES_MAX, Frame, FrameReader, FrameWriter, SealedStream};
 use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 
 use super::{ASIDE, MESSAGES, OPEN, Opening, RECEIPT};
 use crate::member::calls;
+use crate::member::input::Input;
 use crate::member::state::Place;
 
+/// For so long no stream may open, or one may bring nothing back, before the driver is told:
+/// a member that is restarted, or busy, takes less.
+const UNSERVED_MS: u64 = 3 * ALIVE_MS;
 /// Before a broken stream is opened again.
 const REDIAL_MS: u64 = 50;
 /// How long the other side may take to say where the session goes on.
@@ -34,6 +39,7 @@ pub(super) struct Sending {
     pub(super) peer: Arc<Peer>,
     pub(super) keys: Arc<ClusterKeys>,
     pub(super) place: watch::Receiver<Arc<Place>>,
+    pub(super) driver: mpsc::Sender<Input>,
 }
 
 type Reader = FrameReader<OwnedReadHalf>;
@@ -42,11 +48,15 @@ type Writer = FrameWriter<OwnedWriteHalf>;
 impl Sending {
     /// Sends for as long as the member is in the view.
     pub(super) async fn run(self) {
+        // Since when no stream has opened.
+        let mut failing = None;
         loop {
             poll_fn(|context| self.peer.poll_wanted(context)).await;
+            let since = *failing.get_or_insert_with(Instant::now);
             if let Some(stream) = self.dial().await {
                 let (mut reader, mut writer) = stream.split_with(TcpStream::into_split);
                 if let Some(session) = self.open(&mut reader, &mut writer).await {
+                    failing = None;
                     tokio::select! {
                         _ = self.write(&mut writer) => {}
                         _ = self.hear(&mut reader, session) => {}
@@ -54,8 +64,15 @@ impl Sending {
                     self.peer.handle_closed();
                 }
             }
+            if failing.is_some() && since.elapsed() >= Duration::from_millis(UNSERVED_MS) {
+                self.tell_unserved().await;
+            }
             tokio::time::sleep(Duration::from_millis(REDIAL_MS)).await;
         }
+    }
+
+    async fn tell_unserved(&self) {
+        let _ = self.driver.send(Input::Unserved { id: self.peer.id() }).await;
     }
 
     /// Calls the member at each of its addresses until one answers.
@@ -105,8 +122,18 @@ impl Sending {
     }
 
     async fn hear(&self, reader: &mut Reader, session: u64) -> Option<()> {
-        let silence = Duration::from_millis(UNHEARD_MS_MAX);
-        while let Ok(Ok(Some(frame))) = tokio::time::timeout(silence, reader.next()).await {
+        loop {
+            let mut next = pin!(reader.next());
+            let unserved = Duration::from_millis(UNSERVED_MS);
+            let next = match tokio::time::timeout(unserved, next.as_mut()).await {
+                Ok(next) => next,
+                Err(_) => {
+                    self.tell_unserved().await;
+                    let rest = Duration::from_millis(UNHEARD_MS_MAX - UNSERVED_MS);
+                    tokio::time::timeout(rest, next).await.ok()?
+                }
+            };
+            let Ok(Some(frame)) = next else { return None };
             match frame.kind {
                 RECEIPT => {
                     if let Receipt::Received { received, refused } =
@@ -119,7 +146,6 @@ impl Sending {
                 _ => {}
             }
         }
-        None
     }
 }
 
