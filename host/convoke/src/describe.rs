@@ -91,11 +91,19 @@ pub(crate) fn blocks(view: &View, me: MemberId) -> String {
 /// Why the other members do not let this one in.
 pub(crate) fn refusal(why: &Refusal, me: &Member) -> String {
     match why {
-        Refusal::Unreachable => format!("they cannot call it at {}", addresses(me)),
+        Refusal::Unreachable => format!("they cannot call it at {}{}", addresses(me), nearby(me)),
         Refusal::Unsteady { losses } => format!("they lost it again and again ({losses} times)"),
         Refusal::Differs(differences) => {
             format!("it has {}", agreed::differences(differences, "their cluster"))
         }
+    }
+}
+
+/// Why others cannot call a member that has loopback addresses alone.
+pub(crate) fn nearby(member: &Member) -> &'static str {
+    match member.addresses.iter().all(|address| address.ip().is_loopback()) {
+        true => ", which on every other host is that host itself",
+        false => "",
     }
 }
 

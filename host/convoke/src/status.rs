@@ -153,13 +153,24 @@ impl Status {
 }
 
 impl Node for Status {
-    fn is_ready(&self) -> bool {
+    fn unready(&self) -> Option<String> {
         let place = self.place.borrow();
-        // A cluster whose terms differ from another's stays what it is.
-        let is_out = matches!(place.refusal, Some(Refusal::Unreachable | Refusal::Unsteady { .. }));
-        let is_in = place.view.is_some() && !is_out;
         let load = |flag: &AtomicBool| flag.load(Ordering::Relaxed);
-        is_in && !place.leaving && !load(&self.leaving) && !load(&self.is_addressless)
+        if place.leaving || load(&self.leaving) {
+            return Some("leaving".to_owned());
+        }
+        if load(&self.is_addressless) {
+            return Some("this host has no address left that this member could use".to_owned());
+        }
+        match &place.refusal {
+            // A cluster whose terms differ from another's stays what it is.
+            Some(Refusal::Differs(_)) if place.view.is_some() => None,
+            Some(why) => Some(format!(
+                "the other members do not let this one in: {}",
+                describe::refusal(why, &place.me)
+            )),
+            None => place.view.is_none().then(|| "not in a cluster".to_owned()),
+        }
     }
 
     fn status(&self) -> Value {
@@ -176,7 +187,7 @@ impl Node for Status {
                 "address": me.address().to_string(),
                 "http_port": port(&me.http),
                 "resp_port": self.resp.as_ref().map(|resp| resp.port()),
-                "ready": self.is_ready(),
+                "ready": self.unready().is_none(),
             },
             "cluster": cluster,
             "refused": place.refusal.as_ref().map(|why| describe::refusal(why, me)),
@@ -298,7 +309,7 @@ impl Node for Status {
             "ready",
             "gauge",
             "1 while this member belongs to a cluster.",
-            u64::from(self.is_ready()),
+            u64::from(self.unready().is_none()),
         );
         put(
             "streams",

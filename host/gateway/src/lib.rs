@@ -28,8 +28,9 @@ pub const PARTITIONS_TOPIC: &str = "__cluster__:partitions";
 
 /// What the endpoints tell of.
 pub trait Node: Send + Sync + 'static {
-    /// Whether this member belongs to a cluster and is not about to leave.
-    fn is_ready(&self) -> bool;
+    /// Why this member is not ready, in words; `None` when it belongs to a cluster, others can
+    /// reach it, and it is not about to leave.
+    fn unready(&self) -> Option<String>;
 
     /// Everything, for `/status`.
     fn status(&self) -> Value;

@@ -34,6 +34,8 @@ enum Absence {
     Away(String),
     /// Somebody has to mend something first: in words.
     Wrong(String),
+    /// Nobody knows whether it is there, as when DNS does not answer: in words.
+    Unknown(String),
 }
 
 impl Meeting {
@@ -75,7 +77,7 @@ impl Meeting {
             Outcome::Unresolved(why) => {
                 self.miss(Absence::Away(format!("its name leads nowhere: {why}")))
             }
-            Outcome::Other(what) => self.miss(Absence::Away(what)),
+            Outcome::Other(what) => self.miss(Absence::Unknown(what)),
         }
     }
 
@@ -107,11 +109,13 @@ impl Meeting {
     }
 
     fn miss(&mut self, absence: Absence) -> Result<Snapshot, Problem> {
-        self.missed = self.missed.saturating_add(1);
         let (may_go_on, why) = match absence {
             Absence::Away(why) => (!self.required, why),
-            Absence::Wrong(why) => (false, why),
+            Absence::Wrong(why) | Absence::Unknown(why) => (false, why),
         };
+        if may_go_on || self.met.is_some() {
+            self.missed = self.missed.saturating_add(1);
+        }
         let server = &self.server;
         if self.met.is_some() {
             if self.missed == 1 {
@@ -225,6 +229,19 @@ mod tests {
         assert!(found(meeting.take(Outcome::Closed)).is_empty());
         assert_eq!(found(meeting.take(server("das"))).len(), 2);
         assert!(found(meeting.take(Outcome::TimedOut)).is_empty(), "it was met: never held back");
+    }
+
+    #[test]
+    fn a_server_that_cannot_be_looked_up_is_waited_for_until_that_is_known() {
+        let mut meeting = meeting("das", false);
+        for _ in 0..10 * PATIENCE_LOOKS {
+            held_back(meeting.take(Outcome::Other("its name cannot be looked up".to_owned())));
+        }
+        // Only looks that found it absent count.
+        for _ in 1..PATIENCE_LOOKS {
+            held_back(meeting.take(Outcome::Unresolved("no such name".to_owned())));
+        }
+        assert!(found(meeting.take(Outcome::Unresolved("no such name".to_owned()))).is_empty());
     }
 
     #[test]

@@ -105,8 +105,8 @@ impl Cluster for Nodes {
 }
 
 impl Node for Nodes {
-    fn is_ready(&self) -> bool {
-        true
+    fn unready(&self) -> Option<String> {
+        None
     }
 
     fn status(&self) -> serde_json::Value {

@@ -201,6 +201,16 @@ impl Wishes {
         }
     }
 
+    /// What is wanted and matches none of these addresses, beside what does.
+    pub(crate) fn unmatched(&self, have: &[LocalAddress]) -> Vec<String> {
+        let is_loopback =
+            |pattern: &Pattern| matches!(pattern, Pattern::Exact(ip) if ip.is_loopback());
+        let unmatched = self.wanted.iter().filter(|pattern| {
+            !is_loopback(pattern) && !have.iter().any(|address| pattern.matches(address))
+        });
+        unmatched.map(ToString::to_string).collect()
+    }
+
     /// Chooses again, now that the machine has other addresses: those of `before` that are left
     /// keep their order, and a member stays on its interface as long as that has any. `None` when
     /// there is none left that leads to other hosts as well as the first one did.
@@ -214,8 +224,12 @@ impl Wishes {
         let there: Vec<LocalAddress> =
             have.iter().filter(|a| a.interface == primary.interface).cloned().collect();
         let on_interface = self.choose(&there, route).ok();
+        let leads_out = |address: &LocalAddress| {
+            !address.ip.is_loopback() && rank(address, have).0 != RANK_OF_LOOPBACK_INTERFACE
+        };
         let usable = |choice: &Choice| {
             rank(&choice.primary, have).0 <= rank(primary, have).0.max(RANK_REAL_MAX)
+                && (leads_out(&choice.primary) || !leads_out(primary))
         };
         let is_free = self.wanted.is_empty();
         let chosen = on_interface.filter(|choice| is_free && usable(choice));
@@ -350,6 +364,8 @@ fn unchosen(have: &[LocalAddress], chosen: &[LocalAddress]) -> Vec<String> {
 
 /// Addresses of at most this rank lead to other hosts.
 const RANK_REAL_MAX: u8 = 2;
+/// Addresses of the loopback interface that are not loopback themselves.
+const RANK_OF_LOOPBACK_INTERFACE: u8 = 5;
 
 /// Lower is better.
 fn rank(address: &LocalAddress, have: &[LocalAddress]) -> (u8, &'static str) {
@@ -361,7 +377,7 @@ fn rank(address: &LocalAddress, have: &[LocalAddress]) -> (u8, &'static str) {
         // Others find it by IPv6 multicast, or by a list that names it: it is not chosen freely.
         ip if zone::has(ip) => (8, "link-local, for hosts on this link only"),
         _ if siblings.any(|other| other.ip.is_loopback()) => {
-            (5, "of the loopback interface, which leads to no other host")
+            (RANK_OF_LOOPBACK_INTERFACE, "of the loopback interface, which leads to no other host")
         }
         _ if is_virtual => (4, "leads to containers or virtual machines on this host"),
         _ if address.traits.is_temporary => (3, "temporary"),
@@ -586,6 +602,16 @@ mod tests {
         assert_eq!(again(&[lo(), address("docker0", 5, "172.17.0.1")], &first), None);
         let there = Wishes { wanted: vec!["eth0".parse().unwrap()], ..listing("") };
         assert!(there.choose_again(&elsewhere, &nowhere, &first).is_none());
+        // A link-local one ranks below loopback, and no less leads to other hosts.
+        let on_link = listing("fe80::7%eth0");
+        let zoned = [lo(), address("eth0", 2, "fe80::7")];
+        let first = on_link.choose(&zoned, &nowhere).unwrap();
+        assert_eq!(ips(&first), ["fe80::7"]);
+        assert_eq!(on_link.choose_again(&[lo()], &nowhere, &first).map(|c| ips(&c)), None);
+        assert_eq!(
+            on_link.choose_again(&zoned, &nowhere, &first).map(|c| ips(&c)).unwrap(),
+            ["fe80::7"]
+        );
         // Whoever is on loopback stays there.
         let on_loopback = Wishes { wanted: vec!["127.0.0.1".parse().unwrap()], ..listing("") };
         let first = on_loopback.choose(&before, &nowhere).unwrap();

@@ -381,6 +381,17 @@ impl Running {
             Event::SharedAddress { address, members: [one, other] } => {
                 warn!(%address, members = %format_args!("{} and {}", one.name, other.name), "several members advertise this address: it is used for none of them. Leave it out with --interfaces, or give each member one of its own");
             }
+            Event::NotLetIn { member, why: Refusal::Unreachable }
+                if !describe::nearby(&member).is_empty() =>
+            {
+                warn!(member = %member.address(), "a member is not let in: it advertises {}{}. Give it an address of the network with --interfaces", describe::addresses(&member), describe::nearby(&member));
+            }
+            Event::Refused { by, why: Refusal::Unreachable, retry }
+                if !describe::nearby(self.core.me()).is_empty() =>
+            {
+                let me = self.core.me();
+                warn!(by = %by.address(), again_in_s = retry.as_secs(), "the other members do not let this one in: it advertises {}{}. Give it an address of the network with --interfaces", describe::addresses(me), describe::nearby(me));
+            }
             Event::NotLetIn { member, why: Refusal::Unreachable } => {
                 warn!(member = %member.address(), "a member is not let in, since nobody can call it: no answer at {}. Open TCP port {} of its host, or give it a --public-address that leads there", describe::addresses(&member), member.address().port());
             }

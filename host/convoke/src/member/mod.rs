@@ -484,6 +484,13 @@ async fn choose_interface(settings: &Settings, wishes: &Wishes) -> Result<Choice
             );
         }
     }
+    let unmatched = wishes.unmatched(&have);
+    if !unmatched.is_empty() {
+        warn!(
+            unmatched = unmatched.join(", "),
+            "no address of this host matches a part of --interfaces"
+        );
+    }
     warn_of_a_strange_list(settings, &wishes.listed, &have);
     info!(
         address = %choice.primary,

@@ -230,6 +230,41 @@ fn without_options(command: clap::Command, path: &[&str]) -> clap::Command {
     }
 }
 
+/// The variable of `--port`; in the pods beside a Kubernetes service named `convoke` it is the
+/// service's own, unless `enableServiceLinks` is false.
+const PORT_VARIABLE: &str = "CONVOKE_PORT";
+
+/// Whether the value is one that Kubernetes gives: `tcp://10.96.0.7:6379`.
+fn is_service_link(value: &str) -> bool {
+    value.split_once("://").is_some_and(|(scheme, _)| matches!(scheme, "tcp" | "udp" | "sctp"))
+}
+
+fn without_port_variable(command: clap::Command) -> clap::Command {
+    let reset = |arg: clap::Arg| match arg.get_id() == "port" {
+        true => arg.env(clap::builder::Resettable::Reset),
+        false => arg,
+    };
+    command.mut_args(reset).mut_subcommands(without_port_variable)
+}
+
+/// Of these variables of the environment, those that look like one of ours misspelt, with the
+/// one that is meant.
+pub(super) fn misspelt(variables: impl Iterator<Item = String>) -> Vec<(String, String)> {
+    /// Edits from one to the other, at most.
+    const EDITS_MAX: usize = 2;
+    let command = command();
+    let ours: Vec<&str> =
+        command.get_arguments().filter_map(|arg| arg.get_env()?.to_str()).collect();
+    let meant = |variable: &str| {
+        if !variable.starts_with("CONVOKE_") || ours.contains(&variable) {
+            return None;
+        }
+        let near = ours.iter().map(|known| (super::modes::distance(variable, known), *known));
+        near.filter(|(edits, _)| *edits <= EDITS_MAX).min().map(|(_, known)| known.to_owned())
+    };
+    variables.filter_map(|variable| meant(&variable).map(|known| (variable, known))).collect()
+}
+
 fn port() -> clap::builder::RangedI64ValueParser<u16> {
     clap::value_parser!(u16).range(1..)
 }
@@ -261,7 +296,10 @@ pub(crate) struct Instead {
 impl Given {
     /// Reads arguments, the program's name first.
     pub(crate) fn read(arguments: impl IntoIterator<Item = OsString>) -> Result<Self, Instead> {
-        let command = command();
+        let mut command = command();
+        if std::env::var(PORT_VARIABLE).is_ok_and(|value| is_service_link(&value)) {
+            command = without_port_variable(command);
+        }
         let arguments = spelling::canonical(arguments, &names_of(&command));
         if let Some(text) = spelling::without_counterpart(&arguments) {
             return Err(Instead { text, code: 2 });
@@ -342,6 +380,22 @@ mod tests {
 
     fn error(line: &str) -> String {
         read(line).unwrap_err().text
+    }
+
+    #[test]
+    fn a_variable_that_is_nearly_ours_is_named() {
+        let given = ["CONVOKE_STRAT_PORT", "CONVOKE_START_PORT", "CONVOKE_BIN", "PATH"];
+        let named = misspelt(given.map(str::to_owned).into_iter());
+        let both = ("CONVOKE_STRAT_PORT".to_owned(), "CONVOKE_START_PORT".to_owned());
+        assert_eq!(named, [both]);
+        // Of Kubernetes, for a service named `convoke`.
+        for variable in ["CONVOKE_SERVICE_HOST", "CONVOKE_PORT_6900_TCP", "CONVOKE_HZ_PORT_1"] {
+            assert_eq!(misspelt([variable.to_owned()].into_iter()), [], "{variable}");
+        }
+        assert!(is_service_link("tcp://10.96.0.7:6379") && !is_service_link("8080"));
+        let port = without_port_variable(command());
+        let port = port.get_arguments().find(|arg| arg.get_id() == "port").unwrap();
+        assert_eq!(port.get_env(), None);
     }
 
     #[test]

@@ -131,6 +131,29 @@ pub(super) fn check(
     Ok(())
 }
 
+/// Modes that a file describes and does not use, as its own `cluster-mode` names others.
+pub(super) fn unused(
+    sources: &Sources<'_>,
+    options: &Options,
+    file: &File,
+    modes: &[ModeSettings],
+    notes: &mut Vec<String>,
+) {
+    if file.cluster_mode.is_none() || !options.cluster_mode.is_empty() {
+        return;
+    }
+    let is_used = |name: &str| modes.iter().any(|mode| mode.name.eq_ignore_ascii_case(name));
+    for entry in file.discovery.iter().filter(|entry| !is_used(&entry.mode)) {
+        let [way, entries] = ["cluster-mode", "discovery"].map(|key| Given { key, rank: 0 });
+        notes.push(format!(
+            "{} does not name mode {:?}: its table in {} has no effect",
+            sources.origin(way),
+            entry.mode,
+            sources.origin(entries)
+        ));
+    }
+}
+
 /// The group of the multicast mode: an argument of the mode and `mc-address`, `mc-port` are two
 /// ways to name one.
 pub(super) fn group(
@@ -153,6 +176,28 @@ pub(super) fn group(
             }
         }
         return Ok(());
+    }
+    // What a table of `discovery` has in its settings, the mode takes over everything else.
+    for mode in modes.iter_mut().filter(|mode| built_in(mode)) {
+        let way = Given { key: "discovery", rank: 0 };
+        for ((key, value), name) in others.iter().zip(["group", "port"]) {
+            let set = mode.settings.iter().position(|(known, _)| known == name);
+            let (Some(at), Some(value), Some(given)) = (set, value, sources.given(key)) else {
+                continue;
+            };
+            let (value, part) = (value.trim_matches(['[', ']']), mode.settings[at].1.clone());
+            if part.trim_matches(['[', ']']) == value {
+                continue;
+            }
+            let [own, other] = [way, given].map(|given| sources.origin(given));
+            if given.rank == 0 {
+                return Err(SettingsError(format!(
+                    "{own} names {part} for multicast, and {other} names {value}; keep one of them"
+                )));
+            }
+            notes.push(format!("{other} wins over {own}: multicast uses {value}, not {part}"));
+            mode.settings.remove(at);
+        }
     }
     for mode in modes.iter_mut().filter(|mode| built_in(mode) && !mode.argument.is_empty()) {
         // Of the command line or the environment where it is written there, else of the file.

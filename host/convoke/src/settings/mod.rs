@@ -100,8 +100,10 @@ pub(crate) struct Settings {
 /// Member ports that are tried, unless the operator says otherwise.
 const START_PORT_RANGE: u16 = 100;
 
+/// What editors of Windows put before UTF-8 text (Unicode 15, 23.8).
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 /// Bytes of a password file: a password, and the line break at its end.
-const PASSWORD_FILE_BYTES_MAX: usize = PASSWORD_BYTES_MAX + 2;
+const PASSWORD_FILE_BYTES_MAX: usize = BYTE_ORDER_MARK.len() + PASSWORD_BYTES_MAX + 2;
 
 /// Threads that serve clients and other members, at most.
 const WORKERS_MAX: u16 = 256;
@@ -175,13 +177,23 @@ impl Settings {
         let domain_server = matches!(given.cli.command, Some(Command::Domain));
         let usual = if domain_server { &DOMAIN_SERVER } else { &INSTANCE };
         let mut options = given.cli.options;
-        // Of two ways to give the password, the command line's wins.
+        let mut notes = Vec::new();
+        let variables = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
+        for (variable, meant) in cli::misspelt(variables) {
+            notes.push(format!("{variable} has no effect: did you mean {meant}?"));
+        }
         let own = sole(
+            "cluster-password",
             secrets[0],
             (options.cluster_password.take(), options.cluster_password_file.take()),
+            &mut notes,
         );
-        let own_for_clients =
-            sole(secrets[1], (options.client_password.take(), options.client_password_file.take()));
+        let own_for_clients = sole(
+            "client-password",
+            secrets[1],
+            (options.client_password.take(), options.client_password_file.take()),
+            &mut notes,
+        );
         let path = options.config.clone().or_else(|| {
             let usual = Path::new(USUAL_FILE);
             usual.is_file().then(|| usual.to_owned())
@@ -190,7 +202,6 @@ impl Settings {
         let keys = file.keys();
         let mut overridden = cli::overriding(&given.matches, &keys);
         let sources = Sources { matches: &given.matches, path: path.as_deref(), keys: &keys };
-        let mut notes = Vec::new();
         let from_file = |key: &str| match &path {
             Some(path) => format!("{}: {key}", path.display()),
             None => key.to_owned(),
@@ -205,6 +216,7 @@ impl Settings {
             modes::Place::here(),
         )?;
         contradictions::group(&sources, &options, &file, &mut modes, &mut notes)?;
+        contradictions::unused(&sources, &options, &file, &modes, &mut notes);
         let is_set = options.no_cluster.or(file.no_cluster).unwrap_or(false);
         let no_cluster = contradictions::no_cluster(&sources, is_set, &mut notes);
         if file.no_cluster == Some(true)
@@ -271,6 +283,11 @@ impl Settings {
 
         let cluster_name =
             options.cluster_name.or(file.cluster_name).unwrap_or_else(|| "development".to_owned());
+        if cluster_name.chars().any(char::is_control) {
+            return Err(SettingsError(format!(
+                "cluster-name {cluster_name:?} has control characters; leave them out"
+            )));
+        }
         if cluster_name.trim().is_empty() {
             return Err(SettingsError(
                 "--cluster-name is empty; give it a name, or leave it out for \"development\""
@@ -420,12 +437,21 @@ fn client_address(text: &str, from: &str) -> Result<ClientAddress, SettingsError
 /// Of a secret and a file that holds one, that which was not set by the
 /// environment, when the other was.
 fn sole(
+    key: &str,
     environment: [bool; 2],
     (text, file): (Option<String>, Option<PathBuf>),
+    notes: &mut Vec<String>,
 ) -> (Option<String>, Option<PathBuf>) {
+    let variable = format!("CONVOKE_{}", key.replace('-', "_").to_uppercase());
     match environment {
-        [true, false] if file.is_some() => (None, file),
-        [false, true] if text.is_some() => (text, None),
+        [true, false] if text.is_some() && file.is_some() => {
+            notes.push(format!("--{key}-file wins over {variable}"));
+            (None, file)
+        }
+        [false, true] if text.is_some() && file.is_some() => {
+            notes.push(format!("--{key} wins over {variable}_FILE"));
+            (text, None)
+        }
         _ => (text, file),
     }
 }
@@ -449,6 +475,15 @@ fn password(
                 })?);
             while matches!(bytes.last(), Some(b'\n' | b'\r')) {
                 bytes.pop();
+            }
+            if bytes.starts_with(BYTE_ORDER_MARK) {
+                bytes.drain(..BYTE_ORDER_MARK.len());
+            }
+            if bytes.contains(&0) {
+                return Err(SettingsError(format!(
+                    "the password file {} has bytes of value 0; save it as UTF-8 text",
+                    path.display()
+                )));
             }
             if bytes.len() > PASSWORD_BYTES_MAX {
                 return Err(SettingsError(format!(
@@ -666,6 +701,38 @@ mod tests {
         let settings = with_file("group.xml", text, &["--mcPort", "3001"]).unwrap();
         assert_eq!(settings.modes[0].argument, "224.2.2.3:3001");
         assert!(settings.notes[0].starts_with("--mc-port wins over discovery in "));
+    }
+
+    #[test]
+    fn settings_of_a_table_give_way_to_the_command_line_as_an_argument_does() {
+        let table = "[[discovery]]\nmode = \"multicast\"\nsettings = { port = \"77\", group = \"239.1.1.9\" }\n";
+        let settings = with_file("table.toml", table, &["--mc-port", "78"]).unwrap();
+        assert_eq!(settings.modes[0].settings, [("group".to_owned(), "239.1.1.9".to_owned())]);
+        assert!(settings.notes[0].contains("multicast uses 78, not 77"), "{:?}", settings.notes);
+        let same = with_file("table.toml", table, &["--mc-port", "77"]).unwrap();
+        assert!(same.notes.is_empty(), "{:?}", same.notes);
+        let both = format!("mc-port = 78\n{table}");
+        let refusal = with_file("table.toml", &both, &[]).unwrap_err();
+        assert!(refusal.contains("names 77 for multicast"), "{refusal}");
+        let unused =
+            "cluster-mode = \"tcpip:10.0.0.1\"\n[[discovery]]\nmode = \"dns\"\nargument = \"h\"\n";
+        let settings = with_file("table.toml", unused, &[]).unwrap();
+        assert!(settings.notes[0].contains("has no effect"), "{:?}", settings.notes);
+    }
+
+    #[test]
+    fn files_of_other_editors_hold_the_same_password() {
+        let secret = std::env::temp_dir().join(format!("convoke-marked-{}", std::process::id()));
+        let read = |bytes: &[u8]| {
+            std::fs::write(&secret, bytes).unwrap();
+            let file = secret.display().to_string();
+            resolve(&["--cluster-password-file", &file]).map(|settings| settings.password.to_vec())
+        };
+        assert_eq!(read(b"\xef\xbb\xbfabc\r\n").unwrap(), b"abc");
+        let error = read(b"\xff\xfea\0b\0").unwrap_err().to_string();
+        assert!(error.contains("UTF-8"), "{error}");
+        std::fs::remove_file(secret).unwrap();
+        assert!(refusal(&["--cluster-name", "a\nb"]).contains("control characters"));
     }
 
     #[test]

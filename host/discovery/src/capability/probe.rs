@@ -4,9 +4,10 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use futures_util::stream::{self, StreamExt as _};
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, timeout, timeout_at};
 use wasmtime::component::{HasSelf, Linker};
 
+use super::dns::LookupError;
 use super::rate::Bucket;
 use super::{Capability, Context, Grant, Mode};
 use crate::bindings::imports::convoke::host::probe::{self, Outcome, Peer, Place, Target};
@@ -27,6 +28,9 @@ pub(crate) const CAPABILITY: Capability = Capability {
         probe::add_to_linker::<_, HasSelf<_>>(linker, |state| &mut state.capabilities)
     },
 };
+
+/// Of why a name was not found, in bytes.
+const ERROR_BYTES_MAX: usize = 300;
 
 /// What one instance may still probe.
 #[derive(Debug)]
@@ -122,17 +126,14 @@ impl Context {
 /// Looks a target up within one bound, and asks its addresses within the other.
 async fn ask(mode: &Mode, target: &Target, resolving: Duration, bound: Duration) -> Outcome {
     let resolved = match mode.host.world.fakes() {
-        Some(fakes) => fakes.resolve(&target.host, target.port),
-        None => timeout(resolving, resolve(&target.host, target.port)).await.unwrap_or_else(|_| {
-            let ms = resolving.as_millis();
-            Err(format!("no answer from the system's DNS servers within {ms} ms"))
-        }),
+        Some(fakes) => fakes.resolve(&target.host, target.port).map_err(Outcome::Unresolved),
+        None => resolve(mode, target, Instant::now() + resolving).await,
     };
     match resolved {
         Ok(addresses) => {
             timeout(bound, ask_all(mode, addresses)).await.unwrap_or(Outcome::TimedOut)
         }
-        Err(why) => Outcome::Unresolved(why),
+        Err(unresolved) => unresolved,
     }
 }
 
@@ -154,14 +155,41 @@ async fn ask_all(mode: &Mode, addresses: Vec<SocketAddr>) -> Outcome {
     first.unwrap_or_else(|| Outcome::Unresolved("the name has no address".into()))
 }
 
-/// A literal as it is; a name by the system's resolver.
-async fn resolve(host: &str, port: u16) -> Result<Vec<SocketAddr>, String> {
+/// A literal as it is; a name by the system's resolver, which may have other sources than DNS.
+/// That one does not say whether there is no such name or no server to ask, so DNS is asked for
+/// what it does not find: a name that could not be looked up is no name that leads nowhere.
+async fn resolve(mode: &Mode, target: &Target, until: Instant) -> Result<Vec<SocketAddr>, Outcome> {
+    let Target { host, port } = target;
     if let Ok(ip) = host.parse::<IpAddr>() {
-        return Ok(vec![SocketAddr::new(ip, port)]);
+        return Ok(vec![SocketAddr::new(ip, *port)]);
     }
-    let found = tokio::net::lookup_host((host, port)).await;
+    let system = async {
+        let found = tokio::net::lookup_host((host.as_str(), *port)).await;
+        found.map(|found| found.map(|address| address.ip()).collect::<Vec<_>>()).ok()
+    };
+    let resolver = mode.dns.get(&mode.grants.dns.servers);
+    // Both at once: a server that is silent costs each of them all the time that there is.
+    let (system, own) = tokio::join!(
+        timeout_at(until, system),
+        timeout_at(until, resolver.addresses(host, until)),
+    );
+    let found = match (system, own) {
+        (Ok(Some(found)), _) => found,
+        (_, Ok(Ok(found))) => found.addresses,
+        (_, Ok(Err(error @ LookupError::Absent(_)))) => {
+            return Err(Outcome::Unresolved(one_line(&error.to_string(), ERROR_BYTES_MAX)));
+        }
+        (_, Ok(Err(error))) => {
+            let why = one_line(&error.to_string(), ERROR_BYTES_MAX);
+            return Err(Outcome::Other(format!("its name cannot be looked up: {why}")));
+        }
+        (_, Err(_)) => {
+            let why = "its name cannot be looked up: no answer from the DNS servers in time";
+            return Err(Outcome::Other(why.into()));
+        }
+    };
     let mut addresses: Vec<SocketAddr> = Vec::new();
-    for address in found.map_err(|error| one_line(&error.to_string(), 200))? {
+    for address in found.into_iter().map(|ip| SocketAddr::new(ip, *port)) {
         if !addresses.contains(&address) && addresses.len() < limits::PROBE_ADDRESSES_MAX {
             addresses.push(address);
         }

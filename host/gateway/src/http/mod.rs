@@ -155,10 +155,9 @@ fn router(web: &Arc<Web>, pages: Pages) -> Router {
 }
 
 async fn ready(State(node): State<Arc<dyn Node>>) -> Response {
-    if node.is_ready() {
-        "ready\n".into_response()
-    } else {
-        (StatusCode::SERVICE_UNAVAILABLE, "not in a cluster\n").into_response()
+    match node.unready() {
+        None => "ready\n".into_response(),
+        Some(why) => (StatusCode::SERVICE_UNAVAILABLE, format!("{why}\n")).into_response(),
     }
 }
 

@@ -15,8 +15,8 @@ struct Made {
 }
 
 impl Node for Made {
-    fn is_ready(&self) -> bool {
-        self.ready
+    fn unready(&self) -> Option<String> {
+        (!self.ready).then(|| "not in a cluster".to_owned())
     }
 
     fn status(&self) -> Value {

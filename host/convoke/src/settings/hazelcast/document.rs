@@ -190,7 +190,7 @@ impl Document {
     /// Reads another file in the place where it is named.
     fn import(&mut self, resource: &str, folder: &Path, imports: usize) -> Result<(), String> {
         let shown = one_line(resource);
-        let refused = |why: &str| format!("hazelcast.import: {shown:?} {why}");
+        let refused = |why: &str| format!("{IMPORT} {shown:?} {why}");
         if imports >= IMPORTS_MAX {
             return Err(refused(&format!(
                 "is one below the other more than {IMPORTS_MAX} files deep; do they import each other?"
@@ -204,7 +204,10 @@ impl Document {
         let path = folder.join(path);
         let text = super::super::file::read_text(&path).map_err(|error| refused(&error.0))?;
         let folder = path.parent().unwrap_or(Path::new(""));
-        self.read_file(&text, folder, imports + 1).map_err(|why| refused(&format!("({why})")))
+        self.read_file(&text, folder, imports + 1).map_err(|why| {
+            // The innermost file is the one to mend.
+            if why.starts_with(IMPORT) { why } else { refused(&format!("({why})")) }
+        })
     }
 
     fn add(&mut self, path: String, value: &str) -> Result<(), String> {
@@ -241,9 +244,13 @@ impl Document {
         known(&own).or_else(|| known(name))
     }
 
-    /// Takes what the file says of `advanced-network` for what it says of `network`.
-    pub(super) fn advance(&mut self) {
-        self.forget("network");
+    /// Takes what the file says of `advanced-network` for what it says of `network`: as in
+    /// Hazelcast, a file has one of them.
+    pub(super) fn advance(&mut self) -> Result<(), String> {
+        let is_below = |(path, ..): &(String, String, String)| is_below(path, "network");
+        if self.has("network") || self.overrides.iter().any(is_below) {
+            return Err("hazelcast.network is there, and hazelcast.advanced-network is enabled: which of them holds is ambiguous; keep one of them".to_owned());
+        }
         self.is_advanced = true;
         for (path, _) in &mut self.values {
             for (theirs, ours) in [(ADVANCED_MEMBER, "network"), (ADVANCED_JOIN, "network.join")] {
@@ -254,6 +261,16 @@ impl Document {
                 }
             }
         }
+        for (path, ..) in &mut self.overrides {
+            for (theirs, ours) in [(ADVANCED_MEMBER, "network"), (ADVANCED_JOIN, "network.join")] {
+                if let Some(rest) = path.strip_prefix(&plain(theirs))
+                    && rest.starts_with('.')
+                {
+                    *path = format!("{ours}{rest}");
+                }
+            }
+        }
+        Ok(())
     }
 
     /// How the file has a path.
@@ -477,6 +494,9 @@ impl Document {
         paths
     }
 }
+
+/// How an error about an imported file begins.
+const IMPORT: &str = "hazelcast.import:";
 
 /// One of several plug-ins that find members, and the list of them.
 const STRATEGY: &str = "discovery-strategy";

@@ -9,6 +9,8 @@ use super::{GROUP, GROUP_PORT};
 use crate::places::with_port;
 
 const JOIN: &str = "network.join";
+/// Ways to join that there are none of here.
+const ELSEWHERE: [&str; 4] = ["aws", "azure", "eureka", "gcp"];
 
 /// Several may be on: here they all run.
 pub(super) fn translate(
@@ -259,7 +261,10 @@ fn kubernetes_api(
 /// Clouds and registries, and all other ways to join: a member that was to be found in one of
 /// them must not found a cluster of its own.
 fn others(document: &mut Document) -> Result<(), String> {
-    for name in document.names_below(JOIN) {
+    let mut names = document.names_below(JOIN);
+    let in_environment = document.names_of_overrides(JOIN).into_iter();
+    names.extend(in_environment.filter(|name| ELSEWHERE.contains(&name.as_str())));
+    for name in names {
         let path = format!("{JOIN}.{name}");
         if name == "multicast" || name == "tcp-ip" {
             continue;

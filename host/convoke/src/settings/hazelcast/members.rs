@@ -31,7 +31,8 @@ pub(super) fn sort(texts: &[String]) -> Listed {
 /// Addresses, ranges of them and `localhost` are no names; what is neither is
 /// left to the mode to refuse.
 fn is_name(entry: &str) -> bool {
-    if entry.starts_with('[') || entry.parse::<IpAddr>().is_ok() {
+    // IPv6, also with a zone or a length: a name has one colon at most.
+    if entry.starts_with('[') || entry.matches(':').count() > 1 || entry.parse::<IpAddr>().is_ok() {
         return false;
     }
     let host = entry.split(':').next().unwrap_or_default();
@@ -48,11 +49,19 @@ mod tests {
     fn names_and_addresses_are_told_apart() {
         let listed = sort(&[
             "10.0.0.1, 10.0.0.2-9:5701;10.0.0.*".into(),
-            "a.example:5701 [::1]:1\nlocalhost ::1".into(),
+            "a.example:5701 [::1]:1\nlocalhost ::1 fe80::1%eth0".into(),
         ]);
         assert_eq!(
             listed.addresses,
-            ["10.0.0.1", "10.0.0.2-9:5701", "10.0.0.*", "[::1]:1", "localhost", "::1"]
+            [
+                "10.0.0.1",
+                "10.0.0.2-9:5701",
+                "10.0.0.*",
+                "[::1]:1",
+                "localhost",
+                "::1",
+                "fe80::1%eth0"
+            ]
         );
         assert_eq!(listed.names, ["a.example:5701"]);
     }

@@ -115,6 +115,10 @@ const REFUSED: [(&str, Option<&str>, &str); 8] = [
     ),
 ];
 
+/// Properties that choose the address that a member binds and the one that it advertises.
+const LOCAL_ADDRESS: &str = "hazelcast.local.localAddress";
+const PUBLIC_ADDRESS: &str = "hazelcast.local.publicAddress";
+
 /// A property that members must have in common.
 const TOKEN: &str = "hazelcast.application.validation.token";
 
@@ -122,7 +126,7 @@ const TOKEN: &str = "hazelcast.application.validation.token";
 pub(super) fn translate(text: &str, surroundings: &Surroundings) -> Result<Translated, String> {
     let mut document = Document::read(text, surroundings)?;
     if document.is_on("advanced-network.enabled", false)? {
-        document.advance();
+        document.advance()?;
     } else {
         document.forget("advanced-network");
     }
@@ -147,7 +151,10 @@ pub(super) fn translate(text: &str, surroundings: &Surroundings) -> Result<Trans
         cluster_name: Some(
             document.text("cluster-name")?.unwrap_or_else(|| CLUSTER_NAME.to_owned()),
         ),
-        public_address: document.text("network.public-address")?,
+        public_address: {
+            let property = document.property("", PUBLIC_ADDRESS)?;
+            document.text("network.public-address")?.or(property)
+        },
         ..File::default()
     };
     if let Some(name) = document.text("instance-name")? {
@@ -168,6 +175,17 @@ pub(super) fn translate(text: &str, surroundings: &Surroundings) -> Result<Trans
         file.interfaces = Some(OneOrMore::More(interfaces));
     } else {
         document.forget("network.interfaces");
+    }
+    // As there, the property holds whatever the interfaces are.
+    if let Some(address) = document.property("", LOCAL_ADDRESS)? {
+        let address = if address == "localhost" { "127.0.0.1" } else { &address };
+        if address.parse::<std::net::IpAddr>().is_err() {
+            return Err(format!(
+                "{LOCAL_ADDRESS}: {:?} is not an IP address; name this member's address, or set network.interfaces",
+                document::one_line(address)
+            ));
+        }
+        file.interfaces = Some(OneOrMore::One(address.to_owned()));
     }
     if document.is_on("lite-member.enabled", false)? {
         file.lite = Some(true);
@@ -319,6 +337,54 @@ hazelcast:
     default: { backup-count: 2 }
   lite-member: { enabled: true }
 ";
+
+    #[test]
+    fn what_hazelcast_refuses_or_reads_elsewhere_is_no_default_here() {
+        let refusal = |text: &str| translate(text).unwrap_err();
+        let both =
+            "hazelcast: { network: { port: { port: 7777 } }, advanced-network: { enabled: true } }";
+        assert!(refusal(both).contains("keep one of them"), "{}", refusal(both));
+        let two = "hazelcast: { cluster-name: a }\n---\nhazelcast: { cluster-name: b }\n";
+        assert!(refusal(two).contains("a second document"), "{}", refusal(two));
+        let name = "<hazelcast><cluster-name><b>x</b></cluster-name></hazelcast>";
+        assert!(refusal(name).contains("expected text alone"), "{}", refusal(name));
+        let one = "---\nhazelcast: { cluster-name: a }\n...\n";
+        assert_eq!(translate(one).unwrap().file.cluster_name.as_deref(), Some("a"));
+        let in_environment = |name: &str, text: &str| {
+            let environment = vec![(name.to_owned(), "true".to_owned())];
+            super::translate(text, &Surroundings { environment, ..Surroundings::default() })
+        };
+        let plain = "<hazelcast><network><port>7777</port></network></hazelcast>";
+        for name in ["HZ_NETWORK_JOIN_AWS_ENABLED", "HZ_NETWORK_JOIN_GCP_ENABLED"] {
+            let refusal = in_environment(name, plain).unwrap_err();
+            assert!(refusal.contains("there is no such mode here"), "{name}: {refusal}");
+        }
+        let refusal = in_environment("HZ_ADVANCEDNETWORK_ENABLED", plain).unwrap_err();
+        assert!(refusal.contains("keep one of them"), "{refusal}");
+        let advanced =
+            "hazelcast: { advanced-network: { enabled: true, join: { tcp-ip: { member: h } } } }";
+        let translated = in_environment("HZ_ADVANCEDNETWORK_JOIN_TCPIP_ENABLED", advanced).unwrap();
+        assert_eq!(modes(&translated.file), [("dns", "h")]);
+    }
+
+    #[test]
+    fn properties_that_choose_an_address_are_honoured() {
+        let property = |name: &str, value: &str| {
+            translate(&format!(
+                "<hazelcast><properties><property name='{name}'>{value}</property></properties></hazelcast>"
+            ))
+        };
+        let read = property(LOCAL_ADDRESS, "10.0.0.7").unwrap();
+        assert_eq!(read.file.interfaces.unwrap().into_vec(), ["10.0.0.7"]);
+        let read = property(LOCAL_ADDRESS, "localhost").unwrap();
+        assert_eq!(
+            (read.file.interfaces.unwrap().into_vec(), read.ignored),
+            (vec!["127.0.0.1".to_owned()], vec![])
+        );
+        assert!(property(LOCAL_ADDRESS, "db").unwrap_err().contains("is not an IP address"));
+        let read = property(PUBLIC_ADDRESS, "203.0.113.9:5701").unwrap();
+        assert_eq!(read.file.public_address.as_deref(), Some("203.0.113.9:5701"));
+    }
 
     fn modes(file: &File) -> Vec<(&str, &str)> {
         file.discovery.iter().map(|mode| (mode.mode.as_str(), mode.argument.as_str())).collect()

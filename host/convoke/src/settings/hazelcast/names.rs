@@ -5,7 +5,9 @@ use super::super::modes::distance;
 use super::document::{Document, one_line, plain};
 
 /// Names below a path.
-const KNOWN: [(&str, &[&str]); 8] = [
+const KNOWN: [(&str, &[&str]); 9] = [
+    // It is a text.
+    ("cluster-name", &[]),
     (
         "network",
         &[
@@ -95,11 +97,14 @@ pub(super) fn check(document: &Document) -> Result<(), String> {
             let is_loose = path.starts_with("network.join");
             let is_same = |known: &str| known == bare || is_loose && plain(known) == plain(bare);
             if !known.iter().any(|known| is_same(known)) {
+                let known = match known {
+                    [] => "expected text alone".to_owned(),
+                    known => format!("it knows {}", known.join(", ")),
+                };
                 return Err(format!(
-                    "{}: {:?} is unknown to Hazelcast; it knows {}",
+                    "{}: {:?} is unknown to Hazelcast; {known}",
                     document.shown(path),
                     one_line(bare),
-                    known.join(", ")
                 ));
             }
         }

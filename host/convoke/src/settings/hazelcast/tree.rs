@@ -43,7 +43,7 @@ impl Tree {
     }
 }
 
-/// Reads the first document of a file.
+/// Reads a file, which holds one document.
 pub(super) fn read(text: &str) -> Result<Tree, String> {
     let mut reader =
         Reader { parser: Parser::new_from_str(text), anchors: HashMap::new(), room: VALUES_MAX };
@@ -51,7 +51,18 @@ pub(super) fn read(text: &str) -> Result<Tree, String> {
         match reader.next()? {
             Event::StreamEnd => return Ok(Tree::Nothing),
             Event::StreamStart | Event::DocumentStart(..) => {}
-            event => return reader.value(event, 0),
+            event => {
+                let tree = reader.value(event, 0)?;
+                loop {
+                    match reader.next()? {
+                        Event::StreamEnd => return Ok(tree),
+                        Event::DocumentStart(..) => {
+                            return Err("it has a second document, after `---`; Hazelcast reads one: keep one of them".to_owned());
+                        }
+                        _ => {}
+                    }
+                }
+            }
         }
     }
 }

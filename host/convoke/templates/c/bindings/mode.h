@@ -328,11 +328,12 @@ typedef struct convoke_host_probe_outcome_t {
 #define CONVOKE_HOST_PROBE_OUTCOME_CLOSED 3
 // No answer in time.
 #define CONVOKE_HOST_PROBE_OUTCOME_TIMED_OUT 4
-// The name leads nowhere now; carries why.
+// DNS says that the name leads nowhere now; carries why.
 #define CONVOKE_HOST_PROBE_OUTCOME_UNRESOLVED 5
 // No grant covers this place.
 #define CONVOKE_HOST_PROBE_OUTCOME_DENIED 6
-// Anything else, in words.
+// Anything else, in words: nothing is known of the place, as where its name
+// could not be looked up.
 #define CONVOKE_HOST_PROBE_OUTCOME_OTHER 7
 
 typedef struct {

@@ -23,7 +23,7 @@ use super::{Capability, Context, Grant, Mode};
 use crate::bindings::imports::convoke::host::dns::{self, Addresses, DnsError, Place, Service};
 use crate::limits;
 use crate::text::one_line;
-use miss::LookupError;
+pub(crate) use miss::LookupError;
 use resolver::Resolver;
 pub(crate) use system::Resolvers;
 

@@ -113,7 +113,7 @@ impl Resolver {
     }
 
     /// A and AAAA records of `name`.
-    pub(super) async fn addresses(&self, name: &str, until: Instant) -> Result<Found, LookupError> {
+    pub(crate) async fn addresses(&self, name: &str, until: Instant) -> Result<Found, LookupError> {
         if is_localhost(name) {
             let addresses = vec![[127, 0, 0, 1].into(), std::net::Ipv6Addr::LOCALHOST.into()];
             return Ok(Found { addresses, ttl_s: FILE_TTL_S });

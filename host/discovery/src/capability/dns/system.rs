@@ -35,7 +35,7 @@ type Stamps = [Option<(SystemTime, u64)>; 2];
 
 impl Resolvers {
     /// The resolver that asks `servers`; with none, the system's.
-    pub(super) fn get(&self, servers: &[DnsServer]) -> Arc<Resolver> {
+    pub(crate) fn get(&self, servers: &[DnsServer]) -> Arc<Resolver> {
         let stamps = if servers.is_empty() { [RESOLV_CONF, HOSTS].map(changed) } else { [None; 2] };
         let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((made, resolver)) = &*current

@@ -64,11 +64,12 @@ const (
 	Outcome_Closed uint8 = 3
 	// No answer in time.
 	Outcome_TimedOut uint8 = 4
-	// The name leads nowhere now; carries why.
+	// DNS says that the name leads nowhere now; carries why.
 	Outcome_Unresolved uint8 = 5
 	// No grant covers this place.
 	Outcome_Denied uint8 = 6
-	// Anything else, in words.
+	// Anything else, in words: nothing is known of the place, as where its name
+	// could not be looked up.
 	Outcome_Other uint8 = 7
 )
 
