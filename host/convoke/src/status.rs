@@ -49,7 +49,7 @@ impl Status {
             "table": self.grid.table().map(|table| table.stamp.to_string()),
             "partitions": self.grid.partitions(),
             "copies": { "complete": complete, "wanted": wanted },
-            "lost": self.counters.lost_partitions.load(Ordering::Relaxed),
+            "lost": self.counters.lost_here.load(Ordering::Relaxed),
         })
     }
 

@@ -51,6 +51,9 @@ pub enum Report {
         /// All copies that there are to be are complete.
         safe: bool,
     },
+    /// The next table does not continue the one that this member followed before: what it
+    /// reported of that one does not hold for this one.
+    Rejoined,
     /// Maps are set in another way from now on: as the oldest member has it.
     MapSettings,
     /// No complete copy was left of these partitions: what they held is lost,

@@ -43,8 +43,10 @@ pub(crate) struct Counters {
     pub(crate) probes: AtomicU64,
     /// From a probe of another member to its answer.
     pub(crate) round_trips: Histogram,
-    /// Partitions of which no complete copy was left.
+    /// Partitions of which no complete replica was left, since the start.
     pub(crate) lost_partitions: AtomicU64,
+    /// The same, of the line of tables that this member follows now.
+    pub(crate) lost_here: AtomicU64,
 }
 
 /// Counts one more.

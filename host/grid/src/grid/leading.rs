@@ -105,6 +105,7 @@ impl Grid {
         }
         if !continuous {
             core.send_all(&Message::Away { stamp: table.stamp });
+            self.inner.report(Report::Rejoined);
             if leftover > 0 {
                 self.inner.report(Report::Merging { partitions: leftover });
             } else {

@@ -64,10 +64,12 @@ impl Host for Process {
     fn report(&self, report: Report) {
         self.changed.notify_one();
         match report {
+            // What it missed while it was partitioned, the others may have.
+            Report::Rejoined => self.counters.lost_here.store(0, Ordering::Relaxed),
             Report::Table { safe, .. } => {
                 let was = self.was_safe.swap(safe, Ordering::Relaxed);
                 if safe && !was {
-                    match self.counters.lost_partitions.load(Ordering::Relaxed) {
+                    match self.counters.lost_here.load(Ordering::Relaxed) {
                         0 => info!("data is safe: every partition has all its copies"),
                         lost => info!(
                             lost,
@@ -82,10 +84,12 @@ impl Host for Process {
                 info!("settings of maps have changed: those of the oldest member hold for all");
             }
             Report::Lost { partitions } => {
-                self.counters.lost_partitions.fetch_add(partitions.len() as u64, Ordering::Relaxed);
+                let count = partitions.len() as u64;
+                self.counters.lost_partitions.fetch_add(count, Ordering::Relaxed);
+                self.counters.lost_here.fetch_add(count, Ordering::Relaxed);
                 warn!(
-                    partitions = partitions.len(),
-                    "no complete copy is left of some partitions: what they held is lost, but for what returning members bring"
+                    partitions = count,
+                    "data loss: no complete replica is left of {count} partitions; returning members may restore some"
                 );
             }
             Report::Merging { partitions } => {

@@ -544,7 +544,6 @@ hazelcast:
         let text = "
 hazelcast:
   cluster-name: edge
-  network: { port: { port: 1 }, join: { multicast: { enabled: true } } }
   advanced-network:
     enabled: true
     join:
@@ -561,7 +560,10 @@ hazelcast:
             ignored,
             ["hazelcast.advanced-network.member-server-socket-endpoint-config.reuse-address"]
         );
-        let off = text.replace("enabled: true\n    join", "enabled: false\n    join");
+        let plain = "  network: { port: { port: 1 }, join: { multicast: { enabled: true } } }\n";
+        let both = text.replace("  advanced", &format!("{plain}  advanced"));
+        assert!(translate(&both).unwrap_err().contains("ambiguous"));
+        let off = both.replace("enabled: true\n    join", "enabled: false\n    join");
         let file = translate(&off).unwrap().file;
         assert_eq!(modes(&file), [("multicast", "224.2.2.3:54327")]);
     }
