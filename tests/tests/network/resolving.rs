@@ -16,6 +16,9 @@ const LOOK_MAX: Duration = Duration::from_secs(20);
 /// What takes a few of a mode's waits.
 const LATER: Duration = Duration::from_secs(30);
 
+/// Longer than an absent domain server is waited for.
+const PATIENCE: Duration = Duration::from_secs(12);
+
 /// Addresses of one name, so many that they fit no datagram, and fewer than bind9 allows.
 const MANY: u8 = 90;
 
@@ -165,6 +168,27 @@ fn a_public_address_that_is_not_in_dns_yet_is_waited_for() {
     cluster.agree_within(LATER, [&first, &second]);
     second.wait_for_line(SOON, &["--public-address: found", &here.address().to_string()]);
     assert_eq!(second.count_lines(&["cannot be resolved"]), 1);
+}
+
+/// Without it a member goes on after some 8 s, if it is absent. One whose name cannot be looked
+/// up may be there.
+#[test]
+fn a_domain_server_whose_name_cannot_be_looked_up_is_waited_for() {
+    let cluster = Cluster::new();
+    let Some(lab) = Lab::of(2) else { return };
+    let (here, there) = (lab.host(0), lab.host(1));
+    let server = DnsServer::start_on(here, local(2));
+    server.behave(Manner::Failing);
+    here.write_resolv_conf("nameserver 127.0.0.2\noptions timeout:1 attempts:1\n");
+    let mode = format!("domain:das.test:{}", cluster.start_port());
+    let member = cluster.launch().on(here).mode(mode).start();
+    member.wait_for_line(SOON, &["das.test", "cannot be looked up"]);
+    std::thread::sleep(PATIENCE);
+    assert!(member.view().is_none(), "it founds nothing");
+    let first = lone(&cluster, there);
+    server.behave(Manner::Honest);
+    server.set("das.test", &[there.address()], 1);
+    cluster.agree_within(LATER, [&first, &member]);
 }
 
 /// What each of the servers is asked for.

@@ -60,6 +60,22 @@ fn members_find_each_other_by_link_local_addresses_of_a_list() {
     }
 }
 
+/// Loopback, which is all that its host has meanwhile, leads to no other.
+#[test]
+fn a_member_whose_only_card_goes_comes_back_with_it() {
+    let cluster = Cluster::new();
+    let Some(lab) = lab() else { return };
+    let port = cluster.start_port();
+    let list = format!("tcpip:[{}%eth0]:{port},[{}%eth0]:{port}", ip(0), ip(1));
+    let members = [0, 1].map(|index| launch(&cluster, &lab, index).mode(&list).start());
+    cluster.agree_within(AGREED_MAX, &members);
+    lab.drop_addresses(1);
+    members[1].wait_for_line(AGREED_MAX, &["ERROR", "no address left"]);
+    lab.add_address_v6(1, ip(1));
+    members[1].wait_for_line(AGREED_MAX, &["has an address again"]);
+    are_one(&cluster, &members);
+}
+
 #[test]
 fn members_find_each_other_by_multicast_from_link_local_addresses() {
     let cluster = Cluster::new();
