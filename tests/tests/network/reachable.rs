@@ -42,12 +42,16 @@ fn readiness(cluster: &Cluster, lab: &Lab, index: usize) -> u16 {
     })
 }
 
-/// Waits until it is ready: a moment after it is in the view.
+/// Waits until `/health/ready` has this status: a moment after the log says so.
 #[track_caller]
-fn wait_until_ready(cluster: &Cluster, lab: &Lab, index: usize) {
+fn wait_for_readiness(cluster: &Cluster, lab: &Lab, index: usize, status: u16) {
     let deadline = Instant::now() + FOLLOWED_MAX;
-    while readiness(cluster, lab, index) != 200 {
-        assert!(Instant::now() < deadline, "host {index} is not ready");
+    loop {
+        let found = readiness(cluster, lab, index);
+        if found == status {
+            return;
+        }
+        assert!(Instant::now() < deadline, "host {index}: {found}, not {status}");
         thread::sleep(Duration::from_millis(50));
     }
 }
@@ -117,7 +121,7 @@ fn a_member_whose_tcp_port_is_closed_is_removed_though_datagrams_pass() {
         let said: usize = others.iter().map(|m| m.count_lines(&["WARN", "cannot be called"])).sum();
         assert!(said >= 1, "the log says why");
         closed.wait_for_line(TOLD_MAX, &["WARN", "do not let this one in"]);
-        assert_eq!(readiness(&cluster, &lab, index), 503);
+        wait_for_readiness(&cluster, &lab, index, 503);
         let mut client = others[0].client();
         for n in 0..KEYS {
             let (key, value) = (format!("{index}:{n}"), n.to_string());
@@ -127,7 +131,7 @@ fn a_member_whose_tcp_port_is_closed_is_removed_though_datagrams_pass() {
         }
         lab.open_port(index, port, &["tcp"]);
         cluster.agree_within(LET_IN_MAX, &members);
-        wait_until_ready(&cluster, &lab, index);
+        wait_for_readiness(&cluster, &lab, index, 200);
         for n in 0..KEYS {
             let answer = closed.client().ask(&format!("GET {index}:{n}")).unwrap();
             assert_eq!(answer, Value::from(n.to_string().as_str()));

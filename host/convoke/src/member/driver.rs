@@ -289,6 +289,11 @@ impl Running {
     }
 
     fn drain(&mut self) {
+        // Before the log says so: whoever reads it finds the member not ready.
+        if self.core.refusal() != self.refusal.as_ref() {
+            self.refusal = self.core.refusal().cloned();
+            self.publish();
+        }
         while let Some(output) = self.core.poll_output() {
             match output {
                 Output::Packet { to, bytes } => self.send(to, &bytes),
@@ -302,10 +307,6 @@ impl Running {
                 }
                 Output::Event(event) => self.report(event),
             }
-        }
-        if self.core.refusal() != self.refusal.as_ref() {
-            self.refusal = self.core.refusal().cloned();
-            self.publish();
         }
         self.counters.links.store(self.links.count(), Ordering::Relaxed);
     }
