@@ -32,9 +32,6 @@ impl Grid {
         inner.core.host.spawn(Box::pin(async move {
             grid.merge_all().await;
             grid.inner.merging.store(false, Ordering::Release);
-            if !grid.has_leftovers() {
-                grid.tell_settled();
-            }
         }));
     }
 
@@ -44,9 +41,9 @@ impl Grid {
         for number in 0..self.partitions() {
             self.merge_partition(number).await;
         }
-        let left = inner.core.partitions.iter().any(|partition| partition.lock().leftover);
-        if !left {
+        if !self.has_leftovers() {
             self.nothing_left();
+            self.tell_settled();
             inner.report(Report::Merged { items: inner.merged.swap(0, Ordering::Relaxed) });
         }
     }
