@@ -93,6 +93,9 @@ pub(crate) fn refusal(why: &Refusal, me: &Member) -> String {
     match why {
         Refusal::Unreachable => format!("they cannot call it at {}{}", addresses(me), nearby(me)),
         Refusal::Unsteady { losses } => format!("they lost it again and again ({losses} times)"),
+        Refusal::Parted { other } => {
+            format!("their member at {other} and this one cannot call each other")
+        }
         Refusal::Differs(differences) => {
             format!("it has {}", agreed::differences(differences, "their cluster"))
         }

@@ -169,10 +169,13 @@ pub enum Message {
         /// Whether it answered a call.
         reached: bool,
     },
-    /// To who decides about it: this member of the view cannot be called.
+    /// To the members that decide about either of the two: the sender cannot call this member
+    /// of the view.
     Uncallable {
         /// The member.
         id: MemberId,
+        /// For how long none of the sender's calls has been answered, in milliseconds.
+        for_ms: u32,
     },
     /// To who wants to be let in: not now.
     Refused {
@@ -205,12 +208,17 @@ pub enum Refusal {
     /// It was configured with other terms than hold in the cluster, or leads a cluster with
     /// others. At most [`DIFFERENCES_MAX`].
     Differs(Vec<Difference>),
+    /// A member of the cluster cannot call it, or it cannot call that one.
+    Parted {
+        /// Where that member is.
+        other: SocketAddr,
+    },
 }
 
 impl Refusal {
     fn is_sound(&self) -> bool {
         match self {
-            Self::Unreachable | Self::Unsteady { .. } => true,
+            Self::Unreachable | Self::Unsteady { .. } | Self::Parted { .. } => true,
             Self::Differs(differences) => {
                 differences.len() <= DIFFERENCES_MAX && differences.iter().all(Difference::is_sound)
             }

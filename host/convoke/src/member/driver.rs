@@ -396,6 +396,12 @@ impl Running {
             Event::NotLetIn { member, why: Refusal::Unreachable } => {
                 warn!(member = %member.address(), "a member is not let in, since nobody can call it: no answer at {}. Open TCP port {} of its host, or give it a --public-address that leads there", describe::addresses(&member), member.address().port());
             }
+            Event::NotLetIn { member, why: Refusal::Parted { other } } => {
+                warn!(member = %member.address(), %other, "a member is not let in: it and {other} cannot call each other. Open the TCP ports of both for each other");
+            }
+            Event::Refused { by, why: Refusal::Parted { other }, retry } => {
+                warn!(by = %by.address(), again_in_s = retry.as_secs(), "the other members do not let this one in: their member at {other} and this one cannot call each other. Open the TCP ports of both for each other");
+            }
             Event::NotLetIn { member, why: Refusal::Unsteady { losses } } => {
                 warn!(member = %member.address(), losses, "a member was lost again and again; it is let in once it has answered all calls for a while, a longer one after each loss");
             }
@@ -428,6 +434,9 @@ impl Running {
             }
             Event::Uncallable(member) => {
                 warn!(member = %member.address(), "a member cannot be called any more at {}, though it calls: it is removed. Is its address gone, or a firewall closed?", describe::addresses(&member));
+            }
+            Event::Parted { stays, goes } => {
+                warn!(member = %goes.address(), other = %stays.address(), "two members cannot call each other, though others can call both: {} at {}, and {} at {}. The first of them is removed until they can. Is a firewall closed between their hosts?", goes.name, describe::addresses(&goes), stays.name, describe::addresses(&stays));
             }
             Event::DatagramsBlocked { member, here: true } => {
                 let port = self.core.me().address().port();

@@ -77,6 +77,9 @@ pub(super) struct Newcomer {
     since: Duration,
     /// What was found by whom; `None` as long as that is open.
     found: BTreeMap<MemberId, Option<bool>>,
+    /// The member that could not call it, or that it could not call: both have to, whatever
+    /// the others found. And whether it reached that one.
+    parted: Option<(MemberId, Option<bool>)>,
 }
 
 /// A cluster that is taken in once its members have been called.
@@ -177,6 +180,14 @@ impl Newcomer {
 
     /// Whether it can be reached, once that is clear.
     fn verdict(&self, now: Duration, me: MemberId) -> Option<bool> {
+        if let Some((other, reached)) = self.parted {
+            match (self.found.get(&other).copied().flatten(), reached) {
+                (Some(true), Some(true)) => {}
+                (Some(false), _) | (_, Some(false)) => return Some(false),
+                _ if now < self.since + CHECK_WAIT => return None,
+                _ => return Some(false),
+            }
+        }
         let open = self.found.values().any(Option::is_none);
         if open && now < self.since + CHECK_WAIT {
             return None;
@@ -231,11 +242,21 @@ impl Membership {
         let is_seconded = place.newcomers.len() < SECONDED_MAX;
         let mut found = BTreeMap::from([(me, None)]);
         self.outputs.push_back(Output::Call { to: member.clone(), patient: false });
-        if is_seconded && let Some(second) = self.any_other(|id| id == member.id) {
+        let other = self.parted_from(member.id);
+        let parted = other.as_ref().map(|other| (other.id, None));
+        if let Some(other) = &other {
+            self.send(member.clone(), Message::Vouch { member: other.clone() });
+        }
+        let second = match other {
+            Some(other) => Some(other).filter(|other| other.id != me),
+            None if is_seconded => self.any_other(|id| id == member.id),
+            None => None,
+        };
+        if let Some(second) = second {
             found.insert(second.id, None);
             self.send(second, Message::Vouch { member: member.clone() });
         }
-        let newcomer = Newcomer { member, lineage, merges, since: now, found };
+        let newcomer = Newcomer { member, lineage, merges, since: now, found, parted };
         let Phase::In(place) = &mut self.phase else { return };
         place.newcomers.insert(newcomer.member.id, newcomer);
     }
@@ -259,6 +280,14 @@ impl Membership {
 
     /// Another member has called a newcomer.
     pub(super) fn take_vouched(&mut self, now: Duration, by: MemberId, id: MemberId, found: bool) {
+        if let Phase::In(place) = &mut self.phase
+            && let Some(newcomer) = place.newcomers.get_mut(&by)
+            && let Some((other, reached)) = &mut newcomer.parted
+            && *other == id
+        {
+            *reached = Some(found);
+            self.tick_newcomers(now);
+        }
         self.note_found(now, by, id, found);
         self.note_second(now, by, id, found);
     }
@@ -331,6 +360,7 @@ impl Membership {
             let Newcomer { member, lineage, merges, .. } = newcomer;
             if reached {
                 self.calls.refused.remove(&id);
+                place.parted.remove(&id);
             }
             if merges {
                 if let Some(merging) = &mut place.merging {
@@ -342,7 +372,8 @@ impl Membership {
             } else if reached {
                 place.joining.insert(id, (member, lineage));
             } else {
-                self.refuse(now, member, Refusal::Unreachable, by_me);
+                let why = self.unreached(id);
+                self.refuse(now, member, why, by_me);
             }
         }
         self.finish_merge(now);
@@ -435,8 +466,10 @@ impl Membership {
 
     /// The cluster that refuses this member has called it: it may ask again at once.
     pub(super) fn note_called(&mut self, now: Duration, by: MemberId) {
-        // That says nothing about its terms.
-        if matches!(self.calls.own_refusal, None | Some((Refusal::Differs(_), _))) {
+        // That says nothing about its terms, nor about the member that cannot call it.
+        let says_nothing =
+            |why: &Refusal| matches!(why, Refusal::Differs(_) | Refusal::Parted { .. });
+        if self.calls.own_refusal.as_ref().is_none_or(|(why, _)| says_nothing(why)) {
             return;
         }
         let asked_at = now.saturating_sub(self.config.answer_wait);
@@ -536,6 +569,6 @@ impl Membership {
     }
 }
 
-fn ms(time: Duration) -> u32 {
+pub(super) fn ms(time: Duration) -> u32 {
     u32::try_from(time.as_millis()).unwrap_or(u32::MAX)
 }

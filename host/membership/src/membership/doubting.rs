@@ -4,18 +4,34 @@
 //!
 //! The oldest other member decides. It calls for [`UNCALLABLE_FOR`], and asks for a second
 //! opinion before it removes anybody.
+//!
+//! Two members may be unable to call each other while everybody else can call both: a partial
+//! partition (Alfatafta et al., OSDI 2020). What one of them stores with the other then waits
+//! for ever, for all clients. So members report whom they cannot call, and after
+//! [`PARTED_FOR`] one of the two is removed: that with more such pairs, or else the younger.
+//! It is let in again once those whom it could not reach can call it.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
+use super::admitting::ms;
 use super::{Asked, Event, Membership, Output, Phase, Place, Reach};
 use crate::member::{Member, MemberId};
-use crate::message::Message;
+use crate::message::{Message, Refusal};
 
 /// How long calls to a member must fail before it is removed.
 const UNCALLABLE_FOR: Duration = Duration::from_secs(15);
 /// From one call to the next.
 const CALL_EACH: Duration = Duration::from_secs(2);
-/// How long the second opinion may take; none is no objection.
+/// How long two members must have been unable to call each other before one of them is removed:
+/// longer than a member that nobody can call is waited for.
+const PARTED_FOR: Duration = Duration::from_secs(25);
+/// A report that one member cannot call another counts for so long: several times as long as
+/// from one report to the next.
+const REPORT_LASTS: Duration = Duration::from_secs(10);
+/// Pairs of members that are remembered at most.
+const PAIRS_MAX: usize = 1_024;
+/// How long the second opinion may take; then another member is asked.
 const SECOND_WAIT: Duration = Duration::from_millis(1_500);
 
 /// A member that did not answer calls.
@@ -25,6 +41,17 @@ pub(super) struct Doubt {
     /// Who was asked for a second opinion, and when.
     second: Option<(MemberId, Duration)>,
 }
+
+/// Reports of one member that it cannot call another.
+pub(super) struct Report {
+    /// Since when none of its calls was answered.
+    since: Duration,
+    /// When the last of them failed, or was reported to have failed.
+    last: Duration,
+}
+
+/// Members that could not call each other, by the one that was removed for it.
+pub(super) type Parted = BTreeMap<MemberId, MemberId>;
 
 impl Doubt {
     fn next_deadline(&self) -> Duration {
@@ -53,6 +80,7 @@ impl Membership {
         let Phase::In(place) = &mut self.phase else { return };
         if reach == Reach::Answered {
             place.doubts.remove(&id);
+            place.uncallable.remove(&(self.me.id, id));
             return;
         }
         if id == self.me.id || !place.view.contains(id) || !self.swim.is_active(id) {
@@ -60,10 +88,20 @@ impl Membership {
         }
         let Phase::In(place) = &self.phase else { return };
         let decider = self.decider(place, id).clone();
-        if decider.id != self.me.id {
-            if self.may_ask(now, Asked::Uncallable, id) {
-                self.send(decider, Message::Uncallable { id });
+        let me = self.me.id;
+        // Who decides about this member is to know as well: it may be the one to go.
+        let own_decider = self.decider(place, me).clone();
+        let known = place.uncallable.get(&(me, id));
+        let known = known.filter(|report| now < report.last + REPORT_LASTS);
+        let lasts = known.map_or(Duration::ZERO, |report| now.saturating_sub(report.since));
+        if self.may_ask(now, Asked::Uncallable, id) {
+            let also = Some(&own_decider).filter(|own| own.id != decider.id);
+            for to in std::iter::once(&decider).chain(also).filter(|to| to.id != me) {
+                self.send(to.clone(), Message::Uncallable { id, for_ms: ms(lasts) });
             }
+            self.note_report(now, me, id, lasts);
+        }
+        if decider.id != me {
             return;
         }
         let Phase::In(place) = &mut self.phase else { return };
@@ -71,8 +109,84 @@ impl Membership {
         place.doubts.entry(id).or_insert(new);
     }
 
+    /// A member could not call another for a time.
+    fn note_report(&mut self, now: Duration, by: MemberId, of: MemberId, lasts: Duration) {
+        let Phase::In(place) = &mut self.phase else { return };
+        let reports = &mut place.uncallable;
+        reports.retain(|_, report| now < report.last + REPORT_LASTS);
+        if by == of || !place.view.contains(by) || !place.view.contains(of) {
+            return;
+        }
+        if reports.len() < PAIRS_MAX || reports.contains_key(&(by, of)) {
+            let report = Report { since: now.saturating_sub(lasts), last: now };
+            reports.insert((by, of), report);
+            let lives = |id: MemberId| id == self.me.id || self.swim.is_active(id);
+            if lasts >= PARTED_FOR && lives(by) && lives(of) {
+                self.part(now, by, of);
+            }
+        }
+    }
+
+    /// Removes one of two members that cannot call each other, if that is for this member to do.
+    fn part(&mut self, now: Duration, by: MemberId, of: MemberId) {
+        let Phase::In(place) = &self.phase else { return };
+        let pairs = |id: MemberId| {
+            let of_id = place.uncallable.keys().filter(|(a, b)| *a == id || *b == id);
+            let mut others: Vec<_> = of_id.map(|(a, b)| if *a == id { *b } else { *a }).collect();
+            others.sort_unstable();
+            others.dedup();
+            others.len()
+        };
+        let at = |id: MemberId| place.view.members().iter().position(|member| member.id == id);
+        let (first, second) = if at(by) < at(of) { (by, of) } else { (of, by) };
+        let (stays, goes) =
+            if pairs(first) > pairs(second) { (second, first) } else { (first, second) };
+        // A member that nobody can call is for its decider to call.
+        if self.decider(place, goes).id != self.me.id || place.rejoin.is_some() {
+            return;
+        }
+        let members = (place.view.get(stays).cloned(), place.view.get(goes).cloned());
+        let Phase::In(place) = &mut self.phase else { return };
+        place.uncallable.retain(|(a, b), _| *a != goes && *b != goes);
+        if place.parted.len() >= PAIRS_MAX {
+            place.parted.pop_first();
+        }
+        place.parted.insert(goes, stays);
+        place.doubts.remove(&goes);
+        place.condemn(goes);
+        if let (Some(stays), Some(goes)) = members {
+            self.emit(Event::Parted { stays, goes });
+        }
+        self.swim.declare_down(now, goes);
+    }
+
+    /// The member of the view for which another one was removed, as they could not call each
+    /// other.
+    pub(super) fn parted_from(&mut self, id: MemberId) -> Option<Member> {
+        let Phase::In(place) = &mut self.phase else { return None };
+        let other = *place.parted.get(&id)?;
+        let member = place.view.get(other).cloned();
+        if member.is_none() {
+            place.parted.remove(&id);
+        }
+        member
+    }
+
+    /// Why a member that was called in vain is not let in.
+    pub(super) fn unreached(&self, id: MemberId) -> Refusal {
+        let other = self.phase.place().and_then(|place| place.view.get(*place.parted.get(&id)?));
+        other.map_or(Refusal::Unreachable, |other| Refusal::Parted { other: other.address() })
+    }
+
     /// Another member cannot call this one.
-    pub(super) fn take_uncallable(&mut self, now: Duration, id: MemberId) {
+    pub(super) fn take_uncallable(
+        &mut self,
+        now: Duration,
+        by: MemberId,
+        id: MemberId,
+        lasts: Duration,
+    ) {
+        self.note_report(now, by, id, lasts);
         let Phase::In(place) = &self.phase else { return };
         if !place.doubts.contains_key(&id) && self.decider(place, id).id == self.me.id {
             self.doubt(now, id);
@@ -109,9 +223,10 @@ impl Membership {
             let second = self.any_other(|other| other == id);
             let Phase::In(place) = &mut self.phase else { return };
             let Some(doubt) = place.doubts.get_mut(&id) else { continue };
-            if doubt.second.is_some() {
-                self.remove_uncallable(now, id);
-            } else if now < doubt.since + UNCALLABLE_FOR {
+            // One that was asked and does not answer says nothing: perhaps it is this member
+            // that reaches nobody.
+            let is_silent = doubt.second.take().is_some();
+            if is_silent || now < doubt.since + UNCALLABLE_FOR {
                 doubt.call_at = now + CALL_EACH;
                 self.outputs.push_back(Output::Call { to: member, patient: true });
             } else if let Some(second) = second {

@@ -278,7 +278,10 @@ impl Membership {
         let Phase::In(place) = &self.phase else { return };
         let newcomers = || theirs.members().iter().filter(|m| !place.view.contains(m.id));
         if newcomers().next().is_some() && newcomers().all(|m| unreachable.contains(&m.id)) {
-            self.refuse(now, from.clone(), Refusal::Unreachable, true);
+            let why = self.unreached(from.id);
+            // Of one that answers this member, an answer is no news.
+            let by_me = why == Refusal::Unreachable;
+            self.refuse(now, from.clone(), why, by_me);
             return;
         }
         let epoch = place.view.id.epoch.max(theirs.id.epoch).saturating_add(1);

@@ -42,7 +42,7 @@ use crate::view::{Delta, Departure, Stamp, View};
 
 use admitting::{Applicant, Calls, Losses, Merging, Met, Newcomer};
 use coordinating::{Check, Claim};
-use doubting::Doubt;
+use doubting::{Doubt, Parted, Report};
 use moving::Moved;
 use paths::Path;
 pub use reaching::AtAddress;
@@ -142,6 +142,13 @@ pub enum Event {
     /// A member could not be called for a while, by this and another member, though it was heard:
     /// it is removed.
     Uncallable(Member),
+    /// Two members cannot call each other, while others can call both: one of them is removed.
+    Parted {
+        /// The one that stays.
+        stays: Member,
+        /// The one that is removed, until both can call each other.
+        goes: Member,
+    },
     /// Several members of the view list an address, which so leads to none of them for sure:
     /// it is not used.
     SharedAddress {
@@ -241,6 +248,10 @@ struct Place {
     losses: BTreeMap<MemberId, Losses>,
     /// Members that did not answer calls, though SWIM hears them.
     doubts: BTreeMap<MemberId, Doubt>,
+    /// Who reported, and of whom, that it cannot be called.
+    uncallable: BTreeMap<(MemberId, MemberId), Report>,
+    /// Members that were removed since another could not call them, or they not that one.
+    parted: Parted,
     /// Addresses that several members list.
     shared: BTreeSet<SocketAddr>,
     /// Members with new addresses.
@@ -293,6 +304,8 @@ impl Place {
             merging: None,
             losses: BTreeMap::new(),
             doubts: BTreeMap::new(),
+            uncallable: BTreeMap::new(),
+            parted: Parted::new(),
             shared: BTreeSet::new(),
             moved: BTreeMap::new(),
             departing: BTreeMap::new(),
@@ -457,7 +470,9 @@ impl Membership {
             }
             Message::Vouch { member } => self.take_vouch(from, member),
             Message::Vouched { id, reached } => self.take_vouched(now, from.id, id, reached),
-            Message::Uncallable { id } => self.take_uncallable(now, id),
+            Message::Uncallable { id, for_ms } => {
+                self.take_uncallable(now, from.id, id, Duration::from_millis(for_ms.into()));
+            }
             Message::Refused { why, retry_ms } => self.take_refused(now, from, why, retry_ms),
             Message::Redirect { coordinator } => self.take_redirect(now, from, coordinator),
             Message::Pull { have } => self.answer_pull(from, have),

@@ -28,6 +28,10 @@ pub(crate) struct Network {
     pub(crate) unplugged: HashSet<Node>,
     /// Members that take no calls: their own streams work both ways.
     pub(crate) closed: HashSet<Node>,
+    /// Pairs between which nothing passes.
+    pub(crate) parted: HashSet<(Node, Node)>,
+    /// Pairs of which the first cannot call the second; datagrams and other streams pass.
+    pub(crate) barred: HashSet<(Node, Node)>,
     /// Members that no datagram reaches; streams do.
     pub(crate) deaf: HashSet<Node>,
     /// Members whose datagrams reach nobody; their streams do.
@@ -48,6 +52,8 @@ impl Default for Network {
             island: None,
             unplugged: HashSet::new(),
             closed: HashSet::new(),
+            parted: HashSet::new(),
+            barred: HashSet::new(),
             deaf: HashSet::new(),
             mute: HashSet::new(),
             second_address: Vec::new(),
@@ -59,7 +65,13 @@ impl Network {
     /// Whether a way from one to the other exists.
     pub(crate) fn connects(&self, a: Node, b: Node) -> bool {
         let split = self.island.as_ref().is_some_and(|i| i.contains(&a) != i.contains(&b));
-        !split && !self.unplugged.contains(&a) && !self.unplugged.contains(&b)
+        let parted = self.parted.contains(&(a, b)) || self.parted.contains(&(b, a));
+        !split && !parted && !self.unplugged.contains(&a) && !self.unplugged.contains(&b)
+    }
+
+    /// Whether one can call the other.
+    pub(crate) fn takes_call(&self, from: Node, to: Node) -> bool {
+        self.connects(from, to) && !self.closed.contains(&to) && !self.barred.contains(&(from, to))
     }
 
     /// When a datagram arrives, if it does.

@@ -716,6 +716,74 @@ fn a_member_that_flaps_for_an_hour_changes_no_view_after_the_first_minute() {
     }
 }
 
+/// Lets time pass for members that have data for one another.
+fn run_with_data(world: &mut World, seconds: u32) {
+    for _ in 0..seconds {
+        world.run(SECOND);
+        world.report_unserved();
+    }
+}
+
+/// Of the pairs that cannot call each other, members are removed until those that are left all
+/// can; they change no view after that, and are let in again when the way is free.
+#[test]
+fn members_that_cannot_call_each_other_are_not_in_one_view() {
+    for seed in seeds!(16) {
+        let size = 3 + (seed % 4) as usize;
+        let mut world = cluster(seed, size);
+        world.run(SECOND * 3);
+        let before = world.order(0);
+        let one = world.rng.random_range(0..size);
+        let other = (one + world.rng.random_range(1..size)) % size;
+        let goes = match seed % 4 {
+            // Nothing passes between two of them.
+            0 => {
+                world.network.parted.insert((one, other));
+                one.max(other)
+            }
+            // One of them cannot call the other.
+            1 => {
+                world.network.barred.insert((one, other));
+                one.max(other)
+            }
+            // It cannot call anybody, and everybody calls it: the one with more such pairs.
+            2 if size > 3 => {
+                world.network.barred.extend((0..size).map(|other| (one, other)));
+                one
+            }
+            // It has no way to two of the others.
+            _ => {
+                let third = (0..size).find(|node| *node != one && *node != other).unwrap();
+                world.network.parted.extend([(one, other), (one, third)]);
+                one
+            }
+        };
+        let parted = world.network.parted.clone();
+        for (a, b) in &parted {
+            world.streams.retain(|stream| *stream != (*a, *b) && *stream != (*b, *a));
+        }
+        run_with_data(&mut world, 60);
+        let stay: Vec<Node> = (0..size).filter(|node| *node != goes).collect();
+        assert!(world.agree(&stay), "SEED={seed}: without {goes}: {}", world.describe());
+        let removed = world.removed.iter().map(|removal| removal.whom);
+        assert!(removed.clone().all(|whom| whom == goes), "SEED={seed}: {:?}", world.removed);
+        let views: Vec<usize> = stay.iter().map(|node| changes(&world, *node)).collect();
+        for _ in 0..60 {
+            run_with_data(&mut world, 60);
+            let found = stay[world.rng.random_range(0..stay.len())];
+            world.find(goes, found);
+        }
+        let changed: usize =
+            stay.iter().zip(views).map(|(node, before)| changes(&world, *node) - before).sum();
+        println!("{changed} views of {} members in an hour (seed {seed})", stay.len());
+        assert!(changed <= 3 * stay.len(), "SEED={seed}: {changed} views changed");
+        world.network.parted.clear();
+        world.network.barred.clear();
+        world.run_until(HOUR * 2, World::all_agree);
+        assert_eq!(world.order(0).len(), before.len(), "SEED={seed}");
+    }
+}
+
 /// DHCP gives a host another address; a card is replaced.
 #[test]
 fn a_member_whose_address_changes_goes_on_at_the_new_one() {

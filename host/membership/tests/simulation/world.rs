@@ -429,6 +429,10 @@ impl World {
         let (now, core) = (self.now, &mut self.nodes[node].core);
         match happening {
             Happening::Wake(_) => {
+                if self.nodes[node].woken_for.is_some_and(|at| at > now) {
+                    // It was put off since.
+                    return;
+                }
                 self.nodes[node].woken_for = None;
                 let core = &mut self.nodes[node].core;
                 if core.poll_timeout().is_some_and(|at| at <= now) {
@@ -475,7 +479,7 @@ impl World {
         let back = self.network.stream(&mut self.rng, to, from);
         let stopped = self.nodes[to].paused_until.is_some_and(|until| self.now < until);
         let first = match (way, back) {
-            _ if !is_there || self.network.closed.contains(&to) => None,
+            _ if !is_there || !self.network.takes_call(from, to) => None,
             (Some(way), Some(back)) if way + back < wait && !stopped => {
                 let gone = !self.nodes[to].alive || self.nodes[to].left;
                 Some((way + back, if gone { AtAddress::Nobody } else { AtAddress::Member }))
@@ -503,6 +507,23 @@ impl World {
         let reach = Reach::of([at_first].into_iter().chain(at_second));
         let waits = at_second == Some(AtAddress::Silent) && reach != Reach::Answered;
         (if waits { CALL_WAIT } else { after }, reach)
+    }
+
+    /// As data streams do: those that cannot be opened are reported.
+    pub(crate) fn report_unserved(&mut self) {
+        let living: Vec<Node> = self.living().collect();
+        for from in living {
+            let Some(view) = self.nodes[from].core.view() else { continue };
+            let others = view.members().iter().map(|member| member.id);
+            let others: Vec<_> = others.filter(|id| self.by_id[id] != from).collect();
+            for id in others {
+                if !self.network.takes_call(from, self.by_id[&id]) {
+                    let now = self.now;
+                    self.nodes[from].core.handle_unserved(now, id);
+                    self.drain(from);
+                }
+            }
+        }
     }
 
     /// The streams to a member break: each of the others calls it.
@@ -543,7 +564,7 @@ impl World {
                     let to = self.by_id[&to.id];
                     let gone = !self.nodes[to].alive || self.nodes[to].left;
                     // Over a stream that the other opened, if it takes no calls, or not there.
-                    let takes_none = self.network.closed.contains(&to)
+                    let takes_none = !self.network.takes_call(node, to)
                         || !addresses.contains(&self.nodes[to].address);
                     let is_closed = takes_none && !self.streams.contains(&(to, node));
                     let way = self.network.stream(&mut self.rng, node, to);
