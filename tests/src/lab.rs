@@ -143,6 +143,11 @@ impl Lab {
         self.hosts[index].namespace.ip(&[format!("addr add {address}/{prefix} dev eth0")]);
     }
 
+    /// Takes away what [`add_address`](Self::add_address) gave.
+    pub fn take_address(&self, index: usize, address: Ipv4Addr, prefix: u8) {
+        self.hosts[index].namespace.ip(&[format!("addr del {address}/{prefix} dev eth0")]);
+    }
+
     /// Gives a host's card one more IPv6 address, a link-local one perhaps, at once.
     pub fn add_address_v6(&self, index: usize, address: Ipv6Addr) {
         self.hosts[index].namespace.ip(&[format!("addr add {address}/64 dev eth0 nodad")]);

@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use convoke_tests::{Cluster, Lab, Member};
+use convoke_tests::{Cluster, Lab, Member, Record};
 
 /// Members that cannot be reached are missed within this.
 const MISSED_MAX: Duration = Duration::from_secs(6);
@@ -102,4 +102,26 @@ fn a_member_that_loses_one_of_two_addresses_stays_by_the_other() {
     }
     let lost: usize = members.iter().map(|member| member.count_lines(&[" lost"])).sum();
     assert_eq!(lost, 0, "not even for a moment");
+}
+
+#[test]
+fn an_address_that_comes_and_goes_is_listened_on_each_time() {
+    let cluster = Cluster::new();
+    let Some(lab) = Lab::of(1) else { return };
+    let host = lab.host(0);
+    let member = cluster.launch().on(host).option("--interfaces", "eth0").start();
+    member.ready();
+    let [a, b, c, d] = host.address().octets();
+    let floating = Ipv4Addr::new(a, b, c, d + 100);
+    for change in [Lab::add_address, Lab::take_address].into_iter().cycle().take(6) {
+        let before = member.record(Record::mark);
+        change(&lab, 0, floating, 24);
+        member.wait(MISSED_MAX, "the change of addresses", |record| {
+            let mut news = record.lines_since(before);
+            news.find(|line| line.text.contains("the addresses of this host have changed")).cloned()
+        });
+    }
+    for words in ["cannot serve", "cannot listen"] {
+        assert_eq!(member.count_lines(&[words]), 0, "{words}");
+    }
 }

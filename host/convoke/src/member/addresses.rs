@@ -13,7 +13,7 @@ use convoke_gateway::resp::server::Server;
 use convoke_membership::member::ADDRESSES_MAX;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
-use tokio::task::AbortHandle;
+use tokio::task::JoinHandle;
 use tracing::{error, info, warn};
 
 use super::accept::Door;
@@ -64,14 +64,18 @@ pub(crate) struct Follow {
     listening: HashMap<IpAddr, Listening>,
 }
 
-/// The tasks that accept at one address, ended with this.
+/// The tasks that accept at one address.
 #[derive(Default)]
-struct Listening(Vec<AbortHandle>);
+struct Listening(Vec<JoinHandle<()>>);
 
-impl Drop for Listening {
-    fn drop(&mut self) {
+impl Listening {
+    /// Ends with nothing listening: the address may come back at once.
+    async fn close(self) {
         for task in &self.0 {
             task.abort();
+        }
+        for task in self.0 {
+            let _ = task.await;
         }
     }
 }
@@ -170,14 +174,16 @@ impl Follow {
         }
         zone::set(choice.primary.index);
         self.choice = choice;
-        let closed: Vec<IpAddr> = self
-            .listening
-            .extract_if(|ip, listening| {
-                let is_here = self.choice.all.iter().any(|address| address.ip == *ip);
-                !is_here && !listening.0.is_empty()
-            })
-            .map(|(ip, _)| ip)
-            .collect();
+        let is_gone = |ip: &IpAddr, listening: &mut Listening| {
+            let is_here = self.choice.all.iter().any(|address| address.ip == *ip);
+            !is_here && !listening.0.is_empty()
+        };
+        let gone: Vec<_> = self.listening.extract_if(is_gone).collect();
+        let mut closed = Vec::new();
+        for (ip, listening) in gone {
+            listening.close().await;
+            closed.push(ip);
+        }
         let (bound, opened) = self.bind();
         let is_whole = self.is_bound(&self.choice);
         if bound.is_empty() {
@@ -241,22 +247,21 @@ impl Follow {
     /// Serves members and clients at one more address.
     fn listen(&self, ip: IpAddr, listener: TcpListener) -> Listening {
         let Followers { door, web, pages, resp, .. } = &self.followers;
-        let mut tasks = vec![tokio::spawn(Arc::clone(door).answer(vec![listener])).abort_handle()];
-        let mut also = |what, port, serve: &dyn Fn(TcpListener) -> AbortHandle| match ports::listen(
-            SocketAddr::new(ip, port),
-        ) {
-            Ok(listener) => tasks.push(serve(listener)),
-            Err(error) => {
-                warn!(%ip, port, %error, "cannot serve {what} on a new address of this host");
-            }
-        };
+        let mut tasks = vec![tokio::spawn(Arc::clone(door).answer(vec![listener]))];
+        let mut also =
+            |what, port, serve: &dyn Fn(TcpListener) -> JoinHandle<()>| match ports::listen(
+                SocketAddr::new(ip, port),
+            ) {
+                Ok(listener) => tasks.push(serve(listener)),
+                Err(error) => {
+                    warn!(%ip, port, %error, "cannot serve {what} on a new address of this host");
+                }
+            };
         also("HTTP", self.ports.http, &|listener| {
-            tokio::spawn(http::serve(vec![listener], Arc::clone(web), *pages)).abort_handle()
+            tokio::spawn(http::serve(vec![listener], Arc::clone(web), *pages))
         });
         if let (Some(port), Some(resp)) = (self.ports.resp, resp) {
-            also("RESP", port, &|listener| {
-                tokio::spawn(Arc::clone(resp).listen(listener)).abort_handle()
-            });
+            also("RESP", port, &|listener| tokio::spawn(Arc::clone(resp).listen(listener)));
         }
         Listening(tasks)
     }

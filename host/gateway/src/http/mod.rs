@@ -17,6 +17,7 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json, Router, middleware, routing};
 use convoke_grid::Grid;
+use futures_util::future::join_all;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
@@ -113,16 +114,10 @@ impl Web {
     }
 }
 
-/// Serves on all `listeners` for as long as the process runs.
+/// Serves on all `listeners` until this is dropped.
 pub async fn serve(listeners: Vec<TcpListener>, web: Arc<Web>, pages: Pages) {
     let router = router(&web, pages);
-    let servers: Vec<_> = listeners
-        .into_iter()
-        .map(|listener| tokio::spawn(accept(listener, router.clone())))
-        .collect();
-    for server in servers {
-        let _ = server.await;
-    }
+    join_all(listeners.into_iter().map(|listener| accept(listener, router.clone()))).await;
 }
 
 fn router(web: &Arc<Web>, pages: Pages) -> Router {
