@@ -2,6 +2,7 @@
 //! where, and what is expected.
 
 use std::fs;
+use std::process::Command;
 
 use convoke_tests::cluster::SOON;
 use convoke_tests::{Cluster, Launch, binary};
@@ -124,6 +125,11 @@ fn a_password_file_that_cannot_be_read_is_refused() {
     let cluster = Cluster::new();
     let launch = cluster.launch().option("--cluster-password-file", "no-such-file");
     is_refused(launch, &["no-such-file"]);
+    // A pipe that nobody writes to.
+    let pipe = cluster.folder().join("pipe");
+    assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    let launch = cluster.launch().option("--cluster-password-file", pipe.display().to_string());
+    is_refused(launch, &["pipe", "nothing was written to its end within 10 s"]);
 }
 
 #[test]

@@ -13,7 +13,9 @@ mod spelling;
 
 use std::io::Read as _;
 use std::net::IpAddr;
+use std::os::unix::fs::FileTypeExt as _;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use convoke_discovery::is_dns_name;
 use convoke_membership::Service;
@@ -104,6 +106,8 @@ const START_PORT_RANGE: u16 = 100;
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 /// Bytes of a password file: a password, and the line break at its end.
 const PASSWORD_FILE_BYTES_MAX: usize = BYTE_ORDER_MARK.len() + PASSWORD_BYTES_MAX + 2;
+/// How long a file that is a pipe is waited for, in seconds.
+const PIPE_WAIT_S: u64 = 10;
 
 /// Threads that serve clients and other members, at most.
 const WORKERS_MAX: u16 = 256;
@@ -501,14 +505,30 @@ fn password(
     }
 }
 
-/// A whole file of at most `bytes_max`, even if its size is said to be less.
+/// A whole file of at most `bytes_max`, even if its size is said to be less. A pipe, as a
+/// shell's `<(command)` is one, is waited for, though not for ever.
 pub(crate) fn read_bounded(path: &Path, bytes_max: usize) -> std::io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    std::fs::File::open(path)?.take(bytes_max as u64 + 1).read_to_end(&mut bytes)?;
-    if bytes.len() > bytes_max {
-        return Err(std::io::Error::other(format!("it has more than {bytes_max} bytes")));
+    let is_pipe = std::fs::metadata(path)?.file_type().is_fifo();
+    let path = path.to_owned();
+    let read = move || {
+        let mut bytes = Vec::new();
+        std::fs::File::open(path)?.take(bytes_max as u64 + 1).read_to_end(&mut bytes)?;
+        if bytes.len() > bytes_max {
+            return Err(std::io::Error::other(format!("it has more than {bytes_max} bytes")));
+        }
+        Ok(bytes)
+    };
+    if !is_pipe {
+        return read();
     }
-    Ok(bytes)
+    let (sender, receiver) = std::sync::mpsc::channel();
+    std::thread::spawn(move || sender.send(read()));
+    let wait = Duration::from_secs(PIPE_WAIT_S);
+    receiver.recv_timeout(wait).unwrap_or_else(|_| {
+        Err(std::io::Error::other(format!(
+            "it is a pipe, and nothing was written to its end within {PIPE_WAIT_S} s"
+        )))
+    })
 }
 
 #[cfg(test)]
@@ -522,6 +542,15 @@ mod tests {
 
     fn refusal(arguments: &[&str]) -> String {
         resolve(arguments).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn a_pipe_is_read_as_a_file_is() {
+        let (reader, mut writer) = std::io::pipe().unwrap();
+        std::io::Write::write_all(&mut writer, b"secret").unwrap();
+        drop(writer);
+        let path = format!("/dev/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&reader));
+        assert_eq!(read_bounded(Path::new(&path), 6).unwrap(), b"secret");
     }
 
     #[test]
