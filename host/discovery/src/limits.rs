@@ -242,7 +242,7 @@ pub const DNS_DATAGRAM_BYTES_MAX: usize = 4_096;
 pub const DNS_PAYLOAD_BYTES: u16 = 1_232;
 
 /// The system's files that say whom to ask, in bytes.
-pub const RESOLV_CONF_BYTES_MAX: u64 = 64 << 10;
+pub const RESOLV_CONF_BYTES_MAX: u64 = 1 << 20;
 /// See [`RESOLV_CONF_BYTES_MAX`]: `/etc/hosts` may hold a list of blocked names.
 pub const HOSTS_BYTES_MAX: u64 = 16 << 20;
 

@@ -76,7 +76,11 @@ fn text(path: &str, bytes_max: u64) -> String {
     let mut bytes = Vec::new();
     if let Ok(file) = File::open(path) {
         // What was read before an error is used.
-        let _ = file.take(bytes_max).read_to_end(&mut bytes);
+        let _ = file.take(bytes_max + 1).read_to_end(&mut bytes);
+    }
+    if bytes.len() as u64 > bytes_max {
+        bytes.truncate(usize::try_from(bytes_max).unwrap_or(usize::MAX));
+        tracing::warn!("{path} has more than {bytes_max} bytes: what is beyond is not read");
     }
     String::from_utf8_lossy(&bytes).into_owned()
 }
