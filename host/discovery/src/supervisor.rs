@@ -283,7 +283,7 @@ impl Supervisor {
             None => Err(End::Stopping),
             Some(Ok(again)) => {
                 self.announcing = Announcing::Done;
-                self.succeeded();
+                self.succeeded(true);
                 Ok(again.map(interval))
             }
             Some(Err(error)) => {
@@ -317,11 +317,11 @@ impl Supervisor {
             }
             None => {
                 self.status.send_modify(|status| status.has_looked = true);
-                self.succeeded();
+                self.succeeded(!snapshot.candidates.is_empty());
             }
             // Who is there was shown before: the mode itself says what it misses now.
             Some(_) if !snapshot.candidates.is_empty() && self.status.borrow().has_looked => {
-                self.succeeded();
+                self.succeeded(true);
             }
             Some(doubt) => {
                 let wait = self.failed(CallError::Problem(Problem::Temporary(doubt)))?;
@@ -378,9 +378,11 @@ impl Supervisor {
         matches!(sent, Some(Ok(())))
     }
 
-    fn succeeded(&mut self) {
+    fn succeeded(&mut self, has_found: bool) {
         if self.failures.succeeded() {
-            tracing::info!(mode = %self.name(), "mode {:?} works again", self.name());
+            // A mode may have given up looking, and go on without what it looked for.
+            let how = if has_found { "works again" } else { "goes on, and finds nobody" };
+            tracing::info!(mode = %self.name(), "mode {:?} {how}", self.name());
         }
         self.set_state(ModeState::Ready);
     }

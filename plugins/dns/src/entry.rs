@@ -35,6 +35,12 @@ impl Entry {
         if let Ok(ip) = text.parse::<IpAddr>() {
             return Ok(Self::Address(ip, None));
         }
+        if text.contains('%') {
+            return Err(format!(
+                "{} has a zone, which a name never has; list addresses with a zone in --cluster-mode tcpip:",
+                quoted(text)
+            ));
+        }
         if let Some(rest) = text.strip_prefix('[') {
             let malformed =
                 || format!("{} is not an address and a port; expected [::1]:6900", quoted(text));
@@ -163,6 +169,8 @@ mod tests {
             ("srv:_x._tcp.a:6900", "has a port"),
             ("[::1", "expected [::1]:6900"),
             ("[a]:1", "expected [::1]:6900"),
+            ("[fe80::1%eth0]:6900", "has a zone"),
+            ("fe80::1%eth0", "has a zone"),
             (&long_label, "longer than 63"),
             (&long_name, "more than 253"),
         ];

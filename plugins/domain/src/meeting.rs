@@ -26,6 +26,8 @@ pub(crate) struct Meeting {
     met: Option<String>,
     /// Looks in vain since then.
     missed: u32,
+    /// Operators know that the port is the one of admin pages.
+    is_port_noted: bool,
 }
 
 /// Why the server was not met.
@@ -40,13 +42,8 @@ enum Absence {
 
 impl Meeting {
     pub(crate) fn new(server: Server, me: &LocalMember, required: bool) -> Self {
-        if server.port == ADMIN_PORT {
-            log::warn(
-                "4848 was given as the domain server's data grid port, but this is its default admin port; its default data grid port is 4900",
-                &[("server", &server)],
-            );
-        }
-        Self { server, me: me.member_id.clone(), required, met: None, missed: 0 }
+        let me = me.member_id.clone();
+        Self { server, me, required, met: None, missed: 0, is_port_noted: false }
     }
 
     pub(crate) fn server(&self) -> &Server {
@@ -55,6 +52,12 @@ impl Meeting {
 
     /// Turns what the server's place answered into a look's result.
     pub(crate) fn take(&mut self, outcome: Outcome) -> Result<Snapshot, Problem> {
+        if self.server.port == ADMIN_PORT && !std::mem::replace(&mut self.is_port_noted, true) {
+            log::warn(
+                "4848 was given as the domain server's data grid port, but this is its default admin port; its default data grid port is 4900",
+                &[("server", &self.server)],
+            );
+        }
         match outcome {
             Outcome::Member(peer) => Ok(self.meet(&peer)),
             Outcome::Denied => {

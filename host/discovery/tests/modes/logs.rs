@@ -107,7 +107,7 @@ async fn the_same_failure_is_told_once_and_then_that_it_is_over() {
         log.lines(),
         [
             "WARN mode \"test\": no answer from 10.0.0.53; it is asked again, and this member starts no cluster before it has looked mode=test",
-            "INFO mode \"test\" works again mode=test"
+            "INFO mode \"test\" goes on, and finds nobody mode=test"
         ]
     );
     handle.stop().await;

@@ -147,7 +147,7 @@ async fn a_look_of_which_nothing_can_be_used_has_failed() {
         log.lines(),
         [
             "WARN mode \"test\": nothing that it found can be used (a.example:1: not an IPv4 or IPv6 literal; a mode resolves names itself; 10.0.0.7:0: port 0, which nobody listens on); it is asked again, and this member starts no cluster before it has looked mode=test",
-            "INFO mode \"test\" works again mode=test"
+            "INFO mode \"test\" goes on, and finds nobody mode=test"
         ]
     );
 }
