@@ -84,4 +84,9 @@ pub enum OpError {
     /// The request cannot be read.
     #[error("the request cannot be read")]
     Malformed,
+    /// This member has not been let into a cluster yet; nothing was done.
+    #[error(
+        "this member is in no cluster yet (its log and /health/ready say why); nothing was done"
+    )]
+    NoCluster,
 }

@@ -46,6 +46,7 @@ impl IntoResponse for Failure {
                 OpError::Indeterminate => StatusCode::GATEWAY_TIMEOUT,
                 OpError::TooFewMembers { .. }
                 | OpError::NoDataMember
+                | OpError::NoCluster
                 | OpError::Unavailable
                 | OpError::Busy => StatusCode::SERVICE_UNAVAILABLE,
                 _ => StatusCode::BAD_REQUEST,

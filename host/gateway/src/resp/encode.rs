@@ -232,7 +232,9 @@ pub fn error_text(error: &OpError) -> String {
         OpError::TooFewMembers { .. } => {
             format!("NOREPLICAS Not enough good replicas to write: {error}")
         }
-        OpError::NoDataMember | OpError::Unavailable => format!("CLUSTERDOWN {error}"),
+        OpError::NoDataMember | OpError::NoCluster | OpError::Unavailable => {
+            format!("CLUSTERDOWN {error}")
+        }
         OpError::Busy => format!("TRYAGAIN {error}"),
         OpError::Indeterminate => format!("INDETERMINATE {error}"),
         OpError::KeyTooLong

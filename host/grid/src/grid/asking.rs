@@ -116,8 +116,7 @@ impl Grid {
     ) -> Result<Owned, OpError> {
         op.check_keys()?;
         match self.partitions() {
-            // It is in no cluster yet.
-            0 => return Err(OpError::Unavailable),
+            0 => return Err(OpError::NoCluster),
             partitions if partition >= partitions => return Err(OpError::Malformed),
             _ => {}
         }
