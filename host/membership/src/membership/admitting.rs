@@ -39,6 +39,11 @@ const VOUCHING_MAX: usize = 256;
 /// First and longest wait of a member that was refused before it asks again.
 const RETRY_MIN: Duration = Duration::from_secs(2);
 const RETRY_MAX: Duration = Duration::from_secs(60);
+/// For how long a coordinator must not have answered this member before that is reported as the
+/// cause: another may take its place first.
+const UNANSWERED_FOR: Duration = Duration::from_secs(5);
+/// How long that it did not answer is remembered: several times as long as a round of asking.
+const UNANSWERED_LASTS: Duration = Duration::from_secs(15);
 /// Members of another cluster that are called before it is taken in, at most: the oldest.
 const MERGED_CHECKED_MAX: usize = 128;
 
@@ -122,6 +127,15 @@ pub(super) struct Calls {
     merges: HashMap<MemberId, Member>,
     /// Why this member is outside, and until when that counts.
     pub(super) own_refusal: Option<(Refusal, Duration)>,
+    /// A coordinator that does not answer this member, while others know it as alive.
+    unanswered: Option<Unanswered>,
+}
+
+/// A coordinator that does not answer.
+struct Unanswered {
+    by: MemberId,
+    since: Duration,
+    last: Duration,
 }
 
 impl Losses {
@@ -464,6 +478,26 @@ impl Membership {
         }
     }
 
+    /// The coordinator of a cluster that this member is to be let into does not answer it,
+    /// though members of that cluster do: it cannot say itself that it refuses.
+    pub(super) fn note_coordinator_silent(&mut self, now: Duration, coordinator: &Member) {
+        let known = self.calls.unanswered.take();
+        let is_same =
+            |known: &Unanswered| known.by == coordinator.id && now < known.last + UNANSWERED_LASTS;
+        let since = known.filter(is_same).map_or(now, |known| known.since);
+        self.calls.unanswered = Some(Unanswered { by: coordinator.id, since, last: now });
+        if now < since + UNANSWERED_FOR {
+            return;
+        }
+        let why = Refusal::Parted { other: coordinator.address() };
+        let is_news = self.calls.own_refusal.as_ref().is_none_or(|(known, _)| *known != why);
+        self.calls.own_refusal = Some((why.clone(), now));
+        if is_news {
+            let retry = self.config.answer_wait;
+            self.emit(Event::Refused { by: coordinator.clone(), why, retry });
+        }
+    }
+
     /// The cluster that refuses this member has called it: it may ask again at once.
     pub(super) fn note_called(&mut self, now: Duration, by: MemberId) {
         // That says nothing about its terms, nor about the member that cannot call it.
@@ -504,6 +538,7 @@ impl Membership {
     /// This member is in a view of several.
     pub(super) fn note_let_in(&mut self) {
         self.calls.own_refusal = None;
+        self.calls.unanswered = None;
     }
 
     /// Asks the coordinator of a cluster to take this one in, once it answered a call.

@@ -340,7 +340,9 @@ impl Membership {
         place.joining.clear();
         place.departing.clear();
         place.checks.clear();
-        self.emit(Event::Returning { coordinator: coordinator.clone() });
+        if self.calls.own_refusal.is_none() {
+            self.emit(Event::Returning { coordinator: coordinator.clone() });
+        }
         self.apply_to(coordinator);
     }
 
@@ -366,8 +368,12 @@ impl Membership {
             return;
         }
         if rejoin.tries >= REJOIN_TRIES_MAX {
+            let coordinator = rejoin.coordinator.clone();
             place.rejoin = None;
             place.unreviewed = true;
+            if self.swim.is_active(coordinator.id) {
+                self.note_coordinator_silent(now, &coordinator);
+            }
             return;
         }
         rejoin.tries += 1;

@@ -218,7 +218,12 @@ impl Membership {
             self.tick_starting(now);
         } else {
             // Its cluster will have another coordinator before long.
+            let silent = target.member.clone();
             std::mem::swap(&mut target.member, &mut target.via);
+            let via = target.member.id;
+            if self.has_reached(now, via) {
+                self.note_coordinator_silent(now, &silent);
+            }
         }
     }
 

@@ -773,6 +773,9 @@ fn members_that_cannot_call_each_other_are_not_in_one_view() {
             let found = stay[world.rng.random_range(0..stay.len())];
             world.find(goes, found);
         }
+        assert!(world.nodes[goes].core.refusal().is_some(), "SEED={seed}: it knows why");
+        let refused = world.refused.iter().filter(|(who, _)| *who == goes).count();
+        assert!(refused <= 80, "SEED={seed}: told {refused} times in an hour");
         let changed: usize =
             stay.iter().zip(views).map(|(node, before)| changes(&world, *node) - before).sum();
         println!("{changed} views of {} members in an hour (seed {seed})", stay.len());
@@ -781,6 +784,38 @@ fn members_that_cannot_call_each_other_are_not_in_one_view() {
         world.network.barred.clear();
         world.run_until(HOUR * 2, World::all_agree);
         assert_eq!(world.order(0).len(), before.len(), "SEED={seed}");
+    }
+}
+
+/// The others answer it; but the coordinator can neither let it in nor say why not.
+#[test]
+fn a_newcomer_that_cannot_call_the_coordinator_waits_and_knows_why() {
+    for seed in seeds!(12) {
+        let size = 2 + (seed % 3) as usize;
+        let mut world = cluster(seed, size);
+        world.run(SECOND * 3);
+        let node = world.nodes.len();
+        if seed % 2 == 0 {
+            world.network.parted.insert((0, node));
+        } else {
+            world.network.barred.insert((node, 0));
+        }
+        let finds: Vec<Node> = (0..size).collect();
+        world.start(false, &finds);
+        for _ in 0..300 {
+            world.run(SECOND * 2);
+            let found = world.rng.random_range(0..size);
+            world.find(node, found);
+        }
+        assert!(world.nodes[node].core.view().is_none(), "SEED={seed}: it waits");
+        let knows = matches!(world.nodes[node].core.refusal(), Some(Refusal::Parted { .. }));
+        assert!(knows, "SEED={seed}: and knows why");
+        let refused = world.refused.iter().filter(|(who, _)| *who == node).count();
+        assert!((1..=20).contains(&refused), "SEED={seed}: told {refused} times");
+        world.network.parted.clear();
+        world.network.barred.clear();
+        world.run_until(SECOND * 90, World::all_agree);
+        assert_eq!(world.nodes[node].core.refusal(), None, "SEED={seed}");
     }
 }
 
