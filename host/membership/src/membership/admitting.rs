@@ -159,6 +159,7 @@ impl Losses {
 
 impl Place {
     pub(super) fn note_loss(&mut self, now: Duration, id: MemberId) {
+        self.lost_at = Some(now);
         self.losses.retain(|_, losses| now < losses.last_at + LOSSES_KEPT);
         if self.losses.len() < REMEMBERED_MAX || self.losses.contains_key(&id) {
             let new = |count| Losses { count, last_at: now, steady_since: None, reported: false };

@@ -2,14 +2,15 @@
 //! them: their address is gone, or a firewall was closed. What they store is out of reach, so
 //! they are removed, and let in again when they can be called.
 //!
-//! The oldest other member decides. It calls for [`UNCALLABLE_FOR`], and asks for a second
-//! opinion before it removes anybody.
+//! The oldest other member decides. It calls for [`UNCALLABLE_FOR`], and asks [`OPINIONS`]
+//! others to call before it removes anybody.
 //!
 //! Two members may be unable to call each other while everybody else can call both: a partial
 //! partition (Alfatafta et al., OSDI 2020). What one of them stores with the other then waits
 //! for ever, for all clients. So members report whom they cannot call, and after
 //! [`PARTED_FOR`] one of the two is removed: that with more such pairs, or else the younger.
-//! It is let in again once those whom it could not reach can call it.
+//! It is let in again once those whom it could not reach can call it. Of several pairs, one
+//! is ended at a time: what its member stored has to be replicated again before the next goes.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -26,20 +27,26 @@ const CALL_EACH: Duration = Duration::from_secs(2);
 /// How long two members must have been unable to call each other before one of them is removed:
 /// longer than a member that nobody can call is waited for.
 const PARTED_FOR: Duration = Duration::from_secs(25);
+/// From the loss of a member to such a removal.
+const PARTED_EACH: Duration = Duration::from_secs(10);
 /// A report that one member cannot call another counts for so long: several times as long as
 /// from one report to the next.
 const REPORT_LASTS: Duration = Duration::from_secs(10);
 /// Pairs of members that are remembered at most.
 const PAIRS_MAX: usize = 1_024;
-/// How long the second opinion may take; then another member is asked.
+/// Other members that must have called one in vain, if there are as many.
+const OPINIONS: usize = 2;
+/// How long an opinion may take; then another member is asked.
 const SECOND_WAIT: Duration = Duration::from_millis(1_500);
 
 /// A member that did not answer calls.
 pub(super) struct Doubt {
     since: Duration,
     call_at: Duration,
-    /// Who was asked for a second opinion, and when.
+    /// Who was asked for another opinion, and when.
     second: Option<(MemberId, Duration)>,
+    /// Those that could not call it either.
+    agree: Vec<MemberId>,
 }
 
 /// Reports of one member that it cannot call another.
@@ -54,6 +61,10 @@ pub(super) struct Report {
 pub(super) type Parted = BTreeMap<MemberId, MemberId>;
 
 impl Doubt {
+    fn new(now: Duration) -> Self {
+        Self { since: now, call_at: now + CALL_EACH, second: None, agree: Vec::new() }
+    }
+
     fn next_deadline(&self) -> Duration {
         self.second.map_or(self.call_at, |(_, at)| at + SECOND_WAIT)
     }
@@ -89,15 +100,17 @@ impl Membership {
         let Phase::In(place) = &self.phase else { return };
         let decider = self.decider(place, id).clone();
         let me = self.me.id;
-        // Who decides about this member is to know as well: it may be the one to go.
-        let own_decider = self.decider(place, me).clone();
+        // One of the two oldest decides whichever of the two is to go, and counts all pairs.
+        let all = place.view.members().iter();
+        let living = all.filter(|m| m.id == me || self.swim.is_active(m.id));
+        let deciders: Vec<Member> =
+            living.take(2).filter(|m| m.id != me).map(|m| Member::clone(m)).collect();
         let known = place.uncallable.get(&(me, id));
         let known = known.filter(|report| now < report.last + REPORT_LASTS);
         let lasts = known.map_or(Duration::ZERO, |report| now.saturating_sub(report.since));
         if self.may_ask(now, Asked::Uncallable, id) {
-            let also = Some(&own_decider).filter(|own| own.id != decider.id);
-            for to in std::iter::once(&decider).chain(also).filter(|to| to.id != me) {
-                self.send(to.clone(), Message::Uncallable { id, for_ms: ms(lasts) });
+            for to in deciders {
+                self.send(to, Message::Uncallable { id, for_ms: ms(lasts) });
             }
             self.note_report(now, me, id, lasts);
         }
@@ -105,8 +118,7 @@ impl Membership {
             return;
         }
         let Phase::In(place) = &mut self.phase else { return };
-        let new = Doubt { since: now, call_at: now + CALL_EACH, second: None };
-        place.doubts.entry(id).or_insert(new);
+        place.doubts.entry(id).or_insert_with(|| Doubt::new(now));
     }
 
     /// A member could not call another for a time.
@@ -142,7 +154,11 @@ impl Membership {
         let (stays, goes) =
             if pairs(first) > pairs(second) { (second, first) } else { (first, second) };
         // A member that nobody can call is for its decider to call.
-        if self.decider(place, goes).id != self.me.id || place.rejoin.is_some() {
+        let is_outside = place.rejoin.is_some() || self.calls.own_refusal.is_some();
+        if is_outside || self.decider(place, goes).id != self.me.id {
+            return;
+        }
+        if place.lost_at.is_some_and(|at| now < at + PARTED_EACH) {
             return;
         }
         let members = (place.view.get(stays).cloned(), place.view.get(goes).cloned());
@@ -202,10 +218,12 @@ impl Membership {
         }
         if reached {
             // It is this member that has no way there, or calls get through now and then.
-            *doubt = Doubt { since: now, call_at: now + CALL_EACH, second: None };
-        } else {
-            self.remove_uncallable(now, id);
+            *doubt = Doubt::new(now);
+            return;
         }
+        doubt.agree.push(by);
+        (doubt.second, doubt.call_at) = (None, now);
+        self.tick_doubts(now);
     }
 
     pub(super) fn tick_doubts(&mut self, now: Duration) {
@@ -220,7 +238,10 @@ impl Membership {
                 self.forget_doubt(id);
                 continue;
             };
-            let second = self.any_other(|other| other == id);
+            let Phase::In(place) = &self.phase else { return };
+            let agree = place.doubts.get(&id).map_or(Vec::new(), |doubt| doubt.agree.clone());
+            let second = self.any_other(|other| other == id || agree.contains(&other));
+            let second = second.filter(|_| agree.len() < OPINIONS);
             let Phase::In(place) = &mut self.phase else { return };
             let Some(doubt) = place.doubts.get_mut(&id) else { continue };
             // One that was asked and does not answer says nothing: perhaps it is this member

@@ -252,6 +252,8 @@ struct Place {
     uncallable: BTreeMap<(MemberId, MemberId), Report>,
     /// Members that were removed since another could not call them, or they not that one.
     parted: Parted,
+    /// When a member of the view was lost last.
+    lost_at: Option<Duration>,
     /// Addresses that several members list.
     shared: BTreeSet<SocketAddr>,
     /// Members with new addresses.
@@ -306,6 +308,7 @@ impl Place {
             doubts: BTreeMap::new(),
             uncallable: BTreeMap::new(),
             parted: Parted::new(),
+            lost_at: None,
             shared: BTreeSet::new(),
             moved: BTreeMap::new(),
             departing: BTreeMap::new(),

@@ -787,6 +787,34 @@ fn members_that_cannot_call_each_other_are_not_in_one_view() {
     }
 }
 
+/// What a removed member stored is replicated again before the next one goes.
+#[test]
+fn of_several_pairs_that_cannot_call_each_other_one_is_ended_at_a_time() {
+    for seed in seeds!(12) {
+        let size = 5 + (seed % 4) as usize;
+        let mut world = cluster(seed, size);
+        world.run(SECOND * 3);
+        // A ring: nothing passes between neighbours. Of four it would be a split in halves.
+        let pairs = (0..size).map(|node| (node, (node + 1) % size));
+        world.network.parted.extend(pairs);
+        let parted = world.network.parted.clone();
+        let is_parted = |a, b| parted.contains(&(a, b)) || parted.contains(&(b, a));
+        world.streams.retain(|(a, b)| !is_parted(*a, *b));
+        run_with_data(&mut world, 150);
+        let inside: Vec<Node> =
+            (0..size).filter(|node| world.nodes[*node].core.refusal().is_none()).collect();
+        assert!(world.agree(&inside), "SEED={seed}: {inside:?}: {}", world.describe());
+        let is_whole = inside.iter().all(|a| inside.iter().all(|b| !is_parted(*a, *b)));
+        assert!(is_whole, "SEED={seed}: {inside:?} can all call each other");
+        assert!(inside.len() >= size / 2 - 1, "SEED={seed}: no more go than have to: {inside:?}");
+        let times: Vec<Duration> = world.removed.iter().map(|removal| removal.at).collect();
+        let is_slow = times.windows(2).all(|pair| pair[1] - pair[0] >= SECOND * 9);
+        assert!(is_slow, "SEED={seed}: {:?}", world.removed);
+        world.network.parted.clear();
+        world.run_until(HOUR, World::all_agree);
+    }
+}
+
 /// The others answer it; but the coordinator can neither let it in nor say why not.
 #[test]
 fn a_newcomer_that_cannot_call_the_coordinator_waits_and_knows_why() {
