@@ -4,8 +4,9 @@ use std::fmt;
 
 /// The versions of the stream protocol that this build speaks. Version 2 came with leases and
 /// generations of copies, which a member of version 1 does not keep; version 3 with packets over
-/// streams and admission of members that can be reached.
-pub const PROTOCOL_VERSIONS: VersionRange = VersionRange { min: 3, max: 3 };
+/// streams and admission of members that can be reached; version 4 with reports of members that
+/// cannot call each other.
+pub const PROTOCOL_VERSIONS: VersionRange = VersionRange { min: 4, max: 4 };
 
 /// An inclusive range of protocol versions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
