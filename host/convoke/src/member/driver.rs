@@ -399,8 +399,9 @@ impl Running {
             Event::NotLetIn { member, why: Refusal::Parted { other } } => {
                 warn!(member = %member.address(), %other, "a member is not let in: it and {other} cannot call each other. Open the TCP ports of both for each other");
             }
-            Event::Refused { by, why: Refusal::Parted { other }, retry } => {
-                warn!(by = %by.address(), again_in_s = retry.as_secs(), "the other members do not let this one in: their member at {other} and this one cannot call each other. Open the TCP ports of both for each other");
+            Event::Refused { by, why: why @ Refusal::Parted { .. }, retry } => {
+                let why = describe::refusal(&why, self.core.me());
+                warn!(by = %by.address(), again_in_s = retry.as_secs(), "the other members do not let this one in: {why}. Open the TCP ports of both for each other");
             }
             Event::NotLetIn { member, why: Refusal::Unsteady { losses } } => {
                 warn!(member = %member.address(), losses, "a member was lost again and again; it is let in once it has answered all calls for a while, a longer one after each loss");

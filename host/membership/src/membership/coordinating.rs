@@ -70,14 +70,19 @@ impl Membership {
             && self.acting(place).id == self.me.id
     }
 
+    /// Whether a member is not known to be dead. SWIM says nothing of this member itself.
+    pub(super) fn lives(&self, id: MemberId) -> bool {
+        id == self.me.id || self.swim.is_active(id)
+    }
+
+    /// The members of the view that are not known to be dead, oldest first.
+    pub(super) fn living<'a>(&'a self, place: &'a Place) -> impl Iterator<Item = &'a Member> {
+        place.view.members().iter().map(|member| &**member).filter(|m| self.lives(m.id))
+    }
+
     /// The oldest member that is not known to be dead.
     pub(super) fn acting<'a>(&'a self, place: &'a Place) -> &'a Member {
-        place
-            .view
-            .members()
-            .iter()
-            .find(|m| m.id == self.me.id || self.swim.is_active(m.id))
-            .map_or(&self.me, |m| m)
+        self.living(place).next().unwrap_or(&self.me)
     }
 
     /// A member asks to be let in.

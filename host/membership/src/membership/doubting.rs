@@ -73,9 +73,7 @@ impl Doubt {
 impl Membership {
     /// Who decides about a member: the oldest other one that is not known to be dead.
     fn decider<'a>(&'a self, place: &'a Place, of: MemberId) -> &'a Member {
-        let others = place.view.members().iter().filter(|m| m.id != of);
-        let mut living = others.filter(|m| m.id == self.me.id || self.swim.is_active(m.id));
-        living.next().map_or(&self.me, |m| m)
+        self.living(place).find(|m| m.id != of).unwrap_or(&self.me)
     }
 
     /// A probe of a member failed, or a stream of its data: can it be called?
@@ -101,10 +99,8 @@ impl Membership {
         let decider = self.decider(place, id).clone();
         let me = self.me.id;
         // One of the two oldest decides whichever of the two is to go, and counts all pairs.
-        let all = place.view.members().iter();
-        let living = all.filter(|m| m.id == me || self.swim.is_active(m.id));
-        let deciders: Vec<Member> =
-            living.take(2).filter(|m| m.id != me).map(|m| Member::clone(m)).collect();
+        let deciders = self.living(place).take(2).filter(|m| m.id != me);
+        let deciders: Vec<Member> = deciders.cloned().collect();
         let known = place.uncallable.get(&(me, id));
         let known = known.filter(|report| now < report.last + REPORT_LASTS);
         let lasts = known.map_or(Duration::ZERO, |report| now.saturating_sub(report.since));
@@ -132,8 +128,7 @@ impl Membership {
         if reports.len() < PAIRS_MAX || reports.contains_key(&(by, of)) {
             let report = Report { since: now.saturating_sub(lasts), last: now };
             reports.insert((by, of), report);
-            let lives = |id: MemberId| id == self.me.id || self.swim.is_active(id);
-            if lasts >= PARTED_FOR && lives(by) && lives(of) {
+            if lasts >= PARTED_FOR && self.lives(by) && self.lives(of) {
                 self.part(now, by, of);
             }
         }
@@ -168,30 +163,33 @@ impl Membership {
             place.parted.pop_first();
         }
         place.parted.insert(goes, stays);
-        place.doubts.remove(&goes);
-        place.condemn(goes);
         if let (Some(stays), Some(goes)) = members {
             self.emit(Event::Parted { stays, goes });
         }
-        self.swim.declare_down(now, goes);
+        self.put_out(now, goes);
     }
 
     /// The member of the view for which another one was removed, as they could not call each
     /// other.
     pub(super) fn parted_from(&mut self, id: MemberId) -> Option<Member> {
-        let Phase::In(place) = &mut self.phase else { return None };
-        let other = *place.parted.get(&id)?;
-        let member = place.view.get(other).cloned();
-        if member.is_none() {
+        let member = self.counterpart(id).cloned();
+        if member.is_none()
+            && let Phase::In(place) = &mut self.phase
+        {
             place.parted.remove(&id);
         }
         member
     }
 
+    fn counterpart(&self, id: MemberId) -> Option<&Member> {
+        let place = self.phase.place()?;
+        place.view.get(*place.parted.get(&id)?)
+    }
+
     /// Why a member that was called in vain is not let in.
     pub(super) fn unreached(&self, id: MemberId) -> Refusal {
-        let other = self.phase.place().and_then(|place| place.view.get(*place.parted.get(&id)?));
-        other.map_or(Refusal::Unreachable, |other| Refusal::Parted { other: other.address() })
+        let parted = |other: &Member| Refusal::Parted { other: other.address() };
+        self.counterpart(id).map_or(Refusal::Unreachable, parted)
     }
 
     /// Another member cannot call this one.
@@ -266,10 +264,15 @@ impl Membership {
     }
 
     fn remove_uncallable(&mut self, now: Duration, id: MemberId) {
-        self.forget_doubt(id);
         if let Some(member) = self.view().and_then(|view| view.get(id)).cloned() {
             self.emit(Event::Uncallable(member));
         }
+        self.put_out(now, id);
+    }
+
+    /// Has a member removed, though SWIM hears it.
+    fn put_out(&mut self, now: Duration, id: MemberId) {
+        self.forget_doubt(id);
         if let Phase::In(place) = &mut self.phase {
             place.condemn(id);
         }

@@ -115,7 +115,7 @@ impl Membership {
         let Phase::In(place) = &self.phase else { return false };
         let ours = &place.view;
         let coordinator = ours.coordinator().id;
-        let is_alive = coordinator == self.me.id || self.swim.is_active(coordinator);
+        let is_alive = self.lives(coordinator);
         let publisher = view.id.coordinator;
         let flaps = place.losses.get(&publisher).is_some_and(Losses::is_unsteady);
         flaps && !ours.contains(publisher) && !view.contains(coordinator) && is_alive
