@@ -1,4 +1,4 @@
-//! What keys, handshakes, streams and datagrams cost on this machine:
+//! Measures the cost of keys, handshakes, streams and datagrams on this host:
 //! `cargo run --release -p convoke-wire --example figures`
 
 use bytes::Bytes;
@@ -61,11 +61,11 @@ fn datagrams(keys: &ClusterKeys) {
         println!("datagram {bytes:>4} B, seal + open   {:>10.3} us", micros(began, 1_000_000));
     }
     let began = Instant::now();
-    let stranger = &mut DatagramOpener::new(keys.beacons(), receiver);
+    let other_cluster = &mut DatagramOpener::new(keys.beacons(), receiver);
     for _ in 0..100_000 {
-        black_box(stranger.open(&datagram, &mut payload).expect_err("another key"));
+        black_box(other_cluster.open(&datagram, &mut payload).expect_err("another key"));
     }
-    println!("datagram of a stranger, refuse {:>10.3} us", micros(began, 100_000));
+    println!("datagram of another cluster {:>10.3} us", micros(began, 100_000));
 }
 
 async fn handshakes(keys: &ClusterKeys) {
@@ -78,7 +78,7 @@ async fn handshakes(keys: &ClusterKeys) {
     println!("handshake, both sides          {:>10.1} us", micros(began, 2_000));
 }
 
-/// Seal, a pipe in memory, open; one thread does it all.
+/// Seals, passes through a pipe in memory and opens, all on one thread.
 async fn sealed_and_opened(keys: &ClusterKeys, bytes: usize) {
     let (near, far) = duplex(4 << 20);
     let (near, far) = tokio::join!(connect(near, keys, b""), accept(far, keys, b""));

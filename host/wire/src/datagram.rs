@@ -1,4 +1,5 @@
-//! Sealed datagrams: one UDP payload, authenticated, addressed, delivered at most once.
+//! Sealed datagrams: the payload of one UDP datagram, authenticated and bound to one receiver,
+//! delivered at most once.
 //!
 //! ```text
 //! offset  0       1            17            23               29
@@ -10,15 +11,15 @@
 //! aad     header || receiver id
 //! ```
 //!
-//! The counter starts at zero in each process. Nonces still do not repeat, since each process has a
-//! new sender id and the key is derived from it. A snapshot of a running machine that is started
-//! more than once gives several processes with the same id and counter: the salt, random and new in
-//! each datagram, keeps their nonces apart. The receiver's id is authenticated but not sent: a
-//! datagram for one member looks like noise to every other, and one recorded before a member
-//! restarted is noise to it afterwards.
+//! The counter starts at zero in each process. Nonces do not repeat anyway, since each process has
+//! a new sender id and the key is derived from it. Resuming a snapshot of a running virtual machine
+//! more than once gives several processes with the same id and counter; the salt, random in each
+//! datagram, keeps their nonces apart. The receiver's id is authenticated but not sent: a datagram
+//! for one member does not authenticate at any other, and a datagram recorded before a member
+//! restarted does not authenticate afterwards.
 
 use crate::keys::DatagramKey;
-use crate::peer::{EVERYBODY, PeerId};
+use crate::peer::{BROADCAST, PeerId};
 use crate::replay::ReplayWindow;
 use ring::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 use ring::hkdf;
@@ -26,15 +27,15 @@ use ring::rand::{SecureRandom, SystemRandom};
 use std::collections::HashMap;
 use thiserror::Error;
 
-/// The longest sealed datagram, in bytes: fits the MTU of Ethernet, tunnels included.
+/// The longest sealed datagram, in bytes: fits the MTU of Ethernet, including tunnels.
 pub const DATAGRAM_BYTES_MAX: usize = 1_400;
 /// The longest payload of a datagram, in bytes.
 pub const DATAGRAM_PAYLOAD_BYTES_MAX: usize = DATAGRAM_BYTES_MAX - OVERHEAD_BYTES;
-/// How many senders an opener remembers.
+/// Senders that an opener remembers, at most.
 ///
-/// One more and the least recently heard is forgotten, as if by [`DatagramOpener::forget`]: its
-/// next datagram is accepted as a first one, so what was recorded from it could be replayed once.
-/// Far above the size of a cluster, so that it is an old incarnation that goes.
+/// When the table is full, the sender that was silent longest is forgotten, as if by
+/// [`DatagramOpener::forget`]: a recorded datagram from it could then be replayed once. Far above
+/// the size of a cluster, so that the forgotten sender is one that no longer runs.
 pub const SENDERS_MAX: usize = 8_192;
 
 const VERSION: u8 = 2;
@@ -46,7 +47,8 @@ const HEADER_BYTES: usize = NONCE_AT + NONCE_BYTES;
 const TAG_BYTES: usize = 16;
 const OVERHEAD_BYTES: usize = HEADER_BYTES + TAG_BYTES;
 const AAD_BYTES: usize = HEADER_BYTES + 16;
-/// 2^48 datagrams, what six bytes can count: a million a second for eight years, and far from where AES-GCM wears thin.
+/// 2^48 datagrams, the range of six bytes: a million a second for eight years, and far below the
+/// limits of AES-GCM.
 const COUNTER_MAX: u64 = 1 << 48;
 
 /// Why a payload was not sealed.
@@ -58,51 +60,54 @@ pub enum SealError {
          allowed"
     )]
     TooLarge {
-        /// Length of the payload.
+        /// Length of the payload, in bytes.
         bytes: usize,
     },
-    /// 2^48 datagrams were sealed under this id.
-    #[error("this member has sealed 2^48 datagrams; restart it for a fresh id")]
-    WornOut,
-    /// The operating system gives no random bytes.
-    #[error("the operating system gives no random bytes for a datagram")]
+    /// 2^48 datagrams were sealed under this sender id.
+    #[error("this member has sealed 2^48 datagrams; restart it to get a new id")]
+    Exhausted,
+    /// The operating system provided no random bytes.
+    #[error("the operating system provided no random bytes for a datagram")]
     NoRandomness,
 }
 
-/// Why a datagram was not opened. Only `Replayed` is about one that a member did send.
+/// Why a datagram was not opened. Only `Replayed` concerns a datagram that a member sent.
 #[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
 pub enum OpenError {
-    /// It does not authenticate: another cluster's, for another member, altered, or noise.
-    #[error("the datagram does not authenticate (another cluster's, for another member, or noise)")]
+    /// It does not authenticate: it is from another cluster, for another member, altered, or noise.
+    #[error(
+        "the datagram does not authenticate (it is from another cluster, for another member, or noise)"
+    )]
     Foreign,
-    /// It was delivered before, or is too old to tell.
-    #[error("the datagram was delivered before, or is too old to tell")]
+    /// It was delivered before, or is too old for the replay window.
+    #[error("the datagram was delivered before, or is too old for the replay window")]
     Replayed,
-    /// It is shorter than an empty datagram, or its header makes no sense.
+    /// It is shorter than an empty datagram, or its header is invalid.
     #[error("the datagram is malformed")]
     Malformed,
-    /// It is over [`DATAGRAM_BYTES_MAX`].
-    #[error("the datagram is over {DATAGRAM_BYTES_MAX} bytes")]
+    /// It is longer than [`DATAGRAM_BYTES_MAX`].
+    #[error("the datagram is longer than {DATAGRAM_BYTES_MAX} bytes")]
     TooLarge,
-    /// Its first byte names a layout that this build does not know. Nothing is authenticated yet:
-    /// on a shared port this is most often another program's datagram.
-    #[error("the datagram has layout version {0}; this member speaks {VERSION}")]
+    /// Its first byte is a layout version that this build does not support. Nothing is
+    /// authenticated yet: on a shared port this is most often a datagram of another program.
+    #[error("the datagram has layout version {0}; this member supports {VERSION}")]
     Version(u8),
-    /// It says it is from ourselves: an own beacon that came back from the group.
-    #[error("the datagram is our own")]
+    /// It has this process's own sender id: a multicast beacon that was looped back.
+    #[error("the datagram was sent by this member")]
     Own,
 }
 
-/// What is known of a datagram that was opened.
+/// What is known of an opened datagram.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Opened {
-    /// Who sealed it: some holder of the cluster's keys that goes by this id.
+    /// The sender: a holder of the cluster's keys that uses this id.
     pub sender: PeerId,
 }
 
-/// Seals one process's datagrams.
+/// Seals the datagrams of one process.
 ///
-/// At most one for each key and sender id: two would use the same nonces. So it is not `Clone`.
+/// At most one may exist for each key and sender id, since two would reuse nonces; therefore it is
+/// not `Clone`.
 pub struct DatagramSealer {
     sender: PeerId,
     key: LessSafeKey,
@@ -111,18 +116,18 @@ pub struct DatagramSealer {
 }
 
 impl DatagramSealer {
-    /// A sealer for `sender`, an id that no process used before.
+    /// A sealer for `sender`, an id that no other process has used.
     ///
     /// # Panics
-    /// When `sender` is [`EVERYBODY`], which is no member's id.
+    /// If `sender` is [`BROADCAST`], which is not a member id.
     pub fn new(key: &DatagramKey, sender: PeerId) -> Self {
-        assert_ne!(sender, EVERYBODY, "the nil id is no member's");
+        assert_ne!(sender, BROADCAST, "the nil id is not a member id");
         let key = sender_key(&expander(key), sender);
         Self { sender, key, counter: 0, random: SystemRandom::new() }
     }
 
-    /// Seals `payload` for the member `to`, or for [`EVERYBODY`]. `out` is replaced by the datagram;
-    /// on an error it is left empty.
+    /// Seals `payload` for the member `to`, or for [`BROADCAST`]. `out` is replaced by the
+    /// datagram; on an error it is empty.
     pub fn seal(&mut self, to: PeerId, payload: &[u8], out: &mut Vec<u8>) -> Result<(), SealError> {
         out.clear();
         let mut salt = [0; SALT_BYTES];
@@ -141,7 +146,7 @@ impl DatagramSealer {
             return Err(SealError::TooLarge { bytes: payload.len() });
         }
         if self.counter >= COUNTER_MAX {
-            return Err(SealError::WornOut);
+            return Err(SealError::Exhausted);
         }
         let nonce = nonce(salt, self.counter);
         self.counter += 1;
@@ -166,12 +171,13 @@ impl DatagramSealer {
     }
 }
 
-/// Opens the datagrams that are for one process, each at most once.
+/// Opens the datagrams for one process, each at most once.
 ///
-/// It remembers keys and counters only of senders that authenticated, so strangers cannot fill it.
-/// It cannot know what was delivered before it was made, or before a sender was forgotten. For what
-/// is addressed to a member that does not matter, its id being fresh at each start. A recorded
-/// beacon is news to a member that has just started: treat it as a rumour.
+/// Keys and counters are kept only for senders that authenticated, so unauthenticated peers cannot
+/// fill the table. What was delivered before the opener was created, or before a sender was
+/// forgotten, is not known. For datagrams to a member this does not matter, since its id is new at
+/// each start. A recorded beacon may be replayed to a member that has just started, so treat
+/// beacons as hints.
 pub struct DatagramOpener {
     own: PeerId,
     receiver: PeerId,
@@ -184,19 +190,19 @@ pub struct DatagramOpener {
 struct Sender {
     key: LessSafeKey,
     window: ReplayWindow,
-    /// The opener's count of opened datagrams when this one was last heard.
+    /// The opener's count of opened datagrams when this sender was last heard.
     heard: u64,
 }
 
 impl DatagramOpener {
-    /// An opener for what is addressed to the member `own`, and nothing else.
+    /// An opener for datagrams to the member `own` only.
     pub fn new(key: &DatagramKey, own: PeerId) -> Self {
         Self::with(key, own, own)
     }
 
-    /// An opener for what is addressed to [`EVERYBODY`], and nothing else.
-    pub fn everybody(key: &DatagramKey, own: PeerId) -> Self {
-        Self::with(key, own, EVERYBODY)
+    /// An opener for datagrams to [`BROADCAST`] only.
+    pub fn for_broadcast(key: &DatagramKey, own: PeerId) -> Self {
+        Self::with(key, own, BROADCAST)
     }
 
     fn with(key: &DatagramKey, own: PeerId, receiver: PeerId) -> Self {
@@ -210,7 +216,7 @@ impl DatagramOpener {
         }
     }
 
-    /// Opens a datagram. `out` is replaced by its payload; on an error it is left empty.
+    /// Opens a datagram. `out` is replaced by its payload; on an error it is empty.
     pub fn open(&mut self, datagram: &[u8], out: &mut Vec<u8>) -> Result<Opened, OpenError> {
         out.clear();
         let (sender, nonce) = self.read_header(datagram)?;
@@ -246,30 +252,29 @@ impl DatagramOpener {
         }
     }
 
-    /// Who a datagram says it is from, as far as that can be said before any cryptography: cheap,
-    /// and proves nothing.
+    /// The sender id in the header of a datagram. Cheap, and not authenticated.
     pub fn claimed_sender(&self, datagram: &[u8]) -> Result<PeerId, OpenError> {
         self.read_header(datagram).map(|(sender, _)| sender)
     }
 
-    /// Whether a datagram of this sender was opened before. The first one of a sender costs
-    /// several times as much as the others: a key is derived for it.
+    /// Whether a datagram from this sender was opened before. The first one costs several times as
+    /// much as later ones, since a key is derived.
     pub fn is_known(&self, sender: PeerId) -> bool {
         self.senders.contains_key(&sender)
     }
 
-    /// Drops what is known of a sender that left for good. Its recorded datagrams would open once
-    /// more: the caller must by then refuse the sender itself.
+    /// Forgets a sender that left for good. Its recorded datagrams would open once more, so the
+    /// caller must reject the sender from then on.
     pub fn forget(&mut self, sender: PeerId) {
         self.senders.remove(&sender);
     }
 
-    /// How many senders are remembered; at most [`SENDERS_MAX`].
+    /// Number of remembered senders; at most [`SENDERS_MAX`].
     pub fn senders(&self) -> usize {
         self.senders.len()
     }
 
-    /// What can be said before any cryptography.
+    /// Checks what can be checked without cryptography.
     fn read_header(&self, datagram: &[u8]) -> Result<(PeerId, [u8; NONCE_BYTES]), OpenError> {
         if datagram.len() > DATAGRAM_BYTES_MAX {
             return Err(OpenError::TooLarge);
@@ -286,7 +291,7 @@ impl DatagramOpener {
         let mut nonce = [0; NONCE_BYTES];
         nonce.copy_from_slice(&datagram[NONCE_AT..HEADER_BYTES]);
         let sender = PeerId(sender);
-        if sender == EVERYBODY {
+        if sender == BROADCAST {
             return Err(OpenError::Malformed);
         }
         if sender == self.own {
@@ -297,7 +302,7 @@ impl DatagramOpener {
 
     fn remember(&mut self, id: PeerId, sender: Sender) {
         if self.senders.len() >= self.senders_max {
-            // Linear, but only when a newcomer has authenticated while the table is full.
+            // Linear, but runs only when a new sender authenticates while the table is full.
             let stalest = self.senders.iter().min_by_key(|(_, known)| known.heard);
             if let Some(stalest) = stalest.map(|(id, _)| *id) {
                 self.senders.remove(&stalest);
@@ -307,14 +312,15 @@ impl DatagramOpener {
     }
 }
 
-/// The PRK from which senders' keys are expanded; the datagram key is itself an HKDF output.
+/// The HKDF key from which senders' keys are expanded; the datagram key is itself an output of
+/// HKDF.
 fn expander(key: &DatagramKey) -> hkdf::Prk {
     hkdf::Prk::new_less_safe(hkdf::HKDF_SHA256, key.bytes())
 }
 
 fn sender_key(expander: &hkdf::Prk, sender: PeerId) -> LessSafeKey {
     let info: [&[u8]; 2] = [b"convoke/1 datagrams", &sender.0];
-    let okm = expander.expand(&info, &AES_256_GCM).expect("32 bytes are within HKDF's reach");
+    let okm = expander.expand(&info, &AES_256_GCM).expect("32 bytes are within the limit of HKDF");
     LessSafeKey::new(UnboundKey::from(okm))
 }
 
@@ -379,7 +385,7 @@ mod tests {
 
     // The expected bytes come from an independent implementation (Python: hmac, OpenSSL's AES-GCM).
     #[test]
-    fn the_layout_is_the_known_one() {
+    fn the_layout_matches_the_test_vector() {
         let sender = PeerId(std::array::from_fn(|at| at as u8));
         let receiver = PeerId(std::array::from_fn(|at| 16 + at as u8));
         let mut sealer = DatagramSealer::new(&key(), sender);
@@ -394,7 +400,7 @@ mod tests {
              aa830c95f2a9008903c762da5f1537c54416621fe6"
         );
         out.clear();
-        sealer.seal_with([0xb0; SALT_BYTES], EVERYBODY, b"", &mut out).unwrap();
+        sealer.seal_with([0xb0; SALT_BYTES], BROADCAST, b"", &mut out).unwrap();
         assert_eq!(
             hex(&out),
             "02000102030405060708090a0b0c0d0e0fb0b0b0b0b0b0000000000001\
@@ -403,7 +409,7 @@ mod tests {
     }
 
     #[test]
-    fn two_processes_of_one_snapshot_use_no_nonce_twice() {
+    fn two_processes_from_one_snapshot_use_no_nonce_twice() {
         let mut sealers = [(); 2].map(|()| DatagramSealer::new(&key(), A));
         let mut nonces = HashSet::new();
         for sealer in &mut sealers {
@@ -428,35 +434,38 @@ mod tests {
         let mut sealer = DatagramSealer::new(&key(), A);
         let datagram = sealed(&mut sealer, B, b"ping");
         let mut at_c = DatagramOpener::new(&key(), C);
-        let mut at_everybody = DatagramOpener::everybody(&key(), B);
+        let mut at_broadcast = DatagramOpener::for_broadcast(&key(), B);
         assert_eq!(open(&mut at_c, &datagram), Err(OpenError::Foreign));
-        assert_eq!(open(&mut at_everybody, &datagram), Err(OpenError::Foreign));
-        assert_eq!((at_c.senders(), at_everybody.senders()), (0, 0));
+        assert_eq!(open(&mut at_broadcast, &datagram), Err(OpenError::Foreign));
+        assert_eq!((at_c.senders(), at_broadcast.senders()), (0, 0));
     }
 
     #[test]
-    fn a_beacon_opens_at_everybody_but_not_as_a_datagram_for_one() {
+    fn a_beacon_opens_for_everybody_but_not_as_a_datagram_for_one_member() {
         let mut sealer = DatagramSealer::new(&key(), A);
-        let beacon = sealed(&mut sealer, EVERYBODY, b"here");
+        let beacon = sealed(&mut sealer, BROADCAST, b"here");
         for id in [B, C] {
-            let mut opener = DatagramOpener::everybody(&key(), id);
+            let mut opener = DatagramOpener::for_broadcast(&key(), id);
             assert_eq!(open(&mut opener, &beacon), Ok((A, b"here".to_vec())));
         }
         assert_eq!(open(&mut DatagramOpener::new(&key(), B), &beacon), Err(OpenError::Foreign));
     }
 
     #[test]
-    fn another_clusters_datagram_is_foreign() {
+    fn a_datagram_of_another_cluster_is_foreign() {
         let mut sealer = DatagramSealer::new(&DatagramKey::of([8; 32]), A);
         let datagram = sealed(&mut sealer, B, b"ping");
         assert_eq!(open(&mut DatagramOpener::new(&key(), B), &datagram), Err(OpenError::Foreign));
     }
 
     #[test]
-    fn an_own_beacon_that_came_back_is_known_as_own() {
+    fn a_looped_back_beacon_is_recognized_as_own() {
         let mut sealer = DatagramSealer::new(&key(), A);
-        let beacon = sealed(&mut sealer, EVERYBODY, b"here");
-        assert_eq!(open(&mut DatagramOpener::everybody(&key(), A), &beacon), Err(OpenError::Own));
+        let beacon = sealed(&mut sealer, BROADCAST, b"here");
+        assert_eq!(
+            open(&mut DatagramOpener::for_broadcast(&key(), A), &beacon),
+            Err(OpenError::Own)
+        );
     }
 
     #[test]
@@ -488,7 +497,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_datagram_is_told_apart() {
+    fn other_bytes_are_refused_with_the_reason() {
         let mut opener = DatagramOpener::new(&key(), B);
         assert_eq!(open(&mut opener, b""), Err(OpenError::Malformed));
         assert_eq!(open(&mut opener, &[VERSION; OVERHEAD_BYTES - 1]), Err(OpenError::Malformed));
@@ -500,12 +509,12 @@ mod tests {
     }
 
     #[test]
-    fn a_sender_is_claimed_before_it_is_proved_and_known_after() {
+    fn a_sender_is_known_only_after_its_datagram_authenticated() {
         let mut sealer = DatagramSealer::new(&key(), A);
         let mut opener = DatagramOpener::new(&key(), B);
         let datagram = sealed(&mut sealer, B, b"ping");
         assert_eq!(opener.claimed_sender(&datagram), Ok(A));
-        assert!(!opener.is_known(A), "anybody can claim");
+        assert!(!opener.is_known(A), "the claimed sender is not authenticated");
         assert!(open(&mut opener, &datagram).is_ok());
         assert!(opener.is_known(A));
         assert_eq!(opener.claimed_sender(&datagram[..40]), Err(OpenError::Malformed));
@@ -526,11 +535,11 @@ mod tests {
 
         assert_eq!(opener.senders(), 2);
         assert_eq!(open(&mut opener, &of_first), Err(OpenError::Replayed));
-        assert!(open(&mut opener, &of_second).is_ok(), "the second was the one to go");
+        assert!(open(&mut opener, &of_second).is_ok(), "the second sender was forgotten");
     }
 
     #[test]
-    fn a_forgotten_sender_is_heard_as_a_new_one() {
+    fn a_forgotten_sender_counts_as_new() {
         let mut sealer = DatagramSealer::new(&key(), A);
         let mut opener = DatagramOpener::new(&key(), B);
         let datagram = sealed(&mut sealer, B, b"");
@@ -541,14 +550,14 @@ mod tests {
     }
 
     #[test]
-    fn a_worn_out_sealer_says_so_and_never_wraps() {
+    fn an_exhausted_sealer_reports_an_error_and_never_wraps() {
         let mut sealer = DatagramSealer::new(&key(), A);
         sealer.counter = COUNTER_MAX - 1;
         let last = sealed(&mut sealer, B, b"");
         assert!(open(&mut DatagramOpener::new(&key(), B), &last).is_ok());
         let mut out = Vec::new();
-        assert_eq!(sealer.seal(B, b"", &mut out), Err(SealError::WornOut));
-        assert_eq!(sealer.seal(B, b"", &mut out), Err(SealError::WornOut));
+        assert_eq!(sealer.seal(B, b"", &mut out), Err(SealError::Exhausted));
+        assert_eq!(sealer.seal(B, b"", &mut out), Err(SealError::Exhausted));
     }
 
     proptest! {

@@ -1,28 +1,29 @@
-//! One message on a stream.
+//! Frames: the messages on a stream.
 
 use crate::stream::StreamError;
 use bytes::Bytes;
 
-/// The longest payload of a frame, in bytes. Frames are not interleaved: whoever moves bulk and
-/// control over one stream cuts the bulk into far smaller frames.
+/// The longest payload of a frame, in bytes. Frames are not interleaved: a sender of both bulk data
+/// and control messages should use far smaller frames for the bulk data.
 pub const FRAME_BYTES_MAX: usize = 4 * 1024 * 1024;
 
-/// One message on a stream. What `kind` and `payload` mean is for those above to say.
+/// One message on a stream. The meaning of `kind` and `payload` is defined by the crates above.
 ///
-/// Laid out as `[u32 BE payload length][u8 kind][u32 BE request][payload]`, cut into records
-/// wherever they end: a record may hold many frames, a frame may take many records.
+/// Layout: `[u32 BE payload length][u8 kind][u32 BE request][payload]`. Frames are split into
+/// records independently of their boundaries: a record may hold many frames, and a frame may span
+/// many records.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Frame {
-    /// Which message this is.
+    /// The kind of message.
     pub kind: u8,
-    /// Which request it belongs to; how ids are given out is for the two ends to agree.
+    /// The request that it belongs to; the two ends define how ids are assigned.
     pub request: u32,
-    /// At most [`FRAME_BYTES_MAX`] bytes. A received payload owns exactly its own memory: keeping
+    /// At most [`FRAME_BYTES_MAX`] bytes. A received payload has an allocation of its own: keeping
     /// a small one keeps no read buffer alive.
     pub payload: Bytes,
 }
 
-/// What stands in front of a payload.
+/// The header in front of a payload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct FrameHeader {
     pub(crate) bytes: usize,

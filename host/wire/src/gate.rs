@@ -1,19 +1,21 @@
-//! Who may be at the door before having proved anything.
+//! Bounds the handshakes of unauthenticated peers.
 //!
-//! A handshake *waits* until its first message proves that the peer knows the cluster's name and
-//! password, and is *proved* from then on. What waits costs a descriptor and a few hundred bytes,
-//! and may belong to anybody; so it never keeps anybody else out:
+//! A handshake is *waiting* until its first message proves that the peer knows the cluster's name
+//! and password, and *proved* from then on. A waiting handshake costs a descriptor and a few
+//! hundred bytes, and may belong to any peer, so it must never keep others out:
 //!
-//! - a newcomer is always let in. Where there is no room, the oldest that waits is dropped for it:
-//!   of the same origin when that has its share, else of the origin with the most. A member sends
-//!   its first message with the connection, so it waits for about as long as the message is under
-//!   way, and is dropped only when a whole share of newer connections comes in that time;
-//! - while the gate is more than half full, what waits has less time for its first message;
-//! - a proved handshake is never dropped for another one. Of these there is a number of their own;
-//!   one more gets the answer that this member is busy, which nobody else gets.
+//! - A new connection is always admitted. If the gate is full, the oldest waiting handshake is
+//!   dropped for it: of the same origin, if that has reached its share, otherwise of the origin
+//!   with the most. A member sends its first message with the connection, so it waits about as long
+//!   as that message takes, and is dropped only if a whole share of newer connections arrives in
+//!   that time.
+//! - While the gate is more than half full, a waiting handshake has less time for its first
+//!   message.
+//! - A proved handshake is never dropped for another one. Proved handshakes have a limit of their
+//!   own; a peer beyond it is told that this member is busy, which unauthenticated peers are not.
 //!
-//! Honest limit: an opening that was captured can be replayed, and counts as proved until its
-//! [`HANDSHAKE_MS_MAX`] are over, since only the next message shows the difference.
+//! Limitation: a recorded first message can be replayed and counts as proved until its
+//! [`HANDSHAKE_MS_MAX`] are over, since only the next message reveals the replay.
 
 use crate::handshake::{HANDSHAKE_MS_MAX, HandshakeError, check_hello, respond, within};
 use crate::keys::ClusterKeys;
@@ -27,18 +29,20 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
-/// How many handshakes may wait for their first message at once.
+/// Handshakes that may wait for their first message, at most.
 pub const WAITING_MAX: usize = 256;
-/// How many of them may be of one [`Origin`]: half, so that one alone never fills the gate.
+/// Waiting handshakes of one [`Origin`], at most: half of all, so that one origin never fills the
+/// gate.
 pub const WAITING_PER_ORIGIN_MAX: usize = WAITING_MAX / 2;
-/// How many handshakes that proved to know the password a member completes at once.
+/// Proved handshakes in progress, at most.
 pub const PROVED_MAX: usize = 256;
-/// How long the first message may take while more than half of [`WAITING_MAX`] wait, in
-/// milliseconds; [`HANDSHAKE_MS_MAX`] otherwise. Leaves time for one lost packet to be sent again.
+/// How long the first message may take while more than half of [`WAITING_MAX`] handshakes are
+/// waiting, in milliseconds; [`HANDSHAKE_MS_MAX`] otherwise. Allows for one TCP retransmission.
 pub const CROWDED_MS_MAX: u64 = 500;
 
-/// Where a peer calls from, as far as room is shared by it: an IPv4 address, or the /64 network of
-/// an IPv6 address, of which one host may have all addresses. Loopback is one like any other.
+/// The source of a connection, by which the gate is shared: an IPv4 address, or the /64 network of
+/// an IPv6 address, since one host may have all addresses of it. Loopback is treated like any
+/// other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Origin(IpAddr);
 
@@ -53,7 +57,7 @@ impl From<IpAddr> for Origin {
     }
 }
 
-/// Bounds the handshakes that a member answers at once; one for all its listeners.
+/// Bounds the handshakes that a member answers; one is shared by all its listeners.
 #[derive(Debug, Default)]
 pub struct HandshakeGate {
     room: Mutex<Room>,
@@ -61,12 +65,12 @@ pub struct HandshakeGate {
 
 #[derive(Debug, Default)]
 struct Room {
-    /// By number, and so the oldest first.
+    /// By ticket number, so the oldest first.
     waiting: BTreeMap<u64, Waiting>,
-    /// How many wait, by origin; never zero.
+    /// Number of waiting handshakes by origin; entries are never zero.
     by_origin: HashMap<Origin, usize>,
     proved: usize,
-    /// The number of the next one.
+    /// The next ticket number.
     next: u64,
 }
 
@@ -77,23 +81,23 @@ struct Waiting {
     drop: oneshot::Sender<()>,
 }
 
-/// A handshake's place at the gate, given back when it is dropped.
-struct Place<'a> {
+/// A handshake's slot in the gate; dropping it frees the slot.
+struct Slot<'a> {
     gate: &'a HandshakeGate,
     number: u64,
     proved: AtomicBool,
 }
 
 impl HandshakeGate {
-    /// A gate at which nobody is.
+    /// An empty gate.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// As [`accept`](crate::accept), for a peer that calls from `origin`. Gives
-    /// [`HandshakeError::Dropped`] when newer peers needed the place before this one had sent its
-    /// first message, and [`HandshakeError::Busy`] when it knows the password and [`PROVED_MAX`]
-    /// others do as well.
+    /// Like [`accept`](crate::accept), for a peer that connects from `origin`. Returns
+    /// [`HandshakeError::Dropped`] if the slot was needed for newer connections before the first
+    /// message arrived, and [`HandshakeError::Busy`] if the peer authenticated but [`PROVED_MAX`]
+    /// others did as well.
     pub async fn accept<S>(
         &self,
         io: S,
@@ -114,7 +118,7 @@ impl HandshakeGate {
             }
         };
         let dropped = async {
-            // Proved, it is no longer listed, or was so only just in time.
+            // Proved in time: it is not listed as waiting any more, so nothing can drop it.
             if dropped.await.is_err() || place.proved.load(Ordering::Relaxed) {
                 std::future::pending::<()>().await;
             }
@@ -127,9 +131,9 @@ impl HandshakeGate {
         }
     }
 
-    /// Lets one more in, at the price of others if need be. Gives its place, what resolves when it
-    /// is dropped, and how long its first message may take.
-    fn admit(&self, origin: Origin) -> (Place<'_>, oneshot::Receiver<()>, u64) {
+    /// Admits one more handshake, if need be by dropping others. Returns its slot, a future that
+    /// resolves when it is dropped, and how long its first message may take, in milliseconds.
+    fn admit(&self, origin: Origin) -> (Slot<'_>, oneshot::Receiver<()>, u64) {
         let now = Instant::now();
         let mut room = self.room();
         if room.is_crowded() {
@@ -146,11 +150,11 @@ impl HandshakeGate {
         room.waiting.insert(number, Waiting { origin, since: now, drop });
         *room.by_origin.entry(origin).or_default() += 1;
         let first_ms = if room.is_crowded() { CROWDED_MS_MAX } else { HANDSHAKE_MS_MAX };
-        (Place { gate: self, number, proved: AtomicBool::new(false) }, dropped, first_ms)
+        (Slot { gate: self, number, proved: AtomicBool::new(false) }, dropped, first_ms)
     }
 
     fn room(&self) -> MutexGuard<'_, Room> {
-        // Nothing in here panics half-way.
+        // No code that holds the lock panics, so a poisoned lock is still consistent.
         self.room.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -160,7 +164,7 @@ impl Room {
         self.waiting.len() > WAITING_MAX / 2
     }
 
-    /// Drops those that have waited for longer than a crowded gate allows.
+    /// Drops handshakes that have waited longer than a crowded gate allows.
     fn drop_overdue(&mut self, now: Instant) {
         while let Some((number, oldest)) = self.waiting.first_key_value()
             && now >= oldest.since + Duration::from_millis(CROWDED_MS_MAX)
@@ -177,7 +181,7 @@ impl Room {
         }
     }
 
-    /// Drops the oldest of the origin with the most; of several such origins, the oldest of all.
+    /// Drops the oldest handshake of the origin with the most; on a tie, the oldest of all.
     fn drop_one(&mut self) {
         let most = self.by_origin.values().copied().max();
         let oldest = self
@@ -207,8 +211,9 @@ impl Room {
     }
 }
 
-impl Place<'_> {
-    /// Its first message is valid. Returns whether there is room for one more that proved so.
+impl Slot<'_> {
+    /// Records that the first message is valid. Returns whether one more proved handshake is
+    /// allowed.
     fn prove(&self) -> bool {
         let mut room = self.gate.room();
         room.remove(self.number);
@@ -221,7 +226,7 @@ impl Place<'_> {
     }
 }
 
-impl Drop for Place<'_> {
+impl Drop for Slot<'_> {
     fn drop(&mut self) {
         let mut room = self.gate.room();
         room.remove(self.number);

@@ -1,4 +1,4 @@
-//! How two ends of a pipe become a sealed stream.
+//! The handshake that turns a byte pipe into a sealed stream.
 //!
 //! ```text
 //! initiator                                                  responder
@@ -10,15 +10,16 @@
 //! length, sealed hello                                ──▶
 //! ```
 //!
-//! The nine clear bytes in front (the length is a u16 BE) stay as they are in all versions, and an
-//! initiator's whole opening stays within [`HANDSHAKE_BYTES_MAX`]: so a stranger and a member of
-//! another version are told apart before any cryptography.
+//! The nine bytes in front of each message (the length is a u16 BE) are not encrypted and do not
+//! change between versions, and an initiator's first message never exceeds [`HANDSHAKE_BYTES_MAX`].
+//! So other programs and members of other versions are recognized before any cryptography.
 //!
-//! The messages are `Noise_NNpsk0_25519_AESGCM_SHA256` under the cluster's stream key. The prologue
-//! is the initiator's clear bytes without the length, and a digest of the cluster name: who alters
-//! the offer, or has another name or password, fails at message 1. The payload of message 2 is the
-//! version chosen, which authenticates it, and the responder's hello. The initiator's hello is the
-//! first record of the stream; only it proves to the responder that message 1 was no replay.
+//! The messages are `Noise_NNpsk0_25519_AESGCM_SHA256` with the cluster's stream key. The prologue
+//! consists of the initiator's clear bytes without the length, and a digest of the cluster name:
+//! with an altered offer, another name or another password, message 1 does not authenticate. The
+//! payload of message 2 is the chosen version, which authenticates it, and the responder's hello.
+//! The initiator's hello is the first record of the stream; only it proves to the responder that
+//! message 1 was not replayed.
 
 use crate::keys::ClusterKeys;
 use crate::record::{LENGTH_BYTES, RecordOpener, RecordSealer, TAG_BYTES};
@@ -34,7 +35,7 @@ use zeroize::Zeroizing;
 
 /// How long a whole handshake may take, in milliseconds.
 pub const HANDSHAKE_MS_MAX: u64 = 2_000;
-/// The most that is read from an initiator before it has proved anything, in bytes.
+/// Bytes that are read from an initiator before it is authenticated, at most.
 pub const HANDSHAKE_BYTES_MAX: usize = 256;
 /// The longest hello, in bytes.
 pub const HELLO_BYTES_MAX: usize = 2_048;
@@ -42,9 +43,9 @@ pub const HELLO_BYTES_MAX: usize = 2_048;
 const MAGIC: [u8; 4] = *b"CNVK";
 const HEADER_BYTES: usize = 9;
 const NOISE: &str = "Noise_NNpsk0_25519_AESGCM_SHA256";
-/// An ephemeral key and a tag.
+/// An ephemeral key and an authentication tag.
 const MESSAGE_1_BYTES: usize = 32 + TAG_BYTES;
-/// The same around the version and the hello.
+/// An ephemeral key, the version, the hello and an authentication tag.
 const MESSAGE_2_BYTES_MAX: usize = 32 + 1 + HELLO_BYTES_MAX + TAG_BYTES;
 
 const ACCEPTED: u8 = 0;
@@ -52,68 +53,74 @@ const REFUSED_VERSION: u8 = 1;
 const REFUSED_CREDENTIALS: u8 = 2;
 const REFUSED_BUSY: u8 = 3;
 
-/// Why there is no stream.
+/// Why a handshake failed.
 #[derive(Debug, Error)]
 pub enum HandshakeError {
-    /// The peer's first bytes are not a member's: another program listens or calls there.
+    /// The peer's first bytes are not those of a member: it is another program.
     #[error(
         "the peer is not a Convoke member (it began with \"{}\"); is this the right port?",
         .began.escape_ascii()
     )]
     NotAMember {
-        /// Those bytes, as far as they were read: nine at most.
+        /// These bytes, as far as they were read: at most nine.
         began: Vec<u8>,
     },
-    /// The peer is a member of another cluster. Both sides are told, and no more than this.
-    #[error("cluster name or password differs from the peer's; members need both the same")]
+    /// The peer is a member of another cluster. Both sides learn this and nothing else.
+    #[error(
+        "cluster name or password differs from the peer's; both must be the same on all members"
+    )]
     Credentials,
     /// The two builds have no protocol version in common.
-    #[error("no protocol version in common: this member speaks {ours}, the peer {theirs}; {}", older(*.ours, *.theirs))]
+    #[error("no protocol version in common: this member supports {ours}, the peer {theirs}; {}", older(*.ours, *.theirs))]
     Version {
-        /// What this build speaks.
+        /// The versions that this build supports.
         ours: VersionRange,
-        /// What the peer speaks.
+        /// The versions that the peer supports.
         theirs: VersionRange,
     },
-    /// Too many handshakes at once at the side that answers.
-    #[error("too many handshakes at once on the answering side; try again shortly")]
+    /// The responder has too many handshakes in progress.
+    #[error("the peer has too many handshakes in progress; try again shortly")]
     Busy,
-    /// At the side that answers: newer connections needed the room before this one had sent its
-    /// first message. See [`HandshakeGate`](crate::HandshakeGate).
-    #[error("dropped for newer connections before its first message came")]
+    /// On the responder: its slot was needed for newer connections before its first message
+    /// arrived. See [`HandshakeGate`](crate::HandshakeGate).
+    #[error("dropped for newer connections before its first message arrived")]
     Dropped,
-    /// The peer refused for a reason that this build does not know.
-    #[error("the peer refused with code {status}, which this member does not know; is it newer?")]
+    /// The peer refused with a code that this build does not know.
+    #[error(
+        "the peer refused with code {status}, which this member does not know; is the peer newer?"
+    )]
     Refused {
         /// The code.
         status: u8,
     },
-    /// The peer began as a member and then broke the protocol.
+    /// The peer began as a member and then violated the protocol.
     #[error("the handshake is malformed: {what}")]
     Malformed {
         /// What is wrong with it.
         what: &'static str,
     },
-    /// Over the time that a handshake may take.
-    #[error("no handshake within {ms_max} ms; the peer is silent, overloaded, or not a member")]
+    /// The handshake took too long.
+    #[error(
+        "no handshake within {ms_max} ms; the peer does not respond, is overloaded, or is not a member"
+    )]
     TimedOut {
-        /// The time it had, in milliseconds.
+        /// The time limit, in milliseconds.
         ms_max: u64,
     },
     /// The peer closed the pipe.
-    #[error("the peer closed the connection before the handshake was done")]
+    #[error("the peer closed the connection during the handshake")]
     Closed,
     /// The pipe failed.
     #[error("the connection failed during the handshake: {0}")]
     Io(#[source] io::Error),
-    /// Our own hello is over [`HELLO_BYTES_MAX`]; nothing was sent.
+    /// This side's hello is longer than [`HELLO_BYTES_MAX`]; nothing was sent.
     #[error("a hello of {bytes} bytes is too large; at most {HELLO_BYTES_MAX} are allowed")]
     HelloTooLarge {
         /// Its length.
         bytes: usize,
     },
-    /// The operating system gave no randomness for a key.
-    #[error("the operating system gave no randomness for the handshake")]
+    /// The operating system provided no random bytes for a key.
+    #[error("the operating system provided no random bytes for the handshake")]
     NoRandomness,
 }
 
@@ -137,10 +144,10 @@ impl From<io::Error> for HandshakeError {
     }
 }
 
-/// Opens a handshake on a pipe that this side dialled. Gives the stream and the peer's hello.
+/// Performs the handshake as initiator. Returns the stream and the peer's hello.
 ///
-/// `hello` is opaque to this crate, at most [`HELLO_BYTES_MAX`] bytes, and reaches only a peer that
-/// has proved to know the cluster's name and password. On an error the pipe is dropped.
+/// `hello` is opaque to this crate, at most [`HELLO_BYTES_MAX`] bytes, and is only sent to a peer
+/// that has authenticated. On an error the pipe is dropped.
 pub async fn connect<S>(
     io: S,
     keys: &ClusterKeys,
@@ -153,14 +160,14 @@ where
     within(HANDSHAKE_MS_MAX, initiate(io, keys, hello)).await
 }
 
-/// Answers a handshake on a pipe that a peer dialled. Gives the stream and the peer's hello.
+/// Performs the handshake as responder. Returns the stream and the peer's hello.
 ///
-/// A peer with other credentials, or of another version, gets nine bytes that say so; another program
-/// gets no answer. On an error the pipe is dropped. Nothing here bounds how many run at once: see
-/// [`HandshakeGate`](crate::HandshakeGate).
+/// A peer with other credentials or of another version gets nine bytes that say so; another program
+/// gets no reply. On an error the pipe is dropped. The number of concurrent handshakes is not
+/// bounded here: see [`HandshakeGate`](crate::HandshakeGate).
 ///
-/// Both halves of the proof are in when this returns. At the initiator [`connect`] returns one flight
-/// earlier; its first frame may reach a responder that has given up meanwhile.
+/// When this returns, both sides are authenticated. [`connect`] returns one message earlier on the
+/// initiator, so its first frame may reach a responder that has given up.
 pub async fn accept<S>(
     io: S,
     keys: &ClusterKeys,
@@ -193,7 +200,9 @@ where
 
     let ([status, a, b], bytes) = read_header(&mut io).await?;
     match status {
-        ACCEPTED if !ours.contains(a) => return Err(malformed("it chose a version not offered")),
+        ACCEPTED if !ours.contains(a) => {
+            return Err(malformed("the peer chose a version that was not offered"));
+        }
         ACCEPTED if bytes > MESSAGE_2_BYTES_MAX => return Err(malformed("message 2 is too long")),
         ACCEPTED => {}
         REFUSED_VERSION => return Err(refused_version(ours, VersionRange { min: a, max: b })),
@@ -204,12 +213,12 @@ where
     let mut message = vec![0; bytes];
     io.read_exact(&mut message).await?;
     let mut payload = vec![0; MESSAGE_2_BYTES_MAX];
-    // A peer that accepts and then cannot authenticate does not know the secret either.
+    // A peer that accepts and cannot authenticate does not know the secret either.
     let bytes =
         noise.read_message(&message, &mut payload).map_err(|_| HandshakeError::Credentials)?;
     payload.truncate(bytes);
     if payload.first() != Some(&a) {
-        return Err(malformed("the version was altered on its way"));
+        return Err(malformed("the version was altered in transit"));
     }
     payload.remove(0);
 
@@ -224,7 +233,7 @@ where
     Ok((SealedStream { io, sealer, opener, version: a }, payload))
 }
 
-/// Answers. `has_room` is asked once the peer has proved to know name and password.
+/// Responds. `has_room` is called once the peer has authenticated.
 pub(crate) async fn respond<S>(
     mut io: S,
     keys: &ClusterKeys,
@@ -237,7 +246,7 @@ where
     let ours = PROTOCOL_VERSIONS;
     let (offer, bytes) = read_header(&mut io).await?;
     let theirs = VersionRange { min: offer[0], max: offer[1] };
-    let Some(version) = ours.meet(theirs) else {
+    let Some(version) = ours.newest_common(theirs) else {
         skip(&mut io, bytes).await?;
         let error = refused_version(ours, theirs);
         return Err(refuse(&mut io, [REFUSED_VERSION, ours.min, ours.max], error).await);
@@ -279,7 +288,7 @@ async fn read_hello<S: AsyncRead + Unpin>(
 ) -> Result<Vec<u8>, HandshakeError> {
     let bytes = usize::from(io.read_u16().await?);
     if !(TAG_BYTES..=HELLO_BYTES_MAX + TAG_BYTES).contains(&bytes) {
-        return Err(malformed("the hello has a length that no member sends"));
+        return Err(malformed("the hello has an invalid length"));
     }
     let mut hello = vec![0; bytes];
     io.read_exact(&mut hello).await?;
@@ -290,7 +299,7 @@ async fn read_hello<S: AsyncRead + Unpin>(
 }
 
 /// Reads the nine clear bytes: three that depend on the direction, and the length that follows.
-/// A stranger is known by the first byte that differs, however little it sends.
+/// Another program is recognized by the first byte that differs.
 async fn read_header<S: AsyncRead + Unpin>(io: &mut S) -> Result<([u8; 3], usize), HandshakeError> {
     let mut header = [0; HEADER_BYTES];
     let mut filled = 0;
@@ -315,8 +324,8 @@ fn with_header([a, b, c]: [u8; 3], body: &[u8]) -> Vec<u8> {
     [&[m0, m1, m2, m3, a, b, c, l0, l1], body].concat()
 }
 
-/// Reads what the peer has announced, within the bound: a TCP connection that is closed with bytes
-/// unread is reset, and the reset could overtake the refusal.
+/// Reads the announced bytes, within the bound: closing a TCP connection with unread bytes resets
+/// it, and the reset could overtake the refusal.
 async fn skip<S: AsyncRead + Unpin>(io: &mut S, bytes: usize) -> Result<(), HandshakeError> {
     let mut skipped = [0; HANDSHAKE_BYTES_MAX];
     let bytes = bytes.min(HANDSHAKE_BYTES_MAX - HEADER_BYTES);
@@ -324,22 +333,22 @@ async fn skip<S: AsyncRead + Unpin>(io: &mut S, bytes: usize) -> Result<(), Hand
     Ok(())
 }
 
-/// Says no, and gives back why. That the refusal could not be sent changes nothing.
+/// Sends a refusal and returns `error`, even if sending fails.
 async fn refuse<S: AsyncWrite + Unpin>(
     io: &mut S,
     refusal: [u8; 3],
     error: HandshakeError,
 ) -> HandshakeError {
     if io.write_all(&with_header(refusal, &[])).await.is_ok() {
-        // Shutting down flushes; a peer that has left already is no news.
+        // Shutting down flushes. An error means that the peer has already gone.
         let _ = io.shutdown().await;
     }
     error
 }
 
 fn refused_version(ours: VersionRange, theirs: VersionRange) -> HandshakeError {
-    if !theirs.is_valid() || ours.meet(theirs).is_some() {
-        return malformed("the versions that it names make no sense");
+    if !theirs.is_valid() || ours.newest_common(theirs).is_some() {
+        return malformed("its version range is invalid");
     }
     HandshakeError::Version { ours, theirs }
 }
@@ -349,25 +358,25 @@ fn prologue([a, b, c]: [u8; 3], keys: &ClusterKeys) -> Vec<u8> {
 }
 
 fn builder<'a>(keys: &'a ClusterKeys, prologue: &'a [u8]) -> Builder<'a> {
-    Builder::new(NOISE.parse().expect("a pattern that snow knows"))
+    Builder::new(NOISE.parse().expect("a pattern that snow supports"))
         .psk(0, keys.streams())
         .and_then(|builder| builder.prologue(prologue))
         .expect("each is set once")
 }
 
-/// The keys from initiator to responder and back.
+/// The keys from initiator to responder, and back.
 fn split_keys(noise: &mut HandshakeState) -> (Zeroizing<[u8; 32]>, Zeroizing<[u8; 32]>) {
     debug_assert!(noise.is_handshake_finished());
     let (forth, back) = noise.dangerously_get_raw_split();
     (Zeroizing::new(forth), Zeroizing::new(back))
 }
 
-/// For steps that do not authenticate anything: pattern, lengths and buffers are constants of ours,
-/// so that besides randomness only the peer's key can be at fault.
+/// For steps that authenticate nothing: pattern, lengths and buffers are constants, so only the
+/// random number generator or the peer's key can be at fault.
 fn noise_failed(error: &snow::Error) -> HandshakeError {
     match error {
         snow::Error::Rng => HandshakeError::NoRandomness,
-        _ => malformed("its key makes no sense"),
+        _ => malformed("invalid Noise public key"),
     }
 }
 

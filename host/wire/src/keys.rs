@@ -1,4 +1,4 @@
-//! From a cluster name and a password to keys.
+//! Derives keys from a cluster name and a password.
 //!
 //! ```text
 //! salt   = SHA-256("convoke/1 cluster" || name length as u32 BE || name)
@@ -15,16 +15,17 @@ use zeroize::{Zeroize, Zeroizing};
 
 /// The longest cluster name, in bytes of UTF-8.
 pub const CLUSTER_NAME_BYTES_MAX: usize = 256;
-/// The longest password, in bytes: a key file fits, a wrong file named by mistake does not.
+/// The longest password, in bytes: enough for a key file, and too short for most files given by
+/// mistake.
 pub const PASSWORD_BYTES_MAX: usize = 4096;
-/// Memory that one guess at the password costs, in KiB.
+/// Memory for one Argon2id evaluation, in KiB.
 pub const ARGON2_KIB: u32 = 64 * 1024;
-/// Passes over that memory. Both are part of the protocol: another value is another key.
+/// Passes over that memory. Both values are part of the protocol: changing one changes all keys.
 pub const ARGON2_PASSES: u32 = 2;
 
 const KEY_BYTES: usize = 32;
 
-/// A cluster's keys. All members with the same name and password derive the same ones.
+/// The keys of a cluster. All members with the same name and password derive the same ones.
 pub struct ClusterKeys {
     cluster: [u8; KEY_BYTES],
     streams: Zeroizing<[u8; KEY_BYTES]>,
@@ -33,38 +34,38 @@ pub struct ClusterKeys {
     data: Zeroizing<[u8; KEY_BYTES]>,
 }
 
-/// The key of one kind of datagram, from which each sender's own key is derived.
+/// The key of one kind of datagrams, from which each sender's own key is derived.
 #[derive(Clone)]
 pub struct DatagramKey(Zeroizing<[u8; KEY_BYTES]>);
 
-/// Why there are no keys.
+/// Why no keys could be derived.
 #[derive(Debug, Error, PartialEq, Eq)]
 pub enum KeyError {
-    /// An empty cluster name.
-    #[error("the cluster name is empty; give it at least one character")]
+    /// The cluster name is empty.
+    #[error("the cluster name is empty; it needs at least one character")]
     NameEmpty,
-    /// A cluster name over [`CLUSTER_NAME_BYTES_MAX`].
+    /// The cluster name is longer than [`CLUSTER_NAME_BYTES_MAX`].
     #[error("the cluster name has {bytes} bytes; at most {CLUSTER_NAME_BYTES_MAX} are allowed")]
     NameTooLong {
-        /// Length of the name that was given.
+        /// Length of the name, in bytes.
         bytes: usize,
     },
-    /// A password over [`PASSWORD_BYTES_MAX`].
+    /// The password is longer than [`PASSWORD_BYTES_MAX`].
     #[error(
         "the cluster password has {bytes} bytes; at most {PASSWORD_BYTES_MAX} are allowed (is \
          this the right file?)"
     )]
     PasswordTooLong {
-        /// Length of the password that was given.
+        /// Length of the password, in bytes.
         bytes: usize,
     },
-    /// Argon2id could not run; in practice, no memory.
+    /// Argon2id could not run; in practice, memory is exhausted.
     #[error(
-        "cannot stretch the cluster password: {reason} (it takes {} MiB of memory for a moment)",
+        "cannot derive a key from the cluster password: {reason} (this temporarily needs {} MiB of memory)",
         ARGON2_KIB / 1024
     )]
     Stretch {
-        /// What Argon2id said.
+        /// The error of Argon2id.
         reason: String,
     },
 }
@@ -72,12 +73,12 @@ pub enum KeyError {
 impl ClusterKeys {
     /// Derives the keys of a cluster.
     ///
-    /// With a password this takes tens of milliseconds and 64 MiB on purpose, once for each
-    /// process: that is what each guess costs a stranger. Run it off the async threads.
+    /// With a password this deliberately takes tens of milliseconds and 64 MiB, once for each
+    /// process: each guess of an attacker costs the same. Call it outside of async threads.
     ///
-    /// An empty password holds no secret to stretch, so Argon2id is skipped and start-up stays fast:
-    /// the keys then follow from the name alone and protect nothing; they only keep clusters of
-    /// different names apart. Warn whoever leaves the password empty off loopback.
+    /// An empty password holds no secret, so Argon2id is skipped. The keys then follow from the
+    /// name alone and protect nothing; they only separate clusters with different names. Callers
+    /// should warn about an empty password outside loopback.
     pub fn derive(cluster_name: &str, password: &[u8]) -> Result<Self, KeyError> {
         if cluster_name.is_empty() {
             return Err(KeyError::NameEmpty);
@@ -113,13 +114,13 @@ impl ClusterKeys {
         &self.gossip
     }
 
-    /// The key of beacons, by which members that do not know each other yet meet.
+    /// The key of multicast beacons, by which members find each other.
     pub fn beacons(&self) -> &DatagramKey {
         &self.beacons
     }
 
-    /// A secret that the members share for the hashing of what they store: a
-    /// client that does not know it cannot choose keys that collide.
+    /// A secret that the members share for hashing keys: a client that does not know it cannot
+    /// choose keys that collide.
     pub fn data_hashing(&self) -> [u8; 16] {
         let mut secret = [0; 16];
         secret.copy_from_slice(&self.data[..16]);
@@ -131,7 +132,7 @@ impl ClusterKeys {
         &self.streams
     }
 
-    /// A digest of the cluster name; not a secret, and sent to nobody.
+    /// A digest of the cluster name; not secret, and never sent.
     pub(crate) fn cluster(&self) -> &[u8; KEY_BYTES] {
         &self.cluster
     }
@@ -160,7 +161,7 @@ impl fmt::Debug for DatagramKey {
     }
 }
 
-/// The length goes in front so that no two (domain, name) pairs hash the same bytes.
+/// The length comes first, so that no two (domain, name) pairs hash the same bytes.
 fn name_digest(domain: &[u8], cluster_name: &str) -> [u8; KEY_BYTES] {
     let length = u32::try_from(cluster_name.len()).expect("bounded by CLUSTER_NAME_BYTES_MAX");
     let mut context = digest::Context::new(&digest::SHA256);
@@ -184,7 +185,7 @@ fn expand(prk: &hkdf::Prk, info: &[u8]) -> Zeroizing<[u8; KEY_BYTES]> {
     let mut key = [0; KEY_BYTES];
     prk.expand(&[info], hkdf::HKDF_SHA256)
         .and_then(|okm| okm.fill(&mut key))
-        .expect("32 bytes are within what HKDF can expand");
+        .expect("32 bytes are within the limit of HKDF");
     let kept = Zeroizing::new(key);
     key.zeroize();
     kept
@@ -202,7 +203,7 @@ mod tests {
     // OpenSSL's Argon2id).
 
     #[test]
-    fn keys_of_an_open_cluster_are_the_known_ones() {
+    fn keys_without_a_password_match_the_test_vectors() {
         let keys = ClusterKeys::derive("development", b"").unwrap();
         assert_eq!(
             [&hex(keys.cluster()), &hex(keys.streams())],
@@ -221,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn keys_of_a_cluster_with_a_password_are_the_known_ones() {
+    fn keys_with_a_password_match_the_test_vectors() {
         let keys = ClusterKeys::derive("shop", b"correct horse battery staple").unwrap();
         assert_eq!(
             [&hex(keys.cluster()), &hex(keys.streams())],
@@ -258,7 +259,7 @@ mod tests {
         let refused = |name: &str, password: &[u8]| {
             ClusterKeys::derive(name, password).map(|_| ()).unwrap_err().to_string()
         };
-        assert_eq!(refused("", b""), "the cluster name is empty; give it at least one character");
+        assert_eq!(refused("", b""), "the cluster name is empty; it needs at least one character");
         assert_eq!(
             refused(&"n".repeat(257), b""),
             "the cluster name has 257 bytes; at most 256 are allowed"
@@ -272,7 +273,7 @@ mod tests {
     }
 
     #[test]
-    fn printing_keys_shows_none_of_them() {
+    fn debug_output_does_not_show_keys() {
         let keys = ClusterKeys::derive("development", b"").unwrap();
         assert_eq!(format!("{keys:?}"), "ClusterKeys(redacted)");
         assert_eq!(format!("{:?}", keys.gossip()), "DatagramKey(redacted)");

@@ -1,24 +1,24 @@
-//! What members put on the network: keys, sealed streams, sealed datagrams.
+//! The network protocol between members: keys, sealed streams and sealed datagrams.
 //!
-//! For: turning a cluster name and a password into keys ([`ClusterKeys`]), any byte pipe into a
-//! stream of sealed [`Frame`]s ([`connect`], [`accept`]), and a payload into a sealed datagram
+//! Turns a cluster name and a password into keys ([`ClusterKeys`]), a byte pipe into a stream of
+//! sealed [`Frame`]s ([`connect`], [`accept`]), and a payload into a sealed datagram
 //! ([`DatagramSealer`], [`DatagramOpener`]).
 //!
-//! Promises: nothing is handed up that a holder of the keys did not send. A frame arrives once, in
-//! order, unchanged, or the stream ends with an error; a datagram is delivered at most once to whom
-//! it was addressed. What an unauthenticated peer may send is bounded in size and time, and
-//! [`HandshakeGate`] bounds how many may do so at once, and lets none of them keep those out that
-//! know the password. No bytes, however wrong, make this crate panic.
+//! Guarantees: only data from holders of the keys is delivered. A frame arrives once, in order and
+//! unchanged, or the stream ends with an error; a datagram is delivered at most once, and only to
+//! its receiver. What an unauthenticated peer may send is bounded in size and time;
+//! [`HandshakeGate`] bounds how many may do so at once, and never lets them keep out peers that
+//! know the password. No input makes this crate panic.
 //!
-//! Honest limits: whoever knows the password is a member, and one captured handshake or datagram
-//! lets a stranger guess passwords offline, at the price of one Argon2id each. So: long, generated
-//! passwords. Streams are forward secret; datagrams are not. A snapshot of a running machine that
-//! is started more than once continues the same stream keys at the same record counter; two such
-//! copies use nonces twice as long as their connections from before the snapshot last. Datagrams
-//! have a random salt against that, streams have nothing: start a snapshot once.
+//! Limitations: any peer that knows the password is a member, and with one recorded handshake or
+//! datagram an attacker can guess passwords offline, at the cost of one Argon2id evaluation each.
+//! Use long, generated passwords. Streams are forward secret; datagrams are not. Resuming a
+//! snapshot of a running virtual machine more than once continues the same stream keys at the same
+//! record counter, so the copies reuse nonces until their connections from before the snapshot end.
+//! Datagrams have a random salt against this, streams do not: resume a snapshot only once.
 //!
-//! Must never know: sockets, addresses other than as an [`Origin`] by which room is shared, what a
-//! frame's kind or a hello means, who is a member, and any crate above this one.
+//! This crate knows nothing of sockets, of addresses other than as an [`Origin`], of the meaning of
+//! a frame kind or a hello, of which peers are members, and of any crate above it.
 
 mod datagram;
 mod frame;
@@ -48,7 +48,7 @@ pub use keys::{
     ARGON2_KIB, ARGON2_PASSES, CLUSTER_NAME_BYTES_MAX, ClusterKeys, DatagramKey, KeyError,
     PASSWORD_BYTES_MAX,
 };
-pub use peer::{EVERYBODY, PeerId};
+pub use peer::{BROADCAST, PeerId};
 pub use reader::FrameReader;
 pub use record::RECORD_BYTES_MAX;
 pub use replay::REPLAY_WINDOW;

@@ -10,36 +10,37 @@ use std::pin::pin;
 use std::task::Poll;
 use tokio::io::{AsyncRead, AsyncReadExt};
 
-/// Between these two the size of a read follows what reads have brought lately, in bytes.
+/// The size of a read adapts between these two to what recent reads returned, in bytes.
 const READ_BYTES_MIN: usize = 1024;
 const READ_BYTES_MAX: usize = 64 * 1024;
 
-/// Reads frames and opens them.
+/// Reads and opens frames.
 ///
-/// While it waits between frames it holds no buffer at all.
+/// It holds no buffer while it waits between frames.
 pub struct FrameReader<R> {
     io: R,
     opener: RecordOpener,
-    /// What is left of the opened record and then its tag; then sealed records as they were read.
+    /// The rest of the opened record and its tag, then sealed records as they were read.
     buffer: BytesMut,
-    /// Plaintext left at the front of the buffer; zero: the next sealed record is at the front.
+    /// Bytes of plaintext at the front of the buffer; if zero, the next sealed record is at the
+    /// front.
     opened: usize,
-    /// How much the next read asks for.
-    appetite: usize,
+    /// Bytes that the next read asks for.
+    read_bytes: usize,
     partial: Partial,
-    state: State,
+    state: StreamState,
 }
 
-/// What has arrived of the next frame.
+/// The part of the next frame that has arrived.
 enum Partial {
     Header { encoded: [u8; FrameHeader::BYTES], filled: usize },
     Payload { header: FrameHeader, payload: Vec<u8> },
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum State {
+enum StreamState {
     Open,
-    /// The peer said goodbye.
+    /// The peer closed the stream in order.
     Ended,
     /// An error was returned; nothing after it can be trusted.
     Broken,
@@ -54,28 +55,28 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
             opener,
             buffer: BytesMut::new(),
             opened: 0,
-            appetite: READ_BYTES_MIN,
+            read_bytes: READ_BYTES_MIN,
             partial: NO_FRAME,
-            state: State::Open,
+            state: StreamState::Open,
         }
     }
 
-    /// The next frame, or `None` once the peer has said goodbye after a whole frame.
+    /// The next frame, or `None` once the peer has closed the stream after a whole frame.
     ///
-    /// Cancel-safe: all state is kept in the reader and nothing that was read is lost when the
-    /// future is dropped, so this may stand in `tokio::select!`. After an error the stream is lost
-    /// and each further call gives [`StreamError::Broken`].
+    /// Cancel-safe: all state is in the reader, and nothing that was read is lost when the future
+    /// is dropped, so this may be used in `tokio::select!`. After an error the stream is unusable,
+    /// and each further call returns [`StreamError::Broken`].
     pub async fn next(&mut self) -> Result<Option<Frame>, StreamError> {
         match self.state {
-            State::Open => {}
-            State::Ended => return Ok(None),
-            State::Broken => return Err(StreamError::Broken),
+            StreamState::Open => {}
+            StreamState::Ended => return Ok(None),
+            StreamState::Broken => return Err(StreamError::Broken),
         }
         let next = self.next_of_open().await;
         match next {
             Ok(Some(_)) => {}
-            Ok(None) => self.end(State::Ended),
-            Err(_) => self.end(State::Broken),
+            Ok(None) => self.end(StreamState::Ended),
+            Err(_) => self.end(StreamState::Broken),
         }
         next
     }
@@ -100,7 +101,7 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
         }
     }
 
-    /// Opens the record at the front of the buffer, if all of it has arrived; gives the length of
+    /// Opens the record at the front of the buffer, if all of it has arrived; returns the length of
     /// its plaintext.
     fn open_record(&mut self) -> Result<Option<usize>, StreamError> {
         let Some(length) = self.buffer.first_chunk::<LENGTH_BYTES>() else { return Ok(None) };
@@ -113,7 +114,7 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
         Ok(Some(self.opened))
     }
 
-    /// Moves opened plaintext into the partial frame; gives the frame once it is whole.
+    /// Moves opened plaintext into the partial frame; returns the frame once it is complete.
     fn assemble(&mut self) -> Result<Option<Frame>, StreamError> {
         match &mut self.partial {
             Partial::Header { encoded, filled } => {
@@ -147,7 +148,7 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
         }
     }
 
-    /// Drops plaintext from the front of the buffer, and the record's tag after the last of it.
+    /// Removes plaintext from the front of the buffer, and the record's tag after the last of it.
     fn consume(&mut self, bytes: usize) {
         if bytes > 0 {
             self.buffer.advance(bytes);
@@ -158,20 +159,20 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
         }
     }
 
-    /// Reads once; zero at the end of the pipe. The one place where the reader waits, and what it
-    /// waits with is all in `self`.
+    /// Reads once; returns zero at the end of the pipe. The only place where the reader waits; all
+    /// state is in `self` by then.
     async fn fill(&mut self) -> io::Result<usize> {
         poll_fn(|cx| {
-            self.buffer.reserve(self.appetite);
+            self.buffer.reserve(self.read_bytes);
             let asked = self.buffer.capacity() - self.buffer.len();
             let polled = pin!(self.io.read_buf(&mut self.buffer)).poll(cx);
             match polled {
                 Poll::Pending if self.buffer.is_empty() => self.buffer = BytesMut::new(),
                 Poll::Ready(Ok(bytes)) if bytes == asked => {
-                    self.appetite = READ_BYTES_MAX.min(self.appetite * 2);
+                    self.read_bytes = READ_BYTES_MAX.min(self.read_bytes * 2);
                 }
-                Poll::Ready(Ok(bytes)) if bytes < self.appetite / 4 => {
-                    self.appetite = READ_BYTES_MIN.max(self.appetite / 2);
+                Poll::Ready(Ok(bytes)) if bytes < self.read_bytes / 4 => {
+                    self.read_bytes = READ_BYTES_MIN.max(self.read_bytes / 2);
                 }
                 _ => {}
             }
@@ -184,7 +185,7 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
         matches!(self.partial, Partial::Header { filled: 0, .. })
     }
 
-    fn end(&mut self, state: State) {
+    fn end(&mut self, state: StreamState) {
         self.state = state;
         self.buffer = BytesMut::new();
         self.opened = 0;
@@ -192,9 +193,9 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
     }
 }
 
-/// Makes room for `more` bytes of a payload that was announced to have `announced`. Memory follows
-/// what has arrived, at most doubling, and ends at exactly what was announced: an announcement alone
-/// costs a record's worth.
+/// Reserves space for `more` bytes of a payload whose announced length is `announced`. Memory grows
+/// with what has arrived, at most doubling, and ends at exactly the announced length: the
+/// announcement alone allocates one record at most.
 fn make_room(payload: &mut Vec<u8>, more: usize, announced: usize) {
     if payload.capacity() - payload.len() < more {
         let arrived = payload.len() + more;
@@ -222,21 +223,21 @@ mod tests {
         FrameReader::new(io, RecordOpener::new(&KEY))
     }
 
-    /// What a writer sends for these frames and, if told so, a goodbye.
-    async fn sent(frames: &[Frame], goodbye: bool) -> Vec<u8> {
+    /// The bytes that a writer sends for these frames, with a close record if `close` is set.
+    async fn sent(frames: &[Frame], close: bool) -> Vec<u8> {
         let mut sent = Vec::new();
         let mut writer = FrameWriter::new(&mut sent, RecordSealer::new(&KEY));
         for frame in frames {
             writer.write(frame).unwrap();
         }
         writer.flush().await.unwrap();
-        if goodbye {
+        if close {
             writer.close().await.unwrap();
         }
         sent
     }
 
-    /// Plaintext sealed as records that end wherever `ends` says.
+    /// Plaintext sealed as records that end at the positions in `ends`.
     fn records(plaintext: &[u8], ends: &[usize]) -> Vec<u8> {
         let mut sealer = RecordSealer::new(&KEY);
         let mut sent = Vec::new();
@@ -270,7 +271,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn frames_arrive_in_order_and_end_with_the_goodbye() {
+    async fn frames_arrive_in_order_and_end_with_the_close_record() {
         let frames =
             [frame(1, ""), frame(2, "two"), frame(3, vec![9; 40_000]), frame(u32::MAX, "last")];
         let sent = sent(&frames, true).await;
@@ -278,11 +279,11 @@ mod tests {
         let (received, error) = all(&mut reader).await;
         assert_eq!(received, frames);
         assert!(error.is_none(), "{error:?}");
-        assert_eq!(reader.next().await.unwrap(), None, "and so it stays");
+        assert_eq!(reader.next().await.unwrap(), None, "the end is permanent");
     }
 
     #[tokio::test]
-    async fn an_end_without_a_goodbye_is_cut_between_frames_and_truncated_within_one() {
+    async fn an_end_without_a_close_record_is_cut_between_frames_and_truncated_within_one() {
         let frames = [frame(1, "one"), frame(2, vec![9; 20_000])];
         let whole = sent(&frames, false).await;
         for end in 0..whole.len() {
@@ -300,7 +301,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_goodbye_within_a_frame_is_a_truncation() {
+    async fn a_close_record_within_a_frame_is_a_truncation() {
         let header = FrameHeader { bytes: 10, kind: 0, request: 0 }.encode();
         for partial in [&header[..4], &header[..]] {
             let sent = records(partial, &[partial.len(), 0]);
@@ -310,7 +311,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_follows_the_goodbye_is_not_read() {
+    async fn bytes_after_the_close_record_are_not_read() {
         let mut sent = sent(&[frame(1, "one")], true).await;
         sent.extend_from_slice(b"garbage");
         let (received, error) = all(&mut reader(&sent[..])).await;
@@ -327,7 +328,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_length_announced_and_never_sent_costs_no_memory() {
+    async fn an_announced_length_allocates_no_memory() {
         let header = FrameHeader { bytes: FRAME_BYTES_MAX, kind: 0, request: 0 }.encode();
         let mut plaintext = header.to_vec();
         plaintext.extend_from_slice(&[0; 100]);
@@ -354,7 +355,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_reader_that_waits_between_frames_holds_no_buffer() {
+    async fn a_waiting_reader_holds_no_buffer() {
         let (io, mut far) = tokio::io::duplex(1 << 20);
         let mut reader = reader(io);
         far.write_all(&sent(&[frame(1, vec![0; 300_000])], false).await).await.unwrap();
@@ -368,7 +369,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn next_may_be_dropped_at_any_point_and_loses_nothing() {
+    async fn next_is_cancel_safe() {
         let frames: Vec<_> = (0..40).map(|n| frame(n, vec![n as u8; 500 * n as usize])).collect();
         let sent = sent(&frames, true).await;
         let (io, mut far) = tokio::io::duplex(64);
@@ -399,7 +400,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_kept_payload_owns_exactly_its_own_memory() {
+    async fn a_payload_has_an_allocation_of_its_own() {
         let frames = [frame(1, "small"), frame(2, vec![0; 100_000])];
         let sent = sent(&frames, true).await;
         let (received, _) = all(&mut reader(&sent[..])).await;
@@ -426,7 +427,7 @@ mod tests {
         }
 
         #[test]
-        fn a_bit_flipped_anywhere_ends_the_stream_with_an_error(
+        fn a_flipped_bit_ends_the_stream_with_an_error(
             at in any::<prop::sample::Index>(),
             bit in 0..8_u32,
         ) {
@@ -459,7 +460,7 @@ mod tests {
         }
 
         #[test]
-        fn frames_survive_any_cut_into_records_and_reads(
+        fn frames_survive_any_split_into_records_and_reads(
             payloads in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..600), 0..20),
             ends in prop::collection::vec(1..300_usize, 0..100),
             pipe in 1..500_usize,
@@ -470,7 +471,7 @@ mod tests {
                 .iter()
                 .flat_map(|f| [&FrameHeader::of(f).unwrap().encode(), &f.payload[..]].concat())
                 .collect();
-            // Whatever the cuts leave over goes into last records of its own, then the goodbye.
+            // The remainder goes into final records, then the close record.
             let mut lengths = Vec::new();
             let mut left = plaintext.len();
             for end in ends.into_iter().chain(std::iter::repeat(RECORD_BYTES_MAX)) {
@@ -486,7 +487,7 @@ mod tests {
                 let (io, mut far) = tokio::io::duplex(pipe);
                 let mut reader = reader(io);
                 let (read, ()) = tokio::join!(all(&mut reader), async {
-                    // The reader may leave at the goodbye before the last byte is taken.
+                    // The reader may stop at the close record before the last byte is read.
                     let _ = far.write_all(&sent).await;
                 });
                 read

@@ -1,38 +1,39 @@
-//! The sealed unit of a stream: `[u16 BE length][ciphertext … 16 bytes of tag]`.
+//! Records, the sealed units of a stream: `[u16 BE length][ciphertext … 16 bytes of tag]`.
 //!
-//! This is Noise's transport phase (revision 34, sections 5.1 and 11.3) on the two keys that snow's
-//! handshake gives: AES-256-GCM, no associated data, nonce = four zero bytes || record counter.
-//! It is done here and not by snow to seal and open in place, and so that each direction owns its
-//! key and can replace it alone: after each [`REKEY_RECORDS`] records both ends apply Noise's
-//! REKEY, which keeps AES-GCM far inside its bounds for as long as a stream lives. The tests hold
-//! it against snow's own transport.
+//! This is Noise's transport phase (revision 34, sections 5.1 and 11.3) with the two keys of snow's
+//! handshake: AES-256-GCM, no associated data, nonce = four zero bytes || record counter. It is
+//! implemented here and not by snow, to seal and open in place, and so that each direction owns its
+//! key and can replace it independently: after each [`REKEY_RECORDS`] records both ends apply
+//! Noise's REKEY, which keeps AES-GCM far within its limits for as long as a stream lives. The
+//! tests compare it with snow's own transport.
 //!
-//! An empty record is the goodbye: nothing follows it.
+//! An empty record closes the stream: nothing follows it.
 
 use crate::stream::StreamError;
 use ring::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 use zeroize::Zeroizing;
 
-/// The longest plaintext of a record, in bytes: what must arrive before any of it can be opened.
+/// The longest plaintext of a record, in bytes: this much must arrive before any of it can be
+/// opened.
 pub const RECORD_BYTES_MAX: usize = 16 * 1024;
 
 pub(crate) const LENGTH_BYTES: usize = 2;
 pub(crate) const TAG_BYTES: usize = 16;
-/// 64 GiB of full records; TLS 1.3 would stop at 388 GiB under one key.
+/// 64 GiB of full records; TLS 1.3 allows 388 GiB under one key.
 const REKEY_RECORDS: u64 = 1 << 22;
-/// Out of reach, and far below 2^64 - 1, the nonce that Noise keeps for REKEY.
+/// Never reached in practice, and far below 2^64 - 1, the nonce that Noise reserves for REKEY.
 const RECORDS_MAX: u64 = 1 << 62;
 
-/// One direction's key and how many records it has seen.
+/// The key of one direction, with its record counter.
 struct RecordCipher {
     key: LessSafeKey,
     counter: u64,
 }
 
-/// Seals what goes out.
+/// Seals outgoing records.
 pub(crate) struct RecordSealer(RecordCipher);
 
-/// Opens what comes in.
+/// Opens incoming records.
 pub(crate) struct RecordOpener(RecordCipher);
 
 impl RecordSealer {
@@ -40,7 +41,7 @@ impl RecordSealer {
         Self(RecordCipher { key: aes(key), counter: 0 })
     }
 
-    /// Makes a record of the tail of `buffer`: at `start`, [`LENGTH_BYTES`] bytes left free, then at
+    /// Makes a record of the tail of `buffer`: [`LENGTH_BYTES`] reserved bytes at `start`, then at
     /// most [`RECORD_BYTES_MAX`] bytes of plaintext up to the end.
     pub(crate) fn seal_tail(
         &mut self,
@@ -49,7 +50,7 @@ impl RecordSealer {
     ) -> Result<(), StreamError> {
         let body = start + LENGTH_BYTES;
         let sealed_bytes = buffer.len() - body + TAG_BYTES;
-        assert!(sealed_bytes <= RECORD_BYTES_MAX + TAG_BYTES, "a record was filled too far");
+        assert!(sealed_bytes <= RECORD_BYTES_MAX + TAG_BYTES, "a record is too long");
         let nonce = self.0.next_nonce()?;
         let tag = self
             .0
@@ -68,8 +69,8 @@ impl RecordOpener {
         Self(RecordCipher { key: aes(key), counter: 0 })
     }
 
-    /// Opens the body of the next record in place; its plaintext is then the front of `sealed`,
-    /// [`TAG_BYTES`] shorter.
+    /// Opens the body of the next record in place. The plaintext is at the front of `sealed`,
+    /// [`TAG_BYTES`] shorter; returns its length.
     pub(crate) fn open(&mut self, sealed: &mut [u8]) -> Result<usize, StreamError> {
         let nonce = self.0.next_nonce()?;
         match self.0.key.open_in_place(nonce, Aad::empty(), sealed) {
@@ -79,7 +80,7 @@ impl RecordOpener {
     }
 }
 
-/// The length of a record's body from the two bytes in front of it.
+/// The length of a record's body, from the two bytes in front of it.
 pub(crate) fn body_bytes(length: [u8; LENGTH_BYTES]) -> Result<usize, StreamError> {
     let bytes = usize::from(u16::from_be_bytes(length));
     if (TAG_BYTES..=RECORD_BYTES_MAX + TAG_BYTES).contains(&bytes) {
@@ -92,7 +93,7 @@ pub(crate) fn body_bytes(length: [u8; LENGTH_BYTES]) -> Result<usize, StreamErro
 impl RecordCipher {
     fn next_nonce(&mut self) -> Result<Nonce, StreamError> {
         if self.counter >= RECORDS_MAX {
-            return Err(StreamError::WornOut);
+            return Err(StreamError::Exhausted);
         }
         if self.counter != 0 && self.counter.is_multiple_of(REKEY_RECORDS) {
             self.rekey();
@@ -102,7 +103,7 @@ impl RecordCipher {
         Ok(nonce)
     }
 
-    /// Noise's REKEY: the new key is what 32 zero bytes encrypt to under the nonce 2^64 - 1.
+    /// Noise's REKEY: the new key is the encryption of 32 zero bytes with the nonce 2^64 - 1.
     fn rekey(&mut self) {
         let mut key = Zeroizing::new([0; 32]);
         let _tag = self
@@ -155,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn snows_own_transport_opens_our_records_and_seals_for_us_across_a_rekey() {
+    fn records_are_compatible_with_the_transport_of_snow_across_a_rekey() {
         let (mut ours, theirs) = snow_pair();
         let (out, inward) = ours.dangerously_get_raw_split();
         let (mut sealer, mut opener) = (RecordSealer::new(&out), RecordOpener::new(&inward));
@@ -185,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn a_record_opens_only_in_its_turn() {
+    fn a_record_opens_only_in_order() {
         let mut sealer = RecordSealer::new(&[1; 32]);
         let (first, second) = (record(&mut sealer, b"1"), record(&mut sealer, b"2"));
         let mut opener = RecordOpener::new(&[1; 32]);
@@ -196,18 +197,18 @@ mod tests {
     }
 
     #[test]
-    fn a_worn_out_direction_says_so_long_before_its_nonces_end() {
+    fn an_exhausted_direction_reports_an_error_long_before_its_nonces_end() {
         let mut sealer = RecordSealer::new(&[1; 32]);
         sealer.0.counter = RECORDS_MAX;
         let mut buffer = vec![0; LENGTH_BYTES];
-        assert!(matches!(sealer.seal_tail(&mut buffer, 0), Err(StreamError::WornOut)));
+        assert!(matches!(sealer.seal_tail(&mut buffer, 0), Err(StreamError::Exhausted)));
         let mut opener = RecordOpener::new(&[1; 32]);
         opener.0.counter = RECORDS_MAX;
-        assert!(matches!(opener.open(&mut [0; 20]), Err(StreamError::WornOut)));
+        assert!(matches!(opener.open(&mut [0; 20]), Err(StreamError::Exhausted)));
     }
 
     #[test]
-    fn a_record_is_as_long_as_its_tag_at_least_and_16_kib_at_most() {
+    fn a_record_has_at_least_its_tag_and_at_most_16_kib() {
         assert_eq!(body_bytes(16_u16.to_be_bytes()).unwrap(), 16);
         assert_eq!(body_bytes(16_400_u16.to_be_bytes()).unwrap(), 16_400);
         for wrong in [0, 15, 16_401, u16::MAX] {

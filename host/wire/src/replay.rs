@@ -1,14 +1,14 @@
-//! Has this number been seen before?
+//! Replay protection with a sliding window.
 
-/// How far behind the newest number an unseen one may arrive and still be accepted.
+/// How far below the newest number an unseen one may be and still be accepted.
 pub const REPLAY_WINDOW: u64 = 1024;
 
 const WORDS: usize = (REPLAY_WINDOW / 64) as usize;
 
-/// A sliding window over one sender's counters (the idea of RFC 6479).
+/// A sliding window over one sender's counters (after RFC 6479).
 ///
-/// Invariant: the bit `n % REPLAY_WINDOW` tells of the one number `n` in
-/// `newest - REPLAY_WINDOW + 1 ..= newest` that maps to it.
+/// Invariant: the bit `n % REPLAY_WINDOW` stands for the one number `n` in `newest - REPLAY_WINDOW
+/// + 1 ..= newest` that maps to it.
 #[derive(Clone, Debug)]
 pub(crate) struct ReplayWindow {
     newest: u64,
@@ -16,15 +16,15 @@ pub(crate) struct ReplayWindow {
 }
 
 impl ReplayWindow {
-    /// A window whose first number is `first`: it counts as seen.
+    /// A window that has seen `first` only.
     pub(crate) fn starting_at(first: u64) -> Self {
         let mut window = Self { newest: first, seen: [0; WORDS] };
         window.mark(first);
         window
     }
 
-    /// True exactly once for each number; false for one seen before, and for one so old that the
-    /// window no longer remembers.
+    /// Returns true exactly once for each number; false for a number seen before, and for one below
+    /// the window.
     pub(crate) fn accept(&mut self, number: u64) -> bool {
         if number > self.newest {
             self.advance(number);
@@ -40,7 +40,7 @@ impl ReplayWindow {
             self.seen = [0; WORDS];
         } else {
             for skipped in self.newest + 1..=number {
-                let (word, bit) = place(skipped);
+                let (word, bit) = position(skipped);
                 self.seen[word] &= !bit;
             }
         }
@@ -48,17 +48,17 @@ impl ReplayWindow {
     }
 
     fn mark(&mut self, number: u64) {
-        let (word, bit) = place(number);
+        let (word, bit) = position(number);
         self.seen[word] |= bit;
     }
 
     fn is_marked(&self, number: u64) -> bool {
-        let (word, bit) = place(number);
+        let (word, bit) = position(number);
         self.seen[word] & bit != 0
     }
 }
 
-fn place(number: u64) -> (usize, u64) {
+fn position(number: u64) -> (usize, u64) {
     let at = number % REPLAY_WINDOW;
     ((at / 64) as usize, 1 << (at % 64))
 }
@@ -87,7 +87,7 @@ mod tests {
     }
 
     #[test]
-    fn the_ends_of_the_numbers_are_no_special_case() {
+    fn the_first_and_last_numbers_are_handled() {
         let mut window = ReplayWindow::starting_at(0);
         assert!(!window.accept(0));
         assert!(window.accept(u64::MAX));
@@ -96,7 +96,7 @@ mod tests {
         assert!(!window.accept(0));
     }
 
-    /// What a window must do, said with memory that never forgets.
+    /// A reference model of the window that never forgets.
     struct Model {
         newest: u64,
         seen: HashSet<u64>,
@@ -112,7 +112,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_window_agrees_with_a_memory_that_never_forgets(
+        fn a_window_agrees_with_the_reference_model(
             first in 0..3000_u64,
             numbers in prop::collection::vec(0..6000_u64, 0..2000),
         ) {

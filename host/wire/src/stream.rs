@@ -9,8 +9,8 @@ use std::io;
 use thiserror::Error;
 use tokio::io::{AsyncRead, AsyncWrite, ReadHalf, WriteHalf};
 
-/// A pipe whose two ends have proved to each other that they know the cluster's name and password,
-/// as [`connect`](crate::connect) and [`accept`](crate::accept) give it. Split it to use it.
+/// A pipe whose two ends have authenticated each other, as returned by [`connect`](crate::connect)
+/// and [`accept`](crate::accept). Split it to use it.
 pub struct SealedStream<S> {
     pub(crate) io: S,
     pub(crate) sealer: RecordSealer,
@@ -18,57 +18,59 @@ pub struct SealedStream<S> {
     pub(crate) version: u8,
 }
 
-/// Why a stream came to an end, or took no frame.
+/// Why a stream ended, or refused a frame.
 #[derive(Debug, Error)]
 pub enum StreamError {
-    /// The pipe itself failed.
+    /// The pipe failed.
     #[error("the connection failed: {0}")]
     Io(#[source] io::Error),
-    /// The pipe ended between two frames, but the peer said no goodbye.
-    #[error("the connection ended without a goodbye: the peer died, or the connection was cut")]
+    /// The pipe ended between two frames without a close record.
+    #[error(
+        "the connection ended without an orderly close: the peer crashed, or the connection was cut"
+    )]
     Cut,
-    /// The pipe ended, or the peer said goodbye, within a frame.
+    /// The pipe ended, or the peer closed the stream, within a frame.
     #[error("the connection ended in the middle of a frame")]
     Truncated,
-    /// A record does not authenticate: it was altered, repeated, reordered or forged on its way.
-    #[error("a record does not authenticate: it was altered on its way")]
+    /// A record does not authenticate: it was altered, repeated, reordered or forged.
+    #[error("a record does not authenticate: it was altered in transit")]
     Tampered,
-    /// A record announces a length that no member sends.
-    #[error("a record announces {bytes} bytes; no member sends that")]
+    /// A record announces an invalid length.
+    #[error("a record announces an invalid length of {bytes} bytes")]
     RecordLength {
-        /// The length announced.
+        /// The announced length, in bytes.
         bytes: usize,
     },
-    /// A frame is over [`FRAME_BYTES_MAX`], in either direction.
+    /// A frame is longer than [`FRAME_BYTES_MAX`], in either direction.
     #[error("a frame of {bytes} bytes is too large; at most {FRAME_BYTES_MAX} are allowed")]
     FrameTooLarge {
-        /// Length of its payload.
+        /// Length of its payload, in bytes.
         bytes: usize,
     },
     /// More than [`BUFFERED_BYTES_MAX`](crate::BUFFERED_BYTES_MAX) would wait for a flush.
-    #[error("{bytes} bytes wait to be sent already; flush before writing more")]
+    #[error("{bytes} bytes are already waiting to be sent; flush before writing more")]
     BufferFull {
-        /// What waits.
+        /// Bytes that are waiting.
         bytes: usize,
     },
-    /// 2^62 records went one way.
+    /// 2^62 records were sent in one direction.
     #[error("the stream has carried 2^62 records; open another")]
-    WornOut,
+    Exhausted,
     /// An earlier error ended the stream.
-    #[error("the stream is broken; an earlier error said why")]
+    #[error("the stream is unusable after an earlier error")]
     Broken,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> SealedStream<S> {
-    /// The two halves, each to be used from a task of its own.
+    /// Splits the stream into halves that can be used by different tasks.
     pub fn split(self) -> (FrameReader<ReadHalf<S>>, FrameWriter<WriteHalf<S>>) {
         self.split_with(tokio::io::split)
     }
 }
 
 impl<S> SealedStream<S> {
-    /// As [`split`](Self::split), with the pipe's own way to come apart: for TCP
-    /// `split_with(TcpStream::into_split)`, which needs no lock between the halves.
+    /// Like [`split`](Self::split), with a function that splits the pipe: for TCP,
+    /// `split_with(TcpStream::into_split)` needs no lock between the halves.
     pub fn split_with<R, W>(
         self,
         halve: impl FnOnce(S) -> (R, W),
@@ -86,8 +88,7 @@ impl<S> SealedStream<S> {
         self.version
     }
 
-    /// The pipe, for its addresses and options. What is read or written past the seals breaks the
-    /// stream.
+    /// The pipe, for its addresses and options. Reading or writing it directly breaks the stream.
     pub fn get_ref(&self) -> &S {
         &self.io
     }

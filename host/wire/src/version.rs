@@ -1,25 +1,24 @@
-//! Which versions of the protocol two members have in common.
+//! Protocol versions and their negotiation.
 
 use std::fmt;
 
-/// The versions of the stream protocol that this build speaks. Version 2 came with leases and
-/// generations of copies, which a member of version 1 does not keep; version 3 with packets over
-/// streams and admission of members that can be reached; version 4 with reports of members that
-/// cannot call each other.
+/// The versions of the stream protocol that this build supports. Version 2 added leases and
+/// generations of replicas; version 3, packets over streams and reachability checks on admission;
+/// version 4, reports of members that cannot connect to each other.
 pub const PROTOCOL_VERSIONS: VersionRange = VersionRange { min: 4, max: 4 };
 
 /// An inclusive range of protocol versions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct VersionRange {
-    /// The oldest version spoken.
+    /// The oldest supported version.
     pub min: u8,
-    /// The newest version spoken.
+    /// The newest supported version.
     pub max: u8,
 }
 
 impl VersionRange {
-    /// The newest version that both speak, if there is one.
-    pub(crate) fn meet(self, other: Self) -> Option<u8> {
+    /// The newest version that both support, if there is one.
+    pub(crate) fn newest_common(self, other: Self) -> Option<u8> {
         let newest = self.max.min(other.max);
         (newest >= self.min.max(other.min)).then_some(newest)
     }
@@ -51,16 +50,16 @@ mod tests {
     }
 
     #[test]
-    fn two_ranges_meet_at_the_newest_version_of_both() {
-        assert_eq!(range(1, 3).meet(range(2, 9)), Some(3));
-        assert_eq!(range(2, 9).meet(range(1, 3)), Some(3));
-        assert_eq!(range(1, 1).meet(range(1, 1)), Some(1));
-        assert_eq!(range(1, 2).meet(range(3, 4)), None);
-        assert_eq!(range(3, 4).meet(range(1, 2)), None);
+    fn two_ranges_agree_on_the_newest_common_version() {
+        assert_eq!(range(1, 3).newest_common(range(2, 9)), Some(3));
+        assert_eq!(range(2, 9).newest_common(range(1, 3)), Some(3));
+        assert_eq!(range(1, 1).newest_common(range(1, 1)), Some(1));
+        assert_eq!(range(1, 2).newest_common(range(3, 4)), None);
+        assert_eq!(range(3, 4).newest_common(range(1, 2)), None);
     }
 
     #[test]
-    fn a_range_of_one_version_is_written_as_that_version() {
+    fn a_range_of_one_version_is_formatted_as_that_version() {
         assert_eq!(range(2, 2).to_string(), "2");
         assert_eq!(range(1, 3).to_string(), "1 to 3");
     }

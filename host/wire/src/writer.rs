@@ -6,34 +6,34 @@ use crate::stream::StreamError;
 use std::io;
 use tokio::io::{AsyncWrite, AsyncWriteExt};
 
-/// The most that one write call hands to the pipe, in bytes. A driver that drains a queue flushes
+/// Bytes that one write call passes to the pipe, at most. A caller that drains a queue should flush
 /// when [`FrameWriter::buffered`] reaches this.
 pub const WRITE_BYTES_MAX: usize = 64 * 1024;
-/// The most that may wait for a flush, in bytes: a full frame always fits behind another.
+/// Bytes that may wait for a flush, at most: enough for two frames of maximum size.
 pub const BUFFERED_BYTES_MAX: usize = 2 * FRAME_BYTES_MAX + WRITE_BYTES_MAX;
 
-/// A buffer up to this size survives any flush …
+/// An idle buffer up to this size is always kept, in bytes.
 const IDLE_BYTES_MAX: usize = 1024;
-/// … and one up to this size a flush that used a good part of it.
+/// A buffer up to this size is kept after a flush that used a good part of it, in bytes.
 const BUSY_BYTES_MAX: usize = 2 * WRITE_BYTES_MAX;
 
-/// Seals frames and writes them.
+/// Seals and writes frames.
 ///
-/// [`write`](Self::write) gathers frames, [`flush`](Self::flush) sends what was gathered,
-/// [`send`](Self::send) does both, [`close`](Self::close) says goodbye. Small frames gathered before
-/// one flush share records and system calls. Dropped without `close`, the peer reads
-/// [`StreamError::Cut`].
+/// [`write`](Self::write) buffers a frame, [`flush`](Self::flush) sends the buffered frames,
+/// [`send`](Self::send) does both, and [`close`](Self::close) ends the stream in order. Small
+/// frames buffered before one flush share records and system calls. If the writer is dropped
+/// without `close`, the peer reads [`StreamError::Cut`].
 ///
-/// A buffer that was hardly used, or is larger than 128 KiB, is given back: an idle
-/// writer holds at most 1 KiB.
+/// A buffer that was hardly used, or is larger than 128 KiB, is released: an idle writer holds at
+/// most 1 KiB.
 pub struct FrameWriter<W> {
     io: W,
     sealer: RecordSealer,
-    /// Sealed records, then perhaps one that is still filling, in the clear.
+    /// Sealed records, then perhaps an unfinished one in plaintext.
     buffer: Vec<u8>,
-    /// How much of the buffer has been handed to `io`.
+    /// Bytes of the buffer that have been passed to `io`.
     written: usize,
-    /// Where the record that is still filling begins.
+    /// Start of the unfinished record.
     filling: Option<usize>,
     broken: bool,
 }
@@ -43,8 +43,8 @@ impl<W: AsyncWrite + Unpin> FrameWriter<W> {
         Self { io, sealer, buffer: Vec::new(), written: 0, filling: None, broken: false }
     }
 
-    /// Gathers a frame. Nothing was taken when this says `FrameTooLarge` or `BufferFull`; after any
-    /// other error the stream is lost.
+    /// Buffers a frame. After `FrameTooLarge` or `BufferFull` the frame was not buffered and the
+    /// stream is intact; after any other error the stream is unusable.
     pub fn write(&mut self, frame: &Frame) -> Result<(), StreamError> {
         if self.broken {
             return Err(StreamError::Broken);
@@ -60,9 +60,9 @@ impl<W: AsyncWrite + Unpin> FrameWriter<W> {
         self.note(sealed)
     }
 
-    /// Sends all that was gathered.
+    /// Sends all buffered frames.
     ///
-    /// Cancel-safe: what a dropped call left unsent, the next one sends.
+    /// Cancel-safe: bytes that a dropped call left unsent are sent by the next one.
     pub async fn flush(&mut self) -> Result<(), StreamError> {
         if self.broken {
             return Err(StreamError::Broken);
@@ -71,15 +71,15 @@ impl<W: AsyncWrite + Unpin> FrameWriter<W> {
         self.note(flushed)
     }
 
-    /// Gathers a frame and sends all that was gathered. As cancel-safe as [`flush`](Self::flush):
-    /// a frame that this has begun to send must not be given again.
+    /// Buffers a frame and sends all buffered frames. As cancel-safe as [`flush`](Self::flush):
+    /// after a dropped call the frame is buffered and must not be passed again.
     pub async fn send(&mut self, frame: &Frame) -> Result<(), StreamError> {
         self.write(frame)?;
         self.flush().await
     }
 
-    /// Sends all that was gathered and a sealed goodbye, so that the peer can tell this end from
-    /// one that was cut, and shuts the sending direction down.
+    /// Sends all buffered frames and a close record, so that the peer can tell this end from a cut
+    /// connection, and shuts down the sending direction.
     pub async fn close(mut self) -> Result<(), StreamError> {
         self.flush().await?;
         let start = self.begin_record();
@@ -89,13 +89,13 @@ impl<W: AsyncWrite + Unpin> FrameWriter<W> {
         self.io.shutdown().await.map_err(StreamError::Io)
     }
 
-    /// How many bytes wait for a flush.
+    /// Bytes that are waiting for a flush.
     pub fn buffered(&self) -> usize {
         self.buffer.len() - self.written
     }
 
-    /// Forgets what was sent once it is the larger part, so that a driver whose flushes never
-    /// finish does not grow the buffer without end.
+    /// Removes sent bytes once they are the larger part, so that the buffer does not grow without
+    /// bound if flushes never finish.
     fn reclaim(&mut self) {
         if self.written > self.buffer.len() / 2 {
             self.buffer.drain(..self.written);
@@ -159,7 +159,7 @@ impl<W: AsyncWrite + Unpin> FrameWriter<W> {
     }
 }
 
-/// The most that `bytes` of plaintext take once sealed, wherever in a record they begin.
+/// Upper bound of the sealed size of `bytes` of plaintext, wherever in a record they begin.
 fn sealed_bytes_max(bytes: usize) -> usize {
     bytes + (bytes / RECORD_BYTES_MAX + 2) * (LENGTH_BYTES + TAG_BYTES)
 }
@@ -185,7 +185,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn small_frames_gathered_before_a_flush_share_one_record() {
+    async fn small_frames_buffered_before_a_flush_share_one_record() {
         let mut sent = Vec::new();
         let mut writer = writer(&mut sent);
         for request in 0..10 {
@@ -198,7 +198,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_idle_writer_holds_next_to_no_memory() {
+    async fn an_idle_writer_holds_almost_no_memory() {
         let mut sent = Vec::new();
         let mut writer = writer(&mut sent);
         writer.send(&frame(1, vec![0; FRAME_BYTES_MAX])).await.unwrap();
@@ -216,7 +216,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_writer_refuses_to_gather_without_end_and_goes_on_after_a_flush() {
+    async fn a_full_buffer_is_refused_and_accepted_again_after_a_flush() {
         let mut sent = Vec::new();
         let mut writer = writer(&mut sent);
         let full = frame(1, vec![0; FRAME_BYTES_MAX]);
@@ -226,7 +226,7 @@ mod tests {
         let error = writer.write(&full).unwrap_err();
         assert_eq!(
             error.to_string(),
-            format!("{waiting} bytes wait to be sent already; flush before writing more")
+            format!("{waiting} bytes are already waiting to be sent; flush before writing more")
         );
         assert_eq!(writer.buffered(), waiting);
         writer.flush().await.unwrap();
@@ -234,7 +234,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_frame_too_large_is_refused_and_costs_the_stream_nothing() {
+    async fn a_too_large_frame_is_refused_and_the_stream_stays_usable() {
         let mut sent = Vec::new();
         let mut writer = writer(&mut sent);
         let error = writer.send(&frame(1, vec![0; FRAME_BYTES_MAX + 1])).await.unwrap_err();
@@ -247,7 +247,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_flush_that_was_cancelled_is_finished_by_the_next() {
+    async fn a_cancelled_flush_is_finished_by_the_next() {
         let (io, mut far) = tokio::io::duplex(100);
         let mut writer = writer(io);
         let payload = vec![7; 50_000];
@@ -276,7 +276,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn flushes_that_never_finish_do_not_grow_the_buffer_without_end() {
+    async fn unfinished_flushes_do_not_grow_the_buffer_without_bound() {
         let (io, mut far) = tokio::io::duplex(4000);
         let mut writer = writer(io);
         let mut sent = Vec::new();
@@ -304,7 +304,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn after_an_error_of_the_pipe_the_writer_stays_broken() {
+    async fn after_an_error_of_the_pipe_the_writer_is_unusable() {
         let (io, far) = tokio::io::duplex(100);
         drop(far);
         let mut writer = writer(io);

@@ -4,25 +4,25 @@ use std::sync::Arc;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, duplex};
 use tokio::task::{JoinHandle, JoinSet};
 
-/// Attempts that a member may need to get in beside a crowd.
+/// Attempts that a member may need to connect while the gate is crowded.
 const ATTEMPTS_MAX: usize = 3;
 
-type Outcome = Result<(SealedStream<DuplexStream>, Vec<u8>), HandshakeError>;
+type HandshakeResult = Result<(SealedStream<DuplexStream>, Vec<u8>), HandshakeError>;
 
-/// A gate and the handshakes at it.
-struct Door {
+/// A gate and the handshakes in it.
+struct Harness {
     gate: Arc<HandshakeGate>,
     keys: Arc<ClusterKeys>,
-    answers: JoinSet<Outcome>,
+    answers: JoinSet<HandshakeResult>,
 }
 
-impl Door {
+impl Harness {
     fn new() -> Self {
         let keys = Arc::new(ClusterKeys::derive("development", b"").unwrap());
         Self { gate: Arc::new(HandshakeGate::new()), keys, answers: JoinSet::new() }
     }
 
-    /// A peer connects: its end of the pipe.
+    /// Connects a peer; returns its end of the pipe.
     fn dial(&mut self, origin: Origin) -> DuplexStream {
         let (near, far) = duplex(4096);
         let (gate, keys) = (Arc::clone(&self.gate), Arc::clone(&self.keys));
@@ -30,7 +30,7 @@ impl Door {
         near
     }
 
-    /// Peers connect, one from each origin, and send nothing. Returns once all are at the gate.
+    /// Connects one peer from each origin; they send nothing. Returns once all are in the gate.
     async fn dial_all(&mut self, origins: impl Iterator<Item = Origin>) -> Vec<DuplexStream> {
         let mut pipes = Vec::new();
         for origin in origins {
@@ -40,7 +40,8 @@ impl Door {
         pipes
     }
 
-    /// A member connects from `origin`, again when it was cut off; the number of attempts.
+    /// Connects a member from `origin`, and again when it is dropped; returns the number of
+    /// attempts.
     async fn join(&mut self, origin: Origin) -> usize {
         for attempt in 1..=ATTEMPTS_MAX {
             let pipe = self.dial(origin);
@@ -52,7 +53,7 @@ impl Door {
                 Err(error) => assert!(matches!(error, HandshakeError::Closed), "{error}"),
             }
         }
-        panic!("not in after {ATTEMPTS_MAX} attempts");
+        panic!("not connected after {ATTEMPTS_MAX} attempts");
     }
 
     fn waiting(&self) -> usize {
@@ -67,45 +68,45 @@ fn origin(number: u32) -> Origin {
 const LOOPBACK: u32 = 0x7f00_0001;
 
 #[tokio::test(start_paused = true)]
-async fn idle_peers_of_one_origin_keep_no_member_out_not_even_one_of_the_same_origin() {
+async fn idle_peers_of_one_origin_do_not_keep_out_members_of_any_origin() {
     for member in [LOOPBACK, LOOPBACK + 1] {
-        let mut door = Door::new();
-        let _idle = door.dial_all((0..1_000).map(|_| origin(LOOPBACK))).await;
-        assert_eq!(door.waiting(), WAITING_PER_ORIGIN_MAX);
-        assert_eq!(door.join(origin(member)).await, 1);
+        let mut harness = Harness::new();
+        let _idle = harness.dial_all((0..1_000).map(|_| origin(LOOPBACK))).await;
+        assert_eq!(harness.waiting(), WAITING_PER_ORIGIN_MAX);
+        assert_eq!(harness.join(origin(member)).await, 1);
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn idle_peers_of_many_origins_keep_no_member_out() {
-    let mut door = Door::new();
-    let _idle = door.dial_all((0..5_000).map(origin)).await;
-    assert_eq!(door.waiting(), WAITING_MAX);
-    assert_eq!(door.join(origin(LOOPBACK)).await, 1);
-    // Nor a member of an origin that others share with it.
-    assert_eq!(door.join(origin(4_999)).await, 1);
+async fn idle_peers_of_many_origins_do_not_keep_out_members() {
+    let mut harness = Harness::new();
+    let _idle = harness.dial_all((0..5_000).map(origin)).await;
+    assert_eq!(harness.waiting(), WAITING_MAX);
+    assert_eq!(harness.join(origin(LOOPBACK)).await, 1);
+    // Also a member of an origin that it shares with idle peers.
+    assert_eq!(harness.join(origin(4_999)).await, 1);
 }
 
 #[tokio::test(start_paused = true)]
-async fn peers_that_send_a_byte_now_and_then_keep_no_member_out() {
-    let mut door = Door::new();
-    let mut pipes = door.dial_all((0..1_000).map(|n| origin(n % 7))).await;
+async fn slow_peers_do_not_keep_out_members() {
+    let mut harness = Harness::new();
+    let mut pipes = harness.dial_all((0..1_000).map(|n| origin(n % 7))).await;
     for byte in b"CNVK\x01" {
         for pipe in &mut pipes {
-            // Those that were dropped do not take it.
+            // Dropped peers do not receive it.
             let _ = pipe.write_all(&[*byte]).await;
         }
         tokio::time::sleep(Duration::from_millis(100)).await;
-        assert_eq!(door.join(origin(3)).await, 1);
+        assert_eq!(harness.join(origin(3)).await, 1);
     }
 }
 
-/// A share of the gate is newer than the member's connection only when this many come while its
-/// first message is under way.
+/// A member is dropped only if a whole share of newer connections arrives while its first message
+/// is in transit.
 #[tokio::test(start_paused = true)]
-async fn peers_that_connect_again_at_once_keep_no_member_out() {
-    let mut door = Door::new();
-    let (gate, keys) = (Arc::clone(&door.gate), Arc::clone(&door.keys));
+async fn peers_that_reconnect_at_once_do_not_keep_out_members() {
+    let mut harness = Harness::new();
+    let (gate, keys) = (Arc::clone(&harness.gate), Arc::clone(&harness.keys));
     let crowd: JoinHandle<()> = tokio::spawn(async move {
         let mut idle = Vec::new();
         loop {
@@ -123,112 +124,112 @@ async fn peers_that_connect_again_at_once_keep_no_member_out() {
     });
     tokio::time::sleep(Duration::from_millis(50)).await;
     for _ in 0..20 {
-        door.join(origin(LOOPBACK)).await;
+        harness.join(origin(LOOPBACK)).await;
         tokio::time::sleep(Duration::from_millis(7)).await;
     }
     crowd.abort();
 }
 
-/// The opening of a member, as it goes over the wire.
+/// The first message of a member, as sent over the network.
 async fn opening(keys: &ClusterKeys) -> Vec<u8> {
     let (near, mut far) = duplex(4096);
     let mut bytes = vec![0; 9 + 48];
     tokio::select! {
-        _ = connect(near, keys, b"") => panic!("nobody answers"),
+        _ = connect(near, keys, b"") => panic!("no peer responds"),
         read = far.read_exact(&mut bytes) => assert_eq!(read.unwrap(), bytes.len()),
     }
     bytes
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_peer_that_proved_to_know_the_password_is_never_dropped_for_others() {
-    let mut door = Door::new();
-    let bytes = opening(&door.keys).await;
-    let mut member = door.dial(origin(LOOPBACK));
+async fn an_authenticated_peer_is_never_dropped_for_others() {
+    let mut harness = Harness::new();
+    let bytes = opening(&harness.keys).await;
+    let mut member = harness.dial(origin(LOOPBACK));
     member.write_all(&bytes).await.unwrap();
-    // Its answer is under way: it is proved.
+    // The reply is in transit, so the handshake is proved.
     let mut answer = [0; 9];
     member.read_exact(&mut answer).await.unwrap();
-    let _idle = door.dial_all((0..2_000).map(|n| origin(n % 2 * LOOPBACK))).await;
-    assert_eq!(door.gate.room().proved, 1);
+    let _idle = harness.dial_all((0..2_000).map(|n| origin(n % 2 * LOOPBACK))).await;
+    assert_eq!(harness.gate.room().proved, 1);
     tokio::time::sleep(Duration::from_millis(CROWDED_MS_MAX * 2)).await;
-    assert_eq!(door.gate.room().proved, 1, "it has its time, in a crowd as well");
+    assert_eq!(harness.gate.room().proved, 1, "it keeps its time in a crowded gate");
     tokio::time::sleep(Duration::from_millis(HANDSHAKE_MS_MAX)).await;
-    assert_eq!(door.gate.room().proved, 0, "and no more");
+    assert_eq!(harness.gate.room().proved, 0, "and is dropped afterwards");
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_crowd_has_less_time_than_a_few() {
+async fn handshakes_have_less_time_in_a_crowded_gate() {
     for (count, ms) in [(WAITING_MAX / 2, HANDSHAKE_MS_MAX), (WAITING_MAX / 2 + 1, CROWDED_MS_MAX)]
     {
-        let mut door = Door::new();
-        // Most of them early, the last one when the others have waited for a while.
-        let _idle = door.dial_all((1..count as u32).map(origin)).await;
+        let mut harness = Harness::new();
+        // Most of them connect early, the last one after the others have waited for a while.
+        let _idle = harness.dial_all((1..count as u32).map(origin)).await;
         tokio::time::sleep(Duration::from_millis(100)).await;
         let began = Instant::now();
-        let gate = Arc::clone(&door.gate);
+        let gate = Arc::clone(&harness.gate);
         let (_last, far) = duplex(64);
-        let error = gate.accept(far, origin(0), &door.keys, b"").await.unwrap_err();
+        let error = gate.accept(far, origin(0), &harness.keys, b"").await.unwrap_err();
         assert!(matches!(error, HandshakeError::TimedOut { ms_max } if ms_max == ms), "{error}");
         assert_eq!(began.elapsed(), Duration::from_millis(ms));
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn those_that_waited_for_long_make_room_for_a_crowd() {
-    let mut door = Door::new();
-    let _early = door.dial_all((0..100).map(origin)).await;
+async fn overdue_handshakes_are_dropped_when_the_gate_becomes_crowded() {
+    let mut harness = Harness::new();
+    let _early = harness.dial_all((0..100).map(origin)).await;
     tokio::time::sleep(Duration::from_millis(CROWDED_MS_MAX)).await;
-    assert_eq!(door.waiting(), 100, "a few have time");
-    let _late = door.dial_all((100..200).map(origin)).await;
-    assert_eq!(door.waiting(), 100, "the early ones went as soon as there was a crowd");
+    assert_eq!(harness.waiting(), 100, "not crowded");
+    let _late = harness.dial_all((100..200).map(origin)).await;
+    assert_eq!(harness.waiting(), 100, "the early ones were dropped as soon as it was crowded");
 }
 
 #[tokio::test(start_paused = true)]
-async fn only_a_peer_that_knows_the_password_gets_the_answer_busy() {
-    let mut door = Door::new();
-    door.gate.room().proved = PROVED_MAX;
-    let pipe = door.dial(origin(1));
-    let error = connect(pipe, &door.keys, b"").await.unwrap_err();
+async fn only_an_authenticated_peer_is_told_that_the_member_is_busy() {
+    let mut harness = Harness::new();
+    harness.gate.room().proved = PROVED_MAX;
+    let pipe = harness.dial(origin(1));
+    let error = connect(pipe, &harness.keys, b"").await.unwrap_err();
     assert!(matches!(error, HandshakeError::Busy), "{error}");
-    let outcome = door.answers.join_next().await.unwrap().unwrap();
-    assert!(matches!(outcome, Err(HandshakeError::Busy)));
+    let result = harness.answers.join_next().await.unwrap().unwrap();
+    assert!(matches!(result, Err(HandshakeError::Busy)));
 
-    let mut idle = door.dial(origin(1));
+    let mut idle = harness.dial(origin(1));
     let mut read = Vec::new();
     idle.read_to_end(&mut read).await.unwrap();
-    assert_eq!(read, b"", "others get no answer");
-    door.gate.room().proved = 0;
-    assert_eq!(door.join(origin(1)).await, 1);
+    assert_eq!(read, b"", "unauthenticated peers get no reply");
+    harness.gate.room().proved = 0;
+    assert_eq!(harness.join(origin(1)).await, 1);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_peer_that_was_dropped_is_hung_up_on_without_an_answer() {
-    let mut door = Door::new();
-    let mut first = door.dial(origin(LOOPBACK));
+async fn a_dropped_peer_is_disconnected_without_a_reply() {
+    let mut harness = Harness::new();
+    let mut first = harness.dial(origin(LOOPBACK));
     tokio::task::yield_now().await;
-    let _others = door.dial_all((0..WAITING_PER_ORIGIN_MAX).map(|_| origin(LOOPBACK))).await;
+    let _others = harness.dial_all((0..WAITING_PER_ORIGIN_MAX).map(|_| origin(LOOPBACK))).await;
     let began = Instant::now();
     let mut read = Vec::new();
     first.read_to_end(&mut read).await.unwrap();
     assert_eq!((read.len(), began.elapsed()), (0, Duration::ZERO));
-    let outcome = door.answers.join_next().await.unwrap().unwrap();
-    assert!(matches!(outcome, Err(HandshakeError::Dropped)));
+    let result = harness.answers.join_next().await.unwrap().unwrap();
+    assert!(matches!(result, Err(HandshakeError::Dropped)));
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_handshake_that_ends_gives_its_place_back() {
-    let mut door = Door::new();
-    let idle = door.dial_all((0..300).map(|n| origin(n % 3))).await;
-    assert_eq!(door.join(origin(7)).await, 1);
+async fn a_finished_handshake_frees_its_slot() {
+    let mut harness = Harness::new();
+    let idle = harness.dial_all((0..300).map(|n| origin(n % 3))).await;
+    assert_eq!(harness.join(origin(7)).await, 1);
     drop(idle);
-    while door.answers.join_next().await.is_some() {}
-    let room = door.gate.room();
+    while harness.answers.join_next().await.is_some() {}
+    let room = harness.gate.room();
     assert_eq!((room.waiting.len(), room.by_origin.len(), room.proved), (0, 0, 0));
 }
 
 #[test]
-fn an_origin_is_an_ipv4_address_or_a_network_of_ipv6() {
+fn an_origin_is_an_ipv4_address_or_an_ipv6_network() {
     let origin = |text: &str| Origin::from(text.parse::<IpAddr>().unwrap());
     assert_ne!(origin("10.0.0.1"), origin("10.0.0.2"));
     assert_eq!(origin("10.0.0.1"), origin("::ffff:10.0.0.1"));

@@ -5,12 +5,12 @@ use proptest::prelude::*;
 use tokio::io::{DuplexStream, duplex};
 use tokio::net::{TcpListener, TcpStream};
 
-type Outcome<S> = Result<(SealedStream<S>, Vec<u8>), HandshakeError>;
+type HandshakeResult<S> = Result<(SealedStream<S>, Vec<u8>), HandshakeError>;
 
 const CREDENTIALS: &str =
-    "cluster name or password differs from the peer's; members need both the same";
+    "cluster name or password differs from the peer's; both must be the same on all members";
 
-/// The version that two members of this build choose.
+/// The version that two members of this build agree on.
 const VERSION: u8 = PROTOCOL_VERSIONS.max;
 
 fn keys() -> ClusterKeys {
@@ -20,7 +20,7 @@ fn keys() -> ClusterKeys {
 async fn meet(
     initiator: &ClusterKeys,
     responder: &ClusterKeys,
-) -> (Outcome<DuplexStream>, Outcome<DuplexStream>) {
+) -> (HandshakeResult<DuplexStream>, HandshakeResult<DuplexStream>) {
     let (near, far) = duplex(4096);
     tokio::join!(
         connect(near, initiator, b"I am the initiator"),
@@ -33,9 +33,9 @@ async fn streams() -> (SealedStream<DuplexStream>, SealedStream<DuplexStream>) {
     (initiator.unwrap().0, responder.unwrap().0)
 }
 
-/// A peer that sends `bytes`, reads for as long as the other end writes, and gives what it read.
+/// A peer that sends `bytes` and returns everything that it receives.
 async fn play(mut io: DuplexStream, bytes: &[u8]) -> Vec<u8> {
-    // The other end may give up before it has taken everything; that is what is tested.
+    // The other end may give up before it has read everything; that is what is tested.
     let _ = io.write_all(bytes).await;
     let mut read = Vec::new();
     let _ = io.read_to_end(&mut read).await;
@@ -45,18 +45,18 @@ async fn play(mut io: DuplexStream, bytes: &[u8]) -> Vec<u8> {
 async fn accept_from(bytes: &[u8]) -> (HandshakeError, Vec<u8>) {
     let (near, far) = duplex(4096);
     let keys = keys();
-    let (outcome, answer) = tokio::join!(accept(far, &keys, b"secret hello"), play(near, bytes));
-    (outcome.unwrap_err(), answer)
+    let (result, answer) = tokio::join!(accept(far, &keys, b"secret hello"), play(near, bytes));
+    (result.unwrap_err(), answer)
 }
 
 async fn connect_to(bytes: &[u8]) -> HandshakeError {
     let (near, far) = duplex(4096);
     let keys = keys();
-    let (outcome, _) = tokio::join!(connect(near, &keys, b"secret hello"), play(far, bytes));
-    outcome.unwrap_err()
+    let (result, _) = tokio::join!(connect(near, &keys, b"secret hello"), play(far, bytes));
+    result.unwrap_err()
 }
 
-/// What `tested` gives, with `helper` running beside it for as long as that takes.
+/// The result of `tested`, with `helper` running concurrently for as long as that takes.
 async fn beside<T>(helper: impl Future, tested: impl Future<Output = T>) -> T {
     let helper = async {
         helper.await;
@@ -103,7 +103,7 @@ async fn a_hello_may_be_empty_or_as_long_as_the_limit_and_no_longer() {
 }
 
 #[tokio::test]
-async fn another_password_is_refused_at_the_first_message_and_both_sides_say_so() {
+async fn another_password_is_refused_at_the_first_message_and_both_sides_report_it() {
     let (right, wrong) = (
         ClusterKeys::derive("development", b"right").unwrap(),
         ClusterKeys::derive("development", b"wrong").unwrap(),
@@ -117,7 +117,7 @@ async fn another_password_is_refused_at_the_first_message_and_both_sides_say_so(
 }
 
 #[tokio::test]
-async fn another_cluster_name_is_refused_at_the_first_message_and_both_sides_say_so() {
+async fn another_cluster_name_is_refused_at_the_first_message_and_both_sides_report_it() {
     let other = ClusterKeys::derive("production", b"").unwrap();
     let (initiator, responder) = meet(&keys(), &other).await;
     assert_eq!(initiator.unwrap_err().to_string(), CREDENTIALS);
@@ -125,7 +125,7 @@ async fn another_cluster_name_is_refused_at_the_first_message_and_both_sides_say
 }
 
 #[tokio::test]
-async fn a_refusal_holds_nine_bytes_and_nothing_of_the_responder() {
+async fn a_refusal_has_nine_bytes_and_reveals_nothing_about_the_responder() {
     let opening = with_header([VERSION, VERSION, 0], &[0x55; MESSAGE_1_BYTES]);
     let (error, answer) = accept_from(&opening).await;
     assert_eq!(error.to_string(), CREDENTIALS);
@@ -146,7 +146,7 @@ async fn a_refusal_over_tcp_reaches_the_initiator() {
 }
 
 #[tokio::test]
-async fn a_stranger_that_calls_is_known_by_its_first_bytes_and_is_told_nothing() {
+async fn another_program_that_connects_is_recognized_and_gets_no_reply() {
     let (error, answer) = accept_from(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").await;
     assert_eq!(
         error.to_string(),
@@ -156,7 +156,7 @@ async fn a_stranger_that_calls_is_known_by_its_first_bytes_and_is_told_nothing()
 }
 
 #[tokio::test]
-async fn a_stranger_that_answers_is_known_by_its_first_bytes() {
+async fn another_program_that_responds_is_recognized() {
     for (banner, began) in [
         (&b"HTTP/1.1 400 Bad Request\r\n\r\n"[..], "HTTP/1.1 "),
         (b"SSH-2.0-OpenSSH_9.2\r\n", "SSH-2.0-O"),
@@ -174,34 +174,34 @@ async fn a_stranger_that_answers_is_known_by_its_first_bytes() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_silent_stranger_costs_two_seconds_and_no_more() {
+async fn a_silent_peer_times_out_after_two_seconds() {
     let began = tokio::time::Instant::now();
     let (near, far) = duplex(4096);
     let keys = keys();
     let (near, far) = tokio::join!(
         async {
             let (io, _silent) = duplex(4096);
-            let outcome = connect(io, &keys, b"").await;
+            let result = connect(io, &keys, b"").await;
             drop(near);
-            outcome
+            result
         },
         accept(far, &keys, b""),
     );
     for error in [near.unwrap_err(), far.unwrap_err()] {
         assert_eq!(
             error.to_string(),
-            "no handshake within 2000 ms; the peer is silent, overloaded, or not a member"
+            "no handshake within 2000 ms; the peer does not respond, is overloaded, or is not a member"
         );
     }
     assert_eq!(began.elapsed(), Duration::from_millis(HANDSHAKE_MS_MAX));
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_peer_that_drips_its_bytes_has_no_more_time_than_a_silent_one() {
+async fn a_slow_peer_has_no_more_time_than_a_silent_one() {
     let (mut near, far) = duplex(4096);
     let opening = with_header([VERSION, VERSION, 0], &[0x55; MESSAGE_1_BYTES]);
     let keys = keys();
-    let (outcome, ()) = tokio::join!(accept(far, &keys, b""), async {
+    let (result, ()) = tokio::join!(accept(far, &keys, b""), async {
         for byte in opening {
             tokio::time::sleep(Duration::from_millis(100)).await;
             if near.write_all(&[byte]).await.is_err() {
@@ -209,26 +209,23 @@ async fn a_peer_that_drips_its_bytes_has_no_more_time_than_a_silent_one() {
             }
         }
     });
-    assert!(matches!(outcome, Err(HandshakeError::TimedOut { .. })));
+    assert!(matches!(result, Err(HandshakeError::TimedOut { .. })));
 }
 
 #[tokio::test]
-async fn a_peer_that_leaves_early_is_said_to_have_closed() {
+async fn a_peer_that_closes_early_is_reported_as_closed() {
     let keys = keys();
     for sent in [&b""[..], b"CN", b"CNVK\x00\x02\0\0\x30half of message 1"] {
         let (mut near, far) = duplex(4096);
         near.write_all(sent).await.unwrap();
         drop(near);
         let error = accept(far, &keys, b"").await.unwrap_err();
-        assert_eq!(
-            error.to_string(),
-            "the peer closed the connection before the handshake was done"
-        );
+        assert_eq!(error.to_string(), "the peer closed the connection during the handshake");
         let (near, mut far) = duplex(4096);
         far.write_all(sent.strip_suffix(b"half of message 1").unwrap_or(sent)).await.unwrap();
         far.shutdown().await.unwrap();
-        let (outcome, _) = tokio::join!(connect(near, &keys, b""), play(far, b""));
-        let error = outcome.unwrap_err();
+        let (result, _) = tokio::join!(connect(near, &keys, b""), play(far, b""));
+        let error = result.unwrap_err();
         assert!(
             matches!(error, HandshakeError::Closed | HandshakeError::Malformed { .. }),
             "{error}"
@@ -237,13 +234,13 @@ async fn a_peer_that_leaves_early_is_said_to_have_closed() {
 }
 
 #[tokio::test]
-async fn a_newer_initiator_is_told_our_versions_and_we_say_that_we_are_older() {
+async fn a_newer_initiator_learns_our_versions_and_we_report_that_we_are_older() {
     let (error, answer) =
         accept_from(&with_header([VERSION + 1, VERSION + 2, 9], &[0x55; 200])).await;
     assert_eq!(
         error.to_string(),
         format!(
-            "no protocol version in common: this member speaks {VERSION}, the peer {} to {}; this \
+            "no protocol version in common: this member supports {VERSION}, the peer {} to {}; this \
              member is older: upgrade it",
             VERSION + 1,
             VERSION + 2
@@ -253,12 +250,12 @@ async fn a_newer_initiator_is_told_our_versions_and_we_say_that_we_are_older() {
 }
 
 #[tokio::test]
-async fn an_older_initiator_is_told_our_versions_and_we_say_that_it_is_older() {
+async fn an_older_initiator_learns_our_versions_and_we_report_that_it_is_older() {
     let (error, answer) = accept_from(&with_header([0, 0, 0], &[])).await;
     assert_eq!(
         error.to_string(),
         format!(
-            "no protocol version in common: this member speaks {VERSION}, the peer 0; the peer is \
+            "no protocol version in common: this member supports {VERSION}, the peer 0; the peer is \
              older: upgrade it"
         )
     );
@@ -266,21 +263,21 @@ async fn an_older_initiator_is_told_our_versions_and_we_say_that_it_is_older() {
 }
 
 #[tokio::test]
-async fn an_opening_that_is_refused_is_taken_whole() {
-    // Else TCP would answer the rest of it with a reset, which can overtake the refusal.
+async fn a_refused_first_message_is_read_completely() {
+    // Otherwise TCP would respond to the rest of it with a reset, which can overtake the refusal.
     let (mut near, far) = duplex(16);
     let keys = keys();
     let newer = async {
         near.write_all(&with_header([VERSION + 1, VERSION + 2, 0], &[0x55; 247])).await.unwrap();
         read_header(&mut near).await.unwrap().0
     };
-    let (answer, outcome) = tokio::join!(newer, accept(far, &keys, b""));
+    let (answer, result) = tokio::join!(newer, accept(far, &keys, b""));
     assert_eq!(answer, [REFUSED_VERSION, VERSION, VERSION]);
-    assert!(matches!(outcome, Err(HandshakeError::Version { .. })));
+    assert!(matches!(result, Err(HandshakeError::Version { .. })));
 }
 
 #[tokio::test]
-async fn a_chosen_version_that_was_altered_on_its_way_is_noticed() {
+async fn an_altered_version_choice_is_detected() {
     let keys = keys();
     let (near, mut far) = duplex(4096);
     let altered = async {
@@ -294,21 +291,21 @@ async fn a_chosen_version_that_was_altered_on_its_way_is_noticed() {
         let bytes = noise.write_message(&[VERSION + 1], &mut message).unwrap();
         far.write_all(&with_header([ACCEPTED, VERSION, 0], &message[..bytes])).await.unwrap();
     };
-    let (outcome, ()) = tokio::join!(connect(near, &keys, b""), altered);
+    let (result, ()) = tokio::join!(connect(near, &keys, b""), altered);
     assert_eq!(
-        outcome.unwrap_err().to_string(),
-        "the handshake is malformed: the version was altered on its way"
+        result.unwrap_err().to_string(),
+        "the handshake is malformed: the version was altered in transit"
     );
 }
 
 #[tokio::test]
-async fn a_newer_responder_that_refuses_is_believed_and_we_say_that_we_are_older() {
+async fn a_refusal_of_a_newer_responder_reports_that_we_are_older() {
     assert_eq!(
         connect_to(&with_header([REFUSED_VERSION, VERSION + 1, VERSION + 2], &[]))
             .await
             .to_string(),
         format!(
-            "no protocol version in common: this member speaks {VERSION}, the peer {} to {}; this \
+            "no protocol version in common: this member supports {VERSION}, the peer {} to {}; this \
              member is older: upgrade it",
             VERSION + 1,
             VERSION + 2
@@ -317,8 +314,8 @@ async fn a_newer_responder_that_refuses_is_believed_and_we_say_that_we_are_older
 }
 
 #[tokio::test]
-async fn a_newer_initiator_that_still_speaks_our_version_gets_it() {
-    // The prologue is made of what it offers.
+async fn a_newer_initiator_that_supports_our_version_gets_it() {
+    // The prologue depends on what it offers.
     let keys = keys();
     let offer = [VERSION, VERSION + 6, 0];
     let prologue = prologue(offer, &keys);
@@ -339,12 +336,12 @@ async fn a_newer_initiator_that_still_speaks_our_version_gets_it() {
     tokio::select! {
         biased;
         () = newer => {}
-        outcome = accept(far, &keys, b"I am the responder") => panic!("{:?}", outcome.map(drop)),
+        result = accept(far, &keys, b"I am the responder") => panic!("{:?}", result.map(drop)),
     }
 }
 
 #[tokio::test]
-async fn an_offer_altered_on_its_way_fails_like_wrong_credentials() {
+async fn an_altered_offer_fails_like_wrong_credentials() {
     let keys = keys();
     let (near, mut middle) = duplex(4096);
     let (mut other, far) = duplex(4096);
@@ -363,11 +360,11 @@ async fn an_offer_altered_on_its_way_fails_like_wrong_credentials() {
 }
 
 #[tokio::test]
-async fn a_responder_that_breaks_the_protocol_is_said_to() {
+async fn protocol_violations_of_a_responder_are_reported() {
     for (answer, text) in [
         (
             with_header([ACCEPTED, VERSION + 1, 0], &[0; 60]),
-            "the handshake is malformed: it chose a version not offered",
+            "the handshake is malformed: the peer chose a version that was not offered",
         ),
         (
             with_header([ACCEPTED, VERSION, 0], &[0; MESSAGE_2_BYTES_MAX + 1]),
@@ -375,19 +372,19 @@ async fn a_responder_that_breaks_the_protocol_is_said_to() {
         ),
         (
             with_header([REFUSED_VERSION, VERSION, VERSION], &[]),
-            "the handshake is malformed: the versions that it names make no sense",
+            "the handshake is malformed: its version range is invalid",
         ),
         (
             with_header([REFUSED_VERSION, 9, 3], &[]),
-            "the handshake is malformed: the versions that it names make no sense",
+            "the handshake is malformed: its version range is invalid",
         ),
         (
             with_header([REFUSED_BUSY, 0, 0], &[]),
-            "too many handshakes at once on the answering side; try again shortly",
+            "the peer has too many handshakes in progress; try again shortly",
         ),
         (
             with_header([77, 0, 0], &[]),
-            "the peer refused with code 77, which this member does not know; is it newer?",
+            "the peer refused with code 77, which this member does not know; is the peer newer?",
         ),
         (with_header([ACCEPTED, VERSION, 0], &[0; 60]), CREDENTIALS),
         (with_header([ACCEPTED, VERSION, 0], &[]), CREDENTIALS),
@@ -397,23 +394,23 @@ async fn a_responder_that_breaks_the_protocol_is_said_to() {
 }
 
 #[tokio::test]
-async fn an_opening_over_the_limit_is_not_read() {
+async fn a_first_message_over_the_limit_is_not_read() {
     let (error, answer) = accept_from(&with_header([VERSION, VERSION, 0], &[0; 248])).await;
     assert_eq!(error.to_string(), "the handshake is malformed: message 1 is too long");
     assert_eq!(answer, b"");
 }
 
 #[tokio::test]
-async fn a_replayed_opening_gets_no_stream() {
+async fn a_replayed_first_message_gets_no_stream() {
     let keys = keys();
     let (near, mut middle) = duplex(4096);
     let mut opening = [0; HEADER_BYTES + MESSAGE_1_BYTES];
     tokio::select! {
-        _ = connect(near, &keys, b"") => panic!("nobody answered"),
+        _ = connect(near, &keys, b"") => panic!("no peer responds"),
         read = middle.read_exact(&mut opening) => { read.unwrap(); }
     }
     for (after, text) in [
-        (&[0, 5][..], "the handshake is malformed: the hello has a length that no member sends"),
+        (&[0, 5][..], "the handshake is malformed: the hello has an invalid length"),
         (
             &[0, 16, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16],
             "the handshake is malformed: the hello does not authenticate",
@@ -452,7 +449,7 @@ async fn frames_cross_in_both_directions_at_once() {
 }
 
 #[tokio::test]
-async fn the_halves_serve_different_tasks_over_tcp() {
+async fn the_halves_can_be_used_by_different_tasks_over_tcp() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let dialled = TcpStream::connect(listener.local_addr().unwrap());
     let (near, far) = tokio::join!(dialled, listener.accept());
@@ -494,7 +491,7 @@ async fn the_largest_frame_makes_the_round_trip() {
 }
 
 #[tokio::test]
-async fn a_peer_that_vanishes_is_told_apart_from_one_that_said_goodbye() {
+async fn a_cut_connection_is_distinguished_from_an_orderly_close() {
     let (initiator, responder) = streams().await;
     let (mut reader, _writer) = initiator.split();
     drop(responder);
@@ -502,7 +499,7 @@ async fn a_peer_that_vanishes_is_told_apart_from_one_that_said_goodbye() {
     assert!(matches!(error, StreamError::Cut), "{error}");
     assert_eq!(
         error.to_string(),
-        "the connection ended without a goodbye: the peer died, or the connection was cut"
+        "the connection ended without an orderly close: the peer crashed, or the connection was cut"
     );
 
     let (initiator, responder) = streams().await;
@@ -511,13 +508,13 @@ async fn a_peer_that_vanishes_is_told_apart_from_one_that_said_goodbye() {
     assert_eq!(reader.next().await.unwrap(), None);
 }
 
-/// An error that is this side's own fault, which no bytes of a peer may bring about.
+/// Whether the error is this side's own fault, which no bytes of a peer may cause.
 fn ours(error: &HandshakeError) -> bool {
     matches!(error, HandshakeError::HelloTooLarge { .. } | HandshakeError::NoRandomness)
 }
 
 fn block_on<T>(future: impl Future<Output = T>) -> T {
-    // Paused: a handshake that still waits for bytes times out at once.
+    // Time is paused: a handshake that waits for bytes times out at once.
     tokio::runtime::Builder::new_current_thread()
         .enable_time()
         .start_paused(true)
@@ -530,7 +527,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(512))]
 
     #[test]
-    fn arbitrary_openings_get_no_stream_and_no_hello(
+    fn arbitrary_first_messages_get_no_stream_and_no_hello(
         bytes in prop::collection::vec(any::<u8>(), 0..400),
         plausible in any::<bool>(),
     ) {
@@ -541,7 +538,7 @@ proptest! {
     }
 
     #[test]
-    fn arbitrary_answers_get_no_stream(
+    fn arbitrary_replies_get_no_stream(
         bytes in prop::collection::vec(any::<u8>(), 0..2400),
         plausible in any::<bool>(),
     ) {
@@ -552,7 +549,7 @@ proptest! {
     }
 
     #[test]
-    fn a_handshake_with_a_bit_flipped_gives_no_stream_to_the_one_who_reads_it(
+    fn a_flipped_bit_in_a_handshake_gives_its_reader_no_stream(
         at in 0..HEADER_BYTES + MESSAGE_1_BYTES,
         bit in 0..8_u32,
     ) {

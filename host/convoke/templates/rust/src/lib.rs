@@ -1,6 +1,6 @@
 //! Finds members at the addresses of a list: the argument, separated by commas.
 //!
-//! Replace the list by what you have: a file, a registry, a question over HTTP.
+//! Replace the list with your own lookup, for example a registry over HTTP.
 
 use std::net::IpAddr;
 
@@ -8,17 +8,17 @@ use convoke_mode_sdk::{
     Candidate, LocalMember, Mode, ModeConfig, Problem, Snapshot, export_mode, quoted, tracing,
 };
 
-/// The mode: its places.
+/// The mode, with the addresses of its list.
 struct List {
     places: Vec<Candidate>,
 }
 
 impl Mode for List {
-    /// Called once: checks what the operator wrote. Whatever is malformed is
-    /// `Misconfigured`, in words that start with the offending value.
+    /// Called once: checks the configuration. Anything malformed is `Misconfigured`, with a
+    /// text that starts with the offending value.
     fn configure(config: ModeConfig, _me: LocalMember) -> Result<Self, Problem> {
         config.only(&["port"])?;
-        // Without one: the cluster's own start port.
+        // Without a port, the cluster's start port is used.
         let port = config.number("port", 1..=u16::MAX)?;
         let entries = config.argument.split(',').map(str::trim).filter(|entry| !entry.is_empty());
         let place = |entry: &str| match entry.parse::<IpAddr>() {
@@ -33,8 +33,8 @@ impl Mode for List {
         Ok(Self { places })
     }
 
-    /// Called now and then: every place known now. Nobody found is an empty snapshot;
-    /// what may pass is `Temporary`, and the host asks again.
+    /// Called repeatedly: returns all members known now. If there are none, the snapshot is
+    /// empty. A failure that may pass is `Temporary`, and the host calls again.
     fn discover(&mut self) -> Result<Snapshot, Problem> {
         Ok(Snapshot::of(self.places.clone()))
     }
@@ -51,7 +51,7 @@ mod tests {
     }
 
     #[test]
-    fn every_address_of_the_list_is_a_place() {
+    fn every_address_of_the_list_is_a_candidate() {
         let config = ModeConfig::of("10.0.0.1, 2001:db8::2").with("port", 6900);
         let found = configure(config).unwrap().discover().unwrap();
         let expected = [Candidate::at("10.0.0.1", 6900), Candidate::at("2001:db8::2", 6900)];
@@ -59,12 +59,12 @@ mod tests {
     }
 
     #[test]
-    fn an_empty_list_is_nobody() {
+    fn an_empty_list_has_no_candidates() {
         assert!(configure(ModeConfig::of("")).unwrap().discover().unwrap().candidates.is_empty());
     }
 
     #[test]
-    fn what_is_no_address_is_for_the_operator() {
+    fn malformed_addresses_are_refused() {
         let Err(Problem::Misconfigured(text)) = configure(ModeConfig::of("10.0.0.300")) else {
             panic!("it must be refused");
         };
