@@ -83,10 +83,10 @@ pub(crate) async fn check(settings: &Settings) -> Result<(), String> {
             show("", &format!("chosen by auto: {because}"));
         }
         let rehearsal = host.rehearse(mode, &listening).await;
-        for ask in &rehearsal.asks {
+        for ask in &rehearsal.calls {
             show("", &format!("asks for {ask}"));
         }
-        if let Some(grant) = rehearsal.wanted {
+        if let Some(grant) = rehearsal.needed {
             let denied = rehearsal.denied.join(", ");
             lacking.push(format!(
                 "mode {:?} will be denied {denied}, and this member founds no cluster before it has looked; to allow it, its [[discovery]] needs: {grant}",

@@ -1,48 +1,49 @@
-//! The seal on multicast datagrams, seen from this side: somebody else has the key.
+//! Encryption of multicast datagrams, as an interface: the binary implements it and holds the
+//! key.
 
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-/// Seals and opens the datagrams of one joined group. Keys stay behind it.
+/// Seals and opens the datagrams of one joined group. The keys never leave the implementation.
 pub trait BeaconCipher: Send {
     /// Appends the sealed `payload` to `out`.
     ///
     /// # Errors
-    /// Why nothing can be sealed, for a log line; the datagram is not sent.
+    /// The reason, for a log line; the datagram is not sent.
     fn seal(&mut self, payload: &[u8], out: &mut Vec<u8>) -> Result<(), String>;
 
-    /// Appends the payload of `datagram`, as it came from the network, to `out`.
+    /// Decrypts `datagram`, as received from the network, and appends its payload to `out`.
     ///
     /// # Errors
-    /// Why the datagram is not shown to a mode.
-    fn open(&mut self, datagram: &[u8], out: &mut Vec<u8>) -> Result<(), BeaconRefusal>;
+    /// Why the datagram is not passed to a mode.
+    fn open(&mut self, datagram: &[u8], out: &mut Vec<u8>) -> Result<(), BeaconRejection>;
 }
 
-/// Why a datagram is not shown to a mode.
+/// Why a datagram is not passed to a mode.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum BeaconRefusal {
-    /// This member's own, looped back. Not counted.
+pub enum BeaconRejection {
+    /// Sent by this member and looped back. Not counted.
     Own,
-    /// Sealed with another key: another cluster name, or another password.
+    /// Sealed with another key: another cluster name or another password.
     Foreign,
-    /// Seen before, or too old.
+    /// Received before, or too old.
     Replayed,
-    /// Not a sealed datagram at all.
+    /// Not a sealed datagram.
     Malformed,
 }
 
-/// Makes a cipher for each join of a group.
+/// Creates a cipher for each join of a group.
 #[derive(Clone)]
 pub struct BeaconCiphers(Arc<dyn Fn(SocketAddr) -> Box<dyn BeaconCipher> + Send + Sync>);
 
 impl BeaconCiphers {
-    /// `make` is given the group and port that is joined.
+    /// `make` receives the group and port to be joined.
     pub fn new(make: impl Fn(SocketAddr) -> Box<dyn BeaconCipher> + Send + Sync + 'static) -> Self {
         Self(Arc::new(make))
     }
 
-    /// For hosts in which no mode runs: seals nothing, and takes everything for noise.
+    /// For hosts that run no mode: seals nothing and rejects every datagram as malformed.
     pub fn none() -> Self {
         Self::new(|_| Box::new(NoCipher))
     }
@@ -56,11 +57,11 @@ struct NoCipher;
 
 impl BeaconCipher for NoCipher {
     fn seal(&mut self, _: &[u8], _: &mut Vec<u8>) -> Result<(), String> {
-        Err("there is no key here".into())
+        Err("no key is available".into())
     }
 
-    fn open(&mut self, _: &[u8], _: &mut Vec<u8>) -> Result<(), BeaconRefusal> {
-        Err(BeaconRefusal::Malformed)
+    fn open(&mut self, _: &[u8], _: &mut Vec<u8>) -> Result<(), BeaconRejection> {
+        Err(BeaconRejection::Malformed)
     }
 }
 

@@ -1,8 +1,8 @@
-//! What `wit/` says, as Rust: one small world for each direction.
+//! Bindings generated from `wit/`: one small WIT world for each direction.
 #![allow(unsafe_code, reason = "wasmtime's macro writes typed calls into a component")]
 #![allow(missing_docs, unreachable_pub, unused_qualifications, reason = "written by a macro")]
 
-/// What a mode may import: a line here for each capability.
+/// The interfaces that a mode may import, one line for each capability.
 pub(crate) mod imports {
     wasmtime::component::bindgen!({
         path: ["../../wit/host", "../../wit/discovery"],
@@ -25,28 +25,28 @@ pub(crate) mod imports {
     });
 }
 
-/// What every mode exports.
+/// The interface that every mode exports.
 pub(crate) mod strategy {
     wasmtime::component::bindgen!({
         path: ["../../wit/host", "../../wit/discovery"],
         inline: "
             package convoke:linking;
-            world finder { export convoke:discovery/strategy@0.1.0; }
+            world strategy-export { export convoke:discovery/strategy@0.1.0; }
         ",
-        world: "convoke:linking/finder",
+        world: "convoke:linking/strategy-export",
         exports: { default: async },
     });
 }
 
-/// What a mode exports as well when it makes this member known.
+/// The optional export of modes that announce this member.
 pub(crate) mod announcer {
     wasmtime::component::bindgen!({
         path: ["../../wit/host", "../../wit/discovery"],
         inline: "
             package convoke:linking;
-            world speaker { export convoke:discovery/announcer@0.1.0; }
+            world announcer-export { export convoke:discovery/announcer@0.1.0; }
         ",
-        world: "convoke:linking/speaker",
+        world: "convoke:linking/announcer-export",
         exports: { default: async },
         with: {
             "convoke:discovery/types": super::strategy::convoke::discovery::types,

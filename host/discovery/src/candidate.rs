@@ -1,4 +1,5 @@
-//! What a mode may hand in as a place to look for members, and why one is dropped.
+//! Validation of the candidates that a mode returns: which addresses are kept, and why others
+//! are dropped.
 
 use std::collections::HashSet;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr, SocketAddrV6};
@@ -12,52 +13,53 @@ use crate::mode::LocalMember;
 use crate::text::one_line;
 use crate::zone::interface_index;
 
-/// A place where a member may be listening: a rumour.
+/// An address at which a member may be listening. Untrusted: a handshake has to confirm it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Candidate {
-    /// Where to dial; link-local IPv6 addresses come with the zone that the mode names, if any.
+    /// The address to connect to. A link-local IPv6 address carries the zone that the mode
+    /// named, if any.
     pub address: SocketAddr,
-    /// Hints of the mode, such as `zone`; not trusted.
+    /// Hints from the mode, such as `zone`. Untrusted.
     pub attributes: Vec<(String, String)>,
 }
 
-/// What one look found, cleaned.
+/// The validated result of one call of `discover`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Snapshot {
     /// Each address once, in the mode's order.
     pub candidates: Vec<Candidate>,
-    /// The first [`limits::DROPPED_KEPT_MAX`] that were dropped.
+    /// The first [`limits::DROPPED_KEPT_MAX`] dropped candidates.
     pub dropped: Vec<Dropped>,
-    /// How many were dropped, the ones that are not listed included.
+    /// The number of dropped candidates, including those that are not in `dropped`.
     pub dropped_count: usize,
-    /// True when a member that is not listed is certainly gone.
+    /// True if a member that is not listed is known to be gone.
     pub complete: bool,
-    /// When the mode thinks that another look is worth while.
+    /// The interval after which the mode asks to be called again.
     pub look_again: Option<Duration>,
-    /// Why this look does not show that nobody else is there, in words: members may be at a
-    /// place that could not be told, or every entry of the source is unusable. A member founds
-    /// no cluster on such a look. `None` for an honest answer, an empty one included.
+    /// Why this result is not evidence that no other member exists, as text: an address could
+    /// not be determined, or every entry is unusable. A member does not found a cluster on such
+    /// a result. `None` for a conclusive result, including an empty one.
     pub doubt: Option<String>,
 }
 
 /// A candidate that was dropped.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Dropped {
-    /// What the mode gave, on one bounded line.
+    /// The address that the mode returned, on one line of bounded length.
     pub address: String,
     /// Why it was dropped.
-    pub reason: Refusal,
+    pub reason: DropReason,
 }
 
 /// Why a candidate was dropped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, thiserror::Error)]
 #[serde(rename_all = "kebab-case")]
-pub enum Refusal {
-    /// A name, or a typing mistake.
+pub enum DropReason {
+    /// Not an IP literal, such as a name or a mistyped address.
     #[error("not an IPv4 or IPv6 literal; a mode resolves names itself")]
     NotAnAddress,
     /// `0.0.0.0` or `::`.
-    #[error("the unspecified address, which no member listens on as seen from outside")]
+    #[error("the unspecified address, which is not reachable")]
     Unspecified,
     /// A multicast group.
     #[error("a multicast group, not the address of a member")]
@@ -65,28 +67,28 @@ pub enum Refusal {
     /// `255.255.255.255`.
     #[error("the broadcast address, not the address of a member")]
     Broadcast,
-    /// `fe80::…` with a zone that is none of this host's interfaces.
-    #[error("its zone is no interface of this host; expected one as in fe80::1%eth0")]
+    /// A link-local address (`fe80::…`) with a zone that is not an interface of this host.
+    #[error("its zone is not an interface of this host; expected one such as fe80::1%eth0")]
     NoSuchInterface,
     /// Port 0.
-    #[error("port 0, which nobody listens on")]
+    #[error("port 0, which no process can listen on")]
     PortZero,
     /// Already in the snapshot.
     #[error("listed before")]
     Duplicate,
-    /// The member that is looking.
+    /// The address of this member.
     #[error("this member itself")]
     ThisMember,
     /// A name that the mode marked with the attribute [`UNRESOLVED`].
-    #[error("where it is cannot be told now")]
+    #[error("cannot be resolved at present")]
     Unresolved,
     /// Beyond [`limits::CANDIDATES_MAX`].
     #[error("beyond the {max} candidates of one snapshot", max = limits::CANDIDATES_MAX)]
     TooMany,
 }
 
-impl Refusal {
-    /// Whether the entry says that somebody may be there, and not where.
+impl DropReason {
+    /// Whether the entry indicates that a member may exist, without a usable address.
     fn is_unusable(self) -> bool {
         match self {
             Self::NotAnAddress
@@ -100,33 +102,33 @@ impl Refusal {
     }
 }
 
-/// The attribute by which a mode says that its candidate's address is a name, or another text
-/// for people, whose place could not be told in this look; its value says why.
+/// The attribute with which a mode marks a candidate whose address is a name, or other text for
+/// people, that could not be resolved in this call. The attribute's value is the reason.
 pub(crate) const UNRESOLVED: &str = "unresolved";
 
-/// Entries that the words about a doubt show.
+/// Entries that the text of a doubt lists.
 const SHOWN_MAX: usize = 3;
 
-/// Why a call failed, in the mode's own words, sorted by what the host does about it.
+/// Why a call failed, as the mode reports it, classified by how the host reacts.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, thiserror::Error)]
 #[serde(tag = "kind", content = "text", rename_all = "kebab-case")]
 pub enum Problem {
-    /// Only an operator can mend it; the mode is not asked again.
+    /// Only an operator can fix it; the mode is not called again.
     #[error("{0}")]
     Misconfigured(String),
-    /// A capability was refused; the mode is not asked again.
+    /// A capability was denied; the mode is not called again.
     #[error("{0}")]
     Denied(String),
-    /// It may pass; the mode is asked again.
+    /// It may recover; the mode is called again.
     #[error("{0}")]
     Temporary(String),
-    /// Anything else; the mode is asked again.
+    /// Any other failure; the mode is called again.
     #[error("{0}")]
     Failed(String),
 }
 
 impl Problem {
-    /// Its case, as modes know it.
+    /// The name of its WIT case.
     pub fn kind(&self) -> &'static str {
         match self {
             Self::Misconfigured(_) => "misconfigured",
@@ -149,8 +151,8 @@ impl From<types::Problem> for Problem {
     }
 }
 
-/// Cleans what a mode returned. A candidate without a port stands for one on each
-/// of `default_ports`.
+/// Validates what a mode returned. A candidate without a port is expanded to one on each of
+/// `default_ports`.
 pub(crate) fn vet(raw: types::Snapshot, local: &LocalMember, default_ports: &[u16]) -> Snapshot {
     let mut snapshot = Snapshot {
         complete: raw.complete,
@@ -158,13 +160,13 @@ pub(crate) fn vet(raw: types::Snapshot, local: &LocalMember, default_ports: &[u1
         ..Snapshot::default()
     };
     let mut seen = HashSet::new();
-    let (mut unresolved, mut unusable) = (Doubts::default(), Doubts::default());
+    let (mut unresolved, mut unusable) = (Inconclusive::default(), Inconclusive::default());
     for candidate in raw.candidates {
         let host = match parse(&candidate.address) {
             Ok(host) => host,
             Err(reason) => {
                 let why = candidate.attributes.iter().find(|(key, _)| key == UNRESOLVED);
-                let reason = if why.is_some() { Refusal::Unresolved } else { reason };
+                let reason = if why.is_some() { DropReason::Unresolved } else { reason };
                 let shown = snapshot.drop_one(&candidate.address, candidate.port, reason);
                 match why {
                     Some((_, why)) => unresolved.add(&shown, &one_line(why, SHOWN_BYTES_MAX)),
@@ -178,7 +180,7 @@ pub(crate) fn vet(raw: types::Snapshot, local: &LocalMember, default_ports: &[u1
         for port in if own_port.is_empty() { default_ports } else { own_port } {
             let mut address = host;
             address.set_port(*port);
-            match refusal(address, local, &seen, snapshot.candidates.len()) {
+            match drop_reason(address, local, &seen, snapshot.candidates.len()) {
                 Some(reason) => {
                     let shown = snapshot.drop_one(&candidate.address, Some(*port), reason);
                     if reason.is_unusable() {
@@ -193,27 +195,27 @@ pub(crate) fn vet(raw: types::Snapshot, local: &LocalMember, default_ports: &[u1
         }
     }
     snapshot.doubt = match (unresolved.count, unusable.count) {
-        (1.., _) => Some(unresolved.in_words("members may be where this look could not tell")),
-        // Some that can be used are an answer.
+        (1.., _) => Some(unresolved.describe("some addresses could not be resolved")),
+        // Usable entries make the result conclusive.
         (0, 1..) if snapshot.candidates.is_empty() => {
-            Some(unusable.in_words("nothing that it found can be used"))
+            Some(unusable.describe("none of the candidates can be used"))
         }
         _ => None,
     };
     snapshot
 }
 
-/// Bytes that are shown of an address, and of why it could not be told.
+/// Bytes shown of an address, and of the reason why it could not be resolved.
 const SHOWN_BYTES_MAX: usize = 100;
 
-/// Entries that leave a look in doubt: how many, and the first few in words.
+/// Entries that make a result inconclusive: their number, and the first few as text.
 #[derive(Default)]
-struct Doubts {
+struct Inconclusive {
     count: usize,
     shown: Vec<String>,
 }
 
-impl Doubts {
+impl Inconclusive {
     fn add(&mut self, what: &str, why: &dyn std::fmt::Display) {
         self.count += 1;
         if self.shown.len() < SHOWN_MAX {
@@ -221,7 +223,7 @@ impl Doubts {
         }
     }
 
-    fn in_words(&self, what: &str) -> String {
+    fn describe(&self, what: &str) -> String {
         let more = match self.count - self.shown.len() {
             0 => String::new(),
             more => format!("; and {more} more"),
@@ -231,8 +233,8 @@ impl Doubts {
 }
 
 impl Snapshot {
-    /// Drops an entry, and gives it as it is shown.
-    fn drop_one(&mut self, address: &str, port: Option<u16>, reason: Refusal) -> String {
+    /// Drops an entry. Returns its address as it is shown.
+    fn drop_one(&mut self, address: &str, port: Option<u16>, reason: DropReason) -> String {
         let shown = one_line(address, SHOWN_BYTES_MAX);
         let address = match port {
             Some(port) if shown.contains(':') => format!("[{shown}]:{port}"),
@@ -247,43 +249,43 @@ impl Snapshot {
     }
 }
 
-/// An IP literal as an address without a port. A link-local one may name its zone, an interface
-/// of this host; without it, it is on the link of this member.
-fn parse(text: &str) -> Result<SocketAddr, Refusal> {
+/// Parses an IP literal into an address without a port. A link-local address may name its zone,
+/// an interface of this host; without a zone, this member's link is meant.
+fn parse(text: &str) -> Result<SocketAddr, DropReason> {
     let (ip, zone) = match text.split_once('%') {
-        None => (text.parse::<IpAddr>().map_err(|_| Refusal::NotAnAddress)?, None),
+        None => (text.parse::<IpAddr>().map_err(|_| DropReason::NotAnAddress)?, None),
         Some((ip, zone)) => {
-            let ip: Ipv6Addr = ip.parse().map_err(|_| Refusal::NotAnAddress)?;
+            let ip: Ipv6Addr = ip.parse().map_err(|_| DropReason::NotAnAddress)?;
             (ip.into(), Some(zone))
         }
     };
     match ip.to_canonical() {
-        ip if ip.is_unspecified() => Err(Refusal::Unspecified),
-        ip if ip.is_multicast() => Err(Refusal::Multicast),
-        IpAddr::V4(ip) if ip.is_broadcast() => Err(Refusal::Broadcast),
+        ip if ip.is_unspecified() => Err(DropReason::Unspecified),
+        ip if ip.is_multicast() => Err(DropReason::Multicast),
+        IpAddr::V4(ip) if ip.is_broadcast() => Err(DropReason::Broadcast),
         IpAddr::V4(ip) => Ok(SocketAddr::new(ip.into(), 0)),
         IpAddr::V6(ip) if !ip.is_unicast_link_local() => Ok(SocketAddr::new(ip.into(), 0)),
         IpAddr::V6(ip) => {
-            let index = zone.map_or(Some(0), interface_index).ok_or(Refusal::NoSuchInterface)?;
+            let index = zone.map_or(Some(0), interface_index).ok_or(DropReason::NoSuchInterface)?;
             Ok(SocketAddrV6::new(ip, 0, 0, index).into())
         }
     }
 }
 
-fn refusal(
+fn drop_reason(
     address: SocketAddr,
     local: &LocalMember,
     seen: &HashSet<SocketAddr>,
     count: usize,
-) -> Option<Refusal> {
+) -> Option<DropReason> {
     if address.port() == 0 {
-        Some(Refusal::PortZero)
+        Some(DropReason::PortZero)
     } else if address.port() == local.port && local.addresses.contains(&address.ip()) {
-        Some(Refusal::ThisMember)
+        Some(DropReason::ThisMember)
     } else if seen.contains(&address) {
-        Some(Refusal::Duplicate)
+        Some(DropReason::Duplicate)
     } else if count == limits::CANDIDATES_MAX {
-        Some(Refusal::TooMany)
+        Some(DropReason::TooMany)
     } else {
         None
     }
@@ -299,7 +301,7 @@ fn bounded(mut attributes: Vec<(String, String)>) -> Vec<(String, String)> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Refusal, Snapshot, vet};
+    use super::{DropReason, Snapshot, vet};
     use crate::bindings::types;
     use crate::limits;
     use crate::mode::LocalMember;
@@ -329,7 +331,7 @@ mod tests {
     }
 
     #[test]
-    fn a_candidate_without_a_port_stands_for_the_default_ports() {
+    fn a_candidate_without_a_port_is_tried_on_the_default_ports() {
         let snapshot = vetted(vec![candidate("10.0.0.2", None), candidate("::1", Some(7000))]);
         assert_eq!(
             addresses(&snapshot),
@@ -339,21 +341,21 @@ mod tests {
     }
 
     #[test]
-    fn what_no_member_listens_on_is_dropped_with_its_reason() {
+    fn unusable_addresses_are_dropped_with_a_reason() {
         for (address, reason) in [
-            ("member.example", Refusal::NotAnAddress),
-            ("10.0.0.300", Refusal::NotAnAddress),
-            ("10.0.0.2:6900", Refusal::NotAnAddress),
-            ("", Refusal::NotAnAddress),
-            ("10.0.0.2%1", Refusal::NotAnAddress),
-            ("fe80::1%nosuch0", Refusal::NoSuchInterface),
-            ("0.0.0.0", Refusal::Unspecified),
-            ("::", Refusal::Unspecified),
-            ("224.2.2.4", Refusal::Multicast),
-            ("ff02::1", Refusal::Multicast),
-            ("::ffff:224.2.2.4", Refusal::Multicast),
-            ("255.255.255.255", Refusal::Broadcast),
-            ("fe80::1%0", Refusal::NoSuchInterface),
+            ("member.example", DropReason::NotAnAddress),
+            ("10.0.0.300", DropReason::NotAnAddress),
+            ("10.0.0.2:6900", DropReason::NotAnAddress),
+            ("", DropReason::NotAnAddress),
+            ("10.0.0.2%1", DropReason::NotAnAddress),
+            ("fe80::1%nosuch0", DropReason::NoSuchInterface),
+            ("0.0.0.0", DropReason::Unspecified),
+            ("::", DropReason::Unspecified),
+            ("224.2.2.4", DropReason::Multicast),
+            ("ff02::1", DropReason::Multicast),
+            ("::ffff:224.2.2.4", DropReason::Multicast),
+            ("255.255.255.255", DropReason::Broadcast),
+            ("fe80::1%0", DropReason::NoSuchInterface),
         ] {
             let snapshot = vetted(vec![candidate(address, Some(6900))]);
             assert_eq!(snapshot.candidates, [], "{address}");
@@ -361,14 +363,14 @@ mod tests {
         }
         assert_eq!(
             vetted(vec![candidate("10.0.0.2", Some(0))]).dropped[0].reason,
-            Refusal::PortZero
+            DropReason::PortZero
         );
         let snapshot = vetted(vec![candidate("evil\nname", Some(1))]);
         assert_eq!(snapshot.dropped[0].address, "evil\\nname:1");
     }
 
     #[test]
-    fn an_address_is_kept_once_in_its_plainest_form() {
+    fn addresses_are_normalized_and_deduplicated() {
         let snapshot = vetted(vec![
             candidate("10.0.0.2", Some(6900)),
             candidate("::ffff:10.0.0.2", Some(6900)),
@@ -380,20 +382,24 @@ mod tests {
             addresses(&snapshot),
             ["10.0.0.2:6900", "[fe80::1%2]:6900", "[fe80::1]:6900", "[2001:db8::7]:6900"]
         );
-        assert_eq!(snapshot.dropped[0].reason, Refusal::Duplicate);
+        assert_eq!(snapshot.dropped[0].reason, DropReason::Duplicate);
     }
 
     #[test]
-    fn a_look_of_which_nothing_can_be_used_is_in_doubt_and_an_empty_one_is_not() {
+    fn a_result_without_usable_candidates_is_inconclusive_and_an_empty_one_is_not() {
         let doubt = |candidates| vetted(candidates).doubt;
-        assert_eq!(doubt(vec![]), None, "nobody is an answer");
-        assert_eq!(doubt(vec![candidate("10.0.0.1", Some(6900))]), None, "so is this member");
+        assert_eq!(doubt(vec![]), None, "an empty result is conclusive");
+        assert_eq!(
+            doubt(vec![candidate("10.0.0.1", Some(6900))]),
+            None,
+            "a result with only this member is conclusive"
+        );
         assert_eq!(
             doubt(vec![candidate("a.example", Some(1)), candidate("10.0.0.2", Some(0))]).unwrap(),
-            "nothing that it found can be used (a.example:1: not an IPv4 or IPv6 literal; a mode resolves names itself; 10.0.0.2:0: port 0, which nobody listens on)"
+            "none of the candidates can be used (a.example:1: not an IPv4 or IPv6 literal; a mode resolves names itself; 10.0.0.2:0: port 0, which no process can listen on)"
         );
         let beside_this_member = vec![candidate("10.0.0.1", Some(6900)), candidate("::", None)];
-        assert!(doubt(beside_this_member).is_some(), "who is the other one?");
+        assert!(doubt(beside_this_member).is_some(), "the other entry is unusable");
         let one_is_usable = vec![candidate("a.example", Some(1)), candidate("10.0.0.2", Some(1))];
         assert_eq!(doubt(one_is_usable), None);
         let many = (0..9).map(|n| candidate(&format!("m{n}"), None)).collect();
@@ -401,26 +407,26 @@ mod tests {
     }
 
     #[test]
-    fn a_place_that_could_not_be_told_leaves_a_look_in_doubt_beside_others() {
+    fn an_unresolved_candidate_makes_a_result_inconclusive() {
         let mut unresolved = candidate("b.example", Some(6900));
         unresolved.attributes.push(("unresolved".into(), "no answer\nfrom 10.0.0.53".into()));
         let snapshot = vetted(vec![candidate("10.0.0.2", Some(1)), unresolved.clone()]);
         assert_eq!(addresses(&snapshot), ["10.0.0.2:1"]);
-        assert_eq!(snapshot.dropped[0].reason, Refusal::Unresolved);
+        assert_eq!(snapshot.dropped[0].reason, DropReason::Unresolved);
         assert_eq!(
             snapshot.doubt.unwrap(),
-            "members may be where this look could not tell (b.example:6900: no answer\\nfrom 10.0.0.53)"
+            "some addresses could not be resolved (b.example:6900: no answer\\nfrom 10.0.0.53)"
         );
-        // The mark means nothing on an address that can be called.
+        // The attribute is ignored on an address that is usable.
         unresolved.address = "10.0.0.3".into();
         assert_eq!(vetted(vec![unresolved]).doubt, None);
     }
 
     #[test]
-    fn a_member_does_not_look_for_itself() {
+    fn the_members_own_address_is_dropped() {
         let snapshot = vetted(vec![candidate("10.0.0.1", None)]);
         assert_eq!(addresses(&snapshot), ["10.0.0.1:6901", "10.0.0.1:6902"]);
-        assert_eq!(snapshot.dropped[0].reason, Refusal::ThisMember);
+        assert_eq!(snapshot.dropped[0].reason, DropReason::ThisMember);
     }
 
     #[test]
@@ -443,7 +449,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_text_of_a_mode_becomes_an_address_that_must_not_be_dialled(
+        fn arbitrary_text_never_becomes_an_unusable_address(
             addresses in prop::collection::vec(
                 prop_oneof![".{0,40}", "[0-9.]{0,16}", "[0-9a-f:%]{0,24}"], 0..20),
             port: Option<u16>,

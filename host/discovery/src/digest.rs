@@ -1,30 +1,30 @@
-//! The pin an operator writes beside a mode: `sha256:` and 64 hexadecimal digits.
+//! The digest that an operator configures for a mode: `sha256:` and 64 hexadecimal digits.
 
 use std::fmt;
 use std::str::FromStr;
 
-/// SHA-256 of a component file.
+/// The SHA-256 digest of a component file.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Digest([u8; 32]);
 
-/// A digest that cannot be read.
+/// An invalid digest.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DigestError {
-    /// No `sha256:` in front.
-    #[error("digest {0:?} does not start with \"sha256:\"; no other algorithm is known")]
+    /// It does not start with `sha256:`.
+    #[error("digest {0:?} does not start with \"sha256:\"; no other algorithm is supported")]
     Algorithm(String),
     /// Not 64 digits.
     #[error(
         "digest {0:?} has {1} characters after \"sha256:\"; expected 64 hexadecimal digits, as sha256sum prints them"
     )]
     Length(String, usize),
-    /// A character that is no hexadecimal digit.
+    /// A character that is not a hexadecimal digit.
     #[error("digest {0:?} contains {1:?}, which is not a hexadecimal digit")]
     Character(String, char),
 }
 
 impl Digest {
-    /// Its 32 bytes.
+    /// The 32 bytes of the digest.
     pub(crate) fn sha256(self) -> [u8; 32] {
         self.0
     }
@@ -81,18 +81,18 @@ mod tests {
     const EMPTY: &str = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
 
     #[test]
-    fn a_digest_reads_back_as_it_was_written() {
+    fn a_digest_round_trips_through_its_text() {
         assert_eq!(Digest::of(b"").to_string(), EMPTY);
         assert_eq!(EMPTY.parse(), Ok(Digest::of(b"")));
         assert_eq!(EMPTY.to_uppercase().replace("SHA256", "sha256").parse(), Ok(Digest::of(b"")));
     }
 
     #[test]
-    fn what_is_no_digest_is_refused_in_words() {
+    fn an_invalid_digest_is_rejected_with_a_reason() {
         let refused = |text: &str| text.parse::<Digest>().unwrap_err().to_string();
         assert_eq!(
             refused("md5:00"),
-            "digest \"md5:00\" does not start with \"sha256:\"; no other algorithm is known"
+            "digest \"md5:00\" does not start with \"sha256:\"; no other algorithm is supported"
         );
         assert_eq!(
             refused("sha256:00"),

@@ -1,4 +1,4 @@
-//! The one wasmtime engine of the process, and compiling for it ahead of time.
+//! The wasmtime engine of the process, and ahead-of-time compilation for it.
 
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::path::Path;
@@ -7,23 +7,23 @@ use wasmtime::{Cache, CacheConfig, Config, Engine};
 
 use crate::limits;
 
-/// The engine could not be made.
+/// The engine could not be created.
 #[derive(Debug, thiserror::Error)]
-#[error("the WebAssembly engine does not start on this machine: {0:#}")]
+#[error("the WebAssembly engine cannot start on this machine: {0:#}")]
 pub struct EngineError(wasmtime::Error);
 
 impl EngineError {
     pub(crate) fn no_thread(error: std::io::Error) -> Self {
-        Self(wasmtime::Error::from(error).context("its ticker needs a thread"))
+        Self(wasmtime::Error::from(error).context("cannot create the ticker thread"))
     }
 }
 
-/// The settings that compiled code depends on: the same for a component compiled
-/// at build time and for one compiled at start.
+/// The engine settings that compiled code depends on: the same for components compiled at build
+/// time and at start.
 ///
-/// Memory is bounds-checked instead of guarded by gigabytes of address space: a
-/// mode computes for microseconds every few seconds, and a member in a container
-/// with a limit on address space still starts.
+/// Memory accesses are bounds-checked instead of protected by guard pages, which would reserve
+/// gigabytes of address space: a mode computes for microseconds every few seconds, and a member
+/// in a container with an address space limit has to start.
 fn settings() -> Config {
     let mut config = Config::new();
     config
@@ -39,8 +39,8 @@ fn settings() -> Config {
     config
 }
 
-/// The engine for this machine. Components from files are compiled once and kept
-/// in `cache_directory`; where that cannot be used, one warning says so.
+/// Creates the engine for this machine. Components from files are compiled once and cached in
+/// `cache_directory`; if it cannot be used, a warning is logged.
 pub(crate) fn start(cache_directory: Option<&Path>) -> Result<Engine, EngineError> {
     let mut config = settings();
     if let Some(directory) = cache_directory {
@@ -53,30 +53,31 @@ pub(crate) fn start(cache_directory: Option<&Path>) -> Result<Engine, EngineErro
             Err(error) => tracing::warn!(
                 directory = %directory.display(),
                 error = %format_args!("{error:#}"),
-                "compiled modes cannot be kept on disk; modes from files are compiled at each start"
+                "the cache for compiled modes cannot be used; modes from files are compiled at each start"
             ),
         }
     }
     Engine::new(&config).map_err(EngineError)
 }
 
-/// Settings for compiling ahead of time: this architecture, any CPU of it.
+/// An engine for ahead-of-time compilation: this architecture, any CPU.
 fn baseline() -> wasmtime::Result<Engine> {
     let mut config = settings();
-    // Naming the target, even our own, is what keeps this machine's CPU features out.
+    // Setting the target explicitly, even to our own, disables the detection of this machine's
+    // CPU features.
     config.target(&target_lexicon::HOST.to_string())?;
     Engine::new(&config)
 }
 
-/// Names the settings that precompiled code was made with. Code made under
-/// another name has to be made again.
+/// Identifies the settings that precompiled code depends on. Code with another identifier has
+/// to be compiled again.
 pub fn precompiled_for() -> Result<String, EngineError> {
     let mut hasher = DefaultHasher::new();
     baseline().map_err(EngineError)?.precompile_compatibility_hash().hash(&mut hasher);
     Ok(format!("{}-{:016x}", target_lexicon::HOST, hasher.finish()))
 }
 
-/// Compiles `component` for every CPU of this architecture. The result is for
+/// Compiles `component` for every CPU of this architecture. The result is the input of
 /// [`Source::Builtin`](crate::Source::Builtin).
 pub fn precompile(component: &[u8]) -> wasmtime::Result<Vec<u8>> {
     baseline()?.precompile_component(component)

@@ -1,4 +1,4 @@
-//! The host of all modes: one engine, one ticker, and what every mode shares.
+//! The host of all modes: the engine, the ticker, and the configuration shared by all modes.
 
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -10,9 +10,10 @@ use wasmtime::Engine;
 use wasmtime::component::{InstancePre, Linker};
 
 use crate::Digest;
+use crate::backend::{Backend, Fakes};
 use crate::beacon::BeaconCiphers;
-use crate::bindings::announcer::SpeakerIndices;
-use crate::bindings::strategy::FinderIndices;
+use crate::bindings::announcer::AnnouncerExportIndices;
+use crate::bindings::strategy::StrategyExportIndices;
 use crate::capability::{Mode, Rehearsal, http, wasi};
 use crate::engine::{self, EngineError};
 use crate::grant::Grants;
@@ -22,102 +23,103 @@ use crate::instance::{CallError, Instance, State};
 use crate::load::{LoadError, Loader, on_one_line};
 use crate::mode::{LocalMember, ModeEvent, ModeSpec};
 use crate::prober::Prober;
+use crate::reload::FileVersion;
 use crate::source::Source;
-use crate::successor::Stamp;
 use crate::supervisor::{self, ModeHandle};
 use crate::thread::ModeThread;
 use crate::ticker::Ticker;
-use crate::world::{Fakes, World};
 
-/// What all modes share.
+/// Configuration shared by all modes.
 #[derive(Clone, Debug)]
 pub struct HostConfig {
-    /// The addresses a member uses; multicast goes out and comes in on these only.
+    /// The addresses that the member uses; multicast is sent and received on these only.
     pub interfaces: Vec<Interface>,
-    /// Routers that a multicast datagram may pass, plus one: the TTL of IPv4 and
-    /// the hop limit of IPv6.
+    /// The TTL (IPv4) or hop limit (IPv6) of multicast datagrams: the number of routers they
+    /// may pass, plus one.
     pub multicast_hops: u8,
-    /// Ports to try for a candidate that comes without one.
+    /// Ports to try for a candidate without a port.
     pub default_ports: Vec<u16>,
-    /// Where compiled components (`modes`) and fetched ones (`components`) are kept between
-    /// starts; `None` for nowhere.
+    /// The folder for compiled (`modes`) and fetched (`components`) components, kept between
+    /// starts; `None` for no cache.
     pub cache_directory: Option<PathBuf>,
-    /// Where modes with the grant `store` have a folder each; `None` for nowhere.
+    /// The folder in which modes with the grant `store` have a subfolder each; `None` if there
+    /// is none.
     pub state_directory: Option<PathBuf>,
-    /// What is behind the capabilities.
-    pub world: World,
+    /// What implements the capabilities: the system, or fakes.
+    pub backend: Backend,
     /// Seals and opens multicast datagrams.
     pub beacon_ciphers: BeaconCiphers,
-    /// Shakes hands with the places that modes ask about.
+    /// Probes the addresses that modes ask about.
     pub prober: Prober,
-    /// Whether modes run on a thread of their own, so that one that computes for as
-    /// long as it may delays nothing but other modes; else on the caller's runtime.
+    /// Whether modes run on a thread of their own, so that a mode that uses its whole computing
+    /// budget delays only other modes. If false, they run on the caller's runtime.
     pub on_own_thread: bool,
 }
 
-/// Where a member is: what changes with its host's addresses.
+/// The addresses of the member, which change with those of its host.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Surroundings {
+pub(crate) struct LocalAddresses {
     /// See [`HostConfig::interfaces`].
     pub(crate) interfaces: Arc<[Interface]>,
-    /// Where others dial it, instead of [`LocalMember::addresses`].
+    /// The addresses at which other members connect, replacing [`LocalMember::addresses`];
+    /// `None` for no replacement.
     pub(crate) addresses: Option<Arc<[IpAddr]>>,
 }
 
-impl Surroundings {
-    /// The member, where it is now.
+impl LocalAddresses {
+    /// `local` with the current addresses.
     pub(crate) fn of(&self, local: &LocalMember) -> LocalMember {
         let addresses = self.addresses.as_deref().unwrap_or(&local.addresses).to_vec();
         LocalMember { addresses, ..local.clone() }
     }
 }
 
-/// One address of this machine.
+/// An address of this machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Interface {
-    /// The address, which names the interface for IPv4.
+    /// The address; it identifies the interface for IPv4.
     pub address: IpAddr,
-    /// The interface's index, which names it for IPv6.
+    /// The interface's index; it identifies the interface for IPv6.
     pub index: Option<u32>,
 }
 
-/// Loads and runs modes. One for each process; clones are the same one.
+/// Loads and runs modes. One for each process; clones share its state.
 #[derive(Clone, Debug)]
 pub struct DiscoveryHost {
     engine: Engine,
     loader: Loader,
     ticker: Arc<Ticker>,
     config: Arc<HostConfig>,
-    surroundings: watch::Sender<Surroundings>,
+    local_addresses: watch::Sender<LocalAddresses>,
     pub(crate) thread: Option<Arc<ModeThread>>,
 }
 
-/// A mode that was read, compiled, inspected and linked, and does not run yet.
+/// A mode that has been read, compiled, inspected and linked, and is not running yet.
 #[derive(Clone)]
 pub struct LoadedMode {
     pub(crate) spec: ModeSpec,
     pub(crate) pre: InstancePre<State>,
-    pub(crate) finder: FinderIndices,
-    pub(crate) speaker: Option<SpeakerIndices>,
+    pub(crate) strategy: StrategyExportIndices,
+    pub(crate) announcer: Option<AnnouncerExportIndices>,
     pub(crate) mode: Arc<Mode>,
     pub(crate) ticker: Arc<Ticker>,
     pub(crate) digest: Option<Digest>,
-    pub(crate) stamp: Option<Stamp>,
+    pub(crate) file_version: Option<FileVersion>,
     asks_over_http: bool,
     bytes: u64,
     imports: Vec<&'static str>,
 }
 
-/// What a mode that is only tried is answered.
-const NOT_ASKED: &str = "nobody is asked, the mode is only tried";
+/// The error of every capability call in a rehearsal.
+const REHEARSED: &str = "no network access in a rehearsal";
 
 impl DiscoveryHost {
     /// Starts the engine.
     ///
     /// # Errors
-    /// When this machine cannot run WebAssembly, or has no thread left.
+    /// This machine cannot run WebAssembly, or no thread can be created.
     pub fn new(config: HostConfig) -> Result<Self, EngineError> {
-        // A folder each: wasmtime deletes what it finds in its own and did not write.
+        // In separate folders: wasmtime deletes unknown files in its cache folder.
         let cache = |of: &str| Some(config.cache_directory.as_ref()?.join(of));
         let engine = engine::start(cache("modes").as_deref())?;
         let ticker = Arc::new(Ticker::start(&engine).map_err(EngineError::no_thread)?);
@@ -127,36 +129,37 @@ impl DiscoveryHost {
             false => None,
         };
         let interfaces = config.interfaces.clone().into();
-        let surroundings = watch::Sender::new(Surroundings { interfaces, addresses: None });
-        Ok(Self { engine, loader, ticker, config: Arc::new(config), surroundings, thread })
+        let local_addresses = watch::Sender::new(LocalAddresses { interfaces, addresses: None });
+        Ok(Self { engine, loader, ticker, config: Arc::new(config), local_addresses, thread })
     }
 
-    /// The member is elsewhere now: its modes go on with these interfaces, and make it known at
-    /// these addresses. Each gets a new instance, as soon as its running call has ended.
+    /// Sets new interfaces and addresses of the member. Each mode gets a new instance as soon
+    /// as its running call has ended.
     pub fn move_to(&self, interfaces: &[Interface], addresses: &[IpAddr]) {
         let (interfaces, addresses) = (interfaces.into(), Some(addresses.into()));
-        self.surroundings.send_replace(Surroundings { interfaces, addresses });
+        self.local_addresses.send_replace(LocalAddresses { interfaces, addresses });
     }
 
-    /// Reads, pins, compiles, inspects and links a mode. Nothing of it runs.
+    /// Reads a component, checks its digest, compiles, inspects and links it. No code of the
+    /// mode runs.
     ///
     /// # Errors
-    /// Everything that is wrong with a file, a pin or a grant.
+    /// Any problem with the file, the digest or the grants.
     pub async fn load(&self, spec: &ModeSpec) -> Result<LoadedMode, LoadError> {
         let mode = Mode::new(
             &spec.name,
             spec.grants.clone(),
             Arc::clone(&self.config),
-            self.surroundings.subscribe(),
+            self.local_addresses.subscribe(),
         );
         self.load_as(spec, mode).await
     }
 
-    /// Reads and compiles a component, and says what it is and asks for. Nothing of it
-    /// runs, and nothing is granted to it.
+    /// Reads and compiles a component, and reports what it exports and imports. No code of it
+    /// runs, and no grants are needed.
     ///
     /// # Errors
-    /// Everything that is wrong with a file or a pin.
+    /// Any problem with the file or the digest.
     pub async fn inspect(
         &self,
         name: &str,
@@ -175,26 +178,26 @@ impl DiscoveryHost {
         ))
     }
 
-    /// Loads what is there now in place of `before`, with all that the mode holds
-    /// beyond its instances: its store, its connections, its counters.
+    /// Loads the current version of `before`'s component. The new version takes over all state
+    /// that outlives an instance: the store, connections, counters.
     pub(crate) async fn load_again(&self, before: &LoadedMode) -> Result<LoadedMode, LoadError> {
         self.load_as(&before.spec, Arc::clone(&before.mode)).await
     }
 
-    /// Tries a mode without asking anybody: it is configured, announces and looks once with
-    /// nothing behind its capabilities, and what it asks for is noted. Nothing is logged.
+    /// Rehearses a mode without network access: it is configured, announces and discovers once
+    /// while every capability call fails, and its calls are recorded. Nothing is logged.
     ///
-    /// What a mode would ask only after an answer is not seen, but for the servers that its
-    /// argument and settings name.
+    /// Calls that a mode would make only after a successful one are not seen, except for the
+    /// HTTP servers that its argument and settings name.
     pub async fn rehearse(&self, loaded: &LoadedMode, local: &LocalMember) -> Rehearsal {
         let mode = self.rehearsing(&loaded.spec);
         LoadedMode { mode, ..loaded.clone() }.rehearse(local).await
     }
 
-    /// The same for a mode that is not loaded, since it lacks grants.
+    /// Rehearses a mode that cannot be loaded because it lacks grants.
     ///
     /// # Errors
-    /// Everything that is wrong with a file or a pin, and interfaces that no grant gives.
+    /// Any problem with the file or the digest, or an import that no grant allows.
     pub async fn rehearse_ungranted(
         &self,
         spec: &ModeSpec,
@@ -208,22 +211,22 @@ impl DiscoveryHost {
     }
 
     fn rehearsing(&self, spec: &ModeSpec) -> Arc<Mode> {
-        let fakes = Arc::new(Fakes { failing: Some(NOT_ASKED.to_owned()), ..Fakes::default() });
+        let fakes = Arc::new(Fakes { failing: Some(REHEARSED.to_owned()), ..Fakes::default() });
         let config = HostConfig {
             prober: fakes.prober(),
-            world: World::Fake(fakes),
+            backend: Backend::Fake(fakes),
             state_directory: None,
             ..(*self.config).clone()
         };
-        let surroundings = self.surroundings.subscribe();
-        Mode::rehearsing(&spec.name, spec.grants.clone(), Arc::new(config), surroundings)
+        let local_addresses = self.local_addresses.subscribe();
+        Mode::rehearsing(&spec.name, spec.grants.clone(), Arc::new(config), local_addresses)
     }
 
     async fn load_as(&self, spec: &ModeSpec, mode: Arc<Mode>) -> Result<LoadedMode, LoadError> {
         self.load_linked(spec, mode, &spec.grants).await
     }
 
-    /// Links what `granted` allows; what a call may do is for the mode's own grants to say.
+    /// Links what `granted` allows. The calls are checked against the mode's own grants.
     async fn load_linked(
         &self,
         spec: &ModeSpec,
@@ -244,18 +247,18 @@ impl DiscoveryHost {
         }
         wasi::link(&mut linker, links.http, links.inert_wasi).map_err(misfit)?;
         let pre = linker.instantiate_pre(&component).map_err(misfit)?;
-        let finder = FinderIndices::new(&pre).map_err(misfit)?;
-        let speaker = match component.get_export_index(None, imports::ANNOUNCER) {
-            Some(_) => Some(SpeakerIndices::new(&pre).map_err(misfit)?),
+        let strategy = StrategyExportIndices::new(&pre).map_err(misfit)?;
+        let announcer = match component.get_export_index(None, imports::ANNOUNCER) {
+            Some(_) => Some(AnnouncerExportIndices::new(&pre).map_err(misfit)?),
             None => None,
         };
         Ok(LoadedMode {
             pre,
-            finder,
-            speaker,
+            strategy,
+            announcer,
             mode,
             digest: loaded.digest,
-            stamp: loaded.stamp,
+            file_version: loaded.file_version,
             asks_over_http: links.http,
             bytes: loaded.bytes,
             ticker: Arc::clone(&self.ticker),
@@ -264,19 +267,19 @@ impl DiscoveryHost {
         })
     }
 
-    /// Configures a mode once and throws that instance away, so that what its
-    /// operator got wrong is known before the start.
+    /// Configures a mode in a temporary instance, so that configuration errors are reported
+    /// before the start.
     ///
     /// # Errors
-    /// `Problem(Misconfigured)` in the mode's own words, or that it cannot run.
+    /// `Problem(Misconfigured)` with the mode's text, or another reason why it cannot run.
     pub async fn check(&self, loaded: &LoadedMode, local: &LocalMember) -> Result<(), CallError> {
         self.open(loaded, local).await.map(drop)
     }
 
-    /// One configured instance for the caller to use by hand, as in a dry run.
+    /// One configured instance to be called directly, as in a dry run.
     ///
     /// # Errors
-    /// As [`check`](Self::check).
+    /// As for [`check`](Self::check).
     pub async fn open(
         &self,
         loaded: &LoadedMode,
@@ -285,8 +288,8 @@ impl DiscoveryHost {
         Instance::open(loaded, local).await
     }
 
-    /// Hands a mode to a task that looks and announces until it is stopped.
-    /// Events wait while `events` is full; the task ends when it is closed.
+    /// Starts a task that calls the mode until it is stopped. The task waits while `events` is
+    /// full, and ends when it is closed.
     pub fn start(
         &self,
         loaded: LoadedMode,
@@ -300,7 +303,7 @@ impl DiscoveryHost {
 impl LoadedMode {
     async fn rehearse(&self, local: &LocalMember) -> Rehearsal {
         if let Ok(mut instance) = Instance::open(self, local).await {
-            // That they fail is expected.
+            // Errors are expected.
             let _ = instance.announce().await;
             let _ = instance.discover().await;
         }
@@ -318,12 +321,12 @@ impl LoadedMode {
         &self.spec.name
     }
 
-    /// The capabilities it was linked with, such as `convoke:host/multicast`.
+    /// The capabilities that it was linked with, such as `convoke:host/multicast`.
     pub fn imports(&self) -> &[&'static str] {
         &self.imports
     }
 
-    /// Of the component, unless it is built in.
+    /// The digest of the component, unless it is built in.
     pub fn digest(&self) -> Option<Digest> {
         self.digest
     }
@@ -333,8 +336,8 @@ impl LoadedMode {
         self.bytes
     }
 
-    /// Whether it makes this member known, too.
+    /// Whether it also announces this member.
     pub fn announces(&self) -> bool {
-        self.speaker.is_some()
+        self.announcer.is_some()
     }
 }

@@ -1,5 +1,5 @@
-//! Reads what a component imports and exports before anything is linked, and
-//! explains all that stands in the way at once.
+//! Checks what a component imports and exports before it is linked, and reports all problems at
+//! once.
 
 mod wasi;
 
@@ -13,36 +13,36 @@ use crate::capability::{self, Capability, Grant};
 use crate::grant::Grants;
 use crate::text::one_line;
 
-/// The package whose exports make a component a mode, at the version this host knows.
+/// The export that makes a component a mode, at the version that this host supports.
 pub(crate) const STRATEGY: &str = "convoke:discovery/strategy@0.1.0";
-/// The optional export of modes that make this member known.
+/// The optional export of modes that announce this member.
 pub(crate) const ANNOUNCER: &str = "convoke:discovery/announcer@0.1.0";
 
-/// Everything that keeps one component from being a mode here.
+/// All reasons why one component cannot be used as a mode.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unlinkable {
     /// The mode's name.
     pub mode: String,
-    /// Where it comes from.
+    /// Where the component comes from.
     pub origin: String,
     /// At least one problem, imports first.
     pub problems: Vec<ImportProblem>,
-    /// Grants that let it in, those included that the mode has; `None` when none of the
-    /// problems is about a grant.
+    /// Grants that would allow the imports, including those that the mode has; `None` if no
+    /// problem is about a grant.
     pub grant: Option<Box<Grants>>,
 }
 
-/// One thing that keeps a component from being a mode here.
+/// One reason why a component cannot be used as a mode.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ImportProblem {
-    /// A capability that exists and was not granted.
+    /// A capability that exists and is not granted.
     #[error("it imports {import}, which is not granted")]
     NotGranted {
         /// The import's name.
         import: String,
-        /// The capability, as a grant names it.
+        /// The capability's name in a grant.
         capability: &'static str,
-        /// A pattern that grants some of it.
+        /// An example of a pattern.
         example: &'static str,
     },
     /// A known interface in a version that this host does not have.
@@ -52,39 +52,43 @@ pub enum ImportProblem {
         verb: &'static str,
         /// The interface without its version.
         interface: String,
-        /// What the component was built for.
+        /// The version that the component was built for.
         theirs: String,
-        /// What this host has.
+        /// The version of this host.
         ours: String,
         /// Which side is older, and what to do.
         advice: &'static str,
     },
-    /// Interfaces of WASI that a language's runtime asks for.
+    /// WASI interfaces that language runtimes require.
     #[error(
-        "it imports {first}{more} of WASI, as the runtimes of some languages do; to give it a WASI with no files, no sockets and no environment add to its [[discovery]]: wasi = \"inert\"; or build it with its WASI stubbed", more = and_more(*others)
+        "it imports {first}{more} of WASI, as the runtimes of some languages do; to provide WASI without files, sockets and environment, add to its [[discovery]]: wasi = \"inert\"; or build it with WASI stubbed out", more = and_more(*others)
     )]
     Wasi {
         /// The first of them.
         first: String,
-        /// How many more there are.
+        /// The number of the others.
         others: usize,
     },
-    /// An interface of WASI that no mode gets.
-    #[error("it imports {0}, which no mode gets; build it without")]
+    /// A WASI interface that is not available to modes.
+    #[error("it imports {0}, which is not available to modes; build it without that import")]
     OtherWasi(String),
-    /// An interface of convoke's own that nobody knows.
+    /// An unknown interface in a package of Convoke.
     #[error("it imports {0}, which this convoke does not have; it has: {known}", known = capability::names())]
     UnknownCapability(String),
-    /// Anything else.
-    #[error("it imports {0}, which is not convoke's; modes import from convoke:host only")]
-    Foreign(String),
-    /// No strategy.
+    /// An import from any other package.
     #[error(
-        "it does not export {STRATEGY}; every mode does: include the world convoke:discovery/mode"
+        "it imports {0}, which is not an interface of convoke; modes can import from convoke:host only"
+    )]
+    Foreign(String),
+    /// It does not export the strategy interface.
+    #[error(
+        "it does not export {STRATEGY}, which every mode has to; include the world convoke:discovery/mode"
     )]
     NoStrategy,
-    /// The names agree and the types do not.
-    #[error("it does not fit the interfaces it names: {0}; build it from the wit/ of this convoke")]
+    /// The names match and the types do not.
+    #[error(
+        "its types do not match the interfaces it imports or exports: {0}; build it from the wit/ of this convoke"
+    )]
     Types(String),
 }
 
@@ -95,9 +99,10 @@ fn and_more(others: usize) -> String {
 impl std::error::Error for Unlinkable {}
 
 impl Unlinkable {
-    /// Proposes what the mode is known to ask for, in place of examples where there is any.
+    /// Replaces the example grants by `grants`, and completes those with examples where they
+    /// are not sufficient.
     #[must_use]
-    pub fn wanting(mut self, mut grants: Grants) -> Self {
+    pub fn with_needed_grants(mut self, mut grants: Grants) -> Self {
         if complete(&mut grants, &self.problems) {
             self.grant = Some(Box::new(grants));
         }
@@ -118,13 +123,13 @@ impl fmt::Display for Unlinkable {
     }
 }
 
-/// What to grant: `granted`, and an example of each capability that `problems` lack.
+/// `granted`, extended by an example of each capability that `problems` report as missing.
 pub(crate) fn proposed(problems: &[ImportProblem], granted: &Grants) -> Option<Box<Grants>> {
     let mut grants = Box::new(granted.clone());
     complete(&mut grants, problems).then_some(grants)
 }
 
-/// Adds an example of each capability that is lacking; whether there is any.
+/// Adds an example of each missing capability; true if there is any.
 fn complete(grants: &mut Grants, problems: &[ImportProblem]) -> bool {
     let mut lacks = false;
     for problem in problems {
@@ -133,7 +138,7 @@ fn complete(grants: &mut Grants, problems: &[ImportProblem]) -> bool {
             let all = capability::TABLE.iter().filter_map(|known| known.grant);
             let mut all = all.chain([capability::http::GRANT]);
             if !all.any(|known| known.capability == *capability && (known.is_granted)(grants)) {
-                // A pattern that this host writes itself is sound.
+                // The example patterns are valid.
                 let _ = grants.add(capability, example);
             }
         }
@@ -141,7 +146,8 @@ fn complete(grants: &mut Grants, problems: &[ImportProblem]) -> bool {
     lacks
 }
 
-/// Something of each capability, so that only what can never be granted is left.
+/// An example grant of each capability, so that only imports that can never be granted remain
+/// as problems.
 pub(crate) fn everything() -> Grants {
     let some: [(&str, &[&str]); 6] = [
         ("dns", &["*"]),
@@ -151,22 +157,22 @@ pub(crate) fn everything() -> Grants {
         ("probe", &["*:*"]),
         ("store", &["1KiB"]),
     ];
-    // Sound, all of them: a test says so.
+    // All of them are valid; a test checks that.
     let granted = Grants::parse(some).unwrap_or_default();
     Grants { inert_wasi: true, ..granted }
 }
 
-/// What a component is linked with.
+/// The interfaces that a component is linked with.
 #[derive(Default)]
 pub(crate) struct Links {
     pub(crate) capabilities: Vec<&'static Capability>,
-    /// `wasi:http` and what it is made of.
+    /// Whether `wasi:http` and its dependencies are linked.
     pub(crate) http: bool,
-    /// Further interfaces of WASI, with nothing behind them.
+    /// Whether the other WASI interfaces are linked, without access to the system.
     pub(crate) inert_wasi: bool,
 }
 
-/// What to link, or everything that is wrong with `component`.
+/// The interfaces to link, or all problems of `component`.
 pub(crate) fn inspect(component: &Component, grants: &Grants) -> Result<Links, Vec<ImportProblem>> {
     let engine = component.engine();
     let ty = component.component_type();
@@ -190,7 +196,7 @@ pub(crate) fn inspect(component: &Component, grants: &Grants) -> Result<Links, V
     if problems.is_empty() { Ok(links) } else { Err(problems) }
 }
 
-/// An interface of records and variants asks for nothing.
+/// Whether an interface contains only type definitions, and so needs no grant.
 fn is_types_only(engine: &wasmtime::Engine, item: &ComponentItem) -> bool {
     match item {
         ComponentItem::ComponentInstance(instance) => {
@@ -244,7 +250,7 @@ fn strategy_problem<'a>(exports: impl Iterator<Item = &'a str>) -> Option<Import
     problem
 }
 
-/// `convoke:host/log@0.1.0` as interface and version.
+/// Splits `convoke:host/log@0.1.0` into interface and version.
 fn split(name: &str) -> (&str, Option<Version>) {
     match name.split_once('@') {
         Some((interface, version)) => (interface, Version::parse(version).ok()),
@@ -252,8 +258,8 @@ fn split(name: &str) -> (&str, Option<Version>) {
     }
 }
 
-/// Versions agree as wasmtime's linker has it: the same major version, and before
-/// 1.0 the same minor version; a pre-release only with itself.
+/// Checks versions as wasmtime's linker does: the major version has to be equal, and before 1.0
+/// the minor version; a pre-release version matches only itself.
 fn version_problem(
     verb: &'static str,
     interface: &str,
@@ -288,7 +294,7 @@ mod tests {
     use crate::Grants;
 
     #[test]
-    fn one_grant_is_proposed_for_all_that_is_lacking_beside_what_there_is() {
+    fn one_proposed_grant_covers_existing_and_missing_capabilities() {
         let granted = Grants::parse([("http", ["http://10.0.0.5"].as_slice())]).unwrap();
         let imports = ["convoke:host/multicast@0.1.0", "convoke:host/store@0.1.0"];
         let problems: Vec<_> =
@@ -301,7 +307,7 @@ mod tests {
         );
         assert_eq!(proposed(&[], &granted), None);
         let known = Grants::parse([("store", ["1KiB"].as_slice())]).unwrap();
-        let grant = refused.wanting(known).grant.unwrap().to_string();
+        let grant = refused.with_needed_grants(known).grant.unwrap().to_string();
         assert_eq!(grant, "grant = { multicast = [\"224.2.2.4:2904\"], store = \"1KiB\" }");
     }
 
@@ -316,7 +322,7 @@ mod tests {
     }
 
     #[test]
-    fn a_capability_that_is_not_granted_is_refused_with_the_line_that_grants_it() {
+    fn a_capability_that_is_not_granted_is_rejected() {
         let import = "convoke:host/multicast@0.1.0";
         assert_eq!(
             problem(import, &Grants::default()).unwrap(),
@@ -327,7 +333,7 @@ mod tests {
     }
 
     #[test]
-    fn another_version_says_which_side_is_older() {
+    fn a_version_mismatch_reports_which_side_is_older() {
         assert_eq!(
             problem("convoke:host/log@0.2.0", &Grants::default()).unwrap(),
             "it imports convoke:host/log 0.2.0, and this convoke has 0.1.0: this convoke is older; update convoke"
@@ -340,19 +346,19 @@ mod tests {
     }
 
     #[test]
-    fn what_nobody_here_knows_is_refused_by_name() {
+    fn an_unknown_import_is_rejected_by_name() {
         assert_eq!(
             problem("convoke:host/teleport@0.1.0", &Grants::default()).unwrap(),
             "it imports convoke:host/teleport@0.1.0, which this convoke does not have; it has: convoke:host/dns, convoke:host/kubernetes, convoke:host/log, convoke:host/multicast, convoke:host/probe, convoke:host/store"
         );
         assert_eq!(
             problem("acme:host/log@0.1.0", &Grants::default()).unwrap(),
-            "it imports acme:host/log@0.1.0, which is not convoke's; modes import from convoke:host only"
+            "it imports acme:host/log@0.1.0, which is not an interface of convoke; modes can import from convoke:host only"
         );
     }
 
     #[test]
-    fn a_strategy_of_this_line_of_versions_is_required() {
+    fn a_compatible_strategy_export_is_required() {
         let problem = |exports: &[&str]| {
             strategy_problem(exports.iter().copied()).map(|problem| problem.to_string())
         };
@@ -360,7 +366,7 @@ mod tests {
         assert_eq!(problem(&["convoke:discovery/strategy@0.1.9"]), None);
         assert_eq!(
             problem(&["init"]).unwrap(),
-            "it does not export convoke:discovery/strategy@0.1.0; every mode does: include the world convoke:discovery/mode"
+            "it does not export convoke:discovery/strategy@0.1.0, which every mode has to; include the world convoke:discovery/mode"
         );
         assert_eq!(
             problem(&["convoke:discovery/strategy@1.0.0"]).unwrap(),

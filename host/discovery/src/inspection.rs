@@ -1,4 +1,4 @@
-//! What a component is and asks for, before anything is granted to it.
+//! What a component exports and imports, before anything is granted to it.
 
 use std::time::Duration;
 
@@ -9,51 +9,51 @@ use crate::Digest;
 use crate::capability::{Grant, http};
 use crate::imports::{self, ANNOUNCER, ImportProblem, STRATEGY};
 
-/// What one component is and asks for.
+/// The exports of a component, and the permissions it needs.
 #[derive(Clone, Debug)]
 pub struct Inspection {
-    /// Of its bytes.
+    /// The digest of its bytes.
     pub digest: Digest,
     /// Its size, in bytes.
     pub bytes: u64,
-    /// What compiling it took, or loading what was compiled before.
+    /// The time for compiling it, or for loading it from the cache.
     pub compiled_in: Duration,
-    /// What it exports of ours, with the versions it was built for.
+    /// The Convoke interfaces that it exports, with the versions it was built for.
     pub exports: Vec<String>,
-    /// Each permission it asks for.
-    pub asks: Vec<Asked>,
-    /// Why it could not be used here even with all of that; empty when it could.
+    /// Each permission that it needs.
+    pub permissions: Vec<Permission>,
+    /// Why it could not be used even with all permissions; empty if it could.
     pub problems: Vec<ImportProblem>,
 }
 
-/// One permission.
+/// A permission.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Asked {
-    /// The interface, or the first of several, as it was built for.
+pub struct Permission {
+    /// The interface, or the first of several, in the version that it was built for.
     pub interface: String,
-    /// What it could do with it: "may …".
-    pub in_words: String,
+    /// What it could do with the permission, to be read after "may".
+    pub description: String,
     /// How it is granted.
-    pub grant: AskedGrant,
+    pub grant: PermissionGrant,
 }
 
 /// How a permission is granted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum AskedGrant {
+pub enum PermissionGrant {
     /// Every mode has it.
     Always,
-    /// An entry of `grant = { … }`.
+    /// By an entry of `grant = { … }`.
     Entry {
-        /// Such as `dns`.
+        /// The capability, such as `dns`.
         capability: &'static str,
-        /// A pattern that grants some of it, such as `*.shop.example`.
+        /// An example of a pattern, such as `*.shop.example`.
         example: &'static str,
     },
-    /// `wasi = "inert"`.
+    /// By `wasi = "inert"`.
     InertWasi,
 }
 
-/// Looks at a compiled component.
+/// Inspects a compiled component.
 pub(crate) fn inspect(
     engine: &Engine,
     component: &Component,
@@ -72,34 +72,34 @@ pub(crate) fn inspect(
         Ok(links) => (links, Vec::new()),
         Err(problems) => (imports::Links::default(), problems),
     };
-    let mut asks: Vec<Asked> = links
+    let mut permissions: Vec<Permission> = links
         .capabilities
         .iter()
-        .map(|capability| Asked {
+        .map(|capability| Permission {
             interface: capability.interface.to_owned(),
-            in_words: capability.in_words.to_owned(),
-            grant: capability.grant.map_or(AskedGrant::Always, entry),
+            description: capability.description.to_owned(),
+            grant: capability.grant.map_or(PermissionGrant::Always, entry),
         })
         .collect();
     if links.http {
-        asks.push(Asked {
+        permissions.push(Permission {
             interface: "wasi:http/outgoing-handler".to_owned(),
-            in_words: "make HTTP requests to the servers that are named".to_owned(),
+            description: "make HTTP requests to the granted servers".to_owned(),
             grant: entry(http::GRANT),
         });
     }
     if links.inert_wasi {
-        asks.push(Asked {
+        permissions.push(Permission {
             interface: "wasi:cli and others".to_owned(),
-            in_words: "read the clock, get random numbers, print into the log: its language's runtime insists on WASI, of which it gets no files, no sockets and no environment".to_owned(),
-            grant: AskedGrant::InertWasi,
+            description: "read the clock, get random numbers and print to the log; its language runtime requires WASI, which is provided without files, sockets and environment".to_owned(),
+            grant: PermissionGrant::InertWasi,
         });
     }
-    Inspection { digest, bytes, compiled_in, exports, asks, problems }
+    Inspection { digest, bytes, compiled_in, exports, permissions, problems }
 }
 
-fn entry(grant: Grant) -> AskedGrant {
-    AskedGrant::Entry { capability: grant.capability, example: grant.example }
+fn entry(grant: Grant) -> PermissionGrant {
+    PermissionGrant::Entry { capability: grant.capability, example: grant.example }
 }
 
 fn same_interface(name: &str, known: &str) -> bool {
@@ -113,7 +113,7 @@ mod tests {
     use crate::imports::everything;
 
     #[test]
-    fn everything_is_granted_for_a_look_at_what_cannot_be() {
+    fn inspection_assumes_all_grants() {
         let grants = everything();
         for capability in capability::TABLE {
             assert!(

@@ -1,4 +1,5 @@
-//! One running copy of a mode, with its budgets. Dead after its first trap or time-out.
+//! One running instance of a mode, with its budgets. It cannot be used after its first trap or
+//! timeout.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,8 +9,8 @@ use tokio::time::error::Elapsed;
 use wasmtime::{ResourceLimiter, Store, Trap, UpdateDeadline, WasmBacktrace};
 use wasmtime_wasi::WasiCtx;
 
-use crate::bindings::announcer::Speaker;
-use crate::bindings::strategy::Finder;
+use crate::bindings::announcer::AnnouncerExport;
+use crate::bindings::strategy::StrategyExport;
 use crate::bindings::types;
 use crate::candidate::{self, Problem, Snapshot};
 use crate::capability::http::Http;
@@ -21,42 +22,42 @@ use crate::mode::LocalMember;
 use crate::text::one_line;
 use crate::ticker::Ticker;
 
-/// Computing in one call.
+/// Computing time of one call.
 const CALL_COMPUTE_MAX: Duration = Duration::from_millis(limits::CALL_COMPUTE_MS_MAX);
 
-/// Why a call gave no result. After all but `Problem` the instance is dead.
+/// Why a call gave no result. After any of these except `Problem` the instance is dead.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CallError {
-    /// The mode crashed: a panic, a stack that is too deep, a broken component.
+    /// The mode trapped: a panic, a stack overflow, an invalid component.
     #[error("crashed: {message}{}", in_frames(backtrace))]
     Trap {
-        /// What wasmtime calls it, on one line.
+        /// The trap's text, on one line.
         message: String,
-        /// Innermost function first, at most [`limits::BACKTRACE_FRAMES_MAX`].
+        /// Function names, innermost first, at most [`limits::BACKTRACE_FRAMES_MAX`].
         backtrace: Vec<String>,
     },
-    /// The whole call took too long, waits included.
+    /// The call took too long, including waits in the host.
     #[error("took longer than {ms} ms")]
     OutOfTime {
-        /// The bound.
+        /// The bound, in milliseconds.
         ms: u64,
     },
-    /// It computed too long.
+    /// The call used up its computing budget.
     #[error("computed for more than {} ms in one call", limits::CALL_COMPUTE_MS_MAX)]
     OutOfBudget,
-    /// It wanted more memory than a mode gets.
+    /// The memory limit was reached.
     #[error("memory limit of {mib} MiB reached")]
     OutOfMemory {
-        /// What it gets, in MiB.
+        /// The limit, in MiB.
         mib: usize,
     },
-    /// It handed the host more than the host takes.
+    /// The call returned more data than the host accepts.
     #[error("returned more than {} MiB at once", limits::TRANSFER_BYTES_MAX >> 20)]
     TooMuchData,
-    /// It was called again after one of the above.
+    /// The instance was called after one of the above.
     #[error("cannot be called again after it failed")]
     Dead,
-    /// It works, and reports a problem.
+    /// The mode works, and reports a problem.
     #[error(transparent)]
     Problem(#[from] Problem),
 }
@@ -65,19 +66,20 @@ fn in_frames(backtrace: &[String]) -> String {
     if backtrace.is_empty() { String::new() } else { format!(" (in {})", backtrace.join(" < ")) }
 }
 
-/// One running copy of a mode.
+/// One running instance of a mode.
 pub struct Instance {
     store: Store<State>,
-    finder: Finder,
-    speaker: Option<Speaker>,
+    strategy: StrategyExport,
+    announcer: Option<AnnouncerExport>,
     ticker: Arc<Ticker>,
     pub(crate) local: LocalMember,
-    /// False from the start of a call to its good end. So a call that was given up
-    /// half way leaves it false, as the component model wants it.
+    /// False from the start of a call until it ends successfully, so that the instance stays
+    /// dead if the call is dropped halfway; the component model does not allow another call
+    /// then.
     alive: bool,
 }
 
-/// What the store of one instance holds.
+/// The data of the store of one instance.
 pub(crate) struct State {
     pub(crate) capabilities: Context,
     pub(crate) wasi: WasiCtx,
@@ -108,8 +110,8 @@ impl Instance {
             state.out_of_budget = state.meter.computed() >= CALL_COMPUTE_MAX;
             Ok(match state.out_of_budget {
                 true => UpdateDeadline::Interrupt,
-                // Tokio's own yield: unlike wasmtime's it lets timers and sockets
-                // have their turn even where the runtime has a single thread.
+                // Tokio's yield, unlike wasmtime's, lets timers and sockets run even on a
+                // single-threaded runtime.
                 false => UpdateDeadline::YieldCustom(1, Box::pin(tokio::task::yield_now())),
             })
         });
@@ -118,18 +120,18 @@ impl Instance {
         let budget = begin(&mut store, &mut alive, &loaded.ticker, limits::CONFIGURE_MS_MAX)?;
         let opening = async {
             let instance = loaded.pre.instantiate_async(&mut store).await?;
-            let finder = loaded.finder.load(&mut store, &instance)?;
-            let speaker = match &loaded.speaker {
-                Some(speaker) => Some(speaker.load(&mut store, &instance)?),
+            let strategy = loaded.strategy.load(&mut store, &instance)?;
+            let announcer = match &loaded.announcer {
+                Some(announcer) => Some(announcer.load(&mut store, &instance)?),
                 None => None,
             };
-            Ok((finder, speaker))
+            Ok((strategy, announcer))
         };
         let opened = budget.run(opening).await;
-        let (finder, speaker) = end(&mut store, opened, budget.ms)?;
+        let (strategy, announcer) = end(&mut store, opened, budget.ms)?;
         let ticker = Arc::clone(&loaded.ticker);
         let mut instance =
-            Self { store, finder, speaker, ticker, local: local.clone(), alive: true };
+            Self { store, strategy, announcer, ticker, local: local.clone(), alive: true };
         instance.configure(loaded).await?;
         Ok(instance)
     }
@@ -142,33 +144,33 @@ impl Instance {
         let local = self.local.to_wit();
         let budget =
             begin(&mut self.store, &mut self.alive, &self.ticker, limits::CONFIGURE_MS_MAX)?;
-        let strategy = self.finder.convoke_discovery_strategy();
+        let strategy = self.strategy.convoke_discovery_strategy();
         let call = strategy.call_configure(&mut self.store, &config, &local);
         let called = budget.run(call).await;
         self.end(called, budget.ms)
     }
 
-    /// Whether this mode makes the member known, too.
+    /// Whether this mode also announces the member.
     pub fn announces(&self) -> bool {
-        self.speaker.is_some()
+        self.announcer.is_some()
     }
 
-    /// Linear memory that it holds, in bytes; it never gives any back.
+    /// Size of its linear memory, in bytes; linear memory never shrinks.
     pub fn memory_bytes(&self) -> usize {
         self.store.data().limiter.memory_bytes
     }
 
-    /// Whether it holds so much memory that another one had better go on: a slow leak
-    /// in a language's runtime, say.
+    /// Whether its memory is close to the limit, so that it should be replaced, for example
+    /// because of a slow leak in a language runtime.
     pub(crate) fn is_nearly_full(&self) -> bool {
         let limiter = &self.store.data().limiter;
         limiter.memory_bytes >= limiter.memory_max / 4 * 3
     }
 
-    /// Takes one look. At most [`limits::CALL_MS_MAX`].
+    /// Calls `discover`. Takes at most [`limits::CALL_MS_MAX`].
     pub async fn discover(&mut self) -> Result<Snapshot, CallError> {
         let budget = begin(&mut self.store, &mut self.alive, &self.ticker, limits::CALL_MS_MAX)?;
-        let strategy = self.finder.convoke_discovery_strategy();
+        let strategy = self.strategy.convoke_discovery_strategy();
         let call = strategy.call_discover(&mut self.store);
         let called = budget.run(call).await;
         let raw = self.end(called, budget.ms)?;
@@ -176,25 +178,26 @@ impl Instance {
         Ok(candidate::vet(raw, &self.local, default_ports))
     }
 
-    /// Makes the member known, and says when to do so again: `None` for never, as
-    /// for a mode that does not announce. At most [`limits::CALL_MS_MAX`].
+    /// Calls `announce`. Returns the interval until the next announcement; `None` if none is
+    /// needed, as for a mode that does not announce. Takes at most [`limits::CALL_MS_MAX`].
     pub async fn announce(&mut self) -> Result<Option<Duration>, CallError> {
-        let Some(speaker) = &self.speaker else { return Ok(None) };
+        let Some(announcer) = &self.announcer else { return Ok(None) };
         let budget = begin(&mut self.store, &mut self.alive, &self.ticker, limits::CALL_MS_MAX)?;
-        let announcer = speaker.convoke_discovery_announcer();
+        let announcer = announcer.convoke_discovery_announcer();
         let call = announcer.call_announce(&mut self.store);
         let called = budget.run(call).await;
         let again_ms = self.end(called, budget.ms)?;
         Ok(again_ms.map(|ms| Duration::from_millis(ms.into())))
     }
 
-    /// Takes the announcement back. At most [`limits::WITHDRAW_MS_MAX`].
+    /// Calls `withdraw`, which removes the announcement. Takes at most
+    /// [`limits::WITHDRAW_MS_MAX`].
     pub async fn withdraw(&mut self) -> Result<(), CallError> {
-        let Some(speaker) = &self.speaker else { return Ok(()) };
+        let Some(announcer) = &self.announcer else { return Ok(()) };
         self.store.data().capabilities.mode.withdraw();
         let budget =
             begin(&mut self.store, &mut self.alive, &self.ticker, limits::WITHDRAW_MS_MAX)?;
-        let announcer = speaker.convoke_discovery_announcer();
+        let announcer = announcer.convoke_discovery_announcer();
         let call = announcer.call_withdraw(&mut self.store);
         let called = budget.run(call).await;
         self.end(called, budget.ms)
@@ -211,10 +214,10 @@ impl Instance {
     }
 }
 
-/// What a call runs under.
+/// The limits of one call.
 struct Budget {
     meter: Meter,
-    /// How long it may take.
+    /// The longest duration of the call.
     ms: u64,
 }
 
@@ -224,7 +227,7 @@ impl Budget {
     }
 }
 
-/// Gives the next call its budget. Not `alive` until it ended well.
+/// Resets the budgets for the next call. `alive` is false until it ends successfully.
 fn begin(
     store: &mut Store<State>,
     alive: &mut bool,
@@ -244,7 +247,7 @@ fn begin(
     Ok(Budget { meter: state.meter.clone(), ms })
 }
 
-/// Ends a call, and says in our words why it gave no result.
+/// Ends a call, and translates the reason why it gave no result.
 fn end<T>(
     store: &mut Store<State>,
     called: Result<wasmtime::Result<T>, Elapsed>,
@@ -259,13 +262,13 @@ fn end<T>(
         Ok(Err(error)) => error,
         Err(Elapsed { .. }) => return Err(CallError::OutOfTime { ms }),
     };
-    // A guest that gets no memory gives up with `unreachable`, as in a panic.
+    // A guest whose allocation fails executes `unreachable`, as in a panic.
     Err(if state.limiter.refused {
         CallError::OutOfMemory { mib: state.limiter.memory_max >> 20 }
     } else if state.out_of_budget && error.downcast_ref() == Some(&Trap::Interrupt) {
         CallError::OutOfBudget
     } else if format!("{:#}", error.root_cause()).contains("fuel allocated for hostcalls") {
-        // wasmtime 48 has no type for it.
+        // wasmtime 48 has no error type for it.
         CallError::TooMuchData
     } else {
         trap(&error)
@@ -292,7 +295,7 @@ fn trap(error: &wasmtime::Error) -> CallError {
     CallError::Trap { message: one_line(message, limits::LINE_BYTES_MAX), backtrace }
 }
 
-/// Bounds memory and tables of one instance, and remembers that it had to.
+/// Limits memory and tables of one instance, and records whether a limit was hit.
 #[derive(Debug)]
 struct Limiter {
     memory_max: usize,
@@ -310,7 +313,7 @@ impl Limiter {
         Self { memory_max, memory_bytes: 0, table_elements: 0, refused: false }
     }
 
-    /// Adds `desired - current` to `total` unless that passes `max`.
+    /// Adds `desired - current` to `total`, unless the result would exceed `max`.
     fn grow(total: &mut usize, current: usize, desired: usize, max: usize) -> bool {
         let grown = total.saturating_add(desired.saturating_sub(current));
         let allowed = grown <= max;
@@ -360,7 +363,7 @@ mod tests {
     use wasmtime::ResourceLimiter as _;
 
     #[test]
-    fn all_memories_together_stay_under_the_limit() {
+    fn the_limit_applies_to_all_memories_together() {
         let mut limiter = Limiter::new(false);
         let half = limits::MEMORY_BYTES_MAX / 2;
         assert!(limiter.memory_growing(0, half, None).unwrap());
@@ -371,7 +374,7 @@ mod tests {
     }
 
     #[test]
-    fn growing_past_its_own_maximum_is_the_modes_own_affair() {
+    fn growing_past_the_modules_own_maximum_is_not_a_limit_error() {
         let mut limiter = Limiter::new(false);
         assert!(!limiter.memory_growing(0, 2 << 16, Some(1 << 16)).unwrap());
         assert!(!limiter.refused);

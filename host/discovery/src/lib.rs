@@ -1,26 +1,27 @@
-//! The Wasm host: loads, inspects, grants, runs and supervises discovery modes.
+//! The WebAssembly host: loads, inspects, grants, runs and supervises discovery modes.
 //!
-//! A *mode* is a WebAssembly component that finds members (`wit/discovery`). What
-//! it may touch is what it imports (`wit/host`) and an operator granted. From the
-//! outside in:
+//! A *mode* is a WebAssembly component that finds members (`wit/discovery`). It can access only
+//! what it imports (`wit/host`) and what an operator granted. From the outside in:
 //!
-//! - [`DiscoveryHost`] takes a [`ModeSpec`] through three steps. `load` reads,
-//!   pins, compiles, inspects and links the component; `check` configures it once,
-//!   so that what an operator got wrong stops the start; `start` hands it to a
-//!   task that looks again and again and reports [`ModeEvent`]s.
-//! - An [`Instance`] is one running copy with its budgets. It is dead after its
-//!   first trap or time-out, and the supervisor builds another.
-//! - `capability/` is what a mode can import: one file each, of the same shape.
+//! - [`DiscoveryHost`] takes a [`ModeSpec`] through three steps. `load` reads the component,
+//!   checks its digest, compiles, inspects and links it; `check` configures it once, so that
+//!   configuration errors are reported before the start; `start` passes it to a task that calls
+//!   it at intervals and reports [`ModeEvent`]s.
+//! - An [`Instance`] is one running copy with its budgets. It cannot be used after its first
+//!   trap or timeout; the supervisor then creates another one.
+//! - `capability/` contains the interfaces that a mode can import: one file each, of the same
+//!   structure.
 //!
-//! Promises: nothing is granted that the operator did not write; no mode holds a
-//! CPU, memory, the network or the log beyond the figures in [`limits`]; a mode
-//! that fails changes nothing but its own status; every refusal says what to do.
+//! Guarantees: nothing is granted that the operator did not configure; no mode uses more CPU,
+//! memory, network or log than [`limits`] allows; a failing mode affects only its own status;
+//! every rejection says what to do.
 //!
-//! Must never know: passwords, keys, views, or how members join. A candidate is a
-//! rumour that somebody else has to check; beacons are sealed and opened by the
-//! [`BeaconCipher`], and handshakes made by the [`Prober`], that the binary hands in.
+//! This crate must not know passwords, keys, views, or how members join. A candidate is an
+//! untrusted hint that the caller has to verify. Beacons are encrypted by the [`BeaconCipher`],
+//! and handshakes made by the [`Prober`], which the binary provides.
 
 mod back_off;
+mod backend;
 mod beacon;
 mod bindings;
 mod candidate;
@@ -39,17 +40,20 @@ mod mode;
 mod names;
 mod precompiled;
 mod prober;
+mod reload;
 mod source;
-mod successor;
 mod supervisor;
 mod text;
 mod thread;
 mod ticker;
-mod world;
 mod zone;
 
-pub use beacon::{BeaconCipher, BeaconCiphers, BeaconRefusal};
-pub use candidate::{Candidate, Dropped, Problem, Refusal, Snapshot};
+pub use backend::{
+    Backend, FakeAnswer, FakeDatagram, FakeDns, FakeHttp, FakePod, FakePods, FakeProbe, FakeProbed,
+    FakeServiceTarget, Fakes, Lan,
+};
+pub use beacon::{BeaconCipher, BeaconCiphers, BeaconRejection};
+pub use candidate::{Candidate, DropReason, Dropped, Problem, Snapshot};
 pub use capability::Rehearsal;
 pub use capability::multicast::MulticastCounters;
 pub use convoke_fetch::{Reference, ReferenceError};
@@ -61,7 +65,7 @@ pub use grant::{
 };
 pub use host::{DiscoveryHost, HostConfig, Interface, LoadedMode};
 pub use imports::{ImportProblem, Unlinkable};
-pub use inspection::{Asked, AskedGrant, Inspection};
+pub use inspection::{Inspection, Permission, PermissionGrant};
 pub use instance::{CallError, Instance};
 pub use load::{LoadError, NotAComponent};
 pub use mode::{LocalMember, ModeEvent, ModeSpec, ModeState, ModeStatus, SnapshotStatus};
@@ -69,7 +73,3 @@ pub use names::is_dns_name;
 pub use prober::{Peer, Probed, Prober};
 pub use source::Source;
 pub use supervisor::ModeHandle;
-pub use world::{
-    FakeAnswer, FakeDatagram, FakeDns, FakeHttp, FakePlace, FakePod, FakePods, FakeProbe,
-    FakeProbed, Fakes, Lan, World,
-};

@@ -1,4 +1,5 @@
-//! From a [`Source`] to a compiled component: read, pin, recognise, compile.
+//! From a [`Source`] to a compiled component: read, check the digest, recognise the format,
+//! compile.
 
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
@@ -11,161 +12,161 @@ use wasmtime::component::Component;
 use wasmtime::{Engine, Precompiled};
 
 use crate::imports::Unlinkable;
-use crate::successor::Stamp;
+use crate::reload::FileVersion;
 use crate::{Digest, Source, limits, precompiled};
 
-/// Why a mode cannot be loaded. Each says what, where, and what to do.
+/// Why a mode cannot be loaded.
 #[derive(Debug, thiserror::Error)]
 pub enum LoadError {
-    /// No such file.
+    /// The file does not exist.
     #[error(
         "mode {mode:?}: there is no file {}", std::path::absolute(path).as_deref().unwrap_or(path).display()
     )]
     Missing {
         /// The mode's name.
         mode: String,
-        /// What was asked for.
+        /// The path.
         path: PathBuf,
     },
-    /// A folder.
+    /// The path is a directory.
     #[error("mode {mode:?}: {} is a directory; name the component file in it", path.display())]
     Directory {
         /// The mode's name.
         mode: String,
-        /// What was asked for.
+        /// The path.
         path: PathBuf,
     },
-    /// The file exists, and cannot be read.
+    /// The file exists and cannot be read.
     #[error("mode {mode:?}: {} cannot be read: {error}", path.display())]
     Unreadable {
         /// The mode's name.
         mode: String,
-        /// What was asked for.
+        /// The path.
         path: PathBuf,
-        /// What the operating system said.
+        /// The error of the operating system.
         error: io::Error,
     },
-    /// Larger than [`limits::COMPONENT_BYTES_MAX`].
+    /// The component is larger than [`limits::COMPONENT_BYTES_MAX`].
     #[error(
-        "mode {mode:?}: {origin} is larger than {} MiB; no mode needs that, strip debug information from it", limits::COMPONENT_BYTES_MAX >> 20
+        "mode {mode:?}: {origin} is larger than {} MiB; strip debug information from it", limits::COMPONENT_BYTES_MAX >> 20
     )]
     TooLarge {
         /// The mode's name.
         mode: String,
-        /// What was asked for.
+        /// Where the component comes from.
         origin: String,
     },
-    /// Not the file that the operator pinned.
+    /// The digest differs from the configured one.
     #[error(
-        "mode {mode:?}: {origin} has digest {found}, but the configuration pins {pinned}; it is not the file that was pinned: get that one, or change the pin"
+        "mode {mode:?}: {origin} has digest {found}, but the configuration requires {pinned}; get the right file, or change `digest`"
     )]
     OtherDigest {
         /// The mode's name.
         mode: String,
-        /// What was asked for.
+        /// Where the component comes from.
         origin: String,
-        /// What the configuration says.
+        /// The configured digest.
         pinned: Digest,
-        /// What the file has.
+        /// The digest of the component.
         found: Digest,
     },
-    /// A pin on a mode that has no file.
-    #[error("mode {mode:?} is built in and has no file to compare with a digest; remove `digest`")]
+    /// A digest is configured for a built-in mode, which has no file.
+    #[error("mode {mode:?} is built in and has no file to verify; remove `digest`")]
     DigestOfBuiltin {
         /// The mode's name.
         mode: String,
     },
-    /// Something else than a component.
+    /// The file is not a component.
     #[error("mode {mode:?}: {origin} {kind}")]
     NotAComponent {
         /// The mode's name.
         mode: String,
-        /// What was asked for.
+        /// Where the file comes from.
         origin: String,
-        /// What it is instead.
+        /// The format of the file.
         kind: NotAComponent,
     },
-    /// It starts as a component, and does not compile.
+    /// It has the header of a component and does not compile.
     #[error(
-        "mode {mode:?}: {origin} is damaged, cut short, or uses features of WebAssembly that are not supported: {error}"
+        "mode {mode:?}: {origin} is damaged, truncated, or uses WebAssembly features that are not supported: {error}"
     )]
     Damaged {
         /// The mode's name.
         mode: String,
-        /// What was asked for.
+        /// Where the component comes from.
         origin: String,
-        /// What the compiler said, on one line.
+        /// The compiler's message, on one line.
         error: String,
     },
-    /// It cannot be had from where it lies.
+    /// The component cannot be fetched.
     #[error("mode {mode:?}: {error}")]
     NotFetched {
         /// The mode's name.
         mode: String,
-        /// What, where, what to do.
+        /// Why it cannot be fetched.
         error: FetchError,
     },
-    /// A reference without a pin.
+    /// A remote component without a configured digest.
     #[error(
-        "mode {mode:?}: {reference} needs a digest = \"sha256:…\" beside it, since a server may hand out another component tomorrow; `convoke plugin inspect` prints that of a file"
+        "mode {mode:?}: {reference} needs digest = \"sha256:…\", since a server may return another component in the future; `convoke plugin inspect` prints the digest of a file"
     )]
     Unpinned {
         /// The mode's name.
         mode: String,
-        /// Where it lies.
+        /// The reference of the component.
         reference: String,
     },
-    /// A built-in mode from another build.
+    /// A built-in mode of another build.
     #[error(
-        "mode {mode:?} was built into this binary for another machine or version: {error}; build convoke again"
+        "mode {mode:?} is built into this binary for another machine or version: {error}; rebuild convoke"
     )]
     ForeignBuiltin {
         /// The mode's name.
         mode: String,
-        /// What wasmtime said, on one line.
+        /// The message of wasmtime, on one line.
         error: String,
     },
-    /// It imports what it may not have, or does not export what it must.
+    /// Imports that are not available or granted, or a missing export.
     #[error(transparent)]
     Unlinkable(#[from] Unlinkable),
 }
 
-/// What a file is that is not a component.
+/// The format of a file that is not a component.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NotAComponent {
-    /// No bytes at all.
+    /// An empty file.
     #[error("is empty; build or download it again")]
     Empty,
-    /// A module without the component layer.
+    /// A core module.
     #[error(
-        "is a core WebAssembly module, not a component; make one of it with `wasm-tools component new`"
+        "is a core WebAssembly module, not a component; convert it with `wasm-tools component new`"
     )]
     CoreModule,
-    /// Machine code of some wasmtime.
+    /// Machine code precompiled by wasmtime.
     #[error(
-        "holds precompiled machine code, which cannot be checked; give the .wasm component it was made from"
+        "contains precompiled machine code, which cannot be verified; use the .wasm component that it was compiled from"
     )]
     Precompiled,
-    /// WAT, an HTML error page, a Git LFS pointer.
+    /// Text: WAT, an HTML error page, a Git LFS pointer.
     #[error(
-        "is text, not a component; if it was downloaded look into it for an error page, if it is WAT assemble it with `wasm-tools parse`"
+        "is text, not a component; if it was downloaded, it may be an error page; if it is WAT, assemble it with `wasm-tools parse`"
     )]
     Text,
-    /// Starts with the magic number and ends before the version.
+    /// The magic number of WebAssembly, and less than a header.
     #[error("ends within its first 8 bytes; build or download it again")]
-    Cut,
-    /// A binary format version that is neither module nor component.
+    Truncated,
+    /// A binary format version that is neither that of modules nor that of components.
     #[error(
-        "is WebAssembly of a version this convoke does not know; update convoke, or build the mode with older tools"
+        "is WebAssembly of a version that this convoke does not support; update convoke, or build the mode with older tools"
     )]
     OtherVersion,
-    /// Something else.
+    /// Any other format.
     #[error("is not WebAssembly; a mode is a .wasm component")]
     Other,
 }
 
-/// Compiles one component at a time: compiling a large one takes hundreds of
-/// megabytes for seconds.
+/// Compiles one component at a time: compiling a large one takes hundreds of megabytes of
+/// memory for some seconds.
 #[derive(Clone, Debug)]
 pub(crate) struct Loader {
     engine: Engine,
@@ -173,19 +174,19 @@ pub(crate) struct Loader {
     one_at_a_time: Arc<Semaphore>,
 }
 
-/// A component, and what it came from.
+/// A compiled component, with its origin.
 pub(crate) struct Loaded {
     pub(crate) component: Component,
-    /// Of a component that is not built in.
+    /// The digest of a component that is not built in.
     pub(crate) digest: Option<Digest>,
     /// Its size, in bytes; 0 for one that is built in.
     pub(crate) bytes: u64,
-    /// Of a file, before it was read.
-    pub(crate) stamp: Option<Stamp>,
+    /// The version of the file, taken before it was read.
+    pub(crate) file_version: Option<FileVersion>,
 }
 
 impl Loader {
-    /// Keeps what it fetches in `cache`.
+    /// Caches fetched components in `cache`.
     pub(crate) fn new(engine: Engine, cache: Option<PathBuf>) -> Self {
         let limits =
             FetchLimits { bytes_max: limits::COMPONENT_BYTES_MAX, ..FetchLimits::default() };
@@ -206,7 +207,12 @@ impl Loader {
             }
             Source::Builtin { precompiled, .. } => {
                 return precompiled::builtin(&self.engine, precompiled)
-                    .map(|component| Loaded { component, digest: None, bytes: 0, stamp: None })
+                    .map(|component| Loaded {
+                        component,
+                        digest: None,
+                        bytes: 0,
+                        file_version: None,
+                    })
                     .map_err(|error| LoadError::ForeignBuiltin {
                         mode,
                         error: on_one_line(&error),
@@ -220,29 +226,31 @@ impl Loader {
                 };
                 let fetched = self.fetcher.fetch(&reference, pin.sha256()).await;
                 match fetched {
-                    Ok(bytes) => Box::new(move || Ok(Read { bytes: bytes.into(), stamp: None })),
+                    Ok(bytes) => {
+                        Box::new(move || Ok(Read { bytes: bytes.into(), file_version: None }))
+                    }
                     Err(error) => return Err(LoadError::NotFetched { mode, error }),
                 }
             }
             Source::File(path) => {
                 let (mode, path) = (mode.clone(), path.clone());
-                Box::new(move || read(&path).map_err(|error| error.told(mode, path)))
+                Box::new(move || read(&path).map_err(|error| error.into_load_error(mode, path)))
             }
         };
-        // The semaphore is never closed, and a failed acquisition only means that
-        // compiling is not limited to one.
+        // The semaphore is never closed; if acquiring failed, compiling would merely not be
+        // limited to one.
         let _permit = self.one_at_a_time.acquire().await;
         let (engine, origin) = (self.engine.clone(), source.to_string());
-        let told = mode.clone();
+        let mode_name = mode.clone();
         let mut compiling =
             tokio::task::spawn_blocking(move || compile(&engine, mode, origin, read()?, pinned));
-        let in_time = Duration::from_millis(limits::COMPILE_UNTOLD_MS_MAX);
+        let in_time = Duration::from_millis(limits::COMPILE_SILENT_MS_MAX);
         let compiled = match tokio::time::timeout(in_time, &mut compiling).await {
             Ok(compiled) => compiled,
             Err(_) => {
                 tracing::info!(
-                    mode = told,
-                    "mode {told:?} is being compiled; the next start takes it from the cache"
+                    mode = mode_name,
+                    "compiling mode {mode_name:?}; the next start loads it from the cache"
                 );
                 compiling.await
             }
@@ -258,7 +266,7 @@ fn compile(
     engine: &Engine,
     mode: String,
     origin: String,
-    Read { bytes, stamp }: Read,
+    Read { bytes, file_version }: Read,
     pinned: Option<Digest>,
 ) -> Result<Loaded, LoadError> {
     let found = Digest::of(&bytes);
@@ -270,16 +278,16 @@ fn compile(
     }
     match Component::from_binary(engine, &bytes) {
         Ok(component) => {
-            Ok(Loaded { component, digest: Some(found), bytes: bytes.len() as u64, stamp })
+            Ok(Loaded { component, digest: Some(found), bytes: bytes.len() as u64, file_version })
         }
         Err(error) => Err(LoadError::Damaged { mode, origin, error: on_one_line(&error) }),
     }
 }
 
-/// What was read, before it is looked at.
+/// The content of a file.
 struct Read {
     bytes: Vec<u8>,
-    stamp: Option<Stamp>,
+    file_version: Option<FileVersion>,
 }
 
 enum ReadError {
@@ -289,7 +297,7 @@ enum ReadError {
 }
 
 impl ReadError {
-    fn told(self, mode: String, path: PathBuf) -> LoadError {
+    fn into_load_error(self, mode: String, path: PathBuf) -> LoadError {
         match self {
             Self::TooLarge => LoadError::TooLarge { mode, origin: path.display().to_string() },
             Self::Directory => LoadError::Directory { mode, path },
@@ -308,15 +316,15 @@ fn read(path: &Path) -> Result<Read, ReadError> {
         return Err(ReadError::Directory);
     }
     let mut bytes = Vec::new();
-    // The length is taken from what was read: a pipe or a growing file has none.
+    // Limits what is read, not the file's length: a pipe has none, and a file may grow.
     file.take(limits::COMPONENT_BYTES_MAX + 1).read_to_end(&mut bytes).map_err(ReadError::Io)?;
     if bytes.len() as u64 > limits::COMPONENT_BYTES_MAX {
         return Err(ReadError::TooLarge);
     }
-    Ok(Read { bytes, stamp: Some(Stamp::of(&metadata)) })
+    Ok(Read { bytes, file_version: Some(FileVersion::of(&metadata)) })
 }
 
-/// What `bytes` are if they are not a component.
+/// The format of `bytes`, if it is not a component.
 fn recognise(bytes: &[u8]) -> Option<NotAComponent> {
     const MAGIC: &[u8] = b"\0asm";
     const MODULE: &[u8] = &[1, 0, 0, 0];
@@ -329,11 +337,11 @@ fn recognise(bytes: &[u8]) -> Option<NotAComponent> {
             Some(COMPONENT) => None,
             Some(MODULE) => Some(NotAComponent::CoreModule),
             Some(_) => Some(NotAComponent::OtherVersion),
-            None => Some(NotAComponent::Cut),
+            None => Some(NotAComponent::Truncated),
         };
     }
     if MAGIC.starts_with(bytes) {
-        return Some(NotAComponent::Cut);
+        return Some(NotAComponent::Truncated);
     }
     Some(match Engine::detect_precompiled(bytes) {
         Some(Precompiled::Module | Precompiled::Component) => NotAComponent::Precompiled,
@@ -342,7 +350,7 @@ fn recognise(bytes: &[u8]) -> Option<NotAComponent> {
     })
 }
 
-/// An error with its causes; wasmtime's own texts span lines.
+/// An error with its causes on one line; texts of wasmtime contain line breaks.
 pub(crate) fn on_one_line(error: &wasmtime::Error) -> String {
     let causes = format!("{error:#}");
     causes.split_whitespace().collect::<Vec<_>>().join(" ")
@@ -357,8 +365,8 @@ mod tests {
         assert_eq!(recognise(b"\0asm\x0d\0\x01\0"), None);
         assert_eq!(recognise(b"\0asm\x01\0\0\0"), Some(NotAComponent::CoreModule));
         assert_eq!(recognise(b"\0asm\x0e\0\x01\0"), Some(NotAComponent::OtherVersion));
-        assert_eq!(recognise(b"\0asm\x0d"), Some(NotAComponent::Cut));
-        assert_eq!(recognise(b"\0as"), Some(NotAComponent::Cut));
+        assert_eq!(recognise(b"\0asm\x0d"), Some(NotAComponent::Truncated));
+        assert_eq!(recognise(b"\0as"), Some(NotAComponent::Truncated));
         assert_eq!(recognise(b""), Some(NotAComponent::Empty));
         assert_eq!(recognise(b"(component)"), Some(NotAComponent::Text));
         assert_eq!(recognise(b"\x89PNG\r\n\x1a\n"), Some(NotAComponent::Other));

@@ -1,35 +1,35 @@
-//! How long a call has computed: the time inside of polls of its future. What it waits
-//! for in the host, of whatever interface, is between polls and free.
+//! Measures the computing time of a call: the time inside polls of its future. Waits in the
+//! host, in any interface, happen between polls and do not count.
 
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-/// One call's time of computing; clones are of the same call.
+/// The computing time of one call; clones measure the same call.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Meter(Arc<Mutex<Computed>>);
 
 #[derive(Debug, Default)]
 struct Computed {
     before: Duration,
-    /// Since when the running poll runs.
+    /// The start of the running poll.
     since: Option<Instant>,
 }
 
 impl Meter {
-    /// The next call starts at nothing.
+    /// Resets the time for the next call.
     pub(crate) fn reset(&self) {
         *self.lock() = Computed::default();
     }
 
-    /// So far, the running poll included.
+    /// The computing time so far, including the running poll.
     pub(crate) fn computed(&self) -> Duration {
         let computed = self.lock();
         computed.before + computed.since.map_or(Duration::ZERO, |since| since.elapsed())
     }
 
-    /// The same call, metered.
+    /// Runs `call` and measures it.
     pub(crate) async fn run<F: Future>(&self, call: F) -> F::Output {
         let mut call = Box::pin(call);
         std::future::poll_fn(|context| self.poll(call.as_mut(), context)).await
@@ -56,7 +56,7 @@ mod tests {
     use std::time::{Duration, Instant};
 
     #[tokio::test]
-    async fn waiting_is_free_and_computing_is_not() {
+    async fn computing_counts_and_waiting_does_not() {
         let meter = Meter::default();
         let computing = Duration::from_millis(30);
         let call = async {
@@ -70,7 +70,7 @@ mod tests {
         };
         let computed = meter.run(call).await;
         assert!(computed >= computing, "{computed:?}");
-        assert!(computed < Duration::from_millis(400), "the waits are not in it: {computed:?}");
+        assert!(computed < Duration::from_millis(400), "waits do not count: {computed:?}");
         meter.reset();
         assert_eq!(meter.computed(), Duration::ZERO);
     }

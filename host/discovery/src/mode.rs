@@ -1,4 +1,4 @@
-//! What a mode is configured with, and what is known of it while it runs.
+//! The configuration and the status of a mode.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -8,35 +8,36 @@ use serde::Serialize;
 use crate::bindings::types;
 use crate::{Digest, Grants, MulticastCounters, Problem, Snapshot, Source};
 
-/// One `[[discovery]]` of the configuration.
+/// The configuration of one mode, from a `[[discovery]]` table.
 #[derive(Clone, Debug)]
 pub struct ModeSpec {
-    /// As the operator names it, in every line about it.
+    /// The name of the mode, used in all log lines about it.
     pub name: String,
     /// Where its component comes from.
     pub source: Source,
-    /// Checked before a file is compiled; refused on a built-in mode.
+    /// The expected digest of the component, checked before it is compiled; rejected for a
+    /// built-in mode.
     pub digest: Option<Digest>,
-    /// The text after the colon on the command line.
+    /// The text after the colon in a command-line specification.
     pub argument: String,
-    /// The mode's own settings, in the order they were written.
+    /// The mode's own settings, in the order of the configuration.
     pub settings: Vec<(String, String)>,
-    /// What it may do.
+    /// The grants of the mode.
     pub grants: Grants,
 }
 
-/// The member that is looking for others, as modes see it.
+/// The local member, as modes see it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LocalMember {
-    /// Only members of the same name join each other.
+    /// The cluster name; members join only members of the same cluster name.
     pub cluster_name: String,
-    /// The member's identity, as text.
+    /// The member id, as text.
     pub member_id: String,
-    /// Where others dial it.
+    /// The addresses at which other members connect.
     pub addresses: Vec<IpAddr>,
-    /// The port at each of these addresses.
+    /// The port of these addresses.
     pub port: u16,
-    /// Hints for others, such as `zone`.
+    /// Hints for other members, such as `zone`.
     pub attributes: Vec<(String, String)>,
 }
 
@@ -55,24 +56,25 @@ impl LocalMember {
 /// What a running mode reports.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ModeEvent {
-    /// A look succeeded. Sent after each look, changed or not.
+    /// A call of `discover` succeeded. Sent after each such call, even if the result did not
+    /// change.
     Snapshot {
         /// The mode's name.
         mode: String,
-        /// What it found.
+        /// The result.
         snapshot: Snapshot,
     },
-    /// The mode will not be asked again: `Misconfigured` or `Denied`. What it
-    /// found before still stands.
+    /// The mode stopped with `Misconfigured` or `Denied` and is not called again. Its last
+    /// result stays valid.
     Stopped {
         /// The mode's name.
         mode: String,
-        /// Why.
+        /// The reason.
         problem: Problem,
     },
 }
 
-/// Where a mode is in its life.
+/// The life-cycle state of a mode.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ModeState {
@@ -80,13 +82,13 @@ pub enum ModeState {
     Starting,
     /// The last call succeeded.
     Ready,
-    /// The last call failed; another follows.
+    /// The last call failed; another one follows.
     BackingOff,
-    /// The member leaves.
+    /// The member is leaving.
     Stopped,
-    /// The mode says that only an operator can mend it; not asked again.
+    /// The mode reported that only an operator can fix it; it is not called again.
     StoppedMisconfigured,
-    /// The mode says that a capability was refused; not asked again.
+    /// The mode reported that a capability was denied; it is not called again.
     StoppedDenied,
 }
 
@@ -103,43 +105,43 @@ impl fmt::Display for ModeState {
     }
 }
 
-/// What is known of a running mode, for the status page.
+/// The status of a running mode, for `/status`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct ModeStatus {
     /// The mode's name.
     pub name: String,
-    /// `built-in`, or the path of its file.
+    /// `built-in`, or where its component comes from, such as the path of its file.
     pub source: String,
-    /// What its component is pinned by, unless it is built in: `sha256:…`.
+    /// The digest of its component, unless it is built in: `sha256:…`.
     pub digest: Option<String>,
-    /// Times that a new version of its file took over.
+    /// The number of new versions of its file that took over.
     pub reloads: u64,
-    /// Where it is in its life.
+    /// The life-cycle state.
     pub state: ModeState,
-    /// Looks that succeeded.
+    /// The number of successful calls of `discover`.
     pub looks: u64,
-    /// Whether one of them has shown who is there, leaving nothing in doubt: before, this
-    /// member founds no cluster.
+    /// Whether one of them was conclusive. Before that, this member does not found a cluster.
     pub has_looked: bool,
-    /// The last look that succeeded; it stays when later ones fail.
+    /// The last successful result; kept when later calls fail.
     pub last_snapshot: Option<SnapshotStatus>,
-    /// The last problem that the mode reported; it stays when later calls succeed.
+    /// The last problem that the mode reported; kept when later calls succeed.
     pub last_problem: Option<Problem>,
-    /// The last trap, time-out or broken limit, with a short backtrace; it stays too.
+    /// The last trap, timeout or exceeded limit, with a short backtrace; kept when later calls
+    /// succeed.
     pub last_trap: Option<String>,
-    /// Instances built after such a failure.
+    /// The number of instances created after such a failure.
     pub restarts: u64,
-    /// What it did with multicast groups.
+    /// Its multicast counters.
     pub multicast: MulticastCounters,
 }
 
-/// The last look that succeeded.
+/// A summary of the last successful result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct SnapshotStatus {
-    /// Candidates that were kept.
+    /// The number of candidates that were kept.
     pub candidates: usize,
-    /// Candidates that were dropped.
+    /// The number of candidates that were dropped.
     pub dropped: usize,
-    /// When it was taken, in milliseconds since 1970.
+    /// When the result was received, in milliseconds since the Unix epoch.
     pub taken_at_ms: u64,
 }

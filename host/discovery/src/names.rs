@@ -1,19 +1,19 @@
-//! Which texts are names: policy and capabilities must agree on it.
+//! Validation of names, shared by grants and capabilities.
 
-/// Length of a name in DNS without its final dot, in bytes (RFC 1035, section
-/// 2.3.4, less the length octets of first label and root).
+/// Length of a DNS name without its final dot, in bytes (RFC 1035, section 2.3.4, less the
+/// length octets of first label and root).
 const DNS_NAME_BYTES_MAX: usize = 253;
-/// Length of one label, in bytes; also of a name in Kubernetes (RFC 1123 label).
+/// Length of a DNS label, and of a name in Kubernetes (RFC 1123 label), in bytes.
 const LABEL_BYTES_MAX: usize = 63;
 
-/// Whether `text`, without a final dot, is a host's or a service's name in DNS:
-/// letters, digits, `_`, and `-` within a label.
+/// Whether `text`, without a final dot, is the DNS name of a host or a service: letters,
+/// digits, `_`, and `-` within a label.
 pub fn is_dns_name(text: &str) -> bool {
     let is_sound = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_');
     text.len() <= DNS_NAME_BYTES_MAX && text.split('.').all(|label| is_label(label, is_sound))
 }
 
-/// Whether `text` is a name as the Kubernetes API checks it (RFC 1123 label).
+/// Whether `text` is a name that the Kubernetes API accepts (RFC 1123 label).
 pub(crate) fn is_kubernetes_name(text: &str) -> bool {
     is_label(text, |b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
 }

@@ -1,51 +1,50 @@
-//! Shaking hands with whoever is at an address, seen from this side: somebody
-//! else has the keys.
+//! Handshakes with an address, as an interface: the binary implements it and holds the keys.
 
 use std::fmt;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 
-/// What is at an address.
+/// The result of probing an address.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Probed {
     /// A member of this cluster.
     Member(Peer),
-    /// A member with another cluster name or password.
+    /// A member with another cluster name or another password.
     OtherCluster,
-    /// Something that does not speak as a member does, in words.
+    /// Something that does not speak the protocol of members; the text says why.
     NotAMember(String),
-    /// Nothing listens there.
+    /// Nothing listens on the port.
     Closed,
-    /// No answer in time.
+    /// No response in time.
     TimedOut,
-    /// Anything else, in words.
+    /// Any other result, as text.
     Other(String),
 }
 
-/// A member of this cluster, as it says itself.
+/// A member of this cluster, as it describes itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Peer {
-    /// Unique to its run.
+    /// The member id, which is unique to a process.
     pub member_id: String,
-    /// As lists show it.
+    /// The name, as shown in lists.
     pub name: String,
-    /// Whether it stores nothing.
+    /// Whether it is a lite member, which stores no data.
     pub lite: bool,
-    /// Members of its cluster, itself included; 0 while it has none.
+    /// The number of members of its cluster, including itself; 0 while it is in no cluster.
     pub cluster_size: u32,
-    /// Where its cluster's coordinator can be dialled, best first.
+    /// The addresses of its cluster's coordinator, best first.
     pub coordinator: Vec<SocketAddr>,
 }
 
 type Probing = Pin<Box<dyn Future<Output = Probed> + Send>>;
 
-/// Probes one address; ends by itself within a few seconds.
+/// Probes one address; the future ends within a few seconds.
 #[derive(Clone)]
 pub struct Prober(Arc<dyn Fn(SocketAddr) -> Probing + Send + Sync>);
 
 impl Prober {
-    /// `probe` dials, shakes hands and hangs up, without joining.
+    /// `probe` connects, completes a handshake and disconnects, without joining.
     pub fn new<F>(probe: impl Fn(SocketAddr) -> F + Send + Sync + 'static) -> Self
     where
         F: Future<Output = Probed> + Send + 'static,

@@ -12,17 +12,17 @@ pub enum Source {
     Builtin {
         /// The mode's name, such as `multicast`.
         name: &'static str,
-        /// What [`precompile`](crate::precompile) made of it, for this very build.
+        /// The output of [`precompile`](crate::precompile), from the same build.
         precompiled: &'static [u8],
     },
-    /// A component file that an operator chose.
+    /// A component file.
     File(PathBuf),
-    /// On a web server or in a registry; such a one is pinned by its digest.
+    /// A component on a web server or in an OCI registry; a digest is required.
     Remote(Reference),
 }
 
 impl Source {
-    /// The file that it is read from at each load.
+    /// The file that is read at each load.
     pub(crate) fn file(&self) -> Option<&Path> {
         match self {
             Self::File(path) => Some(path),

@@ -1,5 +1,5 @@
-//! The task that owns one mode: it looks, announces, backs off, and builds a new
-//! instance when the old one is dead.
+//! The task that runs one mode: it calls `discover` and `announce`, backs off after failures,
+//! and replaces dead instances.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -12,20 +12,20 @@ use tokio::time::Instant;
 use crate::back_off;
 use crate::candidate::{Problem, Snapshot};
 use crate::capability::{Mode, Phase};
-use crate::host::{DiscoveryHost, LoadedMode, Surroundings};
+use crate::host::{DiscoveryHost, LoadedMode, LocalAddresses};
 use crate::instance::{CallError, Instance};
 use crate::limits;
 use crate::mode::{LocalMember, ModeEvent, ModeState, ModeStatus, SnapshotStatus};
-use crate::successor::{Successor, Watch};
+use crate::reload::{NewVersion, Watch};
 use crate::thread::ModeThread;
 
-/// A running mode. Dropping it ends the mode at once, without a withdrawal.
+/// A running mode. Dropping it aborts the mode at once, without a withdrawal.
 #[derive(Debug)]
 pub struct ModeHandle {
     mode: Arc<Mode>,
     status: watch::Receiver<ModeStatus>,
     task: JoinHandle<()>,
-    /// Where the task runs, for as long as somebody holds it.
+    /// The thread on which the task runs; kept alive by this reference.
     _thread: Option<Arc<ModeThread>>,
 }
 
@@ -35,16 +35,16 @@ impl ModeHandle {
         &self.mode.name
     }
 
-    /// What is known of the mode; changes after each of its calls.
+    /// The status of the mode, updated after each call.
     pub fn status(&self) -> watch::Receiver<ModeStatus> {
         self.status.clone()
     }
 
-    /// Lets the mode take its announcement back and ends it. At most twice
+    /// Lets the mode withdraw its announcement, and stops it. Takes at most twice
     /// [`limits::WITHDRAW_MS_MAX`]: once for the running call, once for `withdraw`.
     pub async fn stop(mut self) {
         self.mode.stop();
-        // A mode that does not end in time is ended by dropping the handle.
+        // A mode that does not end in time is aborted by dropping the handle.
         let bound = Duration::from_millis(3 * limits::WITHDRAW_MS_MAX);
         let _ = tokio::time::timeout(bound, &mut self.task).await;
     }
@@ -79,18 +79,18 @@ pub(crate) fn start(
     });
     let receiver = status.subscribe();
     let phase = mode.phase();
-    let surroundings = mode.surroundings.clone();
+    let local_addresses = mode.local_addresses.clone();
     let host = host.clone();
     let supervisor = Supervisor {
-        surroundings,
+        local_addresses,
         loaded,
         local,
         events,
         status,
         phase,
         failures: Failures::default(),
-        announcing: Announcing::Untried,
-        successors: None,
+        announcement: Announcement::NotTried,
+        new_versions: None,
     };
     let thread = host.thread.clone();
     let runtime = thread.as_ref().map_or_else(Handle::current, |thread| thread.handle());
@@ -104,67 +104,67 @@ struct Supervisor {
     events: mpsc::Sender<ModeEvent>,
     status: watch::Sender<ModeStatus>,
     phase: watch::Receiver<Phase>,
-    surroundings: watch::Receiver<Surroundings>,
+    local_addresses: watch::Receiver<LocalAddresses>,
     failures: Failures,
-    announcing: Announcing,
+    announcement: Announcement,
     /// New versions of its file.
-    successors: Option<Watch>,
+    new_versions: Option<Watch>,
 }
 
-/// Whether others can find this member through the mode.
+/// Whether the mode has announced this member, so that others can find it.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Announcing {
-    /// It never tried, or has nothing to announce.
-    Untried,
-    /// Every try failed. Where no member can make itself known, each one finds nobody.
-    InVain,
-    /// Once it was done; that a later try fails is no news about who is there.
+enum Announcement {
+    /// It has not tried, or has nothing to announce.
+    NotTried,
+    /// Every attempt has failed. If no member can announce itself, none finds another.
+    Failed,
+    /// It succeeded once. A later failure is no evidence about other members.
     Done,
 }
 
-/// The doubt of a look by a member that could not be found itself.
-const UNANNOUNCED: &str = "this member could not make itself known yet";
+/// The doubt of a result while this member could not be announced.
+const UNANNOUNCED: &str = "this member could not announce itself yet";
 
-/// What a leaving member waits for a running call.
-const GRACE: Duration = Duration::from_millis(limits::WITHDRAW_MS_MAX);
+/// How long a leaving member waits for a running call.
+const STOP_GRACE: Duration = Duration::from_millis(limits::WITHDRAW_MS_MAX);
 const LOOK_AGAIN_DEFAULT: Duration = Duration::from_millis(limits::LOOK_AGAIN_MS_DEFAULT);
 
-/// Bounds of the wait after a failure, in milliseconds.
+/// Bounds of the back-off after a failure, in milliseconds.
 const BACK_OFF: (u64, u64) = (limits::BACK_OFF_MS_MIN, limits::BACK_OFF_MS_MAX);
-/// After a problem that the mode itself reported.
+/// Bounds of the back-off after a problem that the mode reported, in milliseconds.
 const PROBLEM_BACK_OFF: (u64, u64) =
     (limits::PROBLEM_BACK_OFF_MS_MIN, limits::PROBLEM_BACK_OFF_MS_MAX);
 
 /// When one instance is called next.
-struct Due {
+struct Schedule {
     look: Instant,
-    /// `None` when it has announced itself for good, or never does.
+    /// `None` if no further announcement is needed.
     announce: Option<Instant>,
-    /// Looks so far.
+    /// The number of calls of `discover` so far.
     looks: u64,
 }
 
-/// How one instance ended.
+/// Why the work of one instance ended.
 enum End {
-    /// The member leaves, or nobody listens any more.
+    /// The member is leaving, or the receiver of the events is gone.
     Stopping,
-    /// It lived long enough.
-    Routine,
-    /// The member has other addresses.
+    /// It has reached [`limits::LOOKS_PER_INSTANCE`].
+    CallLimit,
+    /// The member has new addresses.
     Moved,
-    /// It is dead, or never lived; another follows after this long.
+    /// It is dead, or could not be created; the next one is created after this wait.
     Failed(Duration),
-    /// The mode is not to be asked again.
-    ForGood(Problem),
-    /// That, and no new version of it can come.
-    Ended,
+    /// The mode is not called again, for this reason.
+    Permanent(Problem),
+    /// The mode is not called again, and no new version of it can come.
+    PermanentWithoutFile,
     /// A new version of its file takes over.
-    Succeeded(Box<Successor>),
+    Replaced(Box<NewVersion>),
 }
 
 impl Supervisor {
     async fn run(mut self, host: DiscoveryHost) {
-        self.successors = Watch::start(&host, &self.loaded, &self.local);
+        self.new_versions = Watch::start(&host, &self.loaded, &self.local);
         let mut ready = None;
         loop {
             let end = match self.live(ready.take()).await {
@@ -173,33 +173,33 @@ impl Supervisor {
                     self.status.send_modify(|status| status.restarts += 1);
                     again.err()
                 }
-                End::Routine => {
-                    tracing::debug!(mode = %self.name(), "instance replaced as a matter of routine");
+                End::CallLimit => {
+                    tracing::debug!(mode = %self.name(), "instance replaced at its call limit");
                     None
                 }
-                End::ForGood(problem) => Some(self.stop_for_good(problem).await),
+                End::Permanent(problem) => Some(self.stop_permanently(problem).await),
                 end => Some(end),
             };
             match end {
                 None => {}
-                Some(End::Succeeded(successor)) => ready = self.take_over(*successor),
+                Some(End::Replaced(new_version)) => ready = self.take_over(*new_version),
                 Some(End::Moved) => {
-                    self.local = self.surroundings.borrow_and_update().of(&self.local);
+                    self.local = self.local_addresses.borrow_and_update().of(&self.local);
                 }
-                Some(End::Ended) => return,
+                Some(End::PermanentWithoutFile) => return,
                 Some(_) => break,
             }
         }
         self.status.send_modify(|status| status.state = ModeState::Stopped);
     }
 
-    /// From now on the new version is the mode. Gives its instance, unless the member has moved
-    /// since that was made.
-    fn take_over(&mut self, successor: Successor) -> Option<(Instance, Snapshot)> {
-        let Successor { loaded, instance, snapshot } = successor;
+    /// Replaces the mode by the new version. Returns its instance, unless the member's
+    /// addresses have changed since it was created.
+    fn take_over(&mut self, new_version: NewVersion) -> Option<(Instance, Snapshot)> {
+        let NewVersion { loaded, instance, snapshot } = new_version;
         self.loaded = loaded;
         self.failures = Failures::default();
-        self.loaded.mode.forget_told();
+        self.loaded.mode.forget_reports();
         let digest = self.loaded.digest.map(|digest| digest.to_string());
         let name = self.name();
         tracing::info!(
@@ -215,11 +215,11 @@ impl Supervisor {
         (instance.local == self.local).then_some((instance, snapshot))
     }
 
-    /// One instance's life, from its beginning, or from its first look when that is
-    /// done already.
+    /// The life of one instance: from its creation, or from the point after its first call of
+    /// `discover` if `ready` is given.
     async fn live(&mut self, ready: Option<(Instance, Snapshot)>) -> End {
         let now = Instant::now();
-        let mut due = Due { look: now, announce: None, looks: 0 };
+        let mut due = Schedule { look: now, announce: None, looks: 0 };
         let mut instance = match ready {
             Some((instance, snapshot)) => {
                 due.looks = 1;
@@ -231,11 +231,11 @@ impl Supervisor {
             }
             None => {
                 let opening = Instance::open(&self.loaded, &self.local);
-                match while_wanted(&self.phase, Duration::ZERO, opening).await {
+                match unless_stopped(&self.phase, Duration::ZERO, opening).await {
                     None => return End::Stopping,
                     Some(Ok(instance)) => instance,
                     Some(Err(error)) => match self.failed(error) {
-                        // Not configured, so of no use even if it is alive.
+                        // The instance is not configured, and so cannot be used.
                         Ok(back_off) => return End::Failed(back_off),
                         Err(end) => return end,
                     },
@@ -250,8 +250,8 @@ impl Supervisor {
         end
     }
 
-    /// Looks and announces, each when it is due.
-    async fn work(&mut self, instance: &mut Instance, due: &mut Due) -> End {
+    /// Calls `discover` and `announce`, each when it is due.
+    async fn work(&mut self, instance: &mut Instance, due: &mut Schedule) -> End {
         while due.looks < limits::LOOKS_PER_INSTANCE
             && !(due.looks > 0 && instance.is_nearly_full())
         {
@@ -259,7 +259,8 @@ impl Supervisor {
             if let Err(end) = self.sleep_until(next).await {
                 return end;
             }
-            // The announcement first: the look after it may already see the answers.
+            // The announcement comes first, so that the result after it may include responses
+            // to it.
             if due.announce.is_some_and(|at| at <= Instant::now()) {
                 match self.announce(instance).await {
                     Ok(again) => due.announce = again.map(|wait| Instant::now() + wait),
@@ -274,52 +275,53 @@ impl Supervisor {
                 due.looks += 1;
             }
         }
-        End::Routine
+        End::CallLimit
     }
 
-    /// Announces, and says when to do so again.
+    /// Announces; returns the interval until the next announcement.
     async fn announce(&mut self, instance: &mut Instance) -> Result<Option<Duration>, End> {
-        match while_wanted(&self.phase, GRACE, instance.announce()).await {
+        match unless_stopped(&self.phase, STOP_GRACE, instance.announce()).await {
             None => Err(End::Stopping),
             Some(Ok(again)) => {
-                self.announcing = Announcing::Done;
+                self.announcement = Announcement::Done;
                 self.succeeded(true);
                 Ok(again.map(interval))
             }
             Some(Err(error)) => {
-                if self.announcing == Announcing::Untried {
-                    self.announcing = Announcing::InVain;
+                if self.announcement == Announcement::NotTried {
+                    self.announcement = Announcement::Failed;
                 }
                 self.failed(error).map(Some)
             }
         }
     }
 
-    /// Looks, reports, and says when to look again.
+    /// Calls `discover` and reports the result; returns the interval until the next call.
     async fn look(&mut self, instance: &mut Instance) -> Result<Duration, End> {
-        // Only a mode that has an announcement to take back is waited for.
-        let grace = if instance.announces() { GRACE } else { Duration::ZERO };
-        match while_wanted(&self.phase, grace, instance.discover()).await {
+        // Only a mode with an announcement to withdraw gets time to finish its call.
+        let grace = if instance.announces() { STOP_GRACE } else { Duration::ZERO };
+        match unless_stopped(&self.phase, grace, instance.discover()).await {
             None => Err(End::Stopping),
             Some(Ok(snapshot)) => self.take(snapshot).await,
             Some(Err(error)) => self.failed(error),
         }
     }
 
-    /// What a look found: reports it, and says when to look again. One of which nothing can
-    /// be used has failed; one that leaves a doubt beside what it found is reported with it.
+    /// Reports a result; returns the interval until the next call. A result without usable
+    /// candidates counts as a failure; an inconclusive one with candidates is reported with its
+    /// doubt.
     async fn take(&mut self, mut snapshot: Snapshot) -> Result<Duration, End> {
         let mut again = interval(snapshot.look_again.unwrap_or(LOOK_AGAIN_DEFAULT));
         match snapshot.doubt.clone() {
-            // The log was told why when it failed.
-            None if self.announcing == Announcing::InVain => {
+            // The failed announcement has been logged already.
+            None if self.announcement == Announcement::Failed => {
                 snapshot.doubt = Some(UNANNOUNCED.to_owned());
             }
             None => {
                 self.status.send_modify(|status| status.has_looked = true);
                 self.succeeded(!snapshot.candidates.is_empty());
             }
-            // Who is there was shown before: the mode itself says what it misses now.
+            // A conclusive result was reported before; the mode itself logs what it misses now.
             Some(_) if !snapshot.candidates.is_empty() && self.status.borrow().has_looked => {
                 self.succeeded(true);
             }
@@ -328,39 +330,39 @@ impl Supervisor {
                 if snapshot.candidates.is_empty() {
                     return Ok(wait);
                 }
-                // A member may be waiting for it.
+                // A member may be waiting for a conclusive result.
                 again = again.min(Duration::from_millis(limits::PROBLEM_BACK_OFF_MS_MAX));
             }
         }
         if self.found(snapshot).await { Ok(again) } else { Err(End::Stopping) }
     }
 
-    /// Sleeps, unless there is something else to do first.
+    /// Sleeps until `at`, unless there is something else to do first.
     async fn sleep_until(&mut self, at: Instant) -> Result<(), End> {
-        let (watch, surroundings) = (&mut self.successors, &mut self.surroundings);
+        let (watch, local_addresses) = (&mut self.new_versions, &mut self.local_addresses);
         let sleep = async {
             tokio::select! {
                 biased;
-                () = changed(surroundings) => Err(End::Moved),
-                successor = next(watch) => Err(End::Succeeded(Box::new(successor))),
+                () = changed(local_addresses) => Err(End::Moved),
+                new_version = next(watch) => Err(End::Replaced(Box::new(new_version))),
                 () = tokio::time::sleep_until(at) => Ok(()),
             }
         };
-        while_wanted(&self.phase, Duration::ZERO, sleep).await.unwrap_or(Err(End::Stopping))
+        unless_stopped(&self.phase, Duration::ZERO, sleep).await.unwrap_or(Err(End::Stopping))
     }
 
     async fn withdraw(&self, instance: &mut Instance) {
         let why = match instance.withdraw().await {
             Ok(()) => return,
             Err(CallError::Dead) => {
-                format!("its last call did not end within {} ms", GRACE.as_millis())
+                format!("its last call did not end within {} ms", STOP_GRACE.as_millis())
             }
             Err(error) => error.to_string(),
         };
-        tracing::warn!(mode = %self.name(), "mode {:?} did not take its announcement back: {why}", self.name());
+        tracing::warn!(mode = %self.name(), "mode {:?} did not withdraw its announcement: {why}", self.name());
     }
 
-    /// Reports a look; false when the mode is to stop.
+    /// Reports a result; false if the mode is to stop.
     async fn found(&self, snapshot: Snapshot) -> bool {
         let seen = SnapshotStatus {
             candidates: snapshot.candidates.len(),
@@ -374,35 +376,35 @@ impl Supervisor {
             status.last_snapshot = Some(seen);
         });
         let event = ModeEvent::Snapshot { mode: self.name().to_owned(), snapshot };
-        let sent = while_wanted(&self.phase, Duration::ZERO, self.events.send(event)).await;
+        let sent = unless_stopped(&self.phase, Duration::ZERO, self.events.send(event)).await;
         matches!(sent, Some(Ok(())))
     }
 
-    fn succeeded(&mut self, has_found: bool) {
+    fn succeeded(&mut self, found_any: bool) {
         if self.failures.succeeded() {
-            // A mode may have given up looking, and go on without what it looked for.
-            let how = if has_found { "works again" } else { "goes on, and finds nobody" };
+            // A mode may report an empty result instead of a failure.
+            let how = if found_any { "works again" } else { "works again, and finds no members" };
             tracing::info!(mode = %self.name(), "mode {:?} {how}", self.name());
         }
         self.set_state(ModeState::Ready);
     }
 
-    /// Writes a failure down. Gives the time until the next call when the instance
-    /// can take one, and else its end.
+    /// Records a failure. Returns the wait until the next call if the instance can be used
+    /// again, and otherwise why it ended.
     fn failed(&mut self, error: CallError) -> Result<Duration, End> {
         let text = error.to_string();
         let bounds = match error {
             CallError::Problem(_) => PROBLEM_BACK_OFF,
             _ => BACK_OFF,
         };
-        let (back_off, news) = self.failures.failed(&text, bounds);
+        let (back_off, notice) = self.failures.failed(&text, bounds);
         let name = self.name();
-        let meanwhile = news.map(|news| format!("{}{}", self.meanwhile(), news.outlook()));
+        let meanwhile = notice.map(|notice| format!("{}{}", self.meanwhile(), notice.outlook()));
         let CallError::Problem(problem) = error else {
             if let Some(meanwhile) = meanwhile {
                 tracing::error!(
                     mode = %name,
-                    "mode {name:?} {text}; it is started again, and {meanwhile}"
+                    "mode {name:?} {text}; restarting it; {meanwhile}"
                 );
             }
             self.status.send_modify(|status| status.last_trap = Some(text));
@@ -412,15 +414,15 @@ impl Supervisor {
         self.status.send_modify(|status| status.last_problem = Some(problem.clone()));
         match (&problem, meanwhile) {
             (Problem::Misconfigured(_) | Problem::Denied(_), _) => {
-                return Err(End::ForGood(problem));
+                return Err(End::Permanent(problem));
             }
             (Problem::Temporary(text), Some(meanwhile)) => {
-                tracing::warn!(mode = %name, "mode {name:?}: {text}; it is asked again, and {meanwhile}");
+                tracing::warn!(mode = %name, "mode {name:?}: {text}; retrying; {meanwhile}");
             }
             (Problem::Failed(text), Some(meanwhile)) => {
                 tracing::error!(
                     mode = %name,
-                    "mode {name:?} failed: {text}; it is asked again, and {meanwhile}"
+                    "mode {name:?} failed: {text}; retrying; {meanwhile}"
                 );
             }
             (_, None) => {}
@@ -429,16 +431,16 @@ impl Supervisor {
         Ok(back_off)
     }
 
-    /// What holds while the mode cannot look.
+    /// The consequence for this member, for a log line.
     fn meanwhile(&self) -> &'static str {
         match self.status.borrow().has_looked {
-            true => "what it found before stands",
-            false => "this member starts no cluster before it has looked",
+            true => "its last result stays in use",
+            false => "this member does not found a cluster until it succeeds",
         }
     }
 
-    /// Stops, until the member leaves or a new version of the file does better.
-    async fn stop_for_good(&mut self, problem: Problem) -> End {
+    /// Stops the mode until the member leaves or a new version of the file works.
+    async fn stop_permanently(&mut self, problem: Problem) -> End {
         let name = self.name();
         let meanwhile = self.meanwhile();
         let state = match &problem {
@@ -447,18 +449,18 @@ impl Supervisor {
         };
         tracing::error!(
             mode = %name,
-            "mode {name:?} stopped: {problem}; {meanwhile}: mend its [[discovery]] and start this member again"
+            "mode {name:?} stopped: {problem}; {meanwhile}; fix its [[discovery]] and restart this member"
         );
         self.set_state(state);
         let event = ModeEvent::Stopped { mode: name.to_owned(), problem };
-        while_wanted(&self.phase, Duration::ZERO, self.events.send(event)).await;
-        let watch = &mut self.successors;
+        unless_stopped(&self.phase, Duration::ZERO, self.events.send(event)).await;
+        let watch = &mut self.new_versions;
         if watch.is_none() {
-            // Keeps its last state, for the status page to show.
-            return End::Ended;
+            // The last state stays visible in the status.
+            return End::PermanentWithoutFile;
         }
-        match while_wanted(&self.phase, Duration::ZERO, next(watch)).await {
-            Some(successor) => End::Succeeded(Box::new(successor)),
+        match unless_stopped(&self.phase, Duration::ZERO, next(watch)).await {
+            Some(new_version) => End::Replaced(Box::new(new_version)),
             None => End::Stopping,
         }
     }
@@ -476,16 +478,16 @@ impl Supervisor {
     }
 }
 
-/// What `future` gives, unless the mode is asked to stop and `grace` is over first.
-async fn while_wanted<T>(
+/// The result of `future`; `None` if the mode is asked to stop and `grace` passes first.
+async fn unless_stopped<T>(
     phase: &watch::Receiver<Phase>,
     grace: Duration,
     future: impl Future<Output = T>,
 ) -> Option<T> {
     let mut phase = phase.clone();
     let given_up = async {
-        // An error means that nobody is left who could ask; the task is then aborted.
-        let _ = phase.wait_for(|phase| *phase != Phase::Wanted).await;
+        // An error means that the handle was dropped; the task is then aborted.
+        let _ = phase.wait_for(|phase| *phase != Phase::Active).await;
         tokio::time::sleep(grace).await;
     };
     tokio::select! {
@@ -495,24 +497,24 @@ async fn while_wanted<T>(
     }
 }
 
-/// Waits until the member has other addresses.
-async fn changed(surroundings: &mut watch::Receiver<Surroundings>) {
-    if surroundings.changed().await.is_err() {
+/// Waits until the member's addresses change.
+async fn changed(local_addresses: &mut watch::Receiver<LocalAddresses>) {
+    if local_addresses.changed().await.is_err() {
         std::future::pending::<()>().await;
     }
 }
 
-/// The next version of a mode; never where there is none to come.
-async fn next(watch: &mut Option<Watch>) -> Successor {
+/// The next version of the mode; pending forever if there is none to come.
+async fn next(watch: &mut Option<Watch>) -> NewVersion {
     if let Some(watch) = watch
-        && let Some(successor) = watch.successors.recv().await
+        && let Some(new_version) = watch.new_versions.recv().await
     {
-        return successor;
+        return new_version;
     }
     std::future::pending().await
 }
 
-/// What a mode asked for, kept within limits, with jitter.
+/// The interval that a mode asked for, within limits and with jitter.
 fn interval(asked: Duration) -> Duration {
     let (min, max) = (
         Duration::from_millis(limits::LOOK_AGAIN_MS_MIN),
@@ -521,34 +523,35 @@ fn interval(asked: Duration) -> Duration {
     back_off::jittered(asked.clamp(min, max)).max(min)
 }
 
-/// The failures since a mode was last healthy, and what the log says of them. Its last line is
-/// true: a failure that lasts stands there, and so does its end.
+/// The failures since a mode was last healthy, and what has been logged about them. The last
+/// log line is always accurate: a lasting failure is logged, and so is its end.
 #[derive(Debug, Default)]
 struct Failures {
     count: u32,
-    /// Since when calls succeed again.
-    well_since: Option<Instant>,
-    /// Lines of failures.
+    /// Since when calls have succeeded again.
+    working_since: Option<Instant>,
+    /// The number of failures logged.
     lines: usize,
-    /// What was logged since the log last said that the mode works.
+    /// The failures logged since the log last said that the mode works.
     logged: Vec<String>,
 }
 
-/// A failure that is worth a line.
+/// A failure that is to be logged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum News {
+enum FailureNotice {
+    /// Further failures may be logged.
     Failure,
-    /// The last line before the mode is healthy again: it comes and goes.
+    /// The last failure that is logged until the mode is healthy.
     Last,
 }
 
-impl News {
-    /// What a line says of the lines to come.
+impl FailureNotice {
+    /// The end of a log line: whether further failures are logged.
     fn outlook(self) -> String {
         match self {
             Self::Failure => String::new(),
             Self::Last => format!(
-                "; it fails again and again: no more is logged of it until it has worked for {} s",
+                "; it fails repeatedly: further failures are not logged until it has worked for {} s",
                 limits::HEALTHY_MS / 1_000
             ),
         }
@@ -556,9 +559,9 @@ impl News {
 }
 
 impl Failures {
-    /// One more: how long to wait, and whether to log it.
-    fn failed(&mut self, text: &str, bounds: (u64, u64)) -> (Duration, Option<News>) {
-        if self.well_since.take().is_some_and(is_healthy) {
+    /// Records a failure; returns how long to wait, and whether to log it.
+    fn failed(&mut self, text: &str, bounds: (u64, u64)) -> (Duration, Option<FailureNotice>) {
+        if self.working_since.take().is_some_and(is_healthy) {
             *self = Self::default();
         }
         let back_off = back_off::after(self.count, bounds);
@@ -568,15 +571,19 @@ impl Failures {
         }
         self.logged.push(text.to_owned());
         self.lines += 1;
-        (back_off, Some(if self.is_silent() { News::Last } else { News::Failure }))
+        (
+            back_off,
+            Some(if self.is_silent() { FailureNotice::Last } else { FailureNotice::Failure }),
+        )
     }
 
-    /// A success: true when the log says that the mode fails, and is to say that it works.
+    /// Records a success; true if the log says that the mode fails, so that the recovery has to
+    /// be logged.
     fn succeeded(&mut self) -> bool {
         if self.count == 0 {
             return false;
         }
-        let since = *self.well_since.get_or_insert_with(Instant::now);
+        let since = *self.working_since.get_or_insert_with(Instant::now);
         if self.is_silent() {
             let is_healthy = is_healthy(since);
             if is_healthy {
@@ -587,32 +594,32 @@ impl Failures {
         !std::mem::take(&mut self.logged).is_empty()
     }
 
-    /// Whether no more is logged until the mode is healthy.
+    /// Whether no more failures are logged until the mode is healthy.
     fn is_silent(&self) -> bool {
         self.lines >= limits::FAILURES_LOGGED_MAX
     }
 }
 
-/// Whether a mode that works since then is healthy.
+/// Whether a mode that has worked since `since` is healthy.
 fn is_healthy(since: Instant) -> bool {
     since.elapsed() >= Duration::from_millis(limits::HEALTHY_MS)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{BACK_OFF, Failures, News, interval};
+    use super::{BACK_OFF, FailureNotice, Failures, interval};
     use crate::limits;
     use std::time::Duration;
 
     #[tokio::test(start_paused = true)]
-    async fn failures_wait_longer_each_time_and_are_logged_once() {
+    async fn the_back_off_grows_and_each_failure_is_logged_once() {
         let mut failures = Failures::default();
         let mut expected_ms = 500.0;
         for n in 0..20 {
-            let (back_off, news) = failures.failed("crashed", BACK_OFF);
+            let (back_off, notice) = failures.failed("crashed", BACK_OFF);
             let ms = back_off.as_secs_f64() * 1000.0;
             assert!((expected_ms * 0.9..=expected_ms * 1.1).contains(&ms), "{n}: {ms}");
-            assert_eq!(news, (n == 0).then_some(News::Failure));
+            assert_eq!(notice, (n == 0).then_some(FailureNotice::Failure));
             expected_ms = f64::min(expected_ms * 2.0, 60_000.0);
         }
         assert!(failures.failed("something else", BACK_OFF).1.is_some());
@@ -621,7 +628,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_mode_that_stays_well_starts_anew() {
+    async fn the_back_off_is_reset_for_a_healthy_mode() {
         let mut failures = Failures::default();
         for _ in 0..5 {
             failures.failed("crashed", BACK_OFF);
@@ -631,33 +638,37 @@ mod tests {
         assert!(failures.failed("crashed", BACK_OFF).0 > Duration::from_secs(10));
         failures.succeeded();
         tokio::time::advance(Duration::from_millis(limits::HEALTHY_MS)).await;
-        let (back_off, news) = failures.failed("crashed", BACK_OFF);
+        let (back_off, notice) = failures.failed("crashed", BACK_OFF);
         assert!(back_off < Duration::from_millis(600));
-        assert_eq!(news, Some(News::Failure));
+        assert_eq!(notice, Some(FailureNotice::Failure));
     }
 
     #[tokio::test(start_paused = true)]
-    async fn the_last_line_of_a_mode_that_comes_and_goes_is_true() {
+    async fn the_last_log_line_about_an_unstable_mode_is_accurate() {
         let mut failures = Failures::default();
         for n in 1..limits::FAILURES_LOGGED_MAX {
             let first = failures.failed("unreachable", BACK_OFF).1;
-            assert_eq!(first, Some(News::Failure), "{n}: it worked before, as the log has it");
+            assert_eq!(
+                first,
+                Some(FailureNotice::Failure),
+                "{n}: the log said before that it works"
+            );
             assert_eq!(failures.failed("unreachable", BACK_OFF).1, None);
             assert!(failures.succeeded());
             assert!(!failures.succeeded());
         }
-        assert_eq!(failures.failed("unreachable", BACK_OFF).1, Some(News::Last));
+        assert_eq!(failures.failed("unreachable", BACK_OFF).1, Some(FailureNotice::Last));
         assert!(!failures.succeeded());
         assert_eq!(failures.failed("something else", BACK_OFF).1, None);
         assert!(!failures.succeeded());
         tokio::time::advance(Duration::from_millis(limits::HEALTHY_MS)).await;
-        assert!(failures.succeeded(), "it is healthy, and that is said");
+        assert!(failures.succeeded(), "it is healthy, and the recovery is logged");
         assert!(!failures.succeeded());
-        assert_eq!(failures.failed("unreachable", BACK_OFF).1, Some(News::Failure));
+        assert_eq!(failures.failed("unreachable", BACK_OFF).1, Some(FailureNotice::Failure));
     }
 
     #[test]
-    fn what_a_mode_asks_for_is_kept_within_limits() {
+    fn the_interval_is_kept_within_limits() {
         for _ in 0..100 {
             assert!(interval(Duration::ZERO) >= Duration::from_millis(20));
             assert!(interval(Duration::MAX) <= Duration::from_millis(330_000));

@@ -1,9 +1,9 @@
-//! A mode's own words made fit for one line of a log.
+//! Makes text of a mode fit for one log line.
 
 use std::fmt::Write as _;
 
-/// `text` on one line of at most about `bytes_max` bytes: control characters
-/// escaped, and cut with the number of bytes left out.
+/// `text` on one line of at most about `bytes_max` bytes: control characters are escaped, and a
+/// longer text is cut, with the number of omitted bytes.
 pub(crate) fn one_line(text: &str, bytes_max: usize) -> String {
     let mut line = String::with_capacity(text.len().min(bytes_max));
     for (at, c) in text.char_indices() {
@@ -20,7 +20,7 @@ pub(crate) fn one_line(text: &str, bytes_max: usize) -> String {
     line
 }
 
-/// Control characters, and those that reorder or hide text in a terminal.
+/// Control characters, and characters that reorder or hide text in a terminal.
 fn is_unprintable(c: char) -> bool {
     c.is_control()
         || matches!(c, '\u{2028}' | '\u{2029}' | '\u{200b}'..='\u{200f}')
@@ -37,7 +37,7 @@ mod tests {
     }
 
     #[test]
-    fn a_long_text_is_cut_between_characters_and_says_so() {
+    fn a_long_text_is_cut_between_characters_with_a_note() {
         assert_eq!(one_line("aé€", 3), "aé… (3 more bytes)");
         assert_eq!(one_line("aé€", 6), "aé€");
     }

@@ -1,11 +1,11 @@
-//! The thread that modes run on, apart from everything else a member does.
+//! The thread on which modes run, separate from everything else in a member.
 
 use std::io;
 
 use tokio::runtime::{Builder, Handle, Runtime};
 
-/// One thread for all modes. They take turns at every tick, so a looping one delays
-/// the others by a tick at a time.
+/// One thread for all modes. They take turns at every tick, so a mode in an endless loop delays
+/// the others by one tick at a time.
 #[derive(Debug)]
 pub(crate) struct ModeThread(Option<Runtime>);
 
@@ -25,8 +25,8 @@ impl ModeThread {
 }
 
 impl Drop for ModeThread {
-    /// Without waiting: the thread that drops it may be one of a runtime, which must
-    /// not block.
+    /// Shuts the runtime down without waiting, since the dropping thread may belong to a
+    /// runtime and must not block.
     fn drop(&mut self) {
         if let Some(runtime) = self.0.take() {
             runtime.shutdown_background();

@@ -1,4 +1,4 @@
-//! The clock that interrupts running modes: a thread that ticks only while one runs.
+//! The thread that interrupts running modes. It ticks only while a mode runs.
 
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -7,10 +7,10 @@ use wasmtime::{Engine, EngineWeak};
 
 use crate::limits;
 
-/// Ticks while at least one [`Running`] is held, and sleeps without a timer else.
+/// Ticks while at least one [`Running`] is held, and otherwise sleeps without a timer.
 ///
-/// A thread of its own and not a task: a mode that computes holds a worker of the
-/// runtime, and with a single worker no task would be left to interrupt it.
+/// A thread and not a task: a mode that computes occupies a worker of the runtime, and with a
+/// single worker no task could run to interrupt it.
 #[derive(Debug)]
 pub(crate) struct Ticker(Arc<Shared>);
 
@@ -60,7 +60,7 @@ impl Drop for Ticker {
 }
 
 impl Running {
-    /// No ticks for this call until the result is dropped.
+    /// Pauses the ticks for this call until the result is dropped.
     pub(crate) fn wait(&self) -> Waiting<'_> {
         self.0.leave();
         Waiting(&self.0)

@@ -1,12 +1,12 @@
-//! The zones of link-local addresses (RFC 4007): this host's interfaces.
+//! The zones of link-local addresses (RFC 4007): interfaces of this host.
 
 use std::net::{Ipv4Addr, Ipv6Addr, UdpSocket};
 
 use rustix::net::netdevice;
 
-/// The index of an interface given by name or by index.
+/// The index of an interface that is given by name or by index.
 pub(crate) fn interface_index(zone: &str) -> Option<u32> {
-    // Any socket will do (netdevice(7)).
+    // The request works on any socket (netdevice(7)).
     let any = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))
         .or_else(|_| UdpSocket::bind((Ipv6Addr::UNSPECIFIED, 0)));
     let named = any.ok().and_then(|socket| netdevice::name_to_index(&socket, zone).ok());

@@ -1,4 +1,4 @@
-//! A component in a registry: `registry[:port]/repository[:tag][@sha256:…]`.
+//! A component in an OCI registry: `registry[:port]/repository[:tag][@sha256:…]`.
 
 use std::fmt;
 
@@ -8,19 +8,20 @@ use reqwest::Url;
 use crate::http::is_loopback;
 use crate::sha256::Sha256;
 
-/// A component in a registry. Without tag and digest, its tag is `latest`.
+/// A component in an OCI registry. The tag defaults to `latest` if there is no tag and no
+/// digest.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Artifact {
     name: Name,
-    /// `https://registry`, or `http://` where the registry is on this machine.
+    /// `https://registry`, or `http://` for a registry on this machine.
     base: Url,
 }
 
 impl Artifact {
-    /// Reads what follows the `oci://` of a reference; says what is wrong with it.
+    /// Parses the part of a reference after `oci://`.
     pub(crate) fn parse(rest: &str) -> Result<Self, String> {
         let Some((registry, path)) = rest.split_once('/') else {
-            return Err("it names no repository".into());
+            return Err("the repository is missing".into());
         };
         let registry = registry.to_ascii_lowercase();
         check_registry(&registry)?;
@@ -37,12 +38,12 @@ impl Artifact {
         self.name.repository()
     }
 
-    /// The digest of the manifest, where the reference has one.
+    /// The digest of the manifest, if the reference has one.
     pub(crate) fn manifest_digest(&self) -> Option<Sha256> {
         self.name.digest().and_then(Sha256::parse)
     }
 
-    /// What the manifest is asked for by: its digest, else its tag.
+    /// The reference in the manifest request: the digest, or else the tag.
     pub(crate) fn manifest_name(&self) -> &str {
         self.name.digest().or(self.name.tag()).unwrap_or("latest")
     }
@@ -55,30 +56,30 @@ impl fmt::Display for Artifact {
 }
 
 fn check_registry(registry: &str) -> Result<(), String> {
-    let strange = |c: char| !(c.is_ascii_alphanumeric() || ".-:[]".contains(c));
+    let is_invalid = |c: char| !(c.is_ascii_alphanumeric() || ".-:[]".contains(c));
     if registry.is_empty() {
-        return Err("it names no registry".into());
+        return Err("the registry is missing".into());
     }
-    if let Some(c) = registry.chars().find(|c| strange(*c)) {
-        return Err(format!("its registry contains {c:?}"));
+    if let Some(c) = registry.chars().find(|c| is_invalid(*c)) {
+        return Err(format!("the registry contains {c:?}"));
     }
     if registry.ends_with(':') {
-        return Err("its registry has a colon and no port".into());
+        return Err("the registry has a colon and no port".into());
     }
     Ok(())
 }
 
-/// The library knows the grammar behind the registry, and the names that one
-/// registry abbreviates. Of registries it knows only some: neither IPv6 nor a host
+/// The library parses the part after the registry, including the abbreviations of Docker Hub.
+/// It does not accept all registry hosts: neither IPv6 literals nor host names without a dot.
 /// without a dot.
 fn name(registry: &str, path: &str) -> Result<Name, String> {
     if !path.is_ascii() {
-        return Err("its repository or tag is not ASCII".into());
+        return Err("the repository or tag is not ASCII".into());
     }
     if let Some((_, digest)) = path.split_once('@')
         && Sha256::parse(digest).is_none()
     {
-        return Err("what follows the \"@\" is not \"sha256:\" and 64 hexadecimal digits".into());
+        return Err("after \"@\", expected \"sha256:\" and 64 hexadecimal digits".into());
     }
     let abbreviates = matches!(registry, "docker.io" | "index.docker.io");
     let known = if abbreviates { registry } else { "localhost" };
@@ -98,7 +99,7 @@ fn name(registry: &str, path: &str) -> Result<Name, String> {
 fn explain(error: &ParseError) -> String {
     match error {
         ParseError::ReferenceInvalidFormat => {
-            "a repository is lower-case letters and digits, parted by . _ - and /; a tag is up to \
+            "a repository consists of lower-case letters and digits, separated by . _ - and /; a tag of up to \
              128 letters, digits and . _ -"
                 .into()
         }

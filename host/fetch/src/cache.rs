@@ -1,4 +1,4 @@
-//! Components that were brought before: files named by their digest.
+//! A cache of fetched components: files named by their digest.
 
 use std::fs::{self, File};
 use std::io::{self, ErrorKind, Read, Write};
@@ -10,13 +10,13 @@ use bytes::Bytes;
 use crate::limits;
 use crate::sha256::{Hasher, Sha256};
 
-/// Begins the name of what is not whole yet.
+/// Name prefix of files that are being written.
 const UNFINISHED: &str = ".fetched-";
-/// Ends the name of a component.
+/// Extension of component files.
 const COMPONENT: &str = "wasm";
 
-/// A folder of components. Processes may share it: files appear whole, and what is
-/// read is hashed again.
+/// A folder of components. Processes may share it: files are created atomically, and verified
+/// when read.
 #[derive(Clone, Debug)]
 pub(crate) struct Cache {
     folder: PathBuf,
@@ -27,37 +27,37 @@ impl Cache {
         Self { folder }
     }
 
-    /// The component with that digest, if it is here and whole.
+    /// The component with that digest, if it is in the cache and intact.
     pub(crate) fn read(&self, pin: Sha256, bytes_max: u64) -> Option<Bytes> {
         let path = self.path(pin);
         match read(&path, bytes_max) {
             Ok(bytes) if Hasher::of(&bytes) == pin => {
-                // So that it is not the one to be removed. Where that is not allowed, the
-                // cache is somebody else's to keep.
+                // Marks it as recently used. If the modification time cannot be changed,
+                // another user maintains the cache.
                 let _ = File::open(&path).and_then(|file| file.set_modified(SystemTime::now()));
                 Some(bytes.into())
             }
             Ok(_) => {
-                tracing::warn!(file = %path.display(), "damaged in the cache; fetching it anew");
+                tracing::warn!(file = %path.display(), "damaged in the cache; fetching it again");
                 None
             }
             Err(error) if error.kind() == ErrorKind::NotFound => None,
             Err(error) => {
-                tracing::warn!(file = %path.display(), %error, "cannot read from the cache; fetching anew");
+                tracing::warn!(file = %path.display(), %error, "cannot read from the cache; fetching it again");
                 None
             }
         }
     }
 
-    /// Keeps a component. That it cannot be kept is no reason not to use it.
+    /// Stores a component. A failure is only logged.
     pub(crate) fn write(&self, pin: Sha256, bytes: &[u8]) {
         if let Err(error) = self.try_write(pin, bytes) {
             tracing::warn!(
                 folder = %self.folder.display(), %error,
-                "cannot write to the cache; the next start will need the network"
+                "cannot write to the cache; the next start needs the network"
             );
-        } else if let Err(error) = self.tidy() {
-            tracing::warn!(folder = %self.folder.display(), %error, "cannot tidy the cache");
+        } else if let Err(error) = self.clean_up() {
+            tracing::warn!(folder = %self.folder.display(), %error, "cannot clean up the cache");
         }
     }
 
@@ -70,13 +70,14 @@ impl Cache {
         sync_folder(&self.folder)
     }
 
-    /// Removes what is too much, and what killed processes left.
-    fn tidy(&self) -> io::Result<()> {
+    /// Removes the least recently used components beyond the limit, and partial files of killed
+    /// processes.
+    fn clean_up(&self) -> io::Result<()> {
         let now = SystemTime::now();
         let mut components = Vec::new();
         for entry in fs::read_dir(&self.folder)? {
             let path = entry?.path();
-            // Gone meanwhile, by another process.
+            // Another process has removed it.
             let Ok(modified) = fs::metadata(&path).and_then(|metadata| metadata.modified()) else {
                 continue;
             };
@@ -84,13 +85,13 @@ impl Cache {
             if path.extension().is_some_and(|extension| extension == COMPONENT) {
                 components.push((modified, path));
             } else if name.starts_with(UNFINISHED)
-                && now.duration_since(modified).is_ok_and(is_left)
+                && now.duration_since(modified).is_ok_and(is_abandoned)
             {
                 remove(&path)?;
             }
         }
         components.sort_unstable();
-        let too_many = components.len().saturating_sub(limits::KEPT_MAX);
+        let too_many = components.len().saturating_sub(limits::CACHED_MAX);
         components.iter().take(too_many).try_for_each(|(_, path)| remove(path))
     }
 
@@ -99,12 +100,12 @@ impl Cache {
     }
 }
 
-/// Whether nobody can still be writing what was begun this long ago.
-fn is_left(age: Duration) -> bool {
+/// Whether a partial file is so old that no process can still be writing it.
+fn is_abandoned(age: Duration) -> bool {
     age > Duration::from_secs(limits::UNFINISHED_S_MAX)
 }
 
-/// Unless another process was faster.
+/// Removes a file; no error if another process has removed it.
 fn remove(path: &Path) -> io::Result<()> {
     match fs::remove_file(path) {
         Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
@@ -112,7 +113,7 @@ fn remove(path: &Path) -> io::Result<()> {
     }
 }
 
-/// One byte more than the bound is enough to be damaged.
+/// Reads one byte more than the limit, so that a longer file fails verification.
 fn read(path: &Path, bytes_max: u64) -> io::Result<Vec<u8>> {
     if !fs::metadata(path)?.is_file() {
         return Err(io::Error::other("not a file"));
@@ -122,7 +123,7 @@ fn read(path: &Path, bytes_max: u64) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// The name lasts as well as the bytes.
+/// Makes the file's name durable, in addition to its content.
 #[cfg(unix)]
 fn sync_folder(folder: &Path) -> io::Result<()> {
     File::open(folder)?.sync_all()

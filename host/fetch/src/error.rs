@@ -1,167 +1,167 @@
-//! Why a component could not be brought.
+//! Errors of fetching a component.
 
 use std::time::Duration;
 
 use crate::limits::{ATTEMPTS_MAX, REDIRECTS_MAX};
 use crate::sha256::Sha256;
 
-/// A component that could not be brought, on one line: what, where, what to do.
-/// Nothing of it was kept.
+/// A component could not be fetched. The text is one line: what, from where, what to do.
+/// Nothing was cached.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot fetch {reference}: {cause}")]
 pub struct FetchError {
-    /// What was asked for, as [`Reference`](crate::Reference) shows it.
+    /// The reference, as [`Reference`](crate::Reference) displays it.
     pub reference: String,
-    /// Why it was not brought.
+    /// Why it could not be fetched.
     pub cause: Cause,
 }
 
-/// Why a component was not brought. `at` is a host and a path, without the query,
-/// which may hold a signature; texts of others are cut and cleaned.
+/// Why a component could not be fetched. `at` is a host and a path, without the query, which
+/// may contain a signature. Texts of servers are cut and stripped of control characters.
 #[derive(Debug, thiserror::Error)]
 pub enum Cause {
-    /// No connection, and what the system said last.
+    /// No connection could be made.
     #[error(
-        "no connection to {at} ({why}), asked {ATTEMPTS_MAX} times; check the host, the port, and that the network is up"
+        "cannot connect to {at} ({why}) after {ATTEMPTS_MAX} attempts; check the host, the port, and that the network is up"
     )]
     Connect {
-        /// Where to.
+        /// Host and path.
         at: String,
-        /// The system's words.
+        /// The error of the system.
         why: String,
     },
-    /// The connection ended before the answer did.
+    /// The connection was closed before the response was complete.
     #[error(
-        "the connection to {at} broke off ({why}), {ATTEMPTS_MAX} times; try again, or look at that server"
+        "the connection to {at} was interrupted ({why}) in {ATTEMPTS_MAX} attempts; try again, or check that server"
     )]
     Broken {
-        /// Where to.
+        /// Host and path.
         at: String,
-        /// The system's words.
+        /// The error of the system.
         why: String,
     },
     /// The server's certificate is not trusted.
     #[error(
-        "the certificate of {at} is not trusted ({why}); add its authority to this system's certificates, or name a PEM file that has it in SSL_CERT_FILE"
+        "the certificate of {at} is not trusted ({why}); add its CA to this system's certificates, or set SSL_CERT_FILE to a PEM file that contains it"
     )]
     Certificate {
-        /// Where to.
+        /// Host and path.
         at: String,
-        /// What is wrong with the certificate.
+        /// The problem with the certificate.
         why: String,
     },
-    /// No agreement on TLS.
+    /// The TLS handshake failed.
     #[error(
-        "{at} does not speak TLS as it should ({why}); check the port, and that it serves https with TLS 1.2 or 1.3"
+        "the TLS handshake with {at} failed ({why}); check the port, and that it serves https with TLS 1.2 or 1.3"
     )]
     Tls {
-        /// Where to.
+        /// Host and path.
         at: String,
-        /// What went wrong.
+        /// The reason.
         why: String,
     },
-    /// Not one root of trust, or no client for another reason.
+    /// No trusted root certificates, or another failure to create the client.
     #[error(
-        "no TLS on this machine ({0}); install the system's certificates (ca-certificates), or name a PEM file of them in SSL_CERT_FILE"
+        "TLS cannot be used on this machine ({0}); install the system's certificates (ca-certificates), or set SSL_CERT_FILE to a PEM file"
     )]
     NoRoots(String),
-    /// Neither HTTPS nor this machine.
-    #[error("{at} would be asked over plain http; only https is used, except on this machine")]
+    /// The URL is plain HTTP, and not on this machine.
+    #[error("{at} is plain http; only https is allowed, except on this machine")]
     Plain {
-        /// Where to.
+        /// Host and path.
         at: String,
     },
-    /// A redirect to plain HTTP, or off this machine without TLS.
+    /// A redirect to plain HTTP, or from this machine to another one.
     #[error(
-        "it redirects to {to}, which is refused: redirects from https stay with https, and plain ones on this machine; name a place that does so"
+        "it redirects to {to}, which is not allowed: https may redirect only to https, and http only on this machine; use another URL"
     )]
     Redirect {
-        /// Where to, with its scheme.
+        /// The target, with its scheme.
         to: String,
     },
-    /// More than [`REDIRECTS_MAX`].
-    #[error("{at} leads to more than {REDIRECTS_MAX} redirects; name the place where it lies")]
+    /// More than [`REDIRECTS_MAX`] redirects.
+    #[error("{at} leads to more than {REDIRECTS_MAX} redirects; use the final URL")]
     Redirects {
-        /// Where the first of them was.
+        /// Host and path of the original request.
         at: String,
     },
-    /// A status that is not 200.
-    #[error("{at} answered {status}{}; {}", quoted(.said), advice(*.status))]
+    /// A status other than 200.
+    #[error("{at} returned {status}{}; {}", quoted(.body), advice(*.status))]
     Status {
-        /// Who answered.
+        /// Host and path.
         at: String,
-        /// The status.
+        /// The status code.
         status: u16,
-        /// The beginning of the answer, or nothing.
-        said: String,
+        /// The beginning of the response body; may be empty.
+        body: String,
     },
-    /// Something is only given to who shows credentials.
+    /// The server requires credentials.
     #[error(
-        "{at} wants credentials, which are not supported: only what anybody may read is fetched; make it public, or bring the file by other means and name its path"
+        "{at} requires credentials, which are not supported; make it public, or copy the file to this machine and configure its path"
     )]
     Credentials {
-        /// Who wants them.
+        /// Host and path.
         at: String,
     },
-    /// No token for anybody.
+    /// The registry's token server gave no anonymous token.
     #[error(
-        "the registry's tokens cannot be had: {0}; look at the registry, or bring the file by other means and name its path"
+        "cannot get a token of the registry: {0}; check the registry, or copy the file to this machine and configure its path"
     )]
     Token(String),
-    /// Silence.
-    #[error("{at} sent nothing for {after:?}; try again, or look at that server")]
+    /// No data arrived within the idle timeout.
+    #[error("{at} sent nothing for {after:?}; try again, or check that server")]
     Idle {
-        /// Who was silent.
+        /// Host and path.
         at: String,
         /// [`Limits::idle`](crate::Limits::idle).
         after: Duration,
     },
-    /// Too slow on the whole.
+    /// The fetch exceeded its total time.
     #[error(
-        "it took longer than {after:?}; try again on a faster network, or bring the file by other means and name its path"
+        "it took longer than {after:?}; try again on a faster network, or copy the file to this machine and configure its path"
     )]
     Slow {
         /// [`Limits::fetch`](crate::Limits::fetch).
         after: Duration,
     },
-    /// An answer beyond its bound.
-    #[error("what {at} sends {}; check that the reference names a component", too_large(*.announced, *.bytes_max))]
+    /// A response that is too large.
+    #[error("the response of {at} {}; check that the reference names a component", too_large(*.announced, *.bytes_max))]
     TooLarge {
-        /// Who sends it.
+        /// Host and path.
         at: String,
-        /// The length that was announced, in bytes, if that was refused.
+        /// The announced length in bytes, if that was too large.
         announced: Option<u64>,
-        /// The bound, in bytes.
+        /// The limit, in bytes.
         bytes_max: u64,
     },
-    /// Another component than the pinned one.
+    /// The component has another digest than the configured one.
     #[error(
-        "it is {found}, and {pinned} is pinned; nothing was kept. If it is the component you mean, pin it with digest = \"{found}\""
+        "its digest is {found}, but the configuration requires {pinned}; nothing was cached. If it is the intended component, set digest = \"{found}\""
     )]
     Digest {
-        /// What is there.
+        /// The digest of the component, or the one announced by the manifest.
         found: Sha256,
-        /// What was asked for.
+        /// The configured digest.
         pinned: Sha256,
     },
-    /// A manifest with another digest than the one it was asked for by.
+    /// A manifest has another digest than the requested one.
     #[error(
-        "the registry gave the manifest {found} for {asked}; nothing was kept. Look at the registry"
+        "the registry returned the manifest {found} for {asked}; nothing was cached; check the registry"
     )]
     ManifestDigest {
-        /// What is there.
+        /// The digest of the manifest.
         found: Sha256,
-        /// What was asked for.
+        /// The requested digest.
         asked: Sha256,
     },
-    /// No image manifest, or one that does not hold exactly one component.
+    /// Not an image manifest, or not exactly one component in it.
     #[error("{0}")]
     Manifest(String),
 }
 
 impl Cause {
-    /// Whether the same request may succeed a moment later.
-    pub(crate) fn is_passing(&self) -> bool {
+    /// Whether the same request may succeed if retried.
+    pub(crate) fn is_retryable(&self) -> bool {
         match self {
             Self::Connect { .. } | Self::Broken { .. } => true,
             Self::Status { status, .. } => *status == 429 || *status >= 500,
@@ -170,25 +170,27 @@ impl Cause {
     }
 }
 
-fn quoted(said: &str) -> String {
-    if said.is_empty() { String::new() } else { format!(" ({said:?})") }
+fn quoted(body: &str) -> String {
+    if body.is_empty() { String::new() } else { format!(" ({body:?})") }
 }
 
 fn advice(status: u16) -> String {
     match status {
-        404 | 410 => "nothing is there; check the reference".into(),
-        403 => "only what anybody may read is fetched; make it public, or bring the file by other \
-                means and name its path"
-            .into(),
-        429 => format!("asked {ATTEMPTS_MAX} times; wait before asking again"),
-        500.. => format!("asked {ATTEMPTS_MAX} times; try again later, or look at that server"),
+        404 | 410 => "not found; check the reference".into(),
+        403 => {
+            "credentials are not supported; make it public, or copy the file to this machine and \
+                configure its path"
+                .into()
+        }
+        429 => format!("{ATTEMPTS_MAX} attempts; wait before trying again"),
+        500.. => format!("{ATTEMPTS_MAX} attempts; try again later, or check that server"),
         _ => "expected 200; check the reference".into(),
     }
 }
 
 fn too_large(announced: Option<u64>, bytes_max: u64) -> String {
     match announced {
-        Some(bytes) => format!("has {bytes} bytes, and at most {bytes_max} are taken"),
-        None => format!("is longer than the {bytes_max} bytes that are taken"),
+        Some(bytes) => format!("has {bytes} bytes; the limit is {bytes_max}"),
+        None => format!("is larger than the limit of {bytes_max} bytes"),
     }
 }

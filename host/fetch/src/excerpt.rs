@@ -1,9 +1,9 @@
-//! Other people's words, made fit for a line of the log.
+//! Makes text of a server fit for one log line.
 
 use crate::limits::EXCERPT_CHARS_MAX;
 
-/// At most [`EXCERPT_CHARS_MAX`] characters of `text`, on one line, without control
-/// characters and without those that turn the direction of writing.
+/// At most [`EXCERPT_CHARS_MAX`] characters of `text`, on one line, without control characters
+/// and characters that change the text direction.
 pub(crate) fn excerpt(text: &str) -> String {
     let clean: String = text.chars().map(|c| if is_hidden(c) { ' ' } else { c }).collect();
     let mut words = String::new();
@@ -29,7 +29,7 @@ mod tests {
     use super::{EXCERPT_CHARS_MAX, excerpt};
 
     #[test]
-    fn an_excerpt_is_one_short_line_without_tricks() {
+    fn an_excerpt_is_one_short_line_without_control_characters() {
         assert_eq!(excerpt(" not\r\n\x1b[31m found\u{202e}! "), "not [31m found !");
         assert_eq!(excerpt("\0"), "");
         let long = excerpt(&"é".repeat(1_000));

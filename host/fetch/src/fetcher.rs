@@ -1,4 +1,4 @@
-//! From the cache, or from where it lies.
+//! Fetches from the cache, or from the reference.
 
 use std::path::PathBuf;
 
@@ -13,7 +13,7 @@ use crate::registry::Registry;
 use crate::sha256::Sha256;
 use crate::web_address::WebAddress;
 
-/// Brings components by their digest.
+/// Fetches components by their digest.
 #[derive(Clone, Debug)]
 pub struct Fetcher {
     cache: Option<Cache>,
@@ -21,21 +21,21 @@ pub struct Fetcher {
 }
 
 impl Fetcher {
-    /// Keeps what it brings in `cache_dir`, as `<64 digits>.wasm`; without one it
-    /// keeps nothing. The folder is made when it is needed.
+    /// Caches components in `cache_dir`, as `<64 digits>.wasm`; `None` disables the cache. The
+    /// folder is created when it is needed.
     pub fn new(cache_dir: Option<PathBuf>, limits: Limits) -> Self {
         Self { cache: cache_dir.map(Cache::new), limits }
     }
 
-    /// The bytes whose SHA-256 is `digest`, at most [`Limits::bytes_max`] of them.
+    /// Fetches the bytes with the SHA-256 `digest`, at most [`Limits::bytes_max`].
     ///
-    /// The cache is asked first: a component in it needs no network, and `reference`
-    /// is not looked at. A cache that cannot be read or written is logged as a
-    /// warning, once a call, and changes nothing else.
+    /// The cache is checked first: a cached component needs no network, and `reference` is not
+    /// used. Failures to read or write the cache are logged as a warning, and do not affect the
+    /// result.
     ///
     /// # Errors
     ///
-    /// When the bytes cannot be had within the limits, or are others.
+    /// The bytes cannot be fetched within the limits, or have another digest.
     pub async fn fetch(
         &self,
         reference: &Reference,
@@ -52,7 +52,7 @@ impl Fetcher {
             .and_then(|content| check(content, pin))
             .map_err(|cause| FetchError { reference: reference.to_string(), cause })?;
         tracing::info!(%reference, digest = %pin, bytes = bytes.len(), "fetched");
-        self.keep(pin, bytes.clone()).await;
+        self.store(pin, bytes.clone()).await;
         Ok(bytes)
     }
 
@@ -80,9 +80,9 @@ impl Fetcher {
         tokio::task::spawn_blocking(move || cache.read(pin, bytes_max)).await.ok().flatten()
     }
 
-    async fn keep(&self, pin: Sha256, bytes: Bytes) {
+    async fn store(&self, pin: Sha256, bytes: Bytes) {
         if let Some(cache) = self.cache.clone() {
-            // Fails only while the runtime ends.
+            // Fails only during a shutdown of the runtime.
             let _ = tokio::task::spawn_blocking(move || cache.write(pin, &bytes)).await;
         }
     }

@@ -1,4 +1,4 @@
-//! One request, bounded in every way: HTTPS, or plain HTTP on this machine.
+//! HTTP requests with limits on size and time: over HTTPS, or over plain HTTP on this machine.
 
 use std::error::Error;
 use std::fmt;
@@ -12,22 +12,22 @@ use tokio::sync::OnceCell;
 
 use crate::error::Cause;
 use crate::excerpt::excerpt;
-use crate::limits::{ATTEMPTS_MAX, Limits, REDIRECTS_MAX, REFUSAL_BYTES_MAX};
+use crate::limits::{ATTEMPTS_MAX, ERROR_BODY_BYTES_MAX, Limits, REDIRECTS_MAX};
 use crate::sha256::{Hasher, Sha256};
 
-/// What to ask for.
+/// A request.
 pub(crate) struct Get<'a> {
     pub(crate) url: &'a Url,
-    /// Media types.
+    /// The `Accept` header: media types.
     pub(crate) accept: Option<&'a str>,
     pub(crate) authorization: Option<&'a HeaderValue>,
     pub(crate) bytes_max: u64,
 }
 
-/// What came.
+/// A response.
 pub(crate) enum Answer {
     Content(Content),
-    /// 401, and its challenges.
+    /// Status 401, with its challenges.
     Unauthorized(Vec<String>),
 }
 
@@ -38,7 +38,7 @@ pub(crate) struct Content {
 
 pub(crate) struct Http {
     limits: Limits,
-    /// Reads the roots of trust: not before they are needed.
+    /// Created when needed, since it reads the trusted root certificates.
     tls: OnceCell<Client>,
     loopback: OnceCell<Client>,
 }
@@ -48,14 +48,14 @@ impl Http {
         Self { limits, tls: OnceCell::new(), loopback: OnceCell::new() }
     }
 
-    /// Asks, and asks again when that may help.
+    /// Sends the request, retrying failures that may be temporary.
     pub(crate) async fn get(&self, get: &Get<'_>) -> Result<Answer, Cause> {
         let mut attempt = 1;
         let mut wait = self.limits.back_off;
         loop {
             match self.get_once(get).await {
-                Err(cause) if cause.is_passing() && attempt < ATTEMPTS_MAX => {
-                    tracing::debug!(%cause, attempt, "asking again");
+                Err(cause) if cause.is_retryable() && attempt < ATTEMPTS_MAX => {
+                    tracing::debug!(%cause, attempt, "retrying");
                 }
                 outcome => return outcome,
             }
@@ -77,7 +77,7 @@ impl Http {
         match response.status() {
             StatusCode::OK => self.content(response, get.bytes_max).await.map(Answer::Content),
             StatusCode::UNAUTHORIZED => Ok(Answer::Unauthorized(challenges(&response))),
-            _ => Err(self.refusal(response).await),
+            _ => Err(self.status_error(response).await),
         }
     }
 
@@ -98,12 +98,12 @@ impl Http {
 
     fn build(&self, builder: ClientBuilder) -> Result<Client, Cause> {
         if CryptoProvider::get_default().is_none() {
-            // Refused when another thread was faster, which is as good.
+            // Fails if another thread has set it, which is equivalent.
             let _ = ring::default_provider().install_default();
         }
         builder
             .user_agent(concat!("convoke/", env!("CARGO_PKG_VERSION")))
-            // A query may hold a signature, which is not for the next host.
+            // A query may contain a signature, which the target of a redirect must not see.
             .referer(false)
             .connect_timeout(self.limits.connect)
             .read_timeout(self.limits.idle)
@@ -131,24 +131,24 @@ impl Http {
         Ok(Content { bytes: bytes.into(), sha256: hasher.finish() })
     }
 
-    async fn refusal(&self, mut response: Response) -> Cause {
+    async fn status_error(&self, mut response: Response) -> Cause {
         let (at, status) = (at(response.url()), response.status().as_u16());
-        let mut said = Vec::new();
-        while said.len() < REFUSAL_BYTES_MAX as usize
+        let mut body = Vec::new();
+        while body.len() < ERROR_BODY_BYTES_MAX as usize
             && let Ok(Some(chunk)) = response.chunk().await
         {
-            let room = REFUSAL_BYTES_MAX as usize - said.len();
-            said.extend_from_slice(&chunk[..chunk.len().min(room)]);
+            let room = ERROR_BODY_BYTES_MAX as usize - body.len();
+            body.extend_from_slice(&chunk[..chunk.len().min(room)]);
         }
-        Cause::Status { at, status, said: excerpt(&String::from_utf8_lossy(&said)) }
+        Cause::Status { at, status, body: excerpt(&String::from_utf8_lossy(&body)) }
     }
 
     fn cause(&self, asked: &Url, error: &reqwest::Error) -> Cause {
         let at = at(error.url().unwrap_or(asked));
         if let Some(refused) = find::<RefusedRedirect>(error) {
             return match refused {
-                RefusedRedirect::Place(to) => Cause::Redirect { to: to.clone() },
-                RefusedRedirect::Number => Cause::Redirects { at: self::at(asked) },
+                RefusedRedirect::Target(to) => Cause::Redirect { to: to.clone() },
+                RefusedRedirect::TooMany => Cause::Redirects { at: self::at(asked) },
             };
         }
         let why = innermost(error);
@@ -162,7 +162,7 @@ impl Http {
     }
 }
 
-/// Whether `url` names this machine, so that nobody is on the way.
+/// Whether `url` is on this machine, so that plain HTTP does not cross a network.
 pub(crate) fn is_loopback(url: &Url) -> bool {
     let host = url.host_str().unwrap_or_default();
     let address = host.trim_start_matches('[').trim_end_matches(']');
@@ -170,7 +170,7 @@ pub(crate) fn is_loopback(url: &Url) -> bool {
         || address.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
-/// Host, port and path.
+/// Host, port and path of a URL.
 pub(crate) fn at(url: &Url) -> String {
     let port = url.port().map(|port| format!(":{port}")).unwrap_or_default();
     excerpt(&format!("{}{port}{}", url.host_str().unwrap_or_default(), url.path()))
@@ -178,8 +178,8 @@ pub(crate) fn at(url: &Url) -> String {
 
 #[derive(Debug)]
 enum RefusedRedirect {
-    Place(String),
-    Number,
+    Target(String),
+    TooMany,
 }
 
 impl fmt::Display for RefusedRedirect {
@@ -201,13 +201,13 @@ fn stay_on_this_machine(attempt: Attempt<'_>) -> Action {
 }
 
 fn follow(attempt: Attempt<'_>, stays: bool) -> Action {
-    // The first of them is no redirect.
+    // The first entry is the original request.
     if attempt.previous().len() > REDIRECTS_MAX {
-        return attempt.error(RefusedRedirect::Number);
+        return attempt.error(RefusedRedirect::TooMany);
     }
     if !stays {
         let to = format!("{}://{}", attempt.url().scheme(), at(attempt.url()));
-        return attempt.error(RefusedRedirect::Place(to));
+        return attempt.error(RefusedRedirect::Target(to));
     }
     attempt.follow()
 }
@@ -217,7 +217,8 @@ fn challenges(response: &Response) -> Vec<String> {
     values.filter_map(|value| value.to_str().ok()).map(str::to_owned).collect()
 }
 
-/// The error of that type in a chain. An I/O error hides the one that it holds.
+/// The error of type `E` in a chain of causes. `io::Error` does not report the error it wraps
+/// as its source.
 fn find<'a, E: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a E> {
     let mut next = Some(error);
     while let Some(error) = next {
@@ -231,7 +232,7 @@ fn find<'a, E: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a 
     None
 }
 
-/// What went wrong in the first place, without addresses.
+/// The innermost cause, without URLs.
 fn innermost(error: &dyn Error) -> String {
     let mut innermost = error;
     while let Some(source) = innermost.source() {

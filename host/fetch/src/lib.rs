@@ -1,23 +1,22 @@
-//! Brings components from web servers and registries, by digest, into a cache.
+//! Fetches components from web servers and OCI registries, by digest, into a cache.
 //!
-//! - A [`Reference`] is where a component lies: `https://host[:port]/path`, or
+//! - A [`Reference`] names a component: `https://host[:port]/path`, or
 //!   `oci://registry[:port]/repository[:tag][@sha256:…]`.
-//! - A [`Fetcher`] brings the bytes that have one SHA-256, the *pin*: from the cache
-//!   if they are there, so that a start needs no network, else from the reference.
+//! - A [`Fetcher`] returns the bytes with a given SHA-256: from the cache if they are there, so
+//!   that a start needs no network, or else from the reference.
 //!
-//! Promises: bytes with another digest are never returned and never kept, from the
-//! cache neither; nothing is read without a bound, and nothing waited for without
-//! one ([`limits`]); outside of this machine only TLS is spoken, after redirects too;
-//! every refusal is one line that says what to do.
+//! Guarantees: bytes with another digest are never returned or cached, even if the cache is
+//! modified; all sizes and times are bounded ([`limits`]); connections to other machines use
+//! TLS, after redirects as well; every error is one line that says what to do.
 //!
-//! Roots of trust are the system's. On Linux and the BSDs, `SSL_CERT_FILE` and
-//! `SSL_CERT_DIR` name others; macOS and Windows ask their own stores. `HTTPS_PROXY`
-//! and `NO_PROXY` are honoured; this machine is never asked through a proxy.
+//! The trusted root certificates are the system's. On Linux and the BSDs, `SSL_CERT_FILE` and
+//! `SSL_CERT_DIR` override them; macOS and Windows use the system's store. `HTTPS_PROXY` and
+//! `NO_PROXY` are honoured; requests to this machine never use a proxy.
 //!
-//! Not supported: credentials. Web servers are asked as anybody asks, and registries
-//! with the token that they give to anybody; no file of passwords is read.
+//! Credentials are not supported. Web servers are accessed anonymously, and registries with the
+//! token that they issue to anonymous clients; no file of passwords is read.
 //!
-//! Must never know: what a component is, imports or may do, and who wants it.
+//! This crate must not know what a component is, imports or may do, or who uses it.
 
 mod artifact;
 mod cache;

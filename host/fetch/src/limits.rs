@@ -1,64 +1,66 @@
-//! Every bound of this crate, with its unit in its name and the reason beside it.
+//! Every limit of this crate, with its unit in its name, and its reason.
 
 use std::time::Duration;
 
-/// Largest component, in bytes. Python and JavaScript modes carry their engine and
-/// take 12 to 18 MiB.
+/// Size of a component, in bytes. Python and JavaScript modes contain their engine and take 12
+/// to 18 MiB.
 pub const BYTES_MAX: u64 = 64 << 20;
 
-/// Largest manifest, in bytes: what registries have to accept.
+/// Size of a manifest, in bytes: the size that registries have to accept (OCI distribution
+/// specification).
 pub const MANIFEST_BYTES_MAX: u64 = 4 << 20;
 
-/// Largest answer of a server of tokens, in bytes.
+/// Size of a response of a token server, in bytes.
 pub const TOKEN_BYTES_MAX: u64 = 64 << 10;
 
-/// What is read of an answer that is a refusal, in bytes.
-pub const REFUSAL_BYTES_MAX: u64 = 4 << 10;
+/// Bytes that are read of an error response.
+pub const ERROR_BODY_BYTES_MAX: u64 = 4 << 10;
 
-/// What is shown of a server's own words, in characters.
+/// Characters that are shown of a server's text.
 pub const EXCERPT_CHARS_MAX: usize = 160;
 
-/// Longest reference, in bytes.
+/// Length of a reference, in bytes.
 pub const REFERENCE_BYTES_MAX: usize = 2_048;
 
 /// Redirects of one request.
 pub const REDIRECTS_MAX: usize = 5;
 
-/// Times that one request is made before its failure counts.
+/// Attempts of one request.
 pub const ATTEMPTS_MAX: u32 = 3;
 
-/// Wait after the first failure, in milliseconds; doubled after the second.
+/// Wait after the first failed attempt, in milliseconds; doubled after the second.
 pub const BACK_OFF_MS: u64 = 250;
 
-/// Until a connection is open, its name looked up and TLS agreed on, in milliseconds.
+/// Timeout for connecting, including DNS lookup and TLS handshake, in milliseconds.
 pub const CONNECT_MS_MAX: u64 = 10_000;
 
-/// Silence after which a server is given up, in milliseconds. Longer than
-/// [`CONNECT_MS_MAX`], which it would hide.
+/// Time without data after which a request is aborted, in milliseconds. It has to be longer
+/// than [`CONNECT_MS_MAX`], which it would hide otherwise.
 pub const IDLE_MS_MAX: u64 = 20_000;
 
-/// A whole fetch with all its requests and attempts, in milliseconds.
+/// Duration of a fetch with all its requests and attempts, in milliseconds.
 pub const FETCH_MS_MAX: u64 = 180_000;
 
-/// Components in the cache; beyond it, those are removed that were not used for longest.
-pub const KEPT_MAX: usize = 64;
+/// Components in the cache; beyond it, the least recently used ones are removed.
+pub const CACHED_MAX: usize = 64;
 
-/// After this many seconds, a file that is still being written belongs to a process that
-/// was killed: longer than any fetch.
+/// Age at which a partial file is considered abandoned by a killed process, in seconds: longer
+/// than any fetch.
 pub const UNFINISHED_S_MAX: u64 = 3_600;
 
-/// What a [`Fetcher`](crate::Fetcher) keeps to. The default is this module's figures.
+/// The limits of a [`Fetcher`](crate::Fetcher). The default values are the constants of this
+/// module.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Largest component, in bytes: [`BYTES_MAX`].
+    /// Size of a component, in bytes: [`BYTES_MAX`].
     pub bytes_max: u64,
-    /// Until a connection is open: [`CONNECT_MS_MAX`].
+    /// Timeout for connecting: [`CONNECT_MS_MAX`].
     pub connect: Duration,
-    /// Silence after which a server is given up: [`IDLE_MS_MAX`].
+    /// Time without data after which a request is aborted: [`IDLE_MS_MAX`].
     pub idle: Duration,
-    /// A whole fetch: [`FETCH_MS_MAX`].
+    /// Duration of a fetch: [`FETCH_MS_MAX`].
     pub fetch: Duration,
-    /// Wait after the first failure: [`BACK_OFF_MS`].
+    /// Wait after the first failed attempt: [`BACK_OFF_MS`].
     pub back_off: Duration,
 }
 

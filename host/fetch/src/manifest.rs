@@ -1,4 +1,4 @@
-//! Which part of what a registry names is the component.
+//! Finds the component in a manifest or an index.
 
 use oci_client::manifest::{
     ImageIndexEntry, OciDescriptor, OciImageIndex, OciImageManifest, OciManifest,
@@ -9,15 +9,14 @@ use crate::error::Cause;
 use crate::excerpt::excerpt;
 use crate::sha256::Sha256;
 
-/// What layers that are components call themselves: as the Wasm OCI artifact has it,
-/// and as tools before it did.
+/// Media types of component layers: the Wasm OCI artifact's, and that of older tools.
 const COMPONENT_MEDIA_TYPES: [&str; 2] = ["application/wasm", WASM_LAYER_MEDIA_TYPE];
 
-/// What a manifest leads to.
+/// The result of reading a manifest or an index.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Found {
     Component(Sha256),
-    /// Of the one manifest for WebAssembly in an index.
+    /// The only manifest for WebAssembly in an index.
     Manifest(Sha256),
 }
 
@@ -27,7 +26,7 @@ pub(crate) fn read(json: &[u8]) -> Result<Found, Cause> {
         Ok(OciManifest::Image(manifest)) => component(&manifest).map(Found::Component),
         Ok(OciManifest::ImageIndex(index)) => chosen(&index).map(Found::Manifest),
         Err(_) => Err(Cause::Manifest(
-            "what the registry gave is no image manifest; check that the reference names an OCI \
+            "the response of the registry is not an image manifest; check that the reference names an OCI \
              artifact"
                 .into(),
         )),
@@ -41,12 +40,12 @@ fn component(manifest: &OciImageManifest) -> Result<Sha256, Cause> {
     match components[..] {
         [layer] => digest(&layer.digest),
         [] => Err(Cause::Manifest(format!(
-            "it holds no component: its layers are {}; expected one of {}",
+            "it contains no component: its layers are {}; expected one of {}",
             listed(manifest.layers.iter().map(|layer| layer.media_type.as_str())),
             COMPONENT_MEDIA_TYPES.join(" or "),
         ))),
         _ => Err(Cause::Manifest(format!(
-            "it holds {} components; expected exactly one layer of {}",
+            "it contains {} components; expected exactly one layer of {}",
             components.len(),
             COMPONENT_MEDIA_TYPES.join(" or "),
         ))),
@@ -58,7 +57,7 @@ fn chosen(index: &OciImageIndex) -> Result<Sha256, Cause> {
     match for_wasm[..] {
         [entry] => digest(&entry.digest),
         _ => Err(Cause::Manifest(format!(
-            "it is an index of {} manifests, {} of them for WebAssembly; name the one you mean by \
+            "it is an index of {} manifests, {} of them for WebAssembly; select one by \
              its digest: oci://registry/repository@sha256:…",
             index.manifests.len(),
             for_wasm.len(),

@@ -1,4 +1,4 @@
-//! Where a component lies, as an operator writes it.
+//! References to components, as an operator writes them.
 
 use std::fmt;
 use std::str::FromStr;
@@ -8,54 +8,54 @@ use crate::excerpt::excerpt;
 use crate::limits::REFERENCE_BYTES_MAX;
 use crate::web_address::WebAddress;
 
-/// Where a component lies. It is logged as it was written, a query of it too: no place
-/// for a secret.
+/// A reference to a component. It is logged as written, including its query, so it must not
+/// contain a secret.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Reference {
     /// A file on a web server: `https://host[:port]/path`.
     Https(WebAddress),
-    /// A component in a registry: `oci://registry[:port]/repository[:tag][@sha256:…]`.
+    /// A component in an OCI registry: `oci://registry[:port]/repository[:tag][@sha256:…]`.
     Oci(Artifact),
 }
 
-/// A reference that cannot be read. Holds what was read, without user and password.
+/// An invalid reference. Contains the text without user and password.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ReferenceError {
-    /// Neither `https://` nor `oci://` is in front.
+    /// It starts with neither `https://` nor `oci://`.
     #[error(
-        "{0:?} is no reference to a component; expected https://host[:port]/path or oci://registry[:port]/repository[:tag][@sha256:…]"
+        "{0:?} is not a reference to a component; expected https://host[:port]/path or oci://registry[:port]/repository[:tag][@sha256:…]"
     )]
     Scheme(String),
-    /// `http://`.
+    /// It starts with `http://`.
     #[error(
-        "{0:?} is refused: over plain http anybody on the way sees and changes what is loaded; use https:// or a file"
+        "{0:?} is not allowed: plain http can be read and modified on its way; use https:// or a file"
     )]
     PlainHttp(String),
-    /// Something before an `@` in front of the host.
+    /// It has a user or a password before the host.
     #[error(
-        "{0:?} has a user or a password in front of its host, which would end in logs; leave it out: only what anybody may read is fetched"
+        "{0:?} has a user or a password before its host, which would appear in logs; remove it: credentials are not supported"
     )]
     UserInfo(String),
-    /// Something after a `#`.
-    #[error("{0:?} has a fragment (\"#…\"), which no server sees; leave it out")]
+    /// It has a fragment after a `#`.
+    #[error("{0:?} has a fragment (\"#…\"), which is never sent to a server; remove it")]
     Fragment(String),
-    /// More than [`REFERENCE_BYTES_MAX`].
-    #[error("{0:?} has {1} bytes; at most {REFERENCE_BYTES_MAX} are taken")]
+    /// It is longer than [`REFERENCE_BYTES_MAX`].
+    #[error("{0:?} has {1} bytes; the limit is {REFERENCE_BYTES_MAX}")]
     TooLong(String, usize),
-    /// After `https://` is no address of a file.
-    #[error("{text:?} is no address of a file: {why}; expected https://host[:port]/path")]
+    /// An invalid HTTPS URL.
+    #[error("{text:?} is not the URL of a file: {why}; expected https://host[:port]/path")]
     Https {
-        /// What was read.
+        /// The reference.
         text: String,
         /// What is wrong with it.
         why: String,
     },
-    /// After `oci://` is no component in a registry.
+    /// An invalid OCI reference.
     #[error(
-        "{text:?} is no component in a registry: {why}; expected oci://registry[:port]/repository[:tag][@sha256:…]"
+        "{text:?} is not a component in a registry: {why}; expected oci://registry[:port]/repository[:tag][@sha256:…]"
     )]
     Oci {
-        /// What was read.
+        /// The reference.
         text: String,
         /// What is wrong with it.
         why: String,
@@ -63,8 +63,8 @@ pub enum ReferenceError {
 }
 
 impl Reference {
-    /// Whether `text` is meant as a reference and not as the path of a file: it
-    /// starts with `scheme://`, known or not.
+    /// Whether `text` is a reference and not the path of a file: it starts with `scheme://`,
+    /// for any scheme.
     pub fn is_one(text: &str) -> bool {
         text.split_once("://").is_some_and(|(scheme, _)| {
             scheme.starts_with(|c: char| c.is_ascii_alphabetic())
@@ -89,17 +89,17 @@ impl FromStr for Reference {
         }
         let https = |why| ReferenceError::Https { text: shown(), why };
         let oci = |why| ReferenceError::Oci { text: shown(), why };
-        // An address is read leniently: tabs vanish from it, and \ becomes /.
-        let strange = text.chars().find(|c| c.is_whitespace() || c.is_control() || *c == '\\');
-        let strange = strange.map(|c| format!("it contains {c:?}"));
+        // URL parsing is lenient: it removes tabs, and treats \ as /.
+        let invalid_char = text.chars().find(|c| c.is_whitespace() || c.is_control() || *c == '\\');
+        let invalid_char = invalid_char.map(|c| format!("it contains {c:?}"));
         match scheme.to_ascii_lowercase().as_str() {
             "https" if rest.contains('#') => Err(ReferenceError::Fragment(shown())),
-            "https" => match strange {
+            "https" => match invalid_char {
                 Some(why) => Err(https(why)),
                 None => WebAddress::parse(rest).map(Self::Https).map_err(https),
             },
             "oci" if rest.contains('#') => Err(ReferenceError::Fragment(shown())),
-            "oci" => match strange {
+            "oci" => match invalid_char {
                 Some(why) => Err(oci(why)),
                 None => Artifact::parse(rest).map(Self::Oci).map_err(oci),
             },
@@ -118,8 +118,8 @@ impl fmt::Display for Reference {
     }
 }
 
-/// Where the `@` behind a user is in what follows `scheme://`. One behind the first
-/// slash is part of a path, or stands before a digest.
+/// The position of the `@` after a user, in the part after `scheme://`. An `@` after the first
+/// slash is part of a path, or precedes a digest.
 fn user_end(rest: &str) -> Option<usize> {
     let authority = rest.split(['/', '\\', '?', '#']).next().unwrap_or_default();
     authority.rfind('@')

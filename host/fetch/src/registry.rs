@@ -1,7 +1,7 @@
-//! A component from a registry: its manifest, then its one layer.
+//! Fetches a component from an OCI registry: its manifest, then its only layer.
 //!
-//! The layer's digest is the component's, so that another component than the pinned
-//! one is refused before it is downloaded.
+//! The digest of the layer is that of the component, so that a component with another digest is
+//! rejected before the download.
 
 use reqwest::Url;
 use reqwest::header::HeaderValue;
@@ -22,7 +22,7 @@ const MANIFEST_MEDIA_TYPES: &str = "application/vnd.oci.image.manifest.v1+json, 
 pub(crate) struct Registry<'a> {
     http: &'a Http,
     artifact: &'a Artifact,
-    /// What the registry gives to anybody, once it asked for one.
+    /// The anonymous token, once the registry has required one.
     token: Option<HeaderValue>,
 }
 
@@ -31,7 +31,7 @@ impl<'a> Registry<'a> {
         Self { http, artifact, token: None }
     }
 
-    /// The bytes of the layer whose digest is `pin`.
+    /// The bytes of the layer with the digest `pin`.
     pub(crate) async fn component(
         &mut self,
         pin: Sha256,
@@ -54,7 +54,7 @@ impl<'a> Registry<'a> {
         match self.manifest(&asked.to_string(), Some(asked)).await? {
             Found::Component(component) => Ok(component),
             Found::Manifest(_) => Err(Cause::Manifest(
-                "it is an index of an index; name the manifest you mean by its digest: \
+                "it is an index of an index; select a manifest by its digest: \
                  oci://registry/repository@sha256:…"
                     .into(),
             )),

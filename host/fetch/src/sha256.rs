@@ -1,13 +1,13 @@
-//! SHA-256 of a component or a manifest.
+//! SHA-256 digests.
 
 use std::fmt;
 
-/// SHA-256 of a component or a manifest; shown as `sha256:` and 64 digits.
+/// The SHA-256 digest of a component or a manifest; displayed as `sha256:` and 64 digits.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Sha256(pub [u8; 32]);
 
 impl Sha256 {
-    /// Reads `sha256:` and 64 hexadecimal digits.
+    /// Parses `sha256:` and 64 hexadecimal digits.
     pub(crate) fn parse(text: &str) -> Option<Self> {
         let digits = text.strip_prefix("sha256:")?;
         if digits.len() != 64 || !digits.bytes().all(|byte| byte.is_ascii_hexdigit()) {
@@ -20,7 +20,7 @@ impl Sha256 {
         Some(Self(bytes))
     }
 
-    /// The 64 digits alone, in lower case.
+    /// The 64 digits in lower case.
     pub(crate) fn digits(self) -> String {
         self.0.iter().map(|byte| format!("{byte:02x}")).collect()
     }
@@ -38,7 +38,7 @@ impl fmt::Debug for Sha256 {
     }
 }
 
-/// Takes bytes as they arrive.
+/// Computes a digest incrementally.
 pub(crate) struct Hasher(ring::digest::Context);
 
 impl Hasher {
@@ -70,7 +70,7 @@ mod tests {
     use super::{Hasher, Sha256};
 
     #[test]
-    fn a_digest_reads_back_as_it_was_written() {
+    fn a_digest_round_trips_through_its_text() {
         let digest = Hasher::of(b"component");
         assert_eq!(Sha256::parse(&digest.to_string()), Some(digest));
         assert_eq!(
@@ -80,7 +80,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_digest_is_none() {
+    fn an_invalid_digest_is_rejected() {
         for text in
             ["", "sha256:", "sha256:00", &"0".repeat(64), &format!("sha256:{}", "é".repeat(32))]
         {

@@ -1,4 +1,4 @@
-//! The token that a registry gives to anybody who asks.
+//! Anonymous tokens of a registry.
 
 use reqwest::Url;
 use reqwest::header::HeaderValue;
@@ -10,8 +10,8 @@ use crate::excerpt::excerpt;
 use crate::http::{Answer, Get, Http, at, is_loopback};
 use crate::limits::TOKEN_BYTES_MAX;
 
-/// What to send as `Authorization`, when one of `challenges` wants a token; nothing
-/// when they want a user and a password.
+/// The `Authorization` header, if one of `challenges` requires a token; `None` if they require
+/// a user and a password.
 pub(crate) async fn get(
     http: &Http,
     artifact: &Artifact,
@@ -28,7 +28,7 @@ pub(crate) async fn get(
     }
 }
 
-/// Where a challenge says that tokens are; none when it is not about tokens.
+/// The URL of the token server in a challenge; `None` if the challenge is not of type `Bearer`.
 fn address(challenge: &str, artifact: &Artifact) -> Option<Result<Url, Cause>> {
     let challenges = http_auth::parse_challenges(challenge).ok()?;
     let bearer = challenges.iter().find(|it| it.scheme.eq_ignore_ascii_case("bearer"))?;
@@ -37,7 +37,7 @@ fn address(challenge: &str, artifact: &Artifact) -> Option<Result<Url, Cause>> {
         params.find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, v)| v.to_unescaped())
     };
     let realm = param("realm")?;
-    Some(place(&realm, artifact).map(|mut url| {
+    Some(token_url(&realm, artifact).map(|mut url| {
         if let Some(service) = param("service") {
             url.query_pairs_mut().append_pair("service", &service);
         }
@@ -47,12 +47,13 @@ fn address(challenge: &str, artifact: &Artifact) -> Option<Result<Url, Cause>> {
     }))
 }
 
-/// A registry elsewhere cannot make this machine ask itself.
-fn place(realm: &str, artifact: &Artifact) -> Result<Url, Cause> {
-    let refused = |why: &str| Cause::Token(format!("they are at {:?}, {why}", excerpt(realm)));
+/// A remote registry must not make this machine send requests to itself.
+fn token_url(realm: &str, artifact: &Artifact) -> Result<Url, Cause> {
+    let refused =
+        |why: &str| Cause::Token(format!("the token server is {:?}, {why}", excerpt(realm)));
     let url = Url::parse(realm).map_err(|error| refused(&error.to_string()))?;
     if !url.username().is_empty() || url.password().is_some() {
-        return Err(Cause::Token("their address has a user in front of its host".into()));
+        return Err(Cause::Token("the URL of the token server has a user before its host".into()));
     }
     let local = is_loopback(artifact.base());
     match url.scheme() {
@@ -69,7 +70,7 @@ fn header(url: &Url, json: &[u8]) -> Result<HeaderValue, Cause> {
         .filter(|token| !token.is_empty())
         .and_then(|token| HeaderValue::from_str(&format!("Bearer {token}")).ok());
     let Some(mut header) = header else {
-        return Err(Cause::Token(format!("{} answered without one", at(url))));
+        return Err(Cause::Token(format!("{} returned no token", at(url))));
     };
     header.set_sensitive(true);
     Ok(header)

@@ -4,19 +4,19 @@ use std::fmt;
 
 use reqwest::Url;
 
-/// A file on a web server, by HTTPS. It has a path, and no user and no fragment.
+/// The HTTPS URL of a file. It has a path, and no user and no fragment.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct WebAddress(Url);
 
 impl WebAddress {
-    /// Reads what follows the `https://` of a reference; says what is wrong with it.
+    /// Parses the part of a reference after `https://`.
     pub(crate) fn parse(rest: &str) -> Result<Self, String> {
         if rest.starts_with('/') {
-            return Err("it names no host".into());
+            return Err("the host is missing".into());
         }
         let url = Url::parse(&format!("https://{rest}")).map_err(|error| error.to_string())?;
         if url.path() == "/" {
-            return Err("it names no file on that host".into());
+            return Err("the path is missing".into());
         }
         Ok(Self(url))
     }

@@ -1,22 +1,22 @@
-//! Frames in place of the members' seal: anybody can read and make them, and they tell
-//! own, foreign and repeated ones as the seal does.
+//! Frames that replace the encryption of members: anyone can read and create them. Own, foreign
+//! and replayed frames are detected as with real encryption.
 
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use convoke_discovery::{BeaconCipher, BeaconCiphers, BeaconRefusal};
+use convoke_discovery::{BeaconCipher, BeaconCiphers, BeaconRejection};
 
-/// What a frame begins with.
+/// The first bytes of a frame.
 const MAGIC: [u8; 4] = *b"KIT0";
 /// Magic, key, sender, number.
 const HEADER_BYTES: usize = 4 + 4 + 8 + 8;
 
-/// What members of one cluster share.
+/// The key shared by members of one cluster.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Key([u8; 4]);
 
 impl Key {
-    /// FNV-1a of the cluster's name.
+    /// FNV-1a of the cluster name.
     pub(crate) fn of(cluster: &str) -> Self {
         let hash = cluster
             .bytes()
@@ -31,14 +31,14 @@ pub(crate) fn ciphers(key: Key) -> BeaconCiphers {
     BeaconCiphers::new(move |_| Box::new(Frames { key, sender, sent: 0, seen: HashSet::new() }))
 }
 
-/// A frame as some other member of the cluster would send it.
-pub(crate) fn frame_of_a_stranger(key: Key, payload: &[u8]) -> Vec<u8> {
+/// A frame as another member of the cluster would send it.
+pub(crate) fn frame_from_new_sender(key: Key, payload: &[u8]) -> Vec<u8> {
     let mut frame = Vec::with_capacity(HEADER_BYTES + payload.len());
     write(key, new_sender(), 1, payload, &mut frame);
     frame
 }
 
-/// What is in a frame; `None` when it is none.
+/// The payload of a frame; `None` if it is not a frame.
 pub(crate) fn payload(frame: &[u8]) -> Option<&[u8]> {
     frame.starts_with(&MAGIC).then(|| frame.get(HEADER_BYTES..))?
 }
@@ -70,18 +70,18 @@ impl BeaconCipher for Frames {
         Ok(())
     }
 
-    fn open(&mut self, datagram: &[u8], out: &mut Vec<u8>) -> Result<(), BeaconRefusal> {
-        let payload = payload(datagram).ok_or(BeaconRefusal::Malformed)?;
+    fn open(&mut self, datagram: &[u8], out: &mut Vec<u8>) -> Result<(), BeaconRejection> {
+        let payload = payload(datagram).ok_or(BeaconRejection::Malformed)?;
         if datagram[4..8] != self.key.0 {
-            return Err(BeaconRefusal::Foreign);
+            return Err(BeaconRejection::Foreign);
         }
         if datagram[8..16] == self.sender.to_be_bytes() {
-            return Err(BeaconRefusal::Own);
+            return Err(BeaconRejection::Own);
         }
         let mut identity = [0; 16];
         identity.copy_from_slice(&datagram[8..HEADER_BYTES]);
         if !self.seen.insert(identity) {
-            return Err(BeaconRefusal::Replayed);
+            return Err(BeaconRejection::Replayed);
         }
         out.extend_from_slice(payload);
         Ok(())
@@ -90,32 +90,32 @@ impl BeaconCipher for Frames {
 
 #[cfg(test)]
 mod tests {
-    use super::{Frames, Key, frame_of_a_stranger, new_sender};
-    use convoke_discovery::{BeaconCipher as _, BeaconRefusal};
+    use super::{Frames, Key, frame_from_new_sender, new_sender};
+    use convoke_discovery::{BeaconCipher as _, BeaconRejection};
     use std::collections::HashSet;
 
     fn member(cluster: &str) -> Frames {
         Frames { key: Key::of(cluster), sender: new_sender(), sent: 0, seen: HashSet::new() }
     }
 
-    fn opened(by: &mut Frames, datagram: &[u8]) -> Result<Vec<u8>, BeaconRefusal> {
+    fn opened(by: &mut Frames, datagram: &[u8]) -> Result<Vec<u8>, BeaconRejection> {
         let mut payload = Vec::new();
         by.open(datagram, &mut payload).map(|()| payload)
     }
 
     #[test]
-    fn own_foreign_repeated_and_malformed_ones_are_told_apart() {
+    fn own_foreign_replayed_and_malformed_frames_are_distinguished() {
         let (mut one, mut two, mut other) = (member("shop"), member("shop"), member("till"));
         let mut frame = Vec::new();
         one.seal(b"hello", &mut frame).unwrap();
         assert_eq!(opened(&mut two, &frame).unwrap(), b"hello");
-        assert_eq!(opened(&mut two, &frame), Err(BeaconRefusal::Replayed));
-        assert_eq!(opened(&mut one, &frame), Err(BeaconRefusal::Own));
-        assert_eq!(opened(&mut other, &frame), Err(BeaconRefusal::Foreign));
+        assert_eq!(opened(&mut two, &frame), Err(BeaconRejection::Replayed));
+        assert_eq!(opened(&mut one, &frame), Err(BeaconRejection::Own));
+        assert_eq!(opened(&mut other, &frame), Err(BeaconRejection::Foreign));
         for cut in 0..24 {
-            assert_eq!(opened(&mut two, &frame[..cut]), Err(BeaconRefusal::Malformed));
+            assert_eq!(opened(&mut two, &frame[..cut]), Err(BeaconRejection::Malformed));
         }
-        let stranger = frame_of_a_stranger(Key::of("shop"), b"");
-        assert_eq!(opened(&mut two, &stranger).unwrap(), b"");
+        let other_sender = frame_from_new_sender(Key::of("shop"), b"");
+        assert_eq!(opened(&mut two, &other_sender).unwrap(), b"");
     }
 }

@@ -1,5 +1,4 @@
-//! Time that passes when a test waits: a runtime whose clock stands still while anything
-//! is being done.
+//! Virtual time: a runtime whose clock advances only while all tasks wait.
 
 use std::io;
 use std::rc::Rc;
@@ -12,7 +11,7 @@ use tracing::dispatcher::with_default;
 
 use crate::log::Log;
 
-/// One runtime, its virtual time, and what is logged in it.
+/// A runtime with virtual time and a log.
 #[derive(Debug)]
 pub(crate) struct Clock {
     runtime: Runtime,
@@ -29,12 +28,12 @@ impl Clock {
         Ok(Rc::new(Self { runtime, started, dispatch: log.dispatch(), log }))
     }
 
-    /// Runs `future` to its end, and what was spawned along with it.
+    /// Runs `future` to completion, together with spawned tasks.
     pub(crate) fn run<F: Future>(&self, future: F) -> F::Output {
         with_default(&self.dispatch, || self.runtime.block_on(future))
     }
 
-    /// Since the start.
+    /// The virtual time since the start.
     pub(crate) fn elapsed(&self) -> Duration {
         let _inside = self.enter();
         self.started.elapsed()

@@ -1,29 +1,30 @@
-//! Why there is no mode to test.
+//! Errors of the harness.
 
 use std::fmt;
 use std::io;
 
 use convoke_discovery::{CallError, EngineError, GrantError, LoadError};
 
-/// Why a harness does not open. Its `Debug` is its text, so that `unwrap` says it plainly.
+/// Why a harness cannot be opened. `Debug` prints the same text as `Display`, so that `unwrap`
+/// is readable.
 #[derive(thiserror::Error)]
 pub enum HarnessError {
-    /// A grant cannot be read.
+    /// An invalid grant.
     #[error("{0}")]
     Grant(#[from] GrantError),
-    /// Text that should be an IP address.
-    #[error("{0:?} is not an IP address, where a member's is expected, such as \"10.0.0.1\"")]
+    /// Text that is not an IP address.
+    #[error("{0:?} is not an IP address; expected the address of a member, such as \"10.0.0.1\"")]
     Address(String),
     /// The component cannot be read, compiled or linked with these grants.
     #[error("{0}")]
     Load(Box<LoadError>),
-    /// The mode refused its configuration, or cannot run.
-    #[error("configure: {}", in_words(.0))]
+    /// The mode rejected its configuration, or cannot run.
+    #[error("configure: {}", describe(.0))]
     Configure(CallError),
     /// This machine cannot run WebAssembly.
     #[error("{0}")]
     Engine(#[from] EngineError),
-    /// This machine has no thread or no temporary folder left.
+    /// A thread or a temporary folder cannot be created.
     #[error("this machine cannot run a test of a mode: {0}")]
     Machine(#[from] io::Error),
 }
@@ -40,8 +41,8 @@ impl fmt::Debug for HarnessError {
     }
 }
 
-/// A problem with its case in front, or what happened to the mode.
-pub(crate) fn in_words(error: &CallError) -> String {
+/// The text of an error, with the kind of a problem as prefix.
+pub(crate) fn describe(error: &CallError) -> String {
     match error {
         CallError::Problem(problem) => format!("{}: {problem}", problem.kind()),
         error => format!("it {error}"),

@@ -1,4 +1,4 @@
-//! A component, what it is configured with and granted, and the world around it.
+//! A component with its configuration, grants and fakes.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -7,8 +7,8 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use convoke_discovery::{
-    DiscoveryHost, Fakes, Grants, HostConfig, Inspection, Interface, Lan as Network, LocalMember,
-    ModeSpec, Source, World,
+    Backend, DiscoveryHost, Fakes, Grants, HostConfig, Inspection, Interface, Lan as Network,
+    LocalMember, ModeSpec, Source,
 };
 
 use crate::cipher::{Key, ciphers};
@@ -16,13 +16,13 @@ use crate::clock::Clock;
 use crate::error::HarnessError;
 use crate::mode::Mode;
 
-/// The port of members, and that of candidates without one.
+/// The port of members, and of candidates without a port.
 const PORT: u16 = 6900;
 
 type Change = Arc<dyn Fn(&mut Fakes) + Send + Sync>;
 
-/// A mode to be opened: nothing granted, no argument, a world in which nothing is there.
-/// Clones open apart from each other.
+/// A mode to be opened. By default it has no grants and no argument, and nothing exists in its
+/// fakes. Clones are opened independently.
 #[derive(Clone)]
 pub struct Harness {
     pub(crate) file: PathBuf,
@@ -31,12 +31,12 @@ pub struct Harness {
     argument: String,
     settings: Vec<(String, String)>,
     local: LocalMember,
-    world: Vec<Change>,
+    fakes: Vec<Change>,
     cache: Option<PathBuf>,
 }
 
 impl Harness {
-    /// The component in `file`. It is read when the harness is opened.
+    /// The component in `file`, which is read when the harness is opened.
     pub fn load(file: impl Into<PathBuf>) -> Self {
         let address = Ipv4Addr::new(10, 0, 0, 1);
         Self {
@@ -52,89 +52,89 @@ impl Harness {
                 port: PORT,
                 attributes: Vec::new(),
             },
-            world: Vec::new(),
+            fakes: Vec::new(),
             cache: None,
         }
     }
 
-    /// `grant = { CAPABILITY = ["PATTERN"] }`, one more pattern each time.
+    /// Adds a pattern: `grant = { CAPABILITY = ["PATTERN"] }`.
     #[must_use]
     pub fn grant(mut self, capability: &str, pattern: &str) -> Self {
         self.grants.push((capability.to_owned(), pattern.to_owned()));
         self
     }
 
-    /// `wasi = "inert"`.
+    /// Sets `wasi = "inert"`.
     #[must_use]
     pub fn inert_wasi(mut self) -> Self {
         self.inert_wasi = true;
         self
     }
 
-    /// `argument = "…"`. The last one counts.
+    /// Sets `argument = "…"`.
     #[must_use]
     pub fn argument(mut self, argument: impl Into<String>) -> Self {
         self.argument = argument.into();
         self
     }
 
-    /// `settings = { KEY = "VALUE" }`, one more each time.
+    /// Adds a setting: `settings = { KEY = "VALUE" }`.
     #[must_use]
     pub fn setting(mut self, key: &str, value: &str) -> Self {
         self.settings.push((key.to_owned(), value.to_owned()));
         self
     }
 
-    /// The cluster that the member is of; `kit` otherwise. Members of different clusters
-    /// do not open each other's datagrams.
+    /// Sets the cluster name of the member, `kit` by default. Members of different clusters do
+    /// not open each other's datagrams.
     #[must_use]
     pub fn cluster(mut self, name: &str) -> Self {
         name.clone_into(&mut self.local.cluster_name);
         self
     }
 
-    /// What the mode is told of the member that it runs in. Otherwise this is at
-    /// 10.0.0.1:6900 and has no attributes.
+    /// Changes the local member that the mode sees. By default it is at 10.0.0.1:6900 and has
+    /// no attributes.
     #[must_use]
     pub fn member(mut self, change: impl FnOnce(&mut LocalMember)) -> Self {
         change(&mut self.local);
         self
     }
 
-    /// Puts something into the world; each call adds to those before.
+    /// Changes the fakes; calls are cumulative.
     #[must_use]
-    pub fn world(mut self, change: impl Fn(&mut Fakes) + Send + Sync + 'static) -> Self {
-        self.world.push(Arc::new(change));
+    pub fn fakes(mut self, change: impl Fn(&mut Fakes) + Send + Sync + 'static) -> Self {
+        self.fakes.push(Arc::new(change));
         self
     }
 
-    /// Keeps compiled code in `folder`, for components that take seconds to compile and
-    /// tests that open them often. Nobody else may write there: it is run.
+    /// Caches compiled code in `folder`, for components that take seconds to compile and are
+    /// opened often. The code in the folder is executed, so nobody else may have write access.
     #[must_use]
     pub fn cache(mut self, folder: impl Into<PathBuf>) -> Self {
         self.cache = Some(folder.into());
         self
     }
 
-    /// Loads and configures the mode, in a time of its own.
+    /// Loads and configures the mode, with its own virtual clock.
     ///
     /// # Errors
-    /// What is wrong with the file or a grant, or what the mode says of its configuration.
+    /// Any problem with the file or a grant, or the mode's rejection of its configuration.
     pub fn open(&self) -> Result<Mode, HarnessError> {
         self.open_in(&Clock::start()?, None)
     }
 
-    /// What the component is and asks for. Nothing of it runs.
+    /// Reports what the component exports and imports. No code of it runs.
     ///
     /// # Errors
-    /// What is wrong with the file.
+    /// Any problem with the file.
     pub fn inspect(&self) -> Result<Inspection, HarnessError> {
         let host = self.host(&Arc::new(Fakes::default()), &self.local)?;
         let source = Source::File(self.file.clone());
         Ok(Clock::start()?.run(host.inspect(&stem(&self.file), &source, None))?)
     }
 
-    /// Opens it in the time of `clock`; in a network, as a member at that address.
+    /// Opens the mode with the time of `clock`; in a network, as the member at that address.
     pub(crate) fn open_in(
         &self,
         clock: &Rc<Clock>,
@@ -145,7 +145,7 @@ impl Harness {
         let grants =
             Grants::parse(pairs.iter().map(|(what, pattern)| (*what, pattern.as_slice())))?;
         let mut local = self.local.clone();
-        let mut fakes = self.fakes();
+        let mut fakes = self.initial_fakes();
         let mut name = stem(&self.file);
         if let Some((network, address)) = place {
             name = format!("{name}@{address}");
@@ -166,10 +166,10 @@ impl Harness {
         Mode::open(Rc::clone(clock), host, &spec, local, fakes)
     }
 
-    /// The world as it is at first.
-    pub(crate) fn fakes(&self) -> Fakes {
+    /// The initial fakes.
+    pub(crate) fn initial_fakes(&self) -> Fakes {
         let mut fakes = Fakes::default();
-        for change in &self.world {
+        for change in &self.fakes {
             change(&mut fakes);
         }
         fakes
@@ -184,7 +184,7 @@ impl Harness {
             cache_directory: self.cache.clone(),
             state_directory: None,
             prober: fakes.prober(),
-            world: World::Fake(Arc::clone(fakes)),
+            backend: Backend::Fake(Arc::clone(fakes)),
             beacon_ciphers: ciphers(self.key()),
             on_own_thread: false,
         })?)
@@ -194,20 +194,20 @@ impl Harness {
         Key::of(&self.local.cluster_name)
     }
 
-    /// With compiled code in `folder`, unless it is kept somewhere already.
+    /// Caches compiled code in `folder`, unless a cache is set.
     pub(crate) fn cache_or(mut self, folder: &Path) -> Self {
         self.cache.get_or_insert_with(|| folder.to_owned());
         self
     }
 
-    /// With this alone of `capability`.
+    /// Replaces all grants of `capability` by one pattern.
     pub(crate) fn regrant(mut self, capability: &str, pattern: &str) -> Self {
         self.grants.retain(|(of, _)| of != capability);
         self.grant(capability, pattern)
     }
 }
 
-/// What the mode is called: its file's name.
+/// The mode's name: the file's name without extension.
 pub(crate) fn stem(file: &Path) -> String {
     file.file_stem().unwrap_or(file.as_os_str()).to_string_lossy().into_owned()
 }

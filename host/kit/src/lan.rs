@@ -1,4 +1,4 @@
-//! Several members in one network that is made up, and in one time.
+//! Several members in a simulated network, with a common virtual clock.
 
 use std::cell::{RefCell, RefMut};
 use std::net::{IpAddr, SocketAddr};
@@ -11,15 +11,15 @@ use tempfile::TempDir;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 
-use crate::cipher::{Key, frame_of_a_stranger, payload};
+use crate::cipher::{Key, frame_from_new_sender, payload};
 use crate::clock::Clock;
 use crate::error::HarnessError;
 use crate::harness::Harness;
 use crate::log::LogLine;
 use crate::mode::Mode;
 
-/// A network of members, for modes that find one another by multicast. Nothing is lost
-/// and nothing takes time, unless it is told so.
+/// A simulated network of members, for modes that find one another by multicast. By default
+/// without loss and delay.
 #[derive(Debug)]
 pub struct Lan {
     clock: Rc<Clock>,
@@ -28,15 +28,15 @@ pub struct Lan {
     compiled: TempDir,
 }
 
-/// One member of a [`Lan`]; clones are the same one.
+/// One member of a [`Lan`]; clones refer to the same member.
 #[derive(Clone, Debug)]
 pub struct Member(Rc<RefCell<Mode>>);
 
 impl Lan {
-    /// An empty network. What is lost and delayed follows from `seed`.
+    /// An empty network. Loss and delay are derived from `seed`.
     ///
     /// # Errors
-    /// When this machine has no thread or temporary folder left.
+    /// A thread or a temporary folder cannot be created.
     pub fn new(seed: u64) -> Result<Self, HarnessError> {
         Ok(Self {
             clock: Clock::start()?,
@@ -46,25 +46,26 @@ impl Lan {
         })
     }
 
-    /// Loses this part of all datagrams, 0.0 to 1.0, each on its way to each member.
+    /// Sets the fraction of datagrams that are lost, 0.0 to 1.0, decided for each receiver.
     #[must_use]
     pub fn loss(self, part: f64) -> Self {
         self.network.set_loss(part);
         self
     }
 
-    /// Lets each datagram take a time of this range, so that they overtake each other.
+    /// Sets the range from which the delay of each datagram is drawn, so that datagrams may be
+    /// reordered.
     #[must_use]
     pub fn delay(self, range: RangeInclusive<Duration>) -> Self {
         self.network.set_delay(range);
         self
     }
 
-    /// Opens a mode as a member at `address`, an IP address, with the identity
-    /// `member-ADDRESS`. It is called in [`run`](Self::run).
+    /// Opens a mode as a member at `address`, an IP address, with the member id
+    /// `member-ADDRESS`. Its calls are made by [`run`](Self::run).
     ///
     /// # Errors
-    /// As [`Harness::open`].
+    /// As for [`Harness::open`].
     pub fn member(&mut self, address: &str, mode: &Harness) -> Result<Member, HarnessError> {
         let ip: IpAddr = address.parse().map_err(|_| HarnessError::Address(address.to_owned()))?;
         let mode = mode.clone().cache_or(self.compiled.path());
@@ -74,9 +75,9 @@ impl Lan {
         Ok(Member(member))
     }
 
-    /// Lets all members look and announce for `time`, as the host has them do, but without
-    /// its jitter. A call that has begun by then ends: some more time may have passed.
-    /// Who crashed, or reported `misconfigured` or `denied`, is not called again.
+    /// Lets all members discover and announce for `time` of virtual time, at the intervals of
+    /// the host but without jitter. Running calls are completed, so more time may pass. A mode
+    /// that crashed, or reported `misconfigured` or `denied`, is not called again.
     pub fn run(&self, time: Duration) {
         self.clock.run(async {
             let until = Instant::now() + time;
@@ -84,49 +85,63 @@ impl Lan {
             for (at, member) in self.members.iter().enumerate() {
                 let mut member = member.borrow_mut();
                 let Some(mut instance) = member.instance.take() else { continue };
-                let (mut pace, mut tally) = (member.pace, std::mem::take(&mut member.tally));
+                let (mut schedule, mut tally) =
+                    (member.schedule, std::mem::take(&mut member.tally));
                 running.spawn(async move {
-                    while tally.stopped.is_none() && pace.next() < until {
-                        pace.step(&mut instance, &mut tally).await;
+                    while tally.stopped.is_none() && schedule.next() < until {
+                        schedule.step(&mut instance, &mut tally).await;
                     }
-                    (at, instance, pace, tally)
+                    (at, instance, schedule, tally)
                 });
             }
             while let Some(ended) = running.join_next().await {
-                let (at, instance, pace, tally) = match ended {
+                let (at, instance, schedule, tally) = match ended {
                     Ok(ended) => ended,
                     Err(panicked) => std::panic::resume_unwind(panicked.into_panic()),
                 };
                 let mut member = self.members[at].borrow_mut();
-                (member.instance, member.pace, member.tally) = (Some(instance), pace, tally);
+                (member.instance, member.schedule, member.tally) =
+                    (Some(instance), schedule, tally);
             }
             sleep_until(until).await;
         });
     }
 
-    /// Sends a datagram as it is: one that members do not open.
+    /// Sends a datagram that is not sealed, so members cannot open it.
     pub fn inject(&self, group: SocketAddr, from: SocketAddr, datagram: &[u8]) {
         let _inside = self.clock.enter();
         self.network.inject(group, from, datagram);
     }
 
-    /// Sends what a stranger in the cluster of this name would: its members open it, and
-    /// their modes are given `payload`.
-    pub fn say(&self, group: SocketAddr, from: SocketAddr, cluster: &str, payload: &[u8]) {
-        self.say_as(group, from, Key::of(cluster), payload);
+    /// Sends a sealed datagram as another member of the named cluster: its members open it, and
+    /// their modes receive `payload`.
+    pub fn inject_sealed(
+        &self,
+        group: SocketAddr,
+        from: SocketAddr,
+        cluster: &str,
+        payload: &[u8],
+    ) {
+        self.inject_with_key(group, from, Key::of(cluster), payload);
     }
 
-    pub(crate) fn say_as(&self, group: SocketAddr, from: SocketAddr, key: Key, payload: &[u8]) {
-        self.inject(group, from, &frame_of_a_stranger(key, payload));
+    pub(crate) fn inject_with_key(
+        &self,
+        group: SocketAddr,
+        from: SocketAddr,
+        key: Key,
+        payload: &[u8],
+    ) {
+        self.inject(group, from, &frame_from_new_sender(key, payload));
     }
 
-    /// Remembers the payloads of the next `max` datagrams for [`said`](Self::said).
-    pub fn listen(&self, max: usize) {
+    /// Records the payloads of the next `max` datagrams for [`recorded`](Self::recorded).
+    pub fn record(&self, max: usize) {
         self.network.record(max);
     }
 
-    /// The payloads that modes sent since [`listen`](Self::listen), the oldest first.
-    pub fn said(&self) -> Vec<Vec<u8>> {
+    /// The payloads that modes sent since [`record`](Self::record), oldest first.
+    pub fn recorded(&self) -> Vec<Vec<u8>> {
         self.network
             .recorded()
             .iter()
@@ -135,19 +150,19 @@ impl Lan {
             .collect()
     }
 
-    /// Virtual time since the network begun.
+    /// The virtual time since the network was created.
     pub fn now(&self) -> Duration {
         self.clock.elapsed()
     }
 }
 
 impl Member {
-    /// What its last look found, of those that worked; none yet is empty.
+    /// The result of its last successful call of `discover`; empty before the first.
     pub fn snapshot(&self) -> Snapshot {
         self.0.borrow().tally.snapshot.clone().unwrap_or_default()
     }
 
-    /// Whom its last look found, in order of their addresses.
+    /// The addresses of its last successful result, sorted.
     pub fn found(&self) -> Vec<SocketAddr> {
         let mut found: Vec<_> =
             self.snapshot().candidates.iter().map(|candidate| candidate.address).collect();
@@ -155,25 +170,25 @@ impl Member {
         found
     }
 
-    /// Looks that worked.
-    pub fn looks(&self) -> u64 {
-        self.0.borrow().tally.looks
+    /// The number of successful calls of `discover`.
+    pub fn calls(&self) -> u64 {
+        self.0.borrow().tally.calls
     }
 
-    /// The last problem that passed.
+    /// The last problem that was not permanent.
     pub fn last_problem(&self) -> Option<Problem> {
         self.0.borrow().tally.last_problem.clone()
     }
 
-    /// Why it is not called again, where that is so.
+    /// Why it is not called again, if that is so.
     pub fn stopped(&self) -> Option<CallError> {
         self.0.borrow().tally.stopped.clone()
     }
 
-    /// Its mode, to call by hand between runs.
+    /// Its mode, to be called directly between runs.
     ///
     /// # Panics
-    /// While another borrow of it is held.
+    /// If another borrow of it is held.
     pub fn mode(&self) -> RefMut<'_, Mode> {
         self.0.borrow_mut()
     }
@@ -183,17 +198,17 @@ impl Member {
         self.0.borrow().log()
     }
 
-    /// Takes its announcement back and is gone.
+    /// Withdraws its announcement and leaves the network.
     ///
     /// # Errors
-    /// As [`Mode::withdraw`]; it is gone all the same.
+    /// As for [`Mode::withdraw`]; it leaves the network in any case.
     pub fn leave(&self) -> Result<(), CallError> {
         let withdrawn = self.0.borrow_mut().withdraw();
         self.crash();
         withdrawn
     }
 
-    /// Is gone without a word.
+    /// Leaves the network without withdrawing.
     pub fn crash(&self) {
         self.0.borrow_mut().instance = None;
     }

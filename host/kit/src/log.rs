@@ -1,4 +1,4 @@
-//! What modes and the host say, kept for a test to look at.
+//! Captures the log lines of modes and the host.
 
 use std::collections::VecDeque;
 use std::fmt::{self, Write as _};
@@ -9,16 +9,16 @@ use tracing::{Dispatch, Event, Level, Subscriber};
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt as _};
 use tracing_subscriber::registry::Registry;
 
-/// Lines that are kept; the oldest goes for a new one.
+/// Lines that are kept; the oldest is dropped for a new one.
 const LINES_MAX: usize = 10_000;
 
-/// Where the lines come from: the host of modes, which writes those of the modes too.
+/// The log target of the host of modes, which also writes the lines of modes.
 const TARGET: &str = "convoke_discovery";
 
-/// One line about a mode, as an operator would read it.
+/// One line about a mode, as in a member's log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LogLine {
-    /// How much it matters.
+    /// The level.
     pub level: Level,
     /// The message and its fields: `found a member address="10.0.0.1"`.
     pub text: String,
@@ -30,7 +30,7 @@ impl fmt::Display for LogLine {
     }
 }
 
-/// The lines of all modes of one clock.
+/// The captured lines of all modes of one clock.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Log(Arc<Mutex<VecDeque<(String, LogLine)>>>);
 
@@ -39,7 +39,7 @@ impl Log {
         Dispatch::new(Registry::default().with(self.clone()))
     }
 
-    /// The lines about `mode`, the oldest first.
+    /// The lines about `mode`, oldest first.
     pub(crate) fn of(&self, mode: &str) -> Vec<LogLine> {
         let lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         lines.iter().filter(|(of, _)| of == mode).map(|(_, line)| line.clone()).collect()

@@ -1,4 +1,4 @@
-//! A mode that runs, for a test to call.
+//! A running mode to be called by a test.
 
 use std::fmt;
 use std::rc::Rc;
@@ -12,19 +12,19 @@ use convoke_discovery::{
 use crate::clock::Clock;
 use crate::error::HarnessError;
 use crate::log::LogLine;
-use crate::pace::{Pace, Tally};
+use crate::schedule::{Schedule, Tally};
 
-/// A configured mode. Its calls block, and wait in virtual time: five seconds in
-/// `receive` take none.
+/// A configured mode. Its calls block, and wait in virtual time: five seconds in `receive` take
+/// no real time.
 pub struct Mode {
     pub(crate) clock: Rc<Clock>,
     host: DiscoveryHost,
     loaded: LoadedMode,
     local: LocalMember,
     fakes: Arc<Fakes>,
-    /// None once it left, and while its network runs it.
+    /// `None` after it has left, and while its network calls it.
     pub(crate) instance: Option<Instance>,
-    pub(crate) pace: Pace,
+    pub(crate) schedule: Schedule,
     pub(crate) tally: Tally,
 }
 
@@ -38,106 +38,107 @@ impl Mode {
     ) -> Result<Self, HarnessError> {
         let loaded = clock.run(host.load(spec))?;
         let begun = clock.run(begin(&host, &loaded, &local));
-        let (instance, pace) = begun.map_err(HarnessError::Configure)?;
+        let (instance, schedule) = begun.map_err(HarnessError::Configure)?;
         let (instance, tally) = (Some(instance), Tally::default());
-        Ok(Self { clock, host, loaded, local, fakes, instance, pace, tally })
+        Ok(Self { clock, host, loaded, local, fakes, instance, schedule, tally })
     }
 
-    /// Takes one look.
+    /// Calls `discover`.
     ///
     /// # Errors
-    /// The problem that the mode reports, or what ended it; then it is
+    /// The problem that the mode reports, or why the instance died; after that, calls return
     /// [`CallError::Dead`] until [`restart`](Self::restart).
     pub fn discover(&mut self) -> Result<Snapshot, CallError> {
         let instance = self.instance.as_mut().ok_or(CallError::Dead)?;
         self.clock.run(instance.discover())
     }
 
-    /// Makes the member known, and says when to do so again: `None` for never, as for a
-    /// mode that does not announce.
+    /// Calls `announce`. Returns the interval until the next announcement; `None` if none is
+    /// needed, as for a mode that does not announce.
     ///
     /// # Errors
-    /// As [`discover`](Self::discover).
+    /// As for [`discover`](Self::discover).
     pub fn announce(&mut self) -> Result<Option<Duration>, CallError> {
         let instance = self.instance.as_mut().ok_or(CallError::Dead)?;
         self.clock.run(instance.announce())
     }
 
-    /// Takes the announcement back.
+    /// Calls `withdraw`, which removes the announcement.
     ///
     /// # Errors
-    /// As [`discover`](Self::discover).
+    /// As for [`discover`](Self::discover).
     pub fn withdraw(&mut self) -> Result<(), CallError> {
         let instance = self.instance.as_mut().ok_or(CallError::Dead)?;
         self.clock.run(instance.withdraw())
     }
 
-    /// Throws the instance away and configures another, as the host does after a crash.
-    /// What the mode put into its store is there.
+    /// Replaces the instance by a new one, as the host does after a crash. The mode's store is
+    /// kept.
     ///
     /// # Errors
-    /// As [`discover`](Self::discover).
+    /// As for [`discover`](Self::discover).
     pub fn restart(&mut self) -> Result<(), CallError> {
         self.instance = None;
         let begun = self.clock.run(begin(&self.host, &self.loaded, &self.local));
-        let (instance, pace) = begun?;
-        (self.instance, self.pace, self.tally) = (Some(instance), pace, Tally::default());
+        let (instance, schedule) = begun?;
+        (self.instance, self.schedule, self.tally) = (Some(instance), schedule, Tally::default());
         Ok(())
     }
 
-    /// Looks and announces as the host would, until it was asked `calls` times for a look.
-    pub(crate) fn look_often(&mut self, calls: u64) {
+    /// Calls `discover` and `announce` as the host would, until `discover` has been called
+    /// `calls` times.
+    pub(crate) fn call_repeatedly(&mut self, calls: u64) {
         let Some(instance) = &mut self.instance else { return };
-        let (pace, tally) = (&mut self.pace, &mut self.tally);
-        let until = tally.looks + tally.problems + calls;
+        let (schedule, tally) = (&mut self.schedule, &mut self.tally);
+        let until = tally.calls + tally.problems + calls;
         self.clock.run(async {
-            while tally.stopped.is_none() && tally.looks + tally.problems < until {
-                pace.step(instance, tally).await;
+            while tally.stopped.is_none() && tally.calls + tally.problems < until {
+                schedule.step(instance, tally).await;
             }
         });
     }
 
-    /// Lets time pass.
+    /// Advances the virtual time.
     pub fn wait(&self, time: Duration) {
         self.clock.run(async { tokio::time::sleep(time).await });
     }
 
-    /// Virtual time since the harness was opened, or its network begun.
+    /// The virtual time since the harness was opened, or its network created.
     pub fn now(&self) -> Duration {
         self.clock.elapsed()
     }
 
-    /// What was logged about the mode, in its words and in the host's; the last 10,000
-    /// lines, those of `debug` and `trace` too.
+    /// The last 10,000 log lines about the mode, from the mode and from the host, at all
+    /// levels.
     pub fn log(&self) -> Vec<LogLine> {
         self.clock.log.of(self.loaded.name())
     }
 
-    /// What was asked over HTTP, as `GET http://10.0.0.5:8500/v1/`; the first 10,000.
+    /// The HTTP requests, such as `GET http://10.0.0.5:8500/v1/`; the first 10,000.
     pub fn requests(&self) -> Vec<String> {
         self.fakes.http.asked()
     }
 
-    /// Linear memory that it holds, in bytes; 0 when it left.
+    /// Size of its linear memory, in bytes; 0 after it has left.
     pub fn memory_bytes(&self) -> usize {
         self.instance.as_ref().map_or(0, Instance::memory_bytes)
     }
 
-    /// Whether it makes its member known, too.
+    /// Whether it also announces its member.
     pub fn announces(&self) -> bool {
         self.loaded.announces()
     }
 }
 
-/// A configured instance, and when it is called first.
+/// A configured instance, and the schedule of its calls.
 async fn begin(
     host: &DiscoveryHost,
     loaded: &LoadedMode,
     local: &LocalMember,
-) -> Result<(Instance, Pace), CallError> {
+) -> Result<(Instance, Schedule), CallError> {
     let instance = host.open(loaded, local).await?;
-    let pace = Pace::begin(&instance);
-    Ok((instance, pace))
+    let schedule = Schedule::begin(&instance);
+    Ok((instance, schedule))
 }
 
 impl fmt::Debug for Mode {

@@ -1,4 +1,4 @@
-//! The suite over the modes that are built in, and over each example.
+//! The conformance suite for the built-in modes and the examples.
 
 mod components;
 
@@ -8,7 +8,7 @@ use components::{built_in, example};
 use convoke_mode_kit::conformance::Subject;
 use convoke_mode_kit::{FakeAnswer, FakePod, FakePods, FakeProbe, FakeProbed, Harness};
 
-/// Every mode that there is, with what makes it work.
+/// All modes, each with a working configuration.
 macro_rules! subjects {
     ($($name:ident: $find:ident($file:literal) => $complete:expr;)*) => {$(
         #[test]
@@ -26,61 +26,61 @@ subjects! {
     multicast: built_in("multicast") => |mode| mode
         .declares(&["multicast"])
         .working(|mode| mode.grant("multicast", "224.2.2.4:2904"))
-        .silly_arguments(&["10.0.0.1:2904", "224.2.2.4:0", "[ff15::1", "224.2.2.4:2904:1"]);
+        .invalid_arguments(&["10.0.0.1:2904", "224.2.2.4:0", "[ff15::1", "224.2.2.4:2904:1"]);
     tcpip: built_in("tcpip") => |mode| mode
         .working(|mode| mode.argument("10.0.0.1-20,10.0.1.0/28:6900-6902"))
-        .silly_arguments(&["10.0.0.0/7", "*.*.*.*", "10.0.0.9-1", "[::]/64", "db.example", "1:9-1"]);
+        .invalid_arguments(&["10.0.0.0/7", "*.*.*.*", "10.0.0.9-1", "[::]/64", "db.example", "1:9-1"]);
     dns: built_in("dns") => |mode| mode
         .declares(&["dns"])
         .working(|mode| mode
             .argument("members.shop.example:6900")
             .grant("dns", "*.shop.example")
-            .world(|world| {
+            .fakes(|fakes| {
                 let members = ["10.0.0.7", "fd00::7"].map(|ip| ip.parse().unwrap());
-                world.dns.names.insert("members.shop.example".into(), members.into());
-                world.dns.ttl_s = 5;
+                fakes.dns.names.insert("members.shop.example".into(), members.into());
+                fakes.dns.ttl_s = 5;
             }))
-        .silly_arguments(&["srv:", "srv:a", "a..b", "-a.example", "a.example:70000", "10.0.0.1"]);
+        .invalid_arguments(&["srv:", "srv:a", "a..b", "-a.example", "a.example:70000", "10.0.0.1"]);
     kubernetes: built_in("kubernetes") => |mode| mode
         .declares(&["kubernetes"])
-        .working(|mode| mode.argument("shop,convoke").grant("kubernetes", "shop").world(pods))
-        .silly_arguments(&["shop", "shop,", ",convoke", "shop,convoke,x", "SHOP,convoke"]);
+        .working(|mode| mode.argument("shop,convoke").grant("kubernetes", "shop").fakes(pods))
+        .invalid_arguments(&["shop", "shop,", ",convoke", "shop,convoke,x", "SHOP,convoke"]);
     domain: built_in("domain") => |mode| mode
         .declares(&["probe"])
-        .working(|mode| mode.argument("10.0.0.5").grant("probe", "10.0.0.5:4900").world(server))
-        .silly_arguments(&["das.example:", "das example", "[fd00::5", "10.0.0.5:0", "a,b"]);
+        .working(|mode| mode.argument("10.0.0.5").grant("probe", "10.0.0.5:4900").fakes(server))
+        .invalid_arguments(&["das.example:", "das example", "[fd00::5", "10.0.0.5:0", "a,b"]);
     consul: example("consul") => |mode| mode
         .declares(&["http"])
         .working(|mode| mode
             .argument("http://127.0.0.1:8500")
             .setting("service", "shop")
             .grant("http", "http://127.0.0.1:8500")
-            .world(|world| world.http.answers.push(answer("http://127.0.0.1:8500/v1/health/", CONSUL))))
-        .silly_arguments(&["http://127.0.0.1:8500/v1?x", "127.0.0.1:8500", "unix:///consul"]);
+            .fakes(|fakes| fakes.http.answers.push(answer("http://127.0.0.1:8500/v1/health/", CONSUL))))
+        .invalid_arguments(&["http://127.0.0.1:8500/v1?x", "127.0.0.1:8500", "unix:///consul"]);
     address_file: example("address-file") => |mode| mode
         .declares(&["store"])
-        .working(|mode| mode.grant("store", "64KiB").world(|world| {
+        .working(|mode| mode.grant("store", "64KiB").fakes(|fakes| {
             let file = "# the shop's members\n10.0.0.5\n10.0.0.6:6900     # a port\n[fd00::5]:6900\n";
-            world.store.insert("addresses".into(), file.into());
+            fakes.store.insert("addresses".into(), file.into());
         }));
     http_list: example("http-list") => |mode| mode
         .declares(&["http"])
         .working(|mode| mode
             .argument("http://10.0.0.2:8080/members")
             .grant("http", "http://10.0.0.2:8080")
-            .world(|world| {
+            .fakes(|fakes| {
                 let list = "[{\"targets\": [\"10.0.0.5:6900\", \"[fd00::5]:6900\"], \"labels\": {\"zone\": \"b\"}}]";
-                world.http.answers.push(answer("http://10.0.0.2:8080/members", list));
+                fakes.http.answers.push(answer("http://10.0.0.2:8080/members", list));
             }))
-        // Go's runtime, or its bindings, keep some 2 KiB of each look.
+        // Go's runtime, or its bindings, leak about 2 KiB per call.
         .growth_max(3 << 10)
-        .looks(2_000, 500);
+        .calls(2_000, 500);
     etcd: example("etcd") => |mode| mode
         .declares(&["http", "wasi"])
         .working(etcd_at_work)
-        .looks(300, 100)
+        .calls(300, 100)
         .memory_max(48 << 20)
-        .nonsense(0, 100, 0);
+        .malformed(0, 100, 0);
     cloud: example("cloud") => |mode| mode
         .declares(&["http", "wasi"])
         .working(|mode| mode
@@ -90,13 +90,13 @@ subjects! {
             .setting("secret-key", "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY")
             .grant("http", "https://ec2.eu-central-1.amazonaws.com")
             .inert_wasi()
-            .world(|world| world.http.answers.push(answer("https://ec2.eu-central-1.amazonaws.com/", CLOUD))))
-        // The engine keeps some 73 KiB of each of the first looks, 12 KiB of later ones,
-        // and has given nothing back after 5,000: the host replaces such an instance.
+            .fakes(|fakes| fakes.http.answers.push(answer("https://ec2.eu-central-1.amazonaws.com/", CLOUD))))
+        // The engine's memory grows by about 73 KiB per call at first, later by 12 KiB, and
+        // does not shrink within 5,000 calls; the host replaces such an instance.
         .growth_max(96 << 10)
-        .looks(300, 100)
+        .calls(300, 100)
         .memory_max(48 << 20)
-        .nonsense(0, 100, 0);
+        .malformed(0, 100, 0);
 }
 
 const CONSUL: &str = r#"[{"Node": {"Node": "n1", "Address": "10.0.0.7", "Datacenter": "dc1"},
@@ -112,7 +112,7 @@ const CLOUD: &str = r#"<?xml version="1.0" encoding="UTF-8"?>
     <privateIpAddress>10.0.0.7</privateIpAddress></item></instancesSet></item></reservationSet>
     </DescribeInstancesResponse>"#;
 
-/// An etcd that takes what it is given, and has one member.
+/// An etcd that accepts all writes, and has one member.
 fn etcd_at_work(mode: Harness) -> Harness {
     const URL: &str = "http://10.0.0.5:2379";
     // `/convoke/kit/till` and `10.0.0.8:6900`.
@@ -127,14 +127,14 @@ fn etcd_at_work(mode: Harness) -> Harness {
         ),
         ("/v3/lease/revoke", r#"{"header": {}}"#),
     ];
-    mode.argument(URL).grant("http", URL).inert_wasi().world(move |world| {
+    mode.argument(URL).grant("http", URL).inert_wasi().fakes(move |fakes| {
         for (path, body) in answers {
-            world.http.answers.push(answer(&format!("{URL}{path}"), body));
+            fakes.http.answers.push(answer(&format!("{URL}{path}"), body));
         }
     })
 }
 
-fn pods(world: &mut convoke_mode_kit::Fakes) {
+fn pods(fakes: &mut convoke_mode_kit::Fakes) {
     let pod = FakePod {
         name: "shop-0".into(),
         addresses: vec!["10.0.0.7".parse().unwrap()],
@@ -143,11 +143,11 @@ fn pods(world: &mut convoke_mode_kit::Fakes) {
         zone: Some("b".into()),
     };
     let service = Some("convoke".into());
-    world.kubernetes.push(FakePods { namespace: "shop".into(), service, pods: vec![pod] });
+    fakes.kubernetes.push(FakePods { namespace: "shop".into(), service, pods: vec![pod] });
 }
 
-fn server(world: &mut convoke_mode_kit::Fakes) {
-    world.probe.push(FakeProbe {
+fn server(fakes: &mut convoke_mode_kit::Fakes) {
+    fakes.probe.push(FakeProbe {
         address: "10.0.0.5:4900".parse().unwrap(),
         is: FakeProbed::Member,
         cluster_size: 3,
@@ -165,7 +165,7 @@ fn answer(url: &str, body: &str) -> FakeAnswer {
     }
 }
 
-/// Says past the capture of a test that passes that nothing ran.
+/// Prints that a test was skipped, bypassing the capture of output of passing tests.
 fn skip(name: &str) {
     let _ = writeln!(std::io::stderr(), "skipped: the example {name} is not built");
 }

@@ -1,8 +1,8 @@
-//! Modes that break a rule each, and that the suite finds out.
+//! Modes that violate one rule each, which the suite has to detect.
 
 mod guest;
 
-use convoke_mode_kit::conformance::{Check, Outcome, Report, Subject, check};
+use convoke_mode_kit::conformance::{Check, Report, Subject, Verdict, check};
 use convoke_mode_kit::{CallError, Harness};
 use guest::{FINE, Guest, MISCONFIGURED, TEMPORARY};
 use tempfile::TempDir;
@@ -16,53 +16,53 @@ const MULTICAST: &str = r#"
     (import "convoke:host/multicast@0.1.0" "[method]group.receive"
         (func $receive (param i32 i32 i32 i32)))"#;
 
-/// Looks `a.example` up; where the outcomes are is at 0x2100.
+/// Looks up `a.example`; the address of the results is at 0x2100.
 const LOOK_UP: &str = "(call $look-up (i32.const 0x2000) (i32.const 1) (i32.const 0x2100))";
 
 fn report(guest: &Guest, complete: impl FnOnce(Subject) -> Subject) -> Report {
     let folder = TempDir::new().unwrap();
-    let subject = Subject::new(guest.write(folder.path())).looks(500, 100);
+    let subject = Subject::new(guest.write(folder.path())).calls(500, 100);
     check(&complete(subject))
 }
 
-/// The words of the one check that failed.
+/// The text of the only failed check.
 fn failure(report: &Report, failed: Check) -> String {
     assert_eq!(report.failed(), [failed], "{report}");
-    let line = report.lines.iter().find(|line| matches!(line.outcome, Outcome::Failed(_)));
-    match &line.unwrap().outcome {
-        Outcome::Failed(why) => why.clone(),
+    let line = report.lines.iter().find(|line| matches!(line.verdict, Verdict::Failed(_)));
+    match &line.unwrap().verdict {
+        Verdict::Failed(why) => why.clone(),
         _ => unreachable!(),
     }
 }
 
 #[test]
-fn one_that_breaks_none_conforms() {
+fn a_correct_mode_conforms() {
     let report = report(&Guest::default(), |mode| mode);
     assert!(report.conforms(), "{report}");
 }
 
 #[test]
-fn one_that_crashes_on_an_argument_is_found_out() {
-    // Crashes where the argument begins with a NUL.
+fn a_crash_on_an_argument_is_detected() {
+    // Crashes if the argument starts with a NUL.
     let configure = format!(
         "(if (local.get 1) (then (if (i32.eqz (i32.load8_u (local.get 0))) (then unreachable)))) {FINE}"
     );
     let why = failure(
         &report(&Guest { configure, ..Guest::default() }, |mode| mode),
-        Check::SillyArguments,
+        Check::InvalidArguments,
     );
     assert!(why.starts_with("\"\\0\": configure: it crashed: "), "{why}");
 }
 
 #[test]
-fn one_that_never_ends_on_an_argument_of_its_author_is_found_out() {
+fn an_endless_loop_on_an_argument_of_the_author_is_detected() {
     let configure = format!(
         "(if (i32.eq (local.get 1) (i32.const 1234)) (then (loop $more (br $more)))) {FINE}"
     );
     let long = "x".repeat(1234);
     let report =
-        report(&Guest { configure, ..Guest::default() }, |mode| mode.silly_arguments(&[&long]));
-    let why = failure(&report, Check::SillyArguments);
+        report(&Guest { configure, ..Guest::default() }, |mode| mode.invalid_arguments(&[&long]));
+    let why = failure(&report, Check::InvalidArguments);
     assert!(
         why.contains("and 1194 more bytes: configure: it computed for more than 950 ms"),
         "{why}"
@@ -70,56 +70,56 @@ fn one_that_never_ends_on_an_argument_of_its_author_is_found_out() {
 }
 
 #[test]
-fn one_that_blames_the_world_for_its_configuration_is_found_out() {
+fn reporting_an_invalid_argument_as_temporary_is_detected() {
     let configure = format!("(select {TEMPORARY} {FINE} (local.get 1))");
     let why = failure(
         &report(&Guest { configure, ..Guest::default() }, |mode| mode),
-        Check::SillyArguments,
+        Check::InvalidArguments,
     );
     assert_eq!(why, "\" \": configure: temporary: no");
 }
 
 #[test]
-fn one_that_refuses_all_configurations_is_not_looked_into() {
+fn a_mode_that_rejects_its_working_configuration_is_not_checked_further() {
     let guest = Guest { configure: MISCONFIGURED.into(), ..Guest::default() };
     let report = report(&guest, |mode| mode);
-    assert_eq!(failure(&report, Check::TwoLooks), "configure: misconfigured: no");
+    assert_eq!(failure(&report, Check::TwoCalls), "configure: misconfigured: no");
     assert_eq!(report.lines.len(), 2, "{report}");
 }
 
 #[test]
-fn one_that_works_once_is_found_out() {
+fn a_mode_that_works_only_once_is_detected() {
     let guest = Guest {
-        items: "(global $looks (mut i32) (i32.const 0))",
+        items: "(global $calls (mut i32) (i32.const 0))",
         discover: format!(
-            "(if (global.get $looks) (then unreachable))
-            (global.set $looks (i32.const 1)) {FINE}"
+            "(if (global.get $calls) (then unreachable))
+            (global.set $calls (i32.const 1)) {FINE}"
         ),
         ..Guest::default()
     };
-    let why = failure(&report(&guest, |mode| mode), Check::TwoLooks);
-    assert!(why.starts_with("the second: it crashed"), "{why}");
+    let why = failure(&report(&guest, |mode| mode), Check::TwoCalls);
+    assert!(why.starts_with("the second call: it crashed"), "{why}");
 }
 
 #[test]
-fn one_whose_memory_grows_is_found_out() {
-    // A page each 64 looks.
+fn growing_memory_is_detected() {
+    // Allocates a page every 64 calls.
     let guest = Guest {
-        items: "(global $looks (mut i32) (i32.const 0))",
+        items: "(global $calls (mut i32) (i32.const 0))",
         discover: format!(
-            "(global.set $looks (i32.add (global.get $looks) (i32.const 1)))
-            (if (i32.eqz (i32.and (global.get $looks) (i32.const 63)))
+            "(global.set $calls (i32.add (global.get $calls) (i32.const 1)))
+            (if (i32.eqz (i32.and (global.get $calls) (i32.const 63)))
                 (then (drop (memory.grow (i32.const 1)))))
             {FINE}"
         ),
         ..Guest::default()
     };
-    let why = failure(&report(&guest, |mode| mode), Check::ManyLooks);
-    assert_eq!(why, "1114112 bytes after 100 looks, 1507328 after 500");
+    let why = failure(&report(&guest, |mode| mode), Check::ManyCalls);
+    assert_eq!(why, "1114112 bytes after 100 calls, 1507328 after 500");
 }
 
 #[test]
-fn one_that_holds_too_much_is_found_out() {
+fn exceeding_the_memory_limit_is_detected() {
     let configure = format!("(drop (memory.grow (i32.const 512))) {FINE}");
     let guest = Guest { configure, ..Guest::default() };
     assert_eq!(failure(&report(&guest, |mode| mode), Check::Memory), "33.0 of 16.0 MiB");
@@ -127,7 +127,7 @@ fn one_that_holds_too_much_is_found_out() {
 }
 
 #[test]
-fn one_that_imports_more_than_is_declared_is_found_out() {
+fn an_undeclared_import_is_detected() {
     let guest =
         Guest { imports: "import convoke:host/dns@0.1.0;", core_imports: DNS, ..Guest::default() };
     let granted = |mode: Subject| mode.working(|mode| mode.grant("dns", "a.example"));
@@ -135,7 +135,7 @@ fn one_that_imports_more_than_is_declared_is_found_out() {
     assert_eq!(why, "convoke:host/dns is imported, and dns is not declared");
 }
 
-/// Looks a name up, and says what `verdict` makes of the outcome.
+/// A mode that looks up a name, and evaluates `verdict` on the result.
 fn looks_up(verdict: &str) -> Guest {
     Guest {
         imports: "import convoke:host/dns@0.1.0;",
@@ -148,25 +148,25 @@ fn looks_up(verdict: &str) -> Guest {
 
 fn with_dns(mode: Subject) -> Subject {
     mode.declares(&["dns"]).working(|mode| {
-        mode.grant("dns", "a.example").world(|world| {
-            world.dns.names.insert("a.example".into(), vec!["10.0.0.7".parse().unwrap()]);
+        mode.grant("dns", "a.example").fakes(|fakes| {
+            fakes.dns.names.insert("a.example".into(), vec!["10.0.0.7".parse().unwrap()]);
         })
     })
 }
 
 #[test]
-fn one_that_passes_over_refusals_and_failures_is_found_out() {
+fn ignoring_denials_and_failures_is_detected() {
     let report = report(&looks_up(FINE), with_dns);
     assert_eq!(report.failed(), [Check::Denied, Check::Failing], "{report}");
     let text = report.to_string();
     assert!(
-        text.contains("FAILED  denied dns          expected a problem, not 0 candidates"),
+        text.contains("FAILED  denied dns          expected a problem, got 0 candidates"),
         "{text}"
     );
     let excused = report_excused();
     assert!(excused.conforms(), "{excused}");
     assert!(
-        excused.to_string().contains("excused denied dns          it does not care"),
+        excused.to_string().contains("excused denied dns          it ignores them"),
         "{excused}"
     );
 }
@@ -174,23 +174,23 @@ fn one_that_passes_over_refusals_and_failures_is_found_out() {
 fn report_excused() -> Report {
     report(&looks_up(FINE), |mode| {
         with_dns(mode)
-            .excuse(Check::Denied, "it does not care")
-            .excuse(Check::Failing, "it does not care")
+            .excuse(Check::Denied, "it ignores them")
+            .excuse(Check::Failing, "it ignores them")
     })
 }
 
 #[test]
-fn one_that_takes_a_refusal_for_a_failure_is_found_out() {
-    // The first byte of an outcome says whether there is none.
+fn reporting_a_denial_as_temporary_is_detected() {
+    // The first byte of a result is 0 for success.
     let verdict =
         format!("(select {TEMPORARY} {FINE} (i32.load8_u (i32.load (i32.const 0x2100))))");
     let why = failure(&report(&looks_up(&verdict), with_dns), Check::Denied);
-    assert_eq!(why, "expected denied, not temporary: no");
+    assert_eq!(why, "expected denied, got temporary: no");
 }
 
 #[test]
-fn one_that_crashes_on_a_datagram_is_found_out() {
-    // Crashes where a payload of more than 40 bytes comes.
+fn a_crash_on_a_datagram_is_detected() {
+    // Crashes on a payload of more than 40 bytes.
     let guest = Guest {
         imports: "import convoke:host/multicast@0.1.0;",
         core_imports: MULTICAST,
@@ -220,14 +220,14 @@ fn one_that_crashes_on_a_datagram_is_found_out() {
     let report = report(&guest, |mode| {
         mode.declares(&["multicast"])
             .working(|mode| mode.grant("multicast", "224.2.2.4:2904"))
-            .excuse(Check::Denied, "it does not look at what joining gives")
-            .excuse(Check::Failing, "it does not look at what joining gives")
+            .excuse(Check::Denied, "it ignores the result of joining")
+            .excuse(Check::Failing, "it ignores the result of joining")
     });
     let why = failure(&report, Check::Datagrams);
     assert!(why.starts_with("after 50 datagrams: discover: it crashed"), "{why}");
 }
 
-/// Crashes where more than 64 bytes are in its store under `x`.
+/// Crashes if the value `x` in its store has more than 64 bytes.
 fn crashes_on_its_store() -> Guest {
     Guest {
         imports: "import convoke:host/store@0.1.0;",
@@ -246,11 +246,11 @@ fn crashes_on_its_store() -> Guest {
 }
 
 #[test]
-fn one_that_crashes_on_what_is_in_its_store_is_found_out() {
+fn a_crash_on_the_content_of_the_store_is_detected() {
     let with_store = |mode: Subject| {
         mode.declares(&["store"]).working(|mode| {
-            mode.grant("store", "64KiB").world(|world| {
-                world.store.insert("x".into(), "10.0.0.7".into());
+            mode.grant("store", "64KiB").fakes(|fakes| {
+                fakes.store.insert("x".into(), "10.0.0.7".into());
             })
         })
     };
@@ -259,11 +259,11 @@ fn one_that_crashes_on_what_is_in_its_store_is_found_out() {
     let empty =
         |mode: Subject| mode.declares(&["store"]).working(|mode| mode.grant("store", "64KiB"));
     let why = failure(&report(&crashes_on_its_store(), empty), Check::Store);
-    assert!(why.starts_with("the working world has nothing in its store"), "{why}");
+    assert!(why.starts_with("the store of the working configuration is empty"), "{why}");
 }
 
 #[test]
-fn a_crash_can_be_looked_at_and_got_over() {
+fn a_crashed_mode_can_be_restarted() {
     let folder = TempDir::new().unwrap();
     let guest = Guest { discover: "unreachable".into(), ..Guest::default() };
     let mut mode = Harness::load(guest.write(folder.path())).open().unwrap();

@@ -83,7 +83,10 @@ fn a_service_names_hosts_and_ports() {
     cluster.agree([&first, &second]);
     let found = second.status().modes[0].more["last_snapshot"]["candidates"].as_u64();
     assert_eq!(found, Some(1), "b.test has no address, and . is not offered");
-    second.wait_for_line(SOON, &["some SRV records", "b.test: DNS knows no such name", "\".\""]);
+    second.wait_for_line(
+        SOON,
+        &["some SRV records", "b.test: the name does not exist in DNS", "\".\""],
+    );
 }
 
 #[test]
@@ -93,7 +96,7 @@ fn a_record_that_appears_is_a_member_soon() {
     cluster.agree([&stranger]);
     let list = format!("late.test:{}", stranger.address().port());
     let first = asking(&cluster, &server, &list).start();
-    first.wait_for_line(SOON, &["DNS knows no such name", "late.test"]);
+    first.wait_for_line(SOON, &["the name does not exist in DNS", "late.test"]);
     cluster.agree([&first]);
     server.set("late.test", &[HERE], 1);
     cluster.agree([&stranger, &first]);
@@ -122,7 +125,7 @@ fn an_answer_is_used_for_as_long_as_its_ttl_says() {
     let asked = server.queries();
     let second = asking(&cluster, &server, "brief.test").start();
     // While another name is asked for again and again.
-    second.wait_for_line(SOON, &["DNS knows no such name"]);
+    second.wait_for_line(SOON, &["the name does not exist in DNS"]);
     second.wait_for_looks(LATER, 3);
     assert!(server.queries() > asked + 6);
     let looks = first.status().modes[0].looks;

@@ -199,7 +199,7 @@ fn an_account_that_may_list_and_not_watch_is_told_and_served() {
     let [stranger, first] = without_watch(&cluster, &server);
     first.wait_for_line(
         SOON,
-        &["may not watch pods in namespace \"shop\" (403)", "listed every 10 s"],
+        &["may not watch pods in namespace \"shop\" (403)", "polls every 10 s"],
     );
     server.put_pod("till-1", &[TWO], &[], true);
     cluster.agree_within(LATER, [&stranger, &first]);
@@ -209,9 +209,9 @@ fn an_account_that_may_list_and_not_watch_is_told_and_served() {
 fn a_watch_that_is_granted_later_is_used_from_then_on() {
     let (cluster, server) = (Cluster::new(), ApiServer::start());
     let [stranger, first] = without_watch(&cluster, &server);
-    first.wait_for_line(SOON, &["may not watch pods", "until then it is listed every 10 s"]);
+    first.wait_for_line(SOON, &["may not watch pods", "until then it polls every 10 s"]);
     server.allow("watch", "pods");
-    first.wait_for_line(LATER, &["changes are told by the API server from now on"]);
+    first.wait_for_line(LATER, &["watching the API server for changes"]);
     let lists = server.requests("list");
     server.put_pod("till-1", &[TWO], &[], true);
     cluster.agree([&stranger, &first]);
@@ -282,7 +282,10 @@ fn pods_of_which_none_has_the_wanted_port_are_no_empty_cluster() {
     let first = member(&cluster, &server, ONE, "; port-name = \"gossip\"").start();
     first.wait_for_line(
         SOON,
-        &["no pod has a TCP port named \"gossip\"; \"till-0\" has http", "starts no cluster"],
+        &[
+            "no pod has a TCP port named \"gossip\"; \"till-0\" has http",
+            "does not found a cluster",
+        ],
     );
     assert!(first.view().is_none());
 }
@@ -312,10 +315,7 @@ fn credentials_that_are_refused_are_told_apart() {
     let launch = member(&cluster, &server, ONE, "");
     server.rotate_token();
     let first = launch.start();
-    first.wait_for_line(
-        SOON,
-        &["does not accept the credentials of the user of context \"test\" (401)"],
-    );
+    first.wait_for_line(SOON, &["rejects the credentials of the user of context \"test\" (401)"]);
     assert!(first.view().is_none());
     server.kubeconfig(cluster.folder());
     cluster.agree_within(LATER, [&first]);
@@ -327,7 +327,7 @@ fn credentials_that_are_refused_are_told_apart() {
 fn an_api_server_in_trouble_is_waited_for() {
     for (manner, words) in [
         (Manner::Silent, "no answer from the API server at"),
-        (Manner::Garbage, "answers with no list"),
+        (Manner::Garbage, "did not return a list"),
         (Manner::CloseMidBody, "broke off"),
         (Manner::Unavailable, "answers 503: etcdserver: leader changed"),
     ] {

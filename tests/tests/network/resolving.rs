@@ -92,7 +92,7 @@ fn the_first_server_that_can_say_decides_as_resolv_conf_lists_them() {
     let ended = look(&cluster, here, &name, None);
     shows(
         &ended,
-        "127.0.0.4:53: it refuses to answer (REFUSED); 127.0.0.5:53: it failed (SERVFAIL); 127.0.0.9:53: cannot be reached: nothing listens there",
+        "127.0.0.4:53: it refuses to answer (REFUSED); 127.0.0.5:53: it failed (SERVFAIL); 127.0.0.9:53: cannot be reached: nothing listens on that port",
     );
     here.write_resolv_conf("nameserver 127.0.0.6\noptions timeout:1 attempts:1\n");
     shows(&look(&cluster, here, &name, None), "127.0.0.6:53: no answer within 1000 ms");
@@ -209,8 +209,8 @@ fn zone() -> Zone {
 const FULL: [(&str, &str); 4] = [
     ("alias", "10.77.0.2:6900"),
     ("srv:_alias._tcp", "10.77.0.3:6901"),
-    ("nowhere", "the name is an alias (CNAME) of gone.shop.test., and DNS knows no such name"),
-    ("x.lame", "127.0.0.1:53: it only refers to other servers (a referral)"),
+    ("nowhere", "the name is an alias (CNAME) of gone.shop.test., which does not exist in DNS"),
+    ("x.lame", "127.0.0.1:53: it returned a referral to other servers"),
 ];
 
 /// What is right of all of them, and what `more` says of this one.
@@ -243,13 +243,13 @@ fn serves(program: Program, more: &[(&str, &str)]) {
         shows(&unknown, "mode dns: cannot look up _zero._tcp.shop.test");
         let text = in_vain.stderr + &unknown.stderr;
         for (name, words) in [
-            ("gone", "DNS knows no such name (NXDOMAIN)"),
+            ("gone", "the name does not exist in DNS (NXDOMAIN)"),
             ("words", "the name exists in DNS, but has no A or AAAA record (NODATA)"),
-            ("_none._tcp", "the target \".\" says that it is not offered"),
+            ("_none._tcp", "the target \".\" means that the service is not available (RFC 2782)"),
             ("_zero._tcp", "port 0 at host.shop.test is no port"),
             (
                 "_lost._tcp",
-                "gone.shop.test: DNS knows no such name (NXDOMAIN), according to 127.0.0.1:53",
+                "gone.shop.test: the name does not exist in DNS (NXDOMAIN), according to 127.0.0.1:53",
             ),
         ] {
             let name = format!("name=\"{name}.shop.test\"");

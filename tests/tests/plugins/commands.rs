@@ -55,7 +55,7 @@ fn what_is_no_mode_is_refused_as_what_it_is() {
     for (file, words) in [
         ("text.wasm", "is text, not a component"),
         ("core.wasm", "is a core WebAssembly module, not a component"),
-        ("cut.wasm", "is damaged, cut short"),
+        ("cut.wasm", "is damaged, truncated"),
         ("gone.wasm", "there is no file "),
     ] {
         let refused = plugin(&cluster, &["inspect", file]);

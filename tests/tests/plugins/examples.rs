@@ -99,7 +99,7 @@ fn members_find_one_another_in_a_list_that_a_web_server_holds() {
             &format!("grant = {{ http = [\"http://127.0.0.1:1\", \"http://{}\"] }}", web.address),
         ],
     );
-    denied.wait_for_line(SOON, &["stopped", "starts no cluster before it has looked"]);
+    denied.wait_for_line(SOON, &["stopped", "does not found a cluster until it succeeds"]);
     assert!(denied.view().is_none(), "no cluster of its own");
 }
 

@@ -20,10 +20,13 @@ fn a_new_version_takes_over_after_its_first_look_and_a_broken_one_never() {
     cluster.write("mine.wasm", "<html>not found</html>");
     second.wait_for_line(
         SOON,
-        &["mode \"mine\" goes on as it was, because its new file is not used", "is text"],
+        &[
+            "the new version of mode \"mine\" was rejected, and the running version is kept",
+            "is text",
+        ],
     );
     cluster.write("mine.wasm", Guest::crashing().component());
-    second.wait_for_line(SOON, &["its new file is not used: it crashed"]);
+    second.wait_for_line(SOON, &["the running version is kept: it crashed"]);
 
     let place = first.address();
     cluster.write("mine.wasm", Guest::finding("127.0.0.1", place.port(), 100).component());
@@ -47,5 +50,5 @@ fn a_pinned_file_that_changes_is_not_taken() {
     cluster.agree([&running]);
     let other = Guest::finding("127.0.0.1", cluster.spare_port(2), 100);
     cluster.write("mine.wasm", other.component());
-    running.wait_for_line(SOON, &["its new file is not used", "has digest", "pins"]);
+    running.wait_for_line(SOON, &["the running version is kept", "has digest", "requires"]);
 }

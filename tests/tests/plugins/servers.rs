@@ -149,7 +149,7 @@ fn an_etcd_that_wants_to_know_who_asks_is_told() {
     ] {
         let member = start(settings);
         member.wait_for_line(COMPILED, &words);
-        member.wait_for_line(COMPILED, &["starts no cluster before it has looked"]);
+        member.wait_for_line(COMPILED, &["does not found a cluster until it succeeds"]);
         assert!(member.view().is_none(), "no cluster of its own");
     }
     let known = ", user = \"convoke\", password = \"of-etcd\"";
@@ -209,7 +209,7 @@ fn a_member_finds_the_machines_of_a_cloud_with_its_key_and_no_other() {
 
     let refused = launch("tag:cluster=shop", "another").start();
     refused.wait_for_line(COMPILED, &["mode \"cloud\" stopped", "access-key", "AuthFailure"]);
-    refused.wait_for_line(COMPILED, &["starts no cluster before it has looked"]);
+    refused.wait_for_line(COMPILED, &["does not found a cluster until it succeeds"]);
     assert!(refused.view().is_none(), "no cluster of its own");
     drop(refused);
     let nobody = launch("tag:cluster=other", &cloud.secret).start();

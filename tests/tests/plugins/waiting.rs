@@ -9,7 +9,7 @@ use convoke_tests::guest::Guest;
 use convoke_tests::{Cluster, DnsServer, Launch, Member, http};
 
 /// What the log says of each.
-const WAITS: &str = "this member starts no cluster before it has looked";
+const WAITS: &str = "this member does not found a cluster until it succeeds";
 /// Time in which a member that does not wait has long started a cluster.
 const LONG_MS: u64 = 1_500;
 
@@ -70,13 +70,13 @@ fn a_mode_that_gets_no_memory_has_not_looked() {
 #[test]
 fn a_mode_that_gives_a_name_for_an_address_has_not_looked() {
     let guest = Guest::finding("db.example", 6_900, 1_000);
-    waits_for_a_look(&guest, &["nothing that it found can be used (db.example:6900: not an IPv4"]);
+    waits_for_a_look(&guest, &["none of the candidates can be used (db.example:6900: not an IPv4"]);
 }
 
 #[test]
 fn a_mode_that_gives_port_0_has_not_looked() {
     let guest = Guest::finding("10.0.0.7", 0, 1_000);
-    waits_for_a_look(&guest, &["nothing that it found can be used (10.0.0.7:0: port 0"]);
+    waits_for_a_look(&guest, &["none of the candidates can be used (10.0.0.7:0: port 0"]);
 }
 
 /// A list of which nothing can be called, without any component of somebody else's.
@@ -137,7 +137,7 @@ fn a_mode_that_is_denied_one_name_of_two_joins_by_the_other_and_founds_nothing()
     let list = format!("a.test:{},b.test:1", cluster.start_port());
     let narrow = "grant = { dns = [\"a.test\"] }";
     let waiting = named(&cluster, &server, &list, narrow).start();
-    waiting.wait_for_line(SOON, &["members may be where this look could not tell (b.test", WAITS]);
+    waiting.wait_for_line(SOON, &["some addresses could not be resolved (b.test", WAITS]);
     is_waiting(&cluster, &waiting);
     let text = format!("127.0.0.1:{}", cluster.spare_port(1));
     // At the place that the name which may be looked up leads to: the first one's own.
@@ -156,7 +156,7 @@ fn a_name_that_cannot_be_looked_up_keeps_a_member_from_founding_and_not_from_joi
     // Nobody is at the one name, and members may be at the other.
     let list = format!("a.test:{0},b.test:{0}", cluster.spare_port(1));
     let member = named(&cluster, &server, &list, "").start();
-    member.wait_for_line(SOON, &["members may be where this look could not tell (b.test", WAITS]);
+    member.wait_for_line(SOON, &["some addresses could not be resolved (b.test", WAITS]);
     is_waiting(&cluster, &member);
     // One that is founded by somebody else is joined.
     let first = cluster.launch().mode(format!("tcpip:127.0.0.1:{}", cluster.spare_port(2)));
@@ -180,7 +180,7 @@ fn a_service_whose_hosts_lead_nowhere_is_waited_for_and_one_that_is_not_offered_
     let gone = named(&cluster, &server, "srv:_gone._tcp.test", "").start();
     gone.wait_for_line(
         SOON,
-        &["none of its records can be used: gone.test: DNS knows no such name"],
+        &["none of its records can be used: gone.test: the name does not exist in DNS"],
     );
     server.set("gone.test", &[Ipv4Addr::LOCALHOST], 1);
     cluster.agree_within(Duration::from_secs(30), [&gone]);

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use convoke_discovery::{
-    BeaconCiphers, CallError, DiscoveryHost, Fakes, HostConfig, LoadError, LoadedMode, LocalMember,
-    ModeSpec, Prober, Problem, Source, World,
+    Backend, BeaconCiphers, CallError, DiscoveryHost, Fakes, HostConfig, LoadError, LoadedMode,
+    LocalMember, ModeSpec, Prober, Problem, Source,
 };
 
 use convoke_membership::member::MODES_BYTES_MAX;
@@ -24,7 +24,7 @@ pub(crate) fn host(
     beacon_ciphers: BeaconCiphers,
     prober: Prober,
 ) -> Result<DiscoveryHost, String> {
-    host_in(settings, choice, beacon_ciphers, prober, World::Real)
+    host_in(settings, choice, beacon_ciphers, prober, Backend::Real)
 }
 
 /// One in which nothing runs: components are looked at.
@@ -35,7 +35,7 @@ pub(crate) fn host_without_a_member(settings: &Settings) -> Result<DiscoveryHost
         default_ports: Vec::new(),
         cache_directory: folders::cache(),
         state_directory: None,
-        world: World::Fake(Arc::default()),
+        backend: Backend::Fake(Arc::default()),
         beacon_ciphers: BeaconCiphers::none(),
         prober: Arc::<Fakes>::default().prober(),
         on_own_thread: false,
@@ -49,7 +49,7 @@ pub(crate) fn host_in(
     choice: &Choice,
     beacon_ciphers: BeaconCiphers,
     prober: Prober,
-    world: World,
+    backend: Backend,
 ) -> Result<DiscoveryHost, String> {
     let config = HostConfig {
         interfaces: addresses::interfaces(choice),
@@ -59,7 +59,7 @@ pub(crate) fn host_in(
             .collect(),
         cache_directory: folders::cache(),
         state_directory: settings.state_directory.clone(),
-        world,
+        backend,
         beacon_ciphers,
         prober,
         on_own_thread: true,
@@ -106,8 +106,8 @@ async fn refused(
         return unlinkable.to_string();
     }
     let wanted =
-        host.rehearse_ungranted(spec, local).await.ok().and_then(|rehearsal| rehearsal.wanted);
-    wanted.map_or(unlinkable.clone(), |grants| unlinkable.wanting(grants)).to_string()
+        host.rehearse_ungranted(spec, local).await.ok().and_then(|rehearsal| rehearsal.needed);
+    wanted.map_or(unlinkable.clone(), |grants| unlinkable.with_needed_grants(grants)).to_string()
 }
 
 /// The modes that are configured, for others to see.

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use convoke_discovery::{AskedGrant, Grants, Inspection, Source};
+use convoke_discovery::{Grants, Inspection, PermissionGrant, Source};
 
 use super::mode_name;
 use crate::member::modes;
@@ -43,12 +43,12 @@ fn report(name: &str, file: &Path, found: &Inspection) -> String {
     }
     text.push_str("  its interfaces are of versions that this convoke has\n");
     text.push_str("it asks to\n");
-    for asked in &found.asks {
+    for asked in &found.permissions {
         let granted = match asked.grant {
-            AskedGrant::Always => "; every mode may",
+            PermissionGrant::Always => "; every mode may",
             _ => "",
         };
-        text.push_str(&format!("  {}{granted} ({})\n", asked.in_words, asked.interface));
+        text.push_str(&format!("  {}{granted} ({})\n", asked.description, asked.interface));
     }
     text.push_str("to load it, with each grant as narrow as it can be\n\n");
     text.push_str(&toml(name, file, found));
@@ -63,8 +63,8 @@ fn toml(name: &str, file: &Path, found: &Inspection) -> String {
         found.digest
     );
     let mut grants = Grants::default();
-    for asked in &found.asks {
-        if let AskedGrant::Entry { capability, example } = asked.grant {
+    for asked in &found.permissions {
+        if let PermissionGrant::Entry { capability, example } = asked.grant {
             // A pattern that the host writes itself is sound.
             let _ = grants.add(capability, example);
         }
@@ -72,7 +72,7 @@ fn toml(name: &str, file: &Path, found: &Inspection) -> String {
     if grants != Grants::default() {
         text.push_str(&format!("{grants}\n"));
     }
-    if found.asks.iter().any(|asked| asked.grant == AskedGrant::InertWasi) {
+    if found.permissions.iter().any(|asked| asked.grant == PermissionGrant::InertWasi) {
         text.push_str("wasi = \"inert\"\n");
     }
     text

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use convoke_discovery::{
-    CallError, DiscoveryHost, Fakes, ImportProblem, Instance, LoadError, LocalMember, ModeSpec,
-    Snapshot, Source, World, limits,
+    Backend, CallError, DiscoveryHost, Fakes, ImportProblem, Instance, LoadError, LocalMember,
+    ModeSpec, Snapshot, Source, limits,
 };
 
 use super::{grants, mode_name, pairs};
@@ -115,11 +115,11 @@ async fn host(
     let ciphers = beacons::ciphers(&onlooker.keys, onlooker.me.id);
     let real = probing::prober(&onlooker.keys, &onlooker.me);
     let (world, prober) = match fakes {
-        None => (World::Real, real),
+        None => (Backend::Real, real),
         Some(path) => {
             let fakes = Arc::new(read_fakes(path)?);
             let prober = fakes.prober();
-            (World::Fake(fakes), prober)
+            (Backend::Fake(fakes), prober)
         }
     };
     let host = modes::host_in(settings, &onlooker.choice, ciphers, prober, world)?;

@@ -1,8 +1,8 @@
 //! Compiles components ahead of time, with the settings of the host they are
 //! embedded in: `convoke-precompile INPUT OUTPUT [INPUT OUTPUT]…`.
 //!
-//! Beside each output, `OUTPUT.made-from` holds what it was made from and for
-//! which engine; while both stay the same the output is left alone.
+//! `OUTPUT.made-from`, beside each output, records the digest of the input and the engine it
+//! was compiled for; while both are unchanged the output is not rewritten.
 
 use std::fs;
 use std::io;
@@ -29,22 +29,24 @@ fn main() -> ExitCode {
     ExitCode::SUCCESS
 }
 
-/// Makes `output` of `input` where that is needed, and says in a line what was done.
+/// Compiles `input` to `output` if the output is missing or out of date. Returns a line that
+/// says what was done.
 fn make(input: &Path, output: &Path) -> Result<String, String> {
     let component = fs::read(input).map_err(|error| error.to_string())?;
     let engine = precompiled_for().map_err(|error| error.to_string())?;
     let made_from = format!("{} {engine}\n", Digest::of(&component));
-    let stamp = with_suffix(output, ".made-from");
-    if output.is_file() && fs::read_to_string(&stamp).is_ok_and(|made| made == made_from) {
+    let provenance = with_suffix(output, ".made-from");
+    if output.is_file() && fs::read_to_string(&provenance).is_ok_and(|made| made == made_from) {
         return Ok(format!("{}: up to date", output.display()));
     }
     let precompiled = precompile(&component).map_err(|error| format!("{error:#}"))?;
     write(output, &precompiled).map_err(|error| format!("{}: {error}", output.display()))?;
-    write(&stamp, made_from.as_bytes()).map_err(|error| format!("{}: {error}", stamp.display()))?;
+    write(&provenance, made_from.as_bytes())
+        .map_err(|error| format!("{}: {error}", provenance.display()))?;
     Ok(format!("{}: {} bytes from {}", output.display(), precompiled.len(), component.len()))
 }
 
-/// Writes all or nothing.
+/// Writes the file atomically: to a temporary name, then renamed.
 fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let unfinished = with_suffix(path, ".unfinished");
     fs::write(&unfinished, bytes)?;

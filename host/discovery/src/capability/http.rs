@@ -1,7 +1,7 @@
-//! `wasi:http/outgoing-handler`, the standard interface: requests to places that were
-//! granted by scheme, host and port. The host opens the connections and checks the
-//! certificates; it follows no redirect, so that each place is checked. A name leads to no
-//! address of this machine or its links, even where it resolves to one.
+//! `wasi:http/outgoing-handler`, the standard interface: HTTP requests to servers that are
+//! granted by scheme, host and port. The host opens the connections and verifies certificates.
+//! It does not follow redirects, so that each server is checked. A granted name is not
+//! connected to if it resolves only to addresses of this machine or its links.
 
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
@@ -22,7 +22,7 @@ use wasmtime_wasi_http::{
     WasiHttpView as _,
 };
 
-use super::local_addresses::{GuardedResolver, LeadsHere, local_kind};
+use super::local_addresses::{GuardedResolver, ResolvesToLocal, local_kind};
 use super::rate::Bucket;
 use super::{Grant, Mode};
 use crate::grant::{HttpScheme, address_of, is_localhost};
@@ -36,7 +36,7 @@ pub(crate) const GRANT: Grant = Grant {
     example: "https://consul.example:8501",
 };
 
-/// Links `wasi:http` and nothing else; what it is made of comes from [`super::wasi`].
+/// Links `wasi:http` only; the interfaces it depends on are linked by [`super::wasi`].
 pub(crate) fn link(linker: &mut Linker<State>) -> wasmtime::Result<()> {
     let options = LinkOptions::default();
     types::add_to_linker::<_, WasiHttp>(linker, &(&options).into(), State::http)?;
@@ -46,7 +46,7 @@ pub(crate) fn link(linker: &mut Linker<State>) -> wasmtime::Result<()> {
     linker.instance("wasi:http/outgoing-handler@0.2.12")?.func_wrap("handle", handle)
 }
 
-/// As the standard function, which in 48.0 knows no failure of a body.
+/// Replaces the standard function, which in wasmtime 48.0 does not report failures of a body.
 fn error_code(
     mut store: StoreContextMut<'_, State>,
     (error,): (Resource<types::IoError>,),
@@ -67,8 +67,8 @@ fn error_code(
 
 type Handled = Result<Resource<HostFutureIncomingResponse>, types::ErrorCode>;
 
-/// As the standard handler, which in 48.0 keeps the options of each request for ever:
-/// a mode that gives some would run out of handles.
+/// Replaces the standard handler, which in wasmtime 48.0 never frees a request's options: a
+/// mode that sets them would run out of handles.
 fn handle(
     mut store: StoreContextMut<'_, State>,
     (request, options): (Resource<HostOutgoingRequest>, Option<Resource<RequestOptions>>),
@@ -77,7 +77,7 @@ fn handle(
     let given = options.as_ref().map(|options| Resource::<RequestOptions>::new_own(options.rep()));
     let handled = outgoing_handler::Host::handle(&mut view, request, options);
     if let Some(options) = given {
-        // Gone already where the handler has learnt to do it.
+        // Newer handlers may have freed the options already.
         let _ = view.table.delete(options);
     }
     match handled {
@@ -86,7 +86,7 @@ fn handle(
     }
 }
 
-/// The connections of one mode; they outlive its instances.
+/// The HTTP connections of one mode; they outlive its instances.
 #[derive(Debug)]
 pub(crate) struct Requests {
     client: OnceLock<Result<HttpClient, String>>,
@@ -96,7 +96,7 @@ pub(crate) struct Requests {
 
 type HttpClient = Client<HttpsConnector<HttpConnector<GuardedResolver>>, WasiBody>;
 
-/// What one instance holds.
+/// The HTTP state of one instance.
 pub(crate) struct Http {
     context: WasiHttpCtx,
     hooks: Hooks,
@@ -117,8 +117,8 @@ impl Default for Requests {
 }
 
 impl Requests {
-    /// The client, with the system's certificates (or those of `SSL_CERT_FILE`), read
-    /// when the first request is made.
+    /// The client. It trusts the system's certificates, or those of `SSL_CERT_FILE`, read at
+    /// the first request.
     fn client(&self, mode: &str) -> Result<HttpClient, String> {
         self.client.get_or_init(|| connect(mode)).clone()
     }
@@ -133,13 +133,13 @@ fn connect(mode: &str) -> Result<HttpClient, String> {
     let builder = HttpsConnectorBuilder::new();
     let builder = match builder.with_provider_and_native_roots(provider.clone()) {
         Ok(builder) => builder,
-        // As in a container with nothing in it: plain HTTP works all the same.
+        // For example in a minimal container: plain HTTP works without certificates.
         Err(error) => {
             tracing::warn!(
                 mode,
-                "no certificates are found on this machine ({error}): https:// will be refused by it; SSL_CERT_FILE names a file of them"
+                "no CA certificates found on this machine ({error}); https:// requests will fail; set SSL_CERT_FILE to a certificate bundle"
             );
-            let nobody = trusting_nobody(provider).map_err(|error| error.to_string())?;
+            let nobody = without_trust_roots(provider).map_err(|error| error.to_string())?;
             HttpsConnectorBuilder::new().with_tls_config(nobody)
         }
     };
@@ -151,7 +151,7 @@ fn connect(mode: &str) -> Result<HttpClient, String> {
         .build(connector))
 }
 
-fn trusting_nobody(
+fn without_trust_roots(
     provider: rustls::crypto::CryptoProvider,
 ) -> Result<rustls::ClientConfig, rustls::Error> {
     Ok(rustls::ClientConfig::builder_with_provider(Arc::new(provider))
@@ -193,7 +193,7 @@ impl WasiHttpHooks for Hooks {
                 .unwrap_or(Duration::MAX)
                 .min(Duration::from_millis(limits::REQUEST_ANSWER_MS_MAX));
             let answer = tokio::time::timeout(bound, send(&mode, request));
-            let answer = match mode.while_wanted(answer).await {
+            let answer = match mode.unless_stopped(answer).await {
                 Some(Ok(answer)) => answer?,
                 Some(Err(_)) => return Err(Error::HttpResponseTimeout),
                 None => return Err(Error::ConnectionTerminated),
@@ -205,7 +205,7 @@ impl WasiHttpHooks for Hooks {
                 let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
                 return Err(Error::HttpResponseHeaderSectionSize(Some(bytes)));
             }
-            // One under way until its body was read, or dropped.
+            // Counts as under way until its body has been read or dropped.
             let answer = answer.map(|body| {
                 body.map_frame(move |frame| {
                     let _ = &permit;
@@ -219,7 +219,7 @@ impl WasiHttpHooks for Hooks {
     }
 }
 
-/// Whether this request may be made now.
+/// Checks the grant and the limits of this request.
 fn admit(mode: &Mode, request: &http::Request<WasiBody>) -> Result<OwnedSemaphorePermit, Error> {
     let uri = request.uri();
     let scheme = match uri.scheme_str() {
@@ -239,7 +239,7 @@ fn admit(mode: &Mode, request: &http::Request<WasiBody>) -> Result<OwnedSemaphor
     if !is_granted(mode, scheme, &host, port) {
         return Err(Error::HttpRequestDenied);
     }
-    // Without the query, which may hold a secret.
+    // The query is omitted, since it may hold a secret.
     mode.called(format_args!(
         "http: {} {scheme}://{authority}{}",
         request.method(),
@@ -251,9 +251,9 @@ fn admit(mode: &Mode, request: &http::Request<WasiBody>) -> Result<OwnedSemaphor
     if bucket.take() { Ok(permit) } else { Err(too_many()) }
 }
 
-/// Whether this place may be asked; the operator is told of one that may not.
+/// Whether this server is granted. A denial is logged.
 fn is_granted(mode: &Mode, scheme: HttpScheme, host: &str, port: u16) -> bool {
-    // `*` covers every name and address but those that mean this machine.
+    // `*` covers every name and address except those of this machine.
     let is_local = is_localhost(host) || address_of(host).and_then(local_kind).is_some();
     let granted = match is_local {
         true => mode.grants.grants_http_by_address(scheme, host, port),
@@ -265,15 +265,15 @@ fn is_granted(mode: &Mode, scheme: HttpScheme, host: &str, port: u16) -> bool {
     granted
 }
 
-/// Notes as denied the servers in `text`, of the configuration, that are not granted: a mode
-/// that cannot reach its first server in a rehearsal may never come to the others.
+/// Records the servers in `text`, from the configuration, that are not granted: a mode whose
+/// first server is denied in a rehearsal may never try the others.
 pub(crate) fn rehearse(mode: &Mode, text: &str) {
     for (scheme, prefix) in [(HttpScheme::Http, "http://"), (HttpScheme::Https, "https://")] {
         for (at, _) in text.match_indices(prefix) {
             let rest = &text[at + prefix.len()..];
             let ends = |c: char| c.is_whitespace() || matches!(c, '/' | '?' | '#' | ',' | ';');
             let authority = rest.split(ends).next().unwrap_or_default();
-            // A user is no part of a grant, and a password none of a log.
+            // A grant does not include a user, and a log must not contain a password.
             let place = authority.rsplit('@').next().unwrap_or_default();
             let Ok(place) = place.parse::<http::uri::Authority>() else { continue };
             let port = place.port_u16().unwrap_or(scheme.default_port());
@@ -284,7 +284,7 @@ pub(crate) fn rehearse(mode: &Mode, text: &str) {
     }
 }
 
-/// A place as a grant names it.
+/// A server, written as in a grant.
 fn shown(scheme: HttpScheme, host: &str, port: u16) -> String {
     if port == scheme.default_port() {
         format!("{scheme}://{host}")
@@ -293,45 +293,45 @@ fn shown(scheme: HttpScheme, host: &str, port: u16) -> String {
     }
 }
 
-/// A granted name leads to an address that must be granted itself.
-fn warn_leads_here(mode: &Mode, uri: &http::Uri, leads: &LeadsHere) {
+/// Logs that a granted name resolves to an address that needs a grant of its own.
+fn warn_resolves_to_local(mode: &Mode, uri: &http::Uri, local: &ResolvesToLocal) {
     let scheme =
         if uri.scheme_str() == Some("https") { HttpScheme::Https } else { HttpScheme::Http };
     let port = uri.port_u16().unwrap_or(scheme.default_port());
     let name = shown(scheme, &one_line(uri.host().unwrap_or_default(), 253), port);
-    let address = match leads.ip {
+    let address = match local.ip {
         std::net::IpAddr::V4(ip) => shown(scheme, &ip.to_string(), port),
         std::net::IpAddr::V6(ip) => shown(scheme, &format!("[{ip}]"), port),
     };
-    mode.want("http", std::iter::once(address.as_str()));
+    mode.record_denied("http", std::iter::once(address.as_str()));
     let to_allow = format!(
-        "{leads}, which the grant of a name does not cover; to allow it give the mode {address} in place of the name, and its [[discovery]] needs: {}",
-        mode.wanted()
+        "{local}, which the grant of a name does not cover; to allow it, use {address} instead of the name in the mode's settings, and its [[discovery]] needs: {}",
+        mode.grants_needed()
     );
-    mode.warn_denied_unless("http", &name, &to_allow);
+    mode.warn_denied_with("http", &name, &to_allow);
 }
 
-/// The answer, once its headers are there.
+/// Sends the request; returns once the response headers have arrived.
 async fn send(
     mode: &Mode,
     request: http::Request<WasiBody>,
 ) -> Result<http::Response<WasiBody>, Error> {
-    if mode.host.world.failing().is_some() {
+    if mode.host.backend.failing().is_some() {
         return Err(Error::ConnectionRefused);
     }
-    if let Some(fakes) = mode.host.world.fakes() {
+    if let Some(fakes) = mode.host.backend.fakes() {
         return Ok(fakes.http.answer(&request).map(|body| {
             http_body_util::Full::new(body).map_err(|never| match never {}).boxed_unsync()
         }));
     }
     let client = mode.requests.client(&mode.name).map_err(|why| Error::InternalError(Some(why)))?;
     let uri = request.uri().clone();
-    let answer = client.request(request).await.map_err(|error| match leads_here(&error) {
-        Some(leads) => {
-            warn_leads_here(mode, &uri, leads);
+    let answer = client.request(request).await.map_err(|error| match local_target(&error) {
+        Some(local) => {
+            warn_resolves_to_local(mode, &uri, local);
             Error::HttpRequestDenied
         }
-        None => told(&error),
+        None => error_code_of(&error),
     })?;
     Ok(answer.map(|body| {
         Limited::new(body, limits::ANSWER_BODY_BYTES_MAX)
@@ -343,20 +343,20 @@ async fn send(
     }))
 }
 
-/// Whether the name was not connected to since it leads to this machine.
-fn leads_here(error: &ClientError) -> Option<&LeadsHere> {
+/// The local address that the name resolves to, if that is why no connection was made.
+fn local_target(error: &ClientError) -> Option<&ResolvesToLocal> {
     let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
     while let Some(error) = cause {
-        if let Some(leads) = error.downcast_ref() {
-            return Some(leads);
+        if let Some(local) = error.downcast_ref() {
+            return Some(local);
         }
         cause = error.source();
     }
     None
 }
 
-/// Why there is no answer, as guests of every language know it.
-fn told(error: &ClientError) -> Error {
+/// Maps a client error to the error codes of `wasi:http`.
+fn error_code_of(error: &ClientError) -> Error {
     let mut cause: Option<&dyn std::error::Error> = Some(error);
     while let Some(error) = cause {
         if let Some(io) = error.downcast_ref::<std::io::Error>() {

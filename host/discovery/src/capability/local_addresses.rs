@@ -1,9 +1,10 @@
-//! Addresses that a name must not lead to: this machine, its links, its cloud's metadata.
+//! Addresses that a granted name must not resolve to: this machine, its links, cloud metadata
+//! services.
 //!
-//! Who owns a name decides where it points. A grant of a name to somebody else's server is no
-//! grant of what listens on this machine, or of the metadata service with its keys, to which
-//! that name may be pointed at any time. Private networks (10.0.0.0/8 and the like) are where
-//! members and their servers are, and stay reachable by name.
+//! The owner of a name decides what it resolves to. A grant for a name of a foreign server must
+//! not allow access to services on this machine, or to the metadata service with its
+//! credentials, even if the name is changed to point there. Private networks (such as
+//! 10.0.0.0/8), where members and their servers run, stay reachable by name.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -15,7 +16,7 @@ use tower_service::Service;
 
 use crate::grant::is_localhost;
 
-/// Services that give a cloud's machines their keys, besides 169.254.169.254: AWS over IPv6,
+/// Cloud metadata services that provide credentials, besides 169.254.169.254: AWS over IPv6,
 /// Alibaba, Oracle.
 const METADATA: [IpAddr; 3] = [
     IpAddr::V6(Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254)),
@@ -23,7 +24,7 @@ const METADATA: [IpAddr; 3] = [
     IpAddr::V4(Ipv4Addr::new(192, 0, 0, 192)),
 ];
 
-/// Why an address is reachable only under itself; `None` for all others.
+/// The kind of an address that must be granted as a literal; `None` for all others.
 pub(crate) fn local_kind(ip: IpAddr) -> Option<&'static str> {
     if METADATA.contains(&ip) || ip == IpAddr::V4(Ipv4Addr::new(169, 254, 169, 254)) {
         return Some("cloud metadata");
@@ -33,7 +34,7 @@ pub(crate) fn local_kind(ip: IpAddr) -> Option<&'static str> {
         IpAddr::V4(ip) if ip.is_link_local() => Some("link-local"),
         IpAddr::V4(ip) if ip.is_multicast() => Some("multicast"),
         IpAddr::V4(ip) if ip.is_broadcast() => Some("broadcast"),
-        // "This network" (RFC 791): connecting there reaches this machine.
+        // "This network" (RFC 791): a connection there reaches this machine.
         IpAddr::V4(ip) if ip.octets()[0] == 0 => Some("unspecified"),
         IpAddr::V4(_) => None,
         IpAddr::V6(ip) if ip.is_loopback() => Some("loopback"),
@@ -44,44 +45,44 @@ pub(crate) fn local_kind(ip: IpAddr) -> Option<&'static str> {
     }
 }
 
-/// The IPv4 address that an IPv6 one stands for: mapped, "compatible", or by NAT64.
+/// The IPv4 address that is embedded in an IPv6 address: mapped, "compatible", or NAT64.
 fn embedded(ip: Ipv6Addr) -> Option<Ipv4Addr> {
     let [a, b, c, d, e, f, high, low] = ip.segments();
     matches!([a, b, c, d, e, f], [0, 0, 0, 0, 0, 0 | 0xffff] | [0x64, 0xff9b, 0, 0, 0, 0])
         .then(|| Ipv4Addr::from_bits(u32::from(high) << 16 | u32::from(low)))
 }
 
-/// A name leads to nothing but such addresses.
+/// A name that resolves only to such addresses.
 #[derive(Debug)]
-pub(crate) struct LeadsHere {
-    /// One of them.
+pub(crate) struct ResolvesToLocal {
+    /// One of the addresses.
     pub(crate) ip: IpAddr,
-    /// What kind it is.
+    /// The kind of `ip`, such as `loopback`.
     pub(crate) kind: &'static str,
 }
 
-impl fmt::Display for LeadsHere {
+impl fmt::Display for ResolvesToLocal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "the name leads to {}, a {} address", self.ip, self.kind)
+        write!(f, "the name resolves to {}, a {} address", self.ip, self.kind)
     }
 }
 
-impl std::error::Error for LeadsHere {}
+impl std::error::Error for ResolvesToLocal {}
 
 /// The addresses of a name that may be connected to.
 fn admitted(
     name: &str,
     addresses: impl Iterator<Item = SocketAddr>,
-) -> Result<Vec<SocketAddr>, LeadsHere> {
+) -> Result<Vec<SocketAddr>, ResolvesToLocal> {
     if is_localhost(name) {
-        // Whether this one is granted was decided before.
+        // `localhost` was checked against the grant before.
         return Ok(addresses.collect());
     }
     let mut refused = None;
     let admitted: Vec<_> = addresses
         .filter(|address| match local_kind(address.ip()) {
             Some(kind) => {
-                refused.get_or_insert(LeadsHere { ip: address.ip(), kind });
+                refused.get_or_insert(ResolvesToLocal { ip: address.ip(), kind });
                 false
             }
             None => true,
@@ -93,8 +94,8 @@ fn admitted(
     }
 }
 
-/// Resolves names as the system does, and keeps back such addresses. What it gives is what is
-/// connected to, so that no second look-up can come to another result.
+/// The system's resolver, without local addresses. The connection uses its result, so that a
+/// second lookup cannot give other addresses.
 #[derive(Clone)]
 pub(crate) struct GuardedResolver(GaiResolver);
 
@@ -135,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn what_means_this_machine_or_its_link_is_local_in_every_spelling() {
+    fn local_addresses_are_recognised_in_every_notation() {
         for (ip, expected) in [
             ("127.0.0.1", "loopback"),
             ("127.9.9.9", "loopback"),
@@ -166,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn of_a_names_addresses_those_are_kept_back() {
+    fn local_addresses_are_removed_from_the_addresses_of_a_name() {
         let addresses = |texts: &[&str]| -> Vec<SocketAddr> {
             texts.iter().map(|ip| SocketAddr::new(ip.parse().unwrap(), 80)).collect()
         };
@@ -176,7 +177,7 @@ mod tests {
             addresses(&["10.0.0.5"])
         );
         let refused = admit("api.example", &["::1", "127.0.0.1"]).unwrap_err();
-        assert_eq!(refused.to_string(), "the name leads to ::1, a loopback address");
+        assert_eq!(refused.to_string(), "the name resolves to ::1, a loopback address");
         assert_eq!(admit("LocalHost.", &["127.0.0.1"]).unwrap(), addresses(&["127.0.0.1"]));
         assert_eq!(admit("api.example", &[]).unwrap(), []);
         assert!(admit("x.localhost", &["127.0.0.1"]).is_err());

@@ -1,4 +1,4 @@
-//! `convoke:host/log`: a mode's words in the operator's log. Always granted.
+//! `convoke:host/log`: lines of a mode in the member's log. Always granted.
 
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -14,16 +14,16 @@ use crate::text::one_line;
 pub(crate) const CAPABILITY: Capability = Capability {
     interface: "convoke:host/log",
     grant: None,
-    in_words: "write lines into the member's log",
+    description: "write lines into the member's log",
     link: |linker| log::add_to_linker::<_, HasSelf<_>>(linker, |state| &mut state.capabilities),
 };
 
-/// The lines written by the running call, through `log` and otherwise; clones count
-/// together.
+/// The log lines that the running call may still write, through `log` and standard output.
+/// Clones share the budget.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Budget {
     written: Arc<AtomicU32>,
-    /// Nothing is written at all.
+    /// Set if nothing is to be written.
     is_silent: bool,
 }
 
@@ -32,12 +32,12 @@ impl Budget {
         Self { is_silent, ..Self::default() }
     }
 
-    /// Whether one more line fits.
+    /// Takes one line from the budget; false if it is used up.
     pub(crate) fn take(&self) -> bool {
         !self.is_silent && self.written.fetch_add(1, Relaxed) < limits::LOG_LINES_PER_CALL_MAX
     }
 
-    /// The call is over: says how many lines did not fit.
+    /// Resets the budget after a call. Logs how many lines were suppressed.
     pub(crate) fn renew(&self, mode: &str) {
         let suppressed =
             self.written.swap(0, Relaxed).saturating_sub(limits::LOG_LINES_PER_CALL_MAX);
@@ -71,7 +71,8 @@ fn write(level: Level, mode: &str, line: &str) {
     }
 }
 
-/// Message and fields as one bounded line: `found a member address="10.0.0.1"`.
+/// Formats a message and its fields as one line of bounded length: `found a member
+/// address="10.0.0.1"`.
 fn line(message: &str, fields: &[(String, String)]) -> String {
     let mut line = one_line(message, limits::LINE_BYTES_MAX);
     for (at, (key, value)) in fields.iter().enumerate() {
@@ -95,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn fields_follow_the_message_and_nothing_breaks_the_line() {
+    fn a_line_has_message_and_fields_and_no_line_break() {
         assert_eq!(
             line("found\nit", &[field("address", "10.0.0.1"), field("a\tb", "c\nd")]),
             "found\\nit address=\"10.0.0.1\" a\\tb=\"c\\nd\""
@@ -112,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn a_call_has_a_number_of_lines() {
+    fn the_lines_of_a_call_are_limited() {
         let budget = Budget::default();
         assert_eq!((0..100).filter(|_| budget.take()).count(), 64);
         budget.renew("test");

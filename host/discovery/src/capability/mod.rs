@@ -1,7 +1,8 @@
-//! What a mode can import: one file each, of the same shape, and a line in [`TABLE`].
+//! The interfaces that a mode can import: one file each, of the same structure, and a row in
+//! [`TABLE`].
 //!
-//! A capability's file holds its [`Capability`], its part of the [`Context`], and
-//! the host's side of its WIT interface as glue over plain Rust.
+//! A capability's file holds its [`Capability`], its part of the [`Context`], and the host side
+//! of its WIT interface as a thin layer over plain Rust.
 
 pub(crate) mod dns;
 pub(crate) mod http;
@@ -24,37 +25,37 @@ use tokio::time::Instant;
 use wasmtime::component::{Linker, ResourceTable};
 
 use crate::grant::Grants;
-use crate::host::{HostConfig, Surroundings};
+use crate::host::{HostConfig, LocalAddresses};
 use crate::instance::State;
 use crate::limits;
 use crate::ticker::Running;
 
 /// One interface of `convoke:host`.
 pub(crate) struct Capability {
-    /// Without its version: `convoke:host/multicast`.
+    /// The interface without its version: `convoke:host/multicast`.
     pub(crate) interface: &'static str,
-    /// `None` when every mode has it.
+    /// How it is granted; `None` if every mode has it.
     pub(crate) grant: Option<Grant>,
-    /// What a mode can do with it: "may …".
-    pub(crate) in_words: &'static str,
+    /// What a mode can do with it, to be read after "may".
+    pub(crate) description: &'static str,
     pub(crate) link: fn(&mut Linker<State>) -> wasmtime::Result<()>,
 }
 
 /// How a capability is granted.
 #[derive(Clone, Copy)]
 pub(crate) struct Grant {
-    /// Whether anything of the capability is granted; its scope is checked at each call.
+    /// Whether any pattern of the capability is granted; the scope is checked at each call.
     pub(crate) is_granted: fn(&Grants) -> bool,
-    /// As a grant names it.
+    /// The capability's name in a grant.
     pub(crate) capability: &'static str,
-    /// A pattern that grants some of it.
+    /// An example of a pattern.
     pub(crate) example: &'static str,
 }
 
-/// Lines of this target tell of each call that a mode makes.
+/// Log target of the lines about each capability call of a mode.
 pub(crate) const CALLS: &str = "convoke_discovery::calls";
 
-/// Every interface this host has.
+/// All interfaces of this host.
 pub(crate) const TABLE: &[Capability] = &[
     dns::CAPABILITY,
     kubernetes::CAPABILITY,
@@ -64,7 +65,7 @@ pub(crate) const TABLE: &[Capability] = &[
     store::CAPABILITY,
 ];
 
-/// The version of `convoke:host` that this host has.
+/// The version of `convoke:host` that this host implements.
 pub(crate) fn host_version() -> Version {
     Version::new(0, 1, 0)
 }
@@ -74,39 +75,39 @@ pub(crate) fn names() -> String {
     TABLE.iter().map(|capability| capability.interface).collect::<Vec<_>>().join(", ")
 }
 
-/// What stays the same for one configured mode while its instances come and go.
+/// The state of one configured mode that outlives its instances.
 #[derive(Debug)]
 pub(crate) struct Mode {
     pub(crate) name: String,
     pub(crate) grants: Grants,
     pub(crate) host: Arc<HostConfig>,
-    /// Where this member is.
-    pub(crate) surroundings: watch::Receiver<Surroundings>,
+    /// The current addresses of this member.
+    pub(crate) local_addresses: watch::Receiver<LocalAddresses>,
     pub(crate) dns: dns::Resolvers,
     pub(crate) kubernetes: kubernetes::Watchers,
     pub(crate) multicast: multicast::Totals,
     pub(crate) requests: http::Requests,
-    pub(crate) store: store::Keeper,
-    /// What the operator was told, and is not told again.
-    told: Mutex<HashSet<String>>,
-    /// Denials that it was told of.
+    pub(crate) store: store::ModeStore,
+    /// Events that have been logged, and are not logged again.
+    reported: Mutex<HashSet<String>>,
+    /// The number of denials logged.
     denials: AtomicU32,
-    /// The grants, and what was denied beside them.
-    wanted: Mutex<Wanted>,
-    /// Set while the mode is only tried, to learn what it asks for.
+    /// The mode's grants, extended by what was denied.
+    needed: Mutex<NeededGrants>,
+    /// Set during a rehearsal, to record what the mode requests.
     pub(crate) rehearsal: Option<Mutex<Rehearsal>>,
     phase: watch::Sender<Phase>,
 }
 
-/// Grants that would cover what a mode has asked for.
+/// Grants that cover everything that a mode has requested.
 #[derive(Debug)]
-struct Wanted {
+struct NeededGrants {
     grants: Grants,
     /// What was denied, such as `dns a.example`.
     added: HashSet<String>,
 }
 
-impl Wanted {
+impl NeededGrants {
     fn of(grants: &Grants) -> Self {
         Self { grants: grants.clone(), added: HashSet::new() }
     }
@@ -114,27 +115,27 @@ impl Wanted {
     fn add(&mut self, capability: &str, target: &str) {
         let has_room = self.added.len() < limits::GRANTS_PROPOSED_MAX;
         if has_room && self.added.insert(format!("{capability} {target}")) {
-            // What no grant can name is left out, and the line helps with the rest.
+            // A target that cannot be granted is skipped; the other grants are still of use.
             let _ = self.grants.add(capability, target);
         }
     }
 }
 
-/// What a mode does in its first look, with nothing behind its capabilities; see
-/// [`DiscoveryHost::rehearse`](crate::DiscoveryHost::rehearse).
+/// The result of a rehearsal: what a mode does in its first calls, with every capability
+/// failing. See [`DiscoveryHost::rehearse`](crate::DiscoveryHost::rehearse).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Rehearsal {
-    /// Each call of a capability, such as `dns: addresses of a.example`; at most
+    /// The capability calls, such as `dns: addresses of a.example`; at most
     /// [`limits::REHEARSED_MAX`].
-    pub asks: Vec<String>,
-    /// What it was denied, such as `dns a.example`; as many at most.
+    pub calls: Vec<String>,
+    /// The denials, such as `dns a.example`; at most [`limits::REHEARSED_MAX`].
     pub denied: Vec<String>,
-    /// The grants that would cover all of it, those included that the mode has. `None` when
+    /// The grants that would cover all calls, including those that the mode has. `None` if
     /// nothing was denied.
-    pub wanted: Option<Grants>,
+    pub needed: Option<Grants>,
 }
 
-/// Adds a line that is not there yet.
+/// Adds a line unless it is there.
 fn note(lines: &mut Vec<String>, line: String) {
     if lines.len() < limits::REHEARSED_MAX && !lines.contains(&line) {
         lines.push(line);
@@ -145,29 +146,29 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Whether a mode goes on.
+/// The life-cycle phase of a mode.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Phase {
-    /// It does.
-    Wanted,
-    /// It is asked to stop: waits in the host end early.
+    /// It runs.
+    Active,
+    /// It is being stopped: waits in the host end early.
     Stopping,
-    /// Its last call, which may wait again.
+    /// Its last call, `withdraw`, in which waits are allowed again.
     Withdrawing,
 }
 
-/// What one instance's capabilities hold.
+/// The state of the capabilities of one instance.
 #[derive(Debug)]
 pub(crate) struct Context {
     pub(crate) mode: Arc<Mode>,
     pub(crate) resources: ResourceTable,
     pub(crate) log: log::Budget,
     pub(crate) probes: probe::Budget,
-    /// Groups joined at present.
+    /// The number of joined multicast groups.
     pub(crate) groups: usize,
     /// Set while a call runs.
     pub(crate) running: Option<Running>,
-    /// When that call is out of time.
+    /// The deadline of the running call.
     pub(crate) ends: Instant,
 }
 
@@ -176,103 +177,107 @@ impl Mode {
         name: &str,
         grants: Grants,
         host: Arc<HostConfig>,
-        surroundings: watch::Receiver<Surroundings>,
+        local_addresses: watch::Receiver<LocalAddresses>,
     ) -> Arc<Self> {
-        Arc::new(Self::with(name, grants, host, surroundings, None))
+        Arc::new(Self::with(name, grants, host, local_addresses, None))
     }
 
-    /// One that is only tried: it says nothing, and notes what it asks for.
+    /// The state of a rehearsal: nothing is logged, and calls are recorded.
     pub(crate) fn rehearsing(
         name: &str,
         grants: Grants,
         host: Arc<HostConfig>,
-        surroundings: watch::Receiver<Surroundings>,
+        local_addresses: watch::Receiver<LocalAddresses>,
     ) -> Arc<Self> {
-        Arc::new(Self::with(name, grants, host, surroundings, Some(Mutex::default())))
+        Arc::new(Self::with(name, grants, host, local_addresses, Some(Mutex::default())))
     }
 
     fn with(
         name: &str,
         grants: Grants,
         host: Arc<HostConfig>,
-        surroundings: watch::Receiver<Surroundings>,
+        local_addresses: watch::Receiver<LocalAddresses>,
         rehearsal: Option<Mutex<Rehearsal>>,
     ) -> Self {
         Self {
             name: name.to_owned(),
-            wanted: Mutex::new(Wanted::of(&grants)),
+            needed: Mutex::new(NeededGrants::of(&grants)),
             rehearsal,
             grants,
             host,
-            surroundings,
+            local_addresses,
             dns: dns::Resolvers::default(),
             kubernetes: kubernetes::Watchers::default(),
             multicast: multicast::Totals::default(),
             requests: http::Requests::default(),
-            store: store::Keeper::default(),
-            told: Mutex::default(),
+            store: store::ModeStore::default(),
+            reported: Mutex::default(),
             denials: AtomicU32::new(0),
-            phase: watch::Sender::new(Phase::Wanted),
+            phase: watch::Sender::new(Phase::Active),
         }
     }
 
-    /// What a rehearsal noted.
+    /// What the rehearsal recorded.
     pub(crate) fn rehearsed(&self) -> Rehearsal {
         let mut noted =
             self.rehearsal.as_ref().map_or_else(Rehearsal::default, |r| lock(r).clone());
-        noted.wanted = (!noted.denied.is_empty()).then(|| lock(&self.wanted).grants.clone());
+        noted.needed = (!noted.denied.is_empty()).then(|| lock(&self.needed).grants.clone());
         noted
     }
 
-    /// A new version of the mode is told everything once more.
-    pub(crate) fn forget_told(&self) {
-        lock(&self.told).clear();
+    /// Resets what was logged, for a new version of the mode.
+    pub(crate) fn forget_reports(&self) {
+        lock(&self.reported).clear();
         self.denials.store(0, Relaxed);
-        *lock(&self.wanted) = Wanted::of(&self.grants);
+        *lock(&self.needed) = NeededGrants::of(&self.grants);
     }
 
-    /// True the first time that it is asked about `what`.
-    pub(crate) fn tell_once(&self, what: String) -> bool {
-        lock(&self.told).insert(what)
+    /// True at the first report of `what`.
+    pub(crate) fn first_report(&self, what: String) -> bool {
+        lock(&self.reported).insert(what)
     }
 
-    /// Denies these together: the line that would allow one of them has all of them in it.
-    pub(crate) fn want<'a>(&self, capability: &str, targets: impl Iterator<Item = &'a str>) {
-        let mut wanted = lock(&self.wanted);
+    /// Records denied targets together, so that the proposed grant covers all of them.
+    pub(crate) fn record_denied<'a>(
+        &self,
+        capability: &str,
+        targets: impl Iterator<Item = &'a str>,
+    ) {
+        let mut needed = lock(&self.needed);
         for target in targets {
-            wanted.add(capability, target);
+            needed.add(capability, target);
         }
     }
 
-    /// The grant that would cover all that the mode has asked for, as one line of TOML.
-    pub(crate) fn wanted(&self) -> String {
-        lock(&self.wanted).grants.to_string()
+    /// The grants that would cover everything the mode has requested, as one line of TOML.
+    pub(crate) fn grants_needed(&self) -> String {
+        lock(&self.needed).grants.to_string()
     }
 
-    /// One warning for each target, with the line of TOML that would grant it beside all that
-    /// is granted and all that was denied before.
+    /// Logs a denial, once for each target, with the line of TOML that would allow it together
+    /// with everything granted or denied before.
     pub(crate) fn warn_denied(&self, capability: &str, target: &str) {
-        self.want(capability, std::iter::once(target));
-        let to_allow = format!("to allow it, its [[discovery]] needs: {}", self.wanted());
-        self.warn_denied_unless(capability, target, &to_allow);
+        self.record_denied(capability, std::iter::once(target));
+        let to_allow = format!("to allow it, its [[discovery]] needs: {}", self.grants_needed());
+        self.warn_denied_with(capability, target, &to_allow);
     }
 
-    /// The same, where more is to say than the line that would grant it.
-    pub(crate) fn warn_denied_unless(&self, capability: &str, target: &str, to_allow: &str) {
+    /// Logs a denial with the given hint `to_allow`.
+    pub(crate) fn warn_denied_with(&self, capability: &str, target: &str, to_allow: &str) {
         if let Some(rehearsal) = &self.rehearsal {
             note(&mut lock(rehearsal).denied, format!("{capability} {target}"));
             return;
         }
-        if self.denials.load(Relaxed) > limits::DENIALS_TOLD_MAX {
+        if self.denials.load(Relaxed) > limits::DENIALS_LOGGED_MAX {
             return;
         }
-        if self.tell_once(format!("denied {capability} {target}")) {
-            if self.denials.fetch_add(1, Relaxed) >= limits::DENIALS_TOLD_MAX {
+        if self.first_report(format!("denied {capability} {target}")) {
+            if self.denials.fetch_add(1, Relaxed) >= limits::DENIALS_LOGGED_MAX {
                 tracing::warn!(
                     mode = %self.name,
-                    "mode {:?} was denied more than {} things; further denials are not shown",
+                    "mode {:?} was denied more than {} targets; further denials are not logged",
                     self.name,
-                    limits::DENIALS_TOLD_MAX
+                    limits::DENIALS_LOGGED_MAX
                 );
                 return;
             }
@@ -287,7 +292,7 @@ impl Mode {
     /// See [`Context::called`].
     pub(crate) fn called(&self, what: std::fmt::Arguments<'_>) {
         if let Some(rehearsal) = &self.rehearsal {
-            note(&mut lock(rehearsal).asks, what.to_string());
+            note(&mut lock(rehearsal).calls, what.to_string());
         }
         tracing::debug!(target: CALLS, mode = %self.name, "{what}");
     }
@@ -296,7 +301,7 @@ impl Mode {
         self.phase.send_replace(Phase::Stopping);
     }
 
-    /// Nothing, for a mode that was not asked to stop.
+    /// Allows waits again for `withdraw`, if the mode was asked to stop.
     pub(crate) fn withdraw(&self) {
         self.phase.send_if_modified(|phase| {
             let is_last = *phase == Phase::Stopping;
@@ -311,8 +316,8 @@ impl Mode {
         self.phase.subscribe()
     }
 
-    /// What `future` gives, unless the mode is asked to stop first.
-    pub(crate) fn while_wanted<T>(
+    /// The result of `future`; `None` if the mode is asked to stop first.
+    pub(crate) fn unless_stopped<T>(
         &self,
         future: impl Future<Output = T>,
     ) -> impl Future<Output = Option<T>> {
@@ -327,20 +332,20 @@ impl Mode {
 }
 
 impl Context {
-    /// [`Mode::while_wanted`]; the wait does not count as computing.
-    pub(crate) fn while_wanted<T>(
+    /// [`Mode::unless_stopped`]; the wait does not count as computing time.
+    pub(crate) fn unless_stopped<T>(
         &self,
         future: impl Future<Output = T>,
     ) -> impl Future<Output = Option<T>> {
         let waiting = self.running.as_ref().map(Running::wait);
-        let given = self.mode.while_wanted(future);
+        let given = self.mode.unless_stopped(future);
         async move {
             let _waiting = waiting;
             given.await
         }
     }
 
-    /// One line for whoever wants to see what a mode does.
+    /// Records and logs a capability call.
     pub(crate) fn called(&self, what: std::fmt::Arguments<'_>) {
         self.mode.called(what);
     }

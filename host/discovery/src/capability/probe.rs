@@ -1,4 +1,5 @@
-//! `convoke:host/probe`: is a member of this cluster there? Granted by range.
+//! `convoke:host/probe`: checks whether a member of this cluster is at an address. Granted by
+//! range.
 
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
@@ -23,16 +24,16 @@ pub(crate) const CAPABILITY: Capability = Capability {
         capability: "probe",
         example: "10.0.0.0/24:4900",
     }),
-    in_words: "ask places whether a member of this cluster is there",
+    description: "check whether a member of this cluster is at an address",
     link: |linker: &mut Linker<_>| {
         probe::add_to_linker::<_, HasSelf<_>>(linker, |state| &mut state.capabilities)
     },
 };
 
-/// Of why a name was not found, in bytes.
+/// Length of the reason why a name does not resolve, in bytes.
 const ERROR_BYTES_MAX: usize = 300;
 
-/// What one instance may still probe.
+/// The rate limit of one instance.
 #[derive(Debug)]
 pub(crate) struct Budget(Bucket);
 
@@ -50,15 +51,15 @@ impl probe::Host for Context {
     ) -> wasmtime::Result<Vec<Outcome>> {
         let ms = u64::from(timeout_ms).clamp(limits::PROBE_MS_MIN, limits::PROBE_MS_MAX);
         let bound = Duration::from_millis(ms);
-        self.called(format_args!("probe: {} places", targets.len()));
-        self.want_places(&targets);
+        self.called(format_args!("probe: {} targets", targets.len()));
+        self.record_denied_targets(&targets);
         let mut waiting: Vec<Result<Target, Outcome>> = Vec::with_capacity(targets.len());
         for (index, target) in targets.into_iter().enumerate() {
             waiting.push(self.admit(index, target));
         }
         let mode = &*self.mode;
         let number = waiting.len();
-        // The place gets its time whole, and the name's servers what is left before it.
+        // The probe gets its full timeout; resolving the name gets the rest of the call's time.
         let spare = bound + Duration::from_millis(limits::LOOKUP_SPARE_MS);
         let left = self.ends.saturating_duration_since(Instant::now()).saturating_sub(spare);
         let resolving = left.min(Duration::from_millis(limits::LOOKUP_MS_MAX));
@@ -71,12 +72,12 @@ impl probe::Host for Context {
             })
             .buffered(limits::PROBES_AT_ONCE)
             .collect::<Vec<_>>();
-        let given_up = || vec![Outcome::Other("this member leaves".into()); number];
-        Ok(self.while_wanted(outcomes).await.unwrap_or_else(given_up))
+        let given_up = || vec![Outcome::Other("this member is leaving".into()); number];
+        Ok(self.unless_stopped(outcomes).await.unwrap_or_else(given_up))
     }
 }
 
-/// A target as a grant names it.
+/// A target, written as in a grant.
 fn shown(target: &Target) -> String {
     let Target { host, port } = target;
     if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
@@ -88,17 +89,18 @@ fn is_sound(target: &Target) -> bool {
 }
 
 impl Context {
-    /// All of one call that are not granted are denied together.
-    fn want_places(&self, targets: &[Target]) {
+    /// Records all targets of one call that are not granted, so that one proposed grant covers
+    /// all of them.
+    fn record_denied_targets(&self, targets: &[Target]) {
         let denied = |target: &&Target| {
             is_sound(target) && !self.mode.grants.grants_probe(&target.host, target.port)
         };
         let targets = targets.iter().take(limits::PROBE_TARGETS_MAX).filter(denied);
         let shown: Vec<String> = targets.map(shown).collect();
-        self.mode.want("probe", shown.iter().map(String::as_str));
+        self.mode.record_denied("probe", shown.iter().map(String::as_str));
     }
 
-    /// A target that may be asked, or why not.
+    /// Checks that a target is valid, granted, and within the limits.
     fn admit(&mut self, index: usize, target: Target) -> Result<Target, Outcome> {
         if index >= limits::PROBE_TARGETS_MAX {
             return Err(Outcome::Other(format!(
@@ -107,7 +109,7 @@ impl Context {
             )));
         }
         if !is_sound(&target) {
-            return Err(Outcome::Other("not a host and a port".into()));
+            return Err(Outcome::Other("not a valid host and port".into()));
         }
         if !self.mode.grants.grants_probe(&target.host, target.port) {
             self.mode.warn_denied("probe", &shown(&target));
@@ -115,7 +117,7 @@ impl Context {
         }
         if !self.probes.0.take() {
             return Err(Outcome::Other(format!(
-                "more than {} probes a second",
+                "more than {} probes per second",
                 limits::PROBES_PER_SECOND
             )));
         }
@@ -123,9 +125,9 @@ impl Context {
     }
 }
 
-/// Looks a target up within one bound, and asks its addresses within the other.
+/// Resolves a target within `resolving`, and probes its addresses within `bound`.
 async fn ask(mode: &Mode, target: &Target, resolving: Duration, bound: Duration) -> Outcome {
-    let resolved = match mode.host.world.fakes() {
+    let resolved = match mode.host.backend.fakes() {
         Some(fakes) => fakes.resolve(&target.host, target.port).map_err(Outcome::Unresolved),
         None => resolve(mode, target, Instant::now() + resolving).await,
     };
@@ -137,7 +139,8 @@ async fn ask(mode: &Mode, target: &Target, resolving: Duration, bound: Duration)
     }
 }
 
-/// Asks all addresses at the same time: the first member, or what the first address was.
+/// Probes all addresses concurrently: returns the first member, or else the outcome of the
+/// first address.
 async fn ask_all(mode: &Mode, addresses: Vec<SocketAddr>) -> Outcome {
     let asked = addresses
         .into_iter()
@@ -155,9 +158,9 @@ async fn ask_all(mode: &Mode, addresses: Vec<SocketAddr>) -> Outcome {
     first.unwrap_or_else(|| Outcome::Unresolved("the name has no address".into()))
 }
 
-/// A literal as it is; a name by the system's resolver, which may have other sources than DNS.
-/// That one does not say whether there is no such name or no server to ask, so DNS is asked for
-/// what it does not find: a name that could not be looked up is no name that leads nowhere.
+/// The addresses of a literal, or of a name through the system's resolver, which may use other
+/// sources than DNS. That resolver does not distinguish a name that does not exist from a
+/// server that does not respond, so names that it does not find are looked up in DNS as well.
 async fn resolve(mode: &Mode, target: &Target, until: Instant) -> Result<Vec<SocketAddr>, Outcome> {
     let Target { host, port } = target;
     if let Ok(ip) = host.parse::<IpAddr>() {
@@ -168,7 +171,8 @@ async fn resolve(mode: &Mode, target: &Target, until: Instant) -> Result<Vec<Soc
         found.map(|found| found.map(|address| address.ip()).collect::<Vec<_>>()).ok()
     };
     let resolver = mode.dns.get(&mode.grants.dns.servers);
-    // Both at once: a server that is silent costs each of them all the time that there is.
+    // Both concurrently: a server that does not respond costs each of them all the time
+    // available.
     let (system, own) = tokio::join!(
         timeout_at(until, system),
         timeout_at(until, resolver.addresses(host, until)),
@@ -176,15 +180,15 @@ async fn resolve(mode: &Mode, target: &Target, until: Instant) -> Result<Vec<Soc
     let found = match (system, own) {
         (Ok(Some(found)), _) => found,
         (_, Ok(Ok(found))) => found.addresses,
-        (_, Ok(Err(error @ LookupError::Absent(_)))) => {
+        (_, Ok(Err(error @ LookupError::Negative(_)))) => {
             return Err(Outcome::Unresolved(one_line(&error.to_string(), ERROR_BYTES_MAX)));
         }
         (_, Ok(Err(error))) => {
             let why = one_line(&error.to_string(), ERROR_BYTES_MAX);
-            return Err(Outcome::Other(format!("its name cannot be looked up: {why}")));
+            return Err(Outcome::Other(format!("its name cannot be resolved: {why}")));
         }
         (_, Err(_)) => {
-            let why = "its name cannot be looked up: no answer from the DNS servers in time";
+            let why = "its name cannot be resolved: no response from the DNS servers in time";
             return Err(Outcome::Other(why.into()));
         }
     };

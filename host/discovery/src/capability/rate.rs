@@ -1,4 +1,4 @@
-//! A token bucket: so many at once, so many each second.
+//! A token bucket: a burst, and a sustained rate per second.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use tokio::time::Instant;
 pub(crate) struct Bucket {
     per_second: u32,
     burst: u32,
-    /// The instant at which the bucket would be full if nothing more were taken.
+    /// The time at which the bucket is full again if nothing more is taken.
     full_at: Instant,
 }
 
@@ -18,7 +18,7 @@ impl Bucket {
         Self { per_second, burst, full_at: Instant::now() }
     }
 
-    /// Takes one, or says that there is none.
+    /// Takes one token; false if there is none.
     pub(crate) fn take(&mut self) -> bool {
         let now = Instant::now();
         let one = Duration::from_secs(1) / self.per_second;
@@ -37,7 +37,7 @@ mod tests {
     use std::time::Duration;
 
     #[tokio::test(start_paused = true)]
-    async fn a_burst_passes_and_then_the_rate_holds() {
+    async fn a_burst_passes_and_then_the_rate_applies() {
         let mut bucket = Bucket::new(200, 400);
         assert_eq!((0..1000).filter(|_| bucket.take()).count(), 400);
         tokio::time::advance(Duration::from_millis(100)).await;

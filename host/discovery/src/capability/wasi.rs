@@ -1,6 +1,6 @@
-//! The WASI interfaces that language runtimes insist on, with nothing behind them:
-//! clocks and random numbers work, standard output and error are lines of the log,
-//! and there are no arguments, no environment, no files, no sockets.
+//! The WASI interfaces that language runtimes require, without access to the system: clocks and
+//! random numbers work, standard output and error go to the log, and there are no arguments, no
+//! environment, no files, no sockets.
 
 use std::io;
 use std::pin::Pin;
@@ -20,28 +20,28 @@ use crate::instance::State;
 use crate::limits;
 use crate::text::one_line;
 
-/// Links what a component was found to need: see [`crate::imports`].
+/// Links the WASI interfaces that a component was found to import; see [`crate::imports`].
 pub(crate) fn link(linker: &mut Linker<State>, http: bool, inert: bool) -> wasmtime::Result<()> {
     if inert {
         wasmtime_wasi::p2::add_to_linker_async(linker)?;
     } else if http {
-        // Streams and the clock of its timeouts. What else this links, `imports` has
-        // refused already.
+        // Streams, and the clock for timeouts. Other interfaces that this links have been
+        // rejected by `imports` already.
         wasmtime_wasi::p2::add_to_linker_proxy_interfaces_async(linker)?;
     }
     if inert || http {
         linker.allow_shadowing(true);
-        linker.instance("wasi:io/error@0.2.12")?.func_wrap(IN_WORDS, in_words)?;
+        linker.instance("wasi:io/error@0.2.12")?.func_wrap(TO_DEBUG_STRING, to_debug_string)?;
         linker.allow_shadowing(false);
     }
     if http { super::http::link(linker) } else { Ok(()) }
 }
 
-const IN_WORDS: &str = "[method]error.to-debug-string";
+const TO_DEBUG_STRING: &str = "[method]error.to-debug-string";
 
-/// What went wrong, on one line. The standard function adds the host's backtrace where
-/// one is kept, which is nothing for a guest.
-fn in_words(
+/// The error's text on one line. The standard function would include the host's backtrace,
+/// which guests must not see.
+fn to_debug_string(
     mut store: StoreContextMut<'_, State>,
     (error,): (Resource<Error>,),
 ) -> wasmtime::Result<(String,)> {
@@ -49,7 +49,7 @@ fn in_words(
     Ok((one_line(&format!("{error:#}"), limits::PRINTED_LINE_BYTES_MAX),))
 }
 
-/// Nothing behind it, and what is printed in the log of `mode`.
+/// A WASI context without access to the system; output goes to the log of `mode`.
 pub(crate) fn context(mode: &str, budget: &log::Budget) -> WasiCtx {
     let printed = |is_error| Printed { mode: mode.into(), is_error, budget: budget.clone() };
     WasiCtxBuilder::new()
@@ -75,7 +75,7 @@ impl WasiHttpView for State {
     }
 }
 
-/// The runtime's own clock, which a test may have stopped, since the instance began.
+/// Time since the instance was created, on tokio's clock, which a test may have paused.
 struct Clock(Instant);
 
 impl HostMonotonicClock for Clock {
@@ -95,7 +95,7 @@ struct Printed {
     budget: log::Budget,
 }
 
-/// What was written to it and has not ended its line.
+/// Splits output into log lines; holds the unfinished line.
 struct Lines {
     mode: Arc<str>,
     is_error: bool,
@@ -126,13 +126,13 @@ impl Lines {
         for part in bytes.split_inclusive(|b| *b == b'\n') {
             unfinished.extend_from_slice(part);
             if part.ends_with(b"\n") || unfinished.len() >= limits::PRINTED_LINE_BYTES_MAX {
-                self.tell(&unfinished);
+                self.log(&unfinished);
                 unfinished.clear();
             }
         }
     }
 
-    fn tell(&self, line: &[u8]) {
+    fn log(&self, line: &[u8]) {
         let text = String::from_utf8_lossy(line);
         let text = one_line(text.trim_end(), limits::PRINTED_LINE_BYTES_MAX);
         if text.is_empty() || !self.budget.take() {
@@ -158,7 +158,7 @@ impl AsyncWrite for Lines {
         _: &mut TaskContext<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        // A part at a time, so that no line grows past its bound by much.
+        // Written in chunks, so that a line does not exceed its bound by much.
         let some = bytes.len().min(limits::PRINTED_LINE_BYTES_MAX);
         self.write(&bytes[..some]);
         Poll::Ready(Ok(some))

@@ -1,5 +1,5 @@
-//! `grant = { dns = ["*.shop.example", "@10.0.0.53"] }`: names that may be looked
-//! up, and the servers that are asked in place of the system's.
+//! `grant = { dns = ["*.shop.example", "@10.0.0.53"] }`: names that may be looked up, and DNS
+//! servers to use instead of the system's.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -8,31 +8,31 @@ use super::GrantError;
 use crate::limits;
 use crate::names::is_dns_name;
 
-/// Where servers listen (RFC 1035, section 4.2).
+/// The port of DNS servers (RFC 1035, section 4.2).
 const DNS_PORT: u16 = 53;
 
-/// Names that may be looked up, and by whom.
+/// Names that may be looked up, and the DNS servers to use.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct DnsGrants {
     names: Vec<Names>,
-    /// Asked in place of the system's; empty for the system's.
+    /// Used instead of the system's servers, unless empty.
     pub servers: Vec<DnsServer>,
 }
 
-/// A DNS server to ask.
+/// A DNS server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DnsServer {
     /// Its address.
     pub ip: IpAddr,
-    /// The interface that a link-local IPv6 address is reached by: a name, or an index
-    /// (RFC 4007, section 11). Looked up when it is asked, since interfaces come and go.
+    /// The interface of a link-local IPv6 address: a name or an index (RFC 4007, section 11).
+    /// Resolved at each query, since interfaces come and go.
     pub zone: Option<String>,
     /// Its port, UDP and TCP.
     pub port: u16,
 }
 
 impl DnsServer {
-    /// Reads `10.0.0.53`, `fd00::53` or `fe80::1%eth0`, as `nameserver` lines have them.
+    /// Parses `10.0.0.53`, `fd00::53` or `fe80::1%eth0`, as in a `nameserver` line.
     pub(crate) fn parse_bare(text: &str) -> Option<Self> {
         let (ip, zone) = match text.split_once('%') {
             Some((ip, zone)) => (ip, Some(zone)),
@@ -47,7 +47,7 @@ impl DnsServer {
         zone.is_none_or(is_zone).then(|| Self { ip, zone: zone.map(str::to_owned), port: DNS_PORT })
     }
 
-    /// Reads the same, and `10.0.0.53:5353`, `[fd00::53]`, `[fe80::1%eth0]:5353`.
+    /// Parses the same forms, and `10.0.0.53:5353`, `[fd00::53]`, `[fe80::1%eth0]:5353`.
     fn parse(text: &str) -> Option<Self> {
         if let Some(server) = Self::parse_bare(text) {
             return Some(server);
@@ -80,12 +80,12 @@ impl fmt::Display for DnsServer {
     }
 }
 
-/// Lower case, without the final dot.
+/// A name pattern, in lower case and without the final dot.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Names {
     Any,
     Exactly(String),
-    /// Every name below this one, and not the one itself.
+    /// Every name below this one, excluding the name itself.
     Below(String),
 }
 
@@ -100,7 +100,7 @@ impl DnsGrants {
             Some(below) if is_dns_name(below) => Names::Below(below.to_owned()),
             None if is_dns_name(&name) => Names::Exactly(name),
             _ => {
-                let reason = "not a name; expected \"members.shop.example\", \"*.shop.example\" for every name below, \"*\" for every name, or \"@10.0.0.53:53\" for a server to ask";
+                let reason = "not a name; expected \"members.shop.example\", \"*.shop.example\" for every name below, \"*\" for every name, or \"@10.0.0.53:53\" for a DNS server to use";
                 return Err(GrantError::malformed("dns", text, reason));
             }
         };
@@ -108,11 +108,11 @@ impl DnsGrants {
         Ok(())
     }
 
-    /// Has `text`, such as `10.0.0.53`, `[fd00::53]:5353` or `fe80::1%eth0`, asked in
-    /// place of the system's servers.
+    /// Adds the server `text`, such as `10.0.0.53`, `[fd00::53]:5353` or `fe80::1%eth0`, to be
+    /// used instead of the system's servers.
     ///
     /// # Errors
-    /// What is wrong with it, and what was expected.
+    /// What is wrong with `text`, and what was expected.
     pub fn add_server(&mut self, text: &str) -> Result<(), String> {
         let server = DnsServer::parse(text)
             .filter(|server| server.port != 0 && !server.ip.is_multicast())
@@ -124,7 +124,7 @@ impl DnsGrants {
             && server.zone.is_none()
         {
             return Err(format!(
-                "{text:?} is a link-local address, which exists on every interface; add the one to ask it by: {ip}%eth0"
+                "{text:?} is a link-local address, which exists on every interface; add the interface: {ip}%eth0"
             ));
         }
         if !self.servers.contains(&server) {
@@ -132,17 +132,17 @@ impl DnsGrants {
         }
         let max = limits::DNS_SERVERS_MAX;
         if self.servers.len() > max {
-            return Err(format!("more than {max} DNS servers; keep the nearest"));
+            return Err(format!("more than {max} DNS servers; remove some"));
         }
         Ok(())
     }
 
-    /// Allows exactly `name`.
+    /// Grants exactly `name`.
     pub fn add_name(&mut self, name: &str) {
         self.names.push(Names::Exactly(plain(name)));
     }
 
-    /// As they are written.
+    /// The patterns, as in a configuration.
     pub(super) fn patterns(&self) -> impl Iterator<Item = String> {
         let names = self.names.iter().map(|names| match names {
             Names::Any => "*".to_owned(),
@@ -152,7 +152,7 @@ impl DnsGrants {
         names.chain(self.servers.iter().map(|server| format!("@{server}")))
     }
 
-    /// Whether any name may be looked up.
+    /// Whether no name may be looked up.
     pub fn is_empty(&self) -> bool {
         self.names.is_empty()
     }
@@ -191,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn names_are_granted_exactly_or_from_below_one() {
+    fn a_name_or_all_names_below_it_are_granted() {
         let granted = grants(&["a.example", "*.Shop.example."]);
         assert!(granted.covers("A.example") && granted.covers("a.example."));
         assert!(granted.covers("x.shop.example") && granted.covers("y.x.shop.example"));
@@ -204,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn servers_are_literals_with_or_without_a_port() {
+    fn servers_are_ip_literals_with_an_optional_port() {
         let granted =
             grants(&["@10.0.0.53", "@10.0.0.53:53", "@[fd00::1]:5353", "@fd00::2", "@[fd00::3]"]);
         let servers: Vec<String> = granted.servers.iter().map(ToString::to_string).collect();
@@ -217,14 +217,14 @@ mod tests {
         let servers: Vec<String> = granted.servers.iter().map(ToString::to_string).collect();
         let expected = ["[fe80::1%eth1]:53", "[fe80::1%br-lan]:5353", "[fe80::2%eth0.100]:53"];
         assert_eq!(servers, expected);
-        assert!(refused("@fe80::1").contains("add the one to ask it by: fe80::1%eth0"));
+        assert!(refused("@fe80::1").contains("add the interface: fe80::1%eth0"));
         for wrong in ["@fe80::1%", "@fe80::1%a/b", "@10.0.0.53%eth0", "@fe80::1%a%b"] {
             assert!(refused(wrong).contains("is not the address of a DNS server"), "{wrong}");
         }
     }
 
     #[test]
-    fn anything_else_is_refused_with_what_was_expected() {
+    fn an_invalid_pattern_is_rejected_with_what_was_expected() {
         for wrong in ["", ".", "a b", "*.", "*.*", "a.*", "-@", "a..b", &"x".repeat(64)] {
             assert!(
                 refused(wrong).starts_with(&format!("dns grant {wrong:?}: not a name;")),

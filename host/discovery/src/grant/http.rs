@@ -1,4 +1,5 @@
-//! `grant = { http = ["https://consul.example:8501"] }`: places that may be asked over HTTP.
+//! `grant = { http = ["https://consul.example:8501"] }`: servers that may be requested over
+//! HTTP.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr};
@@ -7,38 +8,38 @@ use std::str::FromStr;
 use super::GrantError;
 use crate::names::is_dns_name;
 
-const FORM: &str = "not a place to ask; expected \"https://consul.example:8501\", \"http://10.0.0.5:8500\", \"https://*.shop.example\" for every name below, or \"https://*\" for every host; a port of * for every port, none for the scheme's own";
+const FORM: &str = "not a server; expected \"https://consul.example:8501\", \"http://10.0.0.5:8500\", \"https://*.shop.example\" for every name below, or \"https://*\" for every host; the port * covers every port, and without a port the scheme's default port is covered";
 
-/// One scheme, hosts, and a port of each.
+/// A scheme, a host pattern, and one port or all ports.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HttpGrant {
     scheme: HttpScheme,
     hosts: Hosts,
-    /// `None` for every port.
+    /// `None` covers every port.
     port: Option<u16>,
 }
 
-/// How a place is asked.
+/// The scheme of a URL.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum HttpScheme {
-    /// In the clear.
+    /// Without encryption.
     Http,
     /// Over TLS.
     Https,
 }
 
-/// Names in lower case, without the final dot.
+/// A host pattern. Names are in lower case, without the final dot.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Hosts {
     Any,
     Address(IpAddr),
     Exactly(String),
-    /// Every name below this one, and not the one itself.
+    /// Every name below this one, excluding the name itself.
     Below(String),
 }
 
 impl HttpScheme {
-    /// The port that a URL without one means.
+    /// The port of a URL without an explicit port.
     pub(crate) fn default_port(self) -> u16 {
         match self {
             Self::Http => 80,
@@ -75,7 +76,7 @@ impl fmt::Display for HttpGrant {
 }
 
 impl HttpGrant {
-    /// Whether `port` of `host`, as a URL holds them, may be asked.
+    /// Whether `port` of `host`, as written in a URL, is covered.
     pub(crate) fn covers(&self, scheme: HttpScheme, host: &str, port: u16) -> bool {
         let host = plain(host);
         let named = match &self.hosts {
@@ -91,8 +92,8 @@ impl HttpGrant {
 }
 
 impl HttpGrant {
-    /// Whether it covers this place, and its host is not a pattern or a name that anybody may
-    /// point anywhere: an address as a literal, or `localhost`.
+    /// Whether this server is covered by a literal address or by `localhost`, and not by a
+    /// pattern or a name, which may resolve to any address.
     pub(crate) fn names_address(&self, scheme: HttpScheme, host: &str, port: u16) -> bool {
         let named = match &self.hosts {
             Hosts::Address(_) => true,
@@ -103,15 +104,15 @@ impl HttpGrant {
     }
 }
 
-/// The one name that means this machine.
+/// The name that means this machine.
 const LOCALHOST: &str = "localhost";
 
-/// The address that a URL's host is, if it is one and not a name.
+/// The address, if a URL's host is an IP literal.
 pub(crate) fn address_of(host: &str) -> Option<IpAddr> {
     literal(&plain(host))
 }
 
-/// Whether a URL's host is the name of this machine.
+/// Whether a URL's host is `localhost`.
 pub(crate) fn is_localhost(host: &str) -> bool {
     plain(host) == LOCALHOST
 }
@@ -128,14 +129,14 @@ impl FromStr for HttpGrant {
         };
         let place = place.strip_suffix('/').unwrap_or(place);
         if place.contains(['/', '?', '#']) {
-            return Err(malformed("a grant is for a whole server; leave the path out"));
+            return Err(malformed("a grant covers a whole server; remove the path"));
         }
         if place.contains('@') {
             return Err(malformed(
-                "a grant names a server, not a user; give the mode its user in settings",
+                "a grant names a server, not a user; configure the user in the mode's settings",
             ));
         }
-        // The colons of an IPv6 literal stand in brackets.
+        // The colons of an IPv6 literal are inside of brackets.
         let (host, port) = match place.rsplit_once(':') {
             Some((host, port)) if !port.contains(']') => (host, Some(port)),
             _ => (place, None),
@@ -163,7 +164,7 @@ fn plain(host: &str) -> String {
     host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase()
 }
 
-/// `10.0.0.5` or `[fd00::5]`.
+/// Parses `10.0.0.5` or `[fd00::5]`.
 fn literal(host: &str) -> Option<IpAddr> {
     match host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
         Some(bare) => bare.parse::<Ipv6Addr>().ok().map(IpAddr::from),
@@ -180,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn scheme_host_and_port_are_all_granted_or_none() {
+    fn scheme_host_and_port_all_have_to_match() {
         let granted = grant("http://Consul.example:8500");
         assert!(granted.covers(HttpScheme::Http, "consul.EXAMPLE.", 8500));
         assert!(!granted.covers(HttpScheme::Https, "consul.example", 8500));
@@ -190,14 +191,14 @@ mod tests {
     }
 
     #[test]
-    fn a_port_that_is_not_written_is_the_schemes_own() {
+    fn the_default_port_is_that_of_the_scheme() {
         assert!(grant("https://a.example").covers(HttpScheme::Https, "a.example", 443));
         assert!(!grant("https://a.example").covers(HttpScheme::Https, "a.example", 8443));
         assert!(grant("https://a.example:*/").covers(HttpScheme::Https, "a.example", 8443));
     }
 
     #[test]
-    fn patterns_cover_names_below_and_literals_cover_themselves() {
+    fn a_pattern_covers_names_below_and_a_literal_covers_itself() {
         let below = grant("https://*.shop.example");
         assert!(below.covers(HttpScheme::Https, "a.b.shop.example", 443));
         for denied in ["shop.example", "xshop.example", ".shop.example", "10.0.0.5"] {
@@ -224,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn anything_else_is_refused_with_what_was_expected() {
+    fn an_invalid_pattern_is_rejected_with_what_was_expected() {
         for wrong in [
             "",
             "*",
@@ -241,10 +242,10 @@ mod tests {
             "HTTP://a",
         ] {
             let refused = wrong.parse::<HttpGrant>().unwrap_err().to_string();
-            assert!(refused.contains("not a place to ask"), "{wrong}: {refused}");
+            assert!(refused.contains("not a server; expected"), "{wrong}: {refused}");
         }
         let refused = |text: &str| text.parse::<HttpGrant>().unwrap_err().to_string();
-        assert!(refused("http://a/v1").ends_with("leave the path out"));
+        assert!(refused("http://a/v1").ends_with("remove the path"));
         assert!(refused("http://me:secret@a").contains("not a user"));
     }
 }

@@ -1,36 +1,37 @@
-//! `grant = { kubernetes = ["shop"] }`: namespaces that may be read, and how the
-//! API server is reached when it is not by the pod's own account.
+//! `grant = { kubernetes = ["shop"] }`: namespaces that may be read, and access to the API
+//! server other than by the pod's service account.
 
 use std::path::{Path, PathBuf};
 
 use super::GrantError;
 use crate::names::is_kubernetes_name;
 
-/// Where Kubernetes mounts the account of a pod.
+/// The folder in which Kubernetes mounts the service account of a pod.
 const SERVICE_ACCOUNT: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
 
-/// Namespaces that may be read, and as whom.
+/// Namespaces that may be read, and the account to use.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct KubernetesGrants {
     namespaces: Vec<Namespaces>,
-    /// How the API server is reached.
+    /// Access to the API server.
     pub access: KubernetesAccess,
 }
 
-/// How the API server is reached; by default with the account of the pod.
+/// Access to the API server; by default with the pod's service account.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct KubernetesAccess {
-    /// A kubeconfig file, as from outside of a cluster.
+    /// A kubeconfig file, for access from outside a cluster.
     pub kubeconfig: Option<PathBuf>,
-    /// One of its contexts; its current one otherwise. Without a file: of the
-    /// usual one.
+    /// A context of the kubeconfig; its current context if `None`. Without `kubeconfig`, of the
+    /// default kubeconfig file.
     pub context: Option<String>,
-    /// The folder of the pod's account, when it is mounted at an unusual place.
+    /// The folder of the pod's service account, if it is not the default one.
     pub service_account: Option<PathBuf>,
 }
 
 impl KubernetesAccess {
-    /// Where the token, the authority and the namespace of the pod's account are.
+    /// The folder with the token, the CA certificate and the namespace of the pod's service
+    /// account.
     pub fn account_folder(&self) -> &Path {
         self.service_account.as_deref().unwrap_or(Path::new(SERVICE_ACCOUNT))
     }
@@ -38,7 +39,7 @@ impl KubernetesAccess {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Namespaces {
-    /// The one that the host runs in.
+    /// The namespace that the host runs in.
     Own,
     Any,
     Named(String),
@@ -59,14 +60,14 @@ impl KubernetesGrants {
                 self.namespaces.push(Namespaces::Named(text.to_owned()));
             }
             _ => {
-                let reason = "not a namespace; expected \"shop\", \".\" for the one this runs in, \"*\" for every one, or \"kubeconfig:FILE\", \"context:NAME\", \"service-account:FOLDER\"";
+                let reason = "not a namespace; expected \"shop\", \".\" for the member's own namespace, \"*\" for every namespace, or \"kubeconfig:FILE\", \"context:NAME\", \"service-account:FOLDER\"";
                 return Err(GrantError::malformed("kubernetes", text, reason));
             }
         }
         Ok(())
     }
 
-    /// As they are written.
+    /// The patterns, as in a configuration.
     pub(super) fn patterns(&self) -> impl Iterator<Item = String> {
         let namespaces = self.namespaces.iter().map(|granted| match granted {
             Namespaces::Own => ".".to_owned(),
@@ -84,13 +85,13 @@ impl KubernetesGrants {
         namespaces.chain(access.into_iter().flatten())
     }
 
-    /// Whether any namespace may be read.
+    /// Whether no namespace may be read.
     pub fn is_empty(&self) -> bool {
         self.namespaces.is_empty()
     }
 
-    /// Whether `namespace` may be read; `own` when it was not named, and so is
-    /// the one that the host runs in.
+    /// Whether `namespace` may be read. `own` is true if the request names no namespace, and so
+    /// means the one that the host runs in.
     pub fn covers(&self, namespace: &str, own: bool) -> bool {
         self.namespaces.iter().any(|granted| match granted {
             Namespaces::Own => own,
@@ -113,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn namespaces_are_granted_by_name_all_or_the_own_one() {
+    fn a_namespace_is_granted_by_name_or_as_own_or_as_any() {
         assert!(grants(&["shop"]).covers("shop", false));
         assert!(!grants(&["shop"]).covers("till", true));
         assert!(grants(&["."]).covers("till", true) && !grants(&["."]).covers("till", false));
@@ -122,14 +123,14 @@ mod tests {
     }
 
     #[test]
-    fn access_is_the_operators_to_say() {
+    fn access_is_configured_by_the_operator() {
         let access = grants(&["shop", "kubeconfig:/a/b:c", "context:kind-x"]).access;
         assert_eq!(access.kubeconfig, Some("/a/b:c".into()));
         assert_eq!(access.context.as_deref(), Some("kind-x"));
     }
 
     #[test]
-    fn what_is_no_namespace_is_refused() {
+    fn an_invalid_namespace_is_rejected() {
         for wrong in ["", "Shop", "a b", "-a", "a-", "a.b", "context:", "colour:blue"] {
             let refusal = KubernetesGrants::default().add(wrong).unwrap_err().to_string();
             assert!(refusal.starts_with(&format!("kubernetes grant {wrong:?}: not a namespace;")));

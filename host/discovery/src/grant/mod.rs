@@ -1,6 +1,6 @@
-//! What an operator allows one mode to do: `grant = { multicast = ["224.2.2.4:2904"] }`.
+//! The grants of a mode, written by an operator: `grant = { multicast = ["224.2.2.4:2904"] }`.
 //!
-//! Policy only. Nothing is granted by default; the capabilities ask here at each call.
+//! Policy only. Nothing is granted by default; the capabilities check the grants at each call.
 
 mod dns;
 mod http;
@@ -20,7 +20,7 @@ pub use multicast::MulticastGrant;
 pub use probe::ProbeGrant;
 pub use store::StoreGrant;
 
-/// Capabilities that need a grant, as a grant names them.
+/// The capabilities that need a grant, by their names in a grant.
 const KNOWN: &str = "dns, http, kubernetes, multicast, probe, store";
 
 /// What one mode may do. The default grants nothing.
@@ -28,34 +28,34 @@ const KNOWN: &str = "dns, http, kubernetes, multicast, probe, store";
 pub struct Grants {
     /// Names that may be looked up.
     pub dns: DnsGrants,
-    /// Places that may be asked over HTTP.
+    /// Servers that may be requested over HTTP.
     pub http: Vec<HttpGrant>,
     /// Namespaces that may be read.
     pub kubernetes: KubernetesGrants,
-    /// Groups that may be joined.
+    /// Multicast groups that may be joined.
     pub multicast: Vec<MulticastGrant>,
-    /// Places that may be probed.
+    /// Targets that may be probed.
     pub probe: Vec<ProbeGrant>,
-    /// How much may be kept.
+    /// The size of the store; `None` if there is no store.
     pub store: Option<StoreGrant>,
-    /// `wasi = "inert"`: whether a language's runtime finds the WASI interfaces it
-    /// insists on. Clocks and random numbers work; what is written to standard output
-    /// goes to the log; there are no files, no sockets, no environment.
+    /// `wasi = "inert"`: whether the WASI interfaces that language runtimes require are
+    /// available. Clocks and random numbers work; standard output goes to the log; there are no
+    /// files, no sockets, no environment.
     pub inert_wasi: bool,
 }
 
-/// A grant that cannot be read.
+/// An invalid grant.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum GrantError {
-    /// A capability nobody knows.
-    #[error("grant {0:?} is not known; what can be granted is: {KNOWN}")]
+    /// An unknown capability.
+    #[error("unknown grant {0:?}; the capabilities are: {KNOWN}")]
     UnknownCapability(String),
-    /// A pattern that its capability does not know.
+    /// A pattern that is invalid for its capability.
     #[error("{capability} grant {pattern:?}: {reason}")]
     Malformed {
         /// The capability.
         capability: &'static str,
-        /// What was read.
+        /// The pattern, as written.
         pattern: String,
         /// What is wrong with it, and what was expected.
         reason: String,
@@ -69,10 +69,10 @@ impl GrantError {
 }
 
 impl Grants {
-    /// Reads what the configuration holds under `grant`: each capability with its patterns.
+    /// Parses the configuration under `grant`: the patterns of each capability.
     ///
     /// # Errors
-    /// The first pattern that cannot be read.
+    /// The first invalid pattern.
     pub fn parse<'a, P: AsRef<str> + 'a>(
         entries: impl IntoIterator<Item = (&'a str, &'a [P])>,
     ) -> Result<Self, GrantError> {
@@ -85,10 +85,10 @@ impl Grants {
         Ok(grants)
     }
 
-    /// One more pattern of a capability.
+    /// Adds one pattern of a capability.
     ///
     /// # Errors
-    /// As [`parse`](Self::parse).
+    /// As for [`parse`](Self::parse).
     pub fn add(&mut self, capability: &str, pattern: &str) -> Result<(), GrantError> {
         match capability {
             "dns" => self.dns.add(pattern)?,
@@ -97,7 +97,7 @@ impl Grants {
             "multicast" => self.multicast.push(pattern.parse()?),
             "probe" => self.probe.push(pattern.parse()?),
             "store" if self.store.is_some() => {
-                let why = "a second size; a mode has one store";
+                let why = "a second size; a mode has only one store";
                 return Err(GrantError::malformed("store", pattern, why));
             }
             "store" => self.store = Some(pattern.parse()?),
@@ -111,13 +111,13 @@ impl Grants {
         self.multicast.iter().any(|grant| grant.covers(group, port))
     }
 
-    /// Whether `port` of `host`, as a URL holds them, may be asked over HTTP.
+    /// Whether `port` of `host`, as written in a URL, may be requested over HTTP.
     pub fn grants_http(&self, scheme: HttpScheme, host: &str, port: u16) -> bool {
         self.http.iter().any(|grant| grant.covers(scheme, host, port))
     }
 
-    /// Whether the grant names this very host, and it is an address or `localhost`: only then
-    /// may it lead to this machine, or to an address that means something else on each one.
+    /// Whether the grant names this host as an address or as `localhost`, and not by a pattern.
+    /// Only then may it be a local address.
     pub(crate) fn grants_http_by_address(&self, scheme: HttpScheme, host: &str, port: u16) -> bool {
         self.http.iter().any(|grant| grant.names_address(scheme, host, port))
     }
@@ -128,8 +128,8 @@ impl Grants {
     }
 }
 
-/// As the configuration writes it, on one line: `grant = { dns = ["a.example"] }`. What is read
-/// from that line is the same, but for `wasi`, which has a line of its own.
+/// The grants as one line of configuration: `grant = { dns = ["a.example"] }`. Parsing that
+/// line gives equal grants, except for `wasi`, which is a separate key.
 impl fmt::Display for Grants {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let written = |all: &mut dyn Iterator<Item = String>| {
@@ -182,7 +182,7 @@ mod tests {
     use super::Grants;
 
     #[test]
-    fn grants_are_written_as_they_are_read() {
+    fn grants_round_trip_through_their_text() {
         let all: [(&str, &[&str]); 6] = [
             ("dns", &["*", "*.shop.example", "a.example", "@10.0.0.53:53", "@[fd00::53]:5353"]),
             (
@@ -194,7 +194,7 @@ mod tests {
             ("probe", &["*:*", "10.0.0.0/24:1-9", "[fd00::]/64:4900", "10.0.0.7:4900", "das:1"]),
             ("store", &["64KiB"]),
         ];
-        // A network of IPv6 stands in brackets as a whole.
+        // An IPv6 network is inside of brackets as a whole.
         let all = all.map(|(capability, patterns)| {
             let patterns = patterns.iter().map(|p| p.replace("[fd00::]/64", "[fd00::/64]"));
             (capability, patterns.collect::<Vec<_>>())
@@ -212,10 +212,10 @@ mod tests {
     }
 
     #[test]
-    fn a_capability_nobody_knows_is_refused() {
+    fn an_unknown_capability_is_rejected() {
         assert_eq!(
             Grants::parse([("multicats", ["224.2.2.4:2904"].as_slice())]).unwrap_err().to_string(),
-            "grant \"multicats\" is not known; what can be granted is: dns, http, kubernetes, multicast, probe, store"
+            "unknown grant \"multicats\"; the capabilities are: dns, http, kubernetes, multicast, probe, store"
         );
     }
 }

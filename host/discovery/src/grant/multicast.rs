@@ -6,7 +6,7 @@ use std::str::FromStr;
 
 use super::GrantError;
 
-/// One multicast group, on one port or on every port.
+/// One multicast group, with one port or every port.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MulticastGrant {
     group: IpAddr,
@@ -31,7 +31,7 @@ impl FromStr for MulticastGrant {
             )
         };
         let address_error = |part: &str| {
-            malformed(format!("{part:?} is not an IP address; a group is written as a literal"))
+            malformed(format!("{part:?} is not an IP address; a group is an IP literal"))
         };
         let (group, port): (IpAddr, &str) = if let Some(rest) = text.strip_prefix('[') {
             let (group, port) = rest.split_once("]:").ok_or_else(form)?;
@@ -119,14 +119,14 @@ mod tests {
     }
 
     #[test]
-    fn a_grant_reads_back_as_it_was_written() {
+    fn a_grant_round_trips_through_its_text() {
         for text in ["224.2.2.4:2904", "224.2.2.4:*", "[ff15::2904]:2904", "[ff15::2904]:*"] {
             assert_eq!(multicast(&[text]).multicast[0].to_string(), text);
         }
     }
 
     #[test]
-    fn what_is_no_multicast_grant_is_refused_with_what_was_expected() {
+    fn an_invalid_multicast_grant_is_rejected_with_what_was_expected() {
         let form = |pattern| {
             format!(
                 "multicast grant {pattern:?}: not a group and a port; expected \"224.2.2.4:2904\", \"[ff15::2904]:2904\", or \"224.2.2.4:*\" for every port"
@@ -137,7 +137,7 @@ mod tests {
         }
         assert_eq!(
             refused("*:2904"),
-            "multicast grant \"*:2904\": \"*\" is not an IP address; a group is written as a literal"
+            "multicast grant \"*:2904\": \"*\" is not an IP address; a group is an IP literal"
         );
         assert_eq!(
             refused("10.0.0.1:2904"),

@@ -1,4 +1,4 @@
-//! `grant = { probe = ["10.0.0.0/24:5900-5999"] }`: places that may be probed.
+//! `grant = { probe = ["10.0.0.0/24:5900-5999"] }`: targets that may be probed.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -7,7 +7,7 @@ use std::str::FromStr;
 
 use super::GrantError;
 
-/// Hosts, and ports at each.
+/// A host pattern and a range of ports.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ProbeGrant {
     hosts: Hosts,
@@ -17,9 +17,9 @@ pub struct ProbeGrant {
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Hosts {
     Any,
-    /// An address is a network of its full length.
+    /// A network; a single address is a network with the full prefix length.
     Network(IpAddr, u8),
-    /// Lower case. Covers the name, wherever it leads.
+    /// A name in lower case, whatever addresses it resolves to.
     Named(String),
 }
 
@@ -35,7 +35,7 @@ impl ProbeGrant {
     }
 }
 
-/// Whether both begin with the same `length` bits.
+/// Whether `ip` and `network` have the same first `length` bits.
 fn is_within(ip: IpAddr, network: IpAddr, length: u8) -> bool {
     match (ip.to_canonical(), network) {
         (IpAddr::V4(ip), IpAddr::V4(network)) => {
@@ -108,7 +108,7 @@ fn read_hosts(text: &str) -> Option<Hosts> {
         return Some(Hosts::Network(network, length));
     }
     let sound = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.');
-    // What is all digits and dots is a mistyped address.
+    // Text of digits and dots only is a mistyped address.
     let is_name = bare.bytes().all(sound)
         && (1..=253).contains(&bare.len())
         && bare.bytes().any(|b| b.is_ascii_alphabetic())
@@ -138,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn networks_addresses_and_names_are_covered_on_their_ports() {
+    fn networks_addresses_and_names_are_covered_on_the_granted_ports() {
         assert!(covers("10.0.0.0/24:5900-5999", "10.0.0.255", 5999));
         assert!(!covers("10.0.0.0/24:5900-5999", "10.0.1.0", 5900));
         assert!(!covers("10.0.0.0/24:5900-5999", "10.0.0.1", 6000));
@@ -151,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn anything_else_is_refused_with_what_was_expected() {
+    fn an_invalid_pattern_is_rejected_with_what_was_expected() {
         let wrongs = [
             "",
             "*",

@@ -1,19 +1,20 @@
-//! `grant = { store = "64KiB" }`: how much a mode may keep.
+//! `grant = { store = "64KiB" }`: the size of a mode's store.
 
 use std::fmt;
 use std::str::FromStr;
 
 use super::GrantError;
 
-/// Largest grant, in bytes: a few addresses, an index, a token; not a database.
+/// Largest size, in bytes. A store is for a few addresses, an index, a token; it is not a
+/// database.
 const BYTES_MAX: u64 = 16 << 20;
 
-/// Bytes that one mode may keep, names and values together.
+/// The size of a mode's store, names and values together, in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct StoreGrant(u64);
 
 impl StoreGrant {
-    /// In bytes.
+    /// The size, in bytes.
     pub(crate) fn bytes(self) -> u64 {
         self.0
     }
@@ -45,8 +46,8 @@ impl FromStr for StoreGrant {
         let bytes = factor.and_then(|factor: u64| digits.parse::<u64>().ok()?.checked_mul(factor));
         match bytes {
             Some(bytes @ 1..=BYTES_MAX) => Ok(Self(bytes)),
-            Some(0) => Err(malformed("a mode that may keep nothing needs no grant; leave it out")),
-            Some(_) => Err(malformed("more than 16MiB; a mode keeps a few small values")),
+            Some(0) => Err(malformed("a store of size 0 is useless; remove the grant")),
+            Some(_) => Err(malformed("more than 16MiB; a store is for a few small values")),
             None => Err(malformed("not a size; expected \"65536\", \"64KiB\" or \"1MiB\"")),
         }
     }
@@ -64,7 +65,7 @@ mod tests {
     }
 
     #[test]
-    fn anything_else_is_refused_with_what_was_expected() {
+    fn an_invalid_size_is_rejected_with_what_was_expected() {
         let refused = |text: &str| text.parse::<StoreGrant>().unwrap_err().to_string();
         for wrong in ["", "KiB", "64kb", "-1", "1.5MiB", "0x10"] {
             assert_eq!(
@@ -74,7 +75,7 @@ mod tests {
                 )
             );
         }
-        assert!(refused("0").contains("needs no grant"));
+        assert!(refused("0").contains("remove the grant"));
         assert!(refused("17MiB").contains("more than 16MiB"));
         assert!(refused("99999999999999999999MiB").contains("not a size"));
     }

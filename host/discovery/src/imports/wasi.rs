@@ -1,4 +1,4 @@
-//! Which interfaces of WASI a component gets, and by which of two grants.
+//! Which WASI interfaces a component gets, and the grant that each of them needs.
 
 use semver::Version;
 
@@ -7,14 +7,14 @@ use crate::capability::http;
 use crate::grant::Grants;
 use crate::text::one_line;
 
-/// Requests: the grant `http`.
+/// HTTP requests: they need the grant `http`.
 const HTTP: &[&str] = &["wasi:http/outgoing-handler", "wasi:http/types"];
 
-/// What requests are made of: they come with either grant.
+/// Dependencies of HTTP requests: available with either grant.
 const SHARED: &[&str] =
     &["wasi:clocks/monotonic-clock", "wasi:io/error", "wasi:io/poll", "wasi:io/streams"];
 
-/// What runtimes insist on: `wasi = "inert"`.
+/// Interfaces that language runtimes require: they need `wasi = "inert"`.
 const INERT: &[&str] = &[
     "wasi:cli/environment",
     "wasi:cli/exit",
@@ -41,16 +41,17 @@ const INERT: &[&str] = &[
     "wasi:sockets/udp-create-socket",
 ];
 
-/// The version of WASI that this host has.
+/// The WASI version of this host.
 fn host_version() -> Version {
     Version::new(0, 2, 12)
 }
 
-/// What of `asked` is WASI's: notes in `links` what it takes, and gives what is wrong.
-pub(super) fn inspect(asked: &[&str], grants: &Grants, links: &mut Links) -> Vec<ImportProblem> {
+/// Checks the WASI interfaces of `imported`: adds those to link to `links`, and returns the
+/// problems.
+pub(super) fn inspect(imported: &[&str], grants: &Grants, links: &mut Links) -> Vec<ImportProblem> {
     let mut problems = Vec::new();
     let (mut shared, mut inert, mut requests) = (Vec::new(), Vec::new(), None);
-    for name in asked.iter().filter(|name| name.starts_with("wasi:")) {
+    for name in imported.iter().filter(|name| name.starts_with("wasi:")) {
         let (interface, theirs) = split(name);
         let is = |list: &[&str]| list.contains(&interface);
         if !is(HTTP) && !is(SHARED) && !is(INERT) {
@@ -99,13 +100,13 @@ mod tests {
     use crate::Grants;
     use crate::imports::Links;
 
-    fn problems(asked: &[&str], grants: &Grants) -> Vec<String> {
-        let problems = inspect(asked, grants, &mut Links::default());
+    fn problems(imported: &[&str], grants: &Grants) -> Vec<String> {
+        let problems = inspect(imported, grants, &mut Links::default());
         problems.iter().map(ToString::to_string).collect()
     }
 
     #[test]
-    fn requests_need_a_grant_and_bring_what_they_are_made_of() {
+    fn http_requests_need_a_grant_and_bring_their_dependencies() {
         let asked = ["wasi:http/types@0.2.6", "wasi:io/streams@0.2.6", "wasi:io/poll@0.2.0"];
         assert_eq!(
             problems(&asked, &Grants::default()),
@@ -118,13 +119,13 @@ mod tests {
     }
 
     #[test]
-    fn what_a_runtime_insists_on_is_told_in_one_line() {
+    fn the_imports_of_a_language_runtime_are_one_problem() {
         let asked =
             ["wasi:io/poll@0.2.6", "wasi:cli/environment@0.2.6", "wasi:random/random@0.2.6"];
         assert_eq!(
             problems(&asked, &Grants::default()),
             [
-                "it imports wasi:io/poll@0.2.6 and 2 more of WASI, as the runtimes of some languages do; to give it a WASI with no files, no sockets and no environment add to its [[discovery]]: wasi = \"inert\"; or build it with its WASI stubbed"
+                "it imports wasi:io/poll@0.2.6 and 2 more of WASI, as the runtimes of some languages do; to provide WASI without files, sockets and environment, add to its [[discovery]]: wasi = \"inert\"; or build it with WASI stubbed out"
             ]
         );
         let inert = Grants { inert_wasi: true, ..Grants::default() };
@@ -134,13 +135,13 @@ mod tests {
     }
 
     #[test]
-    fn an_inert_wasi_brings_no_requests() {
+    fn an_inert_wasi_does_not_include_http_requests() {
         let inert = Grants { inert_wasi: true, ..Grants::default() };
         assert_eq!(problems(&["wasi:http/types@0.2.6"], &inert).len(), 1);
     }
 
     #[test]
-    fn other_interfaces_and_other_versions_are_refused() {
+    fn other_interfaces_and_versions_are_rejected() {
         let inert = Grants { inert_wasi: true, ..Grants::default() };
         assert_eq!(
             problems(
@@ -148,8 +149,8 @@ mod tests {
                 &inert
             ),
             [
-                "it imports wasi:keyvalue/store@0.2.0-draft, which no mode gets; build it without",
-                "it imports wasi:http/incoming-handler@0.2.0, which no mode gets; build it without"
+                "it imports wasi:keyvalue/store@0.2.0-draft, which is not available to modes; build it without that import",
+                "it imports wasi:http/incoming-handler@0.2.0, which is not available to modes; build it without that import"
             ]
         );
         assert_eq!(

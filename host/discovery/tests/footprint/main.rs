@@ -1,5 +1,5 @@
-//! What a process holds while modes run and after they are gone. A process of its own,
-//! whose tests run one after the other, since it measures itself.
+//! Memory use of a process while modes run and after they have ended. A separate test program,
+//! whose tests run sequentially, since it measures its own process.
 #![cfg(target_os = "linux")]
 
 #[allow(dead_code, reason = "shared with the tests in `modes`")]
@@ -26,7 +26,7 @@ fn resident_mib() -> u64 {
 }
 
 #[tokio::test]
-async fn twenty_memory_bombs_leave_nothing_behind() {
+async fn twenty_memory_bombs_do_not_leak_memory() {
     let _alone = ONE_AT_A_TIME.lock().await;
     let guest = Guest::new().discover(
         "(local $page i32)
@@ -49,13 +49,20 @@ async fn twenty_memory_bombs_leave_nothing_behind() {
         most = most.max(resident_mib());
     }
     let after = resident_mib();
-    assert!(most - before >= 60, "the bombs took {} MiB: not touched?", most - before);
-    assert!(most - before <= 80, "{before} MiB grew to {most} MiB: more than one was held");
+    assert!(
+        most - before >= 60,
+        "the bombs took {} MiB: the memory was not touched",
+        most - before
+    );
+    assert!(
+        most - before <= 80,
+        "{before} MiB grew to {most} MiB: more than one was held at a time"
+    );
     assert!(after.saturating_sub(before) <= 8, "{before} MiB before, {after} MiB after");
 }
 
 #[tokio::test(start_paused = true)]
-async fn forty_new_versions_leave_nothing_behind() {
+async fn forty_new_versions_do_not_leak_memory() {
     let _alone = ONE_AT_A_TIME.lock().await;
     let version = |port| {
         let found = Returned::Snapshot(&[("10.0.0.7", Some(port))], Some(1_000));
@@ -90,7 +97,7 @@ async fn forty_new_versions_leave_nothing_behind() {
 }
 
 #[tokio::test]
-async fn two_hundred_modes_look_and_stop() {
+async fn two_hundred_modes_run_and_stop() {
     let _alone = ONE_AT_A_TIME.lock().await;
     let cache = tempfile::tempdir().unwrap();
     let cache_directory = Some(cache.path().to_owned());
@@ -119,7 +126,7 @@ async fn two_hundred_modes_look_and_stop() {
             }
         }
     };
-    timeout(3 * PATIENCE, looking).await.expect("all 200 look three times");
+    timeout(3 * PATIENCE, looking).await.expect("all 200 are called three times");
     let during = resident_mib();
     assert!(during - before <= 200, "{} MiB for 200 modes", during - before);
 

@@ -1,5 +1,5 @@
-//! Modes written for one test each: a core module in text with the canonical ABI's
-//! exports, made a component with the WIT in `wit/` or a changed copy of it.
+//! Modes written for a single test: a core module in text with the exports of the canonical
+//! ABI, made a component with the WIT in `wit/` or a modified copy of it.
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -8,11 +8,10 @@ use convoke_discovery::Snapshot;
 use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
 use wit_parser::Resolve;
 
-/// Where a guest's constant results lie in its memory; its heap is behind them.
+/// Where a guest's constant results are in its memory; its heap follows them.
 const RESULTS: usize = 0x1000;
 
-/// A mode under construction. Its functions are bodies in WAT that leave a pointer
-/// to their result.
+/// A builder for a mode. Its functions are bodies in WAT that return a pointer to their result.
 pub(crate) struct Guest {
     world: String,
     wit: fn(String) -> String,
@@ -25,9 +24,9 @@ pub(crate) struct Guest {
     next_result: usize,
 }
 
-/// What a guest function returns: `result<…>` as the canonical ABI lays it out.
+/// The result of a guest function: `result<…>` in the layout of the canonical ABI.
 pub(crate) enum Returned<'a> {
-    /// `ok` of nothing.
+    /// `ok` without a payload.
     Done,
     /// `ok(snapshot)` with candidates as address and port.
     Snapshot(&'a [(&'a str, Option<u16>)], Option<u32>),
@@ -59,11 +58,11 @@ pub(crate) const LOG: &str = r#"
     (import "convoke:host/log@0.1.0" "log" (func $log (param i32 i32 i32 i32 i32)))
 "#;
 
-/// The packages of WASI in `wit/deps`, each after those that it uses.
+/// The WASI packages in `wit/deps`, in order of their dependencies.
 const WASI: [&str; 7] = ["io", "clocks", "random", "filesystem", "sockets", "cli", "http"];
 
 impl Guest {
-    /// A mode that is content with any configuration and finds nobody.
+    /// A mode that accepts any configuration and returns no candidates.
     pub(crate) fn new() -> Self {
         let mut guest = Self {
             world: "include convoke:discovery/mode@0.1.0;".into(),
@@ -81,7 +80,7 @@ impl Guest {
         guest
     }
 
-    /// One whose `$report` gives a snapshot of one candidate that carries a number, 0 to
+    /// A mode whose `$report` returns a snapshot with one candidate that encodes a number, 0 to
     /// 65534: see [`reported`].
     pub(crate) fn reporting() -> Self {
         let mut guest = Self::new();
@@ -94,7 +93,7 @@ impl Guest {
         ))
     }
 
-    /// A constant result; gives the expression that points to it.
+    /// Adds a constant result; returns the expression that points to it.
     pub(crate) fn result(&mut self, returned: &Returned<'_>) -> String {
         let base = self.next_result;
         let mut bytes = vec![0; 24];
@@ -136,19 +135,19 @@ impl Guest {
         format!("(i32.const {base})")
     }
 
-    /// Bytes in the guest's memory.
+    /// Adds bytes to the guest's memory.
     pub(crate) fn data(&mut self, at: usize, bytes: &[u8]) {
         let escaped: String = bytes.iter().map(|byte| format!("\\{byte:02x}")).collect();
         let _ = writeln!(self.items, "(data (i32.const {at}) \"{escaped}\")");
     }
 
-    /// Text in the guest's memory, at `at`.
+    /// Adds text to the guest's memory, at `at`.
     pub(crate) fn text(mut self, at: usize, text: &str) -> Self {
         self.data(at, text.as_bytes());
         self
     }
 
-    /// Functions and globals of its own.
+    /// Adds functions and globals.
     pub(crate) fn items(mut self, wat: &str) -> Self {
         self.items.push_str(wat);
         self
@@ -174,7 +173,7 @@ impl Guest {
         self
     }
 
-    /// Exports the announcer as well.
+    /// Exports the announcer interface.
     pub(crate) fn announcer(mut self, announce: &str, withdraw: &str) -> Self {
         self.world.push_str(" include convoke:discovery/announcing-mode@0.1.0;");
         self.announcer = Some((announce.into(), withdraw.into()));
@@ -188,7 +187,7 @@ impl Guest {
         self
     }
 
-    /// Built against a changed copy of `wit/`.
+    /// Builds against a modified copy of `wit/`.
     pub(crate) fn against(mut self, wit: fn(String) -> String) -> Self {
         self.wit = wit;
         self
@@ -200,7 +199,7 @@ impl Guest {
         self
     }
 
-    /// The core module alone.
+    /// The core module.
     pub(crate) fn core(&self) -> Vec<u8> {
         let mut functions = String::new();
         let mut export = |name: &str, signature: &str, body: &str| {
@@ -266,7 +265,7 @@ impl Guest {
             .expect("the module fits its world")
     }
 
-    /// The component in a file.
+    /// Writes the component to a file.
     pub(crate) fn write(&self, folder: &Path, name: &str) -> PathBuf {
         let path = folder.join(format!("{name}.wasm"));
         std::fs::write(&path, self.build()).expect("the folder is writable");
@@ -274,7 +273,7 @@ impl Guest {
     }
 }
 
-/// The number that `$report` was called with.
+/// The number with which `$report` was called.
 pub(crate) fn reported(snapshot: &Snapshot) -> u16 {
     snapshot.candidates[0].address.port() - 1
 }
@@ -283,7 +282,7 @@ fn folder(package: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../wit").join(package)
 }
 
-/// All files of one package of `wit/` as one.
+/// All files of one package of `wit/`, concatenated.
 fn wit(package: &str) -> String {
     let mut files: Vec<PathBuf> = std::fs::read_dir(folder(package))
         .expect("wit/ is there")
@@ -293,7 +292,7 @@ fn wit(package: &str) -> String {
     files.sort();
     let texts: Vec<String> =
         files.iter().map(|path| std::fs::read_to_string(path).expect("it is text")).collect();
-    // One file of a package names it; in one text that has to come first.
+    // One file of a package declares its name; in concatenated text that has to come first.
     let (naming, rest): (Vec<_>, Vec<_>) =
         texts.into_iter().partition(|text| text.contains("package "));
     let header = naming

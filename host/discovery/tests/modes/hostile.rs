@@ -1,5 +1,5 @@
-//! Modes that mean harm, beside one that does not: what is told of each, and that
-//! the other goes on.
+//! Hostile modes: the line that is logged for each, and that another mode of the same host
+//! keeps running.
 
 use std::fs;
 use std::path::PathBuf;
@@ -8,8 +8,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use convoke_discovery::{
-    CallError, DiscoveryHost, FakeDns, Fakes, HostConfig, ModeState, ModeStatus, Probed, Prober,
-    Refusal, limits,
+    CallError, DiscoveryHost, DropReason, FakeDns, Fakes, HostConfig, ModeState, ModeStatus,
+    Probed, Prober, limits,
 };
 use tokio::sync::mpsc;
 use tokio::time::timeout;
@@ -20,9 +20,9 @@ use crate::support::{Log, config, file, host, host_in, load, local, open, with_g
 /// Longer than any back-off.
 const HOURS: Duration = Duration::from_secs(7200);
 
-/// Runs `guest` until it failed twice, beside a mode of the same host that has to go on.
-/// Gives the one line that the operator reads of it.
-async fn told_of(guest: &Guest) -> String {
+/// Runs `guest` until it has failed twice, beside a mode of the same host that has to keep
+/// running. Returns the log line.
+async fn failure_of(guest: &Guest) -> String {
     let log = Log::capture();
     let host = host();
     let good = Guest::new().discover_returns(&Returned::Snapshot(&[], Some(100)));
@@ -58,7 +58,7 @@ async fn told_of(guest: &Guest) -> String {
 #[tokio::test(start_paused = true)]
 async fn an_endless_loop() {
     let guest = Guest::new().discover("(loop $ever (br $ever)) unreachable");
-    assert_eq!(told_of(&guest).await, "computed for more than 950 ms in one call");
+    assert_eq!(failure_of(&guest).await, "computed for more than 950 ms in one call");
 }
 
 #[tokio::test(start_paused = true)]
@@ -67,12 +67,12 @@ async fn endless_recursion() {
         .items("(func $deeper (result i32) (i32.add (call $deeper) (i32.const 1)))")
         .discover("(call $deeper)");
     let frames = ["deeper"; limits::BACKTRACE_FRAMES_MAX].join(" < ");
-    assert_eq!(told_of(&guest).await, format!("crashed: call stack exhausted (in {frames})"));
+    assert_eq!(failure_of(&guest).await, format!("crashed: call stack exhausted (in {frames})"));
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_memory_bomb() {
-    // Each page is written to, so that it is there.
+    // Each page is written to, so that it is resident.
     let guest = Guest::new().discover(
         "(local $page i32)
         (loop $more
@@ -83,7 +83,7 @@ async fn a_memory_bomb() {
                 (br $more))))
         unreachable",
     );
-    assert_eq!(told_of(&guest).await, "memory limit of 64 MiB reached");
+    assert_eq!(failure_of(&guest).await, "memory limit of 64 MiB reached");
 }
 
 #[tokio::test(start_paused = true)]
@@ -95,7 +95,7 @@ async fn a_table_bomb() {
             unreachable",
     );
     assert_eq!(
-        told_of(&guest).await,
+        failure_of(&guest).await,
         "crashed: wasm `unreachable` instruction executed (in discover)"
     );
 }
@@ -107,7 +107,7 @@ async fn a_list_of_a_gib() {
         (i32.store (i32.const 0x808) (i32.const 53687091))
         (i32.const 0x800)",
     );
-    assert_eq!(told_of(&guest).await, "crashed: list pointer/length out of bounds of memory");
+    assert_eq!(failure_of(&guest).await, "crashed: list pointer/length out of bounds of memory");
 }
 
 #[tokio::test(start_paused = true)]
@@ -119,7 +119,7 @@ async fn an_address_of_a_gib() {
         (i32.store (i32.const 0x904) (i32.const 0x40000000))
         (i32.const 0x800)",
     );
-    assert_eq!(told_of(&guest).await, "crashed: string pointer/length out of bounds of memory");
+    assert_eq!(failure_of(&guest).await, "crashed: string pointer/length out of bounds of memory");
 }
 
 #[tokio::test(start_paused = true)]
@@ -132,8 +132,8 @@ async fn an_address_that_is_not_text() {
         (i32.store (i32.const 0x808) (i32.const 1))
         (i32.const 0x800)",
     );
-    let told = told_of(&guest).await;
-    assert!(told.starts_with("crashed: ") && told.contains("utf-8"), "{told}");
+    let line = failure_of(&guest).await;
+    assert!(line.starts_with("crashed: ") && line.contains("utf-8"), "{line}");
 }
 
 #[tokio::test(start_paused = true)]
@@ -142,24 +142,24 @@ async fn a_trap_in_each_export() {
         |export: &str| format!("crashed: wasm `unreachable` instruction executed (in {export})");
     let done = Guest::new().result(&Returned::Done);
     let in_configure = Guest::new().configure("unreachable");
-    assert_eq!(told_of(&in_configure).await, crashed("configure"));
+    assert_eq!(failure_of(&in_configure).await, crashed("configure"));
     let in_discover = Guest::new().discover("unreachable");
-    assert_eq!(told_of(&in_discover).await, crashed("discover"));
+    assert_eq!(failure_of(&in_discover).await, crashed("discover"));
     let in_announce = Guest::new().announcer("unreachable", &done);
-    assert_eq!(told_of(&in_announce).await, crashed("announce"));
+    assert_eq!(failure_of(&in_announce).await, crashed("announce"));
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_trap_while_a_component_is_started() {
     let guest = Guest::new().items("(func $start unreachable) (start $start)");
     assert_eq!(
-        told_of(&guest).await,
+        failure_of(&guest).await,
         "crashed: wasm `unreachable` instruction executed (in start)"
     );
 }
 
-/// What is told when a mode that has announced itself is stopped.
-async fn told_of_withdraw(withdraw: &str) -> (String, Duration) {
+/// The log line when a mode that has announced itself is stopped.
+async fn withdraw_failure_of(withdraw: &str) -> (String, Duration) {
     let log = Log::capture();
     let mut guest = Guest::new();
     let again = guest.result(&Returned::Again(10_000));
@@ -177,21 +177,21 @@ async fn told_of_withdraw(withdraw: &str) -> (String, Duration) {
 }
 
 #[tokio::test]
-async fn a_trap_in_withdraw_holds_nobody_up() {
-    let (told, _) = told_of_withdraw("unreachable").await;
-    assert_eq!(told, "crashed: wasm `unreachable` instruction executed (in withdraw) mode=test");
+async fn a_trap_in_withdraw_does_not_delay_the_stop() {
+    let (line, _) = withdraw_failure_of("unreachable").await;
+    assert_eq!(line, "crashed: wasm `unreachable` instruction executed (in withdraw) mode=test");
 }
 
 #[tokio::test]
-async fn a_withdraw_that_loops_is_given_up_after_500_ms() {
-    let (told, took) = told_of_withdraw("(loop $ever (br $ever)) unreachable").await;
-    assert_eq!(told, "took longer than 500 ms mode=test");
+async fn an_endless_withdraw_is_aborted_after_500_ms() {
+    let (line, took) = withdraw_failure_of("(loop $ever (br $ever)) unreachable").await;
+    assert_eq!(line, "took longer than 500 ms mode=test");
     assert!(took < Duration::from_millis(3 * limits::WITHDRAW_MS_MAX), "{took:?}");
 }
 
-/// Where a look goes on and on, there is nothing that could still be asked to withdraw.
+/// A running call of `discover` prevents `withdraw` from being called.
 #[tokio::test]
-async fn a_look_that_does_not_end_costs_the_withdrawal_and_that_is_said() {
+async fn a_call_that_does_not_end_prevents_the_withdrawal_and_is_logged() {
     let log = Log::capture();
     let mut guest = Guest::new();
     let (again, done) = (guest.result(&Returned::Again(10_000)), guest.result(&Returned::Done));
@@ -212,7 +212,7 @@ async fn a_look_that_does_not_end_costs_the_withdrawal_and_that_is_said() {
 
 #[tokio::test]
 async fn a_hundred_thousand_candidates_are_cut_to_65536() {
-    // fd00::0000:0000 and so on, each another one.
+    // fd00::0000:0000 and following, all different.
     let guest = Guest::new()
         .text(0x900, "fd00::0000:0000")
         .items(
@@ -255,25 +255,25 @@ async fn a_hundred_thousand_candidates_are_cut_to_65536() {
     assert_eq!(snapshot.candidates[0].address, "[fd00::]:6900".parse().unwrap());
     assert_eq!(snapshot.dropped_count, 100_000 - limits::CANDIDATES_MAX);
     assert_eq!(snapshot.dropped.len(), limits::DROPPED_KEPT_MAX);
-    assert!(snapshot.dropped.iter().all(|dropped| dropped.reason == Refusal::TooMany));
+    assert!(snapshot.dropped.iter().all(|dropped| dropped.reason == DropReason::TooMany));
 }
 
 #[tokio::test]
-async fn candidates_that_would_harm_others_are_dropped() {
+async fn unusable_candidates_are_dropped() {
     let long = "x".repeat(5_000);
     let wrong = [
-        ("255.255.255.255", Refusal::Broadcast),
-        ("239.255.255.255", Refusal::Multicast),
-        ("ff02::1", Refusal::Multicast),
-        ("0.0.0.0", Refusal::Unspecified),
-        ("::", Refusal::Unspecified),
-        ("fe80::1%nosuch0", Refusal::NoSuchInterface),
-        ("", Refusal::NotAnAddress),
-        ("10.0.0.1\nERROR forged", Refusal::NotAnAddress),
-        ("10.0.0.1:6900", Refusal::NotAnAddress),
-        ("0x0a000001", Refusal::NotAnAddress),
-        ("010.0.0.1", Refusal::NotAnAddress),
-        (&long, Refusal::NotAnAddress),
+        ("255.255.255.255", DropReason::Broadcast),
+        ("239.255.255.255", DropReason::Multicast),
+        ("ff02::1", DropReason::Multicast),
+        ("0.0.0.0", DropReason::Unspecified),
+        ("::", DropReason::Unspecified),
+        ("fe80::1%nosuch0", DropReason::NoSuchInterface),
+        ("", DropReason::NotAnAddress),
+        ("10.0.0.1\nERROR forged", DropReason::NotAnAddress),
+        ("10.0.0.1:6900", DropReason::NotAnAddress),
+        ("0x0a000001", DropReason::NotAnAddress),
+        ("010.0.0.1", DropReason::NotAnAddress),
+        (&long, DropReason::NotAnAddress),
     ];
     let given: Vec<_> = wrong.iter().map(|(address, _)| (*address, Some(6900))).collect();
     let guest = Guest::new().discover_returns(&Returned::Snapshot(&given, None));
@@ -290,8 +290,8 @@ const PROBE: &str = r#"
     (import "convoke:host/probe@0.1.0" "probe" (func $probe (param i32 i32 i32 i32)))
 "#;
 
-/// A mode with `number` places `10.0.0.N` and up to ask, and `$storm`, which asks some of
-/// them and counts the outcomes of one case.
+/// A mode with `number` targets, from `10.0.0.N`, and `$storm`, which probes some of them and
+/// counts the outcomes of one case.
 fn prober(number: usize) -> Guest {
     let mut guest = Guest::reporting().import("convoke:host/probe@0.1.0", PROBE);
     let (mut list, mut texts) = (Vec::new(), Vec::new());
@@ -324,7 +324,7 @@ const CLOSED: u32 = 3;
 const PROBE_DENIED: u32 = 6;
 const OTHER: u32 = 7;
 
-/// A host that counts the places it asks.
+/// A host that counts the addresses it probes.
 fn counting_host() -> (DiscoveryHost, Arc<AtomicUsize>) {
     let asked = Arc::<AtomicUsize>::default();
     let counting = Arc::clone(&asked);
@@ -343,7 +343,7 @@ async fn look(host: &DiscoveryHost, guest: &Guest, grant: (&str, &str)) -> u16 {
 }
 
 #[tokio::test]
-async fn of_300_places_in_one_probe_256_are_asked() {
+async fn at_most_256_targets_of_one_probe_are_probed() {
     for (case, wanted) in [(CLOSED, 256), (OTHER, 44)] {
         let guest = prober(300)
             .discover(&format!("(call $report (call $storm (i32.const 300) (i32.const {case})))"));
@@ -354,7 +354,7 @@ async fn of_300_places_in_one_probe_256_are_asked() {
 }
 
 #[tokio::test]
-async fn a_storm_of_probes_is_held_to_its_rate() {
+async fn the_probe_rate_is_limited() {
     let guest = prober(256).discover(&format!(
         "(local $n i32) (local $asked i32)
         (loop $more
@@ -374,7 +374,7 @@ async fn a_storm_of_probes_is_held_to_its_rate() {
 }
 
 #[tokio::test]
-async fn places_outside_of_the_grant_are_not_asked() {
+async fn targets_outside_of_the_grant_are_not_probed() {
     let guest = prober(2).discover(&format!(
         "(call $report (call $storm (i32.const 2) (i32.const {PROBE_DENIED})))"
     ));
@@ -391,7 +391,7 @@ async fn places_outside_of_the_grant_are_not_asked() {
 }
 
 #[tokio::test]
-async fn a_denied_place_does_not_write_further_grants_into_the_advice() {
+async fn a_denied_target_cannot_inject_grants_into_the_log_line() {
     let host = r#"x"], http = ["https://*:*"], dns = ["*"#;
     let mut guest = prober(1);
     guest.data(0x6000, host.as_bytes());
@@ -409,7 +409,7 @@ const DNS: &str = r#"
     (import "convoke:host/dns@0.1.0" "lookup-addresses" (func $look_up (param i32 i32 i32)))
 "#;
 
-/// A mode that looks `names` up; `$leak` counts the errors of one case.
+/// A mode that looks up `names`; `$leak` counts the errors of one case.
 fn leaking(names: &[String]) -> Guest {
     let mut guest = Guest::reporting().import("convoke:host/dns@0.1.0", DNS);
     let (mut list, mut texts) = (Vec::new(), Vec::new());
@@ -444,7 +444,7 @@ const NOT_FOUND: u32 = 2;
 const DNS_OTHER: u32 = 4;
 
 #[tokio::test]
-async fn data_in_the_labels_of_names_goes_only_where_it_was_granted() {
+async fn names_outside_of_the_grant_are_not_looked_up() {
     let names: Vec<String> = [
         "c2vjcmv0.evil.example",
         "c2vjcmv0.shop.example.evil.example",
@@ -476,7 +476,7 @@ async fn data_in_the_labels_of_names_goes_only_where_it_was_granted() {
 }
 
 #[tokio::test]
-async fn of_300_names_in_one_look_up_256_are_looked_up() {
+async fn at_most_256_names_of_one_call_are_looked_up() {
     let names: Vec<String> = (0..300).map(|n| format!("n{n}.shop.example")).collect();
     for (case, wanted) in [(NOT_FOUND, 256), (DNS_OTHER, 44)] {
         let guest =
@@ -487,7 +487,7 @@ async fn of_300_names_in_one_look_up_256_are_looked_up() {
 }
 
 #[tokio::test]
-async fn a_storm_of_denied_names_is_told_in_a_bounded_number_of_lines() {
+async fn the_log_lines_about_denied_names_are_limited() {
     let names: Vec<String> = (0..250).map(|n| format!("n{n}.evil.example")).collect();
     let guest =
         leaking(&names).discover(&format!("(call $report (call $leak (i32.const {DNS_DENIED})))"));
@@ -497,8 +497,8 @@ async fn a_storm_of_denied_names_is_told_in_a_bounded_number_of_lines() {
 }
 
 #[tokio::test]
-async fn a_flood_of_large_log_lines_is_64_bounded_ones() {
-    // Each of 60,000 bytes, and 10,000 of them.
+async fn a_call_logs_at_most_64_lines_of_bounded_length() {
+    // 10,000 lines of 60,000 bytes each.
     let mut guest = Guest::new().import("convoke:host/log@0.1.0", LOG);
     let found = guest.result(&Returned::Snapshot(&[], None));
     let guest = guest.items("(global $n (mut i32) (i32.const 0))").discover(&format!(
@@ -518,7 +518,7 @@ async fn a_flood_of_large_log_lines_is_64_bounded_ones() {
     assert_eq!(lines[64], "WARN 9936 more lines of this call suppressed mode=\"test\"");
 }
 
-/// Where the sections of a component end.
+/// The ends of the sections of a component.
 fn sections(component: &[u8]) -> Vec<usize> {
     let mut ends = vec![8];
     let mut at = 8;
@@ -540,7 +540,7 @@ fn sections(component: &[u8]) -> Vec<usize> {
 }
 
 #[tokio::test]
-async fn a_real_component_cut_anywhere_is_told_in_one_line() {
+async fn a_truncated_component_is_rejected_with_one_line() {
     let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/0.1.0/tcpip.wasm");
     let component = fs::read(path).unwrap();
     let ends = sections(&component);
@@ -556,30 +556,30 @@ async fn a_real_component_cut_anywhere_is_told_in_one_line() {
         fs::write(&path, &component[..length]).unwrap();
         let text = match host.load(&file(&path)).await {
             Ok(_) => {
-                // What follows is names and producers.
+                // Only name and producers sections follow.
                 assert!(ends.contains(&length) && length * 2 > component.len(), "at {length}");
                 continue;
             }
             Err(error) => error.to_string(),
         };
-        let said = text.replace(&path.display().to_string(), "FILE");
+        let line = text.replace(&path.display().to_string(), "FILE");
         let wanted = match length {
             0 => "FILE is empty",
             1..8 => "FILE ends within its first 8 bytes",
-            _ if ends.contains(&length) && said.contains("cannot be used") => {
+            _ if ends.contains(&length) && line.contains("cannot be used") => {
                 "(FILE) cannot be used: it does not export convoke:discovery/strategy@0.1.0"
             }
             _ => "FILE is damaged, cut short, or uses features of WebAssembly",
         };
-        assert!(said.starts_with("mode \"test\"") && said.contains(wanted), "at {length}: {said}");
-        assert!(!said.contains('\n') && said.len() < 2_000, "at {length}: {said}");
+        assert!(line.starts_with("mode \"test\"") && line.contains(wanted), "at {length}: {line}");
+        assert!(!line.contains('\n') && line.len() < 2_000, "at {length}: {line}");
         cut += 1;
     }
     assert!(cut > 150, "{cut}");
 }
 
 #[tokio::test]
-async fn a_call_after_a_failure_is_refused_and_a_new_instance_is_not() {
+async fn a_failed_instance_is_dead_and_a_new_one_works() {
     let guest = Guest::new().discover("unreachable");
     let host = host();
     let loaded = load(&host, &guest).await.unwrap();

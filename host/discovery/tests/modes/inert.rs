@@ -1,4 +1,4 @@
-//! `wasi = "inert"`: what a language's runtime finds there.
+//! `wasi = "inert"`: what a language runtime gets.
 
 use convoke_discovery::{CallError, Grants, Instance, ModeState};
 use tokio::sync::mpsc;
@@ -40,7 +40,7 @@ const WASI: &str = r#"
         (func $resolve (param i32 i32 i32 i32)))
 "#;
 
-/// All interfaces of [`WASI`]; the core imports come with the first.
+/// All interfaces of [`WASI`]; the core imports are attached to the first.
 fn guest() -> Guest {
     let mut guest = Guest::reporting();
     for (at, interface) in [
@@ -78,7 +78,7 @@ async fn opened(guest: &Guest) -> Instance {
     host.open(&host.load(&spec).await.unwrap(), &local()).await.unwrap()
 }
 
-/// The number that `expression` gives in a mode.
+/// The number that `expression` evaluates to in a mode.
 async fn asked(expression: &str) -> u16 {
     let guest = guest().text(0x800, "localhost").discover(&format!("(call $report {expression})"));
     reported(&opened(&guest).await.discover().await.unwrap())
@@ -92,7 +92,7 @@ fn after(function: &str, offset: u32) -> String {
 }
 
 #[tokio::test]
-async fn without_it_a_component_is_refused_with_the_line_that_gives_it() {
+async fn without_it_a_component_is_rejected_with_the_required_line() {
     let text = load(&host(), &guest()).await.err().unwrap().to_string();
     let (_, said) = text.split_once(" cannot be used: it imports ").unwrap();
     let (first, rest) = said.split_once(" and ").unwrap();
@@ -104,7 +104,7 @@ async fn without_it_a_component_is_refused_with_the_line_that_gives_it() {
 }
 
 #[tokio::test]
-async fn another_version_of_wasi_is_refused_with_which_side_is_older() {
+async fn another_version_of_wasi_is_rejected_with_which_side_is_older() {
     let guest = guest().against(|text| text.replace("@0.2.12", "@0.3.0"));
     let text = load(&host(), &guest).await.err().unwrap().to_string();
     assert!(
@@ -114,7 +114,7 @@ async fn another_version_of_wasi_is_refused_with_which_side_is_older() {
 }
 
 #[tokio::test]
-async fn an_older_0_2_is_the_same_line_of_versions() {
+async fn an_older_0_2_version_is_compatible() {
     let guest = guest()
         .against(|text| text.replace("0.2.12", "0.2.11"))
         .discover("(call $report (i32.const 1))");
@@ -122,7 +122,7 @@ async fn an_older_0_2_is_the_same_line_of_versions() {
 }
 
 #[tokio::test]
-async fn there_is_no_environment_no_argument_no_folder() {
+async fn there_are_no_environment_variables_arguments_or_directories() {
     assert!(std::env::vars_os().next().is_some(), "this process has an environment");
     assert_eq!(asked(&after("$environment", 4)).await, 0);
     assert_eq!(asked(&after("$arguments", 4)).await, 0);
@@ -150,7 +150,7 @@ async fn sockets_and_names_are_denied() {
 
 #[tokio::test]
 async fn clocks_and_random_numbers_work() {
-    // Seconds since 1970, in units of 2^20: past 2023 and before 2055.
+    // Seconds since 1970, in units of 2^20: between 2023 and 2055.
     let seconds = asked(
         "(block (result i32) (call $now (i32.const 0x900))
             (i32.wrap_i64 (i64.shr_u (i64.load (i32.const 0x900)) (i64.const 20))))",
@@ -164,7 +164,7 @@ async fn clocks_and_random_numbers_work() {
 }
 
 #[tokio::test]
-async fn more_random_bytes_than_65536_at_once_are_a_crash() {
+async fn more_than_65536_random_bytes_in_one_call_trap() {
     let bytes = |number: u32| {
         guest().discover(&format!(
             "(call $bytes (i64.const {number}) (i32.const 0x900))
@@ -178,7 +178,7 @@ async fn more_random_bytes_than_65536_at_once_are_a_crash() {
 }
 
 #[tokio::test]
-async fn a_number_from_a_mode_never_becomes_memory_of_the_host() {
+async fn a_length_from_a_mode_does_not_make_the_host_allocate() {
     for (call, crashes) in [
         ("(call $bytes (i64.const 0x10000000000) (i32.const 0x900))", true),
         ("(call $insecure (i64.const 0x10000000000) (i32.const 0x900))", true),
@@ -198,7 +198,7 @@ async fn a_number_from_a_mode_never_becomes_memory_of_the_host() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_mode_that_sleeps_is_given_up_after_10_s() {
+async fn a_sleeping_mode_is_aborted_after_10_s() {
     let guest = guest().discover(
         "(call $block (call $after (i64.const 3600000000000))) (call $report (i32.const 1))",
     );
@@ -209,7 +209,7 @@ async fn a_mode_that_sleeps_is_given_up_after_10_s() {
 }
 
 #[tokio::test]
-async fn what_is_printed_goes_to_the_log_by_lines() {
+async fn output_is_logged_line_by_line() {
     let guest = guest().text(0x800, "one\ntwo\n\nthr").text(0x810, "ee\n").discover(
         "(local $out i32) (local $err i32)
         (local.set $out (call $stdout))
@@ -233,8 +233,7 @@ async fn what_is_printed_goes_to_the_log_by_lines() {
     );
 }
 
-/// A mode that prints 100 lines of standard output and then 100 of standard error in
-/// each look.
+/// A mode that prints 100 lines to standard output and 100 to standard error in each call.
 fn flood() -> Guest {
     guest().text(0x800, "flood\n").items("(global $n (mut i32) (i32.const 0))").discover(
         "(local $out i32) (local $err i32)
@@ -253,7 +252,7 @@ fn flood() -> Guest {
 }
 
 #[tokio::test]
-async fn a_flood_on_standard_output_ends_at_64_lines_a_call() {
+async fn output_is_limited_to_64_lines_per_call() {
     let log = Log::capture();
     let mut instance = opened(&flood()).await;
     for _ in 0..2 {
@@ -268,8 +267,8 @@ async fn a_flood_on_standard_output_ends_at_64_lines_a_call() {
 }
 
 #[tokio::test]
-async fn one_endless_line_is_cut_into_bounded_ones() {
-    // 4,096 bytes without a line's end, eight times.
+async fn an_endless_line_is_split() {
+    // 4,096 bytes without a line break, eight times.
     let guest = guest().text(0x2000, &"x".repeat(4_096)).discover(
         "(local $out i32) (local $n i32)
         (local.set $out (call $stdout))
@@ -287,7 +286,7 @@ async fn one_endless_line_is_cut_into_bounded_ones() {
 }
 
 #[tokio::test]
-async fn a_runtime_that_exits_is_started_again_as_after_a_crash() {
+async fn a_runtime_that_exits_is_restarted_as_after_a_crash() {
     let guest = guest().discover("(call $exit (i32.const 1)) unreachable");
     let folder = tempfile::tempdir().unwrap();
     let mut spec = file(guest.write(folder.path(), "test"));

@@ -1,4 +1,4 @@
-//! What is refused before anything of a mode runs, and in which words.
+//! What is rejected before any code of a mode runs, and the error texts.
 
 use std::fs;
 use std::path::Path;
@@ -10,26 +10,26 @@ use convoke_discovery::{
 use crate::guest::{Guest, LOG, MULTICAST};
 use crate::support::{config, file, granted, host, load, local, spec};
 
-async fn refusal_of(spec: &ModeSpec) -> String {
+async fn error_of(spec: &ModeSpec) -> String {
     match host().load(spec).await {
         Ok(_) => panic!("{spec:?} was not refused"),
         Err(error) => error.to_string(),
     }
 }
 
-/// What is said of a file that holds `bytes`, without the part that names it.
-async fn refusal_of_bytes(bytes: &[u8]) -> String {
+/// The error for a file that contains `bytes`, without the part that names the file.
+async fn error_of_bytes(bytes: &[u8]) -> String {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("test.wasm");
     fs::write(&path, bytes).unwrap();
-    let text = refusal_of(&file(&path)).await;
+    let text = error_of(&file(&path)).await;
     let path = path.display().to_string();
     let (_, said) = text.split_once(&path).unwrap_or_else(|| panic!("{text:?} names no file"));
     said.trim_start().to_owned()
 }
 
 #[tokio::test]
-async fn a_component_is_loaded_and_says_what_it_may_do() {
+async fn a_loaded_component_lists_its_imports() {
     let host = host();
     let loaded = load(&host, &Guest::new()).await.unwrap();
     assert_eq!(loaded.name(), "test");
@@ -39,29 +39,29 @@ async fn a_component_is_loaded_and_says_what_it_may_do() {
 }
 
 #[tokio::test]
-async fn a_file_that_is_no_component_is_told_what_it_is() {
-    assert_eq!(refusal_of_bytes(b"").await, "is empty; build or download it again");
+async fn a_file_that_is_not_a_component_is_identified() {
+    assert_eq!(error_of_bytes(b"").await, "is empty; build or download it again");
     assert_eq!(
-        refusal_of_bytes(b"<html>404</html>").await,
+        error_of_bytes(b"<html>404</html>").await,
         "is text, not a component; if it was downloaded look into it for an error page, if it is WAT assemble it with `wasm-tools parse`"
     );
     assert_eq!(
-        refusal_of_bytes(&Guest::new().core()).await,
+        error_of_bytes(&Guest::new().core()).await,
         "is a core WebAssembly module, not a component; make one of it with `wasm-tools component new`"
     );
     assert_eq!(
-        refusal_of_bytes(&precompile(&Guest::new().build()).unwrap()).await,
+        error_of_bytes(&precompile(&Guest::new().build()).unwrap()).await,
         "holds precompiled machine code, which cannot be checked; give the .wasm component it was made from"
     );
 }
 
 #[tokio::test]
-async fn a_file_cut_anywhere_is_refused_and_never_a_panic() {
+async fn a_truncated_file_is_rejected_without_a_panic() {
     let component = Guest::new().build();
     for length in (8..component.len()).step_by(97) {
-        let text = refusal_of_bytes(&component[..length]).await;
+        let text = error_of_bytes(&component[..length]).await;
         assert!(
-            text.starts_with("is damaged, cut short, or uses features")
+            text.starts_with("is damaged, truncated, or uses WebAssembly features")
                 || text.contains("cannot be used"),
             "at {length}: {text}"
         );
@@ -70,9 +70,9 @@ async fn a_file_cut_anywhere_is_refused_and_never_a_panic() {
 }
 
 #[tokio::test]
-async fn a_file_that_is_not_there_is_named() {
+async fn a_missing_file_is_named() {
     assert_eq!(
-        refusal_of(&file("no/such/mode.wasm")).await,
+        error_of(&file("no/such/mode.wasm")).await,
         format!(
             "mode \"test\": there is no file {}/no/such/mode.wasm",
             std::env::current_dir().unwrap().display()
@@ -80,7 +80,7 @@ async fn a_file_that_is_not_there_is_named() {
     );
     let folder = tempfile::tempdir().unwrap();
     assert_eq!(
-        refusal_of(&file(folder.path())).await,
+        error_of(&file(folder.path())).await,
         format!(
             "mode \"test\": {} is a directory; name the component file in it",
             folder.path().display()
@@ -89,7 +89,7 @@ async fn a_file_that_is_not_there_is_named() {
 }
 
 #[tokio::test]
-async fn a_file_that_is_too_large_is_not_read_to_its_end() {
+async fn a_file_that_is_too_large_is_not_read_completely() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("large.wasm");
     fs::File::create(&path).unwrap().set_len(65 << 20).unwrap();
@@ -98,7 +98,7 @@ async fn a_file_that_is_too_large_is_not_read_to_its_end() {
 }
 
 #[tokio::test]
-async fn a_pin_is_compared_before_anything_else() {
+async fn the_digest_is_checked_first() {
     let folder = tempfile::tempdir().unwrap();
     let path = Guest::new().write(folder.path(), "test");
     let digest = Digest::of(&fs::read(&path).unwrap());
@@ -108,7 +108,7 @@ async fn a_pin_is_compared_before_anything_else() {
 
     fs::write(&path, "not even WebAssembly").unwrap();
     assert_eq!(
-        refusal_of(&spec).await,
+        error_of(&spec).await,
         format!(
             "mode \"test\": {} has digest {}, but the configuration pins {digest}; it is not the file that was pinned: get that one, or change the pin",
             path.display(),
@@ -118,7 +118,7 @@ async fn a_pin_is_compared_before_anything_else() {
 }
 
 #[tokio::test]
-async fn a_built_in_mode_starts_from_what_was_precompiled() {
+async fn a_built_in_mode_uses_precompiled_code() {
     let precompiled: &'static [u8] = precompile(&Guest::new().build()).unwrap().leak();
     let source = Source::Builtin { name: "test", precompiled };
     let host = host();
@@ -128,11 +128,11 @@ async fn a_built_in_mode_starts_from_what_was_precompiled() {
     let mut pinned = spec(source);
     pinned.digest = Some(Digest::of(b""));
     assert_eq!(
-        refusal_of(&pinned).await,
+        error_of(&pinned).await,
         "mode \"test\" is built in and has no file to compare with a digest; remove `digest`"
     );
     let damaged = spec(Source::Builtin { name: "test", precompiled: &precompiled[..100] });
-    assert!(refusal_of(&damaged).await.ends_with("; build convoke again"));
+    assert!(error_of(&damaged).await.ends_with("; rebuild convoke"));
 }
 
 #[tokio::test]
@@ -141,7 +141,7 @@ async fn a_mode_gets_only_what_was_granted() {
     let folder = tempfile::tempdir().unwrap();
     let path = guest.write(folder.path(), "test");
     assert_eq!(
-        refusal_of(&file(&path)).await,
+        error_of(&file(&path)).await,
         format!(
             "mode \"test\" ({}) cannot be used: it imports convoke:host/multicast@0.1.0, which is not granted; to allow it, its [[discovery]] needs: grant = {{ multicast = [\"224.2.2.4:2904\"] }}",
             path.display()
@@ -152,14 +152,14 @@ async fn a_mode_gets_only_what_was_granted() {
 }
 
 #[tokio::test]
-async fn everything_that_is_missing_is_said_at_once() {
+async fn all_missing_grants_are_reported_at_once() {
     let future = Guest::new()
         .import("convoke:host/log@0.1.0", LOG)
         .import("convoke:host/multicast@0.1.0", MULTICAST)
         .against(|text| text.replace("@0.1.0", "@0.2.0"));
     let folder = tempfile::tempdir().unwrap();
     let path = future.write(folder.path(), "test");
-    let text = refusal_of(&granted(file(&path), "224.2.2.4:*")).await;
+    let text = error_of(&granted(file(&path), "224.2.2.4:*")).await;
     for part in [
         "it imports convoke:host/log 0.2.0, and this convoke has 0.1.0: this convoke is older; update convoke",
         "it imports convoke:host/multicast 0.2.0, and",
@@ -170,7 +170,7 @@ async fn everything_that_is_missing_is_said_at_once() {
 }
 
 #[tokio::test]
-async fn interfaces_that_nobody_here_has_are_refused_by_name() {
+async fn unknown_interfaces_are_rejected_by_name() {
     let telepathy = Guest::new()
         .import(
             "convoke:host/telepathy@0.1.0",
@@ -188,25 +188,25 @@ async fn interfaces_that_nobody_here_has_are_refused_by_name() {
 }
 
 #[tokio::test]
-async fn a_component_that_is_no_mode_is_told_what_it_lacks() {
+async fn a_component_without_a_strategy_export_is_rejected() {
     let text = load(&host(), &Guest::new().without_strategy()).await.err().unwrap().to_string();
     assert!(
-        text.ends_with("it does not export convoke:discovery/strategy@0.1.0; every mode does: include the world convoke:discovery/mode"),
+        text.ends_with("it does not export convoke:discovery/strategy@0.1.0, which every mode has to; include the world convoke:discovery/mode"),
         "{text}"
     );
 }
 
 #[tokio::test]
-async fn an_interface_of_the_right_name_and_other_types_is_refused() {
+async fn an_interface_with_other_types_is_rejected() {
     let louder = Guest::new()
         .import("convoke:host/log@0.1.0", LOG)
         .against(|text| text.replace("        error,\n", "        error,\n        fatal,\n"));
     let text = load(&host(), &louder).await.err().unwrap().to_string();
-    assert!(text.contains("it does not fit the interfaces it names"), "{text}");
+    assert!(text.contains("its types do not match the interfaces it imports or exports"), "{text}");
     assert!(text.ends_with("build it from the wit/ of this convoke"), "{text}");
 }
 
-/// Compiled components in a cache; beside them it keeps statistics of its own.
+/// The number of compiled components in a cache, which also contains statistics files.
 fn compiled_in(folder: &Path) -> usize {
     let Ok(entries) = fs::read_dir(folder) else { return 0 };
     entries
@@ -219,7 +219,7 @@ fn compiled_in(folder: &Path) -> usize {
 }
 
 #[tokio::test]
-async fn a_compiled_file_is_kept_for_the_next_start() {
+async fn a_compiled_file_is_cached_for_the_next_start() {
     let folder = tempfile::tempdir().unwrap();
     let cache_directory = Some(folder.path().to_owned());
     let host = DiscoveryHost::new(HostConfig { cache_directory, ..config() }).unwrap();
@@ -230,7 +230,7 @@ async fn a_compiled_file_is_kept_for_the_next_start() {
 }
 
 #[tokio::test]
-async fn without_a_usable_cache_modes_load_all_the_same() {
+async fn modes_load_without_a_usable_cache() {
     let file = tempfile::NamedTempFile::new().unwrap();
     let cache_directory = Some(file.path().join("below-a-file"));
     let host = DiscoveryHost::new(HostConfig { cache_directory, ..config() }).unwrap();

@@ -1,4 +1,4 @@
-//! What an operator reads, word for word.
+//! The exact log lines.
 
 use std::time::Duration;
 
@@ -10,9 +10,9 @@ use crate::multicast::{beacon_spec, beacons};
 use crate::support::{Log, PATIENCE, cluster, config, granted, group, host, load, local, open};
 
 #[tokio::test]
-async fn a_denial_is_told_once_with_the_line_that_would_allow_it() {
+async fn a_denial_is_logged_once_with_the_grant_that_would_allow_it() {
     let log = Log::capture();
-    // Never joined, so any run may use it.
+    // The group is never joined, so parallel test runs do not interfere.
     let group = "224.2.2.4:29060".parse().unwrap();
     let host = host();
     let spec = granted(beacon_spec(&beacons(group, 0), group, ""), "224.2.2.4:29061");
@@ -29,7 +29,7 @@ async fn a_denial_is_told_once_with_the_line_that_would_allow_it() {
 }
 
 #[tokio::test]
-async fn another_cluster_in_the_group_is_told_once() {
+async fn another_cluster_in_the_group_is_logged_once() {
     let group = group(29062);
     let mut stranger = {
         let host = convoke_discovery::DiscoveryHost::new(HostConfig {
@@ -68,7 +68,7 @@ async fn another_cluster_in_the_group_is_told_once() {
 }
 
 #[tokio::test]
-async fn a_mode_writes_bounded_lines_under_its_name() {
+async fn a_mode_logs_bounded_lines_under_its_name() {
     let mut guest = Guest::new().import("convoke:host/log@0.1.0", LOG);
     guest.data(0x800, b"hel\nlo");
     guest.data(0x810, &[0, 8, 0, 0, 3, 0, 0, 0, 0, 8, 0, 0, 6, 0, 0, 0]);
@@ -90,7 +90,7 @@ async fn a_mode_writes_bounded_lines_under_its_name() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_same_failure_is_told_once_and_then_that_it_is_over() {
+async fn a_failure_is_logged_once_and_so_is_its_end() {
     let mut guest = Guest::new();
     let problem = guest.result(&Returned::Problem(TEMPORARY, "no answer from 10.0.0.53"));
     let found = guest.result(&Returned::Snapshot(&[], None));
@@ -114,7 +114,7 @@ async fn the_same_failure_is_told_once_and_then_that_it_is_over() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_crash_is_told_once_with_what_becomes_of_it() {
+async fn a_crash_is_logged_once_with_its_consequence() {
     let log = Log::capture();
     let host = host();
     let (events, _received) = mpsc::channel(16);

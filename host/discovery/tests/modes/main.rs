@@ -1,4 +1,4 @@
-//! The whole crate from outside: real components, real sockets on loopback.
+//! The crate's public interface, with real components and real sockets on loopback.
 
 mod guest;
 mod hostile;

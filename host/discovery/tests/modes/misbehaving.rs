@@ -1,10 +1,10 @@
-//! Modes that loop, crash, hog or lie, and what becomes of them.
+//! Modes that loop, crash, use too much memory or return invalid data.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-use convoke_discovery::{CallError, Problem, Refusal};
+use convoke_discovery::{CallError, DropReason, Problem};
 
 use crate::guest::{DENIED, FAILED, Guest, LOG, MISCONFIGURED, MULTICAST, Returned, TEMPORARY};
 use crate::support::{file, granted, host, local, open};
@@ -32,13 +32,14 @@ async fn an_endless_loop_is_stopped_while_others_go_on() {
     assert_eq!(instance.discover().await, Err(CallError::OutOfBudget));
     assert!(started.elapsed() > Duration::from_millis(900));
     assert!(started.elapsed() < Duration::from_secs(10));
-    // A timer has its turn at each second tick, even beside a loop on the same thread.
+    // A timer runs at least at each second tick, even beside an endless loop on the same
+    // thread.
     assert!(turns.load(Ordering::Relaxed) >= 5);
     other.abort();
 }
 
 #[tokio::test]
-async fn an_endless_loop_in_configure_is_stopped_too() {
+async fn an_endless_loop_in_configure_is_stopped() {
     let guest = Guest::new().configure("(loop $ever (br $ever)) unreachable");
     assert_eq!(open(&host(), &guest).await.err(), Some(CallError::OutOfBudget));
 }
@@ -54,7 +55,7 @@ async fn endless_recursion_is_a_crash() {
 }
 
 #[tokio::test]
-async fn a_panic_is_a_crash_with_the_names_of_functions() {
+async fn a_panic_is_a_crash_with_function_names() {
     let guest =
         Guest::new().items("(func $oh_no unreachable)").discover("(call $oh_no) (i32.const 0)");
     let error = failure_of(&guest).await;
@@ -65,7 +66,7 @@ async fn a_panic_is_a_crash_with_the_names_of_functions() {
 }
 
 #[tokio::test]
-async fn a_memory_hog_is_told_from_a_panic() {
+async fn exceeding_the_memory_limit_is_not_reported_as_a_panic() {
     let guest = Guest::new().discover(
         "(loop $more
             (br_if $more (i32.ne (memory.grow (i32.const 16)) (i32.const -1))))
@@ -76,8 +77,8 @@ async fn a_memory_hog_is_told_from_a_panic() {
 }
 
 #[tokio::test]
-async fn more_data_than_a_call_may_return_is_refused() {
-    // Two million candidates, all in the same few bytes of memory.
+async fn a_result_that_is_too_large_is_rejected() {
+    // Two million candidates that all use the same few bytes of memory.
     let mut guest = Guest::new();
     guest.data(0x800, &0x10000_u32.to_le_bytes());
     let guest = guest.discover(
@@ -98,7 +99,7 @@ async fn a_result_outside_of_memory_is_a_crash() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_mode_that_waits_for_ever_is_given_up() {
+async fn a_mode_that_waits_forever_is_aborted() {
     let mut guest = Guest::new().import("convoke:host/multicast@0.1.0", MULTICAST);
     guest.data(0x800, b"224.2.2.4");
     let guest = guest.discover(
@@ -120,7 +121,7 @@ async fn a_mode_that_waits_for_ever_is_given_up() {
 }
 
 #[tokio::test]
-async fn a_mode_that_logs_without_end_is_cut_short_and_lives() {
+async fn a_mode_that_logs_too_much_is_limited_and_keeps_running() {
     let mut guest = Guest::new().import("convoke:host/log@0.1.0", LOG);
     guest.data(0x800, b"hello");
     let result = guest.result(&Returned::Snapshot(&[("10.0.0.1", None)], None));
@@ -137,7 +138,7 @@ async fn a_mode_that_logs_without_end_is_cut_short_and_lives() {
 }
 
 #[tokio::test]
-async fn candidates_that_no_member_has_are_dropped_with_their_reasons() {
+async fn unusable_candidates_are_dropped_with_a_reason() {
     let guest = Guest::new().discover_returns(&Returned::Snapshot(
         &[
             ("member.example", None),
@@ -153,15 +154,20 @@ async fn candidates_that_no_member_has_are_dropped_with_their_reasons() {
     assert_eq!(snapshot.candidates.len(), 1);
     assert_eq!(snapshot.candidates[0].address, "10.0.0.7:6901".parse().unwrap());
     assert_eq!(snapshot.look_again, Some(Duration::from_millis(250)));
-    let reasons: Vec<Refusal> = snapshot.dropped.iter().map(|dropped| dropped.reason).collect();
+    let reasons: Vec<DropReason> = snapshot.dropped.iter().map(|dropped| dropped.reason).collect();
     assert_eq!(
         reasons,
-        [Refusal::NotAnAddress, Refusal::Multicast, Refusal::Unspecified, Refusal::ThisMember]
+        [
+            DropReason::NotAnAddress,
+            DropReason::Multicast,
+            DropReason::Unspecified,
+            DropReason::ThisMember
+        ]
     );
 }
 
 #[tokio::test]
-async fn problems_come_in_the_modes_own_words_on_one_line() {
+async fn a_problem_has_the_modes_text_on_one_line() {
     let text = "no such\nhost";
     for (case, problem) in [
         (MISCONFIGURED, Problem::Misconfigured("no such\\nhost".into())),

@@ -13,8 +13,8 @@ use tokio::sync::mpsc;
 use crate::guest::{DENIED, FAILED, Guest, MULTICAST, Returned};
 use crate::support::{PATIENCE, cluster, config, file, granted, group, local};
 
-/// A mode that joins `group`, sends its argument as its beacon and gives each
-/// received payload as a candidate. It sends `10.9.9.9` when it withdraws.
+/// A mode that joins `group`, sends its argument as its beacon and returns each received
+/// payload as a candidate. It sends `10.9.9.9` when it withdraws.
 pub(crate) fn beacons(group: SocketAddr, receive_wait_ms: u32) -> Guest {
     let ip = group.ip().to_string();
     let mut guest = Guest::new().import("convoke:host/multicast@0.1.0", MULTICAST);
@@ -103,7 +103,7 @@ async fn loaded(host: &DiscoveryHost, group: SocketAddr, argument: &str) -> Load
     loaded
 }
 
-/// A member of cluster `key` that says `argument`.
+/// A member of the cluster with key `key` that announces `argument`.
 async fn member(interface: IpAddr, key: u8, group: SocketAddr, argument: &str) -> Instance {
     let host = host_on(interface, cluster(key));
     let loaded = loaded(&host, group, argument).await;
@@ -121,19 +121,19 @@ const V6: IpAddr = IpAddr::V6(Ipv6Addr::LOCALHOST);
 async fn two_members_hear_each_other(interface: IpAddr, group: SocketAddr) {
     let mut one = member(interface, b'k', group, "10.0.0.1").await;
     let mut two = member(interface, b'k', group, "10.0.0.2").await;
-    let mut stranger = member(interface, b'x', group, "10.6.6.6").await;
-    for instance in [&mut one, &mut two, &mut stranger] {
+    let mut other = member(interface, b'x', group, "10.6.6.6").await;
+    for instance in [&mut one, &mut two, &mut other] {
         assert_eq!(instance.announce().await, Ok(Some(Duration::from_millis(50))));
     }
     assert_eq!(heard(&mut one).await, ["10.0.0.2:7000"]);
     assert_eq!(heard(&mut two).await, ["10.0.0.1:7000"]);
-    assert_eq!(heard(&mut stranger).await, [""; 0]);
+    assert_eq!(heard(&mut other).await, [""; 0]);
     one.withdraw().await.unwrap();
     assert_eq!(heard(&mut two).await, ["10.9.9.9:7000"]);
 }
 
 #[tokio::test]
-async fn members_of_one_cluster_hear_each_other_over_ipv4() {
+async fn members_of_one_cluster_receive_each_others_beacons_over_ipv4() {
     two_members_hear_each_other(V4, group(29040)).await;
 }
 
@@ -145,9 +145,9 @@ async fn over_ipv6_on_a_loopback_with_a_route() {
     }
 }
 
-/// In a network namespace of its own, for which Linux needs user namespaces (or root).
+/// Runs in a new network namespace, which on Linux needs user namespaces or root.
 #[test]
-fn members_of_one_cluster_hear_each_other_over_ipv6() {
+fn members_of_one_cluster_receive_each_others_beacons_over_ipv6() {
     let prepare = "ip link set lo up && ip -6 route add local ff00::/8 dev lo table local";
     let test = "multicast::over_ipv6_on_a_loopback_with_a_route";
     let ran = Command::new("unshare")
@@ -161,12 +161,12 @@ fn members_of_one_cluster_hear_each_other_over_ipv6() {
 }
 
 #[tokio::test]
-async fn ipv6_without_a_route_is_unavailable_and_says_what_is_missing() {
+async fn ipv6_without_a_route_is_unavailable_with_a_hint() {
     let group = "[ff15::2904]:29052".parse().unwrap();
     let host = host_on(V6, cluster(b'k'));
     let loaded = loaded(&host, group, "").await;
     match host.check(&loaded, &local()).await {
-        // Somebody made the route.
+        // The route exists on this machine.
         Ok(()) => assert!(std::fs::read_to_string("/proc/net/ipv6_route").unwrap().contains("ff0")),
         Err(error) => assert_eq!(
             error.to_string(),
@@ -176,7 +176,7 @@ async fn ipv6_without_a_route_is_unavailable_and_says_what_is_missing() {
 }
 
 #[tokio::test]
-async fn what_others_send_to_the_group_is_counted_and_not_shown() {
+async fn datagrams_of_others_are_counted_and_not_delivered() {
     let group = group(29042);
     let host = host_on(V4, cluster(b'k'));
     let (events, mut received) = mpsc::channel(16);
@@ -212,7 +212,7 @@ async fn what_others_send_to_the_group_is_counted_and_not_shown() {
 }
 
 #[tokio::test]
-async fn another_group_on_the_same_port_is_not_heard() {
+async fn another_group_on_the_same_port_is_not_received() {
     let mut one = member(V4, b'k', group(29043), "10.0.0.1").await;
     let [_, _, high, low] = std::process::id().to_be_bytes();
     let beside = SocketAddr::from(([239, 254, high, low], 29043));
@@ -246,7 +246,7 @@ async fn a_group_of_an_ip_version_that_no_interface_has_is_unavailable() {
     );
 }
 
-/// Runs `discover` of a mode that puts a number where a candidate's port is.
+/// The result of a mode's `discover` that returns a number as the port of a candidate.
 async fn number_from(group: SocketAddr, body: &str) -> u16 {
     let mut guest = Guest::new().import("convoke:host/multicast@0.1.0", MULTICAST);
     guest.data(0x800, group.ip().to_string().as_bytes());
@@ -269,7 +269,7 @@ async fn number_from(group: SocketAddr, body: &str) -> u16 {
 }
 
 #[tokio::test]
-async fn a_payload_that_is_too_large_is_refused_with_the_limit() {
+async fn a_payload_that_is_too_large_is_rejected_with_the_limit() {
     let body = "(call $enter)
         (call $send (i32.load (i32.const 0x904)) (i32.const 0) (i32.const 1025) (i32.const 0x910))
         ;; too-large is case 2 of the error.
@@ -279,7 +279,7 @@ async fn a_payload_that_is_too_large_is_refused_with_the_limit() {
 }
 
 #[tokio::test]
-async fn a_mode_that_floods_its_group_is_held_back() {
+async fn the_send_rate_is_limited() {
     let body = "(call $enter)
         (loop $more
             (call $send (i32.load (i32.const 0x904)) (i32.const 0) (i32.const 8) (i32.const 0x910))
@@ -294,7 +294,7 @@ async fn a_mode_that_floods_its_group_is_held_back() {
 }
 
 #[tokio::test]
-async fn a_group_that_is_dropped_is_left() {
+async fn dropping_a_group_leaves_it() {
     let body = "(loop $more
             (call $enter)
             (if (i32.eqz (i32.load8_u (i32.const 0x900)))
@@ -306,7 +306,7 @@ async fn a_group_that_is_dropped_is_left() {
 }
 
 #[tokio::test]
-async fn a_mode_holds_a_bounded_number_of_groups() {
+async fn the_number_of_joined_groups_is_limited() {
     let body = "(loop $more
             (call $enter)
             (if (i32.eqz (i32.load8_u (i32.const 0x900)))
@@ -317,7 +317,7 @@ async fn a_mode_holds_a_bounded_number_of_groups() {
 }
 
 #[tokio::test]
-async fn stopping_withdraws_even_from_a_long_wait() {
+async fn stopping_interrupts_a_wait_and_withdraws() {
     let group = group(29051);
     let mut other = member(V4, b'k', group, "10.0.0.2").await;
     let host = host_on(V4, cluster(b'k'));

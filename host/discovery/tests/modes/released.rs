@@ -1,11 +1,11 @@
-//! Modes that were released with an earlier convoke still run: see `fixtures`.
+//! Modes that were built for an earlier version of Convoke still run: see `fixtures`.
 
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use convoke_discovery::{
-    DiscoveryHost, FakeDns, FakePod, FakePods, FakeProbe, FakeProbed, Fakes, HostConfig, Interface,
-    Lan, ModeSpec, Snapshot, World,
+    Backend, DiscoveryHost, FakeDns, FakePod, FakePods, FakeProbe, FakeProbed, Fakes, HostConfig,
+    Interface, Lan, ModeSpec, Snapshot,
 };
 
 use crate::support::{PATIENCE, config, file, local, with_grants};
@@ -20,8 +20,8 @@ fn mode(name: &str, argument: &str, grants: &[(&str, &str)]) -> ModeSpec {
     spec
 }
 
-/// A world with a member at 10.0.0.7:6900, known as `members.shop.example`.
-fn world() -> Arc<Fakes> {
+/// Fakes with a member at 10.0.0.7:6900, known as `members.shop.example`.
+fn fakes() -> Arc<Fakes> {
     let member = "10.0.0.7".parse().unwrap();
     Arc::new(Fakes {
         dns: FakeDns {
@@ -50,12 +50,12 @@ fn world() -> Arc<Fakes> {
 }
 
 async fn look(spec: &ModeSpec) -> Result<Snapshot, String> {
-    look_in(world(), spec).await
+    look_in(fakes(), spec).await
 }
 
 async fn look_in(fakes: Arc<Fakes>, spec: &ModeSpec) -> Result<Snapshot, String> {
-    let (prober, world) = (fakes.prober(), World::Fake(fakes));
-    let host = DiscoveryHost::new(HostConfig { world, prober, ..config() }).unwrap();
+    let (prober, backend) = (fakes.prober(), Backend::Fake(fakes));
+    let host = DiscoveryHost::new(HostConfig { backend, prober, ..config() }).unwrap();
     let loaded = host.load(spec).await.unwrap_or_else(|error| panic!("{error}"));
     let mut instance = host.open(&loaded, &local()).await.map_err(|error| error.to_string())?;
     instance.announce().await.map_err(|error| error.to_string())?;
@@ -96,10 +96,10 @@ async fn multicast() {
     let mut instances = Vec::new();
     for last in [7_u8, 8] {
         let place = ([10, 0, 0, last], 6900).into();
-        let world = Fakes { lan: Some((lan.clone(), place)), ..Fakes::default() };
+        let fakes = Fakes { lan: Some((lan.clone(), place)), ..Fakes::default() };
         let interfaces = vec![Interface { address: [10, 0, 0, last].into(), index: None }];
-        let world = World::Fake(Arc::new(world));
-        let host = DiscoveryHost::new(HostConfig { world, interfaces, ..config() }).unwrap();
+        let backend = Backend::Fake(Arc::new(fakes));
+        let host = DiscoveryHost::new(HostConfig { backend, interfaces, ..config() }).unwrap();
         let mut spec = mode("multicast", "224.2.2.4:2904", &grants);
         spec.settings = Vec::new();
         let mut local = local();

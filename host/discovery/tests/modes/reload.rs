@@ -1,5 +1,5 @@
-//! A running mode whose file is replaced: the new version is tried beside it, and takes
-//! over only when it has found something. In virtual time.
+//! Replacing the file of a running mode: the new version is tried beside it, and takes over
+//! only after a successful call. In virtual time.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -12,18 +12,18 @@ use tokio::sync::mpsc;
 use tokio::time::{sleep, timeout};
 
 use crate::guest::{FAILED, Guest, MISCONFIGURED, Returned, TEMPORARY};
-use crate::store::{host_with, keeper};
+use crate::store::{host_with, storing};
 use crate::support::{Log, file, host, local, with_grants};
 
-/// Longer than any wait for a change to be seen and tried.
+/// Longer than detecting and trying a change can take.
 const SOON: Duration = Duration::from_secs(60);
-/// A change counts when the file looks the same twice.
+/// A change is used once two checks give the same version.
 const UNTIL_SEEN: Duration = Duration::from_millis(3 * limits::FILE_WATCH_MS);
 
 const GONE_ON: &str = "WARN mode \"test\" goes on as it was, because its new file is not used: ";
 const TRIED: &str = "INFO the file of mode \"test\" has changed; the new one is tried mode=test";
 
-/// A mode that finds one member, at this port of 10.0.0.7.
+/// A mode that returns one candidate, this port of 10.0.0.7.
 fn version(port: u16) -> Guest {
     Guest::new().discover_returns(&Returned::Snapshot(&[("10.0.0.7", Some(port))], Some(1_000)))
 }
@@ -55,7 +55,7 @@ impl Running {
         Self { handle, events: received, path, log, _folder: folder }
     }
 
-    /// Puts `bytes` in place of the file, as installers do.
+    /// Replaces the file atomically, as installers do.
     fn replace(&self, bytes: &[u8]) {
         replace(&self.path, bytes);
     }
@@ -67,13 +67,13 @@ impl Running {
         }
     }
 
-    /// Looks until one finds this port.
+    /// Waits until a result contains this port.
     async fn until(&mut self, port: u16) {
         let looks = async { while self.port().await != port {} };
         timeout(SOON, looks).await.unwrap_or_else(|_| panic!("{port} was never found"));
     }
 
-    /// For as long as a change may take, nothing but this port is found.
+    /// Checks that only this port is found for as long as a change may take.
     async fn only(&mut self, port: u16) {
         let looks = async {
             loop {
@@ -95,7 +95,7 @@ fn replace(path: &Path, bytes: &[u8]) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_good_new_version_takes_over() {
+async fn a_working_new_version_takes_over() {
     let mut running = Running::start(&version(6901)).await;
     running.until(6901).await;
     let before = running.status();
@@ -108,7 +108,7 @@ async fn a_good_new_version_takes_over() {
     assert_eq!((before.reloads, after.reloads), (0, 1));
     assert_ne!(before.digest, after.digest);
     assert_eq!(after.digest, Some(Digest::of(&new).to_string()));
-    assert!(after.looks > before.looks, "what was counted goes on");
+    assert!(after.looks > before.looks, "counters are kept");
     assert_eq!((after.state, after.restarts), (ModeState::Ready, 0));
     assert_eq!(
         running.log.lines(),
@@ -123,7 +123,7 @@ async fn a_good_new_version_takes_over() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn each_further_version_takes_over_too() {
+async fn each_further_version_takes_over() {
     let mut running = Running::start(&version(6901)).await;
     for port in 6902..6912 {
         running.replace(&version(port).build());
@@ -133,8 +133,8 @@ async fn each_further_version_takes_over_too() {
     running.handle.stop().await;
 }
 
-/// What is said of a new file that is not used, after "because".
-async fn refusal_of(bytes: &[u8], specify: impl FnOnce(ModeSpec) -> ModeSpec) -> String {
+/// Why a new file was rejected, from the log.
+async fn rejection_of(bytes: &[u8], specify: impl FnOnce(ModeSpec) -> ModeSpec) -> String {
     let mut running = Running::start_on(&host(), &version(6901), specify).await;
     running.until(6901).await;
     let digest = running.status().digest;
@@ -150,45 +150,45 @@ async fn refusal_of(bytes: &[u8], specify: impl FnOnce(ModeSpec) -> ModeSpec) ->
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_broken_new_file_changes_nothing() {
+async fn a_broken_new_file_is_rejected() {
     let whole = version(6902).build();
-    let cut = refusal_of(&whole[..whole.len() / 2], |spec| spec).await;
-    assert!(cut.starts_with("mode \"test\": FILE is damaged, cut short, or uses"), "{cut}");
+    let cut = rejection_of(&whole[..whole.len() / 2], |spec| spec).await;
+    assert!(cut.starts_with("mode \"test\": FILE is damaged, truncated, or uses"), "{cut}");
     assert_eq!(
-        refusal_of(b"", |spec| spec).await,
+        rejection_of(b"", |spec| spec).await,
         "mode \"test\": FILE is empty; build or download it again mode=test"
     );
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_new_version_that_crashes_never_becomes_the_mode() {
+async fn a_new_version_that_crashes_is_rejected() {
     let crashing = Guest::new().discover("unreachable").build();
     assert_eq!(
-        refusal_of(&crashing, |spec| spec).await,
+        rejection_of(&crashing, |spec| spec).await,
         "it crashed: wasm `unreachable` instruction executed (in discover) mode=test"
     );
     let crashing = Guest::new().configure("unreachable").build();
     assert_eq!(
-        refusal_of(&crashing, |spec| spec).await,
+        rejection_of(&crashing, |spec| spec).await,
         "it crashed: wasm `unreachable` instruction executed (in configure) mode=test"
     );
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_new_version_that_asks_for_more_than_was_granted_is_refused() {
-    let text = refusal_of(&keeper("index", "").build(), |spec| spec).await;
+async fn a_new_version_that_needs_more_grants_is_rejected() {
+    let text = rejection_of(&storing("index", "").build(), |spec| spec).await;
     assert!(text.contains("to allow it, its [[discovery]] needs: grant = { store"), "{text}");
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_new_version_that_is_misconfigured_never_becomes_the_mode() {
+async fn a_new_version_that_is_misconfigured_is_rejected() {
     let misconfigured = Returned::Problem(MISCONFIGURED, "setting \"row\" is missing");
     for guest in [
         Guest::new().configure_returns(&misconfigured),
         Guest::new().discover_returns(&misconfigured),
     ] {
         assert_eq!(
-            refusal_of(&guest.build(), |spec| spec).await,
+            rejection_of(&guest.build(), |spec| spec).await,
             "setting \"row\" is missing mode=test"
         );
     }
@@ -198,7 +198,7 @@ async fn a_new_version_that_is_misconfigured_never_becomes_the_mode() {
 async fn a_pinned_file_may_not_change() {
     let pinned = Digest::of(&version(6901).build());
     let new = version(6902).build();
-    let text = refusal_of(&new, |mut spec| {
+    let text = rejection_of(&new, |mut spec| {
         spec.digest = Some(pinned);
         spec
     })
@@ -212,7 +212,7 @@ async fn a_pinned_file_may_not_change() {
     );
 }
 
-/// A version whose first `failing` looks report a problem.
+/// A version whose first `failing` calls report a problem.
 fn failing_at_first(failing: u32, case: u8) -> Guest {
     let mut guest = Guest::new();
     let problem = guest.result(&Returned::Problem(case, "no answer from the shelf"));
@@ -224,21 +224,21 @@ fn failing_at_first(failing: u32, case: u8) -> Guest {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_new_version_that_fails_at_first_is_given_time() {
+async fn a_new_version_may_fail_at_first() {
     for case in [TEMPORARY, FAILED] {
         let mut running = Running::start(&version(6901)).await;
         running.until(6901).await;
         running.replace(&failing_at_first(limits::TRIAL_LOOKS_MAX, case).build());
         running.until(6902).await;
         assert_eq!(running.status().reloads, 1);
-        assert_eq!(running.status().last_problem, None, "the old one never failed");
+        assert_eq!(running.status().last_problem, None, "the running version never failed");
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_new_version_that_goes_on_failing_is_given_up() {
+async fn a_new_version_that_keeps_failing_is_rejected() {
     let failing = failing_at_first(limits::TRIAL_LOOKS_MAX + 1, TEMPORARY).build();
-    assert_eq!(refusal_of(&failing, |spec| spec).await, "no answer from the shelf mode=test");
+    assert_eq!(rejection_of(&failing, |spec| spec).await, "no answer from the shelf mode=test");
 }
 
 #[tokio::test(start_paused = true)]
@@ -246,7 +246,7 @@ async fn a_file_that_is_still_being_written_is_not_read() {
     let mut running = Running::start(&version(6901)).await;
     running.until(6901).await;
     let new = version(6902).build();
-    // Slower than the watch, with no part that stays as it is for two of its looks.
+    // Faster than the interval of the watch, so that no two checks give the same version.
     for part in 1..=20 {
         fs::write(&running.path, &new[..new.len() * part / 20]).unwrap();
         let pause = sleep(Duration::from_millis(limits::FILE_WATCH_MS));
@@ -264,7 +264,7 @@ async fn a_file_that_is_still_being_written_is_not_read() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_half_that_stays_is_told_once_and_the_whole_takes_over() {
+async fn a_partial_file_is_rejected_once_and_the_complete_one_takes_over() {
     let mut running = Running::start(&version(6901)).await;
     running.until(6901).await;
     let new = version(6902).build();
@@ -278,18 +278,18 @@ async fn a_half_that_stays_is_told_once_and_the_whole_takes_over() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_file_that_goes_and_comes_back_is_a_change() {
+async fn a_file_that_is_removed_and_created_again_is_a_change() {
     let mut running = Running::start(&version(6901)).await;
     running.until(6901).await;
     fs::remove_file(&running.path).unwrap();
     running.only(6901).await;
-    assert_eq!(running.log.lines(), [""; 0], "a file that is away is no line in the log");
+    assert_eq!(running.log.lines(), [""; 0], "a missing file is not logged");
     fs::write(&running.path, version(6902).build()).unwrap();
     running.until(6902).await;
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_same_bytes_written_anew_change_nothing() {
+async fn rewriting_the_same_content_changes_nothing() {
     let mut running = Running::start(&version(6901)).await;
     running.until(6901).await;
     running.replace(&version(6901).build());
@@ -302,7 +302,7 @@ async fn the_same_bytes_written_anew_change_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_mode_that_stopped_for_good_comes_back_with_a_mended_file() {
+async fn a_mode_that_stopped_permanently_restarts_with_a_fixed_file() {
     let wrong = Guest::new()
         .discover_returns(&Returned::Problem(MISCONFIGURED, "setting \"row\" is missing"));
     let mut running = Running::start(&wrong).await;
@@ -321,7 +321,7 @@ async fn a_mode_that_stopped_for_good_comes_back_with_a_mended_file() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_mode_that_crashes_each_time_is_mended_during_its_back_off() {
+async fn a_crashing_mode_is_replaced_during_its_back_off() {
     let mut running = Running::start(&Guest::new().discover("unreachable")).await;
     let mut status = running.handle.status();
     let crashed = status.wait_for(|status| status.restarts == 8);
@@ -332,10 +332,10 @@ async fn a_mode_that_crashes_each_time_is_mended_during_its_back_off() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_the_old_version_kept_is_there_for_the_new_one() {
+async fn the_store_is_kept_for_the_new_version() {
     let state = tempfile::tempdir().unwrap();
-    let old = keeper("index", "hello").discover("(call $report (call $save_it (i32.const 5)))");
-    let new = keeper("index", "").discover("(call $report (call $load_it))");
+    let old = storing("index", "hello").discover("(call $report (call $save_it (i32.const 5)))");
+    let new = storing("index", "").discover("(call $report (call $load_it))");
     let granted = |spec| with_grants(spec, &[("store", "1KiB")]);
     let mut running = Running::start_on(&host_with(state.path()), &old, granted).await;
     running.until(101).await;
@@ -346,7 +346,7 @@ async fn what_the_old_version_kept_is_there_for_the_new_one() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_announcement_goes_on_and_is_taken_back_by_the_new_version() {
+async fn the_announcement_stays_and_is_withdrawn_by_the_new_version() {
     let announcing = |port, withdraw: &str| {
         let mut guest = version(port);
         let again = guest.result(&Returned::Again(10_000));
@@ -367,7 +367,7 @@ async fn the_announcement_goes_on_and_is_taken_back_by_the_new_version() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_mode_that_was_stopped_watches_no_more() {
+async fn a_stopped_mode_does_not_watch_its_file() {
     let mut running = Running::start(&version(6901)).await;
     running.until(6901).await;
     let (log, path) = (running.log, running.path);

@@ -1,4 +1,4 @@
-//! `wasi:http`: which requests leave this machine, and how they end.
+//! `wasi:http`: which requests are sent, and how they end.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use convoke_discovery::{
-    CallError, DiscoveryHost, FakeAnswer, Fakes, Grants, HostConfig, Instance, ModeHandle,
-    ModeSpec, World, limits,
+    Backend, CallError, DiscoveryHost, FakeAnswer, Fakes, Grants, HostConfig, Instance, ModeHandle,
+    ModeSpec, limits,
 };
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
@@ -56,8 +56,7 @@ const HTTP: &str = r#"
         (func $read (param i32 i64 i32)))
 "#;
 
-/// What a request came to is one number: a status, or this much and the case of
-/// `error-code`.
+/// The result of a request as a number: a status, or this offset plus the case of `error-code`.
 const ERROR: u16 = 1_000;
 const REFUSED: u16 = ERROR + 6;
 const TERMINATED: u16 = ERROR + 7;
@@ -71,28 +70,28 @@ const BODY_TOO_LARGE: u16 = ERROR + 28;
 const NO_ANSWER: u16 = ERROR + 33;
 const BAD_SCHEME: u16 = ERROR + 35;
 const INTERNAL: u16 = ERROR + 38;
-/// The request never came to be: its authority, path or scheme was not accepted.
+/// The request could not be created: its authority, path or scheme was rejected.
 const MALFORMED: u16 = 999;
 
 const GET: u32 = 0;
 const CONNECT: u32 = 5;
 
-/// A request to `authority`, as the expression that gives what it came to.
-struct Asked<'a> {
+/// A request to `authority`, as an expression that evaluates to its result.
+struct TestRequest<'a> {
     scheme: u32,
     method: u32,
     authority: &'a str,
-    /// Until the first byte, in milliseconds; 0 for the host's own bound.
+    /// Timeout for the first byte, in milliseconds; 0 for the host's default.
     patience_ms: u64,
 }
 
-impl<'a> Asked<'a> {
+impl<'a> TestRequest<'a> {
     fn get(authority: &'a str) -> Self {
         Self { scheme: 0, method: GET, authority, patience_ms: 0 }
     }
 
-    /// A mode that may make this request: `$ask` makes it and gives its number, `$send`
-    /// only begins it and gives a future.
+    /// A mode that may make this request: `$ask` makes it and returns its result, `$send` only
+    /// starts it and returns a future.
     fn guest(&self) -> Guest {
         let (scheme, method, length) = (self.scheme, self.method, self.authority.len());
         let nanoseconds = self.patience_ms * 1_000_000;
@@ -151,11 +150,11 @@ impl<'a> Asked<'a> {
                     (global.set $response (i32.load (i32.const 0xa18)))
                     (call $status (global.get $response)))
                 (func $ask (result i32)
-                    (local $came_to i32)
-                    (local.set $came_to (call $await (call $send)))
-                    (if (i32.lt_u (local.get $came_to) (i32.const {MALFORMED}))
+                    (local $result i32)
+                    (local.set $result (call $await (call $send)))
+                    (if (i32.lt_u (local.get $result) (i32.const {MALFORMED}))
                         (then (call $drop_response (global.get $response))))
-                    (local.get $came_to))
+                    (local.get $result))
                 ;; KiB of the body; or 65000, what failed in words at 0xa00, and as an
                 ;; option of a code at 0xa20.
                 (func $body (result i32)
@@ -180,8 +179,8 @@ impl<'a> Asked<'a> {
             .discover("(call $report (call $ask))")
     }
 
-    /// What it comes to with this grant.
-    async fn comes_to(&self, host: &DiscoveryHost, grant: &str) -> u16 {
+    /// The result with this grant.
+    async fn result(&self, host: &DiscoveryHost, grant: &str) -> u16 {
         let mut instance = opened(host, &self.guest(), grant).await;
         reported(&instance.discover().await.unwrap())
     }
@@ -193,7 +192,7 @@ async fn opened(host: &DiscoveryHost, guest: &Guest, grant: &str) -> Instance {
     host.open(&host.load(&spec).await.unwrap(), &local()).await.unwrap()
 }
 
-/// A server on loopback that gives each request the same answer.
+/// A server on loopback that gives each request the same response.
 struct Server {
     address: SocketAddr,
     asked: Arc<AtomicU32>,
@@ -202,12 +201,12 @@ struct Server {
 }
 
 impl Server {
-    /// No answer at all for `None`.
+    /// No response for `None`.
     async fn start(answer: Option<Vec<u8>>) -> Self {
         Self::start_with(move |_| answer.clone()).await
     }
 
-    /// The same, by how many requests came before.
+    /// A server whose response depends on the number of earlier requests.
     async fn start_with(answer: impl Fn(u32) -> Option<Vec<u8>> + Send + Sync + 'static) -> Self {
         let answer = Arc::new(answer);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -263,7 +262,7 @@ impl Drop for Server {
     }
 }
 
-/// The head of the next request; `None` when the client is gone.
+/// The head of the next request; `None` if the client has disconnected.
 async fn head(stream: &mut TcpStream) -> Option<String> {
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
@@ -275,7 +274,7 @@ async fn head(stream: &mut TcpStream) -> Option<String> {
 #[tokio::test]
 async fn a_granted_request_reaches_its_server() {
     let server = Server::answering("203 Non-Authoritative Information", "").await;
-    let asked = Asked::get(&server.authority()).comes_to(&host(), &server.url()).await;
+    let asked = TestRequest::get(&server.authority()).result(&host(), &server.url()).await;
     assert_eq!((asked, server.asked()), (203, 1));
     let head = server.heads.lock().unwrap()[0].to_ascii_lowercase();
     assert!(head.starts_with("get /v1/members?near http/1.1\r\n"), "{head}");
@@ -283,11 +282,11 @@ async fn a_granted_request_reaches_its_server() {
 }
 
 #[tokio::test]
-async fn connections_are_kept_and_outlive_an_instance() {
+async fn connections_are_reused_across_instances() {
     let server = Server::answering("200 OK", "").await;
     let (authority, host) = (server.authority(), host());
     let folder = tempfile::tempdir().unwrap();
-    let guest = Asked::get(&authority).guest();
+    let guest = TestRequest::get(&authority).guest();
     let spec = with_grants(file(guest.write(folder.path(), "test")), &[("http", &server.url())]);
     let loaded = host.load(&spec).await.unwrap();
     for _ in 0..3 {
@@ -300,12 +299,12 @@ async fn connections_are_kept_and_outlive_an_instance() {
 }
 
 #[tokio::test]
-async fn what_is_not_granted_is_denied_and_told_once_with_the_line_that_grants_it() {
+async fn a_server_that_is_not_granted_is_denied_and_logged_once_with_the_required_grant() {
     let server = Server::answering("200 OK", "").await;
     let authority = server.authority();
     let log = Log::capture();
     let mut instance =
-        opened(&host(), &Asked::get(&authority).guest(), "http://10.0.0.5:8500").await;
+        opened(&host(), &TestRequest::get(&authority).guest(), "http://10.0.0.5:8500").await;
     for _ in 0..3 {
         assert_eq!(reported(&instance.discover().await.unwrap()), DENIED);
     }
@@ -320,11 +319,11 @@ async fn what_is_not_granted_is_denied_and_told_once_with_the_line_that_grants_i
 }
 
 #[tokio::test]
-async fn a_rehearsal_asks_nobody_and_notes_what_would_be_denied() {
+async fn a_rehearsal_sends_nothing_and_records_what_would_be_denied() {
     let server = Server::answering("200 OK", "").await;
     let log = Log::capture();
     let folder = tempfile::tempdir().unwrap();
-    let path = Asked::get(&server.authority()).guest().write(folder.path(), "test.wasm");
+    let path = TestRequest::get(&server.authority()).guest().write(folder.path(), "test.wasm");
     let mut spec = with_grants(file(path), &[("http", "http://10.0.0.5:8500")]);
     spec.settings = vec![("backup".into(), "https://user:secret@b.example/v1".into())];
     let host = host();
@@ -338,7 +337,7 @@ async fn a_rehearsal_asks_nobody_and_notes_what_would_be_denied() {
         [format!("http {}", server.url()), "http https://b.example".to_owned()]
     );
     assert_eq!(
-        rehearsal.wanted.unwrap().to_string(),
+        rehearsal.needed.unwrap().to_string(),
         format!(
             "grant = {{ http = [\"http://10.0.0.5:8500\", \"{}\", \"https://b.example\"] }}",
             server.url()
@@ -347,9 +346,9 @@ async fn a_rehearsal_asks_nobody_and_notes_what_would_be_denied() {
     spec.settings.clear();
     spec.grants.add("http", &server.url()).unwrap();
     let rehearsal = rehearse(&spec).await;
-    assert_eq!((rehearsal.denied.len(), rehearsal.wanted), (0, None));
-    assert_eq!(rehearsal.asks, [format!("http: GET {}/v1/members", server.url())]);
-    // Without any grant it is not loaded, and is rehearsed all the same.
+    assert_eq!((rehearsal.denied.len(), rehearsal.needed), (0, None));
+    assert_eq!(rehearsal.calls, [format!("http: GET {}/v1/members", server.url())]);
+    // Without any grant it cannot be loaded, but it can be rehearsed.
     spec.grants = Grants::default();
     assert!(host.load(&spec).await.is_err());
     assert_eq!(host.rehearse_ungranted(&spec, &local()).await.unwrap().denied.len(), 1);
@@ -367,22 +366,23 @@ async fn scheme_host_and_port_must_all_be_granted() {
         format!("http://localhost:{port}"),
         "http://127.0.0.1".to_owned(),
     ] {
-        assert_eq!(Asked::get(&authority).comes_to(&host(), &grant).await, DENIED, "{grant}");
+        assert_eq!(TestRequest::get(&authority).result(&host(), &grant).await, DENIED, "{grant}");
     }
     assert_eq!(server.asked(), 0);
-    assert_eq!(Asked::get(&authority).comes_to(&host(), "http://127.0.0.1:*").await, 200);
+    assert_eq!(TestRequest::get(&authority).result(&host(), "http://127.0.0.1:*").await, 200);
 }
 
-/// `127.1` is a name as far as URLs go, and every system resolves it to 127.0.0.1: as any name
-/// may be made to.
+/// In a URL, `127.1` is a name, and every system resolves it to 127.0.0.1, as can happen with
+/// any name.
 #[tokio::test]
-async fn a_granted_name_does_not_lead_to_this_machine() {
+async fn a_granted_name_does_not_give_access_to_this_machine() {
     let server = Server::answering("200 OK", "").await;
     let port = server.address.port();
     let authority = format!("127.1:{port}");
     let log = Log::capture();
     let mut instance =
-        opened(&host(), &Asked::get(&authority).guest(), &format!("http://{authority}")).await;
+        opened(&host(), &TestRequest::get(&authority).guest(), &format!("http://{authority}"))
+            .await;
     for _ in 0..2 {
         assert_eq!(reported(&instance.discover().await.unwrap()), DENIED);
     }
@@ -390,13 +390,13 @@ async fn a_granted_name_does_not_lead_to_this_machine() {
     assert_eq!(
         log.lines(),
         [format!(
-            "WARN mode \"test\" was denied http http://127.1:{port}; the name leads to 127.0.0.1, a loopback address, which the grant of a name does not cover; to allow it give the mode http://127.0.0.1:{port} in place of the name, and its [[discovery]] needs: grant = {{ http = [\"http://{authority}\", \"http://127.0.0.1:{port}\"] }} mode=test"
+            "WARN mode \"test\" was denied http http://127.1:{port}; the name resolves to 127.0.0.1, a loopback address, which the grant of a name does not cover; to allow it, use http://127.0.0.1:{port} instead of the name in the mode's settings, and its [[discovery]] needs: grant = {{ http = [\"http://{authority}\", \"http://127.0.0.1:{port}\"] }} mode=test"
         )]
     );
 }
 
 #[tokio::test]
-async fn this_machine_is_reached_by_its_address_or_localhost_only_when_that_is_granted() {
+async fn this_machine_is_reachable_only_by_a_granted_address_or_localhost() {
     let server = Server::answering("200 OK", "").await;
     let port = server.address.port();
     let localhost = format!("localhost:{port}");
@@ -407,13 +407,13 @@ async fn this_machine_is_reached_by_its_address_or_localhost_only_when_that_is_g
         (&server.authority(), "http://*:*".to_owned(), DENIED),
         (&server.authority(), format!("http://127.0.0.1:{port}"), 200),
     ] {
-        assert_eq!(Asked::get(authority).comes_to(&host(), &grant).await, outcome, "{grant}");
+        assert_eq!(TestRequest::get(authority).result(&host(), &grant).await, outcome, "{grant}");
     }
 }
 
 #[tokio::test]
-async fn without_a_grant_it_is_not_even_loaded() {
-    let text = load(&host(), &Asked::get("a").guest()).await.err().unwrap().to_string();
+async fn without_a_grant_it_is_not_loaded() {
+    let text = load(&host(), &TestRequest::get("a").guest()).await.err().unwrap().to_string();
     assert!(
         text.ends_with("@0.2.12, which is not granted; to allow it, its [[discovery]] needs: grant = { http = [\"https://consul.example:8501\"] }"),
         "{text}"
@@ -421,11 +421,11 @@ async fn without_a_grant_it_is_not_even_loaded() {
 }
 
 #[tokio::test]
-async fn no_request_is_what_it_does_not_look_like() {
+async fn ambiguous_urls_are_rejected() {
     let server = Server::answering("200 OK", "").await;
     let (port, host) = (server.address.port(), host());
     let everything = "http://*:*";
-    // The part before the @ reads as the host, and is not.
+    // The part before the @ looks like the host, and is not.
     for authority in [
         format!("me@127.0.0.1:{port}"),
         format!("granted.example:80@127.0.0.1:{port}"),
@@ -435,38 +435,35 @@ async fn no_request_is_what_it_does_not_look_like() {
         String::new(),
         ":80".to_owned(),
     ] {
-        let came_to = Asked::get(&authority).comes_to(&host, everything).await;
-        assert!(
-            [MALFORMED, BAD_URI, INTERNAL].contains(&came_to),
-            "{authority:?} came to {came_to}"
-        );
+        let result = TestRequest::get(&authority).result(&host, everything).await;
+        assert!([MALFORMED, BAD_URI, INTERNAL].contains(&result), "{authority:?} came to {result}");
     }
     let authority = server.authority();
-    let connect = Asked { method: CONNECT, ..Asked::get(&authority) };
-    assert_eq!(connect.comes_to(&host, everything).await, BAD_METHOD);
-    let gopher = Asked { scheme: 2, ..Asked::get(&authority) };
-    let came_to = gopher.comes_to(&host, everything).await;
-    assert!([MALFORMED, BAD_SCHEME].contains(&came_to), "{came_to}");
+    let connect = TestRequest { method: CONNECT, ..TestRequest::get(&authority) };
+    assert_eq!(connect.result(&host, everything).await, BAD_METHOD);
+    let gopher = TestRequest { scheme: 2, ..TestRequest::get(&authority) };
+    let result = gopher.result(&host, everything).await;
+    assert!([MALFORMED, BAD_SCHEME].contains(&result), "{result}");
     assert_eq!(server.asked(), 0);
 }
 
 #[tokio::test]
-async fn a_redirect_is_the_modes_to_follow() {
+async fn redirects_are_not_followed() {
     let other = Server::answering("200 OK", "").await;
     let server = Server::answering("302 Found", &format!("location: {}/\r\n", other.url())).await;
     let authority = server.authority();
-    assert_eq!(Asked::get(&authority).comes_to(&host(), "http://127.0.0.1:*").await, 302);
+    assert_eq!(TestRequest::get(&authority).result(&host(), "http://127.0.0.1:*").await, 302);
     assert_eq!((server.asked(), other.asked()), (1, 0));
 }
 
 #[tokio::test]
-async fn a_place_where_nobody_listens_refuses() {
+async fn a_closed_port_refuses_the_connection() {
     let authority = {
         let server = Server::start(None).await;
         server.authority()
     };
     tokio::task::yield_now().await;
-    let outcome = Asked::get(&authority).comes_to(&host(), "http://127.0.0.1:*").await;
+    let outcome = TestRequest::get(&authority).result(&host(), "http://127.0.0.1:*").await;
     assert_eq!(outcome, REFUSED);
 }
 
@@ -474,28 +471,28 @@ async fn a_place_where_nobody_listens_refuses() {
 async fn a_server_that_does_not_speak_http_is_an_error() {
     let server = Server::start(Some(b"220 smtp.example ESMTP\r\n".to_vec())).await;
     let authority = server.authority();
-    let came_to = Asked::get(&authority).comes_to(&host(), &server.url()).await;
-    assert!([TERMINATED, INTERNAL].contains(&came_to), "{came_to}");
+    let result = TestRequest::get(&authority).result(&host(), &server.url()).await;
+    assert!([TERMINATED, INTERNAL].contains(&result), "{result}");
 }
 
 #[tokio::test]
-async fn a_server_that_never_answers_is_waited_for_as_long_as_the_mode_says() {
+async fn the_modes_timeout_applies_to_a_server_that_never_responds() {
     let server = Server::start(None).await;
     let authority = server.authority();
-    let asked = Asked { patience_ms: 300, ..Asked::get(&authority) };
+    let asked = TestRequest { patience_ms: 300, ..TestRequest::get(&authority) };
     let started = Instant::now();
-    assert_eq!(asked.comes_to(&host(), &server.url()).await, NO_ANSWER);
+    assert_eq!(asked.result(&host(), &server.url()).await, NO_ANSWER);
     assert!(started.elapsed() >= Duration::from_millis(300));
     assert_eq!(server.asked(), 1);
 }
 
 #[tokio::test]
-async fn eight_requests_are_under_way_at_once_and_the_ninth_is_refused() {
+async fn at_most_eight_requests_are_in_progress() {
     let server = Server::start(None).await;
     let authority = server.authority();
-    let asked = Asked { patience_ms: 500, ..Asked::get(&authority) };
-    // Nine begun, and what the last of them came to; then, when the eight have ended,
-    // a tenth.
+    let asked = TestRequest { patience_ms: 500, ..TestRequest::get(&authority) };
+    // Starts nine requests, and keeps the result of the last; after eight have ended, starts a
+    // tenth.
     let guest = asked.guest().discover(
         "(local $n i32) (local $ninth i32)
         (loop $more
@@ -520,11 +517,12 @@ async fn eight_requests_are_under_way_at_once_and_the_ninth_is_refused() {
 }
 
 #[tokio::test]
-async fn answers_that_are_not_read_count_as_under_way() {
+async fn a_response_that_is_not_read_counts_as_in_progress() {
     let server = Server::answering("200 OK", "").await;
     let authority = server.authority();
-    // Eight answers are kept, a ninth is refused; one is dropped, and a tenth is not.
-    let guest = Asked::get(&authority).guest().discover(
+    // Keeps eight responses; a ninth request is rejected. After one response is dropped, a
+    // tenth is not.
+    let guest = TestRequest::get(&authority).guest().discover(
         "(local $n i32) (local $ninth i32)
         (loop $more
             (drop (call $await (call $send)))
@@ -541,11 +539,11 @@ async fn answers_that_are_not_read_count_as_under_way() {
 }
 
 #[tokio::test]
-async fn an_instance_that_is_gone_holds_no_requests() {
+async fn a_dead_instance_releases_its_requests() {
     let server = Server::answering("200 OK", "").await;
     let (authority, host) = (server.authority(), host());
     let folder = tempfile::tempdir().unwrap();
-    let crashing = Asked::get(&authority).guest().discover(
+    let crashing = TestRequest::get(&authority).guest().discover(
         "(local $n i32)
         (loop $more
             (drop (call $await (call $send)))
@@ -564,9 +562,9 @@ async fn an_instance_that_is_gone_holds_no_requests() {
 }
 
 #[tokio::test]
-async fn what_a_mode_never_gives_back_is_bounded() {
-    // Headers made and kept, until the host has had enough.
-    let guest = Asked::get("a").guest().discover(
+async fn resources_that_a_mode_never_drops_are_limited() {
+    // Headers are created and kept until the host's limit is reached.
+    let guest = TestRequest::get("a").guest().discover(
         "(local $n i32)
         (loop $more
             (drop (call $fields))
@@ -581,7 +579,7 @@ async fn what_a_mode_never_gives_back_is_bounded() {
 }
 
 #[tokio::test]
-async fn a_storm_of_requests_is_held_to_its_rate() {
+async fn the_request_rate_is_limited() {
     let mut fakes = Fakes::default();
     fakes.http.answers.push(FakeAnswer {
         url: "http://10.0.0.5:8500/v1/".into(),
@@ -591,10 +589,10 @@ async fn a_storm_of_requests_is_held_to_its_rate() {
         body: String::new(),
     });
     let fakes = Arc::new(fakes);
-    let world = World::Fake(Arc::clone(&fakes));
-    let host = DiscoveryHost::new(HostConfig { world, ..config() }).unwrap();
-    // A thousand, each with options of its own, and how many of them were answered.
-    let asked = Asked { patience_ms: 1_000, ..Asked::get("10.0.0.5:8500") };
+    let backend = Backend::Fake(Arc::clone(&fakes));
+    let host = DiscoveryHost::new(HostConfig { backend, ..config() }).unwrap();
+    // A thousand requests with options, counting those that were answered.
+    let asked = TestRequest { patience_ms: 1_000, ..TestRequest::get("10.0.0.5:8500") };
     let guest = asked.guest().discover(
         "(local $n i32) (local $answered i32)
         (loop $more
@@ -614,7 +612,7 @@ async fn a_storm_of_requests_is_held_to_its_rate() {
     assert_eq!(fakes.http.asked().len(), answered as usize);
 }
 
-/// An answer with this many bytes.
+/// A response with this many bytes.
 fn answer_of(bytes: usize, chunked: bool) -> Vec<u8> {
     let mut answer = match chunked {
         true => format!("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n{bytes:x}\r\n")
@@ -628,11 +626,11 @@ fn answer_of(bytes: usize, chunked: bool) -> Vec<u8> {
     answer
 }
 
-/// KiB of the body of an answer, or what failed.
+/// The size of a response body in KiB, or the failure.
 async fn body_of(answer: Vec<u8>) -> Result<u16, CallError> {
     let server = Server::start(Some(answer)).await;
     let authority = server.authority();
-    let mut guest = Asked::get(&authority).guest();
+    let mut guest = TestRequest::get(&authority).guest();
     let problem = guest.result(&Returned::Problem(FAILED, ""));
     let guest = guest.discover(&format!(
         "(local $kib i32)
@@ -660,11 +658,11 @@ async fn a_body_of_16_mib_is_read_and_a_byte_more_is_an_error() {
     }
 }
 
-/// The code of a body that fails to come.
+/// The error code of a body that fails.
 async fn code_of_body(answer: Vec<u8>) -> u16 {
     let server = Server::start(Some(answer)).await;
     let authority = server.authority();
-    let guest = Asked::get(&authority).guest().discover(
+    let guest = TestRequest::get(&authority).guest().discover(
         "(drop (call $await (call $send)))
         (drop (call $body))
         (call $report (call $error (i32.load8_u (i32.const 0xa28))))",
@@ -673,9 +671,9 @@ async fn code_of_body(answer: Vec<u8>) -> u16 {
     reported(&timeout(PATIENCE, instance.discover()).await.unwrap().unwrap())
 }
 
-/// With a code and in words, and nothing of the host in them: no backtrace either.
+/// The failure has a code and a text, without a host backtrace.
 #[tokio::test]
-async fn a_body_that_fails_is_told_as_what_it_is() {
+async fn a_failing_body_is_reported_with_its_cause() {
     let large = answer_of(limits::ANSWER_BODY_BYTES_MAX + 1, false);
     assert_eq!(code_of_body(large).await, BODY_TOO_LARGE);
     let broken = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\nno length\r\n".to_vec();
@@ -685,21 +683,21 @@ async fn a_body_that_fails_is_told_as_what_it_is() {
 }
 
 #[tokio::test]
-async fn headers_beyond_64_kib_are_an_error() {
+async fn headers_larger_than_64_kib_are_an_error() {
     for (bytes, wanted) in [(60 << 10, 200), (65 << 10, HEADERS_TOO_LARGE)] {
         let server = Server::answering("200 OK", &format!("x: {}\r\n", "y".repeat(bytes))).await;
         let authority = server.authority();
-        let came_to = Asked::get(&authority).comes_to(&host(), &server.url()).await;
-        assert_eq!(came_to, wanted, "{bytes} bytes");
+        let result = TestRequest::get(&authority).result(&host(), &server.url()).await;
+        assert_eq!(result, wanted, "{bytes} bytes");
     }
 }
 
-/// Starts a mode, and waits until the server was asked.
+/// Starts a mode, and waits until the server has received a request.
 async fn asking(server: &Server, guest: &Guest) -> ModeHandle {
     let folder = tempfile::tempdir().unwrap();
     let spec = with_grants(file(guest.write(folder.path(), "test")), &[("http", &server.url())]);
     let host = host();
-    // Nobody takes its events.
+    // The events are not received.
     let (events, _) = mpsc::channel(1);
     let handle = host.start(host.load(&spec).await.unwrap(), local(), events);
     let asked = async {
@@ -712,33 +710,33 @@ async fn asking(server: &Server, guest: &Guest) -> ModeHandle {
 }
 
 #[tokio::test]
-async fn a_mode_that_waits_for_an_answer_does_not_hold_up_the_stop() {
+async fn a_mode_that_waits_for_a_response_does_not_delay_the_stop() {
     let server = Server::start(None).await;
     let authority = server.authority();
-    let handle = asking(&server, &Asked::get(&authority).guest()).await;
+    let handle = asking(&server, &TestRequest::get(&authority).guest()).await;
     timeout(Duration::from_millis(limits::WITHDRAW_MS_MAX), handle.stop()).await.unwrap();
 }
 
 #[tokio::test]
-async fn a_mode_that_waits_for_an_answer_withdraws_all_the_same() {
+async fn a_mode_that_waits_for_a_response_still_withdraws() {
     let ok = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n".to_vec();
     let server = Server::start_with(move |before| (before > 0).then(|| ok.clone())).await;
     let authority = server.authority();
-    let mut guest = Asked::get(&authority).guest();
+    let mut guest = TestRequest::get(&authority).guest();
     let (again, done) = (guest.result(&Returned::Again(10_000)), guest.result(&Returned::Done));
     let guest = guest.announcer(&again, &format!("(drop (call $ask)) {done}"));
     asking(&server, &guest).await.stop().await;
-    assert_eq!(server.asked(), 2, "the look that got no answer, and the withdrawal");
+    assert_eq!(server.asked(), 2, "the discovery request without a response, and the withdrawal");
 }
 
 #[tokio::test]
-async fn in_a_made_up_world_grants_hold_and_nothing_leaves() {
+async fn with_fakes_grants_apply_and_nothing_is_sent() {
     let server = Server::answering("200 OK", "").await;
     let authority = server.authority();
     let host = host_in(Fakes::default());
-    assert_eq!(Asked::get(&authority).comes_to(&host, &server.url()).await, 404);
-    assert_eq!(Asked::get(&authority).comes_to(&host, "http://10.0.0.5").await, DENIED);
+    assert_eq!(TestRequest::get(&authority).result(&host, &server.url()).await, 404);
+    assert_eq!(TestRequest::get(&authority).result(&host, "http://10.0.0.5").await, DENIED);
     let host = host_in(Fakes { failing: Some("down".into()), ..Fakes::default() });
-    assert_eq!(Asked::get(&authority).comes_to(&host, &server.url()).await, REFUSED);
+    assert_eq!(TestRequest::get(&authority).result(&host, &server.url()).await, REFUSED);
     assert_eq!(server.asked(), 0);
 }

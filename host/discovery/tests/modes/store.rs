@@ -1,4 +1,4 @@
-//! `convoke:host/store`: a few values that outlive an instance, a host, a process.
+//! `convoke:host/store`: values that outlive an instance, a host, a process.
 
 use std::fs;
 use std::path::Path;
@@ -17,12 +17,12 @@ pub(crate) const STORE: &str = r#"
     (import "convoke:host/store@0.1.0" "names" (func $names (param i32)))
 "#;
 
-/// Where `store-error` lies in a result of `save` and `remove`, whose payload has the
-/// alignment of a `u64`; and that of `load` and `names`.
+/// The offset of `store-error` in a result of `save` and `remove`, whose payload has the
+/// alignment of a `u64`, and in one of `load` and `names`.
 const ERROR: usize = 0x908;
 const INVALID_NAME: u16 = 1;
 const FULL: u16 = 2;
-/// `save` and its like report 100 for success, and the error's case else.
+/// `save` and `remove` report 100 for success, and otherwise the case of the error.
 const DONE: u16 = 100;
 
 pub(crate) fn host_with(state: &Path) -> DiscoveryHost {
@@ -30,8 +30,8 @@ pub(crate) fn host_with(state: &Path) -> DiscoveryHost {
     DiscoveryHost::new(HostConfig { state_directory, ..config() }).unwrap()
 }
 
-/// A mode that keeps `name` at 0x800 and the value at 0x840, and may call all of `STORE`.
-pub(crate) fn keeper(name: &str, value: &str) -> Guest {
+/// A mode with `name` at 0x800 and the value at 0x840, which can call all functions of `STORE`.
+pub(crate) fn storing(name: &str, value: &str) -> Guest {
     Guest::reporting()
         .import("convoke:host/store@0.1.0", STORE)
         .text(0x800, name)
@@ -66,7 +66,7 @@ async fn opened(host: &DiscoveryHost, guest: &Guest, bytes: &str) -> Instance {
     host.open(&host.load(&spec).await.unwrap(), &local()).await.unwrap()
 }
 
-/// The number that one look of `guest` reports.
+/// The number that one call of `guest` reports.
 async fn asked(host: &DiscoveryHost, guest: Guest, body: &str, bytes: &str) -> u16 {
     let guest = guest.discover(&format!("(call $report {body})"));
     reported(&opened(host, &guest, bytes).await.discover().await.unwrap())
@@ -75,10 +75,10 @@ async fn asked(host: &DiscoveryHost, guest: Guest, body: &str, bytes: &str) -> u
 const SAVE_5: &str = "(call $save_it (i32.const 5))";
 
 #[tokio::test]
-async fn a_value_outlives_its_host_and_is_a_file_an_operator_can_read() {
+async fn a_value_outlives_its_host_and_is_a_readable_file() {
     let state = tempfile::tempdir().unwrap();
     let host = host_with(state.path());
-    let kept = || keeper("index", "hello");
+    let kept = || storing("index", "hello");
     assert_eq!(asked(&host, kept(), "(call $load_it)", "1KiB").await, 50_000);
     assert_eq!(asked(&host, kept(), SAVE_5, "1KiB").await, DONE);
     assert_eq!(fs::read(state.path().join("modes/test/index")).unwrap(), b"hello");
@@ -94,24 +94,24 @@ async fn a_value_outlives_its_host_and_is_a_file_an_operator_can_read() {
 }
 
 #[tokio::test]
-async fn what_does_not_fit_the_grant_is_not_kept_and_what_was_there_stands() {
+async fn a_value_that_exceeds_the_grant_is_not_stored_and_the_old_one_is_kept() {
     let state = tempfile::tempdir().unwrap();
     let host = host_with(state.path());
-    let kept = || keeper("index", "hello");
-    // Ten bytes: the name's five and the value's five.
+    let kept = || storing("index", "hello");
+    // Ten bytes: five of the name and five of the value.
     assert_eq!(asked(&host, kept(), SAVE_5, "10").await, DONE);
     assert_eq!(asked(&host, kept(), "(call $save_it (i32.const 6))", "10").await, FULL);
     assert_eq!(fs::read(state.path().join("modes/test/index")).unwrap(), b"hello");
-    assert_eq!(asked(&host, keeper("b", "x"), "(call $save_it (i32.const 1))", "10").await, FULL);
+    assert_eq!(asked(&host, storing("b", "x"), "(call $save_it (i32.const 1))", "10").await, FULL);
 }
 
 #[tokio::test]
-async fn names_that_lead_elsewhere_are_no_names() {
+async fn path_like_names_are_rejected() {
     let state = tempfile::tempdir().unwrap();
     let host = host_with(state.path());
     for name in ["../index", "/etc/passwd", ".lock", "..", "", "A", "a\0b", &"x".repeat(64)] {
         let wanted = if name.len() == 64 { DONE } else { INVALID_NAME };
-        let guest = keeper(name, "");
+        let guest = storing(name, "");
         let saved = asked(&host, guest, "(call $save_it (i32.const 0))", "1KiB").await;
         assert_eq!(saved, wanted, "{name:?}");
     }
@@ -120,9 +120,9 @@ async fn names_that_lead_elsewhere_are_no_names() {
 }
 
 #[tokio::test]
-async fn a_mode_that_withdraws_may_keep_something() {
+async fn a_value_can_be_saved_during_withdraw() {
     let state = tempfile::tempdir().unwrap();
-    let mut guest = keeper("index", "hello");
+    let mut guest = storing("index", "hello");
     let (again, done) = (guest.result(&Returned::Again(10_000)), guest.result(&Returned::Done));
     let guest = guest.announcer(&again, &format!("(drop {SAVE_5}) {done}"));
     let folder = tempfile::tempdir().unwrap();
@@ -136,14 +136,14 @@ async fn a_mode_that_withdraws_may_keep_something() {
 }
 
 #[tokio::test]
-async fn two_hosts_on_one_state_directory_have_a_folder_each() {
+async fn two_hosts_with_one_state_directory_use_separate_folders() {
     let state = tempfile::tempdir().unwrap();
     let (one, other) = (host_with(state.path()), host_with(state.path()));
-    let guest = keeper("index", "hello").discover(&format!("(call $report {SAVE_5})"));
+    let guest = storing("index", "hello").discover(&format!("(call $report {SAVE_5})"));
     let mut first = opened(&one, &guest, "1KiB").await;
     assert_eq!(reported(&first.discover().await.unwrap()), DONE);
-    // The first still holds its own.
-    let load = || keeper("index", "hello");
+    // The first host still holds its lock.
+    let load = || storing("index", "hello");
     assert_eq!(asked(&other, load(), "(call $load_it)", "1KiB").await, 50_000);
     assert!(state.path().join("modes/test-2").is_dir());
     drop(first);
@@ -151,9 +151,9 @@ async fn two_hosts_on_one_state_directory_have_a_folder_each() {
 }
 
 #[tokio::test]
-async fn without_a_state_directory_the_mode_is_told_what_to_set() {
-    // The mode hands the host's words on as a problem of its own.
-    let mut guest = keeper("index", "hello");
+async fn without_a_state_directory_the_error_says_what_to_set() {
+    // The mode reports the host's text as its own problem.
+    let mut guest = storing("index", "hello");
     let problem = guest.result(&Returned::Problem(FAILED, ""));
     let guest = guest.discover(&format!(
         "(drop {SAVE_5})
@@ -172,8 +172,8 @@ async fn without_a_state_directory_the_mode_is_told_what_to_set() {
 }
 
 #[tokio::test]
-async fn without_a_grant_it_is_not_even_loaded() {
-    let text = load(&host(), &keeper("index", "")).await.err().unwrap().to_string();
+async fn without_a_grant_it_is_not_loaded() {
+    let text = load(&host(), &storing("index", "")).await.err().unwrap().to_string();
     assert!(
         text.ends_with("it imports convoke:host/store@0.1.0, which is not granted; to allow it, its [[discovery]] needs: grant = { store = \"64KiB\" }"),
         "{text}"
@@ -181,11 +181,11 @@ async fn without_a_grant_it_is_not_even_loaded() {
 }
 
 #[tokio::test]
-async fn the_folder_is_told_once() {
+async fn the_folder_is_logged_once() {
     let state = tempfile::tempdir().unwrap();
     let log = Log::capture();
     let host = host_with(state.path());
-    let guest = keeper("index", "hello").discover(&format!("(call $report {SAVE_5})"));
+    let guest = storing("index", "hello").discover(&format!("(call $report {SAVE_5})"));
     let mut instance = opened(&host, &guest, "1KiB").await;
     for _ in 0..3 {
         instance.discover().await.unwrap();
@@ -198,10 +198,10 @@ async fn the_folder_is_told_once() {
 }
 
 #[tokio::test]
-async fn in_a_made_up_world_nothing_reaches_the_disk() {
+async fn with_fakes_nothing_is_written_to_disk() {
     let fakes =
         Fakes { store: [("index".to_owned(), "made up".to_owned())].into(), ..Fakes::default() };
     let host = host_in(fakes);
-    assert_eq!(asked(&host, keeper("index", "x"), "(call $load_it)", "1KiB").await, 7);
-    assert_eq!(asked(&host, keeper("index", "x"), SAVE_5, "9").await, FULL);
+    assert_eq!(asked(&host, storing("index", "x"), "(call $load_it)", "1KiB").await, 7);
+    assert_eq!(asked(&host, storing("index", "x"), SAVE_5, "9").await, FULL);
 }

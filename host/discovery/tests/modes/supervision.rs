@@ -1,5 +1,4 @@
-//! The life of a mode under the task that owns it; in virtual time where no
-//! socket is involved.
+//! The life cycle of a mode under its supervisor; in virtual time where no socket is involved.
 
 use std::time::Duration;
 
@@ -17,7 +16,7 @@ async fn start(guest: &Guest) -> (ModeHandle, mpsc::Receiver<ModeEvent>) {
     let host = host();
     let (events, received) = mpsc::channel(1);
     let handle = host.start(load(&host, guest).await.unwrap(), local(), events);
-    // The host may go: its modes keep what they need.
+    // Modes keep the parts of the host that they need.
     drop(host);
     (handle, received)
 }
@@ -33,7 +32,8 @@ async fn status(handle: &ModeHandle, wanted: impl FnMut(&ModeStatus) -> bool) ->
     timeout(HOURS, handle.status().wait_for(wanted)).await.unwrap().unwrap().clone()
 }
 
-/// A mode whose `discover` number `at` (from 1) is `then`, and whose others find one member.
+/// A mode whose call number `at` (from 1) of `discover` executes `then`, and whose other calls
+/// return one candidate.
 fn good_but(at: u32, then: &str) -> Guest {
     let mut guest = Guest::new();
     let found = guest.result(&Returned::Snapshot(&[("10.0.0.7", Some(6900))], Some(1_000)));
@@ -45,7 +45,7 @@ fn good_but(at: u32, then: &str) -> Guest {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_mode_is_asked_again_when_it_said() {
+async fn a_mode_is_called_at_the_interval_it_returns() {
     let (handle, mut events) = start(&good_but(0, "unreachable")).await;
     snapshot(&mut events).await;
     for _ in 0..10 {
@@ -62,7 +62,7 @@ async fn a_mode_is_asked_again_when_it_said() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_mode_that_says_nothing_is_asked_every_five_seconds() {
+async fn the_default_interval_is_five_seconds() {
     let (_handle, mut events) = start(&Guest::new()).await;
     snapshot(&mut events).await;
     let before = Instant::now();
@@ -72,7 +72,7 @@ async fn a_mode_that_says_nothing_is_asked_every_five_seconds() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_mode_that_crashes_is_built_again_and_what_it_found_stands() {
+async fn a_crashed_mode_is_restarted_and_its_last_result_is_kept() {
     let (handle, mut events) = start(&good_but(3, "unreachable")).await;
     for _ in 0..2 {
         snapshot(&mut events).await;
@@ -94,7 +94,7 @@ async fn a_mode_that_crashes_is_built_again_and_what_it_found_stands() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_mode_that_always_crashes_is_tried_less_and_less_often() {
+async fn a_mode_that_always_crashes_is_restarted_with_a_growing_back_off() {
     let (handle, _events) = start(&Guest::new().discover("unreachable")).await;
     let started = Instant::now();
     let seen = status(&handle, |status| status.restarts == 10).await;
@@ -105,7 +105,7 @@ async fn a_mode_that_always_crashes_is_tried_less_and_less_often() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_temporary_problem_is_asked_again_and_costs_no_instance() {
+async fn a_temporary_problem_is_retried_with_the_same_instance() {
     let mut guest = Guest::new();
     let problem = guest.result(&Returned::Problem(TEMPORARY, "no answer from the name server"));
     let found = guest.result(&Returned::Snapshot(&[("10.0.0.7", Some(6900))], Some(1_000)));
@@ -125,9 +125,10 @@ async fn a_temporary_problem_is_asked_again_and_costs_no_instance() {
     );
 }
 
-/// A look of which nothing can be used is none: not reported, said once, and taken again soon.
+/// A result without usable candidates counts as a failure: it is not reported, logged once, and
+/// retried soon.
 #[tokio::test(start_paused = true)]
-async fn a_look_of_which_nothing_can_be_used_has_failed() {
+async fn a_result_without_usable_candidates_is_a_failure() {
     let log = Log::capture();
     let mut guest = Guest::new();
     let in_vain =
@@ -140,7 +141,7 @@ async fn a_look_of_which_nothing_can_be_used_has_failed() {
     ));
     let started = Instant::now();
     let (handle, mut events) = start(&guest).await;
-    assert_eq!(snapshot(&mut events).await.candidates, [], "nobody is an answer");
+    assert_eq!(snapshot(&mut events).await.candidates, [], "an empty result is conclusive");
     assert!(started.elapsed() < Duration::from_secs(5), "{:?}", started.elapsed());
     assert_eq!(status(&handle, |status| status.looks > 0).await.looks, 1);
     assert_eq!(
@@ -153,14 +154,14 @@ async fn a_look_of_which_nothing_can_be_used_has_failed() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_mode_that_only_an_operator_can_mend_is_not_asked_again() {
+async fn a_misconfigured_mode_is_not_called_again() {
     let guest =
         Guest::new().discover_returns(&Returned::Problem(MISCONFIGURED, "no service is named"));
     let (handle, mut events) = start(&guest).await;
     let problem = Problem::Misconfigured("no service is named".into());
     let stopped = ModeEvent::Stopped { mode: "test".into(), problem: problem.clone() };
     assert_eq!(timeout(HOURS, events.recv()).await.unwrap(), Some(stopped));
-    // Only its file is watched, for a version that does better.
+    // Only the file is watched, for a new version.
     assert!(timeout(HOURS, events.recv()).await.is_err());
     let seen = handle.status().borrow().clone();
     assert_eq!(seen.state, ModeState::StoppedMisconfigured);
@@ -170,8 +171,8 @@ async fn a_mode_that_only_an_operator_can_mend_is_not_asked_again() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_announcement_comes_first_and_again_when_it_is_due() {
-    // The announcement turns the port of the one candidate up by one.
+async fn the_announcement_comes_first_and_is_repeated_when_due() {
+    // Each announcement increments the port of the one candidate.
     let mut guest = Guest::new();
     let found = guest.result(&Returned::Snapshot(&[("10.0.0.7", Some(6900))], Some(1_000)));
     let again = guest.result(&Returned::Again(10_000));
@@ -192,9 +193,9 @@ async fn an_announcement_comes_first_and_again_when_it_is_due() {
     assert!(ports.len() > 30);
 }
 
-/// Two members that can look and cannot be found would each see nobody.
+/// If two members could discover but not announce, each would conclude that it is alone.
 #[tokio::test(start_paused = true)]
-async fn a_look_shows_nobody_only_once_this_member_could_be_found() {
+async fn a_result_is_inconclusive_until_an_announcement_has_succeeded() {
     let mut guest = Guest::new();
     let found = guest.result(&Returned::Snapshot(&[], Some(1_000)));
     let refused = guest.result(&Returned::Problem(TEMPORARY, "may not write"));
@@ -209,16 +210,16 @@ async fn a_look_shows_nobody_only_once_this_member_could_be_found() {
     );
     let (handle, mut events) = start(&guest).await;
     let doubt = snapshot(&mut events).await.doubt.unwrap();
-    assert_eq!(doubt, "this member could not make itself known yet");
+    assert_eq!(doubt, "this member could not announce itself yet");
     for _ in 0..20 {
-        // The fifth try fails as well, and the announcement stands.
+        // The fifth attempt fails as well, and the earlier announcement stays valid.
         assert_eq!(snapshot(&mut events).await.doubt, None);
     }
     handle.stop().await;
 }
 
 #[tokio::test]
-async fn a_mode_that_computes_for_ever_does_not_hold_up_the_stop() {
+async fn an_endless_loop_does_not_delay_the_stop() {
     let (handle, _events) =
         start(&Guest::new().discover("(loop $ever (br $ever)) unreachable")).await;
     tokio::time::sleep(Duration::from_millis(100)).await;
@@ -228,14 +229,14 @@ async fn a_mode_that_computes_for_ever_does_not_hold_up_the_stop() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_mode_ends_when_nobody_listens() {
+async fn a_mode_ends_when_its_receiver_is_dropped() {
     let (handle, events) = start(&good_but(0, "unreachable")).await;
     drop(events);
     assert_eq!(status(&handle, |status| status.state == ModeState::Stopped).await.looks, 1);
 }
 
 #[tokio::test]
-async fn a_mode_that_imports_the_log_only_runs_without_a_grant() {
+async fn a_mode_that_imports_only_the_log_needs_no_grant() {
     let mut guest = Guest::new().import("convoke:host/log@0.1.0", LOG);
     let found = guest.result(&Returned::Snapshot(&[], None));
     let guest = guest.discover(&format!(

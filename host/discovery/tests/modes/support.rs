@@ -1,4 +1,4 @@
-//! A host for tests, and a cipher that anybody can read.
+//! A host for tests, and a cipher without encryption.
 
 use std::collections::HashSet;
 use std::net::{IpAddr, SocketAddr};
@@ -8,14 +8,14 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use convoke_discovery::{
-    BeaconCipher, BeaconCiphers, BeaconRefusal, CallError, DiscoveryHost, Fakes, Grants,
+    Backend, BeaconCipher, BeaconCiphers, BeaconRejection, CallError, DiscoveryHost, Fakes, Grants,
     HostConfig, Instance, Interface, LoadError, LoadedMode, LocalMember, ModeSpec, Probed, Prober,
-    Source, World,
+    Source,
 };
 
 use crate::guest::Guest;
 
-/// How long a test waits for what must happen.
+/// How long a test waits for an expected event.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
 pub(crate) fn config() -> HostConfig {
@@ -25,7 +25,7 @@ pub(crate) fn config() -> HostConfig {
         default_ports: vec![6900, 6901, 6902],
         cache_directory: None,
         state_directory: None,
-        world: World::Real,
+        backend: Backend::Real,
         beacon_ciphers: cluster(b'k'),
         prober: Prober::new(|_| async { Probed::Closed }),
         on_own_thread: false,
@@ -66,7 +66,7 @@ pub(crate) fn granted(mut spec: ModeSpec, multicast: &str) -> ModeSpec {
     spec
 }
 
-/// With `grants`, each a capability and one pattern.
+/// Adds `grants`, pairs of a capability and one pattern.
 pub(crate) fn with_grants(mut spec: ModeSpec, grants: &[(&str, &str)]) -> ModeSpec {
     spec.grants = Grants::parse(
         grants.iter().map(|(capability, pattern)| (*capability, std::slice::from_ref(pattern))),
@@ -75,19 +75,20 @@ pub(crate) fn with_grants(mut spec: ModeSpec, grants: &[(&str, &str)]) -> ModeSp
     spec
 }
 
-/// A host of a made-up world.
-pub(crate) fn host_in(world: Fakes) -> DiscoveryHost {
-    let world = World::Fake(Arc::new(world));
-    DiscoveryHost::new(HostConfig { world, ..config() }).unwrap()
+/// A host with fakes.
+pub(crate) fn host_in(fakes: Fakes) -> DiscoveryHost {
+    let backend = Backend::Fake(Arc::new(fakes));
+    DiscoveryHost::new(HostConfig { backend, ..config() }).unwrap()
 }
 
-/// A group of this test run alone, so that two runs on one machine do not meet.
+/// A group address for this test run only, so that parallel runs on one machine do not
+/// interfere.
 pub(crate) fn group(port: u16) -> SocketAddr {
     let [_, _, high, low] = std::process::id().to_be_bytes();
     SocketAddr::from(([239, 255, high, low], port))
 }
 
-/// Loads a guest as an operator's file would be.
+/// Loads a guest from a file.
 pub(crate) async fn load(host: &DiscoveryHost, guest: &Guest) -> Result<LoadedMode, LoadError> {
     let folder = tempfile::tempdir().unwrap();
     host.load(&file(guest.write(folder.path(), "test"))).await
@@ -99,7 +100,7 @@ pub(crate) async fn open(host: &DiscoveryHost, guest: &Guest) -> Result<Instance
     host.open(&loaded, &local()).await
 }
 
-/// Ciphers of members of the cluster whose key is `key`: each a member of its own.
+/// Ciphers of members of the cluster with key `key`; each join is another member.
 pub(crate) fn cluster(key: u8) -> BeaconCiphers {
     static MEMBERS: AtomicU8 = AtomicU8::new(0);
     BeaconCiphers::new(move |_| {
@@ -108,7 +109,7 @@ pub(crate) fn cluster(key: u8) -> BeaconCiphers {
     })
 }
 
-/// `T`, key, member, number, payload: in the open.
+/// Frames of `T`, key, member, number and payload, without encryption.
 pub(crate) struct ToyCipher {
     key: u8,
     member: u8,
@@ -124,26 +125,26 @@ impl BeaconCipher for ToyCipher {
         Ok(())
     }
 
-    fn open(&mut self, datagram: &[u8], out: &mut Vec<u8>) -> Result<(), BeaconRefusal> {
+    fn open(&mut self, datagram: &[u8], out: &mut Vec<u8>) -> Result<(), BeaconRejection> {
         let [b'T', key, member, number, payload @ ..] = datagram else {
-            return Err(BeaconRefusal::Malformed);
+            return Err(BeaconRejection::Malformed);
         };
         if *key != self.key {
-            return Err(BeaconRefusal::Foreign);
+            return Err(BeaconRejection::Foreign);
         }
         if *member == self.member {
-            return Err(BeaconRefusal::Own);
+            return Err(BeaconRejection::Own);
         }
         if !self.seen.insert((*member, *number)) {
-            return Err(BeaconRefusal::Replayed);
+            return Err(BeaconRejection::Replayed);
         }
         out.extend_from_slice(payload);
         Ok(())
     }
 }
 
-/// The lines that this thread logs while this is alive; a test's own thread runs
-/// all of its tasks.
+/// Captures the lines that this thread logs while it is alive; a test's tasks all run on its
+/// own thread.
 pub(crate) struct Log {
     written: Arc<Mutex<Vec<u8>>>,
     _default: tracing::subscriber::DefaultGuard,

@@ -13,7 +13,7 @@ fn refused(text: &str) -> String {
 }
 
 #[test]
-fn good_references_are_read_and_written() {
+fn valid_references_round_trip() {
     for text in [
         "https://modes.example/shelf.wasm",
         "https://modes.example:8443/a/b/shelf.wasm?version=3",
@@ -36,7 +36,7 @@ fn good_references_are_read_and_written() {
 }
 
 #[test]
-fn only_registries_on_this_machine_are_spoken_to_without_tls() {
+fn only_registries_on_this_machine_are_accessed_without_tls() {
     let base = |text: &str| match text.parse() {
         Ok(Reference::Oci(artifact)) => artifact.base().to_string(),
         other => panic!("{other:?}"),
@@ -52,7 +52,7 @@ fn only_registries_on_this_machine_are_spoken_to_without_tls() {
 }
 
 #[test]
-fn a_reference_is_told_from_a_file() {
+fn a_reference_is_distinguished_from_a_file() {
     for text in ["https://a/b", "oci://a/b", "http://a/b", "ftp://a", "file:///a", "X+y-z.1://"] {
         assert!(Reference::is_one(text), "{text}");
     }
@@ -62,59 +62,59 @@ fn a_reference_is_told_from_a_file() {
 }
 
 #[test]
-fn malformed_references_are_refused_in_one_line() {
+fn malformed_references_are_rejected_in_one_line() {
     const HTTPS: &str = "expected https://host[:port]/path";
     const OCI: &str = "expected oci://registry[:port]/repository[:tag][@sha256:…]";
     for (text, reason, form) in [
         ("https://", "empty host", HTTPS),
-        ("https:///a", "it names no host", HTTPS),
-        ("https://modes.example", "it names no file on that host", HTTPS),
-        ("https://modes.example/?a=b", "it names no file on that host", HTTPS),
+        ("https:///a", "the host is missing", HTTPS),
+        ("https://modes.example", "the path is missing", HTTPS),
+        ("https://modes.example/?a=b", "the path is missing", HTTPS),
         ("https://modes.example:99999/a", "invalid port number", HTTPS),
         ("https://[::1/a", "invalid IPv6 address", HTTPS),
         ("https://modes.example/a b", "it contains ' '", HTTPS),
         ("https://modes.example/a\nb", "it contains '\\n'", HTTPS),
         ("https://modes.example\\a", "it contains '\\\\'", HTTPS),
-        ("oci://", "it names no repository", OCI),
-        ("oci:///shelf", "it names no registry", OCI),
-        ("oci://registry.example", "it names no repository", OCI),
-        ("oci://registry.example/", "a repository is lower-case letters", OCI),
-        ("oci://registry.example/Shelf", "a repository is lower-case letters", OCI),
-        ("oci://registry.example/shelf:", "a tag is up to 128", OCI),
+        ("oci://", "the repository is missing", OCI),
+        ("oci:///shelf", "the registry is missing", OCI),
+        ("oci://registry.example", "the repository is missing", OCI),
+        ("oci://registry.example/", "a repository consists of lower-case letters", OCI),
+        ("oci://registry.example/Shelf", "a repository consists of lower-case letters", OCI),
+        ("oci://registry.example/shelf:", "a tag of up to 128", OCI),
         ("oci://registry.example/shelf:ä", "is not ASCII", OCI),
         ("oci://registry.example:/shelf", "a colon and no port", OCI),
         ("oci://registry.example:http/shelf", "invalid port number", OCI),
-        ("oci://reg%20istry/shelf", "its registry contains '%'", OCI),
+        ("oci://reg%20istry/shelf", "the registry contains '%'", OCI),
         ("oci://registry.example/shelf@sha256:00", "64 hexadecimal digits", OCI),
         ("oci://registry.example/shelf@sha512:00", "64 hexadecimal digits", OCI),
-        ("ftp://modes.example/a", "is no reference to a component", HTTPS),
-        ("shelf.wasm", "is no reference to a component", HTTPS),
+        ("ftp://modes.example/a", "is not a reference to a component", HTTPS),
+        ("shelf.wasm", "is not a reference to a component", HTTPS),
     ] {
         let line = refused(text);
         assert!(line.contains(reason) && line.contains(form), "{line}");
         assert!(!line.chars().any(char::is_control), "{line}");
     }
     let long = refused(&format!("https://modes.example/{}", "a".repeat(5_000)));
-    assert!(long.contains("has 5022 bytes; at most 2048") && long.len() < 400, "{long}");
+    assert!(long.contains("has 5022 bytes; the limit is 2048") && long.len() < 400, "{long}");
 }
 
 #[test]
-fn plain_http_is_refused_with_the_reason_and_advice() {
+fn plain_http_is_rejected_with_reason_and_advice() {
     assert_eq!(
         refused("http://modes.example/a.wasm"),
-        "\"http://modes.example/a.wasm\" is refused: over plain http anybody on the way sees and \
-         changes what is loaded; use https:// or a file"
+        "\"http://modes.example/a.wasm\" is not allowed: plain http can be read and \
+         modified on its way; use https:// or a file"
     );
 }
 
 #[test]
-fn a_fragment_is_refused() {
+fn a_fragment_is_rejected() {
     assert!(refused("https://modes.example/a#b").contains("has a fragment"));
     assert!(refused("oci://registry.example/a#b").contains("has a fragment"));
 }
 
 #[test]
-fn a_user_is_refused_and_not_repeated() {
+fn a_user_is_rejected_and_not_shown() {
     for text in [
         "https://shop:s3cret@modes.example/a",
         "https://s3cret@modes.example/a",
@@ -134,14 +134,14 @@ proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn no_text_panics(text in ".{0,80}") {
+    fn parsing_never_panics(text in ".{0,80}") {
         let _ = text.parse::<Reference>();
         let _ = format!("https://{text}").parse::<Reference>();
         let _ = format!("oci://{text}").parse::<Reference>();
     }
 
     #[test]
-    fn what_is_read_is_written_and_read_again(
+    fn accepted_references_round_trip(
         text in "(https|HTTPS|oci|http)://[a-zA-Z0-9.:\\[\\]-]{1,20}/[a-zA-Z0-9./:@_?%äß~-]{0,30}(@sha256:[0-9a-fA-F]{64})?",
     ) {
         if let Ok(reference) = text.parse::<Reference>() {
@@ -152,7 +152,7 @@ proptest! {
     }
 
     #[test]
-    fn plausible_names_are_read_and_round_trip(
+    fn plausible_names_round_trip(
         registry in "[a-z]{1,8}(\\.[a-z]{2,5}){0,2}(:[1-9][0-9]{0,3})?",
         repository in "[a-z0-9]{1,8}(/[a-z0-9]{1,8}){0,3}",
         tag in "(:[a-zA-Z0-9_][a-zA-Z0-9._-]{0,20})?",

@@ -12,12 +12,12 @@ use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
-/// Where the child finds the server's certificate.
+/// The environment variable that names the folder with the server's certificate.
 const FOLDER: &str = "CONVOKE_FETCH_TEST_AUTHORITY";
 
-/// Runs `test` in a process whose roots of trust are one authority, by `SSL_CERT_FILE`
-/// as an operator sets it. The environment of a running process cannot be changed
-/// safely; so the test with that name runs itself again.
+/// Runs `test` in a process that trusts only one certificate authority, through `SSL_CERT_FILE`
+/// as an operator sets it. The environment of a running process cannot be changed safely, so
+/// the test `name` runs itself in a child process.
 pub(crate) fn trusting<T>(name: &str, test: T)
 where
     T: AsyncFnOnce(TlsAcceptor),
@@ -25,12 +25,12 @@ where
     again(name, "authority.pem", test);
 }
 
-/// Runs `test` in a process without a root of trust.
-pub(crate) fn trusting_nobody<T>(name: &str, test: T)
+/// Runs `test` in a process without trusted root certificates.
+pub(crate) fn without_trust_roots<T>(name: &str, test: T)
 where
     T: AsyncFnOnce(TlsAcceptor),
 {
-    again(name, "nobody.pem", test);
+    again(name, "no-roots.pem", test);
 }
 
 fn again<T>(name: &str, roots: &str, test: T)
@@ -57,8 +57,8 @@ where
     assert!(output.status.success() && out.contains("1 passed"), "{out}\n{err}");
 }
 
-/// What a server shows that no authority vouches for.
-pub(crate) fn stranger() -> TlsAcceptor {
+/// An acceptor with a certificate that no authority has signed.
+pub(crate) fn self_signed() -> TlsAcceptor {
     let identity = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).expect("made");
     let folder = tempfile::tempdir().expect("a folder");
     fs::write(folder.path().join("server.pem"), identity.cert.pem()).expect("written");
@@ -80,7 +80,7 @@ fn write(folder: &Path) {
     let server = server.signed_by(&key, &issuer).expect("signed");
 
     fs::write(folder.join("authority.pem"), certificate.pem()).expect("written");
-    fs::write(folder.join("nobody.pem"), "").expect("written");
+    fs::write(folder.join("no-roots.pem"), "").expect("written");
     fs::write(folder.join("server.pem"), server.pem()).expect("written");
     fs::write(folder.join("server.key"), key.serialize_pem()).expect("written");
 }

@@ -1,10 +1,10 @@
-//! What was brought before.
+//! The cache.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use convoke_fetch::limits::KEPT_MAX;
+use convoke_fetch::limits::CACHED_MAX;
 use convoke_fetch::{Fetcher, Reference};
 
 use crate::authority::trusting;
@@ -35,38 +35,41 @@ fn a_component_in_the_cache_needs_no_server() {
         let fetcher = Fetcher::new(Some(cache.clone()), limits());
         let server = Server::start(Some(tls), |_| Answer::ok(BYTES)).await;
         let reference = reference(&server);
-        assert_eq!(fetcher.fetch(&reference, digest(BYTES)).await.expect("brought"), BYTES);
+        assert_eq!(fetcher.fetch(&reference, digest(BYTES)).await.expect("fetched"), BYTES);
         assert_eq!(names(&cache), [file(&cache)]);
-        assert_eq!(fs::read(file(&cache)).expect("kept"), BYTES);
+        assert_eq!(fs::read(file(&cache)).expect("cached"), BYTES);
         drop(server);
 
         let restarted = Fetcher::new(Some(cache), limits());
-        assert_eq!(restarted.fetch(&reference, digest(BYTES)).await.expect("kept"), BYTES);
-        // Where it lies does not matter either.
+        assert_eq!(restarted.fetch(&reference, digest(BYTES)).await.expect("cached"), BYTES);
+        // The reference is not used either.
         let elsewhere = "oci://127.0.0.1:1/shelf".parse().expect("a reference");
-        assert_eq!(restarted.fetch(&elsewhere, digest(BYTES)).await.expect("kept"), BYTES);
+        assert_eq!(restarted.fetch(&elsewhere, digest(BYTES)).await.expect("cached"), BYTES);
     });
 }
 
 #[test]
-fn a_damaged_component_is_fetched_anew() {
-    trusting("cache::a_damaged_component_is_fetched_anew", async |tls| {
+fn a_damaged_component_is_fetched_again() {
+    trusting("cache::a_damaged_component_is_fetched_again", async |tls| {
         let folder = tempfile::tempdir().expect("a folder");
         let fetcher = Fetcher::new(Some(folder.path().to_owned()), limits());
         let server = Server::start(Some(tls), |_| Answer::ok(BYTES)).await;
         let reference = reference(&server);
         for (asked, damaged) in [&BYTES[..5], b"", b"something else"].iter().enumerate() {
             fs::write(file(folder.path()), damaged).expect("written");
-            assert_eq!(fetcher.fetch(&reference, digest(BYTES)).await.expect("anew"), BYTES);
-            assert_eq!(fs::read(file(folder.path())).expect("mended"), BYTES);
+            assert_eq!(
+                fetcher.fetch(&reference, digest(BYTES)).await.expect("fetched again"),
+                BYTES
+            );
+            assert_eq!(fs::read(file(folder.path())).expect("repaired"), BYTES);
             assert_eq!(server.paths().len(), asked + 1);
         }
     });
 }
 
 #[test]
-fn another_component_is_not_kept() {
-    trusting("cache::another_component_is_not_kept", async |tls| {
+fn a_component_with_another_digest_is_not_cached() {
+    trusting("cache::a_component_with_another_digest_is_not_cached", async |tls| {
         let folder = tempfile::tempdir().expect("a folder");
         let fetcher = Fetcher::new(Some(folder.path().to_owned()), limits());
         let server = Server::start(Some(tls), |_| Answer::ok(b"another")).await;
@@ -76,8 +79,8 @@ fn another_component_is_not_kept() {
 }
 
 #[test]
-fn a_cache_that_cannot_be_written_is_no_failure() {
-    trusting("cache::a_cache_that_cannot_be_written_is_no_failure", async |tls| {
+fn an_unwritable_cache_is_not_an_error() {
+    trusting("cache::an_unwritable_cache_is_not_an_error", async |tls| {
         let folder = tempfile::tempdir().expect("a folder");
         let in_the_way = folder.path().join("a-file");
         fs::write(&in_the_way, b"").expect("written");
@@ -85,13 +88,13 @@ fn a_cache_that_cannot_be_written_is_no_failure() {
         for cache in [in_the_way.clone(), in_the_way.join("below")] {
             let fetcher = Fetcher::new(Some(cache), limits());
             let bytes = fetcher.fetch(&reference(&server), digest(BYTES)).await;
-            assert_eq!(bytes.expect("brought"), BYTES);
+            assert_eq!(bytes.expect("fetched"), BYTES);
         }
         let folder_in_the_way = file(folder.path());
         fs::create_dir(&folder_in_the_way).expect("made");
         let fetcher = Fetcher::new(Some(folder.path().to_owned()), limits());
         let bytes = fetcher.fetch(&reference(&server), digest(BYTES)).await;
-        assert_eq!(bytes.expect("brought"), BYTES);
+        assert_eq!(bytes.expect("fetched"), BYTES);
         assert_eq!(server.paths().len(), 3);
         assert_eq!(names(folder.path()).len(), 2, "nothing half-written is left");
     });
@@ -110,44 +113,41 @@ fn fetchers_may_share_a_cache() {
             tasks.spawn(async move { fetcher.fetch(&reference, digest(BYTES)).await });
         }
         for outcome in tasks.join_all().await {
-            assert_eq!(outcome.expect("brought"), BYTES);
+            assert_eq!(outcome.expect("fetched"), BYTES);
         }
         assert_eq!(names(folder.path()), [file(folder.path())]);
     });
 }
 
 #[test]
-fn what_was_not_used_for_longest_goes_and_so_does_what_was_never_finished() {
-    trusting(
-        "cache::what_was_not_used_for_longest_goes_and_so_does_what_was_never_finished",
-        async |tls| {
-            let folder = tempfile::tempdir().expect("a folder");
-            let hours_ago = |hours: u64| SystemTime::now() - Duration::from_secs(3_600 * hours);
-            let write = |name: &str, hours: u64| {
-                let path = folder.path().join(name);
-                fs::write(&path, name).expect("written");
-                let file = fs::File::open(&path).expect("there");
-                file.set_modified(hours_ago(hours)).expect("ours");
-                path
-            };
-            let unfinished = [write(".fetched-a", 0), write(".fetched-b", 2)];
-            let stranger = write("README", 1_000);
-            let kept: Vec<_> =
-                (0..KEPT_MAX).map(|n| write(&format!("{n:064x}.wasm"), 10 + n as u64)).collect();
-            // The oldest but one is used once more.
-            let used = kept.len() - 2;
-            let bytes = fs::read(&kept[used]).expect("there");
-            let path = file_of(folder.path(), &bytes);
-            fs::rename(&kept[used], &path).expect("renamed");
+fn the_least_recently_used_and_abandoned_files_are_removed() {
+    trusting("cache::the_least_recently_used_and_abandoned_files_are_removed", async |tls| {
+        let folder = tempfile::tempdir().expect("a folder");
+        let hours_ago = |hours: u64| SystemTime::now() - Duration::from_secs(3_600 * hours);
+        let write = |name: &str, hours: u64| {
+            let path = folder.path().join(name);
+            fs::write(&path, name).expect("written");
+            let file = fs::File::open(&path).expect("there");
+            file.set_modified(hours_ago(hours)).expect("ours");
+            path
+        };
+        let unfinished = [write(".fetched-a", 0), write(".fetched-b", 2)];
+        let unrelated = write("README", 1_000);
+        let kept: Vec<_> =
+            (0..CACHED_MAX).map(|n| write(&format!("{n:064x}.wasm"), 10 + n as u64)).collect();
+        // The least recently used but one is used again.
+        let used = kept.len() - 2;
+        let bytes = fs::read(&kept[used]).expect("there");
+        let path = file_of(folder.path(), &bytes);
+        fs::rename(&kept[used], &path).expect("renamed");
 
-            let fetcher = Fetcher::new(Some(folder.path().to_owned()), limits());
-            let server = Server::start(Some(tls), |_| Answer::ok(BYTES)).await;
-            fetcher.fetch(&reference(&server), digest(&bytes)).await.expect("kept");
-            fetcher.fetch(&reference(&server), digest(BYTES)).await.expect("brought");
-            assert!(file(folder.path()).exists() && path.exists() && stranger.exists());
-            assert_eq!(unfinished.map(|path| path.exists()), [true, false]);
-            assert!(!kept[KEPT_MAX - 1].exists());
-            assert_eq!(kept.iter().filter(|path| path.exists()).count(), KEPT_MAX - 2);
-        },
-    );
+        let fetcher = Fetcher::new(Some(folder.path().to_owned()), limits());
+        let server = Server::start(Some(tls), |_| Answer::ok(BYTES)).await;
+        fetcher.fetch(&reference(&server), digest(&bytes)).await.expect("cached");
+        fetcher.fetch(&reference(&server), digest(BYTES)).await.expect("fetched");
+        assert!(file(folder.path()).exists() && path.exists() && unrelated.exists());
+        assert_eq!(unfinished.map(|path| path.exists()), [true, false]);
+        assert!(!kept[CACHED_MAX - 1].exists());
+        assert_eq!(kept.iter().filter(|path| path.exists()).count(), CACHED_MAX - 2);
+    });
 }

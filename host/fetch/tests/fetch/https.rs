@@ -2,74 +2,74 @@
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use crate::authority::{stranger, trusting, trusting_nobody};
+use crate::authority::{self_signed, trusting, without_trust_roots};
 use crate::server::{Answer, Server};
-use crate::{BYTES, fetch, line, named, refusal};
+use crate::{BYTES, failure, fetch, line, named};
 
 #[test]
-fn a_file_is_brought_from_a_server_that_the_named_authority_vouches_for() {
-    trusting(
-        "https::a_file_is_brought_from_a_server_that_the_named_authority_vouches_for",
-        async |tls| {
-            let server = Server::start(Some(tls), |_| Answer::ok(BYTES)).await;
-            let bytes = fetch(&server.https("/shelf.wasm?v=1")).await.expect("brought");
-            assert_eq!(bytes, BYTES);
-            assert_eq!(server.paths(), ["/shelf.wasm?v=1"]);
-            let request = &server.requests()[0];
-            assert!(request.header("user-agent").expect("said").starts_with("convoke/"));
-            assert_eq!(request.header("authorization"), None);
-        },
-    );
-}
-
-#[test]
-fn a_length_need_not_be_announced() {
-    trusting("https::a_length_need_not_be_announced", async |tls| {
-        let server = Server::start(Some(tls), |_| Answer::ok(BYTES).unannounced()).await;
-        assert_eq!(fetch(&server.https("/a")).await.expect("brought"), BYTES);
+fn a_file_is_fetched_from_a_server_with_a_trusted_certificate() {
+    trusting("https::a_file_is_fetched_from_a_server_with_a_trusted_certificate", async |tls| {
+        let server = Server::start(Some(tls), |_| Answer::ok(BYTES)).await;
+        let bytes = fetch(&server.https("/shelf.wasm?v=1")).await.expect("fetched");
+        assert_eq!(bytes, BYTES);
+        assert_eq!(server.paths(), ["/shelf.wasm?v=1"]);
+        let request = &server.requests()[0];
+        assert!(request.header("user-agent").expect("a header").starts_with("convoke/"));
+        assert_eq!(request.header("authorization"), None);
     });
 }
 
 #[test]
-fn a_certificate_of_a_stranger_is_refused_at_once() {
-    trusting("https::a_certificate_of_a_stranger_is_refused_at_once", async |_| {
-        let server = Server::start(Some(stranger()), |_| Answer::ok(BYTES)).await;
-        let line = refusal(&server.https("/a")).await;
+fn the_length_may_be_unannounced() {
+    trusting("https::the_length_may_be_unannounced", async |tls| {
+        let server = Server::start(Some(tls), |_| Answer::ok(BYTES).unannounced()).await;
+        assert_eq!(fetch(&server.https("/a")).await.expect("fetched"), BYTES);
+    });
+}
+
+#[test]
+fn an_untrusted_certificate_is_rejected_without_a_retry() {
+    trusting("https::an_untrusted_certificate_is_rejected_without_a_retry", async |_| {
+        let server = Server::start(Some(self_signed()), |_| Answer::ok(BYTES)).await;
+        let line = failure(&server.https("/a")).await;
         let start = format!("the certificate of {}/a is not trusted (", server.address);
-        assert!(line.starts_with(&start) && line.ends_with("in SSL_CERT_FILE"), "{line}");
+        assert!(
+            line.starts_with(&start) && line.ends_with("to a PEM file that contains it"),
+            "{line}"
+        );
         assert!(server.paths().is_empty());
     });
 }
 
 #[test]
-fn a_machine_without_certificates_is_told_as_such() {
-    trusting_nobody("https::a_machine_without_certificates_is_told_as_such", async |tls| {
+fn missing_root_certificates_are_reported() {
+    without_trust_roots("https::missing_root_certificates_are_reported", async |tls| {
         let server = Server::start(Some(tls), |_| Answer::ok(BYTES)).await;
-        let line = refusal(&server.https("/a")).await;
-        assert!(line.starts_with("no TLS on this machine ("), "{line}");
+        let line = failure(&server.https("/a")).await;
+        assert!(line.starts_with("TLS cannot be used on this machine ("), "{line}");
         assert!(line.contains("install the system's certificates"), "{line}");
     });
 }
 
 #[test]
-fn a_server_without_tls_is_told_as_such() {
-    trusting("https::a_server_without_tls_is_told_as_such", async |_| {
+fn a_server_without_tls_is_reported() {
+    trusting("https::a_server_without_tls_is_reported", async |_| {
         let server = Server::start(None, |_| Answer::ok(BYTES)).await;
-        let line = refusal(&server.https("/a")).await;
-        assert!(line.contains("does not speak TLS as it should"), "{line}");
+        let line = failure(&server.https("/a")).await;
+        assert!(line.contains("the TLS handshake with"), "{line}");
         assert!(line.contains("check the port"), "{line}");
     });
 }
 
 #[test]
-fn another_component_is_refused_and_both_digests_are_named() {
-    trusting("https::another_component_is_refused_and_both_digests_are_named", async |tls| {
+fn a_component_with_another_digest_is_rejected_with_both_digests() {
+    trusting("https::a_component_with_another_digest_is_rejected_with_both_digests", async |tls| {
         let server = Server::start(Some(tls), |_| Answer::ok(b"another")).await;
         assert_eq!(
-            refusal(&server.https("/a")).await,
+            failure(&server.https("/a")).await,
             format!(
-                "it is {found}, and {} is pinned; nothing was kept. If it is the component you \
-                 mean, pin it with digest = \"{found}\"",
+                "its digest is {found}, but the configuration requires {}; nothing was cached. If it is the \
+                 intended component, set digest = \"{found}\"",
                 named(BYTES),
                 found = named(b"another"),
             )
@@ -90,7 +90,7 @@ fn redirects_that_stay_with_https_are_followed() {
             _ => Answer::ok(BYTES),
         })
         .await;
-        assert_eq!(fetch(&server.https("/0?secret")).await.expect("brought"), BYTES);
+        assert_eq!(fetch(&server.https("/0?secret")).await.expect("fetched"), BYTES);
         let requests = server.requests();
         assert_eq!(requests.len(), 6);
         assert!(requests.iter().all(|request| request.header("referer").is_none()));
@@ -98,10 +98,10 @@ fn redirects_that_stay_with_https_are_followed() {
 }
 
 #[test]
-fn a_sixth_redirect_is_refused() {
-    trusting("https::a_sixth_redirect_is_refused", async |tls| {
+fn a_sixth_redirect_is_rejected() {
+    trusting("https::a_sixth_redirect_is_rejected", async |tls| {
         let server = Server::start(Some(tls), |_| Answer::redirect("/again")).await;
-        let line = refusal(&server.https("/a")).await;
+        let line = failure(&server.https("/a")).await;
         let expected = format!("{}/a leads to more than 5 redirects", server.address);
         assert!(line.starts_with(&expected), "{line}");
         assert_eq!(server.paths().len(), 6);
@@ -109,13 +109,13 @@ fn a_sixth_redirect_is_refused() {
 }
 
 #[test]
-fn a_redirect_to_plain_http_is_refused_and_not_followed() {
-    trusting("https::a_redirect_to_plain_http_is_refused_and_not_followed", async |tls| {
+fn a_redirect_to_plain_http_is_not_followed() {
+    trusting("https::a_redirect_to_plain_http_is_not_followed", async |tls| {
         let plain = Server::start(None, |_| Answer::ok(BYTES)).await;
         let to = format!("http://{}/b?signature=s3cret", plain.address);
         let server = Server::start(Some(tls), move |_| Answer::redirect(&to)).await;
-        let line = refusal(&server.https("/a")).await;
-        let expected = format!("it redirects to http://{}/b, which is refused:", plain.address);
+        let line = failure(&server.https("/a")).await;
+        let expected = format!("it redirects to http://{}/b, which is not allowed:", plain.address);
         assert!(line.starts_with(&expected), "{line}");
         assert!(!line.contains("s3cret"), "{line}");
         assert!(plain.paths().is_empty());
@@ -123,16 +123,16 @@ fn a_redirect_to_plain_http_is_refused_and_not_followed() {
 }
 
 #[test]
-fn what_is_not_there_is_asked_for_once() {
-    trusting("https::what_is_not_there_is_asked_for_once", async |tls| {
+fn not_found_is_not_retried() {
+    trusting("https::not_found_is_not_retried", async |tls| {
         let server = Server::start(Some(tls), |_| {
             Answer::status("404 Not Found", "no\r\n\x1b[31m\u{202e}such file".as_bytes())
         })
         .await;
         assert_eq!(
-            refusal(&server.https("/a")).await,
+            failure(&server.https("/a")).await,
             format!(
-                "{}/a answered 404 (\"no [31m such file\"); nothing is there; check the reference",
+                "{}/a returned 404 (\"no [31m such file\"); not found; check the reference",
                 server.address
             )
         );
@@ -141,82 +141,82 @@ fn what_is_not_there_is_asked_for_once() {
 }
 
 #[test]
-fn a_long_refusal_is_cut() {
-    trusting("https::a_long_refusal_is_cut", async |tls| {
+fn a_long_error_response_is_cut() {
+    trusting("https::a_long_error_response_is_cut", async |tls| {
         let server = Server::start(Some(tls), |_| {
             Answer::status("403 Forbidden", "no ".repeat(100_000).as_bytes())
         })
         .await;
-        let line = refusal(&server.https("/a")).await;
-        assert!(line.contains("answered 403 (\"no no") && line.len() < 500, "{line}");
-        assert!(line.contains("only what anybody may read is fetched"), "{line}");
+        let line = failure(&server.https("/a")).await;
+        assert!(line.contains("returned 403 (\"no no") && line.len() < 500, "{line}");
+        assert!(line.contains("credentials are not supported"), "{line}");
     });
 }
 
 #[test]
-fn a_page_behind_a_password_is_refused() {
-    trusting("https::a_page_behind_a_password_is_refused", async |tls| {
+fn a_page_that_requires_a_password_is_rejected() {
+    trusting("https::a_page_that_requires_a_password_is_rejected", async |tls| {
         let server = Server::start(Some(tls), |_| {
             Answer::status("401 Unauthorized", b"").header("www-authenticate", "Basic realm=\"a\"")
         })
         .await;
-        let line = refusal(&server.https("/a")).await;
-        assert!(line.contains("wants credentials, which are not supported"), "{line}");
+        let line = failure(&server.https("/a")).await;
+        assert!(line.contains("requires credentials, which are not supported"), "{line}");
         assert_eq!(server.paths().len(), 1);
     });
 }
 
 #[test]
-fn a_server_that_fails_is_asked_three_times() {
-    trusting("https::a_server_that_fails_is_asked_three_times", async |tls| {
+fn a_failing_server_is_tried_three_times() {
+    trusting("https::a_failing_server_is_tried_three_times", async |tls| {
         for (status, advice) in
             [("500 Internal Server Error", "try again later"), ("429 Too Many Requests", "wait")]
         {
             let server =
                 Server::start(Some(tls.clone()), move |_| Answer::status(status, b"")).await;
-            let line = refusal(&server.https("/a")).await;
-            assert!(line.contains("asked 3 times") && line.contains(advice), "{line}");
+            let line = failure(&server.https("/a")).await;
+            assert!(line.contains("3 attempts") && line.contains(advice), "{line}");
             assert_eq!(server.paths().len(), 3);
         }
     });
 }
 
 #[test]
-fn a_server_that_recovers_is_no_failure() {
-    trusting("https::a_server_that_recovers_is_no_failure", async |tls| {
+fn a_server_that_recovers_is_used() {
+    trusting("https::a_server_that_recovers_is_used", async |tls| {
         let asked = AtomicU32::new(0);
         let server =
             Server::start(Some(tls), move |_| match asked.fetch_add(1, Ordering::Relaxed) {
                 0 => Answer::status("500 Internal Server Error", b"starting"),
-                // Breaks off in the middle.
+                // Closes the connection in the middle of the body.
                 1 => Answer::ok(b"half").announcing(BYTES.len() as u64),
                 _ => Answer::ok(BYTES),
             })
             .await;
-        assert_eq!(fetch(&server.https("/a")).await.expect("brought"), BYTES);
+        assert_eq!(fetch(&server.https("/a")).await.expect("fetched"), BYTES);
         assert_eq!(server.paths().len(), 3);
     });
 }
 
 #[test]
-fn a_server_that_breaks_off_is_told_as_such() {
-    trusting("https::a_server_that_breaks_off_is_told_as_such", async |tls| {
+fn an_interrupted_response_is_reported() {
+    trusting("https::an_interrupted_response_is_reported", async |tls| {
         let server = Server::start(Some(tls), |_| Answer::ok(b"half").announcing(100)).await;
-        let line = refusal(&server.https("/a")).await;
-        assert!(line.contains("broke off") && line.contains("3 times"), "{line}");
+        let line = failure(&server.https("/a")).await;
+        assert!(line.contains("was interrupted") && line.contains("3 attempts"), "{line}");
         assert_eq!(server.paths().len(), 3);
     });
 }
 
 #[test]
-fn a_server_that_is_gone_is_told_as_such() {
-    trusting("https::a_server_that_is_gone_is_told_as_such", async |_| {
-        // Bound and never listening: nobody else gets the port meanwhile.
+fn a_closed_port_is_reported() {
+    trusting("https::a_closed_port_is_reported", async |_| {
+        // Bound but never listening, so that no other process can use the port.
         let socket = tokio::net::TcpSocket::new_v4().expect("a socket");
         socket.bind("127.0.0.1:0".parse().expect("an address")).expect("a free port");
         let reference = format!("https://{}/a", socket.local_addr().expect("bound"));
         let line = line(&reference, fetch(&reference).await);
-        assert!(line.starts_with("no connection to 127.0.0.1:"), "{line}");
-        assert!(line.contains("refused") && line.contains("asked 3 times"), "{line}");
+        assert!(line.starts_with("cannot connect to 127.0.0.1:"), "{line}");
+        assert!(line.contains("refused") && line.contains("3 attempts"), "{line}");
     });
 }

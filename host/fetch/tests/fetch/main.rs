@@ -1,5 +1,5 @@
-//! Components from real servers on this machine: over TLS and its own authority, and
-//! from a registry.
+//! Components from servers on this machine: web servers with TLS and their own certificate
+//! authority, and a registry.
 
 mod authority;
 mod bounds;
@@ -13,11 +13,11 @@ use std::time::Duration;
 
 use convoke_fetch::{FetchError, Fetcher, Limits};
 
-/// What is fetched: no component, which this crate does not know.
+/// The fetched bytes. Not a valid component, which does not matter to this crate.
 const BYTES: &[u8] = b"\0asm, and so on";
 
-/// Long enough for a busy machine where nothing is to time out, and no time lost
-/// between attempts.
+/// Long enough for a busy machine if no timeout is expected, and without waits between
+/// attempts.
 fn limits() -> Limits {
     Limits { back_off: Duration::from_millis(1), ..Limits::default() }
 }
@@ -27,7 +27,7 @@ fn digest(bytes: &[u8]) -> [u8; 32] {
     digest.as_ref().try_into().expect("32 bytes")
 }
 
-/// As registries write it.
+/// The digest as registries write it.
 fn named(bytes: &[u8]) -> String {
     let digits: String = digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect();
     format!("sha256:{digits}")
@@ -43,13 +43,13 @@ async fn fetch_within(reference: &str, limits: Limits) -> Result<bytes::Bytes, F
     Fetcher::new(None, limits).fetch(&reference, digest(BYTES)).await
 }
 
-/// The line that an operator sees, without the reference in front.
-async fn refusal(reference: &str) -> String {
+/// The error text, without the reference at its start.
+async fn failure(reference: &str) -> String {
     line(reference, fetch(reference).await)
 }
 
 fn line(reference: &str, outcome: Result<bytes::Bytes, FetchError>) -> String {
-    let error = outcome.expect_err("it is refused").to_string();
+    let error = outcome.expect_err("it fails").to_string();
     assert!(!error.chars().any(char::is_control), "{error:?}");
     let start = format!("cannot fetch {reference}: ");
     error.strip_prefix(&start).unwrap_or_else(|| panic!("{error}")).to_owned()

@@ -1,8 +1,8 @@
-//! Components from a registry.
+//! Components from an OCI registry.
 
 use crate::registry::{Registry, index, manifest};
 use crate::server::{Answer, Server};
-use crate::{BYTES, fetch, named, refusal};
+use crate::{BYTES, failure, fetch, named};
 
 const WASM: &str = "application/wasm";
 const WASM_BEFORE: &str = "application/vnd.wasm.content.layer.v1+wasm";
@@ -13,83 +13,87 @@ fn shelf(server: &Server, rest: &str) -> String {
     format!("oci://{}/shop/shelf{rest}", server.address)
 }
 
-/// A registry that has one manifest, `:1`, and [`BYTES`].
+/// A registry with one manifest, `:1`, and [`BYTES`].
 async fn holding(manifest: &str) -> Server {
     Registry::default().manifest("1", manifest).blob(BYTES).start().await
 }
 
 #[tokio::test]
-async fn a_component_is_brought_by_its_tag() {
+async fn a_component_is_fetched_by_its_tag() {
     for media_type in [WASM, WASM_BEFORE] {
         let server = holding(&manifest(&[(media_type, BYTES)])).await;
-        assert_eq!(fetch(&shelf(&server, ":1")).await.expect("brought"), BYTES);
+        assert_eq!(fetch(&shelf(&server, ":1")).await.expect("fetched"), BYTES);
         let blob = format!("/v2/shop/shelf/blobs/{}", named(BYTES));
         assert_eq!(server.paths(), ["/v2/shop/shelf/manifests/1", &blob]);
-        let accept = server.requests()[0].header("accept").expect("said").to_owned();
+        let accept = server.requests()[0].header("accept").expect("a header").to_owned();
         assert!(accept.contains("application/vnd.oci.image.manifest.v1+json"), "{accept}");
     }
 }
 
 #[tokio::test]
-async fn a_component_is_brought_by_the_digest_of_its_manifest() {
+async fn a_component_is_fetched_by_the_digest_of_its_manifest() {
     let manifest = manifest(&[(WASM, BYTES)]);
     let server = holding(&manifest).await;
     let digest = named(manifest.as_bytes());
     for rest in [format!("@{digest}"), format!(":gone@{digest}")] {
-        assert_eq!(fetch(&shelf(&server, &rest)).await.expect("brought"), BYTES);
+        assert_eq!(fetch(&shelf(&server, &rest)).await.expect("fetched"), BYTES);
     }
     assert_eq!(server.paths()[0], format!("/v2/shop/shelf/manifests/{digest}"));
 }
 
 #[tokio::test]
-async fn a_manifest_with_another_digest_is_refused() {
+async fn a_manifest_with_another_digest_is_rejected() {
     let asked = named(b"another manifest");
     let server = Server::start(None, |_| Answer::ok(manifest(&[(WASM, BYTES)]).as_bytes())).await;
-    let line = refusal(&shelf(&server, &format!("@{asked}"))).await;
-    assert!(line.contains(&format!(" for {asked}; nothing was kept")), "{line}");
+    let line = failure(&shelf(&server, &format!("@{asked}"))).await;
+    assert!(line.contains(&format!(" for {asked}; nothing was cached")), "{line}");
     assert_eq!(server.paths().len(), 1);
 }
 
 #[tokio::test]
-async fn another_component_is_refused_before_it_is_downloaded() {
+async fn a_component_with_another_digest_is_rejected_before_the_download() {
     let server = holding(&manifest(&[(WASM, b"another")])).await;
-    let line = refusal(&shelf(&server, ":1")).await;
-    let expected = format!("it is {}, and {} is pinned", named(b"another"), named(BYTES));
+    let line = failure(&shelf(&server, ":1")).await;
+    let expected = format!(
+        "its digest is {}, but the configuration requires {}",
+        named(b"another"),
+        named(BYTES)
+    );
     assert!(line.starts_with(&expected), "{line}");
     assert_eq!(server.paths().len(), 1);
 }
 
 #[tokio::test]
-async fn a_registry_that_lies_about_a_blob_is_refused() {
+async fn a_blob_with_a_wrong_digest_is_rejected() {
     let registry = Registry::default().manifest("1", &manifest(&[(WASM, BYTES)]));
     let server = registry.blob_as(&named(BYTES), b"another").start().await;
-    let line = refusal(&shelf(&server, ":1")).await;
-    assert!(line.starts_with(&format!("it is {}", named(b"another"))), "{line}");
+    let line = failure(&shelf(&server, ":1")).await;
+    assert!(line.starts_with(&format!("its digest is {}", named(b"another"))), "{line}");
 }
 
 #[tokio::test]
-async fn layers_that_are_no_components_do_not_matter() {
+async fn other_layers_are_ignored() {
     let server = holding(&manifest(&[(TAR, b"notes"), (WASM, BYTES)])).await;
-    assert_eq!(fetch(&shelf(&server, ":1")).await.expect("brought"), BYTES);
+    assert_eq!(fetch(&shelf(&server, ":1")).await.expect("fetched"), BYTES);
 }
 
 #[tokio::test]
-async fn several_components_are_refused() {
+async fn several_components_are_rejected() {
     let server = holding(&manifest(&[(WASM, BYTES), (WASM_BEFORE, b"another")])).await;
     assert_eq!(
-        refusal(&shelf(&server, ":1")).await,
-        format!("it holds 2 components; expected exactly one layer of {WASM} or {WASM_BEFORE}")
+        failure(&shelf(&server, ":1")).await,
+        format!("it contains 2 components; expected exactly one layer of {WASM} or {WASM_BEFORE}")
     );
 }
 
 #[tokio::test]
-async fn no_component_is_refused_with_what_is_there() {
+async fn a_manifest_without_a_component_is_rejected_with_its_layers() {
     for (layers, listed) in [(&[(TAR, BYTES)][..], TAR), (&[], "none")] {
         let server = holding(&manifest(layers)).await;
         assert_eq!(
-            refusal(&shelf(&server, ":1")).await,
+            failure(&shelf(&server, ":1")).await,
             format!(
-                "it holds no component: its layers are {listed}; expected one of {WASM} or \
+                "it contains no component: its layers are {listed}; expected one of {WASM} or \
                  {WASM_BEFORE}"
             )
         );
@@ -97,18 +101,18 @@ async fn no_component_is_refused_with_what_is_there() {
 }
 
 #[tokio::test]
-async fn an_index_leads_on_when_one_of_it_is_for_webassembly() {
+async fn an_index_with_one_manifest_for_webassembly_is_followed() {
     let component = manifest(&[(WASM, BYTES)]);
     let index = index(&[("amd64", "{}"), ("wasm", &component)]);
     let registry = Registry::default().manifest("1", &index).manifest("2", &component);
     let server = registry.blob(BYTES).start().await;
-    assert_eq!(fetch(&shelf(&server, ":1")).await.expect("brought"), BYTES);
+    assert_eq!(fetch(&shelf(&server, ":1")).await.expect("fetched"), BYTES);
     let second = format!("/v2/shop/shelf/manifests/{}", named(component.as_bytes()));
     assert_eq!(server.paths()[1], second);
 }
 
 #[tokio::test]
-async fn any_other_index_is_refused() {
+async fn any_other_index_is_rejected() {
     for (entries, for_wasm) in [
         (&[("amd64", "a"), ("arm64", "b")][..], 0),
         (&[("wasm", "a"), ("wasm32", "b"), ("amd64", "c")], 2),
@@ -116,10 +120,10 @@ async fn any_other_index_is_refused() {
     ] {
         let server = holding(&index(entries)).await;
         assert_eq!(
-            refusal(&shelf(&server, ":1")).await,
+            failure(&shelf(&server, ":1")).await,
             format!(
-                "it is an index of {} manifests, {for_wasm} of them for WebAssembly; name the one \
-                 you mean by its digest: oci://registry/repository@sha256:…",
+                "it is an index of {} manifests, {for_wasm} of them for WebAssembly; select one by \
+                 its digest: oci://registry/repository@sha256:…",
                 entries.len()
             )
         );
@@ -127,49 +131,52 @@ async fn any_other_index_is_refused() {
 }
 
 #[tokio::test]
-async fn an_index_of_an_index_is_refused() {
+async fn an_index_of_an_index_is_rejected() {
     let inner = index(&[("wasm", "a")]);
     let outer = index(&[("wasm", &inner)]);
     let server = Registry::default().manifest("1", &outer).manifest("2", &inner).start().await;
-    let line = refusal(&shelf(&server, ":1")).await;
+    let line = failure(&shelf(&server, ":1")).await;
     assert!(line.starts_with("it is an index of an index"), "{line}");
     assert_eq!(server.paths().len(), 2);
 }
 
 #[tokio::test]
-async fn what_is_no_manifest_is_refused() {
+async fn an_invalid_manifest_is_rejected() {
     for json in ["", "[]", "{\"schemaVersion\":1}", "<html>"] {
         let server = holding(json).await;
-        let line = refusal(&shelf(&server, ":1")).await;
-        assert!(line.starts_with("what the registry gave is no image manifest"), "{line}");
+        let line = failure(&shelf(&server, ":1")).await;
+        assert!(
+            line.starts_with("the response of the registry is not an image manifest"),
+            "{line}"
+        );
     }
-    let strange = manifest(&[(WASM, BYTES)]).replace(&named(BYTES), "md5:00\\u001b");
-    let line = refusal(&shelf(&holding(&strange).await, ":1")).await;
+    let invalid = manifest(&[(WASM, BYTES)]).replace(&named(BYTES), "md5:00\\u001b");
+    let line = failure(&shelf(&holding(&invalid).await, ":1")).await;
     assert!(line.starts_with("its manifest has the digest \"md5:00\";"), "{line}");
 }
 
 #[tokio::test]
-async fn a_manifest_beyond_its_bound_is_refused() {
+async fn a_manifest_that_is_too_large_is_rejected() {
     let server =
         Server::start(None, |_| Answer::ok(b"").announcing((4 << 20) + 1).then_silence()).await;
-    let line = refusal(&shelf(&server, ":1")).await;
-    assert!(line.contains("has 4194305 bytes, and at most 4194304 are taken"), "{line}");
+    let line = failure(&shelf(&server, ":1")).await;
+    assert!(line.contains("has 4194305 bytes; the limit is 4194304"), "{line}");
 }
 
 #[tokio::test]
-async fn what_is_not_there_says_where_it_was_looked_for() {
+async fn not_found_is_reported_with_the_url() {
     let server = holding("{}").await;
-    let line = refusal(&shelf(&server, ":2")).await;
-    let expected = format!("{}/v2/shop/shelf/manifests/2 answered 404 (", server.address);
+    let line = failure(&shelf(&server, ":2")).await;
+    let expected = format!("{}/v2/shop/shelf/manifests/2 returned 404 (", server.address);
     assert!(line.starts_with(&expected) && line.contains("no such thing"), "{line}");
 }
 
 #[tokio::test]
-async fn a_registry_that_wants_a_token_for_anybody_gets_it() {
+async fn an_anonymous_token_is_requested_if_the_registry_requires_one() {
     let registry = Registry::default().manifest("1", &manifest(&[(WASM, BYTES)])).blob(BYTES);
     let challenge = "Bearer realm=\"{here}/token\",service=\"a registry\",scope=\"x\"";
     let server = registry.challenging(challenge).start().await;
-    assert_eq!(fetch(&shelf(&server, ":1")).await.expect("brought"), BYTES);
+    assert_eq!(fetch(&shelf(&server, ":1")).await.expect("fetched"), BYTES);
     assert_eq!(
         server.paths(),
         [
@@ -182,17 +189,17 @@ async fn a_registry_that_wants_a_token_for_anybody_gets_it() {
 }
 
 #[tokio::test]
-async fn a_registry_that_wants_a_password_is_refused() {
+async fn a_registry_that_requires_a_password_is_rejected() {
     for challenge in ["Basic realm=\"a registry\"", "Bearer", "\"", "Negotiate"] {
         let server = Registry::default().challenging(challenge).start().await;
-        let line = refusal(&shelf(&server, ":1")).await;
-        assert!(line.contains("wants credentials, which are not supported"), "{line}");
+        let line = failure(&shelf(&server, ":1")).await;
+        assert!(line.contains("requires credentials, which are not supported"), "{line}");
         assert_eq!(server.paths().len(), 1);
     }
 }
 
 #[tokio::test]
-async fn a_token_that_does_not_help_is_no_loop() {
+async fn a_rejected_token_is_not_requested_again() {
     let server = Server::start(None, |request| match request.path.as_str() {
         path if path.starts_with("/token?") => Answer::ok(b"{\"access_token\":\"useless\"}"),
         _ => {
@@ -202,14 +209,14 @@ async fn a_token_that_does_not_help_is_no_loop() {
         }
     })
     .await;
-    let line = refusal(&shelf(&server, ":1")).await;
-    assert!(line.contains("wants credentials, which are not supported"), "{line}");
+    let line = failure(&shelf(&server, ":1")).await;
+    assert!(line.contains("requires credentials, which are not supported"), "{line}");
     assert_eq!(server.paths().len(), 3);
     assert_eq!(server.requests()[2].header("authorization"), Some("Bearer useless"));
 }
 
 #[tokio::test]
-async fn tokens_that_are_none_are_refused() {
+async fn invalid_tokens_are_rejected() {
     for answer in ["", "{}", "{\"token\":\"\"}", "{\"token\":\"a\\nb\"}", "{\"token\":1}"] {
         let server = Server::start(None, move |request| {
             if request.path.starts_with("/token?") {
@@ -220,9 +227,9 @@ async fn tokens_that_are_none_are_refused() {
             Answer::status("401 Unauthorized", b"").header("www-authenticate", &challenge)
         })
         .await;
-        let line = refusal(&shelf(&server, ":1")).await;
+        let line = failure(&shelf(&server, ":1")).await;
         let expected = format!(
-            "the registry's tokens cannot be had: {}/token answered without one;",
+            "cannot get a token of the registry: {}/token returned no token;",
             server.address
         );
         assert!(line.starts_with(&expected), "{line}");
@@ -230,7 +237,7 @@ async fn tokens_that_are_none_are_refused() {
 }
 
 #[tokio::test]
-async fn tokens_are_not_asked_for_where_they_would_travel_in_the_clear() {
+async fn tokens_are_not_requested_over_plain_http() {
     for realm in
         ["http://tokens.example/", "ftp://tokens.example/", "tokens", "https://u:s3cret@h/"]
     {
@@ -239,17 +246,17 @@ async fn tokens_are_not_asked_for_where_they_would_travel_in_the_clear() {
             Answer::status("401 Unauthorized", b"").header("www-authenticate", &challenge)
         })
         .await;
-        let line = refusal(&shelf(&server, ":1")).await;
-        assert!(line.starts_with("the registry's tokens cannot be had: the"), "{line}");
+        let line = failure(&shelf(&server, ":1")).await;
+        assert!(line.starts_with("cannot get a token of the registry: the"), "{line}");
         assert!(!line.contains("s3cret"), "{line}");
         assert_eq!(server.paths().len(), 1);
     }
 }
 
 #[tokio::test]
-async fn a_registry_on_this_machine_cannot_lead_elsewhere_without_tls() {
+async fn a_registry_on_this_machine_cannot_redirect_elsewhere_without_tls() {
     let server = Server::start(None, |_| Answer::redirect("http://registry.example/v2/")).await;
-    let line = refusal(&shelf(&server, ":1")).await;
-    let expected = "it redirects to http://registry.example/v2/, which is refused:";
+    let line = failure(&shelf(&server, ":1")).await;
+    let expected = "it redirects to http://registry.example/v2/, which is not allowed:";
     assert!(line.starts_with(expected), "{line}");
 }

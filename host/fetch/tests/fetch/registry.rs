@@ -1,12 +1,12 @@
-//! A small registry: manifests by tag and digest, blobs, and a token if it likes.
+//! A small registry: manifests by tag and digest, blobs, and optionally a token.
 
 use std::collections::HashMap;
 
 use crate::named;
 use crate::server::{Answer, Request, Server};
 
-/// What the registry gives to anybody, and wants back.
-const TOKEN: &str = "a-token-for-anybody";
+/// The token that the registry issues anonymously and then requires.
+const TOKEN: &str = "an-anonymous-token";
 
 #[derive(Clone, Default)]
 pub(crate) struct Registry {
@@ -16,25 +16,26 @@ pub(crate) struct Registry {
 }
 
 impl Registry {
-    /// With `manifest` under `tag` and its digest.
+    /// Adds `manifest` under `tag` and its digest.
     pub(crate) fn manifest(mut self, tag: &str, manifest: &str) -> Self {
         self.manifests.insert(named(manifest.as_bytes()), manifest.into());
         self.manifests.insert(tag.into(), manifest.into());
         self
     }
 
-    /// With `bytes` under their digest.
+    /// Adds `bytes` under their digest.
     pub(crate) fn blob(self, bytes: &[u8]) -> Self {
         self.blob_as(&named(bytes), bytes)
     }
 
-    /// With `bytes` under a digest that need not be theirs.
+    /// Adds `bytes` under a digest that may be wrong.
     pub(crate) fn blob_as(mut self, digest: &str, bytes: &[u8]) -> Self {
         self.blobs.insert(digest.into(), bytes.into());
         self
     }
 
-    /// Wants what `challenge` says; `{here}` in it is this registry's address.
+    /// Requires authentication according to `challenge`; `{here}` in it is replaced by this
+    /// registry's address.
     pub(crate) fn challenging(mut self, challenge: &'static str) -> Self {
         self.challenge = Some(challenge);
         self

@@ -1,4 +1,4 @@
-//! An HTTP server that can be as bad as it likes.
+//! An HTTP server for tests that can misbehave.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
@@ -9,18 +9,18 @@ use tokio::net::TcpListener;
 use tokio::task::AbortHandle;
 use tokio_rustls::TlsAcceptor;
 
-/// Longest head of a request that is read, in bytes.
+/// Size of a request head that is read, in bytes.
 const HEAD_BYTES_MAX: usize = 16 << 10;
 
-/// Between two bytes of a drip.
-const DRIP: Duration = Duration::from_millis(10);
+/// Interval between the bytes of a slow body.
+const SLOW_INTERVAL: Duration = Duration::from_millis(10);
 
-/// A request, as it was read.
+/// A received request.
 #[derive(Clone, Debug)]
 pub(crate) struct Request {
-    /// With its query.
+    /// The path, with its query.
     pub(crate) path: String,
-    /// All lines, in lower case.
+    /// All header lines, with names in lower case.
     head: String,
 }
 
@@ -30,7 +30,7 @@ impl Request {
     }
 }
 
-/// How to answer.
+/// The response to a request.
 #[derive(Clone, Debug)]
 pub(crate) struct Answer {
     head: String,
@@ -41,10 +41,10 @@ pub(crate) struct Answer {
 #[derive(Clone, Copy, Debug)]
 enum End {
     Close,
-    /// Nothing more comes.
+    /// Sends nothing more, and keeps the connection open.
     Silence,
-    /// One byte after another, for ever.
-    Drip,
+    /// Sends one byte after another, forever.
+    Slow,
 }
 
 impl Answer {
@@ -66,14 +66,14 @@ impl Answer {
         Self::status("302 Found", b"").header("location", to)
     }
 
-    /// Claims another length than the body has.
+    /// Sets a `Content-Length` other than the body's.
     pub(crate) fn announcing(mut self, bytes: u64) -> Self {
         let lines = self.head.lines().filter(|line| !line.starts_with("content-length"));
         self.head = lines.map(|line| format!("{line}\r\n")).collect();
         self.header("content-length", &bytes.to_string())
     }
 
-    /// Claims no length: the end of the connection is the end of the body.
+    /// Removes the `Content-Length`: the body ends with the connection.
     pub(crate) fn unannounced(mut self) -> Self {
         let lines = self.head.lines().filter(|line| !line.starts_with("content-length"));
         self.head = lines.map(|line| format!("{line}\r\n")).collect();
@@ -85,13 +85,13 @@ impl Answer {
         self
     }
 
-    pub(crate) fn then_drip(mut self) -> Self {
-        self.end = End::Drip;
+    pub(crate) fn then_slowly(mut self) -> Self {
+        self.end = End::Slow;
         self
     }
 }
 
-/// A server on a free port of 127.0.0.1, gone when dropped.
+/// A server on a free port of 127.0.0.1, stopped when dropped.
 pub(crate) struct Server {
     pub(crate) address: SocketAddr,
     requests: Arc<Mutex<Vec<Request>>>,
@@ -99,7 +99,7 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// Answers each request; plain HTTP when there is no `tls`.
+    /// Starts a server; without `tls` it speaks plain HTTP.
     pub(crate) async fn start(
         tls: Option<TlsAcceptor>,
         answer: impl Fn(&Request) -> Answer + Send + Sync + 'static,
@@ -117,9 +117,9 @@ impl Server {
                         answer(&request)
                     };
                     match tls {
-                        None => converse(stream, answer).await,
+                        None => serve(stream, answer).await,
                         Some(tls) => match tls.accept(stream).await {
-                            Ok(stream) => converse(stream, answer).await,
+                            Ok(stream) => serve(stream, answer).await,
                             Err(_) => None,
                         },
                     }
@@ -134,7 +134,7 @@ impl Server {
         format!("https://{}{path}", self.address)
     }
 
-    /// What was asked so far.
+    /// The requests so far.
     pub(crate) fn requests(&self) -> Vec<Request> {
         self.requests.lock().expect("no panic").clone()
     }
@@ -151,9 +151,8 @@ impl Drop for Server {
     }
 }
 
-/// One request and its answer; none when the client went away, or spoke TLS to a
-/// server without it.
-async fn converse<S>(mut stream: S, answer: impl FnOnce(Request) -> Answer) -> Option<()>
+/// Serves one request; `None` if the client disconnected, or spoke TLS to a server without it.
+async fn serve<S>(mut stream: S, answer: impl FnOnce(Request) -> Answer) -> Option<()>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
@@ -165,10 +164,10 @@ where
     match answer.end {
         End::Close => stream.shutdown().await.ok()?,
         End::Silence => drop(stream.read_u8().await),
-        End::Drip => loop {
+        End::Slow => loop {
             stream.write_all(b".").await.ok()?;
             stream.flush().await.ok()?;
-            tokio::time::sleep(DRIP).await;
+            tokio::time::sleep(SLOW_INTERVAL).await;
         },
     }
     Some(())

@@ -1,15 +1,15 @@
-//! Arguments that nobody should give, and that somebody will.
+//! Invalid and unusual arguments.
 
-use crate::noise::Noise;
+use crate::generator::Generator;
 
-/// Bytes of the longest one.
+/// Length of the longest one, in bytes.
 const LONG_BYTES: usize = 64 << 10;
 
-/// How many are made at random.
+/// The number of random arguments.
 const RANDOM: usize = 24;
 
-/// The fixed ones, some made of a seed, and the author's own.
-pub(super) fn silly(noise: &mut Noise, own: &[String]) -> Vec<String> {
+/// The fixed arguments, random ones, and those of the mode's author.
+pub(super) fn invalid(random: &mut Generator, own: &[String]) -> Vec<String> {
     let fixed = [
         "",
         " ",
@@ -79,10 +79,10 @@ pub(super) fn silly(noise: &mut Noise, own: &[String]) -> Vec<String> {
     let samples: Vec<String> = all.iter().filter(|text| text.len() < 100).cloned().collect();
     for round in 0..RANDOM {
         all.push(match round % 2 {
-            0 => noise.text(60),
+            0 => random.text(60),
             _ => {
-                let sample = samples[noise.up_to(samples.len() - 1)].clone();
-                String::from_utf8_lossy(&noise.mutated(sample.as_bytes())).into_owned()
+                let sample = samples[random.up_to(samples.len() - 1)].clone();
+                String::from_utf8_lossy(&random.mutated(sample.as_bytes())).into_owned()
             }
         });
     }

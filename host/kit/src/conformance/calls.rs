@@ -1,13 +1,14 @@
-//! Checks of what a mode answers: to its configuration, to refusals, to many looks.
+//! Checks of a mode's results: for its configuration, for denied and failing capabilities, and
+//! after many calls.
 
-use convoke_discovery::{AskedGrant, CallError, Problem};
+use convoke_discovery::{CallError, PermissionGrant, Problem};
 
-use super::{Run, Seen, arguments};
-use crate::error::{HarnessError, in_words};
+use super::{CheckResult, Suite, arguments};
+use crate::error::{HarnessError, describe};
 use crate::harness::Harness;
 
-/// A grant of each capability that covers nothing that anybody asks for. A store is
-/// granted by its size: nothing of it can be denied later.
+/// A grant for each capability that covers no target of any mode. A store is not listed: it is
+/// granted by size, so that no call can be denied.
 pub(super) const UNUSED: &[(&str, &str)] = &[
     ("dns", "unused.invalid"),
     ("http", "http://unused.invalid"),
@@ -16,21 +17,21 @@ pub(super) const UNUSED: &[(&str, &str)] = &[
     ("probe", "192.0.2.254:9"),
 ];
 
-/// What is in the world's words when all of it is away.
-const AWAY: &str = "made up: the server is away";
+/// The error text of all fakes in the check "failing".
+const DOWN: &str = "fake: the server is down";
 
-impl Run<'_> {
-    pub(super) fn imports(&self) -> Seen {
+impl Suite<'_> {
+    pub(super) fn imports(&self) -> CheckResult {
         let inspection = self.working.inspect().map_err(|error| error.to_string())?;
         if let Some(problem) = inspection.problems.first() {
             return Err(problem.to_string());
         }
         let mut asked = Vec::new();
-        for ask in &inspection.asks {
+        for ask in &inspection.permissions {
             let capability = match ask.grant {
-                AskedGrant::Always => continue,
-                AskedGrant::InertWasi => "wasi",
-                AskedGrant::Entry { capability, .. } => capability,
+                PermissionGrant::Always => continue,
+                PermissionGrant::InertWasi => "wasi",
+                PermissionGrant::Entry { capability, .. } => capability,
             };
             if !self.declares(capability) {
                 return Err(format!(
@@ -43,55 +44,56 @@ impl Run<'_> {
         Ok(if asked.is_empty() { "none".to_owned() } else { asked.join(", ") })
     }
 
-    pub(super) fn two_looks(&self) -> Seen {
+    pub(super) fn two_calls(&self) -> CheckResult {
         let mut mode = self.working.open().map_err(|error| error.to_string())?;
         let mut candidates = 0;
         for number in ["first", "second"] {
             if number == "first" && mode.announces() {
-                mode.announce().map_err(|error| format!("announce: {}", in_words(&error)))?;
+                mode.announce().map_err(|error| format!("announce: {}", describe(&error)))?;
             }
-            let snapshot =
-                mode.discover().map_err(|error| format!("the {number}: {}", in_words(&error)))?;
+            let snapshot = mode
+                .discover()
+                .map_err(|error| format!("the {number} call: {}", describe(&error)))?;
             candidates = snapshot.candidates.len();
         }
-        mode.withdraw().map_err(|error| format!("withdraw: {}", in_words(&error)))?;
+        mode.withdraw().map_err(|error| format!("withdraw: {}", describe(&error)))?;
         Ok(format!("{candidates} candidates"))
     }
 
-    pub(super) fn silly_arguments(&mut self) -> Seen {
+    pub(super) fn invalid_arguments(&mut self) -> CheckResult {
         let (mut refused, mut taken) = (0, 0);
-        for argument in arguments::silly(&mut self.noise, &self.subject.arguments) {
-            let told = |what: &str| Err(format!("{}: {what}", shown(&argument)));
+        for argument in arguments::invalid(&mut self.random, &self.subject.arguments) {
+            let fail = |what: &str| Err(format!("{}: {what}", shown(&argument)));
             match self.working.clone().argument(&*argument).open() {
                 Ok(mut mode) => match mode.discover() {
                     Ok(_) | Err(CallError::Problem(_)) => taken += 1,
-                    Err(error) => return told(&format!("discover: {}", in_words(&error))),
+                    Err(error) => return fail(&format!("discover: {}", describe(&error))),
                 },
                 Err(HarnessError::Configure(CallError::Problem(
                     Problem::Misconfigured(_) | Problem::Denied(_),
                 ))) => refused += 1,
-                Err(error) => return told(&error.to_string()),
+                Err(error) => return fail(&error.to_string()),
             }
         }
-        Ok(format!("{refused} refused, {taken} taken"))
+        Ok(format!("{refused} rejected, {taken} accepted"))
     }
 
-    pub(super) fn denied(&self, capability: &str, unused: &str) -> Seen {
+    pub(super) fn denied(&self, capability: &str, unused: &str) -> CheckResult {
         match self.problem(&self.working.clone().regrant(capability, unused))? {
             Problem::Denied(text) => Ok(text),
-            other => Err(format!("expected denied, not {}: {other}", other.kind())),
+            other => Err(format!("expected denied, got {}: {other}", other.kind())),
         }
     }
 
-    pub(super) fn failing(&self) -> Seen {
-        let away = self.working.clone().world(|fakes| fakes.failing = Some(AWAY.to_owned()));
-        match self.problem(&away)? {
+    pub(super) fn failing(&self) -> CheckResult {
+        let down = self.working.clone().fakes(|fakes| fakes.failing = Some(DOWN.to_owned()));
+        match self.problem(&down)? {
             Problem::Temporary(text) => Ok(text),
-            other => Err(format!("expected temporary, not {}: {other}", other.kind())),
+            other => Err(format!("expected temporary, got {}: {other}", other.kind())),
         }
     }
 
-    /// What a mode that cannot look says of it.
+    /// The problem that a mode reports when it cannot discover.
     fn problem(&self, harness: &Harness) -> Result<Problem, String> {
         let mut mode = match harness.open() {
             Ok(mode) => mode,
@@ -100,44 +102,49 @@ impl Run<'_> {
         };
         match mode.announce() {
             Ok(_) | Err(CallError::Problem(_)) => {}
-            Err(error) => return Err(format!("announce: {}", in_words(&error))),
+            Err(error) => return Err(format!("announce: {}", describe(&error))),
         }
         match mode.discover() {
             Err(CallError::Problem(problem)) => Ok(problem),
-            Err(error) => Err(format!("discover: {}", in_words(&error))),
+            Err(error) => Err(format!("discover: {}", describe(&error))),
             Ok(snapshot) => {
-                Err(format!("expected a problem, not {} candidates", snapshot.candidates.len()))
+                Err(format!("expected a problem, got {} candidates", snapshot.candidates.len()))
             }
         }
     }
 
-    /// Of the number of looks, and of the memory held.
-    pub(super) fn many_looks(&self) -> (Seen, Seen) {
+    /// The results for the number of calls, and for the memory in use.
+    pub(super) fn many_calls(&self) -> (CheckResult, CheckResult) {
         let subject = self.subject;
         let mut mode = match self.working.open() {
             Ok(mode) => mode,
-            Err(error) => return (Err(error.to_string()), Err("it does not open".to_owned())),
+            Err(error) => {
+                return (Err(error.to_string()), Err("the mode cannot be opened".to_owned()));
+            }
         };
-        mode.look_often(subject.warm_up);
+        mode.call_repeatedly(subject.warm_up);
         let before = mode.memory_bytes();
-        mode.look_often(subject.looks - subject.warm_up);
+        mode.call_repeatedly(subject.calls - subject.warm_up);
         let after = mode.memory_bytes();
-        let growth = ((after - before) as u64).div_ceil((subject.looks - subject.warm_up).max(1));
+        let growth = ((after - before) as u64).div_ceil((subject.calls - subject.warm_up).max(1));
         let tally = &mode.tally;
         let many = if let Some(error) = &tally.stopped {
-            Err(format!("after {} looks: {}", tally.looks, in_words(error)))
+            Err(format!("after {} calls: {}", tally.calls, describe(error)))
         } else if let Some(problem) =
-            tally.last_problem.as_ref().filter(|_| tally.problems > tally.looks)
+            tally.last_problem.as_ref().filter(|_| tally.problems > tally.calls)
         {
-            Err(format!("{} of {} fail: {problem}", tally.problems, subject.looks))
+            Err(format!("{} of {} fail: {problem}", tally.problems, subject.calls))
         } else if growth > subject.growth_max {
             let warm_up = subject.warm_up;
-            Err(format!("{before} bytes after {warm_up} looks, {after} after {}", subject.looks))
+            Err(format!("{before} bytes after {warm_up} calls, {after} after {}", subject.calls))
         } else {
-            let (looks, problems, s) = (tally.looks, tally.problems, mode.now().as_secs());
-            let grown =
-                if growth > 0 { format!(", {growth} bytes more by each") } else { String::new() };
-            Ok(format!("{looks}, {problems} problems, {s} s{grown}"))
+            let (calls, problems, s) = (tally.calls, tally.problems, mode.now().as_secs());
+            let grown = if growth > 0 {
+                format!(", growing by {growth} bytes per call")
+            } else {
+                String::new()
+            };
+            Ok(format!("{calls} calls, {problems} problems, {s} s{grown}"))
         };
         let memory = format!("{:.1} of {:.1} MiB", in_mib(after), in_mib(subject.memory_max));
         (many, if after <= subject.memory_max { Ok(memory) } else { Err(memory) })

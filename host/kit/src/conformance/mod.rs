@@ -1,27 +1,27 @@
-//! What each mode must do, whatever it is for.
+//! The conformance suite: requirements for every mode.
 
 mod arguments;
 mod calls;
-mod nonsense;
+mod malformed;
 mod report;
 
 use std::path::PathBuf;
 
 use tempfile::TempDir;
 
+use crate::generator::Generator;
 use crate::harness::{Harness, stem};
-use crate::noise::Noise;
 
-pub use report::{Check, Line, Outcome, Report};
+pub use report::{Check, Line, Report, Verdict};
 
-/// A mode to be checked.
+/// The mode to be checked, and its parameters.
 #[derive(Debug)]
 pub struct Subject {
     harness: Harness,
     declared: Vec<String>,
     arguments: Vec<String>,
     excuses: Vec<(Check, String)>,
-    looks: u64,
+    calls: u64,
     warm_up: u64,
     memory_max: usize,
     growth_max: u64,
@@ -32,7 +32,7 @@ pub struct Subject {
     seed: u64,
 }
 
-/// Checks a mode.
+/// Runs the suite.
 pub fn check(subject: &Subject) -> Report {
     let mut report = Report { mode: stem(&subject.harness.file), lines: Vec::new() };
     let compiled = match TempDir::new() {
@@ -40,38 +40,38 @@ pub fn check(subject: &Subject) -> Report {
         Err(error) => {
             report.note(
                 subject,
-                Check::TwoLooks,
+                Check::TwoCalls,
                 None,
-                Err(format!("no temporary folder: {error}")),
+                Err(format!("cannot create a temporary folder: {error}")),
             );
             return report;
         }
     };
     let working = subject.harness.clone().cache_or(compiled.path());
-    let run = Run { subject, working, noise: Noise::new(subject.seed) };
-    run.all(&mut report);
+    let suite = Suite { subject, working, random: Generator::new(subject.seed) };
+    suite.all(&mut report);
     report
 }
 
-/// One run of the suite.
-struct Run<'a> {
+/// The state of one execution of the suite.
+struct Suite<'a> {
     subject: &'a Subject,
     working: Harness,
-    noise: Noise,
+    random: Generator,
 }
 
-/// What was seen when a check passed, or why it failed.
-type Seen = Result<String, String>;
+/// A description of what was observed if a check passed, or the reason why it failed.
+type CheckResult = Result<String, String>;
 
 impl Subject {
-    /// The component in `file`, with no argument, nothing declared and nothing granted.
+    /// The component in `file`, with no argument, no declared capabilities and no grants.
     pub fn new(file: impl Into<PathBuf>) -> Self {
         Self {
             harness: Harness::load(file),
             declared: Vec::new(),
             arguments: Vec::new(),
             excuses: Vec::new(),
-            looks: 10_000,
+            calls: 10_000,
             warm_up: 100,
             memory_max: 16 << 20,
             growth_max: 0,
@@ -83,83 +83,84 @@ impl Subject {
         }
     }
 
-    /// The capabilities that the mode may import, as grants name them: `dns`, `http`,
-    /// `kubernetes`, `multicast`, `probe`, `store`; and `wasi`, for `wasi = "inert"`.
+    /// Declares the capabilities that the mode may import, by their names in a grant: `dns`,
+    /// `http`, `kubernetes`, `multicast`, `probe`, `store`; and `wasi`, for `wasi = "inert"`.
     #[must_use]
     pub fn declares(mut self, capabilities: &[&str]) -> Self {
         self.declared = capabilities.iter().map(|capability| (*capability).to_owned()).collect();
         self
     }
 
-    /// What the mode needs to find something: argument, settings, grants, a world.
+    /// Sets what the mode needs to find members: argument, settings, grants, fakes.
     #[must_use]
     pub fn working(mut self, complete: impl FnOnce(Harness) -> Harness) -> Self {
         self.harness = complete(self.harness);
         self
     }
 
-    /// Arguments that this mode must refuse, or take without a crash, beside those that
-    /// the suite has.
+    /// Adds arguments that this mode has to reject, or accept without a crash.
     #[must_use]
-    pub fn silly_arguments(mut self, arguments: &[&str]) -> Self {
+    pub fn invalid_arguments(mut self, arguments: &[&str]) -> Self {
         self.arguments = arguments.iter().map(|argument| (*argument).to_owned()).collect();
         self
     }
 
-    /// A check that this mode cannot pass, and why. It is not made.
+    /// Skips a check that this mode cannot pass, with the reason.
     #[must_use]
     pub fn excuse(mut self, check: Check, why: &str) -> Self {
         self.excuses.push((check, why.to_owned()));
         self
     }
 
-    /// Looks in [`Check::ManyLooks`], 10,000 otherwise; those at the end may take no more
-    /// memory than the first `warm_up`, 100 otherwise. For modes that carry an engine.
+    /// Sets the number of calls of [`Check::ManyCalls`] (default 10,000), and the number of
+    /// calls after which memory must not grow any more (default 100). For modes that contain a
+    /// language runtime.
     #[must_use]
-    pub fn looks(mut self, looks: u64, warm_up: u64) -> Self {
-        (self.looks, self.warm_up) = (looks, warm_up.min(looks));
+    pub fn calls(mut self, calls: u64, warm_up: u64) -> Self {
+        (self.calls, self.warm_up) = (calls, warm_up.min(calls));
         self
     }
 
-    /// Bytes of memory that it may hold; 16 MiB otherwise.
+    /// Sets the memory limit of the mode, in bytes; 16 MiB by default.
     #[must_use]
     pub fn memory_max(mut self, bytes: usize) -> Self {
         self.memory_max = bytes;
         self
     }
 
-    /// Bytes by which each look may add to its memory, on average after the warm-up; none
-    /// otherwise. For a runtime that is known to leak: say so beside it.
+    /// Sets the number of bytes by which memory may grow per call, on average after the
+    /// warm-up; 0 by default. For a runtime that is known to leak; document the reason beside
+    /// it.
     #[must_use]
     pub fn growth_max(mut self, bytes: u64) -> Self {
         self.growth_max = bytes;
         self
     }
 
-    /// How deep brackets are nested in answers; 100,000 otherwise. For a mode whose parser
-    /// is not its own, and takes the stack for it.
+    /// Sets the nesting depth of brackets in HTTP responses; 100,000 by default. For a mode
+    /// with a recursive parser in a library.
     #[must_use]
     pub fn nesting_max(mut self, depth: usize) -> Self {
         self.nesting_max = depth;
         self
     }
 
-    /// How much nonsense it is given: datagrams, looks at answers over HTTP, stores. 2,000,
-    /// 300 and 100 otherwise.
+    /// Sets the amount of malformed input: datagrams (default 2,000), calls with HTTP responses
+    /// (default 300), and stores (default 100).
     #[must_use]
-    pub fn nonsense(mut self, datagrams: usize, answers: usize, stores: usize) -> Self {
+    pub fn malformed(mut self, datagrams: usize, answers: usize, stores: usize) -> Self {
         (self.datagrams, self.answers, self.stores) = (datagrams, answers, stores);
         self
     }
 
-    /// What nonsense is made of; the same for the same seed.
+    /// Sets the seed of random input; the same seed gives the same input.
     #[must_use]
     pub fn seed(mut self, seed: u64) -> Self {
         self.seed = seed;
         self
     }
 
-    /// Checks the mode and prints the report.
+    /// Runs the suite and prints the report.
     ///
     /// # Panics
     /// If the mode does not conform.
@@ -170,17 +171,17 @@ impl Subject {
     }
 }
 
-impl Run<'_> {
+impl Suite<'_> {
     fn all(mut self, report: &mut Report) {
         let subject = self.subject;
         report.note(subject, Check::Imports, None, self.imports());
-        let works = self.two_looks();
+        let works = self.two_calls();
         let is_working = works.is_ok();
-        report.note(subject, Check::TwoLooks, None, works);
+        report.note(subject, Check::TwoCalls, None, works);
         if !is_working {
             return;
         }
-        report.note(subject, Check::SillyArguments, None, self.silly_arguments());
+        report.note(subject, Check::InvalidArguments, None, self.invalid_arguments());
         let denied: Vec<_> = calls::UNUSED
             .iter()
             .filter(|(capability, _)| {
@@ -192,11 +193,11 @@ impl Run<'_> {
             report.make(subject, Check::Denied, Some(capability), seen);
         }
         match denied.is_empty() && !self.declares("store") {
-            true => report.skip(Check::Failing, "nothing is declared that can fail"),
+            true => report.skip(Check::Failing, "no declared capability can fail"),
             false => report.make(subject, Check::Failing, None, || self.failing()),
         }
-        let (many, memory) = self.many_looks();
-        report.note(subject, Check::ManyLooks, None, many);
+        let (many, memory) = self.many_calls();
+        report.note(subject, Check::ManyCalls, None, many);
         report.note(subject, Check::Memory, None, memory);
         for (check, capability) in
             [(Check::Datagrams, "multicast"), (Check::Answers, "http"), (Check::Store, "store")]
@@ -219,33 +220,39 @@ impl Run<'_> {
 }
 
 impl Report {
-    /// Makes a check, unless it is excused.
+    /// Runs a check, unless it is excused.
     fn make(
         &mut self,
         subject: &Subject,
         check: Check,
         capability: Option<&str>,
-        seen: impl FnOnce() -> Seen,
+        seen: impl FnOnce() -> CheckResult,
     ) {
         let excused = subject.excuses.iter().any(|(of, _)| *of == check);
         self.note(subject, check, capability, if excused { Ok(String::new()) } else { seen() });
     }
 
-    fn note(&mut self, subject: &Subject, check: Check, capability: Option<&str>, seen: Seen) {
+    fn note(
+        &mut self,
+        subject: &Subject,
+        check: Check,
+        capability: Option<&str>,
+        seen: CheckResult,
+    ) {
         let excuse = subject.excuses.iter().find(|(of, _)| *of == check);
-        let outcome = match (excuse, seen) {
-            (Some((_, why)), _) => Outcome::Excused(why.clone()),
-            (None, Ok(words)) => Outcome::Passed(words),
-            (None, Err(why)) => Outcome::Failed(why),
+        let verdict = match (excuse, seen) {
+            (Some((_, why)), _) => Verdict::Excused(why.clone()),
+            (None, Ok(words)) => Verdict::Passed(words),
+            (None, Err(why)) => Verdict::Failed(why),
         };
-        self.lines.push(Line { check, capability: capability.map(str::to_owned), outcome });
+        self.lines.push(Line { check, capability: capability.map(str::to_owned), verdict });
     }
 
     fn skip(&mut self, check: Check, why: &str) {
         self.lines.push(Line {
             check,
             capability: None,
-            outcome: Outcome::Skipped(why.to_owned()),
+            verdict: Verdict::Skipped(why.to_owned()),
         });
     }
 }

@@ -1,62 +1,62 @@
-//! What came of each check.
+//! The results of the checks.
 
 use std::fmt;
 
-/// What is checked.
+/// The checks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Check {
-    /// What it imports is among what was declared.
+    /// The mode imports only declared capabilities.
     Imports,
-    /// Two looks in a row work.
-    TwoLooks,
-    /// Arguments that make no sense are `misconfigured`, or taken; nothing crashes.
-    SillyArguments,
-    /// Where a declared capability may do nothing that the mode asks for, it says `denied`.
+    /// Two consecutive calls succeed.
+    TwoCalls,
+    /// Invalid arguments are reported as `misconfigured` or accepted, without a crash.
+    InvalidArguments,
+    /// If a declared capability grants none of the mode's targets, the mode reports `denied`.
     Denied,
-    /// Where every server is away, it says `temporary`.
+    /// If all servers are down, the mode reports `temporary`.
     Failing,
-    /// Many looks take no more memory than the first ones.
-    ManyLooks,
-    /// It holds no more memory than it may.
+    /// Memory does not grow with the number of calls.
+    ManyCalls,
+    /// Memory stays below the limit.
     Memory,
-    /// Datagrams that make no sense crash nothing.
+    /// Malformed datagrams do not crash the mode.
     Datagrams,
-    /// Answers over HTTP that make no sense crash nothing.
+    /// Malformed HTTP responses do not crash the mode.
     Answers,
-    /// A store in which anything may be crashes nothing.
+    /// Arbitrary content of the store does not crash the mode.
     Store,
 }
 
-/// What came of a check.
+/// The result of a check.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Outcome {
-    /// It conforms; what was seen.
+pub enum Verdict {
+    /// The mode conforms; the text says what was observed.
     Passed(String),
-    /// It does not; what was seen.
+    /// The mode does not conform; the text says why.
     Failed(String),
-    /// Nothing to check; why.
+    /// The check does not apply; the text says why.
     Skipped(String),
-    /// The author said why this mode cannot.
+    /// The author excused the mode from the check, for this reason.
     Excused(String),
 }
 
-/// One check of one mode.
+/// The result of one check of one mode.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Line {
-    /// What was checked.
+    /// The check.
     pub check: Check,
-    /// Of which capability, where there is one line for each.
+    /// The capability, for a check that has one line for each.
     pub capability: Option<String>,
-    /// What came of it.
-    pub outcome: Outcome,
+    /// The result.
+    pub verdict: Verdict,
 }
 
-/// All checks of one mode. Its text has a line for each.
+/// The results of all checks of one mode. Its `Display` has one line for each.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Report {
     /// The mode's name.
     pub mode: String,
-    /// In the order in which they were made.
+    /// The results, in the order in which the checks ran.
     pub lines: Vec<Line>,
 }
 
@@ -68,7 +68,7 @@ impl Report {
 
     /// The checks that failed.
     pub fn failed(&self) -> Vec<Check> {
-        let failed = |line: &&Line| matches!(line.outcome, Outcome::Failed(_));
+        let failed = |line: &&Line| matches!(line.verdict, Verdict::Failed(_));
         self.lines.iter().filter(failed).map(|line| line.check).collect()
     }
 }
@@ -77,11 +77,11 @@ impl fmt::Display for Check {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(match self {
             Self::Imports => "imports",
-            Self::TwoLooks => "two looks",
-            Self::SillyArguments => "silly arguments",
+            Self::TwoCalls => "two calls",
+            Self::InvalidArguments => "invalid arguments",
             Self::Denied => "denied",
             Self::Failing => "failing",
-            Self::ManyLooks => "many looks",
+            Self::ManyCalls => "many calls",
             Self::Memory => "memory",
             Self::Datagrams => "datagrams",
             Self::Answers => "answers",
@@ -92,11 +92,11 @@ impl fmt::Display for Check {
 
 impl fmt::Display for Line {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (mark, words) = match &self.outcome {
-            Outcome::Passed(words) => ("ok", words),
-            Outcome::Failed(words) => ("FAILED", words),
-            Outcome::Skipped(words) => ("-", words),
-            Outcome::Excused(words) => ("excused", words),
+        let (mark, words) = match &self.verdict {
+            Verdict::Passed(words) => ("ok", words),
+            Verdict::Failed(words) => ("FAILED", words),
+            Verdict::Skipped(words) => ("-", words),
+            Verdict::Excused(words) => ("excused", words),
         };
         let check = match &self.capability {
             Some(capability) => format!("{} {capability}", self.check),

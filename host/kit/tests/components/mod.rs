@@ -1,19 +1,19 @@
-//! Where the components under test are.
+//! Locates the components under test.
 
 use std::env;
 use std::path::{Path, PathBuf};
 
-/// A mode that is built in.
+/// The path of a built-in mode.
 ///
 /// # Panics
 /// If it was not built; the text says what to run.
 #[allow(clippy::unnecessary_wraps, reason = "of the shape of `example`")]
 pub(crate) fn built_in(name: &str) -> Option<PathBuf> {
     let file = format!("modes/{name}.wasm");
-    Some(find(&file).unwrap_or_else(|| panic!("there is no {file}: run `cargo xtask modes`")))
+    Some(find(&file).unwrap_or_else(|| panic!("{file} does not exist; run `cargo xtask modes`")))
 }
 
-/// An example; `None` when it was not built and need not be.
+/// The path of an example; `None` if it has not been built and is not required.
 ///
 /// # Panics
 /// If it was not built and `CONVOKE_EXAMPLES` is 1.
@@ -22,11 +22,14 @@ pub(crate) fn example(name: &str) -> Option<PathBuf> {
     let file = format!("examples/{name}.wasm");
     let found = find(&file);
     let must_be = env::var_os("CONVOKE_EXAMPLES").is_some_and(|value| value == "1");
-    assert!(found.is_some() || !must_be, "there is no {file}: run `cargo xtask test --examples`");
+    assert!(
+        found.is_some() || !must_be,
+        "{file} does not exist; run `cargo xtask test --examples`"
+    );
     found
 }
 
-/// A file in the target folder of this program, or in that of the workspace.
+/// Finds a file in the target folder of this program, or in that of the workspace.
 fn find(file: &str) -> Option<PathBuf> {
     let this = env::current_exe().ok();
     let above = this.iter().flat_map(|this| this.ancestors().skip(1).map(Path::to_owned));

@@ -1,23 +1,23 @@
-//! Modes written for one test each: bodies in WAT, made components with the WIT in `wit/`.
+//! Modes written for a single test: bodies in WAT, made components with the WIT in `wit/`.
 
 use std::path::{Path, PathBuf};
 
 use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
 use wit_parser::Resolve;
 
-/// `ok` of nothing, and of a snapshot with nobody in it.
+/// `ok` without a payload, and with an empty snapshot.
 pub(crate) const FINE: &str = "(i32.const 0x1000)";
 /// `misconfigured("no")`.
 pub(crate) const MISCONFIGURED: &str = "(i32.const 0x1100)";
 /// `temporary("no")`.
 pub(crate) const TEMPORARY: &str = "(i32.const 0x1200)";
 
-/// A mode that takes any configuration and finds nobody, unless it is told otherwise.
+/// A mode that accepts any configuration and returns no candidates, unless changed.
 pub(crate) struct Guest {
     pub(crate) imports: &'static str,
     pub(crate) core_imports: &'static str,
     pub(crate) items: &'static str,
-    /// Locals 0 and 1 are the argument's place and length.
+    /// Locals 0 and 1 are the argument's address and length.
     pub(crate) configure: String,
     pub(crate) discover: String,
 }
@@ -35,7 +35,7 @@ impl Default for Guest {
 }
 
 impl Guest {
-    /// The component in a file.
+    /// Writes the component to a file.
     pub(crate) fn write(&self, folder: &Path) -> PathBuf {
         let path = folder.join("guest.wasm");
         std::fs::write(&path, self.build()).unwrap();
@@ -87,7 +87,8 @@ impl Guest {
     }
 }
 
-/// All files of one package of `wit/` as one: the name of the package once, in front.
+/// All files of one package of `wit/`, concatenated, with the package declaration once at the
+/// start.
 fn wit(package: &str) -> String {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../wit").join(package);
     let mut files: Vec<PathBuf> =

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use convoke_discovery::{
-    BeaconCiphers, CallError, DiscoveryHost, Fakes, Grants, HostConfig, Instance, LoadedMode,
-    LocalMember, ModeSpec, Source, World,
+    Backend, BeaconCiphers, CallError, DiscoveryHost, Fakes, Grants, HostConfig, Instance,
+    LoadedMode, LocalMember, ModeSpec, Source,
 };
 use convoke_tests::guest::Guest;
 use convoke_tests::{Cluster, Member, binary};
@@ -298,7 +298,7 @@ fn host(cache: Option<&Path>) -> DiscoveryHost {
         default_ports: vec![6900],
         cache_directory: cache.map(Path::to_owned),
         state_directory: None,
-        world: World::Fake(std::sync::Arc::clone(&fakes)),
+        backend: Backend::Fake(std::sync::Arc::clone(&fakes)),
         beacon_ciphers: BeaconCiphers::none(),
         prober: fakes.prober(),
         on_own_thread: false,

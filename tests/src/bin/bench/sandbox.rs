@@ -4,8 +4,8 @@
 use std::time::{Duration, Instant};
 
 use convoke_discovery::{
-    BeaconCipher, BeaconCiphers, BeaconRefusal, DiscoveryHost, Grants, HostConfig, LocalMember,
-    ModeSpec, Probed, Prober, Source, World,
+    Backend, BeaconCipher, BeaconCiphers, BeaconRejection, DiscoveryHost, Grants, HostConfig,
+    LocalMember, ModeSpec, Probed, Prober, Source,
 };
 use convoke_tests::binary::compiled_mode;
 
@@ -47,7 +47,7 @@ async fn load_and_call() -> (Vec<f64>, Vec<f64>) {
         default_ports: vec![6900],
         cache_directory: None,
         state_directory: None,
-        world: World::Real,
+        backend: Backend::Real,
         beacon_ciphers: BeaconCiphers::new(|_| Box::new(NoBeacons)),
         prober: Prober::new(|_| async { Probed::Closed }),
         on_own_thread: false,
@@ -98,7 +98,7 @@ impl BeaconCipher for NoBeacons {
         Err("no beacons here".into())
     }
 
-    fn open(&mut self, _: &[u8], _: &mut Vec<u8>) -> Result<(), BeaconRefusal> {
-        Err(BeaconRefusal::Foreign)
+    fn open(&mut self, _: &[u8], _: &mut Vec<u8>) -> Result<(), BeaconRejection> {
+        Err(BeaconRejection::Foreign)
     }
 }

@@ -1,4 +1,4 @@
-//! What one message of a server says about one question.
+//! Interprets one response message of a DNS server to one query.
 
 use std::collections::HashSet;
 
@@ -11,18 +11,18 @@ use crate::limits;
 /// What a server knows about a name.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Answer {
-    /// Its records of the kind, or those of the name that it is an alias of.
+    /// Records of the queried type, of the name itself or of the name it is an alias of.
     Records(Records),
-    /// It is the alias of this name, of which nothing is said. Holds as long as the
-    /// aliases: that many seconds.
+    /// The name is an alias (CNAME) of this name, for which the response has no records. The
+    /// TTL of the aliases, in seconds.
     Alias(Name, u32),
-    /// The name, or the one that it is an alias of, exists and has no record of the kind.
+    /// NODATA: the name, or the name it is an alias of, exists and has no record of the type.
     NoData(Option<Name>),
-    /// There is no such name, or not the one that it is an alias of.
+    /// NXDOMAIN: the name, or the name it is an alias of, does not exist.
     NoName(Option<Name>),
 }
 
-/// Records of one name, and how long they hold.
+/// Records of one name, with their TTL in seconds.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Records {
     pub(super) data: Vec<RData>,
@@ -30,7 +30,7 @@ pub(super) struct Records {
 }
 
 impl Answer {
-    /// Reads a message that answers `question`.
+    /// Interprets a message that answers `question`.
     pub(super) fn read(message: &Message, question: &Query) -> Result<Self, Fault> {
         let code = message.metadata.response_code;
         if !matches!(code, ResponseCode::NoError | ResponseCode::NXDomain) {
@@ -40,7 +40,7 @@ impl Answer {
         let end = alias.unwrap_or(question.name()).clone();
         let alias = alias.cloned();
         if code == ResponseCode::NXDomain {
-            // Of the last name of the chain (RFC 6604, section 3).
+            // The response code is that of the last name of the chain (RFC 6604, section 3).
             return Ok(Self::NoName(alias));
         }
         let mut data = Vec::new();
@@ -54,8 +54,7 @@ impl Answer {
         if !data.is_empty() {
             return Ok(Self::Records(Records { data, ttl_s }));
         }
-        // Servers name themselves (SOA) where they say that there is nothing
-        // (RFC 2308, section 2.2).
+        // Negative responses carry the zone's SOA record (RFC 2308, section 2.2).
         let has = |kind| message.authorities.iter().any(|record| record.record_type() == kind);
         match alias {
             Some(end) if !has(RecordType::SOA) => Ok(Self::Alias(end, ttl_s)),
@@ -67,15 +66,15 @@ impl Answer {
     }
 }
 
-/// An answer without content from a server that is none for the name: it names others, or
-/// can ask nobody.
+/// A response without records from a server that is not authoritative for the name: it refers
+/// to other servers, or cannot recurse.
 fn is_referral(message: &Message, has_soa: bool, has_ns: bool) -> bool {
     let header = &message.metadata;
     !header.authoritative && !has_soa && (has_ns || !header.recursion_available)
 }
 
-/// Where the aliases of a message lead from `name`, if it is one, and how long that holds.
-/// A circle ends before it begins again.
+/// The last name of the alias chain that starts at `name`, if any, and the lowest TTL of the
+/// chain in seconds. A loop is followed once.
 fn last_alias<'a>(answers: &'a [Record], name: &'a Name) -> (Option<&'a Name>, u32) {
     let next = |from: &Name| {
         answers.iter().find_map(|record| match &record.data {
@@ -120,7 +119,7 @@ mod tests {
         Record::from_rdata(name("test."), 5, RData::SOA(data))
     }
 
-    fn said(answers: &[Record], authority: Option<Record>) -> Message {
+    fn response(answers: &[Record], authority: Option<Record>) -> Message {
         let mut message = Message::response(1, OpCode::Query);
         message.metadata.recursion_available = true;
         message.add_answers(answers.iter().cloned());
@@ -140,16 +139,16 @@ mod tests {
     }
 
     #[test]
-    fn records_of_the_name_and_of_its_last_alias_count() {
+    fn records_of_the_name_and_of_its_last_alias_are_used() {
         let direct = [a("A.test.", 1, 30), a("a.test.", 2, 20), a("b.test.", 3, 1)];
-        assert_eq!(data(read(&said(&direct, None))), (2, 20));
+        assert_eq!(data(read(&response(&direct, None))), (2, 20));
         let chain =
             [a("c.test.", 1, 30), cname("b.test.", "c.test.", 9), cname("a.test.", "b.test.", 10)];
-        assert_eq!(data(read(&said(&chain, None))), (1, 9));
+        assert_eq!(data(read(&response(&chain, None))), (1, 9));
     }
 
     #[test]
-    fn a_service_behind_an_alias_is_that_of_its_target_and_not_of_a_host() {
+    fn an_aliased_service_resolves_to_the_services_of_its_target() {
         let place = |host| RData::SRV(SRV::new(0, 0, 6900, name(host)));
         let records = [
             cname("_a._tcp.test.", "_b._tcp.test.", 5),
@@ -157,44 +156,48 @@ mod tests {
             Record::from_rdata(name("_b._tcp.test."), 5, place("h2.test.")),
         ];
         let question = Query::query(name("_a._tcp.test."), RecordType::SRV);
-        assert_eq!(data(Answer::read(&said(&records, None), &question)), (2, 5));
+        assert_eq!(data(Answer::read(&response(&records, None), &question)), (2, 5));
     }
 
     #[test]
-    fn an_alias_alone_is_followed_unless_the_server_says_that_it_ends() {
+    fn an_alias_without_records_is_followed_unless_the_response_is_negative() {
         let alone = [cname("a.test.", "b.other.", 10)];
-        assert_eq!(read(&said(&alone, None)), Ok(Answer::Alias(name("b.other."), 10)));
-        let ends = read(&said(&alone, Some(soa())));
+        assert_eq!(read(&response(&alone, None)), Ok(Answer::Alias(name("b.other."), 10)));
+        let ends = read(&response(&alone, Some(soa())));
         assert_eq!(ends, Ok(Answer::NoData(Some(name("b.other.")))));
-        let mut missing = said(&alone, Some(soa()));
+        let mut missing = response(&alone, Some(soa()));
         missing.metadata.response_code = ResponseCode::NXDomain;
         assert_eq!(read(&missing), Ok(Answer::NoName(Some(name("b.other.")))));
     }
 
     #[test]
-    fn a_circle_of_aliases_ends() {
+    fn an_alias_loop_ends() {
         let circle = [cname("a.test.", "b.test.", 1), cname("b.test.", "a.test.", 1)];
-        assert_eq!(read(&said(&circle, None)), Ok(Answer::Alias(name("b.test."), 1)));
+        assert_eq!(read(&response(&circle, None)), Ok(Answer::Alias(name("b.test."), 1)));
         let itself = [cname("a.test.", "a.test.", 1)];
-        assert_eq!(read(&said(&itself, None)), Ok(Answer::Alias(name("a.test."), 1)));
+        assert_eq!(read(&response(&itself, None)), Ok(Answer::Alias(name("a.test."), 1)));
     }
 
     #[test]
-    fn nothing_is_told_from_a_referral() {
+    fn a_referral_is_not_a_negative_answer() {
         let ns = || Record::from_rdata(name("test."), 5, RData::NS(NS(name("ns.test."))));
-        assert_eq!(read(&said(&[], Some(soa()))), Ok(Answer::NoData(None)));
-        assert_eq!(read(&said(&[], None)), Ok(Answer::NoData(None)), "dnsmasq of its own records");
-        assert_eq!(read(&said(&[], Some(ns()))), Err(Fault::Referral));
-        let mut own = said(&[], Some(ns()));
+        assert_eq!(read(&response(&[], Some(soa()))), Ok(Answer::NoData(None)));
+        assert_eq!(
+            read(&response(&[], None)),
+            Ok(Answer::NoData(None)),
+            "dnsmasq, for its own records"
+        );
+        assert_eq!(read(&response(&[], Some(ns()))), Err(Fault::Referral));
+        let mut own = response(&[], Some(ns()));
         own.metadata.authoritative = true;
         assert_eq!(read(&own), Ok(Answer::NoData(None)));
-        let mut lame = said(&[], None);
+        let mut lame = response(&[], None);
         lame.metadata.recursion_available = false;
         assert_eq!(read(&lame), Err(Fault::Referral));
     }
 
     #[test]
-    fn errors_are_faults_each_in_its_own_words() {
+    fn error_codes_become_faults_with_a_text() {
         for (code, words) in [
             (ResponseCode::ServFail, "it failed (SERVFAIL)"),
             (ResponseCode::Refused, "it refuses to answer (REFUSED)"),
@@ -202,7 +205,7 @@ mod tests {
             (ResponseCode::FormErr, "it does not understand the question (FORMERR)"),
             (ResponseCode::NotAuth, "it answered with error 9 "),
         ] {
-            let mut message = said(&[], None);
+            let mut message = response(&[], None);
             message.metadata.response_code = code;
             let fault = read(&message).unwrap_err().to_string();
             assert!(fault.starts_with(words), "{fault}");
@@ -211,7 +214,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_bytes_are_an_answer_or_a_fault(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+        fn arbitrary_bytes_give_an_answer_or_a_fault(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
             if let Ok(message) = Message::from_vec(&bytes) {
                 let _ = read(&message);
             }

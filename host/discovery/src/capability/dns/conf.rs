@@ -1,8 +1,8 @@
-//! `/etc/resolv.conf`, as resolv.conf(5) says and glibc reads it.
+//! Parser of `/etc/resolv.conf`, according to resolv.conf(5) and glibc's behaviour.
 //!
-//! Read here and not by the crate `resolv-conf`: its version 0.7.6 drops a server whose
-//! zone has a `-` or a `.` in it (`fe80::1%br-lan`), and knows nothing of the variables
-//! that override the file.
+//! The crate `resolv-conf` is not used: its version 0.7.6 drops a server whose zone contains
+//! `-` or `.` (`fe80::1%br-lan`), and does not support the environment variables that override
+//! the file.
 
 use std::time::Duration;
 
@@ -11,31 +11,31 @@ use hickory_proto::rr::Name;
 use crate::grant::DnsServer;
 use crate::limits;
 
-/// Whom to ask, and how.
+/// Resolver configuration: the servers, and how to query them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Conf {
-    /// In the order to ask them.
+    /// In the order in which they are queried.
     pub(super) servers: Vec<DnsServer>,
-    /// Domains that complete a name, absolute.
+    /// The search list, as absolute names.
     pub(super) search: Vec<Name>,
-    /// A name with that many dots is asked for as it is before it is completed.
+    /// A name with at least this many dots is tried as an absolute name first.
     pub(super) ndots: usize,
-    /// What one server gets to answer.
+    /// The time that one server has to answer.
     pub(super) timeout: Duration,
-    /// How many times all servers are asked.
+    /// The number of rounds through all servers.
     pub(super) attempts: u32,
-    /// Each question begins with the next server.
+    /// Each query starts with the next server.
     pub(super) rotate: bool,
-    /// TCP from the start.
+    /// Query over TCP only.
     pub(super) use_vc: bool,
-    /// Questions carry EDNS (RFC 6891) until a server turns out not to know it.
+    /// Send EDNS options (RFC 6891), until a server turns out not to support them.
     pub(super) edns: bool,
-    /// Questions for AAAA records are not asked.
+    /// Do not query AAAA records.
     pub(super) no_aaaa: bool,
 }
 
 impl Default for Conf {
-    /// As with an empty file.
+    /// The configuration of an empty file.
     fn default() -> Self {
         Self {
             servers: Vec::new(),
@@ -51,20 +51,20 @@ impl Default for Conf {
     }
 }
 
-/// What overrides the file (resolv.conf(5)), and completes it.
+/// Overrides and defaults for the file from the environment (resolv.conf(5)).
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Surroundings<'a> {
-    /// `LOCALDOMAIN`: the search list.
+pub(super) struct Overrides<'a> {
+    /// `LOCALDOMAIN`: replaces the search list.
     pub(super) domains: Option<&'a str>,
-    /// `RES_OPTIONS`: as a further line of options.
+    /// `RES_OPTIONS`: applied as a further `options` line.
     pub(super) options: Option<&'a str>,
-    /// This machine's name: its domain is searched when nothing else says which.
+    /// The host name: its domain is searched if no search list is configured.
     pub(super) host: Option<&'a str>,
 }
 
 impl Conf {
-    /// Reads the file's text. As in glibc, a line that makes no sense is passed over.
-    pub(super) fn read(text: &str, around: Surroundings<'_>) -> Self {
+    /// Parses the file's text. Invalid lines are ignored, as glibc does.
+    pub(super) fn read(text: &str, overrides: Overrides<'_>) -> Self {
         let mut conf = Self::default();
         let mut search: Option<Vec<Name>> = None;
         for line in text.lines().map(str::trim) {
@@ -81,11 +81,11 @@ impl Conf {
                 _ => {}
             }
         }
-        if let Some(list) = around.domains {
+        if let Some(list) = overrides.domains {
             search = Some(domains(list.split_whitespace()));
         }
-        around.options.into_iter().flat_map(str::split_whitespace).for_each(|o| conf.set(o));
-        let own = || Some(domains(around.host?.split_once('.').map(|(_, own)| own).into_iter()));
+        overrides.options.into_iter().flat_map(str::split_whitespace).for_each(|o| conf.set(o));
+        let own = || Some(domains(overrides.host?.split_once('.').map(|(_, own)| own).into_iter()));
         conf.search = search.or_else(own).unwrap_or_default();
         conf
     }
@@ -98,7 +98,7 @@ impl Conf {
                 }
             }
             Some(_) => {}
-            None => tracing::debug!(nameserver = text, "not an address; passed over"),
+            None => tracing::debug!(nameserver = text, "not an IP address; ignored"),
         }
     }
 
@@ -133,7 +133,7 @@ impl Conf {
     }
 }
 
-/// Domains to search, made absolute; what is no name is passed over.
+/// Parses search domains into absolute names; invalid names are skipped.
 fn domains<'a>(words: impl Iterator<Item = &'a str>) -> Vec<Name> {
     let name = |word: &str| {
         let mut name = Name::from_ascii(word).ok()?;
@@ -150,7 +150,7 @@ mod tests {
     use super::*;
 
     fn read(text: &str) -> Conf {
-        Conf::read(text, Surroundings::default())
+        Conf::read(text, Overrides::default())
     }
 
     fn servers(conf: &Conf) -> Vec<String> {
@@ -193,32 +193,35 @@ mod tests {
     }
 
     #[test]
-    fn the_last_of_domain_and_search_counts() {
+    fn the_last_domain_or_search_line_wins() {
         assert_eq!(search(&read("domain a.example\nsearch b.example c.")), ["b.example.", "c."]);
         assert_eq!(search(&read("search b.example c.\ndomain a.example")), ["a.example."]);
         assert_eq!(search(&read("search . b..c d")), [".", "d."]);
     }
 
     #[test]
-    fn variables_win_over_the_file_and_the_own_domain_fills_a_gap() {
-        let around = Surroundings {
+    fn environment_variables_override_the_file_and_the_host_domain_is_the_fallback() {
+        let overrides = Overrides {
             domains: Some("x.example y.example"),
             options: Some("ndots:3"),
-            host: Some("a.own.example"),
+            host: Some("a.local.example"),
         };
-        let conf = Conf::read("search b.example\noptions ndots:2 rotate", around);
+        let conf = Conf::read("search b.example\noptions ndots:2 rotate", overrides);
         assert_eq!(search(&conf), ["x.example.", "y.example."]);
         assert_eq!((conf.ndots, conf.rotate), (3, true));
-        let around = Surroundings { host: Some("a.own.example"), ..Surroundings::default() };
-        assert_eq!(search(&Conf::read("", around)), ["own.example."]);
-        assert!(search(&Conf::read("search", around)).is_empty(), "asked for nothing");
-        let around = Surroundings { host: Some("a"), ..Surroundings::default() };
-        assert!(search(&Conf::read("", around)).is_empty());
+        let overrides = Overrides { host: Some("a.local.example"), ..Overrides::default() };
+        assert_eq!(search(&Conf::read("", overrides)), ["local.example."]);
+        assert!(
+            search(&Conf::read("search", overrides)).is_empty(),
+            "an empty search list was configured"
+        );
+        let overrides = Overrides { host: Some("a"), ..Overrides::default() };
+        assert!(search(&Conf::read("", overrides)).is_empty());
     }
 
     proptest! {
         #[test]
-        fn any_text_is_read(text in "(nameserver|search|options|domain|[ -~]|\\PC|[\r\n\t:]){0,60}") {
+        fn arbitrary_text_is_parsed(text in "(nameserver|search|options|domain|[ -~]|\\PC|[\r\n\t:]){0,60}") {
             let conf = read(&text);
             prop_assert!(conf.servers.len() <= limits::DNS_SERVERS_MAX && conf.attempts > 0);
         }

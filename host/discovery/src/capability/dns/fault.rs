@@ -1,4 +1,4 @@
-//! Why a server gave no answer, in words for the log.
+//! Why a DNS server gave no usable answer, with texts for the log.
 
 use std::fmt;
 use std::io;
@@ -6,26 +6,26 @@ use std::time::Duration;
 
 use hickory_proto::op::ResponseCode;
 
-/// Why one server could not say. Another one may.
+/// Why one server gave no usable answer. Another server may.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Fault {
-    /// Nothing came in that time.
+    /// No response within this time.
     Silent(Duration),
-    /// It answered with an error (RFC 1035, section 4.1.1, RCODE).
+    /// The server responded with an error code (RCODE; RFC 1035, section 4.1.1).
     Code(ResponseCode),
-    /// It named other servers and did not ask them: it does not recurse, or is the wrong
-    /// one for this name (a lame delegation).
+    /// A referral: the server does not recurse, or is not responsible for the name (a lame
+    /// delegation).
     Referral,
-    /// Nothing can be sent to it.
+    /// Nothing can be sent to the server.
     Unreachable(String),
-    /// It sent what is no answer.
+    /// The response cannot be decoded.
     Unreadable(String),
-    /// Its answer is too long for a datagram, and TCP failed.
+    /// The response does not fit a datagram, and the query over TCP failed.
     Tcp(Box<Self>),
 }
 
 impl Fault {
-    /// Whether nothing at all was heard of it.
+    /// Whether nothing was received from the server.
     pub(super) fn is_silence(&self) -> bool {
         matches!(self, Self::Silent(_) | Self::Unreachable(_))
     }
@@ -34,9 +34,11 @@ impl Fault {
 impl From<io::Error> for Fault {
     fn from(error: io::Error) -> Self {
         Self::Unreachable(match error.kind() {
-            io::ErrorKind::ConnectionRefused => "nothing listens there (connection refused)".into(),
+            io::ErrorKind::ConnectionRefused => {
+                "nothing listens on that port (connection refused)".into()
+            }
             io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset => {
-                "it closed the connection without an answer".into()
+                "it closed the connection without a response".into()
             }
             _ => error.to_string(),
         })
@@ -50,19 +52,19 @@ impl fmt::Display for Fault {
             Self::Code(ResponseCode::ServFail) => f.write_str("it failed (SERVFAIL)"),
             Self::Code(ResponseCode::Refused) => f.write_str("it refuses to answer (REFUSED)"),
             Self::Code(ResponseCode::NotImp) => {
-                f.write_str("it does not support the question (NOTIMP)")
+                f.write_str("it does not support the query (NOTIMP)")
             }
             Self::Code(ResponseCode::FormErr) => {
-                f.write_str("it does not understand the question (FORMERR)")
+                f.write_str("it does not understand the query (FORMERR)")
             }
-            Self::Code(code) => write!(f, "it answered with error {} ({code})", u16::from(*code)),
+            Self::Code(code) => write!(f, "it responded with error {} ({code})", u16::from(*code)),
             Self::Referral => f.write_str(
-                "it only refers to other servers (a referral); a server that asks them is needed",
+                "it returned a referral to other servers; configure a server that resolves names recursively",
             ),
             Self::Unreachable(why) => write!(f, "cannot be reached: {why}"),
-            Self::Unreadable(why) => write!(f, "its answer cannot be read: {why}"),
+            Self::Unreadable(why) => write!(f, "its response cannot be decoded: {why}"),
             Self::Tcp(fault) => {
-                write!(f, "its answer needs TCP, which failed: {fault}")
+                write!(f, "its response is too long for UDP, and the query over TCP failed: {fault}")
             }
         }
     }

@@ -1,16 +1,16 @@
-//! `/etc/hosts` (hosts(5)): names of addresses, which DNS is not asked for.
+//! Parser of `/etc/hosts` (hosts(5)): static names that are not looked up in DNS.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
 
 use crate::limits;
 
-/// Addresses by name, in lower case.
+/// Addresses by name; names are in lower case.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Hosts(HashMap<String, Vec<IpAddr>>);
 
 impl Hosts {
-    /// Reads the file's text; a line that makes no sense is passed over.
+    /// Parses the file's text; invalid lines are ignored.
     pub(super) fn read(text: &str) -> Self {
         let mut hosts: HashMap<String, Vec<IpAddr>> = HashMap::new();
         for line in text.lines() {
@@ -27,8 +27,8 @@ impl Hosts {
         Self(hosts)
     }
 
-    /// The addresses of a name. As in glibc it is compared as it was asked for, and not
-    /// completed by the search list.
+    /// The addresses of a name. As in glibc, the name is compared as given, without the search
+    /// list.
     pub(super) fn addresses(&self, name: &str) -> Option<&[IpAddr]> {
         self.0.get(&name.to_ascii_lowercase()).map(Vec::as_slice)
     }

@@ -1,11 +1,11 @@
-//! `convoke:host/dns`: addresses and services by name. Granted by name.
+//! `convoke:host/dns`: address and service lookups. Granted by name.
 
 mod answer;
 mod conf;
-mod fates;
+mod failure_log;
 mod fault;
 mod hosts;
-mod miss;
+mod lookup_error;
 mod name;
 mod resolver;
 mod server;
@@ -23,11 +23,12 @@ use super::{Capability, Context, Grant, Mode};
 use crate::bindings::imports::convoke::host::dns::{self, Addresses, DnsError, Place, Service};
 use crate::limits;
 use crate::text::one_line;
-pub(crate) use miss::LookupError;
+pub(crate) use lookup_error::LookupError;
 use resolver::Resolver;
 pub(crate) use system::Resolvers;
 
-/// Why a name cannot be looked up, in bytes: eight servers have their say.
+/// Length of the reason why a name cannot be looked up, in bytes: it covers up to eight
+/// servers.
 const ERROR_BYTES_MAX: usize = 600;
 
 pub(crate) const CAPABILITY: Capability = Capability {
@@ -37,7 +38,7 @@ pub(crate) const CAPABILITY: Capability = Capability {
         capability: "dns",
         example: "*.shop.example",
     }),
-    in_words: "look names up in DNS",
+    description: "look names up in DNS",
     link: |linker: &mut Linker<_>| {
         dns::add_to_linker::<_, HasSelf<_>>(linker, |state| &mut state.capabilities)
     },
@@ -49,9 +50,9 @@ impl dns::Host for Context {
         names: Vec<String>,
     ) -> wasmtime::Result<Vec<Result<Addresses, DnsError>>> {
         self.called(format_args!("dns: addresses of {}", shown(&names)));
-        self.want_names(&names);
-        if let Some(fakes) = self.mode.host.world.fakes() {
-            return Ok(self.made_up(&names, |name| {
+        self.record_denied_names(&names);
+        if let Some(fakes) = self.mode.host.backend.fakes() {
+            return Ok(self.answers_of_fakes(&names, |name| {
                 let addresses = fakes.dns.addresses(name)?.iter().map(ToString::to_string);
                 Some(Addresses { addresses: addresses.collect(), ttl_s: fakes.dns.ttl_s })
             }));
@@ -59,7 +60,7 @@ impl dns::Host for Context {
         Ok(self
             .look_up(names, async |mode, resolver, name, until| {
                 let found = resolver.addresses(name, until).await?;
-                mode.dns.fates.forget(name);
+                mode.dns.failures.forget(name);
                 let addresses = found.addresses.iter().map(ToString::to_string).collect();
                 Ok(Addresses { addresses, ttl_s: found.ttl_s })
             })
@@ -71,9 +72,9 @@ impl dns::Host for Context {
         names: Vec<String>,
     ) -> wasmtime::Result<Vec<Result<Service, DnsError>>> {
         self.called(format_args!("dns: services {}", shown(&names)));
-        self.want_names(&names);
-        if let Some(fakes) = self.mode.host.world.fakes() {
-            return Ok(self.made_up(&names, |name| {
+        self.record_denied_names(&names);
+        if let Some(fakes) = self.mode.host.backend.fakes() {
+            return Ok(self.answers_of_fakes(&names, |name| {
                 let places = fakes.dns.service(name)?.iter().map(|place| Place {
                     host: place.host.clone(),
                     addresses: place.addresses.iter().map(ToString::to_string).collect(),
@@ -88,12 +89,12 @@ impl dns::Host for Context {
             .look_up(names, async |mode, resolver, name, until| {
                 let service = resolver.service(name, until).await?;
                 if service.unusable.is_empty() {
-                    mode.dns.fates.forget(name);
+                    mode.dns.failures.forget(name);
                 } else {
-                    let usable = service.places.iter().filter(|p| !p.addresses.is_empty()).count();
-                    mode.dns.fates.unusable(&mode.name, name, &service.unusable, usable);
+                    let usable = service.targets.iter().filter(|p| !p.addresses.is_empty()).count();
+                    mode.dns.failures.unusable(&mode.name, name, &service.unusable, usable);
                 }
-                let places = service.places.into_iter().map(|place| Place {
+                let places = service.targets.into_iter().map(|place| Place {
                     host: place.host,
                     addresses: place.addresses.iter().map(ToString::to_string).collect(),
                     port: place.port,
@@ -107,15 +108,16 @@ impl dns::Host for Context {
 }
 
 impl Context {
-    /// All of one call that are not granted are denied together.
-    fn want_names(&self, names: &[String]) {
+    /// Records all names of one call that are not granted, so that one proposed grant covers
+    /// all of them.
+    fn record_denied_names(&self, names: &[String]) {
         let names = names.iter().take(limits::LOOKUP_NAMES_MAX).map(String::as_str);
         let denied = names.filter(|name| name::is_name(name) && !self.mode.grants.dns.covers(name));
-        self.mode.want("dns", denied);
+        self.mode.record_denied("dns", denied);
     }
 
-    /// One outcome for each name, in their order, from fakes.
-    fn made_up<T>(
+    /// One result for each name, in their order, from fakes.
+    fn answers_of_fakes<T>(
         &self,
         names: &[String],
         ask: impl Fn(&str) -> Option<T>,
@@ -123,7 +125,7 @@ impl Context {
         let mode = &self.mode;
         let outcome = |(index, name): (usize, &String)| {
             admit(mode, index, name)?;
-            match mode.host.world.failing() {
+            match mode.host.backend.failing() {
                 Some(why) => Err(DnsError::Temporary(why)),
                 None => ask(name).ok_or(DnsError::NotFound),
             }
@@ -131,8 +133,8 @@ impl Context {
         names.iter().enumerate().map(outcome).collect()
     }
 
-    /// One outcome for each name, in their order, within [`limits::LOOKUP_MS_MAX`] and before
-    /// the mode's own call is out of time.
+    /// One result for each name, in their order, within [`limits::LOOKUP_MS_MAX`] and before
+    /// the mode's call times out.
     async fn look_up<T>(
         &mut self,
         names: Vec<String>,
@@ -149,22 +151,22 @@ impl Context {
             .map(|(index, name)| async move {
                 admit(mode, index, &name)?;
                 let outcome = ask(mode, resolver, &name, until).await;
-                outcome.map_err(|error| told(mode, &name, error))
+                outcome.map_err(|error| to_wit(mode, &name, error))
             })
             .buffered(limits::LOOKUPS_AT_ONCE)
             .collect::<Vec<_>>();
-        let leaves = || Err(DnsError::Temporary("this member leaves".into()));
+        let leaves = || Err(DnsError::Temporary("this member is leaving".into()));
         let given_up = || std::iter::repeat_with(leaves).take(number).collect();
-        self.while_wanted(outcomes).await.unwrap_or_else(given_up)
+        self.unless_stopped(outcomes).await.unwrap_or_else(given_up)
     }
 }
 
-/// A few names for one line.
+/// Names for one log line, cut at 300 bytes.
 fn shown(names: &[String]) -> String {
     one_line(&names.join(", "), 300)
 }
 
-/// Whether this name may be asked for.
+/// Checks that this name is valid, granted, and within the limit of one call.
 fn admit(mode: &Mode, index: usize, name: &str) -> Result<(), DnsError> {
     if index >= limits::LOOKUP_NAMES_MAX {
         let max = limits::LOOKUP_NAMES_MAX;
@@ -180,13 +182,14 @@ fn admit(mode: &Mode, index: usize, name: &str) -> Result<(), DnsError> {
     Ok(())
 }
 
-/// The error as the mode has it. Why there is nothing is for the log alone.
-fn told(mode: &Mode, name: &str, error: LookupError) -> DnsError {
-    if let LookupError::Absent(absent) = &error {
-        mode.dns.fates.absent(&mode.name, name, absent);
+/// The error as the mode receives it. A negative answer is logged, and the mode gets only
+/// `not-found`.
+fn to_wit(mode: &Mode, name: &str, error: LookupError) -> DnsError {
+    if let LookupError::Negative(answer) = &error {
+        mode.dns.failures.negative(&mode.name, name, answer);
         return DnsError::NotFound;
     }
-    mode.dns.fates.forget(name);
+    mode.dns.failures.forget(name);
     match error {
         LookupError::Temporary(why) => DnsError::Temporary(one_line(&why, ERROR_BYTES_MAX)),
         other => DnsError::Other(one_line(&other.to_string(), ERROR_BYTES_MAX)),

@@ -1,17 +1,17 @@
-//! What can be asked of DNS.
+//! Validation of the names that can be looked up in DNS.
 
 use std::net::IpAddr;
 
 use crate::names::is_dns_name;
 
-/// Whether `text` is a name to ask for: no address, and with or without its final
-/// dot.
+/// Whether `text` is a DNS name, with or without its final dot, and not an IP address.
 pub(super) fn is_name(text: &str) -> bool {
     let name = text.strip_suffix('.').unwrap_or(text);
     is_dns_name(name) && name.parse::<IpAddr>().is_err()
 }
 
-/// Whether `name` is this machine itself, whatever DNS says (RFC 6761, section 6.3).
+/// Whether `name` is `localhost` or below it, which always means this machine (RFC 6761,
+/// section 6.3).
 pub(super) fn is_localhost(name: &str) -> bool {
     let name = name.strip_suffix('.').unwrap_or(name).to_ascii_lowercase();
     name == "localhost" || name.ends_with(".localhost")
@@ -24,7 +24,7 @@ mod tests {
     use super::{is_localhost, is_name};
 
     #[test]
-    fn names_are_labels_and_no_addresses() {
+    fn names_consist_of_labels_and_addresses_are_not_names() {
         let long = format!("{}.example", "a".repeat(63));
         for name in ["a", "a.example.", "_convoke._tcp.shop.example", "10.example", &long] {
             assert!(is_name(name), "{name}");
@@ -47,7 +47,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_a_name_fits_a_query(text in "[a-z0-9._-]{0,300}") {
+        fn every_valid_name_fits_a_query(text in "[a-z0-9._-]{0,300}") {
             let read = hickory_proto::rr::Name::from_ascii(&text);
             prop_assert!(!is_name(&text) || read.is_ok(), "{text}");
         }

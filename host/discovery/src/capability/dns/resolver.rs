@@ -1,5 +1,4 @@
-//! Asking: servers in their order, search lists, both kinds of addresses, services and
-//! their hosts.
+//! The resolver: server order, search list, A and AAAA records, services and their hosts.
 
 use std::collections::HashSet;
 use std::net::IpAddr;
@@ -16,49 +15,49 @@ use super::answer::{Answer, Records};
 use super::conf::Conf;
 use super::fault::Fault;
 use super::hosts::Hosts;
-use super::miss::{Absence, Absent, LookupError, Sought, Unusable};
+use super::lookup_error::{LookupError, NegativeAnswer, NegativeKind, RecordTypes, Unusable};
 use super::name::is_localhost;
-use super::server::{Conversation, Manner, Server};
+use super::server::{PendingQuery, QueryOptions, Server};
 use crate::limits;
 
-/// How long an answer holds that comes from a file, in seconds.
+/// TTL of an answer from `/etc/hosts`, in seconds.
 const FILE_TTL_S: u32 = 10;
-/// How long an answer holds when only one of two queries was answered, in seconds.
-const HALF_TTL_S: u32 = 5;
-/// How long the place of a host holds that cannot be looked up, in seconds.
+/// TTL of an answer when only one of the A and AAAA queries succeeded, in seconds.
+const PARTIAL_TTL_S: u32 = 5;
+/// TTL of a service of which a host cannot be resolved, in seconds.
 const MISSING_HOST_TTL_S: u32 = 1;
 
-/// Asks certain servers.
+/// Resolves names with a fixed set of servers.
 #[derive(Debug)]
 pub(crate) struct Resolver {
     conf: Conf,
     servers: Vec<Server>,
     hosts: Hosts,
-    /// Questions so far, for `rotate`.
+    /// Number of queries so far, for `rotate`.
     turn: AtomicUsize,
-    /// Questions that may be under way.
-    gate: Semaphore,
+    /// Limits concurrent queries.
+    concurrency: Semaphore,
 }
 
-/// Where a name leads.
+/// The addresses of a name, with their TTL.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Found {
     pub(crate) addresses: Vec<IpAddr>,
     pub(crate) ttl_s: u32,
 }
 
-/// What a service offers.
+/// The targets of a service, with their TTL.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Service {
-    pub(crate) places: Vec<Offered>,
+    pub(crate) targets: Vec<ServiceTarget>,
     pub(crate) ttl_s: u32,
-    /// Records that lead nowhere.
+    /// Records that cannot be used.
     pub(crate) unusable: Vec<Unusable>,
 }
 
-/// One place of a service.
+/// One target of a service.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Offered {
+pub(crate) struct ServiceTarget {
     pub(crate) host: String,
     pub(crate) addresses: Vec<IpAddr>,
     pub(crate) port: u16,
@@ -66,29 +65,29 @@ pub(crate) struct Offered {
     pub(crate) weight: u16,
 }
 
-/// Whom one question goes to.
+/// The servers that one query goes to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Whom {
-    /// All servers until one can say, those that were silent a moment ago last.
+enum ServerSet {
+    /// All servers until one answers; those that are backed off come last.
     All,
-    /// Those that were silent a moment ago, for a little while: others said no before they
-    /// had their say.
-    Resting,
+    /// Only the servers that are backed off, with a short timeout: another server gave a
+    /// negative answer without them having been queried.
+    BackedOff,
 }
 
-/// What one server says.
-struct Said<'a> {
+/// The answer of one server.
+struct ServerAnswer<'a> {
     server: &'a Server,
     answer: Answer,
-    /// One that is listed before it rests, and was not asked.
+    /// A server that is listed before `server` is backed off and has not been queried.
     unsure: bool,
 }
 
 impl Service {
-    /// Why nobody can be found by it, when it has records and none of them can be used. A target
-    /// of `.` alone is no such reason: whoever set it says that nobody is there.
+    /// Why the service has no usable target although it has records. A target of `.` alone is a
+    /// statement by the operator that the service is not available, and no such reason.
     fn nothing_usable(&self) -> Option<String> {
-        let found = self.places.iter().any(|place| !place.addresses.is_empty());
+        let found = self.targets.iter().any(|place| !place.addresses.is_empty());
         let mut unusable =
             self.unusable.iter().filter(|why| !matches!(why, Unusable::NotOffered)).peekable();
         if found || unusable.peek().is_none() {
@@ -102,11 +101,11 @@ impl Service {
 impl Resolver {
     pub(super) fn new(conf: Conf, hosts: Hosts) -> Self {
         let servers = conf.servers.iter().cloned().map(Server::new).collect();
-        let gate = Semaphore::new(limits::DNS_QUESTIONS_AT_ONCE);
-        Self { conf, servers, hosts, turn: AtomicUsize::new(0), gate }
+        let concurrency = Semaphore::new(limits::DNS_QUESTIONS_AT_ONCE);
+        Self { conf, servers, hosts, turn: AtomicUsize::new(0), concurrency }
     }
 
-    /// Who is asked, for an error text.
+    /// The configured servers, for an error text.
     pub(super) fn servers(&self) -> String {
         let servers: Vec<String> = self.servers.iter().map(|s| s.at.to_string()).collect();
         servers.join(", ")
@@ -121,18 +120,20 @@ impl Resolver {
         if let Some(addresses) = self.hosts.addresses(name) {
             return Ok(Found { addresses: addresses.to_vec(), ttl_s: FILE_TTL_S });
         }
-        self.search(name, |name| sure(move |whom| self.both_kinds(name.clone(), whom, until))).await
+        self.search(name, |name| verified(move |set| self.both_kinds(name.clone(), set, until)))
+            .await
     }
 
-    /// SRV records of `name`, and the addresses of their hosts. A target of `.`
-    /// says that the service is not offered (RFC 2782).
+    /// SRV records of `name`, and the addresses of their hosts. A target of `.` means that the
+    /// service is not available (RFC 2782).
     pub(super) async fn service(&self, name: &str, until: Instant) -> Result<Service, LookupError> {
-        let ask =
-            |name: Name| sure(move |whom| self.records(name.clone(), RecordType::SRV, whom, until));
+        let ask = |name: Name| {
+            verified(move |set| self.records(name.clone(), RecordType::SRV, set, until))
+        };
         let records = self.search(name, ask).await?;
         let mut service = Service { ttl_s: records.ttl_s, ..Service::default() };
         let mut offered = Vec::new();
-        for data in records.data.into_iter().take(limits::SERVICE_PLACES_MAX) {
+        for data in records.data.into_iter().take(limits::SERVICE_TARGETS_MAX) {
             let RData::SRV(srv) = data else { continue };
             let host = srv.target.to_ascii();
             let host = host.strip_suffix('.').unwrap_or(&host).to_owned();
@@ -148,18 +149,18 @@ impl Resolver {
         }
         let mut resolved = stream::iter(offered)
             .map(|(srv, host)| async move {
-                // Absolute, whatever the search list says.
+                // Absolute: the search list does not apply to SRV targets.
                 let found = self.addresses(&format!("{host}."), until).await;
                 (srv, host, found)
             })
             .buffered(limits::LOOKUPS_AT_ONCE);
         let mut failed = None;
         while let Some((srv, host, found)) = resolved.next().await {
-            // A host that fails now may be there soon.
+            // A host that does not resolve now may resolve soon.
             let nowhere = Found { addresses: Vec::new(), ttl_s: MISSING_HOST_TTL_S };
             let found = found.unwrap_or_else(|error| {
                 service.unusable.push(Unusable::Host(host.clone(), error.to_string()));
-                if !matches!(error, LookupError::Absent(_)) {
+                if !matches!(error, LookupError::Negative(_)) {
                     failed.get_or_insert(format!("its host {host}: {error}"));
                 }
                 nowhere
@@ -167,14 +168,14 @@ impl Resolver {
             service.ttl_s = service.ttl_s.min(found.ttl_s);
             let (port, priority, weight) = (srv.port, srv.priority, srv.weight);
             let addresses = found.addresses;
-            service.places.push(Offered { host, addresses, port, priority, weight });
+            service.targets.push(ServiceTarget { host, addresses, port, priority, weight });
         }
         match failed {
-            // Who could not look knows nothing of who is there.
-            Some(why) if service.places.iter().all(|place| place.addresses.is_empty()) => {
+            // A failed lookup is not evidence that the service has no targets.
+            Some(why) if service.targets.iter().all(|place| place.addresses.is_empty()) => {
                 Err(LookupError::Temporary(why))
             }
-            // Nor does who was told of nothing that can be used.
+            // Nor are records of which none can be used.
             _ => match service.nothing_usable() {
                 Some(why) => Err(LookupError::Other(why)),
                 None => Ok(service),
@@ -182,10 +183,10 @@ impl Resolver {
         }
     }
 
-    /// What `ask` finds under the first name of the search list that leads anywhere. Names
-    /// are asked for in the order of the list, all kinds of records of one before the next;
-    /// a slow answer does not hold the others up, and still comes first. A server that fails
-    /// on the way is not passed over as "not found".
+    /// Runs `ask` for the names of the search list and returns the first result in list order.
+    /// All record types of one name are queried before the next name. A slow answer does not
+    /// block the following names, and still takes precedence. A server failure is not treated
+    /// as "not found".
     async fn search<T, F>(&self, name: &str, ask: impl Fn(Name) -> F) -> Result<T, LookupError>
     where
         F: Future<Output = Result<T, LookupError>>,
@@ -193,7 +194,7 @@ impl Resolver {
         let mut names = self.candidates(name)?.into_iter();
         let mut asked = FuturesOrdered::new();
         asked.extend(names.next().map(&ask));
-        let (mut failed, mut absent) = (None, None::<Absent>);
+        let (mut failed, mut negative) = (None, None::<NegativeAnswer>);
         loop {
             let head_start = Duration::from_millis(limits::SEARCH_HEAD_START_MS);
             let answered = match names.len() {
@@ -208,8 +209,8 @@ impl Resolver {
             };
             match answered {
                 Some(Ok(found)) => return Ok(found),
-                Some(Err(LookupError::Absent(new))) => {
-                    absent = Some(absent.map_or(new.clone(), |old| old.or(new)));
+                Some(Err(LookupError::Negative(new))) => {
+                    negative = Some(negative.map_or(new.clone(), |old| old.or(new)));
                 }
                 Some(Err(error)) => {
                     failed.get_or_insert(error);
@@ -223,15 +224,15 @@ impl Resolver {
                 }
             }
         }
-        match (failed, absent) {
+        match (failed, negative) {
             (Some(error), _) => Err(error),
-            (None, Some(absent)) => Err(LookupError::Absent(absent)),
-            (None, None) => Err(LookupError::Other("no name to ask for".into())),
+            (None, Some(negative)) => Err(LookupError::Negative(negative)),
+            (None, None) => Err(LookupError::Other("there is no name to look up".into())),
         }
     }
 
-    /// Absolute names to try, in order: as glibc does, a name with few dots is
-    /// completed first.
+    /// The absolute names to try, in order. As in glibc, a name with fewer dots than `ndots` is
+    /// first completed by the search list.
     fn candidates(&self, name: &str) -> Result<Vec<Name>, LookupError> {
         let relative =
             Name::from_ascii(name).map_err(|error| LookupError::Other(error.to_string()))?;
@@ -257,62 +258,68 @@ impl Resolver {
         Ok(names)
     }
 
-    /// Addresses of one absolute name. Half an answer is one, and does not hold long.
+    /// A and AAAA records of one absolute name. If only one of the queries succeeds, its
+    /// addresses are returned with a short TTL.
     async fn both_kinds(
         &self,
         name: Name,
-        whom: Whom,
+        set: ServerSet,
         until: Instant,
     ) -> Result<Found, LookupError> {
         let kinds = [RecordType::A, RecordType::AAAA];
         let kinds = if self.conf.no_aaaa { &kinds[..1] } else { &kinds };
         let mut asked: FuturesUnordered<_> =
-            kinds.iter().map(|&kind| self.records(name.clone(), kind, whom, until)).collect();
-        let mut outcomes = Vec::with_capacity(kinds.len());
-        // Each question knows its own end.
+            kinds.iter().map(|&kind| self.records(name.clone(), kind, set, until)).collect();
+        let mut results = Vec::with_capacity(kinds.len());
+        // Each query has its own deadline.
         let mut patience = until + Duration::from_millis(limits::LOOKUP_SPARE_MS);
-        while outcomes.len() < kinds.len() {
-            let outcome = match timeout_at(patience, asked.next()).await {
-                Ok(Some(outcome)) => outcome,
-                _ => Err(LookupError::Temporary("the other kind is not answered".into())),
+        while results.len() < kinds.len() {
+            let result = match timeout_at(patience, asked.next()).await {
+                Ok(Some(result)) => result,
+                _ => Err(LookupError::Temporary(
+                    "the query for the other address type was not answered".into(),
+                )),
             };
-            if outcome.is_ok() {
-                // Some servers never answer the one kind of question.
+            if result.is_ok() {
+                // Some servers never answer queries of one of the two types.
                 let other = Duration::from_millis(limits::OTHER_KIND_MS_MAX);
                 patience = patience.min(Instant::now() + other);
             }
-            outcomes.push(outcome);
+            results.push(result);
         }
-        both(outcomes)
+        both(results)
     }
 
-    /// The records of one kind of one absolute name, through its aliases.
+    /// The records of one type of one absolute name, following aliases.
     async fn records(
         &self,
         name: Name,
         kind: RecordType,
-        whom: Whom,
+        set: ServerSet,
         until: Instant,
     ) -> Result<Records, LookupError> {
         let mut question = Query::query(name.clone(), kind);
         let mut ttl_s = u32::MAX;
         let mut seen = HashSet::from([name]);
         loop {
-            let said = self.ask(&question, whom, until).await;
-            let Said { server, answer, unsure } = said.map_err(|error| match error {
+            let answer = self.ask(&question, set, until).await;
+            let ServerAnswer { server, answer, unsure } = answer.map_err(|error| match error {
                 LookupError::Temporary(why) if seen.len() > 1 => {
                     LookupError::Temporary(format!("its alias {}: {why}", question.name()))
                 }
                 error => error,
             })?;
-            let absent = |absence, alias: Option<Name>| {
-                // The last name that was asked for, once it is not the first one.
+            let negative = |negative, alias: Option<Name>| {
+                // The last name that was queried, if it is not the first.
                 let asked = (seen.len() > 1).then(|| question.name().clone());
                 let alias = alias.or(asked).map(|alias| alias.to_ascii());
-                let sought =
-                    if kind == RecordType::SRV { Sought::Service } else { Sought::Addresses };
-                LookupError::Absent(Absent {
-                    absence,
+                let sought = if kind == RecordType::SRV {
+                    RecordTypes::Service
+                } else {
+                    RecordTypes::Addresses
+                };
+                LookupError::Negative(NegativeAnswer {
+                    kind: negative,
                     sought,
                     alias,
                     server: server.at.to_string(),
@@ -324,14 +331,14 @@ impl Resolver {
                     records.ttl_s = records.ttl_s.min(ttl_s);
                     return Ok(records);
                 }
-                Answer::NoData(alias) => return Err(absent(Absence::NoData, alias)),
-                Answer::NoName(alias) => return Err(absent(Absence::NoName, alias)),
+                Answer::NoData(alias) => return Err(negative(NegativeKind::NoData, alias)),
+                Answer::NoName(alias) => return Err(negative(NegativeKind::NoName, alias)),
                 Answer::Alias(to, holds_s) => {
                     ttl_s = ttl_s.min(holds_s);
                     question.set_name(to.clone());
                     if !seen.insert(to) || seen.len() > limits::ALIASES_MAX {
                         return Err(LookupError::Other(format!(
-                            "{}: its alias (CNAME) leads in a circle, or through more than {} names",
+                            "{}: its alias (CNAME) is a loop, or leads through more than {} names",
                             server.at,
                             limits::ALIASES_MAX
                         )));
@@ -341,47 +348,48 @@ impl Resolver {
         }
     }
 
-    /// Asks one server after the other until one can say.
+    /// Queries one server after the other until one answers.
     async fn ask(
         &self,
         question: &Query,
-        whom: Whom,
+        set: ServerSet,
         until: Instant,
-    ) -> Result<Said<'_>, LookupError> {
-        let manner = Manner { use_vc: self.conf.use_vc, edns: self.conf.edns };
+    ) -> Result<ServerAnswer<'_>, LookupError> {
+        let options = QueryOptions { use_vc: self.conf.use_vc, edns: self.conf.edns };
         let listed = self.order();
-        let mut talks: Vec<Conversation<'_>> =
-            listed.iter().map(|server| Conversation::new(server, question, manner)).collect();
+        let mut queries: Vec<PendingQuery<'_>> =
+            listed.iter().map(|server| PendingQuery::new(server, question, options)).collect();
         let mut faults: Vec<Option<Fault>> = vec![None; listed.len()];
-        let attempts = if whom == Whom::All { self.conf.attempts } else { 1 };
+        let attempts = if set == ServerSet::All { self.conf.attempts } else { 1 };
         for _ in 0..attempts {
-            let (awake, resting): (Vec<usize>, Vec<usize>) =
-                (0..listed.len()).partition(|&index| !listed[index].rests());
-            let order = if whom == Whom::All { [awake, resting].concat() } else { resting };
+            let (available, backed_off): (Vec<usize>, Vec<usize>) =
+                (0..listed.len()).partition(|&index| !listed[index].is_backed_off());
+            let order =
+                if set == ServerSet::All { [available, backed_off].concat() } else { backed_off };
             for (at, &index) in order.iter().enumerate() {
-                let Some(time) = self.time(whom, order.len() - at, until) else { break };
-                match self.within_gate(talks[index].ask(time), until).await {
+                let Some(time) = self.time(set, order.len() - at, until) else { break };
+                match self.within_limit(queries[index].ask(time), until).await {
                     Ok(answer) => {
                         let unsure = order[at..].iter().any(|&other| other < index);
-                        return Ok(Said { server: listed[index], answer, unsure });
+                        return Ok(ServerAnswer { server: listed[index], answer, unsure });
                     }
                     Err(fault) => faults[index] = Some(fault),
                 }
             }
         }
-        let told = listed
+        let failures = listed
             .iter()
             .zip(faults)
             .filter_map(|(server, fault)| Some(format!("{}: {}", server.at, fault?)));
-        let mut told: Vec<String> = told.collect();
-        if told.is_empty() {
-            told.push(format!("{}: no time is left to ask", self.servers()));
+        let mut failures: Vec<String> = failures.collect();
+        if failures.is_empty() {
+            failures.push(format!("{}: no time is left to query", self.servers()));
         }
-        Err(LookupError::Temporary(told.join("; ")))
+        Err(LookupError::Temporary(failures.join("; ")))
     }
 
-    /// All servers, beginning with the first or, where that is asked for, each time with
-    /// the next one.
+    /// All servers in the configured order; with `rotate`, starting with the next server each
+    /// time.
     fn order(&self) -> Vec<&Server> {
         let mut servers: Vec<&Server> = self.servers.iter().collect();
         if self.conf.rotate && !servers.is_empty() {
@@ -391,53 +399,56 @@ impl Resolver {
         servers
     }
 
-    /// What the next of so many servers gets to answer; none when the time is over.
-    fn time(&self, whom: Whom, servers: usize, until: Instant) -> Option<Duration> {
+    /// The time that the next of `servers` remaining servers has to answer; `None` when the
+    /// deadline has passed.
+    fn time(&self, set: ServerSet, servers: usize, until: Instant) -> Option<Duration> {
         let left = until.saturating_duration_since(Instant::now());
         let share = left / u32::try_from(servers).unwrap_or(u32::MAX).max(1);
         let share = share.max(Duration::from_millis(limits::DNS_TURN_MS_MIN));
-        let time = match whom {
-            Whom::All => self.conf.timeout.min(share),
-            Whom::Resting => Duration::from_millis(limits::DNS_RESTING_TURN_MS),
+        let time = match set {
+            ServerSet::All => self.conf.timeout.min(share),
+            ServerSet::BackedOff => Duration::from_millis(limits::DNS_BACKED_OFF_TURN_MS),
         };
         Some(time.min(left)).filter(|time| !time.is_zero())
     }
 
-    /// Not more questions at the same time than a server takes.
-    async fn within_gate(
+    /// Runs `question` within the limit of concurrent queries.
+    async fn within_limit(
         &self,
         question: impl Future<Output = Result<Answer, Fault>>,
         until: Instant,
     ) -> Result<Answer, Fault> {
         let started = Instant::now();
-        match timeout_at(until, self.gate.acquire()).await {
+        match timeout_at(until, self.concurrency.acquire()).await {
             Ok(_permit) => question.await,
             Err(_) => Err(Fault::Silent(started.elapsed())),
         }
     }
 }
 
-/// What `ask` finds; and where some server says that there is nothing before one that is listed
-/// earlier had its say, what that one says, if it says anything.
-async fn sure<T, F>(ask: impl Fn(Whom) -> F) -> Result<T, LookupError>
+/// Runs `ask` on all servers. A negative answer that was given while a server listed earlier
+/// was backed off is verified with the servers that are backed off.
+async fn verified<T, F>(ask: impl Fn(ServerSet) -> F) -> Result<T, LookupError>
 where
     F: Future<Output = Result<T, LookupError>>,
 {
-    match ask(Whom::All).await {
-        Err(LookupError::Absent(absent)) if absent.unsure => match ask(Whom::Resting).await {
-            Err(LookupError::Temporary(_)) => Err(LookupError::Absent(absent)),
-            said => said,
-        },
-        said => said,
+    match ask(ServerSet::All).await {
+        Err(LookupError::Negative(negative)) if negative.unsure => {
+            match ask(ServerSet::BackedOff).await {
+                Err(LookupError::Temporary(_)) => Err(LookupError::Negative(negative)),
+                answer => answer,
+            }
+        }
+        answer => answer,
     }
 }
 
-/// What the questions for both kinds of addresses say together.
-fn both(outcomes: Vec<Result<Records, LookupError>>) -> Result<Found, LookupError> {
+/// Combines the results of the A and AAAA queries.
+fn both(results: Vec<Result<Records, LookupError>>) -> Result<Found, LookupError> {
     let mut found = Found { addresses: Vec::new(), ttl_s: u32::MAX };
-    let (mut failed, mut absent) = (None, None::<Absent>);
-    for outcome in outcomes {
-        match outcome {
+    let (mut failed, mut negative) = (None, None::<NegativeAnswer>);
+    for result in results {
+        match result {
             Ok(records) => {
                 found.ttl_s = found.ttl_s.min(records.ttl_s);
                 for data in records.data {
@@ -452,24 +463,26 @@ fn both(outcomes: Vec<Result<Records, LookupError>>) -> Result<Found, LookupErro
                     }
                 }
             }
-            Err(LookupError::Absent(new)) => {
-                absent = Some(absent.map_or(new.clone(), |old| old.and(new)));
+            Err(LookupError::Negative(new)) => {
+                negative = Some(negative.map_or(new.clone(), |old| old.and(new)));
             }
             Err(error) => failed = Some(error),
         }
     }
     if !found.addresses.is_empty() {
         if failed.is_some() {
-            found.ttl_s = found.ttl_s.min(HALF_TTL_S);
+            found.ttl_s = found.ttl_s.min(PARTIAL_TTL_S);
         }
         return Ok(found);
     }
-    match (failed, absent) {
-        // A name that does not exist has no record of the other kind (RFC 8020).
-        (_, Some(absent)) if absent.absence == Absence::NoName => Err(LookupError::Absent(absent)),
+    match (failed, negative) {
+        // NXDOMAIN holds for all record types (RFC 8020).
+        (_, Some(negative)) if negative.kind == NegativeKind::NoName => {
+            Err(LookupError::Negative(negative))
+        }
         (Some(error), _) => Err(error),
-        (None, Some(absent)) => Err(LookupError::Absent(absent)),
-        (None, None) => Err(LookupError::Other("its addresses cannot be read".into())),
+        (None, Some(negative)) => Err(LookupError::Negative(negative)),
+        (None, None) => Err(LookupError::Other("its address records cannot be decoded".into())),
     }
 }
 

@@ -1,10 +1,10 @@
-//! One DNS server, and one question to it: UDP, TCP where that is not enough, and no EDNS
-//! where it is not understood.
+//! One DNS server and one query to it: over UDP, over TCP if the response is truncated, and
+//! without EDNS if the server does not support it.
 //!
-//! The transports of `hickory-net` (0.26.3) are not used. Its UDP sockets are not connected,
-//! so that a host without a server is waited for instead of passed over; an error without
-//! a question section, as old servers send it, counts as no answer; and its pool of servers
-//! asks several at the same time and takes the first answer, where resolv.conf(5) promises
+//! The transports of `hickory-net` (0.26.3) are not used. Its UDP sockets are not connected, so
+//! that a host without a DNS server costs the whole timeout; an error response without a
+//! question section, as old servers send it, counts as no response; and its server pool queries
+//! several servers at the same time and takes the first response, where resolv.conf(5) promises
 //! the order of the list.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
@@ -26,43 +26,43 @@ use crate::zone::interface_index;
 /// Length of a message's header, in bytes (RFC 1035, section 4.1.1).
 const HEADER_BYTES: usize = 12;
 
-/// A server, and what is known of it.
+/// A server, and what is known about it.
 #[derive(Debug)]
 pub(super) struct Server {
     pub(super) at: DnsServer,
-    /// It does not understand EDNS.
+    /// Set once the server turns out not to support EDNS.
     is_plain: AtomicBool,
-    /// It was silent: until then the others are asked before it.
-    rests: Mutex<Option<Instant>>,
+    /// Set after a timeout: until then, other servers are queried first.
+    backed_off_until: Mutex<Option<Instant>>,
 }
 
-/// How questions are sent.
+/// How queries are sent.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Manner {
-    /// TCP from the start.
+pub(super) struct QueryOptions {
+    /// Use TCP only.
     pub(super) use_vc: bool,
-    /// With EDNS, unless the server does not know it.
+    /// Send EDNS options, unless the server does not support them.
     pub(super) edns: bool,
 }
 
 impl Server {
     pub(super) fn new(at: DnsServer) -> Self {
-        Self { at, is_plain: AtomicBool::new(false), rests: Mutex::new(None) }
+        Self { at, is_plain: AtomicBool::new(false), backed_off_until: Mutex::new(None) }
     }
 
-    /// Whether it was silent a moment ago.
-    pub(super) fn rests(&self) -> bool {
-        let rests = *self.rests.lock().unwrap_or_else(PoisonError::into_inner);
-        rests.is_some_and(|until| Instant::now() < until)
+    /// Whether it is backed off after a timeout.
+    pub(super) fn is_backed_off(&self) -> bool {
+        let until = *self.backed_off_until.lock().unwrap_or_else(PoisonError::into_inner);
+        until.is_some_and(|until| Instant::now() < until)
     }
 
-    fn heard(&self, anything: bool) {
-        let rests =
-            (!anything).then(|| Instant::now() + Duration::from_millis(limits::DNS_REST_MS));
-        *self.rests.lock().unwrap_or_else(PoisonError::into_inner) = rests;
+    fn note_response(&self, anything: bool) {
+        let until =
+            (!anything).then(|| Instant::now() + Duration::from_millis(limits::DNS_BACK_OFF_MS));
+        *self.backed_off_until.lock().unwrap_or_else(PoisonError::into_inner) = until;
     }
 
-    /// Where to send, with the interface of a link-local address.
+    /// The socket address, with the interface index of a link-local address.
     fn address(&self) -> Result<SocketAddr, Fault> {
         let IpAddr::V6(ip) = self.at.ip else {
             return Ok(SocketAddr::new(self.at.ip, self.at.port));
@@ -70,7 +70,7 @@ impl Server {
         let scope = match &self.at.zone {
             None if ip.is_unicast_link_local() => {
                 return Err(Fault::Unreachable(format!(
-                    "a link-local address needs its interface, as in {ip}%eth0"
+                    "a link-local address needs an interface, such as {ip}%eth0"
                 )));
             }
             None => 0,
@@ -82,37 +82,38 @@ impl Server {
     }
 }
 
-/// One question to one server. Its socket stays open between turns, so that an answer that
-/// comes after its turn counts in the next one.
-pub(super) struct Conversation<'a> {
+/// One query to one server. Its socket stays open between attempts, so that a response that
+/// arrives after the timeout of one attempt is used in the next.
+pub(super) struct PendingQuery<'a> {
     server: &'a Server,
     question: &'a Query,
-    manner: Manner,
+    options: QueryOptions,
     id: u16,
     socket: Option<UdpSocket>,
 }
 
-impl<'a> Conversation<'a> {
-    pub(super) fn new(server: &'a Server, question: &'a Query, manner: Manner) -> Self {
-        Self { server, question, manner, id: rand::random(), socket: None }
+impl<'a> PendingQuery<'a> {
+    pub(super) fn new(server: &'a Server, question: &'a Query, options: QueryOptions) -> Self {
+        Self { server, question, options, id: rand::random(), socket: None }
     }
 
-    /// Asks, and waits for that long.
+    /// Sends the query and waits for a response for `time`.
     pub(super) async fn ask(&mut self, time: Duration) -> Result<Answer, Fault> {
         let answered = timeout(time, self.exchange()).await;
         let answer = answered.unwrap_or(Err(Fault::Silent(time)));
-        self.server.heard(!answer.as_ref().is_err_and(Fault::is_silence));
+        self.server.note_response(!answer.as_ref().is_err_and(Fault::is_silence));
         answer
     }
 
     async fn exchange(&mut self) -> Result<Answer, Fault> {
         let server = self.server.address()?;
-        let message = if self.manner.use_vc {
+        let message = if self.options.use_vc {
             self.by_tcp(server).await?
         } else {
             let message = self.by_udp(server).await?;
             if message.metadata.truncation {
-                // A part of the records would look like all of them (RFC 7766, section 5).
+                // A truncated response is not used: it may hold only some of the records (RFC
+                // 7766, section 5).
                 self.by_tcp(server).await.map_err(|fault| Fault::Tcp(fault.into()))?
             } else {
                 message
@@ -121,37 +122,37 @@ impl<'a> Conversation<'a> {
         Answer::read(&message, self.question)
     }
 
-    /// Whether to ask with EDNS.
+    /// Whether to send EDNS options.
     fn edns(&self) -> bool {
-        self.manner.edns && !self.server.is_plain.load(Ordering::Relaxed)
+        self.options.edns && !self.server.is_plain.load(Ordering::Relaxed)
     }
 
-    /// Asks by datagrams until one answers.
+    /// Queries over UDP, resending until a response arrives.
     async fn by_udp(&mut self, server: SocketAddr) -> Result<Message, Fault> {
         let socket = match self.socket.take() {
             Some(socket) => socket,
             None => connected(server).await?,
         };
         let mut edns = self.edns();
-        // A turn may end at any `await` from here on.
+        // The future may be dropped at any `await` from here on.
         let socket = self.socket.insert(socket);
         loop {
             socket.send(&encoded(self.id, self.question, edns)?).await?;
             let answered = receive(socket, self.id, self.question);
             match timeout(Duration::from_millis(limits::DNS_RESEND_MS), answered).await {
-                Ok(Ok(message)) if edns && is_unaware(&message) => {
+                Ok(Ok(message)) if edns && lacks_edns(&message) => {
                     self.server.is_plain.store(true, Ordering::Relaxed);
                 }
                 Ok(message) => return message,
-                // It was lost; or it is thrown away for what it carries, which RFC 6891
-                // (section 7) forbids, and which happens.
+                // The datagram was lost, or was discarded because of its EDNS options, which
+                // RFC 6891 (section 7) forbids but some middleboxes do.
                 Err(_) => {}
             }
             edns = false;
         }
     }
 
-    /// Asks by a connection of its own.
+    /// Queries over a new TCP connection.
     async fn by_tcp(&self, server: SocketAddr) -> Result<Message, Fault> {
         let mut stream = TcpStream::connect(server).await?;
         stream.set_nodelay(true)?;
@@ -164,9 +165,10 @@ impl<'a> Conversation<'a> {
             stream.write_all(&bytes).await?;
             let mut answer = vec![0; stream.read_u16().await?.into()];
             stream.read_exact(&mut answer).await?;
-            let message = decoded(&answer, self.id, self.question)
-                .unwrap_or_else(|| Err(Fault::Unreadable("it answers another question".into())))?;
-            if !edns || !is_unaware(&message) {
+            let message = decoded(&answer, self.id, self.question).unwrap_or_else(|| {
+                Err(Fault::Unreadable("the response is to another query".into()))
+            })?;
+            if !edns || !lacks_edns(&message) {
                 return Ok(message);
             }
             self.server.is_plain.store(true, Ordering::Relaxed);
@@ -174,7 +176,7 @@ impl<'a> Conversation<'a> {
     }
 }
 
-/// A question as it is sent.
+/// Encodes a query.
 fn encoded(id: u16, question: &Query, edns: bool) -> Result<Vec<u8>, Fault> {
     let mut message = Message::new(id, MessageType::Query, OpCode::Query);
     message.metadata.recursion_desired = true;
@@ -187,7 +189,7 @@ fn encoded(id: u16, question: &Query, edns: bool) -> Result<Vec<u8>, Fault> {
     message.to_vec().map_err(|error| Fault::Unreadable(error.to_string()))
 }
 
-/// The message in `bytes`; none if it answers something else.
+/// Decodes a response; `None` if it does not belong to the query.
 fn decoded(bytes: &[u8], id: u16, question: &Query) -> Option<Result<Message, Fault>> {
     let ours = bytes.len() >= HEADER_BYTES && bytes[..2] == id.to_be_bytes();
     if !ours {
@@ -209,14 +211,14 @@ fn decoded(bytes: &[u8], id: u16, question: &Query) -> Option<Result<Message, Fa
     (header.message_type == MessageType::Response && repeats).then_some(Ok(message))
 }
 
-/// Whether a server may have answered so because it does not know EDNS (RFC 6891,
-/// section 7).
-fn is_unaware(message: &Message) -> bool {
+/// Whether the response may be due to a server without support for EDNS (RFC 6891, section 7).
+fn lacks_edns(message: &Message) -> bool {
     use ResponseCode::{BADVERS, FormErr, NotImp};
     matches!(message.metadata.response_code, FormErr | NotImp | BADVERS)
 }
 
-/// A socket that hears `server` alone, and of hosts that say that there is none.
+/// A connected socket: it receives from `server` only, and reports an ICMP "port unreachable"
+/// as an error.
 async fn connected(server: SocketAddr) -> Result<UdpSocket, Fault> {
     let any: IpAddr = match server {
         SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
@@ -227,7 +229,7 @@ async fn connected(server: SocketAddr) -> Result<UdpSocket, Fault> {
     Ok(socket)
 }
 
-/// The first datagram that answers the question; others are passed over.
+/// The first datagram that answers the query; others are ignored.
 async fn receive(socket: &UdpSocket, id: u16, question: &Query) -> Result<Message, Fault> {
     let mut buffer = vec![0; limits::DNS_DATAGRAM_BYTES_MAX];
     loop {

@@ -1,5 +1,4 @@
-//! Whom to ask: the system's servers, as its files say at the time, or those that
-//! a grant names.
+//! Selects the DNS servers: those that a grant names, or else the system's.
 
 use std::env;
 use std::fs::File;
@@ -8,7 +7,7 @@ use std::net::Ipv4Addr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
 
-use super::conf::{Conf, Surroundings};
+use super::conf::{Conf, Overrides};
 use super::hosts::Hosts;
 use super::resolver::Resolver;
 use crate::grant::DnsServer;
@@ -16,50 +15,53 @@ use crate::limits;
 
 const RESOLV_CONF: &str = "/etc/resolv.conf";
 const HOSTS: &str = "/etc/hosts";
-/// This machine's name (proc_sys_kernel(5)).
+/// The host name (proc_sys_kernel(5)).
 const HOST_NAME: &str = "/proc/sys/kernel/hostname";
 
-/// Whom a system without a `nameserver` line asks (resolv.conf(5)).
+/// The server that is queried when `resolv.conf` has no `nameserver` line (resolv.conf(5)).
 const LOCAL_SERVER: DnsServer =
     DnsServer { ip: std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), zone: None, port: 53 };
 
-/// The resolver of one mode, made anew when the system's files change.
+/// The resolver of one mode, rebuilt when the system's files change.
 #[derive(Debug, Default)]
 pub(crate) struct Resolvers {
-    current: Mutex<Option<(Stamps, Arc<Resolver>)>>,
-    pub(super) fates: super::fates::Fates,
+    current: Mutex<Option<(FileVersions, Arc<Resolver>)>>,
+    pub(super) failures: super::failure_log::FailureLog,
 }
 
-/// When the system's files changed last, and how long they are.
-type Stamps = [Option<(SystemTime, u64)>; 2];
+/// The last modification and length in bytes of `resolv.conf` and `hosts`.
+type FileVersions = [Option<(SystemTime, u64)>; 2];
 
 impl Resolvers {
-    /// The resolver that asks `servers`; with none, the system's.
+    /// The resolver for `servers`, or for the system's servers if `servers` is empty.
     pub(crate) fn get(&self, servers: &[DnsServer]) -> Arc<Resolver> {
-        let stamps = if servers.is_empty() { [RESOLV_CONF, HOSTS].map(changed) } else { [None; 2] };
+        let versions =
+            if servers.is_empty() { [RESOLV_CONF, HOSTS].map(version) } else { [None; 2] };
         let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((made, resolver)) = &*current
-            && *made == stamps
+            && *made == versions
         {
             return Arc::clone(resolver);
         }
         let resolver = Arc::new(if servers.is_empty() { system() } else { named(servers) });
-        *current = Some((stamps, Arc::clone(&resolver)));
+        *current = Some((versions, Arc::clone(&resolver)));
         resolver
     }
 }
 
-fn changed(path: &str) -> Option<(SystemTime, u64)> {
+/// The last modification and length of a file; `None` if it does not exist.
+fn version(path: &str) -> Option<(SystemTime, u64)> {
     let file = std::fs::metadata(path).ok()?;
     Some((file.modified().ok()?, file.len()))
 }
 
-/// As `resolv.conf` and `hosts` say. A file that is not there is an empty one.
+/// The resolver for the contents of `resolv.conf` and `hosts`. A missing file is treated as
+/// empty.
 fn system() -> Resolver {
     let variable = |name| env::var(name).ok();
     let (domains, options) = (variable("LOCALDOMAIN"), variable("RES_OPTIONS"));
     let host = text(HOST_NAME, limits::RESOLV_CONF_BYTES_MAX);
-    let around = Surroundings {
+    let around = Overrides {
         domains: domains.as_deref(),
         options: options.as_deref(),
         host: Some(host.trim()),
@@ -71,7 +73,7 @@ fn system() -> Resolver {
     Resolver::new(conf, Hosts::read(&text(HOSTS, limits::HOSTS_BYTES_MAX)))
 }
 
-/// A file of the system's, as far as it can be read.
+/// A system file, as far as it can be read.
 fn text(path: &str, bytes_max: u64) -> String {
     let mut bytes = Vec::new();
     if let Ok(file) = File::open(path) {
@@ -80,12 +82,12 @@ fn text(path: &str, bytes_max: u64) -> String {
     }
     if bytes.len() as u64 > bytes_max {
         bytes.truncate(usize::try_from(bytes_max).unwrap_or(usize::MAX));
-        tracing::warn!("{path} has more than {bytes_max} bytes: what is beyond is not read");
+        tracing::warn!("{path} is larger than {bytes_max} bytes; the rest is ignored");
     }
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
-/// `servers` alone: no search list, no hosts.
+/// A resolver for `servers` only, without search list and `hosts`.
 fn named(servers: &[DnsServer]) -> Resolver {
     let conf = Conf { servers: servers.to_vec(), edns: true, ..Conf::default() };
     Resolver::new(conf, Hosts::default())

@@ -1,4 +1,4 @@
-//! Asking scripted servers on loopback.
+//! Lookups against scripted servers on loopback.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex};
@@ -13,15 +13,16 @@ use tokio::time::Instant;
 
 use super::conf::Conf;
 use super::hosts::Hosts;
-use super::miss::{LookupError, Unusable};
+use super::lookup_error::{LookupError, Unusable};
 use super::resolver::Resolver;
 use crate::grant::DnsServer;
 use crate::limits;
 
-/// What a server answers to one message; nothing for silence. True when it came by TCP.
+/// What a server responds to one message; `None` for no response. The flag is true for a query
+/// over TCP.
 type Script = Arc<dyn Fn(&Message, bool) -> Option<Message> + Send + Sync>;
 
-/// A server, and what it was asked.
+/// A scripted server, and the queries it received.
 struct Scripted {
     at: SocketAddr,
     asked: Arc<Mutex<Vec<String>>>,
@@ -41,7 +42,7 @@ impl Scripted {
         Self::slow(Duration::ZERO, answer).await
     }
 
-    /// Each answer takes that long.
+    /// Delays each response by this time.
     async fn slow(
         delay: Duration,
         answer: impl Fn(&Message, bool) -> Option<Message> + Send + Sync + 'static,
@@ -50,7 +51,7 @@ impl Scripted {
         let (listener, udp, at) = loop {
             let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
             let at = listener.local_addr().unwrap();
-            // Somebody else may have the same port for datagrams.
+            // Another process may use the same port for UDP.
             if let Ok(udp) = UdpSocket::bind(at).await {
                 break (listener, Arc::new(udp), at);
             }
@@ -135,7 +136,7 @@ fn failing(to: &Message, code: ResponseCode) -> Message {
     message
 }
 
-/// Answers from lines `name TYPE data`; NXDOMAIN for what they do not name.
+/// Responds from lines `name TYPE data`, with NXDOMAIN for names that are not listed.
 fn zone(lines: &'static str) -> impl Fn(&Message, bool) -> Option<Message> + Send + Sync {
     move |message, _| {
         let question = &message.queries[0];
@@ -194,7 +195,7 @@ async fn missed(resolver: &Resolver, name: &str) -> LookupError {
 }
 
 #[tokio::test]
-async fn the_first_server_of_the_list_has_its_say_however_slow_it_is() {
+async fn the_first_server_takes_precedence_even_if_it_is_slow() {
     let knows = Scripted::slow(Duration::from_millis(300), zone(MEMBERS)).await;
     let does_not = Scripted::start(zone("")).await;
     for _ in 0..3 {
@@ -203,11 +204,11 @@ async fn the_first_server_of_the_list_has_its_say_however_slow_it_is() {
     }
     assert!(does_not.asked().is_empty(), "{:?}", does_not.asked());
     let resolver = resolver(&[&does_not, &knows]);
-    assert!(matches!(missed(&resolver, "members.test").await, LookupError::Absent(_)));
+    assert!(matches!(missed(&resolver, "members.test").await, LookupError::Negative(_)));
 }
 
 #[tokio::test]
-async fn a_server_that_cannot_say_is_passed_over() {
+async fn a_server_that_fails_is_skipped() {
     let knows = Scripted::start(zone(MEMBERS)).await;
     for code in [
         ResponseCode::Refused,
@@ -234,7 +235,7 @@ async fn a_server_that_cannot_say_is_passed_over() {
 }
 
 #[tokio::test]
-async fn nobody_who_listens_is_noticed_at_once() {
+async fn a_closed_port_is_detected_at_once() {
     let knows = Scripted::start(zone(MEMBERS)).await;
     let mut conf = conf(&[&knows]);
     let gone = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap().local_addr().unwrap();
@@ -247,11 +248,11 @@ async fn nobody_who_listens_is_noticed_at_once() {
     assert!(started.elapsed() < Duration::from_secs(1), "{:?}", started.elapsed());
     conf.servers.truncate(1);
     let error = missed(&Resolver::new(conf, Hosts::default()), "members.test").await.to_string();
-    assert!(error.contains("cannot be reached: nothing listens there"), "{error}");
+    assert!(error.contains("cannot be reached: nothing listens on that port"), "{error}");
 }
 
 #[tokio::test]
-async fn a_silent_server_costs_its_time_once_and_is_asked_before_a_no_counts() {
+async fn a_server_that_timed_out_is_backed_off_and_verifies_negative_answers() {
     let silent = Arc::new(Mutex::new(true));
     let first = {
         let (silent, knows) = (Arc::clone(&silent), zone("late.test A 10.0.0.9"));
@@ -271,17 +272,17 @@ async fn a_silent_server_costs_its_time_once_and_is_asked_before_a_no_counts() {
     assert!(once >= Duration::from_secs(1), "{once:?}");
     let started = Instant::now();
     assert_eq!(found(&resolver, "members.test").await, ["10.0.0.1"]);
-    assert!(started.elapsed() < once / 2, "it rests");
+    assert!(started.elapsed() < once / 2, "it is backed off");
     *silent.lock().unwrap() = false;
     assert_eq!(
         found(&resolver, "late.test").await,
         ["10.0.0.9"],
-        "the second says no, the first knows"
+        "the second server gives a negative answer, the first has the record"
     );
 }
 
 #[tokio::test]
-async fn silence_ends_within_its_bound_and_names_the_server() {
+async fn a_lookup_without_a_response_ends_within_its_bound_and_names_the_server() {
     let silent = Scripted::start(|_, _| None).await;
     let conf = Conf { timeout: Duration::from_millis(100), ..conf(&[&silent]) };
     let resolver = Resolver::new(conf.clone(), Hosts::default());
@@ -297,7 +298,7 @@ async fn silence_ends_within_its_bound_and_names_the_server() {
 }
 
 #[tokio::test]
-async fn an_answer_that_comes_after_its_turn_counts_in_the_next_one() {
+async fn a_response_that_arrives_late_is_used_in_the_next_attempt() {
     let slow = Scripted::slow(Duration::from_millis(900), zone(MEMBERS)).await;
     let conf = Conf { timeout: Duration::from_millis(600), ..conf(&[&slow]) };
     let resolver = Resolver::new(conf, Hosts::default());
@@ -305,14 +306,17 @@ async fn an_answer_that_comes_after_its_turn_counts_in_the_next_one() {
 }
 
 #[tokio::test]
-async fn a_server_that_takes_two_seconds_is_waited_for() {
+async fn a_server_that_takes_two_seconds_is_supported() {
     let slow = Scripted::slow(Duration::from_secs(2), zone(MEMBERS)).await;
     let search = ["a.test", "b.test", "c.test", "d.test"].map(name).to_vec();
     let conf = Conf { search, ndots: 5, ..conf(&[&slow]) };
     let resolver = Resolver::new(conf, Hosts::default());
     let started = Instant::now();
     assert_eq!(found(&resolver, "members.test").await, ["10.0.0.1"]);
-    assert!(started.elapsed() < Duration::from_secs(6), "not one after the other");
+    assert!(
+        started.elapsed() < Duration::from_secs(6),
+        "the search list is not queried sequentially"
+    );
 }
 
 #[tokio::test]
@@ -329,9 +333,9 @@ async fn a_lost_datagram_is_sent_again() {
 }
 
 #[tokio::test]
-async fn edns_is_left_out_for_a_server_that_does_not_know_it() {
+async fn edns_is_omitted_for_a_server_without_support() {
     for code in [ResponseCode::FormErr, ResponseCode::NotImp] {
-        // As old servers answer: the header and no question.
+        // Old servers respond with the header and no question.
         let old = Scripted::start(move |message, tcp| match &message.edns {
             Some(_) => Some(Message::error_msg(message.id, OpCode::Query, code)),
             None => zone(MEMBERS)(message, tcp),
@@ -344,7 +348,7 @@ async fn edns_is_left_out_for_a_server_that_does_not_know_it() {
         }
         let asked = old.asked();
         let expected = ["udp A members.test.", "udp A members.test.", "udp A members.test. edns"];
-        assert_eq!(asked, expected, "it is remembered");
+        assert_eq!(asked, expected, "the lack of EDNS support is remembered");
     }
     let throws_away = Scripted::start(|message, tcp| match &message.edns {
         Some(_) => None,
@@ -356,13 +360,13 @@ async fn edns_is_left_out_for_a_server_that_does_not_know_it() {
 }
 
 #[tokio::test]
-async fn what_is_cut_off_comes_by_tcp() {
+async fn a_truncated_response_is_fetched_over_tcp() {
     let cuts = Scripted::start(|message, tcp| {
         let whole = zone("members.test A 10.0.0.1\nmembers.test A 10.0.0.2")(message, tcp)?;
         if tcp {
             return Some(whole);
         }
-        // A part of the records, as bind9 sends them.
+        // Only some of the records, as bind9 sends them.
         let mut part = whole;
         part.answers.truncate(1);
         part.metadata.truncation = true;
@@ -373,7 +377,7 @@ async fn what_is_cut_off_comes_by_tcp() {
 }
 
 #[tokio::test]
-async fn use_vc_asks_by_tcp_alone() {
+async fn use_vc_queries_over_tcp_only() {
     let tcp_only =
         Scripted::start(|message, tcp| if tcp { zone(MEMBERS)(message, tcp) } else { None }).await;
     let conf = Conf { use_vc: true, ..conf(&[&tcp_only]) };
@@ -382,7 +386,7 @@ async fn use_vc_asks_by_tcp_alone() {
 }
 
 #[tokio::test]
-async fn rotate_begins_with_the_next_server_each_time() {
+async fn rotate_starts_with_the_next_server_each_time() {
     let servers = [Scripted::start(zone(MEMBERS)).await, Scripted::start(zone(MEMBERS)).await];
     let conf = Conf { rotate: true, no_aaaa: true, ..conf(&[&servers[0], &servers[1]]) };
     let resolver = Resolver::new(conf, Hosts::default());
@@ -393,15 +397,15 @@ async fn rotate_begins_with_the_next_server_each_time() {
 }
 
 #[tokio::test]
-async fn the_search_list_is_walked_once_for_all_kinds() {
-    // IPv4 in the one domain, IPv6 in the other: the first domain counts.
+async fn the_search_list_is_walked_once_for_both_address_types() {
+    // IPv4 in one domain, IPv6 in the other: the first domain wins.
     let records = "web.a.test A 10.0.0.1\nweb.b.test AAAA fd00::2\nweb.b.test A 10.0.0.2";
     let server = Scripted::start(zone(records)).await;
     let conf = Conf { search: vec![name("a.test"), name("b.test")], ..conf(&[&server]) };
     let resolver = Resolver::new(conf, Hosts::default());
     assert_eq!(found(&resolver, "web").await, ["10.0.0.1"]);
     let expected = ["udp A web.a.test.", "udp AAAA web.a.test."];
-    assert_eq!(server.asked(), expected, "nothing is asked of the second domain");
+    assert_eq!(server.asked(), expected, "the second domain is not queried");
 }
 
 #[tokio::test]
@@ -421,7 +425,7 @@ async fn a_domain_whose_server_fails_does_not_hide_the_next_one() {
 }
 
 #[tokio::test]
-async fn there_being_no_name_is_told_from_there_being_no_address() {
+async fn nxdomain_and_nodata_are_reported_differently() {
     let server =
         Scripted::start(zone("_x._tcp.test SRV 1 a.test\nalias.test CNAME gone.test")).await;
     let resolver = resolver(&[&server]);
@@ -429,19 +433,19 @@ async fn there_being_no_name_is_told_from_there_being_no_address() {
     let at = server.at;
     assert_eq!(
         words("gone.test").await,
-        format!("DNS knows no such name (NXDOMAIN), according to {at}")
+        format!("the name does not exist in DNS (NXDOMAIN), according to {at}")
     );
     let no_address =
         format!("the name exists in DNS, but has no A or AAAA record (NODATA), according to {at}");
     assert_eq!(words("_x._tcp.test").await, no_address);
     let alias = format!(
-        "the name is an alias (CNAME) of gone.test., and DNS knows no such name (NXDOMAIN), according to {at}"
+        "the name is an alias (CNAME) of gone.test., which does not exist in DNS (NXDOMAIN), according to {at}"
     );
     assert_eq!(words("alias.test").await, alias);
 }
 
 #[tokio::test]
-async fn one_kind_that_is_never_answered_does_not_keep_the_other() {
+async fn an_unanswered_address_type_does_not_block_the_other() {
     let server = Scripted::start(|message, tcp| match message.queries[0].query_type() {
         RecordType::AAAA => None,
         _ => zone(MEMBERS)(message, tcp),
@@ -450,7 +454,7 @@ async fn one_kind_that_is_never_answered_does_not_keep_the_other() {
     let started = Instant::now();
     let resolver = resolver(&[&server]);
     let found = resolver.addresses("members.test", soon()).await.unwrap();
-    assert_eq!((found.addresses.len(), found.ttl_s), (1, 5), "half an answer holds 5 s");
+    assert_eq!((found.addresses.len(), found.ttl_s), (1, 5), "a partial answer has a TTL of 5 s");
     assert!(started.elapsed() < Duration::from_secs(4), "{:?}", started.elapsed());
     let no_name = Scripted::start(|message, tcp| match message.queries[0].query_type() {
         RecordType::AAAA => Some(failing(message, ResponseCode::ServFail)),
@@ -458,11 +462,11 @@ async fn one_kind_that_is_never_answered_does_not_keep_the_other() {
     })
     .await;
     let error = missed(&self::resolver(&[&no_name]), "members.test").await;
-    assert!(matches!(error, LookupError::Absent(_)), "no name has no address: {error:?}");
+    assert!(matches!(error, LookupError::Negative(_)), "NXDOMAIN holds for both types: {error:?}");
 }
 
 #[tokio::test]
-async fn aliases_are_followed_across_answers_and_circles_end() {
+async fn aliases_are_followed_across_responses_and_loops_end() {
     let records = "a.test CNAME b.test\nb.test CNAME c.test\nc.test A 10.0.0.1\n\
                    one.test CNAME two.test\ntwo.test CNAME one.test\nself.test CNAME self.test";
     let server = Scripted::start(zone(records)).await;
@@ -470,12 +474,12 @@ async fn aliases_are_followed_across_answers_and_circles_end() {
     assert_eq!(found(&resolver, "a.test").await, ["10.0.0.1"]);
     for name in ["one.test", "self.test"] {
         let error = missed(&resolver, name).await;
-        assert!(matches!(&error, LookupError::Other(why) if why.contains("circle")), "{error:?}");
+        assert!(matches!(&error, LookupError::Other(why) if why.contains("loop")), "{error:?}");
     }
 }
 
 #[tokio::test]
-async fn an_alias_into_a_zone_that_the_server_refuses_is_named() {
+async fn an_alias_into_a_refused_zone_is_reported() {
     let server = Scripted::start(|message, tcp| {
         if *message.queries[0].name() == name("a.other") {
             return Some(failing(message, ResponseCode::Refused));
@@ -491,13 +495,13 @@ async fn an_alias_into_a_zone_that_the_server_refuses_is_named() {
 }
 
 #[tokio::test]
-async fn a_service_is_found_behind_an_alias() {
+async fn a_service_is_found_through_an_alias() {
     let alone = Scripted::start(zone(
         "_alias._tcp.test CNAME _x._tcp.test\n_x._tcp.test SRV 6901 a.test\n\
          _x._tcp.test SRV 6902 b.test\na.test A 10.0.0.1\nb.test A 10.0.0.2",
     ))
     .await;
-    // As all servers that recurse answer: the alias and the records.
+    // Recursive servers send the alias and the records of its target.
     let whole = Scripted::start(|message, tcp| {
         let records = "_x._tcp.test SRV 6901 a.test\n_x._tcp.test SRV 6902 b.test\n\
                        a.test A 10.0.0.1\nb.test A 10.0.0.2";
@@ -517,7 +521,7 @@ async fn a_service_is_found_behind_an_alias() {
     for server in [&alone, &whole] {
         let service = resolver(&[server]).service("_alias._tcp.test", soon()).await.unwrap();
         let mut places: Vec<_> = service
-            .places
+            .targets
             .iter()
             .map(|place| (place.port, place.addresses[0].to_string()))
             .collect();
@@ -527,13 +531,13 @@ async fn a_service_is_found_behind_an_alias() {
 }
 
 #[tokio::test]
-async fn records_of_a_service_that_lead_nowhere_are_told_apart() {
+async fn unusable_service_records_are_reported_with_the_reason() {
     let records = "_x._tcp.test SRV 0 .\n_x._tcp.test SRV 0 a.test\n_x._tcp.test SRV 6900 gone.test\n\
                    _x._tcp.test SRV 6901 10.0.0.5\n_x._tcp.test SRV 6902 a.test\na.test A 10.0.0.1";
     let server = Scripted::start(zone(records)).await;
     let service = resolver(&[&server]).service("_x._tcp.test", soon()).await.unwrap();
     let usable: Vec<u16> = service
-        .places
+        .targets
         .iter()
         .filter(|place| !place.addresses.is_empty())
         .map(|place| place.port)
@@ -541,16 +545,16 @@ async fn records_of_a_service_that_lead_nowhere_are_told_apart() {
     assert_eq!(usable, [6_902]);
     let words: Vec<String> = service.unusable.iter().map(Unusable::to_string).collect();
     let expected = [
-        "the target \".\" says that it is not offered".to_owned(),
-        "port 0 at a.test is no port".to_owned(),
-        "10.0.0.5 is no host's name".to_owned(),
-        format!("gone.test: DNS knows no such name (NXDOMAIN), according to {}", server.at),
+        "the target \".\" means that the service is not available (RFC 2782)".to_owned(),
+        "port 0 at a.test is not a valid port".to_owned(),
+        "10.0.0.5 is not a host name".to_owned(),
+        format!("gone.test: the name does not exist in DNS (NXDOMAIN), according to {}", server.at),
     ];
     assert_eq!(words, expected);
 }
 
 #[tokio::test]
-async fn a_service_whose_hosts_cannot_be_looked_up_fails_for_now() {
+async fn a_service_whose_hosts_cannot_be_resolved_fails_temporarily() {
     let server = Scripted::start(|message, tcp| match message.queries[0].query_type() {
         RecordType::SRV => zone("_x._tcp.test SRV 6900 a.test")(message, tcp),
         _ => Some(failing(message, ResponseCode::ServFail)),
@@ -562,7 +566,7 @@ async fn a_service_whose_hosts_cannot_be_looked_up_fails_for_now() {
 }
 
 #[tokio::test]
-async fn an_answer_to_another_question_is_none() {
+async fn a_response_to_another_query_is_ignored() {
     let confused = Scripted::start(|message, tcp| {
         let mut answer = zone(MEMBERS)(message, tcp)?;
         answer.queries = vec![Query::query(name("other.test"), RecordType::A)];
@@ -575,14 +579,14 @@ async fn an_answer_to_another_question_is_none() {
 }
 
 #[tokio::test]
-async fn a_link_local_server_needs_an_interface_that_is_there() {
+async fn a_link_local_server_needs_an_existing_interface() {
     let at = |zone: Option<&str>| DnsServer {
         ip: "fe80::1".parse().unwrap(),
         zone: zone.map(str::to_owned),
         port: 53,
     };
     for (zone, words) in [
-        (None, "[fe80::1]:53: cannot be reached: a link-local address needs its interface"),
+        (None, "[fe80::1]:53: cannot be reached: a link-local address needs an interface"),
         (
             Some("nosuch0"),
             "[fe80::1%nosuch0]:53: cannot be reached: this host has no interface nosuch0",
@@ -596,7 +600,7 @@ async fn a_link_local_server_needs_an_interface_that_is_there() {
 }
 
 #[tokio::test]
-async fn hosts_are_found_without_a_server_and_as_they_are_written() {
+async fn names_in_the_hosts_file_are_not_queried_and_not_completed() {
     let hosts = Hosts::read("10.0.0.7 near\nfd00::7 near");
     let conf = Conf { search: vec![name("a.test")], ..Conf::default() };
     let resolver = Resolver::new(conf, hosts);

@@ -1,5 +1,5 @@
-//! Which API server, and as whom: the account of the pod, or a kubeconfig that a
-//! grant names.
+//! API server address and credentials: the pod's service account, or a kubeconfig that a grant
+//! names.
 
 use std::path::Path;
 use std::time::Duration;
@@ -13,20 +13,20 @@ use super::failure::{Failure, Kind};
 use crate::grant::KubernetesAccess;
 use crate::limits;
 
-/// Largest file of an account, in bytes.
+/// Size of a file of a service account, in bytes.
 const FILE_BYTES_MAX: u64 = 1 << 20;
-/// The namespace of those who name none.
+/// The namespace when none is configured.
 const DEFAULT_NAMESPACE: &str = "default";
 
-/// Everything that a client needs, and what to call it.
+/// Client configuration, and the account it authenticates as.
 pub(super) struct Credentials {
     pub(super) config: Config,
-    /// Who asks, as far as the credentials say it.
+    /// The account, as far as the credentials name it.
     pub(super) account: String,
     pub(super) server: String,
 }
 
-/// The namespace that is meant when none is named. Reads files, asks nobody.
+/// The namespace of this process. Reads files only.
 pub(super) fn own_namespace(access: &KubernetesAccess) -> Result<String, Failure> {
     if let Some(kubeconfig) = kubeconfig(access)? {
         let current = access.context.as_ref().or(kubeconfig.current_context.as_ref());
@@ -38,7 +38,7 @@ pub(super) fn own_namespace(access: &KubernetesAccess) -> Result<String, Failure
     Ok(read(&path)?.trim().to_owned())
 }
 
-/// Reads the credentials anew.
+/// Reads the credentials from their files.
 pub(super) async fn credentials(access: &KubernetesAccess) -> Result<Credentials, Failure> {
     let mut credentials = match kubeconfig(access)? {
         Some(kubeconfig) => outside(kubeconfig, access).await?,
@@ -46,7 +46,7 @@ pub(super) async fn credentials(access: &KubernetesAccess) -> Result<Credentials
     };
     let config = &mut credentials.config;
     config.connect_timeout = Some(Duration::from_millis(limits::API_CONNECT_MS_MAX));
-    // The watchers have back-offs of their own.
+    // The watchers have their own back-off.
     config.default_retry = false;
     Ok(credentials)
 }
@@ -58,7 +58,7 @@ fn kubeconfig(access: &KubernetesAccess) -> Result<Option<Kubeconfig>, Failure> 
         (None, None) => return Ok(None),
     };
     let of_no_use =
-        |error| Failure::new(Kind::NotInCluster, format!("the kubeconfig is of no use: {error}"));
+        |error| Failure::new(Kind::NotInCluster, format!("the kubeconfig cannot be used: {error}"));
     read.map(Some).map_err(of_no_use)
 }
 
@@ -70,7 +70,7 @@ async fn outside(
     let options = KubeConfigOptions { context: context.clone(), ..KubeConfigOptions::default() };
     let mut config =
         Config::from_custom_kubeconfig(kubeconfig, &options).await.map_err(|error| {
-            Failure::new(Kind::NotInCluster, format!("the kubeconfig is of no use: {error}"))
+            Failure::new(Kind::NotInCluster, format!("the kubeconfig cannot be used: {error}"))
         })?;
     if let (None, Some(file)) = (&config.auth_info.token, config.auth_info.token_file.take()) {
         config.auth_info.token = bearer(&read_token(Path::new(&file))?).token;
@@ -83,13 +83,13 @@ async fn outside(
     Ok(Credentials { config, account, server })
 }
 
-/// As every client inside of a pod does (Kubernetes documentation, "Accessing the
-/// Kubernetes API from a Pod").
+/// The in-cluster configuration (Kubernetes documentation, "Accessing the Kubernetes API from a
+/// Pod").
 fn inside(folder: &Path) -> Result<Credentials, Failure> {
     let variable = |name: &str| {
         std::env::var(name).ok().filter(|value| !value.is_empty()).ok_or_else(|| {
             let text = format!(
-                "{name} is not set, so this is no pod: name a kubeconfig, or use another mode"
+                "{name} is not set, so this is not a pod; configure a kubeconfig, or use another mode"
             );
             Failure::new(Kind::NotInCluster, text)
         })
@@ -98,7 +98,7 @@ fn inside(folder: &Path) -> Result<Credentials, Failure> {
     let host = if host.contains(':') { format!("[{host}]") } else { host };
     let url = format!("https://{host}:{port}").parse().map_err(|error| {
         let text =
-            format!("KUBERNETES_SERVICE_HOST and _PORT name no server ({host}:{port}): {error}");
+            format!("KUBERNETES_SERVICE_HOST and _PORT are not a valid server address ({host}:{port}): {error}");
         Failure::new(Kind::NotInCluster, text)
     })?;
     let token = read_token(&folder.join("token"))?;
@@ -110,9 +110,9 @@ fn inside(folder: &Path) -> Result<Credentials, Failure> {
     Ok(Credentials { account: subject(&token), config, server })
 }
 
-/// Whoever has this token. A file of one may end in a line break, which no header can have: it
-/// is taken off here, since kube takes the file as it is. A token that is over is refused by
-/// the server, and then the file is read anew.
+/// Credentials for a bearer token. A token file may end with a line break, which a header must
+/// not contain: it is trimmed here, because kube uses the file's content unchanged. When the
+/// server rejects an expired token, the file is read again.
 fn bearer(token: &str) -> AuthInfo {
     let auth = serde_json::json!({ "token": token.trim() });
     serde_json::from_value(auth).unwrap_or_default()
@@ -122,15 +122,15 @@ fn shown(url: &http::Uri) -> String {
     url.to_string().trim_end_matches('/').to_owned()
 }
 
-/// A token, without the white space around it. What no header can hold is none (RFC 6750,
-/// section 2.1), and an empty one would be taken for no credentials at all.
+/// Reads a token and trims white space. A token with characters that a header cannot hold is
+/// invalid (RFC 6750, section 2.1); an empty one would be treated as no credentials.
 fn read_token(path: &Path) -> Result<String, Failure> {
     let text = read(path)?;
     let token = text.trim();
     if !token.is_empty() && token.bytes().all(|b| b.is_ascii_graphic()) {
         return Ok(token.to_owned());
     }
-    let is = if token.is_empty() { "is empty" } else { "holds no token" };
+    let is = if token.is_empty() { "is empty" } else { "does not hold a token" };
     let text = format!("{} {is}; expected one line of letters, digits and . _ -", path.display());
     Err(Failure::new(Kind::Unauthorized, text))
 }
@@ -144,7 +144,7 @@ fn read(path: &Path) -> Result<String, Failure> {
         Ok(_) => Ok(text),
         Err(error) => {
             let text = format!(
-                "{} cannot be read: {error}; is the account mounted (automountServiceAccountToken)?",
+                "{} cannot be read: {error}; check that the service account is mounted (automountServiceAccountToken)",
                 path.display()
             );
             Err(Failure::new(Kind::NotInCluster, text))
@@ -152,7 +152,8 @@ fn read(path: &Path) -> Result<String, Failure> {
     }
 }
 
-/// Whom a token is for: its `sub` claim (RFC 7519), unverified, for words only.
+/// The account that a token identifies: its `sub` claim (RFC 7519). Not verified; used in texts
+/// only.
 fn subject(token: &str) -> String {
     #[derive(Deserialize)]
     struct Claims {
@@ -173,13 +174,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_line_break_of_a_file_is_no_part_of_a_token() {
+    fn a_trailing_line_break_is_trimmed_from_a_token() {
         let auth = serde_json::to_value(bearer("abc.def\r\n")).unwrap();
         assert_eq!(auth["token"], "abc.def");
     }
 
     #[test]
-    fn what_is_no_token_is_said_to_be_none() {
+    fn an_invalid_token_is_reported() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("token");
         let read = |text: &str| {
@@ -189,12 +190,12 @@ mod tests {
         assert_eq!(read(" abc.def_-\r\n\n").unwrap(), "abc.def_-");
         assert!(read("\n").unwrap_err().contains("/token is empty; expected one line"));
         for odd in ["abc\ndef", "a b", "t\u{e4}", "a\0b"] {
-            assert!(read(odd).unwrap_err().contains("/token holds no token"), "{odd:?}");
+            assert!(read(odd).unwrap_err().contains("/token does not hold a token"), "{odd:?}");
         }
     }
 
     #[test]
-    fn a_token_says_whom_it_is_for_and_nothing_else_of_it_is_kept() {
+    fn the_account_is_read_from_a_token() {
         let encode = |text: &str| base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(text);
         let claims = encode(r#"{"sub":"system:serviceaccount:shop:till","exp":1}"#);
         assert_eq!(subject(&format!("x.{claims}.y\n")), "system:serviceaccount:shop:till");
@@ -204,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn an_account_that_is_not_mounted_is_told() {
+    fn a_missing_service_account_is_reported() {
         let access = KubernetesAccess {
             service_account: Some("/nonexistent".into()),
             ..KubernetesAccess::default()

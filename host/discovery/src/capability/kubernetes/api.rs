@@ -19,15 +19,15 @@ use crate::grant::KubernetesAccess;
 use crate::limits;
 use crate::text::one_line;
 
-/// What is known, by the name of the object that it is from.
+/// Endpoints by the name of the object that they come from.
 pub(super) type Objects = BTreeMap<String, Vec<Endpoint>>;
 
-/// Bytes of something that is no list that are shown.
+/// Bytes shown of a response that is not a list.
 const SHOWN_BYTES: usize = 60;
-/// Of the cause of an error, shown.
+/// Bytes shown of the cause of an error.
 const CAUSE_BYTES_MAX: usize = 200;
 
-/// One API server, with credentials.
+/// A client for one API server.
 pub(super) struct Api {
     client: Client,
     account: String,
@@ -35,20 +35,21 @@ pub(super) struct Api {
 }
 
 impl Api {
-    /// Reads the credentials. Connects when something is asked.
+    /// Reads the credentials. Does not connect yet.
     pub(super) async fn open(access: &KubernetesAccess) -> Result<Self, Failure> {
         let Credentials { config, account, server } = access::credentials(access).await?;
-        let client = Client::try_from(config)
-            .map_err(|error| Failure::temporary(format!("no client for {server}: {error}")))?;
+        let client = Client::try_from(config).map_err(|error| {
+            Failure::temporary(format!("cannot create a client for {server}: {error}"))
+        })?;
         Ok(Self { client, account, server })
     }
 
-    /// For words about a watch.
+    /// The context for error texts about a request.
     pub(super) fn asking<'a>(&'a self, query: &'a Query, verb: &'static str) -> Asking<'a> {
         Asking { query, verb, account: &self.account, server: &self.server }
     }
 
-    /// All pages of a list, and the version that they are of.
+    /// Fetches all pages of a list. Also returns the list's resource version.
     pub(super) async fn list<T: Object>(
         &self,
         query: &Query,
@@ -65,7 +66,7 @@ impl Api {
             {
                 let max = limits::PODS_MAX;
                 return Err(Failure::temporary(format!(
-                    "more than {max} pods match; name a service, or narrow it with label-selector"
+                    "more than {max} pods match; configure a service, or restrict the query with label-selector"
                 )));
             }
             if page.metadata.token.is_empty() {
@@ -87,10 +88,10 @@ impl Api {
             self.whole(response).await
         });
         let body = answered.await.map_err(|_| self.silent())??;
-        serde_json::from_slice(&body).map_err(|_| self.nonsense(&path, &body))
+        serde_json::from_slice(&body).map_err(|_| self.not_a_list(&path, &body))
     }
 
-    /// Opens a watch that goes on from `version`.
+    /// Opens a watch that starts after resource version `version`.
     pub(super) async fn watch(&self, query: &Query, version: &str) -> Result<Changes, Failure> {
         let path = query.watch_path(version);
         let bound = Duration::from_millis(limits::API_ANSWER_MS_MAX);
@@ -104,7 +105,7 @@ impl Api {
         Ok(Changes { chunks: chunks.boxed(), buffer: Vec::new() })
     }
 
-    /// A response of status 200, or what stands in the way.
+    /// A response with status 200, or the failure.
     async fn get(
         &self,
         query: &Query,
@@ -114,7 +115,9 @@ impl Api {
         let request = Request::get(path)
             .header(http::header::ACCEPT, "application/json")
             .body(Body::empty())
-            .map_err(|error| Failure::temporary(format!("no request for {path}: {error}")))?;
+            .map_err(|error| {
+                Failure::temporary(format!("cannot create a request for {path}: {error}"))
+            })?;
         let response = self.client.send(request).await.map_err(|error| self.unreachable(&error))?;
         let code = response.status();
         if code == StatusCode::OK {
@@ -133,12 +136,12 @@ impl Api {
             Err(error) if error.is::<http_body_util::LengthLimitError>() => {
                 let mib = limits::API_ANSWER_BYTES_MAX >> 20;
                 Err(Failure::temporary(format!(
-                    "one answer of the API server at {} has more than {mib} MiB; narrow it with label-selector",
+                    "a response of the API server at {} is larger than {mib} MiB; restrict the query with label-selector",
                     self.server
                 )))
             }
             Err(error) => Err(Failure::temporary(format!(
-                "the answer of the API server at {} broke off: {}",
+                "the response of the API server at {} was interrupted: {}",
                 self.server,
                 innermost(&*error)
             ))),
@@ -148,15 +151,15 @@ impl Api {
     fn silent(&self) -> Failure {
         let ms = limits::API_ANSWER_MS_MAX;
         Failure::temporary(format!(
-            "no answer from the API server at {} within {ms} ms",
+            "no response from the API server at {} within {ms} ms",
             self.server
         ))
     }
 
-    fn nonsense(&self, path: &str, body: &[u8]) -> Failure {
+    fn not_a_list(&self, path: &str, body: &[u8]) -> Failure {
         let path = path.split('?').next().unwrap_or_default();
         Failure::temporary(format!(
-            "{}{path} answers with no list ({}); is it an API server?",
+            "{}{path} did not return a list ({}); check that it is an API server",
             self.server,
             shown(body)
         ))
@@ -174,12 +177,12 @@ impl Api {
     }
 }
 
-/// An error and what caused it, the outermost first.
+/// An error and its causes, outermost first.
 fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
     std::iter::successors(Some(error), |&error| error.source())
 }
 
-/// The innermost cause in one line: libraries wrap it in names of their own.
+/// The innermost cause on one line; the outer errors of the libraries add no information.
 fn innermost(error: &(dyn Error + 'static)) -> String {
     let last = causes(error).last().map(ToString::to_string);
     one_line(&last.unwrap_or_default(), CAUSE_BYTES_MAX)
@@ -192,7 +195,7 @@ fn shown(body: &[u8]) -> String {
     )
 }
 
-/// What a watch reports, as it comes.
+/// The stream of changes of a watch.
 pub(super) struct Changes {
     chunks: BoxStream<'static, Result<Vec<u8>, String>>,
     buffer: Vec<u8>,
@@ -202,12 +205,12 @@ pub(super) struct Changes {
 pub(super) enum Change<T> {
     Put(T),
     Removed(T),
-    /// The version to go on from.
+    /// A bookmark: the resource version to resume from.
     Version(String),
 }
 
 impl Changes {
-    /// All changes that have come, at least one; `None` when the watch is over.
+    /// Waits for changes and returns all that have arrived; `None` when the watch has ended.
     pub(super) async fn next<T: Object>(
         &mut self,
         asking: &Asking<'_>,
@@ -225,19 +228,20 @@ impl Changes {
             }
             let idle = Duration::from_millis(limits::WATCH_IDLE_MS_MAX);
             match tokio::time::timeout(idle, self.chunks.next()).await {
-                // Nobody knows whether anybody is still there: begin anew.
+                // No events and no bookmarks: the connection may be dead, so the watch is
+                // opened again.
                 Err(_) | Ok(None) => return Ok(None),
                 Ok(Some(Ok(chunk))) => self.buffer.extend_from_slice(&chunk),
                 Ok(Some(Err(error))) => {
                     let server = asking.server;
                     return Err(Failure::temporary(format!(
-                        "the watch of {server} broke off: {error}"
+                        "the watch of {server} was interrupted: {error}"
                     )));
                 }
             }
             if self.buffer.len() > limits::WATCH_LINE_BYTES_MAX {
                 return Err(Failure::temporary(format!(
-                    "one change that {} reports has more than {} MiB",
+                    "a watch event of {} is larger than {} MiB",
                     asking.server,
                     limits::WATCH_LINE_BYTES_MAX >> 20
                 )));
@@ -246,10 +250,15 @@ impl Changes {
     }
 }
 
-/// One line of a watch.
+/// Parses one line of a watch response.
 fn change<T: Object>(line: &[u8], asking: &Asking<'_>) -> Result<Option<Change<T>>, Failure> {
-    let nonsense =
-        || Failure::temporary(format!("{} reports no change ({})", asking.server, shown(line)));
+    let nonsense = || {
+        Failure::temporary(format!(
+            "{} sent an invalid watch event ({})",
+            asking.server,
+            shown(line)
+        ))
+    };
     let EventHead { kind } = serde_json::from_slice(line).map_err(|_| nonsense())?;
     if kind == EventKind::Error {
         let Event::<Status> { object } = serde_json::from_slice(line).map_err(|_| nonsense())?;

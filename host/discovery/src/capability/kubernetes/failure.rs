@@ -1,36 +1,37 @@
-//! Why the API server gave no answer, in words for an operator, and what to apply.
+//! Failures of the Kubernetes API, with texts for an operator and the RBAC objects that would
+//! help.
 
 use super::model::Status;
 use super::query::Query;
 use crate::text::one_line;
 
-/// Bytes of a foreign text that are shown.
+/// Bytes shown of a text from the server.
 const SHOWN_BYTES: usize = 300;
 
-/// The user of a request without credentials.
+/// The user name of a request without credentials.
 const ANONYMOUS: &str = "system:anonymous";
-/// Bytes of a user's name in the name of what is to apply for it.
+/// Bytes of a user's name that become part of an object name.
 const USER_SHOWN_BYTES: usize = 63;
 
-/// What kind of failure it is.
+/// The kind of a failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
     NotInCluster,
     Unauthorized,
     Forbidden,
     NotFound,
-    /// What was asked to go on from is no longer kept (410): list anew.
+    /// The resource version to resume from is no longer available (410): list again.
     Expired,
     Temporary,
     Other,
 }
 
-/// A failure, in words.
+/// A failure, with a text for an operator.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Failure {
     pub(super) kind: Kind,
     pub(super) text: String,
-    /// Who was refused; empty when that is not what failed.
+    /// The account that was denied; empty for other failures.
     pub(super) account: String,
 }
 
@@ -43,7 +44,7 @@ impl Failure {
         Self::new(Kind::Temporary, text)
     }
 
-    /// What a status code other than 200 says.
+    /// The failure for a status code other than 200.
     pub(super) fn of_status(code: u16, status: &Status, asked: &Asking<'_>) -> Self {
         let Asking { query, verb, account, server } = asked;
         let (group, resource) = query.resource();
@@ -56,17 +57,17 @@ impl Failure {
         let account = user(&status.message).unwrap_or(account);
         let code = if status.code == 0 { code } else { status.code };
         let failure = match code {
-            // Without credentials that it knows, the server calls whoever asks so.
+            // The server uses this user name for requests without valid credentials.
             403 if account == ANONYMOUS => Self::new(
                 Kind::Unauthorized,
                 format!(
-                    "the API server at {server} takes this member for {ANONYMOUS} (403): no credentials were sent; has the user of the kubeconfig a token or a certificate?"
+                    "the API server at {server} treats this member as {ANONYMOUS} (403): no credentials were sent; check that the user in the kubeconfig has a token or a certificate"
                 ),
             ),
             401 => Self::new(
                 Kind::Unauthorized,
                 format!(
-                    "the API server at {server} does not accept the credentials of {account} (401): is the token expired or revoked, or of another cluster?"
+                    "the API server at {server} rejects the credentials of {account} (401); check that the token is not expired, revoked, or from another cluster"
                 ),
             ),
             403 => Self::new(
@@ -83,41 +84,41 @@ impl Failure {
             ),
             410 => Self::new(
                 Kind::Expired,
-                format!("the API server no longer has that version (410): {message}"),
+                format!("the API server no longer has that resource version (410): {message}"),
             ),
             400 | 422 => Self::new(
                 Kind::Other,
                 format!(
-                    "the API server refuses the query ({code}): {message}; is the label selector right?"
+                    "the API server rejects the query ({code}): {message}; check label-selector"
                 ),
             ),
             code => {
-                Self::temporary(format!("the API server at {server} answers {code}: {message}"))
+                Self::temporary(format!("the API server at {server} returned {code}: {message}"))
             }
         };
         Self { account: account.to_owned(), ..failure }
     }
 }
 
-/// What was asked, for the words about it.
+/// The context of a request, for error texts.
 pub(super) struct Asking<'a> {
     pub(super) query: &'a Query,
     pub(super) verb: &'static str,
-    /// As far as it is known without the server's word.
+    /// As far as it is known from the credentials.
     pub(super) account: &'a str,
     pub(super) server: &'a str,
 }
 
-/// The account that a message of the API server names: `User "…"`.
+/// The account named in a message of the API server: `User "…"`.
 pub(super) fn user(message: &str) -> Option<&str> {
     let (_, rest) = message.split_once("User \"")?;
     let (user, _) = rest.split_once('"')?;
     (!user.is_empty() && !user.contains(char::is_control)).then_some(user)
 }
 
-/// The least that lets `account` list and watch what `query` asks for. Both objects have names
-/// of their own for each resource and account, so that what is applied takes nothing away from
-/// another account or query.
+/// The minimal Role and RoleBinding that let `account` list and watch what `query` needs. The
+/// object names are unique to resource and account, so that applying them does not replace
+/// those of another account or query.
 pub(super) fn rbac(query: &Query, account: &str) -> String {
     let (group, resource) = query.resource();
     let namespace = query.namespace();
@@ -149,7 +150,7 @@ pub(super) fn rbac(query: &Query, account: &str) -> String {
     )
 }
 
-/// A user's name as part of an object's: what cannot stand there is replaced, and a number keeps
+/// A user's name as part of an object name: invalid characters are replaced, and a hash keeps
 /// users apart.
 fn user_in_a_name(user: &str) -> String {
     use std::hash::{DefaultHasher, Hash as _, Hasher as _};
@@ -170,7 +171,7 @@ mod tests {
 
     const FORBIDDEN: &str = "endpointslices.discovery.k8s.io is forbidden: User \"system:serviceaccount:shop:default\" cannot list resource \"endpointslices\" in API group \"discovery.k8s.io\" in the namespace \"shop\"";
 
-    fn said(code: u16, message: &str) -> Failure {
+    fn failure(code: u16, message: &str) -> Failure {
         let query = Query::new("shop", Some("till"), "").unwrap();
         let asked = Asking {
             query: &query,
@@ -182,18 +183,20 @@ mod tests {
     }
 
     #[test]
-    fn a_refusal_names_account_verb_resource_and_namespace() {
+    fn a_denial_names_account_verb_resource_and_namespace() {
         assert_eq!(
-            said(403, FORBIDDEN).text,
+            failure(403, FORBIDDEN).text,
             "system:serviceaccount:shop:default may not list endpointslices.discovery.k8s.io in namespace \"shop\" (403); apply the Role and RoleBinding that the log shows"
         );
-        assert!(said(401, "Unauthorized").text.contains("credentials of this pod's account (401)"));
-        assert_eq!(said(503, "etcd is away").kind, Kind::Temporary);
-        assert_eq!(said(410, "too old").kind, Kind::Expired);
+        assert!(
+            failure(401, "Unauthorized").text.contains("credentials of this pod's account (401)")
+        );
+        assert_eq!(failure(503, "etcd is down").kind, Kind::Temporary);
+        assert_eq!(failure(410, "too old").kind, Kind::Expired);
     }
 
     #[test]
-    fn what_to_apply_is_the_least_and_for_the_right_account() {
+    fn the_rbac_objects_are_minimal_and_for_the_right_account() {
         let query = Query::new("shop", Some("till"), "").unwrap();
         let text = rbac(&query, "system:serviceaccount:shop:default");
         assert!(text.contains("- apiGroups: [\"discovery.k8s.io\"]\n  resources: [\"endpointslices\"]\n  verbs: [\"list\", \"watch\"]"));
@@ -208,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn what_to_apply_replaces_nothing_of_another_account_or_query() {
+    fn the_rbac_objects_do_not_replace_those_of_another_account_or_query() {
         let names = |service, account: &str| -> Vec<String> {
             let text = rbac(&Query::new("shop", service, "").unwrap(), account);
             let names = text.lines().filter_map(|line| line.strip_prefix("  name: "));
@@ -226,9 +229,9 @@ mod tests {
     }
 
     #[test]
-    fn a_request_without_credentials_is_no_account_that_lacks_a_role() {
+    fn a_request_without_credentials_is_not_reported_as_a_missing_role() {
         let failure =
-            said(403, "pods is forbidden: User \"system:anonymous\" cannot list resource");
+            failure(403, "pods is forbidden: User \"system:anonymous\" cannot list resource");
         assert_eq!(failure.kind, Kind::Unauthorized);
         assert!(failure.text.contains("no credentials were sent"), "{}", failure.text);
     }

@@ -1,7 +1,7 @@
-//! `convoke:host/kubernetes`: where pods are. Granted by namespace.
+//! `convoke:host/kubernetes`: pod addresses. Granted by namespace.
 //!
-//! One task for each query lists and then watches; a mode that asks again gets
-//! what is known by then. Tokens and addresses of API servers stay here.
+//! One task for each query lists and then watches; a mode that asks again gets the current
+//! state. Tokens and API server addresses are not visible to modes.
 
 mod access;
 mod api;
@@ -17,11 +17,11 @@ use std::time::Duration;
 use wasmtime::component::{HasSelf, Linker};
 
 use super::{Capability, Context, Grant};
+use crate::backend::FakePods;
 use crate::bindings::imports::convoke::host::kubernetes::{
-    self, Answer, KubernetesError, Pod, Query as Asked,
+    self, Answer, KubernetesError, Pod, Query as PodQuery,
 };
 use crate::limits;
-use crate::world::FakePods;
 use failure::{Failure, Kind};
 use model::Endpoint;
 use query::Query;
@@ -34,37 +34,37 @@ pub(crate) const CAPABILITY: Capability = Capability {
         capability: "kubernetes",
         example: ".",
     }),
-    in_words: "read where pods are, through the Kubernetes API",
+    description: "read pod addresses through the Kubernetes API",
     link: |linker: &mut Linker<_>| {
         kubernetes::add_to_linker::<_, HasSelf<_>>(linker, |state| &mut state.capabilities)
     },
 };
 
-/// How a grant names the namespace that the host runs in.
+/// The grant pattern for the namespace that the host runs in.
 const OWN: &str = ".";
 
-/// The queries of one mode; they outlive its instances, and end with it.
+/// The queries of one mode. They outlive its instances and end with the mode.
 #[derive(Debug, Default)]
 pub(crate) struct Watchers {
     by_query: Mutex<HashMap<Query, Watcher>>,
-    /// Once it could be read; it does not change while a process runs.
+    /// Set once it has been read; it does not change while the process runs.
     own_namespace: OnceLock<String>,
 }
 
 impl kubernetes::Host for Context {
     async fn list_pods(
         &mut self,
-        asked: Asked,
+        request: PodQuery,
     ) -> wasmtime::Result<Result<Answer, KubernetesError>> {
-        let query = match self.admit_query(asked) {
+        let query = match self.admit_query(request) {
             Ok(query) => query,
             Err(refused) => return Ok(Err(refused)),
         };
         self.called(format_args!("kubernetes: pods of {query:?}"));
-        if let Some(fakes) = self.mode.host.world.fakes() {
+        if let Some(fakes) = self.mode.host.backend.fakes() {
             return Ok(match &fakes.failing {
                 Some(why) => Err(KubernetesError::Temporary(why.clone())),
-                None => made_up(&fakes.kubernetes, &query),
+                None => answers_of_fakes(&fakes.kubernetes, &query),
             });
         }
         let mut known = match self.watch(&query) {
@@ -73,28 +73,28 @@ impl kubernetes::Host for Context {
         };
         let bound = Duration::from_millis(limits::FIRST_ANSWER_MS_MAX);
         let first = tokio::time::timeout(bound, known.wait_for(|known| !known.is_waiting()));
-        Ok(match self.while_wanted(first).await {
+        Ok(match self.unless_stopped(first).await {
             Some(Ok(Ok(known))) => answer(&query, &known),
             Some(Ok(Err(_))) => Err(KubernetesError::Other("the watch has ended".into())),
             Some(Err(_)) => Err(KubernetesError::Temporary(format!(
-                "no answer from the API server within {} ms",
+                "no response from the API server within {} ms",
                 limits::FIRST_ANSWER_MS_MAX
             ))),
-            None => Err(KubernetesError::Temporary("this member leaves".into())),
+            None => Err(KubernetesError::Temporary("this member is leaving".into())),
         })
     }
 }
 
 impl Context {
-    /// The query, with its namespace, if it is sound and granted.
-    fn admit_query(&self, asked: Asked) -> Result<Query, KubernetesError> {
+    /// The query with its namespace, if it is valid and granted.
+    fn admit_query(&self, request: PodQuery) -> Result<Query, KubernetesError> {
         let grants = &self.mode.grants.kubernetes;
-        let own = asked.namespace.is_none();
-        let namespace = match asked.namespace {
+        let own = request.namespace.is_none();
+        let namespace = match request.namespace {
             Some(namespace) => namespace,
             None => self.own_namespace()?,
         };
-        let query = Query::new(&namespace, asked.service.as_deref(), &asked.label_selector)
+        let query = Query::new(&namespace, request.service.as_deref(), &request.label_selector)
             .map_err(KubernetesError::Other)?;
         if !grants.covers(&namespace, own) {
             self.mode.warn_denied("kubernetes", if own { OWN } else { &namespace });
@@ -104,8 +104,8 @@ impl Context {
     }
 
     fn own_namespace(&self) -> Result<String, KubernetesError> {
-        // A rehearsal reads the files of this host, and asks nobody.
-        if self.mode.host.world.fakes().is_some() && self.mode.rehearsal.is_none() {
+        // A rehearsal reads no files of this host.
+        if self.mode.host.backend.fakes().is_some() && self.mode.rehearsal.is_none() {
             return Ok("default".to_owned());
         }
         let known = &self.mode.kubernetes.own_namespace;
@@ -113,7 +113,7 @@ impl Context {
             return Ok(namespace.clone());
         }
         let access = &self.mode.grants.kubernetes.access;
-        let namespace = access::own_namespace(access).map_err(told)?;
+        let namespace = access::own_namespace(access).map_err(to_wit)?;
         Ok(known.get_or_init(|| namespace).clone())
     }
 
@@ -132,13 +132,13 @@ impl Context {
     }
 }
 
-/// What fakes hold for a query.
-fn made_up(pods: &[FakePods], query: &Query) -> Result<Answer, KubernetesError> {
+/// The response from fakes.
+fn answers_of_fakes(pods: &[FakePods], query: &Query) -> Result<Answer, KubernetesError> {
     let fits = |pods: &&FakePods| {
         pods.namespace == query.namespace() && pods.service.as_deref() == query.service()
     };
     let Some(found) = pods.iter().find(fits) else {
-        return Err(KubernetesError::NotFound(format!("nothing is made up for {query:?}")));
+        return Err(KubernetesError::NotFound(format!("there is no fake for {query:?}")));
     };
     let pods = found.pods.iter().map(|pod| Pod {
         name: pod.name.clone(),
@@ -153,8 +153,8 @@ fn made_up(pods: &[FakePods], query: &Query) -> Result<Answer, KubernetesError> 
 
 fn answer(query: &Query, known: &Known) -> Result<Answer, KubernetesError> {
     match known {
-        Known::Waiting => Err(KubernetesError::Temporary("no answer yet".into())),
-        Known::Failed(failure) => Err(told(failure.clone())),
+        Known::Waiting => Err(KubernetesError::Temporary("no response yet".into())),
+        Known::Failed(failure) => Err(to_wit(failure.clone())),
         Known::Listed { endpoints, watched } => Ok(Answer {
             namespace: query.namespace().to_owned(),
             pods: endpoints.iter().map(pod).collect(),
@@ -173,7 +173,7 @@ fn pod(endpoint: &Endpoint) -> Pod {
     }
 }
 
-fn told(failure: Failure) -> KubernetesError {
+fn to_wit(failure: Failure) -> KubernetesError {
     let Failure { kind, text, .. } = failure;
     match kind {
         Kind::NotInCluster => KubernetesError::NotInCluster(text),

@@ -1,5 +1,5 @@
-//! The few fields of pods and EndpointSlices that are of interest; whatever else
-//! the API server sends is skipped, so that a page costs little memory.
+//! The fields of pods and EndpointSlices that are used. Other fields are skipped while parsing,
+//! so that a page needs little memory.
 
 use std::net::IpAddr;
 
@@ -13,7 +13,7 @@ pub(super) struct Page<T> {
     pub(super) items: Vec<T>,
 }
 
-/// Where a list stands.
+/// Metadata of a list: its resource version and the token of the next page.
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub(super) struct ListMeta {
@@ -22,27 +22,27 @@ pub(super) struct ListMeta {
     pub(super) token: String,
 }
 
-/// What a line of a watch is about.
+/// One event of a watch.
 #[derive(Debug, Deserialize)]
 pub(super) struct Event<T> {
     pub(super) object: T,
 }
 
-/// What a line of a watch says of it.
+/// The type of an event, parsed before its object.
 #[derive(Debug, Deserialize)]
 pub(super) struct EventHead {
     #[serde(rename = "type")]
     pub(super) kind: EventKind,
 }
 
-/// What happened to the object.
+/// The type of a watch event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "UPPERCASE")]
 pub(super) enum EventKind {
     Added,
     Modified,
     Deleted,
-    /// Nothing; the object holds the version to go on from.
+    /// No change; the object carries the resource version to resume from.
     Bookmark,
     /// The object is a [`Status`].
     Error,
@@ -50,7 +50,7 @@ pub(super) enum EventKind {
     Unknown,
 }
 
-/// Why the API server refuses.
+/// An error response of the API server.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
 pub(super) struct Status {
@@ -59,14 +59,14 @@ pub(super) struct Status {
     pub(super) code: u16,
 }
 
-/// What lists hold.
+/// An object type that can be listed and watched.
 pub(super) trait Object: for<'de> Deserialize<'de> + Send {
     fn meta(&self) -> &ObjectMeta;
-    /// Those that have an address and are not about to end.
+    /// The endpoints that have an address and are not terminating.
     fn endpoints(&self) -> Vec<Endpoint>;
 }
 
-/// A place where a member may be.
+/// An address set at which a member may run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Endpoint {
     pub(super) name: String,
@@ -178,7 +178,7 @@ struct SlicePort {
     protocol: Option<String>,
 }
 
-/// TCP is what no protocol means.
+/// TCP is the default protocol.
 fn is_tcp(protocol: Option<&String>) -> bool {
     protocol.is_none_or(|protocol| protocol == "TCP")
 }
@@ -220,7 +220,7 @@ impl Object for Pod {
             addresses,
             ready,
             ports: ports.collect(),
-            // A pod does not say where its node is.
+            // A pod does not carry its node's zone.
             zone: None,
         }]
     }
@@ -256,9 +256,9 @@ impl Object for EndpointSlice {
             (!addresses.is_empty()).then(|| Endpoint {
                 name: pod.map(|target| target.name.clone()).unwrap_or_default(),
                 addresses,
-                // The API's documents: unknown is to be taken for ready. A service with
-                // publishNotReadyAddresses has all of them ready; `serving` says then
-                // whether the pod is.
+                // According to the API reference, an unknown `ready` means ready. A service
+                // with publishNotReadyAddresses reports all endpoints as ready; `serving` then
+                // reports the pod's readiness.
                 ready: is(|conditions| conditions.ready) != Some(false)
                     && is(|conditions| conditions.serving) != Some(false),
                 ports: ports.clone(),
@@ -281,7 +281,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pod_is_where_its_addresses_are() {
+    fn a_pod_becomes_an_endpoint_with_all_its_addresses() {
         let pod = json!({
             "metadata": { "name": "till-0", "resourceVersion": "7", "labels": { "app": "till" } },
             "spec": { "containers": [
@@ -309,7 +309,7 @@ mod tests {
     }
 
     #[test]
-    fn pods_that_end_or_have_no_address_yet_are_nowhere() {
+    fn terminating_and_pending_pods_have_no_endpoint() {
         for pod in [
             json!({ "status": { "phase": "Pending" } }),
             json!({ "status": { "phase": "Succeeded", "podIP": "10.1.0.7" } }),
@@ -321,7 +321,7 @@ mod tests {
     }
 
     #[test]
-    fn a_slice_holds_endpoints_with_its_ports() {
+    fn a_slice_becomes_endpoints_with_its_ports() {
         let slice = json!({
             "metadata": { "name": "till-x7k" },
             "addressType": "IPv6",
@@ -355,7 +355,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_bytes_are_read_or_refused(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
+        fn arbitrary_bytes_are_parsed_or_rejected(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
             let _ = serde_json::from_slice::<Page<Pod>>(&bytes);
             let _ = serde_json::from_slice::<Event<EndpointSlice>>(&bytes);
         }

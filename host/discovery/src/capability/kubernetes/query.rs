@@ -1,12 +1,12 @@
-//! What is asked of the API server, as paths.
+//! API queries as URL paths.
 
 use crate::names::is_kubernetes_name;
 
 /// Length of a label selector, in bytes.
 const SELECTOR_BYTES_MAX: usize = 1_024;
-/// Objects of one page.
+/// Objects per page.
 const PAGE_OBJECTS: &str = "500";
-/// How long the server keeps a watch open, in seconds.
+/// Lifetime of a watch that is requested from the server, in seconds.
 const WATCH_S: &str = "240";
 
 /// The pods of a namespace, or the endpoints of one of its services.
@@ -18,7 +18,7 @@ pub(super) struct Query {
 }
 
 impl Query {
-    /// Checks names as the API server would.
+    /// Validates the names as the API server does.
     pub(super) fn new(
         namespace: &str,
         service: Option<&str>,
@@ -26,7 +26,7 @@ impl Query {
     ) -> Result<Self, String> {
         for name in std::iter::once(namespace).chain(service) {
             if !is_kubernetes_name(name) {
-                return Err(format!("{name:?} is not a name in Kubernetes"));
+                return Err(format!("{name:?} is not a valid Kubernetes name"));
             }
         }
         if selector.len() > SELECTOR_BYTES_MAX || selector.chars().any(char::is_control) {
@@ -46,7 +46,7 @@ impl Query {
         &self.namespace
     }
 
-    /// The kind of object that is read, as RBAC names it: API group and resource.
+    /// API group and resource, as RBAC names them.
     pub(super) fn resource(&self) -> (&'static str, &'static str) {
         match self.service {
             Some(_) => ("discovery.k8s.io", "endpointslices"),
@@ -58,14 +58,14 @@ impl Query {
         self.service.is_some()
     }
 
-    /// One page of the list; `token` continues the page before.
+    /// The path of one page of the list; `token` continues after the previous page.
     pub(super) fn list_path(&self, token: Option<&str>) -> String {
         let mut pairs = vec![("limit", PAGE_OBJECTS)];
         pairs.extend(token.map(|token| ("continue", token)));
         self.path(&pairs)
     }
 
-    /// All changes after `version`.
+    /// The path of a watch for all changes after resource version `version`.
     pub(super) fn watch_path(&self, version: &str) -> String {
         self.path(&[
             ("watch", "true"),
@@ -102,7 +102,7 @@ mod tests {
     use super::Query;
 
     #[test]
-    fn paths_are_those_of_the_api() {
+    fn paths_match_the_api() {
         let pods = Query::new("shop", None, "app=convoke,tier in (a, b)").unwrap();
         assert_eq!(
             pods.list_path(None),
@@ -119,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_name_never_becomes_a_path() {
+    fn an_invalid_name_never_becomes_a_path() {
         for wrong in ["", "../secrets", "a/b", "Shop", "a b", "-a", &"a".repeat(64)] {
             assert!(Query::new(wrong, None, "").is_err());
             assert!(Query::new("shop", Some(wrong), "").is_err());

@@ -1,4 +1,4 @@
-//! The task of one query: lists, watches, begins anew, and tells what it knows.
+//! The task of one query: lists, watches, restarts after failures, and publishes the state.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -15,19 +15,19 @@ use super::query::Query;
 use crate::grant::KubernetesAccess;
 use crate::{back_off, limits};
 
-/// Bounds of the wait after a failure, in milliseconds.
+/// Bounds of the back-off, in milliseconds.
 const BACK_OFF: (u64, u64) = (limits::API_BACK_OFF_MS_MIN, limits::API_BACK_OFF_MS_MAX);
 
-/// What is known of one query.
+/// The current state of one query.
 #[derive(Clone, Debug)]
 pub(super) enum Known {
-    /// Nothing yet.
+    /// No response yet.
     Waiting,
-    /// The last attempt failed; another follows.
+    /// The last attempt failed; another one follows.
     Failed(Failure),
     Listed {
         endpoints: Arc<Vec<Endpoint>>,
-        /// Changes are told by the server.
+        /// Whether a watch is open, so that changes arrive without polling.
         watched: bool,
     },
 }
@@ -38,7 +38,7 @@ impl Known {
     }
 }
 
-/// A running task. Dropping it ends it.
+/// A running task. Dropping it aborts the task.
 #[derive(Debug)]
 pub(super) struct Watcher {
     known: watch::Receiver<Known>,
@@ -63,7 +63,7 @@ impl Watcher {
             may_watch: true,
             was_listed: false,
             refused_since: None,
-            told: HashSet::new(),
+            explained: HashSet::new(),
             query,
         };
         let task = tokio::spawn(async move {
@@ -86,18 +86,18 @@ struct Running {
     access: KubernetesAccess,
     query: Query,
     tell: watch::Sender<Known>,
-    /// Made anew when the credentials are refused.
+    /// Rebuilt when the credentials are rejected.
     api: Option<Arc<Api>>,
     objects: Objects,
-    /// Whether the last watch was not refused for want of the verb; each list is followed by
-    /// another try, since a Role may be mended at any time.
+    /// False after the last watch was denied. Watching is tried again after each list, since
+    /// the Role may be changed at any time.
     may_watch: bool,
-    /// Whether the account could list before.
+    /// Whether listing has succeeded before.
     was_listed: bool,
-    /// Since when it may not do what it could before.
+    /// Since when requests that were allowed before are denied.
     refused_since: Option<Instant>,
-    /// Refusals that the operator was told what to apply for.
-    told: HashSet<String>,
+    /// Denials for which the required Role was logged.
+    explained: HashSet<String>,
 }
 
 impl Running {
@@ -113,7 +113,7 @@ impl Running {
                     if failure.kind == Kind::Unauthorized {
                         self.api = None;
                     }
-                    if !self.may_pass(&failure) {
+                    if !self.may_be_temporary(&failure) {
                         self.explain(&failure);
                         self.tell.send_replace(Known::Failed(failure));
                     }
@@ -125,8 +125,8 @@ impl Running {
         }
     }
 
-    /// One list, and the watches that go on from it. Gives the wait until the
-    /// next list.
+    /// One list, and the watches that follow it. Returns the wait until the next list, in
+    /// milliseconds.
     async fn round<T: Object + 'static>(&mut self) -> Result<u64, Failure> {
         let (objects, mut version) = self.list::<T>().await?;
         self.objects = objects;
@@ -147,24 +147,24 @@ impl Running {
                 }
                 Err(failure) => return Err(failure),
             }
-            // A server that hangs up at once is not asked in a circle.
+            // Avoids a busy loop with a server that closes watches at once.
             let min = Duration::from_millis(limits::API_BACK_OFF_MS_MIN);
             tokio::time::sleep(min.saturating_sub(opened.elapsed())).await;
         }
     }
 
-    /// Whether it is too early to believe a refusal: a server that was restarted refuses
-    /// accounts for a moment, until it has read their Roles. What is known stands meanwhile.
-    fn may_pass(&mut self, failure: &Failure) -> bool {
+    /// Whether a denial may be temporary: after a restart an API server denies requests until
+    /// it has loaded its Roles. The known endpoints are kept meanwhile.
+    fn may_be_temporary(&mut self, failure: &Failure) -> bool {
         if failure.kind != Kind::Forbidden || !self.was_listed {
             return false;
         }
         let since = *self.refused_since.get_or_insert_with(Instant::now);
-        since.elapsed() < Duration::from_millis(limits::REFUSAL_DOUBTED_MS)
+        since.elapsed() < Duration::from_millis(limits::TEMPORARY_DENIAL_MS)
     }
 
-    /// Lists; with credentials read anew when the old ones are refused, since
-    /// tokens are replaced while they are in use.
+    /// Lists. If the credentials are rejected, they are read again first, since tokens are
+    /// rotated while in use.
     async fn list<T: Object>(&mut self) -> Result<(Objects, String), Failure> {
         let api = self.api().await?;
         match api.list::<T>(&self.query).await {
@@ -186,13 +186,13 @@ impl Running {
         Ok(api)
     }
 
-    /// Follows changes until the watch is over, and gives the version to go on from.
+    /// Follows changes until the watch ends. Returns the resource version to resume from.
     async fn watch<T: Object + 'static>(&mut self, from: &str) -> Result<String, Failure> {
         let api = self.api().await?;
         let mut version = from.to_owned();
         let mut changes = match api.watch(&self.query, from).await {
             Err(failure) if failure.kind == Kind::Unauthorized => {
-                // The next list reads the token anew.
+                // The next list reads the token again.
                 self.api = None;
                 return Err(Failure { kind: Kind::Expired, ..failure });
             }
@@ -200,9 +200,9 @@ impl Running {
         };
         if !self.may_watch {
             self.may_watch = true;
-            self.told.clear();
+            self.explained.clear();
             self.publish();
-            tracing::info!(mode = %self.mode, "mode {:?}: changes are told by the API server from now on", self.mode);
+            tracing::info!(mode = %self.mode, "mode {:?}: watching the API server for changes", self.mode);
         }
         let query = self.query.clone();
         while let Some(changes) = changes.next::<T>(&api.asking(&query, "watch")).await? {
@@ -238,20 +238,20 @@ impl Running {
         self.tell.send_replace(Known::Listed { endpoints: Arc::new(endpoints), watched });
     }
 
-    /// What to apply, once for each refusal.
+    /// Logs the required Role and RoleBinding, once for each denial.
     fn explain(&mut self, failure: &Failure) {
-        if failure.kind != Kind::Forbidden || !self.told.insert(failure.text.clone()) {
+        if failure.kind != Kind::Forbidden || !self.explained.insert(failure.text.clone()) {
             return;
         }
         let is_listed = matches!(*self.tell.borrow(), Known::Listed { .. });
         let meanwhile = if is_listed {
-            format!("; until then it is listed every {} s", limits::API_LIST_AGAIN_MS / 1_000)
+            format!("; until then it polls every {} s", limits::API_LIST_AGAIN_MS / 1_000)
         } else {
             String::new()
         };
         tracing::warn!(
             mode = %self.mode,
-            "mode {:?}: {}{meanwhile}. The least that is needed:\n\n{}",
+            "mode {:?}: {}{meanwhile}. The minimal Role and RoleBinding:\n\n{}",
             self.mode,
             failure.text,
             rbac(&self.query, &failure.account)

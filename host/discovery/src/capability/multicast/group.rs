@@ -1,4 +1,4 @@
-//! One joined group: its sockets, the queue before the mode, and what was counted.
+//! One joined multicast group: its links, the receive queue, and counters.
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -10,14 +10,14 @@ use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use super::line::Line;
+use super::link::Link;
 use super::socket;
-use crate::beacon::{BeaconCipher, BeaconRefusal};
+use crate::beacon::{BeaconCipher, BeaconRejection};
 use crate::capability::Mode;
 use crate::capability::rate::Bucket;
 use crate::limits;
 
-/// What one mode's groups sent and received, over all its instances.
+/// Datagram counters of one mode's groups, over all its instances.
 #[derive(Debug, Default)]
 pub(crate) struct Totals {
     sent: AtomicU64,
@@ -28,21 +28,21 @@ pub(crate) struct Totals {
     dropped: AtomicU64,
 }
 
-/// What one mode's groups sent and received. Datagrams of this member itself,
-/// looped back, are in none of them.
+/// Datagram counters of one mode's groups. This member's own datagrams, looped back, are not
+/// counted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
 pub struct MulticastCounters {
-    /// Datagrams sent, once however many interfaces they went out on.
+    /// Datagrams sent, counted once for all interfaces.
     pub sent: u64,
-    /// Datagrams opened and queued for the mode.
+    /// Datagrams decrypted and queued for the mode.
     pub received: u64,
-    /// Datagrams of another cluster, or under another password.
+    /// Datagrams of another cluster, or sealed with another password.
     pub foreign: u64,
-    /// Datagrams of something that is not Convoke.
+    /// Datagrams that are not sealed by Convoke.
     pub malformed: u64,
-    /// Datagrams seen before: replayed, or received on two interfaces of one network.
+    /// Datagrams received before: replayed, or received on two interfaces of one network.
     pub replayed: u64,
-    /// Datagrams that the mode did not take before the queue was full.
+    /// Datagrams dropped because the mode's queue was full.
     pub dropped: u64,
 }
 
@@ -59,7 +59,7 @@ impl Totals {
     }
 }
 
-/// A datagram that was opened.
+/// A decrypted datagram.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Received {
     pub(crate) source: SocketAddr,
@@ -74,11 +74,11 @@ pub(crate) enum SendError {
     Failed(String),
 }
 
-/// A joined group. Dropping it leaves the group and ends its tasks.
+/// A joined group. Dropping it leaves the group and stops its tasks.
 #[allow(unreachable_pub, reason = "the bindings export it from a private module again")]
 pub struct Group {
     mode: Arc<Mode>,
-    lines: Vec<Arc<Line>>,
+    links: Vec<Arc<Link>>,
     cipher: Arc<Mutex<Box<dyn BeaconCipher>>>,
     bucket: Bucket,
     queue: Arc<Queue>,
@@ -86,7 +86,7 @@ pub struct Group {
     _receiving: JoinSet<()>,
 }
 
-/// What has arrived and was not taken: the newest few.
+/// Received datagrams that the mode has not taken yet; the oldest are dropped when it is full.
 #[derive(Debug, Default)]
 pub(crate) struct Queue {
     datagrams: Mutex<VecDeque<Received>>,
@@ -94,35 +94,35 @@ pub(crate) struct Queue {
 }
 
 impl Group {
-    /// Joins on every interface of the group's family; one that works is enough.
+    /// Joins on every interface of the group's IP version; succeeds if one interface works.
     ///
     /// # Errors
-    /// Why there is none.
+    /// The reasons, when no interface can join.
     pub(crate) fn join(mode: &Arc<Mode>, group: SocketAddr) -> Result<Self, String> {
         let host = &mode.host;
-        if let Some(why) = host.world.failing() {
+        if let Some(why) = host.backend.failing() {
             return Err(why);
         }
-        if let Some(fakes) = host.world.fakes() {
-            return Ok(Self::on(mode, group, vec![Line::fake(fakes, group)]));
+        if let Some(fakes) = host.backend.fakes() {
+            return Ok(Self::on(mode, group, vec![Link::fake(fakes, group)]));
         }
         let version = if group.is_ipv4() { 4 } else { 6 };
-        let mut lines = Vec::new();
+        let mut links = Vec::new();
         let mut refused = Vec::new();
-        let interfaces = Arc::clone(&mode.surroundings.borrow().interfaces);
+        let interfaces = Arc::clone(&mode.local_addresses.borrow().interfaces);
         for interface in &*interfaces {
             if interface.address.is_ipv4() != group.is_ipv4() {
                 continue;
             }
             match socket::open(group, *interface, host.multicast_hops) {
-                Ok(socket) => lines.push(Line::Socket(socket)),
+                Ok(socket) => links.push(Link::Socket(socket)),
                 Err(error) => refused.push(format!("{}: {error}", interface.address)),
             }
         }
-        if lines.is_empty() {
+        if links.is_empty() {
             return Err(if refused.is_empty() {
                 format!(
-                    "none of the chosen interfaces has an IPv{version} address, which the group {} needs",
+                    "none of the configured interfaces has an IPv{version} address, which the group {} needs",
                     group.ip()
                 )
             } else {
@@ -130,29 +130,29 @@ impl Group {
             });
         }
         for reason in refused {
-            if mode.tell_once(format!("join {group} {reason}")) {
-                tracing::warn!(mode = %mode.name, "{group} cannot be joined on {reason}; it is used on the other interfaces");
+            if mode.first_report(format!("join {group} {reason}")) {
+                tracing::warn!(mode = %mode.name, "{group} cannot be joined on {reason}; the other interfaces are used");
             }
         }
-        Ok(Self::on(mode, group, lines))
+        Ok(Self::on(mode, group, links))
     }
 
-    /// In the group by each of `lines`.
-    fn on(mode: &Arc<Mode>, group: SocketAddr, lines: Vec<Line>) -> Self {
-        let lines: Vec<Arc<Line>> = lines.into_iter().map(Arc::new).collect();
+    /// A group joined on each of `links`.
+    fn on(mode: &Arc<Mode>, group: SocketAddr, links: Vec<Link>) -> Self {
+        let links: Vec<Arc<Link>> = links.into_iter().map(Arc::new).collect();
         let cipher = Arc::new(Mutex::new(mode.host.beacon_ciphers.make(group)));
         let queue = Arc::new(Queue::default());
-        for datagram in mode.host.world.fakes().into_iter().flat_map(|fakes| &fakes.datagrams) {
+        for datagram in mode.host.backend.fakes().into_iter().flat_map(|fakes| &fakes.datagrams) {
             if datagram.group == group {
                 queue.put(Received { source: datagram.from, payload: datagram.payload() });
             }
         }
         let mut receiving = JoinSet::new();
-        for line in &lines {
+        for link in &links {
             let receiver = Receiver {
                 mode: Arc::clone(mode),
                 group,
-                line: Arc::clone(line),
+                link: Arc::clone(link),
                 cipher: Arc::clone(&cipher),
                 queue: Arc::clone(&queue),
             };
@@ -160,7 +160,7 @@ impl Group {
         }
         Self {
             mode: Arc::clone(mode),
-            lines,
+            links,
             cipher,
             bucket: Bucket::new(limits::SENDS_PER_SECOND, limits::SENDS_BURST),
             queue,
@@ -173,7 +173,7 @@ impl Group {
         Arc::clone(&self.queue)
     }
 
-    /// Seals `payload` and sends it on every interface; one that works is enough.
+    /// Seals `payload` and sends it on every interface; succeeds if one interface works.
     pub(crate) async fn send(&mut self, payload: &[u8]) -> Result<(), SendError> {
         if payload.len() > limits::PAYLOAD_BYTES_MAX {
             return Err(SendError::TooLarge);
@@ -185,18 +185,18 @@ impl Group {
         lock(&self.cipher).seal(payload, &mut self.sealed).map_err(SendError::Failed)?;
         let mut sent = false;
         let mut refused = Vec::new();
-        for line in &self.lines {
-            match line.send(&self.sealed).await {
+        for link in &self.links {
+            match link.send(&self.sealed).await {
                 Ok(()) => sent = true,
-                Err(error) => refused.push(format!("{}: {error}", line.interface())),
+                Err(error) => refused.push(format!("{}: {error}", link.interface())),
             }
         }
         if !sent {
             return Err(SendError::Failed(refused.join("; ")));
         }
         for reason in refused {
-            if self.mode.tell_once(format!("send {reason}")) {
-                tracing::warn!(mode = %self.mode.name, "multicast does not leave by {reason}; the other interfaces work");
+            if self.mode.first_report(format!("send {reason}")) {
+                tracing::warn!(mode = %self.mode.name, "multicast cannot be sent on {reason}; the other interfaces work");
             }
         }
         self.mode.multicast.sent.fetch_add(1, Relaxed);
@@ -205,7 +205,7 @@ impl Group {
 }
 
 impl Queue {
-    /// At most `max` datagrams, waiting up to `wait` for the first.
+    /// Takes at most `max` datagrams, waiting up to `wait` for the first.
     pub(crate) async fn take(&self, max: usize, wait: Duration) -> Vec<Received> {
         let deadline = Instant::now() + wait;
         loop {
@@ -221,7 +221,7 @@ impl Queue {
         }
     }
 
-    /// Adds one, and says whether the oldest had to go for it.
+    /// Adds a datagram; true if the oldest was dropped for it.
     fn put(&self, datagram: Received) -> bool {
         let full = {
             let mut datagrams = lock(&self.datagrams);
@@ -237,11 +237,11 @@ impl Queue {
     }
 }
 
-/// Takes datagrams from one line for as long as the group lives.
+/// Receives datagrams from one link while the group is joined.
 struct Receiver {
     mode: Arc<Mode>,
     group: SocketAddr,
-    line: Arc<Line>,
+    link: Arc<Link>,
     cipher: Arc<Mutex<Box<dyn BeaconCipher>>>,
     queue: Arc<Queue>,
 }
@@ -250,12 +250,12 @@ impl Receiver {
     async fn run(self) {
         let mut buffer = vec![0; limits::DATAGRAM_BYTES_MAX];
         loop {
-            match self.line.receive(&mut buffer).await {
+            match self.link.receive(&mut buffer).await {
                 Ok((length, source)) => self.handle(&buffer[..length], source),
                 Err(error) => {
-                    let interface = self.line.interface();
-                    if self.mode.tell_once(format!("receive {interface} {error}")) {
-                        tracing::warn!(mode = %self.mode.name, "nothing is received for {} on {interface}: {error}; trying again", self.group);
+                    let interface = self.link.interface();
+                    if self.mode.first_report(format!("receive {interface} {error}")) {
+                        tracing::warn!(mode = %self.mode.name, "cannot receive for {} on {interface}: {error}; retrying", self.group);
                     }
                     tokio::time::sleep(Duration::from_millis(limits::RECEIVE_RETRY_MS)).await;
                 }
@@ -274,20 +274,20 @@ impl Receiver {
                 }
                 &totals.received
             }
-            Err(BeaconRefusal::Own) => return,
-            Err(BeaconRefusal::Foreign) => {
-                self.tell_of_foreign(source);
+            Err(BeaconRejection::Own) => return,
+            Err(BeaconRejection::Foreign) => {
+                self.report_foreign(source);
                 &totals.foreign
             }
-            Err(BeaconRefusal::Replayed) => &totals.replayed,
-            Err(BeaconRefusal::Malformed) => &totals.malformed,
+            Err(BeaconRejection::Replayed) => &totals.replayed,
+            Err(BeaconRejection::Malformed) => &totals.malformed,
         };
         counter.fetch_add(1, Relaxed);
     }
 
-    fn tell_of_foreign(&self, source: SocketAddr) {
+    fn report_foreign(&self, source: SocketAddr) {
         let group = self.group;
-        if self.mode.tell_once(format!("foreign {group}")) {
+        if self.mode.first_report(format!("foreign {group}")) {
             tracing::info!(
                 mode = %self.mode.name,
                 "another cluster, or another password, on {group} (first from {}); ignored",
@@ -311,7 +311,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn taking_waits_for_the_first_and_no_longer_than_asked() {
+    async fn taking_waits_for_the_first_datagram_up_to_the_bound() {
         let queue = Queue::default();
         let started = tokio::time::Instant::now();
         assert_eq!(queue.take(10, Duration::from_millis(700)).await, []);
@@ -326,7 +326,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_full_queue_loses_the_oldest() {
+    async fn a_full_queue_drops_the_oldest() {
         let queue = Queue::default();
         let lost = (0..=255).chain(0..2).filter(|number| queue.put(datagram(*number))).count();
         assert_eq!(lost, 2);

@@ -1,10 +1,10 @@
 //! `convoke:host/multicast`: datagrams to and from a group. Granted by group and port.
 //!
-//! A mode sees payloads only. They are sealed behind `send` and opened before
-//! `receive`, so another cluster in the same group is noise that gets counted.
+//! A mode sees payloads only. They are sealed in `send` and opened before `receive`; datagrams
+//! of other clusters in the same group are counted and dropped.
 
 mod group;
-mod line;
+mod link;
 mod socket;
 
 use std::net::{IpAddr, SocketAddr};
@@ -29,7 +29,7 @@ pub(crate) const CAPABILITY: Capability = Capability {
         capability: "multicast",
         example: "224.2.2.4:2904",
     }),
-    in_words: "send to and receive from multicast groups",
+    description: "send to and receive from multicast groups",
     link: |linker| {
         multicast::add_to_linker::<_, HasSelf<_>>(linker, |state| &mut state.capabilities)
     },
@@ -54,11 +54,11 @@ impl multicast::HostGroup for Context {
         }
         if self.groups == limits::GROUPS_MAX {
             return Ok(Err(MulticastError::Other(format!(
-                "this mode already holds {} groups; drop one",
+                "this mode has joined {} groups already; drop one first",
                 limits::GROUPS_MAX
             ))));
         }
-        self.called(format_args!("multicast: joins {target}"));
+        self.called(format_args!("multicast: join {target}"));
         match Group::join(&self.mode, target) {
             Ok(group) => {
                 let group = self.resources.push(group)?;
@@ -91,7 +91,7 @@ impl multicast::HostGroup for Context {
         let queue = self.resources.get(&group)?.queue();
         let wait = Duration::from_millis(wait_ms.min(limits::RECEIVE_WAIT_MS_MAX).into());
         let taking = queue.take(max.min(limits::RECEIVE_MAX) as usize, wait);
-        let taken = self.while_wanted(taking).await.unwrap_or_default();
+        let taken = self.unless_stopped(taking).await.unwrap_or_default();
         Ok(Ok(taken
             .into_iter()
             .map(|datagram| Datagram {

@@ -8,28 +8,28 @@ use tokio::net::UdpSocket;
 
 use crate::host::Interface;
 
-/// A socket in a group, and where it sends to.
+/// A socket that has joined a group, and its destination.
 #[derive(Debug)]
 pub(crate) struct GroupSocket {
     pub(crate) udp: UdpSocket,
-    /// The group; for IPv6 with the interface as its scope.
+    /// The group, for IPv6 with the interface index as scope.
     pub(crate) group: SocketAddr,
-    /// The interface it was opened on.
+    /// The interface on which it was opened.
     pub(crate) interface: IpAddr,
 }
 
-/// Joins `group` on `interface`, which is of the same family. Several members on
-/// one machine share the port.
+/// Joins `group` on `interface`, which must have the same IP version. Several members on one
+/// machine share the port.
 pub(crate) fn open(group: SocketAddr, interface: Interface, hops: u8) -> io::Result<GroupSocket> {
     let (socket, group) = match (group.ip(), interface.address) {
         (IpAddr::V4(ip), IpAddr::V4(address)) => open_v4(ip, group.port(), address, hops)?,
         (IpAddr::V6(ip), IpAddr::V6(_)) => {
             let index = interface.index.ok_or_else(|| {
-                io::Error::other("its interface index is not known, and IPv6 multicast needs it")
+                io::Error::other("its interface index is unknown, and IPv6 multicast needs it")
             })?;
             open_v6(ip, group.port(), index, hops)?
         }
-        _ => return Err(io::Error::other("the group is of the other IP version")),
+        _ => return Err(io::Error::other("the group has the other IP version")),
     };
     if let SocketAddr::V6(group) = group {
         check_route(group, interface.address)?;
@@ -46,7 +46,8 @@ fn open_v4(
 ) -> io::Result<(Socket, SocketAddr)> {
     let group = SocketAddr::from((ip, port));
     let socket = shared(Domain::IPV4)?;
-    // Else Linux gives this socket what other sockets joined, on other interfaces.
+    // Otherwise Linux also delivers datagrams of groups joined by other sockets, on other
+    // interfaces.
     #[cfg(target_os = "linux")]
     socket.set_multicast_all_v4(false)?;
     socket.bind(&bind_address(group).into())?;
@@ -71,15 +72,17 @@ fn open_v6(ip: Ipv6Addr, port: u16, index: u32, hops: u8) -> io::Result<(Socket,
     Ok((socket, group))
 }
 
-/// A group can be joined where nothing can be sent to it; IPv6 needs a route, and
-/// the loopback interface of Linux has none.
+/// Checks that the group can be sent to: joining succeeds without a route, IPv6 sending needs
+/// one, and the loopback interface of Linux has none by default.
 fn check_route(group: SocketAddrV6, interface: IpAddr) -> io::Result<()> {
     let unbound = Socket::new(Domain::IPV6, Type::DGRAM, Some(Protocol::UDP))?;
     unbound.set_multicast_if_v6(group.scope_id())?;
     match unbound.connect(&SocketAddr::V6(group).into()) {
         Err(error) if error.kind() == io::ErrorKind::NetworkUnreachable => {
             let advice = match interface.is_loopback() {
-                true => "; on Linux `ip -6 route add local ff00::/8 dev lo table local` makes one",
+                true => {
+                    "; on Linux add one with `ip -6 route add local ff00::/8 dev lo table local`"
+                }
                 false => "",
             };
             Err(io::Error::other(format!("there is no route for IPv6 multicast{advice}")))
@@ -97,8 +100,8 @@ fn shared(domain: Domain) -> io::Result<Socket> {
     Ok(socket)
 }
 
-/// Unix systems take the group itself, and so keep out what other groups receive
-/// on the same port; Windows refuses that.
+/// Unix systems bind to the group address, which excludes datagrams for other groups on the
+/// same port; Windows rejects that.
 fn bind_address(group: SocketAddr) -> SocketAddr {
     if cfg!(unix) {
         return group;

@@ -1,8 +1,8 @@
-//! Values in memory, for tests and dry runs.
+//! A store in memory, for tests and dry runs.
 
 use std::collections::BTreeMap;
 
-use super::Unkept;
+use super::StoreFailure;
 use crate::limits;
 
 #[derive(Debug)]
@@ -17,7 +17,7 @@ impl Memory {
         self.0.get(name).cloned()
     }
 
-    pub(super) fn save(&mut self, name: &str, value: &[u8], max: u64) -> Result<(), Unkept> {
+    pub(super) fn save(&mut self, name: &str, value: &[u8], max: u64) -> Result<(), StoreFailure> {
         let others = self.0.iter().filter(|(other, _)| *other != name);
         let (mut number, mut bytes) = (1, name.len() + value.len());
         for (name, value) in others {
@@ -25,7 +25,7 @@ impl Memory {
             bytes += name.len() + value.len();
         }
         if number > limits::STORE_NAMES_MAX || bytes as u64 > max {
-            return Err(Unkept::Full);
+            return Err(StoreFailure::Full);
         }
         self.0.insert(name.to_owned(), value.to_vec());
         Ok(())

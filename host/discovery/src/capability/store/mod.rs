@@ -1,4 +1,4 @@
-//! `convoke:host/store`: a few values that outlive an instance. Granted by size.
+//! `convoke:host/store`: named values that outlive an instance. Granted by size.
 
 mod folder;
 mod memory;
@@ -13,7 +13,7 @@ use crate::limits;
 use folder::Folder;
 use memory::Memory;
 
-/// A size to begin with.
+/// The size that a proposed grant contains.
 const SIZE: &str = "64KiB";
 
 pub(crate) const CAPABILITY: Capability = Capability {
@@ -23,44 +23,44 @@ pub(crate) const CAPABILITY: Capability = Capability {
         capability: "store",
         example: SIZE,
     }),
-    in_words: "keep a few values in a folder of its own",
+    description: "store a few values in its own folder",
     link: |linker| store::add_to_linker::<_, HasSelf<_>>(linker, |state| &mut state.capabilities),
 };
 
-/// What one mode keeps; opened when it is first asked for.
+/// The store of one mode, opened at first use.
 #[derive(Debug, Default)]
-pub(crate) struct Keeper(OnceLock<Result<Arc<Kept>, String>>);
+pub(crate) struct ModeStore(OnceLock<Result<Arc<Backing>, String>>);
 
-/// Where values lie.
+/// Where values are stored.
 #[derive(Debug)]
-enum Kept {
+enum Backing {
     Folder(Folder),
     Memory(Mutex<Memory>),
 }
 
-/// Why a value is neither read nor kept.
+/// Why a value cannot be read or stored.
 #[derive(Debug, PartialEq, Eq)]
-enum Unkept {
+enum StoreFailure {
     Full,
     Other(String),
 }
 
-impl Kept {
-    fn load(&self, name: &str, max: u64) -> Result<Option<Vec<u8>>, Unkept> {
+impl Backing {
+    fn load(&self, name: &str, max: u64) -> Result<Option<Vec<u8>>, StoreFailure> {
         match self {
             Self::Folder(folder) => folder.load(name, max),
             Self::Memory(memory) => Ok(lock(memory).load(name)),
         }
     }
 
-    fn save(&self, name: &str, value: &[u8], max: u64) -> Result<(), Unkept> {
+    fn save(&self, name: &str, value: &[u8], max: u64) -> Result<(), StoreFailure> {
         match self {
             Self::Folder(folder) => folder.save(name, value, max),
             Self::Memory(memory) => lock(memory).save(name, value, max),
         }
     }
 
-    fn remove(&self, name: &str) -> Result<(), Unkept> {
+    fn remove(&self, name: &str) -> Result<(), StoreFailure> {
         match self {
             Self::Folder(folder) => folder.remove(name),
             Self::Memory(memory) => {
@@ -70,7 +70,7 @@ impl Kept {
         }
     }
 
-    fn names(&self) -> Result<Vec<String>, Unkept> {
+    fn names(&self) -> Result<Vec<String>, StoreFailure> {
         match self {
             Self::Folder(folder) => folder.names(),
             Self::Memory(memory) => Ok(lock(memory).names()),
@@ -82,10 +82,10 @@ fn lock(memory: &Mutex<Memory>) -> std::sync::MutexGuard<'_, Memory> {
     memory.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-impl Keeper {
-    fn get(&self, mode: &Mode) -> Result<Arc<Kept>, String> {
+impl ModeStore {
+    fn get(&self, mode: &Mode) -> Result<Arc<Backing>, String> {
         let open = || {
-            if let Some(fakes) = mode.host.world.fakes() {
+            if let Some(fakes) = mode.host.backend.fakes() {
                 let memory = Memory::new(
                     fakes
                         .store
@@ -93,14 +93,14 @@ impl Keeper {
                         .map(|(name, text)| (name.clone(), text.clone().into_bytes()))
                         .collect(),
                 );
-                return Ok(Arc::new(Kept::Memory(Mutex::new(memory))));
+                return Ok(Arc::new(Backing::Memory(Mutex::new(memory))));
             }
             let state = mode.host.state_directory.as_deref().ok_or(
-                "this member has no folder for it; set state-directory, or XDG_STATE_HOME or HOME",
+                "this member has no state directory; set state-directory, XDG_STATE_HOME or HOME",
             )?;
             let folder = Folder::open(&state.join("modes"), &mode.name)?;
-            tracing::info!(mode = %mode.name, folder = %folder.path().display(), "the mode's own folder");
-            Ok(Arc::new(Kept::Folder(folder)))
+            tracing::info!(mode = %mode.name, folder = %folder.path().display(), "store opened");
+            Ok(Arc::new(Backing::Folder(folder)))
         };
         self.0.get_or_init(open).clone()
     }
@@ -111,7 +111,7 @@ impl store::Host for Context {
         &mut self,
         name: String,
     ) -> wasmtime::Result<Result<Option<Vec<u8>>, StoreError>> {
-        Ok(self.keep("load", Some(name), |kept, name, max| kept.load(name, max)).await)
+        Ok(self.with_store("load", Some(name), |store, name, max| store.load(name, max)).await)
     }
 
     async fn save(
@@ -119,25 +119,27 @@ impl store::Host for Context {
         name: String,
         value: Vec<u8>,
     ) -> wasmtime::Result<Result<(), StoreError>> {
-        Ok(self.keep("save", Some(name), move |kept, name, max| kept.save(name, &value, max)).await)
+        Ok(self
+            .with_store("save", Some(name), move |store, name, max| store.save(name, &value, max))
+            .await)
     }
 
     async fn remove(&mut self, name: String) -> wasmtime::Result<Result<(), StoreError>> {
-        Ok(self.keep("remove", Some(name), |kept, name, _| kept.remove(name)).await)
+        Ok(self.with_store("remove", Some(name), |store, name, _| store.remove(name)).await)
     }
 
     async fn names(&mut self) -> wasmtime::Result<Result<Vec<String>, StoreError>> {
-        Ok(self.keep("names", None, |kept, _, _| kept.names()).await)
+        Ok(self.with_store("names", None, |store, _, _| store.names()).await)
     }
 }
 
 impl Context {
-    /// Does something with what is kept, away from the threads that must not block.
-    async fn keep<T: Send + 'static>(
+    /// Runs `work` on the store, on a thread that may block.
+    async fn with_store<T: Send + 'static>(
         &mut self,
         what: &str,
         name: Option<String>,
-        work: impl FnOnce(&Kept, &str, u64) -> Result<T, Unkept> + Send + 'static,
+        work: impl FnOnce(&Backing, &str, u64) -> Result<T, StoreFailure> + Send + 'static,
     ) -> Result<T, StoreError> {
         let Some(grant) = self.mode.grants.store else {
             self.mode.warn_denied("store", SIZE);
@@ -147,23 +149,23 @@ impl Context {
             return Err(StoreError::InvalidName);
         }
         self.called(format_args!("store: {what} {}", name.as_deref().unwrap_or_default()));
-        if let Some(why) = self.mode.host.world.failing() {
+        if let Some(why) = self.mode.host.backend.failing() {
             return Err(StoreError::Other(why));
         }
         let kept = self.mode.store.get(&self.mode).map_err(StoreError::Other)?;
         let name = name.unwrap_or_default();
         let working = tokio::task::spawn_blocking(move || work(&kept, &name, grant.bytes()));
-        match self.while_wanted(working).await {
+        match self.unless_stopped(working).await {
             Some(Ok(Ok(done))) => Ok(done),
-            Some(Ok(Err(Unkept::Full))) => Err(StoreError::Full(grant.bytes())),
-            Some(Ok(Err(Unkept::Other(why)))) => Err(StoreError::Other(why)),
+            Some(Ok(Err(StoreFailure::Full))) => Err(StoreError::Full(grant.bytes())),
+            Some(Ok(Err(StoreFailure::Other(why)))) => Err(StoreError::Other(why)),
             Some(Err(panicked)) => std::panic::resume_unwind(panicked.into_panic()),
-            None => Err(StoreError::Other("this member leaves".into())),
+            None => Err(StoreError::Other("this member is leaving".into())),
         }
     }
 }
 
-/// Whether `text` is a name, and with that a file's name on every system.
+/// Whether `text` is a valid name, and thereby a valid file name on every system.
 fn is_name(text: &str) -> bool {
     let is_sound =
         |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'-' | b'_' | b'.');

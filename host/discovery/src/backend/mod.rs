@@ -1,4 +1,4 @@
-//! What is behind the capabilities: the world, or one made up for a test or a dry run.
+//! The implementation of the capabilities: the system, or fakes for tests and dry runs.
 
 mod dns;
 mod http;
@@ -13,58 +13,58 @@ use serde::Deserialize;
 
 use crate::prober::{Peer, Probed, Prober};
 
-pub use dns::{FakeDns, FakePlace};
+pub use dns::{FakeDns, FakeServiceTarget};
 pub use http::{FakeAnswer, FakeHttp};
 pub use kubernetes::{FakePod, FakePods};
 pub use lan::Lan;
 pub(crate) use lan::LanSocket;
 
-/// What is behind the capabilities of all modes of a host.
+/// What implements the capabilities of all modes of a host.
 #[derive(Clone, Debug, Default)]
-pub enum World {
-    /// Sockets, servers, the disk.
+pub enum Backend {
+    /// Sockets, servers and files of the system.
     #[default]
     Real,
-    /// None of them. Grants and limits hold all the same.
+    /// Fakes only. Grants and limits apply as usual.
     Fake(Arc<Fakes>),
 }
 
-/// A world made up. What is not in it is not there: a name is not found, a place is
-/// closed. Read from TOML by `convoke plugin try --fakes`.
+/// Fake implementations of all capabilities. Names that are not listed do not exist, and
+/// addresses that are not listed are closed. `convoke plugin try --fakes` reads them from TOML.
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub struct Fakes {
-    /// Every call of every capability fails with these words, as if its server were away.
+    /// If set, every capability call fails with this text, as if its server were down.
     pub failing: Option<String>,
-    /// Names and where they lead.
+    /// Fake DNS records.
     pub dns: FakeDns,
-    /// Answers to requests.
+    /// Fake HTTP responses.
     pub http: FakeHttp,
-    /// Pods by namespace and service.
+    /// Fake pods by namespace and service.
     pub kubernetes: Vec<FakePods>,
-    /// Who is where; see [`Fakes::prober`].
+    /// The results of probes; see [`Fakes::prober`].
     pub probe: Vec<FakeProbe>,
-    /// Datagrams that arrive in a group as soon as it is joined.
+    /// Datagrams that arrive in a group once it is joined.
     pub datagrams: Vec<FakeDatagram>,
-    /// What the mode's store holds at first, as text.
+    /// The initial values of the mode's store, as text.
     pub store: BTreeMap<String, String>,
-    /// The network for multicast, and this member's place in it.
+    /// The simulated multicast network, and this member's address in it.
     #[serde(skip)]
     pub lan: Option<(Lan, SocketAddr)>,
 }
 
-/// What a probe of one place gives.
+/// The result of probing one address.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct FakeProbe {
-    /// Where.
+    /// The address.
     pub address: SocketAddr,
-    /// `member`, `other-cluster`, `not-a-member`, `closed` or `timed-out`.
+    /// The result: `member`, `other-cluster`, `not-a-member`, `closed` or `timed-out`.
     pub is: FakeProbed,
-    /// Members of its cluster, where it is a member.
+    /// The number of members of its cluster, if it is a member.
     #[serde(default)]
     pub cluster_size: u32,
-    /// Where its coordinator is.
+    /// The addresses of its coordinator.
     #[serde(default)]
     pub coordinator: Vec<SocketAddr>,
 }
@@ -81,19 +81,19 @@ pub enum FakeProbed {
     TimedOut,
 }
 
-/// One datagram on its way.
+/// A datagram to be received.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct FakeDatagram {
-    /// The group it was sent to.
+    /// The group it is sent to.
     pub group: SocketAddr,
-    /// Who sent it.
+    /// The sender's address.
     pub from: SocketAddr,
-    /// What the mode receives, in hexadecimal digits; other characters are skipped.
+    /// The payload, in hexadecimal digits; other characters are skipped.
     pub hex: String,
 }
 
-impl World {
+impl Backend {
     pub(crate) fn fakes(&self) -> Option<&Fakes> {
         match self {
             Self::Real => None,
@@ -101,14 +101,14 @@ impl World {
         }
     }
 
-    /// Why nothing answers, where that is so.
+    /// The text of [`Fakes::failing`], if set.
     pub(crate) fn failing(&self) -> Option<String> {
         self.fakes().and_then(|fakes| fakes.failing.clone())
     }
 }
 
 impl Fakes {
-    /// Gives what [`Fakes::probe`] says of each place; others are closed.
+    /// A prober that returns the results of [`Fakes::probe`]; other addresses are closed.
     pub fn prober(self: &Arc<Self>) -> Prober {
         let fakes = Arc::clone(self);
         Prober::new(move |address| {
@@ -117,12 +117,12 @@ impl Fakes {
         })
     }
 
-    /// A literal as it is, a name as it is made up.
+    /// The addresses of a literal, or of a name in the fake DNS.
     pub(crate) fn resolve(&self, host: &str, port: u16) -> Result<Vec<SocketAddr>, String> {
         if let Ok(ip) = host.parse() {
             return Ok(vec![SocketAddr::new(ip, port)]);
         }
-        let addresses = self.dns.addresses(host).ok_or("no such name is made up")?;
+        let addresses = self.dns.addresses(host).ok_or("there is no fake for this name")?;
         Ok(addresses.iter().map(|ip| SocketAddr::new(*ip, port)).collect())
     }
 
@@ -150,7 +150,7 @@ impl Fakes {
 }
 
 impl FakeDatagram {
-    /// The bytes; a last digit without a partner is left out.
+    /// The payload; an odd last digit is ignored.
     pub(crate) fn payload(&self) -> Vec<u8> {
         let digits: Vec<u8> =
             self.hex.chars().filter_map(|c| c.to_digit(16)).map(|digit| digit as u8).collect();

@@ -1,29 +1,29 @@
-//! Names made up.
+//! A fake DNS.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use serde::Deserialize;
 
-/// Names and where they lead.
+/// Fake records. Names that are not listed do not exist.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub struct FakeDns {
     /// A and AAAA records, by name without the final dot.
     pub names: BTreeMap<String, Vec<IpAddr>>,
     /// SRV records, by name without the final dot.
-    pub services: BTreeMap<String, Vec<FakePlace>>,
-    /// How long all answers hold, in seconds.
+    pub services: BTreeMap<String, Vec<FakeServiceTarget>>,
+    /// The TTL of all answers, in seconds.
     pub ttl_s: u32,
 }
 
-/// One place of a service.
+/// One target of a service.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
-pub struct FakePlace {
+pub struct FakeServiceTarget {
     /// The host's name.
     pub host: String,
-    /// Where the host is.
+    /// The addresses of the host.
     #[serde(default)]
     pub addresses: Vec<IpAddr>,
     /// The service's port.
@@ -35,7 +35,7 @@ impl FakeDns {
         self.names.get(&plain(name)).map(Vec::as_slice)
     }
 
-    pub(crate) fn service(&self, name: &str) -> Option<&[FakePlace]> {
+    pub(crate) fn service(&self, name: &str) -> Option<&[FakeServiceTarget]> {
         self.services.get(&plain(name)).map(Vec::as_slice)
     }
 }

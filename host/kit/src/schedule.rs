@@ -1,42 +1,46 @@
-//! When a mode is called next, as the host's own loop decides it, without its jitter.
+//! When a mode is called next: the schedule of the host, without jitter.
 
 use std::time::Duration;
 
 use convoke_discovery::{CallError, Instance, Problem, Snapshot, limits};
 use tokio::time::{Instant, sleep_until};
 
-/// When the next look and announcement are due.
+/// When the next calls of `discover` and `announce` are due.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Pace {
-    look: Instant,
+pub(crate) struct Schedule {
+    discover: Instant,
     announce: Option<Instant>,
     back_off: Duration,
 }
 
-/// What a mode did while it was run.
+/// Statistics of a mode's calls.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Tally {
-    pub(crate) looks: u64,
+    pub(crate) calls: u64,
     pub(crate) problems: u64,
     pub(crate) snapshot: Option<Snapshot>,
     pub(crate) last_problem: Option<Problem>,
-    /// It is not asked again: misconfigured, denied, crashed or given up.
+    /// Why it is not called again: misconfigured, denied, crashed or timed out.
     pub(crate) stopped: Option<CallError>,
 }
 
-impl Pace {
-    /// All is due now.
+impl Schedule {
+    /// A schedule with both calls due now.
     pub(crate) fn begin(instance: &Instance) -> Self {
         let now = Instant::now();
-        Self { look: now, announce: instance.announces().then_some(now), back_off: BACK_OFF_MIN }
+        Self {
+            discover: now,
+            announce: instance.announces().then_some(now),
+            back_off: BACK_OFF_MIN,
+        }
     }
 
     pub(crate) fn next(&self) -> Instant {
-        self.announce.map_or(self.look, |announce| announce.min(self.look))
+        self.announce.map_or(self.discover, |announce| announce.min(self.discover))
     }
 
-    /// Waits for what is due next, and does it. Announces first: the look after it may
-    /// already see the answers.
+    /// Waits until the next call is due, and makes it. The announcement comes first, so that
+    /// the result after it may include responses to it.
     pub(crate) async fn step(&mut self, instance: &mut Instance, tally: &mut Tally) {
         sleep_until(self.next()).await;
         if self.announce.is_some_and(|at| at <= Instant::now()) {
@@ -48,16 +52,17 @@ impl Pace {
                 }
             }
         }
-        if tally.stopped.is_none() && self.look <= Instant::now() {
+        if tally.stopped.is_none() && self.discover <= Instant::now() {
             match instance.discover().await {
                 Ok(snapshot) => {
-                    tally.looks += 1;
+                    tally.calls += 1;
                     self.back_off = BACK_OFF_MIN;
-                    self.look = Instant::now() + interval(snapshot.look_again.unwrap_or(DEFAULT));
+                    self.discover =
+                        Instant::now() + interval(snapshot.look_again.unwrap_or(DEFAULT));
                     tally.snapshot = Some(snapshot);
                 }
                 Err(error) => {
-                    self.look = Instant::now() + self.back_off;
+                    self.discover = Instant::now() + self.back_off;
                     self.fail(error, tally);
                 }
             }
@@ -80,7 +85,7 @@ const BACK_OFF_MIN: Duration = Duration::from_millis(limits::PROBLEM_BACK_OFF_MS
 const BACK_OFF_MAX: Duration = Duration::from_millis(limits::PROBLEM_BACK_OFF_MS_MAX);
 const DEFAULT: Duration = Duration::from_millis(limits::LOOK_AGAIN_MS_DEFAULT);
 
-/// What a mode asked for, within the host's limits.
+/// The interval that a mode asked for, within the host's limits.
 pub(crate) fn interval(asked: Duration) -> Duration {
     asked.clamp(
         Duration::from_millis(limits::LOOK_AGAIN_MS_MIN),

@@ -1,4 +1,4 @@
-//! Answers made up.
+//! A fake HTTP server.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -7,14 +7,14 @@ use std::sync::{Mutex, PoisonError};
 use http::header::{HeaderName, HeaderValue};
 use serde::Deserialize;
 
-/// Requests remembered for a test to look at; later ones are not.
-const ASKED_MAX: usize = 10_000;
+/// Requests that are recorded for a test; later ones are not.
+const RECORDED_MAX: usize = 10_000;
 
-/// Answers to requests, the first that fits; 404 where none does.
+/// Responses to requests: the first that matches, or 404.
 #[derive(Debug, Default, Deserialize)]
 #[serde(transparent)]
 pub struct FakeHttp {
-    /// In the order in which they are tried.
+    /// Tried in this order.
     pub answers: Vec<FakeAnswer>,
     #[serde(skip)]
     asked: Mutex<Vec<String>>,
@@ -22,27 +22,27 @@ pub struct FakeHttp {
     server: Option<Server>,
 }
 
-/// A function that answers.
+/// A function that computes responses.
 struct Server(Box<Answering>);
 
 type Answering = dyn Fn(&str, &str) -> Option<(u16, Vec<u8>)> + Send + Sync;
 
-/// One answer.
+/// A fake response.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct FakeAnswer {
-    /// The beginning of the URLs it answers, such as `http://10.0.0.5:8500/v1/`.
+    /// The prefix of the URLs that it matches, such as `http://10.0.0.5:8500/v1/`.
     pub url: String,
-    /// The method it answers; none for all.
+    /// The method that it matches; `None` for all.
     #[serde(default)]
     pub method: Option<String>,
-    /// Its status.
+    /// The status code.
     #[serde(default = "ok")]
     pub status: u16,
-    /// Its headers.
+    /// The headers.
     #[serde(default)]
     pub headers: BTreeMap<String, String>,
-    /// Its body.
+    /// The body.
     #[serde(default)]
     pub body: String,
 }
@@ -52,8 +52,8 @@ fn ok() -> u16 {
 }
 
 impl FakeHttp {
-    /// Lets a function answer, given method and URL, with status and body; where it gives
-    /// `None`, [`FakeHttp::answers`] are tried.
+    /// Computes responses with a function of method and URL that returns status and body; if it
+    /// returns `None`, [`FakeHttp::answers`] are tried.
     pub fn answer_by(
         &mut self,
         answer: impl Fn(&str, &str) -> Option<(u16, Vec<u8>)> + Send + Sync + 'static,
@@ -61,7 +61,7 @@ impl FakeHttp {
         self.server = Some(Server(Box::new(answer)));
     }
 
-    /// What was asked, as `GET http://10.0.0.5:8500/v1/`.
+    /// The requests so far, such as `GET http://10.0.0.5:8500/v1/`.
     pub fn asked(&self) -> Vec<String> {
         self.asked.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
@@ -69,7 +69,7 @@ impl FakeHttp {
     pub(crate) fn answer<B>(&self, request: &http::Request<B>) -> http::Response<bytes::Bytes> {
         let (method, url) = (request.method().as_str(), request.uri().to_string());
         let mut asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
-        if asked.len() < ASKED_MAX {
+        if asked.len() < RECORDED_MAX {
             asked.push(format!("{method} {url}"));
         }
         drop(asked);

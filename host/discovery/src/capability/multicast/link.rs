@@ -1,19 +1,19 @@
-//! How a group is reached: a socket on one interface, or a network in memory.
+//! The transport of a group: a socket on one interface, or a simulated network.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use super::socket::GroupSocket;
-use crate::world::{Fakes, Lan, LanSocket};
+use crate::backend::{Fakes, Lan, LanSocket};
 
 #[derive(Debug)]
-pub(super) enum Line {
+pub(super) enum Link {
     Socket(GroupSocket),
     Lan(LanSocket),
 }
 
-impl Line {
-    /// In the network of `fakes`, or in one with nobody else.
+impl Link {
+    /// A link to the simulated network of `fakes`, or to an empty one.
     pub(super) fn fake(fakes: &Fakes, group: SocketAddr) -> Self {
         let alone = || (Lan::new(0), SocketAddr::new(Ipv4Addr::LOCALHOST.into(), group.port()));
         let (lan, address) = fakes.lan.clone().unwrap_or_else(alone);

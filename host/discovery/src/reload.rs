@@ -1,5 +1,5 @@
-//! A mode's next version: its file is watched, and when it changes the new component
-//! is loaded, configured and looks once beside the running one, before it takes over.
+//! Reloading: watches a mode's file. A changed component is loaded, configured and called once
+//! beside the running one, before it takes over.
 
 use std::fs::Metadata;
 use std::path::{Path, PathBuf};
@@ -15,26 +15,26 @@ use crate::instance::{CallError, Instance};
 use crate::limits;
 use crate::mode::LocalMember;
 
-/// What tells one version of a file from another without reading it.
+/// Identifies the version of a file without reading it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Stamp {
+pub(crate) struct FileVersion {
     modified: Option<SystemTime>,
     length: u64,
     #[cfg(unix)]
     inode: u64,
 }
 
-/// A new version that is ready to go on in place of the one that runs.
-pub(crate) struct Successor {
+/// A new version that is ready to replace the running one.
+pub(crate) struct NewVersion {
     pub(crate) loaded: LoadedMode,
     pub(crate) instance: Instance,
-    /// What it found.
+    /// The result of its first call of `discover`.
     pub(crate) snapshot: Snapshot,
 }
 
-/// Watches the file of one mode for as long as it is held.
+/// Watches the file of one mode; dropping it stops watching.
 pub(crate) struct Watch {
-    pub(crate) successors: mpsc::Receiver<Successor>,
+    pub(crate) new_versions: mpsc::Receiver<NewVersion>,
     task: JoinHandle<()>,
 }
 
@@ -43,11 +43,11 @@ struct Watcher {
     running: LoadedMode,
     local: LocalMember,
     path: PathBuf,
-    stamp: Option<Stamp>,
-    successors: mpsc::Sender<Successor>,
+    file_version: Option<FileVersion>,
+    new_versions: mpsc::Sender<NewVersion>,
 }
 
-impl Stamp {
+impl FileVersion {
     pub(crate) fn of(metadata: &Metadata) -> Self {
         Self {
             modified: metadata.modified().ok(),
@@ -57,33 +57,33 @@ impl Stamp {
         }
     }
 
-    /// `None` for a file that is not there, as while it is replaced.
+    /// `None` if the file does not exist, as while it is being replaced.
     async fn read(path: &Path) -> Option<Self> {
         let path = path.to_owned();
-        // A file on a server that is away would hold this thread for minutes.
+        // Metadata of a file on an unreachable network file system may block for minutes.
         let read = tokio::task::spawn_blocking(move || std::fs::metadata(path));
         read.await.ok()?.ok().map(|metadata| Self::of(&metadata))
     }
 }
 
 impl Watch {
-    /// Nothing to watch where `running` does not come from a file.
+    /// `None` if `running` does not come from a file.
     pub(crate) fn start(
         host: &DiscoveryHost,
         running: &LoadedMode,
         local: &LocalMember,
     ) -> Option<Self> {
         let path = running.spec.source.file()?.to_owned();
-        let (sender, successors) = mpsc::channel(1);
+        let (sender, new_versions) = mpsc::channel(1);
         let watcher = Watcher {
             host: host.clone(),
             running: running.clone(),
             local: local.clone(),
             path,
-            stamp: running.stamp.clone(),
-            successors: sender,
+            file_version: running.file_version.clone(),
+            new_versions: sender,
         };
-        Some(Self { successors, task: tokio::spawn(watcher.run()) })
+        Some(Self { new_versions, task: tokio::spawn(watcher.run()) })
     }
 }
 
@@ -99,17 +99,18 @@ impl Watcher {
         let mut changed = None;
         loop {
             tokio::time::sleep(interval).await;
-            let Some(now) = Stamp::read(&self.path).await else {
+            let Some(now) = FileVersion::read(&self.path).await else {
                 changed = None;
                 continue;
             };
-            if self.stamp.as_ref() == Some(&now) {
+            if self.file_version.as_ref() == Some(&now) {
                 changed = None;
             } else if changed.as_ref() != Some(&now) {
-                // Perhaps still being written: wait until it stays the same.
+                // The file may still be being written: wait until two checks give the same
+                // version.
                 changed = Some(now);
             } else {
-                self.stamp = Some(now);
+                self.file_version = Some(now);
                 changed = None;
                 if !self.try_new().await {
                     return;
@@ -118,42 +119,42 @@ impl Watcher {
         }
     }
 
-    /// Loads and tries what is there now; false when nobody waits for it any more.
+    /// Loads and tries the current file; false if the receiver is gone.
     async fn try_new(&mut self) -> bool {
         let name = &self.running.spec.name;
-        tracing::info!(mode = %name, "the file of mode {name:?} has changed; the new one is tried");
-        match self.successor().await {
-            Ok(Some(successor)) => {
-                self.running = successor.loaded.clone();
-                self.successors.send(successor).await.is_ok()
+        tracing::info!(mode = %name, "the file of mode {name:?} has changed; trying the new version");
+        match self.new_version().await {
+            Ok(Some(new_version)) => {
+                self.running = new_version.loaded.clone();
+                self.new_versions.send(new_version).await.is_ok()
             }
             Ok(None) => {
-                tracing::info!(mode = %name, "the file of mode {name:?} has been written anew and is the same");
+                tracing::info!(mode = %name, "the file of mode {name:?} was rewritten with the same content");
                 true
             }
             Err(why) => {
                 tracing::warn!(
                     mode = %name,
-                    "mode {name:?} goes on as it was, because its new file is not used: {why}"
+                    "the new version of mode {name:?} was rejected, and the running version is kept: {why}"
                 );
                 true
             }
         }
     }
 
-    /// `None` when the bytes are the same.
-    async fn successor(&self) -> Result<Option<Successor>, String> {
+    /// `None` if the bytes have not changed.
+    async fn new_version(&self) -> Result<Option<NewVersion>, String> {
         let loaded =
             self.host.load_again(&self.running).await.map_err(|error| error.to_string())?;
         if loaded.digest == self.running.digest {
             return Ok(None);
         }
-        let in_words = |error: CallError| match error {
+        let describe = |error: CallError| match error {
             CallError::Problem(problem) => problem.to_string(),
             error => format!("it {error}"),
         };
-        let local = loaded.mode.surroundings.borrow().of(&self.local);
-        let mut instance = Instance::open(&loaded, &local).await.map_err(in_words)?;
+        let local = loaded.mode.local_addresses.borrow().of(&self.local);
+        let mut instance = Instance::open(&loaded, &local).await.map_err(describe)?;
         let bounds = (limits::PROBLEM_BACK_OFF_MS_MIN, limits::PROBLEM_BACK_OFF_MS_MAX);
         let mut failed = 0;
         loop {
@@ -164,14 +165,14 @@ impl Watcher {
                 _ => Ok(snapshot),
             });
             match looked {
-                Ok(snapshot) => return Ok(Some(Successor { loaded, instance, snapshot })),
+                Ok(snapshot) => return Ok(Some(NewVersion { loaded, instance, snapshot })),
                 Err(CallError::Problem(Problem::Temporary(_) | Problem::Failed(_)))
                     if failed < limits::TRIAL_LOOKS_MAX =>
                 {
                     tokio::time::sleep(back_off::after(failed, bounds)).await;
                     failed += 1;
                 }
-                Err(error) => return Err(in_words(error)),
+                Err(error) => return Err(describe(error)),
             }
         }
     }

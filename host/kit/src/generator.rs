@@ -1,19 +1,19 @@
-//! Nonsense from a seed.
+//! Seeded generator of malformed input.
 
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 
-/// What grammars are made of.
+/// Characters that are significant in many formats.
 const MARKS: &[char] = &[
     '.', ':', ',', ';', '/', '-', '[', ']', '{', '}', '"', '\'', '%', '*', '=', '<', '>', '&', '#',
     '@', '\\', ' ', '\n', '\0', '0', '1', '9', 'a', 'z', 'é', '\u{202e}', '💥',
 ];
 
-/// The same seed, the same nonsense.
+/// A generator; the same seed gives the same input.
 #[derive(Debug)]
-pub(crate) struct Noise(StdRng);
+pub(crate) struct Generator(StdRng);
 
-impl Noise {
+impl Generator {
     pub(crate) fn new(seed: u64) -> Self {
         Self(StdRng::seed_from_u64(seed))
     }
@@ -40,7 +40,7 @@ impl Noise {
             .collect()
     }
 
-    /// A sample with a few bytes changed, left out or repeated.
+    /// `sample` with a few bytes changed, removed or repeated.
     pub(crate) fn mutated(&mut self, sample: &[u8]) -> Vec<u8> {
         let mut bytes = sample.to_vec();
         for _ in 0..=self.up_to(4) {
@@ -69,8 +69,8 @@ impl Noise {
         bytes
     }
 
-    /// Something that a server may answer: nothing, bytes, up to `nesting_max` brackets,
-    /// or one of `samples` with changes.
+    /// A body for an HTTP response: empty, random bytes, up to `nesting_max` brackets, or a
+    /// mutated one of `samples`.
     pub(crate) fn body(&mut self, samples: &[Vec<u8>], nesting_max: usize) -> Vec<u8> {
         match self.up_to(9) {
             0 => Vec::new(),
@@ -90,13 +90,18 @@ impl Noise {
 
 #[cfg(test)]
 mod tests {
-    use super::Noise;
+    use super::Generator;
 
     #[test]
-    fn a_seed_tells_all() {
+    fn the_output_depends_only_on_the_seed() {
         let made = |seed| {
-            let mut noise = Noise::new(seed);
-            (noise.bytes(50), noise.text(50), noise.mutated(b"10.0.0.1:6900"), noise.body(&[], 9))
+            let mut random = Generator::new(seed);
+            (
+                random.bytes(50),
+                random.text(50),
+                random.mutated(b"10.0.0.1:6900"),
+                random.body(&[], 9),
+            )
         };
         assert_eq!(made(7), made(7));
         assert_ne!(made(7), made(8));

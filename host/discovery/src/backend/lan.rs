@@ -1,4 +1,4 @@
-//! A network in memory: datagrams to groups, with loss and delay from a seed.
+//! A simulated multicast network, with loss and delay from a seed.
 
 use std::net::SocketAddr;
 use std::ops::RangeInclusive;
@@ -11,8 +11,7 @@ use tokio::sync::mpsc;
 
 use crate::limits;
 
-/// A network in memory. All who share a clone are in it; time is tokio's, which a
-/// test may have stopped.
+/// A simulated network. Clones share it; time is tokio's, which a test may have paused.
 #[derive(Clone, Debug)]
 pub struct Lan(Arc<Mutex<Segment>>);
 
@@ -32,7 +31,7 @@ struct Listener {
     datagrams: mpsc::Sender<(Vec<u8>, SocketAddr)>,
 }
 
-/// A place in a group.
+/// A socket that has joined a group.
 #[derive(Debug)]
 pub(crate) struct LanSocket {
     lan: Lan,
@@ -42,7 +41,7 @@ pub(crate) struct LanSocket {
 }
 
 impl Lan {
-    /// One that loses nothing and takes no time.
+    /// A network without loss or delay.
     pub fn new(seed: u64) -> Self {
         Self(Arc::new(Mutex::new(Segment {
             loss: 0.0,
@@ -54,29 +53,29 @@ impl Lan {
         })))
     }
 
-    /// Loses this part of all datagrams, 0.0 to 1.0, each on its way to each listener.
+    /// Sets the fraction of datagrams that are lost, 0.0 to 1.0, decided for each receiver.
     pub fn set_loss(&self, part: f64) {
         self.segment().loss = part.clamp(0.0, 1.0);
     }
 
-    /// Lets each datagram take a time of this range.
+    /// Sets the range from which the delay of each datagram is drawn.
     pub fn set_delay(&self, range: RangeInclusive<Duration>) {
         self.segment().delay = range;
     }
 
-    /// Remembers so many datagrams from now on, as they were sent.
+    /// Records the next `max` datagrams, as they are sent.
     pub fn record(&self, max: usize) {
         let mut segment = self.segment();
         segment.recorded.clear();
         segment.recorded_max = max;
     }
 
-    /// What was remembered, the oldest first.
+    /// The recorded datagrams, oldest first.
     pub fn recorded(&self) -> Vec<Vec<u8>> {
         self.segment().recorded.clone()
     }
 
-    /// Sends a datagram as it is, as a stranger would.
+    /// Sends a datagram without encryption, as a process that is not a member would.
     pub fn inject(&self, group: SocketAddr, from: SocketAddr, datagram: &[u8]) {
         self.send(group, from, datagram);
     }
@@ -101,7 +100,7 @@ impl Lan {
             let wait = random.random_range(delay.clone());
             let (to, arriving) = (listener.datagrams.clone(), (datagram.to_vec(), from));
             if wait.is_zero() {
-                // A full queue loses it, as a socket's buffer does.
+                // A full queue drops it, as a socket buffer does.
                 let _ = to.try_send(arriving);
             } else {
                 tokio::spawn(async move {
@@ -122,7 +121,7 @@ impl LanSocket {
         self.lan.send(self.group, self.address, datagram);
     }
 
-    /// The next datagram, cut to `buffer`.
+    /// Receives the next datagram, truncated to `buffer`.
     pub(crate) async fn receive(&self, buffer: &mut [u8]) -> (usize, SocketAddr) {
         match self.arrived.lock().await.recv().await {
             Some((datagram, from)) => {
@@ -130,7 +129,7 @@ impl LanSocket {
                 buffer[..length].copy_from_slice(&datagram[..length]);
                 (length, from)
             }
-            // Nobody can send any more.
+            // All senders are gone.
             None => std::future::pending().await,
         }
     }

@@ -1,30 +1,30 @@
-//! Pods made up.
+//! A fake Kubernetes API.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use serde::Deserialize;
 
-/// The pods of a namespace, or behind a service of it.
+/// The pods of a namespace, or of one of its services.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct FakePods {
-    /// The namespace; `default` is the one that the host is in.
+    /// The namespace; `default` is the member's own.
     pub namespace: String,
-    /// The service; none for the pods of the namespace.
+    /// The service; `None` for the pods of the namespace.
     #[serde(default)]
     pub service: Option<String>,
-    /// Each of them.
+    /// The pods.
     pub pods: Vec<FakePod>,
 }
 
-/// One pod.
+/// A fake pod.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct FakePod {
     /// Its name.
     pub name: String,
-    /// Where it is.
+    /// Its addresses.
     pub addresses: Vec<IpAddr>,
     /// Whether it is ready.
     #[serde(default = "yes")]
