@@ -1,4 +1,4 @@
-//! One entry of the argument.
+//! An entry of the argument.
 
 use std::net::{IpAddr, Ipv6Addr};
 
@@ -8,26 +8,25 @@ use convoke_mode_sdk::quoted;
 const NAME_BYTES_MAX: usize = 253;
 /// Length of one label, in bytes.
 const LABEL_BYTES_MAX: usize = 63;
-/// How a service's entry begins.
+/// The prefix of a service entry.
 const SERVICE: &str = "srv:";
-/// What an entry may be, for error texts.
+/// The valid forms of an entry, for error texts.
 pub(crate) const EXPECTED: &str =
     "expected name:port, name, 10.0.0.5:6900 or srv:_convoke._tcp.shop.example";
 
-/// What an entry names.
+/// A parsed entry.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Entry {
-    /// A literal: nobody has to be asked.
+    /// An IP literal, which needs no lookup.
     Address(IpAddr, Option<u16>),
-    /// Addresses by name.
+    /// A host name, for A and AAAA records.
     Host(String, Option<u16>),
-    /// Places by service name, each with a port of its own.
+    /// A service name, for SRV records, which contain ports.
     Service(String),
 }
 
 impl Entry {
-    /// Reads one entry. Errors are for the operator, and start with the
-    /// offending value.
+    /// Parses one entry. Error texts are for the operator, and start with the offending value.
     pub(crate) fn parse(text: &str) -> Result<Self, String> {
         if let Some(name) = strip_service(text) {
             return Self::parse_service(name, text);
@@ -37,7 +36,7 @@ impl Entry {
         }
         if text.contains('%') {
             return Err(format!(
-                "{} has a zone, which a name never has; list addresses with a zone in --cluster-mode tcpip:",
+                "{} has a zone, which is valid for addresses only; list addresses with a zone in --cluster-mode tcpip:",
                 quoted(text)
             ));
         }
@@ -66,7 +65,7 @@ impl Entry {
     fn parse_service(name: &str, text: &str) -> Result<Self, String> {
         if name.contains(':') {
             return Err(format!(
-                "{} has a port; a service's records name the ports, expected srv:_convoke._tcp.shop.example",
+                "{} has a port, but the ports of a service are in its records; expected srv:_convoke._tcp.shop.example",
                 quoted(text)
             ));
         }
@@ -75,7 +74,7 @@ impl Entry {
     }
 }
 
-/// The rest of an entry that begins with `srv:`, in any case.
+/// The part of an entry after `srv:`, in any case.
 fn strip_service(text: &str) -> Option<&str> {
     let (front, rest) = text.split_at_checked(SERVICE.len())?;
     front.eq_ignore_ascii_case(SERVICE).then_some(rest)
@@ -98,14 +97,14 @@ fn check_name(name: &str, text: &str) -> Result<(), String> {
     let bare = name.strip_suffix('.').unwrap_or(name);
     let refused = |what: &str| Err(format!("{} {what}{}; {EXPECTED}", quoted(name), within()));
     if bare.is_empty() {
-        return refused("is no name");
+        return refused("is not a name");
     }
     if bare.len() > NAME_BYTES_MAX {
         return refused("has more than 253 characters");
     }
     let is_sound = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.');
     if !bare.bytes().all(is_sound) {
-        return refused("has a character that no name has");
+        return refused("has a character that is not allowed in a name");
     }
     if bare.split('.').any(|label| label.is_empty() || label.len() > LABEL_BYTES_MAX) {
         return refused("has a part that is empty or longer than 63 characters");
@@ -113,7 +112,7 @@ fn check_name(name: &str, text: &str) -> Result<(), String> {
     if bare.split('.').any(|label| label.starts_with('-') || label.ends_with('-')) {
         return refused("has a part that begins or ends with -");
     }
-    // 10.0.0.300 is a slip, and never a name.
+    // A name of digits and dots only, such as 10.0.0.300, is a mistyped address.
     if bare.bytes().all(|b| b.is_ascii_digit() || b == b'.') {
         return refused("is not an address");
     }
@@ -131,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn names_services_and_literals_are_read() {
+    fn names_services_and_literals_are_parsed() {
         let cases = [
             ("members.shop.example:6900", host("members.shop.example", Some(6900))),
             ("members", host("members", None)),
@@ -150,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_malformed_is_refused_with_what_was_read() {
+    fn an_invalid_entry_is_rejected_with_the_offending_value() {
         let long_label = format!("{}.example", "a".repeat(64));
         let long_name = format!("{}a", "a.".repeat(127));
         let cases = [
@@ -158,14 +157,14 @@ mod tests {
             ("a:0", "\"0\" is not a port"),
             ("a:70000", "\"70000\" is not a port"),
             ("a:b:c", "\"b:c\" is not a port"),
-            (":6900", "\"\" is no name (in \":6900\")"),
+            (":6900", "\"\" is not a name (in \":6900\")"),
             ("a..b", "has a part that is empty"),
             ("-a.example", "begins or ends with -"),
-            ("a/b", "has a character that no name has"),
-            ("ä.example", "has a character that no name has"),
+            ("a/b", "has a character that is not allowed in a name"),
+            ("ä.example", "has a character that is not allowed in a name"),
             ("10.0.0.300:6900", "\"10.0.0.300\" is not an address"),
             ("srv:6900", "\"6900\" is not an address"),
-            ("srv:", "\"\" is no name (in \"srv:\")"),
+            ("srv:", "\"\" is not a name (in \"srv:\")"),
             ("srv:_x._tcp.a:6900", "has a port"),
             ("[::1", "expected [::1]:6900"),
             ("[a]:1", "expected [::1]:6900"),
@@ -182,7 +181,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_text_is_read_or_refused_on_one_line(text in "\\PC{0,80}") {
+        fn arbitrary_text_is_parsed_or_rejected_on_one_line(text in "\\PC{0,80}") {
             if let Err(refusal) = Entry::parse(&text) {
                 prop_assert!(!refusal.contains('\n') && refusal.len() < 700);
             }

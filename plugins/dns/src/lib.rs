@@ -1,23 +1,22 @@
-//! Finds members by name: addresses and services in DNS.
+//! Finds members by DNS name: addresses and services.
 //!
 //! The argument is a list separated by `,`, `;` or white space:
 //!
-//! | entry | stands for |
+//! | entry | candidates |
 //! |---|---|
-//! | `members.shop.example:6900` | every address of the name, A and AAAA, on that port |
-//! | `members.shop.example` | the same, on the start port and the next two |
-//! | `srv:_convoke._tcp.shop.example` | the places of a service, each on its own port |
+//! | `members.shop.example:6900` | every A and AAAA address of the name, with that port |
+//! | `members.shop.example` | every address of the name, with the start port and the next two |
+//! | `srv:_convoke._tcp.shop.example` | the targets of a service, each with its own port |
 //! | `10.0.0.5:6900`, `[::1]:6900` | one address |
 //!
-//! A name is asked for again when its TTL is over. One that does not exist is
-//! asked for every second or two, one that cannot be looked up after a growing
-//! wait, and the others are used meanwhile. Names of which nothing is known are handed
-//! to the host as candidates without a place (the attribute `unresolved`): members may be
-//! there, and a member must not take silence for an empty network. While not one name
-//! could be looked up the look is a problem.
+//! A name is looked up again when its TTL expires. A name that does not exist is looked up
+//! every second or two, and a name whose lookup failed after a growing wait; the other names
+//! are used meanwhile. Names about which nothing is known are returned as unresolved candidates
+//! (attribute `unresolved`), since members may exist there and a failed lookup must not be
+//! treated as an empty network. If no name could be looked up, the result is a problem.
 //!
-//! Loopback addresses lead from each host to itself. They are dropped unless this
-//! member is on loopback itself.
+//! Loopback addresses mean each host itself. They are dropped unless this member is on
+//! loopback.
 
 #![cfg_attr(not(target_arch = "wasm32"), allow(dead_code, reason = "called by the glue only"))]
 
@@ -34,16 +33,16 @@ use convoke_mode_sdk::{
 use entry::Entry;
 use watch::Watched;
 
-/// Settings that the host reads, and not this mode.
+/// Settings that are for the host and not for this mode.
 const HOST_SETTINGS: [&str; 1] = ["servers"];
 
-/// The mode: its names, and what is known of them.
+/// The mode: its names, and what is known about them.
 struct Dns {
     names: Vec<Watched>,
-    /// Whether this member is on loopback.
+    /// Whether this member uses a loopback address.
     on_loopback: bool,
     told_of_loopback: bool,
-    /// What the host was asked to wait.
+    /// The interval that was returned to the host, in milliseconds.
     waited_ms: u32,
 }
 
@@ -69,9 +68,9 @@ impl Mode for Dns {
             name.pass(self.waited_ms);
         }
         self.waited_ms = 0;
-        self.ask()?;
-        if let Some(problem) = self.silence() {
-            // The host waits as it sees fit, and then all is asked again.
+        self.look_up()?;
+        if let Some(problem) = self.lookup_problem() {
+            // The host may choose another interval; then everything is looked up again.
             self.waited_ms = u32::MAX;
             return Err(problem);
         }
@@ -85,8 +84,8 @@ impl Mode for Dns {
 }
 
 impl Dns {
-    /// Asks for all names that are due, those of a kind at the same time.
-    fn ask(&mut self) -> Result<(), Problem> {
+    /// Looks up all names that are due, with one call for hosts and one for services.
+    fn look_up(&mut self) -> Result<(), Problem> {
         let (services, hosts): (Vec<_>, Vec<_>) = self
             .names
             .iter_mut()
@@ -114,8 +113,8 @@ impl Dns {
         Ok(())
     }
 
-    /// The problem, when nothing is known and something could not be looked up.
-    fn silence(&self) -> Option<Problem> {
+    /// The problem, if no address is known and a lookup failed.
+    fn lookup_problem(&self) -> Option<Problem> {
         if self.names.iter().any(|name| !name.places.is_empty()) {
             return None;
         }
@@ -129,7 +128,7 @@ impl Dns {
         let mut unknown = self.names.iter().filter(|name| name.failure().is_some());
         match failed.is_empty() {
             true => None,
-            // Only an operator can mend that.
+            // Only an operator can fix that.
             false if unknown.all(Watched::is_denied) => Some(Problem::Denied(text)),
             false => Some(Problem::Temporary(text)),
         }
@@ -147,7 +146,7 @@ impl Dns {
                     if !self.told_of_loopback {
                         self.told_of_loopback = true;
                         log::info(
-                            "loopback addresses are left out: they lead from each host to itself, and this member is not on loopback",
+                            "loopback addresses are ignored: they mean each host itself, and this member is not on loopback",
                             &[("name", &name_of(name)), ("address", address)],
                         );
                     }
@@ -203,25 +202,27 @@ mod tests {
     }
 
     #[test]
-    fn loopback_is_left_out_unless_the_member_is_there_itself() {
-        let mut away = mode("a,127.0.0.9", "10.0.0.1");
-        answer(&mut away, 0, Ok(&["127.0.0.1", "10.0.0.2", "::1"]));
-        assert_eq!(found(&mut away), ["10.0.0.2", "127.0.0.9"]);
-        let mut there = mode("a", "127.0.0.1");
-        answer(&mut there, 0, Ok(&["127.0.0.1", "10.0.0.2"]));
-        assert_eq!(found(&mut there), ["127.0.0.1", "10.0.0.2"]);
+    fn loopback_addresses_are_ignored_unless_the_member_is_on_loopback() {
+        let mut remote = mode("a,127.0.0.9", "10.0.0.1");
+        answer(&mut remote, 0, Ok(&["127.0.0.1", "10.0.0.2", "::1"]));
+        assert_eq!(found(&mut remote), ["10.0.0.2", "127.0.0.9"]);
+        let mut local = mode("a", "127.0.0.1");
+        answer(&mut local, 0, Ok(&["127.0.0.1", "10.0.0.2"]));
+        assert_eq!(found(&mut local), ["127.0.0.1", "10.0.0.2"]);
     }
 
     #[test]
-    fn silence_is_no_empty_network() {
+    fn a_failed_lookup_is_not_an_empty_network() {
         let mut mode = mode("a,b", "10.0.0.1");
         answer(&mut mode, 0, Err(DnsError::NotFound));
-        assert!(mode.silence().is_none(), "nobody there");
+        assert!(mode.lookup_problem().is_none(), "the name does not exist");
         answer(&mut mode, 1, Err(DnsError::Temporary("no answer from 10.0.0.53:53".to_owned())));
-        let Some(Problem::Temporary(text)) = mode.silence() else { panic!("it is silent") };
+        let Some(Problem::Temporary(text)) = mode.lookup_problem() else {
+            panic!("expected a problem")
+        };
         assert_eq!(text, "cannot look up b: no answer from 10.0.0.53:53");
         answer(&mut mode, 0, Ok(&["10.0.0.2"]));
-        assert!(mode.silence().is_none(), "the others are used meanwhile");
+        assert!(mode.lookup_problem().is_none(), "the other name is used");
         let candidates = mode.candidates();
         assert_eq!(
             (candidates[0].address.as_str(), candidates[1].address.as_str()),
@@ -229,21 +230,24 @@ mod tests {
         );
         let why = ("unresolved".to_owned(), "no answer from 10.0.0.53:53".to_owned());
         assert_eq!(candidates[1].attributes, [why]);
-        // What a name gave before stands while its server is away.
+        // The addresses of a name are kept while its server is down.
         answer(&mut mode, 0, Err(DnsError::Temporary("no answer".to_owned())));
         assert_eq!(mode.candidates().len(), 2);
     }
 
     #[test]
-    fn a_denied_name_stops_the_mode_only_if_no_other_one_can_be_looked_up() {
+    fn a_denied_name_stops_the_mode_only_if_no_other_name_can_be_looked_up() {
         let mut mode = mode("a,b", "10.0.0.1");
         answer(&mut mode, 0, Err(DnsError::Denied));
         answer(&mut mode, 1, Err(DnsError::Temporary("no answer".to_owned())));
-        assert!(matches!(mode.silence(), Some(Problem::Temporary(_))), "b may come");
+        assert!(
+            matches!(mode.lookup_problem(), Some(Problem::Temporary(_))),
+            "b may resolve later"
+        );
         answer(&mut mode, 1, Err(DnsError::NotFound));
-        let expected = "cannot look up a: looking it up is not granted".to_owned();
-        assert_eq!(mode.silence(), Some(Problem::Denied(expected)));
+        let expected = "cannot look up a: it is not granted".to_owned();
+        assert_eq!(mode.lookup_problem(), Some(Problem::Denied(expected)));
         answer(&mut mode, 1, Ok(&["10.0.0.2"]));
-        assert_eq!(mode.silence(), None);
+        assert_eq!(mode.lookup_problem(), None);
     }
 }

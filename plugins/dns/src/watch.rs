@@ -1,5 +1,5 @@
-//! What is known of each name, and when to ask again: a mode has no clock, so
-//! time passes by what it asked the host to wait.
+//! The state of each name, and when to look it up again. A mode has no clock: time is counted
+//! by the intervals that it returned to the host.
 
 use std::net::IpAddr;
 
@@ -8,37 +8,38 @@ use convoke_mode_sdk::{Problem, log};
 
 use crate::entry::Entry;
 
-/// Shortest time that an answer holds, in milliseconds; also when its TTL is 0.
+/// Shortest time for which a result is used, in milliseconds, even if its TTL is 0.
 const HOLDS_MS_MIN: u32 = 1_000;
-/// Longest time that an answer holds, in milliseconds.
+/// Longest time for which a result is used, in milliseconds.
 const HOLDS_MS_MAX: u32 = 300_000;
-/// Until a name that does not exist is asked for again: at first, and at most, in
-/// milliseconds. Whoever adds it waits for that.
+/// First and longest wait until a name that does not exist is looked up again, in milliseconds.
+/// A newly added name is found after at most that time.
 const ABSENT_MS: (u32, u32) = (500, 1_500);
-/// Until a name that could not be looked up is asked for again, in milliseconds.
+/// First and longest wait until a failed lookup is repeated, in milliseconds.
 const FAILED_MS: (u32, u32) = (500, 15_000);
-/// Why nothing is known of a name that the host does not look up; its own line has the grant.
-const DENIED: &str = "looking it up is not granted";
-/// Hosts of a service that are named in words about it.
+/// The failure of a name that is not granted; the host logs the required grant.
+const DENIED: &str = "it is not granted";
+/// Hosts of a service that its error text lists.
 const HOSTS_SHOWN_MAX: usize = 3;
 
-/// One entry's name and what came of it.
+/// The name of one entry, and its state.
 pub(crate) struct Watched {
     pub(crate) entry: Entry,
     due_in_ms: u32,
-    /// Asked in vain since the last answer.
+    /// Consecutive lookups without an address.
     misses: u32,
-    fate: Fate,
-    /// What the last answer gave; kept while a server fails, gone with the name.
-    pub(crate) places: Vec<Place>,
+    state: LoggedState,
+    /// The targets of the last successful lookup; kept while lookups fail, removed when the
+    /// name does not exist.
+    pub(crate) places: Vec<Target>,
 }
 
-/// An address, and the port there where one is known.
-type Place = (IpAddr, Option<u16>);
+/// An address, and its port if known.
+type Target = (IpAddr, Option<u16>);
 
-/// What the log was told of a name last.
+/// The state of a name that was logged last.
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Fate {
+enum LoggedState {
     Unknown,
     Found,
     Absent,
@@ -48,17 +49,22 @@ enum Fate {
 
 impl Watched {
     pub(crate) fn new(entry: Entry) -> Self {
-        let mut watched =
-            Self { entry, due_in_ms: 0, misses: 0, fate: Fate::Unknown, places: Vec::new() };
+        let mut watched = Self {
+            entry,
+            due_in_ms: 0,
+            misses: 0,
+            state: LoggedState::Unknown,
+            places: Vec::new(),
+        };
         if let Entry::Address(ip, port) = watched.entry {
             watched.places.push((ip, port));
             watched.due_in_ms = HOLDS_MS_MAX;
-            watched.fate = Fate::Found;
+            watched.state = LoggedState::Found;
         }
         watched
     }
 
-    /// The name, if it is to be asked for now.
+    /// The name, if it is due to be looked up.
     pub(crate) fn due_name(&self) -> Option<&str> {
         match &self.entry {
             Entry::Address(..) => None,
@@ -68,12 +74,12 @@ impl Watched {
         }
     }
 
-    /// That long has passed.
+    /// Advances the time by `ms` milliseconds.
     pub(crate) fn pass(&mut self, ms: u32) {
         self.due_in_ms = self.due_in_ms.saturating_sub(ms);
     }
 
-    /// How long until this name is to be asked for.
+    /// The time until this name is due, in milliseconds.
     pub(crate) fn due_in_ms(&self) -> u32 {
         match self.entry {
             Entry::Address(..) => HOLDS_MS_MAX,
@@ -81,18 +87,18 @@ impl Watched {
         }
     }
 
-    /// Whether it could not be looked up, and may exist.
+    /// Why it could not be looked up, if so. It may exist.
     pub(crate) fn failure(&self) -> Option<&str> {
-        match &self.fate {
-            Fate::Failed(why) => Some(why),
-            Fate::Denied => Some(DENIED),
+        match &self.state {
+            LoggedState::Failed(why) => Some(why),
+            LoggedState::Denied => Some(DENIED),
             _ => None,
         }
     }
 
-    /// Whether it may not be looked up.
+    /// Whether it is not granted.
     pub(crate) fn is_denied(&self) -> bool {
-        self.fate == Fate::Denied
+        self.state == LoggedState::Denied
     }
 
     pub(crate) fn take_addresses(
@@ -106,9 +112,9 @@ impl Watched {
         }))
     }
 
-    /// Places in the order of their priority. Their weights divide load among
-    /// servers; members are all looked for. A service without any place is not offered (RFC
-    /// 2782, target `.`); one whose places cannot be told is.
+    /// The targets by priority. Weights are ignored: they distribute load, and all members are
+    /// to be found. A service without targets is not available (RFC 2782, target `.`); a
+    /// service whose targets cannot be resolved is a failure.
     pub(crate) fn take_service(
         &mut self,
         outcome: Result<Service, DnsError>,
@@ -120,41 +126,44 @@ impl Watched {
                 let literals = place.addresses.iter().filter_map(|text| text.parse().ok());
                 literals.map(|ip: IpAddr| (ip, Some(place.port)))
             });
-            let places: Vec<Place> = places.collect();
+            let places: Vec<Target> = places.collect();
             match places.is_empty() && !answer.places.is_empty() {
-                true => Err(DnsError::Other(in_vain(&answer))),
+                true => Err(DnsError::Other(no_usable_record(&answer))),
                 false => Ok((places, answer.ttl_s)),
             }
         }))
     }
 
-    fn take(&mut self, outcome: Result<(Vec<Place>, u32), DnsError>) -> Result<(), Problem> {
-        let fate = match outcome {
+    fn take(&mut self, outcome: Result<(Vec<Target>, u32), DnsError>) -> Result<(), Problem> {
+        let state = match outcome {
             Ok((places, ttl_s)) => {
                 self.places = places;
                 self.misses = 0;
                 self.due_in_ms = ttl_s.saturating_mul(1_000).clamp(HOLDS_MS_MIN, HOLDS_MS_MAX);
-                Fate::Found
+                LoggedState::Found
             }
             Err(DnsError::NotFound) => {
                 self.places.clear();
                 self.due_in_ms = self.back_off(ABSENT_MS);
-                Fate::Absent
+                LoggedState::Absent
             }
             Err(DnsError::Temporary(why) | DnsError::Other(why)) => {
                 self.due_in_ms = self.back_off(FAILED_MS);
-                Fate::Failed(why)
+                LoggedState::Failed(why)
             }
             Err(DnsError::Denied) => {
                 // Grants do not change while a member runs.
                 self.due_in_ms = HOLDS_MS_MAX;
-                Fate::Denied
+                LoggedState::Denied
             }
             Err(DnsError::InvalidName) => {
-                return Err(Problem::Misconfigured(format!("{} is no name in DNS", self.name())));
+                return Err(Problem::Misconfigured(format!(
+                    "{} is not a valid DNS name",
+                    self.name()
+                )));
             }
         };
-        self.tell(fate);
+        self.log_change(state);
         Ok(())
     }
 
@@ -171,37 +180,37 @@ impl Watched {
         }
     }
 
-    /// Each change of a name's fate is told once.
-    fn tell(&mut self, fate: Fate) {
+    /// Logs each change of the state once.
+    fn log_change(&mut self, state: LoggedState) {
         let name = self.name();
-        let same = match (&self.fate, &fate) {
-            (Fate::Failed(_), Fate::Failed(_)) => true,
+        let same = match (&self.state, &state) {
+            (LoggedState::Failed(_), LoggedState::Failed(_)) => true,
             (old, new) => old == new,
         };
         if !same {
-            match &fate {
-                Fate::Found if self.fate == Fate::Unknown => {
+            match &state {
+                LoggedState::Found if self.state == LoggedState::Unknown => {
                     log::debug("name found", &[("name", &name), ("places", &self.places.len())]);
                 }
-                Fate::Found => {
+                LoggedState::Found => {
                     log::info("name found", &[("name", &name), ("places", &self.places.len())]);
                 }
-                // The host says who says so, and what exactly.
-                Fate::Absent => log::debug("name not found", &[("name", &name)]),
-                Fate::Failed(why) => log::warn(
-                    "a name cannot be looked up; it is tried again, and what it gave before stands",
+                // The host logs the negative answer and its server.
+                LoggedState::Absent => log::debug("name not found", &[("name", &name)]),
+                LoggedState::Failed(why) => log::warn(
+                    "a name cannot be looked up; retrying; its previous addresses stay in use",
                     &[("name", &name), ("why", why)],
                 ),
-                // The host says so, with the grant that would allow it.
-                Fate::Denied | Fate::Unknown => {}
+                // The host logs it with the required grant.
+                LoggedState::Denied | LoggedState::Unknown => {}
             }
         }
-        self.fate = fate;
+        self.state = state;
     }
 }
 
-/// A service whose records lead nowhere.
-fn in_vain(service: &Service) -> String {
+/// The error text for a service of which no record can be used.
+fn no_usable_record(service: &Service) -> String {
     let hosts: Vec<&str> =
         service.places.iter().take(HOSTS_SHOWN_MAX).map(|place| place.host.as_str()).collect();
     let more = match service.places.len().saturating_sub(HOSTS_SHOWN_MAX) {
@@ -224,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_holds_for_its_ttl() {
+    fn a_result_is_used_for_its_ttl() {
         let mut name = watched("a:1");
         for (ttl_s, expected_ms) in [(0, 1_000), (1, 1_000), (30, 30_000), (u32::MAX, 300_000)] {
             name.pass(u32::MAX);
@@ -236,7 +245,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_that_does_not_exist_is_asked_for_often() {
+    fn a_name_that_does_not_exist_is_looked_up_often() {
         let mut name = watched("a:1");
         let waits: Vec<u32> = (0..5)
             .map(|_| {
@@ -249,7 +258,7 @@ mod tests {
     }
 
     #[test]
-    fn a_failure_backs_off_and_keeps_what_was_known() {
+    fn a_failure_backs_off_and_keeps_the_addresses() {
         let mut name = watched("a:1");
         name.take_addresses(Some(1), Ok(answer(&["10.0.0.1"], 1))).unwrap();
         let failed = || Err(DnsError::Temporary("no answer".to_owned()));
@@ -263,7 +272,7 @@ mod tests {
     }
 
     #[test]
-    fn places_of_a_service_come_by_priority_with_their_ports() {
+    fn targets_of_a_service_are_sorted_by_priority() {
         use convoke_mode_sdk::dns::Place;
         let place = |port, priority| Place {
             host: "h".to_owned(),
@@ -280,7 +289,7 @@ mod tests {
     }
 
     #[test]
-    fn a_service_whose_hosts_lead_nowhere_is_not_one_that_is_not_offered() {
+    fn a_service_with_unresolvable_hosts_is_a_failure_and_an_unavailable_one_is_not() {
         use convoke_mode_sdk::dns::Place;
         let place = |host: &str, addresses: &[&str], port| Place {
             host: host.to_owned(),
@@ -294,10 +303,13 @@ mod tests {
             name.take_service(Ok(Service { places, ttl_s: 5 })).unwrap();
             (name.places.len(), name.failure().map(str::to_owned))
         };
-        assert_eq!(taken(vec![]), (0, None), "it is not offered");
+        assert_eq!(taken(vec![]), (0, None), "it is not available");
         let (gone, no_port) = (place("gone", &[], 6900), place("zero", &["10.0.0.1"], 0));
-        let in_vain = "none of its hosts has an address and a port: gone, zero";
-        assert_eq!(taken(vec![gone.clone(), no_port.clone()]), (0, Some(in_vain.to_owned())));
+        let no_usable_record = "none of its hosts has an address and a port: gone, zero";
+        assert_eq!(
+            taken(vec![gone.clone(), no_port.clone()]),
+            (0, Some(no_usable_record.to_owned()))
+        );
         let there = place("there", &["10.0.0.2"], 6900);
         assert_eq!(taken(vec![gone, no_port, there]), (1, None));
         let (places, failure) = taken((0..9).map(|n| place(&format!("h{n}"), &[], 1)).collect());
@@ -306,7 +318,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_that_is_denied_is_not_asked_for_again_soon() {
+    fn a_denied_name_is_not_looked_up_again_soon() {
         let mut denied = watched("a");
         denied.take_addresses(None, Err(DnsError::Denied)).unwrap();
         assert!(denied.is_denied());

@@ -1,35 +1,34 @@
 //! Finds the cluster of a domain server.
 //!
-//! The argument is one place: `das.example`, `10.0.0.5:4900`, `[fd00::5]:4900`;
-//! without a port, 4900. The host shakes hands there; a member of this cluster,
-//! a domain server or any other, is a candidate, and so is the coordinator of
-//! its cluster, for the case that the server is about to end.
+//! The argument is one address: `das.example`, `10.0.0.5:4900`, `[fd00::5]:4900`; the port
+//! defaults to 4900. The host probes it. A member of this cluster at that address, a domain
+//! server or any other, is a candidate, and so is the coordinator of its cluster, in case the
+//! server is about to stop.
 //!
-//! A domain server that is not there yet is waited for, some 8 seconds; then this
-//! member goes on without it and keeps looking. With the setting
-//! `required = true` it waits for as long as it takes. A server of another
-//! cluster, or something that is no member at all, is never passed over in
-//! silence: the member waits until somebody mends that.
+//! If the domain server is down, the member waits for it for about 8 seconds, and then
+//! continues without it and keeps looking. With the setting `required = true` it waits without
+//! a limit. If the server belongs to another cluster, or is not a member, the member waits
+//! until that is corrected.
 
 #![cfg_attr(not(target_arch = "wasm32"), allow(dead_code, reason = "called by the glue only"))]
 
-mod meeting;
 mod server;
+mod tracker;
 
 use convoke_mode_sdk::probe::{self, Target};
 use convoke_mode_sdk::{
     LocalMember, Mode, ModeConfig, Problem, Snapshot, export_mode, log, quoted,
 };
 
-use meeting::Meeting;
 use server::Server;
+use tracker::Tracker;
 
-/// What the server gets to answer, in milliseconds: a handshake takes a few.
+/// Timeout of a probe, in milliseconds: a handshake takes a few milliseconds.
 const PROBE_MS: u32 = 2_000;
 
 /// The mode: one domain server.
 struct Domain {
-    meeting: Meeting,
+    tracker: Tracker,
 }
 
 impl Mode for Domain {
@@ -49,15 +48,15 @@ impl Mode for Domain {
             }
         }
         let server = Server::parse(&config.argument).map_err(Problem::Misconfigured)?;
-        Ok(Self { meeting: Meeting::new(server, &me, required) })
+        Ok(Self { tracker: Tracker::new(server, &me, required) })
     }
 
     fn discover(&mut self) -> Result<Snapshot, Problem> {
-        let Server { host, port } = self.meeting.server().clone();
+        let Server { host, port } = self.tracker.server().clone();
         let outcomes = probe::probe(&[Target { host, port }], PROBE_MS);
         match outcomes.into_iter().next() {
-            Some(outcome) => self.meeting.take(outcome),
-            None => Err(Problem::Failed("the host gave no outcome for a probe".to_owned())),
+            Some(outcome) => self.tracker.take(outcome),
+            None => Err(Problem::Failed("the host returned no outcome of a probe".to_owned())),
         }
     }
 }
@@ -81,12 +80,12 @@ mod tests {
     }
 
     #[test]
-    fn what_is_malformed_is_for_the_operator() {
+    fn invalid_configuration_is_misconfigured() {
         let refused = |result: Result<Domain, Problem>| match result {
             Err(Problem::Misconfigured(text)) => text,
-            _ => panic!("it must be refused"),
+            _ => panic!("it must be rejected"),
         };
-        assert!(refused(configure("", &[])).starts_with("no domain server is named"));
+        assert!(refused(configure("", &[])).starts_with("the argument is empty"));
         let settings = [("required", "maybe")];
         assert_eq!(
             refused(configure("das", &settings)),
@@ -95,7 +94,7 @@ mod tests {
     }
 
     #[test]
-    fn unknown_settings_do_no_harm() {
+    fn unknown_settings_are_ignored() {
         assert!(configure("das", &[("colour", "blue"), ("required", "true")]).is_ok());
     }
 }

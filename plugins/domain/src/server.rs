@@ -1,14 +1,14 @@
-//! Which domain server an argument names.
+//! Parses the argument: the address of the domain server.
 
 use std::fmt;
 use std::net::Ipv6Addr;
 
 use convoke_mode_sdk::quoted;
 
-/// The data grid port of a domain server when nobody says otherwise.
+/// The default data grid port of a domain server.
 pub(crate) const PORT: u16 = 4900;
 
-/// Where a domain server serves people, and no members.
+/// The default port of a domain server's admin pages.
 pub(crate) const ADMIN_PORT: u16 = 4848;
 
 /// Length of a host name, in bytes (RFC 1035, section 2.3.4).
@@ -20,21 +20,21 @@ const EXPECTED: &str =
 /// A host and its data grid port.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Server {
-    /// A literal without brackets, or a name.
+    /// An IP literal without brackets, or a name.
     pub(crate) host: String,
     pub(crate) port: u16,
 }
 
 impl Server {
-    /// Reads `host`, `host:port`, `[v6]:port` or `v6`. Errors are for the
-    /// operator, and start with the offending value.
+    /// Parses `host`, `host:port`, `[v6]:port` or `v6`. Error texts are for the operator, and
+    /// start with the offending value.
     pub(crate) fn parse(argument: &str) -> Result<Self, String> {
         let text = argument.trim();
         if text.is_empty() {
-            return Err(format!("no domain server is named; {EXPECTED}"));
+            return Err(format!("the argument is empty; {EXPECTED}"));
         }
         if text.contains([',', ';']) || text.split_whitespace().nth(1).is_some() {
-            return Err(format!("{} is more than one place; {EXPECTED}", quoted(text)));
+            return Err(format!("{} is more than one address; {EXPECTED}", quoted(text)));
         }
         let malformed = || format!("{} is not a host and a port; {EXPECTED}", quoted(text));
         let (host, port) = if text.parse::<Ipv6Addr>().is_ok() {
@@ -72,7 +72,7 @@ impl fmt::Display for Server {
     }
 }
 
-/// A literal or a name; what is all digits and dots must be an address.
+/// Whether `text` is a literal or a name; text of digits and dots only must be an address.
 fn is_host(text: &str) -> bool {
     if text.parse::<std::net::IpAddr>().is_ok() {
         return true;
@@ -101,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn a_host_comes_with_or_without_its_port() {
+    fn the_port_is_optional() {
         for (text, expected) in [
             ("10.0.0.5:4900", "10.0.0.5:4900"),
             ("10.0.0.5", "10.0.0.5:4900"),
@@ -116,13 +116,13 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_server_is_refused_with_what_was_expected() {
+    fn an_invalid_server_is_rejected_with_what_was_expected() {
         const EXPECTED: &str =
             "expected one domain server, as in domain:10.0.0.5:4900 or domain:das.example";
-        assert_eq!(read("").unwrap_err(), format!("no domain server is named; {EXPECTED}"));
+        assert_eq!(read("").unwrap_err(), format!("the argument is empty; {EXPECTED}"));
         for many in ["a,b", "a:1;b:2", "a b"] {
             let refusal = read(many).unwrap_err();
-            assert_eq!(refusal, format!("{many:?} is more than one place; {EXPECTED}"));
+            assert_eq!(refusal, format!("{many:?} is more than one address; {EXPECTED}"));
         }
         for wrong in [":4900", "[a]:1", "[::1", "[::1]4900", "10.0.0.300", "1:2:3", "a..b", "ä"] {
             let refusal = read(wrong).unwrap_err();
@@ -136,7 +136,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_text_is_read_or_refused_on_one_line(text in ".{0,300}") {
+        fn arbitrary_text_is_parsed_or_rejected_on_one_line(text in ".{0,300}") {
             if let Err(refusal) = read(&text) {
                 prop_assert!(!refusal.contains('\n'));
             }

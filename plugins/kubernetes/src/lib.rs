@@ -1,12 +1,12 @@
 //! Finds members among the pods of a Kubernetes namespace or service.
 //!
-//! Without an argument: the pods of the own namespace, all or those that the
-//! setting `label-selector` names. With `namespace,service`: the endpoints of that
-//! service. The host does the asking; it lists once and is told of each change
-//! from then on, so that a look every second costs the API server nothing.
+//! Without an argument, the candidates are the pods of the member's own namespace, all or those
+//! that match the setting `label-selector`. With `namespace,service`, they are the endpoints of
+//! that service. The host makes the API requests: it lists once and then watches for changes,
+//! so that calling `discover` every second sends no requests.
 //!
-//! Whatever keeps the list from coming is a temporary problem: a member waits, and
-//! never takes a refusal for an empty cluster.
+//! Any failure to list is a temporary problem: a member waits, and never treats a denial as an
+//! empty cluster.
 
 #![cfg_attr(not(target_arch = "wasm32"), allow(dead_code, reason = "called by the glue only"))]
 
@@ -19,11 +19,10 @@ use convoke_mode_sdk::{LocalMember, Mode, ModeConfig, Problem, Snapshot, export_
 use pods::Pods;
 use target::Target;
 
-/// Until another look: it costs the API server nothing, since the host lists and watches by
-/// itself.
+/// Interval of calls, in milliseconds. A call sends no request to the API server.
 const LOOK_AGAIN_MS: u32 = 1_000;
 
-/// The mode: what it asks for, and what it told.
+/// The mode: its query, and which warnings have been logged.
 struct Kubernetes {
     pods: Pods,
 }

@@ -1,14 +1,14 @@
-//! From the pods that the host knows to candidates.
+//! Converts pods to candidates.
 
 use convoke_mode_sdk::kubernetes::{Answer, Pod};
 use convoke_mode_sdk::{Candidate, Problem, log};
 
 use crate::target::Target;
 
-/// A port of this name is the member port, when nobody says otherwise.
+/// The default name of the member port.
 const PORT_NAME: &str = "convoke";
 
-/// Turns answers into candidates, and tells once what is odd about them.
+/// Converts the host's results to candidates, and logs inconsistencies once.
 pub(crate) struct Pods {
     target: Target,
     own: Vec<String>,
@@ -25,18 +25,19 @@ impl Pods {
         &self.target
     }
 
-    /// All addresses. Nobody at all is a problem, and so are pods of which none has the wanted
-    /// port: this pod itself should be there, and a member must not take a slip for an empty
-    /// cluster. Pods that are not ready yet, and left out for that, are none.
+    /// All addresses. An empty result is a problem, and so is one in which no pod has the
+    /// required port: this pod should be included itself, and a configuration error must not be
+    /// treated as an empty cluster. Pods that are excluded because they are not ready are no
+    /// problem.
     pub(crate) fn candidates(&mut self, answer: &Answer) -> Result<Vec<Candidate>, Problem> {
         if answer.pods.is_empty() {
-            return Err(Problem::Temporary(self.nobody(&answer.namespace)));
+            return Err(Problem::Temporary(self.no_pods(&answer.namespace)));
         }
         let is_own = |pod: &Pod| pod.addresses.iter().any(|ip| self.own.contains(ip));
         if !self.told_of_absence && !answer.pods.iter().any(is_own) {
             self.told_of_absence = true;
             log::info(
-                "this member is not among the pods that it asked for; those that are may not find it",
+                "this member is not among the pods of its query; the pods that are may not find it",
                 &[("namespace", &answer.namespace), ("pods", &answer.pods.len())],
             );
         }
@@ -47,10 +48,10 @@ impl Pods {
                 without_port.get_or_insert(pod);
                 if !self.told_of_ports {
                     self.told_of_ports = true;
-                    let wanted = self.target.port_name.as_deref().unwrap_or_default();
+                    let port_name = self.target.port_name.as_deref().unwrap_or_default();
                     log::warn(
-                        "a pod has no port of the wanted name, and is left out",
-                        &[("pod", &pod.name), ("port-name", &wanted)],
+                        "a pod has no port of the configured name and is ignored",
+                        &[("pod", &pod.name), ("port-name", &port_name)],
                     );
                 }
                 continue;
@@ -72,35 +73,35 @@ impl Pods {
     }
 
     fn no_port(&self, pod: &Pod) -> String {
-        let wanted = self.target.port_name.as_deref().unwrap_or_default();
+        let port_name = self.target.port_name.as_deref().unwrap_or_default();
         let named: Vec<&str> =
             pod.ports.iter().map(|(name, _)| name.as_str()).filter(|n| !n.is_empty()).collect();
         let has = if named.is_empty() { "none with a name".to_owned() } else { named.join(", ") };
         format!(
-            "no pod has a TCP port named {wanted:?}; {:?} has {has}: set port-name to one of the pod's or service's, or port",
+            "no pod has a TCP port named {port_name:?}; {:?} has {has}: set port-name to one of the pod's or service's, or port",
             pod.name
         )
     }
 
-    fn nobody(&self, namespace: &str) -> String {
+    fn no_pods(&self, namespace: &str) -> String {
         let labels = match self.target.label_selector.as_str() {
             "" => String::new(),
             selector => format!(" with labels {selector}"),
         };
         match &self.target.service {
             Some(service) if !labels.is_empty() => format!(
-                "service {service:?} in namespace {namespace:?} has no endpoints{labels}: with a service these are the labels of the service itself, not of its pods; leave label-selector out?"
+                "service {service:?} in namespace {namespace:?} has no endpoints{labels}; with a service, label-selector applies to the labels of the service and not of its pods; remove label-selector"
             ),
             Some(service) => format!(
-                "service {service:?} in namespace {namespace:?} has no endpoints: does it exist, does it select these pods, and has it publishNotReadyAddresses: true?"
+                "service {service:?} in namespace {namespace:?} has no endpoints; check that it exists, that it selects these pods, and that it has publishNotReadyAddresses: true"
             ),
             None => format!("no pod{labels} in namespace {namespace:?} has an address yet"),
         }
     }
 }
 
-/// The port of a pod's member, `Some(None)` for the cluster's start port and the
-/// next two; `None` for a pod that has none of the wanted name.
+/// The port of a pod's member; `Some(None)` for the cluster's start port and the next two;
+/// `None` if the pod has no port of the required name.
 fn port(target: &Target, pod: &Pod) -> Option<Option<u16>> {
     let named =
         |name: &str| pod.ports.iter().find(|(known, _)| known == name).map(|(_, port)| *port);
@@ -142,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn every_address_of_every_pod_counts() {
+    fn every_address_of_every_pod_is_a_candidate() {
         let list = answer(vec![pod(1, true, &[]), pod(2, false, &[("convoke", 7000)])]);
         let all = found(&mut pods("", &[]), &list);
         assert_eq!(all.len(), 4);
@@ -154,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn ports_are_given_named_or_left_to_the_host() {
+    fn the_port_is_configured_by_number_or_name_or_left_to_the_host() {
         let list = answer(vec![pod(1, true, &[("a", 1)]), pod(2, true, &[("b", 2)])]);
         assert!(
             found(&mut pods("", &[("port", "9")]), &list).iter().all(|(_, port)| *port == Some(9))
@@ -167,17 +168,19 @@ mod tests {
     }
 
     #[test]
-    fn nobody_is_a_problem_and_not_an_empty_cluster() {
+    fn an_empty_result_is_a_problem() {
         let Err(Problem::Temporary(text)) = pods("shop,till", &[]).candidates(&answer(vec![]))
         else {
-            panic!("it must be held back");
+            panic!("expected a temporary problem");
         };
         let labelled = pods("shop,till", &[("label-selector", "app=a")]);
-        assert!(labelled.nobody("shop").contains("with labels app=a: with a service these are"));
         assert!(
-            text.starts_with(
-                "service \"till\" in namespace \"shop\" has no endpoints: does it exist"
-            )
+            labelled
+                .no_pods("shop")
+                .contains("with labels app=a; with a service, label-selector applies")
         );
+        assert!(text.starts_with(
+            "service \"till\" in namespace \"shop\" has no endpoints; check that it exists"
+        ));
     }
 }

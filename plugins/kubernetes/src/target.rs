@@ -1,4 +1,4 @@
-//! What an operator asked for: namespace, service, labels, ports.
+//! Parses the configuration: namespace, service, labels, ports.
 
 use convoke_mode_sdk::kubernetes::Query;
 use convoke_mode_sdk::{ModeConfig, log, quoted};
@@ -9,27 +9,27 @@ const NAME_BYTES_MAX: usize = 63;
 const PORT_NAME_BYTES_MAX: usize = 15;
 /// Length of a label selector, in bytes.
 const SELECTOR_BYTES_MAX: usize = 1_024;
-/// Settings that the host reads, and not this mode.
+/// Settings that are for the host and not for this mode.
 const HOST_SETTINGS: [&str; 3] = ["kubeconfig", "context", "service-account"];
 
-const EXPECTED: &str =
-    "expected kubernetes alone, for the pods of the own namespace, or kubernetes:namespace,service";
+const EXPECTED: &str = "expected kubernetes without an argument, for the pods of the member's namespace, or kubernetes:namespace,service";
 
-/// Which pods, and which of their ports.
+/// The pods to query, and their port.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Target {
-    /// None for the own one.
+    /// `None` for the member's own namespace.
     pub(crate) namespace: Option<String>,
     pub(crate) service: Option<String>,
     pub(crate) label_selector: String,
     pub(crate) port: Option<u16>,
     pub(crate) port_name: Option<String>,
-    /// Whether pods count that are not ready.
+    /// Whether pods that are not ready are candidates.
     pub(crate) not_ready: bool,
 }
 
 impl Target {
-    /// Errors are for the operator, and start with the offending value.
+    /// Parses the configuration. Error texts are for the operator, and start with the offending
+    /// value.
     pub(crate) fn read(config: &ModeConfig) -> Result<Self, String> {
         let mut target = Self {
             namespace: None,
@@ -58,7 +58,7 @@ impl Target {
         Ok(target)
     }
 
-    /// `namespace,service`, or nothing.
+    /// Parses `namespace,service`, or an empty argument.
     fn take_argument(&mut self, argument: &str) -> Result<(), String> {
         if argument.is_empty() {
             return Ok(());
@@ -81,7 +81,7 @@ impl Target {
             let argued = name(argued, argument)?;
             if let Some(given) = given.as_ref().filter(|given| **given != argued) {
                 return Err(format!(
-                    "{} in the argument and {} in the settings differ; name it once",
+                    "{} in the argument and {} in the settings differ; configure it once",
                     quoted(&argued),
                     quoted(given)
                 ));
@@ -109,7 +109,7 @@ fn name(text: &str, within: &str) -> Result<String, String> {
         return Ok(text.to_owned());
     }
     Err(format!(
-        "{} is not a name in Kubernetes (in {}); expected 1 to 63 of a-z, 0-9 and -",
+        "{} is not a valid Kubernetes name (in {}); expected 1 to 63 of a-z, 0-9 and -",
         quoted(text),
         quoted(within)
     ))
@@ -118,7 +118,7 @@ fn name(text: &str, within: &str) -> Result<String, String> {
 fn selector(text: &str) -> Result<String, String> {
     if text.len() > SELECTOR_BYTES_MAX || text.chars().any(char::is_control) {
         return Err(format!(
-            "{} is no label selector; expected at most {SELECTOR_BYTES_MAX} bytes such as app=shop,tier in (a, b)",
+            "{} is not a label selector; expected at most {SELECTOR_BYTES_MAX} bytes such as app=shop,tier in (a, b)",
             quoted(text)
         ));
     }
@@ -159,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_means_the_pods_of_the_own_namespace() {
+    fn an_empty_argument_means_the_pods_of_the_own_namespace() {
         let target = read("", &[("kubeconfig", "/x"), ("context", "y")]).unwrap();
         assert_eq!((target.namespace, target.service, target.not_ready), (None, None, true));
     }
@@ -174,15 +174,18 @@ mod tests {
     }
 
     #[test]
-    fn half_a_pair_and_the_like_are_refused() {
+    fn an_invalid_configuration_is_rejected() {
         for (argument, expected) in [
-            ("shop", "\"shop\" names a namespace without a service; expected kubernetes alone"),
+            (
+                "shop",
+                "\"shop\" names a namespace without a service; expected kubernetes without an argument",
+            ),
             ("shop,", "a namespace without a service"),
             (",till", "a service without a namespace"),
             (",", "neither a namespace nor a service"),
             ("a,b,c", "more than a namespace and a service"),
-            ("Shop,till", "\"Shop\" is not a name in Kubernetes (in \"Shop,till\")"),
-            ("shop,my till", "\"my till\" is not a name in Kubernetes"),
+            ("Shop,till", "\"Shop\" is not a valid Kubernetes name (in \"Shop,till\")"),
+            ("shop,my till", "\"my till\" is not a valid Kubernetes name"),
         ] {
             let refusal = read(argument, &[]).unwrap_err();
             assert!(refusal.contains(expected), "{argument}: {refusal}");
@@ -192,8 +195,8 @@ mod tests {
             ("port", "70000", "expected 1 to 65535"),
             ("port-name", "a_b", "is not the name of a port"),
             ("not-ready", "perhaps", "neither true nor false"),
-            ("service", "", "is not a name"),
-            ("label-selector", "a\nb", "is no label selector"),
+            ("service", "", "is not a valid Kubernetes name"),
+            ("label-selector", "a\nb", "is not a label selector"),
         ] {
             let refusal = read("", &[(key, value)]).unwrap_err();
             assert!(refusal.contains(expected), "{key}: {refusal}");
@@ -204,7 +207,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_argument_is_read_or_refused_on_one_line(text in "\\PC{0,100}") {
+        fn arbitrary_arguments_are_parsed_or_rejected_on_one_line(text in "\\PC{0,100}") {
             if let Err(refusal) = read(&text, &[]) {
                 prop_assert!(!refusal.contains('\n') && refusal.len() < 900);
             }

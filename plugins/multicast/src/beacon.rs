@@ -1,55 +1,55 @@
-//! What members say to the group.
+//! The format of beacons.
 //!
 //! A beacon, all numbers big-endian:
 //!
-//! | bytes | what |
+//! | bytes | content |
 //! |---|---|
-//! | 1 | version of the layout, 1 |
+//! | 1 | version of the format, 1 |
 //! | 1 | kind: 1 query, 2 announcement, 3 goodbye |
-//! | 1 + n | length of the member's id, and the id (UTF-8) |
-//! | 2 | TCP port, 0 when the member listens on none |
+//! | 1 + n | length of the member id, and the id (UTF-8) |
+//! | 2 | TCP port, 0 if the member accepts no connections |
 //! | 1 | number of addresses, at most 16 |
 //! | each 1 + 4 or 1 + 16 | length of an address, and the address |
 //!
-//! What follows is for later versions, and is ignored: that is how the layout
-//! grows. A beacon of another version or kind is skipped, as is a malformed
-//! one. At most 533 bytes, which fits the 1,024 that the host allows.
+//! Further bytes are ignored, so that later versions can add fields. A beacon of another
+//! version or kind, or a malformed one, is skipped. A beacon has at most 533 bytes, less than
+//! the host's limit of 1,024.
 
 use std::net::IpAddr;
 
-/// Addresses of one member that others are told.
+/// Addresses of one member in a beacon.
 pub(crate) const ADDRESSES_MAX: usize = 16;
 
-/// Bytes of a member's id.
+/// Length of a member id, in bytes.
 pub(crate) const MEMBER_ID_BYTES_MAX: usize = 255;
 
 const VERSION: u8 = 1;
 
-/// Why a member speaks.
+/// The kind of a beacon.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
-    /// It looks for others, who should announce themselves.
+    /// The member looks for others, which should announce themselves.
     Query,
-    /// It is there.
+    /// The member announces itself.
     Announcement,
-    /// It leaves.
+    /// The member leaves.
     Goodbye,
 }
 
-/// One datagram.
+/// A beacon.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Beacon {
     pub(crate) kind: Kind,
     /// At most [`MEMBER_ID_BYTES_MAX`] bytes.
     pub(crate) member_id: String,
-    /// 0 when the member listens on none: it must not be dialled.
+    /// 0 if the member accepts no connections and must not be a candidate.
     pub(crate) port: u16,
-    /// At most [`ADDRESSES_MAX`]; none when the datagram's source is the address.
+    /// At most [`ADDRESSES_MAX`]; if empty, the datagram's source is the address.
     pub(crate) addresses: Vec<IpAddr>,
 }
 
 impl Beacon {
-    /// The bytes to send.
+    /// Encodes the beacon.
     pub(crate) fn encode(&self) -> Vec<u8> {
         debug_assert!(self.member_id.len() <= MEMBER_ID_BYTES_MAX);
         debug_assert!(self.addresses.len() <= ADDRESSES_MAX);
@@ -77,7 +77,7 @@ impl Beacon {
         bytes
     }
 
-    /// Reads what another member sent; none when this version cannot.
+    /// Decodes a beacon; `None` if it is malformed, or of another version or kind.
     pub(crate) fn decode(bytes: &[u8]) -> Option<Self> {
         let mut rest = Rest(bytes);
         if rest.byte()? != VERSION {
@@ -108,7 +108,7 @@ impl Beacon {
     }
 }
 
-/// What is still to be read.
+/// The bytes that are still to be decoded.
 struct Rest<'a>(&'a [u8]);
 
 impl<'a> Rest<'a> {
@@ -142,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn the_layout_is_what_the_page_says() {
+    fn the_encoding_matches_the_documentation() {
         let beacon = Beacon {
             kind: Kind::Announcement,
             member_id: "m1".to_owned(),
@@ -153,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn the_largest_fits_the_hosts_bound() {
+    fn the_largest_beacon_fits_the_hosts_limit() {
         let beacon = Beacon {
             kind: Kind::Query,
             member_id: "m".repeat(MEMBER_ID_BYTES_MAX),
@@ -173,7 +173,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_was_encoded_is_decoded_whatever_follows(
+        fn an_encoded_beacon_is_decoded_and_trailing_bytes_are_ignored(
             beacon in any_beacon(), later_fields: Vec<u8>,
         ) {
             let mut bytes = beacon.encode();
@@ -182,18 +182,18 @@ mod tests {
         }
 
         #[test]
-        fn a_beacon_cut_short_is_skipped(beacon in any_beacon(), cut: prop::sample::Index) {
+        fn a_truncated_beacon_is_skipped(beacon in any_beacon(), cut: prop::sample::Index) {
             let bytes = beacon.encode();
             prop_assert_eq!(Beacon::decode(&bytes[..cut.index(bytes.len())]), None);
         }
 
         #[test]
-        fn no_bytes_make_it_panic(bytes: Vec<u8>) {
+        fn decoding_never_panics(bytes: Vec<u8>) {
             let _ = Beacon::decode(&bytes);
         }
 
         #[test]
-        fn what_looks_like_a_beacon_is_bounded(mut bytes in prop::collection::vec(any::<u8>(), 2..1024)) {
+        fn a_decoded_beacon_is_bounded(mut bytes in prop::collection::vec(any::<u8>(), 2..1024)) {
             bytes[0] = VERSION;
             bytes[1] = 1 + bytes[1] % 3;
             if let Some(beacon) = Beacon::decode(&bytes) {

@@ -1,24 +1,24 @@
-//! The members heard lately.
+//! The members that were heard recently.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use convoke_mode_sdk::Candidate;
 
-/// Members kept. One more drops the one that was silent longest.
+/// Number of members that are kept. When it is exceeded, the one heard least recently is
+/// dropped.
 const MEMBERS_MAX: usize = 4_096;
 
-/// Looks without a word after which a member is forgotten, to which
-/// [`LOOKS_PER_MEMBER`] for each known member is added. A quiet look lasts a
-/// second, but each beacon ends one early; every member speaks once in a round,
-/// so this is three rounds of a large cluster and most of a minute in a small
-/// one.
-const LOOKS_MAX: u64 = 60;
+/// Calls without a beacon after which a member is forgotten; [`CALLS_PER_MEMBER`] is added for
+/// each known member. A call without datagrams lasts a second, but each beacon ends one early.
+/// In a round of announcements every member sends once, so this is about a minute in a small
+/// cluster, and three rounds in a large one.
+const CALLS_MAX: u64 = 60;
 
-/// Looks that each further member costs in three rounds of announcements.
-const LOOKS_PER_MEMBER: u64 = 3;
+/// Calls that each further member adds to three rounds of announcements.
+const CALLS_PER_MEMBER: u64 = 3;
 
-/// Who was heard, where they can be dialled, and how long ago in looks.
+/// The members, their addresses, and the number of calls since each was heard.
 #[derive(Default)]
 pub(crate) struct Heard {
     members: BTreeMap<String, Member>,
@@ -32,20 +32,20 @@ struct Member {
 }
 
 impl Heard {
-    /// How many members are known.
+    /// The number of known members.
     pub(crate) fn len(&self) -> usize {
         self.members.len()
     }
 
-    /// Counts one look, and forgets who was silent for too many.
-    pub(crate) fn look(&mut self) {
+    /// Counts one call, and forgets members that were not heard for too long.
+    pub(crate) fn tick(&mut self) {
         self.looks += 1;
-        let patience = LOOKS_MAX + LOOKS_PER_MEMBER * self.members.len() as u64;
+        let patience = CALLS_MAX + CALLS_PER_MEMBER * self.members.len() as u64;
         let looks = self.looks;
         self.members.retain(|_, member| looks - member.heard_at_look <= patience);
     }
 
-    /// A member spoke: what it says now counts, not what it said before.
+    /// Records a beacon; it replaces what the member sent before.
     pub(crate) fn hear(&mut self, member_id: String, addresses: Vec<IpAddr>, port: u16) {
         if self.members.len() == MEMBERS_MAX && !self.members.contains_key(&member_id) {
             let quietest = self.members.iter().min_by_key(|(_, member)| member.heard_at_look);
@@ -56,12 +56,12 @@ impl Heard {
         self.members.insert(member_id, Member { addresses, port, heard_at_look: self.looks });
     }
 
-    /// A member left.
+    /// Removes a member that left.
     pub(crate) fn forget(&mut self, member_id: &str) {
         self.members.remove(member_id);
     }
 
-    /// Every address of every member.
+    /// All addresses of all members.
     pub(crate) fn candidates(&self) -> Vec<Candidate> {
         let candidates_of = |(member_id, member): (&String, &Member)| -> Vec<Candidate> {
             let candidate = |address: &IpAddr| Candidate {
@@ -97,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn the_latest_word_of_a_member_counts() {
+    fn the_latest_beacon_of_a_member_is_used() {
         let mut heard = Heard::default();
         hear(&mut heard, 1);
         heard.hear("m1".to_owned(), vec!["10.0.0.9".parse().unwrap()], 6999);
@@ -107,26 +107,26 @@ mod tests {
     }
 
     #[test]
-    fn a_silent_member_is_forgotten_after_its_looks() {
+    fn a_member_that_is_not_heard_is_forgotten() {
         let mut heard = Heard::default();
         hear(&mut heard, 1);
-        for _ in 0..LOOKS_MAX + LOOKS_PER_MEMBER {
-            heard.look();
+        for _ in 0..CALLS_MAX + CALLS_PER_MEMBER {
+            heard.tick();
         }
         assert_eq!(heard.len(), 1);
-        heard.look();
+        heard.tick();
         assert_eq!(heard.len(), 0);
     }
 
     #[test]
-    fn a_large_cluster_has_three_rounds_to_be_heard_again() {
+    fn members_of_a_large_cluster_are_kept_for_three_rounds() {
         let mut heard = Heard::default();
         for round in 0..3 {
             for member in 0..1000 {
-                // m0 speaks in the first round only; each beacon ends a look.
+                // m0 is heard in the first round only; each beacon ends a call.
                 if round == 0 || member != 0 {
                     hear(&mut heard, member);
-                    heard.look();
+                    heard.tick();
                 }
             }
             assert_eq!(heard.len(), 1000);
@@ -134,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn who_leaves_is_forgotten_at_once() {
+    fn a_member_that_leaves_is_forgotten_at_once() {
         let mut heard = Heard::default();
         hear(&mut heard, 1);
         heard.forget("m1");
@@ -143,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn beyond_the_bound_the_quietest_makes_room() {
+    fn beyond_the_limit_the_least_recently_heard_member_is_dropped() {
         let mut heard = Heard::default();
         for member in 0..MEMBERS_MAX {
             hear(&mut heard, member);

@@ -1,13 +1,13 @@
-//! The joined group as the conversation sees it.
+//! The joined group, as an interface for the protocol.
 
 use convoke_mode_sdk::Problem;
 use convoke_mode_sdk::multicast::{Datagram, Group, MulticastError};
 
-use crate::place::Place;
+use crate::group_address::GroupAddress;
 
-/// A joined group: the host's, or a bus in memory under test.
+/// A joined group: the host's, or a fake in tests.
 pub(crate) trait Lan {
-    /// Sends one datagram to all others.
+    /// Sends one datagram to all other members.
     fn send(&self, payload: &[u8]) -> Result<(), MulticastError>;
 
     /// Takes at most `max` datagrams, waiting up to `wait_ms` for the first.
@@ -24,26 +24,26 @@ impl Lan for Group {
     }
 }
 
-/// What the host should do about an error.
-pub(crate) fn problem(error: MulticastError, place: Place) -> Problem {
+/// Classifies an error by how the host should react.
+pub(crate) fn problem(error: MulticastError, group: GroupAddress) -> Problem {
     match error {
         MulticastError::Denied => Problem::Denied(format!(
-            "group {place} is not granted; add grant = {{ multicast = [\"{place}\"] }}"
+            "group {group} is not granted; add grant = {{ multicast = [\"{group}\"] }}"
         )),
         MulticastError::InvalidAddress => Problem::Misconfigured(format!(
-            "group {place} is not one the host can join; {}",
-            crate::place::EXPECTED
+            "group {group} cannot be joined; {}",
+            crate::group_address::EXPECTED
         )),
-        MulticastError::TooFast => Problem::Temporary(format!(
-            "group {place} takes no more datagrams from this member for now"
-        )),
-        MulticastError::Unavailable(why) => {
-            Problem::Temporary(format!("group {place} cannot be reached: {why}"))
+        MulticastError::TooFast => {
+            Problem::Temporary(format!("the send rate of group {group} is exceeded"))
         }
-        MulticastError::TooLarge(most) => Problem::Failed(format!(
-            "a beacon is larger than the {most} bytes that group {place} takes"
-        )),
-        MulticastError::Other(why) => Problem::Failed(format!("group {place}: {why}")),
+        MulticastError::Unavailable(why) => {
+            Problem::Temporary(format!("group {group} cannot be reached: {why}"))
+        }
+        MulticastError::TooLarge(most) => {
+            Problem::Failed(format!("a beacon exceeds the limit of {most} bytes for group {group}"))
+        }
+        MulticastError::Other(why) => Problem::Failed(format!("group {group}: {why}")),
     }
 }
 
@@ -52,14 +52,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_error_is_sorted_by_what_the_host_should_do() {
-        let place = Place::choose(&convoke_mode_sdk::ModeConfig {
+    fn each_error_is_classified_by_how_the_host_should_react() {
+        let group = GroupAddress::choose(&convoke_mode_sdk::ModeConfig {
             argument: String::new(),
             settings: Vec::new(),
         })
         .unwrap();
         assert_eq!(
-            problem(MulticastError::Denied, place),
+            problem(MulticastError::Denied, group),
             Problem::Denied(
                 "group 224.2.2.4:2904 is not granted; add grant = { multicast = \
                  [\"224.2.2.4:2904\"] }"
@@ -67,17 +67,17 @@ mod tests {
             )
         );
         assert!(matches!(
-            problem(MulticastError::InvalidAddress, place),
+            problem(MulticastError::InvalidAddress, group),
             Problem::Misconfigured(_)
         ));
-        assert!(matches!(problem(MulticastError::TooFast, place), Problem::Temporary(_)));
+        assert!(matches!(problem(MulticastError::TooFast, group), Problem::Temporary(_)));
         assert_eq!(
-            problem(MulticastError::Unavailable("no interface is up".to_owned()), place),
+            problem(MulticastError::Unavailable("no interface is up".to_owned()), group),
             Problem::Temporary(
                 "group 224.2.2.4:2904 cannot be reached: no interface is up".to_owned()
             )
         );
-        assert!(matches!(problem(MulticastError::TooLarge(1024), place), Problem::Failed(_)));
-        assert!(matches!(problem(MulticastError::Other(String::new()), place), Problem::Failed(_)));
+        assert!(matches!(problem(MulticastError::TooLarge(1024), group), Problem::Failed(_)));
+        assert!(matches!(problem(MulticastError::Other(String::new()), group), Problem::Failed(_)));
     }
 }

@@ -1,86 +1,87 @@
-//! Finds members that make themselves known to a multicast group.
+//! Finds members by beacons in a multicast group.
 //!
-//! The argument is empty, `group`, `group:port` or `[group]:port`; it goes
-//! before the settings `group` and `port`, which the host passes from
-//! `--mc-address` and `--mc-port`. Without any of them: 224.2.2.4, port 2904.
+//! The argument is empty, `group`, `group:port` or `[group]:port`. It takes precedence over the
+//! settings `group` and `port`, which the host passes from `--mc-address` and `--mc-port`. The
+//! defaults are 224.2.2.4 and port 2904.
 //!
-//! Members send small beacons: a *query* from one that looks for others, an
-//! *announcement* now and then and in answer to a query, a *goodbye* from one
-//! that leaves ([`beacon`]). Who says what when is [`conversation`]; who was
-//! heard is kept in [`heard`]. The host seals the beacons, so all of them come
-//! from this cluster. There is no clock here: the only waits are those of the
+//! Members send small beacons: a *query* to look for others, an *announcement* periodically and
+//! in response to a query, and a *goodbye* when leaving ([`beacon`]). [`protocol`] decides when
+//! each is sent; [`heard`] keeps the members that were heard. The host encrypts the beacons, so
+//! all of them come from this cluster. There is no clock here: the only waits are those of the
 //! host's `receive`.
 
 #![cfg_attr(not(target_arch = "wasm32"), allow(dead_code, reason = "called by the glue only"))]
 
 mod beacon;
-mod conversation;
+mod group_address;
 mod heard;
 mod lan;
-mod place;
+mod protocol;
 
-use conversation::Conversation;
 use convoke_mode_sdk::multicast::{Group, MulticastError};
 use convoke_mode_sdk::{
     Announcer, LocalMember, Mode, ModeConfig, Problem, Snapshot, export_mode, log,
 };
-use place::Place;
+use group_address::GroupAddress;
+use protocol::Protocol;
 
-/// The mode: where members meet, and what they have said.
+/// The mode: the group, and the state of the protocol.
 struct Multicast {
-    place: Place,
+    address: GroupAddress,
     group: Option<Group>,
-    conversation: Conversation,
+    protocol: Protocol,
 }
 
 impl Multicast {
-    /// Calls with the joined group; joins it first where that is still to be
-    /// done. A group that broke is left, so that the next call joins anew.
+    /// Calls `call` with the joined group, which is joined first if needed. After an error the
+    /// group is dropped, so that the next call joins it again.
     fn with_group<T>(
         &mut self,
-        call: impl FnOnce(&mut Conversation, &Group) -> Result<T, MulticastError>,
+        call: impl FnOnce(&mut Protocol, &Group) -> Result<T, MulticastError>,
     ) -> Result<T, Problem> {
         let result = match &self.group {
-            Some(group) => call(&mut self.conversation, group),
-            None => Group::join(&self.place.group.to_string(), self.place.port).and_then(|group| {
-                log::debug("group joined", &[("group", &self.place)]);
-                self.conversation.begin();
-                call(&mut self.conversation, self.group.insert(group))
-            }),
+            Some(group) => call(&mut self.protocol, group),
+            None => {
+                Group::join(&self.address.group.to_string(), self.address.port).and_then(|group| {
+                    log::debug("group joined", &[("group", &self.address)]);
+                    self.protocol.begin();
+                    call(&mut self.protocol, self.group.insert(group))
+                })
+            }
         };
         result.map_err(|error| {
             if !matches!(error, MulticastError::TooFast) {
                 self.group = None;
             }
-            lan::problem(error, self.place)
+            lan::problem(error, self.address)
         })
     }
 }
 
 impl Mode for Multicast {
     fn configure(config: ModeConfig, me: LocalMember) -> Result<Self, Problem> {
-        let place = Place::choose(&config).map_err(Problem::Misconfigured)?;
-        let conversation = Conversation::new(me)?;
-        Ok(Self { place, group: None, conversation })
+        let address = GroupAddress::choose(&config).map_err(Problem::Misconfigured)?;
+        let protocol = Protocol::new(me)?;
+        Ok(Self { address, group: None, protocol })
     }
 
     fn discover(&mut self) -> Result<Snapshot, Problem> {
-        let candidates = self.with_group(|conversation, group| conversation.look(group))?;
-        // The waiting is done inside the look.
+        let candidates = self.with_group(|protocol, group| protocol.call(group))?;
+        // The call itself waits.
         Ok(Snapshot { candidates, complete: false, look_again_ms: Some(0) })
     }
 }
 
 impl Announcer for Multicast {
     fn announce(&mut self) -> Result<Option<u32>, Problem> {
-        self.with_group(|conversation, group| conversation.announce(group))
+        self.with_group(|protocol, group| protocol.announce(group))
     }
 
     fn withdraw(&mut self) -> Result<(), Problem> {
         if self.group.is_none() {
             return Ok(());
         }
-        self.with_group(|conversation, group| conversation.withdraw(group))
+        self.with_group(|protocol, group| protocol.withdraw(group))
     }
 }
 

@@ -1,14 +1,13 @@
-//! Generated from `wit/`: one module for each thing a mode may opt into, all
-//! sharing the types of the first. A module that a mode does not touch leaves
-//! nothing in its component: unused imports are dropped when the component is
-//! made, and exports exist only where [`export_mode!`](crate::export_mode) puts
-//! them.
+//! Bindings generated from `wit/`: one module for each optional part, all of which share the
+//! types of the first. Unused modules do not become part of a component: unused imports are
+//! dropped when it is created, and exports exist only where
+//! [`export_mode!`](crate::export_mode) creates them.
 //!
-//! `wit` beside this crate's manifest is the contract of the checkout, or a copy
-//! of it where the crate is one.
+//! `wit` beside this crate's manifest is a link to the interfaces in the repository, or a copy
+//! of them if this crate is a copy.
 #![allow(missing_docs, unsafe_code, unused_qualifications, reason = "generated code")]
 
-/// What every mode exports, and `log`.
+/// The interface that every mode exports, and `log`.
 pub mod strategy {
     wit_bindgen::generate!({
         path: ["wit/host", "wit/discovery"],
@@ -21,7 +20,7 @@ pub mod strategy {
     });
 }
 
-/// What a mode exports besides when members make themselves known.
+/// The optional interface of modes that announce members.
 pub mod announcer {
     wit_bindgen::generate!({
         path: ["wit/host", "wit/discovery"],
@@ -38,7 +37,7 @@ pub mod announcer {
     });
 }
 
-/// What a mode may be granted.
+/// The capabilities that a mode may be granted.
 pub(crate) mod capabilities {
     wit_bindgen::generate!({
         path: "wit/host",
@@ -57,11 +56,11 @@ pub(crate) mod capabilities {
     });
 }
 
-/// What [`http`](crate::http) is made of.
+/// The interfaces that [`http`](crate::http) is based on.
 #[cfg(all(feature = "http", target_arch = "wasm32"))]
 pub(crate) mod wasi {
     wit_bindgen::generate!({
-        // One package a file, each after those it uses.
+        // One package per file, in order of their dependencies.
         path: [
             "wit/deps/io.wit",
             "wit/deps/clocks.wit",

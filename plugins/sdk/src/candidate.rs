@@ -1,4 +1,4 @@
-//! Places where a member may be, and what one look found.
+//! Candidates, and the result of `discover`.
 
 use std::fmt::Display;
 use std::net::{IpAddr, SocketAddr};
@@ -7,8 +7,8 @@ use std::time::Duration;
 use crate::{Candidate, Snapshot};
 
 impl Candidate {
-    /// A place: an IPv4 or IPv6 literal without brackets, and a TCP port, or
-    /// `None` for the cluster's own start port.
+    /// A candidate: an IPv4 or IPv6 literal without brackets, and a TCP port; `None` means the
+    /// cluster's start port.
     ///
     /// ```
     /// use convoke_mode_sdk::Candidate;
@@ -23,9 +23,9 @@ impl Candidate {
         Self { address: address.to_string(), port: port.into(), attributes: Vec::new() }
     }
 
-    /// No place: members may be at `what`, such as a name, and where that is could not be told
-    /// in this look, because of `why`. The host does not call it, uses the other candidates, and
-    /// founds no cluster on such a look.
+    /// A candidate that could not be resolved: members may exist at `what`, such as a name,
+    /// whose address could not be determined in this call because of `why`. The host does not
+    /// connect to it, uses the other candidates, and founds no cluster on such a result.
     ///
     /// ```
     /// use convoke_mode_sdk::Candidate;
@@ -37,8 +37,7 @@ impl Candidate {
         Self::at(what, None).with("unresolved", why)
     }
 
-    /// The same place with one hint more. The host keeps 16, of at most 256 bytes
-    /// for a key and again for its value.
+    /// Adds a hint. The host keeps 16 hints, with keys and values of at most 256 bytes each.
     #[must_use]
     pub fn with(mut self, key: impl Into<String>, value: impl Display) -> Self {
         self.attributes.push((key.into(), value.to_string()));
@@ -59,7 +58,7 @@ impl From<SocketAddr> for Candidate {
     }
 }
 
-/// Without a port: the cluster's own start port.
+/// A candidate without a port, which means the cluster's start port.
 impl From<IpAddr> for Candidate {
     fn from(address: IpAddr) -> Self {
         Self::at(address, None)
@@ -67,8 +66,8 @@ impl From<IpAddr> for Candidate {
 }
 
 impl Snapshot {
-    /// What is known now. Says nothing of who is gone, and leaves it to the host
-    /// when to look again: see [`complete`](Self::complete) and
+    /// A result with these candidates. By default it is not complete, and the host chooses when
+    /// to call again: see [`complete`](Self::complete) and
     /// [`look_again_in`](Self::look_again_in).
     ///
     /// ```
@@ -81,7 +80,7 @@ impl Snapshot {
     /// assert_eq!(snapshot.look_again_ms, Some(30_000));
     /// assert!(!snapshot.complete);
     ///
-    /// // Nobody found is an empty snapshot, not a problem.
+    /// // If nobody was found, return an empty snapshot and not a problem.
     /// assert!(Snapshot::of([]).candidates.is_empty());
     /// ```
     pub fn of(candidates: impl IntoIterator<Item = Candidate>) -> Self {
@@ -89,15 +88,15 @@ impl Snapshot {
         Self { candidates, complete: false, look_again_ms: None }
     }
 
-    /// A member that is not listed is certainly gone.
+    /// Declares that members that are not listed are gone.
     #[must_use]
     pub fn complete(mut self) -> Self {
         self.complete = true;
         self
     }
 
-    /// Another look is worth while after this time, not before. Whole milliseconds;
-    /// zero asks for the next look at once, for a mode that waits inside its calls.
+    /// Asks for the next call after this time, in whole milliseconds. Zero asks for the next
+    /// call at once, for a mode that waits in its calls.
     #[must_use]
     pub fn look_again_in(mut self, wait: Duration) -> Self {
         self.look_again_ms = Some(u32::try_from(wait.as_millis()).unwrap_or(u32::MAX));
@@ -117,7 +116,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_wait_beyond_what_the_contract_holds_is_the_longest_there_is() {
+    fn a_wait_that_is_too_long_saturates() {
         let snapshot = Snapshot::of([]).look_again_in(Duration::from_secs(1 << 40)).complete();
         assert_eq!(snapshot.look_again_ms, Some(u32::MAX));
         assert!(snapshot.complete);
@@ -128,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn an_address_without_a_port_is_at_the_start_port() {
+    fn an_address_without_a_port_uses_the_start_port() {
         let address: IpAddr = "10.0.0.7".parse().unwrap();
         assert_eq!(Candidate::from(address), Candidate::at(address, None));
         let snapshot: Snapshot = [address].map(Candidate::from).into_iter().collect();

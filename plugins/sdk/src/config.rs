@@ -1,4 +1,4 @@
-//! How an operator configured a mode, read with words for the operator.
+//! Access to a mode's configuration, with error texts for the operator.
 
 use std::fmt::Display;
 use std::ops::RangeInclusive;
@@ -7,7 +7,7 @@ use std::str::FromStr;
 use crate::{ModeConfig, Problem, quoted};
 
 impl ModeConfig {
-    /// An argument without settings; for tests, mostly.
+    /// A configuration with this argument and no settings, for tests.
     ///
     /// ```
     /// use convoke_mode_sdk::ModeConfig;
@@ -20,19 +20,19 @@ impl ModeConfig {
         Self { argument: argument.into(), settings: Vec::new() }
     }
 
-    /// The same with one setting more.
+    /// Adds a setting.
     #[must_use]
     pub fn with(mut self, name: impl Into<String>, value: impl Display) -> Self {
         self.settings.push((name.into(), value.to_string()));
         self
     }
 
-    /// The text of a setting, if it is given.
+    /// The value of a setting; `None` if it is not set.
     pub fn setting(&self, name: &str) -> Option<&str> {
         self.settings.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
     }
 
-    /// The text of a setting without which the mode is of no use. Missing or empty is
+    /// The value of a required setting. If it is missing or empty, the error is
     /// [`Problem::Misconfigured`].
     ///
     /// ```
@@ -51,8 +51,8 @@ impl ModeConfig {
         })
     }
 
-    /// A setting as a value of another type; none when it is not given. What cannot be
-    /// read is [`Problem::Misconfigured`], with `expected` as what would be right.
+    /// A setting, parsed as another type; `None` if it is not set. If it cannot be parsed, the
+    /// error is [`Problem::Misconfigured`], with `expected` as the description of valid values.
     ///
     /// ```
     /// use convoke_mode_sdk::ModeConfig;
@@ -69,8 +69,8 @@ impl ModeConfig {
         self.setting(name).map(read).transpose()
     }
 
-    /// A setting that is a number within bounds; none when it is not given. Anything
-    /// else is [`Problem::Misconfigured`].
+    /// A numeric setting within a range; `None` if it is not set. For any other value the error
+    /// is [`Problem::Misconfigured`].
     ///
     /// ```
     /// use convoke_mode_sdk::ModeConfig;
@@ -92,8 +92,8 @@ impl ModeConfig {
         })
     }
 
-    /// A setting that is on or off; `default` when it is not given. What is neither
-    /// `true` nor `false` is [`Problem::Misconfigured`].
+    /// A boolean setting; `default` if it is not set. If it is neither `true` nor `false`, the
+    /// error is [`Problem::Misconfigured`].
     ///
     /// ```
     /// use convoke_mode_sdk::ModeConfig;
@@ -112,22 +112,21 @@ impl ModeConfig {
         }
     }
 
-    /// Refuses settings that are none of `names`: a misspelt one would do nothing, and
-    /// nobody would notice.
+    /// Rejects settings other than `names`, so that a misspelt setting is not ignored silently.
     ///
     /// ```
     /// use convoke_mode_sdk::ModeConfig;
     ///
     /// let config = ModeConfig::of("").with("prefx", "members/");
     /// let problem = config.only(&["prefix", "port"]).unwrap_err();
-    /// assert_eq!(problem.text(), "\"prefx\" is no setting of this mode; expected prefix or port");
+    /// assert_eq!(problem.text(), "\"prefx\" is not a setting of this mode; expected prefix or port");
     /// assert!(config.only(&["prefx"]).is_ok());
     /// ```
     pub fn only(&self, names: &[&str]) -> Result<(), Problem> {
         match self.settings.iter().find(|(key, _)| !names.contains(&key.as_str())) {
             None => Ok(()),
             Some((key, _)) => Err(Problem::Misconfigured(format!(
-                "{} is no setting of this mode; {}",
+                "{} is not a setting of this mode; {}",
                 quoted(key),
                 expected(names)
             ))),
@@ -137,7 +136,7 @@ impl ModeConfig {
 
 fn refused(name: &str, value: &str, verdict: &str, expected: &str) -> Problem {
     let shown = quoted(value);
-    // The quotes are for the value; beside its name it stands as it was written.
+    // Quoted only once: the second occurrence is shown as written.
     let written = &shown[1..shown.len() - 1];
     Problem::Misconfigured(format!("{shown} {verdict} {expected} (in {name} = {written})"))
 }
@@ -145,7 +144,7 @@ fn refused(name: &str, value: &str, verdict: &str, expected: &str) -> Problem {
 /// `expected a, b or c`.
 fn expected(names: &[&str]) -> String {
     match names {
-        [] => "it has none".to_owned(),
+        [] => "it has no settings".to_owned(),
         [name] => format!("expected {name}"),
         [names @ .., last] => format!("expected {} or {last}", names.join(", ")),
     }
@@ -156,20 +155,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_mode_without_settings_says_so() {
+    fn a_mode_without_settings_rejects_all() {
         let config = ModeConfig::of("").with("a", 1);
         assert_eq!(
             config.only(&[]).unwrap_err().text(),
-            "\"a\" is no setting of this mode; it has none"
+            "\"a\" is not a setting of this mode; it has no settings"
         );
         assert_eq!(
             config.only(&["x", "y", "z"]).unwrap_err().text(),
-            "\"a\" is no setting of this mode; expected x, y or z"
+            "\"a\" is not a setting of this mode; expected x, y or z"
         );
     }
 
     #[test]
-    fn what_an_operator_wrote_is_shown_escaped_and_cut() {
+    fn values_are_shown_escaped_and_cut() {
         let config = ModeConfig::of("").with("port", "1\n2").with("wait", "x".repeat(200));
         assert_eq!(
             config.number("port", 1..=9).unwrap_err().text(),
@@ -179,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn an_empty_value_is_as_good_as_none_where_one_is_required() {
+    fn an_empty_required_value_counts_as_missing() {
         assert!(ModeConfig::of("").with("service", "").required("service").is_err());
     }
 }

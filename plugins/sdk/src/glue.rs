@@ -1,5 +1,5 @@
-//! What [`export_mode!`](crate::export_mode) expands to. Public for the macro
-//! only; none of it is part of the SDK's promise.
+//! The expansion of [`export_mode!`](crate::export_mode). Public for the macro only; not part
+//! of the SDK's stable API.
 
 use std::cell::RefCell;
 use std::sync::Once;
@@ -7,11 +7,11 @@ use std::sync::Once;
 pub use crate::bindings::{announcer, strategy};
 use crate::{Announcer, LocalMember, Mode, ModeConfig, Problem, Snapshot, log};
 
-/// The one mode value of a component instance.
+/// The mode value of a component instance.
 pub struct Instance<M>(RefCell<Option<M>>);
 
 impl<M> Instance<M> {
-    /// Before `configure`.
+    /// An instance before `configure`.
     pub const fn new() -> Self {
         Self(RefCell::new(None))
     }
@@ -60,8 +60,7 @@ impl<M: Announcer> Instance<M> {
     }
 }
 
-/// A panic in a component reaches the host as a bare trap: its message would
-/// be lost.
+/// Logs panics: the host sees only a trap, without the panic's message.
 fn log_panics() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
@@ -69,8 +68,8 @@ fn log_panics() {
             let message = panic.payload_as_str().unwrap_or("panicked without a message");
             match panic.location() {
                 Some(place) => {
-                    let place = format!("{}:{}", place.file(), place.line());
-                    log::error(&format!("panicked: {message}"), &[("at", &place)]);
+                    let location = format!("{}:{}", place.file(), place.line());
+                    log::error(&format!("panicked: {message}"), &[("at", &location)]);
                 }
                 None => log::error(&format!("panicked: {message}"), &[]),
             }
@@ -78,20 +77,19 @@ fn log_panics() {
     });
 }
 
-/// Makes a component of a type that implements [`Mode`](crate::Mode).
+/// Exports a type that implements [`Mode`](crate::Mode) as a component.
 ///
-/// `export_mode!(Type)` exports `strategy`; `export_mode!(Type, announcer)`
-/// exports `announcer` too, for a type that implements
-/// [`Announcer`](crate::Announcer). Once in a crate; nothing away from
-/// WebAssembly.
+/// `export_mode!(Type)` exports `strategy`; `export_mode!(Type, announcer)` also exports
+/// `announcer`, for a type that implements [`Announcer`](crate::Announcer). Use it once in a
+/// crate. On targets other than WebAssembly it only checks the types.
 #[macro_export]
 macro_rules! export_mode {
     ($mode:ty) => {
         $crate::export_mode!(@component $mode, {});
     };
     ($mode:ty, announcer) => {
-        // Away from WebAssembly, too: what is missing is missed, what is used is not
-        // said to be dead.
+        // Also on other targets, so that missing implementations are errors, and used functions
+        // are not reported as dead code.
         const _: fn(&$crate::glue::Instance<$mode>) -> Result<Option<u32>, $crate::Problem> =
             $crate::glue::Instance::announce;
         $crate::export_mode!(@component $mode, {
@@ -162,7 +160,7 @@ mod tests {
     impl Mode for Fragile {
         fn configure(config: ModeConfig, _me: LocalMember) -> Result<Self, Problem> {
             if config.argument.is_empty() {
-                return Err(Problem::Misconfigured("there is no argument".to_owned()));
+                return Err(Problem::Misconfigured("the argument is empty".to_owned()));
             }
             Ok(Self)
         }
@@ -185,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn a_panic_is_logged_with_its_message_and_place() {
+    fn a_panic_is_logged_with_its_message_and_location() {
         let instance = configured();
         let (result, lines) = captured(|| catch_unwind(AssertUnwindSafe(|| instance.discover())));
         assert!(result.is_err());
@@ -197,17 +195,17 @@ mod tests {
     }
 
     #[test]
-    fn a_mode_that_was_not_configured_is_not_called() {
+    fn a_mode_that_is_not_configured_is_not_called() {
         let instance = Instance::<Fragile>::new();
         let before = Problem::Failed("called before a successful configure".to_owned());
         assert_eq!(instance.discover(), Err(before.clone()));
         let refused = instance.configure(ModeConfig::of(""), LocalMember::at("10.0.0.7", 6900));
-        assert_eq!(refused, Err(Problem::Misconfigured("there is no argument".to_owned())));
+        assert_eq!(refused, Err(Problem::Misconfigured("the argument is empty".to_owned())));
         assert_eq!(instance.announce(), Err(before));
     }
 
     #[test]
-    fn withdrawing_is_nothing_unless_a_mode_says_otherwise() {
+    fn withdraw_does_nothing_by_default() {
         let instance = configured();
         assert_eq!(instance.announce(), Ok(Some(1_000)));
         assert_eq!(instance.withdraw(), Ok(()));

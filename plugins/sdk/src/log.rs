@@ -1,6 +1,6 @@
-//! Lines in the member's own log.
+//! Writes to the member's log.
 //!
-//! A line is an event in words and its values as fields:
+//! A line has a message and fields:
 //!
 //! ```
 //! use convoke_mode_sdk::log;
@@ -11,7 +11,7 @@ use std::fmt::Display;
 
 pub use crate::bindings::strategy::convoke::host::log::Level;
 
-/// A key and a value of one line.
+/// A key and a value of a log line.
 pub type Field<'a> = (&'a str, &'a dyn Display);
 
 /// Every step, for the author of a mode.
@@ -19,22 +19,22 @@ pub fn trace(message: &str, fields: &[Field<'_>]) {
     write(Level::Trace, message, fields);
 }
 
-/// Decisions, for somebody who looks for a fault.
+/// Decisions, for troubleshooting.
 pub fn debug(message: &str, fields: &[Field<'_>]) {
     write(Level::Debug, message, fields);
 }
 
-/// The story of a cluster, in a few lines; never once a second.
+/// Significant events, a few lines for the life of a cluster; never one every second.
 pub fn info(message: &str, fields: &[Field<'_>]) {
     write(Level::Info, message, fields);
 }
 
-/// Something an operator should mend, though the mode goes on.
+/// Something that an operator should fix, although the mode keeps working.
 pub fn warn(message: &str, fields: &[Field<'_>]) {
     write(Level::Warn, message, fields);
 }
 
-/// The mode cannot do its work.
+/// The mode cannot work.
 pub fn error(message: &str, fields: &[Field<'_>]) {
     write(Level::Error, message, fields);
 }
@@ -47,7 +47,7 @@ fn write(level: Level, message: &str, fields: &[Field<'_>]) {
 
 #[cfg(target_arch = "wasm32")]
 #[inline]
-#[allow(clippy::needless_pass_by_value, reason = "kept, away from WebAssembly")]
+#[allow(clippy::needless_pass_by_value, reason = "stored outside of WebAssembly")]
 pub(crate) fn line(level: Level, message: &str, fields: Vec<(String, String)>) {
     crate::bindings::strategy::convoke::host::log::log(level, message, &fields);
 }
@@ -63,19 +63,19 @@ mod native {
 
     use super::Level;
 
-    /// One line of the log, as a mode wrote it.
+    /// A captured log line.
     #[derive(Clone, Debug, PartialEq)]
     pub struct Line {
-        /// Who should read it.
+        /// The level.
         pub level: Level,
-        /// The event in words.
+        /// The message.
         pub message: String,
-        /// Its values, in their order.
+        /// The fields, in order.
         pub fields: Vec<(String, String)>,
     }
 
     thread_local! {
-        /// Lines of this thread, while somebody wants them.
+        /// The captured lines of this thread, while capturing.
         static LINES: RefCell<Option<Vec<Line>>> = const { RefCell::new(None) };
     }
 
@@ -89,8 +89,8 @@ mod native {
         });
     }
 
-    /// Calls, and gives the lines that were written meanwhile by this thread, those of
-    /// `tracing` too: for tests, away from WebAssembly only.
+    /// Runs `call` and returns the lines that this thread logs meanwhile, including those of
+    /// `tracing`. For tests, on targets other than WebAssembly only.
     ///
     /// ```
     /// use convoke_mode_sdk::log;

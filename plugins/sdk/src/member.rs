@@ -1,11 +1,11 @@
-//! The member that is looking for others.
+//! The local member.
 
 use std::fmt::Display;
 
 use crate::LocalMember;
 
 impl LocalMember {
-    /// A member of the cluster `development` at one address; for tests.
+    /// A member of the cluster `development` with one address, for tests.
     ///
     /// ```
     /// use convoke_mode_sdk::LocalMember;
@@ -24,12 +24,12 @@ impl LocalMember {
         }
     }
 
-    /// The best of its addresses: an IPv4 or IPv6 literal.
+    /// Its best address, an IPv4 or IPv6 literal.
     pub fn address(&self) -> Option<&str> {
         self.addresses.first().map(String::as_str)
     }
 
-    /// Whether others may dial it. A dry run looks, and must not be announced.
+    /// Whether it accepts connections. A dry run does not, and must not be announced.
     ///
     /// ```
     /// # use convoke_mode_sdk::LocalMember;
@@ -39,7 +39,7 @@ impl LocalMember {
         self.port != 0 && !self.addresses.is_empty()
     }
 
-    /// What the member says about itself, such as `group`.
+    /// An attribute of the member, such as `group`.
     pub fn attribute(&self, key: &str) -> Option<&str> {
         self.attributes.iter().find(|(name, _)| name == key).map(|(_, value)| value.as_str())
     }

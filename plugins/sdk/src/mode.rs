@@ -1,21 +1,21 @@
-//! What an author implements.
+//! The traits that a mode implements.
 
 use crate::{LocalMember, ModeConfig, Problem, Snapshot};
 
-/// A way of finding members. One value serves one configured mode for the life
-/// of one instance; its calls never overlap.
+/// A discovery mode. One value serves one configured mode for the life of one instance; its
+/// calls never overlap.
 pub trait Mode: Sized + 'static {
-    /// Checks the configuration and keeps what later calls need. Called once,
-    /// before anything else; does not wait for the network. Malformed input is
-    /// [`Problem::Misconfigured`], in words that start with the offending value.
+    /// Validates the configuration and stores what later calls need. Called once, before any
+    /// other function; must not wait for the network. Invalid configuration is
+    /// [`Problem::Misconfigured`], with a text that starts with the offending value.
     fn configure(config: ModeConfig, me: LocalMember) -> Result<Self, Problem>;
 
-    /// Takes one look, and returns every place known now. May block on host
-    /// calls for a second or two. Nobody found is an empty snapshot.
+    /// Returns all currently known candidates. May block on host calls for a second or two. If
+    /// nobody is found, the result is an empty snapshot.
     fn discover(&mut self) -> Result<Snapshot, Problem>;
 }
 
-/// A mode in which members make themselves known.
+/// A mode that announces this member.
 ///
 /// ```
 /// use convoke_mode_sdk::{
@@ -47,13 +47,12 @@ pub trait Mode: Sized + 'static {
 /// # fn main() {}
 /// ```
 pub trait Announcer: Mode {
-    /// Makes this member known, and says after how many milliseconds to call
-    /// again; none when once is enough.
+    /// Announces this member; returns the number of milliseconds until the next call, or `None`
+    /// if the announcement need not be repeated.
     fn announce(&mut self) -> Result<Option<u32>, Problem>;
 
-    /// Takes the announcement back on an orderly leave, within 500 ms. For
-    /// announcements that fade by themselves there is nothing to do, which is the
-    /// default.
+    /// Removes the announcement when the member leaves gracefully, within 500 ms. The default
+    /// does nothing, for announcements that expire.
     fn withdraw(&mut self) -> Result<(), Problem> {
         Ok(())
     }

@@ -1,10 +1,10 @@
-//! Why a call failed, and what the host does about it.
+//! Problems: why a call failed, and how the host reacts.
 
 use crate::Problem;
 use crate::store::StoreError;
 
 impl Problem {
-    /// The words for the operator.
+    /// The text for the operator.
     ///
     /// ```
     /// use convoke_mode_sdk::Problem;
@@ -20,7 +20,7 @@ impl Problem {
         }
     }
 
-    /// The same problem with words before its own, such as what was being done.
+    /// The same problem with a prefix, such as what was being done.
     ///
     /// ```
     /// use convoke_mode_sdk::Problem;
@@ -40,16 +40,16 @@ impl Problem {
     }
 }
 
-/// A value that is not kept is a fault of the mode, unless it is not granted.
+/// An error of the store is a fault of the mode, unless there is no grant.
 impl From<StoreError> for Problem {
     fn from(error: StoreError) -> Self {
         match error {
-            StoreError::Denied => Self::Denied("keeping values is not granted".to_owned()),
+            StoreError::Denied => Self::Denied("the store is not granted".to_owned()),
             StoreError::InvalidName => {
-                Self::Failed("a value was to be kept under a name that is none".to_owned())
+                Self::Failed("invalid name of a value in the store".to_owned())
             }
             StoreError::Full(bytes) => {
-                Self::Failed(format!("a value does not fit: {bytes} bytes are granted in all"))
+                Self::Failed(format!("the store is full: {bytes} bytes are granted"))
             }
             StoreError::Other(text) => Self::Failed(text),
         }
@@ -61,11 +61,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_refused_store_is_a_refusal_and_a_full_one_is_not() {
+    fn a_store_error_is_a_denial_only_without_a_grant() {
         assert!(matches!(Problem::from(StoreError::Denied), Problem::Denied(_)));
         let Problem::Failed(text) = Problem::from(StoreError::Full(65_536)) else {
-            panic!("it is a fault");
+            panic!("expected a failure");
         };
-        assert_eq!(text, "a value does not fit: 65536 bytes are granted in all");
+        assert_eq!(text, "the store is full: 65536 bytes are granted");
     }
 }

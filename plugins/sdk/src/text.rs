@@ -1,10 +1,10 @@
-//! Words for operators.
+//! Formatting for error texts.
 
-/// Characters of one quoted value that still help a reader.
+/// Characters of a quoted value that are shown.
 const QUOTED_CHARS_MAX: usize = 80;
 
-/// A value as it is shown in an error text: in quotes, control characters
-/// escaped, and cut after 80 characters.
+/// A value for an error text: in quotes, with control characters escaped, and cut after 80
+/// characters.
 pub fn quoted(value: &str) -> String {
     match value.char_indices().nth(QUOTED_CHARS_MAX) {
         None => format!("{value:?}"),

@@ -1,4 +1,4 @@
-//! Events and spans of `tracing` as lines of the member's log.
+//! A `tracing` subscriber that writes to the member's log.
 
 use std::cell::RefCell;
 use std::fmt::{self, Debug, Write};
@@ -11,30 +11,30 @@ use tracing::{Event, Metadata, Subscriber};
 
 use crate::log::{self, Level};
 
-/// Fields kept of one event, and again of one span; the rest is dropped.
+/// Fields that are kept of one event, and of one span; further ones are dropped.
 const FIELDS_MAX: usize = 16;
 
-/// A message, and again one value, in bytes; the rest is cut.
+/// Length of a message, and of a value, in bytes; longer ones are cut.
 const TEXT_BYTES_MAX: usize = 1_024;
 
-/// Spans kept at a time. Beyond that a span is without name and fields: one that
-/// is never closed costs no more than this.
+/// Number of spans that are kept. Further ones have no name and fields, so that spans that are
+/// never closed use a bounded amount of memory.
 const SPANS_MAX: usize = 64;
 
-/// Open spans, the innermost, that are told of in one line.
+/// Innermost spans that a line includes.
 const DEPTH_MAX: usize = 4;
 
 thread_local! {
-    /// Spans that were entered and not left, the innermost last.
+    /// The spans that have been entered and not exited, innermost last.
     static ENTERED: RefCell<Vec<u64>> = const { RefCell::new(Vec::new()) };
 }
 
-/// Hands all that `tracing` says to the log, unless the mode has seen to that itself.
+/// Installs the subscriber, unless the mode has set one.
 pub(crate) fn install() {
     let _ = tracing::dispatcher::set_global_default(tracing::Dispatch::new(Lines::new()));
 }
 
-/// The subscriber. The host's own filter decides what is kept.
+/// The subscriber. The host's log level decides which lines are written.
 struct Lines {
     next: AtomicU64,
     /// At most [`SPANS_MAX`].
@@ -57,14 +57,14 @@ impl Lines {
         call(&mut self.spans.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// None when the span is one too many.
+    /// `None` if the span was not kept.
     fn with_span<T>(&self, id: &Id, call: impl FnOnce(&mut Span) -> T) -> Option<T> {
         let id = id.into_u64();
         self.with_spans(|spans| spans.iter_mut().find(|span| span.id == id).map(call))
     }
 
-    /// The names and fields of the spans that an event is in: `span` with the names
-    /// from the outermost in, and each field as `name.field`.
+    /// The fields for the spans around an event: `span` with the span names, outermost first,
+    /// and each field as `name.field`.
     fn place(&self) -> Vec<(String, String)> {
         let entered = ENTERED
             .with_borrow(|entered| entered[entered.len().saturating_sub(DEPTH_MAX)..].to_vec());
@@ -94,7 +94,7 @@ impl Subscriber for Lines {
 
     fn new_span(&self, span: &Attributes<'_>) -> Id {
         let id = self.next.fetch_add(1, Ordering::Relaxed);
-        // Read before the lock: a value may log while it is written out.
+        // Formatted before locking, since formatting a value may log.
         let mut values = Values::default();
         span.record(&mut values);
         let span = Span { id, name: span.metadata().name(), fields: values.all(), handles: 1 };
@@ -170,7 +170,7 @@ fn level(level: &tracing::Level) -> Level {
     }
 }
 
-/// The values of one event or span, written out.
+/// The formatted values of an event or a span.
 #[derive(Default)]
 struct Values {
     message: Option<String>,
@@ -178,7 +178,7 @@ struct Values {
 }
 
 impl Values {
-    /// Message and fields alike: a span has no message of its own.
+    /// The message and the fields: for spans, the message is an ordinary field.
     fn all(self) -> Vec<(String, String)> {
         let message = self.message.map(|message| ("message".to_owned(), message));
         message.into_iter().chain(self.fields).collect()
@@ -190,7 +190,8 @@ impl Values {
             return;
         }
         let mut text = Bounded::default();
-        // An error is the bound, or a value that cannot be shown: what is there stands.
+        // An error means that the limit is reached, or that the value cannot be formatted; the
+        // text so far is kept.
         let _ = text.write_fmt(value);
         if is_message {
             self.message = Some(text.0);
@@ -210,7 +211,7 @@ impl Visit for Values {
     }
 }
 
-/// Text up to [`TEXT_BYTES_MAX`].
+/// Text of at most [`TEXT_BYTES_MAX`].
 #[derive(Default)]
 struct Bounded(String);
 
@@ -257,7 +258,7 @@ mod tests {
     }
 
     #[test]
-    fn every_level_has_its_own() {
+    fn levels_are_mapped() {
         let levels: Vec<Level> = lines(|| {
             trace!("m");
             debug!("m");
@@ -272,7 +273,7 @@ mod tests {
     }
 
     #[test]
-    fn an_event_without_words_says_where_it_is_from() {
+    fn an_event_without_a_message_has_its_location() {
         let lines = lines(|| info!(port = 1));
         assert!(lines[0].message.starts_with("event "), "{}", lines[0].message);
     }
@@ -280,7 +281,7 @@ mod tests {
     #[test]
     fn an_event_in_spans_carries_their_names_and_fields() {
         let lines = lines(|| {
-            let look = info_span!("look", service = "shop", index = tracing::field::Empty);
+            let look = info_span!("lookup", service = "shop", index = tracing::field::Empty);
             let entered = look.enter();
             look.record("index", 7);
             info_span!("ask").in_scope(|| info!(status = 200, "answered"));
@@ -291,16 +292,16 @@ mod tests {
             lines[0].fields,
             [
                 field("status", "200"),
-                field("span", "look:ask"),
-                field("look.service", "shop"),
-                field("look.index", "7"),
+                field("span", "lookup:ask"),
+                field("lookup.service", "shop"),
+                field("lookup.index", "7"),
             ]
         );
         assert!(lines[1].fields.is_empty());
     }
 
     #[test]
-    fn spans_that_are_never_closed_take_a_bounded_place() {
+    fn spans_that_are_never_closed_use_bounded_memory() {
         let dispatch = Dispatch::new(Lines::new());
         tracing::dispatcher::with_default(&dispatch, || {
             for at in 0..SPANS_MAX * 2 {
@@ -312,10 +313,10 @@ mod tests {
     }
 
     #[test]
-    fn closed_spans_leave_nothing() {
+    fn closed_spans_are_removed() {
         let dispatch = Dispatch::new(Lines::new());
         tracing::dispatcher::with_default(&dispatch, || {
-            let span = info_span!("look", port = 1);
+            let span = info_span!("lookup", port = 1);
             let again = span.clone();
             drop(span);
             again.in_scope(|| info!("in it"));

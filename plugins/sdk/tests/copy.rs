@@ -1,5 +1,5 @@
-//! A project made from the template carries a copy of this crate, with a manifest that
-//! needs no workspace around it. It has to say the same as this one.
+//! The project template contains a copy of this crate with a self-contained manifest. Its
+//! features and dependencies have to match those of this crate.
 
 use std::fs;
 
@@ -8,14 +8,14 @@ fn text(path: &str) -> String {
     fs::read_to_string(&path).unwrap_or_else(|error| panic!("{path}: {error}"))
 }
 
-/// The lines of one section, without comments.
+/// The lines of one section, without comments and empty lines.
 fn section<'a>(manifest: &'a str, name: &str) -> Vec<&'a str> {
     let lines = manifest.lines().skip_while(|line| *line != format!("[{name}]")).skip(1);
     let lines = lines.take_while(|line| !line.starts_with('['));
     lines.filter(|line| !line.is_empty() && !line.starts_with('#')).collect()
 }
 
-/// `"0.61"` in `wit-bindgen = { version = "0.61", … }`.
+/// The version of a dependency: `"0.61"` in `wit-bindgen = { version = "0.61", … }`.
 fn version_of<'a>(lines: &[&'a str], name: &str) -> Option<&'a str> {
     let line = lines.iter().find(|line| line.starts_with(&format!("{name} = ")))?;
     line.split("version = ").nth(1)?.split([',', ' ']).next()

@@ -1,24 +1,24 @@
-//! The addresses of an entry: counted first, expanded only then.
+//! The addresses of an entry; they can be counted without being expanded.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::ops::RangeInclusive;
 
 use crate::fault::Fault;
 
-/// What the part of an entry before its ports stands for.
+/// The addresses of an entry.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Addresses {
-    /// Each octet with a range of its own: `10.0.0-3.*`.
+    /// A range for each octet: `10.0.0-3.*`.
     Octets([RangeInclusive<u8>; 4]),
-    /// Everything between two IPv4 addresses, both included.
+    /// A range of IPv4 addresses, including both ends.
     V4(RangeInclusive<u32>),
-    /// Everything between two IPv6 addresses, both included.
+    /// A range of IPv6 addresses, including both ends.
     V6(RangeInclusive<u128>),
 }
 
 impl Addresses {
-    /// How many addresses. All of IPv6, one more than fits, counts as the
-    /// largest number there is.
+    /// The number of addresses. All of IPv6, one more than the type can hold, is counted as the
+    /// largest value.
     pub(crate) fn count(&self) -> u128 {
         match self {
             Self::Octets(octets) => {
@@ -29,7 +29,7 @@ impl Addresses {
         }
     }
 
-    /// Each address, the lowest first.
+    /// The addresses in ascending order.
     pub(crate) fn iter(&self) -> Box<dyn Iterator<Item = IpAddr> + '_> {
         match self {
             Self::Octets([a, b, c, d]) => Box::new(a.clone().flat_map(move |a| {
@@ -42,7 +42,7 @@ impl Addresses {
         }
     }
 
-    /// Reads an IPv4 address, or a range or network of them.
+    /// Parses an IPv4 address, range or network.
     pub(crate) fn parse_v4(text: &str) -> Result<Self, Fault> {
         if let Some((base, prefix)) = text.split_once('/') {
             return Self::v4_network(base, prefix);
@@ -52,7 +52,7 @@ impl Addresses {
             if is_whole(first) && is_whole(last) {
                 let (first, last) = (parse_v4_literal(first)?, parse_v4_literal(last)?);
                 if first > last {
-                    return Err(backwards(text));
+                    return Err(reversed(text));
                 }
                 return Ok(Self::V4(first.to_bits()..=last.to_bits()));
             }
@@ -65,7 +65,7 @@ impl Addresses {
         Ok(Self::Octets([octet(a)?, octet(b)?, octet(c)?, octet(d)?]))
     }
 
-    /// Reads an IPv6 address, or a network of them: `fd00::`, `fd00::/120`.
+    /// Parses an IPv6 address or network: `fd00::`, `fd00::/120`.
     pub(crate) fn parse_v6(text: &str) -> Result<Self, Fault> {
         let (base, prefix) = match text.split_once('/') {
             Some((base, prefix)) => (base, Some(prefix)),
@@ -91,7 +91,7 @@ fn parse_v4_literal(text: &str) -> Result<Ipv4Addr, Fault> {
     text.parse().map_err(|_| not_v4(text))
 }
 
-/// Reads `7`, `1-20` or `*`; `whole` is the address it is part of.
+/// Parses `7`, `1-20` or `*`; `whole` is the address that contains it.
 fn parse_octet(text: &str, whole: &str) -> Result<RangeInclusive<u8>, Fault> {
     let number = |text: &str| -> Result<u8, Fault> {
         let plain =
@@ -110,7 +110,7 @@ fn parse_octet(text: &str, whole: &str) -> Result<RangeInclusive<u8>, Fault> {
     };
     let (first, last) = (number(first)?, number(last)?);
     if first > last {
-        return Err(backwards(text));
+        return Err(reversed(text));
     }
     Ok(first..=last)
 }
@@ -143,8 +143,8 @@ fn not_v6(text: &str) -> Fault {
     )
 }
 
-fn backwards(text: &str) -> Fault {
-    Fault::new(text, "runs backwards", "write the lower end first, as in 10.0.0.1-20")
+fn reversed(text: &str) -> Fault {
+    Fault::new(text, "is a reversed range", "write the lower end first, as in 10.0.0.1-20")
 }
 
 #[cfg(test)]
@@ -159,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn ranges_of_octets_expand_lowest_first() {
+    fn octet_ranges_expand_in_ascending_order() {
         assert_eq!(v4("10.0.0.1"), ["10.0.0.1"]);
         assert_eq!(v4("10.0.0.1-3"), ["10.0.0.1", "10.0.0.2", "10.0.0.3"]);
         assert_eq!(v4("10.0-1.0.8-9"), ["10.0.0.8", "10.0.0.9", "10.1.0.8", "10.1.0.9"]);
@@ -168,14 +168,14 @@ mod tests {
     }
 
     #[test]
-    fn two_whole_addresses_span_what_lies_between() {
+    fn a_range_of_addresses_includes_both_ends() {
         let listed = v4("10.0.0.254-10.0.1.1");
         assert_eq!(listed, ["10.0.0.254", "10.0.0.255", "10.0.1.0", "10.0.1.1"]);
         assert_eq!(v4("10.0.0.7-10.0.0.7"), ["10.0.0.7"]);
     }
 
     #[test]
-    fn networks_hold_their_first_and_last_address() {
+    fn a_network_includes_its_first_and_last_address() {
         assert_eq!(v4("10.0.1.0/30"), ["10.0.1.0", "10.0.1.1", "10.0.1.2", "10.0.1.3"]);
         assert_eq!(v4("10.0.1.2/31"), ["10.0.1.2", "10.0.1.3"]);
         assert_eq!(v4("10.0.1.3/32"), ["10.0.1.3"]);
@@ -186,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn the_largest_are_counted_without_being_listed() {
+    fn the_largest_ranges_are_counted_without_being_expanded() {
         assert_eq!(Addresses::parse_v4("0.0.0.0/0").unwrap().count(), 1 << 32);
         assert_eq!(Addresses::parse_v4("*.*.*.*").unwrap().count(), 1 << 32);
         assert_eq!(Addresses::parse_v6("::/0").unwrap().count(), u128::MAX);
@@ -194,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn leading_zeros_are_refused_because_some_read_them_as_octal() {
+    fn leading_zeros_are_rejected_because_they_may_mean_octal() {
         assert!(Addresses::parse_v4("10.0.0.010").is_err());
         assert!(Addresses::parse_v4("10.0.0.00").is_err());
     }

@@ -10,19 +10,19 @@ use crate::ports::Ports;
 /// Length of an interface's name (`IFNAMSIZ`).
 const ZONE_BYTES_MAX: usize = 15;
 
-/// The places one entry stands for.
+/// A parsed entry.
 #[derive(Debug)]
 pub(crate) struct Entry {
-    /// What stands before the ports.
+    /// The addresses.
     pub(crate) addresses: Addresses,
     /// The interface of link-local addresses, as in `fe80::1%eth1`.
     pub(crate) zone: Option<Rc<str>>,
-    /// The entry's own ports, or the default ones.
+    /// The entry's own ports, or the default ports.
     pub(crate) ports: Ports,
 }
 
 impl Entry {
-    /// Reads one entry. Without ports of its own it gets `default_ports`.
+    /// Parses one entry, with `default_ports` if it has no ports.
     pub(crate) fn parse(text: &str, default_ports: Ports) -> Result<Self, Fault> {
         let Parts { host, ports } = Parts::of(text)?;
         let ports = ports.map_or(Ok(default_ports), Ports::parse)?;
@@ -46,29 +46,29 @@ impl Entry {
         Ok(Self { addresses, zone, ports })
     }
 
-    /// How many places, at most the largest number there is.
+    /// The number of targets, saturating.
     pub(crate) fn count(&self) -> u128 {
         self.addresses.count().saturating_mul(self.ports.count())
     }
 
-    /// Each place: address by address, the lowest port first.
-    pub(crate) fn places(&self) -> impl Iterator<Item = Place> {
+    /// The targets: address by address, ports in ascending order.
+    pub(crate) fn targets(&self) -> impl Iterator<Item = Target> {
         let ports = self.ports;
         self.addresses.iter().flat_map(move |address| {
-            ports.iter().map(move |port| Place { address, zone: self.zone.clone(), port })
+            ports.iter().map(move |port| Target { address, zone: self.zone.clone(), port })
         })
     }
 }
 
-/// Where a member may be.
+/// An address and a port to try.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Place {
+pub(crate) struct Target {
     pub(crate) address: IpAddr,
     zone: Option<Rc<str>>,
     pub(crate) port: u16,
 }
 
-impl Place {
+impl Target {
     /// The address, with its interface if there is one.
     pub(crate) fn host(&self) -> String {
         match &self.zone {
@@ -78,17 +78,17 @@ impl Place {
     }
 }
 
-/// An entry cut in two.
+/// An entry, split at its ports.
 struct Parts<'a> {
     host: Host<'a>,
     ports: Option<&'a str>,
 }
 
-/// What stands before the ports.
+/// The part before the ports.
 enum Host<'a> {
-    /// IPv6 by its looks, without brackets: `fd00::` or `fd00::/120`.
+    /// An IPv6 address or network, without brackets: `fd00::` or `fd00::/120`.
     V6(String),
-    /// IPv4, or a name.
+    /// An IPv4 address, or a name.
     Other(&'a str),
 }
 
@@ -109,8 +109,8 @@ impl<'a> Parts<'a> {
             let (host, ports) = split_ports(text);
             return Ok(Self { host: Host::Other(host), ports });
         }
-        // Without brackets a port can be told from an address only behind a
-        // prefix length.
+        // Without brackets, a port can be distinguished from an address only after a prefix
+        // length.
         let (literal, ports) = match text.split_once('/') {
             None => (text, None),
             Some((literal, rest)) => {
@@ -122,7 +122,7 @@ impl<'a> Parts<'a> {
     }
 }
 
-/// `fe80::1%eth1/64` as `fe80::1/64` and `eth1`.
+/// Splits `fe80::1%eth1/64` into `fe80::1/64` and `eth1`.
 fn split_zone(text: &str) -> (String, Option<&str>) {
     let Some((address, rest)) = text.split_once('%') else { return (text.to_owned(), None) };
     let zone = rest.split('/').next().unwrap_or(rest);
@@ -140,7 +140,7 @@ fn check_zone(zone: &str, of: &Addresses) -> Result<Rc<str>, Fault> {
     if of.iter().next().is_some_and(is_link_local) {
         Ok(zone.into())
     } else {
-        let hint = "only link-local addresses (fe80::/10) have one; leave it out";
+        let hint = "only link-local addresses (fe80::/10) have one; remove it";
         Err(Fault::new(&format!("%{zone}"), "is an interface", hint))
     }
 }
@@ -152,8 +152,8 @@ fn split_ports(text: &str) -> (&str, Option<&str>) {
     }
 }
 
-/// Whether this was meant to be a host name: letters as names have them, and
-/// not two numbers in front as an address with a slip in it has.
+/// Whether this looks like a host name: it has letters that are valid in names, and does not
+/// start with two numbers, as a mistyped address does.
 fn is_name(text: &str) -> bool {
     let is_number = |label: &str| label.bytes().all(|byte| byte.is_ascii_digit());
     let like_an_address = text.contains('.') && text.split('.').take(2).all(is_number);
@@ -167,9 +167,9 @@ fn is_name(text: &str) -> bool {
 mod tests {
     use super::*;
 
-    fn places(text: &str) -> Vec<String> {
+    fn targets(text: &str) -> Vec<String> {
         let entry = Entry::parse(text, Ports::beside(6900)).unwrap();
-        entry.places().map(|place| format!("{} {}", place.host(), place.port)).collect()
+        entry.targets().map(|target| format!("{} {}", target.host(), target.port)).collect()
     }
 
     fn refusal(text: &str) -> String {
@@ -177,20 +177,20 @@ mod tests {
     }
 
     #[test]
-    fn an_address_is_given_with_or_without_ports() {
-        assert_eq!(places("10.0.0.1:7000"), ["10.0.0.1 7000"]);
-        assert_eq!(places("10.0.0.1"), ["10.0.0.1 6900", "10.0.0.1 6901", "10.0.0.1 6902"]);
-        assert_eq!(places("10.0.0.1:80-81"), ["10.0.0.1 80", "10.0.0.1 81"]);
-        assert_eq!(places("localhost:80"), ["127.0.0.1 80"]);
-        assert_eq!(places("LocalHost:80"), ["127.0.0.1 80"]);
+    fn ports_are_optional() {
+        assert_eq!(targets("10.0.0.1:7000"), ["10.0.0.1 7000"]);
+        assert_eq!(targets("10.0.0.1"), ["10.0.0.1 6900", "10.0.0.1 6901", "10.0.0.1 6902"]);
+        assert_eq!(targets("10.0.0.1:80-81"), ["10.0.0.1 80", "10.0.0.1 81"]);
+        assert_eq!(targets("localhost:80"), ["127.0.0.1 80"]);
+        assert_eq!(targets("LocalHost:80"), ["127.0.0.1 80"]);
     }
 
     #[test]
-    fn a_link_local_address_may_name_its_interface() {
-        assert_eq!(places("[fe80::1%eth1]:80"), ["fe80::1%eth1 80"]);
-        assert_eq!(places("fe80::1%eth1").len(), 3);
-        assert_eq!(places("[fe80::2%br-lan]/127:80"), ["fe80::2%br-lan 80", "fe80::3%br-lan 80"]);
-        assert_eq!(places("[fe80::2%3/127]:80").len(), 2);
+    fn a_link_local_address_may_have_an_interface() {
+        assert_eq!(targets("[fe80::1%eth1]:80"), ["fe80::1%eth1 80"]);
+        assert_eq!(targets("fe80::1%eth1").len(), 3);
+        assert_eq!(targets("[fe80::2%br-lan]/127:80"), ["fe80::2%br-lan 80", "fe80::3%br-lan 80"]);
+        assert_eq!(targets("[fe80::2%3/127]:80").len(), 2);
         for (text, words) in [
             ("[fd00::1%eth1]:80", "\"%eth1\" is an interface"),
             ("[fe80::1%]:80", "\"\" is not an interface"),
@@ -203,24 +203,28 @@ mod tests {
     #[test]
     fn ports_follow_ranges_and_networks() {
         let expected = ["10.0.0.1 80", "10.0.0.1 81", "10.0.0.2 80", "10.0.0.2 81"];
-        assert_eq!(places("10.0.0.1-2:80-81"), expected);
-        assert_eq!(places("10.0.0.1-10.0.0.2:80-81"), expected);
-        assert_eq!(places("10.0.0.254/31:80"), ["10.0.0.254 80", "10.0.0.255 80"]);
+        assert_eq!(targets("10.0.0.1-2:80-81"), expected);
+        assert_eq!(targets("10.0.0.1-10.0.0.2:80-81"), expected);
+        assert_eq!(targets("10.0.0.254/31:80"), ["10.0.0.254 80", "10.0.0.255 80"]);
     }
 
     #[test]
-    fn ipv6_is_read_with_and_without_brackets() {
-        assert_eq!(places("[::1]:80"), ["::1 80"]);
-        assert_eq!(places("[::1]"), ["::1 6900", "::1 6901", "::1 6902"]);
-        assert_eq!(places("::1"), places("[::1]"));
-        assert_eq!(places("[fd00::]/127:80"), ["fd00:: 80", "fd00::1 80"]);
-        assert_eq!(places("fd00::/127:80"), places("[fd00::]/127:80"));
-        assert_eq!(places("fd00::/127"), places("[fd00::]/127"));
-        assert_eq!(places("::1:6900"), places("[::1:6900]"), "without brackets, all is address");
+    fn ipv6_is_parsed_with_and_without_brackets() {
+        assert_eq!(targets("[::1]:80"), ["::1 80"]);
+        assert_eq!(targets("[::1]"), ["::1 6900", "::1 6901", "::1 6902"]);
+        assert_eq!(targets("::1"), targets("[::1]"));
+        assert_eq!(targets("[fd00::]/127:80"), ["fd00:: 80", "fd00::1 80"]);
+        assert_eq!(targets("fd00::/127:80"), targets("[fd00::]/127:80"));
+        assert_eq!(targets("fd00::/127"), targets("[fd00::]/127"));
+        assert_eq!(
+            targets("::1:6900"),
+            targets("[::1:6900]"),
+            "without brackets, everything is part of the address"
+        );
     }
 
     #[test]
-    fn a_slip_in_an_address_is_shown_with_its_entry() {
+    fn an_invalid_address_is_shown_with_its_entry() {
         assert_eq!(
             refusal("10.0.0.300:6900"),
             "\"10.0.0.300\" is not an IPv4 address (in \"10.0.0.300:6900\"); expected host, \
@@ -244,7 +248,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_is_pointed_to_the_dns_mode() {
+    fn a_name_is_rejected_with_a_hint_to_the_dns_mode() {
         assert_eq!(
             refusal("db.example"),
             "\"db.example\" is a name; tcpip takes addresses, use dns:db.example:6900"
@@ -257,7 +261,7 @@ mod tests {
     }
 
     #[test]
-    fn ports_that_are_none_are_refused() {
+    fn invalid_ports_are_rejected() {
         for (text, port) in [("10.0.0.1:0", "0"), ("10.0.0.1:70000", "70000"), ("::/127:x", "x")] {
             assert_eq!(
                 refusal(text),
@@ -275,24 +279,24 @@ mod tests {
     }
 
     #[test]
-    fn ranges_that_run_backwards_are_refused() {
+    fn reversed_ranges_are_rejected() {
         assert_eq!(
             refusal("10.0.0.20-1"),
-            "\"20-1\" runs backwards (in \"10.0.0.20-1\"); write the lower end first, as in \
+            "\"20-1\" is a reversed range (in \"10.0.0.20-1\"); write the lower end first, as in \
              10.0.0.1-20"
         );
         assert_eq!(
             refusal("10.0.1.0-10.0.0.9"),
-            "\"10.0.1.0-10.0.0.9\" runs backwards; write the lower end first, as in 10.0.0.1-20"
+            "\"10.0.1.0-10.0.0.9\" is a reversed range; write the lower end first, as in 10.0.0.1-20"
         );
         assert_eq!(
             refusal("10.0.0.1:9-8"),
-            "\"9-8\" runs backwards (in \"10.0.0.1:9-8\"); write the lower port first"
+            "\"9-8\" is a reversed range (in \"10.0.0.1:9-8\"); write the lower port first"
         );
     }
 
     #[test]
-    fn prefix_lengths_have_their_bounds() {
+    fn prefix_lengths_are_limited() {
         assert_eq!(
             refusal("10.0.0.0/33"),
             "\"/33\" is not a prefix length (in \"10.0.0.0/33\"); expected /0 to /32"
@@ -304,7 +308,7 @@ mod tests {
     }
 
     #[test]
-    fn brackets_must_close_and_hold_an_address() {
+    fn brackets_must_close_and_contain_an_ipv6_address() {
         assert_eq!(refusal("[::1"), "\"[::1\" has no closing bracket; write [::1]:6900");
         assert_eq!(
             refusal("[::1]6900"),
@@ -315,7 +319,7 @@ mod tests {
     }
 
     #[test]
-    fn junk_is_refused() {
+    fn malformed_entries_are_rejected() {
         for text in [
             "-",
             "/",

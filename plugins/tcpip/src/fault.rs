@@ -1,9 +1,9 @@
-//! Why a text was refused.
+//! Errors of the parser.
 
 use convoke_mode_sdk::quoted;
 
-/// A refusal, in the order in which an operator reads it: the offending value,
-/// what is wrong with it, and what to write instead.
+/// A parser error, in the order in which an operator reads it: the offending value, what is
+/// wrong with it, and what to write instead.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Fault {
     value: String,
@@ -16,11 +16,11 @@ impl Fault {
         Self { value: value.to_owned(), what, hint: hint.into() }
     }
 
-    /// The whole sentence. `text` is what the operator wrote, and is shown
-    /// where it is more than the offending value.
+    /// The error text. `text` is what the operator wrote; it is included if it is longer than
+    /// the offending value.
     pub(crate) fn describe(&self, text: &str) -> String {
         let Self { value, what, hint } = self;
-        let place = if value == text { String::new() } else { format!(" (in {})", quoted(text)) };
-        format!("{} {what}{place}; {hint}", quoted(value))
+        let within = if value == text { String::new() } else { format!(" (in {})", quoted(text)) };
+        format!("{} {what}{within}; {hint}", quoted(value))
     }
 }

@@ -1,26 +1,25 @@
 //! Finds members in a list of addresses, ranges and networks.
 //!
-//! The argument is a list separated by `,`, `;` or white space. Each entry
-//! stands for addresses, and after a colon for ports:
+//! The argument is a list separated by `,`, `;` or white space. Each entry has addresses, and
+//! optionally ports after a colon:
 //!
-//! | entry | stands for |
+//! | entry | addresses |
 //! |---|---|
 //! | `10.0.0.1`, `localhost` | one address |
-//! | `10.0.0.1-20`, `10.0.0-3.*` | a range or all of any octet |
-//! | `10.0.0.1-10.0.1.20` | everything between two addresses |
-//! | `10.0.1.0/28` | a network, its first and last address included |
+//! | `10.0.0.1-20`, `10.0.0-3.*` | a range, or all values, of any octet |
+//! | `10.0.0.1-10.0.1.20` | all addresses between two addresses |
+//! | `10.0.1.0/28` | a network, including its first and last address |
 //! | `::1`, `[::1]` | one IPv6 address |
 //! | `fd00::/120`, `[fd00::]/120` | an IPv6 network |
 //! | `fe80::1%eth1`, `[fe80::1%eth1]` | a link-local address of that interface |
-//! | any of these and `:6900` or `:6900-6910` | those ports; a lone IPv6 address needs its brackets |
+//! | any of these with `:6900` or `:6900-6910` | these ports; an IPv6 address with a port needs
+//! brackets |
 //!
-//! Without a port an entry stands for three: the cluster's start port and the
-//! next two, which is where members on one machine end up. The host passes the
-//! start port as the setting `start-port`.
+//! Without a port, three ports are tried: the cluster's start port and the next two, which
+//! members on one machine use. The host passes the start port as the setting `start-port`.
 //!
-//! Names are refused: this mode is granted nothing, so it cannot ask a DNS
-//! server. Expansion is the mode's whole work; it happens once, and is counted
-//! before it is done.
+//! Names are rejected: this mode has no grants, so it cannot query DNS. The list is expanded
+//! once, after its size has been checked.
 
 #![cfg_attr(not(target_arch = "wasm32"), allow(dead_code, reason = "called by the glue only"))]
 
@@ -33,15 +32,15 @@ mod ports;
 use convoke_mode_sdk::{
     Candidate, LocalMember, Mode, ModeConfig, Problem, Snapshot, export_mode, log,
 };
-use entry::Place;
+use entry::Target;
 use ports::Ports;
 
-/// The list never changes: another look is for a host that lost the last one.
+/// The list never changes: a further call only helps if the host has lost the result.
 const LOOK_AGAIN_MS: u32 = 60_000;
 
-/// The mode: its places, expanded.
+/// The mode: the expanded list.
 struct Tcpip {
-    places: Vec<Place>,
+    targets: Vec<Target>,
 }
 
 impl Mode for Tcpip {
@@ -58,19 +57,19 @@ impl Mode for Tcpip {
                 _ => log::warn("unknown setting ignored", &[("setting", key)]),
             }
         }
-        let places =
+        let targets =
             list::expand(&config.argument, default_ports).map_err(Problem::Misconfigured)?;
-        Ok(Self { places })
+        Ok(Self { targets })
     }
 
     fn discover(&mut self) -> Result<Snapshot, Problem> {
-        let candidate = |place: &Place| Candidate {
-            address: place.host(),
-            port: Some(place.port),
+        let candidate = |target: &Target| Candidate {
+            address: target.host(),
+            port: Some(target.port),
             attributes: Vec::new(),
         };
         Ok(Snapshot {
-            candidates: self.places.iter().map(candidate).collect(),
+            candidates: self.targets.iter().map(candidate).collect(),
             complete: false,
             look_again_ms: Some(LOOK_AGAIN_MS),
         })
@@ -96,14 +95,14 @@ mod tests {
     }
 
     fn seen(mode: &mut Tcpip) -> Vec<(String, Option<u16>)> {
-        let snapshot = mode.discover().expect("this mode's looks cannot fail");
+        let snapshot = mode.discover().expect("this mode's calls cannot fail");
         assert!(!snapshot.complete);
         assert_eq!(snapshot.look_again_ms, Some(LOOK_AGAIN_MS));
         snapshot.candidates.into_iter().map(|found| (found.address, found.port)).collect()
     }
 
     #[test]
-    fn every_look_returns_every_place() {
+    fn every_call_returns_the_whole_list() {
         let mut mode = configure("10.0.0.1:7000,[::1]:7001", &[]).unwrap();
         let expected = vec![("10.0.0.1".to_owned(), Some(7000)), ("::1".to_owned(), Some(7001))];
         assert_eq!(seen(&mut mode), expected);
@@ -123,9 +122,9 @@ mod tests {
     }
 
     #[test]
-    fn a_bad_start_port_is_refused() {
+    fn an_invalid_start_port_is_rejected() {
         let Err(Problem::Misconfigured(text)) = configure("::1", &[("start-port", "0")]) else {
-            panic!("port 0 must be refused");
+            panic!("port 0 must be rejected");
         };
         assert_eq!(
             text,
@@ -135,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn unknown_settings_do_no_harm() {
+    fn unknown_settings_are_ignored() {
         assert!(configure("::1", &[("colour", "blue")]).is_ok());
     }
 }

@@ -1,46 +1,49 @@
-//! The whole argument: entries, counted together and expanded.
+//! Parses and expands the whole argument, after checking its size.
 
 use std::collections::BTreeSet;
 
 use convoke_mode_sdk::quoted;
 
-use crate::entry::{Entry, Place};
+use crate::entry::{Entry, Target};
 use crate::ports::Ports;
 
-/// Places one configuration may stand for. Each is dialled by the host.
-const PLACES_MAX: u128 = 65_536;
+/// Targets of one configuration. The host tries each of them.
+const TARGETS_MAX: u128 = 65_536;
 
-/// Expands the argument into places: in the order they were written, each
-/// once. Errors are for the operator, and start with the offending value.
-pub(crate) fn expand(argument: &str, default_ports: Ports) -> Result<Vec<Place>, String> {
+/// Expands the argument into targets, in the order of the list and without duplicates. Error
+/// texts are for the operator, and start with the offending value.
+pub(crate) fn expand(argument: &str, default_ports: Ports) -> Result<Vec<Target>, String> {
     let mut entries = Vec::new();
     let mut total: u128 = 0;
     for text in split(argument)? {
         let entry = Entry::parse(text, default_ports).map_err(|fault| fault.describe(text))?;
         let count = entry.count();
-        if count > PLACES_MAX {
+        if count > TARGETS_MAX {
             return Err(too_many(text, &entry));
         }
         total += count;
-        if total > PLACES_MAX {
+        if total > TARGETS_MAX {
             return Err(format!(
-                "{} brings the list to {total} places, at most {PLACES_MAX} in all: shorten the \
-                 list, or name one port for each entry",
+                "{} increases the list to {total} targets; the limit is {TARGETS_MAX}; shorten the \
+                 list, or specify one port for each entry",
                 quoted(text)
             ));
         }
         entries.push(entry);
     }
     let mut seen = BTreeSet::new();
-    Ok(entries.iter().flat_map(Entry::places).filter(|place| seen.insert(place.clone())).collect())
+    Ok(entries
+        .iter()
+        .flat_map(Entry::targets)
+        .filter(|target| seen.insert(target.clone()))
+        .collect())
 }
 
-/// Cuts the argument at `,`, `;` and white space. White space beside a
-/// separator is only white space; two separators with nothing between them are
-/// a slip.
+/// Splits the argument at `,`, `;` and white space. White space beside a separator is ignored;
+/// two separators with nothing between them are an error.
 fn split(argument: &str) -> Result<Vec<&str>, String> {
     if argument.trim().is_empty() {
-        return Err("no address is given; expected a list such as \
+        return Err("the argument is empty; expected a list such as \
                     tcpip:10.0.0.1-20,10.0.1.0/28:6900-6902"
             .to_owned());
     }
@@ -48,7 +51,7 @@ fn split(argument: &str) -> Result<Vec<&str>, String> {
     for (index, part) in argument.split([',', ';']).enumerate() {
         if part.trim().is_empty() {
             return Err(format!(
-                "{} has nothing between its separators at part {}; expected a list such as \
+                "{} has an empty entry at position {}; expected a list such as \
                  10.0.0.1,10.0.0.2",
                 quoted(argument),
                 index + 1
@@ -61,24 +64,24 @@ fn split(argument: &str) -> Result<Vec<&str>, String> {
 
 fn too_many(text: &str, entry: &Entry) -> String {
     let (addresses, ports) = (entry.addresses.count(), entry.ports.count());
-    let hint = if addresses <= PLACES_MAX {
+    let hint = if addresses <= TARGETS_MAX {
         let port = entry.ports.first();
         let host = text.strip_suffix(&format!(":{}", entry.ports)).unwrap_or(text);
-        format!("name one port, as in {host}:{port}")
+        format!("specify one port, as in {host}:{port}")
     } else {
-        "name a smaller range or network".to_owned()
+        "specify a smaller range or network".to_owned()
     };
     let ports = if ports == 1 { "1 port".to_owned() } else { format!("{ports} ports") };
     format!(
-        "{} stands for {} places ({} addresses × {ports}), at most {PLACES_MAX} in all: {hint}",
+        "{} expands to {} targets ({} addresses × {ports}); the limit is {TARGETS_MAX}; {hint}",
         quoted(text),
-        in_words(entry.count()),
-        in_words(addresses),
+        readable(entry.count()),
+        readable(addresses),
     )
 }
 
-/// A count that a reader can still take in.
-fn in_words(count: u128) -> String {
+/// A number, unless it is too large to be readable.
+fn readable(count: u128) -> String {
     const READABLE_MAX: u128 = 1_000_000_000_000_000;
     if count > READABLE_MAX { "more than 10^15".to_owned() } else { count.to_string() }
 }
@@ -95,9 +98,9 @@ mod tests {
         Ports::beside(6900)
     }
 
-    fn places(argument: &str) -> Vec<String> {
-        let places = expand(argument, defaults()).unwrap();
-        places.into_iter().map(|place| format!("{} {}", place.host(), place.port)).collect()
+    fn targets(argument: &str) -> Vec<String> {
+        let targets = expand(argument, defaults()).unwrap();
+        targets.into_iter().map(|target| format!("{} {}", target.host(), target.port)).collect()
     }
 
     fn refusal(argument: &str) -> String {
@@ -107,76 +110,76 @@ mod tests {
     #[test]
     fn entries_are_separated_by_commas_semicolons_or_white_space() {
         let expected = ["10.0.0.1 1", "10.0.0.2 2", "10.0.0.3 3", "::1 4"];
-        assert_eq!(places("10.0.0.1:1,10.0.0.2:2;10.0.0.3:3 [::1]:4"), expected);
-        assert_eq!(places(" 10.0.0.1:1 , 10.0.0.2:2 ;\t10.0.0.3:3\n[::1]:4 "), expected);
+        assert_eq!(targets("10.0.0.1:1,10.0.0.2:2;10.0.0.3:3 [::1]:4"), expected);
+        assert_eq!(targets(" 10.0.0.1:1 , 10.0.0.2:2 ;\t10.0.0.3:3\n[::1]:4 "), expected);
     }
 
     #[test]
-    fn a_place_is_listed_once_where_it_was_first_written() {
+    fn duplicates_are_removed() {
         assert_eq!(
-            places("10.0.0.3:1,10.0.0.1-3:1,localhost:1,127.0.0.1:1"),
+            targets("10.0.0.3:1,10.0.0.1-3:1,localhost:1,127.0.0.1:1"),
             ["10.0.0.3 1", "10.0.0.1 1", "10.0.0.2 1", "127.0.0.1 1"]
         );
     }
 
     #[test]
-    fn an_empty_list_is_refused() {
+    fn an_empty_list_is_rejected() {
         for argument in ["", " ", "\t\n"] {
             assert_eq!(
                 refusal(argument),
-                "no address is given; expected a list such as \
+                "the argument is empty; expected a list such as \
                  tcpip:10.0.0.1-20,10.0.1.0/28:6900-6902"
             );
         }
     }
 
     #[test]
-    fn an_empty_entry_is_refused() {
+    fn an_empty_entry_is_rejected() {
         assert_eq!(
             refusal("10.0.0.1,,10.0.0.2"),
-            "\"10.0.0.1,,10.0.0.2\" has nothing between its separators at part 2; expected a list \
+            "\"10.0.0.1,,10.0.0.2\" has an empty entry at position 2; expected a list \
              such as 10.0.0.1,10.0.0.2"
         );
         for argument in [",", ";", "10.0.0.1,", ",10.0.0.1", "10.0.0.1; ;10.0.0.2"] {
-            assert!(refusal(argument).contains("has nothing between its separators"), "{argument}");
+            assert!(refusal(argument).contains("has an empty entry"), "{argument}");
         }
     }
 
     #[test]
-    fn an_entry_that_stands_for_too_much_says_how_much_and_what_to_do() {
+    fn an_entry_that_is_too_large_is_rejected_with_its_size_and_a_hint() {
         assert_eq!(
             refusal("10.0.0.0/16"),
-            "\"10.0.0.0/16\" stands for 196608 places (65536 addresses × 3 ports), at most 65536 \
-             in all: name one port, as in 10.0.0.0/16:6900"
+            "\"10.0.0.0/16\" expands to 196608 targets (65536 addresses × 3 ports); the limit is \
+             65536; specify one port, as in 10.0.0.0/16:6900"
         );
         assert_eq!(
             refusal("10.0.*.*:7000-7001"),
-            "\"10.0.*.*:7000-7001\" stands for 131072 places (65536 addresses × 2 ports), at most \
-             65536 in all: name one port, as in 10.0.*.*:7000"
+            "\"10.0.*.*:7000-7001\" expands to 131072 targets (65536 addresses × 2 ports); the limit is \
+             65536; specify one port, as in 10.0.*.*:7000"
         );
         assert_eq!(
             refusal("10.0.0.0/8:7000"),
-            "\"10.0.0.0/8:7000\" stands for 16777216 places (16777216 addresses × 1 port), at most \
-             65536 in all: name a smaller range or network"
+            "\"10.0.0.0/8:7000\" expands to 16777216 targets (16777216 addresses × 1 port); the limit is \
+             65536; specify a smaller range or network"
         );
         assert_eq!(
             refusal("::/0"),
-            "\"::/0\" stands for more than 10^15 places (more than 10^15 addresses × 3 ports), at \
-             most 65536 in all: name a smaller range or network"
+            "\"::/0\" expands to more than 10^15 targets (more than 10^15 addresses × 3 ports); the \
+             limit is 65536; specify a smaller range or network"
         );
     }
 
     #[test]
-    fn the_bound_holds_for_the_whole_list() {
+    fn the_limit_applies_to_the_whole_list() {
         assert_eq!(expand("10.0.0.0/16:6900", defaults()).unwrap().len(), 65_536);
         assert_eq!(
             refusal("10.0.0.0/16:6900,::1"),
-            "\"::1\" brings the list to 65539 places, at most 65536 in all: shorten the list, or \
-             name one port for each entry"
+            "\"::1\" increases the list to 65539 targets; the limit is 65536; shorten the list, or \
+             specify one port for each entry"
         );
     }
 
-    /// Texts that look like a list more often than chance would make them.
+    /// Generates texts that resemble a list.
     fn almost_a_list() -> impl Strategy<Value = String> {
         let piece = prop::sample::select(vec![
             "10",
@@ -210,44 +213,44 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_text_makes_it_panic_or_exceed_the_bound(
+        fn parsing_never_panics_or_exceeds_the_limit(
             argument in prop_oneof![any::<String>(), almost_a_list()],
         ) {
-            if let Ok(places) = expand(&argument, defaults()) {
-                prop_assert!(!places.is_empty());
-                prop_assert!(places.len() as u128 <= PLACES_MAX);
+            if let Ok(targets) = expand(&argument, defaults()) {
+                prop_assert!(!targets.is_empty());
+                prop_assert!(targets.len() as u128 <= TARGETS_MAX);
             }
         }
 
         #[test]
-        fn what_is_written_as_a_place_is_read_as_that_place(
-            places in prop::collection::vec((any::<IpAddr>(), 1_u16..), 1..20),
+        fn a_written_target_is_parsed_as_that_target(
+            targets in prop::collection::vec((any::<IpAddr>(), 1_u16..), 1..20),
         ) {
-            let written: Vec<_> = places
+            let written: Vec<_> = targets
                 .iter()
                 .map(|&(address, port)| std::net::SocketAddr::new(address, port).to_string())
                 .collect();
             let mut expected: Vec<(IpAddr, u16)> = Vec::new();
-            for place in places {
-                if !expected.contains(&place) {
-                    expected.push(place);
+            for target in targets {
+                if !expected.contains(&target) {
+                    expected.push(target);
                 }
             }
             let read = expand(&written.join(","), defaults()).unwrap();
-            let read: Vec<_> = read.iter().map(|place| (place.address, place.port)).collect();
+            let read: Vec<_> = read.iter().map(|target| (target.address, target.port)).collect();
             prop_assert_eq!(read, expected);
         }
 
         #[test]
-        fn a_network_holds_exactly_the_addresses_that_share_its_prefix(
+        fn a_network_contains_exactly_the_addresses_with_its_prefix(
             bits: u32, prefix in 20_u32..=32,
         ) {
             let base = std::net::Ipv4Addr::from_bits(bits);
-            let places = expand(&format!("{base}/{prefix}:1"), defaults()).unwrap();
-            prop_assert_eq!(places.len(), 1 << (32 - prefix));
-            prop_assert!(places.iter().any(|place| place.address == IpAddr::V4(base)));
-            for place in places {
-                let IpAddr::V4(address) = place.address else { unreachable!("an IPv4 network") };
+            let targets = expand(&format!("{base}/{prefix}:1"), defaults()).unwrap();
+            prop_assert_eq!(targets.len(), 1 << (32 - prefix));
+            prop_assert!(targets.iter().any(|target| target.address == IpAddr::V4(base)));
+            for target in targets {
+                let IpAddr::V4(address) = target.address else { unreachable!("an IPv4 network") };
                 prop_assert_eq!((address.to_bits() ^ bits).checked_shr(32 - prefix).unwrap_or(0), 0);
             }
         }

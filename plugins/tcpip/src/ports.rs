@@ -4,13 +4,13 @@ use std::fmt;
 
 use crate::fault::Fault;
 
-/// The first member port tried when nobody says otherwise.
+/// The default start port of members.
 pub(crate) const START_PORT: u16 = 6900;
 
-/// Ports tried on an address that was given without one.
+/// Ports that are tried on an address without ports.
 const PORTS_TRIED: u16 = 3;
 
-/// A span of ports, both ends included.
+/// A range of ports, including both ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Ports {
     first: u16,
@@ -18,12 +18,12 @@ pub(crate) struct Ports {
 }
 
 impl Ports {
-    /// A start port and the next two, as far as there are any.
+    /// A start port and the next two, up to the largest port.
     pub(crate) fn beside(start: u16) -> Self {
         Self { first: start, last: start.saturating_add(PORTS_TRIED - 1) }
     }
 
-    /// Reads `6900` or `6900-6910`.
+    /// Parses `6900` or `6900-6910`.
     pub(crate) fn parse(text: &str) -> Result<Self, Fault> {
         let Some((first, last)) = text.split_once('-') else {
             let port = parse_port(text)?;
@@ -31,7 +31,7 @@ impl Ports {
         };
         let (first, last) = (parse_port(first)?, parse_port(last)?);
         if first > last {
-            return Err(Fault::new(text, "runs backwards", "write the lower port first"));
+            return Err(Fault::new(text, "is a reversed range", "write the lower port first"));
         }
         Ok(Self { first, last })
     }
@@ -41,18 +41,18 @@ impl Ports {
         self.first
     }
 
-    /// How many ports.
+    /// The number of ports.
     pub(crate) fn count(self) -> u128 {
         u128::from(self.last - self.first) + 1
     }
 
-    /// Each port, the lowest first.
+    /// The ports in ascending order.
     pub(crate) fn iter(self) -> impl Iterator<Item = u16> {
         self.first..=self.last
     }
 }
 
-/// As an operator writes it.
+/// The form in which an operator writes it.
 impl fmt::Display for Ports {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.first == self.last {
@@ -63,7 +63,7 @@ impl fmt::Display for Ports {
     }
 }
 
-/// Reads one port, 1 to 65535, digits only.
+/// Parses one port, 1 to 65535, digits only.
 pub(crate) fn parse_port(text: &str) -> Result<u16, Fault> {
     let digits = text.bytes().all(|byte| byte.is_ascii_digit());
     match text.parse() {
@@ -81,7 +81,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn one_port_and_spans_are_read() {
+    fn single_ports_and_ranges_are_parsed() {
         let listed = |text| Ports::parse(text).unwrap().iter().collect::<Vec<_>>();
         assert_eq!(listed("6900"), [6900]);
         assert_eq!(listed("6900-6902"), [6900, 6901, 6902]);
@@ -89,7 +89,7 @@ mod tests {
     }
 
     #[test]
-    fn anything_else_is_refused() {
+    fn invalid_ports_are_rejected() {
         let texts = ["", "0", "70000", "+80", " 80", "x", "80-", "-80", "80-90-100", "0-5", "2-1"];
         for text in texts {
             assert!(Ports::parse(text).is_err(), "{text:?}");

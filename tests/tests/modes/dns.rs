@@ -207,7 +207,10 @@ fn a_cluster_stays_while_its_dns_server_is_away_and_grows_when_it_is_back() {
     cluster.agree([&first, &second]);
     let port = server.address().port();
     drop(server);
-    first.wait_for_line(LATER, &["a name cannot be looked up", "what it gave before stands"]);
+    first.wait_for_line(
+        LATER,
+        &["a name cannot be looked up", "its previous addresses stay in use"],
+    );
     cluster.agree([&first, &second]);
     let server = DnsServer::start_at(port);
     server.set("members.test", &[HERE], 1);
@@ -275,15 +278,15 @@ fn what_is_no_name_is_refused() {
     let cluster = Cluster::new();
     let long = "a".repeat(64);
     let cases = [
-        ("", "no name is given; expected name:port"),
+        ("", "the argument is empty; expected name:port"),
         ("a.test:", "\"\" is not a port (in \"a.test:\"); expected 1 to 65535"),
         ("a.test:0", "\"0\" is not a port"),
         ("a.test:70000", "\"70000\" is not a port"),
-        ("a.test:1,,b.test:2", "nothing between its separators at part 2"),
-        ("a$b:1", "\"a$b\" has a character that no name has (in \"a$b:1\")"),
+        ("a.test:1,,b.test:2", "an empty entry at position 2"),
+        ("a$b:1", "\"a$b\" has a character that is not allowed in a name (in \"a$b:1\")"),
         ("10.0.0.300:1", "\"10.0.0.300\" is not an address"),
         ("srv:", "\"\" is no name (in \"srv:\")"),
-        ("srv:_x._tcp.a:1", "has a port; a service's records name the ports"),
+        ("srv:_x._tcp.a:1", "has a port, but the ports of a service are in its records"),
         (long.as_str(), "longer than 63 characters"),
     ];
     for (argument, expected) in cases {
@@ -293,7 +296,7 @@ fn what_is_no_name_is_refused() {
     }
     let many: Vec<String> = (0..10_000).map(|n| format!("h{n}")).collect();
     let ended = cluster.launch().mode(format!("dns:{}", many.join(","))).run(SOON);
-    assert!(ended.refusal().contains("one more than 256 names"), "{}", ended.refusal());
+    assert!(ended.refusal().contains("exceeds the limit of 256 entries"), "{}", ended.refusal());
     for servers in ["", "ns.test", "127.0.0.1:0", "224.0.0.1"] {
         let text = format!(
             "[[discovery]]\nmode = \"dns\"\nargument = \"a.test\"\nsettings = {{ servers = \"{servers}\" }}\n"

@@ -73,7 +73,10 @@ fn an_instance_on_multicast_joins_the_same_grid() {
 fn an_instance_that_is_started_first_waits_for_its_domain_server() {
     let cluster = Cluster::new();
     let early = instance(&cluster).start();
-    early.wait_for_line(SOON, &["nothing listens there", "is the domain server running"]);
+    early.wait_for_line(
+        SOON,
+        &["nothing listens on that port", "check that the domain server is running"],
+    );
     let das = deaf_server(&cluster).start();
     let order = cluster.agree([&das, &early]);
     assert_eq!(order[0], das.address());
@@ -85,7 +88,7 @@ fn an_instance_that_is_started_first_waits_for_its_domain_server() {
 fn an_instance_goes_on_without_a_domain_server_and_joins_it_when_it_comes() {
     let cluster = Cluster::new();
     let early = instance(&cluster).start();
-    early.wait_for_line(PATIENCE, &["no domain server; this member goes on without it"]);
+    early.wait_for_line(PATIENCE, &["the domain server is down; this member continues without it"]);
     cluster.agree([&early]);
     let das = deaf_server(&cluster).start();
     cluster.agree([&das, &early]);
@@ -115,7 +118,7 @@ fn twenty_instances_stay_a_cluster_while_their_domain_server_is_away() {
     cluster.agree(instances.iter().chain([&das]));
     das.kill();
     let order = cluster.agree(&instances);
-    instances[0].wait_for_line(SOON, &["the domain server is away"]);
+    instances[0].wait_for_line(SOON, &["the domain server is down; the cluster is not affected"]);
     assert_eq!(cluster.agree(&instances), order, "nobody else left");
     let das = deaf_server(&cluster).start();
     let with_server = cluster.agree(instances.iter().chain([&das]));
@@ -176,7 +179,7 @@ fn another_program_at_the_port_is_pointed_out() {
     let das = deaf_server(&cluster).start();
     cluster.agree([&das]);
     let lost = cluster.launch().mode(format!("domain:127.0.0.1:{}", ports(&cluster).1)).start();
-    lost.wait_for_line(SOON, &["what listens there is no domain server", "HTTP"]);
+    lost.wait_for_line(SOON, &["it is not a domain server", "HTTP"]);
     assert!(lost.view().is_none());
 }
 
@@ -199,7 +202,7 @@ fn a_domain_server_is_at_its_port_or_nowhere() {
 fn what_is_no_domain_server_is_refused() {
     let cluster = Cluster::new();
     let cases = [
-        ("", "no domain server is named; expected one domain server"),
+        ("", "the argument is empty; expected one domain server"),
         (":4900", "\":4900\" is not a host and a port"),
         ("das:", "\"\" is not a port"),
         ("das:0", "\"0\" is not a port (in \"das:0\"); expected 1 to 65535"),
@@ -249,7 +252,7 @@ fn a_mode_of_somebody_elses_probes_what_it_is_granted_and_nothing_else() {
             &format!("grant = {{ probe = [\"127.0.0.0/8:1-9999\", \"{place}\"] }}"),
         ],
     );
-    elsewhere.wait_for_line(SOON, &["mode \"mine\" stopped", "probing it is not granted"]);
+    elsewhere.wait_for_line(SOON, &["mode \"mine\" stopped", "the probe is not granted"]);
     assert!(elsewhere.view().is_none(), "no cluster of its own");
     let granted = as_plugin(&cluster, &format!("grant = {{ probe = [\"{place}\"] }}")).start();
     cluster.agree([&das, &granted]);

@@ -153,7 +153,7 @@ fn both_kinds_of_addresses_and_named_ports_count() {
     assert_eq!(candidates(&second), Some(2));
     let other = "argument = \"shop,till\"; port-name = \"gossip\"";
     let third = member(&cluster, &server, ONE, other).at("::1").start();
-    third.wait_for_line(SOON, &["a pod has no port of the wanted name", "gossip"]);
+    third.wait_for_line(SOON, &["a pod has no port of the configured name", "gossip"]);
 }
 
 #[test]
@@ -417,8 +417,8 @@ fn what_is_malformed_is_refused() {
         ("kubernetes:shop,", "a namespace without a service"),
         ("kubernetes:,till", "a service without a namespace"),
         ("kubernetes:a,b,c", "more than a namespace and a service"),
-        ("kubernetes:Shop,till", "\"Shop\" is not a name in Kubernetes"),
-        ("kubernetes:shop,my till", "\"my till\" is not a name in Kubernetes"),
+        ("kubernetes:Shop,till", "\"Shop\" is not a valid Kubernetes name"),
+        ("kubernetes:shop,my till", "\"my till\" is not a valid Kubernetes name"),
     ];
     // As in a pod, so that the argument is what is wrong.
     std::fs::create_dir_all(&account).expect("the folder is ours");

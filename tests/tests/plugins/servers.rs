@@ -144,7 +144,7 @@ fn an_etcd_that_wants_to_know_who_asks_is_told() {
         ("", ["mode \"etcd\" stopped", "user is not set"]),
         (
             ", user = \"convoke\", password = \"wrong\"",
-            ["refuses this name or password", "it is asked again"],
+            ["rejects this name or password", "retrying"],
         ),
     ] {
         let member = start(settings);

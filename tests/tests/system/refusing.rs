@@ -36,7 +36,7 @@ fn a_list_of_addresses_is_read_with_care() {
         ("10.0.0.0/8", &["10.0.0.0/8", "65536"]),
         ("10.0.0.0/33", &["\"/33\" is not a prefix length"]),
         ("", &["no address is given", "tcpip:10.0.0.1-20"]),
-        ("10.0.0.1,,10.0.0.2", &["nothing between its separators"]),
+        ("10.0.0.1,,10.0.0.2", &["an empty entry"]),
         ("10.0.0.1:0", &["\"0\" is not a port", "1 to 65535"]),
         ("db.example:7000", &["\"db.example\" is a name", "dns:db.example:7000"]),
         ("[::1", &["no closing bracket"]),

@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-// Takes the first line off the content.
+// Removes the first line from the content and returns it.
 static struct text next_line(struct text *content) {
     struct text line = *content;
     const char *end = memchr(content->start, '\n', content->length);
@@ -14,8 +14,8 @@ static struct text next_line(struct text *content) {
     return line;
 }
 
-// The line without its comment and the white space around the rest.
-static struct text meaning(struct text line) {
+// The line without its comment and surrounding white space.
+static struct text stripped(struct text line) {
     const char *comment = memchr(line.start, '#', line.length);
     if (comment) line.length = (size_t)(comment - line.start);
     return text_trim(line);
@@ -31,7 +31,7 @@ static void skip_byte_order_mark(struct text *content) {
 
 static size_t count_places(struct text content) {
     size_t count = 0;
-    while (content.length > 0) count += meaning(next_line(&content)).length > 0;
+    while (content.length > 0) count += stripped(next_line(&content)).length > 0;
     return count < FILE_PLACES_MAX ? count : FILE_PLACES_MAX;
 }
 
@@ -43,7 +43,7 @@ void file_parse(struct text content, struct file *file) {
     file->places = calloc(room, sizeof *file->places);
     if (!file->places) abort();
     for (size_t number = 1; content.length > 0; number++) {
-        struct text line = meaning(next_line(&content));
+        struct text line = stripped(next_line(&content));
         if (line.length == 0) continue;
         struct place place;
         const char *lacks = place_parse(line, &place);

@@ -1,4 +1,4 @@
-// A file of addresses: one a line, white space and comments from # on ignored.
+// A file of addresses, one per line. White space and comments starting with # are ignored.
 
 #ifndef FILE_H
 #define FILE_H
@@ -6,36 +6,36 @@
 #include "place.h"
 
 enum {
-    // More places than this, and the rest of the file is not read.
+    // The rest of a file with more addresses is ignored.
     FILE_PLACES_MAX = 4096,
-    // Malformed lines that are kept to be told of; the others are counted.
+    // Malformed lines that are kept for the log; further ones are counted.
     FILE_FAULTS_MAX = 8,
 };
 
-// A line that is no place.
+// A malformed line.
 struct fault {
-    // The first line is 1.
+    // The line number, starting at 1.
     size_t line;
-    // What stands there.
+    // The text of the line.
     struct text text;
-    // What it lacks, as `place_parse` says it.
+    // What is wrong with it, as returned by `place_parse`.
     const char *lacks;
 };
 
 struct file {
     struct place *places;
     size_t count;
-    // The first `FILE_FAULTS_MAX` of the malformed lines.
+    // The first `FILE_FAULTS_MAX` malformed lines.
     struct fault faults[FILE_FAULTS_MAX];
     size_t malformed;
-    // Whether there are more places than `FILE_PLACES_MAX`.
+    // Whether the file has more addresses than `FILE_PLACES_MAX`.
     bool overlong;
 };
 
-// Parses a file's content, whatever its bytes are. Faults point into it.
+// Parses a file's content, which may contain any bytes. The faults point into it.
 void file_parse(struct text content, struct file *file);
 
-// Frees the places.
+// Frees the addresses.
 void file_free(struct file *file);
 
 #endif

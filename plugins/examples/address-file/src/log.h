@@ -1,4 +1,4 @@
-// Lines in the member's log.
+// Writes to the member's log.
 
 #ifndef LOG_H
 #define LOG_H
@@ -12,7 +12,7 @@ struct field {
     const char *value;
 };
 
-// Logs `message` with fields, at most `LOG_FIELDS_MAX`; one without a key ends them.
+// Logs `message` with at most `LOG_FIELDS_MAX` fields; a field without a key ends the list.
 void log_line(convoke_host_log_level_t level, const char *message,
               const struct field fields[LOG_FIELDS_MAX]);
 

@@ -38,7 +38,7 @@ bool settings_start(struct settings *settings, struct text argument,
     return true;
 }
 
-// The number, or -1 when the text is none below ten digits.
+// Parses a number with fewer than ten digits; -1 if the text is not one.
 static int64_t parse_number(struct text text) {
     int64_t number = 0;
     if (text.length == 0 || text.length > 9) return -1;
@@ -56,7 +56,7 @@ bool settings_set(struct settings *settings, struct text key, struct text value,
     if (!is(key, "look-again-ms")) {
         text_show(key, shown);
         snprintf(problem, SETTINGS_PROBLEM_SIZE,
-                 "\"%s\" is not a setting of this mode; its only one is look-again-ms", shown);
+                 "\"%s\" is not a setting of this mode; the only setting is look-again-ms", shown);
         return false;
     }
     int64_t number = parse_number(value);

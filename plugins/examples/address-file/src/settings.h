@@ -1,4 +1,4 @@
-// How an operator configured the mode.
+// The configuration of the mode.
 
 #ifndef SETTINGS_H
 #define SETTINGS_H
@@ -6,7 +6,7 @@
 #include "place.h"
 
 enum {
-    // What the host's store takes as a name.
+    // The maximum length of a name in the host's store.
     FILE_NAME_MAX = 64,
     SETTINGS_PROBLEM_SIZE = 200,
     LOOK_AGAIN_MS_DEFAULT = 1000,
@@ -15,20 +15,20 @@ enum {
 };
 
 struct settings {
-    // The value of the store to watch.
+    // The name of the value in the store to watch.
     char file[FILE_NAME_MAX + 1];
-    // Milliseconds between two looks.
+    // Milliseconds between two calls.
     uint32_t look_again_ms;
 };
 
-// Where each of these finds a fault, it returns false and `problem` says what was
-// read and what is expected.
+// These functions return false on an error; `problem` then contains the offending value and
+// what was expected.
 
-// Takes the argument, a file's name, and the default of every setting.
+// Sets the argument, a file name, and the defaults of all settings.
 bool settings_start(struct settings *settings, struct text argument,
                     char problem[SETTINGS_PROBLEM_SIZE]);
 
-// Takes one setting.
+// Sets one setting.
 bool settings_set(struct settings *settings, struct text key, struct text value,
                   char problem[SETTINGS_PROBLEM_SIZE]);
 

@@ -1,5 +1,5 @@
-// What the host calls. Arguments belong to the callee, which frees them; what is
-// returned belongs to the caller, which frees it with free().
+// The functions that the host calls. The callee owns and frees the arguments; the caller owns
+// the results, and frees them with free().
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -12,20 +12,20 @@
 
 enum {
     MESSAGE_SIZE = 128,
-    // Room for any size_t in decimal.
+    // The length of a size_t in decimal.
     NUMBER_SIZE = 24,
 };
 
 static struct settings settings;
 
-// The file as it was read last.
+// The content that was read last.
 static struct {
     bool read;
     mode_list_u8_t content;
     struct file file;
 } known;
 
-// Makes a problem, and returns false as a call that has one does.
+// Sets the problem, and returns false.
 __attribute__((format(printf, 3, 4)))
 static bool fail(exports_convoke_discovery_strategy_problem_t *problem, uint8_t tag,
                  const char *format, ...) {
@@ -39,7 +39,7 @@ static bool fail(exports_convoke_discovery_strategy_problem_t *problem, uint8_t 
     vsnprintf(text, (size_t)length + 1, format, values);
     va_end(values);
     problem->tag = tag;
-    // Every case carries one string, in one place.
+    // Every case carries one string, at the same position.
     problem->val.failed.ptr = (uint8_t *)text;
     problem->val.failed.len = (size_t)length;
     return false;
@@ -64,7 +64,7 @@ bool exports_convoke_discovery_strategy_configure(
     return sound || fail(problem, CONVOKE_DISCOVERY_TYPES_PROBLEM_MISCONFIGURED, "%s", text);
 }
 
-// Says why the store has no answer, and frees the error.
+// Reports an error of the store, and frees it.
 static bool fail_to_load(exports_convoke_discovery_strategy_problem_t *problem,
                          convoke_host_store_store_error_t *error) {
     if (error->tag == CONVOKE_HOST_STORE_STORE_ERROR_DENIED) {
@@ -75,17 +75,17 @@ static bool fail_to_load(exports_convoke_discovery_strategy_problem_t *problem,
              settings.file, (int)error->val.other.len, (const char *)error->val.other.ptr);
     } else if (error->tag == CONVOKE_HOST_STORE_STORE_ERROR_FULL) {
         fail(problem, CONVOKE_DISCOVERY_TYPES_PROBLEM_FAILED,
-             "\"%s\" does not fit into the %llu bytes that are granted; raise grant = { store = … }",
+             "\"%s\" is larger than the %llu bytes that are granted; raise grant = { store = … }",
              settings.file, (unsigned long long)error->val.full);
     } else {
-        fail(problem, CONVOKE_DISCOVERY_TYPES_PROBLEM_FAILED, "\"%s\" is no name to the store",
+        fail(problem, CONVOKE_DISCOVERY_TYPES_PROBLEM_FAILED, "\"%s\" is not a valid name for the store",
              settings.file);
     }
     convoke_host_store_store_error_free(error);
     return false;
 }
 
-static void tell_of_faults(const struct file *file) {
+static void log_faults(const struct file *file) {
     char number[NUMBER_SIZE];
     for (size_t at = 0; at < file->malformed && at < FILE_FAULTS_MAX; at++) {
         const struct fault *fault = &file->faults[at];
@@ -109,7 +109,7 @@ static void tell_of_faults(const struct file *file) {
     }
 }
 
-// Takes over the content, and tells of it when it differs from what is known.
+// Takes ownership of the content, and logs changes.
 static void take(mode_list_u8_t *content) {
     bool same = known.read && content->len == known.content.len &&
                 (content->len == 0 || memcmp(content->ptr, known.content.ptr, content->len) == 0);
@@ -133,14 +133,14 @@ static void take(mode_list_u8_t *content) {
              (struct field[LOG_FIELDS_MAX]){{"file", settings.file},
                                             {"count", count},
                                             {first ? NULL : "before", count_before}});
-    tell_of_faults(&known.file);
+    log_faults(&known.file);
 }
 
 static void fill(exports_convoke_discovery_strategy_snapshot_t *snapshot) {
     memset(snapshot, 0, sizeof *snapshot);
     snapshot->look_again_ms.is_some = true;
     snapshot->look_again_ms.val = settings.look_again_ms;
-    // The host drops what is no address, and takes a look of nothing else for none.
+    // The host drops invalid addresses, and treats a result without valid ones as a failure.
     size_t faults = known.file.malformed < FILE_FAULTS_MAX ? known.file.malformed : FILE_FAULTS_MAX;
     size_t total = known.file.count + faults;
     if (total == 0) return;
@@ -171,7 +171,7 @@ bool exports_convoke_discovery_strategy_discover(
     if (!convoke_host_store_load(&name, &content, &error)) return fail_to_load(problem, &error);
     if (!content.is_some) {
         return fail(problem, CONVOKE_DISCOVERY_TYPES_PROBLEM_TEMPORARY,
-                    "\"%s\" is not in this mode's folder, which the log names at the start; put a "
+                    "\"%s\" is not in this mode's folder, which is logged at the start; create a "
                     "file of that name there, with one address such as 10.0.0.5:6900 a line",
                     settings.file);
     }

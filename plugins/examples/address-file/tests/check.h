@@ -1,4 +1,4 @@
-// The little that a test needs.
+// Minimal test support.
 
 #ifndef CHECK_H
 #define CHECK_H
@@ -13,7 +13,7 @@ static int failures;
 #define CHECK(what)                                                            \
     do {                                                                       \
         if (!(what)) {                                                         \
-            fprintf(stderr, "%s:%d: not so: %s\n", __FILE__, __LINE__, #what); \
+            fprintf(stderr, "%s:%d: failed: %s\n", __FILE__, __LINE__, #what); \
             failures++;                                                        \
         }                                                                      \
     } while (0)
@@ -32,7 +32,7 @@ static inline struct text text(const char *chars) {
 }
 
 static inline int verdict(const char *name) {
-    if (failures == 0) printf("%s: all hold\n", name);
+    if (failures == 0) printf("%s: all passed\n", name);
     return failures != 0;
 }
 

@@ -8,7 +8,7 @@ enum { RANDOM_FILES = 20000, RANDOM_LENGTH_MAX = 96 };
 
 static struct file file;
 
-static void every_form_of_a_line_is_taken(void) {
+static void every_form_of_a_line_is_parsed(void) {
     file_parse(text("\xef\xbb\xbf# the shop's members\n"
                     "10.0.0.5\r\n"
                     "\n"
@@ -30,7 +30,7 @@ static void every_form_of_a_line_is_taken(void) {
     file_free(&file);
 }
 
-static void an_empty_file_has_no_place_and_no_fault(void) {
+static void an_empty_file_has_no_addresses_and_no_faults(void) {
     static const char *const contents[] = {"", "\n", "# none yet", " \r\n\t\n"};
     for (size_t at = 0; at < sizeof contents / sizeof *contents; at++) {
         file_parse(text(contents[at]), &file);
@@ -39,7 +39,7 @@ static void an_empty_file_has_no_place_and_no_fault(void) {
     }
 }
 
-static void a_malformed_line_is_skipped_and_told_of(void) {
+static void a_malformed_line_is_skipped_and_reported(void) {
     file_parse(text("10.0.0.5\n10.0.0.300 # far\n\ndb.example:6900\n10.0.0.6,10.0.0.7\n::1\n"), &file);
     CHECK(file.count == 2 && file.malformed == 3);
     CHECK(file.faults[0].line == 2 && file.faults[1].line == 4 && file.faults[2].line == 5);
@@ -57,7 +57,7 @@ static void many_faults_are_counted(void) {
     file_free(&file);
 }
 
-static void the_number_of_places_is_bounded(void) {
+static void the_number_of_addresses_is_limited(void) {
     static const char line[] = "10.0.0.5\n";
     size_t length = (FILE_PLACES_MAX + 1) * (sizeof line - 1);
     char *content = malloc(length);
@@ -71,9 +71,9 @@ static void the_number_of_places_is_bounded(void) {
     free(content);
 }
 
-// The sanitizers watch while bytes of the kind that lines are made of come in any
-// order; each buffer is exactly as long as its text.
-static void no_bytes_do_harm(void) {
+// Random bytes that often occur in lines; sanitizers check all memory accesses, and each buffer
+// is exactly as long as its text.
+static void arbitrary_bytes_are_parsed(void) {
     static const char bytes[] = "0123456789abf:.[]#\n\r \t%\0\xff\xef\xbb\xbf";
     uint32_t state = 2904;
     for (int round = 0; round < RANDOM_FILES; round++) {
@@ -94,11 +94,11 @@ static void no_bytes_do_harm(void) {
 }
 
 int main(void) {
-    every_form_of_a_line_is_taken();
-    an_empty_file_has_no_place_and_no_fault();
-    a_malformed_line_is_skipped_and_told_of();
+    every_form_of_a_line_is_parsed();
+    an_empty_file_has_no_addresses_and_no_faults();
+    a_malformed_line_is_skipped_and_reported();
     many_faults_are_counted();
-    the_number_of_places_is_bounded();
-    no_bytes_do_harm();
+    the_number_of_addresses_is_limited();
+    arbitrary_bytes_are_parsed();
     return verdict("file_test");
 }

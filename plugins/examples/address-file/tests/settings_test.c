@@ -16,7 +16,7 @@ static void the_argument_is_a_file_name(void) {
                          problem));
 }
 
-static void names_that_the_store_refuses_are_refused(void) {
+static void names_that_are_invalid_for_the_store_are_rejected(void) {
     static const char *const names[] = {
         "../addresses", "Members", ".members", "-", "a b", "m\xc3\xbc",
         "01234567890123456789012345678901234567890123456789012345678901234"};
@@ -29,7 +29,7 @@ static void names_that_the_store_refuses_are_refused(void) {
                "0-9, '-', '_' and '.', the first a letter or a digit");
 }
 
-static void an_interval_is_milliseconds_within_bounds(void) {
+static void the_interval_is_limited(void) {
     CHECK(settings_start(&settings, text(""), problem));
     CHECK(settings_set(&settings, text("look-again-ms"), text("250"), problem));
     CHECK(settings.look_again_ms == 250);
@@ -43,16 +43,16 @@ static void an_interval_is_milliseconds_within_bounds(void) {
                "look-again-ms = \"1s\" is not a number of milliseconds from 100 to 3600000");
 }
 
-static void an_unknown_setting_is_refused(void) {
+static void an_unknown_setting_is_rejected(void) {
     CHECK(!settings_set(&settings, text("interval"), text("5"), problem));
     CHECK_TEXT(problem,
-               "\"interval\" is not a setting of this mode; its only one is look-again-ms");
+               "\"interval\" is not a setting of this mode; the only setting is look-again-ms");
 }
 
 int main(void) {
     the_argument_is_a_file_name();
-    names_that_the_store_refuses_are_refused();
-    an_interval_is_milliseconds_within_bounds();
-    an_unknown_setting_is_refused();
+    names_that_are_invalid_for_the_store_are_rejected();
+    the_interval_is_limited();
+    an_unknown_setting_is_rejected();
     return verdict("settings_test");
 }

@@ -1,5 +1,5 @@
-// The mode's calls against a host made of variables. What a call returns is freed
-// as the component's glue does, so the sanitizer sees every leak.
+// Calls the mode with a fake host. Results are freed as the component's bindings do, so the
+// sanitizer detects leaks.
 
 #include <stdlib.h>
 
@@ -8,14 +8,14 @@
 
 enum { LOG_SIZE = 4096 };
 
-// --- The host.
+// --- The fake host.
 
-// The file's content; NULL while there is none.
+// The file's content; NULL if there is no file.
 static const char *content;
-// Why the store answers nothing; `NOT_REFUSED` when it answers.
+// The error of the store; `NOT_REFUSED` for none.
 enum { NOT_REFUSED = 255 };
 static uint8_t refused = NOT_REFUSED;
-// Every line logged since the last look at it.
+// The lines logged since the last call of `look`.
 static char logged[LOG_SIZE];
 
 bool convoke_host_store_load(mode_string_t *name, mode_option_list_u8_t *value,
@@ -55,7 +55,7 @@ void convoke_host_log_log(convoke_host_log_level_t level, mode_string_t *message
     append("\n", 1);
 }
 
-// --- Of the bindings, what does not depend on WebAssembly.
+// --- The parts of the bindings that do not depend on WebAssembly.
 
 void mode_string_set(mode_string_t *string, const char *chars) {
     string->ptr = (uint8_t *)chars;
@@ -76,7 +76,7 @@ void convoke_host_store_store_error_free(convoke_host_store_store_error_t *error
     (void)error;
 }
 
-// The tests keep what they pass.
+// The tests own what they pass.
 void exports_convoke_discovery_strategy_mode_config_free(
     exports_convoke_discovery_strategy_mode_config_t *config) {
     (void)config;
@@ -112,7 +112,7 @@ static bool configure(const char *key, const char *value) {
     return keep_problem(exports_convoke_discovery_strategy_configure(&config, &me, &problem));
 }
 
-// One look. The addresses it finds, as a line.
+// Calls `discover`, and formats the candidates as one line.
 static bool look(char found[LOG_SIZE]) {
     found[0] = '\0';
     logged[0] = '\0';
@@ -136,14 +136,14 @@ int main(void) {
     CHECK(problem.tag == CONVOKE_DISCOVERY_TYPES_PROBLEM_MISCONFIGURED);
     CHECK(configure("look-again-ms", "500"));
 
-    // No file yet: it says where to put one.
+    // There is no file: the problem says where to put it.
     CHECK(!look(found));
     CHECK(problem.tag == CONVOKE_DISCOVERY_TYPES_PROBLEM_TEMPORARY);
     CHECK_TEXT(problem_text,
-               "\"addresses\" is not in this mode's folder, which the log names at the start; put a "
+               "\"addresses\" is not in this mode's folder, which is logged at the start; create a "
                "file of that name there, with one address such as 10.0.0.5:6900 a line");
 
-    // A file comes.
+    // A file is created.
     content = "10.0.0.5\n[fd00::5]:6900\n";
     CHECK(look(found));
     CHECK_TEXT(found, "10.0.0.5:-1 fd00::5:6900 ");
@@ -151,12 +151,12 @@ int main(void) {
     CHECK(snapshot.look_again_ms.is_some && snapshot.look_again_ms.val == 500);
     CHECK(!snapshot.complete);
 
-    // Nothing changes: nothing is said.
+    // No change: nothing is logged.
     CHECK(look(found));
     CHECK_TEXT(found, "10.0.0.5:-1 fd00::5:6900 ");
     CHECK_TEXT(logged, "");
 
-    // A change with a malformed line: told once.
+    // A change with a malformed line: logged once.
     content = "10.0.0.6\n10.0.0.300\n";
     CHECK(look(found));
     CHECK_TEXT(found, "10.0.0.6:-1 10.0.0.300:-1 ");
@@ -165,7 +165,7 @@ int main(void) {
     CHECK(look(found));
     CHECK_TEXT(logged, "");
 
-    // Nothing but malformed lines is a failure, for as long as it is so.
+    // A file with only malformed lines is a failure.
     content = "# members\ndb.example\n";
     for (int times = 0; times < 2; times++) {
         CHECK(!look(found));
@@ -175,13 +175,13 @@ int main(void) {
                    "expected lines such as 10.0.0.5, 10.0.0.5:6900 or [fd00::5]:6900");
     }
 
-    // An empty file is nobody.
+    // An empty file means that no member exists.
     content = "";
     CHECK(look(found));
     CHECK_TEXT(found, "");
     CHECK_TEXT(logged, "INFO addresses changed file=addresses count=0 before=0\n");
 
-    // What can be read no more is a problem, and says which grant it takes.
+    // Errors of the store are problems that say which grant is needed.
     refused = CONVOKE_HOST_STORE_STORE_ERROR_DENIED;
     CHECK(!look(found));
     CHECK(problem.tag == CONVOKE_DISCOVERY_TYPES_PROBLEM_DENIED);
@@ -190,7 +190,7 @@ int main(void) {
     refused = CONVOKE_HOST_STORE_STORE_ERROR_FULL;
     CHECK(!look(found));
     CHECK(problem.tag == CONVOKE_DISCOVERY_TYPES_PROBLEM_FAILED);
-    CHECK_TEXT(problem_text, "\"addresses\" does not fit into the 65536 bytes that are granted; raise "
+    CHECK_TEXT(problem_text, "\"addresses\" is larger than the 65536 bytes that are granted; raise "
                              "grant = { store = … }");
 
     return verdict("strategy_test");

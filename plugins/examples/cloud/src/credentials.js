@@ -1,12 +1,12 @@
-// The keys that sign: from the settings, or those of the machine's role, from its
-// metadata service (IMDSv2).
+// The signing keys: from the settings, or those of the machine's role from its metadata service
+// (IMDSv2).
 
 import { ask } from './http.js';
 import { temporary } from './problems.js';
 
 const TOKEN_TTL_S = 21_600;
 const ROLE_PATH = '/latest/meta-data/iam/security-credentials/';
-/** Keys are fetched anew this long before they run out. */
+/** Keys are renewed this long before they expire, in milliseconds. */
 const EARLY_MS = 5 * 60_000;
 
 export class Credentials {
@@ -25,7 +25,7 @@ export class Credentials {
     this.#now = now;
   }
 
-  /** Whether `get` fetches them. */
+  /** Whether the keys come from the metadata service. */
   get areFetched() {
     return this.#settings.keys === undefined;
   }
@@ -41,7 +41,7 @@ export class Credentials {
     return this.#kept;
   }
 
-  /** They were refused: the next `get` fetches them anew. */
+  /** Discards rejected keys, so that the next `get` fetches them again. */
   forget() {
     this.#kept = undefined;
   }
@@ -58,11 +58,11 @@ export class Credentials {
     try {
       keys = JSON.parse(answer);
     } catch {
-      throw temporary(`${metadata} gives keys of role "${role}" that are not JSON; is it the metadata service?`);
+      throw temporary(`${metadata} returned invalid JSON as keys of role "${role}"; check that it is the metadata service`);
     }
     const until = Date.parse(keys?.Expiration);
     if (keys?.Code !== 'Success' || !keys.AccessKeyId || !keys.SecretAccessKey || Number.isNaN(until)) {
-      throw temporary(`${metadata} gives no keys of role "${role}" (${keys?.Code ?? 'no Code'})`);
+      throw temporary(`${metadata} returned no keys of role "${role}" (${keys?.Code ?? 'no Code'})`);
     }
     return { access: keys.AccessKeyId, secret: keys.SecretAccessKey, session: keys.Token, until };
   }
@@ -73,13 +73,13 @@ export class Credentials {
     if (status === 200) {
       return text;
     }
-    // Both are mended at the cloud: a member waits, and needs no restart.
+    // Both can be fixed in the cloud: the member waits, and needs no restart.
     if (status === 404) {
-      throw temporary(`${metadata} gives this machine no role; attach one that may ec2:DescribeInstances, or set access-key and secret-key`);
+      throw temporary(`${metadata} returned no role for this machine; attach one that allows ec2:DescribeInstances, or set access-key and secret-key`);
     }
     if (status === 401 || status === 403) {
-      throw temporary(`${metadata} refuses its keys (HTTP ${status} to ${path}); turn this machine's metadata service on, or set access-key and secret-key`);
+      throw temporary(`${metadata} denied access to its keys (HTTP ${status} for ${path}); enable this machine's metadata service, or set access-key and secret-key`);
     }
-    throw temporary(`${metadata} answers ${path} with HTTP ${status}`);
+    throw temporary(`${metadata} returned HTTP ${status} for ${path}`);
   }
 }

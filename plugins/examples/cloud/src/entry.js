@@ -1,4 +1,4 @@
-// What the host calls: convoke:discovery/strategy.
+// The functions that the host calls: convoke:discovery/strategy.
 
 import { log } from 'convoke:host/log@0.1.0';
 
@@ -8,7 +8,7 @@ import { send } from './transport.js';
 
 let cloud;
 
-// Anything else that is thrown would end the instance.
+// Any other exception would end the instance.
 function asProblem(error) {
   const tag = error instanceof Problem ? error.tag : 'failed';
   return { tag, val: error instanceof Problem ? error.message : String(error) };
@@ -23,7 +23,7 @@ export const strategy = {
     }
   },
 
-  // The host sees a plain function: the engine's event loop runs inside the call
+  // For the host this is a synchronous function: the engine's event loop runs inside the call
   // until the promise is settled.
   async discover() {
     try {

@@ -1,4 +1,4 @@
-// What this mode asks of HTTP, whoever does it: `transport.js`, or a test.
+// The HTTP interface of this mode, implemented by `transport.js` or a test.
 
 import { denied, temporary } from './problems.js';
 
@@ -6,12 +6,12 @@ import { denied, temporary } from './problems.js';
  * @typedef {{ method: 'GET' | 'POST' | 'PUT', url: string, headers: Record<string, string>, body?: string }} Request
  * @typedef {{ status: number, text: string }} Answer
  * @typedef {(request: Request, timeoutMs: number) => Answer | Promise<Answer>} Send
- *   Throws `Unreachable`, also when the whole answer is not there in time.
+ *   Throws `Unreachable`, also if the response is not complete in time.
  */
 
-/** No answer, and why. */
+/** The request failed, with the reason. */
 export class Unreachable extends Error {
-  /** @param {boolean} isRefused whether the host lets this mode not ask there */
+  /** @param {boolean} isRefused whether the host denied the request */
   constructor(words, isRefused = false) {
     super(words);
     this.isRefused = isRefused;

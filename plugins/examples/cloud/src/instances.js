@@ -1,4 +1,4 @@
-// DescribeInstances, page by page.
+// Calls DescribeInstances, page by page.
 // https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_DescribeInstances.html
 
 import { ask } from './http.js';
@@ -7,11 +7,11 @@ import { encode, sign } from './signature.js';
 import { parse } from './xml.js';
 
 const VERSION = '2016-11-15';
-/** Machines of a page: some 600 KiB. */
+/** Machines per page: about 600 KiB. */
 const PAGE = 100;
 const PAGES_MAX = 100;
 
-/** What is read of an answer, and of an error. */
+/** The elements that are read of a response, and of an error. */
 const WANTED = new Set([
   'DescribeInstancesResponse', 'reservationSet', 'instancesSet', 'item', 'instanceId', 'privateIpAddress',
   'placement', 'availabilityZone', 'nextToken', 'Response', 'ErrorResponse', 'Errors', 'Error', 'Code', 'Message',
@@ -26,8 +26,7 @@ const BUSY = new Set(['RequestLimitExceeded', 'Throttling', 'ThrottlingException
 const BAD_FILTERS = new Set(['FilterLimitExceeded', 'InvalidFilter', 'InvalidParameterValue']);
 
 /**
- * The machines that all filters let through; running ones unless a filter says
- * otherwise.
+ * The machines that match all filters; only running ones, unless a filter selects a state.
  *
  * @returns {Promise<{ machines: { id: string, address: string, zone?: string }[], more: boolean }>}
  */
@@ -46,8 +45,8 @@ export async function instances(settings, credentials, send, now) {
 }
 
 /**
- * The machines of one page. One without an address has its id in place of it: the host drops
- * what is no address, and takes a look of nothing else for none.
+ * The machines of one page. A machine without an address is returned with its id as address: the
+ * host drops invalid addresses, and treats a result without valid ones as a failure.
  */
 export function read(document) {
   const found = [];
@@ -59,7 +58,7 @@ export function read(document) {
   return found;
 }
 
-/** The form that asks for one page. */
+/** The request body for one page. */
 export function form(filters, next) {
   const pairs = [['Action', 'DescribeInstances'], ['Version', VERSION], ['MaxResults', String(PAGE)]];
   const asked = new Map(filters);
@@ -101,7 +100,7 @@ async function describe(settings, credentials, send, now, next) {
 
 function problem(settings, credentials, keys, status, document) {
   const { endpoint } = settings;
-  // Most services of the same make leave out the list around an error.
+  // Most compatible services omit the list around an error.
   const said = (name) => document?.first('Errors', 'Error', name) ?? document?.first('Error', name);
   const code = said('Code') ?? '';
   const words = [`HTTP ${status}`, code, said('Message')].filter(Boolean).join(' ');
@@ -109,23 +108,23 @@ function problem(settings, credentials, keys, status, document) {
   if (OLD_KEYS.has(code)) {
     credentials.forget();
     return credentials.areFetched
-      ? temporary(`${whose} has run out for ${endpoint} (${words}); it is fetched anew. Is this machine's clock right?`)
-      : misconfigured(`${whose} has run out for ${endpoint} (${words}); set a new one, and see that this machine's clock is right`);
+      ? temporary(`${whose} has expired for ${endpoint} (${words}); fetching it again; check this machine's clock`)
+      : misconfigured(`${whose} has expired for ${endpoint} (${words}); set a new one, and check this machine's clock`);
   }
   if (BAD_KEYS.has(code)) {
     credentials.forget();
     const problem = credentials.areFetched ? temporary : misconfigured;
-    return problem(`${whose} is refused by ${endpoint} (${words}); check access-key, secret-key, session-token and region`);
+    return problem(`${whose} is rejected by ${endpoint} (${words}); check access-key, secret-key, session-token and region`);
   }
   if (code === 'UnauthorizedOperation' || status === 403) {
-    // Policies are mended at the cloud: a member waits, and needs no restart.
+    // Policies can be fixed in the cloud: the member waits, and needs no restart.
     return temporary(`${whose} may not list machines in ${endpoint} (${words}); allow it ec2:DescribeInstances`);
   }
   if (BAD_FILTERS.has(code)) {
-    return misconfigured(`"${[...settings.filters.keys()].join(', ')}": ${endpoint} does not take this filter (${words})`);
+    return misconfigured(`"${[...settings.filters.keys()].join(', ')}": ${endpoint} does not support this filter (${words})`);
   }
   if (status >= 500 || status === 429 || BUSY.has(code)) {
-    return temporary(`${endpoint} answers ${words}`);
+    return temporary(`${endpoint} returned ${words}`);
   }
-  return failed(`${endpoint} answers DescribeInstances with ${words}; is it an EC2 endpoint?`);
+  return failed(`${endpoint} returned ${words} for DescribeInstances; check that it is an EC2 endpoint`);
 }

@@ -1,4 +1,4 @@
-// The mode. Knows nothing of WebAssembly: what it needs is handed to it.
+// The mode, independent of WebAssembly: its dependencies are passed to it.
 
 import { Credentials } from './credentials.js';
 import { instances } from './instances.js';
@@ -7,28 +7,28 @@ import * as settings from './settings.js';
 export class Cloud {
   #settings;
   #credentials;
-  #world;
+  #host;
 
   /**
    * @param {{ argument: string, settings: [string, string][] }} config
-   * @param {{ send: import('./http.js').Send, now: () => number, log: (level: string, message: string, fields: [string, string][]) => void }} world
+   * @param {{ send: import('./http.js').Send, now: () => number, log: (level: string, message: string, fields: [string, string][]) => void }} host
    */
-  constructor(config, world) {
+  constructor(config, host) {
     const read = settings.read(config.argument, config.settings);
     for (const key of read.unknown) {
-      world.log('warn', 'unknown setting ignored', [['setting', key]]);
+      host.log('warn', 'unknown setting ignored', [['setting', key]]);
     }
     this.#settings = read.settings;
-    this.#world = world;
-    this.#credentials = new Credentials(read.settings, world.send, world.now);
+    this.#host = host;
+    this.#credentials = new Credentials(read.settings, host.send, host.now);
   }
 
-  /** Takes one look: a `snapshot`, or a `Problem`. */
+  /** Returns a `snapshot`, or throws a `Problem`. */
   async look() {
-    const { send, now, log } = this.#world;
+    const { send, now, log } = this.#host;
     const { machines, more } = await instances(this.#settings, this.#credentials, send, now);
     if (more) {
-      log('warn', 'the filter lets more machines through than are listed', [['listed', String(machines.length)]]);
+      log('warn', 'more machines match the filter than are listed', [['listed', String(machines.length)]]);
     }
     const { port, lookAgainMs } = this.#settings;
     const candidates = machines.map(({ id, address, zone }) => ({

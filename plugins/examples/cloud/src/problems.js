@@ -1,5 +1,5 @@
-// Why a look fails, sorted by what the host does about it. Texts are for an
-// operator. They start with the offending value.
+// Why a call failed, classified by how the host reacts. The texts are for an operator, and
+// start with the offending value.
 
 export class Problem extends Error {
   /** @param {'misconfigured' | 'denied' | 'temporary' | 'failed'} tag */

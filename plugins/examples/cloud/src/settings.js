@@ -1,4 +1,4 @@
-// What an operator wrote, checked once.
+// Parses and validates the configuration.
 
 import { misconfigured } from './problems.js';
 
@@ -9,7 +9,7 @@ const METADATA = 'http://169.254.169.254';
 /**
  * @param {string} argument the filters, unless a setting has them
  * @param {[string, string][]} pairs
- * @returns the settings, and the keys that mean nothing here
+ * @returns the settings, and the unknown keys
  */
 export function read(argument, pairs) {
   const given = new Map(pairs);
@@ -43,10 +43,10 @@ export function read(argument, pairs) {
   return { settings, unknown: [...given.keys()] };
 }
 
-/** Names and their values, in order: a name that is repeated has several. */
+/** Names and their values, in order; a repeated name has several values. */
 export function filters(text) {
   if (text.trim() === '') {
-    throw misconfigured(`"" is no filter, and would take every machine of the account; ${FILTER_FORM}`);
+    throw misconfigured(`"" is not a filter, and would match every machine of the account; ${FILTER_FORM}`);
   }
   const found = new Map();
   for (const part of text.split(',')) {
@@ -57,7 +57,7 @@ export function filters(text) {
     found.set(name, [...(found.get(name) ?? []), value]);
   }
   if (found.size > FILTERS_MAX) {
-    throw misconfigured(`"${text}" has ${found.size} filters; at most ${FILTERS_MAX} are asked for`);
+    throw misconfigured(`"${text}" has ${found.size} filters; the limit is ${FILTERS_MAX}`);
   }
   return found;
 }
@@ -67,7 +67,7 @@ function keys(access, secret, session) {
     return undefined;
   }
   if (!access || !secret) {
-    throw misconfigured(`${access ? 'secret-key' : 'access-key'} is not set; a key has both halves, or leave all out and the machine's role is used`);
+    throw misconfigured(`${access ? 'secret-key' : 'access-key'} is not set; set both, or neither to use the machine's role`);
   }
   return { access, secret, session };
 }
@@ -85,7 +85,7 @@ function origin(key, text) {
     throw wrong('is not an http:// or https:// URL');
   }
   if (url.username !== '' || url.password !== '') {
-    // The text is not repeated: it may hold a password.
+    // The text is not shown: it may contain a password.
     throw misconfigured(`${key} holds a user; use the settings access-key and secret-key`);
   }
   if (url.pathname !== '/' || url.search !== '' || url.hash !== '') {

@@ -5,8 +5,8 @@ const ALGORITHM = 'AWS4-HMAC-SHA256';
 const text = new TextEncoder();
 
 /**
- * The headers of a signed request. `host` is signed and left out: whoever sends
- * the request writes it.
+ * The headers of a signed request. `host` is signed and not included, since the sender of the
+ * request adds it.
  *
  * @param {{ method: string, url: string, headers: Record<string, string>, body: string }} request
  *   header names in lower case
@@ -42,7 +42,7 @@ export async function sign(request, keys, scope) {
   return sent;
 }
 
-/** As RFC 3986 encodes: all but letters, digits, `-`, `.`, `_` and `~`. */
+/** Percent-encodes all but the unreserved characters (RFC 3986, section 2.3). */
 export function encode(value) {
   const escaped = (c) => `%${c.charCodeAt(0).toString(16).toUpperCase()}`;
   return encodeURIComponent(value).replace(/[!'()*]/g, escaped);

@@ -1,7 +1,8 @@
-// HTTP by way of the host: the grant `http`.
+// HTTP through the host; needs the grant `http`.
 //
-// Not `fetch`: it does not tell a refusal of the host from a refused connection, and
-// the engine of componentize-js 0.23 keeps some seven handles of the host for each
+// `fetch` is not used: it does not distinguish a denial by the host from a refused connection,
+// and the engine of componentize-js 0.23 leaks about seven host handles per request, until
+// there are none left. Here each handle is released.
 // request until the host has none left. Here each one is given back.
 
 import { subscribeDuration } from 'wasi:clocks/monotonic-clock@0.2.12';
@@ -20,13 +21,13 @@ const drop = (resource) => resource[DISPOSE]();
 /** @type {import('./http.js').Send} */
 export function send(request, timeoutMs) {
   const timer = subscribeDuration(BigInt(timeoutMs) * 1_000_000n);
-  // What is ready within the time is dropped, and nothing else is left of it.
+  // Subscribes, waits, and drops the subscription.
   const wait = (source) => {
     const ready = source.subscribe();
     const isReady = poll([ready, timer]).includes(0);
     drop(ready);
     if (!isReady) {
-      throw new Unreachable(`gives no answer within ${timeoutMs} ms`);
+      throw new Unreachable(`did not respond within ${timeoutMs} ms`);
     }
   };
   try {
@@ -61,13 +62,13 @@ function start({ method, url, headers, body }, wait) {
   const outgoingBody = outgoing.body();
   let pending;
   try {
-    // Without options: the host keeps a handle for each that it is given.
+    // Without options: the host would keep a handle for each.
     pending = handle(outgoing, undefined);
   } catch (error) {
     drop(outgoingBody);
     throw unreachable({ url }, error.payload);
   }
-  // Where the connection fails, the answer says why in better words.
+  // If the connection fails, the response has a better error text.
   try {
     write(outgoingBody, content, wait);
   } catch (error) {
@@ -82,7 +83,7 @@ function start({ method, url, headers, body }, wait) {
   try {
     OutgoingBody.finish(outgoingBody, undefined);
   } catch {
-    // The body is the host's again either way.
+    // The body is returned to the host in either case.
   }
   return pending;
 }
@@ -122,7 +123,7 @@ function read(response, wait) {
       }
       bytes += piece.length;
       if (bytes > ANSWER_BYTES_MAX) {
-        throw new Unreachable(`answers with more than ${ANSWER_BYTES_MAX >> 20} MiB`);
+        throw new Unreachable(`returned more than ${ANSWER_BYTES_MAX >> 20} MiB`);
       }
       read += text.decode(piece, { stream: true });
     }
@@ -131,7 +132,7 @@ function read(response, wait) {
       return { status, text: read + text.decode() };
     }
     forget(error);
-    throw error.payload ? new Unreachable('broke off its answer') : error;
+    throw error.payload ? new Unreachable('closed the connection before the end of the response') : error;
   } finally {
     drop(stream);
     drop(body);
@@ -139,7 +140,7 @@ function read(response, wait) {
   }
 }
 
-/** A stream's error may hold one of the host's. */
+/** Releases the host's error in a stream's error. */
 function forget(error) {
   if (error.payload?.tag === 'last-operation-failed') {
     drop(error.payload.val);
@@ -149,9 +150,9 @@ function forget(error) {
 function unreachable({ url }, code) {
   if (code.tag === 'HTTP-request-denied') {
     const { origin } = new URL(url);
-    return new Unreachable(`may not be asked; to allow it: grant = { http = ["${origin}"] }`, true);
+    return new Unreachable(`is not granted; to allow it: grant = { http = ["${origin}"] }`, true);
   }
   const details = typeof code.val === 'object' ? Object.values(code.val ?? {}) : [code.val];
   const words = [code.tag.replaceAll('-', ' '), ...details].filter((word) => word !== undefined);
-  return new Unreachable(`gives no answer: ${words.join(' ')}`);
+  return new Unreachable(`cannot be reached: ${words.join(' ')}`);
 }

@@ -1,10 +1,10 @@
-// As much XML as the API writes: elements, text, references. Attributes are
-// skipped, comments and the declaration, too.
+// A minimal XML parser for the API's responses: elements, text, references. Attributes,
+// comments and the declaration are skipped.
 
 const DEPTH_MAX = 64;
 const NAMED = { lt: '<', gt: '>', amp: '&', quot: '"', apos: "'" };
 
-/** An element: what it contains, by name, and its text. */
+/** An element: its children by name, and its text. */
 class Element {
   constructor(name) {
     this.name = name;
@@ -16,12 +16,12 @@ class Element {
     return this.raw.trim().replace(/&(#x[0-9a-f]+|#[0-9]+|[a-z]+);/gi, unescape);
   }
 
-  /** The elements that a path leads to: `all('reservationSet', 'item')`. */
+  /** The elements at a path: `all('reservationSet', 'item')`. */
   all(...path) {
     return path.reduce((from, name) => from.flatMap((e) => e.children.filter((c) => c.name === name)), [this]);
   }
 
-  /** The text of the first that a path leads to, if there is one. */
+  /** The text of the first element at a path, if there is one. */
   first(...path) {
     return this.all(...path)[0]?.text;
   }
@@ -30,9 +30,8 @@ class Element {
 /**
  * The root element. Throws a `SyntaxError` on what is not XML.
  *
- * With `wanted` all other elements are skipped, to their first end: the engine
- * interprets, and a list of machines is long. None of the API's contains another of
- * its own name.
+ * With `wanted`, all other elements are skipped up to their first end tag, because the engine is
+ * slow and a list of machines is long. No element of the API contains another of the same name.
  *
  * @param {string} xml
  * @param {Set<string>} [wanted]
@@ -59,7 +58,7 @@ export function parse(xml, wanted) {
       at = behind(xml, '?>', open);
     } else if (mark === '!') {
       if (!xml.startsWith('<!--', open)) {
-        throw new SyntaxError('a document type or CDATA is not taken');
+        throw new SyntaxError('a document type or CDATA is not supported');
       }
       at = behind(xml, '-->', open);
     } else {
@@ -77,14 +76,14 @@ export function parse(xml, wanted) {
       top.children.push(element);
       if (!isEmpty) {
         if (stack.push(element) > DEPTH_MAX) {
-          throw new SyntaxError(`elements lie more than ${DEPTH_MAX} deep`);
+          throw new SyntaxError(`elements are nested more than ${DEPTH_MAX} deep`);
         }
         top = element;
       }
     }
   }
   if (stack.length !== 1 || document.children.length !== 1) {
-    throw new SyntaxError('it has no one root element, or breaks off');
+    throw new SyntaxError('it does not have exactly one root element, or is truncated');
   }
   return document.children[0];
 }
@@ -92,7 +91,7 @@ export function parse(xml, wanted) {
 function behind(xml, mark, from) {
   const found = xml.indexOf(mark, from);
   if (found < 0) {
-    throw new SyntaxError('it breaks off');
+    throw new SyntaxError('it is truncated');
   }
   return found + mark.length;
 }

@@ -1,4 +1,4 @@
-// A small cloud on 127.0.0.1: machines page by page, and a metadata service.
+// A fake cloud on 127.0.0.1: machines page by page, and a metadata service.
 
 import { createServer } from 'node:http';
 
@@ -10,7 +10,7 @@ const REGION = 'eu-central-1';
 
 export class FakeCloud {
   machines = [];
-  /** Answers given instead of machines, in turn: `[status, code, message]`. */
+  /** Errors that are returned first, in order: `[status, code, message]`. */
   failures = [];
   role = 'shop-role';
   keysLastMs = 6 * 3_600_000;

@@ -34,7 +34,7 @@ async function problem(mode) {
     assert.ok(error.tag, error.stack);
     return [error.tag, error.message];
   }
-  throw new Error('the look succeeded');
+  throw new Error('the call succeeded');
 }
 
 test('machines by their private address, with zone and id', async () => {
@@ -42,7 +42,7 @@ test('machines by their private address, with zone and id', async () => {
   assert.deepEqual(await cloud([...OWN_KEYS, ['port', '6900'], ['look-again-ms', '5000']]).look(), {
     candidates: [
       { address: '10.0.0.5', port: 6900, attributes: [['instance-id', 'i-1'], ['zone', 'eu-central-1a']] },
-      // No address: the host drops it, and knows of it.
+      // No address: the host drops it and counts it.
       { address: 'i-2', port: 6900, attributes: [['instance-id', 'i-2'], ['zone', 'eu-central-1a']] },
       { address: '10.0.0.6', port: 6900, attributes: [['instance-id', 'i-3'], ['zone', 'eu-central-1a']] },
     ],
@@ -51,11 +51,11 @@ test('machines by their private address, with zone and id', async () => {
   });
 });
 
-test('nobody is an empty look', async () => {
+test('no machines are an empty snapshot', async () => {
   assert.deepEqual(await addresses(cloud()), []);
 });
 
-test('the filters are asked for, and running machines', async () => {
+test('the filters are sent, and running machines are selected', async () => {
   await cloud(OWN_KEYS, 'tag:cluster=a & b,tag:cluster=é,vpc-id=vpc-1').look();
   const [form] = fake.forms;
   assert.deepEqual([...form].filter(([name]) => name.startsWith('Filter')), [
@@ -75,14 +75,14 @@ test('all pages are read', async () => {
   assert.deepEqual(fake.forms.map((form) => form.get('NextToken')), [null, '100', '200']);
 });
 
-test('pages without end are cut, and said', async () => {
+test('the number of pages is limited, with a warning', async () => {
   fake.machines = Array.from({ length: 10_001 }, () => machine('i', '10.0.0.5'));
   const found = await cloud().look();
   assert.deepEqual([found.candidates.length, found.complete], [10_000, false]);
   assert.equal(lines[0][0], 'warn');
 });
 
-test("the role's keys are fetched once, and again before they run out", async () => {
+test("the role's keys are fetched once, and again before they expire", async () => {
   let time = Date.now();
   const mode = cloud([], undefined, () => time);
   await mode.look();
@@ -94,35 +94,35 @@ test("the role's keys are fetched once, and again before they run out", async ()
   assert.equal(fetched(), 2);
 });
 
-test('keys of the role that are refused as old are fetched anew', async () => {
+test('expired keys of the role are fetched again', async () => {
   const mode = cloud([]);
   fake.failures = [[400, 'RequestExpired', 'Request has expired.']];
   const [tag, text] = await problem(mode);
   assert.equal(tag, 'temporary');
-  assert.match(text, /^the role's key has run out for http:\/\/127\.0\.0\.1/);
+  assert.match(text, /^the role's key has expired for http:\/\/127\.0\.0\.1/);
   await mode.look();
   assert.equal(fake.asked.filter((line) => line.startsWith('PUT')).length, 2);
 });
 
-test('a machine without a role is told so', async () => {
+test('a machine without a role is reported', async () => {
   fake.role = undefined;
   const [tag, text] = await problem(cloud([]));
   assert.equal(tag, 'temporary');
-  assert.match(text, /gives this machine no role; attach one/);
+  assert.match(text, /returned no role for this machine; attach one/);
 });
 
-test('failures are sorted by what the host does next', async () => {
+test('failures are classified by how the host reacts', async () => {
   const cases = [
-    [401, 'AuthFailure', 'misconfigured', /^access-key "AKIDEXAMPLE" is refused by http/],
+    [401, 'AuthFailure', 'misconfigured', /^access-key "AKIDEXAMPLE" is rejected by http/],
     [403, 'SignatureDoesNotMatch', 'misconfigured', /check access-key, secret-key/],
-    [400, 'ExpiredToken', 'misconfigured', /^access-key "AKIDEXAMPLE" has run out/],
+    [400, 'ExpiredToken', 'misconfigured', /^access-key "AKIDEXAMPLE" has expired/],
     [403, 'UnauthorizedOperation', 'temporary', /allow it ec2:DescribeInstances$/],
-    [400, 'InvalidParameterValue', 'misconfigured', /^"tag:cluster": http.* does not take this filter/],
-    [503, 'RequestLimitExceeded', 'temporary', /answers HTTP 503 RequestLimitExceeded why$/],
-    [400, 'Throttling', 'temporary', /answers HTTP 400 Throttling why$/],
+    [400, 'InvalidParameterValue', 'misconfigured', /^"tag:cluster": http.* does not support this filter/],
+    [503, 'RequestLimitExceeded', 'temporary', /returned HTTP 503 RequestLimitExceeded why$/],
+    [400, 'Throttling', 'temporary', /returned HTTP 400 Throttling why$/],
     [500, 'InternalError', 'temporary', /HTTP 500/],
-    [404, 'Nothing', 'failed', /is it an EC2 endpoint\?$/],
-    [200, 'Nothing', 'failed', /is it an EC2 endpoint\?$/],
+    [404, 'Nothing', 'failed', /check that it is an EC2 endpoint$/],
+    [200, 'Nothing', 'failed', /check that it is an EC2 endpoint$/],
   ];
   for (const [status, code, tag, words] of cases) {
     fake.failures = [[status, code, 'why']];
@@ -133,7 +133,7 @@ test('failures are sorted by what the host does next', async () => {
   }
 });
 
-test('a failure is understood in the shapes that other services give it', async () => {
+test('the error formats of compatible services are supported', async () => {
   const said = '<Error><Code>AuthFailure</Code><Message>why</Message></Error>';
   for (const shape of [`<ErrorResponse><Errors>${said}</Errors></ErrorResponse>`, `<ErrorResponse>${said}</ErrorResponse>`]) {
     fake.answer = () => [401, shape];
@@ -143,34 +143,34 @@ test('a failure is understood in the shapes that other services give it', async 
   }
 });
 
-test('a wrong secret is refused', async () => {
+test('a wrong secret is rejected', async () => {
   const [tag] = await problem(cloud([['access-key', KEYS.access], ['secret-key', 'wrong']]));
   assert.equal(tag, 'misconfigured');
 });
 
-test('an endpoint that is down, and one that is silent', async () => {
+test('an endpoint that is down, and one that does not respond', async () => {
   const down = await new FakeCloud().start();
   await down.stop();
   const [tag, text] = await problem(cloud([...OWN_KEYS, ['endpoint', down.url]]));
   assert.equal(tag, 'temporary');
-  assert.match(text, /gives no answer: ECONNREFUSED$/);
+  assert.match(text, /cannot be reached: ECONNREFUSED$/);
 
   fake.answer = () => new Promise(() => {});
   const [slow, words] = await problem(cloud([...OWN_KEYS, ['timeout-ms', '100']]));
   assert.equal(slow, 'temporary');
-  assert.match(words, /gives no answer within 100 ms$/);
+  assert.match(words, /did not respond within 100 ms$/);
 });
 
-test('what the host refuses is denied', async () => {
+test('a request that the host denies is reported as denied', async () => {
   const refuse = () => {
-    throw new Unreachable('may not be asked', true);
+    throw new Unreachable('is not granted', true);
   };
   const config = { argument: 'a=b', settings: [['region', 'eu-central-1'], ['metadata', 'http://a:80']] };
   const mode = new Cloud(config, { send: refuse, now: Date.now, log: () => {} });
-  assert.deepEqual(await problem(mode), ['denied', 'http://a may not be asked']);
+  assert.deepEqual(await problem(mode), ['denied', 'http://a is not granted']);
 });
 
-test('an unknown setting is said', () => {
+test('an unknown setting is logged', () => {
   cloud([...OWN_KEYS, ['colour', 'red']]);
   assert.deepEqual(lines, [['warn', 'unknown setting ignored', [['setting', 'colour']]]]);
 });

@@ -1,4 +1,4 @@
-// As transport.js, without a host.
+// The interface of transport.js, without a host.
 
 import { Unreachable } from '../src/http.js';
 
@@ -9,6 +9,6 @@ export async function send({ url, ...request }, timeoutMs) {
     return { status: answer.status, text: await answer.text() };
   } catch (error) {
     const isLate = error.name === 'TimeoutError';
-    throw new Unreachable(isLate ? `gives no answer within ${timeoutMs} ms` : `gives no answer: ${error.cause?.code}`);
+    throw new Unreachable(isLate ? `did not respond within ${timeoutMs} ms` : `cannot be reached: ${error.cause?.code}`);
   }
 }

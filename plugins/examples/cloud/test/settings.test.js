@@ -12,7 +12,7 @@ const refused = (argument, ...pairs) => {
     assert.equal(problem.tag, 'misconfigured', String(problem));
     return problem.message;
   }
-  throw new Error(`${argument} ${pairs} was taken`);
+  throw new Error(`${argument} ${pairs} was accepted`);
 };
 
 test('defaults', () => {
@@ -32,11 +32,11 @@ test('filters come from the argument or the setting', () => {
   assert.deepEqual(filters('tag:a=b=c'), new Map([['tag:a', ['b=c']]]));
 });
 
-test('what is wrong is refused, the value first', () => {
+test('invalid values are rejected, with the value first', () => {
   const cases = [
     [['tag:a=b'], 'region is not set'],
     [['tag:a=b', ['region', 'EU/1']], 'region = "EU/1" is not a region'],
-    [['', REGION], '"" is no filter'],
+    [['', REGION], '"" is not a filter'],
     [['tag:a', REGION], '"tag:a" is not a filter (in "tag:a")'],
     [['tag:a=b,', REGION], '"" is not a filter (in "tag:a=b,")'],
     [['=b', REGION], '"=b" is not a filter'],
@@ -58,5 +58,5 @@ test('what is wrong is refused, the value first', () => {
   }
   assert.ok(!refused('a=b', REGION, ['endpoint', 'http://me:hunter2@a']).includes('hunter2'));
   const many = Array.from({ length: 51 }, (_, at) => `tag:${at}=x`).join(',');
-  assert.match(refused(many, REGION), /at most 50/);
+  assert.match(refused(many, REGION), /the limit is 50/);
 });

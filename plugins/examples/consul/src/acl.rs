@@ -1,18 +1,18 @@
-//! Answers that lack what the token may not read.
+//! Detects results that lack entries which the token may not read.
 //!
-//! Consul filters its lists by the rights of the token, and answers 200 with what is left
-//! (<https://developer.hashicorp.com/consul/api-docs/api-structure#results-filtered-by-acls>). It
-//! says so in a header, but not to a request without a token: where the policy is to deny by
-//! default, such a request is followed by the question what it may read.
+//! Consul filters lists by the permissions of the token, and returns status 200 with the rest
+//! (<https://developer.hashicorp.com/consul/api-docs/api-structure#results-filtered-by-acls>).
+//! A header reports that, but not for a request without a token: if the default policy is
+//! `deny`, such a request is followed by a query for its permissions.
 
 use convoke_mode_sdk::http::Response;
 use serde::{Deserialize, Serialize};
 
 use crate::settings::Settings;
 
-/// `true`: the answer is not all.
+/// `true`: the result is incomplete.
 const FILTERED: &str = "X-Consul-Results-Filtered-By-ACLs";
-/// `deny`: what no rule allows may not be read.
+/// `deny`: what no rule allows must not be read.
 const DEFAULT_POLICY: &str = "X-Consul-Default-Acl-Policy";
 
 #[derive(Serialize)]
@@ -29,7 +29,7 @@ struct Verdict {
     allow: bool,
 }
 
-/// Whether instances may have been left out of an answer.
+/// Whether instances may be missing in a result.
 pub(crate) fn withholds(settings: &Settings, answer: &Response) -> bool {
     if answer.header(FILTERED) == Some("true") {
         return true;
@@ -38,16 +38,16 @@ pub(crate) fn withholds(settings: &Settings, answer: &Response) -> bool {
     denies && settings.is_anonymous() && !may_read(settings)
 }
 
-/// What to do about it.
-pub(crate) fn in_words(settings: &Settings) -> String {
+/// The text of the problem.
+pub(crate) fn problem_text(settings: &Settings) -> String {
     let service = &settings.service;
     format!(
-        "Consul withholds instances of {service} from this token; it wants one with service:read on {service} and node:read, as the setting token"
+        "Consul withholds instances of {service} from this token; it needs service:read on {service} and node:read; configure such a token in the setting token"
     )
 }
 
-/// Whether Consul says that this request's token may read the service, and any node. No, where
-/// it does not say.
+/// Whether the request's token may read the service, and any node, according to Consul. False
+/// if Consul does not say.
 fn may_read(settings: &Settings) -> bool {
     let right = |resource, segment| Right { resource, access: "read", segment };
     let rights = [right("service", settings.service.as_str()), right("node", "")];

@@ -1,4 +1,4 @@
-//! Consul's list of the healthy instances of a service.
+//! Parses Consul's list of the healthy instances of a service.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use convoke_mode_sdk::Candidate;
 use serde::Deserialize;
 
-/// One instance, as far as it matters here.
+/// The relevant fields of an instance.
 #[derive(Debug, Deserialize)]
 pub(crate) struct Instance {
     #[serde(rename = "Node")]
@@ -31,21 +31,21 @@ struct Node {
 struct Service {
     #[serde(default)]
     address: Option<String>,
-    /// 0 for none. Consul keeps any number.
+    /// 0 if there is none. Consul does not validate the number.
     #[serde(default)]
     port: i64,
     #[serde(default)]
     meta: Option<BTreeMap<String, String>>,
 }
 
-/// Reads an answer; what is none comes back in words.
+/// Parses a response. The error is a text.
 pub(crate) fn read(body: &[u8]) -> Result<Vec<Instance>, String> {
     serde_json::from_slice(body).map_err(|error| error.to_string())
 }
 
 impl Instance {
-    /// The service's own address, else its node's: a literal, or a name that Consul was
-    /// given for one.
+    /// The service's address, or else its node's. An IP literal, or a name, since Consul does
+    /// not validate it.
     pub(crate) fn address(&self) -> &str {
         let own = self.service.address.as_deref().filter(|address| !address.is_empty());
         own.unwrap_or(&self.node.address)
@@ -56,8 +56,8 @@ impl Instance {
         self.address().parse::<IpAddr>().is_ok() && self.port() != Some(0)
     }
 
-    /// Where a member may be. What is not usable is handed to the host as well, which drops it
-    /// and knows then that somebody may be there.
+    /// The candidate. Unusable ones are returned as well, so that the host drops and counts
+    /// them.
     pub(crate) fn candidate(&self) -> Candidate {
         let candidate = Candidate::at(self.address(), self.port()).with("node", &self.node.node);
         match self.zone() {
@@ -66,7 +66,7 @@ impl Instance {
         }
     }
 
-    /// None for the start port, 0 for one that is no port.
+    /// `None` for the start port, 0 for an invalid port.
     fn port(&self) -> Option<u16> {
         match self.service.port {
             0 => None,
@@ -74,8 +74,7 @@ impl Instance {
         }
     }
 
-    /// What the service says of itself goes before what its node says, and that before
-    /// the datacenter.
+    /// The zone in the service's metadata, or else the node's, or else the datacenter.
     fn zone(&self) -> Option<&str> {
         let told = [&self.service.meta, &self.node.meta].into_iter().flatten();
         told.filter_map(|meta| meta.get("zone"))
@@ -91,7 +90,7 @@ mod tests {
 
     use super::*;
 
-    /// In the shape of Consul 1.20.
+    /// A response in the format of Consul 1.20.
     const ANSWER: &str = r#"[
         {
             "Node": {
@@ -129,7 +128,7 @@ mod tests {
     ]"#;
 
     #[test]
-    fn an_instance_is_where_the_service_or_its_node_is() {
+    fn the_address_is_that_of_the_service_or_else_of_its_node() {
         let instances = read(ANSWER.as_bytes()).unwrap();
         let found: Vec<_> = instances.iter().map(Instance::candidate).collect();
         assert_eq!(
@@ -147,23 +146,23 @@ mod tests {
     }
 
     #[test]
-    fn nobody_is_an_empty_list() {
+    fn no_instances_are_an_empty_list() {
         assert!(read(b"[]").unwrap().is_empty());
     }
 
     #[test]
-    fn what_is_no_list_of_instances_is_said_to_be_none() {
+    fn an_invalid_response_is_rejected() {
         for body in ["", "null", "{}", "<html>", "[{}]", r#"[{"Node": {}, "Service": {}}]"#, "[1"] {
             assert!(read(body.as_bytes()).is_err(), "{body}");
         }
     }
 
     #[test]
-    fn depth_is_bounded() {
+    fn the_nesting_depth_is_limited() {
         assert!(read("[".repeat(1 << 20).as_bytes()).is_err());
     }
 
-    /// JSON of any shape, with the keys that matter now and then.
+    /// Random JSON, which often contains the relevant keys.
     fn json() -> impl Strategy<Value = String> {
         let leaf = prop_oneof![
             Just("null".to_owned()),
@@ -196,7 +195,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_json_is_read_or_refused(text in json()) {
+        fn arbitrary_json_is_parsed_or_rejected(text in json()) {
             for instance in read(text.as_bytes()).into_iter().flatten() {
                 let _ = instance.candidate();
                 let _ = instance.is_usable();
@@ -204,7 +203,7 @@ mod tests {
         }
 
         #[test]
-        fn any_instance_of_the_right_shape_is_read(
+        fn a_valid_instance_is_parsed(
             node in "\\PC{0,8}", address in "[0-9a-f.:]{0,12}", port in any::<i64>(),
             zone in proptest::option::of("\\PC{0,8}"),
         ) {
@@ -220,7 +219,7 @@ mod tests {
         }
 
         #[test]
-        fn any_bytes_are_read_or_refused(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+        fn arbitrary_bytes_are_parsed_or_rejected(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
             let _ = read(&bytes);
         }
     }

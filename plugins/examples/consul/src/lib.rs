@@ -1,18 +1,18 @@
-//! Finds members in the catalogue of a Consul.
+//! Finds members in the catalogue of Consul.
 //!
-//! The argument is Consul's base URL, the setting `service` what to look for. The
-//! instances of that service which pass their checks are the candidates. Consul holds
-//! each question until its answer changes ([`watch`]), so a change is seen at once.
-//! With `register = true` a member makes itself known there, too ([`registration`]).
+//! The argument is Consul's base URL, and the setting `service` the service to look for. Its
+//! instances that pass their checks are the candidates. Consul holds each request until its
+//! result changes ([`watch`]), so a change is noticed at once. With `register = true` the
+//! member registers itself as well ([`registration`]).
 //!
-//! Consul leaves out what a token may not read, and answers 200 all the same ([`acl`]): such an
-//! answer never counts as "nobody".
+//! Consul omits what a token may not read, with status 200 ([`acl`]): such a result is not
+//! treated as an empty one.
 
 mod acl;
 mod health;
-mod refusal;
 mod registration;
 mod settings;
+mod status;
 mod watch;
 
 use convoke_mode_sdk::http::Response;
@@ -47,18 +47,18 @@ impl Mode for Consul {
         let request = self.watch.hold(self.settings.instances());
         let found = request.send().and_then(Response::successful).map_err(|error| {
             let right = format!("service:read on {} and node:read", self.settings.service);
-            refusal::problem(error, &right)
+            status::problem(error, &right)
         });
         let read = found.and_then(|answer| {
             let instances = health::read(&answer.body).map_err(|why| {
-                Problem::Failed(format!("Consul's answer is no list of instances: {why}"))
+                Problem::Failed(format!("Consul's response is not a list of instances: {why}"))
             })?;
             Ok((answer, instances))
         });
         let (answer, instances) = read.inspect_err(|_| self.watch.forget())?;
         let mut candidates = self.candidates(&instances);
         if acl::withholds(&self.settings, &answer) {
-            let why = acl::in_words(&self.settings);
+            let why = acl::problem_text(&self.settings);
             if instances.is_empty() {
                 self.watch.forget();
                 return Err(Problem::Temporary(why));
@@ -89,7 +89,7 @@ impl Consul {
             if !instance.is_usable() && !std::mem::replace(&mut self.has_told_of_names, true) {
                 tracing::warn!(
                     address = quoted(instance.address()),
-                    "an instance is left out: its address is a name, or its port is none; register it with an IP address"
+                    "an instance is ignored: its address is a name, or its port is invalid; register it with an IP address"
                 );
             }
         }
@@ -117,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn a_look_is_a_question_that_is_held_from_the_second_time_on() {
+    fn the_second_request_is_a_blocking_query() {
         let mut mode = mode();
         let answer = |request: &Request| {
             let status = if request.url().contains("index=41&wait=5s") { "42" } else { "41" };
@@ -130,32 +130,32 @@ mod tests {
     }
 
     #[test]
-    fn whoever_answers_something_else_is_no_empty_catalogue() {
+    fn a_response_that_is_not_a_list_is_a_failure() {
         let mut mode = mode();
         let page = |_: &Request| Ok(Response::new(200, "<html>welcome</html>"));
         let Err(Problem::Failed(text)) = answered_by(page, || mode.discover()) else {
-            panic!("it is no list");
+            panic!("it is not a list");
         };
-        assert!(text.starts_with("Consul's answer is no list of instances"), "{text}");
+        assert!(text.starts_with("Consul's response is not a list of instances"), "{text}");
     }
 
     #[test]
-    fn a_consul_that_is_away_is_waited_for() {
+    fn a_consul_that_is_down_is_a_temporary_problem() {
         let mut mode = mode();
-        let away = |_: &Request| Err(Error::Temporary("nothing listens there".to_owned()));
-        let problem = answered_by(away, || mode.discover());
-        assert_eq!(problem, Err(Problem::Temporary("nothing listens there".to_owned())));
+        let down = |_: &Request| Err(Error::Temporary("nothing listens on that port".to_owned()));
+        let problem = answered_by(down, || mode.discover());
+        assert_eq!(problem, Err(Problem::Temporary("nothing listens on that port".to_owned())));
     }
 
     #[test]
-    fn a_place_that_is_not_granted_is_a_denial() {
+    fn a_server_that_is_not_granted_is_a_denial() {
         let mut mode = mode();
-        let denied = |_: &Request| Err(Error::Denied("this place is not granted".to_owned()));
+        let denied = |_: &Request| Err(Error::Denied("this server is not granted".to_owned()));
         assert!(matches!(answered_by(denied, || mode.discover()), Err(Problem::Denied(_))));
     }
 
     #[test]
-    fn names_are_left_out_and_told_of_once() {
+    fn names_are_ignored_and_logged_once() {
         let mut mode = mode();
         let named = ONE.replace("10.0.0.1", "rack-1.example");
         let instances = health::read(named.as_bytes()).unwrap();
@@ -163,16 +163,16 @@ mod tests {
             mode.candidates(&instances);
             mode.candidates(&instances)
         });
-        assert_eq!(found.len(), 1, "the host drops it, and takes that for no empty answer");
+        assert_eq!(found.len(), 1, "the host drops it, and the result does not count as empty");
         assert_eq!(found[0].address, "rack-1.example");
         let told: Vec<&str> = lines.iter().map(|line| line.fields[0].1.as_str()).collect();
         assert_eq!(told, ["\"rack-1.example\""]);
     }
 
-    /// As Consul 1.14.11 answers with `default_policy = "deny"`.
+    /// The response of Consul 1.14.11 with `default_policy = "deny"`.
     #[test]
-    fn what_a_token_may_not_read_is_no_empty_catalogue() {
-        const RIGHT: &str = "Consul withholds instances of shop from this token; it wants one with service:read on shop and node:read, as the setting token";
+    fn a_filtered_result_is_not_an_empty_catalogue() {
+        const RIGHT: &str = "Consul withholds instances of shop from this token; it needs service:read on shop and node:read; configure such a token in the setting token";
         let token = ModeConfig::of("http://127.0.0.1:8500")
             .with("service", "shop")
             .with("token", "of-another-service");
@@ -187,14 +187,14 @@ mod tests {
         };
         let problem = answered_by(filtered("[]"), || mode.discover()).unwrap_err();
         assert_eq!(problem, Problem::Temporary(RIGHT.to_owned()));
-        // Those that it may read are used, and are not all.
+        // The readable instances are used, and the result is incomplete.
         let found = answered_by(filtered(ONE), || mode.discover()).unwrap().candidates;
         assert_eq!(found[0].address, "10.0.0.1");
         assert_eq!(found[1], Candidate::unresolved("shop", RIGHT));
     }
 
     #[test]
-    fn an_anonymous_token_may_read_what_consul_says_that_it_may() {
+    fn the_permissions_of_an_anonymous_request_are_queried() {
         for (rights, is_nobody) in [
             (r#"[{"Allow":true},{"Allow":true}]"#, true),
             (r#"[{"Allow":true},{"Allow":false}]"#, false),
@@ -210,7 +210,7 @@ mod tests {
                     );
                     return Ok(Response::new(200, rights));
                 }
-                // The header that says so is for tokens that are not anonymous.
+                // Consul sends the header only for tokens that are not anonymous.
                 Ok(Response::new(200, "[]").with("X-Consul-Default-Acl-Policy", "deny"))
             };
             let mut mode = mode();
@@ -218,14 +218,14 @@ mod tests {
             assert_eq!(looked.is_ok(), is_nobody, "{rights}: {looked:?}");
         }
         let open = |request: &Request| {
-            assert!(!request.url().contains("authorize"), "nothing is withheld by default");
+            assert!(!request.url().contains("authorize"), "nothing is filtered by default");
             Ok(Response::new(200, "[]").with("X-Consul-Default-Acl-Policy", "allow"))
         };
         assert!(answered_by(open, || mode().discover()).unwrap().candidates.is_empty());
     }
 
     #[test]
-    fn a_mode_that_does_not_register_announces_nothing() {
+    fn without_register_nothing_is_announced() {
         let mut mode = mode();
         assert_eq!(mode.announce(), Ok(None));
         assert_eq!(mode.withdraw(), Ok(()));

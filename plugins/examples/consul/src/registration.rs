@@ -1,8 +1,7 @@
-//! This member's own entry in the catalogue.
+//! Registers this member in the catalogue.
 //!
-//! It is registered once, with a check that fails unless this member says now and then
-//! that it is well. One that crashed is no longer *passing* half a minute later, and
-//! Consul strikes it off after another minute.
+//! The member is registered once, with a check that it renews periodically. After a crash it is
+//! no longer *passing* half a minute later, and Consul removes it after another minute.
 
 use std::time::Duration;
 
@@ -10,18 +9,18 @@ use convoke_mode_sdk::http::{Error, Request, Response};
 use convoke_mode_sdk::{LocalMember, Problem, tracing};
 use serde::Serialize;
 
-use crate::refusal;
 use crate::settings::Settings;
+use crate::status;
 
-/// How often the check is renewed, in milliseconds: a third of what it holds.
+/// How often the check is renewed, in milliseconds: a third of its TTL.
 const RENEW_MS: u32 = 10_000;
 const CHECK_TTL: &str = "30s";
-/// The shortest that Consul takes.
-const STRUCK_OFF_AFTER: &str = "1m";
+/// The shortest time that Consul accepts.
+const DEREGISTER_AFTER: &str = "1m";
 
-/// The agent is on this machine, as a rule.
+/// The agent usually runs on this machine.
 const TIMEOUT: Duration = Duration::from_secs(2);
-/// Below the 500 ms that the host gives a leaving member.
+/// Less than the 500 ms that the host gives a leaving member.
 const WITHDRAW_TIMEOUT: Duration = Duration::from_millis(400);
 
 /// The entry, and whether the agent has it.
@@ -64,7 +63,7 @@ struct Check<'a> {
 }
 
 impl Registration {
-    /// None when it is not asked for, or this member must not be dialled.
+    /// `None` if it is not configured, or this member accepts no connections.
     pub(crate) fn of(settings: &Settings, me: &LocalMember) -> Result<Option<Self>, Problem> {
         let Some(address) = me.address().filter(|_| settings.register && me.is_reachable()) else {
             return Ok(None);
@@ -79,10 +78,10 @@ impl Registration {
             meta: Meta { cluster: &me.cluster_name },
             check: Check {
                 id: &check_of(&id),
-                name: "says that it is well",
+                name: "renewed by the member",
                 ttl: CHECK_TTL,
                 status: "passing",
-                deregister_critical_service_after: STRUCK_OFF_AFTER,
+                deregister_critical_service_after: DEREGISTER_AFTER,
             },
         });
         let entry = entry.map_err(|error| Problem::Failed(error.to_string()))?;
@@ -90,41 +89,42 @@ impl Registration {
         Ok(Some(Self { id, entry, right, is_registered: false }))
     }
 
-    /// Registers, or says that this member is well; in how many milliseconds again.
+    /// Registers, or renews the check; returns the interval until the next call, in
+    /// milliseconds.
     pub(crate) fn renew(&mut self, settings: &Settings) -> Result<u32, Problem> {
         if self.is_registered {
-            let well = settings.tell("agent/check/pass", &check_of(&self.id), Vec::new());
-            match send(well.timeout(TIMEOUT)) {
+            let renewed = settings.tell("agent/check/pass", &check_of(&self.id), Vec::new());
+            match send(renewed.timeout(TIMEOUT)) {
                 Ok(_) => return Ok(RENEW_MS),
-                // The agent was started anew, or struck the entry off.
+                // The agent was restarted, or has removed the entry.
                 Err(Error::Status(404 | 500, text)) => {
                     self.is_registered = false;
-                    tracing::debug!(text, "the entry is gone; it is registered again");
+                    tracing::debug!(text, "the entry is gone; registering it again");
                 }
-                Err(error) => return Err(refusal::problem(error, &self.right)),
+                Err(error) => return Err(status::problem(error, &self.right)),
             }
         }
         let register = settings
             .tell("agent/service/register", "", self.entry.clone())
             .header("Content-Type", "application/json")
             .timeout(TIMEOUT);
-        send(register).map_err(|error| refusal::problem(error, &self.right))?;
+        send(register).map_err(|error| status::problem(error, &self.right))?;
         self.is_registered = true;
         tracing::info!(id = self.id, "registered with Consul");
         Ok(RENEW_MS)
     }
 
-    /// Takes the entry back, if there is one.
+    /// Removes the entry, if there is one.
     pub(crate) fn withdraw(&mut self, settings: &Settings) -> Result<(), Problem> {
         if !self.is_registered {
             return Ok(());
         }
         self.is_registered = false;
-        let away = settings.tell("agent/service/deregister", &self.id, Vec::new());
-        match send(away.timeout(WITHDRAW_TIMEOUT)) {
-            // Somebody else took it back.
+        let removed = settings.tell("agent/service/deregister", &self.id, Vec::new());
+        match send(removed.timeout(WITHDRAW_TIMEOUT)) {
+            // The entry has been removed already.
             Ok(_) | Err(Error::Status(404, _)) => Ok(()),
-            Err(error) => Err(refusal::problem(error, &self.right)),
+            Err(error) => Err(status::problem(error, &self.right)),
         }
     }
 }
@@ -160,7 +160,7 @@ mod tests {
         Registration::of(settings, &LocalMember::at("10.0.0.7", 6900)).unwrap().unwrap()
     }
 
-    /// Calls while Consul answers with these statuses in turn; gives what was asked.
+    /// Runs `call` with Consul returning these statuses in order; returns the requests.
     fn asked(statuses: &'static [u16], call: impl FnOnce()) -> Vec<String> {
         let asked = Rc::new(RefCell::new(Vec::new()));
         let list = Rc::clone(&asked);
@@ -175,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn it_registers_once_and_then_says_that_it_is_well() {
+    fn it_registers_once_and_then_renews_the_check() {
         let settings = settings(true);
         let mut registration = registration(&settings);
         let asked = asked(&[200, 200, 200], || {
@@ -195,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn an_entry_that_is_gone_is_registered_again() {
+    fn a_removed_entry_is_registered_again() {
         let settings = settings(true);
         let mut registration = registration(&settings);
         let asked = asked(&[200, 404, 200], || {
@@ -206,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn the_entry_says_who_where_and_until_when() {
+    fn the_entry_has_name_address_and_check() {
         let registration = registration(&settings(true));
         let entry: serde_json::Value = serde_json::from_slice(&registration.entry).unwrap();
         assert_eq!(
@@ -215,7 +215,7 @@ mod tests {
                 "ID": "shop-member-1", "Name": "shop", "Address": "10.0.0.7", "Port": 6900,
                 "Tags": ["live"], "Meta": {"cluster": "development"},
                 "Check": {
-                    "CheckID": "service:shop-member-1", "Name": "says that it is well",
+                    "CheckID": "service:shop-member-1", "Name": "renewed by the member",
                     "TTL": "30s", "Status": "passing", "DeregisterCriticalServiceAfter": "1m",
                 },
             })
@@ -223,12 +223,12 @@ mod tests {
     }
 
     #[test]
-    fn a_refusal_says_what_the_token_lacks_and_is_tried_again() {
+    fn a_denial_says_what_the_token_lacks_and_is_retried() {
         let settings = settings(true);
         let mut registration = registration(&settings);
         asked(&[403, 200], || {
             let Err(Problem::Temporary(text)) = registration.renew(&settings) else {
-                panic!("it is refused");
+                panic!("expected a temporary problem");
             };
             assert!(text.contains("a token with service:write on shop"), "{text}");
             assert!(!text.contains("secret"), "{text}");
@@ -237,7 +237,7 @@ mod tests {
     }
 
     #[test]
-    fn a_dry_run_and_a_member_that_does_not_want_to_are_not_registered() {
+    fn a_dry_run_and_a_member_without_register_are_not_registered() {
         let reachable = LocalMember::at("10.0.0.7", 6900);
         assert!(Registration::of(&settings(false), &reachable).unwrap().is_none());
         let dry = LocalMember::at("10.0.0.7", 0);

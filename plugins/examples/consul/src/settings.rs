@@ -1,60 +1,60 @@
-//! What the operator asks for.
+//! The configuration.
 
 use std::time::Duration;
 
 use convoke_mode_sdk::http::{Request, escaped};
 use convoke_mode_sdk::{ModeConfig, Problem};
 
-/// Every setting; any other is a misspelt one.
+/// The known settings; any other is rejected.
 const NAMES: [&str; 8] = ["service", "passing", "dc", "tag", "near", "token", "wait-s", "register"];
 
-/// How long Consul holds a question while nothing changes, in seconds: by itself, and
-/// at most. With its own jitter and the way there and back it stays below the 10 s
-/// that a whole call may take.
+/// How long Consul holds a request while nothing changes, in seconds: the default, and the
+/// limit. With Consul's jitter and the network delay it stays below the 10 s that a call may
+/// take.
 const WAIT_S: u64 = 5;
 const WAIT_S_MAX: u64 = 7;
-/// With a question that was held before it still below those 10 s.
+/// Together with a preceding request that was held, still below these 10 s.
 const AUTHORIZE_TIMEOUT: Duration = Duration::from_millis(1_000);
 
-/// Where Consul is, and what is looked for there.
+/// Consul's address, and the service to look for.
 #[derive(Debug)]
 pub(crate) struct Settings {
-    /// Without a slash at its end.
+    /// Without a trailing slash.
     base: String,
     /// The service's name.
     pub(crate) service: String,
     passing: bool,
     dc: Option<String>,
-    /// Asked for, and given when this member registers itself.
+    /// The tag to look for, and the tag of this member's own entry.
     pub(crate) tag: Option<String>,
     near: Option<String>,
     token: Option<String>,
-    /// Zero: Consul answers at once.
+    /// Zero: Consul responds at once.
     pub(crate) wait: Duration,
-    /// Whether this member makes itself known.
+    /// Whether this member registers itself.
     pub(crate) register: bool,
 }
 
 impl Settings {
-    /// Reads and checks all of it; the network is not asked.
+    /// Parses and validates the configuration, without network access.
     pub(crate) fn read(config: &ModeConfig) -> Result<Self, Problem> {
         config.only(&NAMES)?;
         if config.argument.is_empty() {
             return Err(Problem::Misconfigured(
-                "no Consul is named; expected a URL such as http://127.0.0.1:8500 as argument"
+                "the argument is empty; expected a URL such as http://127.0.0.1:8500 as argument"
                     .to_owned(),
             ));
         }
         if config.argument.contains(['?', '#']) {
             return Err(Problem::Misconfigured(format!(
-                "{:?} is more than a base URL; expected one such as http://127.0.0.1:8500",
+                "{:?} is not a base URL; expected one such as http://127.0.0.1:8500",
                 config.argument
             )));
         }
         let given = |name| config.setting(name).filter(|text| !text.is_empty()).map(str::to_owned);
         let register = config.flag("register", false)?;
-        // A member that leaves does not wait for a question that Consul holds, and could
-        // not take its entry back.
+        // A leaving member does not wait for a request that Consul holds, and could not remove
+        // its entry.
         let wait_s = if register { 0 } else { WAIT_S };
         let settings = Self {
             base: config.argument.trim_end_matches('/').to_owned(),
@@ -71,7 +71,7 @@ impl Settings {
         Ok(settings)
     }
 
-    /// Asks for the instances of the service.
+    /// The request for the instances of the service.
     pub(crate) fn instances(&self) -> Request {
         let mut request = self.signed(Request::get(self.at("health/service", &self.service)));
         if self.passing {
@@ -85,12 +85,12 @@ impl Settings {
         request
     }
 
-    /// Whether no token is sent.
+    /// Whether no token is configured.
     pub(crate) fn is_anonymous(&self) -> bool {
         self.token.is_none()
     }
 
-    /// Asks what the token may do, as the pages of Consul itself do.
+    /// The request for the permissions of the token, as Consul's own UI makes it.
     pub(crate) fn authorize(&self, rights: Vec<u8>) -> Request {
         let request = Request::post(format!("{}/v1/internal/acl/authorize", self.base), rights)
             .header("Content-Type", "application/json")
@@ -102,7 +102,7 @@ impl Settings {
         }
     }
 
-    /// Tells the agent something of `what`.
+    /// A `PUT` request to the agent.
     pub(crate) fn tell(&self, way: &str, what: &str, body: Vec<u8>) -> Request {
         self.signed(Request::put(self.at(way, what), body))
     }
@@ -129,12 +129,12 @@ mod tests {
     fn refused(config: &ModeConfig) -> String {
         match Settings::read(config) {
             Err(Problem::Misconfigured(text)) => text,
-            other => panic!("it must be refused: {other:?}"),
+            other => panic!("it must be rejected: {other:?}"),
         }
     }
 
     #[test]
-    fn a_service_at_a_url_is_enough() {
+    fn url_and_service_are_sufficient() {
         let settings = Settings::read(&ModeConfig::of(CONSUL).with("service", "shop")).unwrap();
         let request = settings.instances();
         assert_eq!(request.url(), "http://127.0.0.1:8500/v1/health/service/shop?passing=true");
@@ -143,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn everything_that_is_set_is_asked_for() {
+    fn all_settings_are_part_of_the_request() {
         let config = ModeConfig::of("https://consul.example/proxy/")
             .with("service", "web shop")
             .with("passing", false)
@@ -160,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn a_member_that_registers_itself_does_not_have_its_questions_held() {
+    fn requests_of_a_member_that_registers_are_not_held() {
         let config = ModeConfig::of(CONSUL).with("service", "shop").with("register", true);
         assert_eq!(Settings::read(&config).unwrap().wait, Duration::ZERO);
         let config = config.with("wait-s", 2);
@@ -168,20 +168,20 @@ mod tests {
     }
 
     #[test]
-    fn what_is_malformed_is_for_the_operator() {
+    fn invalid_configuration_is_misconfigured() {
         let named = |argument: &str| ModeConfig::of(argument).with("service", "shop");
-        assert!(refused(&named("")).starts_with("no Consul is named; expected a URL"));
-        assert!(refused(&named("127.0.0.1:8500")).contains("is no URL"));
-        assert!(refused(&named("http://a/?dc=x")).contains("is more than a base URL"));
+        assert!(refused(&named("")).starts_with("the argument is empty; expected a URL"));
+        assert!(refused(&named("127.0.0.1:8500")).contains("is not a URL"));
+        assert!(refused(&named("http://a/?dc=x")).contains("is not a base URL"));
         assert!(refused(&ModeConfig::of(CONSUL)).starts_with("the setting service is missing"));
         assert!(
             refused(&named(CONSUL).with("token", "a\nb")).contains("has control characters"),
-            "and the token is not shown"
+            "the token must not be shown"
         );
         assert_eq!(
             refused(&named(CONSUL).with("wait-s", "60")),
             "\"60\" is not a number from 0 to 7 (in wait-s = 60)"
         );
-        assert!(refused(&named(CONSUL).with("datacenter", "x")).contains("is no setting"));
+        assert!(refused(&named(CONSUL).with("datacenter", "x")).contains("is not a setting"));
     }
 }

@@ -1,38 +1,38 @@
-//! Blocking queries: Consul holds a question until its answer changes.
+//! Blocking queries: Consul holds a request until its result changes.
 //!
-//! Each answer carries an index (`X-Consul-Index`). A question with that index is held
-//! until there is a newer one, or for as long as it says (`wait`). So a change is told
-//! at once, and an unchanged list costs a question every few seconds.
+//! Each response has an index (`X-Consul-Index`). A request with that index is held until there
+//! is a newer one, or until its `wait` has passed. So a change is noticed at once, and an
+//! unchanged list costs a request every few seconds.
 
 use std::time::Duration;
 
 use convoke_mode_sdk::http::Request;
 
-/// Between two looks where Consul is not to hold a question.
+/// The interval if Consul is not to hold requests.
 const POLL: Duration = Duration::from_secs(1);
 
-/// After a change: more of them often follow, and one answer has them all.
+/// The wait after a change, since several often follow each other.
 const SETTLE: Duration = Duration::from_millis(200);
 
-/// What a question may take beyond the time that it is held: Consul adds up to a
-/// sixteenth of it, so that not all questions end at once.
+/// How much longer than `wait` a request may take: Consul adds up to a sixteenth, so that not
+/// all requests end at the same time.
 const MARGIN: Duration = Duration::from_secs(2);
 
-/// What was answered last, and how long to wait for something else.
+/// The index of the last response, and how long to wait for a newer one.
 #[derive(Debug)]
 pub(crate) struct Watch {
     wait: Duration,
-    /// 0 for none: the next answer comes at once.
+    /// 0 for none: the next response comes at once.
     index: u64,
 }
 
 impl Watch {
-    /// `wait` of zero: nothing is held, and Consul is asked again every second.
+    /// With a `wait` of zero nothing is held, and Consul is polled every second.
     pub(crate) fn new(wait: Duration) -> Self {
         Self { wait, index: 0 }
     }
 
-    /// The question, to be held until there is news.
+    /// Makes the request a blocking query.
     pub(crate) fn hold(&self, request: Request) -> Request {
         let request = request.timeout(self.wait + MARGIN);
         if self.index == 0 || self.wait.is_zero() {
@@ -43,28 +43,29 @@ impl Watch {
             .query("wait", &format!("{}s", self.wait.as_secs()))
     }
 
-    /// Takes an answer's index, and what it took to come; says when to ask again.
+    /// Records the index of a response, and how long it took; returns the interval until the
+    /// next request.
     pub(crate) fn take(&mut self, index: Option<&str>, elapsed: Duration) -> Duration {
         if self.wait.is_zero() {
             return POLL;
         }
         let before = self.index;
-        // One that runs backwards is of another server's counting: begin anew.
+        // A smaller index is that of another server: start again.
         self.index = index
             .and_then(|text| text.parse().ok())
             .filter(|&index| index >= before)
             .unwrap_or_default();
         match self.index {
-            // Whatever is there holds no question.
+            // The server does not support blocking queries.
             0 => self.wait,
-            // The first answer; the next question is held.
+            // The first response; the next request is held.
             _ if before == 0 => Duration::ZERO,
             index if index == before => self.wait.saturating_sub(elapsed),
             _ => SETTLE,
         }
     }
 
-    /// There was no answer: the next one is to come at once.
+    /// Resets the index after a failure, so that the next response comes at once.
     pub(crate) fn forget(&mut self) {
         self.index = 0;
     }
@@ -81,7 +82,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_question_is_answered_at_once_and_the_next_one_is_held() {
+    fn the_first_request_is_not_held_and_the_next_one_is() {
         let mut watch = Watch::new(WAIT);
         assert_eq!(asked(&watch), "http://a/b?passing=true");
         assert_eq!(watch.take(Some("7"), Duration::ZERO), Duration::ZERO);
@@ -89,14 +90,14 @@ mod tests {
     }
 
     #[test]
-    fn a_question_that_was_held_in_vain_is_asked_again_at_once() {
+    fn a_request_that_timed_out_is_repeated_at_once() {
         let mut watch = Watch::new(WAIT);
         watch.take(Some("7"), Duration::ZERO);
         assert_eq!(watch.take(Some("7"), WAIT), Duration::ZERO);
     }
 
     #[test]
-    fn whoever_does_not_hold_questions_is_not_flooded() {
+    fn a_server_without_blocking_queries_is_polled() {
         let mut watch = Watch::new(WAIT);
         watch.take(Some("7"), Duration::ZERO);
         assert_eq!(watch.take(Some("7"), Duration::from_secs(1)), Duration::from_secs(4));
@@ -105,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn after_a_change_more_are_waited_for() {
+    fn after_a_change_further_changes_are_awaited() {
         let mut watch = Watch::new(WAIT);
         watch.take(Some("7"), Duration::ZERO);
         assert_eq!(watch.take(Some("9"), Duration::from_secs(1)), SETTLE);
@@ -113,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn an_index_that_runs_backwards_and_a_failure_begin_anew() {
+    fn a_smaller_index_and_a_failure_reset_the_watch() {
         let mut watch = Watch::new(WAIT);
         watch.take(Some("7"), Duration::ZERO);
         watch.take(Some("3"), Duration::ZERO);

@@ -1,4 +1,4 @@
-"""What the host calls: convoke:discovery/strategy and announcer."""
+"""The functions that the host calls: convoke:discovery/strategy and announcer."""
 
 import functools
 from collections.abc import Callable
@@ -24,7 +24,7 @@ etcd: Etcd
 
 
 def reporting(call: Callable[..., Any]) -> Callable[..., Any]:
-    """Anything else that is raised would end the instance without a word."""
+    """Converts exceptions to problems; any other exception would end the instance."""
 
     @functools.wraps(call)
     def reported(*arguments: Any) -> Any:
@@ -56,7 +56,7 @@ class Strategy(exports.Strategy):
             types.Candidate(place.address, place.port, list(place.attributes.items()))
             for place in look.places
         ]
-        # The host drops what is no address, and takes a look of nothing else for none.
+        # The host drops invalid addresses, and treats a result without valid ones as a failure.
         candidates += [types.Candidate(key, None, []) for key in look.senseless]
         return types.Snapshot(candidates, look.complete, look.again_ms)
 

@@ -1,4 +1,4 @@
-"""etcd's JSON gateway, version 3: what this mode asks of it.
+"""A client for etcd's JSON gateway, version 3.
 
 https://etcd.io/docs/v3.5/dev-guide/api_grpc_gateway/
 """
@@ -12,50 +12,50 @@ from problems import Denied, Failed, Misconfigured, Temporary
 from settings import Endpoint, Settings
 
 KEYS_MAX = 4_096
-# etcd's own answers are a few deep.
+# etcd's responses are nested only a few levels deep.
 DEPTH_MAX = 64
 ALL_BUT_BRACKETS = bytes(byte for byte in range(256) if byte not in b"[]{}")
 
-# etcd's own words. Several causes share a status.
+# etcd's error texts. Several causes share a status.
 WRONG_PASSWORD = "authentication failed, invalid user ID or password"
 NO_USER = "user name is empty"
 AUTH_IS_OFF = "authentication is not enabled"
-# Of gRPC's codes, for a stream that failed under way: not found, no permission, not signed in.
+# gRPC codes of a stream that failed: not found, permission denied, unauthenticated.
 HTTP_OF_GRPC = {5: 404, 7: 403, 16: 401}
 STALE_TOKEN = ("invalid auth token", "revision of auth store is old")
 
 
 @dataclass(frozen=True)
 class Answer:
-    """An HTTP answer."""
+    """An HTTP response."""
 
     status: int
     body: bytes
 
 
 class Unreachable(Exception):
-    """No answer, and why."""
+    """The request failed, with the reason."""
 
 
 class Refused(Unreachable):
-    """The host lets this mode not ask there."""
+    """The host denied the request."""
 
 
 Send = Callable[[Endpoint, str, list[tuple[str, str]], bytes, int], Answer]
-"""Posts a body to a path of an endpoint, with more headers and a time limit in
-milliseconds. Raises `Unreachable`."""
+"""Posts a body to a path of an endpoint, with headers and a timeout in milliseconds.
+Raises `Unreachable`."""
 
 
 class LeaseGone(Exception):
-    """etcd knows no such lease."""
+    """The lease does not exist."""
 
 
 class StaleToken(Exception):
-    """The token has run out."""
+    """The token has expired."""
 
 
 class Gateway:
-    """Asks the endpoints in turn, and stays with the one that answered."""
+    """Tries the endpoints in order, starting with the one that responded last."""
 
     def __init__(self, settings: Settings, send: Send) -> None:
         self._settings = settings
@@ -75,7 +75,7 @@ class Gateway:
         return pairs, found.get("more", False) is True
 
     def grant(self, ttl_s: int) -> tuple[str, int]:
-        """A new lease, and its seconds as etcd decided."""
+        """Creates a lease; returns its id and its TTL in seconds, as chosen by etcd."""
         granted = self._call("/v3/lease/grant", {"TTL": ttl_s, "ID": 0})
         return str(granted["ID"]), int(granted["TTL"])
 
@@ -84,9 +84,9 @@ class Gateway:
         self._call("/v3/kv/put", {"key": text(key.encode()), "value": text(value), "lease": lease})
 
     def keep_alive(self, lease: str) -> int:
-        """The seconds that the lease has again. Raises `LeaseGone`."""
+        """Renews a lease; returns its TTL in seconds. Raises `LeaseGone`."""
         kept = self._call("/v3/lease/keepalive", {"ID": lease})
-        # A gone lease is one without seconds, and proto3's JSON leaves zeros out.
+        # An expired lease has a TTL of zero, which the JSON encoding of proto3 omits.
         ttl_s = int(kept.get("result", {}).get("TTL", 0))
         if ttl_s <= 0:
             raise LeaseGone
@@ -104,10 +104,10 @@ class Gateway:
         try:
             return self._ask(path, message, self._authenticated())
         except StaleToken:
-            raise Temporary(f'user "{self._settings.user}": etcd refuses the token it has just given') from None
+            raise Temporary(f'user "{self._settings.user}": etcd rejects the token it has just issued') from None
 
     def _authenticated(self) -> str:
-        """A token; empty when none is needed."""
+        """A token; empty if none is needed."""
         if self._settings.user is None:
             return ""
         if self._token is None:
@@ -131,7 +131,7 @@ class Gateway:
                 all_refused = False
                 if not passes(answer.status):
                     return self._read(endpoint, path, answer)
-                failures.append(f"{endpoint} answers HTTP {answer.status} {complaint(answer)}".rstrip())
+                failures.append(f"{endpoint} returned HTTP {answer.status} {complaint(answer)}".rstrip())
             self._endpoints.append(self._endpoints.pop(0))
         words = "; ".join(failures)
         raise Denied(words) if all_refused else Temporary(words)
@@ -144,44 +144,45 @@ class Gateway:
                 value = None
             if isinstance(value, dict):
                 return value
-            raise Failed(f"{endpoint} answers {path} with what etcd never says; is it etcd's client URL?")
+            raise Failed(f"{endpoint} returned an invalid response for {path}; check that it is etcd's client URL")
         words = complaint(answer)
         if path == "/v3/lease/keepalive" and answer.status == 401 and self._token is not None:
-            # etcd 3.4 does not look at the token here; later ones do, whatever they call it.
+            # etcd 3.4 ignores the token here; later versions check it, with varying error
+            # texts.
             raise StaleToken()
         if AUTH_IS_OFF in words:
-            # A user too many does no harm.
+            # A configured user is ignored if authentication is off.
             return {}
         raise self._problem(endpoint, path, answer.status, words)
 
     def _problem(self, endpoint: Endpoint, path: str, status: int, words: str) -> Exception:
-        # What can be mended at etcd is temporary: a member waits, and needs no restart.
+        # What can be fixed at etcd is temporary: the member waits, and needs no restart.
         user, prefix = self._settings.user, self._settings.prefix
         if "lease not found" in words:
             return LeaseGone()
         if NO_USER in words:
-            return Misconfigured(f"user is not set, and {endpoint} wants one; add user and password to settings")
+            return Misconfigured(f"user is not set, and {endpoint} requires authentication; add user and password to settings")
         if WRONG_PASSWORD in words:
-            return Temporary(f'user "{user}": {endpoint} refuses this name or password; check user and password')
+            return Temporary(f'user "{user}": {endpoint} rejects this name or password; check user and password')
         if user is not None and any(stale in words for stale in STALE_TOKEN):
             return StaleToken()
         if status in (401, 403):
             does = "write" if path in ("/v3/kv/put", "/v3/lease/revoke") else "read"
-            who = f'user "{user}"' if user else "nobody in particular"
+            who = f'user "{user}"' if user else "an anonymous client"
             return Temporary(
                 f'"{prefix}": {who} may not {does} it in {endpoint} ({words or f"HTTP {status}"}); allow it: '
                 f"etcdctl role grant-permission ROLE --prefix=true readwrite {prefix}"
             )
         if status == 404:
             return Misconfigured(
-                f"{endpoint} has no {path}; give a client URL of etcd 3.4 or later, with its JSON gateway on"
+                f"{endpoint} has no {path}; configure a client URL of etcd 3.4 or later, with the JSON gateway enabled"
             )
-        return Failed(f"{endpoint} answers {path} with HTTP {status} {words}".rstrip())
+        return Failed(f"{endpoint} returned HTTP {status} for {path}: {words}".rstrip())
 
 
 def read_json(body: bytes) -> object:
-    """As `json.loads`, which recurses and would exhaust the stack of a component.
-    Raises `ValueError` for what etcd never nests that deep."""
+    """Limits the nesting depth for `json.loads`, which would exhaust the stack of a component.
+    Raises `ValueError`."""
     depth = deepest = 0
     for byte in body.translate(None, ALL_BUT_BRACKETS):
         if byte in b"[{":
@@ -195,7 +196,7 @@ def read_json(body: bytes) -> object:
 
 
 def plain(answer: Answer) -> Answer:
-    """A stream that failed is a 200 with the error inside: unwraps it."""
+    """Unwraps the error of a failed stream, which is in a response with status 200."""
     if answer.status == 200 and answer.body.startswith(b'{"error"'):
         try:
             error = read_json(answer.body)["error"]
@@ -207,13 +208,13 @@ def plain(answer: Answer) -> Answer:
 
 
 def passes(status: int) -> bool:
-    """Whether another endpoint, or a later time, may do better."""
+    """Whether the request may succeed at another endpoint, or later."""
     return status >= 500 or status in (408, 429)
 
 
 def complaint(answer: Answer) -> str:
-    """What an error says of itself: in `message`, in `error` (etcd 3.4), or in the
-    `message` of an `error`, as streams have it."""
+    """The error text: in `message`, in `error` (etcd 3.4), or, for streams, in the `message` of
+    an `error`."""
     try:
         value = read_json(answer.body)
         if isinstance(value.get("error"), dict):
@@ -225,7 +226,7 @@ def complaint(answer: Answer) -> str:
 
 
 def prefix_end(prefix: bytes) -> bytes:
-    """The first key behind all that start with `prefix`."""
+    """The first key after all keys that start with `prefix`."""
     stem = prefix.rstrip(b"\xff")
     return stem[:-1] + bytes([stem[-1] + 1]) if stem else b"\0"
 

@@ -1,4 +1,4 @@
-"""What the keys of etcd say about members."""
+"""Parses and formats the values of members in etcd."""
 
 import json
 from dataclasses import dataclass, field
@@ -10,23 +10,23 @@ VALUE_FORM = 'expected 10.0.0.5:6900, [fd00::5]:6900 or {"address": "10.0.0.5", 
 
 @dataclass(frozen=True)
 class Place:
-    """Where a member may be listening."""
+    """The address of a candidate."""
 
     address: str
     """An IP literal."""
     port: int | None
-    """None for the cluster's own start port."""
+    """None for the cluster's start port."""
     attributes: dict[str, str] = field(default_factory=dict, hash=False)
 
 
 def write(member_id: str, addresses: list[str], port: int, attributes: list[tuple[str, str]]) -> bytes:
-    """A value that `read` gives the same places for."""
+    """A value for which `read` returns these addresses."""
     value = {"addresses": addresses, "port": port, "member-id": member_id, "attributes": dict(attributes)}
     return json.dumps(value, ensure_ascii=False).encode()
 
 
 def read(value: bytes) -> list[Place]:
-    """Raises `ValueError` with the value and what is wrong with it."""
+    """Raises `ValueError` with the value and the reason."""
     try:
         text = value.decode().strip()
     except UnicodeDecodeError:
@@ -61,7 +61,7 @@ def described(value: dict) -> list[Place]:
     port = None if port is None else port_number(port)
     attributes = value.get("attributes") or {}
     if not isinstance(attributes, dict):
-        raise ValueError(f"{quoted(attributes)} are no attributes; expected text by name")
+        raise ValueError(f"{quoted(attributes)} are not valid attributes; expected an object of strings")
     attributes = {key: text for key, text in attributes.items() if isinstance(text, str)}
     if isinstance(value.get("member-id"), str):
         attributes["member-id"] = value["member-id"]
@@ -69,7 +69,7 @@ def described(value: dict) -> list[Place]:
 
 
 def literal(address: object) -> str:
-    # ip_address takes numbers, too, and IPv6 with a zone.
+    # ip_address also accepts numbers, and IPv6 addresses with a zone.
     if not isinstance(address, str) or "%" in address:
         raise ValueError(f"{quoted(address)} is not an IP address; {VALUE_FORM}")
     try:

@@ -1,4 +1,4 @@
-"""The mode: looks, announces, withdraws. Knows nothing of WebAssembly."""
+"""The mode, independent of WebAssembly: discovers, announces, withdraws."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -7,9 +7,9 @@ import members
 import settings
 from gateway import Gateway, LeaseGone, Send
 
-# Announcements in the life of a lease: two may fail.
+# Renewals within the TTL of a lease, so that two may fail.
 KEPT_ALIVE_IN_TTL = 3
-# Lines of one look about values that make no sense.
+# Lines that one call logs about invalid values.
 COMPLAINTS_MAX = 8
 
 Log = Callable[[str, str, dict[str, str]], None]
@@ -18,23 +18,23 @@ Log = Callable[[str, str, dict[str, str]], None]
 
 @dataclass(frozen=True)
 class Member:
-    """The member that looks for others."""
+    """The local member."""
 
     cluster_name: str
     member_id: str
     addresses: list[str]
     port: int
-    """0 when it must not be dialled."""
+    """0 if it accepts no connections."""
     attributes: list[tuple[str, str]]
 
 
 @dataclass(frozen=True)
 class Look:
-    """What one look found."""
+    """The result of one call."""
 
     places: list[members.Place]
-    senseless: list[str]
-    """Keys whose values say nothing: members that cannot be called."""
+    invalid: list[str]
+    """Keys with invalid values."""
     complete: bool
     again_ms: int
 
@@ -60,23 +60,23 @@ class Etcd:
         """Raises `Problem`."""
         pairs, more = self._gateway.below(self._settings.prefix)
         if self._lease is not None and all(key != self._key for key, _ in pairs) and not more:
-            # Somebody removed it: the next announcement writes it again.
-            self._log("warn", "the announcement is gone from etcd; it is made again", {"key": self._key})
+            # The key was removed: the next announcement writes it again.
+            self._log("warn", "the announcement was removed from etcd; announcing again", {"key": self._key})
             self._lease = None
-        places, senseless = [], set()
+        places, invalid = [], set()
         for key, value in pairs:
             try:
                 places += members.read(value)
             except ValueError as why:
-                senseless.add((key, value))
-                if (key, value) not in self._complained and len(senseless) <= COMPLAINTS_MAX:
-                    self._log("warn", "a key in etcd says nothing of a member", {"key": key, "why": str(why)})
-        self._complained = senseless
-        keys = sorted(key for key, _ in senseless)
-        return Look(places, keys, not more and not senseless, self._settings.look_again_ms)
+                invalid.add((key, value))
+                if (key, value) not in self._complained and len(invalid) <= COMPLAINTS_MAX:
+                    self._log("warn", "a key in etcd has an invalid value", {"key": key, "why": str(why)})
+        self._complained = invalid
+        keys = sorted(key for key, _ in invalid)
+        return Look(places, keys, not more and not invalid, self._settings.look_again_ms)
 
     def announce(self) -> int | None:
-        """Milliseconds until the next announcement, None when there is none to make.
+        """Milliseconds until the next announcement; None if nothing is announced.
 
         Raises `Problem`.
         """
@@ -87,7 +87,7 @@ class Etcd:
             try:
                 return again_ms(self._gateway.keep_alive(self._lease))
             except LeaseGone:
-                self._log("warn", "the announcement ran out; it is made again", {"key": self._key})
+                self._log("warn", "the announcement expired; announcing again", {"key": self._key})
                 self._lease = None
         lease, ttl_s = self._gateway.grant(self._settings.ttl_s)
         self._gateway.put(

@@ -1,24 +1,24 @@
-"""Why a look fails, sorted by what the host does about it.
+"""Why a call failed, classified by how the host reacts.
 
 Texts are for an operator. They start with the offending value.
 """
 
 
 class Problem(Exception):
-    """One line: what, where, what to do."""
+    """A problem, with a one-line text: what happened, where, what to do."""
 
 
 class Misconfigured(Problem):
-    """Only an operator can mend it."""
+    """Only an operator can fix it."""
 
 
 class Denied(Problem):
-    """The host, or etcd, refuses."""
+    """The host denied a request."""
 
 
 class Temporary(Problem):
-    """It may pass."""
+    """The failure may be temporary."""
 
 
 class Failed(Problem):
-    """Anything else."""
+    """Any other failure."""

@@ -1,4 +1,4 @@
-"""What an operator wrote, checked once."""
+"""Parses and validates the configuration."""
 
 from dataclasses import dataclass
 from urllib.parse import urlsplit
@@ -24,25 +24,25 @@ class Endpoint:
 
 @dataclass(frozen=True)
 class Settings:
-    """How etcd is asked, and for what."""
+    """The parsed configuration."""
 
     endpoints: tuple[Endpoint, ...]
-    """Tried in turn; at least one."""
+    """Tried in order; at least one."""
     prefix: str
     """Ends in `/`."""
     user: str | None
-    """None when etcd asks for no user."""
+    """None to connect without authentication."""
     password: str
     look_again_ms: int
     timeout_ms: int
-    """For one request to one endpoint."""
+    """Timeout of one request to one endpoint, in milliseconds."""
     ttl_s: int
-    """How long an announcement outlives its member, in seconds."""
+    """TTL of an announcement, in seconds."""
     announce: bool
 
 
 def read(argument: str, pairs: list[tuple[str, str]], cluster_name: str) -> tuple[Settings, list[str]]:
-    """The settings, and the keys of `pairs` that mean nothing here.
+    """The settings, and the unknown keys of `pairs`.
 
     Raises `Misconfigured`.
     """
@@ -54,10 +54,10 @@ def read(argument: str, pairs: list[tuple[str, str]], cluster_name: str) -> tupl
     user = given.pop("user", None)
     password = given.pop("password", None)
     if user == "":
-        raise Misconfigured('user = "" names nobody; leave it out, or name a user of etcd')
+        raise Misconfigured('user = "" is empty; remove it, or set a user of etcd')
     if (user is None) != (password is None):
         missing, present = ("password", "user") if password is None else ("user", "password")
-        raise Misconfigured(f"{missing} is not set, and {present} is; etcd wants both or neither")
+        raise Misconfigured(f"{missing} is not set, and {present} is; set both or neither")
     settings = Settings(
         endpoints=endpoints(argument),
         prefix=prefix(take("prefix", f"/convoke/{cluster_name}/")),
@@ -75,10 +75,10 @@ def endpoints(argument: str) -> tuple[Endpoint, ...]:
     """Raises `Misconfigured`."""
     texts = [text.strip() for text in argument.split(",")]
     if texts == [""]:
-        raise Misconfigured(f'"" names no endpoint; {ENDPOINT_FORM}')
+        raise Misconfigured(f'"" contains no endpoint; {ENDPOINT_FORM}')
     if len(texts) > ENDPOINTS_MAX:
-        raise Misconfigured(f'"{argument}" names {len(texts)} endpoints; at most {ENDPOINTS_MAX} are tried')
-    # A dict keeps the order, and each endpoint once.
+        raise Misconfigured(f'"{argument}" has {len(texts)} endpoints; at most {ENDPOINTS_MAX} are allowed')
+    # A dict removes duplicates and keeps the order.
     return tuple(dict.fromkeys(endpoint(text) for text in texts))
 
 
@@ -98,7 +98,7 @@ def endpoint(text: str) -> Endpoint:
     if url.scheme not in ("http", "https"):
         raise wrong("is not an http:// or https:// URL")
     if url.username is not None:
-        # The text is not repeated: it may hold a password.
+        # The text is not shown: it may contain a password.
         raise Misconfigured(f"an endpoint holds a user; use the settings user and password; {ENDPOINT_FORM}")
     if not url.hostname or port == 0 or url.netloc.endswith(":"):
         raise wrong("is not a URL")

@@ -1,4 +1,4 @@
-"""HTTP by way of the host: the grant `http`."""
+"""HTTP through the host; needs the grant `http`."""
 
 import re
 from dataclasses import fields, is_dataclass
@@ -18,7 +18,7 @@ READ_BYTES = 64 << 10
 
 
 class Deadline:
-    """Until when one request waits, all its waits together."""
+    """The deadline of a request, for all its waits."""
 
     def __init__(self, timeout_ms: int) -> None:
         self._timeout_ms = timeout_ms
@@ -31,11 +31,11 @@ class Deadline:
         self._timer.__exit__(None, None, None)
 
     def wait(self, ready: Pollable) -> None:
-        """Raises `Unreachable` when it is over."""
-        # Each handle is given back at once: the host lets a mode hold a few only.
+        """Raises `Unreachable` when the deadline has passed."""
+        # Handles are released at once: the host limits their number.
         with ready:
             if 0 not in poll([ready, self._timer]):
-                raise Unreachable(f"gives no answer within {self._timeout_ms} ms")
+                raise Unreachable(f"did not respond within {self._timeout_ms} ms")
 
 
 def send(
@@ -52,11 +52,11 @@ def send(
         request.set_authority(endpoint.authority)
         request.set_path_with_query(path)
     except Err:
-        raise Unreachable("cannot be asked: that makes no HTTP request") from None
+        raise Unreachable("cannot be requested: the HTTP request is invalid") from None
     with Deadline(timeout_ms) as deadline:
         outgoing = request.body()
         try:
-            # Without options: the host keeps a handle for each that it is given.
+            # Without options: the host would keep a handle for each.
             future = outgoing_handler.handle(request, None)
         except Err as error:
             raise unreachable(endpoint, error.value) from None
@@ -71,7 +71,7 @@ def send(
 
 
 def write(outgoing: http.OutgoingBody, body: bytes, deadline: Deadline) -> None:
-    # Where the connection fails, the answer says why in better words.
+    # If the connection fails, the response has a better error text.
     try:
         with outgoing.write() as stream:
             while body:
@@ -97,22 +97,22 @@ def read(response: http.IncomingResponse, deadline: Deadline) -> bytes:
             except Err as error:
                 if isinstance(error.value, StreamError_Closed):
                     return bytes(body)
-                raise Unreachable("broke off its answer") from None
+                raise Unreachable("closed the connection before the end of the response") from None
             if not piece:
                 deadline.wait(stream.subscribe())
             body += piece
             if len(body) > ANSWER_BYTES_MAX:
-                raise Unreachable(f"answers with more than {ANSWER_BYTES_MAX >> 20} MiB")
+                raise Unreachable(f"returned more than {ANSWER_BYTES_MAX >> 20} MiB")
 
 
 def unreachable(endpoint: Endpoint, code: http.ErrorCode) -> Unreachable:
     if isinstance(code, http.ErrorCode_HttpRequestDenied):
-        return Refused(f'may not be asked; to allow it: grant = {{ http = ["{endpoint}"] }}')
-    return Unreachable(f"gives no answer: {in_words(code)}")
+        return Refused(f'is not granted; to allow it: grant = {{ http = ["{endpoint}"] }}')
+    return Unreachable(f"cannot be reached: {error_text(code)}")
 
 
-def in_words(code: object) -> str:
-    """`ErrorCode_ConnectionRefused` is "connection refused"."""
+def error_text(code: object) -> str:
+    """The text of an error code: "connection refused" for `ErrorCode_ConnectionRefused`."""
     words = type(code).__name__.rpartition("_")[2]
     words = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", words).lower()
     return " ".join([words, *details(code)])

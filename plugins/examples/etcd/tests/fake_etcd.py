@@ -1,4 +1,4 @@
-"""A small etcd: keys, leases, users. Time passes when a test says so."""
+"""A fake etcd: keys, leases, users. Leases expire when a test says so."""
 
 import base64
 import http.client
@@ -34,7 +34,7 @@ class FakeEtcd:
     def set(self, key: str, value: str, lease: str = "") -> None:
         self.keys[key.encode()] = (value.encode(), lease)
 
-    def let_leases_run_out(self) -> None:
+    def expire_leases(self) -> None:
         self.keys = {key: pair for key, pair in self.keys.items() if pair[1] not in self.leases}
         self.leases.clear()
 
@@ -49,7 +49,7 @@ class FakeEtcd:
         if self.users and token not in self.tokens:
             refusal = error(16, "etcdserver: invalid auth token")
             if path == "/v3/lease/keepalive":
-                # As etcd 3.7.3 has it: a stream's error stands one level deeper.
+                # The format of etcd 3.7.3: the error of a stream is nested one level deeper.
                 return 401, {"error": {"code": 16, "message": refusal["message"]}}
             return 401, refusal
         if path in self.forbidden:
@@ -85,7 +85,7 @@ class FakeEtcd:
         kvs = [{"key": encoded(key), "value": encoded(self.keys[key][0])} for key in kept]
         answer: dict = {"header": {}}
         if kvs:
-            # As proto3's JSON does: what is empty, zero or false is left out.
+            # The JSON encoding of proto3 omits empty, zero and false values.
             answer |= {"kvs": kvs, "count": str(len(found))}
         if len(found) > len(kept):
             answer["more"] = True
@@ -131,14 +131,14 @@ class FakeEtcd:
 def send(
     endpoint: Endpoint, path: str, headers: list[tuple[str, str]], body: bytes, timeout_ms: int
 ) -> Answer:
-    """As `transport.send`, without a host."""
+    """The interface of `transport.send`, without a host."""
     connection = http.client.HTTPConnection(endpoint.authority, timeout=timeout_ms / 1000)
     try:
         connection.request("POST", path, body, dict(headers))
         response = connection.getresponse()
         return Answer(response.status, response.read())
     except OSError as error:
-        raise Unreachable(f"gives no answer: {error}") from None
+        raise Unreachable(f"cannot be reached: {error}") from None
     finally:
         connection.close()
 

@@ -23,14 +23,14 @@ class MembersTest(unittest.TestCase):
             [Place("10.0.0.5", 6900, {"zone": "b"})],
         )
 
-    def test_what_is_written_is_read(self) -> None:
+    def test_values_round_trip(self) -> None:
         value = members.write("m-1", ["10.0.0.5", "fd00::5"], 6900, [("zone", "b")])
         attributes = {"zone": "b", "member-id": "m-1"}
         self.assertEqual(
             members.read(value), [Place("10.0.0.5", 6900, attributes), Place("fd00::5", 6900, attributes)]
         )
 
-    def test_what_is_not_a_place_is_refused_with_the_value(self) -> None:
+    def test_an_invalid_value_is_rejected_with_the_value(self) -> None:
         for value, expected in [
             (b"", '"" is not an IP address and a port'),
             (b"db.example:6900", '"db.example" is not an IP address'),
@@ -49,7 +49,7 @@ class MembersTest(unittest.TestCase):
             (b'{"addresses": "10.0.0.5"}', "it has no list"),
             (b'{"address": "10.0.0.5", "port": true}', '"true" is not a port'),
             (b'{"address": "10.0.0.5", "port": 1.5}', '"1.5" is not a port'),
-            (b'{"address": "10.0.0.5", "attributes": "x"}', '"x" are no attributes'),
+            (b'{"address": "10.0.0.5", "attributes": "x"}', '"x" are not valid attributes'),
         ]:
             with self.subTest(value[:40]):
                 with self.assertRaises(ValueError) as refused:

@@ -35,13 +35,13 @@ class ModeTest(unittest.TestCase):
             call()
         return str(raised.exception)
 
-    # Looking.
+    # Discovering.
 
-    def test_nobody_is_an_empty_look(self) -> None:
+    def test_no_members_are_an_empty_result(self) -> None:
         look = self.mode().look()
         self.assertEqual((look.places, look.complete, look.again_ms), ([], True, 2000))
 
-    def test_keys_below_the_prefix_and_no_others(self) -> None:
+    def test_only_keys_below_the_prefix_are_read(self) -> None:
         self.etcd.set("/convoke/shop/a", "10.0.0.5:6900")
         self.etcd.set("/convoke/shop/b", '{"address": "fd00::6", "port": 6901}')
         self.etcd.set("/convoke/shop", "10.0.0.7:6900")
@@ -50,7 +50,7 @@ class ModeTest(unittest.TestCase):
         self.assertEqual(self.addresses(self.mode()), ["10.0.0.5", "fd00::6"])
         self.assertEqual(self.addresses(self.mode(prefix="/convoke/other")), ["10.0.0.9"])
 
-    def test_a_senseless_value_is_said_once_and_disturbs_no_other(self) -> None:
+    def test_an_invalid_value_is_logged_once_and_the_others_are_used(self) -> None:
         self.etcd.set("/convoke/shop/a", "10.0.0.300:6900")
         self.etcd.set("/convoke/shop/b", "10.0.0.5:6900")
         mode = self.mode()
@@ -58,23 +58,23 @@ class ModeTest(unittest.TestCase):
             look = mode.look()
             self.assertEqual([place.address for place in look.places], ["10.0.0.5"])
             self.assertFalse(look.complete)
-            self.assertEqual(look.senseless, ["/convoke/shop/a"])
+            self.assertEqual(look.invalid, ["/convoke/shop/a"])
         self.assertEqual(len(self.lines), 1)
         self.assertEqual(self.lines[0][2]["key"], "/convoke/shop/a")
 
-    def test_more_keys_than_one_look_takes_are_no_complete_look(self) -> None:
+    def test_a_result_with_too_many_keys_is_not_complete(self) -> None:
         for n in range(gateway.KEYS_MAX + 1):
             self.etcd.set(f"/convoke/shop/{n:05}", "10.0.0.5:6900")
         look = self.mode().look()
         self.assertEqual((len(look.places), look.complete), (gateway.KEYS_MAX, False))
 
-    def test_an_unknown_setting_is_said(self) -> None:
+    def test_an_unknown_setting_is_logged(self) -> None:
         self.mode(colour="red")
         self.assertEqual(self.lines, [("warn", "unknown setting ignored", {"setting": "colour"})])
 
     # Endpoints.
 
-    def test_endpoints_are_tried_in_turn_and_the_good_one_is_kept(self) -> None:
+    def test_endpoints_are_tried_in_order_and_the_working_one_is_kept(self) -> None:
         broken = self.start()
         broken.broken = 503
         mode = self.mode(f"{broken.url},{self.etcd.url}")
@@ -83,24 +83,24 @@ class ModeTest(unittest.TestCase):
         self.assertEqual(self.addresses(mode), ["10.0.0.5"])
         self.assertEqual(len(broken.asked), 1)
 
-    def test_when_none_answers_each_says_why(self) -> None:
+    def test_if_no_endpoint_responds_all_reasons_are_reported(self) -> None:
         gone = FakeEtcd()
         gone.stop()
         self.etcd.broken = 503
         text = self.problem(Temporary, self.mode(f"{gone.url},{self.etcd.url}").look)
-        self.assertIn(f"{gone.url} gives no answer", text)
-        self.assertIn(f"{self.etcd.url} answers HTTP 503 etcdserver: no leader", text)
+        self.assertIn(f"{gone.url} cannot be reached", text)
+        self.assertIn(f"{self.etcd.url} returned HTTP 503 etcdserver: no leader", text)
 
-    def test_it_is_denied_only_where_no_endpoint_may_be_asked(self) -> None:
+    def test_it_is_denied_only_if_no_endpoint_is_granted(self) -> None:
         def refuse(endpoint: object, *_: object) -> gateway.Answer:
             if str(endpoint) == "http://a":
-                raise Refused("may not be asked")
-            raise gateway.Unreachable("gives no answer")
+                raise Refused("is not granted")
+            raise gateway.Unreachable("cannot be reached")
 
         def mode(argument: str) -> Etcd:
             return Etcd(argument, [], ME, refuse, lambda *_: None)
 
-        self.assertEqual(self.problem(Denied, mode("http://a").look), "http://a may not be asked")
+        self.assertEqual(self.problem(Denied, mode("http://a").look), "http://a is not granted")
         self.problem(Temporary, mode("http://a,http://b").look)
 
     def test_a_server_that_is_not_etcd(self) -> None:
@@ -110,10 +110,10 @@ class ModeTest(unittest.TestCase):
         text = self.problem(Misconfigured, other(404, b"404 page not found").look)
         self.assertTrue(text.startswith("http://a has no /v3/kv/range"), text)
         for body in (b"<html>", b"[" * 100_000, b'{"a":' * 1_000):
-            self.assertIn("is it etcd's client URL?", self.problem(Failed, other(200, body).look))
+            self.assertIn("check that it is etcd's client URL", self.problem(Failed, other(200, body).look))
         self.assertIn("HTTP 418", self.problem(Failed, other(418, b"").look))
 
-    def test_a_stream_that_failed_is_read_as_the_failure_it_is(self) -> None:
+    def test_the_error_of_a_failed_stream_is_unwrapped(self) -> None:
         body = b'{"error":{"grpc_code":14,"http_code":503,"message":"etcdserver: no leader"}}'
         mode = Etcd("http://a", [], ME, lambda *_: gateway.Answer(200, body), lambda *_: None)
         self.assertIn("HTTP 503 etcdserver: no leader", self.problem(Temporary, mode.look))
@@ -123,7 +123,7 @@ class ModeTest(unittest.TestCase):
 
     # Users.
 
-    def test_a_user_is_known_by_a_token_that_is_asked_for_again(self) -> None:
+    def test_an_expired_token_is_requested_again(self) -> None:
         self.etcd.users["convoke"] = "secret"
         mode = self.mode(user="convoke", password="secret")
         mode.look()
@@ -133,10 +133,10 @@ class ModeTest(unittest.TestCase):
         mode.look()
         self.assertEqual(self.etcd.asked.count("/v3/auth/authenticate"), 2)
 
-    def test_a_user_of_an_etcd_that_knows_none_does_no_harm(self) -> None:
+    def test_a_user_is_ignored_if_authentication_is_off(self) -> None:
         self.assertEqual(self.mode(user="convoke", password="secret").look().places, [])
 
-    def test_what_etcd_says_of_users(self) -> None:
+    def test_authentication_failures_are_reported(self) -> None:
         self.etcd.users["convoke"] = "secret"
         text = self.problem(Misconfigured, self.mode().look)
         self.assertTrue(text.startswith("user is not set, and http://127.0.0.1:"), text)
@@ -148,7 +148,7 @@ class ModeTest(unittest.TestCase):
         self.assertTrue(text.startswith('"/convoke/shop/": user "convoke" may not read it'), text)
         self.assertIn("etcdctl role grant-permission ROLE --prefix=true readwrite /convoke/shop/", text)
 
-    def test_a_token_that_ran_out_is_noticed_by_a_keep_alive(self) -> None:
+    def test_an_expired_token_is_detected_by_a_keep_alive(self) -> None:
         self.etcd.users["convoke"] = "secret"
         mode = self.mode(user="convoke", password="secret")
         mode.announce()
@@ -157,7 +157,7 @@ class ModeTest(unittest.TestCase):
         self.assertEqual(self.etcd.asked.count("/v3/auth/authenticate"), 2)
         self.assertEqual(self.etcd.asked.count("/v3/kv/put"), 1, "the lease is the same")
 
-    def test_a_keep_alive_is_refused_in_any_words(self) -> None:
+    def test_a_keep_alive_is_rejected_with_any_text(self) -> None:
         for body in (b'{"error":{"code":16,"message":"etcdserver: invalid auth token"}}', b"", b"<html>"):
             asked: list[str] = []
 
@@ -170,7 +170,7 @@ class ModeTest(unittest.TestCase):
             settings = [("user", "convoke"), ("password", "secret")]
             mode = Etcd("http://a", settings, ME, refuse, lambda *_: None)
             mode._lease = "1"
-            self.assertIn("refuses the token it has just given", self.problem(Temporary, mode.announce))
+            self.assertIn("rejects the token it has just issued", self.problem(Temporary, mode.announce))
             self.assertEqual(asked.count("/v3/auth/authenticate"), 2)
 
     # Announcing.
@@ -184,15 +184,15 @@ class ModeTest(unittest.TestCase):
         self.assertEqual(place, members.Place("10.0.0.1", 6900, {"zone": "a", "member-id": "m-1"}))
         self.assertEqual(self.addresses(self.mode()), ["10.0.0.1", "fd00::1"])
 
-    def test_an_announcement_that_ran_out_is_made_again(self) -> None:
+    def test_an_expired_announcement_is_repeated(self) -> None:
         mode = self.mode()
         mode.announce()
-        self.etcd.let_leases_run_out()
+        self.etcd.expire_leases()
         self.assertEqual(self.addresses(self.mode()), [])
         mode.announce()
         self.assertEqual(self.addresses(self.mode()), ["10.0.0.1", "fd00::1"])
 
-    def test_an_announcement_that_somebody_removed_is_made_again(self) -> None:
+    def test_a_removed_announcement_is_repeated(self) -> None:
         mode = self.mode()
         mode.announce()
         self.etcd.keys.clear()
@@ -208,22 +208,22 @@ class ModeTest(unittest.TestCase):
         self.assertEqual(self.etcd.keys, {})
         self.assertEqual(self.etcd.asked.count("/v3/lease/revoke"), 1)
 
-    def test_a_lease_that_is_gone_already_is_withdrawn_in_peace(self) -> None:
+    def test_withdrawing_an_expired_lease_is_not_an_error(self) -> None:
         mode = self.mode()
         mode.announce()
-        self.etcd.let_leases_run_out()
+        self.etcd.expire_leases()
         mode.withdraw()
 
-    def test_who_must_not_be_dialled_is_not_announced(self) -> None:
+    def test_a_member_without_a_port_is_not_announced(self) -> None:
         nowhere = Member("shop", "m-1", ["10.0.0.1"], 0, [])
         self.assertIsNone(self.mode(me=nowhere).announce())
         self.assertIsNone(self.mode(announce="false").announce())
         self.assertEqual(self.etcd.asked, [])
 
-    def test_who_may_only_read_is_told(self) -> None:
+    def test_a_missing_write_permission_is_reported(self) -> None:
         self.etcd.forbidden.add("/v3/kv/put")
         text = self.problem(Temporary, self.mode().announce)
-        self.assertTrue(text.startswith('"/convoke/shop/": nobody in particular may not write it'), text)
+        self.assertTrue(text.startswith('"/convoke/shop/": an anonymous client may not write it'), text)
 
 
 if __name__ == "__main__":

@@ -10,11 +10,11 @@ def refused(argument: str, **pairs: str) -> str:
         settings.read(argument, [(key.replace("_", "-"), value) for key, value in pairs.items()], "shop")
     except Misconfigured as problem:
         return str(problem)
-    raise AssertionError(f"{argument} {pairs} was taken")
+    raise AssertionError(f"{argument} {pairs} was accepted")
 
 
 class SettingsTest(unittest.TestCase):
-    def test_endpoints_are_kept_in_order_each_once(self) -> None:
+    def test_endpoints_keep_their_order_without_duplicates(self) -> None:
         given = "http://10.0.0.5:2379, https://Etcd.example/,http://[fd00::5]:2379,http://10.0.0.5:2379"
         self.assertEqual(
             settings.endpoints(given),
@@ -37,7 +37,7 @@ class SettingsTest(unittest.TestCase):
         read, _ = settings.read("http://a:2379", [("prefix", "/members")], "shop")
         self.assertEqual(read.prefix, "/members/")
 
-    def test_what_is_not_an_endpoint_is_refused_value_first(self) -> None:
+    def test_an_invalid_endpoint_is_rejected_with_the_value_first(self) -> None:
         for wrong in [
             "", "10.0.0.5:2379", "etcd", "ftp://a", "http://", "http://:2379", "http://a:", "http://a:0",
             "http://a:70000", "http://a:x", "http://a b", "http://[fd00::5", "http://a/v3", "http://a?x",
@@ -49,10 +49,10 @@ class SettingsTest(unittest.TestCase):
                 self.assertIn("expected the client URLs of etcd", text)
         self.assertIn("at most 16", refused(",".join(f"http://10.0.0.{n}" for n in range(17))))
 
-    def test_a_password_in_an_endpoint_is_not_repeated(self) -> None:
+    def test_a_password_in_an_endpoint_is_not_shown(self) -> None:
         self.assertNotIn("hunter2", refused("http://root:hunter2@a:2379"))
 
-    def test_settings_are_refused_value_first(self) -> None:
+    def test_invalid_settings_are_rejected_with_the_value_first(self) -> None:
         for expected, pairs in [
             ('prefix = "/" would read all of etcd', {"prefix": "/"}),
             ('prefix = "" would', {"prefix": ""}),
@@ -63,7 +63,7 @@ class SettingsTest(unittest.TestCase):
             ('announce = "yes" is neither', {"announce": "yes"}),
             ("password is not set, and user is", {"user": "root"}),
             ("user is not set, and password is", {"password": "x"}),
-            ('user = "" names nobody', {"user": "", "password": "x"}),
+            ('user = "" is empty', {"user": "", "password": "x"}),
         ]:
             with self.subTest(expected):
                 self.assertTrue(refused("http://a", **pairs).startswith(expected), refused("http://a", **pairs))

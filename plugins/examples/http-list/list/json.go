@@ -10,8 +10,8 @@ import (
 	"strings"
 )
 
-// A place as an object: `{"address": "10.0.0.5", "port": 6900}`, or a group as
-// Prometheus has it: `{"targets": ["10.0.0.5:6900"], "labels": {"zone": "b"}}`.
+// A candidate as an object: `{"address": "10.0.0.5", "port": 6900}`, or a group in the format
+// of Prometheus: `{"targets": ["10.0.0.5:6900"], "labels": {"zone": "b"}}`.
 type object struct {
 	Address string            `json:"address"`
 	Port    *int              `json:"port"`
@@ -19,8 +19,8 @@ type object struct {
 	Labels  map[string]string `json:"labels"`
 }
 
-// ParseJSON takes an array of places, or one value after another. A place is a
-// string as in a text, an object, or a group. The error is for what is not JSON.
+// ParseJSON parses an array of candidates, or one value after another. A candidate is a string
+// as in the text format, an object, or a group. The error is for invalid JSON.
 func ParseJSON(text []byte) (List, error) {
 	text = bytes.TrimSpace(bytes.TrimPrefix(text, []byte("\ufeff")))
 	decoder := json.NewDecoder(bytes.NewReader(text))
@@ -62,7 +62,7 @@ func (list *List) addValue(where string, value json.RawMessage) {
 		return
 	case value[0] == '{' && json.Unmarshal(value, &object) == nil:
 	default:
-		list.Faults = append(list.Faults, Fault{where, shorten(value) + " is not a place"})
+		list.Faults = append(list.Faults, Fault{where, shorten(value) + " is not an address"})
 		return
 	}
 	attributes := sorted(object.Labels)

@@ -1,27 +1,26 @@
-// Package list parses a list of places, as text or as JSON.
+// Package list parses a list of candidates, as text or as JSON.
 package list
 
 import (
 	"mode/places"
 )
 
-// Entry is one place, and what the list says about it.
+// Entry is one candidate, with its attributes.
 type Entry struct {
 	places.Place
-	// As (key, value), sorted by key.
+	// Pairs of key and value, sorted by key.
 	Attributes [][2]string
 }
 
-// Fault is a part of a list that is no place. The rest of the list is none the
-// worse for it.
+// Fault is a malformed entry. The rest of the list is used.
 type Fault struct {
-	// `line 3` or `entry 3`; the first is 1.
+	// `line 3` or `entry 3`, starting at 1.
 	Where string
-	// What stands there, and what it lacks.
+	// The text, and what is wrong with it.
 	What string
 }
 
-// List is what was read.
+// List is the result of parsing.
 type List struct {
 	Entries []Entry
 	Faults  []Fault

@@ -20,7 +20,7 @@ func check(t *testing.T, got, want List) {
 	}
 }
 
-func TestATextHasAPlaceALine(t *testing.T) {
+func TestATextHasOneAddressPerLine(t *testing.T) {
 	got := ParseText("\ufeff# members\r\n10.0.0.5\r\n\n  [fd00::5]:6900  # the second\n10.0.0.300\ndb.example")
 	check(t, got, List{
 		Entries: []Entry{entry("10.0.0.5", 0), entry("fd00::5", 6900)},
@@ -31,11 +31,11 @@ func TestATextHasAPlaceALine(t *testing.T) {
 	})
 }
 
-func TestBytesThatAreNoTextAreAFault(t *testing.T) {
+func TestInvalidUTF8IsAFault(t *testing.T) {
 	check(t, ParseText("\xff\xfe1\n"), List{Faults: []Fault{{"line 1", `"?1" is not an IP address`}}})
 }
 
-func TestAnEmptyListIsNobody(t *testing.T) {
+func TestAnEmptyListHasNoEntries(t *testing.T) {
 	check(t, ParseText(""), List{})
 	check(t, ParseText("# none yet\n\n"), List{})
 	for _, text := range []string{"", "[]", " [ ]\n", `[{"targets": []}]`} {
@@ -47,7 +47,7 @@ func TestAnEmptyListIsNobody(t *testing.T) {
 	}
 }
 
-func TestJSONIsAnArrayOrALineEach(t *testing.T) {
+func TestJSONIsAnArrayOrOneValuePerLine(t *testing.T) {
 	want := List{Entries: []Entry{
 		entry("10.0.0.5", 0), entry("10.0.0.6", 6900), entry("fd00::7", 6901, [2]string{"zone", "b"}),
 	}}
@@ -64,7 +64,7 @@ func TestJSONIsAnArrayOrALineEach(t *testing.T) {
 	}
 }
 
-func TestWhatPrometheusIsServedIsTaken(t *testing.T) {
+func TestThePrometheusFormatIsSupported(t *testing.T) {
 	got, err := ParseJSON([]byte(`[
 		{"targets": ["10.0.0.5:6900", "10.0.0.6:6900"], "labels": {"zone": "b", "env": "shop"}},
 		{"targets": ["10.0.0.7:6900"]}]`))
@@ -86,18 +86,18 @@ func TestAMalformedEntryIsAFault(t *testing.T) {
 	check(t, got, List{
 		Entries: []Entry{entry("10.0.0.5", 0)},
 		Faults: []Fault{
-			{"entry 2", "7 is not a place"},
-			{"entry 3", "null is not a place"},
+			{"entry 2", "7 is not an address"},
+			{"entry 3", "null is not an address"},
 			{"entry 4", `{"host": "a"} has neither address nor targets`},
 			{"entry 5", `"a" is not an IP address`},
 			{"entry 6", `"10.0.0.6:70000" has no port from 1 to 65535 after its address`},
-			{"entry 7", `{"address": 5} is not a place`},
-			{"entry 8", `["10.0.0.7"] is not a place`},
+			{"entry 7", `{"address": 5} is not an address`},
+			{"entry 8", `["10.0.0.7"] is not an address`},
 		},
 	})
 }
 
-func TestWhatIsNotJSONIsRefused(t *testing.T) {
+func TestInvalidJSONIsRejected(t *testing.T) {
 	for _, text := range []string{"10.0.0.5:6900", `["10.0.0.5"`, `["10.0.0.5"] <html>`} {
 		if got, err := ParseJSON([]byte(text)); err == nil || !strings.HasPrefix(err.Error(), "is not JSON") {
 			t.Errorf("%q: got %+v, %v", text, got, err)
@@ -105,7 +105,7 @@ func TestWhatIsNotJSONIsRefused(t *testing.T) {
 	}
 }
 
-func FuzzNoBytesDoHarm(f *testing.F) {
+func FuzzArbitraryBytes(f *testing.F) {
 	f.Add([]byte("10.0.0.5:6900 # a\n[fd00::5]"))
 	f.Add([]byte(`[{"targets": ["10.0.0.5:6900"], "labels": {"zone": "b"}}]`))
 	f.Fuzz(func(t *testing.T, content []byte) {

@@ -5,7 +5,7 @@ import (
 	"strings"
 )
 
-// ParseText takes a place from each line. White space, and comments from # on, are
+// ParseText parses one address per line. White space, and comments starting with #, are
 // ignored.
 func ParseText(text string) List {
 	var list List

@@ -1,4 +1,4 @@
-// Package settings is how an operator configured the mode.
+// Package settings parses the configuration of the mode.
 package settings
 
 import (
@@ -9,28 +9,28 @@ import (
 	"time"
 )
 
-// Format is how a list is written.
+// Format is the format of a list.
 type Format int
 
 const (
-	// Auto goes by the type that the server tells, and by how the list begins.
+	// Auto uses the server's content type, and the beginning of the list.
 	Auto Format = iota
-	// Text has one place a line.
+	// Text has one address per line.
 	Text
-	// JSON has an array of places, or one a line.
+	// JSON has an array of candidates, or one value per line.
 	JSON
 )
 
-// Settings are what the mode goes by.
+// Settings is the parsed configuration.
 type Settings struct {
-	// Where the list is; its scheme is http or https.
+	// The URL of the list, with the scheme http or https.
 	URL *url.URL
-	// The request's Authorization header; empty for none.
+	// The Authorization header of the request; empty for none.
 	Authorization string
 	Format        Format
-	// Between two looks.
+	// The interval between two calls.
 	LookAgain time.Duration
-	// For the whole answer.
+	// The timeout for the whole response.
 	Timeout time.Duration
 }
 
@@ -40,12 +40,12 @@ const (
 	lookAgainMax     = time.Hour
 	timeoutDefault   = 3 * time.Second
 	timeoutMin       = 100 * time.Millisecond
-	// The host ends a look after ten seconds.
+	// The host ends a call after ten seconds.
 	timeoutMax = 8 * time.Second
 )
 
-// Parse takes the argument, a URL, and the settings as (key, value). An error says
-// what was read and what is expected.
+// Parse parses the argument, a URL, and the settings as pairs of key and value. An error
+// contains the offending value and what was expected.
 func Parse(argument string, pairs [][2]string) (Settings, error) {
 	settings := Settings{LookAgain: lookAgainDefault, Timeout: timeoutDefault}
 	var err error
@@ -67,7 +67,7 @@ func parseURL(text string) (*url.URL, error) {
 	}
 	parsed, err := url.Parse(text)
 	if err != nil || (parsed.Scheme != "http" && parsed.Scheme != "https") || parsed.Hostname() == "" {
-		return nil, fmt.Errorf("%q is not a place to ask over HTTP; %s", text, expected)
+		return nil, fmt.Errorf("%q is not an HTTP URL; %s", text, expected)
 	}
 	if parsed.User != nil {
 		return nil, fmt.Errorf("%q holds a user; use the setting authorization", parsed.Redacted())
@@ -79,7 +79,7 @@ func (settings *Settings) set(key, value string) (err error) {
 	switch key {
 	case "authorization":
 		if strings.ContainsFunc(value, func(char rune) bool { return char < ' ' || char == 0x7f }) {
-			return fmt.Errorf("%s has a character that no header has", key)
+			return fmt.Errorf("%s has a character that is not allowed in a header", key)
 		}
 		settings.Authorization = value
 	case "format":

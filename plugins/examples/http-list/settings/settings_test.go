@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-func TestAURLAloneIsEnough(t *testing.T) {
+func TestAURLIsSufficient(t *testing.T) {
 	got, err := Parse(" http://10.0.0.2:8080/members ", nil)
 	if err != nil {
 		t.Fatal(err)
@@ -16,7 +16,7 @@ func TestAURLAloneIsEnough(t *testing.T) {
 	}
 }
 
-func TestEverySettingIsTaken(t *testing.T) {
+func TestAllSettingsAreParsed(t *testing.T) {
 	got, err := Parse("https://lists.example/a", [][2]string{
 		{"authorization", "Bearer x"}, {"format", "json"},
 		{"look-again-ms", "500"}, {"timeout-ms", "8000"},
@@ -30,17 +30,17 @@ func TestEverySettingIsTaken(t *testing.T) {
 	}
 }
 
-func TestWhatIsMalformedIsNamed(t *testing.T) {
+func TestInvalidValuesAreRejected(t *testing.T) {
 	const url = "http://lists.example/"
 	for _, test := range []struct {
 		argument, key, value, want string
 	}{
 		{"", "", "", `the argument is empty; expected a URL such as http://10.0.0.2:8080/members`},
-		{"lists.example", "", "", `"lists.example" is not a place to ask over HTTP; expected a URL such as http://10.0.0.2:8080/members`},
-		{"ftp://lists.example/", "", "", `"ftp://lists.example/" is not a place to ask over HTTP; expected a URL such as http://10.0.0.2:8080/members`},
-		{"http:///members", "", "", `"http:///members" is not a place to ask over HTTP; expected a URL such as http://10.0.0.2:8080/members`},
+		{"lists.example", "", "", `"lists.example" is not an HTTP URL; expected a URL such as http://10.0.0.2:8080/members`},
+		{"ftp://lists.example/", "", "", `"ftp://lists.example/" is not an HTTP URL; expected a URL such as http://10.0.0.2:8080/members`},
+		{"http:///members", "", "", `"http:///members" is not an HTTP URL; expected a URL such as http://10.0.0.2:8080/members`},
 		{"http://a:b@lists.example/", "", "", `"http://a:xxxxx@lists.example/" holds a user; use the setting authorization`},
-		{url, "authorization", "Bearer x\r\nHost: y", `authorization has a character that no header has`},
+		{url, "authorization", "Bearer x\r\nHost: y", `authorization has a character that is not allowed in a header`},
 		{url, "format", "yaml", `format = "yaml" is not auto, text or json`},
 		{url, "look-again-ms", "499", `look-again-ms = "499" is not a number of milliseconds from 500 to 3600000`},
 		{url, "timeout-ms", "-1", `timeout-ms = "-1" is not a number of milliseconds from 100 to 8000`},

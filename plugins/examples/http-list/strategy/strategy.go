@@ -1,4 +1,4 @@
-// Package strategy is what the host calls.
+// Package strategy contains the functions that the host calls.
 package strategy
 
 import (
@@ -12,7 +12,7 @@ import (
 
 var watcher *watch.Watcher
 
-// Configure is called once, before anything else.
+// Configure is called once, before any other function.
 func Configure(config types.ModeConfig, _ types.LocalMember) wit.Result[wit.Unit, types.Problem] {
 	var pairs [][2]string
 	for _, setting := range config.Settings {
@@ -26,7 +26,7 @@ func Configure(config types.ModeConfig, _ types.LocalMember) wit.Result[wit.Unit
 	return wit.Ok[wit.Unit, types.Problem](wit.Unit{})
 }
 
-// Discover takes one look.
+// Discover returns the current candidates.
 func Discover() wit.Result[types.Snapshot, types.Problem] {
 	entries, failure := watcher.Look()
 	if failure != nil {
@@ -46,7 +46,7 @@ func Discover() wit.Result[types.Snapshot, types.Problem] {
 		}
 		snapshot.Candidates = append(snapshot.Candidates, candidate)
 	}
-	// The host drops what is no address, and takes a look of nothing else for none.
+	// The host drops invalid addresses, and treats a result without valid ones as a failure.
 	for _, fault := range watcher.Faults() {
 		snapshot.Candidates = append(snapshot.Candidates, types.Candidate{Address: fault.Where})
 	}

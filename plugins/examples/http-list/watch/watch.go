@@ -1,5 +1,5 @@
-// Package watch looks at a list again and again. How the list is fetched, and where
-// lines are logged, is given to it.
+// Package watch fetches a list repeatedly. The functions to fetch it and to log are passed to
+// it.
 package watch
 
 import (
@@ -11,45 +11,45 @@ import (
 	"mode/settings"
 )
 
-// Response is what a server answered.
+// Response is the response of a server.
 type Response struct {
 	Status      int
 	ContentType string
 	ETag        string
-	// Where a redirection leads.
+	// The target of a redirect.
 	Location string
 	Body     []byte
 }
 
-// Kind is what is to be done about a failure.
+// Kind classifies a failure by how the host should react.
 type Kind int
 
 const (
-	// Temporary may pass.
+	// Temporary failures may disappear.
 	Temporary Kind = iota
-	// Failed takes somebody to look at the server.
+	// Failed means that the server has to be fixed.
 	Failed
-	// Denied takes a grant.
+	// Denied means that a grant is missing.
 	Denied
 )
 
-// Failure is why a look found nothing out. Its text starts with the URL.
+// Failure is why a call failed. Its text starts with the URL.
 type Failure struct {
 	Kind Kind
 	Text string
 }
 
-// Level is who should read a line.
+// Level is the level of a log line.
 type Level int
 
 const (
-	// Info is the story.
+	// Info is for significant events.
 	Info Level = iota
-	// Warn is something to be mended.
+	// Warn is for something that has to be fixed.
 	Warn
 )
 
-// Of net/http, which would add half to the size of the component.
+// Copied from net/http, which would add half to the size of the component.
 const (
 	statusOK              = 200
 	statusNotModified     = 304
@@ -60,25 +60,25 @@ const (
 	statusServerErrors    = 500
 )
 
-// faultsMax is how many malformed entries are named; the others are counted.
+// faultsMax is the number of malformed entries that are logged; further ones are counted.
 const faultsMax = 8
 
-// Watcher looks at one list.
+// Watcher fetches one list.
 type Watcher struct {
 	Settings settings.Settings
-	// Fetch asks the server. With an ETag, the answer may be 304.
+	// Fetch sends a request. With an ETag, the response may be 304.
 	Fetch func(settings settings.Settings, etag string) (Response, *Failure)
-	// Log writes a line with fields, a key and a value in turn.
+	// Log writes a line with fields, as alternating keys and values.
 	Log func(level Level, message string, fields ...string)
 
-	// What was read last, and whether anything was.
+	// The list that was read last, and whether there is one.
 	body   []byte
 	etag   string
 	known  list.List
 	isRead bool
 }
 
-// Look asks the server once, and gives every entry of its list.
+// Look fetches the list once, and returns all its entries.
 func (watcher *Watcher) Look() ([]list.Entry, *Failure) {
 	response, failure := watcher.Fetch(watcher.Settings, watcher.etag)
 	if failure != nil {
@@ -88,12 +88,12 @@ func (watcher *Watcher) Look() ([]list.Entry, *Failure) {
 	case response.Status == statusNotModified && watcher.isRead:
 	case response.Status == statusOK:
 		if failure := watcher.read(response); failure != nil {
-			// An answer of 304 must not stand for what was refused.
+			// A later 304 must not confirm a list that was rejected.
 			watcher.etag = ""
 			return nil, failure
 		}
 	default:
-		return nil, watcher.refusal(response)
+		return nil, watcher.statusFailure(response)
 	}
 	if len(watcher.known.Entries) == 0 && len(watcher.known.Faults) > 0 {
 		fault := watcher.known.Faults[0]
@@ -102,12 +102,12 @@ func (watcher *Watcher) Look() ([]list.Entry, *Failure) {
 	return watcher.known.Entries, nil
 }
 
-// Faults gives the parts of the list that was read last that are no places.
+// Faults returns the malformed entries of the list that was read last.
 func (watcher *Watcher) Faults() []list.Fault {
 	return watcher.known.Faults
 }
 
-// read takes over a list, and tells of it when it differs from what is known.
+// read parses a list, and logs changes.
 func (watcher *Watcher) read(response Response) *Failure {
 	if watcher.isRead && bytes.Equal(response.Body, watcher.body) {
 		watcher.etag = response.ETag
@@ -138,7 +138,7 @@ func (watcher *Watcher) read(response Response) *Failure {
 	return nil
 }
 
-// isJSON tells how the list is written. An IPv6 address in brackets is no array.
+// isJSON determines the format of the list. An IPv6 address in brackets is not an array.
 func (watcher *Watcher) isJSON(response Response) bool {
 	switch watcher.Settings.Format {
 	case settings.JSON:
@@ -157,23 +157,23 @@ func (watcher *Watcher) isJSON(response Response) bool {
 	return bytes.HasPrefix(beginning, []byte("{"))
 }
 
-// refusal says what an answer without a list means.
-func (watcher *Watcher) refusal(response Response) *Failure {
-	answered := fmt.Sprintf("answered %d", response.Status)
+// statusFailure converts a response without a list to a failure.
+func (watcher *Watcher) statusFailure(response Response) *Failure {
+	returned := fmt.Sprintf("returned %d", response.Status)
 	switch {
 	case response.Status == statusUnauthorized || response.Status == statusForbidden:
-		return watcher.fail(Failed, "%s; the setting authorization is sent as that header", answered)
+		return watcher.fail(Failed, "%s; the setting authorization is sent as that header", returned)
 	case response.Location != "":
 		location := response.Location
 		if resolved, err := watcher.Settings.URL.Parse(location); err == nil {
 			location = resolved.String()
 		}
-		return watcher.fail(Failed, "%s; give %q as the argument, and grant it", answered, location)
+		return watcher.fail(Failed, "%s; set the argument to %q, and grant it", returned, location)
 	case response.Status == statusNotFound, response.Status == statusTooManyRequests,
 		response.Status >= statusServerErrors:
-		return watcher.fail(Temporary, "%s", answered)
+		return watcher.fail(Temporary, "%s", returned)
 	default:
-		return watcher.fail(Failed, "%s; a list is expected with 200", answered)
+		return watcher.fail(Failed, "%s; a list is expected with 200", returned)
 	}
 }
 

@@ -9,7 +9,7 @@ import (
 	"mode/settings"
 )
 
-// A server made of variables, and the log.
+// A fake server, and the log.
 type fake struct {
 	response  Response
 	failure   *Failure
@@ -60,7 +60,7 @@ func expect(t *testing.T, got, want string) {
 	}
 }
 
-func TestAListIsReadAndItsChangesAreTold(t *testing.T) {
+func TestAListIsReadAndItsChangesAreLogged(t *testing.T) {
 	server := &fake{response: Response{Status: 200, ETag: `"1"`, Body: []byte("10.0.0.5\n10.0.0.6:6900\n")}}
 	watcher := watcher(t, server)
 
@@ -72,7 +72,7 @@ func TestAListIsReadAndItsChangesAreTold(t *testing.T) {
 	expect(t, server.log(), "INFO list read count=2")
 	expect(t, server.askedETag, "")
 
-	// Unchanged, by the server's word or by the content: nothing is said.
+	// Unchanged, according to the server or the content: nothing is logged.
 	server.response = Response{Status: 304}
 	entries, failure = watcher.Look()
 	if failure != nil {
@@ -107,7 +107,7 @@ func TestManyFaultsAreCounted(t *testing.T) {
 	expect(t, lines[9], "WARN more entries skipped count=3")
 }
 
-func TestTheFormatIsTold(t *testing.T) {
+func TestTheFormatIsDetected(t *testing.T) {
 	for _, test := range []struct{ body, contentType, format, want string }{
 		{"[fd00::5]:6900", "", "auto", "fd00::5:6900"},
 		{"[fd00::5]:6900", "text/plain; charset=utf-8", "auto", "fd00::5:6900"},
@@ -127,22 +127,22 @@ func TestTheFormatIsTold(t *testing.T) {
 	}
 }
 
-func TestEveryAnswerWithoutAListIsAFailure(t *testing.T) {
+func TestEveryResponseWithoutAListIsAFailure(t *testing.T) {
 	const url = `"http://lists.example/members" `
 	for _, test := range []struct {
 		response Response
 		want     Failure
 	}{
 		{Response{Status: 200, Body: []byte("<html>\n")}, Failure{Failed, url + `has no address: line 1: "<html>" is not an IP address`}},
-		{Response{Status: 304}, Failure{Failed, url + "answered 304; a list is expected with 200"}},
+		{Response{Status: 304}, Failure{Failed, url + "returned 304; a list is expected with 200"}},
 		{Response{Status: 301, Location: "https://lists.example/"}, Failure{Failed, url +
-			`answered 301; give "https://lists.example/" as the argument, and grant it`}},
+			`returned 301; set the argument to "https://lists.example/", and grant it`}},
 		{Response{Status: 302, Location: "/all"}, Failure{Failed, url +
-			`answered 302; give "http://lists.example/all" as the argument, and grant it`}},
-		{Response{Status: 401}, Failure{Failed, url + "answered 401; the setting authorization is sent as that header"}},
-		{Response{Status: 404}, Failure{Temporary, url + "answered 404"}},
-		{Response{Status: 418}, Failure{Failed, url + "answered 418; a list is expected with 200"}},
-		{Response{Status: 503}, Failure{Temporary, url + "answered 503"}},
+			`returned 302; set the argument to "http://lists.example/all", and grant it`}},
+		{Response{Status: 401}, Failure{Failed, url + "returned 401; the setting authorization is sent as that header"}},
+		{Response{Status: 404}, Failure{Temporary, url + "returned 404"}},
+		{Response{Status: 418}, Failure{Failed, url + "returned 418; a list is expected with 200"}},
+		{Response{Status: 503}, Failure{Temporary, url + "returned 503"}},
 	} {
 		entries, failure := watcher(t, &fake{response: test.response}).Look()
 		if failure == nil || *failure != test.want {
@@ -151,7 +151,7 @@ func TestEveryAnswerWithoutAListIsAFailure(t *testing.T) {
 	}
 }
 
-func TestAListThatWasRefusedIsAskedForInFull(t *testing.T) {
+func TestARejectedListIsFetchedWithoutETag(t *testing.T) {
 	server := &fake{response: Response{Status: 200, ETag: `"1"`, Body: []byte("10.0.0.5")}}
 	watcher := watcher(t, server)
 	if _, failure := watcher.Look(); failure != nil {
@@ -168,7 +168,7 @@ func TestAListThatWasRefusedIsAskedForInFull(t *testing.T) {
 	expect(t, server.askedETag, "")
 }
 
-func TestAFailureToFetchIsPassedOn(t *testing.T) {
+func TestAFailureToFetchIsReturned(t *testing.T) {
 	server := &fake{failure: &Failure{Denied, "no grant"}}
 	if entries, failure := watcher(t, server).Look(); failure == nil || *failure != *server.failure {
 		t.Errorf("got %v, %+v", entries, failure)

@@ -1,5 +1,5 @@
-// Package web asks a server over wasi:http. Whatever the host lends is given back
-// here: nothing is left to the collector.
+// Package web sends requests through wasi:http. Host resources are released explicitly, not by
+// the garbage collector.
 package web
 
 import (
@@ -20,13 +20,13 @@ import (
 )
 
 const (
-	// Parsed well within the second of computing that a look has.
+	// Can be parsed well within the second of computing time of a call.
 	bodyMax = 1 << 20
-	// Asked for at a time.
+	// Bytes read at a time.
 	readBytes = 64 << 10
 )
 
-// Get asks for the list. With an ETag, the answer may be 304.
+// Get fetches the list. With an ETag, the response may be 304.
 func Get(settings settings.Settings, etag string) (watch.Response, *watch.Failure) {
 	request := request{settings.URL, settings.Timeout}
 	return request.send(headers(settings, etag))
@@ -58,7 +58,7 @@ func header(name, value string) wit.Tuple2[string, []byte] {
 func (request request) send(headers []wit.Tuple2[string, []byte]) (watch.Response, *watch.Failure) {
 	fields := http.FieldsFromList(headers)
 	if fields.IsErr() {
-		return watch.Response{}, request.fail(watch.Failed, "cannot be asked: a header of the request is malformed")
+		return watch.Response{}, request.fail(watch.Failed, "cannot be requested: a header of the request is malformed")
 	}
 	sent := http.MakeOutgoingRequest(fields.Ok())
 	scheme := http.MakeSchemeHttp()
@@ -69,7 +69,7 @@ func (request request) send(headers []wit.Tuple2[string, []byte]) (watch.Respons
 		sent.SetAuthority(wit.Some(request.url.Host)).IsErr() ||
 		sent.SetPathWithQuery(wit.Some(request.url.RequestURI())).IsErr() {
 		sent.Drop()
-		return watch.Response{}, request.fail(watch.Failed, "cannot be asked: the URL is malformed")
+		return watch.Response{}, request.fail(watch.Failed, "cannot be requested: the URL is malformed")
 	}
 	handled := outgoing.Handle(sent, wit.None[*http.RequestOptions]())
 	if handled.IsErr() {
@@ -77,7 +77,7 @@ func (request request) send(headers []wit.Tuple2[string, []byte]) (watch.Respons
 	}
 	future := handled.Ok()
 	defer future.Drop()
-	// One bound for the whole answer: those of request-options are for its parts.
+	// One timeout for the whole response; request-options would limit only its parts.
 	deadline := clock.SubscribeDuration(uint64(request.timeout.Nanoseconds()))
 	defer deadline.Drop()
 	if !wait(future.Subscribe(), deadline) {
@@ -92,7 +92,7 @@ func (request request) send(headers []wit.Tuple2[string, []byte]) (watch.Respons
 	return request.read(response, deadline)
 }
 
-// wait tells whether something came before the deadline. It drops the first.
+// wait waits for something and drops it; false if the deadline passed first.
 func wait(something, deadline *poll.Pollable) bool {
 	defer something.Drop()
 	return slices.Contains(poll.Poll([]*poll.Pollable{something, deadline}), 0)
@@ -109,13 +109,13 @@ func (request request) read(incoming *http.IncomingResponse, deadline *poll.Poll
 	fields.Drop()
 	consumed := incoming.Consume()
 	if consumed.IsErr() {
-		return watch.Response{}, request.fail(watch.Failed, "answered without a body to read")
+		return watch.Response{}, request.fail(watch.Failed, "returned no body")
 	}
 	body := consumed.Ok()
 	defer body.Drop()
 	opened := body.Stream()
 	if opened.IsErr() {
-		return watch.Response{}, request.fail(watch.Failed, "answered without a body to read")
+		return watch.Response{}, request.fail(watch.Failed, "returned no body")
 	}
 	stream := opened.Ok()
 	defer stream.Drop()
@@ -131,19 +131,19 @@ func (request request) read(incoming *http.IncomingResponse, deadline *poll.Poll
 			}
 			failed := err.LastOperationFailed()
 			defer failed.Drop()
-			// The host may tell where in itself it happened, line by line.
+			// The host's error may contain several lines of details.
 			why, _, _ := strings.Cut(failed.ToDebugString(), "\n")
-			return watch.Response{}, request.fail(watch.Temporary, "broke off while it answered: %s", why)
+			return watch.Response{}, request.fail(watch.Temporary, "closed the connection before the end of the response: %s", why)
 		}
 		response.Body = append(response.Body, part.Ok()...)
 		if len(response.Body) > bodyMax {
-			return watch.Response{}, request.fail(watch.Failed, "answered with more than %d MiB", bodyMax>>20)
+			return watch.Response{}, request.fail(watch.Failed, "returned more than %d MiB", bodyMax>>20)
 		}
 	}
 }
 
 func (request request) tooLate() *watch.Failure {
-	return request.fail(watch.Temporary, "did not answer within %d ms", request.timeout.Milliseconds())
+	return request.fail(watch.Temporary, "did not respond within %d ms", request.timeout.Milliseconds())
 }
 
 func first(fields *http.Fields, name string) string {
@@ -156,21 +156,21 @@ func first(fields *http.Fields, name string) string {
 func (request request) failWith(code http.ErrorCode) *watch.Failure {
 	switch code.Tag() {
 	case http.ErrorCode_HttpRequestDenied:
-		return request.fail(watch.Denied, "may not be asked; grant = { http = [%q] }",
+		return request.fail(watch.Denied, "is not granted; grant = { http = [%q] }",
 			request.url.Scheme+"://"+request.url.Host)
 	case http.ErrorCode_DnsTimeout, http.ErrorCode_DnsError, http.ErrorCode_DestinationNotFound:
-		return request.fail(watch.Temporary, "cannot be asked: its name leads nowhere now")
+		return request.fail(watch.Temporary, "cannot be requested: its name does not resolve")
 	case http.ErrorCode_ConnectionRefused:
-		return request.fail(watch.Temporary, "cannot be asked: nothing listens there")
+		return request.fail(watch.Temporary, "cannot be requested: nothing listens on that port")
 	case http.ErrorCode_ConnectionTimeout, http.ErrorCode_HttpResponseTimeout,
 		http.ErrorCode_ConnectionReadTimeout, http.ErrorCode_ConnectionWriteTimeout:
 		return request.tooLate()
 	case http.ErrorCode_TlsProtocolError, http.ErrorCode_TlsCertificateError, http.ErrorCode_TlsAlertReceived:
-		return request.fail(watch.Failed, "is not to be trusted: its TLS certificate or version is refused")
+		return request.fail(watch.Failed, "is not trusted: its TLS certificate or version is not accepted")
 	case http.ErrorCode_InternalError:
-		return request.fail(watch.Temporary, "cannot be asked: %s", code.InternalError().SomeOr("the host does not say why"))
+		return request.fail(watch.Temporary, "cannot be requested: %s", code.InternalError().SomeOr("the host reports no reason"))
 	default:
-		return request.fail(watch.Temporary, "cannot be asked: error %d of wasi:http", code.Tag())
+		return request.fail(watch.Temporary, "cannot be requested: error %d of wasi:http", code.Tag())
 	}
 }
 

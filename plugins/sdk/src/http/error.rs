@@ -1,30 +1,31 @@
-//! Why there is no answer.
+//! Errors of HTTP requests.
 
 use std::fmt;
 
 use crate::Problem;
 
-/// Why a request has no answer. Texts are for an operator: what was asked, what
-/// happened, and where it helps what to do.
+/// Why a request failed. The texts are for an operator: the request, what happened, and a hint
+/// where it helps.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Error {
-    /// The request is none: a malformed URL or header.
+    /// The request is invalid: a malformed URL or header.
     Invalid(String),
-    /// No grant covers the place.
+    /// No grant covers the server.
     Denied(String),
-    /// It may pass: the name leads nowhere now, nothing listens, no answer in time.
+    /// The failure may be temporary: the name does not resolve, nothing listens on the port, or
+    /// there is no response in time.
     Temporary(String),
-    /// The answer is longer than the request allowed.
+    /// The response is larger than the request allows.
     TooLarge(String),
-    /// The answer is one, but not a success; carries the status as well.
+    /// The response has an unsuccessful status; carries the status and a text.
     Status(u16, String),
-    /// Anything else, in words: TLS, a broken answer.
+    /// Any other failure, such as a TLS error or an invalid response; carries a text.
     Other(String),
 }
 
 impl Error {
-    /// The words for an operator.
+    /// The text for an operator.
     pub fn text(&self) -> &str {
         match self {
             Self::Invalid(text)
@@ -45,14 +46,14 @@ impl fmt::Display for Error {
 
 impl std::error::Error for Error {}
 
-/// What the host should do about it: `?` in a mode's calls does this.
+/// Maps an error to the problem that the host should see, so that `?` works in a mode's calls.
 ///
 /// ```
 /// use convoke_mode_sdk::{Problem, http::Error};
 ///
-/// let away = Error::Temporary("GET http://127.0.0.1:8500/: connection refused".to_owned());
-/// assert!(matches!(Problem::from(away), Problem::Temporary(_)));
-/// // A server that is overloaded, or has a fault, may be well a little later.
+/// let refused = Error::Temporary("GET http://127.0.0.1:8500/: connection refused".to_owned());
+/// assert!(matches!(Problem::from(refused), Problem::Temporary(_)));
+/// // An overloaded or faulty server may recover soon.
 /// assert!(matches!(Problem::from(Error::Status(503, String::new())), Problem::Temporary(_)));
 /// assert!(matches!(Problem::from(Error::Status(404, String::new())), Problem::Failed(_)));
 /// ```

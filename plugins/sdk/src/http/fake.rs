@@ -1,4 +1,4 @@
-//! Answers for tests, where there is no host.
+//! Fake responses for tests, where there is no host.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -11,8 +11,9 @@ thread_local! {
     static ANSWER: RefCell<Option<Answer>> = const { RefCell::new(None) };
 }
 
-/// Calls, while `answer` answers each request of this thread: for tests, away from
-/// WebAssembly only. Without it every request fails: there is no network.
+/// Runs `call` while `answer` computes the responses to all requests of this thread. For tests,
+/// on targets other than WebAssembly only. Without it every request fails, since there is no
+/// network.
 ///
 /// ```
 /// use convoke_mode_sdk::http::{Error, Request, Response, answered_by};
@@ -34,7 +35,7 @@ pub fn answered_by<T>(
     call()
 }
 
-/// Puts the answer of before in its place again, also when a test fails.
+/// Restores the previous function, also if a test panics.
 struct Restored(Option<Answer>);
 
 impl Drop for Restored {
@@ -44,12 +45,12 @@ impl Drop for Restored {
 }
 
 pub(super) fn exchange(request: &Request) -> Result<Response, Error> {
-    // Not borrowed while it runs: it may ask, too.
+    // Not borrowed during the call, since the function may send requests itself.
     let answer = ANSWER.with_borrow(Option::clone);
     answer.map_or_else(
         || {
-            let asked = request.in_words();
-            Err(Error::Other(format!("{asked}: there is no network away from WebAssembly")))
+            let asked = request.describe();
+            Err(Error::Other(format!("{asked}: there is no network outside of WebAssembly")))
         },
         |answer| answer(request),
     )
@@ -60,13 +61,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn without_an_answer_there_is_no_network() {
-        let text = "GET http://a: there is no network away from WebAssembly".to_owned();
+    fn without_a_fake_every_request_fails() {
+        let text = "GET http://a: there is no network outside of WebAssembly".to_owned();
         assert_eq!(Request::get("http://a").send(), Err(Error::Other(text)));
     }
 
     #[test]
-    fn answers_are_for_one_call() {
+    fn a_fake_applies_to_one_call() {
         let get = || Request::get("http://a").send().map(|answer| answer.status);
         let answer = |status| move |_: &Request| Ok(Response::new(status, ""));
         let (before, within, after) =

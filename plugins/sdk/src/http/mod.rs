@@ -1,7 +1,7 @@
-//! Requests over HTTP, made by the host. Needs the cargo feature `http` and a grant:
-//! `grant = { http = ["http://127.0.0.1:8500"] }`.
+//! HTTP requests, made by the host. Needs the cargo feature `http` and a grant: `grant = { http
+//! = ["http://127.0.0.1:8500"] }`.
 //!
-//! A request blocks until the answer is there as a whole, or its time is over:
+//! A request blocks until the whole response has arrived, or its timeout has passed:
 //!
 //! ```
 //! use convoke_mode_sdk::{Problem, http};
@@ -17,7 +17,7 @@
 //!     Ok(answer.text().into_owned())
 //! }
 //!
-//! // Away from WebAssembly there is no network: a test says what is answered.
+//! // Outside of WebAssembly there is no network; a test provides the responses.
 //! let answered = http::answered_by(
 //!     |request| {
 //!         assert_eq!(request.url(), "http://127.0.0.1:8500/v1/members?service=web%20shop");
@@ -28,8 +28,8 @@
 //! assert_eq!(answered, Ok("[]".to_owned()));
 //! ```
 //!
-//! There are no cookies, no redirects followed and no connections kept for the mode to
-//! care about. A mode that makes no request does not import any of this.
+//! Cookies and redirects are not supported, and connections are managed by the host. A mode
+//! that makes no request does not import these interfaces.
 
 mod error;
 #[cfg(not(target_arch = "wasm32"))]

@@ -1,4 +1,4 @@
-//! What is asked.
+//! HTTP requests.
 
 use std::fmt;
 use std::time::Duration;
@@ -7,32 +7,31 @@ use super::url::{Url, escaped};
 use super::{Error, Response};
 use crate::quoted;
 
-/// Bytes that the body of an answer may have, unless a request says otherwise.
+/// Default limit of a response body, in bytes.
 pub const RESPONSE_BYTES_MAX: usize = 4 << 20;
 
-/// What an answer may take, unless a request says otherwise: within the 10 s that
-/// the host gives a whole call.
+/// Default timeout of a request: less than the 10 s that a call of the mode may take.
 pub const TIMEOUT: Duration = Duration::from_secs(5);
 
-/// What to do with a resource.
+/// The method of a request (RFC 9110, section 9).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Method {
-    /// Read it.
+    /// Read a resource.
     Get,
-    /// Read what is known about it, without its content.
+    /// Read the headers only.
     Head,
-    /// Hand it something.
+    /// Send data to a resource.
     Post,
-    /// Put something in its place.
+    /// Replace a resource.
     Put,
-    /// Change a part of it.
+    /// Change a resource partially.
     Patch,
-    /// Remove it.
+    /// Remove a resource.
     Delete,
 }
 
-/// As in the request: `GET`.
+/// The method's name in a request: `GET`.
 impl fmt::Display for Method {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
@@ -46,7 +45,7 @@ impl fmt::Display for Method {
     }
 }
 
-/// One request, to be sent.
+/// An HTTP request.
 #[derive(Clone, Debug)]
 #[must_use = "a request does nothing until it is sent"]
 pub struct Request {
@@ -59,7 +58,8 @@ pub struct Request {
 }
 
 impl Request {
-    /// A request without headers and body. `url` is absolute, `http` or `https`.
+    /// A request without headers and body. `url` is absolute, with the scheme `http` or
+    /// `https`.
     pub fn new(method: Method, url: impl Into<String>) -> Self {
         Self {
             method,
@@ -71,34 +71,33 @@ impl Request {
         }
     }
 
-    /// Reads what is at a URL.
+    /// A `GET` request.
     pub fn get(url: impl Into<String>) -> Self {
         Self::new(Method::Get, url)
     }
 
-    /// Hands `body` to what is at a URL.
+    /// A `POST` request with `body`.
     pub fn post(url: impl Into<String>, body: impl Into<Vec<u8>>) -> Self {
         Self::new(Method::Post, url).body(body)
     }
 
-    /// Puts `body` in the place of what is at a URL.
+    /// A `PUT` request with `body`.
     pub fn put(url: impl Into<String>, body: impl Into<Vec<u8>>) -> Self {
         Self::new(Method::Put, url).body(body)
     }
 
-    /// Removes what is at a URL.
+    /// A `DELETE` request.
     pub fn delete(url: impl Into<String>) -> Self {
         Self::new(Method::Delete, url)
     }
 
-    /// One header more. `host`, `content-length` and those of a single connection are
-    /// the host's affair.
+    /// Adds a header. `host`, `content-length` and connection headers are set by the host.
     pub fn header(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         self.headers.push((name.into(), value.into()));
         self
     }
 
-    /// One parameter more in the URL's query, escaped as need be.
+    /// Adds a parameter to the URL's query, with escaping.
     pub fn query(mut self, name: &str, value: &str) -> Self {
         let start = self.url.find('#').unwrap_or(self.url.len());
         self.url.truncate(start);
@@ -110,39 +109,37 @@ impl Request {
         self
     }
 
-    /// What is sent along.
+    /// Sets the body.
     pub fn body(mut self, body: impl Into<Vec<u8>>) -> Self {
         self.body = Some(body.into());
         self
     }
 
-    /// How long all of it may take, from the connection to the end of the answer.
+    /// Sets the timeout, from connecting to the end of the response.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
         self
     }
 
-    /// How many bytes the body of the answer may have; a longer one is
-    /// [`Error::TooLarge`].
+    /// Sets the limit of the response body, in bytes; a longer one is [`Error::TooLarge`].
     pub fn response_bytes_max(mut self, bytes: usize) -> Self {
         self.response_bytes_max = bytes;
         self
     }
 
-    /// Sends it, and waits for the whole answer, of whatever status. Errors are those
-    /// of [`Error`]; see [`Response::successful`] for statuses.
+    /// Sends the request, and waits for the whole response, with any status; see
+    /// [`Response::successful`] for statuses.
     pub fn send(self) -> Result<Response, Error> {
         let url = self.checked()?;
         let response = self.exchange(&url)?;
         if response.body.len() > self.response_bytes_max {
             return Err(self.too_large());
         }
-        Ok(Response { asked: self.in_words(), ..response })
+        Ok(Response { asked: self.describe(), ..response })
     }
 
-    /// Whether it can be sent at all, without asking anybody: [`Error::Invalid`] when the
-    /// URL or a header is none. For a mode's `configure`, which does not wait for the
-    /// network.
+    /// Checks the URL and the headers without sending anything; invalid ones are
+    /// [`Error::Invalid`]. For a mode's `configure`, which must not wait for the network.
     ///
     /// ```
     /// use convoke_mode_sdk::http::Request;
@@ -156,12 +153,12 @@ impl Request {
     }
 
     fn checked(&self) -> Result<Url, Error> {
-        // The value is not shown: it may be a secret.
+        // The value is not shown, since it may be a secret.
         let is_name = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
         let is_value = |byte: u8| byte == b'\t' || (byte >= b' ' && byte != 0x7f);
         for (name, value) in &self.headers {
             if name.is_empty() || !name.bytes().all(is_name) {
-                return Err(Error::Invalid(format!("{} is no name of a header", quoted(name))));
+                return Err(Error::Invalid(format!("{} is not a valid header name", quoted(name))));
             }
             if !value.bytes().all(is_value) {
                 let text = format!("the value for the header {name} has control characters");
@@ -181,36 +178,36 @@ impl Request {
         super::fake::exchange(self)
     }
 
-    /// What is asked.
+    /// The method.
     pub fn method(&self) -> Method {
         self.method
     }
 
-    /// Where, the query included.
+    /// The URL, including the query.
     pub fn url(&self) -> &str {
         &self.url
     }
 
-    /// A header, whatever the case of its name.
+    /// The value of a header; the name is not case-sensitive.
     pub fn header_value(&self, name: &str) -> Option<&str> {
         let is_it = |(key, _): &&(String, String)| key.eq_ignore_ascii_case(name);
         self.headers.iter().find(is_it).map(|(_, value)| value.as_str())
     }
 
-    /// What is sent along; empty when nothing is.
+    /// The body; may be empty.
     pub fn body_bytes(&self) -> &[u8] {
         self.body.as_deref().unwrap_or_default()
     }
 
-    /// Method and URL for an operator; a query may hold what is not for a log.
-    pub(super) fn in_words(&self) -> String {
+    /// Method and URL for error texts, without the query, which may contain a secret.
+    pub(super) fn describe(&self) -> String {
         let end = self.url.find(['?', '#']).unwrap_or(self.url.len());
         format!("{} {}", self.method, &self.url[..end])
     }
 
     pub(super) fn too_large(&self) -> Error {
         let max = self.response_bytes_max;
-        Error::TooLarge(format!("{}: the answer has more than {max} bytes", self.in_words()))
+        Error::TooLarge(format!("{}: the response has more than {max} bytes", self.describe()))
     }
 }
 
@@ -245,30 +242,30 @@ mod tests {
     }
 
     #[test]
-    fn a_malformed_url_is_an_error_of_the_request_and_asks_nobody() {
+    fn a_malformed_url_is_rejected_without_sending() {
         let sent =
-            answered_by(|_| panic!("nobody is asked"), || Request::get("consul:8500").send());
-        let Err(Error::Invalid(text)) = sent else { panic!("it is no URL") };
-        assert!(text.starts_with("\"consul:8500\" is no URL"), "{text}");
+            answered_by(|_| panic!("nothing may be sent"), || Request::get("consul:8500").send());
+        let Err(Error::Invalid(text)) = sent else { panic!("it is not a URL") };
+        assert!(text.starts_with("\"consul:8500\" is not a URL"), "{text}");
     }
 
     #[test]
-    fn a_header_that_is_none_is_refused_without_its_value() {
+    fn an_invalid_header_is_rejected_without_showing_its_value() {
         let request = Request::get("http://a").header("x-token", "secret\r\nx: y");
         let text = "the value for the header x-token has control characters".to_owned();
         assert_eq!(request.check(), Err(Error::Invalid(text)));
         let request = Request::get("http://a").header("x token", "");
-        let text = "\"x token\" is no name of a header".to_owned();
+        let text = "\"x token\" is not a valid header name".to_owned();
         assert_eq!(request.check(), Err(Error::Invalid(text)));
     }
 
     #[test]
-    fn an_answer_is_bounded() {
+    fn the_response_size_is_limited() {
         let long = |_: &Request| Ok(Response::new(200, "x".repeat(11)));
         let sent = answered_by(long, || {
             Request::get("http://a/b?token=secret").response_bytes_max(10).send()
         });
-        let text = "GET http://a/b: the answer has more than 10 bytes";
+        let text = "GET http://a/b: the response has more than 10 bytes";
         assert_eq!(sent.unwrap_err(), Error::TooLarge(text.to_owned()));
     }
 }

@@ -1,31 +1,31 @@
-//! What is answered.
+//! HTTP responses.
 
 use std::borrow::Cow;
 use std::time::Duration;
 
 use super::Error;
 
-/// Bytes of an unsuccessful answer that are shown to an operator.
+/// Bytes of an unsuccessful response that an error text shows.
 const SHOWN_BYTES_MAX: usize = 200;
 
-/// A whole answer.
+/// A complete response.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Response {
-    /// Such as 200.
+    /// The status code, such as 200.
     pub status: u16,
-    /// As they came, in their order; bytes that are no UTF-8 are replaced.
+    /// The headers in their order; invalid UTF-8 is replaced.
     pub headers: Vec<(String, String)>,
-    /// At most as many bytes as the request allowed.
+    /// The body, at most as long as the request allows.
     pub body: Vec<u8>,
-    /// From the sending to the whole answer.
+    /// The time from sending the request to the end of the response.
     pub elapsed: Duration,
-    /// Method and URL.
+    /// Method and URL of the request.
     pub(super) asked: String,
 }
 
 impl Response {
-    /// An answer as a test gives it.
+    /// A response for tests.
     pub fn new(status: u16, body: impl Into<Vec<u8>>) -> Self {
         Self {
             status,
@@ -36,25 +36,25 @@ impl Response {
         }
     }
 
-    /// The same answer with one header more.
+    /// Adds a header.
     #[must_use]
     pub fn with(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         self.headers.push((name.into(), value.into()));
         self
     }
 
-    /// The first header of a name, whatever its case.
+    /// The first header with this name; not case-sensitive.
     pub fn header(&self, name: &str) -> Option<&str> {
         let is_it = |(key, _): &&(String, String)| key.eq_ignore_ascii_case(name);
         self.headers.iter().find(is_it).map(|(_, value)| value.as_str())
     }
 
-    /// The body as text; bytes that are no UTF-8 are replaced.
+    /// The body as text; invalid UTF-8 is replaced.
     pub fn text(&self) -> Cow<'_, str> {
         String::from_utf8_lossy(&self.body)
     }
 
-    /// The answer, if its status is one of success (200 to 299), and else
+    /// Returns the response if its status is a success (200 to 299), and otherwise
     /// [`Error::Status`] with the beginning of the body.
     ///
     /// ```
@@ -91,21 +91,21 @@ mod tests {
     use crate::http::{Request, answered_by};
 
     #[test]
-    fn headers_are_found_whatever_their_case() {
+    fn header_names_are_not_case_sensitive() {
         let answer = Response::new(200, "").with("X-Consul-Index", "7");
         assert_eq!(answer.header("x-consul-index"), Some("7"));
         assert_eq!(answer.header("x-consul"), None);
     }
 
     #[test]
-    fn a_failure_says_what_was_asked_and_shows_a_little_of_the_answer() {
+    fn an_unsuccessful_status_shows_the_request_and_the_beginning_of_the_body() {
         let page = format!("<html>\n  {}", "é".repeat(500));
         let sent = answered_by(
             move |_| Ok(Response::new(502, page.clone())),
             || Request::get("http://a/b?c=d").send(),
         );
         let Err(Error::Status(502, text)) = sent.unwrap().successful() else {
-            panic!("it is a failure");
+            panic!("expected an error");
         };
         assert!(text.starts_with("GET http://a/b: status 502: <html> éé"), "{text}");
         assert!(text.len() < 2 * SHOWN_BYTES_MAX);

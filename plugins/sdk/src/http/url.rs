@@ -1,22 +1,22 @@
-//! The parts of a URL, as far as a request needs them.
+//! A minimal URL parser for requests.
 
 use crate::quoted;
 
-/// Longest URL, in bytes; servers take less.
+/// Length of a URL, in bytes; many servers accept less.
 const URL_BYTES_MAX: usize = 8_192;
 
-/// An absolute URL, cut where the request needs it.
+/// The parts of an absolute URL.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Url {
     pub(super) is_https: bool,
-    /// `host` or `host:port`; IPv6 in brackets.
+    /// `host` or `host:port`; IPv6 literals in brackets.
     pub(super) authority: String,
-    /// From the first `/` on, which is always there; without a fragment.
+    /// From the first `/`, which is always present, without the fragment.
     pub(super) path_and_query: String,
 }
 
 impl Url {
-    /// Cuts a URL; what is none comes back as words for the operator.
+    /// Splits a URL. The error is a text for the operator.
     pub(super) fn split(text: &str) -> Result<Self, String> {
         let refused = |why: &str| {
             let shown = quoted(text);
@@ -26,10 +26,10 @@ impl Url {
             return refused("is too long for a URL");
         }
         if !text.bytes().all(|byte| byte.is_ascii_graphic()) {
-            return refused("has characters that no URL has");
+            return refused("has characters that are not allowed in a URL");
         }
         let Some((scheme, rest)) = text.split_once("://") else {
-            return refused("is no URL");
+            return refused("is not a URL");
         };
         let is_https = match scheme {
             _ if scheme.eq_ignore_ascii_case("http") => false,
@@ -40,10 +40,10 @@ impl Url {
         let end = rest.find(['/', '?']).unwrap_or(rest.len());
         let (authority, path) = rest.split_at(end);
         if authority.contains('@') {
-            return refused("has a user before its host, which is not for a URL");
+            return refused("has a user before its host, which is not supported");
         }
         if !is_authority(authority) {
-            return refused("has no host, or a port that is none");
+            return refused("has no host, or an invalid port");
         }
         let slash = if path.starts_with('/') { "" } else { "/" };
         Ok(Self {
@@ -72,8 +72,7 @@ fn is_authority(text: &str) -> bool {
         && (port.is_empty() || port.strip_prefix(':').is_some_and(is_port))
 }
 
-/// Text as one segment of a path, or one value of a query: what would part it is
-/// escaped.
+/// Escapes text for use as one path segment, or one value of a query.
 ///
 /// ```
 /// use convoke_mode_sdk::http::escaped;
@@ -107,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn urls_are_cut_into_scheme_authority_and_path() {
+    fn urls_are_split_into_scheme_authority_and_path() {
         for (text, https, authority, path) in [
             ("http://127.0.0.1:8500", false, "127.0.0.1:8500", "/"),
             ("HTTPS://Consul.example/v1/x?a=b/c", true, "Consul.example", "/v1/x?a=b/c"),
@@ -119,22 +118,22 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_url_is_refused_in_words() {
+    fn an_invalid_url_is_rejected_with_a_reason() {
         for (text, why) in [
-            ("127.0.0.1:8500", "is no URL"),
-            ("", "is no URL"),
+            ("127.0.0.1:8500", "is not a URL"),
+            ("", "is not a URL"),
             ("ftp://a/", "is neither http nor https"),
-            ("http:///v1", "has no host, or a port that is none"),
-            ("http://a:0/", "has no host, or a port that is none"),
-            ("http://a:99999/", "has no host, or a port that is none"),
-            ("http://::1/", "has no host, or a port that is none"),
-            ("http://[::1/", "has no host, or a port that is none"),
-            ("http://[a]/", "has no host, or a port that is none"),
-            ("http://[::1]8500/", "has no host, or a port that is none"),
-            ("http://user:secret@a/", "has a user before its host, which is not for a URL"),
-            ("http://a/b c", "has characters that no URL has"),
-            ("http://a/\r\nHost: b", "has characters that no URL has"),
-            ("http://ä/", "has characters that no URL has"),
+            ("http:///v1", "has no host, or an invalid port"),
+            ("http://a:0/", "has no host, or an invalid port"),
+            ("http://a:99999/", "has no host, or an invalid port"),
+            ("http://::1/", "has no host, or an invalid port"),
+            ("http://[::1/", "has no host, or an invalid port"),
+            ("http://[a]/", "has no host, or an invalid port"),
+            ("http://[::1]8500/", "has no host, or an invalid port"),
+            ("http://user:secret@a/", "has a user before its host, which is not supported"),
+            ("http://a/b c", "has characters that are not allowed in a URL"),
+            ("http://a/\r\nHost: b", "has characters that are not allowed in a URL"),
+            ("http://ä/", "has characters that are not allowed in a URL"),
         ] {
             let expected =
                 format!("{text:?} {why}; expected a URL such as http://127.0.0.1:8500/path");
@@ -144,7 +143,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_url_is_cut_or_refused(text in "(https?://)?\\PC{0,40}") {
+        fn arbitrary_text_is_split_or_rejected(text in "(https?://)?\\PC{0,40}") {
             if let Ok(url) = Url::split(&text) {
                 prop_assert!(url.path_and_query.starts_with('/'));
                 prop_assert!(!url.authority.is_empty());

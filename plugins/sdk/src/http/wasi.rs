@@ -1,4 +1,4 @@
-//! The way to the host: `wasi:http` in its own words.
+//! Sends requests through `wasi:http`.
 
 use std::time::Duration;
 
@@ -12,16 +12,16 @@ use crate::bindings::wasi::wasi::http::types::{
 use crate::bindings::wasi::wasi::io::poll::{self, Pollable};
 use crate::bindings::wasi::wasi::io::streams::{InputStream, StreamError};
 
-/// Bytes asked of a stream at a time.
+/// Bytes read from a stream at a time.
 const READ_BYTES: u64 = 64 << 10;
 
-/// Sends a request and takes in the answer.
+/// Sends a request and receives the response.
 pub(super) fn exchange(request: &Request, url: &Url) -> Result<Response, Error> {
     let exchange = Exchange::start(request);
-    exchange.run(url).map_err(|why| why.in_words(request))
+    exchange.run(url).map_err(|why| why.describe(request))
 }
 
-/// Why it came to nothing, before it is put in words.
+/// Why a request failed, before it is formatted.
 enum Why {
     Code(ErrorCode),
     Invalid(String),
@@ -39,7 +39,7 @@ impl From<ErrorCode> for Why {
 impl From<StreamError> for Why {
     fn from(error: StreamError) -> Self {
         match error {
-            StreamError::Closed => Self::Broken("it broke off".to_owned()),
+            StreamError::Closed => Self::Broken("the connection was interrupted".to_owned()),
             StreamError::LastOperationFailed(error) => types::http_error_code(&error)
                 .map_or_else(|| Self::Broken(error.to_debug_string()), Self::Code),
         }
@@ -62,19 +62,20 @@ impl<'a> Exchange<'a> {
     fn run(&self, url: &Url) -> Result<Response, Why> {
         let outgoing = self.outgoing(url)?;
         let body = self.request.has_body().then(|| outgoing.body()).transpose();
-        let body = body.map_err(|()| Why::Broken("the host gave no body to write".to_owned()))?;
+        let body =
+            body.map_err(|()| Why::Broken("the host returned no request body".to_owned()))?;
         let answer = outgoing_handler::handle(outgoing, Some(self.options()))?;
         let written = body.map_or(Ok(()), |body| self.write(body));
         if matches!(written, Err(Why::TimedOut)) {
             return Err(Why::TimedOut);
         }
         self.wait_for(&answer.subscribe())?;
-        // Where the body broke off the answer says why, or is one all the same.
+        // If sending the body failed, the response may say why, or be valid nevertheless.
         let answer = match answer.get() {
             Some(Ok(answer)) => answer?,
             Some(Err(())) | None => {
                 written?;
-                return Err(Why::Broken("the host gave no answer".to_owned()));
+                return Err(Why::Broken("the host returned no response".to_owned()));
             }
         };
         let status = answer.status();
@@ -83,9 +84,10 @@ impl<'a> Exchange<'a> {
         let headers = answer.headers().entries().into_iter().map(lossy).collect();
         let body = answer
             .consume()
-            .map_err(|()| Why::Broken("the host gave no body to read".to_owned()))?;
-        let stream =
-            body.stream().map_err(|()| Why::Broken("the host gave no body to read".to_owned()))?;
+            .map_err(|()| Why::Broken("the host returned no response body".to_owned()))?;
+        let stream = body
+            .stream()
+            .map_err(|()| Why::Broken("the host returned no response body".to_owned()))?;
         let body = self.read(&stream)?;
         let elapsed = Duration::from_nanos(monotonic_clock::now().saturating_sub(self.started_ns));
         Ok(Response { status, headers, body, elapsed, asked: String::new() })
@@ -119,12 +121,12 @@ impl<'a> Exchange<'a> {
             .and_then(|()| outgoing.set_scheme(Some(&scheme)))
             .and_then(|()| outgoing.set_authority(Some(&url.authority)))
             .and_then(|()| outgoing.set_path_with_query(Some(&url.path_and_query)))
-            .map_err(|()| Why::Invalid("the host takes no such URL".to_owned()))?;
+            .map_err(|()| Why::Invalid("the host rejects the URL".to_owned()))?;
         Ok(outgoing)
     }
 
-    /// The host's own limits, so that it gives up when nobody waits any more. One that
-    /// it does not honour is no fault: the deadline holds in any case.
+    /// Sets the host's own timeouts, so that it stops when the deadline has passed. Unsupported
+    /// options are ignored, since the deadline applies in any case.
     fn options(&self) -> RequestOptions {
         let limit = Some(nanoseconds(self.request.time_limit()));
         let options = RequestOptions::new();
@@ -135,8 +137,9 @@ impl<'a> Exchange<'a> {
     }
 
     fn write(&self, body: OutgoingBody) -> Result<(), Why> {
-        let stream =
-            body.write().map_err(|()| Why::Broken("the host gave no body to write".to_owned()))?;
+        let stream = body
+            .write()
+            .map_err(|()| Why::Broken("the host returned no request body".to_owned()))?;
         let ready = stream.subscribe();
         let room = || loop {
             match stream.check_write()? {
@@ -176,7 +179,7 @@ impl<'a> Exchange<'a> {
     }
 
     fn wait_for(&self, what: &Pollable) -> Result<(), Why> {
-        // Both may be ready: what came in time counts.
+        // If both are ready, the data arrived in time.
         let ready = poll::poll(&[what, &self.deadline]);
         if ready.contains(&0) { Ok(()) } else { Err(Why::TimedOut) }
     }
@@ -187,13 +190,13 @@ fn nanoseconds(duration: Duration) -> u64 {
 }
 
 impl Why {
-    fn in_words(self, request: &Request) -> Error {
-        let asked = request.in_words();
+    fn describe(self, request: &Request) -> Error {
+        let asked = request.describe();
         match self {
             Self::Code(code) => of_code(code, &asked),
             Self::Invalid(text) => Error::Invalid(format!("{asked}: {text}")),
             Self::TimedOut => Error::Temporary(format!(
-                "{asked}: no whole answer within {} ms",
+                "{asked}: no complete response within {} ms",
                 request.time_limit().as_millis()
             )),
             Self::TooLarge => request.too_large(),
@@ -205,32 +208,32 @@ impl Why {
 fn of_code(code: ErrorCode, asked: &str) -> Error {
     let words = |text: &str| format!("{asked}: {text}");
     match code {
-        ErrorCode::HttpRequestDenied => Error::Denied(words("this place is not granted")),
-        ErrorCode::DnsTimeout => Error::Temporary(words("no answer from DNS in time")),
+        ErrorCode::HttpRequestDenied => Error::Denied(words("this server is not granted")),
+        ErrorCode::DnsTimeout => Error::Temporary(words("no response from DNS in time")),
         ErrorCode::DnsError(why) => Error::Temporary(words(&match why.rcode {
-            Some(code) => format!("the name cannot be looked up ({code})"),
-            None => "the name cannot be looked up".to_owned(),
+            Some(code) => format!("the name cannot be resolved ({code})"),
+            None => "the name cannot be resolved".to_owned(),
         })),
-        ErrorCode::DestinationNotFound => Error::Temporary(words("the name leads nowhere")),
+        ErrorCode::DestinationNotFound => Error::Temporary(words("the name does not resolve")),
         ErrorCode::DestinationUnavailable | ErrorCode::DestinationIpUnroutable => {
-            Error::Temporary(words("the place cannot be reached"))
+            Error::Temporary(words("the server cannot be reached"))
         }
-        ErrorCode::ConnectionRefused => Error::Temporary(words("nothing listens there")),
+        ErrorCode::ConnectionRefused => Error::Temporary(words("nothing listens on that port")),
         ErrorCode::ConnectionTerminated | ErrorCode::HttpResponseIncomplete => {
-            Error::Temporary(words("the connection broke off"))
+            Error::Temporary(words("the connection was interrupted"))
         }
         ErrorCode::ConnectionTimeout
         | ErrorCode::ConnectionReadTimeout
         | ErrorCode::ConnectionWriteTimeout
-        | ErrorCode::HttpResponseTimeout => Error::Temporary(words("no answer in time")),
+        | ErrorCode::HttpResponseTimeout => Error::Temporary(words("no response in time")),
         ErrorCode::ConnectionLimitReached => {
-            Error::Temporary(words("more connections than the host keeps"))
+            Error::Temporary(words("the host's connection limit is reached"))
         }
         ErrorCode::HttpRequestMethodInvalid
         | ErrorCode::HttpRequestUriInvalid
-        | ErrorCode::HttpRequestUriTooLong => Error::Invalid(words("the host takes no such URL")),
+        | ErrorCode::HttpRequestUriTooLong => Error::Invalid(words("the host rejects the URL")),
         ErrorCode::HttpResponseBodySize(_) => {
-            Error::TooLarge(words("the answer is longer than the host takes"))
+            Error::TooLarge(words("the response exceeds the host's limit"))
         }
         ErrorCode::TlsCertificateError => {
             Error::Other(words("the server's certificate is not trusted"))

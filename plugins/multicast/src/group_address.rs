@@ -1,46 +1,47 @@
-//! Where members meet: a group and a port.
+//! The address of the multicast group: IP address and port.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use convoke_mode_sdk::{ModeConfig, log, quoted};
 
-/// The group when nobody says otherwise.
+/// The default group.
 const GROUP: IpAddr = IpAddr::V4(Ipv4Addr::new(224, 2, 2, 4));
 
-/// The UDP port when nobody says otherwise.
+/// The default UDP port.
 const PORT: u16 = 2904;
 
-/// How an error says what a group may be.
+/// The valid groups, for error texts.
 pub(crate) const EXPECTED: &str =
     "expected 224.0.0.0–239.255.255.255 or ff00::/8, as in multicast:224.2.2.4:2904";
 
 /// A multicast group and a UDP port.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Place {
+pub(crate) struct GroupAddress {
     pub(crate) group: IpAddr,
     pub(crate) port: u16,
 }
 
-impl Place {
-    /// The argument before the settings, the settings before the defaults.
-    /// Errors are for the operator, and start with the offending value.
+impl GroupAddress {
+    /// Selects group and port: the argument takes precedence over the settings, and the
+    /// settings over the defaults. Error texts are for the operator, and start with the
+    /// offending value.
     pub(crate) fn choose(config: &ModeConfig) -> Result<Self, String> {
-        let mut place = Self { group: GROUP, port: PORT };
+        let mut address = Self { group: GROUP, port: PORT };
         for (key, value) in &config.settings {
             match key.as_str() {
-                "group" => place.group = parse_group(value)?,
-                "port" => place.port = parse_port(value, &format!("port = {value}"))?,
+                "group" => address.group = parse_group(value)?,
+                "port" => address.port = parse_port(value, &format!("port = {value}"))?,
                 _ => log::warn("unknown setting ignored", &[("setting", key)]),
             }
         }
         let argument = config.argument.trim();
         if argument.is_empty() {
-            return Ok(place);
+            return Ok(address);
         }
         if argument.parse::<IpAddr>().is_ok() {
-            place.group = parse_group(argument)?;
-            return Ok(place);
+            address.group = parse_group(argument)?;
+            return Ok(address);
         }
         let (group, port) = match argument.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
             Some((group, "")) => (group, None),
@@ -53,16 +54,16 @@ impl Place {
                 None => (argument, None),
             },
         };
-        place.group = parse_group(group)?;
+        address.group = parse_group(group)?;
         if let Some(port) = port {
-            place.port = parse_port(port, argument)?;
+            address.port = parse_port(port, argument)?;
         }
-        Ok(place)
+        Ok(address)
     }
 }
 
 /// `224.2.2.4:2904` or `[ff02::1]:2904`.
-impl fmt::Display for Place {
+impl fmt::Display for GroupAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         SocketAddr::new(self.group, self.port).fmt(f)
     }
@@ -100,11 +101,11 @@ mod tests {
     fn choose(argument: &str, settings: &[(&str, &str)]) -> Result<String, String> {
         let settings = settings.iter().map(|&(k, v)| (k.to_owned(), v.to_owned())).collect();
         let config = ModeConfig { argument: argument.to_owned(), settings };
-        Place::choose(&config).map(|place| place.to_string())
+        GroupAddress::choose(&config).map(|address| address.to_string())
     }
 
     #[test]
-    fn the_argument_goes_before_the_settings_and_these_before_the_defaults() {
+    fn the_argument_takes_precedence_over_settings_and_defaults() {
         let settings = [("group", "224.9.9.9"), ("port", "9")];
         assert_eq!(choose("", &[]).unwrap(), "224.2.2.4:2904");
         assert_eq!(choose("", &settings).unwrap(), "224.9.9.9:9");
@@ -113,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn ipv6_groups_are_read_with_and_without_brackets() {
+    fn ipv6_groups_are_parsed_with_and_without_brackets() {
         assert_eq!(choose("ff02::1", &[]).unwrap(), "[ff02::1]:2904");
         assert_eq!(choose("[ff02::1]", &[]).unwrap(), "[ff02::1]:2904");
         assert_eq!(choose("[ff02::1]:7", &[]).unwrap(), "[ff02::1]:7");
@@ -121,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_group_is_refused() {
+    fn an_invalid_group_is_rejected() {
         let cases =
             [("10.0.0.1", "10.0.0.1"), ("10.0.0.1:7", "10.0.0.1"), ("[::1]:7", "::1"), ("x", "x")];
         for (argument, group) in cases {
@@ -138,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_port_is_refused() {
+    fn an_invalid_port_is_rejected() {
         for port in ["0", "70000", "x", "", "+7"] {
             assert_eq!(
                 choose(&format!("224.2.2.4:{port}"), &[]).unwrap_err(),
@@ -157,7 +158,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_argument_makes_it_panic(argument: String) {
+        fn parsing_never_panics(argument: String) {
             let _ = choose(&argument, &[]);
         }
     }

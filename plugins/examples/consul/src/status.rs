@@ -1,24 +1,24 @@
-//! What Consul's refusals mean, and what the host should do about them.
+//! Classifies Consul's error responses.
 
 use convoke_mode_sdk::Problem;
 use convoke_mode_sdk::http::Error;
 
-/// Sorts an error. `right` is what a token needs, as Consul's rules name it.
+/// Classifies an error. `right` is the permission that the token needs, in Consul's syntax.
 ///
-/// What only a line of the configuration can mend is `Misconfigured`, and the host
-/// stops asking. What can be mended at Consul, or in front of it, is `Temporary`: a
-/// member then waits, and needs no restart.
+/// What can be fixed only in the configuration is `Misconfigured`, and the host stops calling.
+/// What can be fixed at Consul, or in front of it, is `Temporary`: the member waits, and needs
+/// no restart.
 pub(crate) fn problem(error: Error, right: &str) -> Problem {
     match error {
         Error::Status(400, text) => Problem::Misconfigured(text),
         Error::Status(300..=399, text) => Problem::Misconfigured(format!(
-            "{text}; redirects are not followed, give the URL that it leads to"
+            "{text}; redirects are not followed; configure the final URL"
         )),
         Error::Status(401 | 403, text) => Problem::Temporary(format!(
-            "{text}; Consul wants a token with {right}, as the setting token"
+            "{text}; Consul requires a token with {right}, in the setting token"
         )),
         Error::Status(404 | 405, text) => Problem::Temporary(format!(
-            "{text}; is this a Consul? the argument is its base URL, such as http://127.0.0.1:8500"
+            "{text}; check that this is Consul; the argument is its base URL, such as http://127.0.0.1:8500"
         )),
         other => other.into(),
     }
@@ -33,7 +33,7 @@ mod tests {
     }
 
     #[test]
-    fn each_status_has_its_problem() {
+    fn each_status_is_classified() {
         for (status, expected) in [
             (400, "Misconfigured"),
             (301, "Misconfigured"),
@@ -51,15 +51,15 @@ mod tests {
     }
 
     #[test]
-    fn a_refusal_says_what_the_token_lacks() {
+    fn a_denial_says_what_the_token_lacks() {
         assert_eq!(
             of(403).text(),
-            "status 403; Consul wants a token with service:read on shop, as the setting token"
+            "status 403; Consul requires a token with service:read on shop, in the setting token"
         );
     }
 
     #[test]
-    fn what_did_not_get_as_far_as_consul_is_sorted_by_the_sdk() {
+    fn transport_errors_are_classified_by_the_sdk() {
         let text = || "x".to_owned();
         assert_eq!(problem(Error::Denied(text()), ""), Problem::Denied(text()));
         assert_eq!(problem(Error::Temporary(text()), ""), Problem::Temporary(text()));

@@ -1,15 +1,15 @@
-//! Who says what, and when.
+//! The beacon protocol: who sends what, and when.
 //!
-//! A newcomer asks: its first look sends a query at once and twice more within
-//! 200 ms, since datagrams get lost, and ends as soon as anybody was heard.
-//! Whoever hears a query learns of the asker by it, and answers within the same
-//! look with an announcement, one for a whole batch of queries. In a cluster of
-//! many only about [`ANSWERERS`] members answer each asker, so that a newcomer
-//! is not buried. Later looks wait for a second and return what is known.
+//! A new member queries: its first call sends a query at once and twice more within 200 ms,
+//! since datagrams may be lost, and ends as soon as another member has been heard. A member
+//! that receives a query adds the sender to its list, and responds within the same call with
+//! one announcement for a whole batch of queries. In a large cluster only about [`RESPONDERS`]
+//! members respond to each query, to limit the traffic. Later calls wait for a second and
+//! return the current list.
 //!
-//! Announcements without a query repeat slowly: each member waits the longer
-//! the more members it hears, so that all of them together send at most twenty
-//! a second (the bound that RFC 2974 §3.1 keeps in the same way).
+//! Unsolicited announcements are repeated slowly: the interval of each member grows with the
+//! number of members it hears, so that all of them together send at most twenty a second (the
+//! same technique as in RFC 2974, section 3.1).
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -20,44 +20,44 @@ use crate::beacon::{ADDRESSES_MAX, Beacon, Kind, MEMBER_ID_BYTES_MAX};
 use crate::heard::Heard;
 use crate::lan::Lan;
 
-/// Milliseconds of one wait in the first look; waits are counted, since there
-/// is no clock.
-const FIRST_LOOK_SLICE_MS: u32 = 20;
+/// Duration of one wait in the first call, in milliseconds. Waits are counted, since there is
+/// no clock.
+const FIRST_CALL_WAIT_MS: u32 = 20;
 
-/// Waits in the first look: 300 ms.
-const FIRST_LOOK_SLICES: u32 = 15;
+/// Number of waits in the first call: 300 ms in total.
+const FIRST_CALL_WAITS: u32 = 15;
 
-/// The waits before which the first look asks: at 0, 80 and 180 ms.
-const QUERY_AT_SLICES: [u32; 3] = [0, 4, 9];
+/// The waits before which the first call sends a query: after 0, 80 and 180 ms.
+const QUERY_BEFORE_WAITS: [u32; 3] = [0, 4, 9];
 
-/// Milliseconds a later look waits for the first datagram.
-const LOOK_WAIT_MS: u32 = 1_000;
+/// Time that a later call waits for the first datagram, in milliseconds.
+const WAIT_MS: u32 = 1_000;
 
-/// Datagrams taken in one look.
+/// Datagrams received by one call.
 const BATCH_MAX: u32 = 64;
 
-/// Members that answer one query, about, where there are more.
-const ANSWERERS: u64 = 16;
+/// Approximate number of members that respond to one query.
+const RESPONDERS: u64 = 16;
 
-/// Milliseconds between two announcements of one member, at least.
+/// Shortest interval between two announcements of one member, in milliseconds.
 const ANNOUNCE_MS_MIN: u32 = 2_000;
 
-/// Milliseconds by which each member heard makes that longer.
+/// Time by which each known member lengthens the interval, in milliseconds.
 const ANNOUNCE_MS_PER_MEMBER: u32 = 50;
 
-/// What this member says, and what it has heard.
-pub(crate) struct Conversation {
+/// The protocol state: this member's beacon, and the members it has heard.
+pub(crate) struct Protocol {
     me: Beacon,
     heard: Heard,
-    introduced: bool,
+    initialized: bool,
 }
 
-impl Conversation {
-    /// Nothing said or heard yet.
+impl Protocol {
+    /// The initial state.
     pub(crate) fn new(me: LocalMember) -> Result<Self, Problem> {
         if me.member_id.len() > MEMBER_ID_BYTES_MAX {
             return Err(Problem::Failed(format!(
-                "the member's id has {} bytes, at most {MEMBER_ID_BYTES_MAX} fit a beacon",
+                "the member id has {} bytes; a beacon can hold at most {MEMBER_ID_BYTES_MAX}",
                 me.member_id.len()
             )));
         }
@@ -68,84 +68,84 @@ impl Conversation {
             port: me.port,
             addresses: literals.take(ADDRESSES_MAX).collect(),
         };
-        Ok(Self { me, heard: Heard::default(), introduced: false })
+        Ok(Self { me, heard: Heard::default(), initialized: false })
     }
 
-    /// A group was joined: the next look is a first one.
+    /// Starts again with a first call, after a group was joined.
     pub(crate) fn begin(&mut self) {
-        self.introduced = false;
+        self.initialized = false;
     }
 
-    /// Takes one look, and returns where every member known now may be.
-    pub(crate) fn look(&mut self, lan: &impl Lan) -> Result<Vec<Candidate>, MulticastError> {
-        self.heard.look();
-        if self.introduced {
-            let datagrams = lan.receive(BATCH_MAX, LOOK_WAIT_MS)?;
-            self.listen(lan, datagrams);
+    /// Executes one call; returns the addresses of all known members.
+    pub(crate) fn call(&mut self, lan: &impl Lan) -> Result<Vec<Candidate>, MulticastError> {
+        self.heard.tick();
+        if self.initialized {
+            let datagrams = lan.receive(BATCH_MAX, WAIT_MS)?;
+            self.handle(lan, datagrams);
         } else {
-            self.ask(lan)?;
-            self.introduced = true;
+            self.query(lan)?;
+            self.initialized = true;
         }
         Ok(self.heard.candidates())
     }
 
-    /// Tells the others of this member; returns the milliseconds until it
-    /// should again. A member that listens nowhere has nothing to tell.
+    /// Announces this member; returns the interval until the next announcement in milliseconds.
+    /// `None` if it accepts no connections, and so is not announced.
     pub(crate) fn announce(&mut self, lan: &impl Lan) -> Result<Option<u32>, MulticastError> {
         if self.me.port == 0 {
             return Ok(None);
         }
-        self.say(Kind::Announcement, lan)?;
+        self.send(Kind::Announcement, lan)?;
         let members = u32::try_from(self.heard.len()).unwrap_or(u32::MAX);
         Ok(Some(ANNOUNCE_MS_MIN.max(members.saturating_mul(ANNOUNCE_MS_PER_MEMBER))))
     }
 
-    /// Tells the others that this member leaves.
+    /// Sends a goodbye.
     pub(crate) fn withdraw(&mut self, lan: &impl Lan) -> Result<(), MulticastError> {
         if self.me.port == 0 {
             return Ok(());
         }
-        self.say(Kind::Goodbye, lan)
+        self.send(Kind::Goodbye, lan)
     }
 
-    /// The first look: asks until somebody was heard, or in vain. One in which no query went
-    /// out has asked nobody.
-    fn ask(&mut self, lan: &impl Lan) -> Result<(), MulticastError> {
-        let mut has_asked = false;
-        for slice in 0..FIRST_LOOK_SLICES {
-            if QUERY_AT_SLICES.contains(&slice) {
-                match self.say(Kind::Query, lan) {
-                    Ok(()) => has_asked = true,
-                    // One of three may be missed; the wait goes on.
+    /// The first call: sends queries until another member is heard or the time is up. It is an
+    /// error if no query could be sent.
+    fn query(&mut self, lan: &impl Lan) -> Result<(), MulticastError> {
+        let mut has_queried = false;
+        for wait in 0..FIRST_CALL_WAITS {
+            if QUERY_BEFORE_WAITS.contains(&wait) {
+                match self.send(Kind::Query, lan) {
+                    Ok(()) => has_queried = true,
+                    // One of three queries may be missing; keep waiting.
                     Err(MulticastError::TooFast) => {}
                     Err(error) => return Err(error),
                 }
             }
-            let datagrams = lan.receive(BATCH_MAX, FIRST_LOOK_SLICE_MS)?;
-            if self.listen(lan, datagrams) {
+            let datagrams = lan.receive(BATCH_MAX, FIRST_CALL_WAIT_MS)?;
+            if self.handle(lan, datagrams) {
                 return Ok(());
             }
         }
-        if has_asked { Ok(()) } else { Err(MulticastError::TooFast) }
+        if has_queried { Ok(()) } else { Err(MulticastError::TooFast) }
     }
 
-    /// Takes in a batch, and answers it if somebody asked. Returns whether a
-    /// member was heard.
-    fn listen(&mut self, lan: &impl Lan, datagrams: Vec<Datagram>) -> bool {
+    /// Handles received datagrams, and responds if there is a query among them. Returns whether
+    /// a member was heard.
+    fn handle(&mut self, lan: &impl Lan, datagrams: Vec<Datagram>) -> bool {
         let mut heard = false;
         let mut asked = false;
         for Datagram { source, payload } in datagrams {
             let Some(beacon) = Beacon::decode(&payload) else {
-                log::debug("beacon of an unknown form skipped", &[("source", &source)]);
+                log::debug("unknown beacon format skipped", &[("source", &source)]);
                 continue;
             };
             if beacon.member_id == self.me.member_id {
                 continue;
             }
-            asked |= beacon.kind == Kind::Query && self.is_an_answerer(&beacon.member_id);
+            asked |= beacon.kind == Kind::Query && self.is_responder(&beacon.member_id);
             match beacon.kind {
                 Kind::Goodbye => self.heard.forget(&beacon.member_id),
-                // It looks, but listens nowhere.
+                // It sends queries but accepts no connections.
                 Kind::Query | Kind::Announcement if beacon.port == 0 => {}
                 Kind::Query | Kind::Announcement => {
                     let mut addresses = beacon.addresses;
@@ -158,28 +158,28 @@ impl Conversation {
             }
         }
         if asked && self.me.port != 0 {
-            // The asker asks again, and announcements follow anyway.
-            if let Err(error) = self.say(Kind::Announcement, lan) {
-                log::debug("query not answered", &[("error", &error)]);
+            // The query will be repeated, and announcements follow in any case.
+            if let Err(error) = self.send(Kind::Announcement, lan) {
+                log::debug("response to a query not sent", &[("error", &error)]);
             }
         }
         heard
     }
 
-    /// Whether this member is among those that answer this asker. Each member
-    /// decides alone, without randomness: a hash of both ids picks about
-    /// [`ANSWERERS`] of all members, others for each asker.
-    fn is_an_answerer(&self, asker: &str) -> bool {
+    /// Whether this member responds to this query. Each member decides on its own, without
+    /// randomness: a hash of both ids selects about [`RESPONDERS`] of all members, different
+    /// ones for each sender.
+    fn is_responder(&self, sender: &str) -> bool {
         let others = self.heard.len() as u64;
-        others <= ANSWERERS || hash(&[asker, &self.me.member_id]) % others < ANSWERERS
+        others <= RESPONDERS || hash(&[sender, &self.me.member_id]) % others < RESPONDERS
     }
 
-    fn say(&self, kind: Kind, lan: &impl Lan) -> Result<(), MulticastError> {
+    fn send(&self, kind: Kind, lan: &impl Lan) -> Result<(), MulticastError> {
         lan.send(&Beacon { kind, ..self.me.clone() }.encode())
     }
 }
 
-/// FNV-1a over the parts, finished so that its low bits depend on all of it.
+/// FNV-1a over the parts, with a final mix so that the low bits depend on all of the input.
 fn hash(parts: &[&str]) -> u64 {
     let mut hash: u64 = 0xcbf2_9ce4_8422_2325;
     for byte in parts.iter().flat_map(|part| part.bytes().chain([0xff])) {
@@ -188,7 +188,7 @@ fn hash(parts: &[&str]) -> u64 {
     hash ^ (hash >> 32)
 }
 
-/// The sender as the host writes it: `192.0.2.7:2904`.
+/// The IP address in a datagram's source, such as `192.0.2.7:2904`.
 fn source_address(source: &str) -> Option<IpAddr> {
     source.parse::<SocketAddr>().map(|from| from.ip()).ok()
 }
@@ -200,8 +200,8 @@ mod tests {
 
     use super::*;
 
-    /// What one member sees of a group: batches to come, one for each
-    /// `receive`, and what it sent, with the count of waits before it.
+    /// A fake group: one batch of datagrams for each `receive`, and the sent beacons with the
+    /// number of waits before each.
     #[derive(Default)]
     struct Bus {
         incoming: RefCell<VecDeque<Vec<Datagram>>>,
@@ -254,15 +254,15 @@ mod tests {
         }
     }
 
-    fn conversation() -> Conversation {
-        Conversation::new(member("me", 6900)).unwrap()
+    fn protocol() -> Protocol {
+        Protocol::new(member("me", 6900)).unwrap()
     }
 
-    /// One that has taken its first look.
-    fn introduced() -> Conversation {
-        let mut conversation = conversation();
-        assert!(conversation.look(&Bus::default()).unwrap().is_empty());
-        conversation
+    /// A state after its first call.
+    fn initialized() -> Protocol {
+        let mut protocol = protocol();
+        assert!(protocol.call(&Bus::default()).unwrap().is_empty());
+        protocol
     }
 
     fn beacon(kind: Kind, id: &str) -> Beacon {
@@ -279,17 +279,17 @@ mod tests {
     }
 
     #[test]
-    fn a_newcomer_asks_three_times_and_then_is_alone() {
+    fn a_new_member_sends_three_queries() {
         let bus = Bus::default();
-        assert!(conversation().look(&bus).unwrap().is_empty());
+        assert!(protocol().call(&bus).unwrap().is_empty());
         assert_eq!(bus.sent(), [(0, Kind::Query), (80, Kind::Query), (180, Kind::Query)]);
         assert_eq!(bus.waits.borrow().iter().sum::<u32>(), 300);
     }
 
     #[test]
-    fn the_first_look_ends_with_the_first_answer() {
+    fn the_first_call_ends_with_the_first_response() {
         let bus = Bus::with([vec![], vec![beacon(Kind::Announcement, "m2")]]);
-        let candidates = conversation().look(&bus).unwrap();
+        let candidates = protocol().call(&bus).unwrap();
         assert_eq!(
             candidates,
             [Candidate {
@@ -303,130 +303,132 @@ mod tests {
     }
 
     #[test]
-    fn two_that_start_together_find_each_other_by_their_queries() {
+    fn members_that_start_together_find_each_other_by_their_queries() {
         let bus = Bus::with([vec![beacon(Kind::Query, "m2")]]);
-        let candidates = conversation().look(&bus).unwrap();
+        let candidates = protocol().call(&bus).unwrap();
         assert_eq!(addresses(&candidates), ["10.0.0.2"]);
         assert_eq!(bus.sent(), [(0, Kind::Query), (20, Kind::Announcement)]);
     }
 
     #[test]
-    fn a_batch_of_queries_gets_one_answer_in_the_same_look() {
-        let mut conversation = introduced();
+    fn a_batch_of_queries_gets_one_response_in_the_same_call() {
+        let mut protocol = initialized();
         let bus = Bus::with([vec![beacon(Kind::Query, "m2"), beacon(Kind::Query, "m3")]]);
-        assert_eq!(conversation.look(&bus).unwrap().len(), 2);
+        assert_eq!(protocol.call(&bus).unwrap().len(), 2);
         assert_eq!(bus.sent(), [(1000, Kind::Announcement)]);
     }
 
     #[test]
-    fn an_announcement_is_heard_and_not_answered() {
-        let mut conversation = introduced();
+    fn an_announcement_gets_no_response() {
+        let mut protocol = initialized();
         let bus = Bus::with([vec![beacon(Kind::Announcement, "m2")]]);
-        assert_eq!(conversation.look(&bus).unwrap().len(), 1);
+        assert_eq!(protocol.call(&bus).unwrap().len(), 1);
         assert!(bus.sent().is_empty());
-        assert_eq!(conversation.look(&bus).unwrap().len(), 1, "and is remembered");
+        assert_eq!(protocol.call(&bus).unwrap().len(), 1, "it is kept");
     }
 
     #[test]
-    fn a_member_that_says_goodbye_is_forgotten() {
-        let mut conversation = introduced();
+    fn a_goodbye_removes_the_member() {
+        let mut protocol = initialized();
         let bus =
             Bus::with([vec![beacon(Kind::Announcement, "m2")], vec![beacon(Kind::Goodbye, "m2")]]);
-        assert_eq!(conversation.look(&bus).unwrap().len(), 1);
-        assert!(conversation.look(&bus).unwrap().is_empty());
+        assert_eq!(protocol.call(&bus).unwrap().len(), 1);
+        assert!(protocol.call(&bus).unwrap().is_empty());
     }
 
     #[test]
-    fn without_an_address_of_its_own_a_member_is_where_its_datagram_came_from() {
-        let mut conversation = introduced();
+    fn without_addresses_the_source_of_the_datagram_is_used() {
+        let mut protocol = initialized();
         let bus =
             Bus::with([vec![Beacon { addresses: Vec::new(), ..beacon(Kind::Announcement, "m2") }]]);
-        assert_eq!(addresses(&conversation.look(&bus).unwrap()), ["192.0.2.9"]);
+        assert_eq!(addresses(&protocol.call(&bus).unwrap()), ["192.0.2.9"]);
         assert_eq!(source_address("[fe80::7%2]:2904"), "fe80::7".parse().ok());
         assert_eq!(source_address("somewhere"), None);
     }
 
     #[test]
-    fn who_listens_nowhere_is_answered_but_not_dialled() {
-        let mut conversation = introduced();
+    fn a_member_without_a_port_gets_a_response_and_is_not_a_candidate() {
+        let mut protocol = initialized();
         let bus = Bus::with([vec![Beacon { port: 0, ..beacon(Kind::Query, "dry-run") }]]);
-        assert!(conversation.look(&bus).unwrap().is_empty());
+        assert!(protocol.call(&bus).unwrap().is_empty());
         assert_eq!(bus.sent(), [(1000, Kind::Announcement)]);
     }
 
     #[test]
-    fn who_listens_nowhere_only_asks() {
-        let mut conversation = Conversation::new(member("me", 0)).unwrap();
+    fn a_member_without_a_port_only_sends_queries() {
+        let mut protocol = Protocol::new(member("me", 0)).unwrap();
         let bus = Bus::with([vec![beacon(Kind::Query, "m2")]]);
-        assert_eq!(conversation.look(&bus).unwrap().len(), 1);
-        assert_eq!(conversation.announce(&bus), Ok(None));
-        assert_eq!(conversation.withdraw(&bus), Ok(()));
+        assert_eq!(protocol.call(&bus).unwrap().len(), 1);
+        assert_eq!(protocol.announce(&bus), Ok(None));
+        assert_eq!(protocol.withdraw(&bus), Ok(()));
         assert_eq!(bus.sent(), [(0, Kind::Query)]);
     }
 
     #[test]
-    fn own_and_unreadable_beacons_are_skipped() {
-        let mut conversation = introduced();
+    fn own_and_malformed_beacons_are_skipped() {
+        let mut protocol = initialized();
         let bus = Bus::with([vec![beacon(Kind::Query, "me")]]);
         bus.incoming.borrow_mut()[0]
             .push(Datagram { source: "192.0.2.9:2904".to_owned(), payload: vec![9, 9, 9] });
-        assert!(conversation.look(&bus).unwrap().is_empty());
+        assert!(protocol.call(&bus).unwrap().is_empty());
         assert!(bus.sent().is_empty());
     }
 
     #[test]
-    fn announcements_grow_rare_as_the_cluster_grows() {
-        let mut conversation = introduced();
-        assert_eq!(conversation.announce(&Bus::default()), Ok(Some(2_000)));
+    fn the_announcement_interval_grows_with_the_cluster() {
+        let mut protocol = initialized();
+        assert_eq!(protocol.announce(&Bus::default()), Ok(Some(2_000)));
         let many = (0..1000).map(|n| beacon(Kind::Announcement, &format!("m{n}"))).collect();
-        conversation.look(&Bus::with([many])).unwrap();
-        assert_eq!(conversation.announce(&Bus::default()), Ok(Some(50_000)));
+        protocol.call(&Bus::with([many])).unwrap();
+        assert_eq!(protocol.announce(&Bus::default()), Ok(Some(50_000)));
     }
 
     #[test]
-    fn in_a_large_cluster_some_answer_and_not_all() {
+    fn in_a_large_cluster_only_some_members_respond() {
         let ids: Vec<String> = (0..200).map(|n| format!("{n:08x}-member")).collect();
         let crowd: Vec<Beacon> = ids.iter().map(|id| beacon(Kind::Announcement, id)).collect();
         let mut answers = 0;
         for id in &ids {
-            let mut conversation = Conversation::new(member(id, 6900)).unwrap();
-            conversation.introduced = true;
+            let mut protocol = Protocol::new(member(id, 6900)).unwrap();
+            protocol.initialized = true;
             let bus = Bus::with([crowd.clone(), vec![beacon(Kind::Query, "newcomer")]]);
-            conversation.look(&bus).unwrap();
-            conversation.look(&bus).unwrap();
+            protocol.call(&bus).unwrap();
+            protocol.call(&bus).unwrap();
             answers += bus.sent().len();
         }
-        assert!((4..=48).contains(&answers), "{answers} of 200 answer");
+        assert!((4..=48).contains(&answers), "{answers} of 200 respond");
     }
 
     #[test]
-    fn too_fast_costs_a_query_or_an_answer_and_nothing_else() {
+    fn exceeding_the_send_rate_only_skips_a_query_or_a_response() {
         let bus = Bus::with([vec![beacon(Kind::Query, "m2")]]);
         bus.send_error.replace(Some(MulticastError::TooFast));
-        let mut conversation = conversation();
-        assert_eq!(conversation.look(&bus).unwrap().len(), 1);
-        assert_eq!(conversation.announce(&bus), Err(MulticastError::TooFast));
+        let mut protocol = protocol();
+        assert_eq!(protocol.call(&bus).unwrap().len(), 1);
+        assert_eq!(protocol.announce(&bus), Err(MulticastError::TooFast));
     }
 
     #[test]
-    fn a_group_that_cannot_be_reached_ends_the_first_look() {
+    fn an_unreachable_group_ends_the_first_call() {
         let bus = Bus::default();
         bus.send_error.replace(Some(MulticastError::Unavailable("no route".to_owned())));
-        let mut conversation = conversation();
-        assert!(conversation.look(&bus).is_err());
+        let mut protocol = protocol();
+        assert!(protocol.call(&bus).is_err());
         bus.send_error.replace(None);
-        conversation.look(&bus).unwrap();
-        assert_eq!(bus.sent().len(), 3, "the next look is a first one again");
+        protocol.call(&bus).unwrap();
+        assert_eq!(bus.sent().len(), 3, "the next call is a first one again");
     }
 
     #[test]
-    fn an_id_that_fits_no_beacon_is_refused() {
-        let Err(problem) = Conversation::new(member(&"m".repeat(256), 6900)) else {
-            panic!("256 bytes must be refused");
+    fn a_member_id_that_is_too_long_is_rejected() {
+        let Err(problem) = Protocol::new(member(&"m".repeat(256), 6900)) else {
+            panic!("256 bytes must be rejected");
         };
         assert_eq!(
             problem,
-            Problem::Failed("the member's id has 256 bytes, at most 255 fit a beacon".to_owned())
+            Problem::Failed(
+                "the member id has 256 bytes; a beacon can hold at most 255".to_owned()
+            )
         );
     }
 }
