@@ -14,7 +14,7 @@ typedef struct mode_string_t {
   size_t len;
 } mode_string_t;
 
-// Why a name gave no answer.
+// Why a lookup failed.
 typedef struct convoke_host_dns_dns_error_t {
   uint8_t tag;
   union {
@@ -25,14 +25,16 @@ typedef struct convoke_host_dns_dns_error_t {
 
 // No grant covers this name.
 #define CONVOKE_HOST_DNS_DNS_ERROR_DENIED 0
-// Not a name: an empty or overlong label, a character that no name has.
+// Not a valid name: an empty or overlong label, or a character that is not
+// allowed.
 #define CONVOKE_HOST_DNS_DNS_ERROR_INVALID_NAME 1
-// The name does not exist, or has no record of the kind, says the first server
-// that can say.
+// The name does not exist, or has no record of the type, according to the
+// first server that gave an answer.
 #define CONVOKE_HOST_DNS_DNS_ERROR_NOT_FOUND 2
-// No server could say; carries each, and why. Nothing is known of the name then.
+// No server gave an answer; carries each server and its failure. Whether
+// the name exists is unknown.
 #define CONVOKE_HOST_DNS_DNS_ERROR_TEMPORARY 3
-// Anything else, in words.
+// Any other failure; carries a text.
 #define CONVOKE_HOST_DNS_DNS_ERROR_OTHER 4
 
 typedef struct {
@@ -40,26 +42,27 @@ typedef struct {
   size_t len;
 } mode_list_string_t;
 
-// Where one name leads.
+// The addresses of one name.
 typedef struct convoke_host_dns_addresses_t {
   // IPv4 and IPv6 literals, each once; at most 4,096.
   mode_list_string_t   addresses;
-  // How long the answer holds, in seconds: the smallest of all records
-  // that led to it. 0 for one that may change at any time.
+  // TTL of the result, in seconds: the lowest TTL of all records it is based
+  // on. 0 if it may change at any time.
   uint32_t   ttl_s;
 } convoke_host_dns_addresses_t;
 
-// One place of a service (RFC 2782).
+// One target of a service (RFC 2782).
 typedef struct convoke_host_dns_place_t {
-  // The host that the record names, without the final dot.
+  // The host name in the record, without the final dot.
   mode_string_t   host;
-  // Where that host is, as literals; empty when that cannot be told now.
+  // The addresses of that host, as literals; empty if they cannot be
+  // determined at present.
   mode_list_string_t   addresses;
   // A TCP port, 1 to 65535.
   uint16_t   port;
-  // Lower is to be tried first.
+  // Targets with a lower priority are to be tried first.
   uint16_t   priority;
-  // A share among places of one priority.
+  // The relative weight among targets of the same priority.
   uint16_t   weight;
 } convoke_host_dns_place_t;
 
@@ -68,11 +71,12 @@ typedef struct {
   size_t len;
 } convoke_host_dns_list_place_t;
 
-// Where one service is.
+// The targets of one service.
 typedef struct convoke_host_dns_service_t {
-  // At most 1,024. Records with the target `.` or port 0 are left out.
+  // At most 1,024. Records with the target `.` or port 0 are omitted.
   convoke_host_dns_list_place_t   places;
-  // As in `addresses`, the hosts' records included.
+  // TTL of the result, as in `addresses`, including the address records of
+  // the hosts.
   uint32_t   ttl_s;
 } convoke_host_dns_service_t;
 
@@ -102,8 +106,8 @@ typedef struct {
   size_t len;
 } convoke_host_dns_list_result_service_dns_error_t;
 
-// Why a question has no answer. Texts are for an operator: as whom, what,
-// and what to do.
+// Why a query failed. The texts are for an operator: which account, which
+// request, and what to do.
 typedef struct convoke_host_kubernetes_kubernetes_error_t {
   uint8_t tag;
   union {
@@ -118,18 +122,18 @@ typedef struct convoke_host_kubernetes_kubernetes_error_t {
 
 // No grant covers this namespace.
 #define CONVOKE_HOST_KUBERNETES_KUBERNETES_ERROR_DENIED 0
-// The host does not run in a pod and was given no kubeconfig; or what it
-// was given is of no use.
+// The host does not run in a pod and no kubeconfig is configured, or the
+// configured one cannot be used.
 #define CONVOKE_HOST_KUBERNETES_KUBERNETES_ERROR_NOT_IN_CLUSTER 1
-// The API server does not know the account (401).
+// The API server rejects the credentials (401).
 #define CONVOKE_HOST_KUBERNETES_KUBERNETES_ERROR_UNAUTHORIZED 2
-// The account may not do this (403).
+// The account is not authorized for the request (403).
 #define CONVOKE_HOST_KUBERNETES_KUBERNETES_ERROR_FORBIDDEN 3
-// There is no such thing (404).
+// The resource does not exist (404).
 #define CONVOKE_HOST_KUBERNETES_KUBERNETES_ERROR_NOT_FOUND 4
-// No answer in time, one that broke off, or one that makes no sense.
+// No response in time, an interrupted response, or an invalid one.
 #define CONVOKE_HOST_KUBERNETES_KUBERNETES_ERROR_TEMPORARY 5
-// A malformed name or selector, and anything else.
+// An invalid name or selector, or any other failure.
 #define CONVOKE_HOST_KUBERNETES_KUBERNETES_ERROR_OTHER 6
 
 typedef struct {
@@ -137,14 +141,15 @@ typedef struct {
   mode_string_t val;
 } mode_option_string_t;
 
-// What to look for.
+// A query for pods.
 typedef struct convoke_host_kubernetes_query_t {
-  // None for the one that the host runs in.
+  // The namespace; none for the one that the host runs in.
   mode_option_string_t   namespace_;
-  // The pods behind this service; with none, those of the namespace.
+  // The service whose endpoints to return; none for all pods of the
+  // namespace.
   mode_option_string_t   service;
-  // Only those with these labels, as `kubectl --selector` has it; empty
-  // for all. With a service, of its EndpointSlices.
+  // A label selector in the syntax of `kubectl --selector`; empty for all.
+  // With a service, it applies to its EndpointSlices.
   mode_string_t   label_selector;
 } convoke_host_kubernetes_query_t;
 
@@ -160,15 +165,15 @@ typedef struct {
 
 // One pod, or one endpoint of a service.
 typedef struct convoke_host_kubernetes_pod_t {
-  // Its name, or empty for an endpoint that is no pod.
+  // The pod's name; empty for an endpoint that is not a pod.
   mode_string_t   name;
   // IP literals, IPv4 and IPv6.
   mode_list_string_t   addresses;
   // Whether it passes its readiness probe.
   bool   ready;
-  // Named and unnamed TCP ports; an unnamed one has an empty name.
+  // The named and unnamed TCP ports; an unnamed one has an empty name.
   mode_list_tuple2_string_u16_t   ports;
-  // The zone of its node, where that is known.
+  // The zone of its node, if known.
   mode_option_string_t   zone;
 } convoke_host_kubernetes_pod_t;
 
@@ -177,14 +182,15 @@ typedef struct {
   size_t len;
 } convoke_host_kubernetes_list_pod_t;
 
-// What a query gives now.
+// The current result of a query.
 typedef struct convoke_host_kubernetes_answer_t {
-  // The namespace that was looked in.
+  // The namespace that was queried.
   mode_string_t   namespace_;
-  // Those that have an address and are not about to end; at most 16,384.
+  // The pods that have an address and are not terminating; at most 16,384.
   convoke_host_kubernetes_list_pod_t   pods;
-  // True when the host is told of each change; false when it lists again
-  // every 10 seconds. Asking costs the API server nothing either way.
+  // True if the host watches for changes; false if it lists again every 10
+  // seconds. In both cases calling `list-pods` sends no request to the API
+  // server.
   bool   watched;
 } convoke_host_kubernetes_answer_t;
 
@@ -210,13 +216,14 @@ typedef struct convoke_host_multicast_multicast_error_t {
 #define CONVOKE_HOST_MULTICAST_MULTICAST_ERROR_DENIED 0
 // Not an IP literal of a multicast group, or port 0.
 #define CONVOKE_HOST_MULTICAST_MULTICAST_ERROR_INVALID_ADDRESS 1
-// The payload is too long; carries the most bytes allowed, 1,024.
+// The payload is too long; carries the limit in bytes, 1,024.
 #define CONVOKE_HOST_MULTICAST_MULTICAST_ERROR_TOO_LARGE 2
-// More datagrams than this mode may send. Wait, then send again.
+// The send rate exceeds the mode's limit. Wait, then send again.
 #define CONVOKE_HOST_MULTICAST_MULTICAST_ERROR_TOO_FAST 3
-// No interface can do multicast just now: which, and why.
+// No interface supports multicast at present; carries the interfaces and
+// reasons.
 #define CONVOKE_HOST_MULTICAST_MULTICAST_ERROR_UNAVAILABLE 4
-// Anything else, in words.
+// Any other failure; carries a text.
 #define CONVOKE_HOST_MULTICAST_MULTICAST_ERROR_OTHER 5
 
 typedef struct {
@@ -224,12 +231,12 @@ typedef struct {
   size_t len;
 } mode_list_u8_t;
 
-// What a member of the same cluster sent to the group.
+// A datagram of another member of the same cluster.
 typedef struct convoke_host_multicast_datagram_t {
   // The sender's address and UDP port: `192.0.2.7:2904`,
   // `[2001:db8::7]:2904`, or `[fe80::7%2]:2904` with a zone.
   mode_string_t   source;
-  // The opened payload, at most 1,024 bytes.
+  // The decrypted payload, at most 1,024 bytes.
   mode_list_u8_t   payload;
 } convoke_host_multicast_datagram_t;
 
@@ -269,16 +276,16 @@ typedef struct {
   } val;
 } convoke_host_multicast_result_list_datagram_multicast_error_t;
 
-// A place to ask.
+// A target to probe.
 typedef struct convoke_host_probe_target_t {
-  // An IPv4 or IPv6 literal, or a host name: then each of its addresses is
-  // asked until a member answers, at most 16.
+  // An IPv4 or IPv6 literal, or a host name. At most 16 addresses of a name
+  // are probed, until a member responds.
   mode_string_t   host;
   // A TCP port, 1 to 65535.
   uint16_t   port;
 } convoke_host_probe_target_t;
 
-// Where a member can be dialled.
+// An address at which a member accepts connections.
 typedef struct convoke_host_probe_place_t {
   // An IP literal.
   mode_string_t   address;
@@ -293,21 +300,22 @@ typedef struct {
 
 // A member of this cluster.
 typedef struct convoke_host_probe_peer_t {
-  // Unique to this run of that member.
+  // The member id, which is unique to a process.
   mode_string_t   member_id;
-  // As lists show it.
+  // The name, as shown in lists.
   mode_string_t   name;
-  // Where it answered.
+  // The address that responded.
   convoke_host_probe_place_t   answered_at;
-  // Whether it stores nothing.
+  // Whether it is a lite member, which stores no data.
   bool   lite;
-  // Members of its cluster, itself included; 0 while it has none yet.
+  // The number of members of its cluster, including itself; 0 while it is in
+  // no cluster.
   uint32_t   cluster_size;
-  // Where its cluster's coordinator can be dialled, best first.
+  // The addresses of its cluster's coordinator, best first.
   convoke_host_probe_list_place_t   coordinator;
 } convoke_host_probe_peer_t;
 
-// What is there.
+// The result of a probe.
 typedef struct convoke_host_probe_outcome_t {
   uint8_t tag;
   union {
@@ -320,20 +328,21 @@ typedef struct convoke_host_probe_outcome_t {
 
 // A member of this cluster.
 #define CONVOKE_HOST_PROBE_OUTCOME_MEMBER 0
-// A member with another cluster name or password.
+// A member with another cluster name or another password.
 #define CONVOKE_HOST_PROBE_OUTCOME_OTHER_CLUSTER 1
-// Something that does not speak as a member does; carries what it is.
+// Something that does not speak the protocol of members; carries what it
+// is.
 #define CONVOKE_HOST_PROBE_OUTCOME_NOT_A_MEMBER 2
-// Nothing listens there.
+// Nothing listens on the port.
 #define CONVOKE_HOST_PROBE_OUTCOME_CLOSED 3
-// No answer in time.
+// No response in time.
 #define CONVOKE_HOST_PROBE_OUTCOME_TIMED_OUT 4
-// DNS says that the name leads nowhere now; carries why.
+// The name does not resolve, according to DNS; carries the reason.
 #define CONVOKE_HOST_PROBE_OUTCOME_UNRESOLVED 5
-// No grant covers this place.
+// No grant covers this target.
 #define CONVOKE_HOST_PROBE_OUTCOME_DENIED 6
-// Anything else, in words: nothing is known of the place, as where its name
-// could not be looked up.
+// Any other failure; carries a text. Nothing is known about the target,
+// for example because its name could not be looked up.
 #define CONVOKE_HOST_PROBE_OUTCOME_OTHER 7
 
 typedef struct {
@@ -346,7 +355,7 @@ typedef struct {
   size_t len;
 } convoke_host_probe_list_outcome_t;
 
-// Why a value is neither read nor kept.
+// Why a value cannot be read or stored.
 typedef struct convoke_host_store_store_error_t {
   uint8_t tag;
   union {
@@ -355,15 +364,15 @@ typedef struct convoke_host_store_store_error_t {
   } val;
 } convoke_host_store_store_error_t;
 
-// Nothing is granted.
+// No grant.
 #define CONVOKE_HOST_STORE_STORE_ERROR_DENIED 0
-// A name has 1 to 64 characters: `a` to `z`, `0` to `9`, `-`, `_` and `.`,
-// the first of them a letter or a digit.
+// Invalid name. A name has 1 to 64 characters: `a` to `z`, `0` to `9`,
+// `-`, `_` and `.`; the first is a letter or a digit.
 #define CONVOKE_HOST_STORE_STORE_ERROR_INVALID_NAME 1
-// The value would not fit beside the others; carries the bytes granted in
-// all, names included.
+// The value does not fit beside the others; carries the granted size in
+// bytes, which includes names.
 #define CONVOKE_HOST_STORE_STORE_ERROR_FULL 2
-// Anything else, in words.
+// Any other failure; carries a text.
 #define CONVOKE_HOST_STORE_STORE_ERROR_OTHER 3
 
 typedef struct {
@@ -394,18 +403,19 @@ typedef struct {
   } val;
 } convoke_host_store_result_list_string_store_error_t;
 
-// Who should read a line. The host's own filter decides what is kept.
+// Whom a line is for. The host's log level decides which lines are written.
 typedef uint8_t convoke_host_log_level_t;
 
 // Every step, for the author of a mode.
 #define CONVOKE_HOST_LOG_LEVEL_TRACE 0
-// Decisions, for somebody who looks for a fault.
+// Decisions, for troubleshooting.
 #define CONVOKE_HOST_LOG_LEVEL_DEBUG 1
-// The story of a cluster, in a few lines; never once a second.
+// Significant events, a few lines for the life of a cluster; never one
+// every second.
 #define CONVOKE_HOST_LOG_LEVEL_INFO 2
-// Something an operator should mend, though the mode goes on.
+// Something that an operator should fix, although the mode keeps working.
 #define CONVOKE_HOST_LOG_LEVEL_WARN 3
-// The mode cannot do its work.
+// The mode cannot work.
 #define CONVOKE_HOST_LOG_LEVEL_ERROR 4
 
 typedef struct {
@@ -418,34 +428,34 @@ typedef struct {
   size_t len;
 } mode_list_tuple2_string_string_t;
 
-// How an operator configured this mode.
+// The configuration of this mode.
 typedef struct convoke_discovery_types_mode_config_t {
-  // The text after the colon on the command line, never trimmed:
-  // `--cluster-mode dns:a:6900,b:6900` gives `a:6900,b:6900`. Empty when
-  // nothing was given.
+  // The text after the colon on the command line, not trimmed:
+  // `--cluster-mode dns:a:6900,b:6900` gives `a:6900,b:6900`. Empty if there
+  // is none.
   mode_string_t   argument;
-  // The mode's own settings as `(key, value)`, in the order they were
-  // written. Keys are kebab-case. What becomes of one that a mode does not
-  // know is up to it; refusing it finds typing mistakes.
+  // The mode's own settings as `(key, value)`, in the order of the
+  // configuration. Keys are in kebab-case. A mode may ignore unknown keys;
+  // rejecting them helps to find typing errors.
   mode_list_tuple2_string_string_t   settings;
 } convoke_discovery_types_mode_config_t;
 
-// The member that is looking for others.
+// The local member, which looks for others.
 typedef struct convoke_discovery_types_local_member_t {
-  // Members join only those of the same cluster name.
+  // The cluster name. Members join only members with the same cluster name.
   mode_string_t   cluster_name;
-  // Unique to this run of this member; a restart makes a new one. Text
-  // without a promised form, at most 255 bytes.
+  // The member id. It is unique to this process; a restart creates a new
+  // one. Text in no particular format, at most 255 bytes.
   mode_string_t   member_id;
-  // IP literals on which others can reach this member, best first; at
-  // most 16. Never a wildcard such as `0.0.0.0`.
+  // The IP literals at which others can connect to this member, best first;
+  // at most 16. Never a wildcard address such as `0.0.0.0`.
   mode_list_string_t   addresses;
-  // The TCP port on which this member listens for others. 0 when it
-  // listens on none, as in a dry run: it looks, and must not be
-  // dialled.
+  // The TCP port on which this member accepts connections of others. 0 if it
+  // does not accept connections, as in a dry run; such a member must not be
+  // announced.
   uint16_t   port;
-  // What this member says about itself, as `(key, value)`, such as
-  // `("group", "convoke")`.
+  // Attributes of this member as `(key, value)`, such as `("group",
+  // "convoke")`.
   mode_list_tuple2_string_string_t   attributes;
 } convoke_discovery_types_local_member_t;
 
@@ -454,23 +464,23 @@ typedef struct {
   uint16_t val;
 } mode_option_u16_t;
 
-// A place where a member may be listening. It is a rumour: the host still
-// has to connect and shake hands before it believes that one is.
+// An address at which a member may be listening. It is untrusted: the host
+// verifies it by connecting and completing a handshake.
 typedef struct convoke_discovery_types_candidate_t {
-  // An IPv4 or IPv6 literal, never a name or brackets: `192.0.2.7` or
-  // `2001:db8::7`. A link-local one may have a zone, an interface of this
-  // host, as in `fe80::7%eth1`; without, it is on the link of this member.
-  // The host drops what is not one, and takes a look of which nothing else
-  // is left for a failed one: hand in an entry of the source that cannot
-  // be used as it stands, and do not leave it out.
+  // An IPv4 or IPv6 literal, never a name, and without brackets: `192.0.2.7`
+  // or `2001:db8::7`. A link-local address may have a zone, an interface of
+  // this host, as in `fe80::7%eth1`; without a zone, this member's link is
+  // meant. The host drops invalid addresses, and treats a result in which
+  // all addresses are invalid as a failure. Therefore return entries of the
+  // source that cannot be used unchanged, and do not leave them out.
   mode_string_t   address;
-  // A TCP port, 1 to 65535. None means the cluster's own start port.
+  // A TCP port, 1 to 65535. None means the cluster's start port.
   mode_option_u16_t   port;
-  // Hints as `(key, value)`, such as `("zone", "b")` or
-  // `("member-id", …)`. Unknown keys are kept, not refused.
-  // `("unresolved", WHY)` beside a name in `address`: members may be
-  // there, and where that is could not be told in this look. Others are
-  // used, and no cluster is founded on such a look.
+  // Hints as `(key, value)`, such as `("zone", "b")` or `("member-id", …)`.
+  // Unknown keys are kept. `("unresolved", REASON)`, with a name in
+  // `address`, means that members may exist at this name, which could not be
+  // resolved in this call. Other candidates are used, but no cluster is
+  // founded on such a result.
   mode_list_tuple2_string_string_t   attributes;
 } convoke_discovery_types_candidate_t;
 
@@ -484,26 +494,26 @@ typedef struct {
   uint32_t val;
 } mode_option_u32_t;
 
-// What one look found.
+// The result of one call of `discover`.
 typedef struct convoke_discovery_types_snapshot_t {
-  // Every place this mode knows of now, not only the new ones. The host
-  // drops duplicates, this member itself, and what lies beyond its own
-  // bound.
+  // All addresses that this mode currently knows, not only new ones. The
+  // host drops duplicates, this member itself, and candidates beyond its
+  // limit.
   convoke_discovery_types_list_candidate_t   candidates;
-  // True when a member that is not listed is certainly gone,
-  // as with a registry; false when it may merely be silent.
+  // True if a member that is not listed is known to be gone, as with a
+  // registry; false if it may merely not have responded.
   bool   complete;
-  // Milliseconds until another look is worth while. The host keeps this
-  // within its own limits and adds jitter; none leaves it to the host,
-  // 0 asks for the next look at once, as a mode does that waits inside
-  // its host calls.
+  // Milliseconds until the next call is useful. The host keeps the value
+  // within its own limits and adds jitter. None leaves the interval to the
+  // host; 0 asks for the next call at once, for a mode that waits in its
+  // host calls.
   mode_option_u32_t   look_again_ms;
 } convoke_discovery_types_snapshot_t;
 
-// Why a call failed, sorted by what the host should do about it. Each case
-// carries text for an operator: what happened, to what, what to do. The
-// host puts the mode's name before it, so it starts with the offending
-// value: `"10.0.0.300" is not an IPv4 address …`.
+// Why a call failed, classified by how the host reacts. Each case carries text
+// for an operator: what happened, to what, what to do. The host prefixes it
+// with the mode's name, so it should start with the offending value:
+// `"10.0.0.300" is not an IPv4 address …`.
 typedef struct convoke_discovery_types_problem_t {
   uint8_t tag;
   union {
@@ -514,13 +524,15 @@ typedef struct convoke_discovery_types_problem_t {
   } val;
 } convoke_discovery_types_problem_t;
 
-// Only an operator can mend it. The host stops asking.
+// Only an operator can fix it. The host does not call the mode again.
 #define CONVOKE_DISCOVERY_TYPES_PROBLEM_MISCONFIGURED 0
-// A capability was refused. The host stops asking, and says which.
+// A capability was denied. The host does not call the mode again, and logs
+// the denied capability.
 #define CONVOKE_DISCOVERY_TYPES_PROBLEM_DENIED 1
-// It may pass. The host keeps its last snapshot and tries again.
+// The failure may be temporary. The host keeps the last snapshot and
+// retries.
 #define CONVOKE_DISCOVERY_TYPES_PROBLEM_TEMPORARY 2
-// Anything else. Handled as temporary, but logged as an error.
+// Any other failure. Handled like `temporary`, but logged as an error.
 #define CONVOKE_DISCOVERY_TYPES_PROBLEM_FAILED 3
 
 typedef convoke_discovery_types_mode_config_t exports_convoke_discovery_strategy_mode_config_t;
@@ -547,52 +559,54 @@ typedef struct {
 } exports_convoke_discovery_strategy_result_snapshot_problem_t;
 
 // Imported Functions from `convoke:host/dns@0.1.0`
-// A and AAAA records, through any CNAME, of the first name of the search list that has
-// any. Waits for all at most 8.5 s, and no longer than the call lasts. At most 256 names, looked up at the
-// same time; one outcome each, in their order.
+// Looks up A and AAAA records, following CNAME, of the first name of the
+// search list that has any. At most 256 names, which are looked up
+// concurrently; one result for each, in their order. Takes at most 8.5 s, and
+// never longer than the time limit of the mode's call.
 extern void convoke_host_dns_lookup_addresses(mode_list_string_t *names, convoke_host_dns_list_result_addresses_dns_error_t *ret);
-// SRV records, through any CNAME, and the addresses of the hosts that they name: these
-// need no grant of their own. `temporary` when not one of these could be looked up. At most 256 names; one outcome each, in their order.
+// Looks up SRV records, following CNAME, and the addresses of the hosts in
+// them, which need no grant of their own. `temporary` if none of these hosts
+// could be looked up. At most 256 names; one result for each, in their order.
 extern void convoke_host_dns_lookup_services(mode_list_string_t *names, convoke_host_dns_list_result_service_dns_error_t *ret);
 
 // Imported Functions from `convoke:host/kubernetes@0.1.0`
-// Waits for the first answer to a query, at most some seconds; asked again,
-// gives what is known by then.
+// Waits for the first response to a query, at most 6 seconds; later calls
+// return the current state without waiting.
 extern bool convoke_host_kubernetes_list_pods(convoke_host_kubernetes_query_t *query, convoke_host_kubernetes_answer_t *ret, convoke_host_kubernetes_kubernetes_error_t *err);
 
 // Imported Functions from `convoke:host/multicast@0.1.0`
-// Joins a group. `address` is an IP literal in 224.0.0.0/4 or
-// ff00::/8, `port` a UDP port, 1 to 65535.
+// Joins a group. `address` is an IP literal in 224.0.0.0/4 or ff00::/8,
+// `port` a UDP port, 1 to 65535.
 extern bool convoke_host_multicast_static_group_join(mode_string_t *address, uint16_t port, convoke_host_multicast_own_group_t *ret, convoke_host_multicast_multicast_error_t *err);
-// Sends one datagram of at most 1,024 bytes on every interface.
-// Succeeds when at least one interface took it.
+// Sends one datagram of at most 1,024 bytes on every interface. Succeeds
+// if at least one interface sent it.
 extern bool convoke_host_multicast_method_group_send(convoke_host_multicast_borrow_group_t self, mode_list_u8_t *payload, convoke_host_multicast_multicast_error_t *err);
-// A long poll: returns at once when something has arrived since the
-// last call, else waits up to `wait-ms` milliseconds for the first
-// datagram; an empty list when none came. `max` bounds the list. The
-// guest is blocked meanwhile, the host is not. The host shortens an
-// overlong wait, bounds the queue between calls and drops the oldest.
+// Long poll: returns at once if datagrams have arrived since the last
+// call, and otherwise waits up to `wait-ms` milliseconds for the first
+// one; the list is empty if none arrived. `max` limits the list. The call
+// blocks the mode, but not the host. The host limits `wait-ms` and the
+// queue between calls, and drops the oldest datagrams.
 extern bool convoke_host_multicast_method_group_receive(convoke_host_multicast_borrow_group_t self, uint32_t max, uint32_t wait_ms, convoke_host_multicast_list_datagram_t *ret, convoke_host_multicast_multicast_error_t *err);
 
 // Imported Functions from `convoke:host/probe@0.1.0`
-// Probes all targets, many at a time; one outcome each, in their order. At
-// most 256 targets. `timeout-ms` is for each and kept within 50 to 5,000.
+// Probes at most 256 targets concurrently; one outcome for each, in their
+// order. `timeout-ms` applies to each target, and is limited to 50 to 5,000.
 extern void convoke_host_probe_probe(convoke_host_probe_list_target_t *targets, uint32_t timeout_ms, convoke_host_probe_list_outcome_t *ret);
 
 // Imported Functions from `convoke:host/store@0.1.0`
-// The value of a name; none when there is none. An operator may put files into
-// the folder, too: their content is their value.
+// Returns the value of a name; none if there is none. An operator may put
+// files into the folder as well: their content is the value.
 extern bool convoke_host_store_load(mode_string_t *name, mode_option_list_u8_t *ret, convoke_host_store_store_error_t *err);
-// Keeps a value in place of the one before: all of it, or none of it.
+// Stores a value and replaces the previous one, atomically.
 extern bool convoke_host_store_save(mode_string_t *name, mode_list_u8_t *value, convoke_host_store_store_error_t *err);
-// Forgets a name; one that is not there is no error.
+// Removes a value. No error if there is none.
 extern bool convoke_host_store_remove(mode_string_t *name, convoke_host_store_store_error_t *err);
-// The names that have a value, sorted; at most 256.
+// Returns the names that have a value, sorted; at most 256.
 extern bool convoke_host_store_names(mode_list_string_t *ret, convoke_host_store_store_error_t *err);
 
 // Imported Functions from `convoke:host/log@0.1.0`
-// Writes one line: an event in words, and its values as `(key, value)`
-// fields. The host adds the mode's name, and cuts what is too long.
+// Writes one line: a message that describes an event, and its values as `(key,
+// value)` fields. The host adds the mode's name, and truncates long lines.
 extern void convoke_host_log_log(convoke_host_log_level_t level, mode_string_t *message, mode_list_tuple2_string_string_t *fields);
 
 // Exported Functions from `convoke:discovery/strategy@0.1.0`

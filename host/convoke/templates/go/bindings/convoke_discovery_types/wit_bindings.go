@@ -18,88 +18,90 @@ import (
 	witTypes "mode/bindings/wit/types"
 )
 
-// How an operator configured this mode.
+// The configuration of this mode.
 type ModeConfig struct {
-	// The text after the colon on the command line, never trimmed:
-	// `--cluster-mode dns:a:6900,b:6900` gives `a:6900,b:6900`. Empty when
-	// nothing was given.
+	// The text after the colon on the command line, not trimmed:
+	// `--cluster-mode dns:a:6900,b:6900` gives `a:6900,b:6900`. Empty if there
+	// is none.
 	Argument string
-	// The mode's own settings as `(key, value)`, in the order they were
-	// written. Keys are kebab-case. What becomes of one that a mode does not
-	// know is up to it; refusing it finds typing mistakes.
+	// The mode's own settings as `(key, value)`, in the order of the
+	// configuration. Keys are in kebab-case. A mode may ignore unknown keys;
+	// rejecting them helps to find typing errors.
 	Settings []witTypes.Tuple2[string, string]
 }
 
-// The member that is looking for others.
+// The local member, which looks for others.
 type LocalMember struct {
-	// Members join only those of the same cluster name.
+	// The cluster name. Members join only members with the same cluster name.
 	ClusterName string
-	// Unique to this run of this member; a restart makes a new one. Text
-	// without a promised form, at most 255 bytes.
+	// The member id. It is unique to this process; a restart creates a new
+	// one. Text in no particular format, at most 255 bytes.
 	MemberId string
-	// IP literals on which others can reach this member, best first; at
-	// most 16. Never a wildcard such as `0.0.0.0`.
+	// The IP literals at which others can connect to this member, best first;
+	// at most 16. Never a wildcard address such as `0.0.0.0`.
 	Addresses []string
-	// The TCP port on which this member listens for others. 0 when it
-	// listens on none, as in a dry run: it looks, and must not be
-	// dialled.
+	// The TCP port on which this member accepts connections of others. 0 if it
+	// does not accept connections, as in a dry run; such a member must not be
+	// announced.
 	Port uint16
-	// What this member says about itself, as `(key, value)`, such as
-	// `("group", "convoke")`.
+	// Attributes of this member as `(key, value)`, such as `("group",
+	// "convoke")`.
 	Attributes []witTypes.Tuple2[string, string]
 }
 
-// A place where a member may be listening. It is a rumour: the host still
-// has to connect and shake hands before it believes that one is.
+// An address at which a member may be listening. It is untrusted: the host
+// verifies it by connecting and completing a handshake.
 type Candidate struct {
-	// An IPv4 or IPv6 literal, never a name or brackets: `192.0.2.7` or
-	// `2001:db8::7`. A link-local one may have a zone, an interface of this
-	// host, as in `fe80::7%eth1`; without, it is on the link of this member.
-	// The host drops what is not one, and takes a look of which nothing else
-	// is left for a failed one: hand in an entry of the source that cannot
-	// be used as it stands, and do not leave it out.
+	// An IPv4 or IPv6 literal, never a name, and without brackets: `192.0.2.7`
+	// or `2001:db8::7`. A link-local address may have a zone, an interface of
+	// this host, as in `fe80::7%eth1`; without a zone, this member's link is
+	// meant. The host drops invalid addresses, and treats a result in which
+	// all addresses are invalid as a failure. Therefore return entries of the
+	// source that cannot be used unchanged, and do not leave them out.
 	Address string
-	// A TCP port, 1 to 65535. None means the cluster's own start port.
+	// A TCP port, 1 to 65535. None means the cluster's start port.
 	Port witTypes.Option[uint16]
-	// Hints as `(key, value)`, such as `("zone", "b")` or
-	// `("member-id", …)`. Unknown keys are kept, not refused.
-	// `("unresolved", WHY)` beside a name in `address`: members may be
-	// there, and where that is could not be told in this look. Others are
-	// used, and no cluster is founded on such a look.
+	// Hints as `(key, value)`, such as `("zone", "b")` or `("member-id", …)`.
+	// Unknown keys are kept. `("unresolved", REASON)`, with a name in
+	// `address`, means that members may exist at this name, which could not be
+	// resolved in this call. Other candidates are used, but no cluster is
+	// founded on such a result.
 	Attributes []witTypes.Tuple2[string, string]
 }
 
-// What one look found.
+// The result of one call of `discover`.
 type Snapshot struct {
-	// Every place this mode knows of now, not only the new ones. The host
-	// drops duplicates, this member itself, and what lies beyond its own
-	// bound.
+	// All addresses that this mode currently knows, not only new ones. The
+	// host drops duplicates, this member itself, and candidates beyond its
+	// limit.
 	Candidates []Candidate
-	// True when a member that is not listed is certainly gone,
-	// as with a registry; false when it may merely be silent.
+	// True if a member that is not listed is known to be gone, as with a
+	// registry; false if it may merely not have responded.
 	Complete bool
-	// Milliseconds until another look is worth while. The host keeps this
-	// within its own limits and adds jitter; none leaves it to the host,
-	// 0 asks for the next look at once, as a mode does that waits inside
-	// its host calls.
+	// Milliseconds until the next call is useful. The host keeps the value
+	// within its own limits and adds jitter. None leaves the interval to the
+	// host; 0 asks for the next call at once, for a mode that waits in its
+	// host calls.
 	LookAgainMs witTypes.Option[uint32]
 }
 
 const (
-	// Only an operator can mend it. The host stops asking.
+	// Only an operator can fix it. The host does not call the mode again.
 	Problem_Misconfigured uint8 = 0
-	// A capability was refused. The host stops asking, and says which.
+	// A capability was denied. The host does not call the mode again, and logs
+	// the denied capability.
 	Problem_Denied uint8 = 1
-	// It may pass. The host keeps its last snapshot and tries again.
+	// The failure may be temporary. The host keeps the last snapshot and
+	// retries.
 	Problem_Temporary uint8 = 2
-	// Anything else. Handled as temporary, but logged as an error.
+	// Any other failure. Handled like `temporary`, but logged as an error.
 	Problem_Failed uint8 = 3
 )
 
-// Why a call failed, sorted by what the host should do about it. Each case
-// carries text for an operator: what happened, to what, what to do. The
-// host puts the mode's name before it, so it starts with the offending
-// value: `"10.0.0.300" is not an IPv4 address …`.
+// Why a call failed, classified by how the host reacts. Each case carries text
+// for an operator: what happened, to what, what to do. The host prefixes it
+// with the mode's name, so it should start with the offending value:
+// `"10.0.0.300" is not an IPv4 address …`.
 type Problem struct {
 	tag   uint8
 	value any

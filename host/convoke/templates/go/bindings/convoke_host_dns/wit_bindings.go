@@ -24,18 +24,20 @@ import (
 const (
 	// No grant covers this name.
 	DnsError_Denied uint8 = 0
-	// Not a name: an empty or overlong label, a character that no name has.
+	// Not a valid name: an empty or overlong label, or a character that is not
+	// allowed.
 	DnsError_InvalidName uint8 = 1
-	// The name does not exist, or has no record of the kind, says the first server
-	// that can say.
+	// The name does not exist, or has no record of the type, according to the
+	// first server that gave an answer.
 	DnsError_NotFound uint8 = 2
-	// No server could say; carries each, and why. Nothing is known of the name then.
+	// No server gave an answer; carries each server and its failure. Whether
+	// the name exists is unknown.
 	DnsError_Temporary uint8 = 3
-	// Anything else, in words.
+	// Any other failure; carries a text.
 	DnsError_Other uint8 = 4
 )
 
-// Why a name gave no answer.
+// Why a lookup failed.
 type DnsError struct {
 	tag   uint8
 	value any
@@ -75,34 +77,36 @@ func MakeDnsErrorOther(value string) DnsError {
 	return DnsError{DnsError_Other, value}
 }
 
-// Where one name leads.
+// The addresses of one name.
 type Addresses struct {
 	// IPv4 and IPv6 literals, each once; at most 4,096.
 	Addresses []string
-	// How long the answer holds, in seconds: the smallest of all records
-	// that led to it. 0 for one that may change at any time.
+	// TTL of the result, in seconds: the lowest TTL of all records it is based
+	// on. 0 if it may change at any time.
 	TtlS uint32
 }
 
-// One place of a service (RFC 2782).
+// One target of a service (RFC 2782).
 type Place struct {
-	// The host that the record names, without the final dot.
+	// The host name in the record, without the final dot.
 	Host string
-	// Where that host is, as literals; empty when that cannot be told now.
+	// The addresses of that host, as literals; empty if they cannot be
+	// determined at present.
 	Addresses []string
 	// A TCP port, 1 to 65535.
 	Port uint16
-	// Lower is to be tried first.
+	// Targets with a lower priority are to be tried first.
 	Priority uint16
-	// A share among places of one priority.
+	// The relative weight among targets of the same priority.
 	Weight uint16
 }
 
-// Where one service is.
+// The targets of one service.
 type Service struct {
-	// At most 1,024. Records with the target `.` or port 0 are left out.
+	// At most 1,024. Records with the target `.` or port 0 are omitted.
 	Places []Place
-	// As in `addresses`, the hosts' records included.
+	// TTL of the result, as in `addresses`, including the address records of
+	// the hosts.
 	TtlS uint32
 }
 

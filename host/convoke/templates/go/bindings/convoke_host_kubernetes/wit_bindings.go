@@ -24,23 +24,23 @@ import (
 const (
 	// No grant covers this namespace.
 	KubernetesError_Denied uint8 = 0
-	// The host does not run in a pod and was given no kubeconfig; or what it
-	// was given is of no use.
+	// The host does not run in a pod and no kubeconfig is configured, or the
+	// configured one cannot be used.
 	KubernetesError_NotInCluster uint8 = 1
-	// The API server does not know the account (401).
+	// The API server rejects the credentials (401).
 	KubernetesError_Unauthorized uint8 = 2
-	// The account may not do this (403).
+	// The account is not authorized for the request (403).
 	KubernetesError_Forbidden uint8 = 3
-	// There is no such thing (404).
+	// The resource does not exist (404).
 	KubernetesError_NotFound uint8 = 4
-	// No answer in time, one that broke off, or one that makes no sense.
+	// No response in time, an interrupted response, or an invalid one.
 	KubernetesError_Temporary uint8 = 5
-	// A malformed name or selector, and anything else.
+	// An invalid name or selector, or any other failure.
 	KubernetesError_Other uint8 = 6
 )
 
-// Why a question has no answer. Texts are for an operator: as whom, what,
-// and what to do.
+// Why a query failed. The texts are for an operator: which account, which
+// request, and what to do.
 type KubernetesError struct {
 	tag   uint8
 	value any
@@ -114,39 +114,41 @@ func MakeKubernetesErrorOther(value string) KubernetesError {
 	return KubernetesError{KubernetesError_Other, value}
 }
 
-// What to look for.
+// A query for pods.
 type Query struct {
-	// None for the one that the host runs in.
+	// The namespace; none for the one that the host runs in.
 	Namespace witTypes.Option[string]
-	// The pods behind this service; with none, those of the namespace.
+	// The service whose endpoints to return; none for all pods of the
+	// namespace.
 	Service witTypes.Option[string]
-	// Only those with these labels, as `kubectl --selector` has it; empty
-	// for all. With a service, of its EndpointSlices.
+	// A label selector in the syntax of `kubectl --selector`; empty for all.
+	// With a service, it applies to its EndpointSlices.
 	LabelSelector string
 }
 
 // One pod, or one endpoint of a service.
 type Pod struct {
-	// Its name, or empty for an endpoint that is no pod.
+	// The pod's name; empty for an endpoint that is not a pod.
 	Name string
 	// IP literals, IPv4 and IPv6.
 	Addresses []string
 	// Whether it passes its readiness probe.
 	Ready bool
-	// Named and unnamed TCP ports; an unnamed one has an empty name.
+	// The named and unnamed TCP ports; an unnamed one has an empty name.
 	Ports []witTypes.Tuple2[string, uint16]
-	// The zone of its node, where that is known.
+	// The zone of its node, if known.
 	Zone witTypes.Option[string]
 }
 
-// What a query gives now.
+// The current result of a query.
 type Answer struct {
-	// The namespace that was looked in.
+	// The namespace that was queried.
 	Namespace string
-	// Those that have an address and are not about to end; at most 16,384.
+	// The pods that have an address and are not terminating; at most 16,384.
 	Pods []Pod
-	// True when the host is told of each change; false when it lists again
-	// every 10 seconds. Asking costs the API server nothing either way.
+	// True if the host watches for changes; false if it lists again every 10
+	// seconds. In both cases calling `list-pods` sends no request to the API
+	// server.
 	Watched bool
 }
 

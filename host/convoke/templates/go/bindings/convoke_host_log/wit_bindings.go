@@ -24,17 +24,18 @@ import (
 const (
 	// Every step, for the author of a mode.
 	Level_Trace uint8 = 0
-	// Decisions, for somebody who looks for a fault.
+	// Decisions, for troubleshooting.
 	Level_Debug uint8 = 1
-	// The story of a cluster, in a few lines; never once a second.
+	// Significant events, a few lines for the life of a cluster; never one
+	// every second.
 	Level_Info uint8 = 2
-	// Something an operator should mend, though the mode goes on.
+	// Something that an operator should fix, although the mode keeps working.
 	Level_Warn uint8 = 3
-	// The mode cannot do its work.
+	// The mode cannot work.
 	Level_Error uint8 = 4
 )
 
-// Who should read a line. The host's own filter decides what is kept.
+// Whom a line is for. The host's log level decides which lines are written.
 type Level = uint8
 
 //go:wasmimport convoke:host/log@0.1.0 log

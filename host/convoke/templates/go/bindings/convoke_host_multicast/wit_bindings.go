@@ -26,13 +26,14 @@ const (
 	MulticastError_Denied uint8 = 0
 	// Not an IP literal of a multicast group, or port 0.
 	MulticastError_InvalidAddress uint8 = 1
-	// The payload is too long; carries the most bytes allowed, 1,024.
+	// The payload is too long; carries the limit in bytes, 1,024.
 	MulticastError_TooLarge uint8 = 2
-	// More datagrams than this mode may send. Wait, then send again.
+	// The send rate exceeds the mode's limit. Wait, then send again.
 	MulticastError_TooFast uint8 = 3
-	// No interface can do multicast just now: which, and why.
+	// No interface supports multicast at present; carries the interfaces and
+	// reasons.
 	MulticastError_Unavailable uint8 = 4
-	// Anything else, in words.
+	// Any other failure; carries a text.
 	MulticastError_Other uint8 = 5
 )
 
@@ -86,19 +87,19 @@ func MakeMulticastErrorOther(value string) MulticastError {
 	return MulticastError{MulticastError_Other, value}
 }
 
-// What a member of the same cluster sent to the group.
+// A datagram of another member of the same cluster.
 type Datagram struct {
 	// The sender's address and UDP port: `192.0.2.7:2904`,
 	// `[2001:db8::7]:2904`, or `[fe80::7%2]:2904` with a zone.
 	Source string
-	// The opened payload, at most 1,024 bytes.
+	// The decrypted payload, at most 1,024 bytes.
 	Payload []uint8
 }
 
 //go:wasmimport convoke:host/multicast@0.1.0 [resource-drop]group
 func resourceDropGroup(handle int32)
 
-// One joined group, on all interfaces the member uses. Dropping it leaves
+// A joined group, on all interfaces that the member uses. Dropping it leaves
 // the group.
 type Group struct {
 	handle *witRuntime.Handle

@@ -20,16 +20,16 @@ import (
 	"unsafe"
 )
 
-// A place to ask.
+// A target to probe.
 type Target struct {
-	// An IPv4 or IPv6 literal, or a host name: then each of its addresses is
-	// asked until a member answers, at most 16.
+	// An IPv4 or IPv6 literal, or a host name. At most 16 addresses of a name
+	// are probed, until a member responds.
 	Host string
 	// A TCP port, 1 to 65535.
 	Port uint16
 }
 
-// Where a member can be dialled.
+// An address at which a member accepts connections.
 type Place struct {
 	// An IP literal.
 	Address string
@@ -39,41 +39,43 @@ type Place struct {
 
 // A member of this cluster.
 type Peer struct {
-	// Unique to this run of that member.
+	// The member id, which is unique to a process.
 	MemberId string
-	// As lists show it.
+	// The name, as shown in lists.
 	Name string
-	// Where it answered.
+	// The address that responded.
 	AnsweredAt Place
-	// Whether it stores nothing.
+	// Whether it is a lite member, which stores no data.
 	Lite bool
-	// Members of its cluster, itself included; 0 while it has none yet.
+	// The number of members of its cluster, including itself; 0 while it is in
+	// no cluster.
 	ClusterSize uint32
-	// Where its cluster's coordinator can be dialled, best first.
+	// The addresses of its cluster's coordinator, best first.
 	Coordinator []Place
 }
 
 const (
 	// A member of this cluster.
 	Outcome_Member uint8 = 0
-	// A member with another cluster name or password.
+	// A member with another cluster name or another password.
 	Outcome_OtherCluster uint8 = 1
-	// Something that does not speak as a member does; carries what it is.
+	// Something that does not speak the protocol of members; carries what it
+	// is.
 	Outcome_NotAMember uint8 = 2
-	// Nothing listens there.
+	// Nothing listens on the port.
 	Outcome_Closed uint8 = 3
-	// No answer in time.
+	// No response in time.
 	Outcome_TimedOut uint8 = 4
-	// DNS says that the name leads nowhere now; carries why.
+	// The name does not resolve, according to DNS; carries the reason.
 	Outcome_Unresolved uint8 = 5
-	// No grant covers this place.
+	// No grant covers this target.
 	Outcome_Denied uint8 = 6
-	// Anything else, in words: nothing is known of the place, as where its name
-	// could not be looked up.
+	// Any other failure; carries a text. Nothing is known about the target,
+	// for example because its name could not be looked up.
 	Outcome_Other uint8 = 7
 )
 
-// What is there.
+// The result of a probe.
 type Outcome struct {
 	tag   uint8
 	value any

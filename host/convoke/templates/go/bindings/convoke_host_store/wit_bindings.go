@@ -22,19 +22,19 @@ import (
 )
 
 const (
-	// Nothing is granted.
+	// No grant.
 	StoreError_Denied uint8 = 0
-	// A name has 1 to 64 characters: `a` to `z`, `0` to `9`, `-`, `_` and `.`,
-	// the first of them a letter or a digit.
+	// Invalid name. A name has 1 to 64 characters: `a` to `z`, `0` to `9`,
+	// `-`, `_` and `.`; the first is a letter or a digit.
 	StoreError_InvalidName uint8 = 1
-	// The value would not fit beside the others; carries the bytes granted in
-	// all, names included.
+	// The value does not fit beside the others; carries the granted size in
+	// bytes, which includes names.
 	StoreError_Full uint8 = 2
-	// Anything else, in words.
+	// Any other failure; carries a text.
 	StoreError_Other uint8 = 3
 )
 
-// Why a value is neither read nor kept.
+// Why a value cannot be read or stored.
 type StoreError struct {
 	tag   uint8
 	value any
