@@ -22,13 +22,13 @@ const CALLS_PER_MEMBER: u64 = 3;
 #[derive(Default)]
 pub(crate) struct Heard {
     members: BTreeMap<String, Member>,
-    looks: u64,
+    calls: u64,
 }
 
 struct Member {
     addresses: Vec<IpAddr>,
     port: u16,
-    heard_at_look: u64,
+    heard_at_call: u64,
 }
 
 impl Heard {
@@ -39,21 +39,21 @@ impl Heard {
 
     /// Counts one call, and forgets members that were not heard for too long.
     pub(crate) fn tick(&mut self) {
-        self.looks += 1;
+        self.calls += 1;
         let patience = CALLS_MAX + CALLS_PER_MEMBER * self.members.len() as u64;
-        let looks = self.looks;
-        self.members.retain(|_, member| looks - member.heard_at_look <= patience);
+        let calls = self.calls;
+        self.members.retain(|_, member| calls - member.heard_at_call <= patience);
     }
 
     /// Records a beacon; it replaces what the member sent before.
     pub(crate) fn hear(&mut self, member_id: String, addresses: Vec<IpAddr>, port: u16) {
         if self.members.len() == MEMBERS_MAX && !self.members.contains_key(&member_id) {
-            let quietest = self.members.iter().min_by_key(|(_, member)| member.heard_at_look);
+            let quietest = self.members.iter().min_by_key(|(_, member)| member.heard_at_call);
             if let Some(quietest) = quietest.map(|(member_id, _)| member_id.clone()) {
                 self.members.remove(&quietest);
             }
         }
-        self.members.insert(member_id, Member { addresses, port, heard_at_look: self.looks });
+        self.members.insert(member_id, Member { addresses, port, heard_at_call: self.calls });
     }
 
     /// Removes a member that left.
@@ -147,7 +147,7 @@ mod tests {
         let mut heard = Heard::default();
         for member in 0..MEMBERS_MAX {
             hear(&mut heard, member);
-            heard.looks += u64::from(member == 0);
+            heard.calls += u64::from(member == 0);
         }
         hear(&mut heard, 1);
         assert_eq!(heard.len(), MEMBERS_MAX);

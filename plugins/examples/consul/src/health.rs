@@ -76,8 +76,9 @@ impl Instance {
 
     /// The zone in the service's metadata, or else the node's, or else the datacenter.
     fn zone(&self) -> Option<&str> {
-        let told = [&self.service.meta, &self.node.meta].into_iter().flatten();
-        told.filter_map(|meta| meta.get("zone"))
+        let sources = [&self.service.meta, &self.node.meta].into_iter().flatten();
+        sources
+            .filter_map(|meta| meta.get("zone"))
             .chain(&self.node.datacenter)
             .map(String::as_str)
             .find(|zone| !zone.is_empty())

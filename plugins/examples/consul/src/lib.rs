@@ -165,8 +165,8 @@ mod tests {
         });
         assert_eq!(found.len(), 1, "the host drops it, and the result does not count as empty");
         assert_eq!(found[0].address, "rack-1.example");
-        let told: Vec<&str> = lines.iter().map(|line| line.fields[0].1.as_str()).collect();
-        assert_eq!(told, ["\"rack-1.example\""]);
+        let addresses: Vec<&str> = lines.iter().map(|line| line.fields[0].1.as_str()).collect();
+        assert_eq!(addresses, ["\"rack-1.example\""]);
     }
 
     /// The response of Consul 1.14.11 with `default_policy = "deny"`.
