@@ -139,8 +139,8 @@ fn connect(mode: &str) -> Result<HttpClient, String> {
                 mode,
                 "no CA certificates found on this machine ({error}); https:// requests will fail; set SSL_CERT_FILE to a certificate bundle"
             );
-            let nobody = without_trust_roots(provider).map_err(|error| error.to_string())?;
-            HttpsConnectorBuilder::new().with_tls_config(nobody)
+            let tls = without_trust_roots(provider).map_err(|error| error.to_string())?;
+            HttpsConnectorBuilder::new().with_tls_config(tls)
         }
     };
     let connector = builder.https_or_http().enable_http1().wrap_connector(plain);

@@ -50,8 +50,7 @@ async fn failure_of(guest: &Guest) -> String {
     }
     let [line] = &log.lines()[..] else { panic!("not one line: {:?}", log.lines()) };
     let line = line.strip_prefix("ERROR mode \"test\" ").unwrap_or_else(|| panic!("{line}"));
-    let end =
-        "; it is started again, and this member starts no cluster before it has looked mode=test";
+    let end = "; restarting it; this member does not found a cluster until it succeeds mode=test";
     line.strip_suffix(end).unwrap_or_else(|| panic!("{line}")).to_owned()
 }
 
@@ -172,7 +171,7 @@ async fn withdraw_failure_of(withdraw: &str) -> (String, Duration) {
     handle.stop().await;
     let took = before.elapsed();
     let [line] = &log.lines()[..] else { panic!("not one line: {:?}", log.lines()) };
-    let start = "WARN mode \"test\" did not take its announcement back: ";
+    let start = "WARN mode \"test\" did not withdraw its announcement: ";
     (line.strip_prefix(start).unwrap_or_else(|| panic!("{line}")).to_owned(), took)
 }
 
@@ -205,7 +204,7 @@ async fn a_call_that_does_not_end_prevents_the_withdrawal_and_is_logged() {
     assert_eq!(
         log.lines(),
         [
-            "WARN mode \"test\" did not take its announcement back: its last call did not end within 500 ms mode=test"
+            "WARN mode \"test\" did not withdraw its announcement: its last call did not end within 500 ms mode=test"
         ]
     );
 }
@@ -569,7 +568,7 @@ async fn a_truncated_component_is_rejected_with_one_line() {
             _ if ends.contains(&length) && line.contains("cannot be used") => {
                 "(FILE) cannot be used: it does not export convoke:discovery/strategy@0.1.0"
             }
-            _ => "FILE is damaged, cut short, or uses features of WebAssembly",
+            _ => "FILE is damaged, truncated, or uses WebAssembly features",
         };
         assert!(line.starts_with("mode \"test\"") && line.contains(wanted), "at {length}: {line}");
         assert!(!line.contains('\n') && line.len() < 2_000, "at {length}: {line}");

@@ -98,7 +98,7 @@ async fn without_it_a_component_is_rejected_with_the_required_line() {
     let (first, rest) = said.split_once(" and ").unwrap();
     assert!(first.starts_with("wasi:"), "{text}");
     assert!(
-        rest.ends_with(" more of WASI, as the runtimes of some languages do; to give it a WASI with no files, no sockets and no environment add to its [[discovery]]: wasi = \"inert\"; or build it with its WASI stubbed"),
+        rest.ends_with(" more of WASI, as the runtimes of some languages do; to provide WASI without files, sockets and environment, add to its [[discovery]]: wasi = \"inert\"; or build it with WASI stubbed out"),
         "{text}"
     );
 }

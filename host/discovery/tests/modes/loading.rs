@@ -43,15 +43,15 @@ async fn a_file_that_is_not_a_component_is_identified() {
     assert_eq!(error_of_bytes(b"").await, "is empty; build or download it again");
     assert_eq!(
         error_of_bytes(b"<html>404</html>").await,
-        "is text, not a component; if it was downloaded look into it for an error page, if it is WAT assemble it with `wasm-tools parse`"
+        "is text, not a component; if it was downloaded, it may be an error page; if it is WAT, assemble it with `wasm-tools parse`"
     );
     assert_eq!(
         error_of_bytes(&Guest::new().core()).await,
-        "is a core WebAssembly module, not a component; make one of it with `wasm-tools component new`"
+        "is a core WebAssembly module, not a component; convert it with `wasm-tools component new`"
     );
     assert_eq!(
         error_of_bytes(&precompile(&Guest::new().build()).unwrap()).await,
-        "holds precompiled machine code, which cannot be checked; give the .wasm component it was made from"
+        "contains precompiled machine code, which cannot be verified; use the .wasm component that it was compiled from"
     );
 }
 
@@ -110,7 +110,7 @@ async fn the_digest_is_checked_first() {
     assert_eq!(
         error_of(&spec).await,
         format!(
-            "mode \"test\": {} has digest {}, but the configuration pins {digest}; it is not the file that was pinned: get that one, or change the pin",
+            "mode \"test\": {} has digest {}, but the configuration requires {digest}; get the right file, or change `digest`",
             path.display(),
             Digest::of(b"not even WebAssembly")
         )
@@ -129,7 +129,7 @@ async fn a_built_in_mode_uses_precompiled_code() {
     pinned.digest = Some(Digest::of(b""));
     assert_eq!(
         error_of(&pinned).await,
-        "mode \"test\" is built in and has no file to compare with a digest; remove `digest`"
+        "mode \"test\" is built in and has no file to verify; remove `digest`"
     );
     let damaged = spec(Source::Builtin { name: "test", precompiled: &precompiled[..100] });
     assert!(error_of(&damaged).await.ends_with("; rebuild convoke"));

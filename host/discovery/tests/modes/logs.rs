@@ -31,14 +31,14 @@ async fn a_denial_is_logged_once_with_the_grant_that_would_allow_it() {
 #[tokio::test]
 async fn another_cluster_in_the_group_is_logged_once() {
     let group = group(29062);
-    let mut stranger = {
+    let mut other = {
         let host = convoke_discovery::DiscoveryHost::new(HostConfig {
             beacon_ciphers: cluster(b'x'),
             ..config()
         })
         .unwrap();
         let mut spec = beacon_spec(&beacons(group, 0), group, "10.6.6.6");
-        spec.name = "stranger".into();
+        spec.name = "other".into();
         host.open(&host.load(&spec).await.unwrap(), &local()).await.unwrap()
     };
     let log = Log::capture();
@@ -51,7 +51,7 @@ async fn another_cluster_in_the_group_is_logged_once() {
     let wait = status.wait_for(|status| status.looks > 0);
     tokio::time::timeout(PATIENCE, wait).await.unwrap().unwrap();
     for _ in 0..3 {
-        stranger.announce().await.unwrap();
+        other.announce().await.unwrap();
     }
     let wait = status.wait_for(|status| status.multicast.foreign == 3);
     tokio::time::timeout(PATIENCE, wait).await.unwrap().unwrap();
@@ -106,8 +106,8 @@ async fn a_failure_is_logged_once_and_so_is_its_end() {
     assert_eq!(
         log.lines(),
         [
-            "WARN mode \"test\": no answer from 10.0.0.53; it is asked again, and this member starts no cluster before it has looked mode=test",
-            "INFO mode \"test\" goes on, and finds nobody mode=test"
+            "WARN mode \"test\": no answer from 10.0.0.53; retrying; this member does not found a cluster until it succeeds mode=test",
+            "INFO mode \"test\" works again, and finds no members mode=test"
         ]
     );
     handle.stop().await;
@@ -127,7 +127,7 @@ async fn a_crash_is_logged_once_with_its_consequence() {
     assert_eq!(
         log.lines(),
         [
-            "ERROR mode \"test\" crashed: wasm `unreachable` instruction executed (in discover); it is started again, and this member starts no cluster before it has looked mode=test"
+            "ERROR mode \"test\" crashed: wasm `unreachable` instruction executed (in discover); restarting it; this member does not found a cluster until it succeeds mode=test"
         ]
     );
 }

@@ -170,7 +170,7 @@ async fn ipv6_without_a_route_is_unavailable_with_a_hint() {
         Ok(()) => assert!(std::fs::read_to_string("/proc/net/ipv6_route").unwrap().contains("ff0")),
         Err(error) => assert_eq!(
             error.to_string(),
-            "[ff15::2904]:29052 cannot be joined on ::1: there is no route for IPv6 multicast; on Linux `ip -6 route add local ff00::/8 dev lo table local` makes one"
+            "[ff15::2904]:29052 cannot be joined on ::1: there is no route for IPv6 multicast; on Linux add one with `ip -6 route add local ff00::/8 dev lo table local`"
         ),
     }
 }
@@ -242,7 +242,7 @@ async fn a_group_of_an_ip_version_that_no_interface_has_is_unavailable() {
     let error = host.check(&loaded, &local()).await.unwrap_err();
     assert_eq!(
         error.to_string(),
-        "none of the chosen interfaces has an IPv6 address, which the group ff15::2904 needs"
+        "none of the configured interfaces has an IPv6 address, which the group ff15::2904 needs"
     );
 }
 

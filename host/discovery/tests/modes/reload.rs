@@ -20,8 +20,9 @@ const SOON: Duration = Duration::from_secs(60);
 /// A change is used once two checks give the same version.
 const UNTIL_SEEN: Duration = Duration::from_millis(3 * limits::FILE_WATCH_MS);
 
-const GONE_ON: &str = "WARN mode \"test\" goes on as it was, because its new file is not used: ";
-const TRIED: &str = "INFO the file of mode \"test\" has changed; the new one is tried mode=test";
+const REJECTED: &str =
+    "WARN the new version of mode \"test\" was rejected, and the running version is kept: ";
+const TRIED: &str = "INFO the file of mode \"test\" has changed; trying the new version mode=test";
 
 /// A mode that returns one candidate, this port of 10.0.0.7.
 fn version(port: u16) -> Guest {
@@ -146,7 +147,7 @@ async fn rejection_of(bytes: &[u8], specify: impl FnOnce(ModeSpec) -> ModeSpec) 
     let [tried, warning] = &running.log.lines()[..] else { panic!("{:?}", running.log.lines()) };
     assert_eq!(tried, TRIED);
     let path = running.path.display().to_string();
-    warning.strip_prefix(GONE_ON).unwrap_or_else(|| panic!("{warning}")).replace(&path, "FILE")
+    warning.strip_prefix(REJECTED).unwrap_or_else(|| panic!("{warning}")).replace(&path, "FILE")
 }
 
 #[tokio::test(start_paused = true)]
@@ -206,7 +207,7 @@ async fn a_pinned_file_may_not_change() {
     assert_eq!(
         text,
         format!(
-            "mode \"test\": FILE has digest {}, but the configuration pins {pinned}; it is not the file that was pinned: get that one, or change the pin mode=test",
+            "mode \"test\": FILE has digest {}, but the configuration requires {pinned}; get the right file, or change `digest` mode=test",
             Digest::of(&new)
         )
     );
@@ -274,7 +275,7 @@ async fn a_partial_file_is_rejected_once_and_the_complete_one_takes_over() {
     running.until(6902).await;
     let lines = running.log.lines();
     assert_eq!(lines.len(), 4, "{lines:?}");
-    assert!(lines[1].starts_with(GONE_ON), "{lines:?}");
+    assert!(lines[1].starts_with(REJECTED), "{lines:?}");
 }
 
 #[tokio::test(start_paused = true)]
@@ -297,7 +298,7 @@ async fn rewriting_the_same_content_changes_nothing() {
     assert_eq!(running.status().reloads, 0);
     assert_eq!(
         running.log.lines(),
-        [TRIED, "INFO the file of mode \"test\" has been written anew and is the same mode=test"]
+        [TRIED, "INFO the file of mode \"test\" was rewritten with the same content mode=test"]
     );
 }
 
@@ -361,7 +362,7 @@ async fn the_announcement_stays_and_is_withdrawn_by_the_new_version() {
     let lines = running.log.lines();
     assert_eq!(
         lines.last().unwrap(),
-        "WARN mode \"test\" did not take its announcement back: crashed: wasm `unreachable` instruction executed (in withdraw) mode=test"
+        "WARN mode \"test\" did not withdraw its announcement: crashed: wasm `unreachable` instruction executed (in withdraw) mode=test"
     );
     assert_eq!(lines.len(), 3, "{lines:?}");
 }

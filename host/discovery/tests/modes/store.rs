@@ -165,7 +165,7 @@ async fn without_a_state_directory_the_error_says_what_to_set() {
     assert_eq!(
         instance.discover().await,
         Err(CallError::Problem(Problem::Failed(
-            "this member has no folder for it; set state-directory, or XDG_STATE_HOME or HOME"
+            "this member has no state directory; set state-directory, XDG_STATE_HOME or HOME"
                 .into()
         )))
     );
@@ -191,10 +191,7 @@ async fn the_folder_is_logged_once() {
         instance.discover().await.unwrap();
     }
     let folder = state.path().join("modes/test");
-    assert_eq!(
-        log.lines(),
-        [format!("INFO the mode's own folder mode=test folder={}", folder.display())]
-    );
+    assert_eq!(log.lines(), [format!("INFO store opened mode=test folder={}", folder.display())]);
 }
 
 #[tokio::test]

@@ -147,8 +147,8 @@ async fn a_result_without_usable_candidates_is_a_failure() {
     assert_eq!(
         log.lines(),
         [
-            "WARN mode \"test\": nothing that it found can be used (a.example:1: not an IPv4 or IPv6 literal; a mode resolves names itself; 10.0.0.7:0: port 0, which nobody listens on); it is asked again, and this member starts no cluster before it has looked mode=test",
-            "INFO mode \"test\" goes on, and finds nobody mode=test"
+            "WARN mode \"test\": none of the candidates can be used (a.example:1: not an IPv4 or IPv6 literal; a mode resolves names itself; 10.0.0.7:0: port 0, which no process can listen on); retrying; this member does not found a cluster until it succeeds mode=test",
+            "INFO mode \"test\" works again, and finds no members mode=test"
         ]
     );
 }
