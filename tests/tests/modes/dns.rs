@@ -247,7 +247,7 @@ fn aliases_are_followed_and_circles_of_them_are_told() {
     let list = format!("one.test:{port},alias.test:{port}");
     let second = asking(&cluster, &server, &list).start();
     cluster.agree([&first, &second]);
-    second.wait_for_line(SOON, &["one.test", "alias (CNAME) leads in a circle"]);
+    second.wait_for_line(SOON, &["one.test", "alias (CNAME) is a loop"]);
 }
 
 #[test]
@@ -285,7 +285,7 @@ fn what_is_no_name_is_refused() {
         ("a.test:1,,b.test:2", "an empty entry at position 2"),
         ("a$b:1", "\"a$b\" has a character that is not allowed in a name (in \"a$b:1\")"),
         ("10.0.0.300:1", "\"10.0.0.300\" is not an address"),
-        ("srv:", "\"\" is no name (in \"srv:\")"),
+        ("srv:", "\"\" is not a name (in \"srv:\")"),
         ("srv:_x._tcp.a:1", "has a port, but the ports of a service are in its records"),
         (long.as_str(), "longer than 63 characters"),
     ];

@@ -182,7 +182,7 @@ fn a_domain_server_whose_name_cannot_be_looked_up_is_waited_for() {
     here.write_resolv_conf("nameserver 127.0.0.2\noptions timeout:1 attempts:1\n");
     let mode = format!("domain:das.test:{}", cluster.start_port());
     let member = cluster.launch().on(here).mode(mode).start();
-    member.wait_for_line(SOON, &["das.test", "cannot be looked up"]);
+    member.wait_for_line(SOON, &["das.test", "cannot be resolved"]);
     std::thread::sleep(PATIENCE);
     assert!(member.view().is_none(), "it founds nothing");
     let first = lone(&cluster, there);
