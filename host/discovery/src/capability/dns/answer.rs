@@ -201,9 +201,9 @@ mod tests {
         for (code, words) in [
             (ResponseCode::ServFail, "it failed (SERVFAIL)"),
             (ResponseCode::Refused, "it refuses to answer (REFUSED)"),
-            (ResponseCode::NotImp, "it does not support the question (NOTIMP)"),
-            (ResponseCode::FormErr, "it does not understand the question (FORMERR)"),
-            (ResponseCode::NotAuth, "it answered with error 9 "),
+            (ResponseCode::NotImp, "it does not support the query (NOTIMP)"),
+            (ResponseCode::FormErr, "it does not understand the query (FORMERR)"),
+            (ResponseCode::NotAuth, "it responded with error 9 "),
         ] {
             let mut message = response(&[], None);
             message.metadata.response_code = code;
