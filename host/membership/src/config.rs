@@ -1,42 +1,100 @@
-//! The timings of a cluster.
+//! Timings of membership.
 
 use std::num::{NonZeroU8, NonZeroUsize};
 use std::time::Duration;
 
-/// Timings. All members of a cluster should run with the same ones; a member
-/// with others works, and is slower or more nervous than its peers.
+/// Timings of failure detection, publishing and joining.
+///
+/// All members of a cluster should use the same values. A member with other ones still works, but
+/// detects failures earlier or later than the others.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// How often one member is probed (SWIM §3.1). Detection of a lost host
-    /// takes about two periods plus [`Config::suspicion`].
+    /// Time between two probes of the failure detector, each of one member (SWIM §3.1).
+    ///
+    /// Must be greater than [`Config::probe_rtt`]: a probe must be decided before the next one
+    /// starts. The loss of a host is detected after about two periods plus [`Config::suspicion`].
+    ///
+    /// Rule of thumb: three times [`Config::probe_rtt`], which leaves time for indirect probes.
     pub probe_period: Duration,
-    /// How long a direct answer may take before others are asked to probe as
-    /// well. A high quantile of the network's round trip.
+    /// How long a direct reply to a probe may take before other members are asked to probe, too
+    /// (SWIM §3.1).
+    ///
+    /// Must be smaller than [`Config::probe_period`].
+    ///
+    /// Rule of thumb: a high quantile of the network's round-trip time, plus the delays of a busy
+    /// host. On a local network this is far above the average.
     pub probe_rtt: Duration,
-    /// How long a suspect may take to object (SWIM §4.2).
+    /// How long a suspected member may take to refute the suspicion before it is declared down
+    /// (SWIM §4.2).
+    ///
+    /// Must be at least two probe periods, so that the suspect learns of the suspicion in time to
+    /// refute it. Together with [`Config::probe_period`] it must keep the detection of a loss
+    /// longer than the lease of the data (1 s, `host/grid/src/lease.rs`).
+    ///
+    /// Rule of thumb: two to three probe periods. Longer means fewer false positives and slower
+    /// detection.
     pub suspicion: Duration,
-    /// How often news is passed on, to three members each time.
+    /// Time between two rounds of gossip, each to three members.
+    ///
+    /// Must be smaller than [`Config::suspicion`], so that a suspicion and its refutation spread
+    /// within it.
+    ///
+    /// Rule of thumb: a quarter of the probe period. News reaches all of n members in O(log n)
+    /// rounds (SWIM §4.1).
     pub gossip_period: Duration,
-    /// How often the whole of what SWIM knows is exchanged with one member.
+    /// Time between two exchanges of the full SWIM state, each with one member.
+    ///
+    /// Must be much greater than [`Config::probe_period`]: a full state grows with the number of
+    /// members and is sent over a stream.
+    ///
+    /// Rule of thumb: 10 to 30 s. It repairs what gossip missed, so it need not be fast.
     pub sync_period: Duration,
-    /// The coordinator publishes at once, then not again for this long:
-    /// members that join together are published together.
+    /// Shortest time between two publications of the coordinator. The first change is published
+    /// at once; members that join within this time are published together.
+    ///
+    /// Must be smaller than [`Config::founding_wait`], since starting members wait for the view
+    /// that contains them.
+    ///
+    /// Rule of thumb: 50 ms. Longer means fewer views while many members join, and slower joins.
     pub publish_period: Duration,
-    /// How long a member that starts waits for one that it met and that
-    /// starts as well, before it founds a cluster of its own.
+    /// How long a starting member waits for an older one that it met and that is starting as
+    /// well, before it founds a cluster of its own.
+    ///
+    /// Must be greater than [`Config::answer_wait`], so that a lost request is repeated at least
+    /// once.
+    ///
+    /// Rule of thumb: three times [`Config::answer_wait`].
     pub founding_wait: Duration,
-    /// How long a question to another member may go unanswered before it is
-    /// asked again.
+    /// How long a request to another member may stay unanswered before it is repeated.
+    ///
+    /// Must be greater than the round-trip time of a stream, including its handshake.
+    ///
+    /// Rule of thumb: 500 ms.
     pub answer_wait: Duration,
-    /// How long a new coordinator gathers the views of the others.
+    /// How long a new coordinator waits for the views of the other members before it publishes.
+    ///
+    /// Must be smaller than [`Config::answer_wait`], so that members do not repeat requests to a
+    /// coordinator that is taking over.
+    ///
+    /// Rule of thumb: twice [`Config::probe_rtt`]. Members that reply sooner end the wait.
     pub claim_wait: Duration,
-    /// How often lost members are called, in case they come back.
+    /// Time between two rounds of calls to lost members, which heal a split.
+    ///
+    /// Must be greater than [`Config::answer_wait`], so that calls of two rounds do not overlap.
+    ///
+    /// Rule of thumb: 1 s. A healed split is noticed after about one period.
     pub recall_period: Duration,
-    /// How long a graceful leave waits for the others to know.
+    /// How long a graceful leave waits for the other members to confirm it.
+    ///
+    /// Must be greater than [`Config::answer_wait`], so that a lost request is repeated at least
+    /// once.
+    ///
+    /// Rule of thumb: twice [`Config::answer_wait`]. Afterwards the member stops anyway, and the
+    /// failure detector of the others finds it dead.
     pub leave_wait: Duration,
 }
 
-/// Largest SWIM packet, in bytes, so that it fits a sealed datagram.
+/// Largest SWIM packet, in bytes: fits into a sealed datagram.
 pub const SWIM_PACKET_BYTES_MAX: usize = 1_200;
 
 impl Default for Config {
@@ -58,10 +116,10 @@ impl Default for Config {
 }
 
 impl Config {
-    /// The same in foca's terms for a cluster of `size` members.
+    /// The configuration of foca for a cluster of `size` members.
     pub(crate) fn foca(&self, size: usize) -> foca::Config {
-        // News reaches all of n members in O(log n) rounds (SWIM §4.1); five
-        // is foca's own floor for small clusters.
+        // Gossip reaches all of n members in O(log n) rounds (SWIM §4.1); five is foca's own
+        // minimum for small clusters.
         let rounds = (4.0 * ((size + 1) as f64).log10()).clamp(5.0, 20.0) as u8;
         foca::Config {
             probe_period: self.probe_period,
@@ -72,8 +130,7 @@ impl Config {
             remove_down_after: Some(Duration::from_secs(3_600)),
             max_packet_size: NonZeroUsize::new(SWIM_PACKET_BYTES_MAX).expect("not zero"),
             notify_down_members: true,
-            // The view and the exchange of full states do what announcing is
-            // for, and do it whole.
+            // Announcing is not needed: the view and the exchange of full states cover it.
             periodic_announce: None,
             periodic_announce_to_down_members: None,
             periodic_gossip: Some(foca::PeriodicParams {
