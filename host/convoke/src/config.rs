@@ -1,4 +1,4 @@
-//! `convoke config`: what a start would make of a configuration, without one.
+//! `convoke config`: checks or converts configuration files.
 
 use std::fs::OpenOptions;
 use std::io::Write as _;
@@ -6,19 +6,19 @@ use std::path::Path;
 
 use convoke_discovery::LocalMember;
 
-use crate::member::{Onlooker, beacons, modes, probing};
+use crate::member::{DryRun, beacons, modes, probing};
 use crate::output::say;
 use crate::settings::{ClientAddress, Settings, agreed, convert as converted};
 
-/// Loads and configures every mode, binds nothing, asks nobody, and prints what
-/// the settings come to.
+/// Loads and configures every mode and prints the resulting settings. Binds no port and sends
+/// nothing.
 pub(crate) async fn check(settings: &Settings) -> Result<(), String> {
-    let onlooker = Onlooker::new(settings).await?;
-    let Onlooker { choice, keys, me, local } = &onlooker;
+    let dry_run = DryRun::new(settings).await?;
+    let DryRun { choice, keys, me, local } = &dry_run;
     let (ciphers, prober) = (beacons::ciphers(keys, me.id), probing::prober(keys, me));
     let host = modes::host(settings, choice, ciphers, prober)?;
     let loaded = modes::load(&host, settings, choice, local).await?;
-    // As a member that listens, since others are told of one only.
+    // Uses the port of a member that listens: only one port is advertised.
     let listening = LocalMember { port: settings.start_port, ..local.clone() };
 
     let show = |key: &str, value: &dyn std::fmt::Display| say!("{key:<10} {value}");
@@ -89,14 +89,14 @@ pub(crate) async fn check(settings: &Settings) -> Result<(), String> {
         if let Some(grant) = rehearsal.needed {
             let denied = rehearsal.denied.join(", ");
             lacking.push(format!(
-                "mode {:?} will be denied {denied}, and this member founds no cluster before it has looked; to allow it, its [[discovery]] needs: {grant}",
+                "mode {:?} will be denied {denied}, and this member does not found a cluster until the mode has completed a lookup; to allow it, its [[discovery]] needs: {grant}",
                 mode.name()
             ));
         }
     }
     if !settings.overridden.is_empty() {
         let keys = settings.overridden.join(", ");
-        say!("of the file, the command line or the environment wins over: {keys}");
+        say!("overridden by the command line or the environment: {keys}");
     }
     for warning in settings.warning.iter().chain(&settings.notes) {
         say!("warning: {warning}");
@@ -104,11 +104,14 @@ pub(crate) async fn check(settings: &Settings) -> Result<(), String> {
     for warning in &lacking {
         say!("warning: {warning}");
     }
-    say!("the configuration is sound{}", if lacking.is_empty() { "" } else { ", but for that" });
+    say!(
+        "the configuration is sound{}",
+        if lacking.is_empty() { "" } else { ", except for the warnings above" }
+    );
     Ok(())
 }
 
-/// Writes a Hazelcast file in our own form.
+/// Converts a Hazelcast file to the Convoke format.
 pub(crate) fn convert(file: &Path, output: Option<&Path>, force: bool) -> Result<(), String> {
     let text = converted(file).map_err(|error| error.to_string())?;
     let Some(path) = output else {

@@ -1,16 +1,16 @@
-//! The log blocks that operators know, and what changed in a line.
+//! Texts of the log: the member list, the data grid status, and one-line summaries of changes.
 
 use std::fmt::{Display, Write as _};
 
 use convoke_membership::view::Departure;
-use convoke_membership::{Departed, Member, MemberId, Refusal, View};
+use convoke_membership::{Departed, JoinRefusal, Member, MemberId, View};
 
 use crate::settings::agreed;
 
-/// Names in one line, at most; the block below it has them all.
+/// Members named in one line, at most. The member list below the line has all of them.
 const NAMED_MAX: usize = 8;
 
-/// `members changed: 10.0.0.2:6900 joined (view 1.2)`.
+/// A summary such as `members changed: 10.0.0.2:6900 joined (view 1.2)`.
 pub(crate) fn change(
     view: &View,
     joined: &[Member],
@@ -23,7 +23,7 @@ pub(crate) fn change(
         (listed(joined.iter().filter(|m| m.id != me)), "joined"),
         (listed(of(Departure::Left)), "left"),
         (listed(of(Departure::Lost)), "lost"),
-        (listed(moved.iter()), "has another address than before"),
+        (listed(moved.iter()), "changed its address"),
     ]
     .into_iter()
     .filter(|(who, _)| !who.is_empty())
@@ -52,18 +52,18 @@ fn listed<'a>(members: impl Iterator<Item = &'a Member>) -> String {
     }
 }
 
-/// The addresses that a member advertises.
+/// The addresses that a member advertises, separated by commas.
 pub(crate) fn addresses(member: &Member) -> String {
     list(&member.addresses)
 }
 
-/// Several of a kind in one line.
+/// Joins several items into one line.
 pub(crate) fn list<T: Display>(items: impl IntoIterator<Item = T>) -> String {
     let texts: Vec<String> = items.into_iter().map(|item| item.to_string()).collect();
     texts.join(", ")
 }
 
-/// The member list and the data grid status.
+/// The member list and the data grid status, as in the log.
 pub(crate) fn blocks(view: &View, me: MemberId) -> String {
     let mut text = view.describe(me);
     let _ = write!(
@@ -88,24 +88,27 @@ pub(crate) fn blocks(view: &View, me: MemberId) -> String {
     text
 }
 
-/// Why the other members do not let this one in.
-pub(crate) fn refusal(why: &Refusal, me: &Member) -> String {
+/// Why the other members refused this one, as part of a sentence.
+pub(crate) fn refusal(why: &JoinRefusal, me: &Member) -> String {
     match why {
-        Refusal::Unreachable => format!("they cannot call it at {}{}", addresses(me), nearby(me)),
-        Refusal::Unsteady { losses } => format!("they lost it again and again ({losses} times)"),
-        Refusal::Parted { other } => {
-            format!("their member at {other} and this one cannot call each other")
+        JoinRefusal::Unreachable => {
+            format!("they cannot connect to it at {}{}", addresses(me), nearby(me))
         }
-        Refusal::Differs(differences) => {
+        JoinRefusal::Unstable { losses } => format!("they lost it repeatedly ({losses} times)"),
+        JoinRefusal::Partitioned { other } => {
+            format!("this member and {other} cannot connect to each other")
+        }
+        JoinRefusal::Differs(differences) => {
             format!("it has {}", agreed::differences(differences, "their cluster"))
         }
     }
 }
 
-/// Why others cannot call a member that has loopback addresses alone.
+/// Explains why others cannot reach a member that advertises loopback addresses only; empty for any
+/// other member.
 pub(crate) fn nearby(member: &Member) -> &'static str {
     match member.addresses.iter().all(|address| address.ip().is_loopback()) {
-        true => ", which on every other host is that host itself",
+        true => ", which is a loopback address and not reachable from other hosts",
         false => "",
     }
 }
@@ -131,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn the_blocks_read_as_operators_know_them() {
+    fn member_list_and_data_grid_status_have_the_documented_form() {
         let view = View::founded_by(member(1));
         let view = view.with(view.id, &[member(2)], &[]).unwrap();
         let one = "01010101-0101-0101-0101-010101010101";
@@ -148,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn a_change_is_one_line_however_many_come_and_go() {
+    fn a_change_is_summarized_in_one_line() {
         let view = View::founded_by(member(1));
         let me = member(1).id;
         let gone = |n, how| Departed { member: member(n), how };

@@ -1,4 +1,5 @@
-//! `convoke discover`: what each mode finds, and what becomes of it.
+//! `convoke discover`: a dry run that shows what each mode finds, and what happens to each
+//! candidate.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,50 +10,50 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use crate::member::calls::{self, Call};
-use crate::member::{Onlooker, beacons, modes, probing};
+use crate::member::{DryRun, beacons, modes, probing};
 use crate::output::{counted, say};
 use crate::settings::Settings;
 
-/// How long answers may come in, in milliseconds.
+/// How long lookups are repeated, in milliseconds.
 const LOOK_MS: u64 = 600;
-/// Looks in that time, at most.
+/// Lookups of one mode in that time, at most.
 const LOOKS_MAX: usize = 64;
-/// Candidates called at once.
+/// Candidates called at once, at most.
 const CALLS_MAX: usize = 256;
-/// Lines of one kind, at most; the rest is counted.
+/// Lines of one kind, at most; the rest are counted.
 const LINES_MAX: usize = 200;
 
-/// Looks once with every mode and prints what it found.
+/// Runs one lookup of every mode and prints what it found.
 pub(crate) async fn run(settings: &Settings) -> Result<(), String> {
     crate::limits::raise_open_files();
-    let onlooker = Onlooker::new(settings).await?;
-    let ciphers = beacons::ciphers(&onlooker.keys, onlooker.me.id);
-    let prober = probing::prober(&onlooker.keys, &onlooker.me);
-    let host = modes::host(settings, &onlooker.choice, ciphers, prober)?;
-    let loaded = modes::load(&host, settings, &onlooker.choice, &onlooker.local).await?;
+    let dry_run = DryRun::new(settings).await?;
+    let ciphers = beacons::ciphers(&dry_run.keys, dry_run.me.id);
+    let prober = probing::prober(&dry_run.keys, &dry_run.me);
+    let host = modes::host(settings, &dry_run.choice, ciphers, prober)?;
+    let loaded = modes::load(&host, settings, &dry_run.choice, &dry_run.local).await?;
     say!(
         "cluster {:?}, looking from {} ({})",
         settings.cluster_name,
-        onlooker.choice.primary,
-        onlooker.choice.reason
+        dry_run.choice.primary,
+        dry_run.choice.reason
     );
     let hello: Arc<[u8]> =
-        Hello { member: onlooker.me.clone(), standing: Standing::Observer }.encode().into();
+        Hello { member: dry_run.me.clone(), standing: Standing::Observer }.encode().into();
     for mode in &loaded {
         let mut instance = host
-            .open(mode, &onlooker.local)
+            .open(mode, &dry_run.local)
             .await
             .map_err(|error| format!("mode {:?}: {error}", mode.name()))?;
         match look(&mut instance).await {
-            Ok(snapshot) => report(mode.name(), snapshot, &onlooker, &hello).await,
+            Ok(snapshot) => report(mode.name(), snapshot, &dry_run, &hello).await,
             Err(error) => say!("mode {}: {error}", mode.name()),
         }
     }
     Ok(())
 }
 
-/// One look, and further ones for as long as the mode finds them worth while: a
-/// first look may end with the first answer, and others are still to come.
+/// Looks up once, and again for as long as the mode asks for it: the first lookup may return after
+/// the first reply, while others are still on their way.
 async fn look(instance: &mut Instance) -> Result<Snapshot, CallError> {
     let deadline = Instant::now() + Duration::from_millis(LOOK_MS);
     let mut all = instance.discover().await?;
@@ -60,7 +61,7 @@ async fn look(instance: &mut Instance) -> Result<Snapshot, CallError> {
         if all.look_again.is_none_or(|wait| Instant::now() + wait >= deadline) {
             break;
         }
-        // What is cut off has nothing new to say.
+        // A lookup that was cut off by the deadline adds nothing.
         let Ok(Ok(more)) = tokio::time::timeout_at(deadline, instance.discover()).await else {
             break;
         };
@@ -75,7 +76,7 @@ async fn look(instance: &mut Instance) -> Result<Snapshot, CallError> {
     Ok(all)
 }
 
-async fn report(mode: &str, snapshot: Snapshot, onlooker: &Onlooker, hello: &Arc<[u8]>) {
+async fn report(mode: &str, snapshot: Snapshot, dry_run: &DryRun, hello: &Arc<[u8]>) {
     say!(
         "mode {mode}: {}, {} dropped",
         counted(snapshot.candidates.len(), "candidate"),
@@ -88,10 +89,10 @@ async fn report(mode: &str, snapshot: Snapshot, onlooker: &Onlooker, hello: &Arc
     if unlisted > 0 {
         say!("  dropped {unlisted} more");
     }
-    let outcomes = call_all(snapshot.candidates, onlooker, hello).await;
+    let results = call_all(snapshot.candidates, dry_run, hello).await;
     let (mut kept, mut silent) = (0, 0);
-    for (candidate, outcome) in &outcomes {
-        match outcome {
+    for (candidate, result) in &results {
+        match result {
             Ok(call) => {
                 kept += 1;
                 say!("  kept    {}: {}", candidate.address, standing(&call.hello));
@@ -105,14 +106,14 @@ async fn report(mode: &str, snapshot: Snapshot, onlooker: &Onlooker, hello: &Arc
         }
     }
     if silent > LINES_MAX {
-        say!("  dropped {} more that did not answer as members", silent - LINES_MAX);
+        say!("  dropped {} more that are not members of this cluster", silent - LINES_MAX);
     }
     match &snapshot.doubt {
         Some(doubt) => {
-            say!("  in doubt, so that a member started now would found no cluster: {doubt}");
+            say!("  incomplete, so a member started now would not found a cluster: {doubt}");
         }
         None if kept == 0 => {
-            say!("  nobody to join: a member started now would found the cluster");
+            say!("  no member found: a member started now would found the cluster");
         }
         None => {}
     }
@@ -129,40 +130,40 @@ fn standing(hello: &Hello) -> String {
     );
     match &hello.standing {
         Standing::In(summary) => format!(
-            "{who}, in a cluster of {} led by {}",
+            "{who}, in a cluster of {}, coordinator {}",
             summary.members,
             summary.coordinator.address()
         ),
-        Standing::Starting => format!("{who}, just starting"),
-        Standing::Observer => format!("{who}, only looking as well"),
-        Standing::Leaving => format!("{who}, about to leave"),
+        Standing::Starting => format!("{who}, starting"),
+        Standing::Observer => format!("{who}, a dry run"),
+        Standing::Leaving => format!("{who}, leaving"),
         Standing::Data => who,
     }
 }
 
-type Outcome = (Candidate, Result<Call, calls::CallError>);
+type CallResult = (Candidate, Result<Call, calls::CallError>);
 
-/// Calls all, many at a time; outcomes in the order of the candidates.
+/// Calls all candidates, up to [`CALLS_MAX`] at a time. Results are in the order of the candidates.
 async fn call_all(
     candidates: Vec<Candidate>,
-    onlooker: &Onlooker,
+    dry_run: &DryRun,
     hello: &Arc<[u8]>,
-) -> Vec<Outcome> {
+) -> Vec<CallResult> {
     let mut calls = JoinSet::new();
-    let mut outcomes = Vec::with_capacity(candidates.len());
+    let mut results = Vec::with_capacity(candidates.len());
     for (number, candidate) in candidates.into_iter().enumerate() {
         if calls.len() >= CALLS_MAX {
-            outcomes.extend(calls.join_next().await.and_then(Result::ok));
+            results.extend(calls.join_next().await.and_then(Result::ok));
         }
-        let (keys, hello) = (Arc::clone(&onlooker.keys), Arc::clone(hello));
+        let (keys, hello) = (Arc::clone(&dry_run.keys), Arc::clone(hello));
         calls.spawn(async move {
-            let outcome = calls::call(candidate.address, &keys, &hello).await;
-            (number, (candidate, outcome))
+            let result = calls::call(candidate.address, &keys, &hello).await;
+            (number, (candidate, result))
         });
     }
     while let Some(done) = calls.join_next().await {
-        outcomes.extend(done.ok());
+        results.extend(done.ok());
     }
-    outcomes.sort_by_key(|(number, _)| *number);
-    outcomes.into_iter().map(|(_, outcome)| outcome).collect()
+    results.sort_by_key(|(number, _)| *number);
+    results.into_iter().map(|(_, result)| result).collect()
 }

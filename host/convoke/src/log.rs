@@ -1,40 +1,38 @@
-//! The log: one line an event, to standard output; for commands that print a
-//! result, to standard error.
+//! The log: one line an event, on standard output; on standard error for commands that print a
+//! result.
 
 use std::io::IsTerminal as _;
 
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
 
-/// Overrides what is logged, as in `CONVOKE_LOG=debug`.
+/// Environment variable that sets the log filter, as in `CONVOKE_LOG=debug`.
 const FILTER: &str = "CONVOKE_LOG";
 
-/// Libraries whose failures are told by those who use them, in words for
-/// operators; their own are shown when somebody sets the filter.
+/// Libraries whose failures are logged by their callers, in terms of Convoke. Their own lines are
+/// shown only when the filter is set.
 const SILENT: [&str; 2] = ["kube_client", "hickory_proto"];
 
-/// Starts logging; `to_stderr` for commands whose result goes to standard output.
-pub(crate) fn start(to_stderr: bool, usual: LevelFilter) -> Result<(), String> {
-    begin(to_stderr, filter(&usual.to_string())?);
+/// Starts logging; `to_stderr` is for commands that print their result to standard output.
+pub(crate) fn start(to_stderr: bool, default: LevelFilter) -> Result<(), String> {
+    begin(to_stderr, filter(&default.to_string())?);
     Ok(())
 }
 
-/// For whoever tries a mode: what it logs and each call that it makes, beside the
-/// result.
+/// Starts logging for the trial of a mode, with a line for each call that the mode makes.
 pub(crate) fn start_with_calls() -> Result<(), String> {
     begin(true, filter("info,convoke_discovery::calls=debug")?);
     Ok(())
 }
 
-/// What the environment says, or else what is usual.
-fn filter(usual: &str) -> Result<EnvFilter, String> {
+/// The filter of the environment, or else the default.
+fn filter(default: &str) -> Result<EnvFilter, String> {
     let text = match std::env::var(FILTER) {
         Ok(text) if !text.trim().is_empty() => text,
-        Err(std::env::VarError::NotUnicode(_)) => return Err(refused("no text")),
-        _ => SILENT.iter().fold(usual.to_owned(), |all, library| format!("{all},{library}=off")),
+        Err(std::env::VarError::NotUnicode(_)) => return Err(refused("a value that is not UTF-8")),
+        _ => SILENT.iter().fold(default.to_owned(), |all, library| format!("{all},{library}=off")),
     };
-    // A word that is no level would be taken for a part of the program: its lines would be all
-    // that is logged, and there are none.
+    // `EnvFilter` takes an unknown word for a target and would then log nothing.
     let is_known = |directive: &str| {
         let level = directive.rsplit_once('=').map_or(directive, |(_, level)| level);
         level.trim().parse::<LevelFilter>().is_ok()
@@ -47,7 +45,7 @@ fn filter(usual: &str) -> Result<EnvFilter, String> {
 
 fn refused(given: &str) -> String {
     format!(
-        "{FILTER} has {given}; expected off, error, warn, info, debug or trace, or a part of the program with one of these, as in info,convoke_grid=debug"
+        "{FILTER} has {given}; expected off, error, warn, info, debug or trace, or a target with one of these, as in info,convoke_grid=debug"
     )
 }
 
@@ -55,7 +53,7 @@ fn begin(to_stderr: bool, filter: EnvFilter) {
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_target(false)
-        // A log that cannot be written, as on a full disk, costs the log and no more.
+        // A log that cannot be written, as on a full disk, must not stop the member.
         .log_internal_errors(false);
     if to_stderr {
         builder.with_ansi(std::io::stderr().is_terminal()).with_writer(std::io::stderr).init();

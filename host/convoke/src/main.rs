@@ -1,9 +1,11 @@
-//! The Convoke member: start it on any machine and the instances find one
-//! another, agree on one ordered list of members, and stay together.
+//! The Convoke member: start it on several hosts, and the members find each other, form a cluster
+//! and share data.
 //!
-//! Here is the command line, the configuration and the wiring; what a member
-//! does is in the crates below: `wire`, `membership`, `discovery`, `gateway`.
+//! This crate has the command line, the configuration and the connection to the operating system.
+//! What a member does is in the library crates: `wire`, `membership`, `grid`, `discovery`,
+//! `gateway`.
 
+mod address_list;
 mod config;
 mod describe;
 mod discover;
@@ -14,7 +16,6 @@ mod log;
 mod member;
 mod members;
 mod output;
-mod places;
 mod plugin;
 mod settings;
 mod status;
@@ -22,23 +23,23 @@ mod status;
 use std::io::Write as _;
 use std::process::ExitCode;
 
-use settings::{Command, ConfigCommand, Given, Instead, Settings};
+use settings::{Command, CommandLine, ConfigCommand, EarlyExit, Settings};
 use tracing_subscriber::filter::LevelFilter;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// Something was wrong with what the operator asked for.
+/// Exit code for a command line or configuration that is refused.
 const REFUSED: u8 = 2;
 
 fn main() -> ExitCode {
-    let given = match Given::read(std::env::args_os()) {
+    let given = match CommandLine::read(std::env::args_os()) {
         Ok(given) => given,
-        Err(Instead { text, code: 0 }) => {
+        Err(EarlyExit { text, code: 0 }) => {
             let _ = write!(std::io::stdout(), "{text}");
             return ExitCode::SUCCESS;
         }
-        Err(Instead { text, code }) => {
+        Err(EarlyExit { text, code }) => {
             let _ = writeln!(std::io::stderr(), "{text}");
             return ExitCode::from(code);
         }
@@ -52,7 +53,7 @@ fn main() -> ExitCode {
     }
 }
 
-fn start(mut given: Given) -> Result<(), String> {
+fn start(mut given: CommandLine) -> Result<(), String> {
     let command = given.cli.command.clone();
     if let Some(Command::Config(ConfigCommand::Convert { file, output, force })) = &command {
         return config::convert(file, output.as_deref(), *force);
@@ -85,7 +86,7 @@ fn start(mut given: Given) -> Result<(), String> {
             Some(Command::Config(_)) => config::check(&settings).await,
         }
     });
-    // What still runs is of no use to anybody any more.
+    // Remaining tasks are of no use any more.
     runtime.shutdown_background();
     done
 }

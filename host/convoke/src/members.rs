@@ -1,4 +1,4 @@
-//! `convoke members`: asks the member on this machine for its view.
+//! `convoke members`: prints the view of the member on this host.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
@@ -10,18 +10,18 @@ use tokio::net::TcpStream;
 use crate::output::say;
 use crate::settings::Settings;
 
-/// How long the member may take to answer.
+/// How long the member may take to answer, in milliseconds.
 const ANSWER_MS_MAX: u64 = 3_000;
-/// Largest answer, in bytes: a view of ten thousand members fits.
+/// Largest answer, in bytes: enough for a view of 10,000 members.
 const ANSWER_BYTES_MAX: u64 = 16 << 20;
 
-/// Prints the view of the member whose HTTP port is `--port`.
+/// Prints the view of the member with the HTTP port `--port`.
 pub(crate) async fn run(settings: &Settings) -> Result<(), String> {
     let at = |ip: IpAddr| SocketAddr::new(ip, settings.port);
     let (mut loopback, other) = (at(Ipv4Addr::LOCALHOST.into()), at(Ipv6Addr::LOCALHOST.into()));
     let limit = Duration::from_millis(ANSWER_MS_MAX);
     let mut asked = tokio::time::timeout(limit, ask(loopback)).await;
-    // One that has addresses of the other family alone, on a host without this one.
+    // A member with addresses of the other family only, on a host without this family.
     if !matches!(asked, Ok(Ok(_)))
         && let Ok(Ok(body)) = tokio::time::timeout(limit, ask(other)).await
     {
@@ -36,7 +36,7 @@ pub(crate) async fn run(settings: &Settings) -> Result<(), String> {
         }
     };
     let status: Value = serde_json::from_str(&body)
-        .map_err(|_| format!("what {loopback} answers is not a member's status; {hint}"))?;
+        .map_err(|_| format!("the answer from {loopback} is not the status of a member; {hint}"))?;
     let Some(members) = status["cluster"]["members"].as_array() else {
         let why = status["refused"].as_str().map(|why| format!(": {why}")).unwrap_or_default();
         return Err(format!("the member at {loopback} is not in a cluster yet{why}"));
@@ -64,7 +64,7 @@ pub(crate) async fn run(settings: &Settings) -> Result<(), String> {
     Ok(())
 }
 
-/// A minimal request: the answer is our own endpoint's.
+/// A minimal HTTP client: the server is a member's own endpoint.
 async fn ask(address: SocketAddr) -> std::io::Result<String> {
     let mut stream = TcpStream::connect(address).await?;
     stream.write_all(b"GET /status HTTP/1.0\r\nhost: localhost\r\n\r\n").await?;
@@ -72,5 +72,5 @@ async fn ask(address: SocketAddr) -> std::io::Result<String> {
     stream.take(ANSWER_BYTES_MAX).read_to_end(&mut answer).await?;
     let text = String::from_utf8_lossy(&answer);
     let body = text.split_once("\r\n\r\n").map(|(_, body)| body.to_owned());
-    body.ok_or_else(|| std::io::Error::other("it does not speak HTTP"))
+    body.ok_or_else(|| std::io::Error::other("the answer is not HTTP"))
 }

@@ -1,10 +1,10 @@
-//! What commands print to standard output.
+//! Output of commands on standard output.
 
 use std::fmt;
 use std::io::{self, Write as _};
 
-/// As `println!`, but for one that reads no further, as `head`: that ends the command, and is no
-/// fault of it.
+/// Like `println!`, but ends the command quietly when the reader has closed the pipe, as `head`
+/// does.
 macro_rules! say {
     ($($text:tt)*) => {
         $crate::output::write(format_args!("{}\n", format_args!($($text)*)))
@@ -12,16 +12,16 @@ macro_rules! say {
 }
 pub(crate) use say;
 
-/// The exit code of a command whose output cannot be written: as the shell shows a process that
-/// `SIGPIPE` ended.
+/// Exit code of a command whose output cannot be written: as a shell reports a process that was
+/// ended by `SIGPIPE`.
 const UNWRITTEN: i32 = 141;
 
-/// A number of things, in words.
+/// A count with its noun, in the plural where needed.
 pub(crate) fn counted(count: usize, noun: &str) -> String {
     if count == 1 { format!("1 {noun}") } else { format!("{count} {noun}s") }
 }
 
-/// Prints; ends the process if that cannot be done.
+/// Prints; ends the process if that fails.
 pub(crate) fn write(text: fmt::Arguments<'_>) {
     if let Err(error) = io::stdout().lock().write_fmt(text) {
         if error.kind() != io::ErrorKind::BrokenPipe {

@@ -1,4 +1,4 @@
-//! What a member tells of itself: `/status` and `/metrics`.
+//! The `/status` and `/metrics` endpoints.
 
 use std::fmt::Write as _;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -10,29 +10,29 @@ use convoke_gateway::admin::{Health, MemberRow, ModeRow, Overview};
 use convoke_gateway::http::Web;
 use convoke_gateway::resp::server::Server;
 use convoke_grid::{Grid, Map};
-use convoke_membership::{Member, Refusal, Service, View};
+use convoke_membership::{JoinRefusal, Member, Service, View};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
 use crate::describe;
-use crate::member::state::{Counters, Place};
+use crate::member::state::{Counters, MemberState};
 
 /// Everything that the endpoints read.
 pub(crate) struct Status {
     pub(crate) cluster_name: String,
-    pub(crate) place: watch::Receiver<Arc<Place>>,
-    /// Filled once the modes run.
+    pub(crate) member_state: watch::Receiver<Arc<MemberState>>,
+    /// Set once the modes run.
     pub(crate) modes: OnceLock<Vec<watch::Receiver<ModeStatus>>>,
     pub(crate) counters: Arc<Counters>,
     pub(crate) grid: Grid,
-    /// None when RESP is turned off.
+    /// `None` when RESP is turned off.
     pub(crate) resp: Option<Arc<Server>>,
-    /// Filled once it serves.
+    /// Set once it serves.
     pub(crate) web: OnceLock<Weak<Web>>,
-    /// Set while this host has no address that the member could use.
+    /// True while this host has no usable address.
     pub(crate) is_addressless: AtomicBool,
-    /// Set when the operator asked this member to leave.
+    /// True after the operator asked this member to leave.
     pub(crate) leaving: AtomicBool,
 }
 
@@ -41,7 +41,7 @@ impl Status {
         self.modes.get().into_iter().flatten().map(|status| status.borrow().clone()).collect()
     }
 
-    /// Whether all copies are complete.
+    /// Whether all partitions have all their replicas.
     fn copies(&self) -> Value {
         let (complete, wanted) = self.grid.progress();
         json!({
@@ -53,7 +53,7 @@ impl Status {
         })
     }
 
-    /// What this member holds, and whether all copies are complete.
+    /// What this member stores, and whether all partitions have all their replicas.
     fn data(&self) -> Value {
         let table = self.grid.table();
         let me = self.grid.me();
@@ -85,7 +85,7 @@ impl Status {
         data
     }
 
-    /// Of RESP.
+    /// RESP clients.
     fn clients(&self) -> Value {
         let Some(resp) = &self.resp else { return Value::Null };
         let load = |counter: &std::sync::atomic::AtomicU64| counter.load(Ordering::Relaxed);
@@ -99,7 +99,7 @@ impl Status {
         })
     }
 
-    fn row(&self, place: &Place, view: &View, member: &Member) -> MemberRow {
+    fn row(&self, member_state: &MemberState, view: &View, member: &Member) -> MemberRow {
         let started_ms = i64::try_from(member.id.started_at_ms()).unwrap_or(i64::MAX);
         let started = Timestamp::from_millisecond(started_ms).unwrap_or(Timestamp::UNIX_EPOCH);
         let up_ms = Timestamp::now().as_millisecond().saturating_sub(started_ms);
@@ -111,12 +111,12 @@ impl Status {
             address: member.address().to_string(),
             http: member.http.as_ref().map(|http| http.address(ip)),
             lite: member.lite,
-            this: member.id == place.me.id,
+            this: member.id == member_state.me.id,
             coordinator: member.id == view.coordinator().id,
             since: format!("{started:.0}"),
             up_ms: up_ms.max(0).unsigned_abs(),
             found_by: member.modes.clone(),
-            health: health(place, member),
+            health: health(member_state, member),
         }
     }
 }
@@ -125,12 +125,12 @@ fn port(service: &Option<Service>) -> Option<u16> {
     service.as_ref().map(|service| service.port)
 }
 
-fn health(place: &Place, member: &Member) -> Health {
-    if place.suspects.contains(&member.id) { Health::Suspected } else { Health::Alive }
+fn health(member_state: &MemberState, member: &Member) -> Health {
+    if member_state.suspects.contains(&member.id) { Health::Suspected } else { Health::Alive }
 }
 
 impl Status {
-    /// Answers what clients have begun, and lets nothing more begin.
+    /// Answers requests in progress, and accepts no further ones.
     pub(crate) async fn finish_clients(&self) {
         let web = self.web.get().and_then(Weak::upgrade);
         let finish_web = async {
@@ -146,36 +146,35 @@ impl Status {
         tokio::join!(finish_web, finish_resp);
     }
 
-    /// Whether the other members do not let this one in, which the log says.
+    /// Whether the other members refuse this one, which is logged.
     pub(crate) fn is_refused(&self) -> bool {
-        self.place.borrow().refusal.is_some()
+        self.member_state.borrow().refusal.is_some()
     }
 }
 
 impl Node for Status {
     fn unready(&self) -> Option<String> {
-        let place = self.place.borrow();
+        let member_state = self.member_state.borrow();
         let load = |flag: &AtomicBool| flag.load(Ordering::Relaxed);
-        if place.leaving || load(&self.leaving) {
+        if member_state.leaving || load(&self.leaving) {
             return Some("leaving".to_owned());
         }
         if load(&self.is_addressless) {
-            return Some("this host has no address left that this member could use".to_owned());
+            return Some("this host has no usable address".to_owned());
         }
-        match &place.refusal {
-            // A cluster whose terms differ from another's stays what it is.
-            Some(Refusal::Differs(_)) if place.view.is_some() => None,
-            Some(why) => Some(format!(
-                "the other members do not let this one in: {}",
-                describe::refusal(why, &place.me)
-            )),
-            None => place.view.is_none().then(|| "not in a cluster".to_owned()),
+        match &member_state.refusal {
+            // A cluster that another one refuses to merge with stays ready.
+            Some(JoinRefusal::Differs(_)) if member_state.view.is_some() => None,
+            Some(why) => {
+                Some(format!("join refused: {}", describe::refusal(why, &member_state.me)))
+            }
+            None => member_state.view.is_none().then(|| "not in a cluster".to_owned()),
         }
     }
 
     fn status(&self) -> Value {
-        let place = self.place.borrow().clone();
-        let (me, cluster) = (&place.me, self.members());
+        let member_state = self.member_state.borrow().clone();
+        let (me, cluster) = (&member_state.me, self.members());
         let load = |counter: &std::sync::atomic::AtomicU64| counter.load(Ordering::Relaxed);
         let counters = &self.counters;
         json!({
@@ -190,7 +189,7 @@ impl Node for Status {
                 "ready": self.unready().is_none(),
             },
             "cluster": cluster,
-            "refused": place.refusal.as_ref().map(|why| describe::refusal(why, me)),
+            "refused": member_state.refusal.as_ref().map(|why| describe::refusal(why, me)),
             "data": self.data(),
             "clients": self.clients(),
             "modes": self.modes(),
@@ -208,8 +207,8 @@ impl Node for Status {
     }
 
     fn members(&self) -> Value {
-        let place = self.place.borrow().clone();
-        let Some(view) = &place.view else { return Value::Null };
+        let member_state = self.member_state.borrow().clone();
+        let Some(view) = &member_state.view else { return Value::Null };
         let members: Vec<Value> = view
             .members()
             .iter()
@@ -228,8 +227,8 @@ impl Node for Status {
                     "resp_address": m.resp.as_ref().map(|resp| resp.address(m.address().ip())),
                     "age": m.age,
                     "started_at_ms": m.id.started_at_ms(),
-                    "health": health(&place, m),
-                    "this": m.id == place.me.id,
+                    "health": health(&member_state, m),
+                    "this": m.id == member_state.me.id,
                 })
             })
             .collect();
@@ -249,10 +248,10 @@ impl Node for Status {
     }
 
     fn overview(&self) -> Overview {
-        let place = self.place.borrow().clone();
-        let view = place.view.as_ref();
+        let member_state = self.member_state.borrow().clone();
+        let view = member_state.view.as_ref();
         let members = view.map(|view| {
-            let row = |member: &Arc<Member>| self.row(&place, view, member);
+            let row = |member: &Arc<Member>| self.row(&member_state, view, member);
             view.members().iter().map(row).collect()
         });
         let problem = |mode: &ModeStatus| {
@@ -274,8 +273,8 @@ impl Node for Status {
     }
 
     fn metrics(&self) -> String {
-        let place = self.place.borrow().clone();
-        let view = place.view.as_ref();
+        let member_state = self.member_state.borrow().clone();
+        let view = member_state.view.as_ref();
         let counters = &self.counters;
         let load = |counter: &std::sync::atomic::AtomicU64| counter.load(Ordering::Relaxed);
         let mut text = String::new();
@@ -302,15 +301,10 @@ impl Node for Status {
         put(
             "coordinator",
             "gauge",
-            "1 on the member that coordinates.",
-            u64::from(view.is_some_and(|v| v.coordinator().id == place.me.id)),
+            "1 on the coordinator.",
+            u64::from(view.is_some_and(|v| v.coordinator().id == member_state.me.id)),
         );
-        put(
-            "ready",
-            "gauge",
-            "1 while this member belongs to a cluster.",
-            u64::from(self.unready().is_none()),
-        );
+        put("ready", "gauge", "1 while this member is ready.", u64::from(self.unready().is_none()));
         put(
             "streams",
             "gauge",
@@ -320,13 +314,13 @@ impl Node for Status {
         put(
             "candidates",
             "gauge",
-            "Candidates that the modes name.",
+            "Candidates that the modes currently report.",
             counters.candidates.load(Ordering::Relaxed) as u64,
         );
         put(
             "candidate_calls_total",
             "counter",
-            "Calls made to candidates.",
+            "Connection attempts to candidates.",
             load(&counters.probes),
         );
         put("members_lost_total", "counter", "Members that were lost.", load(&counters.lost));
@@ -339,7 +333,7 @@ impl Node for Status {
         put(
             "replayed_datagrams_total",
             "counter",
-            "Datagrams that came twice.",
+            "Datagrams that were received twice.",
             load(&counters.replayed),
         );
         put(
@@ -351,7 +345,7 @@ impl Node for Status {
         put(
             "refused_callers_total",
             "counter",
-            "Connections to the member port that were turned away.",
+            "Connections to the member port that were refused.",
             load(&counters.refused),
         );
         if let Some(resp) = &self.resp {
@@ -359,9 +353,17 @@ impl Node for Status {
             put("resp_clients", "gauge", "RESP clients.", resp.clients() as u64);
             for (name, help, counter) in [
                 ("accepted", "RESP clients that were accepted.", &counters.accepted),
-                ("turned_away", "RESP clients beyond the bound.", &counters.turned_away),
-                ("cut_off", "RESP clients that did not keep up.", &counters.cut_off),
-                ("wrong_passwords", "Wrong passwords of RESP clients.", &counters.refused),
+                (
+                    "turned_away",
+                    "RESP clients refused because of max-clients.",
+                    &counters.turned_away,
+                ),
+                (
+                    "cut_off",
+                    "RESP clients disconnected because they read too slowly.",
+                    &counters.cut_off,
+                ),
+                ("wrong_passwords", "Failed authentications of RESP clients.", &counters.refused),
                 ("commands", "Commands of RESP clients.", &counters.commands),
             ] {
                 put(&format!("resp_{name}_total"), "counter", help, load(counter));
@@ -371,31 +373,26 @@ impl Node for Status {
         put(
             "data_safe",
             "gauge",
-            "1 while every partition has all its copies.",
+            "1 while every partition has all its replicas.",
             u64::from(self.grid.is_safe()),
         );
         put(
             "data_lost_partitions_total",
             "counter",
-            "Partitions of which no complete copy was left.",
+            "Partitions that lost all complete replicas.",
             load(&counters.lost_partitions),
         );
         put(
             "data_copies_complete",
             "gauge",
-            "Copies of partitions that are complete.",
+            "Partition replicas that are complete.",
             complete as u64,
         );
-        put(
-            "data_copies_wanted",
-            "gauge",
-            "Copies of partitions that there are to be.",
-            wanted as u64,
-        );
+        put("data_copies_wanted", "gauge", "Partition replicas that are required.", wanted as u64);
         counters.round_trips.write(
             &mut text,
             "probe_round_trip_seconds",
-            "From a probe of another member to its answer.",
+            "Round-trip time of failure detector probes.",
         );
         for (name, kind, help, value) in [
             (
@@ -422,13 +419,13 @@ impl Node for Status {
             (
                 "mode_looks_total",
                 "counter",
-                "Looks of a mode that succeeded.",
+                "Successful lookups of a mode.",
                 (|m: &ModeStatus| m.looks) as fn(&ModeStatus) -> u64,
             ),
-            ("mode_restarts_total", "counter", "Instances of a mode built after a failure.", |m| {
+            ("mode_restarts_total", "counter", "Restarts of a mode after a failure.", |m| {
                 m.restarts
             }),
-            ("mode_candidates", "gauge", "Candidates of a mode's last look.", |m| {
+            ("mode_candidates", "gauge", "Candidates in a mode's last lookup.", |m| {
                 m.last_snapshot.map_or(0, |s| s.candidates as u64)
             }),
         ] {

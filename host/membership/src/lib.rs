@@ -1,21 +1,21 @@
-//! Who is here.
+//! Cluster membership: which members there are, in an order that all of them share.
 //!
-//! A cluster is a set of members that hold the same [`View`]: a versioned list
-//! of members, oldest first. The oldest living member is the *coordinator*: it
-//! alone adds and removes members. SWIM tells who is alive; the view tells, in
-//! one order that all share, who belongs.
+//! A cluster is a set of members that hold the same [`View`]: a versioned list of
+//! members, oldest first. The oldest living member is the *coordinator*, and the only one that adds
+//! and removes members. The SWIM failure detector determines which members are alive; the view
+//! determines which belong to the cluster.
 //!
-//! This crate promises
-//! - no sockets, no clock, no randomness of its own: [`Membership`] takes
-//!   packets, messages and the time, and gives packets, messages and events, so
-//!   that the code that runs in production is the code that runs in simulation;
-//! - one order: members that stay keep their places, whatever joins, leaves,
-//!   splits or heals around them;
-//! - one rule for two clusters that meet, whoever met whom first
+//! Guarantees:
+//! - No sockets, clock or randomness of its own: [`Membership`] takes
+//!   packets, messages and the time, and returns packets, messages and events. The code that runs
+//!   in production is the code that runs in simulation.
+//! - One order: members that stay keep their positions, whatever joins, leaves, splits or heals
+//!   around them.
+//! - One rule for two clusters that find each other, regardless of which one found the other
 //!   ([`view::Rank`]).
 //!
-//! It must never know how a member was found, how bytes are sealed, or what
-//! data a member holds.
+//! This crate knows nothing of how a member was found, how bytes are encrypted, or what data a
+//! member holds.
 //!
 //! Read in this order: [`member`], [`view`], [`terms`], [`message`], [`swim`],
 //! [`membership`].
@@ -31,6 +31,6 @@ pub mod view;
 pub use config::Config;
 pub use member::{Member, MemberId, Service};
 pub use membership::{AtAddress, Departed, Event, Membership, Output, Reach};
-pub use message::{DecodeError, Hello, Message, Refusal, Standing};
+pub use message::{DecodeError, Hello, JoinRefusal, Message, Standing};
 pub use terms::Terms;
 pub use view::{View, ViewId};

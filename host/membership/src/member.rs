@@ -1,4 +1,4 @@
-//! A member: one running process, known by an id that is new at each start.
+//! A member: one running process, identified by an id that is new at each start.
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
@@ -6,19 +6,19 @@ use std::net::{IpAddr, SocketAddr};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-/// Addresses a member may tell others, at most.
+/// Addresses that a member may advertise, at most.
 pub const ADDRESSES_MAX: usize = 8;
-/// Length of a member's or a group's name, in bytes, at most.
+/// Length of the name of a member or a group, in bytes, at most.
 pub const NAME_BYTES_MAX: usize = 64;
 
-/// Length of the host of a [`Service`], in bytes, at most: as long as a domain name may be
-/// (RFC 1035, section 3.1).
+/// Length of the host of a [`Service`], in bytes, at most: the limit of a domain name (RFC 1035,
+/// section 3.1).
 pub const HOST_BYTES_MAX: usize = 253;
 /// Length of the list of a member's modes, in bytes, at most.
 pub const MODES_BYTES_MAX: usize = 128;
 
-/// Names one process for as long as it runs: a version 7 UUID, so that ids
-/// sort by the time at which their processes started.
+/// Identifies one process for as long as it runs: a UUID of version 7 (RFC 9562), so that ids sort
+/// by the start time of their processes.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct MemberId(Uuid);
 
@@ -29,13 +29,13 @@ impl MemberId {
         Self(Uuid::now_v7())
     }
 
-    /// The id with these bytes, in the order in which a UUID is written.
+    /// The id with these bytes, in the byte order of a UUID.
     #[must_use]
     pub const fn from_bytes(bytes: [u8; 16]) -> Self {
         Self(Uuid::from_bytes(bytes))
     }
 
-    /// When its process started, in milliseconds since 1970, by that host's clock.
+    /// When the process started, in milliseconds since 1970, by the clock of its host.
     #[must_use]
     pub fn started_at_ms(&self) -> u64 {
         let bytes = self.as_bytes();
@@ -64,21 +64,21 @@ impl fmt::Debug for MemberId {
 /// Where clients find a service of a member.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Service {
-    /// What clients dial, a name or an IP literal without brackets, at most [`HOST_BYTES_MAX`]
-    /// bytes; without one, it is at the member's address.
+    /// The host that clients connect to, a name or an IP literal without brackets, at most
+    /// [`HOST_BYTES_MAX`] bytes; `None` for the member's address.
     pub host: Option<String>,
     /// TCP port.
     pub port: u16,
 }
 
 impl Service {
-    /// At a port of the member's address.
+    /// A service on a port of the member's address.
     #[must_use]
     pub const fn at(port: u16) -> Self {
         Self { host: None, port }
     }
 
-    /// `host:port`, of a member with this address; an IPv6 literal has brackets.
+    /// `host:port` for a member with this address; an IPv6 literal has brackets.
     #[must_use]
     pub fn address(&self, ip: IpAddr) -> String {
         let Self { host, port } = self;
@@ -89,7 +89,8 @@ impl Service {
         }
     }
 
-    /// Whether a text can be a host: lists and protocols of lines show it as it is.
+    /// Whether the text can be a host: printable, and without separators of the text protocols that
+    /// show it.
     #[must_use]
     pub fn is_host(text: &str) -> bool {
         let known = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_' | ':');
@@ -101,47 +102,46 @@ impl Service {
     }
 }
 
-/// What members know of one another.
+/// What members know about each other.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Member {
-    /// Names the process.
+    /// Identifies the process.
     pub id: MemberId,
-    /// Where it can be reached, the one to try first at the front. At least
-    /// one, at most [`ADDRESSES_MAX`].
+    /// Addresses of the member port, the preferred one first. At least one, at most
+    /// [`ADDRESSES_MAX`].
     pub addresses: Vec<SocketAddr>,
     /// Shown in lists; at most [`NAME_BYTES_MAX`] bytes.
     pub name: String,
     /// Shown in lists; at most [`NAME_BYTES_MAX`] bytes.
     pub group: String,
-    /// A lite member joins and routes, and stores nothing.
+    /// A lite member joins and routes requests, but stores no data.
     pub lite: bool,
-    /// The modes by which it looks for others, for lists; at most
-    /// [`MODES_BYTES_MAX`] bytes.
+    /// The modes by which it looks for members, shown in lists; at most [`MODES_BYTES_MAX`] bytes.
     pub modes: String,
-    /// Where it serves HTTP, if it does.
+    /// Its HTTP endpoint, if it serves HTTP.
     pub http: Option<Service>,
-    /// Where it serves RESP to clients on other hosts, if it does.
+    /// Its RESP endpoint, if it serves clients on other hosts.
     pub resp: Option<Service>,
-    /// Counts how often this process has come back to a cluster that had given
-    /// it up. SWIM's "down" is final for one generation.
+    /// Number of times that this process rejoined a cluster that had removed it. In SWIM, "down" is
+    /// final for one generation.
     pub generation: u32,
-    /// Its place in the order of ages: lower is older. Given once by the
-    /// coordinator that admits the member, kept through splits and heals.
+    /// Its rank in the order of ages: lower is older. Assigned once by the coordinator that admits
+    /// the member, and kept through splits and merges.
     pub age: u64,
 }
 
 impl Member {
-    /// The address to show and to try first.
+    /// The address that is shown, and tried first.
     ///
     /// # Panics
-    /// If the member has no address, which [`Member::is_sound`] rules out for
-    /// each member that comes from the network.
+    /// If the member has no address, which [`Member::is_sound`] rules out for every member received
+    /// from the network.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.addresses[0]
     }
 
-    /// Whether this came from a peer that keeps the bounds above.
+    /// Whether the bounds above hold; checked for every member received from the network.
     #[must_use]
     pub fn is_sound(&self) -> bool {
         (1..=ADDRESSES_MAX).contains(&self.addresses.len())
@@ -151,8 +151,8 @@ impl Member {
             && [&self.http, &self.resp].into_iter().flatten().all(Service::is_sound)
     }
 
-    /// Sorts members oldest first. The id decides between two members that
-    /// were admitted on the two sides of a split.
+    /// Sort key for oldest first. The id decides between members that were admitted on two sides of
+    /// a split.
     #[must_use]
     pub fn seniority(&self) -> (u64, MemberId) {
         (self.age, self.id)
@@ -163,7 +163,7 @@ impl Member {
 pub(crate) mod tests {
     use super::*;
 
-    /// The member numbered `n` of a made-up cluster.
+    /// Member number `n` of a test cluster.
     pub(crate) fn member(n: u8) -> Member {
         Member {
             id: MemberId::from_bytes([n; 16]),
@@ -180,7 +180,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn ids_sort_by_the_time_of_start() {
+    fn ids_sort_by_start_time() {
         let first = MemberId::new_now();
         std::thread::sleep(std::time::Duration::from_millis(3));
         let second = MemberId::new_now();
@@ -198,7 +198,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn a_service_is_at_a_host_that_any_protocol_can_show() {
+    fn hosts_of_services_have_no_separators_of_text_protocols() {
         let ip = IpAddr::from([10, 0, 0, 1]);
         let at = |host: &str| Service { host: Some(host.into()), port: 6379 };
         assert_eq!(Service::at(80).address(ip), "10.0.0.1:80");

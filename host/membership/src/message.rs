@@ -1,26 +1,26 @@
-//! What members say to one another.
+//! The messages between members.
 //!
 //! ```text
-//! handshake  both send Hello; each learns who the other is and where it stands
+//! handshake  both send Hello, with their identity and the state of their cluster
 //! join       newcomer --Join--> coordinator --View--> newcomer
-//!            any other member answers Redirect{coordinator}; a member that is
-//!            still starting keeps the Join until it knows where it belongs
-//! check      coordinator --Vouch--> another member --Vouched--> coordinator; both
-//!            call the newcomer. One that cannot be reached, or that was configured
-//!            with other terms than the cluster has, gets Refused
+//!            any other member replies Redirect{coordinator}; a member that is
+//!            still starting keeps the Join until it belongs to a cluster
+//! check      coordinator --CheckReach--> another member --ReachChecked--> coordinator; both
+//!            call the newcomer. One that cannot be reached, or was configured
+//!            with other terms than the cluster's, gets Refused
 //! change     coordinator --Delta--> every member (datagrams; may be lost)
-//! repair     each datagram carries the sender's stamp; a member that sees a
-//!            newer one sends Pull and gets Deltas, or the whole View
-//! meet       two clusters see one another: the lower-ranked one's coordinator
+//! repair     each datagram has the sender's view stamp; a member that sees a
+//!            newer one sends Pull and gets Deltas, or the complete View
+//! merge      two clusters find each other: the lower-ranked one's coordinator
 //!            sends Merge to the other's, and both sides get the merged View
 //! leave      leaver --Leave--> coordinator, which publishes the view without it
-//! mend       Sync: all that SWIM knows, both ways, now and then
-//! packets    Packet, over a stream, where datagrams do not pass
-//! move       Addresses: a member's have changed; goes on until the view shows them
-//! why        Departures, before a View: how those went that it no longer holds
+//! sync       Sync: the full state of SWIM, in both directions, periodically
+//! packets    Packet, over a stream, where datagrams do not arrive
+//! addresses  Addresses: a member's addresses changed; repeated until the view has them
+//! reasons    Departures, before a View: how members departed that it no longer has
 //! ```
-//! Everything here is sealed by the layer below: whoever speaks knows the
-//! cluster's name and password.
+//! All messages are encrypted by the layer below: their senders know the cluster's name and
+//! password.
 
 use std::net::SocketAddr;
 
@@ -29,30 +29,30 @@ use serde::{Deserialize, Serialize};
 use crate::member::{ADDRESSES_MAX, Member, MemberId};
 use crate::swim::Health;
 use crate::terms::{DIFFERENCES_MAX, Difference, Terms};
-use crate::view::{Delta, Departure, Rank, Stamp, View};
+use crate::view::{Delta, Departure, Rank, View, ViewStamp};
 
-/// Departures that go with a view, at most: the newest.
+/// Departures that are sent with a view, at most; the most recent ones.
 pub const DEPARTURES_MAX: usize = 64;
 
 /// Length of a packet, in bytes, at most.
 pub const PACKET_BYTES_MAX: usize = 2_048;
 
-/// First byte of each datagram's payload: the layout below.
+/// First byte of each datagram's payload: the version of its layout.
 const PACKET_VERSION: u8 = 1;
 
-/// Says who one is and where one stands, in each handshake.
+/// Sent by both sides in each handshake.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Hello {
-    /// The speaker.
+    /// The sender.
     pub member: Member,
-    /// Its place.
+    /// Its state.
     pub standing: Standing,
 }
 
-/// Where a member stands.
+/// The state of a member.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Standing {
-    /// Only looks who is there (`convoke discover`); never joins.
+    /// A dry run (`convoke discover`), which never joins.
     Observer,
     /// Has no cluster yet.
     Starting,
@@ -60,28 +60,27 @@ pub enum Standing {
     In(Box<Summary>),
     /// Is about to stop.
     Leaving,
-    /// A member that opens a stream for the cluster's data, of which membership
-    /// learns nothing.
+    /// Opens a data stream, which does not concern membership.
     Data,
 }
 
-/// A cluster in short.
+/// A summary of a cluster.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Summary {
     /// See [`View::lineage`].
     pub lineage: MemberId,
-    /// The newest view that the speaker holds.
-    pub stamp: Stamp,
-    /// Its number of members.
+    /// The newest view that the sender has.
+    pub stamp: ViewStamp,
+    /// Number of members.
     pub members: u32,
-    /// Its number of members that store data.
+    /// Number of members that store data.
     pub data_members: u32,
-    /// Its oldest member.
+    /// The oldest member.
     pub coordinator: Member,
 }
 
 impl Summary {
-    /// Of this view.
+    /// The summary of this view.
     #[must_use]
     pub fn of(view: &View) -> Self {
         let count = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
@@ -94,131 +93,132 @@ impl Summary {
         }
     }
 
-    /// Decides merges.
+    /// The rank that decides merges.
     #[must_use]
     pub fn rank(&self) -> Rank {
         Rank::new(self.data_members as usize, self.members as usize, self.coordinator.id)
     }
 }
 
-/// Over a stream, between two members that shook hands.
+/// A message over a stream, between members after their handshake.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Message {
-    /// Asks to be admitted. `lineage` is the cluster whose ages the member's
-    /// age is of, if it was in one.
+    /// Asks to join. `lineage` is the cluster that the member's age belongs to, if it was in one.
     Join {
         /// The newcomer.
         member: Member,
-        /// Where its age comes from.
+        /// The lineage of its age.
         lineage: Option<MemberId>,
-        /// What it was configured with, or has followed so far.
+        /// The terms that it was configured with, or has adopted so far.
         terms: Terms,
     },
-    /// "Ask the coordinator, not me."
+    /// Refers the sender of a `Join` to the coordinator.
     Redirect {
         /// The coordinator.
         coordinator: Member,
     },
-    /// Asks for the view, or for what leads to it from the one at hand.
+    /// Requests the view, or the steps to it from the view that the sender has.
     Pull {
-        /// The view at hand.
-        have: Option<Stamp>,
+        /// The view that the sender has.
+        have: Option<ViewStamp>,
     },
-    /// The whole view.
+    /// The complete view.
     View {
         /// The view.
         view: View,
-        /// What holds in that cluster.
+        /// The terms of that cluster.
         terms: Terms,
     },
-    /// The steps from the view at hand to the newest.
+    /// The steps from the receiver's view to the newest.
     Deltas(Vec<Delta>),
-    /// To one's own coordinator: another cluster was seen.
+    /// To the sender's coordinator: another cluster was found.
     Sighting(Summary),
-    /// From the coordinator of the lower-ranked cluster: "take us in".
+    /// From the coordinator of the lower-ranked cluster: asks to be merged.
     Merge {
         /// That cluster.
         view: View,
-        /// What holds there.
+        /// The terms of that cluster.
         terms: Terms,
     },
     /// The sender is about to stop.
     Leave,
-    /// All that the sender's SWIM knows; `reply` asks for the same.
+    /// The full state of the sender's SWIM; `reply` requests the same from the receiver.
     Sync {
-        /// Who is alive.
+        /// The liveness of all known members.
         health: Vec<Health>,
-        /// Whether to answer.
+        /// Whether to reply.
         reply: bool,
     },
-    /// How members of earlier views went, at most [`DEPARTURES_MAX`], the newest last. Goes
-    /// before a [`Message::View`] over the same stream: a view shows who is gone, and not why.
+    /// How members of earlier views departed, at most [`DEPARTURES_MAX`], the most recent last.
+    /// Sent before a [`Message::View`] over the same stream, since a view does not say why members
+    /// are gone.
     ///
-    /// Later than the first version of the protocol, to whose members it must not be sent as a
-    /// message: they would end the stream. See [`Message::is_supplement`].
+    /// Not part of the first version of the protocol, whose members would close the stream when
+    /// they receive it. See [`Message::is_supplement`].
     Departures(Vec<(MemberId, Departure)>),
-    /// From the coordinator: can this newcomer be reached from there?
-    Vouch {
+    /// From the coordinator: asks whether this newcomer can be reached from the receiver.
+    CheckReach {
         /// The newcomer.
         member: Member,
     },
-    /// The answer.
-    Vouched {
+    /// The reply to `CheckReach`.
+    ReachChecked {
         /// The newcomer.
         id: MemberId,
         /// Whether it answered a call.
         reached: bool,
     },
-    /// To the members that decide about either of the two: the sender cannot call this member
-    /// of the view.
-    Uncallable {
+    /// To the members that decide about either of the two: the sender cannot reach this member of
+    /// the view.
+    Unreachable {
         /// The member.
         id: MemberId,
-        /// For how long none of the sender's calls has been answered, in milliseconds.
+        /// How long none of the sender's calls has been answered, in milliseconds.
         for_ms: u32,
     },
-    /// To who wants to be let in: not now.
+    /// To a member that asked to join: it is refused.
     Refused {
-        /// Why.
-        why: Refusal,
+        /// The reason.
+        why: JoinRefusal,
         /// When to ask again, in milliseconds from now.
         retry_ms: u32,
     },
-    /// What would go in a datagram, where datagrams do not pass.
+    /// A packet, where datagrams do not arrive.
     Packet {
         /// Whether datagrams of the receiver arrive at the sender.
         heard: bool,
         /// The payload, at most [`PACKET_BYTES_MAX`].
         bytes: Vec<u8>,
     },
-    /// To who decides about it: the sender, a member of the view, has these addresses now.
+    /// To the member that decides about it: the sender, a member of the view, has these addresses
+    /// now.
     Addresses(Vec<SocketAddr>),
 }
 
-/// Why a member is not let in.
+/// Why a member is refused.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Refusal {
-    /// It cannot be called at any address that it advertises.
+pub enum JoinRefusal {
+    /// It cannot be reached at any address that it advertises.
     Unreachable,
-    /// It was lost too often, and has to answer calls for a while first.
-    Unsteady {
-        /// How often, of late.
+    /// It was lost repeatedly, and must answer calls for a while first.
+    Unstable {
+        /// Recent losses.
         losses: u32,
     },
-    /// It was configured with other terms than hold in the cluster, or leads a cluster with
-    /// others. At most [`DIFFERENCES_MAX`].
+    /// It was configured with other terms than the cluster's, or is the coordinator of a cluster
+    /// with other terms. At most [`DIFFERENCES_MAX`] differences.
     Differs(Vec<Difference>),
-    /// A member of the cluster cannot call it, or it cannot call that one.
-    Parted {
-        /// Where that member is.
+    /// It and a member of the cluster cannot connect to each other.
+    Partitioned {
+        /// The address of that member.
         other: SocketAddr,
     },
 }
 
-impl Refusal {
+impl JoinRefusal {
     fn is_sound(&self) -> bool {
         match self {
-            Self::Unreachable | Self::Unsteady { .. } | Self::Parted { .. } => true,
+            Self::Unreachable | Self::Unstable { .. } | Self::Partitioned { .. } => true,
             Self::Differs(differences) => {
                 differences.len() <= DIFFERENCES_MAX && differences.iter().all(Difference::is_sound)
             }
@@ -226,28 +226,28 @@ impl Refusal {
     }
 }
 
-/// In a datagram, after the stamp.
+/// The contents of a datagram, after the stamp.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Packet<'a> {
-    /// One of SWIM's packets.
+    /// A packet of SWIM.
     Swim(&'a [u8]),
-    /// The receiver, under this generation and incarnation, is suspected.
+    /// The receiver, with this generation and incarnation, is suspected.
     Suspicion(u32, u16),
     /// A change of the view.
     Delta(Delta),
-    /// Nothing but the stamp.
-    Stamp,
+    /// Only the stamp.
+    StampOnly,
 }
 
 /// The bytes are not a message of this version.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("not a message that this version understands")]
+#[error("not a message of a supported version")]
 pub struct DecodeError;
 
 macro_rules! coded {
     ($type:ty) => {
         impl $type {
-            /// As bytes (postcard).
+            /// Encodes it (postcard).
             #[must_use]
             pub fn encode(&self) -> Vec<u8> {
                 postcard::to_allocvec(self).expect("a message in memory can be written")
@@ -259,10 +259,10 @@ coded!(Hello);
 coded!(Message);
 
 impl Hello {
-    /// From bytes that a peer sent.
+    /// Decodes bytes from a peer.
     ///
     /// # Errors
-    /// When they are not a hello, or break a bound.
+    /// If the bytes are not a hello, or exceed a bound.
     pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
         let hello: Self = postcard::from_bytes(bytes).map_err(|_| DecodeError)?;
         let sound = hello.member.is_sound()
@@ -277,32 +277,33 @@ impl Hello {
 }
 
 impl Message {
-    /// Whether the receiver can do without this message, and an older one does not know it. It
-    /// travels in frames of a kind of their own, which a member that does not know them skips.
+    /// Whether the receiver can ignore this message. Supplements are sent in frames of a kind of
+    /// their own, which older members skip.
     #[must_use]
     pub fn is_supplement(&self) -> bool {
         matches!(self, Self::Departures(_))
     }
 
-    /// From bytes that a peer sent.
+    /// Decodes bytes from a peer.
     ///
     /// # Errors
-    /// When they are not a message, or break a bound.
+    /// If the bytes are not a message, or exceed a bound.
     pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
         let message: Self = postcard::from_bytes(bytes).map_err(|_| DecodeError)?;
         let sound = match &message {
             Self::Join { member, terms, .. } => member.is_sound() && terms.is_sound(),
-            Self::Vouch { member } => member.is_sound(),
+            Self::CheckReach { member } => member.is_sound(),
             Self::Redirect { coordinator } => coordinator.is_sound(),
             Self::Sighting(summary) => summary.coordinator.is_sound(),
-            // Views check themselves; a delta, the view that results from it.
+            // A view checks itself when decoded; a delta is checked with the view that it results
+            // in.
             Self::View { terms, .. } | Self::Merge { terms, .. } => terms.is_sound(),
             Self::Deltas(_) => true,
             Self::Refused { why, .. } => why.is_sound(),
             Self::Departures(departures) => departures.len() <= DEPARTURES_MAX,
             Self::Addresses(addresses) => (1..=ADDRESSES_MAX).contains(&addresses.len()),
             Self::Packet { bytes, .. } => bytes.len() <= PACKET_BYTES_MAX,
-            Self::Vouched { .. } | Self::Uncallable { .. } => true,
+            Self::ReachChecked { .. } | Self::Unreachable { .. } => true,
             Self::Pull { .. } | Self::Leave | Self::Sync { .. } => true,
         };
         sound.then_some(message).ok_or(DecodeError)
@@ -310,12 +311,12 @@ impl Message {
 }
 
 impl<'a> Packet<'a> {
-    pub(crate) fn encode(&self, stamp: Option<Stamp>) -> Vec<u8> {
+    pub(crate) fn encode(&self, stamp: Option<ViewStamp>) -> Vec<u8> {
         postcard::to_allocvec(&(PACKET_VERSION, stamp, self))
             .expect("a packet in memory can be written")
     }
 
-    pub(crate) fn decode(bytes: &'a [u8]) -> Result<(Option<Stamp>, Self), DecodeError> {
+    pub(crate) fn decode(bytes: &'a [u8]) -> Result<(Option<ViewStamp>, Self), DecodeError> {
         let (version, stamp, packet): (u8, _, _) =
             postcard::from_bytes(bytes).map_err(|_| DecodeError)?;
         (version == PACKET_VERSION).then_some((stamp, packet)).ok_or(DecodeError)
@@ -334,7 +335,7 @@ mod tests {
     }
 
     #[test]
-    fn messages_survive_the_wire() {
+    fn messages_round_trip() {
         let view = View::founded_by(member(1));
         let hello =
             Hello { member: member(1), standing: Standing::In(Box::new(Summary::of(&view))) };
@@ -352,7 +353,7 @@ mod tests {
     }
 
     #[test]
-    fn unsound_content_is_refused() {
+    fn out_of_bounds_content_is_refused() {
         let nowhere = Member { addresses: vec![], ..member(1) };
         let join = |member| Message::Join { member, lineage: None, terms: terms() };
         let message = join(nowhere.clone());
@@ -370,7 +371,7 @@ mod tests {
             newcomer: "7".into(),
         };
         for (count, is_sound) in [(DIFFERENCES_MAX, true), (DIFFERENCES_MAX + 1, false)] {
-            let why = Refusal::Differs(vec![difference.clone(); count]);
+            let why = JoinRefusal::Differs(vec![difference.clone(); count]);
             let message = Message::Refused { why, retry_ms: 1 };
             assert_eq!(Message::decode(&message.encode()).is_ok(), is_sound);
         }
@@ -381,14 +382,14 @@ mod tests {
 
     #[test]
     fn a_packet_of_another_layout_is_refused() {
-        let mut bytes = Packet::Stamp.encode(None);
+        let mut bytes = Packet::StampOnly.encode(None);
         bytes[0] = PACKET_VERSION + 1;
         assert_eq!(Packet::decode(&bytes), Err(DecodeError));
     }
 
     proptest! {
         #[test]
-        fn arbitrary_bytes_do_no_harm(bytes in proptest::collection::vec(any::<u8>(), 0..600)) {
+        fn arbitrary_bytes_do_not_panic(bytes in proptest::collection::vec(any::<u8>(), 0..600)) {
             let _ = Hello::decode(&bytes);
             let _ = Packet::decode(&bytes);
             let _ = Message::decode(&bytes);

@@ -1,20 +1,18 @@
-//! Liveness: SWIM with suspicion (Das, Gupta, Motivala, 2002), by foca.
+//! Failure detection: SWIM with suspicion (Das, Gupta, Motivala, 2002), by the crate `foca`.
 //!
-//! The one file that knows foca; the rest of the crate sees ids, generations
-//! and changes. It adds what foca 2.0.0 leaves to its driver:
-//! - a healthy member that objected to a suspicion is not told that it is dead
-//!   (foca sends `TurnUndead` whenever a suspicion's timer fires, even when the
-//!   suspect refuted it in time);
-//! - a member that is itself in trouble accuses nobody until it is well: its
-//!   own late timers and a run of failed probes stretch the suspicions that it
-//!   holds (the local health multiplier of Lifeguard, Dadgar et al., 2018,
-//!   §III-A);
-//! - a suspect is told by those who suspect it for as long as they do, so that
-//!   it can object (Lifeguard's buddy system, §III-C): foca spreads a suspicion
-//!   a few times only, all of which a short outage can swallow;
-//! - a member that renews its identity goes on probing at once (foca stops until
-//!   somebody talks to the new identity, and nobody may);
-//! - whole states can be exchanged, so that what gossip missed is mended.
+//! Only this file uses foca; the rest of the crate sees ids, generations and changes. It adds what
+//! foca 2.0.0 leaves to its driver:
+//! - A healthy member that refuted a suspicion is not sent `TurnUndead`. (Foca sends it whenever a
+//!   suspicion's timer fires, even if the suspect refuted in time.)
+//! - A member that is itself in trouble suspects no others until it recovers: its own late timers
+//!   and a series of failed probes extend the suspicions that it holds (the local health multiplier
+//!   of Lifeguard, Dadgar et al., 2018, §III-A).
+//! - A suspect is notified by the members that suspect it for as long as they do, so that it can
+//!   refute (Lifeguard's buddy system, §III-C). Foca gossips a suspicion a few times only, all of
+//!   which may be lost in a short outage.
+//! - A member that renews its identity continues to probe at once. (Foca stops until it receives a
+//!   packet for the new identity, and there may be none.)
+//! - Full states can be exchanged, to repair what gossip missed.
 
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::time::Duration;
@@ -30,21 +28,20 @@ use crate::config::Config;
 use crate::member::MemberId;
 use crate::view::MEMBERS_MAX;
 
-/// A timer that fires this late says that this process was starved or stopped.
+/// A timer that fires this late shows that this process was starved or paused.
 const LATE_TIMER: Duration = Duration::from_millis(150);
-/// How long a process that was starved holds back its accusations.
+/// How long a process that was starved suspects no others.
 const RECOVERY: Duration = Duration::from_millis(1_000);
-/// Times a suspicion may be stretched, at most: a lost member is found in the end.
+/// How often a suspicion may be extended, at most, so that a lost member is detected eventually.
 const STRETCHES_MAX: u8 = 2;
-/// Suspects that are told in one probe period.
-const SUSPECTS_TOLD_MAX: usize = 8;
-/// Round trips that may wait to be taken.
+/// Suspects that are notified in one probe period, at most.
+const SUSPECTS_NOTIFIED_MAX: usize = 8;
+/// Round-trip times that are kept until they are polled, at most.
 const ROUND_TRIPS_MAX: usize = 64;
-/// Probes of different members that failed one after the other, from which
-/// on the fault is thought to be here.
-const FAILED_PEERS_OF_A_SICK_MEMBER: usize = 3;
+/// Failed probes of this many different members in a row indicate that the fault is on this side.
+const UNHEALTHY_FAILED_PEERS: usize = 3;
 
-/// Who is meant, in SWIM's packets: a process and how often it came back.
+/// The identity in SWIM's packets: a process, and how often it rejoined.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 struct Identity {
     id: MemberId,
@@ -67,7 +64,7 @@ impl foca::Identity for Identity {
     }
 }
 
-/// What one member knows of another's liveness; exchanged whole.
+/// What one member knows of another's liveness; part of a full state.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Health {
     id: MemberId,
@@ -76,7 +73,7 @@ pub struct Health {
     state: Liveness,
 }
 
-/// SWIM's three states.
+/// The three states of SWIM.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 enum Liveness {
     Alive,
@@ -84,49 +81,48 @@ enum Liveness {
     Down,
 }
 
-/// What SWIM sends.
+/// A packet to send.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SwimPacket {
-    /// One of foca's.
+    /// A packet of foca.
     Foca(Vec<u8>),
-    /// "I suspect you": the receiver's generation and incarnation.
+    /// Notifies the receiver that it is suspected, with its generation and incarnation.
     Suspicion(u32, u16),
 }
 
-/// What changed.
+/// A change of liveness.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Change {
-    /// Seen alive for the first time, or again.
+    /// Alive, for the first time or again.
     Up(MemberId),
-    /// Declared down by this member or another.
+    /// Declared down, by this member or another.
     Down(MemberId),
-    /// This member was declared down by others and goes on under this
-    /// generation.
+    /// This member was declared down by others, and continues with this generation.
     Renewed(u32),
 }
 
 type Deadline = (Duration, u64);
 
-/// One member's part in SWIM. Feed it packets and time, drain packets and
-/// changes after each call.
+/// The failure detector of one member. Pass it packets and the time; drain packets and changes
+/// after each call.
 pub struct Swim {
     config: Config,
     foca: Foca<Identity, PostcardCodec, StdRng, foca::NoCustomBroadcast>,
     rng: StdRng,
     outbox: Outbox,
-    /// Timers that are due at the key's time; the number keeps equal times apart.
+    /// Timers by due time; the number distinguishes timers due at the same time.
     timers: BTreeMap<Deadline, Pending>,
     timer_count: u64,
-    /// Highest generation heard of, and whether it is active.
+    /// Highest known generation, and whether it is active.
     known: HashMap<MemberId, (u32, bool)>,
     failed_peers: HashSet<MemberId>,
     /// Members whose probes failed, for [`Swim::poll_unanswered`].
     unanswered: VecDeque<MemberId>,
-    /// Suspects that were told so in this probe period.
-    told: HashSet<MemberId>,
-    sick_until: Duration,
+    /// Suspects that were notified in this probe period.
+    notified: HashSet<MemberId>,
+    unhealthy_until: Duration,
     changes: VecDeque<Change>,
-    /// The probe that is under way: whom, which, since when.
+    /// The current probe: its target, its number, and when it started.
     probe: Option<(MemberId, ProbeNumber, Duration)>,
     round_trips: VecDeque<Duration>,
 }
@@ -156,17 +152,16 @@ impl Swim {
             known: HashMap::new(),
             failed_peers: HashSet::new(),
             unanswered: VecDeque::new(),
-            told: HashSet::new(),
-            sick_until: Duration::ZERO,
+            notified: HashSet::new(),
+            unhealthy_until: Duration::ZERO,
             changes: VecDeque::new(),
             probe: None,
             round_trips: VecDeque::new(),
         }
     }
 
-    /// Forgets all that was known and starts anew under `generation` among
-    /// `peers`: on entering another cluster, where members that this one
-    /// believed down are alive.
+    /// Forgets all state and restarts with `generation` and these `peers`. For joining another
+    /// cluster, where members that were declared down here may be alive.
     pub fn restart(
         &mut self,
         now: Duration,
@@ -181,13 +176,13 @@ impl Swim {
         self.known.clear();
         self.failed_peers.clear();
         self.unanswered.clear();
-        self.told.clear();
+        self.notified.clear();
         self.changes.clear();
         self.outbox = Outbox::default();
         self.admit(now, peers);
     }
 
-    /// Takes `peers` for alive until they prove not to be.
+    /// Treats `peers` as alive until they fail.
     pub fn admit(&mut self, now: Duration, peers: impl Iterator<Item = (MemberId, u32)>) {
         let updates: Vec<_> = peers
             .map(|(id, generation)| foca::Member::new(Identity { id, generation }, 0, State::Alive))
@@ -195,32 +190,32 @@ impl Swim {
         self.call(now, |foca, out| foca.apply_many(updates.into_iter(), true, out));
     }
 
-    /// Adjusts how widely news is spread to a cluster of `size` members.
+    /// Adjusts the spread of gossip to a cluster of `size` members.
     pub fn resize(&mut self, size: usize) {
-        // Only fields that foca lets change do change, so this cannot fail.
+        // Only fields that foca allows to change are changed, so this cannot fail.
         let _ = self.foca.set_config(self.config.foca(size));
     }
 
-    /// Declares a member down on better evidence than a missed probe.
+    /// Declares a member down on stronger evidence than a missed probe.
     pub fn declare_down(&mut self, now: Duration, id: MemberId) {
         let Some((generation, _)) = self.known.get(&id).copied() else { return };
         let down = foca::Member::down(Identity { id, generation });
         self.call(now, |foca, out| foca.apply_many(std::iter::once(down), true, out));
     }
 
-    /// Whether the member is believed to be alive.
+    /// Whether the member is considered alive.
     #[must_use]
     pub fn is_active(&self, id: MemberId) -> bool {
         self.known.get(&id).is_some_and(|(_, active)| *active)
     }
 
-    /// The highest generation heard of for a member.
+    /// The highest known generation of a member.
     #[must_use]
     pub fn generation_of(&self, id: MemberId) -> Option<u32> {
         self.known.get(&id).map(|(generation, _)| *generation)
     }
 
-    /// A packet from an authenticated member. Returns false when it is not SWIM's.
+    /// Handles a packet from an authenticated member. Returns false if it is not a packet of SWIM.
     pub fn handle_packet(&mut self, now: Duration, packet: &[u8]) -> bool {
         if let Some(Header { src, message: Message::Ack(number), .. }) = header(packet)
             && let Some((_, _, since)) =
@@ -243,12 +238,12 @@ impl Swim {
         understood
     }
 
-    /// How long a probe took from here to its answer, for each that was answered.
+    /// The round-trip time of the next answered probe.
     pub fn poll_round_trip(&mut self) -> Option<Duration> {
         self.round_trips.pop_front()
     }
 
-    /// When [`Swim::handle_timeout`] should be called next.
+    /// When to call [`Swim::handle_timeout`] next.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Duration> {
         self.timers.keys().next().map(|(at, _)| *at)
@@ -263,7 +258,7 @@ impl Swim {
             }
             let pending = entry.remove();
             if now - due > LATE_TIMER {
-                self.sick_until = now + RECOVERY;
+                self.unhealthy_until = now + RECOVERY;
             }
             self.fire(now, pending);
         }
@@ -273,7 +268,7 @@ impl Swim {
         let Pending { timer, stretches } = pending;
         match &timer {
             Timer::ChangeSuspectToDown { member_id, .. } => {
-                if self.is_sick(now) && stretches < STRETCHES_MAX {
+                if self.is_unhealthy(now) && stretches < STRETCHES_MAX {
                     let stretched = Pending { timer, stretches: stretches + 1 };
                     self.schedule(now + self.config.suspicion, stretched);
                     return;
@@ -282,7 +277,7 @@ impl Swim {
                 let packets = self.outbox.packets.len();
                 self.call(now, |foca, out| foca.handle_timer(timer, out));
                 if self.is_active(suspect.id) {
-                    // It objected in time: drop foca's `TurnUndead` to it.
+                    // It refuted in time: drop foca's `TurnUndead` to it.
                     self.outbox.packets.truncate(packets);
                 }
             }
@@ -295,35 +290,35 @@ impl Swim {
                     self.unanswered.extend(&self.outbox.failed);
                     self.failed_peers.extend(self.outbox.failed.drain(..));
                 }
-                self.tell_suspects();
+                self.notify_suspects();
             }
             _ => self.call(now, |foca, out| foca.handle_timer(timer, out)),
         }
     }
 
-    fn tell_suspects(&mut self) {
-        self.told.clear();
+    fn notify_suspects(&mut self) {
+        self.notified.clear();
         let suspects = self.foca.iter_membership_state().filter(|m| m.state() == State::Suspect);
-        for suspect in suspects.take(SUSPECTS_TOLD_MAX) {
+        for suspect in suspects.take(SUSPECTS_NOTIFIED_MAX) {
             let Identity { id, generation } = *suspect.id();
             let packet = SwimPacket::Suspicion(generation, suspect.incarnation());
             self.outbox.packets.push_back((id, packet));
-            self.told.insert(id);
+            self.notified.insert(id);
         }
     }
 
-    /// Whether a member was told, in this probe period, that this one suspects it.
+    /// Whether a member was notified, in this probe period, that this one suspects it.
     #[must_use]
-    pub fn is_told_suspect(&self, id: MemberId) -> bool {
-        self.told.contains(&id)
+    pub fn is_suspect_notified(&self, id: MemberId) -> bool {
+        self.notified.contains(&id)
     }
 
-    /// A member of which a probe was not answered, by itself or through others.
+    /// The next member that did not answer a probe, directly or through others.
     pub fn poll_unanswered(&mut self) -> Option<MemberId> {
         self.unanswered.pop_front()
     }
 
-    /// Another member suspects this one: it objects.
+    /// Another member suspects this one: refutes it.
     pub fn handle_suspicion(&mut self, now: Duration, generation: u32, incarnation: u16) {
         let me = *self.foca.identity();
         if me.generation == generation {
@@ -332,11 +327,11 @@ impl Swim {
         }
     }
 
-    fn is_sick(&self, now: Duration) -> bool {
-        now < self.sick_until || self.failed_peers.len() >= FAILED_PEERS_OF_A_SICK_MEMBER
+    fn is_unhealthy(&self, now: Duration) -> bool {
+        now < self.unhealthy_until || self.failed_peers.len() >= UNHEALTHY_FAILED_PEERS
     }
 
-    /// All that is known of the others, for [`Swim::absorb`] elsewhere.
+    /// The full state, for [`Swim::absorb`] on another member.
     #[must_use]
     pub fn state(&self) -> Vec<Health> {
         let me = *self.foca.identity();
@@ -355,19 +350,19 @@ impl Swim {
         std::iter::once(mine).chain(others).take(MEMBERS_MAX).collect()
     }
 
-    /// Members that this one, or one that told it, suspects.
+    /// Members that are suspected by this one, or by one that reported it.
     pub fn suspects(&self) -> impl Iterator<Item = MemberId> {
         let all = self.foca.iter_membership_state();
         all.filter(|member| member.state() == State::Suspect).map(|member| member.id().id)
     }
 
-    /// Takes over what another member knows, where it is newer.
+    /// Merges the full state of another member, where it is newer.
     pub fn absorb(&mut self, now: Duration, state: Vec<Health>) {
         let me = *self.foca.identity();
         let updates: Vec<_> = state
             .into_iter()
-            // What others say of this very process reaches it by gossip, where
-            // it can object; an old state read late must not unseat it.
+            // Claims about this process arrive by gossip, where it can refute them; an old state
+            // that is read late must not override it.
             .filter(|health| health.id != me.id)
             .map(|health| {
                 let identity = Identity { id: health.id, generation: health.generation };
@@ -382,7 +377,7 @@ impl Swim {
         self.call(now, |foca, out| foca.apply_many(updates.into_iter(), false, out));
     }
 
-    /// Says goodbye: others stop probing at once.
+    /// Announces the leave: others stop probing at once.
     pub fn leave(&mut self, now: Duration) {
         self.call(now, |foca, out| foca.leave_cluster(out));
     }
@@ -397,8 +392,8 @@ impl Swim {
         self.changes.pop_front()
     }
 
-    /// Calls foca and files what it hands out. Its errors are about single
-    /// packets and timers, which it survives by its own account.
+    /// Calls foca and stores its outputs. Its errors concern single packets and timers, and are
+    /// documented as recoverable.
     fn call(
         &mut self,
         now: Duration,
@@ -448,12 +443,12 @@ impl Swim {
     }
 }
 
-/// How one of foca's packets begins.
+/// The header of a foca packet.
 fn header(packet: &[u8]) -> Option<Header<Identity>> {
     postcard::take_from_bytes(packet).ok().map(|(header, _)| header)
 }
 
-/// What foca hands out during one call.
+/// The outputs of foca during one call.
 #[derive(Default)]
 struct Outbox {
     packets: VecDeque<(MemberId, SwimPacket)>,
@@ -514,7 +509,7 @@ mod tests {
         }
     }
 
-    /// Runs two members until `end`, delivering each packet that `link` lets pass.
+    /// Runs two members until `end`, delivering each packet for which `link` returns true.
     fn run(
         a: &mut Swim,
         b: &mut Swim,
@@ -574,7 +569,7 @@ mod tests {
     }
 
     #[test]
-    fn a_suspect_that_objects_in_time_is_not_told_to_come_back() {
+    fn a_suspect_that_refutes_in_time_is_not_sent_turn_undead() {
         let (mut a, mut b) = pair();
         let deaf = |now: Duration, _| now < SECOND || now > Duration::from_millis(2_000);
         let changes = run(&mut a, &mut b, SECOND * 10, deaf);
@@ -586,17 +581,17 @@ mod tests {
     }
 
     #[test]
-    fn a_member_that_was_stopped_does_not_accuse_when_it_wakes() {
+    fn a_member_that_was_paused_does_not_suspect_others_when_it_resumes() {
         let (mut a, mut b) = pair();
         run(&mut a, &mut b, SECOND, |_, _| true);
-        // `a` sleeps: its timers fire thirty seconds late, all at once.
+        // `a` is paused: its timers fire thirty seconds late, all at once.
         a.handle_timeout(SECOND * 31);
         a.handle_timeout(SECOND * 31 + Duration::from_millis(950));
         assert!(a.is_active(member(2).id));
     }
 
     #[test]
-    fn states_exchanged_whole_mend_what_gossip_missed() {
+    fn exchanging_full_states_repairs_what_gossip_missed() {
         let (mut a, _) = pair();
         let mut c = swim(3);
         c.admit(Duration::ZERO, std::iter::once((member(1).id, 1)));
@@ -608,7 +603,7 @@ mod tests {
     }
 
     #[test]
-    fn a_restart_under_a_higher_generation_forgets_who_was_down() {
+    fn a_restart_with_a_higher_generation_forgets_members_that_were_down() {
         let (mut a, _) = pair();
         a.declare_down(Duration::ZERO, member(2).id);
         a.restart(SECOND, 2, [(member(2).id, 1)].into_iter());
@@ -617,7 +612,7 @@ mod tests {
 
     proptest::proptest! {
         #[test]
-        fn arbitrary_packets_do_no_harm(packet in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..1500)) {
+        fn arbitrary_packets_do_not_panic(packet in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..1500)) {
             let (mut a, _) = pair();
             a.handle_packet(Duration::ZERO, &packet);
         }

@@ -1,10 +1,10 @@
-//! Settings that the members of a cluster have in common.
+//! Terms: settings on which the members of a cluster must agree.
 //!
-//! What they mean is known to the layer above only; here names and values are text. A
-//! newcomer says with which ones it was configured, and which of them its operator set. The
-//! coordinator compares these with what holds in its cluster. What was left open the newcomer
-//! takes from the cluster; a value that was set and is another one keeps it out, unless the
-//! setting's [`Rule`] is another. Two clusters become one only when the same holds in both.
+//! Names and values are opaque text here; the layer above knows their meaning. A newcomer sends the
+//! terms that it was configured with, and which of them its operator set. The coordinator compares
+//! these with the terms of its cluster. The newcomer adopts the cluster's value of a setting that
+//! was not set. A value that was set and differs is a reason to refuse it, unless the setting has
+//! another [`Rule`]. Two clusters merge only if their terms are compatible.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -15,27 +15,26 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 pub const TERM_BYTES_MAX: usize = 64;
 /// Length of the name of a scope, in bytes, at most.
 pub const SCOPE_BYTES_MAX: usize = 128;
-/// Settings of one scope, at most.
+/// Settings in one scope, at most.
 pub const TERMS_OF_SCOPE_MAX: usize = 16;
 /// Scopes, at most.
 pub const SCOPES_MAX: usize = 1_026;
-/// Differences that are named, at most.
+/// Differences that are reported, at most.
 pub const DIFFERENCES_MAX: usize = 8;
 
-/// The scope whose settings hold in each scope that does not have them, but not for
+/// The default scope: its settings apply in every scope that does not have them, except in
 /// [`Terms::GENERAL`].
-const USUAL: &str = "*";
+const DEFAULT_SCOPE: &str = "*";
 
-/// What becomes of a setting that has one value at a newcomer, or in a cluster that is met, and
-/// another in this cluster.
+/// What happens if a newcomer, or another cluster, has a different value of a setting.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Rule {
-    /// All members have the same: they stay apart.
+    /// All members need the same value: otherwise they do not join.
     Same,
-    /// It is being changed by restarting one member after the other: both sides log it, and the
-    /// value of the coordinator holds.
+    /// The value is being changed by restarting the members one at a time: both sides log it, and
+    /// the coordinator's value applies.
     Changing,
-    /// Each member has its own.
+    /// Each member has its own value.
     Own,
 }
 
@@ -46,27 +45,27 @@ pub struct Term {
     pub name: String,
     /// At most [`TERM_BYTES_MAX`] bytes.
     pub value: String,
-    /// Whether it was set, and is not what holds when nobody sets it.
+    /// Whether the operator set it; otherwise it is a default.
     pub is_set: bool,
-    /// What becomes of another value.
+    /// What happens with a different value.
     pub rule: Rule,
 }
 
-/// The settings of what one name, or several names, stand for.
+/// The settings of a name, or of a pattern of names.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Scope {
-    /// [`Terms::GENERAL`], a name, or a pattern: one with a `*` is for all names that begin as it
-    /// does before the first `*` and end as it does after it. At most [`SCOPE_BYTES_MAX`] bytes.
+    /// [`Terms::GENERAL`], a name, or a pattern: a `*` matches any text between the parts before
+    /// and after it. At most [`SCOPE_BYTES_MAX`] bytes.
     pub name: String,
-    /// Each once, at most [`TERMS_OF_SCOPE_MAX`].
+    /// Each setting once, at most [`TERMS_OF_SCOPE_MAX`].
     pub terms: Vec<Term>,
 }
 
-/// All settings that members have in common. Copies share their memory.
+/// All settings on which members must agree. Clones share memory.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Terms {
     scopes: Arc<[Scope]>,
-    /// Whether they hold in a cluster, so that nothing is open.
+    /// Whether these are the terms of a cluster, so that nothing is open.
     is_settled: bool,
 }
 
@@ -83,21 +82,21 @@ impl<'de> Deserialize<'de> for Terms {
     }
 }
 
-/// A setting that a newcomer has and its cluster has otherwise.
+/// A setting with different values in a newcomer and in its cluster.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Difference {
     /// See [`Scope::name`].
     pub scope: String,
     /// See [`Term::name`].
     pub name: String,
-    /// What holds in the cluster.
+    /// The value in the cluster.
     pub cluster: String,
-    /// What the newcomer has.
+    /// The newcomer's value.
     pub newcomer: String,
 }
 
 impl Difference {
-    /// Whether this came from a peer that keeps the bounds.
+    /// Whether the bounds hold; checked for everything received from the network.
     #[must_use]
     pub fn is_sound(&self) -> bool {
         let texts = [&self.name, &self.cluster, &self.newcomer];
@@ -106,12 +105,12 @@ impl Difference {
 }
 
 impl Terms {
-    /// The scope of what has none.
+    /// The scope of settings that do not belong to a name.
     pub const GENERAL: &'static str = "";
 
-    /// Of these scopes, each once, at most [`SCOPES_MAX`]. For a name holds the scope of that name,
-    /// or else the longest pattern that fits, or else `*`; what that scope does not have is as in
-    /// `*`.
+    /// Terms with these scopes, each once, at most [`SCOPES_MAX`]. A name has the settings of the
+    /// scope with that name, or else of the longest pattern that matches, or else of `*`; settings
+    /// that this scope does not have are taken from `*`.
     #[must_use]
     pub fn new(scopes: Vec<Scope>) -> Self {
         Self { scopes: scopes.into(), is_settled: false }
@@ -123,36 +122,36 @@ impl Terms {
         &self.scopes
     }
 
-    /// The value that holds for a name, and whether it was set for it. What was set for `*` is
-    /// open for other names until it holds in a cluster.
+    /// The value for a name, and whether it was set for it. A value that was set for `*` is open
+    /// for other names until it applies in a cluster.
     #[must_use]
     pub fn get(&self, scope: &str, name: &str) -> Option<(&str, bool)> {
-        let (term, is_set) = self.within(scope).get(name)?;
+        let (term, is_set) = self.applicable_scopes(scope).get(name)?;
         Some((&term.value, is_set || self.is_settled))
     }
 
-    /// The same, as they hold in a cluster: with nothing left open.
+    /// These terms as the terms of a cluster: with nothing left open.
     #[must_use]
     pub fn settled(&self) -> Self {
         Self { is_settled: true, ..self.clone() }
     }
 
-    /// What a member that was configured with these terms stands for in this cluster: the
-    /// cluster's values, except those that were set here and are not the [`Rule::Same`] for all. Of
-    /// more than [`SCOPES_MAX`] scopes, some that only this member has are left out.
+    /// The terms of a member that was configured with `self` in this cluster: the cluster's values,
+    /// except those that were set here and are not [`Rule::Same`]. Beyond [`SCOPES_MAX`] scopes,
+    /// some that only this member has are dropped.
     #[must_use]
     pub fn settled_in(&self, cluster: &Self) -> Self {
         let known = |name: &str| cluster.scopes.iter().any(|scope| scope.name == name);
         let own = self.scopes.iter().filter(|scope| !known(&scope.name));
         let names = cluster.scopes.iter().chain(own).map(|scope| &scope.name).take(SCOPES_MAX);
         let scopes = names.map(|name| {
-            let (here, there) = (self.within(name), cluster.within(name));
+            let (here, there) = (self.applicable_scopes(name), cluster.applicable_scopes(name));
             let both = there.names().into_iter().chain(here.names());
             let terms = both.collect::<BTreeSet<_>>().into_iter().filter_map(|term| {
                 let own = here.get(term);
                 let stays = own.is_some_and(|(own, is_set)| own.rule != Rule::Same && is_set);
                 let (held, _) = if stays { own } else { there.get(term).or(own) }?;
-                // Whether it is changing is for each member to say.
+                // Each member declares itself whether it changes a setting.
                 let rule = own.map_or(held.rule, |(own, _)| own.rule);
                 Some(Term { rule, ..held.clone() })
             });
@@ -161,16 +160,16 @@ impl Terms {
         Self { scopes: scopes.collect(), is_settled: true }
     }
 
-    /// What a newcomer, or another cluster, was set to and this cluster, whose terms these are, has
-    /// otherwise, where all have to have the same: the first [`DIFFERENCES_MAX`], each once if it
-    /// is the same in several scopes. A setting that only one of the two knows is no difference.
+    /// Settings with [`Rule::Same`] that were set on a newcomer, or in another cluster, and differ
+    /// from `self`, the terms of this cluster: the first [`DIFFERENCES_MAX`], each once even if it
+    /// occurs in several scopes. A setting that only one of the two knows is not a difference.
     #[must_use]
     pub fn differences(&self, newcomer: &Self) -> Vec<Difference> {
         self.compare(newcomer, Rule::Same)
     }
 
-    /// The same of settings that the newcomer, or one of two clusters, is
-    /// [changing](Rule::Changing).
+    /// The settings that the newcomer, or one of two clusters, is [changing](Rule::Changing),
+    /// likewise.
     #[must_use]
     pub fn changes(&self, newcomer: &Self) -> Vec<Difference> {
         self.compare(newcomer, Rule::Changing)
@@ -183,14 +182,14 @@ impl Terms {
         }
         let scopes = self.scopes.iter().chain(&*newcomer.scopes).map(|scope| &*scope.name);
         for scope in scopes.collect::<BTreeSet<_>>() {
-            let (here, there) = (self.within(scope), newcomer.within(scope));
+            let (here, there) = (self.applicable_scopes(scope), newcomer.applicable_scopes(scope));
             for name in there.names() {
                 let (Some((cluster, _)), Some((own, is_set))) = (here.get(name), there.get(name))
                 else {
                     continue;
                 };
                 let both = [cluster.rule, own.rule];
-                // A newcomer has to say itself that it changes something.
+                // Only a newcomer itself declares that it changes a setting.
                 let holds = match own.rule {
                     _ if both.contains(&Rule::Own) => Rule::Own,
                     Rule::Same if newcomer.is_settled => cluster.rule,
@@ -218,7 +217,7 @@ impl Terms {
         found
     }
 
-    /// Whether this came from a peer that keeps the bounds.
+    /// Whether the bounds hold; checked for everything received from the network.
     #[must_use]
     pub fn is_sound(&self) -> bool {
         let is_sound = |scope: &Scope| {
@@ -231,7 +230,7 @@ impl Terms {
         self.scopes.len() <= SCOPES_MAX && self.scopes.iter().all(is_sound)
     }
 
-    /// Bytes of its texts.
+    /// Total length of its texts, in bytes.
     #[must_use]
     pub fn bytes(&self) -> usize {
         let of_terms = |terms: &[Term]| -> usize {
@@ -240,38 +239,38 @@ impl Terms {
         self.scopes.iter().map(|scope| scope.name.len() + of_terms(&scope.terms)).sum()
     }
 
-    /// What holds for a name or pattern.
-    fn within(&self, name: &str) -> Within<'_> {
+    /// The settings for a name or pattern.
+    fn applicable_scopes(&self, name: &str) -> ApplicableScopes<'_> {
         let named = |name: &str| self.scopes.iter().find(|scope| scope.name == name);
         if name == Self::GENERAL {
-            return Within { own: named(name), usual: None };
+            return ApplicableScopes { own: named(name), default: None };
         }
         let fits = |scope: &&Scope| {
-            let parts = scope.name.split_once('*').filter(|_| scope.name != USUAL);
+            let parts = scope.name.split_once('*').filter(|_| scope.name != DEFAULT_SCOPE);
             parts.is_some_and(|(begin, end)| name.starts_with(begin) && name.ends_with(end))
         };
         let own = named(name)
             .or_else(|| self.scopes.iter().filter(fits).max_by_key(|scope| scope.name.len()));
-        Within { own, usual: named(USUAL) }
+        ApplicableScopes { own, default: named(DEFAULT_SCOPE) }
     }
 }
 
-/// Where the settings of one name are.
-struct Within<'a> {
+/// The scopes that apply to one name.
+struct ApplicableScopes<'a> {
     own: Option<&'a Scope>,
-    usual: Option<&'a Scope>,
+    default: Option<&'a Scope>,
 }
 
-impl<'a> Within<'a> {
+impl<'a> ApplicableScopes<'a> {
     /// The setting, and whether it was set for this name.
     fn get(&self, name: &str) -> Option<(&'a Term, bool)> {
         let of = |scope: Option<&'a Scope>| scope?.terms.iter().find(|term| term.name == name);
         let own = of(self.own).map(|term| (term, term.is_set));
-        own.or_else(|| Some((of(self.usual)?, false)))
+        own.or_else(|| Some((of(self.default)?, false)))
     }
 
     fn names(&self) -> BTreeSet<&'a str> {
-        let scopes = self.own.into_iter().chain(self.usual);
+        let scopes = self.own.into_iter().chain(self.default);
         scopes.flat_map(|scope| &scope.terms).map(|term| &*term.name).collect()
     }
 }
@@ -280,9 +279,9 @@ impl<'a> Within<'a> {
 pub(crate) mod tests {
     use super::*;
 
-    /// Terms from lines such as `cache-* backups 2`: a scope or `-` for none, a name and a value,
-    /// `?` behind a value that nobody set; `~` before a name that is changing, `=` before one of
-    /// which each member has its own value.
+    /// Builds terms from lines such as `cache-* backups 2`: a scope, or `-` for none, a name and a
+    /// value. `?` after a value marks one that was not set; `~` before a name one that is changing,
+    /// `=` one with a value per member.
     pub(crate) fn terms(lines: &[&str]) -> Terms {
         let mut scopes: Vec<Scope> = Vec::new();
         for line in lines {
@@ -315,7 +314,7 @@ pub(crate) mod tests {
     const NONE: [&str; 0] = [];
 
     #[test]
-    fn what_was_set_has_to_be_the_same_and_what_was_left_open_may_be_anything() {
+    fn set_values_must_be_equal_and_open_values_may_differ() {
         assert_eq!(
             differ(&["- partitions 271?"], &["- partitions 1021"]),
             [" partitions 1021 271"]
@@ -327,7 +326,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn a_name_has_what_its_own_scope_says_or_the_longest_pattern_or_the_usual_one() {
+    fn a_name_uses_its_own_scope_or_the_longest_pattern_or_the_default() {
         let cluster = ["* backups 1?", "cache-* backups 0", "cache-a ttl 5"];
         assert_eq!(differ(&cluster, &["* backups 1?", "cache-b backups 0"]), NONE);
         assert_eq!(
@@ -337,9 +336,9 @@ pub(crate) mod tests {
         assert_eq!(
             differ(&cluster, &["* backups 1?", "cache-a backups 0"]),
             ["cache-a backups 0 1"],
-            "a scope of its own has the usual value where it says nothing"
+            "a scope has the default value of settings that it does not have"
         );
-        assert_eq!(differ(&cluster, &["* backups 1"]), NONE, "what it does not name is open");
+        assert_eq!(differ(&cluster, &["* backups 1"]), NONE, "settings of other names are open");
         assert_eq!(differ(&cluster, &["* backups 0"]), ["* backups 0 1"]);
         let other = terms(&["* backups 1"]).settled();
         let found = terms(&cluster).settled().differences(&other);
@@ -347,7 +346,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn what_is_changing_is_named_and_keeps_nobody_out() {
+    fn changing_settings_are_reported_and_do_not_prevent_joining() {
         let cluster = terms(&["- partitions 7", "* ttl 60", "* backups 1?", "carts ttl 5"]);
         let cluster = cluster.settled();
         let own = terms(&[
@@ -367,9 +366,9 @@ pub(crate) mod tests {
         assert_eq!(get("", "partitions"), Some(("7", true)));
         assert_eq!(get("*", "ttl"), Some(("60", true)));
         assert_eq!(get("carts", "ttl"), Some(("5", true)));
-        assert_eq!(get("cache-a", "ttl"), Some(("9", true)), "what it leads with");
+        assert_eq!(get("cache-a", "ttl"), Some(("9", true)), "its value as coordinator");
         assert_eq!(get("cache-a", "backups"), Some(("1", true)));
-        // What this member does not change is not changing here.
+        // A setting that this member does not change is not changing here.
         assert!(
             settled
                 .scopes()
@@ -380,13 +379,13 @@ pub(crate) mod tests {
         let strict = terms(&["* ttl 7"]).settled();
         let open = terms(&["* ttl 0?"]).settled_in(&own.settled());
         assert_eq!(open.differences(&strict).len(), 2, "of * and of cache-*");
-        // Whoever leads: the two can be one.
+        // Whichever of the two coordinates, they can merge.
         assert_eq!(cluster.differences(&settled), []);
         assert_eq!(settled.differences(&cluster), []);
     }
 
     #[test]
-    fn what_each_member_has_of_its_own_is_not_compared_and_taken_where_it_is_open() {
+    fn per_member_settings_are_not_compared_and_adopted_if_open() {
         let cluster = terms(&["* =memory 8", "carts =memory 2"]).settled();
         let own = terms(&["* =memory 0?", "big =memory 16"]);
         assert_eq!(cluster.differences(&own), []);
@@ -397,7 +396,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn scopes_of_a_member_and_of_its_cluster_together_keep_the_bounds() {
+    fn combined_scopes_of_a_member_and_its_cluster_stay_within_bounds() {
         let lines = |prefix: &str, count: usize| {
             (0..count).map(|n| format!("{prefix}{n} ~ttl 1")).collect::<Vec<_>>()
         };
@@ -409,7 +408,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn a_difference_is_named_once_and_there_is_a_bound_to_their_number() {
+    fn a_difference_is_reported_once_and_their_number_is_bounded() {
         let named: Vec<String> = (0..50).map(|n| format!("m{n} ttl {n}")).collect();
         let mut lines: Vec<&str> = named.iter().map(String::as_str).collect();
         lines.push("* backups 2");
@@ -420,12 +419,12 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn a_setting_that_only_one_knows_is_no_difference() {
+    fn a_setting_that_only_one_side_knows_is_not_a_difference() {
         assert_eq!(differ(&["- a 1"], &["- b 2"]), NONE);
     }
 
     #[test]
-    fn terms_from_the_network_keep_the_bounds() {
+    fn terms_from_the_network_are_checked_for_bounds() {
         let with = |name: usize, value: usize| {
             let term = Term {
                 name: "n".repeat(name),

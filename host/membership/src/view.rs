@@ -1,11 +1,10 @@
 //! The view: the list of members that a cluster agrees on, oldest first.
 //!
-//! One member writes it, the coordinator; all others take it as it is when it
-//! is newer than theirs. A view is named by ([epoch](ViewId::epoch),
-//! [version](ViewId::version), [coordinator](ViewId::coordinator)): a new
-//! coordinator, or a merge of two clusters, raises the epoch; each change raises
-//! the version, which goes on growing through epochs. Two sides of a split each write their own views;
-//! a merge names its view with an epoch above both.
+//! Only the coordinator writes it; all others adopt it when it is newer than theirs. A view is
+//! identified by ([epoch](ViewId::epoch), [version](ViewId::version),
+//! [coordinator](ViewId::coordinator)). A new coordinator, or a merge of two clusters, raises the
+//! epoch; each change raises the version, which keeps growing across epochs. The two sides of a
+//! split each write their own views; a merge publishes a view with an epoch above both.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashMap};
@@ -20,20 +19,20 @@ use crate::member::{Member, MemberId};
 /// Members in one view, at most.
 pub const MEMBERS_MAX: usize = 10_000;
 
-/// Names one view and orders it among the views of its cluster.
+/// Identifies one view and orders it among the views of its cluster.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct ViewId {
     /// Raised by each change of coordinator and each merge.
     pub epoch: u32,
     /// Raised by each change.
     pub version: u32,
-    /// Who wrote it.
+    /// The member that wrote it.
     pub coordinator: MemberId,
 }
 
 impl ViewId {
-    /// Whether a member that holds `other` takes a view of this id instead.
-    /// The older process wins between two that wrote at once.
+    /// Whether a member that holds `other` replaces it by a view with this id. Of two views with
+    /// the same epoch and version, the one of the older coordinator wins.
     #[must_use]
     pub fn is_newer_than(&self, other: &Self) -> bool {
         let key = |id: &Self| (id.epoch, id.version, Reverse(id.coordinator));
@@ -47,55 +46,53 @@ impl fmt::Display for ViewId {
     }
 }
 
-/// A cluster's list of members: sorted, each member once and sound, never
-/// empty, at most [`MEMBERS_MAX`]; one that breaks a rule cannot be read from
-/// the wire. Cheap to clone.
+/// A cluster's list of members: sorted, each member once and within bounds, never empty, at most
+/// [`MEMBERS_MAX`]. A list that violates this cannot be decoded. Cheap to clone.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(try_from = "Listed", into = "Listed")]
+#[serde(try_from = "EncodedView", into = "EncodedView")]
 pub struct View {
-    /// The member that founded the cluster: tells a split, whose sides share
-    /// it and with it the ages of their members, from two clusters that never
-    /// were one.
+    /// The member that founded the cluster. The sides of a split share it, and with it the ages of
+    /// their members; two clusters that were never one do not.
     pub lineage: MemberId,
-    /// Names this list.
+    /// Identifies this list.
     pub id: ViewId,
     members: Arc<[Arc<Member>]>,
-    /// The highest age ever given: ages of members that went are not given
-    /// again, since on the other side of a split they may live.
+    /// The highest age ever assigned. Ages of members that left are not reused, since on the other
+    /// side of a split they may be alive.
     youngest: u64,
     digest: u32,
 }
 
-/// A view as it travels.
+/// The encoded form of a view.
 #[derive(Serialize, Deserialize)]
-struct Listed {
+struct EncodedView {
     lineage: MemberId,
     id: ViewId,
     youngest: u64,
     members: Vec<Member>,
 }
 
-impl From<View> for Listed {
+impl From<View> for EncodedView {
     fn from(view: View) -> Self {
         let members = view.members.iter().map(|m| Member::clone(m)).collect();
         Self { lineage: view.lineage, id: view.id, youngest: view.youngest, members }
     }
 }
 
-impl TryFrom<Listed> for View {
+impl TryFrom<EncodedView> for View {
     type Error = &'static str;
 
-    fn try_from(listed: Listed) -> Result<Self, Self::Error> {
-        let Listed { lineage, id, youngest, members } = listed;
+    fn try_from(listed: EncodedView) -> Result<Self, Self::Error> {
+        let EncodedView { lineage, id, youngest, members } = listed;
         let members = members.into_iter().map(Arc::new).collect();
-        Self::new(lineage, id, youngest, members).ok_or("the view breaks a rule of views")
+        Self::new(lineage, id, youngest, members).ok_or("the view violates an invariant")
     }
 }
 
 /// Why a member is no longer in the view.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Departure {
-    /// It said that it leaves.
+    /// It announced that it leaves.
     Left,
     /// It was found dead.
     Lost,
@@ -105,27 +102,27 @@ pub enum Departure {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Delta {
     /// The view that it applies to.
-    pub base: Stamp,
-    /// The view that results.
+    pub base: ViewStamp,
+    /// The view that it results in.
     pub id: ViewId,
     /// Members that join, with their ages.
     pub joined: Vec<Member>,
-    /// Members that go.
+    /// Members that leave or are lost.
     pub departed: Vec<(MemberId, Departure)>,
 }
 
-/// A view in a few bytes: travels with each datagram, so that a member that
-/// missed something learns so from whoever talks to it next.
+/// A view in a few bytes. It is sent with each datagram, so that a member that missed a change
+/// learns of it from the next datagram that it receives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub struct Stamp {
-    /// Of the view.
+pub struct ViewStamp {
+    /// The id of the view.
     pub id: ViewId,
     /// FNV-1a over lineage, members and generations.
     pub digest: u32,
 }
 
-/// Which of two clusters takes the other in: the greater one. More members
-/// that store data, then more members, then the longer-lived coordinator.
+/// Decides which of two clusters merges the other: the greater one. It has more members that store
+/// data, or else more members, or else the older coordinator.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Rank {
     data_members: usize,
@@ -151,7 +148,7 @@ impl View {
         Self { lineage, id, youngest, digest: digest(lineage, &members), members }
     }
 
-    /// A view of these members, unless it would break a rule.
+    /// A view with these members, unless it would violate an invariant.
     fn new(
         lineage: MemberId,
         id: ViewId,
@@ -171,7 +168,7 @@ impl View {
         sound.then(|| Self { lineage, id, members: members.into(), youngest, digest })
     }
 
-    /// Oldest first.
+    /// The members, oldest first.
     #[must_use]
     pub fn members(&self) -> &[Arc<Member>] {
         &self.members
@@ -202,11 +199,11 @@ impl View {
         self.members.iter().find(|m| m.id == id).map(|m| &**m)
     }
 
-    /// Where to call `member`, of this view or not: at its addresses, but for those that another
-    /// member of this view lists as well, which may lead to either. If all are like that, they
-    /// are all there is.
+    /// The addresses at which to call `member`, of this view or not: its addresses without those
+    /// that another member of this view advertises as well, which may lead to either. If all of
+    /// them are shared, all of them.
     #[must_use]
-    pub fn ways_to(&self, member: &Member) -> Vec<SocketAddr> {
+    pub fn dial_addresses(&self, member: &Member) -> Vec<SocketAddr> {
         let others = || self.members.iter().filter(|other| other.id != member.id);
         let is_shared = |address| others().any(|other| other.addresses.contains(address));
         let own: Vec<SocketAddr> =
@@ -214,7 +211,7 @@ impl View {
         if own.is_empty() { member.addresses.clone() } else { own }
     }
 
-    /// Addresses that several members list, each with the two oldest of those.
+    /// Addresses that several members advertise, each with the two oldest of these members.
     #[must_use]
     pub fn shared_addresses(&self) -> BTreeMap<SocketAddr, [MemberId; 2]> {
         let mut first = HashMap::new();
@@ -235,37 +232,37 @@ impl View {
         shared
     }
 
-    /// Whether it lists this id.
+    /// Whether it has a member with this id.
     #[must_use]
     pub fn contains(&self, id: MemberId) -> bool {
         self.get(id).is_some()
     }
 
-    /// Decides merges.
+    /// The rank that decides merges.
     #[must_use]
     pub fn rank(&self) -> Rank {
         Rank::new(self.data_members(), self.len(), self.coordinator().id)
     }
 
-    /// The members that are on the side of this view, when it meets `other`: those that
-    /// only this one lists, and of those that both list all, if this one is newer. The
-    /// others went on to the newer one.
+    /// The members on the side of this view when it meets `other`: those that only this one has
+    /// and, if this one is newer, those that both have. The others moved on to the newer view.
     pub fn side<'a>(&'a self, other: &'a Self) -> impl Iterator<Item = &'a Arc<Member>> {
         let is_newer = self.id.is_newer_than(&other.id);
         self.members.iter().filter(move |member| is_newer || !other.contains(member.id))
     }
 
-    /// Whether the side of this view takes in the side of `other`: of two views that meet,
-    /// one outranks the other, whoever asks.
+    /// Whether the side of this view merges the side of `other`. Of two views, exactly one outranks
+    /// the other, regardless of which member asks.
     #[must_use]
     pub fn outranks(&self, other: &Self) -> bool {
         let ours = self.rank_with(self.side(other));
         let theirs = other.rank_with(other.side(self));
-        // A coordinator that both list leads one of them only: the newer.
+        // A coordinator that is in both views belongs to the newer one.
         (ours, self.id.is_newer_than(&other.id)) > (theirs, other.id.is_newer_than(&self.id))
     }
 
-    /// The same, where `other` is known to have kept all members that it lists, newer or not.
+    /// Like [`Self::outranks`], where `other` is known to have kept all members that it has, newer
+    /// or not.
     #[must_use]
     pub fn outranks_whole(&self, other: &Self) -> bool {
         let apart = self.members.iter().filter(|member| !other.contains(member.id));
@@ -281,20 +278,20 @@ impl View {
         Rank::new(data, all, self.coordinator().id)
     }
 
-    /// This view in a few bytes.
+    /// The stamp of this view.
     #[must_use]
-    pub fn stamp(&self) -> Stamp {
-        Stamp { id: self.id, digest: self.digest }
+    pub fn stamp(&self) -> ViewStamp {
+        ViewStamp { id: self.id, digest: self.digest }
     }
 
-    /// The age for a member that joins now: younger than all that ever were.
+    /// The age for a member that joins now: younger than all before it.
     #[must_use]
     pub fn next_age(&self) -> u64 {
         self.youngest.saturating_add(1)
     }
 
-    /// The view after `joined` came and `departed` went, under `id`. `None`
-    /// when that would break a rule, as when nobody would be left.
+    /// The view after `joined` joined and `departed` left, with `id`. `None` if that would violate
+    /// an invariant, for example if no member would be left.
     #[must_use]
     pub fn with(
         &self,
@@ -311,8 +308,8 @@ impl View {
         Self::new(self.lineage, id, self.youngest, members)
     }
 
-    /// The view that `delta` leads to; `None` when it applies to another view
-    /// or breaks a rule.
+    /// The view that `delta` results in; `None` if it applies to another view or violates an
+    /// invariant.
     #[must_use]
     pub fn apply(&self, delta: &Delta) -> Option<Self> {
         if delta.base != self.stamp() {
@@ -321,10 +318,9 @@ impl View {
         self.with(delta.id, &delta.joined, &delta.departed)
     }
 
-    /// The members on the side of `other` as this cluster takes them in, those among them
-    /// that it lists already: they went another way meanwhile. Sides of one
-    /// split keep their ages, so that the order is what it was before;
-    /// members of another cluster queue up behind, in their own order.
+    /// The members on the side of `other` as this cluster admits them, including those that it
+    /// already has: they had moved to the other side. Sides of one split keep their ages, so that
+    /// the order is as before; members of another cluster follow behind, in their own order.
     #[must_use]
     pub fn adopt_members_of(&self, other: &Self) -> Vec<Member> {
         let kin = self.lineage == other.lineage;
@@ -342,8 +338,7 @@ impl View {
             .collect()
     }
 
-    /// The block that operators know, `this` marking the member that prints
-    /// it:
+    /// The member list as shown in the log; `this` marks the member that prints it:
     /// ```text
     /// Members [2] {
     ///     Member [192.168.174.130]:5900 this
@@ -378,7 +373,7 @@ fn digest(lineage: MemberId, members: &[Arc<Member>]) -> u32 {
     hash.0
 }
 
-/// FNV-1a, 32 bits: tells views apart, guards nothing.
+/// FNV-1a, 32 bits: distinguishes views, without any security.
 struct Fnv(u32);
 
 impl Fnv {
@@ -413,7 +408,7 @@ mod tests {
     }
 
     #[test]
-    fn an_address_that_two_members_list_leads_to_neither() {
+    fn an_address_that_two_members_advertise_is_used_for_neither() {
         let bridge: SocketAddr = "172.17.0.1:6900".parse().unwrap();
         let with_bridge = |n| {
             let member = member(n);
@@ -422,15 +417,19 @@ mod tests {
         let base = view(&[1, 2, 3]);
         let view = base.with(base.id, &[with_bridge(2), with_bridge(3)], &[]).unwrap();
         assert_eq!(view.shared_addresses(), [(bridge, [member(2).id, member(3).id])].into());
-        assert_eq!(view.ways_to(&with_bridge(3)), [member(3).address()]);
-        assert_eq!(view.ways_to(&with_bridge(4)), [member(4).address()], "a newcomer's as well");
+        assert_eq!(view.dial_addresses(&with_bridge(3)), [member(3).address()]);
+        assert_eq!(
+            view.dial_addresses(&with_bridge(4)),
+            [member(4).address()],
+            "a newcomer's as well"
+        );
         let nowhere_else = Member { addresses: vec![bridge], ..member(4) };
-        assert_eq!(view.ways_to(&nowhere_else), [bridge]);
+        assert_eq!(view.dial_addresses(&nowhere_else), [bridge]);
         assert_eq!(base.shared_addresses(), BTreeMap::new());
     }
 
     #[test]
-    fn a_later_epoch_beats_a_later_version() {
+    fn a_higher_epoch_wins_over_a_higher_version() {
         let id = |epoch, version, n| ViewId { epoch, version, coordinator: member(n).id };
         assert!(id(2, 1, 1).is_newer_than(&id(1, 9, 1)));
         assert!(id(2, 2, 1).is_newer_than(&id(2, 1, 1)));
@@ -439,7 +438,7 @@ mod tests {
     }
 
     #[test]
-    fn sides_of_a_split_find_their_old_order_again() {
+    fn sides_of_a_split_regain_their_old_order() {
         let (left, right) = (view(&[1, 3, 5]), view(&[2, 4, 6]));
         let returned = left.adopt_members_of(&right);
         let id = ViewId { epoch: 2, ..left.id };
@@ -448,8 +447,8 @@ mod tests {
     }
 
     #[test]
-    fn members_that_went_on_count_for_the_side_that_they_went_to() {
-        // 1 stood still; 2 went on, lost 3 and 4, and let 5 in.
+    fn members_that_moved_on_count_for_the_newer_side() {
+        // 1 was paused; 2 went on, lost 3 and 4, and admitted 5.
         let stale = view(&[1, 2, 3]);
         let on = View {
             id: ViewId { epoch: 2, version: 9, coordinator: member(2).id },
@@ -464,11 +463,11 @@ mod tests {
         assert!(on.outranks(&left) && !left.outranks(&on), "2 is on one side only");
         let adopted = on.adopt_members_of(&left);
         assert_eq!(adopted.iter().map(|m| m.id.as_bytes()[0]).collect::<Vec<_>>(), [1]);
-        // And of one that was cut off alone the others are not led.
+        // A member that was cut off alone does not lead the others.
         let alone = View { id: on.id, ..kin(1, &[2]) };
         let most = view(&[1, 2, 3, 4]);
         assert!(most.outranks(&alone) && !alone.outranks(&most));
-        // It lists members that have not gone with it.
+        // It lists members that did not move with it.
         let pretender = View { id: on.id, ..kin(1, &[2, 3, 4]) };
         let kept = view(&[1, 3, 4]);
         assert!(pretender.outranks(&kept) && !pretender.outranks_whole(&kept));
@@ -477,7 +476,7 @@ mod tests {
     }
 
     #[test]
-    fn an_age_is_never_given_twice() {
+    fn an_age_is_never_assigned_twice() {
         let base = view(&[1, 2, 3]);
         let lost = [(member(3).id, Departure::Lost)];
         let left = base.with(base.id, &[], &lost).unwrap();
@@ -485,7 +484,7 @@ mod tests {
     }
 
     #[test]
-    fn strangers_queue_up_behind_in_their_own_order() {
+    fn members_of_another_cluster_follow_behind_in_their_own_order() {
         let ours = view(&[5, 7]);
         let theirs = kin(2, &[1, 2]);
         let joined = ours.adopt_members_of(&theirs);
@@ -494,7 +493,7 @@ mod tests {
     }
 
     #[test]
-    fn a_delta_applies_to_its_base_alone() {
+    fn a_delta_applies_to_its_base_only() {
         let base = view(&[1, 2, 3]);
         let delta = Delta {
             base: base.stamp(),
@@ -508,7 +507,7 @@ mod tests {
     }
 
     #[test]
-    fn a_delta_that_leaves_nobody_is_refused() {
+    fn a_delta_that_leaves_no_members_is_refused() {
         let base = view(&[1]);
         let delta = Delta {
             base: base.stamp(),
@@ -520,7 +519,7 @@ mod tests {
     }
 
     #[test]
-    fn more_data_members_win_then_more_members_then_the_older_coordinator() {
+    fn rank_is_by_data_members_then_members_then_age_of_the_coordinator() {
         let rank = |data, all, n| Rank::new(data, all, member(n).id);
         assert!(rank(3, 3, 9) > rank(2, 9, 1));
         assert!(rank(2, 4, 9) > rank(2, 3, 1));
@@ -528,11 +527,11 @@ mod tests {
     }
 
     #[test]
-    fn a_view_that_breaks_a_rule_cannot_be_read() {
+    fn a_view_that_violates_an_invariant_cannot_be_decoded() {
         let read = |numbers: &[u8]| {
-            let listed = Listed {
+            let listed = EncodedView {
                 members: numbers.iter().map(|n| member(*n)).collect(),
-                ..Listed::from(view(&[1]))
+                ..EncodedView::from(view(&[1]))
             };
             let bytes = postcard::to_allocvec(&listed).unwrap();
             postcard::from_bytes::<View>(&bytes)
@@ -544,7 +543,7 @@ mod tests {
     }
 
     #[test]
-    fn the_block_reads_as_operators_know_it() {
+    fn the_member_list_has_the_documented_form() {
         let lite = Member { lite: true, ..member(2) };
         let view = view(&[1]);
         let view = view.with(view.id, &[lite], &[]).unwrap();

@@ -191,9 +191,9 @@ fn a_domain_server_is_at_its_port_or_nowhere() {
     cluster.agree([&das]);
     let second = deaf_server(&cluster).option("--port", cluster.spare_port(4).to_string());
     let ended = second.run(SOON);
-    assert!(ended.refusal().contains(&format!("port {port} is taken, and a domain server")));
+    assert!(ended.refusal().contains(&format!("port {port} is in use, and a domain server")));
     let ended = deaf_server(&cluster).option("--start-port", cluster.spare_port(4).to_string());
-    assert!(ended.run(SOON).refusal().contains(&format!("HTTP port {admin} is taken")));
+    assert!(ended.run(SOON).refusal().contains(&format!("HTTP port {admin} is in use")));
     let ended = deaf_server(&cluster).flag("--no-cluster").run(SOON);
     assert!(ended.refusal().contains("no-cluster"));
 }

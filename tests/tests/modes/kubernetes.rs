@@ -431,7 +431,7 @@ fn what_is_malformed_is_refused() {
         assert!(line.starts_with("mode \"kubernetes\": ") && line.contains(expected), "{line}");
     }
     let ended = cluster.launch().mode("kubernetes").run(SOON);
-    assert!(ended.refusal().contains("this is no pod (KUBERNETES_SERVICE_HOST is not set)"));
+    assert!(ended.refusal().contains("not running in a pod (KUBERNETES_SERVICE_HOST is not set)"));
     let launch = with(&cluster, "127.0.0.1", "kubeconfig = \"/nonexistent\"", "");
     assert!(launch.run(SOON).refusal().contains("kubeconfig: /nonexistent cannot be read"));
 }

@@ -59,8 +59,8 @@ fn auto_is_multicast_where_there_is_no_pod_and_says_so() {
     let first = cluster.start();
     cluster.agree([&first]);
     let second = cluster.launch().mode("auto").start();
-    second.wait_for_line(SOON, &["mode chosen, as auto asks", "multicast", "this is no pod"]);
+    second.wait_for_line(SOON, &["mode chosen by auto", "multicast", "not running in a pod"]);
     cluster.agree([&first, &second]);
     let ended = cluster.launch().mode("auto:shop").run(SOON);
-    assert!(ended.refusal().contains("mode \"auto\" takes no argument, and was given \"shop\""));
+    assert!(ended.refusal().contains("mode \"auto\" takes no argument, but was given \"shop\""));
 }

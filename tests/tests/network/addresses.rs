@@ -118,7 +118,7 @@ fn an_address_that_comes_and_goes_is_listened_on_each_time() {
         change(&lab, 0, floating, 24);
         member.wait(MISSED_MAX, "the change of addresses", |record| {
             let mut news = record.lines_since(before);
-            news.find(|line| line.text.contains("the addresses of this host have changed")).cloned()
+            news.find(|line| line.text.contains("the addresses of this host changed")).cloned()
         });
     }
     for words in ["cannot serve", "cannot listen"] {

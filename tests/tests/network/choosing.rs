@@ -88,7 +88,7 @@ fn the_command_line_says_how_to_find_members_where_the_file_says_not_to() {
         })
         .collect();
     cluster.agree(&members);
-    let line = ["the command line or the environment wins", "no-cluster"];
+    let line = ["overridden by the command line or the environment", "no-cluster"];
     assert_eq!(members[0].count_lines(&line), 1);
 }
 
@@ -100,7 +100,7 @@ fn a_list_of_another_network_is_warned_of() {
         let list = format!("tcpip:{list}:{}", cluster.start_port());
         free(&cluster, lab.host(0)).mode(list).start()
     };
-    let words = ["WARN", "names no address in a network of this host", "10.77.0.1 (eth0), /24"];
+    let words = ["WARN", "has no address in a network of this host", "10.77.0.1 (eth0), /24"];
     let member = start("192.168.7.1-3");
     member.wait_for_line(Duration::from_secs(5), &words);
     drop(member);

@@ -73,7 +73,7 @@ fn a_member_that_gets_no_datagrams_stays_by_its_streams_and_the_log_says_so() {
     assert_eq!(lost, 0, "it stays");
     assert_eq!(cluster.agree(&members), order);
     lab.open_port(2, port, &["udp"]);
-    third.expect("it runs").wait_for_line(TOLD_MAX, &["datagrams pass again"]);
+    third.expect("it runs").wait_for_line(TOLD_MAX, &["datagrams arrive again"]);
 }
 
 #[test]
@@ -88,10 +88,10 @@ fn a_member_that_nobody_can_call_is_not_let_in_until_it_can_be_called() {
     let before = views();
     let closed = start(&cluster, &lab, 2);
     let open_tcp = format!("Open TCP port {port}");
-    closed.wait_for_line(TOLD_MAX, &["WARN", "do not let this one in", &open_tcp]);
+    closed.wait_for_line(TOLD_MAX, &["WARN", "join refused", &open_tcp]);
     thread::sleep(WATCHED);
     assert_eq!(views(), before, "the others saw nobody come or go");
-    let said: usize = members.iter().map(|m| m.count_lines(&["WARN", "not let in"])).sum();
+    let said: usize = members.iter().map(|m| m.count_lines(&["WARN", "refused a member"])).sum();
     assert!(said >= 1, "their side says it as well");
     assert_eq!(readiness(&cluster, &lab, 2), 503);
     lab.open_port(2, port, &["tcp", "udp"]);
@@ -118,9 +118,12 @@ fn a_member_whose_tcp_port_is_closed_is_removed_though_datagrams_pass() {
         let closed = members.iter().find(is_at).expect("it runs");
         let others: Vec<&Member> = members.iter().filter(|member| !is_at(member)).collect();
         cluster.agree_within(REMOVED_MAX, others.iter().copied());
-        let said: usize = others.iter().map(|m| m.count_lines(&["WARN", "cannot be called"])).sum();
+        let said: usize = others
+            .iter()
+            .map(|m| m.count_lines(&["WARN", "no member can connect to it any more"]))
+            .sum();
         assert!(said >= 1, "the log says why");
-        closed.wait_for_line(TOLD_MAX, &["WARN", "do not let this one in"]);
+        closed.wait_for_line(TOLD_MAX, &["WARN", "join refused"]);
         wait_for_readiness(&cluster, &lab, index, 503);
         let mut client = others[0].client();
         for n in 0..KEYS {
@@ -154,9 +157,13 @@ fn of_two_members_that_cannot_call_each_other_one_is_removed_until_they_can() {
     for other in [1, 0] {
         lab.part(other, 2);
         cluster.agree_within(REMOVED_MAX, &members[..2]);
-        members[0].wait_for_line(TOLD_MAX, &["WARN", "two members cannot call each other"]);
-        let why = format!("member at {} and this one cannot call", members[other].address());
-        members[2].wait_for_line(TOLD_MAX, &["WARN", "do not let this one in", &why]);
+        members[0].wait_for_line(
+            TOLD_MAX,
+            &["WARN", "cannot connect to each other, though others can reach both"],
+        );
+        let why =
+            format!("this member and {} cannot connect to each other", members[other].address());
+        members[2].wait_for_line(TOLD_MAX, &["WARN", "join refused", &why]);
         wait_for_readiness(&cluster, &lab, 2, 503);
         let mut client = members[0].client();
         for n in 0..KEYS {
@@ -164,7 +171,7 @@ fn of_two_members_that_cannot_call_each_other_one_is_removed_until_they_can() {
             assert_eq!(answer, Value::ok(), "what the others store does not wait for it");
         }
         let views = || members[..2].iter().map(|m| m.record(|r| r.views.len())).sum::<usize>();
-        let lines = || members[2].count_lines(&["the others went on without this member"]);
+        let lines = || members[2].count_lines(&["went on without this one"]);
         let before = (views(), lines());
         thread::sleep(WATCHED);
         assert_eq!((views(), lines()), before, "it is not let in and removed in turns");
@@ -211,7 +218,7 @@ fn a_member_whose_address_changes_goes_on_at_the_new_one_and_loses_nothing() {
     assert_eq!(lost, 0, "nobody was lost");
     lab.add_address(1, lab.host(1).address(), 24);
     thread::sleep(Duration::from_secs(1));
-    assert_eq!(members[1].count_lines(&["addresses of this host have changed"]), 2);
+    assert_eq!(members[1].count_lines(&["addresses of this host changed"]), 2);
     // A newcomer finds them by the addresses that they have now.
     let list = format!("tcpip:10.77.0.20-21:{}", cluster.start_port());
     let late = cluster
@@ -236,10 +243,10 @@ fn a_member_without_an_address_is_not_ready_until_it_has_one_again() {
     });
     cluster.agree(&members);
     lab.drop_address(1);
-    members[1].wait_for_line(TOLD_MAX, &["ERROR", "no address left", &interfaces(1)]);
+    members[1].wait_for_line(TOLD_MAX, &["ERROR", "no usable address any more", &interfaces(1)]);
     assert_eq!(readiness(&cluster, &lab, 1), 503);
     lab.add_address(1, lab.host(1).address(), 24);
-    members[1].wait_for_line(TOLD_MAX, &["has an address again"]);
+    members[1].wait_for_line(TOLD_MAX, &["has a usable address again"]);
     cluster.agree_within(LET_IN_MAX, &members);
     assert_eq!(readiness(&cluster, &lab, 1), 200);
 }
@@ -275,7 +282,7 @@ fn an_address_that_two_members_advertise_is_named_and_keeps_nobody_apart() {
         launch(&cluster, &lab, index).option("--interfaces", both).start()
     });
     let order = cluster.agree(&members);
-    let line = ["WARN", "advertise this address", &shared.to_string()];
+    let line = ["WARN", "advertise the same address", &shared.to_string()];
     for member in &members {
         member.wait_for_line(TOLD_MAX, &line);
     }

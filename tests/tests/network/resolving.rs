@@ -150,7 +150,7 @@ fn a_public_address_that_is_not_in_dns_yet_is_waited_for() {
     for manner in [Manner::Honest, Manner::Failing] {
         server.behave(manner);
         let mut waiting = start();
-        waiting.wait_for_line(SOON, &["--public-address: the name cannot be resolved", "m-0.test"]);
+        waiting.wait_for_line(SOON, &["cannot resolve --public-address", "m-0.test"]);
         let page = |path| {
             here.inside(|| http::get((here.address(), cluster.http_port()).into(), path)).unwrap()
         };
@@ -158,16 +158,16 @@ fn a_public_address_that_is_not_in_dns_yet_is_waited_for() {
         assert_eq!(page("/health/live").status, 200);
         waiting.signal(Signal::TERM);
         assert!(waiting.wait_exit(SOON).success());
-        assert_eq!(waiting.count_lines(&["cannot be resolved"]), 1);
+        assert_eq!(waiting.count_lines(&["cannot resolve --public-address"]), 1);
     }
     let second = start();
-    second.wait_for_line(SOON, &["--public-address: the name cannot be resolved"]);
+    second.wait_for_line(SOON, &["cannot resolve --public-address"]);
     assert!(second.view().is_none());
     server.behave(Manner::Honest);
     server.set("m-0.test", &[here.address()], 1);
     cluster.agree_within(LATER, [&first, &second]);
-    second.wait_for_line(SOON, &["--public-address: found", &here.address().to_string()]);
-    assert_eq!(second.count_lines(&["cannot be resolved"]), 1);
+    second.wait_for_line(SOON, &["--public-address resolved", &here.address().to_string()]);
+    assert_eq!(second.count_lines(&["cannot resolve --public-address"]), 1);
 }
 
 /// Without it a member goes on after some 8 s, if it is absent. One whose name cannot be looked

@@ -56,7 +56,7 @@ fn members_find_each_other_by_link_local_addresses_of_a_list() {
     are_one(&cluster, &members);
     for member in &members {
         assert_eq!(member.count_lines(&["no UDP datagrams"]), 0);
-        assert_eq!(member.count_lines(&["cannot call"]), 0);
+        assert_eq!(member.count_lines(&["cannot connect to"]), 0);
     }
 }
 
@@ -70,9 +70,9 @@ fn a_member_whose_only_card_goes_comes_back_with_it() {
     let members = [0, 1].map(|index| launch(&cluster, &lab, index).mode(&list).start());
     cluster.agree_within(AGREED_MAX, &members);
     lab.drop_addresses(1);
-    members[1].wait_for_line(AGREED_MAX, &["ERROR", "no address left"]);
+    members[1].wait_for_line(AGREED_MAX, &["ERROR", "no usable address any more"]);
     lab.add_address_v6(1, ip(1));
-    members[1].wait_for_line(AGREED_MAX, &["has an address again"]);
+    members[1].wait_for_line(AGREED_MAX, &["has a usable address again"]);
     are_one(&cluster, &members);
 }
 

@@ -82,10 +82,10 @@ fn try_runs_a_mode_in_a_world_made_up() {
     printed(
         &granted("dns=*.example"),
         &[
-            "look 1: 2 candidates, 0 dropped",
+            "lookup 1: 2 candidates, 0 dropped",
             "  10.0.0.7:6900\n",
             "  [fd00::7]:6900\n",
-            "looks again in",
+            "next lookup in",
         ],
     );
     let denied = granted("dns=other.example");

@@ -64,7 +64,7 @@ fn what_cannot_be_had_or_is_another_is_refused_in_one_line_and_nothing_is_kept()
     let [web, registry] = [shelf.https(), shelf.oci()];
     let missing = web.replace("mine", "yours");
     let cases = [
-        (&web, String::new(), "needs a digest = \"sha256:…\" beside it"),
+        (&web, String::new(), "needs a digest = \"sha256:…\""),
         (&web, other.clone(), "is pinned"),
         (&registry, other.clone(), "is pinned"),
         (&missing, other.clone(), "404"),

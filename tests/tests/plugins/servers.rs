@@ -204,7 +204,7 @@ fn a_member_finds_the_machines_of_a_cloud_with_its_key_and_no_other() {
         cluster.launch().option("--config", cluster.write("cloud.toml", text).display().to_string())
     };
     let found = launch("tag:cluster=shop", &cloud.secret).start();
-    found.wait_for_line(COMPILED, &["candidates probed", "count=1"]);
+    found.wait_for_line(COMPILED, &["called all candidates", "count=1"]);
     cluster.agree([&first, &found]);
 
     let refused = launch("tag:cluster=shop", "another").start();

@@ -36,9 +36,9 @@ fn kept_out<'c>(cluster: &Cluster, launch: Launch<'c>) -> Launch<'c> {
 /// Both sides name what differs, and nobody joined.
 #[track_caller]
 fn is_kept_out(cluster: &Cluster, inside: &[&Member], outside: &Member, named: &str, there: &str) {
-    let told = ["a member is not let in", named, &format!("this cluster {there}")];
+    let told = ["refused a member", named, &format!("this cluster {there}")];
     inside[0].wait_for_line(SOON, &told);
-    let told = ["do not let this one in", named, &format!("their cluster {there}")];
+    let told = ["join refused", named, &format!("their cluster {there}")];
     outside.wait_for_line(SOON, &told);
     let at = (Ipv4Addr::LOCALHOST, health_port(cluster)).into();
     assert_eq!(http::get(at, "/health/ready").unwrap().status, 503);
@@ -69,7 +69,7 @@ fn a_member_whose_maps_are_set_otherwise_is_not_let_in() {
     let other = with_file(&cluster, "b.toml", "[maps.carts]\nttl-s = 5\n");
     let other = kept_out(&cluster, other).start();
     is_kept_out(&cluster, &[&first], &other, "maps.\"carts\".ttl-s = 5", "60");
-    other.wait_for_line(SOON, &["do not let this one in", "--change-maps"]);
+    other.wait_for_line(SOON, &["join refused", "--change-maps"]);
     // How much memory there is, is a matter of each host; what is not named is open.
     let own = "[maps.\"*\"]\nbackups = 0\nmemory-mib = 64\n";
     let own = with_file(&cluster, "d.toml", own).start();
@@ -96,7 +96,7 @@ fn settings_of_maps_are_changed_by_restarting_one_member_after_the_other() {
     let second = with_file(&cluster, "b.toml", after).start();
     cluster.agree([&first, &second]);
     for member in [&first, &second] {
-        let told = ["WARN", "changes settings of maps", "backups = 1, this cluster 0"];
+        let told = ["WARN", "changes map settings", "backups = 1, this cluster 0"];
         member.wait_for_line(SOON, &told);
     }
     let lives = |member: &Member, most: i64| {
@@ -108,7 +108,7 @@ fn settings_of_maps_are_changed_by_restarting_one_member_after_the_other() {
     lives(&second, 600);
     leave(&mut first);
     cluster.agree([&second]);
-    second.wait_for_line(SOON, &["settings of maps have changed: those of the oldest"]);
+    second.wait_for_line(SOON, &["map settings changed: the settings of the oldest"]);
     lives(&second, 60);
     let mut first = with_file(&cluster, "b.toml", after).start();
     cluster.agree([&second, &first]);
@@ -136,7 +136,7 @@ fn what_is_left_open_is_as_in_the_cluster_even_when_those_who_set_it_are_gone() 
     cluster.agree([&first, &second]);
     second.wait_for_line(
         SOON,
-        &["are the cluster's", "partitions = 7", "maps.\"resp:0\".ttl-s = 60"],
+        &["settings taken from the cluster", "partitions = 7", "maps.\"resp:0\".ttl-s = 60"],
     );
     let is_written = |member: &Member| {
         let mut client = member.client();

@@ -59,7 +59,7 @@ fn a_hazelcast_file_takes_effect_and_what_does_not_is_listed_once() {
         let second = with_file(&cluster, "--hzConfigFile", name).start();
         cluster.agree([&first, &second]);
         assert!(second.status().member.lite);
-        let line = second.wait_for_line(SOON, &["not honoured of the Hazelcast file"]);
+        let line = second.wait_for_line(SOON, &["settings of the Hazelcast file are not honoured"]);
         assert!(line.text.contains("hazelcast.queue") && line.text.contains("max-size"));
         assert!(!line.text.contains("multicast") && !line.text.contains("map"), "{}", line.text);
         assert_eq!(second.count_lines(&["not honoured"]), 1);
@@ -138,5 +138,5 @@ fn a_check_refuses_what_a_start_would_refuse() {
     let folder = config(&cluster, &["check", "."]);
     assert!(folder.refusal().contains("the configuration file cannot be read"));
     cluster.write("binary.toml", [0xff, 0xfe, 0]);
-    assert!(config(&cluster, &["check", "binary.toml"]).refusal().contains("is not text of UTF-8"));
+    assert!(config(&cluster, &["check", "binary.toml"]).refusal().contains("is neither UTF-8 nor"));
 }

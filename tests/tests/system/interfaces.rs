@@ -24,7 +24,7 @@ fn they_stay(members: [&Member; 2]) {
     let views = members.map(|member| member.record(|record| record.views.len()));
     thread::sleep(MISSED_MAX);
     assert_eq!(members.map(|member| member.record(|record| record.views.len())), views);
-    assert!(members.iter().all(|member| member.count_lines(&["seemed dead"]) == 0));
+    assert!(members.iter().all(|member| member.count_lines(&["a suspected member answered"]) == 0));
 }
 
 #[test]
@@ -78,10 +78,10 @@ fn a_port_is_free_when_it_is_free_on_all_addresses() {
 fn addresses_that_others_cannot_dial_are_refused() {
     let cluster = Cluster::new();
     for (list, expected) in [
-        ("192.0.2.77", "no address of this machine matches; it has 127.0.0.1 (lo)"),
+        ("192.0.2.77", "no address of this host matches; it has 127.0.0.1 (lo)"),
         ("10.0.*", "is not an address or interface; expected"),
         ("10.0.0.0/33", "is not an address or interface; expected"),
-        ("nothere0", "no address of this machine matches"),
+        ("nothere0", "no address of this host matches"),
         ("", "is not an address or interface; expected"),
     ] {
         let ended = on(&cluster, list, "127.0.0.1").run(SOON);

@@ -111,7 +111,7 @@ fn idle_connections_that_are_opened_again_and_again_keep_no_member_out() {
         let first_size = member.record(|record| record.views[0].1.0.len());
         assert!(first_size > 1, "it never had a cluster of its own");
     }
-    members[0].wait_for_line(SOON, &["connections to the member port that send nothing"]);
+    members[0].wait_for_line(SOON, &["too many idle connections to the member port"]);
 }
 
 /// Datagrams of no use come faster than they can be read: streams, timers and signals have

@@ -53,7 +53,7 @@ fn what_always_hangs_up_is_given_up_as_well() {
     let address = listener.local_addr().unwrap().to_string();
     thread::spawn(move || listener.incoming().for_each(drop));
     let member = cluster.start_tcpip(&address);
-    member.wait_for_line(GIVEN_UP_MAX, &["this member goes on without it", &address]);
+    member.wait_for_line(GIVEN_UP_MAX, &["never completes the handshake", &address]);
     cluster.agree([&member]);
 }
 
@@ -64,6 +64,6 @@ fn what_never_speaks_is_given_up_and_said_so() {
     let address = silent.local_addr().unwrap().to_string();
     let member = cluster.start_tcpip(&address);
     member.wait_for_line(SOON, &["it may be a member", &address]);
-    member.wait_for_line(GIVEN_UP_MAX, &["this member goes on without it", &address, "count=1"]);
+    member.wait_for_line(GIVEN_UP_MAX, &["never completes the handshake", &address, "count=1"]);
     cluster.agree([&member]);
 }

@@ -1,4 +1,4 @@
-//! The addresses that this machine has, and when they change.
+//! The addresses of this host, and notifications of changes.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -9,37 +9,36 @@ use std::time::Duration;
 #[cfg(target_os = "linux")]
 use super::netlink;
 
-/// Changes that come together are looked at together, after so many milliseconds.
+/// Changes within this time are handled together, in milliseconds.
 const SETTLE_MS: u64 = 150;
-/// How often the addresses are looked at where the system does not tell of changes.
+/// How often the addresses are polled, in milliseconds, on systems without notifications.
 const LOOK_MS: u64 = 5_000;
 
-/// An address of this machine.
+/// An address of this host.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct LocalAddress {
     pub(crate) interface: String,
     pub(crate) index: Option<u32>,
     pub(crate) ip: IpAddr,
-    /// Length of its network's prefix, in bits.
+    /// Prefix length of its network, in bits.
     pub(crate) prefix: u8,
     pub(crate) traits: Traits,
 }
 
-/// How an address came to be.
+/// Properties of an address that decide whether it is used.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Traits {
-    /// Not the first of its network, or of a network of its own beside another, or deprecated:
-    /// as a virtual address has it, which moves from host to host.
+    /// Not the first of its network, or a network of its own beside a wider one, or deprecated:
+    /// typical of a virtual IP address, which moves from host to host.
     pub(crate) is_secondary: bool,
-    /// One that the system replaces every now and then (RFC 8981).
+    /// The system replaces it from time to time (RFC 8981, temporary addresses).
     pub(crate) is_temporary: bool,
-    /// One that the system does not let anybody use yet, or at all: another host may have it
-    /// (RFC 4862, section 5.4).
+    /// Tentative or duplicate: not usable yet, or at all (RFC 4862, section 5.4).
     pub(crate) is_unusable: bool,
 }
 
 impl LocalAddress {
-    /// Whether it is on the interface of this name or index.
+    /// Whether it is on the interface with this name or index.
     pub(crate) fn is_on(&self, zone: &str) -> bool {
         zone == self.interface || self.index.is_some_and(|index| zone == index.to_string())
     }
@@ -51,7 +50,7 @@ impl fmt::Display for LocalAddress {
     }
 }
 
-/// The addresses of the interfaces that are up, those of one interface in the system's order.
+/// The addresses of all interfaces that are up, in the system's order for each interface.
 pub(crate) async fn local_addresses() -> io::Result<Vec<LocalAddress>> {
     #[cfg(target_os = "linux")]
     let traits = netlink::traits().await;
@@ -63,7 +62,7 @@ pub(crate) async fn local_addresses() -> io::Result<Vec<LocalAddress>> {
 fn list(traits: &HashMap<(u32, IpAddr), Traits>) -> io::Result<Vec<LocalAddress>> {
     let mut addresses: Vec<LocalAddress> = if_addrs::get_if_addrs()?
         .into_iter()
-        // Loopback reports its state as unknown.
+        // The operational state of loopback is reported as "unknown".
         .filter(|i| i.is_loopback() || i.oper_status != if_addrs::IfOperStatus::Down)
         .map(|interface| {
             let ip = interface.ip();
@@ -87,8 +86,8 @@ fn list(traits: &HashMap<(u32, IpAddr), Traits>) -> io::Result<Vec<LocalAddress>
     Ok(addresses)
 }
 
-/// An address of a network of its own, beside one of a wider network on the same interface, is
-/// secondary even if the system does not call it so.
+/// Marks an address in a network of its own, beside a wider network on the same interface, as
+/// secondary, even if the system does not.
 pub(super) fn mark_single(addresses: &mut [LocalAddress]) {
     let is_single = |a: &LocalAddress| a.prefix == if a.ip.is_ipv4() { 32 } else { 128 };
     let wide: Vec<(String, bool)> = addresses
@@ -102,8 +101,8 @@ pub(super) fn mark_single(addresses: &mut [LocalAddress]) {
     }
 }
 
-/// The address that the system would send from to reach `to`. Connecting a datagram socket
-/// sends nothing.
+/// The source address that the system would use to reach `to`. Connecting a UDP socket sends
+/// nothing.
 pub(crate) fn source_to(to: SocketAddr) -> Option<IpAddr> {
     let any: IpAddr =
         if to.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
@@ -112,20 +111,20 @@ pub(crate) fn source_to(to: SocketAddr) -> Option<IpAddr> {
     socket.local_addr().ok().map(|address| address.ip())
 }
 
-/// Tells when this machine's addresses may have changed.
+/// Reports when this host's addresses may have changed.
 pub(crate) struct Changes {
     #[cfg(target_os = "linux")]
     notifications: Option<netlink::Notifications>,
 }
 
 impl Changes {
-    /// From now on.
+    /// Reports changes from now on.
     pub(crate) fn watch() -> Self {
         #[cfg(target_os = "linux")]
         {
             let opened = netlink::Notifications::open();
             if let Err(error) = &opened {
-                tracing::debug!(%error, "the system does not tell of changed addresses");
+                tracing::debug!(%error, "cannot subscribe to address changes; polling instead");
             }
             Self { notifications: opened.ok() }
         }
@@ -133,7 +132,8 @@ impl Changes {
         Self {}
     }
 
-    /// Waits for a change. Gives the addresses that were taken away, even if they are back.
+    /// Waits for a change. Returns the addresses that were removed, even if they have been added
+    /// again since.
     pub(crate) async fn next(&mut self) -> Vec<IpAddr> {
         #[cfg(target_os = "linux")]
         if let Some(notifications) = &mut self.notifications {

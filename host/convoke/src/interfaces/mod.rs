@@ -1,4 +1,4 @@
-//! Which of this machine's addresses a member binds and tells others.
+//! Chooses the addresses that a member binds and advertises.
 
 mod local;
 #[cfg(target_os = "linux")]
@@ -11,14 +11,14 @@ use std::str::FromStr;
 
 use convoke_discovery::limits::INTERFACE_NAME_BYTES_MAX;
 
+use crate::address_list::AddressList;
 use crate::describe;
-use crate::places::Places;
 #[cfg(test)]
 pub(crate) use local::Traits;
 pub(crate) use local::{Changes, LocalAddress, local_addresses, source_to};
 
-/// Prefixes of interfaces that lead to containers and virtual machines on
-/// this host, not to other hosts.
+/// Name prefixes of interfaces that lead to containers or virtual machines on this host, and not to
+/// other hosts.
 const VIRTUAL: [&str; 11] = [
     "docker", "br-", "veth", "virbr", "vmnet", "vboxnet", "cni", "flannel", "cali", "podman", "lxc",
 ];
@@ -26,33 +26,33 @@ const VIRTUAL: [&str; 11] = [
 /// One element of `--interfaces`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Pattern {
-    /// An address as it is.
+    /// One address.
     Exact(IpAddr),
-    /// A link-local address of an interface, by name or index: `fe80::1%eth1`.
+    /// A link-local address with its interface, by name or index: `fe80::1%eth1`.
     Zoned(Ipv6Addr, String),
-    /// IPv4 with a range in each place: `10.0.*.*`, `10.0.0.1-20`.
+    /// IPv4 with a range for each octet: `10.0.*.*`, `10.0.0.1-20`.
     Octets([(u8, u8); 4]),
-    /// A network in CIDR form.
+    /// A network in CIDR notation.
     Network(IpAddr, u8),
-    /// An interface's name; with a `*` at its end, those that begin so.
+    /// An interface name, or a prefix of names that ends in `*`.
     Name(String),
 }
 
-/// What was chosen, and why.
+/// The chosen addresses, with the reason.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Choice {
-    /// To tell others first.
+    /// The address that is advertised first.
     pub(crate) primary: LocalAddress,
-    /// To bind, to tell, and to use for multicast; the primary among them.
+    /// All addresses to bind, advertise and use for multicast; includes the primary.
     pub(crate) all: Vec<LocalAddress>,
-    /// For the log.
+    /// Why, for the log.
     pub(crate) reason: String,
-    /// What was not chosen, for the log.
+    /// The addresses that were not chosen and why, for the log.
     pub(crate) others: Vec<String>,
 }
 
 impl Choice {
-    /// Addresses to listen on, the primary first.
+    /// The addresses to listen on, the primary first.
     pub(crate) fn to_bind(&self) -> Vec<IpAddr> {
         let others = self.all.iter().filter(|address| **address != self.primary);
         std::iter::once(self.primary.ip).chain(others.map(|address| address.ip)).collect()
@@ -78,7 +78,7 @@ impl FromStr for Pattern {
         match bare.parse::<IpAddr>() {
             Ok(ip) if ip.is_unspecified() => {
                 return Err(format!(
-                    "{text:?} is every address, and others cannot dial that; name those that they can, as in 10.0.*.* or eth0"
+                    "{text:?} is the wildcard address, which other hosts cannot connect to; expected one that they can, such as 10.0.*.* or eth0"
                 ));
             }
             Ok(ip) => return Ok(Self::Exact(ip.to_canonical())),
@@ -105,7 +105,7 @@ impl FromStr for Pattern {
     }
 }
 
-/// Whether an interface may have this name, or index.
+/// Whether the text can be an interface name or index.
 fn is_interface(text: &str) -> bool {
     let is_part = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | '@');
     (1..=INTERFACE_NAME_BYTES_MAX).contains(&text.len()) && text.chars().all(is_part)
@@ -168,52 +168,52 @@ impl Pattern {
     }
 }
 
-/// What decides among a machine's addresses.
+/// What the choice depends on.
 #[derive(Debug)]
-pub(crate) struct Wishes {
-    /// `--interfaces`, in its order.
-    pub(crate) wanted: Vec<Pattern>,
-    /// Where the operator says that members are.
-    pub(crate) listed: Places,
+pub(crate) struct Preferences {
+    /// The patterns of `--interfaces`, in order.
+    pub(crate) patterns: Vec<Pattern>,
+    /// The member addresses that the operator listed.
+    pub(crate) listed: AddressList,
 }
 
-/// The address that the system sends from to reach another.
+/// Returns the source address that the system would use to reach an address.
 pub(crate) type Route<'a> = &'a dyn Fn(IpAddr) -> Option<IpAddr>;
 
-/// The route of this machine's system.
+/// The routing table of this host.
 pub(crate) fn system_route(to: IpAddr) -> Option<IpAddr> {
     source_to(SocketAddr::new(to, 1))
 }
 
-impl Wishes {
-    /// Whether the operator has none.
-    pub(crate) fn are_none(&self) -> bool {
-        self.wanted.is_empty() && self.listed.is_empty()
+impl Preferences {
+    /// Whether the operator expressed no preference.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.patterns.is_empty() && self.listed.is_empty()
     }
 
-    /// Chooses among `have`: by what is wanted; else those that the operator's list of members
-    /// names, or leads to; else by itself.
+    /// Chooses among `have`: by `--interfaces` if it is set; otherwise the addresses that the
+    /// member list names, or from which its members are reached; otherwise by rank.
     pub(crate) fn choose(&self, have: &[LocalAddress], route: Route<'_>) -> Result<Choice, String> {
-        if self.wanted.is_empty() {
-            choose_freely(&self.listed, have, route)
+        if self.patterns.is_empty() {
+            choose_by_rank(&self.listed, have, route)
         } else {
-            choose_wanted(&self.wanted, have)
+            choose_by_patterns(&self.patterns, have)
         }
     }
 
-    /// What is wanted and matches none of these addresses, beside what does.
+    /// The patterns that match none of these addresses, when another pattern does.
     pub(crate) fn unmatched(&self, have: &[LocalAddress]) -> Vec<String> {
         let is_loopback =
             |pattern: &Pattern| matches!(pattern, Pattern::Exact(ip) if ip.is_loopback());
-        let unmatched = self.wanted.iter().filter(|pattern| {
+        let unmatched = self.patterns.iter().filter(|pattern| {
             !is_loopback(pattern) && !have.iter().any(|address| pattern.matches(address))
         });
         unmatched.map(ToString::to_string).collect()
     }
 
-    /// Chooses again, now that the machine has other addresses: those of `before` that are left
-    /// keep their order, and a member stays on its interface as long as that has any. `None` when
-    /// there is none left that leads to other hosts as well as the first one did.
+    /// Chooses again after this host's addresses changed. Remaining addresses of `before` keep
+    /// their order, and a member stays on its interface while that has any address. Returns `None`
+    /// when no remaining address is as reachable for other hosts as the primary was.
     pub(crate) fn choose_again(
         &self,
         have: &[LocalAddress],
@@ -231,27 +231,27 @@ impl Wishes {
             rank(&choice.primary, have).0 <= rank(primary, have).0.max(RANK_REAL_MAX)
                 && (leads_out(&choice.primary) || !leads_out(primary))
         };
-        let is_free = self.wanted.is_empty();
+        let is_free = self.patterns.is_empty();
         let chosen = on_interface.filter(|choice| is_free && usable(choice));
         let mut fresh = chosen.or_else(|| self.choose(have, route).ok().filter(usable))?;
-        let place = |address: &LocalAddress| {
+        let member_state = |address: &LocalAddress| {
             let known = before.all.iter().position(|known| known.ip == address.ip);
             known.unwrap_or(before.all.len())
         };
         let is_left = fresh.all.iter().any(|address| address.ip == primary.ip);
-        fresh.all.sort_by_key(|a| (!is_left && a.ip != fresh.primary.ip, place(a)));
+        fresh.all.sort_by_key(|a| (!is_left && a.ip != fresh.primary.ip, member_state(a)));
         fresh.primary = fresh.all.first()?.clone();
         Some(fresh)
     }
 }
 
-fn choose_wanted(wanted: &[Pattern], have: &[LocalAddress]) -> Result<Choice, String> {
+fn choose_by_patterns(patterns: &[Pattern], have: &[LocalAddress]) -> Result<Choice, String> {
     let mut all: Vec<LocalAddress> = Vec::new();
-    for pattern in wanted {
+    for pattern in patterns {
         let mut matching: Vec<_> = have.iter().filter(|a| pattern.matches(a)).cloned().collect();
-        // Of all addresses of an interface, those that others can dial first.
+        // Of the addresses of one interface, those that other hosts can dial come first.
         matching.sort_by_key(|a| (rank(a, have).0, a.traits.is_secondary));
-        // 127.0.0.0/8 is loopback whole, though only 127.0.0.1 is listed.
+        // All of 127.0.0.0/8 is loopback, though the system lists only 127.0.0.1.
         if let (Pattern::Exact(IpAddr::V4(ip)), true) = (pattern, matching.is_empty())
             && ip.is_loopback()
             && let Some(lo) = have.iter().find(|a| a.ip.is_loopback())
@@ -264,10 +264,10 @@ fn choose_wanted(wanted: &[Pattern], have: &[LocalAddress]) -> Result<Choice, St
             }
         }
     }
-    let list: Vec<_> = wanted.iter().map(ToString::to_string).collect();
+    let list: Vec<_> = patterns.iter().map(ToString::to_string).collect();
     let Some(primary) = all.first().cloned() else {
         return Err(format!(
-            "--interfaces {}: no address of this machine matches; it has {}",
+            "--interfaces {}: no address of this host matches; it has {}",
             list.join(","),
             describe::list(have)
         ));
@@ -277,7 +277,7 @@ fn choose_wanted(wanted: &[Pattern], have: &[LocalAddress]) -> Result<Choice, St
         && let Some(other) = all.iter().filter(is_alike).nth(1)
     {
         return Err(format!(
-            "--interfaces {}: {ip} is an address of {} and of {}; name one of them, as in {ip}%{}",
+            "--interfaces {}: {ip} is an address of both {} and {}; name the interface, as in {ip}%{}",
             list.join(","),
             primary.interface,
             other.interface,
@@ -285,20 +285,20 @@ fn choose_wanted(wanted: &[Pattern], have: &[LocalAddress]) -> Result<Choice, St
             ip = primary.ip,
         ));
     }
-    // All link-local addresses are taken for addresses on the primary's card (see `zone`).
+    // All link-local addresses are taken to be on the interface of the primary (see `zone`).
     all.retain(|address| *address == primary || !is_link_local(address.ip));
     let others = unchosen(have, &all);
     Ok(Choice { primary, all, reason: format!("matches --interfaces {}", list.join(",")), others })
 }
 
-fn choose_freely(
-    listed: &Places,
+fn choose_by_rank(
+    listed: &AddressList,
     have: &[LocalAddress],
     route: Route<'_>,
 ) -> Result<Choice, String> {
-    // Others find this member where they look for it.
+    // Other members look for this one at the addresses in the list.
     let is_listed = |address: &&LocalAddress| {
-        listed.name(address) && (listed.are_loopback() || !address.ip.is_loopback())
+        listed.contains(address) && (listed.is_loopback_only() || !address.ip.is_loopback())
     };
     let default = [Ipv4Addr::new(192, 0, 2, 1).into(), DOCUMENTATION_V6.into()].map(route);
     let order = |a: &&LocalAddress| {
@@ -307,12 +307,12 @@ fn choose_freely(
     };
     let named = have.iter().filter(is_listed).min_by_key(order);
     let (primary, reason) = if let Some(named) = named {
-        (named, "the list of members names it".to_owned())
+        (named, "it is in the member list".to_owned())
     } else if let Some(leading) = leads_to(listed, have, route) {
-        (leading, "it leads to the members that are listed".to_owned())
+        (leading, "it is on the route to the listed members".to_owned())
     } else {
         let best = have.iter().min_by_key(order);
-        let best = best.ok_or("this machine has no network address, not even loopback")?;
+        let best = best.ok_or("this host has no network address, not even loopback")?;
         (best, rank(best, have).1.to_owned())
     };
     let mut all: Vec<LocalAddress> = have
@@ -327,21 +327,22 @@ fn choose_freely(
     Ok(Choice { primary: primary.clone(), all, reason, others })
 }
 
-/// Of the documentation's prefix (RFC 3849): no host has it, and the default route leads there.
+/// In the documentation prefix (RFC 3849), which no host uses: the default route leads there.
 const DOCUMENTATION_V6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1);
 
-/// Whether what is bound together belongs together: loopback, or what is not.
+/// Whether both are loopback, or neither is: only such addresses are bound together.
 fn fits(primary: &LocalAddress, other: &LocalAddress) -> bool {
     primary.ip.is_loopback() == other.ip.is_loopback()
 }
 
-/// The address from which most of the places are reached that are listed.
+/// The address from which most of the listed members are reached.
 fn leads_to<'a>(
-    listed: &Places,
+    listed: &AddressList,
     have: &'a [LocalAddress],
     route: Route<'_>,
 ) -> Option<&'a LocalAddress> {
-    let usable = |ip: IpAddr| !is_link_local(ip) && (listed.are_loopback() || !ip.is_loopback());
+    let usable =
+        |ip: IpAddr| !is_link_local(ip) && (listed.is_loopback_only() || !ip.is_loopback());
     let source = |(to, zone): (IpAddr, Option<&str>)| match zone {
         Some(zone) => have.iter().find(|own| zone::has(own.ip) && own.is_on(zone)),
         None => {
@@ -349,9 +350,9 @@ fn leads_to<'a>(
             have.iter().find(|own| own.ip == source)
         }
     };
-    let sources: Vec<&LocalAddress> = listed.some().filter_map(source).collect();
+    let sources: Vec<&LocalAddress> = listed.sample().filter_map(source).collect();
     let count = |own: &LocalAddress| sources.iter().filter(|source| **source == own).count();
-    // The first of those from which as many are reached.
+    // On a tie, the first one.
     have.iter().rev().filter(|own| count(own) > 0).max_by_key(|own| count(own))
 }
 
@@ -362,28 +363,29 @@ fn unchosen(have: &[LocalAddress], chosen: &[LocalAddress]) -> Vec<String> {
         .collect()
 }
 
-/// Addresses of at most this rank lead to other hosts.
+/// Addresses with at most this rank are reachable for other hosts.
 const RANK_REAL_MAX: u8 = 2;
-/// Addresses of the loopback interface that are not loopback themselves.
+/// Rank of addresses on the loopback interface that are not loopback addresses.
 const RANK_OF_LOOPBACK_INTERFACE: u8 = 5;
 
-/// Lower is better.
+/// Ranks an address, with the reason; lower is better.
 fn rank(address: &LocalAddress, have: &[LocalAddress]) -> (u8, &'static str) {
     let is_virtual = VIRTUAL.iter().any(|prefix| address.interface.starts_with(prefix));
     let mut siblings = have.iter().filter(|other| other.interface == address.interface);
     match address.ip {
         ip if ip.is_loopback() => (7, "loopback, this machine only"),
         IpAddr::V4(ip) if ip.is_link_local() => (6, "link-local"),
-        // Others find it by IPv6 multicast, or by a list that names it: it is not chosen freely.
-        ip if zone::has(ip) => (8, "link-local, for hosts on this link only"),
-        _ if siblings.any(|other| other.ip.is_loopback()) => {
-            (RANK_OF_LOOPBACK_INTERFACE, "of the loopback interface, which leads to no other host")
-        }
-        _ if is_virtual => (4, "leads to containers or virtual machines on this host"),
+        // Reached by IPv6 multicast or when it is listed: not chosen by rank.
+        ip if zone::has(ip) => (8, "link-local, reachable on this link only"),
+        _ if siblings.any(|other| other.ip.is_loopback()) => (
+            RANK_OF_LOOPBACK_INTERFACE,
+            "on the loopback interface, not reachable from other hosts",
+        ),
+        _ if is_virtual => (4, "on an interface to containers or virtual machines of this host"),
         _ if address.traits.is_temporary => (3, "temporary"),
-        IpAddr::V4(ip) if ip.is_private() => (0, "a private IPv4 address of a real interface"),
-        IpAddr::V4(_) => (1, "an IPv4 address of a real interface"),
-        IpAddr::V6(_) => (RANK_REAL_MAX, "an IPv6 address of a real interface"),
+        IpAddr::V4(ip) if ip.is_private() => (0, "a private IPv4 address on a physical interface"),
+        IpAddr::V4(_) => (1, "an IPv4 address on a physical interface"),
+        IpAddr::V6(_) => (RANK_REAL_MAX, "an IPv6 address on a physical interface"),
     }
 }
 
@@ -413,7 +415,7 @@ mod tests {
         .to_vec()
     }
 
-    /// Of a network of the usual length.
+    /// An address in a network of the default prefix length.
     fn address(interface: &str, index: u32, ip: &str) -> LocalAddress {
         let (ip, prefix) = ip.split_once('/').unwrap_or((ip, ""));
         let ip: IpAddr = ip.parse().unwrap();
@@ -426,20 +428,21 @@ mod tests {
         }
     }
 
-    /// As a system that has no route to anywhere.
+    /// A route lookup on a system without routes.
     fn nowhere(_: IpAddr) -> Option<IpAddr> {
         None
     }
 
-    fn choose(wanted: &[Pattern], have: &[LocalAddress]) -> Result<Choice, String> {
-        let wishes = Wishes { wanted: wanted.to_vec(), listed: Places::default() };
-        wishes.choose(have, &nowhere)
+    fn choose(patterns: &[Pattern], have: &[LocalAddress]) -> Result<Choice, String> {
+        let preferences =
+            Preferences { patterns: patterns.to_vec(), listed: AddressList::default() };
+        preferences.choose(have, &nowhere)
     }
 
-    fn listing(list: &str) -> Wishes {
-        let mut listed = Places::default();
+    fn listing(list: &str) -> Preferences {
+        let mut listed = AddressList::default();
         listed.add(list);
-        Wishes { wanted: vec![], listed }
+        Preferences { patterns: vec![], listed }
     }
 
     fn ips(choice: &Choice) -> Vec<String> {
@@ -447,25 +450,25 @@ mod tests {
     }
 
     #[test]
-    fn the_list_of_members_decides_among_several_addresses() {
+    fn the_member_list_decides_among_several_addresses() {
         let chosen = |list: &str| {
             let choice = listing(list).choose(&machine(), &nowhere).unwrap();
             (choice.primary.ip.to_string(), choice.reason)
         };
-        let named = |ip: &str| (ip.to_owned(), "the list of members names it".to_owned());
+        let named = |ip: &str| (ip.to_owned(), "it is in the member list".to_owned());
         assert_eq!(chosen("192.168.7.1-20"), named("192.168.7.9"));
         assert_eq!(chosen("127.0.0.1"), named("127.0.0.1"));
         assert_eq!(chosen("localhost, 192.168.7.9"), named("192.168.7.9"));
         assert_eq!(chosen("10.1.2.0/24,192.168.7.9"), named("10.1.2.3"));
         assert_eq!(chosen("[fd00::2]"), named("fd00::2"));
-        // None of this machine's: as without a list, and not loopback beside others.
+        // None of this host's addresses is listed: chosen as without a list, and never loopback.
         for list in ["203.0.113.5", "127.0.0.1,203.0.113.5", "fe80::1%eth1"] {
             assert_eq!(chosen(list).0, "10.1.2.3", "{list}");
         }
     }
 
     #[test]
-    fn a_link_local_address_is_chosen_where_the_list_names_it_or_its_interface() {
+    fn a_link_local_address_is_chosen_when_the_list_names_it_or_its_interface() {
         let mut have = machine();
         have.push(address("eth1", 4, "fe80::1"));
         have.push(address("eth1", 4, "fe80::9"));
@@ -485,7 +488,7 @@ mod tests {
     }
 
     #[test]
-    fn of_link_local_addresses_only_those_of_ipv4_are_chosen_freely() {
+    fn only_ipv4_link_local_addresses_are_chosen_by_rank() {
         let lo = address("lo", 1, "127.0.0.1");
         let chosen = |other: &str| {
             let have = [lo.clone(), address("eth0", 3, other)];
@@ -496,7 +499,7 @@ mod tests {
     }
 
     #[test]
-    fn of_an_address_that_several_interfaces_have_one_is_named() {
+    fn an_address_on_several_interfaces_must_name_one() {
         let mut have = machine();
         have.push(address("eth1", 4, "fe80::1"));
         let chosen = |text: &str| {
@@ -506,28 +509,30 @@ mod tests {
         assert_eq!(chosen("fe80::1%eth1").unwrap(), "fe80::1 (eth1)");
         assert_eq!(chosen("fe80::1%3").unwrap(), "fe80::1 (eth0)");
         assert!(chosen("fe80::1").unwrap_err().contains("as in fe80::1%eth0"));
-        assert!(chosen("fe80::1%eth2").unwrap_err().contains("no address of this machine"));
+        assert!(chosen("fe80::1%eth2").unwrap_err().contains("no address of this host"));
         for wrong in ["fd00::2%eth0", "fe80::1%", "fe80::1%eth0%1", "10.1.2.3%eth0"] {
             assert!(wrong.parse::<Pattern>().is_err(), "{wrong}");
         }
     }
 
     fn chosen(list: &str) -> Result<Vec<String>, String> {
-        let wanted: Vec<Pattern> =
+        let patterns: Vec<Pattern> =
             list.split(',').filter(|t| !t.is_empty()).map(|t| t.parse().unwrap()).collect();
-        choose(&wanted, &machine()).map(|c| c.all.iter().map(|a| a.ip.to_string()).collect())
+        choose(&patterns, &machine()).map(|c| c.all.iter().map(|a| a.ip.to_string()).collect())
     }
 
     #[test]
-    fn left_alone_it_takes_the_first_real_interface_and_says_why() {
+    fn without_preferences_the_first_physical_interface_is_chosen() {
         assert_eq!(chosen("").unwrap(), ["10.1.2.3", "fd00::2"]);
         let choice = choose(&[], &machine()).unwrap();
-        assert_eq!(choice.reason, "a private IPv4 address of a real interface");
-        assert!(choice.others.iter().any(|o| o.starts_with("172.17.0.1 (docker0): leads to")));
+        assert_eq!(choice.reason, "a private IPv4 address on a physical interface");
+        assert!(
+            choice.others.iter().any(|o| o.starts_with("172.17.0.1 (docker0): on an interface to"))
+        );
     }
 
     #[test]
-    fn without_an_own_entry_the_way_to_the_listed_members_decides() {
+    fn the_route_to_the_listed_members_decides_when_this_host_is_not_listed() {
         let route = |to: IpAddr| match to.to_string() {
             to if to.starts_with("192.168.") || to.starts_with("172.30.") => {
                 Some("192.168.7.9".parse().unwrap())
@@ -538,7 +543,7 @@ mod tests {
         let chosen = |list: &str| listing(list).choose(&machine(), &route).unwrap();
         let choice = chosen("192.168.7.20,192.168.7.21");
         assert_eq!(ips(&choice), ["192.168.7.9"]);
-        assert_eq!(choice.reason, "it leads to the members that are listed");
+        assert_eq!(choice.reason, "it is on the route to the listed members");
         assert_eq!(ips(&chosen("172.30.0.0/16")), ["192.168.7.9"], "through a router");
         assert_eq!(ips(&chosen("203.0.113.5,192.168.7.20,192.168.7.21")), ["192.168.7.9"]);
         assert_eq!(ips(&chosen("127.0.0.1,192.168.7.20")), ["192.168.7.9"]);
@@ -547,62 +552,62 @@ mod tests {
     }
 
     #[test]
-    fn an_address_that_leads_nowhere_or_may_move_is_none_to_begin_with() {
+    fn unreachable_and_virtual_addresses_are_not_the_primary() {
         let mut have = vec![
             address("lo", 1, "127.0.0.1/8"),
             address("lo", 1, "10.255.255.254/32"),
             address("eth0", 2, "203.0.113.9"),
         ];
         assert_eq!(ips(&choose(&[], &have).unwrap()), ["203.0.113.9"]);
-        // A virtual address, as keepalived sets it, before and behind the host's own.
+        // A virtual address, as keepalived sets it, before and after the host's own.
         have = vec![address("eth0", 2, "10.0.0.100/32"), address("eth0", 2, "10.0.0.7")];
         mark_single(&mut have);
         assert_eq!(ips(&choose(&[], &have).unwrap()), ["10.0.0.7", "10.0.0.100"]);
         have = vec![address("eth0", 2, "10.0.0.5"), address("eth0", 2, "10.0.0.7")];
         have[0].traits.is_secondary = true;
         assert_eq!(ips(&choose(&[], &have).unwrap()), ["10.0.0.7", "10.0.0.5"]);
-        // The only one of its interface, as some clouds and DHCPv6 give it, is a good one.
+        // A single /32 or /128 on an interface, as some clouds and DHCPv6 assign it, is usable.
         have = vec![address("eth0", 2, "10.0.0.7/32"), address("eth0", 2, "fd00::7/128")];
         mark_single(&mut have);
         assert_eq!(ips(&choose(&[], &have).unwrap()), ["10.0.0.7", "fd00::7"]);
-        // A temporary one is not told.
+        // A temporary address is not advertised.
         have = vec![address("eth0", 2, "2001:db8::1"), address("eth0", 2, "2001:db8::2")];
         have[0].traits.is_temporary = true;
         assert_eq!(ips(&choose(&[], &have).unwrap()), ["2001:db8::2"]);
     }
 
     #[test]
-    fn among_equals_the_default_route_decides() {
+    fn the_default_route_decides_between_equal_ranks() {
         let have = [address("eth0", 2, "10.0.0.7"), address("eth1", 3, "10.9.0.7")];
-        let wishes = listing("");
+        let preferences = listing("");
         let by = |own: &'static str| move |_: IpAddr| Some(own.parse().unwrap());
-        assert_eq!(ips(&wishes.choose(&have, &by("10.9.0.7")).unwrap()), ["10.9.0.7"]);
-        assert_eq!(ips(&wishes.choose(&have, &by("10.0.0.7")).unwrap()), ["10.0.0.7"]);
-        assert_eq!(ips(&wishes.choose(&have, &nowhere).unwrap()), ["10.0.0.7"]);
+        assert_eq!(ips(&preferences.choose(&have, &by("10.9.0.7")).unwrap()), ["10.9.0.7"]);
+        assert_eq!(ips(&preferences.choose(&have, &by("10.0.0.7")).unwrap()), ["10.0.0.7"]);
+        assert_eq!(ips(&preferences.choose(&have, &nowhere).unwrap()), ["10.0.0.7"]);
     }
 
     #[test]
-    fn addresses_that_stay_keep_their_order_and_others_follow() {
-        let wishes = listing("");
+    fn remaining_addresses_keep_their_order_and_new_ones_follow() {
+        let preferences = listing("");
         let lo = || address("lo", 1, "127.0.0.1/8");
         let before = vec![lo(), address("eth0", 2, "10.0.0.7"), address("eth1", 3, "10.9.0.7")];
-        let first = wishes.choose(&before, &nowhere).unwrap();
+        let first = preferences.choose(&before, &nowhere).unwrap();
         let again = |have: &[LocalAddress], first: &Choice| {
-            wishes.choose_again(have, &nowhere, first).map(|choice| ips(&choice))
+            preferences.choose_again(have, &nowhere, first).map(|choice| ips(&choice))
         };
         let more = [lo(), address("eth0", 2, "10.0.0.5"), address("eth0", 2, "10.0.0.7")];
         assert_eq!(again(&more, &first).unwrap(), ["10.0.0.7", "10.0.0.5"]);
-        // DHCP gave another; the card came anew, with another index.
+        // DHCP assigned another address; the interface was replaced and has another index.
         let other = [lo(), address("eth1", 3, "10.9.0.7"), address("eth0", 9, "10.0.0.8")];
         assert_eq!(again(&other, &first).unwrap(), ["10.0.0.8"], "it stays on its interface");
         let elsewhere =
             [lo(), address("docker0", 5, "172.17.0.1"), address("wlan0", 6, "10.3.0.4")];
         assert_eq!(again(&elsewhere, &first).unwrap(), ["10.3.0.4"]);
-        // Nothing that other hosts could dial.
+        // No address is left that other hosts could dial.
         assert_eq!(again(&[lo(), address("docker0", 5, "172.17.0.1")], &first), None);
-        let there = Wishes { wanted: vec!["eth0".parse().unwrap()], ..listing("") };
+        let there = Preferences { patterns: vec!["eth0".parse().unwrap()], ..listing("") };
         assert!(there.choose_again(&elsewhere, &nowhere, &first).is_none());
-        // A link-local one ranks below loopback, and no less leads to other hosts.
+        // A link-local address ranks below loopback, and is still reachable for other hosts.
         let on_link = listing("fe80::7%eth0");
         let zoned = [lo(), address("eth0", 2, "fe80::7")];
         let first = on_link.choose(&zoned, &nowhere).unwrap();
@@ -612,15 +617,16 @@ mod tests {
             on_link.choose_again(&zoned, &nowhere, &first).map(|c| ips(&c)).unwrap(),
             ["fe80::7"]
         );
-        // Whoever is on loopback stays there.
-        let on_loopback = Wishes { wanted: vec!["127.0.0.1".parse().unwrap()], ..listing("") };
+        // A member on loopback stays on loopback.
+        let on_loopback =
+            Preferences { patterns: vec!["127.0.0.1".parse().unwrap()], ..listing("") };
         let first = on_loopback.choose(&before, &nowhere).unwrap();
         let choice = on_loopback.choose_again(&other, &nowhere, &first).unwrap();
         assert_eq!(ips(&choice), ["127.0.0.1"]);
     }
 
     #[test]
-    fn patterns_networks_and_names_choose_in_their_order() {
+    fn patterns_networks_and_names_are_applied_in_order() {
         assert_eq!(chosen("192.168.*.*,10.*.*.*").unwrap(), ["192.168.7.9", "10.1.2.3"]);
         assert_eq!(chosen("10.1.0.0/16").unwrap(), ["10.1.2.3"]);
         assert_eq!(chosen("fd00::/64").unwrap(), ["fd00::2"]);
@@ -636,18 +642,18 @@ mod tests {
     }
 
     #[test]
-    fn an_interface_that_is_not_there_is_refused_with_what_there_is() {
+    fn a_missing_interface_is_refused_with_the_available_addresses() {
         let refusal = chosen("192.0.2.77").unwrap_err();
         assert!(refusal.starts_with(
-            "--interfaces 192.0.2.77: no address of this machine matches; it has 127.0.0.1 (lo)"
+            "--interfaces 192.0.2.77: no address of this host matches; it has 127.0.0.1 (lo)"
         ));
     }
 
     #[test]
-    fn all_that_is_chosen_is_bound_but_what_others_cannot_dial() {
+    fn all_chosen_addresses_that_others_can_dial_are_bound() {
         let bound = |list: &str| {
-            let wanted: Vec<Pattern> = list.split(',').map(|t| t.parse().unwrap()).collect();
-            let ips = choose(&wanted, &machine())?.to_bind();
+            let patterns: Vec<Pattern> = list.split(',').map(|t| t.parse().unwrap()).collect();
+            let ips = choose(&patterns, &machine())?.to_bind();
             Ok::<_, String>(ips.iter().map(ToString::to_string).collect::<Vec<_>>())
         };
         assert_eq!(bound("eth0").unwrap(), ["10.1.2.3", "fd00::2"]);
@@ -656,14 +662,14 @@ mod tests {
     }
 
     #[test]
-    fn every_address_is_none_that_others_can_dial() {
+    fn the_wildcard_address_is_refused() {
         for all in ["0.0.0.0", "::", "[::]"] {
-            assert!(all.parse::<Pattern>().unwrap_err().contains("is every address"));
+            assert!(all.parse::<Pattern>().unwrap_err().contains("is the wildcard address"));
         }
     }
 
     #[test]
-    fn what_is_no_pattern_is_refused() {
+    fn malformed_patterns_are_refused() {
         for wrong in ["", "10.0.0", "10.0.0.300", "10.0.0.9-3", "10.0.0.0/33", "a b", "::1/129"] {
             assert!(wrong.parse::<Pattern>().is_err(), "{wrong}");
         }

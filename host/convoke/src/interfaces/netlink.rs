@@ -1,5 +1,4 @@
-//! What Linux says of the host's addresses over netlink (rtnetlink(7)): how an address came to
-//! be, and that something has changed.
+//! Reads addresses and their changes from the Linux kernel over netlink (rtnetlink(7)).
 
 use std::collections::HashMap;
 use std::io;
@@ -20,7 +19,7 @@ const LIST_MS_MAX: u64 = 500;
 
 type Messages = futures_util::stream::BoxStream<'static, NetlinkMessage<RouteNetlinkMessage>>;
 
-/// The kernel's word that links or addresses have changed.
+/// Notifications that links or addresses changed.
 pub(super) struct Notifications {
     messages: Messages,
     connection: AbortHandle,
@@ -40,7 +39,8 @@ impl Notifications {
         Ok(Self { messages: messages.map(|(message, _)| message).boxed(), connection })
     }
 
-    /// The next one; an address, if that was taken away. `None` when there will be no more.
+    /// Waits for the next notification; holds an address if it was removed. `None` when the socket
+    /// is closed.
     pub(super) async fn next(&mut self) -> Option<Option<IpAddr>> {
         let message = self.messages.next().await?;
         Some(match message.payload {
@@ -52,7 +52,7 @@ impl Notifications {
     }
 }
 
-/// What is to be known of each address, by interface. Empty where the kernel does not say.
+/// The traits of each address, by interface. Empty if the kernel does not report them.
 pub(super) async fn traits() -> HashMap<(u32, IpAddr), Traits> {
     let Ok((connection, handle, _)) = rtnetlink::new_connection() else { return HashMap::new() };
     let connection = tokio::spawn(connection).abort_handle();
@@ -76,7 +76,7 @@ fn of(message: &AddressMessage, ip: IpAddr) -> Traits {
     let is = |flag| message.header.flags.contains(flag);
     let is_second = is(AddressHeaderFlags::Secondary);
     Traits {
-        // The same bit: an IPv6 address is never secondary.
+        // The same flag bit means "secondary" for IPv4 and "temporary" for IPv6.
         is_temporary: is_second && ip.is_ipv6(),
         is_secondary: (is_second && ip.is_ipv4()) || is(AddressHeaderFlags::Deprecated),
         is_unusable: (is(AddressHeaderFlags::Tentative) && !is(AddressHeaderFlags::Optimistic))
@@ -84,8 +84,8 @@ fn of(message: &AddressMessage, ip: IpAddr) -> Traits {
     }
 }
 
-/// The host's own address in a message. On a point-to-point link the other attribute is the
-/// peer's.
+/// The host's own address in a message. On a point-to-point link the other attribute is the peer's
+/// address.
 fn address(message: &AddressMessage) -> Option<IpAddr> {
     let mut found = None;
     for attribute in &message.attributes {

@@ -1,49 +1,48 @@
-//! Link-local addresses and the card that they are on.
+//! Link-local IPv6 addresses and their interface.
 //!
-//! `fe80::1` is an address of any card (RFC 4007): to bind or dial it, the system wants its zone,
-//! the card's index, which is another one on each host. So members tell one another such
-//! addresses without a zone, and each takes them for addresses on the card of its own first
-//! address.
+//! `fe80::1` may exist on every interface (RFC 4007). To bind or dial it, the system needs its
+//! zone, the interface index, which differs between hosts. So members advertise such addresses
+//! without a zone, and each member takes them to be on the interface of its own primary address.
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicU32, Ordering};
 
-/// The index of that card; 0 as long as there is none. A process is one member, and has one.
-static CARD: AtomicU32 = AtomicU32::new(0);
+/// The index of that interface; 0 while there is none. A process runs one member, so there is one.
+static INTERFACE: AtomicU32 = AtomicU32::new(0);
 
-/// From now on link-local addresses are on the card of this index.
-pub(crate) fn set(card: Option<u32>) {
-    CARD.store(card.unwrap_or(0), Ordering::Relaxed);
+/// Sets the interface of link-local addresses.
+pub(crate) fn set(index: Option<u32>) {
+    INTERFACE.store(index.unwrap_or(0), Ordering::Relaxed);
 }
 
-/// As the system wants the address: with the card, if it is link-local and has none.
+/// The address as the system needs it: with the zone, if it is link-local and has none.
 pub(crate) fn with(address: SocketAddr) -> SocketAddr {
-    with_card(address, CARD.load(Ordering::Relaxed))
+    with_zone(address, INTERFACE.load(Ordering::Relaxed))
 }
 
-/// As members tell the address: without the card.
+/// The address as members advertise it: without the zone.
 pub(crate) fn without(address: SocketAddr) -> SocketAddr {
-    without_card(address, CARD.load(Ordering::Relaxed))
+    without_zone(address, INTERFACE.load(Ordering::Relaxed))
 }
 
-/// Whether the address is IPv6, and leads only to hosts on one link.
+/// Whether the address is IPv6 and link-local.
 pub(crate) fn has(ip: IpAddr) -> bool {
     matches!(ip, IpAddr::V6(ip) if ip.is_unicast_link_local())
 }
 
-fn with_card(mut address: SocketAddr, card: u32) -> SocketAddr {
+fn with_zone(mut address: SocketAddr, index: u32) -> SocketAddr {
     if let SocketAddr::V6(v6) = &mut address
         && v6.ip().is_unicast_link_local()
         && v6.scope_id() == 0
     {
-        v6.set_scope_id(card);
+        v6.set_scope_id(index);
     }
     address
 }
 
-fn without_card(mut address: SocketAddr, card: u32) -> SocketAddr {
+fn without_zone(mut address: SocketAddr, index: u32) -> SocketAddr {
     if let SocketAddr::V6(v6) = &mut address
-        && v6.scope_id() == card
+        && v6.scope_id() == index
     {
         v6.set_scope_id(0);
     }
@@ -55,19 +54,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_link_local_address_is_on_the_card_of_this_member_unless_it_has_another() {
-        for (told, dialled) in [
+    fn a_link_local_address_gets_the_zone_of_this_member_unless_it_has_one() {
+        for (advertised, dialled) in [
             ("[fe80::1]:6900", "[fe80::1%3]:6900"),
             ("[fd00::1]:6900", "[fd00::1]:6900"),
             ("10.0.0.1:6900", "10.0.0.1:6900"),
         ] {
-            let [told, dialled]: [SocketAddr; 2] =
-                [told, dialled].map(|text| text.parse().unwrap());
-            assert_eq!(with_card(told, 3), dialled);
-            assert_eq!(without_card(dialled, 3), told);
+            let [advertised, dialled]: [SocketAddr; 2] =
+                [advertised, dialled].map(|text| text.parse().unwrap());
+            assert_eq!(with_zone(advertised, 3), dialled);
+            assert_eq!(without_zone(dialled, 3), advertised);
         }
         let elsewhere = "[fe80::1%4]:6900".parse().unwrap();
-        assert_eq!(with_card(elsewhere, 3), elsewhere);
-        assert_eq!(without_card(elsewhere, 3), elsewhere);
+        assert_eq!(with_zone(elsewhere, 3), elsewhere);
+        assert_eq!(without_zone(elsewhere, 3), elsewhere);
     }
 }

@@ -1,5 +1,5 @@
-//! Answering calls: bounded in number, size and time before anybody has proved
-//! to be a member, and shared fairly; see [`HandshakeGate`].
+//! Accepts connections on the member port. Unauthenticated peers are bounded in number, bytes and
+//! time, and share the room fairly; see [`HandshakeGate`].
 
 use std::collections::HashSet;
 use std::io;
@@ -16,44 +16,45 @@ use tracing::{debug, info, warn};
 
 use super::calls::Call;
 use super::input::Input;
-use super::state::{Counters, Place, bump};
+use super::state::{Counters, MemberState, increment};
 
-/// Callers whose refusal was logged: each is said once.
-const SAID_MAX: usize = 256;
-/// A pause after the system refuses to accept, as when it has no descriptor left.
+/// Callers whose refusal was logged; each is logged once.
+const LOGGED_MAX: usize = 256;
+/// Pause after the system fails to accept a connection, as when no descriptor is left, in
+/// milliseconds.
 const ACCEPT_PAUSE_MS: u64 = 100;
-/// Callers that are being answered or turned away at once, and so descriptors. Above what the
-/// gate lets in: one that it drops for another ends as soon as its task runs, so that callers
-/// that send nothing never keep others in the system's queue.
+/// Connections with a handshake or a refusal in progress, and so descriptors, at most. Higher than
+/// what the gate admits: a handshake that the gate drops ends when its task next runs, so silent
+/// callers never fill the system's accept queue.
 const CALLERS_MAX: usize = 2 * (WAITING_MAX + PROVED_MAX);
 
-/// Answers at all addresses of the member port.
-pub(crate) struct Door {
+/// Accepts connections at all addresses of the member port.
+pub(crate) struct Acceptor {
     keys: Arc<ClusterKeys>,
     driver: mpsc::Sender<Input>,
-    /// Where streams of data go.
+    /// Receives data streams.
     data: mpsc::Sender<Box<Call>>,
-    place: watch::Receiver<Arc<Place>>,
+    member_state: watch::Receiver<Arc<MemberState>>,
     counters: Arc<Counters>,
     gate: Arc<HandshakeGate>,
-    said: Arc<Mutex<HashSet<(IpAddr, &'static str)>>>,
+    logged: Arc<Mutex<HashSet<(IpAddr, &'static str)>>>,
     callers: Arc<Semaphore>,
 }
 
-impl Door {
+impl Acceptor {
     pub(crate) fn new(
         keys: Arc<ClusterKeys>,
         driver: mpsc::Sender<Input>,
         data: mpsc::Sender<Box<Call>>,
-        place: watch::Receiver<Arc<Place>>,
+        member_state: watch::Receiver<Arc<MemberState>>,
         counters: Arc<Counters>,
     ) -> Arc<Self> {
-        let (gate, said) = (Arc::new(HandshakeGate::new()), Arc::default());
+        let (gate, logged) = (Arc::new(HandshakeGate::new()), Arc::default());
         let callers = Arc::new(Semaphore::new(CALLERS_MAX));
-        Arc::new(Self { keys, driver, data, place, counters, gate, said, callers })
+        Arc::new(Self { keys, driver, data, member_state, counters, gate, logged, callers })
     }
 
-    /// Answers those who call at these for as long as the process runs.
+    /// Accepts connections from these listeners for as long as the process runs.
     pub(crate) async fn answer(self: Arc<Self>, listeners: Vec<TcpListener>) {
         let mut next = 0;
         loop {
@@ -66,16 +67,17 @@ impl Door {
                     continue;
                 }
             };
-            let (door, hello) = (Arc::clone(&self), Arc::clone(&self.place.borrow().hello));
+            let (acceptor, hello) =
+                (Arc::clone(&self), Arc::clone(&self.member_state.borrow().hello));
             tokio::spawn(async move {
                 let _turn = turn;
-                door.take(stream, from, &hello).await;
+                acceptor.take(stream, from, &hello).await;
             });
         }
     }
 
     async fn take(&self, stream: TcpStream, from: SocketAddr, hello: &[u8]) {
-        match greet(&self.gate, stream, from.ip().into(), &self.keys, hello).await {
+        match handshake(&self.gate, stream, from.ip().into(), &self.keys, hello).await {
             Ok(call) if call.hello.standing == Standing::Data => {
                 let _ = self.data.send(Box::new(call)).await;
             }
@@ -84,15 +86,15 @@ impl Door {
                 let _ = self.driver.send(Input::Connected { call, called: false }).await;
             }
             Err(error) => {
-                bump(&self.counters.refused);
-                say(&self.said, from.ip(), &error);
+                increment(&self.counters.refused);
+                log_refusal(&self.logged, from.ip(), &error);
             }
         }
     }
 }
 
-/// The next caller at any of the addresses, from `next` on: so that callers at one
-/// do not keep those at another waiting.
+/// Accepts the next connection on any of the listeners, starting at `next`, so that a busy listener
+/// does not starve the others.
 async fn accept(
     listeners: &[TcpListener],
     next: &mut usize,
@@ -110,7 +112,7 @@ async fn accept(
     .await
 }
 
-async fn greet(
+async fn handshake(
     gate: &HandshakeGate,
     stream: TcpStream,
     origin: Origin,
@@ -118,31 +120,35 @@ async fn greet(
     hello: &[u8],
 ) -> Result<Call, HandshakeError> {
     let _ = stream.set_nodelay(true);
-    let (stream, greeting) = gate.accept(stream, origin, keys, hello).await?;
-    let hello = Hello::decode(&greeting)
-        .map_err(|_| HandshakeError::Malformed { what: "the greeting cannot be read" })?;
+    let (stream, encoded) = gate.accept(stream, origin, keys, hello).await?;
+    let hello = Hello::decode(&encoded)
+        .map_err(|_| HandshakeError::Malformed { what: "the hello cannot be decoded" })?;
     Ok(Call { hello, stream })
 }
 
-/// One line for each caller and kind of refusal.
-fn say(said: &Mutex<HashSet<(IpAddr, &'static str)>>, from: IpAddr, error: &HandshakeError) {
-    debug!(%from, %error, "a caller was turned away");
+/// Logs a refusal, once for each caller and kind.
+fn log_refusal(
+    logged: &Mutex<HashSet<(IpAddr, &'static str)>>,
+    from: IpAddr,
+    error: &HandshakeError,
+) {
+    debug!(%from, %error, "refused a connection");
     let kind = match error {
         HandshakeError::Credentials => "credentials",
         HandshakeError::Version { .. } => "version",
         HandshakeError::Dropped => "crowd",
-        // Port scans and health checks open and close; that is no news.
+        // Port scans and health checks connect and hang up; that is not worth a line.
         HandshakeError::Closed | HandshakeError::Io(_) => return,
         _ => "other",
     };
-    let Ok(mut said) = said.lock() else { return };
-    if said.len() < SAID_MAX && said.insert((from, kind)) {
+    let Ok(mut logged) = logged.lock() else { return };
+    if logged.len() < LOGGED_MAX && logged.insert((from, kind)) {
         match kind {
             "crowd" => {
-                warn!(%from, "many connections to the member port that send nothing: {error}; members that call are served all the same");
+                warn!(%from, "too many idle connections to the member port: {error}; members can still connect");
             }
-            "other" => info!(%from, "turned away a caller on the member port: {error}"),
-            _ => warn!(%from, "turned away a caller on the member port: {error}"),
+            "other" => info!(%from, "refused a connection on the member port: {error}"),
+            _ => warn!(%from, "refused a connection on the member port: {error}"),
         }
     }
 }

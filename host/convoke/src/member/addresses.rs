@@ -1,5 +1,6 @@
-//! The addresses that this member has, followed while it runs: DHCP gives another, a card is
-//! replaced, a virtual address comes and goes. It listens on what is there, and tells the others.
+//! Follows the addresses of this host while the member runs: DHCP assigns another one, an interface
+//! is replaced, a virtual address comes and goes. Listens on the current addresses and advertises
+//! them.
 
 use std::collections::{HashMap, HashSet};
 use std::net::{IpAddr, SocketAddr};
@@ -16,32 +17,32 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tracing::{error, info, warn};
 
-use super::accept::Door;
+use super::accept::Acceptor;
 use super::input::Input;
 use super::ports;
 use crate::describe::list;
 use crate::interfaces::{
-    Changes, Choice, LocalAddress, Wishes, local_addresses, system_route, zone,
+    Changes, Choice, LocalAddress, Preferences, local_addresses, system_route, zone,
 };
 use crate::status::Status;
 
-/// When an address that could not be listened on is tried again, in milliseconds.
+/// Delay before listening on an address is tried again, in milliseconds.
 const AGAIN_MS: u64 = 1_000;
-/// Times that is tried.
+/// Attempts to listen on an address.
 const AGAIN_MAX: u32 = 10;
 
-/// What is bound at each address.
+/// The ports that are bound at each address.
 pub(crate) struct Ports {
     pub(crate) member: u16,
     pub(crate) http: u16,
-    /// None when RESP is off, or for this machine only.
+    /// `None` when RESP is off or serves this host only.
     pub(crate) resp: Option<u16>,
 }
 
-/// Who is to know of other addresses.
-pub(crate) struct Followers {
+/// The parts of the process that are notified of other addresses.
+pub(crate) struct AddressUsers {
     pub(crate) driver: mpsc::Sender<Input>,
-    pub(crate) door: Arc<Door>,
+    pub(crate) acceptor: Arc<Acceptor>,
     pub(crate) web: Arc<Web>,
     pub(crate) pages: Pages,
     pub(crate) resp: Option<Arc<Server>>,
@@ -49,27 +50,27 @@ pub(crate) struct Followers {
     pub(crate) status: Arc<Status>,
 }
 
-/// Follows the machine's addresses.
-pub(crate) struct Follow {
-    wishes: Wishes,
-    /// What is used now.
+/// Follows this host's addresses.
+pub(crate) struct AddressWatcher {
+    preferences: Preferences,
+    /// The addresses in use.
     choice: Choice,
-    /// What `--public-address` says, which goes first.
+    /// The addresses of `--public-address`, which are advertised first.
     public: Vec<SocketAddr>,
     ports: Ports,
-    followers: Followers,
-    /// Whether operators know that there is a network after all.
+    users: AddressUsers,
+    /// Whether it was logged that this host has a network address now.
     is_network_noted: bool,
-    /// Listeners by address: none for those from the start, which stay.
+    /// Listeners by address; empty for the listeners from the start, which are kept.
     listening: HashMap<IpAddr, Listening>,
 }
 
-/// The tasks that accept at one address.
+/// The tasks that accept connections at one address.
 #[derive(Default)]
 struct Listening(Vec<JoinHandle<()>>);
 
 impl Listening {
-    /// Ends with nothing listening: the address may come back at once.
+    /// Returns when nothing listens any more: the address may come back at once.
     async fn close(self) {
         for task in &self.0 {
             task.abort();
@@ -80,7 +81,7 @@ impl Listening {
     }
 }
 
-/// The addresses to tell others: those of `--public-address` first, as many as can be told.
+/// The addresses to advertise, those of `--public-address` first, at most [`ADDRESSES_MAX`].
 pub(crate) fn advertised(public: &[SocketAddr], bound: &[SocketAddr]) -> Vec<SocketAddr> {
     let mut addresses = public.to_vec();
     for address in bound {
@@ -88,31 +89,31 @@ pub(crate) fn advertised(public: &[SocketAddr], bound: &[SocketAddr]) -> Vec<Soc
             addresses.push(*address);
         }
     }
-    let told = addresses.len().min(ADDRESSES_MAX);
-    if told < addresses.len() {
+    let advertised_addresses = addresses.len().min(ADDRESSES_MAX);
+    if advertised_addresses < addresses.len() {
         warn!(
-            beyond = list(addresses.drain(told..)),
-            "this member has more addresses than the {ADDRESSES_MAX} that others are told"
+            beyond = list(addresses.drain(advertised_addresses..)),
+            "this member has more than {ADDRESSES_MAX} addresses; the rest are not advertised"
         );
     }
     addresses
 }
 
-impl Follow {
-    /// Of a member that listens on what was chosen.
+impl AddressWatcher {
+    /// For a member that already listens on `choice`.
     pub(crate) fn new(
-        wishes: Wishes,
+        preferences: Preferences,
         choice: Choice,
         public: Vec<SocketAddr>,
         ports: Ports,
-        followers: Followers,
+        users: AddressUsers,
     ) -> Self {
         let bound = choice.to_bind().into_iter();
         let listening = bound.map(|ip| (ip, Listening::default())).collect();
-        Self { wishes, choice, public, ports, followers, is_network_noted: false, listening }
+        Self { preferences, choice, public, ports, users, is_network_noted: false, listening }
     }
 
-    /// Runs as long as the process does.
+    /// Runs for as long as the process does.
     pub(crate) async fn run(mut self, mut changes: Changes) {
         let mut tries_left = 0;
         loop {
@@ -139,38 +140,34 @@ impl Follow {
         }
     }
 
-    /// Takes what the machine has now; `gone` was taken away meanwhile, even if it is back.
-    /// Gives whether all of it is in use.
+    /// Applies the host's current addresses. `gone` were removed in the meantime, even if they are
+    /// back. Returns whether all chosen addresses are in use.
     async fn look(&mut self, have: &[LocalAddress], gone: &HashSet<IpAddr>) -> bool {
-        let choice = self.wishes.choose_again(have, &system_route, &self.choice);
+        let choice = self.preferences.choose_again(have, &system_route, &self.choice);
         let is_lost = choice.is_none();
-        if self.followers.status.is_addressless.swap(is_lost, Ordering::Relaxed) != is_lost {
+        if self.users.status.is_addressless.swap(is_lost, Ordering::Relaxed) != is_lost {
             let before = list(self.choice.to_bind());
             match &choice {
                 None => error!(
                     gone = before,
-                    "this host has no address left that this member could use; it is not ready until one is back"
+                    "this host has no usable address any more; this member is not ready until it has one"
                 ),
                 Some(choice) => {
-                    info!(now = list(choice.to_bind()), "this member has an address again");
+                    info!(now = list(choice.to_bind()), "this host has a usable address again");
                 }
             }
         }
         let Some(choice) = choice else { return true };
         self.note_network(have);
-        // A card that is replaced has the same address and another index; and one whose address
-        // was taken away has left its multicast groups.
+        // A replaced interface has the same address and another index, and an interface that lost
+        // an address has left its multicast groups.
         let is_renewed = choice.all.iter().any(|address| gone.contains(&address.ip));
         if choice.all == self.choice.all && !is_renewed && self.is_bound(&choice) {
             return true;
         }
         let (now, before) = (choice.to_bind(), self.choice.to_bind());
         if now != before {
-            info!(
-                now = list(now),
-                before = list(before),
-                "the addresses of this host have changed"
-            );
+            info!(now = list(now), before = list(before), "the addresses of this host changed");
         }
         zone::set(choice.primary.index);
         self.choice = choice;
@@ -189,18 +186,19 @@ impl Follow {
         if bound.is_empty() {
             return is_whole;
         }
-        let told = advertised(&self.public, &bound);
-        let here = told.iter().filter(|a| a.port() == told[0].port());
+        let advertised_addresses = advertised(&self.public, &bound);
+        let here =
+            advertised_addresses.iter().filter(|a| a.port() == advertised_addresses[0].port());
         let here: Vec<IpAddr> = here.map(SocketAddr::ip).collect();
-        self.followers.host.move_to(&interfaces(&self.choice), &here);
+        self.users.host.move_to(&interfaces(&self.choice), &here);
         let used = bound.iter().map(SocketAddr::ip).collect();
-        let input = Input::Addresses { told, used, closed, opened };
-        let _ = self.followers.driver.send(input).await;
+        let input = Input::Addresses { advertised_addresses, used, closed, opened };
+        let _ = self.users.driver.send(input).await;
         is_whole
     }
 
-    /// Listens on what is chosen and not listened on yet. Gives where the member listens now, and
-    /// the new sockets for datagrams.
+    /// Listens on the chosen addresses that are not in use yet. Returns the addresses that this
+    /// member listens on now, and the new UDP sockets.
     fn bind(&mut self) -> (Vec<SocketAddr>, Vec<std::net::UdpSocket>) {
         let (mut bound, mut opened) = (Vec::new(), Vec::new());
         for ip in self.choice.to_bind() {
@@ -224,18 +222,18 @@ impl Follow {
         (bound, opened)
     }
 
-    /// A member that had loopback only when it started does not go out on its own account.
+    /// A member that started with loopback only does not start to use the network by itself.
     fn note_network(&mut self, have: &[LocalAddress]) {
-        let is_alone = self.choice.primary.ip.is_loopback() && self.wishes.are_none();
+        let is_alone = self.choice.primary.ip.is_loopback() && self.preferences.is_empty();
         if !is_alone || self.is_network_noted {
             return;
         }
-        let Ok(other) = self.wishes.choose(have, &system_route) else { return };
+        let Ok(other) = self.preferences.choose(have, &system_route) else { return };
         if !other.primary.ip.is_loopback() {
             self.is_network_noted = true;
             warn!(
                 address = %other.primary,
-                "this host has a network address now, and had none when this member started: it stays on loopback. Restart it to use the network"
+                "this host has a network address now, but this member started without one and stays on loopback. Restart it to use the network"
             );
         }
     }
@@ -246,8 +244,8 @@ impl Follow {
 
     /// Serves members and clients at one more address.
     fn listen(&self, ip: IpAddr, listener: TcpListener) -> Listening {
-        let Followers { door, web, pages, resp, .. } = &self.followers;
-        let mut tasks = vec![tokio::spawn(Arc::clone(door).answer(vec![listener]))];
+        let AddressUsers { acceptor, web, pages, resp, .. } = &self.users;
+        let mut tasks = vec![tokio::spawn(Arc::clone(acceptor).answer(vec![listener]))];
         let mut also =
             |what, port, serve: &dyn Fn(TcpListener) -> JoinHandle<()>| match ports::listen(
                 SocketAddr::new(ip, port),
@@ -267,7 +265,7 @@ impl Follow {
     }
 }
 
-/// For the modes.
+/// The interfaces that modes may use.
 pub(crate) fn interfaces(choice: &Choice) -> Vec<Interface> {
     let all = choice.all.iter();
     all.map(|local| Interface { address: local.ip, index: local.index }).collect()

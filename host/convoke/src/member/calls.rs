@@ -1,4 +1,4 @@
-//! Opening streams to others: one dial, one handshake, one outcome.
+//! Connects to other members: dial, then handshake.
 
 use std::io;
 use std::net::SocketAddr;
@@ -11,62 +11,62 @@ use tokio::net::TcpStream;
 
 use crate::interfaces::zone;
 
-/// How long a connection may take to open: on a local network a few
-/// milliseconds; a host that is gone never answers.
+/// How long a connection may take to open, in milliseconds: a few are enough on a local network,
+/// and a host that is gone never answers.
 pub(crate) const CONNECT_MS_MAX: u64 = 400;
-/// Times a call that is cut off in the handshake is made again.
+/// Retries of a call whose connection is closed during the handshake.
 const RETRIES_MAX: u32 = 6;
-/// Wait before the first of them, in milliseconds; each further one is twice as long.
+/// Wait before the first retry, in milliseconds; doubled for each further one.
 const RETRY_MS: u64 = 2;
 
-/// A stream to a member that said who it is.
+/// An authenticated stream, with the peer's hello.
 pub(crate) struct Call {
     pub(crate) hello: Hello,
     pub(crate) stream: SealedStream<TcpStream>,
 }
 
-/// Why there is no stream.
+/// Why a call failed.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum CallError {
     #[error("nothing listens there")]
     Refused,
     #[error("no answer within {CONNECT_MS_MAX} ms")]
     Silent,
-    #[error("no way there: {0}")]
+    #[error("cannot be reached: {0}")]
     Unreachable(io::Error),
     #[error("{0}")]
     Handshake(HandshakeError),
-    #[error("its greeting cannot be read; is it another version?")]
-    Greeting,
+    #[error("its hello cannot be decoded; is it a different version?")]
+    MalformedHello,
 }
 
 impl CallError {
-    /// What it says about a member that was known to be at the address.
+    /// What it says about a member that was known to be at this address.
     pub(crate) fn found(&self) -> AtAddress {
         match self {
-            Self::Refused => AtAddress::Nobody,
+            Self::Refused => AtAddress::Refused,
             Self::Handshake(
                 HandshakeError::NotAMember { .. }
                 | HandshakeError::Credentials
                 | HandshakeError::Version { .. }
                 | HandshakeError::Refused { .. },
-            ) => AtAddress::Another,
+            ) => AtAddress::OtherProcess,
             _ => AtAddress::Silent,
         }
     }
 
-    /// Whether the peer took the connection and hung up.
-    pub(crate) fn is_cut_off(&self) -> bool {
+    /// Whether the peer accepted the connection and closed it during the handshake.
+    pub(crate) fn was_closed_by_peer(&self) -> bool {
         matches!(self, Self::Handshake(HandshakeError::Closed))
     }
 
-    /// Whether there certainly is no member of this cluster, as far as a call can show. Where
-    /// something took the connection and did not complete the handshake there may be one: busy,
-    /// paused, or about to stop. And a call that failed on this side has shown nothing.
-    pub(crate) fn is_certain(&self) -> bool {
+    /// Whether this call rules out a member of this cluster at the address. A peer that accepted
+    /// the connection and did not complete the handshake may be one that is busy, paused or about
+    /// to stop; a call that failed for a local reason shows nothing.
+    pub(crate) fn rules_out_member(&self) -> bool {
         match self {
-            Self::Refused | Self::Silent | Self::Greeting => true,
-            Self::Unreachable(error) => !is_own_fault(error),
+            Self::Refused | Self::Silent | Self::MalformedHello => true,
+            Self::Unreachable(error) => !is_local_failure(error),
             Self::Handshake(error) => match error {
                 HandshakeError::NotAMember { .. }
                 | HandshakeError::Credentials
@@ -85,9 +85,9 @@ impl CallError {
     }
 }
 
-/// Whether a connection was not even tried, since this process or host had no room for it:
-/// descriptors, ports, buffers, entries of the table of neighbours.
-fn is_own_fault(error: &io::Error) -> bool {
+/// Whether the connection was never tried, since this process or host lacked resources:
+/// descriptors, ports, buffers, or entries of the neighbour table.
+fn is_local_failure(error: &io::Error) -> bool {
     let code = error.raw_os_error().map(rustix::io::Errno::from_raw_os_error);
     code.is_some_and(|code| {
         use rustix::io::Errno;
@@ -103,9 +103,8 @@ fn is_own_fault(error: &io::Error) -> bool {
     })
 }
 
-/// As [`call`], and again when the peer hangs up in the handshake: a process
-/// that dies closes its streams before its port, and for a moment its port
-/// still takes calls.
+/// Calls, and retries when the peer closes the connection during the handshake: a process that dies
+/// closes its streams before its listening socket, which accepts connections for a moment longer.
 pub(crate) async fn call_surely(
     address: SocketAddr,
     keys: &Arc<ClusterKeys>,
@@ -123,7 +122,7 @@ pub(crate) async fn call_surely(
     call_within(address, keys, hello, connect_ms).await
 }
 
-/// Dials `address` and shakes hands as `hello`.
+/// Dials `address` and performs the handshake with `hello`.
 pub(crate) async fn call(
     address: SocketAddr,
     keys: &Arc<ClusterKeys>,
@@ -138,10 +137,10 @@ async fn call_within(
     hello: &[u8],
     connect_ms: u64,
 ) -> Result<Call, CallError> {
-    greet(dial_within(address, connect_ms).await?, keys, hello).await
+    handshake(dial_within(address, connect_ms).await?, keys, hello).await
 }
 
-/// Opens a connection, within [`CONNECT_MS_MAX`].
+/// Opens a connection within [`CONNECT_MS_MAX`].
 pub(crate) async fn dial(address: SocketAddr) -> Result<TcpStream, CallError> {
     dial_within(address, CONNECT_MS_MAX).await
 }
@@ -156,22 +155,22 @@ async fn dial_within(address: SocketAddr, connect_ms: u64) -> Result<TcpStream, 
         Ok(Err(error)) => return Err(CallError::Unreachable(error)),
         Ok(Ok(stream)) => stream,
     };
-    // A port of the ephemeral range can connect to itself when nobody listens.
+    // On an ephemeral port without a listener, TCP can connect to itself (simultaneous open).
     if stream.local_addr().ok() == stream.peer_addr().ok() {
         return Err(CallError::Refused);
     }
     Ok(stream)
 }
 
-/// Shakes hands as `hello` over a connection that was dialled.
-pub(crate) async fn greet(
+/// Performs the handshake with `hello` on an open connection.
+pub(crate) async fn handshake(
     stream: TcpStream,
     keys: &Arc<ClusterKeys>,
     hello: &[u8],
 ) -> Result<Call, CallError> {
     let _ = stream.set_nodelay(true);
-    let (stream, greeting) = connect(stream, keys, hello).await.map_err(CallError::Handshake)?;
-    let hello = Hello::decode(&greeting).map_err(|_| CallError::Greeting)?;
+    let (stream, encoded) = connect(stream, keys, hello).await.map_err(CallError::Handshake)?;
+    let hello = Hello::decode(&encoded).map_err(|_| CallError::MalformedHello)?;
     Ok(Call { hello, stream })
 }
 
@@ -187,7 +186,7 @@ mod tests {
     use rustix::io::Errno;
 
     #[test]
-    fn the_largest_greeting_fits_a_handshake() {
+    fn the_largest_hello_fits_a_handshake() {
         let service = Service { host: Some("h".repeat(HOST_BYTES_MAX)), port: u16::MAX };
         let member = Member {
             id: MemberId::from_bytes([u8::MAX; 16]),
@@ -209,23 +208,26 @@ mod tests {
         };
         let hello = Hello { member, standing: Standing::In(Box::new(summary)) };
         let bytes = hello.encode().len();
-        assert!(bytes <= HELLO_BYTES_MAX - 16, "{bytes} bytes; epochs and versions may grow");
+        assert!(
+            bytes <= HELLO_BYTES_MAX - 16,
+            "{bytes} bytes leave no room for larger epochs and versions"
+        );
     }
 
     #[test]
-    fn a_peer_that_took_the_connection_and_did_not_complete_the_handshake_may_be_a_member() {
-        let after = |error| CallError::Handshake(error).is_certain();
+    fn a_peer_that_accepts_and_does_not_complete_the_handshake_may_be_a_member() {
+        let after = |error| CallError::Handshake(error).rules_out_member();
         assert!(!after(HandshakeError::Busy));
         assert!(!after(HandshakeError::Closed));
         assert!(!after(HandshakeError::TimedOut { ms_max: 2_000 }));
         assert!(after(HandshakeError::Credentials));
         assert!(after(HandshakeError::NotAMember { began: b"HTTP".to_vec() }));
-        assert!(CallError::Refused.is_certain() && CallError::Silent.is_certain());
+        assert!(CallError::Refused.rules_out_member() && CallError::Silent.rules_out_member());
     }
 
     #[test]
-    fn a_connection_that_was_not_even_tried_says_nothing() {
-        let failed = |code: Errno| CallError::Unreachable(code.into()).is_certain();
+    fn a_connection_that_was_never_tried_shows_nothing() {
+        let failed = |code: Errno| CallError::Unreachable(code.into()).rules_out_member();
         for code in [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::ADDRNOTAVAIL] {
             assert!(!failed(code), "{code:?}");
         }
@@ -233,11 +235,11 @@ mod tests {
     }
 
     #[test]
-    fn only_a_refusal_is_a_proof_that_nobody_listens() {
-        assert_eq!(CallError::Refused.found(), AtAddress::Nobody);
+    fn only_a_refused_connection_proves_that_nothing_listens() {
+        assert_eq!(CallError::Refused.found(), AtAddress::Refused);
         assert_eq!(CallError::Silent.found(), AtAddress::Silent);
         let at = |error| CallError::Handshake(error).found();
-        assert_eq!(at(HandshakeError::Credentials), AtAddress::Another);
+        assert_eq!(at(HandshakeError::Credentials), AtAddress::OtherProcess);
         assert_eq!(at(HandshakeError::Busy), AtAddress::Silent);
     }
 }

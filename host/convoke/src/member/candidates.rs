@@ -1,14 +1,14 @@
-//! The candidates that modes name: when to call which, and which have still to answer.
+//! The candidates that modes report: when to call each, and which have not been decided yet.
 //!
-//! A candidate is a rumour. Each is called when it is first heard of, again after a growing
-//! wait while it is not in the view, and forgotten when no mode names it any more.
+//! A candidate is unverified. It is called when it is first reported, and again after a growing
+//! wait while it is not in the view; it is forgotten when no mode reports it any more.
 //!
-//! A member that starts waits for the candidates of its first round. What certainly is no
-//! member is an answer: a refused connection, another program, other credentials, a host that
-//! does not answer at all. A candidate that took the connection and did not complete the
-//! handshake may be a member that is busy, paused or about to stop: it is called again soon, and
-//! keeps this member from founding a cluster of its own beside it, for at most
-//! [`UNDECIDED_MS_MAX`], or [`CUT_OFF_MS_MAX`] if all it does is hang up.
+//! A member that starts waits for the candidates of its first round. A result that rules out a
+//! member decides a candidate: a refused connection, another program, other credentials, a host
+//! that does not answer. A candidate that accepted the connection and did not complete the
+//! handshake may be a member that is busy, paused or about to stop. It stays undecided, is called
+//! again soon, and keeps this member from founding a cluster for at most [`UNDECIDED_MS_MAX`], or
+//! [`CUT_OFF_MS_MAX`] if it only closes connections.
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap, HashSet};
@@ -20,83 +20,82 @@ use tokio::time::Instant;
 
 use crate::interfaces::zone;
 
-/// Candidates known at once, all modes together.
+/// Candidates of all modes together, at most.
 const CANDIDATES_MAX: usize = 4 * 65_536;
-/// First wait before another call.
+/// First wait before a candidate is called again.
 const WAIT_MIN: Duration = Duration::from_millis(1_000);
 /// Longest wait while there are few candidates.
 const WAIT_MAX: Duration = Duration::from_secs(10);
-/// Shortest and longest wait while there are many: ranges of addresses where
-/// mostly nobody is.
+/// First wait while there are many candidates: then most are unused addresses of a range.
 const WAIT_MIN_OF_MANY: Duration = Duration::from_secs(15);
 const WAIT_MAX_OF_MANY: Duration = Duration::from_secs(120);
-/// More candidates than this are many.
+/// More candidates than this count as many.
 const MANY: usize = 256;
-/// From the first call that ended undecided, how long such candidates keep a member from
-/// founding a cluster, in milliseconds. Long enough for a member that was paused or whose
-/// handshakes were all taken; a program that accepts and never speaks must not block for ever.
+/// How long undecided candidates keep a member from founding a cluster, in milliseconds, from the
+/// first undecided call on. Long enough for a member that was paused or whose handshake slots were
+/// all taken; a program that accepts and never responds must not block forever.
 pub(super) const UNDECIDED_MS_MAX: u64 = 15_000;
-/// The same of a candidate that hangs up, from the first time on: a proxy with nobody behind it
-/// does so as well, at once and for ever, and a member only for a moment.
+/// The same for a candidate that closes each connection, in milliseconds, from the first time on. A
+/// proxy without a backend does so permanently, a member only for a moment.
 pub(super) const CUT_OFF_MS_MAX: u64 = 3_000;
 /// First wait before an undecided candidate is called again, in milliseconds; doubled each time.
 const AGAIN_MS_MIN: u64 = 100;
 /// Longest such wait, in milliseconds.
 const AGAIN_MS_MAX: u64 = 1_000;
 
-/// How a call to a candidate ended.
+/// The result of a call to a candidate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Outcome {
-    /// A member of this cluster's name and password answered.
+pub(super) enum CallResult {
+    /// A member with this cluster's name and password answered.
     Member,
     /// This member itself answered.
     Own,
-    /// There certainly is no member of this cluster.
-    Nobody,
-    /// Something is there, and may be a member.
+    /// There is certainly no member of this cluster.
+    NoMember,
+    /// Something is there that may be a member.
     Undecided,
-    /// The same, and it hung up.
+    /// As `Undecided`; it closed the connection.
     CutOff,
 }
 
-/// What follows from it.
+/// What happens next with a candidate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Then {
-    /// The candidate has answered.
+pub(super) enum NextStep {
+    /// The candidate is decided.
     Answered,
-    /// It is called again soon; this member does not found a cluster before.
+    /// It is called again soon; this member does not found a cluster before that.
     Again {
-        /// How many calls ended so, one after the other; from 1.
+        /// Consecutive undecided calls, from 1.
         tries: u32,
     },
-    /// It stayed undecided for too long and no longer counts.
+    /// It was undecided for too long and is ignored from now on.
     GivenUp,
 }
 
-/// One to call now.
+/// A candidate to call now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Due {
     pub(super) address: SocketAddr,
-    /// Whether this is the time that [`Candidates::defer`] gave it.
+    /// Whether this call was postponed by [`Candidates::defer`].
     pub(super) was_deferred: bool,
 }
 
 struct Candidate {
-    /// The modes that name it, by number.
+    /// The modes that report it, as a bit set.
     modes: u32,
-    /// By which a new process at an old address is recognized.
+    /// Fingerprint that shows a new process at an old address.
     attributes: u64,
     next_at: Instant,
     wait: Duration,
-    /// Calls that ended undecided, one after the other.
+    /// Consecutive undecided calls.
     undecided: u32,
-    /// When it first hung up.
+    /// When it first closed a connection during the handshake.
     cut_off_since: Option<Instant>,
     calling: bool,
     answered: bool,
-    /// Whether the next call has its time in a queue of the caller's.
+    /// Whether the next call is scheduled by [`Candidates::defer`].
     deferred: bool,
-    /// This member's own address.
+    /// Whether it is this member's own address.
     own: bool,
 }
 
@@ -104,32 +103,32 @@ struct Candidate {
 #[derive(Default)]
 pub(super) struct Candidates {
     known: HashMap<SocketAddr, Candidate>,
-    /// When to call which; an entry that no longer agrees with the candidate's
-    /// own `next_at` is stale.
+    /// When to call each candidate. An entry that differs from the candidate's own `next_at` is
+    /// stale.
     due: BinaryHeap<Reverse<(Instant, SocketAddr)>>,
-    /// Candidates that have not answered yet.
+    /// Candidates that are not decided yet.
     unanswered: usize,
     /// When the first call ended undecided.
     undecided_since: Option<Instant>,
 }
 
 impl Candidates {
-    /// How many there are.
+    /// Number of candidates.
     pub(super) fn len(&self) -> usize {
         self.known.len()
     }
 
-    /// Whether there are more than [`MANY`]: then most are places where nobody is.
+    /// Whether there are more than [`MANY`]: then most are unused addresses.
     pub(super) fn are_many(&self) -> bool {
         self.known.len() > MANY
     }
 
-    /// How many have not answered yet.
+    /// Number of candidates that are not decided yet.
     pub(super) fn unanswered(&self) -> usize {
         self.unanswered
     }
 
-    /// A mode, one bit of `mode`, has looked and found this.
+    /// Applies a lookup of a mode, which is one bit of `mode`.
     pub(super) fn merge(&mut self, now: Instant, mode: u32, snapshot: &Snapshot) {
         let mut seen = HashSet::with_capacity(snapshot.candidates.len());
         for found in &snapshot.candidates {
@@ -142,7 +141,7 @@ impl Candidates {
                     known.modes |= mode;
                 }
                 Some(known) => {
-                    // Another process than the last time: call it at once.
+                    // Another process than in the last lookup: call it at once.
                     known.attributes = attributes;
                     known.modes |= mode;
                     known.next_at = now;
@@ -186,13 +185,14 @@ impl Candidates {
         });
     }
 
-    /// When the next one is due; some time before, where an entry is stale.
+    /// When the next candidate is due; earlier, if the entry is stale.
     pub(super) fn next_due(&self) -> Option<Instant> {
         self.due.peek().map(|Reverse((at, _))| *at)
     }
 
-    /// The next one to call now; it counts as being called until [`Self::take`] or
-    /// [`Self::defer`]. Those that are `members` of the view are not called, and count as answered.
+    /// The next candidate to call now. It counts as being called until [`Self::take`] or
+    /// [`Self::defer`]. Candidates in `members` are in the view: they are not called, and count as
+    /// decided.
     pub(super) fn poll_due(&mut self, now: Instant, members: &HashSet<SocketAddr>) -> Option<Due> {
         while let Some(Reverse((at, address))) = self.due.peek().copied() {
             if at > now {
@@ -216,7 +216,7 @@ impl Candidates {
         None
     }
 
-    /// One that was due is called at this time instead.
+    /// Postpones the call of a due candidate to this time.
     pub(super) fn defer(&mut self, address: SocketAddr, at: Instant) {
         if let Some(candidate) = self.known.get_mut(&address) {
             candidate.calling = false;
@@ -226,29 +226,29 @@ impl Candidates {
         }
     }
 
-    /// A call ended. `jitter`, about 1, spreads the next calls of many candidates.
+    /// Records the end of a call. `jitter`, about 1, spreads the next calls of many candidates.
     pub(super) fn take(
         &mut self,
         now: Instant,
         address: SocketAddr,
-        outcome: Outcome,
+        result_kind: CallResult,
         jitter: f64,
-    ) -> Then {
+    ) -> NextStep {
         let many = self.are_many();
-        let Some(candidate) = self.known.get_mut(&address) else { return Then::Answered };
+        let Some(candidate) = self.known.get_mut(&address) else { return NextStep::Answered };
         candidate.calling = false;
         if candidate.modes == 0 {
-            // No mode names it any more.
+            // No mode reports it any more.
             self.unanswered -= usize::from(!candidate.answered);
             self.known.remove(&address);
-            return Then::Answered;
+            return NextStep::Answered;
         }
-        let mut then = Then::Answered;
-        let is_undecided = matches!(outcome, Outcome::Undecided | Outcome::CutOff);
+        let mut then = NextStep::Answered;
+        let is_undecided = matches!(result_kind, CallResult::Undecided | CallResult::CutOff);
         if is_undecided && !candidate.answered {
             let since = *self.undecided_since.get_or_insert(now);
             let mut until = since + Duration::from_millis(UNDECIDED_MS_MAX);
-            if outcome == Outcome::CutOff {
+            if result_kind == CallResult::CutOff {
                 let since = *candidate.cut_off_since.get_or_insert(now);
                 until = until.min(since + Duration::from_millis(CUT_OFF_MS_MAX));
             }
@@ -258,9 +258,9 @@ impl Candidates {
                 candidate.undecided += 1;
                 candidate.next_at = now + Duration::from_millis(wait_ms).mul_f64(jitter);
                 self.due.push(Reverse((candidate.next_at, address)));
-                return Then::Again { tries: candidate.undecided };
+                return NextStep::Again { tries: candidate.undecided };
             }
-            then = Then::GivenUp;
+            then = NextStep::GivenUp;
         }
         self.unanswered -= usize::from(!candidate.answered);
         candidate.answered = true;
@@ -269,10 +269,10 @@ impl Candidates {
             if many { (WAIT_MIN_OF_MANY, WAIT_MAX_OF_MANY) } else { (WAIT_MIN, WAIT_MAX) };
         let wait = candidate.wait.max(min);
         candidate.next_at = now + wait.mul_f64(jitter);
-        // A member may be about to join: it is called again soon, until it is in the view.
-        let is_member = matches!(outcome, Outcome::Member | Outcome::Own);
+        // It may be a member that is about to join: call it again soon, until it is in the view.
+        let is_member = matches!(result_kind, CallResult::Member | CallResult::Own);
         candidate.wait = if is_member { WAIT_MIN } else { (wait * 2).min(max) };
-        candidate.own = outcome == Outcome::Own;
+        candidate.own = result_kind == CallResult::Own;
         self.due.push(Reverse((candidate.next_at, address)));
         then
     }
@@ -312,12 +312,12 @@ mod tests {
     }
 
     #[test]
-    fn a_candidate_that_is_certainly_no_member_has_answered() {
+    fn a_candidate_that_is_certainly_no_member_is_decided() {
         let now = Instant::now();
         let mut candidates = found(now, &[1]);
         assert_eq!((poll(&mut candidates, now), candidates.unanswered()), (Some(address(1)), 1));
-        let then = candidates.take(now, address(1), Outcome::Nobody, 1.0);
-        assert_eq!((then, candidates.unanswered()), (Then::Answered, 0));
+        let then = candidates.take(now, address(1), CallResult::NoMember, 1.0);
+        assert_eq!((then, candidates.unanswered()), (NextStep::Answered, 0));
         assert_eq!(candidates.next_due(), Some(now + WAIT_MIN));
     }
 
@@ -328,15 +328,15 @@ mod tests {
         let mut waits = Vec::new();
         for tries in 1..=6 {
             assert_eq!(poll(&mut candidates, now), Some(address(1)));
-            let then = candidates.take(now, address(1), Outcome::Undecided, 1.0);
-            assert_eq!((then, candidates.unanswered()), (Then::Again { tries }, 1));
+            let then = candidates.take(now, address(1), CallResult::Undecided, 1.0);
+            assert_eq!((then, candidates.unanswered()), (NextStep::Again { tries }, 1));
             let next = candidates.next_due().unwrap();
             waits.push((next - now).as_millis());
             now = next;
         }
         assert_eq!(waits, [100, 200, 400, 800, 1_000, 1_000]);
         assert_eq!(poll(&mut candidates, now), Some(address(1)));
-        assert_eq!(candidates.take(now, address(1), Outcome::Member, 1.0), Then::Answered);
+        assert_eq!(candidates.take(now, address(1), CallResult::Member, 1.0), NextStep::Answered);
         assert_eq!(candidates.unanswered(), 0);
     }
 
@@ -345,59 +345,59 @@ mod tests {
         let now = Instant::now();
         let mut candidates = found(now, &[1, 2]);
         while poll(&mut candidates, now).is_some() {}
-        candidates.take(now, address(1), Outcome::Undecided, 1.0);
-        // A call of the second one takes longer; it gets no time of its own.
+        candidates.take(now, address(1), CallResult::Undecided, 1.0);
+        // A later call to the second one does not get a period of its own.
         let late = now + Duration::from_millis(UNDECIDED_MS_MAX);
-        let then = candidates.take(late, address(2), Outcome::Undecided, 1.0);
-        assert_eq!((then, candidates.unanswered()), (Then::GivenUp, 1));
+        let then = candidates.take(late, address(2), CallResult::Undecided, 1.0);
+        assert_eq!((then, candidates.unanswered()), (NextStep::GivenUp, 1));
         assert_eq!(poll(&mut candidates, late), Some(address(1)));
-        let then = candidates.take(late, address(1), Outcome::Undecided, 1.0);
-        assert_eq!((then, candidates.unanswered()), (Then::GivenUp, 0));
+        let then = candidates.take(late, address(1), CallResult::Undecided, 1.0);
+        assert_eq!((then, candidates.unanswered()), (NextStep::GivenUp, 0));
     }
 
     #[test]
-    fn a_candidate_that_only_hangs_up_is_given_up_earlier() {
+    fn a_candidate_that_only_closes_connections_is_given_up_earlier() {
         let now = Instant::now();
         let mut candidates = found(now, &[1, 2]);
         while poll(&mut candidates, now).is_some() {}
-        candidates.take(now, address(2), Outcome::Undecided, 1.0);
-        // Its time begins when it first hangs up.
+        candidates.take(now, address(2), CallResult::Undecided, 1.0);
+        // Its period begins when it first closes a connection.
         let first = now + Duration::from_millis(CUT_OFF_MS_MAX);
-        let then = candidates.take(first, address(1), Outcome::CutOff, 1.0);
-        assert_eq!(then, Then::Again { tries: 1 });
+        let then = candidates.take(first, address(1), CallResult::CutOff, 1.0);
+        assert_eq!(then, NextStep::Again { tries: 1 });
         let late = first + Duration::from_millis(CUT_OFF_MS_MAX);
         assert!(poll(&mut candidates, late).is_some() && poll(&mut candidates, late).is_some());
-        let then = candidates.take(late, address(1), Outcome::CutOff, 1.0);
-        assert_eq!((then, candidates.unanswered()), (Then::GivenUp, 1));
-        let then = candidates.take(late, address(2), Outcome::Undecided, 1.0);
-        assert_eq!(then, Then::Again { tries: 2 });
+        let then = candidates.take(late, address(1), CallResult::CutOff, 1.0);
+        assert_eq!((then, candidates.unanswered()), (NextStep::GivenUp, 1));
+        let then = candidates.take(late, address(2), CallResult::Undecided, 1.0);
+        assert_eq!(then, NextStep::Again { tries: 2 });
     }
 
     #[test]
-    fn a_candidate_that_has_answered_once_keeps_nobody_waiting() {
+    fn a_candidate_that_was_decided_once_does_not_delay_founding() {
         let now = Instant::now();
         let mut candidates = found(now, &[1]);
         assert!(poll(&mut candidates, now).is_some());
-        candidates.take(now, address(1), Outcome::Nobody, 1.0);
+        candidates.take(now, address(1), CallResult::NoMember, 1.0);
         let later = now + WAIT_MIN;
         assert!(poll(&mut candidates, later).is_some());
-        let then = candidates.take(later, address(1), Outcome::Undecided, 1.0);
-        assert_eq!((then, candidates.unanswered()), (Then::Answered, 0));
+        let then = candidates.take(later, address(1), CallResult::Undecided, 1.0);
+        assert_eq!((then, candidates.unanswered()), (NextStep::Answered, 0));
     }
 
     #[test]
-    fn an_undecided_candidate_that_no_mode_names_any_more_keeps_nobody_waiting() {
+    fn an_undecided_candidate_that_no_mode_reports_any_more_does_not_delay_founding() {
         let now = Instant::now();
         let mut candidates = found(now, &[1, 2]);
         assert_eq!(poll(&mut candidates, now), Some(address(1)));
         candidates.merge(now, 1, &snapshot(&[]));
         assert_eq!((candidates.len(), candidates.unanswered()), (1, 1), "one is being called");
-        candidates.take(now, address(1), Outcome::Undecided, 1.0);
+        candidates.take(now, address(1), CallResult::Undecided, 1.0);
         assert_eq!((candidates.len(), candidates.unanswered()), (0, 0));
     }
 
     #[test]
-    fn members_of_the_view_are_not_called_and_have_answered() {
+    fn members_of_the_view_are_not_called_and_count_as_decided() {
         let now = Instant::now();
         let mut candidates = found(now, &[1]);
         assert_eq!(candidates.poll_due(now, &[address(1)].into()), None);
@@ -416,8 +416,8 @@ mod tests {
         assert_eq!((poll(&mut candidates, now), candidates.unanswered()), (None, 2));
         let due = candidates.poll_due(later, &HashSet::new()).unwrap();
         assert_eq!(due, Due { address: first.address, was_deferred: true });
-        // The next time it is asked for again.
-        candidates.take(later, first.address, Outcome::Nobody, 1.0);
+        // The next call is scheduled as usual.
+        candidates.take(later, first.address, CallResult::NoMember, 1.0);
         let due = candidates.poll_due(later + WAIT_MIN, &HashSet::new()).unwrap();
         assert!(!due.was_deferred);
     }
@@ -427,7 +427,7 @@ mod tests {
         let now = Instant::now();
         let mut candidates = found(now, &[1]);
         assert!(poll(&mut candidates, now).is_some());
-        candidates.take(now, address(1), Outcome::Own, 1.0);
+        candidates.take(now, address(1), CallResult::Own, 1.0);
         assert_eq!(poll(&mut candidates, now + WAIT_MAX_OF_MANY), None);
     }
 }

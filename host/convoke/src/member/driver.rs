@@ -1,5 +1,5 @@
-//! Drives the membership core: owns its datagram socket, its streams and its
-//! clock, on a thread of its own so that busy guests cannot make it late.
+//! Drives the membership core: owns its UDP sockets, streams and clock. It runs on a thread of its
+//! own, so that WebAssembly guests cannot delay it.
 
 use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
@@ -9,7 +9,9 @@ use std::time::Duration;
 
 use convoke_grid::Grid;
 use convoke_membership::view::Departure;
-use convoke_membership::{Event, Member, MemberId, Membership, Output, Refusal, Standing, Terms};
+use convoke_membership::{
+    Event, JoinRefusal, Member, MemberId, Membership, Output, Standing, Terms,
+};
 use convoke_wire::{ClusterKeys, DatagramOpener, DatagramSealer, OpenError, Opened, PeerId};
 use tokio::net::UdpSocket;
 use tokio::sync::mpsc::error::TryRecvError;
@@ -20,35 +22,36 @@ use tracing::{debug, error, info, warn};
 use super::calls::{CONNECT_MS_MAX, Call};
 use super::input::Input;
 use super::links::Links;
+use super::schedule::{Turns, Work};
 use super::sockets::Sockets;
-use super::state::{Counters, Place, bump};
-use super::turns::{Turns, Work};
+use super::state::{Counters, MemberState, increment};
 use crate::describe;
 use crate::settings::agreed;
 
-/// Largest UDP payload that is read, in bytes; a longer one is not ours.
+/// Largest UDP payload that is read, in bytes. A longer one was not sent by a member.
 const DATAGRAM_READ_BYTES: usize = 2_048;
-/// Datagrams of senders that were not heard before that are opened in one turn, at most: each
-/// costs a key of its own. A member is known by its first one; more are thrown away.
+/// Datagrams from senders not heard before that are opened in one turn, at most: each costs a key
+/// derivation. One datagram is enough to get to know a member, so the rest are dropped.
 const UNKNOWN_PER_TURN_MAX: usize = 32;
-/// Each member keeps streams to so many after it in the view, so that each is
-/// watched by as many: when a process dies, its streams break at once.
+/// Each member keeps streams to this many members after it in the view, so that each is watched by
+/// as many: when a process dies, its streams break at once.
 const WATCHED: usize = 3;
-/// How long a connection may take to open, in milliseconds, where only silence counts.
+/// How long a connection may take to open, in milliseconds, when the question is whether the member
+/// is reachable at all, and not how quickly it answers.
 const PATIENT_MS_MAX: u64 = 3_000;
-/// How long what was said last may take to go out when this member leaves.
+/// How long pending messages may take to go out when this member leaves, in milliseconds.
 const FLUSH_MS_MAX: u64 = 300;
 
-/// What a driver needs.
+/// Everything that the driver needs to run.
 pub(crate) struct Driver {
     pub(crate) core: Membership,
-    /// Of the member port; they belong to no runtime yet.
+    /// The sockets of the member port; not registered with a runtime yet.
     pub(crate) sockets: Vec<std::net::UdpSocket>,
     pub(crate) keys: Arc<ClusterKeys>,
     pub(crate) inputs: mpsc::Receiver<Input>,
     pub(crate) input: mpsc::Sender<Input>,
-    /// Where this member stands, for everybody else in the process.
-    pub(crate) place: watch::Sender<Arc<Place>>,
+    /// Publishes this member's state to the rest of the process.
+    pub(crate) member_state: watch::Sender<Arc<MemberState>>,
     pub(crate) counters: Arc<Counters>,
     pub(crate) grid: Grid,
 }
@@ -58,23 +61,23 @@ struct Running {
     sockets: Sockets,
     inputs: mpsc::Receiver<Input>,
     buffer: Box<[u8; DATAGRAM_READ_BYTES]>,
-    /// Datagrams of unknown senders that may still be opened in this turn.
+    /// Datagrams from unknown senders that may still be opened in this turn.
     unknown_left: usize,
     sealer: DatagramSealer,
     opener: DatagramOpener,
     links: Links,
-    place: watch::Sender<Arc<Place>>,
+    member_state: watch::Sender<Arc<MemberState>>,
     counters: Arc<Counters>,
     grid: Grid,
     started: Instant,
-    /// Where members were reached last, by id.
+    /// The address at which each member was last reached.
     addresses: HashMap<MemberId, SocketAddr>,
-    /// Members that did not answer at the last look.
+    /// The suspected members at the last check.
     suspects: HashSet<MemberId>,
-    /// As this member was configured.
+    /// The settings that this member was configured with.
     terms: Terms,
-    /// What was published of it last.
-    refusal: Option<Refusal>,
+    /// The refusal that was last published.
+    refusal: Option<JoinRefusal>,
     sealed: Vec<u8>,
     left: bool,
 }
@@ -123,7 +126,7 @@ impl Driver {
         let sockets = match sockets.collect::<Result<_, _>>().and_then(Sockets::new) {
             Ok(sockets) => sockets,
             Err(error) => {
-                warn!(%error, "the member port's datagram sockets are of no use");
+                warn!(%error, "cannot use the UDP sockets of the member port");
                 return;
             }
         };
@@ -136,7 +139,7 @@ impl Driver {
             links: Links::new(self.core.me().id, Arc::clone(&self.keys), self.input),
             core: self.core,
             sockets,
-            place: self.place,
+            member_state: self.member_state,
             counters: self.counters,
             grid: self.grid,
             started: Instant::now(),
@@ -154,8 +157,8 @@ impl Driver {
                 running.wait().await;
             }
             if more || running.is_timer_due() {
-                // Streams and calls, which are tasks of this thread, get their turn, and
-                // what has come meanwhile is seen.
+                // Streams and calls are tasks of this thread: yield, so that they make progress and
+                // new input is seen.
                 tokio::task::yield_now().await;
             }
             running.unknown_left = UNKNOWN_PER_TURN_MAX;
@@ -175,7 +178,7 @@ impl Running {
         self.started.elapsed()
     }
 
-    /// Waits until there is something to do, and takes what comes first.
+    /// Waits until there is something to do, and handles what arrives first.
     async fn wait(&mut self) {
         let wake = self.core.poll_timeout().map(|at| self.started + at);
         let sleep = async {
@@ -200,7 +203,7 @@ impl Running {
         }
     }
 
-    /// A datagram is in the buffer.
+    /// Opens the datagram in the buffer.
     fn open(&mut self, length: usize, from: SocketAddr) {
         let mut payload = std::mem::take(&mut self.sealed);
         match self.open_into(length, &mut payload) {
@@ -208,15 +211,15 @@ impl Running {
                 let id = MemberId::from_bytes(opened.sender.0);
                 self.learn(id, from);
                 if self.core.handle_packet(self.now(), id, &payload).is_err() {
-                    bump(&self.counters.malformed);
+                    increment(&self.counters.malformed);
                 }
             }
             Err(OpenError::Replayed | OpenError::Own) => {
-                bump(&self.counters.replayed);
+                increment(&self.counters.replayed);
             }
             Err(error) => {
                 if self.counters.foreign.fetch_add(1, Ordering::Relaxed) == 0 {
-                    info!(%from, %error, "a datagram that is not this cluster's came to the member port; ignored, and counted from now on");
+                    info!(%from, %error, "ignored a UDP datagram that is not from this cluster; further ones are only counted, as foreign_datagrams in /status");
                 }
             }
         }
@@ -263,23 +266,23 @@ impl Running {
                 self.links.called(id);
                 self.core.handle_reach(now, id, reach);
             }
-            Input::Addresses { told, used, closed, opened } => {
+            Input::Addresses { advertised_addresses, used, closed, opened } => {
                 let opened = opened.into_iter().filter_map(|s| UdpSocket::from_std(s).ok());
                 self.sockets.change(&closed, opened.collect());
-                self.core.handle_addresses(now, told);
-                // What was published has the old ones.
+                self.core.handle_addresses(now, advertised_addresses);
+                // The published state still has the old addresses.
                 self.publish();
                 for id in self.links.keep_from(&used) {
                     self.watch(id);
                 }
             }
-            Input::Unserved { id } => self.core.handle_unserved(now, id),
+            Input::DataUnreachable { id } => self.core.handle_data_unreachable(now, id),
             Input::Settled => self.core.handle_discovery_settled(now),
             Input::Leave => self.core.handle_leave(now),
         }
     }
 
-    /// A member's last stream ended: is it still there?
+    /// The last stream to a member ended: checks whether the member is still alive.
     fn watch(&mut self, id: MemberId) {
         let member = self.core.view().and_then(|view| view.get(id)).cloned();
         if let Some(member) = member {
@@ -289,7 +292,8 @@ impl Running {
     }
 
     fn drain(&mut self) {
-        // Before the log says so: whoever reads it finds the member not ready.
+        // Published before the log line is written: a reader of the line must find the member not
+        // ready.
         if self.core.refusal() != self.refusal.as_ref() {
             self.refusal = self.core.refusal().cloned();
             self.publish();
@@ -320,10 +324,11 @@ impl Running {
             (Some(address), _) if !self.suspects.contains(&to) => {
                 self.sockets.send(&self.sealed, *address);
             }
-            // Nobody knows yet which of them leads there, or the one that did
-            // leads there no more: whichever arrives is answered, and learned.
+            // No address is confirmed yet, or the confirmed one no longer works: send to all of
+            // them, and remember the one from which the member answers.
             (_, Some(member)) => {
-                let ways = self.core.view().map(|view| view.ways_to(member)).unwrap_or_default();
+                let ways =
+                    self.core.view().map(|view| view.dial_addresses(member)).unwrap_or_default();
                 for address in ways {
                     self.sockets.send(&self.sealed, address);
                 }
@@ -333,15 +338,15 @@ impl Running {
         }
     }
 
-    /// A datagram of this member came from there: it can be reached there, if it
-    /// is one of the addresses that it tells.
+    /// Remembers that a member can be reached at the source address of its datagram, if that is one
+    /// of the addresses that it advertises.
     fn learn(&mut self, id: MemberId, from: SocketAddr) {
         if self.addresses.get(&id) == Some(&from) {
             return;
         }
         let member = self.core.view().and_then(|view| view.get(id));
-        let is_told = member.is_some_and(|member| member.addresses.contains(&from));
-        if is_told && (!self.addresses.contains_key(&id) || self.suspects.contains(&id)) {
+        let is_advertised = member.is_some_and(|member| member.addresses.contains(&from));
+        if is_advertised && (!self.addresses.contains_key(&id) || self.suspects.contains(&id)) {
             self.addresses.insert(id, from);
         }
     }
@@ -352,7 +357,7 @@ impl Running {
             Event::View { view, joined, departed, moved } => {
                 let lost = departed.iter().filter(|gone| gone.how == Departure::Lost).count();
                 self.counters.lost.fetch_add(lost as u64, Ordering::Relaxed);
-                // What the log says is what the endpoints say by then.
+                // Published first, so that the HTTP endpoints agree with the log line.
                 self.publish();
                 info!(
                     "{}\n\n{}\n",
@@ -363,92 +368,96 @@ impl Running {
                     view.get(*id).is_some_and(|member| member.addresses.contains(address))
                 });
                 self.links.keep_only(|id| view.contains(id));
-                self.tend_watch();
+                self.maintain_watch();
             }
-            Event::Met { other, ours_leads } => {
+            Event::ClusterFound { other, ours_leads } => {
                 let coordinator = other.coordinator.address();
-                let what = if ours_leads { "it joins this one" } else { "this one joins it" };
-                info!(%coordinator, members = other.members, "met another cluster of this name and password: {what}");
+                let what = if ours_leads {
+                    "it merges into this cluster"
+                } else {
+                    "this cluster merges into it"
+                };
+                info!(%coordinator, members = other.members, "found another cluster with the same name and password: {what}");
             }
-            Event::Returning { coordinator } => {
-                warn!(coordinator = %coordinator.address(), "the others went on without this member (it was cut off, stopped or too slow); asking to be let in again");
+            Event::Rejoining { coordinator } => {
+                warn!(coordinator = %coordinator.address(), "the other members went on without this one (it was partitioned, paused or too slow); rejoining");
             }
             Event::TakingOver { from } => {
-                info!(from = %from.address(), "the coordinator is gone; this member, the oldest left, takes over");
+                info!(from = %from.address(), "the coordinator is gone; this member is the oldest remaining one and takes over");
             }
-            Event::FalseAlarm(member) => {
-                info!(member = %member.address(), "a member that seemed dead answers; it stays");
+            Event::SuspectAnswered(member) => {
+                info!(member = %member.address(), "a suspected member answered; it stays in the cluster");
             }
             Event::SharedAddress { address, members: [one, other] } => {
-                warn!(%address, members = %format_args!("{} and {}", one.name, other.name), "several members advertise this address: it is used for none of them. Leave it out with --interfaces, or give each member one of its own");
+                warn!(%address, members = %format_args!("{} and {}", one.name, other.name), "several members advertise the same address, so it is not used for any of them. Exclude it with --interfaces, or give each member its own address");
             }
-            Event::NotLetIn { member, why: Refusal::Unreachable }
+            Event::MemberRefused { member, why: JoinRefusal::Unreachable }
                 if !describe::nearby(&member).is_empty() =>
             {
-                warn!(member = %member.address(), "a member is not let in: it advertises {}{}. Give it an address of the network with --interfaces", describe::addresses(&member), describe::nearby(&member));
+                warn!(member = %member.address(), "refused a member: it advertises {}{}. Set its --interfaces to an address that other hosts can reach", describe::addresses(&member), describe::nearby(&member));
             }
-            Event::Refused { by, why: Refusal::Unreachable, retry }
+            Event::Refused { by, why: JoinRefusal::Unreachable, retry }
                 if !describe::nearby(self.core.me()).is_empty() =>
             {
                 let me = self.core.me();
-                warn!(by = %by.address(), again_in_s = retry.as_secs(), "the other members do not let this one in: it advertises {}{}. Give it an address of the network with --interfaces", describe::addresses(me), describe::nearby(me));
+                warn!(by = %by.address(), again_in_s = retry.as_secs(), "join refused: this member advertises {}{}. Set --interfaces to an address that other hosts can reach", describe::addresses(me), describe::nearby(me));
             }
-            Event::NotLetIn { member, why: Refusal::Unreachable } => {
-                warn!(member = %member.address(), "a member is not let in, since nobody can call it: no answer at {}. Open TCP port {} of its host, or give it a --public-address that leads there", describe::addresses(&member), member.address().port());
+            Event::MemberRefused { member, why: JoinRefusal::Unreachable } => {
+                warn!(member = %member.address(), "refused a member: no member can connect to it at {}. Open TCP port {} on its host, or set its --public-address to an address that other members can reach", describe::addresses(&member), member.address().port());
             }
-            Event::NotLetIn { member, why: Refusal::Parted { other } } => {
-                warn!(member = %member.address(), %other, "a member is not let in: it and {other} cannot call each other. Open the TCP ports of both for each other");
+            Event::MemberRefused { member, why: JoinRefusal::Partitioned { other } } => {
+                warn!(member = %member.address(), %other, "refused a member: it and {other} cannot connect to each other. Open the TCP member ports between their hosts");
             }
-            Event::Refused { by, why: why @ Refusal::Parted { .. }, retry } => {
+            Event::Refused { by, why: why @ JoinRefusal::Partitioned { .. }, retry } => {
                 let why = describe::refusal(&why, self.core.me());
-                warn!(by = %by.address(), again_in_s = retry.as_secs(), "the other members do not let this one in: {why}. Open the TCP ports of both for each other");
+                warn!(by = %by.address(), again_in_s = retry.as_secs(), "join refused: {why}. Open the TCP member ports between their hosts");
             }
-            Event::NotLetIn { member, why: Refusal::Unsteady { losses } } => {
-                warn!(member = %member.address(), losses, "a member was lost again and again; it is let in once it has answered all calls for a while, a longer one after each loss");
+            Event::MemberRefused { member, why: JoinRefusal::Unstable { losses } } => {
+                warn!(member = %member.address(), losses, "refused a member that was lost repeatedly: it may join once it has answered every connection attempt for a while; the required time grows with each loss");
             }
-            Event::NotLetIn { member, why: Refusal::Differs(differences) } => {
+            Event::MemberRefused { member, why: JoinRefusal::Differs(differences) } => {
                 let remedy = agreed::remedy(&differences, "there");
                 let differences = agreed::differences(&differences, "this cluster");
-                warn!(member = %member.address(), "a member is not let in: it has {differences}. {remedy}");
+                warn!(member = %member.address(), "refused a member: it has {differences}. {remedy}");
             }
-            Event::Refused { by, why: Refusal::Differs(differences), retry } => {
+            Event::Refused { by, why: JoinRefusal::Differs(differences), retry } => {
                 let remedy = agreed::remedy(&differences, "here");
                 let differences = agreed::differences(&differences, "their cluster");
-                warn!(by = %by.address(), again_in_s = retry.as_secs(), "the other members do not let this one in: it has {differences}. {remedy}");
+                warn!(by = %by.address(), again_in_s = retry.as_secs(), "join refused: this member has {differences}. {remedy}");
             }
             Event::Changing { member, changes } => {
                 let changes = agreed::differences(&changes, "this cluster");
                 if member.id == me {
                     warn!(
-                        "this member changes settings of maps: {changes}. They hold for all once it is the oldest"
+                        "this member changes map settings: {changes}. They take effect once it is the oldest member"
                     );
                 } else {
-                    warn!(member = %member.address(), "a member changes settings of maps: {changes}. Those of the oldest member hold for all");
+                    warn!(member = %member.address(), "a member changes map settings: {changes}. The settings of the oldest member apply");
                 }
             }
-            Event::Refused { by, why: Refusal::Unreachable, retry } => {
+            Event::Refused { by, why: JoinRefusal::Unreachable, retry } => {
                 let me = self.core.me();
-                warn!(by = %by.address(), again_in_s = retry.as_secs(), "the other members do not let this one in, since they cannot call it: no answer at {}. Open TCP port {} of this host, or set --public-address to where they can reach it", describe::addresses(me), me.address().port());
+                warn!(by = %by.address(), again_in_s = retry.as_secs(), "join refused: the other members cannot connect to this one at {}. Open TCP port {} on this host, or set --public-address to an address that they can reach", describe::addresses(me), me.address().port());
             }
-            Event::Refused { by, why: Refusal::Unsteady { losses }, retry } => {
-                warn!(by = %by.address(), losses, again_in_s = retry.as_secs(), "the other members do not let this one in yet, since they lost it again and again: it has to answer their calls for a while");
+            Event::Refused { by, why: JoinRefusal::Unstable { losses }, retry } => {
+                warn!(by = %by.address(), losses, again_in_s = retry.as_secs(), "join refused for now: this member was lost repeatedly, and must first answer every connection attempt for a while");
             }
-            Event::Uncallable(member) => {
-                warn!(member = %member.address(), "a member cannot be called any more at {}, though it calls: it is removed. Is its address gone, or a firewall closed?", describe::addresses(&member));
+            Event::Unreachable(member) => {
+                warn!(member = %member.address(), "removing a member: it can connect to others, but no member can connect to it any more at {}. Check whether its address is gone or a firewall blocks it", describe::addresses(&member));
             }
-            Event::Parted { stays, goes } => {
-                warn!(member = %goes.address(), other = %stays.address(), "two members cannot call each other, though others can call both: {} at {}, and {} at {}. The first of them is removed until they can. Is a firewall closed between their hosts?", goes.name, describe::addresses(&goes), stays.name, describe::addresses(&stays));
+            Event::PairPartitioned { stays, goes } => {
+                warn!(member = %goes.address(), other = %stays.address(), "removing a member: {} at {} and {} at {} cannot connect to each other, though others can reach both; the first may rejoin once they can. Check the firewalls between their hosts", goes.name, describe::addresses(&goes), stays.name, describe::addresses(&stays));
             }
             Event::DatagramsBlocked { member, here: true } => {
                 let port = self.core.me().address().port();
-                warn!(member = %member.address(), "no UDP datagrams from this member arrive here, its TCP streams do; failure detection uses the streams. Open UDP port {port} of this host for the other members");
+                warn!(member = %member.address(), "no UDP datagrams arrive from this member, though its TCP streams work; failure detection uses TCP instead. Open UDP port {port} on this host for the other members");
             }
             Event::DatagramsBlocked { member, here: false } => {
                 let address = member.address();
-                warn!(member = %address, "UDP datagrams from here do not arrive at this member, TCP streams do; failure detection uses the streams. Open UDP port {} of its host", address.port());
+                warn!(member = %address, "UDP datagrams to this member do not arrive, though TCP streams work; failure detection uses TCP instead. Open UDP port {} on its host", address.port());
             }
-            Event::DatagramsPass(member) => {
-                info!(member = %member.address(), "UDP datagrams pass again");
+            Event::DatagramsRestored(member) => {
+                info!(member = %member.address(), "UDP datagrams arrive again");
             }
             Event::Left => {
                 self.left = true;
@@ -457,15 +466,15 @@ impl Running {
         }
     }
 
-    /// Keeps streams to the members after this one in the view.
-    fn tend_watch(&mut self) {
+    /// Keeps streams open to the members after this one in the view.
+    fn maintain_watch(&mut self) {
         let me = self.core.me().id;
         let Some(view) = self.core.view() else { return };
         let members = view.members();
-        let Some(place) = members.iter().position(|m| m.id == me) else { return };
+        let Some(member_state) = members.iter().position(|m| m.id == me) else { return };
         let hello = self.core.hello().encode();
         let watched: Vec<Member> = (1..members.len().min(WATCHED + 1))
-            .map(|step| Member::clone(&members[(place + step) % members.len()]))
+            .map(|step| Member::clone(&members[(member_state + step) % members.len()]))
             .filter(|member| !self.links.is_open(member.id))
             .collect();
         for member in watched {
@@ -473,19 +482,19 @@ impl Running {
         }
     }
 
-    /// Takes what holds in the cluster that this member is in now.
+    /// Applies the settings that the members of this cluster agreed on.
     fn settle(&self) {
         let terms = self.core.terms();
         let Some((partitions, catalog)) = agreed::settings(terms) else {
             error!(
-                "what the members of this cluster agree on cannot be read, so this member serves nothing; is it of another version?"
+                "cannot read the settings that this cluster agreed on, so this member does not serve data; is it a different version?"
             );
             return;
         };
         self.grid.settle(partitions, &catalog);
         let taken = agreed::taken(&self.terms, terms);
         if !taken.is_empty() {
-            info!("settings that were left open here are the cluster's: {taken}");
+            info!("settings taken from the cluster: {taken}");
         }
     }
 
@@ -496,7 +505,7 @@ impl Running {
             }
             self.grid.expect_view(view);
         }
-        self.place.send_replace(Arc::new(Place {
+        self.member_state.send_replace(Arc::new(MemberState {
             me: self.core.me().clone(),
             view: self.core.view().cloned(),
             hello: self.core.hello().encode().into(),

@@ -1,4 +1,4 @@
-//! What the driver of the membership core is told.
+//! Inputs of the driver of the membership core.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -6,34 +6,34 @@ use convoke_membership::{Member, MemberId, Message, Reach};
 
 use super::calls::Call;
 
-/// Of these so many may wait for the driver.
+/// Inputs that may be queued for the driver, at most.
 pub(crate) const INPUTS_MAX: usize = 1_024;
 
-/// What happens to a driver.
+/// An input of the driver.
 pub(crate) enum Input {
-    /// A handshake succeeded; `called` says that this member called.
+    /// A handshake succeeded. `called` is true when this member opened the connection.
     Connected { call: Box<Call>, called: bool },
-    /// A message came over a stream.
+    /// A message arrived over a stream.
     Message { from: Box<Member>, message: Message },
-    /// A stream ended; `fault` says why, if it was not closed in order.
+    /// A stream ended. `fault` says why, unless it was closed in order.
     LinkEnded { id: MemberId, serial: u64, fault: Option<String> },
     /// A call ended.
     Reached { id: MemberId, reach: Reach },
-    /// A stream of data to a member cannot be opened, or nothing comes back over it.
-    Unserved { id: MemberId },
-    /// Every mode has looked and every candidate answered or not.
+    /// A data stream to a member cannot be opened, or carries no replies.
+    DataUnreachable { id: MemberId },
+    /// Every mode has completed a lookup, and every candidate has been called.
     Settled,
-    /// This host has other addresses now.
+    /// This host's addresses changed.
     Addresses {
-        /// To tell others.
-        told: Vec<SocketAddr>,
-        /// Those of this host that are there.
+        /// The addresses to advertise to other members.
+        advertised_addresses: Vec<SocketAddr>,
+        /// The local addresses in use.
         used: Vec<IpAddr>,
-        /// Those whose sockets are of no use any more.
+        /// Addresses whose sockets are to be closed.
         closed: Vec<IpAddr>,
-        /// Sockets of new ones, for datagrams; they belong to no runtime yet.
+        /// UDP sockets for the new addresses; not registered with a runtime yet.
         opened: Vec<std::net::UdpSocket>,
     },
-    /// The operator wants this member to leave.
+    /// The operator asked this member to leave.
     Leave,
 }

@@ -1,4 +1,4 @@
-//! Streams to other members: kept, used, opened when needed.
+//! Membership streams to other members: kept, reused, and opened when needed.
 
 use std::collections::{HashMap, VecDeque};
 use std::net::IpAddr;
@@ -16,34 +16,34 @@ use tokio::task::{AbortHandle, JoinHandle, JoinSet};
 use super::calls::{self, Call};
 use super::input::Input;
 
-/// A frame with a membership message.
+/// Frame kind: a membership message.
 const KIND_MEMBERSHIP: u8 = 1;
-/// A frame with one that its receiver may skip, see [`Message::is_supplement`].
+/// Frame kind: a message that its receiver may skip, see [`Message::is_supplement`].
 const KIND_SUPPLEMENT: u8 = 2;
 /// Messages that may wait for one stream, or for one to open.
 const QUEUE_MESSAGES_MAX: usize = 256;
-/// Streams to one member: both sides may have called at the same moment.
+/// Streams to one member, at most: both sides may have called at the same moment.
 const LINKS_PER_MEMBER_MAX: usize = 3;
-/// Dials under way at once.
+/// Dials in progress, at most.
 const CALLS_MAX: usize = 64;
-/// From a call at one address of a member to the call at its next one, in milliseconds:
-/// time for the first to answer on a local network. All of them, and
-/// [`calls::CONNECT_MS_MAX`], are within the time that a second opinion may take.
+/// Delay between the calls to two addresses of a member, in milliseconds: time for the first to
+/// answer on a local network. All of them together, plus [`calls::CONNECT_MS_MAX`], fit into the
+/// time for a second opinion.
 const ADDRESS_MS: u64 = 10;
-/// A stream that accepts nothing for so long is given up, in milliseconds.
+/// A stream that cannot be written to for this long is closed, in milliseconds.
 const WRITE_MS_MAX: u64 = 10_000;
 
 struct Link {
     serial: u64,
-    /// The address of this host that it goes out from.
+    /// The local address of the stream.
     local: Option<IpAddr>,
     queue: mpsc::Sender<Message>,
     writer: JoinHandle<()>,
     _reader: Reader,
 }
 
-/// The task that reads a stream. It ends with its link: a peer whose host is
-/// gone would never end it.
+/// The task that reads a stream. It is aborted with its link: it would never end by itself if the
+/// peer's host is gone.
 struct Reader(AbortHandle);
 
 impl Drop for Reader {
@@ -62,15 +62,15 @@ struct Caller {
 }
 
 impl Caller {
-    /// Calls at all addresses, at each a little later than at the one before, so that the
-    /// silent ones cost no more time than one: a second opinion must not come too late.
+    /// Calls all addresses, each a little later than the one before, so that several silent ones
+    /// take no longer than one: a second opinion must arrive in time.
     async fn reach(&self, member: &Member) -> Reach {
         let mut calls = JoinSet::new();
         for (number, address) in (0..).zip(member.addresses.iter().copied()) {
             let (keys, hello) = (Arc::clone(&self.keys), Arc::clone(&self.hello));
             let connect_ms = self.connect_ms;
             calls.spawn(async move {
-                // A sleep of no time at all would still last to the timer's next millisecond.
+                // Even a sleep of zero would last until the timer's next millisecond.
                 if number > 0 {
                     tokio::time::sleep(Duration::from_millis(ADDRESS_MS * number)).await;
                 }
@@ -80,7 +80,7 @@ impl Caller {
         let mut found = Vec::new();
         while let Some(done) = calls.join_next().await {
             found.push(match done {
-                Ok(Ok(call)) => self.greeted(member.id, call).await,
+                Ok(Ok(call)) => self.identify(member.id, call).await,
                 Ok(Err(error)) => error.found(),
                 Err(_) => AtAddress::Silent,
             });
@@ -91,18 +91,18 @@ impl Caller {
         Reach::of(found)
     }
 
-    /// A member answers: but is it the one that was meant?
-    async fn greeted(&self, meant: MemberId, call: Call) -> AtAddress {
+    /// Whether the member that answered is the one that was called.
+    async fn identify(&self, meant: MemberId, call: Call) -> AtAddress {
         let id = call.hello.member.id;
         if id == self.me {
             return AtAddress::Caller;
         }
         let _ = self.inputs.send(Input::Connected { call: Box::new(call), called: true }).await;
-        if id == meant { AtAddress::Member } else { AtAddress::Another }
+        if id == meant { AtAddress::Member } else { AtAddress::OtherProcess }
     }
 }
 
-/// All streams of one member.
+/// All membership streams of this member.
 pub(crate) struct Links {
     me: MemberId,
     keys: Arc<ClusterKeys>,
@@ -132,19 +132,19 @@ impl Links {
         self.open.contains_key(&id)
     }
 
-    /// Members with a stream, now.
+    /// Members with an open stream.
     pub(crate) fn count(&self) -> usize {
         self.open.len()
     }
 
-    /// Sends, over a stream that is opened, with this `hello`, if there is none.
+    /// Sends over an open stream; opens one with `hello` if there is none.
     pub(crate) fn send(&mut self, to: &Member, message: Message, hello: impl FnOnce() -> Vec<u8>) {
         let mut message = message;
         for link in self.open.get(&to.id).into_iter().flatten() {
             match link.queue.try_send(message) {
                 Ok(()) => return,
                 Err(mpsc::error::TrySendError::Full(_)) => {
-                    // The peer reads too slowly; the protocol asks again.
+                    // The peer reads too slowly. The message is dropped; the protocol asks again.
                     return;
                 }
                 Err(mpsc::error::TrySendError::Closed(back)) => message = back,
@@ -160,7 +160,7 @@ impl Links {
         }
     }
 
-    /// Calls a member at all of its addresses until it answers at one of them.
+    /// Calls a member at all its addresses until it answers at one of them.
     pub(crate) fn call(&mut self, member: &Member, hello: &[u8], connect_ms: u64) {
         let caller = Caller {
             me: self.me,
@@ -177,17 +177,16 @@ impl Links {
         });
     }
 
-    /// A call ended; what waited for it and cannot be sent is dropped: the
-    /// protocol asks again.
+    /// A call ended. Messages that are still waiting for it are dropped; the protocol asks again.
     pub(crate) fn called(&mut self, id: MemberId) {
         self.waiting.remove(&id);
     }
 
-    /// Takes over a stream after its handshake.
+    /// Adds a stream after its handshake.
     pub(crate) fn add(&mut self, hello: &Hello, stream: SealedStream<TcpStream>) {
         let id = hello.member.id;
         let links = self.open.entry(id).or_default();
-        // The newest is used first: an older one may lead to an address that is gone.
+        // The newest stream is preferred: an older one may lead to an address that is gone.
         links.truncate(LINKS_PER_MEMBER_MAX - 1);
         self.serial += 1;
         let serial = self.serial;
@@ -203,7 +202,7 @@ impl Links {
         links.insert(0, Link { serial, local, queue, writer, _reader: reader });
     }
 
-    /// A stream ended. Returns whether it was the last to that member.
+    /// Removes a stream that ended. Returns whether it was the last one to that member.
     pub(crate) fn ended(&mut self, id: MemberId, serial: u64) -> bool {
         let Some(links) = self.open.get_mut(&id) else { return false };
         links.retain(|link| link.serial != serial);
@@ -214,8 +213,8 @@ impl Links {
         false
     }
 
-    /// Closes the streams that go out from an address of this host other than these. Gives the
-    /// members to whom there is none left.
+    /// Closes the streams whose local address is not in `used`. Returns the members without a
+    /// remaining stream.
     pub(crate) fn keep_from(&mut self, used: &[IpAddr]) -> Vec<MemberId> {
         for links in self.open.values_mut() {
             links.retain(|link| link.local.is_none_or(|ip| ip.is_loopback() || used.contains(&ip)));
@@ -224,12 +223,12 @@ impl Links {
         without.map(|(id, _)| id).collect()
     }
 
-    /// Closes the streams to all but these.
+    /// Closes the streams to all members for which `keep` is false.
     pub(crate) fn keep_only(&mut self, keep: impl Fn(MemberId) -> bool) {
         self.open.retain(|id, _| keep(*id));
     }
 
-    /// Closes all streams once what is queued has gone out.
+    /// Closes all streams after their queued messages are sent.
     pub(crate) async fn flush(&mut self) {
         let links: Vec<Link> = self.open.drain().flat_map(|(_, links)| links).collect();
         for Link { queue, writer, .. } in links {
@@ -259,7 +258,7 @@ async fn read(
                 }
             }
             Ok(Some(frame)) if frame.kind == KIND_SUPPLEMENT => {
-                // One that only a newer version knows is skipped as well.
+                // A message that only a newer version knows is skipped, too.
                 if let Ok(message) = Message::decode(&frame.payload) {
                     let input = Input::Message { from: Box::new(from.clone()), message };
                     if inputs.send(input).await.is_err() {
@@ -267,7 +266,7 @@ async fn read(
                     }
                 }
             }
-            // A kind that only a newer version knows.
+            // A frame kind that only a newer version knows.
             Ok(Some(_)) => {}
             Ok(None) => break None,
             Err(error) => break Some(error.to_string()),

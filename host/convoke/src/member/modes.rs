@@ -1,4 +1,4 @@
-//! From settings to running modes.
+//! Loads the configured modes.
 
 use std::sync::Arc;
 
@@ -14,10 +14,10 @@ use crate::folders;
 use crate::interfaces::Choice;
 use crate::settings::{ModeSettings, Settings};
 
-/// Ports tried of a candidate without one: the start port and the next two.
+/// Ports tried for a candidate without a port: the start port and the next two.
 const DEFAULT_PORTS: u16 = 3;
 
-/// The host that all modes of this process run in.
+/// The host that runs all modes of this process.
 pub(crate) fn host(
     settings: &Settings,
     choice: &Choice,
@@ -27,7 +27,7 @@ pub(crate) fn host(
     host_in(settings, choice, beacon_ciphers, prober, Backend::Real)
 }
 
-/// One in which nothing runs: components are looked at.
+/// A host for inspecting components, in which nothing runs.
 pub(crate) fn host_without_a_member(settings: &Settings) -> Result<DiscoveryHost, String> {
     DiscoveryHost::new(HostConfig {
         interfaces: Vec::new(),
@@ -43,7 +43,7 @@ pub(crate) fn host_without_a_member(settings: &Settings) -> Result<DiscoveryHost
     .map_err(|error| error.to_string())
 }
 
-/// The host of modes in a certain world.
+/// A host for modes in the given world.
 pub(crate) fn host_in(
     settings: &Settings,
     choice: &Choice,
@@ -67,7 +67,7 @@ pub(crate) fn host_in(
     DiscoveryHost::new(config).map_err(|error| error.to_string())
 }
 
-/// Loads and checks all modes: what is wrong with one stops the start.
+/// Loads and checks all modes; a mode that cannot be loaded stops the start.
 pub(crate) async fn load(
     host: &DiscoveryHost,
     settings: &Settings,
@@ -77,7 +77,8 @@ pub(crate) async fn load(
     let mut loaded: Vec<LoadedMode> = Vec::new();
     for mode in &settings.modes {
         let mut spec = spec(settings, choice, mode)?;
-        // Two of one mode are told apart in every line about them.
+        // The names of several instances of one mode are numbered, so that log lines can be told
+        // apart.
         let namesakes = loaded.iter().filter(|l| l.name().split('#').next() == Some(&mode.name));
         let number = namesakes.count() + 1;
         if number > 1 {
@@ -93,8 +94,7 @@ pub(crate) async fn load(
     Ok(loaded)
 }
 
-/// Why a mode is not loaded. Where it lacks a grant, with the one that it needs as it is
-/// configured.
+/// Why a mode cannot be loaded; where a grant is missing, with the grant that it needs.
 async fn refused(
     host: &DiscoveryHost,
     spec: &ModeSpec,
@@ -110,7 +110,7 @@ async fn refused(
     wanted.map_or(unlinkable.clone(), |grants| unlinkable.with_needed_grants(grants)).to_string()
 }
 
-/// The modes that are configured, for others to see.
+/// The configured modes, as other members see them.
 pub(crate) fn listed(settings: &Settings) -> String {
     let mut list = String::new();
     for mode in &settings.modes {
@@ -139,7 +139,7 @@ fn spec(settings: &Settings, choice: &Choice, mode: &ModeSettings) -> Result<Mod
     let (source, grants) = match &mode.plugin {
         Some(plugin) => (plugin.clone().into(), mode.grants.clone().unwrap_or_default()),
         None => {
-            // Settings name no built-in mode that is not there.
+            // The settings only name built-in modes that exist.
             let built_in = builtin::find(&mode.name)
                 .ok_or_else(|| format!("mode {:?} is not in this binary", mode.name))?;
             if let Some(argument) = built_in.argument {
@@ -151,8 +151,8 @@ fn spec(settings: &Settings, choice: &Choice, mode: &ModeSettings) -> Result<Mod
                 }
             }
             let source = Source::Builtin { name: built_in.name, precompiled: built_in.component };
-            let usual = || (built_in.grants)(settings, choice, &mode);
-            let mut grants = mode.grants.clone().unwrap_or_else(usual);
+            let defaults = || (built_in.grants)(settings, choice, &mode);
+            let mut grants = mode.grants.clone().unwrap_or_else(defaults);
             if let Some(access) = built_in.access {
                 access(&mode, &mut grants).map_err(|why| format!("mode {:?}: {why}", mode.name))?;
             }

@@ -1,4 +1,4 @@
-//! Names for members that were given none.
+//! Generated names for members without a configured one.
 
 const FIRST: [&str; 16] = [
     "amber", "brisk", "calm", "dusky", "eager", "fleet", "gentle", "hardy", "ivory", "jolly",
@@ -9,7 +9,7 @@ const SECOND: [&str; 16] = [
     "jackdaw", "kestrel", "linnet", "martin", "osprey", "plover", "redstart",
 ];
 
-/// Two words and a number from the random end of the member's id.
+/// Two words and a number, from the random end of the member's id.
 pub(crate) fn generate(id: &[u8; 16]) -> String {
     let (first, second) = (id[13] >> 4, id[13] & 15);
     let number = u16::from_be_bytes([id[14], id[15]]) % 1_000;

@@ -1,10 +1,10 @@
-//! Networks that this host is connected to directly.
+//! Rate limit for calls to networks that this host is directly connected to.
 //!
-//! Before anything is sent to an address there, the system asks the network who has it, and
-//! keeps the question in a table that is small and that all processes of the host share. An
-//! address that nobody has stays in it for three seconds. While the table is full, connections
-//! fail, silently, and to members as well: a whole range must be called no faster than the table
-//! forgets. Addresses behind a router cost nothing of the kind.
+//! Before the system sends to an on-link address it resolves the address (ARP, neighbour discovery)
+//! and keeps the attempt in the neighbour table, which is small and shared by all processes of the
+//! host. An unused address stays there for three seconds. While the table is full, all new
+//! connections fail silently, those to members as well. So a range must be called no faster than
+//! the table expires entries. Addresses behind a router do not use the table.
 
 use std::collections::HashSet;
 use std::fs;
@@ -14,22 +14,22 @@ use std::time::Duration;
 use if_addrs::IfAddr;
 use tokio::time::Instant;
 
-/// Where Linux says how many entries its table may have; not there in a container.
+/// The maximum size of the neighbour table on Linux; absent in containers.
 const TABLE_ENTRIES: &str = "/proc/sys/net/ipv4/neigh/default/gc_thresh3";
-/// How many it has unless it says otherwise.
-const TABLE_ENTRIES_USUAL: u32 = 1_024;
-/// An address that nobody has is forgotten after three questions, one in each second.
+/// That size by default.
+const TABLE_ENTRIES_DEFAULT: u32 = 1_024;
+/// An unused address is dropped after three requests, one a second.
 const FORGOTTEN_AFTER_S: u32 = 3;
 
-/// The networks.
+/// The on-link networks of this host.
 #[derive(Default)]
 pub(super) struct OnLink(Vec<(IpAddr, u8)>);
 
 impl OnLink {
-    /// Those of this host now; none if it does not say.
+    /// The current networks of this host; empty if they cannot be read.
     pub(super) fn now() -> Self {
         let interfaces = if_addrs::get_if_addrs().unwrap_or_default();
-        // A host asks nobody who has the addresses of its own loopback interface.
+        // Addresses in the networks of the loopback interface are not resolved.
         let loopback: HashSet<String> =
             interfaces.iter().filter(|i| i.is_loopback()).map(|i| i.name.clone()).collect();
         let networks = interfaces.into_iter().filter(|i| !loopback.contains(&i.name));
@@ -40,7 +40,7 @@ impl OnLink {
         Self(networks.collect())
     }
 
-    /// Whether the address is in one of them.
+    /// Whether the address is in one of the networks.
     pub(super) fn contains(&self, ip: IpAddr) -> bool {
         self.0.iter().any(|(network, prefix)| match (network, ip) {
             (IpAddr::V4(network), IpAddr::V4(ip)) => {
@@ -56,26 +56,26 @@ impl OnLink {
     }
 }
 
-/// Times at which addresses of these networks may be called.
+/// Assigns the times at which on-link addresses may be called.
 pub(super) struct Slots {
-    /// Between two of them.
+    /// Time between two addresses.
     interval: Duration,
-    /// How far a rest is made up for.
+    /// How much idle time may be caught up on.
     burst: Duration,
     next: Option<Instant>,
-    /// The last address, and its time.
+    /// The last address and its time.
     last: Option<(IpAddr, Instant)>,
 }
 
 impl Slots {
-    /// As fast as this host's table allows.
+    /// As fast as this host's neighbour table allows.
     pub(super) fn of_this_host() -> Self {
         let entries = fs::read_to_string(TABLE_ENTRIES).ok();
         let entries = entries.and_then(|text| text.trim().parse().ok());
-        Self::of_table(entries.unwrap_or(TABLE_ENTRIES_USUAL))
+        Self::of_table(entries.unwrap_or(TABLE_ENTRIES_DEFAULT))
     }
 
-    /// A quarter of the table at once, and then as many as keep it below seven eighths: it has
+    /// A quarter of the table at once, then at a rate that keeps it below seven eighths: it has
     /// other entries, too.
     fn of_table(entries: u32) -> Self {
         let burst = (entries / 4).max(1);
@@ -84,8 +84,8 @@ impl Slots {
         Self { interval, burst: interval * burst, next: None, last: None }
     }
 
-    /// When this address may be called; not before `now` if that is possible. Further ports of
-    /// the same one need no other time.
+    /// The time at which this address may be called, `now` if possible. Further ports of the same
+    /// address get the same time.
     pub(super) fn reserve(&mut self, now: Instant, ip: IpAddr) -> Instant {
         if let Some((last, slot)) = self.last
             && last == ip
@@ -124,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn loopback_is_no_network() {
+    fn loopback_is_not_an_on_link_network() {
         assert!(!OnLink::now().contains("127.0.0.1".parse().unwrap()));
     }
 
@@ -133,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn the_ports_of_one_address_have_one_time() {
+    fn all_ports_of_an_address_get_the_same_time() {
         let start = Instant::now();
         let mut slots = Slots::of_table(1_024);
         let times: Vec<_> = (0..3_000).map(|n| slots.reserve(start, ip(n / 3))).collect();
@@ -142,12 +142,12 @@ mod tests {
     }
 
     #[test]
-    fn the_table_is_never_full() {
+    fn the_neighbour_table_never_fills_up() {
         let (entries, start) = (1_024, Instant::now());
         let mut slots = Slots::of_table(entries);
         let called: Vec<Instant> = (0..4_000).map(|n| slots.reserve(start, ip(n))).collect();
         assert!(called.is_sorted());
-        assert_eq!(called[255], start, "a few hundred wait for nothing");
+        assert_eq!(called[255], start, "the first 256 need not wait");
         for window in called.windows(entries as usize * 7 / 8) {
             let (first, last) = (window[0], window[window.len() - 1]);
             assert!(last - first >= Duration::from_secs(u64::from(FORGOTTEN_AFTER_S)) * 9 / 10);
@@ -155,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn after_a_rest_as_many_are_called_at_once_again() {
+    fn after_idle_time_the_same_burst_is_allowed_again() {
         let start = Instant::now();
         let mut slots = Slots::of_table(1_024);
         for n in 0..2_000 {

@@ -1,4 +1,4 @@
-//! Binding: one number for streams and datagrams, the first that is free.
+//! Binds ports: the member port for TCP and UDP, and those for RESP and HTTP.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -9,26 +9,26 @@ use tokio::net::{TcpListener, TcpSocket, UdpSocket};
 use crate::describe::list;
 use crate::interfaces::zone;
 
-/// Ports tried for RESP, from its first on.
+/// Ports tried for RESP.
 const RESP_PORT_TRIES: u16 = 100;
 /// Connections that may wait to be accepted.
 const BACKLOG: u32 = 1_024;
-/// Receive buffer asked of the system for datagrams, in bytes: a burst of a
-/// large cluster must not overflow it.
+/// Receive buffer requested for UDP sockets, in bytes: a burst from a large cluster must not
+/// overflow it.
 const RECEIVE_BUFFER_BYTES: usize = 4 << 20;
 
-/// Where a member listens: one port on each of its addresses.
+/// The member port, bound on each address of the member.
 pub(crate) struct MemberPort {
-    /// As the member's addresses are listed, the one to tell first at the front.
+    /// In the order in which addresses are advertised.
     pub(crate) addresses: Vec<SocketAddr>,
     pub(crate) listeners: Vec<TcpListener>,
     pub(crate) sockets: Vec<UdpSocket>,
-    /// Ports that were taken before a free one.
+    /// Ports before it that were in use.
     pub(crate) taken: Vec<u16>,
 }
 
-/// Binds the first port from `start` on that is free for both, on all of `ips`; `range` ports
-/// are tried.
+/// Binds the first port from `start` on that is free for TCP and UDP on all of `ips`; tries `range`
+/// ports.
 pub(crate) fn bind_member_port(
     ips: &[IpAddr],
     start: u16,
@@ -50,7 +50,7 @@ pub(crate) fn bind_member_port(
     }
     let last = taken.last().copied().unwrap_or(start);
     Err(format!(
-        "every member port from {start} to {last} on {} is taken; name another with --start-port, or try more with --start-port-range",
+        "every member port from {start} to {last} on {} is in use; set another with --start-port, or try more with --start-port-range",
         list(ips)
     ))
 }
@@ -64,13 +64,13 @@ impl MemberPort {
         Ok(())
     }
 
-    /// The one to tell first.
+    /// The address that is advertised first.
     pub(crate) fn address(&self) -> SocketAddr {
         self.addresses[0]
     }
 }
 
-/// Binds one address for streams and datagrams.
+/// Binds one address for TCP and UDP.
 pub(crate) fn bind_both(address: SocketAddr) -> io::Result<(TcpListener, UdpSocket)> {
     let address = zone::with(address);
     let listener = listen(address)?;
@@ -79,7 +79,8 @@ pub(crate) fn bind_both(address: SocketAddr) -> io::Result<(TcpListener, UdpSock
         socket2::Type::DGRAM,
         Some(socket2::Protocol::UDP),
     )?;
-    // Over the system's limit (net.core.rmem_max) only with CAP_NET_ADMIN; less is fine.
+    // Above the system's limit (net.core.rmem_max) only with CAP_NET_ADMIN; a smaller buffer works,
+    // too.
     if sockopt::set_socket_recv_buffer_size_force(&socket, RECEIVE_BUFFER_BYTES).is_err() {
         let _ = socket.set_recv_buffer_size(RECEIVE_BUFFER_BYTES);
     }
@@ -88,7 +89,7 @@ pub(crate) fn bind_both(address: SocketAddr) -> io::Result<(TcpListener, UdpSock
     Ok((listener, UdpSocket::from_std(socket.into())?))
 }
 
-/// Listens; a port whose last owner has just died is free.
+/// Listens on an address; with SO_REUSEADDR, so that the port of a process that just ended is free.
 pub(crate) fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
     socket.set_reuseaddr(true)?;
@@ -96,8 +97,8 @@ pub(crate) fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     socket.listen(BACKLOG)
 }
 
-/// Listens on all of these, and on the loopback address of a family that has none among them,
-/// if that can be had: `localhost` is 127.0.0.1 for some clients and ::1 for others.
+/// Listens on all of these, and on the loopback address of each family that is not among them, if
+/// possible: `localhost` is 127.0.0.1 for some clients and ::1 for others.
 fn listen_on_all(hosts: &[IpAddr], port: u16) -> io::Result<Vec<TcpListener>> {
     let listen_on = |host: &IpAddr| listen(SocketAddr::new(*host, port));
     let mut listeners = hosts.iter().map(listen_on).collect::<io::Result<Vec<_>>>()?;
@@ -122,18 +123,18 @@ pub(crate) fn bind_resp(ips: &[IpAddr], start: u16) -> Result<Vec<TcpListener>, 
             Err(error) if error.kind() == io::ErrorKind::AddrInUse => {}
             Err(error) => {
                 return Err(format!(
-                    "cannot serve RESP on port {port} of {}: {error}; for no RESP give --resp-port 0",
+                    "cannot serve RESP on port {port} of {}: {error}; to turn RESP off, set --resp-port 0",
                     list(ips)
                 ));
             }
         }
     }
     Err(format!(
-        "every RESP port from {start} to {last} is taken; name another with --resp-port, or 0 for none"
+        "every RESP port from {start} to {last} is in use; set another with --resp-port, or 0 to turn RESP off"
     ))
 }
 
-/// Binds the HTTP port on all of `ips`, and on loopback as well.
+/// Binds the HTTP port on all of `ips`, and on loopback.
 pub(crate) fn bind_http(
     ips: &[IpAddr],
     port: u16,
@@ -163,10 +164,10 @@ pub(crate) fn bind_http(
     }
     Err(match further {
         None => format!(
-            "HTTP port {port} is taken; name another with --port, or let the next free one be taken with --auto-bind-http"
+            "HTTP port {port} is in use; set another with --port, or use the next free one with --auto-bind-http"
         ),
         Some(_) => format!(
-            "every HTTP port from {port} to {last} is taken; name another with --port, or widen --auto-bind-range"
+            "every HTTP port from {port} to {last} is in use; set another with --port, or widen --auto-bind-range"
         ),
     })
 }

@@ -1,4 +1,4 @@
-//! Probing for modes: the handshake of an onlooker, and what it shows.
+//! Probes on behalf of modes: a handshake that does not join.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use convoke_wire::{ClusterKeys, HandshakeError};
 
 use super::calls::{self, CallError};
 
-/// Dials with this cluster's keys, and joins nobody.
+/// A prober with this cluster's keys.
 pub(crate) fn prober(keys: &Arc<ClusterKeys>, me: &Member) -> Prober {
     let keys = Arc::clone(keys);
     let hello: Arc<[u8]> =

@@ -1,5 +1,5 @@
-//! `--public-address`: a name that others are told as addresses, and that may not be in DNS
-//! yet. That of a container often appears seconds after its start.
+//! `--public-address`: a name that is resolved and advertised. It may not be in DNS yet; the name
+//! of a container often appears seconds after its start.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -9,21 +9,21 @@ use tracing::{info, warn};
 use crate::describe::list;
 use crate::settings::{PublicAddress, Settings};
 
-/// Between two look-ups of a name that is not there, in milliseconds: as modes ask for a name
-/// that DNS does not know.
+/// Time between two lookups of a name that cannot be resolved, in milliseconds; the same as for
+/// modes.
 const RETRY_MS: u64 = 1_000;
 
 /// Why there are no addresses.
 #[derive(Debug)]
 enum Missing {
-    /// It cannot be looked up, or is not there: as the system's resolver says.
+    /// The name cannot be resolved now, with the error of the system's resolver.
     Yet(String),
-    /// Nobody could use it.
+    /// No host could dial the addresses.
     Undialable(String),
 }
 
-/// The addresses to tell others, as the system resolves the name now; none without
-/// `--public-address`. Without a port of its own it has `port`.
+/// The addresses to advertise, as the system resolves the name now; empty without
+/// `--public-address`. `port` is the default port.
 async fn look_up(settings: &Settings, port: u16) -> Result<Vec<SocketAddr>, Missing> {
     let Some(PublicAddress { host, port: own }) = &settings.public_address else {
         return Ok(Vec::new());
@@ -39,30 +39,30 @@ async fn look_up(settings: &Settings, port: u16) -> Result<Vec<SocketAddr>, Miss
         return Err(Missing::Yet("the name has no address".into()));
     }
     if addresses.iter().any(|a| a.ip().is_unspecified() || a.ip().is_multicast()) {
-        let why = format!("--public-address: {host:?} is no address that others can dial");
+        let why =
+            format!("--public-address: {host:?} is not an address that other hosts can connect to");
         return Err(Missing::Undialable(why));
     }
     Ok(addresses)
 }
 
-/// The same, once the name is there: it is asked for again until then, and the first failure
-/// is logged. Ends early where the future is dropped.
+/// Repeats the lookup until it succeeds, and logs the first failure.
 pub(super) async fn wait(settings: &Settings, port: u16) -> Result<Vec<SocketAddr>, String> {
     let started = tokio::time::Instant::now();
-    let mut is_told = false;
+    let mut is_logged = false;
     loop {
         match look_up(settings, port).await {
             Ok(addresses) => {
-                if is_told {
+                if is_logged {
                     let elapsed_ms = started.elapsed().as_millis();
-                    info!(addresses = list(&addresses), elapsed_ms, "--public-address: found");
+                    info!(addresses = list(&addresses), elapsed_ms, "--public-address resolved");
                 }
                 return Ok(addresses);
             }
             Err(Missing::Undialable(why)) => return Err(why),
-            Err(Missing::Yet(why)) if !is_told => {
-                is_told = true;
-                warn!(name = name(settings), %why, "--public-address: the name cannot be resolved; it is asked for again every second, and this member looks for the others once it is there");
+            Err(Missing::Yet(why)) if !is_logged => {
+                is_logged = true;
+                warn!(name = name(settings), %why, "cannot resolve --public-address; retrying every second, and this member joins once it resolves");
             }
             Err(Missing::Yet(_)) => {}
         }
@@ -70,7 +70,7 @@ pub(super) async fn wait(settings: &Settings, port: u16) -> Result<Vec<SocketAdd
     }
 }
 
-/// The same, where nobody waits for it: a name that is not there is left out, and logged.
+/// Looks up once. A name that cannot be resolved is logged and skipped.
 pub(super) async fn look_up_once(
     settings: &Settings,
     port: u16,
@@ -79,7 +79,7 @@ pub(super) async fn look_up_once(
         Ok(addresses) => Ok(addresses),
         Err(Missing::Undialable(why)) => Err(why),
         Err(Missing::Yet(why)) => {
-            warn!(name = name(settings), %why, "--public-address: the name cannot be resolved, and is left out");
+            warn!(name = name(settings), %why, "cannot resolve --public-address; it is not advertised");
             Ok(Vec::new())
         }
     }

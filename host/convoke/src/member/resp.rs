@@ -12,21 +12,21 @@ use tokio::sync::watch;
 use tracing::info;
 
 use super::ports;
-use super::state::Place;
+use super::state::MemberState;
 use crate::settings::{ClientAddress, ClientSettings, Settings};
 
-/// Where it listens.
+/// The RESP port with its listeners.
 pub(crate) struct RespPort {
     listeners: Vec<TcpListener>,
-    /// The number.
+    /// The port number.
     pub(crate) port: u16,
     /// Whether clients on other hosts can reach it.
     pub(crate) is_public: bool,
 }
 
 impl RespPort {
-    /// Binds it, unless it is turned off. Whoever needs no password may come from
-    /// this machine only.
+    /// Binds the port, unless RESP is turned off. Without a client password only loopback is
+    /// served.
     pub(crate) fn bind(settings: &Settings, ips: &[IpAddr]) -> Result<Option<Self>, String> {
         let Some(start) = settings.clients.resp_port else { return Ok(None) };
         let is_public = !settings.clients.password.is_empty();
@@ -41,8 +41,11 @@ impl RespPort {
         }
         let listeners = ports::bind_resp(&hosts, start)?;
         let port = listeners[0].local_addr().map_err(|error| error.to_string())?.port();
-        let on_loopback_only =
-            if is_public { "" } else { "; without --client-password-file from this machine only" };
+        let on_loopback_only = if is_public {
+            ""
+        } else {
+            "; from this host only, since no --client-password-file is set"
+        };
         let addresses: Vec<String> = listeners
             .iter()
             .filter_map(|listener| Some(listener.local_addr().ok()?.ip().to_string()))
@@ -52,19 +55,23 @@ impl RespPort {
         Ok(Some(Self { listeners, port, is_public }))
     }
 
-    /// Where other members may send clients.
-    pub(crate) fn told(&self, ips: &[IpAddr], public: Option<&ClientAddress>) -> Option<Service> {
+    /// The endpoint to advertise to other members, if clients on other hosts can reach it.
+    pub(crate) fn advertised(
+        &self,
+        ips: &[IpAddr],
+        public: Option<&ClientAddress>,
+    ) -> Option<Service> {
         let is_reached = self.is_public || public.is_some() || ips.iter().all(IpAddr::is_loopback);
         is_reached.then(|| ClientAddress::service(public, self.port))
     }
 
-    /// Serves from now on.
+    /// Starts to serve.
     pub(crate) fn serve(
         self,
         grid: Grid,
         pubsub: Arc<PubSub>,
         settings: &ClientSettings,
-        place: watch::Receiver<Arc<Place>>,
+        member_state: watch::Receiver<Arc<MemberState>>,
     ) -> Arc<Server> {
         let settings = RespSettings {
             passwords: settings.passwords(),
@@ -72,7 +79,7 @@ impl RespPort {
             idle: settings.idle,
             redis_cluster: settings.redis_cluster,
         };
-        let members = Arc::new(Members { place });
+        let members = Arc::new(Members { member_state });
         let server = Server::new(grid, pubsub, settings, members, self.port);
         tokio::spawn(Arc::clone(&server).serve(self.listeners));
         server
@@ -88,24 +95,24 @@ fn endpoint(member: &Member, resp: &Service) -> Endpoint {
     }
 }
 
-/// The members, as nodes of a Redis Cluster.
+/// The members as nodes of a Redis Cluster.
 struct Members {
-    place: watch::Receiver<Arc<Place>>,
+    member_state: watch::Receiver<Arc<MemberState>>,
 }
 
 impl Cluster for Members {
     fn nodes(&self) -> Vec<ClusterNode> {
-        let place = Arc::clone(&self.place.borrow());
-        let members = place.view.iter().flat_map(|view| view.members());
+        let member_state = Arc::clone(&self.member_state.borrow());
+        let members = member_state.view.iter().flat_map(|view| view.members());
         members
             .map(|member| {
-                // 40 hexadecimal digits, as clients expect: the id, and eight more.
+                // Clients expect 40 hexadecimal digits: the id, padded with zeros.
                 let id = format!("{:0<40}", member.id.to_string().replace('-', ""));
                 ClusterNode {
                     id,
                     member: member.id,
                     endpoint: member.resp.as_ref().map(|resp| endpoint(member, resp)),
-                    this: member.id == place.me.id,
+                    this: member.id == member_state.me.id,
                     stores: !member.lite,
                 }
             })

@@ -1,5 +1,5 @@
-//! The datagram sockets of one member, one on each of its addresses: received
-//! from all of them, sent from the one that leads to the destination.
+//! The UDP sockets of a member, one on each of its addresses: receives from all of them, and sends
+//! from the one with the route to the destination.
 
 use std::collections::HashMap;
 use std::io;
@@ -11,16 +11,16 @@ use tokio::net::UdpSocket;
 
 use crate::interfaces::{source_to, zone};
 
-/// Destinations whose route is remembered; forgotten all at once when there are more.
+/// Destinations whose route is cached; the cache is cleared when it is full.
 const ROUTES_MAX: usize = 4_096;
 
-/// At least one socket.
+/// Has at least one socket.
 pub(crate) struct Sockets {
     sockets: Vec<UdpSocket>,
     addresses: Vec<SocketAddr>,
-    /// By destination: the socket that leads there.
+    /// By destination IP: the index of the socket with the route to it.
     routes: HashMap<IpAddr, Option<usize>>,
-    /// The socket to look at first, so that none is starved.
+    /// The socket to poll first, so that none is starved.
     turn: usize,
 }
 
@@ -30,8 +30,8 @@ impl Sockets {
         Ok(Self { sockets, addresses, routes: HashMap::new(), turn: 0 })
     }
 
-    /// Closes those of some addresses and adds others. Those from the start stay: they work again
-    /// when their address is back.
+    /// Closes the sockets of some addresses and adds others. Sockets from the start are kept: they
+    /// work again when their address is back.
     pub(crate) fn change(&mut self, closed: &[IpAddr], opened: Vec<UdpSocket>) {
         let mut kept = Vec::new();
         for (socket, address) in self.sockets.drain(..).zip(self.addresses.drain(..)) {
@@ -48,7 +48,7 @@ impl Sockets {
         self.turn = 0;
     }
 
-    /// The next datagram on any of them.
+    /// The next datagram on any of the sockets.
     pub(crate) async fn receive(&mut self, buffer: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
         std::future::poll_fn(|context| self.poll(context, buffer)).await
     }
@@ -70,7 +70,7 @@ impl Sockets {
         Poll::Pending
     }
 
-    /// A datagram that is there already.
+    /// A datagram that has already arrived.
     pub(crate) fn try_receive(&mut self, buffer: &mut [u8]) -> Option<(usize, SocketAddr)> {
         let count = self.sockets.len();
         (0..count).find_map(|step| {
@@ -80,12 +80,13 @@ impl Sockets {
         })
     }
 
-    /// Sends, if any of these leads there. A datagram may be lost anyway.
+    /// Sends if a socket has a route to the destination. Errors are ignored: datagrams may be lost
+    /// anyway.
     pub(crate) fn send(&mut self, datagram: &[u8], to: SocketAddr) {
         let to = zone::with(to);
         let Some(index) = self.route(to) else { return };
         if self.sockets[index].try_send_to(datagram, to).is_err() {
-            // Perhaps the interface went down: the next one asks again.
+            // The interface may be down: look the route up again next time.
             self.routes.remove(&to.ip());
         }
     }
@@ -100,7 +101,7 @@ impl Sockets {
         if let Some(known) = self.routes.get(&to.ip()) {
             return *known;
         }
-        // The system says which of its addresses it would use.
+        // The system picks the source address.
         let local = source_to(to);
         let own = local.and_then(|local| self.addresses.iter().position(|a| a.ip() == local));
         let index = Some(own.unwrap_or(first));
@@ -127,7 +128,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn each_family_goes_out_of_its_own_socket_and_comes_in_at_any() {
+    async fn each_family_sends_from_its_own_socket_and_receives_on_any() {
         let mut both = bound(&["127.0.0.1", "[::1]"]).await;
         let mut buffer = [0; 64];
         for address in ["127.0.0.1", "[::1]"] {
@@ -142,14 +143,14 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn where_no_socket_leads_nothing_is_sent() {
+    async fn without_a_route_nothing_is_sent() {
         let mut v4 = bound(&["127.0.0.1"]).await;
         v4.send(b"hello", "[::1]:9".parse().unwrap());
         assert!(v4.try_receive(&mut [0; 8]).is_none());
     }
 
     #[tokio::test]
-    async fn of_several_of_one_family_the_system_chooses() {
+    async fn the_system_chooses_between_sockets_of_one_family() {
         let mut two = bound(&["127.0.0.2", "127.0.0.1"]).await;
         // To loopback, the system sends from 127.0.0.1.
         assert_eq!(two.route("127.0.0.9:1".parse().unwrap()), Some(1));

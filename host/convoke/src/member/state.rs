@@ -1,56 +1,56 @@
-//! What the parts of a running member know of one another.
+//! State of a running member that its parts share.
 
 use std::fmt::Write as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use convoke_membership::{Member, MemberId, Refusal, View};
+use convoke_membership::{JoinRefusal, Member, MemberId, View};
 
-/// Where this member stands.
+/// The published state of this member.
 #[derive(Clone, Debug)]
-pub(crate) struct Place {
+pub(crate) struct MemberState {
     pub(crate) me: Member,
-    /// None while it starts, and once it has left.
+    /// `None` while it starts, and after it has left.
     pub(crate) view: Option<View>,
-    /// What it says in a handshake, encoded.
+    /// Its hello for handshakes, encoded.
     pub(crate) hello: Arc<[u8]>,
-    /// Members that do not answer just now.
+    /// Members that are suspected now.
     pub(crate) suspects: Arc<[MemberId]>,
     pub(crate) leaving: bool,
-    /// Why the other members do not let this one in.
-    pub(crate) refusal: Option<Refusal>,
+    /// Why the other members refuse this one.
+    pub(crate) refusal: Option<JoinRefusal>,
 }
 
-/// Counts since the start of the process.
+/// Counters since the start of the process.
 #[derive(Debug, Default)]
 pub(crate) struct Counters {
     /// Datagrams to the member port that did not authenticate.
     pub(crate) foreign: AtomicU64,
-    /// Datagrams that came twice.
+    /// Datagrams that were received twice.
     pub(crate) replayed: AtomicU64,
-    /// Datagrams of this cluster that could not be read.
+    /// Datagrams of this cluster that could not be decoded.
     pub(crate) malformed: AtomicU64,
-    /// Connections to the member port that were turned away.
+    /// Connections to the member port that were refused.
     pub(crate) refused: AtomicU64,
     /// Members that were lost.
     pub(crate) lost: AtomicU64,
     /// Members with an open stream.
     pub(crate) links: AtomicUsize,
-    /// Candidates known now.
+    /// Current candidates.
     pub(crate) candidates: AtomicUsize,
     /// Calls made to candidates.
     pub(crate) probes: AtomicU64,
-    /// From a probe of another member to its answer.
+    /// Round-trip times of failure detector probes.
     pub(crate) round_trips: Histogram,
-    /// Partitions of which no complete replica was left, since the start.
+    /// Partitions that lost all complete replicas, since the start of the process.
     pub(crate) lost_partitions: AtomicU64,
-    /// The same, of the line of tables that this member follows now.
+    /// The same, in the lineage of partition tables that this member follows now.
     pub(crate) lost_here: AtomicU64,
 }
 
-/// Counts one more.
-pub(crate) fn bump(counter: &AtomicU64) {
+/// Increments a counter.
+pub(crate) fn increment(counter: &AtomicU64) {
     counter.fetch_add(1, Ordering::Relaxed);
 }
 
@@ -60,10 +60,10 @@ pub(crate) const BUCKETS_US: [u64; 18] = [
     100_000, 1_000_000,
 ];
 
-/// How often something took how long.
+/// A histogram of durations.
 #[derive(Debug, Default)]
 pub(crate) struct Histogram {
-    /// One for each bound, and one for what took longer than all of them.
+    /// One for each bound, and one for longer durations.
     counts: [AtomicU64; BUCKETS_US.len() + 1],
     sum_us: AtomicU64,
 }
@@ -72,11 +72,11 @@ impl Histogram {
     pub(crate) fn add(&self, took: Duration) {
         let us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
         let bucket = BUCKETS_US.partition_point(|bound| *bound < us);
-        bump(&self.counts[bucket]);
+        increment(&self.counts[bucket]);
         self.sum_us.fetch_add(us, Ordering::Relaxed);
     }
 
-    /// As Prometheus has it: each count is of all that took at most so long.
+    /// In the format of Prometheus: each bucket counts all durations up to its bound.
     pub(crate) fn write(&self, text: &mut String, name: &str, help: &str) {
         let _ = writeln!(text, "# HELP convoke_{name} {help}\n# TYPE convoke_{name} histogram");
         let mut total = 0;
@@ -97,7 +97,7 @@ mod tests {
     use std::time::Duration;
 
     #[test]
-    fn a_histogram_counts_up_to_each_bound() {
+    fn a_histogram_counts_cumulatively() {
         let histogram = Histogram::default();
         for us in [1, 50, 51, 99, 2_000_000] {
             histogram.add(Duration::from_micros(us));

@@ -1,4 +1,4 @@
-//! `convoke plugin component`: the last step of a build, for tools that stop before it.
+//! `convoke plugin component`: turns a core module into a component, for toolchains that do not.
 
 use std::fs;
 use std::path::Path;
@@ -6,12 +6,12 @@ use std::path::Path;
 use crate::output::say;
 use wit_component::ComponentEncoder;
 
-/// Answers what runtimes ask of the first WASI, inside the component; see its source
-/// beside it.
+/// The adapter for WASI preview 1: it answers the calls of language runtimes inside the component.
+/// Its source is beside it.
 const INERT: &[u8] = include_bytes!("../../templates/inert/wasi_snapshot_preview1.wasm");
-/// The name under which runtimes ask.
+/// The import module of WASI preview 1.
 const FIRST_WASI: &str = "wasi_snapshot_preview1";
-/// Largest module, in bytes, as for components.
+/// Largest module, in bytes; the same limit as for components.
 const CORE_BYTES_MAX: u64 = convoke_discovery::limits::COMPONENT_BYTES_MAX;
 
 pub(super) fn make(core: &Path, output: &Path) -> Result<(), String> {
@@ -22,7 +22,7 @@ pub(super) fn make(core: &Path, output: &Path) -> Result<(), String> {
     }
     let module = fs::read(core).map_err(|error| format!("{shown}: {error}"))?;
     if module.starts_with(b"\0asm\x0d\0\x01\0") {
-        return Err(format!("{shown} is a component already"));
+        return Err(format!("{shown} is already a component"));
     }
     let encoded = ComponentEncoder::default()
         .validate(true)
@@ -31,7 +31,7 @@ pub(super) fn make(core: &Path, output: &Path) -> Result<(), String> {
         .and_then(|encoder| encoder.encode())
         .map_err(|error| {
             let why = format!("{error:#}").split_whitespace().collect::<Vec<_>>().join(" ");
-            format!("{shown} makes no component: {why}; was the type of a mode embedded, as wit-bindgen does?")
+            format!("{shown} cannot be made into a component: {why}; was the WIT world of a mode embedded, as wit-bindgen does?")
         })?;
     fs::write(output, &encoded).map_err(|error| format!("{}: {error}", output.display()))?;
     say!("{}: a component of {} KiB", output.display(), encoded.len().div_ceil(1024));

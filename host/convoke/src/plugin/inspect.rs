@@ -1,4 +1,4 @@
-//! `convoke plugin inspect`: what a component is and asks for.
+//! `convoke plugin inspect`: what a component exports and imports.
 
 use std::path::Path;
 
@@ -30,7 +30,7 @@ fn report(name: &str, file: &Path, found: &Inspection) -> String {
     );
     for export in &found.exports {
         let what = match export.contains("/announcer@") {
-            true => "makes this member known",
+            true => "announces this member",
             false => "looks for members",
         };
         text.push_str(&format!("  {what} ({export})\n"));
@@ -41,7 +41,7 @@ fn report(name: &str, file: &Path, found: &Inspection) -> String {
         }
         return text;
     }
-    text.push_str("  its interfaces are of versions that this convoke has\n");
+    text.push_str("  all its interfaces are supported by this convoke\n");
     text.push_str("it asks to\n");
     for asked in &found.permissions {
         let granted = match asked.grant {
@@ -55,17 +55,17 @@ fn report(name: &str, file: &Path, found: &Inspection) -> String {
     text
 }
 
-/// What to paste into a configuration.
+/// The TOML that loads the component, to paste into a configuration.
 fn toml(name: &str, file: &Path, found: &Inspection) -> String {
     let mut text = format!(
-        "[[discovery]]\nmode = {name:?}\nplugin = {:?}\ndigest = \"{}\"   # leave it out to have the file read anew when it changes\n",
+        "[[discovery]]\nmode = {name:?}\nplugin = {:?}\ndigest = \"{}\"   # omit it to reload the file when it changes\n",
         file.display().to_string(),
         found.digest
     );
     let mut grants = Grants::default();
     for asked in &found.permissions {
         if let PermissionGrant::Entry { capability, example } = asked.grant {
-            // A pattern that the host writes itself is sound.
+            // A pattern that the host generated always parses.
             let _ = grants.add(capability, example);
         }
     }

@@ -1,4 +1,4 @@
-//! `convoke plugin`: for those who write modes, and those who are handed one.
+//! `convoke plugin`: commands for authors of modes, and for operators who received one.
 
 mod component;
 mod inspect;
@@ -12,7 +12,7 @@ use convoke_discovery::Grants;
 
 use crate::settings::{PluginCommand, Settings};
 
-/// Runs what needs neither settings nor a runtime; `None` for what does.
+/// Runs a command that needs neither settings nor a runtime; `None` for any other command.
 pub(crate) fn run_alone(command: &PluginCommand) -> Option<Result<(), String>> {
     match command {
         PluginCommand::New(args) => Some(project::create(args)),
@@ -21,7 +21,7 @@ pub(crate) fn run_alone(command: &PluginCommand) -> Option<Result<(), String>> {
     }
 }
 
-/// Runs the rest.
+/// Runs a command that needs settings and a runtime.
 pub(crate) async fn run(command: &PluginCommand, settings: &Settings) -> Result<(), String> {
     match command {
         PluginCommand::Inspect { file } => inspect::run(file, settings).await,
@@ -30,7 +30,7 @@ pub(crate) async fn run(command: &PluginCommand, settings: &Settings) -> Result<
     }
 }
 
-/// A file's name without its ending, as the name of a mode.
+/// The file name without its extension, as the name of a mode.
 fn mode_name(file: &Path) -> String {
     let stem = file.file_stem().unwrap_or_default().to_string_lossy();
     let sound = |c: char| if c.is_ascii_alphanumeric() || c == '_' { c } else { '-' };
@@ -38,7 +38,7 @@ fn mode_name(file: &Path) -> String {
     if name.is_empty() { "mode".to_owned() } else { name }
 }
 
-/// `KEY=VALUE`, each.
+/// Parses each text as `KEY=VALUE`.
 fn pairs(texts: &[String], option: &str) -> Result<Vec<(String, String)>, String> {
     texts
         .iter()

@@ -1,4 +1,4 @@
-//! `convoke plugin new`: a project that `make` builds.
+//! `convoke plugin new`: creates a project that `make` builds.
 
 use std::fs;
 use std::io;
@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use crate::output::say;
 use crate::settings::{Language, NewArgs};
 
-/// A file of a project: where it goes, and what is in it.
+/// A file of a project: its path and content.
 struct File {
     path: &'static str,
     content: &'static [u8],
@@ -15,7 +15,7 @@ struct File {
 
 include!(concat!(env!("OUT_DIR"), "/templates.rs"));
 
-/// Letters of a mode's name.
+/// Longest name of a mode, in bytes.
 const NAME_BYTES_MAX: usize = 64;
 
 pub(super) fn create(args: &NewArgs) -> Result<(), String> {
@@ -31,10 +31,11 @@ pub(super) fn create(args: &NewArgs) -> Result<(), String> {
     }
     let folder = Path::new(name);
     if folder.exists() {
-        return Err(format!("{name} exists; choose another name, or move it away"));
+        return Err(format!("{name} already exists; choose another name, or move it away"));
     }
     let files = files(args.lang);
-    // Whole or not at all: a project that lacks a file is worse than none.
+    // Created under a temporary name and then renamed, so that no incomplete project is left
+    // behind.
     let unfinished = PathBuf::from(format!(".{name}.unfinished"));
     let written = files
         .iter()
@@ -42,10 +43,10 @@ pub(super) fn create(args: &NewArgs) -> Result<(), String> {
         .and_then(|()| fs::rename(&unfinished, folder));
     if let Err(error) = written {
         let _ = fs::remove_dir_all(&unfinished);
-        return Err(format!("{name} cannot be made: {error}"));
+        return Err(format!("{name} cannot be created: {error}"));
     }
     say!(
-        "{name}: a mode; {name}/README.md says what it takes\n\n  cd {name}\n  make          # builds {name}.wasm\n  make test\n  convoke plugin try {name}.wasm --argument 10.0.0.5"
+        "created the mode {name}; {name}/README.md lists the tools that it needs\n\n  cd {name}\n  make          # builds {name}.wasm\n  make test\n  convoke plugin try {name}.wasm --argument 10.0.0.5"
     );
     Ok(())
 }
@@ -61,7 +62,7 @@ fn files(language: Language) -> Vec<&'static File> {
     own.iter().chain(shared).collect()
 }
 
-/// Text with the name in its place; what is not UTF-8 as it is.
+/// Writes a file. In UTF-8 text the placeholders are replaced by the name.
 fn write(path: &Path, content: &[u8], name: &str) -> io::Result<()> {
     if let Some(folder) = path.parent() {
         fs::create_dir_all(folder)?;

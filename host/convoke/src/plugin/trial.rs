@@ -1,4 +1,4 @@
-//! `convoke plugin try`: a component at work, without a cluster.
+//! `convoke plugin try`: runs a component without a cluster.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -10,15 +10,15 @@ use convoke_discovery::{
 };
 
 use super::{grants, mode_name, pairs};
-use crate::member::{Onlooker, beacons, modes, probing};
+use crate::member::{DryRun, beacons, modes, probing};
 use crate::output::{counted, say};
 use crate::settings::{Settings, TryArgs, toml_error};
 
 /// Largest file of fakes, in bytes.
 const FAKES_BYTES_MAX: u64 = 4 << 20;
-/// Longest wait between two looks: somebody sits and waits.
+/// Longest wait between two lookups: an operator is waiting.
 const PAUSE_MAX: Duration = Duration::from_secs(5);
-/// Candidates that are printed of a look, and again of what was dropped.
+/// Candidates printed for one lookup, and likewise dropped candidates, at most.
 const LINES_MAX: usize = 200;
 
 pub(super) async fn run(args: &TryArgs, settings: &Settings) -> Result<(), String> {
@@ -35,7 +35,7 @@ pub(super) async fn run(args: &TryArgs, settings: &Settings) -> Result<(), Strin
     let loaded = host.load(&spec).await.map_err(|error| refusal(&error))?;
     say!("loaded in {}", time(started.elapsed()));
     let name = loaded.name().to_owned();
-    let told = |what: &str, error: CallError| match error {
+    let describe = |what: &str, error: CallError| match error {
         CallError::Problem(problem) => {
             let kind = problem.kind();
             format!("mode {name:?}: {what}: {kind}: {problem}")
@@ -44,7 +44,7 @@ pub(super) async fn run(args: &TryArgs, settings: &Settings) -> Result<(), Strin
     };
     let started = Instant::now();
     let mut instance =
-        host.open(&loaded, &local).await.map_err(|error| told("configure", error))?;
+        host.open(&loaded, &local).await.map_err(|error| describe("configure", error))?;
     say!("configured in {}, {}", time(started.elapsed()), memory(&instance));
     if args.announce && !loaded.announces() {
         return Err(format!("mode {name:?} has nothing to announce; leave --announce out"));
@@ -52,7 +52,7 @@ pub(super) async fn run(args: &TryArgs, settings: &Settings) -> Result<(), Strin
     let mut failed = None;
     for number in 1..=args.looks {
         if args.announce {
-            announce(&mut instance).await.map_err(|error| told("announce", error))?;
+            announce(&mut instance).await.map_err(|error| describe("announce", error))?;
         }
         let started = Instant::now();
         let again = match instance.discover().await {
@@ -62,25 +62,25 @@ pub(super) async fn run(args: &TryArgs, settings: &Settings) -> Result<(), Strin
                 snapshot.look_again
             }
             Err(error @ CallError::Problem(_)) => {
-                let text = told("discover", error);
-                say!("look {number}: {text}");
+                let text = describe("discover", error);
+                say!("lookup {number}: {text}");
                 failed = Some(text);
                 None
             }
-            Err(error) => return Err(told("discover", error)),
+            Err(error) => return Err(describe("discover", error)),
         };
         if number < args.looks {
             tokio::time::sleep(asked(again).min(PAUSE_MAX)).await;
         }
     }
     if args.announce {
-        instance.withdraw().await.map_err(|error| told("withdraw", error))?;
+        instance.withdraw().await.map_err(|error| describe("withdraw", error))?;
         say!("withdrawn");
     }
     failed.map_or(Ok(()), Err)
 }
 
-/// Why it is not loaded, and the options that would change that here.
+/// Why the component cannot be loaded, and which options would allow it.
 fn refusal(error: &LoadError) -> String {
     let LoadError::Unlinkable(unlinkable) = error else { return error.to_string() };
     let options = unlinkable.problems.iter().filter_map(|problem| match problem {
@@ -97,7 +97,7 @@ fn refusal(error: &LoadError) -> String {
     }
 }
 
-/// As the host would wait, without its jitter.
+/// The wait that the host would make, without jitter.
 fn asked(again: Option<Duration>) -> Duration {
     again.unwrap_or(Duration::from_millis(limits::LOOK_AGAIN_MS_DEFAULT)).clamp(
         Duration::from_millis(limits::LOOK_AGAIN_MS_MIN),
@@ -105,15 +105,15 @@ fn asked(again: Option<Duration>) -> Duration {
     )
 }
 
-/// In the real world as a member with these settings would be; or in one made up.
+/// A host on the real network, as a member with these settings would see it, or on fakes.
 async fn host(
     fakes: Option<&Path>,
     announces: bool,
     settings: &Settings,
 ) -> Result<(DiscoveryHost, LocalMember), String> {
-    let onlooker = Onlooker::new(settings).await?;
-    let ciphers = beacons::ciphers(&onlooker.keys, onlooker.me.id);
-    let real = probing::prober(&onlooker.keys, &onlooker.me);
+    let dry_run = DryRun::new(settings).await?;
+    let ciphers = beacons::ciphers(&dry_run.keys, dry_run.me.id);
+    let real = probing::prober(&dry_run.keys, &dry_run.me);
     let (world, prober) = match fakes {
         None => (Backend::Real, real),
         Some(path) => {
@@ -122,10 +122,10 @@ async fn host(
             (Backend::Fake(fakes), prober)
         }
     };
-    let host = modes::host_in(settings, &onlooker.choice, ciphers, prober, world)?;
-    // Who announces a place announces one that can be dialled.
-    let port = if announces { settings.start_port } else { onlooker.local.port };
-    Ok((host, LocalMember { port, ..onlooker.local }))
+    let host = modes::host_in(settings, &dry_run.choice, ciphers, prober, world)?;
+    // A member that announces itself needs an address that can be dialled.
+    let port = if announces { settings.start_port } else { dry_run.local.port };
+    Ok((host, LocalMember { port, ..dry_run.local }))
 }
 
 fn read_fakes(path: &Path) -> Result<Fakes, String> {
@@ -141,14 +141,16 @@ fn read_fakes(path: &Path) -> Result<Fakes, String> {
 async fn announce(instance: &mut Instance) -> Result<(), CallError> {
     let started = Instant::now();
     let again = instance.announce().await?;
-    let next = again.map_or("once is enough".to_owned(), |wait| format!("again in {}", time(wait)));
+    let next = again.map_or("no further announcement requested".to_owned(), |wait| {
+        format!("again in {}", time(wait))
+    });
     say!("announced in {}; {next}", time(started.elapsed()));
     Ok(())
 }
 
 fn report(number: u32, snapshot: &Snapshot, took: Duration, instance: &Instance) {
     say!(
-        "look {number}: {}, {} dropped, in {}, {}",
+        "lookup {number}: {}, {} dropped, in {}, {}",
         counted(snapshot.candidates.len(), "candidate"),
         snapshot.dropped_count,
         time(took),
@@ -166,14 +168,14 @@ fn report(number: u32, snapshot: &Snapshot, took: Duration, instance: &Instance)
         say!("  dropped {}: {}", dropped.address, dropped.reason);
     }
     if let Some(doubt) = &snapshot.doubt {
-        say!("  in doubt, so that a member founds no cluster on this look: {doubt}");
+        say!("  incomplete, so a member would not found a cluster on this lookup: {doubt}");
     }
     if snapshot.complete {
-        say!("  complete: who is not listed is gone");
+        say!("  complete: members that are not listed are gone");
     }
     match snapshot.look_again {
-        Some(wait) => say!("  looks again in {}", time(asked(Some(wait)))),
-        None => say!("  looks again in {}, as it says nothing", time(asked(None))),
+        Some(wait) => say!("  next lookup in {}", time(asked(Some(wait)))),
+        None => say!("  next lookup in {}, the default", time(asked(None))),
     }
 }
 

@@ -1,8 +1,7 @@
-//! Settings that the members of a cluster have in common, as texts and back.
+//! The settings on which the members of a cluster agree, converted to [`Terms`] and back.
 //!
-//! Names and values are those of `convoke.toml`; limits that are not there are 0. The number of
-//! partitions and how maps behave are the same on all members; how much memory a map may take
-//! is each member's own.
+//! Names and values are those of `convoke.toml`; an absent limit is 0. The number of partitions and
+//! the behaviour of maps are the same on all members; the memory limit of a map is set per member.
 
 use std::collections::BTreeMap;
 
@@ -13,19 +12,20 @@ use serde::Deserialize;
 use serde::de::IntoDeserializer as _;
 use serde::de::value::Error;
 
-use super::data::{MapEntry, PARTITIONS_MAX, USUAL_MAP};
+use super::data::{DEFAULT_MAP, MapEntry, PARTITIONS_MAX};
 
 const PARTITIONS: &str = "partitions";
-/// How members write data for one another: no setting, and not the same in all versions.
+/// The format in which members encode data for each other. It is not a setting, and differs between
+/// versions.
 const DATA_FORMAT: &str = "data-format";
 
-/// The settings of this member, with which of them its operator set, and whether those of maps
-/// are being changed.
+/// The terms of this member: its settings, which of them its operator set, and whether its map
+/// settings are being changed.
 pub(super) fn terms(
     partitions: u16,
     is_set: bool,
     entries: &BTreeMap<String, MapEntry>,
-    usual: &MapSettings,
+    default: &MapSettings,
     changing: bool,
 ) -> Terms {
     let general = |name: &str, value: String, is_set| Term {
@@ -40,22 +40,22 @@ pub(super) fn terms(
     ];
     let entry_terms = |entry: &MapEntry| entry_terms(entry, changing);
     let mut scopes = vec![Scope { name: Terms::GENERAL.into(), terms: general }];
-    let own = entries.get(USUAL_MAP).cloned().unwrap_or_default();
+    let own = entries.get(DEFAULT_MAP).cloned().unwrap_or_default();
     let own = entry_terms(&own);
-    let usual = entry_terms(&MapEntry::of(usual))
+    let default = entry_terms(&MapEntry::of(default))
         .into_iter()
         .map(|term| Term { is_set: own.iter().any(|own| own.name == term.name), ..term });
-    scopes.push(Scope { name: USUAL_MAP.into(), terms: usual.collect() });
+    scopes.push(Scope { name: DEFAULT_MAP.into(), terms: default.collect() });
     scopes.extend(
         entries
             .iter()
-            .filter(|(name, _)| *name != USUAL_MAP)
+            .filter(|(name, _)| *name != DEFAULT_MAP)
             .map(|(name, entry)| Scope { name: name.clone(), terms: entry_terms(entry) }),
     );
     Terms::new(scopes)
 }
 
-/// What an entry says.
+/// The terms of a `[maps]` entry.
 fn entry_terms(entry: &MapEntry, changing: bool) -> Vec<Term> {
     let table = toml::Table::try_from(entry).unwrap_or_default();
     let text = |value: toml::Value| match value {
@@ -74,8 +74,8 @@ fn entry_terms(entry: &MapEntry, changing: bool) -> Vec<Term> {
     table.into_iter().map(term).collect()
 }
 
-/// The number of partitions, and the settings of maps, that hold in a cluster with these terms.
-/// `None` when they are not those of this version.
+/// The number of partitions and the map settings in these terms of a cluster. `None` when they are
+/// not those of this version.
 pub(crate) fn settings(terms: &Terms) -> Option<(u16, MapCatalog)> {
     let (partitions, _) = terms.get(Terms::GENERAL, PARTITIONS)?;
     let partitions = partitions.parse().ok().filter(|n| (1..=PARTITIONS_MAX).contains(n))?;
@@ -109,12 +109,12 @@ fn word<'de, T: Deserialize<'de>>(text: &'de str) -> Option<T> {
     T::deserialize(text).ok()
 }
 
-/// A setting as it is written: `partitions`, `maps."cache-*".backups`.
+/// The key of a setting: `partitions`, `maps."cache-*".backups`.
 fn key(scope: &str, name: &str) -> String {
     if scope == Terms::GENERAL { name.to_owned() } else { format!("maps.{scope:?}.{name}") }
 }
 
-/// `partitions = 1021, this cluster 271`, and further ones.
+/// Lists differences: `partitions = 1021, this cluster 271`.
 pub(crate) fn differences(differences: &[Difference], cluster: &str) -> String {
     let one = |difference: &Difference| {
         let Difference { scope, name, cluster: there, newcomer } = difference;
@@ -123,19 +123,19 @@ pub(crate) fn differences(differences: &[Difference], cluster: &str) -> String {
     differences.iter().map(one).collect::<Vec<_>>().join("; ")
 }
 
-/// What to do about differences: `there` is where something may be left out.
+/// What to do about differences; `there` says where a setting may be removed.
 pub(crate) fn remedy(differences: &[Difference], there: &str) -> String {
     let of_maps = differences.iter().all(|difference| difference.scope != Terms::GENERAL);
     let change = if of_maps {
-        "; to change it without a stop, restart one member after the other with --change-maps"
+        "; to change it without downtime, restart the members one at a time with --change-maps"
     } else {
         ""
     };
-    format!("Set the same on all members, or leave it out {there}{change}")
+    format!("Set the same value on all members, or remove it {there}{change}")
 }
 
-/// What a cluster has that this member was not configured with: `partitions = 1021`, and further
-/// ones; empty when there is no such thing.
+/// The cluster's settings that this member was not configured with: `partitions = 1021, …`; empty
+/// if there are none.
 pub(crate) fn taken(own: &Terms, cluster: &Terms) -> String {
     let own = own.settled();
     let taken = [cluster.differences(&own), cluster.changes(&own)].concat();
@@ -144,15 +144,15 @@ pub(crate) fn taken(own: &Terms, cluster: &Terms) -> String {
     taken.iter().map(one).collect::<Vec<_>>().join(", ")
 }
 
-/// Each setting with its value and what becomes of it in a cluster.
+/// Each setting with its value and how it applies in a cluster.
 pub(crate) fn lines(terms: &Terms) -> impl Iterator<Item = String> {
     terms.scopes().iter().flat_map(|scope| {
         let line = |term: &Term| {
             let note = match term.rule {
-                _ if !term.is_set => " (open: the cluster's holds)",
+                _ if !term.is_set => " (not set: taken from the cluster)",
                 Rule::Same => "",
-                Rule::Changing => " (changing: holds once this member is the oldest)",
-                Rule::Own => " (this member's own)",
+                Rule::Changing => " (changing: takes effect once this member is the oldest)",
+                Rule::Own => " (per member)",
             };
             format!("{} = {}{note}", key(&scope.name, &term.name), term.value)
         };
@@ -161,7 +161,7 @@ pub(crate) fn lines(terms: &Terms) -> impl Iterator<Item = String> {
 }
 
 impl MapEntry {
-    /// All of these settings.
+    /// An entry with all of these settings.
     fn of(settings: &MapSettings) -> Self {
         let MapSettings {
             backups,
@@ -202,7 +202,7 @@ mod tests {
         [carts]\nttl-s = 0\nbackups = 2\n[\"cache-*\"]\neviction = \"lfu\"\nstatistics = true\n";
 
     #[test]
-    fn settings_survive_being_texts() {
+    fn settings_round_trip_through_terms() {
         for text in ["", MAPS] {
             let (terms, catalog) = of(text, Some(7));
             assert_eq!(settings(&terms), Some((7, catalog)), "{text}");
@@ -211,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_not_set_is_open() {
+    fn settings_that_were_not_set_are_open() {
         let (terms, _) = of(MAPS, None);
         assert_eq!(terms.get("", "partitions"), Some(("271", false)));
         assert_eq!(terms.get("*", "ttl-s"), Some(("60", true)));
@@ -230,7 +230,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_of_no_such_version_is_not_read() {
+    fn terms_of_another_version_are_refused() {
         let (terms, _) = of("", None);
         for (name, value) in [("partitions", "0"), ("partitions", "x")] {
             let mut scopes = terms.scopes().to_vec();

@@ -10,11 +10,11 @@ use clap::{ArgMatches, Args, CommandFactory as _, FromArgMatches as _, Parser, S
 use super::plugin::PluginCommand;
 use super::spelling;
 
-/// Starts a member; other instances find it, and it finds them.
+/// Starts a member, which forms a cluster with other members that it finds.
 ///
-/// Every option can also be set in the environment (`CONVOKE_START_PORT` for
-/// `--start-port`) and in a file (`start-port = 6900`). The command line wins
-/// over the environment, which wins over the file.
+/// Every option can also be set in the environment (`CONVOKE_START_PORT` for `--start-port`) and in
+/// a file (`start-port = 6900`). The command line takes precedence over the environment, which
+/// takes precedence over the file.
 #[derive(Debug, Parser)]
 #[command(name = "convoke", version, max_term_width = 100, args_override_self = true)]
 pub(crate) struct Cli {
@@ -27,16 +27,16 @@ pub(crate) struct Cli {
 /// What to do instead of starting a member.
 #[derive(Clone, Debug, Subcommand)]
 pub(crate) enum Command {
-    /// A dry run: shows what each mode finds and why each candidate is kept or
-    /// dropped, without joining.
+    /// Shows what each mode finds, and why each candidate is kept or dropped, without joining (a
+    /// dry run).
     Discover,
-    /// Lists the members that the member with the HTTP port `--port` on this
-    /// machine sees.
+    /// Lists the members of the cluster, as seen by the member on this host whose HTTP port is
+    /// `--port`.
     Members,
-    /// Starts a domain server: a member that others name as their meeting point
+    /// Starts a domain server: a member with a fixed address that others use to join
     /// (`--cluster-mode domain:HOST`). Data grid port 4900, admin port 4848.
     Domain,
-    /// For those who write modes, and those who are handed one.
+    /// Creates, inspects and tries discovery modes.
     #[command(subcommand)]
     Plugin(PluginCommand),
     /// Checks or converts configuration files.
@@ -47,32 +47,32 @@ pub(crate) enum Command {
 /// What to do with a configuration file.
 #[derive(Clone, Debug, Subcommand)]
 pub(crate) enum ConfigCommand {
-    /// Checks file, environment and command line as a start would, the modes
-    /// included, and shows what they come to.
+    /// Checks the file, the environment and the command line, loads the modes, and shows the
+    /// resulting settings. Starts nothing.
     Check {
-        /// The file [default: as for a start]
+        /// Configuration file [default: the one that a start would use]
         file: Option<PathBuf>,
     },
-    /// Writes a Hazelcast file, XML or YAML, as one of our own.
+    /// Converts a Hazelcast configuration file, XML or YAML, to the Convoke format.
     Convert {
-        /// The Hazelcast file
+        /// Hazelcast configuration file
         file: PathBuf,
-        /// Where to write it [default: standard output]
+        /// Output file [default: standard output]
         #[arg(long, value_name = "FILE")]
         output: Option<PathBuf>,
-        /// Replace what is there
+        /// Overwrite an existing output file
         #[arg(long, requires = "output")]
         force: bool,
     },
 }
 
-/// Each option is `None` when it was not given.
+/// Each option is `None` unless it was given.
 #[derive(Debug, Default, Args)]
 #[command(next_line_help = false, next_help_heading = "Options of a member")]
 pub(crate) struct Options {
     /// How to find members: multicast[:GROUP:PORT], tcpip:LIST, dns:NAMES,
-    /// kubernetes[:NAMESPACE,SERVICE], domain:HOST[:PORT] or auto; may be given
-    /// several times [default: multicast]
+    /// kubernetes[:NAMESPACE,SERVICE], domain:HOST[:PORT] or auto. May be repeated [default:
+    /// multicast]
     #[arg(
         long,
         global = true,
@@ -87,20 +87,20 @@ pub(crate) struct Options {
     /// Multicast port [default: 2904]
     #[arg(long, global = true, value_name = "PORT", env = "CONVOKE_MC_PORT", value_parser = port())]
     pub(crate) mc_port: Option<u16>,
-    /// Routers that multicast may pass, plus one; 0 for none but this machine [default: 32]
+    /// Multicast TTL: 1 for the local network, 0 for this host only [default: 32]
     #[arg(long, global = true, value_name = "HOPS", env = "CONVOKE_MC_TTL")]
     pub(crate) mc_ttl: Option<u8>,
-    /// First member port to try; if it is taken, the next one [default: 6900]
+    /// First member port to try; if it is in use, the next ports are tried [default: 6900]
     #[arg(long, global = true, value_name = "PORT", env = "CONVOKE_START_PORT", value_parser = port())]
     pub(crate) start_port: Option<u16>,
-    /// Member ports to try, from the first on [default: 100]
+    /// Number of member ports to try, counting the first [default: 100]
     #[arg(long, global = true, value_name = "COUNT", env = "CONVOKE_START_PORT_RANGE", value_parser = clap::value_parser!(u16).range(1..))]
     pub(crate) start_port_range: Option<u16>,
-    /// Members join only with the same name [default: development]
+    /// Cluster name; only members with the same name form a cluster [default: development]
     #[arg(long, global = true, value_name = "NAME", env = "CONVOKE_CLUSTER_NAME")]
     pub(crate) cluster_name: Option<String>,
-    /// … and the same password. Other users of this machine can read it in the
-    /// list of processes: prefer the file or the environment
+    /// Cluster password; only members with the same password form a cluster. Other users of this
+    /// host can read it in the process list: prefer the file or the environment variable
     #[arg(
         long,
         global = true,
@@ -109,50 +109,48 @@ pub(crate) struct Options {
         hide_env_values = true
     )]
     pub(crate) cluster_password: Option<String>,
-    /// A file that holds the password; a line break at its end does not count
+    /// File that contains the cluster password; a trailing line break is ignored
     #[arg(long, global = true, value_name = "FILE", env = "CONVOKE_CLUSTER_PASSWORD_FILE")]
     pub(crate) cluster_password_file: Option<PathBuf>,
-    /// Join and route, store nothing
+    /// Join the cluster and route requests, but store no data
     #[arg(long, global = true, env = "CONVOKE_LITE", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL")]
     pub(crate) lite: Option<bool>,
-    /// Shown in lists [default: generated]
+    /// Name of this member in lists [default: generated]
     #[arg(long, global = true, value_name = "NAME", env = "CONVOKE_NAME")]
     pub(crate) name: Option<String>,
-    /// Shown in lists [default: convoke]
+    /// Group of this member in lists [default: convoke]
     #[arg(long, global = true, value_name = "GROUP", env = "CONVOKE_GROUP")]
     pub(crate) group: Option<String>,
-    /// Which address to bind and tell others: addresses, patterns such as
-    /// 10.0.*.*, CIDR, fe80::5%eth1, interface names; a comma between them
-    /// [default: chosen, and the choice explained]
+    /// Addresses to bind and advertise, separated by commas: addresses, patterns such as 10.0.*.*,
+    /// CIDR, fe80::5%eth1, interface names [default: chosen automatically; the log says why]
     #[arg(long, global = true, value_name = "LIST", env = "CONVOKE_INTERFACES")]
     pub(crate) interfaces: Option<String>,
-    /// What others dial when it is not what this member binds (NAT, containers)
+    /// Address that other members connect to, when it differs from the bound one (NAT, containers)
     #[arg(long, global = true, value_name = "HOST[:PORT]", env = "CONVOKE_PUBLIC_ADDRESS")]
     pub(crate) public_address: Option<String>,
     /// HTTP port: health, metrics, status [default: 8080]
     #[arg(long, global = true, value_name = "PORT", env = "CONVOKE_PORT", value_parser = port())]
     pub(crate) port: Option<u16>,
-    /// When the HTTP port is taken, take the next free one
+    /// If the HTTP port is in use, use the next free one
     #[arg(long, global = true, env = "CONVOKE_AUTO_BIND_HTTP", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL")]
     pub(crate) auto_bind_http: Option<bool>,
-    /// How many ports after the first --auto-bind-http tries [default: 5]
+    /// Number of further ports that --auto-bind-http tries [default: 5]
     #[arg(long, global = true, value_name = "COUNT", env = "CONVOKE_AUTO_BIND_RANGE")]
     pub(crate) auto_bind_range: Option<u16>,
-    /// RESP port, for Redis clients; taken: the next one, 100 tries. Loopback
-    /// only, unless there is a client password. 0: none [default: 6379]
+    /// RESP port, for Redis clients; if it is in use, the next 100 ports are tried. Loopback only,
+    /// unless a client password is set. 0 turns RESP off [default: 6379]
     #[arg(long, global = true, value_name = "PORT", env = "CONVOKE_RESP_PORT")]
     pub(crate) resp_port: Option<u16>,
-    /// What RESP clients dial when it is not the member's address and RESP port (NAT,
-    /// containers): shown to clients of a Redis Cluster. What is left out stays
+    /// Address that RESP clients connect to, when it differs from the member's address and RESP
+    /// port (NAT, containers); reported to Redis Cluster clients. An omitted part keeps its value
     #[arg(long, global = true, value_name = "[HOST][:PORT]", env = "CONVOKE_RESP_PUBLIC_ADDRESS")]
     pub(crate) resp_public_address: Option<String>,
-    /// What HTTP clients dial when it is not the member's address and HTTP port: shown in
-    /// lists and on the pages of a domain server. What is left out stays
+    /// Address that HTTP clients connect to, when it differs from the member's address and HTTP
+    /// port; shown in lists and on the pages of a domain server. An omitted part keeps its value
     #[arg(long, global = true, value_name = "[HOST][:PORT]", env = "CONVOKE_HTTP_PUBLIC_ADDRESS")]
     pub(crate) http_public_address: Option<String>,
-    /// What RESP and HTTP clients must know to use the data. Other users of this
-    /// machine can read it in the list of processes: prefer the file or the
-    /// environment
+    /// Password that RESP and HTTP clients need to use the data. Other users of this host can read
+    /// it in the process list: prefer the file or the environment variable
     #[arg(
         long,
         global = true,
@@ -161,50 +159,49 @@ pub(crate) struct Options {
         hide_env_values = true
     )]
     pub(crate) client_password: Option<String>,
-    /// A file that holds the client password
+    /// File that contains the client password
     #[arg(long, global = true, value_name = "FILE", env = "CONVOKE_CLIENT_PASSWORD_FILE")]
     pub(crate) client_password_file: Option<PathBuf>,
-    /// Which keyspace notifications this member sends until CONFIG SET says otherwise: letters
-    /// as in Redis, such as Ex [default: none]
+    /// Keyspace notifications to publish, until changed with CONFIG SET: letters as in Redis, such
+    /// as Ex [default: none]
     #[arg(long, global = true, value_name = "LETTERS", env = "CONVOKE_NOTIFY_KEYSPACE_EVENTS")]
     pub(crate) notify_keyspace_events: Option<String>,
-    /// RESP clients at once [default: 10000]
+    /// Maximum number of RESP clients [default: 10000]
     #[arg(long, global = true, value_name = "COUNT", env = "CONVOKE_MAX_CLIENTS")]
     pub(crate) max_clients: Option<u32>,
-    /// Seconds until a RESP client that asks nothing is cut off; 0: never
-    /// [default: 0]
+    /// Seconds after which an idle RESP client is disconnected; 0 means never [default: 0]
     #[arg(long, global = true, value_name = "SECONDS", env = "CONVOKE_CLIENT_IDLE_S")]
     pub(crate) client_idle_s: Option<u32>,
-    /// Speak as a node of a Redis Cluster: clients that know such are sent to the
-    /// member that holds a key
+    /// Act as a node of a Redis Cluster: cluster-aware clients are redirected to the member that
+    /// holds a key
     #[arg(long, global = true, env = "CONVOKE_REDIS_CLUSTER", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL")]
     pub(crate) redis_cluster: Option<bool>,
-    /// Refuse writes while fewer members are here [default: 1]
+    /// Refuse writes while the cluster has fewer members than this [default: 1]
     #[arg(long, global = true, value_name = "COUNT", env = "CONVOKE_MIN_MEMBERS")]
     pub(crate) min_members: Option<u32>,
-    /// Parts that the data is cut into; the same on all members [default: 271]
+    /// Number of partitions; must be the same on all members [default: 271]
     #[arg(long, global = true, value_name = "COUNT", env = "CONVOKE_PARTITIONS")]
     pub(crate) partitions: Option<u16>,
-    /// Join though [maps] differ from the cluster's: they hold once this member is the
-    /// oldest. To change them, restart one member after the other with this
+    /// Join although [maps] differ from the cluster's settings; they take effect once this member
+    /// is the oldest. To change map settings, restart the members one at a time with this option
     #[arg(long, global = true, env = "CONVOKE_CHANGE_MAPS", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL")]
     pub(crate) change_maps: Option<bool>,
-    /// Threads that serve clients and other members [default: one fewer than cores]
+    /// Threads that serve clients and other members [default: the number of cores minus one]
     #[arg(long, global = true, value_name = "COUNT", env = "CONVOKE_WORKERS")]
     pub(crate) workers: Option<u16>,
-    /// Where modes with the grant `store` have a folder each [default:
-    /// convoke in $XDG_STATE_HOME or ~/.local/state]
+    /// Directory for modes with the grant `store`; each gets a subdirectory [default: convoke in
+    /// $XDG_STATE_HOME or ~/.local/state]
     #[arg(long, global = true, value_name = "FOLDER", env = "CONVOKE_STATE_DIRECTORY")]
     pub(crate) state_directory: Option<PathBuf>,
-    /// Configuration file [default: convoke.toml, if there is one]
+    /// Configuration file [default: convoke.toml, if it exists]
     #[arg(long, global = true, value_name = "FILE", env = "CONVOKE_CONFIG")]
     pub(crate) config: Option<PathBuf>,
-    /// A lone member: no discovery, no member port
+    /// Run a single member without discovery and member port
     #[arg(long, global = true, env = "CONVOKE_NO_CLUSTER", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL")]
     pub(crate) no_cluster: Option<bool>,
 }
 
-/// Subcommands that are no matter of a member, and show none of its options.
+/// Subcommands that start no member and do not show its options.
 const OF_NO_MEMBER: [&[&str]; 5] = [
     &["plugin"],
     &["plugin", "new"],
@@ -215,7 +212,7 @@ const OF_NO_MEMBER: [&[&str]; 5] = [
 
 fn command() -> clap::Command {
     let mut command = Cli::command();
-    // Only then do subcommands have the options of their parents.
+    // Global options are only propagated to subcommands by the build.
     command.build();
     OF_NO_MEMBER.iter().fold(command, |command, path| without_options(command, path))
 }
@@ -230,11 +227,11 @@ fn without_options(command: clap::Command, path: &[&str]) -> clap::Command {
     }
 }
 
-/// The variable of `--port`; in the pods beside a Kubernetes service named `convoke` it is the
-/// service's own, unless `enableServiceLinks` is false.
+/// The variable of `--port`. In pods beside a Kubernetes service named `convoke`, Kubernetes sets
+/// it to a service link, unless `enableServiceLinks` is false.
 const PORT_VARIABLE: &str = "CONVOKE_PORT";
 
-/// Whether the value is one that Kubernetes gives: `tcp://10.96.0.7:6379`.
+/// Whether the value is a Kubernetes service link, such as `tcp://10.96.0.7:6379`.
 fn is_service_link(value: &str) -> bool {
     value.split_once("://").is_some_and(|(scheme, _)| matches!(scheme, "tcp" | "udp" | "sctp"))
 }
@@ -247,8 +244,8 @@ fn without_port_variable(command: clap::Command) -> clap::Command {
     command.mut_args(reset).mut_subcommands(without_port_variable)
 }
 
-/// Of these variables of the environment, those that look like one of ours misspelt, with the
-/// one that is meant.
+/// Environment variables that look like a misspelt variable of ours, with the one that is probably
+/// meant.
 pub(super) fn misspelt(variables: impl Iterator<Item = String>) -> Vec<(String, String)> {
     /// Edits from one to the other, at most.
     const EDITS_MAX: usize = 2;
@@ -269,7 +266,7 @@ fn port() -> clap::builder::RangedI64ValueParser<u16> {
     clap::value_parser!(u16).range(1..)
 }
 
-/// The long names of options.
+/// The long names of all options.
 fn names_of(command: &clap::Command) -> Vec<String> {
     command.get_arguments().filter_map(|a| a.get_long()).map(String::from).collect()
 }
@@ -279,42 +276,42 @@ pub(super) fn names() -> Vec<String> {
     names_of(&command())
 }
 
-/// The command line as it was given.
+/// The parsed command line.
 #[derive(Debug)]
-pub(crate) struct Given {
+pub(crate) struct CommandLine {
     pub(crate) cli: Cli,
     pub(super) matches: ArgMatches,
 }
 
-/// What to print instead of starting, and the exit code.
+/// Text to print instead of starting, with the exit code.
 #[derive(Debug)]
-pub(crate) struct Instead {
+pub(crate) struct EarlyExit {
     pub(crate) text: String,
     pub(crate) code: u8,
 }
 
-impl Given {
-    /// Reads arguments, the program's name first.
-    pub(crate) fn read(arguments: impl IntoIterator<Item = OsString>) -> Result<Self, Instead> {
+impl CommandLine {
+    /// Parses arguments; the first is the program's name.
+    pub(crate) fn read(arguments: impl IntoIterator<Item = OsString>) -> Result<Self, EarlyExit> {
         let mut command = command();
         if std::env::var(PORT_VARIABLE).is_ok_and(|value| is_service_link(&value)) {
             command = without_port_variable(command);
         }
         let arguments = spelling::canonical(arguments, &names_of(&command));
         if let Some(text) = spelling::without_counterpart(&arguments) {
-            return Err(Instead { text, code: 2 });
+            return Err(EarlyExit { text, code: 2 });
         }
-        let matches = command.try_get_matches_from(arguments).map_err(|e| Instead::of(&e))?;
-        let cli = Cli::from_arg_matches(&matches).map_err(|e| Instead::of(&e))?;
+        let matches = command.try_get_matches_from(arguments).map_err(|e| EarlyExit::of(&e))?;
+        let cli = Cli::from_arg_matches(&matches).map_err(|e| EarlyExit::of(&e))?;
         Ok(Self { cli, matches })
     }
 
-    /// Whether an option was set, and by the environment alone.
+    /// Whether an option was set by the environment, and not on the command line.
     pub(crate) fn is_from_environment(&self, id: &str) -> bool {
         source(&self.matches, id) == Some(ValueSource::EnvVariable)
     }
 
-    /// How to name the place where an option was set.
+    /// The name of the option or variable by which a setting was given.
     pub(crate) fn origin(&self, id: &str) -> String {
         let option = id.replace('_', "-");
         match source(&self.matches, id) {
@@ -324,13 +321,13 @@ impl Given {
     }
 }
 
-/// Where an option was set; `None` when it was not, or there is no such option.
+/// Where an option was set; `None` if it was not set, or does not exist.
 fn source(matches: &ArgMatches, id: &str) -> Option<ValueSource> {
     let inner = matches.subcommand().map_or(matches, |(_, matches)| matches);
     inner.try_contains_id(id).ok().and_then(|_| inner.value_source(id))
 }
 
-/// The same by who wins: the higher does. 0 is the file, or nowhere.
+/// The precedence of the source of an option; higher wins. 0 is the file, or no source.
 pub(super) fn rank(matches: &ArgMatches, id: &str) -> u8 {
     match source(matches, id) {
         Some(ValueSource::CommandLine) => 2,
@@ -339,11 +336,11 @@ pub(super) fn rank(matches: &ArgMatches, id: &str) -> u8 {
     }
 }
 
-/// Those of these keys of a file that the command line or the environment sets as well.
+/// Those keys of a file that the command line or the environment sets as well.
 pub(super) fn overriding(matches: &ArgMatches, keys: &[String]) -> Vec<String> {
     let is_given = |key: &&String| {
         let id = key.replace('-', "_");
-        // What finds members, and what is secret, has two forms.
+        // Discovery and secrets have two keys each.
         let other = match id.as_str() {
             "discovery" => "cluster_mode".to_owned(),
             "cluster_password" | "client_password" => format!("{id}_file"),
@@ -354,17 +351,17 @@ pub(super) fn overriding(matches: &ArgMatches, keys: &[String]) -> Vec<String> {
     keys.iter().filter(is_given).cloned().collect()
 }
 
-impl Instead {
-    /// Help and version as they are; an error as one line.
+impl EarlyExit {
+    /// Help and version are printed unchanged; an error is reduced to one line.
     fn of(error: &clap::Error) -> Self {
         let rendered: StyledStr = error.render();
         if !error.use_stderr() {
             return Self { text: rendered.to_string(), code: 0 };
         }
         let text = rendered.to_string();
-        let said = text.split("\nUsage:").next().unwrap_or_default();
-        let said = said.split("\nFor more information").next().unwrap_or_default();
-        let line: Vec<&str> = said.split_whitespace().collect();
+        let message = text.split("\nUsage:").next().unwrap_or_default();
+        let message = message.split("\nFor more information").next().unwrap_or_default();
+        let line: Vec<&str> = message.split_whitespace().collect();
         let line = line.join(" ");
         Self { text: format!("{}; see convoke --help", line.trim_end_matches('.')), code: 2 }
     }
@@ -374,8 +371,10 @@ impl Instead {
 mod tests {
     use super::*;
 
-    fn read(line: &str) -> Result<Given, Instead> {
-        Given::read(std::iter::once("convoke").chain(line.split_whitespace()).map(OsString::from))
+    fn read(line: &str) -> Result<CommandLine, EarlyExit> {
+        CommandLine::read(
+            std::iter::once("convoke").chain(line.split_whitespace()).map(OsString::from),
+        )
     }
 
     fn error(line: &str) -> String {
@@ -383,12 +382,12 @@ mod tests {
     }
 
     #[test]
-    fn a_variable_that_is_nearly_ours_is_named() {
+    fn a_misspelt_variable_is_reported_with_the_intended_one() {
         let given = ["CONVOKE_STRAT_PORT", "CONVOKE_START_PORT", "CONVOKE_BIN", "PATH"];
         let named = misspelt(given.map(str::to_owned).into_iter());
         let both = ("CONVOKE_STRAT_PORT".to_owned(), "CONVOKE_START_PORT".to_owned());
         assert_eq!(named, [both]);
-        // Of Kubernetes, for a service named `convoke`.
+        // Set by Kubernetes for a service named `convoke`.
         for variable in ["CONVOKE_SERVICE_HOST", "CONVOKE_PORT_6900_TCP", "CONVOKE_HZ_PORT_1"] {
             assert_eq!(misspelt([variable.to_owned()].into_iter()), [], "{variable}");
         }
@@ -404,7 +403,7 @@ mod tests {
     }
 
     #[test]
-    fn help_begins_with_what_a_subcommand_has_itself() {
+    fn help_lists_the_options_of_a_subcommand_first() {
         for line in ["plugin", "plugin new", "plugin inspect", "config convert"] {
             let help = error(&format!("{line} --help"));
             assert!(!help.contains("--mc-address"), "{help}");
@@ -415,7 +414,7 @@ mod tests {
     }
 
     #[test]
-    fn options_may_stand_before_and_after_a_subcommand() {
+    fn options_are_accepted_before_and_after_a_subcommand() {
         for line in ["--start-port 7000 discover", "discover --startPort 7000"] {
             let given = read(line).unwrap();
             assert!(matches!(given.cli.command, Some(Command::Discover)));
@@ -424,7 +423,7 @@ mod tests {
     }
 
     #[test]
-    fn mistakes_are_one_line_that_says_what_and_where() {
+    fn errors_are_one_line_that_names_the_option() {
         assert_eq!(
             error("--mc-port 70000"),
             "error: invalid value '70000' for '--mc-port <PORT>': 70000 is not in 1..=65535; see convoke --help"

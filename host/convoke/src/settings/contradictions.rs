@@ -1,5 +1,6 @@
-//! Settings of several sources that do not go together: the higher source wins and the log says
-//! so, or the start is refused. The command line is above the environment, which is above the file.
+//! Settings from several sources that contradict each other: either the source with the higher
+//! precedence wins and the log says so, or the start is refused. The command line takes precedence
+//! over the environment, which takes precedence over the file.
 
 use std::path::Path;
 
@@ -10,20 +11,20 @@ use super::file::File;
 use super::modes::ModeSettings;
 use super::{ClientSettings, SettingsError};
 
-/// Where settings come from.
+/// The sources of settings.
 pub(super) struct Sources<'a> {
     pub(super) matches: &'a ArgMatches,
     /// The file, if one was read.
     pub(super) path: Option<&'a Path>,
-    /// Keys that the file has.
+    /// The keys in the file.
     pub(super) keys: &'a [String],
 }
 
-/// A setting that was given.
+/// A setting that was given, with its source.
 #[derive(Clone, Copy)]
 struct Given<'a> {
     key: &'a str,
-    /// The higher wins; 0 is the file.
+    /// Precedence of the source; 0 is the file.
     rank: u8,
 }
 
@@ -35,13 +36,13 @@ impl Sources<'_> {
         (rank > 0 || is_in_file()).then_some(Given { key, rank })
     }
 
-    /// How to find members, in either form of a file.
+    /// The setting that says how to find members; a file has two forms of it.
     fn way(&self) -> Option<Given<'static>> {
         let discovery = || self.given("discovery").map(|found| Given { rank: 0, ..found });
         self.given("cluster-mode").or_else(discovery)
     }
 
-    /// How the operator wrote it.
+    /// The setting as the operator wrote it.
     fn origin(&self, Given { key, rank }: Given<'_>) -> String {
         match (rank, self.path) {
             (2, _) => format!("--{key}"),
@@ -52,7 +53,8 @@ impl Sources<'_> {
     }
 }
 
-/// Whether there is no cluster: a higher source that says how to find one means to have one.
+/// Whether the member runs without a cluster. A source with higher precedence that says how to find
+/// members overrides `no-cluster`.
 pub(super) fn no_cluster(sources: &Sources<'_>, is_set: bool, notes: &mut Vec<String>) -> bool {
     let (Some(none), Some(way)) = (sources.given("no-cluster"), sources.way()) else {
         return is_set;
@@ -63,13 +65,13 @@ pub(super) fn no_cluster(sources: &Sources<'_>, is_set: bool, notes: &mut Vec<St
     let [none_from, way_from] = [none, way].map(|given| sources.origin(given));
     let finds_one = way.rank > none.rank;
     notes.push(match finds_one {
-        true => format!("{way_from} wins over {none_from}: this member looks for a cluster"),
-        false => format!("{none_from} wins over {way_from}: this member looks for no cluster"),
+        true => format!("{way_from} overrides {none_from}: this member looks for a cluster"),
+        false => format!("{none_from} overrides {way_from}: this member runs without a cluster"),
     });
     !finds_one
 }
 
-/// What may contradict each other, resolved.
+/// Settings that may contradict each other, resolved.
 pub(super) struct Resolved<'a> {
     pub(super) clients: &'a ClientSettings,
     pub(super) no_cluster: bool,
@@ -78,7 +80,7 @@ pub(super) struct Resolved<'a> {
     pub(super) auto_bind_http: bool,
 }
 
-/// Settings that have no effect beside others, or cannot be meant beside them.
+/// Reports settings that have no effect in combination with others, and refuses contradictions.
 pub(super) fn check(
     sources: &Sources<'_>,
     resolved: &Resolved<'_>,
@@ -89,7 +91,7 @@ pub(super) fn check(
         let origins = ["no-cluster", "lite"].map(|key| given(key).map(|it| sources.origin(it)));
         let [Some(none), Some(lite)] = origins else { return Ok(()) };
         return Err(SettingsError(format!(
-            "{none} and {lite} contradict each other: a lone member that stores nothing refuses every write; leave out one of them"
+            "{none} and {lite} contradict each other: a single member that stores no data refuses every write; remove one of them"
         )));
     }
     if resolved.min_members > 1
@@ -97,10 +99,12 @@ pub(super) fn check(
     {
         let min = sources.origin(min);
         if resolved.no_cluster {
-            notes.push(format!("no-cluster is set, and {min} asks for more members than this one: every write is refused"));
+            notes.push(format!(
+                "no-cluster is set, and {min} requires more than one member: every write is refused"
+            ));
         } else if resolved.lite {
             notes.push(format!(
-                "lite is set, and {min} has no effect on this member: those that store data need it"
+                "lite is set, so {min} has no effect on this member; set it on the members that store data"
             ));
         }
     }
@@ -114,7 +118,7 @@ pub(super) fn check(
             let from = sources.origin(of_resp);
             if of_resp.rank > port.rank {
                 return Err(SettingsError(format!(
-                    "{from} is set, and there is no RESP: {port_from} is 0; set --resp-port as well, or leave it out"
+                    "{from} is set, but RESP is off: {port_from} is 0; set --resp-port as well, or remove it"
                 )));
             }
             notes.push(format!("{port_from} is 0: {from} has no effect"));
@@ -131,7 +135,7 @@ pub(super) fn check(
     Ok(())
 }
 
-/// Modes that a file describes and does not use, as its own `cluster-mode` names others.
+/// Reports modes that a file describes but does not use, since its own `cluster-mode` names others.
 pub(super) fn unused(
     sources: &Sources<'_>,
     options: &Options,
@@ -154,8 +158,8 @@ pub(super) fn unused(
     }
 }
 
-/// The group of the multicast mode: an argument of the mode and `mc-address`, `mc-port` are two
-/// ways to name one.
+/// Resolves the group of the multicast mode, which can be set by the argument of the mode or by
+/// `mc-address` and `mc-port`.
 pub(super) fn group(
     sources: &Sources<'_>,
     options: &Options,
@@ -172,12 +176,12 @@ pub(super) fn group(
             let idle = others.iter().filter(|(_, value)| value.is_some());
             for given in idle.filter_map(|(key, _)| sources.given(key)).filter(|it| it.rank > 0) {
                 let from = sources.origin(given);
-                notes.push(format!("{from} has no effect: no mode here uses multicast"));
+                notes.push(format!("{from} has no effect: no configured mode uses multicast"));
             }
         }
         return Ok(());
     }
-    // What a table of `discovery` has in its settings, the mode takes over everything else.
+    // Settings in a table of `discovery` take precedence over the mode's other sources.
     for mode in modes.iter_mut().filter(|mode| built_in(mode)) {
         let way = Given { key: "discovery", rank: 0 };
         for ((key, value), name) in others.iter().zip(["group", "port"]) {
@@ -192,15 +196,15 @@ pub(super) fn group(
             let [own, other] = [way, given].map(|given| sources.origin(given));
             if given.rank == 0 {
                 return Err(SettingsError(format!(
-                    "{own} names {part} for multicast, and {other} names {value}; keep one of them"
+                    "{own} sets {part} for multicast, and {other} sets {value}; keep one of them"
                 )));
             }
-            notes.push(format!("{other} wins over {own}: multicast uses {value}, not {part}"));
+            notes.push(format!("{other} overrides {own}: multicast uses {value}, not {part}"));
             mode.settings.remove(at);
         }
     }
     for mode in modes.iter_mut().filter(|mode| built_in(mode) && !mode.argument.is_empty()) {
-        // Of the command line or the environment where it is written there, else of the file.
+        // Set on the command line or in the environment if it is there, otherwise in the file.
         let is_in = |texts: &[String]| texts.iter().any(|text| text.ends_with(&mode.argument));
         let in_file = file.cluster_mode.as_ref().is_some_and(|modes| is_in(modes.as_slice()));
         let way = match sources.given("cluster-mode") {
@@ -220,22 +224,22 @@ pub(super) fn group(
             match given.rank.cmp(&way.rank) {
                 std::cmp::Ordering::Greater => {
                     notes.push(format!(
-                        "{other} wins over {own}: multicast uses {value}, not {part}"
+                        "{other} overrides {own}: multicast uses {value}, not {part}"
                     ));
                     *part = value.to_owned();
                     is_overruled = true;
                 }
                 std::cmp::Ordering::Less => {
-                    notes.push(format!("{own} wins over {other}, {value}: multicast uses {part}"));
+                    notes.push(format!("{own} overrides {other}, {value}: multicast uses {part}"));
                 }
                 std::cmp::Ordering::Equal => {
                     return Err(SettingsError(format!(
-                        "{own} names {part} for multicast, and {other} names {value}; keep one of them"
+                        "{own} sets {part} for multicast, and {other} sets {value}; keep one of them"
                     )));
                 }
             }
         }
-        // What the mode may refuse, it is to quote as it was written.
+        // Unchanged, so that the mode can quote it as it was written if it refuses it.
         if !is_overruled {
             continue;
         }

@@ -1,4 +1,4 @@
-//! What is stored, how often, and for whom.
+//! Settings of data and clients.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -17,13 +17,13 @@ use super::agreed;
 use super::cli::Options;
 use super::file::File;
 
-/// Partitions that a cluster may have.
+/// Partitions of a cluster, at most.
 pub(super) const PARTITIONS_MAX: u16 = 16_384;
 const PARTITIONS: u16 = 271;
 const RESP_PORT: u16 = 6379;
 const CLIENTS_MAX: u32 = 10_000;
-/// The name of the settings of maps that have none of their own.
-pub(super) const USUAL_MAP: &str = "*";
+/// The `[maps]` name whose settings apply to maps without settings of their own.
+pub(super) const DEFAULT_MAP: &str = "*";
 
 /// What a member stores.
 #[derive(Debug)]
@@ -31,25 +31,25 @@ pub(crate) struct DataSettings {
     pub(crate) partitions: u16,
     pub(crate) min_members: u32,
     pub(crate) catalog: MapCatalog,
-    /// What of it members have in common.
+    /// Those settings on which members must agree.
     pub(crate) terms: Terms,
 }
 
 /// What clients may do.
 #[derive(Debug)]
 pub(crate) struct ClientSettings {
-    /// None when RESP is turned off.
+    /// `None` when RESP is turned off.
     pub(crate) resp_port: Option<u16>,
     pub(crate) password: Zeroizing<Vec<u8>>,
     read_only_password: Zeroizing<Vec<u8>>,
-    /// Keyspace notifications that are sent until a client changes that.
+    /// Keyspace notifications that are published until a client changes them.
     pub(crate) notifications: Wanted,
     pub(crate) clients_max: u32,
     pub(crate) idle: Option<Duration>,
     pub(crate) redis_cluster: bool,
 }
 
-/// One `[maps.NAME]`.
+/// A `[maps.NAME]` table.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub(crate) struct MapEntry {
@@ -103,36 +103,36 @@ pub(super) fn catalog(entries: &BTreeMap<String, MapEntry>) -> Result<MapCatalog
     if entries.len() > MAPS_MAX {
         return Err(SettingsError(format!("[maps]: more than {MAPS_MAX} maps")));
     }
-    let usual = match entries.get(USUAL_MAP) {
-        Some(entry) => entry.settings(USUAL_MAP, &MapSettings::default())?,
+    let default = match entries.get(DEFAULT_MAP) {
+        Some(entry) => entry.settings(DEFAULT_MAP, &MapSettings::default())?,
         None => MapSettings::default(),
     };
     let mut named = Vec::new();
-    for (name, entry) in entries.iter().filter(|(name, _)| *name != USUAL_MAP) {
+    for (name, entry) in entries.iter().filter(|(name, _)| *name != DEFAULT_MAP) {
         if name.is_empty() || name.len() > MAP_NAME_BYTES_MAX {
             return Err(SettingsError(format!(
                 "[maps.{name:?}]: a map's name has 1 to {MAP_NAME_BYTES_MAX} bytes"
             )));
         }
-        named.push((name.clone(), entry.settings(name, &usual)?));
+        named.push((name.clone(), entry.settings(name, &default)?));
     }
-    Ok(MapCatalog { usual, named })
+    Ok(MapCatalog { usual: default, named })
 }
 
 impl MapEntry {
-    /// Of a map whose settings came out as these.
+    /// Checks the resolved settings of a map.
     fn check_eviction(&self, name: &str, settings: &MapSettings) -> Result<(), SettingsError> {
         let evicts = self.eviction.is_some_and(|eviction| eviction != Eviction::None);
         if evicts && settings.memory_bytes_max.is_none() {
             return Err(SettingsError(format!(
-                "[maps.{name:?}]: eviction needs a bound to evict at: set memory-mib as well"
+                "[maps.{name:?}]: eviction needs a memory limit: set memory-mib as well"
             )));
         }
         Ok(())
     }
 
-    /// What is not said is as `usual`.
-    fn settings(&self, name: &str, usual: &MapSettings) -> Result<MapSettings, SettingsError> {
+    /// The settings of a map; keys that are not set are taken from `default`.
+    fn settings(&self, name: &str, default: &MapSettings) -> Result<MapSettings, SettingsError> {
         let refused =
             |key: &str, why: &str| Err(SettingsError(format!("[maps.{name:?}]: {key} {why}")));
         for (key, backups) in [("backups", self.backups), ("async-backups", self.async_backups)] {
@@ -149,31 +149,31 @@ impl MapEntry {
                 return refused(key, &format!("is more than {}", u32::MAX));
             }
         }
-        // 0 is no limit, for a map of its own where the usual one has some.
-        let limit = |own: Option<u64>, scale: u64, usual: Option<u64>| match own {
+        // 0 means no limit, for a map whose default has one.
+        let limit = |own: Option<u64>, scale: u64, default: Option<u64>| match own {
             Some(0) => None,
             Some(own) => Some(own * scale),
-            None => usual,
+            None => default,
         };
-        let memory_bytes_max = limit(self.memory_mib, 1 << 20, usual.memory_bytes_max);
+        let memory_bytes_max = limit(self.memory_mib, 1 << 20, default.memory_bytes_max);
         Ok(MapSettings {
-            backups: self.backups.unwrap_or(usual.backups),
-            async_backups: self.async_backups.unwrap_or(usual.async_backups),
-            ttl_ms: limit(self.ttl_s, 1_000, usual.ttl_ms),
-            max_idle_ms: limit(self.max_idle_s, 1_000, usual.max_idle_ms),
+            backups: self.backups.unwrap_or(default.backups),
+            async_backups: self.async_backups.unwrap_or(default.async_backups),
+            ttl_ms: limit(self.ttl_s, 1_000, default.ttl_ms),
+            max_idle_ms: limit(self.max_idle_s, 1_000, default.max_idle_ms),
             memory_bytes_max,
-            eviction: self.eviction.unwrap_or(usual.eviction),
-            merge: self.merge.unwrap_or(usual.merge),
-            statistics: self.statistics.unwrap_or(usual.statistics),
+            eviction: self.eviction.unwrap_or(default.eviction),
+            merge: self.merge.unwrap_or(default.merge),
+            statistics: self.statistics.unwrap_or(default.statistics),
         })
     }
 }
 
-/// A password, or the file that holds it.
+/// A password, or the file that contains it.
 type Secret = (Option<String>, Option<PathBuf>);
 
 impl ClientSettings {
-    /// What clients must know.
+    /// The passwords of clients.
     pub(crate) fn passwords(&self) -> Passwords {
         Passwords::new(&self.password, &self.read_only_password)
     }
@@ -198,13 +198,15 @@ impl ClientSettings {
         )?;
         if password.is_empty() && !read_only_password.is_empty() {
             return Err(SettingsError(
-                "client-read-only-password is set, and client-password is not: anybody could do everything; set both".into(),
+                "client-read-only-password is set without client-password, so any client would have full access; set both".into(),
             ));
         }
         let resp_port = options.resp_port.or(file.resp_port).unwrap_or(RESP_PORT);
         let clients_max = options.max_clients.or(file.max_clients).unwrap_or(CLIENTS_MAX);
         if clients_max == 0 {
-            return Err(SettingsError("max-clients is 0; for no RESP set resp-port to 0".into()));
+            return Err(SettingsError(
+                "max-clients is 0; to turn RESP off, set resp-port to 0".into(),
+            ));
         }
         let letters = options.notify_keyspace_events.as_ref();
         let letters = letters.or(file.notify_keyspace_events.as_ref()).map_or("", String::as_str);
@@ -237,7 +239,7 @@ mod tests {
     }
 
     #[test]
-    fn maps_take_what_they_do_not_say_from_the_usual_one() {
+    fn maps_inherit_unset_keys_from_the_default() {
         let catalog = read("[\"*\"]\nbackups = 2\n[sessions]\nttl-s = 60\n[\"cache-*\"]\nbackups = 0\nmemory-mib = 8\neviction = \"lfu\"\n").unwrap();
         assert_eq!(catalog.usual.backups, 2);
         assert_eq!(catalog.of("sessions").backups, 2);
@@ -247,7 +249,7 @@ mod tests {
     }
 
     #[test]
-    fn zero_is_no_limit_where_the_usual_map_has_one() {
+    fn zero_removes_a_limit_of_the_default() {
         let catalog = read(
             "[\"*\"]\nttl-s = 60\nmax-idle-s = 5\nmemory-mib = 8\n\
              [carts]\nttl-s = 0\nmax-idle-s = 0\nmemory-mib = 0\n",
@@ -257,7 +259,7 @@ mod tests {
     }
 
     #[test]
-    fn what_makes_no_sense_is_refused_by_name() {
+    fn invalid_settings_are_refused_by_name() {
         for (text, words) in [
             ("[a]\nbackups = 7", "[maps.\"a\"]: backups is more than 6"),
             ("[a]\neviction = \"lru\"", "set memory-mib as well"),

@@ -12,7 +12,7 @@ use super::{SettingsError, hazelcast};
 /// Largest configuration file, in bytes.
 const FILE_BYTES_MAX: usize = 1 << 20;
 
-/// A whole file. Every key is optional; one that nobody knows is an error.
+/// A whole file. Every key is optional; an unknown key is an error.
 #[derive(Debug, Default, Deserialize, Serialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub(crate) struct File {
@@ -90,7 +90,7 @@ pub(crate) struct File {
     pub(crate) maps: BTreeMap<String, MapEntry>,
 }
 
-/// One `[[discovery]]`.
+/// A `[[discovery]]` table.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub(crate) struct Discovery {
@@ -109,9 +109,9 @@ pub(crate) struct Discovery {
     pub(crate) wasi: Option<String>,
 }
 
-/// A value that a mode gets as text.
+/// A value that is passed to a mode as text.
 #[derive(Clone, Debug, Deserialize, Serialize)]
-#[serde(untagged, expecting = "expected a text, a number or a boolean")]
+#[serde(untagged, expecting = "expected a string, a number or a boolean")]
 pub(crate) enum Plain {
     Text(String),
     Number(i64),
@@ -128,9 +128,9 @@ impl std::fmt::Display for Plain {
     }
 }
 
-/// A text, or a list of them.
+/// One string, or a list of strings.
 #[derive(Clone, Debug, Deserialize, Serialize)]
-#[serde(untagged, expecting = "expected a text or a list of texts")]
+#[serde(untagged, expecting = "expected a string or a list of strings")]
 pub(crate) enum OneOrMore {
     One(String),
     More(Vec<String>),
@@ -153,8 +153,8 @@ impl OneOrMore {
 }
 
 impl File {
-    /// Reads `path`, ours or Hazelcast's; and what is to be said of it. Paths
-    /// inside are taken relative to the file.
+    /// Reads a Convoke or Hazelcast file, with a warning about it if there is one. Relative paths
+    /// in it are resolved against its directory.
     pub(crate) fn read(path: &Path) -> Result<(Self, Option<String>), SettingsError> {
         let shown = path.display();
         let text = read_text(path)?;
@@ -174,7 +174,7 @@ impl File {
         for entry in &mut file.discovery {
             let file = entry.plugin.as_mut().filter(|plugin| !Reference::is_one(plugin));
             if let Some(plugin) = file {
-                // From UTF-8, both, unless the folder's name is not; then it is not found.
+                // Both are UTF-8, unless the directory's name is not; then the file is not found.
                 *plugin = folder.join(&*plugin).to_string_lossy().into_owned();
             }
         }
@@ -189,38 +189,38 @@ impl File {
         Ok((file, None))
     }
 
-    /// The keys that it has at the top.
+    /// The keys at the top level.
     pub(crate) fn keys(&self) -> Vec<String> {
         let table = toml::Table::try_from(self).unwrap_or_default();
         table.into_iter().map(|(key, _)| key).collect()
     }
 
-    /// From text; an error comes with its line.
+    /// Parses a file; an error has its line number.
     fn parse(text: &str) -> Result<Self, (Option<usize>, String)> {
-        toml::from_str(text).map_err(|error| told(text, &error))
+        toml::from_str(text).map_err(|error| describe_toml_error(text, &error))
     }
 }
 
-/// What is wrong with TOML, on one line, and in which line.
-pub(crate) fn told(text: &str, error: &toml::de::Error) -> (Option<usize>, String) {
+/// The line and the one-line message of a TOML error.
+pub(crate) fn describe_toml_error(text: &str, error: &toml::de::Error) -> (Option<usize>, String) {
     let line = error.span().map(|span| 1 + text[..span.start].matches('\n').count());
     let words: Vec<&str> = error.message().split_whitespace().collect();
     (line, words.join(" "))
 }
 
-/// A whole configuration file.
+/// Reads a whole configuration file.
 pub(super) fn read_text(path: &Path) -> Result<String, SettingsError> {
     let unreadable = |why: String| SettingsError(format!("{}: {why}", path.display()));
     let bytes = super::read_bounded(path, FILE_BYTES_MAX)
         .map_err(|e| unreadable(format!("the configuration file cannot be read: {e}")))?;
     hazelcast::decode(bytes).ok_or_else(|| {
         unreadable(
-            "the configuration file is not text of UTF-8, or of the encoding it names".into(),
+            "the configuration file is neither UTF-8 nor in the encoding that it declares".into(),
         )
     })
 }
 
-/// What a Hazelcast file needs beside its text.
+/// What a Hazelcast file depends on besides its text.
 pub(super) fn surroundings(path: &Path) -> hazelcast::Surroundings {
     let environment = std::env::vars_os()
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
@@ -235,7 +235,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_designs_example_is_read() {
+    fn the_example_of_the_design_is_read() {
         let file = File::parse(
             r#"
             cluster-name = "shop"
@@ -255,7 +255,7 @@ mod tests {
     }
 
     #[test]
-    fn mistakes_come_with_their_line() {
+    fn errors_have_line_numbers() {
         let (line, why) = File::parse("cluster-name = \"a\"\nstart-prot = 7\n").unwrap_err();
         assert_eq!(line, Some(2));
         assert!(why.contains("unknown field `start-prot`"), "{why}");
@@ -265,8 +265,7 @@ mod tests {
         assert_eq!(line, Some(3), "{why}");
     }
 
-    /// The annotated example with its comments taken off each line that is a key
-    /// or a table.
+    /// The annotated example, with every key and table uncommented.
     fn example() -> String {
         let annotated = include_str!("../../convoke.example.toml");
         let bare = annotated.lines().map(|line| {
@@ -280,7 +279,7 @@ mod tests {
     }
 
     #[test]
-    fn the_annotated_example_is_sound_and_whole() {
+    fn the_annotated_example_is_valid_and_complete() {
         let example = example();
         let file = File::parse(&example).unwrap();
         let written = toml::to_string(&file).unwrap();
@@ -288,7 +287,7 @@ mod tests {
             let keys = text.lines().filter_map(|line| line.split_once(" = "));
             keys.map(|(key, _)| key.to_owned()).filter(|key| !key.is_empty()).collect()
         };
-        // Every key that there is: the options that have a place in a file.
+        // All keys: the options that can be set in a file.
         use clap::CommandFactory as _;
         let options = crate::settings::cli::Cli::command();
         let options = options.get_arguments().filter_map(|option| option.get_long());
@@ -314,37 +313,40 @@ mod tests {
     }
 
     #[test]
-    fn the_defaults_that_the_example_shows_are_the_defaults() {
+    fn the_example_shows_the_actual_defaults() {
         let shown = File::parse(&example()).unwrap();
-        let given = crate::settings::Given::read(["convoke".into()]).unwrap();
-        let usual = crate::settings::Settings::resolve(given).unwrap();
-        assert_eq!(shown.cluster_name.as_deref(), Some(usual.cluster_name.as_str()));
+        let given = crate::settings::CommandLine::read(["convoke".into()]).unwrap();
+        let defaults = crate::settings::Settings::resolve(given).unwrap();
+        assert_eq!(shown.cluster_name.as_deref(), Some(defaults.cluster_name.as_str()));
         assert_eq!(
             shown.cluster_mode.map(OneOrMore::into_vec),
-            Some(vec![usual.modes[0].name.clone()])
+            Some(vec![defaults.modes[0].name.clone()])
         );
         assert_eq!(
             (shown.mc_port, shown.start_port),
-            (Some(usual.mc_port), Some(usual.start_port))
+            (Some(defaults.mc_port), Some(defaults.start_port))
         );
-        assert_eq!(shown.mc_ttl, Some(usual.mc_ttl));
-        assert_eq!((shown.lite, shown.no_cluster), (Some(usual.lite), Some(usual.no_cluster)));
-        assert_eq!(shown.group, Some(usual.group));
+        assert_eq!(shown.mc_ttl, Some(defaults.mc_ttl));
+        assert_eq!(
+            (shown.lite, shown.no_cluster),
+            (Some(defaults.lite), Some(defaults.no_cluster))
+        );
+        assert_eq!(shown.group, Some(defaults.group));
         assert_eq!(
             (shown.port, shown.auto_bind_http),
-            (Some(usual.port), Some(usual.auto_bind_http))
+            (Some(defaults.port), Some(defaults.auto_bind_http))
         );
-        assert_eq!(shown.auto_bind_range, Some(usual.auto_bind_range));
-        assert_eq!(shown.resp_port, usual.clients.resp_port);
+        assert_eq!(shown.auto_bind_range, Some(defaults.auto_bind_range));
+        assert_eq!(shown.resp_port, defaults.clients.resp_port);
         assert_eq!(
             shown.notify_keyspace_events.as_deref(),
-            Some(usual.clients.notifications.text().as_str())
+            Some(defaults.clients.notifications.text().as_str())
         );
-        assert_eq!(shown.max_clients, Some(usual.clients.clients_max));
-        assert_eq!(shown.redis_cluster, Some(usual.clients.redis_cluster));
-        assert_eq!((shown.client_idle_s, usual.clients.idle), (Some(0), None));
-        assert_eq!(shown.min_members, Some(usual.data.min_members));
-        assert_eq!(shown.partitions, Some(usual.data.partitions));
+        assert_eq!(shown.max_clients, Some(defaults.clients.clients_max));
+        assert_eq!(shown.redis_cluster, Some(defaults.clients.redis_cluster));
+        assert_eq!((shown.client_idle_s, defaults.clients.idle), (Some(0), None));
+        assert_eq!(shown.min_members, Some(defaults.data.min_members));
+        assert_eq!(shown.partitions, Some(defaults.data.partitions));
         assert_eq!(shown.change_maps, Some(false));
     }
 }

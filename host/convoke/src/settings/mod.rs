@@ -1,5 +1,5 @@
-//! What the operator wants: command line over environment over file over
-//! default, checked as a whole before anything starts.
+//! Resolves the settings: command line over environment over file over default. All of them are
+//! checked before anything starts.
 
 pub(crate) mod agreed;
 mod cli;
@@ -23,9 +23,9 @@ use convoke_membership::member::NAME_BYTES_MAX;
 use convoke_wire::PASSWORD_BYTES_MAX;
 use zeroize::Zeroizing;
 
-pub(crate) use cli::{Command, ConfigCommand, Given, Instead};
+pub(crate) use cli::{Command, CommandLine, ConfigCommand, EarlyExit};
 pub(crate) use data::{ClientSettings, DataSettings};
-pub(crate) use file::told as toml_error;
+pub(crate) use file::describe_toml_error as toml_error;
 #[cfg(test)]
 pub(crate) use modes::BUILT_IN;
 pub(crate) use modes::ModeSettings;
@@ -36,27 +36,27 @@ use crate::interfaces::Pattern;
 use contradictions::{Resolved, Sources};
 use file::File;
 
-/// Read when it is there and no other file is named.
-const USUAL_FILE: &str = "convoke.toml";
+/// Read if it exists and no other file is given.
+const DEFAULT_FILE: &str = "convoke.toml";
 
-/// What a member is when nobody says otherwise.
-struct Usual {
+/// The defaults that differ between a member and a domain server.
+struct Defaults {
     start_port: u16,
     port: u16,
     name: Option<&'static str>,
     group: &'static str,
 }
 
-const INSTANCE: Usual = Usual { start_port: 6900, port: 8080, name: None, group: "convoke" };
-const DOMAIN_SERVER: Usual =
-    Usual { start_port: 4900, port: 4848, name: Some("server"), group: "server-config" };
+const INSTANCE: Defaults = Defaults { start_port: 6900, port: 8080, name: None, group: "convoke" };
+const DOMAIN_SERVER: Defaults =
+    Defaults { start_port: 4900, port: 4848, name: Some("server"), group: "server-config" };
 
-/// Something in the configuration is wrong: what, where, what to do.
+/// An error in the configuration: what is wrong, where, and what to do.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub(crate) struct SettingsError(pub(crate) String);
 
-/// Everything, resolved.
+/// All settings, resolved.
 #[derive(Debug)]
 pub(crate) struct Settings {
     pub(crate) cluster_name: String,
@@ -66,16 +66,16 @@ pub(crate) struct Settings {
     pub(crate) mc_port: u16,
     pub(crate) mc_ttl: u8,
     pub(crate) start_port: u16,
-    /// Member ports that are tried, from the first on.
+    /// Number of member ports that are tried.
     pub(crate) start_port_range: u16,
     pub(crate) lite: bool,
     pub(crate) name: Option<String>,
     pub(crate) group: String,
     pub(crate) interfaces: Vec<Pattern>,
     pub(crate) public_address: Option<PublicAddress>,
-    /// What RESP clients dial.
+    /// The address that RESP clients connect to.
     pub(crate) resp_public_address: Option<ClientAddress>,
-    /// What HTTP clients dial.
+    /// The address that HTTP clients connect to.
     pub(crate) http_public_address: Option<ClientAddress>,
     pub(crate) port: u16,
     pub(crate) auto_bind_http: bool,
@@ -83,46 +83,45 @@ pub(crate) struct Settings {
     pub(crate) no_cluster: bool,
     /// Threads that serve clients and other members.
     pub(crate) workers: u16,
-    /// Where modes keep what outlives them.
+    /// Directory of what modes store.
     pub(crate) state_directory: Option<PathBuf>,
-    /// This member is a domain server: at its start port or nowhere.
+    /// Whether this member is a domain server, which listens on its start port only.
     pub(crate) domain_server: bool,
     pub(crate) data: DataSettings,
     pub(crate) clients: ClientSettings,
     /// The file that was read, for the log.
     pub(crate) file: Option<PathBuf>,
-    /// Its keys that the command line or the environment sets otherwise.
+    /// Its keys that the command line or the environment overrides.
     pub(crate) overridden: Vec<String>,
-    /// What is to be said of it.
+    /// A warning about the file.
     pub(crate) warning: Option<String>,
-    /// What of the sources contradicts each other, and which of them holds; one line each.
+    /// Contradictions between sources, and which one wins; one line each.
     pub(crate) notes: Vec<String>,
 }
 
-/// Member ports that are tried, unless the operator says otherwise.
+/// Default number of member ports that are tried.
 const START_PORT_RANGE: u16 = 100;
 
-/// What editors of Windows put before UTF-8 text (Unicode 15, 23.8).
+/// The UTF-8 byte order mark (Unicode 15, section 23.8), which some Windows editors write.
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
-/// Bytes of a password file: a password, and the line break at its end.
+/// Largest password file, in bytes: a password, and a trailing line break.
 const PASSWORD_FILE_BYTES_MAX: usize = BYTE_ORDER_MARK.len() + PASSWORD_BYTES_MAX + 2;
-/// How long a file that is a pipe is waited for, in seconds.
+/// How long to wait for the writer of a pipe, in seconds.
 const PIPE_WAIT_S: u64 = 10;
 
-/// Threads that serve clients and other members, at most.
+/// Worker threads, at most.
 const WORKERS_MAX: u16 = 256;
-/// The same, unless the operator says otherwise.
-const WORKERS_USUAL_MAX: usize = 16;
+/// Worker threads by default, at most.
+const DEFAULT_WORKERS_MAX: usize = 16;
 
-/// One fewer than there are cores: what arrives from the network takes a core of the
-/// kernel's, and threads that wait for one another's core cost more than they do. Modes
-/// have a thread of their own.
+/// The default is the number of cores minus one: the kernel's network processing takes about one
+/// core, and threads that compete for it cost more than they add. Modes have a thread of their own.
 fn workers(given: Option<u16>) -> Result<u16, SettingsError> {
     match given {
         None => {
             let cores = std::thread::available_parallelism().map_or(1, usize::from);
-            let usual = cores.saturating_sub(1).clamp(1, WORKERS_USUAL_MAX);
-            Ok(u16::try_from(usual).unwrap_or(1))
+            let defaults = cores.saturating_sub(1).clamp(1, DEFAULT_WORKERS_MAX);
+            Ok(u16::try_from(defaults).unwrap_or(1))
         }
         Some(count) if (1..=WORKERS_MAX).contains(&count) => Ok(count),
         Some(count) => {
@@ -131,15 +130,15 @@ fn workers(given: Option<u16>) -> Result<u16, SettingsError> {
     }
 }
 
-/// What others dial.
+/// The address that other members connect to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct PublicAddress {
     pub(crate) host: String,
     pub(crate) port: Option<u16>,
 }
 
-/// What clients dial for a service of this member, as far as that is not its address and the port
-/// that it listens at.
+/// The address that clients connect to for a service, where it differs from the member's address
+/// and the port of the listener.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct ClientAddress {
     host: Option<String>,
@@ -147,7 +146,7 @@ pub(crate) struct ClientAddress {
 }
 
 impl ClientAddress {
-    /// The service that listens at this port.
+    /// The service of the listener on this port.
     pub(crate) fn service(public: Option<&Self>, port: u16) -> Service {
         match public {
             Some(Self { host, port: own }) => {
@@ -158,7 +157,7 @@ impl ClientAddress {
     }
 }
 
-/// A Hazelcast file in our own form.
+/// Converts a Hazelcast file to the Convoke format.
 pub(crate) fn convert(path: &Path) -> Result<String, SettingsError> {
     let refused = |why: String| SettingsError(format!("{}: {why}", path.display()));
     let text = file::read_text(path)?;
@@ -167,8 +166,8 @@ pub(crate) fn convert(path: &Path) -> Result<String, SettingsError> {
 }
 
 impl Settings {
-    /// Puts all sources together.
-    pub(crate) fn resolve(given: Given) -> Result<Self, SettingsError> {
+    /// Combines all sources.
+    pub(crate) fn resolve(given: CommandLine) -> Result<Self, SettingsError> {
         let mc_address_from = given.origin("mc_address");
         let interfaces_from = given.origin("interfaces");
         let public_from = given.origin("public_address");
@@ -179,28 +178,28 @@ impl Settings {
                 .map(|option| given.is_from_environment(&option))
         });
         let domain_server = matches!(given.cli.command, Some(Command::Domain));
-        let usual = if domain_server { &DOMAIN_SERVER } else { &INSTANCE };
+        let defaults = if domain_server { &DOMAIN_SERVER } else { &INSTANCE };
         let mut options = given.cli.options;
         let mut notes = Vec::new();
         let variables = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
         for (variable, meant) in cli::misspelt(variables) {
             notes.push(format!("{variable} has no effect: did you mean {meant}?"));
         }
-        let own = sole(
+        let own = pick_source(
             "cluster-password",
             secrets[0],
             (options.cluster_password.take(), options.cluster_password_file.take()),
             &mut notes,
         );
-        let own_for_clients = sole(
+        let own_for_clients = pick_source(
             "client-password",
             secrets[1],
             (options.client_password.take(), options.client_password_file.take()),
             &mut notes,
         );
         let path = options.config.clone().or_else(|| {
-            let usual = Path::new(USUAL_FILE);
-            usual.is_file().then(|| usual.to_owned())
+            let defaults = Path::new(DEFAULT_FILE);
+            defaults.is_file().then(|| defaults.to_owned())
         });
         let (file, warning) = path.as_deref().map(File::read).transpose()?.unwrap_or_default();
         let keys = file.keys();
@@ -217,7 +216,7 @@ impl Settings {
             options.cluster_mode.clone(),
             file.cluster_mode.clone(),
             &file.discovery,
-            modes::Place::here(),
+            modes::Environment::here(),
         )?;
         contradictions::group(&sources, &options, &file, &mut modes, &mut notes)?;
         contradictions::unused(&sources, &options, &file, &modes, &mut notes);
@@ -281,7 +280,8 @@ impl Settings {
         ))?;
         if resp_public_address.is_some() && clients.resp_port.is_none() {
             return Err(SettingsError(
-                "resp-public-address is set, and resp-port is 0: nobody would answer there; leave one of them out".into(),
+                "resp-public-address is set, but RESP is off: resp-port is 0; remove one of them"
+                    .into(),
             ));
         }
 
@@ -289,13 +289,12 @@ impl Settings {
             options.cluster_name.or(file.cluster_name).unwrap_or_else(|| "development".to_owned());
         if cluster_name.chars().any(char::is_control) {
             return Err(SettingsError(format!(
-                "cluster-name {cluster_name:?} has control characters; leave them out"
+                "cluster-name {cluster_name:?} has control characters; remove them"
             )));
         }
         if cluster_name.trim().is_empty() {
             return Err(SettingsError(
-                "--cluster-name is empty; give it a name, or leave it out for \"development\""
-                    .into(),
+                "--cluster-name is empty; set a name, or omit it for \"development\"".into(),
             ));
         }
         let from_file_too = (file.cluster_password, file.cluster_password_file);
@@ -303,7 +302,8 @@ impl Settings {
             password("cluster-password", if own == (None, None) { from_file_too } else { own })?;
         if no_cluster && domain_server {
             return Err(SettingsError(
-                "no-cluster is set, and a domain server is there to be met; leave it out".into(),
+                "no-cluster is set, but a domain server exists for others to join; remove it"
+                    .into(),
             ));
         }
 
@@ -316,7 +316,7 @@ impl Settings {
             mc_ttl: options.mc_ttl.or(file.mc_ttl).unwrap_or(32),
             start_port: in_range(
                 "start-port",
-                options.start_port.or(file.start_port).unwrap_or(usual.start_port),
+                options.start_port.or(file.start_port).unwrap_or(defaults.start_port),
             )?,
             start_port_range: match options.start_port_range.or(file.start_port_range) {
                 Some(0) => {
@@ -330,18 +330,18 @@ impl Settings {
             name: options
                 .name
                 .or(file.name)
-                .or(usual.name.map(Into::into))
-                .map(|name| short("name", name))
+                .or(defaults.name.map(Into::into))
+                .map(|name| checked_name("name", name))
                 .transpose()?,
-            group: short(
+            group: checked_name(
                 "group",
-                options.group.or(file.group).unwrap_or_else(|| usual.group.into()),
+                options.group.or(file.group).unwrap_or_else(|| defaults.group.into()),
             )?,
             interfaces,
             public_address,
             resp_public_address,
             http_public_address,
-            port: in_range("port", options.port.or(file.port).unwrap_or(usual.port))?,
+            port: in_range("port", options.port.or(file.port).unwrap_or(defaults.port))?,
             auto_bind_http: options.auto_bind_http.or(file.auto_bind_http).unwrap_or(false),
             auto_bind_range: options.auto_bind_range.or(file.auto_bind_range).unwrap_or(5),
             no_cluster,
@@ -368,13 +368,13 @@ fn in_range(key: &str, port: u16) -> Result<u16, SettingsError> {
     Ok(port)
 }
 
-/// Whether a text is one that members and groups may be called.
-fn is_short(text: &str) -> bool {
+/// Whether the text is valid as the name of a member or group.
+fn is_valid_name(text: &str) -> bool {
     (1..=NAME_BYTES_MAX).contains(&text.len()) && !text.chars().any(char::is_control)
 }
 
-fn short(key: &str, text: String) -> Result<String, SettingsError> {
-    if is_short(&text) {
+fn checked_name(key: &str, text: String) -> Result<String, SettingsError> {
+    if is_valid_name(&text) {
         return Ok(text);
     }
     Err(SettingsError(format!(
@@ -395,7 +395,7 @@ fn multicast_group(text: &str, from: &str) -> Result<IpAddr, SettingsError> {
 fn public_address(text: &str, from: &str) -> Result<PublicAddress, SettingsError> {
     let malformed = || {
         SettingsError(format!(
-            "{from}: {text:?} is not an address that others can dial; expected host, host:port or [ipv6]:port"
+            "{from}: {text:?} is not an address that other members can connect to; expected host, host:port or [ipv6]:port"
         ))
     };
     let (host, port) = if let Some(rest) = text.strip_prefix('[') {
@@ -411,7 +411,7 @@ fn public_address(text: &str, from: &str) -> Result<PublicAddress, SettingsError
         }
     };
     let port = port.map(|p| p.parse::<u16>().ok().filter(|p| *p > 0).ok_or_else(malformed));
-    // A name is waited for: what can be none would be waited for in vain.
+    // A name that cannot exist is refused, since a name is waited for until it resolves.
     let is_number = host.chars().all(|c| c.is_ascii_digit() || c == '.');
     let is_name = is_dns_name(host.strip_suffix('.').unwrap_or(host)) && !is_number;
     if !is_name && host.parse::<IpAddr>().is_err() {
@@ -423,7 +423,7 @@ fn public_address(text: &str, from: &str) -> Result<PublicAddress, SettingsError
 fn client_address(text: &str, from: &str) -> Result<ClientAddress, SettingsError> {
     let malformed = || {
         SettingsError(format!(
-            "{from}: {text:?} is not an address that clients can dial; expected host, host:port, [ipv6]:port or :port"
+            "{from}: {text:?} is not an address that clients can connect to; expected host, host:port, [ipv6]:port or :port"
         ))
     };
     let port = text.strip_prefix(':').and_then(|port| port.parse::<u16>().ok());
@@ -438,9 +438,9 @@ fn client_address(text: &str, from: &str) -> Result<ClientAddress, SettingsError
     Ok(ClientAddress { host: Some(host), port })
 }
 
-/// Of a secret and a file that holds one, that which was not set by the
-/// environment, when the other was.
-fn sole(
+/// Of a secret and a file that contains it, keeps the one from the command line when the other is
+/// from the environment.
+fn pick_source(
     key: &str,
     environment: [bool; 2],
     (text, file): (Option<String>, Option<PathBuf>),
@@ -449,11 +449,11 @@ fn sole(
     let variable = format!("CONVOKE_{}", key.replace('-', "_").to_uppercase());
     match environment {
         [true, false] if text.is_some() && file.is_some() => {
-            notes.push(format!("--{key}-file wins over {variable}"));
+            notes.push(format!("--{key}-file overrides {variable}"));
             (None, file)
         }
         [false, true] if text.is_some() && file.is_some() => {
-            notes.push(format!("--{key} wins over {variable}_FILE"));
+            notes.push(format!("--{key} overrides {variable}_FILE"));
             (text, None)
         }
         _ => (text, file),
@@ -485,7 +485,7 @@ fn password(
             }
             if bytes.contains(&0) {
                 return Err(SettingsError(format!(
-                    "the password file {} has bytes of value 0; save it as UTF-8 text",
+                    "the password file {} contains NUL bytes; save it as UTF-8 text",
                     path.display()
                 )));
             }
@@ -505,8 +505,8 @@ fn password(
     }
 }
 
-/// A whole file of at most `bytes_max`, even if its size is said to be less. A pipe, as a
-/// shell's `<(command)` is one, is waited for, though not for ever.
+/// Reads a whole file of at most `bytes_max`, regardless of the size that the system reports. Waits
+/// for the writer of a pipe, such as a shell's `<(command)`, for at most [`PIPE_WAIT_S`].
 pub(crate) fn read_bounded(path: &Path, bytes_max: usize) -> std::io::Result<Vec<u8>> {
     let is_pipe = std::fs::metadata(path)?.file_type().is_fifo();
     let path = path.to_owned();
@@ -526,7 +526,7 @@ pub(crate) fn read_bounded(path: &Path, bytes_max: usize) -> std::io::Result<Vec
     let wait = Duration::from_secs(PIPE_WAIT_S);
     receiver.recv_timeout(wait).unwrap_or_else(|_| {
         Err(std::io::Error::other(format!(
-            "it is a pipe, and nothing was written to its end within {PIPE_WAIT_S} s"
+            "it is a pipe, and its writer did not finish within {PIPE_WAIT_S} s"
         )))
     })
 }
@@ -537,7 +537,7 @@ mod tests {
 
     fn resolve(arguments: &[&str]) -> Result<Settings, SettingsError> {
         let arguments = std::iter::once(&"convoke").chain(arguments).map(|a| (*a).into());
-        Settings::resolve(Given::read(arguments).expect("a well-formed command line"))
+        Settings::resolve(CommandLine::read(arguments).expect("a well-formed command line"))
     }
 
     fn refusal(arguments: &[&str]) -> String {
@@ -554,7 +554,7 @@ mod tests {
     }
 
     #[test]
-    fn defaults_are_those_of_the_readme() {
+    fn defaults_match_the_readme() {
         let settings = resolve(&[]).unwrap();
         assert_eq!(settings.cluster_name, "development");
         assert_eq!((settings.start_port, settings.mc_port, settings.port), (6900, 2904, 8080));
@@ -597,7 +597,7 @@ mod tests {
     }
 
     #[test]
-    fn what_clients_dial_is_a_host_a_port_or_both() {
+    fn client_addresses_are_a_host_a_port_or_both() {
         let read = |text: &str| {
             let settings = resolve(&["--resp-public-address", text])?;
             Ok(ClientAddress::service(settings.resp_public_address.as_ref(), 6379)
@@ -625,7 +625,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_command_line_wins_over_is_known() {
+    fn settings_that_the_command_line_overrides_are_reported() {
         let file = std::env::temp_dir().join(format!("convoke-wins-{}.xml", std::process::id()));
         std::fs::write(&file, "<hazelcast><cluster-name>a</cluster-name></hazelcast>").unwrap();
         let path = file.display().to_string();
@@ -650,7 +650,7 @@ mod tests {
         std::fs::remove_file(file).unwrap();
     }
 
-    /// What a start with this file and these options comes to.
+    /// Resolves settings with this file and these options.
     fn with_file(name: &str, text: &str, more: &[&str]) -> Result<Settings, String> {
         let file = std::env::temp_dir().join(format!("convoke-{}-{name}", std::process::id()));
         std::fs::write(&file, text).unwrap();
@@ -661,7 +661,7 @@ mod tests {
     }
 
     #[test]
-    fn of_two_sources_that_contradict_the_higher_holds_and_it_is_said() {
+    fn the_source_with_higher_precedence_wins_and_is_reported() {
         let notes = |text: &str, more: &[&str]| {
             let settings = with_file("notes.toml", text, more).unwrap();
             let file = settings.file.as_ref().unwrap().display().to_string();
@@ -672,32 +672,32 @@ mod tests {
         assert!(!settings.no_cluster);
         assert_eq!(
             said,
-            "--cluster-mode wins over no-cluster in FILE: this member looks for a cluster"
+            "--cluster-mode overrides no-cluster in FILE: this member looks for a cluster"
         );
         let (settings, said) = notes("[[discovery]]\nmode = \"multicast\"", &["--no-cluster"]);
         assert!(settings.no_cluster);
         assert_eq!(
             said,
-            "--no-cluster wins over discovery in FILE: this member looks for no cluster"
+            "--no-cluster overrides discovery in FILE: this member runs without a cluster"
         );
         let both = ["--no-cluster", "--cluster-mode", "tcpip:10.0.0.1"];
         let (settings, said) = notes("", &both);
-        assert!(settings.no_cluster && said.starts_with("--no-cluster wins over --cluster-mode"));
+        assert!(settings.no_cluster && said.starts_with("--no-cluster overrides --cluster-mode"));
         let (_, said) = notes("lite = true\nmin-members = 3", &[]);
-        assert!(said.starts_with("lite is set, and min-members in FILE has no effect"), "{said}");
+        assert!(said.starts_with("lite is set, so min-members in FILE has no effect"), "{said}");
         let (_, said) = notes("min-members = 3", &["--no-cluster"]);
         assert!(said.contains("every write is refused"), "{said}");
         let (_, said) = notes("resp-port = 0\nredis-cluster = true", &[]);
         assert_eq!(said, "resp-port in FILE is 0: redis-cluster in FILE has no effect");
         let (_, said) = notes("cluster-mode = \"tcpip:10.0.0.1\"", &["--mc-port", "3000"]);
-        assert_eq!(said, "--mc-port has no effect: no mode here uses multicast");
+        assert_eq!(said, "--mc-port has no effect: no configured mode uses multicast");
         let (_, said) = notes("", &["--auto-bind-range", "9"]);
         assert_eq!(said, "--auto-bind-range has no effect without auto-bind-http");
         assert_eq!(notes("min-members = 3\nauto-bind-range = 9", &["--resp-port", "0"]).1, "");
     }
 
     #[test]
-    fn of_two_multicast_groups_the_higher_source_has_the_one() {
+    fn the_multicast_group_of_the_source_with_higher_precedence_wins() {
         let group = |text: &str, more: &[&str]| {
             let settings = with_file("group.toml", text, more).unwrap();
             (settings.modes[0].argument.clone(), settings.notes.len())
@@ -717,23 +717,23 @@ mod tests {
         let refusal = |text: &str, more: &[&str]| with_file("groups.toml", text, more).unwrap_err();
         assert_eq!(
             refusal(&format!("{file}\nmc-port = 3001"), &[]),
-            "cluster-mode in FILE names 3000 for multicast, and mc-port in FILE names 3001; keep one of them"
+            "cluster-mode in FILE sets 3000 for multicast, and mc-port in FILE sets 3001; keep one of them"
         );
         let both = ["--cluster-mode", "multicast:224.2.2.9:3000", "--mc-address", "224.2.2.8"];
-        assert!(refusal("", &both).contains("--mc-address names 224.2.2.8; keep one of them"));
+        assert!(refusal("", &both).contains("--mc-address sets 224.2.2.8; keep one of them"));
     }
 
     #[test]
-    fn a_group_of_a_hazelcast_file_gives_way_to_the_command_line() {
+    fn the_command_line_overrides_the_group_of_a_hazelcast_file() {
         let text =
             "<hazelcast><network><join><multicast enabled='true'/></join></network></hazelcast>";
         let settings = with_file("group.xml", text, &["--mcPort", "3001"]).unwrap();
         assert_eq!(settings.modes[0].argument, "224.2.2.3:3001");
-        assert!(settings.notes[0].starts_with("--mc-port wins over discovery in "));
+        assert!(settings.notes[0].starts_with("--mc-port overrides discovery in "));
     }
 
     #[test]
-    fn settings_of_a_table_give_way_to_the_command_line_as_an_argument_does() {
+    fn the_command_line_overrides_the_settings_of_a_table() {
         let table = "[[discovery]]\nmode = \"multicast\"\nsettings = { port = \"77\", group = \"239.1.1.9\" }\n";
         let settings = with_file("table.toml", table, &["--mc-port", "78"]).unwrap();
         assert_eq!(settings.modes[0].settings, [("group".to_owned(), "239.1.1.9".to_owned())]);
@@ -742,7 +742,7 @@ mod tests {
         assert!(same.notes.is_empty(), "{:?}", same.notes);
         let both = format!("mc-port = 78\n{table}");
         let refusal = with_file("table.toml", &both, &[]).unwrap_err();
-        assert!(refusal.contains("names 77 for multicast"), "{refusal}");
+        assert!(refusal.contains("sets 77 for multicast"), "{refusal}");
         let unused =
             "cluster-mode = \"tcpip:10.0.0.1\"\n[[discovery]]\nmode = \"dns\"\nargument = \"h\"\n";
         let settings = with_file("table.toml", unused, &[]).unwrap();
@@ -750,7 +750,7 @@ mod tests {
     }
 
     #[test]
-    fn files_of_other_editors_hold_the_same_password() {
+    fn byte_order_marks_and_line_breaks_are_not_part_of_a_password() {
         let secret = std::env::temp_dir().join(format!("convoke-marked-{}", std::process::id()));
         let read = |bytes: &[u8]| {
             std::fs::write(&secret, bytes).unwrap();
@@ -765,22 +765,22 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_meant_together_is_refused() {
+    fn contradictory_settings_are_refused() {
         let refusal = |text: &str, more: &[&str]| with_file("both.toml", text, more).unwrap_err();
         assert_eq!(
             refusal("lite = true", &["--no-cluster"]),
-            "--no-cluster and lite in FILE contradict each other: a lone member that stores nothing refuses every write; leave out one of them"
+            "--no-cluster and lite in FILE contradict each other: a single member that stores no data refuses every write; remove one of them"
         );
         assert_eq!(
             refusal("resp-port = 0", &["--redis-cluster"]),
-            "--redis-cluster is set, and there is no RESP: resp-port in FILE is 0; set --resp-port as well, or leave it out"
+            "--redis-cluster is set, but RESP is off: resp-port in FILE is 0; set --resp-port as well, or remove it"
         );
     }
 
     #[test]
-    fn a_password_file_of_a_higher_source_is_named_as_winning() {
+    fn a_password_file_with_higher_precedence_is_reported_as_overriding() {
         let secret = std::env::temp_dir().join(format!("convoke-secret-{}", std::process::id()));
-        // A whole password of the largest size, and a line break.
+        // A password of the largest size, and a line break.
         std::fs::write(&secret, format!("{}\r\n", "s".repeat(PASSWORD_BYTES_MAX))).unwrap();
         let option = secret.display().to_string();
         let settings = with_file(
@@ -797,7 +797,7 @@ mod tests {
     }
 
     #[test]
-    fn notifications_have_the_letters_and_refusals_of_redis() {
+    fn notifications_accept_the_letters_and_report_the_errors_of_redis() {
         let settings = resolve(&["--notify-keyspace-events", "Ex"]).unwrap();
         assert_eq!(settings.clients.notifications.text(), "xE");
         assert_eq!(
@@ -812,7 +812,7 @@ mod tests {
     }
 
     #[test]
-    fn data_options_are_checked_as_all_others() {
+    fn data_options_are_checked() {
         let settings = resolve(&["--resp-port", "0", "--min-members", "2"]).unwrap();
         assert_eq!((settings.clients.resp_port, settings.data.min_members), (None, 2));
         assert!(refusal(&["--partitions", "0"]).contains("expected 1 to 16384"));

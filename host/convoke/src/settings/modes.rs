@@ -1,4 +1,4 @@
-//! Which modes to run, and with what.
+//! The modes to run, with their arguments and settings.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -8,11 +8,11 @@ use convoke_discovery::{Digest, Grants, Reference, ReferenceError, Source};
 use super::SettingsError;
 use super::file::{Discovery, OneOrMore};
 
-/// Modes in this binary.
+/// The modes in this binary.
 pub(crate) const BUILT_IN: &[&str] = &["multicast", "tcpip", "dns", "kubernetes", "domain"];
-/// Stands for the mode that fits the place.
+/// Stands for the mode that fits the environment.
 const AUTO: &str = "auto";
-/// Where Kubernetes mounts the token of a pod's account.
+/// Where Kubernetes mounts the token of a pod's service account.
 const POD_TOKEN: &str = "/var/run/secrets/kubernetes.io/serviceaccount/token";
 /// Modes of one member, at most.
 const MODES_MAX: usize = 32;
@@ -22,18 +22,17 @@ const MODES_MAX: usize = 32;
 pub(crate) struct ModeSettings {
     pub(crate) name: String,
     pub(crate) argument: String,
-    /// Where its component is; none for a built-in mode.
+    /// Where its component is; `None` for a built-in mode.
     pub(crate) plugin: Option<Plugin>,
     pub(crate) digest: Option<Digest>,
     pub(crate) settings: Vec<(String, String)>,
-    /// Why this one, when the operator left the choice open.
+    /// Why `auto` chose this mode.
     pub(crate) chosen: Option<&'static str>,
-    /// `None` when a built-in mode has no `grant` of its own: it gets what its
-    /// argument needs.
+    /// `None` when a built-in mode has no `grant` of its own: it then gets what its argument needs.
     pub(crate) grants: Option<Grants>,
 }
 
-/// Where the component of a mode is that is not built in.
+/// Where the component of a mode that is not built in is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Plugin {
     File(PathBuf),
@@ -41,7 +40,7 @@ pub(crate) enum Plugin {
 }
 
 impl Plugin {
-    /// A file, or a reference such as `oci://registry.example/modes/shelf:1`.
+    /// Parses a file path, or a reference such as `oci://registry.example/modes/shelf:1`.
     pub(crate) fn read(text: &str) -> Result<Self, String> {
         if Reference::is_one(text) {
             return text
@@ -73,18 +72,20 @@ impl fmt::Display for Plugin {
 
 /// What `auto` depends on.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Place {
+pub(super) struct Environment {
     in_pod: bool,
 }
 
-impl Place {
-    /// A pod has both the environment and the token of its account.
+impl Environment {
+    /// A pod has both the environment variable and the token of its service account.
     pub(super) fn here() -> Self {
-        let told = std::env::var_os("KUBERNETES_SERVICE_HOST").is_some_and(|host| !host.is_empty());
-        Self { in_pod: told && Path::new(POD_TOKEN).is_file() }
+        let has_variable =
+            std::env::var_os("KUBERNETES_SERVICE_HOST").is_some_and(|host| !host.is_empty());
+        Self { in_pod: has_variable && Path::new(POD_TOKEN).is_file() }
     }
 
-    /// The mode that `auto` stands for, and why; any other as it is.
+    /// Replaces `auto` by the mode that it stands for, with the reason; any other mode is
+    /// unchanged.
     fn choose(
         self,
         name: String,
@@ -95,40 +96,44 @@ impl Place {
         }
         if !argument.is_empty() {
             return Err(SettingsError(format!(
-                "mode {AUTO:?} takes no argument, and was given {argument:?}; name the mode that it is for"
+                "mode {AUTO:?} takes no argument, but was given {argument:?}; name the mode that it is for"
             )));
         }
         let (name, why) = match self.in_pod {
-            true => ("kubernetes", "this is a pod: it has KUBERNETES_SERVICE_HOST and an account"),
-            false => {
-                ("multicast", "this is no pod: it lacks KUBERNETES_SERVICE_HOST or an account")
-            }
+            true => (
+                "kubernetes",
+                "running in a pod: KUBERNETES_SERVICE_HOST and a service account exist",
+            ),
+            false => (
+                "multicast",
+                "not running in a pod: KUBERNETES_SERVICE_HOST or the service account is missing",
+            ),
         };
         Ok((name.to_owned(), Some(why)))
     }
 }
 
-/// `--cluster-mode` wins over the file's; a mode that the file describes is
-/// taken from there, with the argument of the command line.
+/// `--cluster-mode` takes precedence over the file. A mode that the file describes is taken from
+/// there, with the argument of the command line.
 pub(super) fn resolve(
     given: Vec<String>,
     file: Option<OneOrMore>,
     entries: &[Discovery],
-    place: Place,
+    environment: Environment,
 ) -> Result<Vec<ModeSettings>, SettingsError> {
-    let read = |entry| read_entry(entry, place);
+    let read = |entry| read_entry(entry, environment);
     let described = entries.iter().map(read).collect::<Result<Vec<_>, _>>()?;
     let texts =
         if given.is_empty() { file.map(OneOrMore::into_vec).unwrap_or_default() } else { given };
     let modes = if !texts.is_empty() {
         texts
             .iter()
-            .map(|text| read_text(text, &described, place))
+            .map(|text| read_text(text, &described, environment))
             .collect::<Result<Vec<_>, _>>()?
     } else if !described.is_empty() {
         described
     } else {
-        vec![read_text("multicast", &[], place)?]
+        vec![read_text("multicast", &[], environment)?]
     };
     if modes.len() > MODES_MAX {
         return Err(SettingsError(format!(
@@ -142,7 +147,7 @@ pub(super) fn resolve(
 fn read_text(
     text: &str,
     described: &[ModeSettings],
-    place: Place,
+    environment: Environment,
 ) -> Result<ModeSettings, SettingsError> {
     let (name, argument) = text.split_once(':').map_or((text, None), |(n, a)| (n, Some(a)));
     if let Some(entry) = described.iter().find(|entry| entry.name.eq_ignore_ascii_case(name)) {
@@ -153,7 +158,7 @@ fn read_text(
         return Ok(mode);
     }
     let argument = argument.unwrap_or_default().to_owned();
-    let (name, chosen) = place.choose(known(name)?, &argument)?;
+    let (name, chosen) = environment.choose(known(name)?, &argument)?;
     Ok(ModeSettings {
         name,
         argument,
@@ -165,12 +170,12 @@ fn read_text(
     })
 }
 
-fn read_entry(entry: &Discovery, place: Place) -> Result<ModeSettings, SettingsError> {
+fn read_entry(entry: &Discovery, environment: Environment) -> Result<ModeSettings, SettingsError> {
     let within = |why: String| SettingsError(format!("[[discovery]] mode {:?}: {why}", entry.mode));
     let digest = entry.digest.as_deref().map(str::parse::<Digest>).transpose();
     let (name, chosen) = match entry.plugin {
         Some(_) => (entry.mode.clone(), None),
-        None => place.choose(known(&entry.mode)?, &entry.argument)?,
+        None => environment.choose(known(&entry.mode)?, &entry.argument)?,
     };
     let sound = !name.is_empty()
         && name.len() <= 64
@@ -183,7 +188,7 @@ fn read_entry(entry: &Discovery, place: Place) -> Result<ModeSettings, SettingsE
     }
     let plugin = entry.plugin.as_deref().map(Plugin::read).transpose().map_err(within)?;
     if matches!(plugin, Some(Plugin::Remote(_))) && entry.digest.is_none() {
-        return Err(within("a plugin from elsewhere needs a digest = \"sha256:…\" beside it, since a server may hand out another one tomorrow; `convoke plugin inspect` prints that of a file".into()));
+        return Err(within("a remote plugin needs a digest = \"sha256:…\", since a server may deliver another file later; `convoke plugin inspect` prints the digest of a file".into()));
     }
     let grants = entry.grant.iter().map(|(key, patterns)| (key.as_str(), patterns.as_slice()));
     let mut grants = Grants::parse(grants).map_err(|e| within(e.to_string()))?;
@@ -192,7 +197,7 @@ fn read_entry(entry: &Discovery, place: Place) -> Result<ModeSettings, SettingsE
         Some("inert") => true,
         Some(other) => {
             return Err(within(format!(
-                "wasi = {other:?} is not known; expected \"inert\", or no such line"
+                "wasi = {other:?} is unknown; expected \"inert\", or no such key"
             )));
         }
     };
@@ -226,7 +231,7 @@ fn known(name: &str) -> Result<String, SettingsError> {
     )))
 }
 
-/// Edits from one word to another (Levenshtein).
+/// Edit distance of two words (Levenshtein).
 pub(super) fn distance(a: &str, b: &str) -> usize {
     let b: Vec<char> = b.chars().collect();
     let mut row: Vec<usize> = (0..=b.len()).collect();
@@ -246,7 +251,7 @@ pub(super) fn distance(a: &str, b: &str) -> usize {
 mod tests {
     use super::*;
 
-    const HERE: Place = Place { in_pod: false };
+    const HERE: Environment = Environment { in_pod: false };
 
     fn names(modes: &[ModeSettings]) -> Vec<(&str, &str)> {
         modes.iter().map(|m| (m.name.as_str(), m.argument.as_str())).collect()
@@ -265,13 +270,13 @@ mod tests {
     }
 
     #[test]
-    fn an_argument_may_hold_colons() {
+    fn an_argument_may_contain_colons() {
         let modes = resolve(vec!["Multicast:224.2.2.4:2904".into()], None, &[], HERE).unwrap();
         assert_eq!(names(&modes), [("multicast", "224.2.2.4:2904")]);
     }
 
     #[test]
-    fn the_command_line_picks_from_what_the_file_describes() {
+    fn the_command_line_selects_modes_that_the_file_describes() {
         let file = [entry("consul", Some("consul.wasm")), entry("tcpip", None)];
         assert_eq!(
             names(&resolve(vec![], None, &file, HERE).unwrap()),
@@ -283,7 +288,7 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_mode_is_refused_with_the_known_ones() {
+    fn an_unknown_mode_is_refused_with_the_list_of_known_ones() {
         let refusal = resolve(vec!["multcast".into()], None, &[], HERE).unwrap_err().to_string();
         assert!(refusal.starts_with(
             "unknown mode \"multcast\" (did you mean \"multicast\"?); built-in modes: multicast, tcpip, dns, kubernetes, domain, and auto;"
@@ -291,13 +296,13 @@ mod tests {
     }
 
     #[test]
-    fn auto_stands_for_the_mode_that_fits_the_place() {
-        let auto = |place| resolve(vec!["Auto".into()], None, &[], place).unwrap();
-        let (pod, elsewhere) = (auto(Place { in_pod: true }), auto(HERE));
+    fn auto_selects_the_mode_that_fits_the_environment() {
+        let auto = |environment| resolve(vec!["Auto".into()], None, &[], environment).unwrap();
+        let (pod, elsewhere) = (auto(Environment { in_pod: true }), auto(HERE));
         assert_eq!(names(&pod), [("kubernetes", "")]);
-        assert!(pod[0].chosen.unwrap().starts_with("this is a pod"));
+        assert!(pod[0].chosen.unwrap().starts_with("running in a pod"));
         assert_eq!(names(&elsewhere), [("multicast", "")]);
         let refusal = resolve(vec!["auto:shop".into()], None, &[], HERE).unwrap_err().to_string();
-        assert!(refusal.starts_with("mode \"auto\" takes no argument, and was given \"shop\""));
+        assert!(refusal.starts_with("mode \"auto\" takes no argument, but was given \"shop\""));
     }
 }

@@ -7,22 +7,22 @@ use clap::{Args, Subcommand, ValueEnum};
 /// What to do with a plugin.
 #[derive(Clone, Debug, Subcommand)]
 pub(crate) enum PluginCommand {
-    /// Makes a project for a mode of your own, which `make` builds
+    /// Creates a project for a new mode, which `make` builds
     New(NewArgs),
-    /// Says what a component is and asks for, and the TOML that would load it
+    /// Shows what a component exports and imports, and the TOML that loads it
     Inspect {
-        /// A component file
+        /// Component file
         file: PathBuf,
     },
-    /// Runs a component without a cluster: what it finds, logs and calls, and what it
-    /// takes
+    /// Runs a component without a cluster: shows what it finds, logs and calls, and the resources
+    /// that it uses
     Try(TryArgs),
-    /// Makes a component of a core module that has the type of a mode embedded, as the
-    /// tools of some languages leave it
+    /// Makes a component from a core module with an embedded WIT world, as the tools of some
+    /// languages produce it
     Component {
-        /// The core module
+        /// Core module
         core: PathBuf,
-        /// Where the component goes
+        /// Output file
         output: PathBuf,
     },
 }
@@ -30,10 +30,10 @@ pub(crate) enum PluginCommand {
 /// See [`PluginCommand::New`].
 #[derive(Clone, Debug, Args)]
 pub(crate) struct NewArgs {
-    /// In which language
+    /// Programming language
     #[arg(long, value_enum)]
     pub(crate) lang: Language,
-    /// The mode's name, and the folder's: letters, digits and hyphens
+    /// Name of the mode and of the directory: lower-case letters, digits and hyphens
     #[arg(value_name = "NAME")]
     pub(crate) mode_name: String,
 }
@@ -41,32 +41,32 @@ pub(crate) struct NewArgs {
 /// See [`PluginCommand::Try`].
 #[derive(Clone, Debug, Args)]
 pub(crate) struct TryArgs {
-    /// A component file
+    /// Component file
     pub(crate) file: PathBuf,
     /// What follows the colon in --cluster-mode NAME:ARGUMENT
     #[arg(long, default_value = "", hide_default_value = true)]
     pub(crate) argument: String,
-    /// A setting, may be given several times
+    /// A setting; may be repeated
     #[arg(long = "setting", value_name = "KEY=VALUE")]
     pub(crate) settings: Vec<String>,
-    /// A grant such as dns=*.shop.example or store=64KiB, may be given several times
+    /// A grant such as dns=*.shop.example or store=64KiB; may be repeated
     #[arg(long = "grant", value_name = "CAPABILITY=PATTERN")]
     pub(crate) grants: Vec<String>,
-    /// Give it a WASI with nothing behind it, as `wasi = "inert"` does
+    /// Provide a WASI with nothing behind it, as `wasi = "inert"` does
     #[arg(long, value_name = "inert", value_parser = ["inert"])]
     pub(crate) wasi: Option<String>,
-    /// How often it looks; it waits in between as it asks, at most 5 seconds
+    /// Number of lookups; waits in between as the mode asks, at most 5 seconds
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub(crate) looks: u32,
-    /// Let it announce this member, too, and take that back at the end
+    /// Also announce this member, and withdraw the announcement at the end
     #[arg(long)]
     pub(crate) announce: bool,
-    /// A TOML file with a world made up, in place of the real one
+    /// TOML file with fake responses, used instead of the real network
     #[arg(long, value_name = "FILE")]
     pub(crate) fakes: Option<PathBuf>,
 }
 
-/// A language that `convoke plugin new` has a project for.
+/// A language that `convoke plugin new` supports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 #[allow(missing_docs, reason = "their own names")]
 pub(crate) enum Language {

@@ -1,9 +1,9 @@
-//! Option names as people write them: `--start-port`, and as in Payara
-//! `--startPort`, `--startport`, `--clustermode`.
+//! Accepts other spellings of option names: `--start-port`, and as in Payara `--startPort`,
+//! `--startport`, `--clustermode`.
 
 use std::ffi::OsString;
 
-/// Payara's names that are not ours in another spelling.
+/// Payara's names that are not another spelling of ours.
 const OTHER_NAMES: [(&str, &str); 5] = [
     ("hzconfigfile", "config"),
     ("hzpublicaddress", "public-address"),
@@ -12,26 +12,26 @@ const OTHER_NAMES: [(&str, &str); 5] = [
     ("clustermode", "cluster-mode"),
 ];
 
-/// Copies of an entry, whatever Payara's options say of hosts.
+/// Payara's options about backups on other hosts.
 const ON_HOSTS: &str =
-    "copies of an entry lie on different hosts wherever there are several: leave it out";
+    "backups are state_receiver on other hosts whenever there are any: remove it";
 const NO_APPLICATIONS: &str =
-    "applications run elsewhere and connect as clients, over RESP or HTTP: leave it out";
-const LOG: &str = "the log goes to standard output, and CONVOKE_LOG=debug shows more: leave it out";
-const NO_TLS: &str = "HTTP is served without TLS here: leave it out, and put a proxy before it";
-const IN_A_FILE: &str = "all settings may stand in one file: name it with --config";
+    "applications run in other processes and connect as clients over RESP or HTTP: remove it";
+const LOG: &str = "the log goes to standard output, and CONVOKE_LOG=debug shows more: remove it";
+const NO_TLS: &str = "HTTP is served without TLS: remove it, and use a reverse proxy";
+const IN_A_FILE: &str = "settings are read from one file: name it with --config";
 
-/// Options of Payara Micro that have no counterpart, and what to use here.
+/// Options of Payara Micro without a counterpart, and what to use instead.
 const WITHOUT_COUNTERPART: [(&str, &str); 24] = [
     (
         "hzinitialjoinwait",
-        "a member waits until each way of finding members has looked, and no longer: leave it out",
+        "a member waits until every mode has completed a lookup, and no longer: remove it",
     ),
     ("hostaware", ON_HOSTS),
     ("nohostaware", ON_HOSTS),
     (
         "enablehealthcheck",
-        "health is always there, at /health/live and /health/ready of the HTTP port: leave it out",
+        "health checks are always on, at /health/live and /health/ready of the HTTP port: remove it",
     ),
     ("deploy", NO_APPLICATIONS),
     ("deploymentdir", NO_APPLICATIONS),
@@ -49,24 +49,24 @@ const WITHOUT_COUNTERPART: [(&str, &str); 24] = [
     ("domainconfig", IN_A_FILE),
     ("prebootcommandfile", IN_A_FILE),
     ("postbootcommandfile", IN_A_FILE),
-    ("rootdir", "nothing is kept on disk but what modes store: see --state-directory"),
+    ("rootdir", "only modes store files: see --state-directory"),
     ("secretsdir", "secrets are read from files: see --cluster-password-file"),
-    ("shutdowngrace", "a member hands over its data before it leaves, and no longer: leave it out"),
-    ("disablephonehome", "nothing is reported to anybody: leave it out"),
+    ("shutdowngrace", "a member leaves as soon as its data is handed over: remove it"),
+    ("disablephonehome", "no usage data is sent: remove it"),
 ];
 
-/// Why an option of Payara's is none here, if one of them is among the arguments.
+/// The error for the first argument that is a Payara option without a counterpart, if any.
 pub(crate) fn without_counterpart(arguments: &[OsString]) -> Option<String> {
     arguments.iter().find_map(|argument| {
         let option = argument.to_str()?.strip_prefix("--")?;
         let name = option.split('=').next()?;
         let (_, why) = WITHOUT_COUNTERPART.iter().find(|(theirs, _)| *theirs == plain(name))?;
-        Some(format!("error: --{name} is an option of Payara Micro's that is none here; {why}"))
+        Some(format!("error: --{name} is a Payara Micro option without a counterpart; {why}"))
     })
 }
 
-/// Rewrites each option of `arguments` to its canonical name; leaves what it
-/// does not know as it is, for the parser to name in its error.
+/// Rewrites each option of `arguments` to its canonical name. Unknown options are unchanged, so
+/// that the parser reports them as they were written.
 pub(crate) fn canonical(
     arguments: impl IntoIterator<Item = OsString>,
     names: &[String],
@@ -106,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn payaras_spellings_are_ours() {
+    fn payara_spellings_are_accepted() {
         assert_eq!(rewritten("--startPort"), "--start-port");
         assert_eq!(rewritten("--STARTPORT"), "--start-port");
         assert_eq!(rewritten("--autobindhttp"), "--auto-bind-http");
@@ -116,12 +116,12 @@ mod tests {
     }
 
     #[test]
-    fn what_has_no_counterpart_is_told_what_to_use_instead() {
+    fn options_without_a_counterpart_say_what_to_use_instead() {
         let why = |argument: &str| without_counterpart(&["--lite".into(), argument.into()]);
         assert_eq!(
             why("--hzInitialJoinWait=3").unwrap(),
-            "error: --hzInitialJoinWait is an option of Payara Micro's that is none here; a member \
-             waits until each way of finding members has looked, and no longer: leave it out"
+            "error: --hzInitialJoinWait is a Payara Micro option without a counterpart; a member \
+             waits until every mode has completed a lookup, and no longer: remove it"
         );
         assert!(why("--nohostaware").is_some());
         assert!(why("--POSTBOOTCOMMANDFILE").unwrap().ends_with("name it with --config"));
@@ -134,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn values_and_unknown_options_stay_as_they_are() {
+    fn values_and_unknown_options_are_unchanged() {
         assert_eq!(rewritten("startPort"), "startPort");
         assert_eq!(rewritten("--nonsense"), "--nonsense");
         assert_eq!(rewritten("--"), "--");

@@ -1,29 +1,28 @@
-//! The state machine: one member's part in its cluster.
+//! The membership state machine of one member.
 //!
-//! Vocabulary, after quinn: `handle_*` take what happened, `poll_*` give what
-//! to do, plain names ask. After any `handle_*`, drain
-//! [`Membership::poll_output`] until it is empty, then ask
-//! [`Membership::poll_timeout`]. Time is the time since the process started.
+//! Naming follows quinn: `handle_*` methods take events, `poll_*` methods return what to do, and
+//! other names are getters. After any `handle_*`, drain [`Membership::poll_output`] until it is
+//! empty, then call [`Membership::poll_timeout`]. Times are durations since the process started.
 //!
-//! - `admitting`: who is let in: a member that can be reached
-//! - [`starting`](self): from the first step to a place in a cluster
-//! - `coordinating`: what the oldest member does: admit, remove, publish, claim
-//! - `doubting`: members that can be called no more
-//! - `moving`: addresses that change while a member runs
-//! - `meeting`: views of others: newer, older, foreign; splits and merges
-//! - `reaching`: what calls to a member's addresses say about it
-//! - `paths`: packets over streams, where datagrams do not pass
-//! - `repairing`: catching up with what was missed, calling the lost
+//! - `admission`: admission of members that can be reached
+//! - [`startup`](self): from the start of a process to its first view
+//! - `coordination`: the coordinator: admit, remove, publish, take over
+//! - `reachability`: members that cannot be reached any more
+//! - `address_changes`: addresses that change while a member runs
+//! - `merging`: views of other members: newer, older, of another cluster; splits and merges
+//! - `reach`: what calls to a member's addresses say about it
+//! - `paths`: packets over streams, where datagrams do not arrive
+//! - `repair`: catching up on missed views, calling lost members
 
-mod admitting;
-mod coordinating;
-mod doubting;
-mod meeting;
-mod moving;
+mod address_changes;
+mod admission;
+mod coordination;
+mod merging;
 mod paths;
-mod reaching;
-mod repairing;
-mod starting;
+mod reach;
+mod reachability;
+mod repair;
+mod startup;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 use std::net::SocketAddr;
@@ -35,19 +34,19 @@ use rand::{Rng as _, RngExt as _, SeedableRng as _};
 
 use crate::config::Config;
 use crate::member::{Member, MemberId};
-use crate::message::{DecodeError, Hello, Message, Packet, Refusal, Standing, Summary};
+use crate::message::{DecodeError, Hello, JoinRefusal, Message, Packet, Standing, Summary};
 use crate::swim::{Change, Swim, SwimPacket};
 use crate::terms::{Difference, Terms};
-use crate::view::{Delta, Departure, Stamp, View};
+use crate::view::{Delta, Departure, View, ViewStamp};
 
-use admitting::{Applicant, Calls, Losses, Merging, Met, Newcomer};
-use coordinating::{Check, Claim};
-use doubting::{Doubt, Parted, Report};
-use moving::Moved;
+use address_changes::Moved;
+use admission::{Applicant, Calls, Losses, MergeRequest, Merging, Newcomer};
+use coordination::{Check, Claim};
 use paths::Path;
-pub use reaching::AtAddress;
-use repairing::{Catchup, Lost};
-use starting::Starting;
+pub use reach::AtAddress;
+use reachability::{Doubt, PartitionedPairs, Report};
+use repair::{Catchup, Lost};
+use startup::Starting;
 
 /// Steps of the view that are kept for members that lag behind.
 const HISTORY_MAX: usize = 128;
@@ -55,28 +54,28 @@ const HISTORY_MAX: usize = 128;
 /// What the driver must do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Output {
-    /// Send these bytes in a datagram. May be lost.
+    /// Send these bytes in a datagram. It may be lost.
     Packet {
         /// The receiver.
         to: MemberId,
         /// The payload.
         bytes: Vec<u8>,
     },
-    /// Send this over a stream; open one if there is none. When that fails,
-    /// say so by [`Membership::handle_reach`].
+    /// Send this message over a stream; open one if there is none. If that fails, call
+    /// [`Membership::handle_reach`].
     Message {
         /// The receiver and its addresses.
         to: Member,
-        /// What to say.
+        /// The message.
         message: Message,
     },
-    /// Open a stream, even if there is one, and report by
+    /// Open a new stream, even if there is one, and report the result with
     /// [`Membership::handle_connected`] and [`Membership::handle_reach`].
     Call {
         /// The receiver and its addresses.
         to: Member,
-        /// Whether it may take its time: to find out whether there is any way, and not, how soon
-        /// it answers.
+        /// Whether the call may take longer: the question is whether there is any route, not how
+        /// quickly the member answers.
         patient: bool,
     },
     /// For operators, and for the layers above.
@@ -86,197 +85,200 @@ pub enum Output {
 /// How an attempt to reach a member ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reach {
-    /// It shook hands.
+    /// The handshake succeeded.
     Answered,
-    /// Nothing listens at any of its addresses.
+    /// All its addresses refuse connections.
     Gone,
-    /// Another process listens at one of its addresses, and nothing at the others. An address
-    /// may belong to several hosts, so this alone is no proof that the member is dead.
+    /// Another process listens on one of its addresses, and nothing on the others. Several hosts
+    /// may have the same address, so this alone does not prove that the member is dead.
     Displaced,
-    /// No answer in time, or no way there.
+    /// No reply in time, or no route.
     Silent,
 }
 
 /// A member that is no longer in the view.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Departed {
-    /// Who.
+    /// The member.
     pub member: Member,
-    /// How.
+    /// How it departed.
     pub how: Departure,
 }
 
-/// What happened to the cluster.
+/// Events for operators and for the layers above.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
     /// There is a new view.
     View {
         /// The view.
         view: View,
-        /// Who is new in it, oldest first.
+        /// New members, oldest first.
         joined: Vec<Member>,
-        /// Who was in the last one.
+        /// Members of the previous view that are gone.
         departed: Vec<Departed>,
-        /// Who is at other addresses than in the last one.
+        /// Members whose addresses changed since the previous view.
         moved: Vec<Member>,
     },
-    /// Another cluster of this name and password was met.
-    Met {
+    /// Another cluster with this name and password was found.
+    ClusterFound {
         /// The other cluster.
         other: Summary,
-        /// Whether it comes to us, or we go to it.
+        /// Whether it merges into this cluster, or this one into it.
         ours_leads: bool,
     },
-    /// The others went on without this member, which asks to be let in again.
-    Returning {
-        /// Whom it asks.
+    /// The other members went on without this one, which asks to rejoin.
+    Rejoining {
+        /// The coordinator that it asks.
         coordinator: Member,
     },
-    /// This member is the oldest that is left and takes over.
+    /// This member is the oldest remaining one and takes over as coordinator.
     TakingOver {
-        /// From whom.
+        /// The previous coordinator.
         from: Member,
     },
-    /// A member that was thought dead answers: it stays.
-    FalseAlarm(Member),
-    /// A member could not be called for a while, by this and another member, though it was heard:
-    /// it is removed.
-    Uncallable(Member),
-    /// Two members cannot call each other, while others can call both: one of them is removed.
-    Parted {
-        /// The one that stays.
+    /// A suspected member answered: it stays.
+    SuspectAnswered(Member),
+    /// A member is removed since this and another member could not reach it for a while, although
+    /// it was heard.
+    Unreachable(Member),
+    /// Two members cannot connect to each other, while others can reach both: one of them is
+    /// removed.
+    PairPartitioned {
+        /// The member that stays.
         stays: Member,
-        /// The one that is removed, until both can call each other.
+        /// The member that is removed, until both can connect to each other.
         goes: Member,
     },
-    /// Several members of the view list an address, which so leads to none of them for sure:
+    /// Several members of the view advertise the same address, so that it may lead to any of them:
     /// it is not used.
     SharedAddress {
         /// The address.
         address: SocketAddr,
-        /// The two oldest of those members.
+        /// The two oldest of these members.
         members: [Member; 2],
     },
-    /// A member that wants to join is not let in.
-    NotLetIn {
-        /// Who.
+    /// A member that asked to join was refused.
+    MemberRefused {
+        /// The member.
         member: Member,
-        /// Why.
-        why: Refusal,
+        /// The reason.
+        why: JoinRefusal,
     },
-    /// The cluster does not let this member in.
+    /// The cluster refuses this member.
     Refused {
         /// Its coordinator.
         by: Member,
-        /// Why.
-        why: Refusal,
+        /// The reason.
+        why: JoinRefusal,
         /// When this member asks again.
         retry: Duration,
     },
-    /// A member that is let in, this one perhaps, or its cluster is changing settings.
+    /// A member that joins, perhaps this one, or its cluster is changing settings.
     Changing {
-        /// Who.
+        /// The member.
         member: Member,
         /// The cluster's values and the member's.
         changes: Vec<Difference>,
     },
-    /// Datagrams do not pass between this member and another, streams do, and carry what the
-    /// failure detector says.
+    /// Datagrams to or from another member do not arrive, while streams work; the failure
+    /// detector's packets are sent over streams.
     DatagramsBlocked {
         /// The other member.
         member: Member,
-        /// Whether they do not arrive at this member. Then it is told of one member, not of all.
+        /// True if they do not arrive at this member. In that case only one member is reported, not
+        /// all.
         here: bool,
     },
-    /// Datagrams pass again between this member and another.
-    DatagramsPass(Member),
-    /// This member has left; nothing more will come.
+    /// Datagrams to and from another member arrive again.
+    DatagramsRestored(Member),
+    /// This member has left; no further outputs follow.
     Left,
 }
 
-/// One member's part in its cluster. See the [module](self) for how to drive it.
+/// The membership of one process. See the [module](self) for how to drive it.
 pub struct Membership {
     config: Config,
     me: Member,
-    /// As this member was configured; from its first view on, what holds in its cluster.
+    /// The terms that this member was configured with; from its first view on, those of its
+    /// cluster.
     terms: Terms,
     swim: Swim,
     rng: StdRng,
     phase: Phase,
     outputs: VecDeque<Output>,
-    /// When something was last asked, told or forwarded to whom: keeps each
-    /// within [`Config::answer_wait`].
-    asked: HashMap<(Asked, MemberId), Duration>,
-    /// When this process was last known to run.
-    awake_at: Duration,
-    /// How members went, the newest last.
+    /// When a request was last sent to a member: at most one of each kind within
+    /// [`Config::answer_wait`].
+    asked: HashMap<(RequestKind, MemberId), Duration>,
+    /// When this process last handled something.
+    active_at: Duration,
+    /// How members departed, the most recent last.
     departures: VecDeque<(MemberId, Departure)>,
-    /// Members to and from which datagrams do not all pass.
+    /// Members to or from which datagrams do not arrive.
     paths: HashMap<MemberId, Path>,
     calls: Calls,
-    /// Whether the view shows other addresses of this member than it has.
+    /// Whether the view has other addresses for this member than its current ones.
     has_moved: bool,
 }
 
-/// What is rationed by [`Membership::may_ask`].
+/// The requests that are limited by [`Membership::may_request`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-enum Asked {
+enum RequestKind {
     Pull,
-    Tell,
+    SendView,
     Sighting,
     Merge,
     Doubt,
-    Uncallable,
+    Unreachable,
     Moved,
 }
 
 enum Phase {
     Starting(Starting),
-    In(Place),
+    Joined(ClusterState),
     Left,
 }
 
-/// A place in a cluster.
-struct Place {
+/// The state of a member that belongs to a cluster.
+struct ClusterState {
     view: View,
     history: VecDeque<Delta>,
-    /// To be admitted at the next publication, with the lineage of their ages.
+    /// Members to admit with the next publication, with the lineage of their ages.
     joining: BTreeMap<MemberId, (Member, Option<MemberId>)>,
-    /// Those that are being called before they are admitted.
+    /// Members that are being called before they are admitted.
     newcomers: BTreeMap<MemberId, Newcomer>,
     merging: Option<Box<Merging>>,
     losses: BTreeMap<MemberId, Losses>,
-    /// Members that did not answer calls, though SWIM hears them.
+    /// Members that do not answer calls, although SWIM hears them.
     doubts: BTreeMap<MemberId, Doubt>,
-    /// Who reported, and of whom, that it cannot be called.
-    uncallable: BTreeMap<(MemberId, MemberId), Report>,
-    /// Members that were removed since another could not call them, or they not that one.
-    parted: Parted,
-    /// When a member of the view was lost last.
+    /// Reports that one member (first) cannot reach another (second).
+    unreachable_reports: BTreeMap<(MemberId, MemberId), Report>,
+    /// Members that were removed because they and another member could not connect to each other.
+    partitioned: PartitionedPairs,
+    /// When a member of the view was last lost.
     lost_at: Option<Duration>,
-    /// Addresses that several members list.
+    /// Addresses that several members advertise.
     shared: BTreeSet<SocketAddr>,
-    /// Members with new addresses.
+    /// Members whose addresses changed.
     moved: BTreeMap<MemberId, Moved>,
-    /// To be removed at the next publication.
+    /// Members to remove with the next publication.
     departing: BTreeMap<MemberId, Departure>,
     published_at: Option<Duration>,
-    /// Whether a view of this place has been shown yet.
+    /// Whether a view of this cluster was reported yet.
     shown: bool,
-    /// Whether SWIM found or lost somebody since the last review.
+    /// Whether SWIM reported a change since the last review.
     unreviewed: bool,
     checks: BTreeMap<MemberId, Check>,
     claim: Option<Claim>,
-    /// When this process was paused last, and went on.
-    awake_since: Option<Duration>,
-    /// A cluster that asked to be taken in, at a moment when that could not be decided.
-    deferred: Option<Box<Met>>,
-    /// Since when newer views have left this member out.
-    passed_over_since: Option<Duration>,
+    /// When this process last resumed after a pause.
+    resumed_at: Option<Duration>,
+    /// A cluster that asked to be merged when that could not be decided.
+    deferred: Option<Box<MergeRequest>>,
+    /// Since when newer views do not contain this member.
+    left_out_since: Option<Duration>,
     rejoin: Option<Box<Rejoin>>,
-    /// Since when this member tries to leave.
+    /// Since when this member is leaving.
     leaving_since: Option<Duration>,
-    /// The coordinator that was asked to let it go.
+    /// The coordinator that was asked to remove this member.
     leave_asked_of: Option<MemberId>,
     catchup: Option<Catchup>,
     lost: BTreeMap<MemberId, Lost>,
@@ -284,19 +286,19 @@ struct Place {
     sync_at: Duration,
 }
 
-/// The way back into a cluster that went on without this member.
+/// Rejoining a cluster that went on without this member.
 struct Rejoin {
     coordinator: Member,
     asked_at: Duration,
     tries: u32,
 }
 
-/// Times a cluster that went on without this member is asked to let it in.
+/// Requests to a cluster that went on without this member, at most.
 const REJOIN_TRIES_MAX: u32 = 6;
-/// Times that one is asked before another that went on as well.
+/// Requests to one such cluster before another one is asked.
 const REJOIN_TRIES_MIN: u32 = 2;
 
-impl Place {
+impl ClusterState {
     fn new(view: View, now: Duration, config: &Config, rng: &mut StdRng) -> Self {
         Self {
             view,
@@ -306,8 +308,8 @@ impl Place {
             merging: None,
             losses: BTreeMap::new(),
             doubts: BTreeMap::new(),
-            uncallable: BTreeMap::new(),
-            parted: Parted::new(),
+            unreachable_reports: BTreeMap::new(),
+            partitioned: PartitionedPairs::new(),
             lost_at: None,
             shared: BTreeSet::new(),
             moved: BTreeMap::new(),
@@ -317,9 +319,9 @@ impl Place {
             unreviewed: true,
             checks: BTreeMap::new(),
             claim: None,
-            awake_since: None,
+            resumed_at: None,
             deferred: None,
-            passed_over_since: None,
+            left_out_since: None,
             rejoin: None,
             leaving_since: None,
             leave_asked_of: None,
@@ -333,7 +335,7 @@ impl Place {
 
 impl Membership {
     /// A member that starts at time zero, configured with `terms`. Its age and generation are
-    /// given by the cluster that it joins.
+    /// assigned by the cluster that it joins.
     #[must_use]
     pub fn new(me: Member, terms: Terms, config: Config, seed: u64) -> Self {
         let mut rng = StdRng::seed_from_u64(seed);
@@ -348,7 +350,7 @@ impl Membership {
             phase: Phase::Starting(Starting::default()),
             outputs: VecDeque::new(),
             asked: HashMap::new(),
-            awake_at: Duration::ZERO,
+            active_at: Duration::ZERO,
             departures: VecDeque::new(),
             paths: HashMap::new(),
             calls: Calls::default(),
@@ -356,14 +358,14 @@ impl Membership {
         }
     }
 
-    /// This member, as it would introduce itself.
+    /// This member, as it introduces itself.
     #[must_use]
     pub fn me(&self) -> &Member {
         &self.me
     }
 
-    /// As this member was configured; from its first view on, what holds in its cluster, with
-    /// nothing left open.
+    /// The terms that this member was configured with; from its first view on, those of its
+    /// cluster, with nothing left open.
     #[must_use]
     pub fn terms(&self) -> &Terms {
         &self.terms
@@ -373,30 +375,30 @@ impl Membership {
     #[must_use]
     pub fn view(&self) -> Option<&View> {
         match &self.phase {
-            Phase::In(place) => Some(&place.view),
+            Phase::Joined(cluster) => Some(&cluster.view),
             Phase::Starting(_) | Phase::Left => None,
         }
     }
 
-    /// Members of the view that do not answer and have not objected to that yet.
+    /// Members of the view that are suspected.
     pub fn suspects(&self) -> impl Iterator<Item = MemberId> {
         self.swim.suspects()
     }
 
-    /// What to say in a handshake now.
+    /// The hello for a handshake now.
     #[must_use]
     pub fn hello(&self) -> Hello {
         let standing = match &self.phase {
             Phase::Starting(_) => Standing::Starting,
-            Phase::In(place) if place.leaving_since.is_some() => Standing::Leaving,
-            Phase::In(place) => Standing::In(Box::new(Summary::of(&place.view))),
+            Phase::Joined(cluster) if cluster.leaving_since.is_some() => Standing::Leaving,
+            Phase::Joined(cluster) => Standing::In(Box::new(Summary::of(&cluster.view))),
             Phase::Left => Standing::Leaving,
         };
         Hello { member: self.me.clone(), standing }
     }
 
-    /// A handshake succeeded. `called` says that this member called the other, which so can be
-    /// reached from here.
+    /// Handles a successful handshake. `called` is true if this member opened the connection, which
+    /// proves that the other can be reached from here.
     pub fn handle_connected(&mut self, now: Duration, hello: Hello, called: bool) {
         self.notice_pause(now);
         let Hello { member, standing } = hello;
@@ -408,8 +410,8 @@ impl Membership {
         } else {
             self.note_called(now, member.id);
         }
-        if let Phase::In(place) = &mut self.phase {
-            place.note_address_of_lost(&member);
+        if let Phase::Joined(cluster) = &mut self.phase {
+            cluster.note_address_of_lost(&member);
         }
         match standing {
             Standing::Observer | Standing::Leaving | Standing::Data => {}
@@ -419,10 +421,10 @@ impl Membership {
         self.settle(now);
     }
 
-    /// A datagram from an authenticated member.
+    /// Handles a datagram from an authenticated member.
     ///
     /// # Errors
-    /// When the bytes are not of this version of the protocol.
+    /// If the bytes are not of this version of the protocol.
     pub fn handle_packet(
         &mut self,
         now: Duration,
@@ -436,7 +438,7 @@ impl Membership {
         understood
     }
 
-    /// A packet, by datagram or stream.
+    /// Handles a packet, from a datagram or a stream.
     fn take_packet(
         &mut self,
         now: Duration,
@@ -446,7 +448,7 @@ impl Membership {
         let (stamp, packet) = Packet::decode(bytes)?;
         let understood = match packet {
             Packet::Swim(packet) => {
-                self.phase.place().is_none() || self.swim.handle_packet(now, packet)
+                self.phase.cluster().is_none() || self.swim.handle_packet(now, packet)
             }
             Packet::Suspicion(generation, incarnation) => {
                 self.swim.handle_suspicion(now, generation, incarnation);
@@ -456,7 +458,7 @@ impl Membership {
                 self.take_delta(now, from, &delta);
                 true
             }
-            Packet::Stamp => true,
+            Packet::StampOnly => true,
         };
         if let Some(stamp) = stamp {
             self.note_stamp(now, from, stamp);
@@ -464,17 +466,19 @@ impl Membership {
         if understood { Ok(()) } else { Err(DecodeError) }
     }
 
-    /// A message from an authenticated member over a stream.
+    /// Handles a message from an authenticated member over a stream.
     pub fn handle_message(&mut self, now: Duration, from: &Member, message: Message) {
         self.notice_pause(now);
         match message {
             Message::Join { member, lineage, terms } => {
                 self.take_join(now, Applicant { member, lineage, terms });
             }
-            Message::Vouch { member } => self.take_vouch(from, member),
-            Message::Vouched { id, reached } => self.take_vouched(now, from.id, id, reached),
-            Message::Uncallable { id, for_ms } => {
-                self.take_uncallable(now, from.id, id, Duration::from_millis(for_ms.into()));
+            Message::CheckReach { member } => self.take_check_reach(from, member),
+            Message::ReachChecked { id, reached } => {
+                self.take_reach_checked(now, from.id, id, reached);
+            }
+            Message::Unreachable { id, for_ms } => {
+                self.take_unreachable(now, from.id, id, Duration::from_millis(for_ms.into()));
             }
             Message::Refused { why, retry_ms } => self.take_refused(now, from, why, retry_ms),
             Message::Redirect { coordinator } => self.take_redirect(now, from, coordinator),
@@ -487,26 +491,26 @@ impl Membership {
                 self.claim_heard(now, from.id);
             }
             Message::Sighting(summary) => {
-                if self.phase.place().is_some_and(|place| !place.view.contains(from.id)) {
-                    // It takes this member for its coordinator, or is one: it
-                    // is owed the truth.
-                    self.tell(now, from);
+                if self.phase.cluster().is_some_and(|cluster| !cluster.view.contains(from.id)) {
+                    // The sender takes this member for its coordinator, or is a coordinator itself:
+                    // it needs the current view.
+                    self.send_view(now, from);
                 }
                 self.sight(now, &summary);
             }
             Message::Merge { view, terms } => {
-                self.take_merge(now, Met { from: from.clone(), view, terms });
+                self.take_merge(now, MergeRequest { from: from.clone(), view, terms });
             }
             Message::Leave => self.take_leave(from.id),
             Message::Addresses(addresses) => self.take_addresses(now, from.id, &addresses),
             Message::Departures(departures) => self.note_departures(departures),
             Message::Packet { heard, bytes } => {
                 self.note_stream_packet(now, from.id, heard);
-                // One that is not of this version is ignored, as a datagram would be.
+                // A packet of another version is ignored, like a datagram.
                 let _ = self.take_packet(now, from.id, &bytes);
             }
             Message::Sync { health, reply } => {
-                if self.phase.place().is_some_and(|place| place.view.contains(from.id)) {
+                if self.phase.cluster().is_some_and(|cluster| cluster.view.contains(from.id)) {
                     self.swim.absorb(now, health);
                     if reply {
                         let health = self.swim.state();
@@ -518,8 +522,8 @@ impl Membership {
         self.settle(now);
     }
 
-    /// An attempt to reach a member ended, or a stream to it broke and could
-    /// not be opened again.
+    /// Handles the end of an attempt to reach a member; also when a stream to it broke and could
+    /// not be reopened.
     pub fn handle_reach(&mut self, now: Duration, id: MemberId, reach: Reach) {
         self.notice_pause(now);
         match &self.phase {
@@ -527,7 +531,7 @@ impl Membership {
                 self.reach_newcomer(now, id, reach);
                 self.reach_while_starting(now, id, reach);
             }
-            Phase::In(_) => {
+            Phase::Joined(_) => {
                 self.reach_newcomer(now, id, reach);
                 self.reach_lost(id, reach);
                 self.reach_checked(now, id, reach);
@@ -538,16 +542,16 @@ impl Membership {
         self.settle(now);
     }
 
-    /// Whatever else uses streams to a member cannot open one, or gets nothing back over it:
-    /// it is called, and removed if it stays out of reach, although datagrams pass.
-    pub fn handle_unserved(&mut self, now: Duration, id: MemberId) {
+    /// Handles that a data stream to a member cannot be opened, or carries no replies: the member
+    /// is called, and removed if it stays unreachable although datagrams arrive.
+    pub fn handle_data_unreachable(&mut self, now: Duration, id: MemberId) {
         self.notice_pause(now);
         self.doubt(now, id);
         self.settle(now);
     }
 
-    /// Every mode has looked, and every candidate has answered or not: who was
-    /// to be found is found.
+    /// Every mode has completed a lookup, and every candidate has been called: all members that can
+    /// be found are known.
     pub fn handle_discovery_settled(&mut self, now: Duration) {
         self.notice_pause(now);
         if let Phase::Starting(starting) = &mut self.phase {
@@ -567,25 +571,25 @@ impl Membership {
     pub fn poll_timeout(&self) -> Option<Duration> {
         let own = match &self.phase {
             Phase::Starting(starting) => starting.next_deadline(&self.config),
-            Phase::In(place) => self.next_deadline(place),
+            Phase::Joined(cluster) => self.next_deadline(cluster),
             Phase::Left => return None,
         };
         [own, self.swim.poll_timeout()].into_iter().flatten().min()
     }
 
-    /// How long a probe of another member took from here to its answer, for each that
-    /// was answered since the last call; the oldest first, and a bounded number.
+    /// The round-trip time of each probe that was answered since the last call, the oldest first.
+    /// The number is bounded.
     pub fn poll_round_trip(&mut self) -> Option<Duration> {
         self.swim.poll_round_trip()
     }
 
-    /// Does what is due.
+    /// Fires the timers that are due.
     pub fn handle_timeout(&mut self, now: Duration) {
         self.notice_pause(now);
         self.tick_refusal(now);
         match self.phase {
             Phase::Starting(_) => self.tick_starting(now),
-            Phase::In(_) => {
+            Phase::Joined(_) => {
                 self.swim.handle_timeout(now);
                 self.settle(now);
                 self.tick_newcomers(now);
@@ -603,28 +607,28 @@ impl Membership {
         self.settle(now);
     }
 
-    /// The next thing to do. Whom to call is given without addresses that lead elsewhere as well;
-    /// see [`View::ways_to`].
+    /// The next output. Members to call are returned without addresses that may lead to another
+    /// member; see [`View::dial_addresses`].
     pub fn poll_output(&mut self) -> Option<Output> {
         let mut output = self.outputs.pop_front()?;
         if let Output::Message { to, .. } | Output::Call { to, .. } = &mut output
             && to.addresses.len() > 1
             && let Some(view) = self.view()
         {
-            to.addresses = view.ways_to(to);
+            to.addresses = view.dial_addresses(to);
         }
         Some(output)
     }
 
-    /// Draws the consequences of what was just handled: takes in what SWIM
-    /// found, decides about the dead, publishes what is due.
+    /// Acts on what was just handled: applies the changes that SWIM reported, reviews dead members,
+    /// publishes what is due.
     fn settle(&mut self, now: Duration) {
         while let Some(change) = self.swim.poll_change() {
             match change {
                 Change::Up(id) => self.see_up(id),
                 Change::Down(_) => {
-                    if let Phase::In(place) = &mut self.phase {
-                        place.unreviewed = true;
+                    if let Phase::Joined(cluster) = &mut self.phase {
+                        cluster.unreviewed = true;
                     }
                 }
                 Change::Renewed(generation) => self.me.generation = generation,
@@ -636,13 +640,13 @@ impl Membership {
         self.review(now);
         self.publish_when_due(now);
         self.show_founded();
-        let Phase::In(place) = &self.phase else { return };
-        let stamp = place.view.stamp();
+        let Phase::Joined(cluster) = &self.phase else { return };
+        let stamp = cluster.view.stamp();
         self.send_swim(now, stamp);
     }
 
-    /// Sends what SWIM wants sent, each packet with the stamp of the view.
-    fn send_swim(&mut self, now: Duration, stamp: Stamp) {
+    /// Sends SWIM's pending packets, each with the stamp of the view.
+    fn send_swim(&mut self, now: Duration, stamp: ViewStamp) {
         while let Some((to, packet)) = self.swim.poll_packet() {
             let packet = match &packet {
                 SwimPacket::Foca(bytes) => Packet::Swim(bytes),
@@ -666,9 +670,9 @@ impl Membership {
         self.outputs.push_back(Output::Event(event));
     }
 
-    /// Whether this was not asked of `whom` within the last
-    /// [`Config::answer_wait`]; notes that it is now.
-    fn may_ask(&mut self, now: Duration, what: Asked, whom: MemberId) -> bool {
+    /// Whether no such request was sent to `whom` within the last [`Config::answer_wait`]; if so,
+    /// records that one is sent now.
+    fn may_request(&mut self, now: Duration, what: RequestKind, whom: MemberId) -> bool {
         let wait = self.config.answer_wait;
         if self.asked.get(&(what, whom)).is_some_and(|at| now < *at + wait) {
             return false;
@@ -687,42 +691,43 @@ impl Membership {
         }
     }
 
-    /// Asks a coordinator to be let in.
+    /// Asks a coordinator to join.
     fn apply_to(&mut self, coordinator: Member) {
         let (member, terms) = (self.me.clone(), self.terms.clone());
         let lineage = self.lineage();
         self.send(coordinator, Message::Join { member, lineage, terms });
     }
 
-    /// A view, with what holds in its cluster, which is this member's.
+    /// A message with a view, and with the terms of this member's cluster.
     fn shown(&self, view: View) -> Message {
         Message::View { view, terms: self.terms.clone() }
     }
 
     /// The lineage that this member's age belongs to.
     fn lineage(&self) -> Option<MemberId> {
-        self.phase.place().map(|place| place.view.lineage)
+        self.phase.cluster().map(|cluster| cluster.view.lineage)
     }
 
-    /// Takes `view` for the current one. `how` says why members went, where
-    /// that is known.
+    /// Makes `view` the current view. `how` has the reasons of departures, where they are known.
     fn adopt(&mut self, now: Duration, view: View, how: &[(MemberId, Departure)]) {
         let Some(entry) = view.get(self.me.id).cloned() else { return };
         let (before, waiting) = match &mut self.phase {
-            Phase::In(place) => (std::mem::replace(&mut place.view, view.clone()), Vec::new()),
+            Phase::Joined(cluster) => {
+                (std::mem::replace(&mut cluster.view, view.clone()), Vec::new())
+            }
             Phase::Starting(starting) => {
                 let waiting = std::mem::take(&mut starting.waiting);
-                let place = Place::new(view.clone(), now, &self.config, &mut self.rng);
-                self.phase = Phase::In(place);
+                let cluster = ClusterState::new(view.clone(), now, &self.config, &mut self.rng);
+                self.phase = Phase::Joined(cluster);
                 (view.clone(), waiting)
             }
             Phase::Left => return,
         };
-        let Phase::In(place) = &mut self.phase else { return };
-        // A view that was never shown is no news to compare with.
-        let old: &[Arc<Member>] = if place.shown { before.members() } else { &[] };
-        place.shown = true;
-        place.unreviewed = true;
+        let Phase::Joined(cluster) = &mut self.phase else { return };
+        // A view that was never reported is not compared with.
+        let old: &[Arc<Member>] = if cluster.shown { before.members() } else { &[] };
+        cluster.shown = true;
+        cluster.unreviewed = true;
         let was: HashMap<_, &Member> = old.iter().map(|m| (m.id, &**m)).collect();
         let is: HashSet<_> = view.members().iter().map(|m| m.id).collect();
         let (mut joined, mut moved) = (Vec::new(), Vec::new());
@@ -753,7 +758,7 @@ impl Membership {
         self.me.age = entry.age;
         self.has_moved = entry.addresses != self.me.addresses;
         if entry.generation > self.me.generation {
-            // Admitted, or admitted again: what SWIM knew is of another time.
+            // Admitted, or admitted again: SWIM's state of it is outdated.
             self.me.generation = entry.generation;
             let peers: Vec<_> = view
                 .members()
@@ -777,30 +782,31 @@ impl Membership {
         }
 
         self.paths.retain(|id, _| is.contains(id));
-        let Phase::In(place) = &mut self.phase else { return };
+        let Phase::Joined(cluster) = &mut self.phase else { return };
         if before.coordinator().id != view.coordinator().id {
-            place.claim = None;
+            cluster.claim = None;
         }
-        place.rejoin = None;
-        place.passed_over_since = None;
-        place.catchup = None;
-        place.merging = None;
-        place.newcomers.retain(|id, _| !is.contains(id));
-        place.checks.retain(|id, _| is.contains(id));
-        place.doubts.retain(|id, _| is.contains(id));
-        place.moved.retain(|id, _| is.contains(id));
-        place.departing.retain(|id, _| is.contains(id));
+        cluster.rejoin = None;
+        cluster.left_out_since = None;
+        cluster.catchup = None;
+        cluster.merging = None;
+        cluster.newcomers.retain(|id, _| !is.contains(id));
+        cluster.checks.retain(|id, _| is.contains(id));
+        cluster.doubts.retain(|id, _| is.contains(id));
+        cluster.moved.retain(|id, _| is.contains(id));
+        cluster.departing.retain(|id, _| is.contains(id));
         for gone in departed.iter().filter(|gone| gone.how == Departure::Lost) {
-            place.remember_lost(now, gone.member.clone());
-            place.note_loss(now, gone.member.id);
+            cluster.remember_lost(now, gone.member.clone());
+            cluster.note_loss(now, gone.member.id);
         }
         for member in &joined {
-            place.lost.remove(&member.id);
+            cluster.lost.remove(&member.id);
         }
-        // Who asked this member to be let in while it led asks the new leader.
+        // Members that asked this one to join while it was coordinator must ask the new
+        // coordinator.
         if view.coordinator().id != me {
-            let newcomers = std::mem::take(&mut place.newcomers).into_values();
-            let joining = std::mem::take(&mut place.joining).into_values();
+            let newcomers = std::mem::take(&mut cluster.newcomers).into_values();
+            let joining = std::mem::take(&mut cluster.joining).into_values();
             let joining = joining.map(|(member, _)| member);
             for member in joining.chain(newcomers.map(Newcomer::into_member)) {
                 let coordinator = view.coordinator().clone();
@@ -820,9 +826,9 @@ impl Membership {
     }
 
     fn note_shared_addresses(&mut self, view: &View) {
-        let Phase::In(place) = &mut self.phase else { return };
+        let Phase::Joined(cluster) = &mut self.phase else { return };
         let shared = view.shared_addresses();
-        let before = std::mem::replace(&mut place.shared, shared.keys().copied().collect());
+        let before = std::mem::replace(&mut cluster.shared, shared.keys().copied().collect());
         for (address, [one, other]) in shared {
             if !before.contains(&address)
                 && let (Some(one), Some(other)) = (view.get(one), view.get(other))
@@ -833,44 +839,44 @@ impl Membership {
         }
     }
 
-    /// Follows a step that the coordinator published.
+    /// Applies a step that the coordinator published.
     fn take_delta(&mut self, now: Duration, from: MemberId, delta: &Delta) {
-        let Some(place) = self.phase.place_mut() else { return };
-        if !delta.id.is_newer_than(&place.view.id) {
+        let Some(cluster) = self.phase.cluster_mut() else { return };
+        if !delta.id.is_newer_than(&cluster.view.id) {
             return;
         }
-        match place.view.apply(delta) {
+        match cluster.view.apply(delta) {
             Some(view) if view.contains(self.me.id) => {
-                place.remember_step(delta.clone());
+                cluster.remember_step(delta.clone());
                 self.adopt(now, view, &delta.departed);
             }
-            Some(_) if place.leaving_since.is_some() => self.finish_leaving(now),
+            Some(_) if cluster.leaving_since.is_some() => self.finish_leaving(now),
             Some(view) => self.rejoin(now, view.coordinator().clone()),
             None => {
                 self.note_departures(delta.departed.iter().copied());
-                let stamp = Stamp { id: delta.id, digest: 0 };
+                let stamp = ViewStamp { id: delta.id, digest: 0 };
                 self.note_stamp(now, from, stamp);
             }
         }
     }
 
-    fn next_deadline(&self, place: &Place) -> Option<Duration> {
+    fn next_deadline(&self, cluster: &ClusterState) -> Option<Duration> {
         [
-            self.publication_due(place),
-            Self::newcomers_due(place),
-            place.doubts_due(),
-            self.moving_due(place),
-            place.claim.as_ref().map(|claim| claim.since + self.config.claim_wait),
-            place.claim.is_none().then(|| Self::deferred_due(place)).flatten(),
-            // Whoever does not decide has no use for a second opinion.
-            self.is_acting(place)
-                .then(|| place.checks.values().map(Check::next_deadline).min())
+            self.publication_due(cluster),
+            Self::newcomers_due(cluster),
+            cluster.doubts_due(),
+            self.moving_due(cluster),
+            cluster.claim.as_ref().map(|claim| claim.since + self.config.claim_wait),
+            cluster.claim.is_none().then(|| Self::deferred_due(cluster)).flatten(),
+            // A member that does not decide needs no second opinion.
+            self.is_acting(cluster)
+                .then(|| cluster.checks.values().map(Check::next_deadline).min())
                 .flatten(),
-            place.rejoin.as_ref().map(|rejoin| rejoin.asked_at + self.config.answer_wait),
-            place.catchup.as_ref().map(|catchup| catchup.due_at),
-            place.leaving_since.map(|since| since + self.config.leave_wait),
-            (!place.lost.is_empty()).then_some(place.recall_at),
-            Some(place.sync_at),
+            cluster.rejoin.as_ref().map(|rejoin| rejoin.asked_at + self.config.answer_wait),
+            cluster.catchup.as_ref().map(|catchup| catchup.due_at),
+            cluster.leaving_since.map(|since| since + self.config.leave_wait),
+            (!cluster.lost.is_empty()).then_some(cluster.recall_at),
+            Some(cluster.sync_at),
         ]
         .into_iter()
         .flatten()
@@ -879,16 +885,16 @@ impl Membership {
 }
 
 impl Phase {
-    fn place(&self) -> Option<&Place> {
+    fn cluster(&self) -> Option<&ClusterState> {
         match self {
-            Self::In(place) => Some(place),
+            Self::Joined(cluster) => Some(cluster),
             Self::Starting(_) | Self::Left => None,
         }
     }
 
-    fn place_mut(&mut self) -> Option<&mut Place> {
+    fn cluster_mut(&mut self) -> Option<&mut ClusterState> {
         match self {
-            Self::In(place) => Some(place),
+            Self::Joined(cluster) => Some(cluster),
             Self::Starting(_) | Self::Left => None,
         }
     }

@@ -1,9 +1,9 @@
-//! How packets reach a member: by datagram, and over its stream as well where datagrams do
-//! not pass, as behind a firewall that is open for TCP alone.
+//! How packets reach a member: by datagram, and also over its stream where datagrams do not arrive,
+//! for example behind a firewall that allows TCP only.
 //!
-//! Each side only knows what arrives. So a packet over a stream says whether datagrams of its
-//! receiver arrive at its sender: where they do not, the receiver sends over the stream as
-//! well. Datagrams go on being sent, and the first that arrives ends that.
+//! Each side only knows what arrives. So a packet over a stream says whether the receiver's
+//! datagrams arrive at the sender; if they do not, the receiver also sends over the stream.
+//! Datagrams are still sent, and the first one that arrives ends this.
 
 use std::time::Duration;
 
@@ -11,20 +11,20 @@ use super::{Event, Membership, Output};
 use crate::member::{Member, MemberId};
 use crate::message::Message;
 
-/// How long datagrams must have failed before operators are told: a short loss is none of
-/// their business.
+/// How long datagrams must have failed before it is reported to operators, so that a short loss is
+/// not.
 const REPORT_AFTER: Duration = Duration::from_secs(3);
-/// How long it counts that a member said that datagrams do not arrive there.
+/// How long a member's statement that datagrams do not arrive counts.
 const SAID_MAX: Duration = Duration::from_secs(30);
 
-/// The way of datagrams between this member and another.
+/// The state of datagrams between this member and another.
 #[derive(Debug, Default)]
 pub(super) struct Path {
-    /// A probe failed then, and no datagram has come since.
+    /// When a probe failed, if no datagram has arrived since.
     unheard_since: Option<Duration>,
-    /// The member said first, and last, that no datagram arrives there.
+    /// When the member first and last reported that no datagrams arrive there.
     unheard_there: Option<(Duration, Duration)>,
-    /// Whether operators were told, of either direction.
+    /// Whether it was reported to operators, for either direction.
     reported: bool,
 }
 
@@ -42,7 +42,7 @@ impl Membership {
     /// Sends a packet.
     pub(super) fn send_packet(&mut self, now: Duration, to: MemberId, bytes: Vec<u8>) {
         let path = self.paths.get(&to);
-        let by_stream = self.swim.is_told_suspect(to) || path.is_some_and(|p| !p.is_clear(now));
+        let by_stream = self.swim.is_suspect_notified(to) || path.is_some_and(|p| !p.is_clear(now));
         if by_stream && let Some(member) = self.member_of_view(to) {
             let heard = path.is_none_or(|path| path.unheard_since.is_none());
             let message = Message::Packet { heard, bytes: bytes.clone() };
@@ -51,7 +51,7 @@ impl Membership {
         self.outputs.push_back(Output::Packet { to, bytes });
     }
 
-    /// Probes of these members were not answered.
+    /// Handles unanswered probes.
     pub(super) fn note_unanswered(&mut self, now: Duration) {
         while let Some(id) = self.swim.poll_unanswered() {
             self.paths.entry(id).or_default().unheard_since.get_or_insert(now);
@@ -59,20 +59,20 @@ impl Membership {
         }
     }
 
-    /// A datagram of a member arrived.
+    /// Handles the arrival of a datagram from a member.
     pub(super) fn note_datagram(&mut self, now: Duration, from: MemberId) {
         let Some(path) = self.paths.get_mut(&from) else { return };
         if path.unheard_since.take().is_none() {
             return;
         }
-        // It need not send over its stream any more.
+        // Tells it that it need not send over its stream any more.
         if path.is_unheard_there(now) || path.reported {
             self.acknowledge_datagrams(from);
         }
         self.report_path(now, from);
     }
 
-    /// A packet came over a stream of a member.
+    /// Handles a packet that arrived over a stream.
     pub(super) fn note_stream_packet(&mut self, now: Duration, from: MemberId, heard: bool) {
         if self.member_of_view(from).is_none() {
             return;
@@ -91,14 +91,14 @@ impl Membership {
         if let (Some(member), Some(stamp)) =
             (self.member_of_view(to), self.view().map(crate::view::View::stamp))
         {
-            let bytes = crate::message::Packet::Stamp.encode(Some(stamp));
+            let bytes = crate::message::Packet::StampOnly.encode(Some(stamp));
             let message = Message::Packet { heard: true, bytes };
             self.outputs.push_back(Output::Message { to: member, message });
         }
     }
 
-    /// Tells operators when streams have replaced datagrams for a while, and when they need
-    /// to no more.
+    /// Reports to operators when streams have replaced datagrams for a while, and when they no
+    /// longer need to.
     fn report_path(&mut self, now: Duration, id: MemberId) {
         let is_told_here =
             self.paths.values().any(|path| path.reported && path.unheard_since.is_some());
@@ -109,7 +109,7 @@ impl Membership {
             let was_reported = path.reported;
             self.paths.remove(&id);
             if was_reported {
-                self.emit(Event::DatagramsPass(member));
+                self.emit(Event::DatagramsRestored(member));
             }
             return;
         }
@@ -117,7 +117,7 @@ impl Membership {
         let there = path.unheard_there.is_some_and(|(first, _)| lasts(first));
         if !path.reported && (here || there) {
             path.reported = true;
-            // One line says it of this host, not one for each member.
+            // One line for this host, not one for each member.
             if !here || !is_told_here {
                 self.emit(Event::DatagramsBlocked { member, here });
             }

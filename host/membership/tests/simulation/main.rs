@@ -1,7 +1,7 @@
-//! Whole clusters of the real core in one thread, under virtual time.
+//! Whole clusters of the real membership core in one thread, in virtual time.
 //!
-//! Everything random comes from one seed. A failing seed is printed; once its fault is
-//! mended, it goes into `seeds.txt` with a word on what it found, and runs in each test.
+//! All randomness comes from one seed. A failing seed is printed; once its fault is fixed, the seed
+//! is added to `seeds.txt` with a note, and runs in each test from then on.
 
 mod network;
 mod scenarios;

@@ -1,4 +1,4 @@
-//! The made-up network: who hears whom, when.
+//! The simulated network: which packets and calls arrive, and when.
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -7,37 +7,37 @@ use convoke_membership::AtAddress;
 use rand::RngExt as _;
 use rand::rngs::StdRng;
 
-/// Numbers a simulated member.
+/// The number of a simulated member.
 pub(crate) type Node = usize;
 
-/// Loss, delay, splits and sick hosts.
+/// Loss, delay, splits and faulty hosts.
 pub(crate) struct Network {
-    /// Share of datagrams that vanish, 0 to 1.
+    /// Share of datagrams that are lost, 0 to 1.
     pub(crate) loss: f64,
-    /// One way, at least.
+    /// One-way delay, minimum.
     pub(crate) delay_min: Duration,
-    /// One way, at most.
+    /// One-way delay, maximum.
     pub(crate) delay_max: Duration,
-    /// Members whose datagrams and streams are late by up to this much.
+    /// Members whose datagrams and streams are delayed by up to `slowness_max`.
     pub(crate) slow: HashSet<Node>,
     /// See [`Network::slow`].
     pub(crate) slowness_max: Duration,
-    /// Members on one side of a split, when there is one.
+    /// Members on one side of a split, if there is one.
     pub(crate) island: Option<HashSet<Node>>,
-    /// Members whose host lost its link.
+    /// Members whose host lost its network link.
     pub(crate) unplugged: HashSet<Node>,
-    /// Members that take no calls: their own streams work both ways.
+    /// Members that accept no connections; streams that they open work in both directions.
     pub(crate) closed: HashSet<Node>,
-    /// Pairs between which nothing passes.
-    pub(crate) parted: HashSet<(Node, Node)>,
-    /// Pairs of which the first cannot call the second; datagrams and other streams pass.
+    /// Pairs of members between which nothing arrives.
+    pub(crate) partitioned: HashSet<(Node, Node)>,
+    /// Pairs of which the first cannot connect to the second; datagrams and other streams arrive.
     pub(crate) barred: HashSet<(Node, Node)>,
-    /// Members that no datagram reaches; streams do.
+    /// Members that receive no datagrams; streams work.
     pub(crate) deaf: HashSet<Node>,
-    /// Members whose datagrams reach nobody; their streams do.
+    /// Members whose datagrams are all lost; streams work.
     pub(crate) mute: HashSet<Node>,
-    /// What is found at a second address that every member has, one of these at
-    /// each call. Without any, members have one address.
+    /// If not empty, every member has a second address, and each call to it has one of these
+    /// results.
     pub(crate) second_address: Vec<AtAddress>,
 }
 
@@ -52,7 +52,7 @@ impl Default for Network {
             island: None,
             unplugged: HashSet::new(),
             closed: HashSet::new(),
-            parted: HashSet::new(),
+            partitioned: HashSet::new(),
             barred: HashSet::new(),
             deaf: HashSet::new(),
             mute: HashSet::new(),
@@ -62,14 +62,14 @@ impl Default for Network {
 }
 
 impl Network {
-    /// Whether a way from one to the other exists.
+    /// Whether anything sent from one to the other arrives.
     pub(crate) fn connects(&self, a: Node, b: Node) -> bool {
         let split = self.island.as_ref().is_some_and(|i| i.contains(&a) != i.contains(&b));
-        let parted = self.parted.contains(&(a, b)) || self.parted.contains(&(b, a));
-        !split && !parted && !self.unplugged.contains(&a) && !self.unplugged.contains(&b)
+        let partitioned = self.partitioned.contains(&(a, b)) || self.partitioned.contains(&(b, a));
+        !split && !partitioned && !self.unplugged.contains(&a) && !self.unplugged.contains(&b)
     }
 
-    /// Whether one can call the other.
+    /// Whether one can connect to the other.
     pub(crate) fn takes_call(&self, from: Node, to: Node) -> bool {
         self.connects(from, to) && !self.closed.contains(&to) && !self.barred.contains(&(from, to))
     }
@@ -81,7 +81,7 @@ impl Network {
         arrives.then(|| self.one_way(rng, from, to))
     }
 
-    /// When something sent over a stream arrives: lost segments are sent again.
+    /// When something sent over a stream arrives: lost segments are retransmitted.
     pub(crate) fn stream(&self, rng: &mut StdRng, from: Node, to: Node) -> Option<Duration> {
         if !self.connects(from, to) {
             return None;
@@ -93,7 +93,7 @@ impl Network {
         Some(delay)
     }
 
-    /// What a call to a member's second address gives, if members have one.
+    /// The result of a call to a member's second address, if members have one.
     pub(crate) fn at_second_address(&self, rng: &mut StdRng) -> Option<AtAddress> {
         let count = self.second_address.len();
         (count > 0).then(|| self.second_address[rng.random_range(0..count)])

@@ -1,10 +1,10 @@
-//! What must hold, and the trouble it must hold in.
+//! Scenarios: what must hold, and under which faults.
 
 use std::collections::HashSet;
 use std::time::Duration;
 
 use convoke_membership::terms::Rule;
-use convoke_membership::{AtAddress, Refusal};
+use convoke_membership::{AtAddress, JoinRefusal};
 use rand::RngExt as _;
 
 use crate::network::Node;
@@ -12,8 +12,7 @@ use crate::world::{World, seeds};
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// A cluster of `size` that grew by one member after the other; a large one, by
-/// all at once.
+/// A cluster of `size` members that joined one after the other; a large one, all at once.
 fn cluster(seed: u64, size: usize) -> World {
     let mut world = World::new(seed);
     if size > 100 {
@@ -29,8 +28,8 @@ fn cluster(seed: u64, size: usize) -> World {
     world
 }
 
-/// Members that start together, each of which finds some of those before it, as
-/// by beacons. Gives the time until all agree.
+/// Starts members together, each of which finds some of those before it, as with beacons. Returns
+/// the time until all agree.
 fn crowd(world: &mut World, size: usize) -> Duration {
     for n in 0..size {
         let finds: Vec<Node> = (0..3.min(n)).map(|_| world.rng.random_range(0..n)).collect();
@@ -40,7 +39,7 @@ fn crowd(world: &mut World, size: usize) -> Duration {
     world.run_until(SECOND * 20, World::all_agree)
 }
 
-/// Members that are in both keep their order.
+/// Asserts that members in both lists have the same order.
 fn assert_same_order(seed: u64, before: &[Node], after: &[Node]) {
     let after_set: HashSet<_> = after.iter().collect();
     let before_set: HashSet<_> = before.iter().collect();
@@ -49,7 +48,7 @@ fn assert_same_order(seed: u64, before: &[Node], after: &[Node]) {
     assert_eq!(kept, now, "SEED={seed}: the order of members that stayed has changed");
 }
 
-/// No member's views ever changed the order of two members that stayed.
+/// Asserts that no member's views ever changed the order of two members that stayed.
 fn assert_orders_never_changed(world: &World) {
     for node in &world.nodes {
         for pair in node.views.windows(2) {
@@ -84,7 +83,7 @@ fn a_lone_member_has_a_view_at_once() {
 }
 
 #[test]
-fn two_that_start_together_are_one_cluster_within_a_second() {
+fn two_members_that_start_together_form_one_cluster_within_a_second() {
     for seed in seeds!(200) {
         let mut world = World::new(seed);
         world.start(false, &[]);
@@ -99,9 +98,9 @@ fn two_that_start_together_are_one_cluster_within_a_second() {
 }
 
 #[test]
-fn members_that_start_together_and_find_each_other_are_one_cluster() {
-    for (size, usual) in [(10, 50), (100, 4), (1_000, 1)] {
-        for seed in seeds!(usual) {
+fn members_that_start_together_and_find_each_other_form_one_cluster() {
+    for (size, default_count) in [(10, 50), (100, 4), (1_000, 1)] {
+        for seed in seeds!(default_count) {
             let mut world = World::new(seed);
             let took = crowd(&mut world, size);
             println!("{size} members at once: one view after {took:?} (seed {seed})");
@@ -111,9 +110,9 @@ fn members_that_start_together_and_find_each_other_are_one_cluster() {
 }
 
 #[test]
-fn a_crashed_member_is_gone_from_every_view() {
-    for (size, usual) in [(3, 30), (10, 30), (100, 4), (1_000, 1)] {
-        for seed in seeds!(usual) {
+fn a_crashed_member_is_removed_from_every_view() {
+    for (size, default_count) in [(3, 30), (10, 30), (100, 4), (1_000, 1)] {
+        for seed in seeds!(default_count) {
             let mut world = cluster(seed, size);
             let before = world.order(0);
             let victim = world.any_living();
@@ -127,9 +126,9 @@ fn a_crashed_member_is_gone_from_every_view() {
 }
 
 #[test]
-fn a_lost_host_is_gone_within_seconds_and_nobody_else_is() {
-    for (size, usual) in [(2, 30), (3, 30), (10, 30), (100, 4), (1_000, 1)] {
-        for seed in seeds!(usual) {
+fn a_lost_host_and_no_other_is_removed_within_seconds() {
+    for (size, default_count) in [(2, 30), (3, 30), (10, 30), (100, 4), (1_000, 1)] {
+        for seed in seeds!(default_count) {
             let mut world = cluster(seed, size);
             let victim = world.any_living();
             world.network.unplugged.insert(victim);
@@ -143,15 +142,15 @@ fn a_lost_host_is_gone_within_seconds_and_nobody_else_is() {
     }
 }
 
-/// A member is there as long as one of its addresses leads to it, no matter what is found at
-/// another one: a stream that breaks in a short outage costs nobody.
+/// A member is reachable as long as one of its addresses leads to it, whatever another one leads
+/// to: a stream that breaks in a short outage must not remove a member.
 #[test]
-fn one_bad_address_of_a_healthy_member_costs_nobody() {
-    use AtAddress::{Another, Caller, Nobody, Silent};
-    for (size, usual) in [(2, 20), (3, 20), (10, 10)] {
-        for seed in seeds!(usual) {
+fn one_bad_address_does_not_remove_a_healthy_member() {
+    use AtAddress::{Caller, OtherProcess, Refused, Silent};
+    for (size, default_count) in [(2, 20), (3, 20), (10, 10)] {
+        for seed in seeds!(default_count) {
             let mut world = cluster(seed, size);
-            world.network.second_address = vec![Another, Caller, Nobody, Silent];
+            world.network.second_address = vec![OtherProcess, Caller, Refused, Silent];
             for _ in 0..20 {
                 let cut_off = world.any_living();
                 world.network.unplugged.insert(cut_off);
@@ -168,10 +167,10 @@ fn one_bad_address_of_a_healthy_member_costs_nobody() {
     }
 }
 
-/// When every address refuses, there is nothing to wait for.
+/// If every address refuses connections, there is nothing to wait for.
 #[test]
-fn a_dead_process_whose_addresses_all_refuse_is_gone_at_once() {
-    for second in [AtAddress::Nobody, AtAddress::Caller] {
+fn a_dead_process_whose_addresses_all_refuse_is_removed_at_once() {
+    for second in [AtAddress::Refused, AtAddress::Caller] {
         for seed in seeds!(20) {
             let mut world = cluster(seed, 5);
             world.network.second_address = vec![second];
@@ -184,13 +183,13 @@ fn a_dead_process_whose_addresses_all_refuse_is_gone_at_once() {
     }
 }
 
-/// Another process at the only address is no proof of a death, and hides none: SWIM asks
+/// Another process at the only address neither proves that a member is dead nor hides it: SWIM asks
 /// other members.
 #[test]
 fn another_process_at_a_dead_members_address_does_not_keep_it_in_the_view() {
     for seed in seeds!(20) {
         let mut world = cluster(seed, 5);
-        world.network.second_address = vec![AtAddress::Another];
+        world.network.second_address = vec![AtAddress::OtherProcess];
         let victim = world.any_living();
         world.crash(victim);
         world.break_streams(victim);
@@ -199,7 +198,7 @@ fn another_process_at_a_dead_members_address_does_not_keep_it_in_the_view() {
 }
 
 #[test]
-fn the_coordinator_crashes_and_the_next_oldest_leads() {
+fn when_the_coordinator_crashes_the_next_oldest_member_takes_over() {
     for seed in seeds!(50) {
         let mut world = cluster(seed, 10);
         world.crash(0);
@@ -209,21 +208,21 @@ fn the_coordinator_crashes_and_the_next_oldest_leads() {
 }
 
 #[test]
-fn a_member_that_leaves_is_gone_at_once() {
+fn a_member_that_leaves_is_removed_at_once() {
     for seed in seeds!(50) {
         let mut world = cluster(seed, 5);
         let leaver = world.any_living();
         world.leave(leaver);
         let took = world.run_until(SECOND, World::all_agree);
         assert!(took < Duration::from_millis(500), "SEED={seed}: {took:?}");
-        assert!(world.removed.is_empty(), "SEED={seed}: nobody was lost");
+        assert!(world.removed.is_empty(), "SEED={seed}: no member was lost");
     }
 }
 
-/// A member that slept, was removed meanwhile and comes back gets the view whole: it learns
-/// all the same that those who are missing in it have left.
+/// A member that was paused, removed in the meantime and rejoins gets a complete view, and still
+/// learns that the members missing in it have left.
 #[test]
-fn a_leave_that_is_learnt_by_a_whole_view_is_not_shown_as_a_loss() {
+fn a_leave_that_is_learnt_from_a_complete_view_is_not_reported_as_a_loss() {
     for seed in seeds!(50) {
         let mut world = cluster(seed, 6);
         world.pause(2, SECOND * 8);
@@ -239,10 +238,10 @@ fn a_leave_that_is_learnt_by_a_whole_view_is_not_shown_as_a_loss() {
     }
 }
 
-/// The coordinator and those who would follow it leave at once: the last of them to go have
-/// nobody to ask who stays, and yet nobody takes them for dead.
+/// The coordinator and its successors leave at once: the last of them have no remaining member to
+/// ask, and are not declared dead anyway.
 #[test]
-fn members_that_leave_together_are_not_shown_as_lost() {
+fn members_that_leave_together_are_not_reported_as_lost() {
     for seed in seeds!(200) {
         let size = 6;
         let mut world = cluster(seed, size);
@@ -270,7 +269,7 @@ fn members_that_leave_together_are_not_shown_as_lost() {
 }
 
 #[test]
-fn all_leave_one_after_the_other() {
+fn all_members_leave_one_after_the_other() {
     for seed in seeds!(20) {
         let mut world = cluster(seed, 6);
         for leaver in 0..5 {
@@ -283,9 +282,9 @@ fn all_leave_one_after_the_other() {
 }
 
 #[test]
-fn nobody_healthy_is_removed_at_five_percent_loss() {
-    for (size, usual, seconds) in [(10, 10, 300), (100, 3, 120), (1_000, 1, 30)] {
-        for seed in seeds!(usual) {
+fn no_healthy_member_is_removed_at_five_percent_loss() {
+    for (size, default_count, seconds) in [(10, 10, 300), (100, 3, 120), (1_000, 1, 30)] {
+        for seed in seeds!(default_count) {
             let mut world = cluster(seed, size);
             world.network.loss = 0.05;
             let (count, bytes) = (world.datagrams, world.datagram_bytes);
@@ -312,7 +311,7 @@ fn members_join_under_loss() {
             world.start(false, &finds);
             world.run(Duration::from_millis(20));
         }
-        // What discovery does all the time: look again.
+        // Modes keep looking for members.
         for _ in 0..5 {
             world.run(SECOND);
             for n in 1..30 {
@@ -325,9 +324,9 @@ fn members_join_under_loss() {
 }
 
 #[test]
-fn slow_members_do_not_get_healthy_ones_removed() {
-    for (size, usual, seconds) in [(10, 5, 90), (100, 2, 90), (1_000, 1, 15)] {
-        for seed in seeds!(usual) {
+fn slow_members_do_not_cause_the_removal_of_healthy_ones() {
+    for (size, default_count, seconds) in [(10, 5, 90), (100, 2, 90), (1_000, 1, 15)] {
+        for seed in seeds!(default_count) {
             let mut world = cluster(seed, size);
             let slow: HashSet<Node> = (0..size).skip(7).step_by(20).collect();
             world.network.slow = slow.clone();
@@ -346,9 +345,9 @@ fn slow_members_do_not_get_healthy_ones_removed() {
 }
 
 #[test]
-fn a_split_makes_two_clusters_and_its_end_makes_them_one_in_the_old_order() {
-    for (size, usual) in [(2, 50), (4, 30), (10, 20), (100, 2), (1_000, 1)] {
-        for seed in seeds!(usual) {
+fn the_sides_of_a_split_merge_in_their_old_order() {
+    for (size, default_count) in [(2, 50), (4, 30), (10, 20), (100, 2), (1_000, 1)] {
+        for seed in seeds!(default_count) {
             let mut world = cluster(seed, size);
             let before = world.order(0);
             let mut island = HashSet::new();
@@ -375,7 +374,7 @@ fn a_split_makes_two_clusters_and_its_end_makes_them_one_in_the_old_order() {
 }
 
 #[test]
-fn members_that_join_during_a_split_come_after_the_old_ones() {
+fn members_that_join_during_a_split_are_listed_after_the_old_ones() {
     for seed in seeds!(30) {
         let mut world = cluster(seed, 6);
         world.network.island = Some([0, 1, 6].into());
@@ -392,7 +391,7 @@ fn members_that_join_during_a_split_come_after_the_old_ones() {
 }
 
 #[test]
-fn a_split_that_heals_while_it_is_being_noticed_loses_nobody() {
+fn a_split_that_heals_while_it_is_being_detected_loses_no_member() {
     for seed in seeds!(60) {
         let mut world = cluster(seed, 8);
         let island = (0..8).filter(|n| n % 2 == 0).collect();
@@ -406,7 +405,7 @@ fn a_split_that_heals_while_it_is_being_noticed_loses_nobody() {
 }
 
 #[test]
-fn two_strangers_clusters_that_meet_become_one_under_the_larger() {
+fn two_unrelated_clusters_merge_into_the_larger_one() {
     for seed in seeds!(30) {
         let mut world = World::new(seed);
         for n in 0..3 {
@@ -418,7 +417,7 @@ fn two_strangers_clusters_that_meet_become_one_under_the_larger() {
             world.run(Duration::from_millis(100));
         }
         assert!(world.agree(&[0, 1, 2]) && world.agree(&[3, 4, 5, 6, 7]), "SEED={seed}");
-        // Two who do not lead meet.
+        // Two members that are not coordinators find each other.
         world.find(2, 6);
         world.run_until(SECOND * 5, World::all_agree);
         assert_eq!(world.order(0), [3, 4, 5, 6, 7, 0, 1, 2], "SEED={seed}");
@@ -427,7 +426,7 @@ fn two_strangers_clusters_that_meet_become_one_under_the_larger() {
 }
 
 #[test]
-fn a_member_that_was_stopped_for_half_a_minute_comes_back_in_its_place() {
+fn a_member_that_was_paused_for_half_a_minute_rejoins_at_its_old_position() {
     for seed in seeds!(30) {
         let mut world = cluster(seed, 5);
         let sleeper = world.any_living();
@@ -440,10 +439,10 @@ fn a_member_that_was_stopped_for_half_a_minute_comes_back_in_its_place() {
     }
 }
 
-/// Who slept through the end of its coordinator and the first look of a newcomer learns
-/// of both, without discovery.
+/// A member that was paused while its coordinator crashed and a newcomer looked for it learns of
+/// both, without discovery.
 #[test]
-fn a_member_that_slept_through_a_change_of_coordinator_catches_up() {
+fn a_member_that_was_paused_during_a_change_of_coordinator_catches_up() {
     for seed in seeds!(200) {
         let size = 3 + seed as usize % 3;
         let mut world = cluster(seed, size);
@@ -469,7 +468,7 @@ fn a_member_that_slept_through_a_change_of_coordinator_catches_up() {
         let woken = world.now;
         while !world.all_agree() {
             assert!(world.now - woken < SECOND * 10, "SEED={seed}: {}", world.describe());
-            // Its modes go on looking; those of the others are content.
+            // Its modes keep looking for members; those of the others do not.
             world.find(newcomer, whom);
             world.run(SECOND);
         }
@@ -477,9 +476,8 @@ fn a_member_that_slept_through_a_change_of_coordinator_catches_up() {
     }
 }
 
-/// Crashes, leaves, joins, pauses, splits and loss, one after the other, then
-/// quiet.
-fn trouble(world: &mut World) {
+/// Crashes, leaves, joins, pauses, splits and loss, one after the other, then a quiet period.
+fn inject_faults(world: &mut World) {
     for _ in 0..12 {
         let enough = world.living().count() > 4;
         match world.rng.random_range(0..6) {
@@ -518,27 +516,28 @@ fn trouble(world: &mut World) {
     world.run(SECOND * 10);
 }
 
-/// What is left must agree in the end.
+/// The remaining members must agree in the end.
 #[test]
-fn after_any_trouble_the_living_agree() {
+fn after_any_faults_the_living_members_agree() {
     for seed in seeds!(40) {
         let mut world = cluster(seed, 12);
-        trouble(&mut world);
-        look_on(&mut world, 10);
-        // Whoever was lost again and again proves itself first, for longer after each loss.
+        inject_faults(&mut world);
+        keep_looking(&mut world, 10);
+        // A member that was lost repeatedly has to prove that it is stable first, for longer after
+        // each loss.
         let (unsteady, steady): (Vec<Node>, Vec<Node>) = world.living().partition(|node| {
-            matches!(world.nodes[*node].core.refusal(), Some(Refusal::Unsteady { .. }))
+            matches!(world.nodes[*node].core.refusal(), Some(JoinRefusal::Unstable { .. }))
         });
         assert!(world.agree(&steady), "SEED={seed}: {}", world.describe());
         if !unsteady.is_empty() {
-            look_on(&mut world, 80);
+            keep_looking(&mut world, 80);
         }
         assert!(world.all_agree(), "SEED={seed}: {}", world.describe());
     }
 }
 
-/// Discovery goes on looking, as it does in life: every 2 s, `times`.
-fn look_on(world: &mut World, times: usize) {
+/// Modes keep looking for members, as in production: every 2 s, `times` times.
+fn keep_looking(world: &mut World, times: usize) {
     for _ in 0..times {
         let living: Vec<_> = world.living().collect();
         for pair in living.windows(2) {
@@ -549,7 +548,7 @@ fn look_on(world: &mut World, times: usize) {
 }
 
 #[test]
-fn a_member_whose_datagrams_do_not_pass_stays_by_its_streams() {
+fn a_member_whose_datagrams_do_not_arrive_stays_through_its_streams() {
     for seed in seeds!(60) {
         let size = 2 + (seed % 4) as usize;
         let mut world = cluster(seed, size);
@@ -567,7 +566,7 @@ fn a_member_whose_datagrams_do_not_pass_stays_by_its_streams() {
         assert!(world.removed.is_empty(), "SEED={seed}: {:?}", world.removed);
         assert!(world.all_agree(), "SEED={seed}: {}", world.describe());
         let reports = &world.blocked[reported..];
-        assert!(!reports.is_empty(), "SEED={seed}: operators are told");
+        assert!(!reports.is_empty(), "SEED={seed}: it is reported to operators");
         assert!(reports.len() <= 2 * size, "SEED={seed}: once each: {reports:?}");
         let is_said_of_it = |(by, of, here): &(Node, Node, bool)| {
             if *here == (*by == node) { deaf } else { mute && (*by == node || *of == node) }
@@ -593,14 +592,14 @@ fn changes(world: &World, node: Node) -> usize {
 const HOUR: Duration = Duration::from_secs(3_600);
 
 #[test]
-fn a_member_that_nobody_can_call_is_not_let_in_and_changes_nothing() {
+fn a_member_that_no_other_can_reach_is_refused_and_changes_no_view() {
     for seed in seeds!(12) {
         let size = 1 + (seed % 4) as usize;
         let mut world = cluster(seed, size);
         world.run(SECOND * 3);
         let before: Vec<usize> = (0..size).map(|node| changes(&world, node)).collect();
         let node = world.nodes.len();
-        // Behind a firewall that lets nothing in; its own calls get through.
+        // Behind a firewall that blocks incoming connections; outgoing ones work.
         world.network.closed.insert(node);
         if seed % 2 == 0 {
             world.network.deaf.insert(node);
@@ -609,7 +608,7 @@ fn a_member_that_nobody_can_call_is_not_let_in_and_changes_nothing() {
         world.start(false, &finds);
         for _ in 0..1_800 {
             world.run(SECOND * 2);
-            // Its modes look again and again.
+            // Its modes look for members repeatedly.
             let found = world.rng.random_range(0..size);
             world.find(node, found);
         }
@@ -618,11 +617,11 @@ fn a_member_that_nobody_can_call_is_not_let_in_and_changes_nothing() {
             assert_eq!(changed, 0, "SEED={seed}: {healthy} saw the view change");
         }
         assert!(world.nodes[node].core.view().is_none(), "SEED={seed}: it waits");
-        assert!(world.nodes[node].core.refusal().is_some(), "SEED={seed}: and knows why");
+        assert!(world.nodes[node].core.refusal().is_some(), "SEED={seed}: and knows the reason");
         let refused = world.refused.iter().filter(|(who, _)| *who == node).count();
-        assert!((1..=80).contains(&refused), "SEED={seed}: told {refused} times in an hour");
+        assert!((1..=80).contains(&refused), "SEED={seed}: refused {refused} times in an hour");
 
-        // The firewall is opened: it is let in at the next attempt.
+        // The firewall is opened: it is admitted at the next attempt.
         world.network.closed.clear();
         world.network.deaf.clear();
         world.run_until(SECOND * 90, World::all_agree);
@@ -631,7 +630,7 @@ fn a_member_that_nobody_can_call_is_not_let_in_and_changes_nothing() {
 }
 
 #[test]
-fn a_member_that_was_refused_goes_on_by_itself_when_those_who_refused_it_are_gone() {
+fn a_refused_member_founds_a_cluster_when_the_members_that_refused_it_are_gone() {
     for seed in seeds!(12) {
         let size = 1 + (seed % 3) as usize;
         let mut world = cluster(seed, size);
@@ -650,14 +649,14 @@ fn a_member_that_was_refused_goes_on_by_itself_when_those_who_refused_it_are_gon
 }
 
 #[test]
-fn a_member_that_can_be_called_no_more_is_lost_once() {
+fn a_member_that_becomes_unreachable_is_lost_once() {
     for seed in seeds!(12) {
         let size = 2 + (seed % 4) as usize;
         let mut world = cluster(seed, size);
         world.run(SECOND * 3);
         let node = world.rng.random_range(0..size);
         let healthy: Vec<Node> = (0..size).filter(|other| *other != node).collect();
-        // Its host's address is another now: all streams break, and its own calls get through.
+        // The address of its host has changed: all streams break; its own calls work.
         world.network.closed.insert(node);
         world.network.deaf.insert(node);
         world.streams.clear();
@@ -675,7 +674,7 @@ fn a_member_that_can_be_called_no_more_is_lost_once() {
             assert_eq!(changes(&world, *other), settled, "SEED={seed}: changed after a minute");
         }
         assert!(world.agree(&healthy), "SEED={seed}: {}", world.describe());
-        assert!(world.nodes[node].core.refusal().is_some(), "SEED={seed}: it knows why");
+        assert!(world.nodes[node].core.refusal().is_some(), "SEED={seed}: it knows the reason");
         world.network.closed.clear();
         world.network.deaf.clear();
         world.run_until(SECOND * 120, World::all_agree);
@@ -710,24 +709,25 @@ fn a_member_that_flaps_for_an_hour_changes_no_view_after_the_first_minute() {
             let changed = changes(&world, *other) - before;
             assert_eq!(changed, 0, "SEED={seed}: {other} saw the view change");
         }
-        // It comes to rest, and is let in once it was steady for long enough.
+        // It becomes stable, and is admitted once it was stable for long enough.
         world.network.unplugged.clear();
         world.run_until(HOUR * 2, World::all_agree);
     }
 }
 
-/// Lets time pass for members that have data for one another.
+/// Runs members that have data to send to each other.
 fn run_with_data(world: &mut World, seconds: u32) {
     for _ in 0..seconds {
         world.run(SECOND);
-        world.report_unserved();
+        world.report_data_unreachable();
     }
 }
 
-/// Of the pairs that cannot call each other, members are removed until those that are left all
-/// can; they change no view after that, and are let in again when the way is free.
+/// Of the pairs that cannot connect to each other, members are removed until all remaining ones
+/// can. After that the view does not change until the network is repaired; then they are admitted
+/// again.
 #[test]
-fn members_that_cannot_call_each_other_are_not_in_one_view() {
+fn members_that_cannot_connect_to_each_other_are_not_in_one_view() {
     for seed in seeds!(16) {
         let size = 3 + (seed % 4) as usize;
         let mut world = cluster(seed, size);
@@ -736,30 +736,31 @@ fn members_that_cannot_call_each_other_are_not_in_one_view() {
         let one = world.rng.random_range(0..size);
         let other = (one + world.rng.random_range(1..size)) % size;
         let goes = match seed % 4 {
-            // Nothing passes between two of them.
+            // Nothing arrives between two of them.
             0 => {
-                world.network.parted.insert((one, other));
+                world.network.partitioned.insert((one, other));
                 one.max(other)
             }
-            // One of them cannot call the other.
+            // One of them cannot connect to the other.
             1 => {
                 world.network.barred.insert((one, other));
                 one.max(other)
             }
-            // It cannot call anybody, and everybody calls it: the one with more such pairs.
+            // It cannot connect to any member, but all can connect to it: the one with more such
+            // pairs.
             2 if size > 3 => {
                 world.network.barred.extend((0..size).map(|other| (one, other)));
                 one
             }
-            // It has no way to two of the others.
+            // It has no route to two of the others.
             _ => {
                 let third = (0..size).find(|node| *node != one && *node != other).unwrap();
-                world.network.parted.extend([(one, other), (one, third)]);
+                world.network.partitioned.extend([(one, other), (one, third)]);
                 one
             }
         };
-        let parted = world.network.parted.clone();
-        for (a, b) in &parted {
+        let partitioned = world.network.partitioned.clone();
+        for (a, b) in &partitioned {
             world.streams.retain(|stream| *stream != (*a, *b) && *stream != (*b, *a));
         }
         run_with_data(&mut world, 60);
@@ -773,58 +774,62 @@ fn members_that_cannot_call_each_other_are_not_in_one_view() {
             let found = stay[world.rng.random_range(0..stay.len())];
             world.find(goes, found);
         }
-        assert!(world.nodes[goes].core.refusal().is_some(), "SEED={seed}: it knows why");
+        assert!(world.nodes[goes].core.refusal().is_some(), "SEED={seed}: it knows the reason");
         let refused = world.refused.iter().filter(|(who, _)| *who == goes).count();
-        assert!(refused <= 80, "SEED={seed}: told {refused} times in an hour");
+        assert!(refused <= 80, "SEED={seed}: refused {refused} times in an hour");
         let changed: usize =
             stay.iter().zip(views).map(|(node, before)| changes(&world, *node) - before).sum();
         println!("{changed} views of {} members in an hour (seed {seed})", stay.len());
         assert!(changed <= 3 * stay.len(), "SEED={seed}: {changed} views changed");
-        world.network.parted.clear();
+        world.network.partitioned.clear();
         world.network.barred.clear();
         world.run_until(HOUR * 2, World::all_agree);
         assert_eq!(world.order(0).len(), before.len(), "SEED={seed}");
     }
 }
 
-/// What a removed member stored is replicated again before the next one goes.
+/// The data of a removed member is replicated before the next one is removed.
 #[test]
-fn of_several_pairs_that_cannot_call_each_other_one_is_ended_at_a_time() {
+fn several_pairs_that_cannot_connect_are_resolved_one_at_a_time() {
     for seed in seeds!(12) {
         let size = 5 + (seed % 4) as usize;
         let mut world = cluster(seed, size);
         world.run(SECOND * 3);
-        // A ring: nothing passes between neighbours. Of four it would be a split in halves.
+        // A ring: nothing arrives between neighbours. With four members it would be a split in
+        // halves.
         let pairs = (0..size).map(|node| (node, (node + 1) % size));
-        world.network.parted.extend(pairs);
-        let parted = world.network.parted.clone();
-        let is_parted = |a, b| parted.contains(&(a, b)) || parted.contains(&(b, a));
-        world.streams.retain(|(a, b)| !is_parted(*a, *b));
+        world.network.partitioned.extend(pairs);
+        let partitioned = world.network.partitioned.clone();
+        let is_partitioned = |a, b| partitioned.contains(&(a, b)) || partitioned.contains(&(b, a));
+        world.streams.retain(|(a, b)| !is_partitioned(*a, *b));
         run_with_data(&mut world, 150);
         let inside: Vec<Node> =
             (0..size).filter(|node| world.nodes[*node].core.refusal().is_none()).collect();
         assert!(world.agree(&inside), "SEED={seed}: {inside:?}: {}", world.describe());
-        let is_whole = inside.iter().all(|a| inside.iter().all(|b| !is_parted(*a, *b)));
-        assert!(is_whole, "SEED={seed}: {inside:?} can all call each other");
-        assert!(inside.len() >= size / 2 - 1, "SEED={seed}: no more go than have to: {inside:?}");
+        let is_whole = inside.iter().all(|a| inside.iter().all(|b| !is_partitioned(*a, *b)));
+        assert!(is_whole, "SEED={seed}: {inside:?} can all connect to each other");
+        assert!(
+            inside.len() >= size / 2 - 1,
+            "SEED={seed}: no more members are removed than necessary: {inside:?}"
+        );
         let times: Vec<Duration> = world.removed.iter().map(|removal| removal.at).collect();
         let is_slow = times.windows(2).all(|pair| pair[1] - pair[0] >= SECOND * 9);
         assert!(is_slow, "SEED={seed}: {:?}", world.removed);
-        world.network.parted.clear();
+        world.network.partitioned.clear();
         world.run_until(HOUR, World::all_agree);
     }
 }
 
-/// The others answer it; but the coordinator can neither let it in nor say why not.
+/// The other members reply, but the coordinator can neither admit it nor send the reason.
 #[test]
-fn a_newcomer_that_cannot_call_the_coordinator_waits_and_knows_why() {
+fn a_newcomer_that_cannot_reach_the_coordinator_waits_and_knows_the_reason() {
     for seed in seeds!(12) {
         let size = 2 + (seed % 3) as usize;
         let mut world = cluster(seed, size);
         world.run(SECOND * 3);
         let node = world.nodes.len();
         if seed % 2 == 0 {
-            world.network.parted.insert((0, node));
+            world.network.partitioned.insert((0, node));
         } else {
             world.network.barred.insert((node, 0));
         }
@@ -836,20 +841,21 @@ fn a_newcomer_that_cannot_call_the_coordinator_waits_and_knows_why() {
             world.find(node, found);
         }
         assert!(world.nodes[node].core.view().is_none(), "SEED={seed}: it waits");
-        let knows = matches!(world.nodes[node].core.refusal(), Some(Refusal::Parted { .. }));
-        assert!(knows, "SEED={seed}: and knows why");
+        let knows =
+            matches!(world.nodes[node].core.refusal(), Some(JoinRefusal::Partitioned { .. }));
+        assert!(knows, "SEED={seed}: and knows the reason");
         let refused = world.refused.iter().filter(|(who, _)| *who == node).count();
-        assert!((1..=20).contains(&refused), "SEED={seed}: told {refused} times");
-        world.network.parted.clear();
+        assert!((1..=20).contains(&refused), "SEED={seed}: refused {refused} times");
+        world.network.partitioned.clear();
         world.network.barred.clear();
         world.run_until(SECOND * 90, World::all_agree);
         assert_eq!(world.nodes[node].core.refusal(), None, "SEED={seed}");
     }
 }
 
-/// DHCP gives a host another address; a card is replaced.
+/// DHCP assigns another address, or an interface is replaced.
 #[test]
-fn a_member_whose_address_changes_goes_on_at_the_new_one() {
+fn a_member_whose_address_changes_continues_at_the_new_one() {
     for seed in seeds!(40) {
         let size = 2 + (seed % 5) as usize;
         let mut world = cluster(seed, size);
@@ -868,7 +874,7 @@ fn a_member_whose_address_changes_goes_on_at_the_new_one() {
     }
 }
 
-/// Whether all of `nodes` agree, on the places where they are.
+/// Whether all of `nodes` agree, and list each other at their current addresses.
 fn shows_places(world: &World, nodes: &[Node]) -> bool {
     world.agree(nodes)
         && nodes.iter().all(|node| {
@@ -880,7 +886,7 @@ fn shows_places(world: &World, nodes: &[Node]) -> bool {
 }
 
 #[test]
-fn a_member_whose_address_changes_every_second_changes_the_view_no_more_than_every_five() {
+fn frequent_address_changes_change_the_view_every_five_seconds_at_most() {
     for seed in seeds!(12) {
         let size = 3 + (seed % 3) as usize;
         let mut world = cluster(seed, size);
@@ -895,14 +901,14 @@ fn a_member_whose_address_changes_every_second_changes_the_view_no_more_than_eve
         world.run_until(SECOND * 60, |world| shows_places(world, &all));
         for (other, before) in all.iter().zip(before) {
             let changed = changes(&world, *other) - before;
-            // It may be lost and come back meanwhile: nobody can call it for most of the time.
+            // It may be lost and rejoin in the meantime: it is unreachable most of the time.
             assert!(changed <= 20, "SEED={seed}: {other} saw {changed} changes");
         }
     }
 }
 
 #[test]
-fn a_member_that_is_set_to_other_terms_is_not_let_in_and_one_that_left_them_open_takes_them() {
+fn a_member_with_other_terms_is_refused_and_one_with_open_terms_adopts_them() {
     for seed in seeds!(20) {
         let mut world = World::new(seed);
         world.start_with(Some(1_021), false, &[]);
@@ -912,13 +918,13 @@ fn a_member_that_is_set_to_other_terms_is_not_let_in_and_one_that_left_them_open
         world.run_until(SECOND * 10, World::all_agree);
         assert_eq!([open, same].map(|node| world.partitions(node)), [1_021, 1_021], "SEED={seed}");
         let views = world.nodes[0].views.len();
-        // Whoever it meets, and also when the member that was set to something is gone.
+        // Whichever member it finds, and also after the member with the explicit setting is gone.
         let other = world.start_with(Some(271), false, &[open]);
         world.run(SECOND * 10);
         assert!(world.nodes[other].core.view().is_none(), "SEED={seed}");
         assert_eq!(world.differ[0], (0, other, [1_021, 271]), "SEED={seed}");
-        assert!(world.refused.contains(&(other, 0)), "SEED={seed}: and it knows why");
-        assert_eq!(world.nodes[0].views.len(), views, "SEED={seed}: nobody else noticed");
+        assert!(world.refused.contains(&(other, 0)), "SEED={seed}: and it knows the reason");
+        assert_eq!(world.nodes[0].views.len(), views, "SEED={seed}: no other member noticed");
         world.crash(other);
         world.crash(0);
         world.crash(same);
@@ -927,10 +933,10 @@ fn a_member_that_is_set_to_other_terms_is_not_let_in_and_one_that_left_them_open
         world.run(SECOND * 10);
         assert!(world.nodes[another].core.view().is_none(), "SEED={seed}");
         assert!(world.differ.contains(&(open, another, [1_021, 271])), "SEED={seed}");
-        // An hour later it was not asked often, and goes on alone once nobody is there.
+        // It was not refused often in the next hour, and founds a cluster once the others are gone.
         world.run(SECOND * 3_600);
         let refused = world.refused.iter().filter(|(who, _)| *who == another).count();
-        assert!((1..=80).contains(&refused), "SEED={seed}: told {refused} times in an hour");
+        assert!((1..=80).contains(&refused), "SEED={seed}: refused {refused} times in an hour");
         world.crash(open);
         world.run_until(SECOND * 180, |world| world.agree(&[another]));
         assert_eq!(world.partitions(another), 271, "SEED={seed}");
@@ -938,14 +944,14 @@ fn a_member_that_is_set_to_other_terms_is_not_let_in_and_one_that_left_them_open
 }
 
 #[test]
-fn a_member_that_changes_terms_is_let_in_and_who_leads_decides_who_else_is() {
+fn a_member_that_changes_terms_is_admitted_and_the_coordinators_terms_apply() {
     for seed in seeds!(50) {
         let mut world = World::new(seed);
         let old = world.start_with_ttl(60, Rule::Same, &[]);
         world.run(SECOND);
         let changing = world.start_with_ttl(5, Rule::Changing, &[old]);
         world.run_until(SECOND * 5, |world| world.agree(&[old, changing]));
-        // The oldest member is set to what it was.
+        // The oldest member has the old setting.
         let early = world.start_with_ttl(5, Rule::Same, &[changing]);
         world.run(SECOND * 5);
         assert!(world.nodes[early].core.view().is_none(), "SEED={seed}");
@@ -957,7 +963,7 @@ fn a_member_that_changes_terms_is_let_in_and_who_leads_decides_who_else_is() {
         world.crash(strict);
         let back = world.start_with_ttl(60, Rule::Changing, &[early]);
         world.run_until(SECOND * 30, |world| world.agree(&[changing, early, back]));
-        // Of two sides of a split, whichever leads, one is changing: they become one.
+        // On either side of a split a setting may be changing: they merge.
         world.network.island = Some(HashSet::from([changing]));
         world.run(SECOND * 30);
         world.network.island = None;
@@ -966,7 +972,7 @@ fn a_member_that_changes_terms_is_let_in_and_who_leads_decides_who_else_is() {
 }
 
 #[test]
-fn of_members_that_start_together_those_with_the_terms_of_the_oldest_are_one_cluster() {
+fn of_members_that_start_together_those_with_the_terms_of_the_oldest_form_a_cluster() {
     for seed in seeds!(50) {
         let mut world = World::new(seed);
         let set_to = [Some(7), None, Some(7), Some(11), None, Some(11), Some(7), None];
@@ -984,7 +990,7 @@ fn of_members_that_start_together_those_with_the_terms_of_the_oldest_are_one_clu
 }
 
 #[test]
-fn two_clusters_with_other_terms_stay_two_and_both_say_so() {
+fn two_clusters_with_different_terms_stay_separate_and_both_report_it() {
     for seed in seeds!(50) {
         let mut world = World::new(seed);
         let (larger, smaller) = (world.rng.random_range(2..5), world.rng.random_range(1..3));
@@ -1011,13 +1017,13 @@ fn two_clusters_with_other_terms_stay_two_and_both_say_so() {
         assert!(world.agree(&ours) && world.agree(&theirs), "SEED={seed}");
         assert_eq!(world.nodes.iter().map(|node| node.views.len()).collect::<Vec<_>>(), changes);
         assert!(!world.differ.is_empty() && !world.refused.is_empty(), "SEED={seed}");
-        let told = world.refused.len();
-        assert!(told <= 25, "SEED={seed}: told {told} times in ten minutes");
+        let reported = world.refused.len();
+        assert!(reported <= 25, "SEED={seed}: reported {reported} times in ten minutes");
     }
 }
 
 #[test]
-fn a_member_that_meets_clusters_of_other_terms_joins_the_one_that_fits() {
+fn a_member_that_finds_several_clusters_joins_the_one_with_its_terms() {
     for seed in seeds!(50) {
         let mut world = World::new(seed);
         let partitions = [7, 11, 13];
@@ -1034,7 +1040,7 @@ fn a_member_that_meets_clusters_of_other_terms_joins_the_one_that_fits() {
 }
 
 #[test]
-fn no_trouble_brings_members_of_other_terms_together() {
+fn faults_do_not_bring_members_with_different_terms_together() {
     for seed in seeds!(100) {
         let mut world = World::new(seed);
         for n in 0..8 {
@@ -1044,7 +1050,7 @@ fn no_trouble_brings_members_of_other_terms_together() {
             world.run(Duration::from_millis(60));
         }
         for _ in 0..6 {
-            trouble(&mut world);
+            inject_faults(&mut world);
             let living: Vec<Node> = world.living().collect();
             for at in &living {
                 let whom = living[world.rng.random_range(0..living.len())];

@@ -1,4 +1,4 @@
-//! Members, the network between them, and the queue of what happens when.
+//! Simulated members, the network between them, and the event queue.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeSet, BinaryHeap, HashMap, HashSet};
@@ -8,50 +8,50 @@ use std::time::Duration;
 use convoke_membership::terms::{Rule, Scope, Term, Terms};
 use convoke_membership::view::Departure;
 use convoke_membership::{
-    AtAddress, Config, Event, Hello, Member, MemberId, Membership, Message, Output, Reach, Refusal,
-    View,
+    AtAddress, Config, Event, Hello, JoinRefusal, Member, MemberId, Membership, Message, Output,
+    Reach, View,
 };
 use rand::rngs::StdRng;
 use rand::{Rng as _, RngExt as _, SeedableRng as _};
 
 use crate::network::{Network, Node};
 
-/// As long as the driver waits for a connection.
+/// How long the driver waits for a connection.
 const CALL_WAIT: Duration = Duration::from_millis(400);
-/// As long as it waits when only silence counts.
+/// How long it waits when the question is whether there is any route.
 const PATIENT_WAIT: Duration = Duration::from_secs(3);
-/// A mode looks again, and finds again whom it found.
+/// Time between two lookups of a mode, which finds the same members again.
 const LOOK_AGAIN: Duration = Duration::from_secs(2);
-/// More at one instant of virtual time is a busy loop.
-const HAPPENINGS_PER_INSTANT_MAX: u64 = 100_000;
+/// More events than this at one instant of virtual time mean a busy loop.
+const EVENTS_PER_INSTANT_MAX: u64 = 100_000;
 
-/// The seeds of the scenario in whose function this is: see [`seeds_of`].
+/// The seeds of the scenario in which this is used: see [`seeds_of`].
 macro_rules! seeds {
-    ($usual:expr) => {{
+    ($default_count:expr) => {{
         fn here() {}
         crate::world::seeds_of(
             crate::world::kept_seeds(include_str!("seeds.txt"), include_str!("scenarios.rs")),
             std::any::type_name_of_val(&here).trim_end_matches("::here"),
-            $usual,
+            $default_count,
         )
     }};
 }
 pub(crate) use seeds;
 
-/// Seeds for a scenario: those that a file keeps because they failed once, and as many others as
-/// are usual. One alone with `SEED=n`, told step by step with `TRACE=1`; more of them with
-/// `SEED_TIMES=n`, others with `SEED_FROM=n`.
+/// The seeds of a scenario: those in the seed file, and a default number of others. `SEED=n` runs
+/// one seed only, `TRACE=1` prints each step, `SEED_TIMES=n` runs more seeds, and `SEED_FROM=n`
+/// starts at another seed.
 pub(crate) fn seeds_of(
     kept: Vec<(&str, u64)>,
     scenario: &str,
-    usual: u64,
+    default_count: u64,
 ) -> impl Iterator<Item = u64> {
     let number = |name| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
     let name = scenario.rsplit("::").next().unwrap_or(scenario);
     let mut kept: Vec<u64> =
         kept.into_iter().filter(|(of, _)| *of == name).map(|(_, seed)| seed).collect();
     let from = number("SEED_FROM").unwrap_or(1);
-    let mut others = from..from + usual * number("SEED_TIMES").unwrap_or(1);
+    let mut others = from..from + default_count * number("SEED_TIMES").unwrap_or(1);
     if let Some(seed) = number("SEED") {
         kept.clear();
         others = seed..seed + 1;
@@ -59,8 +59,7 @@ pub(crate) fn seeds_of(
     kept.into_iter().chain(others)
 }
 
-/// What a file of seeds names, each of a test in this source: lines of its name and a seed, and
-/// comments.
+/// Parses a seed file: lines with the name of a test in this source and a seed, and comments.
 pub(crate) fn kept_seeds<'a>(text: &'a str, source: &str) -> Vec<(&'a str, u64)> {
     let lines = text.lines().filter(|line| !line.trim().is_empty() && !line.starts_with('#'));
     let pair = |line: &'a str| {
@@ -71,7 +70,7 @@ pub(crate) fn kept_seeds<'a>(text: &'a str, source: &str) -> Vec<(&'a str, u64)>
     lines.map(pair).collect()
 }
 
-enum Happening {
+enum SimEvent {
     Wake(Node),
     Datagram { from: Node, to: Node, bytes: Vec<u8> },
     Message { from: Node, to: Node, message: Box<Message> },
@@ -81,27 +80,27 @@ enum Happening {
     Find { at: Node, whom: Node },
 }
 
-/// One simulated process.
+/// A simulated process.
 pub(crate) struct Process {
-    /// The core under test.
+    /// The membership core under test.
     pub(crate) core: Membership,
     /// Whether the process runs.
     pub(crate) alive: bool,
-    /// Stopped by the operating system until then.
+    /// Paused by the operating system until then.
     pub(crate) paused_until: Option<Duration>,
     woken_for: Option<Duration>,
-    held: Vec<Happening>,
-    /// Views shown so far.
+    held: Vec<SimEvent>,
+    /// Views reported so far.
     pub(crate) views: Vec<View>,
     /// Whether it has left.
     pub(crate) left: bool,
-    /// Where its host is.
+    /// The address of its host.
     pub(crate) address: SocketAddr,
-    /// The partitions that it was set to; what was left open is not here.
+    /// The configured number of partitions, if it was set.
     set_to: Option<u16>,
 }
 
-/// Terms of a member that is set to a number of partitions, or would have 271 of them.
+/// Terms with an explicit number of partitions, or the default of 271.
 fn partitions(set_to: Option<u16>) -> Terms {
     let value = set_to.unwrap_or(271).to_string();
     let term =
@@ -109,7 +108,7 @@ fn partitions(set_to: Option<u16>) -> Terms {
     Terms::new(vec![Scope { name: Terms::GENERAL.into(), terms: vec![term] }])
 }
 
-/// A coordinator removed a member as lost.
+/// The removal of a member as lost by a coordinator.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Removal {
     pub(crate) at: Duration,
@@ -117,50 +116,50 @@ pub(crate) struct Removal {
     pub(crate) whom: Node,
 }
 
-/// A whole cluster.
+/// The whole simulation.
 pub(crate) struct World {
     /// Virtual time.
     pub(crate) now: Duration,
-    /// Between the members.
+    /// The network between the members.
     pub(crate) network: Network,
     /// By node number.
     pub(crate) nodes: Vec<Process>,
-    /// Everything random.
+    /// The source of all randomness.
     pub(crate) rng: StdRng,
     /// Datagrams sent so far.
     pub(crate) datagrams: u64,
-    /// Bytes in them.
+    /// Total length of them, in bytes.
     pub(crate) datagram_bytes: u64,
     /// The seed, for messages.
     pub(crate) seed: u64,
     /// Each removal of a member as lost.
     pub(crate) removed: Vec<Removal>,
-    /// Who showed whom as lost that had left.
+    /// Members that reported another as lost that had left.
     pub(crate) left_as_lost: Vec<(Node, Node)>,
-    /// Who reported that datagrams do not pass: the member, the other one, and whether they do
-    /// not arrive at the first.
+    /// Reports that datagrams do not arrive: the reporting member, the other one, and whether they
+    /// do not arrive at the first.
     pub(crate) blocked: Vec<(Node, Node, bool)>,
-    /// Who reported that they pass again.
+    /// Reports that datagrams arrive again.
     pub(crate) passed: Vec<(Node, Node)>,
-    /// Who was told by whom that it is not let in.
+    /// Refusals: the refused member, and the one that refused it.
     pub(crate) refused: Vec<(Node, Node)>,
-    /// Who refused whom for its terms, and what they said: the partitions of the cluster and of
-    /// the other.
+    /// Refusals because of terms: the refusing and the refused member, with their numbers of
+    /// partitions.
     pub(crate) differ: Vec<(Node, Node, [u16; 2])>,
-    /// Packets over streams so far.
+    /// Packets sent over streams so far.
     pub(crate) stream_packets: u64,
     trace: bool,
-    /// Who has called whom.
+    /// Pairs of which the first has connected to the second.
     pub(crate) streams: HashSet<(Node, Node)>,
     by_id: HashMap<MemberId, Node>,
     queue: BinaryHeap<Reverse<(Duration, u64, usize)>>,
-    happenings: HashMap<usize, Happening>,
+    events: HashMap<usize, SimEvent>,
     count: u64,
     same_instant: u64,
 }
 
 impl World {
-    /// An empty world.
+    /// A simulation without members.
     pub(crate) fn new(seed: u64) -> Self {
         Self {
             now: Duration::ZERO,
@@ -181,23 +180,23 @@ impl World {
             streams: HashSet::new(),
             by_id: HashMap::new(),
             queue: BinaryHeap::new(),
-            happenings: HashMap::new(),
+            events: HashMap::new(),
             count: 0,
             same_instant: 0,
         }
     }
 
-    /// Starts a member that finds `finds` at once and has then looked.
+    /// Starts a member that finds `finds` at once and has then completed its lookup.
     pub(crate) fn start(&mut self, lite: bool, finds: &[Node]) -> Node {
         self.start_with(None, lite, finds)
     }
 
-    /// The same, set to a number of partitions.
+    /// Starts a member with a number of partitions.
     pub(crate) fn start_with(&mut self, set_to: Option<u16>, lite: bool, finds: &[Node]) -> Node {
         self.start_of(partitions(set_to), set_to, lite, finds)
     }
 
-    /// The same, set to seconds that something lives, which are being changed perhaps.
+    /// Starts a member with a time to live that may be changing.
     pub(crate) fn start_with_ttl(&mut self, seconds: u16, rule: Rule, finds: &[Node]) -> Node {
         let mut scopes = partitions(None).scopes().to_vec();
         let ttl = Term { name: "ttl".into(), value: seconds.to_string(), is_set: true, rule };
@@ -207,7 +206,7 @@ impl World {
 
     fn start_of(&mut self, terms: Terms, set_to: Option<u16>, lite: bool, finds: &[Node]) -> Node {
         let node = self.nodes.len();
-        // Like a version 7 UUID: the time first, chance behind it.
+        // Like a UUID of version 7: the time first, then random bits.
         let mut bytes = [0; 16];
         bytes[..8].copy_from_slice(&(self.now.as_millis() as u64).to_be_bytes());
         bytes[8..].copy_from_slice(&self.rng.next_u64().to_be_bytes());
@@ -240,29 +239,29 @@ impl World {
         });
         let latency = Duration::from_millis(2);
         for whom in finds {
-            self.at(self.now + latency, Happening::Find { at: node, whom: *whom });
+            self.at(self.now + latency, SimEvent::Find { at: node, whom: *whom });
         }
-        self.at(self.now + latency * 5, Happening::Settled(node));
+        self.at(self.now + latency * 5, SimEvent::Settled(node));
         node
     }
 
-    /// One more look of a member's modes finds another.
+    /// A further lookup of a member's modes finds another member.
     pub(crate) fn find(&mut self, at: Node, whom: Node) {
-        self.at(self.now, Happening::Find { at, whom });
+        self.at(self.now, SimEvent::Find { at, whom });
     }
 
-    /// Kill -9.
+    /// SIGKILL.
     pub(crate) fn crash(&mut self, node: Node) {
         self.nodes[node].alive = false;
     }
 
-    /// SIGSTOP, and SIGCONT after `time`.
+    /// SIGSTOP, then SIGCONT after `time`.
     pub(crate) fn pause(&mut self, node: Node, time: Duration) {
         self.nodes[node].paused_until = Some(self.now + time);
-        self.at(self.now + time, Happening::Wake(node));
+        self.at(self.now + time, SimEvent::Wake(node));
     }
 
-    /// The address of a member's host is replaced by another, and the member notices.
+    /// Changes the address of a member's host, which the member notices.
     pub(crate) fn move_host(&mut self, node: Node) {
         let place = self.rng.random_range(0..u32::MAX >> 8).to_be_bytes();
         let address = SocketAddr::from(([172, place[1], place[2], place[3]], 6900));
@@ -271,7 +270,7 @@ impl World {
         let now = self.now;
         self.nodes[node].core.handle_addresses(now, vec![address]);
         self.drain(node);
-        // Both ends of each stream find it broken; from outside, only the old address is known.
+        // Both ends of each stream find it broken; other members only know the old address.
         let others: Vec<_> = self.living().filter(|other| *other != node).collect();
         for other in others {
             self.call(node, other);
@@ -290,7 +289,7 @@ impl World {
         self.drain(node);
     }
 
-    /// Lets virtual time pass.
+    /// Advances virtual time.
     pub(crate) fn run(&mut self, time: Duration) {
         let end = self.now + time;
         while let Some(Reverse((at, _, key))) = self.queue.peek().copied() {
@@ -300,18 +299,18 @@ impl World {
             self.queue.pop();
             self.same_instant = if at == self.now { self.same_instant + 1 } else { 0 };
             assert!(
-                self.same_instant < HAPPENINGS_PER_INSTANT_MAX,
-                "SEED={}: time stands still at {at:?}",
+                self.same_instant < EVENTS_PER_INSTANT_MAX,
+                "SEED={}: too many events at {at:?}",
                 self.seed
             );
             self.now = at;
-            let happening = self.happenings.remove(&key).expect("queued once");
-            self.happen(happening);
+            let event = self.events.remove(&key).expect("queued once");
+            self.process(event);
         }
         self.now = end;
     }
 
-    /// Lets time pass until `done`, at most `limit`; gives the time it took.
+    /// Advances time until `done`, at most `limit`; returns the time that it took.
     pub(crate) fn run_until(&mut self, limit: Duration, done: impl Fn(&Self) -> bool) -> Duration {
         let start = self.now;
         while !done(self) {
@@ -331,7 +330,7 @@ impl World {
         (0..self.nodes.len()).filter(|n| self.nodes[*n].alive && !self.nodes[*n].left)
     }
 
-    /// Whether all of `nodes` hold one view of exactly `nodes`.
+    /// Whether all of `nodes` hold one view with exactly these members.
     pub(crate) fn agree(&self, nodes: &[Node]) -> bool {
         let ids: BTreeSet<_> = nodes.iter().map(|n| self.nodes[*n].core.me().id).collect();
         let Some(first) = self.nodes[nodes[0]].core.view() else { return false };
@@ -342,18 +341,18 @@ impl World {
                 .all(|n| self.nodes[*n].core.view().is_some_and(|v| v.stamp() == first.stamp()))
     }
 
-    /// Whether all that run agree.
+    /// Whether all running members agree.
     pub(crate) fn all_agree(&self) -> bool {
         self.agree(&self.living().collect::<Vec<_>>())
     }
 
-    /// The partitions that a member has.
+    /// The number of partitions of a member.
     pub(crate) fn partitions(&self, node: Node) -> u16 {
         let value = self.nodes[node].core.terms().get(Terms::GENERAL, "partitions");
         value.expect("each has some").0.parse().expect("a number")
     }
 
-    /// Nobody is in a view of somebody who was set to something else.
+    /// Asserts that no view contains a member with another explicit number of partitions.
     fn assert_set_alike(&self, node: Node, view: &View) {
         let partitions = self.partitions(node);
         for member in view.members() {
@@ -367,13 +366,13 @@ impl World {
         }
     }
 
-    /// The order of the view that a member holds, as node numbers.
+    /// The order of a member's view, as node numbers.
     pub(crate) fn order(&self, node: Node) -> Vec<Node> {
         let view = self.nodes[node].core.view().expect("has a view");
         view.members().iter().map(|m| self.by_id[&m.id]).collect()
     }
 
-    /// Views as counts: "stamp x holders".
+    /// The views with their numbers of holders.
     pub(crate) fn describe(&self) -> String {
         let mut held = HashMap::<String, Vec<Node>>::new();
         for node in self.living() {
@@ -394,20 +393,20 @@ impl World {
             .join("; ")
     }
 
-    fn at(&mut self, at: Duration, happening: Happening) {
+    fn at(&mut self, at: Duration, event: SimEvent) {
         self.count += 1;
         let key = self.count as usize;
-        self.happenings.insert(key, happening);
+        self.events.insert(key, event);
         self.queue.push(Reverse((at, self.count, key)));
     }
 
-    fn happen(&mut self, happening: Happening) {
-        let node = match &happening {
-            Happening::Wake(at) | Happening::Settled(at) => *at,
-            Happening::Datagram { to, .. } | Happening::Message { to, .. } => *to,
-            Happening::Connected { at, .. }
-            | Happening::Reached { at, .. }
-            | Happening::Find { at, .. } => *at,
+    fn process(&mut self, event: SimEvent) {
+        let node = match &event {
+            SimEvent::Wake(at) | SimEvent::Settled(at) => *at,
+            SimEvent::Datagram { to, .. } | SimEvent::Message { to, .. } => *to,
+            SimEvent::Connected { at, .. }
+            | SimEvent::Reached { at, .. }
+            | SimEvent::Find { at, .. } => *at,
         };
         let process = &mut self.nodes[node];
         if !process.alive || process.left {
@@ -415,22 +414,22 @@ impl World {
         }
         if let Some(until) = process.paused_until {
             if self.now < until {
-                // What a stopped process is sent waits in its buffers.
-                if !matches!(happening, Happening::Wake(_)) && process.held.len() < 500 {
-                    process.held.push(happening);
+                // What is sent to a paused process waits in its socket buffers.
+                if !matches!(event, SimEvent::Wake(_)) && process.held.len() < 500 {
+                    process.held.push(event);
                 }
                 return;
             }
             process.paused_until = None;
             for held in std::mem::take(&mut process.held) {
-                self.happen(held);
+                self.process(held);
             }
         }
         let (now, core) = (self.now, &mut self.nodes[node].core);
-        match happening {
-            Happening::Wake(_) => {
+        match event {
+            SimEvent::Wake(_) => {
                 if self.nodes[node].woken_for.is_some_and(|at| at > now) {
-                    // It was put off since.
+                    // It was rescheduled.
                     return;
                 }
                 self.nodes[node].woken_for = None;
@@ -439,34 +438,34 @@ impl World {
                     core.handle_timeout(now);
                 }
             }
-            Happening::Datagram { from, bytes, .. } => {
+            SimEvent::Datagram { from, bytes, .. } => {
                 let from = self.nodes[from].core.me().id;
                 self.nodes[node].core.handle_packet(now, from, &bytes).expect("of this version");
             }
-            Happening::Message { from, message, .. } => {
+            SimEvent::Message { from, message, .. } => {
                 let from = self.nodes[from].core.me().clone();
                 self.nodes[node].core.handle_message(now, &from, *message);
             }
-            Happening::Connected { hello, called, .. } => {
+            SimEvent::Connected { hello, called, .. } => {
                 core.handle_connected(now, *hello, called);
             }
-            Happening::Reached { id, reach, .. } => core.handle_reach(now, id, reach),
-            Happening::Settled(_) => core.handle_discovery_settled(now),
-            Happening::Find { whom, .. } => {
+            SimEvent::Reached { id, reach, .. } => core.handle_reach(now, id, reach),
+            SimEvent::Settled(_) => core.handle_discovery_settled(now),
+            SimEvent::Find { whom, .. } => {
                 if self.call(node, whom) == Reach::Silent {
-                    self.at(self.now + LOOK_AGAIN, Happening::Find { at: node, whom });
+                    self.at(self.now + LOOK_AGAIN, SimEvent::Find { at: node, whom });
                 }
             }
         }
         self.drain(node);
     }
 
-    /// Two processes shake hands, if they can.
+    /// Performs a handshake between two processes, if they can connect.
     fn call(&mut self, from: Node, to: Node) -> Reach {
         self.call_within(from, to, CALL_WAIT, true)
     }
 
-    /// A call to a member where it says that it is.
+    /// Calls a member at the address that it advertises.
     fn call_member(&mut self, from: Node, member: &Member, wait: Duration) -> Reach {
         let to = self.by_id[&member.id];
         let is_there = member.addresses.contains(&self.nodes[to].address);
@@ -482,7 +481,7 @@ impl World {
             _ if !is_there || !self.network.takes_call(from, to) => None,
             (Some(way), Some(back)) if way + back < wait && !stopped => {
                 let gone = !self.nodes[to].alive || self.nodes[to].left;
-                Some((way + back, if gone { AtAddress::Nobody } else { AtAddress::Member }))
+                Some((way + back, if gone { AtAddress::Refused } else { AtAddress::Member }))
             }
             _ => None,
         };
@@ -492,15 +491,15 @@ impl World {
             self.streams.insert((from, to));
             for (at, hello, called) in [(to, mine, false), (from, theirs, true)] {
                 let hello = Box::new(hello);
-                self.at(self.now + after, Happening::Connected { at, hello, called });
+                self.at(self.now + after, SimEvent::Connected { at, hello, called });
             }
         }
-        self.at(self.now + after, Happening::Reached { at: from, id, reach });
+        self.at(self.now + after, SimEvent::Reached { at: from, id, reach });
         reach
     }
 
-    /// How a call to all addresses of a member ends, and after what time, when its
-    /// `first` address gives this, or no answer.
+    /// The result of calls to all addresses of a member, and the time that they take, if its
+    /// `first` address has this result, or none.
     fn everywhere(&mut self, first: Option<(Duration, AtAddress)>) -> (Duration, Reach) {
         let (after, at_first) = first.unwrap_or((CALL_WAIT, AtAddress::Silent));
         let at_second = self.network.at_second_address(&mut self.rng);
@@ -509,8 +508,8 @@ impl World {
         (if waits { CALL_WAIT } else { after }, reach)
     }
 
-    /// As data streams do: those that cannot be opened are reported.
-    pub(crate) fn report_unserved(&mut self) {
+    /// Reports data streams that cannot be opened, as the driver does.
+    pub(crate) fn report_data_unreachable(&mut self) {
         let living: Vec<Node> = self.living().collect();
         for from in living {
             let Some(view) = self.nodes[from].core.view() else { continue };
@@ -519,14 +518,14 @@ impl World {
             for id in others {
                 if !self.network.takes_call(from, self.by_id[&id]) {
                     let now = self.now;
-                    self.nodes[from].core.handle_unserved(now, id);
+                    self.nodes[from].core.handle_data_unreachable(now, id);
                     self.drain(from);
                 }
             }
         }
     }
 
-    /// The streams to a member break: each of the others calls it.
+    /// Breaks the streams to a member: each of the others calls it.
     pub(crate) fn break_streams(&mut self, to: Node) {
         let others: Vec<_> = self.living().filter(|n| *n != to).collect();
         for from in others {
@@ -535,10 +534,10 @@ impl World {
     }
 
     fn drain(&mut self, node: Node) {
-        // Goes before the next message over the same stream.
+        // Sent before the next message over the same stream.
         let mut before = None;
         while let Some(output) = self.nodes[node].core.poll_output() {
-            self.tell(node, &output);
+            self.trace_output(node, &output);
             match output {
                 Output::Message { message, .. } if message.is_supplement() => {
                     before = Some(Box::new(message));
@@ -553,7 +552,7 @@ impl World {
                     let is_there = member.is_none_or(|member| member.addresses.contains(&address));
                     let delay = self.network.datagram(&mut self.rng, node, to);
                     if let Some(delay) = delay.filter(|_| is_there) {
-                        self.at(self.now + delay, Happening::Datagram { from: node, to, bytes });
+                        self.at(self.now + delay, SimEvent::Datagram { from: node, to, bytes });
                     }
                 }
                 Output::Message { to, message } => {
@@ -563,7 +562,7 @@ impl World {
                     let addresses = to.addresses;
                     let to = self.by_id[&to.id];
                     let gone = !self.nodes[to].alive || self.nodes[to].left;
-                    // Over a stream that the other opened, if it takes no calls, or not there.
+                    // Over a stream that the other opened, if it accepts none.
                     let takes_none = !self.network.takes_call(node, to)
                         || !addresses.contains(&self.nodes[to].address);
                     let is_closed = takes_none && !self.streams.contains(&(to, node));
@@ -572,19 +571,19 @@ impl World {
                         Some(delay) if !gone => {
                             if let Some(message) = before.take() {
                                 let at = self.now + delay;
-                                self.at(at, Happening::Message { from: node, to, message });
+                                self.at(at, SimEvent::Message { from: node, to, message });
                             }
                             let message = Box::new(message);
                             self.at(
                                 self.now + delay,
-                                Happening::Message { from: node, to, message },
+                                SimEvent::Message { from: node, to, message },
                             );
                         }
                         way => {
                             let id = self.nodes[to].core.me().id;
-                            let first = way.map(|way| (way * 2, AtAddress::Nobody));
+                            let first = way.map(|way| (way * 2, AtAddress::Refused));
                             let (after, reach) = self.everywhere(first);
-                            self.at(self.now + after, Happening::Reached { at: node, id, reach });
+                            self.at(self.now + after, SimEvent::Reached { at: node, id, reach });
                         }
                     }
                 }
@@ -617,13 +616,16 @@ impl World {
                 Output::Event(Event::Refused { by, .. }) => {
                     self.refused.push((node, self.by_id[&by.id]));
                 }
-                Output::Event(Event::NotLetIn { member, why: Refusal::Differs(differences) }) => {
+                Output::Event(Event::MemberRefused {
+                    member,
+                    why: JoinRefusal::Differs(differences),
+                }) => {
                     let [difference] = &differences[..] else { panic!("{differences:?}") };
                     let said = [&difference.cluster, &difference.newcomer];
                     let said = said.map(|value| value.parse().expect("a number"));
                     self.differ.push((node, self.by_id[&member.id], said));
                 }
-                Output::Event(Event::DatagramsPass(member)) => {
+                Output::Event(Event::DatagramsRestored(member)) => {
                     self.passed.push((node, self.by_id[&member.id]));
                 }
                 Output::Event(Event::Left) => self.nodes[node].left = true,
@@ -635,12 +637,12 @@ impl World {
             && self.nodes[node].woken_for.is_none_or(|at| due < at)
         {
             self.nodes[node].woken_for = Some(due);
-            self.at(due, Happening::Wake(node));
+            self.at(due, SimEvent::Wake(node));
         }
     }
 
-    /// With `TRACE=1`: what a member does, but for its datagrams.
-    fn tell(&self, node: Node, output: &Output) {
+    /// Prints what a member does, except its datagrams, if `TRACE=1`.
+    fn trace_output(&self, node: Node, output: &Output) {
         if !self.trace {
             return;
         }
@@ -657,7 +659,7 @@ impl World {
         println!("{:?} {node} {}", self.now, what.chars().take(160).collect::<String>());
     }
 
-    /// A member at random among those that run.
+    /// A random running member.
     pub(crate) fn any_living(&mut self) -> Node {
         let living: Vec<_> = self.living().collect();
         living[self.rng.random_range(0..living.len())]

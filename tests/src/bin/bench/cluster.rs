@@ -180,7 +180,8 @@ fn lost_host(table: &mut Table) {
             })
         };
         let removed: usize = awake.iter().map(removals).sum();
-        let alarms: usize = awake.iter().map(|member| member.count_lines(&["seemed dead"])).sum();
+        let alarms: usize =
+            awake.iter().map(|member| member.count_lines(&["a suspected member answered"])).sum();
         accused.push((removed + alarms) as f64);
     }
     table.add(Row {
@@ -278,7 +279,7 @@ fn probe(table: &mut Table) {
         let cluster = Cluster::alone();
         let port = cluster.spare_port(8);
         let member = cluster.start_tcpip(&format!("127.1.0.0/16:{port}"));
-        let line = member.wait_for_line(PROBE_MAX, &["candidates probed"]);
+        let line = member.wait_for_line(PROBE_MAX, &["called all candidates"]);
         took.push(ms(line.at - member.started()));
         memory.push(mib(member.resident_kib().1));
     }

@@ -1,13 +1,13 @@
-//! `dns`: the names in its argument, asked of the system's servers or of those
-//! that the setting `servers` names.
+//! `dns`: looks up the names in its argument, with the system's servers or those of the setting
+//! `servers`.
 
 use convoke_discovery::Grants;
 
 use super::{BuiltIn, setting};
 use crate::settings::ModeSettings;
 
-/// For an argument without a name: the mode refuses it in its own words, or has
-/// nobody to ask.
+/// Granted for an argument without a name: the mode then refuses its argument, or has nothing to
+/// look up.
 const UNUSED: &str = "localhost";
 
 pub(super) const MODE: BuiltIn = BuiltIn {
@@ -28,8 +28,8 @@ pub(super) const MODE: BuiltIn = BuiltIn {
     access: Some(servers),
 };
 
-/// The names that the argument's entries begin with. What is malformed is for
-/// the mode to refuse.
+/// The names at the front of the argument's entries. Malformed entries are left for the mode to
+/// refuse.
 fn names(argument: &str) -> impl Iterator<Item = &str> {
     let separates = |c: char| matches!(c, ',' | ';') || c.is_whitespace();
     argument.split(separates).filter_map(|entry| {
@@ -53,7 +53,7 @@ fn servers(mode: &ModeSettings, grants: &mut Grants) -> Result<(), String> {
         return Ok(());
     }
     Err(format!(
-        "servers: {list:?} names no DNS server; expected 10.0.0.53 or 10.0.0.53:53, [fd00::53]:53"
+        "servers: {list:?} has no DNS server; expected 10.0.0.53 or 10.0.0.53:53, [fd00::53]:53"
     ))
 }
 

@@ -1,16 +1,15 @@
-//! `domain`: one place to probe, the one that its argument names.
+//! `domain`: probes the one address that its argument names.
 
 use std::net::IpAddr;
 
 use convoke_discovery::Grants;
 
 use super::BuiltIn;
-use crate::places::{host_and_port, with_port};
+use crate::address_list::{host_and_port, with_port};
 
 /// The data grid port of a domain server.
 const PORT: u16 = 4900;
-/// For an argument that the mode will refuse in its own words: it gets a grant
-/// that it will not use.
+/// Granted for a malformed argument, which the mode refuses: the grant is never used.
 const UNUSED: &str = "127.0.0.1:4900";
 
 pub(super) const MODE: BuiltIn = BuiltIn {
@@ -19,21 +18,21 @@ pub(super) const MODE: BuiltIn = BuiltIn {
     settings: |_, _| Vec::new(),
     argument: Some(|argument, choice| at_own_address(argument, choice.primary.ip)),
     grants: |_, _, mode| {
-        let grant = |place: &str| Grants::parse([("probe", [place].as_slice())]);
+        let grant = |member_state: &str| Grants::parse([("probe", [member_state].as_slice())]);
         grant(&with_port(&mode.argument, PORT)).or_else(|_| grant(UNUSED)).unwrap_or_default()
     },
     access: None,
 };
 
-/// Whether the argument names this machine's loopback.
+/// Whether the argument names this host's loopback.
 pub(crate) fn is_loopback(argument: &str) -> bool {
     let (host, _) = host_and_port(argument.trim());
     host.eq_ignore_ascii_case("localhost")
         || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
 }
 
-/// The argument, with this member's own address in place of loopback: a domain server on this
-/// machine has the same one, and does not listen on loopback.
+/// The argument, with this member's own address in place of loopback: a domain server on this host
+/// has the same address, and does not listen on loopback.
 fn at_own_address(argument: &str, own: IpAddr) -> String {
     let argument = argument.trim();
     let (_, port) = host_and_port(argument);
@@ -64,7 +63,7 @@ mod tests {
     }
 
     #[test]
-    fn a_place_has_its_port() {
+    fn an_address_without_a_port_gets_the_default_port() {
         for (argument, expected) in [
             ("das", "das:4900"),
             ("das:7000", "das:7000"),

@@ -1,5 +1,4 @@
-//! `kubernetes`: one namespace, read with the account of the pod or with a
-//! kubeconfig that the settings name.
+//! `kubernetes`: reads one namespace with the service account of the pod, or with a kubeconfig.
 
 use std::path::{Path, PathBuf};
 
@@ -8,7 +7,7 @@ use convoke_discovery::{Grants, KubernetesAccess};
 use super::{BuiltIn, setting};
 use crate::settings::ModeSettings;
 
-/// Where Kubernetes mounts the account of a pod.
+/// Where Kubernetes mounts the service account of a pod.
 const SERVICE_ACCOUNT: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
 
 pub(super) const MODE: BuiltIn = BuiltIn {
@@ -20,7 +19,7 @@ pub(super) const MODE: BuiltIn = BuiltIn {
         let argued = mode.argument.split_once(',').map(|(namespace, _)| namespace.trim());
         let namespace = argued.or_else(|| setting(mode, "namespace")).unwrap_or(".");
         let grant = |namespace: &str| Grants::parse([("kubernetes", [namespace].as_slice())]);
-        // What is no namespace is for the mode to refuse, in its own words.
+        // A malformed namespace is left for the mode to refuse.
         grant(namespace).or_else(|_| grant(".")).unwrap_or_default()
     },
     access: Some(access),
@@ -50,21 +49,21 @@ fn existing(path: &str, key: &str) -> Result<PathBuf, String> {
     }
 }
 
-/// A member that cannot ask anybody must not wait for an answer.
-fn check(access: &KubernetesAccess, in_pod: bool, usual: &Path) -> Result<(), String> {
+/// Refuses a mode without an API server to ask: its member would wait forever.
+fn check(access: &KubernetesAccess, in_pod: bool, default: &Path) -> Result<(), String> {
     if access.kubeconfig.is_some() || access.context.is_some() {
         return Ok(());
     }
     if !in_pod {
-        return Err("this is no pod (KUBERNETES_SERVICE_HOST is not set); run it in one, or set kubeconfig or context in settings = { … } of its [[discovery]]".into());
+        return Err("not running in a pod (KUBERNETES_SERVICE_HOST is not set); run it in one, or set kubeconfig or context in settings = { … } of its [[discovery]]".into());
     }
-    let folder = access.service_account.as_deref().unwrap_or(usual);
+    let folder = access.service_account.as_deref().unwrap_or(default);
     let token = folder.join("token");
     if token.is_file() {
         return Ok(());
     }
     Err(format!(
-        "the pod's account is not mounted ({} is not there); set automountServiceAccountToken: true, or service-account in the settings",
+        "the pod's service account is not mounted ({} does not exist); set automountServiceAccountToken: true, or service-account in the settings",
         token.display()
     ))
 }
@@ -74,12 +73,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn without_anybody_to_ask_the_start_is_refused() {
+    fn without_an_api_server_the_start_is_refused() {
         let nowhere = Path::new("/nonexistent");
         let refusal = check(&KubernetesAccess::default(), false, nowhere).unwrap_err();
-        assert!(refusal.starts_with("this is no pod (KUBERNETES_SERVICE_HOST is not set)"));
+        assert!(refusal.starts_with("not running in a pod (KUBERNETES_SERVICE_HOST is not set)"));
         let refusal = check(&KubernetesAccess::default(), true, nowhere).unwrap_err();
-        assert!(refusal.contains("(/nonexistent/token is not there)"));
+        assert!(refusal.contains("(/nonexistent/token does not exist)"));
         let outside =
             KubernetesAccess { context: Some("kind".into()), ..KubernetesAccess::default() };
         assert!(check(&outside, false, nowhere).is_ok());

@@ -1,8 +1,7 @@
-//! The modes in this binary: their components, and what each is given when the
-//! operator says no more than its name and argument.
+//! The built-in modes: their components and default grants.
 //!
-//! A built-in mode has no privilege: its usual grants are what an operator could
-//! write, cut down to what its argument and settings ask for.
+//! A built-in mode has no privilege: its default grants are grants that an operator could write,
+//! reduced to what its argument and settings need.
 
 mod dns;
 mod domain;
@@ -16,34 +15,33 @@ use crate::interfaces::Choice;
 use crate::settings::{ModeSettings, Settings};
 pub(crate) use domain::is_loopback;
 
-/// Which servers are asked, and as whom.
+/// Sets the servers and credentials that a mode's grants refer to.
 type Access = fn(&ModeSettings, &mut Grants) -> Result<(), String>;
 
-/// One mode in this binary.
+/// A built-in mode.
 pub(crate) struct BuiltIn {
     pub(crate) name: &'static str,
     /// Its component, compiled ahead of time.
     pub(crate) component: &'static [u8],
-    /// Settings that it gets unless the operator wrote them.
+    /// Its settings, unless the operator set them.
     pub(crate) settings: fn(&Settings, &Choice) -> Vec<(&'static str, String)>,
-    /// Where its argument depends on this member: what it gets in place of the operator's.
+    /// Its argument in place of the operator's, where it depends on this member.
     pub(crate) argument: Option<fn(&str, &Choice) -> String>,
-    /// Grants that it gets unless the operator wrote some.
+    /// Its grants, unless the operator wrote some.
     pub(crate) grants: fn(&Settings, &Choice, &ModeSettings) -> Grants,
-    /// Where its settings say something of the host's part: adds that to whatever
-    /// grants it has.
+    /// Applies those of its settings that concern the host; they extend any grants.
     pub(crate) access: Option<Access>,
 }
 
 const TABLE: &[BuiltIn] =
     &[multicast::MODE, tcpip::MODE, dns::MODE, kubernetes::MODE, domain::MODE];
 
-/// The mode of this name, if it is built in.
+/// The built-in mode of this name, if there is one.
 pub(crate) fn find(name: &str) -> Option<&'static BuiltIn> {
     TABLE.iter().find(|mode| mode.name == name)
 }
 
-/// The operator's value for one of a mode's settings.
+/// The operator's value of a mode's setting.
 fn setting<'a>(mode: &'a ModeSettings, key: &str) -> Option<&'a str> {
     mode.settings.iter().find(|(name, _)| name == key).map(|(_, value)| value.as_str())
 }
@@ -54,7 +52,7 @@ mod tests {
     use crate::settings::BUILT_IN;
 
     #[test]
-    fn every_mode_that_users_can_name_is_here() {
+    fn the_table_has_every_built_in_mode() {
         assert_eq!(TABLE.iter().map(|mode| mode.name).collect::<Vec<_>>(), BUILT_IN);
     }
 }

@@ -1,4 +1,4 @@
-//! `multicast`: the group that its argument or the options name.
+//! `multicast`: joins the group of its argument or of the options.
 
 use std::net::IpAddr;
 
@@ -8,7 +8,7 @@ use super::{BuiltIn, setting};
 use crate::interfaces::Choice;
 use crate::settings::{ModeSettings, Settings};
 
-/// Group on an IPv6 interface, when none is named: transient, site-local.
+/// Default group on an IPv6 interface: transient, site-local (RFC 4291, section 2.7).
 const GROUP_IPV6: &str = "ff15::2904";
 const GROUP_IPV4: &str = "224.2.2.4";
 
@@ -24,8 +24,8 @@ pub(super) const MODE: BuiltIn = BuiltIn {
 };
 
 fn group(settings: &Settings, choice: &Choice) -> IpAddr {
-    let usual = if choice.primary.ip.is_ipv4() { GROUP_IPV4 } else { GROUP_IPV6 };
-    settings.mc_address.unwrap_or_else(|| usual.parse().expect("an address"))
+    let default = if choice.primary.ip.is_ipv4() { GROUP_IPV4 } else { GROUP_IPV6 };
+    settings.mc_address.unwrap_or_else(|| default.parse().expect("an address"))
 }
 
 fn grants(settings: &Settings, choice: &Choice, mode: &ModeSettings) -> Grants {
@@ -40,8 +40,8 @@ fn grants(settings: &Settings, choice: &Choice, mode: &ModeSettings) -> Grants {
         _ => bracketed(&mode.argument, &port),
     };
     let grant = |named: String| Grants::parse([("multicast", [named].as_slice())]);
-    // What is no group is for the mode to refuse, in its own words: it gets a
-    // grant that it will not use.
+    // A malformed group is left for the mode to refuse: it gets the default grant, which it does
+    // not use.
     grant(named).or_else(|_| grant(bracketed(GROUP_IPV4, "2904"))).unwrap_or_default()
 }
 

@@ -1,4 +1,4 @@
-//! `tcpip`: needs nothing but the start port.
+//! `tcpip`: needs only the start port.
 
 use convoke_discovery::Grants;
 

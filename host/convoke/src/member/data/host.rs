@@ -1,4 +1,4 @@
-//! What the grid wants of the process: time, chance, tasks, and an ear.
+//! What the grid needs from the process: time, randomness, tasks and a place to report to.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -13,7 +13,7 @@ use tracing::{info, warn};
 
 use crate::member::state::Counters;
 
-/// The process, as its grid sees it.
+/// The grid's host: this process.
 pub(super) struct Process {
     started: Duration,
     runtime: Handle,
@@ -23,7 +23,7 @@ pub(super) struct Process {
 }
 
 impl Process {
-    /// For the runtime that calls this. `changed` is told of each change of tables.
+    /// A host on the calling runtime. `changed` is notified of each table change.
     pub(super) fn new(counters: Arc<Counters>, changed: Arc<Notify>) -> Arc<Self> {
         Arc::new(Self {
             started: since_boot(),
@@ -35,8 +35,8 @@ impl Process {
     }
 }
 
-/// Time since the machine booted, that in which it was suspended included: others do not
-/// wait for a member that sleeps.
+/// Time since the machine booted, including the time it was suspended: other members do not wait
+/// for a suspended one.
 fn since_boot() -> Duration {
     let now = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
     let (seconds, nanos) = (u64::try_from(now.tv_sec), u32::try_from(now.tv_nsec));
@@ -64,24 +64,24 @@ impl Host for Process {
     fn report(&self, report: Report) {
         self.changed.notify_one();
         match report {
-            // What it missed while it was partitioned, the others may have.
+            // Other members may still hold what this one missed while it was partitioned.
             Report::Rejoined => self.counters.lost_here.store(0, Ordering::Relaxed),
             Report::Table { safe, .. } => {
                 let was = self.was_safe.swap(safe, Ordering::Relaxed);
                 if safe && !was {
                     match self.counters.lost_here.load(Ordering::Relaxed) {
-                        0 => info!("data is safe: every partition has all its copies"),
+                        0 => info!("data is safe: every partition has all its backups"),
                         lost => info!(
                             lost,
-                            "data is safe: every partition has all its copies; the ones lost before are empty, but for what was written or returned since"
+                            "data is safe: every partition has all its backups; partitions that were lost hold only what was written or restored since"
                         ),
                     }
                 } else if !safe && was {
-                    info!("data is not safe yet: copies are on their way");
+                    info!("data is not safe yet: backups are being synchronized");
                 }
             }
             Report::MapSettings => {
-                info!("settings of maps have changed: those of the oldest member hold for all");
+                info!("map settings changed: the settings of the oldest member apply");
             }
             Report::Lost { partitions } => {
                 let count = partitions.len() as u64;
@@ -89,29 +89,29 @@ impl Host for Process {
                 self.counters.lost_here.fetch_add(count, Ordering::Relaxed);
                 warn!(
                     partitions = count,
-                    "data loss: no complete replica is left of {count} partitions; returning members may restore some"
+                    "data loss: {count} partitions have no complete replica left; members that return may restore some"
                 );
             }
             Report::Merging { partitions } => {
                 info!(
                     partitions,
-                    "this member went its own way for a while; what it holds is merged into the cluster's data"
+                    "this member was partitioned; merging its data into the cluster's"
                 );
             }
-            Report::Merged { items } => info!(items, "merged"),
+            Report::Merged { items } => info!(items, "merge completed"),
             Report::Differs { partition, member } => {
-                warn!(partition, %member, "a backup differs from its primary, and is made anew");
+                warn!(partition, %member, "a backup differs from its primary and is being rebuilt");
             }
             Report::Paused { ms } => {
                 warn!(
                     ms,
-                    "this process was paused; it serves again once the other members have confirmed its place"
+                    "this process was paused; it serves data again once the other members have renewed its lease"
                 );
             }
             Report::RemovalsGivenUp { count } => {
                 warn!(
                     count,
-                    "too many deleted keys are remembered for a missing member; the oldest are given up: if it returns, what it alone wrote before then is dropped"
+                    "discarded the oldest tombstones kept for a missing member: too many keys were deleted; if it returns, writes that only it has from before then are dropped"
                 );
             }
         }

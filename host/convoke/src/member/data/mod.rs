@@ -1,5 +1,5 @@
-//! The data of this member: its grid, the streams to the grids of others, and
-//! the passing of time.
+//! Runs the data side of a member: its grid, the data streams to other members, and the grid's
+//! timers.
 
 mod host;
 mod receiver;
@@ -18,28 +18,28 @@ use tokio::task::AbortHandle;
 
 use super::calls::Call;
 use super::input::Input;
-use super::state::{Counters, Place};
+use super::state::{Counters, MemberState};
 use crate::settings::DataSettings;
 
-/// Streams of other members that wait to be taken over.
+/// Incoming data streams that may wait to be accepted, at most.
 pub(crate) const STREAMS_MAX: usize = 256;
 
-/// An [`Opening`]; the first frame of the sender.
+/// Frame kind: an [`Opening`], the first frame of the sender.
 const OPEN: u8 = 2;
-/// Messages.
+/// Frame kind: grid messages.
 const MESSAGES: u8 = 3;
-/// What became of them; from the receiver.
+/// Frame kind: the receiver's acknowledgement of messages.
 const RECEIPT: u8 = 4;
-/// An aside of the receiver to the sender.
+/// Frame kind: an unnumbered message from the receiver to the sender.
 const ASIDE: u8 = 5;
 
-/// What a sender says first.
+/// The first frame of a sender.
 struct Opening {
     /// The session that the stream is for.
     session: u64,
     /// The sender's number of partitions.
     partitions: u16,
-    /// The last message that the sender knows to be dealt with.
+    /// The last message that the sender knows to have been processed.
     acknowledged: u64,
 }
 
@@ -62,21 +62,21 @@ impl Opening {
     }
 }
 
-/// What drives the data of a member.
+/// The data side of a member.
 pub(crate) struct Data {
     pub(crate) grid: Grid,
-    /// None without a cluster: there is nobody to send to.
+    /// `None` without a cluster, where there are no other members.
     pub(crate) keys: Option<Arc<ClusterKeys>>,
-    pub(crate) place: watch::Receiver<Arc<Place>>,
-    /// Is told of members that streams do not reach.
+    pub(crate) member_state: watch::Receiver<Arc<MemberState>>,
+    /// Notified of members that data streams cannot reach.
     pub(crate) driver: mpsc::Sender<Input>,
-    /// Streams that other members opened.
+    /// Streams opened by other members.
     pub(crate) streams: mpsc::Receiver<Box<Call>>,
 }
 
-/// A grid for this member. Without keys it is alone, and its secret nobody's; with them it learns
-/// how many partitions there are once it is in a cluster.
-/// `changed` is told whenever its data may be another way.
+/// Creates the grid of this member. Without keys the member is alone, and its hash secret is
+/// random; with keys, the grid learns the number of partitions when the member joins a cluster.
+/// `changed` is notified whenever data may have to move.
 pub(crate) fn grid(
     me: MemberId,
     settings: &DataSettings,
@@ -95,19 +95,19 @@ pub(crate) fn grid(
 }
 
 impl Data {
-    /// Drives the grid for as long as the process runs.
+    /// Runs the grid for as long as the process runs.
     pub(crate) async fn run(mut self) {
         let mut senders: HashMap<MemberId, Sender> = HashMap::new();
         let mut tick = tokio::time::interval(Duration::from_millis(TICK_MS));
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        self.place.mark_changed();
+        self.member_state.mark_changed();
         let mut is_placed = true;
         let viewed = watch::Sender::new(());
         loop {
             tokio::select! {
                 _ = tick.tick() => self.grid.tick(),
-                changed = self.place.changed(), if is_placed => {
-                    // Without a cluster the first place is the last.
+                changed = self.member_state.changed(), if is_placed => {
+                    // Without a cluster the view never changes.
                     is_placed = changed.is_ok();
                     self.follow(&mut senders);
                     viewed.send_replace(());
@@ -120,13 +120,13 @@ impl Data {
         }
     }
 
-    /// There may be another view.
+    /// Applies the current view, which may be a new one.
     fn follow(&mut self, senders: &mut HashMap<MemberId, Sender>) {
-        let place = Arc::clone(&self.place.borrow_and_update());
-        let Some(view) = &place.view else { return };
+        let member_state = Arc::clone(&self.member_state.borrow_and_update());
+        let Some(view) = &member_state.view else { return };
         self.grid.handle_view(view);
         let peers = self.grid.peers();
-        // A member that was given up and came back is another peer.
+        // A member that was removed and rejoined is a new peer.
         senders.retain(|id, sender| {
             peers.iter().any(|peer| peer.id() == *id && Arc::ptr_eq(peer, &sender.peer))
         });
@@ -137,7 +137,7 @@ impl Data {
                     grid: self.grid.clone(),
                     peer: Arc::clone(&peer),
                     keys: Arc::clone(keys),
-                    place: self.place.clone(),
+                    member_state: self.member_state.clone(),
                     driver: self.driver.clone(),
                 };
                 Sender { peer, task: tokio::spawn(work.run()).abort_handle() }
@@ -146,7 +146,7 @@ impl Data {
     }
 }
 
-/// The task that sends to one member; it ends with the member.
+/// The task that sends to one member. It is aborted when this is dropped.
 struct Sender {
     peer: Arc<Peer>,
     task: AbortHandle,

@@ -1,4 +1,4 @@
-//! A stream of data from another member.
+//! The receiving side of a data stream.
 
 use std::future::poll_fn;
 use std::time::Duration;
@@ -15,20 +15,20 @@ use tokio::sync::watch;
 use super::{ASIDE, MESSAGES, OPEN, Opening, RECEIPT};
 use crate::member::calls::Call;
 
-/// How long the first frame may take.
+/// How long the first frame may take, in milliseconds.
 const OPEN_MS_MAX: u64 = 2_000;
-/// How long a stream waits for the view that its sender is in.
+/// How long a stream waits for the view that its sender is in, in milliseconds.
 const VIEW_MS_MAX: u64 = 500;
-/// A receipt that cannot be sent within this ends the stream.
+/// A receipt that takes longer than this to send ends the stream, in milliseconds.
 const WRITE_MS_MAX: u64 = 10_000;
-/// A stream on which nothing comes for so long is given up: its sender, which sends
-/// something every [`ALIVE_MS`], has opened another, or is gone.
+/// A stream that is silent for this long is closed, in milliseconds. Its sender, which sends
+/// something every [`ALIVE_MS`], has opened another stream or is gone.
 const SILENT_MS_MAX: u64 = 30 * ALIVE_MS;
 
 type Reader = FrameReader<OwnedReadHalf>;
 type Writer = FrameWriter<OwnedWriteHalf>;
 
-/// Takes what comes, until the stream ends. `viewed` changes when the grid was given a view.
+/// Receives messages until the stream ends. `viewed` changes when the grid gets a new view.
 pub(super) async fn receive(grid: Grid, viewed: watch::Receiver<()>, call: Box<Call>) {
     let Call { hello, stream } = *call;
     let from = hello.member.id;
@@ -37,8 +37,8 @@ pub(super) async fn receive(grid: Grid, viewed: watch::Receiver<()>, call: Box<C
         return;
     };
     if !shares_view(&grid, viewed, from, partitions).await {
-        // The other knows a cluster in which one of the two is no more, or is slow to hear of
-        // one. It calls again.
+        // The sender has a view without one of the two members, or has not received the latest view
+        // yet. It will connect again.
         return;
     }
     let Some(opened) = grid.handle_opened(from, session, acknowledged) else { return };
@@ -47,9 +47,9 @@ pub(super) async fn receive(grid: Grid, viewed: watch::Receiver<()>, call: Box<C
     }
 }
 
-/// Whether the sender is in the view, with its partitions. The coordinator publishes a newcomer
-/// and calls it at once: that may be here before the view is, and another call costs both sides
-/// a handshake.
+/// Whether the sender is in the view, with the same number of partitions. The coordinator publishes
+/// a newcomer and connects to it at once, so the stream may arrive before the view; waiting a
+/// moment saves both sides another handshake.
 async fn shares_view(
     grid: &Grid,
     mut viewed: watch::Receiver<()>,
@@ -62,7 +62,7 @@ async fn shares_view(
     matches!(seen.await, Ok(Ok(_)))
 }
 
-/// What the stream begins with.
+/// Reads the opening frame.
 async fn opened(reader: &mut Reader) -> Option<Opening> {
     let opening = tokio::time::timeout(Duration::from_millis(OPEN_MS_MAX), reader.next());
     let frame = opening.await.ok()?.ok()??;

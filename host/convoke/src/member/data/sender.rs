@@ -1,5 +1,5 @@
-//! The stream of data to another member: opened when there is something to
-//! send, and again when it breaks.
+//! The sending side of a data stream: opened when there is something to send, and reopened when it
+//! breaks.
 
 use std::future::poll_fn;
 use std::pin::pin;
@@ -18,27 +18,27 @@ use tokio::sync::{mpsc, watch};
 use super::{ASIDE, MESSAGES, OPEN, Opening, RECEIPT};
 use crate::member::calls;
 use crate::member::input::Input;
-use crate::member::state::Place;
+use crate::member::state::MemberState;
 
-/// For so long no stream may open, or one may bring nothing back, before the driver is told:
-/// a member that is restarted, or busy, takes less.
-const UNSERVED_MS: u64 = 3 * ALIVE_MS;
-/// Before a broken stream is opened again.
+/// How long no stream can be opened, or none carries a receipt, before the driver is notified, in
+/// milliseconds. Longer than the restart of a member takes.
+const UNREACHABLE_MS: u64 = 3 * ALIVE_MS;
+/// Delay before a broken stream is reopened, in milliseconds.
 const REDIAL_MS: u64 = 50;
-/// How long the other side may take to say where the session goes on.
+/// How long the receiver may take to report where the session resumes, in milliseconds.
 const RESUME_MS_MAX: u64 = 2_000;
-/// A stream that accepts nothing for so long is given up.
+/// A stream that cannot be written to for this long is closed, in milliseconds.
 const WRITE_MS_MAX: u64 = 10_000;
-/// A stream on which nothing is acknowledged for so long, though something is sent every
-/// [`ALIVE_MS`], is given up: a half-open connection is known by nothing else.
+/// A stream without an acknowledgement for this long is closed, in milliseconds. Something is sent
+/// every [`ALIVE_MS`], and a half-open connection shows in no other way.
 const UNHEARD_MS_MAX: u64 = 8 * ALIVE_MS;
 
-/// What sending to one member needs.
+/// What a task needs to send to one member.
 pub(super) struct Sending {
     pub(super) grid: Grid,
     pub(super) peer: Arc<Peer>,
     pub(super) keys: Arc<ClusterKeys>,
-    pub(super) place: watch::Receiver<Arc<Place>>,
+    pub(super) member_state: watch::Receiver<Arc<MemberState>>,
     pub(super) driver: mpsc::Sender<Input>,
 }
 
@@ -48,7 +48,7 @@ type Writer = FrameWriter<OwnedWriteHalf>;
 impl Sending {
     /// Sends for as long as the member is in the view.
     pub(super) async fn run(self) {
-        // Since when no stream has opened.
+        // When the last stream broke or failed to open.
         let mut failing = None;
         loop {
             poll_fn(|context| self.peer.poll_wanted(context)).await;
@@ -59,29 +59,29 @@ impl Sending {
                     failing = None;
                     tokio::select! {
                         _ = self.write(&mut writer) => {}
-                        _ = self.hear(&mut reader, session) => {}
+                        _ = self.receive_receipts(&mut reader, session) => {}
                     }
                     self.peer.handle_closed();
                 }
             }
-            if failing.is_some() && since.elapsed() >= Duration::from_millis(UNSERVED_MS) {
-                self.tell_unserved().await;
+            if failing.is_some() && since.elapsed() >= Duration::from_millis(UNREACHABLE_MS) {
+                self.report_unreachable().await;
             }
             tokio::time::sleep(Duration::from_millis(REDIAL_MS)).await;
         }
     }
 
-    async fn tell_unserved(&self) {
-        let _ = self.driver.send(Input::Unserved { id: self.peer.id() }).await;
+    async fn report_unreachable(&self) {
+        let _ = self.driver.send(Input::DataUnreachable { id: self.peer.id() }).await;
     }
 
-    /// Calls the member at each of its addresses until one answers.
+    /// Dials the member at each of its addresses until one answers.
     async fn dial(&self) -> Option<SealedStream<TcpStream>> {
-        let place = Arc::clone(&self.place.borrow());
-        let view = place.view.as_ref()?;
+        let member_state = Arc::clone(&self.member_state.borrow());
+        let view = member_state.view.as_ref()?;
         let member = view.get(self.peer.id())?;
-        let hello = Hello { member: place.me.clone(), standing: Standing::Data }.encode();
-        for address in view.ways_to(member) {
+        let hello = Hello { member: member_state.me.clone(), standing: Standing::Data }.encode();
+        for address in view.dial_addresses(member) {
             if let Ok(call) = calls::call(address, &self.keys, &hello).await
                 && call.hello.member.id == self.peer.id()
             {
@@ -91,7 +91,7 @@ impl Sending {
         None
     }
 
-    /// The session that this stream is of use to; none, and another stream may be.
+    /// Opens a session over this stream and returns its number; `None` if the stream is of no use.
     async fn open(&self, reader: &mut Reader, writer: &mut Writer) -> Option<u64> {
         let session = self.peer.session();
         let (partitions, acknowledged) = (self.grid.partitions(), self.peer.acknowledged());
@@ -108,8 +108,8 @@ impl Sending {
 
     async fn write(&self, writer: &mut Writer) -> Option<()> {
         loop {
-            // What clients ask for at the same time goes in one piece: whoever is
-            // ready to write gets a turn before it is sent.
+            // Batches the requests of concurrent clients: every task that is ready to write runs
+            // before the flush.
             poll_fn(|context| self.peer.poll_sendable(context)).await;
             tokio::task::yield_now().await;
             let mut bytes = poll_fn(|context| self.peer.poll_send(context)).await?;
@@ -121,15 +121,15 @@ impl Sending {
         }
     }
 
-    async fn hear(&self, reader: &mut Reader, session: u64) -> Option<()> {
+    async fn receive_receipts(&self, reader: &mut Reader, session: u64) -> Option<()> {
         loop {
             let mut next = pin!(reader.next());
-            let unserved = Duration::from_millis(UNSERVED_MS);
+            let unserved = Duration::from_millis(UNREACHABLE_MS);
             let next = match tokio::time::timeout(unserved, next.as_mut()).await {
                 Ok(next) => next,
                 Err(_) => {
-                    self.tell_unserved().await;
-                    let rest = Duration::from_millis(UNHEARD_MS_MAX - UNSERVED_MS);
+                    self.report_unreachable().await;
+                    let rest = Duration::from_millis(UNHEARD_MS_MAX - UNREACHABLE_MS);
                     tokio::time::timeout(rest, next).await.ok()?
                 }
             };
@@ -149,7 +149,7 @@ impl Sending {
     }
 }
 
-/// Sends the opening, and reads what is answered.
+/// Sends the opening, and reads the receipt.
 async fn exchange(reader: &mut Reader, writer: &mut Writer, opening: Vec<u8>) -> Option<Receipt> {
     let payload = Bytes::from(opening);
     writer.write(&Frame { kind: OPEN, request: 0, payload }).ok()?;

@@ -1,46 +1,45 @@
-//! An XML or YAML file as a flat list of paths and values: attributes and
-//! elements of XML are named as the keys of YAML are, so that one reader does.
+//! An XML or YAML file as a flat list of paths and values. Attributes and elements of XML get the
+//! paths of the corresponding YAML keys, so that one reader handles both.
 
 use std::path::{Path, PathBuf};
 
 use super::tree::{self, Tree};
 
-/// Levels of one file.
+/// Nesting levels of one file.
 const DEPTH_MAX: usize = 32;
-/// Values of one file and of those that it imports.
+/// Values of a file and all files that it imports.
 pub(super) const VALUES_MAX: usize = 20_000;
-/// Files that import one another, one below the other.
+/// Depth of nested imports.
 const IMPORTS_MAX: usize = 8;
-/// Characters of a foreign text that are shown.
+/// Characters of a quoted value in an error.
 const SHOWN_CHARS: usize = 80;
-/// Characters of a path that are shown.
+/// Characters of a path in an error.
 const SHOWN_PATH_CHARS: usize = 200;
 
-/// What a file says beside its text: where it lies, and the environment.
+/// What the contents of a file depend on besides its text: its directory and the environment.
 #[derive(Debug, Default)]
 pub(crate) struct Surroundings {
-    /// What relative imports are relative to.
+    /// The directory that relative imports are resolved against.
     pub(crate) folder: PathBuf,
-    /// Variables of the environment, in order.
+    /// Environment variables, sorted.
     pub(crate) environment: Vec<(String, String)>,
 }
 
-/// Before the names of variables of the environment that fill `${…}`.
+/// Prefix of the environment variables that replace `${…}`.
 const VARIABLE_PREFIX: &str = "CONVOKE_HZ_";
-/// Before the names of those that replace values, as Hazelcast reads them.
+/// Prefix of the environment variables that override values, as in Hazelcast.
 const OVERRIDE_PREFIX: &str = "HZ_";
 
-/// What is left of a file; reading a value takes it out.
+/// The values of a file that have not been read yet; reading a value removes it.
 #[derive(Debug)]
 pub(super) struct Document {
-    /// Below `hazelcast`, in the order of the file. What is there and holds nothing has an empty
-    /// value.
+    /// Paths below `hazelcast`, in the order of the file. An empty element has an empty value.
     values: Vec<(String, String)>,
-    /// What the environment says in place of the file: a plain path (see [`plain`]), the
-    /// value, and the name of the variable.
+    /// Overrides from the environment: a plain path (see [`plain`]), the value, and the name of the
+    /// variable.
     overrides: Vec<(String, String, String)>,
     environment: Vec<(String, String)>,
-    /// Whether `network` is what the file says of `advanced-network`.
+    /// Whether `network` holds the contents of `advanced-network`.
     is_advanced: bool,
 }
 
@@ -112,7 +111,7 @@ impl Document {
                 self.add(join(&path, attribute.name()), attribute.value().trim())?;
             }
         }
-        // Comments and the like divide a text, and are no part of it.
+        // Comments and processing instructions split a text into several nodes.
         let text: String = node
             .children()
             .filter(roxmltree::Node::is_text)
@@ -129,7 +128,7 @@ impl Document {
         Ok(())
     }
 
-    /// The path of one more of several that have the same name.
+    /// The path of one of several elements with the same name.
     fn numbered(&self, path: &str) -> String {
         let number = (0..).find(|number| {
             let start = format!("{path}[{number}]");
@@ -140,10 +139,10 @@ impl Document {
 
     fn read_yaml(&mut self, text: &str, folder: &Path, imports: usize) -> Result<(), String> {
         let Tree::Map(top) = tree::read(text)? else {
-            return Err("it has no key \"hazelcast\"; is it a file of Hazelcast's?".to_owned());
+            return Err("it has no key \"hazelcast\"; is it a Hazelcast file?".to_owned());
         };
         let Some((_, root)) = top.into_iter().find(|(key, _)| key == "hazelcast") else {
-            return Err("it has no key \"hazelcast\"; is it a file of Hazelcast's?".to_owned());
+            return Err("it has no key \"hazelcast\"; is it a Hazelcast file?".to_owned());
         };
         let Tree::Map(entries) = root else { return Ok(()) };
         let (imported, entries): (Vec<_>, Vec<_>) =
@@ -163,7 +162,7 @@ impl Document {
         match value {
             Tree::Nothing => self.add(path.to_owned(), ""),
             Tree::Map(entries) if entries.is_empty() => self.add(path.to_owned(), ""),
-            // The names of maps may have dots.
+            // Names of maps may contain dots.
             Tree::Map(entries) if path == "map" => entries.iter().try_for_each(|(key, value)| {
                 self.add_value(value, &format!("{path}[{key}]"), depth + 1)
             }),
@@ -171,7 +170,7 @@ impl Document {
                 .iter()
                 .try_for_each(|(key, value)| self.add_value(value, &join(path, key), depth + 1)),
             Tree::List(values) if path.ends_with(STRATEGIES) => {
-                // The list has the name of what it is in.
+                // The list has the name of its parent.
                 let inner = format!(".{STRATEGIES}");
                 let above = path.strip_suffix(&inner).filter(|above| above.ends_with(&inner));
                 let above = above.unwrap_or(path);
@@ -187,25 +186,25 @@ impl Document {
         }
     }
 
-    /// Reads another file in the place where it is named.
+    /// Reads another file in the place of the import.
     fn import(&mut self, resource: &str, folder: &Path, imports: usize) -> Result<(), String> {
         let shown = one_line(resource);
         let refused = |why: &str| format!("{IMPORT} {shown:?} {why}");
         if imports >= IMPORTS_MAX {
             return Err(refused(&format!(
-                "is one below the other more than {IMPORTS_MAX} files deep; do they import each other?"
+                "is nested more than {IMPORTS_MAX} levels deep; do the files import each other?"
             )));
         }
         let path = resource.trim().strip_prefix("file:").unwrap_or(resource.trim());
         let path = path.strip_prefix("//").unwrap_or(path);
         if path.is_empty() || path.starts_with("classpath:") || path.contains("://") {
-            return Err(refused("is no file here; name its path, relative to this file"));
+            return Err(refused("is not a file path; give a path relative to this file"));
         }
         let path = folder.join(path);
         let text = super::super::file::read_text(&path).map_err(|error| refused(&error.0))?;
         let folder = path.parent().unwrap_or(Path::new(""));
         self.read_file(&text, folder, imports + 1).map_err(|why| {
-            // The innermost file is the one to mend.
+            // The innermost file is the one to fix.
             if why.starts_with(IMPORT) { why } else { refused(&format!("({why})")) }
         })
     }
@@ -219,7 +218,7 @@ impl Document {
         Ok(())
     }
 
-    /// With the variables that the environment knows.
+    /// The text with the variables that are set in the environment.
     fn filled(&self, text: &str) -> String {
         let (mut filled, mut rest) = (String::new(), text);
         while let Some((before, after)) = rest.split_once("${") {
@@ -244,12 +243,12 @@ impl Document {
         known(&own).or_else(|| known(name))
     }
 
-    /// Takes what the file says of `advanced-network` for what it says of `network`: as in
-    /// Hazelcast, a file has one of them.
+    /// Moves the contents of `advanced-network` to `network`. As in Hazelcast, a file may only have
+    /// one of them.
     pub(super) fn advance(&mut self) -> Result<(), String> {
         let is_below = |(path, ..): &(String, String, String)| is_below(path, "network");
         if self.has("network") || self.overrides.iter().any(is_below) {
-            return Err("hazelcast.network is there, and hazelcast.advanced-network is enabled: which of them holds is ambiguous; keep one of them".to_owned());
+            return Err("hazelcast.network is present and hazelcast.advanced-network is enabled, which is ambiguous; keep one of them".to_owned());
         }
         self.is_advanced = true;
         for (path, _) in &mut self.values {
@@ -273,7 +272,7 @@ impl Document {
         Ok(())
     }
 
-    /// How the file has a path.
+    /// The path as it is written in the file.
     pub(super) fn shown(&self, path: &str) -> String {
         let path = if !self.is_advanced {
             path.to_owned()
@@ -287,7 +286,7 @@ impl Document {
         format!("hazelcast.{}", shortened(&path, SHOWN_PATH_CHARS))
     }
 
-    /// Takes all values of `path`; empty ones are none.
+    /// Removes and returns all values of `path`; empty values are skipped.
     pub(super) fn texts(&mut self, path: &str) -> Result<Vec<String>, String> {
         let mut texts = self.take(path)?;
         texts.retain(|text| !text.is_empty());
@@ -312,7 +311,7 @@ impl Document {
                 let name = text.split_once("${").map_or("", |(_, rest)| rest);
                 let name = name.split(['}', ':']).next().unwrap_or_default();
                 Err(format!(
-                    "{}: {:?} holds a variable; write its value, or set {} in the environment",
+                    "{}: {:?} contains a variable; write its value, or set {} in the environment",
                     self.shown(path),
                     one_line(text),
                     variable_name(name)
@@ -322,8 +321,8 @@ impl Document {
         }
     }
 
-    /// Takes the values of several paths that stand for one: of those that there are, the last
-    /// holds.
+    /// Removes and returns the values of several paths that mean the same; the last one present
+    /// wins.
     pub(super) fn last_text<const N: usize>(
         &mut self,
         paths: [String; N],
@@ -335,17 +334,17 @@ impl Document {
         Ok(found)
     }
 
-    /// Takes a property that is named below `path`, in each way that files have.
+    /// Removes and returns a property below `path`, in any of the forms that files use.
     pub(super) fn property(&mut self, path: &str, name: &str) -> Result<Option<String>, String> {
         self.last_text(property_forms(path, name))
     }
 
-    /// Whether anything is said of `path`.
+    /// Whether the file has a value for `path`.
     pub(super) fn has(&self, path: &str) -> bool {
         self.values.iter().any(|(known, _)| is_below(known, path))
     }
 
-    /// Names below `path` that only the environment has.
+    /// Names below `path` that occur only in the environment.
     pub(super) fn names_of_overrides(&self, path: &str) -> Vec<String> {
         let below = format!("{path}.");
         let mut names: Vec<String> = Vec::new();
@@ -364,14 +363,14 @@ impl Document {
         names
     }
 
-    /// Whether a property is named below `path`.
+    /// Whether the file has a property below `path`.
     pub(super) fn has_property(&self, path: &str, name: &str) -> bool {
         let forms = property_forms(path, name);
         self.values.iter().any(|(known, _)| forms.iter().any(|form| is_same(known, form)))
     }
 
-    /// Takes the value of `path`. Only maps and properties may have several: there, the last
-    /// one holds.
+    /// Removes and returns the value of `path`. Only maps and properties may have several values;
+    /// the last one wins.
     pub(super) fn text(&mut self, path: &str) -> Result<Option<String>, String> {
         let mut texts = self.take(path)?;
         let may_have_several = path.starts_with("map[") || path.contains("propert");
@@ -388,27 +387,27 @@ impl Document {
         }
         match texts.pop() {
             Some(text) if text.is_empty() => {
-                Err(format!("{} is empty; give it a value, or take it out", self.shown(path)))
+                Err(format!("{} is empty; give it a value, or remove it", self.shown(path)))
             }
             text => Ok(text),
         }
     }
 
-    /// Takes a switch.
-    pub(super) fn is_on(&mut self, path: &str, usual: bool) -> Result<bool, String> {
+    /// Removes and returns a boolean.
+    pub(super) fn is_on(&mut self, path: &str, default: bool) -> Result<bool, String> {
         let text = self.text(path)?;
-        self.switch(path, text.as_deref(), usual)
+        self.switch(path, text.as_deref(), default)
     }
 
-    /// Reads a switch.
+    /// Parses a boolean.
     pub(super) fn switch(
         &self,
         path: &str,
         text: Option<&str>,
-        usual: bool,
+        default: bool,
     ) -> Result<bool, String> {
         match text.map(str::trim) {
-            None => Ok(usual),
+            None => Ok(default),
             Some(text) if text.eq_ignore_ascii_case("true") => Ok(true),
             Some(text) if text.eq_ignore_ascii_case("false") => Ok(false),
             Some(text) => {
@@ -417,7 +416,7 @@ impl Document {
         }
     }
 
-    /// Reads a port.
+    /// Parses a port.
     pub(super) fn port(&self, path: &str, text: &str) -> Result<u16, String> {
         let port = text.parse().ok().filter(|port| *port != 0);
         port.ok_or_else(|| {
@@ -425,7 +424,7 @@ impl Document {
         })
     }
 
-    /// Takes a number in this range.
+    /// Removes and returns a number in this range.
     pub(super) fn number(
         &mut self,
         path: &str,
@@ -444,26 +443,26 @@ impl Document {
         }
     }
 
-    /// Drops all below `path`: it is switched off.
+    /// Removes everything below `path`, for a feature that is disabled.
     pub(super) fn forget(&mut self, path: &str) {
         self.values.retain(|(known, _)| !is_below(known, path));
         let path = plain(path);
         self.overrides.retain(|(known, ..)| !is_below(known, &path));
     }
 
-    /// Drops `path` where it says what holds anyway.
-    pub(super) fn forget_default(&mut self, path: &str, usual: &str) {
-        let is_usual = |value: &str| value.eq_ignore_ascii_case(usual);
-        self.values.retain(|(known, value)| known != path || !is_usual(value));
+    /// Removes `path` if it has the default value.
+    pub(super) fn forget_default(&mut self, path: &str, default: &str) {
+        let is_default = |value: &str| value.eq_ignore_ascii_case(default);
+        self.values.retain(|(known, value)| known != path || !is_default(value));
     }
 
-    /// The names right below `path`, or at the top.
+    /// The names directly below `path`, or at the top level.
     pub(super) fn names_below(&self, path: &str) -> Vec<String> {
         let below = if path.is_empty() { String::new() } else { format!("{path}.") };
         let mut names: Vec<String> = Vec::new();
         for (known, _) in &self.values {
             let Some(rest) = known.strip_prefix(&below) else { continue };
-            // A name in brackets may have dots.
+            // A name in brackets may contain dots.
             let from = rest.find('[').filter(|open| !rest[..*open].contains('.'));
             let from = from.and_then(|open| Some(open + rest[open..].find(']')?)).unwrap_or(0);
             let end = rest[from..].find('.').map_or(rest.len(), |dot| from + dot);
@@ -474,7 +473,7 @@ impl Document {
         names
     }
 
-    /// Paths that nobody took, each once. What is switched off is not among them.
+    /// Paths that were not read, each once, except those of disabled features.
     pub(super) fn rest(mut self) -> Vec<String> {
         let off = |(path, value): &(String, String)| {
             let above = path.strip_suffix(".enabled")?;
@@ -495,16 +494,16 @@ impl Document {
     }
 }
 
-/// How an error about an imported file begins.
+/// The start of an error in an imported file.
 const IMPORT: &str = "hazelcast.import:";
 
-/// One of several plug-ins that find members, and the list of them.
+/// A Hazelcast discovery plug-in, and the list of them.
 const STRATEGY: &str = "discovery-strategy";
 const STRATEGIES: &str = "discovery-strategies";
 const ADVANCED_MEMBER: &str = "advanced-network.member-server-socket-endpoint-config";
 const ADVANCED_JOIN: &str = "advanced-network.join";
 
-/// A property below `path`, as XML and YAML have it there and in a `properties` of its own.
+/// The paths of a property, as XML and YAML write it there and in `properties`.
 fn property_forms(path: &str, name: &str) -> [String; 4] {
     ["", "properties.", "property[", "properties.property["].map(|form| {
         let end = if form.ends_with('[') { "]" } else { "" };
@@ -512,12 +511,12 @@ fn property_forms(path: &str, name: &str) -> [String; 4] {
     })
 }
 
-/// Whether a path is another one, or below it.
+/// Whether a path is `known`, or below it.
 fn is_below(known: &str, path: &str) -> bool {
     known.strip_prefix(path).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
 }
 
-/// Whether two paths are one: of what ways to join are told, neither case nor dashes count.
+/// Whether two paths are the same. Below `network.join`, case and dashes are ignored.
 fn is_same(known: &str, path: &str) -> bool {
     known == path
         || known.starts_with("network.join.")
@@ -525,13 +524,14 @@ fn is_same(known: &str, path: &str) -> bool {
             && plain(known) == plain(path)
 }
 
-/// A path without what the names of variables cannot have: as Hazelcast compares them.
+/// A path without the characters that environment variables cannot have, as Hazelcast compares
+/// them.
 pub(super) fn plain(path: &str) -> String {
     let kept = path.chars().filter(|c| !matches!(c, '-' | ']'));
     kept.map(|c| if c == '[' { '.' } else { c.to_ascii_lowercase() }).collect()
 }
 
-/// The variable of the environment that fills `${name}`.
+/// The environment variable that replaces `${name}`.
 fn variable_name(name: &str) -> String {
     let plain = |c: char| if c.is_ascii_alphanumeric() { c.to_ascii_uppercase() } else { '_' };
     format!("{VARIABLE_PREFIX}{}", name.chars().map(plain).collect::<String>())

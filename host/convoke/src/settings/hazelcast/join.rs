@@ -1,4 +1,4 @@
-//! `network.join`: which of Hazelcast's ways of finding members are on, as modes.
+//! Translates `network.join`: the enabled ways to find members become modes.
 
 use std::collections::BTreeMap;
 
@@ -6,13 +6,13 @@ use super::super::file::{Discovery, File, Plain};
 use super::document::Document;
 use super::members;
 use super::{GROUP, GROUP_PORT};
-use crate::places::with_port;
+use crate::address_list::with_port;
 
 const JOIN: &str = "network.join";
-/// Ways to join that there are none of here.
+/// Ways to join without a counterpart.
 const ELSEWHERE: [&str; 4] = ["aws", "azure", "eureka", "gcp"];
 
-/// Several may be on: here they all run.
+/// Several may be enabled; they all run.
 pub(super) fn translate(
     document: &mut Document,
     file: &mut File,
@@ -38,7 +38,7 @@ pub(super) fn translate(
         file.mc_ttl = group.ttl;
         file.discovery.push(mode("auto", String::new()));
     } else {
-        // As there: a member that nobody told how to find others is alone.
+        // As in Hazelcast, a member without a way to find others stays alone.
         file.no_cluster = Some(true);
     }
     Ok(())
@@ -56,7 +56,7 @@ fn mode(name: &str, argument: String) -> Discovery {
     }
 }
 
-/// A multicast group, and who is heard on it.
+/// A multicast group, with the senders that are trusted on it.
 struct Group {
     address: String,
     port: u16,
@@ -65,9 +65,9 @@ struct Group {
 }
 
 impl Group {
-    /// Hazelcast drops what other senders say on the group, so that they neither join nor are
-    /// joined. Here every member with the password may join, wherever it is: unless all senders
-    /// are trusted anyway, there is no honouring that.
+    /// Hazelcast ignores messages of other senders on the group. Here every member with the
+    /// password may join, wherever it is, so a restriction cannot be honoured: unless all senders
+    /// are trusted, the file is refused.
     fn check_trust(&self, document: &Document) -> Result<(), String> {
         let is_everybody = |pattern: &String| {
             pattern.split(['.', ':']).all(|part| matches!(part, "*" | "0-255" | "0-ffff"))
@@ -76,13 +76,13 @@ impl Group {
             return Ok(());
         }
         Err(format!(
-            "{} decides by address who may be a member, and here the cluster password does: take it out, and set --cluster-password-file",
+            "{} decides by address which hosts may be members; Convoke uses the cluster password for this: remove it, and set --cluster-password-file",
             document.shown("network.join.multicast.trusted-interfaces")
         ))
     }
 }
 
-/// The group that the file names: automatic detection looks on it even where multicast is off.
+/// The group that the file names. Auto-detection uses it even if multicast is disabled.
 fn multicast(document: &mut Document, file: &mut File) -> Result<Group, String> {
     let path = |name: &str| format!("{JOIN}.multicast.{name}");
     let is_on = document.is_on(&path("enabled"), false)?;
@@ -94,7 +94,7 @@ fn multicast(document: &mut Document, file: &mut File) -> Result<Group, String> 
     let ttl = document.number(&path("multicast-time-to-live"), 0..=255)?;
     let mut trusted = document.texts(&path("trusted-interfaces"))?;
     trusted.extend(document.texts(&path("trusted-interfaces.interface"))?);
-    // How long it waits for an answer: here each is answered at once. And whether it hears itself.
+    // The timeout is not needed, since beacons are answered at once; loopback mode does not apply.
     document.forget("network.join.multicast");
     let ttl = ttl.and_then(|ttl| u8::try_from(ttl).ok());
     let group = Group { address, port, ttl, trusted };
@@ -122,11 +122,11 @@ fn tcp_ip(document: &mut Document, file: &mut File) -> Result<(), String> {
     let listed = members::sort(&texts);
     if listed.addresses.is_empty() && listed.names.is_empty() && required.is_none() {
         return Err(format!(
-            "{} is enabled and names no member",
+            "{} is enabled but has no members",
             document.shown("network.join.tcp-ip")
         ));
     }
-    // Whoever is not required to be there may found the cluster with it alone.
+    // Only the required member may found the cluster.
     if let Some(member) = required {
         let port = file.start_port.unwrap_or(super::PORT);
         let mut mode = mode("domain", with_port(&member, port));
@@ -141,8 +141,8 @@ fn tcp_ip(document: &mut Document, file: &mut File) -> Result<(), String> {
     Ok(())
 }
 
-/// Plug-ins that find members, by their classes: of those the one for Kubernetes, as files of
-/// Hazelcast 3 have it.
+/// Translates discovery plug-ins by class name. Only the Kubernetes plug-in is supported, as
+/// Hazelcast 3 configured it.
 fn strategies(
     document: &mut Document,
     file: &mut File,
@@ -170,19 +170,19 @@ fn strategies(
     Ok(())
 }
 
-/// Properties that decide which pods are found, in ways that are not there here.
+/// Properties that select pods in ways that are not supported.
 const OF_OTHER_PODS: [(&str, &str); 2] = [
     (
         "service-label-name",
-        "finds services by a label, and here a service has its name: give service-name, or pod-label-name and pod-label-value",
+        "finds services by a label, which is not supported: set service-name, or pod-label-name and pod-label-value",
     ),
     (
         "kubernetes-master",
-        "names an API server, and here a kubeconfig does: take it out, and write a [[discovery]] of mode \"kubernetes\" with the setting kubeconfig",
+        "names an API server; Convoke uses a kubeconfig for this: remove it, and write a [[discovery]] of mode \"kubernetes\" with the setting kubeconfig",
     ),
 ];
 
-/// What is said of Kubernetes below `path`.
+/// Translates the Kubernetes settings below `path`.
 fn kubernetes(
     document: &mut Document,
     path: &str,
@@ -243,7 +243,7 @@ fn kubernetes_api(
             (names.split(',').collect(), values.split(',').collect());
         if names.len() != values.len() {
             return Err(format!(
-                "{}.pod-label-name: {} names and {} values; expected as many of each",
+                "{}.pod-label-name: {} names and {} values; expected the same number of each",
                 document.shown(path),
                 names.len(),
                 values.len()
@@ -258,7 +258,7 @@ fn kubernetes_api(
     Ok(found)
 }
 
-/// Clouds and registries, and all other ways to join: a member that was to be found in one of
+/// Refuses all other ways to join, such as clouds and registries: a member that relies on one of
 /// them must not found a cluster of its own.
 fn others(document: &mut Document) -> Result<(), String> {
     let mut names = document.names_below(JOIN);
@@ -279,7 +279,7 @@ fn others(document: &mut Document) -> Result<(), String> {
 
 fn no_such_mode(document: &Document, path: &str) -> String {
     format!(
-        "{}: there is no such mode here; list addresses with tcp-ip, or load a mode of your own",
+        "{}: there is no such mode; list addresses with tcp-ip, or load a custom mode",
         document.shown(path)
     )
 }

@@ -1,4 +1,4 @@
-//! Maps: what Hazelcast's settings of a map have a counterpart for.
+//! Translates map settings that have a counterpart.
 
 use convoke_grid::map::{BACKUPS_MAX, Eviction, MergePolicy};
 
@@ -6,15 +6,15 @@ use super::super::data::MapEntry;
 use super::super::file::File;
 use super::document::{Document, one_line};
 
-/// The settings of maps that have none of their own: theirs, and ours.
-const THEIR_USUAL: &str = "default";
-const OUR_USUAL: &str = "*";
+/// The map name for default settings, in Hazelcast and here.
+const HAZELCAST_DEFAULT: &str = "default";
+const CONVOKE_DEFAULT: &str = "*";
 
-/// What an unnamed setting of a map is there, in each map: none has another's.
+/// Hazelcast's defaults of map settings; a map does not inherit from another.
 const BACKUPS: u8 = 1;
 const MERGE: MergePolicy = MergePolicy::PutIfAbsent;
 
-/// Settings that change nothing here, where they are as Hazelcast has them anyway.
+/// Settings that have no effect here when they have Hazelcast's default.
 const DEFAULTS: [(&str, &str); 6] = [
     ("in-memory-format", "BINARY"),
     ("read-backup-data", "false"),
@@ -24,15 +24,15 @@ const DEFAULTS: [(&str, &str); 6] = [
     ("merge-policy.batch-size", "100"),
 ];
 
-/// What one map says.
-struct Said {
-    /// As an entry of our own; 0 is no limit.
+/// The translated settings of one map.
+struct Translation {
+    /// The `[maps]` entry; 0 means no limit.
     entry: MapEntry,
-    /// The rule of how many members a map needs, by its name.
+    /// The name of its split-brain protection rule.
     protection: Option<String>,
 }
 
-/// Maps, and how many members they need.
+/// Translates maps, and the number of members that they require.
 pub(super) fn translate(
     document: &mut Document,
     file: &mut File,
@@ -43,18 +43,18 @@ pub(super) fn translate(
     let named = named.iter().filter_map(|name| name.strip_prefix("map[")?.strip_suffix(']'));
     let named = named.map(str::to_owned).chain(document.names_of_overrides("map"));
     for name in named.collect::<Vec<_>>() {
-        let said = read(document, &name, ignored)?;
-        maps.push((name, said));
+        let translation = read(document, &name, ignored)?;
+        maps.push((name, translation));
     }
-    let usual_name = usual_name(&maps);
+    let default_name = default_name(&maps);
     let mut members = 0;
-    for (name, said) in &maps {
-        let Some(rule) = &said.protection else { continue };
+    for (name, translation) in &maps {
+        let Some(rule) = &translation.protection else { continue };
         let needed = protection(document, rule)?;
         members = members.max(needed);
-        if needed > 1 && name != usual_name {
+        if needed > 1 && name != default_name {
             ignored.push(format!(
-                "{} (min-members is {needed}, and holds for all maps)",
+                "{} (min-members is {needed}, and applies to all maps)",
                 document.shown(&format!("map[{name}].split-brain-protection-ref"))
             ));
         }
@@ -62,37 +62,46 @@ pub(super) fn translate(
     if members > 1 {
         file.min_members = u32::try_from(members).ok();
     }
-    let usual = maps.iter().find(|(name, _)| name == usual_name);
-    let usual = usual.map(|(_, said)| said.entry.clone()).unwrap_or_default();
-    for (name, Said { entry, .. }) in &maps {
-        if name != usual_name {
-            file.maps.insert(name.clone(), beside(&usual, entry));
+    let inherited = maps.iter().find(|(name, _)| name == default_name);
+    let inherited = inherited.map(|(_, translation)| translation.entry.clone()).unwrap_or_default();
+    for (name, Translation { entry, .. }) in &maps {
+        if name != default_name {
+            file.maps.insert(name.clone(), differences_from(&inherited, entry));
         }
     }
-    // One that says nothing of its own is still none of those that another pattern fits.
+    // A map without settings of its own must still not match another pattern.
     let patterns: Vec<String> =
         file.maps.keys().filter(|name| name.contains('*')).cloned().collect();
     file.maps.retain(|name, entry| {
         *entry != MapEntry::default() || patterns.iter().any(|pattern| pattern != name)
     });
-    // No limit is what there is without one.
+    // No limit is the default.
     let limit = |limit: Option<u64>| limit.filter(|limit| *limit > 0);
-    let usual = MapEntry {
-        ttl_s: limit(usual.ttl_s),
-        max_idle_s: limit(usual.max_idle_s),
-        merge: Some(usual.merge.unwrap_or(MERGE)),
-        ..usual
+    let inherited = MapEntry {
+        ttl_s: limit(inherited.ttl_s),
+        max_idle_s: limit(inherited.max_idle_s),
+        merge: Some(inherited.merge.unwrap_or(MERGE)),
+        ..inherited
     };
-    file.maps.insert(OUR_USUAL.to_owned(), usual);
+    file.maps.insert(CONVOKE_DEFAULT.to_owned(), inherited);
     Ok(())
 }
 
-/// The map whose settings those have that are not named: a pattern that fits all comes first.
-fn usual_name(maps: &[(String, Said)]) -> &'static str {
-    if maps.iter().any(|(name, _)| name == OUR_USUAL) { OUR_USUAL } else { THEIR_USUAL }
+/// The map with the default settings. A pattern that matches all maps takes precedence over
+/// `default`.
+fn default_name(maps: &[(String, Translation)]) -> &'static str {
+    if maps.iter().any(|(name, _)| name == CONVOKE_DEFAULT) {
+        CONVOKE_DEFAULT
+    } else {
+        HAZELCAST_DEFAULT
+    }
 }
 
-fn read(document: &mut Document, name: &str, ignored: &mut Vec<String>) -> Result<Said, String> {
+fn read(
+    document: &mut Document,
+    name: &str,
+    ignored: &mut Vec<String>,
+) -> Result<Translation, String> {
     let path = |key: &str| format!("map[{name}].{key}");
     let backups = 0..=u64::from(BACKUPS_MAX);
     let small = |number: Option<u64>| number.and_then(|number| u8::try_from(number).ok());
@@ -127,18 +136,18 @@ fn read(document: &mut Document, name: &str, ignored: &mut Vec<String>) -> Resul
     }
     if document.is_on(&path("map-store.enabled"), false)? {
         return Err(format!(
-            "{} keeps the map in another store, and nothing here does: take it out, and let the application read and write that store",
+            "{} keeps the map in an external store, which is not supported: remove it, and let the application read and write that store",
             document.shown(&path("map-store"))
         ));
     }
     let protection = document.text(&path("split-brain-protection-ref"))?;
-    for (key, usual) in DEFAULTS {
-        document.forget_default(&path(key), usual);
+    for (key, inherited) in DEFAULTS {
+        document.forget_default(&path(key), inherited);
     }
-    Ok(Said { entry, protection })
+    Ok(Translation { entry, protection })
 }
 
-/// A bound of a map, and what goes at it: here a bound is one of memory.
+/// The limit and the eviction policy of a map. Only limits on memory have a counterpart.
 fn eviction(
     document: &mut Document,
     name: &str,
@@ -150,7 +159,7 @@ fn eviction(
     let bound = document.text(&path("max-size-policy"))?;
     let size = document.number(&path("size"), 0..=u64::from(u32::MAX))?.filter(|size| *size > 0);
     let policy = match policy.to_ascii_uppercase().as_str() {
-        // Nothing goes, and the bound means nothing.
+        // Nothing is evicted, so the limit has no effect.
         "" | "NONE" => return Ok(()),
         "LRU" => Eviction::Lru,
         "LFU" => Eviction::Lfu,
@@ -170,7 +179,7 @@ fn eviction(
             entry.eviction = Some(policy);
         }
         bound => ignored.push(format!(
-            "{} (a bound by {} has no counterpart; set memory-mib for one by memory)",
+            "{} (a bound by {} has no counterpart; set memory-mib for a memory limit)",
             document.shown(&format!("map[{name}].eviction")),
             one_line(bound.unwrap_or("PER_NODE"))
         )),
@@ -178,7 +187,7 @@ fn eviction(
     Ok(())
 }
 
-/// How many members a rule asks for; 0 when it is off or unknown.
+/// The number of members that a rule requires; 0 when it is disabled or unknown.
 fn protection(document: &mut Document, name: &str) -> Result<u64, String> {
     for path in
         [format!("split-brain-protection[{name}]"), format!("split-brain-protection.{name}")]
@@ -191,21 +200,25 @@ fn protection(document: &mut Document, name: &str) -> Result<u64, String> {
     Ok(0)
 }
 
-/// A map's own entry where it differs from the usual one, which it has the rest from here:
-/// there, no map has another's settings.
-fn beside(usual: &MapEntry, own: &MapEntry) -> MapEntry {
-    fn differing<T: Copy + PartialEq>(own: Option<T>, usual: Option<T>, default: T) -> Option<T> {
+/// The entry of a map where it differs from the default entry, from which it inherits here; in
+/// Hazelcast a map inherits nothing.
+fn differences_from(inherited: &MapEntry, own: &MapEntry) -> MapEntry {
+    fn differing<T: Copy + PartialEq>(
+        own: Option<T>,
+        inherited: Option<T>,
+        default: T,
+    ) -> Option<T> {
         let own = own.unwrap_or(default);
-        (own != usual.unwrap_or(default)).then_some(own)
+        (own != inherited.unwrap_or(default)).then_some(own)
     }
     MapEntry {
-        backups: differing(own.backups, usual.backups, BACKUPS),
-        async_backups: differing(own.async_backups, usual.async_backups, 0),
-        ttl_s: differing(own.ttl_s, usual.ttl_s, 0),
-        max_idle_s: differing(own.max_idle_s, usual.max_idle_s, 0),
-        memory_mib: differing(own.memory_mib, usual.memory_mib, 0),
+        backups: differing(own.backups, inherited.backups, BACKUPS),
+        async_backups: differing(own.async_backups, inherited.async_backups, 0),
+        ttl_s: differing(own.ttl_s, inherited.ttl_s, 0),
+        max_idle_s: differing(own.max_idle_s, inherited.max_idle_s, 0),
+        memory_mib: differing(own.memory_mib, inherited.memory_mib, 0),
         eviction: own.eviction,
-        merge: differing(own.merge, usual.merge, MERGE),
-        statistics: own.statistics.or(usual.statistics.map(|_| false)),
+        merge: differing(own.merge, inherited.merge, MERGE),
+        statistics: own.statistics.or(inherited.statistics.map(|_| false)),
     }
 }

@@ -1,9 +1,9 @@
-//! Hazelcast's member lists hold addresses and names alike; here they are the
-//! affair of two modes.
+//! Splits Hazelcast's member lists, which may mix addresses and names, for the modes `tcpip` and
+//! `dns`.
 
 use std::net::IpAddr;
 
-/// One list, sorted; entries as they were written.
+/// A sorted list; entries are unchanged.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Listed {
     /// For tcpip.
@@ -12,7 +12,7 @@ pub(super) struct Listed {
     pub(super) names: Vec<String>,
 }
 
-/// Entries are separated by commas, semicolons or white space.
+/// Splits at commas, semicolons and white space.
 pub(super) fn sort(texts: &[String]) -> Listed {
     let mut listed = Listed::default();
     let separates = |c: char| matches!(c, ',' | ';') || c.is_whitespace();
@@ -28,10 +28,10 @@ pub(super) fn sort(texts: &[String]) -> Listed {
     listed
 }
 
-/// Addresses, ranges of them and `localhost` are no names; what is neither is
-/// left to the mode to refuse.
+/// Whether an entry is a host name. Addresses, ranges and `localhost` are not; malformed entries
+/// are left for the mode to refuse.
 fn is_name(entry: &str) -> bool {
-    // IPv6, also with a zone or a length: a name has one colon at most.
+    // IPv6, perhaps with a zone or a prefix length: a name has at most one colon.
     if entry.starts_with('[') || entry.matches(':').count() > 1 || entry.parse::<IpAddr>().is_ok() {
         return false;
     }
@@ -46,7 +46,7 @@ mod tests {
     use super::sort;
 
     #[test]
-    fn names_and_addresses_are_told_apart() {
+    fn names_and_addresses_are_distinguished() {
         let listed = sort(&[
             "10.0.0.1, 10.0.0.2-9:5701;10.0.0.*".into(),
             "a.example:5701 [::1]:1\nlocalhost ::1 fe80::1%eth0".into(),

@@ -1,5 +1,5 @@
-//! Configuration files of Hazelcast 5, XML or YAML: what finds members takes
-//! effect here as it does there; the rest is listed once, by its path.
+//! Reads configuration files of Hazelcast 5, XML or YAML. Settings that find members are honoured;
+//! the others are listed once, by their path.
 
 mod document;
 mod join;
@@ -15,38 +15,38 @@ use super::file::{File, OneOrMore};
 use document::Document;
 pub(super) use document::Surroundings;
 
-/// What Hazelcast does with what a file leaves out.
+/// Hazelcast's defaults.
 const CLUSTER_NAME: &str = "dev";
 const PORT: u16 = 5701;
 const GROUP: &str = "224.2.2.3";
 const GROUP_PORT: u16 = 54327;
-/// Paths that are listed; the rest is counted.
+/// Paths that are listed, at most; the rest are counted.
 const LISTED_MAX: usize = 24;
 
-/// A Hazelcast file as our own.
+/// A Hazelcast file in the Convoke format.
 #[derive(Debug)]
 pub(crate) struct Translated {
     pub(crate) file: File,
-    /// What takes no effect, by its path; and why, where there is more to say.
+    /// Paths without effect, with a reason where needed.
     pub(crate) ignored: Vec<String>,
 }
 
-/// Whether a file of this name and text is meant for Hazelcast.
+/// Whether a file with this name and text is a Hazelcast file.
 pub(super) fn is_meant(path: &Path, text: &str) -> bool {
     is_named(path) || text.trim_start_matches('\u{feff}').trim_start().starts_with('<')
 }
 
-/// Whether the name of a file alone says so.
+/// Whether the name of a file alone shows it.
 fn is_named(path: &Path) -> bool {
     let extension = path.extension().and_then(|extension| extension.to_str());
     let extension = extension.map(str::to_ascii_lowercase);
     matches!(extension.as_deref(), Some("xml" | "yaml" | "yml"))
 }
 
-/// The text of a file in the encoding that its first bytes name: a byte order mark, or the
-/// declaration of XML (XML 1.0, appendix F); else UTF-8. `None` when it is not in that.
+/// Decodes a file by its byte order mark or its XML declaration (XML 1.0, appendix F), otherwise as
+/// UTF-8. `None` when it is not in that encoding.
 pub(super) fn decode(bytes: Vec<u8>) -> Option<String> {
-    /// Bytes that a declaration has, at most.
+    /// Length of a declaration, in bytes, at most.
     const DECLARATION_BYTES_MAX: usize = 256;
     let marked = encoding_rs::Encoding::for_bom(&bytes).map(|(encoding, _)| encoding);
     let start = &bytes[..bytes.len().min(DECLARATION_BYTES_MAX)];
@@ -74,55 +74,55 @@ pub(super) fn decode(bytes: Vec<u8>) -> Option<String> {
     }
 }
 
-/// What decides who may be a member or what becomes of data, in ways that are not ours: a file
-/// that has one of these on is refused. `None` where there is no switch.
+/// Settings that decide which hosts may be members, or what happens to data, and have no
+/// counterpart: a file that enables one of these is refused. `None` where there is no `enabled`.
 const REFUSED: [(&str, Option<&str>, &str); 8] = [
     (
         "group",
         None,
-        "is of Hazelcast 3; give the name as <cluster-name>, and a password with --cluster-password-file",
+        "is for Hazelcast 3; set <cluster-name> instead, and a password with --cluster-password-file",
     ),
     (
         "network.ssl",
         Some("enabled"),
-        "decides who may be a member by certificates, and here the cluster password does: take it out, and set --cluster-password-file",
+        "decides by certificates which hosts may be members; Convoke uses the cluster password for this: remove it, and set --cluster-password-file",
     ),
     (
         "security",
         Some("enabled"),
-        "decides who may be a member, and here the cluster password does: take it out, and set --cluster-password-file",
+        "decides which hosts may be members; Convoke uses the cluster password for this: remove it, and set --cluster-password-file",
     ),
     (
         "network.member-address-provider",
         Some("enabled"),
-        "runs a class that chooses this member's address: take it out, and set network.interfaces or network.public-address",
+        "runs a class that chooses this member's address: remove it, and set network.interfaces or network.public-address",
     ),
     (
         "network.socket-interceptor",
         Some("enabled"),
-        "runs a class that decides who may connect: take it out, and set --cluster-password-file",
+        "runs a class that decides which hosts may connect: remove it, and set --cluster-password-file",
     ),
     (
         "config-replacers",
         None,
-        "fill in values by classes: write the values, or ${NAME} and CONVOKE_HZ_NAME in the environment",
+        "replace values by running classes: write the values, or use ${NAME} with CONVOKE_HZ_NAME in the environment",
     ),
-    ("persistence", Some("enabled"), "keeps data on disk, and nothing here does: take it out"),
+    ("persistence", Some("enabled"), "keeps data on disk, which is not supported: remove it"),
     (
         "hot-restart-persistence",
         Some("enabled"),
-        "keeps data on disk, and nothing here does: take it out",
+        "keeps data on disk, which is not supported: remove it",
     ),
 ];
 
-/// Properties that choose the address that a member binds and the one that it advertises.
+/// Properties for the address that a member binds, and the one that it advertises.
 const LOCAL_ADDRESS: &str = "hazelcast.local.localAddress";
 const PUBLIC_ADDRESS: &str = "hazelcast.local.publicAddress";
 
-/// A property that members must have in common.
+/// A property that must be the same on all members.
 const TOKEN: &str = "hazelcast.application.validation.token";
 
-/// Reads a whole file. The error is one line.
+/// Translates a whole file. The error is one line.
 pub(super) fn translate(text: &str, surroundings: &Surroundings) -> Result<Translated, String> {
     let mut document = Document::read(text, surroundings)?;
     if document.is_on("advanced-network.enabled", false)? {
@@ -142,7 +142,7 @@ pub(super) fn translate(text: &str, surroundings: &Surroundings) -> Result<Trans
     }
     if document.has_property("", TOKEN) {
         return Err(format!(
-            "{TOKEN} decides who may be a member, and here the cluster password does: take it out, and set --cluster-password-file"
+            "{TOKEN} decides which hosts may be members; Convoke uses the cluster password for this: remove it, and set --cluster-password-file"
         ));
     }
     names::check(&document)?;
@@ -158,7 +158,7 @@ pub(super) fn translate(text: &str, surroundings: &Surroundings) -> Result<Trans
         ..File::default()
     };
     if let Some(name) = document.text("instance-name")? {
-        if super::is_short(&name) {
+        if super::is_valid_name(&name) {
             file.name = Some(name);
         } else {
             ignored.push(format!(
@@ -176,12 +176,12 @@ pub(super) fn translate(text: &str, surroundings: &Surroundings) -> Result<Trans
     } else {
         document.forget("network.interfaces");
     }
-    // As there, the property holds whatever the interfaces are.
+    // As in Hazelcast, the property overrides the interfaces.
     if let Some(address) = document.property("", LOCAL_ADDRESS)? {
         let address = if address == "localhost" { "127.0.0.1" } else { &address };
         if address.parse::<std::net::IpAddr>().is_err() {
             return Err(format!(
-                "{LOCAL_ADDRESS}: {:?} is not an IP address; name this member's address, or set network.interfaces",
+                "{LOCAL_ADDRESS}: {:?} is not an IP address; give this member's address, or set network.interfaces",
                 document::one_line(address)
             ));
         }
@@ -201,18 +201,18 @@ pub(super) fn translate(text: &str, surroundings: &Surroundings) -> Result<Trans
     Ok(Translated { file, ignored })
 }
 
-/// What members must know to encrypt is what they must know to belong here.
+/// The encryption password becomes the cluster password.
 fn secret(document: &mut Document, file: &mut File) -> Result<(), String> {
     const PATH: &str = "network.symmetric-encryption";
     if document.is_on(&format!("{PATH}.enabled"), false)? {
         let Some(password) = document.text(&format!("{PATH}.password"))? else {
             return Err(format!(
-                "{} is on, with a key and no password: take it out, and set --cluster-password-file",
+                "{} is enabled with a key instead of a password: remove it, and set --cluster-password-file",
                 document.shown(PATH)
             ));
         };
         file.cluster_password = Some(password);
-        // Members encrypt in one way here.
+        // The cipher cannot be configured.
         for name in ["algorithm", "salt", "iteration-count"] {
             document.forget(&format!("{PATH}.{name}"));
         }
@@ -231,7 +231,7 @@ fn ports(document: &mut Document, file: &mut File) -> Result<(), String> {
         }
     }
     file.start_port = Some(port);
-    // A member port is bound so in any case.
+    // The member port is always bound with SO_REUSEADDR.
     document.forget_default("network.reuse-address", "true");
     let count = document.number("network.port.port-count", 1..=u64::from(u16::MAX))?;
     let mut count = count.and_then(|count| u16::try_from(count).ok());
@@ -243,7 +243,7 @@ fn ports(document: &mut Document, file: &mut File) -> Result<(), String> {
 }
 
 impl Translated {
-    /// One line for the log; none when all of it takes effect.
+    /// One line for the log; `None` when everything is honoured.
     pub(crate) fn warning(&self) -> Option<String> {
         let Self { ignored, .. } = self;
         let (first, more) = ignored.split_at(ignored.len().min(LISTED_MAX));
@@ -251,14 +251,18 @@ impl Translated {
             0 => String::new(),
             count => format!(" and {count} more"),
         };
-        (!first.is_empty())
-            .then(|| format!("not honoured of the Hazelcast file: {}{more}", first.join(", ")))
+        (!first.is_empty()).then(|| {
+            format!(
+                "these settings of the Hazelcast file are not honoured: {}{more}",
+                first.join(", ")
+            )
+        })
     }
 
-    /// The file in our own form.
+    /// The file in the Convoke format.
     pub(crate) fn to_toml(&self, origin: &str) -> Result<String, String> {
         let mut text = format!(
-            "# Made from {origin}. What that file leaves out is as Hazelcast has it: cluster\n\
+            "# Converted from {origin}. Settings that it does not have are Hazelcast's defaults: cluster\n\
              # name {CLUSTER_NAME:?}, port {PORT}, multicast {GROUP}:{GROUP_PORT}.\n\n"
         );
         let body = toml::to_string(&self.file).map_err(|error| error.to_string())?;
@@ -339,7 +343,7 @@ hazelcast:
 ";
 
     #[test]
-    fn what_hazelcast_refuses_or_reads_elsewhere_is_no_default_here() {
+    fn settings_that_hazelcast_refuses_or_overrides_are_not_replaced_by_defaults() {
         let refusal = |text: &str| translate(text).unwrap_err();
         let both =
             "hazelcast: { network: { port: { port: 7777 } }, advanced-network: { enabled: true } }";
@@ -347,7 +351,7 @@ hazelcast:
         let two = "hazelcast: { cluster-name: a }\n---\nhazelcast: { cluster-name: b }\n";
         assert!(refusal(two).contains("a second document"), "{}", refusal(two));
         let name = "<hazelcast><cluster-name><b>x</b></cluster-name></hazelcast>";
-        assert!(refusal(name).contains("expected text alone"), "{}", refusal(name));
+        assert!(refusal(name).contains("expected text only"), "{}", refusal(name));
         let one = "---\nhazelcast: { cluster-name: a }\n...\n";
         assert_eq!(translate(one).unwrap().file.cluster_name.as_deref(), Some("a"));
         let in_environment = |name: &str, text: &str| {
@@ -357,7 +361,7 @@ hazelcast:
         let plain = "<hazelcast><network><port>7777</port></network></hazelcast>";
         for name in ["HZ_NETWORK_JOIN_AWS_ENABLED", "HZ_NETWORK_JOIN_GCP_ENABLED"] {
             let refusal = in_environment(name, plain).unwrap_err();
-            assert!(refusal.contains("there is no such mode here"), "{name}: {refusal}");
+            assert!(refusal.contains("there is no such mode"), "{name}: {refusal}");
         }
         let refusal = in_environment("HZ_ADVANCEDNETWORK_ENABLED", plain).unwrap_err();
         assert!(refusal.contains("keep one of them"), "{refusal}");
@@ -391,7 +395,7 @@ hazelcast:
     }
 
     #[test]
-    fn both_forms_of_one_configuration_say_the_same() {
+    fn xml_and_yaml_of_one_configuration_are_equivalent() {
         for text in [XML, YAML] {
             let Translated { file, ignored } = translate(text).unwrap();
             assert_eq!(file.cluster_name.as_deref(), Some("shop"));
@@ -417,7 +421,7 @@ hazelcast:
     }
 
     #[test]
-    fn what_a_file_leaves_out_is_as_hazelcast_has_it() {
+    fn omitted_settings_have_hazelcasts_defaults() {
         let Translated { file, ignored } = translate("<hazelcast/>").unwrap();
         assert_eq!((file.cluster_name.as_deref(), file.start_port), (Some("dev"), Some(5701)));
         assert_eq!(modes(&file), [("auto", "")]);
@@ -426,7 +430,7 @@ hazelcast:
     }
 
     #[test]
-    fn kubernetes_by_service_by_labels_and_by_dns() {
+    fn kubernetes_is_translated_by_service_by_labels_and_by_dns() {
         let join = |properties: &str| {
             let text = format!(
                 "hazelcast:\n  network:\n    join:\n      kubernetes: {{ enabled: true, {properties} }}\n"
@@ -451,7 +455,7 @@ hazelcast:
     }
 
     #[test]
-    fn a_way_to_join_that_is_not_there_is_refused_and_none_at_all_is_no_cluster() {
+    fn an_unsupported_way_to_join_is_refused_and_none_means_no_cluster() {
         let join = |ways: &str| {
             translate(&format!(
                 "<hazelcast><network><join><auto-detection enabled='false'/><multicast enabled='false'/>{ways}</join></network></hazelcast>"
@@ -459,18 +463,18 @@ hazelcast:
         };
         let refusal = join("<aws enabled='true'><region>x</region></aws>").unwrap_err();
         assert!(
-            refusal.starts_with("hazelcast.network.join.aws: there is no such mode here"),
+            refusal.starts_with("hazelcast.network.join.aws: there is no such mode"),
             "{refusal}"
         );
         let refusal = join("<discovery-strategies><discovery-strategy enabled='true' class='a.B'/></discovery-strategies>").unwrap_err();
-        assert!(refusal.contains("(a.B): there is no such mode here"), "{refusal}");
+        assert!(refusal.contains("(a.B): there is no such mode"), "{refusal}");
         let Translated { file, ignored } =
             join("<aws enabled='false'><region>x</region></aws>").unwrap();
         assert_eq!((file.no_cluster, ignored.len()), (Some(true), 0));
     }
 
     #[test]
-    fn the_text_of_an_element_is_all_of_its_text() {
+    fn the_text_of_an_element_is_joined_across_comments() {
         let text = "<hazelcast><cluster-name>a<!-- c -->b</cluster-name><instance-name><![CDATA[x]]>y<?p?>z</instance-name><network><port><!-- f -->59<!-- c -->06</port>\
             <join><multicast enabled=' true '/></join></network></hazelcast>";
         let file = translate(text).unwrap().file;
@@ -481,13 +485,13 @@ hazelcast:
     }
 
     #[test]
-    fn words_of_yaml_are_the_names_that_they_are() {
+    fn yaml_words_and_numbers_stay_names() {
         let file = translate("hazelcast: { cluster-name: no, instance-name: 007 }").unwrap().file;
         assert_eq!((file.cluster_name.as_deref(), file.name.as_deref()), (Some("no"), Some("007")));
     }
 
     #[test]
-    fn other_encodings_are_read_as_the_file_says() {
+    fn other_encodings_are_read_as_declared() {
         let latin = b"<?xml version=\"1.0\" encoding='ISO-8859-1'?><a>caf\xe9</a>".to_vec();
         assert!(decode(latin).unwrap().ends_with("<a>caf\u{e9}</a>"));
         let wide: Vec<u8> =
@@ -499,7 +503,7 @@ hazelcast:
     }
 
     #[test]
-    fn a_required_member_is_waited_for() {
+    fn a_required_member_becomes_the_mode_domain() {
         let text = "<hazelcast><network><port>5761</port><join><tcp-ip enabled='true'><required-member>10.77.0.2</required-member><member>10.77.0.1:5761</member></tcp-ip></join></network></hazelcast>";
         let Translated { file, ignored } = translate(text).unwrap();
         assert_eq!(modes(&file), [("domain", "10.77.0.2:5761"), ("tcpip", "10.77.0.1:5761")]);
@@ -508,7 +512,7 @@ hazelcast:
     }
 
     #[test]
-    fn properties_are_found_in_each_spelling_and_place() {
+    fn properties_are_found_in_each_spelling_and_location() {
         let own = "<hazelcast><network><join><kubernetes enabled='true'><nameSpace>ns</nameSpace><SERVICE-NAME>svc</SERVICE-NAME></kubernetes></join></network></hazelcast>";
         let strategy = "<hazelcast><network><join><discovery-strategies><discovery-strategy enabled='false' class='a.B'/><discovery-strategy enabled='true' class='com.hazelcast.kubernetes.HazelcastKubernetesDiscoveryStrategy'>
             <properties><property name='namespace'>ns</property><property name='serviceName'>svc</property></properties></discovery-strategy></discovery-strategies></join></network>
@@ -540,7 +544,7 @@ hazelcast:
     }
 
     #[test]
-    fn an_advanced_network_is_read_in_place_of_the_plain_one() {
+    fn an_advanced_network_replaces_the_plain_one() {
         let text = "
 hazelcast:
   cluster-name: edge
@@ -569,7 +573,7 @@ hazelcast:
     }
 
     #[test]
-    fn maps_are_those_of_hazelcast() {
+    fn map_settings_are_translated() {
         let xml = "<hazelcast>
             <map name='default'><backup-count>2</backup-count><time-to-live-seconds>60</time-to-live-seconds><in-memory-format>BINARY</in-memory-format></map>
             <map name='sessions.web'><backup-count>2</backup-count><max-idle-seconds>1800</max-idle-seconds>
@@ -622,7 +626,7 @@ hazelcast:
     }
 
     #[test]
-    fn variables_and_overrides_come_from_the_environment() {
+    fn variables_and_overrides_are_read_from_the_environment() {
         let variable = |name: &str, value: &str| (name.to_owned(), value.to_owned());
         let surroundings = Surroundings {
             environment: vec![
@@ -647,7 +651,7 @@ hazelcast:
     }
 
     #[test]
-    fn files_that_are_imported_are_read_where_they_are_named() {
+    fn imported_files_are_read_in_place_of_the_import() {
         let folder = std::env::temp_dir().join(format!("convoke-import-{}", std::process::id()));
         std::fs::create_dir_all(folder.join("more")).unwrap();
         let write = |name: &str, text: &str| std::fs::write(folder.join(name), text).unwrap();
@@ -674,8 +678,8 @@ hazelcast:
         );
         for (resource, expected) in [
             ("nowhere.xml", "cannot be read"),
-            ("round.yaml", "do they import each other?"),
-            ("classpath:a.xml", "is no file here"),
+            ("round.yaml", "do the files import each other?"),
+            ("classpath:a.xml", "is not a file path"),
         ] {
             let refusal = read(&format!("hazelcast: {{ import: ['{resource}'] }}")).unwrap_err();
             assert!(refusal.contains(expected) && !refusal.contains('\n'), "{refusal}");
@@ -684,17 +688,17 @@ hazelcast:
     }
 
     #[test]
-    fn what_decides_who_is_a_member_is_honoured_or_refused() {
+    fn settings_that_decide_membership_are_honoured_or_refused() {
         for (text, expected) in [
-            ("<group><name>shop</name></group>", "hazelcast.group is of Hazelcast 3"),
+            ("<group><name>shop</name></group>", "hazelcast.group is for Hazelcast 3"),
             (
                 "<network><ssl enabled='true'/></network>",
-                "hazelcast.network.ssl decides who may be a member",
+                "hazelcast.network.ssl decides by certificates which hosts may be members",
             ),
-            ("<security enabled='true'/>", "hazelcast.security decides who may be a member"),
+            ("<security enabled='true'/>", "hazelcast.security decides which hosts may be members"),
             (
                 "<network><symmetric-encryption enabled='true'><key>k</key></symmetric-encryption></network>",
-                "with a key and no password",
+                "with a key instead of a password",
             ),
             (
                 "<network><join><multicast enabled='true'><trusted-interfaces><interface>10.3.*.*</interface></trusted-interfaces></multicast></join></network>",
@@ -714,7 +718,7 @@ hazelcast:
             ),
             (
                 "<properties><property name='hazelcast.application.validation.token'>t</property></properties>",
-                "hazelcast.application.validation.token decides who may be a member",
+                "hazelcast.application.validation.token decides which hosts may be members",
             ),
             ("<cluster-name/>", "hazelcast.cluster-name is empty"),
             (
@@ -724,7 +728,7 @@ hazelcast:
             ("<persistence enabled='true'/>", "hazelcast.persistence keeps data on disk"),
             (
                 "<map name='a'><map-store enabled='true'/></map>",
-                "hazelcast.map[a].map-store keeps the map in another store",
+                "hazelcast.map[a].map-store keeps the map in an external store",
             ),
         ] {
             let refusal = translate(&format!("<hazelcast>{text}</hazelcast>")).unwrap_err();
@@ -737,7 +741,7 @@ hazelcast:
     }
 
     #[test]
-    fn automatic_detection_looks_on_the_group_of_the_file() {
+    fn auto_detection_uses_the_multicast_group_of_the_file() {
         let text = "<hazelcast><network><join><multicast enabled='false'><multicast-group>224.2.2.88</multicast-group><multicast-port>54888</multicast-port><multicast-time-to-live>8</multicast-time-to-live><trusted-interfaces><interface>*.*.*.*</interface></trusted-interfaces></multicast></join></network></hazelcast>";
         let Translated { file, ignored } = translate(text).unwrap();
         assert_eq!(modes(&file), [("auto", "")]);
@@ -749,29 +753,29 @@ hazelcast:
     }
 
     #[test]
-    fn a_map_has_nothing_from_those_whose_patterns_it_is_no_map_of() {
+    fn a_map_inherits_nothing_from_other_patterns() {
         let maps = |text: &str| translate(&format!("hazelcast: {{ map: {{ {text} }} }}")).unwrap();
-        // A map that says nothing has what Hazelcast has, whatever the usual one has.
+        // A map without settings has Hazelcast's defaults, whatever `default` says.
         let file = maps("default: { async-backup-count: 1 }, bare: {}, empty: ").file;
         assert_eq!(file.maps["*"].async_backups, Some(1));
         for name in ["bare", "empty"] {
             assert_eq!(file.maps[name].async_backups, Some(0), "{name}");
         }
-        // And is not one of those that a pattern fits.
+        // It must not match another pattern.
         let file = maps("cache-*: { backup-count: 0 }, cache-safe: { backup-count: 1 }").file;
         assert_eq!(file.maps["cache-safe"], MapEntry::default());
-        // A pattern that fits all comes before the default.
+        // A pattern that matches all maps takes precedence over `default`.
         let file = maps("default: { backup-count: 3 }, '*': { backup-count: 2 }, a: {}").file;
         let backups = |name: &str| file.maps[name].backups;
         assert_eq!(["*", "default", "a"].map(backups), [Some(2), Some(3), Some(1)]);
-        // Hazelcast merges otherwise than a member does that nobody configured.
+        // Hazelcast's default merge policy differs from that of Convoke.
         let file = maps("a: { merge-policy: { class-name: org.example.Own } }").file;
         assert_eq!(file.maps["*"].merge, Some(MergePolicy::PutIfAbsent));
         assert_eq!(file.maps["a"].merge, Some(MergePolicy::LastWriter));
     }
 
     #[test]
-    fn what_protects_one_map_is_said_to_protect_all() {
+    fn split_brain_protection_of_one_map_is_reported_to_apply_to_all() {
         let rule = "split-brain-protection: { two: { enabled: true, minimum-cluster-size: 2 } }";
         let read = |map: &str| {
             let text = format!(
@@ -785,13 +789,13 @@ hazelcast:
         assert_eq!(
             read("accounts"),
             [
-                "hazelcast.map[accounts].split-brain-protection-ref (min-members is 2, and holds for all maps)"
+                "hazelcast.map[accounts].split-brain-protection-ref (min-members is 2, and applies to all maps)"
             ]
         );
     }
 
     #[test]
-    fn what_a_name_or_a_time_to_live_may_be_there_starts_here() {
+    fn long_names_and_a_ttl_of_zero_are_accepted() {
         let text = format!(
             "<hazelcast><instance-name>{}</instance-name><network><join><multicast enabled='true'><multicast-time-to-live>0</multicast-time-to-live></multicast></join></network></hazelcast>",
             "n".repeat(65)
@@ -805,7 +809,7 @@ hazelcast:
     }
 
     #[test]
-    fn what_is_no_hazelcast_file_is_refused_on_one_line() {
+    fn other_files_are_refused_with_one_line() {
         for (text, expected) in [
             ("<hazelcast", "is not well-formed XML"),
             ("<hazelcast-client/>", "its root is <hazelcast-client>; expected <hazelcast>"),
@@ -818,7 +822,7 @@ hazelcast:
             ),
             (
                 "<hazelcast><cluster-name>${name}</cluster-name></hazelcast>",
-                "hazelcast.cluster-name: \"${name}\" holds a variable",
+                "hazelcast.cluster-name: \"${name}\" contains a variable",
             ),
             (
                 "<hazelcast><lite-member enabled='perhaps'/></hazelcast>",
@@ -831,7 +835,7 @@ hazelcast:
     }
 
     #[test]
-    fn the_translation_is_a_file_of_our_own() {
+    fn the_translation_is_a_valid_convoke_file() {
         for text in [XML, YAML, "<hazelcast/>"] {
             let translated = translate(text).unwrap();
             let toml = translated.to_toml("a.xml").unwrap();

@@ -1,12 +1,12 @@
-//! Names that a file may have where it says who is a member: a misspelt one would be replaced by
-//! a default, and the member would be in another cluster.
+//! Known names in the parts of a file that decide membership. A misspelt name would be replaced by
+//! a default, and the member would join another cluster.
 
 use super::super::modes::distance;
 use super::document::{Document, one_line, plain};
 
-/// Names below a path.
+/// The names below each path.
 const KNOWN: [(&str, &[&str]); 9] = [
-    // It is a text.
+    // Text only.
     ("cluster-name", &[]),
     (
         "network",
@@ -16,7 +16,7 @@ const KNOWN: [(&str, &[&str]); 9] = [
             "join",
             "member-address-provider",
             "memcache-protocol",
-            // Of the socket of members in an advanced network.
+            // The socket of members in an advanced network.
             "name",
             "outbound-ports",
             "port",
@@ -74,12 +74,12 @@ const KNOWN: [(&str, &[&str]); 9] = [
     ("lite-member", &["enabled"]),
 ];
 
-/// Names at the top that decide who is a member; other unknown ones are listed.
+/// Top-level names that decide membership; other unknown names are only listed.
 const AT_THE_TOP: [&str; 4] = ["advanced-network", "cluster-name", "lite-member", "network"];
-/// Edits from one of these to a name that is meant for it, at most.
+/// Edits from one of these to a misspelt name, at most.
 const EDITS_MAX: usize = 2;
 
-/// Refuses a file that has a name in these places that Hazelcast does not know.
+/// Refuses a file with a name in these places that Hazelcast does not know.
 pub(super) fn check(document: &Document) -> Result<(), String> {
     for name in document.names_below("") {
         let bare = bare(&name);
@@ -93,12 +93,12 @@ pub(super) fn check(document: &Document) -> Result<(), String> {
     for (path, known) in KNOWN {
         for name in document.names_below(path) {
             let bare = bare(&name);
-            // Ways to join are read without regard to case and dashes.
+            // Below `network.join`, case and dashes are ignored.
             let is_loose = path.starts_with("network.join");
             let is_same = |known: &str| known == bare || is_loose && plain(known) == plain(bare);
             if !known.iter().any(|known| is_same(known)) {
                 let known = match known {
-                    [] => "expected text alone".to_owned(),
+                    [] => "expected text only".to_owned(),
                     known => format!("it knows {}", known.join(", ")),
                 };
                 return Err(format!(
@@ -112,13 +112,13 @@ pub(super) fn check(document: &Document) -> Result<(), String> {
     Ok(())
 }
 
-/// Whether a name is another one, misspelt.
+/// Whether a name is a misspelling of a known one.
 fn is_meant(name: &str, known: &str) -> bool {
     let plain = |name: &str| plain(&name.replace('_', ""));
     name != known && distance(&plain(known), &plain(name)) <= EDITS_MAX
 }
 
-/// Without what XML names it.
+/// The name without the prefix that XML adds.
 fn bare(name: &str) -> &str {
     name.split('[').next().unwrap_or(name)
 }
@@ -128,7 +128,7 @@ mod tests {
     use super::super::{Surroundings, translate};
 
     #[test]
-    fn a_misspelt_name_is_no_default() {
+    fn a_misspelt_name_is_refused() {
         let refusal = |text: &str| translate(text, &Surroundings::default()).unwrap_err();
         for (text, expected) in [
             (

@@ -1,7 +1,7 @@
-//! YAML as a tree of texts. A plain `no`, `on`, `007`, `1_000` or `~` stays the text that it is:
-//! what is a switch or a number is decided by the code that reads it, as in Hazelcast (YAML 1.2,
-//! JSON schema). Of numbers with a fraction or an exponent, Hazelcast keeps the value alone:
-//! `1.50` is the text `1.5`, and `1e3` is `1000.0`.
+//! YAML as a tree of strings. A plain `no`, `on`, `007`, `1_000` or `~` stays a string: the code
+//! that reads it decides what is a boolean or a number, as in Hazelcast (YAML 1.2, JSON schema).
+//! Numbers with a fraction or an exponent are normalized as in Hazelcast: `1.50` becomes `1.5`, and
+//! `1e3` becomes `1000.0`.
 
 use std::collections::HashMap;
 
@@ -9,13 +9,13 @@ use granit_parser::{Event, Parser, ScalarStyle, StrInput};
 
 use super::document::{VALUES_MAX, one_line};
 
-/// Levels of a file, lists and maps alike.
+/// Nesting levels of a file, lists and maps alike.
 const DEPTH_MAX: usize = 64;
 
 /// A value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Tree {
-    /// Left empty, or `null`.
+    /// Empty, or `null`.
     Nothing,
     Text(String),
     List(Vec<Self>),
@@ -24,7 +24,7 @@ pub(super) enum Tree {
 }
 
 impl Tree {
-    /// The texts of it and of what it holds.
+    /// The strings in it, at any depth.
     pub(super) fn texts(&self) -> Vec<String> {
         match self {
             Self::Nothing => Vec::new(),
@@ -43,7 +43,7 @@ impl Tree {
     }
 }
 
-/// Reads a file, which holds one document.
+/// Reads a file with one document.
 pub(super) fn read(text: &str) -> Result<Tree, String> {
     let mut reader =
         Reader { parser: Parser::new_from_str(text), anchors: HashMap::new(), room: VALUES_MAX };
@@ -57,7 +57,7 @@ pub(super) fn read(text: &str) -> Result<Tree, String> {
                     match reader.next()? {
                         Event::StreamEnd => return Ok(tree),
                         Event::DocumentStart(..) => {
-                            return Err("it has a second document, after `---`; Hazelcast reads one: keep one of them".to_owned());
+                            return Err("it has a second document, after `---`; Hazelcast reads only one: keep one of them".to_owned());
                         }
                         _ => {}
                     }
@@ -70,7 +70,7 @@ pub(super) fn read(text: &str) -> Result<Tree, String> {
 struct Reader<'a> {
     parser: Parser<'a, StrInput<'a>>,
     anchors: HashMap<usize, Tree>,
-    /// Values that the file may still have, those that an alias repeats among them.
+    /// Values that the file may still have, including those that an alias repeats.
     room: usize,
 }
 
@@ -117,7 +117,7 @@ impl<'a> Reader<'a> {
             Event::MappingStart(_, anchor, _) => (self.map(depth)?, anchor),
             Event::Alias(anchor) => {
                 let tree = self.anchors.get(&anchor).cloned();
-                let tree = tree.ok_or_else(|| "an alias holds itself".to_owned())?;
+                let tree = tree.ok_or_else(|| "an alias contains itself".to_owned())?;
                 self.take_room(tree.size())?;
                 (tree, 0)
             }
@@ -137,10 +137,10 @@ impl<'a> Reader<'a> {
                 event => self.value(event, depth + 1)?,
             };
             let Tree::Text(key) = key else {
-                return Err("it has a key that is no text".to_owned());
+                return Err("it has a key that is not a string".to_owned());
             };
             if entries.iter().any(|(known, _)| *known == key) {
-                return Err(format!("it has the key {:?} twice in one place", one_line(&key)));
+                return Err(format!("it has the key {:?} twice", one_line(&key)));
             }
             let event = self.next()?;
             let value = self.value(event, depth + 1)?;
@@ -157,7 +157,7 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// Whether a plain scalar is a floating point number: YAML 1.2, 10.2.1.4.
+/// Whether a plain scalar is a floating-point number (YAML 1.2, section 10.2.1.4).
 fn is_float(text: &str) -> bool {
     let unsigned = text.strip_prefix('-').unwrap_or(text);
     let digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
@@ -181,10 +181,9 @@ fn is_float(text: &str) -> bool {
         && exponent.is_none_or(is_exponent)
 }
 
-/// A number as Java writes a `double` (`Double.toString`); one that is too large for that stays
-/// as it is.
+/// A number as Java's `Double.toString` writes it; unchanged if it does not fit a `double`.
 fn float(text: &str) -> String {
-    /// Numbers that have no exponent.
+    /// Numbers without an exponent.
     const PLAIN: std::ops::Range<f64> = 1e-3..1e7;
     let number: f64 = match text.parse() {
         Ok(number) if f64::is_finite(number) => number,
@@ -208,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn words_and_numbers_are_the_texts_that_they_are() {
+    fn words_and_integers_stay_strings() {
         let tree = read("[no, on, 007, 1_000, 0x10, true, 'null', null, ~, '', 5]").unwrap();
         let texts = ["no", "on", "007", "1_000", "0x10", "true", "null"].map(text);
         let mut wanted = texts.to_vec();
@@ -217,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_with_a_fraction_are_their_values() {
+    fn numbers_with_a_fraction_are_normalized() {
         for (written, kept) in [
             ("1.50", "1.5"),
             ("1e3", "1000.0"),
@@ -227,7 +226,7 @@ mod tests {
             ("-1.5e-7", "-1.5E-7"),
             ("1e10", "1.0E10"),
             ("0.001", "0.001"),
-            // No numbers of YAML 1.2.
+            // Not numbers in YAML 1.2.
             ("-.5", "-.5"),
             ("01.5", "01.5"),
             ("1.2.3", "1.2.3"),
@@ -243,14 +242,14 @@ mod tests {
     }
 
     #[test]
-    fn an_alias_is_what_its_anchor_was() {
+    fn an_alias_has_the_value_of_its_anchor() {
         let tree = read("# above\na: &x [1, 2] # beside\n# between\nb: *x\n").unwrap();
         let Tree::Map(entries) = tree else { panic!("a map") };
         assert_eq!(entries[0].1, entries[1].1);
     }
 
     #[test]
-    fn what_is_too_much_or_unclear_is_refused() {
+    fn too_large_or_ambiguous_files_are_refused() {
         let mut bomb = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n".to_owned();
         for n in 1..9 {
             let alias = format!("*a{}", n - 1);
@@ -261,7 +260,7 @@ mod tests {
             ("a: 1\na: 2", "the key \"a\" twice"),
             ("a: [", "not well-formed YAML"),
             (&format!("{}{}", "[".repeat(100), "]".repeat(100)), "levels"),
-            ("[a]: b", "a key that is no text"),
+            ("[a]: b", "a key that is not a string"),
         ] {
             let refusal = read(text).unwrap_err();
             assert!(refusal.contains(expected), "{refusal}");

@@ -1,17 +1,16 @@
-//! Places as operators write them: a host with or without a port; and which addresses the lists
-//! of `tcpip` name, as far as the choice of this member's own address hangs on it. The mode
-//! itself expands them, and refuses what makes no sense.
+//! Hosts with or without a port, and the member lists of `tcpip`, as far as the choice of this
+//! member's own address depends on them. The mode itself expands and checks its list.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::ops::RangeInclusive;
 
 use crate::interfaces::LocalAddress;
 
-/// Entries of which an address is looked at, to see where they lead.
-const SOME_MAX: usize = 64;
+/// Entries that are sampled to find the routes to the listed members, at most.
+const SAMPLE_MAX: usize = 64;
 
-/// `host`, `host:port`, an IPv6 address, or one in brackets with or without a port: the host,
-/// without its brackets, and the port as it is written.
+/// Splits `host`, `host:port`, an IPv6 address, or `[ipv6]` with or without a port into the host,
+/// without brackets, and the port as it was written.
 pub(crate) fn host_and_port(place: &str) -> (&str, Option<&str>) {
     match place.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
         Some((host, rest)) => (host, rest.strip_prefix(':')),
@@ -23,7 +22,7 @@ pub(crate) fn host_and_port(place: &str) -> (&str, Option<&str>) {
     }
 }
 
-/// A place with its own port, or else this one.
+/// The text with its own port, or else with this one.
 pub(crate) fn with_port(place: &str, port: u16) -> String {
     let place = place.trim();
     match host_and_port(place) {
@@ -33,31 +32,31 @@ pub(crate) fn with_port(place: &str, port: u16) -> String {
     }
 }
 
-/// The entries of all lists.
+/// The entries of all member lists.
 #[derive(Debug, Default)]
-pub(crate) struct Places {
+pub(crate) struct AddressList {
     entries: Vec<Entry>,
 }
 
 #[derive(Debug)]
 enum Entry {
-    /// A range of each octet.
+    /// A range for each octet.
     Octets([RangeInclusive<u8>; 4]),
     Between(RangeInclusive<Ipv4Addr>),
-    /// With the interface of a link-local address, if it is named.
+    /// With the interface of a link-local address, if it was given.
     V6(RangeInclusive<Ipv6Addr>, Option<String>),
 }
 
-impl Places {
-    /// Adds the entries of a list; what is no entry is left out.
+impl AddressList {
+    /// Adds the entries of a list; malformed entries are skipped.
     pub(crate) fn add(&mut self, list: &str) {
         let separates = |c: char| matches!(c, ',' | ';') || c.is_whitespace();
         let entries = list.split(separates).filter(|entry| !entry.is_empty());
         self.entries.extend(entries.filter_map(entry));
     }
 
-    /// Whether one of them is for this address.
-    pub(crate) fn name(&self, own: &LocalAddress) -> bool {
+    /// Whether an entry contains this address.
+    pub(crate) fn contains(&self, own: &LocalAddress) -> bool {
         self.entries.iter().any(|entry| match (entry, own.ip) {
             (Entry::Octets(ranges), IpAddr::V4(ip)) => {
                 ranges.iter().zip(ip.octets()).all(|(range, octet)| range.contains(&octet))
@@ -70,8 +69,8 @@ impl Places {
         })
     }
 
-    /// Whether one of them is for an address of the network that this address is in.
-    pub(crate) fn touch(&self, own: &LocalAddress) -> bool {
+    /// Whether an entry contains any address of the network of this address.
+    pub(crate) fn overlaps_network_of(&self, own: &LocalAddress) -> bool {
         fn meet<T: Ord>(one: &RangeInclusive<T>, other: &RangeInclusive<T>) -> bool {
             one.start() <= other.end() && other.start() <= one.end()
         }
@@ -81,7 +80,7 @@ impl Places {
                 let network = network_v4(ip, prefix);
                 let (low, high) = (network.start().octets(), network.end().octets());
                 self.entries.iter().any(|entry| match entry {
-                    // A network is a range in each octet as well.
+                    // A network is a range in each octet, too.
                     Entry::Octets(ranges) => {
                         (0..4).all(|at| meet(&ranges[at], &(low[at]..=high[at])))
                     }
@@ -101,19 +100,19 @@ impl Places {
         }
     }
 
-    /// Whether there is none.
+    /// Whether the list is empty.
     pub(crate) fn is_empty(&self) -> bool {
         self.entries.is_empty()
     }
 
-    /// An address of each of the first few entries, with its interface if that is named: enough
-    /// to see where they lead.
-    pub(crate) fn some(&self) -> impl Iterator<Item = (IpAddr, Option<&str>)> {
+    /// One address from each of the first [`SAMPLE_MAX`] entries, with its interface if it was given:
+    /// enough to find the routes to them.
+    pub(crate) fn sample(&self) -> impl Iterator<Item = (IpAddr, Option<&str>)> {
         let first = |entry: &Entry| -> IpAddr {
             match entry {
                 Entry::Octets(ranges) => {
                     let octet = |at: usize| match *ranges[at].start() {
-                        // No host has the address of its network.
+                        // The network address itself belongs to no host.
                         0 if at == 3 && *ranges[at].end() > 0 => 1,
                         octet => octet,
                     };
@@ -135,11 +134,11 @@ impl Places {
                 _ => None,
             }
         }
-        self.entries.iter().take(SOME_MAX).map(move |entry| (first(entry), zone(entry)))
+        self.entries.iter().take(SAMPLE_MAX).map(move |entry| (first(entry), zone(entry)))
     }
 
-    /// Whether there are some, and all are for this machine's loopback.
-    pub(crate) fn are_loopback(&self) -> bool {
+    /// Whether the list has entries, and all of them are loopback addresses.
+    pub(crate) fn is_loopback_only(&self) -> bool {
         let is_loopback = |entry: &Entry| match entry {
             Entry::Octets(ranges) => *ranges[0].start() == 127 && *ranges[0].end() == 127,
             Entry::Between(range) => range.start().is_loopback() && range.end().is_loopback(),
@@ -192,13 +191,13 @@ fn v6(text: &str, length: Option<&str>) -> Option<Entry> {
     Some(Entry::V6(network_v6(first.parse().ok()?, length), zone))
 }
 
-/// The addresses that share the first `length` bits with one.
+/// The addresses that share the first `length` bits with `ip`.
 fn network_v4(ip: Ipv4Addr, length: u32) -> RangeInclusive<Ipv4Addr> {
     let (bits, rest) = (ip.to_bits(), u32::MAX.checked_shr(length).unwrap_or(0));
     Ipv4Addr::from_bits(bits & !rest)..=Ipv4Addr::from_bits(bits | rest)
 }
 
-/// The same of IPv6.
+/// The addresses that share the first `length` bits with `ip`.
 fn network_v6(ip: Ipv6Addr, length: u32) -> RangeInclusive<Ipv6Addr> {
     let (bits, rest) = (ip.to_bits(), u128::MAX.checked_shr(length).unwrap_or(0));
     Ipv6Addr::from_bits(bits & !rest)..=Ipv6Addr::from_bits(bits | rest)
@@ -220,9 +219,9 @@ mod tests {
     }
 
     #[test]
-    fn a_place_without_a_port_gets_one() {
-        let places = ["10.0.0.1", "10.0.0.1:7", "a.example", "::1", "[::1]", "[::1]:7"];
-        let places = places.map(|place| with_port(place, 5701));
+    fn a_host_without_a_port_gets_the_default_port() {
+        let list = ["10.0.0.1", "10.0.0.1:7", "a.example", "::1", "[::1]", "[::1]:7"];
+        let list = list.map(|place| with_port(place, 5701));
         let wanted = [
             "10.0.0.1:5701",
             "10.0.0.1:7",
@@ -231,11 +230,11 @@ mod tests {
             "[::1]:5701",
             "[::1]:7",
         ];
-        assert_eq!(places, wanted);
+        assert_eq!(list, wanted);
     }
 
     #[test]
-    fn each_form_of_an_entry_names_its_addresses_and_no_others() {
+    fn each_form_of_entry_contains_its_addresses_and_no_others() {
         for (list, within, without) in [
             ("10.0.0.1", "10.0.0.1", "10.0.0.2"),
             ("10.0.0.1:6900, 10.0.0.3:6900-6910", "10.0.0.3", "10.0.0.2"),
@@ -253,23 +252,23 @@ mod tests {
             ("[fe80::5%eth0]/64", "fe80::1", "fd00::1"),
             ("fe80::1,fe80::2%eth1", "fe80::1", "fe80::2"),
         ] {
-            let mut places = Places::default();
-            places.add(list);
-            assert!(places.name(&own(within, "24")), "{list}: {within}");
-            assert!(!places.name(&own(without, "24")), "{list}: {without}");
+            let mut addresses = AddressList::default();
+            addresses.add(list);
+            assert!(addresses.contains(&own(within, "24")), "{list}: {within}");
+            assert!(!addresses.contains(&own(without, "24")), "{list}: {without}");
         }
-        let mut places = Places::default();
-        places.add("db.example, 10.0.0, 10.0.0.300, 10.0.0.0/33, [::1");
-        assert!(places.entries.is_empty());
+        let mut addresses = AddressList::default();
+        addresses.add("db.example, 10.0.0, 10.0.0.300, 10.0.0.0/33, [::1");
+        assert!(addresses.entries.is_empty());
     }
 
     #[test]
-    fn a_list_touches_a_network_where_it_names_any_address_of_it() {
+    fn a_list_overlaps_a_network_when_it_has_any_address_of_it() {
         let touches = |list: &str, member: &str| {
-            let mut places = Places::default();
-            places.add(list);
+            let mut addresses = AddressList::default();
+            addresses.add(list);
             let (ip, prefix) = member.split_once('/').unwrap();
-            places.touch(&own(ip, prefix))
+            addresses.overlaps_network_of(&own(ip, prefix))
         };
         for (list, own, others) in [
             ("10.0.0.1", "10.0.0.200/24", "10.0.1.200/24"),
@@ -288,13 +287,15 @@ mod tests {
     }
 
     #[test]
-    fn a_list_is_one_of_loopback_when_all_of_it_is() {
-        let are_loopback = |list: &str| {
-            let mut places = Places::default();
-            places.add(list);
-            places.are_loopback()
+    fn a_list_is_loopback_only_when_all_of_its_entries_are() {
+        let is_loopback_only = |list: &str| {
+            let mut addresses = AddressList::default();
+            addresses.add(list);
+            addresses.is_loopback_only()
         };
-        assert!(are_loopback("127.0.0.1") && are_loopback("localhost:6900-6905, [::1]:7000"));
-        assert!(!are_loopback("127.0.0.1,10.0.0.1") && !are_loopback(""));
+        assert!(
+            is_loopback_only("127.0.0.1") && is_loopback_only("localhost:6900-6905, [::1]:7000")
+        );
+        assert!(!is_loopback_only("127.0.0.1,10.0.0.1") && !is_loopback_only(""));
     }
 }

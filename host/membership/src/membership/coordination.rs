@@ -1,28 +1,28 @@
-//! What the oldest living member does: admit, remove, publish, take over.
+//! The coordinator: admits, removes, publishes and takes over.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use super::{Applicant, Event, HISTORY_MAX, Membership, Output, Phase, Place, Reach};
+use super::{Applicant, ClusterState, Event, HISTORY_MAX, Membership, Output, Phase, Reach};
 use crate::config::SWIM_PACKET_BYTES_MAX;
 use crate::member::{Member, MemberId};
-use crate::message::{Message, Packet, Refusal};
+use crate::message::{JoinRefusal, Message, Packet};
 use crate::view::{Delta, Departure, MEMBERS_MAX, ViewId};
 
-/// Changes in one step, at most, so that it fits a datagram.
+/// Changes in one step, at most, so that it fits into a datagram.
 const CHANGES_MAX: usize = 8;
 /// How long a second opinion may take.
 const CHECK_WAIT: Duration = Duration::from_millis(500);
-/// How often a member that answers calls, and whom SWIM still holds for dead,
-/// gets another second opinion.
+/// Time before the next second opinion on a member that answers calls but that SWIM has declared
+/// down.
 const CHECK_AGAIN: Duration = Duration::from_millis(1_000);
-/// A member that leaves says so to the oldest others, at most this many: several may leave
-/// together, and the last that was notified knows how they went.
+/// Members that a leaving member notifies, at most; the oldest others. Several members may leave
+/// together, and the last one that was notified knows that they left.
 const LEAVE_NOTIFIED_MAX: usize = 4;
-/// Members that answer calls but no probe are given up after so many.
+/// A member that answers this many calls but no probe is removed.
 const CHECKS_MAX: u32 = 5;
 
-/// A second opinion on a member that SWIM holds for dead: a fresh connection.
+/// A second opinion on a member that SWIM has declared down: a new connection.
 pub(super) struct Check {
     asked_at: Duration,
     answered: u32,
@@ -35,19 +35,19 @@ impl Check {
     }
 }
 
-/// Taking over from a coordinator that is gone: first, everybody's view, since
+/// A takeover from a coordinator that is gone. The views of all members are collected first, since
 /// the last change may have reached others and not this member.
 pub(super) struct Claim {
     pub(super) since: Duration,
     pub(super) awaited: BTreeSet<MemberId>,
 }
 
-impl Place {
+impl ClusterState {
     fn has_room(&self) -> bool {
         self.view.len() + self.joining.len() + self.newcomers.len() < MEMBERS_MAX
     }
 
-    /// When there is something to publish, if there is or will be.
+    /// When a change is to be published, if there is or will be one.
     fn change_due(&self) -> Option<Duration> {
         let is_now = !self.joining.is_empty() || !self.departing.is_empty();
         if is_now { Some(Duration::ZERO) } else { self.moved_due() }
@@ -62,134 +62,137 @@ impl Place {
 }
 
 impl Membership {
-    /// Whether this member decides now: it is the oldest of those that are not
-    /// known to be dead, and is not itself on its way out or back in.
-    pub(super) fn is_acting(&self, place: &Place) -> bool {
-        place.rejoin.is_none()
-            && place.leaving_since.is_none()
-            && self.acting(place).id == self.me.id
+    /// Whether this member is the acting coordinator: the oldest one that is not known to be dead,
+    /// and neither leaving nor rejoining.
+    pub(super) fn is_acting(&self, cluster: &ClusterState) -> bool {
+        cluster.rejoin.is_none()
+            && cluster.leaving_since.is_none()
+            && self.acting(cluster).id == self.me.id
     }
 
-    /// Whether a member is not known to be dead. SWIM says nothing of this member itself.
+    /// Whether a member is not known to be dead. SWIM has no entry for this member itself.
     pub(super) fn lives(&self, id: MemberId) -> bool {
         id == self.me.id || self.swim.is_active(id)
     }
 
     /// The members of the view that are not known to be dead, oldest first.
-    pub(super) fn living<'a>(&'a self, place: &'a Place) -> impl Iterator<Item = &'a Member> {
-        place.view.members().iter().map(|member| &**member).filter(|m| self.lives(m.id))
+    pub(super) fn living<'a>(
+        &'a self,
+        cluster: &'a ClusterState,
+    ) -> impl Iterator<Item = &'a Member> {
+        cluster.view.members().iter().map(|member| &**member).filter(|m| self.lives(m.id))
     }
 
-    /// The oldest member that is not known to be dead.
-    pub(super) fn acting<'a>(&'a self, place: &'a Place) -> &'a Member {
-        self.living(place).next().unwrap_or(&self.me)
+    /// The acting coordinator: the oldest member that is not known to be dead.
+    pub(super) fn acting<'a>(&'a self, cluster: &'a ClusterState) -> &'a Member {
+        self.living(cluster).next().unwrap_or(&self.me)
     }
 
-    /// A member asks to be let in.
+    /// Handles a request to join.
     pub(super) fn take_join(&mut self, now: Duration, applicant: Applicant) {
         let member = &applicant.member;
         if member.id == self.me.id {
             return;
         }
-        if let Phase::In(place) = &mut self.phase {
-            place.note_address_of_lost(member);
+        if let Phase::Joined(cluster) = &mut self.phase {
+            cluster.note_address_of_lost(member);
         }
-        let Phase::In(place) = &self.phase else {
+        let Phase::Joined(cluster) = &self.phase else {
             self.keep_waiting(applicant);
             return;
         };
-        if !self.is_acting(place) {
-            let coordinator = self.acting(place).clone();
+        if !self.is_acting(cluster) {
+            let coordinator = self.acting(cluster).clone();
             if coordinator.id != self.me.id && coordinator.id != member.id {
                 self.send(applicant.member, Message::Redirect { coordinator });
             }
             return;
         }
-        let known = place.view.get(member.id);
+        let known = cluster.view.get(member.id);
         let stays = known.is_some_and(|known| known.generation >= member.generation)
             && self.swim.is_active(member.id)
-            && !place.departing.contains_key(&member.id);
+            && !cluster.departing.contains_key(&member.id);
         if stays {
-            let view = self.shown(place.view.clone());
+            let view = self.shown(cluster.view.clone());
             self.send(applicant.member, view);
             return;
         }
-        if place.joining.contains_key(&member.id) || self.must_wait(now, member) {
-            // It is about to be published, or has to ask again later.
+        if cluster.joining.contains_key(&member.id) || self.must_wait(now, member) {
+            // It will be published shortly, or must ask again later.
             return;
         }
         let Applicant { member, lineage, terms } = applicant;
         let differences = self.terms.differences(&terms);
         if !differences.is_empty() {
-            self.refuse(now, member, Refusal::Differs(differences), false);
-        } else if self.phase.place().is_some_and(Place::has_room) {
-            let place = self.phase.place();
-            if place.is_some_and(|place| !place.newcomers.contains_key(&member.id)) {
+            self.refuse(now, member, JoinRefusal::Differs(differences), false);
+        } else if self.phase.cluster().is_some_and(ClusterState::has_room) {
+            let cluster = self.phase.cluster();
+            if cluster.is_some_and(|cluster| !cluster.newcomers.contains_key(&member.id)) {
                 self.report_changes(&member, self.terms.changes(&terms));
             }
             self.check_newcomer(now, member, lineage, false);
         }
     }
 
-    /// A member says that it leaves.
+    /// Handles the announcement that a member leaves.
     pub(super) fn take_leave(&mut self, id: MemberId) {
-        let Phase::In(place) = &mut self.phase else { return };
-        place.joining.remove(&id);
-        place.newcomers.remove(&id);
-        if place.view.contains(id) {
-            place.departing.insert(id, Departure::Left);
-            // Somebody waits for this to stop.
-            place.published_at = None;
+        let Phase::Joined(cluster) = &mut self.phase else { return };
+        cluster.joining.remove(&id);
+        cluster.newcomers.remove(&id);
+        if cluster.view.contains(id) {
+            cluster.departing.insert(id, Departure::Left);
+            // The leaving process is waiting for the new view.
+            cluster.published_at = None;
         }
     }
 
-    /// SWIM saw a member alive.
+    /// SWIM reported a member as alive.
     pub(super) fn see_up(&mut self, id: MemberId) {
-        let Phase::In(place) = &mut self.phase else { return };
-        let was_checked = place.checks.remove(&id).is_some();
-        let was_condemned = place.departing.get(&id) == Some(&Departure::Lost);
+        let Phase::Joined(cluster) = &mut self.phase else { return };
+        let was_checked = cluster.checks.remove(&id).is_some();
+        let was_condemned = cluster.departing.get(&id) == Some(&Departure::Lost);
         if was_condemned {
-            place.departing.remove(&id);
+            cluster.departing.remove(&id);
         }
         if (was_checked || was_condemned)
-            && let Some(member) = place.view.get(id).cloned()
+            && let Some(member) = cluster.view.get(id).cloned()
         {
-            self.emit(Event::FalseAlarm(member));
+            self.emit(Event::SuspectAnswered(member));
         }
     }
 
-    /// Looks after members that SWIM holds for dead: asks for a second opinion,
-    /// and removes those for whom there is none.
+    /// Reviews the members that SWIM has declared down: requests a second opinion, and removes
+    /// those that do not answer.
     pub(super) fn review(&mut self, now: Duration) {
-        let Phase::In(place) = &self.phase else { return };
-        if !self.is_acting(place) {
+        let Phase::Joined(cluster) = &self.phase else { return };
+        if !self.is_acting(cluster) {
             return;
         }
-        if !place.unreviewed && place.checks.values().all(|check| now < check.next_deadline()) {
+        if !cluster.unreviewed && cluster.checks.values().all(|check| now < check.next_deadline()) {
             return;
         }
-        let dead: Vec<Member> = place
+        let dead: Vec<Member> = cluster
             .view
             .members()
             .iter()
             .filter(|m| m.id != self.me.id && !self.swim.is_active(m.id))
-            .filter(|m| !place.departing.contains_key(&m.id))
+            .filter(|m| !cluster.departing.contains_key(&m.id))
             .map(|m| Member::clone(m))
             .collect();
-        if let Phase::In(place) = &mut self.phase {
-            place.unreviewed = false;
+        if let Phase::Joined(cluster) = &mut self.phase {
+            cluster.unreviewed = false;
         }
         for member in dead {
-            let Phase::In(place) = &mut self.phase else { return };
-            match place.checks.get_mut(&member.id) {
+            let Phase::Joined(cluster) = &mut self.phase else { return };
+            match cluster.checks.get_mut(&member.id) {
                 None => {
                     let check = Check { asked_at: now, answered: 0, pending: true };
-                    place.checks.insert(member.id, check);
+                    cluster.checks.insert(member.id, check);
                     self.outputs.push_back(Output::Call { to: member, patient: false });
                 }
                 Some(check) if now >= check.next_deadline() => {
                     if check.pending || check.answered >= CHECKS_MAX {
-                        place.condemn(member.id);
+                        cluster.remove_lost(member.id);
                     } else {
                         check.pending = true;
                         check.asked_at = now;
@@ -201,50 +204,50 @@ impl Membership {
         }
     }
 
-    /// What a call to a member of the view gave.
+    /// Handles the result of a call to a member of the view.
     pub(super) fn reach_checked(&mut self, now: Duration, id: MemberId, reach: Reach) {
-        let Phase::In(place) = &mut self.phase else { return };
-        if !place.view.contains(id) || id == self.me.id {
+        let Phase::Joined(cluster) = &mut self.phase else { return };
+        if !cluster.view.contains(id) || id == self.me.id {
             return;
         }
         match reach {
             Reach::Answered => {
-                if let Some(check) = place.checks.get_mut(&id) {
+                if let Some(check) = cluster.checks.get_mut(&id) {
                     check.pending = false;
                     check.answered += 1;
                     check.asked_at = now;
                 }
             }
             Reach::Gone => {
-                place.condemn(id);
+                cluster.remove_lost(id);
                 self.swim.declare_down(now, id);
             }
-            // Neither is proof of a death. SWIM has asked other members by the time
-            // that there is a check.
+            // Neither proves that the member is dead. By the time of a second opinion, SWIM has
+            // also asked other members.
             Reach::Displaced | Reach::Silent => {
-                if place.checks.contains_key(&id) {
-                    place.condemn(id);
+                if cluster.checks.contains_key(&id) {
+                    cluster.remove_lost(id);
                 }
             }
         }
     }
 
     /// When the next publication is due, if there is something to publish.
-    pub(super) fn publication_due(&self, place: &Place) -> Option<Duration> {
-        let first = place.change_due()?;
-        let due = place.published_at.map_or(Duration::ZERO, |at| at + self.config.publish_period);
-        let due = due.max(Self::newcomers_awaited(place, &self.config).unwrap_or_default());
-        (place.claim.is_none() && self.is_acting(place)).then_some(due.max(first))
+    pub(super) fn publication_due(&self, cluster: &ClusterState) -> Option<Duration> {
+        let first = cluster.change_due()?;
+        let due = cluster.published_at.map_or(Duration::ZERO, |at| at + self.config.publish_period);
+        let due = due.max(Self::newcomers_awaited(cluster, &self.config).unwrap_or_default());
+        (cluster.claim.is_none() && self.is_acting(cluster)).then_some(due.max(first))
     }
 
-    /// Publishes what has come together, in steps that fit a datagram.
+    /// Publishes the pending changes, in steps that fit into a datagram.
     pub(super) fn publish_when_due(&mut self, now: Duration) {
-        let Phase::In(place) = &self.phase else { return };
-        if self.publication_due(place).is_none_or(|due| now < due) {
+        let Phase::Joined(cluster) = &self.phase else { return };
+        if self.publication_due(cluster).is_none_or(|due| now < due) {
             return;
         }
-        if place.view.coordinator().id == self.me.id {
-            let ViewId { epoch, version, .. } = place.view.id;
+        if cluster.view.coordinator().id == self.me.id {
+            let ViewId { epoch, version, .. } = cluster.view.id;
             self.publish(now, epoch, version);
         } else {
             self.start_claim(now);
@@ -252,19 +255,19 @@ impl Membership {
     }
 
     fn start_claim(&mut self, now: Duration) {
-        let Phase::In(place) = &self.phase else { return };
-        let others: Vec<Member> = place
+        let Phase::Joined(cluster) = &self.phase else { return };
+        let others: Vec<Member> = cluster
             .view
             .members()
             .iter()
             .filter(|m| m.id != self.me.id && self.swim.is_active(m.id))
             .map(|m| Member::clone(m))
             .collect();
-        let have = Some(place.view.stamp());
-        let from = place.view.coordinator().clone();
+        let have = Some(cluster.view.stamp());
+        let from = cluster.view.coordinator().clone();
         let awaited = others.iter().map(|m| m.id).collect();
-        let Phase::In(place) = &mut self.phase else { return };
-        place.claim = Some(Claim { since: now, awaited });
+        let Phase::Joined(cluster) = &mut self.phase else { return };
+        cluster.claim = Some(Claim { since: now, awaited });
         self.emit(Event::TakingOver { from });
         for member in others {
             self.send(member, Message::Pull { have });
@@ -272,48 +275,48 @@ impl Membership {
         self.tick_claim(now);
     }
 
-    /// An answer to a claim's question came.
+    /// Handles a reply to a request of the takeover.
     pub(super) fn claim_heard(&mut self, now: Duration, from: MemberId) {
-        if let Phase::In(Place { claim: Some(claim), .. }) = &mut self.phase {
+        if let Phase::Joined(ClusterState { claim: Some(claim), .. }) = &mut self.phase {
             claim.awaited.remove(&from);
             self.tick_claim(now);
         }
     }
 
     pub(super) fn tick_claim(&mut self, now: Duration) {
-        let Phase::In(place) = &mut self.phase else { return };
-        let Some(claim) = &place.claim else { return };
+        let Phase::Joined(cluster) = &mut self.phase else { return };
+        let Some(claim) = &cluster.claim else { return };
         if !claim.awaited.is_empty() && now < claim.since + self.config.claim_wait {
             return;
         }
-        place.claim = None;
-        let ViewId { epoch, version, .. } = place.view.id;
-        // A member that was paused only wanted to hear the others.
-        let something = place.change_due().is_some_and(|due| due <= now);
-        let still_due = place.view.coordinator().id != self.me.id && something;
-        if self.phase.place().is_some_and(|place| self.is_acting(place)) && still_due {
+        cluster.claim = None;
+        let ViewId { epoch, version, .. } = cluster.view.id;
+        // A member that was paused only had to receive the views of the others.
+        let something = cluster.change_due().is_some_and(|due| due <= now);
+        let still_due = cluster.view.coordinator().id != self.me.id && something;
+        if self.phase.cluster().is_some_and(|cluster| self.is_acting(cluster)) && still_due {
             self.publish(now, epoch.saturating_add(1), version);
         }
     }
 
-    /// Publishes the pending changes under `epoch`, which is this member's, and
-    /// versions above `version`: they go on growing through epochs, so that
-    /// operators see one number that only grows.
+    /// Publishes the pending changes with `epoch`, the epoch of this coordinator, and versions
+    /// above `version`. Versions keep growing across epochs, so that operators see one number that
+    /// never decreases.
     pub(super) fn publish(&mut self, now: Duration, epoch: u32, version: u32) {
-        let Phase::In(place) = &mut self.phase else { return };
-        place.published_at = Some(now);
-        let moved = place.take_moved(now);
-        let mut joining: Vec<_> = std::mem::take(&mut place.joining).into_values().collect();
+        let Phase::Joined(cluster) = &mut self.phase else { return };
+        cluster.published_at = Some(now);
+        let moved = cluster.take_moved(now);
+        let mut joining: Vec<_> = std::mem::take(&mut cluster.joining).into_values().collect();
         joining.sort_by_key(|(member, _)| member.id);
-        let mut departing: Vec<_> = std::mem::take(&mut place.departing).into_iter().collect();
+        let mut departing: Vec<_> = std::mem::take(&mut cluster.departing).into_iter().collect();
         for (id, how) in &mut departing {
-            // The step by which it left may have come, and not the one before that.
+            // The step with its departure may have arrived without the step before it.
             if self.departures.contains(&(*id, Departure::Left)) {
                 *how = Departure::Left;
             }
         }
 
-        let mut view = place.view.clone();
+        let mut view = cluster.view.clone();
         let admitted: Vec<Member> = {
             let mut next_age = view.next_age();
             let lineage = view.lineage;
@@ -357,7 +360,7 @@ impl Membership {
         }
     }
 
-    /// Tells everybody: members by datagram, those who come or go by stream.
+    /// Sends the steps to all members: by datagram, and by stream to those that join or leave.
     fn send_steps(
         &mut self,
         steps: &[Delta],
@@ -365,18 +368,18 @@ impl Membership {
         joined: &[Member],
         departed: &[(MemberId, Departure)],
     ) {
-        let Phase::In(place) = &mut self.phase else { return };
+        let Phase::Joined(cluster) = &mut self.phase else { return };
         for step in steps {
-            place.remember_step(step.clone());
+            cluster.remember_step(step.clone());
         }
-        let before = place.view.clone();
+        let before = cluster.view.clone();
         let stamp = last.stamp();
         let packets: Vec<Vec<u8>> = steps
             .iter()
             .map(|step| Packet::Delta(step.clone()).encode(Some(stamp)))
             .map(|bytes| {
                 if bytes.len() > SWIM_PACKET_BYTES_MAX {
-                    Packet::Stamp.encode(Some(stamp))
+                    Packet::StampOnly.encode(Some(stamp))
                 } else {
                     bytes
                 }
@@ -400,50 +403,50 @@ impl Membership {
         }
     }
 
-    /// Says goodbye: the coordinator hands over, any other asks to be let go.
+    /// Starts to leave: the coordinator hands over, any other member asks to be removed.
     pub(super) fn start_leaving(&mut self, now: Duration) {
         match &mut self.phase {
             Phase::Starting(_) => {
                 self.phase = Phase::Left;
                 self.emit(Event::Left);
             }
-            Phase::In(place) if place.leaving_since.is_none() => {
-                place.leaving_since = Some(now);
+            Phase::Joined(cluster) if cluster.leaving_since.is_none() => {
+                cluster.leaving_since = Some(now);
                 self.follow_leave(now);
             }
-            Phase::In(_) | Phase::Left => {}
+            Phase::Joined(_) | Phase::Left => {}
         }
     }
 
-    /// Goes on with a leave: whom to ask may leave at the same time, and then it is for the
-    /// next one, which may be this member itself.
+    /// Continues a leave. The member that was asked may be leaving, too; then the next one is
+    /// asked, which may be this member itself.
     pub(super) fn follow_leave(&mut self, now: Duration) {
-        let Phase::In(place) = &mut self.phase else { return };
-        if place.leaving_since.is_none() {
+        let Phase::Joined(cluster) = &mut self.phase else { return };
+        if cluster.leaving_since.is_none() {
             return;
         }
-        let coordinator = place.view.coordinator().id;
-        if place.view.len() == 1 {
+        let coordinator = cluster.view.coordinator().id;
+        if cluster.view.len() == 1 {
             self.finish_leaving(now);
-        } else if coordinator == self.me.id && place.rejoin.is_none() {
+        } else if coordinator == self.me.id && cluster.rejoin.is_none() {
             let me = self.me.id;
-            place.departing.insert(me, Departure::Left);
-            let ViewId { epoch, version, .. } = place.view.id;
-            let heirs = place.view.members().iter().skip(1).take(LEAVE_NOTIFIED_MAX);
-            let heirs: Vec<Member> = heirs.map(|m| Member::clone(m)).collect();
+            cluster.departing.insert(me, Departure::Left);
+            let ViewId { epoch, version, .. } = cluster.view.id;
+            let successors = cluster.view.members().iter().skip(1).take(LEAVE_NOTIFIED_MAX);
+            let successors: Vec<Member> = successors.map(|m| Member::clone(m)).collect();
             self.publish(now, epoch, version);
-            self.notify_heirs(heirs);
+            self.notify_successors(successors);
             self.finish_leaving(now);
-        } else if place.leave_asked_of.replace(coordinator) != Some(coordinator) {
+        } else if cluster.leave_asked_of.replace(coordinator) != Some(coordinator) {
             self.ask_to_leave();
         }
     }
 
-    /// Notifies the coordinator, and those that follow it in case it is gone by then.
+    /// Notifies the coordinator, and the members that would succeed it.
     fn ask_to_leave(&mut self) {
-        let Phase::In(place) = &self.phase else { return };
-        let acting = self.acting_besides_me(place);
-        let others = place.view.members().iter().filter(|m| m.id != self.me.id);
+        let Phase::Joined(cluster) = &self.phase else { return };
+        let acting = self.acting_besides_me(cluster);
+        let others = cluster.view.members().iter().filter(|m| m.id != self.me.id);
         let next = others.filter(|m| self.swim.is_active(m.id)).map(|m| Member::clone(m));
         let mut notified: Vec<Member> = acting.into_iter().collect();
         for member in next {
@@ -458,33 +461,32 @@ impl Membership {
         }
     }
 
-    fn acting_besides_me(&self, place: &Place) -> Option<Member> {
-        let mut others = place.view.members().iter().filter(|m| m.id != self.me.id);
+    fn acting_besides_me(&self, cluster: &ClusterState) -> Option<Member> {
+        let mut others = cluster.view.members().iter().filter(|m| m.id != self.me.id);
         let eldest = others.clone().next();
         others.find(|m| self.swim.is_active(m.id)).or(eldest).map(|m| Member::clone(m))
     }
 
-    /// Hands the view over by stream as well: the step may be lost, and the
-    /// one who sent it is gone.
-    fn notify_heirs(&mut self, heirs: Vec<Member>) {
-        let Phase::In(place) = &self.phase else { return };
-        let Some(step) = place.history.back().cloned() else { return };
-        for heir in heirs {
+    /// Also sends the view by stream: the step may be lost, and its sender is about to stop.
+    fn notify_successors(&mut self, successors: Vec<Member>) {
+        let Phase::Joined(cluster) = &self.phase else { return };
+        let Some(step) = cluster.history.back().cloned() else { return };
+        for heir in successors {
             self.send(heir, Message::Deltas(vec![step.clone()]));
         }
     }
 
     pub(super) fn tick_leaving(&mut self, now: Duration) {
-        let Phase::In(place) = &self.phase else { return };
-        if place.leaving_since.is_some_and(|since| now >= since + self.config.leave_wait) {
+        let Phase::Joined(cluster) = &self.phase else { return };
+        if cluster.leaving_since.is_some_and(|since| now >= since + self.config.leave_wait) {
             self.finish_leaving(now);
         }
     }
 
-    /// The others know, or could not be told in time.
+    /// The other members have confirmed the leave, or the time for it is over.
     pub(super) fn finish_leaving(&mut self, now: Duration) {
-        let Phase::In(place) = &self.phase else { return };
-        let stamp = place.view.stamp();
+        let Phase::Joined(cluster) = &self.phase else { return };
+        let stamp = cluster.view.stamp();
         self.swim.leave(now);
         self.send_swim(now, stamp);
         self.phase = Phase::Left;
@@ -492,9 +494,9 @@ impl Membership {
     }
 }
 
-impl Place {
-    /// Takes a member for dead, unless it has said that it leaves.
-    pub(super) fn condemn(&mut self, id: MemberId) {
+impl ClusterState {
+    /// Removes a member as lost, unless it has announced that it leaves.
+    pub(super) fn remove_lost(&mut self, id: MemberId) {
         self.checks.remove(&id);
         self.departing.entry(id).or_insert(Departure::Lost);
     }

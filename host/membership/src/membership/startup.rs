@@ -1,53 +1,54 @@
-//! From the first step to a place in a cluster.
+//! From the start of a process to its first view.
 //!
-//! A member that starts founds a cluster only when it knows that there is
-//! nobody to join: every mode has looked, and no candidate turned out to be a
-//! member. Of several that start at once, each asks the oldest that it met; the
-//! oldest keeps the others waiting until it knows where it belongs itself. Ids
-//! are ordered, so no two wait for one another.
+//! A member that starts founds a cluster only when it knows that there is none to join: every mode
+//! has completed a lookup, and no candidate turned out to be a member. Of several members that
+//! start at once, each asks the oldest one that it found; the oldest keeps the others waiting until
+//! it has joined or founded a cluster itself. Ids are ordered, so no two members wait for each
+//! other.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use super::{Applicant, Event, Membership, Output, Phase, Place, Reach};
+use super::{Applicant, ClusterState, Event, Membership, Output, Phase, Reach};
 use crate::config::Config;
 use crate::member::{Member, MemberId};
 use crate::message::{Message, Summary};
 use crate::view::View;
 
-/// Members that may wait for one that starts, and bytes of their terms. Others ask again.
+/// Members that may wait for a member that starts, and bytes of their terms, at most. Others ask
+/// again.
 const WAITING_MAX: usize = 4_096;
 const WAITING_BYTES_MAX: usize = 4 * 1024 * 1024;
-/// Once others are known to start as well, how long the oldest waits for a
-/// cluster to answer after all.
+/// When other members are known to be starting, how long the oldest waits for a cluster to answer
+/// before it founds one.
 const LAST_CALL: Duration = Duration::from_millis(150);
-/// How often a cluster's members are asked before a member founds its own.
+/// Requests to the members of a cluster before a member founds its own.
 const ASKS_MAX: u32 = 12;
 
-/// Other clusters that are remembered, and those that are no fit.
+/// Other clusters that are remembered, and likewise clusters with other terms, at most.
 const OTHERS_MAX: usize = 16;
 
-/// A member without a place.
+/// The state of a member without a cluster.
 #[derive(Default)]
 pub(super) struct Starting {
     pub(super) settled_at: Option<Duration>,
-    /// Younger members that asked to be let in.
+    /// Younger members that asked to join.
     pub(super) waiting: Vec<Applicant>,
     met_others: bool,
     target: Option<Target>,
-    /// Coordinators of other clusters, each with who told of it: asked when the terms of the
-    /// one that is asked are not this member's.
+    /// Coordinators of other clusters, each with the member that reported it: asked when the terms
+    /// of the first cluster differ from this member's.
     others: Vec<(Member, Member)>,
-    /// Coordinators that refused this member for its terms.
-    misfits: BTreeSet<MemberId>,
+    /// Coordinators that refused this member because of its terms.
+    incompatible: BTreeSet<MemberId>,
 }
 
-/// Whom a starting member asks to be let in.
+/// The member that a starting member asks to join.
 struct Target {
     member: Member,
-    /// Who told of it: asked in turn when it does not answer.
+    /// The member that reported it, which is asked when it does not answer.
     via: Member,
-    /// Whether it belongs to a cluster, or starts as well.
+    /// Whether it belongs to a cluster, or is starting as well.
     settled: bool,
     since: Duration,
     asked_at: Duration,
@@ -55,7 +56,7 @@ struct Target {
 }
 
 impl Starting {
-    /// The cluster refuses: it is asked again then, and no other one is founded beside it.
+    /// The cluster refuses: it is asked again later, and no other one is founded in the meantime.
     pub(super) fn put_off(&mut self, by: MemberId, asked_at: Duration) {
         if let Some(target) = &mut self.target
             && (target.member.id == by || target.via.id == by)
@@ -80,7 +81,7 @@ impl Starting {
 }
 
 impl Membership {
-    /// Met a member that has no cluster yet.
+    /// Found a member that has no cluster yet.
     pub(super) fn meet_starting(&mut self, now: Duration, member: Member) {
         let Phase::Starting(starting) = &mut self.phase else { return };
         starting.met_others = true;
@@ -93,7 +94,7 @@ impl Membership {
         }
     }
 
-    /// Met a member of a cluster.
+    /// Found a member of a cluster.
     pub(super) fn meet_cluster_while_starting(
         &mut self,
         now: Duration,
@@ -105,9 +106,9 @@ impl Membership {
         match starting.target.as_ref().filter(|target| target.settled) {
             None => self.ask(now, coordinator, via, true),
             Some(target) if target.member.id != coordinator.id => {
-                let is_known = starting.misfits.contains(&coordinator.id)
+                let is_known = starting.incompatible.contains(&coordinator.id)
                     || starting.others.iter().any(|(other, _)| other.id == coordinator.id);
-                let is_misfit = starting.misfits.contains(&target.member.id);
+                let is_misfit = starting.incompatible.contains(&target.member.id);
                 if !is_known && starting.others.len() < OTHERS_MAX {
                     starting.others.push((coordinator, via));
                 }
@@ -119,12 +120,12 @@ impl Membership {
         }
     }
 
-    /// The terms of the cluster of `by` are not this member's. Gives whether another one was met,
-    /// which is asked instead.
-    pub(super) fn note_misfit(&mut self, now: Duration, by: MemberId) -> bool {
+    /// The terms of the cluster of `by` differ from this member's. Returns whether another cluster
+    /// is known, which is asked instead.
+    pub(super) fn note_incompatible(&mut self, now: Duration, by: MemberId) -> bool {
         let Phase::Starting(starting) = &mut self.phase else { return false };
-        if starting.misfits.len() < OTHERS_MAX {
-            starting.misfits.insert(by);
+        if starting.incompatible.len() < OTHERS_MAX {
+            starting.incompatible.insert(by);
         }
         self.ask_another(now)
     }
@@ -149,8 +150,8 @@ impl Membership {
         self.ask_to_join(now, member);
     }
 
-    /// Asks a member to let this one in, or calls it first: one that cannot be called is not
-    /// joined, even if it called.
+    /// Asks a member to join its cluster, or calls it first: a member does not join one that it
+    /// cannot reach, even if that one connected to it.
     fn ask_to_join(&mut self, now: Duration, member: Member) {
         if self.has_reached(now, member.id) {
             self.apply_to(member);
@@ -159,14 +160,14 @@ impl Membership {
         }
     }
 
-    /// Another member asks to be let in while this one has no place itself.
+    /// Another member asks to join while this one has no cluster itself.
     pub(super) fn keep_waiting(&mut self, applicant: Applicant) {
         let Phase::Starting(starting) = &mut self.phase else { return };
         starting.met_others = true;
         if self.calls.own_refusal.is_some()
             && let Some(target) = starting.target.as_ref().filter(|target| target.settled)
         {
-            // The cluster that refuses this member may take the other one.
+            // The cluster that refuses this member may admit the other one.
             let coordinator = target.member.clone();
             if coordinator.id != applicant.member.id {
                 self.send(applicant.member, Message::Redirect { coordinator });
@@ -191,7 +192,7 @@ impl Membership {
         if coordinator.id == self.me.id {
             return;
         }
-        // The same answer again leaves it at what was asked.
+        // A repeated redirect does not restart the request.
         if let Some(Target { member, .. }) = &starting.target
             && member.id == coordinator.id
         {
@@ -212,12 +213,12 @@ impl Membership {
             return;
         }
         if !target.settled || target.via.id == id {
-            // It was about to start, like this one, and is gone; or it was the
-            // only one known of its cluster.
+            // It was starting, like this member, and is gone; or it was the only known member of
+            // its cluster.
             starting.target = None;
             self.tick_starting(now);
         } else {
-            // Its cluster will have another coordinator before long.
+            // Its cluster will elect another coordinator soon.
             let silent = target.member.clone();
             std::mem::swap(&mut target.member, &mut target.via);
             let via = target.member.id;
@@ -264,22 +265,23 @@ impl Membership {
         self.terms = self.terms.settled();
         self.swim.restart(now, 1, std::iter::empty());
         let view = View::founded_by(self.me.clone());
-        self.phase = Phase::In(Place::new(view.clone(), now, &self.config, &mut self.rng));
+        self.phase =
+            Phase::Joined(ClusterState::new(view.clone(), now, &self.config, &mut self.rng));
         for applicant in waiting {
             self.take_join(now, applicant);
         }
         self.show_founded();
     }
 
-    /// Shows the view of a founder once those who waited are in it, or cannot be reached: so
-    /// that the first view shows them all.
+    /// Reports the founder's view once the waiting members are in it, or cannot be reached, so that
+    /// the first view has all of them.
     pub(super) fn show_founded(&mut self) {
-        let Phase::In(place) = &mut self.phase else { return };
-        if place.shown || !place.joining.is_empty() || !place.newcomers.is_empty() {
+        let Phase::Joined(cluster) = &mut self.phase else { return };
+        if cluster.shown || !cluster.joining.is_empty() || !cluster.newcomers.is_empty() {
             return;
         }
-        place.shown = true;
-        let view = place.view.clone();
+        cluster.shown = true;
+        let view = cluster.view.clone();
         self.emit(Event::View {
             view,
             joined: vec![self.me.clone()],

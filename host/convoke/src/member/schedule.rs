@@ -1,39 +1,39 @@
-//! Whose turn it is in the driver: datagrams, inputs and timers all get theirs, however many of
-//! one kind are waiting.
+//! Fair scheduling of the driver's work: datagrams, inputs and timers all make progress, however
+//! many of one kind are waiting.
 //!
-//! What came from the network goes before timers: after a pause, an answer that is waiting must
-//! not be taken for missing. So a timer that is due waits while there is more to take, but not
-//! for ever: anybody can keep a socket full.
+//! Input from the network goes before timers: after a pause, a reply that has already arrived must
+//! not be treated as missing. So a due timer waits while there is more input, but not forever,
+//! since any peer can keep a socket full.
 
-/// Datagrams taken in one turn, at most.
+/// Datagrams handled in one turn, at most.
 pub(super) const DATAGRAMS_PER_TURN_MAX: usize = 64;
-/// Inputs taken in one turn, at most.
+/// Inputs handled in one turn, at most.
 pub(super) const INPUTS_PER_TURN_MAX: usize = 64;
-/// Datagrams and inputs taken while a timer is due, before it fires all the same. More than the
-/// receive buffer of a socket holds, so that all that had come during a pause is taken before.
+/// Datagrams and inputs handled while a timer is due, before it fires anyway. More than the receive
+/// buffer of a socket holds, so that everything that arrived during a pause is handled first.
 pub(super) const BEFORE_TIMERS_MAX: usize = 16_384;
 
-/// What there is to do.
+/// The work to schedule.
 pub(super) trait Work {
-    /// Takes one datagram; false if none is waiting.
+    /// Handles one datagram; false if none is waiting.
     fn take_datagram(&mut self) -> bool;
-    /// Takes one input; false if none is waiting.
+    /// Handles one input; false if none is waiting.
     fn take_input(&mut self) -> bool;
     /// Whether a timer is due.
     fn is_timer_due(&self) -> bool;
-    /// Does what is due.
+    /// Fires the timers that are due.
     fn fire_timers(&mut self);
 }
 
-/// Shares out the turns.
+/// Schedules the work.
 #[derive(Default)]
 pub(super) struct Turns {
-    /// Taken since a timer came due.
+    /// Handled since a timer became due.
     taken: usize,
 }
 
 impl Turns {
-    /// One turn. Returns whether there may be more waiting.
+    /// Runs one turn. Returns whether more may be waiting.
     pub(super) fn turn(&mut self, work: &mut impl Work) -> bool {
         let datagrams = (0..DATAGRAMS_PER_TURN_MAX).take_while(|_| work.take_datagram()).count();
         let inputs = (0..INPUTS_PER_TURN_MAX).take_while(|_| work.take_input()).count();
@@ -55,7 +55,7 @@ impl Turns {
 mod tests {
     use super::*;
 
-    /// What is done, in order.
+    /// What was done, in order.
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]
     enum Done {
         Datagram,
@@ -63,7 +63,7 @@ mod tests {
         Timers,
     }
 
-    /// So many are waiting, and a timer may be due.
+    /// Work with a number of waiting items, and perhaps a due timer.
     struct Waiting {
         datagrams: usize,
         inputs: usize,
@@ -107,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn an_input_waits_for_one_turns_datagrams_at_most() {
+    fn an_input_waits_for_the_datagrams_of_one_turn_at_most() {
         let mut flood = waiting(usize::MAX, 1, false);
         Turns::default().turn(&mut flood);
         let before = flood.done.iter().position(|done| *done == Done::Input);
@@ -115,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn a_timer_fires_even_though_the_socket_is_never_empty() {
+    fn a_timer_fires_even_if_the_socket_is_never_empty() {
         let mut flood = waiting(usize::MAX, 0, true);
         let mut turns = Turns::default();
         while flood.is_due {
@@ -123,7 +123,7 @@ mod tests {
         }
         let before = flood.done.iter().position(|done| *done == Done::Timers);
         assert_eq!(before, Some(BEFORE_TIMERS_MAX));
-        // The next one has to wait as long, and no longer.
+        // The next timer waits as long, and no longer.
         flood.is_due = true;
         flood.done.clear();
         while flood.is_due {
@@ -133,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn after_a_pause_all_that_came_in_it_is_taken_before_a_timer_fires() {
+    fn after_a_pause_all_input_is_handled_before_a_timer_fires() {
         for (datagrams, inputs) in [(5_000, 500), (5_000, 0), (0, 500), (64, 0), (0, 64), (1, 1)] {
             let mut paused = waiting(datagrams, inputs, true);
             let mut turns = Turns::default();

@@ -1,4 +1,4 @@
-//! What happens to the cluster, as messages to those who subscribed on this member.
+//! Publishes changes of the cluster to the topics that clients of this member subscribe to.
 
 use std::sync::Arc;
 
@@ -7,14 +7,14 @@ use convoke_gateway::{MEMBERS_TOPIC, Node as _, PARTITIONS_TOPIC};
 use serde_json::Value;
 use tokio::sync::{Notify, watch};
 
-use super::state::Place;
+use super::state::MemberState;
 use crate::status::Status;
 
-/// Tells each change, for as long as the process runs. `changed` is told when the
-/// data may be another way.
-pub(crate) async fn tell(
+/// Publishes each change, for as long as the process runs. `changed` is notified whenever data may
+/// have changed.
+pub(crate) async fn publish_changes(
     status: Arc<Status>,
-    mut place: watch::Receiver<Arc<Place>>,
+    mut member_state: watch::Receiver<Arc<MemberState>>,
     changed: Arc<Notify>,
 ) {
     let (mut members, mut partitions) = (Value::Null, Value::Null);
@@ -22,8 +22,8 @@ pub(crate) async fn tell(
         publish_change(&status, MEMBERS_TOPIC, &mut members, status.members());
         publish_change(&status, PARTITIONS_TOPIC, &mut partitions, status.partitions());
         tokio::select! {
-            moved = place.changed() => if moved.is_err() {
-                // A lone member stays where it is.
+            moved = member_state.changed() => if moved.is_err() {
+                // Without a cluster the view never changes.
                 changed.notified().await;
             },
             () = changed.notified() => {}

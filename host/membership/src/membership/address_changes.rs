@@ -1,42 +1,41 @@
-//! Members whose addresses change while they run: DHCP, a card that is replaced, an address
-//! that a host gets or loses.
+//! Addresses that change while a member runs: DHCP, a replaced interface, an address that a host
+//! gets or loses.
 //!
-//! A member tells the coordinator the addresses that it has now, until the view shows them. The
-//! coordinator publishes the member with them, in its place and under its generation: to the
-//! layers above it is the same member. One whose addresses change again and again is published
-//! no more than once within [`MOVED_PERIOD`]. One that cannot be called at its new addresses is
-//! found out like any other; see `doubting`.
+//! A member sends its current addresses to the coordinator until the view has them. The coordinator
+//! publishes them for the same member, with its age and generation: to the layers above it is still
+//! the same member. Frequent changes are published at most once within [`MOVED_PERIOD`]. A member
+//! that cannot be reached at its new addresses is detected like any other; see `reachability`.
 
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use super::{Asked, Membership, Phase, Place};
+use super::{ClusterState, Membership, Phase, RequestKind};
 use crate::member::{Member, MemberId};
 use crate::message::Message;
 
-/// How long new addresses of one member are not published again.
+/// Shortest time between two publications of one member's addresses.
 const MOVED_PERIOD: Duration = Duration::from_secs(5);
 
-/// New addresses of a member of the view.
+/// Changed addresses of a member of the view.
 pub(super) struct Moved {
-    /// To be published, if they have not been.
+    /// The addresses to publish, if they have not been.
     addresses: Option<Vec<SocketAddr>>,
-    /// When that may happen; once it has, when it may happen again.
+    /// When they may be published; afterwards, when the next change may be.
     due: Duration,
 }
 
-impl Place {
-    /// When the next of them is to be published.
+impl ClusterState {
+    /// When the next change is to be published.
     pub(super) fn moved_due(&self) -> Option<Duration> {
         let waiting = self.moved.values().filter(|moved| moved.addresses.is_some());
         waiting.map(|moved| moved.due).min()
     }
 
-    /// The members that are to be published with new addresses now.
+    /// The members to publish with new addresses now.
     pub(super) fn take_moved(&mut self, now: Duration) -> Vec<Member> {
         let mut taken = Vec::new();
         for (id, moved) in &mut self.moved {
-            // One that goes, or comes anew, is published as that.
+            // A member that leaves or joins is published as such.
             let is_out = self.departing.contains_key(id) || self.joining.contains_key(id);
             if now < moved.due || is_out {
                 continue;
@@ -63,8 +62,8 @@ impl Place {
 }
 
 impl Membership {
-    /// This member has these addresses from now on, the one to try first at the front: at least
-    /// one, at most [`ADDRESSES_MAX`](crate::member::ADDRESSES_MAX); others are ignored.
+    /// Sets the addresses of this member, the preferred one first. Ignored unless there is at least
+    /// one, and at most [`ADDRESSES_MAX`](crate::member::ADDRESSES_MAX).
     pub fn handle_addresses(&mut self, now: Duration, addresses: Vec<SocketAddr>) {
         self.notice_pause(now);
         let me = Member { addresses, ..self.me.clone() };
@@ -76,42 +75,42 @@ impl Membership {
         self.settle(now);
     }
 
-    /// A member of the view has other addresses now.
+    /// Handles the new addresses of a member of the view.
     pub(super) fn take_addresses(&mut self, now: Duration, id: MemberId, addresses: &[SocketAddr]) {
-        let Phase::In(place) = &self.phase else { return };
-        if !self.is_acting(place) {
+        let Phase::Joined(cluster) = &self.phase else { return };
+        if !self.is_acting(cluster) {
             return;
         }
-        if let Phase::In(place) = &mut self.phase {
-            place.note_moved(now, id, addresses);
+        if let Phase::Joined(cluster) = &mut self.phase {
+            cluster.note_moved(now, id, addresses);
         }
     }
 
-    /// Whether the others are to be told of new addresses.
-    fn must_tell(&self, place: &Place) -> bool {
-        self.has_moved && place.rejoin.is_none() && place.leaving_since.is_none()
+    /// Whether the coordinator has to be notified of new addresses.
+    fn must_announce(&self, cluster: &ClusterState) -> bool {
+        self.has_moved && cluster.rejoin.is_none() && cluster.leaving_since.is_none()
     }
 
-    /// Sees to it that the view shows the addresses that this member has.
+    /// Repeats the notification until the view has the current addresses of this member.
     pub(super) fn tick_moving(&mut self, now: Duration) {
-        let Phase::In(place) = &self.phase else { return };
-        if !self.must_tell(place) {
+        let Phase::Joined(cluster) = &self.phase else { return };
+        if !self.must_announce(cluster) {
             return;
         }
-        let (coordinator, addresses) = (self.acting(place).clone(), self.me.addresses.clone());
-        if self.is_acting(place) {
+        let (coordinator, addresses) = (self.acting(cluster).clone(), self.me.addresses.clone());
+        if self.is_acting(cluster) {
             self.take_addresses(now, self.me.id, &addresses);
-        } else if self.may_ask(now, Asked::Moved, coordinator.id) {
+        } else if self.may_request(now, RequestKind::Moved, coordinator.id) {
             self.send(coordinator, Message::Addresses(addresses));
         }
     }
 
-    /// When to do that again.
-    pub(super) fn moving_due(&self, place: &Place) -> Option<Duration> {
-        if !self.must_tell(place) || self.is_acting(place) {
+    /// When to do that next.
+    pub(super) fn moving_due(&self, cluster: &ClusterState) -> Option<Duration> {
+        if !self.must_announce(cluster) || self.is_acting(cluster) {
             return None;
         }
-        let asked = self.asked.get(&(Asked::Moved, self.acting(place).id));
+        let asked = self.asked.get(&(RequestKind::Moved, self.acting(cluster).id));
         Some(asked.map_or(Duration::ZERO, |at| *at + self.config.answer_wait))
     }
 }

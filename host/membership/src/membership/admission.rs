@@ -1,133 +1,134 @@
-//! Who is let in: a member that can be reached.
+//! Admission of members: only those that can be reached.
 //!
-//! A newcomer has called the cluster, which says nothing of the way back: a firewall, NAT or
-//! an address that is gone let it call and let nobody call it. So the coordinator and one more
-//! member call it before it is published; where the two disagree, a third decides. Whoever asks
-//! to be let in has called the coordinator for the same reason, and does not join one that it
-//! cannot call. A member that is refused is told why, and when to ask again: later each time.
+//! That a newcomer connected to the cluster says nothing about the reverse direction: with a
+//! firewall, NAT or an outdated address it can connect to others, and no other member can connect
+//! to it. So the coordinator and one more member connect to it before it is published; if they
+//! disagree, a third one decides. For the same reason a newcomer connects to the coordinator before
+//! it asks to join, and does not join one that it cannot reach. A refused member is sent the reason
+//! and when to ask again: later each time.
 //!
-//! Before that its terms are compared with those of the cluster: see [`crate::terms`].
+//! Before that, its terms are compared with those of the cluster: see [`crate::terms`].
 //!
-//! A member that was lost several times is let in again only once it has answered calls without
-//! a break for a while, each time a longer one: one bad link must not keep the view of all
-//! others changing.
+//! A member that was lost repeatedly is admitted again only after it has answered every call for a
+//! while, which is longer after each loss: one bad link must not keep changing the view of all
+//! members.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
 
 use rand::seq::IteratorRandom as _;
 
-use super::{Event, Membership, Output, Phase, Place, Reach};
+use super::{ClusterState, Event, Membership, Output, Phase, Reach};
 use crate::config::Config;
 use crate::member::{Member, MemberId};
-use crate::message::{Message, Refusal};
+use crate::message::{JoinRefusal, Message};
 use crate::terms::Terms;
 use crate::view::View;
 
-/// How long it may take to find out whether a newcomer can be reached.
+/// How long the reachability check of a newcomer may take.
 const CHECK_WAIT: Duration = Duration::from_millis(1_500);
-/// A call that was answered counts for so long.
+/// How long an answered call counts.
 const REACHED_FOR: Duration = Duration::from_secs(30);
-/// Calls whose outcome is remembered, members that were refused, and members that were lost,
-/// at most, each.
+/// Answered calls, refused members, and lost members that are remembered, at most, each.
 const REMEMBERED_MAX: usize = 1_024;
-/// Newcomers of which another member is asked as well, at most at once: a crowd that starts
-/// together is called by the coordinator alone.
-const SECONDED_MAX: usize = 64;
-/// Newcomers that this member calls for its coordinator at once.
-const VOUCHING_MAX: usize = 256;
-/// First and longest wait of a member that was refused before it asks again.
+/// Newcomers that a second member is asked to call, at the same time, at most: when many members
+/// start together, only the coordinator calls them.
+const SECOND_CHECKS_MAX: usize = 64;
+/// Newcomers that this member calls on behalf of a coordinator at the same time, at most.
+const REACH_CHECKS_MAX: usize = 256;
+/// First and longest wait of a refused member before it asks again.
 const RETRY_MIN: Duration = Duration::from_secs(2);
 const RETRY_MAX: Duration = Duration::from_secs(60);
-/// For how long a coordinator must not have answered this member before that is reported as the
-/// cause: another may take its place first.
+/// How long a coordinator must not have answered this member before that is reported as the cause:
+/// another member may take over first.
 const UNANSWERED_FOR: Duration = Duration::from_secs(5);
-/// How long that it did not answer is remembered: several times as long as a round of asking.
+/// How long a coordinator counts as not answering: several times as long as one round of requests.
 const UNANSWERED_LASTS: Duration = Duration::from_secs(15);
-/// Members of another cluster that are called before it is taken in, at most: the oldest.
+/// Members of another cluster that are called before it is merged, at most; the oldest ones.
 const MERGED_CHECKED_MAX: usize = 128;
 
-/// A member may be lost so often before it has to prove that it is steady …
-const LOSSES_FREE: u32 = 2;
-/// … for this long after the next loss, and [`STEADY_FACTOR`] times as long after each other.
-const STEADY_MIN: Duration = Duration::from_secs(10);
-const STEADY_MAX: Duration = Duration::from_secs(3_600);
-const STEADY_FACTOR: u32 = 4;
-/// Losses before that are forgotten.
+/// Losses of a member before it has to prove that it is stable.
+const LOSSES_ALLOWED: u32 = 2;
+/// How long it must answer calls after the next loss; [`STABLE_FACTOR`] times as long after each
+/// further one.
+const STABLE_MIN: Duration = Duration::from_secs(10);
+const STABLE_MAX: Duration = Duration::from_secs(3_600);
+const STABLE_FACTOR: u32 = 4;
+/// Losses longer ago than this are forgotten.
 const LOSSES_KEPT: Duration = Duration::from_secs(3_600);
 
-/// A member that asks to be let in.
+/// A member that asks to join.
 pub(super) struct Applicant {
     pub(super) member: Member,
-    /// The lineage of its age.
+    /// The lineage that its age belongs to.
     pub(super) lineage: Option<MemberId>,
     pub(super) terms: Terms,
 }
 
-/// A cluster that asks to be taken in.
+/// A cluster that asks to be merged into this one.
 #[derive(Clone)]
-pub(super) struct Met {
+pub(super) struct MergeRequest {
     pub(super) from: Member,
     pub(super) view: View,
     pub(super) terms: Terms,
 }
 
-/// A newcomer that is being called.
+/// A newcomer whose reachability is being checked.
 pub(super) struct Newcomer {
     member: Member,
-    /// The lineage of its age.
+    /// The lineage that its age belongs to.
     lineage: Option<MemberId>,
-    /// It comes with the cluster that is being taken in.
+    /// Whether it belongs to a cluster that is being merged.
     merges: bool,
     since: Duration,
-    /// What was found by whom; `None` as long as that is open.
+    /// Results by member; `None` until a result arrives.
     found: BTreeMap<MemberId, Option<bool>>,
-    /// The member that could not call it, or that it could not call: both have to, whatever
-    /// the others found. And whether it reached that one.
-    parted: Option<(MemberId, Option<bool>)>,
+    /// The member that could not reach it, or that it could not reach, and whether that member
+    /// reached it this time: it must, whatever the others found.
+    partitioned: Option<(MemberId, Option<bool>)>,
 }
 
-/// A cluster that is taken in once its members have been called.
+/// A cluster that is merged once its members have been called.
 pub(super) struct Merging {
-    met: Met,
+    met: MergeRequest,
     awaited: BTreeSet<MemberId>,
     unreachable: BTreeSet<MemberId>,
 }
 
-/// How often a member was lost of late.
+/// Recent losses of a member.
 pub(super) struct Losses {
     count: u32,
     last_at: Duration,
-    /// Since when it has answered each call.
-    steady_since: Option<Duration>,
-    /// Whether operators were told that it has to wait.
+    /// Since when it has answered every call.
+    stable_since: Option<Duration>,
+    /// Whether its wait was reported to operators.
     reported: bool,
 }
 
 /// A member that was refused.
 struct Refused {
-    why: Refusal,
+    why: JoinRefusal,
     until: Duration,
-    /// How long it has to wait this time.
+    /// The current wait before it may ask again.
     wait: Duration,
     /// Whether this member itself could not reach it.
     by_me: bool,
 }
 
-/// What is known of calls and refusals, in whatever phase.
+/// Results of calls and refusals, kept in all phases.
 #[derive(Default)]
 pub(super) struct Calls {
-    /// Members that this one called and that answered, and when.
+    /// Members that answered a call of this one, and when.
     reached: HashMap<MemberId, Duration>,
-    /// For whom newcomers are called.
-    vouching: HashMap<MemberId, Member>,
+    /// Newcomers that this member is calling, with the member that asked for it.
+    checking_for: HashMap<MemberId, Member>,
     /// Members that were refused.
     refused: HashMap<MemberId, Refused>,
-    /// Coordinators that are called before their cluster is asked to take this one in.
+    /// Coordinators that are called before their cluster is asked to merge this one.
     merges: HashMap<MemberId, Member>,
-    /// Why this member is outside, and until when that counts.
-    pub(super) own_refusal: Option<(Refusal, Duration)>,
-    /// A coordinator that does not answer this member, while others know it as alive.
+    /// Why this member is refused, and until when that holds.
+    pub(super) own_refusal: Option<(JoinRefusal, Duration)>,
+    /// A coordinator that does not answer this member, although other members report it as alive.
     unanswered: Option<Unanswered>,
 }
 
@@ -139,37 +140,37 @@ struct Unanswered {
 }
 
 impl Losses {
-    /// Whether it was lost so often that it has to prove itself.
-    pub(super) fn is_unsteady(&self) -> bool {
-        !self.steady_for().is_zero()
+    /// Whether it was lost so often that it has to prove that it is stable.
+    pub(super) fn is_unstable(&self) -> bool {
+        !self.stable_for().is_zero()
     }
 
-    /// Whether it has to answer calls for a while, and answers.
+    /// Whether it is proving that it is stable.
     pub(super) fn is_proving(&self) -> bool {
-        self.steady_since.is_some() && self.is_unsteady()
+        self.stable_since.is_some() && self.is_unstable()
     }
 
-    /// How long it must have answered all calls.
-    fn steady_for(&self) -> Duration {
-        let Some(more) = self.count.checked_sub(LOSSES_FREE + 1) else { return Duration::ZERO };
-        let factor = STEADY_FACTOR.checked_pow(more).unwrap_or(u32::MAX);
-        STEADY_MIN.saturating_mul(factor).min(STEADY_MAX)
+    /// How long it must answer every call.
+    fn stable_for(&self) -> Duration {
+        let Some(more) = self.count.checked_sub(LOSSES_ALLOWED + 1) else { return Duration::ZERO };
+        let factor = STABLE_FACTOR.checked_pow(more).unwrap_or(u32::MAX);
+        STABLE_MIN.saturating_mul(factor).min(STABLE_MAX)
     }
 }
 
-impl Place {
+impl ClusterState {
     pub(super) fn note_loss(&mut self, now: Duration, id: MemberId) {
         self.lost_at = Some(now);
         self.losses.retain(|_, losses| now < losses.last_at + LOSSES_KEPT);
         if self.losses.len() < REMEMBERED_MAX || self.losses.contains_key(&id) {
-            let new = |count| Losses { count, last_at: now, steady_since: None, reported: false };
+            let new = |count| Losses { count, last_at: now, stable_since: None, reported: false };
             let losses = self.losses.entry(id).or_insert(new(0));
             *losses = new(losses.count + 1);
         }
     }
 
-    /// A member is in a cluster of its own: when it asked to be let in it was in none, and it
-    /// comes with its cluster, if it comes.
+    /// A member founded a cluster of its own: its earlier request to join is obsolete, since it
+    /// would now come with its cluster.
     pub(super) fn forget_starter(&mut self, id: MemberId) {
         let asked_as_starter = |newcomer: &Newcomer| newcomer.lineage.is_none() && !newcomer.merges;
         if self.newcomers.get(&id).is_some_and(asked_as_starter) {
@@ -180,10 +181,10 @@ impl Place {
         }
     }
 
-    /// Until when a member has to go on answering before it is let in again.
-    fn unsteady_until(&self, now: Duration, id: MemberId) -> Option<Duration> {
+    /// Until when a member must keep answering before it is admitted again.
+    fn unstable_until(&self, now: Duration, id: MemberId) -> Option<Duration> {
         let losses = self.losses.get(&id)?;
-        let until = losses.steady_since.unwrap_or(now) + losses.steady_for();
+        let until = losses.stable_since.unwrap_or(now) + losses.stable_for();
         (now < until).then_some(until)
     }
 }
@@ -193,9 +194,9 @@ impl Newcomer {
         self.member
     }
 
-    /// Whether it can be reached, once that is clear.
+    /// Whether it can be reached, once that is decided.
     fn verdict(&self, now: Duration, me: MemberId) -> Option<bool> {
-        if let Some((other, reached)) = self.parted {
+        if let Some((other, reached)) = self.partitioned {
             match (self.found.get(&other).copied().flatten(), reached) {
                 (Some(true), Some(true)) => {}
                 (Some(false), _) | (_, Some(false)) => return Some(false),
@@ -218,18 +219,18 @@ impl Newcomer {
 }
 
 impl Membership {
-    /// Whether a member was called lately, and answered.
+    /// Whether a member recently answered a call.
     pub(super) fn has_reached(&self, now: Duration, id: MemberId) -> bool {
         self.calls.reached.get(&id).is_some_and(|at| now < *at + REACHED_FOR)
     }
 
-    /// Why the others do not let this member in, as long as they do not.
+    /// Why the other members refuse this one, for as long as they do.
     #[must_use]
-    pub fn refusal(&self) -> Option<&Refusal> {
+    pub fn refusal(&self) -> Option<&JoinRefusal> {
         self.calls.own_refusal.as_ref().map(|(refusal, _)| refusal)
     }
 
-    /// A call of this member was answered.
+    /// Records that a member answered a call.
     pub(super) fn note_reached(&mut self, now: Duration, id: MemberId) {
         let reached = &mut self.calls.reached;
         if reached.len() >= REMEMBERED_MAX {
@@ -240,7 +241,7 @@ impl Membership {
         }
     }
 
-    /// Calls a newcomer, and has another member call it.
+    /// Starts the reachability check of a newcomer, with a second member.
     pub(super) fn check_newcomer(
         &mut self,
         now: Duration,
@@ -249,18 +250,18 @@ impl Membership {
         merges: bool,
     ) {
         let me = self.me.id;
-        let Phase::In(place) = &mut self.phase else { return };
-        if let Some(known) = place.newcomers.get_mut(&member.id) {
+        let Phase::Joined(cluster) = &mut self.phase else { return };
+        if let Some(known) = cluster.newcomers.get_mut(&member.id) {
             known.member = member;
             return;
         }
-        let is_seconded = place.newcomers.len() < SECONDED_MAX;
+        let is_seconded = cluster.newcomers.len() < SECOND_CHECKS_MAX;
         let mut found = BTreeMap::from([(me, None)]);
         self.outputs.push_back(Output::Call { to: member.clone(), patient: false });
-        let other = self.parted_from(member.id);
-        let parted = other.as_ref().map(|other| (other.id, None));
+        let other = self.partitioned_from(member.id);
+        let partitioned = other.as_ref().map(|other| (other.id, None));
         if let Some(other) = &other {
-            self.send(member.clone(), Message::Vouch { member: other.clone() });
+            self.send(member.clone(), Message::CheckReach { member: other.clone() });
         }
         let second = match other {
             Some(other) => Some(other).filter(|other| other.id != me),
@@ -269,35 +270,41 @@ impl Membership {
         };
         if let Some(second) = second {
             found.insert(second.id, None);
-            self.send(second, Message::Vouch { member: member.clone() });
+            self.send(second, Message::CheckReach { member: member.clone() });
         }
-        let newcomer = Newcomer { member, lineage, merges, since: now, found, parted };
-        let Phase::In(place) = &mut self.phase else { return };
-        place.newcomers.insert(newcomer.member.id, newcomer);
+        let newcomer = Newcomer { member, lineage, merges, since: now, found, partitioned };
+        let Phase::Joined(cluster) = &mut self.phase else { return };
+        cluster.newcomers.insert(newcomer.member.id, newcomer);
     }
 
-    /// A living member of the view, other than this one and those that are left out.
+    /// A living member of the view, other than this one and those for which `is_out` is true.
     pub(super) fn any_other(&mut self, is_out: impl Fn(MemberId) -> bool) -> Option<Member> {
-        let Phase::In(place) = &self.phase else { return None };
+        let Phase::Joined(cluster) = &self.phase else { return None };
         let (me, swim) = (self.me.id, &self.swim);
         let may = |id: MemberId| id != me && !is_out(id) && swim.is_active(id);
-        let others = place.view.members().iter().filter(|m| may(m.id));
+        let others = cluster.view.members().iter().filter(|m| may(m.id));
         others.choose(&mut self.rng).map(|m| Member::clone(m))
     }
 
-    /// The coordinator asks whether a newcomer can be reached from here.
-    pub(super) fn take_vouch(&mut self, from: &Member, member: Member) {
-        if self.calls.vouching.len() < VOUCHING_MAX && member.id != self.me.id {
-            self.calls.vouching.insert(member.id, from.clone());
+    /// Handles a request of the coordinator to check whether a newcomer can be reached from here.
+    pub(super) fn take_check_reach(&mut self, from: &Member, member: Member) {
+        if self.calls.checking_for.len() < REACH_CHECKS_MAX && member.id != self.me.id {
+            self.calls.checking_for.insert(member.id, from.clone());
             self.outputs.push_back(Output::Call { to: member, patient: false });
         }
     }
 
-    /// Another member has called a newcomer.
-    pub(super) fn take_vouched(&mut self, now: Duration, by: MemberId, id: MemberId, found: bool) {
-        if let Phase::In(place) = &mut self.phase
-            && let Some(newcomer) = place.newcomers.get_mut(&by)
-            && let Some((other, reached)) = &mut newcomer.parted
+    /// Handles another member's result for a newcomer.
+    pub(super) fn take_reach_checked(
+        &mut self,
+        now: Duration,
+        by: MemberId,
+        id: MemberId,
+        found: bool,
+    ) {
+        if let Phase::Joined(cluster) = &mut self.phase
+            && let Some(newcomer) = cluster.newcomers.get_mut(&by)
+            && let Some((other, reached)) = &mut newcomer.partitioned
             && *other == id
         {
             *reached = Some(found);
@@ -307,38 +314,38 @@ impl Membership {
         self.note_second(now, by, id, found);
     }
 
-    /// A call ended.
+    /// Handles the end of a call.
     pub(super) fn reach_newcomer(&mut self, now: Duration, id: MemberId, reach: Reach) {
         let answered = reach == Reach::Answered;
         if answered {
             self.note_reached(now, id);
             if let Some(refused) = self.calls.refused.get_mut(&id).filter(|r| r.by_me) {
-                // The obstacle may be gone: it may ask again at once.
+                // The obstacle may be gone: the member may ask again at once.
                 refused.until = now;
             }
         }
-        if let Some(asker) = self.calls.vouching.remove(&id) {
-            self.send(asker, Message::Vouched { id, reached: answered });
+        if let Some(asker) = self.calls.checking_for.remove(&id) {
+            self.send(asker, Message::ReachChecked { id, reached: answered });
         }
         if let Some(other) = self.calls.merges.remove(&id) {
             if answered {
                 self.ask_to_merge(now, other);
             } else {
-                self.refuse(now, other, Refusal::Unreachable, true);
+                self.refuse(now, other, JoinRefusal::Unreachable, true);
             }
         }
-        let Phase::In(place) = &mut self.phase else { return };
-        if let Some(losses) = place.losses.get_mut(&id) {
-            let since = losses.steady_since.unwrap_or(now);
-            losses.steady_since = answered.then_some(since);
+        let Phase::Joined(cluster) = &mut self.phase else { return };
+        if let Some(losses) = cluster.losses.get_mut(&id) {
+            let since = losses.stable_since.unwrap_or(now);
+            losses.stable_since = answered.then_some(since);
         }
         let me = self.me.id;
         self.note_found(now, me, id, answered);
     }
 
     fn note_found(&mut self, now: Duration, by: MemberId, id: MemberId, reached: bool) {
-        let Phase::In(place) = &mut self.phase else { return };
-        let Some(newcomer) = place.newcomers.get_mut(&id) else { return };
+        let Phase::Joined(cluster) = &mut self.phase else { return };
+        let Some(newcomer) = cluster.newcomers.get_mut(&id) else { return };
         let Some(found) = newcomer.found.get_mut(&by) else { return };
         *found = Some(reached);
         let (yes, no) = (Some(true), Some(false));
@@ -348,44 +355,44 @@ impl Membership {
         if is_split {
             let (member, asked) = (newcomer.member.clone(), newcomer.found.clone());
             if let Some(third) = self.any_other(|id| asked.contains_key(&id)) {
-                if let Phase::In(place) = &mut self.phase
-                    && let Some(newcomer) = place.newcomers.get_mut(&id)
+                if let Phase::Joined(cluster) = &mut self.phase
+                    && let Some(newcomer) = cluster.newcomers.get_mut(&id)
                 {
                     newcomer.found.insert(third.id, None);
                 }
-                self.send(third, Message::Vouch { member });
+                self.send(third, Message::CheckReach { member });
             }
         }
         self.tick_newcomers(now);
     }
 
-    /// Lets in whom enough members have reached, and refuses whom they have not.
+    /// Admits newcomers that enough members have reached, and refuses those that they have not.
     pub(super) fn tick_newcomers(&mut self, now: Duration) {
         let me = self.me.id;
-        let Phase::In(place) = &mut self.phase else { return };
-        let clear: Vec<(MemberId, bool)> = place
+        let Phase::Joined(cluster) = &mut self.phase else { return };
+        let clear: Vec<(MemberId, bool)> = cluster
             .newcomers
             .iter()
             .filter_map(|(id, newcomer)| Some((*id, newcomer.verdict(now, me)?)))
             .collect();
         for (id, reached) in clear {
-            let Phase::In(place) = &mut self.phase else { return };
-            let Some(newcomer) = place.newcomers.remove(&id) else { continue };
+            let Phase::Joined(cluster) = &mut self.phase else { return };
+            let Some(newcomer) = cluster.newcomers.remove(&id) else { continue };
             let by_me = newcomer.found.get(&me).copied().flatten() != Some(true);
             let Newcomer { member, lineage, merges, .. } = newcomer;
             if reached {
                 self.calls.refused.remove(&id);
-                place.parted.remove(&id);
+                cluster.partitioned.remove(&id);
             }
             if merges {
-                if let Some(merging) = &mut place.merging {
+                if let Some(merging) = &mut cluster.merging {
                     merging.awaited.remove(&id);
                     if !reached {
                         merging.unreachable.insert(id);
                     }
                 }
             } else if reached {
-                place.joining.insert(id, (member, lineage));
+                cluster.joining.insert(id, (member, lineage));
             } else {
                 let why = self.unreached(id);
                 self.refuse(now, member, why, by_me);
@@ -394,19 +401,19 @@ impl Membership {
         self.finish_merge(now);
     }
 
-    /// When the next of them is due.
-    pub(super) fn newcomers_due(place: &Place) -> Option<Duration> {
-        place.newcomers.values().map(|newcomer| newcomer.since + CHECK_WAIT).min()
+    /// When the next decision is due.
+    pub(super) fn newcomers_due(cluster: &ClusterState) -> Option<Duration> {
+        cluster.newcomers.values().map(|newcomer| newcomer.since + CHECK_WAIT).min()
     }
 
-    /// Newcomers of the last moment are awaited before the others are published, so that
-    /// members that join together are published together.
-    pub(super) fn newcomers_awaited(place: &Place, config: &Config) -> Option<Duration> {
-        let first = place.newcomers.values().map(|newcomer| newcomer.since).min()?;
+    /// Until when publication waits for newcomers that are still being checked, so that members
+    /// that join together are published together.
+    pub(super) fn newcomers_awaited(cluster: &ClusterState, config: &Config) -> Option<Duration> {
+        let first = cluster.newcomers.values().map(|newcomer| newcomer.since).min()?;
         Some(first + config.publish_period)
     }
 
-    /// Whether a member has been refused, or has to wait, and is told so.
+    /// Whether a member is refused or has to wait; if so, it is sent the reason.
     pub(super) fn must_wait(&mut self, now: Duration, member: &Member) -> bool {
         if let Some(Refused { why, until, .. }) = self.calls.refused.get(&member.id)
             && now < *until
@@ -415,21 +422,21 @@ impl Membership {
             self.send(member.clone(), message);
             return true;
         }
-        let Phase::In(place) = &mut self.phase else { return false };
-        let Some(until) = place.unsteady_until(now, member.id) else { return false };
-        let Some(losses) = place.losses.get_mut(&member.id) else { return false };
-        let why = Refusal::Unsteady { losses: losses.count };
+        let Phase::Joined(cluster) = &mut self.phase else { return false };
+        let Some(until) = cluster.unstable_until(now, member.id) else { return false };
+        let Some(losses) = cluster.losses.get_mut(&member.id) else { return false };
+        let why = JoinRefusal::Unstable { losses: losses.count };
         if !std::mem::replace(&mut losses.reported, true) {
-            self.emit(Event::NotLetIn { member: member.clone(), why: why.clone() });
+            self.emit(Event::MemberRefused { member: member.clone(), why: why.clone() });
         }
         let retry_ms = ms((until - now).min(RETRY_MAX));
-        // It is called until then; see `tick_lost`.
+        // Until then it is called by `tick_lost`.
         self.send(member.clone(), Message::Refused { why, retry_ms });
         true
     }
 
     /// Refuses a member, for longer than the last time.
-    pub(super) fn refuse(&mut self, now: Duration, member: Member, why: Refusal, by_me: bool) {
+    pub(super) fn refuse(&mut self, now: Duration, member: Member, why: JoinRefusal, by_me: bool) {
         let refused = &mut self.calls.refused;
         if refused.len() >= REMEMBERED_MAX {
             refused.retain(|_, refused| now < refused.until + refused.wait);
@@ -440,38 +447,38 @@ impl Membership {
             let (why, until) = (why.clone(), now + wait);
             refused.insert(member.id, Refused { why, until, wait, by_me });
         }
-        self.emit(Event::NotLetIn { member: member.clone(), why: why.clone() });
+        self.emit(Event::MemberRefused { member: member.clone(), why: why.clone() });
         self.send(member, Message::Refused { why, retry_ms: ms(wait) });
     }
 
-    /// The cluster that this member wants to join, or to take it in, refuses.
+    /// The cluster that this member asked to join, or to merge with, refuses.
     pub(super) fn take_refused(
         &mut self,
         now: Duration,
         from: &Member,
-        why: Refusal,
+        why: JoinRefusal,
         retry_ms: u32,
     ) {
         let retry = Duration::from_millis(u64::from(retry_ms)).min(RETRY_MAX);
-        // Told once more each time that it waited.
+        // Reported again after each wait.
         let is_news = self
             .calls
             .own_refusal
             .as_ref()
             .is_none_or(|(known, until)| *known != why || now >= *until);
         self.calls.own_refusal = Some((why.clone(), now + retry));
-        let is_misfit = matches!(why, Refusal::Differs(_));
+        let is_misfit = matches!(why, JoinRefusal::Differs(_));
         if is_news {
             self.emit(Event::Refused { by: from.clone(), why, retry });
         }
-        if is_misfit && self.note_misfit(now, from.id) {
+        if is_misfit && self.note_incompatible(now, from.id) {
             return;
         }
         let asked_at = (now + retry).saturating_sub(self.config.answer_wait);
         match &mut self.phase {
             Phase::Starting(starting) => starting.put_off(from.id, asked_at),
-            Phase::In(place) => {
-                if let Some(rejoin) = &mut place.rejoin {
+            Phase::Joined(cluster) => {
+                if let Some(rejoin) = &mut cluster.rejoin {
                     (rejoin.asked_at, rejoin.tries) = (asked_at, 1);
                 }
             }
@@ -479,8 +486,8 @@ impl Membership {
         }
     }
 
-    /// The coordinator of a cluster that this member is to be let into does not answer it,
-    /// though members of that cluster do: it cannot say itself that it refuses.
+    /// The coordinator of the cluster that this member wants to join does not answer, although
+    /// members of that cluster do, so it cannot send a refusal itself.
     pub(super) fn note_coordinator_silent(&mut self, now: Duration, coordinator: &Member) {
         let known = self.calls.unanswered.take();
         let is_same =
@@ -490,7 +497,7 @@ impl Membership {
         if now < since + UNANSWERED_FOR {
             return;
         }
-        let why = Refusal::Parted { other: coordinator.address() };
+        let why = JoinRefusal::Partitioned { other: coordinator.address() };
         let is_news = self.calls.own_refusal.as_ref().is_none_or(|(known, _)| *known != why);
         self.calls.own_refusal = Some((why.clone(), now));
         if is_news {
@@ -499,19 +506,21 @@ impl Membership {
         }
     }
 
-    /// The cluster that refuses this member has called it: it may ask again at once.
+    /// The cluster that refuses this member has called it: this member may ask again at once.
     pub(super) fn note_called(&mut self, now: Duration, by: MemberId) {
-        // That says nothing about its terms, nor about the member that cannot call it.
-        let says_nothing =
-            |why: &Refusal| matches!(why, Refusal::Differs(_) | Refusal::Parted { .. });
+        // This does not change its terms, and does not help if it is one certain member that cannot
+        // reach it.
+        let says_nothing = |why: &JoinRefusal| {
+            matches!(why, JoinRefusal::Differs(_) | JoinRefusal::Partitioned { .. })
+        };
         if self.calls.own_refusal.as_ref().is_none_or(|(why, _)| says_nothing(why)) {
             return;
         }
         let asked_at = now.saturating_sub(self.config.answer_wait);
         match &mut self.phase {
             Phase::Starting(starting) => starting.put_off(by, asked_at),
-            Phase::In(place) => {
-                if let Some(rejoin) = place.rejoin.as_mut().filter(|r| r.coordinator.id == by) {
+            Phase::Joined(cluster) => {
+                if let Some(rejoin) = cluster.rejoin.as_mut().filter(|r| r.coordinator.id == by) {
                     rejoin.asked_at = rejoin.asked_at.min(asked_at);
                 }
             }
@@ -519,33 +528,34 @@ impl Membership {
         }
     }
 
-    /// Forgets a refusal that was not repeated: who refused is gone, or the way is free.
+    /// Forgets a refusal that was not repeated: the member that refused is gone, or the obstacle
+    /// is.
     pub(super) fn tick_refusal(&mut self, now: Duration) {
         self.calls.own_refusal.take_if(|(_, until)| now >= *until + RETRY_MAX);
     }
 
-    /// Whether others refused this member and it is not yet to ask again.
+    /// Whether others refused this member and it must not ask again yet.
     pub(super) fn is_put_off(&self, now: Duration) -> bool {
         self.calls.own_refusal.as_ref().is_some_and(|(_, until)| now < *until)
     }
 
-    /// Whether this member refused another since its terms differ, and that is not yet to ask
-    /// again.
+    /// Whether this member refused another because of its terms, and that one must not ask again
+    /// yet.
     pub(super) fn refuses_to_agree(&self, now: Duration, id: MemberId) -> bool {
         let refused = self.calls.refused.get(&id);
-        refused.is_some_and(|r| now < r.until && matches!(r.why, Refusal::Differs(_)))
+        refused.is_some_and(|r| now < r.until && matches!(r.why, JoinRefusal::Differs(_)))
     }
 
-    /// This member is in a view of several.
+    /// This member is in a view with others.
     pub(super) fn note_let_in(&mut self) {
         self.calls.own_refusal = None;
         self.calls.unanswered = None;
     }
 
-    /// Asks the coordinator of a cluster to take this one in, once it answered a call.
+    /// Asks the coordinator of another cluster to merge this one, once it has answered a call.
     pub(super) fn ask_to_merge(&mut self, now: Duration, other: Member) {
         if !self.has_reached(now, other.id) {
-            if self.calls.merges.len() < VOUCHING_MAX {
+            if self.calls.merges.len() < REACH_CHECKS_MAX {
                 self.outputs.push_back(Output::Call { to: other.clone(), patient: false });
                 self.calls.merges.insert(other.id, other);
             }
@@ -557,38 +567,42 @@ impl Membership {
         }
     }
 
-    /// Calls the members of a cluster that is to be taken in. `None` until it is clear who of
-    /// them can be reached; then, who cannot.
-    pub(super) fn check_merge(&mut self, now: Duration, met: &Met) -> Option<BTreeSet<MemberId>> {
+    /// Calls the members of a cluster that is to be merged. Returns `None` until it is known which
+    /// of them can be reached, then those that cannot.
+    pub(super) fn check_merge(
+        &mut self,
+        now: Duration,
+        met: &MergeRequest,
+    ) -> Option<BTreeSet<MemberId>> {
         let theirs = &met.view;
-        let Phase::In(place) = &mut self.phase else { return None };
-        if let Some(merging) = &mut place.merging {
-            // One that left is called no more.
-            merging.awaited.retain(|id| place.newcomers.contains_key(id));
+        let Phase::Joined(cluster) = &mut self.phase else { return None };
+        if let Some(merging) = &mut cluster.merging {
+            // A member that left is not called.
+            merging.awaited.retain(|id| cluster.newcomers.contains_key(id));
             if merging.met.view.stamp() != theirs.stamp() {
                 return None;
             }
             if merging.awaited.is_empty() {
-                return place.merging.take().map(|merging| merging.unreachable);
+                return cluster.merging.take().map(|merging| merging.unreachable);
             }
             return None;
         }
-        let mine = &place.view;
+        let mine = &cluster.view;
         let others = theirs.members().iter().filter(|m| !mine.contains(m.id));
         let others: Vec<Member> =
             others.take(MERGED_CHECKED_MAX).map(|m| Member::clone(m)).collect();
         if others.is_empty() {
             return Some(BTreeSet::new());
         }
-        place.merging = Some(Box::new(Merging {
+        cluster.merging = Some(Box::new(Merging {
             met: met.clone(),
             awaited: others.iter().map(|m| m.id).collect(),
             unreachable: BTreeSet::new(),
         }));
         for member in others {
-            // One that is being called already was about to join by itself.
-            if let Phase::In(place) = &mut self.phase {
-                place.newcomers.remove(&member.id);
+            // A member that is already being called was about to join by itself.
+            if let Phase::Joined(cluster) = &mut self.phase {
+                cluster.newcomers.remove(&member.id);
             }
             self.check_newcomer(now, member, None, true);
         }
@@ -596,8 +610,8 @@ impl Membership {
     }
 
     fn finish_merge(&mut self, now: Duration) {
-        let Phase::In(place) = &self.phase else { return };
-        let Some(merging) = &place.merging else { return };
+        let Phase::Joined(cluster) = &self.phase else { return };
+        let Some(merging) = &cluster.merging else { return };
         if merging.awaited.is_empty() {
             let met = merging.met.clone();
             self.take_merge(now, met);

@@ -1,22 +1,22 @@
-//! How fast connections may be opened to many places.
+//! Rate limit for opening connections.
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// Connections opened in a second, at most, on the network: a range of addresses where nobody
-/// is must not look like an attack to the network in between.
+/// Connections opened in a second, at most: the scan of a range of unused addresses must not look
+/// like an attack to the network.
 pub(super) const OPENED_PER_SECOND_MAX: u32 = 16_384;
-/// Connections that may be opened at once after a rest.
+/// Connections that may be opened at once after idle time.
 pub(super) const OPENED_AT_ONCE_MAX: u32 = 2_048;
 
-/// A bucket of tokens, one for each connection, filled as time goes by.
-pub(super) struct Pace {
+/// A token bucket with one token for each connection.
+pub(super) struct RateLimiter {
     tokens: f64,
     filled: Instant,
 }
 
-impl Pace {
+impl RateLimiter {
     pub(super) fn new(now: Instant) -> Self {
         Self { tokens: f64::from(OPENED_AT_ONCE_MAX), filled: now }
     }
@@ -30,12 +30,12 @@ impl Pace {
         self.tokens >= 1.0
     }
 
-    /// One was opened.
+    /// Takes a token for a connection that was opened.
     pub(super) fn take(&mut self) {
         self.tokens -= 1.0;
     }
 
-    /// When one more may be opened, at the latest.
+    /// When one more connection may be opened, at the latest.
     pub(super) fn next(&self) -> Instant {
         let missing = (1.0 - self.tokens).max(0.0);
         self.filled + Duration::from_secs_f64(missing / f64::from(OPENED_PER_SECOND_MAX))
@@ -49,15 +49,17 @@ mod tests {
     #[test]
     fn a_burst_is_followed_by_the_rate() {
         let start = Instant::now();
-        let mut pace = Pace::new(start);
+        let mut rate_limiter = RateLimiter::new(start);
         let mut opened = 0;
         let mut now = start;
         while now < start + Duration::from_secs(2) {
-            while pace.allows(now) {
-                pace.take();
+            while rate_limiter.allows(now) {
+                rate_limiter.take();
                 opened += 1;
             }
-            assert!(pace.next() > now && pace.next() <= now + Duration::from_millis(1));
+            assert!(
+                rate_limiter.next() > now && rate_limiter.next() <= now + Duration::from_millis(1)
+            );
             now += Duration::from_millis(10);
         }
         let expected = OPENED_AT_ONCE_MAX + 2 * OPENED_PER_SECOND_MAX;
@@ -65,13 +67,13 @@ mod tests {
     }
 
     #[test]
-    fn a_rest_fills_no_more_than_a_burst() {
+    fn idle_time_fills_no_more_than_a_burst() {
         let start = Instant::now();
-        let mut pace = Pace::new(start);
+        let mut rate_limiter = RateLimiter::new(start);
         let later = start + Duration::from_secs(3_600);
         let mut opened = 0;
-        while pace.allows(later) {
-            pace.take();
+        while rate_limiter.allows(later) {
+            rate_limiter.take();
             opened += 1;
         }
         assert_eq!(opened, OPENED_AT_ONCE_MAX);
