@@ -79,7 +79,7 @@ pub enum DropReason {
     /// The address of this member.
     #[error("this member itself")]
     ThisMember,
-    /// A name that the mode marked with the attribute [`UNRESOLVED`].
+    /// A name that the mode marked with the attribute `unresolved`.
     #[error("cannot be resolved at present")]
     Unresolved,
     /// Beyond [`limits::CANDIDATES_MAX`].
