@@ -130,6 +130,7 @@ pub(crate) async fn call(client: &mut Client, words: &[&[u8]]) -> Answer {
                 return later.await;
             }
             Outcome::Then(next) => next.await(client),
+            Outcome::First(next) => next(client),
         }
     }
 }

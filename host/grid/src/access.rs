@@ -82,6 +82,15 @@ impl Changes {
         starts.zip(ends).map(move |(from, to)| (&self.records[from..to], to < end))
     }
 
+    /// Appends records that were encoded before, one behind the other.
+    pub(crate) fn push_encoded(&mut self, records: &[u8]) {
+        self.records.extend_from_slice(records);
+        let before = self.cuts.last().copied().unwrap_or(0);
+        if self.records.len() - before >= RECORDS_BYTES_MAX {
+            self.cuts.push(self.records.len());
+        }
+    }
+
     pub(crate) fn clear_records(&mut self) {
         self.records.clear();
         self.cuts.clear();
@@ -100,6 +109,9 @@ pub(crate) struct Access<'p> {
     pub(crate) now_ms: u64,
     /// Whether what others hold may still come in.
     pub(crate) merging: bool,
+    /// Whether entries may be evicted here: not while a transaction holds locks, and not from
+    /// the copies that it works on.
+    pub(crate) may_evict: bool,
     /// Since when a member has been missing that may bring in what it held, in
     /// milliseconds of the shared clock; [`u64::MAX`] when none is missing.
     pub(crate) missing_since_ms: u64,
@@ -240,6 +252,14 @@ impl Access<'_> {
         there
     }
 
+    /// Drops a key that nobody can bring back, without a trace.
+    pub(crate) fn drop_entry(&mut self, key: &[u8]) {
+        let hash = self.hasher.hash(key);
+        if self.fragment.get(hash, key).is_some() {
+            self.apply(hash, key, &Edit::Drop);
+        }
+    }
+
     /// Removes a key. Returns whether it was there.
     pub(crate) fn remove(&mut self, key: &[u8]) -> bool {
         let there = self.peek(key).is_some();
@@ -372,6 +392,9 @@ impl Access<'_> {
 
     /// Evicts one entry of the map, if there is one here that may go.
     pub(crate) fn evict(&mut self, spared: &[u8]) -> bool {
+        if !self.may_evict {
+            return false;
+        }
         let (rng, eviction) = (&mut self.rng, self.map.settings().eviction);
         let victim = self.fragment.victim(eviction, self.now_ms, spared, || rng.next_u64());
         let Some((hash, key)) = victim else { return false };

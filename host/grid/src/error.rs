@@ -51,12 +51,12 @@ pub enum OpError {
     /// Another owner holds the key.
     #[error("the key is held by another owner")]
     Held,
-    /// The keys are not in one slot, and the operation is one step.
-    #[error("the keys are not in one slot")]
-    CrossSlot,
     /// A watched key was changed.
     #[error("a watched key was changed")]
     Changed,
+    /// Other transactions lock the keys of this one; nothing was done.
+    #[error("other transactions use these keys; nothing was done")]
+    Conflict,
     /// Fewer members are here than writes need.
     #[error("{here} members are here, and writes need {needed} (--min-members)")]
     TooFewMembers {

@@ -8,7 +8,9 @@
 mod asking;
 mod leading;
 mod merging;
+mod spanning;
 mod telling;
+mod transactions;
 
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -92,6 +94,8 @@ pub(crate) struct Inner {
     settings: Mutex<BTreeMap<String, (String, crate::Version)>>,
     /// Values of this member alone, until there is one above.
     own_settings: Mutex<BTreeMap<String, String>>,
+    /// Transactions that this member runs.
+    running: transactions::Running,
 }
 
 #[derive(Default)]
@@ -165,6 +169,7 @@ impl Grid {
                 waiting_bytes: AtomicUsize::new(0),
                 settings: Mutex::default(),
                 own_settings: Mutex::default(),
+                running: transactions::Running::default(),
             }),
         }
     }
@@ -208,7 +213,7 @@ impl Grid {
     /// When the name is too long, or one that leases lie under, or there are too many
     /// maps.
     pub fn open(&self, name: &str) -> Result<Arc<Map>, OpError> {
-        if crate::map::is_of_leases(name) {
+        if crate::map::is_internal(name) {
             return Err(OpError::Malformed);
         }
         self.inner.core.maps.open(name)
@@ -283,6 +288,13 @@ impl Grid {
         let maps = core.maps.all();
         let digests = partition.digests(&maps, place);
         Some(digests.into_iter().map(|(map, digest)| ((*maps[map].name).into(), digest)).collect())
+    }
+
+    /// Transactions over several partitions that are not finished in partitions whose primary
+    /// this member is: one counts once for each.
+    #[must_use]
+    pub fn open_transactions(&self) -> usize {
+        self.inner.core.partitions.iter().map(|p| p.lock().open_transactions()).sum()
     }
 
     /// What this member does as a coordinator, in short, for those who look for a
@@ -569,11 +581,17 @@ impl Grid {
                 Some(table) if due.alive => partition.untold(table),
                 _ => Vec::new(),
             };
+            let unresolved = partition.unresolved(now, |home| {
+                table.as_ref()?.partitions.get(usize::from(home))?.primary()
+            });
             let spoiled = partition.take_spoiled();
             let (epoch, events) = (partition.epoch, partition.take_events());
             drop(partition);
             self.inner.tell(&events);
             let partition = number as u16;
+            for unresolved in unresolved {
+                self.inner.resolve(partition, unresolved);
+            }
             for member in spoiled {
                 self.tell_coordinator(Message::Spoiled { partition, epoch, member });
             }
@@ -658,12 +676,12 @@ impl Grid {
                 at(partition)?.lock().handle_check(core, from, (epoch, copy), &digests);
             }
             Message::Handoff { partition, epoch } => {
-                at(partition)?.lock().handle_handoff(from, epoch);
+                at(partition)?.lock().handle_handoff(core, from, epoch);
             }
             Message::Away { stamp } => {
                 core.away.lock().insert(from, stamp);
                 for partition in &core.partitions {
-                    partition.lock().handed_nothing(from);
+                    partition.lock().handed_nothing(core, from);
                 }
             }
             Message::Ask { id, version, partition, map, waits, op } => {
@@ -786,7 +804,16 @@ impl Inner {
     }
 
     /// Does an operation here, if this member leads. `now` is when it was sure of that.
-    fn execute(&self, map: &Arc<Map>, partition: u16, op: &Op<'_>, now: Duration) -> Executed {
+    fn execute(
+        self: &Arc<Self>,
+        map: &Arc<Map>,
+        partition: u16,
+        op: &Op<'_>,
+        now: Duration,
+    ) -> Executed {
+        if let Op::Transaction(step) = op {
+            return self.transact(map, partition, op, step, now);
+        }
         if op.effect() == Effect::Adds {
             self.make_room(map, || op.added_bytes());
         }

@@ -9,6 +9,8 @@
 //! - a read never shows what a crash could still take back;
 //! - one member answers for a partition at a time, within one view: whoever was
 //!   away is refused, and what it held is merged, not dropped;
+//! - a transaction over several partitions happens as a whole or not at all, and nobody sees a
+//!   part of it;
 //! - copies that should be equal are compared, and made equal.
 //!
 //! It must never know sockets, threads, a clock or randomness of its own, or what

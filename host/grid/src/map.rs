@@ -16,14 +16,22 @@ pub const MAP_NAME_BYTES_MAX: usize = 128;
 /// How the names of maps begin that leases lie in; the name of whose leases these
 /// are follows.
 const LEASES: &str = "lease:";
+/// How the names of maps begin that hold prepared transactions; the name of the map whose
+/// settings for copies they have follows.
+const TRANSACTIONS: &str = "transaction:";
 /// Maps of one cluster, at most.
 pub const MAPS_MAX: usize = 1_024;
 /// Backups of one kind, synchronous or not, at most.
 pub const BACKUPS_MAX: u8 = 6;
 
-/// Whether leases lie in a map of this name: nobody asks for it by name.
-pub(crate) fn is_of_leases(name: &str) -> bool {
-    name.starts_with(LEASES)
+/// Whether a map of this name is the grid's own: clients cannot open it.
+pub(crate) fn is_internal(name: &str) -> bool {
+    name.starts_with(LEASES) || holds_transactions(name)
+}
+
+/// Whether a map of this name holds prepared transactions.
+pub(crate) fn holds_transactions(name: &str) -> bool {
+    name.starts_with(TRANSACTIONS)
 }
 
 /// Which of two values of one key stays when two clusters become one.
@@ -286,6 +294,8 @@ pub struct Map {
     room_asked_ms: AtomicU64,
     /// Where the leases of its keys lie, once there are any.
     leases: OnceLock<Arc<Self>>,
+    /// The map that holds its prepared transactions, once there are any.
+    transactions: OnceLock<Arc<Self>>,
     /// Whether somebody wants its events.
     pub(crate) listened: AtomicBool,
     /// Entries that were evicted by this member.
@@ -424,6 +434,7 @@ impl Maps {
             room_asked_ms: AtomicU64::new(0),
             settings: SharedSettings::new(&self.settings(name)),
             leases: OnceLock::new(),
+            transactions: OnceLock::new(),
             bytes: AtomicI64::new(0),
             removal_bytes: AtomicI64::new(0),
             listened: AtomicBool::new(false),
@@ -452,15 +463,29 @@ impl Maps {
         }
     }
 
+    /// The map that holds prepared transactions of a map: it has as many copies, and nothing in
+    /// it expires, is evicted, or is merged.
+    ///
+    /// # Errors
+    /// As [`Maps::open`].
+    pub(crate) fn transactions_of(&self, map: &Map) -> Result<Arc<Map>, OpError> {
+        if let Some(transactions) = map.transactions.get() {
+            return Ok(Arc::clone(transactions));
+        }
+        let transactions = self.open(&format!("{TRANSACTIONS}{}", map.name))?;
+        Ok(Arc::clone(map.transactions.get_or_init(|| transactions)))
+    }
+
     fn settings(&self, name: &str) -> MapSettings {
         let catalog = self.catalog();
-        match name.strip_prefix(LEASES) {
-            Some(base) => {
-                let MapSettings { backups, async_backups, .. } = *catalog.of(base);
-                MapSettings { backups, async_backups, ..MapSettings::default() }
-            }
-            None => *catalog.of(name),
-        }
+        let (base, merge) = match (name.strip_prefix(LEASES), name.strip_prefix(TRANSACTIONS)) {
+            (Some(base), _) => (base, MergePolicy::default()),
+            // A transaction of another branch is decided there.
+            (_, Some(base)) => (base, MergePolicy::Discard),
+            (None, None) => return *catalog.of(name),
+        };
+        let MapSettings { backups, async_backups, .. } = *catalog.of(base);
+        MapSettings { backups, async_backups, merge, ..MapSettings::default() }
     }
 
     /// All, in the order in which this process came to know them.

@@ -34,7 +34,7 @@ use crate::{OpError, Reply};
 
 /// Changes with the layout of messages, or of what copies hold: members with different ones
 /// understand nothing of one another's data.
-pub const FORMAT: u16 = 2;
+pub const FORMAT: u16 = 3;
 
 /// A message.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

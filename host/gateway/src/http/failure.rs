@@ -48,7 +48,8 @@ impl IntoResponse for Failure {
                 | OpError::NoDataMember
                 | OpError::NoCluster
                 | OpError::Unavailable
-                | OpError::Busy => StatusCode::SERVICE_UNAVAILABLE,
+                | OpError::Busy
+                | OpError::Conflict => StatusCode::SERVICE_UNAVAILABLE,
                 _ => StatusCode::BAD_REQUEST,
             },
             Self::TooMany | Self::Busy => StatusCode::SERVICE_UNAVAILABLE,

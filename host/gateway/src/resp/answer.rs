@@ -45,6 +45,9 @@ pub(crate) enum Outcome {
     Waits(LaterAnswer),
     /// It is under way and goes on later, with the client at hand; as a barrier.
     Then(Pin<Box<dyn Future<Output = Next> + Send>>),
+    /// It begins once all commands of the client before it are answered; as a barrier. Its keys
+    /// lie in several partitions, which its other commands reach by other ways.
+    First(Next),
     /// It is done, and the connection is to end.
     Last(Answer),
 }

@@ -290,7 +290,8 @@ impl Connection {
     fn follow(&mut self, outcome: Outcome, request_bytes: usize, context: &mut Context<'_>) {
         let is_silent = self.is_silent();
         let protocol = self.client.protocol;
-        match advance(outcome, &mut self.client, context) {
+        let is_first = self.pending.is_empty();
+        match advance(outcome, &mut self.client, context, is_first) {
             Advanced::Done(answer, is_last) => {
                 // Confirmations of subscriptions are sent even to a client that turned replies off.
                 if !is_silent || answer.is_unasked() {
@@ -359,7 +360,7 @@ impl Connection {
                 }
             };
             step = Step::Done;
-            let answer = match advance(outcome, &mut self.client, context) {
+            let answer = match advance(outcome, &mut self.client, context, true) {
                 Advanced::Done(answer, is_last) => {
                     self.is_ending |= is_last;
                     answer
@@ -507,8 +508,14 @@ enum Advanced {
 }
 
 /// Goes on with a command until it is done or has to wait. What it waits for is polled
-/// at once: it is on its way before another command begins.
-fn advance(mut outcome: Outcome, client: &mut Client, context: &mut Context<'_>) -> Advanced {
+/// at once: it is on its way before another command begins. `is_first` when all commands before
+/// it are answered.
+fn advance(
+    mut outcome: Outcome,
+    client: &mut Client,
+    context: &mut Context<'_>,
+    is_first: bool,
+) -> Advanced {
     loop {
         let (mut later, is_barrier, waits) = match outcome {
             Outcome::Now(answer) => return Advanced::Done(answer, false),
@@ -516,6 +523,14 @@ fn advance(mut outcome: Outcome, client: &mut Client, context: &mut Context<'_>)
             Outcome::Later(later) => (later, false, false),
             Outcome::Barrier(later) => (later, true, false),
             Outcome::Waits(later) => (later, true, true),
+            Outcome::First(next) if is_first => {
+                outcome = next(client);
+                continue;
+            }
+            Outcome::First(next) => {
+                let awaited = Awaited::Next(Box::pin(std::future::ready(next)));
+                return Advanced::UnderWay { awaited, is_barrier: true, waits: false };
+            }
             Outcome::Then(mut next) => match next.as_mut().poll(context) {
                 Poll::Ready(next) => {
                     outcome = next(client);

@@ -228,14 +228,13 @@ pub fn error_text(error: &OpError) -> String {
         OpError::NoSuchIndex => "ERR index out of range".into(),
         OpError::TooLong => "ERR string exceeds maximum allowed size (proto-max-bulk-len)".into(),
         OpError::Full => "OOM command not allowed when used memory > 'maxmemory'.".into(),
-        OpError::CrossSlot => "CROSSSLOT Keys in request don't hash to the same slot".into(),
         OpError::TooFewMembers { .. } => {
             format!("NOREPLICAS Not enough good replicas to write: {error}")
         }
         OpError::NoDataMember | OpError::NoCluster | OpError::Unavailable => {
             format!("CLUSTERDOWN {error}")
         }
-        OpError::Busy => format!("TRYAGAIN {error}"),
+        OpError::Busy | OpError::Conflict => format!("TRYAGAIN {error}"),
         OpError::Indeterminate => format!("INDETERMINATE {error}"),
         OpError::KeyTooLong
         | OpError::AnswerTooLong

@@ -36,7 +36,7 @@ pub enum Started {
 }
 
 /// An operation that has left whoever asked for it.
-struct Owned {
+pub(super) struct Owned {
     map: Arc<Map>,
     partition: u16,
     /// Encoded.
@@ -97,6 +97,26 @@ impl Grid {
                     let settled = settle(Arc::clone(inner), ticket, reply, op.effect());
                     return Started::Later(Box::pin(settled));
                 }
+                Executed::Queued(slot) => {
+                    return match self.own(map, partition, op, now) {
+                        Ok(owned) => {
+                            Started::Later(Box::pin(after_queue(Arc::clone(inner), owned, slot)))
+                        }
+                        Err(error) => {
+                            slot.close();
+                            Started::Now(Err(error))
+                        }
+                    };
+                }
+                Executed::Runs(slot) => {
+                    return match self.own(map, partition, op, now) {
+                        Ok(owned) => {
+                            Started::Later(Box::pin(after_run(Arc::clone(inner), owned, slot)))
+                        }
+                        // It runs all the same, and nobody hears of it.
+                        Err(_) => Started::Now(Err(OpError::Indeterminate)),
+                    };
+                }
                 Executed::NotHere => {}
             }
         }
@@ -106,7 +126,6 @@ impl Grid {
         }
     }
 
-    /// An operation that is to outlive whoever asks for it.
     fn own(
         &self,
         map: &Arc<Map>,
@@ -114,21 +133,7 @@ impl Grid {
         op: &Op<'_>,
         started: Duration,
     ) -> Result<Owned, OpError> {
-        op.check_keys()?;
-        match self.partitions() {
-            0 => return Err(OpError::NoCluster),
-            partitions if partition >= partitions => return Err(OpError::Malformed),
-            _ => {}
-        }
-        let (effect, op) = (op.effect(), encoding::encoded(op));
-        Ok(Owned {
-            _room: Room::take(&self.inner, op.len())?,
-            map: Arc::clone(map),
-            partition,
-            op,
-            effect,
-            started,
-        })
+        self.inner.own(map, partition, op, started)
     }
 
     /// The bytes of a key, if they are here and settled; they go to `take`.
@@ -244,8 +249,33 @@ impl Grid {
 }
 
 impl Inner {
+    /// An operation that is to outlive whoever asks for it.
+    pub(super) fn own(
+        self: &Arc<Self>,
+        map: &Arc<Map>,
+        partition: u16,
+        op: &Op<'_>,
+        started: Duration,
+    ) -> Result<Owned, OpError> {
+        op.check_keys()?;
+        match self.core.partitions.len() {
+            0 => return Err(OpError::NoCluster),
+            partitions if usize::from(partition) >= partitions => return Err(OpError::Malformed),
+            _ => {}
+        }
+        let (effect, op) = (op.effect(), encoding::encoded(op));
+        Ok(Owned {
+            _room: Room::take(self, op.len())?,
+            map: Arc::clone(map),
+            partition,
+            op,
+            effect,
+            started,
+        })
+    }
+
     /// Whether this member is sure of its place: see [`crate::lease`].
-    fn is_sure(&self, now: Duration) -> bool {
+    pub(super) fn is_sure(&self, now: Duration) -> bool {
         self.core.lease.is_held(now)
     }
 
@@ -284,6 +314,24 @@ impl Inner {
     fn finish(self: &Arc<Self>, to: MemberId, id: u64, effect: Effect, executed: Executed) {
         match executed {
             Executed::NotHere => self.answer(to, id, Outcome::NotHere),
+            Executed::Queued(slot) => {
+                // It can be withdrawn.
+                self.blocked.lock().insert((to, id), Arc::clone(&slot));
+                let inner = Arc::clone(self);
+                self.core.host.spawn(Box::pin(async move {
+                    let executed = wait_in_queue(&inner, &slot, inner.core.now()).await;
+                    inner.blocked.lock().remove(&(to, id));
+                    let executed = executed.unwrap_or_else(expired_in_queue);
+                    inner.finish(to, id, effect, executed);
+                }));
+            }
+            Executed::Runs(slot) => {
+                let inner = Arc::clone(self);
+                self.core.host.spawn(Box::pin(async move {
+                    let executed = poll_fn(|context| slot.poll(context.waker())).await;
+                    inner.finish(to, id, effect, executed.unwrap_or(Executed::NotHere));
+                }));
+            }
             Executed::Done(reply, None) => {
                 self.answer(to, id, Outcome::Done(sendable(reply, effect)));
             }
@@ -316,6 +364,47 @@ fn sendable(reply: Result<Reply, OpError>, effect: Effect) -> Result<Reply, OpEr
             })
         }
         reply => reply,
+    }
+}
+
+/// What comes of an operation that waits for locks; `None` when it has waited for as long as an
+/// operation may, and was not executed.
+async fn wait_in_queue(inner: &Arc<Inner>, slot: &Slot, since: Duration) -> Option<Executed> {
+    let timer = inner.calls.begin(inner.core.me, since + Duration::from_millis(OP_MS_MAX));
+    let mut is_late = false;
+    let executed = poll_fn(|context| {
+        if !is_late && inner.calls.poll(timer, context).is_ready() {
+            is_late = true;
+            slot.close();
+        }
+        // What is being executed just now is still waited for.
+        slot.poll(context.waker())
+    })
+    .await;
+    inner.calls.end(timer);
+    executed
+}
+
+fn expired_in_queue() -> Executed {
+    Executed::Done(Err(OpError::Conflict), None)
+}
+
+/// An operation that waits for locks here; elsewhere, if another member leads meanwhile.
+async fn after_queue(inner: Arc<Inner>, owned: Owned, slot: Arc<Slot>) -> Result<Reply, OpError> {
+    let waiting = Blocked(slot);
+    let executed = wait_in_queue(&inner, &waiting.0, owned.started).await;
+    match executed.unwrap_or_else(expired_in_queue) {
+        Executed::Done(reply, None) => reply,
+        Executed::Done(reply, Some(ticket)) => settle(inner, ticket, reply, owned.effect).await,
+        _ => route(inner, owned).await,
+    }
+}
+
+/// A transaction that this member runs; another does, if it cannot.
+async fn after_run(inner: Arc<Inner>, owned: Owned, slot: Arc<Slot>) -> Result<Reply, OpError> {
+    match poll_fn(|context| slot.poll(context.waker())).await {
+        Some(Executed::Done(reply, None)) => reply,
+        _ => route(inner, owned).await,
     }
 }
 
@@ -374,7 +463,7 @@ pub(super) async fn settle(
 
 /// Does an operation wherever its partition is led, and again elsewhere as long
 /// as it certainly was not done.
-async fn route(inner: Arc<Inner>, owned: Owned) -> Result<Reply, OpError> {
+pub(super) async fn route(inner: Arc<Inner>, owned: Owned) -> Result<Reply, OpError> {
     let deadline = owned.started + Duration::from_millis(OP_MS_MAX);
     let room_until =
         if inner.may_find_room(&owned.map, owned.effect, || Ok(owned.op()?.added_bytes())) {
@@ -398,6 +487,24 @@ async fn route(inner: Arc<Inner>, owned: Owned) -> Result<Reply, OpError> {
                         Executed::Done(reply, None) => return reply,
                         Executed::Done(reply, Some(ticket)) => {
                             return settle(inner, ticket, reply, owned.effect).await;
+                        }
+                        Executed::Queued(slot) => {
+                            let waiting = Blocked(slot);
+                            let executed = wait_in_queue(&inner, &waiting.0, owned.started).await;
+                            match executed.unwrap_or_else(expired_in_queue) {
+                                Executed::Done(reply, None) => return reply,
+                                Executed::Done(reply, Some(ticket)) => {
+                                    return settle(inner, ticket, reply, owned.effect).await;
+                                }
+                                _ => continue,
+                            }
+                        }
+                        Executed::Runs(slot) => {
+                            let executed = poll_fn(|context| slot.poll(context.waker())).await;
+                            if let Some(Executed::Done(reply, None)) = executed {
+                                return reply;
+                            }
+                            continue;
                         }
                         Executed::NotHere => {}
                     }
@@ -576,7 +683,10 @@ async fn block(inner: Arc<Inner>, owned: Owned, wait: Option<Duration>) -> Resul
                     Executed::Done(reply, Some(ticket)) => {
                         return settle(inner, ticket, reply, owned.effect).await;
                     }
-                    Executed::NotHere => change(&inner, owned.partition).await,
+                    // A blocked operation waits for locks as for something to take.
+                    Executed::NotHere | Executed::Queued(_) | Executed::Runs(_) => {
+                        change(&inner, owned.partition).await;
+                    }
                 }
             }
             Some(primary) => match ask(&inner, &owned, primary, deadline, true).await {

@@ -137,7 +137,7 @@ impl Grid {
             Err(_) => Executed::NotHere,
         };
         match executed {
-            Executed::NotHere => {
+            Executed::NotHere | Executed::Queued(_) | Executed::Runs(_) => {
                 core.send(from, &Message::Merged { id, done: false });
             }
             Executed::Done(_, None) => {

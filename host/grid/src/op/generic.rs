@@ -112,7 +112,7 @@ impl GenericOp {
 }
 
 /// The version of a key, of its removal, or none.
-pub(super) fn version(access: &mut Access<'_>, key: &[u8]) -> Version {
+pub(crate) fn version(access: &mut Access<'_>, key: &[u8]) -> Version {
     if let Some(entry) = access.peek(key) {
         return entry.version();
     }

@@ -19,10 +19,13 @@ mod sorted_set;
 mod testing;
 #[cfg(test)]
 mod tests;
+mod transaction;
+mod transfer;
 mod whole;
 
 use serde::{Deserialize, Serialize};
 
+pub(crate) use generic::version;
 pub use generic::{ExpireIf, GenericOp};
 pub use hash::HashOp;
 pub(crate) use lease::is_held_by_another;
@@ -30,8 +33,17 @@ pub use lease::{LeaseOp, OWNER_BYTES_MAX};
 pub use list::{End, ListOp};
 pub use plain::{Lifetime, PlainOp, PutAnswer, PutIf, float, format_float, integer};
 pub use set::SetOp;
-pub use several::{Aggregate, Combine, Scored, SeveralOp, Weighted, combine, combine_sorted};
+pub use several::{
+    Aggregate, Combine, Scored, SeveralOp, Weighted, combine, combine_sorted, plain_members,
+    scored_members,
+};
+pub(crate) use sorted_set::members_reply;
 pub use sorted_set::{AddIf, Bound, By, SortedSetOp, Span};
+pub(crate) use transaction::{Decision, TransactionId};
+pub use transaction::{
+    MapOp, TRANSACTION_BYTES_MAX, TRANSACTION_OPS_MAX, TransactionOp, WatchedKey,
+};
+pub(crate) use transfer::TransferOp;
 pub use whole::{ScanFilter, WholeOp};
 
 use crate::access::Access;
@@ -97,6 +109,11 @@ pub enum Op<'a> {
         #[serde(borrow)]
         ops: Vec<Self>,
     },
+    /// A step of a transaction over several partitions.
+    Transaction(#[serde(borrow)] TransactionOp<'a>),
+    /// Within such a transaction: a value comes from another partition, or goes there.
+    #[doc(hidden)]
+    Transfer(#[serde(borrow, with = "serde_bytes")] &'a [u8], #[serde(borrow)] TransferOp<'a>),
 }
 
 /// An operation about one key.
@@ -138,6 +155,8 @@ impl Op<'_> {
             Self::By { op, .. } => op.effect(),
             Self::Whole(op) => op.effect(),
             Self::Batch { ops, .. } => ops.iter().map(Op::effect).max().unwrap_or(Effect::Reads),
+            Self::Transaction(op) => op.effect(),
+            Self::Transfer(_, op) => op.effect(),
         }
     }
 
@@ -146,12 +165,16 @@ impl Op<'_> {
     #[must_use]
     pub fn key(&self) -> Option<&[u8]> {
         match self {
-            Self::Key(key, _) | Self::Lease(key, _) => Some(key),
+            Self::Key(key, _) | Self::Lease(key, _) | Self::Transfer(key, _) => Some(key),
             Self::Several(op) => op.keys().first().copied(),
             Self::By { op, .. } => op.key(),
             Self::Whole(_) => None,
             Self::Batch { watched, ops } => {
                 ops.iter().find_map(Op::key).or_else(|| watched.first().map(|(key, _)| *key))
+            }
+            Self::Transaction(op) => {
+                let (watched, ops) = op.parts();
+                ops.iter().find_map(|op| op.op.key()).or_else(|| watched.first().map(|w| w.key))
             }
         }
     }
@@ -160,11 +183,12 @@ impl Op<'_> {
     #[must_use]
     pub fn keys(&self) -> Vec<&[u8]> {
         match self {
-            Self::Key(key, _) | Self::Lease(key, _) => vec![key],
+            Self::Key(key, _) | Self::Lease(key, _) | Self::Transfer(key, _) => vec![key],
             Self::Several(op) => op.keys(),
             Self::By { op, .. } => op.keys(),
             Self::Whole(_) => Vec::new(),
             Self::Batch { ops, .. } => ops.iter().flat_map(Op::keys).collect(),
+            Self::Transaction(op) => op.parts().1.iter().flat_map(|op| op.op.keys()).collect(),
         }
     }
 
@@ -178,10 +202,15 @@ impl Op<'_> {
             if key.len() > KEY_BYTES_MAX { Err(OpError::KeyTooLong) } else { Ok(()) }
         };
         match self {
-            Self::Key(key, _) | Self::Lease(key, _) => fits(key),
+            Self::Key(key, _) | Self::Lease(key, _) | Self::Transfer(key, _) => fits(key),
             Self::Several(op) => op.keys().into_iter().try_for_each(fits),
             Self::By { op, .. } => op.check_keys(),
             Self::Whole(_) => Ok(()),
+            Self::Transaction(op) => {
+                let (watched, ops) = op.parts();
+                watched.iter().try_for_each(|watched| fits(watched.key))?;
+                ops.iter().try_for_each(|op| op.op.check_keys())
+            }
             Self::Batch { watched, ops } => {
                 watched.iter().try_for_each(|(key, _)| fits(key))?;
                 ops.iter().try_for_each(Op::check_keys)
@@ -214,7 +243,8 @@ impl Op<'_> {
             }
             Self::By { op, .. } => op.added_bytes(),
             Self::Batch { ops, .. } => ops.iter().map(Self::added_bytes).sum(),
-            Self::Several(_) | Self::Lease(..) | Self::Whole(_) => 0,
+            Self::Transfer(_, op) => op.added_bytes(),
+            Self::Several(_) | Self::Lease(..) | Self::Whole(_) | Self::Transaction(_) => 0,
         }
     }
 
@@ -262,6 +292,9 @@ impl Op<'_> {
                     Self::Several(op) => op.execute(access),
                     Self::Lease(key, op) => op.execute(key, access),
                     Self::Whole(op) => op.execute(access),
+                    Self::Transfer(key, op) => op.execute(key, access),
+                    // The partition executes it, on other maps as well.
+                    Self::Transaction(_) => Err(OpError::Malformed),
                     Self::By { .. } | Self::Batch { .. } => unreachable!("handled above"),
                 }
             }

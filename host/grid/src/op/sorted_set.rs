@@ -215,7 +215,7 @@ impl Span<'_> {
 }
 
 /// Members as they are told.
-pub(super) fn tell_members(members: Vec<(Score, &[u8])>, scores: bool) -> Reply {
+pub(crate) fn members_reply(members: Vec<(Score, &[u8])>, scores: bool) -> Reply {
     let members = members.into_iter();
     if scores {
         Reply::Pairs(members.map(|(s, n)| (Reply::bytes(n), Reply::Double(s.get()))).collect())
@@ -288,7 +288,7 @@ impl SortedSetOp<'_> {
             Self::Range(span) => {
                 let set = access.structure::<SortedSet>(key)?;
                 let members = set.map_or(Vec::new(), |set| span.members(set));
-                Ok(tell_members(members, span.scores))
+                Ok(members_reply(members, span.scores))
             }
             Self::RemoveRange(by) => {
                 let Some(set) = access.structure::<SortedSet>(key)? else {
@@ -322,7 +322,7 @@ impl SortedSetOp<'_> {
                     None => Vec::new(),
                     Some(set) => random_members(set, *count, seed)?,
                 };
-                Ok(tell_members(chosen, *scores))
+                Ok(members_reply(chosen, *scores))
             }
             Self::Scan { cursor, count, pattern } => {
                 let set = access.structure::<SortedSet>(key)?;

@@ -66,6 +66,7 @@ impl Bench {
             since_start: self.now,
             now_ms,
             merging: false,
+            may_evict: true,
             missing_since_ms: u64::MAX,
         };
         let reply = op.execute(&mut access);

@@ -164,7 +164,7 @@ impl Partition {
 
     /// What this backup had from a primary is incomplete: messages were lost.
     pub(crate) fn spoil(&mut self, core: &Core, primary: MemberId) {
-        self.handed_nothing(primary);
+        self.handed_nothing(core, primary);
         if let Role::Follow(follow) = &mut self.role
             && follow.primary == primary
             && !matches!(follow.state, FollowState::Unasked)

@@ -135,7 +135,7 @@ enum SlotState {
 
 impl Slot {
     /// Whether the operation may be done now. [`Slot::fill`] or [`Slot::release`] follows.
-    fn claim(&self) -> bool {
+    pub(crate) fn claim(&self) -> bool {
         let mut inner = self.inner.lock();
         let is_free = matches!(inner.state, SlotState::Waiting) && !inner.is_closing;
         if is_free {
@@ -145,7 +145,7 @@ impl Slot {
     }
 
     /// Puts the outcome into a slot that was claimed.
-    fn fill(&self, outcome: Executed) {
+    pub(crate) fn fill(&self, outcome: Executed) {
         self.end_claim(SlotState::Filled(outcome));
     }
 
@@ -167,7 +167,7 @@ impl Slot {
         }
     }
 
-    fn is_closed(&self) -> bool {
+    pub(super) fn is_closed(&self) -> bool {
         let inner = self.inner.lock();
         inner.is_closing || matches!(inner.state, SlotState::Closed)
     }
@@ -204,6 +204,10 @@ impl Slot {
 pub(crate) enum Executed {
     /// It was done, or failed; what is to be waited for before anybody is told.
     Done(Result<Reply, OpError>, Option<Ticket>),
+    /// A transaction locks a key; the outcome goes to this slot.
+    Queued(Arc<Slot>),
+    /// It is a transaction, which runs; the outcome goes to this slot.
+    Runs(Arc<Slot>),
     /// This member does not lead, or not yet.
     NotHere,
 }
@@ -287,6 +291,9 @@ impl Partition {
         self.role = Role::Lead(Lead { links, awaits });
         if awaits.is_none() {
             self.invite();
+            if takes_over {
+                self.recover_transactions(core);
+            }
         }
         is_whole
     }
@@ -326,20 +333,20 @@ impl Partition {
     }
 
     /// The one that led before has done all that it will do.
-    pub(crate) fn handle_handoff(&mut self, from: MemberId, epoch: u64) {
-        if self.epoch != epoch || !self.begin_to_lead(from, true) {
+    pub(crate) fn handle_handoff(&mut self, core: &Core, from: MemberId, epoch: u64) {
+        if self.epoch != epoch || !self.begin_to_lead(core, from, true) {
             self.handed = Some((from, epoch));
         }
     }
 
     /// What the one that led before had sent is lost, its last words too.
-    pub(crate) fn handed_nothing(&mut self, from: MemberId) {
-        self.begin_to_lead(from, false);
+    pub(crate) fn handed_nothing(&mut self, core: &Core, from: MemberId) {
+        self.begin_to_lead(core, from, false);
     }
 
     /// Leads from now on, if it waited for this one only. Returns whether it did. `settled`
     /// when all backups have what it takes over.
-    fn begin_to_lead(&mut self, from: MemberId, settled: bool) -> bool {
+    fn begin_to_lead(&mut self, core: &Core, from: MemberId, settled: bool) -> bool {
         let Role::Lead(lead) = &mut self.role else { return false };
         if lead.awaits != Some(from) {
             return false;
@@ -347,6 +354,7 @@ impl Partition {
         lead.awaits = None;
         self.inherited &= !settled;
         self.step.clear();
+        self.recover_transactions(core);
         self.invite();
         self.wake_all();
         true
@@ -360,10 +368,31 @@ impl Partition {
         now: Duration,
         op: &Op<'_>,
     ) -> Executed {
-        let Some(lead) = self.leading() else { return Executed::NotHere };
+        if self.leading().is_none() {
+            return Executed::NotHere;
+        }
         if let Err(error) = op.check_keys() {
             return Executed::Done(Err(error), None);
         }
+        if let Op::Transaction(op) = op {
+            return self.transact(core, map, now, op);
+        }
+        if !self.transactions.is_idle()
+            && let Some(queued) = self.wait_for_locks(core, map, op)
+        {
+            return queued;
+        }
+        self.execute_unlocked(core, map, now, op)
+    }
+
+    /// As [`Partition::execute`], whatever is locked.
+    pub(super) fn execute_unlocked(
+        &mut self,
+        core: &Core,
+        map: &Arc<Map>,
+        now: Duration,
+        op: &Op<'_>,
+    ) -> Executed {
         let leases = match op {
             Op::Lease(..) => Some(core.maps.leases_of(map)),
             _ => None,
@@ -374,7 +403,7 @@ impl Partition {
             None => map,
         };
         if op.effect() > Effect::Reads {
-            if let Err(error) = may_write(core, lead, map) {
+            if let Err(error) = self.may_write(core, map) {
                 return Executed::Done(Err(error), None);
             }
             if self.is_held(core, map, now, op) {
@@ -391,8 +420,21 @@ impl Partition {
         Executed::Done(reply, ticket)
     }
 
+    /// Whether a write of this map may begin.
+    pub(super) fn may_write(&self, core: &Core, map: &Map) -> Result<(), OpError> {
+        let (here, needed) = (core.members_here(), core.settings.min_members);
+        if here < needed {
+            return Err(OpError::TooFewMembers { here, needed });
+        }
+        let waits = |link: &&Link| {
+            link.place <= map.settings().backups && !matches!(link.state, LinkState::Expected)
+        };
+        let is_full = |lead: &Lead| lead.links.iter().filter(waits).any(|link| link.peer.is_full());
+        if self.leading().is_some_and(is_full) { Err(OpError::Busy) } else { Ok(()) }
+    }
+
     /// Whether a key that an operation names is held by another than who it is for.
-    fn is_held(&mut self, core: &Core, map: &Map, now: Duration, op: &Op<'_>) -> bool {
+    pub(super) fn is_held(&mut self, core: &Core, map: &Map, now: Duration, op: &Op<'_>) -> bool {
         let Some(leases) = map.leases() else { return false };
         let owner = op.owner();
         self.access(core, leases, now, |access| {
@@ -409,7 +451,7 @@ impl Partition {
     }
 
     /// What waits for these; none when there is nothing to wait for.
-    fn ticket(&self, needs: Needs) -> Option<Ticket> {
+    pub(super) fn ticket(&self, needs: Needs) -> Option<Ticket> {
         let (partition, epoch) = (self.number, self.epoch);
         (!needs.is_empty()).then_some(Ticket { partition, epoch, needs })
     }
@@ -426,6 +468,9 @@ impl Partition {
     ) -> Option<Result<(), OpError>> {
         self.leading()?;
         let hash = core.settings.hasher.hash(key);
+        if self.transactions.concerns(map, hash) {
+            return None;
+        }
         let may_wait = self.inherited || !self.in_flight.is_empty();
         if may_wait && !self.settling(map, hash, false).is_empty() {
             return None;
@@ -439,7 +484,7 @@ impl Partition {
 
     /// What a read of this key must wait for: a write of it that a crash could
     /// still take back.
-    fn settling(&mut self, map: &Map, hash: u32, any: bool) -> Needs {
+    pub(super) fn settling(&mut self, map: &Map, hash: u32, any: bool) -> Needs {
         if self.inherited
             && let Role::Lead(lead) = &self.role
         {
@@ -470,7 +515,7 @@ impl Partition {
     }
 
     /// Sends what changed to the backups. Returns what is to be waited for.
-    fn replicate(&mut self, core: &Core, map: &Map, now: Duration) -> Needs {
+    pub(super) fn replicate(&mut self, core: &Core, map: &Map, now: Duration) -> Needs {
         let mut needs = SmallVec::new();
         if self.changes.records.is_empty() {
             return needs;
@@ -546,7 +591,7 @@ impl Partition {
     }
 
     /// Does blocked operations for which there is something now.
-    fn serve_waiters(&mut self, core: &Core, map: &Arc<Map>, now: Duration) {
+    pub(super) fn serve_waiters(&mut self, core: &Core, map: &Arc<Map>, now: Duration) {
         let mut filled = std::mem::take(&mut self.changes.filled);
         while !filled.is_empty() && !self.waiters.is_empty() {
             let waiting = std::mem::take(&mut self.waiters);
@@ -571,9 +616,29 @@ impl Partition {
         self.changes.filled.clear();
     }
 
+    /// Does blocked operations whose keys were locked, if there is something for them.
+    pub(super) fn serve_all_waiters(&mut self, core: &Core, now: Duration) {
+        let (mut keys, mut maps) = (Vec::new(), Vec::new());
+        for waiter in &self.waiters {
+            let Ok(op) = postcard::from_bytes::<Op<'_>>(&waiter.op) else { continue };
+            keys.extend(op.keys().into_iter().map(|key| (waiter.map.index, Box::from(key))));
+            if !maps.iter().any(|map| Arc::ptr_eq(map, &waiter.map)) {
+                maps.push(Arc::clone(&waiter.map));
+            }
+        }
+        for map in maps {
+            let of_map = keys.iter().filter(|(index, _)| *index == map.index);
+            self.changes.filled = of_map.map(|(_, key): &(usize, Box<[u8]>)| key.clone()).collect();
+            self.serve_waiters(core, &map, now);
+        }
+    }
+
     /// Does one blocked operation whose slot is claimed. Returns whether there was something
     /// to take.
     fn serve(&mut self, core: &Core, waiter: &Waiter, now: Duration, op: &Op<'_>) -> bool {
+        if self.skips_waiter(core, &waiter.map, op) {
+            return false;
+        }
         if self.is_held(core, &waiter.map, now, op) {
             return false;
         }
@@ -599,7 +664,13 @@ impl Partition {
         op: &Op<'_>,
         slot: &Arc<Slot>,
     ) -> Option<Executed> {
-        match self.execute(core, map, now, op) {
+        let executed = if self.leading().is_some() && self.skips_waiter(core, map, op) {
+            // It is tried when the lock is released.
+            Executed::Done(Ok(Reply::Nil), None)
+        } else {
+            self.execute(core, map, now, op)
+        };
+        match executed {
             // What is not settled yet makes no difference: if it is taken back, another
             // member leads, and is asked.
             Executed::Done(reply, _) if is_nothing(&reply) => {
@@ -797,7 +868,8 @@ impl Partition {
 
     /// Evicts one entry of a map, if this member leads and there is one that may go.
     pub(crate) fn evict(&mut self, core: &Core, map: &Arc<Map>, now: Duration) -> bool {
-        if self.leading().is_none() || !core.lease.is_held(now) {
+        let may_evict = self.transactions.is_idle() && core.lease.is_held(now);
+        if self.leading().is_none() || !may_evict {
             return false;
         }
         let is_evicted = self.access(core, map, now, |access| access.evict(b""));
@@ -810,7 +882,9 @@ impl Partition {
     /// Drops entries whose time is over, and tells so: as the primary alone may, while it
     /// may answer. At most [`DUE_MAX`] of each map; returns whether there may be more.
     pub(crate) fn expire_due(&mut self, core: &Core, now: Duration) -> bool {
-        if self.leading().is_none() || !core.lease.is_held(now) {
+        // Keys that are locked are not to change, and locks are held for milliseconds.
+        let may_expire = self.transactions.is_idle() && core.lease.is_held(now);
+        if self.leading().is_none() || !may_expire {
             return false;
         }
         let mut is_more = false;
@@ -890,7 +964,8 @@ impl Partition {
         items: &[Item<'_>],
         kin: bool,
     ) -> Executed {
-        if self.leading().is_none() {
+        // Tried again once no key is locked.
+        if self.leading().is_none() || !self.transactions.is_idle() {
             return Executed::NotHere;
         }
         let mut structure = None;
@@ -904,21 +979,6 @@ impl Partition {
         self.serve_waiters(core, map, now);
         Executed::Done(Ok(Reply::Done), ticket)
     }
-}
-
-/// Whether a write may begin.
-fn may_write(core: &Core, lead: &Lead, map: &Map) -> Result<(), OpError> {
-    let (here, needed) = (core.members_here(), core.settings.min_members);
-    if here < needed {
-        return Err(OpError::TooFewMembers { here, needed });
-    }
-    let waits = |link: &&Link| {
-        link.place <= map.settings().backups && !matches!(link.state, LinkState::Expected)
-    };
-    if lead.links.iter().filter(waits).any(|link| link.peer.is_full()) {
-        return Err(OpError::Busy);
-    }
-    Ok(())
 }
 
 /// Whether there was nothing to take.

@@ -3,10 +3,12 @@
 //! - `lead`: the primary's part: executing, sending records, copying to backups
 //! - `follow`: a backup's part: applying records, asking for a copy
 //! - [`ticket`]: what an answer waits for
+//! - `transactions`: locks and prepared changes of transactions over several partitions
 
 mod follow;
 mod lead;
 pub(crate) mod ticket;
+mod transactions;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -28,6 +30,8 @@ use crate::table::Table;
 pub(crate) use follow::{Follow, Part};
 pub(crate) use lead::{Executed, Lead, LinkState, Slot, Waiter};
 use ticket::Needs;
+use transactions::Transactions;
+pub(crate) use transactions::Unresolved;
 
 /// What this member is to the partition.
 pub(crate) enum Role {
@@ -79,6 +83,7 @@ pub(crate) struct Partition {
     /// A hand-over that came before the table that says so.
     handed: Option<(MemberId, u64)>,
     waiters: VecDeque<Waiter>,
+    transactions: Transactions,
     /// Whoever waits for another state of the partition.
     wakers: Vec<(Duration, Waker)>,
 }
@@ -101,6 +106,7 @@ impl Partition {
             retiring: None,
             handed: None,
             waiters: VecDeque::new(),
+            transactions: Transactions::default(),
             wakers: Vec::new(),
         }
     }
@@ -141,6 +147,7 @@ impl Partition {
             since_start: now,
             now_ms: core.clock.now_ms(now),
             merging: core.may_merge(now),
+            may_evict: self.transactions.is_idle(),
             missing_since_ms: core.missing_since_ms.load(Ordering::Relaxed),
         };
         let result = work(&mut access);
@@ -232,6 +239,8 @@ impl Partition {
     ) -> bool {
         let assignment = &table.partitions[usize::from(self.number)];
         if !continuous {
+            self.give_up_waiters();
+            self.transactions.reset();
             self.role = Role::Idle;
             self.epoch = 0;
             self.handed = None;
@@ -270,6 +279,9 @@ impl Partition {
             }
         }
         self.epoch = self.epoch.max(assignment.epoch);
+        if !matches!(self.role, Role::Lead(_)) {
+            self.transactions.reset();
+        }
         if led && let Some(to) = assignment.primary() {
             let writes = writes.into_iter().map(|(_, needs)| needs).collect();
             let since = core.now();

@@ -14,3 +14,4 @@ mod world;
 mod oracle;
 mod scenarios;
 mod store;
+mod transactions;

@@ -274,7 +274,7 @@ impl Store {
 
     /// Which side of a split a client of this member is on. The sides are two until
     /// they have merged.
-    fn side_of(&self, node: Node) -> u32 {
+    pub(crate) fn side_of(&self, node: Node) -> u32 {
         let island = self.island.as_ref();
         island.map_or(0, |island| self.side + u32::from(island.contains(&node)))
     }
@@ -354,7 +354,36 @@ impl Store {
         self.queue.push(Reverse((at, self.count)));
     }
 
-    fn is_stopped(&self, node: Node) -> bool {
+    /// A task of a client of this member.
+    pub(crate) fn add_task(&mut self, node: Node, task: impl Future<Output = ()> + Send + 'static) {
+        self.members[node].tasks.push(Box::pin(task));
+    }
+
+    /// Reads the virtual time, for tasks.
+    pub(crate) fn clock(&self) -> impl Fn() -> Duration + Send + use<> {
+        let clock = Arc::clone(&self.clock);
+        move || Duration::from_micros(clock.load(Ordering::Relaxed))
+    }
+
+    /// Until no transaction is open anywhere.
+    pub(crate) fn settle_transactions(&mut self) {
+        let limit = self.world.now + Duration::from_secs(20);
+        loop {
+            let open = |node: &Node| self.members[*node].grid.open_transactions();
+            let open: usize = self.living().iter().map(open).sum();
+            if open == 0 {
+                return;
+            }
+            assert!(
+                self.world.now < limit,
+                "SEED={}: {open} transactions stay open",
+                self.world.seed
+            );
+            self.run(Duration::from_millis(50));
+        }
+    }
+
+    pub(crate) fn is_stopped(&self, node: Node) -> bool {
         self.world.nodes[node].paused_until.is_some_and(|until| self.world.now < until)
     }
 
@@ -637,7 +666,7 @@ impl Store {
     }
 
     /// Runs tasks and carries what is to be sent.
-    fn drive(&mut self, node: Node) {
+    pub(crate) fn drive(&mut self, node: Node) {
         let mut context = Context::from_waker(Waker::noop());
         loop {
             let spawned = std::mem::take(&mut *self.members[node].host.spawned.lock());
@@ -883,7 +912,9 @@ impl Store {
         if let Some(problem) = self.oracle.lock().violation() {
             panic!("SEED={seed}: {problem}");
         }
-        let keys = self.oracle.lock().keys();
+        // Transactions have keys of their own.
+        let keys = self.oracle.lock().keys().into_iter().filter(|key| *key < self.keys);
+        let keys: Vec<_> = keys.collect();
         for (n, key) in keys.into_iter().enumerate() {
             let node = living[n % living.len()];
             let found = self.read(node, key);

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use convoke_grid::op::{End, Op, SeveralOp, float};
-use convoke_grid::{Later, Map, OpError, Reply};
+use convoke_grid::op::{End, MapOp, Op, SeveralOp, float};
+use convoke_grid::{Later, Map, OpError, Reply, Started};
 use futures_util::future::select_all;
 
 use super::super::answer::{Answer, Outcome, Refusal};
@@ -153,6 +153,46 @@ pub(super) fn start(
             Err(error) => Err(error).into(),
         }
     })))
+}
+
+/// Moves an element between lists in different partitions as soon as there is one.
+pub(super) fn move_element(
+    client: &Client,
+    op: Op<'_>,
+    wait: Option<Duration>,
+    arguments: usize,
+    shape: Shape,
+) -> Outcome {
+    let Op::Several(SeveralOp::MoveElement { from, from_end, to, to_end }) = op else {
+        return Outcome::Now(Refusal::CROSS_SLOT.into());
+    };
+    let (server, map) = (Arc::clone(&client.server), Arc::clone(&client.map));
+    let (from, to) = (from.to_vec(), to.to_vec());
+    let since = Instant::now();
+    Outcome::Waits(Box::pin(async move {
+        let grid = &server.grid;
+        loop {
+            let op = SeveralOp::MoveElement { from: &from, from_end, to: &to, to_end };
+            let op = MapOp { map: &map.name, op: Op::Several(op) };
+            let reply = match grid.transact(Vec::new(), vec![op], false) {
+                Started::Now(reply) => reply,
+                Started::Later(later) => later.await,
+            };
+            match reply {
+                Ok(Reply::Nil) => {}
+                Ok(reply) => return shape(arguments, reply),
+                Err(error) => return Err(error).into(),
+            }
+            let left = wait.map(|wait| wait.saturating_sub(since.elapsed()));
+            if left == Some(Duration::ZERO) {
+                return shape(arguments, Reply::Nil);
+            }
+            let first = Op::Several(SeveralOp::First(vec![&from]));
+            if let Err(error) = grid.block(&map, grid.partition_of(&from), &first, left).await {
+                return Err(error).into();
+            }
+        }
+    }))
 }
 
 /// What is taken from the first key that has something.

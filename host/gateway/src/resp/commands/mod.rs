@@ -27,11 +27,11 @@ mod permissions;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use convoke_grid::op::Op;
+use convoke_grid::op::{MapOp, Op};
 use convoke_grid::{Grid, Later, OpError, Reply, Started};
 
 use super::answer::{Answer, Outcome, Refusal};
-use super::client::{Client, Silence};
+use super::client::{Client, Queued, Silence};
 use super::encode::{Encoder, Protocol, error_text};
 use super::request::Request;
 use super::words::Words;
@@ -169,18 +169,65 @@ fn get_here(client: &Client, request: &Request<'_>, sink: &mut Vec<u8>) -> Optio
 }
 
 /// Begins a command that is admitted.
-fn run(client: &mut Client, command: &Command, request: &Request<'_>) -> Result<Outcome, Refusal> {
-    match command.run {
-        Run::Here(run) => run(client, request),
+fn run(
+    client: &mut Client,
+    command: &'static Command,
+    request: &Request<'_>,
+) -> Result<Outcome, Refusal> {
+    let (op, shape) = match command.run {
+        Run::Here(run) => return run(client, request),
         Run::Waits(parse, shape) => {
             let (op, wait) = parse(request)?;
-            blocking::start(client, &op, wait, request.len(), shape)
+            if is_transaction(client, &op)? {
+                return Ok(later_on(command, request, move |client, op, arguments| {
+                    blocking::move_element(client, op, wait, arguments, shape)
+                }));
+            }
+            return blocking::start(client, &op, wait, request.len(), shape);
         }
-        Run::Op(parse) => Ok(start(client, &parse(request)?)?.outcome(request.len(), None)),
-        Run::Shaped(parse, shape) => {
-            Ok(start(client, &parse(request)?)?.outcome(request.len(), Some(shape)))
-        }
+        Run::Op(parse) => (parse(request)?, None),
+        Run::Shaped(parse, shape) => (parse(request)?, Some(shape)),
+    };
+    if is_transaction(client, &op)? {
+        return Ok(later_on(command, request, move |client, op, arguments| {
+            let op = MapOp { map: &client.map.name, op };
+            let started = client.server.grid.transact(Vec::new(), vec![op], false);
+            Asked::One(started).outcome(arguments, shape)
+        }));
     }
+    Ok(start(client, &op)?.outcome(request.len(), shape))
+}
+
+/// Whether an operation is one step over several partitions.
+fn is_transaction(client: &Client, op: &Op<'_>) -> Result<bool, Refusal> {
+    let server = &client.server;
+    match op {
+        Op::Several(several) if !server.settings.redis_cluster && spread::is_one_step(several) => {
+            Ok(one_partition(&server.grid, &op.keys())?.is_none())
+        }
+        _ => Ok(false),
+    }
+}
+
+/// A command that begins once those before it are answered.
+fn later_on(
+    command: &'static Command,
+    request: &Request<'_>,
+    begin: impl FnOnce(&mut Client, Op<'_>, usize) -> Outcome + Send + 'static,
+) -> Outcome {
+    let queued = Queued::new(command, request);
+    Outcome::First(Box::new(move |client| {
+        let request = queued.request();
+        let parsed = match queued.command.run {
+            Run::Op(parse) | Run::Shaped(parse, _) => parse(&request),
+            Run::Waits(parse, _) => parse(&request).map(|(op, _)| op),
+            Run::Here(_) => Err(Refusal::SYNTAX),
+        };
+        match parsed {
+            Ok(op) => begin(client, op, request.len()),
+            Err(refusal) => Outcome::Now(refusal.into()),
+        }
+    }))
 }
 
 /// Shapes the grid's reply for the client. The number is that of the arguments.

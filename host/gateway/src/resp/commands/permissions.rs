@@ -175,7 +175,8 @@ fn ask(client: &mut Client, row: &Command) -> Option<Answer> {
     let outcome = with_request(&words(row), |request| begin(client, request, &mut Vec::new()));
     match outcome {
         Outcome::Now(answer) | Outcome::Last(answer) => Some(answer),
-        Outcome::Later(_) | Outcome::Barrier(_) | Outcome::Waits(_) | Outcome::Then(_) => None,
+        Outcome::Later(_) | Outcome::Barrier(_) | Outcome::Waits(_) => None,
+        Outcome::Then(_) | Outcome::First(_) => None,
     }
 }
 

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use convoke_grid::op::{
     ANSWER_BYTES_MAX, Aggregate, Combine, KeyOp, Op, SetOp, SeveralOp, Weighted, combine,
-    combine_sorted,
+    combine_sorted, plain_members, scored_members,
 };
 use convoke_grid::{Grid, KEY_BYTES_MAX, Later, Map, OpError, Reply, Score, Started};
 use futures_util::future::join_all;
@@ -19,6 +19,29 @@ use super::super::server::Server;
 type Asked = Later<Result<Reply, Refusal>>;
 /// What is asked of one partition.
 type Part = Later<Result<Reply, OpError>>;
+
+/// Whether an operation on keys of several partitions has to be one step: it is a transaction
+/// of the grid then. The others do their part in each partition by itself.
+pub(super) fn is_one_step(op: &SeveralOp<'_>) -> bool {
+    match op {
+        SeveralOp::Get(_)
+        | SeveralOp::Exist(_)
+        | SeveralOp::Touch(_)
+        | SeveralOp::Remove(_)
+        | SeveralOp::First(_)
+        | SeveralOp::CountCommon { .. }
+        | SeveralOp::PopFirst { .. }
+        | SeveralOp::PopFirstSorted { .. } => false,
+        SeveralOp::Put { absent, .. } => *absent,
+        SeveralOp::CombineSets { store, .. } => store.is_some(),
+        SeveralOp::CombineSorted { store, .. } => store.is_some(),
+        SeveralOp::Rename { .. }
+        | SeveralOp::Copy { .. }
+        | SeveralOp::MoveMember { .. }
+        | SeveralOp::MoveElement { .. }
+        | SeveralOp::StoreRange { .. } => true,
+    }
+}
 
 /// Starts an operation in all partitions that its keys lie in.
 ///
@@ -230,12 +253,6 @@ fn members(server: &Arc<Server>, map: &Arc<Map>, keys: &[&[u8]]) -> Vec<Part> {
         .collect()
 }
 
-fn plain_members(reply: Reply) -> Vec<Vec<u8>> {
-    let (Reply::Set(all) | Reply::List(all)) = reply else { return Vec::new() };
-    let bytes = |reply| if let Reply::Bytes(bytes) = reply { bytes.to_vec() } else { Vec::new() };
-    all.into_iter().map(bytes).collect()
-}
-
 fn combine_sets(server: &Arc<Server>, map: &Arc<Map>, how: Combine, keys: &[&[u8]]) -> Asked {
     let asked = members(server, map, keys);
     Box::pin(async move {
@@ -260,15 +277,6 @@ fn scored(server: &Arc<Server>, map: &Arc<Map>, keys: &[&[u8]]) -> Vec<Part> {
             server.ask(map, server.grid.partition_of(key), &Op::Several(op))
         })
         .collect()
-}
-
-fn scored_members(reply: Reply) -> Vec<(Score, Vec<u8>)> {
-    let Reply::Pairs(pairs) = reply else { return Vec::new() };
-    let pair = |(member, score)| match (member, score) {
-        (Reply::Bytes(member), Reply::Double(score)) => Some((Score::new(score)?, member.to_vec())),
-        _ => None,
-    };
-    pairs.into_iter().filter_map(pair).collect()
 }
 
 fn combine_sorted_sets(

@@ -1,21 +1,19 @@
-//! Commands that are done in one step: `MULTI`, `EXEC`, `WATCH`.
+//! Commands that are executed in one step: `MULTI`, `EXEC`, `WATCH`.
 //!
-//! What lies in one partition is one step: keys of one slot always do. What lies in
-//! several is done command by command, in order, and each element of the answer says
-//! what came of its own command; with watched keys it is refused, since nobody could
-//! vouch for it.
+//! All commands on keys are one step, whatever partitions and databases the keys lie in. What
+//! the gateway does itself (`PUBLISH`, `SELECT`, …) is done once the step is: when that is
+//! refused, or a watched key has changed, nothing of the transaction was done.
 //!
-//! What the gateway does itself (`PUBLISH`, `FLUSHDB`, …) is done only once the step is:
-//! when that is refused, or a watched key has changed, nothing of the transaction was
-//! done. Commands on whole databases before a command on keys make it one by one.
+//! Commands on whole databases (`FLUSHDB`, `KEYS`, …) are no part of a step: those on keys
+//! before one and behind it are a step each. Watched keys are checked in the first.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
-use convoke_grid::op::{ANSWER_BYTES_MAX, GenericOp, KeyOp, Op};
-use convoke_grid::{OpError, Reply, Started, Version};
+use convoke_grid::op::{ANSWER_BYTES_MAX, GenericOp, KeyOp, MapOp, Op, WatchedKey};
+use convoke_grid::{Map, OpError, Reply, Started, Version};
 use futures_util::future::join_all;
 
 use super::super::answer::{Answer, Next, Outcome, Refusal};
@@ -23,8 +21,9 @@ use super::super::client::{
     Client, QUEUED_BYTES_MAX, QUEUED_MAX, Queued, Transaction, WATCHED_MAX, Watched,
 };
 use super::super::request::Request;
+use super::super::server::DATABASES;
 use super::spread::bytes_of;
-use super::{Command, Keys, Run, Shape, admit, cluster, is_busy, one_partition, run};
+use super::{Command, Keys, Run, Shape, admit, cluster, is_busy, run};
 
 type Begun = Result<Outcome, Refusal>;
 
@@ -134,9 +133,9 @@ pub(super) fn watch(client: &mut Client, request: &Request<'_>) -> Begun {
     })))
 }
 
-/// A queued command's part in a transaction that is one step.
+/// A queued command's part in a step.
 enum Part {
-    /// The answer of an operation, the next one, told like this.
+    /// The answer of an operation, the next one, shaped like this.
     Asked(usize, Option<Shape>),
     /// It is refused.
     Refused(Refusal),
@@ -154,89 +153,18 @@ pub(super) fn exec(client: &mut Client, _: &Request<'_>) -> Begun {
     if is_busy(client) && transaction.queued.iter().any(is_about_data) {
         return Err(Refusal::BUSY);
     }
-    let requests: Vec<_> =
-        transaction.queued.iter().map(|queued| (queued.command, queued.request())).collect();
-    let mut ops = Vec::new();
-    // What becomes of each command; `None` is for the gateway to do.
-    let mut kinds = Vec::with_capacity(requests.len());
-    let (mut is_ordered, mut whole_before, mut changes_database) = (true, false, false);
-    for (command, request) in &requests {
-        // The client may have become another user since.
-        if let Err(refusal) = admit(client, command, request) {
-            kinds.push(Some(Part::Refused(refusal)));
-            continue;
-        }
-        let parsed = match command.run {
-            Run::Op(parse) => Some((parse(request), None)),
-            Run::Shaped(parse, shape) => Some((parse(request), Some(shape))),
-            Run::Waits(parse, shape) => Some((parse(request).map(|(op, _)| op), Some(shape))),
-            Run::Here(_) => None,
-        };
-        kinds.push(match parsed {
-            Some((Ok(op), shape)) => {
-                is_ordered &= !whole_before;
-                ops.push(op);
-                Some(Part::Asked(request.len(), shape))
-            }
-            Some((Err(refusal), _)) => Some(Part::Refused(refusal)),
-            None => {
-                whole_before |= is_about_all_keys(command);
-                changes_database |= command.name == "select";
-                None
-            }
-        });
+    let mut versions = Vec::with_capacity(watched.len());
+    for Watched { database, key, version } in watched {
+        versions.push((client.server.database(database)?, key, version?));
     }
-    let mut keys: Vec<&[u8]> = ops.iter().flat_map(Op::keys).collect();
-    keys.extend(watched.iter().map(|watched| &watched.key[..]));
-    let place = match &keys[..] {
-        [] => None,
-        keys => one_partition(&client.server.grid, keys)?,
+    let steps = Steps {
+        left: transaction.queued.into(),
+        watched: versions,
+        done: Vec::new(),
+        ends: false,
+        bytes: 0,
     };
-    let is_one_database =
-        !changes_database && watched.iter().all(|watched| watched.database == client.database);
-    let is_one_step = is_one_database && is_ordered && place.is_some();
-    let server = Arc::clone(&client.server);
-    if server.settings.redis_cluster {
-        cluster::check(&server, keys.iter().copied())?;
-    }
-    if !is_one_step && !watched.is_empty() {
-        return Err(Refusal::CROSS_SLOT);
-    }
-    let mut versions = Vec::new();
-    for watched in &watched {
-        let version = watched.version.clone().map_err(Refusal::from)?;
-        versions.push((&watched.key[..], version));
-    }
-    let Some(partition) = place.filter(|_| is_one_step) else {
-        let steps = OneByOne {
-            left: transaction.queued.into(),
-            begun: Vec::new(),
-            done: Vec::new(),
-            ends: false,
-            bytes: 0,
-        };
-        return Ok(steps.go_on(client));
-    };
-    let step = Op::Batch { watched: versions, ops };
-    let step = server.grid.start(&client.map, partition, &step);
-    let parts: Vec<Part> = kinds
-        .into_iter()
-        .zip(transaction.queued)
-        .map(|(part, queued)| part.unwrap_or(Part::Here(queued)))
-        .collect();
-    Ok(Outcome::Then(Box::pin(async move {
-        let replies = match step {
-            Started::Now(reply) => reply,
-            Started::Later(later) => later.await,
-        };
-        let next: Next = Box::new(move |client| match replies {
-            Ok(Reply::List(replies)) => after_step(client, parts, replies),
-            Ok(_) => Outcome::Now(Err(OpError::Malformed).into()),
-            Err(OpError::Changed) => Outcome::Now(Answer::Reply(Reply::NilList)),
-            Err(error) => Outcome::Now(Err(error).into()),
-        });
-        next
-    })))
+    steps.begin(client)
 }
 
 /// Whether a command is about all keys, and so about what the others before it did.
@@ -245,52 +173,223 @@ fn is_about_all_keys(command: &Command) -> bool {
     looks_or_writes && command.keys == Keys::None && !command.is(Command::PUBSUB)
 }
 
-/// What is left of a transaction when its step is done: its answers, and what the gateway
-/// does.
-fn after_step(client: &mut Client, parts: Vec<Part>, replies: Vec<Reply>) -> Outcome {
-    let mut replies = replies.into_iter();
-    let (mut ends, mut outcomes) = (false, Vec::with_capacity(parts.len()));
-    for part in parts {
-        outcomes.push(match part {
-            Part::Asked(arguments, shape) => {
-                let reply = replies.next().unwrap_or(Reply::Nil);
-                Outcome::Now(match shape {
-                    Some(shape) if !matches!(reply, Reply::Failed(_)) => shape(arguments, reply),
-                    _ => Answer::Reply(reply),
-                })
-            }
-            Part::Refused(refusal) => refusal.into_outcome(),
-            Part::Here(queued) => {
-                let begun = run(client, queued.command, &queued.request());
-                let begun = begun.unwrap_or_else(Refusal::into_outcome);
-                ends |= matches!(begun, Outcome::Last(_));
-                begun
-            }
-        });
-    }
-    all_of(outcomes, ends)
+/// A transaction that is being executed.
+struct Steps {
+    left: VecDeque<Queued>,
+    /// Keys that must not have changed, for the first step: map, key, version.
+    watched: Vec<(Arc<Map>, Bytes, Version)>,
+    done: Vec<Answer>,
+    /// One of them ends the connection.
+    ends: bool,
+    /// Bytes of the answers of steps.
+    bytes: usize,
 }
 
-/// The answers of commands that are begun, in order. The connection is to end if one
-/// of them `ends` it.
-fn all_of(outcomes: Vec<Outcome>, ends: bool) -> Outcome {
-    let last = move |answers| {
-        let answer = Answer::List(answers);
-        if ends { Outcome::Last(answer) } else { Outcome::Now(answer) }
-    };
-    if outcomes.iter().all(|outcome| matches!(outcome, Outcome::Now(_) | Outcome::Last(_))) {
-        let now = |outcome| match outcome {
-            Outcome::Now(answer) | Outcome::Last(answer) => answer,
-            _ => Answer::NIL,
+/// A step that is not started yet.
+struct Step<'a> {
+    ops: Vec<(Arc<Map>, Op<'a>)>,
+    /// What becomes of each command; `None` is for the gateway to do.
+    parts: Vec<Option<Part>>,
+}
+
+impl Steps {
+    /// Starts; at once if the first step is in one partition.
+    fn begin(mut self, client: &mut Client) -> Begun {
+        let step = self.next_step(client);
+        let mut keys: Vec<&[u8]> = step.ops.iter().flat_map(|(_, op)| op.keys()).collect();
+        keys.extend(self.watched.iter().map(|(_, key, _)| &key[..]));
+        if client.server.settings.redis_cluster {
+            cluster::check(&client.server, keys.iter().copied())?;
+        }
+        let Some(partition) = self.one_place(client, &step) else {
+            drop(step);
+            return Ok(Outcome::First(Box::new(move |client| self.go_on(client))));
         };
-        return last(outcomes.into_iter().map(now).collect());
+        let Step { ops, parts } = step;
+        let map = ops.first().map(|(map, _)| map).or(self.watched.first().map(|(map, ..)| map));
+        let map = map.map_or_else(|| Arc::clone(&client.map), Arc::clone);
+        let watched = self.watched.iter().map(|(_, key, version)| (&key[..], *version)).collect();
+        let ops = ops.into_iter().map(|(_, op)| op).collect();
+        let started = client.server.grid.start(&map, partition, &Op::Batch { watched, ops });
+        self.watched.clear();
+        Ok(self.after_step(started, parts))
     }
-    let answers = join_all(outcomes.into_iter().map(settled));
-    Outcome::Then(Box::pin(async move {
-        let answers = answers.await;
-        let next: Next = Box::new(move |_| last(answers));
-        next
-    }))
+
+    /// The partition of a step, if all its keys lie in one partition of one map.
+    fn one_place(&self, client: &Client, step: &Step<'_>) -> Option<u16> {
+        let of_ops =
+            step.ops.iter().flat_map(|(map, op)| op.keys().into_iter().map(move |key| (map, key)));
+        let of_watched = self.watched.iter().map(|(map, key, _)| (map, &key[..]));
+        let mut places = of_ops
+            .chain(of_watched)
+            .map(|(map, key)| (&*map.name, client.server.grid.partition_of(key)));
+        let first = places.next()?;
+        places.all(|place| place == first).then_some(first.1)
+    }
+
+    /// The next commands that are no command on all keys, as operations.
+    fn next_step(&self, client: &Client) -> Step<'_> {
+        let mut step = Step { ops: Vec::new(), parts: Vec::new() };
+        let mut map = Arc::clone(&client.map);
+        for queued in self.left.iter().take_while(|queued| !is_about_all_keys(queued.command)) {
+            let (command, request) = (queued.command, queued.request());
+            // The client may have become another user since.
+            if let Err(refusal) = admit(client, command, &request) {
+                step.parts.push(Some(Part::Refused(refusal)));
+                continue;
+            }
+            if self.bytes >= ANSWER_BYTES_MAX && command.is(Command::READ) {
+                step.parts.push(Some(Part::Refused(OpError::AnswerTooLong.into())));
+                continue;
+            }
+            let parsed = match command.run {
+                Run::Op(parse) => Some((parse(&request), None)),
+                Run::Shaped(parse, shape) => Some((parse(&request), Some(shape))),
+                // It does not wait within a transaction.
+                Run::Waits(parse, shape) => Some((parse(&request).map(|(op, _)| op), Some(shape))),
+                Run::Here(_) => None,
+            };
+            step.parts.push(match parsed {
+                Some((Ok(op), shape)) => {
+                    step.ops.push((Arc::clone(&map), op));
+                    Some(Part::Asked(request.len(), shape))
+                }
+                Some((Err(refusal), _)) => Some(Part::Refused(refusal)),
+                None => {
+                    if command.name == "select"
+                        && let Some(other) = selected(client, &request)
+                    {
+                        map = other;
+                    }
+                    None
+                }
+            });
+        }
+        step
+    }
+
+    /// Executes what is left, step by step.
+    fn go_on(mut self, client: &mut Client) -> Outcome {
+        if let Some(queued) = self.left.front()
+            && self.watched.is_empty()
+            && is_about_all_keys(queued.command)
+        {
+            return self.run_alone(client);
+        }
+        if self.left.is_empty() && self.watched.is_empty() {
+            let answer = Answer::List(self.done);
+            return if self.ends { Outcome::Last(answer) } else { Outcome::Now(answer) };
+        }
+        let step = self.next_step(client);
+        let watched: Vec<WatchedKey<'_>> = self
+            .watched
+            .iter()
+            .map(|(map, key, version)| WatchedKey { map: &map.name, key, version: *version })
+            .collect();
+        let started = if step.ops.is_empty() && watched.is_empty() {
+            Started::Now(Ok(Reply::List(Vec::new())))
+        } else {
+            let ops =
+                step.ops.iter().map(|(map, op)| MapOp { map: &map.name, op: op.clone() }).collect();
+            client.server.grid.transact(watched, ops, true)
+        };
+        let parts = step.parts;
+        self.watched.clear();
+        self.after_step(started, parts)
+    }
+
+    /// Executes a command on all keys.
+    fn run_alone(mut self, client: &mut Client) -> Outcome {
+        let Some(queued) = self.left.pop_front() else { return self.go_on(client) };
+        let (command, request) = (queued.command, queued.request());
+        let outcome = admit(client, command, &request).and_then(|()| {
+            if self.bytes >= ANSWER_BYTES_MAX && command.is(Command::READ) {
+                return Err(OpError::AnswerTooLong.into());
+            }
+            run(client, command, &request)
+        });
+        let answer = settled(outcome.unwrap_or_else(Refusal::into_outcome));
+        Outcome::Then(Box::pin(async move {
+            let answer = answer.await;
+            let next: Next = Box::new(move |client| {
+                if let Answer::Reply(reply) = &answer {
+                    self.bytes += bytes_of(reply);
+                }
+                self.done.push(answer);
+                self.go_on(client)
+            });
+            next
+        }))
+    }
+
+    /// Goes on once a step is done: with its answers, and with what the gateway does.
+    fn after_step(mut self, started: Started, parts: Vec<Option<Part>>) -> Outcome {
+        let commands: Vec<Queued> = self.left.drain(..parts.len()).collect();
+        Outcome::Then(Box::pin(async move {
+            let reply = match started {
+                Started::Now(reply) => reply,
+                Started::Later(later) => later.await,
+            };
+            let next: Next = Box::new(move |client| {
+                let mut replies = match reply {
+                    Ok(Reply::List(replies)) => replies.into_iter(),
+                    Ok(_) => return Outcome::Now(Err(OpError::Malformed).into()),
+                    Err(OpError::Changed) => return Outcome::Now(Answer::Reply(Reply::NilList)),
+                    Err(error) if self.done.is_empty() => return Outcome::Now(Err(error).into()),
+                    // Commands before have been executed: each of these says that it was not.
+                    Err(error) => vec![Reply::Failed(error); commands.len()].into_iter(),
+                };
+                let mut outcomes = Vec::with_capacity(commands.len());
+                for (part, queued) in parts.into_iter().zip(commands) {
+                    outcomes.push(match part.unwrap_or(Part::Here(queued)) {
+                        Part::Asked(arguments, shape) => {
+                            let reply = replies.next().unwrap_or(Reply::Nil);
+                            self.bytes += bytes_of(&reply);
+                            Outcome::Now(match shape {
+                                Some(shape) if !matches!(reply, Reply::Failed(_)) => {
+                                    shape(arguments, reply)
+                                }
+                                _ => Answer::Reply(reply),
+                            })
+                        }
+                        Part::Refused(refusal) => refusal.into_outcome(),
+                        Part::Here(queued) => {
+                            let begun = run(client, queued.command, &queued.request());
+                            let begun = begun.unwrap_or_else(Refusal::into_outcome);
+                            self.ends |= matches!(begun, Outcome::Last(_));
+                            begun
+                        }
+                    });
+                }
+                self.after_commands(client, outcomes)
+            });
+            next
+        }))
+    }
+
+    /// Goes on once the gateway has done its part of a step.
+    fn after_commands(mut self, client: &mut Client, outcomes: Vec<Outcome>) -> Outcome {
+        if outcomes.iter().all(|outcome| matches!(outcome, Outcome::Now(_) | Outcome::Last(_))) {
+            let now = |outcome| match outcome {
+                Outcome::Now(answer) | Outcome::Last(answer) => answer,
+                _ => Answer::NIL,
+            };
+            self.done.extend(outcomes.into_iter().map(now));
+            return self.go_on(client);
+        }
+        let answers = join_all(outcomes.into_iter().map(settled));
+        Outcome::Then(Box::pin(async move {
+            self.done.extend(answers.await);
+            let next: Next = Box::new(move |client| self.go_on(client));
+            next
+        }))
+    }
+}
+
+/// The map of the database that a `SELECT` names, if it is one.
+fn selected(client: &Client, request: &Request<'_>) -> Option<Arc<Map>> {
+    let number = std::str::from_utf8(request.get(1)?).ok()?.parse().ok()?;
+    (number < DATABASES).then(|| client.server.database(number).ok())?
 }
 
 /// The answer of a queued command; none of them goes on with the client at hand.
@@ -298,74 +397,17 @@ async fn settled(outcome: Outcome) -> Answer {
     match outcome {
         Outcome::Now(answer) | Outcome::Last(answer) => answer,
         Outcome::Later(later) | Outcome::Barrier(later) | Outcome::Waits(later) => later.await,
-        Outcome::Then(_) => Err(OpError::Malformed).into(),
-    }
-}
-
-/// A transaction that is not one step: its commands are begun in order. Those on keys
-/// are on their way together; one on all keys waits for those before it, and those
-/// behind it wait for it.
-struct OneByOne {
-    left: VecDeque<Queued>,
-    begun: Vec<Outcome>,
-    done: Vec<Answer>,
-    /// One of them ends the connection.
-    ends: bool,
-    /// Bytes of the answers that were there at once.
-    bytes: usize,
-}
-
-impl OneByOne {
-    fn go_on(mut self, client: &mut Client) -> Outcome {
-        while let Some(queued) = self.left.front() {
-            let (command, request) = (queued.command, queued.request());
-            let is_alone = is_about_all_keys(command);
-            if is_alone && !self.begun.is_empty() {
-                return self.after_those();
-            }
-            let outcome = admit(client, command, &request).and_then(|()| match command.run {
-                // As within one step.
-                _ if self.bytes >= ANSWER_BYTES_MAX && command.is(Command::READ) => {
-                    Err(OpError::AnswerTooLong.into())
-                }
-                // It does not wait within a transaction.
-                Run::Waits(parse, shape) => {
-                    let (op, _) = parse(&request)?;
-                    Ok(super::start(client, &op)?.outcome(request.len(), Some(shape)))
-                }
-                _ => run(client, command, &request),
-            });
-            let outcome = outcome.unwrap_or_else(Refusal::into_outcome);
-            self.ends |= matches!(outcome, Outcome::Last(_));
-            if let Outcome::Now(Answer::Reply(reply)) = &outcome {
-                self.bytes += bytes_of(reply);
-            }
-            self.begun.push(outcome);
-            self.left.pop_front();
-            if is_alone {
-                return self.after_those();
-            }
-        }
-        let done = self.done.into_iter().map(Outcome::Now);
-        all_of(done.chain(self.begun).collect(), self.ends)
-    }
-
-    /// Goes on once what is begun is done.
-    fn after_those(self) -> Outcome {
-        let Self { left, begun, mut done, ends, bytes } = self;
-        let answers = join_all(begun.into_iter().map(settled));
-        Outcome::Then(Box::pin(async move {
-            done.extend(answers.await);
-            let next: Next = Box::new(move |client| {
-                Self { left, begun: Vec::new(), done, ends, bytes }.go_on(client)
-            });
-            next
-        }))
+        Outcome::Then(_) | Outcome::First(_) => Err(OpError::Malformed).into(),
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
+    use rand::rngs::SmallRng;
+    use rand::{RngExt as _, SeedableRng as _};
+
     use super::*;
     use crate::testing::{call, client_of, lone_grid, server_on};
     use crate::trust::{Passwords, Trust};
@@ -430,7 +472,119 @@ mod tests {
         let answers = list(lines(&mut client, &queued).await);
         assert_eq!((&answers[0], &answers[2]), (&Answer::DONE, &Answer::DONE));
         assert_eq!(answers[3], Answer::bytes(b"1"));
-        let Answer::Error(text) = &answers[1] else { panic!("{answers:?}") };
-        assert!(text.starts_with("WRONGTYPE "), "{text}");
+        assert_eq!(answers[1], Answer::Reply(Reply::Failed(OpError::WrongType)));
+    }
+
+    #[tokio::test]
+    async fn commands_over_several_partitions_do_what_they_do_in_one() {
+        let server = server_on(lone_grid(), Passwords::default());
+        let mut rng = SmallRng::seed_from_u64(7);
+        let (mut one, mut several) =
+            (client_of(&server, Trust::Full), client_of(&server, Trust::Full));
+        let mut seen = BTreeSet::new();
+        for round in 0..60 {
+            lines(&mut one, &["flushdb"]).await;
+            let mut in_multi = false;
+            for _ in 0..120 {
+                let mut line = random_command(&mut rng);
+                match rng.random_range(0..12) {
+                    0 if !in_multi => line = "multi".into(),
+                    0 => line = "exec".into(),
+                    _ => {}
+                }
+                in_multi = match &*line {
+                    "multi" => true,
+                    "exec" => false,
+                    _ => in_multi,
+                };
+                let tagged = line.replace("k:", "{t}k:");
+                let expected = format!("{:?}", lines(&mut one, &[&tagged]).await);
+                let found = format!("{:?}", lines(&mut several, &[&line]).await);
+                let expected = expected.replace("{t}", "");
+                assert_eq!(found, expected, "round {round}: {line}");
+                seen.insert(line.split(' ').next().unwrap_or_default().to_owned());
+            }
+            for client in [&mut one, &mut several] {
+                lines(client, &["discard"]).await;
+            }
+        }
+        assert!(seen.len() > 35, "{seen:?}");
+    }
+
+    /// A command on a few keys of all types. Members of sets come in an order of their own, so
+    /// sets are read by what does not depend on that.
+    fn random_command(rng: &mut SmallRng) -> String {
+        const COMMANDS: &[&str] = &[
+            "set K V",
+            "append K V",
+            "getrange K 0 -1",
+            "rpush K V V",
+            "lpush K V",
+            "lrange K 0 -1",
+            "sadd K V V",
+            "srem K V",
+            "scard K",
+            "sismember K V",
+            "zadd K N V",
+            "zrange K 0 -1 withscores",
+            "hset K V V",
+            "hgetall K",
+            "type K",
+            "pexpire K 100000000",
+            "persist K",
+            "rename K K",
+            "renamenx K K",
+            "copy K K",
+            "copy K K replace",
+            "smove K K V",
+            "lmove K K left right",
+            "lmove K K right left",
+            "rpoplpush K K",
+            "msetnx K V K V",
+            "mset K V K V",
+            "mget K K K",
+            "del K K",
+            "exists K K K",
+            "touch K K",
+            "sinterstore K K K",
+            "sunionstore K K K",
+            "sdiffstore K K K",
+            "sintercard 2 K K",
+            "zinterstore K 2 K K weights 2 3",
+            "zunionstore K 2 K K aggregate max",
+            "zdiffstore K 2 K K",
+            "zrangestore K K 0 1",
+            "zintercard 2 K K limit 1",
+            "zunion 2 K K withscores",
+            "lmpop 2 K K left count 2",
+            "zmpop 2 K K max",
+        ];
+        let command = COMMANDS[rng.random_range(0..COMMANDS.len())];
+        let word = |word| match word {
+            "K" => format!("k:{}", rng.random_range(0..6)),
+            "V" => format!("v{}", rng.random_range(0..4)),
+            "N" => rng.random_range(0..9).to_string(),
+            word => word.to_owned(),
+        };
+        command.split(' ').map(word).collect::<Vec<_>>().join(" ")
+    }
+
+    #[tokio::test]
+    async fn a_transaction_is_one_step_over_several_databases() {
+        let server = server_on(lone_grid(), Passwords::default());
+        let mut client = client_of(&server, Trust::Full);
+        let watched = ["select 0", "set a 1", "select 3", "watch b", "select 0", "watch a"];
+        let queued = ["multi", "incr a", "select 3", "set b 7", "get a", "exec"];
+        let all: Vec<&str> = watched.iter().chain(&queued).copied().collect();
+        let answers = list(lines(&mut client, &all).await);
+        let expected = [Answer::integer(2), Answer::DONE, Answer::DONE, Answer::NIL];
+        assert_eq!(answers, expected);
+        assert_eq!(lines(&mut client, &["get b"]).await, Answer::bytes(b"7"), "in database 3");
+        // The key of the other database changes.
+        lines(&mut client, &watched).await;
+        let mut other = client_of(&server, Trust::Full);
+        lines(&mut other, &["select 3", "set b 8"]).await;
+        assert_eq!(lines(&mut client, &queued).await, Answer::Reply(Reply::NilList));
+        assert_eq!(lines(&mut client, &["get a"]).await, Answer::bytes(b"1"));
     }
 }

@@ -108,22 +108,29 @@ pub(super) fn sets(
     let Some(store) = store else {
         return Ok(Reply::Set(combined.into_iter().map(|m| Reply::Bytes(m.into())).collect()));
     };
-    let name = match how {
-        Combine::Intersection => "sinterstore",
-        Combine::Union => "sunionstore",
-        Combine::Difference => "sdiffstore",
-    };
-    let there = access.remove(store);
-    for members in combined.chunks(STORED_AT_ONCE) {
-        let members = members.iter().map(|member| &**member).collect();
-        access.edit(store, &Edit::Structure(StructureEdit::Set(SetEdit::Add(members))));
+    let name = how.set_event();
+    let members: Vec<&[u8]> = combined.iter().map(|member| &**member).collect();
+    Ok(store_set(access, store, &members, name))
+}
+
+/// Stores members in place of what is there.
+pub(in crate::op) fn store_set(
+    access: &mut Access<'_>,
+    key: &[u8],
+    members: &[&[u8]],
+    event: &str,
+) -> Reply {
+    let there = access.remove(key);
+    for members in members.chunks(STORED_AT_ONCE) {
+        let edit = StructureEdit::Set(SetEdit::Add(members.to_vec()));
+        access.edit(key, &Edit::Structure(edit));
     }
-    if !combined.is_empty() {
-        access.tell(Class::Set, name, store);
+    if !members.is_empty() {
+        access.tell(Class::Set, event, key);
     } else if there {
-        access.tell(Class::Generic, "del", store);
+        access.tell(Class::Generic, "del", key);
     }
-    Ok(Reply::count(combined.len()))
+    Reply::count(members.len())
 }
 
 /// The members of a set or a sorted set with their scores, copied.
@@ -140,6 +147,25 @@ fn scored(access: &mut Access<'_>, key: &[u8]) -> Result<Scored, OpError> {
         },
         Some(Entry::Plain(_)) => Err(OpError::WrongType),
     }
+}
+
+/// The members in the reply of [`SetOp::All`](crate::op::SetOp::All).
+#[must_use]
+pub fn plain_members(reply: Reply) -> Vec<Vec<u8>> {
+    let (Reply::Set(all) | Reply::List(all)) = reply else { return Vec::new() };
+    let bytes = |reply| if let Reply::Bytes(bytes) = reply { bytes.to_vec() } else { Vec::new() };
+    all.into_iter().map(bytes).collect()
+}
+
+/// The members and scores in a reply of pairs.
+#[must_use]
+pub fn scored_members(reply: Reply) -> Scored {
+    let Reply::Pairs(pairs) = reply else { return Vec::new() };
+    let pair = |(member, score)| match (member, score) {
+        (Reply::Bytes(member), Reply::Double(score)) => Some((Score::new(score)?, member.to_vec())),
+        _ => None,
+    };
+    pairs.into_iter().filter_map(pair).collect()
 }
 
 /// Members with their scores.
@@ -196,29 +222,44 @@ pub(super) fn sorted(
     }
     let combined = combine_sorted(how, all, aggregate);
     let Some(store) = store else { return Ok(super::tell(&combined, scores)) };
-    let name = match how {
-        Combine::Intersection => "zinterstore",
-        Combine::Union => "zunionstore",
-        Combine::Difference => "zdiffstore",
-    };
-    Ok(store_sorted(access, store, &combined, name))
+    let members: Vec<_> = combined.iter().map(|(score, name)| (*score, &**name)).collect();
+    Ok(store_sorted(access, store, &members, how.sorted_set_event()))
+}
+
+impl Combine {
+    /// The event of storing a set.
+    pub(crate) fn set_event(self) -> &'static str {
+        match self {
+            Self::Intersection => "sinterstore",
+            Self::Union => "sunionstore",
+            Self::Difference => "sdiffstore",
+        }
+    }
+
+    /// The event of storing a sorted set.
+    pub(crate) fn sorted_set_event(self) -> &'static str {
+        match self {
+            Self::Intersection => "zinterstore",
+            Self::Union => "zunionstore",
+            Self::Difference => "zdiffstore",
+        }
+    }
 }
 
 /// Stores members in place of what is there.
-pub(super) fn store_sorted(
+pub(in crate::op) fn store_sorted(
     access: &mut Access<'_>,
     key: &[u8],
-    members: &[(Score, Vec<u8>)],
-    name: &str,
+    members: &[(Score, &[u8])],
+    event: &str,
 ) -> Reply {
     let there = access.remove(key);
     for members in members.chunks(STORED_AT_ONCE) {
-        let members = members.iter().map(|(score, name)| (*score, &**name)).collect();
-        let edit = StructureEdit::SortedSet(SortedSetEdit::Set(members));
+        let edit = StructureEdit::SortedSet(SortedSetEdit::Set(members.to_vec()));
         access.edit(key, &Edit::Structure(edit));
     }
     if !members.is_empty() {
-        access.tell(Class::SortedSet, name, key);
+        access.tell(Class::SortedSet, event, key);
     } else if there {
         access.tell(Class::Generic, "del", key);
     }

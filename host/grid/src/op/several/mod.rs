@@ -5,11 +5,15 @@ mod moving;
 
 use serde::{Deserialize, Serialize};
 
-pub use combine::{Aggregate, Combine, Scored, Weighted, combine, combine_sorted};
+pub use combine::{
+    Aggregate, Combine, Scored, Weighted, combine, combine_sorted, plain_members, scored_members,
+};
+pub(super) use combine::{store_set, store_sorted};
+pub(super) use moving::{install, value};
 
 use super::list::End;
 use super::plain::Lifetime;
-use super::sorted_set::{Span, pop, tell_members};
+use super::sorted_set::{Span, members_reply, pop};
 use super::{ANSWER_BYTES_MAX, Effect, list};
 use crate::access::Access;
 use crate::edit::Edit;
@@ -268,7 +272,9 @@ impl SeveralOp<'_> {
                     let own = |(score, name): (_, &[u8])| (score, name.to_vec());
                     span.members(set).into_iter().map(own).collect()
                 });
-                Ok(combine::store_sorted(access, to, &members, "zrangestore"))
+                let members: Vec<_> =
+                    members.iter().map(|(score, name)| (*score, &**name)).collect();
+                Ok(store_sorted(access, to, &members, "zrangestore"))
             }
             Self::PopFirst { keys, end, count } => {
                 for key in keys {
@@ -298,5 +304,5 @@ impl SeveralOp<'_> {
 
 /// Sorted-set members as they are told; here for the combinations.
 fn tell(members: &[(crate::Score, Vec<u8>)], scores: bool) -> Reply {
-    tell_members(members.iter().map(|(score, name)| (*score, &**name)).collect(), scores)
+    members_reply(members.iter().map(|(score, name)| (*score, &**name)).collect(), scores)
 }

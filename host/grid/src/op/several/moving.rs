@@ -1,22 +1,82 @@
 //! Values and parts of values that go from one key to another.
 
+use serde::{Deserialize, Serialize};
+
 use crate::access::Access;
 use crate::edit::Edit;
-use crate::entry::Expiry;
+use crate::encoding;
+use crate::entry::{Expiry, KINDS_MAX};
 use crate::event::Class;
 use crate::fragment::Entry;
 use crate::op::list::{End, at_end, drop_from, push};
 use crate::op::set;
-use crate::value::{List, Set, Structure};
+use crate::value::{List, Set, Structure, StructureEdit};
 use crate::{OpError, Reply};
 
 /// A whole value, apart from its key.
-enum Value {
+pub(in crate::op) enum Value {
     Plain { kind: u8, bytes: Vec<u8> },
     Structure(Structure),
 }
 
-fn value(access: &mut Access<'_>, key: &[u8]) -> Option<(Value, Expiry)> {
+/// A value, or a part of one, on its way to another partition.
+#[derive(Serialize, Deserialize)]
+enum Encoded<'a> {
+    Plain(u8, #[serde(borrow, with = "serde_bytes")] &'a [u8]),
+    /// A structure comes as the edits that make it, one behind the other.
+    Edit(#[serde(borrow)] StructureEdit<'a>),
+}
+
+impl Value {
+    /// Appends what [`install`] reads.
+    pub(in crate::op) fn encode(&self, bytes: &mut Vec<u8>) {
+        match self {
+            Self::Plain { kind, bytes: value } => {
+                encoding::append(&Encoded::Plain(*kind, value), bytes);
+            }
+            Self::Structure(structure) => {
+                structure.rebuild(&mut |edit| encoding::append(&Encoded::Edit(edit), bytes));
+            }
+        }
+    }
+}
+
+/// Puts an encoded expiry and value in place of what is there.
+pub(in crate::op) fn install(
+    access: &mut Access<'_>,
+    key: &[u8],
+    bytes: &[u8],
+) -> Result<(), OpError> {
+    let malformed = |_| OpError::Malformed;
+    let (expiry, mut rest): (Expiry, _) = postcard::take_from_bytes(bytes).map_err(malformed)?;
+    let mut all = Vec::new();
+    while !rest.is_empty() {
+        let (part, behind): (Encoded<'_>, _) =
+            postcard::take_from_bytes(rest).map_err(malformed)?;
+        all.push(part);
+        rest = behind;
+    }
+    if matches!(all.first(), Some(Encoded::Edit(_))) {
+        access.remove(key);
+    }
+    for part in all {
+        match part {
+            Encoded::Plain(kind, _) if kind >= KINDS_MAX => return Err(OpError::Malformed),
+            Encoded::Plain(kind, value) => {
+                access.edit(key, &Edit::Put { kind, value, expiry });
+            }
+            Encoded::Edit(edit) => {
+                access.edit(key, &Edit::Structure(edit));
+            }
+        }
+    }
+    if access.peek(key).is_some_and(|entry| entry.expiry() != expiry) {
+        access.edit(key, &Edit::Expire(expiry));
+    }
+    Ok(())
+}
+
+pub(in crate::op) fn value(access: &mut Access<'_>, key: &[u8]) -> Option<(Value, Expiry)> {
     let entry = access.peek(key)?;
     let expiry = entry.expiry();
     let value = match entry {

@@ -1,0 +1,427 @@
+//! Operations whose keys lie in several partitions, as parts that each lie in one.
+//!
+//! A part that fails has changed nothing, so parts that can fail come before those that cannot.
+//! Where one fails after another has changed something, the whole transaction is given up.
+
+use std::collections::BTreeMap;
+
+use super::transactions::{Stop, Transaction};
+use crate::op::{
+    Aggregate, Combine, End, GenericOp, KeyOp, ListOp, MapOp, Op, SetOp, SeveralOp, SortedSetOp,
+    Span, TransferOp, WatchedKey, Weighted, combine, combine_sorted, members_reply, plain_members,
+    scored_members,
+};
+use crate::{OpError, Reply, Score};
+
+/// Executes the operations of a transaction. Nobody sees what comes of them before it commits.
+pub(super) async fn execute(
+    transaction: &mut Transaction,
+    watched: &[WatchedKey<'_>],
+    ops: &[MapOp<'_>],
+    batch: bool,
+) -> Result<Reply, Stop> {
+    let partitions: Vec<Option<u16>> = ops.iter().map(|op| one_of(transaction, &op.op)).collect();
+    let is_spanning = partitions.iter().any(Option::is_none);
+    let mut parts: BTreeMap<u16, Part<'_>> = BTreeMap::new();
+    // The home partition is always among them: it holds the first lock and the decision.
+    parts.entry(transaction.home()).or_default();
+    for watched in watched {
+        let partition = transaction.partition_of(watched.key);
+        parts.entry(partition).or_default().watched.push(watched.clone());
+    }
+    if is_spanning {
+        // The home's keys are locked first, all at once, while the transaction may wait for any.
+        let keys = ops.iter().map(|op| (op.map, op.op.keys()));
+        for (map, keys) in keys {
+            let keys =
+                keys.into_iter().filter(|key| transaction.partition_of(key) == transaction.home());
+            let keys: Vec<&[u8]> = keys.collect();
+            if !keys.is_empty() {
+                let op = Op::Several(SeveralOp::Exist(keys));
+                parts.entry(transaction.home()).or_default().ops.push(MapOp { map, op });
+            }
+        }
+    } else {
+        for (at, (op, partition)) in ops.iter().zip(&partitions).enumerate() {
+            let part = parts.entry(partition.unwrap_or_default()).or_default();
+            part.ops.push(op.clone());
+            part.places.push(at);
+        }
+    }
+    let mut replies = vec![Reply::Nil; ops.len()];
+    let home = parts.remove(&transaction.home()).unwrap_or_default();
+    let begun = transaction.begin(transaction.home(), home.watched, home.ops).await?;
+    for (at, reply) in home.places.into_iter().zip(transaction.end(begun)) {
+        replies[at] = reply;
+    }
+    let mut places = Vec::with_capacity(parts.len());
+    let mut begun = Vec::with_capacity(parts.len());
+    for (partition, part) in parts {
+        places.push(part.places);
+        begun.push(transaction.begin(partition, part.watched, part.ops));
+    }
+    for (places, found) in places.into_iter().zip(transaction.end_all(begun).await?) {
+        for (at, reply) in places.into_iter().zip(found) {
+            replies[at] = reply;
+        }
+    }
+    if is_spanning {
+        for (at, (op, partition)) in ops.iter().zip(partitions).enumerate() {
+            let done = match partition {
+                Some(partition) => part(transaction, partition, op.map, op.op.clone()).await,
+                None => spanning(transaction, op).await,
+            };
+            replies[at] = match done {
+                Ok(reply) => reply,
+                Err(Failure::Refused(error)) => Reply::Failed(error),
+                Err(Failure::Stop(stop)) => return Err(stop),
+            };
+        }
+    }
+    if batch {
+        return Ok(Reply::List(replies));
+    }
+    match replies.pop() {
+        Some(Reply::Failed(error)) => Err(error.into()),
+        Some(reply) => Ok(reply),
+        None => Err(OpError::Malformed.into()),
+    }
+}
+
+/// What a transaction does in one partition.
+#[derive(Default)]
+struct Part<'a> {
+    watched: Vec<WatchedKey<'a>>,
+    ops: Vec<MapOp<'a>>,
+    /// Where the replies belong.
+    places: Vec<usize>,
+}
+
+/// Why an operation has no reply.
+enum Failure {
+    /// It changed nothing; the others may go on.
+    Refused(OpError),
+    /// The whole transaction does not go on.
+    Stop(Stop),
+}
+
+impl From<OpError> for Failure {
+    fn from(error: OpError) -> Self {
+        Self::Refused(error)
+    }
+}
+
+impl Failure {
+    /// The operation has changed something before, so the transaction cannot go on without it.
+    fn after_changes(self) -> Self {
+        match self {
+            Self::Refused(error) => Self::Stop(Stop::Failed(error)),
+            stop => stop,
+        }
+    }
+}
+
+/// The partition that all keys of an operation lie in, if there is one.
+fn one_of(transaction: &Transaction, op: &Op<'_>) -> Option<u16> {
+    let mut partitions = op.keys().into_iter().map(|key| transaction.partition_of(key));
+    let first = partitions.next()?;
+    partitions.all(|other| other == first).then_some(first)
+}
+
+/// Executes a part in one partition.
+async fn part(
+    transaction: &mut Transaction,
+    partition: u16,
+    map: &str,
+    op: Op<'_>,
+) -> Result<Reply, Failure> {
+    let ops = vec![MapOp { map, op }];
+    let replies = transaction.execute(partition, ops).await.map_err(Failure::Stop)?;
+    match replies.into_iter().next() {
+        Some(Reply::Failed(error)) => Err(Failure::Refused(error)),
+        Some(reply) => Ok(reply),
+        None => Err(Failure::Refused(OpError::Malformed)),
+    }
+}
+
+/// Executes a part that is about one key.
+async fn at_key(
+    transaction: &mut Transaction,
+    map: &str,
+    key: &[u8],
+    op: KeyOp<'_>,
+) -> Result<Reply, Failure> {
+    part(transaction, transaction.partition_of(key), map, Op::Key(key, op)).await
+}
+
+/// Executes a part that brings a value to a key, or takes it from there.
+async fn transfer(
+    transaction: &mut Transaction,
+    map: &str,
+    key: &[u8],
+    op: TransferOp<'_>,
+) -> Result<Reply, Failure> {
+    part(transaction, transaction.partition_of(key), map, Op::Transfer(key, op)).await
+}
+
+/// Executes one part in each partition that has any of these keys, all at once. Returns the
+/// places of the keys in each partition, and its reply.
+async fn in_each<'a>(
+    transaction: &mut Transaction,
+    map: &str,
+    keys: &[&'a [u8]],
+    op: impl Fn(&[usize]) -> Op<'a>,
+) -> Result<Vec<(Vec<usize>, Reply)>, Failure> {
+    let mut places: BTreeMap<u16, Vec<usize>> = BTreeMap::new();
+    for (at, key) in keys.iter().enumerate() {
+        places.entry(transaction.partition_of(key)).or_default().push(at);
+    }
+    let mut begun = Vec::with_capacity(places.len());
+    for (partition, places) in &places {
+        let ops = vec![MapOp { map, op: op(places) }];
+        begun.push(transaction.begin(*partition, Vec::new(), ops));
+    }
+    let replies = transaction.end_all(begun).await.map_err(Failure::Stop)?;
+    let mut all = Vec::with_capacity(places.len());
+    for (places, replies) in places.into_values().zip(replies) {
+        match replies.into_iter().next() {
+            Some(Reply::Failed(error)) => return Err(error.into()),
+            Some(reply) => all.push((places, reply)),
+            None => return Err(OpError::Malformed.into()),
+        }
+    }
+    Ok(all)
+}
+
+/// The sum of a count in each partition.
+async fn sum<'a>(
+    transaction: &mut Transaction,
+    map: &str,
+    keys: &[&'a [u8]],
+    op: fn(Vec<&'a [u8]>) -> SeveralOp<'a>,
+) -> Result<i64, Failure> {
+    let of = |places: &[usize]| Op::Several(op(places.iter().map(|at| keys[*at]).collect()));
+    let all = in_each(transaction, map, keys, of).await?;
+    let number = |reply| if let Reply::Integer(number) = reply { number } else { 0 };
+    Ok(all.into_iter().map(|(_, reply)| number(reply)).sum())
+}
+
+/// The members of each set, in the order of the keys.
+async fn sets(
+    transaction: &mut Transaction,
+    map: &str,
+    keys: &[&[u8]],
+) -> Result<Vec<Vec<Vec<u8>>>, Failure> {
+    let replies = of_keys(transaction, map, keys, |key| Op::Key(key, KeyOp::Set(SetOp::All)));
+    Ok(replies.await?.into_iter().map(plain_members).collect())
+}
+
+/// The members of each sorted set or set with their scores, in the order of the keys.
+async fn sorted_sets(
+    transaction: &mut Transaction,
+    map: &str,
+    keys: &[&[u8]],
+) -> Result<Vec<Vec<(Score, Vec<u8>)>>, Failure> {
+    let read = |key| {
+        Op::Several(SeveralOp::CombineSorted {
+            how: Combine::Union,
+            keys: vec![Weighted { key, weight: 1.0 }],
+            aggregate: Aggregate::Sum,
+            scores: true,
+            store: None,
+        })
+    };
+    let replies = of_keys(transaction, map, keys, read).await?;
+    Ok(replies.into_iter().map(scored_members).collect())
+}
+
+/// The reply for each key, in their order; all partitions are asked at once.
+async fn of_keys<'a>(
+    transaction: &mut Transaction,
+    map: &str,
+    keys: &[&'a [u8]],
+    op: impl Fn(&'a [u8]) -> Op<'a>,
+) -> Result<Vec<Reply>, Failure> {
+    let mut places: BTreeMap<u16, Vec<usize>> = BTreeMap::new();
+    for (at, key) in keys.iter().enumerate() {
+        places.entry(transaction.partition_of(key)).or_default().push(at);
+    }
+    let mut begun = Vec::with_capacity(places.len());
+    for (partition, places) in &places {
+        let ops = places.iter().map(|at| MapOp { map, op: op(keys[*at]) }).collect();
+        begun.push(transaction.begin(*partition, Vec::new(), ops));
+    }
+    let found = transaction.end_all(begun).await.map_err(Failure::Stop)?;
+    let mut replies = vec![Reply::Nil; keys.len()];
+    for (places, found) in places.into_values().zip(found) {
+        for (at, reply) in places.into_iter().zip(found) {
+            replies[at] = reply;
+        }
+    }
+    // The first that failed, in the order of the keys, as Redis reports it.
+    for reply in &replies {
+        if let Reply::Failed(error) = reply {
+            return Err(error.clone().into());
+        }
+    }
+    Ok(replies)
+}
+
+/// Executes one operation whose keys lie in several partitions.
+async fn spanning(transaction: &mut Transaction, op: &MapOp<'_>) -> Result<Reply, Failure> {
+    let map = op.map;
+    let Op::Several(op) = &op.op else { return Err(OpError::Malformed.into()) };
+    match op {
+        SeveralOp::Rename { from, to, absent } => {
+            let reply = |done| if *absent { Reply::flag(done) } else { Reply::Done };
+            let value = transfer(transaction, map, from, TransferOp::Extract).await?;
+            let Reply::Bytes(value) = value else { return Err(OpError::NoSuchKey.into()) };
+            let install = TransferOp::Install { value: &value, absent: *absent, renamed: true };
+            let done = transfer(transaction, map, to, install).await?;
+            if done != Reply::flag(true) {
+                return Ok(reply(false));
+            }
+            let removed = transfer(transaction, map, from, TransferOp::RenameFrom).await;
+            removed.map_err(Failure::after_changes)?;
+            Ok(reply(true))
+        }
+        SeveralOp::Copy { from, to, replace } => {
+            let value = transfer(transaction, map, from, TransferOp::Extract).await?;
+            let Reply::Bytes(value) = value else { return Ok(Reply::flag(false)) };
+            let install = TransferOp::Install { value: &value, absent: !replace, renamed: false };
+            transfer(transaction, map, to, install).await
+        }
+        SeveralOp::MoveMember { from, to, member } => {
+            let contains = || KeyOp::Set(SetOp::Contains(member));
+            let exists = at_key(transaction, map, from, KeyOp::Generic(GenericOp::Exists)).await?;
+            if exists == Reply::flag(false) {
+                return Ok(Reply::flag(false));
+            }
+            if at_key(transaction, map, from, contains()).await? == Reply::flag(false) {
+                // A key of another type is an error all the same.
+                at_key(transaction, map, to, contains()).await?;
+                return Ok(Reply::flag(false));
+            }
+            at_key(transaction, map, to, KeyOp::Set(SetOp::Add(vec![member]))).await?;
+            let remove = KeyOp::Set(SetOp::Remove(vec![member]));
+            at_key(transaction, map, from, remove).await.map_err(Failure::after_changes)?;
+            Ok(Reply::flag(true))
+        }
+        SeveralOp::MoveElement { from, from_end, to, to_end } => {
+            let index = if *from_end == End::Front { 0 } else { -1 };
+            let element = at_key(transaction, map, from, KeyOp::List(ListOp::Get(index))).await?;
+            let Reply::Bytes(element) = element else { return Ok(Reply::Nil) };
+            let (end, elements) = (*to_end, vec![&*element]);
+            let push = KeyOp::List(ListOp::Push { end, elements, present: false });
+            at_key(transaction, map, to, push).await?;
+            let pop = KeyOp::List(ListOp::Pop(*from_end));
+            at_key(transaction, map, from, pop).await.map_err(Failure::after_changes)?;
+            Ok(Reply::Bytes(element))
+        }
+        SeveralOp::Get(keys) => {
+            let get = |places: &[usize]| {
+                Op::Several(SeveralOp::Get(places.iter().map(|at| keys[*at]).collect()))
+            };
+            let mut values = vec![Reply::Nil; keys.len()];
+            for (places, reply) in in_each(transaction, map, keys, get).await? {
+                let Reply::List(found) = reply else { continue };
+                for (at, value) in places.into_iter().zip(found) {
+                    values[at] = value;
+                }
+            }
+            Ok(Reply::List(values))
+        }
+        SeveralOp::Put { pairs, absent } => {
+            let keys: Vec<&[u8]> = pairs.iter().map(|(key, _)| *key).collect();
+            if *absent && sum(transaction, map, &keys, SeveralOp::Exist).await? > 0 {
+                return Ok(Reply::flag(false));
+            }
+            let put = |places: &[usize]| {
+                let pairs = places.iter().map(|at| pairs[*at]).collect();
+                Op::Several(SeveralOp::Put { pairs, absent: false })
+            };
+            in_each(transaction, map, &keys, put).await.map_err(Failure::after_changes)?;
+            Ok(if *absent { Reply::flag(true) } else { Reply::Done })
+        }
+        SeveralOp::Exist(keys) => {
+            Ok(Reply::Integer(sum(transaction, map, keys, SeveralOp::Exist).await?))
+        }
+        SeveralOp::Touch(keys) => {
+            Ok(Reply::Integer(sum(transaction, map, keys, SeveralOp::Touch).await?))
+        }
+        SeveralOp::Remove(keys) => {
+            let removed = sum(transaction, map, keys, SeveralOp::Remove).await;
+            Ok(Reply::Integer(removed.map_err(Failure::after_changes)?))
+        }
+        SeveralOp::CombineSets { how, keys, store } => {
+            let members = combine(*how, sets(transaction, map, keys).await?);
+            let Some(store) = store else {
+                let members = members.into_iter().map(|member| Reply::Bytes(member.into()));
+                return Ok(Reply::Set(members.collect()));
+            };
+            let members = members.iter().map(|member| &**member).collect();
+            let store_set = TransferOp::StoreSet { members, event: how.set_event() };
+            transfer(transaction, map, store, store_set).await
+        }
+        SeveralOp::CombineSorted { how, keys, aggregate, scores, store } => {
+            let names: Vec<&[u8]> = keys.iter().map(|weighted| weighted.key).collect();
+            let sets = sorted_sets(transaction, map, &names).await?;
+            let weights = keys.iter().map(|weighted| weighted.weight);
+            let members = combine_sorted(*how, weights.zip(sets).collect(), *aggregate);
+            let members: Vec<_> = members.iter().map(|(score, name)| (*score, &**name)).collect();
+            let Some(store) = store else { return Ok(members_reply(members, *scores)) };
+            let event = how.sorted_set_event();
+            let store_sorted = TransferOp::StoreSorted { members, event };
+            transfer(transaction, map, store, store_sorted).await
+        }
+        SeveralOp::CountCommon { keys, sorted, limit } => {
+            let names =
+                |set: Vec<(Score, Vec<u8>)>| set.into_iter().map(|(_, name)| name).collect();
+            let sets = if *sorted {
+                sorted_sets(transaction, map, keys).await?.into_iter().map(names).collect()
+            } else {
+                sets(transaction, map, keys).await?
+            };
+            let count = combine(Combine::Intersection, sets).len() as u64;
+            let count = if *limit == 0 { count } else { count.min(*limit) };
+            Ok(Reply::Integer(i64::try_from(count).unwrap_or(i64::MAX)))
+        }
+        SeveralOp::StoreRange { from, to, span } => {
+            let range = SortedSetOp::Range(Span { scores: true, ..*span });
+            let members = at_key(transaction, map, from, KeyOp::SortedSet(range)).await?;
+            let members = scored_members(members);
+            let members = members.iter().map(|(score, name)| (*score, &**name)).collect();
+            let store_sorted = TransferOp::StoreSorted { members, event: "zrangestore" };
+            transfer(transaction, map, to, store_sorted).await
+        }
+        SeveralOp::PopFirst { keys, end, count } => {
+            for key in keys {
+                let op = SeveralOp::PopFirst { keys: vec![key], end: *end, count: *count };
+                let partition = transaction.partition_of(key);
+                let reply = part(transaction, partition, map, Op::Several(op)).await?;
+                if reply != Reply::NilList {
+                    return Ok(reply);
+                }
+            }
+            Ok(Reply::NilList)
+        }
+        SeveralOp::PopFirstSorted { keys, greatest, count } => {
+            for key in keys {
+                let (greatest, count) = (*greatest, *count);
+                let op = SeveralOp::PopFirstSorted { keys: vec![key], greatest, count };
+                let partition = transaction.partition_of(key);
+                let reply = part(transaction, partition, map, Op::Several(op)).await?;
+                if reply != Reply::NilList {
+                    return Ok(reply);
+                }
+            }
+            Ok(Reply::NilList)
+        }
+        SeveralOp::First(keys) => {
+            let exists = |key| Op::Key(key, KeyOp::Generic(GenericOp::Exists));
+            let found = of_keys(transaction, map, keys, exists).await?;
+            let first = found.iter().position(|reply| *reply == Reply::flag(true));
+            Ok(Reply::optional(first.map(|at| keys[at])))
+        }
+    }
+}

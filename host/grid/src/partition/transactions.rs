@@ -1,0 +1,788 @@
+//! A partition's part in transactions over several partitions: locks, the copies that a
+//! transaction works on, and what is prepared. See `docs/transactions.md`.
+
+use std::cmp::Ordering;
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use convoke_membership::MemberId;
+use serde::{Deserialize, Serialize};
+
+use super::ticket::Ticket;
+use super::{Executed, Partition, Slot};
+use crate::access::{Access, Changes};
+use crate::core::Core;
+use crate::edit::{Edit, Record, What};
+use crate::encoding;
+use crate::entry::Expiry;
+use crate::fragment::{Entry, Fragment};
+use crate::map::Map;
+use crate::op::{
+    Decision, Effect, MapOp, Op, TRANSACTION_BYTES_MAX, TransactionId, TransactionOp, WatchedKey,
+};
+use crate::{OpError, Reply};
+
+/// Operations of one partition that wait for the locks of transactions, at most.
+const QUEUED_MAX: usize = 10_000;
+/// Bytes of those operations, at most.
+const QUEUED_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// Transactions of one partition that are open, at most.
+const OPEN_MAX: usize = 10_000;
+/// After this time, in milliseconds, a primary asks the home partition what became of a
+/// transaction, and again each time it has passed.
+const RESOLVE_MS: u64 = 500;
+
+/// A key as locks know it: the index of its map, and its hash. Two keys with one hash share a
+/// lock.
+type LockKey = (usize, u32);
+
+/// Open transactions of one partition at its primary, and operations that wait for them.
+#[derive(Default)]
+pub(crate) struct Transactions {
+    locks: HashMap<LockKey, TransactionId>,
+    open: BTreeMap<TransactionId, Open>,
+    /// First come, first served, key by key.
+    queue: VecDeque<Queued>,
+    queued_bytes: usize,
+    /// How many queued operations name a key.
+    queued_keys: HashMap<LockKey, u32>,
+    /// How many queued operations are about all keys.
+    queued_whole: usize,
+    /// A blocked operation found a key locked: it is to be tried again.
+    skipped_waiter: bool,
+}
+
+/// A transaction that has executed something here.
+struct Open {
+    locks: Vec<LockKey>,
+    /// Copies of the locked keys, by the index of the map.
+    copies: BTreeMap<usize, Fragment>,
+    /// What it did to them.
+    changes: Changes,
+    /// Where it is prepared.
+    store: Arc<Map>,
+    /// It is in the store, or on its way there.
+    is_prepared: bool,
+    /// This primary took it over: there are no copies to go on with.
+    is_recovered: bool,
+    /// It is to be committed here and in these partitions. Set in its home partition only.
+    participants: Option<Vec<u16>>,
+    /// When the home partition is asked next what became of it, since start.
+    resolve_at: Duration,
+    /// Somebody finds that out now.
+    is_resolving: bool,
+}
+
+/// An operation that waits for locks.
+struct Queued {
+    map: Arc<Map>,
+    /// Encoded.
+    op: Vec<u8>,
+    keys: Vec<LockKey>,
+    is_whole: bool,
+    slot: Arc<Slot>,
+}
+
+/// A prepared transaction, as the primary and its backups store it.
+#[derive(Serialize, Deserialize)]
+struct Prepared<'a> {
+    /// Map and hash of each lock.
+    #[serde(borrow)]
+    locks: Vec<(&'a str, u32)>,
+    /// Records, encoded one after the other.
+    #[serde(borrow, with = "serde_bytes")]
+    records: &'a [u8],
+    participants: Option<Vec<u16>>,
+}
+
+/// What an operation may do about locked keys.
+enum Admission {
+    Execute,
+    Wait,
+    Refuse,
+}
+
+/// A transaction whose outcome this primary has to find out.
+pub(crate) enum Unresolved {
+    /// The home partition knows it.
+    Ask(TransactionId),
+    /// This is its home, it is decided, and not all partitions may have committed.
+    Finish(TransactionId, Vec<u16>),
+}
+
+impl Transactions {
+    /// Whether no key is locked.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.locks.is_empty() && self.queue.is_empty()
+    }
+
+    /// Whether a key is locked, or an operation on it waits already.
+    pub(crate) fn concerns(&self, map: &Map, hash: u32) -> bool {
+        let key = (map.index, hash);
+        !self.is_idle()
+            && (self.locks.contains_key(&key)
+                || self.queued_whole > 0
+                || self.queued_keys.contains_key(&key))
+    }
+
+    fn concerns_any(&self, keys: &[LockKey], is_whole: bool) -> bool {
+        let concerned =
+            |key: &LockKey| self.locks.contains_key(key) || self.queued_keys.contains_key(key);
+        self.queued_whole > 0 || (is_whole && !self.is_idle()) || keys.iter().any(concerned)
+    }
+
+    fn push(&mut self, queued: Queued) {
+        self.queued_bytes += queued.op.len();
+        self.queued_whole += usize::from(queued.is_whole);
+        for key in &queued.keys {
+            *self.queued_keys.entry(*key).or_default() += 1;
+        }
+        self.queue.push_back(queued);
+    }
+
+    fn take_queue(&mut self) -> VecDeque<Queued> {
+        self.queued_bytes = 0;
+        self.queued_whole = 0;
+        self.queued_keys.clear();
+        std::mem::take(&mut self.queue)
+    }
+
+    /// Forgets everything: this member is not the primary any more. Operations that wait are to
+    /// be sent to the next one.
+    pub(crate) fn reset(&mut self) {
+        for queued in self.take_queue() {
+            if queued.slot.claim() {
+                queued.slot.fill(Executed::NotHere);
+            }
+        }
+        *self = Self::default();
+    }
+
+    /// Whether the transaction may lock these keys, or has to wait for an older one. An older
+    /// transaction waits for a younger one and never the other way round ("wait-die", Rosenkrantz
+    /// et al., 1978), so that none wait for one another.
+    fn admit(&self, id: TransactionId, is_first: bool, keys: &[LockKey]) -> Admission {
+        if is_first {
+            let waits = self.concerns_any(keys, false);
+            return if waits { Admission::Wait } else { Admission::Execute };
+        }
+        // What is queued may wait for this very transaction, which goes first.
+        let mut admission = Admission::Execute;
+        for owner in keys.iter().filter_map(|key| self.locks.get(key)) {
+            match id.cmp(owner) {
+                Ordering::Equal => {}
+                Ordering::Less => admission = Admission::Wait,
+                Ordering::Greater => return Admission::Refuse,
+            }
+        }
+        admission
+    }
+}
+
+impl Partition {
+    fn lock_key(core: &Core, map: &Map, key: &[u8]) -> LockKey {
+        (map.index, core.settings.hasher.hash(key))
+    }
+
+    fn lock_keys(core: &Core, map: &Map, op: &Op<'_>) -> Vec<LockKey> {
+        op.keys().into_iter().map(|key| Self::lock_key(core, map, key)).collect()
+    }
+
+    /// Lets an operation wait if one of its keys is locked. `None` when it can be executed.
+    pub(super) fn wait_for_locks(
+        &mut self,
+        core: &Core,
+        map: &Arc<Map>,
+        op: &Op<'_>,
+    ) -> Option<Executed> {
+        let is_whole = matches!(op, Op::Whole(_));
+        let keys = Self::lock_keys(core, map, op);
+        if !self.transactions.concerns_any(&keys, is_whole) {
+            return None;
+        }
+        Some(self.enqueue(map, encoding::encoded(op), keys, is_whole))
+    }
+
+    fn enqueue(
+        &mut self,
+        map: &Arc<Map>,
+        op: Vec<u8>,
+        keys: Vec<LockKey>,
+        is_whole: bool,
+    ) -> Executed {
+        let queue = &self.transactions.queue;
+        if queue.len() >= QUEUED_MAX
+            || self.transactions.queued_bytes.saturating_add(op.len()) > QUEUED_BYTES_MAX
+        {
+            return Executed::Done(Err(OpError::Conflict), None);
+        }
+        let slot = Arc::new(Slot::default());
+        let (map, waits) = (Arc::clone(map), Arc::clone(&slot));
+        self.transactions.push(Queued { map, op, keys, is_whole, slot });
+        Executed::Queued(waits)
+    }
+
+    /// Whether a blocked operation has to go on waiting since a key is locked.
+    pub(super) fn skips_waiter(&mut self, core: &Core, map: &Map, op: &Op<'_>) -> bool {
+        if self.transactions.is_idle() {
+            return false;
+        }
+        let is_locked = self.transactions.concerns_any(&Self::lock_keys(core, map, op), false);
+        self.transactions.skipped_waiter |= is_locked;
+        is_locked
+    }
+
+    /// Executes a step of a transaction, if this member leads and is ready.
+    pub(crate) fn transact(
+        &mut self,
+        core: &Core,
+        map: &Arc<Map>,
+        now: Duration,
+        op: &TransactionOp<'_>,
+    ) -> Executed {
+        if self.leading().is_none() {
+            return Executed::NotHere;
+        }
+        match op {
+            // Only the primary of its home partition runs a transaction.
+            TransactionOp::Execute { id, .. } if id.home == self.number && id.member != core.me => {
+                Executed::Done(Err(OpError::Conflict), None)
+            }
+            TransactionOp::Execute { id, is_first, ops, watched, .. } => {
+                let keys = match lock_keys_of(core, watched, ops) {
+                    Ok(keys) => keys,
+                    Err(error) => return Executed::Done(Err(error), None),
+                };
+                match self.transactions.admit(*id, *is_first, &keys) {
+                    Admission::Execute => self.execute_in_transaction(core, now, op, &keys),
+                    Admission::Refuse => Executed::Done(Err(OpError::Conflict), None),
+                    Admission::Wait => {
+                        // The encoded operation is an `Op`, as those of others in the queue.
+                        let op = encoding::encoded(&Op::Transaction(op.clone()));
+                        self.enqueue(map, op, keys, false)
+                    }
+                }
+            }
+            TransactionOp::Commit(id) => self.commit(core, *id, now),
+            TransactionOp::Abort(id) => self.abort(core, *id, now),
+            TransactionOp::Decision(id) => self.decision(core, *id),
+            TransactionOp::Forget(id) => self.forget_decision(core, *id, now),
+            // The grid runs it.
+            TransactionOp::Run { .. } => Executed::Done(Err(OpError::Malformed), None),
+        }
+    }
+
+    fn execute_in_transaction(
+        &mut self,
+        core: &Core,
+        now: Duration,
+        op: &TransactionOp<'_>,
+        keys: &[LockKey],
+    ) -> Executed {
+        let TransactionOp::Execute { id, continues, prepare, watched, ops, maps, .. } = op else {
+            return Executed::Done(Err(OpError::Malformed), None);
+        };
+        let is_known = self.transactions.open.get(id).is_some_and(|open| !open.is_recovered);
+        if *continues != is_known || self.transactions.open.len() >= OPEN_MAX {
+            return Executed::Done(Err(OpError::Conflict), None);
+        }
+        let executed = self.open_transaction(core, *id, maps, keys, now).and_then(|mut open| {
+            let done = self.execute_all(core, &mut open, watched, ops, now);
+            let done = done.and_then(|replies| {
+                if *prepare || open.is_prepared {
+                    self.prepare(core, *id, &mut open, now)?;
+                }
+                Ok((replies, !open.changes.records.is_empty()))
+            });
+            self.transactions.open.insert(*id, open);
+            done
+        });
+        match executed {
+            Ok((replies, changes)) => {
+                let store = self.transactions.open.get(id).map(|open| Arc::clone(&open.store));
+                let mut needs = store.map(|store| self.replicate(core, &store, now));
+                if needs.as_ref().is_none_or(|needs| needs.is_empty()) {
+                    needs = self.settling_keys(core, keys);
+                }
+                let ticket = needs.and_then(|needs| self.ticket(needs));
+                let reply = vec![Reply::flag(changes), Reply::List(replies)];
+                Executed::Done(Ok(Reply::List(reply)), ticket)
+            }
+            // What it executed here before is dropped when the whole is aborted.
+            Err(error) => Executed::Done(Err(error), None),
+        }
+    }
+
+    /// What reads of these keys have to wait for.
+    fn settling_keys(&mut self, core: &Core, keys: &[LockKey]) -> Option<super::ticket::Needs> {
+        keys.iter().rev().find_map(|(map, hash)| {
+            let map = core.maps.at(*map)?;
+            let needs = self.settling(&map, *hash, false);
+            (!needs.is_empty()).then_some(needs)
+        })
+    }
+
+    /// The transaction with these keys locked and copied.
+    fn open_transaction(
+        &mut self,
+        core: &Core,
+        id: TransactionId,
+        maps: &[&str],
+        keys: &[LockKey],
+        now: Duration,
+    ) -> Result<Open, OpError> {
+        let mut open = match self.transactions.open.remove(&id) {
+            Some(open) => open,
+            None => Open::new(store(core, maps)?, now),
+        };
+        let now_ms = core.clock.now_ms(now);
+        let hasher = &core.settings.hasher;
+        for key in keys {
+            let Some(map) = core.maps.at(key.0) else { continue };
+            if self.transactions.locks.insert(*key, id).is_some() {
+                continue;
+            }
+            open.locks.push(*key);
+            let hash = key.1;
+            let fragment = self.fragment(&map);
+            let copy = open.copies.entry(map.index).or_default();
+            copy.begin_copy(fragment.cleared(), fragment.floor());
+            let range = u64::from(hash)..u64::from(hash) + 1;
+            let mut structure = None;
+            let chance = now_ms as u32;
+            fragment.items(&range, usize::MAX, &mut |item| {
+                copy.load(&map, now_ms, &mut structure, |key| hasher.hash(key), item);
+            });
+            let names: Vec<Box<[u8]>> = fragment
+                .entries_from(hash)
+                .take_while(|entry| entry.hash() == hash)
+                .map(|entry| entry.key().into())
+                .collect();
+            for name in names {
+                fragment.use_entry(hash, &name, now_ms, chance);
+            }
+        }
+        Ok(open)
+    }
+
+    fn execute_all(
+        &mut self,
+        core: &Core,
+        open: &mut Open,
+        watched: &[WatchedKey<'_>],
+        ops: &[MapOp<'_>],
+        now: Duration,
+    ) -> Result<Vec<Reply>, OpError> {
+        for watched in watched {
+            let map = core.maps.open(watched.map)?;
+            let version = self.access_copy(core, open, &map, now, |access| {
+                crate::op::version(access, watched.key)
+            });
+            if version != watched.version {
+                return Err(OpError::Changed);
+            }
+        }
+        let mut replies = Vec::with_capacity(ops.len());
+        for MapOp { map, op } in ops {
+            let map = core.maps.open(map)?;
+            replies.push(match self.execute_one(core, open, &map, op, now) {
+                Ok(reply) => reply,
+                // These are about the whole transaction.
+                Err(error @ (OpError::TooFewMembers { .. } | OpError::Busy)) => return Err(error),
+                Err(error) => Reply::Failed(error),
+            });
+        }
+        if open.changes.records.len() > TRANSACTION_BYTES_MAX {
+            return Err(OpError::TooLong);
+        }
+        Ok(replies)
+    }
+
+    fn execute_one(
+        &mut self,
+        core: &Core,
+        open: &mut Open,
+        map: &Arc<Map>,
+        op: &Op<'_>,
+        now: Duration,
+    ) -> Result<Reply, OpError> {
+        let may_be_part = match op {
+            Op::Key(..) | Op::Several(_) | Op::Transfer(..) => true,
+            Op::By { op, .. } => matches!(**op, Op::Key(..) | Op::Several(_)),
+            Op::Lease(..) | Op::Whole(_) | Op::Batch { .. } | Op::Transaction(_) => false,
+        };
+        if !may_be_part {
+            return Err(OpError::Malformed);
+        }
+        if op.effect() > Effect::Reads {
+            self.may_write(core, map)?;
+            if self.is_held(core, map, now, op) {
+                return Err(OpError::Held);
+            }
+        }
+        self.access_copy(core, open, map, now, |access| op.execute(access))
+    }
+
+    /// Gives an operation the copies of a transaction.
+    fn access_copy<R>(
+        &mut self,
+        core: &Core,
+        open: &mut Open,
+        map: &Map,
+        now: Duration,
+        work: impl FnOnce(&mut Access<'_>) -> R,
+    ) -> R {
+        let fragment = open.copies.entry(map.index).or_default();
+        let mut access = Access {
+            map,
+            fragment,
+            clock: &core.clock,
+            hasher: &core.settings.hasher,
+            rng: &mut self.rng,
+            changes: &mut open.changes,
+            since_start: now,
+            now_ms: core.clock.now_ms(now),
+            merging: core.may_merge(now),
+            may_evict: false,
+            missing_since_ms: core.missing_since_ms.load(std::sync::atomic::Ordering::Relaxed),
+        };
+        work(&mut access)
+    }
+
+    /// Puts what the transaction changed here into the store, from where it is replicated.
+    fn prepare(
+        &mut self,
+        core: &Core,
+        id: TransactionId,
+        open: &mut Open,
+        now: Duration,
+    ) -> Result<(), OpError> {
+        self.may_write(core, &open.store)?;
+        open.is_prepared = true;
+        let maps: Vec<_> =
+            open.locks.iter().map(|(map, hash)| (core.maps.at(*map), *hash)).collect();
+        let locks =
+            maps.iter().filter_map(|(map, hash)| Some((&*map.as_ref()?.name, *hash))).collect();
+        let records = &open.changes.records;
+        let participants = open.participants.clone();
+        let value = encoding::encoded(&Prepared { locks, records, participants });
+        self.access(core, &Arc::clone(&open.store), now, |access| {
+            let put = Edit::Put { kind: 0, value: &value, expiry: Expiry::NEVER };
+            access.edit(&encoding::encoded(&id), &put);
+        });
+        Ok(())
+    }
+
+    /// Decides in the home partition that the transaction commits, once the returned ticket is
+    /// settled.
+    ///
+    /// # Errors
+    /// Why it cannot commit. It can be aborted then.
+    pub(crate) fn decide(
+        &mut self,
+        core: &Core,
+        id: TransactionId,
+        participants: Vec<u16>,
+        now: Duration,
+    ) -> Result<Option<Ticket>, OpError> {
+        if self.leading().is_none() || !core.lease.is_held(now) {
+            return Err(OpError::Conflict);
+        }
+        let Some(mut open) = self.transactions.open.remove(&id) else {
+            return Err(OpError::Conflict);
+        };
+        let store = Arc::clone(&open.store);
+        open.participants = Some(participants);
+        let decided = self.prepare(core, id, &mut open, now);
+        if decided.is_err() {
+            open.participants = None;
+        }
+        // Not before the member that runs it has had time to finish it.
+        open.resolve_at = now + Duration::from_millis(crate::grid::OP_MS_MAX);
+        self.transactions.open.insert(id, open);
+        decided?;
+        let needs = self.replicate(core, &store, now);
+        Ok(self.ticket(needs))
+    }
+
+    /// Applies what a transaction did here.
+    fn commit(&mut self, core: &Core, id: TransactionId, now: Duration) -> Executed {
+        let Some(mut open) = self.transactions.open.remove(&id) else {
+            return Executed::Done(Ok(Reply::Done), None);
+        };
+        let records = std::mem::take(&mut open.changes.records);
+        let mut filled: BTreeMap<usize, Vec<Box<[u8]>>> = BTreeMap::new();
+        let mut rest = &records[..];
+        while let Some((record, behind)) = Record::decode(rest) {
+            self.changes.push_encoded(&rest[..rest.len() - behind.len()]);
+            rest = behind;
+            let Ok(map) = core.maps.open(record.map) else { continue };
+            core.clock.saw(record.version);
+            let now_ms = core.clock.now_ms(now);
+            let hash = record.hash(&core.settings.hasher);
+            let applied =
+                self.counted(&map, |fragment| fragment.apply_record(&map, now_ms, hash, &record));
+            debug_assert!(applied.is_ok(), "the keys were locked: {record:?}");
+            self.changes.changed.push(hash);
+            if let What::Key(key, Edit::Structure(_)) = &record.what {
+                filled.entry(map.index).or_default().push((*key).into());
+            }
+        }
+        self.changes.events.append(&mut open.changes.events);
+        let store = Arc::clone(&open.store);
+        let key = encoding::encoded(&id);
+        if open.is_prepared {
+            let stub = open.participants.as_ref().filter(|all| !all.is_empty()).map(|all| {
+                let participants = Some(all.clone());
+                encoding::encoded(&Prepared { locks: Vec::new(), records: &[], participants })
+            });
+            self.access(core, &store, now, |access| match &stub {
+                Some(value) => {
+                    access.edit(&key, &Edit::Put { kind: 0, value, expiry: Expiry::NEVER });
+                }
+                None => access.drop_entry(&key),
+            });
+        }
+        let needs = self.replicate(core, &store, now);
+        let ticket = self.ticket(needs);
+        self.changes.filled.clear();
+        self.unlock(&open.locks);
+        if open.participants.as_ref().is_some_and(|all| !all.is_empty()) {
+            // The decision stays until all partitions have committed.
+            let (copies, locks, changes) = (BTreeMap::new(), Vec::new(), Changes::default());
+            let open = Open { copies, locks, changes, is_recovered: true, ..open };
+            self.transactions.open.insert(id, open);
+        }
+        for (map, keys) in filled {
+            if let Some(map) = core.maps.at(map) {
+                self.changes.filled = keys;
+                self.serve_waiters(core, &map, now);
+            }
+        }
+        self.run_queue(core, now);
+        Executed::Done(Ok(Reply::Done), ticket)
+    }
+
+    /// Drops what a transaction did here. One that is decided cannot be aborted.
+    pub(crate) fn abort(&mut self, core: &Core, id: TransactionId, now: Duration) -> Executed {
+        let open = self.transactions.open.remove(&id);
+        let Some(open) = open else { return Executed::Done(Ok(Reply::Done), None) };
+        if open.participants.is_some() {
+            self.transactions.open.insert(id, open);
+            return Executed::Done(Err(OpError::Malformed), None);
+        }
+        let mut ticket = None;
+        if open.is_prepared {
+            let key = encoding::encoded(&id);
+            self.access(core, &open.store, now, |access| access.drop_entry(&key));
+            let needs = self.replicate(core, &open.store, now);
+            ticket = self.ticket(needs);
+        }
+        self.unlock(&open.locks);
+        self.run_queue(core, now);
+        Executed::Done(Ok(Reply::Done), ticket)
+    }
+
+    /// What became of a transaction whose home this is.
+    fn decision(&mut self, core: &Core, id: TransactionId) -> Executed {
+        let (decision, store) = match self.transactions.open.get(&id) {
+            Some(open) if open.participants.is_some() => {
+                let is_enough = core.members_here() >= core.settings.min_members;
+                let decision = if is_enough { Decision::Committed } else { Decision::Pending };
+                (decision, Some(Arc::clone(&open.store)))
+            }
+            Some(_) => (Decision::Pending, None),
+            None => (Decision::Aborted, None),
+        };
+        // Nobody is told of a decision that a crash could still take back.
+        let hash = core.settings.hasher.hash(&encoding::encoded(&id));
+        let needs = store.map(|store| self.settling(&store, hash, false));
+        let ticket = needs.and_then(|needs| self.ticket(needs));
+        Executed::Done(Ok(Reply::Integer(decision as i64)), ticket)
+    }
+
+    /// All partitions have committed.
+    fn forget_decision(&mut self, core: &Core, id: TransactionId, now: Duration) -> Executed {
+        let Some(open) = self.transactions.open.remove(&id) else {
+            return Executed::Done(Ok(Reply::Done), None);
+        };
+        if !open.locks.is_empty() || open.participants.is_none() {
+            self.transactions.open.insert(id, open);
+            return Executed::Done(Err(OpError::Malformed), None);
+        }
+        let key = encoding::encoded(&id);
+        self.access(core, &open.store, now, |access| access.drop_entry(&key));
+        let needs = self.replicate(core, &open.store, now);
+        Executed::Done(Ok(Reply::Done), self.ticket(needs))
+    }
+
+    fn unlock(&mut self, locks: &[LockKey]) {
+        for key in locks {
+            self.transactions.locks.remove(key);
+        }
+    }
+
+    /// Executes operations that waited for locks which are released now, in their order.
+    fn run_queue(&mut self, core: &Core, now: Duration) {
+        for queued in self.transactions.take_queue() {
+            if queued.slot.is_closed() {
+                continue;
+            }
+            let Ok(op) = postcard::from_bytes::<Op<'_>>(&queued.op) else { continue };
+            let admission = match &op {
+                Op::Transaction(TransactionOp::Execute { id, is_first, .. }) => {
+                    self.transactions.admit(*id, *is_first, &queued.keys)
+                }
+                _ if self.transactions.concerns_any(&queued.keys, queued.is_whole) => {
+                    Admission::Wait
+                }
+                _ => Admission::Execute,
+            };
+            if matches!(admission, Admission::Wait) {
+                self.transactions.push(queued);
+                continue;
+            }
+            if !queued.slot.claim() {
+                continue;
+            }
+            queued.slot.fill(match (admission, &op) {
+                (Admission::Refuse, _) => Executed::Done(Err(OpError::Conflict), None),
+                (_, Op::Transaction(op)) => {
+                    self.execute_in_transaction(core, now, op, &queued.keys)
+                }
+                (_, op) => self.execute_unlocked(core, &queued.map, now, op),
+            });
+        }
+        if std::mem::take(&mut self.transactions.skipped_waiter) {
+            self.serve_all_waiters(core, now);
+        }
+    }
+
+    /// Takes over transactions that are prepared here, when this member begins to lead.
+    pub(super) fn recover_transactions(&mut self, core: &Core) {
+        self.transactions.reset();
+        for store in core.maps.all() {
+            if !crate::map::holds_transactions(&store.name) {
+                continue;
+            }
+            let Some(fragment) = self.fragment_of(&store) else { continue };
+            let mut recovered = Vec::new();
+            for entry in fragment.entries_from(0) {
+                let Entry::Plain(entry) = entry else { continue };
+                let Ok(id) = postcard::from_bytes::<TransactionId>(entry.key()) else { continue };
+                let Ok(prepared) = postcard::from_bytes::<Prepared<'_>>(entry.value()) else {
+                    continue;
+                };
+                let mut open = Open::new(Arc::clone(&store), Duration::ZERO);
+                open.is_prepared = true;
+                open.is_recovered = true;
+                let lock = |(map, hash): (&str, u32)| Some((core.maps.open(map).ok()?.index, hash));
+                open.locks = prepared.locks.into_iter().filter_map(lock).collect();
+                open.changes.push_encoded(prepared.records);
+                open.participants = prepared.participants;
+                recovered.push((id, open));
+            }
+            for (id, open) in recovered {
+                for key in &open.locks {
+                    self.transactions.locks.insert(*key, id);
+                }
+                self.transactions.open.insert(id, open);
+            }
+        }
+    }
+
+    /// Transactions whose outcome is to be found out now: those that are open for long, and
+    /// those of a member that is not primary of their home any more.
+    pub(crate) fn unresolved(
+        &mut self,
+        now: Duration,
+        primary: impl Fn(u16) -> Option<MemberId>,
+    ) -> Vec<Unresolved> {
+        if self.leading().is_none() {
+            return Vec::new();
+        }
+        let number = self.number;
+        let mut due = Vec::new();
+        for (id, open) in &mut self.transactions.open {
+            let is_orphan = open.participants.is_none() && primary(id.home) != Some(id.member);
+            if open.is_resolving || (now < open.resolve_at && !is_orphan) {
+                continue;
+            }
+            let unresolved = match &open.participants {
+                Some(participants) => Unresolved::Finish(*id, participants.clone()),
+                // The member that runs it is here, and decides.
+                None if id.home == number => continue,
+                None => Unresolved::Ask(*id),
+            };
+            open.is_resolving = true;
+            due.push(unresolved);
+        }
+        due
+    }
+
+    /// Somebody has tried to find out what became of a transaction.
+    pub(crate) fn tried_to_resolve(&mut self, id: TransactionId, now: Duration) {
+        if let Some(open) = self.transactions.open.get_mut(&id) {
+            open.is_resolving = false;
+            open.resolve_at = now + Duration::from_millis(RESOLVE_MS);
+        }
+    }
+
+    /// Whether a transaction is open here.
+    pub(crate) fn has_open(&self, id: TransactionId) -> bool {
+        self.transactions.open.contains_key(&id)
+    }
+
+    /// Transactions that are open here, if this member is the primary.
+    pub(crate) fn open_transactions(&self) -> usize {
+        self.transactions.open.len()
+    }
+}
+
+impl Open {
+    fn new(store: Arc<Map>, now: Duration) -> Self {
+        Self {
+            locks: Vec::new(),
+            copies: BTreeMap::new(),
+            changes: Changes::default(),
+            store,
+            is_prepared: false,
+            is_recovered: false,
+            participants: None,
+            resolve_at: now + Duration::from_millis(RESOLVE_MS),
+            is_resolving: false,
+        }
+    }
+}
+
+/// The map that prepared transactions over these maps lie in: that of the map with most copies.
+fn store(core: &Core, maps: &[&str]) -> Result<Arc<Map>, OpError> {
+    let mut best: Option<Arc<Map>> = None;
+    for name in maps {
+        let map = core.maps.open(name)?;
+        let rank = |map: &Map| (map.settings().backups, map.settings().copies());
+        if best.as_ref().is_none_or(|best| rank(&map) > rank(best)) {
+            best = Some(map);
+        }
+    }
+    core.maps.transactions_of(&*best.ok_or(OpError::Malformed)?)
+}
+
+/// All keys that a step names, each once.
+fn lock_keys_of(
+    core: &Core,
+    watched: &[WatchedKey<'_>],
+    ops: &[MapOp<'_>],
+) -> Result<Vec<LockKey>, OpError> {
+    let mut keys = Vec::new();
+    for watched in watched {
+        keys.push(Partition::lock_key(core, &*core.maps.open(watched.map)?, watched.key));
+    }
+    for MapOp { map, op } in ops {
+        keys.extend(Partition::lock_keys(core, &*core.maps.open(map)?, op));
+    }
+    keys.sort_unstable();
+    keys.dedup();
+    Ok(keys)
+}

@@ -1,0 +1,522 @@
+//! Transactions over several partitions: all of it happens or nothing, and nobody sees a half.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use convoke_grid::op::{
+    GenericOp, KeyOp, Lifetime, MapOp, Op, PlainOp, PutAnswer, PutIf, SeveralOp, WatchedKey,
+};
+use convoke_grid::{MapCatalog, MapSettings, OpError, Reply, Started, Version};
+use parking_lot::Mutex;
+use rand::RngExt as _;
+
+use crate::network::Node;
+use crate::oracle::{Outcome, Read};
+use crate::store::Store;
+use crate::world::seeds;
+
+const SECOND: Duration = Duration::from_secs(1);
+const PARTITIONS: u16 = 7;
+/// Groups of keys that are always written together.
+const GROUPS: u64 = 6;
+/// Keys of one group; they lie in several partitions.
+const GROUP_KEYS: u64 = 3;
+/// The oracle knows a group as one key, from this number on.
+const GROUPS_FROM: u64 = 1_000;
+/// Between these accounts amounts are transferred; all together have nothing.
+const ACCOUNTS: usize = 5;
+/// Names under which one token lies, which is renamed from one to another.
+const NAMES: usize = 5;
+
+/// What clients of transactions have seen.
+#[derive(Debug, Default)]
+struct Seen {
+    violations: Vec<String>,
+    committed: u64,
+    refused: u64,
+    unknown: u64,
+    conflicts: u64,
+    reads: u64,
+    errors: BTreeSet<String>,
+}
+
+struct Clients {
+    seen: Arc<Mutex<Seen>>,
+    /// Whether one side of a split may show what the other does not know.
+    reads: bool,
+}
+
+fn group_keys(group: u64) -> Vec<Vec<u8>> {
+    (0..GROUP_KEYS).map(|at| format!("group-{group}-{at}").into_bytes()).collect()
+}
+
+fn account(at: usize) -> Vec<u8> {
+    format!("account-{at}").into_bytes()
+}
+
+fn name(at: usize) -> Vec<u8> {
+    format!("name-{at}").into_bytes()
+}
+
+fn on_map(op: Op<'_>) -> MapOp<'_> {
+    MapOp { map: "m", op }
+}
+
+fn get(key: &[u8]) -> MapOp<'_> {
+    on_map(Op::Key(key, KeyOp::Plain(PlainOp::Get)))
+}
+
+fn put<'a>(key: &'a [u8], value: &'a [u8]) -> MapOp<'a> {
+    on_map(Op::Key(
+        key,
+        KeyOp::Plain(PlainOp::Put {
+            kind: 0,
+            value,
+            lifetime: Lifetime::Usual,
+            condition: PutIf::Always,
+            answer: PutAnswer::Done,
+        }),
+    ))
+}
+
+fn numbers(reply: &Reply) -> Option<Vec<Option<i64>>> {
+    let Reply::List(all) = reply else { return None };
+    all.iter()
+        .map(|reply| match reply {
+            Reply::Nil => Some(None),
+            Reply::Bytes(bytes) => Some(Some(String::from_utf8_lossy(bytes).parse().ok()?)),
+            Reply::Integer(number) => Some(Some(*number)),
+            _ => None,
+        })
+        .collect()
+}
+
+impl Clients {
+    fn new() -> Self {
+        Self { seen: Arc::default(), reads: true }
+    }
+
+    /// Starts a transaction at a member.
+    fn start(
+        &self,
+        store: &mut Store,
+        node: Node,
+        watched: Vec<WatchedKey<'_>>,
+        ops: Vec<MapOp<'_>>,
+        batch: bool,
+        then: impl FnOnce(Result<Reply, OpError>) + Send + 'static,
+    ) {
+        let changes = ops.iter().any(|op| op.op.effect() > convoke_grid::op::Effect::Reads);
+        let seen = Arc::clone(&self.seen);
+        let then = move |reply: Result<Reply, OpError>| {
+            let mut seen = seen.lock();
+            match &reply {
+                Ok(_) if changes => seen.committed += 1,
+                Ok(_) => seen.reads += 1,
+                Err(OpError::Indeterminate) => seen.unknown += 1,
+                Err(OpError::Conflict) => seen.conflicts += 1,
+                Err(error) => {
+                    seen.refused += 1;
+                    seen.errors.insert(error.to_string());
+                }
+            }
+            drop(seen);
+            then(reply);
+        };
+        let started = store.members[node].grid.transact(watched, ops, batch);
+        match started {
+            Started::Now(reply) => then(reply),
+            Started::Later(later) => store.add_task(node, async move { then(later.await) }),
+        }
+    }
+
+    /// A client does something.
+    fn act(&self, store: &mut Store) {
+        let living = store.living();
+        let node = living[store.world.rng.random_range(0..living.len())];
+        if store.is_stopped(node) {
+            return;
+        }
+        match store.world.rng.random_range(0..10) {
+            0..3 => self.write_group(store, node),
+            3 if self.reads => self.read_group(store, node),
+            4 if self.reads => self.read_key_of_group(store, node),
+            5 | 6 => self.transfer(store, node),
+            7 if self.reads => self.sum(store, node),
+            8 => self.rename(store, node),
+            9 if self.reads => self.count(store, node),
+            _ => {}
+        }
+        store.drive(node);
+    }
+
+    fn write_group(&self, store: &mut Store, node: Node) {
+        let group = store.world.rng.random_range(0..GROUPS);
+        let (side, table) = (store.side_of(node), store.members[node].grid.table());
+        let mut oracle = store.oracle.lock();
+        let value = oracle.fresh();
+        let id =
+            oracle.issue(store.world.now, GROUPS_FROM + group, (Some(value), None), side, table);
+        drop(oracle);
+        let (keys, text) = (group_keys(group), value.to_string());
+        let ops = keys.iter().map(|key| put(key, text.as_bytes())).collect();
+        let (oracle, clock) = (Arc::clone(&store.oracle), store.clock());
+        let grid = store.members[node].grid.clone();
+        self.start(store, node, Vec::new(), ops, true, move |reply| {
+            let outcome = match reply {
+                Ok(_) => Outcome::Acknowledged,
+                Err(OpError::Indeterminate) => Outcome::Unknown,
+                Err(_) => Outcome::Refused,
+            };
+            oracle.lock().told(clock(), id, outcome, grid.table());
+        });
+    }
+
+    fn read_group(&self, store: &mut Store, node: Node) {
+        let group = store.world.rng.random_range(0..GROUPS);
+        let (side, table) = (store.side_of(node), store.members[node].grid.table());
+        let read = Read::new(store.world.now, GROUPS_FROM + group, side, table);
+        let keys = group_keys(group);
+        let ops = keys.iter().map(|key| get(key)).collect();
+        let (oracle, clock) = (Arc::clone(&store.oracle), store.clock());
+        let (grid, seen) = (store.members[node].grid.clone(), Arc::clone(&self.seen));
+        self.start(store, node, Vec::new(), ops, true, move |reply| {
+            let Ok(reply) = reply else { return };
+            let found = numbers(&reply).expect("numbers");
+            if found.iter().any(|value| *value != found[0]) {
+                let text = format!("{:?}: group {group} is torn: {found:?}", clock());
+                seen.lock().violations.push(text);
+            }
+            let found = found[0].map(|value| value as u64);
+            oracle.lock().shown(clock(), read, found, grid.table());
+        });
+    }
+
+    /// A plain read of one key sees the transaction as a whole as well.
+    fn read_key_of_group(&self, store: &mut Store, node: Node) {
+        let group = store.world.rng.random_range(0..GROUPS);
+        let at = store.world.rng.random_range(0..GROUP_KEYS) as usize;
+        let (side, table) = (store.side_of(node), store.members[node].grid.table());
+        let read = Read::new(store.world.now, GROUPS_FROM + group, side, table);
+        let key = group_keys(group).swap_remove(at);
+        let (oracle, clock) = (Arc::clone(&store.oracle), store.clock());
+        let grid = store.members[node].grid.clone();
+        let op = Op::Key(&key, KeyOp::Plain(PlainOp::Get));
+        store.start_op(node, &op, None, move |reply| {
+            let Ok(reply) = reply else { return };
+            let found = numbers(&Reply::List(vec![reply])).expect("a number")[0];
+            oracle.lock().shown(clock(), read, found.map(|value| value as u64), grid.table());
+        });
+    }
+
+    fn transfer(&self, store: &mut Store, node: Node) {
+        let from = store.world.rng.random_range(0..ACCOUNTS);
+        let to = (from + store.world.rng.random_range(1..ACCOUNTS)) % ACCOUNTS;
+        let amount = store.world.rng.random_range(1..100);
+        let (from, to) = (account(from), account(to));
+        let add = |key, amount| on_map(Op::Key(key, KeyOp::Plain(PlainOp::Add(amount))));
+        let ops = vec![add(&from, -amount), add(&to, amount)];
+        self.start(store, node, Vec::new(), ops, true, |_| {});
+    }
+
+    fn sum(&self, store: &mut Store, node: Node) {
+        let keys: Vec<_> = (0..ACCOUNTS).map(account).collect();
+        let ops = keys.iter().map(|key| get(key)).collect();
+        let (clock, seen) = (store.clock(), Arc::clone(&self.seen));
+        self.start(store, node, Vec::new(), ops, true, move |reply| {
+            let Ok(reply) = reply else { return };
+            let found = numbers(&reply).expect("numbers");
+            if found.iter().flatten().sum::<i64>() != 0 {
+                let text = format!("{:?}: accounts are torn: {found:?}", clock());
+                seen.lock().violations.push(text);
+            }
+        });
+    }
+
+    fn rename(&self, store: &mut Store, node: Node) {
+        let from = store.world.rng.random_range(0..NAMES);
+        let to = (from + store.world.rng.random_range(1..NAMES)) % NAMES;
+        let (from, to) = (name(from), name(to));
+        let rename = SeveralOp::Rename { from: &from, to: &to, absent: false };
+        self.start(store, node, Vec::new(), vec![on_map(Op::Several(rename))], false, |_| {});
+    }
+
+    fn count(&self, store: &mut Store, node: Node) {
+        let names: Vec<_> = (0..NAMES).map(name).collect();
+        let keys = names.iter().map(|name| &**name).collect();
+        let ops = vec![on_map(Op::Several(SeveralOp::Exist(keys)))];
+        let (clock, seen) = (store.clock(), Arc::clone(&self.seen));
+        self.start(store, node, Vec::new(), ops, false, move |reply| {
+            if let Ok(count) = reply
+                && count != Reply::Integer(1)
+            {
+                seen.lock().violations.push(format!("{:?}: {count:?} tokens", clock()));
+            }
+        });
+    }
+
+    /// There is one token.
+    fn begin(&self, store: &mut Store) {
+        let first = name(0);
+        let done = store.ask_for(0, &put(&first, b"7").op);
+        assert_eq!(done, Ok(Reply::Done), "SEED={}", store.world.seed);
+        store.settle();
+    }
+
+    /// Lets time pass with clients of transactions and of single keys.
+    fn run(&self, store: &mut Store, time: Duration) {
+        let end = store.world.now + time;
+        while store.world.now < end {
+            self.act(store);
+            store.run_with_clients(Duration::from_millis(10));
+        }
+    }
+
+    /// All must hold now that all is quiet.
+    fn check(&self, store: &mut Store) {
+        let seed = store.world.seed;
+        store.settle_transactions();
+        store.check();
+        let living = store.living();
+        for group in 0..GROUPS {
+            let keys = group_keys(group);
+            let mut found = Vec::new();
+            for (n, key) in keys.iter().enumerate() {
+                let node = living[(n + group as usize) % living.len()];
+                let reply = store.ask_for(node, &get(key).op).expect("all is quiet");
+                found.push(numbers(&Reply::List(vec![reply])).expect("a number")[0]);
+            }
+            let same = found.iter().all(|value| *value == found[0]);
+            assert!(same, "SEED={seed}: group {group} is half-done: {found:?}");
+            let value = found[0].map(|value| value as u64);
+            let checked = store.oracle.lock().check(store.world.now, GROUPS_FROM + group, value);
+            checked.unwrap_or_else(|problem| panic!("SEED={seed}: {problem}"));
+        }
+        let mut sum = 0;
+        for at in 0..ACCOUNTS {
+            let reply = store.ask_for(living[at % living.len()], &get(&account(at)).op);
+            let reply = reply.expect("all is quiet");
+            sum += numbers(&Reply::List(vec![reply])).expect("a number")[0].unwrap_or(0);
+        }
+        assert_eq!(sum, 0, "SEED={seed}: a transfer is half-done");
+        let mut tokens = 0;
+        for at in 0..NAMES {
+            let key = name(at);
+            let exists = Op::Key(&key, KeyOp::Generic(GenericOp::Exists));
+            let reply = store.ask_for(living[at % living.len()], &exists);
+            tokens += i32::from(reply == Ok(Reply::Integer(1)));
+        }
+        assert_eq!(tokens, 1, "SEED={seed}: a rename is half-done");
+        let seen = self.seen.lock();
+        assert!(seen.violations.is_empty(), "SEED={seed}: {:?}", seen.violations);
+    }
+}
+
+fn cluster(seed: u64, size: usize, backups: u8, min_members: u32) -> (Store, Clients) {
+    let usual = MapSettings { backups, ..MapSettings::default() };
+    let catalog = MapCatalog { usual, named: Vec::new() };
+    let mut store = Store::new(seed, PARTITIONS, catalog).min_members(min_members);
+    store.grow(size);
+    let clients = Clients::new();
+    clients.begin(&mut store);
+    (store, clients)
+}
+
+#[test]
+fn transactions_are_one_step_while_nothing_fails() {
+    for seed in seeds!(100) {
+        let size = 1 + (seed % 4) as usize;
+        let (mut store, clients) = cluster(seed, size, (seed % 3) as u8, 0);
+        clients.run(&mut store, SECOND * 4);
+        store.settle();
+        clients.check(&mut store);
+        let seen = clients.seen.lock();
+        assert!(seen.committed > 100 && seen.reads > 50, "SEED={seed}: {seen:?}");
+        assert_eq!((seen.unknown, seen.conflicts), (0, 0), "SEED={seed}: {seen:?}");
+    }
+}
+
+#[test]
+fn a_crash_leaves_no_transaction_half_done() {
+    for seed in seeds!(300) {
+        let size = 2 + (seed % 4) as usize;
+        let (mut store, clients) = cluster(seed, size, 1, 0);
+        for _ in 0..2 {
+            clients.run(&mut store, SECOND);
+            let victim = store.world.any_living();
+            store.crash(victim);
+            clients.run(&mut store, SECOND * 3);
+            if store.living().len() < 2 {
+                let at = store.living()[0];
+                store.start(false, &[at]);
+            }
+            store.settle();
+            clients.check(&mut store);
+        }
+    }
+}
+
+#[test]
+fn members_that_come_and_leave_leave_no_transaction_half_done() {
+    for seed in seeds!(160) {
+        let (mut store, clients) = cluster(seed, 2, 1, 0);
+        for round in 0..3 {
+            let at = store.world.any_living();
+            store.start(false, &[at]);
+            clients.run(&mut store, SECOND * 2);
+            store.settle();
+            if round > 0 {
+                let leaver = store.world.any_living();
+                store.leave(leaver);
+                store.settle();
+            }
+            clients.check(&mut store);
+        }
+    }
+}
+
+#[test]
+fn a_pause_leaves_no_transaction_half_done() {
+    for seed in seeds!(160) {
+        let (mut store, clients) = cluster(seed, 3, 1, 0);
+        clients.run(&mut store, SECOND);
+        let sleeper = store.world.any_living();
+        let time = Duration::from_millis(store.world.rng.random_range(300..20_000));
+        store.world.pause(sleeper, time);
+        clients.run(&mut store, time + SECOND * 2);
+        store.settle();
+        clients.check(&mut store);
+    }
+}
+
+#[test]
+fn a_split_leaves_no_transaction_half_done_when_a_majority_is_needed() {
+    for seed in seeds!(160) {
+        let size = 3 + 2 * (seed % 2) as usize;
+        let majority = size as u32 / 2 + 1;
+        let (mut store, mut clients) = cluster(seed, size, size as u8 - 1, majority);
+        clients.run(&mut store, SECOND);
+        let island: Vec<_> = (0..1 + seed as usize % (size - 1)).collect();
+        store.split(&island);
+        // What is read on one side is not comparable with what the other shows.
+        clients.reads = false;
+        clients.run(&mut store, SECOND * 8);
+        store.heal();
+        clients.run(&mut store, SECOND * 3);
+        store.settle();
+        clients.check(&mut store);
+    }
+}
+
+#[test]
+fn a_watched_key_that_changed_in_any_partition_voids_the_transaction() {
+    for seed in seeds!(20) {
+        let (mut store, clients) = cluster(seed, 3, 1, 0);
+        let keys: Vec<_> = (0..8).map(|at| format!("watched-{at}").into_bytes()).collect();
+        for (at, watched) in keys.iter().enumerate() {
+            let node = store.world.any_living();
+            let version = Op::Key(watched, KeyOp::Generic(GenericOp::Version));
+            let Ok(Reply::Integer(version)) = store.ask_for(node, &version) else {
+                panic!("SEED={seed}: a version")
+            };
+            let version = Version(version.cast_unsigned());
+            let changes = at % 2 == 0;
+            if changes {
+                let done = store.ask_for(node, &put(watched, b"1").op);
+                assert_eq!(done, Ok(Reply::Done));
+            }
+            let others = group_keys(at as u64 % GROUPS);
+            let ops = others.iter().map(|key| put(key, b"1")).collect();
+            let watched = vec![WatchedKey { map: "m", key: watched, version }];
+            let reply: Arc<Mutex<Option<Result<Reply, OpError>>>> = Arc::default();
+            let told = Arc::clone(&reply);
+            clients.start(&mut store, node, watched, ops, true, move |reply| {
+                *told.lock() = Some(reply);
+            });
+            store.drive(node);
+            store.run(SECOND);
+            let expected = if changes {
+                Err(OpError::Changed)
+            } else {
+                Ok(Reply::List(vec![Reply::Done; GROUP_KEYS as usize]))
+            };
+            assert_eq!(*reply.lock(), Some(expected), "SEED={seed}: {at}");
+        }
+    }
+}
+
+#[test]
+fn transactions_that_want_the_same_keys_wait_for_one_another_and_all_end() {
+    for seed in seeds!(40) {
+        let (mut store, clients) = cluster(seed, 3, 1, 0);
+        for _ in 0..20 {
+            for _ in 0..10 {
+                let node = store.world.any_living();
+                clients.transfer(&mut store, node);
+                store.drive(node);
+            }
+            store.run(Duration::from_millis(300));
+        }
+        store.run(SECOND * 5);
+        store.settle();
+        clients.check(&mut store);
+        let seen = clients.seen.lock();
+        assert_eq!((seen.committed, seen.unknown), (200, 0), "SEED={seed}: {seen:?}");
+    }
+}
+
+#[test]
+fn any_trouble_leaves_no_transaction_half_done() {
+    for seed in seeds!(160) {
+        let size = 3 + (seed % 3) as usize;
+        let backups = 1 + (seed % 2) as u8;
+        let (mut store, clients) = cluster(seed, size, backups, 0);
+        for _ in 0..6 {
+            let node = store.world.any_living();
+            match store.world.rng.random_range(0..6) {
+                0 | 1 if store.living().len() > 2 => store.crash(node),
+                2 => {
+                    let at = store.world.any_living();
+                    store.start(false, &[at]);
+                }
+                3 if store.living().len() > 2 => store.leave(node),
+                4 => {
+                    let ms = store.world.rng.random_range(200..4_000);
+                    store.world.pause(node, Duration::from_millis(ms));
+                }
+                _ => {
+                    let late = store.world.rng.random_range(0..400);
+                    store.break_connections(node, Duration::from_millis(late));
+                }
+            }
+            clients.run(&mut store, Duration::from_millis(1_500));
+            if store.world.rng.random_bool(0.5) {
+                store.settle();
+                clients.check(&mut store);
+            } else {
+                // The copies are complete again, so that the next loss loses nothing.
+                store.settle();
+            }
+        }
+        clients.check(&mut store);
+    }
+}
+
+#[test]
+fn two_members_lost_at_once_leave_no_transaction_half_done_with_two_backups() {
+    for seed in seeds!(120) {
+        let (mut store, clients) = cluster(seed, 4 + (seed % 2) as usize, 2, 0);
+        clients.run(&mut store, SECOND);
+        store.settle();
+        clients.run(&mut store, Duration::from_millis(300));
+        for _ in 0..2 {
+            let victim = store.world.any_living();
+            store.crash(victim);
+        }
+        clients.run(&mut store, SECOND * 3);
+        store.settle();
+        clients.check(&mut store);
+        store.assert_nothing_lost();
+    }
+}
