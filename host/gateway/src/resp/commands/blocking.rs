@@ -158,12 +158,12 @@ pub(super) fn start(
 /// Moves an element between lists in different partitions as soon as there is one.
 pub(super) fn move_element(
     client: &Client,
-    op: Op<'_>,
+    op: &Op<'_>,
     wait: Option<Duration>,
     arguments: usize,
     shape: Shape,
 ) -> Outcome {
-    let Op::Several(SeveralOp::MoveElement { from, from_end, to, to_end }) = op else {
+    let &Op::Several(SeveralOp::MoveElement { from, from_end, to, to_end }) = op else {
         return Outcome::Now(Refusal::CROSS_SLOT.into());
     };
     let (server, map) = (Arc::clone(&client.server), Arc::clone(&client.map));

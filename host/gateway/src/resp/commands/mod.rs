@@ -180,7 +180,7 @@ fn run(
             let (op, wait) = parse(request)?;
             if is_transaction(client, &op)? {
                 return Ok(later_on(command, request, move |client, op, arguments| {
-                    blocking::move_element(client, op, wait, arguments, shape)
+                    blocking::move_element(client, &op, wait, arguments, shape)
                 }));
             }
             return blocking::start(client, &op, wait, request.len(), shape);
