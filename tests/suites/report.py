@@ -35,7 +35,7 @@ def main():
 
     report = Report()
     for run in runs:
-        table(report, run, redis.get(run["suite"]), counts.get(title(run), {}), groups_of(exclusions, run))
+        table(report, run, redis.get(run["suite"]), counts.get(run["suite"], {}), groups_of(exclusions, run))
     for run in runs:
         reasons(run, groups_of(exclusions, run), options.names)
     left_out(exclusions, {run["suite"] for run in runs})
@@ -61,14 +61,9 @@ class Report:
             print(f"  {problem}")
 
 
-def title(run):
-    """A run's name: counts differ with one partition."""
-    return run["suite"] + (", one partition" if run["partitions"] == 1 else "")
-
-
 def groups_of(exclusions, run):
     """Reasons that hold in this run: the reason, and names by unit."""
-    holds = {"partitions": run["partitions"] > 1, "members": run["members"] > 1}
+    holds = {"members": run["members"] > 1}
     for group in exclusions["excluded"]:
         if holds.get(group.get("when"), True) and run["suite"] in group:
             yield group["reason"], group[run["suite"]]
@@ -85,7 +80,7 @@ def table(report, run, on_redis, counts, groups):
     for _, units in groups:
         for unit, names in units.items():
             excluded_names.setdefault(unit, set()).update(names)
-    print(f"{title(run)}, through {run['members']} member(s)")
+    print(f"{run["suite"]}, through {run['members']} member(s)")
     print(f"  {'':38} {'Redis':>6} {'Convoke':>8} {'excluded':>9} {'failed':>7} {'seconds':>8}")
     sums = Counter()
     for unit, result in run["units"].items():
@@ -98,7 +93,7 @@ def table(report, run, on_redis, counts, groups):
         row = {"redis": expected, "ok": len(ok), "excluded": excluded, "failed": len(failed)}
         sums.update(row)
         print_row(unit, row, f"{result['seconds']:8.1f}")
-        where = f"{title(run)} {unit}"
+        where = f"{run["suite"]} {unit}"
         if result["trouble"]:
             report.problem(where, " ".join(result["trouble"].split())[:DETAIL_CHARACTERS_MAX])
         for name, detail in failed.items():
@@ -138,7 +133,7 @@ def reasons(run, groups, with_names):
     for unit, result in run["units"].items():
         for name in result["excluded"]:
             left[unit, bare(run["suite"], name)] += 1
-    print(f"Excluded of {title(run)}:")
+    print(f"Excluded of {run["suite"]}:")
     for reason, units in groups:
         names = [(unit, name) for unit, names in units.items() for name in names]
         number = sum(left[pair] for pair in names)
@@ -161,7 +156,7 @@ def record(runs, redis, counts):
     """What Redis passes, and how many tests ran on Convoke."""
     for run in runs:
         on_redis = redis.get(run["suite"], {})
-        old = counts.setdefault(title(run), {})
+        old = counts.setdefault(run["suite"], {})
         for unit, result in run["units"].items():
             reference = len(on_redis[unit]["ok"]) if unit in on_redis else old.get(unit, {}).get("redis", 0)
             old[unit] = {"redis": reference, "least": len(result["ok"]) + len(result["failed"])}

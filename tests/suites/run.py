@@ -83,7 +83,7 @@ def main():
 
 def run_suite(options, ports):
     units = [unit for unit in options.unit or UNITS[options.suite] if unit not in options.but]
-    holds = {"partitions": options.partitions > 1, "members": len(ports) > 1}
+    holds = {"members": len(ports) > 1}
     excluded = {}
     if options.target == "convoke" and not options.all:
         excluded = read_exclusions(options.suite, holds)
@@ -105,7 +105,6 @@ def run_suite(options, ports):
         "suite": options.suite,
         "target": options.target,
         "members": len(ports),
-        "partitions": options.partitions,
         "all": options.all,
         "units": done,
     }
@@ -120,7 +119,6 @@ def arguments():
     parser.add_argument("--suite", required=True, choices=list(UNITS))
     parser.add_argument("--json", required=True, help="where to write the outcome")
     parser.add_argument("--python", default=sys.executable, help="a Python that has pytest (for redis-py)")
-    parser.add_argument("--partitions", type=int, default=271, help="that the cluster's data is cut into")
     parser.add_argument("--unit", action="append", help="this unit only; may be repeated")
     parser.add_argument("--but", action="append", default=[], help="all units without this one; may be repeated")
     parser.add_argument("--logs", type=Path, help="a folder for what the suites print")

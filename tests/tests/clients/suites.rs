@@ -16,7 +16,6 @@ const RUNNERS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/suites");
 /// One run of a suite, on three members of its own: the suites empty all databases.
 struct Run {
     suite: &'static str,
-    partitions: u16,
     units: Units,
 }
 
@@ -31,25 +30,17 @@ const LONG: &[&str] = &["unit/type/list", "unit/type/list-3", "unit/type/zset"];
 
 #[test]
 fn three_members_pass_what_redis_is_tested_with() {
-    pass(&Run { suite: "tcl", partitions: 271, units: Units::AllBut(LONG) });
+    pass(&Run { suite: "tcl", units: Units::AllBut(LONG) });
 }
 
 #[test]
 fn three_members_pass_what_redis_is_tested_with_on_lists_and_sorted_sets() {
-    pass(&Run { suite: "tcl", partitions: 271, units: Units::These(LONG) });
+    pass(&Run { suite: "tcl", units: Units::These(LONG) });
 }
 
 #[test]
 fn three_members_pass_what_redis_py_is_tested_with() {
-    pass(&Run { suite: "redis-py", partitions: 271, units: Units::All });
-}
-
-/// Then all keys lie together: what is one step over several keys is tested too, where
-/// tests give their keys no tag.
-#[test]
-fn with_one_partition_they_pass_more_of_what_redis_py_is_tested_with() {
-    let units = Units::These(&["tests/test_commands.py", "tests/test_pipeline.py"]);
-    pass(&Run { suite: "redis-py", partitions: 1, units });
+    pass(&Run { suite: "redis-py", units: Units::All });
 }
 
 #[track_caller]
@@ -68,7 +59,7 @@ fn pass(run: &Run) {
 
 #[track_caller]
 fn run_suite(cluster: &Cluster, clients: &Clients, run: &Run, outcome: &Path) {
-    let start = || cluster.launch().option("--partitions", run.partitions.to_string()).start();
+    let start = || cluster.launch().start();
     let members = [start(), start(), start()];
     wait_until_safe(cluster, &members);
     let ports: Vec<String> =
@@ -77,7 +68,6 @@ fn run_suite(cluster: &Cluster, clients: &Clients, run: &Run, outcome: &Path) {
     fs::create_dir_all(&logs).expect("the folder is ours");
     let mut command = python(clients, "run.py");
     command.args(["--target", "convoke", "--suite", run.suite, "--port", &ports.join(",")]);
-    command.args(["--partitions", &run.partitions.to_string()]);
     command.arg("--folder").arg(clients.suites());
     command.arg("--python").arg(clients.python());
     command.arg("--logs").arg(&logs).arg("--json").arg(outcome);
