@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::ops::Deref;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -168,6 +168,8 @@ pub(crate) struct Core {
     pub(crate) copying: Mutex<BTreeMap<MemberId, BTreeSet<u16>>>,
     /// Members that went another way before they followed this table.
     pub(crate) away: Mutex<BTreeMap<MemberId, Stamp>>,
+    /// Bytes of the copies that transactions work on.
+    pub(crate) transaction_bytes: Arc<AtomicUsize>,
     /// Partitions that are about to be handed over.
     pub(crate) retiring: Mutex<BTreeSet<u16>>,
 }

@@ -71,8 +71,8 @@ pub enum OpError {
     /// The owner of the key cannot take it just now; nothing was done.
     #[error("the owner of the key cannot be reached just now; nothing was done")]
     Unavailable,
-    /// A backup does not keep up; nothing was done.
-    #[error("a backup does not keep up; nothing was done")]
+    /// A backup does not keep up, or as much waits as may; nothing was done.
+    #[error("a backup does not keep up, or too much waits already; nothing was done, try again")]
     Busy,
     /// There are as many maps as there may be.
     #[error("there are {} maps already", crate::MAPS_MAX)]

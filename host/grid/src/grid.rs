@@ -147,6 +147,7 @@ impl Grid {
             branched_us: AtomicU64::new(0),
             copying: Mutex::default(),
             away: Mutex::default(),
+            transaction_bytes: Arc::default(),
             retiring: Mutex::default(),
             settings,
             host,

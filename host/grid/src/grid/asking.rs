@@ -22,6 +22,9 @@ use crate::{KEY_BYTES_MAX, OpError, Reply};
 /// A write waits for room in a map at its bound, which other members are asked to make, for so
 /// many milliseconds; then it is refused.
 const ROOM_MS_MAX: u64 = 1_000;
+/// An operation waits for locked keys at most this long, in milliseconds: then it is refused,
+/// within the time that its client waits.
+const QUEUE_MS_MAX: u64 = 4_000;
 /// Blocked operations that one member may have here.
 const BLOCKED_MAX: usize = 100_000;
 /// Bytes of an operation, at most, as it goes to another member.
@@ -370,7 +373,7 @@ fn sendable(reply: Result<Reply, OpError>, effect: Effect) -> Result<Reply, OpEr
 /// What comes of an operation that waits for locks; `None` when it has waited for as long as an
 /// operation may, and was not executed.
 async fn wait_in_queue(inner: &Arc<Inner>, slot: &Slot, since: Duration) -> Option<Executed> {
-    let timer = inner.calls.begin(inner.core.me, since + Duration::from_millis(OP_MS_MAX));
+    let timer = inner.calls.begin(inner.core.me, since + Duration::from_millis(QUEUE_MS_MAX));
     let mut is_late = false;
     let executed = poll_fn(|context| {
         if !is_late && inner.calls.poll(timer, context).is_ready() {

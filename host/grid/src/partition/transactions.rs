@@ -4,6 +4,7 @@
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
+use std::sync::atomic::{self, AtomicUsize};
 use std::time::Duration;
 
 use convoke_membership::MemberId;
@@ -29,6 +30,9 @@ const QUEUED_MAX: usize = 10_000;
 const QUEUED_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// Transactions of one partition that are open, at most.
 const OPEN_MAX: usize = 10_000;
+/// Bytes of the entries that all open transactions of one member have locked, at most: a
+/// transaction works on copies of them.
+pub(crate) const COPIED_BYTES_MAX: usize = 256 * 1024 * 1024;
 /// After this time, in milliseconds, a primary asks the home partition what became of a
 /// transaction, and again each time it has passed.
 const RESOLVE_MS: u64 = 500;
@@ -58,6 +62,8 @@ struct Open {
     locks: Vec<LockKey>,
     /// Copies of the locked keys, by the index of the map.
     copies: BTreeMap<usize, Fragment>,
+    /// Memory for those.
+    room: Room,
     /// What it did to them.
     changes: Changes,
     /// Where it is prepared.
@@ -72,6 +78,27 @@ struct Open {
     resolve_at: Duration,
     /// Somebody finds that out now.
     is_resolving: bool,
+}
+
+/// Memory that the copies of a transaction take, given back when they are dropped.
+struct Room {
+    all: Arc<AtomicUsize>,
+    bytes: usize,
+}
+
+impl Room {
+    /// Takes more. Returns whether it is within the bound.
+    fn take(&mut self, bytes: usize) -> bool {
+        let before = self.all.fetch_add(bytes, atomic::Ordering::Relaxed);
+        self.bytes += bytes;
+        before.saturating_add(bytes) <= COPIED_BYTES_MAX
+    }
+}
+
+impl Drop for Room {
+    fn drop(&mut self) {
+        self.all.fetch_sub(self.bytes, atomic::Ordering::Relaxed);
+    }
 }
 
 /// An operation that waits for locks.
@@ -334,7 +361,7 @@ impl Partition {
     ) -> Result<Open, OpError> {
         let mut open = match self.transactions.open.remove(&id) {
             Some(open) => open,
-            None => Open::new(store(core, maps)?, now),
+            None => Open::new(core, store(core, maps)?, now),
         };
         let now_ms = core.clock.now_ms(now);
         let hasher = &core.settings.hasher;
@@ -349,18 +376,22 @@ impl Partition {
             let copy = open.copies.entry(map.index).or_default();
             copy.begin_copy(fragment.cleared(), fragment.floor());
             let range = u64::from(hash)..u64::from(hash) + 1;
+            let entries = fragment.entries_from(hash).take_while(|entry| entry.hash() == hash);
+            let (names, bytes) = entries.fold((Vec::new(), 0), |(mut names, bytes), entry| {
+                names.push(Box::<[u8]>::from(entry.key()));
+                (names, bytes + entry.bytes())
+            });
+            if !open.room.take(bytes) {
+                // It is aborted, and what it locked is released then.
+                self.transactions.open.insert(id, open);
+                return Err(OpError::Busy);
+            }
             let mut structure = None;
-            let chance = now_ms as u32;
             fragment.items(&range, usize::MAX, &mut |item| {
                 copy.load(&map, now_ms, &mut structure, |key| hasher.hash(key), item);
             });
-            let names: Vec<Box<[u8]>> = fragment
-                .entries_from(hash)
-                .take_while(|entry| entry.hash() == hash)
-                .map(|entry| entry.key().into())
-                .collect();
             for name in names {
-                fragment.use_entry(hash, &name, now_ms, chance);
+                fragment.use_entry(hash, &name, now_ms, now_ms as u32);
             }
         }
         Ok(open)
@@ -445,7 +476,7 @@ impl Partition {
             now_ms: core.clock.now_ms(now),
             merging: core.may_merge(now),
             may_evict: false,
-            missing_since_ms: core.missing_since_ms.load(std::sync::atomic::Ordering::Relaxed),
+            missing_since_ms: core.missing_since_ms.load(atomic::Ordering::Relaxed),
         };
         work(&mut access)
     }
@@ -550,9 +581,12 @@ impl Partition {
         self.unlock(&open.locks);
         if open.participants.as_ref().is_some_and(|all| !all.is_empty()) {
             // The decision stays until all partitions have committed.
-            let (copies, locks, changes) = (BTreeMap::new(), Vec::new(), Changes::default());
-            let open = Open { copies, locks, changes, is_recovered: true, ..open };
-            self.transactions.open.insert(id, open);
+            let mut decided = Open::new(core, store, now);
+            decided.is_prepared = true;
+            decided.is_recovered = true;
+            decided.participants = open.participants;
+            decided.resolve_at = open.resolve_at;
+            self.transactions.open.insert(id, decided);
         }
         for (map, keys) in filled {
             if let Some(map) = core.maps.at(map) {
@@ -674,7 +708,7 @@ impl Partition {
                 let Ok(prepared) = postcard::from_bytes::<Prepared<'_>>(entry.value()) else {
                     continue;
                 };
-                let mut open = Open::new(Arc::clone(&store), Duration::ZERO);
+                let mut open = Open::new(core, Arc::clone(&store), Duration::ZERO);
                 open.is_prepared = true;
                 open.is_recovered = true;
                 let lock = |(map, hash): (&str, u32)| Some((core.maps.open(map).ok()?.index, hash));
@@ -741,10 +775,11 @@ impl Partition {
 }
 
 impl Open {
-    fn new(store: Arc<Map>, now: Duration) -> Self {
+    fn new(core: &Core, store: Arc<Map>, now: Duration) -> Self {
         Self {
             locks: Vec::new(),
             copies: BTreeMap::new(),
+            room: Room { all: Arc::clone(&core.transaction_bytes), bytes: 0 },
             changes: Changes::default(),
             store,
             is_prepared: false,

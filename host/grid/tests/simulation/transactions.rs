@@ -325,7 +325,7 @@ fn cluster(seed: u64, size: usize, backups: u8, min_members: u32) -> (Store, Cli
 
 #[test]
 fn transactions_are_one_step_while_nothing_fails() {
-    for seed in seeds!(100) {
+    for seed in seeds!(60) {
         let size = 1 + (seed % 4) as usize;
         let (mut store, clients) = cluster(seed, size, (seed % 3) as u8, 0);
         clients.run(&mut store, SECOND * 4);
@@ -339,7 +339,7 @@ fn transactions_are_one_step_while_nothing_fails() {
 
 #[test]
 fn a_crash_leaves_no_transaction_half_done() {
-    for seed in seeds!(300) {
+    for seed in seeds!(140) {
         let size = 2 + (seed % 4) as usize;
         let (mut store, clients) = cluster(seed, size, 1, 0);
         for _ in 0..2 {
@@ -359,7 +359,7 @@ fn a_crash_leaves_no_transaction_half_done() {
 
 #[test]
 fn members_that_come_and_leave_leave_no_transaction_half_done() {
-    for seed in seeds!(160) {
+    for seed in seeds!(60) {
         let (mut store, clients) = cluster(seed, 2, 1, 0);
         for round in 0..3 {
             let at = store.world.any_living();
@@ -378,7 +378,7 @@ fn members_that_come_and_leave_leave_no_transaction_half_done() {
 
 #[test]
 fn a_pause_leaves_no_transaction_half_done() {
-    for seed in seeds!(160) {
+    for seed in seeds!(60) {
         let (mut store, clients) = cluster(seed, 3, 1, 0);
         clients.run(&mut store, SECOND);
         let sleeper = store.world.any_living();
@@ -392,7 +392,7 @@ fn a_pause_leaves_no_transaction_half_done() {
 
 #[test]
 fn a_split_leaves_no_transaction_half_done_when_a_majority_is_needed() {
-    for seed in seeds!(160) {
+    for seed in seeds!(60) {
         let size = 3 + 2 * (seed % 2) as usize;
         let majority = size as u32 / 2 + 1;
         let (mut store, mut clients) = cluster(seed, size, size as u8 - 1, majority);
@@ -468,7 +468,7 @@ fn transactions_that_want_the_same_keys_wait_for_one_another_and_all_end() {
 
 #[test]
 fn any_trouble_leaves_no_transaction_half_done() {
-    for seed in seeds!(160) {
+    for seed in seeds!(60) {
         let size = 3 + (seed % 3) as usize;
         let backups = 1 + (seed % 2) as u8;
         let (mut store, clients) = cluster(seed, size, backups, 0);
@@ -505,7 +505,7 @@ fn any_trouble_leaves_no_transaction_half_done() {
 
 #[test]
 fn two_members_lost_at_once_leave_no_transaction_half_done_with_two_backups() {
-    for seed in seeds!(120) {
+    for seed in seeds!(60) {
         let (mut store, clients) = cluster(seed, 4 + (seed % 2) as usize, 2, 0);
         clients.run(&mut store, SECOND);
         store.settle();
