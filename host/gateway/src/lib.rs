@@ -13,7 +13,7 @@ pub mod resp;
 pub mod trust;
 
 mod ledger;
-mod mailbox;
+mod output_buffer;
 #[cfg(test)]
 mod testing;
 

@@ -19,7 +19,7 @@ pub const SETTING: &str = "notify-keyspace-events";
 
 const KEYSPACE: u16 = 1;
 const KEYEVENT: u16 = 1 << 1;
-/// Letters of the setting, what they stand for, and whether `A` is for them too.
+/// EventStream of the setting, what they stand for, and whether `A` is for them too.
 const LETTERS: [(char, Option<Class>, u16); 14] = [
     ('g', Some(Class::Generic), 1 << 2),
     ('$', Some(Class::Plain), 1 << 3),
@@ -47,13 +47,14 @@ impl Wanted {
     /// What a text that is none is refused with; Redis' words.
     pub const EXPECTED: &str = "Invalid event class character. Use 'Ag$lshzxeKEtmdn'.";
 
-    /// From the setting's text; `None` when a letter has no meaning.
+    /// From the setting's text; `None` when a message has no meaning.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         text.chars()
-            .map(|letter| {
-                let one = LETTERS.iter().find(|(known, ..)| *known == letter).map(|(.., bit)| *bit);
-                if letter == 'A' { Some(ALL) } else { one }
+            .map(|message| {
+                let one =
+                    LETTERS.iter().find(|(known, ..)| *known == message).map(|(.., bit)| *bit);
+                if message == 'A' { Some(ALL) } else { one }
             })
             .try_fold(0, |bits, bit| Some(bits | bit?))
             .map(Self)
@@ -63,11 +64,11 @@ impl Wanted {
     #[must_use]
     pub fn text(self) -> String {
         let all = self.0 & ALL == ALL;
-        let letters = LETTERS.iter().filter(|(_, _, bit)| {
+        let messages = LETTERS.iter().filter(|(_, _, bit)| {
             let in_all = ALL | 1 << 12;
             self.0 & bit != 0 && !(all && bit & in_all != 0)
         });
-        all.then_some('A').into_iter().chain(letters.map(|(letter, ..)| *letter)).collect()
+        all.then_some('A').into_iter().chain(messages.map(|(message, ..)| *message)).collect()
     }
 
     fn has(self, class: Class) -> bool {
@@ -76,12 +77,12 @@ impl Wanted {
 }
 
 /// Tells the subscribers of this member about one database.
-struct Teller {
+struct KeyspaceNotifier {
     grid: Grid,
     database: usize,
 }
 
-impl Listener for Teller {
+impl Listener for KeyspaceNotifier {
     fn hear(&self, event: &Event) {
         let setting = self.grid.setting(SETTING).unwrap_or_default();
         let wanted = Wanted::parse(&setting).unwrap_or_default();
@@ -114,7 +115,7 @@ impl Notifications {
         for database in databases(topic, is_pattern) {
             let mut listening = self.listening.lock();
             let (count, _) = listening.entry(database).or_insert_with(|| {
-                let teller = Teller { grid: grid.clone(), database };
+                let teller = KeyspaceNotifier { grid: grid.clone(), database };
                 (0, grid.listen(&map_name(database), Arc::new(teller)))
             });
             *count += 1;

@@ -7,8 +7,8 @@ use bytes::Bytes;
 use convoke_grid::{Grid, Subscriber, SubscriptionId, TopicFilter};
 
 use crate::ledger::Ledger;
-use crate::mailbox::Mailbox;
 use crate::notifications::Notifications;
+use crate::output_buffer::OutputBuffer;
 
 /// What the clients of this member subscribe at.
 pub struct PubSub {
@@ -26,8 +26,8 @@ impl PubSub {
     }
 
     /// Where one client's messages wait.
-    pub(crate) fn mailbox(&self) -> Arc<Mailbox> {
-        Arc::new(Mailbox::new(&self.ledger))
+    pub(crate) fn output_buffer(&self) -> Arc<OutputBuffer> {
+        Arc::new(OutputBuffer::new(&self.ledger))
     }
 
     /// Subscribes to a topic, or to all whose names fit a pattern, until the answer

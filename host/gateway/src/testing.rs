@@ -11,7 +11,7 @@ use convoke_membership::{Member, MemberId, View};
 
 use crate::pubsub::PubSub;
 use crate::resp::answer::{Answer, Outcome};
-use crate::resp::client::{Card, Client};
+use crate::resp::client::{Client, ClientInfo};
 use crate::resp::commands;
 use crate::resp::request::Request;
 use crate::resp::server::{Cluster, ClusterNode, RespSettings, Server};
@@ -111,8 +111,8 @@ pub(crate) fn with_request<R>(words: &[&[u8]], work: impl FnOnce(&Request<'_>) -
 /// A client of that server, which may do so much.
 pub(crate) fn client_of(server: &Arc<Server>, trust: Trust) -> Client {
     let anywhere = SocketAddr::from(([127, 0, 0, 1], 1));
-    let card = Arc::new(Card::new(1, anywhere, anywhere, server.elapsed_ms()));
-    let mut client = Client::new(server, card).expect("the first database can be opened");
+    let info = Arc::new(ClientInfo::new(1, anywhere, anywhere, server.elapsed_ms()));
+    let mut client = Client::new(server, info).expect("the first database can be opened");
     client.trust(trust);
     client
 }

@@ -8,7 +8,7 @@ use subtle::ConstantTimeEq;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Trust {
     /// Say who it is.
-    Stranger,
+    Unauthenticated,
     /// Look.
     ReadOnly,
     /// Everything.
@@ -19,7 +19,7 @@ impl Trust {
     /// The user's name.
     pub(crate) fn user(self) -> &'static str {
         match self {
-            Self::Stranger => "(none)",
+            Self::Unauthenticated => "(none)",
             Self::ReadOnly => "readonly",
             Self::Full => "default",
         }
@@ -50,8 +50,8 @@ impl Passwords {
 
     /// What a client may do that has not said who it is.
     #[must_use]
-    pub fn trust_of_strangers(&self) -> Trust {
-        if self.are_empty() { Trust::Full } else { Trust::Stranger }
+    pub fn trust_without_password(&self) -> Trust {
+        if self.are_empty() { Trust::Full } else { Trust::Unauthenticated }
     }
 
     /// What someone may do who says to be `user`, or does not say, and knows this
@@ -87,7 +87,7 @@ mod tests {
     #[test]
     fn who_knows_a_password_is_trusted_as_far_as_it_goes() {
         let passwords = Passwords::new(b"all", b"look");
-        assert_eq!(passwords.trust_of_strangers(), Trust::Stranger);
+        assert_eq!(passwords.trust_without_password(), Trust::Unauthenticated);
         assert_eq!(passwords.trust_of(None, b"all"), Some(Trust::Full));
         assert_eq!(passwords.trust_of(Some(b"default"), b"all"), Some(Trust::Full));
         assert_eq!(passwords.trust_of(None, b"look"), Some(Trust::ReadOnly));
@@ -103,7 +103,7 @@ mod tests {
     #[test]
     fn without_a_password_anybody_may_do_everything() {
         let passwords = Passwords::default();
-        assert_eq!(passwords.trust_of_strangers(), Trust::Full);
+        assert_eq!(passwords.trust_without_password(), Trust::Full);
         assert_eq!(passwords.trust_of(Some(b"default"), b"any"), Some(Trust::Full));
         assert_eq!(passwords.trust_of(Some(b"root"), b"any"), None);
     }

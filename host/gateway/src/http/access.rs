@@ -48,7 +48,7 @@ pub(super) async fn admit(
     let may_only_look = trust(&parts, &web)? < Trust::Full;
     let looks = [Method::GET, Method::HEAD].contains(&parts.method);
     if may_only_look && !looks {
-        return Err(Refusal::MayOnlyLook);
+        return Err(Refusal::ReadOnly);
     }
     Ok(next.run(Request::from_parts(parts, body)).await)
 }
@@ -57,13 +57,13 @@ pub(super) async fn admit(
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Refusal {
     /// No password, or a wrong one.
-    WhoAreYou,
+    Unauthenticated,
     /// The password is for looking.
-    MayOnlyLook,
+    ReadOnly,
     /// Not from this machine, and there is no password.
-    FromElsewhere,
+    NotLocal,
     /// A page of another site asks.
-    ForeignPage,
+    CrossOrigin,
     /// This member is about to stop.
     Leaving,
 }
@@ -72,21 +72,21 @@ impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
         let challenge = [(header::WWW_AUTHENTICATE, "Basic realm=\"convoke\", charset=\"UTF-8\"")];
         match self {
-            Self::WhoAreYou => (
+            Self::Unauthenticated => (
                 StatusCode::UNAUTHORIZED,
                 challenge,
                 "the client password is needed: basic authentication, any user name or \"default\"\n",
             )
                 .into_response(),
-            Self::MayOnlyLook => {
+            Self::ReadOnly => {
                 (StatusCode::FORBIDDEN, "this password is for looking only\n").into_response()
             }
-            Self::FromElsewhere => (
+            Self::NotLocal => (
                 StatusCode::FORBIDDEN,
                 "data is for clients on this machine only, until a client password is set (--client-password-file)\n",
             )
                 .into_response(),
-            Self::ForeignPage => (
+            Self::CrossOrigin => (
                 StatusCode::FORBIDDEN,
                 "asked by a page of another site: without a client password that is refused\n",
             )
@@ -103,18 +103,18 @@ fn trust(parts: &Parts, web: &Web) -> Result<Trust, Refusal> {
     let given = parts.headers.get(header::AUTHORIZATION).map(|value| value.as_bytes());
     if web.passwords.are_empty() {
         return if !from.is_some_and(is_loopback) {
-            Err(Refusal::FromElsewhere)
-        } else if is_foreign_page(&parts.headers) {
-            Err(Refusal::ForeignPage)
+            Err(Refusal::NotLocal)
+        } else if is_cross_origin(&parts.headers) {
+            Err(Refusal::CrossOrigin)
         } else {
             Ok(Trust::Full)
         };
     }
-    let (user, password) = given.and_then(credentials).ok_or(Refusal::WhoAreYou)?;
+    let (user, password) = given.and_then(credentials).ok_or(Refusal::Unauthenticated)?;
     // Whoever knows a password need not know what its user is called here.
     let named = [Trust::Full.user(), Trust::ReadOnly.user()].contains(&user.as_str());
     let user = named.then_some(user.as_bytes());
-    web.passwords.trust_of(user, password.as_bytes()).ok_or(Refusal::WhoAreYou)
+    web.passwords.trust_of(user, password.as_bytes()).ok_or(Refusal::Unauthenticated)
 }
 
 fn is_loopback(ip: IpAddr) -> bool {
@@ -135,7 +135,7 @@ fn credentials(value: &[u8]) -> Option<(String, String)> {
 /// Whether a browser asks for a page that is not this server's: then whoever wrote
 /// that page would do what only this machine may. A name that is made to point here
 /// (DNS rebinding) is such a page as well.
-fn is_foreign_page(headers: &HeaderMap) -> bool {
+fn is_cross_origin(headers: &HeaderMap) -> bool {
     let text = |name| headers.get(name).and_then(|value: &header::HeaderValue| value.to_str().ok());
     let host = text(header::HOST).unwrap_or_default();
     let name = host.rsplit_once(':').map_or(host, |(name, port)| {
@@ -170,7 +170,7 @@ mod tests {
             headers(&[(header::HOST, "localhost")]),
             headers(&[(header::HOST, "[::1]:80"), (header::ORIGIN, "http://[::1]:80")]),
         ] {
-            assert!(!is_foreign_page(&own), "{own:?}");
+            assert!(!is_cross_origin(&own), "{own:?}");
         }
     }
 
@@ -182,7 +182,7 @@ mod tests {
             headers(&[(header::HOST, "localhost:8080"), (header::ORIGIN, "null")]),
             headers(&[(header::HOST, "localhost:8080"), (header::ORIGIN, "http://localhost:1")]),
         ] {
-            assert!(is_foreign_page(&foreign), "{foreign:?}");
+            assert!(is_cross_origin(&foreign), "{foreign:?}");
         }
     }
 

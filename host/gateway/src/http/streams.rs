@@ -31,7 +31,7 @@ use tracing::warn;
 use super::access::Caller;
 use super::failure::Failure;
 use super::{Web, body};
-use crate::mailbox::{Letter, Mailbox, Overflowed};
+use crate::output_buffer::{OutboundMessage, OutputBuffer, Overflowed};
 use crate::pubsub::Subscription;
 use crate::{MEMBERS_TOPIC, PARTITIONS_TOPIC};
 
@@ -59,9 +59,9 @@ pub(super) async fn topic(
     Path(topic): Path<String>,
 ) -> Result<Response, Failure> {
     fits(&topic)?;
-    let letters = Letters::open(&web, &caller, &[(Bytes::from(topic), false)], message)?;
+    let messages = EventStream::open(&web, &caller, &[(Bytes::from(topic), false)], message)?;
     web.grid.all_told().await;
-    Ok(letters.into_response())
+    Ok(messages.into_response())
 }
 
 /// What is asked behind `/topics`.
@@ -76,9 +76,9 @@ pub(super) async fn topics(
     Query(Wanted { pattern }): Query<Wanted>,
 ) -> Result<Response, Failure> {
     fits(&pattern)?;
-    let letters = Letters::open(&web, &caller, &[(Bytes::from(pattern), true)], message)?;
+    let messages = EventStream::open(&web, &caller, &[(Bytes::from(pattern), true)], message)?;
     web.grid.all_told().await;
-    Ok(letters.into_response())
+    Ok(messages.into_response())
 }
 
 /// Who is here and whether the data is safe: now, and at each change.
@@ -87,16 +87,16 @@ pub(super) async fn events(
     Extension(caller): Extension<Arc<Caller>>,
 ) -> Result<Response, Failure> {
     let topics = [MEMBERS_TOPIC, PARTITIONS_TOPIC].map(|topic| (Bytes::from(topic), false));
-    let mut letters = Letters::open(&web, &caller, &topics, change)?;
+    let mut messages = EventStream::open(&web, &caller, &topics, change)?;
     // What changes just now is told twice rather than not at all.
     let now = [(MEMBERS_TOPIC, web.node.members()), (PARTITIONS_TOPIC, web.node.partitions())];
-    letters.first = now
+    messages.first = now
         .map(|(topic, now)| {
             let payload = Bytes::from(now.to_string());
-            Letter { topic: topic.into(), pattern: None, payload }
+            OutboundMessage { topic: topic.into(), pattern: None, payload }
         })
         .into();
-    Ok(letters.into_response())
+    Ok(messages.into_response())
 }
 
 fn fits(topic: &str) -> Result<(), Failure> {
@@ -108,51 +108,51 @@ fn fits(topic: &str) -> Result<(), Failure> {
 }
 
 /// A message, for whoever asked for a topic.
-fn message(letter: &Letter) -> Event {
-    Event::default().data(told(letter).to_string())
+fn message(message: &OutboundMessage) -> Event {
+    Event::default().data(told(message).to_string())
 }
 
-fn told(letter: &Letter) -> Value {
-    let mut message = json!({ "topic": String::from_utf8_lossy(&letter.topic) });
-    if let Some(pattern) = &letter.pattern {
-        message["pattern"] = String::from_utf8_lossy(pattern).into();
+fn told(message: &OutboundMessage) -> Value {
+    let mut value = json!({ "topic": String::from_utf8_lossy(&message.topic) });
+    if let Some(pattern) = &message.pattern {
+        value["pattern"] = String::from_utf8_lossy(pattern).into();
     }
-    match str::from_utf8(&letter.payload) {
-        Ok(text) => message["text"] = text.into(),
-        Err(_) => message["base64"] = BASE64_STANDARD.encode(&letter.payload).into(),
+    match str::from_utf8(&message.payload) {
+        Ok(text) => value["text"] = text.into(),
+        Err(_) => value["base64"] = BASE64_STANDARD.encode(&message.payload).into(),
     }
-    message
+    value
 }
 
 /// A change of the cluster, for whoever asked for `/events`.
-fn change(letter: &Letter) -> Event {
-    let name = if letter.topic == MEMBERS_TOPIC { "members" } else { "partitions" };
-    Event::default().event(name).data(String::from_utf8_lossy(&letter.payload))
+fn change(message: &OutboundMessage) -> Event {
+    let name = if message.topic == MEMBERS_TOPIC { "members" } else { "partitions" };
+    Event::default().event(name).data(String::from_utf8_lossy(&message.payload))
 }
 
 /// What one client is told, for as long as it stays.
-struct Letters {
-    write: fn(&Letter) -> Event,
-    first: VecDeque<Letter>,
-    mailbox: Arc<Mailbox>,
+struct EventStream {
+    write: fn(&OutboundMessage) -> Event,
+    first: VecDeque<OutboundMessage>,
+    output_buffer: Arc<OutputBuffer>,
     is_over: bool,
     web: Arc<Web>,
     _subscriptions: Vec<Subscription>,
 }
 
-impl Letters {
+impl EventStream {
     fn open(
         web: &Arc<Web>,
         caller: &Caller,
         topics: &[(Bytes, bool)],
-        write: fn(&Letter) -> Event,
+        write: fn(&OutboundMessage) -> Event,
     ) -> Result<Self, Failure> {
         let count = web.streams.fetch_add(1, Ordering::Relaxed) + 1;
-        let mailbox = web.pubsub.mailbox();
-        let mut letters = Self {
+        let output_buffer = web.pubsub.output_buffer();
+        let mut messages = Self {
             write,
             first: VecDeque::new(),
-            mailbox: Arc::clone(&mailbox),
+            output_buffer: Arc::clone(&output_buffer),
             is_over: false,
             web: Arc::clone(web),
             _subscriptions: Vec::new(),
@@ -161,13 +161,13 @@ impl Letters {
             return Err(Failure::TooMany);
         }
         caller.is_streaming.store(true, Ordering::Relaxed);
-        letters._subscriptions = topics
+        messages._subscriptions = topics
             .iter()
             .map(|(topic, is_pattern)| {
-                web.pubsub.subscribe(topic, *is_pattern, Arc::clone(&mailbox) as _)
+                web.pubsub.subscribe(topic, *is_pattern, Arc::clone(&output_buffer) as _)
             })
             .collect();
-        Ok(letters)
+        Ok(messages)
     }
 
     fn into_response(self) -> Response {
@@ -176,25 +176,25 @@ impl Letters {
     }
 }
 
-impl Drop for Letters {
+impl Drop for EventStream {
     fn drop(&mut self) {
         self.web.streams.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
-impl Stream for Letters {
+impl Stream for EventStream {
     type Item = Result<Event, Infallible>;
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         if self.is_over {
             return Poll::Ready(None);
         }
-        if let Some(letter) = self.first.pop_front() {
-            return Poll::Ready(Some(Ok((self.write)(&letter))));
+        if let Some(message) = self.first.pop_front() {
+            return Poll::Ready(Some(Ok((self.write)(&message))));
         }
-        self.mailbox.waker.register(context.waker());
-        match self.mailbox.next() {
-            Ok(Some(letter)) => Poll::Ready(Some(Ok((self.write)(&letter)))),
+        self.output_buffer.waker.register(context.waker());
+        match self.output_buffer.next() {
+            Ok(Some(message)) => Poll::Ready(Some(Ok((self.write)(&message)))),
             Ok(None) => Poll::Pending,
             Err(Overflowed) => {
                 warn!("a subscriber over HTTP does not keep up; its stream ends");
@@ -212,14 +212,17 @@ mod tests {
 
     #[test]
     fn what_is_no_text_is_told_as_base64() {
-        let letter = |payload: &'static [u8]| Letter {
+        let message = |payload: &'static [u8]| OutboundMessage {
             topic: "a".into(),
             pattern: Some("*".into()),
             payload: payload.into(),
         };
-        assert_eq!(told(&letter(b"x\ny")), json!({ "topic": "a", "pattern": "*", "text": "x\ny" }));
         assert_eq!(
-            told(&letter(&[0xff, 0])),
+            told(&message(b"x\ny")),
+            json!({ "topic": "a", "pattern": "*", "text": "x\ny" })
+        );
+        assert_eq!(
+            told(&message(&[0xff, 0])),
             json!({ "topic": "a", "pattern": "*", "base64": "/wA=" })
         );
     }

@@ -23,7 +23,7 @@ pub(crate) enum Answer {
     Map(Vec<(Self, Self)>),
     /// Each an answer of its own, sent as one that was not asked for.
     Pushes(Vec<Vec<Self>>),
-    /// None: the client asked for silence.
+    /// None: the client asked for reply_mode.
     Nothing,
 }
 

@@ -15,7 +15,7 @@ use super::commands::Command;
 use super::encode::Protocol;
 use super::request::Request;
 use super::server::Server;
-use crate::mailbox::Mailbox;
+use crate::output_buffer::OutputBuffer;
 use crate::pubsub::Subscription;
 use crate::trust::Trust;
 
@@ -29,7 +29,7 @@ pub(crate) const SUBSCRIPTIONS_MAX: usize = 65_536;
 pub(crate) const WATCHED_MAX: usize = 65_536;
 
 /// What others may see of a client: for `CLIENT LIST` and its like.
-pub(crate) struct Card {
+pub(crate) struct ClientInfo {
     pub(crate) id: u64,
     pub(crate) from: SocketAddr,
     pub(crate) at: SocketAddr,
@@ -52,21 +52,21 @@ pub(crate) struct Card {
     pub(crate) is_waiting: AtomicBool,
     pub(crate) is_trusted: AtomicBool,
     pub(crate) protocol: AtomicUsize,
-    pub(crate) words: Mutex<CardWords>,
+    pub(crate) names: Mutex<ClientNames>,
     killed: AtomicBool,
     pub(crate) waker: AtomicWaker,
 }
 
 /// What a client says of itself.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct CardWords {
+pub(crate) struct ClientNames {
     pub(crate) name: String,
     pub(crate) library: String,
     pub(crate) library_version: String,
     pub(crate) user: &'static str,
 }
 
-impl Card {
+impl ClientInfo {
     pub(crate) fn new(id: u64, from: SocketAddr, at: SocketAddr, now_ms: u64) -> Self {
         Self {
             id,
@@ -84,7 +84,7 @@ impl Card {
             is_waiting: AtomicBool::new(false),
             is_trusted: AtomicBool::new(false),
             protocol: AtomicUsize::new(2),
-            words: Mutex::default(),
+            names: Mutex::default(),
             killed: AtomicBool::new(false),
             waker: AtomicWaker::new(),
         }
@@ -153,48 +153,48 @@ pub(crate) struct Watched {
 
 /// Which answers a client wants.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Silence {
+pub(crate) enum ReplyMode {
     /// All.
-    No,
+    On,
     /// Not that of the next command.
-    Next,
+    SkipNext,
     /// Not that of this command.
-    This,
+    Skip,
     /// None.
-    Always,
+    Off,
 }
 
 /// See the [module](self).
 pub(crate) struct Client {
     pub(crate) server: Arc<Server>,
-    pub(crate) card: Arc<Card>,
+    pub(crate) info: Arc<ClientInfo>,
     pub(crate) protocol: Protocol,
     pub(crate) trust: Trust,
     pub(crate) database: usize,
     pub(crate) map: Arc<Map>,
     pub(crate) transaction: Option<Transaction>,
     pub(crate) watched: Arc<Mutex<Vec<Watched>>>,
-    pub(crate) silence: Silence,
-    pub(crate) mailbox: Arc<Mailbox>,
+    pub(crate) reply_mode: ReplyMode,
+    pub(crate) output_buffer: Arc<OutputBuffer>,
     topics: BTreeMap<Bytes, Subscription>,
     patterns: BTreeMap<Bytes, Subscription>,
 }
 
 impl Client {
     /// `None` when the first database's map cannot be opened.
-    pub(crate) fn new(server: &Arc<Server>, card: Arc<Card>) -> Option<Self> {
-        let trust = server.settings.passwords.trust_of_strangers();
+    pub(crate) fn new(server: &Arc<Server>, info: Arc<ClientInfo>) -> Option<Self> {
+        let trust = server.settings.passwords.trust_without_password();
         let mut client = Self {
             map: server.database(0).ok()?,
             server: Arc::clone(server),
-            card,
+            info,
             protocol: Protocol::default(),
-            trust: Trust::Stranger,
+            trust: Trust::Unauthenticated,
             database: 0,
             transaction: None,
             watched: Arc::default(),
-            silence: Silence::No,
-            mailbox: server.pubsub.mailbox(),
+            reply_mode: ReplyMode::On,
+            output_buffer: server.pubsub.output_buffer(),
             topics: BTreeMap::new(),
             patterns: BTreeMap::new(),
         };
@@ -205,20 +205,20 @@ impl Client {
     /// It may do so much from now on.
     pub(crate) fn trust(&mut self, trust: Trust) {
         self.trust = trust;
-        self.card.is_trusted.store(trust > Trust::Stranger, Ordering::Relaxed);
-        self.card.words.lock().user = trust.user();
+        self.info.is_trusted.store(trust > Trust::Unauthenticated, Ordering::Relaxed);
+        self.info.names.lock().user = trust.user();
     }
 
     pub(crate) fn speak(&mut self, protocol: Protocol) {
         self.protocol = protocol;
         let number = if protocol == Protocol::Resp3 { 3 } else { 2 };
-        self.card.protocol.store(number, Ordering::Relaxed);
+        self.info.protocol.store(number, Ordering::Relaxed);
     }
 
     pub(crate) fn select(&mut self, database: usize) -> Result<(), OpError> {
         self.map = self.server.database(database)?;
         self.database = database;
-        self.card.database.store(database, Ordering::Relaxed);
+        self.info.database.store(database, Ordering::Relaxed);
         Ok(())
     }
 
@@ -244,8 +244,8 @@ impl Client {
             return;
         }
         let topic = Bytes::copy_from_slice(topic);
-        let mailbox = Arc::clone(&self.mailbox) as _;
-        let subscription = self.server.pubsub.subscribe(&topic, is_pattern, mailbox);
+        let output_buffer = Arc::clone(&self.output_buffer) as _;
+        let subscription = self.server.pubsub.subscribe(&topic, is_pattern, output_buffer);
         all.insert(topic, subscription);
         self.count_subscriptions();
     }
@@ -258,21 +258,21 @@ impl Client {
     }
 
     fn count_subscriptions(&self) {
-        self.card.topics.store(self.topics.len(), Ordering::Relaxed);
-        self.card.patterns.store(self.patterns.len(), Ordering::Relaxed);
+        self.info.topics.store(self.topics.len(), Ordering::Relaxed);
+        self.info.patterns.store(self.patterns.len(), Ordering::Relaxed);
     }
 
     /// As it was when it connected, but for whether it is trusted.
     pub(crate) fn reset(&mut self) {
         self.end_subscriptions();
         self.transaction = None;
-        self.card.queued.store(-1, Ordering::Relaxed);
+        self.info.queued.store(-1, Ordering::Relaxed);
         self.watched.lock().clear();
-        self.silence = Silence::No;
+        self.reply_mode = ReplyMode::On;
         self.speak(Protocol::Resp2);
         let _ = self.select(0);
-        self.card.words.lock().name.clear();
-        self.trust(self.server.settings.passwords.trust_of_strangers());
+        self.info.names.lock().name.clear();
+        self.trust(self.server.settings.passwords.trust_without_password());
     }
 
     fn end_subscriptions(&mut self) {
@@ -284,6 +284,6 @@ impl Client {
 
 impl Drop for Client {
     fn drop(&mut self) {
-        self.server.gone(self.card.id);
+        self.server.gone(self.info.id);
     }
 }

@@ -17,13 +17,13 @@ use tokio::net::TcpStream;
 use tracing::{debug, warn};
 
 use super::answer::{Answer, LaterAnswer, Next, Outcome};
-use super::client::{Client, Silence};
+use super::client::{Client, ReplyMode};
 use super::commands;
 use super::encode::{Encoder, Protocol};
 use super::lanes::{Home, Turns};
 use super::request::RequestParser;
 use crate::ledger::{Account, FREE_BYTES};
-use crate::mailbox::{Letter, Overflowed};
+use crate::output_buffer::{OutboundMessage, Overflowed};
 use crate::trust::Trust;
 
 /// Commands of one client that may be under way at once.
@@ -99,8 +99,8 @@ pub(crate) struct Connection {
     output: Vec<u8>,
     /// How much of the output was sent.
     sent: usize,
-    /// There may be more in the mailbox than the output had room for.
-    has_letters: bool,
+    /// There may be more in the output_buffer than the output had room for.
+    has_messages: bool,
     /// The client sends no more.
     is_closed: bool,
     /// No further command begins; what is answered is still sent.
@@ -129,7 +129,7 @@ impl Connection {
             barrier: false,
             output: Vec::new(),
             sent: 0,
-            has_letters: false,
+            has_messages: false,
             is_closed: false,
             is_ending: false,
             account,
@@ -161,7 +161,7 @@ impl Connection {
         }
         self.has_looked = true;
         if self.has_long_request() && !self.account.may_grow(context.waker()) {
-            self.client.card.starved_ms.store(0, Ordering::Relaxed);
+            self.client.info.starved_ms.store(0, Ordering::Relaxed);
             return Step::Idle;
         }
         self.make_room();
@@ -188,7 +188,7 @@ impl Connection {
                 Step::Done
             }
             Poll::Ready(Err(error)) => {
-                debug!(client = %self.client.card.from, %error, "a client's connection broke off");
+                debug!(client = %self.client.info.from, %error, "a client's connection broke off");
                 Step::End
             }
             Poll::Pending => Step::Idle,
@@ -202,7 +202,7 @@ impl Connection {
 
     /// Notes since when nothing came of a long request.
     fn note_long_request(&self, came: bool) {
-        let starved_ms = &self.client.card.starved_ms;
+        let starved_ms = &self.client.info.starved_ms;
         let is_long = self.has_long_request();
         let since = starved_ms.load(Ordering::Relaxed);
         if !is_long {
@@ -247,7 +247,7 @@ impl Connection {
     fn begin(&mut self, context: &mut Context<'_>) -> Step {
         let mut step = Step::Idle;
         while self.may_begin() {
-            let is_trusted = self.client.trust > Trust::Stranger;
+            let is_trusted = self.client.trust > Trust::Unauthenticated;
             let request = match self.parser.next(&self.input[self.taken..], is_trusted) {
                 Ok(Some(request)) => request,
                 Ok(None) => {
@@ -255,7 +255,7 @@ impl Connection {
                     break;
                 }
                 Err(error) => {
-                    debug!(client = %self.client.card.from, %error, "a client sent no request");
+                    debug!(client = %self.client.info.from, %error, "a client sent no request");
                     let words = format!("ERR Protocol error: {error}");
                     self.follow(Outcome::Last(Answer::Error(words.into())), 0, context);
                     return Step::Done;
@@ -281,7 +281,7 @@ impl Connection {
         }
         if matches!(step, Step::Done) {
             let now = self.client.server.elapsed_ms();
-            self.client.card.active_ms.store(now, Ordering::Relaxed);
+            self.client.info.active_ms.store(now, Ordering::Relaxed);
         }
         step
     }
@@ -301,7 +301,7 @@ impl Connection {
             }
             Advanced::UnderWay { awaited, is_barrier, waits } => {
                 self.barrier = is_barrier;
-                self.client.card.is_waiting.store(waits, Ordering::Relaxed);
+                self.client.info.is_waiting.store(waits, Ordering::Relaxed);
                 self.under_way_bytes += request_bytes;
                 self.pending.push_back(Pending {
                     awaited,
@@ -329,15 +329,15 @@ impl Connection {
 
     /// Whether the command that was begun just now is to be answered.
     fn is_silent(&mut self) -> bool {
-        match self.client.silence {
-            Silence::No => false,
-            Silence::Always => true,
-            Silence::This => {
-                self.client.silence = Silence::No;
+        match self.client.reply_mode {
+            ReplyMode::On => false,
+            ReplyMode::Off => true,
+            ReplyMode::Skip => {
+                self.client.reply_mode = ReplyMode::On;
                 true
             }
-            Silence::Next => {
-                self.client.silence = Silence::This;
+            ReplyMode::SkipNext => {
+                self.client.reply_mode = ReplyMode::Skip;
                 true
             }
         }
@@ -382,7 +382,7 @@ impl Connection {
             self.pending.pop_front();
             if self.pending.is_empty() {
                 self.barrier = false;
-                self.client.card.is_waiting.store(false, Ordering::Relaxed);
+                self.client.info.is_waiting.store(false, Ordering::Relaxed);
             }
         }
         step
@@ -391,28 +391,28 @@ impl Connection {
     /// Sends what the client subscribed to.
     fn tell(&mut self, context: &mut Context<'_>) -> Step {
         if !self.pending.is_empty() || !self.has_room() {
-            if !self.client.card.is_subscribed() {
+            if !self.client.info.is_subscribed() {
                 return Step::Idle;
             }
             // It may take nothing for long: what it misses ends it all the same.
-            self.client.mailbox.overflow_waker.register(context.waker());
-            return if self.client.mailbox.has_overflowed() {
+            self.client.output_buffer.overflow_waker.register(context.waker());
+            return if self.client.output_buffer.has_overflowed() {
                 self.cut_off_subscriber()
             } else {
                 Step::Idle
             };
         }
-        let mailbox = Arc::clone(&self.client.mailbox);
-        mailbox.waker.register(context.waker());
+        let output_buffer = Arc::clone(&self.client.output_buffer);
+        output_buffer.waker.register(context.waker());
         let protocol = self.client.protocol;
         let (output, sent) = (&mut self.output, self.sent);
         let mut is_full = false;
-        let taken = mailbox.take(|letter| {
-            push(&letter, &mut Encoder { buffer: output, protocol });
+        let taken = output_buffer.take(|message| {
+            push(&message, &mut Encoder { buffer: output, protocol });
             is_full = output.len() - sent >= OUTPUT_BYTES_MAX;
             is_full
         });
-        self.has_letters = is_full;
+        self.has_messages = is_full;
         match taken {
             Ok(true) => Step::Done,
             Ok(false) => Step::Idle,
@@ -422,7 +422,7 @@ impl Connection {
 
     fn cut_off_subscriber(&self) -> Step {
         self.client.server.counters.cut_off.fetch_add(1, Ordering::Relaxed);
-        warn!(client = %self.client.card.from, "a subscriber does not keep up; it is cut off");
+        warn!(client = %self.client.info.from, "a subscriber does not keep up; it is cut off");
         Step::End
     }
 
@@ -434,13 +434,13 @@ impl Connection {
         if self.unsent() == 0 {
             let is_over = self.pending.is_empty() && (self.is_ending || self.is_closed);
             // Who has hung up waits for nothing.
-            let is_gone = self.is_closed && self.client.card.is_waiting.load(Ordering::Relaxed);
+            let is_gone = self.is_closed && self.client.info.is_waiting.load(Ordering::Relaxed);
             return if is_over || is_gone { Step::End } else { Step::Idle };
         }
         match Pin::new(&mut self.stream).poll_write(context, &self.output[self.sent..]) {
             Poll::Ready(Ok(count)) if count > 0 => {
                 self.sent += count;
-                self.client.card.stalled_ms.store(0, Ordering::Relaxed);
+                self.client.info.stalled_ms.store(0, Ordering::Relaxed);
                 if self.unsent() == 0 {
                     self.sent = 0;
                     self.output.clear();
@@ -456,7 +456,7 @@ impl Connection {
             }
             Poll::Ready(_) => Step::End,
             Poll::Pending => {
-                let stalled = &self.client.card.stalled_ms;
+                let stalled = &self.client.info.stalled_ms;
                 if stalled.load(Ordering::Relaxed) == 0 {
                     stalled.store(self.client.server.elapsed_ms(), Ordering::Relaxed);
                 }
@@ -469,8 +469,8 @@ impl Connection {
 impl Turns for Connection {
     /// Takes what is answered, reads once, begins what that brought, and sends.
     fn turn(&mut self, context: &mut Context<'_>) -> Poll<()> {
-        self.client.card.waker.register(context.waker());
-        if self.client.card.is_killed() {
+        self.client.info.waker.register(context.waker());
+        if self.client.info.is_killed() {
             return Poll::Ready(());
         }
         self.is_ending |= self.client.server.is_finishing.load(Ordering::Relaxed);
@@ -491,7 +491,7 @@ impl Turns for Connection {
         }
         let may_read = self.wants_input() && !self.has_looked;
         let may_begin = self.may_begin() && !self.is_starved;
-        if may_read || may_begin || ((was_full || self.has_letters) && self.has_room()) {
+        if may_read || may_begin || ((was_full || self.has_messages) && self.has_room()) {
             context.waker().wake_by_ref();
         }
         self.account.set(self.held_bytes());
@@ -552,17 +552,17 @@ fn advance(
 }
 
 /// Writes a message to a subscriber.
-fn push(letter: &Letter, encoder: &mut Encoder<'_>) {
-    encoder.push(if letter.pattern.is_some() { 4 } else { 3 });
-    match &letter.pattern {
+fn push(message: &OutboundMessage, encoder: &mut Encoder<'_>) {
+    encoder.push(if message.pattern.is_some() { 4 } else { 3 });
+    match &message.pattern {
         Some(pattern) => {
             encoder.bulk(b"pmessage");
             encoder.bulk(pattern);
         }
         None => encoder.bulk(b"message"),
     }
-    encoder.bulk(&letter.topic);
-    encoder.bulk(&letter.payload);
+    encoder.bulk(&message.topic);
+    encoder.bulk(&message.payload);
 }
 
 #[cfg(test)]
@@ -572,10 +572,13 @@ mod tests {
     #[test]
     fn subscribers_are_told_in_the_words_of_their_protocol() {
         let tell = |pattern: Option<&'static str>, protocol| {
-            let letter =
-                Letter { topic: "t".into(), pattern: pattern.map(Into::into), payload: "1".into() };
+            let message = OutboundMessage {
+                topic: "t".into(),
+                pattern: pattern.map(Into::into),
+                payload: "1".into(),
+            };
             let mut buffer = Vec::new();
-            push(&letter, &mut Encoder { buffer: &mut buffer, protocol });
+            push(&message, &mut Encoder { buffer: &mut buffer, protocol });
             String::from_utf8(buffer).unwrap()
         };
         assert_eq!(tell(None, Protocol::Resp3), ">3\r\n$7\r\nmessage\r\n$1\r\nt\r\n$1\r\n1\r\n");

@@ -10,7 +10,7 @@ pub mod request;
 pub mod server;
 
 pub(crate) mod answer;
+mod args;
 pub(crate) mod client;
 mod connection;
 mod lanes;
-mod words;

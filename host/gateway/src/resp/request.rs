@@ -15,9 +15,9 @@ pub const LINE_BYTES_MAX: usize = 64 * 1_024;
 /// Bytes of one whole request, at most.
 pub const REQUEST_BYTES_MAX: usize = 2 * ARGUMENT_BYTES_MAX;
 /// Arguments of a request of a client that has not proved who it is.
-pub const STRANGER_ARGUMENTS_MAX: usize = 10;
+pub const UNAUTHENTICATED_ARGUMENTS_MAX: usize = 10;
 /// Bytes of an argument of a client that has not proved who it is.
-pub const STRANGER_ARGUMENT_BYTES_MAX: usize = 16 * 1_024;
+pub const UNAUTHENTICATED_ARGUMENT_BYTES_MAX: usize = 16 * 1_024;
 
 /// What is wrong with a request. The connection is of no use after that.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -165,7 +165,7 @@ impl RequestParser {
         if count > ARGUMENTS_MAX as i64 {
             return Err(ProtocolError::Arguments);
         }
-        if !trusted && count > STRANGER_ARGUMENTS_MAX as i64 {
+        if !trusted && count > UNAUTHENTICATED_ARGUMENTS_MAX as i64 {
             return Err(ProtocolError::StrangerArguments);
         }
         self.arguments.clear();
@@ -196,7 +196,7 @@ impl RequestParser {
                 if length > ARGUMENT_BYTES_MAX {
                     return Err(ProtocolError::Length);
                 }
-                if !trusted && length > STRANGER_ARGUMENT_BYTES_MAX {
+                if !trusted && length > UNAUTHENTICATED_ARGUMENT_BYTES_MAX {
                     return Err(ProtocolError::StrangerLength);
                 }
                 if next + length > REQUEST_BYTES_MAX {

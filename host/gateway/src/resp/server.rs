@@ -17,7 +17,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tracing::{debug, warn};
 
 use super::answer::Refusal;
-use super::client::{Card, Client};
+use super::client::{Client, ClientInfo};
 use super::commands::{Wording, is_above_zero, whole};
 use super::connection::Connection;
 use super::lanes::Lanes;
@@ -27,7 +27,7 @@ use crate::trust::{Passwords, Trust};
 /// Databases, each a map of its own.
 pub const DATABASES: usize = 16;
 /// A client that has not said who it is within this time is cut off.
-const STRANGER_MS_MAX: u64 = 10_000;
+const UNAUTHENTICATED_MS_MAX: u64 = 10_000;
 /// A client that takes nothing of what is to be sent for this long is cut off.
 const STALLED_MS_MAX: u64 = 60_000;
 /// A client that sends nothing of a long request that it has begun for this long is cut
@@ -141,7 +141,7 @@ pub struct Server {
     /// The port that it serves at.
     pub(crate) port: u16,
     maps: RwLock<[Option<Arc<Map>>; DATABASES]>,
-    cards: Mutex<BTreeMap<u64, Arc<Card>>>,
+    client_infos: Mutex<BTreeMap<u64, Arc<ClientInfo>>>,
     last_id: AtomicU64,
     /// No further command begins.
     pub(crate) is_finishing: AtomicBool,
@@ -169,7 +169,7 @@ impl Server {
             counted_from: AtomicU64::new(0),
             port,
             maps: RwLock::default(),
-            cards: Mutex::default(),
+            client_infos: Mutex::default(),
             last_id: AtomicU64::new(0),
             is_finishing: AtomicBool::new(false),
             lanes: OnceLock::new(),
@@ -225,7 +225,7 @@ impl Server {
     /// Clients that are connected.
     #[must_use]
     pub fn clients(&self) -> usize {
-        self.cards.lock().len()
+        self.client_infos.lock().len()
     }
 
     /// Lets no further command begin, and closes each connection once what it began is
@@ -236,9 +236,9 @@ impl Server {
         let end = Instant::now() + Duration::from_millis(FINISH_MS_MAX);
         loop {
             let mut is_open = false;
-            for card in self.cards() {
-                is_open |= !card.is_waiting.load(Ordering::Relaxed);
-                card.waker.wake();
+            for info in self.client_infos() {
+                is_open |= !info.is_waiting.load(Ordering::Relaxed);
+                info.waker.wake();
             }
             if !is_open || Instant::now() >= end {
                 return;
@@ -261,9 +261,9 @@ impl Server {
                     let _ = stream.set_nodelay(true);
                     self.counters.accepted.fetch_add(1, Ordering::Relaxed);
                     let id = self.last_id.fetch_add(1, Ordering::Relaxed) + 1;
-                    let card = Arc::new(Card::new(id, from, at, self.elapsed_ms()));
-                    self.add(&card);
-                    if let Some(client) = Client::new(&self, card) {
+                    let info = Arc::new(ClientInfo::new(id, from, at, self.elapsed_ms()));
+                    self.add(&info);
+                    if let Some(client) = Client::new(&self, info) {
                         let home = Arc::new(lanes.home(from.ip()));
                         let connection = Connection::new(stream, client, Arc::clone(&home));
                         home.seat(Box::new(connection));
@@ -283,41 +283,42 @@ impl Server {
     /// of a moment of [`Server::elapsed_ms`].
     fn look_through(&self, now: u64) {
         let idle_ms = self.settings.idle.map(|idle| idle.as_millis() as u64);
-        for card in self.cards() {
+        for info in self.client_infos() {
             let past = |since: &AtomicU64, ms: u64| {
                 let since = since.load(Ordering::Relaxed);
                 since > 0 && now.saturating_sub(since) > ms
             };
-            let waits = card.is_waiting.load(Ordering::Relaxed) || card.is_subscribed();
-            let is_idle = !waits && idle_ms.is_some_and(|ms| past(&card.active_ms, ms));
-            let is_trusted = card.is_trusted.load(Ordering::Relaxed);
-            let is_stranger = !is_trusted && now.saturating_sub(card.since_ms) > STRANGER_MS_MAX;
-            let is_stalled = past(&card.stalled_ms, STALLED_MS_MAX);
+            let waits = info.is_waiting.load(Ordering::Relaxed) || info.is_subscribed();
+            let is_idle = !waits && idle_ms.is_some_and(|ms| past(&info.active_ms, ms));
+            let is_trusted = info.is_trusted.load(Ordering::Relaxed);
+            let is_stranger =
+                !is_trusted && now.saturating_sub(info.since_ms) > UNAUTHENTICATED_MS_MAX;
+            let is_stalled = past(&info.stalled_ms, STALLED_MS_MAX);
             if is_stalled {
                 self.counters.cut_off.fetch_add(1, Ordering::Relaxed);
-                warn!(client = %card.from, "a client does not take its answers; it is cut off");
+                warn!(client = %info.from, "a client does not take its answers; it is cut off");
             }
-            let is_starved = past(&card.starved_ms, STARVED_MS_MAX);
+            let is_starved = past(&info.starved_ms, STARVED_MS_MAX);
             if is_starved {
                 self.counters.cut_off.fetch_add(1, Ordering::Relaxed);
-                warn!(client = %card.from, "a client does not finish a long request; it is cut off");
+                warn!(client = %info.from, "a client does not finish a long request; it is cut off");
             }
             if is_idle || is_stranger || is_stalled || is_starved {
-                card.kill();
+                info.kill();
             }
         }
     }
 
-    pub(crate) fn cards(&self) -> Vec<Arc<Card>> {
-        self.cards.lock().values().cloned().collect()
+    pub(crate) fn client_infos(&self) -> Vec<Arc<ClientInfo>> {
+        self.client_infos.lock().values().cloned().collect()
     }
 
-    fn add(&self, card: &Arc<Card>) {
-        self.cards.lock().insert(card.id, Arc::clone(card));
+    fn add(&self, info: &Arc<ClientInfo>) {
+        self.client_infos.lock().insert(info.id, Arc::clone(info));
     }
 
     pub(crate) fn gone(&self, id: u64) {
-        self.cards.lock().remove(&id);
+        self.client_infos.lock().remove(&id);
     }
 
     /// What someone may do who says to be `user` and knows this password.
@@ -446,25 +447,25 @@ mod tests {
         };
         let server = server_with(lone_grid(), settings);
         let client = client_of(&server, Trust::Full);
-        let card = &client.card;
-        server.add(card);
+        let info = &client.info;
+        server.add(info);
         // Just now, as it was made: no bound is near.
         let now = server.elapsed_ms();
         assert!(now > 0 && now < idle_ms, "{now}");
         server.look_through(now);
-        assert!(!card.is_killed());
-        server.look_through(card.active_ms.load(Ordering::Relaxed) + idle_ms);
-        assert!(!card.is_killed());
-        card.stalled_ms.store(now, Ordering::Relaxed);
+        assert!(!info.is_killed());
+        server.look_through(info.active_ms.load(Ordering::Relaxed) + idle_ms);
+        assert!(!info.is_killed());
+        info.stalled_ms.store(now, Ordering::Relaxed);
         server.look_through(now + STALLED_MS_MAX);
-        assert!(!card.is_killed());
+        assert!(!info.is_killed());
         server.look_through(now + STALLED_MS_MAX + 1);
-        assert!(card.is_killed());
+        assert!(info.is_killed());
 
         let client = client_of(&server, Trust::Full);
-        server.add(&client.card);
-        let active = client.card.active_ms.load(Ordering::Relaxed);
+        server.add(&client.info);
+        let active = client.info.active_ms.load(Ordering::Relaxed);
         server.look_through(active + idle_ms + 1);
-        assert!(client.card.is_killed());
+        assert!(client.info.is_killed());
     }
 }

@@ -8,10 +8,10 @@ use convoke_grid::{Later, Map, OpError, Reply, Started};
 use futures_util::future::select_all;
 
 use super::super::answer::{Answer, Outcome, Refusal};
+use super::super::args::Args;
 use super::super::client::Client;
 use super::super::request::Request;
 use super::super::server::Server;
-use super::super::words::Words;
 use super::{cluster, lists, one_partition, sorted_sets};
 
 type Parsed<'a> = Result<(Op<'a>, Option<Duration>), Refusal>;
@@ -36,7 +36,7 @@ fn timeout(text: &[u8]) -> Result<Option<Duration>, Refusal> {
 fn keys_and_timeout<'a>(
     request: &Request<'a>,
 ) -> Result<(Vec<&'a [u8]>, Option<Duration>), Refusal> {
-    let mut keys = Words::new(request, 1).rest();
+    let mut keys = Args::new(request, 1).rest();
     let wait = timeout(keys.pop().ok_or(Refusal::SYNTAX)?)?;
     Ok((keys, wait))
 }
@@ -68,26 +68,26 @@ pub(super) fn bzpopmax<'a>(request: &Request<'a>) -> Parsed<'a> {
 }
 
 pub(super) fn blmpop<'a>(request: &Request<'a>) -> Parsed<'a> {
-    let wait = timeout(Words::new(request, 1).next()?)?;
+    let wait = timeout(Args::new(request, 1).next()?)?;
     Ok((lists::pop_first(request, 2)?, wait))
 }
 
 pub(super) fn bzmpop<'a>(request: &Request<'a>) -> Parsed<'a> {
-    let wait = timeout(Words::new(request, 1).next()?)?;
+    let wait = timeout(Args::new(request, 1).next()?)?;
     Ok((sorted_sets::pop_first(request, 2)?, wait))
 }
 
 pub(super) fn blmove<'a>(request: &Request<'a>) -> Parsed<'a> {
-    let mut words = Words::new(request, 1);
-    let (from, to) = (words.next()?, words.next()?);
-    let (from_end, to_end) = (lists::end(&mut words)?, lists::end(&mut words)?);
-    let wait = timeout(words.next()?)?;
+    let mut args = Args::new(request, 1);
+    let (from, to) = (args.next()?, args.next()?);
+    let (from_end, to_end) = (lists::end(&mut args)?, lists::end(&mut args)?);
+    let wait = timeout(args.next()?)?;
     Ok((Op::Several(SeveralOp::MoveElement { from, from_end, to, to_end }), wait))
 }
 
 pub(super) fn brpoplpush<'a>(request: &Request<'a>) -> Parsed<'a> {
-    let mut words = Words::new(request, 1);
-    let (from, to, wait) = (words.next()?, words.next()?, timeout(words.next()?)?);
+    let mut args = Args::new(request, 1);
+    let (from, to, wait) = (args.next()?, args.next()?, timeout(args.next()?)?);
     let (from_end, to_end) = (End::Back, End::Front);
     Ok((Op::Several(SeveralOp::MoveElement { from, from_end, to, to_end }), wait))
 }

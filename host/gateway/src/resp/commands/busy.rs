@@ -25,11 +25,11 @@ async fn commands_on_data_are_refused_and_others_are_not() {
         &[b"publish", b"c", b"m"],
         &[b"blpop", b"l", b"0"],
     ];
-    for words in on_data {
-        assert_eq!(call(&mut client, words).await, busy, "{words:?}");
+    for args in on_data {
+        assert_eq!(call(&mut client, args).await, busy, "{args:?}");
     }
-    for words in [&[&b"ping"[..]][..], &[b"client", b"list"], &[b"info", b"server"]] {
-        assert!(!matches!(call(&mut client, words).await, Answer::Error(_)), "{words:?}");
+    for args in [&[&b"ping"[..]][..], &[b"client", b"list"], &[b"info", b"server"]] {
+        assert!(!matches!(call(&mut client, args).await, Answer::Error(_)), "{args:?}");
     }
     // What was kept until EXEC is dropped; what was to be kept breaks the transaction.
     assert_eq!(call(&mut queuing, &[b"exec"]).await, busy);

@@ -4,11 +4,11 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::super::answer::{Answer, Outcome, Refusal};
-use super::super::client::{Card, Client, Silence};
+use super::super::args::Args;
+use super::super::client::{Client, ClientInfo, ReplyMode};
 use super::super::encode::Protocol;
 use super::super::request::Request;
 use super::super::server::DATABASES;
-use super::super::words::Words;
 use super::{expect, table};
 use crate::trust::Trust;
 use convoke_grid::Reply;
@@ -48,7 +48,7 @@ pub(super) fn reset(client: &mut Client, _: &Request<'_>) -> Begun {
 }
 
 pub(super) fn select(client: &mut Client, request: &Request<'_>) -> Begun {
-    let number = Words::new(request, 1).integer()?;
+    let number = Args::new(request, 1).integer()?;
     let database = usize::try_from(number).ok().filter(|number| *number < DATABASES);
     let database = database.ok_or(Refusal::of("ERR DB index is out of range"))?;
     if client.server.settings.redis_cluster && database > 0 {
@@ -60,7 +60,7 @@ pub(super) fn select(client: &mut Client, request: &Request<'_>) -> Begun {
 
 fn authenticate(client: &mut Client, user: Option<&[u8]>, password: &[u8]) -> Result<(), Refusal> {
     let trust = client.server.trust_of(user, password).ok_or_else(|| {
-        tracing::debug!(client = %client.card.from, "a client gave a wrong password");
+        tracing::debug!(client = %client.info.from, "a client gave a wrong password");
         WRONG_PASSWORD
     })?;
     client.trust(trust);
@@ -71,9 +71,9 @@ pub(super) fn auth(client: &mut Client, request: &Request<'_>) -> Begun {
     if request.len() > 3 {
         return Err(Refusal::SYNTAX);
     }
-    let mut words = Words::new(request, 1);
-    let first = words.next()?;
-    let (user, password) = match words.next() {
+    let mut args = Args::new(request, 1);
+    let first = args.next()?;
+    let (user, password) = match args.next() {
         Ok(password) => (Some(first), password),
         Err(_) => (None, first),
     };
@@ -87,10 +87,10 @@ pub(super) fn auth(client: &mut Client, request: &Request<'_>) -> Begun {
 }
 
 pub(super) fn hello(client: &mut Client, request: &Request<'_>) -> Begun {
-    let mut words = Words::new(request, 1);
+    let mut args = Args::new(request, 1);
     let mut protocol = client.protocol;
-    if words.left() > 0 {
-        let version = words
+    if args.left() > 0 {
+        let version = args
             .integer()
             .map_err(|_| Refusal::of("ERR Protocol version is not an integer or out of range"))?;
         protocol = match version {
@@ -100,26 +100,26 @@ pub(super) fn hello(client: &mut Client, request: &Request<'_>) -> Begun {
         };
     }
     let mut name = None;
-    while words.left() > 0 {
-        let option = String::from_utf8_lossy(words.peek().unwrap_or_default()).into_owned();
+    while args.left() > 0 {
+        let option = String::from_utf8_lossy(args.peek().unwrap_or_default()).into_owned();
         let wrong = || Refusal(format!("ERR Syntax error in HELLO option '{option}'").into());
-        if words.is("auth") {
-            let user = words.next().map_err(|_| wrong())?;
-            let password = words.next().map_err(|_| wrong())?;
+        if args.is("auth") {
+            let user = args.next().map_err(|_| wrong())?;
+            let password = args.next().map_err(|_| wrong())?;
             authenticate(client, Some(user), password)?;
-        } else if words.is("setname") {
-            name = Some(plain_words(words.next().map_err(|_| wrong())?, "Client names")?);
+        } else if args.is("setname") {
+            name = Some(plain_words(args.next().map_err(|_| wrong())?, "Client names")?);
         } else {
             return Err(wrong());
         }
     }
-    if client.trust == Trust::Stranger {
+    if client.trust == Trust::Unauthenticated {
         return Err(Refusal::of(
             "NOAUTH HELLO must be called with the client already authenticated, otherwise the HELLO <proto> AUTH <user> <pass> option can be used to authenticate the client and select the RESP protocol version at the same time",
         ));
     }
     if let Some(name) = name {
-        client.card.words.lock().name = name;
+        client.info.names.lock().name = name;
     }
     client.speak(protocol);
     let word = |word: &str| Answer::bytes(word.as_bytes());
@@ -128,7 +128,7 @@ pub(super) fn hello(client: &mut Client, request: &Request<'_>) -> Begun {
         (word("server"), word("redis")),
         (word("version"), word(super::introspection::REDIS_VERSION)),
         (word("proto"), Answer::integer(if protocol == Protocol::Resp3 { 3 } else { 2 })),
-        (word("id"), Answer::integer(client.card.id as i64)),
+        (word("id"), Answer::integer(client.info.id as i64)),
         (word("mode"), word(mode)),
         (word("role"), word("master")),
         (word("modules"), Answer::List(Vec::new())),
@@ -136,7 +136,7 @@ pub(super) fn hello(client: &mut Client, request: &Request<'_>) -> Begun {
     .into())
 }
 
-/// Words without blanks that can be shown in a list.
+/// Args without blanks that can be shown in a list.
 fn plain_words(bytes: &[u8], what: &str) -> Result<String, Refusal> {
     let is_plain = bytes.iter().all(|byte| (b'!'..=b'~').contains(byte));
     match String::from_utf8(bytes.to_vec()) {
@@ -148,27 +148,27 @@ fn plain_words(bytes: &[u8], what: &str) -> Result<String, Refusal> {
 }
 
 pub(super) fn id(client: &mut Client, _: &Request<'_>) -> Begun {
-    Ok(Answer::integer(client.card.id as i64).into())
+    Ok(Answer::integer(client.info.id as i64).into())
 }
 
 pub(super) fn getname(client: &mut Client, _: &Request<'_>) -> Begun {
-    let name = client.card.words.lock().name.clone();
+    let name = client.info.names.lock().name.clone();
     Ok(if name.is_empty() { Answer::NIL.into() } else { Answer::text(name).into() })
 }
 
 pub(super) fn setname(client: &mut Client, request: &Request<'_>) -> Begun {
-    let name = plain_words(Words::new(request, 2).next()?, "Client names")?;
-    client.card.words.lock().name = name;
+    let name = plain_words(Args::new(request, 2).next()?, "Client names")?;
+    client.info.names.lock().name = name;
     Ok(Answer::DONE.into())
 }
 
 pub(super) fn setinfo(client: &mut Client, request: &Request<'_>) -> Begun {
-    let mut words = Words::new(request, 2);
-    let (name, value) = (words.next()?.to_ascii_lowercase(), words.next()?);
-    let card = &client.card;
+    let mut args = Args::new(request, 2);
+    let (name, value) = (args.next()?.to_ascii_lowercase(), args.next()?);
+    let info = &client.info;
     match &name[..] {
-        b"lib-name" => card.words.lock().library = plain_words(value, "lib-name")?,
-        b"lib-ver" => card.words.lock().library_version = plain_words(value, "lib-ver")?,
+        b"lib-name" => info.names.lock().library = plain_words(value, "lib-name")?,
+        b"lib-ver" => info.names.lock().library_version = plain_words(value, "lib-ver")?,
         _ => {
             let name = String::from_utf8_lossy(&name).into_owned();
             return Err(Refusal(format!("ERR Unrecognized option '{name}'").into()));
@@ -178,20 +178,20 @@ pub(super) fn setinfo(client: &mut Client, request: &Request<'_>) -> Begun {
 }
 
 pub(super) fn info(client: &mut Client, _: &Request<'_>) -> Begun {
-    Ok(Answer::text(line(&client.card, client.server.elapsed_ms()) + "\n").into())
+    Ok(Answer::text(line(&client.info, client.server.elapsed_ms()) + "\n").into())
 }
 
 pub(super) fn reply(client: &mut Client, request: &Request<'_>) -> Begun {
-    let mut words = Words::new(request, 2);
-    Ok(if words.is("on") {
-        client.silence = Silence::No;
+    let mut args = Args::new(request, 2);
+    Ok(if args.is("on") {
+        client.reply_mode = ReplyMode::On;
         Answer::DONE.into()
-    } else if words.is("off") {
-        client.silence = Silence::Always;
+    } else if args.is("off") {
+        client.reply_mode = ReplyMode::Off;
         Answer::Nothing.into()
-    } else if words.is("skip") {
-        if client.silence == Silence::No {
-            client.silence = Silence::Next;
+    } else if args.is("skip") {
+        if client.reply_mode == ReplyMode::On {
+            client.reply_mode = ReplyMode::SkipNext;
         }
         Answer::Nothing.into()
     } else {
@@ -200,8 +200,8 @@ pub(super) fn reply(client: &mut Client, request: &Request<'_>) -> Begun {
 }
 
 pub(super) fn on_or_off(_: &mut Client, request: &Request<'_>) -> Begun {
-    let mut words = Words::new(request, 2);
-    if words.is("on") || words.is("off") { Ok(Answer::DONE.into()) } else { Err(Refusal::SYNTAX) }
+    let mut args = Args::new(request, 2);
+    if args.is("on") || args.is("off") { Ok(Answer::DONE.into()) } else { Err(Refusal::SYNTAX) }
 }
 
 pub(super) fn getredir(_: &mut Client, _: &Request<'_>) -> Begun {
@@ -213,117 +213,117 @@ pub(super) fn unpause(_: &mut Client, _: &Request<'_>) -> Begun {
 }
 
 /// A client as `CLIENT LIST` shows it, as of a moment of `Server::elapsed_ms`.
-fn line(card: &Card, now: u64) -> String {
-    let words = card.words.lock().clone();
+fn line(info: &ClientInfo, now: u64) -> String {
+    let args = info.names.lock().clone();
     let load = |number: &std::sync::atomic::AtomicUsize| number.load(Ordering::Relaxed);
-    let (topics, patterns) = (load(&card.topics), load(&card.patterns));
-    let command = table::COMMANDS.get(load(&card.command)).map_or("NULL", |command| command.name);
+    let (topics, patterns) = (load(&info.topics), load(&info.patterns));
+    let command = table::COMMANDS.get(load(&info.command)).map_or("NULL", |command| command.name);
     let flags = if topics + patterns > 0 {
         "P"
-    } else if card.queued.load(Ordering::Relaxed) >= 0 {
+    } else if info.queued.load(Ordering::Relaxed) >= 0 {
         "x"
-    } else if card.is_waiting.load(Ordering::Relaxed) {
+    } else if info.is_waiting.load(Ordering::Relaxed) {
         "b"
     } else {
         "N"
     };
     format!(
         "id={} addr={} laddr={} fd=0 name={} age={} idle={} flags={flags} db={} sub={topics} psub={patterns} ssub=0 multi={} qbuf=0 qbuf-free=0 argv-mem=0 multi-mem=0 rbs=0 rbp=0 obl=0 oll=0 omem=0 tot-mem=0 events=r cmd={command} user={} redir=-1 resp={} lib-name={} lib-ver={}",
-        card.id,
-        card.from,
-        card.at,
-        words.name,
-        now.saturating_sub(card.since_ms) / 1_000,
-        now.saturating_sub(card.active_ms.load(Ordering::Relaxed)) / 1_000,
-        load(&card.database),
-        card.queued.load(Ordering::Relaxed),
-        words.user,
-        load(&card.protocol),
-        words.library,
-        words.library_version,
+        info.id,
+        info.from,
+        info.at,
+        args.name,
+        now.saturating_sub(info.since_ms) / 1_000,
+        now.saturating_sub(info.active_ms.load(Ordering::Relaxed)) / 1_000,
+        load(&info.database),
+        info.queued.load(Ordering::Relaxed),
+        args.user,
+        load(&info.protocol),
+        args.library,
+        args.library_version,
     )
 }
 
 pub(super) fn list(client: &mut Client, request: &Request<'_>) -> Begun {
-    let mut words = Words::new(request, 2);
-    let mut cards = client.server.cards();
-    if words.is("type") {
-        let kind = words.next()?.to_ascii_lowercase();
+    let mut args = Args::new(request, 2);
+    let mut client_infos = client.server.client_infos();
+    if args.is("type") {
+        let kind = args.next()?.to_ascii_lowercase();
         match &kind[..] {
-            b"normal" => cards.retain(|card| !card.is_subscribed()),
-            b"pubsub" => cards.retain(|card| card.is_subscribed()),
-            b"master" | b"replica" | b"slave" => cards.clear(),
+            b"normal" => client_infos.retain(|info| !info.is_subscribed()),
+            b"pubsub" => client_infos.retain(|info| info.is_subscribed()),
+            b"master" | b"replica" | b"slave" => client_infos.clear(),
             _ => {
                 let kind = String::from_utf8_lossy(&kind).into_owned();
                 return Err(Refusal(format!("ERR Unknown client type '{kind}'").into()));
             }
         }
-        words.end()?;
-    } else if words.is("id") {
+        args.end()?;
+    } else if args.is("id") {
         let mut ids = Vec::new();
-        while words.left() > 0 {
-            let id = words.integer().map_err(|_| Refusal::of("ERR Invalid client ID"))?;
+        while args.left() > 0 {
+            let id = args.integer().map_err(|_| Refusal::of("ERR Invalid client ID"))?;
             ids.push(id.cast_unsigned());
         }
         if ids.is_empty() {
             return Err(Refusal::SYNTAX);
         }
-        cards.retain(|card| ids.contains(&card.id));
+        client_infos.retain(|info| ids.contains(&info.id));
     } else {
-        words.end()?;
+        args.end()?;
     }
     let now = client.server.elapsed_ms();
-    let text: String = cards.iter().map(|card| line(card, now) + "\n").collect();
+    let text: String = client_infos.iter().map(|info| line(info, now) + "\n").collect();
     Ok(Answer::text(text).into())
 }
 
 pub(super) fn kill(client: &mut Client, request: &Request<'_>) -> Begun {
-    let mut words = Words::new(request, 2);
-    let cards = client.server.cards();
+    let mut args = Args::new(request, 2);
+    let client_infos = client.server.client_infos();
     // The old form: an address alone.
     if request.len() == 3 {
-        let address = String::from_utf8_lossy(words.next()?).into_owned();
-        let card = cards.iter().find(|card| card.from.to_string() == address);
-        return match card {
-            Some(card) => Ok(end(client, &[Arc::clone(card)], Answer::DONE)),
+        let address = String::from_utf8_lossy(args.next()?).into_owned();
+        let info = client_infos.iter().find(|info| info.from.to_string() == address);
+        return match info {
+            Some(info) => Ok(end(client, &[Arc::clone(info)], Answer::DONE)),
             None => Err(Refusal::of("ERR No such client")),
         };
     }
-    let mut chosen = cards;
+    let mut chosen = client_infos;
     let mut spares_me = true;
-    while words.left() > 0 {
-        if words.is("id") {
-            let id = words.integer().ok().filter(|id| *id > 0);
+    while args.left() > 0 {
+        if args.is("id") {
+            let id = args.integer().ok().filter(|id| *id > 0);
             let id = id.ok_or(Refusal::of("ERR client-id should be greater than 0"))?;
-            chosen.retain(|card| card.id == id.cast_unsigned());
-        } else if words.is("addr") {
-            let address = String::from_utf8_lossy(words.next()?).into_owned();
-            chosen.retain(|card| card.from.to_string() == address);
-        } else if words.is("laddr") {
-            let address = String::from_utf8_lossy(words.next()?).into_owned();
-            chosen.retain(|card| card.at.to_string() == address);
-        } else if words.is("type") {
-            let kind = words.next()?.to_ascii_lowercase();
+            chosen.retain(|info| info.id == id.cast_unsigned());
+        } else if args.is("addr") {
+            let address = String::from_utf8_lossy(args.next()?).into_owned();
+            chosen.retain(|info| info.from.to_string() == address);
+        } else if args.is("laddr") {
+            let address = String::from_utf8_lossy(args.next()?).into_owned();
+            chosen.retain(|info| info.at.to_string() == address);
+        } else if args.is("type") {
+            let kind = args.next()?.to_ascii_lowercase();
             match &kind[..] {
-                b"normal" => chosen.retain(|card| !card.is_subscribed()),
-                b"pubsub" => chosen.retain(|card| card.is_subscribed()),
+                b"normal" => chosen.retain(|info| !info.is_subscribed()),
+                b"pubsub" => chosen.retain(|info| info.is_subscribed()),
                 b"master" | b"replica" | b"slave" => chosen.clear(),
                 _ => {
                     let kind = String::from_utf8_lossy(&kind).into_owned();
                     return Err(Refusal(format!("ERR Unknown client type '{kind}'").into()));
                 }
             }
-        } else if words.is("user") {
-            let user = words.next()?;
+        } else if args.is("user") {
+            let user = args.next()?;
             if ![Trust::Full, Trust::ReadOnly].iter().any(|t| t.user().as_bytes() == user) {
                 let user = String::from_utf8_lossy(user).into_owned();
                 return Err(Refusal(format!("ERR No such user '{user}'").into()));
             }
-            chosen.retain(|card| card.words.lock().user.as_bytes() == user);
-        } else if words.is("skipme") {
-            if words.is("no") {
+            chosen.retain(|info| info.names.lock().user.as_bytes() == user);
+        } else if args.is("skipme") {
+            if args.is("no") {
                 spares_me = false;
-            } else if !words.is("yes") {
+            } else if !args.is("yes") {
                 return Err(Refusal::SYNTAX);
             }
         } else {
@@ -331,20 +331,20 @@ pub(super) fn kill(client: &mut Client, request: &Request<'_>) -> Begun {
         }
     }
     if spares_me {
-        chosen.retain(|card| card.id != client.card.id);
+        chosen.retain(|info| info.id != client.info.id);
     }
     let count = Answer::count(chosen.len());
     Ok(end(client, &chosen, count))
 }
 
 /// Ends clients; the one that asked is answered first.
-fn end(client: &Client, cards: &[Arc<Card>], answer: Answer) -> Outcome {
+fn end(client: &Client, client_infos: &[Arc<ClientInfo>], answer: Answer) -> Outcome {
     let mut ends_itself = false;
-    for card in cards {
-        if card.id == client.card.id {
+    for info in client_infos {
+        if info.id == client.info.id {
             ends_itself = true;
         } else {
-            card.kill();
+            info.kill();
         }
     }
     if ends_itself { Outcome::Last(answer) } else { answer.into() }

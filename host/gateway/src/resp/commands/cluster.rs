@@ -9,10 +9,10 @@ use convoke_grid::slot::{self, SLOTS, slot};
 use convoke_membership::MemberId;
 
 use super::super::answer::{Answer, Outcome, Refusal};
+use super::super::args::Args;
 use super::super::client::Client;
 use super::super::request::Request;
 use super::super::server::{ClusterNode, Endpoint, Server};
-use super::super::words::Words;
 use super::introspection;
 
 type Begun = Result<Outcome, Refusal>;
@@ -121,14 +121,14 @@ pub(super) fn keyslot(client: &mut Client, request: &Request<'_>) -> Begun {
 
 pub(super) fn countkeysinslot(client: &mut Client, request: &Request<'_>) -> Begun {
     expect_enabled(client)?;
-    let slot = slot_of(Words::new(request, 2).integer()?)?;
+    let slot = slot_of(Args::new(request, 2).integer()?)?;
     Ok(ask(client, slot, WholeOp::LengthOfSlot(slot)))
 }
 
 pub(super) fn getkeysinslot(client: &mut Client, request: &Request<'_>) -> Begun {
     expect_enabled(client)?;
-    let mut words = Words::new(request, 2);
-    let (slot, count) = (slot_of(words.integer()?)?, words.integer()?);
+    let mut args = Args::new(request, 2);
+    let (slot, count) = (slot_of(args.integer()?)?, args.integer()?);
     let count = u64::try_from(count).map_err(|_| Refusal::of("ERR Invalid number of keys"))?;
     Ok(ask(client, slot, WholeOp::KeysOfSlot(slot, count)))
 }

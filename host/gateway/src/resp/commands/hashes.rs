@@ -4,8 +4,8 @@ use convoke_grid::Reply;
 use convoke_grid::op::{HashOp, KeyOp, Op, float};
 
 use super::super::answer::{Answer, Refusal};
+use super::super::args::Args;
 use super::super::request::Request;
-use super::super::words::Words;
 
 type Parsed<'a> = Result<Op<'a>, Refusal>;
 
@@ -14,18 +14,18 @@ fn hash<'a>(key: &'a [u8], op: HashOp<'a>) -> Op<'a> {
 }
 
 fn of<'a>(request: &Request<'a>, op: HashOp<'a>) -> Parsed<'a> {
-    Ok(hash(Words::new(request, 1).next()?, op))
+    Ok(hash(Args::new(request, 1).next()?, op))
 }
 
 fn of_field<'a>(request: &Request<'a>, op: fn(&'a [u8]) -> HashOp<'a>) -> Parsed<'a> {
-    let mut words = Words::new(request, 1);
-    Ok(hash(words.next()?, op(words.next()?)))
+    let mut args = Args::new(request, 1);
+    Ok(hash(args.next()?, op(args.next()?)))
 }
 
 fn set_as<'a>(request: &Request<'a>, name: &str) -> Parsed<'a> {
-    let mut words = Words::new(request, 1);
-    let key = words.next()?;
-    let rest = words.rest();
+    let mut args = Args::new(request, 1);
+    let key = args.next()?;
+    let rest = args.rest();
     let (pairs, odd) = rest.as_chunks::<2>();
     if !odd.is_empty() || pairs.is_empty() {
         return Err(Refusal::arity(name));
@@ -50,8 +50,8 @@ pub(super) fn done(_: usize, reply: Reply) -> Answer {
 }
 
 pub(super) fn hsetnx<'a>(request: &Request<'a>) -> Parsed<'a> {
-    let mut words = Words::new(request, 1);
-    Ok(hash(words.next()?, HashOp::SetIfAbsent(words.next()?, words.next()?)))
+    let mut args = Args::new(request, 1);
+    Ok(hash(args.next()?, HashOp::SetIfAbsent(args.next()?, args.next()?)))
 }
 
 pub(super) fn hget<'a>(request: &Request<'a>) -> Parsed<'a> {
@@ -59,8 +59,8 @@ pub(super) fn hget<'a>(request: &Request<'a>) -> Parsed<'a> {
 }
 
 pub(super) fn hmget<'a>(request: &Request<'a>) -> Parsed<'a> {
-    let mut words = Words::new(request, 1);
-    Ok(hash(words.next()?, HashOp::GetMany(words.rest())))
+    let mut args = Args::new(request, 1);
+    Ok(hash(args.next()?, HashOp::GetMany(args.rest())))
 }
 
 pub(super) fn hgetall<'a>(request: &Request<'a>) -> Parsed<'a> {
@@ -80,8 +80,8 @@ pub(super) fn hlen<'a>(request: &Request<'a>) -> Parsed<'a> {
 }
 
 pub(super) fn hdel<'a>(request: &Request<'a>) -> Parsed<'a> {
-    let mut words = Words::new(request, 1);
-    Ok(hash(words.next()?, HashOp::Remove(words.rest())))
+    let mut args = Args::new(request, 1);
+    Ok(hash(args.next()?, HashOp::Remove(args.rest())))
 }
 
 pub(super) fn hexists<'a>(request: &Request<'a>) -> Parsed<'a> {
@@ -93,13 +93,13 @@ pub(super) fn hstrlen<'a>(request: &Request<'a>) -> Parsed<'a> {
 }
 
 pub(super) fn hincrby<'a>(request: &Request<'a>) -> Parsed<'a> {
-    let mut words = Words::new(request, 1);
-    Ok(hash(words.next()?, HashOp::Add(words.next()?, words.integer()?)))
+    let mut args = Args::new(request, 1);
+    Ok(hash(args.next()?, HashOp::Add(args.next()?, args.integer()?)))
 }
 
 pub(super) fn hincrbyfloat<'a>(request: &Request<'a>) -> Parsed<'a> {
-    let mut words = Words::new(request, 1);
-    let (key, field, by) = (words.next()?, words.next()?, words.next()?);
+    let mut args = Args::new(request, 1);
+    let (key, field, by) = (args.next()?, args.next()?, args.next()?);
     let by = float(by).ok_or(Refusal::FLOAT)?;
     if by.is_infinite() {
         return Err(Refusal::of("ERR value is NaN or Infinity"));
@@ -108,14 +108,14 @@ pub(super) fn hincrbyfloat<'a>(request: &Request<'a>) -> Parsed<'a> {
 }
 
 pub(super) fn hrandfield<'a>(request: &Request<'a>) -> Parsed<'a> {
-    let mut words = Words::new(request, 1);
-    let key = words.next()?;
-    if words.left() == 0 {
+    let mut args = Args::new(request, 1);
+    let key = args.next()?;
+    if args.left() == 0 {
         return Ok(hash(key, HashOp::Any));
     }
-    let count = words.integer()?;
-    let values = words.is("withvalues");
-    words.end()?;
+    let count = args.integer()?;
+    let values = args.is("withvalues");
+    args.end()?;
     // As Redis: a reply of twice as many must have a length.
     if !(-(i64::MAX / 2)..=i64::MAX / 2).contains(&count) {
         return Err(Refusal::of("ERR value is out of range"));

@@ -10,10 +10,10 @@ use convoke_grid::op::WholeOp;
 use convoke_grid::topic::{Found, NAMES_MAX, Question, TooMany};
 
 use super::super::answer::{Answer, Outcome, Refusal};
+use super::super::args::Args;
 use super::super::client::Client;
 use super::super::request::{ARGUMENT_BYTES_MAX, Request};
 use super::super::server::{DATABASES, Server};
-use super::super::words::Words;
 use super::table::{self, COMMANDS, Command, Keys};
 use super::{cluster, scans};
 use crate::notifications::{SETTING, Wanted};
@@ -31,10 +31,9 @@ pub(super) fn time(_: &mut Client, _: &Request<'_>) -> Begun {
 
 /// What was acknowledged is on the backups: how many that are.
 pub(super) fn wait(client: &mut Client, request: &Request<'_>) -> Begun {
-    let mut words = Words::new(request, 1);
-    words.integer()?;
-    if words.integer().map_err(|_| Refusal::of("ERR timeout is not an integer or out of range"))?
-        < 0
+    let mut args = Args::new(request, 1);
+    args.integer()?;
+    if args.integer().map_err(|_| Refusal::of("ERR timeout is not an integer or out of range"))? < 0
     {
         return Err(Refusal::of("ERR timeout is negative"));
     }
@@ -80,7 +79,7 @@ pub(super) fn help(_: &mut Client, request: &Request<'_>) -> Begun {
 }
 
 pub(super) fn whoami(client: &mut Client, _: &Request<'_>) -> Begun {
-    Ok(Answer::text(client.card.words.lock().user).into())
+    Ok(Answer::text(client.info.names.lock().user).into())
 }
 
 /// The settings that clients ask for, with their values.
@@ -145,9 +144,8 @@ pub(super) fn config_resetstat(client: &mut Client, _: &Request<'_>) -> Begun {
 fn set(server: &Server, name: &[u8], value: &[u8], applies: bool) -> Result<(), Refusal> {
     let name = String::from_utf8_lossy(name).to_ascii_lowercase();
     let failed = |why: &str| {
-        let words =
-            format!("ERR CONFIG SET failed (possibly related to argument '{name}') - {why}");
-        Refusal(words.into())
+        let args = format!("ERR CONFIG SET failed (possibly related to argument '{name}') - {why}");
+        Refusal(args.into())
     };
     if name == SETTING {
         let text = str::from_utf8(value)
@@ -170,7 +168,7 @@ fn set(server: &Server, name: &[u8], value: &[u8], applies: bool) -> Result<(), 
     }
 }
 
-/// What `INFO` shows without further words, in order.
+/// What `INFO` shows without further args, in order.
 const SECTIONS: [&str; 7] =
     ["server", "clients", "memory", "stats", "replication", "cluster", "keyspace"];
 
@@ -223,12 +221,13 @@ async fn facts(server: &Server, section: &str) -> Vec<(String, String)> {
             ]
         }
         "clients" => {
-            let waiting =
-                |card: &&Arc<super::super::client::Card>| card.is_waiting.load(Ordering::Relaxed);
+            let waiting = |info: &&Arc<super::super::client::ClientInfo>| {
+                info.is_waiting.load(Ordering::Relaxed)
+            };
             vec![
                 fact("connected_clients", &server.clients()),
                 fact("maxclients", &server.settings.clients_max),
-                fact("blocked_clients", &server.cards().iter().filter(waiting).count()),
+                fact("blocked_clients", &server.client_infos().iter().filter(waiting).count()),
             ]
         }
         "memory" => {
@@ -284,21 +283,21 @@ async fn facts(server: &Server, section: &str) -> Vec<(String, String)> {
 /// `COMMAND LIST [FILTERBY MODULE name | ACLCAT category | PATTERN glob]`. There are
 /// no modules.
 pub(super) fn command_list(_: &mut Client, request: &Request<'_>) -> Begun {
-    let mut words = Words::new(request, 2);
+    let mut args = Args::new(request, 2);
     let mut fits: Box<dyn Fn(&Command) -> bool> = Box::new(|_| true);
-    if words.left() > 0 {
-        if !words.is("filterby") || words.left() != 2 {
+    if args.left() > 0 {
+        if !args.is("filterby") || args.left() != 2 {
             return Err(Refusal::SYNTAX);
         }
-        if words.is("pattern") {
-            let glob = Glob::new(&words.next()?.to_ascii_lowercase());
+        if args.is("pattern") {
+            let glob = Glob::new(&args.next()?.to_ascii_lowercase());
             fits = Box::new(move |command| glob.matches(command.name.as_bytes()));
-        } else if words.is("aclcat") {
-            let wanted = words.next()?.to_ascii_lowercase();
+        } else if args.is("aclcat") {
+            let wanted = args.next()?.to_ascii_lowercase();
             fits = Box::new(move |command| {
                 command.categories().iter().any(|category| category.as_bytes() == wanted)
             });
-        } else if words.is("module") {
+        } else if args.is("module") {
             fits = Box::new(|_| false);
         } else {
             return Err(Refusal::SYNTAX);

@@ -4,25 +4,25 @@ use convoke_grid::Reply;
 use convoke_grid::op::{ExpireIf, GenericOp, KeyOp, Op, SeveralOp};
 
 use super::super::answer::{Answer, Refusal};
+use super::super::args::{Args, Unit};
 use super::super::request::Request;
-use super::super::words::{Unit, Words};
 
 type Parsed<'a> = Result<Op<'a>, Refusal>;
 
 fn generic<'a>(request: &Request<'a>, op: GenericOp) -> Parsed<'a> {
-    Ok(Op::Key(Words::new(request, 1).next()?, KeyOp::Generic(op)))
+    Ok(Op::Key(Args::new(request, 1).next()?, KeyOp::Generic(op)))
 }
 
 pub(super) fn del<'a>(request: &Request<'a>) -> Parsed<'a> {
-    Ok(Op::Several(SeveralOp::Remove(Words::new(request, 1).rest())))
+    Ok(Op::Several(SeveralOp::Remove(Args::new(request, 1).rest())))
 }
 
 pub(super) fn exists<'a>(request: &Request<'a>) -> Parsed<'a> {
-    Ok(Op::Several(SeveralOp::Exist(Words::new(request, 1).rest())))
+    Ok(Op::Several(SeveralOp::Exist(Args::new(request, 1).rest())))
 }
 
 pub(super) fn touch<'a>(request: &Request<'a>) -> Parsed<'a> {
-    Ok(Op::Several(SeveralOp::Touch(Words::new(request, 1).rest())))
+    Ok(Op::Several(SeveralOp::Touch(Args::new(request, 1).rest())))
 }
 
 pub(super) fn kind<'a>(request: &Request<'a>) -> Parsed<'a> {
@@ -30,20 +30,20 @@ pub(super) fn kind<'a>(request: &Request<'a>) -> Parsed<'a> {
 }
 
 fn expire_in<'a>(request: &Request<'a>, unit: Unit, name: &str) -> Parsed<'a> {
-    let mut words = Words::new(request, 1);
-    let (key, time) = (words.next()?, words.integer()?);
+    let mut args = Args::new(request, 1);
+    let (key, time) = (args.next()?, args.integer()?);
     let mut condition = ExpireIf::default();
-    while words.left() > 0 {
-        if words.is("nx") {
+    while args.left() > 0 {
+        if args.is("nx") {
             condition.never = true;
-        } else if words.is("xx") {
+        } else if args.is("xx") {
             condition.some = true;
-        } else if words.is("gt") {
+        } else if args.is("gt") {
             condition.later = true;
-        } else if words.is("lt") {
+        } else if args.is("lt") {
             condition.earlier = true;
         } else {
-            let option = String::from_utf8_lossy(words.next()?).into_owned();
+            let option = String::from_utf8_lossy(args.next()?).into_owned();
             return Err(Refusal(format!("ERR Unsupported option {option}").into()));
         }
     }
@@ -96,8 +96,8 @@ pub(super) fn persist<'a>(request: &Request<'a>) -> Parsed<'a> {
 }
 
 fn rename_to<'a>(request: &Request<'a>, absent: bool) -> Parsed<'a> {
-    let mut words = Words::new(request, 1);
-    let (from, to) = (words.next()?, words.next()?);
+    let mut args = Args::new(request, 1);
+    let (from, to) = (args.next()?, args.next()?);
     Ok(Op::Several(SeveralOp::Rename { from, to, absent }))
 }
 
@@ -110,14 +110,14 @@ pub(super) fn renamenx<'a>(request: &Request<'a>) -> Parsed<'a> {
 }
 
 pub(super) fn copy<'a>(request: &Request<'a>) -> Parsed<'a> {
-    let mut words = Words::new(request, 1);
-    let (from, to) = (words.next()?, words.next()?);
+    let mut args = Args::new(request, 1);
+    let (from, to) = (args.next()?, args.next()?);
     let mut replace = false;
-    while words.left() > 0 {
-        if words.is("replace") {
+    while args.left() > 0 {
+        if args.is("replace") {
             replace = true;
-        } else if words.is("db") {
-            words.integer()?;
+        } else if args.is("db") {
+            args.integer()?;
             return Err(Refusal::of("ERR Copying to another database is not allowed"));
         } else {
             return Err(Refusal::SYNTAX);

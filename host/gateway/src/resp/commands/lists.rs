@@ -3,8 +3,8 @@
 use convoke_grid::op::{End, KeyOp, ListOp, Op, SeveralOp};
 
 use super::super::answer::Refusal;
+use super::super::args::Args;
 use super::super::request::Request;
-use super::super::words::Words;
 
 type Parsed<'a> = Result<Op<'a>, Refusal>;
 
@@ -13,8 +13,8 @@ fn list<'a>(key: &'a [u8], op: ListOp<'a>) -> Op<'a> {
 }
 
 fn push<'a>(request: &Request<'a>, end: End, present: bool) -> Parsed<'a> {
-    let mut words = Words::new(request, 1);
-    Ok(list(words.next()?, ListOp::Push { end, elements: words.rest(), present }))
+    let mut args = Args::new(request, 1);
+    Ok(list(args.next()?, ListOp::Push { end, elements: args.rest(), present }))
 }
 
 pub(super) fn lpush<'a>(request: &Request<'a>) -> Parsed<'a> {
@@ -34,11 +34,11 @@ pub(super) fn rpushx<'a>(request: &Request<'a>) -> Parsed<'a> {
 }
 
 fn pop<'a>(request: &Request<'a>, end: End, name: &str) -> Parsed<'a> {
-    let mut words = Words::new(request, 1);
-    let key = words.next()?;
-    let op = match words.left() {
+    let mut args = Args::new(request, 1);
+    let key = args.next()?;
+    let op = match args.left() {
         0 => ListOp::Pop(end),
-        1 => ListOp::PopMany(end, words.count()?),
+        1 => ListOp::PopMany(end, args.count()?),
         _ => return Err(Refusal::arity(name)),
     };
     Ok(list(key, op))
@@ -53,53 +53,53 @@ pub(super) fn rpop<'a>(request: &Request<'a>) -> Parsed<'a> {
 }
 
 pub(super) fn llen<'a>(request: &Request<'a>) -> Parsed<'a> {
-    Ok(list(Words::new(request, 1).next()?, ListOp::Length))
+    Ok(list(Args::new(request, 1).next()?, ListOp::Length))
 }
 
 pub(super) fn lrange<'a>(request: &Request<'a>) -> Parsed<'a> {
-    let mut words = Words::new(request, 1);
-    Ok(list(words.next()?, ListOp::Range(words.integer()?, words.integer()?)))
+    let mut args = Args::new(request, 1);
+    Ok(list(args.next()?, ListOp::Range(args.integer()?, args.integer()?)))
 }
 
 pub(super) fn lindex<'a>(request: &Request<'a>) -> Parsed<'a> {
-    let mut words = Words::new(request, 1);
-    Ok(list(words.next()?, ListOp::Get(words.integer()?)))
+    let mut args = Args::new(request, 1);
+    Ok(list(args.next()?, ListOp::Get(args.integer()?)))
 }
 
 pub(super) fn lset<'a>(request: &Request<'a>) -> Parsed<'a> {
-    let mut words = Words::new(request, 1);
-    Ok(list(words.next()?, ListOp::Set(words.integer()?, words.next()?)))
+    let mut args = Args::new(request, 1);
+    Ok(list(args.next()?, ListOp::Set(args.integer()?, args.next()?)))
 }
 
 pub(super) fn lrem<'a>(request: &Request<'a>) -> Parsed<'a> {
-    let mut words = Words::new(request, 1);
-    Ok(list(words.next()?, ListOp::Remove(words.integer()?, words.next()?)))
+    let mut args = Args::new(request, 1);
+    Ok(list(args.next()?, ListOp::Remove(args.integer()?, args.next()?)))
 }
 
 pub(super) fn ltrim<'a>(request: &Request<'a>) -> Parsed<'a> {
-    let mut words = Words::new(request, 1);
-    Ok(list(words.next()?, ListOp::Trim(words.integer()?, words.integer()?)))
+    let mut args = Args::new(request, 1);
+    Ok(list(args.next()?, ListOp::Trim(args.integer()?, args.integer()?)))
 }
 
 pub(super) fn linsert<'a>(request: &Request<'a>) -> Parsed<'a> {
-    let mut words = Words::new(request, 1);
-    let key = words.next()?;
-    let before = words.is("before");
-    if !before && !words.is("after") {
+    let mut args = Args::new(request, 1);
+    let key = args.next()?;
+    let before = args.is("before");
+    if !before && !args.is("after") {
         return Err(Refusal::SYNTAX);
     }
-    let (pivot, element) = (words.next()?, words.next()?);
+    let (pivot, element) = (args.next()?, args.next()?);
     Ok(list(key, ListOp::Insert { before, pivot, element }))
 }
 
 pub(super) fn lpos<'a>(request: &Request<'a>) -> Parsed<'a> {
-    let mut words = Words::new(request, 1);
-    let (key, element) = (words.next()?, words.next()?);
+    let mut args = Args::new(request, 1);
+    let (key, element) = (args.next()?, args.next()?);
     let (mut rank, mut count, mut looks) = (1, None, 0);
-    while words.left() > 0 {
+    while args.left() > 0 {
         let negative = |what: &str| Refusal(format!("ERR {what} can't be negative").into());
-        if words.is("rank") {
-            rank = words.integer()?;
+        if args.is("rank") {
+            rank = args.integer()?;
             if rank == 0 {
                 return Err(Refusal::of(
                     "ERR RANK can't be zero: use 1 to start from the first match, 2 from the second ... or use negative to start from the end of the list",
@@ -110,10 +110,10 @@ pub(super) fn lpos<'a>(request: &Request<'a>) -> Parsed<'a> {
                     "ERR value is out of range, value must between -9223372036854775807 and 9223372036854775807",
                 ));
             }
-        } else if words.is("count") {
-            count = Some(u64::try_from(words.integer()?).map_err(|_| negative("COUNT"))?);
-        } else if words.is("maxlen") {
-            looks = u64::try_from(words.integer()?).map_err(|_| negative("MAXLEN"))?;
+        } else if args.is("count") {
+            count = Some(u64::try_from(args.integer()?).map_err(|_| negative("COUNT"))?);
+        } else if args.is("maxlen") {
+            looks = u64::try_from(args.integer()?).map_err(|_| negative("MAXLEN"))?;
         } else {
             return Err(Refusal::SYNTAX);
         }
@@ -122,10 +122,10 @@ pub(super) fn lpos<'a>(request: &Request<'a>) -> Parsed<'a> {
 }
 
 /// `LEFT` or `RIGHT`.
-pub(super) fn end(words: &mut Words<'_, '_>) -> Result<End, Refusal> {
-    if words.is("left") {
+pub(super) fn end(args: &mut Args<'_, '_>) -> Result<End, Refusal> {
+    if args.is("left") {
         Ok(End::Front)
-    } else if words.is("right") {
+    } else if args.is("right") {
         Ok(End::Back)
     } else {
         Err(Refusal::SYNTAX)
@@ -133,24 +133,24 @@ pub(super) fn end(words: &mut Words<'_, '_>) -> Result<End, Refusal> {
 }
 
 pub(super) fn lmove<'a>(request: &Request<'a>) -> Parsed<'a> {
-    let mut words = Words::new(request, 1);
-    let (from, to) = (words.next()?, words.next()?);
-    let (from_end, to_end) = (end(&mut words)?, end(&mut words)?);
+    let mut args = Args::new(request, 1);
+    let (from, to) = (args.next()?, args.next()?);
+    let (from_end, to_end) = (end(&mut args)?, end(&mut args)?);
     Ok(Op::Several(SeveralOp::MoveElement { from, from_end, to, to_end }))
 }
 
 pub(super) fn rpoplpush<'a>(request: &Request<'a>) -> Parsed<'a> {
-    let mut words = Words::new(request, 1);
-    let (from, to) = (words.next()?, words.next()?);
+    let mut args = Args::new(request, 1);
+    let (from, to) = (args.next()?, args.next()?);
     Ok(Op::Several(SeveralOp::MoveElement { from, from_end: End::Back, to, to_end: End::Front }))
 }
 
 /// `numkeys key … LEFT|RIGHT [COUNT n]`, from the argument at `at` on.
 pub(super) fn pop_first<'a>(request: &Request<'a>, at: usize) -> Parsed<'a> {
-    let mut words = Words::new(request, at);
-    let keys = super::numbered_keys(&mut words)?;
-    let end = end(&mut words)?;
-    let count = super::pop_count(&mut words)?;
+    let mut args = Args::new(request, at);
+    let keys = super::numbered_keys(&mut args)?;
+    let end = end(&mut args)?;
+    let count = super::pop_count(&mut args)?;
     Ok(Op::Several(SeveralOp::PopFirst { keys, end, count }))
 }
 

@@ -31,10 +31,10 @@ use convoke_grid::op::{MapOp, Op};
 use convoke_grid::{Grid, Later, OpError, Reply, Started};
 
 use super::answer::{Answer, Outcome, Refusal};
-use super::client::{Client, Queued, Silence};
+use super::args::Args;
+use super::client::{Client, Queued, ReplyMode};
 use super::encode::{Encoder, Protocol, error_text};
 use super::request::Request;
-use super::words::Words;
 use crate::trust::Trust;
 
 pub(crate) use spread::{Wording, is_above_zero, whole};
@@ -85,13 +85,13 @@ pub(crate) fn begin(client: &mut Client, request: &Request<'_>, sink: &mut Vec<u
             };
         }
     };
-    client.card.command.store(index, Ordering::Relaxed);
+    client.info.command.store(index, Ordering::Relaxed);
     let command: &'static Command = &COMMANDS[index];
     if client.transaction.is_some() && !command.is(Command::AT_ONCE) {
         return transactions::queue(client, command, request);
     }
     if index == table::get_index()
-        && client.silence == Silence::No
+        && client.reply_mode == ReplyMode::On
         && let Some(()) = get_here(client, request, sink)
     {
         return Outcome::Now(Answer::Nothing);
@@ -118,7 +118,7 @@ fn admit(client: &Client, command: &Command, request: &Request<'_>) -> Result<()
     if !command.takes(request.len()) {
         return Err(Refusal::arity(command.name));
     }
-    if client.trust == Trust::Stranger && !command.is(Command::NO_AUTH) {
+    if client.trust == Trust::Unauthenticated && !command.is(Command::NO_AUTH) {
         return Err(Refusal::of("NOAUTH Authentication required."));
     }
     let may_only_look = client.trust == Trust::ReadOnly;
@@ -329,24 +329,23 @@ fn expect(
 }
 
 /// A number of keys, and those: as `LMPOP` and its like have them.
-fn numbered_keys<'a>(words: &mut Words<'_, 'a>) -> Result<Vec<&'a [u8]>, Refusal> {
+fn numbered_keys<'a>(args: &mut Args<'_, 'a>) -> Result<Vec<&'a [u8]>, Refusal> {
     let wrong = Refusal::of("ERR numkeys should be greater than 0");
-    let count = words.integer().map_err(|_| wrong.clone())?;
+    let count = args.integer().map_err(|_| wrong.clone())?;
     let count = usize::try_from(count).ok().filter(|count| *count > 0).ok_or(wrong)?;
-    words.many(count)
+    args.many(count)
 }
 
 /// `[COUNT n]` at the end; one without it.
-fn pop_count(words: &mut Words<'_, '_>) -> Result<u64, Refusal> {
+fn pop_count(args: &mut Args<'_, '_>) -> Result<u64, Refusal> {
     let mut count = 1;
-    if words.is("count") {
+    if args.is("count") {
         let wrong = Refusal::of("ERR count should be greater than 0");
-        count =
-            words.integer().map_err(|_| wrong.clone())?.try_into().map_err(|_| wrong.clone())?;
+        count = args.integer().map_err(|_| wrong.clone())?.try_into().map_err(|_| wrong.clone())?;
         if count == 0 {
             return Err(wrong);
         }
     }
-    words.end()?;
+    args.end()?;
     Ok(count)
 }

@@ -143,7 +143,7 @@ const READ_ONLY: &[&str] = &[
 
 fn may(trust: Trust, row: &Command) -> bool {
     match trust {
-        Trust::Stranger => UNAUTHENTICATED.contains(&row.name),
+        Trust::Unauthenticated => UNAUTHENTICATED.contains(&row.name),
         Trust::ReadOnly => READ_ONLY.contains(&row.name),
         Trust::Full => true,
     }
@@ -156,13 +156,13 @@ fn rows() -> impl Iterator<Item = &'static Command> {
 }
 
 /// A request that names this row, with as many arguments as it takes.
-fn words(row: &Command) -> Vec<&'static [u8]> {
-    let mut words: Vec<&[u8]> = row.name.split('|').map(str::as_bytes).collect();
+fn args(row: &Command) -> Vec<&'static [u8]> {
+    let mut args: Vec<&[u8]> = row.name.split('|').map(str::as_bytes).collect();
     // COMMAND by itself describes all; with a word it would be another row.
     if !row.is(Command::CONTAINER) {
-        words.resize(words.len().max(row.arity.unsigned_abs() as usize), b"1");
+        args.resize(args.len().max(row.arity.unsigned_abs() as usize), b"1");
     }
-    words
+    args
 }
 
 /// A server whose clients have to say who they are.
@@ -172,7 +172,7 @@ fn server() -> Arc<Server> {
 
 /// Begins a command; what comes of it later is not waited for.
 fn ask(client: &mut Client, row: &Command) -> Option<Answer> {
-    let outcome = with_request(&words(row), |request| begin(client, request, &mut Vec::new()));
+    let outcome = with_request(&args(row), |request| begin(client, request, &mut Vec::new()));
     match outcome {
         Outcome::Now(answer) | Outcome::Last(answer) => Some(answer),
         Outcome::Later(_) | Outcome::Barrier(_) | Outcome::Waits(_) => None,
@@ -186,7 +186,7 @@ fn is_denied(answer: Option<&Answer>) -> bool {
     matches!(answer, Some(Answer::Error(text)) if code(text) && !text.contains("HELLO must"))
 }
 
-const ALL: [Trust; 3] = [Trust::Stranger, Trust::ReadOnly, Trust::Full];
+const ALL: [Trust; 3] = [Trust::Unauthenticated, Trust::ReadOnly, Trust::Full];
 
 #[test]
 fn each_name_in_the_lists_is_a_row() {

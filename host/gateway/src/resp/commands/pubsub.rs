@@ -6,16 +6,16 @@ use bytes::Bytes;
 use convoke_grid::topic::{Found, Question, TooMany};
 
 use super::super::answer::{Answer, Outcome, Refusal};
+use super::super::args::Args;
 use super::super::client::{Client, SUBSCRIPTIONS_MAX};
 use super::super::request::Request;
-use super::super::words::Words;
 use crate::notifications::concerns;
 
 type Begun = Result<Outcome, Refusal>;
 
 pub(super) fn publish(client: &mut Client, request: &Request<'_>) -> Begun {
-    let mut words = Words::new(request, 1);
-    let (topic, payload) = (words.next()?, words.next()?);
+    let mut args = Args::new(request, 1);
+    let (topic, payload) = (args.next()?, args.next()?);
     if topic.len() > convoke_grid::topic::TOPIC_BYTES_MAX {
         return Err(Refusal::of("ERR the channel's name is too long"));
     }
@@ -31,7 +31,7 @@ fn told(kind: &'static str, topic: Answer, count: usize) -> Vec<Answer> {
 }
 
 fn begin(client: &mut Client, request: &Request<'_>, is_pattern: bool) -> Begun {
-    let topics = Words::new(request, 1).rest();
+    let topics = Args::new(request, 1).rest();
     if client.subscriptions() + topics.len() > SUBSCRIPTIONS_MAX {
         return Err(Refusal(
             format!("ERR a client has at most {SUBSCRIPTIONS_MAX} subscriptions").into(),

@@ -10,10 +10,10 @@ use convoke_grid::{Map, OpError, Reply};
 use futures_util::future::join_all;
 
 use super::super::answer::{Answer, LaterAnswer, Outcome, Refusal};
+use super::super::args::Args;
 use super::super::client::Client;
 use super::super::request::Request;
 use super::super::server::{DATABASES, Server};
-use super::super::words::Words;
 
 type Begun = Result<Outcome, Refusal>;
 type Parsed<'a> = Result<Op<'a>, Refusal>;
@@ -33,23 +33,23 @@ struct Options<'a> {
     filter: ScanFilter<'a>,
 }
 
-fn cursor(words: &mut Words<'_, '_>) -> Result<u64, Refusal> {
-    let text = str::from_utf8(words.next()?).map_err(|_| INVALID_CURSOR)?;
+fn cursor(args: &mut Args<'_, '_>) -> Result<u64, Refusal> {
+    let text = str::from_utf8(args.next()?).map_err(|_| INVALID_CURSOR)?;
     text.parse().map_err(|_| INVALID_CURSOR)
 }
 
-fn options<'a>(words: &mut Words<'_, 'a>, of_keys: bool) -> Result<Options<'a>, Refusal> {
+fn options<'a>(args: &mut Args<'_, 'a>, of_keys: bool) -> Result<Options<'a>, Refusal> {
     let mut options = Options { count: COUNT, filter: ScanFilter::default() };
-    while words.left() > 0 {
-        if words.is("match") {
-            options.filter.pattern = Some(words.next()?);
-        } else if words.is("count") {
-            let count = words.integer()?;
+    while args.left() > 0 {
+        if args.is("match") {
+            options.filter.pattern = Some(args.next()?);
+        } else if args.is("count") {
+            let count = args.integer()?;
             let count = u64::try_from(count).ok().filter(|n| *n > 0).ok_or(Refusal::SYNTAX)?;
             // The cursor says where to go on.
             options.count = count.min(COUNT_MAX);
-        } else if of_keys && words.is("type") {
-            let kind = words.next()?;
+        } else if of_keys && args.is("type") {
+            let kind = args.next()?;
             // No key has a type that is no text.
             options.filter.kind = Some(str::from_utf8(kind).unwrap_or(""));
         } else {
@@ -76,9 +76,9 @@ fn of_key<'a>(
     request: &Request<'a>,
     op: fn(u64, u64, Option<&'a [u8]>) -> KeyOp<'a>,
 ) -> Parsed<'a> {
-    let mut words = Words::new(request, 1);
-    let (key, cursor) = (words.next()?, cursor(&mut words)?);
-    let options = options(&mut words, false)?;
+    let mut args = Args::new(request, 1);
+    let (key, cursor) = (args.next()?, cursor(&mut args)?);
+    let options = options(&mut args, false)?;
     Ok(Op::Key(key, op(cursor, options.count, options.filter.pattern)))
 }
 
@@ -98,9 +98,9 @@ pub(super) fn zscan<'a>(request: &Request<'a>) -> Parsed<'a> {
 
 /// All keys: the cursor is the partition's number, and the place in it.
 pub(super) fn scan(client: &mut Client, request: &Request<'_>) -> Begun {
-    let mut words = Words::new(request, 1);
-    let cursor = cursor(&mut words)?;
-    let options = options(&mut words, true)?;
+    let mut args = Args::new(request, 1);
+    let cursor = cursor(&mut args)?;
+    let options = options(&mut args, true)?;
     let place = (u16::try_from(cursor >> 32).unwrap_or(u16::MAX), cursor & u64::from(u32::MAX));
     let pattern = options.filter.pattern.map(<[u8]>::to_vec);
     let kind = options.filter.kind.map(str::to_ascii_lowercase);
@@ -234,7 +234,7 @@ impl Gathered {
 
 /// All keys that fit a pattern, or an error: never some of them.
 pub(super) fn keys(client: &mut Client, request: &Request<'_>) -> Begun {
-    let pattern = Words::new(request, 1).next()?.to_vec();
+    let pattern = Args::new(request, 1).next()?.to_vec();
     let (server, map) = (Arc::clone(&client.server), Arc::clone(&client.map));
     Ok(Outcome::Later(Box::pin(async move {
         match keys_that_fit(&server, &map, &pattern).await {
@@ -264,9 +264,9 @@ async fn keys_that_fit(
 
 /// `[ASYNC | SYNC]`, which make no difference.
 fn flush_option(request: &Request<'_>) -> Result<(), Refusal> {
-    let mut words = Words::new(request, 1);
-    if words.left() == 0 || words.is("async") || words.is("sync") {
-        return words.end();
+    let mut args = Args::new(request, 1);
+    if args.left() == 0 || args.is("async") || args.is("sync") {
+        return args.end();
     }
     Err(Refusal::SYNTAX)
 }

@@ -6,8 +6,8 @@ use convoke_grid::op::{
 use convoke_grid::{Reply, Score};
 
 use super::super::answer::{Answer, Refusal};
+use super::super::args::Args;
 use super::super::request::Request;
-use super::super::words::Words;
 
 type Parsed<'a> = Result<Op<'a>, Refusal>;
 
@@ -19,27 +19,27 @@ fn sorted<'a>(key: &'a [u8], op: SortedSetOp<'a>) -> Op<'a> {
 }
 
 pub(super) fn zadd<'a>(request: &Request<'a>) -> Parsed<'a> {
-    let mut words = Words::new(request, 1);
-    let key = words.next()?;
+    let mut args = Args::new(request, 1);
+    let key = args.next()?;
     let (mut only, mut changed, mut increase) = (AddIf::default(), false, false);
     loop {
-        if words.is("nx") {
+        if args.is("nx") {
             only.absent = true;
-        } else if words.is("xx") {
+        } else if args.is("xx") {
             only.present = true;
-        } else if words.is("gt") {
+        } else if args.is("gt") {
             only.greater = true;
-        } else if words.is("lt") {
+        } else if args.is("lt") {
             only.less = true;
-        } else if words.is("ch") {
+        } else if args.is("ch") {
             changed = true;
-        } else if words.is("incr") {
+        } else if args.is("incr") {
             increase = true;
         } else {
             break;
         }
     }
-    let rest = words.rest();
+    let rest = args.rest();
     let (pairs, odd) = rest.as_chunks::<2>();
     if !odd.is_empty() || pairs.is_empty() {
         return Err(Refusal::SYNTAX);
@@ -68,33 +68,33 @@ pub(super) fn zadd<'a>(request: &Request<'a>) -> Parsed<'a> {
 }
 
 pub(super) fn zincrby<'a>(request: &Request<'a>) -> Parsed<'a> {
-    let mut words = Words::new(request, 1);
-    let (key, by, member) = (words.next()?, words.float()?, words.next()?);
+    let mut args = Args::new(request, 1);
+    let (key, by, member) = (args.next()?, args.float()?, args.next()?);
     Ok(sorted(key, SortedSetOp::Increase { member, by, only: AddIf::default() }))
 }
 
 pub(super) fn zrem<'a>(request: &Request<'a>) -> Parsed<'a> {
-    let mut words = Words::new(request, 1);
-    Ok(sorted(words.next()?, SortedSetOp::Remove(words.rest())))
+    let mut args = Args::new(request, 1);
+    Ok(sorted(args.next()?, SortedSetOp::Remove(args.rest())))
 }
 
 pub(super) fn zscore<'a>(request: &Request<'a>) -> Parsed<'a> {
-    let mut words = Words::new(request, 1);
-    Ok(sorted(words.next()?, SortedSetOp::Score(words.next()?)))
+    let mut args = Args::new(request, 1);
+    Ok(sorted(args.next()?, SortedSetOp::Score(args.next()?)))
 }
 
 pub(super) fn zmscore<'a>(request: &Request<'a>) -> Parsed<'a> {
-    let mut words = Words::new(request, 1);
-    Ok(sorted(words.next()?, SortedSetOp::Scores(words.rest())))
+    let mut args = Args::new(request, 1);
+    Ok(sorted(args.next()?, SortedSetOp::Scores(args.rest())))
 }
 
 pub(super) fn zcard<'a>(request: &Request<'a>) -> Parsed<'a> {
-    Ok(sorted(Words::new(request, 1).next()?, SortedSetOp::Length))
+    Ok(sorted(Args::new(request, 1).next()?, SortedSetOp::Length))
 }
 
 fn rank<'a>(request: &Request<'a>, reverse: bool) -> Parsed<'a> {
-    let mut words = Words::new(request, 1);
-    let (key, member) = (words.next()?, words.next()?);
+    let mut args = Args::new(request, 1);
+    let (key, member) = (args.next()?, args.next()?);
     Ok(sorted(key, SortedSetOp::Rank { member, reverse }))
 }
 
@@ -172,25 +172,25 @@ impl Order {
     }
 }
 
-fn limit(words: &mut Words<'_, '_>) -> Result<(i64, i64), Refusal> {
-    Ok((words.integer()?, words.integer()?))
+fn limit(args: &mut Args<'_, '_>) -> Result<(i64, i64), Refusal> {
+    Ok((args.integer()?, args.integer()?))
 }
 
 /// The arguments of `ZRANGE` and `ZRANGESTORE` from the first end on.
-fn span<'a>(words: &mut Words<'_, 'a>, stores: bool) -> Result<Span<'a>, Refusal> {
-    let (first, last) = (words.next()?, words.next()?);
+fn span<'a>(args: &mut Args<'_, 'a>, stores: bool) -> Result<Span<'a>, Refusal> {
+    let (first, last) = (args.next()?, args.next()?);
     let (mut order, mut reverse, mut scores, mut within) = (Order::Rank, false, false, None);
-    while words.left() > 0 {
-        if !stores && words.is("withscores") {
+    while args.left() > 0 {
+        if !stores && args.is("withscores") {
             scores = true;
-        } else if words.is("byscore") {
+        } else if args.is("byscore") {
             order = Order::Score;
-        } else if words.is("bylex") {
+        } else if args.is("bylex") {
             order = Order::Name;
-        } else if words.is("rev") {
+        } else if args.is("rev") {
             reverse = true;
-        } else if words.is("limit") {
-            within = Some(limit(words)?);
+        } else if args.is("limit") {
+            within = Some(limit(args)?);
         } else {
             return Err(Refusal::SYNTAX);
         }
@@ -214,27 +214,27 @@ fn span<'a>(words: &mut Words<'_, 'a>, stores: bool) -> Result<Span<'a>, Refusal
 }
 
 pub(super) fn zrange<'a>(request: &Request<'a>) -> Parsed<'a> {
-    let mut words = Words::new(request, 1);
-    Ok(sorted(words.next()?, SortedSetOp::Range(span(&mut words, false)?)))
+    let mut args = Args::new(request, 1);
+    Ok(sorted(args.next()?, SortedSetOp::Range(span(&mut args, false)?)))
 }
 
 pub(super) fn zrangestore<'a>(request: &Request<'a>) -> Parsed<'a> {
-    let mut words = Words::new(request, 1);
-    let (to, from) = (words.next()?, words.next()?);
-    let span = span(&mut words, true)?;
+    let mut args = Args::new(request, 1);
+    let (to, from) = (args.next()?, args.next()?);
+    let span = span(&mut args, true)?;
     Ok(Op::Several(SeveralOp::StoreRange { from, to, span }))
 }
 
 /// The forms that are older than `ZRANGE`'s options.
 fn range_as<'a>(request: &Request<'a>, order: Order, reverse: bool) -> Parsed<'a> {
-    let mut words = Words::new(request, 1);
-    let (key, first, last) = (words.next()?, words.next()?, words.next()?);
+    let mut args = Args::new(request, 1);
+    let (key, first, last) = (args.next()?, args.next()?, args.next()?);
     let (mut scores, mut within) = (false, None);
-    while words.left() > 0 {
-        if order != Order::Name && words.is("withscores") {
+    while args.left() > 0 {
+        if order != Order::Name && args.is("withscores") {
             scores = true;
-        } else if order != Order::Rank && words.is("limit") {
-            within = Some(limit(&mut words)?);
+        } else if order != Order::Rank && args.is("limit") {
+            within = Some(limit(&mut args)?);
         } else {
             return Err(Refusal::SYNTAX);
         }
@@ -271,8 +271,8 @@ fn of_range<'a>(
     order: Order,
     op: fn(By<'a>) -> SortedSetOp<'a>,
 ) -> Parsed<'a> {
-    let mut words = Words::new(request, 1);
-    let (key, first, last) = (words.next()?, words.next()?, words.next()?);
+    let mut args = Args::new(request, 1);
+    let (key, first, last) = (args.next()?, args.next()?, args.next()?);
     Ok(sorted(key, op(order.by(first, last)?)))
 }
 
@@ -297,11 +297,11 @@ pub(super) fn zremrangebylex<'a>(request: &Request<'a>) -> Parsed<'a> {
 }
 
 fn pop<'a>(request: &Request<'a>, greatest: bool, name: &str) -> Parsed<'a> {
-    let mut words = Words::new(request, 1);
-    let key = words.next()?;
-    let count = match words.left() {
+    let mut args = Args::new(request, 1);
+    let key = args.next()?;
+    let count = match args.left() {
         0 => 1,
-        1 => words.count()?,
+        1 => args.count()?,
         _ => return Err(Refusal::arity(name)),
     };
     Ok(sorted(key, SortedSetOp::Pop { greatest, count }))
@@ -327,14 +327,14 @@ pub(super) fn popped(arguments: usize, reply: Reply) -> Answer {
 }
 
 pub(super) fn zrandmember<'a>(request: &Request<'a>) -> Parsed<'a> {
-    let mut words = Words::new(request, 1);
-    let key = words.next()?;
-    if words.left() == 0 {
+    let mut args = Args::new(request, 1);
+    let key = args.next()?;
+    if args.left() == 0 {
         return Ok(sorted(key, SortedSetOp::Any));
     }
-    let count = words.integer()?;
-    let scores = words.is("withscores");
-    words.end()?;
+    let count = args.integer()?;
+    let scores = args.is("withscores");
+    args.end()?;
     if !(-(i64::MAX / 2)..=i64::MAX / 2).contains(&count) {
         return Err(Refusal::of("ERR value is out of range"));
     }
@@ -343,30 +343,30 @@ pub(super) fn zrandmember<'a>(request: &Request<'a>) -> Parsed<'a> {
 
 /// `numkeys key … [WEIGHTS …] [AGGREGATE …] [WITHSCORES]`.
 fn combine<'a>(
-    words: &mut Words<'_, 'a>,
+    args: &mut Args<'_, 'a>,
     how: Combine,
     store: Option<&'a [u8]>,
     name: &str,
 ) -> Parsed<'a> {
-    let keys = words.counted_keys(name)?;
+    let keys = args.counted_keys(name)?;
     let mut weights = vec![1.0; keys.len()];
     let (mut aggregate, mut scores) = (Aggregate::Sum, false);
-    while words.left() > 0 {
-        if how != Combine::Difference && words.is("weights") {
-            for (weight, text) in weights.iter_mut().zip(words.many(keys.len())?) {
+    while args.left() > 0 {
+        if how != Combine::Difference && args.is("weights") {
+            for (weight, text) in weights.iter_mut().zip(args.many(keys.len())?) {
                 *weight = float(text).ok_or(Refusal::of("ERR weight value is not a float"))?;
             }
-        } else if how != Combine::Difference && words.is("aggregate") {
-            aggregate = if words.is("sum") {
+        } else if how != Combine::Difference && args.is("aggregate") {
+            aggregate = if args.is("sum") {
                 Aggregate::Sum
-            } else if words.is("min") {
+            } else if args.is("min") {
                 Aggregate::Min
-            } else if words.is("max") {
+            } else if args.is("max") {
                 Aggregate::Max
             } else {
                 return Err(Refusal::SYNTAX);
             };
-        } else if store.is_none() && words.is("withscores") {
+        } else if store.is_none() && args.is("withscores") {
             scores = true;
         } else {
             return Err(Refusal::SYNTAX);
@@ -378,21 +378,21 @@ fn combine<'a>(
 }
 
 pub(super) fn zunion<'a>(request: &Request<'a>) -> Parsed<'a> {
-    combine(&mut Words::new(request, 1), Combine::Union, None, "zunion")
+    combine(&mut Args::new(request, 1), Combine::Union, None, "zunion")
 }
 
 pub(super) fn zinter<'a>(request: &Request<'a>) -> Parsed<'a> {
-    combine(&mut Words::new(request, 1), Combine::Intersection, None, "zinter")
+    combine(&mut Args::new(request, 1), Combine::Intersection, None, "zinter")
 }
 
 pub(super) fn zdiff<'a>(request: &Request<'a>) -> Parsed<'a> {
-    combine(&mut Words::new(request, 1), Combine::Difference, None, "zdiff")
+    combine(&mut Args::new(request, 1), Combine::Difference, None, "zdiff")
 }
 
 fn combine_into<'a>(request: &Request<'a>, how: Combine, name: &str) -> Parsed<'a> {
-    let mut words = Words::new(request, 1);
-    let store = words.next()?;
-    combine(&mut words, how, Some(store), name)
+    let mut args = Args::new(request, 1);
+    let store = args.next()?;
+    combine(&mut args, how, Some(store), name)
 }
 
 pub(super) fn zunionstore<'a>(request: &Request<'a>) -> Parsed<'a> {
@@ -408,21 +408,21 @@ pub(super) fn zdiffstore<'a>(request: &Request<'a>) -> Parsed<'a> {
 }
 
 pub(super) fn zintercard<'a>(request: &Request<'a>) -> Parsed<'a> {
-    let mut words = Words::new(request, 1);
-    let keys = words.counted_keys("zintercard")?;
-    let limit = super::sets::limit(&mut words)?;
+    let mut args = Args::new(request, 1);
+    let keys = args.counted_keys("zintercard")?;
+    let limit = super::sets::limit(&mut args)?;
     Ok(Op::Several(SeveralOp::CountCommon { keys, sorted: true, limit }))
 }
 
 /// `numkeys key … MIN|MAX [COUNT n]`, from the argument at `at` on.
 pub(super) fn pop_first<'a>(request: &Request<'a>, at: usize) -> Parsed<'a> {
-    let mut words = Words::new(request, at);
-    let keys = super::numbered_keys(&mut words)?;
-    let greatest = words.is("max");
-    if !greatest && !words.is("min") {
+    let mut args = Args::new(request, at);
+    let keys = super::numbered_keys(&mut args)?;
+    let greatest = args.is("max");
+    if !greatest && !args.is("min") {
         return Err(Refusal::SYNTAX);
     }
-    let count = super::pop_count(&mut words)?;
+    let count = super::pop_count(&mut args)?;
     Ok(Op::Several(SeveralOp::PopFirstSorted { keys, greatest, count }))
 }
 

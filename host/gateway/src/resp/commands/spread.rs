@@ -124,14 +124,14 @@ pub(crate) fn whole(
         Some(error) if !changed && unknown == 0 => Err(error.into()),
         None if done == 0 => Err(OpError::Indeterminate.into()),
         refusal => {
-            let mut words = format!("INDETERMINATE {done} of {all} {things} {were_done}");
+            let mut args = format!("INDETERMINATE {done} of {all} {things} {were_done}");
             if unknown > 0 {
-                words.push_str(&format!(", {unknown} may have been"));
+                args.push_str(&format!(", {unknown} may have been"));
             }
             if let Some(error) = refusal {
-                words.push_str(&format!(", the others were refused: {}", error_text(&error)));
+                args.push_str(&format!(", the others were refused: {}", error_text(&error)));
             }
-            Err(Refusal(words.into()))
+            Err(Refusal(args.into()))
         }
     }
 }
@@ -365,8 +365,8 @@ mod tests {
             text(vec![done, unknown.clone()], KEYS_WRITTEN),
             "INDETERMINATE 5 of 7 keys were written, 2 may have been"
         );
-        let words = text(vec![refused, unknown.clone()], KEYS_WRITTEN);
-        assert!(words.starts_with("INDETERMINATE 0 of 5 keys were written, 2 may have been, the others were refused: OOM "), "{words}");
+        let args = text(vec![refused, unknown.clone()], KEYS_WRITTEN);
+        assert!(args.starts_with("INDETERMINATE 0 of 5 keys were written, 2 may have been, the others were refused: OOM "), "{args}");
         assert_eq!(text(vec![unknown], KEYS_WRITTEN), error_text(&OpError::Indeterminate));
     }
 
@@ -384,9 +384,9 @@ mod tests {
         // Partitions are asked in turn, and are full once the map is.
         let value = vec![b'v'; 700];
         let keys: Vec<String> = (0..KEYS).map(|number| format!("key:{number}")).collect();
-        let mut words: Vec<&[u8]> = vec![b"mset"];
-        words.extend(keys.iter().flat_map(|key| [key.as_bytes(), &value[..]]));
-        let Answer::Error(text) = call(&mut client, &words).await else { panic!("it fits") };
+        let mut args: Vec<&[u8]> = vec![b"mset"];
+        args.extend(keys.iter().flat_map(|key| [key.as_bytes(), &value[..]]));
+        let Answer::Error(text) = call(&mut client, &args).await else { panic!("it fits") };
         let Answer::Reply(Reply::Integer(size)) = call(&mut client, &[b"dbsize"]).await else {
             panic!("no size");
         };
@@ -395,7 +395,7 @@ mod tests {
             "INDETERMINATE {size} of {KEYS} keys were written, the others were refused: OOM "
         );
         assert!(text.starts_with(&begin), "{text}");
-        let Answer::Error(text) = call(&mut client, &words).await else { panic!("it fits") };
+        let Answer::Error(text) = call(&mut client, &args).await else { panic!("it fits") };
         assert!(text.starts_with("OOM "), "nothing of it is done now: {text}");
     }
 
@@ -404,8 +404,8 @@ mod tests {
         let server = server_on(lone_grid_with(MapCatalog::default()), Passwords::default());
         let mut client = client_of(&server, Trust::Full);
         let long = vec![b'k'; KEY_BYTES_MAX + 1];
-        let words: [&[u8]; 7] = [b"mset", b"a", b"1", b"b", b"1", &long, b"1"];
-        let Answer::Error(text) = call(&mut client, &words).await else { panic!("it is taken") };
+        let args: [&[u8]; 7] = [b"mset", b"a", b"1", b"b", b"1", &long, b"1"];
+        let Answer::Error(text) = call(&mut client, &args).await else { panic!("it is taken") };
         assert!(text.starts_with("ERR the key is longer"), "{text}");
         assert_eq!(call(&mut client, &[b"dbsize"]).await, Answer::integer(0));
     }

@@ -4,8 +4,8 @@ use convoke_grid::Reply;
 use convoke_grid::op::{KeyOp, Lifetime, Op, PlainOp, PutAnswer, PutIf, SeveralOp, float, integer};
 
 use super::super::answer::{Answer, Refusal};
+use super::super::args::{Args, Unit};
 use super::super::request::Request;
-use super::super::words::{Unit, Words};
 
 type Parsed<'a> = Result<Op<'a>, Refusal>;
 
@@ -24,33 +24,33 @@ fn put<'a>(
 }
 
 pub(super) fn get<'a>(request: &Request<'a>) -> Parsed<'a> {
-    Ok(plain(Words::new(request, 1).next()?, PlainOp::Get))
+    Ok(plain(Args::new(request, 1).next()?, PlainOp::Get))
 }
 
 pub(super) fn set<'a>(request: &Request<'a>) -> Parsed<'a> {
-    let mut words = Words::new(request, 1);
-    let (key, value) = (words.next()?, words.next()?);
+    let mut args = Args::new(request, 1);
+    let (key, value) = (args.next()?, args.next()?);
     let (mut lifetime, mut condition, mut answer) = (None, None, PutAnswer::Done);
-    while words.left() > 0 {
-        if words.is("nx") {
+    while args.left() > 0 {
+        if args.is("nx") {
             if condition == Some(PutIf::Present) {
                 return Err(Refusal::SYNTAX);
             }
             condition = Some(PutIf::Absent);
-        } else if words.is("xx") {
+        } else if args.is("xx") {
             if condition == Some(PutIf::Absent) {
                 return Err(Refusal::SYNTAX);
             }
             condition = Some(PutIf::Present);
-        } else if words.is("get") {
+        } else if args.is("get") {
             answer = PutAnswer::Old;
         } else if lifetime.is_some() {
             return Err(Refusal::SYNTAX);
-        } else if words.is("keepttl") {
+        } else if args.is("keepttl") {
             lifetime = Some(Lifetime::Keep);
         } else {
-            let unit = Unit::option(&mut words).ok_or(Refusal::SYNTAX)?;
-            lifetime = Some(unit.lifetime(words.integer()?, "set")?);
+            let unit = Unit::option(&mut args).ok_or(Refusal::SYNTAX)?;
+            lifetime = Some(unit.lifetime(args.integer()?, "set")?);
         }
     }
     let condition = condition.unwrap_or(PutIf::Always);
@@ -58,8 +58,8 @@ pub(super) fn set<'a>(request: &Request<'a>) -> Parsed<'a> {
 }
 
 fn set_for<'a>(request: &Request<'a>, unit: Unit, name: &str) -> Parsed<'a> {
-    let mut words = Words::new(request, 1);
-    let (key, time, value) = (words.next()?, words.integer()?, words.next()?);
+    let mut args = Args::new(request, 1);
+    let (key, time, value) = (args.next()?, args.integer()?, args.next()?);
     Ok(put(key, value, unit.lifetime(time, name)?, PutIf::Always, PutAnswer::Done))
 }
 
@@ -73,8 +73,8 @@ pub(super) fn psetex<'a>(request: &Request<'a>) -> Parsed<'a> {
 
 /// Answers 1 or 0: see [`done_or_not`].
 pub(super) fn setnx<'a>(request: &Request<'a>) -> Parsed<'a> {
-    let mut words = Words::new(request, 1);
-    let (key, value) = (words.next()?, words.next()?);
+    let mut args = Args::new(request, 1);
+    let (key, value) = (args.next()?, args.next()?);
     Ok(put(key, value, Lifetime::Usual, PutIf::Absent, PutAnswer::Done))
 }
 
@@ -88,86 +88,86 @@ pub(super) fn done_or_not(_: usize, reply: Reply) -> Answer {
 }
 
 pub(super) fn getset<'a>(request: &Request<'a>) -> Parsed<'a> {
-    let mut words = Words::new(request, 1);
-    let (key, value) = (words.next()?, words.next()?);
+    let mut args = Args::new(request, 1);
+    let (key, value) = (args.next()?, args.next()?);
     Ok(put(key, value, Lifetime::Usual, PutIf::Always, PutAnswer::Old))
 }
 
 pub(super) fn getdel<'a>(request: &Request<'a>) -> Parsed<'a> {
-    Ok(plain(Words::new(request, 1).next()?, PlainOp::Take))
+    Ok(plain(Args::new(request, 1).next()?, PlainOp::Take))
 }
 
 pub(super) fn getex<'a>(request: &Request<'a>) -> Parsed<'a> {
-    let mut words = Words::new(request, 1);
-    let key = words.next()?;
-    let lifetime = match words.left() {
+    let mut args = Args::new(request, 1);
+    let key = args.next()?;
+    let lifetime = match args.left() {
         0 => None,
-        _ if words.is("persist") => Some(Lifetime::Forever),
+        _ if args.is("persist") => Some(Lifetime::Forever),
         _ => {
-            let unit = Unit::option(&mut words).ok_or(Refusal::SYNTAX)?;
-            Some(unit.lifetime(words.integer()?, "getex")?)
+            let unit = Unit::option(&mut args).ok_or(Refusal::SYNTAX)?;
+            Some(unit.lifetime(args.integer()?, "getex")?)
         }
     };
-    words.end()?;
+    args.end()?;
     Ok(plain(key, PlainOp::GetAndExpire(lifetime)))
 }
 
 pub(super) fn strlen<'a>(request: &Request<'a>) -> Parsed<'a> {
-    Ok(plain(Words::new(request, 1).next()?, PlainOp::Length))
+    Ok(plain(Args::new(request, 1).next()?, PlainOp::Length))
 }
 
 pub(super) fn append<'a>(request: &Request<'a>) -> Parsed<'a> {
-    let mut words = Words::new(request, 1);
-    Ok(plain(words.next()?, PlainOp::Append(words.next()?)))
+    let mut args = Args::new(request, 1);
+    Ok(plain(args.next()?, PlainOp::Append(args.next()?)))
 }
 
 pub(super) fn getrange<'a>(request: &Request<'a>) -> Parsed<'a> {
-    let mut words = Words::new(request, 1);
-    Ok(plain(words.next()?, PlainOp::Range(words.integer()?, words.integer()?)))
+    let mut args = Args::new(request, 1);
+    Ok(plain(args.next()?, PlainOp::Range(args.integer()?, args.integer()?)))
 }
 
 pub(super) fn setrange<'a>(request: &Request<'a>) -> Parsed<'a> {
-    let mut words = Words::new(request, 1);
-    let (key, at, bytes) = (words.next()?, words.integer()?, words.next()?);
+    let mut args = Args::new(request, 1);
+    let (key, at, bytes) = (args.next()?, args.integer()?, args.next()?);
     let at = u64::try_from(at).map_err(|_| Refusal::of("ERR offset is out of range"))?;
     Ok(plain(key, PlainOp::Splice(at, bytes)))
 }
 
 pub(super) fn incr<'a>(request: &Request<'a>) -> Parsed<'a> {
-    Ok(plain(Words::new(request, 1).next()?, PlainOp::Add(1)))
+    Ok(plain(Args::new(request, 1).next()?, PlainOp::Add(1)))
 }
 
 pub(super) fn decr<'a>(request: &Request<'a>) -> Parsed<'a> {
-    Ok(plain(Words::new(request, 1).next()?, PlainOp::Add(-1)))
+    Ok(plain(Args::new(request, 1).next()?, PlainOp::Add(-1)))
 }
 
 pub(super) fn incrby<'a>(request: &Request<'a>) -> Parsed<'a> {
-    let mut words = Words::new(request, 1);
-    Ok(plain(words.next()?, PlainOp::Add(words.integer()?)))
+    let mut args = Args::new(request, 1);
+    Ok(plain(args.next()?, PlainOp::Add(args.integer()?)))
 }
 
 pub(super) fn decrby<'a>(request: &Request<'a>) -> Parsed<'a> {
-    let mut words = Words::new(request, 1);
-    let (key, by) = (words.next()?, words.next()?);
+    let mut args = Args::new(request, 1);
+    let (key, by) = (args.next()?, args.next()?);
     let by = integer(by).ok_or(Refusal::INTEGER)?;
     let by = by.checked_neg().ok_or(Refusal::of("ERR decrement would overflow"))?;
     Ok(plain(key, PlainOp::Add(by)))
 }
 
 pub(super) fn incrbyfloat<'a>(request: &Request<'a>) -> Parsed<'a> {
-    let mut words = Words::new(request, 1);
-    let (key, by) = (words.next()?, words.next()?);
+    let mut args = Args::new(request, 1);
+    let (key, by) = (args.next()?, args.next()?);
     let by = float(by).ok_or(Refusal::FLOAT)?;
     Ok(plain(key, PlainOp::AddFloat(by)))
 }
 
 pub(super) fn mget<'a>(request: &Request<'a>) -> Parsed<'a> {
-    Ok(Op::Several(SeveralOp::Get(Words::new(request, 1).rest())))
+    Ok(Op::Several(SeveralOp::Get(Args::new(request, 1).rest())))
 }
 
 fn put_many<'a>(request: &Request<'a>, absent: bool, name: &str) -> Parsed<'a> {
-    let words = Words::new(request, 1).rest();
-    let (pairs, odd) = words.as_chunks::<2>();
+    let args = Args::new(request, 1).rest();
+    let (pairs, odd) = args.as_chunks::<2>();
     if !odd.is_empty() {
         return Err(Refusal::arity(name));
     }

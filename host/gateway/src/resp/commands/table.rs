@@ -95,9 +95,9 @@ pub enum Keys {
 /// One command, or one subcommand of a command that has some: those are rows of
 /// their own, named `command|subcommand`, with their own arity and flags.
 pub struct Command {
-    /// In small letters; `client|kill` for a subcommand.
+    /// In small messages; `client|kill` for a subcommand.
     pub name: &'static str,
-    /// Number of arguments, the name (both words of a subcommand's) among them; below
+    /// Number of arguments, the name (both args of a subcommand's) among them; below
     /// zero at least so many.
     pub arity: i32,
     flags: u16,
@@ -245,7 +245,7 @@ pub(super) enum Missing {
 /// command has some and a second word is there. There is no other way to a row, so
 /// what has none cannot be done.
 pub(super) fn resolve(name: &[u8], part: Option<&[u8]>) -> Result<usize, Missing> {
-    // A row of a subcommand is reached by two words only.
+    // A row of a subcommand is reached by two args only.
     let index = find(name).filter(|index| !COMMANDS[*index].is_part()).ok_or(Missing::Command)?;
     let command = &COMMANDS[index];
     let Some(part) = part.filter(|_| command.is(Command::CONTAINER)) else { return Ok(index) };
@@ -605,9 +605,9 @@ mod tests {
     #[test]
     fn keys_are_found_among_the_arguments() {
         let keys = |line: &str| {
-            let words: Vec<&[u8]> = line.split(' ').map(str::as_bytes).collect();
-            let command = &COMMANDS[find(words[0]).unwrap()];
-            let keys = command.keys_of(&words);
+            let args: Vec<&[u8]> = line.split(' ').map(str::as_bytes).collect();
+            let command = &COMMANDS[find(args[0]).unwrap()];
+            let keys = command.keys_of(&args);
             keys.iter().map(|key| std::str::from_utf8(key).unwrap()).collect::<Vec<_>>().join(" ")
         };
         assert_eq!(keys("mset a 1 b 2"), "a b");

@@ -36,8 +36,8 @@ pub(super) fn queue(
     let server = Arc::clone(&client.server);
     let Some(transaction) = &mut client.transaction else { return Answer::DONE.into() };
     if server.settings.redis_cluster {
-        let words: Vec<&[u8]> = request.from(0).collect();
-        if let Err(refusal) = cluster::check(&server, command.keys_of(&words)) {
+        let args: Vec<&[u8]> = request.from(0).collect();
+        if let Err(refusal) = cluster::check(&server, command.keys_of(&args)) {
             transaction.broken = true;
             return refusal.into_outcome();
         }
@@ -50,7 +50,7 @@ pub(super) fn queue(
     }
     transaction.bytes = bytes;
     transaction.queued.push(queued);
-    client.card.queued.store(transaction.queued.len() as i64, Ordering::Relaxed);
+    client.info.queued.store(transaction.queued.len() as i64, Ordering::Relaxed);
     Answer::Reply(Reply::Word("QUEUED".into())).into()
 }
 
@@ -65,14 +65,14 @@ pub(super) fn multi(client: &mut Client, _: &Request<'_>) -> Begun {
         return Err(Refusal::of("ERR MULTI calls can not be nested"));
     }
     client.transaction = Some(Transaction::default());
-    client.card.queued.store(0, Ordering::Relaxed);
+    client.info.queued.store(0, Ordering::Relaxed);
     Ok(Answer::DONE.into())
 }
 
 /// Ends the transaction, and what was watched for it.
 fn end(client: &mut Client) -> Option<(Transaction, Vec<Watched>)> {
     let transaction = client.transaction.take()?;
-    client.card.queued.store(-1, Ordering::Relaxed);
+    client.info.queued.store(-1, Ordering::Relaxed);
     Some((transaction, std::mem::take(&mut client.watched.lock())))
 }
 
@@ -416,8 +416,8 @@ mod tests {
     async fn lines(client: &mut Client, lines: &[&str]) -> Answer {
         let mut answer = Answer::Nothing;
         for line in lines {
-            let words: Vec<&[u8]> = line.split(' ').map(str::as_bytes).collect();
-            answer = call(client, &words).await;
+            let args: Vec<&[u8]> = line.split(' ').map(str::as_bytes).collect();
+            answer = call(client, &args).await;
         }
         answer
     }
@@ -440,11 +440,11 @@ mod tests {
             assert_eq!(done, Answer::Reply(Reply::NilList), "{line}");
             assert_eq!(lines(&mut client, &["get a"]).await, Answer::bytes(b"2"), "{line}");
             assert_eq!(lines(&mut client, &["client getname"]).await, Answer::NIL, "{line}");
-            assert_eq!(other.mailbox.next(), Ok(None), "{line}");
+            assert_eq!(other.output_buffer.next(), Ok(None), "{line}");
         }
         let done = list(lines(&mut client, &["multi", "get a", "publish news x", "exec"]).await);
         assert_eq!(done, [Answer::bytes(b"2"), Answer::integer(1)]);
-        assert!(other.mailbox.next().is_ok_and(|letter| letter.is_some()));
+        assert!(other.output_buffer.next().is_ok_and(|message| message.is_some()));
     }
 
     #[tokio::test]

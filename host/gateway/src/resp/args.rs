@@ -6,12 +6,12 @@ use super::answer::Refusal;
 use super::request::Request;
 
 /// Arguments that were not read yet.
-pub(crate) struct Words<'r, 'a> {
+pub(crate) struct Args<'r, 'a> {
     request: &'r Request<'a>,
     at: usize,
 }
 
-impl<'r, 'a> Words<'r, 'a> {
+impl<'r, 'a> Args<'r, 'a> {
     /// From the argument at `at` on; the command's name is at 0.
     pub(crate) fn new(request: &'r Request<'a>, at: usize) -> Self {
         Self { request, at }
@@ -101,14 +101,14 @@ pub(crate) enum Unit {
 
 impl Unit {
     /// The unit of an option such as `EX`.
-    pub(crate) fn option(words: &mut Words<'_, '_>) -> Option<Self> {
+    pub(crate) fn option(args: &mut Args<'_, '_>) -> Option<Self> {
         let options = [
             ("ex", Self::Seconds),
             ("px", Self::Milliseconds),
             ("exat", Self::AtSeconds),
             ("pxat", Self::AtMilliseconds),
         ];
-        options.into_iter().find(|(word, _)| words.is(word)).map(|(_, unit)| unit)
+        options.into_iter().find(|(word, _)| args.is(word)).map(|(_, unit)| unit)
     }
 
     /// So much of it, which must be something.

@@ -12,9 +12,9 @@ use crate::ledger::{Account, Ledger};
 
 /// Bytes that may wait for one client: beyond that it does not keep up, and is
 /// cut off, so that it knows that it missed something.
-pub(crate) const MAILBOX_BYTES_MAX: usize = 32 << 20;
+pub(crate) const OUTPUT_BUFFER_BYTES_MAX: usize = 32 << 20;
 /// The same while as much is held for all clients together as may be.
-const MAILBOX_BYTES_WHEN_FULL_MAX: usize = 1 << 20;
+const OUTPUT_BUFFER_BYTES_WHEN_FULL_MAX: usize = 1 << 20;
 /// What waits is counted in steps of this many bytes.
 const COUNTED_BYTES: usize = 64 << 10;
 /// Bytes that a message takes beside its own.
@@ -22,14 +22,14 @@ const MESSAGE_BYTES: usize = 128;
 
 /// One message.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Letter {
+pub(crate) struct OutboundMessage {
     pub(crate) topic: Bytes,
     /// What fits the topic, if it was subscribed to by a pattern.
     pub(crate) pattern: Option<Bytes>,
     pub(crate) payload: Bytes,
 }
 
-impl Letter {
+impl OutboundMessage {
     fn bytes(&self) -> usize {
         MESSAGE_BYTES + self.topic.len() + self.payload.len()
     }
@@ -40,7 +40,7 @@ impl Letter {
 pub(crate) struct Overflowed;
 
 struct Inner {
-    letters: VecDeque<Letter>,
+    messages: VecDeque<OutboundMessage>,
     bytes: usize,
     overflowed: bool,
     account: Account,
@@ -57,7 +57,7 @@ impl Inner {
 }
 
 /// See the [module](self).
-pub(crate) struct Mailbox {
+pub(crate) struct OutputBuffer {
     ledger: Arc<Ledger>,
     inner: Mutex<Inner>,
     /// Woken by each message.
@@ -66,21 +66,24 @@ pub(crate) struct Mailbox {
     pub(crate) overflow_waker: AtomicWaker,
 }
 
-impl Subscriber for Mailbox {
+impl Subscriber for OutputBuffer {
     fn deliver(&self, topic: &Bytes, pattern: Option<&Bytes>, payload: &Bytes) {
-        let letter =
-            Letter { topic: topic.clone(), pattern: pattern.cloned(), payload: payload.clone() };
+        let message = OutboundMessage {
+            topic: topic.clone(),
+            pattern: pattern.cloned(),
+            payload: payload.clone(),
+        };
         let mut inner = self.inner.lock();
         if inner.overflowed {
             return;
         }
-        inner.bytes += letter.bytes();
-        inner.letters.push_back(letter);
+        inner.bytes += message.bytes();
+        inner.messages.push_back(message);
         let is_full = self.ledger.is_full();
-        let max = if is_full { MAILBOX_BYTES_WHEN_FULL_MAX } else { MAILBOX_BYTES_MAX };
+        let max = if is_full { OUTPUT_BUFFER_BYTES_WHEN_FULL_MAX } else { OUTPUT_BUFFER_BYTES_MAX };
         if inner.bytes > max {
             (inner.overflowed, inner.bytes) = (true, 0);
-            inner.letters = VecDeque::new();
+            inner.messages = VecDeque::new();
         }
         inner.count();
         let overflowed = inner.overflowed;
@@ -92,11 +95,11 @@ impl Subscriber for Mailbox {
     }
 }
 
-impl Mailbox {
+impl OutputBuffer {
     /// An empty one.
     pub(crate) fn new(ledger: &Arc<Ledger>) -> Self {
         let inner = Inner {
-            letters: VecDeque::new(),
+            messages: VecDeque::new(),
             bytes: 0,
             overflowed: false,
             account: Account::new(ledger),
@@ -108,16 +111,19 @@ impl Mailbox {
 
     /// Hands over what is there, in order, until `each` says that it is enough.
     /// Returns whether there was anything.
-    pub(crate) fn take(&self, mut each: impl FnMut(Letter) -> bool) -> Result<bool, Overflowed> {
+    pub(crate) fn take(
+        &self,
+        mut each: impl FnMut(OutboundMessage) -> bool,
+    ) -> Result<bool, Overflowed> {
         let mut inner = self.inner.lock();
         if inner.overflowed {
             return Err(Overflowed);
         }
         let mut any = false;
-        while let Some(letter) = inner.letters.pop_front() {
-            inner.bytes -= letter.bytes();
+        while let Some(message) = inner.messages.pop_front() {
+            inner.bytes -= message.bytes();
             any = true;
-            if each(letter) {
+            if each(message) {
                 break;
             }
         }
@@ -131,10 +137,10 @@ impl Mailbox {
     }
 
     /// The next one.
-    pub(crate) fn next(&self) -> Result<Option<Letter>, Overflowed> {
+    pub(crate) fn next(&self) -> Result<Option<OutboundMessage>, Overflowed> {
         let mut next = None;
-        self.take(|letter| {
-            next = Some(letter);
+        self.take(|message| {
+            next = Some(message);
             true
         })?;
         Ok(next)
@@ -147,25 +153,25 @@ mod tests {
 
     #[test]
     fn who_does_not_keep_up_is_told() {
-        let mailbox = Mailbox::new(&Arc::default());
-        let payload = Bytes::from(vec![0; MAILBOX_BYTES_MAX / 2]);
-        mailbox.deliver(&"t".into(), None, &payload);
-        mailbox.deliver(&"t".into(), None, &payload);
-        assert_eq!(mailbox.next(), Err(Overflowed));
+        let output_buffer = OutputBuffer::new(&Arc::default());
+        let payload = Bytes::from(vec![0; OUTPUT_BUFFER_BYTES_MAX / 2]);
+        output_buffer.deliver(&"t".into(), None, &payload);
+        output_buffer.deliver(&"t".into(), None, &payload);
+        assert_eq!(output_buffer.next(), Err(Overflowed));
     }
 
     #[test]
     fn what_waits_is_counted_and_less_of_it_may_wait_when_much_is_held() {
         let ledger = Arc::new(Ledger::default());
-        let (slow, other) = (Mailbox::new(&ledger), Mailbox::new(&ledger));
-        let payload = Bytes::from(vec![0; MAILBOX_BYTES_MAX / 2]);
+        let (slow, other) = (OutputBuffer::new(&ledger), OutputBuffer::new(&ledger));
+        let payload = Bytes::from(vec![0; OUTPUT_BUFFER_BYTES_MAX / 2]);
         slow.deliver(&"t".into(), None, &payload);
         assert!(ledger.held() >= payload.len() - COUNTED_BYTES);
         let mut account = Account::new(&ledger);
         account.set(2 * crate::ledger::HELD_BYTES_MAX);
-        let small = Bytes::from(vec![0; MAILBOX_BYTES_WHEN_FULL_MAX / 2]);
+        let small = Bytes::from(vec![0; OUTPUT_BUFFER_BYTES_WHEN_FULL_MAX / 2]);
         other.deliver(&"t".into(), None, &small);
-        assert!(other.next().is_ok_and(|letter| letter.is_some()));
+        assert!(other.next().is_ok_and(|message| message.is_some()));
         slow.deliver(&"t".into(), None, &small);
         assert_eq!(slow.next(), Err(Overflowed));
         drop((account, slow, other));
@@ -174,14 +180,14 @@ mod tests {
 
     #[test]
     fn messages_come_in_order_and_name_the_pattern() {
-        let mailbox = Mailbox::new(&Arc::default());
-        mailbox.deliver(&"t".into(), None, &"1".into());
-        mailbox.deliver(&"t".into(), Some(&"*".into()), &"2".into());
-        let letter = |pattern: Option<Bytes>, payload: &'static str| {
-            Some(Letter { topic: "t".into(), pattern, payload: payload.into() })
+        let output_buffer = OutputBuffer::new(&Arc::default());
+        output_buffer.deliver(&"t".into(), None, &"1".into());
+        output_buffer.deliver(&"t".into(), Some(&"*".into()), &"2".into());
+        let message = |pattern: Option<Bytes>, payload: &'static str| {
+            Some(OutboundMessage { topic: "t".into(), pattern, payload: payload.into() })
         };
-        assert_eq!(mailbox.next(), Ok(letter(None, "1")));
-        assert_eq!(mailbox.next(), Ok(letter(Some("*".into()), "2")));
-        assert_eq!(mailbox.next(), Ok(None));
+        assert_eq!(output_buffer.next(), Ok(message(None, "1")));
+        assert_eq!(output_buffer.next(), Ok(message(Some("*".into()), "2")));
+        assert_eq!(output_buffer.next(), Ok(None));
     }
 }
