@@ -13,3 +13,4 @@ mod safe;
 mod splitting;
 mod storing;
 mod subscribing;
+mod transactions;

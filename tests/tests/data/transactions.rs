@@ -1,0 +1,178 @@
+//! Transactions on keys of several members: all of it happens or nothing, whichever member is
+//! lost meanwhile.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use convoke_tests::resp::{Client, Value};
+use convoke_tests::{Cluster, Member};
+use rustix::process::Signal;
+
+use crate::safe::wait_until_safe;
+
+/// Accounts between which amounts are transferred; all together have nothing.
+const ACCOUNTS: u64 = 12;
+/// Names of which one has the token.
+const NAMES: u64 = 12;
+/// Transactions that are acknowledged between two events.
+const BETWEEN: u64 = 500;
+const WAIT_MAX: Duration = Duration::from_secs(60);
+
+/// Clients of all members that run transactions until it is dropped.
+struct Transfers {
+    ends: Arc<AtomicBool>,
+    committed: Arc<AtomicU64>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl Transfers {
+    fn on(members: &[Member]) -> Self {
+        let (ends, committed) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
+        let threads = members
+            .iter()
+            .enumerate()
+            .map(|(n, member)| {
+                let (ends, committed) = (Arc::clone(&ends), Arc::clone(&committed));
+                let mut client = member.client();
+                thread::spawn(move || {
+                    let mut at = n as u64;
+                    while !ends.load(Ordering::Relaxed) {
+                        at += 1;
+                        // The member may be gone.
+                        let Ok(done) = transfer(&mut client, at) else { return };
+                        let Ok(_) = rename(&mut client, at) else { return };
+                        committed.fetch_add(u64::from(done), Ordering::Relaxed);
+                    }
+                })
+            })
+            .collect();
+        Self { ends, committed, threads }
+    }
+
+    fn wait_for_more(&self) {
+        let (before, since) = (self.committed.load(Ordering::Relaxed), Instant::now());
+        while self.committed.load(Ordering::Relaxed) < before + BETWEEN {
+            assert!(since.elapsed() < WAIT_MAX, "transactions stand still");
+            thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    fn stop(self) {
+        self.ends.store(true, Ordering::Relaxed);
+        for thread in self.threads {
+            thread.join().expect("a client has no reason to panic");
+        }
+    }
+}
+
+/// Transfers an amount. Returns whether it was acknowledged.
+fn transfer(client: &mut Client, at: u64) -> std::io::Result<bool> {
+    let (from, to) = (at % ACCOUNTS, (at * 7 + 1) % ACCOUNTS);
+    let (from, to) = (format!("account:{from}"), format!("account:{to}"));
+    let requests =
+        [vec!["MULTI"], vec!["DECRBY", &from, "3"], vec!["INCRBY", &to, "3"], vec!["EXEC"]];
+    let replies = client.call_all(&requests)?;
+    Ok(replies[3].list().is_some())
+}
+
+fn rename(client: &mut Client, at: u64) -> std::io::Result<Value> {
+    let (from, to) = (format!("name:{}", at % NAMES), format!("name:{}", (at * 5 + 2) % NAMES));
+    client.call(&[b"RENAME", from.as_bytes(), to.as_bytes()])
+}
+
+/// The amounts of all accounts, as one transaction returns them.
+fn sum(client: &mut Client) -> i64 {
+    let mut requests = vec![vec!["MULTI".to_owned()]];
+    requests.extend((0..ACCOUNTS).map(|n| vec!["GET".to_owned(), format!("account:{n}")]));
+    requests.push(vec!["EXEC".to_owned()]);
+    let replies = client.call_all(&requests).expect("the member answers");
+    let last = replies.last().and_then(|reply| reply.list());
+    let number = |value: &Value| {
+        let text = value.bytes().map(|bytes| String::from_utf8_lossy(bytes).into_owned());
+        text.map_or(0, |text| text.parse::<i64>().expect("a number"))
+    };
+    last.unwrap_or_else(|| panic!("{replies:?}")).iter().map(number).sum()
+}
+
+fn tokens(client: &mut Client) -> Option<i64> {
+    let names: Vec<String> = (0..NAMES).map(|n| format!("name:{n}")).collect();
+    let mut exists = vec!["EXISTS"];
+    exists.extend(names.iter().map(String::as_str));
+    let replies = client.call_all(&[vec!["MULTI"], exists, vec!["EXEC"]]).ok()?;
+    replies[2].list()?[0].integer()
+}
+
+#[track_caller]
+fn check(members: &[Member]) {
+    for member in members {
+        let mut client = member.client();
+        assert_eq!(sum(&mut client), 0, "a transfer is half-done");
+        assert_eq!(tokens(&mut client), Some(1), "a rename is half-done");
+    }
+}
+
+#[test]
+fn no_transaction_is_half_done_when_members_are_killed_or_leave() {
+    let cluster = Cluster::new();
+    let mut members = cluster.start_in_order(3);
+    wait_until_safe(&cluster, &members);
+    let token = members[0].client().call(&[b"SET", b"name:0", b"token"]);
+    assert_eq!(token.expect("the member answers"), Value::ok());
+    for (victim, kills) in [(2, true), (0, true), (1, false), (0, true)] {
+        let transfers = Transfers::on(&members);
+        transfers.wait_for_more();
+        // Nobody sees a half of one meanwhile.
+        for member in &members {
+            assert_eq!(sum(&mut member.client()), 0);
+            assert_eq!(tokens(&mut member.client()), Some(1));
+        }
+        if kills {
+            members[victim].kill();
+        } else {
+            members[victim].signal(Signal::TERM);
+            members[victim].wait_exit(WAIT_MAX);
+        }
+        transfers.wait_for_more();
+        members[victim] = cluster.start();
+        wait_until_safe(&cluster, &members);
+        transfers.stop();
+        check(&members);
+    }
+}
+
+#[test]
+fn a_plain_client_sees_one_redis_whatever_keys_it_names() {
+    let cluster = Cluster::alone();
+    let members = cluster.start_in_order(3);
+    wait_until_safe(&cluster, &members);
+    for member in &members {
+        let mut client = member.client();
+        for (line, expected) in [
+            ("FLUSHALL", Value::ok()),
+            ("HSET session:1 a 1", Value::Integer(1)),
+            ("EXPIRE session:1 2100", Value::Integer(1)),
+            ("RENAME session:1 session:2", Value::ok()),
+            ("EXISTS session:1 session:2", Value::Integer(1)),
+            ("PERSIST session:2", Value::Integer(1)),
+            ("RPUSH queue job", Value::Integer(1)),
+            ("LMOVE queue queue:active RIGHT LEFT", Value::from("job")),
+            ("RPOPLPUSH queue:active queue:done", Value::from("job")),
+            ("BLMOVE queue queue:active LEFT LEFT 0.01", Value::Nil),
+            ("MSETNX one 1 two 2 three 3", Value::Integer(1)),
+            ("MSETNX three 3 four 4", Value::Integer(0)),
+            ("COPY one four", Value::Integer(1)),
+            ("SADD set:1 a b c", Value::Integer(3)),
+            ("SADD set:2 b c d", Value::Integer(3)),
+            ("SMOVE set:1 set:2 a", Value::Integer(1)),
+            ("SINTERSTORE set:3 set:1 set:2", Value::Integer(2)),
+            ("ZUNIONSTORE sorted 2 set:1 set:2", Value::Integer(4)),
+            ("ZRANGESTORE sorted:2 sorted 0 1", Value::Integer(2)),
+            ("DBSIZE", Value::Integer(11)),
+        ] {
+            let reply = client.ask(line).expect("the member answers");
+            assert_eq!(reply, expected, "{line}");
+        }
+    }
+}
