@@ -94,7 +94,7 @@ impl Status {
             "accepted": load(&resp.counters.accepted),
             "turned_away": load(&resp.counters.turned_away),
             "cut_off": load(&resp.counters.cut_off),
-            "wrong_passwords": load(&resp.counters.refused),
+            "wrong_passwords": load(&resp.counters.wrong_passwords),
             "commands": load(&resp.counters.commands),
         })
     }
@@ -363,7 +363,11 @@ impl Node for Status {
                     "RESP clients disconnected because they read too slowly.",
                     &counters.cut_off,
                 ),
-                ("wrong_passwords", "Failed authentications of RESP clients.", &counters.refused),
+                (
+                    "wrong_passwords",
+                    "Failed authentications of RESP clients.",
+                    &counters.wrong_passwords,
+                ),
                 ("commands", "Commands of RESP clients.", &counters.commands),
             ] {
                 put(&format!("resp_{name}_total"), "counter", help, load(counter));

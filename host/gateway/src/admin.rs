@@ -149,8 +149,8 @@ fn render(overview: &Overview) -> String {
     let _ = write!(
         page,
         "<p>{}, {}, view {}</p>",
-        counted(members.len(), "member"),
-        counted(groups, "group"),
+        plural(members.len(), "member"),
+        plural(groups, "group"),
         if view.is_empty() { "not there yet" } else { view }
     );
     page.push_str(
@@ -184,7 +184,7 @@ fn render(overview: &Overview) -> String {
             escaped(&member.group),
             escaped(&member.address),
             escaped(&member.since),
-            ago(member.up_ms),
+            format_duration(member.up_ms),
             escaped(&member.found_by),
             roles.join(", "),
         );
@@ -211,12 +211,12 @@ fn render(overview: &Overview) -> String {
     page
 }
 
-fn counted(count: usize, noun: &str) -> String {
+fn plural(count: usize, noun: &str) -> String {
     if count == 1 { format!("1 {noun}") } else { format!("{count} {noun}s") }
 }
 
 /// `3 h 12 min`: the two largest units.
-fn ago(ms: u64) -> String {
+fn format_duration(ms: u64) -> String {
     let seconds = ms / 1_000;
     let (minutes, hours, days) = (seconds / 60, seconds / 3_600, seconds / 86_400);
     match (days, hours, minutes) {
@@ -303,8 +303,8 @@ mod tests {
 
     #[test]
     fn spans_are_told_in_two_units() {
-        assert_eq!(ago(900), "0 s");
-        assert_eq!(ago(61_000), "1 min 1 s");
-        assert_eq!(ago(90_000_000), "1 d 1 h");
+        assert_eq!(format_duration(900), "0 s");
+        assert_eq!(format_duration(61_000), "1 min 1 s");
+        assert_eq!(format_duration(90_000_000), "1 d 1 h");
     }
 }

@@ -41,9 +41,9 @@ const ALL: u16 = 0b1111_1111_1100;
 
 /// Which events are sent.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Wanted(u16);
+pub struct EventMask(u16);
 
-impl Wanted {
+impl EventMask {
     /// What a text that is none is refused with; Redis' words.
     pub const EXPECTED: &str = "Invalid event class character. Use 'Ag$lshzxeKEtmdn'.";
 
@@ -51,10 +51,9 @@ impl Wanted {
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         text.chars()
-            .map(|message| {
-                let one =
-                    LETTERS.iter().find(|(known, ..)| *known == message).map(|(.., bit)| *bit);
-                if message == 'A' { Some(ALL) } else { one }
+            .map(|letter| {
+                let one = LETTERS.iter().find(|(known, ..)| *known == letter).map(|(.., bit)| *bit);
+                if letter == 'A' { Some(ALL) } else { one }
             })
             .try_fold(0, |bits, bit| Some(bits | bit?))
             .map(Self)
@@ -64,14 +63,14 @@ impl Wanted {
     #[must_use]
     pub fn text(self) -> String {
         let all = self.0 & ALL == ALL;
-        let messages = LETTERS.iter().filter(|(_, _, bit)| {
+        let letters = LETTERS.iter().filter(|(_, _, bit)| {
             let in_all = ALL | 1 << 12;
             self.0 & bit != 0 && !(all && bit & in_all != 0)
         });
-        all.then_some('A').into_iter().chain(messages.map(|(message, ..)| *message)).collect()
+        all.then_some('A').into_iter().chain(letters.map(|(letter, ..)| *letter)).collect()
     }
 
-    fn has(self, class: Class) -> bool {
+    fn contains(self, class: Class) -> bool {
         LETTERS.iter().any(|(_, of, bit)| *of == Some(class) && self.0 & bit != 0)
     }
 }
@@ -85,17 +84,17 @@ struct KeyspaceNotifier {
 impl Listener for KeyspaceNotifier {
     fn hear(&self, event: &Event) {
         let setting = self.grid.setting(SETTING).unwrap_or_default();
-        let wanted = Wanted::parse(&setting).unwrap_or_default();
-        if !wanted.has(event.class) {
+        let mask = EventMask::parse(&setting).unwrap_or_default();
+        if !mask.contains(event.class) {
             return;
         }
         let database = self.database;
-        if wanted.0 & KEYSPACE != 0 {
+        if mask.0 & KEYSPACE != 0 {
             let mut topic = format!("__keyspace@{database}__:").into_bytes();
             topic.extend_from_slice(&event.key);
             self.grid.publish_here(&topic.into(), &Bytes::from(event.name.clone().into_bytes()));
         }
-        if wanted.0 & KEYEVENT != 0 {
+        if mask.0 & KEYEVENT != 0 {
             let topic = format!("__keyevent@{database}__:{}", event.name);
             self.grid.publish_here(&topic.into(), &event.key);
         }
@@ -115,8 +114,8 @@ impl Notifications {
         for database in databases(topic, is_pattern) {
             let mut listening = self.listening.lock();
             let (count, _) = listening.entry(database).or_insert_with(|| {
-                let teller = KeyspaceNotifier { grid: grid.clone(), database };
-                (0, grid.listen(&map_name(database), Arc::new(teller)))
+                let notifier = KeyspaceNotifier { grid: grid.clone(), database };
+                (0, grid.listen(&map_name(database), Arc::new(notifier)))
             });
             *count += 1;
         }
@@ -138,7 +137,7 @@ impl Notifications {
 }
 
 /// Whether a topic, or topics that fit it as a pattern, may tell of keys.
-pub(crate) fn concerns(topic: &[u8], is_pattern: bool) -> bool {
+pub(crate) fn may_match_events(topic: &[u8], is_pattern: bool) -> bool {
     !databases(topic, is_pattern).is_empty()
 }
 
@@ -173,9 +172,9 @@ mod tests {
         for (text, shown) in
             [("KEA", "AKE"), ("Ex", "xE"), ("Kg$lshzxetd", "AK"), ("", ""), ("KEnA", "AKE")]
         {
-            assert_eq!(Wanted::parse(text).unwrap().text(), shown, "{text}");
+            assert_eq!(EventMask::parse(text).unwrap().text(), shown, "{text}");
         }
-        assert_eq!(Wanted::parse("KQ"), None);
+        assert_eq!(EventMask::parse("KQ"), None);
     }
 
     #[test]

@@ -44,12 +44,12 @@ impl Host for Process {
 
 /// A member alone, ready to serve. Needs a runtime, whose test does not pause: the
 /// grid is driven only here.
-pub(crate) fn lone_grid() -> Grid {
-    lone_grid_with(MapCatalog::default())
+pub(crate) fn single_member_grid() -> Grid {
+    single_member_grid_with(MapCatalog::default())
 }
 
-/// As [`lone_grid`], with settings of maps.
-pub(crate) fn lone_grid_with(catalog: MapCatalog) -> Grid {
+/// As [`single_member_grid`], with settings of maps.
+pub(crate) fn single_member_grid_with(catalog: MapCatalog) -> Grid {
     let settings =
         GridSettings { partitions: Some(7), min_members: 1, hasher: KeyHasher::new([7; 16]) };
     let me = MemberId::new_now();
@@ -75,9 +75,9 @@ pub(crate) fn lone_grid_with(catalog: MapCatalog) -> Grid {
 }
 
 /// The members that clients of a Redis Cluster are shown: none.
-struct Nobody;
+struct NoNodes;
 
-impl Cluster for Nobody {
+impl Cluster for NoNodes {
     fn nodes(&self) -> Vec<ClusterNode> {
         Vec::new()
     }
@@ -91,7 +91,7 @@ pub(crate) fn server_on(grid: Grid, passwords: Passwords) -> Arc<Server> {
 /// As [`server_on`], with settings.
 pub(crate) fn server_with(grid: Grid, settings: RespSettings) -> Arc<Server> {
     let pubsub = PubSub::new(grid.clone());
-    Server::new(grid, pubsub, settings, Arc::new(Nobody), 6379)
+    Server::new(grid, pubsub, settings, Arc::new(NoNodes), 6379)
 }
 
 /// Hands a request of these words to `work`.
@@ -110,27 +110,27 @@ pub(crate) fn with_request<R>(words: &[&[u8]], work: impl FnOnce(&Request<'_>) -
 
 /// A client of that server, which may do so much.
 pub(crate) fn client_of(server: &Arc<Server>, trust: Trust) -> Client {
-    let anywhere = SocketAddr::from(([127, 0, 0, 1], 1));
-    let info = Arc::new(ClientInfo::new(1, anywhere, anywhere, server.elapsed_ms()));
+    let address = SocketAddr::from(([127, 0, 0, 1], 1));
+    let info = Arc::new(ClientInfo::new(1, address, address, server.elapsed_ms()));
     let mut client = Client::new(server, info).expect("the first database can be opened");
-    client.trust(trust);
+    client.set_trust(trust);
     client
 }
 
 /// Does a command, and waits for what comes of it.
 pub(crate) async fn call(client: &mut Client, words: &[&[u8]]) -> Answer {
     let mut sink = Vec::new();
-    let mut begun = with_request(words, |request| commands::begin(client, request, &mut sink));
+    let mut outcome = with_request(words, |request| commands::begin(client, request, &mut sink));
     loop {
-        begun = match begun {
+        outcome = match outcome {
             // A value that was at hand is written already.
-            Outcome::Now(Answer::Nothing) if !sink.is_empty() => return written(&sink),
-            Outcome::Now(answer) | Outcome::Last(answer) => return answer,
-            Outcome::Later(later) | Outcome::Barrier(later) | Outcome::Waits(later) => {
+            Outcome::Ready(Answer::Nothing) if !sink.is_empty() => return written(&sink),
+            Outcome::Ready(answer) | Outcome::Close(answer) => return answer,
+            Outcome::Pending(later) | Outcome::Barrier(later) | Outcome::Blocking(later) => {
                 return later.await;
             }
-            Outcome::Then(next) => next.await(client),
-            Outcome::First(next) => next(client),
+            Outcome::Continue(next) => next.await(client),
+            Outcome::WhenIdle(next) => next(client),
         }
     }
 }

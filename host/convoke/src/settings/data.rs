@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use convoke_gateway::notifications::Wanted;
+use convoke_gateway::notifications::EventMask;
 use convoke_gateway::trust::Passwords;
 use convoke_grid::map::{BACKUPS_MAX, Eviction, MAP_NAME_BYTES_MAX, MergePolicy};
 use convoke_grid::{MAPS_MAX, MapCatalog, MapSettings};
@@ -43,7 +43,7 @@ pub(crate) struct ClientSettings {
     pub(crate) password: Zeroizing<Vec<u8>>,
     read_only_password: Zeroizing<Vec<u8>>,
     /// Keyspace notifications that are published until a client changes them.
-    pub(crate) notifications: Wanted,
+    pub(crate) notifications: EventMask,
     pub(crate) clients_max: u32,
     pub(crate) idle: Option<Duration>,
     pub(crate) redis_cluster: bool,
@@ -210,8 +210,8 @@ impl ClientSettings {
         }
         let letters = options.notify_keyspace_events.as_ref();
         let letters = letters.or(file.notify_keyspace_events.as_ref()).map_or("", String::as_str);
-        let notifications = Wanted::parse(letters).ok_or_else(|| {
-            SettingsError(format!("notify-keyspace-events is {letters:?}: {}", Wanted::EXPECTED))
+        let notifications = EventMask::parse(letters).ok_or_else(|| {
+            SettingsError(format!("notify-keyspace-events is {letters:?}: {}", EventMask::EXPECTED))
         })?;
         let idle_s = options.client_idle_s.or(file.client_idle_s).unwrap_or(0);
         Ok(Self {

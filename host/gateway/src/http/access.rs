@@ -20,15 +20,15 @@ use crate::trust::Trust;
 
 /// Who is on the other end of a connection.
 #[derive(Debug)]
-pub(super) struct Caller {
-    from: SocketAddr,
+pub(super) struct ConnectionInfo {
+    peer: SocketAddr,
     /// It is sent a stream that has no end.
     pub(super) is_streaming: AtomicBool,
 }
 
-impl Caller {
-    pub(super) fn new(from: SocketAddr) -> Arc<Self> {
-        Arc::new(Self { from, is_streaming: AtomicBool::new(false) })
+impl ConnectionInfo {
+    pub(super) fn new(peer: SocketAddr) -> Arc<Self> {
+        Arc::new(Self { peer, is_streaming: AtomicBool::new(false) })
     }
 
     pub(super) fn is_streaming(&self) -> bool {
@@ -42,20 +42,20 @@ pub(super) async fn admit(
     State(web): State<Arc<Web>>,
     request: Request,
     next: Next,
-) -> Result<Response, Refusal> {
-    let _under_way = web.begin().ok_or(Refusal::Leaving)?;
+) -> Result<Response, AccessDenied> {
+    let _under_way = web.begin().ok_or(AccessDenied::Leaving)?;
     let (parts, body) = request.into_parts();
-    let may_only_look = trust(&parts, &web)? < Trust::Full;
-    let looks = [Method::GET, Method::HEAD].contains(&parts.method);
-    if may_only_look && !looks {
-        return Err(Refusal::ReadOnly);
+    let is_read_only = trust(&parts, &web)? < Trust::Full;
+    let is_read = [Method::GET, Method::HEAD].contains(&parts.method);
+    if is_read_only && !is_read {
+        return Err(AccessDenied::ReadOnly);
     }
     Ok(next.run(Request::from_parts(parts, body)).await)
 }
 
 /// Why somebody may not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Refusal {
+pub(super) enum AccessDenied {
     /// No password, or a wrong one.
     Unauthenticated,
     /// The password is for looking.
@@ -68,7 +68,7 @@ pub(super) enum Refusal {
     Leaving,
 }
 
-impl IntoResponse for Refusal {
+impl IntoResponse for AccessDenied {
     fn into_response(self) -> Response {
         let challenge = [(header::WWW_AUTHENTICATE, "Basic realm=\"convoke\", charset=\"UTF-8\"")];
         match self {
@@ -98,23 +98,26 @@ impl IntoResponse for Refusal {
     }
 }
 
-fn trust(parts: &Parts, web: &Web) -> Result<Trust, Refusal> {
-    let from = parts.extensions.get::<Arc<Caller>>().map(|caller| caller.from.ip());
+fn trust(parts: &Parts, web: &Web) -> Result<Trust, AccessDenied> {
+    let peer = parts
+        .extensions
+        .get::<Arc<ConnectionInfo>>()
+        .map(|connection_info| connection_info.peer.ip());
     let given = parts.headers.get(header::AUTHORIZATION).map(|value| value.as_bytes());
     if web.passwords.are_empty() {
-        return if !from.is_some_and(is_loopback) {
-            Err(Refusal::NotLocal)
+        return if !peer.is_some_and(is_loopback) {
+            Err(AccessDenied::NotLocal)
         } else if is_cross_origin(&parts.headers) {
-            Err(Refusal::CrossOrigin)
+            Err(AccessDenied::CrossOrigin)
         } else {
             Ok(Trust::Full)
         };
     }
-    let (user, password) = given.and_then(credentials).ok_or(Refusal::Unauthenticated)?;
+    let (user, password) = given.and_then(credentials).ok_or(AccessDenied::Unauthenticated)?;
     // Whoever knows a password need not know what its user is called here.
     let named = [Trust::Full.user(), Trust::ReadOnly.user()].contains(&user.as_str());
     let user = named.then_some(user.as_bytes());
-    web.passwords.trust_of(user, password.as_bytes()).ok_or(Refusal::Unauthenticated)
+    web.passwords.trust_of(user, password.as_bytes()).ok_or(AccessDenied::Unauthenticated)
 }
 
 fn is_loopback(ip: IpAddr) -> bool {

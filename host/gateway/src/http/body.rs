@@ -20,13 +20,13 @@ use crate::ledger::{Account, FREE_BYTES};
 /// How long a body may take to arrive.
 const BODY_MS_MAX: u64 = 60_000;
 /// KiB of bodies that are on their way, all together: the largest value four times.
-const ROOM_KIB: usize = 4 * VALUE_BYTES_MAX / 1024;
-/// How long a body waits for room.
-const ROOM_MS_MAX: u64 = 5_000;
+const BODIES_KIB_MAX: usize = 4 * VALUE_BYTES_MAX / 1024;
+/// How long a body waits for body_budget.
+const BODY_WAIT_MS_MAX: u64 = 5_000;
 
 /// Room for the bodies that are on their way.
-pub(super) fn room() -> Arc<Semaphore> {
-    Arc::new(Semaphore::new(ROOM_KIB))
+pub(super) fn body_budget() -> Arc<Semaphore> {
+    Arc::new(Semaphore::new(BODIES_KIB_MAX))
 }
 
 /// Reads a body; it has its room for as long as the permit is kept.
@@ -42,13 +42,14 @@ pub(super) async fn read(
         return Err(Failure::TooLong);
     }
     let kib = u32::try_from(length / 1024 + 1).unwrap_or(u32::MAX);
-    let room = Arc::clone(&web.room).acquire_many_owned(kib);
-    let room = tokio::time::timeout(Duration::from_millis(ROOM_MS_MAX), room).await;
-    let Ok(Ok(room)) = room else { return Err(Failure::TooMany) };
+    let body_budget = Arc::clone(&web.body_budget).acquire_many_owned(kib);
+    let body_budget =
+        tokio::time::timeout(Duration::from_millis(BODY_WAIT_MS_MAX), body_budget).await;
+    let Ok(Ok(body_budget)) = body_budget else { return Err(Failure::TooMany) };
     let whole = Limited::new(body, VALUE_BYTES_MAX).collect();
     let whole = tokio::time::timeout(Duration::from_millis(BODY_MS_MAX), whole).await;
     match whole {
-        Ok(Ok(collected)) => Ok((collected.to_bytes(), room)),
+        Ok(Ok(collected)) => Ok((collected.to_bytes(), body_budget)),
         Ok(Err(error)) if error.is::<http_body_util::LengthLimitError>() => Err(Failure::TooLong),
         Ok(Err(_)) | Err(_) => Err(Failure::Incomplete),
     }

@@ -28,9 +28,9 @@ pub(super) async fn get(
     Path((map, key)): Target,
     headers: HeaderMap,
 ) -> Result<Response, Failure> {
-    let (key, about) = (key.as_bytes(), KeyOp::Generic(GenericOp::View));
-    let ops = vec![Op::Key(key, about), Op::Key(key, KeyOp::Plain(PlainOp::Get))];
-    let found = ask(&web, &map, key, Op::Batch { watched: Vec::new(), ops }).await?;
+    let (key, view) = (key.as_bytes(), KeyOp::Generic(GenericOp::View));
+    let ops = vec![Op::Key(key, view), Op::Key(key, KeyOp::Plain(PlainOp::Get))];
+    let found = execute(&web, &map, key, Op::Batch { watched: Vec::new(), ops }).await?;
     let Reply::List(found) = found else { return Err(OpError::Malformed.into()) };
     let mut found = found.into_iter();
     let (view, value) = (found.next(), found.next());
@@ -76,7 +76,7 @@ pub(super) async fn put(
 ) -> Result<Response, Failure> {
     let lifetime = lifetime(&headers)?;
     let condition = condition(&headers)?;
-    let (value, _room) = body::read(&web, &headers, content).await?;
+    let (value, _permit) = body::read(&web, &headers, content).await?;
     let put = PlainOp::Put {
         kind: 0,
         value: &value,
@@ -84,7 +84,7 @@ pub(super) async fn put(
         condition: condition.unwrap_or(PutIf::Always),
         answer: PutAnswer::Version,
     };
-    match ask(&web, &map, key.as_bytes(), Op::Key(key.as_bytes(), KeyOp::Plain(put))).await? {
+    match execute(&web, &map, key.as_bytes(), Op::Key(key.as_bytes(), KeyOp::Plain(put))).await? {
         Reply::Integer(version) => {
             let tag = tag(Version(version.cast_unsigned()));
             Ok((StatusCode::NO_CONTENT, [(header::ETAG, tag)]).into_response())
@@ -103,14 +103,16 @@ pub(super) async fn delete(
         Some(PutIf::Version(version)) => GenericOp::RemoveVersion(version),
         Some(_) => return Err(Failure::Malformed("If-None-Match says nothing about DELETE")),
     };
-    match ask(&web, &map, key.as_bytes(), Op::Key(key.as_bytes(), KeyOp::Generic(remove))).await? {
+    match execute(&web, &map, key.as_bytes(), Op::Key(key.as_bytes(), KeyOp::Generic(remove)))
+        .await?
+    {
         Reply::Integer(1) => Ok(StatusCode::NO_CONTENT.into_response()),
         _ => Err(Failure::NoSuchKey),
     }
 }
 
 /// Does an operation where the key is.
-async fn ask(web: &Web, map: &str, key: &[u8], op: Op<'_>) -> Result<Reply, OpError> {
+async fn execute(web: &Web, map: &str, key: &[u8], op: Op<'_>) -> Result<Reply, OpError> {
     if key.len() > KEY_BYTES_MAX {
         return Err(OpError::KeyTooLong);
     }

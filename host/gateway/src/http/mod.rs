@@ -26,10 +26,10 @@ use tokio::sync::Semaphore;
 use tokio::task::AbortHandle;
 use tracing::{debug, warn};
 
-use access::Caller;
+use access::ConnectionInfo;
 
 use crate::pubsub::PubSub;
-use crate::resp::server::{FINISH_LOOK_MS, FINISH_MS_MAX};
+use crate::resp::server::{FINISH_MS_MAX, FINISH_POLL_MS};
 use crate::trust::Passwords;
 use crate::{Node, admin};
 
@@ -61,19 +61,19 @@ pub struct Web {
     pubsub: Arc<PubSub>,
     passwords: Passwords,
     /// Room for bodies that are on their way.
-    room: Arc<Semaphore>,
+    body_budget: Arc<Semaphore>,
     /// Streams that are sent.
     streams: AtomicUsize,
     /// Requests for data that are under way.
-    under_way: AtomicUsize,
+    in_flight: AtomicUsize,
     /// No further one begins.
     is_finishing: AtomicBool,
 }
 
 /// A request for data that is under way.
-struct UnderWay<'a>(&'a AtomicUsize);
+struct InFlight<'a>(&'a AtomicUsize);
 
-impl Drop for UnderWay<'_> {
+impl Drop for InFlight<'_> {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::SeqCst);
     }
@@ -88,16 +88,25 @@ impl Web {
         pubsub: Arc<PubSub>,
         passwords: Passwords,
     ) -> Arc<Self> {
-        let (streams, under_way) = (AtomicUsize::new(0), AtomicUsize::new(0));
-        let (room, is_finishing) = (body::room(), AtomicBool::new(false));
-        Arc::new(Self { node, grid, pubsub, passwords, room, streams, under_way, is_finishing })
+        let (streams, in_flight) = (AtomicUsize::new(0), AtomicUsize::new(0));
+        let (body_budget, is_finishing) = (body::body_budget(), AtomicBool::new(false));
+        Arc::new(Self {
+            node,
+            grid,
+            pubsub,
+            passwords,
+            body_budget,
+            streams,
+            in_flight,
+            is_finishing,
+        })
     }
 
     /// A request for data begins, unless none is to.
-    fn begin(&self) -> Option<UnderWay<'_>> {
-        self.under_way.fetch_add(1, Ordering::SeqCst);
-        let under_way = UnderWay(&self.under_way);
-        (!self.is_finishing.load(Ordering::SeqCst)).then_some(under_way)
+    fn begin(&self) -> Option<InFlight<'_>> {
+        self.in_flight.fetch_add(1, Ordering::SeqCst);
+        let in_flight = InFlight(&self.in_flight);
+        (!self.is_finishing.load(Ordering::SeqCst)).then_some(in_flight)
     }
 
     /// Lets no further request for data begin, and waits until those under way are answered:
@@ -106,10 +115,11 @@ impl Web {
         self.is_finishing.store(true, Ordering::SeqCst);
         let end = Instant::now() + Duration::from_millis(FINISH_MS_MAX);
         // An answer that was made is sent within the time of one look.
-        let mut looks_left = 2;
-        while looks_left > 0 && Instant::now() < end {
-            tokio::time::sleep(Duration::from_millis(FINISH_LOOK_MS)).await;
-            looks_left = if self.under_way.load(Ordering::SeqCst) > 0 { 2 } else { looks_left - 1 };
+        let mut idle_polls_left = 2;
+        while idle_polls_left > 0 && Instant::now() < end {
+            tokio::time::sleep(Duration::from_millis(FINISH_POLL_MS)).await;
+            idle_polls_left =
+                if self.in_flight.load(Ordering::SeqCst) > 0 { 2 } else { idle_polls_left - 1 };
         }
     }
 }
@@ -121,11 +131,11 @@ pub async fn serve(listeners: Vec<TcpListener>, web: Arc<Web>, pages: Pages) {
 }
 
 fn router(web: &Arc<Web>, pages: Pages) -> Router {
-    let (about, there_are) = match pages {
+    let (public, admin_paths) = match pages {
         Pages::Member => (Router::new(), ""),
         Pages::Admin => (admin::router(), "/, /members, /groups, /modes, "),
     };
-    let about = about
+    let public = public
         .route("/health/live", routing::get(|| async { "live\n" }))
         .route("/health/ready", routing::get(ready))
         .route("/metrics", routing::get(metrics))
@@ -140,10 +150,10 @@ fn router(web: &Arc<Web>, pages: Pages) -> Router {
         // All routes above this line are data: each request to them is checked.
         .route_layer(middleware::from_fn_with_state(Arc::clone(web), access::admit))
         .with_state(Arc::clone(web))
-        .merge(about)
+        .merge(public)
         .fallback(move || async move {
             let text = format!(
-                "there are {there_are}/health/live, /health/ready, /metrics, /status, /events, /maps/MAP/KEY and /topics/TOPIC\n"
+                "there are {admin_paths}/health/live, /health/ready, /metrics, /status, /events, /maps/MAP/KEY and /topics/TOPIC\n"
             );
             (StatusCode::NOT_FOUND, text)
         })
@@ -166,29 +176,32 @@ async fn status(State(node): State<Arc<dyn Node>>) -> Response {
 }
 
 /// A connection that is served.
-struct Served {
-    caller: Arc<Caller>,
+struct OpenConnection {
+    connection_info: Arc<ConnectionInfo>,
     task: AbortHandle,
 }
 
 async fn accept(listener: TcpListener, router: Router) {
-    let mut connections: VecDeque<Served> = VecDeque::new();
+    let mut connections: VecDeque<OpenConnection> = VecDeque::new();
     loop {
         match listener.accept().await {
             Ok((stream, from)) => {
                 if connections.len() >= CONNECTIONS_MAX {
                     connections.retain(|connection| !connection.task.is_finished());
                 }
-                let oldest = connections.iter().position(|served| !served.caller.is_streaming());
+                let oldest =
+                    connections.iter().position(|open| !open.connection_info.is_streaming());
                 if connections.len() >= CONNECTIONS_MAX
                     && let Some(oldest) = oldest.and_then(|at| connections.remove(at))
                 {
                     oldest.task.abort();
                 }
-                let caller = Caller::new(from);
-                let router = router.clone().layer(Extension(Arc::clone(&caller)));
-                let task = tokio::spawn(converse(stream, router, Arc::clone(&caller)));
-                connections.push_back(Served { caller, task: task.abort_handle() });
+                let connection_info = ConnectionInfo::new(from);
+                let router = router.clone().layer(Extension(Arc::clone(&connection_info)));
+                let task =
+                    tokio::spawn(serve_connection(stream, router, Arc::clone(&connection_info)));
+                connections
+                    .push_back(OpenConnection { connection_info, task: task.abort_handle() });
             }
             Err(error) => {
                 warn!(%error, "cannot accept an HTTP connection");
@@ -198,7 +211,7 @@ async fn accept(listener: TcpListener, router: Router) {
     }
 }
 
-async fn converse(stream: TcpStream, router: Router, caller: Arc<Caller>) {
+async fn serve_connection(stream: TcpStream, router: Router, connection_info: Arc<ConnectionInfo>) {
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(Duration::from_millis(HEAD_MS_MAX))
@@ -210,7 +223,7 @@ async fn converse(stream: TcpStream, router: Router, caller: Arc<Caller>) {
         match tokio::time::timeout(bound, connection.as_mut()).await {
             Ok(Ok(())) => return,
             Ok(Err(error)) => return debug!(%error, "an HTTP connection broke off"),
-            Err(_) if caller.is_streaming() => {}
+            Err(_) if connection_info.is_streaming() => {}
             Err(_) => return,
         }
     }

@@ -28,7 +28,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use tracing::warn;
 
-use super::access::Caller;
+use super::access::ConnectionInfo;
 use super::failure::Failure;
 use super::{Web, body};
 use crate::output_buffer::{OutboundMessage, OutputBuffer, Overflowed};
@@ -47,36 +47,38 @@ pub(super) async fn publish(
     headers: HeaderMap,
     content: Body,
 ) -> Result<Response, Failure> {
-    fits(&topic)?;
-    let (payload, _room) = body::read(&web, &headers, content).await?;
+    check_topic(&topic)?;
+    let (payload, _permit) = body::read(&web, &headers, content).await?;
     let subscribers = web.grid.publish(topic.as_bytes(), &payload)?.await;
     Ok(Json(json!({ "subscribers": subscribers })).into_response())
 }
 
 pub(super) async fn topic(
     State(web): State<Arc<Web>>,
-    Extension(caller): Extension<Arc<Caller>>,
+    Extension(connection_info): Extension<Arc<ConnectionInfo>>,
     Path(topic): Path<String>,
 ) -> Result<Response, Failure> {
-    fits(&topic)?;
-    let messages = EventStream::open(&web, &caller, &[(Bytes::from(topic), false)], message)?;
+    check_topic(&topic)?;
+    let messages =
+        EventStream::open(&web, &connection_info, &[(Bytes::from(topic), false)], message)?;
     web.grid.all_told().await;
     Ok(messages.into_response())
 }
 
 /// What is asked behind `/topics`.
 #[derive(Deserialize)]
-pub(super) struct Wanted {
+pub(super) struct StreamQuery {
     pattern: String,
 }
 
 pub(super) async fn topics(
     State(web): State<Arc<Web>>,
-    Extension(caller): Extension<Arc<Caller>>,
-    Query(Wanted { pattern }): Query<Wanted>,
+    Extension(connection_info): Extension<Arc<ConnectionInfo>>,
+    Query(StreamQuery { pattern }): Query<StreamQuery>,
 ) -> Result<Response, Failure> {
-    fits(&pattern)?;
-    let messages = EventStream::open(&web, &caller, &[(Bytes::from(pattern), true)], message)?;
+    check_topic(&pattern)?;
+    let messages =
+        EventStream::open(&web, &connection_info, &[(Bytes::from(pattern), true)], message)?;
     web.grid.all_told().await;
     Ok(messages.into_response())
 }
@@ -84,10 +86,10 @@ pub(super) async fn topics(
 /// Who is here and whether the data is safe: now, and at each change.
 pub(super) async fn events(
     State(web): State<Arc<Web>>,
-    Extension(caller): Extension<Arc<Caller>>,
+    Extension(connection_info): Extension<Arc<ConnectionInfo>>,
 ) -> Result<Response, Failure> {
     let topics = [MEMBERS_TOPIC, PARTITIONS_TOPIC].map(|topic| (Bytes::from(topic), false));
-    let mut messages = EventStream::open(&web, &caller, &topics, change)?;
+    let mut messages = EventStream::open(&web, &connection_info, &topics, change)?;
     // What changes just now is told twice rather than not at all.
     let now = [(MEMBERS_TOPIC, web.node.members()), (PARTITIONS_TOPIC, web.node.partitions())];
     messages.first = now
@@ -99,7 +101,7 @@ pub(super) async fn events(
     Ok(messages.into_response())
 }
 
-fn fits(topic: &str) -> Result<(), Failure> {
+fn check_topic(topic: &str) -> Result<(), Failure> {
     if topic.len() <= TOPIC_BYTES_MAX {
         Ok(())
     } else {
@@ -109,10 +111,10 @@ fn fits(topic: &str) -> Result<(), Failure> {
 
 /// A message, for whoever asked for a topic.
 fn message(message: &OutboundMessage) -> Event {
-    Event::default().data(told(message).to_string())
+    Event::default().data(message_json(message).to_string())
 }
 
-fn told(message: &OutboundMessage) -> Value {
+fn message_json(message: &OutboundMessage) -> Value {
     let mut value = json!({ "topic": String::from_utf8_lossy(&message.topic) });
     if let Some(pattern) = &message.pattern {
         value["pattern"] = String::from_utf8_lossy(pattern).into();
@@ -143,7 +145,7 @@ struct EventStream {
 impl EventStream {
     fn open(
         web: &Arc<Web>,
-        caller: &Caller,
+        connection_info: &ConnectionInfo,
         topics: &[(Bytes, bool)],
         write: fn(&OutboundMessage) -> Event,
     ) -> Result<Self, Failure> {
@@ -160,7 +162,7 @@ impl EventStream {
         if count > STREAMS_MAX {
             return Err(Failure::TooMany);
         }
-        caller.is_streaming.store(true, Ordering::Relaxed);
+        connection_info.is_streaming.store(true, Ordering::Relaxed);
         messages._subscriptions = topics
             .iter()
             .map(|(topic, is_pattern)| {
@@ -171,8 +173,8 @@ impl EventStream {
     }
 
     fn into_response(self) -> Response {
-        let patience = Duration::from_millis(KEEP_ALIVE_MS);
-        Sse::new(self).keep_alive(KeepAlive::new().interval(patience)).into_response()
+        let interval = Duration::from_millis(KEEP_ALIVE_MS);
+        Sse::new(self).keep_alive(KeepAlive::new().interval(interval)).into_response()
     }
 }
 
@@ -218,11 +220,11 @@ mod tests {
             payload: payload.into(),
         };
         assert_eq!(
-            told(&message(b"x\ny")),
+            message_json(&message(b"x\ny")),
             json!({ "topic": "a", "pattern": "*", "text": "x\ny" })
         );
         assert_eq!(
-            told(&message(&[0xff, 0])),
+            message_json(&message(&[0xff, 0])),
             json!({ "topic": "a", "pattern": "*", "base64": "/wA=" })
         );
     }

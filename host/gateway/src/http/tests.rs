@@ -7,14 +7,14 @@ use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, Buf
 use tokio::task::JoinHandle;
 
 use super::*;
-use crate::testing::lone_grid;
+use crate::testing::single_member_grid;
 use crate::{MEMBERS_TOPIC, PARTITIONS_TOPIC};
 
-struct Made {
+struct FakeNode {
     ready: bool,
 }
 
-impl Node for Made {
+impl Node for FakeNode {
     fn unready(&self) -> Option<String> {
         (!self.ready).then(|| "not in a cluster".to_owned())
     }
@@ -58,16 +58,16 @@ impl Drop for Served {
 async fn serve_with(ready: bool, passwords: Passwords) -> Served {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    let grid = lone_grid();
+    let grid = single_member_grid();
     let pubsub = PubSub::new(grid.clone());
     let ledger = Arc::clone(&pubsub.ledger);
-    let web = Web::new(Arc::new(Made { ready }), grid.clone(), pubsub, passwords);
+    let web = Web::new(Arc::new(FakeNode { ready }), grid.clone(), pubsub, passwords);
     let task = tokio::spawn(serve(vec![listener], Arc::clone(&web), Pages::Admin));
     Served { address, grid, ledger, web, task }
 }
 
 impl Served {
-    async fn ask(&self, request: &str) -> String {
+    async fn send(&self, request: &str) -> String {
         let mut client = TcpStream::connect(self.address).await.unwrap();
         client.write_all(request.as_bytes()).await.unwrap();
         let mut answer = String::new();
@@ -79,8 +79,7 @@ impl Served {
     async fn call(&self, method: &str, path: &str, headers: &[&str], body: &str) -> (u16, String) {
         let headers: String = headers.iter().map(|header| format!("{header}\r\n")).collect();
         let length = body.len();
-        let answer = self
-            .ask(&format!(
+        let answer = self.send(&format!(
                 "{method} {path} HTTP/1.1\r\nhost: 127.0.0.1\r\nconnection: close\r\ncontent-length: {length}\r\n{headers}\r\n{body}"
             ))
             .await;
@@ -137,7 +136,7 @@ async fn a_member_that_stops_answers_what_was_begun_and_begins_nothing_more() {
     let mut client = TcpStream::connect(served.address).await.unwrap();
     let head = format!("PUT {path} HTTP/1.1\r\nhost: 127.0.0.1\r\nconnection: close\r\n");
     client.write_all(format!("{head}content-length: 5\r\n\r\n").as_bytes()).await.unwrap();
-    while served.web.under_way.load(Ordering::SeqCst) == 0 {
+    while served.web.in_flight.load(Ordering::SeqCst) == 0 {
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
     let web = Arc::clone(&served.web);
@@ -180,9 +179,9 @@ async fn a_domain_server_has_pages_for_people_and_for_scripts() {
 #[tokio::test]
 async fn noise_and_heads_without_end_are_turned_away() {
     let served = serve_with(true, Passwords::default()).await;
-    assert!(served.ask("\x16\x03\x01 nonsense\r\n\r\n").await.starts_with("HTTP/1.1 400"));
+    assert!(served.send("\x16\x03\x01 nonsense\r\n\r\n").await.starts_with("HTTP/1.1 400"));
     let endless = format!("GET / HTTP/1.1\r\nx: {}\r\n\r\n", "y".repeat(HEAD_BYTES_MAX * 2));
-    assert!(served.ask(&endless).await.starts_with("HTTP/1.1 431"));
+    assert!(served.send(&endless).await.starts_with("HTTP/1.1 431"));
 }
 
 #[tokio::test]
@@ -264,7 +263,7 @@ async fn what_cannot_be_stored_is_refused_with_its_reason() {
         "PUT /maps/a/1 HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ncontent-length: {}\r\n\r\n",
         convoke_grid::VALUE_BYTES_MAX + 1
     );
-    let answer = served.ask(&request).await;
+    let answer = served.send(&request).await;
     assert!(answer.starts_with("HTTP/1.1 413") && answer.contains("longer than"), "{answer}");
     let key = "k".repeat(convoke_grid::KEY_BYTES_MAX + 1);
     assert_eq!(served.call("PUT", &format!("/maps/a/{key}"), &[], "x").await.0, 414);
@@ -345,11 +344,11 @@ async fn each_method_of_each_path_of_data_is_for_those_who_may() {
                 // The line of the status is enough: a stream has no end.
                 let line = BufReader::new(client).lines().next_line().await.unwrap().unwrap();
                 let status = line.split(' ').nth(1).unwrap();
-                let looks = ["GET", "HEAD"].contains(&method);
+                let is_read = ["GET", "HEAD"].contains(&method);
                 // 405: that method does nothing, for any user.
                 let is_right = match user {
                     0 | 1 => ["401", "405"].contains(&status),
-                    2 if !looks => ["403", "405"].contains(&status),
+                    2 if !is_read => ["403", "405"].contains(&status),
                     _ => !["401", "403"].contains(&status),
                 };
                 assert!(is_right, "{method} {path} by user {user}: {status}");
@@ -364,5 +363,5 @@ async fn without_a_password_pages_of_other_sites_get_nothing() {
     let foreign = ["origin: https://evil.example"];
     assert_eq!(served.call("POST", "/topics/a", &foreign, "x").await.0, 403);
     let rebound = "GET /maps/a/1 HTTP/1.1\r\nhost: evil.example\r\nconnection: close\r\n\r\n";
-    assert!(served.ask(rebound).await.starts_with("HTTP/1.1 403"));
+    assert!(served.send(rebound).await.starts_with("HTTP/1.1 403"));
 }

@@ -1,4 +1,4 @@
-//! What a command comes to.
+//! Replies to clients, errors, and the states of a command that was started.
 
 use std::borrow::Cow;
 use std::future::Future;
@@ -10,53 +10,54 @@ use convoke_grid::{OpError, Reply};
 use super::client::Client;
 use super::encode::{Encoder, Protocol, error_text};
 
-/// An answer, to be written in whatever protocol the client speaks.
+/// A reply to a client, encoded in the protocol version of its connection.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Answer {
-    /// What the grid answered.
+    /// A reply of the grid.
     Reply(Reply),
-    /// Words that begin with a code, `ERR` for most.
+    /// An error message that begins with an error code, usually `ERR`.
     Error(Cow<'static, str>),
-    /// Answers in an order.
+    /// An array of replies.
     List(Vec<Self>),
-    /// Names and values.
+    /// A map: an array of alternating keys and values in RESP2.
     Map(Vec<(Self, Self)>),
-    /// Each an answer of its own, sent as one that was not asked for.
+    /// Push messages, such as confirmations of subscriptions. They are sent even if the client
+    /// turned replies off.
     Pushes(Vec<Vec<Self>>),
-    /// None: the client asked for reply_mode.
+    /// No reply: `CLIENT REPLY` suppresses it, or it is already in the output.
     Nothing,
 }
 
-/// An answer that is there later.
-pub(crate) type LaterAnswer = Pin<Box<dyn Future<Output = Answer> + Send>>;
+/// A reply that is not available yet.
+pub(crate) type PendingAnswer = Pin<Box<dyn Future<Output = Answer> + Send>>;
 
-/// What a command does next, once something that it waited for is there.
-pub(crate) type Next = Box<dyn FnOnce(&mut Client) -> Outcome + Send>;
+/// The next step of a command, run once what it waited for is available.
+pub(crate) type Continuation = Box<dyn FnOnce(&mut Client) -> Outcome + Send>;
 
-/// What came of beginning a command.
+/// The state of a command after it was started.
 pub(crate) enum Outcome {
-    /// It is done.
-    Now(Answer),
-    /// It is under way; others may begin meanwhile.
-    Later(LaterAnswer),
-    /// It is under way; the client's next command begins after it.
-    Barrier(LaterAnswer),
-    /// It waits for something to happen, perhaps for ever; as a barrier.
-    Waits(LaterAnswer),
-    /// It is under way and goes on later, with the client at hand; as a barrier.
-    Then(Pin<Box<dyn Future<Output = Next> + Send>>),
-    /// It begins once all commands of the client before it are answered; as a barrier. Its keys
-    /// lie in several partitions, which its other commands reach by other ways.
-    First(Next),
-    /// It is done, and the connection is to end.
-    Last(Answer),
+    /// The reply is available.
+    Ready(Answer),
+    /// In progress. Later commands of the client may start meanwhile.
+    Pending(PendingAnswer),
+    /// In progress. The client's next command starts after it has completed.
+    Barrier(PendingAnswer),
+    /// Blocked until an event occurs or a timeout expires, possibly forever. A barrier.
+    Blocking(PendingAnswer),
+    /// In progress, with another step that needs the client's state. A barrier.
+    Continue(Pin<Box<dyn Future<Output = Continuation> + Send>>),
+    /// Starts once all earlier commands of the client are answered. A barrier. Its keys are in
+    /// several partitions, and commands in progress may reach those partitions in any order.
+    WhenIdle(Continuation),
+    /// The reply is available, and the connection is closed after it.
+    Close(Answer),
 }
 
-/// Why a command is not done.
+/// An error reply: the message with its error code.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Refusal(pub(crate) Cow<'static, str>);
+pub(crate) struct CommandError(pub(crate) Cow<'static, str>);
 
-impl Refusal {
+impl CommandError {
     pub(crate) const SYNTAX: Self = Self(Cow::Borrowed("ERR syntax error"));
     pub(crate) const INTEGER: Self =
         Self(Cow::Borrowed("ERR value is not an integer or out of range"));
@@ -64,13 +65,13 @@ impl Refusal {
     pub(crate) const CROSS_SLOT: Self =
         Self(Cow::Borrowed("CROSSSLOT Keys in request don't hash to the same slot"));
 
-    /// What a client that does not keep up makes of others' commands, for a while.
+    /// Returned while the memory held for clients is at its limit.
     pub(crate) const BUSY: Self = Self(Cow::Borrowed(
-        "BUSY 512 MiB of requests and answers are held for clients already; nothing was done, try again later",
+        "BUSY 512 MiB of requests and replies are held for clients; nothing was done, try again later",
     ));
 
-    pub(crate) const fn of(words: &'static str) -> Self {
-        Self(Cow::Borrowed(words))
+    pub(crate) const fn new(message: &'static str) -> Self {
+        Self(Cow::Borrowed(message))
     }
 
     pub(crate) fn arity(name: &str) -> Self {
@@ -78,23 +79,23 @@ impl Refusal {
     }
 }
 
-impl From<Refusal> for Answer {
-    fn from(refusal: Refusal) -> Self {
-        Self::Error(refusal.0)
+impl From<CommandError> for Answer {
+    fn from(error: CommandError) -> Self {
+        Self::Error(error.0)
     }
 }
 
-impl From<OpError> for Refusal {
+impl From<OpError> for CommandError {
     fn from(error: OpError) -> Self {
         Self(error_text(&error).into())
     }
 }
 
-impl From<Result<Reply, Refusal>> for Answer {
-    fn from(result: Result<Reply, Refusal>) -> Self {
+impl From<Result<Reply, CommandError>> for Answer {
+    fn from(result: Result<Reply, CommandError>) -> Self {
         match result {
             Ok(reply) => Self::Reply(reply),
-            Err(refusal) => refusal.into(),
+            Err(error) => error.into(),
         }
     }
 }
@@ -110,13 +111,13 @@ impl From<Result<Reply, OpError>> for Answer {
 
 impl From<Reply> for Outcome {
     fn from(reply: Reply) -> Self {
-        Self::Now(Answer::Reply(reply))
+        Self::Ready(Answer::Reply(reply))
     }
 }
 
 impl From<Answer> for Outcome {
     fn from(answer: Answer) -> Self {
-        Self::Now(answer)
+        Self::Ready(answer)
     }
 }
 
@@ -140,16 +141,16 @@ impl Answer {
         Self::Reply(Reply::count(count))
     }
 
-    /// Whether it is told whatever the client does not want to hear.
-    pub(crate) fn is_unasked(&self) -> bool {
+    /// Whether it is sent even if the client turned replies off.
+    pub(crate) fn is_push(&self) -> bool {
         matches!(self, Self::Pushes(_))
     }
 
-    /// Writes it.
+    /// Encodes the reply.
     pub(crate) fn encode(&self, encoder: &mut Encoder<'_>) {
         match self {
             Self::Reply(reply) => encoder.reply(reply),
-            Self::Error(words) => encoder.error(words),
+            Self::Error(message) => encoder.error(message),
             Self::List(all) => {
                 encoder.list(all.len());
                 all.iter().for_each(|one| one.encode(encoder));
@@ -171,7 +172,7 @@ impl Answer {
         }
     }
 
-    /// Writes it behind what is there already.
+    /// Appends the encoded reply to `buffer`.
     pub(crate) fn write(&self, buffer: &mut Vec<u8>, protocol: Protocol) {
         self.encode(&mut Encoder { buffer, protocol });
     }

@@ -1,96 +1,96 @@
-//! The arguments of a command, one after the other.
+//! A cursor over the arguments of a command.
 
 use convoke_grid::op::{Lifetime, float, integer};
 
-use super::answer::Refusal;
+use super::answer::CommandError;
 use super::request::Request;
 
-/// Arguments that were not read yet.
+/// The arguments that have not been consumed yet.
 pub(crate) struct Args<'r, 'a> {
     request: &'r Request<'a>,
     at: usize,
 }
 
 impl<'r, 'a> Args<'r, 'a> {
-    /// From the argument at `at` on; the command's name is at 0.
+    /// Starts at argument `at`; argument 0 is the command name.
     pub(crate) fn new(request: &'r Request<'a>, at: usize) -> Self {
         Self { request, at }
     }
 
-    /// How many are left.
-    pub(crate) fn left(&self) -> usize {
+    /// Number of arguments that have not been consumed.
+    pub(crate) fn remaining(&self) -> usize {
         self.request.len().saturating_sub(self.at)
     }
 
-    /// The next one, without reading it.
+    /// The next argument, without consuming it.
     pub(crate) fn peek(&self) -> Option<&'a [u8]> {
         self.request.get(self.at)
     }
 
-    /// The next one.
-    pub(crate) fn next(&mut self) -> Result<&'a [u8], Refusal> {
-        let word = self.peek().ok_or(Refusal::SYNTAX)?;
+    /// Consumes the next argument. `ERR syntax error` if there is none.
+    pub(crate) fn next(&mut self) -> Result<&'a [u8], CommandError> {
+        let argument = self.peek().ok_or(CommandError::SYNTAX)?;
         self.at += 1;
-        Ok(word)
+        Ok(argument)
     }
 
-    /// Reads the next one if it is this word, in capitals or not.
-    pub(crate) fn is(&mut self, word: &str) -> bool {
-        let is = self.peek().is_some_and(|next| next.eq_ignore_ascii_case(word.as_bytes()));
-        self.at += usize::from(is);
-        is
+    /// Consumes the next argument if it equals `keyword`, ignoring case.
+    pub(crate) fn take_keyword(&mut self, keyword: &str) -> bool {
+        let matches = self.peek().is_some_and(|next| next.eq_ignore_ascii_case(keyword.as_bytes()));
+        self.at += usize::from(matches);
+        matches
     }
 
-    /// The next one, as an integer.
-    pub(crate) fn integer(&mut self) -> Result<i64, Refusal> {
-        integer(self.next()?).ok_or(Refusal::INTEGER)
+    /// Consumes the next argument as a signed 64-bit integer.
+    pub(crate) fn integer(&mut self) -> Result<i64, CommandError> {
+        integer(self.next()?).ok_or(CommandError::INTEGER)
     }
 
-    /// The next one, as a count that is not below zero.
-    pub(crate) fn count(&mut self) -> Result<u64, Refusal> {
+    /// Consumes the next argument as an integer of at least 0.
+    pub(crate) fn count(&mut self) -> Result<u64, CommandError> {
         let number = self.integer()?;
         u64::try_from(number)
-            .map_err(|_| Refusal::of("ERR value is out of range, must be positive"))
+            .map_err(|_| CommandError::new("ERR value is out of range, must be positive"))
     }
 
-    /// The next one, as a number.
-    pub(crate) fn float(&mut self) -> Result<f64, Refusal> {
-        float(self.next()?).ok_or(Refusal::FLOAT)
+    /// Consumes the next argument as a floating-point number.
+    pub(crate) fn float(&mut self) -> Result<f64, CommandError> {
+        float(self.next()?).ok_or(CommandError::FLOAT)
     }
 
-    /// All that are left.
+    /// Consumes all remaining arguments.
     pub(crate) fn rest(&mut self) -> Vec<&'a [u8]> {
         let rest = self.request.from(self.at).collect();
         self.at = self.request.len();
         rest
     }
 
-    /// The next so many.
-    pub(crate) fn many(&mut self, count: usize) -> Result<Vec<&'a [u8]>, Refusal> {
-        if count > self.left() {
-            return Err(Refusal::SYNTAX);
+    /// Consumes the next `count` arguments. `ERR syntax error` if there are fewer.
+    pub(crate) fn take(&mut self, count: usize) -> Result<Vec<&'a [u8]>, CommandError> {
+        if count > self.remaining() {
+            return Err(CommandError::SYNTAX);
         }
-        let many = self.request.from(self.at).take(count).collect();
+        let taken = self.request.from(self.at).take(count).collect();
         self.at += count;
-        Ok(many)
+        Ok(taken)
     }
 
-    /// A number of keys, and those.
-    pub(crate) fn counted_keys(&mut self, name: &str) -> Result<Vec<&'a [u8]>, Refusal> {
+    /// Consumes `numkeys key [key ...]`. `name` is the command's name for the error message.
+    pub(crate) fn counted_keys(&mut self, name: &str) -> Result<Vec<&'a [u8]>, CommandError> {
         let count = self.integer()?;
         let count = usize::try_from(count).ok().filter(|count| *count > 0).ok_or_else(|| {
-            Refusal(format!("ERR at least 1 input key is needed for '{name}' command").into())
+            CommandError(format!("ERR at least 1 input key is needed for '{name}' command").into())
         })?;
-        self.many(count)
+        self.take(count)
     }
 
-    /// Fails when anything is left.
-    pub(crate) fn end(&self) -> Result<(), Refusal> {
-        if self.left() > 0 { Err(Refusal::SYNTAX) } else { Ok(()) }
+    /// `ERR syntax error` if any argument is left.
+    pub(crate) fn expect_end(&self) -> Result<(), CommandError> {
+        if self.remaining() > 0 { Err(CommandError::SYNTAX) } else { Ok(()) }
     }
 }
 
-/// How a time is told.
+/// Unit and reference point of an expiry time.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Unit {
     Seconds,
@@ -100,7 +100,7 @@ pub(crate) enum Unit {
 }
 
 impl Unit {
-    /// The unit of an option such as `EX`.
+    /// Consumes an option such as `EX` and returns its unit.
     pub(crate) fn option(args: &mut Args<'_, '_>) -> Option<Self> {
         let options = [
             ("ex", Self::Seconds),
@@ -108,19 +108,19 @@ impl Unit {
             ("exat", Self::AtSeconds),
             ("pxat", Self::AtMilliseconds),
         ];
-        options.into_iter().find(|(word, _)| args.is(word)).map(|(_, unit)| unit)
+        options.into_iter().find(|(keyword, _)| args.take_keyword(keyword)).map(|(_, unit)| unit)
     }
 
-    /// So much of it, which must be something.
-    pub(crate) fn lifetime(self, number: i64, name: &str) -> Result<Lifetime, Refusal> {
+    /// The lifetime of `number` units, which must be positive.
+    pub(crate) fn lifetime(self, number: i64, name: &str) -> Result<Lifetime, CommandError> {
         if number <= 0 {
             return Err(invalid(name));
         }
         self.any_lifetime(number, name)
     }
 
-    /// So much of it; what is over already is removed.
-    pub(crate) fn any_lifetime(self, number: i64, name: &str) -> Result<Lifetime, Refusal> {
+    /// The lifetime of `number` units; zero and negative values expire at once.
+    pub(crate) fn any_lifetime(self, number: i64, name: &str) -> Result<Lifetime, CommandError> {
         let ms = match self {
             Self::Seconds | Self::AtSeconds => {
                 number.checked_mul(1_000).ok_or_else(|| invalid(name))?
@@ -142,6 +142,6 @@ impl Unit {
     }
 }
 
-fn invalid(name: &str) -> Refusal {
-    Refusal(format!("ERR invalid expire time in '{name}' command").into())
+fn invalid(name: &str) -> CommandError {
+    CommandError(format!("ERR invalid expire time in '{name}' command").into())
 }

@@ -1,4 +1,4 @@
-//! One client: who it is, and what it has begun.
+//! The state of one client connection: user, database, transaction, subscriptions.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -19,35 +19,34 @@ use crate::output_buffer::OutputBuffer;
 use crate::pubsub::Subscription;
 use crate::trust::Trust;
 
-/// Commands of one transaction, at most.
+/// Maximum number of commands in one transaction.
 pub(crate) const QUEUED_MAX: usize = 65_536;
-/// Bytes of one transaction, at most.
+/// Maximum size of the queued commands of one transaction, in bytes.
 pub(crate) const QUEUED_BYTES_MAX: usize = 64 << 20;
-/// Topics and patterns of one client, at most.
+/// Maximum number of channels and patterns that one client is subscribed to.
 pub(crate) const SUBSCRIPTIONS_MAX: usize = 65_536;
-/// Keys that one client watches, at most.
+/// Maximum number of keys that one client watches.
 pub(crate) const WATCHED_MAX: usize = 65_536;
 
-/// What others may see of a client: for `CLIENT LIST` and its like.
+/// The part of a client's state that other connections read, for `CLIENT LIST` and the like.
 pub(crate) struct ClientInfo {
     pub(crate) id: u64,
-    pub(crate) from: SocketAddr,
-    pub(crate) at: SocketAddr,
-    /// When it connected; this and what follows by [`Server::elapsed_ms`].
+    pub(crate) peer: SocketAddr,
+    pub(crate) local: SocketAddr,
+    /// Time of the connection, in milliseconds of [`Server::elapsed_ms`], as are the times below.
     pub(crate) since_ms: u64,
-    /// When it last began a command.
+    /// Time of the last command.
     pub(crate) active_ms: AtomicU64,
-    /// Since when the client does not take what is to be sent; zero when it does.
+    /// Since when the client has not read pending output; 0 if none is pending.
     pub(crate) stalled_ms: AtomicU64,
-    /// Since when nothing comes of a long request that has begun to arrive; zero when there
-    /// is none.
+    /// Since when no more data of an incomplete large request has arrived; 0 if there is none.
     pub(crate) starved_ms: AtomicU64,
-    /// The place of its last command in the table.
+    /// Index of the last command in the command table.
     pub(crate) command: AtomicUsize,
     pub(crate) database: AtomicUsize,
     pub(crate) topics: AtomicUsize,
     pub(crate) patterns: AtomicUsize,
-    /// Commands of its transaction; -1 without one.
+    /// Number of queued commands; -1 outside of a transaction.
     pub(crate) queued: AtomicI64,
     pub(crate) is_waiting: AtomicBool,
     pub(crate) is_trusted: AtomicBool,
@@ -57,7 +56,7 @@ pub(crate) struct ClientInfo {
     pub(crate) waker: AtomicWaker,
 }
 
-/// What a client says of itself.
+/// Names that the client reported, and its user.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct ClientNames {
     pub(crate) name: String,
@@ -67,11 +66,11 @@ pub(crate) struct ClientNames {
 }
 
 impl ClientInfo {
-    pub(crate) fn new(id: u64, from: SocketAddr, at: SocketAddr, now_ms: u64) -> Self {
+    pub(crate) fn new(id: u64, peer: SocketAddr, local: SocketAddr, now_ms: u64) -> Self {
         Self {
             id,
-            from,
-            at,
+            peer,
+            local,
             since_ms: now_ms,
             active_ms: AtomicU64::new(now_ms),
             stalled_ms: AtomicU64::new(0),
@@ -90,7 +89,7 @@ impl ClientInfo {
         }
     }
 
-    /// Its connection ends as soon as it can.
+    /// Closes the connection at its next turn.
     pub(crate) fn kill(&self) {
         self.killed.store(true, Ordering::Release);
         self.waker.wake();
@@ -105,9 +104,9 @@ impl ClientInfo {
     }
 }
 
-/// A command that waits for `EXEC`.
+/// A command that is queued until `EXEC`.
 pub(crate) struct Queued {
-    /// The row that was admitted, and is to be done.
+    /// The row of the command table that the request resolved to.
     pub(crate) command: &'static Command,
     bytes: Vec<u8>,
     arguments: Vec<Range<usize>>,
@@ -133,34 +132,34 @@ impl Queued {
     }
 }
 
-/// What was begun with `MULTI`.
+/// A transaction that was started with `MULTI`.
 #[derive(Default)]
 pub(crate) struct Transaction {
     pub(crate) queued: Vec<Queued>,
     pub(crate) bytes: usize,
-    /// A command was refused: none is done.
+    /// A command was rejected while queuing, so `EXEC` fails with `EXECABORT`.
     pub(crate) broken: bool,
 }
 
-/// A key that must not change until `EXEC`.
+/// A watched key: `EXEC` does nothing if its version has changed.
 #[derive(Clone)]
 pub(crate) struct Watched {
     pub(crate) database: usize,
     pub(crate) key: Bytes,
-    /// Unknown until it was asked for, or when it could not be.
+    /// Version of the entry when it was watched, or why it could not be read.
     pub(crate) version: Result<Version, OpError>,
 }
 
-/// Which answers a client wants.
+/// Which replies are sent to the client, set by `CLIENT REPLY`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ReplyMode {
-    /// All.
+    /// All replies.
     On,
-    /// Not that of the next command.
+    /// Suppress the reply to the next command.
     SkipNext,
-    /// Not that of this command.
+    /// Suppress the reply to the current command.
     Skip,
-    /// None.
+    /// No replies.
     Off,
 }
 
@@ -181,7 +180,7 @@ pub(crate) struct Client {
 }
 
 impl Client {
-    /// `None` when the first database's map cannot be opened.
+    /// `None` if the map of database 0 cannot be opened.
     pub(crate) fn new(server: &Arc<Server>, info: Arc<ClientInfo>) -> Option<Self> {
         let trust = server.settings.passwords.trust_without_password();
         let mut client = Self {
@@ -198,18 +197,18 @@ impl Client {
             topics: BTreeMap::new(),
             patterns: BTreeMap::new(),
         };
-        client.trust(trust);
+        client.set_trust(trust);
         Some(client)
     }
 
-    /// It may do so much from now on.
-    pub(crate) fn trust(&mut self, trust: Trust) {
+    /// Sets the permissions of this connection.
+    pub(crate) fn set_trust(&mut self, trust: Trust) {
         self.trust = trust;
         self.info.is_trusted.store(trust > Trust::Unauthenticated, Ordering::Relaxed);
         self.info.names.lock().user = trust.user();
     }
 
-    pub(crate) fn speak(&mut self, protocol: Protocol) {
+    pub(crate) fn set_protocol(&mut self, protocol: Protocol) {
         self.protocol = protocol;
         let number = if protocol == Protocol::Resp3 { 3 } else { 2 };
         self.info.protocol.store(number, Ordering::Relaxed);
@@ -222,17 +221,17 @@ impl Client {
         Ok(())
     }
 
-    /// Bytes that are kept for it until `EXEC`.
+    /// Size of the commands queued until `EXEC`, in bytes.
     pub(crate) fn queued_bytes(&self) -> usize {
         self.transaction.as_ref().map_or(0, |transaction| transaction.bytes)
     }
 
-    /// Topics and patterns that it is subscribed to.
+    /// Number of channels and patterns that the client is subscribed to.
     pub(crate) fn subscriptions(&self) -> usize {
         self.topics.len() + self.patterns.len()
     }
 
-    /// All topics, or all patterns.
+    /// The channels, or the patterns, that the client is subscribed to.
     pub(crate) fn all(&self, is_pattern: bool) -> Vec<Bytes> {
         let all = if is_pattern { &self.patterns } else { &self.topics };
         all.keys().cloned().collect()
@@ -262,17 +261,17 @@ impl Client {
         self.info.patterns.store(self.patterns.len(), Ordering::Relaxed);
     }
 
-    /// As it was when it connected, but for whether it is trusted.
+    /// Resets the connection to its initial state, as `RESET` does. The user is reset as well.
     pub(crate) fn reset(&mut self) {
         self.end_subscriptions();
         self.transaction = None;
         self.info.queued.store(-1, Ordering::Relaxed);
         self.watched.lock().clear();
         self.reply_mode = ReplyMode::On;
-        self.speak(Protocol::Resp2);
+        self.set_protocol(Protocol::Resp2);
         let _ = self.select(0);
         self.info.names.lock().name.clear();
-        self.trust(self.server.settings.passwords.trust_without_password());
+        self.set_trust(self.server.settings.passwords.trust_without_password());
     }
 
     fn end_subscriptions(&mut self) {
@@ -284,6 +283,6 @@ impl Client {
 
 impl Drop for Client {
     fn drop(&mut self) {
-        self.server.gone(self.info.id);
+        self.server.remove_client(self.info.id);
     }
 }

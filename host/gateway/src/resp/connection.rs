@@ -1,8 +1,7 @@
-//! A client's connection: requests come in, answers go out in their order.
+//! A client connection: reads requests and writes replies in the order of the requests.
 //!
-//! Commands begin as they are read and finish as they may; what is answered is
-//! kept in order here. A command that is a barrier keeps those behind it from
-//! beginning.
+//! Commands start as they are read and may complete in any order; their replies are put back in
+//! order here. A command that is a barrier prevents later commands from starting.
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
@@ -16,62 +15,62 @@ use tokio::io::{AsyncRead as _, AsyncWrite as _, ReadBuf};
 use tokio::net::TcpStream;
 use tracing::{debug, warn};
 
-use super::answer::{Answer, LaterAnswer, Next, Outcome};
+use super::answer::{Answer, Continuation, Outcome, PendingAnswer};
 use super::client::{Client, ReplyMode};
 use super::commands;
 use super::encode::{Encoder, Protocol};
-use super::lanes::{Home, Turns};
+use super::lanes::{LaneAssignment, LaneTask};
 use super::request::RequestParser;
 use crate::ledger::{Account, FREE_BYTES};
 use crate::output_buffer::{OutboundMessage, Overflowed};
 use crate::trust::Trust;
 
-/// Commands of one client that may be under way at once.
+/// Maximum number of commands of one client in progress.
 const PIPELINE_MAX: usize = 1_024;
-/// Bytes of their requests, beyond which no further one begins, and of their answers, if
-/// those are as large as the largest of late.
+/// Maximum size of requests in progress, in bytes, and of their replies, estimated by the largest
+/// recent one. No further command starts beyond it.
 const PIPELINE_BYTES_MAX: usize = 8 << 20;
-/// A request that is under way is held here, and on its way to another member.
+/// A request in progress is held twice: here, and while it is sent to another member.
 const REQUEST_COPIES: usize = 2;
-/// What an answer is taken to have, in bytes, before there was one.
+/// Estimated size of a reply, in bytes, before there was one.
 const ANSWER_BYTES_AT_FIRST: usize = 256 * 1_024;
-/// Bytes of answers beyond which no further command begins until some are taken.
+/// Unsent output, in bytes, beyond which no further command starts.
 const OUTPUT_BYTES_MAX: usize = 1 << 20;
-/// Bytes that are read at once, and in one turn.
+/// Maximum number of bytes read in one turn.
 const READ_BYTES: usize = 64 * 1_024;
-/// A buffer that is larger is given back when it is empty.
+/// A larger buffer is freed when it is empty.
 const KEPT_BYTES_MAX: usize = 64 * 1_024;
 
 thread_local! {
-    /// What is read goes here first: an idle client has no buffer of its own.
+    /// Shared read buffer, so that an idle client needs no buffer of its own.
     static SCRATCH: RefCell<Box<[u8]>> = RefCell::new(vec![0; READ_BYTES].into());
 }
 
-/// A command that is under way, and the answers of those behind it that are done.
+/// A command in progress, with the replies of later commands that have completed already.
 struct Pending {
     awaited: Awaited,
     protocol: Protocol,
     is_silent: bool,
-    /// Bytes of its request.
+    /// Size of its request, in bytes.
     request_bytes: usize,
     behind: Vec<u8>,
 }
 
-/// What a command that is under way waits for.
+/// What a command in progress waits for.
 enum Awaited {
-    /// Its answer.
-    Answer(LaterAnswer),
-    /// What it does next.
-    Next(Pin<Box<dyn Future<Output = Next> + Send>>),
+    /// Its reply.
+    Answer(PendingAnswer),
+    /// Its next step.
+    Continuation(Pin<Box<dyn Future<Output = Continuation> + Send>>),
 }
 
-/// How a step went.
+/// Result of one step of a turn.
 enum Step {
-    /// Something was done; there may be more to do.
+    /// Progress was made, and there may be more to do.
     Done,
-    /// There is nothing to do now.
+    /// There is nothing to do now; the waker is registered.
     Idle,
-    /// The connection is over.
+    /// The connection is closed.
     End,
 }
 
@@ -81,49 +80,50 @@ pub(crate) struct Connection {
     client: Client,
     parser: RequestParser,
     input: Vec<u8>,
-    /// How much of the input was dealt with.
-    taken: usize,
-    /// What is left of the input is the beginning of a request.
+    /// Length of the part of `input` that was parsed.
+    consumed: usize,
+    /// The rest of `input` is an incomplete request.
     is_starved: bool,
-    /// In this turn the socket was looked at; it wakes this when it has more.
-    has_looked: bool,
+    /// The socket was polled in this turn, so it wakes this connection when more data arrives.
+    has_polled: bool,
     pending: VecDeque<Pending>,
-    /// Bytes of the requests of those.
-    under_way_bytes: usize,
-    /// Bytes of answers behind those.
+    /// Total size of the requests in `pending`, in bytes.
+    pending_bytes: usize,
+    /// Total size of the replies kept in `pending`, in bytes.
     behind_bytes: usize,
-    /// Bytes that the largest answer had of late that came later than at once.
+    /// Size of the largest recent reply of a command that did not complete at once, in bytes;
+    /// decays.
     answer_bytes: usize,
-    /// The command begun last must end before another begins.
+    /// The last command must complete before the next one starts.
     barrier: bool,
     output: Vec<u8>,
-    /// How much of the output was sent.
+    /// Length of the part of `output` that was sent.
     sent: usize,
-    /// There may be more in the output_buffer than the output had room for.
+    /// The output buffer may hold more messages than `output` had room for.
     has_messages: bool,
-    /// The client sends no more.
+    /// The client has closed its side.
     is_closed: bool,
-    /// No further command begins; what is answered is still sent.
+    /// No further command starts; pending replies are still sent.
     is_ending: bool,
-    /// What is held for it.
+    /// Memory held for this client.
     account: Account,
-    /// Kept for as long as it is served.
-    _home: Arc<Home>,
+    /// Counts this connection in its lane until it is dropped.
+    _assignment: Arc<LaneAssignment>,
 }
 
 impl Connection {
-    pub(crate) fn new(stream: TcpStream, client: Client, home: Arc<Home>) -> Self {
+    pub(crate) fn new(stream: TcpStream, client: Client, assignment: Arc<LaneAssignment>) -> Self {
         let account = Account::new(&client.server.pubsub.ledger);
         Self {
             stream,
             client,
             parser: RequestParser::default(),
             input: Vec::new(),
-            taken: 0,
+            consumed: 0,
             is_starved: true,
-            has_looked: false,
+            has_polled: false,
             pending: VecDeque::new(),
-            under_way_bytes: 0,
+            pending_bytes: 0,
             behind_bytes: 0,
             answer_bytes: ANSWER_BYTES_AT_FIRST,
             barrier: false,
@@ -133,33 +133,33 @@ impl Connection {
             is_closed: false,
             is_ending: false,
             account,
-            _home: home,
+            _assignment: assignment,
         }
     }
 
-    /// Whether it is to read: not while there is enough to do already.
+    /// Whether to read from the socket: not while enough requests are waiting already.
     fn wants_input(&self) -> bool {
-        let has_plenty = self.input.len() - self.taken >= READ_BYTES && !self.is_starved;
+        let has_backlog = self.input.len() - self.consumed >= READ_BYTES && !self.is_starved;
         let is_full = self.is_full() && !self.barrier;
-        !(self.is_closed || self.is_ending || has_plenty || is_full)
+        !(self.is_closed || self.is_ending || has_backlog || is_full)
     }
 
-    /// Whether a command may begin that has arrived.
-    fn may_begin(&self) -> bool {
+    /// Whether a command that has arrived may start.
+    fn may_start(&self) -> bool {
         !self.barrier && !self.is_ending && !self.is_full()
     }
 
-    /// Whether the output has room for answers and messages.
+    /// Whether `output` has room for replies and messages.
     fn has_room(&self) -> bool {
         self.unsent() < OUTPUT_BYTES_MAX
     }
 
-    /// Reads once.
+    /// Reads from the socket once.
     fn read(&mut self, context: &mut Context<'_>) -> Step {
         if !self.wants_input() {
             return Step::Idle;
         }
-        self.has_looked = true;
+        self.has_polled = true;
         if self.has_long_request() && !self.account.may_grow(context.waker()) {
             self.client.info.starved_ms.store(0, Ordering::Relaxed);
             return Step::Idle;
@@ -180,27 +180,28 @@ impl Connection {
                 Step::Done
             }
             Poll::Ready(Ok(())) => {
-                // Before any of it is done: once the client has an answer, what it sends
-                // next, here or on another connection, wakes each in its order.
+                // Polled before any of these commands runs: once the client has a reply, what it
+                // sends next, on this or another connection, must wake each connection in order of
+                // arrival.
                 if self.stream.poll_read_ready(context).is_ready() {
                     context.waker().wake_by_ref();
                 }
                 Step::Done
             }
             Poll::Ready(Err(error)) => {
-                debug!(client = %self.client.info.from, %error, "a client's connection broke off");
+                debug!(client = %self.client.info.peer, %error, "client connection failed");
                 Step::End
             }
             Poll::Pending => Step::Idle,
         }
     }
 
-    /// Whether a request has arrived in part, and more of it than does not count.
+    /// Whether an incomplete request exceeds the bytes that are not counted.
     fn has_long_request(&self) -> bool {
-        self.is_starved && self.input.len() - self.taken > FREE_BYTES
+        self.is_starved && self.input.len() - self.consumed > FREE_BYTES
     }
 
-    /// Notes since when nothing came of a long request.
+    /// Records since when no data of a large incomplete request has arrived.
     fn note_long_request(&self, came: bool) {
         let starved_ms = &self.client.info.starved_ms;
         let is_long = self.has_long_request();
@@ -214,56 +215,56 @@ impl Connection {
         }
     }
 
-    /// Whether no further command is to begin until some are answered.
+    /// Whether no further command starts until pending ones are answered.
     fn is_full(&self) -> bool {
-        let most = (PIPELINE_BYTES_MAX / self.answer_bytes.max(1)).clamp(1, PIPELINE_MAX);
-        self.pending.len() >= most
-            || self.under_way_bytes >= PIPELINE_BYTES_MAX
+        let commands_max = (PIPELINE_BYTES_MAX / self.answer_bytes.max(1)).clamp(1, PIPELINE_MAX);
+        self.pending.len() >= commands_max
+            || self.pending_bytes >= PIPELINE_BYTES_MAX
             || self.unsent() + self.behind_bytes >= OUTPUT_BYTES_MAX
     }
 
-    /// Bytes that are held for the client.
+    /// Memory held for the client, in bytes.
     fn held_bytes(&self) -> usize {
-        let under_way = REQUEST_COPIES * self.under_way_bytes + self.behind_bytes;
-        self.input.len() + self.output.len() + under_way + self.client.queued_bytes()
+        let pending = REQUEST_COPIES * self.pending_bytes + self.behind_bytes;
+        self.input.len() + self.output.len() + pending + self.client.queued_bytes()
     }
 
-    /// Forgets what was dealt with.
+    /// Discards the parsed part of the input.
     fn make_room(&mut self) {
-        if self.taken == self.input.len() {
+        if self.consumed == self.input.len() {
             self.input.clear();
             if self.input.capacity() > KEPT_BYTES_MAX {
                 self.input = Vec::new();
             }
-        } else if self.taken >= READ_BYTES {
-            self.input.drain(..self.taken);
+        } else if self.consumed >= READ_BYTES {
+            self.input.drain(..self.consumed);
         } else {
             return;
         }
-        self.taken = 0;
+        self.consumed = 0;
     }
 
-    /// Begins what was asked for.
+    /// Parses and starts the requests that have arrived.
     fn begin(&mut self, context: &mut Context<'_>) -> Step {
         let mut step = Step::Idle;
-        while self.may_begin() {
+        while self.may_start() {
             let is_trusted = self.client.trust > Trust::Unauthenticated;
-            let request = match self.parser.next(&self.input[self.taken..], is_trusted) {
+            let request = match self.parser.next(&self.input[self.consumed..], is_trusted) {
                 Ok(Some(request)) => request,
                 Ok(None) => {
                     self.is_starved = true;
                     break;
                 }
                 Err(error) => {
-                    debug!(client = %self.client.info.from, %error, "a client sent no request");
-                    let words = format!("ERR Protocol error: {error}");
-                    self.follow(Outcome::Last(Answer::Error(words.into())), 0, context);
+                    debug!(client = %self.client.info.peer, %error, "client sent an invalid request");
+                    let message = format!("ERR Protocol error: {error}");
+                    self.track(Outcome::Close(Answer::Error(message.into())), 0, context);
                     return Step::Done;
                 }
             };
             step = Step::Done;
             self.is_starved = false;
-            let length = request.taken;
+            let length = request.consumed;
             if !request.is_empty() {
                 let last = self.pending.back_mut();
                 let is_behind = last.is_some();
@@ -273,9 +274,9 @@ impl Connection {
                 if is_behind {
                     self.behind_bytes += sink.len() - before;
                 }
-                self.follow(outcome, length, context);
+                self.track(outcome, length, context);
             }
-            self.taken += length;
+            self.consumed += length;
             self.account.set(self.held_bytes());
             self.account.has_arrived();
         }
@@ -286,23 +287,24 @@ impl Connection {
         step
     }
 
-    /// Keeps the outcome of a command. `request_bytes` is the length of its request.
-    fn follow(&mut self, outcome: Outcome, request_bytes: usize, context: &mut Context<'_>) {
+    /// Writes the reply of a command, or keeps the command as pending. `request_bytes` is the size
+    /// of its request.
+    fn track(&mut self, outcome: Outcome, request_bytes: usize, context: &mut Context<'_>) {
         let is_silent = self.is_silent();
         let protocol = self.client.protocol;
         let is_first = self.pending.is_empty();
         match advance(outcome, &mut self.client, context, is_first) {
-            Advanced::Done(answer, is_last) => {
+            Progress::Done(answer, is_last) => {
                 // Confirmations of subscriptions are sent even to a client that turned replies off.
-                if !is_silent || answer.is_unasked() {
+                if !is_silent || answer.is_push() {
                     self.answer(&answer);
                 }
                 self.is_ending |= is_last;
             }
-            Advanced::UnderWay { awaited, is_barrier, waits } => {
+            Progress::Pending { awaited, is_barrier, is_blocked } => {
                 self.barrier = is_barrier;
-                self.client.info.is_waiting.store(waits, Ordering::Relaxed);
-                self.under_way_bytes += request_bytes;
+                self.client.info.is_waiting.store(is_blocked, Ordering::Relaxed);
+                self.pending_bytes += request_bytes;
                 self.pending.push_back(Pending {
                     awaited,
                     protocol,
@@ -314,7 +316,7 @@ impl Connection {
         }
     }
 
-    /// Writes an answer behind all others.
+    /// Appends a reply after those of all earlier commands.
     fn answer(&mut self, answer: &Answer) {
         let protocol = self.client.protocol;
         match self.pending.back_mut() {
@@ -327,7 +329,7 @@ impl Connection {
         }
     }
 
-    /// Whether the command that was begun just now is to be answered.
+    /// Whether the reply of the current command is suppressed. Advances the reply mode.
     fn is_silent(&mut self) -> bool {
         match self.client.reply_mode {
             ReplyMode::On => false,
@@ -343,8 +345,8 @@ impl Connection {
         }
     }
 
-    /// Takes answers that are there, in order.
-    fn finish(&mut self, context: &mut Context<'_>) -> Step {
+    /// Writes the replies of completed commands, in order.
+    fn collect_answers(&mut self, context: &mut Context<'_>) -> Step {
         let mut step = Step::Idle;
         while self.unsent() < OUTPUT_BYTES_MAX
             && let Some(first) = self.pending.front_mut()
@@ -352,33 +354,33 @@ impl Connection {
             let outcome = match &mut first.awaited {
                 Awaited::Answer(later) => {
                     let Poll::Ready(answer) = later.as_mut().poll(context) else { break };
-                    Outcome::Now(answer)
+                    Outcome::Ready(answer)
                 }
-                Awaited::Next(next) => {
+                Awaited::Continuation(next) => {
                     let Poll::Ready(next) = next.as_mut().poll(context) else { break };
                     next(&mut self.client)
                 }
             };
             step = Step::Done;
             let answer = match advance(outcome, &mut self.client, context, true) {
-                Advanced::Done(answer, is_last) => {
+                Progress::Done(answer, is_last) => {
                     self.is_ending |= is_last;
                     answer
                 }
-                Advanced::UnderWay { awaited, .. } => {
+                Progress::Pending { awaited, .. } => {
                     first.awaited = awaited;
                     break;
                 }
             };
             let before = self.output.len();
-            if !first.is_silent || answer.is_unasked() {
+            if !first.is_silent || answer.is_push() {
                 answer.write(&mut self.output, first.protocol);
             }
             let bytes = self.output.len() - before;
             self.answer_bytes = bytes.max(self.answer_bytes - self.answer_bytes / 8);
             self.output.extend_from_slice(&first.behind);
             self.behind_bytes -= first.behind.len();
-            self.under_way_bytes -= first.request_bytes;
+            self.pending_bytes -= first.request_bytes;
             self.pending.pop_front();
             if self.pending.is_empty() {
                 self.barrier = false;
@@ -388,16 +390,17 @@ impl Connection {
         step
     }
 
-    /// Sends what the client subscribed to.
-    fn tell(&mut self, context: &mut Context<'_>) -> Step {
+    /// Writes messages of subscriptions to the output.
+    fn write_messages(&mut self, context: &mut Context<'_>) -> Step {
         if !self.pending.is_empty() || !self.has_room() {
             if !self.client.info.is_subscribed() {
                 return Step::Idle;
             }
-            // It may take nothing for long: what it misses ends it all the same.
+            // The client may not read for a long time; an overflow must close the connection all
+            // the same.
             self.client.output_buffer.overflow_waker.register(context.waker());
             return if self.client.output_buffer.has_overflowed() {
-                self.cut_off_subscriber()
+                self.disconnect_subscriber()
             } else {
                 Step::Idle
             };
@@ -416,13 +419,13 @@ impl Connection {
         match taken {
             Ok(true) => Step::Done,
             Ok(false) => Step::Idle,
-            Err(Overflowed) => self.cut_off_subscriber(),
+            Err(Overflowed) => self.disconnect_subscriber(),
         }
     }
 
-    fn cut_off_subscriber(&self) -> Step {
+    fn disconnect_subscriber(&self) -> Step {
         self.client.server.counters.cut_off.fetch_add(1, Ordering::Relaxed);
-        warn!(client = %self.client.info.from, "a subscriber does not keep up; it is cut off");
+        warn!(client = %self.client.info.peer, "closing the connection of a subscriber that does not keep up");
         Step::End
     }
 
@@ -433,9 +436,10 @@ impl Connection {
     fn write(&mut self, context: &mut Context<'_>) -> Step {
         if self.unsent() == 0 {
             let is_over = self.pending.is_empty() && (self.is_ending || self.is_closed);
-            // Who has hung up waits for nothing.
-            let is_gone = self.is_closed && self.client.info.is_waiting.load(Ordering::Relaxed);
-            return if is_over || is_gone { Step::End } else { Step::Idle };
+            // A blocked command of a client that has disconnected is abandoned.
+            let is_abandoned =
+                self.is_closed && self.client.info.is_waiting.load(Ordering::Relaxed);
+            return if is_over || is_abandoned { Step::End } else { Step::Idle };
         }
         match Pin::new(&mut self.stream).poll_write(context, &self.output[self.sent..]) {
             Poll::Ready(Ok(count)) if count > 0 => {
@@ -448,7 +452,7 @@ impl Connection {
                         self.output = Vec::new();
                     }
                 } else if self.sent >= OUTPUT_BYTES_MAX.max(self.unsent()) {
-                    // A client that always leaves something to send must not make it grow.
+                    // The buffer must not grow without bound if it never becomes empty.
                     self.output.drain(..self.sent);
                     self.sent = 0;
                 }
@@ -466,16 +470,16 @@ impl Connection {
     }
 }
 
-impl Turns for Connection {
-    /// Takes what is answered, reads once, begins what that brought, and sends.
-    fn turn(&mut self, context: &mut Context<'_>) -> Poll<()> {
+impl LaneTask for Connection {
+    /// Writes completed replies, reads once, starts commands, writes messages, and sends.
+    fn run_turn(&mut self, context: &mut Context<'_>) -> Poll<()> {
         self.client.info.waker.register(context.waker());
         if self.client.info.is_killed() {
             return Poll::Ready(());
         }
         self.is_ending |= self.client.server.is_finishing.load(Ordering::Relaxed);
-        self.has_looked = false;
-        for step in [Self::finish, Self::read, Self::begin, Self::tell] {
+        self.has_polled = false;
+        for step in [Self::collect_answers, Self::read, Self::begin, Self::write_messages] {
             if let Step::End = step(self, context) {
                 return Poll::Ready(());
             }
@@ -489,9 +493,9 @@ impl Turns for Connection {
                 Step::End => return Poll::Ready(()),
             }
         }
-        let may_read = self.wants_input() && !self.has_looked;
-        let may_begin = self.may_begin() && !self.is_starved;
-        if may_read || may_begin || ((was_full || self.has_messages) && self.has_room()) {
+        let may_read = self.wants_input() && !self.has_polled;
+        let may_start = self.may_start() && !self.is_starved;
+        if may_read || may_start || ((was_full || self.has_messages) && self.has_room()) {
             context.waker().wake_by_ref();
         }
         self.account.set(self.held_bytes());
@@ -499,59 +503,58 @@ impl Turns for Connection {
     }
 }
 
-/// How far a command got.
-enum Advanced {
-    /// It is done; the connection is to end if it was the last one.
+/// Progress of a command.
+enum Progress {
+    /// Completed. The flag says whether the connection is closed after the reply.
     Done(Answer, bool),
-    /// It waits.
-    UnderWay { awaited: Awaited, is_barrier: bool, waits: bool },
+    /// In progress.
+    Pending { awaited: Awaited, is_barrier: bool, is_blocked: bool },
 }
 
-/// Goes on with a command until it is done or has to wait. What it waits for is polled
-/// at once: it is on its way before another command begins. `is_first` when all commands before
-/// it are answered.
+/// Runs a command until it completes or has to wait. What it waits for is polled once, so that it
+/// is sent before the next command starts. `is_first` means that all earlier commands are answered.
 fn advance(
     mut outcome: Outcome,
     client: &mut Client,
     context: &mut Context<'_>,
     is_first: bool,
-) -> Advanced {
+) -> Progress {
     loop {
-        let (mut later, is_barrier, waits) = match outcome {
-            Outcome::Now(answer) => return Advanced::Done(answer, false),
-            Outcome::Last(answer) => return Advanced::Done(answer, true),
-            Outcome::Later(later) => (later, false, false),
+        let (mut later, is_barrier, is_blocked) = match outcome {
+            Outcome::Ready(answer) => return Progress::Done(answer, false),
+            Outcome::Close(answer) => return Progress::Done(answer, true),
+            Outcome::Pending(later) => (later, false, false),
             Outcome::Barrier(later) => (later, true, false),
-            Outcome::Waits(later) => (later, true, true),
-            Outcome::First(next) if is_first => {
+            Outcome::Blocking(later) => (later, true, true),
+            Outcome::WhenIdle(next) if is_first => {
                 outcome = next(client);
                 continue;
             }
-            Outcome::First(next) => {
-                let awaited = Awaited::Next(Box::pin(std::future::ready(next)));
-                return Advanced::UnderWay { awaited, is_barrier: true, waits: false };
+            Outcome::WhenIdle(next) => {
+                let awaited = Awaited::Continuation(Box::pin(std::future::ready(next)));
+                return Progress::Pending { awaited, is_barrier: true, is_blocked: false };
             }
-            Outcome::Then(mut next) => match next.as_mut().poll(context) {
+            Outcome::Continue(mut next) => match next.as_mut().poll(context) {
                 Poll::Ready(next) => {
                     outcome = next(client);
                     continue;
                 }
                 Poll::Pending => {
-                    let awaited = Awaited::Next(next);
-                    return Advanced::UnderWay { awaited, is_barrier: true, waits: false };
+                    let awaited = Awaited::Continuation(next);
+                    return Progress::Pending { awaited, is_barrier: true, is_blocked: false };
                 }
             },
         };
         return match later.as_mut().poll(context) {
-            Poll::Ready(answer) => Advanced::Done(answer, false),
+            Poll::Ready(answer) => Progress::Done(answer, false),
             Poll::Pending => {
-                Advanced::UnderWay { awaited: Awaited::Answer(later), is_barrier, waits }
+                Progress::Pending { awaited: Awaited::Answer(later), is_barrier, is_blocked }
             }
         };
     }
 }
 
-/// Writes a message to a subscriber.
+/// Encodes a message for a subscriber.
 fn push(message: &OutboundMessage, encoder: &mut Encoder<'_>) {
     encoder.push(if message.pattern.is_some() { 4 } else { 3 });
     match &message.pattern {
@@ -570,8 +573,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn subscribers_are_told_in_the_words_of_their_protocol() {
-        let tell = |pattern: Option<&'static str>, protocol| {
+    fn messages_are_encoded_in_the_protocol_of_the_subscriber() {
+        let pushed = |pattern: Option<&'static str>, protocol| {
             let message = OutboundMessage {
                 topic: "t".into(),
                 pattern: pattern.map(Into::into),
@@ -581,9 +584,9 @@ mod tests {
             push(&message, &mut Encoder { buffer: &mut buffer, protocol });
             String::from_utf8(buffer).unwrap()
         };
-        assert_eq!(tell(None, Protocol::Resp3), ">3\r\n$7\r\nmessage\r\n$1\r\nt\r\n$1\r\n1\r\n");
+        assert_eq!(pushed(None, Protocol::Resp3), ">3\r\n$7\r\nmessage\r\n$1\r\nt\r\n$1\r\n1\r\n");
         assert_eq!(
-            tell(Some("*"), Protocol::Resp2),
+            pushed(Some("*"), Protocol::Resp2),
             "*4\r\n$8\r\npmessage\r\n$1\r\n*\r\n$1\r\nt\r\n$1\r\n1\r\n"
         );
     }

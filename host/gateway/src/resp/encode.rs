@@ -1,33 +1,33 @@
-//! Answers as they go over the wire: RESP2, or RESP3 for clients that ask for it.
+//! Encoding of replies: RESP2, or RESP3 for clients that select it with `HELLO 3`.
 
 use convoke_grid::{OpError, Reply};
 
-/// How a client wants its answers.
+/// Protocol version of a connection.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Protocol {
-    /// Arrays and bulk strings for everything.
+    /// Encodes maps and sets as arrays, and doubles as bulk strings.
     #[default]
     Resp2,
-    /// Maps, sets, doubles and nulls of their own.
+    /// Has types for maps, sets, doubles, nulls and push messages.
     Resp3,
 }
 
-/// Writes answers into a buffer.
+/// Writes replies into a buffer.
 #[derive(Debug)]
 pub struct Encoder<'a> {
-    /// Where they go.
+    /// The buffer that is appended to.
     pub buffer: &'a mut Vec<u8>,
-    /// How they are written.
+    /// The protocol version.
     pub protocol: Protocol,
 }
 
 impl Encoder<'_> {
-    /// `+OK`, and its like.
+    /// A simple string, such as `+OK`.
     pub fn simple(&mut self, text: &str) {
         self.line(b'+', text.as_bytes());
     }
 
-    /// An error. Line ends in it become blanks.
+    /// An error. Control characters are replaced by spaces, so that it stays one line.
     pub fn error(&mut self, text: &str) {
         let plain: Vec<u8> =
             text.bytes().map(|byte| if byte.is_ascii_control() { b' ' } else { byte }).collect();
@@ -39,14 +39,14 @@ impl Encoder<'_> {
         self.number(b':', number);
     }
 
-    /// Bytes.
+    /// A bulk string.
     pub fn bulk(&mut self, bytes: &[u8]) {
         self.number(b'$', length(bytes.len()));
         self.buffer.extend_from_slice(bytes);
         self.buffer.extend_from_slice(b"\r\n");
     }
 
-    /// No value.
+    /// A null bulk string in RESP2, a null in RESP3.
     pub fn nil(&mut self) {
         self.buffer.extend_from_slice(match self.protocol {
             Protocol::Resp2 => b"$-1\r\n",
@@ -54,7 +54,7 @@ impl Encoder<'_> {
         });
     }
 
-    /// No list.
+    /// A null array in RESP2, a null in RESP3.
     pub fn nil_list(&mut self) {
         self.buffer.extend_from_slice(match self.protocol {
             Protocol::Resp2 => b"*-1\r\n",
@@ -62,12 +62,12 @@ impl Encoder<'_> {
         });
     }
 
-    /// The head of a list of so many.
+    /// The header of an array of `count` elements.
     pub fn list(&mut self, count: usize) {
         self.number(b'*', length(count));
     }
 
-    /// The head of a map of so many pairs.
+    /// The header of a map of `count` pairs.
     pub fn map(&mut self, count: usize) {
         match self.protocol {
             Protocol::Resp2 => self.number(b'*', length(count * 2)),
@@ -75,7 +75,7 @@ impl Encoder<'_> {
         }
     }
 
-    /// The head of a set of so many.
+    /// The header of a set of `count` elements.
     pub fn set(&mut self, count: usize) {
         match self.protocol {
             Protocol::Resp2 => self.number(b'*', length(count)),
@@ -83,7 +83,7 @@ impl Encoder<'_> {
         }
     }
 
-    /// The head of what comes unasked: so many elements.
+    /// The header of a push message of `count` elements; an array in RESP2.
     pub fn push(&mut self, count: usize) {
         match self.protocol {
             Protocol::Resp2 => self.number(b'*', length(count)),
@@ -91,7 +91,7 @@ impl Encoder<'_> {
         }
     }
 
-    /// A number with a fraction.
+    /// A floating-point number: a bulk string in RESP2.
     pub fn double(&mut self, number: f64) {
         let text = format_double(number);
         match self.protocol {
@@ -100,7 +100,7 @@ impl Encoder<'_> {
         }
     }
 
-    /// What an operation answered.
+    /// A reply of the grid.
     pub fn reply(&mut self, reply: &Reply) {
         match reply {
             Reply::Done => self.simple("OK"),
@@ -126,7 +126,7 @@ impl Encoder<'_> {
                 }
             }
             Reply::Pairs(pairs) => {
-                // One list in RESP2, a list of pairs in RESP3.
+                // A flat array in RESP2, an array of pairs in RESP3.
                 match self.protocol {
                     Protocol::Resp2 => self.list(pairs.len() * 2),
                     Protocol::Resp3 => self.list(pairs.len()),
@@ -143,9 +143,9 @@ impl Encoder<'_> {
         }
     }
 
-    /// What came of an operation.
-    pub fn outcome(&mut self, outcome: &Result<Reply, OpError>) {
-        match outcome {
+    /// The result of an operation: its reply or an error.
+    pub fn result(&mut self, result: &Result<Reply, OpError>) {
+        match result {
             Ok(reply) => self.reply(reply),
             Err(error) => self.error(&error_text(error)),
         }
@@ -157,13 +157,13 @@ impl Encoder<'_> {
         self.buffer.extend_from_slice(b"\r\n");
     }
 
-    /// A line with a number: what is written most.
+    /// A line with a number. Formatted by hand because it is the most frequent output.
     fn number(&mut self, kind: u8, number: i64) {
         self.buffer.push(kind);
         if number < 0 {
             self.buffer.push(b'-');
         }
-        // Digits from the last to the first; 20 are enough for 64 bits.
+        // Digits in reverse order; 20 are enough for 64 bits.
         let (mut digits, mut at, mut rest) = ([0; 20], 20, number.unsigned_abs());
         loop {
             at -= 1;
@@ -182,8 +182,8 @@ fn length(count: usize) -> i64 {
     i64::try_from(count).unwrap_or(i64::MAX)
 }
 
-/// A number as clients expect it: no fraction where there is none, an exponent
-/// where the number is very large or very small.
+/// Formats a number as Redis does: without a fraction if it is an integer, with an exponent if it
+/// is very large or very small.
 #[must_use]
 pub fn format_double(number: f64) -> String {
     if number.is_nan() {
@@ -197,7 +197,7 @@ pub fn format_double(number: f64) -> String {
     }
     let size = number.abs();
     if !(1e-5..1e17).contains(&size) {
-        // The shortest digits, with a signed exponent of two digits at least.
+        // The shortest representation, with a signed exponent of at least two digits.
         let text = format!("{number:e}");
         if let Some((digits, exponent)) = text.split_once('e') {
             let (sign, exponent) = match exponent.strip_prefix('-') {
@@ -210,7 +210,8 @@ pub fn format_double(number: f64) -> String {
     number.to_string()
 }
 
-/// The words for an error, those of Redis where it has some: clients compare them.
+/// The error message of an operation, with its code. Worded as in Redis where Redis has that error,
+/// since clients compare messages.
 #[must_use]
 pub fn error_text(error: &OpError) -> String {
     match error {
@@ -256,7 +257,7 @@ mod tests {
     }
 
     #[test]
-    fn each_answer_is_written_in_either_protocol() {
+    fn replies_are_encoded_in_both_protocols() {
         let pair = || vec![(Reply::bytes(b"m"), Reply::Double(1.5))];
         for (reply, resp2, resp3) in [
             (Reply::Done, "+OK\r\n", "+OK\r\n"),
@@ -282,7 +283,7 @@ mod tests {
     }
 
     #[test]
-    fn integers_are_written_whole() {
+    fn all_digits_of_an_integer_are_written() {
         for number in [0, 1, -1, 9, 10, i64::MAX, i64::MIN] {
             let text = written(&Reply::Integer(number), Protocol::Resp2);
             assert_eq!(text, format!(":{number}\r\n"));
@@ -290,7 +291,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_are_written_as_clients_expect_them() {
+    fn doubles_are_formatted_as_in_redis() {
         for (number, text) in [
             (3.0, "3"),
             (0.1, "0.1"),
@@ -307,7 +308,7 @@ mod tests {
     }
 
     #[test]
-    fn an_error_is_one_line_whatever_is_in_it() {
+    fn control_characters_in_an_error_become_spaces() {
         let mut buffer = Vec::new();
         let mut encoder = Encoder { buffer: &mut buffer, protocol: Protocol::Resp2 };
         encoder.error("ERR unknown command 'a\r\nb'");
@@ -315,7 +316,7 @@ mod tests {
     }
 
     #[test]
-    fn a_client_can_tell_what_is_not_known_from_what_was_not_done() {
+    fn unknown_outcomes_and_failures_have_different_error_codes() {
         assert!(error_text(&OpError::Indeterminate).starts_with("INDETERMINATE "));
         assert!(error_text(&OpError::Unavailable).starts_with("CLUSTERDOWN "));
         assert!(error_text(&OpError::Busy).starts_with("TRYAGAIN "));

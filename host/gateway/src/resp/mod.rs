@@ -1,8 +1,8 @@
-//! What Redis clients speak: RESP2 and RESP3.
+//! The RESP server, for Redis clients: RESP2 and RESP3.
 //!
-//! One [`Server`](server::Server) for a member, whose clients take turns (`lanes`). In
-//! its turn a `connection` reads requests (`request`), begins what they ask for
-//! (`commands`) and writes the answers (`encode`) in the order of the requests.
+//! A member has one [`Server`](server::Server), whose connections take turns (`lanes`). In its turn
+//! a `connection` parses requests (`request`), starts their commands (`commands`) and writes the
+//! replies (`encode`) in the order of the requests.
 
 pub mod commands;
 pub mod encode;

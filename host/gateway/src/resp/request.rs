@@ -1,109 +1,110 @@
-//! Requests as they come over the wire: arrays of bulk strings, or lines.
+//! Parsing of requests: arrays of bulk strings, or inline commands.
 //!
-//! The parser looks at what has arrived and either finds a whole request, whose
-//! arguments are ranges of the buffer, or wants more. It keeps how far it got, so
-//! that a long request that comes in pieces is looked at once.
+//! The parser either finds a complete request, whose arguments are ranges of the buffer, or returns
+//! that it needs more data. It remembers its position, so that a large request that arrives in
+//! pieces is scanned only once.
 
 use std::ops::Range;
 
-/// Arguments of one request, at most.
+/// Maximum number of arguments of one request.
 pub const ARGUMENTS_MAX: usize = 1_024 * 1_024;
-/// Bytes of one argument, at most.
+/// Maximum size of one argument, in bytes.
 pub const ARGUMENT_BYTES_MAX: usize = convoke_grid::VALUE_BYTES_MAX;
-/// Bytes of a request that is one line, and of the line that begins another.
+/// Maximum length of an inline command, and of the header line of another request, in bytes.
 pub const LINE_BYTES_MAX: usize = 64 * 1_024;
-/// Bytes of one whole request, at most.
+/// Maximum size of one request, in bytes.
 pub const REQUEST_BYTES_MAX: usize = 2 * ARGUMENT_BYTES_MAX;
-/// Arguments of a request of a client that has not proved who it is.
+/// Maximum number of arguments of a request of an unauthenticated client.
 pub const UNAUTHENTICATED_ARGUMENTS_MAX: usize = 10;
-/// Bytes of an argument of a client that has not proved who it is.
+/// Maximum size of an argument of an unauthenticated client, in bytes.
 pub const UNAUTHENTICATED_ARGUMENT_BYTES_MAX: usize = 16 * 1_024;
 
-/// What is wrong with a request. The connection is of no use after that.
+/// A protocol error. The connection cannot be used after it, since the start of the next request is
+/// unknown. Messages are those of Redis where it has that error.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ProtocolError {
-    /// The number of arguments is no number, or too great.
+    /// The number of arguments is not a number, or too large.
     #[error("invalid multibulk length")]
     Arguments,
-    /// The length of an argument is no number, or too great.
+    /// The length of an argument is not a number, or too large.
     #[error("invalid bulk length")]
     Length,
-    /// An argument does not begin as one does.
+    /// An argument does not start with `$`.
     #[error("expected '$', got '{}'", char::from(*.0))]
     Dollar(u8),
-    /// The line with the number of arguments does not end.
+    /// The header line with the number of arguments is too long.
     #[error("too big mbulk count string")]
     ArgumentsLine,
-    /// The line with the length of an argument does not end.
+    /// The header line with the length of an argument is too long.
     #[error("too big bulk count string")]
     LengthLine,
-    /// A line does not end.
+    /// An inline command is too long.
     #[error("too big inline request")]
     Line,
-    /// A line has a quote that is not closed.
+    /// An inline command has an unclosed quote.
     #[error("unbalanced quotes in request")]
     Quotes,
-    /// More arguments than a stranger may send.
+    /// More arguments than an unauthenticated client may send.
     #[error("unauthenticated multibulk length")]
-    StrangerArguments,
-    /// A longer argument than a stranger may send.
+    UnauthenticatedArguments,
+    /// A longer argument than an unauthenticated client may send.
     #[error("unauthenticated bulk length")]
-    StrangerLength,
-    /// The whole request is too long.
+    UnauthenticatedLength,
+    /// The request exceeds [`REQUEST_BYTES_MAX`].
     #[error("request of more than {REQUEST_BYTES_MAX} bytes")]
     Request,
 }
 
-/// Reads requests out of a buffer.
+/// An incremental parser of requests.
 #[derive(Debug, Default)]
 pub struct RequestParser {
-    /// Arguments found so far, as ranges of the buffer.
+    /// Arguments parsed so far, as ranges of the buffer.
     arguments: Vec<Range<usize>>,
-    /// Arguments of the request that is being read; none between requests.
+    /// Number of arguments of the current request; `None` between requests.
     wanted: Option<usize>,
-    /// The length of the argument that is being read.
+    /// Length of the current argument, in bytes.
     length: Option<usize>,
-    /// How far the buffer was read.
+    /// Position in the buffer.
     at: usize,
-    /// The arguments of a line that had quotes, one behind the other.
+    /// The arguments of an inline command, unquoted and concatenated.
     unquoted: Vec<u8>,
 }
 
-/// A whole request.
+/// A complete request.
 #[derive(Debug)]
 pub struct Request<'a> {
     bytes: &'a [u8],
     arguments: &'a [Range<usize>],
-    /// How many bytes of the buffer it took.
-    pub taken: usize,
+    /// Number of bytes of the buffer that it occupied.
+    pub consumed: usize,
 }
 
 impl<'a> Request<'a> {
-    /// Of arguments that lie in `bytes`.
+    /// A request whose arguments are ranges of `bytes`.
     #[must_use]
     pub fn of(bytes: &'a [u8], arguments: &'a [Range<usize>]) -> Self {
-        Self { bytes, arguments, taken: 0 }
+        Self { bytes, arguments, consumed: 0 }
     }
 
-    /// Number of arguments, the command's name among them. Zero for an empty line.
+    /// Number of arguments, including the command name. Zero for an empty line.
     #[must_use]
     pub fn len(&self) -> usize {
         self.arguments.len()
     }
 
-    /// Whether it is an empty line, which is no request.
+    /// Whether it is an empty line, which is ignored.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.arguments.is_empty()
     }
 
-    /// An argument.
+    /// The argument at `index`; the command name is at 0.
     #[must_use]
     pub fn get(&self, index: usize) -> Option<&'a [u8]> {
         self.arguments.get(index).map(|range| &self.bytes[range.clone()])
     }
 
-    /// All arguments from one on.
+    /// All arguments from `index` on.
     pub fn from(&self, index: usize) -> impl ExactSizeIterator<Item = &'a [u8]> + Clone {
         let rest = self.arguments.get(index..).unwrap_or_default();
         let bytes = self.bytes;
@@ -111,30 +112,30 @@ impl<'a> Request<'a> {
     }
 }
 
-/// What a look at the buffer came to.
+/// Result of searching for the end of a line.
 enum Line {
-    /// It ends before this place; what follows begins at the other.
+    /// The line ends before the first position; the next one starts at the second.
     Ends(usize, usize),
-    /// It has not ended yet.
+    /// The end has not arrived yet.
     Open,
 }
 
 impl RequestParser {
-    /// The next request of `buffer`, which begins where the last one ended; `None`
-    /// when it is not whole yet. `trusted` when the client has proved who it is.
+    /// Parses the next request of `buffer`, which starts where the last one ended. Returns `None`
+    /// if it is incomplete. Limits are lower unless `is_authenticated`.
     ///
     /// # Errors
-    /// When the bytes are no request.
+    /// If the bytes are not a valid request.
     pub fn next<'a>(
         &'a mut self,
         buffer: &'a [u8],
-        trusted: bool,
+        is_authenticated: bool,
     ) -> Result<Option<Request<'a>>, ProtocolError> {
         if self.wanted.is_none() {
             match buffer.first() {
                 None => return Ok(None),
                 Some(b'*') => {
-                    if !self.begin(buffer, trusted)? {
+                    if !self.begin(buffer, is_authenticated)? {
                         return Ok(None);
                     }
                 }
@@ -142,18 +143,18 @@ impl RequestParser {
             }
         }
         while self.arguments.len() < self.wanted.unwrap_or(0) {
-            if !self.argument(buffer, trusted)? {
+            if !self.argument(buffer, is_authenticated)? {
                 return Ok(None);
             }
         }
-        let taken = self.at;
+        let consumed = self.at;
         self.wanted = None;
         self.at = 0;
-        Ok(Some(Request { bytes: buffer, arguments: &self.arguments, taken }))
+        Ok(Some(Request { bytes: buffer, arguments: &self.arguments, consumed }))
     }
 
-    /// Reads the number of arguments. Returns whether it was there.
-    fn begin(&mut self, buffer: &[u8], trusted: bool) -> Result<bool, ProtocolError> {
+    /// Parses the number of arguments. Returns whether the line was complete.
+    fn begin(&mut self, buffer: &[u8], is_authenticated: bool) -> Result<bool, ProtocolError> {
         let (end, next) = match find_line(buffer, 0) {
             Line::Ends(end, next) => (end, next),
             Line::Open if buffer.len() > LINE_BYTES_MAX => {
@@ -165,18 +166,18 @@ impl RequestParser {
         if count > ARGUMENTS_MAX as i64 {
             return Err(ProtocolError::Arguments);
         }
-        if !trusted && count > UNAUTHENTICATED_ARGUMENTS_MAX as i64 {
-            return Err(ProtocolError::StrangerArguments);
+        if !is_authenticated && count > UNAUTHENTICATED_ARGUMENTS_MAX as i64 {
+            return Err(ProtocolError::UnauthenticatedArguments);
         }
         self.arguments.clear();
-        // No argument, or fewer: an empty request, which is passed over.
+        // Zero or a negative number: an empty request, which is ignored.
         self.wanted = Some(usize::try_from(count).unwrap_or(0));
         self.at = next;
         Ok(true)
     }
 
-    /// Reads one argument. Returns whether it was there.
-    fn argument(&mut self, buffer: &[u8], trusted: bool) -> Result<bool, ProtocolError> {
+    /// Parses one argument. Returns whether it was complete.
+    fn argument(&mut self, buffer: &[u8], is_authenticated: bool) -> Result<bool, ProtocolError> {
         let length = match self.length {
             Some(length) => length,
             None => {
@@ -196,8 +197,8 @@ impl RequestParser {
                 if length > ARGUMENT_BYTES_MAX {
                     return Err(ProtocolError::Length);
                 }
-                if !trusted && length > UNAUTHENTICATED_ARGUMENT_BYTES_MAX {
-                    return Err(ProtocolError::StrangerLength);
+                if !is_authenticated && length > UNAUTHENTICATED_ARGUMENT_BYTES_MAX {
+                    return Err(ProtocolError::UnauthenticatedLength);
                 }
                 if next + length > REQUEST_BYTES_MAX {
                     return Err(ProtocolError::Request);
@@ -207,7 +208,7 @@ impl RequestParser {
                 length
             }
         };
-        // The line end behind it is taken for granted, as Redis does.
+        // The trailing CRLF is not checked, as in Redis.
         if buffer.len() < self.at + length + 2 {
             return Ok(false);
         }
@@ -217,7 +218,7 @@ impl RequestParser {
         Ok(true)
     }
 
-    /// Reads a request that is one line.
+    /// Parses an inline command.
     fn line<'a>(&'a mut self, buffer: &'a [u8]) -> Result<Option<Request<'a>>, ProtocolError> {
         let Some(end) = buffer.iter().position(|byte| *byte == b'\n') else {
             return if buffer.len() > LINE_BYTES_MAX { Err(ProtocolError::Line) } else { Ok(None) };
@@ -229,20 +230,20 @@ impl RequestParser {
         self.arguments.clear();
         self.unquoted.clear();
         split(line, &mut self.unquoted, &mut self.arguments).ok_or(ProtocolError::Quotes)?;
-        Ok(Some(Request { bytes: &self.unquoted, arguments: &self.arguments, taken: end + 1 }))
+        Ok(Some(Request { bytes: &self.unquoted, arguments: &self.arguments, consumed: end + 1 }))
     }
 }
 
-/// Where a line that begins at `from` ends.
+/// Finds the end of the line that starts at `from`.
 fn find_line(buffer: &[u8], from: usize) -> Line {
-    // Lengths are short: most lines end within a few bytes.
+    // Header lines are short, so the scan is cheap.
     match buffer[from..].iter().position(|byte| *byte == b'\r') {
         Some(at) if from + at + 1 < buffer.len() => Line::Ends(from + at, from + at + 2),
         _ => Line::Open,
     }
 }
 
-/// A number as lengths are written.
+/// Parses the number of a header line.
 fn number(text: &[u8]) -> Option<i64> {
     let (negative, digits) = match text.strip_prefix(b"-") {
         Some(digits) => (true, digits),
@@ -255,9 +256,9 @@ fn number(text: &[u8]) -> Option<i64> {
     Some(if negative { -number } else { number })
 }
 
-/// Splits a line at blanks. What is in double quotes may have escapes (`\n`,
-/// `\x41`, `\"` …), what is in single quotes only `\'`. `None` when a quote is
-/// not closed, or something follows one without a blank.
+/// Splits a line at whitespace. Double-quoted strings may contain escapes (`\n`, `\x41`, `\"` …),
+/// single-quoted ones only `\'`. Returns `None` if a quote is not closed, or is not followed by
+/// whitespace.
 pub(crate) fn split(
     line: &[u8],
     bytes: &mut Vec<u8>,
@@ -271,7 +272,7 @@ pub(crate) fn split(
             b'\'' => rest = single_quoted(&rest[1..], bytes)?,
             _ => {
                 let end = rest.iter().position(u8::is_ascii_whitespace).unwrap_or(rest.len());
-                // A quote within a word begins a quoted part of it.
+                // A quote inside a word starts a quoted part of it.
                 let quote = rest[..end].iter().position(|byte| matches!(byte, b'"' | b'\''));
                 let plain = quote.unwrap_or(end);
                 bytes.extend_from_slice(&rest[..plain]);
@@ -348,17 +349,17 @@ mod tests {
 
     type Parsed = Vec<Vec<Vec<u8>>>;
 
-    /// Feeds pieces as they come, and gives what was read.
-    fn read(pieces: &[&[u8]], trusted: bool) -> Result<Parsed, ProtocolError> {
+    /// Feeds the pieces to a parser and returns the requests.
+    fn read(pieces: &[&[u8]], is_authenticated: bool) -> Result<Parsed, ProtocolError> {
         let (mut parser, mut buffer, mut all) = (RequestParser::default(), Vec::new(), Vec::new());
         for piece in pieces {
             buffer.extend_from_slice(piece);
             let mut at = 0;
-            while let Some(request) = parser.next(&buffer[at..], trusted)? {
+            while let Some(request) = parser.next(&buffer[at..], is_authenticated)? {
                 let arguments: Vec<_> = request.from(0).map(<[u8]>::to_vec).collect();
-                let taken = request.taken;
-                assert!(taken > 0);
-                at += taken;
+                let consumed = request.consumed;
+                assert!(consumed > 0);
+                at += consumed;
                 if !arguments.is_empty() {
                     all.push(arguments);
                 }
@@ -374,14 +375,14 @@ mod tests {
     }
 
     #[test]
-    fn arrays_and_lines_are_requests_and_empty_ones_are_passed_over() {
+    fn arrays_and_inline_commands_are_parsed_and_empty_ones_ignored() {
         let bytes = b"*2\r\n$3\r\nGET\r\n$1\r\nk\r\n\r\nPING  a \r\n*0\r\n*-1\r\nset k \"a b\\x41\\n\" 'it\\'s'\n";
         let wanted = [vec!["GET", "k"], vec!["PING", "a"], vec!["set", "k", "a bA\n", "it's"]];
         assert_eq!(texts(&read(&[bytes], true).unwrap()), wanted);
     }
 
     #[test]
-    fn what_is_no_request_is_refused_in_the_words_that_clients_know() {
+    fn invalid_requests_are_rejected_with_the_errors_of_redis() {
         for (bytes, words) in [
             (&b"*x\r\n"[..], "invalid multibulk length"),
             (b"*3000000000\r\n", "invalid multibulk length"),
@@ -405,7 +406,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stranger_may_send_little() {
+    fn unauthenticated_clients_have_lower_limits() {
         let error = read(&[b"*11\r\n"], false).unwrap_err();
         assert_eq!(error.to_string(), "unauthenticated multibulk length");
         let error = read(&[b"*1\r\n$16385\r\n"], false).unwrap_err();
@@ -415,7 +416,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn it_does_not_matter_how_requests_are_cut_into_pieces(
+        fn requests_are_parsed_the_same_however_they_are_split(
             requests in proptest::collection::vec(
                 proptest::collection::vec(proptest::collection::vec(any::<u8>(), 0..40), 1..5),
                 0..8,
@@ -439,7 +440,7 @@ mod tests {
         }
 
         #[test]
-        fn arbitrary_bytes_do_no_harm(
+        fn arbitrary_bytes_never_cause_a_panic(
             bytes in proptest::collection::vec(
                 prop_oneof![any::<u8>(), Just(b'*'), Just(b'$'), Just(b'1'), Just(b'\r'), Just(b'\n')],
                 0..200,

@@ -1,4 +1,4 @@
-//! The RESP server of one member: what all its clients share.
+//! The RESP server of one member: state shared by all its clients.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -16,66 +16,66 @@ use tokio::io::AsyncWriteExt as _;
 use tokio::net::{TcpListener, TcpStream};
 use tracing::{debug, warn};
 
-use super::answer::Refusal;
+use super::answer::CommandError;
 use super::client::{Client, ClientInfo};
-use super::commands::{Wording, is_above_zero, whole};
+use super::commands::{PartialReport, is_above_zero, merge_replies};
 use super::connection::Connection;
 use super::lanes::Lanes;
 use crate::pubsub::PubSub;
 use crate::trust::{Passwords, Trust};
 
-/// Databases, each a map of its own.
+/// Number of databases. Each is a map of its own.
 pub const DATABASES: usize = 16;
-/// A client that has not said who it is within this time is cut off.
+/// A client that does not authenticate within this time is disconnected, in milliseconds.
 const UNAUTHENTICATED_MS_MAX: u64 = 10_000;
-/// A client that takes nothing of what is to be sent for this long is cut off.
+/// A client that does not read pending output for this long is disconnected, in milliseconds.
 const STALLED_MS_MAX: u64 = 60_000;
-/// A client that sends nothing of a long request that it has begun for this long is cut
-/// off.
+/// A client that sends no more data of a large incomplete request for this long is disconnected, in
+/// milliseconds.
 const STARVED_MS_MAX: u64 = 60_000;
-/// How often clients are looked through for such.
-const LOOK_MS: u64 = 1_000;
-/// How long a member that leaves waits for answers that its clients are owed, in milliseconds.
+/// Interval at which clients are checked for these timeouts, in milliseconds.
+const CLIENT_CHECK_MS: u64 = 1_000;
+/// How long a member that leaves waits for pending replies to clients, in milliseconds.
 pub const FINISH_MS_MAX: u64 = 2_000;
-/// How often it looks whether they have them.
-pub(crate) const FINISH_LOOK_MS: u64 = 5;
-/// How often a member that starts looks whether it is in a cluster.
-const STARTED_LOOK_MS: u64 = 5;
-/// A pause after the system refuses to accept.
+/// Interval at which a member that leaves checks for pending replies, in milliseconds.
+pub(crate) const FINISH_POLL_MS: u64 = 5;
+/// Interval at which a member that starts checks whether it has a partition table, in milliseconds.
+const PARTITIONS_POLL_MS: u64 = 5;
+/// Pause after a failed `accept`, in milliseconds.
 const ACCEPT_PAUSE_MS: u64 = 100;
 
-/// The name of a database's map.
+/// The name of the map of a database, such as `resp:0`.
 #[must_use]
 pub fn map_name(database: usize) -> String {
     format!("resp:{database}")
 }
 
-/// What clients may do.
+/// Settings of the RESP server.
 #[derive(Clone, Debug, Default)]
 pub struct RespSettings {
-    /// What they must know.
+    /// Passwords of clients.
     pub passwords: Passwords,
-    /// Clients at once.
+    /// Maximum number of connected clients.
     pub clients_max: usize,
-    /// A client that asks nothing for so long is cut off.
+    /// Clients that send no command for this long are disconnected; `None` for never.
     pub idle: Option<Duration>,
-    /// Whether to speak as a node of a Redis Cluster.
+    /// Whether to answer as a node of a Redis Cluster.
     pub redis_cluster: bool,
 }
 
-/// Where clients of a Redis Cluster dial a node.
+/// The address at which cluster clients connect to a node.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Endpoint {
     /// Its IP address.
     pub ip: IpAddr,
-    /// Its name, if clients are to dial that.
+    /// The host name that clients should connect to, if one is configured.
     pub hostname: Option<String>,
     /// Its TCP port.
     pub port: u16,
 }
 
 impl Endpoint {
-    /// What clients dial.
+    /// The host that clients connect to: the host name, or else the IP address.
     #[must_use]
     pub fn host(&self) -> String {
         self.hostname.clone().unwrap_or_else(|| self.ip.to_string())
@@ -91,40 +91,41 @@ impl fmt::Display for Endpoint {
     }
 }
 
-/// A member, as clients of a Redis Cluster see it.
+/// A member as presented to cluster clients.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClusterNode {
-    /// Names it: 40 characters.
+    /// Node ID, 40 characters.
     pub id: String,
-    /// The member's id.
+    /// Member ID.
     pub member: convoke_membership::MemberId,
-    /// Where it serves RESP; `None` when it does not.
+    /// Where it serves RESP; `None` if RESP is turned off.
     pub endpoint: Option<Endpoint>,
-    /// Whether this is the one that was asked.
+    /// Whether it is this member.
     pub this: bool,
-    /// Whether it stores data.
+    /// Whether it stores data, that is, is not a lite member.
     pub stores: bool,
 }
 
-/// What the server asks of its member.
+/// The members of the cluster, provided by the owner of the server.
 pub trait Cluster: Send + Sync + 'static {
     /// All members, oldest first.
     fn nodes(&self) -> Vec<ClusterNode>;
 }
 
-/// Counts since the start.
+/// Counters since the start.
 #[derive(Debug, Default)]
 pub struct RespCounters {
-    /// Clients that were accepted.
+    /// Accepted connections.
     pub accepted: AtomicU64,
-    /// Clients that were turned away, since there were too many.
+    /// Connections rejected because the maximum number of clients was reached.
     pub turned_away: AtomicU64,
-    /// Commands that were begun.
+    /// Commands started.
     pub commands: AtomicU64,
-    /// Clients that were cut off, since they did not keep up.
+    /// Clients disconnected because they did not read replies or messages, or did not complete a
+    /// request.
     pub cut_off: AtomicU64,
-    /// Wrong passwords.
-    pub refused: AtomicU64,
+    /// Failed authentication attempts.
+    pub wrong_passwords: AtomicU64,
 }
 
 /// See the [module](self).
@@ -133,24 +134,24 @@ pub struct Server {
     pub(crate) settings: RespSettings,
     pub(crate) cluster: Arc<dyn Cluster>,
     pub(crate) pubsub: Arc<PubSub>,
-    /// Counts since the start.
+    /// Counters since the start.
     pub counters: RespCounters,
     started: Instant,
-    /// Commands that were counted when a client last reset the count it is shown.
+    /// Value of the command counter at the last `CONFIG RESETSTAT`.
     pub(crate) counted_from: AtomicU64,
-    /// The port that it serves at.
+    /// The TCP port.
     pub(crate) port: u16,
     maps: RwLock<[Option<Arc<Map>>; DATABASES]>,
     client_infos: Mutex<BTreeMap<u64, Arc<ClientInfo>>>,
     last_id: AtomicU64,
-    /// No further command begins.
+    /// The member is leaving: no further command starts.
     pub(crate) is_finishing: AtomicBool,
-    /// Filled once it serves.
+    /// Set once the server is serving.
     lanes: OnceLock<Arc<Lanes>>,
 }
 
 impl Server {
-    /// A server that serves nobody yet.
+    /// Creates a server. It accepts no connections until [`serve`](Self::serve).
     #[must_use]
     pub fn new(
         grid: Grid,
@@ -176,7 +177,7 @@ impl Server {
         })
     }
 
-    /// Serves on all `listeners` for as long as the process runs.
+    /// Accepts clients on all `listeners`; never returns.
     pub async fn serve(self: Arc<Self>, listeners: Vec<TcpListener>) {
         let lanes = self.lanes.get_or_init(|| {
             let lanes = Lanes::new(tokio::runtime::Handle::current().metrics().num_workers());
@@ -187,50 +188,51 @@ impl Server {
         for listener in listeners {
             tokio::spawn(Arc::clone(&self).accept(listener, Arc::clone(lanes)));
         }
-        let mut look = tokio::time::interval(Duration::from_millis(LOOK_MS));
+        let mut check = tokio::time::interval(Duration::from_millis(CLIENT_CHECK_MS));
         loop {
-            look.tick().await;
-            self.look_through(self.elapsed_ms());
+            check.tick().await;
+            self.kill_timed_out(self.elapsed_ms());
         }
     }
 
-    /// Serves on one more, once [`serve`](Self::serve) runs; until this is dropped.
+    /// Accepts clients on one more listener until the future is dropped. Does nothing before
+    /// [`serve`](Self::serve).
     pub async fn listen(self: Arc<Self>, listener: TcpListener) {
         if let Some(lanes) = self.lanes.get().cloned() {
             self.accept(listener, lanes).await;
         }
     }
 
-    /// Waits until it is known how many partitions there are, so that the first clients of a
-    /// member that starts are not refused; for at most [`OP_MS_MAX`], as an operation would.
+    /// Waits until the number of partitions is known, so that the first clients of a member that
+    /// starts get no errors; for at most [`OP_MS_MAX`], as an operation would.
     async fn await_partitions(&self) {
         let end = Instant::now() + Duration::from_millis(OP_MS_MAX);
         while self.grid.partitions() == 0 && Instant::now() < end {
-            tokio::time::sleep(Duration::from_millis(STARTED_LOOK_MS)).await;
+            tokio::time::sleep(Duration::from_millis(PARTITIONS_POLL_MS)).await;
         }
     }
 
-    /// Milliseconds since it was made, by a monotonic clock: all elapsed times are measured
-    /// by this one. Never zero, which stands for "none".
+    /// Milliseconds since the server was created, on a monotonic clock used for all timeouts of
+    /// clients. Never zero, which stands for "none".
     pub(crate) fn elapsed_ms(&self) -> u64 {
         u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX).saturating_add(1)
     }
 
-    /// The port that it serves at.
+    /// The TCP port.
     #[must_use]
     pub fn port(&self) -> u16 {
         self.port
     }
 
-    /// Clients that are connected.
+    /// Number of connected clients.
     #[must_use]
     pub fn clients(&self) -> usize {
         self.client_infos.lock().len()
     }
 
-    /// Lets no further command begin, and closes each connection once what it began is
-    /// answered: for at most [`FINISH_MS_MAX`]. Commands that wait for something to take are
-    /// not waited for; they have taken nothing.
+    /// Stops starting commands and closes each connection once its pending replies are sent. Waits
+    /// for at most [`FINISH_MS_MAX`]. Blocked commands are not waited for; they have changed
+    /// nothing.
     pub async fn finish(&self) {
         self.is_finishing.store(true, Ordering::Relaxed);
         let end = Instant::now() + Duration::from_millis(FINISH_MS_MAX);
@@ -243,7 +245,7 @@ impl Server {
             if !is_open || Instant::now() >= end {
                 return;
             }
-            tokio::time::sleep(Duration::from_millis(FINISH_LOOK_MS)).await;
+            tokio::time::sleep(Duration::from_millis(FINISH_POLL_MS)).await;
         }
     }
 
@@ -253,57 +255,57 @@ impl Server {
                 Ok((stream, from)) => {
                     if self.clients() >= self.settings.clients_max {
                         self.counters.turned_away.fetch_add(1, Ordering::Relaxed);
-                        tokio::spawn(turn_away(stream));
+                        tokio::spawn(reject(stream));
                         continue;
                     }
                     let Ok(at) = stream.local_addr() else { continue };
-                    let Ok(stream) = unassumed(stream) else { continue };
+                    let Ok(stream) = without_assumed_readiness(stream) else { continue };
                     let _ = stream.set_nodelay(true);
                     self.counters.accepted.fetch_add(1, Ordering::Relaxed);
                     let id = self.last_id.fetch_add(1, Ordering::Relaxed) + 1;
                     let info = Arc::new(ClientInfo::new(id, from, at, self.elapsed_ms()));
-                    self.add(&info);
+                    self.add_client(&info);
                     if let Some(client) = Client::new(&self, info) {
-                        let home = Arc::new(lanes.home(from.ip()));
-                        let connection = Connection::new(stream, client, Arc::clone(&home));
-                        home.seat(Box::new(connection));
+                        let assignment = Arc::new(lanes.assign(from.ip()));
+                        let connection = Connection::new(stream, client, Arc::clone(&assignment));
+                        assignment.spawn(Box::new(connection));
                     } else {
-                        self.gone(id);
+                        self.remove_client(id);
                     }
                 }
                 Err(error) => {
-                    warn!(%error, "cannot accept a RESP client");
+                    warn!(%error, "failed to accept a RESP connection");
                     tokio::time::sleep(Duration::from_millis(ACCEPT_PAUSE_MS)).await;
                 }
             }
         }
     }
 
-    /// Cuts off clients that are idle, do not authenticate, or do not take what is sent, as
-    /// of a moment of [`Server::elapsed_ms`].
-    fn look_through(&self, now: u64) {
+    /// Disconnects clients that are idle, do not authenticate, do not read replies or do not
+    /// complete a request, as of `now` in [`Server::elapsed_ms`].
+    fn kill_timed_out(&self, now: u64) {
         let idle_ms = self.settings.idle.map(|idle| idle.as_millis() as u64);
         for info in self.client_infos() {
             let past = |since: &AtomicU64, ms: u64| {
                 let since = since.load(Ordering::Relaxed);
                 since > 0 && now.saturating_sub(since) > ms
             };
-            let waits = info.is_waiting.load(Ordering::Relaxed) || info.is_subscribed();
-            let is_idle = !waits && idle_ms.is_some_and(|ms| past(&info.active_ms, ms));
+            let is_waiting = info.is_waiting.load(Ordering::Relaxed) || info.is_subscribed();
+            let is_idle = !is_waiting && idle_ms.is_some_and(|ms| past(&info.active_ms, ms));
             let is_trusted = info.is_trusted.load(Ordering::Relaxed);
-            let is_stranger =
+            let is_unauthenticated =
                 !is_trusted && now.saturating_sub(info.since_ms) > UNAUTHENTICATED_MS_MAX;
             let is_stalled = past(&info.stalled_ms, STALLED_MS_MAX);
             if is_stalled {
                 self.counters.cut_off.fetch_add(1, Ordering::Relaxed);
-                warn!(client = %info.from, "a client does not take its answers; it is cut off");
+                warn!(client = %info.peer, "closing the connection of a client that does not read its replies");
             }
             let is_starved = past(&info.starved_ms, STARVED_MS_MAX);
             if is_starved {
                 self.counters.cut_off.fetch_add(1, Ordering::Relaxed);
-                warn!(client = %info.from, "a client does not finish a long request; it is cut off");
+                warn!(client = %info.peer, "closing the connection of a client that does not complete a large request");
             }
-            if is_idle || is_stranger || is_stalled || is_starved {
+            if is_idle || is_unauthenticated || is_stalled || is_starved {
                 info.kill();
             }
         }
@@ -313,24 +315,25 @@ impl Server {
         self.client_infos.lock().values().cloned().collect()
     }
 
-    fn add(&self, info: &Arc<ClientInfo>) {
+    fn add_client(&self, info: &Arc<ClientInfo>) {
         self.client_infos.lock().insert(info.id, Arc::clone(info));
     }
 
-    pub(crate) fn gone(&self, id: u64) {
+    pub(crate) fn remove_client(&self, id: u64) {
         self.client_infos.lock().remove(&id);
     }
 
-    /// What someone may do who says to be `user` and knows this password.
+    /// Checks a password, for a user name if one is given. Returns the permissions, or `None` if it
+    /// is wrong, which is counted.
     pub(crate) fn trust_of(&self, user: Option<&[u8]>, password: &[u8]) -> Option<Trust> {
         let trust = self.settings.passwords.trust_of(user, password);
         if trust.is_none() {
-            self.counters.refused.fetch_add(1, Ordering::Relaxed);
+            self.counters.wrong_passwords.fetch_add(1, Ordering::Relaxed);
         }
         trust
     }
 
-    /// The map of a database.
+    /// The map of a database, opened on first use.
     pub(crate) fn database(&self, database: usize) -> Result<Arc<Map>, OpError> {
         if let Some(Some(map)) = self.maps.read().get(database) {
             return Ok(Arc::clone(map));
@@ -342,7 +345,7 @@ impl Server {
         Ok(map)
     }
 
-    /// Databases that were used through this member.
+    /// The databases whose maps are open on this member.
     pub(crate) fn databases(&self) -> Vec<(usize, Arc<Map>)> {
         let known = self.grid.maps();
         (0..DATABASES)
@@ -354,8 +357,8 @@ impl Server {
             .collect()
     }
 
-    /// Begins an operation; its answer is there later, or already.
-    pub(crate) fn ask(
+    /// Starts an operation in a partition. The future may be ready at once.
+    pub(crate) fn submit(
         &self,
         map: &Arc<Map>,
         partition: u16,
@@ -367,66 +370,70 @@ impl Server {
         }
     }
 
-    /// Whether clients are told of a partition here: of all of them, or, by a node of a
-    /// Redis Cluster, of those that it leads; clients add up what the nodes tell.
-    pub(crate) fn tells_of(&self, partition: u16) -> bool {
-        let leads = || {
+    /// Whether commands on all keys include a partition: all partitions, or, with
+    /// `--redis-cluster`, those whose primary is this member, since cluster clients add up the
+    /// replies of the nodes.
+    pub(crate) fn reports_partition(&self, partition: u16) -> bool {
+        let is_primary = || {
             let table = self.grid.table();
-            let leader =
+            let primary =
                 table.and_then(|table| table.partitions.get(usize::from(partition))?.primary());
-            leader == Some(self.grid.me())
+            primary == Some(self.grid.me())
         };
-        !self.settings.redis_cluster || leads()
+        !self.settings.redis_cluster || is_primary()
     }
 
-    /// Asks all partitions that clients are told of here.
-    pub(crate) async fn ask_all(
+    /// Runs an operation in all partitions that [`reports_partition`](Self::reports_partition)
+    /// includes.
+    pub(crate) async fn submit_all(
         &self,
         map: &Arc<Map>,
         op: WholeOp<'_>,
     ) -> Result<Vec<Reply>, OpError> {
         let op = Op::Whole(op);
-        let told = (0..self.grid.partitions()).filter(|partition| self.tells_of(*partition));
-        let all: Vec<_> = told.map(|partition| self.ask(map, partition, &op)).collect();
+        let reported =
+            (0..self.grid.partitions()).filter(|partition| self.reports_partition(*partition));
+        let all: Vec<_> = reported.map(|partition| self.submit(map, partition, &op)).collect();
         futures_util::future::join_all(all).await.into_iter().collect()
     }
 
-    /// Removes all keys of some databases, whichever member leads the partitions.
+    /// Deletes all keys of some databases, in all partitions of the cluster.
     ///
     /// # Errors
-    /// `INDETERMINATE` when only some partitions were flushed.
-    pub(crate) async fn flush(&self, databases: Range<usize>) -> Result<(), Refusal> {
-        const PARTITIONS: Wording =
-            Wording { things: "partitions", done: "were flushed", changes: is_above_zero };
+    /// `INDETERMINATE` if only some partitions were flushed.
+    pub(crate) async fn flush(&self, databases: Range<usize>) -> Result<(), CommandError> {
+        const PARTITIONS: PartialReport =
+            PartialReport { things: "partitions", done: "were flushed", changes: is_above_zero };
         let op = Op::Whole(WholeOp::Clear);
-        // All are begun before any is waited for: one that cannot be reached delays none.
-        let mut asked = Vec::new();
+        // All are started before any is awaited, so that an unreachable member delays only its own.
+        let mut pending = Vec::new();
         for database in databases {
             let map = self.database(database)?;
-            asked.extend((0..self.grid.partitions()).map(|number| self.ask(&map, number, &op)));
+            pending
+                .extend((0..self.grid.partitions()).map(|number| self.submit(&map, number, &op)));
         }
-        let replies = futures_util::future::join_all(asked).await;
-        whole(replies.into_iter().map(|reply| (1, reply)).collect(), PARTITIONS)?;
+        let replies = futures_util::future::join_all(pending).await;
+        merge_replies(replies.into_iter().map(|reply| (1, reply)).collect(), PARTITIONS)?;
         Ok(())
     }
 }
 
-/// The same connection, read only when the kernel has reported it. What a listener
-/// returns is taken for ready at once: then the report of what was read already would
-/// still wait, and give what arrives later a place before its turn.
-fn unassumed(stream: TcpStream) -> std::io::Result<TcpStream> {
+/// Registers the connection with the runtime again. A stream returned by a listener is assumed to
+/// be readable, so that data would be read before the kernel has reported it, ahead of connections
+/// that became readable earlier.
+fn without_assumed_readiness(stream: TcpStream) -> std::io::Result<TcpStream> {
     TcpStream::from_std(stream.into_std()?)
 }
 
-async fn turn_away(mut stream: TcpStream) {
-    let words = b"-ERR max number of clients reached\r\n";
-    if let Err(error) = stream.write_all(words).await {
-        debug!(%error, "a client went before it was turned away");
+async fn reject(mut stream: TcpStream) {
+    let message = b"-ERR max number of clients reached\r\n";
+    if let Err(error) = stream.write_all(message).await {
+        debug!(%error, "client disconnected before it was rejected");
     }
 }
 
-/// Milliseconds since 1970, by this machine's clock, which may be set at any time: for
-/// what clients mean by such a number, never to measure how long something took.
+/// Unix time in milliseconds. The clock may be set at any time: use it for expiry times that
+/// clients give, never to measure durations.
 pub(crate) fn now_ms() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH);
     since.map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
@@ -435,37 +442,37 @@ pub(crate) fn now_ms() -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::{client_of, lone_grid, server_with};
+    use crate::testing::{client_of, server_with, single_member_grid};
 
     #[tokio::test]
-    async fn clients_are_cut_off_by_how_long_they_are_idle_or_take_nothing() {
+    async fn clients_are_disconnected_when_idle_or_not_reading_for_too_long() {
         let idle_ms = 30 * 60_000;
         let settings = RespSettings {
             clients_max: 10,
             idle: Some(Duration::from_millis(idle_ms)),
             ..RespSettings::default()
         };
-        let server = server_with(lone_grid(), settings);
+        let server = server_with(single_member_grid(), settings);
         let client = client_of(&server, Trust::Full);
         let info = &client.info;
-        server.add(info);
-        // Just now, as it was made: no bound is near.
+        server.add_client(info);
+        // No timeout has expired yet.
         let now = server.elapsed_ms();
         assert!(now > 0 && now < idle_ms, "{now}");
-        server.look_through(now);
+        server.kill_timed_out(now);
         assert!(!info.is_killed());
-        server.look_through(info.active_ms.load(Ordering::Relaxed) + idle_ms);
+        server.kill_timed_out(info.active_ms.load(Ordering::Relaxed) + idle_ms);
         assert!(!info.is_killed());
         info.stalled_ms.store(now, Ordering::Relaxed);
-        server.look_through(now + STALLED_MS_MAX);
+        server.kill_timed_out(now + STALLED_MS_MAX);
         assert!(!info.is_killed());
-        server.look_through(now + STALLED_MS_MAX + 1);
+        server.kill_timed_out(now + STALLED_MS_MAX + 1);
         assert!(info.is_killed());
 
         let client = client_of(&server, Trust::Full);
-        server.add(&client.info);
+        server.add_client(&client.info);
         let active = client.info.active_ms.load(Ordering::Relaxed);
-        server.look_through(active + idle_ms + 1);
+        server.kill_timed_out(active + idle_ms + 1);
         assert!(client.info.is_killed());
     }
 }

@@ -7,22 +7,22 @@ use convoke_grid::op::{End, MapOp, Op, SeveralOp, float};
 use convoke_grid::{Later, Map, OpError, Reply, Started};
 use futures_util::future::select_all;
 
-use super::super::answer::{Answer, Outcome, Refusal};
+use super::super::answer::{Answer, CommandError, Outcome};
 use super::super::args::Args;
 use super::super::client::Client;
 use super::super::request::Request;
 use super::super::server::Server;
 use super::{cluster, lists, one_partition, sorted_sets};
 
-type Parsed<'a> = Result<(Op<'a>, Option<Duration>), Refusal>;
+type Parsed<'a> = Result<(Op<'a>, Option<Duration>), CommandError>;
 type Shape = fn(usize, Reply) -> Answer;
 
 /// Seconds, with or without a fraction; zero is for ever.
-fn timeout(text: &[u8]) -> Result<Option<Duration>, Refusal> {
-    const WRONG: Refusal = Refusal::of("ERR timeout is not a float or out of range");
+fn timeout(text: &[u8]) -> Result<Option<Duration>, CommandError> {
+    const WRONG: CommandError = CommandError::new("ERR timeout is not a float or out of range");
     let seconds = float(text).ok_or(WRONG)?;
     if seconds < 0.0 {
-        return Err(Refusal::of("ERR timeout is negative"));
+        return Err(CommandError::new("ERR timeout is negative"));
     }
     if seconds > i64::MAX as f64 / 1_000.0 {
         return Err(WRONG);
@@ -35,9 +35,9 @@ fn timeout(text: &[u8]) -> Result<Option<Duration>, Refusal> {
 /// Keys, and a timeout at the end.
 fn keys_and_timeout<'a>(
     request: &Request<'a>,
-) -> Result<(Vec<&'a [u8]>, Option<Duration>), Refusal> {
+) -> Result<(Vec<&'a [u8]>, Option<Duration>), CommandError> {
     let mut keys = Args::new(request, 1).rest();
-    let wait = timeout(keys.pop().ok_or(Refusal::SYNTAX)?)?;
+    let wait = timeout(keys.pop().ok_or(CommandError::SYNTAX)?)?;
     Ok((keys, wait))
 }
 
@@ -118,7 +118,7 @@ pub(super) fn nested(_: usize, reply: Reply) -> Answer {
     Answer::Reply(Reply::List(parts.into_iter().map(part).collect()))
 }
 
-pub(super) fn as_it_is(_: usize, reply: Reply) -> Answer {
+pub(super) fn unchanged(_: usize, reply: Reply) -> Answer {
     Answer::Reply(reply)
 }
 
@@ -133,7 +133,7 @@ pub(super) fn start(
     wait: Option<Duration>,
     arguments: usize,
     shape: Shape,
-) -> Result<Outcome, Refusal> {
+) -> Result<Outcome, CommandError> {
     let server = &client.server;
     let keys = op.keys();
     if server.settings.redis_cluster {
@@ -142,12 +142,12 @@ pub(super) fn start(
     let later = if let Some(partition) = one_partition(&server.grid, &keys)? {
         server.grid.block(&client.map, partition, op, wait)
     } else {
-        let Op::Several(several) = op else { return Err(Refusal::CROSS_SLOT) };
-        let pop = Pop::of(several).ok_or(Refusal::CROSS_SLOT)?;
+        let Op::Several(several) = op else { return Err(CommandError::CROSS_SLOT) };
+        let pop = Pop::of(several).ok_or(CommandError::CROSS_SLOT)?;
         let keys = keys.iter().map(|key| key.to_vec()).collect();
-        Box::pin(take_any(Arc::clone(server), Arc::clone(&client.map), keys, pop, wait))
+        Box::pin(pop_any(Arc::clone(server), Arc::clone(&client.map), keys, pop, wait))
     };
-    Ok(Outcome::Waits(Box::pin(async move {
+    Ok(Outcome::Blocking(Box::pin(async move {
         match later.await {
             Ok(reply) => shape(arguments, reply),
             Err(error) => Err(error).into(),
@@ -164,12 +164,12 @@ pub(super) fn move_element(
     shape: Shape,
 ) -> Outcome {
     let &Op::Several(SeveralOp::MoveElement { from, from_end, to, to_end }) = op else {
-        return Outcome::Now(Refusal::CROSS_SLOT.into());
+        return Outcome::Ready(CommandError::CROSS_SLOT.into());
     };
     let (server, map) = (Arc::clone(&client.server), Arc::clone(&client.map));
     let (from, to) = (from.to_vec(), to.to_vec());
     let since = Instant::now();
-    Outcome::Waits(Box::pin(async move {
+    Outcome::Blocking(Box::pin(async move {
         let grid = &server.grid;
         loop {
             let op = SeveralOp::MoveElement { from: &from, from_end, to: &to, to_end };
@@ -224,7 +224,7 @@ impl Pop {
 
 /// Takes from the first key of a pop that has something, wherever they lie, and does
 /// not wait.
-pub(super) fn take_now(
+pub(super) fn pop_now(
     server: &Arc<Server>,
     map: &Arc<Map>,
     op: &SeveralOp<'_>,
@@ -234,12 +234,12 @@ pub(super) fn take_now(
         return None;
     };
     let keys = keys.iter().map(|key| key.to_vec()).collect();
-    Some(Box::pin(take_any(Arc::clone(server), Arc::clone(map), keys, pop, Some(Duration::ZERO))))
+    Some(Box::pin(pop_any(Arc::clone(server), Arc::clone(map), keys, pop, Some(Duration::ZERO))))
 }
 
 /// Takes from the first of these keys that has something, wherever they lie.
 /// Waits at all of them until one is there, and tries in order again.
-async fn take_any(
+async fn pop_any(
     server: Arc<Server>,
     map: Arc<Map>,
     keys: Vec<Vec<u8>>,
@@ -250,7 +250,7 @@ async fn take_any(
     let since = Instant::now();
     loop {
         for key in &keys {
-            let reply = server.ask(&map, grid.partition_of(key), &pop.op(key)).await?;
+            let reply = server.submit(&map, grid.partition_of(key), &pop.op(key)).await?;
             if !matches!(reply, Reply::Nil | Reply::NilList) {
                 return Ok(reply);
             }

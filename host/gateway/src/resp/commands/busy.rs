@@ -1,17 +1,17 @@
 //! What is refused while as much is held in memory for all clients as may be.
 
-use super::super::answer::{Answer, Refusal};
+use super::super::answer::{Answer, CommandError};
 use crate::ledger::{Account, HELD_BYTES_MAX};
-use crate::testing::{call, client_of, lone_grid, server_on};
+use crate::testing::{call, client_of, server_on, single_member_grid};
 use crate::trust::{Passwords, Trust};
 
 #[tokio::test]
 async fn commands_on_data_are_refused_and_others_are_not() {
-    let server = server_on(lone_grid(), Passwords::default());
+    let server = server_on(single_member_grid(), Passwords::default());
     let mut client = client_of(&server, Trust::Full);
     let mut queuing = client_of(&server, Trust::Full);
-    let busy = Answer::from(Refusal::BUSY);
-    assert!(Refusal::BUSY.0.contains(&format!("{} MiB", HELD_BYTES_MAX >> 20)));
+    let busy = Answer::from(CommandError::BUSY);
+    assert!(CommandError::BUSY.0.contains(&format!("{} MiB", HELD_BYTES_MAX >> 20)));
     call(&mut queuing, &[b"multi"]).await;
     call(&mut queuing, &[b"set", b"a", b"1"]).await;
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use super::super::answer::{Answer, Outcome, Refusal};
+use super::super::answer::{Answer, CommandError, Outcome};
 use super::super::args::Args;
 use super::super::client::{Client, ClientInfo, ReplyMode};
 use super::super::encode::Protocol;
@@ -13,13 +13,13 @@ use super::{expect, table};
 use crate::trust::Trust;
 use convoke_grid::Reply;
 
-type Begun = Result<Outcome, Refusal>;
+type Begun = Result<Outcome, CommandError>;
 
 /// Length of what a client says of itself, in bytes, at most.
-const WORDS_BYTES_MAX: usize = 256;
+const CLIENT_TEXT_BYTES_MAX: usize = 256;
 
-const WRONG_PASSWORD: Refusal =
-    Refusal::of("WRONGPASS invalid username-password pair or user is disabled.");
+const WRONG_PASSWORD: CommandError =
+    CommandError::new("WRONGPASS invalid username-password pair or user is disabled.");
 
 pub(super) fn ping(client: &mut Client, request: &Request<'_>) -> Begun {
     expect(request, "ping", 1..=2)?;
@@ -39,7 +39,7 @@ pub(super) fn echo(_: &mut Client, request: &Request<'_>) -> Begun {
 }
 
 pub(super) fn quit(_: &mut Client, _: &Request<'_>) -> Begun {
-    Ok(Outcome::Last(Answer::DONE))
+    Ok(Outcome::Close(Answer::DONE))
 }
 
 pub(super) fn reset(client: &mut Client, _: &Request<'_>) -> Begun {
@@ -50,26 +50,30 @@ pub(super) fn reset(client: &mut Client, _: &Request<'_>) -> Begun {
 pub(super) fn select(client: &mut Client, request: &Request<'_>) -> Begun {
     let number = Args::new(request, 1).integer()?;
     let database = usize::try_from(number).ok().filter(|number| *number < DATABASES);
-    let database = database.ok_or(Refusal::of("ERR DB index is out of range"))?;
+    let database = database.ok_or(CommandError::new("ERR DB index is out of range"))?;
     if client.server.settings.redis_cluster && database > 0 {
-        return Err(Refusal::of("ERR SELECT is not allowed in cluster mode"));
+        return Err(CommandError::new("ERR SELECT is not allowed in cluster mode"));
     }
     client.select(database)?;
     Ok(Answer::DONE.into())
 }
 
-fn authenticate(client: &mut Client, user: Option<&[u8]>, password: &[u8]) -> Result<(), Refusal> {
+fn authenticate(
+    client: &mut Client,
+    user: Option<&[u8]>,
+    password: &[u8],
+) -> Result<(), CommandError> {
     let trust = client.server.trust_of(user, password).ok_or_else(|| {
-        tracing::debug!(client = %client.info.from, "a client gave a wrong password");
+        tracing::debug!(client = %client.info.peer, "a client gave a wrong password");
         WRONG_PASSWORD
     })?;
-    client.trust(trust);
+    client.set_trust(trust);
     Ok(())
 }
 
 pub(super) fn auth(client: &mut Client, request: &Request<'_>) -> Begun {
     if request.len() > 3 {
-        return Err(Refusal::SYNTAX);
+        return Err(CommandError::SYNTAX);
     }
     let mut args = Args::new(request, 1);
     let first = args.next()?;
@@ -78,7 +82,7 @@ pub(super) fn auth(client: &mut Client, request: &Request<'_>) -> Begun {
         Err(_) => (None, first),
     };
     if user.is_none() && client.server.settings.passwords.are_empty() {
-        return Err(Refusal::of(
+        return Err(CommandError::new(
             "ERR AUTH <password> called without any password configured for the default user. Are you sure your configuration is correct?",
         ));
     }
@@ -89,39 +93,39 @@ pub(super) fn auth(client: &mut Client, request: &Request<'_>) -> Begun {
 pub(super) fn hello(client: &mut Client, request: &Request<'_>) -> Begun {
     let mut args = Args::new(request, 1);
     let mut protocol = client.protocol;
-    if args.left() > 0 {
-        let version = args
-            .integer()
-            .map_err(|_| Refusal::of("ERR Protocol version is not an integer or out of range"))?;
+    if args.remaining() > 0 {
+        let version = args.integer().map_err(|_| {
+            CommandError::new("ERR Protocol version is not an integer or out of range")
+        })?;
         protocol = match version {
             2 => Protocol::Resp2,
             3 => Protocol::Resp3,
-            _ => return Err(Refusal::of("NOPROTO unsupported protocol version")),
+            _ => return Err(CommandError::new("NOPROTO unsupported protocol version")),
         };
     }
     let mut name = None;
-    while args.left() > 0 {
+    while args.remaining() > 0 {
         let option = String::from_utf8_lossy(args.peek().unwrap_or_default()).into_owned();
-        let wrong = || Refusal(format!("ERR Syntax error in HELLO option '{option}'").into());
-        if args.is("auth") {
+        let wrong = || CommandError(format!("ERR Syntax error in HELLO option '{option}'").into());
+        if args.take_keyword("auth") {
             let user = args.next().map_err(|_| wrong())?;
             let password = args.next().map_err(|_| wrong())?;
             authenticate(client, Some(user), password)?;
-        } else if args.is("setname") {
-            name = Some(plain_words(args.next().map_err(|_| wrong())?, "Client names")?);
+        } else if args.take_keyword("setname") {
+            name = Some(printable(args.next().map_err(|_| wrong())?, "Client names")?);
         } else {
             return Err(wrong());
         }
     }
     if client.trust == Trust::Unauthenticated {
-        return Err(Refusal::of(
+        return Err(CommandError::new(
             "NOAUTH HELLO must be called with the client already authenticated, otherwise the HELLO <proto> AUTH <user> <pass> option can be used to authenticate the client and select the RESP protocol version at the same time",
         ));
     }
     if let Some(name) = name {
         client.info.names.lock().name = name;
     }
-    client.speak(protocol);
+    client.set_protocol(protocol);
     let word = |word: &str| Answer::bytes(word.as_bytes());
     let mode = if client.server.settings.redis_cluster { "cluster" } else { "standalone" };
     Ok(Answer::Map(vec![
@@ -137,11 +141,11 @@ pub(super) fn hello(client: &mut Client, request: &Request<'_>) -> Begun {
 }
 
 /// Args without blanks that can be shown in a list.
-fn plain_words(bytes: &[u8], what: &str) -> Result<String, Refusal> {
+fn printable(bytes: &[u8], what: &str) -> Result<String, CommandError> {
     let is_plain = bytes.iter().all(|byte| (b'!'..=b'~').contains(byte));
     match String::from_utf8(bytes.to_vec()) {
-        Ok(text) if is_plain && text.len() <= WORDS_BYTES_MAX => Ok(text),
-        _ => Err(Refusal(
+        Ok(text) if is_plain && text.len() <= CLIENT_TEXT_BYTES_MAX => Ok(text),
+        _ => Err(CommandError(
             format!("ERR {what} cannot contain spaces, newlines or special characters.").into(),
         )),
     }
@@ -157,7 +161,7 @@ pub(super) fn getname(client: &mut Client, _: &Request<'_>) -> Begun {
 }
 
 pub(super) fn setname(client: &mut Client, request: &Request<'_>) -> Begun {
-    let name = plain_words(Args::new(request, 2).next()?, "Client names")?;
+    let name = printable(Args::new(request, 2).next()?, "Client names")?;
     client.info.names.lock().name = name;
     Ok(Answer::DONE.into())
 }
@@ -167,11 +171,11 @@ pub(super) fn setinfo(client: &mut Client, request: &Request<'_>) -> Begun {
     let (name, value) = (args.next()?.to_ascii_lowercase(), args.next()?);
     let info = &client.info;
     match &name[..] {
-        b"lib-name" => info.names.lock().library = plain_words(value, "lib-name")?,
-        b"lib-ver" => info.names.lock().library_version = plain_words(value, "lib-ver")?,
+        b"lib-name" => info.names.lock().library = printable(value, "lib-name")?,
+        b"lib-ver" => info.names.lock().library_version = printable(value, "lib-ver")?,
         _ => {
             let name = String::from_utf8_lossy(&name).into_owned();
-            return Err(Refusal(format!("ERR Unrecognized option '{name}'").into()));
+            return Err(CommandError(format!("ERR Unrecognized option '{name}'").into()));
         }
     }
     Ok(Answer::DONE.into())
@@ -183,25 +187,29 @@ pub(super) fn info(client: &mut Client, _: &Request<'_>) -> Begun {
 
 pub(super) fn reply(client: &mut Client, request: &Request<'_>) -> Begun {
     let mut args = Args::new(request, 2);
-    Ok(if args.is("on") {
+    Ok(if args.take_keyword("on") {
         client.reply_mode = ReplyMode::On;
         Answer::DONE.into()
-    } else if args.is("off") {
+    } else if args.take_keyword("off") {
         client.reply_mode = ReplyMode::Off;
         Answer::Nothing.into()
-    } else if args.is("skip") {
+    } else if args.take_keyword("skip") {
         if client.reply_mode == ReplyMode::On {
             client.reply_mode = ReplyMode::SkipNext;
         }
         Answer::Nothing.into()
     } else {
-        return Err(Refusal::SYNTAX);
+        return Err(CommandError::SYNTAX);
     })
 }
 
 pub(super) fn on_or_off(_: &mut Client, request: &Request<'_>) -> Begun {
     let mut args = Args::new(request, 2);
-    if args.is("on") || args.is("off") { Ok(Answer::DONE.into()) } else { Err(Refusal::SYNTAX) }
+    if args.take_keyword("on") || args.take_keyword("off") {
+        Ok(Answer::DONE.into())
+    } else {
+        Err(CommandError::SYNTAX)
+    }
 }
 
 pub(super) fn getredir(_: &mut Client, _: &Request<'_>) -> Begun {
@@ -214,7 +222,7 @@ pub(super) fn unpause(_: &mut Client, _: &Request<'_>) -> Begun {
 
 /// A client as `CLIENT LIST` shows it, as of a moment of `Server::elapsed_ms`.
 fn line(info: &ClientInfo, now: u64) -> String {
-    let args = info.names.lock().clone();
+    let names = info.names.lock().clone();
     let load = |number: &std::sync::atomic::AtomicUsize| number.load(Ordering::Relaxed);
     let (topics, patterns) = (load(&info.topics), load(&info.patterns));
     let command = table::COMMANDS.get(load(&info.command)).map_or("NULL", |command| command.name);
@@ -230,24 +238,24 @@ fn line(info: &ClientInfo, now: u64) -> String {
     format!(
         "id={} addr={} laddr={} fd=0 name={} age={} idle={} flags={flags} db={} sub={topics} psub={patterns} ssub=0 multi={} qbuf=0 qbuf-free=0 argv-mem=0 multi-mem=0 rbs=0 rbp=0 obl=0 oll=0 omem=0 tot-mem=0 events=r cmd={command} user={} redir=-1 resp={} lib-name={} lib-ver={}",
         info.id,
-        info.from,
-        info.at,
-        args.name,
+        info.peer,
+        info.local,
+        names.name,
         now.saturating_sub(info.since_ms) / 1_000,
         now.saturating_sub(info.active_ms.load(Ordering::Relaxed)) / 1_000,
         load(&info.database),
         info.queued.load(Ordering::Relaxed),
-        args.user,
+        names.user,
         load(&info.protocol),
-        args.library,
-        args.library_version,
+        names.library,
+        names.library_version,
     )
 }
 
 pub(super) fn list(client: &mut Client, request: &Request<'_>) -> Begun {
     let mut args = Args::new(request, 2);
     let mut client_infos = client.server.client_infos();
-    if args.is("type") {
+    if args.take_keyword("type") {
         let kind = args.next()?.to_ascii_lowercase();
         match &kind[..] {
             b"normal" => client_infos.retain(|info| !info.is_subscribed()),
@@ -255,22 +263,22 @@ pub(super) fn list(client: &mut Client, request: &Request<'_>) -> Begun {
             b"master" | b"replica" | b"slave" => client_infos.clear(),
             _ => {
                 let kind = String::from_utf8_lossy(&kind).into_owned();
-                return Err(Refusal(format!("ERR Unknown client type '{kind}'").into()));
+                return Err(CommandError(format!("ERR Unknown client type '{kind}'").into()));
             }
         }
-        args.end()?;
-    } else if args.is("id") {
+        args.expect_end()?;
+    } else if args.take_keyword("id") {
         let mut ids = Vec::new();
-        while args.left() > 0 {
-            let id = args.integer().map_err(|_| Refusal::of("ERR Invalid client ID"))?;
+        while args.remaining() > 0 {
+            let id = args.integer().map_err(|_| CommandError::new("ERR Invalid client ID"))?;
             ids.push(id.cast_unsigned());
         }
         if ids.is_empty() {
-            return Err(Refusal::SYNTAX);
+            return Err(CommandError::SYNTAX);
         }
         client_infos.retain(|info| ids.contains(&info.id));
     } else {
-        args.end()?;
+        args.expect_end()?;
     }
     let now = client.server.elapsed_ms();
     let text: String = client_infos.iter().map(|info| line(info, now) + "\n").collect();
@@ -283,26 +291,26 @@ pub(super) fn kill(client: &mut Client, request: &Request<'_>) -> Begun {
     // The old form: an address alone.
     if request.len() == 3 {
         let address = String::from_utf8_lossy(args.next()?).into_owned();
-        let info = client_infos.iter().find(|info| info.from.to_string() == address);
+        let info = client_infos.iter().find(|info| info.peer.to_string() == address);
         return match info {
-            Some(info) => Ok(end(client, &[Arc::clone(info)], Answer::DONE)),
-            None => Err(Refusal::of("ERR No such client")),
+            Some(info) => Ok(kill_clients(client, &[Arc::clone(info)], Answer::DONE)),
+            None => Err(CommandError::new("ERR No such client")),
         };
     }
     let mut chosen = client_infos;
-    let mut spares_me = true;
-    while args.left() > 0 {
-        if args.is("id") {
+    let mut skips_me = true;
+    while args.remaining() > 0 {
+        if args.take_keyword("id") {
             let id = args.integer().ok().filter(|id| *id > 0);
-            let id = id.ok_or(Refusal::of("ERR client-id should be greater than 0"))?;
+            let id = id.ok_or(CommandError::new("ERR client-id should be greater than 0"))?;
             chosen.retain(|info| info.id == id.cast_unsigned());
-        } else if args.is("addr") {
+        } else if args.take_keyword("addr") {
             let address = String::from_utf8_lossy(args.next()?).into_owned();
-            chosen.retain(|info| info.from.to_string() == address);
-        } else if args.is("laddr") {
+            chosen.retain(|info| info.peer.to_string() == address);
+        } else if args.take_keyword("laddr") {
             let address = String::from_utf8_lossy(args.next()?).into_owned();
-            chosen.retain(|info| info.at.to_string() == address);
-        } else if args.is("type") {
+            chosen.retain(|info| info.local.to_string() == address);
+        } else if args.take_keyword("type") {
             let kind = args.next()?.to_ascii_lowercase();
             match &kind[..] {
                 b"normal" => chosen.retain(|info| !info.is_subscribed()),
@@ -310,42 +318,42 @@ pub(super) fn kill(client: &mut Client, request: &Request<'_>) -> Begun {
                 b"master" | b"replica" | b"slave" => chosen.clear(),
                 _ => {
                     let kind = String::from_utf8_lossy(&kind).into_owned();
-                    return Err(Refusal(format!("ERR Unknown client type '{kind}'").into()));
+                    return Err(CommandError(format!("ERR Unknown client type '{kind}'").into()));
                 }
             }
-        } else if args.is("user") {
+        } else if args.take_keyword("user") {
             let user = args.next()?;
             if ![Trust::Full, Trust::ReadOnly].iter().any(|t| t.user().as_bytes() == user) {
                 let user = String::from_utf8_lossy(user).into_owned();
-                return Err(Refusal(format!("ERR No such user '{user}'").into()));
+                return Err(CommandError(format!("ERR No such user '{user}'").into()));
             }
             chosen.retain(|info| info.names.lock().user.as_bytes() == user);
-        } else if args.is("skipme") {
-            if args.is("no") {
-                spares_me = false;
-            } else if !args.is("yes") {
-                return Err(Refusal::SYNTAX);
+        } else if args.take_keyword("skipme") {
+            if args.take_keyword("no") {
+                skips_me = false;
+            } else if !args.take_keyword("yes") {
+                return Err(CommandError::SYNTAX);
             }
         } else {
-            return Err(Refusal::SYNTAX);
+            return Err(CommandError::SYNTAX);
         }
     }
-    if spares_me {
+    if skips_me {
         chosen.retain(|info| info.id != client.info.id);
     }
     let count = Answer::count(chosen.len());
-    Ok(end(client, &chosen, count))
+    Ok(kill_clients(client, &chosen, count))
 }
 
 /// Ends clients; the one that asked is answered first.
-fn end(client: &Client, client_infos: &[Arc<ClientInfo>], answer: Answer) -> Outcome {
-    let mut ends_itself = false;
+fn kill_clients(client: &Client, client_infos: &[Arc<ClientInfo>], answer: Answer) -> Outcome {
+    let mut kills_itself = false;
     for info in client_infos {
         if info.id == client.info.id {
-            ends_itself = true;
+            kills_itself = true;
         } else {
             info.kill();
         }
     }
-    if ends_itself { Outcome::Last(answer) } else { answer.into() }
+    if kills_itself { Outcome::Close(answer) } else { answer.into() }
 }

@@ -8,33 +8,33 @@ use convoke_grid::op::WholeOp;
 use convoke_grid::slot::{self, SLOTS, slot};
 use convoke_membership::MemberId;
 
-use super::super::answer::{Answer, Outcome, Refusal};
+use super::super::answer::{Answer, CommandError, Outcome};
 use super::super::args::Args;
 use super::super::client::Client;
 use super::super::request::Request;
 use super::super::server::{ClusterNode, Endpoint, Server};
 use super::introspection;
 
-type Begun = Result<Outcome, Refusal>;
+type Begun = Result<Outcome, CommandError>;
 
 /// Refuses what only a node of a Redis Cluster answers: `clusterCommand` and `readonlyCommand` of
 /// Redis 7 and 8, for all subcommands alike.
-pub(super) fn expect_enabled(client: &Client) -> Result<(), Refusal> {
+pub(super) fn expect_enabled(client: &Client) -> Result<(), CommandError> {
     if client.server.settings.redis_cluster {
         return Ok(());
     }
-    Err(Refusal::of("ERR This instance has cluster support disabled"))
+    Err(CommandError::new("ERR This instance has cluster support disabled"))
 }
 
 /// Refuses keys of several slots, and keys that another member holds.
 pub(super) fn check<'k>(
     server: &Server,
     keys: impl IntoIterator<Item = &'k [u8]>,
-) -> Result<(), Refusal> {
+) -> Result<(), CommandError> {
     let mut slots = keys.into_iter().map(slot);
     let Some(first) = slots.next() else { return Ok(()) };
     if slots.any(|slot| slot != first) {
-        return Err(Refusal::CROSS_SLOT);
+        return Err(CommandError::CROSS_SLOT);
     }
     let partition = slot::partition(first, server.grid.partitions());
     let primary = server.grid.table().and_then(|table| {
@@ -46,37 +46,37 @@ pub(super) fn check<'k>(
     // Whom clients cannot reach is asked for them.
     let nodes = server.cluster.nodes();
     match nodes.iter().find(|node| node.member == primary).and_then(|node| node.endpoint.as_ref()) {
-        Some(endpoint) => Err(Refusal(format!("MOVED {first} {endpoint}").into())),
+        Some(endpoint) => Err(CommandError(format!("MOVED {first} {endpoint}").into())),
         None => Ok(()),
     }
 }
 
 /// Slots in a row that one member leads. Backups are not told: they answer
 /// nothing by themselves.
-struct Run {
+struct SlotRange {
     first: u16,
     last: u16,
-    leader: MemberId,
+    primary: MemberId,
 }
 
-fn runs(server: &Server) -> Vec<Run> {
-    let mut runs: Vec<Run> = Vec::new();
-    let Some(table) = server.grid.table() else { return runs };
+fn slot_ranges(server: &Server) -> Vec<SlotRange> {
+    let mut ranges: Vec<SlotRange> = Vec::new();
+    let Some(table) = server.grid.table() else { return ranges };
     let partitions = server.grid.partitions();
     for (number, partition) in table.partitions.iter().enumerate() {
         let slots = slot::slots(number as u16, partitions);
         if slots.is_empty() {
             continue;
         }
-        let Some(leader) = partition.primary() else { continue };
-        match runs.last_mut() {
-            Some(run) if run.leader == leader && run.last + 1 == slots.start => {
-                run.last = slots.end - 1;
+        let Some(primary) = partition.primary() else { continue };
+        match ranges.last_mut() {
+            Some(range) if range.primary == primary && range.last + 1 == slots.start => {
+                range.last = slots.end - 1;
             }
-            _ => runs.push(Run { first: slots.start, last: slots.end - 1, leader }),
+            _ => ranges.push(SlotRange { first: slots.start, last: slots.end - 1, primary }),
         }
     }
-    runs
+    ranges
 }
 
 fn word(word: &str) -> Answer {
@@ -89,7 +89,7 @@ fn number(number: u16) -> Answer {
 
 pub(super) fn slots(client: &mut Client, _: &Request<'_>) -> Begun {
     expect_enabled(client)?;
-    Ok(slot_ranges(&client.server).into())
+    Ok(slots_reply(&client.server).into())
 }
 
 pub(super) fn shards(client: &mut Client, _: &Request<'_>) -> Begun {
@@ -104,7 +104,7 @@ pub(super) fn nodes(client: &mut Client, _: &Request<'_>) -> Begun {
 
 pub(super) fn info(client: &mut Client, _: &Request<'_>) -> Begun {
     expect_enabled(client)?;
-    Ok(Answer::text(facts(&client.server)).into())
+    Ok(Answer::text(info_text(&client.server)).into())
 }
 
 pub(super) fn myid(client: &mut Client, _: &Request<'_>) -> Begun {
@@ -122,15 +122,16 @@ pub(super) fn keyslot(client: &mut Client, request: &Request<'_>) -> Begun {
 pub(super) fn countkeysinslot(client: &mut Client, request: &Request<'_>) -> Begun {
     expect_enabled(client)?;
     let slot = slot_of(Args::new(request, 2).integer()?)?;
-    Ok(ask(client, slot, WholeOp::LengthOfSlot(slot)))
+    Ok(submit(client, slot, WholeOp::LengthOfSlot(slot)))
 }
 
 pub(super) fn getkeysinslot(client: &mut Client, request: &Request<'_>) -> Begun {
     expect_enabled(client)?;
     let mut args = Args::new(request, 2);
     let (slot, count) = (slot_of(args.integer()?)?, args.integer()?);
-    let count = u64::try_from(count).map_err(|_| Refusal::of("ERR Invalid number of keys"))?;
-    Ok(ask(client, slot, WholeOp::KeysOfSlot(slot, count)))
+    let count =
+        u64::try_from(count).map_err(|_| CommandError::new("ERR Invalid number of keys"))?;
+    Ok(submit(client, slot, WholeOp::KeysOfSlot(slot, count)))
 }
 
 pub(super) fn help(client: &mut Client, request: &Request<'_>) -> Begun {
@@ -138,21 +139,21 @@ pub(super) fn help(client: &mut Client, request: &Request<'_>) -> Begun {
     introspection::help(client, request)
 }
 
-fn slot_of(number: i64) -> Result<u16, Refusal> {
+fn slot_of(number: i64) -> Result<u16, CommandError> {
     u16::try_from(number)
         .ok()
         .filter(|slot| *slot < SLOTS)
-        .ok_or(Refusal::of("ERR Invalid or out of range slot"))
+        .ok_or(CommandError::new("ERR Invalid or out of range slot"))
 }
 
-fn ask(client: &Client, slot: u16, op: WholeOp<'_>) -> Outcome {
+fn submit(client: &Client, slot: u16, op: WholeOp<'_>) -> Outcome {
     let server = &client.server;
     let partition = slot::partition(slot, server.grid.partitions());
-    let later = server.ask(&client.map, partition, &convoke_grid::Op::Whole(op));
-    Outcome::Later(Box::pin(async { later.await.into() }))
+    let later = server.submit(&client.map, partition, &convoke_grid::Op::Whole(op));
+    Outcome::Pending(Box::pin(async { later.await.into() }))
 }
 
-fn slot_ranges(server: &Server) -> Answer {
+fn slots_reply(server: &Server) -> Answer {
     let nodes = server.cluster.nodes();
     let by_member: HashMap<MemberId, &ClusterNode> =
         nodes.iter().map(|node| (node.member, node)).collect();
@@ -168,31 +169,31 @@ fn slot_ranges(server: &Server) -> Answer {
             ip.map_or(Answer::List(Vec::new()), |ip| Answer::Map(vec![ip])),
         ]))
     };
-    let run = |run: Run| {
-        Some(Answer::List(vec![number(run.first), number(run.last), node(&run.leader)?]))
+    let range = |range: SlotRange| {
+        Some(Answer::List(vec![number(range.first), number(range.last), node(&range.primary)?]))
     };
-    Answer::List(runs(server).into_iter().filter_map(run).collect())
+    Answer::List(slot_ranges(server).into_iter().filter_map(range).collect())
 }
 
 /// The slots of each member that leads any.
-fn led(server: &Server) -> HashMap<MemberId, Vec<(u16, u16)>> {
-    let mut led: HashMap<MemberId, Vec<(u16, u16)>> = HashMap::new();
-    for run in runs(server) {
-        let ranges = led.entry(run.leader).or_default();
+fn ranges_by_primary(server: &Server) -> HashMap<MemberId, Vec<(u16, u16)>> {
+    let mut by_primary: HashMap<MemberId, Vec<(u16, u16)>> = HashMap::new();
+    for range in slot_ranges(server) {
+        let ranges = by_primary.entry(range.primary).or_default();
         match ranges.last_mut() {
-            Some(last) if last.1 + 1 == run.first => last.1 = run.last,
-            _ => ranges.push((run.first, run.last)),
+            Some(last) if last.1 + 1 == range.first => last.1 = range.last,
+            _ => ranges.push((range.first, range.last)),
         }
     }
-    led
+    by_primary
 }
 
 fn shard_list(server: &Server) -> Answer {
     let nodes = server.cluster.nodes();
-    let mut led = led(server);
+    let mut by_primary = ranges_by_primary(server);
     let shard = |node: &ClusterNode| {
         let endpoint = node.endpoint.as_ref()?;
-        let ranges = led.remove(&node.member).unwrap_or_default();
+        let ranges = by_primary.remove(&node.member).unwrap_or_default();
         let slots = ranges.into_iter().flat_map(|(first, last)| [number(first), number(last)]);
         let mut facts = vec![
             (word("id"), word(&node.id)),
@@ -216,7 +217,7 @@ fn shard_list(server: &Server) -> Answer {
 
 fn node_lines(server: &Server) -> String {
     let nodes = server.cluster.nodes();
-    let led = led(server);
+    let by_primary = ranges_by_primary(server);
     let mut text = String::new();
     for (epoch, node) in nodes.iter().enumerate() {
         let Some(Endpoint { ip, hostname, port }) = &node.endpoint else { continue };
@@ -228,7 +229,7 @@ fn node_lines(server: &Server) -> String {
             node.id,
             epoch + 1
         ));
-        for (first, last) in led.get(&node.member).into_iter().flatten() {
+        for (first, last) in by_primary.get(&node.member).into_iter().flatten() {
             let range =
                 if first == last { format!(" {first}") } else { format!(" {first}-{last}") };
             text.push_str(&range);
@@ -238,14 +239,15 @@ fn node_lines(server: &Server) -> String {
     text
 }
 
-fn facts(server: &Server) -> String {
+fn info_text(server: &Server) -> String {
     let nodes = server.cluster.nodes();
-    let covered: u32 = runs(server).iter().map(|run| u32::from(run.last - run.first) + 1).sum();
+    let covered: u32 =
+        slot_ranges(server).iter().map(|range| u32::from(range.last - range.first) + 1).sum();
     let state = if covered == u32::from(SLOTS) { "ok" } else { "fail" };
-    let leaders = led(server).len();
+    let primaries = ranges_by_primary(server).len();
     let epoch = server.grid.table().map_or(0, |table| table.stamp.version);
     format!(
-        "cluster_enabled:1\r\ncluster_state:{state}\r\ncluster_slots_assigned:{covered}\r\ncluster_slots_ok:{covered}\r\ncluster_slots_pfail:0\r\ncluster_slots_fail:0\r\ncluster_known_nodes:{}\r\ncluster_size:{leaders}\r\ncluster_current_epoch:{epoch}\r\ncluster_my_epoch:{epoch}\r\n",
+        "cluster_enabled:1\r\ncluster_state:{state}\r\ncluster_slots_assigned:{covered}\r\ncluster_slots_ok:{covered}\r\ncluster_slots_pfail:0\r\ncluster_slots_fail:0\r\ncluster_known_nodes:{}\r\ncluster_size:{primaries}\r\ncluster_current_epoch:{epoch}\r\ncluster_my_epoch:{epoch}\r\n",
         nodes.len(),
     )
 }

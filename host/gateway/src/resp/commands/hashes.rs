@@ -3,11 +3,11 @@
 use convoke_grid::Reply;
 use convoke_grid::op::{HashOp, KeyOp, Op, float};
 
-use super::super::answer::{Answer, Refusal};
+use super::super::answer::{Answer, CommandError};
 use super::super::args::Args;
 use super::super::request::Request;
 
-type Parsed<'a> = Result<Op<'a>, Refusal>;
+type Parsed<'a> = Result<Op<'a>, CommandError>;
 
 fn hash<'a>(key: &'a [u8], op: HashOp<'a>) -> Op<'a> {
     Op::Key(key, KeyOp::Hash(op))
@@ -28,7 +28,7 @@ fn set_as<'a>(request: &Request<'a>, name: &str) -> Parsed<'a> {
     let rest = args.rest();
     let (pairs, odd) = rest.as_chunks::<2>();
     if !odd.is_empty() || pairs.is_empty() {
-        return Err(Refusal::arity(name));
+        return Err(CommandError::arity(name));
     }
     Ok(hash(key, HashOp::Set(pairs.iter().map(|[field, value]| (*field, *value)).collect())))
 }
@@ -100,9 +100,9 @@ pub(super) fn hincrby<'a>(request: &Request<'a>) -> Parsed<'a> {
 pub(super) fn hincrbyfloat<'a>(request: &Request<'a>) -> Parsed<'a> {
     let mut args = Args::new(request, 1);
     let (key, field, by) = (args.next()?, args.next()?, args.next()?);
-    let by = float(by).ok_or(Refusal::FLOAT)?;
+    let by = float(by).ok_or(CommandError::FLOAT)?;
     if by.is_infinite() {
-        return Err(Refusal::of("ERR value is NaN or Infinity"));
+        return Err(CommandError::new("ERR value is NaN or Infinity"));
     }
     Ok(hash(key, HashOp::AddFloat(field, by)))
 }
@@ -110,15 +110,15 @@ pub(super) fn hincrbyfloat<'a>(request: &Request<'a>) -> Parsed<'a> {
 pub(super) fn hrandfield<'a>(request: &Request<'a>) -> Parsed<'a> {
     let mut args = Args::new(request, 1);
     let key = args.next()?;
-    if args.left() == 0 {
+    if args.remaining() == 0 {
         return Ok(hash(key, HashOp::Any));
     }
     let count = args.integer()?;
-    let values = args.is("withvalues");
-    args.end()?;
+    let values = args.take_keyword("withvalues");
+    args.expect_end()?;
     // As Redis: a reply of twice as many must have a length.
     if !(-(i64::MAX / 2)..=i64::MAX / 2).contains(&count) {
-        return Err(Refusal::of("ERR value is out of range"));
+        return Err(CommandError::new("ERR value is out of range"));
     }
     Ok(hash(key, HashOp::AnyOf { count, values }))
 }

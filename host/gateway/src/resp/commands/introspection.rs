@@ -9,16 +9,16 @@ use convoke_grid::glob::Glob;
 use convoke_grid::op::WholeOp;
 use convoke_grid::topic::{Found, NAMES_MAX, Question, TooMany};
 
-use super::super::answer::{Answer, Outcome, Refusal};
+use super::super::answer::{Answer, CommandError, Outcome};
 use super::super::args::Args;
 use super::super::client::Client;
 use super::super::request::{ARGUMENT_BYTES_MAX, Request};
 use super::super::server::{DATABASES, Server};
 use super::table::{self, COMMANDS, Command, Keys};
 use super::{cluster, scans};
-use crate::notifications::{SETTING, Wanted};
+use crate::notifications::{EventMask, SETTING};
 
-type Begun = Result<Outcome, Refusal>;
+type Begun = Result<Outcome, CommandError>;
 
 /// The version of Redis whose commands these are: clients look at it.
 pub(super) const REDIS_VERSION: &str = "7.0.15";
@@ -33,9 +33,12 @@ pub(super) fn time(_: &mut Client, _: &Request<'_>) -> Begun {
 pub(super) fn wait(client: &mut Client, request: &Request<'_>) -> Begun {
     let mut args = Args::new(request, 1);
     args.integer()?;
-    if args.integer().map_err(|_| Refusal::of("ERR timeout is not an integer or out of range"))? < 0
+    if args
+        .integer()
+        .map_err(|_| CommandError::new("ERR timeout is not an integer or out of range"))?
+        < 0
     {
-        return Err(Refusal::of("ERR timeout is negative"));
+        return Err(CommandError::new("ERR timeout is negative"));
     }
     let nodes = client.server.cluster.nodes();
     let others = nodes.iter().filter(|node| node.stores).count().saturating_sub(1);
@@ -43,7 +46,7 @@ pub(super) fn wait(client: &mut Client, request: &Request<'_>) -> Begun {
 }
 
 /// Topics or patterns that clients of this member subscribed to.
-fn names_here(server: &Server, question: &Question) -> usize {
+fn count_local(server: &Server, question: &Question) -> usize {
     match server.grid.subscriptions_here(question) {
         Ok(Found::Names(names)) => names.len(),
         Ok(Found::Counts(_)) => 0,
@@ -59,18 +62,18 @@ pub(super) fn readonly(client: &mut Client, _: &Request<'_>) -> Begun {
 /// What has subcommands is refused without one; the table's arity says so.
 pub(super) fn container(_: &mut Client, request: &Request<'_>) -> Begun {
     let name = String::from_utf8_lossy(request.get(0).unwrap_or_default()).to_ascii_lowercase();
-    Err(Refusal::arity(&name))
+    Err(CommandError::arity(&name))
 }
 
 /// `HELP` of a command that has subcommands: each of them with what it does.
 pub(super) fn help(_: &mut Client, request: &Request<'_>) -> Begun {
     let container = request.get(0).and_then(table::find).map(|index| &COMMANDS[index]);
-    let container = container.ok_or(Refusal::SYNTAX)?;
+    let container = container.ok_or(CommandError::SYNTAX)?;
     let line = |text: String| Answer::Reply(convoke_grid::Reply::Word(text));
     let name = container.name.to_uppercase();
     let first = format!("{name} <subcommand> [<arg> [value] [opt] ...]. Subcommands are:");
     let mut lines = vec![line(first)];
-    for part in container.parts() {
+    for part in container.subcommands() {
         let (_, word) = part.name.split_once('|').unwrap_or_default();
         lines.push(line(word.to_uppercase()));
         lines.push(line(format!("    {}", part.summary)));
@@ -97,7 +100,7 @@ fn settings(server: &Server) -> Vec<(&'static str, String)> {
         ("timeout", idle.to_string()),
         ("port", server.port.to_string()),
         ("proto-max-bulk-len", ARGUMENT_BYTES_MAX.to_string()),
-        (SETTING, Wanted::parse(&notified).unwrap_or_default().text()),
+        (SETTING, EventMask::parse(&notified).unwrap_or_default().text()),
         ("cluster-enabled", text(if server.settings.redis_cluster { "yes" } else { "no" })),
     ]
 }
@@ -116,7 +119,7 @@ pub(super) fn config_set(client: &mut Client, request: &Request<'_>) -> Begun {
     let rest: Vec<&[u8]> = request.from(2).collect();
     let (pairs, odd) = rest.as_chunks::<2>();
     if !odd.is_empty() || pairs.is_empty() {
-        return Err(Refusal::arity("config|set"));
+        return Err(CommandError::arity("config|set"));
     }
     // All of them, or none.
     for [name, value] in pairs {
@@ -126,9 +129,9 @@ pub(super) fn config_set(client: &mut Client, request: &Request<'_>) -> Begun {
         set(server, name, value, true)?;
     }
     // It is so on all members before it is answered.
-    let told = server.grid.all_told();
-    Ok(Outcome::Later(Box::pin(async move {
-        told.await;
+    let announced = server.grid.all_told();
+    Ok(Outcome::Pending(Box::pin(async move {
+        announced.await;
         Answer::DONE
     })))
 }
@@ -141,17 +144,18 @@ pub(super) fn config_resetstat(client: &mut Client, _: &Request<'_>) -> Begun {
 }
 
 /// Checks one setting that is to be changed, and changes it if `applies`.
-fn set(server: &Server, name: &[u8], value: &[u8], applies: bool) -> Result<(), Refusal> {
+fn set(server: &Server, name: &[u8], value: &[u8], applies: bool) -> Result<(), CommandError> {
     let name = String::from_utf8_lossy(name).to_ascii_lowercase();
     let failed = |why: &str| {
-        let args = format!("ERR CONFIG SET failed (possibly related to argument '{name}') - {why}");
-        Refusal(args.into())
+        let message =
+            format!("ERR CONFIG SET failed (possibly related to argument '{name}') - {why}");
+        CommandError(message.into())
     };
     if name == SETTING {
         let text = str::from_utf8(value)
             .ok()
-            .and_then(Wanted::parse)
-            .ok_or_else(|| failed(Wanted::EXPECTED))?;
+            .and_then(EventMask::parse)
+            .ok_or_else(|| failed(EventMask::EXPECTED))?;
         if applies {
             server.grid.set_setting(SETTING, &text.text());
         }
@@ -162,7 +166,7 @@ fn set(server: &Server, name: &[u8], value: &[u8], applies: bool) -> Result<(), 
         // What is so already is no change.
         Some((_, now)) if now.as_bytes() == value => Ok(()),
         Some(_) => Err(failed("can't set immutable config")),
-        None => Err(Refusal(
+        None => Err(CommandError(
             format!("ERR Unknown option or number of arguments for CONFIG SET - '{name}'").into(),
         )),
     }
@@ -181,7 +185,7 @@ pub(super) fn info(client: &mut Client, request: &Request<'_>) -> Begun {
         wanted = SECTIONS.map(String::from).to_vec();
     }
     let server = Arc::clone(&client.server);
-    Ok(Outcome::Later(Box::pin(async move {
+    Ok(Outcome::Pending(Box::pin(async move {
         let mut text = String::new();
         for section in SECTIONS.iter().filter(|section| wanted.iter().any(|word| word == **section))
         {
@@ -250,8 +254,8 @@ async fn facts(server: &Server, section: &str) -> Vec<(String, String)> {
                 fact("rejected_connections", &load(&counters.turned_away)),
                 fact("expired_keys", &maps.iter().map(|map| map.expired()).sum::<u64>()),
                 fact("evicted_keys", &maps.iter().map(|map| map.evicted()).sum::<u64>()),
-                fact("pubsub_channels", &names_here(server, &Question::Topics(None))),
-                fact("pubsub_patterns", &names_here(server, &Question::Patterns)),
+                fact("pubsub_channels", &count_local(server, &Question::Topics(None))),
+                fact("pubsub_patterns", &count_local(server, &Question::Patterns)),
             ]
         }
         "replication" => vec![
@@ -265,7 +269,7 @@ async fn facts(server: &Server, section: &str) -> Vec<(String, String)> {
         "keyspace" => {
             let mut all = Vec::new();
             for (database, map) in server.databases() {
-                let count = match server.ask_all(&map, WholeOp::Length).await {
+                let count = match server.submit_all(&map, WholeOp::Length).await {
                     Ok(replies) => scans::sum(&replies),
                     Err(_) => continue,
                 };
@@ -285,22 +289,22 @@ async fn facts(server: &Server, section: &str) -> Vec<(String, String)> {
 pub(super) fn command_list(_: &mut Client, request: &Request<'_>) -> Begun {
     let mut args = Args::new(request, 2);
     let mut fits: Box<dyn Fn(&Command) -> bool> = Box::new(|_| true);
-    if args.left() > 0 {
-        if !args.is("filterby") || args.left() != 2 {
-            return Err(Refusal::SYNTAX);
+    if args.remaining() > 0 {
+        if !args.take_keyword("filterby") || args.remaining() != 2 {
+            return Err(CommandError::SYNTAX);
         }
-        if args.is("pattern") {
+        if args.take_keyword("pattern") {
             let glob = Glob::new(&args.next()?.to_ascii_lowercase());
             fits = Box::new(move |command| glob.matches(command.name.as_bytes()));
-        } else if args.is("aclcat") {
+        } else if args.take_keyword("aclcat") {
             let wanted = args.next()?.to_ascii_lowercase();
             fits = Box::new(move |command| {
                 command.categories().iter().any(|category| category.as_bytes() == wanted)
             });
-        } else if args.is("module") {
+        } else if args.take_keyword("module") {
             fits = Box::new(|_| false);
         } else {
-            return Err(Refusal::SYNTAX);
+            return Err(CommandError::SYNTAX);
         }
     }
     let found = COMMANDS.iter().filter(|command| fits(command));
@@ -312,17 +316,19 @@ fn word(word: &str) -> Answer {
 }
 
 /// Commands that are not parts of others.
-fn whole_commands() -> impl Iterator<Item = &'static Command> {
-    COMMANDS.iter().filter(|command| !command.is_part())
+fn top_level_commands() -> impl Iterator<Item = &'static Command> {
+    COMMANDS.iter().filter(|command| !command.is_subcommand())
 }
 
 /// The rows that a request names, each `command` or `command|subcommand`.
-fn named<'r>(request: &'r Request<'_>) -> impl Iterator<Item = Option<&'static Command>> + 'r {
+fn requested_rows<'r>(
+    request: &'r Request<'_>,
+) -> impl Iterator<Item = Option<&'static Command>> + 'r {
     request.from(2).map(|name| table::find(name).map(|index| &COMMANDS[index]))
 }
 
 /// A command as `COMMAND INFO` describes it, its subcommands with it.
-fn described(command: &'static Command) -> Answer {
+fn info_entry(command: &'static Command) -> Answer {
     let simple = |word: &str| Answer::Reply(convoke_grid::Reply::Word(word.into()));
     let (first, last, step) = match command.keys {
         Keys::None | Keys::Counted(_) | Keys::StoredAndCounted => (0, 0, 0),
@@ -339,17 +345,17 @@ fn described(command: &'static Command) -> Answer {
         Answer::List(categories.collect()),
         Answer::List(Vec::new()),
         Answer::List(Vec::new()),
-        Answer::List(command.parts().map(described).collect()),
+        Answer::List(command.subcommands().map(info_entry).collect()),
     ])
 }
 
-fn documented(command: &'static Command) -> (Answer, Answer) {
+fn docs_entry(command: &'static Command) -> (Answer, Answer) {
     let mut facts = vec![
         (word("summary"), word(command.summary)),
         (word("since"), word("1.0.0")),
         (word("group"), word(command.group.name())),
     ];
-    let parts: Vec<_> = command.parts().map(documented).collect();
+    let parts: Vec<_> = command.subcommands().map(docs_entry).collect();
     if !parts.is_empty() {
         facts.push((word("subcommands"), Answer::Map(parts)));
     }
@@ -357,11 +363,11 @@ fn documented(command: &'static Command) -> (Answer, Answer) {
 }
 
 pub(super) fn command(_: &mut Client, _: &Request<'_>) -> Begun {
-    Ok(Answer::List(whole_commands().map(described).collect()).into())
+    Ok(Answer::List(top_level_commands().map(info_entry).collect()).into())
 }
 
 pub(super) fn command_count(_: &mut Client, _: &Request<'_>) -> Begun {
-    Ok(Answer::count(whole_commands().count()).into())
+    Ok(Answer::count(top_level_commands().count()).into())
 }
 
 pub(super) fn command_info(client: &mut Client, request: &Request<'_>) -> Begun {
@@ -369,15 +375,15 @@ pub(super) fn command_info(client: &mut Client, request: &Request<'_>) -> Begun 
         return command(client, request);
     }
     let none = Answer::Reply(convoke_grid::Reply::NilList);
-    let all = named(request).map(|row| row.map_or_else(|| none.clone(), described));
+    let all = requested_rows(request).map(|row| row.map_or_else(|| none.clone(), info_entry));
     Ok(Answer::List(all.collect()).into())
 }
 
 pub(super) fn command_docs(_: &mut Client, request: &Request<'_>) -> Begun {
     let all = if request.len() == 2 {
-        whole_commands().map(documented).collect()
+        top_level_commands().map(docs_entry).collect()
     } else {
-        named(request).flatten().map(documented).collect()
+        requested_rows(request).flatten().map(docs_entry).collect()
     };
     Ok(Answer::Map(all).into())
 }
@@ -387,13 +393,13 @@ pub(super) fn command_getkeys(_: &mut Client, request: &Request<'_>) -> Begun {
     let name = rest.first().copied().unwrap_or_default();
     let row = table::resolve(name, rest.get(1).copied());
     let command = row.map(|index| &COMMANDS[index]);
-    let command = command.map_err(|_| Refusal::of("ERR Invalid command specified"))?;
+    let command = command.map_err(|_| CommandError::new("ERR Invalid command specified"))?;
     if !command.takes(rest.len()) {
-        return Err(Refusal::of("ERR Invalid number of arguments specified for command"));
+        return Err(CommandError::new("ERR Invalid number of arguments specified for command"));
     }
     let keys = command.keys_of(&rest);
     if keys.is_empty() {
-        return Err(Refusal::of("ERR The command has no key arguments"));
+        return Err(CommandError::new("ERR The command has no key arguments"));
     }
     Ok(Answer::List(keys.into_iter().map(Answer::bytes).collect()).into())
 }
@@ -401,7 +407,7 @@ pub(super) fn command_getkeys(_: &mut Client, request: &Request<'_>) -> Begun {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::{call, client_of, lone_grid, server_on};
+    use crate::testing::{call, client_of, server_on, single_member_grid};
     use crate::trust::{Passwords, Trust};
 
     fn list(answer: Answer) -> Vec<Answer> {
@@ -411,7 +417,7 @@ mod tests {
 
     #[tokio::test]
     async fn subcommands_are_listed_described_and_documented_as_commands_are() {
-        let server = server_on(lone_grid(), Passwords::default());
+        let server = server_on(single_member_grid(), Passwords::default());
         let mut client = client_of(&server, Trust::Full);
         let pattern: [&[u8]; 5] = [b"command", b"list", b"filterby", b"pattern", b"CLIENT|k*"];
         let listed = list(call(&mut client, &pattern).await);
@@ -421,14 +427,14 @@ mod tests {
         assert!(admin.contains(&word("config|set")) && !admin.contains(&word("client|id")));
 
         let names: [&[u8]; 5] = [b"command", b"info", b"client|kill", b"client", b"client|no"];
-        let described = list(call(&mut client, &names).await);
-        let kill = list(described[0].clone());
+        let infos = list(call(&mut client, &names).await);
+        let kill = list(infos[0].clone());
         assert_eq!((&kill[0], &kill[1]), (&word("client|kill"), &Answer::integer(-3)));
         let simple = |word: &str| Answer::Reply(convoke_grid::Reply::Word(word.to_owned()));
         assert_eq!(kill[2], Answer::List(vec![simple("admin")]));
         assert!(list(kill[6].clone()).contains(&simple("@dangerous")));
-        assert!(list(list(described[1].clone())[9].clone()).contains(&described[0]));
-        assert_eq!(described[2], Answer::Reply(convoke_grid::Reply::NilList));
+        assert!(list(list(infos[1].clone())[9].clone()).contains(&infos[0]));
+        assert_eq!(infos[2], Answer::Reply(convoke_grid::Reply::NilList));
 
         let docs = call(&mut client, &[b"command", b"docs", b"client"]).await;
         let Answer::Map(docs) = docs else { panic!("{docs:?}") };

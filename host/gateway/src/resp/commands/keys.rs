@@ -3,11 +3,11 @@
 use convoke_grid::Reply;
 use convoke_grid::op::{ExpireIf, GenericOp, KeyOp, Op, SeveralOp};
 
-use super::super::answer::{Answer, Refusal};
+use super::super::answer::{Answer, CommandError};
 use super::super::args::{Args, Unit};
 use super::super::request::Request;
 
-type Parsed<'a> = Result<Op<'a>, Refusal>;
+type Parsed<'a> = Result<Op<'a>, CommandError>;
 
 fn generic<'a>(request: &Request<'a>, op: GenericOp) -> Parsed<'a> {
     Ok(Op::Key(Args::new(request, 1).next()?, KeyOp::Generic(op)))
@@ -33,27 +33,27 @@ fn expire_in<'a>(request: &Request<'a>, unit: Unit, name: &str) -> Parsed<'a> {
     let mut args = Args::new(request, 1);
     let (key, time) = (args.next()?, args.integer()?);
     let mut condition = ExpireIf::default();
-    while args.left() > 0 {
-        if args.is("nx") {
+    while args.remaining() > 0 {
+        if args.take_keyword("nx") {
             condition.never = true;
-        } else if args.is("xx") {
+        } else if args.take_keyword("xx") {
             condition.some = true;
-        } else if args.is("gt") {
+        } else if args.take_keyword("gt") {
             condition.later = true;
-        } else if args.is("lt") {
+        } else if args.take_keyword("lt") {
             condition.earlier = true;
         } else {
             let option = String::from_utf8_lossy(args.next()?).into_owned();
-            return Err(Refusal(format!("ERR Unsupported option {option}").into()));
+            return Err(CommandError(format!("ERR Unsupported option {option}").into()));
         }
     }
     if condition.never && (condition.some || condition.later || condition.earlier) {
-        return Err(Refusal::of(
+        return Err(CommandError::new(
             "ERR NX and XX, GT or LT options at the same time are not compatible",
         ));
     }
     if condition.later && condition.earlier {
-        return Err(Refusal::of("ERR GT and LT options at the same time are not compatible"));
+        return Err(CommandError::new("ERR GT and LT options at the same time are not compatible"));
     }
     let lifetime = unit.any_lifetime(time, name)?;
     Ok(Op::Key(key, KeyOp::Generic(GenericOp::Expire(lifetime, condition))))
@@ -113,18 +113,18 @@ pub(super) fn copy<'a>(request: &Request<'a>) -> Parsed<'a> {
     let mut args = Args::new(request, 1);
     let (from, to) = (args.next()?, args.next()?);
     let mut replace = false;
-    while args.left() > 0 {
-        if args.is("replace") {
+    while args.remaining() > 0 {
+        if args.take_keyword("replace") {
             replace = true;
-        } else if args.is("db") {
+        } else if args.take_keyword("db") {
             args.integer()?;
-            return Err(Refusal::of("ERR Copying to another database is not allowed"));
+            return Err(CommandError::new("ERR Copying to another database is not allowed"));
         } else {
-            return Err(Refusal::SYNTAX);
+            return Err(CommandError::SYNTAX);
         }
     }
     if from == to {
-        return Err(Refusal::of("ERR source and destination objects are the same"));
+        return Err(CommandError::new("ERR source and destination objects are the same"));
     }
     Ok(Op::Several(SeveralOp::Copy { from, to, replace }))
 }

@@ -2,11 +2,11 @@
 
 use convoke_grid::op::{End, KeyOp, ListOp, Op, SeveralOp};
 
-use super::super::answer::Refusal;
+use super::super::answer::CommandError;
 use super::super::args::Args;
 use super::super::request::Request;
 
-type Parsed<'a> = Result<Op<'a>, Refusal>;
+type Parsed<'a> = Result<Op<'a>, CommandError>;
 
 fn list<'a>(key: &'a [u8], op: ListOp<'a>) -> Op<'a> {
     Op::Key(key, KeyOp::List(op))
@@ -36,10 +36,10 @@ pub(super) fn rpushx<'a>(request: &Request<'a>) -> Parsed<'a> {
 fn pop<'a>(request: &Request<'a>, end: End, name: &str) -> Parsed<'a> {
     let mut args = Args::new(request, 1);
     let key = args.next()?;
-    let op = match args.left() {
+    let op = match args.remaining() {
         0 => ListOp::Pop(end),
         1 => ListOp::PopMany(end, args.count()?),
-        _ => return Err(Refusal::arity(name)),
+        _ => return Err(CommandError::arity(name)),
     };
     Ok(list(key, op))
 }
@@ -84,9 +84,9 @@ pub(super) fn ltrim<'a>(request: &Request<'a>) -> Parsed<'a> {
 pub(super) fn linsert<'a>(request: &Request<'a>) -> Parsed<'a> {
     let mut args = Args::new(request, 1);
     let key = args.next()?;
-    let before = args.is("before");
-    if !before && !args.is("after") {
-        return Err(Refusal::SYNTAX);
+    let before = args.take_keyword("before");
+    if !before && !args.take_keyword("after") {
+        return Err(CommandError::SYNTAX);
     }
     let (pivot, element) = (args.next()?, args.next()?);
     Ok(list(key, ListOp::Insert { before, pivot, element }))
@@ -95,40 +95,40 @@ pub(super) fn linsert<'a>(request: &Request<'a>) -> Parsed<'a> {
 pub(super) fn lpos<'a>(request: &Request<'a>) -> Parsed<'a> {
     let mut args = Args::new(request, 1);
     let (key, element) = (args.next()?, args.next()?);
-    let (mut rank, mut count, mut looks) = (1, None, 0);
-    while args.left() > 0 {
-        let negative = |what: &str| Refusal(format!("ERR {what} can't be negative").into());
-        if args.is("rank") {
+    let (mut rank, mut count, mut max_length) = (1, None, 0);
+    while args.remaining() > 0 {
+        let negative = |what: &str| CommandError(format!("ERR {what} can't be negative").into());
+        if args.take_keyword("rank") {
             rank = args.integer()?;
             if rank == 0 {
-                return Err(Refusal::of(
+                return Err(CommandError::new(
                     "ERR RANK can't be zero: use 1 to start from the first match, 2 from the second ... or use negative to start from the end of the list",
                 ));
             }
             if rank == i64::MIN {
-                return Err(Refusal::of(
+                return Err(CommandError::new(
                     "ERR value is out of range, value must between -9223372036854775807 and 9223372036854775807",
                 ));
             }
-        } else if args.is("count") {
+        } else if args.take_keyword("count") {
             count = Some(u64::try_from(args.integer()?).map_err(|_| negative("COUNT"))?);
-        } else if args.is("maxlen") {
-            looks = u64::try_from(args.integer()?).map_err(|_| negative("MAXLEN"))?;
+        } else if args.take_keyword("maxlen") {
+            max_length = u64::try_from(args.integer()?).map_err(|_| negative("MAXLEN"))?;
         } else {
-            return Err(Refusal::SYNTAX);
+            return Err(CommandError::SYNTAX);
         }
     }
-    Ok(list(key, ListOp::Positions { element, rank, count, looks }))
+    Ok(list(key, ListOp::Positions { element, rank, count, looks: max_length }))
 }
 
 /// `LEFT` or `RIGHT`.
-pub(super) fn end(args: &mut Args<'_, '_>) -> Result<End, Refusal> {
-    if args.is("left") {
+pub(super) fn end(args: &mut Args<'_, '_>) -> Result<End, CommandError> {
+    if args.take_keyword("left") {
         Ok(End::Front)
-    } else if args.is("right") {
+    } else if args.take_keyword("right") {
         Ok(End::Back)
     } else {
-        Err(Refusal::SYNTAX)
+        Err(CommandError::SYNTAX)
     }
 }
 

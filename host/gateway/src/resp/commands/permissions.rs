@@ -9,7 +9,7 @@ use super::super::answer::{Answer, Outcome};
 use super::super::client::{Client, Transaction};
 use super::super::server::Server;
 use super::{COMMANDS, Command, begin};
-use crate::testing::{call, client_of, lone_grid, server_on, with_request};
+use crate::testing::{call, client_of, server_on, single_member_grid, with_request};
 use crate::trust::{Passwords, Trust};
 
 /// What an unauthenticated client may do.
@@ -167,16 +167,16 @@ fn args(row: &Command) -> Vec<&'static [u8]> {
 
 /// A server whose clients have to say who they are.
 fn server() -> Arc<Server> {
-    server_on(lone_grid(), Passwords::new(b"all", b"look"))
+    server_on(single_member_grid(), Passwords::new(b"all", b"look"))
 }
 
 /// Begins a command; what comes of it later is not waited for.
-fn ask(client: &mut Client, row: &Command) -> Option<Answer> {
+fn start(client: &mut Client, row: &Command) -> Option<Answer> {
     let outcome = with_request(&args(row), |request| begin(client, request, &mut Vec::new()));
     match outcome {
-        Outcome::Now(answer) | Outcome::Last(answer) => Some(answer),
-        Outcome::Later(_) | Outcome::Barrier(_) | Outcome::Waits(_) => None,
-        Outcome::Then(_) | Outcome::First(_) => None,
+        Outcome::Ready(answer) | Outcome::Close(answer) => Some(answer),
+        Outcome::Pending(_) | Outcome::Barrier(_) | Outcome::Blocking(_) => None,
+        Outcome::Continue(_) | Outcome::WhenIdle(_) => None,
     }
 }
 
@@ -201,7 +201,7 @@ async fn a_user_may_do_what_the_list_says() {
     let server = server();
     for trust in ALL {
         for row in rows() {
-            let answer = ask(&mut client_of(&server, trust), row);
+            let answer = start(&mut client_of(&server, trust), row);
             assert_eq!(is_denied(answer.as_ref()), !may(trust, row), "{trust:?} {}", row.name);
         }
     }
@@ -214,7 +214,7 @@ async fn within_a_transaction_a_user_may_queue_what_it_may_do() {
         for row in rows() {
             let mut client = client_of(&server, trust);
             client.transaction = Some(Transaction::default());
-            let answer = ask(&mut client, row);
+            let answer = start(&mut client, row);
             let is_denied = is_denied(answer.as_ref());
             assert_eq!(is_denied, !may(trust, row), "{trust:?} {}", row.name);
             if is_denied {
@@ -233,7 +233,7 @@ async fn what_was_queued_by_another_user_is_not_done_by_this_one() {
         for row in rows() {
             let mut client = client_of(&server, Trust::Full);
             client.transaction = Some(Transaction::default());
-            ask(&mut client, row);
+            start(&mut client, row);
             let is_queued = client.transaction.as_ref().is_some_and(|all| all.queued.len() == 1);
             if !is_queued {
                 continue;
@@ -245,7 +245,7 @@ async fn what_was_queued_by_another_user_is_not_done_by_this_one() {
                     });
                 }
             }
-            client.trust(Trust::ReadOnly);
+            client.set_trust(Trust::ReadOnly);
             let Answer::List(answers) = call(&mut client, &[b"exec"]).await else {
                 panic!("{}", row.name);
             };

@@ -5,47 +5,47 @@ use std::collections::BTreeSet;
 use bytes::Bytes;
 use convoke_grid::topic::{Found, Question, TooMany};
 
-use super::super::answer::{Answer, Outcome, Refusal};
+use super::super::answer::{Answer, CommandError, Outcome};
 use super::super::args::Args;
 use super::super::client::{Client, SUBSCRIPTIONS_MAX};
 use super::super::request::Request;
-use crate::notifications::concerns;
+use crate::notifications::may_match_events;
 
-type Begun = Result<Outcome, Refusal>;
+type Begun = Result<Outcome, CommandError>;
 
 pub(super) fn publish(client: &mut Client, request: &Request<'_>) -> Begun {
     let mut args = Args::new(request, 1);
     let (topic, payload) = (args.next()?, args.next()?);
     if topic.len() > convoke_grid::topic::TOPIC_BYTES_MAX {
-        return Err(Refusal::of("ERR the channel's name is too long"));
+        return Err(CommandError::new("ERR the channel's name is too long"));
     }
     let count = client.server.grid.publish(topic, payload)?;
-    Ok(Outcome::Later(Box::pin(async {
+    Ok(Outcome::Pending(Box::pin(async {
         Answer::integer(i64::try_from(count.await).unwrap_or(i64::MAX))
     })))
 }
 
-/// What a client is told of a subscription.
-fn told(kind: &'static str, topic: Answer, count: usize) -> Vec<Answer> {
+/// What a client is confirmation of a subscription.
+fn confirmation(kind: &'static str, topic: Answer, count: usize) -> Vec<Answer> {
     vec![Answer::bytes(kind.as_bytes()), topic, Answer::count(count)]
 }
 
 fn begin(client: &mut Client, request: &Request<'_>, is_pattern: bool) -> Begun {
     let topics = Args::new(request, 1).rest();
     if client.subscriptions() + topics.len() > SUBSCRIPTIONS_MAX {
-        return Err(Refusal(
+        return Err(CommandError(
             format!("ERR a client has at most {SUBSCRIPTIONS_MAX} subscriptions").into(),
         ));
     }
     if topics.iter().any(|topic| topic.len() > convoke_grid::topic::TOPIC_BYTES_MAX) {
-        return Err(Refusal::of("ERR the channel's name is too long"));
+        return Err(CommandError::new("ERR the channel's name is too long"));
     }
     let kind = if is_pattern { "psubscribe" } else { "subscribe" };
-    let of_keys = topics.iter().any(|topic| concerns(topic, is_pattern));
+    let of_keys = topics.iter().any(|topic| may_match_events(topic, is_pattern));
     let mut pushes = Vec::with_capacity(topics.len());
     for topic in topics {
         client.subscribe(topic, is_pattern);
-        pushes.push(told(kind, Answer::bytes(topic), client.subscriptions()));
+        pushes.push(confirmation(kind, Answer::bytes(topic), client.subscriptions()));
     }
     if !of_keys {
         return Ok(Answer::Pushes(pushes).into());
@@ -65,13 +65,13 @@ fn end(client: &mut Client, request: &Request<'_>, is_pattern: bool) -> Begun {
     }
     let kind = if is_pattern { "punsubscribe" } else { "unsubscribe" };
     if topics.is_empty() {
-        let pushes = vec![told(kind, Answer::NIL, client.subscriptions())];
+        let pushes = vec![confirmation(kind, Answer::NIL, client.subscriptions())];
         return Ok(Answer::Pushes(pushes).into());
     }
     let mut pushes = Vec::with_capacity(topics.len());
     for topic in topics {
         client.unsubscribe(&topic, is_pattern);
-        pushes.push(told(kind, Answer::bytes(&topic), client.subscriptions()));
+        pushes.push(confirmation(kind, Answer::bytes(&topic), client.subscriptions()));
     }
     Ok(Answer::Pushes(pushes).into())
 }
@@ -104,11 +104,11 @@ fn find(
         return shown(server.grid.subscriptions_here(question), answer).into();
     }
     let found = server.grid.subscriptions(question);
-    Outcome::Later(Box::pin(async move { shown(found.await, answer) }))
+    Outcome::Pending(Box::pin(async move { shown(found.await, answer) }))
 }
 
 fn shown(found: Result<Found, TooMany>, answer: impl FnOnce(Found) -> Answer) -> Answer {
-    found.map_or_else(|error| Refusal(format!("ERR {error}").into()).into(), answer)
+    found.map_or_else(|error| CommandError(format!("ERR {error}").into()).into(), answer)
 }
 
 pub(super) fn channels(client: &mut Client, request: &Request<'_>) -> Begun {

@@ -9,51 +9,51 @@ use convoke_grid::op::{
 use convoke_grid::{Map, OpError, Reply};
 use futures_util::future::join_all;
 
-use super::super::answer::{Answer, LaterAnswer, Outcome, Refusal};
+use super::super::answer::{Answer, CommandError, Outcome, PendingAnswer};
 use super::super::args::Args;
 use super::super::client::Client;
 use super::super::request::Request;
 use super::super::server::{DATABASES, Server};
 
-type Begun = Result<Outcome, Refusal>;
-type Parsed<'a> = Result<Op<'a>, Refusal>;
+type Begun = Result<Outcome, CommandError>;
+type Parsed<'a> = Result<Op<'a>, CommandError>;
 
 /// Elements looked at for one answer, when nothing is said.
 const COUNT: u64 = 10;
-/// Elements looked at for one answer, at most, even if the client asks for more.
+/// Elements looked at for one answer, at most, even if the client pending for more.
 const COUNT_MAX: u64 = 100_000;
 /// Partitions looked at for one answer, about, and asked at once.
 const PARTITIONS_MAX: u16 = 1_024;
 const AT_ONCE_MAX: u16 = 64;
 
-const INVALID_CURSOR: Refusal = Refusal::of("ERR invalid cursor");
+const INVALID_CURSOR: CommandError = CommandError::new("ERR invalid cursor");
 
 struct Options<'a> {
     count: u64,
     filter: ScanFilter<'a>,
 }
 
-fn cursor(args: &mut Args<'_, '_>) -> Result<u64, Refusal> {
+fn cursor(args: &mut Args<'_, '_>) -> Result<u64, CommandError> {
     let text = str::from_utf8(args.next()?).map_err(|_| INVALID_CURSOR)?;
     text.parse().map_err(|_| INVALID_CURSOR)
 }
 
-fn options<'a>(args: &mut Args<'_, 'a>, of_keys: bool) -> Result<Options<'a>, Refusal> {
+fn options<'a>(args: &mut Args<'_, 'a>, of_keys: bool) -> Result<Options<'a>, CommandError> {
     let mut options = Options { count: COUNT, filter: ScanFilter::default() };
-    while args.left() > 0 {
-        if args.is("match") {
+    while args.remaining() > 0 {
+        if args.take_keyword("match") {
             options.filter.pattern = Some(args.next()?);
-        } else if args.is("count") {
+        } else if args.take_keyword("count") {
             let count = args.integer()?;
-            let count = u64::try_from(count).ok().filter(|n| *n > 0).ok_or(Refusal::SYNTAX)?;
+            let count = u64::try_from(count).ok().filter(|n| *n > 0).ok_or(CommandError::SYNTAX)?;
             // The cursor says where to go on.
             options.count = count.min(COUNT_MAX);
-        } else if of_keys && args.is("type") {
+        } else if of_keys && args.take_keyword("type") {
             let kind = args.next()?;
             // No key has a type that is no text.
             options.filter.kind = Some(str::from_utf8(kind).unwrap_or(""));
         } else {
-            return Err(Refusal::SYNTAX);
+            return Err(CommandError::SYNTAX);
         }
     }
     Ok(options)
@@ -130,19 +130,19 @@ async fn scan_from(
     let (mut found, mut at_once, mut asked) = (Vec::new(), 1, 0);
     while partition < partitions && asked < PARTITIONS_MAX && (found.len() as u64) < count {
         let last = partition.saturating_add(at_once).min(partitions);
-        let asks = (partition..last).map(|number| {
+        let pending = (partition..last).map(|number| {
             let cursor = if number == partition { place } else { 0 };
             let count = count - found.len() as u64;
             let op = WholeOp::Scan { cursor, count, filter: filter.clone() };
-            if server.tells_of(number) {
-                server.ask(map, number, &Op::Whole(op))
+            if server.reports_partition(number) {
+                server.submit(map, number, &Op::Whole(op))
             } else {
                 // As if it had no keys.
                 let none = vec![Reply::Integer(0), Reply::List(Vec::new())];
                 Box::pin(std::future::ready(Ok(Reply::List(none))))
             }
         });
-        for reply in join_all(asks).await {
+        for reply in join_all(pending).await {
             let Reply::List(parts) = reply? else { return Err(OpError::Malformed) };
             let mut parts = parts.into_iter();
             let (Some(Reply::Integer(next)), Some(Reply::List(keys))) =
@@ -166,16 +166,16 @@ async fn scan_from(
     Ok((if is_over { 0 } else { u64::from(partition) << 32 | place }, found))
 }
 
-/// Asks all partitions that clients are told of, and puts their answers together.
-fn of_all(
+/// Asks all partitions that clients are told of, and puts their answers merge.
+fn merge_all(
     client: &Client,
     op: WholeOp<'static>,
-    together: fn(Vec<Reply>) -> Answer,
-) -> LaterAnswer {
+    merge: fn(Vec<Reply>) -> Answer,
+) -> PendingAnswer {
     let (server, map) = (Arc::clone(&client.server), Arc::clone(&client.map));
     Box::pin(async move {
-        match server.ask_all(&map, op).await {
-            Ok(replies) => together(replies),
+        match server.submit_all(&map, op).await {
+            Ok(replies) => merge(replies),
             Err(error) => Err(error).into(),
         }
     })
@@ -187,11 +187,11 @@ pub(super) fn sum(replies: &[Reply]) -> i64 {
 }
 
 pub(super) fn dbsize(client: &mut Client, _: &Request<'_>) -> Begun {
-    Ok(Outcome::Later(of_all(client, WholeOp::Length, |all| Answer::integer(sum(&all)))))
+    Ok(Outcome::Pending(merge_all(client, WholeOp::Length, |all| Answer::integer(sum(&all)))))
 }
 
 pub(super) fn randomkey(client: &mut Client, _: &Request<'_>) -> Begun {
-    Ok(Outcome::Later(of_all(client, WholeOp::Any, |all| {
+    Ok(Outcome::Pending(merge_all(client, WholeOp::Any, |all| {
         let keys: Vec<Reply> = all.into_iter().filter(|key| *key != Reply::Nil).collect();
         if keys.is_empty() {
             return Answer::NIL;
@@ -201,21 +201,22 @@ pub(super) fn randomkey(client: &mut Client, _: &Request<'_>) -> Begun {
     })))
 }
 
-/// Partitions that `KEYS` asks at once: each may answer as much as all together may.
+/// Partitions that `KEYS` pending at once: each may answer as much as all merge may.
 const KEYS_AT_ONCE: usize = 8;
 
-const TOO_MANY_KEYS: Refusal =
-    Refusal::of("ERR too many keys for one answer (1000000 keys, or 64 MiB of them): use SCAN");
+const TOO_MANY_KEYS: CommandError = CommandError::new(
+    "ERR too many keys for one answer (1000000 keys, or 64 MiB of them): use SCAN",
+);
 
-/// The keys of several answers together, which are bounded as one answer is.
+/// The keys of several answers merge, which are bounded as one answer is.
 #[derive(Default)]
-struct Gathered {
+struct KeyList {
     keys: Vec<Reply>,
     bytes: usize,
 }
 
-impl Gathered {
-    fn take(&mut self, reply: Result<Reply, OpError>) -> Result<(), Refusal> {
+impl KeyList {
+    fn append(&mut self, reply: Result<Reply, OpError>) -> Result<(), CommandError> {
         let keys = match reply {
             Ok(Reply::List(keys)) => keys,
             Ok(_) => return Err(OpError::Malformed.into()),
@@ -236,39 +237,39 @@ impl Gathered {
 pub(super) fn keys(client: &mut Client, request: &Request<'_>) -> Begun {
     let pattern = Args::new(request, 1).next()?.to_vec();
     let (server, map) = (Arc::clone(&client.server), Arc::clone(&client.map));
-    Ok(Outcome::Later(Box::pin(async move {
-        match keys_that_fit(&server, &map, &pattern).await {
+    Ok(Outcome::Pending(Box::pin(async move {
+        match matching_keys(&server, &map, &pattern).await {
             Ok(keys) => Answer::Reply(Reply::List(keys)),
-            Err(refusal) => refusal.into(),
+            Err(error) => error.into(),
         }
     })))
 }
 
-async fn keys_that_fit(
+async fn matching_keys(
     server: &Server,
     map: &Arc<Map>,
     pattern: &[u8],
-) -> Result<Vec<Reply>, Refusal> {
+) -> Result<Vec<Reply>, CommandError> {
     let op = Op::Whole(WholeOp::Keys(pattern));
-    let mut gathered = Gathered::default();
-    let told: Vec<u16> =
-        (0..server.grid.partitions()).filter(|number| server.tells_of(*number)).collect();
-    for some in told.chunks(KEYS_AT_ONCE) {
-        let asked: Vec<_> = some.iter().map(|number| server.ask(map, *number, &op)).collect();
-        for reply in join_all(asked).await {
-            gathered.take(reply)?;
+    let mut list = KeyList::default();
+    let reported: Vec<u16> =
+        (0..server.grid.partitions()).filter(|number| server.reports_partition(*number)).collect();
+    for some in reported.chunks(KEYS_AT_ONCE) {
+        let pending: Vec<_> = some.iter().map(|number| server.submit(map, *number, &op)).collect();
+        for reply in join_all(pending).await {
+            list.append(reply)?;
         }
     }
-    Ok(gathered.keys)
+    Ok(list.keys)
 }
 
 /// `[ASYNC | SYNC]`, which make no difference.
-fn flush_option(request: &Request<'_>) -> Result<(), Refusal> {
+fn flush_option(request: &Request<'_>) -> Result<(), CommandError> {
     let mut args = Args::new(request, 1);
-    if args.left() == 0 || args.is("async") || args.is("sync") {
-        return args.end();
+    if args.remaining() == 0 || args.take_keyword("async") || args.take_keyword("sync") {
+        return args.expect_end();
     }
-    Err(Refusal::SYNTAX)
+    Err(CommandError::SYNTAX)
 }
 
 pub(super) fn flushdb(client: &mut Client, request: &Request<'_>) -> Begun {
@@ -287,7 +288,7 @@ fn flush(client: &Client, databases: Range<usize>) -> Outcome {
     Outcome::Barrier(Box::pin(async move {
         match server.flush(databases).await {
             Ok(()) => Answer::DONE,
-            Err(refusal) => refusal.into(),
+            Err(error) => error.into(),
         }
     }))
 }
@@ -295,7 +296,7 @@ fn flush(client: &Client, databases: Range<usize>) -> Outcome {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::{call, client_of, lone_grid, server_on};
+    use crate::testing::{call, client_of, server_on, single_member_grid};
     use crate::trust::{Passwords, Trust};
 
     #[test]
@@ -304,24 +305,24 @@ mod tests {
             let key = Reply::bytes(&vec![b'k'; bytes]);
             Ok(Reply::List(vec![key; count]))
         };
-        let mut gathered = Gathered::default();
-        assert_eq!(gathered.take(keys(ELEMENTS_MAX / 2, 1)), Ok(()));
-        assert_eq!(gathered.take(keys(ELEMENTS_MAX / 2, 1)), Ok(()));
-        assert_eq!(gathered.take(keys(0, 1)), Ok(()));
-        assert_eq!(gathered.keys.len(), ELEMENTS_MAX);
-        assert_eq!(gathered.take(keys(1, 1)), Err(TOO_MANY_KEYS));
-        let mut gathered = Gathered::default();
-        assert_eq!(gathered.take(keys(2, ELEMENTS_BYTES_MAX / 2)), Ok(()));
-        assert_eq!(gathered.take(keys(1, 1)), Err(TOO_MANY_KEYS));
-        let mut gathered = Gathered::default();
-        assert_eq!(gathered.take(Err(OpError::AnswerTooLong)), Err(TOO_MANY_KEYS));
+        let mut list = KeyList::default();
+        assert_eq!(list.append(keys(ELEMENTS_MAX / 2, 1)), Ok(()));
+        assert_eq!(list.append(keys(ELEMENTS_MAX / 2, 1)), Ok(()));
+        assert_eq!(list.append(keys(0, 1)), Ok(()));
+        assert_eq!(list.keys.len(), ELEMENTS_MAX);
+        assert_eq!(list.append(keys(1, 1)), Err(TOO_MANY_KEYS));
+        let mut list = KeyList::default();
+        assert_eq!(list.append(keys(2, ELEMENTS_BYTES_MAX / 2)), Ok(()));
+        assert_eq!(list.append(keys(1, 1)), Err(TOO_MANY_KEYS));
+        let mut list = KeyList::default();
+        assert_eq!(list.append(Err(OpError::AnswerTooLong)), Err(TOO_MANY_KEYS));
         let numbers = [ELEMENTS_MAX.to_string(), format!("{} MiB", ELEMENTS_BYTES_MAX >> 20)];
         assert!(numbers.iter().all(|number| TOO_MANY_KEYS.0.contains(number.as_str())));
     }
 
     #[tokio::test]
     async fn keys_answers_all_that_fit() {
-        let server = server_on(lone_grid(), Passwords::default());
+        let server = server_on(single_member_grid(), Passwords::default());
         let mut client = client_of(&server, Trust::Full);
         for number in 0..300 {
             let key = format!("k:{number}");

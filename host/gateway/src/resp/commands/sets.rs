@@ -2,11 +2,11 @@
 
 use convoke_grid::op::{Combine, KeyOp, Op, SetOp, SeveralOp};
 
-use super::super::answer::Refusal;
+use super::super::answer::CommandError;
 use super::super::args::Args;
 use super::super::request::Request;
 
-type Parsed<'a> = Result<Op<'a>, Refusal>;
+type Parsed<'a> = Result<Op<'a>, CommandError>;
 
 fn set<'a>(key: &'a [u8], op: SetOp<'a>) -> Op<'a> {
     Op::Key(key, KeyOp::Set(op))
@@ -45,28 +45,28 @@ pub(super) fn scard<'a>(request: &Request<'a>) -> Parsed<'a> {
 pub(super) fn spop<'a>(request: &Request<'a>) -> Parsed<'a> {
     let mut args = Args::new(request, 1);
     let key = args.next()?;
-    let op = match args.left() {
+    let op = match args.remaining() {
         0 => SetOp::Pop,
         _ => SetOp::PopMany(args.count()?),
     };
-    args.end()?;
+    args.expect_end()?;
     Ok(set(key, op))
 }
 
 pub(super) fn srandmember<'a>(request: &Request<'a>) -> Parsed<'a> {
     let mut args = Args::new(request, 1);
     let key = args.next()?;
-    let op = match args.left() {
+    let op = match args.remaining() {
         0 => SetOp::Any,
         _ => {
             let count = args.integer()?;
             if count < -(i64::MAX / 2) {
-                return Err(Refusal::of("ERR value is out of range"));
+                return Err(CommandError::new("ERR value is out of range"));
             }
             SetOp::AnyOf(count)
         }
     };
-    args.end()?;
+    args.expect_end()?;
     Ok(set(key, op))
 }
 
@@ -112,28 +112,28 @@ pub(super) fn sdiffstore<'a>(request: &Request<'a>) -> Parsed<'a> {
 }
 
 /// `[LIMIT n]` at the end; zero is none.
-pub(super) fn limit(args: &mut Args<'_, '_>) -> Result<u64, Refusal> {
-    const WRONG: Refusal = Refusal::of("ERR LIMIT can't be negative");
+pub(super) fn limit(args: &mut Args<'_, '_>) -> Result<u64, CommandError> {
+    const WRONG: CommandError = CommandError::new("ERR LIMIT can't be negative");
     let mut limit = 0;
-    if args.is("limit") {
-        if args.left() == 0 {
-            return Err(Refusal::SYNTAX);
+    if args.take_keyword("limit") {
+        if args.remaining() == 0 {
+            return Err(CommandError::SYNTAX);
         }
         limit = args.integer().map_err(|_| WRONG)?.try_into().map_err(|_| WRONG)?;
     }
-    args.end()?;
+    args.expect_end()?;
     Ok(limit)
 }
 
 pub(super) fn sintercard<'a>(request: &Request<'a>) -> Parsed<'a> {
-    const WRONG: Refusal = Refusal::of("ERR numkeys should be greater than 0");
+    const WRONG: CommandError = CommandError::new("ERR numkeys should be greater than 0");
     let mut args = Args::new(request, 1);
     let count = args.integer().map_err(|_| WRONG)?;
     let count = usize::try_from(count).ok().filter(|count| *count > 0).ok_or(WRONG)?;
-    if count > args.left() {
-        return Err(Refusal::of("ERR Number of keys can't be greater than number of args"));
+    if count > args.remaining() {
+        return Err(CommandError::new("ERR Number of keys can't be greater than number of args"));
     }
-    let keys = args.many(count)?;
+    let keys = args.take(count)?;
     let limit = limit(&mut args)?;
     Ok(Op::Several(SeveralOp::CountCommon { keys, sorted: false, limit }))
 }

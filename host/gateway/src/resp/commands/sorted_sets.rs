@@ -5,14 +5,15 @@ use convoke_grid::op::{
 };
 use convoke_grid::{Reply, Score};
 
-use super::super::answer::{Answer, Refusal};
+use super::super::answer::{Answer, CommandError};
 use super::super::args::Args;
 use super::super::request::Request;
 
-type Parsed<'a> = Result<Op<'a>, Refusal>;
+type Parsed<'a> = Result<Op<'a>, CommandError>;
 
-const NOT_A_RANGE: Refusal = Refusal::of("ERR min or max is not a float");
-const NOT_A_NAME_RANGE: Refusal = Refusal::of("ERR min or max not valid string range item");
+const NOT_A_RANGE: CommandError = CommandError::new("ERR min or max is not a float");
+const NOT_A_NAME_RANGE: CommandError =
+    CommandError::new("ERR min or max not valid string range item");
 
 fn sorted<'a>(key: &'a [u8], op: SortedSetOp<'a>) -> Op<'a> {
     Op::Key(key, KeyOp::SortedSet(op))
@@ -23,17 +24,17 @@ pub(super) fn zadd<'a>(request: &Request<'a>) -> Parsed<'a> {
     let key = args.next()?;
     let (mut only, mut changed, mut increase) = (AddIf::default(), false, false);
     loop {
-        if args.is("nx") {
+        if args.take_keyword("nx") {
             only.absent = true;
-        } else if args.is("xx") {
+        } else if args.take_keyword("xx") {
             only.present = true;
-        } else if args.is("gt") {
+        } else if args.take_keyword("gt") {
             only.greater = true;
-        } else if args.is("lt") {
+        } else if args.take_keyword("lt") {
             only.less = true;
-        } else if args.is("ch") {
+        } else if args.take_keyword("ch") {
             changed = true;
-        } else if args.is("incr") {
+        } else if args.take_keyword("incr") {
             increase = true;
         } else {
             break;
@@ -42,26 +43,28 @@ pub(super) fn zadd<'a>(request: &Request<'a>) -> Parsed<'a> {
     let rest = args.rest();
     let (pairs, odd) = rest.as_chunks::<2>();
     if !odd.is_empty() || pairs.is_empty() {
-        return Err(Refusal::SYNTAX);
+        return Err(CommandError::SYNTAX);
     }
     if only.absent && only.present {
-        return Err(Refusal::of("ERR XX and NX options at the same time are not compatible"));
+        return Err(CommandError::new("ERR XX and NX options at the same time are not compatible"));
     }
     if (only.absent && (only.greater || only.less)) || (only.greater && only.less) {
-        return Err(Refusal::of(
+        return Err(CommandError::new(
             "ERR GT, LT, and/or NX options at the same time are not compatible",
         ));
     }
     if increase {
         let [[by, member]] = pairs else {
-            return Err(Refusal::of("ERR INCR option supports a single increment-element pair"));
+            return Err(CommandError::new(
+                "ERR INCR option supports a single increment-element pair",
+            ));
         };
-        let by = float(by).ok_or(Refusal::FLOAT)?;
+        let by = float(by).ok_or(CommandError::FLOAT)?;
         return Ok(sorted(key, SortedSetOp::Increase { member, by, only }));
     }
     let mut members = Vec::with_capacity(pairs.len());
     for [score, member] in pairs {
-        let score = float(score).and_then(Score::new).ok_or(Refusal::FLOAT)?;
+        let score = float(score).and_then(Score::new).ok_or(CommandError::FLOAT)?;
         members.push((score, *member));
     }
     Ok(sorted(key, SortedSetOp::Add { members, only, changed }))
@@ -107,7 +110,7 @@ pub(super) fn zrevrank<'a>(request: &Request<'a>) -> Parsed<'a> {
 }
 
 /// `5`, `(5`, `-inf`, `+inf`.
-fn score_bound(text: &[u8]) -> Result<Bound<Score>, Refusal> {
+fn score_bound(text: &[u8]) -> Result<Bound<Score>, CommandError> {
     let (text, without) = match text.strip_prefix(b"(") {
         Some(text) => (text, true),
         None => (text, false),
@@ -123,7 +126,7 @@ enum NameBound<'a> {
     At(Bound<&'a [u8]>),
 }
 
-fn name_bound(text: &[u8]) -> Result<NameBound<'_>, Refusal> {
+fn name_bound(text: &[u8]) -> Result<NameBound<'_>, CommandError> {
     match text {
         b"-" => Ok(NameBound::Least),
         b"+" => Ok(NameBound::Greatest),
@@ -133,11 +136,11 @@ fn name_bound(text: &[u8]) -> Result<NameBound<'_>, Refusal> {
     }
 }
 
-fn by_score<'a>(low: &[u8], high: &[u8]) -> Result<By<'a>, Refusal> {
+fn by_score<'a>(low: &[u8], high: &[u8]) -> Result<By<'a>, CommandError> {
     Ok(By::Score(score_bound(low)?, score_bound(high)?))
 }
 
-fn by_name<'a>(low: &'a [u8], high: &'a [u8]) -> Result<By<'a>, Refusal> {
+fn by_name<'a>(low: &'a [u8], high: &'a [u8]) -> Result<By<'a>, CommandError> {
     let (low, high) = (name_bound(low)?, name_bound(high)?);
     let low = match low {
         NameBound::Least => Bound::None,
@@ -162,8 +165,8 @@ enum Order {
 
 impl Order {
     /// From the lower end to the higher one.
-    fn by<'a>(self, first: &'a [u8], last: &'a [u8]) -> Result<By<'a>, Refusal> {
-        let rank = |text: &[u8]| convoke_grid::op::integer(text).ok_or(Refusal::INTEGER);
+    fn by<'a>(self, first: &'a [u8], last: &'a [u8]) -> Result<By<'a>, CommandError> {
+        let rank = |text: &[u8]| convoke_grid::op::integer(text).ok_or(CommandError::INTEGER);
         match self {
             Self::Rank => Ok(By::Rank(rank(first)?, rank(last)?)),
             Self::Score => by_score(first, last),
@@ -172,36 +175,36 @@ impl Order {
     }
 }
 
-fn limit(args: &mut Args<'_, '_>) -> Result<(i64, i64), Refusal> {
+fn limit(args: &mut Args<'_, '_>) -> Result<(i64, i64), CommandError> {
     Ok((args.integer()?, args.integer()?))
 }
 
 /// The arguments of `ZRANGE` and `ZRANGESTORE` from the first end on.
-fn span<'a>(args: &mut Args<'_, 'a>, stores: bool) -> Result<Span<'a>, Refusal> {
+fn span<'a>(args: &mut Args<'_, 'a>, stores: bool) -> Result<Span<'a>, CommandError> {
     let (first, last) = (args.next()?, args.next()?);
     let (mut order, mut reverse, mut scores, mut within) = (Order::Rank, false, false, None);
-    while args.left() > 0 {
-        if !stores && args.is("withscores") {
+    while args.remaining() > 0 {
+        if !stores && args.take_keyword("withscores") {
             scores = true;
-        } else if args.is("byscore") {
+        } else if args.take_keyword("byscore") {
             order = Order::Score;
-        } else if args.is("bylex") {
+        } else if args.take_keyword("bylex") {
             order = Order::Name;
-        } else if args.is("rev") {
+        } else if args.take_keyword("rev") {
             reverse = true;
-        } else if args.is("limit") {
+        } else if args.take_keyword("limit") {
             within = Some(limit(args)?);
         } else {
-            return Err(Refusal::SYNTAX);
+            return Err(CommandError::SYNTAX);
         }
     }
     if within.is_some() && order == Order::Rank {
-        return Err(Refusal::of(
+        return Err(CommandError::new(
             "ERR syntax error, LIMIT is only supported in combination with either BYSCORE or BYLEX",
         ));
     }
     if scores && order == Order::Name {
-        return Err(Refusal::of(
+        return Err(CommandError::new(
             "ERR syntax error, WITHSCORES not supported in combination with BYLEX",
         ));
     }
@@ -230,13 +233,13 @@ fn range_as<'a>(request: &Request<'a>, order: Order, reverse: bool) -> Parsed<'a
     let mut args = Args::new(request, 1);
     let (key, first, last) = (args.next()?, args.next()?, args.next()?);
     let (mut scores, mut within) = (false, None);
-    while args.left() > 0 {
-        if order != Order::Name && args.is("withscores") {
+    while args.remaining() > 0 {
+        if order != Order::Name && args.take_keyword("withscores") {
             scores = true;
-        } else if order != Order::Rank && args.is("limit") {
+        } else if order != Order::Rank && args.take_keyword("limit") {
             within = Some(limit(&mut args)?);
         } else {
-            return Err(Refusal::SYNTAX);
+            return Err(CommandError::SYNTAX);
         }
     }
     let by = match (order, reverse) {
@@ -299,10 +302,10 @@ pub(super) fn zremrangebylex<'a>(request: &Request<'a>) -> Parsed<'a> {
 fn pop<'a>(request: &Request<'a>, greatest: bool, name: &str) -> Parsed<'a> {
     let mut args = Args::new(request, 1);
     let key = args.next()?;
-    let count = match args.left() {
+    let count = match args.remaining() {
         0 => 1,
         1 => args.count()?,
-        _ => return Err(Refusal::arity(name)),
+        _ => return Err(CommandError::arity(name)),
     };
     Ok(sorted(key, SortedSetOp::Pop { greatest, count }))
 }
@@ -329,14 +332,14 @@ pub(super) fn popped(arguments: usize, reply: Reply) -> Answer {
 pub(super) fn zrandmember<'a>(request: &Request<'a>) -> Parsed<'a> {
     let mut args = Args::new(request, 1);
     let key = args.next()?;
-    if args.left() == 0 {
+    if args.remaining() == 0 {
         return Ok(sorted(key, SortedSetOp::Any));
     }
     let count = args.integer()?;
-    let scores = args.is("withscores");
-    args.end()?;
+    let scores = args.take_keyword("withscores");
+    args.expect_end()?;
     if !(-(i64::MAX / 2)..=i64::MAX / 2).contains(&count) {
-        return Err(Refusal::of("ERR value is out of range"));
+        return Err(CommandError::new("ERR value is out of range"));
     }
     Ok(sorted(key, SortedSetOp::AnyOf { count, scores }))
 }
@@ -351,25 +354,26 @@ fn combine<'a>(
     let keys = args.counted_keys(name)?;
     let mut weights = vec![1.0; keys.len()];
     let (mut aggregate, mut scores) = (Aggregate::Sum, false);
-    while args.left() > 0 {
-        if how != Combine::Difference && args.is("weights") {
-            for (weight, text) in weights.iter_mut().zip(args.many(keys.len())?) {
-                *weight = float(text).ok_or(Refusal::of("ERR weight value is not a float"))?;
+    while args.remaining() > 0 {
+        if how != Combine::Difference && args.take_keyword("weights") {
+            for (weight, text) in weights.iter_mut().zip(args.take(keys.len())?) {
+                *weight =
+                    float(text).ok_or(CommandError::new("ERR weight value is not a float"))?;
             }
-        } else if how != Combine::Difference && args.is("aggregate") {
-            aggregate = if args.is("sum") {
+        } else if how != Combine::Difference && args.take_keyword("aggregate") {
+            aggregate = if args.take_keyword("sum") {
                 Aggregate::Sum
-            } else if args.is("min") {
+            } else if args.take_keyword("min") {
                 Aggregate::Min
-            } else if args.is("max") {
+            } else if args.take_keyword("max") {
                 Aggregate::Max
             } else {
-                return Err(Refusal::SYNTAX);
+                return Err(CommandError::SYNTAX);
             };
-        } else if store.is_none() && args.is("withscores") {
+        } else if store.is_none() && args.take_keyword("withscores") {
             scores = true;
         } else {
-            return Err(Refusal::SYNTAX);
+            return Err(CommandError::SYNTAX);
         }
     }
     let keys = keys.into_iter().zip(weights).map(|(key, weight)| Weighted { key, weight });
@@ -418,9 +422,9 @@ pub(super) fn zintercard<'a>(request: &Request<'a>) -> Parsed<'a> {
 pub(super) fn pop_first<'a>(request: &Request<'a>, at: usize) -> Parsed<'a> {
     let mut args = Args::new(request, at);
     let keys = super::numbered_keys(&mut args)?;
-    let greatest = args.is("max");
-    if !greatest && !args.is("min") {
-        return Err(Refusal::SYNTAX);
+    let greatest = args.take_keyword("max");
+    if !greatest && !args.take_keyword("min") {
+        return Err(CommandError::SYNTAX);
     }
     let count = super::pop_count(&mut args)?;
     Ok(Op::Several(SeveralOp::PopFirstSorted { keys, greatest, count }))

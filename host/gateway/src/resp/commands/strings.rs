@@ -3,11 +3,11 @@
 use convoke_grid::Reply;
 use convoke_grid::op::{KeyOp, Lifetime, Op, PlainOp, PutAnswer, PutIf, SeveralOp, float, integer};
 
-use super::super::answer::{Answer, Refusal};
+use super::super::answer::{Answer, CommandError};
 use super::super::args::{Args, Unit};
 use super::super::request::Request;
 
-type Parsed<'a> = Result<Op<'a>, Refusal>;
+type Parsed<'a> = Result<Op<'a>, CommandError>;
 
 fn plain<'a>(key: &'a [u8], op: PlainOp<'a>) -> Op<'a> {
     Op::Key(key, KeyOp::Plain(op))
@@ -31,25 +31,25 @@ pub(super) fn set<'a>(request: &Request<'a>) -> Parsed<'a> {
     let mut args = Args::new(request, 1);
     let (key, value) = (args.next()?, args.next()?);
     let (mut lifetime, mut condition, mut answer) = (None, None, PutAnswer::Done);
-    while args.left() > 0 {
-        if args.is("nx") {
+    while args.remaining() > 0 {
+        if args.take_keyword("nx") {
             if condition == Some(PutIf::Present) {
-                return Err(Refusal::SYNTAX);
+                return Err(CommandError::SYNTAX);
             }
             condition = Some(PutIf::Absent);
-        } else if args.is("xx") {
+        } else if args.take_keyword("xx") {
             if condition == Some(PutIf::Absent) {
-                return Err(Refusal::SYNTAX);
+                return Err(CommandError::SYNTAX);
             }
             condition = Some(PutIf::Present);
-        } else if args.is("get") {
+        } else if args.take_keyword("get") {
             answer = PutAnswer::Old;
         } else if lifetime.is_some() {
-            return Err(Refusal::SYNTAX);
-        } else if args.is("keepttl") {
+            return Err(CommandError::SYNTAX);
+        } else if args.take_keyword("keepttl") {
             lifetime = Some(Lifetime::Keep);
         } else {
-            let unit = Unit::option(&mut args).ok_or(Refusal::SYNTAX)?;
+            let unit = Unit::option(&mut args).ok_or(CommandError::SYNTAX)?;
             lifetime = Some(unit.lifetime(args.integer()?, "set")?);
         }
     }
@@ -100,15 +100,15 @@ pub(super) fn getdel<'a>(request: &Request<'a>) -> Parsed<'a> {
 pub(super) fn getex<'a>(request: &Request<'a>) -> Parsed<'a> {
     let mut args = Args::new(request, 1);
     let key = args.next()?;
-    let lifetime = match args.left() {
+    let lifetime = match args.remaining() {
         0 => None,
-        _ if args.is("persist") => Some(Lifetime::Forever),
+        _ if args.take_keyword("persist") => Some(Lifetime::Forever),
         _ => {
-            let unit = Unit::option(&mut args).ok_or(Refusal::SYNTAX)?;
+            let unit = Unit::option(&mut args).ok_or(CommandError::SYNTAX)?;
             Some(unit.lifetime(args.integer()?, "getex")?)
         }
     };
-    args.end()?;
+    args.expect_end()?;
     Ok(plain(key, PlainOp::GetAndExpire(lifetime)))
 }
 
@@ -129,7 +129,7 @@ pub(super) fn getrange<'a>(request: &Request<'a>) -> Parsed<'a> {
 pub(super) fn setrange<'a>(request: &Request<'a>) -> Parsed<'a> {
     let mut args = Args::new(request, 1);
     let (key, at, bytes) = (args.next()?, args.integer()?, args.next()?);
-    let at = u64::try_from(at).map_err(|_| Refusal::of("ERR offset is out of range"))?;
+    let at = u64::try_from(at).map_err(|_| CommandError::new("ERR offset is out of range"))?;
     Ok(plain(key, PlainOp::Splice(at, bytes)))
 }
 
@@ -149,15 +149,15 @@ pub(super) fn incrby<'a>(request: &Request<'a>) -> Parsed<'a> {
 pub(super) fn decrby<'a>(request: &Request<'a>) -> Parsed<'a> {
     let mut args = Args::new(request, 1);
     let (key, by) = (args.next()?, args.next()?);
-    let by = integer(by).ok_or(Refusal::INTEGER)?;
-    let by = by.checked_neg().ok_or(Refusal::of("ERR decrement would overflow"))?;
+    let by = integer(by).ok_or(CommandError::INTEGER)?;
+    let by = by.checked_neg().ok_or(CommandError::new("ERR decrement would overflow"))?;
     Ok(plain(key, PlainOp::Add(by)))
 }
 
 pub(super) fn incrbyfloat<'a>(request: &Request<'a>) -> Parsed<'a> {
     let mut args = Args::new(request, 1);
     let (key, by) = (args.next()?, args.next()?);
-    let by = float(by).ok_or(Refusal::FLOAT)?;
+    let by = float(by).ok_or(CommandError::FLOAT)?;
     Ok(plain(key, PlainOp::AddFloat(by)))
 }
 
@@ -169,7 +169,7 @@ fn put_many<'a>(request: &Request<'a>, absent: bool, name: &str) -> Parsed<'a> {
     let args = Args::new(request, 1).rest();
     let (pairs, odd) = args.as_chunks::<2>();
     if !odd.is_empty() {
-        return Err(Refusal::arity(name));
+        return Err(CommandError::arity(name));
     }
     let pairs = pairs.iter().map(|[key, value]| (*key, *value)).collect();
     Ok(Op::Several(SeveralOp::Put { pairs, absent }))

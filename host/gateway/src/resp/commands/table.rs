@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::LazyLock;
 
-use super::Run::{self, Here, Op, Shaped, Waits};
+use super::Handler::{self, Blocking, Local, Op, Shaped};
 use super::{
     blocking, clients, cluster, hashes, introspection, keys, lists, pubsub, scans, sets,
     sorted_sets, strings, transactions,
@@ -107,7 +107,7 @@ pub struct Command {
     pub group: Group,
     /// What it does.
     pub summary: &'static str,
-    pub(super) run: Run,
+    pub(super) handler: Handler,
 }
 
 impl Command {
@@ -133,12 +133,12 @@ impl Command {
 
     /// Whether it is a subcommand.
     #[must_use]
-    pub fn is_part(&self) -> bool {
+    pub fn is_subcommand(&self) -> bool {
         self.name.contains('|')
     }
 
     /// The subcommands of a command, in the table's order.
-    pub(super) fn parts(&self) -> impl Iterator<Item = &'static Self> {
+    pub(super) fn subcommands(&self) -> impl Iterator<Item = &'static Self> {
         let name = self.name;
         COMMANDS.iter().filter(move |row| {
             row.name.strip_prefix(name).is_some_and(|rest| rest.starts_with('|'))
@@ -238,7 +238,7 @@ pub(super) enum Missing {
     /// There is no such command.
     Command,
     /// The command of this name has no such subcommand.
-    Part(&'static str),
+    Subcommand(&'static str),
 }
 
 /// The place of the row that a request is about: that of the subcommand, where the
@@ -246,7 +246,8 @@ pub(super) enum Missing {
 /// what has none cannot be done.
 pub(super) fn resolve(name: &[u8], part: Option<&[u8]>) -> Result<usize, Missing> {
     // A row of a subcommand is reached by two args only.
-    let index = find(name).filter(|index| !COMMANDS[*index].is_part()).ok_or(Missing::Command)?;
+    let index =
+        find(name).filter(|index| !COMMANDS[*index].is_subcommand()).ok_or(Missing::Command)?;
     let command = &COMMANDS[index];
     let Some(part) = part.filter(|_| command.is(Command::CONTAINER)) else { return Ok(index) };
     let mut whole = [0; NAME_BYTES_MAX];
@@ -257,7 +258,7 @@ pub(super) fn resolve(name: &[u8], part: Option<&[u8]>) -> Result<usize, Missing
         whole[command.name.len() + 1..].copy_from_slice(part);
         find(whole)
     });
-    found.ok_or(Missing::Part(command.name))
+    found.ok_or(Missing::Subcommand(command.name))
 }
 
 /// The place of `GET`, which is asked most.
@@ -293,10 +294,10 @@ const fn c(
     flags: u16,
     keys: Keys,
     group: Group,
-    run: Run,
+    handler: Handler,
     summary: &'static str,
 ) -> Command {
-    Command { name, arity, flags, keys, group, summary, run }
+    Command { name, arity, flags, keys, group, summary, handler }
 }
 
 use Group::{
@@ -306,27 +307,27 @@ use Group::{
 /// All commands, by what they are about.
 #[rustfmt::skip]
 pub static COMMANDS: &[Command] = &[
-    c("auth", -2, OPEN | F | NOW, NONE, Connection, Here(clients::auth), "Authenticates the connection with a password, or with a user name and password."),
-    c("client", -2, PARTS, NONE, Connection, Here(introspection::container), "Inspects, names and disconnects clients."),
-    c("client|getname", 2, 0, NONE, Connection, Here(clients::getname), "Returns the name of this connection."),
-    c("client|getredir", 2, 0, NONE, Connection, Here(clients::getredir), "Returns -1: there is no client-side caching to redirect."),
-    c("client|help", 2, 0, NONE, Connection, Here(introspection::help), "Lists the subcommands."),
-    c("client|id", 2, 0, NONE, Connection, Here(clients::id), "Returns the ID of this connection."),
-    c("client|info", 2, 0, NONE, Connection, Here(clients::info), "Returns information about this connection, in the format of CLIENT LIST."),
-    c("client|kill", -3, ADMIN, NONE, Connection, Here(clients::kill), "Disconnects the clients of this member that match the given filters."),
-    c("client|list", -2, ADMIN, NONE, Connection, Here(clients::list), "Lists the clients connected to this member."),
-    c("client|no-evict", 3, ADMIN, NONE, Connection, Here(clients::on_or_off), "Accepted for compatibility; clients are never evicted."),
-    c("client|no-touch", 3, 0, NONE, Connection, Here(clients::on_or_off), "Accepted for compatibility; has no effect."),
-    c("client|reply", 3, 0, NONE, Connection, Here(clients::reply), "Turns replies to this connection on or off, or skips the next reply."),
-    c("client|setinfo", 4, 0, NONE, Connection, Here(clients::setinfo), "Sets the library name or version of this connection."),
-    c("client|setname", 3, 0, NONE, Connection, Here(clients::setname), "Sets the name of this connection."),
-    c("client|unpause", 2, ADMIN, NONE, Connection, Here(clients::unpause), "Accepted for compatibility; clients are never paused."),
-    c("echo", 2, F, NONE, Connection, Here(clients::echo), "Returns its argument."),
-    c("hello", -1, OPEN | F | NOT_IN_MULTI, NONE, Connection, Here(clients::hello), "Selects the RESP version, and optionally authenticates and names the connection."),
-    c("ping", -1, F | ALWAYS, NONE, Connection, Here(clients::ping), "Returns PONG, or its argument if one is given."),
-    c("quit", -1, OPEN | F | NOW | ALWAYS, NONE, Connection, Here(clients::quit), "Closes the connection after the reply."),
-    c("reset", 1, OPEN | F | NOW | ALWAYS, NONE, Connection, Here(clients::reset), "Resets the connection to its initial state."),
-    c("select", 2, F, NONE, Connection, Here(clients::select), "Selects the database of this connection, 0 to 15 (the maps resp:0 to resp:15)."),
+    c("auth", -2, OPEN | F | NOW, NONE, Connection, Local(clients::auth), "Authenticates the connection with a password, or with a user name and password."),
+    c("client", -2, PARTS, NONE, Connection, Local(introspection::container), "Inspects, names and disconnects clients."),
+    c("client|getname", 2, 0, NONE, Connection, Local(clients::getname), "Returns the name of this connection."),
+    c("client|getredir", 2, 0, NONE, Connection, Local(clients::getredir), "Returns -1: there is no client-side caching to redirect."),
+    c("client|help", 2, 0, NONE, Connection, Local(introspection::help), "Lists the subcommands."),
+    c("client|id", 2, 0, NONE, Connection, Local(clients::id), "Returns the ID of this connection."),
+    c("client|info", 2, 0, NONE, Connection, Local(clients::info), "Returns information about this connection, in the format of CLIENT LIST."),
+    c("client|kill", -3, ADMIN, NONE, Connection, Local(clients::kill), "Disconnects the clients of this member that match the given filters."),
+    c("client|list", -2, ADMIN, NONE, Connection, Local(clients::list), "Lists the clients connected to this member."),
+    c("client|no-evict", 3, ADMIN, NONE, Connection, Local(clients::on_or_off), "Accepted for compatibility; clients are never evicted."),
+    c("client|no-touch", 3, 0, NONE, Connection, Local(clients::on_or_off), "Accepted for compatibility; has no effect."),
+    c("client|reply", 3, 0, NONE, Connection, Local(clients::reply), "Turns replies to this connection on or off, or skips the next reply."),
+    c("client|setinfo", 4, 0, NONE, Connection, Local(clients::setinfo), "Sets the library name or version of this connection."),
+    c("client|setname", 3, 0, NONE, Connection, Local(clients::setname), "Sets the name of this connection."),
+    c("client|unpause", 2, ADMIN, NONE, Connection, Local(clients::unpause), "Accepted for compatibility; clients are never paused."),
+    c("echo", 2, F, NONE, Connection, Local(clients::echo), "Returns its argument."),
+    c("hello", -1, OPEN | F | NOT_IN_MULTI, NONE, Connection, Local(clients::hello), "Selects the RESP version, and optionally authenticates and names the connection."),
+    c("ping", -1, F | ALWAYS, NONE, Connection, Local(clients::ping), "Returns PONG, or its argument if one is given."),
+    c("quit", -1, OPEN | F | NOW | ALWAYS, NONE, Connection, Local(clients::quit), "Closes the connection after the reply."),
+    c("reset", 1, OPEN | F | NOW | ALWAYS, NONE, Connection, Local(clients::reset), "Resets the connection to its initial state."),
+    c("select", 2, F, NONE, Connection, Local(clients::select), "Selects the database of this connection, 0 to 15 (the maps resp:0 to resp:15)."),
 
     c("copy", -3, W | M, TWO, Generic, Op(keys::copy), "Copies the value of a key to another key."),
     c("del", -2, W, ALL, Generic, Op(keys::del), "Deletes keys and returns how many existed."),
@@ -334,21 +335,21 @@ pub static COMMANDS: &[Command] = &[
     c("expire", -3, W | F, ONE, Generic, Op(keys::expire), "Sets the time to live of a key, in seconds."),
     c("expireat", -3, W | F, ONE, Generic, Op(keys::expireat), "Sets the time at which a key expires, as a Unix timestamp in seconds."),
     c("expiretime", 2, R | F, ONE, Generic, Shaped(keys::expiretime, keys::seconds), "Returns the time at which a key expires, as a Unix timestamp in seconds."),
-    c("keys", 2, R | RISKY, NONE, Generic, Here(scans::keys), "Returns all keys matching a pattern; fails beyond 1,000,000 keys or 64 MiB of them: use SCAN."),
+    c("keys", 2, R | RISKY, NONE, Generic, Local(scans::keys), "Returns all keys matching a pattern; fails beyond 1,000,000 keys or 64 MiB of them: use SCAN."),
     c("persist", 2, W | F, ONE, Generic, Op(keys::persist), "Removes the expiry time of a key."),
     c("pexpire", -3, W | F, ONE, Generic, Op(keys::pexpire), "Sets the time to live of a key, in milliseconds."),
     c("pexpireat", -3, W | F, ONE, Generic, Op(keys::pexpireat), "Sets the time at which a key expires, as a Unix timestamp in milliseconds."),
     c("pexpiretime", 2, R | F, ONE, Generic, Op(keys::expiretime), "Returns the time at which a key expires, as a Unix timestamp in milliseconds."),
     c("pttl", 2, R | F, ONE, Generic, Op(keys::ttl), "Returns the remaining time to live of a key, in milliseconds."),
-    c("randomkey", 1, R, NONE, Generic, Here(scans::randomkey), "Returns a random key of the database."),
+    c("randomkey", 1, R, NONE, Generic, Local(scans::randomkey), "Returns a random key of the database."),
     c("rename", 3, W, TWO, Generic, Op(keys::rename), "Renames a key, replacing the destination if it exists."),
     c("renamenx", 3, W | F, TWO, Generic, Op(keys::renamenx), "Renames a key if the destination does not exist."),
-    c("scan", -2, R, NONE, Generic, Here(scans::scan), "Iterates over the keys of the database with a cursor."),
+    c("scan", -2, R, NONE, Generic, Local(scans::scan), "Iterates over the keys of the database with a cursor."),
     c("touch", -2, R | F, ALL, Generic, Op(keys::touch), "Updates the last access time of keys and returns how many exist."),
     c("ttl", 2, R | F, ONE, Generic, Shaped(keys::ttl, keys::seconds), "Returns the remaining time to live of a key, in seconds."),
     c("type", 2, R | F, ONE, Generic, Op(keys::kind), "Returns the type of the value stored at a key."),
     c("unlink", -2, W | F, ALL, Generic, Op(keys::del), "Deletes keys, exactly as DEL does."),
-    c("wait", 3, 0, NONE, Generic, Here(introspection::wait), "Returns the number of backups that have this connection's writes; returns at once, since each write waits for its backups."),
+    c("wait", 3, 0, NONE, Generic, Local(introspection::wait), "Returns the number of backups that have this connection's writes; returns at once, since each write waits for its backups."),
 
     c("append", 3, W | M | F, ONE, String, Op(strings::append), "Appends bytes to a string, creating it if the key does not exist."),
     c("decr", 2, W | M | F, ONE, String, Op(strings::decr), "Decrements the integer value of a key by one."),
@@ -389,11 +390,11 @@ pub static COMMANDS: &[Command] = &[
     c("hstrlen", 3, R | F, ONE, Hash, Op(hashes::hstrlen), "Returns the length of the value of a hash field, in bytes."),
     c("hvals", 2, R, ONE, Hash, Op(hashes::hvals), "Returns all values of a hash."),
 
-    c("blmove", 6, W | M | B, TWO, List, Waits(blocking::blmove, blocking::as_it_is), "Moves an element from one list to another; blocks until an element is available."),
-    c("blmpop", -5, W | B, Keys::Counted(2), List, Waits(blocking::blmpop, blocking::nested), "Pops elements from the first non-empty list; blocks until an element is available."),
-    c("blpop", -3, W | B, BUT_LAST, List, Waits(blocking::blpop, blocking::flat), "Removes and returns the first element of the first non-empty list; blocks until an element is available."),
-    c("brpop", -3, W | B, BUT_LAST, List, Waits(blocking::brpop, blocking::flat), "Removes and returns the last element of the first non-empty list; blocks until an element is available."),
-    c("brpoplpush", 4, W | M | B, TWO, List, Waits(blocking::brpoplpush, blocking::as_it_is), "Moves the last element of a list to the head of another; blocks until an element is available."),
+    c("blmove", 6, W | M | B, TWO, List, Blocking(blocking::blmove, blocking::unchanged), "Moves an element from one list to another; blocks until an element is available."),
+    c("blmpop", -5, W | B, Keys::Counted(2), List, Blocking(blocking::blmpop, blocking::nested), "Pops elements from the first non-empty list; blocks until an element is available."),
+    c("blpop", -3, W | B, BUT_LAST, List, Blocking(blocking::blpop, blocking::flat), "Removes and returns the first element of the first non-empty list; blocks until an element is available."),
+    c("brpop", -3, W | B, BUT_LAST, List, Blocking(blocking::brpop, blocking::flat), "Removes and returns the last element of the first non-empty list; blocks until an element is available."),
+    c("brpoplpush", 4, W | M | B, TWO, List, Blocking(blocking::brpoplpush, blocking::unchanged), "Moves the last element of a list to the head of another; blocks until an element is available."),
     c("lindex", 3, R, ONE, List, Op(lists::lindex), "Returns the list element at an index."),
     c("linsert", 5, W | M, ONE, List, Op(lists::linsert), "Inserts an element before or after another element of a list."),
     c("llen", 2, R | F, ONE, List, Op(lists::llen), "Returns the length of a list."),
@@ -430,9 +431,9 @@ pub static COMMANDS: &[Command] = &[
     c("sunion", -2, R, ALL, Set, Op(sets::sunion), "Returns the members of all given sets, without duplicates."),
     c("sunionstore", -3, W | M, ALL, Set, Op(sets::sunionstore), "Stores the union of sets at a key."),
 
-    c("bzmpop", -5, W | B, Keys::Counted(2), SortedSet, Waits(blocking::bzmpop, blocking::nested), "Pops members from the first non-empty sorted set; blocks until a member is available."),
-    c("bzpopmax", -3, W | B | F, BUT_LAST, SortedSet, Waits(blocking::bzpopmax, blocking::flat), "Removes and returns the member with the highest score of the first non-empty sorted set; blocks until a member is available."),
-    c("bzpopmin", -3, W | B | F, BUT_LAST, SortedSet, Waits(blocking::bzpopmin, blocking::flat), "Removes and returns the member with the lowest score of the first non-empty sorted set; blocks until a member is available."),
+    c("bzmpop", -5, W | B, Keys::Counted(2), SortedSet, Blocking(blocking::bzmpop, blocking::nested), "Pops members from the first non-empty sorted set; blocks until a member is available."),
+    c("bzpopmax", -3, W | B | F, BUT_LAST, SortedSet, Blocking(blocking::bzpopmax, blocking::flat), "Removes and returns the member with the highest score of the first non-empty sorted set; blocks until a member is available."),
+    c("bzpopmin", -3, W | B | F, BUT_LAST, SortedSet, Blocking(blocking::bzpopmin, blocking::flat), "Removes and returns the member with the lowest score of the first non-empty sorted set; blocks until a member is available."),
     c("zadd", -4, W | M | F, ONE, SortedSet, Op(sorted_sets::zadd), "Adds members to a sorted set, or updates their scores."),
     c("zcard", 2, R | F, ONE, SortedSet, Op(sorted_sets::zcard), "Returns the number of members of a sorted set."),
     c("zcount", 4, R | F, ONE, SortedSet, Op(sorted_sets::zcount), "Returns the number of members with scores in a range."),
@@ -466,59 +467,59 @@ pub static COMMANDS: &[Command] = &[
     c("zunion", -3, R, Keys::Counted(1), SortedSet, Op(sorted_sets::zunion), "Returns the members of all given sorted sets, with aggregated scores."),
     c("zunionstore", -4, W | M, Keys::StoredAndCounted, SortedSet, Op(sorted_sets::zunionstore), "Stores the union of sorted sets at a key."),
 
-    c("psubscribe", -2, P, NONE, PubSub, Here(pubsub::psubscribe), "Subscribes to all channels that match the given patterns."),
-    c("publish", 3, Command::PUBSUB | F | W, NONE, PubSub, Here(pubsub::publish), "Publishes a message to all subscribers of a channel, on all members."),
-    c("pubsub", -2, PARTS, NONE, PubSub, Here(introspection::container), "Reports subscriptions on all members; with --redis-cluster, those on this member."),
-    c("pubsub|channels", -2, Command::PUBSUB, NONE, PubSub, Here(pubsub::channels), "Lists the channels that have subscribers."),
-    c("pubsub|help", 2, 0, NONE, PubSub, Here(introspection::help), "Lists the subcommands."),
-    c("pubsub|numpat", 2, Command::PUBSUB, NONE, PubSub, Here(pubsub::numpat), "Returns the number of distinct patterns that clients are subscribed to."),
-    c("pubsub|numsub", -2, Command::PUBSUB, NONE, PubSub, Here(pubsub::numsub), "Returns the number of subscribers of each given channel."),
-    c("pubsub|shardchannels", -2, Command::PUBSUB, NONE, PubSub, Here(pubsub::shardchannels), "Returns an empty list: there are no shard channels."),
-    c("pubsub|shardnumsub", -2, Command::PUBSUB, NONE, PubSub, Here(pubsub::shardnumsub), "Returns 0 for each channel: there are no shard channels."),
-    c("punsubscribe", -1, P, NONE, PubSub, Here(pubsub::punsubscribe), "Unsubscribes from patterns, or from all of them."),
-    c("subscribe", -2, P, NONE, PubSub, Here(pubsub::subscribe), "Subscribes to channels."),
-    c("unsubscribe", -1, P, NONE, PubSub, Here(pubsub::unsubscribe), "Unsubscribes from channels, or from all of them."),
+    c("psubscribe", -2, P, NONE, PubSub, Local(pubsub::psubscribe), "Subscribes to all channels that match the given patterns."),
+    c("publish", 3, Command::PUBSUB | F | W, NONE, PubSub, Local(pubsub::publish), "Publishes a message to all subscribers of a channel, on all members."),
+    c("pubsub", -2, PARTS, NONE, PubSub, Local(introspection::container), "Reports subscriptions on all members; with --redis-cluster, those on this member."),
+    c("pubsub|channels", -2, Command::PUBSUB, NONE, PubSub, Local(pubsub::channels), "Lists the channels that have subscribers."),
+    c("pubsub|help", 2, 0, NONE, PubSub, Local(introspection::help), "Lists the subcommands."),
+    c("pubsub|numpat", 2, Command::PUBSUB, NONE, PubSub, Local(pubsub::numpat), "Returns the number of distinct patterns that clients are subscribed to."),
+    c("pubsub|numsub", -2, Command::PUBSUB, NONE, PubSub, Local(pubsub::numsub), "Returns the number of subscribers of each given channel."),
+    c("pubsub|shardchannels", -2, Command::PUBSUB, NONE, PubSub, Local(pubsub::shardchannels), "Returns an empty list: there are no shard channels."),
+    c("pubsub|shardnumsub", -2, Command::PUBSUB, NONE, PubSub, Local(pubsub::shardnumsub), "Returns 0 for each channel: there are no shard channels."),
+    c("punsubscribe", -1, P, NONE, PubSub, Local(pubsub::punsubscribe), "Unsubscribes from patterns, or from all of them."),
+    c("subscribe", -2, P, NONE, PubSub, Local(pubsub::subscribe), "Subscribes to channels."),
+    c("unsubscribe", -1, P, NONE, PubSub, Local(pubsub::unsubscribe), "Unsubscribes from channels, or from all of them."),
 
-    c("discard", 1, F | NOW, NONE, Transactions, Here(transactions::discard), "Discards the transaction."),
-    c("exec", 1, NOW, NONE, Transactions, Here(transactions::exec), "Executes the queued commands of the transaction atomically."),
-    c("multi", 1, F | NOW, NONE, Transactions, Here(transactions::multi), "Starts a transaction: the commands that follow are queued until EXEC."),
-    c("unwatch", 1, F, NONE, Transactions, Here(transactions::unwatch), "Forgets all watched keys."),
-    c("watch", -2, F | NOW, ALL, Transactions, Here(transactions::watch), "Watches keys: if one of them changes before EXEC, the transaction is not executed."),
+    c("discard", 1, F | NOW, NONE, Transactions, Local(transactions::discard), "Discards the transaction."),
+    c("exec", 1, NOW, NONE, Transactions, Local(transactions::exec), "Executes the queued commands of the transaction atomically."),
+    c("multi", 1, F | NOW, NONE, Transactions, Local(transactions::multi), "Starts a transaction: the commands that follow are queued until EXEC."),
+    c("unwatch", 1, F, NONE, Transactions, Local(transactions::unwatch), "Forgets all watched keys."),
+    c("watch", -2, F | NOW, ALL, Transactions, Local(transactions::watch), "Watches keys: if one of them changes before EXEC, the transaction is not executed."),
 
-    c("acl", -2, PARTS, NONE, Server, Here(introspection::container), "Reports the user of this connection."),
-    c("acl|help", 2, 0, NONE, Server, Here(introspection::help), "Lists the subcommands."),
-    c("acl|whoami", 2, 0, NONE, Server, Here(introspection::whoami), "Returns the user name of this connection."),
-    c("command", -1, PARTS, NONE, Server, Here(introspection::command), "Returns a description of every command."),
-    c("command|count", 2, 0, NONE, Server, Here(introspection::command_count), "Returns the number of commands."),
-    c("command|docs", -2, 0, NONE, Server, Here(introspection::command_docs), "Returns the documentation of commands."),
-    c("command|getkeys", -3, 0, NONE, Server, Here(introspection::command_getkeys), "Extracts the keys from the arguments of a command."),
-    c("command|help", 2, 0, NONE, Server, Here(introspection::help), "Lists the subcommands."),
-    c("command|info", -2, 0, NONE, Server, Here(introspection::command_info), "Returns a description of the given commands, or of all."),
-    c("command|list", -2, 0, NONE, Server, Here(introspection::command_list), "Lists the names of commands, optionally filtered."),
-    c("config", -2, PARTS, NONE, Server, Here(introspection::container), "Reads and changes settings."),
-    c("config|get", -3, ADMIN, NONE, Server, Here(introspection::config_get), "Returns the values of settings."),
-    c("config|help", 2, 0, NONE, Server, Here(introspection::help), "Lists the subcommands."),
-    c("config|resetstat", 2, ADMIN, NONE, Server, Here(introspection::config_resetstat), "Resets the command count that INFO reports."),
-    c("config|set", -4, ADMIN, NONE, Server, Here(introspection::config_set), "Sets notify-keyspace-events on all members."),
-    c("dbsize", 1, R | F, NONE, Server, Here(scans::dbsize), "Returns the number of keys in the database."),
-    c("flushall", -1, W | RISKY, NONE, Server, Here(scans::flushall), "Deletes all keys of all databases."),
-    c("flushdb", -1, W | RISKY, NONE, Server, Here(scans::flushdb), "Deletes all keys of the selected database."),
-    c("info", -1, RISKY, NONE, Server, Here(introspection::info), "Returns information and statistics about the server."),
-    c("time", 1, F, NONE, Server, Here(introspection::time), "Returns the server time: Unix time in seconds, and microseconds."),
+    c("acl", -2, PARTS, NONE, Server, Local(introspection::container), "Reports the user of this connection."),
+    c("acl|help", 2, 0, NONE, Server, Local(introspection::help), "Lists the subcommands."),
+    c("acl|whoami", 2, 0, NONE, Server, Local(introspection::whoami), "Returns the user name of this connection."),
+    c("command", -1, PARTS, NONE, Server, Local(introspection::command), "Returns a description of every command."),
+    c("command|count", 2, 0, NONE, Server, Local(introspection::command_count), "Returns the number of commands."),
+    c("command|docs", -2, 0, NONE, Server, Local(introspection::command_docs), "Returns the documentation of commands."),
+    c("command|getkeys", -3, 0, NONE, Server, Local(introspection::command_getkeys), "Extracts the keys from the arguments of a command."),
+    c("command|help", 2, 0, NONE, Server, Local(introspection::help), "Lists the subcommands."),
+    c("command|info", -2, 0, NONE, Server, Local(introspection::command_info), "Returns a description of the given commands, or of all."),
+    c("command|list", -2, 0, NONE, Server, Local(introspection::command_list), "Lists the names of commands, optionally filtered."),
+    c("config", -2, PARTS, NONE, Server, Local(introspection::container), "Reads and changes settings."),
+    c("config|get", -3, ADMIN, NONE, Server, Local(introspection::config_get), "Returns the values of settings."),
+    c("config|help", 2, 0, NONE, Server, Local(introspection::help), "Lists the subcommands."),
+    c("config|resetstat", 2, ADMIN, NONE, Server, Local(introspection::config_resetstat), "Resets the command count that INFO reports."),
+    c("config|set", -4, ADMIN, NONE, Server, Local(introspection::config_set), "Sets notify-keyspace-events on all members."),
+    c("dbsize", 1, R | F, NONE, Server, Local(scans::dbsize), "Returns the number of keys in the database."),
+    c("flushall", -1, W | RISKY, NONE, Server, Local(scans::flushall), "Deletes all keys of all databases."),
+    c("flushdb", -1, W | RISKY, NONE, Server, Local(scans::flushdb), "Deletes all keys of the selected database."),
+    c("info", -1, RISKY, NONE, Server, Local(introspection::info), "Returns information and statistics about the server."),
+    c("time", 1, F, NONE, Server, Local(introspection::time), "Returns the server time: Unix time in seconds, and microseconds."),
 
-    c("asking", 1, F, NONE, Cluster, Here(introspection::readonly), "Accepted for compatibility; slots are never partially migrated."),
-    c("cluster", -2, PARTS, NONE, Cluster, Here(introspection::container), "Reports nodes and their slots; requires --redis-cluster."),
-    c("cluster|countkeysinslot", 3, 0, NONE, Cluster, Here(cluster::countkeysinslot), "Returns the number of keys in a slot."),
-    c("cluster|getkeysinslot", 4, 0, NONE, Cluster, Here(cluster::getkeysinslot), "Returns keys of a slot, up to the given count."),
-    c("cluster|help", 2, 0, NONE, Cluster, Here(cluster::help), "Lists the subcommands."),
-    c("cluster|info", 2, 0, NONE, Cluster, Here(cluster::info), "Returns the state of the cluster."),
-    c("cluster|keyslot", 3, 0, NONE, Cluster, Here(cluster::keyslot), "Returns the hash slot of a key."),
-    c("cluster|myid", 2, 0, NONE, Cluster, Here(cluster::myid), "Returns the ID of this node."),
-    c("cluster|nodes", 2, 0, NONE, Cluster, Here(cluster::nodes), "Returns the nodes and their slots, one line per node."),
-    c("cluster|shards", 2, 0, NONE, Cluster, Here(cluster::shards), "Returns the nodes and their slots, as shards."),
-    c("cluster|slots", 2, 0, NONE, Cluster, Here(cluster::slots), "Returns the slot ranges and their nodes."),
-    c("readonly", 1, F, NONE, Cluster, Here(introspection::readonly), "Accepted for compatibility; backups do not serve reads."),
-    c("readwrite", 1, F, NONE, Cluster, Here(introspection::readonly), "Accepted for compatibility; ends READONLY mode."),
+    c("asking", 1, F, NONE, Cluster, Local(introspection::readonly), "Accepted for compatibility; slots are never partially migrated."),
+    c("cluster", -2, PARTS, NONE, Cluster, Local(introspection::container), "Reports nodes and their slots; requires --redis-cluster."),
+    c("cluster|countkeysinslot", 3, 0, NONE, Cluster, Local(cluster::countkeysinslot), "Returns the number of keys in a slot."),
+    c("cluster|getkeysinslot", 4, 0, NONE, Cluster, Local(cluster::getkeysinslot), "Returns keys of a slot, up to the given count."),
+    c("cluster|help", 2, 0, NONE, Cluster, Local(cluster::help), "Lists the subcommands."),
+    c("cluster|info", 2, 0, NONE, Cluster, Local(cluster::info), "Returns the state of the cluster."),
+    c("cluster|keyslot", 3, 0, NONE, Cluster, Local(cluster::keyslot), "Returns the hash slot of a key."),
+    c("cluster|myid", 2, 0, NONE, Cluster, Local(cluster::myid), "Returns the ID of this node."),
+    c("cluster|nodes", 2, 0, NONE, Cluster, Local(cluster::nodes), "Returns the nodes and their slots, one line per node."),
+    c("cluster|shards", 2, 0, NONE, Cluster, Local(cluster::shards), "Returns the nodes and their slots, as shards."),
+    c("cluster|slots", 2, 0, NONE, Cluster, Local(cluster::slots), "Returns the slot ranges and their nodes."),
+    c("readonly", 1, F, NONE, Cluster, Local(introspection::readonly), "Accepted for compatibility; backups do not serve reads."),
+    c("readwrite", 1, F, NONE, Cluster, Local(introspection::readonly), "Accepted for compatibility; ends READONLY mode."),
 ];
 
 #[cfg(test)]
@@ -572,7 +573,7 @@ mod tests {
             let found = resolve(name.as_bytes(), part.map(str::as_bytes));
             found.map(|index| COMMANDS[index].name).map_err(|missing| match missing {
                 Missing::Command => "",
-                Missing::Part(name) => name,
+                Missing::Subcommand(name) => name,
             })
         };
         assert_eq!(row("Client", Some("KILL")), Ok("client|kill"));
@@ -589,12 +590,12 @@ mod tests {
     #[test]
     fn what_has_subcommands_does_nothing_itself() {
         for row in COMMANDS.iter().filter(|row| row.is(Command::CONTAINER)) {
-            assert!(row.parts().count() > 0, "{}", row.name);
-            assert!(row.parts().any(|part| part.name.ends_with("|help")), "{}", row.name);
+            assert!(row.subcommands().count() > 0, "{}", row.name);
+            assert!(row.subcommands().any(|part| part.name.ends_with("|help")), "{}", row.name);
             // But for COMMAND, which describes all when nothing follows it.
             assert!(row.arity == -2 || row.name == "command", "{}", row.name);
         }
-        for part in COMMANDS.iter().filter(|row| row.is_part()) {
+        for part in COMMANDS.iter().filter(|row| row.is_subcommand()) {
             let (name, _) = part.name.split_once('|').unwrap();
             let container = &COMMANDS[find(name.as_bytes()).unwrap()];
             assert!(container.is(Command::CONTAINER), "{}", part.name);

@@ -16,16 +16,16 @@ use convoke_grid::op::{ANSWER_BYTES_MAX, GenericOp, KeyOp, MapOp, Op, WatchedKey
 use convoke_grid::{Map, OpError, Reply, Started, Version};
 use futures_util::future::join_all;
 
-use super::super::answer::{Answer, Next, Outcome, Refusal};
+use super::super::answer::{Answer, CommandError, Continuation, Outcome};
 use super::super::client::{
     Client, QUEUED_BYTES_MAX, QUEUED_MAX, Queued, Transaction, WATCHED_MAX, Watched,
 };
 use super::super::request::Request;
 use super::super::server::DATABASES;
-use super::spread::bytes_of;
-use super::{Command, Keys, Run, Shape, admit, cluster, is_busy, run};
+use super::multi_partition::bytes_of;
+use super::{Command, Handler, Keys, Shape, admit, cluster, is_busy, run};
 
-type Begun = Result<Outcome, Refusal>;
+type Begun = Result<Outcome, CommandError>;
 
 /// Keeps a command for later.
 pub(super) fn queue(
@@ -37,16 +37,16 @@ pub(super) fn queue(
     let Some(transaction) = &mut client.transaction else { return Answer::DONE.into() };
     if server.settings.redis_cluster {
         let args: Vec<&[u8]> = request.from(0).collect();
-        if let Err(refusal) = cluster::check(&server, command.keys_of(&args)) {
+        if let Err(error) = cluster::check(&server, command.keys_of(&args)) {
             transaction.broken = true;
-            return refusal.into_outcome();
+            return error.into_outcome();
         }
     }
     let queued = Queued::new(command, request);
     let bytes = transaction.bytes + queued.bytes();
     if transaction.queued.len() >= QUEUED_MAX || bytes > QUEUED_BYTES_MAX {
         transaction.broken = true;
-        return Refusal::of("ERR the transaction is too long").into_outcome();
+        return CommandError::new("ERR the transaction is too long").into_outcome();
     }
     transaction.bytes = bytes;
     transaction.queued.push(queued);
@@ -54,15 +54,15 @@ pub(super) fn queue(
     Answer::Reply(Reply::Word("QUEUED".into())).into()
 }
 
-impl Refusal {
+impl CommandError {
     fn into_outcome(self) -> Outcome {
-        Outcome::Now(self.into())
+        Outcome::Ready(self.into())
     }
 }
 
 pub(super) fn multi(client: &mut Client, _: &Request<'_>) -> Begun {
     if client.transaction.is_some() {
-        return Err(Refusal::of("ERR MULTI calls can not be nested"));
+        return Err(CommandError::new("ERR MULTI calls can not be nested"));
     }
     client.transaction = Some(Transaction::default());
     client.info.queued.store(0, Ordering::Relaxed);
@@ -77,7 +77,7 @@ fn end(client: &mut Client) -> Option<(Transaction, Vec<Watched>)> {
 }
 
 pub(super) fn discard(client: &mut Client, _: &Request<'_>) -> Begun {
-    end(client).ok_or(Refusal::of("ERR DISCARD without MULTI"))?;
+    end(client).ok_or(CommandError::new("ERR DISCARD without MULTI"))?;
     Ok(Answer::DONE.into())
 }
 
@@ -88,31 +88,33 @@ pub(super) fn unwatch(client: &mut Client, _: &Request<'_>) -> Begun {
 
 pub(super) fn watch(client: &mut Client, request: &Request<'_>) -> Begun {
     if client.transaction.is_some() {
-        return Err(Refusal::of("ERR WATCH inside MULTI is not allowed"));
+        return Err(CommandError::new("ERR WATCH inside MULTI is not allowed"));
     }
     let server = &client.server;
     if server.settings.redis_cluster {
         cluster::check(server, request.from(1))?;
     }
     let database = client.database;
-    let mut asked = Vec::new();
+    let mut versions = Vec::new();
     for key in request.from(1) {
         let known = client.watched.lock();
         if known.iter().any(|watched| watched.database == database && watched.key == key) {
             continue;
         }
-        if known.len() + asked.len() >= WATCHED_MAX {
-            return Err(Refusal(format!("ERR at most {WATCHED_MAX} keys can be watched").into()));
+        if known.len() + versions.len() >= WATCHED_MAX {
+            return Err(CommandError(
+                format!("ERR at most {WATCHED_MAX} keys can be watched").into(),
+            ));
         }
         drop(known);
         let op = Op::Key(key, KeyOp::Generic(GenericOp::Version));
-        let later = server.ask(&client.map, server.grid.partition_of(key), &op);
+        let later = server.submit(&client.map, server.grid.partition_of(key), &op);
         let key = Bytes::copy_from_slice(key);
-        asked.push(async move { (key, later.await) });
+        versions.push(async move { (key, later.await) });
     }
     let all = Arc::clone(&client.watched);
     Ok(Outcome::Barrier(Box::pin(async move {
-        let answers = join_all(asked).await;
+        let answers = join_all(versions).await;
         let mut failed = None;
         let mut all = all.lock();
         for (key, reply) in answers {
@@ -133,25 +135,27 @@ pub(super) fn watch(client: &mut Client, request: &Request<'_>) -> Begun {
     })))
 }
 
-/// A queued command's part in a step.
-enum Part {
+/// A queued command's source in a step.
+enum ReplySource {
     /// The answer of an operation, the next one, shaped like this.
-    Asked(usize, Option<Shape>),
+    Grid(usize, Option<Shape>),
     /// It is refused.
-    Refused(Refusal),
+    Failed(CommandError),
     /// The gateway does it.
-    Here(Queued),
+    Local(Queued),
 }
 
 pub(super) fn exec(client: &mut Client, _: &Request<'_>) -> Begun {
-    let (transaction, watched) = end(client).ok_or(Refusal::of("ERR EXEC without MULTI"))?;
+    let (transaction, watched) = end(client).ok_or(CommandError::new("ERR EXEC without MULTI"))?;
     if transaction.broken {
-        return Err(Refusal::of("EXECABORT Transaction discarded because of previous errors."));
+        return Err(CommandError::new(
+            "EXECABORT Transaction discarded because of previous errors.",
+        ));
     }
-    let is_about_data =
+    let accesses_data =
         |queued: &Queued| queued.command.is(Command::READ) || queued.command.is(Command::WRITE);
-    if is_busy(client) && transaction.queued.iter().any(is_about_data) {
-        return Err(Refusal::BUSY);
+    if is_busy(client) && transaction.queued.iter().any(accesses_data) {
+        return Err(CommandError::BUSY);
     }
     let mut versions = Vec::with_capacity(watched.len());
     for Watched { database, key, version } in watched {
@@ -161,16 +165,16 @@ pub(super) fn exec(client: &mut Client, _: &Request<'_>) -> Begun {
         left: transaction.queued.into(),
         watched: versions,
         done: Vec::new(),
-        ends: false,
+        closes: false,
         bytes: 0,
     };
     steps.begin(client)
 }
 
 /// Whether a command is about all keys, and so about what the others before it did.
-fn is_about_all_keys(command: &Command) -> bool {
-    let looks_or_writes = command.is(Command::READ) || command.is(Command::WRITE);
-    looks_or_writes && command.keys == Keys::None && !command.is(Command::PUBSUB)
+fn accesses_all_keys(command: &Command) -> bool {
+    let accesses_data = command.is(Command::READ) || command.is(Command::WRITE);
+    accesses_data && command.keys == Keys::None && !command.is(Command::PUBSUB)
 }
 
 /// A transaction that is being executed.
@@ -180,7 +184,7 @@ struct Steps {
     watched: Vec<(Arc<Map>, Bytes, Version)>,
     done: Vec<Answer>,
     /// One of them ends the connection.
-    ends: bool,
+    closes: bool,
     /// Bytes of the answers of steps.
     bytes: usize,
 }
@@ -189,7 +193,7 @@ struct Steps {
 struct Step<'a> {
     ops: Vec<(Arc<Map>, Op<'a>)>,
     /// What becomes of each command; `None` is for the gateway to do.
-    parts: Vec<Option<Part>>,
+    sources: Vec<Option<ReplySource>>,
 }
 
 impl Steps {
@@ -201,22 +205,22 @@ impl Steps {
         if client.server.settings.redis_cluster {
             cluster::check(&client.server, keys.iter().copied())?;
         }
-        let Some(partition) = self.one_place(client, &step) else {
+        let Some(partition) = self.single_partition(client, &step) else {
             drop(step);
-            return Ok(Outcome::First(Box::new(move |client| self.go_on(client))));
+            return Ok(Outcome::WhenIdle(Box::new(move |client| self.execute_next(client))));
         };
-        let Step { ops, parts } = step;
+        let Step { ops, sources } = step;
         let map = ops.first().map(|(map, _)| map).or(self.watched.first().map(|(map, ..)| map));
         let map = map.map_or_else(|| Arc::clone(&client.map), Arc::clone);
         let watched = self.watched.iter().map(|(_, key, version)| (&key[..], *version)).collect();
         let ops = ops.into_iter().map(|(_, op)| op).collect();
         let started = client.server.grid.start(&map, partition, &Op::Batch { watched, ops });
         self.watched.clear();
-        Ok(self.after_step(started, parts))
+        Ok(self.after_step(started, sources))
     }
 
     /// The partition of a step, if all its keys lie in one partition of one map.
-    fn one_place(&self, client: &Client, step: &Step<'_>) -> Option<u16> {
+    fn single_partition(&self, client: &Client, step: &Step<'_>) -> Option<u16> {
         let of_ops =
             step.ops.iter().flat_map(|(map, op)| op.keys().into_iter().map(move |key| (map, key)));
         let of_watched = self.watched.iter().map(|(map, key, _)| (map, &key[..]));
@@ -229,32 +233,34 @@ impl Steps {
 
     /// The next commands that are no command on all keys, as operations.
     fn next_step(&self, client: &Client) -> Step<'_> {
-        let mut step = Step { ops: Vec::new(), parts: Vec::new() };
+        let mut step = Step { ops: Vec::new(), sources: Vec::new() };
         let mut map = Arc::clone(&client.map);
-        for queued in self.left.iter().take_while(|queued| !is_about_all_keys(queued.command)) {
+        for queued in self.left.iter().take_while(|queued| !accesses_all_keys(queued.command)) {
             let (command, request) = (queued.command, queued.request());
             // The client may have become another user since.
-            if let Err(refusal) = admit(client, command, &request) {
-                step.parts.push(Some(Part::Refused(refusal)));
+            if let Err(error) = admit(client, command, &request) {
+                step.sources.push(Some(ReplySource::Failed(error)));
                 continue;
             }
             if self.bytes >= ANSWER_BYTES_MAX && command.is(Command::READ) {
-                step.parts.push(Some(Part::Refused(OpError::AnswerTooLong.into())));
+                step.sources.push(Some(ReplySource::Failed(OpError::AnswerTooLong.into())));
                 continue;
             }
-            let parsed = match command.run {
-                Run::Op(parse) => Some((parse(&request), None)),
-                Run::Shaped(parse, shape) => Some((parse(&request), Some(shape))),
+            let parsed = match command.handler {
+                Handler::Op(parse) => Some((parse(&request), None)),
+                Handler::Shaped(parse, shape) => Some((parse(&request), Some(shape))),
                 // It does not wait within a transaction.
-                Run::Waits(parse, shape) => Some((parse(&request).map(|(op, _)| op), Some(shape))),
-                Run::Here(_) => None,
+                Handler::Blocking(parse, shape) => {
+                    Some((parse(&request).map(|(op, _)| op), Some(shape)))
+                }
+                Handler::Local(_) => None,
             };
-            step.parts.push(match parsed {
+            step.sources.push(match parsed {
                 Some((Ok(op), shape)) => {
                     step.ops.push((Arc::clone(&map), op));
-                    Some(Part::Asked(request.len(), shape))
+                    Some(ReplySource::Grid(request.len(), shape))
                 }
-                Some((Err(refusal), _)) => Some(Part::Refused(refusal)),
+                Some((Err(error), _)) => Some(ReplySource::Failed(error)),
                 None => {
                     if command.name == "select"
                         && let Some(other) = selected(client, &request)
@@ -269,16 +275,16 @@ impl Steps {
     }
 
     /// Executes what is left, step by step.
-    fn go_on(mut self, client: &mut Client) -> Outcome {
+    fn execute_next(mut self, client: &mut Client) -> Outcome {
         if let Some(queued) = self.left.front()
             && self.watched.is_empty()
-            && is_about_all_keys(queued.command)
+            && accesses_all_keys(queued.command)
         {
             return self.run_alone(client);
         }
         if self.left.is_empty() && self.watched.is_empty() {
             let answer = Answer::List(self.done);
-            return if self.ends { Outcome::Last(answer) } else { Outcome::Now(answer) };
+            return if self.closes { Outcome::Close(answer) } else { Outcome::Ready(answer) };
         }
         let step = self.next_step(client);
         let watched: Vec<WatchedKey<'_>> = self
@@ -293,14 +299,14 @@ impl Steps {
                 step.ops.iter().map(|(map, op)| MapOp { map: &map.name, op: op.clone() }).collect();
             client.server.grid.transact(watched, ops, true)
         };
-        let parts = step.parts;
+        let sources = step.sources;
         self.watched.clear();
-        self.after_step(started, parts)
+        self.after_step(started, sources)
     }
 
     /// Executes a command on all keys.
     fn run_alone(mut self, client: &mut Client) -> Outcome {
-        let Some(queued) = self.left.pop_front() else { return self.go_on(client) };
+        let Some(queued) = self.left.pop_front() else { return self.execute_next(client) };
         let (command, request) = (queued.command, queued.request());
         let outcome = admit(client, command, &request).and_then(|()| {
             if self.bytes >= ANSWER_BYTES_MAX && command.is(Command::READ) {
@@ -308,56 +314,56 @@ impl Steps {
             }
             run(client, command, &request)
         });
-        let answer = settled(outcome.unwrap_or_else(Refusal::into_outcome));
-        Outcome::Then(Box::pin(async move {
+        let answer = await_answer(outcome.unwrap_or_else(CommandError::into_outcome));
+        Outcome::Continue(Box::pin(async move {
             let answer = answer.await;
-            let next: Next = Box::new(move |client| {
+            let next: Continuation = Box::new(move |client| {
                 if let Answer::Reply(reply) = &answer {
                     self.bytes += bytes_of(reply);
                 }
                 self.done.push(answer);
-                self.go_on(client)
+                self.execute_next(client)
             });
             next
         }))
     }
 
     /// Goes on once a step is done: with its answers, and with what the gateway does.
-    fn after_step(mut self, started: Started, parts: Vec<Option<Part>>) -> Outcome {
-        let commands: Vec<Queued> = self.left.drain(..parts.len()).collect();
-        Outcome::Then(Box::pin(async move {
+    fn after_step(mut self, started: Started, sources: Vec<Option<ReplySource>>) -> Outcome {
+        let commands: Vec<Queued> = self.left.drain(..sources.len()).collect();
+        Outcome::Continue(Box::pin(async move {
             let reply = match started {
                 Started::Now(reply) => reply,
                 Started::Later(later) => later.await,
             };
-            let next: Next = Box::new(move |client| {
+            let next: Continuation = Box::new(move |client| {
                 let mut replies = match reply {
                     Ok(Reply::List(replies)) => replies.into_iter(),
-                    Ok(_) => return Outcome::Now(Err(OpError::Malformed).into()),
-                    Err(OpError::Changed) => return Outcome::Now(Answer::Reply(Reply::NilList)),
-                    Err(error) if self.done.is_empty() => return Outcome::Now(Err(error).into()),
+                    Ok(_) => return Outcome::Ready(Err(OpError::Malformed).into()),
+                    Err(OpError::Changed) => return Outcome::Ready(Answer::Reply(Reply::NilList)),
+                    Err(error) if self.done.is_empty() => return Outcome::Ready(Err(error).into()),
                     // Commands before have been executed: each of these says that it was not.
                     Err(error) => vec![Reply::Failed(error); commands.len()].into_iter(),
                 };
                 let mut outcomes = Vec::with_capacity(commands.len());
-                for (part, queued) in parts.into_iter().zip(commands) {
-                    outcomes.push(match part.unwrap_or(Part::Here(queued)) {
-                        Part::Asked(arguments, shape) => {
+                for (source, queued) in sources.into_iter().zip(commands) {
+                    outcomes.push(match source.unwrap_or(ReplySource::Local(queued)) {
+                        ReplySource::Grid(arguments, shape) => {
                             let reply = replies.next().unwrap_or(Reply::Nil);
                             self.bytes += bytes_of(&reply);
-                            Outcome::Now(match shape {
+                            Outcome::Ready(match shape {
                                 Some(shape) if !matches!(reply, Reply::Failed(_)) => {
                                     shape(arguments, reply)
                                 }
                                 _ => Answer::Reply(reply),
                             })
                         }
-                        Part::Refused(refusal) => refusal.into_outcome(),
-                        Part::Here(queued) => {
-                            let begun = run(client, queued.command, &queued.request());
-                            let begun = begun.unwrap_or_else(Refusal::into_outcome);
-                            self.ends |= matches!(begun, Outcome::Last(_));
-                            begun
+                        ReplySource::Failed(error) => error.into_outcome(),
+                        ReplySource::Local(queued) => {
+                            let outcome = run(client, queued.command, &queued.request());
+                            let outcome = outcome.unwrap_or_else(CommandError::into_outcome);
+                            self.closes |= matches!(outcome, Outcome::Close(_));
+                            outcome
                         }
                     });
                 }
@@ -369,18 +375,18 @@ impl Steps {
 
     /// Goes on once the gateway has done its part of a step.
     fn after_commands(mut self, client: &mut Client, outcomes: Vec<Outcome>) -> Outcome {
-        if outcomes.iter().all(|outcome| matches!(outcome, Outcome::Now(_) | Outcome::Last(_))) {
+        if outcomes.iter().all(|outcome| matches!(outcome, Outcome::Ready(_) | Outcome::Close(_))) {
             let now = |outcome| match outcome {
-                Outcome::Now(answer) | Outcome::Last(answer) => answer,
+                Outcome::Ready(answer) | Outcome::Close(answer) => answer,
                 _ => Answer::NIL,
             };
             self.done.extend(outcomes.into_iter().map(now));
-            return self.go_on(client);
+            return self.execute_next(client);
         }
-        let answers = join_all(outcomes.into_iter().map(settled));
-        Outcome::Then(Box::pin(async move {
+        let answers = join_all(outcomes.into_iter().map(await_answer));
+        Outcome::Continue(Box::pin(async move {
             self.done.extend(answers.await);
-            let next: Next = Box::new(move |client| self.go_on(client));
+            let next: Continuation = Box::new(move |client| self.execute_next(client));
             next
         }))
     }
@@ -393,11 +399,11 @@ fn selected(client: &Client, request: &Request<'_>) -> Option<Arc<Map>> {
 }
 
 /// The answer of a queued command; none of them goes on with the client at hand.
-async fn settled(outcome: Outcome) -> Answer {
+async fn await_answer(outcome: Outcome) -> Answer {
     match outcome {
-        Outcome::Now(answer) | Outcome::Last(answer) => answer,
-        Outcome::Later(later) | Outcome::Barrier(later) | Outcome::Waits(later) => later.await,
-        Outcome::Then(_) | Outcome::First(_) => Err(OpError::Malformed).into(),
+        Outcome::Ready(answer) | Outcome::Close(answer) => answer,
+        Outcome::Pending(later) | Outcome::Barrier(later) | Outcome::Blocking(later) => later.await,
+        Outcome::Continue(_) | Outcome::WhenIdle(_) => Err(OpError::Malformed).into(),
     }
 }
 
@@ -409,7 +415,7 @@ mod tests {
     use rand::{RngExt as _, SeedableRng as _};
 
     use super::*;
-    use crate::testing::{call, client_of, lone_grid, server_on};
+    use crate::testing::{call, client_of, server_on, single_member_grid};
     use crate::trust::{Passwords, Trust};
 
     /// Sends lines, and returns the answer to the last one.
@@ -429,7 +435,7 @@ mod tests {
 
     #[tokio::test]
     async fn when_a_watched_key_has_changed_nothing_is_done() {
-        let server = server_on(lone_grid(), Passwords::default());
+        let server = server_on(single_member_grid(), Passwords::default());
         let mut client = client_of(&server, Trust::Full);
         let mut other = client_of(&server, Trust::Full);
         lines(&mut other, &["subscribe news"]).await;
@@ -449,7 +455,7 @@ mod tests {
 
     #[tokio::test]
     async fn commands_on_all_keys_keep_their_place_among_the_others() {
-        let server = server_on(lone_grid(), Passwords::default());
+        let server = server_on(single_member_grid(), Passwords::default());
         let mut client = client_of(&server, Trust::Full);
         for (first, second) in [("a", "b"), ("{t}a", "{t}b")] {
             let (first, second) = (format!("set {first} 1"), format!("set {second} 1"));
@@ -466,7 +472,7 @@ mod tests {
 
     #[tokio::test]
     async fn over_several_partitions_each_command_has_its_own_answer() {
-        let server = server_on(lone_grid(), Passwords::default());
+        let server = server_on(single_member_grid(), Passwords::default());
         let mut client = client_of(&server, Trust::Full);
         let queued = ["set l 1", "multi", "set a 1", "lpush l x", "set b 1", "get a", "exec"];
         let answers = list(lines(&mut client, &queued).await);
@@ -477,7 +483,7 @@ mod tests {
 
     #[tokio::test]
     async fn commands_over_several_partitions_do_what_they_do_in_one() {
-        let server = server_on(lone_grid(), Passwords::default());
+        let server = server_on(single_member_grid(), Passwords::default());
         let mut rng = SmallRng::seed_from_u64(7);
         let (mut one, mut several) =
             (client_of(&server, Trust::Full), client_of(&server, Trust::Full));
@@ -571,7 +577,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_transaction_is_one_step_over_several_databases() {
-        let server = server_on(lone_grid(), Passwords::default());
+        let server = server_on(single_member_grid(), Passwords::default());
         let mut client = client_of(&server, Trust::Full);
         let watched = ["select 0", "set a 1", "select 3", "watch b", "select 0", "watch a"];
         let queued = ["multi", "incr a", "select 3", "set b 7", "get a", "exec"];

@@ -1,6 +1,6 @@
 //! Operations on keys that lie in several partitions: each partition does its
 //! part, and the answers are put together. They are not one step then, and what was
-//! done in part is never answered with a plain refusal: see [`whole`].
+//! done in part is never answered with a plain refusal: see [`merge_replies`].
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
@@ -12,13 +12,13 @@ use convoke_grid::op::{
 use convoke_grid::{Grid, KEY_BYTES_MAX, Later, Map, OpError, Reply, Score, Started};
 use futures_util::future::join_all;
 
-use super::super::answer::Refusal;
+use super::super::answer::CommandError;
 use super::super::encode::error_text;
 use super::super::server::Server;
 
-type Asked = Later<Result<Reply, Refusal>>;
-/// What is asked of one partition.
-type Part = Later<Result<Reply, OpError>>;
+type PendingReply = Later<Result<Reply, CommandError>>;
+/// What is pending of one partition.
+type PartitionReply = Later<Result<Reply, OpError>>;
 
 /// Whether an operation on keys of several partitions has to be one step: it is a transaction
 /// of the grid then. The others do their part in each partition by itself.
@@ -47,12 +47,16 @@ pub(super) fn is_one_step(op: &SeveralOp<'_>) -> bool {
 ///
 /// # Errors
 /// When it must be one step, or a key is too long: nothing was started.
-pub(super) fn start(server: &Arc<Server>, map: &Arc<Map>, op: &Op<'_>) -> Result<Asked, Refusal> {
+pub(super) fn start(
+    server: &Arc<Server>,
+    map: &Arc<Map>,
+    op: &Op<'_>,
+) -> Result<PendingReply, CommandError> {
     // What would be refused in one partition only is refused before any of it begins.
     if op.keys().iter().any(|key| key.len() > KEY_BYTES_MAX) {
         return Err(OpError::KeyTooLong.into());
     }
-    let Op::Several(op) = op else { return Err(Refusal::CROSS_SLOT) };
+    let Op::Several(op) = op else { return Err(CommandError::CROSS_SLOT) };
     Ok(match op {
         SeveralOp::Get(keys) => get(server, map, keys),
         SeveralOp::Put { pairs, absent: false } => put(server, map, pairs),
@@ -65,16 +69,17 @@ pub(super) fn start(server: &Arc<Server>, map: &Arc<Map>, op: &Op<'_>) -> Result
             combine_sorted_sets(server, map, *how, keys, *aggregate, *scores)
         }
         SeveralOp::PopFirst { .. } | SeveralOp::PopFirstSorted { .. } => {
-            let taken = super::blocking::take_now(server, map, op).ok_or(Refusal::CROSS_SLOT)?;
-            Box::pin(async move { taken.await.map_err(Refusal::from) })
+            let popped =
+                super::blocking::pop_now(server, map, op).ok_or(CommandError::CROSS_SLOT)?;
+            Box::pin(async move { popped.await.map_err(CommandError::from) })
         }
-        _ => return Err(Refusal::CROSS_SLOT),
+        _ => return Err(CommandError::CROSS_SLOT),
     })
 }
 
 /// How the parts of an operation are called when only some of them were done.
 #[derive(Clone, Copy)]
-pub(crate) struct Wording {
+pub(crate) struct PartialReport {
     /// What is counted.
     pub(crate) things: &'static str,
     /// What was done to them.
@@ -84,10 +89,12 @@ pub(crate) struct Wording {
 }
 
 /// Looking changes nothing.
-const KEYS_FOUND: Wording = Wording { things: "keys", done: "were found", changes: |_| false };
-const KEYS_WRITTEN: Wording = Wording { things: "keys", done: "were written", changes: |_| true };
-const KEYS_REMOVED: Wording =
-    Wording { things: "keys", done: "were removed or did not exist", changes: is_above_zero };
+const KEYS_FOUND: PartialReport =
+    PartialReport { things: "keys", done: "were found", changes: |_| false };
+const KEYS_WRITTEN: PartialReport =
+    PartialReport { things: "keys", done: "were written", changes: |_| true };
+const KEYS_REMOVED: PartialReport =
+    PartialReport { things: "keys", done: "were removed or did not exist", changes: is_above_zero };
 
 /// Whether a count says that something was there.
 pub(crate) fn is_above_zero(reply: &Reply) -> bool {
@@ -99,39 +106,39 @@ pub(crate) fn is_above_zero(reply: &Reply) -> bool {
 /// # Errors
 /// A plain refusal when certainly nothing was changed. When some of it was, or may have
 /// been, `INDETERMINATE` and how much.
-pub(crate) fn whole(
+pub(crate) fn merge_replies(
     parts: Vec<(usize, Result<Reply, OpError>)>,
-    wording: Wording,
-) -> Result<Vec<Reply>, Refusal> {
+    report: PartialReport,
+) -> Result<Vec<Reply>, CommandError> {
     let (mut all, mut done, mut unknown) = (0, 0, 0);
-    let (mut changed, mut refusal) = (false, None);
+    let (mut changed, mut first_error) = (false, None);
     let mut replies = Vec::with_capacity(parts.len());
     for (count, reply) in parts {
         all += count;
         match reply {
             Ok(reply) => {
                 done += count;
-                changed |= (wording.changes)(&reply);
+                changed |= (report.changes)(&reply);
                 replies.push(reply);
             }
             Err(OpError::Indeterminate) => unknown += count,
-            Err(error) => _ = refusal.get_or_insert(error),
+            Err(error) => _ = first_error.get_or_insert(error),
         }
     }
-    let Wording { things, done: were_done, .. } = wording;
-    match refusal {
+    let PartialReport { things, done: done_text, .. } = report;
+    match first_error {
         None if unknown == 0 => Ok(replies),
         Some(error) if !changed && unknown == 0 => Err(error.into()),
         None if done == 0 => Err(OpError::Indeterminate.into()),
-        refusal => {
-            let mut args = format!("INDETERMINATE {done} of {all} {things} {were_done}");
+        first_error => {
+            let mut message = format!("INDETERMINATE {done} of {all} {things} {done_text}");
             if unknown > 0 {
-                args.push_str(&format!(", {unknown} may have been"));
+                message.push_str(&format!(", {unknown} may have been"));
             }
-            if let Some(error) = refusal {
-                args.push_str(&format!(", the others were refused: {}", error_text(&error)));
+            if let Some(error) = first_error {
+                message.push_str(&format!(", the others were refused: {}", error_text(&error)));
             }
-            Err(Refusal(args.into()))
+            Err(CommandError(message.into()))
         }
     }
 }
@@ -149,7 +156,7 @@ fn by_partition<'a>(
 }
 
 /// The answers of operations that change nothing; the first failure counts.
-fn read(replies: Vec<Result<Reply, OpError>>) -> Result<Vec<Reply>, Refusal> {
+fn read(replies: Vec<Result<Reply, OpError>>) -> Result<Vec<Reply>, CommandError> {
     Ok(replies.into_iter().collect::<Result<_, _>>()?)
 }
 
@@ -161,13 +168,13 @@ fn counted(
     parts.values().map(Vec::len).zip(replies).collect()
 }
 
-fn get(server: &Arc<Server>, map: &Arc<Map>, keys: &[&[u8]]) -> Asked {
+fn get(server: &Arc<Server>, map: &Arc<Map>, keys: &[&[u8]]) -> PendingReply {
     let parts = by_partition(&server.grid, keys.iter().copied());
-    let (mut asked, mut bytes): (Vec<Part>, _) = (Vec::with_capacity(parts.len()), 0);
+    let (mut pending, mut bytes): (Vec<PartitionReply>, _) = (Vec::with_capacity(parts.len()), 0);
     for (partition, places) in &parts {
         let keys = places.iter().map(|place| keys[*place]).collect();
         let op = Op::Several(SeveralOp::Get(keys));
-        asked.push(match server.grid.start(map, *partition, &op) {
+        pending.push(match server.grid.start(map, *partition, &op) {
             Started::Now(reply) => {
                 bytes += reply.as_ref().map_or(0, bytes_of);
                 Box::pin(std::future::ready(reply))
@@ -180,7 +187,7 @@ fn get(server: &Arc<Server>, map: &Arc<Map>, keys: &[&[u8]]) -> Asked {
     }
     let mut values = vec![Reply::Nil; keys.len()];
     Box::pin(async move {
-        let replies = read(join_all(asked).await)?;
+        let replies = read(join_all(pending).await)?;
         if replies.iter().map(bytes_of).sum::<usize>() > ANSWER_BYTES_MAX {
             return Err(OpError::AnswerTooLong.into());
         }
@@ -206,17 +213,17 @@ pub(super) fn bytes_of(reply: &Reply) -> usize {
     }
 }
 
-fn put(server: &Arc<Server>, map: &Arc<Map>, pairs: &[(&[u8], &[u8])]) -> Asked {
+fn put(server: &Arc<Server>, map: &Arc<Map>, pairs: &[(&[u8], &[u8])]) -> PendingReply {
     let parts = by_partition(&server.grid, pairs.iter().map(|(key, _)| *key));
-    let asked: Vec<Part> = parts
+    let pending: Vec<PartitionReply> = parts
         .iter()
         .map(|(partition, places)| {
             let pairs = places.iter().map(|place| pairs[*place]).collect();
-            server.ask(map, *partition, &Op::Several(SeveralOp::Put { pairs, absent: false }))
+            server.submit(map, *partition, &Op::Several(SeveralOp::Put { pairs, absent: false }))
         })
         .collect();
     Box::pin(async move {
-        whole(counted(&parts, join_all(asked).await), KEYS_WRITTEN)?;
+        merge_replies(counted(&parts, join_all(pending).await), KEYS_WRITTEN)?;
         Ok(Reply::Done)
     })
 }
@@ -226,37 +233,42 @@ fn sum<'k>(
     map: &Arc<Map>,
     keys: &[&'k [u8]],
     op: fn(Vec<&'k [u8]>) -> SeveralOp<'k>,
-    wording: Wording,
-) -> Asked {
+    report: PartialReport,
+) -> PendingReply {
     let parts = by_partition(&server.grid, keys.iter().copied());
-    let asked: Vec<Part> = parts
+    let pending: Vec<PartitionReply> = parts
         .iter()
         .map(|(partition, places)| {
             let keys = places.iter().map(|place| keys[*place]).collect();
-            server.ask(map, *partition, &Op::Several(op(keys)))
+            server.submit(map, *partition, &Op::Several(op(keys)))
         })
         .collect();
     Box::pin(async move {
-        let replies = whole(counted(&parts, join_all(asked).await), wording)?;
+        let replies = merge_replies(counted(&parts, join_all(pending).await), report)?;
         let number = |reply: &Reply| if let Reply::Integer(number) = reply { *number } else { 0 };
         Ok(Reply::Integer(replies.iter().map(number).sum()))
     })
 }
 
 /// The members of each set.
-fn members(server: &Arc<Server>, map: &Arc<Map>, keys: &[&[u8]]) -> Vec<Part> {
+fn members(server: &Arc<Server>, map: &Arc<Map>, keys: &[&[u8]]) -> Vec<PartitionReply> {
     keys.iter()
         .map(|key| {
             let op = Op::Key(key, KeyOp::Set(SetOp::All));
-            server.ask(map, server.grid.partition_of(key), &op)
+            server.submit(map, server.grid.partition_of(key), &op)
         })
         .collect()
 }
 
-fn combine_sets(server: &Arc<Server>, map: &Arc<Map>, how: Combine, keys: &[&[u8]]) -> Asked {
-    let asked = members(server, map, keys);
+fn combine_sets(
+    server: &Arc<Server>,
+    map: &Arc<Map>,
+    how: Combine,
+    keys: &[&[u8]],
+) -> PendingReply {
+    let pending = members(server, map, keys);
     Box::pin(async move {
-        let replies = read(join_all(asked).await)?;
+        let replies = read(join_all(pending).await)?;
         let sets = replies.into_iter().map(plain_members).collect();
         let all = combine(how, sets).iter().map(|member| Reply::bytes(member)).collect();
         Ok(Reply::Set(all))
@@ -264,7 +276,7 @@ fn combine_sets(server: &Arc<Server>, map: &Arc<Map>, how: Combine, keys: &[&[u8
 }
 
 /// The members of each sorted set, or set, with their scores.
-fn scored(server: &Arc<Server>, map: &Arc<Map>, keys: &[&[u8]]) -> Vec<Part> {
+fn scored(server: &Arc<Server>, map: &Arc<Map>, keys: &[&[u8]]) -> Vec<PartitionReply> {
     keys.iter()
         .map(|key| {
             let op = SeveralOp::CombineSorted {
@@ -274,7 +286,7 @@ fn scored(server: &Arc<Server>, map: &Arc<Map>, keys: &[&[u8]]) -> Vec<Part> {
                 scores: true,
                 store: None,
             };
-            server.ask(map, server.grid.partition_of(key), &Op::Several(op))
+            server.submit(map, server.grid.partition_of(key), &Op::Several(op))
         })
         .collect()
 }
@@ -286,12 +298,12 @@ fn combine_sorted_sets(
     keys: &[Weighted<'_>],
     aggregate: Aggregate,
     scores: bool,
-) -> Asked {
+) -> PendingReply {
     let weights: Vec<f64> = keys.iter().map(|key| key.weight).collect();
     let keys: Vec<&[u8]> = keys.iter().map(|key| key.key).collect();
-    let asked = scored(server, map, &keys);
+    let pending = scored(server, map, &keys);
     Box::pin(async move {
-        let replies = read(join_all(asked).await)?;
+        let replies = read(join_all(pending).await)?;
         let sets = weights.into_iter().zip(replies.into_iter().map(scored_members)).collect();
         let all = combine_sorted(how, sets, aggregate);
         Ok(if scores {
@@ -305,10 +317,16 @@ fn combine_sorted_sets(
     })
 }
 
-fn count(server: &Arc<Server>, map: &Arc<Map>, keys: &[&[u8]], sorted: bool, limit: u64) -> Asked {
-    let asked = if sorted { scored(server, map, keys) } else { members(server, map, keys) };
+fn count(
+    server: &Arc<Server>,
+    map: &Arc<Map>,
+    keys: &[&[u8]],
+    sorted: bool,
+    limit: u64,
+) -> PendingReply {
+    let pending = if sorted { scored(server, map, keys) } else { members(server, map, keys) };
     Box::pin(async move {
-        let replies = read(join_all(asked).await)?;
+        let replies = read(join_all(pending).await)?;
         let names = |reply| -> HashSet<Vec<u8>> {
             if sorted {
                 scored_members(reply).into_iter().map(|(_, name)| name).collect()
@@ -319,9 +337,9 @@ fn count(server: &Arc<Server>, map: &Arc<Map>, keys: &[&[u8]], sorted: bool, lim
         let mut sets = replies.into_iter().map(names);
         let first = sets.next().unwrap_or_default();
         let common = sets.fold(first, |common, set| &common & &set);
-        let most =
+        let max =
             if limit == 0 { usize::MAX } else { usize::try_from(limit).unwrap_or(usize::MAX) };
-        Ok(Reply::count(common.len().min(most)))
+        Ok(Reply::count(common.len().min(max)))
     })
 }
 
@@ -332,11 +350,11 @@ mod tests {
 
     use super::super::super::answer::Answer;
     use super::*;
-    use crate::testing::{call, client_of, lone_grid_with, server_on};
+    use crate::testing::{call, client_of, server_on, single_member_grid_with};
     use crate::trust::{Passwords, Trust};
 
-    fn text(parts: Vec<(usize, Result<Reply, OpError>)>, wording: Wording) -> String {
-        whole(parts, wording).unwrap_err().0.into_owned()
+    fn text(parts: Vec<(usize, Result<Reply, OpError>)>, report: PartialReport) -> String {
+        merge_replies(parts, report).unwrap_err().0.into_owned()
     }
 
     #[test]
@@ -365,8 +383,8 @@ mod tests {
             text(vec![done, unknown.clone()], KEYS_WRITTEN),
             "INDETERMINATE 5 of 7 keys were written, 2 may have been"
         );
-        let args = text(vec![refused, unknown.clone()], KEYS_WRITTEN);
-        assert!(args.starts_with("INDETERMINATE 0 of 5 keys were written, 2 may have been, the others were refused: OOM "), "{args}");
+        let message = text(vec![refused, unknown.clone()], KEYS_WRITTEN);
+        assert!(message.starts_with("INDETERMINATE 0 of 5 keys were written, 2 may have been, the others were refused: OOM "), "{message}");
         assert_eq!(text(vec![unknown], KEYS_WRITTEN), error_text(&OpError::Indeterminate));
     }
 
@@ -378,10 +396,10 @@ mod tests {
             eviction: Eviction::None,
             ..MapSettings::default()
         };
-        let grid = lone_grid_with(MapCatalog { usual, ..MapCatalog::default() });
+        let grid = single_member_grid_with(MapCatalog { usual, ..MapCatalog::default() });
         let server = server_on(grid, Passwords::default());
         let mut client = client_of(&server, Trust::Full);
-        // Partitions are asked in turn, and are full once the map is.
+        // Partitions are pending in turn, and are full once the map is.
         let value = vec![b'v'; 700];
         let keys: Vec<String> = (0..KEYS).map(|number| format!("key:{number}")).collect();
         let mut args: Vec<&[u8]> = vec![b"mset"];
@@ -401,7 +419,8 @@ mod tests {
 
     #[tokio::test]
     async fn a_key_that_is_too_long_keeps_all_others_from_being_written() {
-        let server = server_on(lone_grid_with(MapCatalog::default()), Passwords::default());
+        let server =
+            server_on(single_member_grid_with(MapCatalog::default()), Passwords::default());
         let mut client = client_of(&server, Trust::Full);
         let long = vec![b'k'; KEY_BYTES_MAX + 1];
         let args: [&[u8]; 7] = [b"mset", b"a", b"1", b"b", b"1", &long, b"1"];
