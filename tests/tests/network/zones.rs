@@ -94,6 +94,6 @@ fn a_zone_that_is_no_interface_is_named() {
     let Some(lab) = lab() else { return };
     let list = format!("tcpip:[{}%eth7]:{}", ip(1), cluster.start_port());
     let member = launch(&cluster, &lab, 0).mode(list).start();
-    let words = ["its zone is no interface of this host", "fe80::a1%eth7"];
+    let words = ["its zone is not an interface of this host", "fe80::a1%eth7"];
     member.wait_for_line(AGREED_MAX, &words);
 }

@@ -166,7 +166,7 @@ fn two_clusters_that_are_set_otherwise_stay_two() {
     let list = format!("tcpip:{},{}", first.address(), second.address());
     let third = cluster.launch().mode(list).option("--partitions", "7").start();
     cluster.agree([&first, &third]);
-    second.wait_for_line(Duration::from_secs(20), &["let", "in: it has partitions"]);
+    second.wait_for_line(Duration::from_secs(20), &["refused a member: it has partitions"]);
     cluster.agree([&second]);
     assert_eq!(second.get("/health/ready").unwrap().status, 200);
 }
@@ -179,7 +179,7 @@ fn a_check_of_the_configuration_shows_what_members_have_to_agree_on() {
     let ended = launch.option("--config", "a.toml").run(SOON);
     for line in [
         "agreed     partitions = 7\n",
-        "           maps.\"*\".backups = 1 (open: the cluster's holds)\n",
+        "           maps.\"*\".backups = 1 (not set: taken from the cluster)\n",
         "           maps.\"cache-*\".backups = 0\n",
     ] {
         assert!(ended.stdout.contains(line), "{line:?} is not in {}", ended.stdout);

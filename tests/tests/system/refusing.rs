@@ -129,7 +129,7 @@ fn a_password_file_that_cannot_be_read_is_refused() {
     let pipe = cluster.folder().join("pipe");
     assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
     let launch = cluster.launch().option("--cluster-password-file", pipe.display().to_string());
-    is_refused(launch, &["pipe", "nothing was written to its end within 10 s"]);
+    is_refused(launch, &["pipe", "its writer did not finish within 10 s"]);
 }
 
 #[test]
@@ -191,7 +191,7 @@ fn a_plugin_that_is_not_the_pinned_one_is_refused() {
     fs::copy(binary::mode("tcpip"), cluster.folder().join("mine.wasm")).unwrap();
     let other = format!("sha256:{}", "0".repeat(64));
     for (digest, fragments) in [
-        (other.as_str(), ["mine.wasm", "pins", other.as_str()]),
+        (other.as_str(), ["mine.wasm", "requires", other.as_str()]),
         ("sha256:short", ["mine", "sha256", "short"]),
     ] {
         let text = format!(
