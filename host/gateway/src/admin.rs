@@ -1,5 +1,4 @@
-//! A domain server's admin pages: `/members`, `/groups` and `/modes` as JSON, and
-//! `/` for people.
+//! Admin pages of a domain server: `/members`, `/groups` and `/modes` as JSON, and `/` as HTML.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -15,71 +14,72 @@ use serde_json::{Value, json};
 
 use crate::Node;
 
-/// How often the page for people asks anew, in seconds.
+/// Refresh interval of the HTML page, in seconds.
 const REFRESH_S: u32 = 5;
 
-/// Who is here.
+/// The members of the cluster and the modes of this member.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Overview {
-    /// The cluster's name.
+    /// Name of the cluster.
     pub cluster: String,
-    /// The view that this member holds, such as `1.7`; empty while it has none.
+    /// The current view, such as `1.7`; empty if there is none yet.
     pub view: String,
-    /// Oldest first.
+    /// All members, oldest first.
     pub members: Vec<MemberRow>,
-    /// How this member looks for others.
+    /// The discovery modes of this member.
     pub modes: Vec<ModeRow>,
 }
 
-/// One member.
+/// A member of the cluster.
 #[derive(Clone, Debug, Serialize)]
 pub struct MemberRow {
-    /// Its name.
+    /// Name.
     pub name: String,
-    /// Its group.
+    /// Group.
     pub group: String,
-    /// Its UUID.
+    /// Member ID, a UUID.
     pub id: String,
-    /// Where members dial it.
+    /// Address at which other members connect to it.
     pub address: String,
-    /// Where it answers HTTP.
+    /// HTTP address; `None` if HTTP is turned off.
     pub http: Option<String>,
-    /// Whether it stores nothing.
+    /// Whether it is a lite member, which stores no data.
     pub lite: bool,
-    /// Whether it is the one that answers.
+    /// Whether it is the member that serves this page.
     pub this: bool,
-    /// Whether it admits and removes the others.
+    /// Whether it is the coordinator.
     pub coordinator: bool,
-    /// When its process started: RFC 3339, by its own clock.
+    /// Start time of its process, in RFC 3339, by its own clock.
     pub since: String,
-    /// How long ago that is, in milliseconds.
+    /// Uptime in milliseconds.
     pub up_ms: u64,
-    /// The modes by which it looks for others.
+    /// Its discovery modes.
     pub found_by: String,
-    /// How it is.
+    /// Liveness.
     pub health: Health,
 }
 
-/// How a member is, as the one that answers sees it.
+/// Liveness of a member, as seen by the member that serves this page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Health {
-    /// It answers.
+    /// The member answers probes.
     Alive,
-    /// It does not answer; it is removed unless it objects soon.
+    /// The member does not answer probes; it is removed unless it refutes the suspicion (SWIM
+    /// §4.2).
     Suspected,
 }
 
-/// One mode of the member that answers.
+/// A discovery mode of the member that serves this page.
 #[derive(Clone, Debug, Serialize)]
 pub struct ModeRow {
-    /// Its name.
+    /// Name.
     pub name: String,
-    /// Where it is in its life.
+    /// State, such as `ready`.
     pub state: String,
-    /// Candidates of its last look.
+    /// Number of candidates that its last run reported.
     pub candidates: usize,
-    /// What it complained of last; empty for nothing.
+    /// Last problem that it reported; empty if there was none.
     pub problem: String,
 }
 
@@ -114,7 +114,7 @@ async fn modes(State(node): State<Arc<dyn Node>>) -> Json<Value> {
 
 async fn page(State(node): State<Arc<dyn Node>>) -> Response {
     let headers = [
-        // Nothing but this page and its own style: names come from the network.
+        // Allows no scripts and no external resources: names on the page come from the network.
         (header::CONTENT_SECURITY_POLICY, "default-src 'none'; style-src 'unsafe-inline'"),
         (header::CACHE_CONTROL, "no-store"),
     ];
@@ -151,15 +151,15 @@ fn render(overview: &Overview) -> String {
         "<p>{}, {}, view {}</p>",
         plural(members.len(), "member"),
         plural(groups, "group"),
-        if view.is_empty() { "not there yet" } else { view }
+        if view.is_empty() { "not available yet" } else { view }
     );
     page.push_str(
-        "<table><tr><th>member</th><th>group</th><th>address</th><th>since</th>\
-         <th>finds others by</th><th>health</th><th>role</th></tr>",
+        "<table><tr><th>Member</th><th>Group</th><th>Address</th><th>Started</th>\
+         <th>Modes</th><th>Health</th><th>Role</th></tr>",
     );
     for member in members {
         let roles: Vec<&str> = [
-            (member.this, "this server"),
+            (member.this, "this member"),
             (member.coordinator, "coordinator"),
             (member.lite, "lite"),
         ]
@@ -168,7 +168,7 @@ fn render(overview: &Overview) -> String {
         .collect();
         let (class, health) = match member.health {
             Health::Alive => ("alive", "alive"),
-            Health::Suspected => ("suspected", "does not answer"),
+            Health::Suspected => ("suspected", "suspected"),
         };
         let http = member
             .http
@@ -190,8 +190,8 @@ fn render(overview: &Overview) -> String {
         );
     }
     page.push_str(
-        "</table><h2>How this server looks for members</h2>\
-         <table><tr><th>mode</th><th>state</th><th>candidates</th><th>last problem</th></tr>",
+        "</table><h2>Discovery modes of this member</h2>\
+         <table><tr><th>Mode</th><th>State</th><th>Candidates</th><th>Last problem</th></tr>",
     );
     for mode in modes {
         let _ = write!(
@@ -204,8 +204,8 @@ fn render(overview: &Overview) -> String {
         );
     }
     page.push_str(
-        "</table><p>As JSON: <a href=\"/members\">members</a>, <a href=\"/groups\">groups</a>, \
-         <a href=\"/modes\">modes</a>, <a href=\"/status\">status</a>. For Prometheus: \
+        "</table><p>JSON: <a href=\"/members\">members</a>, <a href=\"/groups\">groups</a>, \
+         <a href=\"/modes\">modes</a>, <a href=\"/status\">status</a>. Prometheus: \
          <a href=\"/metrics\">metrics</a>.</p></body></html>\n",
     );
     page
@@ -215,7 +215,7 @@ fn plural(count: usize, noun: &str) -> String {
     if count == 1 { format!("1 {noun}") } else { format!("{count} {noun}s") }
 }
 
-/// `3 h 12 min`: the two largest units.
+/// Formats a duration with its two largest units, such as `3 h 12 min`.
 fn format_duration(ms: u64) -> String {
     let seconds = ms / 1_000;
     let (minutes, hours, days) = (seconds / 60, seconds / 3_600, seconds / 86_400);
@@ -227,7 +227,7 @@ fn format_duration(ms: u64) -> String {
     }
 }
 
-/// Text for an HTML element or a quoted attribute.
+/// Escapes text for an HTML element or a quoted attribute.
 fn escaped(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
@@ -279,15 +279,15 @@ mod tests {
     }
 
     #[test]
-    fn the_page_tells_who_is_here_since_when_how_found_and_how_well() {
+    fn the_page_shows_members_with_start_time_modes_and_health() {
         let page = render(&overview());
         for expected in [
             "2 members, 2 groups, view 1.7",
             "server-config",
             "2026-11-24T07:00:00Z<br>1 h 2 min",
             "<td>domain</td>",
-            "does not answer",
-            "this server, coordinator",
+            "class=\"suspected\">suspected",
+            "this member, coordinator",
             "multicast",
         ] {
             assert!(page.contains(expected), "{expected} is not in {page}");
@@ -295,14 +295,14 @@ mod tests {
     }
 
     #[test]
-    fn names_from_the_network_stay_text() {
+    fn names_from_the_network_are_escaped() {
         let page = render(&overview());
         assert!(!page.contains("<script>"));
         assert!(page.contains("&lt;script&gt;alert(&#39;x&#39;)&lt;/script&gt;"));
     }
 
     #[test]
-    fn spans_are_told_in_two_units() {
+    fn durations_are_formatted_with_their_two_largest_units() {
         assert_eq!(format_duration(900), "0 s");
         assert_eq!(format_duration(61_000), "1 min 1 s");
         assert_eq!(format_duration(90_000_000), "1 d 1 h");

@@ -1,9 +1,10 @@
-//! What is held in memory for clients, all of them together: requests that arrive, are
-//! under way or wait for `EXEC`, answers and messages that are not taken yet.
+//! Accounting of the memory held for clients: incoming requests, requests in progress, queued
+//! transactions, replies and messages that clients have not read yet.
 //!
-//! Each of them has an [`Account`]. Beyond [`HELD_BYTES_MAX`] commands on data are refused
-//! as busy, and a request of which more than [`FREE_BYTES`] have arrived is not read on.
-//! One at a time is, so that what has begun to arrive comes to its end.
+//! Each client has an [`Account`]. Once the total reaches [`HELD_BYTES_MAX`], commands on data are
+//! refused as busy, and a request of which more than [`FREE_BYTES`] have arrived is not read
+//! further. One such request at a time is read, so that requests that have begun to arrive
+//! complete.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -11,28 +12,28 @@ use std::task::Waker;
 
 use parking_lot::Mutex;
 
-/// Bytes held for all clients together, without what is free.
+/// Limit of the memory held for all clients, in bytes, without what is not counted.
 pub(crate) const HELD_BYTES_MAX: usize = 512 << 20;
-/// Bytes of each client that do not count.
+/// Bytes of each client that are not counted.
 pub(crate) const FREE_BYTES: usize = 64 << 10;
 
-/// See the [module](self).
+/// The memory held for all clients together; see the [module](self).
 #[derive(Default)]
 pub(crate) struct Ledger {
     held: AtomicUsize,
-    /// One client goes on reading beyond the bound.
+    /// One client may read beyond the limit.
     is_overdrawn: AtomicBool,
     waiting: Mutex<Vec<Waker>>,
     is_waited_for: AtomicBool,
 }
 
 impl Ledger {
-    /// Bytes that are held and count.
+    /// Memory held, in bytes, as far as it is counted.
     pub(crate) fn held(&self) -> usize {
         self.held.load(Ordering::Relaxed)
     }
 
-    /// Whether nothing more is to be held.
+    /// Whether the limit is reached.
     pub(crate) fn is_full(&self) -> bool {
         self.held() >= HELD_BYTES_MAX
     }
@@ -49,7 +50,7 @@ impl Ledger {
     }
 }
 
-/// What is held for one client.
+/// The memory held for one client.
 pub(crate) struct Account {
     ledger: Arc<Ledger>,
     counted: usize,
@@ -61,7 +62,7 @@ impl Account {
         Self { ledger: Arc::clone(ledger), counted: 0, is_overdrawn: false }
     }
 
-    /// Sets how many bytes are held for the client now.
+    /// Sets the memory held for the client, in bytes.
     pub(crate) fn set(&mut self, held: usize) {
         let counts = held.saturating_sub(FREE_BYTES);
         if counts > self.counted {
@@ -76,8 +77,8 @@ impl Account {
         self.counted = counts;
     }
 
-    /// Whether more of a long request may be read; if not, `waker` is woken when it may be.
-    /// One client at a time goes beyond the bound.
+    /// Whether more of a large request may be read; if not, `waker` is woken once it may. One
+    /// client at a time may exceed the limit.
     pub(crate) fn may_grow(&mut self, waker: &Waker) -> bool {
         if self.is_overdrawn || !self.ledger.is_full() {
             return true;
@@ -90,13 +91,13 @@ impl Account {
             }
             ledger.is_waited_for.store(true, Ordering::SeqCst);
         }
-        // What changed before it waited has woken nobody.
+        // Checked again after the waker was added: an earlier change has not woken it.
         self.is_overdrawn = !ledger.is_overdrawn.swap(true, Ordering::SeqCst);
         self.is_overdrawn || ledger.held.load(Ordering::SeqCst) < HELD_BYTES_MAX
     }
 
-    /// A request has arrived whole: another client may be the one beyond the bound.
-    pub(crate) fn has_arrived(&mut self) {
+    /// Called when a request is complete: another client may exceed the limit now.
+    pub(crate) fn request_completed(&mut self) {
         if std::mem::take(&mut self.is_overdrawn) {
             self.ledger.is_overdrawn.store(false, Ordering::SeqCst);
             self.ledger.wake();
@@ -107,7 +108,7 @@ impl Account {
 impl Drop for Account {
     fn drop(&mut self) {
         self.set(0);
-        self.has_arrived();
+        self.request_completed();
     }
 }
 
@@ -128,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn at_the_bound_one_client_goes_on() {
+    fn at_the_limit_one_client_may_continue() {
         let ledger = Arc::new(Ledger::default());
         let count = Arc::new(Count::default());
         let waker = Waker::from(Arc::clone(&count));
@@ -140,9 +141,13 @@ mod tests {
         assert!(ledger.is_full());
         let may: Vec<bool> = accounts.iter_mut().map(|account| account.may_grow(&waker)).collect();
         assert_eq!(may, [true, false, false, false]);
-        assert!(accounts[0].may_grow(&waker), "it stays the one");
-        accounts[0].has_arrived();
-        assert_eq!(count.0.load(Ordering::SeqCst), 1, "one waker that waited several times");
+        assert!(accounts[0].may_grow(&waker), "the same client may continue");
+        accounts[0].request_completed();
+        assert_eq!(
+            count.0.load(Ordering::SeqCst),
+            1,
+            "a waker that was registered several times is woken once"
+        );
         assert!(accounts[1].may_grow(&waker) && !accounts[2].may_grow(&waker));
         accounts.remove(1);
         assert!(ledger.is_full());

@@ -1,9 +1,8 @@
-//! What clients speak: RESP, as Redis clients do ([`resp`]), and HTTP ([`http`]).
+//! Protocols for clients: RESP, for Redis clients ([`resp`]), and HTTP ([`http`]).
 //!
-//! Both ask the same grid, and trust the same passwords ([`trust`]). The crate
-//! promises that a client, however slow or rude, holds a bounded number of
-//! connections and a bounded amount of memory, and disturbs nobody else. It must
-//! never know how a member works: of that it asks a [`Node`].
+//! Both access the same grid and check the same passwords ([`trust`]). Any client, however slow or
+//! malicious, is limited to a bounded number of connections and a bounded amount of memory, and
+//! does not affect other clients. This crate does not know how a member works: it asks a [`Node`].
 
 pub mod admin;
 pub mod http;
@@ -19,31 +18,31 @@ mod testing;
 
 use serde_json::Value;
 
-/// On this topic each member tells its own subscribers who is here, whenever that
-/// changes: [`Node::members`], as JSON.
+/// Channel on which each member publishes [`Node::members`] to its own subscribers, as JSON, at
+/// each change.
 pub const MEMBERS_TOPIC: &str = "__cluster__:members";
-/// On this topic each member tells its own subscribers how the data is, whenever
-/// that changes: [`Node::partitions`], as JSON.
+/// Channel on which each member publishes [`Node::partitions`] to its own subscribers, as JSON, at
+/// each change.
 pub const PARTITIONS_TOPIC: &str = "__cluster__:partitions";
 
-/// What the endpoints tell of.
+/// The member that the HTTP endpoints report on.
 pub trait Node: Send + Sync + 'static {
-    /// Why this member is not ready, in words; `None` when it belongs to a cluster, others can
-    /// reach it, and it is not about to leave.
+    /// Why this member is not ready; `None` if it is in a cluster, other members can reach it, and
+    /// it is not leaving.
     fn unready(&self) -> Option<String>;
 
-    /// Everything, for `/status`.
+    /// The status of the member, for `/status`.
     fn status(&self) -> Value;
 
-    /// Who is here, for `/events`.
+    /// The members of the cluster, for `/events`.
     fn members(&self) -> Value;
 
-    /// Whether all copies of the data are complete, for `/events`.
+    /// The state of the partitions, and whether all replicas are complete, for `/events`.
     fn partitions(&self) -> Value;
 
-    /// Who is here, for a domain server's admin pages.
+    /// The members and modes, for the admin pages of a domain server.
     fn overview(&self) -> admin::Overview;
 
-    /// Everything that counts, for `/metrics`: Prometheus text format 0.0.4.
+    /// All metrics, for `/metrics`, in Prometheus text format 0.0.4.
     fn metrics(&self) -> String;
 }

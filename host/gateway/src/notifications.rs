@@ -1,8 +1,8 @@
-//! Keyspace notifications: what happens to keys, as messages on topics
+//! Keyspace notifications: events on keys, published as messages on the channels
 //! `__keyspace@N__:key` and `__keyevent@N__:event`.
 //!
-//! Events come from each key's primary to the members that listen, once; each
-//! member tells its own subscribers.
+//! The primary of a key sends each event once to every member that listens, and that member
+//! publishes it to its own subscribers.
 
 use std::collections::BTreeMap;
 
@@ -13,13 +13,13 @@ use std::sync::Arc;
 
 use crate::resp::server::{DATABASES, map_name};
 
-/// The setting that says which events are sent. A client sets it for the whole cluster; until one
-/// does, each member has its own.
+/// The setting that selects which events are published. `CONFIG SET` sets it for the whole cluster;
+/// before that, each member uses its own configuration.
 pub const SETTING: &str = "notify-keyspace-events";
 
 const KEYSPACE: u16 = 1;
 const KEYEVENT: u16 = 1 << 1;
-/// EventStream of the setting, what they stand for, and whether `A` is for them too.
+/// The letters of the setting, the class of events that each selects, and its bit.
 const LETTERS: [(char, Option<Class>, u16); 14] = [
     ('g', Some(Class::Generic), 1 << 2),
     ('$', Some(Class::Plain), 1 << 3),
@@ -36,18 +36,18 @@ const LETTERS: [(char, Option<Class>, u16); 14] = [
     ('E', None, KEYEVENT),
     ('m', None, 1 << 13),
 ];
-/// `A`: all but `n`, `m`, `K` and `E`.
+/// `A`: all classes except `n` and `m`, without `K` and `E`.
 const ALL: u16 = 0b1111_1111_1100;
 
-/// Which events are sent.
+/// A parsed `notify-keyspace-events` setting: the events that are published.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct EventMask(u16);
 
 impl EventMask {
-    /// What a text that is none is refused with; Redis' words.
+    /// Error for an invalid setting, as Redis words it.
     pub const EXPECTED: &str = "Invalid event class character. Use 'Ag$lshzxeKEtmdn'.";
 
-    /// From the setting's text; `None` when a message has no meaning.
+    /// Parses the setting; `None` if it contains an unknown letter.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         text.chars()
@@ -59,7 +59,7 @@ impl EventMask {
             .map(Self)
     }
 
-    /// As the setting is shown.
+    /// The canonical text of the setting, as `CONFIG GET` returns it.
     #[must_use]
     pub fn text(self) -> String {
         let all = self.0 & ALL == ALL;
@@ -75,7 +75,7 @@ impl EventMask {
     }
 }
 
-/// Tells the subscribers of this member about one database.
+/// Publishes the events of one database to the subscribers of this member.
 struct KeyspaceNotifier {
     grid: Grid,
     database: usize,
@@ -101,15 +101,15 @@ impl Listener for KeyspaceNotifier {
     }
 }
 
-/// Which databases somebody on this member wants to hear of.
+/// The databases whose events have subscribers on this member.
 #[derive(Default)]
 pub(crate) struct Notifications {
-    /// How many subscriptions want a database, and the listener's number.
+    /// Number of subscriptions and listener ID, by database.
     listening: Mutex<BTreeMap<usize, (usize, u64)>>,
 }
 
 impl Notifications {
-    /// Somebody subscribed to this topic, or to topics that fit it as a pattern.
+    /// Records a subscription to a channel, or to a pattern if `is_pattern`.
     pub(crate) fn subscribed(&self, grid: &Grid, topic: &[u8], is_pattern: bool) {
         for database in databases(topic, is_pattern) {
             let mut listening = self.listening.lock();
@@ -121,7 +121,7 @@ impl Notifications {
         }
     }
 
-    /// That subscription ended.
+    /// Records the end of a subscription.
     pub(crate) fn unsubscribed(&self, grid: &Grid, topic: &[u8], is_pattern: bool) {
         for database in databases(topic, is_pattern) {
             let mut listening = self.listening.lock();
@@ -136,12 +136,12 @@ impl Notifications {
     }
 }
 
-/// Whether a topic, or topics that fit it as a pattern, may tell of keys.
+/// Whether a channel, or channels that match a pattern, may carry keyspace notifications.
 pub(crate) fn may_match_events(topic: &[u8], is_pattern: bool) -> bool {
     !databases(topic, is_pattern).is_empty()
 }
 
-/// The databases that a topic, or a pattern of topics, may tell of.
+/// The databases whose notifications a channel, or channels that match a pattern, may carry.
 fn databases(topic: &[u8], is_pattern: bool) -> Vec<usize> {
     for prefix in ["__keyspace@", "__keyevent@"] {
         if let Some(rest) = topic.strip_prefix(prefix.as_bytes()) {
@@ -153,7 +153,7 @@ fn databases(topic: &[u8], is_pattern: bool) -> Vec<usize> {
             }
         }
     }
-    // A pattern may fit them, unless it begins otherwise.
+    // A pattern may match them if its literal prefix agrees with theirs.
     let begin = topic.iter().take_while(|byte| !b"*?[\\".contains(byte)).count();
     let begin = &topic[..begin];
     let could = is_pattern
@@ -168,7 +168,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_setting_is_shown_as_redis_shows_it() {
+    fn the_setting_is_formatted_as_in_redis() {
         for (text, shown) in
             [("KEA", "AKE"), ("Ex", "xE"), ("Kg$lshzxetd", "AK"), ("", ""), ("KEnA", "AKE")]
         {
@@ -178,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn only_those_databases_are_listened_to_that_may_be_told_of() {
+    fn a_channel_or_pattern_selects_the_databases_to_listen_to() {
         assert_eq!(databases(b"__keyevent@3__:expired", false), [3]);
         assert_eq!(databases(b"__keyspace@0__:*", true), [0]);
         assert_eq!(databases(b"__key*__:*", true).len(), DATABASES);

@@ -1,4 +1,4 @@
-//! What a client subscribed to and was not sent yet.
+//! Messages for a subscriber that were not sent yet.
 
 use std::collections::VecDeque;
 
@@ -10,21 +10,21 @@ use std::sync::Arc;
 
 use crate::ledger::{Account, Ledger};
 
-/// Bytes that may wait for one client: beyond that it does not keep up, and is
-/// cut off, so that it knows that it missed something.
+/// Limit of the unsent messages of one client, in bytes. A client beyond it is disconnected, so
+/// that it knows that it missed messages.
 pub(crate) const OUTPUT_BUFFER_BYTES_MAX: usize = 32 << 20;
-/// The same while as much is held for all clients together as may be.
+/// The limit, in bytes, while the memory held for all clients is at its limit.
 const OUTPUT_BUFFER_BYTES_WHEN_FULL_MAX: usize = 1 << 20;
-/// What waits is counted in steps of this many bytes.
+/// Granularity of the accounting, in bytes.
 const COUNTED_BYTES: usize = 64 << 10;
-/// Bytes that a message takes beside its own.
+/// Overhead of a message, in bytes.
 const MESSAGE_BYTES: usize = 128;
 
-/// One message.
+/// A message for a subscriber.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct OutboundMessage {
     pub(crate) topic: Bytes,
-    /// What fits the topic, if it was subscribed to by a pattern.
+    /// The pattern that the channel matched, for a pattern subscription.
     pub(crate) pattern: Option<Bytes>,
     pub(crate) payload: Bytes,
 }
@@ -35,7 +35,7 @@ impl OutboundMessage {
     }
 }
 
-/// Something was lost, since the client did not keep up.
+/// Messages were dropped, since the client did not keep up.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Overflowed;
 
@@ -56,13 +56,13 @@ impl Inner {
     }
 }
 
-/// See the [module](self).
+/// A bounded queue of messages for one client; see the [module](self).
 pub(crate) struct OutputBuffer {
     ledger: Arc<Ledger>,
     inner: Mutex<Inner>,
     /// Woken by each message.
     pub(crate) waker: AtomicWaker,
-    /// Woken when something was lost, and by nothing else: for a client that takes none now.
+    /// Woken by an overflow only: for a client whose messages are not being written.
     pub(crate) overflow_waker: AtomicWaker,
 }
 
@@ -96,7 +96,7 @@ impl Subscriber for OutputBuffer {
 }
 
 impl OutputBuffer {
-    /// An empty one.
+    /// An empty buffer, counted in `ledger`.
     pub(crate) fn new(ledger: &Arc<Ledger>) -> Self {
         let inner = Inner {
             messages: VecDeque::new(),
@@ -109,8 +109,7 @@ impl OutputBuffer {
         Self { ledger: Arc::clone(ledger), inner: Mutex::new(inner), waker, overflow_waker }
     }
 
-    /// Hands over what is there, in order, until `each` says that it is enough.
-    /// Returns whether there was anything.
+    /// Passes messages to `each`, in order, until it returns true. Returns whether there were any.
     pub(crate) fn take(
         &self,
         mut each: impl FnMut(OutboundMessage) -> bool,
@@ -131,12 +130,12 @@ impl OutputBuffer {
         Ok(any)
     }
 
-    /// Whether something was lost.
+    /// Whether messages were dropped.
     pub(crate) fn has_overflowed(&self) -> bool {
         self.inner.lock().overflowed
     }
 
-    /// The next one.
+    /// Removes and returns the next message.
     pub(crate) fn next(&self) -> Result<Option<OutboundMessage>, Overflowed> {
         let mut next = None;
         self.take(|message| {
@@ -152,7 +151,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn who_does_not_keep_up_is_told() {
+    fn a_full_buffer_reports_an_overflow() {
         let output_buffer = OutputBuffer::new(&Arc::default());
         let payload = Bytes::from(vec![0; OUTPUT_BUFFER_BYTES_MAX / 2]);
         output_buffer.deliver(&"t".into(), None, &payload);
@@ -161,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn what_waits_is_counted_and_less_of_it_may_wait_when_much_is_held() {
+    fn unsent_messages_are_counted_and_limited_further_when_memory_is_full() {
         let ledger = Arc::new(Ledger::default());
         let (slow, other) = (OutputBuffer::new(&ledger), OutputBuffer::new(&ledger));
         let payload = Bytes::from(vec![0; OUTPUT_BUFFER_BYTES_MAX / 2]);
@@ -179,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn messages_come_in_order_and_name_the_pattern() {
+    fn messages_are_in_order_and_carry_the_pattern() {
         let output_buffer = OutputBuffer::new(&Arc::default());
         output_buffer.deliver(&"t".into(), None, &"1".into());
         output_buffer.deliver(&"t".into(), Some(&"*".into()), &"2".into());

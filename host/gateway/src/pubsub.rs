@@ -1,5 +1,5 @@
-//! Subscriptions of clients, whatever they speak: to what is published, and to
-//! what happens to keys ([`notifications`](crate::notifications)).
+//! Subscriptions of clients of both protocols, to published messages and to keyspace notifications
+//! ([`notifications`](crate::notifications)).
 
 use std::sync::Arc;
 
@@ -10,27 +10,27 @@ use crate::ledger::Ledger;
 use crate::notifications::Notifications;
 use crate::output_buffer::OutputBuffer;
 
-/// What the clients of this member subscribe at.
+/// The subscriptions of the clients of one member.
 pub struct PubSub {
     grid: Grid,
     notifications: Notifications,
-    /// What is held in memory for clients of all protocols.
+    /// The memory held for clients of all protocols.
     pub(crate) ledger: Arc<Ledger>,
 }
 
 impl PubSub {
-    /// Nobody subscribed yet.
+    /// Creates it without subscriptions.
     #[must_use]
     pub fn new(grid: Grid) -> Arc<Self> {
         Arc::new(Self { grid, notifications: Notifications::default(), ledger: Arc::default() })
     }
 
-    /// Where one client's messages wait.
+    /// Creates the output buffer of one client.
     pub(crate) fn output_buffer(&self) -> Arc<OutputBuffer> {
         Arc::new(OutputBuffer::new(&self.ledger))
     }
 
-    /// Subscribes to a topic, or to all whose names fit a pattern, until the answer
+    /// Subscribes to a channel, or to all channels that match a pattern, until the [`Subscription`]
     /// is dropped.
     pub(crate) fn subscribe(
         self: &Arc<Self>,
@@ -49,7 +49,7 @@ impl PubSub {
     }
 }
 
-/// Ends when it is dropped.
+/// A subscription, ended by dropping it.
 pub(crate) struct Subscription {
     pubsub: Arc<PubSub>,
     topic: Bytes,

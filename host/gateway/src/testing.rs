@@ -1,4 +1,4 @@
-//! A grid of one member, and a RESP server on it, for tests.
+//! A grid of a single member, and a RESP server on it, for tests.
 
 use std::future::Future;
 use std::net::SocketAddr;
@@ -17,7 +17,7 @@ use crate::resp::request::Request;
 use crate::resp::server::{Cluster, ClusterNode, RespSettings, Server};
 use crate::trust::{Passwords, Trust};
 
-/// The process of the test.
+/// The host of the grid: the test process.
 struct Process {
     started: Instant,
 }
@@ -42,13 +42,13 @@ impl Host for Process {
     fn report(&self, _: Report) {}
 }
 
-/// A member alone, ready to serve. Needs a runtime, whose test does not pause: the
-/// grid is driven only here.
+/// The grid of a single member, ready to serve. Must be called in a runtime whose clock is not
+/// paused; `tick` is called once, here.
 pub(crate) fn single_member_grid() -> Grid {
     single_member_grid_with(MapCatalog::default())
 }
 
-/// As [`single_member_grid`], with settings of maps.
+/// Like [`single_member_grid`], with settings of maps.
 pub(crate) fn single_member_grid_with(catalog: MapCatalog) -> Grid {
     let settings =
         GridSettings { partitions: Some(7), min_members: 1, hasher: KeyHasher::new([7; 16]) };
@@ -58,7 +58,7 @@ pub(crate) fn single_member_grid_with(catalog: MapCatalog) -> Grid {
     let member = Member {
         id: me,
         addresses: vec!["127.0.0.1:6900".parse().unwrap()],
-        name: "lone".into(),
+        name: "single".into(),
         group: "test".into(),
         lite: false,
         modes: String::new(),
@@ -74,7 +74,7 @@ pub(crate) fn single_member_grid_with(catalog: MapCatalog) -> Grid {
     grid
 }
 
-/// The members that clients of a Redis Cluster are shown: none.
+/// A cluster without nodes.
 struct NoNodes;
 
 impl Cluster for NoNodes {
@@ -83,32 +83,32 @@ impl Cluster for NoNodes {
     }
 }
 
-/// A RESP server on a grid. It listens nowhere.
+/// A RESP server on a grid, without listeners.
 pub(crate) fn server_on(grid: Grid, passwords: Passwords) -> Arc<Server> {
     server_with(grid, RespSettings { passwords, clients_max: 100, ..RespSettings::default() })
 }
 
-/// As [`server_on`], with settings.
+/// Like [`server_on`], with settings.
 pub(crate) fn server_with(grid: Grid, settings: RespSettings) -> Arc<Server> {
     let pubsub = PubSub::new(grid.clone());
     Server::new(grid, pubsub, settings, Arc::new(NoNodes), 6379)
 }
 
-/// Hands a request of these words to `work`.
-pub(crate) fn with_request<R>(words: &[&[u8]], work: impl FnOnce(&Request<'_>) -> R) -> R {
+/// Passes a request with these arguments to `work`.
+pub(crate) fn with_request<R>(args: &[&[u8]], work: impl FnOnce(&Request<'_>) -> R) -> R {
     let mut at = 0;
-    let arguments: Vec<_> = words
+    let ranges: Vec<_> = args
         .iter()
-        .map(|word| {
+        .map(|arg| {
             let start = at;
-            at += word.len();
+            at += arg.len();
             start..at
         })
         .collect();
-    work(&Request::of(&words.concat(), &arguments))
+    work(&Request::of(&args.concat(), &ranges))
 }
 
-/// A client of that server, which may do so much.
+/// A client of the server, with the given permissions.
 pub(crate) fn client_of(server: &Arc<Server>, trust: Trust) -> Client {
     let address = SocketAddr::from(([127, 0, 0, 1], 1));
     let info = Arc::new(ClientInfo::new(1, address, address, server.elapsed_ms()));
@@ -117,13 +117,13 @@ pub(crate) fn client_of(server: &Arc<Server>, trust: Trust) -> Client {
     client
 }
 
-/// Does a command, and waits for what comes of it.
-pub(crate) async fn call(client: &mut Client, words: &[&[u8]]) -> Answer {
+/// Runs a command to completion and returns its reply.
+pub(crate) async fn call(client: &mut Client, args: &[&[u8]]) -> Answer {
     let mut sink = Vec::new();
-    let mut outcome = with_request(words, |request| commands::begin(client, request, &mut sink));
+    let mut outcome = with_request(args, |request| commands::begin(client, request, &mut sink));
     loop {
         outcome = match outcome {
-            // A value that was at hand is written already.
+            // The reply was written to the output already.
             Outcome::Ready(Answer::Nothing) if !sink.is_empty() => return written(&sink),
             Outcome::Ready(answer) | Outcome::Close(answer) => return answer,
             Outcome::Pending(later) | Outcome::Barrier(later) | Outcome::Blocking(later) => {
@@ -135,7 +135,7 @@ pub(crate) async fn call(client: &mut Client, words: &[&[u8]]) -> Answer {
     }
 }
 
-/// A bulk string, or nil, as it was written.
+/// Parses a bulk string or nil that was written to the output.
 fn written(bytes: &[u8]) -> Answer {
     let end = bytes.windows(2).position(|end| end == b"\r\n").expect("a line ends");
     if bytes[..end] == *b"$-1" || bytes[..end] == *b"_" {

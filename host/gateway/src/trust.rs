@@ -1,22 +1,22 @@
-//! Who a client is: the passwords that clients may give, whatever they speak.
+//! Authentication of clients of both protocols by password.
 
 use std::fmt;
 
 use subtle::ConstantTimeEq;
 
-/// What a client may do.
+/// Permissions of a client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Trust {
-    /// Say who it is.
+    /// May only authenticate.
     Unauthenticated,
-    /// Look.
+    /// May read: user `readonly`.
     ReadOnly,
-    /// Everything.
+    /// May do everything: user `default`.
     Full,
 }
 
 impl Trust {
-    /// The user's name.
+    /// The user name.
     pub(crate) fn user(self) -> &'static str {
         match self {
             Self::Unauthenticated => "(none)",
@@ -26,7 +26,7 @@ impl Trust {
     }
 }
 
-/// What clients must know. Shown nowhere.
+/// The passwords of clients. Never shown or logged.
 #[derive(Clone, Default)]
 pub struct Passwords {
     full: Vec<u8>,
@@ -34,28 +34,27 @@ pub struct Passwords {
 }
 
 impl Passwords {
-    /// `full` is what those must know who may do everything; empty when nobody must
-    /// know anything. `read_only` is what those must know who may only look; empty
-    /// when there are none.
+    /// `full` is the password of user `default`, empty for none. `read_only` is the password of
+    /// user `readonly`, empty if there is no such user.
     #[must_use]
     pub fn new(full: &[u8], read_only: &[u8]) -> Self {
         Self { full: full.to_vec(), read_only: read_only.to_vec() }
     }
 
-    /// Whether nobody must know anything.
+    /// Whether clients need no password.
     #[must_use]
     pub fn are_empty(&self) -> bool {
         self.full.is_empty()
     }
 
-    /// What a client may do that has not said who it is.
+    /// Permissions of a client that has not authenticated.
     #[must_use]
     pub fn trust_without_password(&self) -> Trust {
         if self.are_empty() { Trust::Full } else { Trust::Unauthenticated }
     }
 
-    /// What someone may do who says to be `user`, or does not say, and knows this
-    /// password. `None` when it is wrong. Takes as long whatever is wrong.
+    /// Checks a password, for a user name if one is given. Returns the permissions, or `None` if
+    /// the user name or password is wrong. Compares in constant time.
     #[must_use]
     pub fn trust_of(&self, user: Option<&[u8]>, password: &[u8]) -> Option<Trust> {
         let knows = |known: &[u8]| !known.is_empty() && bool::from(known.ct_eq(password));
@@ -85,7 +84,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn who_knows_a_password_is_trusted_as_far_as_it_goes() {
+    fn each_password_grants_the_permissions_of_its_user() {
         let passwords = Passwords::new(b"all", b"look");
         assert_eq!(passwords.trust_without_password(), Trust::Unauthenticated);
         assert_eq!(passwords.trust_of(None, b"all"), Some(Trust::Full));
@@ -101,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn without_a_password_anybody_may_do_everything() {
+    fn without_a_password_clients_have_full_access() {
         let passwords = Passwords::default();
         assert_eq!(passwords.trust_without_password(), Trust::Full);
         assert_eq!(passwords.trust_of(Some(b"default"), b"any"), Some(Trust::Full));

@@ -1,7 +1,8 @@
-//! Who may ask for data: the same trust as over RESP, by basic authentication.
+//! Access control for data over HTTP: the same passwords as over RESP, by basic authentication (RFC
+//! 7617).
 //!
-//! Without a client password only this machine may ask, and no page of another
-//! site in a browser on it.
+//! Without a client password, only clients on this machine are served, and no pages of other sites
+//! in a browser on it.
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -18,11 +19,11 @@ use base64::prelude::BASE64_STANDARD;
 use super::Web;
 use crate::trust::Trust;
 
-/// Who is on the other end of a connection.
+/// State of a connection that its requests share.
 #[derive(Debug)]
 pub(super) struct ConnectionInfo {
     peer: SocketAddr,
-    /// It is sent a stream that has no end.
+    /// The connection carries a stream of server-sent events, which has no end.
     pub(super) is_streaming: AtomicBool,
 }
 
@@ -36,14 +37,14 @@ impl ConnectionInfo {
     }
 }
 
-/// Lets a request for data through, or refuses it: the one place where permission is
-/// decided. A request that is not GET or HEAD counts as a change, on every path.
+/// Middleware that admits or rejects a request for data: the only place where permissions over HTTP
+/// are checked. Any method other than GET and HEAD counts as a write, on every path.
 pub(super) async fn admit(
     State(web): State<Arc<Web>>,
     request: Request,
     next: Next,
 ) -> Result<Response, AccessDenied> {
-    let _under_way = web.begin().ok_or(AccessDenied::Leaving)?;
+    let _in_flight = web.begin().ok_or(AccessDenied::Leaving)?;
     let (parts, body) = request.into_parts();
     let is_read_only = trust(&parts, &web)? < Trust::Full;
     let is_read = [Method::GET, Method::HEAD].contains(&parts.method);
@@ -53,18 +54,18 @@ pub(super) async fn admit(
     Ok(next.run(Request::from_parts(parts, body)).await)
 }
 
-/// Why somebody may not.
+/// Why a request was rejected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum AccessDenied {
-    /// No password, or a wrong one.
+    /// The password is missing or wrong.
     Unauthenticated,
-    /// The password is for looking.
+    /// The user may only read.
     ReadOnly,
-    /// Not from this machine, and there is no password.
+    /// No client password is set, and the client is not on this machine.
     NotLocal,
-    /// A page of another site asks.
+    /// No client password is set, and the request comes from a page of another site.
     CrossOrigin,
-    /// This member is about to stop.
+    /// This member is leaving.
     Leaving,
 }
 
@@ -75,24 +76,24 @@ impl IntoResponse for AccessDenied {
             Self::Unauthenticated => (
                 StatusCode::UNAUTHORIZED,
                 challenge,
-                "the client password is needed: basic authentication, any user name or \"default\"\n",
+                "authentication required: send the client password by basic authentication, with user name \"default\"\n",
             )
                 .into_response(),
             Self::ReadOnly => {
-                (StatusCode::FORBIDDEN, "this password is for looking only\n").into_response()
+                (StatusCode::FORBIDDEN, "user readonly may only send GET and HEAD\n").into_response()
             }
             Self::NotLocal => (
                 StatusCode::FORBIDDEN,
-                "data is for clients on this machine only, until a client password is set (--client-password-file)\n",
+                "data is served to clients on this machine only; set a client password (--client-password-file) to allow others\n",
             )
                 .into_response(),
             Self::CrossOrigin => (
                 StatusCode::FORBIDDEN,
-                "asked by a page of another site: without a client password that is refused\n",
+                "cross-origin requests are refused unless a client password is set (--client-password-file)\n",
             )
                 .into_response(),
             Self::Leaving => {
-                (StatusCode::SERVICE_UNAVAILABLE, "this member is stopping\n").into_response()
+                (StatusCode::SERVICE_UNAVAILABLE, "this member is shutting down\n").into_response()
             }
         }
     }
@@ -114,7 +115,7 @@ fn trust(parts: &Parts, web: &Web) -> Result<Trust, AccessDenied> {
         };
     }
     let (user, password) = given.and_then(credentials).ok_or(AccessDenied::Unauthenticated)?;
-    // Whoever knows a password need not know what its user is called here.
+    // Any other user name is accepted with either password.
     let named = [Trust::Full.user(), Trust::ReadOnly.user()].contains(&user.as_str());
     let user = named.then_some(user.as_bytes());
     web.passwords.trust_of(user, password.as_bytes()).ok_or(AccessDenied::Unauthenticated)
@@ -124,7 +125,7 @@ fn is_loopback(ip: IpAddr) -> bool {
     ip.to_canonical().is_loopback()
 }
 
-/// User and password of `Basic …` (RFC 7617).
+/// The user name and password of `Basic …` (RFC 7617).
 fn credentials(value: &[u8]) -> Option<(String, String)> {
     let (scheme, encoded) = value.split_at_checked(6)?;
     if !scheme.eq_ignore_ascii_case(b"basic ") {
@@ -135,9 +136,9 @@ fn credentials(value: &[u8]) -> Option<(String, String)> {
     Some((user.into(), password.into()))
 }
 
-/// Whether a browser asks for a page that is not this server's: then whoever wrote
-/// that page would do what only this machine may. A name that is made to point here
-/// (DNS rebinding) is such a page as well.
+/// Whether the request comes from a page of another site in a browser, which must not act with the
+/// rights of this machine. A foreign name that resolves to this machine (DNS rebinding) counts as
+/// another site.
 fn is_cross_origin(headers: &HeaderMap) -> bool {
     let text = |name| headers.get(name).and_then(|value: &header::HeaderValue| value.to_str().ok());
     let host = text(header::HOST).unwrap_or_default();
@@ -165,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn programs_and_own_pages_are_not_foreign() {
+    fn programs_and_own_pages_are_same_origin() {
         for own in [
             headers(&[]),
             headers(&[(header::HOST, "127.0.0.1:8080")]),
@@ -178,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn other_sites_and_names_that_were_made_to_point_here_are_foreign() {
+    fn other_sites_and_rebound_names_are_cross_origin() {
         for foreign in [
             headers(&[(header::HOST, "evil.example:8080")]),
             headers(&[(header::HOST, "localhost:8080"), (header::ORIGIN, "https://evil.example")]),
@@ -190,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn credentials_are_read_as_their_rfc_says() {
+    fn credentials_are_parsed_as_in_rfc_7617() {
         let read = |text: &str| credentials(text.as_bytes());
         let pair = |user: &str, password: &str| Some((user.to_owned(), password.to_owned()));
         assert_eq!(read("Basic ZGVmYXVsdDpzOmVjcmV0"), pair("default", "s:ecret"));

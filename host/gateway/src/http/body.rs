@@ -1,4 +1,4 @@
-//! Bodies of requests, within bounds.
+//! Request and response bodies, with limits on size, time and memory.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -17,26 +17,26 @@ use super::Web;
 use super::failure::Failure;
 use crate::ledger::{Account, FREE_BYTES};
 
-/// How long a body may take to arrive.
+/// Time for a request body to arrive, in milliseconds.
 const BODY_MS_MAX: u64 = 60_000;
-/// KiB of bodies that are on their way, all together: the largest value four times.
+/// Limit of all request bodies in transfer together, in KiB: four values of maximum size.
 const BODIES_KIB_MAX: usize = 4 * VALUE_BYTES_MAX / 1024;
-/// How long a body waits for body_budget.
+/// How long a request waits for its share of that limit, in milliseconds.
 const BODY_WAIT_MS_MAX: u64 = 5_000;
 
-/// Room for the bodies that are on their way.
+/// The memory for request bodies in transfer; one permit is 1 KiB.
 pub(super) fn body_budget() -> Arc<Semaphore> {
     Arc::new(Semaphore::new(BODIES_KIB_MAX))
 }
 
-/// Reads a body; it has its room for as long as the permit is kept.
+/// Reads a request body. The permit holds its share of the memory until it is dropped.
 pub(super) async fn read(
     web: &Web,
     headers: &HeaderMap,
     body: Body,
 ) -> Result<(Bytes, OwnedSemaphorePermit), Failure> {
     let announced = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok());
-    // What does not say how long it is may be as long as can be.
+    // A body without a length may be as long as the maximum.
     let length = announced.and_then(|text| text.parse().ok()).unwrap_or(VALUE_BYTES_MAX);
     if length > VALUE_BYTES_MAX {
         return Err(Failure::TooLong);
@@ -55,13 +55,13 @@ pub(super) async fn read(
     }
 }
 
-/// Bytes of an answer that are handed over at once.
+/// Chunk size of a response body, in bytes.
 const PIECE_BYTES: usize = 64 * 1024;
 
-/// A value as the body of an answer, counted as held until its client has taken it.
+/// Returns a value as a response body. It counts as memory held for the client until it is sent.
 ///
 /// # Errors
-/// [`Failure::Busy`] when as much is held for all clients already as may be.
+/// [`Failure::Busy`] if the memory held for clients is at its limit.
 pub(super) fn answer(web: &Web, value: Bytes) -> Result<Response, Failure> {
     if value.len() <= FREE_BYTES {
         return Ok(value.into_response());

@@ -1,27 +1,27 @@
-//! What a request ends with that was not done.
+//! Error responses to requests for data.
 
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use convoke_grid::OpError;
 
-/// Why something was not done, or may not have been.
+/// Why a request failed, or has an unknown outcome.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Failure {
-    /// There is no such key.
+    /// The key does not exist.
     NoSuchKey,
-    /// The condition does not hold.
+    /// The condition of `If-Match` or `If-None-Match` is false.
     Condition,
-    /// The request makes no sense; why.
+    /// The request is invalid, with the reason.
     Malformed(&'static str),
-    /// The body is longer than a value may be.
+    /// The body exceeds the maximum size of a value.
     TooLong,
-    /// The body did not arrive in time, or whole.
+    /// The body did not arrive completely or in time.
     Incomplete,
-    /// Too many large bodies are on their way.
+    /// Too many streams, or too many large bodies in transfer.
     TooMany,
-    /// As much is held for all clients already as may be.
+    /// The memory held for clients is at its limit.
     Busy,
-    /// What the grid says.
+    /// An error of the grid.
     Grid(OpError),
 }
 
@@ -54,20 +54,28 @@ impl IntoResponse for Failure {
             },
             Self::TooMany | Self::Busy => StatusCode::SERVICE_UNAVAILABLE,
         };
-        let words = match &self {
+        let message = match &self {
             Self::NoSuchKey => "no such key".to_owned(),
-            Self::Condition => "the condition does not hold; nothing was done".to_owned(),
+            Self::Condition => "precondition failed; nothing was done".to_owned(),
             Self::Malformed(why) => (*why).to_owned(),
             Self::TooLong => OpError::TooLong.to_string(),
-            Self::Incomplete => "the body did not arrive whole".to_owned(),
-            Self::TooMany => "too many large bodies are on their way; nothing was done".to_owned(),
-            Self::Busy => "too much is held for clients already; try again later".to_owned(),
+            Self::Incomplete => {
+                "the request body is incomplete or did not arrive in time".to_owned()
+            }
+            Self::TooMany => {
+                "too many streams or large request bodies; nothing was done, try again later"
+                    .to_owned()
+            }
+            Self::Busy => {
+                "the memory held for clients is at its limit; nothing was done, try again later"
+                    .to_owned()
+            }
             Self::Grid(OpError::Indeterminate) => {
                 format!("INDETERMINATE {}", OpError::Indeterminate)
             }
             Self::Grid(error) => error.to_string(),
         };
-        let mut response = (status, words + "\n").into_response();
+        let mut response = (status, message + "\n").into_response();
         if status == StatusCode::SERVICE_UNAVAILABLE {
             response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
         }

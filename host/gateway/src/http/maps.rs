@@ -1,8 +1,8 @@
 //! `/maps/{map}/{key}`: one entry of one map.
 //!
-//! The value is the body, as bytes. `ETag` is the entry's version, `If-Match` and
-//! `If-None-Match` make a change depend on it (RFC 9110, section 13). How long the
-//! entry lives is in `Convoke-Ttl-Ms` and `Convoke-Max-Idle-Ms`, both ways.
+//! The body is the value. `ETag` is the version of the entry; `If-Match` and `If-None-Match` make a
+//! change conditional on it (RFC 9110, section 13). `Convoke-Ttl-Ms` and `Convoke-Max-Idle-Ms`
+//! carry the lifetime of the entry, in requests and responses.
 
 use std::sync::Arc;
 
@@ -16,9 +16,9 @@ use convoke_grid::{KEY_BYTES_MAX, Map, OpError, Reply, Started, Version};
 use super::failure::Failure;
 use super::{Web, body};
 
-/// Milliseconds that an entry lives.
+/// Time to live of an entry, in milliseconds.
 pub(super) const TTL: HeaderName = HeaderName::from_static("convoke-ttl-ms");
-/// Milliseconds that it lives without being asked for.
+/// Time that an entry lives without being accessed, in milliseconds.
 pub(super) const MAX_IDLE: HeaderName = HeaderName::from_static("convoke-max-idle-ms");
 
 type Target = Path<(String, String)>;
@@ -39,14 +39,14 @@ pub(super) async fn get(
         Some(Reply::Failed(error)) => return Err(error.into()),
         _ => return Err(Failure::NoSuchKey),
     };
-    let Some(Reply::Map(facts)) = view else { return Err(Failure::NoSuchKey) };
-    let fact = |wanted: &str| {
-        facts.iter().find_map(|(name, fact)| match (name, fact) {
+    let Some(Reply::Map(fields)) = view else { return Err(Failure::NoSuchKey) };
+    let field = |wanted: &str| {
+        fields.iter().find_map(|(name, field)| match (name, field) {
             (Reply::Word(name), Reply::Integer(number)) if name == wanted => Some(*number),
             _ => None,
         })
     };
-    let tag = tag(Version(fact("version").unwrap_or(0).cast_unsigned()));
+    let tag = tag(Version(field("version").unwrap_or(0).cast_unsigned()));
     let known = headers.get(header::IF_NONE_MATCH).and_then(|value| value.to_str().ok());
     let is_known = known
         .is_some_and(|known| known.split(',').any(|one| [tag.as_str(), "*"].contains(&one.trim())));
@@ -58,11 +58,11 @@ pub(super) async fn get(
     };
     let headers = response.headers_mut();
     headers.extend(HeaderValue::from_str(&tag).map(|tag| (header::ETAG, tag)));
-    if let Some(deadline_ms) = fact("deadline-ms") {
+    if let Some(deadline_ms) = field("deadline-ms") {
         let now_ms = i64::try_from(web.grid.now_ms()).unwrap_or(i64::MAX);
         headers.insert(TTL, deadline_ms.saturating_sub(now_ms).max(0).into());
     }
-    if let Some(period_ms) = fact("max-idle-ms") {
+    if let Some(period_ms) = field("max-idle-ms") {
         headers.insert(MAX_IDLE, period_ms.into());
     }
     Ok(response)
@@ -101,7 +101,7 @@ pub(super) async fn delete(
     let remove = match condition(&headers)? {
         None | Some(PutIf::Present) => GenericOp::Remove,
         Some(PutIf::Version(version)) => GenericOp::RemoveVersion(version),
-        Some(_) => return Err(Failure::Malformed("If-None-Match says nothing about DELETE")),
+        Some(_) => return Err(Failure::Malformed("If-None-Match cannot be used with DELETE")),
     };
     match execute(&web, &map, key.as_bytes(), Op::Key(key.as_bytes(), KeyOp::Generic(remove)))
         .await?
@@ -111,7 +111,7 @@ pub(super) async fn delete(
     }
 }
 
-/// Does an operation where the key is.
+/// Executes an operation in the partition of the key.
 async fn execute(web: &Web, map: &str, key: &[u8], op: Op<'_>) -> Result<Reply, OpError> {
     if key.len() > KEY_BYTES_MAX {
         return Err(OpError::KeyTooLong);
@@ -125,22 +125,22 @@ async fn execute(web: &Web, map: &str, key: &[u8], op: Op<'_>) -> Result<Reply, 
     }
 }
 
-/// A version, as clients are told.
+/// Formats a version as an entity tag.
 fn tag(version: Version) -> String {
     format!("\"{:016x}\"", version.0)
 }
 
-/// The version that a client was told.
+/// Parses an entity tag that [`tag`] formatted.
 fn version(tag: &str) -> Option<Version> {
     let digits = tag.strip_prefix('"')?.strip_suffix('"')?;
     let are_digits = digits.bytes().all(|byte| byte.is_ascii_hexdigit());
     u64::from_str_radix(digits, 16).ok().filter(|_| are_digits).map(Version)
 }
 
-/// What a change depends on, if anything.
+/// Parses `If-Match` and `If-None-Match`.
 fn condition(headers: &HeaderMap) -> Result<Option<PutIf<'static>>, Failure> {
     const ONE: Failure = Failure::Malformed(
-        "If-Match takes * or one ETag as it was told, If-None-Match takes *, and one of the two is enough",
+        "invalid condition: expected If-Match with * or one ETag, or If-None-Match with *, and not both",
     );
     let text = |name| match headers.get(name).map(HeaderValue::to_str) {
         None => Ok(None),
@@ -158,7 +158,7 @@ fn condition(headers: &HeaderMap) -> Result<Option<PutIf<'static>>, Failure> {
 
 fn lifetime(headers: &HeaderMap) -> Result<Lifetime, Failure> {
     const WRONG: Failure = Failure::Malformed(
-        "Convoke-Ttl-Ms and Convoke-Max-Idle-Ms take a number of milliseconds above 0",
+        "Convoke-Ttl-Ms and Convoke-Max-Idle-Ms must be positive integers, in milliseconds",
     );
     let ms = |name| match headers.get(name) {
         None => Ok(None),
@@ -173,7 +173,7 @@ fn lifetime(headers: &HeaderMap) -> Result<Lifetime, Failure> {
     })
 }
 
-/// Longest time that an entry may be told to live: some 290 million years.
+/// Maximum lifetime of an entry, in milliseconds.
 const MS_MAX: u64 = i64::MAX as u64;
 
 #[cfg(test)]
@@ -181,7 +181,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_version_is_told_and_understood() {
+    fn versions_round_trip_as_entity_tags() {
         for number in [0, 1, u64::MAX] {
             assert_eq!(version(&tag(Version(number))), Some(Version(number)));
         }
@@ -191,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn conditions_are_one_tag_or_a_star() {
+    fn conditions_are_one_tag_or_an_asterisk() {
         let read = |pairs: &[(HeaderName, &'static str)]| {
             let value = |text| HeaderValue::from_static(text);
             condition(&pairs.iter().map(|(name, text)| (name.clone(), value(text))).collect())

@@ -1,5 +1,5 @@
-//! HTTP: health, metrics and status for everybody; maps, topics and events for
-//! those whom the member trusts ([`access`]); on a domain server the admin pages.
+//! The HTTP server: health, metrics and status without authentication; maps, topics and events for
+//! authenticated clients ([`access`]); on a domain server, admin pages.
 
 mod access;
 mod body;
@@ -33,44 +33,44 @@ use crate::resp::server::{FINISH_MS_MAX, FINISH_POLL_MS};
 use crate::trust::Passwords;
 use crate::{Node, admin};
 
-/// Connections at once on one address. For one more the oldest that is not sent a
-/// stream is cut off, so that idle clients never keep a health check out.
+/// Maximum number of connections per listener. Beyond it, the oldest connection that carries no
+/// stream is closed, so that idle clients never block a health check.
 const CONNECTIONS_MAX: usize = 2 * streams::STREAMS_MAX;
-/// How long a request's head may take to arrive, and an idle connection stays.
+/// Time for a request head to arrive, and for a connection to stay idle, in milliseconds.
 const HEAD_MS_MAX: u64 = 10_000;
-/// How long a connection lives, however busy, unless it is sent a stream.
+/// Lifetime of a connection that carries no stream, in milliseconds.
 const CONNECTION_MS_MAX: u64 = 600_000;
-/// Largest request head, in bytes: a key in the path has room in it.
+/// Maximum size of a request head, in bytes: larger than any key in a path.
 const HEAD_BYTES_MAX: usize = 64 * 1024;
-/// A pause after the system refuses to accept.
+/// Pause after a failed `accept`, in milliseconds.
 const ACCEPT_PAUSE_MS: u64 = 100;
 
-/// Which pages there are.
+/// Which pages are served.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Pages {
-    /// Those of every member.
+    /// The pages of every member.
     Member,
-    /// A domain server's admin pages as well.
+    /// The pages of every member and the admin pages of a domain server.
     Admin,
 }
 
-/// What is served.
+/// The state of the HTTP server.
 pub struct Web {
     node: Arc<dyn Node>,
     grid: Grid,
     pubsub: Arc<PubSub>,
     passwords: Passwords,
-    /// Room for bodies that are on their way.
+    /// Memory for request bodies in transfer; one permit is 1 KiB.
     body_budget: Arc<Semaphore>,
-    /// Streams that are sent.
+    /// Number of open streams.
     streams: AtomicUsize,
-    /// Requests for data that are under way.
+    /// Number of requests for data in progress.
     in_flight: AtomicUsize,
-    /// No further one begins.
+    /// The member is leaving: no further request for data starts.
     is_finishing: AtomicBool,
 }
 
-/// A request for data that is under way.
+/// Counts a request for data as in progress until dropped.
 struct InFlight<'a>(&'a AtomicUsize);
 
 impl Drop for InFlight<'_> {
@@ -80,7 +80,7 @@ impl Drop for InFlight<'_> {
 }
 
 impl Web {
-    /// Of this member, for those who know these passwords.
+    /// Creates the server of a member.
     #[must_use]
     pub fn new(
         node: Arc<dyn Node>,
@@ -102,19 +102,20 @@ impl Web {
         })
     }
 
-    /// A request for data begins, unless none is to.
+    /// Starts a request for data; `None` if the member is leaving.
     fn begin(&self) -> Option<InFlight<'_>> {
         self.in_flight.fetch_add(1, Ordering::SeqCst);
         let in_flight = InFlight(&self.in_flight);
         (!self.is_finishing.load(Ordering::SeqCst)).then_some(in_flight)
     }
 
-    /// Lets no further request for data begin, and waits until those under way are answered:
-    /// for at most [`FINISH_MS_MAX`].
+    /// Rejects further requests for data and waits until those in progress are answered, for at
+    /// most [`FINISH_MS_MAX`].
     pub async fn finish(&self) {
         self.is_finishing.store(true, Ordering::SeqCst);
         let end = Instant::now() + Duration::from_millis(FINISH_MS_MAX);
-        // An answer that was made is sent within the time of one look.
+        // A finished response is sent within one poll interval, so two idle polls in a row are
+        // needed.
         let mut idle_polls_left = 2;
         while idle_polls_left > 0 && Instant::now() < end {
             tokio::time::sleep(Duration::from_millis(FINISH_POLL_MS)).await;
@@ -124,7 +125,7 @@ impl Web {
     }
 }
 
-/// Serves on all `listeners` until this is dropped.
+/// Serves on all `listeners` until the future is dropped.
 pub async fn serve(listeners: Vec<TcpListener>, web: Arc<Web>, pages: Pages) {
     let router = router(&web, pages);
     join_all(listeners.into_iter().map(|listener| accept(listener, router.clone()))).await;
@@ -147,13 +148,13 @@ fn router(web: &Arc<Web>, pages: Pages) -> Router {
         .route("/topics", routing::get(streams::topics))
         .route("/topics/{*topic}", routing::get(streams::topic).post(streams::publish))
         .route("/events", routing::get(streams::events))
-        // All routes above this line are data: each request to them is checked.
+        // All routes above this line serve data: every request to them is checked.
         .route_layer(middleware::from_fn_with_state(Arc::clone(web), access::admit))
         .with_state(Arc::clone(web))
         .merge(public)
         .fallback(move || async move {
             let text = format!(
-                "there are {admin_paths}/health/live, /health/ready, /metrics, /status, /events, /maps/MAP/KEY and /topics/TOPIC\n"
+                "not found; available paths: {admin_paths}/health/live, /health/ready, /metrics, /status, /events, /maps/MAP/KEY, /topics/TOPIC\n"
             );
             (StatusCode::NOT_FOUND, text)
         })
@@ -175,7 +176,7 @@ async fn status(State(node): State<Arc<dyn Node>>) -> Response {
     Json(node.status()).into_response()
 }
 
-/// A connection that is served.
+/// A connection that is being served.
 struct OpenConnection {
     connection_info: Arc<ConnectionInfo>,
     task: AbortHandle,
@@ -204,7 +205,7 @@ async fn accept(listener: TcpListener, router: Router) {
                     .push_back(OpenConnection { connection_info, task: task.abort_handle() });
             }
             Err(error) => {
-                warn!(%error, "cannot accept an HTTP connection");
+                warn!(%error, "failed to accept an HTTP connection");
                 tokio::time::sleep(Duration::from_millis(ACCEPT_PAUSE_MS)).await;
             }
         }
@@ -222,7 +223,7 @@ async fn serve_connection(stream: TcpStream, router: Router, connection_info: Ar
         let bound = Duration::from_millis(CONNECTION_MS_MAX);
         match tokio::time::timeout(bound, connection.as_mut()).await {
             Ok(Ok(())) => return,
-            Ok(Err(error)) => return debug!(%error, "an HTTP connection broke off"),
+            Ok(Err(error)) => return debug!(%error, "HTTP connection failed"),
             Err(_) if connection_info.is_streaming() => {}
             Err(_) => return,
         }

@@ -1,9 +1,9 @@
-//! Streams of server-sent events: `/topics/{topic}`, `/topics?pattern=…` and
-//! `/events`. And `POST /topics/{topic}`.
+//! Streams of server-sent events: `/topics/{topic}`, `/topics?pattern=…` and `/events`; and `POST
+//! /topics/{topic}`.
 //!
-//! A message is `{"topic": …, "text": …}`, with `base64` in place of `text` when it
-//! is no UTF-8, and with the `pattern` that it came by. A client that does not keep
-//! up is told so, with an event `overflow`, and its stream ends.
+//! A message is `{"topic": …, "text": …}`, with `base64` instead of `text` if the payload is not
+//! UTF-8, and with `pattern` for a pattern subscription. A client that does not keep up gets an
+//! event `overflow`, and its stream ends.
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
@@ -35,10 +35,10 @@ use crate::output_buffer::{OutboundMessage, OutputBuffer, Overflowed};
 use crate::pubsub::Subscription;
 use crate::{MEMBERS_TOPIC, PARTITIONS_TOPIC};
 
-/// Streams at once.
+/// Maximum number of open streams.
 pub(super) const STREAMS_MAX: usize = 512;
-/// A comment goes to a client that was told nothing for so long: connections that
-/// are dead show, and proxies stay patient.
+/// Interval of keep-alive comments on an idle stream, in milliseconds: reveals dead connections and
+/// prevents timeouts of proxies.
 const KEEP_ALIVE_MS: u64 = 15_000;
 
 pub(super) async fn publish(
@@ -65,7 +65,7 @@ pub(super) async fn topic(
     Ok(messages.into_response())
 }
 
-/// What is asked behind `/topics`.
+/// Query parameters of `/topics`.
 #[derive(Deserialize)]
 pub(super) struct StreamQuery {
     pattern: String,
@@ -83,14 +83,15 @@ pub(super) async fn topics(
     Ok(messages.into_response())
 }
 
-/// Who is here and whether the data is safe: now, and at each change.
+/// `GET /events`: the members and the state of the data, now and at each change.
 pub(super) async fn events(
     State(web): State<Arc<Web>>,
     Extension(connection_info): Extension<Arc<ConnectionInfo>>,
 ) -> Result<Response, Failure> {
     let topics = [MEMBERS_TOPIC, PARTITIONS_TOPIC].map(|topic| (Bytes::from(topic), false));
     let mut messages = EventStream::open(&web, &connection_info, &topics, change)?;
-    // What changes just now is told twice rather than not at all.
+    // Subscribed before the state is read: a concurrent change may be sent twice, but is never
+    // missed.
     let now = [(MEMBERS_TOPIC, web.node.members()), (PARTITIONS_TOPIC, web.node.partitions())];
     messages.first = now
         .map(|(topic, now)| {
@@ -105,11 +106,11 @@ fn check_topic(topic: &str) -> Result<(), Failure> {
     if topic.len() <= TOPIC_BYTES_MAX {
         Ok(())
     } else {
-        Err(Failure::Malformed("the topic's name is too long"))
+        Err(Failure::Malformed("the topic name is too long"))
     }
 }
 
-/// A message, for whoever asked for a topic.
+/// The event for a message of a topic.
 fn message(message: &OutboundMessage) -> Event {
     Event::default().data(message_json(message).to_string())
 }
@@ -126,13 +127,13 @@ fn message_json(message: &OutboundMessage) -> Value {
     value
 }
 
-/// A change of the cluster, for whoever asked for `/events`.
+/// The event for a change of the cluster, for `/events`.
 fn change(message: &OutboundMessage) -> Event {
     let name = if message.topic == MEMBERS_TOPIC { "members" } else { "partitions" };
     Event::default().event(name).data(String::from_utf8_lossy(&message.payload))
 }
 
-/// What one client is told, for as long as it stays.
+/// The stream of events of one client.
 struct EventStream {
     write: fn(&OutboundMessage) -> Event,
     first: VecDeque<OutboundMessage>,
@@ -199,10 +200,10 @@ impl Stream for EventStream {
             Ok(Some(message)) => Poll::Ready(Some(Ok((self.write)(&message)))),
             Ok(None) => Poll::Pending,
             Err(Overflowed) => {
-                warn!("a subscriber over HTTP does not keep up; its stream ends");
+                warn!("closing the stream of an HTTP subscriber that does not keep up");
                 self.is_over = true;
-                let words = "messages were lost, since they were not taken in time";
-                Poll::Ready(Some(Ok(Event::default().event("overflow").data(words))))
+                let message = "messages were dropped because the client did not keep up";
+                Poll::Ready(Some(Ok(Event::default().event("overflow").data(message))))
             }
         }
     }
@@ -213,7 +214,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_no_text_is_told_as_base64() {
+    fn payloads_that_are_not_utf8_are_sent_as_base64() {
         let message = |payload: &'static [u8]| OutboundMessage {
             topic: "a".into(),
             pattern: Some("*".into()),

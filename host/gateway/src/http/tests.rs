@@ -1,4 +1,4 @@
-//! All of it over real connections, with a grid of one member.
+//! Tests of the HTTP server over real connections, with a grid of one member.
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
@@ -40,7 +40,7 @@ impl Node for FakeNode {
     }
 }
 
-/// A server for as long as it is kept.
+/// A running server, stopped when dropped.
 struct Served {
     address: std::net::SocketAddr,
     grid: Grid,
@@ -75,7 +75,7 @@ impl Served {
         answer
     }
 
-    /// Status, and what was answered in all.
+    /// Sends a request; returns the status code and the whole response.
     async fn call(&self, method: &str, path: &str, headers: &[&str], body: &str) -> (u16, String) {
         let headers: String = headers.iter().map(|header| format!("{header}\r\n")).collect();
         let length = body.len();
@@ -87,7 +87,7 @@ impl Served {
         (status.unwrap_or_else(|| panic!("{answer}")), answer)
     }
 
-    /// The lines of a stream, once its head has come.
+    /// The lines of a stream, after its response head.
     async fn stream(&self, path: &str) -> Lines<BufReader<TcpStream>> {
         let mut client = TcpStream::connect(self.address).await.unwrap();
         let request = format!("GET {path} HTTP/1.1\r\nhost: 127.0.0.1\r\n\r\n");
@@ -98,7 +98,7 @@ impl Served {
     }
 }
 
-/// The next event of a stream: its name, and its data.
+/// The name and data of the next event of a stream.
 async fn event(lines: &mut Lines<BufReader<TcpStream>>) -> (String, Value) {
     let mut name = String::new();
     let within = Duration::from_secs(10);
@@ -129,10 +129,10 @@ async fn readiness_follows_the_member_and_liveness_does_not() {
 }
 
 #[tokio::test]
-async fn a_member_that_stops_answers_what_was_begun_and_begins_nothing_more() {
+async fn a_leaving_member_completes_requests_in_progress_and_rejects_new_ones() {
     let served = serve_with(true, Passwords::default()).await;
     let path = "/maps/m/k";
-    // The body of this one comes late.
+    // The body of this request arrives late.
     let mut client = TcpStream::connect(served.address).await.unwrap();
     let head = format!("PUT {path} HTTP/1.1\r\nhost: 127.0.0.1\r\nconnection: close\r\n");
     client.write_all(format!("{head}content-length: 5\r\n\r\n").as_bytes()).await.unwrap();
@@ -162,13 +162,13 @@ async fn status_is_json_and_metrics_are_prometheus_text() {
 }
 
 #[tokio::test]
-async fn what_is_not_there_says_what_is() {
+async fn a_404_response_lists_the_available_paths() {
     let answer = get(true, "/etc/passwd").await;
     assert!(answer.starts_with("HTTP/1.1 404") && answer.contains("/status"));
 }
 
 #[tokio::test]
-async fn a_domain_server_has_pages_for_people_and_for_scripts() {
+async fn a_domain_server_serves_admin_pages_as_html_and_json() {
     let page = get(true, "/").await;
     assert!(page.contains("content-security-policy") && page.contains("Cluster shop"));
     assert!(get(true, "/members").await.contains(r#""members":[]"#));
@@ -177,7 +177,7 @@ async fn a_domain_server_has_pages_for_people_and_for_scripts() {
 }
 
 #[tokio::test]
-async fn noise_and_heads_without_end_are_turned_away() {
+async fn invalid_requests_and_oversized_heads_are_rejected() {
     let served = serve_with(true, Passwords::default()).await;
     assert!(served.send("\x16\x03\x01 nonsense\r\n\r\n").await.starts_with("HTTP/1.1 400"));
     let endless = format!("GET / HTTP/1.1\r\nx: {}\r\n\r\n", "y".repeat(HEAD_BYTES_MAX * 2));
@@ -203,7 +203,7 @@ async fn an_entry_is_put_got_and_deleted() {
 }
 
 #[tokio::test]
-async fn a_long_value_comes_whole_with_its_length_and_is_counted_until_it_is_taken() {
+async fn a_large_value_is_sent_completely_and_counted_until_sent() {
     let served = serve_with(true, Passwords::default()).await;
     let value = "long".repeat(1 << 20);
     assert_eq!(served.call("PUT", "/maps/a/1", &[], &value).await.0, 204);
@@ -213,7 +213,7 @@ async fn a_long_value_comes_whole_with_its_length_and_is_counted_until_it_is_tak
     assert!(got.ends_with(&value));
     let (_, head) = served.call("HEAD", "/maps/a/1", &[], "").await;
     assert_eq!(header(&head, "content-length"), Some(value.len().to_string().as_str()));
-    // As if others held as much as may be.
+    // Simulates other clients that use up the memory limit.
     let mut others = crate::ledger::Account::new(&served.ledger);
     others.set(2 * crate::ledger::HELD_BYTES_MAX);
     let (status, busy) = served.call("GET", "/maps/a/1", &[], "").await;
@@ -224,7 +224,7 @@ async fn a_long_value_comes_whole_with_its_length_and_is_counted_until_it_is_tak
 }
 
 #[tokio::test]
-async fn changes_depend_on_the_version_that_was_told() {
+async fn conditional_changes_compare_the_entity_tag() {
     let served = serve_with(true, Passwords::default()).await;
     let path = "/maps/carts/1";
     assert_eq!(served.call("PUT", path, &["if-match: *"], "a").await.0, 412);
@@ -242,13 +242,13 @@ async fn changes_depend_on_the_version_that_was_told() {
 }
 
 #[tokio::test]
-async fn how_long_an_entry_lives_is_said_and_told() {
+async fn lifetimes_are_set_and_returned_by_headers() {
     let served = serve_with(true, Passwords::default()).await;
     let limits = ["convoke-ttl-ms: 60000", "convoke-max-idle-ms: 5000"];
     assert_eq!(served.call("PUT", "/maps/a/1", &limits, "x").await.0, 204);
     let (_, got) = served.call("GET", "/maps/a/1", &[], "").await;
     let ms: u64 = header(&got, "convoke-ttl-ms").unwrap().parse().unwrap();
-    assert!((1..=5_000).contains(&ms), "the earlier of the two: {ms}");
+    assert!((1..=5_000).contains(&ms), "the earlier of the two limits: {ms}");
     assert_eq!(header(&got, "convoke-max-idle-ms"), Some("5000"));
     for wrong in ["0", "-1", "soon", "99999999999999999999"] {
         let header = format!("convoke-ttl-ms: {wrong}");
@@ -257,7 +257,7 @@ async fn how_long_an_entry_lives_is_said_and_told() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_stored_is_refused_with_its_reason() {
+async fn values_keys_and_maps_beyond_their_limits_are_rejected() {
     let served = serve_with(true, Passwords::default()).await;
     let request = format!(
         "PUT /maps/a/1 HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ncontent-length: {}\r\n\r\n",
@@ -273,7 +273,7 @@ async fn what_cannot_be_stored_is_refused_with_its_reason() {
 }
 
 #[tokio::test]
-async fn what_is_published_is_streamed_to_those_who_asked_for_it() {
+async fn published_messages_are_streamed_to_subscribers() {
     let served = serve_with(true, Passwords::default()).await;
     let mut named = served.stream("/topics/news/today").await;
     let mut by_pattern = served.stream("/topics?pattern=news%2F*").await;
@@ -289,7 +289,7 @@ async fn what_is_published_is_streamed_to_those_who_asked_for_it() {
 }
 
 #[tokio::test]
-async fn what_happens_to_keys_is_streamed_too() {
+async fn keyspace_notifications_are_streamed() {
     let served = serve_with(true, Passwords::default()).await;
     served.grid.set_setting("notify-keyspace-events", "KEA");
     let mut keys = served.stream("/topics?pattern=__keyevent@0__:*").await;
@@ -299,7 +299,7 @@ async fn what_happens_to_keys_is_streamed_too() {
 }
 
 #[tokio::test]
-async fn events_begin_with_how_things_are_and_go_on_with_each_change() {
+async fn events_start_with_the_current_state_followed_by_changes() {
     let served = serve_with(true, Passwords::default()).await;
     let mut events = served.stream("/events").await;
     assert_eq!(event(&mut events).await, ("members".into(), json!({ "size": 2 })));
@@ -311,7 +311,7 @@ async fn events_begin_with_how_things_are_and_go_on_with_each_change() {
 }
 
 #[tokio::test]
-async fn a_password_is_asked_for_where_there_is_one() {
+async fn a_configured_password_is_required() {
     let served = serve_with(true, Passwords::new(b"all", b"look")).await;
     let basic = |text: &str| format!("authorization: Basic {}", BASE64_STANDARD.encode(text));
     let (all, look) = (basic("anybody:all"), basic("readonly:look"));
@@ -329,7 +329,7 @@ async fn a_password_is_asked_for_where_there_is_one() {
 }
 
 #[tokio::test]
-async fn each_method_of_each_path_of_data_is_for_those_who_may() {
+async fn each_method_of_each_data_path_checks_permissions() {
     let served = serve_with(true, Passwords::new(b"all", b"look")).await;
     let basic = |text: &str| format!("authorization: Basic {}\r\n", BASE64_STANDARD.encode(text));
     let users = [String::new(), basic("x:wrong"), basic("readonly:look"), basic("default:all")];
@@ -341,11 +341,11 @@ async fn each_method_of_each_path_of_data_is_for_those_who_may() {
                 );
                 let mut client = TcpStream::connect(served.address).await.unwrap();
                 client.write_all(request.as_bytes()).await.unwrap();
-                // The line of the status is enough: a stream has no end.
+                // The status line is enough: a stream has no end.
                 let line = BufReader::new(client).lines().next_line().await.unwrap().unwrap();
                 let status = line.split(' ').nth(1).unwrap();
                 let is_read = ["GET", "HEAD"].contains(&method);
-                // 405: that method does nothing, for any user.
+                // 405: the path does not support the method, for any user.
                 let is_right = match user {
                     0 | 1 => ["401", "405"].contains(&status),
                     2 if !is_read => ["403", "405"].contains(&status),
@@ -358,7 +358,7 @@ async fn each_method_of_each_path_of_data_is_for_those_who_may() {
 }
 
 #[tokio::test]
-async fn without_a_password_pages_of_other_sites_get_nothing() {
+async fn without_a_password_cross_origin_requests_are_refused() {
     let served = serve_with(true, Passwords::default()).await;
     let foreign = ["origin: https://evil.example"];
     assert_eq!(served.call("POST", "/topics/a", &foreign, "x").await.0, 403);

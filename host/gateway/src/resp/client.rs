@@ -48,7 +48,7 @@ pub(crate) struct ClientInfo {
     pub(crate) patterns: AtomicUsize,
     /// Number of queued commands; -1 outside of a transaction.
     pub(crate) queued: AtomicI64,
-    pub(crate) is_waiting: AtomicBool,
+    pub(crate) is_blocked: AtomicBool,
     pub(crate) is_trusted: AtomicBool,
     pub(crate) protocol: AtomicUsize,
     pub(crate) names: Mutex<ClientNames>,
@@ -80,7 +80,7 @@ impl ClientInfo {
             topics: AtomicUsize::new(0),
             patterns: AtomicUsize::new(0),
             queued: AtomicI64::new(-1),
-            is_waiting: AtomicBool::new(false),
+            is_blocked: AtomicBool::new(false),
             is_trusted: AtomicBool::new(false),
             protocol: AtomicUsize::new(2),
             names: Mutex::default(),
@@ -138,7 +138,7 @@ pub(crate) struct Transaction {
     pub(crate) queued: Vec<Queued>,
     pub(crate) bytes: usize,
     /// A command was rejected while queuing, so `EXEC` fails with `EXECABORT`.
-    pub(crate) broken: bool,
+    pub(crate) is_aborted: bool,
 }
 
 /// A watched key: `EXEC` does nothing if its version has changed.
@@ -163,7 +163,7 @@ pub(crate) enum ReplyMode {
     Off,
 }
 
-/// See the [module](self).
+/// The state of one client connection; see the [module](self).
 pub(crate) struct Client {
     pub(crate) server: Arc<Server>,
     pub(crate) info: Arc<ClientInfo>,

@@ -33,7 +33,7 @@ const PIPELINE_BYTES_MAX: usize = 8 << 20;
 /// A request in progress is held twice: here, and while it is sent to another member.
 const REQUEST_COPIES: usize = 2;
 /// Estimated size of a reply, in bytes, before there was one.
-const ANSWER_BYTES_AT_FIRST: usize = 256 * 1_024;
+const ANSWER_BYTES_INITIAL: usize = 256 * 1_024;
 /// Unsent output, in bytes, beyond which no further command starts.
 const OUTPUT_BYTES_MAX: usize = 1 << 20;
 /// Maximum number of bytes read in one turn.
@@ -53,7 +53,7 @@ struct Pending {
     is_silent: bool,
     /// Size of its request, in bytes.
     request_bytes: usize,
-    behind: Vec<u8>,
+    queued_output: Vec<u8>,
 }
 
 /// What a command in progress waits for.
@@ -74,7 +74,7 @@ enum Step {
     End,
 }
 
-/// See the [module](self).
+/// A client connection; see the [module](self).
 pub(crate) struct Connection {
     stream: TcpStream,
     client: Client,
@@ -90,7 +90,7 @@ pub(crate) struct Connection {
     /// Total size of the requests in `pending`, in bytes.
     pending_bytes: usize,
     /// Total size of the replies kept in `pending`, in bytes.
-    behind_bytes: usize,
+    queued_output_bytes: usize,
     /// Size of the largest recent reply of a command that did not complete at once, in bytes;
     /// decays.
     answer_bytes: usize,
@@ -102,9 +102,9 @@ pub(crate) struct Connection {
     /// The output buffer may hold more messages than `output` had room for.
     has_messages: bool,
     /// The client has closed its side.
-    is_closed: bool,
+    is_input_closed: bool,
     /// No further command starts; pending replies are still sent.
-    is_ending: bool,
+    is_closing: bool,
     /// Memory held for this client.
     account: Account,
     /// Counts this connection in its lane until it is dropped.
@@ -124,14 +124,14 @@ impl Connection {
             has_polled: false,
             pending: VecDeque::new(),
             pending_bytes: 0,
-            behind_bytes: 0,
-            answer_bytes: ANSWER_BYTES_AT_FIRST,
+            queued_output_bytes: 0,
+            answer_bytes: ANSWER_BYTES_INITIAL,
             barrier: false,
             output: Vec::new(),
             sent: 0,
             has_messages: false,
-            is_closed: false,
-            is_ending: false,
+            is_input_closed: false,
+            is_closing: false,
             account,
             _assignment: assignment,
         }
@@ -141,12 +141,12 @@ impl Connection {
     fn wants_input(&self) -> bool {
         let has_backlog = self.input.len() - self.consumed >= READ_BYTES && !self.is_starved;
         let is_full = self.is_full() && !self.barrier;
-        !(self.is_closed || self.is_ending || has_backlog || is_full)
+        !(self.is_input_closed || self.is_closing || has_backlog || is_full)
     }
 
     /// Whether a command that has arrived may start.
     fn may_start(&self) -> bool {
-        !self.barrier && !self.is_ending && !self.is_full()
+        !self.barrier && !self.is_closing && !self.is_full()
     }
 
     /// Whether `output` has room for replies and messages.
@@ -176,7 +176,7 @@ impl Connection {
         self.note_long_request(count > 0);
         match read {
             Poll::Ready(Ok(())) if count == 0 => {
-                self.is_closed = true;
+                self.is_input_closed = true;
                 Step::Done
             }
             Poll::Ready(Ok(())) => {
@@ -220,12 +220,12 @@ impl Connection {
         let commands_max = (PIPELINE_BYTES_MAX / self.answer_bytes.max(1)).clamp(1, PIPELINE_MAX);
         self.pending.len() >= commands_max
             || self.pending_bytes >= PIPELINE_BYTES_MAX
-            || self.unsent() + self.behind_bytes >= OUTPUT_BYTES_MAX
+            || self.unsent() + self.queued_output_bytes >= OUTPUT_BYTES_MAX
     }
 
     /// Memory held for the client, in bytes.
     fn held_bytes(&self) -> usize {
-        let pending = REQUEST_COPIES * self.pending_bytes + self.behind_bytes;
+        let pending = REQUEST_COPIES * self.pending_bytes + self.queued_output_bytes;
         self.input.len() + self.output.len() + pending + self.client.queued_bytes()
     }
 
@@ -245,7 +245,7 @@ impl Connection {
     }
 
     /// Parses and starts the requests that have arrived.
-    fn begin(&mut self, context: &mut Context<'_>) -> Step {
+    fn start_commands(&mut self, context: &mut Context<'_>) -> Step {
         let mut step = Step::Idle;
         while self.may_start() {
             let is_trusted = self.client.trust > Trust::Unauthenticated;
@@ -267,18 +267,18 @@ impl Connection {
             let length = request.consumed;
             if !request.is_empty() {
                 let last = self.pending.back_mut();
-                let is_behind = last.is_some();
-                let sink = last.map_or(&mut self.output, |last| &mut last.behind);
+                let is_queued = last.is_some();
+                let sink = last.map_or(&mut self.output, |last| &mut last.queued_output);
                 let before = sink.len();
                 let outcome = commands::begin(&mut self.client, &request, sink);
-                if is_behind {
-                    self.behind_bytes += sink.len() - before;
+                if is_queued {
+                    self.queued_output_bytes += sink.len() - before;
                 }
                 self.track(outcome, length, context);
             }
             self.consumed += length;
             self.account.set(self.held_bytes());
-            self.account.has_arrived();
+            self.account.request_completed();
         }
         if matches!(step, Step::Done) {
             let now = self.client.server.elapsed_ms();
@@ -297,34 +297,34 @@ impl Connection {
             Progress::Done(answer, is_last) => {
                 // Confirmations of subscriptions are sent even to a client that turned replies off.
                 if !is_silent || answer.is_push() {
-                    self.answer(&answer);
+                    self.queue_reply(&answer);
                 }
-                self.is_ending |= is_last;
+                self.is_closing |= is_last;
             }
             Progress::Pending { awaited, is_barrier, is_blocked } => {
                 self.barrier = is_barrier;
-                self.client.info.is_waiting.store(is_blocked, Ordering::Relaxed);
+                self.client.info.is_blocked.store(is_blocked, Ordering::Relaxed);
                 self.pending_bytes += request_bytes;
                 self.pending.push_back(Pending {
                     awaited,
                     protocol,
                     is_silent,
                     request_bytes,
-                    behind: Vec::new(),
+                    queued_output: Vec::new(),
                 });
             }
         }
     }
 
     /// Appends a reply after those of all earlier commands.
-    fn answer(&mut self, answer: &Answer) {
+    fn queue_reply(&mut self, answer: &Answer) {
         let protocol = self.client.protocol;
         match self.pending.back_mut() {
             None => answer.write(&mut self.output, protocol),
             Some(last) => {
-                let before = last.behind.len();
-                answer.write(&mut last.behind, protocol);
-                self.behind_bytes += last.behind.len() - before;
+                let before = last.queued_output.len();
+                answer.write(&mut last.queued_output, protocol);
+                self.queued_output_bytes += last.queued_output.len() - before;
             }
         }
     }
@@ -364,7 +364,7 @@ impl Connection {
             step = Step::Done;
             let answer = match advance(outcome, &mut self.client, context, true) {
                 Progress::Done(answer, is_last) => {
-                    self.is_ending |= is_last;
+                    self.is_closing |= is_last;
                     answer
                 }
                 Progress::Pending { awaited, .. } => {
@@ -378,13 +378,13 @@ impl Connection {
             }
             let bytes = self.output.len() - before;
             self.answer_bytes = bytes.max(self.answer_bytes - self.answer_bytes / 8);
-            self.output.extend_from_slice(&first.behind);
-            self.behind_bytes -= first.behind.len();
+            self.output.extend_from_slice(&first.queued_output);
+            self.queued_output_bytes -= first.queued_output.len();
             self.pending_bytes -= first.request_bytes;
             self.pending.pop_front();
             if self.pending.is_empty() {
                 self.barrier = false;
-                self.client.info.is_waiting.store(false, Ordering::Relaxed);
+                self.client.info.is_blocked.store(false, Ordering::Relaxed);
             }
         }
         step
@@ -410,13 +410,13 @@ impl Connection {
         let protocol = self.client.protocol;
         let (output, sent) = (&mut self.output, self.sent);
         let mut is_full = false;
-        let taken = output_buffer.take(|message| {
+        let result = output_buffer.take(|message| {
             push(&message, &mut Encoder { buffer: output, protocol });
             is_full = output.len() - sent >= OUTPUT_BYTES_MAX;
             is_full
         });
         self.has_messages = is_full;
-        match taken {
+        match result {
             Ok(true) => Step::Done,
             Ok(false) => Step::Idle,
             Err(Overflowed) => self.disconnect_subscriber(),
@@ -435,10 +435,10 @@ impl Connection {
 
     fn write(&mut self, context: &mut Context<'_>) -> Step {
         if self.unsent() == 0 {
-            let is_over = self.pending.is_empty() && (self.is_ending || self.is_closed);
+            let is_over = self.pending.is_empty() && (self.is_closing || self.is_input_closed);
             // A blocked command of a client that has disconnected is abandoned.
             let is_abandoned =
-                self.is_closed && self.client.info.is_waiting.load(Ordering::Relaxed);
+                self.is_input_closed && self.client.info.is_blocked.load(Ordering::Relaxed);
             return if is_over || is_abandoned { Step::End } else { Step::Idle };
         }
         match Pin::new(&mut self.stream).poll_write(context, &self.output[self.sent..]) {
@@ -477,14 +477,15 @@ impl LaneTask for Connection {
         if self.client.info.is_killed() {
             return Poll::Ready(());
         }
-        self.is_ending |= self.client.server.is_finishing.load(Ordering::Relaxed);
+        self.is_closing |= self.client.server.is_finishing.load(Ordering::Relaxed);
         self.has_polled = false;
-        for step in [Self::collect_answers, Self::read, Self::begin, Self::write_messages] {
+        for step in [Self::collect_answers, Self::read, Self::start_commands, Self::write_messages]
+        {
             if let Step::End = step(self, context) {
                 return Poll::Ready(());
             }
         }
-        // If the output was full before it was written, there may be more to begin or send.
+        // If the output was full before it was written, there may be more to start or send.
         let was_full = !self.has_room();
         loop {
             match self.write(context) {

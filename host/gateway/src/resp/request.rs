@@ -296,15 +296,15 @@ fn double_quoted<'a>(text: &'a [u8], bytes: &mut Vec<u8>) -> Option<&'a [u8]> {
     let mut rest = text;
     loop {
         match rest {
-            [b'"', behind @ ..] => return Some(behind),
-            [b'\\', b'x', high, low, behind @ ..]
+            [b'"', tail @ ..] => return Some(tail),
+            [b'\\', b'x', high, low, tail @ ..]
                 if high.is_ascii_hexdigit() && low.is_ascii_hexdigit() =>
             {
                 let digit = |byte: u8| char::from(byte).to_digit(16).unwrap_or(0) as u8;
                 bytes.push(digit(*high) << 4 | digit(*low));
-                rest = behind;
+                rest = tail;
             }
-            [b'\\', escaped, behind @ ..] => {
+            [b'\\', escaped, tail @ ..] => {
                 bytes.push(match escaped {
                     b'n' => b'\n',
                     b'r' => b'\r',
@@ -313,11 +313,11 @@ fn double_quoted<'a>(text: &'a [u8], bytes: &mut Vec<u8>) -> Option<&'a [u8]> {
                     b'a' => 7,
                     other => *other,
                 });
-                rest = behind;
+                rest = tail;
             }
-            [byte, behind @ ..] => {
+            [byte, tail @ ..] => {
                 bytes.push(*byte);
-                rest = behind;
+                rest = tail;
             }
             [] => return None,
         }
@@ -328,14 +328,14 @@ fn single_quoted<'a>(text: &'a [u8], bytes: &mut Vec<u8>) -> Option<&'a [u8]> {
     let mut rest = text;
     loop {
         match rest {
-            [b'\'', behind @ ..] => return Some(behind),
-            [b'\\', b'\'', behind @ ..] => {
+            [b'\'', tail @ ..] => return Some(tail),
+            [b'\\', b'\'', tail @ ..] => {
                 bytes.push(b'\'');
-                rest = behind;
+                rest = tail;
             }
-            [byte, behind @ ..] => {
+            [byte, tail @ ..] => {
                 bytes.push(*byte);
-                rest = behind;
+                rest = tail;
             }
             [] => return None,
         }
@@ -383,7 +383,7 @@ mod tests {
 
     #[test]
     fn invalid_requests_are_rejected_with_the_errors_of_redis() {
-        for (bytes, words) in [
+        for (bytes, message) in [
             (&b"*x\r\n"[..], "invalid multibulk length"),
             (b"*3000000000\r\n", "invalid multibulk length"),
             (b"*1\r\n$-1\r\n", "invalid bulk length"),
@@ -392,16 +392,16 @@ mod tests {
             (b"get \"k\r\n", "unbalanced quotes in request"),
             (b"get \"k\"x\r\n", "unbalanced quotes in request"),
         ] {
-            assert_eq!(read(&[bytes], true).unwrap_err().to_string(), words, "{bytes:?}");
+            assert_eq!(read(&[bytes], true).unwrap_err().to_string(), message, "{bytes:?}");
         }
         let long = vec![b'1'; LINE_BYTES_MAX + 2];
-        for (begin, words) in [
+        for (begin, message) in [
             ("*", "too big mbulk count string"),
             ("*1\r\n$", "too big bulk count string"),
             ("a", "too big inline request"),
         ] {
             let bytes = [begin.as_bytes(), &long].concat();
-            assert_eq!(read(&[&bytes], true).unwrap_err().to_string(), words);
+            assert_eq!(read(&[&bytes], true).unwrap_err().to_string(), message);
         }
     }
 

@@ -128,7 +128,7 @@ pub struct RespCounters {
     pub wrong_passwords: AtomicU64,
 }
 
-/// See the [module](self).
+/// A RESP server; see the [module](self).
 pub struct Server {
     pub(crate) grid: Grid,
     pub(crate) settings: RespSettings,
@@ -239,7 +239,7 @@ impl Server {
         loop {
             let mut is_open = false;
             for info in self.client_infos() {
-                is_open |= !info.is_waiting.load(Ordering::Relaxed);
+                is_open |= !info.is_blocked.load(Ordering::Relaxed);
                 info.waker.wake();
             }
             if !is_open || Instant::now() >= end {
@@ -290,8 +290,8 @@ impl Server {
                 let since = since.load(Ordering::Relaxed);
                 since > 0 && now.saturating_sub(since) > ms
             };
-            let is_waiting = info.is_waiting.load(Ordering::Relaxed) || info.is_subscribed();
-            let is_idle = !is_waiting && idle_ms.is_some_and(|ms| past(&info.active_ms, ms));
+            let may_idle = info.is_blocked.load(Ordering::Relaxed) || info.is_subscribed();
+            let is_idle = !may_idle && idle_ms.is_some_and(|ms| past(&info.active_ms, ms));
             let is_trusted = info.is_trusted.load(Ordering::Relaxed);
             let is_unauthenticated =
                 !is_trusted && now.saturating_sub(info.since_ms) > UNAUTHENTICATED_MS_MAX;

@@ -1,4 +1,4 @@
-//! Commands that wait for something to take.
+//! Blocking commands.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -17,7 +17,7 @@ use super::{cluster, lists, one_partition, sorted_sets};
 type Parsed<'a> = Result<(Op<'a>, Option<Duration>), CommandError>;
 type Shape = fn(usize, Reply) -> Answer;
 
-/// Seconds, with or without a fraction; zero is for ever.
+/// Parses a timeout in seconds, with an optional fraction; zero means forever (`None`).
 fn timeout(text: &[u8]) -> Result<Option<Duration>, CommandError> {
     const WRONG: CommandError = CommandError::new("ERR timeout is not a float or out of range");
     let seconds = float(text).ok_or(WRONG)?;
@@ -28,11 +28,11 @@ fn timeout(text: &[u8]) -> Result<Option<Duration>, CommandError> {
         return Err(WRONG);
     }
     let wait = Duration::try_from_secs_f64(seconds).map_err(|_| WRONG)?;
-    // Less than a millisecond is a millisecond, and not for ever.
+    // Rounded up to a millisecond, since zero would mean forever.
     Ok((seconds > 0.0).then(|| wait.max(Duration::from_millis(1))))
 }
 
-/// Keys, and a timeout at the end.
+/// Parses keys and a trailing timeout.
 fn keys_and_timeout<'a>(
     request: &Request<'a>,
 ) -> Result<(Vec<&'a [u8]>, Option<Duration>), CommandError> {
@@ -92,7 +92,7 @@ pub(super) fn brpoplpush<'a>(request: &Request<'a>) -> Parsed<'a> {
     Ok((Op::Several(SeveralOp::MoveElement { from, from_end, to, to_end }), wait))
 }
 
-/// A key and what was taken, one behind the other; a nil list when nothing was.
+/// Shapes the reply as a flat list of the key and the popped elements; a null array on timeout.
 pub(super) fn flat(_: usize, reply: Reply) -> Answer {
     let Reply::List(parts) = reply else { return nothing(reply) };
     let mut all = Vec::new();
@@ -106,7 +106,8 @@ pub(super) fn flat(_: usize, reply: Reply) -> Answer {
     Answer::Reply(Reply::List(all))
 }
 
-/// A key and a list of what was taken: pairs are lists, whatever the protocol.
+/// Shapes the reply as the key and a list of the popped elements. Pairs are nested lists in both
+/// protocol versions.
 pub(super) fn nested(_: usize, reply: Reply) -> Answer {
     let Reply::List(parts) = reply else { return nothing(reply) };
     let part = |part| match part {
@@ -126,7 +127,7 @@ fn nothing(reply: Reply) -> Answer {
     Answer::Reply(if reply == Reply::Nil { Reply::NilList } else { reply })
 }
 
-/// Starts an operation that waits.
+/// Starts a blocking operation.
 pub(super) fn start(
     client: &Client,
     op: &Op<'_>,
@@ -155,7 +156,7 @@ pub(super) fn start(
     })))
 }
 
-/// Moves an element between lists in different partitions as soon as there is one.
+/// Moves an element between lists in different partitions as soon as one is available.
 pub(super) fn move_element(
     client: &Client,
     op: &Op<'_>,
@@ -195,7 +196,7 @@ pub(super) fn move_element(
     }))
 }
 
-/// What is taken from the first key that has something.
+/// What to pop from the first non-empty key.
 #[derive(Clone, Copy)]
 enum Pop {
     List(End, u64),
@@ -222,8 +223,7 @@ impl Pop {
     }
 }
 
-/// Takes from the first key of a pop that has something, wherever they lie, and does
-/// not wait.
+/// Pops from the first non-empty key, in any partitions, without blocking.
 pub(super) fn pop_now(
     server: &Arc<Server>,
     map: &Arc<Map>,
@@ -237,8 +237,8 @@ pub(super) fn pop_now(
     Some(Box::pin(pop_any(Arc::clone(server), Arc::clone(map), keys, pop, Some(Duration::ZERO))))
 }
 
-/// Takes from the first of these keys that has something, wherever they lie.
-/// Waits at all of them until one is there, and tries in order again.
+/// Pops from the first non-empty key, in any partitions. Waits on all keys until one is not empty,
+/// and then tries them in order again.
 async fn pop_any(
     server: Arc<Server>,
     map: Arc<Map>,

@@ -1,4 +1,4 @@
-//! What is refused while as much is held in memory for all clients as may be.
+//! Tests of what is refused while the memory held for clients is at its limit.
 
 use super::super::answer::{Answer, CommandError};
 use crate::ledger::{Account, HELD_BYTES_MAX};
@@ -6,7 +6,7 @@ use crate::testing::{call, client_of, server_on, single_member_grid};
 use crate::trust::{Passwords, Trust};
 
 #[tokio::test]
-async fn commands_on_data_are_refused_and_others_are_not() {
+async fn only_commands_on_data_are_refused_when_memory_is_full() {
     let server = server_on(single_member_grid(), Passwords::default());
     let mut client = client_of(&server, Trust::Full);
     let mut queuing = client_of(&server, Trust::Full);
@@ -31,12 +31,12 @@ async fn commands_on_data_are_refused_and_others_are_not() {
     for args in [&[&b"ping"[..]][..], &[b"client", b"list"], &[b"info", b"server"]] {
         assert!(!matches!(call(&mut client, args).await, Answer::Error(_)), "{args:?}");
     }
-    // What was kept until EXEC is dropped; what was to be kept breaks the transaction.
+    // Queued commands are dropped; a command that cannot be queued breaks the transaction.
     assert_eq!(call(&mut queuing, &[b"exec"]).await, busy);
     call(&mut client, &[b"multi"]).await;
     assert_eq!(call(&mut client, &[b"set", b"a", b"1"]).await, busy);
     others.set(0);
-    let Answer::Error(text) = call(&mut client, &[b"exec"]).await else { panic!("it is done") };
+    let Answer::Error(text) = call(&mut client, &[b"exec"]).await else { panic!("EXEC succeeded") };
     assert!(text.starts_with("EXECABORT "), "{text}");
     assert_eq!(call(&mut client, &[b"dbsize"]).await, Answer::integer(0));
 }

@@ -1,4 +1,4 @@
-//! Who a client is, and what it wants of its connection.
+//! Connection commands: authentication, protocol version and `CLIENT`.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -15,7 +15,7 @@ use convoke_grid::Reply;
 
 type Begun = Result<Outcome, CommandError>;
 
-/// Length of what a client says of itself, in bytes, at most.
+/// Maximum length of a name that a client reports, in bytes.
 const CLIENT_TEXT_BYTES_MAX: usize = 256;
 
 const WRONG_PASSWORD: CommandError =
@@ -64,7 +64,7 @@ fn authenticate(
     password: &[u8],
 ) -> Result<(), CommandError> {
     let trust = client.server.trust_of(user, password).ok_or_else(|| {
-        tracing::debug!(client = %client.info.peer, "a client gave a wrong password");
+        tracing::debug!(client = %client.info.peer, "client authentication failed");
         WRONG_PASSWORD
     })?;
     client.set_trust(trust);
@@ -140,7 +140,7 @@ pub(super) fn hello(client: &mut Client, request: &Request<'_>) -> Begun {
     .into())
 }
 
-/// Args without blanks that can be shown in a list.
+/// Checks that the bytes are printable ASCII without spaces. `what` names them in the error.
 fn printable(bytes: &[u8], what: &str) -> Result<String, CommandError> {
     let is_plain = bytes.iter().all(|byte| (b'!'..=b'~').contains(byte));
     match String::from_utf8(bytes.to_vec()) {
@@ -220,7 +220,7 @@ pub(super) fn unpause(_: &mut Client, _: &Request<'_>) -> Begun {
     Ok(Answer::DONE.into())
 }
 
-/// A client as `CLIENT LIST` shows it, as of a moment of `Server::elapsed_ms`.
+/// Formats a client as a line of `CLIENT LIST`, as of `now` in `Server::elapsed_ms`.
 fn line(info: &ClientInfo, now: u64) -> String {
     let names = info.names.lock().clone();
     let load = |number: &std::sync::atomic::AtomicUsize| number.load(Ordering::Relaxed);
@@ -230,7 +230,7 @@ fn line(info: &ClientInfo, now: u64) -> String {
         "P"
     } else if info.queued.load(Ordering::Relaxed) >= 0 {
         "x"
-    } else if info.is_waiting.load(Ordering::Relaxed) {
+    } else if info.is_blocked.load(Ordering::Relaxed) {
         "b"
     } else {
         "N"
@@ -288,7 +288,7 @@ pub(super) fn list(client: &mut Client, request: &Request<'_>) -> Begun {
 pub(super) fn kill(client: &mut Client, request: &Request<'_>) -> Begun {
     let mut args = Args::new(request, 2);
     let client_infos = client.server.client_infos();
-    // The old form: an address alone.
+    // The old form, `CLIENT KILL addr:port`.
     if request.len() == 3 {
         let address = String::from_utf8_lossy(args.next()?).into_owned();
         let info = client_infos.iter().find(|info| info.peer.to_string() == address);
@@ -345,7 +345,7 @@ pub(super) fn kill(client: &mut Client, request: &Request<'_>) -> Begun {
     Ok(kill_clients(client, &chosen, count))
 }
 
-/// Ends clients; the one that asked is answered first.
+/// Disconnects clients; the calling client gets its reply first.
 fn kill_clients(client: &Client, client_infos: &[Arc<ClientInfo>], answer: Answer) -> Outcome {
     let mut kills_itself = false;
     for info in client_infos {

@@ -1,5 +1,6 @@
-//! What clients of a Redis Cluster ask: who holds which slots. A member that does not speak as a
-//! node of one refuses that, as a Redis does: clients take an answer for the sign of a cluster.
+//! The `CLUSTER` commands and redirections, with `--redis-cluster`. Without it, `CLUSTER` is
+//! refused as by a Redis server without cluster support, since clients take any other reply as the
+//! sign of a cluster.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -17,8 +18,8 @@ use super::introspection;
 
 type Begun = Result<Outcome, CommandError>;
 
-/// Refuses what only a node of a Redis Cluster answers: `clusterCommand` and `readonlyCommand` of
-/// Redis 7 and 8, for all subcommands alike.
+/// Fails unless `--redis-cluster` is set, for all subcommands alike: as `clusterCommand` and
+/// `readonlyCommand` of Redis 7 and 8.
 pub(super) fn expect_enabled(client: &Client) -> Result<(), CommandError> {
     if client.server.settings.redis_cluster {
         return Ok(());
@@ -26,7 +27,8 @@ pub(super) fn expect_enabled(client: &Client) -> Result<(), CommandError> {
     Err(CommandError::new("ERR This instance has cluster support disabled"))
 }
 
-/// Refuses keys of several slots, and keys that another member holds.
+/// Fails for keys of several slots (`CROSSSLOT`) and for keys whose primary is another member
+/// (`MOVED`).
 pub(super) fn check<'k>(
     server: &Server,
     keys: impl IntoIterator<Item = &'k [u8]>,
@@ -43,7 +45,7 @@ pub(super) fn check<'k>(
     let Some(primary) = primary.filter(|primary| *primary != server.grid.me()) else {
         return Ok(());
     };
-    // Whom clients cannot reach is asked for them.
+    // If clients cannot connect to the primary, this member forwards the operation.
     let nodes = server.cluster.nodes();
     match nodes.iter().find(|node| node.member == primary).and_then(|node| node.endpoint.as_ref()) {
         Some(endpoint) => Err(CommandError(format!("MOVED {first} {endpoint}").into())),
@@ -51,8 +53,7 @@ pub(super) fn check<'k>(
     }
 }
 
-/// Slots in a row that one member leads. Backups are not told: they answer
-/// nothing by themselves.
+/// Consecutive slots with the same primary. Backups are not reported: they do not serve reads.
 struct SlotRange {
     first: u16,
     last: u16,
@@ -160,7 +161,7 @@ fn slots_reply(server: &Server) -> Answer {
     let node = |member: &MemberId| {
         let node = by_member.get(member)?;
         let endpoint = node.endpoint.as_ref()?;
-        // As where `cluster-preferred-endpoint-type` is `hostname`.
+        // As in Redis with `cluster-preferred-endpoint-type hostname`.
         let ip = endpoint.hostname.as_ref().map(|_| (word("ip"), word(&endpoint.ip.to_string())));
         Some(Answer::List(vec![
             Answer::text(endpoint.host()),
@@ -175,7 +176,7 @@ fn slots_reply(server: &Server) -> Answer {
     Answer::List(slot_ranges(server).into_iter().filter_map(range).collect())
 }
 
-/// The slots of each member that leads any.
+/// The slot ranges of each member that is a primary.
 fn ranges_by_primary(server: &Server) -> HashMap<MemberId, Vec<(u16, u16)>> {
     let mut by_primary: HashMap<MemberId, Vec<(u16, u16)>> = HashMap::new();
     for range in slot_ranges(server) {
@@ -195,21 +196,21 @@ fn shard_list(server: &Server) -> Answer {
         let endpoint = node.endpoint.as_ref()?;
         let ranges = by_primary.remove(&node.member).unwrap_or_default();
         let slots = ranges.into_iter().flat_map(|(first, last)| [number(first), number(last)]);
-        let mut facts = vec![
+        let mut fields = vec![
             (word("id"), word(&node.id)),
             (word("port"), number(endpoint.port)),
             (word("ip"), word(&endpoint.ip.to_string())),
             (word("endpoint"), word(&endpoint.host())),
         ];
-        facts.extend(endpoint.hostname.as_ref().map(|name| (word("hostname"), word(name))));
-        facts.extend([
+        fields.extend(endpoint.hostname.as_ref().map(|name| (word("hostname"), word(name))));
+        fields.extend([
             (word("role"), word("master")),
             (word("replication-offset"), Answer::integer(0)),
             (word("health"), word("online")),
         ]);
         Some(Answer::Map(vec![
             (word("slots"), Answer::List(slots.collect())),
-            (word("nodes"), Answer::List(vec![Answer::Map(facts)])),
+            (word("nodes"), Answer::List(vec![Answer::Map(fields)])),
         ]))
     };
     Answer::List(nodes.iter().filter(|node| node.stores).filter_map(shard).collect())

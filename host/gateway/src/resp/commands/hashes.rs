@@ -1,4 +1,4 @@
-//! Hashes.
+//! Hash commands.
 
 use convoke_grid::Reply;
 use convoke_grid::op::{HashOp, KeyOp, Op, float};
@@ -41,7 +41,7 @@ pub(super) fn hmset<'a>(request: &Request<'a>) -> Parsed<'a> {
     set_as(request, "hmset")
 }
 
-/// Whatever the number is, it is done.
+/// Shapes any integer as OK.
 pub(super) fn done(_: usize, reply: Reply) -> Answer {
     match reply {
         Reply::Integer(_) => Answer::DONE,
@@ -116,7 +116,7 @@ pub(super) fn hrandfield<'a>(request: &Request<'a>) -> Parsed<'a> {
     let count = args.integer()?;
     let values = args.take_keyword("withvalues");
     args.expect_end()?;
-    // As Redis: a reply of twice as many must have a length.
+    // As in Redis: with values, the reply has twice as many elements.
     if !(-(i64::MAX / 2)..=i64::MAX / 2).contains(&count) {
         return Err(CommandError::new("ERR value is out of range"));
     }

@@ -1,4 +1,4 @@
-//! What the server says of itself.
+//! Commands that report on the server: `INFO`, `CONFIG`, `COMMAND`, `TIME`, `WAIT`.
 
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -20,7 +20,7 @@ use crate::notifications::{EventMask, SETTING};
 
 type Begun = Result<Outcome, CommandError>;
 
-/// The version of Redis whose commands these are: clients look at it.
+/// The Redis version whose commands are implemented; client libraries check it.
 pub(super) const REDIS_VERSION: &str = "7.0.15";
 
 pub(super) fn time(_: &mut Client, _: &Request<'_>) -> Begun {
@@ -29,7 +29,8 @@ pub(super) fn time(_: &mut Client, _: &Request<'_>) -> Begun {
     Ok(Answer::List(parts.into_iter().map(Answer::text).collect()).into())
 }
 
-/// What was acknowledged is on the backups: how many that are.
+/// `WAIT` returns the number of backups at once: writes are acknowledged only once the backups have
+/// them.
 pub(super) fn wait(client: &mut Client, request: &Request<'_>) -> Begun {
     let mut args = Args::new(request, 1);
     args.integer()?;
@@ -45,7 +46,7 @@ pub(super) fn wait(client: &mut Client, request: &Request<'_>) -> Begun {
     Ok(Answer::count(others.min(client.map.settings().backups.into())).into())
 }
 
-/// Topics or patterns that clients of this member subscribed to.
+/// Number of channels or patterns that clients of this member are subscribed to.
 fn count_local(server: &Server, question: &Question) -> usize {
     match server.grid.subscriptions_here(question) {
         Ok(Found::Names(names)) => names.len(),
@@ -59,13 +60,13 @@ pub(super) fn readonly(client: &mut Client, _: &Request<'_>) -> Begun {
     Ok(Answer::DONE.into())
 }
 
-/// What has subcommands is refused without one; the table's arity says so.
+/// A container command without a subcommand: a wrong number of arguments.
 pub(super) fn container(_: &mut Client, request: &Request<'_>) -> Begun {
     let name = String::from_utf8_lossy(request.get(0).unwrap_or_default()).to_ascii_lowercase();
     Err(CommandError::arity(&name))
 }
 
-/// `HELP` of a command that has subcommands: each of them with what it does.
+/// `HELP` of a container command: its subcommands with their summaries.
 pub(super) fn help(_: &mut Client, request: &Request<'_>) -> Begun {
     let container = request.get(0).and_then(table::find).map(|index| &COMMANDS[index]);
     let container = container.ok_or(CommandError::SYNTAX)?;
@@ -85,7 +86,7 @@ pub(super) fn whoami(client: &mut Client, _: &Request<'_>) -> Begun {
     Ok(Answer::text(client.info.names.lock().user).into())
 }
 
-/// The settings that clients ask for, with their values.
+/// The settings of `CONFIG GET`, with their values.
 fn settings(server: &Server) -> Vec<(&'static str, String)> {
     let text = |text: &str| text.to_owned();
     let idle = server.settings.idle.map_or(0, |idle| idle.as_secs());
@@ -121,14 +122,14 @@ pub(super) fn config_set(client: &mut Client, request: &Request<'_>) -> Begun {
     if !odd.is_empty() || pairs.is_empty() {
         return Err(CommandError::arity("config|set"));
     }
-    // All of them, or none.
+    // All are checked before any is applied.
     for [name, value] in pairs {
         set(server, name, value, false)?;
     }
     for [name, value] in pairs {
         set(server, name, value, true)?;
     }
-    // It is so on all members before it is answered.
+    // The setting is in effect on all members before the reply.
     let announced = server.grid.all_told();
     Ok(Outcome::Pending(Box::pin(async move {
         announced.await;
@@ -143,7 +144,7 @@ pub(super) fn config_resetstat(client: &mut Client, _: &Request<'_>) -> Begun {
     Ok(Answer::DONE.into())
 }
 
-/// Checks one setting that is to be changed, and changes it if `applies`.
+/// Checks a new value of a setting, and applies it if `applies`.
 fn set(server: &Server, name: &[u8], value: &[u8], applies: bool) -> Result<(), CommandError> {
     let name = String::from_utf8_lossy(name).to_ascii_lowercase();
     let failed = |why: &str| {
@@ -163,7 +164,7 @@ fn set(server: &Server, name: &[u8], value: &[u8], applies: bool) -> Result<(), 
     }
     let known = settings(server).into_iter().find(|(known, _)| *known == name);
     match known {
-        // What is so already is no change.
+        // Setting the current value again is allowed.
         Some((_, now)) if now.as_bytes() == value => Ok(()),
         Some(_) => Err(failed("can't set immutable config")),
         None => Err(CommandError(
@@ -172,7 +173,7 @@ fn set(server: &Server, name: &[u8], value: &[u8], applies: bool) -> Result<(), 
     }
 }
 
-/// What `INFO` shows without further args, in order.
+/// The sections of `INFO`, in order.
 const SECTIONS: [&str; 7] =
     ["server", "clients", "memory", "stats", "replication", "cluster", "keyspace"];
 
@@ -195,7 +196,7 @@ pub(super) fn info(client: &mut Client, request: &Request<'_>) -> Begun {
             let mut title = (*section).to_owned();
             title[..1].make_ascii_uppercase();
             let _ = write!(text, "# {title}\r\n");
-            for (name, value) in facts(&server, section).await {
+            for (name, value) in fields(&server, section).await {
                 let _ = write!(text, "{name}:{value}\r\n");
             }
         }
@@ -203,8 +204,8 @@ pub(super) fn info(client: &mut Client, request: &Request<'_>) -> Begun {
     })))
 }
 
-async fn facts(server: &Server, section: &str) -> Vec<(String, String)> {
-    let fact = |name: &str, value: &dyn ToString| (name.to_owned(), value.to_string());
+async fn fields(server: &Server, section: &str) -> Vec<(String, String)> {
+    let field = |name: &str, value: &dyn ToString| (name.to_owned(), value.to_string());
     let load = |counter: &std::sync::atomic::AtomicU64| counter.load(Ordering::Relaxed);
     let counters = &server.counters;
     match section {
@@ -212,60 +213,60 @@ async fn facts(server: &Server, section: &str) -> Vec<(String, String)> {
             let up_s = server.elapsed_ms() / 1_000;
             let mode = if server.settings.redis_cluster { "cluster" } else { "standalone" };
             vec![
-                fact("redis_version", &REDIS_VERSION),
-                fact("redis_mode", &mode),
-                fact("convoke_version", &env!("CARGO_PKG_VERSION")),
-                fact("os", &std::env::consts::OS),
-                fact("arch_bits", &usize::BITS),
-                fact("process_id", &std::process::id()),
-                fact("run_id", &server.grid.me().to_string().replace('-', "")),
-                fact("tcp_port", &server.port),
-                fact("uptime_in_seconds", &up_s),
-                fact("uptime_in_days", &(up_s / 86_400)),
+                field("redis_version", &REDIS_VERSION),
+                field("redis_mode", &mode),
+                field("convoke_version", &env!("CARGO_PKG_VERSION")),
+                field("os", &std::env::consts::OS),
+                field("arch_bits", &usize::BITS),
+                field("process_id", &std::process::id()),
+                field("run_id", &server.grid.me().to_string().replace('-', "")),
+                field("tcp_port", &server.port),
+                field("uptime_in_seconds", &up_s),
+                field("uptime_in_days", &(up_s / 86_400)),
             ]
         }
         "clients" => {
             let waiting = |info: &&Arc<super::super::client::ClientInfo>| {
-                info.is_waiting.load(Ordering::Relaxed)
+                info.is_blocked.load(Ordering::Relaxed)
             };
             vec![
-                fact("connected_clients", &server.clients()),
-                fact("maxclients", &server.settings.clients_max),
-                fact("blocked_clients", &server.client_infos().iter().filter(waiting).count()),
+                field("connected_clients", &server.clients()),
+                field("maxclients", &server.settings.clients_max),
+                field("blocked_clients", &server.client_infos().iter().filter(waiting).count()),
             ]
         }
         "memory" => {
             let bytes: u64 = server.grid.maps().iter().map(|map| map.bytes()).sum();
             vec![
-                fact("used_memory", &bytes),
-                fact("used_memory_human", &format!("{:.2}M", bytes as f64 / f64::from(1 << 20))),
-                fact("maxmemory", &0),
-                fact("maxmemory_policy", &"noeviction"),
+                field("used_memory", &bytes),
+                field("used_memory_human", &format!("{:.2}M", bytes as f64 / f64::from(1 << 20))),
+                field("maxmemory", &0),
+                field("maxmemory_policy", &"noeviction"),
             ]
         }
         "stats" => {
             let maps = server.grid.maps();
             vec![
-                fact("total_connections_received", &load(&counters.accepted)),
-                fact(
+                field("total_connections_received", &load(&counters.accepted)),
+                field(
                     "total_commands_processed",
                     &load(&counters.commands).saturating_sub(load(&server.counted_from)),
                 ),
-                fact("rejected_connections", &load(&counters.turned_away)),
-                fact("expired_keys", &maps.iter().map(|map| map.expired()).sum::<u64>()),
-                fact("evicted_keys", &maps.iter().map(|map| map.evicted()).sum::<u64>()),
-                fact("pubsub_channels", &count_local(server, &Question::Topics(None))),
-                fact("pubsub_patterns", &count_local(server, &Question::Patterns)),
+                field("rejected_connections", &load(&counters.turned_away)),
+                field("expired_keys", &maps.iter().map(|map| map.expired()).sum::<u64>()),
+                field("evicted_keys", &maps.iter().map(|map| map.evicted()).sum::<u64>()),
+                field("pubsub_channels", &count_local(server, &Question::Topics(None))),
+                field("pubsub_patterns", &count_local(server, &Question::Patterns)),
             ]
         }
         "replication" => vec![
-            fact("role", &"master"),
-            fact("connected_slaves", &0),
-            fact("loading", &0),
-            fact("convoke_members", &server.cluster.nodes().len()),
-            fact("convoke_safe", &u8::from(server.grid.is_safe())),
+            field("role", &"master"),
+            field("connected_slaves", &0),
+            field("loading", &0),
+            field("convoke_members", &server.cluster.nodes().len()),
+            field("convoke_safe", &u8::from(server.grid.is_safe())),
         ],
-        "cluster" => vec![fact("cluster_enabled", &u8::from(server.settings.redis_cluster))],
+        "cluster" => vec![field("cluster_enabled", &u8::from(server.settings.redis_cluster))],
         "keyspace" => {
             let mut all = Vec::new();
             for (database, map) in server.databases() {
@@ -284,8 +285,8 @@ async fn facts(server: &Server, section: &str) -> Vec<(String, String)> {
     }
 }
 
-/// `COMMAND LIST [FILTERBY MODULE name | ACLCAT category | PATTERN glob]`. There are
-/// no modules.
+/// `COMMAND LIST [FILTERBY MODULE name | ACLCAT category | PATTERN glob]`. There are no modules, so
+/// `MODULE` matches nothing.
 pub(super) fn command_list(_: &mut Client, request: &Request<'_>) -> Begun {
     let mut args = Args::new(request, 2);
     let mut fits: Box<dyn Fn(&Command) -> bool> = Box::new(|_| true);
@@ -315,23 +316,23 @@ fn word(word: &str) -> Answer {
     Answer::bytes(word.as_bytes())
 }
 
-/// Commands that are not parts of others.
+/// Commands that are not subcommands.
 fn top_level_commands() -> impl Iterator<Item = &'static Command> {
     COMMANDS.iter().filter(|command| !command.is_subcommand())
 }
 
-/// The rows that a request names, each `command` or `command|subcommand`.
+/// The rows of the commands that a request names, each as `command` or `command|subcommand`.
 fn requested_rows<'r>(
     request: &'r Request<'_>,
 ) -> impl Iterator<Item = Option<&'static Command>> + 'r {
     request.from(2).map(|name| table::find(name).map(|index| &COMMANDS[index]))
 }
 
-/// A command as `COMMAND INFO` describes it, its subcommands with it.
+/// A command as `COMMAND INFO` describes it, with its subcommands.
 fn info_entry(command: &'static Command) -> Answer {
     let simple = |word: &str| Answer::Reply(convoke_grid::Reply::Word(word.into()));
     let (first, last, step) = match command.keys {
-        Keys::None | Keys::Counted(_) | Keys::StoredAndCounted => (0, 0, 0),
+        Keys::None | Keys::Counted(_) | Keys::DestinationAndCounted => (0, 0, 0),
         Keys::Every { first, last, step } => (first as i64, last, step as i64),
     };
     let categories = command.categories().into_iter().map(|name| simple(&format!("@{name}")));
@@ -350,16 +351,16 @@ fn info_entry(command: &'static Command) -> Answer {
 }
 
 fn docs_entry(command: &'static Command) -> (Answer, Answer) {
-    let mut facts = vec![
+    let mut fields = vec![
         (word("summary"), word(command.summary)),
         (word("since"), word("1.0.0")),
         (word("group"), word(command.group.name())),
     ];
     let parts: Vec<_> = command.subcommands().map(docs_entry).collect();
     if !parts.is_empty() {
-        facts.push((word("subcommands"), Answer::Map(parts)));
+        fields.push((word("subcommands"), Answer::Map(parts)));
     }
-    (word(command.name), Answer::Map(facts))
+    (word(command.name), Answer::Map(fields))
 }
 
 pub(super) fn command(_: &mut Client, _: &Request<'_>) -> Begun {
@@ -416,7 +417,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn subcommands_are_listed_described_and_documented_as_commands_are() {
+    async fn subcommands_appear_in_command_list_info_and_docs() {
         let server = server_on(single_member_grid(), Passwords::default());
         let mut client = client_of(&server, Trust::Full);
         let pattern: [&[u8]; 5] = [b"command", b"list", b"filterby", b"pattern", b"CLIENT|k*"];
@@ -438,9 +439,9 @@ mod tests {
 
         let docs = call(&mut client, &[b"command", b"docs", b"client"]).await;
         let Answer::Map(docs) = docs else { panic!("{docs:?}") };
-        let Answer::Map(facts) = &docs[0].1 else { panic!("{docs:?}") };
-        let parts = facts.iter().find(|(name, _)| *name == word("subcommands"));
-        let Some((_, Answer::Map(parts))) = parts else { panic!("{facts:?}") };
+        let Answer::Map(fields) = &docs[0].1 else { panic!("{docs:?}") };
+        let parts = fields.iter().find(|(name, _)| *name == word("subcommands"));
+        let Some((_, Answer::Map(parts))) = parts else { panic!("{fields:?}") };
         assert!(parts.iter().any(|(name, _)| *name == word("client|kill")));
         let count = call(&mut client, &[b"command", b"count"]).await;
         assert_eq!(count, Answer::count(list(call(&mut client, &[b"command"]).await).len()));

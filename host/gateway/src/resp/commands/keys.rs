@@ -1,4 +1,4 @@
-//! Keys, whatever their values are.
+//! Commands on keys of any type.
 
 use convoke_grid::Reply;
 use convoke_grid::op::{ExpireIf, GenericOp, KeyOp, Op, SeveralOp};
@@ -83,7 +83,7 @@ pub(super) fn expiretime<'a>(request: &Request<'a>) -> Parsed<'a> {
     generic(request, GenericOp::Deadline)
 }
 
-/// Milliseconds as seconds, rounded; what is below zero has a meaning.
+/// Shapes milliseconds as seconds, rounded. Negative values are codes and stay.
 pub(super) fn seconds(_: usize, reply: Reply) -> Answer {
     Answer::Reply(match reply {
         Reply::Integer(ms) if ms >= 0 => Reply::Integer(ms.saturating_add(500) / 1_000),

@@ -1,4 +1,4 @@
-//! Lists, but for the forms that wait.
+//! List commands, except for the blocking ones.
 
 use convoke_grid::op::{End, KeyOp, ListOp, Op, SeveralOp};
 
@@ -121,7 +121,7 @@ pub(super) fn lpos<'a>(request: &Request<'a>) -> Parsed<'a> {
     Ok(list(key, ListOp::Positions { element, rank, count, looks: max_length }))
 }
 
-/// `LEFT` or `RIGHT`.
+/// Consumes `LEFT` or `RIGHT`.
 pub(super) fn end(args: &mut Args<'_, '_>) -> Result<End, CommandError> {
     if args.take_keyword("left") {
         Ok(End::Front)
@@ -145,7 +145,7 @@ pub(super) fn rpoplpush<'a>(request: &Request<'a>) -> Parsed<'a> {
     Ok(Op::Several(SeveralOp::MoveElement { from, from_end: End::Back, to, to_end: End::Front }))
 }
 
-/// `numkeys key … LEFT|RIGHT [COUNT n]`, from the argument at `at` on.
+/// Parses `numkeys key … LEFT|RIGHT [COUNT n]`, starting at argument `at`.
 pub(super) fn pop_first<'a>(request: &Request<'a>, at: usize) -> Parsed<'a> {
     let mut args = Args::new(request, at);
     let keys = super::numbered_keys(&mut args)?;

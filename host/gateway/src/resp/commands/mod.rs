@@ -1,5 +1,4 @@
-//! The commands: one table ([`table`]) says of each its name, its arguments,
-//! what it may do, and who does it.
+//! The commands. One [`table`] holds the name, arguments, flags and handler of each.
 
 #![expect(clippy::unnecessary_wraps, reason = "all commands have the signatures of the table")]
 
@@ -40,27 +39,29 @@ use crate::trust::Trust;
 pub(crate) use multi_partition::{PartialReport, is_above_zero, merge_replies};
 pub use table::{COMMANDS, Command, Group, Keys};
 
-/// Reads a command's arguments.
+/// Parses the arguments of a command into an operation.
 type Parse = for<'a> fn(&Request<'a>) -> Result<Op<'a>, CommandError>;
 
-/// Reads a command's arguments, and how long it waits; for ever without.
+/// Parses the arguments of a blocking command into an operation and a timeout; `None` waits
+/// forever.
 type ParseWait = for<'a> fn(&Request<'a>) -> Result<(Op<'a>, Option<Duration>), CommandError>;
 
-/// Who does a command.
+/// How a command is executed.
 #[derive(Clone, Copy)]
 pub(crate) enum Handler {
-    /// The grid, in one step.
+    /// As an operation of the grid.
     Op(Parse),
-    /// The grid; its answer is told otherwise. The number is that of the arguments.
+    /// As an operation of the grid, whose reply is shaped for the client. The function gets the
+    /// number of arguments.
     Shaped(Parse, fn(usize, Reply) -> Answer),
-    /// The grid, as soon as there is something to take.
+    /// As a blocking operation of the grid, whose reply is shaped for the client.
     Blocking(ParseWait, fn(usize, Reply) -> Answer),
-    /// The gateway.
+    /// By the gateway itself.
     Local(fn(&mut Client, &Request<'_>) -> Result<Outcome, CommandError>),
 }
 
-/// Begins what a client asks for. An answer that is there at once may be written
-/// to `sink` right away.
+/// Starts the command of a request. A reply that is available at once may be written directly to
+/// `sink`.
 pub(crate) fn begin(client: &mut Client, request: &Request<'_>, sink: &mut Vec<u8>) -> Outcome {
     client.server.counters.commands.fetch_add(1, Ordering::Relaxed);
     let admitted = row_of(request).and_then(|index| {
@@ -72,13 +73,14 @@ pub(crate) fn begin(client: &mut Client, request: &Request<'_>, sink: &mut Vec<u
         Ok(index) => index,
         Err(error) => {
             if let Some(transaction) = &mut client.transaction {
-                transaction.broken = true;
+                transaction.is_aborted = true;
             }
             let is_other_protocol = request
                 .get(0)
                 .is_some_and(|name| OTHER_PROTOCOLS.contains(&&*name.to_ascii_lowercase()));
             return if is_other_protocol {
-                // A browser that was made to send something: none of it is to be done.
+                // Cross-protocol scripting by a browser: the rest of the input must not be
+                // executed.
                 Outcome::Close(Answer::Nothing)
             } else {
                 Outcome::Ready(error.into())
@@ -87,7 +89,7 @@ pub(crate) fn begin(client: &mut Client, request: &Request<'_>, sink: &mut Vec<u
     };
     client.info.command.store(index, Ordering::Relaxed);
     let command: &'static Command = &COMMANDS[index];
-    if client.transaction.is_some() && !command.is(Command::AT_ONCE) {
+    if client.transaction.is_some() && !command.is(Command::NOT_QUEUED) {
         return transactions::queue(client, command, request);
     }
     if index == table::get_index()
@@ -99,10 +101,10 @@ pub(crate) fn begin(client: &mut Client, request: &Request<'_>, sink: &mut Vec<u
     run(client, command, request).unwrap_or_else(|error| Outcome::Ready(error.into()))
 }
 
-/// What browsers begin with.
+/// First words of HTTP requests; see `securityWarningCommand` of Redis.
 const OTHER_PROTOCOLS: [&[u8]; 2] = [b"post", b"host:"];
 
-/// The place of the row that a request is about.
+/// The index of the row that a request resolves to.
 fn row_of(request: &Request<'_>) -> Result<usize, CommandError> {
     table::resolve(request.get(0).unwrap_or_default(), request.get(1)).map_err(|missing| {
         match missing {
@@ -112,8 +114,8 @@ fn row_of(request: &Request<'_>) -> Result<usize, CommandError> {
     })
 }
 
-/// Whether a client may do that, now and like this: the one place where permission
-/// is decided, by the flags of the row that does it.
+/// Whether the client may run a command in its current state: the only place where permissions are
+/// checked, by the flags of the row.
 fn admit(client: &Client, command: &Command, request: &Request<'_>) -> Result<(), CommandError> {
     if !command.takes(request.len()) {
         return Err(CommandError::arity(command.name));
@@ -140,18 +142,18 @@ fn admit(client: &Client, command: &Command, request: &Request<'_>) -> Result<()
     Ok(())
 }
 
-/// Whether there is memory for what a command on data takes.
+/// Fails for commands on data while the memory held for clients is at its limit.
 fn check_memory(client: &Client, command: &Command) -> Result<(), CommandError> {
     let accesses_data = command.is(Command::READ) || command.is(Command::WRITE);
     if accesses_data && is_busy(client) { Err(CommandError::BUSY) } else { Ok(()) }
 }
 
-/// Whether as much is held in memory for all clients as may be.
+/// Whether the memory held for clients is at its limit.
 fn is_busy(client: &Client) -> bool {
     client.server.pubsub.ledger.is_full()
 }
 
-/// The bytes of a key, if they are here.
+/// Fast path of `GET`: writes the value if this member is the primary; `None` otherwise.
 fn get_local(client: &Client, request: &Request<'_>, sink: &mut Vec<u8>) -> Option<()> {
     let key = request.get(1)?;
     let grid = &client.server.grid;
@@ -168,7 +170,7 @@ fn get_local(client: &Client, request: &Request<'_>, sink: &mut Vec<u8>) -> Opti
     Some(())
 }
 
-/// Begins a command that is admitted.
+/// Starts a command that was admitted.
 fn run(
     client: &mut Client,
     command: &'static Command,
@@ -198,7 +200,7 @@ fn run(
     Ok(start(client, &op)?.outcome(request.len(), shape))
 }
 
-/// Whether an operation is one step over several partitions.
+/// Whether an operation must be a transaction over several partitions.
 fn is_transaction(client: &Client, op: &Op<'_>) -> Result<bool, CommandError> {
     let server = &client.server;
     match op {
@@ -211,7 +213,7 @@ fn is_transaction(client: &Client, op: &Op<'_>) -> Result<bool, CommandError> {
     }
 }
 
-/// A command that begins once those before it are answered.
+/// Starts a command once the client's earlier commands are answered.
 fn when_idle(
     command: &'static Command,
     request: &Request<'_>,
@@ -232,19 +234,19 @@ fn when_idle(
     }))
 }
 
-/// Shapes the grid's reply for the client. The number is that of the arguments.
+/// Shapes a reply of the grid for the client. The number is that of the arguments.
 type Shape = fn(usize, Reply) -> Answer;
 
-/// An operation that was started.
+/// An operation in progress.
 enum StartedOp {
-    /// In one partition: it is done there, or it is not.
+    /// In one partition, where it is atomic.
     SinglePartition(Started),
-    /// In several; its answer says how much of it was done.
+    /// In several partitions; its error says how much was done.
     MultiPartition(Later<Result<Reply, CommandError>>),
 }
 
 impl StartedOp {
-    /// What came of a command that is this operation.
+    /// The outcome of a command that consists of this operation.
     fn outcome(self, arguments: usize, shape: Option<Shape>) -> Outcome {
         let shaped = move |reply: Reply| match shape {
             Some(shape) => shape(arguments, reply),
@@ -268,7 +270,7 @@ impl StartedOp {
     }
 }
 
-/// Starts an operation where its keys are.
+/// Starts an operation in the partitions of its keys.
 fn start(client: &Client, op: &Op<'_>) -> Result<StartedOp, CommandError> {
     let server = &client.server;
     let grid = &server.grid;
@@ -288,14 +290,14 @@ fn start(client: &Client, op: &Op<'_>) -> Result<StartedOp, CommandError> {
     }
 }
 
-/// The partition of keys that all lie in one; `None` when they do not.
+/// The partition of the keys if they are all in one; `None` otherwise.
 fn one_partition(grid: &Grid, keys: &[&[u8]]) -> Result<Option<u16>, CommandError> {
     let mut partitions = keys.iter().map(|key| grid.partition_of(key));
     let first = partitions.next().ok_or(CommandError::SYNTAX)?;
     Ok(partitions.all(|partition| partition == first).then_some(first))
 }
 
-/// As Redis says it: with the beginning of the arguments.
+/// Unknown command, worded as in Redis, with the first arguments.
 fn unknown(request: &Request<'_>) -> CommandError {
     const SHOWN_BYTES_MAX: usize = 128;
     let shown = |bytes: &[u8]| {
@@ -314,7 +316,7 @@ fn unknown(request: &Request<'_>) -> CommandError {
     )
 }
 
-/// As Redis says it of a subcommand.
+/// Unknown subcommand, worded as in Redis.
 fn unknown_subcommand(request: &Request<'_>, name: &str) -> CommandError {
     const SHOWN_BYTES_MAX: usize = 128;
     let subcommand = request.get(1).unwrap_or_default();
@@ -324,7 +326,7 @@ fn unknown_subcommand(request: &Request<'_>, name: &str) -> CommandError {
     CommandError(format!("ERR unknown subcommand '{subcommand}'. Try {name} HELP.").into())
 }
 
-/// Fails unless the request has so many arguments, at least and at most.
+/// Fails unless the number of arguments is in `range`.
 fn expect(
     request: &Request<'_>,
     name: &str,
@@ -333,7 +335,7 @@ fn expect(
     if range.contains(&request.len()) { Ok(()) } else { Err(CommandError::arity(name)) }
 }
 
-/// A number of keys, and those: as `LMPOP` and its like have them.
+/// Parses `numkeys key [key ...]`, as in `LMPOP` and `ZMPOP`.
 fn numbered_keys<'a>(args: &mut Args<'_, 'a>) -> Result<Vec<&'a [u8]>, CommandError> {
     let wrong = CommandError::new("ERR numkeys should be greater than 0");
     let count = args.integer().map_err(|_| wrong.clone())?;
@@ -341,7 +343,7 @@ fn numbered_keys<'a>(args: &mut Args<'_, 'a>) -> Result<Vec<&'a [u8]>, CommandEr
     args.take(count)
 }
 
-/// `[COUNT n]` at the end; one without it.
+/// Parses a trailing `[COUNT n]`; the default is 1.
 fn pop_count(args: &mut Args<'_, '_>) -> Result<u64, CommandError> {
     let mut count = 1;
     if args.take_keyword("count") {

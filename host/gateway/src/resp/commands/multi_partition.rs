@@ -1,6 +1,6 @@
-//! Operations on keys that lie in several partitions: each partition does its
-//! part, and the answers are put together. They are not one step then, and what was
-//! done in part is never answered with a plain refusal: see [`merge_replies`].
+//! Operations on keys in several partitions: each partition executes its part, and the replies are
+//! merged. They are not atomic. If only some parts were executed, the error says so: see
+//! [`merge_replies`].
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
@@ -17,11 +17,11 @@ use super::super::encode::error_text;
 use super::super::server::Server;
 
 type PendingReply = Later<Result<Reply, CommandError>>;
-/// What is pending of one partition.
+/// The reply of one partition.
 type PartitionReply = Later<Result<Reply, OpError>>;
 
-/// Whether an operation on keys of several partitions has to be one step: it is a transaction
-/// of the grid then. The others do their part in each partition by itself.
+/// Whether an operation must be atomic over several partitions, as a transaction of the grid. Other
+/// operations are executed by each partition separately.
 pub(super) fn is_one_step(op: &SeveralOp<'_>) -> bool {
     match op {
         SeveralOp::Get(_)
@@ -43,16 +43,16 @@ pub(super) fn is_one_step(op: &SeveralOp<'_>) -> bool {
     }
 }
 
-/// Starts an operation in all partitions that its keys lie in.
+/// Starts an operation in all partitions of its keys.
 ///
 /// # Errors
-/// When it must be one step, or a key is too long: nothing was started.
+/// If the operation must be atomic, or a key is too long: nothing was started.
 pub(super) fn start(
     server: &Arc<Server>,
     map: &Arc<Map>,
     op: &Op<'_>,
 ) -> Result<PendingReply, CommandError> {
-    // What would be refused in one partition only is refused before any of it begins.
+    // An error that one partition would report is found before any partition starts.
     if op.keys().iter().any(|key| key.len() > KEY_BYTES_MAX) {
         return Err(OpError::KeyTooLong.into());
     }
@@ -77,18 +77,18 @@ pub(super) fn start(
     })
 }
 
-/// How the parts of an operation are called when only some of them were done.
+/// How to report an operation that was executed in part.
 #[derive(Clone, Copy)]
 pub(crate) struct PartialReport {
-    /// What is counted.
+    /// What is counted, such as `keys`.
     pub(crate) things: &'static str,
-    /// What was done to them.
+    /// What was done to them, such as `were written`.
     pub(crate) done: &'static str,
-    /// Whether a part's answer says that it changed something.
+    /// Whether the reply of a part says that it changed data.
     pub(crate) changes: fn(&Reply) -> bool,
 }
 
-/// Looking changes nothing.
+/// Reading changes nothing.
 const KEYS_FOUND: PartialReport =
     PartialReport { things: "keys", done: "were found", changes: |_| false };
 const KEYS_WRITTEN: PartialReport =
@@ -96,16 +96,16 @@ const KEYS_WRITTEN: PartialReport =
 const KEYS_REMOVED: PartialReport =
     PartialReport { things: "keys", done: "were removed or did not exist", changes: is_above_zero };
 
-/// Whether a count says that something was there.
+/// Whether a reply is not the integer 0.
 pub(crate) fn is_above_zero(reply: &Reply) -> bool {
     !matches!(reply, Reply::Integer(0))
 }
 
-/// The answers of all parts, each given with the number of things it is about.
+/// Merges the replies of all parts, each with the number of things that it covers.
 ///
 /// # Errors
-/// A plain refusal when certainly nothing was changed. When some of it was, or may have
-/// been, `INDETERMINATE` and how much.
+/// The first error if certainly nothing was changed; `INDETERMINATE`, with how much was done, if
+/// something was changed or may have been.
 pub(crate) fn merge_replies(
     parts: Vec<(usize, Result<Reply, OpError>)>,
     report: PartialReport,
@@ -143,24 +143,24 @@ pub(crate) fn merge_replies(
     }
 }
 
-/// The places of keys in a request, by partition.
+/// The positions of keys in a request, by partition.
 fn by_partition<'a>(
     grid: &Grid,
     keys: impl Iterator<Item = &'a [u8]>,
 ) -> BTreeMap<u16, Vec<usize>> {
-    let mut places: BTreeMap<u16, Vec<usize>> = BTreeMap::new();
-    for (place, key) in keys.enumerate() {
-        places.entry(grid.partition_of(key)).or_default().push(place);
+    let mut positions: BTreeMap<u16, Vec<usize>> = BTreeMap::new();
+    for (position, key) in keys.enumerate() {
+        positions.entry(grid.partition_of(key)).or_default().push(position);
     }
-    places
+    positions
 }
 
-/// The answers of operations that change nothing; the first failure counts.
+/// The replies of operations that change nothing, or the first error.
 fn read(replies: Vec<Result<Reply, OpError>>) -> Result<Vec<Reply>, CommandError> {
     Ok(replies.into_iter().collect::<Result<_, _>>()?)
 }
 
-/// Answers of partitions, each with the number of keys that it is about.
+/// The replies of partitions, each with its number of keys.
 fn counted(
     parts: &BTreeMap<u16, Vec<usize>>,
     replies: Vec<Result<Reply, OpError>>,
@@ -171,8 +171,8 @@ fn counted(
 fn get(server: &Arc<Server>, map: &Arc<Map>, keys: &[&[u8]]) -> PendingReply {
     let parts = by_partition(&server.grid, keys.iter().copied());
     let (mut pending, mut bytes): (Vec<PartitionReply>, _) = (Vec::with_capacity(parts.len()), 0);
-    for (partition, places) in &parts {
-        let keys = places.iter().map(|place| keys[*place]).collect();
+    for (partition, positions) in &parts {
+        let keys = positions.iter().map(|position| keys[*position]).collect();
         let op = Op::Several(SeveralOp::Get(keys));
         pending.push(match server.grid.start(map, *partition, &op) {
             Started::Now(reply) => {
@@ -191,17 +191,17 @@ fn get(server: &Arc<Server>, map: &Arc<Map>, keys: &[&[u8]]) -> PendingReply {
         if replies.iter().map(bytes_of).sum::<usize>() > ANSWER_BYTES_MAX {
             return Err(OpError::AnswerTooLong.into());
         }
-        for (places, reply) in parts.into_values().zip(replies) {
+        for (positions, reply) in parts.into_values().zip(replies) {
             let Reply::List(found) = reply else { return Ok(reply) };
-            for (place, value) in places.into_iter().zip(found) {
-                values[place] = value;
+            for (position, value) in positions.into_iter().zip(found) {
+                values[position] = value;
             }
         }
         Ok(Reply::List(values))
     })
 }
 
-/// Bytes of the values in an answer.
+/// Size of the values in a reply, in bytes.
 pub(super) fn bytes_of(reply: &Reply) -> usize {
     match reply {
         Reply::Bytes(bytes) => bytes.len(),
@@ -217,8 +217,8 @@ fn put(server: &Arc<Server>, map: &Arc<Map>, pairs: &[(&[u8], &[u8])]) -> Pendin
     let parts = by_partition(&server.grid, pairs.iter().map(|(key, _)| *key));
     let pending: Vec<PartitionReply> = parts
         .iter()
-        .map(|(partition, places)| {
-            let pairs = places.iter().map(|place| pairs[*place]).collect();
+        .map(|(partition, positions)| {
+            let pairs = positions.iter().map(|position| pairs[*position]).collect();
             server.submit(map, *partition, &Op::Several(SeveralOp::Put { pairs, absent: false }))
         })
         .collect();
@@ -238,8 +238,8 @@ fn sum<'k>(
     let parts = by_partition(&server.grid, keys.iter().copied());
     let pending: Vec<PartitionReply> = parts
         .iter()
-        .map(|(partition, places)| {
-            let keys = places.iter().map(|place| keys[*place]).collect();
+        .map(|(partition, positions)| {
+            let keys = positions.iter().map(|position| keys[*position]).collect();
             server.submit(map, *partition, &Op::Several(op(keys)))
         })
         .collect();
@@ -250,7 +250,7 @@ fn sum<'k>(
     })
 }
 
-/// The members of each set.
+/// Reads the members of each set.
 fn members(server: &Arc<Server>, map: &Arc<Map>, keys: &[&[u8]]) -> Vec<PartitionReply> {
     keys.iter()
         .map(|key| {
@@ -275,7 +275,7 @@ fn combine_sets(
     })
 }
 
-/// The members of each sorted set, or set, with their scores.
+/// Reads the members of each sorted set, or set, with their scores.
 fn scored(server: &Arc<Server>, map: &Arc<Map>, keys: &[&[u8]]) -> Vec<PartitionReply> {
     keys.iter()
         .map(|key| {
@@ -358,10 +358,10 @@ mod tests {
     }
 
     #[test]
-    fn a_plain_refusal_says_that_nothing_was_done() {
+    fn an_error_other_than_indeterminate_means_that_nothing_was_done() {
         let refused = || (3, Err(OpError::Full));
         assert!(text(vec![refused(), refused()], KEYS_WRITTEN).starts_with("OOM "));
-        // Nothing was there to remove.
+        // Nothing was removed.
         let none = (2, Ok(Reply::Integer(0)));
         assert!(text(vec![none, refused()], KEYS_REMOVED).starts_with("OOM "));
         let found = (2, Ok(Reply::Integer(2)));
@@ -369,7 +369,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_done_in_part_is_indeterminate_and_says_how_much() {
+    fn partial_execution_is_indeterminate_and_reports_counts() {
         let (done, refused) = ((5, Ok(Reply::Done)), (3, Err(OpError::Full)));
         let unknown = (2, Err(OpError::Indeterminate));
         assert_eq!(
@@ -389,7 +389,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn mset_beyond_the_memory_bound_says_how_much_of_it_was_done() {
+    async fn mset_beyond_the_memory_limit_reports_how_many_keys_were_written() {
         const KEYS: usize = 2_000;
         let usual = MapSettings {
             memory_bytes_max: Some(1 << 20),
@@ -399,12 +399,12 @@ mod tests {
         let grid = single_member_grid_with(MapCatalog { usual, ..MapCatalog::default() });
         let server = server_on(grid, Passwords::default());
         let mut client = client_of(&server, Trust::Full);
-        // Partitions are pending in turn, and are full once the map is.
+        // Partitions execute one after the other, and fail once the map is full.
         let value = vec![b'v'; 700];
         let keys: Vec<String> = (0..KEYS).map(|number| format!("key:{number}")).collect();
         let mut args: Vec<&[u8]> = vec![b"mset"];
         args.extend(keys.iter().flat_map(|key| [key.as_bytes(), &value[..]]));
-        let Answer::Error(text) = call(&mut client, &args).await else { panic!("it fits") };
+        let Answer::Error(text) = call(&mut client, &args).await else { panic!("MSET succeeded") };
         let Answer::Reply(Reply::Integer(size)) = call(&mut client, &[b"dbsize"]).await else {
             panic!("no size");
         };
@@ -413,18 +413,18 @@ mod tests {
             "INDETERMINATE {size} of {KEYS} keys were written, the others were refused: OOM "
         );
         assert!(text.starts_with(&begin), "{text}");
-        let Answer::Error(text) = call(&mut client, &args).await else { panic!("it fits") };
-        assert!(text.starts_with("OOM "), "nothing of it is done now: {text}");
+        let Answer::Error(text) = call(&mut client, &args).await else { panic!("MSET succeeded") };
+        assert!(text.starts_with("OOM "), "the map is full already, so nothing is written: {text}");
     }
 
     #[tokio::test]
-    async fn a_key_that_is_too_long_keeps_all_others_from_being_written() {
+    async fn an_oversized_key_prevents_the_whole_mset() {
         let server =
             server_on(single_member_grid_with(MapCatalog::default()), Passwords::default());
         let mut client = client_of(&server, Trust::Full);
         let long = vec![b'k'; KEY_BYTES_MAX + 1];
         let args: [&[u8]; 7] = [b"mset", b"a", b"1", b"b", b"1", &long, b"1"];
-        let Answer::Error(text) = call(&mut client, &args).await else { panic!("it is taken") };
+        let Answer::Error(text) = call(&mut client, &args).await else { panic!("MSET succeeded") };
         assert!(text.starts_with("ERR the key is longer"), "{text}");
         assert_eq!(call(&mut client, &[b"dbsize"]).await, Answer::integer(0));
     }

@@ -1,6 +1,6 @@
-//! Who may do what: each row of the table, for each kind of user, by itself, within
-//! `MULTI`, and through `EXEC`. What is not named here may be done by a user with full
-//! access only, so a new row fails a test until somebody has decided.
+//! Permission tests: every row of the command table, for every kind of user, as a single command,
+//! in `MULTI`, and through `EXEC`. A command that is not listed here is reserved for users with
+//! full access, so a new command fails a test until its permission has been decided.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -12,13 +12,13 @@ use super::{COMMANDS, Command, begin};
 use crate::testing::{call, client_of, server_on, single_member_grid, with_request};
 use crate::trust::{Passwords, Trust};
 
-/// What an unauthenticated client may do.
+/// Commands that unauthenticated clients may use.
 const UNAUTHENTICATED: &[&str] = &["auth", "hello", "quit", "reset"];
 
-/// What a read-only user may do. Nothing here changes data, settings, or another client,
-/// and nothing shows who the other clients are.
+/// Commands that the read-only user may use. None of them changes data, settings or other clients,
+/// or shows other clients.
 const READ_ONLY: &[&str] = &[
-    // The connection itself.
+    // The connection.
     "auth",
     "client|getname",
     "client|getredir",
@@ -96,7 +96,7 @@ const READ_ONLY: &[&str] = &[
     "zscan",
     "zscore",
     "zunion",
-    // Subscriptions of its own, and their numbers.
+    // Subscriptions.
     "psubscribe",
     "pubsub|channels",
     "pubsub|help",
@@ -107,13 +107,13 @@ const READ_ONLY: &[&str] = &[
     "punsubscribe",
     "subscribe",
     "unsubscribe",
-    // Transactions of what it may do.
+    // Transactions of permitted commands.
     "discard",
     "exec",
     "multi",
     "unwatch",
     "watch",
-    // What the server is.
+    // Information on the server.
     "acl|help",
     "acl|whoami",
     "command",
@@ -126,7 +126,7 @@ const READ_ONLY: &[&str] = &[
     "config|help",
     "info",
     "time",
-    // Where the slots are.
+    // Slots of a Redis Cluster.
     "asking",
     "cluster|countkeysinslot",
     "cluster|getkeysinslot",
@@ -149,28 +149,27 @@ fn may(trust: Trust, row: &Command) -> bool {
     }
 }
 
-/// The rows that do something: what has subcommands and needs one is refused without,
-/// for every user.
+/// All rows except for containers that require a subcommand: they fail for every user.
 fn rows() -> impl Iterator<Item = &'static Command> {
     COMMANDS.iter().filter(|row| !row.is(Command::CONTAINER) || row.takes(1))
 }
 
-/// A request that names this row, with as many arguments as it takes.
+/// A request that resolves to the row, with the number of arguments that it requires.
 fn args(row: &Command) -> Vec<&'static [u8]> {
     let mut args: Vec<&[u8]> = row.name.split('|').map(str::as_bytes).collect();
-    // COMMAND by itself describes all; with a word it would be another row.
+    // COMMAND with an argument would resolve to another row.
     if !row.is(Command::CONTAINER) {
         args.resize(args.len().max(row.arity.unsigned_abs() as usize), b"1");
     }
     args
 }
 
-/// A server whose clients have to say who they are.
+/// A server with passwords.
 fn server() -> Arc<Server> {
     server_on(single_member_grid(), Passwords::new(b"all", b"look"))
 }
 
-/// Begins a command; what comes of it later is not waited for.
+/// Starts a command and returns its reply if it is available at once.
 fn start(client: &mut Client, row: &Command) -> Option<Answer> {
     let outcome = with_request(&args(row), |request| begin(client, request, &mut Vec::new()));
     match outcome {
@@ -180,7 +179,7 @@ fn start(client: &mut Client, row: &Command) -> Option<Answer> {
     }
 }
 
-/// Whether an answer says that the user may not do that.
+/// Whether a reply is a permission error.
 fn is_denied(answer: Option<&Answer>) -> bool {
     let code = |text: &str| text.starts_with("NOPERM ") || text.starts_with("NOAUTH ");
     matches!(answer, Some(Answer::Error(text)) if code(text) && !text.contains("HELLO must"))
@@ -189,7 +188,7 @@ fn is_denied(answer: Option<&Answer>) -> bool {
 const ALL: [Trust; 3] = [Trust::Unauthenticated, Trust::ReadOnly, Trust::Full];
 
 #[test]
-fn each_name_in_the_lists_is_a_row() {
+fn each_listed_name_is_a_command() {
     let rows: BTreeSet<&str> = rows().map(|row| row.name).collect();
     for name in UNAUTHENTICATED.iter().chain(READ_ONLY) {
         assert!(rows.contains(name), "{name}");
@@ -197,7 +196,7 @@ fn each_name_in_the_lists_is_a_row() {
 }
 
 #[tokio::test]
-async fn a_user_may_do_what_the_list_says() {
+async fn users_may_run_exactly_the_listed_commands() {
     let server = server();
     for trust in ALL {
         for row in rows() {
@@ -208,7 +207,7 @@ async fn a_user_may_do_what_the_list_says() {
 }
 
 #[tokio::test]
-async fn within_a_transaction_a_user_may_queue_what_it_may_do() {
+async fn users_may_queue_exactly_the_listed_commands() {
     let server = server();
     for trust in ALL {
         for row in rows() {
@@ -219,16 +218,16 @@ async fn within_a_transaction_a_user_may_queue_what_it_may_do() {
             assert_eq!(is_denied, !may(trust, row), "{trust:?} {}", row.name);
             if is_denied {
                 let transaction = client.transaction.as_ref().unwrap();
-                assert!(transaction.broken && transaction.queued.is_empty(), "{}", row.name);
+                assert!(transaction.is_aborted && transaction.queued.is_empty(), "{}", row.name);
             }
         }
     }
 }
 
 #[tokio::test]
-async fn what_was_queued_by_another_user_is_not_done_by_this_one() {
+async fn exec_checks_the_permissions_of_the_current_user() {
     let server = server();
-    // In one partition, and in several: those go different ways.
+    // In one partition and in several, which use different code paths.
     for spreads in [false, true] {
         for row in rows() {
             let mut client = client_of(&server, Trust::Full);

@@ -1,4 +1,4 @@
-//! Topics.
+//! Publish/subscribe commands.
 
 use std::collections::BTreeSet;
 
@@ -17,7 +17,7 @@ pub(super) fn publish(client: &mut Client, request: &Request<'_>) -> Begun {
     let mut args = Args::new(request, 1);
     let (topic, payload) = (args.next()?, args.next()?);
     if topic.len() > convoke_grid::topic::TOPIC_BYTES_MAX {
-        return Err(CommandError::new("ERR the channel's name is too long"));
+        return Err(CommandError::new("ERR the channel name is too long"));
     }
     let count = client.server.grid.publish(topic, payload)?;
     Ok(Outcome::Pending(Box::pin(async {
@@ -25,7 +25,7 @@ pub(super) fn publish(client: &mut Client, request: &Request<'_>) -> Begun {
     })))
 }
 
-/// What a client is confirmation of a subscription.
+/// Confirms a subscription or its end, with the number of subscriptions left.
 fn confirmation(kind: &'static str, topic: Answer, count: usize) -> Vec<Answer> {
     vec![Answer::bytes(kind.as_bytes()), topic, Answer::count(count)]
 }
@@ -34,11 +34,11 @@ fn begin(client: &mut Client, request: &Request<'_>, is_pattern: bool) -> Begun 
     let topics = Args::new(request, 1).rest();
     if client.subscriptions() + topics.len() > SUBSCRIPTIONS_MAX {
         return Err(CommandError(
-            format!("ERR a client has at most {SUBSCRIPTIONS_MAX} subscriptions").into(),
+            format!("ERR a client can have at most {SUBSCRIPTIONS_MAX} subscriptions").into(),
         ));
     }
     if topics.iter().any(|topic| topic.len() > convoke_grid::topic::TOPIC_BYTES_MAX) {
-        return Err(CommandError::new("ERR the channel's name is too long"));
+        return Err(CommandError::new("ERR the channel name is too long"));
     }
     let kind = if is_pattern { "psubscribe" } else { "subscribe" };
     let of_keys = topics.iter().any(|topic| may_match_events(topic, is_pattern));
@@ -50,7 +50,7 @@ fn begin(client: &mut Client, request: &Request<'_>, is_pattern: bool) -> Begun 
     if !of_keys {
         return Ok(Answer::Pushes(pushes).into());
     }
-    // The members that hold the keys know of it before it is answered.
+    // The primaries of the keys know of the subscription before it is confirmed.
     let known = client.server.grid.all_told();
     Ok(Outcome::Barrier(Box::pin(async move {
         known.await;
@@ -92,8 +92,8 @@ pub(super) fn punsubscribe(client: &mut Client, request: &Request<'_>) -> Begun 
     end(client, request, true)
 }
 
-/// What clients of all members subscribed to; of a node of a Redis Cluster, its own, since
-/// clients add up what the nodes tell.
+/// Queries the subscriptions of all members; with `--redis-cluster`, those of this member, since
+/// cluster clients add up the replies of the nodes.
 fn find(
     client: &Client,
     question: &Question,

@@ -1,4 +1,4 @@
-//! Commands that go through what there is.
+//! Commands on all keys of a database, and the `SCAN` family.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -18,11 +18,11 @@ use super::super::server::{DATABASES, Server};
 type Begun = Result<Outcome, CommandError>;
 type Parsed<'a> = Result<Op<'a>, CommandError>;
 
-/// Elements looked at for one answer, when nothing is said.
+/// Default `COUNT` of a scan.
 const COUNT: u64 = 10;
-/// Elements looked at for one answer, at most, even if the client pending for more.
+/// Maximum number of elements examined per scan call, even if `COUNT` is larger.
 const COUNT_MAX: u64 = 100_000;
-/// Partitions looked at for one answer, about, and asked at once.
+/// Approximate maximum number of partitions examined per call of `SCAN`.
 const PARTITIONS_MAX: u16 = 1_024;
 const AT_ONCE_MAX: u16 = 64;
 
@@ -46,11 +46,11 @@ fn options<'a>(args: &mut Args<'_, 'a>, of_keys: bool) -> Result<Options<'a>, Co
         } else if args.take_keyword("count") {
             let count = args.integer()?;
             let count = u64::try_from(count).ok().filter(|n| *n > 0).ok_or(CommandError::SYNTAX)?;
-            // The cursor says where to go on.
+            // A smaller count is allowed: the cursor continues from there.
             options.count = count.min(COUNT_MAX);
         } else if of_keys && args.take_keyword("type") {
             let kind = args.next()?;
-            // No key has a type that is no text.
+            // A type that is not UTF-8 matches no key.
             options.filter.kind = Some(str::from_utf8(kind).unwrap_or(""));
         } else {
             return Err(CommandError::SYNTAX);
@@ -59,7 +59,7 @@ fn options<'a>(args: &mut Args<'_, 'a>, of_keys: bool) -> Result<Options<'a>, Co
     Ok(options)
 }
 
-/// A scan within one key: the cursor as text, and what was found.
+/// Shapes the reply of a scan within one key: the cursor is a bulk string.
 pub(super) fn scanned(_: usize, reply: Reply) -> Answer {
     match reply {
         Reply::List(mut parts) if parts.len() == 2 => {
@@ -96,7 +96,8 @@ pub(super) fn zscan<'a>(request: &Request<'a>) -> Parsed<'a> {
     })
 }
 
-/// All keys: the cursor is the partition's number, and the place in it.
+/// Scans all keys. The cursor holds the partition number (upper 32 bits) and the position in the
+/// partition (lower 32 bits).
 pub(super) fn scan(client: &mut Client, request: &Request<'_>) -> Begun {
     let mut args = Args::new(request, 1);
     let cursor = cursor(&mut args)?;
@@ -117,8 +118,8 @@ pub(super) fn scan(client: &mut Client, request: &Request<'_>) -> Begun {
     })))
 }
 
-/// Goes on from a place until enough was found, or looked at. As long as
-/// partitions have little, more of them are asked at once.
+/// Scans from a position until enough keys were found or partitions examined. While partitions
+/// contain few keys, more of them are queried in parallel.
 async fn scan_from(
     server: &Arc<Server>,
     map: &Arc<Map>,
@@ -127,8 +128,8 @@ async fn scan_from(
     filter: &ScanFilter<'_>,
 ) -> Result<(u64, Vec<Reply>), OpError> {
     let partitions = server.grid.partitions();
-    let (mut found, mut at_once, mut asked) = (Vec::new(), 1, 0);
-    while partition < partitions && asked < PARTITIONS_MAX && (found.len() as u64) < count {
+    let (mut found, mut at_once, mut examined) = (Vec::new(), 1, 0);
+    while partition < partitions && examined < PARTITIONS_MAX && (found.len() as u64) < count {
         let last = partition.saturating_add(at_once).min(partitions);
         let pending = (partition..last).map(|number| {
             let cursor = if number == partition { place } else { 0 };
@@ -137,7 +138,7 @@ async fn scan_from(
             if server.reports_partition(number) {
                 server.submit(map, number, &Op::Whole(op))
             } else {
-                // As if it had no keys.
+                // Treated as an empty partition.
                 let none = vec![Reply::Integer(0), Reply::List(Vec::new())];
                 Box::pin(std::future::ready(Ok(Reply::List(none))))
             }
@@ -153,20 +154,20 @@ async fn scan_from(
             found.extend(keys);
             place = next.cast_unsigned();
             if place > 0 || found.len() as u64 >= count {
-                // What later ones told is asked for again.
+                // The results of later partitions are discarded and fetched again.
                 partition += u16::from(place == 0);
                 break;
             }
             partition += 1;
         }
-        asked += at_once;
+        examined += at_once;
         at_once = (at_once * 2).min(AT_ONCE_MAX);
     }
     let is_over = partition >= partitions;
     Ok((if is_over { 0 } else { u64::from(partition) << 32 | place }, found))
 }
 
-/// Asks all partitions that clients are told of, and puts their answers merge.
+/// Runs an operation in all partitions that this member reports, and merges the replies.
 fn merge_all(
     client: &Client,
     op: WholeOp<'static>,
@@ -201,14 +202,14 @@ pub(super) fn randomkey(client: &mut Client, _: &Request<'_>) -> Begun {
     })))
 }
 
-/// Partitions that `KEYS` pending at once: each may answer as much as all merge may.
+/// Number of partitions that `KEYS` queries in parallel: each reply may be as large as the whole
+/// result.
 const KEYS_AT_ONCE: usize = 8;
 
-const TOO_MANY_KEYS: CommandError = CommandError::new(
-    "ERR too many keys for one answer (1000000 keys, or 64 MiB of them): use SCAN",
-);
+const TOO_MANY_KEYS: CommandError =
+    CommandError::new("ERR more than 1000000 keys or 64 MiB of keys match: use SCAN");
 
-/// The keys of several answers merge, which are bounded as one answer is.
+/// Keys of several partitions, limited together.
 #[derive(Default)]
 struct KeyList {
     keys: Vec<Reply>,
@@ -233,7 +234,7 @@ impl KeyList {
     }
 }
 
-/// All keys that fit a pattern, or an error: never some of them.
+/// `KEYS` returns all keys that match a pattern, or an error, but never a part of them.
 pub(super) fn keys(client: &mut Client, request: &Request<'_>) -> Begun {
     let pattern = Args::new(request, 1).next()?.to_vec();
     let (server, map) = (Arc::clone(&client.server), Arc::clone(&client.map));
@@ -263,7 +264,7 @@ async fn matching_keys(
     Ok(list.keys)
 }
 
-/// `[ASYNC | SYNC]`, which make no difference.
+/// Parses `[ASYNC | SYNC]`, which make no difference.
 fn flush_option(request: &Request<'_>) -> Result<(), CommandError> {
     let mut args = Args::new(request, 1);
     if args.remaining() == 0 || args.take_keyword("async") || args.take_keyword("sync") {
@@ -277,7 +278,7 @@ pub(super) fn flushdb(client: &mut Client, request: &Request<'_>) -> Begun {
     Ok(flush(client, client.database..client.database + 1))
 }
 
-/// Those databases too that were used through other members only.
+/// Includes databases that were used through other members only.
 pub(super) fn flushall(client: &mut Client, request: &Request<'_>) -> Begun {
     flush_option(request)?;
     Ok(flush(client, 0..DATABASES))
@@ -300,7 +301,7 @@ mod tests {
     use crate::trust::{Passwords, Trust};
 
     #[test]
-    fn keys_of_several_partitions_are_bounded_together() {
+    fn keys_of_several_partitions_share_one_limit() {
         let keys = |count, bytes| {
             let key = Reply::bytes(&vec![b'k'; bytes]);
             Ok(Reply::List(vec![key; count]))
@@ -321,7 +322,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn keys_answers_all_that_fit() {
+    async fn keys_returns_all_matches() {
         let server = server_on(single_member_grid(), Passwords::default());
         let mut client = client_of(&server, Trust::Full);
         for number in 0..300 {

@@ -1,4 +1,4 @@
-//! Sets.
+//! Set commands.
 
 use convoke_grid::op::{Combine, KeyOp, Op, SetOp, SeveralOp};
 
@@ -111,7 +111,7 @@ pub(super) fn sdiffstore<'a>(request: &Request<'a>) -> Parsed<'a> {
     combine_into(request, Combine::Difference)
 }
 
-/// `[LIMIT n]` at the end; zero is none.
+/// Parses a trailing `[LIMIT n]`; zero means no limit.
 pub(super) fn limit(args: &mut Args<'_, '_>) -> Result<u64, CommandError> {
     const WRONG: CommandError = CommandError::new("ERR LIMIT can't be negative");
     let mut limit = 0;

@@ -1,4 +1,4 @@
-//! Sorted sets, but for the forms that wait.
+//! Sorted set commands, except for the blocking ones.
 
 use convoke_grid::op::{
     AddIf, Aggregate, Bound, By, Combine, KeyOp, Op, SeveralOp, SortedSetOp, Span, Weighted, float,
@@ -109,7 +109,7 @@ pub(super) fn zrevrank<'a>(request: &Request<'a>) -> Parsed<'a> {
     rank(request, true)
 }
 
-/// `5`, `(5`, `-inf`, `+inf`.
+/// Parses a bound of a score range: `5`, `(5`, `-inf` or `+inf`.
 fn score_bound(text: &[u8]) -> Result<Bound<Score>, CommandError> {
     let (text, without) = match text.strip_prefix(b"(") {
         Some(text) => (text, true),
@@ -119,7 +119,7 @@ fn score_bound(text: &[u8]) -> Result<Bound<Score>, CommandError> {
     Ok(if without { Bound::Without(score) } else { Bound::With(score) })
 }
 
-/// An end of a range of names, before it is known which end.
+/// A parsed bound of a lexicographical range: `-`, `+`, `[name` or `(name`.
 enum NameBound<'a> {
     Least,
     Greatest,
@@ -155,7 +155,7 @@ fn by_name<'a>(low: &'a [u8], high: &'a [u8]) -> Result<By<'a>, CommandError> {
     Ok(By::Name(low, high))
 }
 
-/// What the two ends of a range mean.
+/// The kind of a range.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Order {
     Rank,
@@ -164,7 +164,7 @@ enum Order {
 }
 
 impl Order {
-    /// From the lower end to the higher one.
+    /// Parses the two bounds, the lower one first.
     fn by<'a>(self, first: &'a [u8], last: &'a [u8]) -> Result<By<'a>, CommandError> {
         let rank = |text: &[u8]| convoke_grid::op::integer(text).ok_or(CommandError::INTEGER);
         match self {
@@ -179,7 +179,7 @@ fn limit(args: &mut Args<'_, '_>) -> Result<(i64, i64), CommandError> {
     Ok((args.integer()?, args.integer()?))
 }
 
-/// The arguments of `ZRANGE` and `ZRANGESTORE` from the first end on.
+/// Parses the arguments of `ZRANGE` and `ZRANGESTORE` from the first bound on.
 fn span<'a>(args: &mut Args<'_, 'a>, stores: bool) -> Result<Span<'a>, CommandError> {
     let (first, last) = (args.next()?, args.next()?);
     let (mut order, mut reverse, mut scores, mut within) = (Order::Rank, false, false, None);
@@ -208,7 +208,7 @@ fn span<'a>(args: &mut Args<'_, 'a>, stores: bool) -> Result<Span<'a>, CommandEr
             "ERR syntax error, WITHSCORES not supported in combination with BYLEX",
         ));
     }
-    // By score and by name, a reverse range is told from its higher end.
+    // With `REV`, `BYSCORE` and `BYLEX` take the higher bound first.
     let by = match (order, reverse) {
         (Order::Rank, _) | (_, false) => order.by(first, last)?,
         (_, true) => order.by(last, first)?,
@@ -228,7 +228,7 @@ pub(super) fn zrangestore<'a>(request: &Request<'a>) -> Parsed<'a> {
     Ok(Op::Several(SeveralOp::StoreRange { from, to, span }))
 }
 
-/// The forms that are older than `ZRANGE`'s options.
+/// Parses the commands that predate the options of `ZRANGE`.
 fn range_as<'a>(request: &Request<'a>, order: Order, reverse: bool) -> Parsed<'a> {
     let mut args = Args::new(request, 1);
     let (key, first, last) = (args.next()?, args.next()?, args.next()?);
@@ -318,7 +318,8 @@ pub(super) fn zpopmax<'a>(request: &Request<'a>) -> Parsed<'a> {
     pop(request, true, "zpopmax")
 }
 
-/// Without a count, one member and its score are no pair within a list.
+/// Shapes the reply of `ZPOPMIN` and `ZPOPMAX`: without a count, member and score are not a nested
+/// pair.
 pub(super) fn popped(arguments: usize, reply: Reply) -> Answer {
     match reply {
         Reply::Pairs(pairs) if arguments == 2 => {
@@ -344,7 +345,7 @@ pub(super) fn zrandmember<'a>(request: &Request<'a>) -> Parsed<'a> {
     Ok(sorted(key, SortedSetOp::AnyOf { count, scores }))
 }
 
-/// `numkeys key … [WEIGHTS …] [AGGREGATE …] [WITHSCORES]`.
+/// Parses `numkeys key … [WEIGHTS …] [AGGREGATE …] [WITHSCORES]`.
 fn combine<'a>(
     args: &mut Args<'_, 'a>,
     how: Combine,
@@ -418,7 +419,7 @@ pub(super) fn zintercard<'a>(request: &Request<'a>) -> Parsed<'a> {
     Ok(Op::Several(SeveralOp::CountCommon { keys, sorted: true, limit }))
 }
 
-/// `numkeys key … MIN|MAX [COUNT n]`, from the argument at `at` on.
+/// Parses `numkeys key … MIN|MAX [COUNT n]`, starting at argument `at`.
 pub(super) fn pop_first<'a>(request: &Request<'a>, at: usize) -> Parsed<'a> {
     let mut args = Args::new(request, at);
     let keys = super::numbered_keys(&mut args)?;

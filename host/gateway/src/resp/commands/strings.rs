@@ -1,4 +1,4 @@
-//! Plain bytes.
+//! String commands.
 
 use convoke_grid::Reply;
 use convoke_grid::op::{KeyOp, Lifetime, Op, PlainOp, PutAnswer, PutIf, SeveralOp, float, integer};
@@ -71,14 +71,14 @@ pub(super) fn psetex<'a>(request: &Request<'a>) -> Parsed<'a> {
     set_for(request, Unit::Milliseconds, "psetex")
 }
 
-/// Answers 1 or 0: see [`done_or_not`].
+/// Replies 1 or 0, shaped by [`done_or_not`].
 pub(super) fn setnx<'a>(request: &Request<'a>) -> Parsed<'a> {
     let mut args = Args::new(request, 1);
     let (key, value) = (args.next()?, args.next()?);
     Ok(put(key, value, Lifetime::Usual, PutIf::Absent, PutAnswer::Done))
 }
 
-/// Done is 1, and nil 0.
+/// Shapes OK as 1 and nil as 0.
 pub(super) fn done_or_not(_: usize, reply: Reply) -> Answer {
     match reply {
         Reply::Done => Answer::integer(1),

@@ -9,14 +9,14 @@ use super::{
     sorted_sets, strings, transactions,
 };
 
-/// What commands are about.
+/// Groups of commands, as in the Redis documentation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Group {
-    /// The connection itself.
+    /// Connection management.
     Connection,
-    /// Keys, whatever their values are.
+    /// Keys of any type.
     Generic,
-    /// Plain bytes.
+    /// Strings.
     String,
     /// Hashes.
     Hash,
@@ -26,18 +26,18 @@ pub enum Group {
     Set,
     /// Sorted sets.
     SortedSet,
-    /// Topics.
+    /// Publish/subscribe.
     PubSub,
-    /// Several commands in one step.
+    /// Transactions.
     Transactions,
-    /// The server.
+    /// Server management.
     Server,
     /// Redis Cluster.
     Cluster,
 }
 
 impl Group {
-    /// As clients know it.
+    /// The name of the group in `COMMAND DOCS`.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -55,7 +55,7 @@ impl Group {
         }
     }
 
-    /// The ACL category of its commands, if it has one.
+    /// The ACL category of its commands, if there is one.
     fn category(self) -> Option<&'static str> {
         match self {
             Self::Connection => Some("connection"),
@@ -66,7 +66,7 @@ impl Group {
             Self::Set => Some("set"),
             Self::SortedSet => Some("sortedset"),
             Self::Transactions => Some("transaction"),
-            // PUBSUB has a flag of its own.
+            // The category pubsub follows from a flag.
             Self::PubSub | Self::Server | Self::Cluster => None,
         }
     }
@@ -77,35 +77,35 @@ impl Group {
 pub enum Keys {
     /// None.
     None,
-    /// From one to another, below zero from the end, each so many after the last.
+    /// Every `step`-th argument from `first` to `last`.
     Every {
-        /// The first.
+        /// Index of the first key.
         first: usize,
-        /// The last.
+        /// Index of the last key; negative values count from the end, -1 being the last argument.
         last: i64,
-        /// How many arguments from one to the next.
+        /// Distance between keys.
         step: usize,
     },
-    /// So many as this argument says, behind it.
+    /// The arguments that follow this one, which holds their number.
     Counted(usize),
-    /// The first argument, and so many as the second one says, behind it.
-    StoredAndCounted,
+    /// The first argument, and those that follow the second one, which holds their number.
+    DestinationAndCounted,
 }
 
-/// One command, or one subcommand of a command that has some: those are rows of
-/// their own, named `command|subcommand`, with their own arity and flags.
+/// A command or subcommand. Subcommands are rows of their own, named `command|subcommand`, with
+/// their own arity and flags.
 pub struct Command {
-    /// In small messages; `client|kill` for a subcommand.
+    /// The name in lower case, such as `get` or `client|kill`.
     pub name: &'static str,
-    /// Number of arguments, the name (both args of a subcommand's) among them; below
-    /// zero at least so many.
+    /// Number of arguments, including the name (two for a subcommand); a negative value is a
+    /// minimum.
     pub arity: i32,
     flags: u16,
-    /// Which of them are keys.
+    /// Which arguments are keys.
     pub keys: Keys,
-    /// What it is about.
+    /// Group.
     pub group: Group,
-    /// What it does.
+    /// Summary for `COMMAND DOCS`.
     pub summary: &'static str,
     pub(super) handler: Handler,
 }
@@ -118,17 +118,17 @@ impl Command {
     pub(super) const ADMIN: u16 = 1 << 4;
     pub(super) const PUBSUB: u16 = 1 << 5;
     pub(super) const BLOCKING: u16 = 1 << 6;
-    /// A stranger may.
+    /// Unauthenticated clients may use it.
     pub(super) const NO_AUTH: u16 = 1 << 7;
-    /// Not between `MULTI` and `EXEC`.
+    /// Not allowed in a transaction.
     pub(super) const NO_MULTI: u16 = 1 << 8;
-    /// Between `MULTI` and `EXEC` too it is done at once.
-    pub(super) const AT_ONCE: u16 = 1 << 9;
-    /// A RESP2 client that is subscribed may.
+    /// Executed at once in a transaction instead of being queued.
+    pub(super) const NOT_QUEUED: u16 = 1 << 9;
+    /// RESP2 clients may use it while subscribed.
     pub(super) const WHILE_SUBSCRIBED: u16 = 1 << 10;
-    /// Its second word, if there is one, names a subcommand.
+    /// A container: its first argument, if any, names a subcommand.
     pub(super) const CONTAINER: u16 = 1 << 11;
-    /// In Redis' ACL category `dangerous`, as all admin commands are.
+    /// In the ACL category `dangerous`, as are all admin commands.
     pub(super) const DANGEROUS: u16 = 1 << 12;
 
     /// Whether it is a subcommand.
@@ -137,7 +137,7 @@ impl Command {
         self.name.contains('|')
     }
 
-    /// The subcommands of a command, in the table's order.
+    /// Its subcommands, in the order of the table.
     pub(super) fn subcommands(&self) -> impl Iterator<Item = &'static Self> {
         let name = self.name;
         COMMANDS.iter().filter(move |row| {
@@ -145,7 +145,7 @@ impl Command {
         })
     }
 
-    /// The ACL categories that Redis gives commands with these flags.
+    /// The ACL categories, derived from the flags as in Redis.
     pub(super) fn categories(&self) -> Vec<&'static str> {
         [
             (self.is(Self::WRITE) && !self.is(Self::PUBSUB), "write"),
@@ -167,7 +167,7 @@ impl Command {
         self.flags & flag != 0
     }
 
-    /// Whether it takes so many arguments.
+    /// Whether it accepts this number of arguments, including the name.
     #[must_use]
     pub fn takes(&self, arguments: usize) -> bool {
         let arity = self.arity.unsigned_abs() as usize;
@@ -175,7 +175,7 @@ impl Command {
     }
 
     pub(super) fn flag_names(&self) -> Vec<&'static str> {
-        let movable = matches!(self.keys, Keys::Counted(_) | Keys::StoredAndCounted);
+        let movable = matches!(self.keys, Keys::Counted(_) | Keys::DestinationAndCounted);
         [
             (Self::WRITE, "write"),
             (Self::READ, "readonly"),
@@ -193,7 +193,7 @@ impl Command {
         .collect()
     }
 
-    /// The keys among its arguments.
+    /// The keys among the arguments of a request.
     pub(super) fn keys_of<'a>(&self, arguments: &[&'a [u8]]) -> Vec<&'a [u8]> {
         let counted = |at: usize| {
             let count = arguments.get(at).and_then(|text| convoke_grid::op::integer(text));
@@ -211,41 +211,41 @@ impl Command {
                 (first..end).step_by(step.max(1)).map(|at| arguments[at]).collect()
             }
             Keys::Counted(at) => counted(at).collect(),
-            Keys::StoredAndCounted => {
+            Keys::DestinationAndCounted => {
                 arguments.get(1).copied().into_iter().chain(counted(2)).collect()
             }
         }
     }
 }
 
-/// Bytes of a name in the table, at most.
+/// Maximum length of a name in the table, in bytes.
 const NAME_BYTES_MAX: usize = 32;
 
-/// The place of a row in [`COMMANDS`], in capitals or not, by its whole name.
+/// Index in [`COMMANDS`] of the row with this full name, ignoring case.
 pub(super) fn find(name: &[u8]) -> Option<usize> {
-    static PLACES: LazyLock<HashMap<&'static [u8], usize>> = LazyLock::new(|| {
+    static INDEX: LazyLock<HashMap<&'static [u8], usize>> = LazyLock::new(|| {
         COMMANDS.iter().enumerate().map(|(at, command)| (command.name.as_bytes(), at)).collect()
     });
     let mut lower = [0; NAME_BYTES_MAX];
     let lower = lower.get_mut(..name.len())?;
     lower.copy_from_slice(name);
     lower.make_ascii_lowercase();
-    PLACES.get(&*lower).copied()
+    INDEX.get(&*lower).copied()
 }
 
-/// Why there is no row for a request.
+/// Why a request resolves to no row.
 pub(super) enum Missing {
-    /// There is no such command.
+    /// Unknown command.
     Command,
-    /// The command of this name has no such subcommand.
+    /// Unknown subcommand of this command.
     Subcommand(&'static str),
 }
 
-/// The place of the row that a request is about: that of the subcommand, where the
-/// command has some and a second word is there. There is no other way to a row, so
-/// what has none cannot be done.
+/// Index of the row that a request resolves to: that of the subcommand if the command is a
+/// container and has an argument. Nothing else executes a row, so a subcommand without a row cannot
+/// be executed.
 pub(super) fn resolve(name: &[u8], part: Option<&[u8]>) -> Result<usize, Missing> {
-    // A row of a subcommand is reached by two args only.
+    // The row of a subcommand cannot be named by a single argument.
     let index =
         find(name).filter(|index| !COMMANDS[*index].is_subcommand()).ok_or(Missing::Command)?;
     let command = &COMMANDS[index];
@@ -261,10 +261,10 @@ pub(super) fn resolve(name: &[u8], part: Option<&[u8]>) -> Result<usize, Missing
     found.ok_or(Missing::Subcommand(command.name))
 }
 
-/// The place of `GET`, which is asked most.
+/// Index of `GET`, for its fast path.
 pub(super) fn get_index() -> usize {
-    static PLACE: LazyLock<usize> = LazyLock::new(|| find(b"get").unwrap_or(usize::MAX));
-    *PLACE
+    static INDEX: LazyLock<usize> = LazyLock::new(|| find(b"get").unwrap_or(usize::MAX));
+    *INDEX
 }
 
 const W: u16 = Command::WRITE;
@@ -274,19 +274,19 @@ const F: u16 = Command::FAST;
 const ADMIN: u16 = Command::ADMIN;
 const P: u16 = Command::PUBSUB | Command::WHILE_SUBSCRIBED | Command::NO_MULTI;
 const B: u16 = Command::BLOCKING;
-const OPEN: u16 = Command::NO_AUTH;
-const NOT_IN_MULTI: u16 = Command::NO_MULTI;
-const NOW: u16 = Command::AT_ONCE;
-const ALWAYS: u16 = Command::WHILE_SUBSCRIBED;
-const PARTS: u16 = Command::CONTAINER;
-const RISKY: u16 = Command::DANGEROUS;
+const NO_AUTH: u16 = Command::NO_AUTH;
+const NO_MULTI: u16 = Command::NO_MULTI;
+const NOT_QUEUED: u16 = Command::NOT_QUEUED;
+const WHILE_SUBSCRIBED: u16 = Command::WHILE_SUBSCRIBED;
+const CONTAINER: u16 = Command::CONTAINER;
+const DANGEROUS: u16 = Command::DANGEROUS;
 
 const NONE: Keys = Keys::None;
 const ONE: Keys = Keys::Every { first: 1, last: 1, step: 1 };
 const TWO: Keys = Keys::Every { first: 1, last: 2, step: 1 };
 const ALL: Keys = Keys::Every { first: 1, last: -1, step: 1 };
 const PAIRS: Keys = Keys::Every { first: 1, last: -1, step: 2 };
-const BUT_LAST: Keys = Keys::Every { first: 1, last: -2, step: 1 };
+const ALL_BUT_LAST: Keys = Keys::Every { first: 1, last: -2, step: 1 };
 
 const fn c(
     name: &'static str,
@@ -304,11 +304,11 @@ use Group::{
     Cluster, Connection, Generic, Hash, List, PubSub, Server, Set, SortedSet, String, Transactions,
 };
 
-/// All commands, by what they are about.
+/// All commands, by group.
 #[rustfmt::skip]
 pub static COMMANDS: &[Command] = &[
-    c("auth", -2, OPEN | F | NOW, NONE, Connection, Local(clients::auth), "Authenticates the connection with a password, or with a user name and password."),
-    c("client", -2, PARTS, NONE, Connection, Local(introspection::container), "Inspects, names and disconnects clients."),
+    c("auth", -2, NO_AUTH | F | NOT_QUEUED, NONE, Connection, Local(clients::auth), "Authenticates the connection with a password, or with a user name and password."),
+    c("client", -2, CONTAINER, NONE, Connection, Local(introspection::container), "Inspects, names and disconnects clients."),
     c("client|getname", 2, 0, NONE, Connection, Local(clients::getname), "Returns the name of this connection."),
     c("client|getredir", 2, 0, NONE, Connection, Local(clients::getredir), "Returns -1: there is no client-side caching to redirect."),
     c("client|help", 2, 0, NONE, Connection, Local(introspection::help), "Lists the subcommands."),
@@ -323,10 +323,10 @@ pub static COMMANDS: &[Command] = &[
     c("client|setname", 3, 0, NONE, Connection, Local(clients::setname), "Sets the name of this connection."),
     c("client|unpause", 2, ADMIN, NONE, Connection, Local(clients::unpause), "Accepted for compatibility; clients are never paused."),
     c("echo", 2, F, NONE, Connection, Local(clients::echo), "Returns its argument."),
-    c("hello", -1, OPEN | F | NOT_IN_MULTI, NONE, Connection, Local(clients::hello), "Selects the RESP version, and optionally authenticates and names the connection."),
-    c("ping", -1, F | ALWAYS, NONE, Connection, Local(clients::ping), "Returns PONG, or its argument if one is given."),
-    c("quit", -1, OPEN | F | NOW | ALWAYS, NONE, Connection, Local(clients::quit), "Closes the connection after the reply."),
-    c("reset", 1, OPEN | F | NOW | ALWAYS, NONE, Connection, Local(clients::reset), "Resets the connection to its initial state."),
+    c("hello", -1, NO_AUTH | F | NO_MULTI, NONE, Connection, Local(clients::hello), "Selects the RESP version, and optionally authenticates and names the connection."),
+    c("ping", -1, F | WHILE_SUBSCRIBED, NONE, Connection, Local(clients::ping), "Returns PONG, or its argument if one is given."),
+    c("quit", -1, NO_AUTH | F | NOT_QUEUED | WHILE_SUBSCRIBED, NONE, Connection, Local(clients::quit), "Closes the connection after the reply."),
+    c("reset", 1, NO_AUTH | F | NOT_QUEUED | WHILE_SUBSCRIBED, NONE, Connection, Local(clients::reset), "Resets the connection to its initial state."),
     c("select", 2, F, NONE, Connection, Local(clients::select), "Selects the database of this connection, 0 to 15 (the maps resp:0 to resp:15)."),
 
     c("copy", -3, W | M, TWO, Generic, Op(keys::copy), "Copies the value of a key to another key."),
@@ -335,7 +335,7 @@ pub static COMMANDS: &[Command] = &[
     c("expire", -3, W | F, ONE, Generic, Op(keys::expire), "Sets the time to live of a key, in seconds."),
     c("expireat", -3, W | F, ONE, Generic, Op(keys::expireat), "Sets the time at which a key expires, as a Unix timestamp in seconds."),
     c("expiretime", 2, R | F, ONE, Generic, Shaped(keys::expiretime, keys::seconds), "Returns the time at which a key expires, as a Unix timestamp in seconds."),
-    c("keys", 2, R | RISKY, NONE, Generic, Local(scans::keys), "Returns all keys matching a pattern; fails beyond 1,000,000 keys or 64 MiB of them: use SCAN."),
+    c("keys", 2, R | DANGEROUS, NONE, Generic, Local(scans::keys), "Returns all keys matching a pattern; fails beyond 1,000,000 keys or 64 MiB of them: use SCAN."),
     c("persist", 2, W | F, ONE, Generic, Op(keys::persist), "Removes the expiry time of a key."),
     c("pexpire", -3, W | F, ONE, Generic, Op(keys::pexpire), "Sets the time to live of a key, in milliseconds."),
     c("pexpireat", -3, W | F, ONE, Generic, Op(keys::pexpireat), "Sets the time at which a key expires, as a Unix timestamp in milliseconds."),
@@ -392,8 +392,8 @@ pub static COMMANDS: &[Command] = &[
 
     c("blmove", 6, W | M | B, TWO, List, Blocking(blocking::blmove, blocking::unchanged), "Moves an element from one list to another; blocks until an element is available."),
     c("blmpop", -5, W | B, Keys::Counted(2), List, Blocking(blocking::blmpop, blocking::nested), "Pops elements from the first non-empty list; blocks until an element is available."),
-    c("blpop", -3, W | B, BUT_LAST, List, Blocking(blocking::blpop, blocking::flat), "Removes and returns the first element of the first non-empty list; blocks until an element is available."),
-    c("brpop", -3, W | B, BUT_LAST, List, Blocking(blocking::brpop, blocking::flat), "Removes and returns the last element of the first non-empty list; blocks until an element is available."),
+    c("blpop", -3, W | B, ALL_BUT_LAST, List, Blocking(blocking::blpop, blocking::flat), "Removes and returns the first element of the first non-empty list; blocks until an element is available."),
+    c("brpop", -3, W | B, ALL_BUT_LAST, List, Blocking(blocking::brpop, blocking::flat), "Removes and returns the last element of the first non-empty list; blocks until an element is available."),
     c("brpoplpush", 4, W | M | B, TWO, List, Blocking(blocking::brpoplpush, blocking::unchanged), "Moves the last element of a list to the head of another; blocks until an element is available."),
     c("lindex", 3, R, ONE, List, Op(lists::lindex), "Returns the list element at an index."),
     c("linsert", 5, W | M, ONE, List, Op(lists::linsert), "Inserts an element before or after another element of a list."),
@@ -432,17 +432,17 @@ pub static COMMANDS: &[Command] = &[
     c("sunionstore", -3, W | M, ALL, Set, Op(sets::sunionstore), "Stores the union of sets at a key."),
 
     c("bzmpop", -5, W | B, Keys::Counted(2), SortedSet, Blocking(blocking::bzmpop, blocking::nested), "Pops members from the first non-empty sorted set; blocks until a member is available."),
-    c("bzpopmax", -3, W | B | F, BUT_LAST, SortedSet, Blocking(blocking::bzpopmax, blocking::flat), "Removes and returns the member with the highest score of the first non-empty sorted set; blocks until a member is available."),
-    c("bzpopmin", -3, W | B | F, BUT_LAST, SortedSet, Blocking(blocking::bzpopmin, blocking::flat), "Removes and returns the member with the lowest score of the first non-empty sorted set; blocks until a member is available."),
+    c("bzpopmax", -3, W | B | F, ALL_BUT_LAST, SortedSet, Blocking(blocking::bzpopmax, blocking::flat), "Removes and returns the member with the highest score of the first non-empty sorted set; blocks until a member is available."),
+    c("bzpopmin", -3, W | B | F, ALL_BUT_LAST, SortedSet, Blocking(blocking::bzpopmin, blocking::flat), "Removes and returns the member with the lowest score of the first non-empty sorted set; blocks until a member is available."),
     c("zadd", -4, W | M | F, ONE, SortedSet, Op(sorted_sets::zadd), "Adds members to a sorted set, or updates their scores."),
     c("zcard", 2, R | F, ONE, SortedSet, Op(sorted_sets::zcard), "Returns the number of members of a sorted set."),
     c("zcount", 4, R | F, ONE, SortedSet, Op(sorted_sets::zcount), "Returns the number of members with scores in a range."),
     c("zdiff", -3, R, Keys::Counted(1), SortedSet, Op(sorted_sets::zdiff), "Returns the members of the first sorted set that are in none of the others."),
-    c("zdiffstore", -4, W | M, Keys::StoredAndCounted, SortedSet, Op(sorted_sets::zdiffstore), "Stores the difference of sorted sets at a key."),
+    c("zdiffstore", -4, W | M, Keys::DestinationAndCounted, SortedSet, Op(sorted_sets::zdiffstore), "Stores the difference of sorted sets at a key."),
     c("zincrby", 4, W | M | F, ONE, SortedSet, Op(sorted_sets::zincrby), "Increments the score of a member of a sorted set."),
     c("zinter", -3, R, Keys::Counted(1), SortedSet, Op(sorted_sets::zinter), "Returns the members that all given sorted sets have in common."),
     c("zintercard", -3, R, Keys::Counted(1), SortedSet, Op(sorted_sets::zintercard), "Returns the number of members that all given sorted sets have in common."),
-    c("zinterstore", -4, W | M, Keys::StoredAndCounted, SortedSet, Op(sorted_sets::zinterstore), "Stores the intersection of sorted sets at a key."),
+    c("zinterstore", -4, W | M, Keys::DestinationAndCounted, SortedSet, Op(sorted_sets::zinterstore), "Stores the intersection of sorted sets at a key."),
     c("zlexcount", 4, R | F, ONE, SortedSet, Op(sorted_sets::zlexcount), "Returns the number of members in a lexicographical range."),
     c("zmpop", -4, W, Keys::Counted(1), SortedSet, Shaped(sorted_sets::zmpop, blocking::nested), "Pops members from the first non-empty sorted set."),
     c("zmscore", -3, R | F, ONE, SortedSet, Op(sorted_sets::zmscore), "Returns the scores of several members of a sorted set."),
@@ -465,11 +465,11 @@ pub static COMMANDS: &[Command] = &[
     c("zscan", -3, R, ONE, SortedSet, Shaped(scans::zscan, scans::scanned), "Iterates over the members and scores of a sorted set with a cursor."),
     c("zscore", 3, R | F, ONE, SortedSet, Op(sorted_sets::zscore), "Returns the score of a member of a sorted set."),
     c("zunion", -3, R, Keys::Counted(1), SortedSet, Op(sorted_sets::zunion), "Returns the members of all given sorted sets, with aggregated scores."),
-    c("zunionstore", -4, W | M, Keys::StoredAndCounted, SortedSet, Op(sorted_sets::zunionstore), "Stores the union of sorted sets at a key."),
+    c("zunionstore", -4, W | M, Keys::DestinationAndCounted, SortedSet, Op(sorted_sets::zunionstore), "Stores the union of sorted sets at a key."),
 
     c("psubscribe", -2, P, NONE, PubSub, Local(pubsub::psubscribe), "Subscribes to all channels that match the given patterns."),
     c("publish", 3, Command::PUBSUB | F | W, NONE, PubSub, Local(pubsub::publish), "Publishes a message to all subscribers of a channel, on all members."),
-    c("pubsub", -2, PARTS, NONE, PubSub, Local(introspection::container), "Reports subscriptions on all members; with --redis-cluster, those on this member."),
+    c("pubsub", -2, CONTAINER, NONE, PubSub, Local(introspection::container), "Reports subscriptions on all members; with --redis-cluster, those on this member."),
     c("pubsub|channels", -2, Command::PUBSUB, NONE, PubSub, Local(pubsub::channels), "Lists the channels that have subscribers."),
     c("pubsub|help", 2, 0, NONE, PubSub, Local(introspection::help), "Lists the subcommands."),
     c("pubsub|numpat", 2, Command::PUBSUB, NONE, PubSub, Local(pubsub::numpat), "Returns the number of distinct patterns that clients are subscribed to."),
@@ -480,35 +480,35 @@ pub static COMMANDS: &[Command] = &[
     c("subscribe", -2, P, NONE, PubSub, Local(pubsub::subscribe), "Subscribes to channels."),
     c("unsubscribe", -1, P, NONE, PubSub, Local(pubsub::unsubscribe), "Unsubscribes from channels, or from all of them."),
 
-    c("discard", 1, F | NOW, NONE, Transactions, Local(transactions::discard), "Discards the transaction."),
-    c("exec", 1, NOW, NONE, Transactions, Local(transactions::exec), "Executes the queued commands of the transaction atomically."),
-    c("multi", 1, F | NOW, NONE, Transactions, Local(transactions::multi), "Starts a transaction: the commands that follow are queued until EXEC."),
+    c("discard", 1, F | NOT_QUEUED, NONE, Transactions, Local(transactions::discard), "Discards the transaction."),
+    c("exec", 1, NOT_QUEUED, NONE, Transactions, Local(transactions::exec), "Executes the queued commands of the transaction atomically."),
+    c("multi", 1, F | NOT_QUEUED, NONE, Transactions, Local(transactions::multi), "Starts a transaction: the commands that follow are queued until EXEC."),
     c("unwatch", 1, F, NONE, Transactions, Local(transactions::unwatch), "Forgets all watched keys."),
-    c("watch", -2, F | NOW, ALL, Transactions, Local(transactions::watch), "Watches keys: if one of them changes before EXEC, the transaction is not executed."),
+    c("watch", -2, F | NOT_QUEUED, ALL, Transactions, Local(transactions::watch), "Watches keys: if one of them changes before EXEC, the transaction is not executed."),
 
-    c("acl", -2, PARTS, NONE, Server, Local(introspection::container), "Reports the user of this connection."),
+    c("acl", -2, CONTAINER, NONE, Server, Local(introspection::container), "Reports the user of this connection."),
     c("acl|help", 2, 0, NONE, Server, Local(introspection::help), "Lists the subcommands."),
     c("acl|whoami", 2, 0, NONE, Server, Local(introspection::whoami), "Returns the user name of this connection."),
-    c("command", -1, PARTS, NONE, Server, Local(introspection::command), "Returns a description of every command."),
+    c("command", -1, CONTAINER, NONE, Server, Local(introspection::command), "Returns a description of every command."),
     c("command|count", 2, 0, NONE, Server, Local(introspection::command_count), "Returns the number of commands."),
     c("command|docs", -2, 0, NONE, Server, Local(introspection::command_docs), "Returns the documentation of commands."),
     c("command|getkeys", -3, 0, NONE, Server, Local(introspection::command_getkeys), "Extracts the keys from the arguments of a command."),
     c("command|help", 2, 0, NONE, Server, Local(introspection::help), "Lists the subcommands."),
     c("command|info", -2, 0, NONE, Server, Local(introspection::command_info), "Returns a description of the given commands, or of all."),
     c("command|list", -2, 0, NONE, Server, Local(introspection::command_list), "Lists the names of commands, optionally filtered."),
-    c("config", -2, PARTS, NONE, Server, Local(introspection::container), "Reads and changes settings."),
+    c("config", -2, CONTAINER, NONE, Server, Local(introspection::container), "Reads and changes settings."),
     c("config|get", -3, ADMIN, NONE, Server, Local(introspection::config_get), "Returns the values of settings."),
     c("config|help", 2, 0, NONE, Server, Local(introspection::help), "Lists the subcommands."),
     c("config|resetstat", 2, ADMIN, NONE, Server, Local(introspection::config_resetstat), "Resets the command count that INFO reports."),
     c("config|set", -4, ADMIN, NONE, Server, Local(introspection::config_set), "Sets notify-keyspace-events on all members."),
     c("dbsize", 1, R | F, NONE, Server, Local(scans::dbsize), "Returns the number of keys in the database."),
-    c("flushall", -1, W | RISKY, NONE, Server, Local(scans::flushall), "Deletes all keys of all databases."),
-    c("flushdb", -1, W | RISKY, NONE, Server, Local(scans::flushdb), "Deletes all keys of the selected database."),
-    c("info", -1, RISKY, NONE, Server, Local(introspection::info), "Returns information and statistics about the server."),
+    c("flushall", -1, W | DANGEROUS, NONE, Server, Local(scans::flushall), "Deletes all keys of all databases."),
+    c("flushdb", -1, W | DANGEROUS, NONE, Server, Local(scans::flushdb), "Deletes all keys of the selected database."),
+    c("info", -1, DANGEROUS, NONE, Server, Local(introspection::info), "Returns information and statistics about the server."),
     c("time", 1, F, NONE, Server, Local(introspection::time), "Returns the server time: Unix time in seconds, and microseconds."),
 
     c("asking", 1, F, NONE, Cluster, Local(introspection::readonly), "Accepted for compatibility; slots are never partially migrated."),
-    c("cluster", -2, PARTS, NONE, Cluster, Local(introspection::container), "Reports nodes and their slots; requires --redis-cluster."),
+    c("cluster", -2, CONTAINER, NONE, Cluster, Local(introspection::container), "Reports nodes and their slots; requires --redis-cluster."),
     c("cluster|countkeysinslot", 3, 0, NONE, Cluster, Local(cluster::countkeysinslot), "Returns the number of keys in a slot."),
     c("cluster|getkeysinslot", 4, 0, NONE, Cluster, Local(cluster::getkeysinslot), "Returns keys of a slot, up to the given count."),
     c("cluster|help", 2, 0, NONE, Cluster, Local(cluster::help), "Lists the subcommands."),
@@ -529,15 +529,15 @@ mod tests {
 
     use super::*;
 
-    /// The list in the docs: all commands, by what they are about.
+    /// The content of COMMANDS.md: all commands, by group.
     fn page() -> String {
         let mut text = String::from(
-            "# Commands\n\nWritten by the test `the_list_in_the_docs_is_this_table` (`UPDATE_DOCS=1` rewrites it).\nArguments and answers are those of Redis 7.\n",
+            "# Commands\n\nWritten by the test `commands_md_matches_the_table` (`UPDATE_DOCS=1` rewrites it).\nArguments and replies are those of Redis 7.\n",
         );
         let mut groups: Vec<Group> = COMMANDS.iter().map(|command| command.group).collect();
         groups.dedup();
         for group in groups {
-            let _ = write!(text, "\n## {}\n\n| command | |\n|---|---|\n", group.name());
+            let _ = write!(text, "\n## {}\n\n| command | summary |\n|---|---|\n", group.name());
             for command in COMMANDS.iter().filter(|command| command.group == group) {
                 let name = command.name.to_uppercase().replace('|', " ");
                 let _ = writeln!(text, "| `{name}` | {} |", command.summary);
@@ -547,17 +547,20 @@ mod tests {
     }
 
     #[test]
-    fn the_list_in_the_docs_is_this_table() {
+    fn commands_md_matches_the_table() {
         let path = concat!(env!("CARGO_MANIFEST_DIR"), "/COMMANDS.md");
         if std::env::var_os("UPDATE_DOCS").is_some() {
             std::fs::write(path, page()).unwrap();
         }
         let written = std::fs::read_to_string(path).unwrap_or_default();
-        assert!(written == page(), "run this test with UPDATE_DOCS=1, and look at the change");
+        assert!(
+            written == page(),
+            "COMMANDS.md is out of date: run this test with UPDATE_DOCS=1 and review the change"
+        );
     }
 
     #[test]
-    fn names_are_found_in_capitals_or_not_and_each_is_there_once() {
+    fn names_are_unique_and_found_in_any_case() {
         for (at, command) in COMMANDS.iter().enumerate() {
             assert_eq!(find(command.name.as_bytes()), Some(at), "{}", command.name);
             assert_eq!(find(command.name.to_uppercase().as_bytes()), Some(at));
@@ -568,7 +571,7 @@ mod tests {
     }
 
     #[test]
-    fn a_request_is_about_the_row_of_its_subcommand() {
+    fn a_request_resolves_to_the_row_of_its_subcommand() {
         let row = |name: &str, part: Option<&str>| {
             let found = resolve(name.as_bytes(), part.map(str::as_bytes));
             found.map(|index| COMMANDS[index].name).map_err(|missing| match missing {
@@ -588,11 +591,11 @@ mod tests {
     }
 
     #[test]
-    fn what_has_subcommands_does_nothing_itself() {
+    fn containers_require_a_subcommand_and_have_help() {
         for row in COMMANDS.iter().filter(|row| row.is(Command::CONTAINER)) {
             assert!(row.subcommands().count() > 0, "{}", row.name);
             assert!(row.subcommands().any(|part| part.name.ends_with("|help")), "{}", row.name);
-            // But for COMMAND, which describes all when nothing follows it.
+            // Except for COMMAND, which describes all commands if nothing follows.
             assert!(row.arity == -2 || row.name == "command", "{}", row.name);
         }
         for part in COMMANDS.iter().filter(|row| row.is_subcommand()) {
@@ -604,7 +607,7 @@ mod tests {
     }
 
     #[test]
-    fn keys_are_found_among_the_arguments() {
+    fn keys_are_extracted_from_the_arguments() {
         let keys = |line: &str| {
             let args: Vec<&[u8]> = line.split(' ').map(str::as_bytes).collect();
             let command = &COMMANDS[find(args[0]).unwrap()];

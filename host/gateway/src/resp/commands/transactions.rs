@@ -1,11 +1,11 @@
-//! Commands that are executed in one step: `MULTI`, `EXEC`, `WATCH`.
+//! Transactions: `MULTI`, `EXEC`, `WATCH`.
 //!
-//! All commands on keys are one step, whatever partitions and databases the keys lie in. What
-//! the gateway does itself (`PUBLISH`, `SELECT`, …) is done once the step is: when that is
-//! refused, or a watched key has changed, nothing of the transaction was done.
+//! All commands on keys of a transaction are executed as one atomic step, in any partitions and
+//! databases. Commands that the gateway executes itself (`PUBLISH`, `SELECT`, …) run after the
+//! step: if it fails, or a watched key has changed, nothing of the transaction was executed.
 //!
-//! Commands on whole databases (`FLUSHDB`, `KEYS`, …) are no part of a step: those on keys
-//! before one and behind it are a step each. Watched keys are checked in the first.
+//! Commands on whole databases (`FLUSHDB`, `KEYS`, …) are not part of a step: the commands on keys
+//! before and after such a command are separate steps. Watched keys are checked in the first step.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -27,7 +27,7 @@ use super::{Command, Handler, Keys, Shape, admit, cluster, is_busy, run};
 
 type Begun = Result<Outcome, CommandError>;
 
-/// Keeps a command for later.
+/// Queues a command until `EXEC`.
 pub(super) fn queue(
     client: &mut Client,
     command: &'static Command,
@@ -38,15 +38,16 @@ pub(super) fn queue(
     if server.settings.redis_cluster {
         let args: Vec<&[u8]> = request.from(0).collect();
         if let Err(error) = cluster::check(&server, command.keys_of(&args)) {
-            transaction.broken = true;
+            transaction.is_aborted = true;
             return error.into_outcome();
         }
     }
     let queued = Queued::new(command, request);
     let bytes = transaction.bytes + queued.bytes();
     if transaction.queued.len() >= QUEUED_MAX || bytes > QUEUED_BYTES_MAX {
-        transaction.broken = true;
-        return CommandError::new("ERR the transaction is too long").into_outcome();
+        transaction.is_aborted = true;
+        return CommandError::new("ERR the transaction exceeds 65536 commands or 64 MiB")
+            .into_outcome();
     }
     transaction.bytes = bytes;
     transaction.queued.push(queued);
@@ -69,7 +70,7 @@ pub(super) fn multi(client: &mut Client, _: &Request<'_>) -> Begun {
     Ok(Answer::DONE.into())
 }
 
-/// Ends the transaction, and what was watched for it.
+/// Ends the transaction and clears the watched keys.
 fn end(client: &mut Client) -> Option<(Transaction, Vec<Watched>)> {
     let transaction = client.transaction.take()?;
     client.info.queued.store(-1, Ordering::Relaxed);
@@ -135,19 +136,20 @@ pub(super) fn watch(client: &mut Client, request: &Request<'_>) -> Begun {
     })))
 }
 
-/// A queued command's source in a step.
+/// Where the reply of a queued command comes from.
 enum ReplySource {
-    /// The answer of an operation, the next one, shaped like this.
+    /// The next reply of the step, with the number of arguments and a function that shapes the
+    /// reply.
     Grid(usize, Option<Shape>),
-    /// It is refused.
+    /// The command was rejected with this error.
     Failed(CommandError),
-    /// The gateway does it.
+    /// The gateway executes the command after the step.
     Local(Queued),
 }
 
 pub(super) fn exec(client: &mut Client, _: &Request<'_>) -> Begun {
     let (transaction, watched) = end(client).ok_or(CommandError::new("ERR EXEC without MULTI"))?;
-    if transaction.broken {
+    if transaction.is_aborted {
         return Err(CommandError::new(
             "EXECABORT Transaction discarded because of previous errors.",
         ));
@@ -171,33 +173,33 @@ pub(super) fn exec(client: &mut Client, _: &Request<'_>) -> Begun {
     steps.begin(client)
 }
 
-/// Whether a command is about all keys, and so about what the others before it did.
+/// Whether a command depends on all keys, and so on the effects of the commands before it.
 fn accesses_all_keys(command: &Command) -> bool {
     let accesses_data = command.is(Command::READ) || command.is(Command::WRITE);
     accesses_data && command.keys == Keys::None && !command.is(Command::PUBSUB)
 }
 
-/// A transaction that is being executed.
+/// A transaction in execution.
 struct Steps {
     left: VecDeque<Queued>,
-    /// Keys that must not have changed, for the first step: map, key, version.
+    /// Watched keys for the first step: map, key, version.
     watched: Vec<(Arc<Map>, Bytes, Version)>,
     done: Vec<Answer>,
-    /// One of them ends the connection.
+    /// One of the commands closes the connection.
     closes: bool,
-    /// Bytes of the answers of steps.
+    /// Size of the replies so far, in bytes.
     bytes: usize,
 }
 
-/// A step that is not started yet.
+/// A step that has not been started.
 struct Step<'a> {
     ops: Vec<(Arc<Map>, Op<'a>)>,
-    /// What becomes of each command; `None` is for the gateway to do.
+    /// The source of the reply of each command; `None` if the gateway executes it.
     sources: Vec<Option<ReplySource>>,
 }
 
 impl Steps {
-    /// Starts; at once if the first step is in one partition.
+    /// Starts the first step at once if all its keys are in one partition.
     fn begin(mut self, client: &mut Client) -> Begun {
         let step = self.next_step(client);
         let mut keys: Vec<&[u8]> = step.ops.iter().flat_map(|(_, op)| op.keys()).collect();
@@ -219,25 +221,25 @@ impl Steps {
         Ok(self.after_step(started, sources))
     }
 
-    /// The partition of a step, if all its keys lie in one partition of one map.
+    /// The partition of a step if all its keys are in one partition of one map.
     fn single_partition(&self, client: &Client, step: &Step<'_>) -> Option<u16> {
         let of_ops =
             step.ops.iter().flat_map(|(map, op)| op.keys().into_iter().map(move |key| (map, key)));
         let of_watched = self.watched.iter().map(|(map, key, _)| (map, &key[..]));
-        let mut places = of_ops
+        let mut locations = of_ops
             .chain(of_watched)
             .map(|(map, key)| (&*map.name, client.server.grid.partition_of(key)));
-        let first = places.next()?;
-        places.all(|place| place == first).then_some(first.1)
+        let first = locations.next()?;
+        locations.all(|location| location == first).then_some(first.1)
     }
 
-    /// The next commands that are no command on all keys, as operations.
+    /// Parses the commands up to the next one that accesses all keys.
     fn next_step(&self, client: &Client) -> Step<'_> {
         let mut step = Step { ops: Vec::new(), sources: Vec::new() };
         let mut map = Arc::clone(&client.map);
         for queued in self.left.iter().take_while(|queued| !accesses_all_keys(queued.command)) {
             let (command, request) = (queued.command, queued.request());
-            // The client may have become another user since.
+            // The client may have authenticated as another user since the command was queued.
             if let Err(error) = admit(client, command, &request) {
                 step.sources.push(Some(ReplySource::Failed(error)));
                 continue;
@@ -249,7 +251,7 @@ impl Steps {
             let parsed = match command.handler {
                 Handler::Op(parse) => Some((parse(&request), None)),
                 Handler::Shaped(parse, shape) => Some((parse(&request), Some(shape))),
-                // It does not wait within a transaction.
+                // Blocking commands do not block in a transaction.
                 Handler::Blocking(parse, shape) => {
                     Some((parse(&request).map(|(op, _)| op), Some(shape)))
                 }
@@ -274,7 +276,7 @@ impl Steps {
         step
     }
 
-    /// Executes what is left, step by step.
+    /// Executes the remaining commands, step by step.
     fn execute_next(mut self, client: &mut Client) -> Outcome {
         if let Some(queued) = self.left.front()
             && self.watched.is_empty()
@@ -304,7 +306,7 @@ impl Steps {
         self.after_step(started, sources)
     }
 
-    /// Executes a command on all keys.
+    /// Executes a command that accesses all keys.
     fn run_alone(mut self, client: &mut Client) -> Outcome {
         let Some(queued) = self.left.pop_front() else { return self.execute_next(client) };
         let (command, request) = (queued.command, queued.request());
@@ -328,7 +330,7 @@ impl Steps {
         }))
     }
 
-    /// Goes on once a step is done: with its answers, and with what the gateway does.
+    /// Continues after a step: collects its replies and executes the commands of the gateway.
     fn after_step(mut self, started: Started, sources: Vec<Option<ReplySource>>) -> Outcome {
         let commands: Vec<Queued> = self.left.drain(..sources.len()).collect();
         Outcome::Continue(Box::pin(async move {
@@ -342,7 +344,7 @@ impl Steps {
                     Ok(_) => return Outcome::Ready(Err(OpError::Malformed).into()),
                     Err(OpError::Changed) => return Outcome::Ready(Answer::Reply(Reply::NilList)),
                     Err(error) if self.done.is_empty() => return Outcome::Ready(Err(error).into()),
-                    // Commands before have been executed: each of these says that it was not.
+                    // Earlier steps have been executed: each command of this one reports its error.
                     Err(error) => vec![Reply::Failed(error); commands.len()].into_iter(),
                 };
                 let mut outcomes = Vec::with_capacity(commands.len());
@@ -373,7 +375,7 @@ impl Steps {
         }))
     }
 
-    /// Goes on once the gateway has done its part of a step.
+    /// Continues once the commands of the gateway have completed.
     fn after_commands(mut self, client: &mut Client, outcomes: Vec<Outcome>) -> Outcome {
         if outcomes.iter().all(|outcome| matches!(outcome, Outcome::Ready(_) | Outcome::Close(_))) {
             let now = |outcome| match outcome {
@@ -392,13 +394,13 @@ impl Steps {
     }
 }
 
-/// The map of the database that a `SELECT` names, if it is one.
+/// The map of the database that a `SELECT` names, if the number is valid.
 fn selected(client: &Client, request: &Request<'_>) -> Option<Arc<Map>> {
     let number = std::str::from_utf8(request.get(1)?).ok()?.parse().ok()?;
     (number < DATABASES).then(|| client.server.database(number).ok())?
 }
 
-/// The answer of a queued command; none of them goes on with the client at hand.
+/// Waits for the reply of a queued command. None of them needs a further step with the client.
 async fn await_answer(outcome: Outcome) -> Answer {
     match outcome {
         Outcome::Ready(answer) | Outcome::Close(answer) => answer,
@@ -418,7 +420,7 @@ mod tests {
     use crate::testing::{call, client_of, server_on, single_member_grid};
     use crate::trust::{Passwords, Trust};
 
-    /// Sends lines, and returns the answer to the last one.
+    /// Executes the lines and returns the last reply.
     async fn lines(client: &mut Client, lines: &[&str]) -> Answer {
         let mut answer = Answer::Nothing;
         for line in lines {
@@ -434,7 +436,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn when_a_watched_key_has_changed_nothing_is_done() {
+    async fn a_changed_watched_key_prevents_the_whole_transaction() {
         let server = server_on(single_member_grid(), Passwords::default());
         let mut client = client_of(&server, Trust::Full);
         let mut other = client_of(&server, Trust::Full);
@@ -454,7 +456,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn commands_on_all_keys_keep_their_place_among_the_others() {
+    async fn commands_on_all_keys_run_in_the_order_of_the_transaction() {
         let server = server_on(single_member_grid(), Passwords::default());
         let mut client = client_of(&server, Trust::Full);
         for (first, second) in [("a", "b"), ("{t}a", "{t}b")] {
@@ -471,7 +473,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn over_several_partitions_each_command_has_its_own_answer() {
+    async fn over_several_partitions_each_command_has_its_own_reply() {
         let server = server_on(single_member_grid(), Passwords::default());
         let mut client = client_of(&server, Trust::Full);
         let queued = ["set l 1", "multi", "set a 1", "lpush l x", "set b 1", "get a", "exec"];
@@ -482,7 +484,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn commands_over_several_partitions_do_what_they_do_in_one() {
+    async fn commands_on_several_partitions_behave_as_on_one() {
         let server = server_on(single_member_grid(), Passwords::default());
         let mut rng = SmallRng::seed_from_u64(7);
         let (mut one, mut several) =
@@ -517,8 +519,8 @@ mod tests {
         assert!(seen.len() > 35, "{seen:?}");
     }
 
-    /// A command on a few keys of all types. Members of sets come in an order of their own, so
-    /// sets are read by what does not depend on that.
+    /// A random command on a few keys of all types. The order of set members is unspecified, so
+    /// sets are read only by commands that do not depend on it.
     fn random_command(rng: &mut SmallRng) -> String {
         const COMMANDS: &[&str] = &[
             "set K V",
@@ -576,7 +578,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_transaction_is_one_step_over_several_databases() {
+    async fn a_transaction_is_atomic_over_several_databases() {
         let server = server_on(single_member_grid(), Passwords::default());
         let mut client = client_of(&server, Trust::Full);
         let watched = ["select 0", "set a 1", "select 3", "watch b", "select 0", "watch a"];
@@ -586,7 +588,7 @@ mod tests {
         let expected = [Answer::integer(2), Answer::DONE, Answer::DONE, Answer::NIL];
         assert_eq!(answers, expected);
         assert_eq!(lines(&mut client, &["get b"]).await, Answer::bytes(b"7"), "in database 3");
-        // The key of the other database changes.
+        // The watched key of the other database changes.
         lines(&mut client, &watched).await;
         let mut other = client_of(&server, Trust::Full);
         lines(&mut other, &["select 3", "set b 8"]).await;
