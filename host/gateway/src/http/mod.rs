@@ -1,5 +1,5 @@
 //! The HTTP server: health, metrics and status without authentication; maps, topics and events for
-//! authenticated clients ([`access`]); on a domain server, admin pages.
+//! authenticated clients (`access.rs`); on a domain server, admin pages.
 
 mod access;
 mod body;

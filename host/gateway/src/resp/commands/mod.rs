@@ -1,4 +1,4 @@
-//! The commands. One [`table`] holds the name, arguments, flags and handler of each.
+//! The commands. One `table.rs` holds the name, arguments, flags and handler of each.
 
 #![expect(clippy::unnecessary_wraps, reason = "all commands have the signatures of the table")]
 
