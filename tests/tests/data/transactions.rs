@@ -176,3 +176,46 @@ fn a_plain_client_sees_one_redis_whatever_keys_it_names() {
         }
     }
 }
+
+#[test]
+fn commands_of_one_connection_do_not_overtake_a_transaction() {
+    let cluster = Cluster::alone();
+    let members = cluster.start_in_order(3);
+    wait_until_safe(&cluster, &members);
+    for member in &members {
+        let mut client = member.client();
+        for n in 0..60 {
+            let (a, b) = (format!("a:{n}"), format!("b:{n}"));
+            let (a, b) = (a.as_str(), b.as_str());
+            assert_eq!(client.ask(&format!("SET {a} 1")).expect("a reply"), Value::ok());
+            let none = Value::Nil;
+            let one = Value::from("1");
+            for (requests, expected) in [
+                (
+                    vec![vec!["RENAME", a, b], vec!["GET", b], vec!["GET", a]],
+                    vec![Value::ok(), one.clone(), none.clone()],
+                ),
+                (
+                    vec![vec!["MSETNX", a, "1", "c", "1"], vec!["INCR", a], vec!["INCR", "c"]],
+                    vec![Value::Integer(1), Value::Integer(2), Value::Integer(2)],
+                ),
+                (
+                    vec![vec!["DEL", b, "c"], vec!["COPY", a, b], vec!["INCR", a], vec!["GET", b]],
+                    vec![Value::Integer(2), Value::Integer(1), Value::Integer(3), Value::from("2")],
+                ),
+                (
+                    vec![vec!["RENAME", a, b], vec!["MGET", a, b], vec!["DEL", b], vec!["GET", b]],
+                    vec![
+                        Value::ok(),
+                        Value::List(vec![none.clone(), Value::from("3")]),
+                        Value::Integer(1),
+                        none.clone(),
+                    ],
+                ),
+            ] {
+                let replies = client.call_all(&requests).expect("the member answers");
+                assert_eq!(replies, expected, "{requests:?}");
+            }
+        }
+    }
+}

@@ -520,6 +520,8 @@ fn advance(
     context: &mut Context<'_>,
     is_first: bool,
 ) -> Progress {
+    // The client's next commands would reach its keys by other ways, and overtake it.
+    let mut was_idle = false;
     loop {
         let (mut later, is_barrier, is_blocked) = match outcome {
             Outcome::Ready(answer) => return Progress::Done(answer, false),
@@ -528,6 +530,7 @@ fn advance(
             Outcome::Barrier(later) => (later, true, false),
             Outcome::Blocking(later) => (later, true, true),
             Outcome::WhenIdle(next) if is_first => {
+                was_idle = true;
                 outcome = next(client);
                 continue;
             }
@@ -549,7 +552,8 @@ fn advance(
         return match later.as_mut().poll(context) {
             Poll::Ready(answer) => Progress::Done(answer, false),
             Poll::Pending => {
-                Progress::Pending { awaited: Awaited::Answer(later), is_barrier, is_blocked }
+                let (awaited, is_barrier) = (Awaited::Answer(later), is_barrier || was_idle);
+                Progress::Pending { awaited, is_barrier, is_blocked }
             }
         };
     }

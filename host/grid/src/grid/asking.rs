@@ -91,6 +91,9 @@ impl Grid {
     pub fn start(&self, map: &Arc<Map>, partition: u16, op: &Op<'_>) -> Started {
         let inner = &self.inner;
         let now = inner.core.now();
+        if let Op::Transaction(_) = op {
+            return self.start_transaction(map, partition, op, now);
+        }
         if partition < self.partitions() && inner.is_sure(now) {
             match inner.execute(map, partition, op, now) {
                 Executed::Done(Err(OpError::Full), None)
@@ -111,15 +114,8 @@ impl Grid {
                         }
                     };
                 }
-                Executed::Runs(slot) => {
-                    return match self.own(map, partition, op, now) {
-                        Ok(owned) => {
-                            Started::Later(Box::pin(after_run(Arc::clone(inner), owned, slot)))
-                        }
-                        // It runs all the same, and nobody hears of it.
-                        Err(_) => Started::Now(Err(OpError::Indeterminate)),
-                    };
-                }
+                // Transactions are started below.
+                Executed::Runs(_) => return Started::Now(Err(OpError::Malformed)),
                 Executed::NotHere => {}
             }
         }
@@ -127,6 +123,26 @@ impl Grid {
             Ok(owned) => Started::Later(Box::pin(route(Arc::clone(inner), owned))),
             Err(error) => Started::Now(Err(error)),
         }
+    }
+
+    /// Starts a transaction, here if this member leads its home partition. Room for it is taken
+    /// first: once it runs, it cannot be refused any more.
+    fn start_transaction(&self, map: &Arc<Map>, home: u16, op: &Op<'_>, now: Duration) -> Started {
+        let inner = &self.inner;
+        let owned = match self.own(map, home, op, now) {
+            Ok(owned) => owned,
+            Err(error) => return Started::Now(Err(error)),
+        };
+        if inner.is_sure(now) {
+            match inner.execute(map, home, op, now) {
+                Executed::Done(reply, None) => return Started::Now(reply),
+                Executed::Runs(slot) => {
+                    return Started::Later(Box::pin(after_run(Arc::clone(inner), owned, slot)));
+                }
+                Executed::Done(_, Some(_)) | Executed::Queued(_) | Executed::NotHere => {}
+            }
+        }
+        Started::Later(Box::pin(route(Arc::clone(inner), owned)))
     }
 
     fn own(

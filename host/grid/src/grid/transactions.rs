@@ -6,12 +6,13 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::task::{Context, Waker};
 use std::time::Duration;
 
 use futures_util::future::join_all;
 
 use super::asking::{route, settle};
-use super::{Grid, Inner, Started, spanning};
+use super::{Grid, Inner, Later, Started, spanning};
 use crate::map::Map;
 use crate::op::{
     ANSWER_BYTES_MAX, Decision, Effect, MapOp, Op, SeveralOp, TRANSACTION_OPS_MAX, TransactionId,
@@ -128,6 +129,9 @@ impl Inner {
         if watched.len().saturating_add(ops.len()) > TRANSACTION_OPS_MAX {
             return Executed::Done(Err(OpError::Malformed), None);
         }
+        if let Err(error) = op.check_keys() {
+            return Executed::Done(Err(error), None);
+        }
         match step {
             TransactionOp::Run { .. } => self.start_running(partition, op, now),
             TransactionOp::Execute { .. } => {
@@ -155,7 +159,7 @@ impl Inner {
         let slot = Arc::new(Slot::default());
         slot.claim();
         let (inner, filled, op) = (Arc::clone(self), Arc::clone(&slot), encoding::encoded(op));
-        self.core.host.spawn(Box::pin(async move {
+        let mut running: Later<()> = Box::pin(async move {
             let executed = match postcard::from_bytes::<Op<'_>>(&op) {
                 Ok(Op::Transaction(TransactionOp::Run { watched, ops, batch })) => {
                     run(&inner, home, now, &watched, &ops, batch).await
@@ -164,7 +168,11 @@ impl Inner {
             };
             inner.running.count.fetch_sub(1, Ordering::Relaxed);
             filled.fill(executed);
-        }));
+        });
+        // It begins before any operation that is started later: those find its keys locked.
+        if running.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending() {
+            self.core.host.spawn(running);
+        }
         Executed::Runs(slot)
     }
 

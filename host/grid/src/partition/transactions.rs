@@ -383,8 +383,9 @@ impl Partition {
             });
             if !open.room.take(bytes) {
                 // It is aborted, and what it locked is released then.
+                let is_alone = open.room.bytes > COPIED_BYTES_MAX;
                 self.transactions.open.insert(id, open);
-                return Err(OpError::Busy);
+                return Err(if is_alone { OpError::AnswerTooLong } else { OpError::Busy });
             }
             let mut structure = None;
             fragment.items(&range, usize::MAX, &mut |item| {
