@@ -42,20 +42,20 @@ pub(crate) struct Orders {
 
 /// What a member said of its table.
 #[derive(Debug)]
-struct Said {
+struct ReportedTable {
     generation: u32,
     table: Option<Arc<Table>>,
 }
 
 /// What became of a copy.
-struct CopyNews {
+struct CopyEvent {
     partition: u16,
     epoch: u64,
     member: MemberId,
     complete: Option<u8>,
 }
 
-impl CopyNews {
+impl CopyEvent {
     /// Writes it into a table that still knows that copy.
     fn apply(&self, table: &mut Table) {
         let Some(assignment) = table.partitions.get_mut(usize::from(self.partition)) else {
@@ -82,7 +82,7 @@ pub(crate) struct Control {
     leaving: BTreeSet<MemberId>,
     is_coordinator: bool,
     /// What members said, of those who are in the view under that generation.
-    said: BTreeMap<MemberId, Said>,
+    said: BTreeMap<MemberId, ReportedTable>,
     /// Since when answers are gathered; none when none are waited for.
     gathering: Option<Duration>,
     /// When those who have not said were asked last.
@@ -90,7 +90,7 @@ pub(crate) struct Control {
     /// Whether the table is to be made anew.
     stale: bool,
     /// Copies that became complete, or are so no more, since the last table.
-    copies: Vec<CopyNews>,
+    copies: Vec<CopyEvent>,
     /// Members that have brought in what they held, since the last table.
     settled: BTreeSet<MemberId>,
     /// Lite members, that are here or were in the last table: they hold nothing.
@@ -161,7 +161,7 @@ impl Control {
     }
 
     /// The tables that members said they follow.
-    fn said_tables(&self) -> impl Iterator<Item = &Arc<Table>> {
+    fn reported_tables(&self) -> impl Iterator<Item = &Arc<Table>> {
         self.said.values().filter_map(|said| said.table.as_ref())
     }
 
@@ -199,7 +199,7 @@ impl Control {
 
     /// Whether this member made the table and has not been away since: the others
     /// may have gone on without it.
-    fn is_in_office(&self, table: &Table) -> bool {
+    fn is_current(&self, table: &Table) -> bool {
         let me = self.node(self.me);
         let known = table.generation(self.me);
         table.stamp.author == self.me
@@ -209,12 +209,12 @@ impl Control {
     /// Members that have not said which table they follow, though that is to be
     /// known.
     fn unknown(&self, table: Option<&Arc<Table>>) -> Vec<MemberId> {
-        let in_office = table.filter(|table| self.is_in_office(table));
+        let current = table.filter(|table| self.is_current(table));
         self.nodes
             .iter()
             .filter(|node| node.id != self.me && !self.said.contains_key(&node.id))
             .filter(|node| {
-                in_office.is_none_or(|table| {
+                current.is_none_or(|table| {
                     table.generation(node.id) != Some(node.generation)
                         || self.may_follow_another(node.id, table)
                 })
@@ -226,7 +226,7 @@ impl Control {
     /// Whether somebody follows a table that does not belong to the line of `own` and that
     /// counts on this member: it may have gone that way too.
     fn may_follow_another(&self, id: MemberId, own: &Table) -> bool {
-        self.said_tables().any(|other| {
+        self.reported_tables().any(|other| {
             let is_of_one_line = own.continues(other.stamp) || other.continues(own.stamp);
             !is_of_one_line && other.generation(id).is_some()
         })
@@ -243,12 +243,12 @@ impl Control {
         let sound = table.as_ref().is_none_or(|table| table.is_sound(self.partitions));
         // It says what it followed before the table that it was sent meanwhile.
         let is_old = own.is_some_and(|own| {
-            self.is_in_office(own)
+            self.is_current(own)
                 && own.generation(from) == Some(node.generation)
                 && table.as_ref().is_none_or(|table| table.stamp < own.stamp)
         });
         if sound && !is_old {
-            let said = Said { generation: node.generation, table: table.map(Arc::new) };
+            let said = ReportedTable { generation: node.generation, table: table.map(Arc::new) };
             self.said.insert(from, said);
             self.stale = true;
         }
@@ -280,7 +280,7 @@ impl Control {
         complete: Option<u8>,
     ) {
         if self.is_coordinator {
-            self.copies.push(CopyNews { partition, epoch, member, complete });
+            self.copies.push(CopyEvent { partition, epoch, member, complete });
             self.stale = true;
         }
     }
@@ -322,7 +322,7 @@ impl Control {
         if !self.stale {
             return orders;
         }
-        let in_office = table.is_some_and(|table| self.is_in_office(table));
+        let current = table.is_some_and(|table| self.is_current(table));
         if complete {
             self.stale = false;
             self.make(now_ms, table, &mut orders);
@@ -330,7 +330,7 @@ impl Control {
                 // From now on they follow this one.
                 self.said.clear();
             }
-        } else if in_office && self.somebody_is_gone(table) {
+        } else if current && self.somebody_is_gone(table) {
             // Those who are known are not kept waiting for those who are new.
             let said = std::mem::take(&mut self.said);
             self.make(now_ms, table, &mut orders);
@@ -353,7 +353,7 @@ impl Control {
         let strayed = self.strays(own);
         let next = match base {
             None => Table::founded_by(self.me, self.partitions, self.maps.clone()),
-            Some(base) if self.is_in_office(&base) && !foreign && !strayed => {
+            Some(base) if self.is_current(&base) && !foreign && !strayed => {
                 let mut next = Table::clone(&base);
                 next.stamp.version += 1;
                 next
@@ -411,7 +411,7 @@ impl Control {
     /// brought in what they held.
     fn missing(&mut self, now_ms: u64, base: &Table, own: Option<&Arc<Table>>) -> Vec<Missing> {
         let mut all: BTreeMap<MemberId, u64> = BTreeMap::new();
-        let tables = self.said_tables().map(|table| &**table).chain([base]);
+        let tables = self.reported_tables().map(|table| &**table).chain([base]);
         for missing in tables.flat_map(|table| &table.missing) {
             let since_ms = all.entry(missing.id).or_insert(missing.since_ms);
             *since_ms = missing.since_ms.min(*since_ms);
@@ -465,7 +465,7 @@ impl Control {
     /// Whether somebody follows another branch, whose tables look newer than ours.
     fn strays(&self, own: Option<&Arc<Table>>) -> bool {
         let Some(own) = own else { return false };
-        self.said_tables()
+        self.reported_tables()
             .any(|table| !own.continues(table.stamp) && table.stamp.term >= own.stamp.term)
     }
 
@@ -476,12 +476,12 @@ impl Control {
         let all: Vec<(MemberId, Arc<Table>)> =
             said.chain(own.map(|own| (self.me, Arc::clone(own)))).collect();
         let is_data = |id: MemberId| self.node(id).is_some_and(|node| !node.lite);
-        let in_office = own.filter(|own| self.is_in_office(own));
+        let current = own.filter(|own| self.is_current(own));
         let weight = |table: &Table| {
             let follows = |id: MemberId| match all.iter().find(|(other, _)| *other == id) {
                 Some((_, followed)) => table.continues(followed.stamp),
                 // Those whom this coordinator leads were not asked.
-                None => in_office.is_some_and(|own| {
+                None => current.is_some_and(|own| {
                     own.stamp == table.stamp && !self.may_follow_another(id, own)
                 }),
             };
@@ -502,6 +502,6 @@ impl Control {
 
     /// Greater than any that somebody told of.
     fn next_term(&self, own: Option<&Arc<Table>>) -> u64 {
-        self.said_tables().chain(own).map(|table| table.stamp.term).max().unwrap_or(0) + 1
+        self.reported_tables().chain(own).map(|table| table.stamp.term).max().unwrap_or(0) + 1
     }
 }

@@ -168,14 +168,14 @@ const LONG_KEY: u16 = 0x8000;
 const _: () = assert!(crate::KEY_BYTES_MAX < 1 << 15);
 
 /// Where the parts of a packed entry lie.
-struct Places {
+struct Offsets {
     deadline: Option<usize>,
     idle: Option<usize>,
     statistics: Option<usize>,
     key_length: usize,
 }
 
-impl Places {
+impl Offsets {
     fn of(flags: u8) -> Self {
         let mut at = HEAD_BYTES;
         let mut place = |flag: u8, bytes: usize| {
@@ -302,8 +302,8 @@ impl Plain {
         write_meta(&mut self.packed, &places, meta);
     }
 
-    fn places(&self) -> Places {
-        Places::of(self.packed[FLAGS_AT])
+    fn places(&self) -> Offsets {
+        Offsets::of(self.packed[FLAGS_AT])
     }
 
     /// Start and length of the key.
@@ -348,7 +348,7 @@ fn flags(meta: &Meta, kind: u8) -> u8 {
 
 fn pack(meta: &Meta, key: &[u8], kind: u8, value: &[&[u8]]) -> Box<[u8]> {
     let flags = flags(meta, kind);
-    let places = Places::of(flags);
+    let places = Offsets::of(flags);
     let key_start = places.key_length + if key.len() < SHORT_KEY { 1 } else { 2 };
     let value_bytes: usize = value.iter().map(|part| part.len()).sum();
     let mut packed = Vec::with_capacity(key_start + key.len() + value_bytes);
@@ -367,7 +367,7 @@ fn pack(meta: &Meta, key: &[u8], kind: u8, value: &[&[u8]]) -> Box<[u8]> {
     packed.into_boxed_slice()
 }
 
-fn write_meta(packed: &mut [u8], places: &Places, meta: &Meta) {
+fn write_meta(packed: &mut [u8], places: &Offsets, meta: &Meta) {
     packed[..8].copy_from_slice(&meta.version.0.to_le_bytes());
     let mut put = |at: usize, number: u64| {
         packed[at..at + 8].copy_from_slice(&number.to_le_bytes());

@@ -15,7 +15,7 @@ use crate::edit::{Edit, Record, What};
 use crate::entry::{Expiry, Meta, Plain, Statistics, Structured, Tombstone, Usage};
 use crate::map::{Eviction, Map};
 use crate::ordered::{Hashed as _, Ordered};
-use crate::value::{Misfit, Structure, Type};
+use crate::value::{EditMismatch, Structure, Type};
 
 pub(crate) use copy::{ALL_HASHES, Held, Item};
 
@@ -264,14 +264,14 @@ impl Fragment {
         key: &[u8],
         version: Version,
         edit: &Edit<'_>,
-    ) -> Result<Applied, Misfit> {
+    ) -> Result<Applied, EditMismatch> {
         match edit {
             Edit::Put { kind, value, expiry } => {
                 Ok(self.put(map, now_ms, hash, key, version, *expiry, *kind, value))
             }
             Edit::Remove => {
                 self.take(hash, key);
-                self.bury(hash, key, version);
+                self.add_tombstone(hash, key, version);
                 Ok(Applied::Gone)
             }
             Edit::Drop | Edit::Lapse => {
@@ -282,7 +282,7 @@ impl Fragment {
                 };
                 self.take(hash, key);
                 if matches!(edit, Edit::Lapse) {
-                    self.bury(hash, key, here);
+                    self.add_tombstone(hash, key, here);
                 }
                 Ok(Applied::Gone)
             }
@@ -300,7 +300,7 @@ impl Fragment {
                 self.change_plain(hash, key, version, |entry, meta| entry.append(meta, more))
             }
             Edit::Splice(at, bytes) => {
-                let at = usize::try_from(*at).map_err(|_| Misfit)?;
+                let at = usize::try_from(*at).map_err(|_| EditMismatch)?;
                 self.change_plain(hash, key, version, |entry, meta| entry.splice(meta, at, bytes))
             }
             Edit::Structure(edit) => {
@@ -313,20 +313,20 @@ impl Fragment {
                     self.renew(hash, old, version);
                     if is_empty {
                         self.take(hash, key);
-                        self.bury(hash, key, version);
+                        self.add_tombstone(hash, key, version);
                         return Ok(Applied::Gone);
                     }
                     return Ok(Applied::Changed);
                 }
                 if self.plain.get(hash, |entry| entry.key() == key).is_some() {
-                    return Err(Misfit);
+                    return Err(EditMismatch);
                 }
                 let mut value = Structure::for_edit(edit);
                 value.apply(edit)?;
                 if value.len() == 0 {
                     return Ok(Applied::Gone);
                 }
-                let shadows = self.unbury(hash, key);
+                let shadows = self.remove_tombstone(hash, key);
                 let meta = Meta { version, shadows, ..Meta::default() };
                 self.add_structure(map, now_ms, hash, key, meta, value);
                 Ok(Applied::Created)
@@ -342,7 +342,7 @@ impl Fragment {
         now_ms: u64,
         hash: u32,
         record: &Record<'_>,
-    ) -> Result<(), Misfit> {
+    ) -> Result<(), EditMismatch> {
         match &record.what {
             What::Key(key, edit) => {
                 self.apply(map, now_ms, hash, key, record.version, edit)?;
@@ -381,7 +381,7 @@ impl Fragment {
             return Applied::Changed;
         }
         let old = if self.structures.is_empty() { None } else { self.take(hash, key) };
-        let was_removed = self.unbury(hash, key);
+        let was_removed = self.remove_tombstone(hash, key);
         let shadows = old.map_or(was_removed, |old| old.shadows || old.expiry.outlives(&expiry));
         let statistics = old.and_then(|meta| meta.statistics).or_else(|| counted(map, now_ms));
         let meta = Meta { version, expiry, statistics, shadows };
@@ -421,7 +421,7 @@ impl Fragment {
         hash: u32,
         key: &[u8],
         change: impl FnOnce(&mut Meta),
-    ) -> Result<Applied, Misfit> {
+    ) -> Result<Applied, EditMismatch> {
         let (old, new);
         if let Some(entry) = self.plain.get_mut(hash, |entry| entry.key() == key) {
             let (bytes, mut meta) = (entry.bytes(), entry.meta());
@@ -435,7 +435,7 @@ impl Fragment {
             change(&mut entry.meta);
             new = entry.meta;
         } else {
-            return Err(Misfit);
+            return Err(EditMismatch);
         }
         self.renew(hash, old.version, new.version);
         self.watch(hash, old.expiry, new.expiry);
@@ -448,8 +448,8 @@ impl Fragment {
         key: &[u8],
         version: Version,
         change: impl FnOnce(&mut Plain, &Meta),
-    ) -> Result<Applied, Misfit> {
-        let entry = self.plain.get_mut(hash, |entry| entry.key() == key).ok_or(Misfit)?;
+    ) -> Result<Applied, EditMismatch> {
+        let entry = self.plain.get_mut(hash, |entry| entry.key() == key).ok_or(EditMismatch)?;
         let (bytes, old) = (entry.bytes(), entry.meta());
         change(entry, &Meta { version, ..old });
         self.heap_bytes = self.heap_bytes + entry.bytes() - bytes;
@@ -476,15 +476,15 @@ impl Fragment {
         Some(meta)
     }
 
-    fn bury(&mut self, hash: u32, key: &[u8], version: Version) {
-        self.unbury(hash, key);
+    fn add_tombstone(&mut self, hash: u32, key: &[u8], version: Version) {
+        self.remove_tombstone(hash, key);
         self.tombstones.insert(Tombstone::new(hash, version, key));
         self.removal_bytes += TOMBSTONE_BYTES + key.len();
         self.digest ^= digest_term(hash, version, true);
     }
 
     /// Forgets the removal of a key. Returns whether there was one.
-    fn unbury(&mut self, hash: u32, key: &[u8]) -> bool {
+    fn remove_tombstone(&mut self, hash: u32, key: &[u8]) -> bool {
         let Some(old) = self.tombstones.remove(hash, |entry| *entry.key == *key) else {
             return false;
         };

@@ -30,7 +30,7 @@ use crate::lease::Lease;
 use crate::map::{Map, MapCatalog, Maps};
 use crate::message::Message;
 use crate::op::{Effect, Op};
-use crate::partition::{Executed, Part, Partition, Role, Slot};
+use crate::partition::{ChunkRange, Executed, Partition, Role, Slot};
 use crate::session::{Opened, Peer, Receipt, Verdict};
 use crate::table::Table;
 use crate::topic::Topics;
@@ -578,8 +578,8 @@ impl Grid {
             if removal_bytes > REMOVALS_BYTES_MAX {
                 given_up += partition.give_up_removals(core, now);
             }
-            let untold = match &table {
-                Some(table) if due.alive => partition.untold(table),
+            let unreported = match &table {
+                Some(table) if due.alive => partition.unreported(table),
                 _ => Vec::new(),
             };
             let unresolved = partition.unresolved(now, |home| {
@@ -596,7 +596,7 @@ impl Grid {
             for member in spoiled {
                 self.tell_coordinator(Message::Spoiled { partition, epoch, member });
             }
-            for (member, place) in untold {
+            for (member, place) in unreported {
                 self.tell_coordinator(Message::Completed { partition, epoch, member, place });
             }
         }
@@ -660,7 +660,7 @@ impl Grid {
                 let partition = at(partition)?;
                 let map = core.maps.open(map).ok()?;
                 let is_range = start <= end && end <= ALL_HASHES.end;
-                let part = is_range.then_some(Part { range: start..end, first, last })?;
+                let part = is_range.then_some(ChunkRange { range: start..end, first, last })?;
                 partition.lock().handle_chunk(core, from, epoch, &map, &part, items)?;
             }
             Message::SyncDone { partition, epoch, ask } => {
@@ -682,7 +682,7 @@ impl Grid {
             Message::Away { stamp } => {
                 core.away.lock().insert(from, stamp);
                 for partition in &core.partitions {
-                    partition.lock().handed_nothing(core, from);
+                    partition.lock().skip_handoff(core, from);
                 }
             }
             Message::Ask { id, version, partition, map, waits, op } => {

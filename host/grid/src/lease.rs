@@ -30,7 +30,7 @@ const LAPSED_MS_MAX: u64 = 3_000;
 const ASKED_MAX: usize = 32;
 
 /// One request for renewal.
-struct Asked {
+struct AskResult {
     nonce: u64,
     at: Duration,
     granted: BTreeSet<MemberId>,
@@ -38,7 +38,7 @@ struct Asked {
 
 #[derive(Default)]
 struct State {
-    asked: VecDeque<Asked>,
+    asked: VecDeque<AskResult>,
     next_at: Duration,
     /// Since when it has not been held.
     lapsed_since: Option<Duration>,
@@ -130,7 +130,7 @@ impl Lease {
         if state.asked.len() >= ASKED_MAX {
             state.asked.pop_front();
         }
-        state.asked.push_back(Asked { nonce, at: now, granted: BTreeSet::new() });
+        state.asked.push_back(AskResult { nonce, at: now, granted: BTreeSet::new() });
         Due::Ask { nonce, everybody: voters.coordinator.is_none() || is_open || lapsed }
     }
 

@@ -136,7 +136,7 @@ impl MapSettings {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MapCatalog {
     /// Of maps that are not named below.
-    pub usual: MapSettings,
+    pub defaults: MapSettings,
     /// By name; one with a `*` is for all that begin as it does before the first `*`, and end as it
     /// does after it.
     pub named: Vec<(String, MapSettings)>,
@@ -144,7 +144,7 @@ pub struct MapCatalog {
 
 impl MapCatalog {
     /// The settings of a map: of its own name, of the longest pattern that
-    /// fits, or the usual ones.
+    /// fits, or the defaults.
     #[must_use]
     pub fn of(&self, name: &str) -> &MapSettings {
         let fits = |pattern: &str| {
@@ -155,7 +155,7 @@ impl MapCatalog {
         let exact = self.named.iter().find(|(named, _)| named == name);
         exact
             .or_else(|| self.named.iter().filter(|(n, _)| fits(n)).max_by_key(|(n, _)| n.len()))
-            .map_or(&self.usual, |(_, settings)| settings)
+            .map_or(&self.defaults, |(_, settings)| settings)
     }
 
     /// Whether it keeps the bounds; catalogs come from the network.
@@ -166,7 +166,7 @@ impl MapCatalog {
         };
         let is_name = |name: &str| (1..=MAP_NAME_BYTES_MAX).contains(&name.len());
         self.named.len() <= MAPS_MAX
-            && fits(&self.usual)
+            && fits(&self.defaults)
             && self.named.iter().all(|(name, settings)| is_name(name) && fits(settings))
     }
 
@@ -181,7 +181,7 @@ impl MapCatalog {
         let names: BTreeSet<&str> = names.collect();
         let named =
             names.into_iter().map(|name| (name.into(), with(self.of(name), other.of(name))));
-        Self { usual: with(&self.usual, &other.usual), named: named.collect() }
+        Self { defaults: with(&self.defaults, &other.defaults), named: named.collect() }
     }
 
     /// Whether all maps have as many copies here as in another catalog.
@@ -189,7 +189,7 @@ impl MapCatalog {
     pub fn has_copies_of(&self, other: &Self) -> bool {
         let copies = |settings: &MapSettings| (settings.backups, settings.async_backups);
         let named = self.named.iter().chain(&other.named).map(|(name, _)| name);
-        copies(&self.usual) == copies(&other.usual)
+        copies(&self.defaults) == copies(&other.defaults)
             && named.into_iter().all(|name| copies(self.of(name)) == copies(other.of(name)))
     }
 
@@ -197,14 +197,14 @@ impl MapCatalog {
     /// whatever its place.
     #[must_use]
     pub fn copies_are_equal(&self) -> bool {
-        self.named.iter().all(|(_, settings)| settings.copies() == self.usual.copies())
+        self.named.iter().all(|(_, settings)| settings.copies() == self.defaults.copies())
     }
 
     /// Copies beside the primary that some map wants.
     #[must_use]
     pub fn copies_max(&self) -> usize {
         let all = self.named.iter().map(|(_, settings)| settings);
-        all.chain([&self.usual]).map(MapSettings::copies).max().unwrap_or(0)
+        all.chain([&self.defaults]).map(MapSettings::copies).max().unwrap_or(0)
     }
 }
 
@@ -508,7 +508,7 @@ mod tests {
     fn a_map_has_the_settings_of_its_name_or_of_the_longest_pattern_that_fits() {
         let with = |backups| MapSettings { backups, ..MapSettings::default() };
         let catalog = MapCatalog {
-            usual: with(1),
+            defaults: with(1),
             named: vec![
                 ("session*".into(), with(2)),
                 ("session-old*".into(), with(3)),
@@ -574,10 +574,12 @@ mod tests {
             memory_bytes_max,
             ..MapSettings::default()
         };
-        let own =
-            MapCatalog { usual: with(1, Some(7)), named: vec![("carts".into(), with(2, Some(8)))] };
+        let own = MapCatalog {
+            defaults: with(1, Some(7)),
+            named: vec![("carts".into(), with(2, Some(8)))],
+        };
         let shared =
-            MapCatalog { usual: with(1, None), named: vec![("c*".into(), with(0, Some(9)))] };
+            MapCatalog { defaults: with(1, None), named: vec![("c*".into(), with(0, Some(9)))] };
         let maps = Maps::new(own.clone());
         let carts = maps.open("carts").unwrap();
         maps.adopt(&shared);
@@ -588,13 +590,13 @@ mod tests {
         assert!(!maps.adopt(&shared), "known");
         assert!(!own.has_copies_of(&shared) && own.has_copies_of(&own));
         assert!(shared.is_sound());
-        assert!(!MapCatalog { usual: with(BACKUPS_MAX + 1, None), ..own }.is_sound());
+        assert!(!MapCatalog { defaults: with(BACKUPS_MAX + 1, None), ..own }.is_sound());
     }
 
     #[test]
     fn leases_lie_in_a_map_of_their_own_with_as_many_copies() {
-        let usual = MapSettings { backups: 3, ttl_ms: Some(5), ..MapSettings::default() };
-        let maps = Maps::new(MapCatalog { usual, named: Vec::new() });
+        let defaults = MapSettings { backups: 3, ttl_ms: Some(5), ..MapSettings::default() };
+        let maps = Maps::new(MapCatalog { defaults, named: Vec::new() });
         let map = maps.open("carts").unwrap();
         assert!(map.leases().is_none());
         let leases = maps.leases_of(&map).unwrap();

@@ -67,7 +67,7 @@ pub fn plan(table: &Table, nodes: &[Node], wanted: &Wanted) -> Plan {
     let holders: Vec<&Node> = nodes.iter().filter(|node| !node.lite && !node.leaves).collect();
     for (number, assignment) in partitions.iter_mut().enumerate() {
         let had = !assignment.replicas.is_empty();
-        if bury(assignment, stays, wanted) && had {
+        if add_tombstone(assignment, stays, wanted) && had {
             lost.push(number as u16);
         }
     }
@@ -86,7 +86,11 @@ pub fn plan(table: &Table, nodes: &[Node], wanted: &Wanted) -> Plan {
 
 /// Takes out the copies of those who are gone. Returns whether no complete copy
 /// is left.
-fn bury(assignment: &mut Assignment, stays: impl Fn(&Replica) -> bool, wanted: &Wanted) -> bool {
+fn add_tombstone(
+    assignment: &mut Assignment,
+    stays: impl Fn(&Replica) -> bool,
+    wanted: &Wanted,
+) -> bool {
     let before = assignment.primary();
     assignment.replicas.retain(stays);
     if !wanted.mixed {

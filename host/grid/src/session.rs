@@ -389,7 +389,7 @@ impl Peer {
         let acknowledged = self.acknowledged.load(Ordering::Acquire);
         if received < acknowledged || received >= outgoing.next {
             // It has lost count, or it never had any.
-            self.begin_anew(&mut outgoing, fresh_session);
+            self.reset_session(&mut outgoing, fresh_session);
             return false;
         }
         outgoing.is_open = true;
@@ -443,11 +443,11 @@ impl Peer {
     /// Ends the session: what is on its way is lost.
     #[cfg(test)]
     fn reset(&self, fresh_session: u64) {
-        self.begin_anew(&mut self.outgoing.lock(), fresh_session);
+        self.reset_session(&mut self.outgoing.lock(), fresh_session);
         *self.incoming.lock() = Incoming::default();
     }
 
-    fn begin_anew(&self, outgoing: &mut Outgoing, session: u64) {
+    fn reset_session(&self, outgoing: &mut Outgoing, session: u64) {
         let (waiting, writer) = (outgoing.waiters.take_all(), outgoing.writer.take());
         *outgoing = Outgoing { is_over: outgoing.is_over, ..Outgoing::new(session) };
         self.acknowledged.store(0, Ordering::Release);

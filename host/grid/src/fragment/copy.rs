@@ -223,7 +223,7 @@ impl Fragment {
             .map(|removal| (removal.hash(), removal.key.clone()))
             .collect();
         for (hash, key) in keys {
-            self.unbury(hash, &key);
+            self.remove_tombstone(hash, &key);
         }
     }
 
@@ -240,7 +240,7 @@ impl Fragment {
             Item::Plain { key, meta, kind, value } => {
                 let hash = hash_of(key);
                 self.take(hash, key);
-                self.unbury(hash, key);
+                self.remove_tombstone(hash, key);
                 let entry = Plain::new(hash, Usage::new(now_ms), meta, key, *kind, value);
                 self.add_plain(entry, meta);
                 true
@@ -248,7 +248,7 @@ impl Fragment {
             Item::Structure { key, meta, edit } => {
                 let hash = hash_of(key);
                 self.take(hash, key);
-                self.unbury(hash, key);
+                self.remove_tombstone(hash, key);
                 let mut value = Structure::for_edit(edit);
                 let fits = value.apply(edit).is_ok();
                 self.add_structure(map, now_ms, hash, key, *meta, value);
@@ -267,7 +267,7 @@ impl Fragment {
             Item::Removal { key, version } => {
                 let hash = hash_of(key);
                 self.take(hash, key);
-                self.bury(hash, key, *version);
+                self.add_tombstone(hash, key, *version);
                 true
             }
         }

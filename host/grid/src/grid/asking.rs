@@ -91,7 +91,7 @@ impl Grid {
     pub fn start(&self, map: &Arc<Map>, partition: u16, op: &Op<'_>) -> Started {
         let inner = &self.inner;
         let now = inner.core.now();
-        if partition < self.partitions() && inner.is_sure(now) {
+        if partition < self.partitions() && inner.may_serve(now) {
             match inner.execute(map, partition, op, now) {
                 Executed::Done(Err(OpError::Full), None)
                     if inner.may_find_room(map, op.effect(), || Ok(op.added_bytes())) => {}
@@ -151,7 +151,7 @@ impl Grid {
         let inner = &self.inner;
         let now = inner.core.now();
         // A key that is none is refused where all are.
-        if key.len() > KEY_BYTES_MAX || !inner.is_sure(now) {
+        if key.len() > KEY_BYTES_MAX || !inner.may_serve(now) {
             return None;
         }
         let now_ms = inner.core.clock.now_ms(now);
@@ -191,7 +191,7 @@ impl Grid {
         };
         // A member that is not sure of its place lets the other try again.
         let now = inner.core.now();
-        if !inner.is_sure(now) {
+        if !inner.may_serve(now) {
             return inner.answer(from, id, Outcome::NotHere);
         }
         // One that does not take its answers is not given more of them.
@@ -278,7 +278,7 @@ impl Inner {
     }
 
     /// Whether this member is sure of its place: see [`crate::lease`].
-    pub(super) fn is_sure(&self, now: Duration) -> bool {
+    pub(super) fn may_serve(&self, now: Duration) -> bool {
         self.core.lease.is_held(now)
     }
 
@@ -484,7 +484,7 @@ pub(super) async fn route(inner: Arc<Inner>, owned: Owned) -> Result<Reply, OpEr
         }
         match inner.primary(owned.partition) {
             Some(primary) if primary == inner.core.me => {
-                if inner.is_sure(now) {
+                if inner.may_serve(now) {
                     match inner.execute(&owned.map, owned.partition, &owned.op()?, now) {
                         Executed::Done(Err(OpError::Full), None) if now < room_until => {}
                         Executed::Done(reply, None) => return reply,
@@ -515,12 +515,12 @@ pub(super) async fn route(inner: Arc<Inner>, owned: Owned) -> Result<Reply, OpEr
                 change(&inner, owned.partition).await;
             }
             Some(primary) => match ask(&inner, &owned, primary, deadline, false).await {
-                Asked::Done(Err(OpError::Full)) if now < room_until => {
+                AskResult::Done(Err(OpError::Full)) if now < room_until => {
                     change(&inner, owned.partition).await;
                 }
-                Asked::Done(reply) => return reply,
-                Asked::Unknown => return Err(owned.unknown()),
-                Asked::Again => change(&inner, owned.partition).await,
+                AskResult::Done(reply) => return reply,
+                AskResult::Unknown => return Err(owned.unknown()),
+                AskResult::Again => change(&inner, owned.partition).await,
             },
             None => change(&inner, owned.partition).await,
         }
@@ -542,7 +542,7 @@ async fn change(inner: &Arc<Inner>, partition: u16) {
 }
 
 /// What came of asking another member.
-enum Asked {
+enum AskResult {
     Done(Result<Reply, OpError>),
     /// It was not done; another may lead.
     Again,
@@ -557,14 +557,14 @@ async fn ask(
     primary: MemberId,
     deadline: Duration,
     waits: bool,
-) -> Asked {
-    let Ok(op) = owned.op() else { return Asked::Done(Err(OpError::Malformed)) };
+) -> AskResult {
+    let Ok(op) = owned.op() else { return AskResult::Done(Err(OpError::Malformed)) };
     if owned.op.len() > OP_BYTES_MAX {
-        return Asked::Done(Err(OpError::TooLong));
+        return AskResult::Done(Err(OpError::TooLong));
     }
-    let Some(peer) = inner.core.peer(primary) else { return Asked::Again };
+    let Some(peer) = inner.core.peer(primary) else { return AskResult::Again };
     if peer.is_full() {
-        return Asked::Done(Err(OpError::Busy));
+        return AskResult::Done(Err(OpError::Busy));
     }
     let id = inner.calls.begin(primary, deadline);
     let mut call = Open { inner, id, to: primary, is_open: true };
@@ -593,12 +593,12 @@ async fn ask(
     };
     call.is_open = false;
     match progress {
-        Progress::Answered(Answer::Outcome(Outcome::Done(reply))) => Asked::Done(reply),
-        Progress::Answered(Answer::Outcome(Outcome::NotHere)) => Asked::Again,
+        Progress::Answered(Answer::Outcome(Outcome::Done(reply))) => AskResult::Done(reply),
+        Progress::Answered(Answer::Outcome(Outcome::NotHere)) => AskResult::Again,
         Progress::Gone if owned.effect == Effect::Reads || !peer.was_handed_over(sent) => {
-            Asked::Again
+            AskResult::Again
         }
-        _ => Asked::Unknown,
+        _ => AskResult::Unknown,
     }
 }
 
@@ -647,7 +647,7 @@ async fn block(inner: Arc<Inner>, owned: Owned, wait: Option<Duration>) -> Resul
         }
         match inner.primary(owned.partition) {
             Some(primary) if primary == inner.core.me => {
-                if !inner.is_sure(now) {
+                if !inner.may_serve(now) {
                     change(&inner, owned.partition).await;
                     continue;
                 }
@@ -693,9 +693,9 @@ async fn block(inner: Arc<Inner>, owned: Owned, wait: Option<Duration>) -> Resul
                 }
             }
             Some(primary) => match ask(&inner, &owned, primary, deadline, true).await {
-                Asked::Done(reply) => return reply,
-                Asked::Unknown => return Err(OpError::Indeterminate),
-                Asked::Again => change(&inner, owned.partition).await,
+                AskResult::Done(reply) => return reply,
+                AskResult::Unknown => return Err(OpError::Indeterminate),
+                AskResult::Again => change(&inner, owned.partition).await,
             },
             None => change(&inner, owned.partition).await,
         }

@@ -236,7 +236,7 @@ impl Inner {
     /// Applies a decided transaction in those of its partitions that this member leads, at once.
     fn commit_here(self: &Arc<Self>, id: TransactionId, participants: &[u16]) {
         let now = self.core.now();
-        if !self.is_sure(now) {
+        if !self.may_serve(now) {
             return;
         }
         let Some(map) = self.core.maps.at(0) else { return };

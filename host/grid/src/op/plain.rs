@@ -54,7 +54,7 @@ pub enum PlainOp<'a> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Lifetime {
     /// As long as its map says.
-    Usual,
+    Default,
     /// As long as what was there.
     Keep,
     /// For ever.
@@ -103,7 +103,7 @@ impl Lifetime {
     /// When what is written now expires. `None` when that is over already.
     pub(crate) fn expiry(self, access: &mut Access<'_>, key: &[u8]) -> Option<Expiry> {
         let expiry = match self {
-            Self::Usual => access.map.settings().expiry(access.now_ms),
+            Self::Default => access.map.settings().expiry(access.now_ms),
             // What was not there begins as any other.
             Self::Keep => match access.peek(key) {
                 Some(entry) => entry.expiry(),
@@ -115,11 +115,11 @@ impl Lifetime {
                 Expiry { deadline_ms: Some(u64::try_from(ms).unwrap_or(0)), idle: None }
             }
             Self::Limited { ttl_ms, max_idle_ms } => {
-                let usual = access.map.settings().expiry(access.now_ms);
+                let defaults = access.map.settings().expiry(access.now_ms);
                 Expiry {
                     deadline_ms: ttl_ms
-                        .map_or(usual.deadline_ms, |ms| access.expiry_in(ms).deadline_ms),
-                    idle: max_idle_ms.map_or(usual.idle, |ms| Some(access.idle_for(ms))),
+                        .map_or(defaults.deadline_ms, |ms| access.expiry_in(ms).deadline_ms),
+                    idle: max_idle_ms.map_or(defaults.idle, |ms| Some(access.idle_for(ms))),
                 }
             }
         };
@@ -272,7 +272,7 @@ fn put(
         Some(expiry) => {
             access.edit(key, &Edit::Put { kind, value, expiry });
             access.tell(Class::Plain, "set", key);
-            if !matches!(lifetime, Lifetime::Usual | Lifetime::Keep | Lifetime::Forever) {
+            if !matches!(lifetime, Lifetime::Default | Lifetime::Keep | Lifetime::Forever) {
                 access.tell(Class::Generic, "expire", key);
             }
         }

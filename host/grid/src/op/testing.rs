@@ -34,7 +34,7 @@ impl Bench {
     }
 
     pub(crate) fn with(settings: MapSettings) -> Self {
-        let maps = Maps::new(MapCatalog { usual: settings, named: Vec::new() });
+        let maps = Maps::new(MapCatalog { defaults: settings, named: Vec::new() });
         let map = maps.open("m").unwrap();
         map.listened.store(true, std::sync::atomic::Ordering::Relaxed);
         Self {

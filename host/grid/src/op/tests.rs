@@ -12,7 +12,7 @@ use crate::reply::VALUE_BYTES;
 use crate::value::Score;
 
 fn put(value: &[u8]) -> KeyOp<'_> {
-    put_if(value, Lifetime::Usual, PutIf::Always, PutAnswer::Done)
+    put_if(value, Lifetime::Default, PutIf::Always, PutAnswer::Done)
 }
 
 fn put_if<'a>(
@@ -35,16 +35,16 @@ fn bytes(text: &str) -> Reply {
 #[test]
 fn a_value_is_put_when_its_condition_holds() {
     let mut bench = Bench::new();
-    let if_absent = put_if(b"1", Lifetime::Usual, PutIf::Absent, PutAnswer::Done);
+    let if_absent = put_if(b"1", Lifetime::Default, PutIf::Absent, PutAnswer::Done);
     assert_eq!(bench.key(b"k", if_absent.clone()), Ok(Reply::Done));
     assert_eq!(bench.events(), ["new", "set"]);
     assert_eq!(bench.key(b"k", if_absent), Ok(Reply::Nil));
-    let old = put_if(b"2", Lifetime::Usual, PutIf::Present, PutAnswer::Old);
+    let old = put_if(b"2", Lifetime::Default, PutIf::Present, PutAnswer::Old);
     assert_eq!(bench.key(b"k", old), Ok(bytes("1")));
-    let swap = put_if(b"3", Lifetime::Usual, PutIf::Value(b"2"), PutAnswer::Version);
+    let swap = put_if(b"3", Lifetime::Default, PutIf::Value(b"2"), PutAnswer::Version);
     let Ok(Reply::Integer(version)) = bench.key(b"k", swap) else { panic!("a version") };
     let version = Version(version.cast_unsigned());
-    let later = put_if(b"4", Lifetime::Usual, PutIf::Version(version), PutAnswer::Done);
+    let later = put_if(b"4", Lifetime::Default, PutIf::Version(version), PutAnswer::Done);
     assert_eq!(bench.key(b"k", later.clone()), Ok(Reply::Done));
     assert_eq!(bench.key(b"k", later), Ok(Reply::Nil), "it has another version now");
     assert_eq!(bench.key(b"k", get()), Ok(bytes("4")));

@@ -36,7 +36,7 @@ pub(crate) enum FollowState {
     /// The primary does not know of it yet.
     Unasked,
     /// The primary was asked.
-    Asked(Duration),
+    AskResult(Duration),
     /// It is being made.
     Copying(Copying),
     /// All is here.
@@ -54,7 +54,7 @@ pub(crate) struct Copying {
 }
 
 /// A part of a range on its way.
-pub(crate) struct Part {
+pub(crate) struct ChunkRange {
     /// The hashes that the range has.
     pub(crate) range: std::ops::Range<u64>,
     /// It begins with this.
@@ -67,7 +67,7 @@ impl Follow {
     pub(super) fn describe(&self) -> &'static str {
         match self.state {
             FollowState::Unasked => " has not asked",
-            FollowState::Asked(_) => " asked",
+            FollowState::AskResult(_) => " asked",
             FollowState::Copying(_) => " is copying",
             FollowState::Synced => " follows",
         }
@@ -146,7 +146,7 @@ impl Partition {
         let (partition, epoch, ask) = (self.number, self.epoch, self.asks);
         core.send(primary, &Message::SyncAsk { partition, epoch, ask, place, held });
         if let Role::Follow(follow) = &mut self.role {
-            follow.state = FollowState::Asked(core.now());
+            follow.state = FollowState::AskResult(core.now());
         }
     }
 
@@ -154,7 +154,7 @@ impl Partition {
         let Role::Follow(follow) = &self.role else { return };
         let due = match follow.state {
             FollowState::Unasked => true,
-            FollowState::Asked(at) => now >= at + Duration::from_millis(ASK_AGAIN_MS),
+            FollowState::AskResult(at) => now >= at + Duration::from_millis(ASK_AGAIN_MS),
             FollowState::Copying(_) | FollowState::Synced => false,
         };
         if due {
@@ -164,7 +164,7 @@ impl Partition {
 
     /// What this backup had from a primary is incomplete: messages were lost.
     pub(crate) fn spoil(&mut self, core: &Core, primary: MemberId) {
-        self.handed_nothing(core, primary);
+        self.skip_handoff(core, primary);
         if let Role::Follow(follow) = &mut self.role
             && follow.primary == primary
             && !matches!(follow.state, FollowState::Unasked)
@@ -226,7 +226,7 @@ impl Partition {
         from: MemberId,
         epoch: u64,
         map: &Arc<Map>,
-        part: &Part,
+        part: &ChunkRange,
         items: &[u8],
     ) -> Option<()> {
         let now_ms = core.clock.now_ms(core.now());
@@ -280,7 +280,7 @@ impl Partition {
             core.send(from, &Message::Synced { partition, epoch, ask });
         } else {
             // Not all of it was taken: it is asked for again after a while.
-            follow.state = FollowState::Asked(core.now());
+            follow.state = FollowState::AskResult(core.now());
         }
     }
 
@@ -303,7 +303,7 @@ impl Partition {
             }
             // The last words of the one that hands over, to those who stay …
             Role::Follow(Follow { before, state, .. }) => {
-                matches!(state, FollowState::Unasked | FollowState::Asked(_))
+                matches!(state, FollowState::Unasked | FollowState::AskResult(_))
                     && *before == Some((from, epoch, copy))
             }
             // … and to the one that takes over.
@@ -404,7 +404,7 @@ mod tests {
         // There is one element, and two are to go.
         whole.extend_from_slice(&fits);
         crate::encoding::append(&Item::More(list(ListEdit::PopFront(2))), &mut whole);
-        let part = Part { range: ALL_HASHES, first: true, last: true };
+        let part = ChunkRange { range: ALL_HASHES, first: true, last: true };
         for (items, taken, then) in [(whole, None, " asked"), (fits, Some(()), " follows")] {
             let ranges = vec![(map.index, ALL_HASHES.start, ALL_HASHES.end)];
             let state = FollowState::Copying(Copying { ranges, items: Vec::new() });

@@ -308,7 +308,7 @@ impl Partition {
 
     /// Copies that are complete and of which the table does not know it: the
     /// coordinator may have changed when it was told.
-    pub(crate) fn untold(&self, table: &Table) -> Vec<(MemberId, u8)> {
+    pub(crate) fn unreported(&self, table: &Table) -> Vec<(MemberId, u8)> {
         let assignment = &table.partitions[usize::from(self.number)];
         let Role::Lead(lead) = &self.role else { return Vec::new() };
         if self.epoch != assignment.epoch {
@@ -340,7 +340,7 @@ impl Partition {
     }
 
     /// What the one that led before had sent is lost, its last words too.
-    pub(crate) fn handed_nothing(&mut self, core: &Core, from: MemberId) {
+    pub(crate) fn skip_handoff(&mut self, core: &Core, from: MemberId) {
         self.begin_to_lead(core, from, false);
     }
 

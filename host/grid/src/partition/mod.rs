@@ -27,7 +27,7 @@ use crate::map::Map;
 use crate::message::Message;
 use crate::table::Table;
 
-pub(crate) use follow::{Follow, Part};
+pub(crate) use follow::{ChunkRange, Follow};
 pub(crate) use lead::{Executed, Lead, LinkState, Slot, Waiter};
 use ticket::Needs;
 use transactions::Transactions;

@@ -5,7 +5,7 @@ use std::hash::Hasher as _;
 use serde::{Deserialize, Serialize};
 use siphasher::sip::SipHasher13;
 
-use super::{Misfit, REBUILD_ELEMENTS_MAX};
+use super::{EditMismatch, REBUILD_ELEMENTS_MAX};
 use crate::ordered::{Hashed, Ordered};
 
 /// Bytes of one field beside its name and value: a slot and two allocations.
@@ -81,7 +81,7 @@ impl Hash {
         self.fields.at(slot).map(|field| (&*field.name, &*field.value))
     }
 
-    pub(crate) fn apply(&mut self, edit: &HashEdit<'_>) -> Result<(), Misfit> {
+    pub(crate) fn apply(&mut self, edit: &HashEdit<'_>) -> Result<(), EditMismatch> {
         match edit {
             HashEdit::Set(fields) => {
                 for (name, value) in fields {
@@ -104,7 +104,7 @@ impl Hash {
             HashEdit::Remove(names) => {
                 for name in names {
                     let is_it = |field: &Field| *field.name == **name;
-                    let field = self.fields.remove(hash(name), is_it).ok_or(Misfit)?;
+                    let field = self.fields.remove(hash(name), is_it).ok_or(EditMismatch)?;
                     self.bytes -= FIELD_BYTES + field.name.len() + field.value.len();
                 }
                 Ok(())
@@ -163,6 +163,6 @@ mod tests {
 
     #[test]
     fn removing_what_is_not_there_is_a_misfit() {
-        assert_eq!(Hash::default().apply(&HashEdit::Remove(vec![b"f"])), Err(Misfit));
+        assert_eq!(Hash::default().apply(&HashEdit::Remove(vec![b"f"])), Err(EditMismatch));
     }
 }

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Misfit, REBUILD_ELEMENTS_MAX};
+use super::{EditMismatch, REBUILD_ELEMENTS_MAX};
 
 /// Bytes of the allocation that each element is.
 const ELEMENT_BYTES: usize = 32;
@@ -61,11 +61,11 @@ impl List {
         element.len() + ELEMENT_BYTES
     }
 
-    fn index(&self, index: u64, end: usize) -> Result<usize, Misfit> {
-        usize::try_from(index).ok().filter(|index| *index < end).ok_or(Misfit)
+    fn index(&self, index: u64, end: usize) -> Result<usize, EditMismatch> {
+        usize::try_from(index).ok().filter(|index| *index < end).ok_or(EditMismatch)
     }
 
-    pub(crate) fn apply(&mut self, edit: &ListEdit<'_>) -> Result<(), Misfit> {
+    pub(crate) fn apply(&mut self, edit: &ListEdit<'_>) -> Result<(), EditMismatch> {
         match edit {
             ListEdit::PushFront(elements) => {
                 for element in elements {
@@ -112,7 +112,7 @@ impl List {
                 });
                 self.bytes -= freed;
                 if goes.next().is_some() {
-                    return Err(Misfit);
+                    return Err(EditMismatch);
                 }
             }
         }
@@ -222,7 +222,7 @@ mod tests {
             ListEdit::Insert(1, b""),
             ListEdit::Remove(vec![0]),
         ] {
-            assert_eq!(list.apply(&edit), Err(Misfit), "{edit:?}");
+            assert_eq!(list.apply(&edit), Err(EditMismatch), "{edit:?}");
         }
     }
 }

@@ -64,7 +64,7 @@ pub(crate) enum StructureEdit<'a> {
 
 /// An edit does not fit the value that it is for: the replicas differ.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Misfit;
+pub(crate) struct EditMismatch;
 
 impl Structure {
     /// An empty structure for an edit of a key that is not there.
@@ -77,13 +77,13 @@ impl Structure {
         }
     }
 
-    pub(crate) fn apply(&mut self, edit: &StructureEdit<'_>) -> Result<(), Misfit> {
+    pub(crate) fn apply(&mut self, edit: &StructureEdit<'_>) -> Result<(), EditMismatch> {
         match (self, edit) {
             (Self::List(list), StructureEdit::List(edit)) => list.apply(edit),
             (Self::Hash(hash), StructureEdit::Hash(edit)) => hash.apply(edit),
             (Self::Set(set), StructureEdit::Set(edit)) => set.apply(edit),
             (Self::SortedSet(set), StructureEdit::SortedSet(edit)) => set.apply(edit),
-            _ => Err(Misfit),
+            _ => Err(EditMismatch),
         }
     }
 

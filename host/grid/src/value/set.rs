@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::hash::hash;
-use super::{Misfit, REBUILD_ELEMENTS_MAX};
+use super::{EditMismatch, REBUILD_ELEMENTS_MAX};
 use crate::ordered::{Hashed, Ordered};
 
 /// Bytes of one member beside its own: a slot and an allocation.
@@ -70,7 +70,7 @@ impl Set {
         self.members.at(slot).map(|element| &*element.bytes)
     }
 
-    pub(crate) fn apply(&mut self, edit: &SetEdit<'_>) -> Result<(), Misfit> {
+    pub(crate) fn apply(&mut self, edit: &SetEdit<'_>) -> Result<(), EditMismatch> {
         match edit {
             SetEdit::Add(members) => {
                 for member in members {
@@ -84,7 +84,7 @@ impl Set {
             SetEdit::Remove(members) => {
                 for member in members {
                     let is_it = |element: &Element| *element.bytes == **member;
-                    self.members.remove(hash(member), is_it).ok_or(Misfit)?;
+                    self.members.remove(hash(member), is_it).ok_or(EditMismatch)?;
                     self.bytes -= MEMBER_BYTES + member.len();
                 }
             }

@@ -9,7 +9,7 @@ use std::cmp::Ordering;
 use serde::{Deserialize, Serialize};
 
 use super::hash::hash;
-use super::{Misfit, REBUILD_ELEMENTS_MAX};
+use super::{EditMismatch, REBUILD_ELEMENTS_MAX};
 use crate::ordered::{Hashed, Ordered};
 
 /// Members of one run; a run that has more is cut in two.
@@ -55,7 +55,7 @@ impl Ord for Score {
 pub(crate) struct SortedSet {
     by_name: Ordered<Element>,
     /// Each run in order, none empty, all of one before all of the next.
-    runs: Vec<Vec<Place>>,
+    runs: Vec<Vec<RankedMember>>,
     bytes: usize,
 }
 
@@ -73,12 +73,12 @@ impl Hashed for Element {
 }
 
 #[derive(Clone, Debug)]
-struct Place {
+struct RankedMember {
     score: Score,
     name: Box<[u8]>,
 }
 
-impl Place {
+impl RankedMember {
     fn cmp(&self, score: Score, name: &[u8]) -> Ordering {
         self.score.cmp(&score).then_with(|| (*self.name).cmp(name))
     }
@@ -114,7 +114,7 @@ impl SortedSet {
 
     /// How many of the first satisfy `before`, which holds for the first some of
     /// the order and for none after them.
-    fn count_before(&self, before: impl Fn(&Place) -> bool) -> usize {
+    fn count_before(&self, before: impl Fn(&RankedMember) -> bool) -> usize {
         let run = self.runs.partition_point(|run| run.last().is_some_and(&before));
         let earlier: usize = self.runs[..run].iter().map(Vec::len).sum();
         earlier + self.runs.get(run).map_or(0, |run| run.partition_point(before))
@@ -156,7 +156,7 @@ impl SortedSet {
         self.by_name.iter_from(from).map(|element| (element.hash, element.score, &*element.name))
     }
 
-    pub(crate) fn apply(&mut self, edit: &SortedSetEdit<'_>) -> Result<(), Misfit> {
+    pub(crate) fn apply(&mut self, edit: &SortedSetEdit<'_>) -> Result<(), EditMismatch> {
         match edit {
             SortedSetEdit::Set(members) => {
                 for (score, name) in members {
@@ -181,7 +181,7 @@ impl SortedSet {
             SortedSetEdit::Remove(names) => {
                 for name in names {
                     let is_it = |element: &Element| *element.name == **name;
-                    let element = self.by_name.remove(hash(name), is_it).ok_or(Misfit)?;
+                    let element = self.by_name.remove(hash(name), is_it).ok_or(EditMismatch)?;
                     self.bytes -= MEMBER_BYTES + 2 * name.len();
                     self.displace(element.score, name);
                 }
@@ -191,7 +191,7 @@ impl SortedSet {
     }
 
     fn place(&mut self, score: Score, name: &[u8]) {
-        let is_before = |place: &Place| place.cmp(score, name) == Ordering::Less;
+        let is_before = |place: &RankedMember| place.cmp(score, name) == Ordering::Less;
         let run = self.runs.partition_point(|run| run.last().is_some_and(is_before));
         let run = run.min(self.runs.len().saturating_sub(1));
         if self.runs.is_empty() {
@@ -199,7 +199,7 @@ impl SortedSet {
         }
         let places = &mut self.runs[run];
         let at = places.partition_point(is_before);
-        places.insert(at, Place { score, name: name.into() });
+        places.insert(at, RankedMember { score, name: name.into() });
         if places.len() > RUN_MAX {
             let rest = places.split_off(RUN_MAX / 2);
             self.runs.insert(run + 1, rest);
@@ -207,7 +207,7 @@ impl SortedSet {
     }
 
     fn displace(&mut self, score: Score, name: &[u8]) {
-        let is_before = |place: &Place| place.cmp(score, name) == Ordering::Less;
+        let is_before = |place: &RankedMember| place.cmp(score, name) == Ordering::Less;
         let run = self.runs.partition_point(|run| run.last().is_some_and(is_before));
         let Some(places) = self.runs.get_mut(run) else { return };
         let at = places.partition_point(is_before);

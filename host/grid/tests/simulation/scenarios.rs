@@ -18,7 +18,7 @@ const SECOND: Duration = Duration::from_secs(1);
 const PARTITIONS: u16 = 7;
 
 fn with_backups(backups: u8) -> MapCatalog {
-    MapCatalog { usual: MapSettings { backups, ..MapSettings::default() }, named: Vec::new() }
+    MapCatalog { defaults: MapSettings { backups, ..MapSettings::default() }, named: Vec::new() }
 }
 
 fn cluster(seed: u64, size: usize, backups: u8) -> Store {
@@ -314,7 +314,8 @@ fn members_configured_otherwise_keep_the_copies_of_the_oldest() {
             store.settle();
             store.check();
             let oldest = store.living()[0];
-            let backups = store.members[oldest].grid.table().expect("a table").maps.usual.backups;
+            let backups =
+                store.members[oldest].grid.table().expect("a table").maps.defaults.backups;
             for node in store.living() {
                 let map = store.members[node].grid.open("m").expect("a map");
                 assert_eq!(map.settings().backups, backups, "SEED={seed}");
@@ -609,7 +610,7 @@ fn a_key_that_is_held_is_changed_by_its_owner_alone_whoever_is_lost() {
             let op = PlainOp::Put {
                 kind: 0,
                 value: b"7",
-                lifetime: Lifetime::Usual,
+                lifetime: Lifetime::Default,
                 condition: PutIf::Always,
                 answer: PutAnswer::Done,
             };

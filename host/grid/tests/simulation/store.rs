@@ -805,7 +805,7 @@ impl Store {
         drop(oracle);
         let text = value.map(|value| value.to_string()).unwrap_or_default();
         let put = (!remove).then_some(text.as_str());
-        let lifetime = ttl_ms.map_or(Lifetime::Usual, Lifetime::For);
+        let lifetime = ttl_ms.map_or(Lifetime::Default, Lifetime::For);
         let started = start(&self.members[node].grid, key, put, lifetime);
         let (oracle, clock) = (Arc::clone(&self.oracle), Arc::clone(&self.clock));
         let grid = self.members[node].grid.clone();

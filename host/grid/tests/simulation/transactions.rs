@@ -73,7 +73,7 @@ fn put<'a>(key: &'a [u8], value: &'a [u8]) -> MapOp<'a> {
         KeyOp::Plain(PlainOp::Put {
             kind: 0,
             value,
-            lifetime: Lifetime::Usual,
+            lifetime: Lifetime::Default,
             condition: PutIf::Always,
             answer: PutAnswer::Done,
         }),
@@ -314,8 +314,8 @@ impl Clients {
 }
 
 fn cluster(seed: u64, size: usize, backups: u8, min_members: u32) -> (Store, Clients) {
-    let usual = MapSettings { backups, ..MapSettings::default() };
-    let catalog = MapCatalog { usual, named: Vec::new() };
+    let defaults = MapSettings { backups, ..MapSettings::default() };
+    let catalog = MapCatalog { defaults, named: Vec::new() };
     let mut store = Store::new(seed, PARTITIONS, catalog).min_members(min_members);
     store.grow(size);
     let clients = Clients::new();

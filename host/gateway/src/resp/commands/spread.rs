@@ -373,12 +373,12 @@ mod tests {
     #[tokio::test]
     async fn mset_beyond_the_memory_bound_says_how_much_of_it_was_done() {
         const KEYS: usize = 2_000;
-        let usual = MapSettings {
+        let defaults = MapSettings {
             memory_bytes_max: Some(1 << 20),
             eviction: Eviction::None,
             ..MapSettings::default()
         };
-        let grid = lone_grid_with(MapCatalog { usual, ..MapCatalog::default() });
+        let grid = lone_grid_with(MapCatalog { defaults, ..MapCatalog::default() });
         let server = server_on(grid, Passwords::default());
         let mut client = client_of(&server, Trust::Full);
         // Partitions are asked in turn, and are full once the map is.

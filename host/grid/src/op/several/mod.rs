@@ -235,7 +235,7 @@ impl SeveralOp<'_> {
                     return Ok(Reply::flag(false));
                 }
                 for (key, value) in pairs {
-                    if let Some(expiry) = Lifetime::Usual.expiry(access, key) {
+                    if let Some(expiry) = Lifetime::Default.expiry(access, key) {
                         access.edit(key, &Edit::Put { kind: 0, value, expiry });
                         access.tell(Class::Plain, "set", key);
                     }
