@@ -5,11 +5,11 @@
 //! neighbours), and carries what [`Peer::poll_send`](crate::Peer) gives. Clients
 //! ask with [`Grid::start`].
 
-mod asking;
-mod leading;
+mod coordination;
 mod merging;
+mod publishing;
+mod routing;
 mod spanning;
-mod telling;
 mod transactions;
 
 use std::collections::BTreeMap;
@@ -36,8 +36,8 @@ use crate::table::Table;
 use crate::topic::Topics;
 use crate::{Clock, OpError};
 
-pub use asking::{Started, WAITING_BYTES_MAX};
-pub use telling::{Listener, SUBSCRIPTIONS_MS_MAX};
+pub use publishing::{Listener, SUBSCRIPTIONS_MS_MAX};
+pub use routing::{Started, WAITING_BYTES_MAX};
 
 /// How often [`Grid::tick`] is to be called, in milliseconds.
 pub const TICK_MS: u64 = 50;
@@ -79,7 +79,7 @@ pub(crate) struct Inner {
     adopting: Mutex<()>,
     calls: Calls,
     topics: Topics,
-    listeners: telling::Listeners,
+    listeners: publishing::Listeners,
     /// Blocked operations of other members.
     blocked: Mutex<BTreeMap<(MemberId, u64), Arc<Slot>>>,
     coordinator: RwLock<Option<MemberId>>,
@@ -89,7 +89,7 @@ pub(crate) struct Inner {
     merging: AtomicBool,
     merged: AtomicU64,
     events_dropped: AtomicU64,
-    /// See [`asking::WAITING_BYTES_MAX`].
+    /// See [`routing::WAITING_BYTES_MAX`].
     waiting_bytes: AtomicUsize,
     settings: Mutex<BTreeMap<String, (String, crate::Version)>>,
     /// Values of this member alone, until there is one above.
@@ -159,7 +159,7 @@ impl Grid {
                 adopting: Mutex::new(()),
                 calls: Calls::default(),
                 topics: Topics::default(),
-                listeners: telling::Listeners::default(),
+                listeners: publishing::Listeners::default(),
                 blocked: Mutex::default(),
                 coordinator: RwLock::new(None),
                 early: Mutex::default(),

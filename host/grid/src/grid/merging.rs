@@ -148,7 +148,7 @@ impl Grid {
                 let host = Arc::clone(&inner.core.host);
                 host.spawn(Box::pin(async move {
                     let effect = crate::op::Effect::Adds;
-                    let settled = super::asking::settle(Arc::clone(&inner), ticket, reply, effect);
+                    let settled = super::routing::settle(Arc::clone(&inner), ticket, reply, effect);
                     let done = settled.await.is_ok();
                     inner.core.send(from, &Message::Merged { id, done });
                 }));

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 
-use super::asking::{route, settle};
+use super::routing::{route, settle};
 use super::{Grid, Inner, Started, spanning};
 use crate::map::Map;
 use crate::op::{

@@ -1,12 +1,12 @@
 //! One partition: what this member holds of it, and what it is to do with that.
 //!
-//! - `lead`: the primary's part: executing, sending records, copying to backups
-//! - `follow`: a backup's part: applying records, asking for a copy
+//! - `primary`: the primary's part: executing, sending records, copying to backups
+//! - `backup`: a backup's part: applying records, asking for a copy
 //! - [`ticket`]: what an answer waits for
 //! - `transactions`: locks and prepared changes of transactions over several partitions
 
-mod follow;
-mod lead;
+mod backup;
+mod primary;
 pub(crate) mod ticket;
 mod transactions;
 
@@ -27,8 +27,8 @@ use crate::map::Map;
 use crate::message::Message;
 use crate::table::Table;
 
-pub(crate) use follow::{ChunkRange, Follow};
-pub(crate) use lead::{Executed, Lead, LinkState, Slot, Waiter};
+pub(crate) use backup::{ChunkRange, Follow};
+pub(crate) use primary::{Executed, Lead, LinkState, Slot, Waiter};
 use ticket::Needs;
 use transactions::Transactions;
 pub(crate) use transactions::Unresolved;
