@@ -12,7 +12,7 @@ use siphasher::sip::SipHasher13;
 
 use crate::OpError;
 use crate::clock::{Clock, Version};
-use crate::edit::{Edit, Record, What};
+use crate::edit::{Edit, Record, RecordChange};
 use crate::entry::{Expiry, Idle, Meta, Plain};
 use crate::event::{Class, Event};
 use crate::fragment::{Applied, Entry, Fragment, Item};
@@ -143,7 +143,7 @@ impl Access<'_> {
         let Some(meta) = self.fragment.get(hash, key).map(|entry| entry.meta()) else { return };
         self.map.expired.fetch_add(1, Ordering::Relaxed);
         self.apply(hash, key, if meta.shadows { &Edit::Lapse } else { &Edit::Drop });
-        self.tell(Class::Expired, "expired", key);
+        self.notify(Class::Expired, "expired", key);
     }
 
     /// The entry of a key, which counts as used.
@@ -203,9 +203,9 @@ impl Access<'_> {
                 if expiry != Expiry::NEVER {
                     self.apply(hash, key, &Edit::Expire(expiry));
                 }
-                self.tell(Class::New, "new", key);
+                self.notify(Class::New, "new", key);
             }
-            (Applied::Created, _) => self.tell(Class::New, "new", key),
+            (Applied::Created, _) => self.notify(Class::New, "new", key),
             _ => {}
         }
         if matches!(edit, Edit::Structure(_)) && applied != Applied::Gone {
@@ -222,8 +222,8 @@ impl Access<'_> {
     fn apply_at(&mut self, version: Version, hash: u32, key: &[u8], edit: &Edit<'_>) -> Applied {
         match self.fragment.apply(self.map, self.now_ms, hash, key, version, edit) {
             Ok(applied) => {
-                let what = What::Key(key, edit.clone());
-                self.changes.push(&Record { map: &self.map.name, version, what });
+                let change = RecordChange::Key(key, edit.clone());
+                self.changes.push(&Record { map: &self.map.name, version, change });
                 self.changes.changed.push(hash);
                 applied
             }
@@ -237,9 +237,9 @@ impl Access<'_> {
     /// Changes a structure, and tells so; one that has no element left is gone.
     pub(crate) fn change(&mut self, key: &[u8], edit: StructureEdit<'_>, class: Class, name: &str) {
         let applied = self.edit(key, &Edit::Structure(edit));
-        self.tell(class, name, key);
+        self.notify(class, name, key);
         if applied == Applied::Gone {
-            self.tell(Class::Generic, "del", key);
+            self.notify(Class::Generic, "del", key);
         }
     }
 
@@ -247,7 +247,7 @@ impl Access<'_> {
     pub(crate) fn delete(&mut self, key: &[u8]) -> bool {
         let there = self.remove(key);
         if there {
-            self.tell(Class::Generic, "del", key);
+            self.notify(Class::Generic, "del", key);
         }
         there
     }
@@ -274,7 +274,7 @@ impl Access<'_> {
     pub(crate) fn clear(&mut self) {
         let version = self.now_versioned();
         self.fragment.clear(version);
-        let record = Record { map: &self.map.name, version, what: What::Clear };
+        let record = Record { map: &self.map.name, version, change: RecordChange::Clear };
         self.changes.push(&record);
     }
 
@@ -286,7 +286,7 @@ impl Access<'_> {
         &mut self,
         structure: &mut Option<(Version, Box<[u8]>)>,
         item: &Item<'_>,
-        kin: bool,
+        same_cluster: bool,
     ) {
         let policy = self.map.settings().merge;
         let (key, meta, removed) = match item {
@@ -307,9 +307,9 @@ impl Access<'_> {
         *structure = None;
         let hash = self.hasher.hash(key);
         self.drop_if_over(hash, key);
-        self.clock.saw(meta.version);
+        self.clock.observe(meta.version);
         let over = meta.expiry.is_over(self.now_ms);
-        if over || !self.fragment.wants(policy, (hash, key), &meta, removed, kin) {
+        if over || !self.fragment.wants(policy, (hash, key), &meta, removed, same_cluster) {
             return;
         }
         let version = meta.version;
@@ -337,14 +337,14 @@ impl Access<'_> {
     pub(crate) fn forget(&mut self, before: Version) {
         let version = self.now_versioned();
         self.fragment.forget(before);
-        let record = Record { map: &self.map.name, version, what: What::Forget(before) };
+        let record = Record { map: &self.map.name, version, change: RecordChange::Forget(before) };
         self.changes.push(&record);
     }
 
     /// Gives up removals before this version, since there are too many.
     pub(crate) fn give_up_removals(&mut self, before: Version) {
         let version = self.now_versioned();
-        let record = Record { map: &self.map.name, version, what: What::Floor(before) };
+        let record = Record { map: &self.map.name, version, change: RecordChange::Floor(before) };
         let applied = self.fragment.apply_record(self.map, self.now_ms, 0, &record);
         debug_assert!(applied.is_ok(), "removals can always be given up");
         self.changes.push(&record);
@@ -403,12 +403,12 @@ impl Access<'_> {
         // A member that is missing may hold what was there before the last write.
         let is_missed = written_ms >= self.missing_since_ms;
         self.apply(hash, &key, if is_missed { &Edit::Lapse } else { &Edit::Drop });
-        self.tell(Class::Evicted, "evicted", &key);
+        self.notify(Class::Evicted, "evicted", &key);
         true
     }
 
     /// Tells those who listen.
-    pub(crate) fn tell(&mut self, class: Class, name: &str, key: &[u8]) {
+    pub(crate) fn notify(&mut self, class: Class, name: &str, key: &[u8]) {
         if self.map.is_listened() {
             self.changes.events.push(Event {
                 map: (*self.map.name).into(),

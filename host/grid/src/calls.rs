@@ -8,7 +8,7 @@ use convoke_membership::MemberId;
 use parking_lot::Mutex;
 
 use crate::message::Outcome;
-use crate::topic::{Found, TooMany};
+use crate::topic::{SubscriptionInfo, TooManyNames};
 
 /// What came of a request is kept for so long after its time was over, in case
 /// that whoever asked still waits.
@@ -20,7 +20,7 @@ pub(crate) enum Answer {
     /// What came of an operation.
     Outcome(Outcome),
     /// What its subscriptions are.
-    Found(Result<Found, TooMany>),
+    Subscriptions(Result<SubscriptionInfo, TooManyNames>),
     /// How many subscribers got it.
     Delivered(u64),
     /// Which ranges it wants.

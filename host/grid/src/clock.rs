@@ -37,7 +37,7 @@ pub const FORWARD_US_MAX: i64 = 100_000;
 /// this clock look as if it were ahead.
 pub const BACK_US_MAX: i64 = 2_000;
 /// How far ahead of its own clock a member takes what a primary says, in milliseconds.
-pub const HEARD_AHEAD_MS_MAX: u64 = 1_000;
+pub const OBSERVED_AHEAD_MS_MAX: u64 = 1_000;
 
 /// Orders writes: 42 bits of milliseconds since 1970 (until 2109), 12 bits of
 /// counter, 10 bits of writer. Zero is before all writes.
@@ -73,7 +73,7 @@ pub struct Clock {
     /// The greatest version given or seen.
     last: AtomicU64,
     /// The latest time that a primary said, in milliseconds since 1970.
-    heard_ms: AtomicU64,
+    observed_ms: AtomicU64,
     writer: u64,
 }
 
@@ -86,7 +86,7 @@ impl Clock {
             offset_us: AtomicI64::new(offset_us(since_start, unix_ms)),
             shown_us: AtomicI64::new(0),
             last: AtomicU64::new(0),
-            heard_ms: AtomicU64::new(0),
+            observed_ms: AtomicU64::new(0),
             writer: writer % STEP,
         }
     }
@@ -94,7 +94,7 @@ impl Clock {
     /// The time in milliseconds since 1970: never before one that was shown or heard.
     #[must_use]
     pub fn now_ms(&self, since_start: Duration) -> u64 {
-        self.reading(since_start).max(self.heard_ms.load(Ordering::Relaxed))
+        self.reading(since_start).max(self.observed_ms.load(Ordering::Relaxed))
     }
 
     /// A version greater than all that were given or seen.
@@ -108,7 +108,7 @@ impl Clock {
 
     /// A version that another member gave. One that leaves no room for greater ones is
     /// of no clock, and is not followed.
-    pub fn saw(&self, version: Version) {
+    pub fn observe(&self, version: Version) {
         if version.ms() <= VERSION_MS_MAX {
             self.last.fetch_max(version.0, Ordering::Relaxed);
         }
@@ -121,11 +121,11 @@ impl Clock {
     }
 
     /// A time that a primary said: what was over by then is over. Believed up to
-    /// [`HEARD_AHEAD_MS_MAX`] ahead of this clock.
-    pub fn heard(&self, since_start: Duration, ms: u64) {
-        if ms > self.heard_ms.load(Ordering::Relaxed) {
-            let most = self.reading(since_start).saturating_add(HEARD_AHEAD_MS_MAX);
-            self.heard_ms.fetch_max(ms.min(most), Ordering::Relaxed);
+    /// [`OBSERVED_AHEAD_MS_MAX`] ahead of this clock.
+    pub fn observe_time(&self, since_start: Duration, ms: u64) {
+        if ms > self.observed_ms.load(Ordering::Relaxed) {
+            let most = self.reading(since_start).saturating_add(OBSERVED_AHEAD_MS_MAX);
+            self.observed_ms.fetch_max(ms.min(most), Ordering::Relaxed);
         }
     }
 
@@ -136,7 +136,7 @@ impl Clock {
         let before = self.now_ms(since_start);
         self.offset_us.store(offset_us(since_start, ms), Ordering::Relaxed);
         self.shown_us.store(0, Ordering::Relaxed);
-        self.heard_ms.store(0, Ordering::Relaxed);
+        self.observed_ms.store(0, Ordering::Relaxed);
         let after = self.now_ms(since_start);
         i64::try_from(i128::from(after) - i128::from(before)).unwrap_or(0)
     }
@@ -151,7 +151,7 @@ impl Clock {
     /// What the coordinator says: its reading, drawn towards `unix_ms`, its own
     /// clock, by at most `step_ms`. A clock that jumps by an hour so moves
     /// nobody's deadlines at once.
-    pub fn lead(&self, since_start: Duration, unix_ms: u64, step_ms: u64) -> u64 {
+    pub fn approach(&self, since_start: Duration, unix_ms: u64, step_ms: u64) -> u64 {
         let step = i64::try_from(step_ms.saturating_mul(1_000)).unwrap_or(i64::MAX);
         let here = self.offset_us.load(Ordering::Relaxed);
         let behind = offset_us(since_start, unix_ms).saturating_sub(here);
@@ -208,10 +208,10 @@ mod tests {
     #[test]
     fn a_version_that_was_seen_is_never_given_again_and_time_does_not_go_back() {
         let clock = Clock::new(ms(0), START, 0);
-        clock.saw(Version::at(START + 500));
+        clock.observe(Version::at(START + 500));
         assert!(clock.next(ms(1)) > Version::at(START + 500));
         assert_eq!(clock.now_ms(ms(1)), START + 1, "deadlines do not follow versions");
-        clock.heard(ms(1), START + 300);
+        clock.observe_time(ms(1), START + 300);
         assert_eq!(clock.now_ms(ms(1)), START + 300);
     }
 
@@ -219,7 +219,7 @@ mod tests {
     fn versions_grow_whatever_the_machines_clock_shows() {
         for unix_ms in [0, 1, START, VERSION_MS_MAX, u64::MAX / 1_000, u64::MAX] {
             let clock = Clock::new(ms(0), unix_ms, 3);
-            clock.saw(Version(u64::MAX));
+            clock.observe(Version(u64::MAX));
             let mut last = Version::NONE;
             for step in 0..10_000 {
                 let next = clock.next(ms(step / 100));
@@ -246,21 +246,21 @@ mod tests {
     fn one_primary_is_not_believed_about_the_time() {
         let clock = Clock::new(ms(0), START, 0);
         for n in 0..100 {
-            clock.heard(ms(n), START + HOUR_MS);
+            clock.observe_time(ms(n), START + HOUR_MS);
         }
-        assert!(clock.now_ms(ms(100)) <= START + 100 + HEARD_AHEAD_MS_MAX);
+        assert!(clock.now_ms(ms(100)) <= START + 100 + OBSERVED_AHEAD_MS_MAX);
         assert_eq!(clock.now_ms(ms(5_000)), START + 5_000, "and time goes on");
     }
 
     #[test]
     fn a_clock_that_jumps_is_followed_slowly() {
         let clock = Clock::new(ms(0), START, 0);
-        assert_eq!(clock.lead(ms(1_000), START + 1_000 + HOUR_MS, 1), START + 1_001);
-        assert_eq!(clock.lead(ms(2_000), START + 2_001, 1), START + 2_001);
+        assert_eq!(clock.approach(ms(1_000), START + 1_000 + HOUR_MS, 1), START + 1_001);
+        assert_eq!(clock.approach(ms(2_000), START + 2_001, 1), START + 2_001);
         // What was shown once is shown until time has come that far again.
-        assert_eq!(clock.lead(ms(3_000), START, 1), START + 3_001);
+        assert_eq!(clock.approach(ms(3_000), START, 1), START + 3_001);
         assert_eq!(clock.now_ms(ms(3_001)), START + 3_001);
-        assert_eq!(clock.lead(ms(4_000), START, 1), START + 4_000);
+        assert_eq!(clock.approach(ms(4_000), START, 1), START + 4_000);
     }
 
     #[test]

@@ -17,7 +17,7 @@ use std::time::Duration;
 use convoke_membership::{MemberId, View};
 
 use crate::map::MapCatalog;
-use crate::plan::{Node, Wanted, plan};
+use crate::plan::{Node, ReplicationGoal, plan};
 use crate::table::{MISSING_MAX, Missing, Table};
 
 /// How long members may take to say which table they follow.
@@ -31,7 +31,7 @@ const MISSING_MS_MAX: u64 = 24 * 3_600_000;
 
 /// What to do.
 #[derive(Debug, Default)]
-pub(crate) struct Orders {
+pub(crate) struct Actions {
     /// Whom to ask for their table.
     pub(crate) query: Vec<MemberId>,
     /// The table that all are to follow from now on.
@@ -75,14 +75,14 @@ impl CopyEvent {
 pub(crate) struct Control {
     me: MemberId,
     partitions: u16,
-    wanted: Wanted,
+    replication: ReplicationGoal,
     /// What holds while it coordinates.
     maps: MapCatalog,
     nodes: Vec<Node>,
     leaving: BTreeSet<MemberId>,
     is_coordinator: bool,
     /// What members said, of those who are in the view under that generation.
-    said: BTreeMap<MemberId, ReportedTable>,
+    reports: BTreeMap<MemberId, ReportedTable>,
     /// Since when answers are gathered; none when none are waited for.
     gathering: Option<Duration>,
     /// When those who have not said were asked last.
@@ -99,16 +99,17 @@ pub(crate) struct Control {
 
 impl Control {
     pub(crate) fn new(me: MemberId, partitions: u16, maps: MapCatalog) -> Self {
-        let wanted = Wanted { copies: maps.copies_max(), mixed: !maps.copies_are_equal() };
+        let replication =
+            ReplicationGoal { copies: maps.copies_max(), mixed: !maps.copies_are_equal() };
         Self {
             me,
             partitions,
-            wanted,
+            replication,
             maps,
             nodes: Vec::new(),
             leaving: BTreeSet::new(),
             is_coordinator: false,
-            said: BTreeMap::new(),
+            reports: BTreeMap::new(),
             gathering: None,
             asked_at: None,
             stale: false,
@@ -125,13 +126,13 @@ impl Control {
 
     /// Its state in short.
     pub(crate) fn describe(&self, table: Option<&Arc<Table>>) -> String {
-        let said: Vec<_> = self
-            .said
+        let reports: Vec<_> = self
+            .reports
             .values()
-            .map(|said| said.table.as_ref().map(|table| table.stamp.to_string()))
+            .map(|report| report.table.as_ref().map(|table| table.stamp.to_string()))
             .collect();
         format!(
-            "coordinates {} stale {} gathering {:?} unknown {} said {said:?} news {}",
+            "coordinates {} stale {} gathering {:?} unknown {} reports {reports:?} news {}",
             self.is_coordinator,
             self.stale,
             self.gathering,
@@ -162,7 +163,7 @@ impl Control {
 
     /// The tables that members said they follow.
     fn reported_tables(&self) -> impl Iterator<Item = &Arc<Table>> {
-        self.said.values().filter_map(|said| said.table.as_ref())
+        self.reports.values().filter_map(|report| report.table.as_ref())
     }
 
     /// There is a new view.
@@ -184,9 +185,9 @@ impl Control {
         self.leaving.retain(|id| known(*id));
         self.lite.retain(|id| known(*id));
         self.lite.extend(self.nodes.iter().filter(|node| node.lite).map(|node| node.id));
-        let mut said = std::mem::take(&mut self.said);
-        said.retain(|id, said| self.is_here(*id, said.generation));
-        self.said = said;
+        let mut reports = std::mem::take(&mut self.reports);
+        reports.retain(|id, report| self.is_here(*id, report.generation));
+        self.reports = reports;
         self.is_coordinator = view.coordinator().id == self.me;
         self.stale = self.is_coordinator;
         if self.is_coordinator && !self.unknown(table).is_empty() {
@@ -212,7 +213,7 @@ impl Control {
         let current = table.filter(|table| self.is_current(table));
         self.nodes
             .iter()
-            .filter(|node| node.id != self.me && !self.said.contains_key(&node.id))
+            .filter(|node| node.id != self.me && !self.reports.contains_key(&node.id))
             .filter(|node| {
                 current.is_none_or(|table| {
                     table.generation(node.id) != Some(node.generation)
@@ -248,8 +249,8 @@ impl Control {
                 && table.as_ref().is_none_or(|table| table.stamp < own.stamp)
         });
         if sound && !is_old {
-            let said = ReportedTable { generation: node.generation, table: table.map(Arc::new) };
-            self.said.insert(from, said);
+            let report = ReportedTable { generation: node.generation, table: table.map(Arc::new) };
+            self.reports.insert(from, report);
             self.stale = true;
         }
     }
@@ -296,10 +297,10 @@ impl Control {
         now: Duration,
         now_ms: u64,
         table: Option<&Arc<Table>>,
-    ) -> Orders {
-        let mut orders = Orders::default();
+    ) -> Actions {
+        let mut actions = Actions::default();
         if !self.is_coordinator {
-            return orders;
+            return actions;
         }
         let is_over = |missing: &Missing| missing.since_ms.saturating_add(MISSING_MS_MAX) < now_ms;
         self.stale |= table.is_some_and(|table| table.missing.iter().any(is_over));
@@ -316,44 +317,44 @@ impl Control {
                 self.gathering = None;
             } else if self.asked_at.is_none_or(|asked_at| now >= asked_at + again) {
                 self.asked_at = Some(now);
-                orders.query = unknown;
+                actions.query = unknown;
             }
         }
         if !self.stale {
-            return orders;
+            return actions;
         }
         let current = table.is_some_and(|table| self.is_current(table));
         if complete {
             self.stale = false;
-            self.make(now_ms, table, &mut orders);
-            if orders.publish.is_some() {
+            self.make_table(now_ms, table, &mut actions);
+            if actions.publish.is_some() {
                 // From now on they follow this one.
-                self.said.clear();
+                self.reports.clear();
             }
-        } else if current && self.somebody_is_gone(table) {
+        } else if current && self.has_lost_member(table) {
             // Those who are known are not kept waiting for those who are new.
-            let said = std::mem::take(&mut self.said);
-            self.make(now_ms, table, &mut orders);
-            self.said = said;
+            let reports = std::mem::take(&mut self.reports);
+            self.make_table(now_ms, table, &mut actions);
+            self.reports = reports;
         }
-        orders
+        actions
     }
 
     /// Whether the table counts on somebody who is not there any more.
-    fn somebody_is_gone(&self, table: Option<&Arc<Table>>) -> bool {
+    fn has_lost_member(&self, table: Option<&Arc<Table>>) -> bool {
         table.is_some_and(|table| {
             table.members.iter().any(|known| !self.is_here(known.id, known.generation))
         })
     }
 
     /// Makes the next table.
-    fn make(&mut self, now_ms: u64, own: Option<&Arc<Table>>, orders: &mut Orders) {
+    fn make_table(&mut self, now_ms: u64, own: Option<&Arc<Table>>, actions: &mut Actions) {
         let base = self.base(own);
         let foreign = base.as_ref().is_none_or(|base| Some(base.stamp) != own.map(|own| own.stamp));
-        let strayed = self.strays(own);
+        let is_diverged = self.follows_other_branch(own);
         let next = match base {
             None => Table::founded_by(self.me, self.partitions, self.maps.clone()),
-            Some(base) if self.is_current(&base) && !foreign && !strayed => {
+            Some(base) if self.is_current(&base) && !foreign && !is_diverged => {
                 let mut next = Table::clone(&base);
                 next.stamp.version += 1;
                 next
@@ -371,7 +372,7 @@ impl Control {
             .iter()
             .filter(|node| {
                 node.id == self.me
-                    || self.said.contains_key(&node.id)
+                    || self.reports.contains_key(&node.id)
                     || before.generation(node.id) == Some(node.generation)
             })
             .copied()
@@ -381,18 +382,18 @@ impl Control {
             // Only who takes over from a primary that is gone is as good as it ever was.
             let is_here = |id| present.iter().any(|node| node.id == id);
             for assignment in &mut before.partitions {
-                let heir = assignment.heir(is_here);
-                assignment.forget_copies(heir);
+                let successor = assignment.successor(is_here);
+                assignment.forget_copies(successor);
             }
         }
-        let mut made = plan(&before, &present, &self.wanted);
+        let mut made = plan(&before, &present, &self.replication);
         if recopies {
             made.partitions.iter_mut().for_each(|assignment| assignment.forget_copies(None));
         }
         let missing = self.missing(now_ms, &next, own);
         let unchanged = own.is_some_and(|own| {
             !foreign
-                && !strayed
+                && !is_diverged
                 && own.partitions == made.partitions
                 && own.members == made.members
                 && own.missing == missing
@@ -401,10 +402,10 @@ impl Control {
         if unchanged {
             return;
         }
-        orders.lost = made.lost;
+        actions.lost = made.lost;
         let (partitions, members, maps) = (made.partitions, made.members, self.maps.clone());
         let next = Table { partitions, members, missing, maps, ..next };
-        orders.publish = Some(Arc::new(next));
+        actions.publish = Some(Arc::new(next));
     }
 
     /// Members that were lost, before `base` or since, or follow another table, and have not
@@ -428,8 +429,9 @@ impl Control {
                 all.entry(known.id).or_insert(since_ms);
             }
         }
-        let said = self.said.iter().filter_map(|(id, said)| Some((*id, said.table.as_ref()?)));
-        for (id, table) in said.chain(own.map(|own| (self.me, own))) {
+        let reports =
+            self.reports.iter().filter_map(|(id, report)| Some((*id, report.table.as_ref()?)));
+        for (id, table) in reports.chain(own.map(|own| (self.me, own))) {
             if !base.continues(table.stamp) && holds(id) {
                 all.entry(id).or_insert(since_ms);
             }
@@ -453,8 +455,8 @@ impl Control {
         let stamp = if id == self.me {
             own.map(|own| own.stamp)
         } else {
-            match self.said.get(&id) {
-                Some(said) => said.table.as_ref().map(|table| table.stamp),
+            match self.reports.get(&id) {
+                Some(report) => report.table.as_ref().map(|table| table.stamp),
                 // Led so far, and not asked.
                 None => return here && !self.may_follow_another(id, next),
             }
@@ -463,7 +465,7 @@ impl Control {
     }
 
     /// Whether somebody follows another branch, whose tables look newer than ours.
-    fn strays(&self, own: Option<&Arc<Table>>) -> bool {
+    fn follows_other_branch(&self, own: Option<&Arc<Table>>) -> bool {
         let Some(own) = own else { return false };
         self.reported_tables()
             .any(|table| !own.continues(table.stamp) && table.stamp.term >= own.stamp.term)
@@ -472,9 +474,10 @@ impl Control {
     /// The table to go on from: the one that most data members follow whose copies
     /// count there. Who has been away since is another, as far as it goes.
     fn base(&self, own: Option<&Arc<Table>>) -> Option<Arc<Table>> {
-        let said = self.said.iter().filter_map(|(id, said)| Some((*id, said.table.clone()?)));
+        let reports =
+            self.reports.iter().filter_map(|(id, report)| Some((*id, report.table.clone()?)));
         let all: Vec<(MemberId, Arc<Table>)> =
-            said.chain(own.map(|own| (self.me, Arc::clone(own)))).collect();
+            reports.chain(own.map(|own| (self.me, Arc::clone(own)))).collect();
         let is_data = |id: MemberId| self.node(id).is_some_and(|node| !node.lite);
         let current = own.filter(|own| self.is_current(own));
         let weight = |table: &Table| {

@@ -53,7 +53,7 @@ pub enum Report {
     },
     /// The next table does not continue the one that this member followed before: what it
     /// reported of that one does not hold for this one.
-    Rejoined,
+    Diverged,
     /// Maps are set in another way from now on: as the oldest member has it.
     MapSettings,
     /// No complete copy was left of these partitions: what they held is lost,
@@ -161,13 +161,13 @@ pub(crate) struct Core {
     /// the time of this cluster.
     pub(crate) shift_ms: AtomicI64,
     /// Whether what this member held comes from this very cluster.
-    pub(crate) is_kin: AtomicBool,
+    pub(crate) is_same_cluster: AtomicBool,
     /// Microseconds since start when another branch was followed; zero before.
     pub(crate) branched_us: AtomicU64,
     /// Partitions that are being copied to a member.
     pub(crate) copying: Mutex<BTreeMap<MemberId, BTreeSet<u16>>>,
     /// Members that went another way before they followed this table.
-    pub(crate) away: Mutex<BTreeMap<MemberId, Stamp>>,
+    pub(crate) diverged: Mutex<BTreeMap<MemberId, Stamp>>,
     /// Bytes of the copies that transactions work on.
     pub(crate) transaction_bytes: Arc<AtomicUsize>,
     /// Partitions that are about to be handed over.
@@ -220,7 +220,7 @@ impl Core {
     }
 
     /// Whether the view has members, and none of them stores data.
-    pub(crate) fn nobody_stores(&self) -> bool {
+    pub(crate) fn has_no_data_member(&self) -> bool {
         self.data_members.load(Ordering::Relaxed) == 0
     }
 }

@@ -55,12 +55,12 @@ pub(crate) struct Record<'a> {
     pub(crate) version: Version,
     /// What changes.
     #[serde(borrow)]
-    pub(crate) what: What<'a>,
+    pub(crate) change: RecordChange<'a>,
 }
 
 /// What a record is about.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(crate) enum What<'a> {
+pub(crate) enum RecordChange<'a> {
     /// One key.
     Key(#[serde(borrow, with = "serde_bytes")] &'a [u8], #[serde(borrow)] Edit<'a>),
     /// All keys of the partition go.
@@ -80,9 +80,9 @@ impl<'a> Record<'a> {
 
     /// The hash of the key that it is about; zero for a whole map.
     pub(crate) fn hash(&self, hasher: &KeyHasher) -> u32 {
-        match &self.what {
-            What::Key(key, _) => hasher.hash(key),
-            What::Clear | What::Forget(_) | What::Floor(_) => 0,
+        match &self.change {
+            RecordChange::Key(key, _) => hasher.hash(key),
+            RecordChange::Clear | RecordChange::Forget(_) | RecordChange::Floor(_) => 0,
         }
     }
 
@@ -90,9 +90,9 @@ impl<'a> Record<'a> {
     /// longer than one may be, or there is no such kind of value.
     pub(crate) fn decode(bytes: &'a [u8]) -> Option<(Self, &'a [u8])> {
         let (record, rest): (Self, _) = postcard::take_from_bytes(bytes).ok()?;
-        match record.what {
-            What::Key(key, _) if key.len() > KEY_BYTES_MAX => None,
-            What::Key(_, Edit::Put { kind, .. }) if kind >= KINDS_MAX => None,
+        match record.change {
+            RecordChange::Key(key, _) if key.len() > KEY_BYTES_MAX => None,
+            RecordChange::Key(_, Edit::Put { kind, .. }) if kind >= KINDS_MAX => None,
             _ => Some((record, rest)),
         }
     }

@@ -11,7 +11,7 @@ use std::collections::BTreeSet;
 
 use crate::OpError;
 use crate::clock::Version;
-use crate::edit::{Edit, Record, What};
+use crate::edit::{Edit, Record, RecordChange};
 use crate::entry::{Expiry, Meta, Plain, Statistics, Structured, Tombstone, Usage};
 use crate::map::{Eviction, Map};
 use crate::ordered::{Hashed as _, Ordered};
@@ -343,13 +343,13 @@ impl Fragment {
         hash: u32,
         record: &Record<'_>,
     ) -> Result<(), EditMismatch> {
-        match &record.what {
-            What::Key(key, edit) => {
+        match &record.change {
+            RecordChange::Key(key, edit) => {
                 self.apply(map, now_ms, hash, key, record.version, edit)?;
             }
-            What::Clear => self.clear(record.version),
-            What::Forget(version) => self.forget(*version),
-            What::Floor(version) => {
+            RecordChange::Clear => self.clear(record.version),
+            RecordChange::Forget(version) => self.forget(*version),
+            RecordChange::Floor(version) => {
                 self.floor = self.floor.max(*version);
                 self.forget(*version);
             }

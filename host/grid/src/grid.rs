@@ -143,10 +143,10 @@ impl Grid {
             lease: Lease::default(),
             missing_since_ms: AtomicU64::new(u64::MAX),
             shift_ms: AtomicI64::new(0),
-            is_kin: AtomicBool::new(true),
+            is_same_cluster: AtomicBool::new(true),
             branched_us: AtomicU64::new(0),
             copying: Mutex::default(),
-            away: Mutex::default(),
+            diverged: Mutex::default(),
             transaction_bytes: Arc::default(),
             retiring: Mutex::default(),
             settings,
@@ -282,8 +282,8 @@ impl Grid {
         let core = &self.inner.core;
         let partition = core.partitions.get(usize::from(partition))?.lock();
         let place = match &partition.role {
-            Role::Lead(_) => 0,
-            Role::Follow(follow) if follow.is_synced() => follow.place,
+            Role::Primary(_) => 0,
+            Role::Backup(role) if role.is_synced() => role.place,
             _ => return None,
         };
         let maps = core.maps.all();
@@ -399,7 +399,7 @@ impl Grid {
         for partition in &core.partitions {
             partition.lock().handle_lost(to);
         }
-        self.introduce_to(to);
+        self.announce_to(to);
     }
 
     /// Goes on with the copies that are being made for a member.
@@ -459,7 +459,7 @@ impl Grid {
             peer.end();
             self.inner.calls.handle_gone(id);
             core.copying.lock().remove(&id);
-            core.away.lock().remove(&id);
+            core.diverged.lock().remove(&id);
             self.inner.listeners.forget(id);
             self.inner.blocked.lock().retain(|(member, _), slot| {
                 let stays = *member != id;
@@ -480,11 +480,11 @@ impl Grid {
         for id in new {
             // It opens the connection that asides go back along.
             core.send(id, &Message::Alive);
-            self.introduce_to(id);
+            self.announce_to(id);
         }
         self.inner.control.lock().handle_view(now, view, table.as_ref());
         self.renew(now);
-        self.lead();
+        self.coordinate();
         let early = self.inner.early.lock().take();
         if let Some((from, table, now_ms)) = early {
             self.handle_table(from, table, now_ms);
@@ -538,13 +538,13 @@ impl Grid {
                 peer.push(|bytes| Message::Alive.encode(bytes));
             }
             if !leftover {
-                self.tell_settled();
+                self.report_settled();
             }
         }
         for peer in &peers {
             self.pump(peer.id());
         }
-        self.lead();
+        self.coordinate();
         if due.pulse {
             self.pulse(now);
         }
@@ -588,16 +588,16 @@ impl Grid {
             let spoiled = partition.take_spoiled();
             let (epoch, events) = (partition.epoch, partition.take_events());
             drop(partition);
-            self.inner.tell(&events);
+            self.inner.publish_events(&events);
             let partition = number as u16;
             for unresolved in unresolved {
                 self.inner.resolve(partition, unresolved);
             }
             for member in spoiled {
-                self.tell_coordinator(Message::Spoiled { partition, epoch, member });
+                self.send_to_coordinator(Message::Spoiled { partition, epoch, member });
             }
             for (member, place) in unreported {
-                self.tell_coordinator(Message::Completed { partition, epoch, member, place });
+                self.send_to_coordinator(Message::Completed { partition, epoch, member, place });
             }
         }
         self.expire_crowded(now, crowded);
@@ -623,18 +623,18 @@ impl Grid {
 
     /// A message of another member.
     fn handle_message(&self, from: MemberId, bytes: &[u8]) -> Verdict {
-        self.take_message(from, bytes).unwrap_or(Verdict::Nonsense)
+        self.process_message(from, bytes).unwrap_or(Verdict::Malformed)
     }
 
     /// As [`Grid::handle_message`]; `None` when it makes no sense.
-    fn take_message(&self, from: MemberId, bytes: &[u8]) -> Option<Verdict> {
+    fn process_message(&self, from: MemberId, bytes: &[u8]) -> Option<Verdict> {
         let core = &self.inner.core;
         let message = Message::decode(bytes)?;
         let at = |number: u16| core.partitions.get(usize::from(number));
         match message {
             Message::Records { partition, epoch, copy, time_ms, more, records } => {
                 let mut partition = at(partition)?.lock();
-                core.clock.heard(core.now(), time_ms);
+                core.clock.observe_time(core.now(), time_ms);
                 return Some(partition.handle_records(core, from, (epoch, copy), more, records));
             }
             Message::Alive => {}
@@ -650,7 +650,7 @@ impl Grid {
                 let spoiled =
                     at(partition)?.lock().handle_ask(core, from, epoch, ask, place, &held);
                 if spoiled {
-                    self.tell_coordinator(Message::Spoiled { partition, epoch, member: from });
+                    self.send_to_coordinator(Message::Spoiled { partition, epoch, member: from });
                 }
             }
             Message::SyncStart { partition, epoch, ask, maps } => {
@@ -670,7 +670,12 @@ impl Grid {
                 let place = at(partition)?.lock().handle_synced(from, epoch, ask);
                 if let Some(place) = place {
                     let member = from;
-                    self.tell_coordinator(Message::Completed { partition, epoch, member, place });
+                    self.send_to_coordinator(Message::Completed {
+                        partition,
+                        epoch,
+                        member,
+                        place,
+                    });
                 }
             }
             Message::Check { partition, epoch, copy, digests } => {
@@ -679,20 +684,20 @@ impl Grid {
             Message::Handoff { partition, epoch } => {
                 at(partition)?.lock().handle_handoff(core, from, epoch);
             }
-            Message::Away { stamp } => {
-                core.away.lock().insert(from, stamp);
+            Message::Diverged { stamp } => {
+                core.diverged.lock().insert(from, stamp);
                 for partition in &core.partitions {
-                    partition.lock().skip_handoff(core, from);
+                    partition.lock().give_up_handoff(core, from);
                 }
             }
             Message::Ask { id, version, partition, map, waits, op } => {
-                core.clock.saw(version);
+                core.clock.observe(version);
                 at(partition)?;
                 self.handle_ask(from, id, partition, map, waits, &op);
             }
-            Message::Forget { id } => self.handle_forget(from, id),
+            Message::Cancel { id } => self.handle_cancel(from, id),
             Message::Answer { id, version, outcome } => {
-                core.clock.saw(version);
+                core.clock.observe(version);
                 self.inner.calls.handle_answer(from, id, Answer::Outcome(outcome));
             }
             Message::MergeAsk { id, partition, held } => {
@@ -702,10 +707,10 @@ impl Grid {
             Message::MergeWant { id, ranges } => {
                 self.inner.calls.handle_answer(from, id, Answer::Wants(ranges));
             }
-            Message::Merge { id, partition, kin, map, items } => {
+            Message::Merge { id, partition, same_cluster, map, items } => {
                 at(partition)?;
                 let items = Item::decode_all(items)?;
-                self.handle_merge(from, id, partition, map, &items, kin);
+                self.handle_merge(from, id, partition, map, &items, same_cluster);
             }
             Message::Merged { id, done } => {
                 self.inner.calls.handle_answer(from, id, Answer::Merged(done));
@@ -716,11 +721,11 @@ impl Grid {
                 core.send(from, &Message::Report { version, table });
             }
             Message::Report { version, table } => {
-                core.clock.saw(version);
+                core.clock.observe(version);
                 self.handle_report(from, table);
             }
             Message::Table { version, now_ms, table } => {
-                core.clock.saw(version);
+                core.clock.observe(version);
                 self.handle_table(from, table, now_ms);
             }
             Message::Pulse { stamp, now_ms } => self.handle_pulse(from, stamp, now_ms),
@@ -737,7 +742,7 @@ impl Grid {
             }
             Message::Leaving => {
                 self.inner.control.lock().handle_leaving(from);
-                self.lead();
+                self.coordinate();
             }
             Message::Publish { id, topic, payload } => {
                 let (topic, payload) = (topic.to_vec().into(), payload.to_vec().into());
@@ -747,15 +752,15 @@ impl Grid {
             Message::Delivered { id, count } => {
                 self.inner.calls.handle_answer(from, id, Answer::Delivered(count));
             }
-            Message::Subscriptions { id, question } => {
+            Message::Subscriptions { id, query } => {
                 // One that does not take its answers is not given more of them.
                 if core.peer(from).is_some_and(|peer| !peer.is_full()) {
-                    let found = self.inner.topics.find(&question);
+                    let found = self.inner.topics.query(&query);
                     core.send(from, &Message::Subscribed { id, found });
                 }
             }
             Message::Subscribed { id, found } => {
-                self.inner.calls.handle_answer(from, id, Answer::Found(found));
+                self.inner.calls.handle_answer(from, id, Answer::Subscriptions(found));
             }
             Message::Interest { maps } => {
                 self.inner.listeners.interest(from, maps);
@@ -766,14 +771,14 @@ impl Grid {
                 self.inner.take_setting(name, value, version);
             }
         }
-        Some(Verdict::Taken)
+        Some(Verdict::Processed)
     }
 
     /// The primary answers what another holds.
     fn handle_merge_ask(&self, from: MemberId, id: u64, partition: &Partition, held: &Held<'_>) {
         let core = &self.inner.core;
         match core.maps.open(held.map) {
-            Ok(map) if partition.leading().is_some() => {
+            Ok(map) if partition.serving_primary().is_some() => {
                 let ranges = partition.wanted(&map, held);
                 core.send(from, &Message::MergeWant { id, ranges });
             }
@@ -800,7 +805,7 @@ impl Inner {
         let result = work(&mut partition);
         let events = partition.take_events();
         drop(partition);
-        self.tell(&events);
+        self.publish_events(&events);
         result
     }
 

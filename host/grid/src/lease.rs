@@ -30,7 +30,7 @@ const LAPSED_MS_MAX: u64 = 3_000;
 const ASKED_MAX: usize = 32;
 
 /// One request for renewal.
-struct AskResult {
+struct RenewalRequest {
     nonce: u64,
     at: Duration,
     granted: BTreeSet<MemberId>,
@@ -38,7 +38,7 @@ struct AskResult {
 
 #[derive(Default)]
 struct State {
-    asked: VecDeque<AskResult>,
+    asked: VecDeque<RenewalRequest>,
     next_at: Duration,
     /// Since when it has not been held.
     lapsed_since: Option<Duration>,
@@ -47,7 +47,7 @@ struct State {
 }
 
 /// Who is asked, and what their answers are worth.
-pub(crate) struct Electorate {
+pub(crate) struct Voters {
     /// The other members of the view.
     pub(crate) others: BTreeSet<MemberId>,
     /// The coordinator, if that is another member.
@@ -108,7 +108,7 @@ impl Lease {
     }
 
     /// What is due. `now` may be long after the last call.
-    pub(crate) fn poll(&self, now: Duration, voters: &Electorate, nonce: u64) -> Due {
+    pub(crate) fn poll(&self, now: Duration, voters: &Voters, nonce: u64) -> Due {
         if voters.others.is_empty() {
             self.hold_alone(now);
             return Due::Nothing;
@@ -130,7 +130,7 @@ impl Lease {
         if state.asked.len() >= ASKED_MAX {
             state.asked.pop_front();
         }
-        state.asked.push_back(AskResult { nonce, at: now, granted: BTreeSet::new() });
+        state.asked.push_back(RenewalRequest { nonce, at: now, granted: BTreeSet::new() });
         Due::Ask { nonce, everybody: voters.coordinator.is_none() || is_open || lapsed }
     }
 
@@ -139,7 +139,7 @@ impl Lease {
     pub(crate) fn handle_renewed(
         &self,
         now: Duration,
-        voters: &Electorate,
+        voters: &Voters,
         from: MemberId,
         nonce: u64,
         yes: bool,
@@ -204,14 +204,11 @@ mod tests {
         MemberId::from_bytes([n; 16])
     }
 
-    fn voters(others: &[u8], coordinator: Option<u8>) -> Electorate {
-        Electorate {
-            others: others.iter().map(|n| id(*n)).collect(),
-            coordinator: coordinator.map(id),
-        }
+    fn voters(others: &[u8], coordinator: Option<u8>) -> Voters {
+        Voters { others: others.iter().map(|n| id(*n)).collect(), coordinator: coordinator.map(id) }
     }
 
-    fn ask(lease: &Lease, at: u64, voters: &Electorate) -> bool {
+    fn ask(lease: &Lease, at: u64, voters: &Voters) -> bool {
         match lease.poll(ms(at), voters, at) {
             Due::Ask { everybody, .. } => everybody,
             Due::Nothing => panic!("nothing is due at {at}"),

@@ -360,11 +360,11 @@ pub struct Maps {
     catalog: RwLock<Arc<MapCatalog>>,
     /// As this member is configured, whose bounds of memory hold here.
     own: RwLock<MapCatalog>,
-    known: RwLock<Known>,
+    known: RwLock<OpenMaps>,
 }
 
 #[derive(Debug, Default)]
-struct Known {
+struct OpenMaps {
     by_name: HashMap<Box<str>, Arc<Map>>,
     in_order: Vec<Arc<Map>>,
 }

@@ -29,7 +29,7 @@ use crate::event::Event;
 use crate::fragment::Held;
 use crate::op::Op;
 use crate::table::{Stamp, Table};
-use crate::topic::{Found, Question, TooMany};
+use crate::topic::{SubscriptionInfo, SubscriptionQuery, TooManyNames};
 use crate::{OpError, Reply};
 
 /// Changes with the layout of messages, or of what copies hold: members with different ones
@@ -111,7 +111,7 @@ pub(crate) enum Message<'a> {
     /// "You lead now; you have seen all that I did."
     Handoff { partition: u16, epoch: u64 },
     /// "I went another way before this table: I hand nothing over with it."
-    Away { stamp: Stamp },
+    Diverged { stamp: Stamp },
     /// "Do this, you lead there."
     Ask {
         id: u64,
@@ -126,7 +126,7 @@ pub(crate) enum Message<'a> {
         op: Op<'a>,
     },
     /// "Nobody waits for that any more."
-    Forget { id: u64 },
+    Cancel { id: u64 },
     /// What came of it.
     Answer { id: u64, version: Version, outcome: Outcome },
     /// "I was away and hold this."
@@ -143,7 +143,7 @@ pub(crate) enum Message<'a> {
         id: u64,
         partition: u16,
         /// Whether the sender was a member of this very cluster.
-        kin: bool,
+        same_cluster: bool,
         #[serde(borrow)]
         map: &'a str,
         /// Items, one behind the other.
@@ -185,9 +185,9 @@ pub(crate) enum Message<'a> {
     /// "So many got it."
     Delivered { id: u64, count: u64 },
     /// To all: "what did your clients subscribe to?"
-    Subscriptions { id: u64, question: Question },
+    Subscriptions { id: u64, query: SubscriptionQuery },
     /// "This."
-    Subscribed { id: u64, found: Result<Found, TooMany> },
+    Subscribed { id: u64, found: Result<SubscriptionInfo, TooManyNames> },
     /// To all: "tell me what happens in these maps."
     Interest { maps: Vec<String> },
     /// What happened.
@@ -252,10 +252,10 @@ mod tests {
 
     #[test]
     fn what_no_primary_sends_is_not_read() {
-        use crate::edit::{Edit, Record, What};
+        use crate::edit::{Edit, Record, RecordChange};
         let put = |kind, key| {
             let edit = Edit::Put { kind, value: b"v", expiry: crate::entry::Expiry::NEVER };
-            Record { map: "m", version: Version(1), what: What::Key(key, edit) }
+            Record { map: "m", version: Version(1), change: RecordChange::Key(key, edit) }
         };
         let long = vec![b'k'; crate::KEY_BYTES_MAX + 1];
         for (record, fits) in [

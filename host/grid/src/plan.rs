@@ -11,10 +11,10 @@ use std::net::IpAddr;
 
 use convoke_membership::MemberId;
 
-use crate::table::{Assignment, Known, Replica, Table};
+use crate::table::{Assignment, Replica, Table, TableMember};
 
 /// Copies on their way to one member, or from one, at a time.
-const COPIES_UNDER_WAY_MAX: usize = 64;
+const COPIES_IN_PROGRESS_MAX: usize = 64;
 
 /// A member as the planner sees it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,14 +37,14 @@ pub struct Plan {
     /// The partitions of the next table.
     pub partitions: Vec<Assignment>,
     /// The members of the next table.
-    pub members: Vec<Known>,
+    pub members: Vec<TableMember>,
     /// Partitions of which no complete copy was left.
     pub lost: Vec<u16>,
 }
 
 /// How copies are to be.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Wanted {
+pub struct ReplicationGoal {
     /// Copies beside the primary.
     pub copies: usize,
     /// Whether some map has fewer than that: then a backup that moves up lacks
@@ -54,7 +54,7 @@ pub struct Wanted {
 
 /// The step after `table` for these members.
 #[must_use]
-pub fn plan(table: &Table, nodes: &[Node], wanted: &Wanted) -> Plan {
+pub fn plan(table: &Table, nodes: &[Node], replication: &ReplicationGoal) -> Plan {
     let mut partitions = table.partitions.clone();
     let mut lost = Vec::new();
     let stays = |replica: &Replica| {
@@ -67,11 +67,11 @@ pub fn plan(table: &Table, nodes: &[Node], wanted: &Wanted) -> Plan {
     let holders: Vec<&Node> = nodes.iter().filter(|node| !node.lite && !node.leaves).collect();
     for (number, assignment) in partitions.iter_mut().enumerate() {
         let had = !assignment.replicas.is_empty();
-        if add_tombstone(assignment, stays, wanted) && had {
+        if remove_absent(assignment, stays, replication) && had {
             lost.push(number as u16);
         }
     }
-    let goals = goals(&partitions, &holders, wanted.copies);
+    let goals = goals(&partitions, &holders, replication.copies);
     let mut traffic = Traffic::of(&partitions);
     // Copies that are missing come before copies that only move.
     for repair in [true, false] {
@@ -80,20 +80,20 @@ pub fn plan(table: &Table, nodes: &[Node], wanted: &Wanted) -> Plan {
         }
     }
     let members =
-        nodes.iter().map(|node| Known { id: node.id, generation: node.generation }).collect();
+        nodes.iter().map(|node| TableMember { id: node.id, generation: node.generation }).collect();
     Plan { partitions, members, lost }
 }
 
 /// Takes out the copies of those who are gone. Returns whether no complete copy
 /// is left.
-fn add_tombstone(
+fn remove_absent(
     assignment: &mut Assignment,
     stays: impl Fn(&Replica) -> bool,
-    wanted: &Wanted,
+    replication: &ReplicationGoal,
 ) -> bool {
     let before = assignment.primary();
     assignment.replicas.retain(stays);
-    if !wanted.mixed {
+    if !replication.mixed {
         // Whatever its place, a copy has everything or nothing.
         for replica in &mut assignment.replicas {
             replica.complete = replica.complete.map(|_| 0);
@@ -138,7 +138,7 @@ fn goals(partitions: &[Assignment], holders: &[&Node], copies: usize) -> Vec<Vec
                 .find(|replica| {
                     usize::from(replica.place) == place && !goal.contains(&replica.member)
                 })
-                .filter(|replica| !crowded(holders, goal, replica.member))
+                .filter(|replica| !shares_host(holders, goal, replica.member))
                 .map(|replica| replica.member);
             // Copies are evened out in the end, all of a member together.
             if let Some(member) = keeps
@@ -154,7 +154,7 @@ fn goals(partitions: &[Assignment], holders: &[&Node], copies: usize) -> Vec<Vec
                 let candidate = |node: &&&Node| !goal.contains(&node.id);
                 let best = holders.iter().filter(candidate).min_by_key(|node| {
                     let full = !shares.has_room(node.id);
-                    (full, crowded(holders, goal, node.id), !has(node.id), shares.of(node.id))
+                    (full, shares_host(holders, goal, node.id), !has(node.id), shares.of(node.id))
                 });
                 if let Some(node) = best {
                     shares.add(node.id);
@@ -188,8 +188,8 @@ fn even_out(goals: &mut [Vec<MemberId>], holders: &[&Node]) {
                     let place = goal.iter().position(|id| id == rich).filter(|place| *place > 0)?;
                     let others: Vec<_> = goal.iter().copied().filter(|id| id != rich).collect();
                     let fits = !goal.contains(poor)
-                        && !crowded(holders, &others, *poor)
-                        && !crowded(holders, &goal[..place], *poor);
+                        && !shares_host(holders, &others, *poor)
+                        && !shares_host(holders, &goal[..place], *poor);
                     fits.then_some(place)
                 };
                 let found = goals.iter_mut().find_map(|goal| Some((place(goal)?, goal)));
@@ -206,7 +206,7 @@ fn even_out(goals: &mut [Vec<MemberId>], holders: &[&Node]) {
 
 /// Whether a member shares its host with one that has the partition already,
 /// though there are hosts that have not.
-fn crowded(holders: &[&Node], goal: &[MemberId], member: MemberId) -> bool {
+fn shares_host(holders: &[&Node], goal: &[MemberId], member: MemberId) -> bool {
     let host = |id: MemberId| holders.iter().find(|node| node.id == id).map(|node| node.host);
     let used: Vec<_> = goal.iter().map(|id| host(*id)).collect();
     let elsewhere = holders.iter().any(|node| !used.contains(&Some(node.host)));
@@ -286,7 +286,7 @@ impl Traffic {
 
     fn has_room(&self, from: Option<MemberId>, to: MemberId) -> bool {
         let busy = |map: &HashMap<_, usize>, id| {
-            map.get(&id).is_some_and(|count| *count >= COPIES_UNDER_WAY_MAX)
+            map.get(&id).is_some_and(|count| *count >= COPIES_IN_PROGRESS_MAX)
         };
         !from.is_some_and(|from| busy(&self.from, from)) && !busy(&self.to, to)
     }
@@ -368,20 +368,20 @@ mod tests {
         Node { id: id(n), generation: 0, lite: false, leaves: false, host }
     }
 
-    fn wanted(copies: usize) -> Wanted {
-        Wanted { copies, mixed: false }
+    fn replication(copies: usize) -> ReplicationGoal {
+        ReplicationGoal { copies, mixed: false }
     }
 
-    fn follow(table: &mut Table, plan: Plan) -> bool {
+    fn apply(table: &mut Table, plan: Plan) -> bool {
         let changed = table.partitions != plan.partitions || table.members != plan.members;
         table.partitions = plan.partitions;
         table.members = plan.members;
         changed
     }
 
-    fn advance(table: &mut Table, nodes: &[Node], wanted: &Wanted) {
-        let next = plan(table, nodes, wanted);
-        follow(table, next);
+    fn advance(table: &mut Table, nodes: &[Node], replication: &ReplicationGoal) {
+        let next = plan(table, nodes, replication);
+        apply(table, next);
     }
 
     /// Every copy on its way arrives.
@@ -392,11 +392,11 @@ mod tests {
     }
 
     /// Plans until nothing changes; gives the number of steps.
-    fn settle(table: &mut Table, nodes: &[Node], wanted: &Wanted) -> usize {
+    fn settle(table: &mut Table, nodes: &[Node], replication: &ReplicationGoal) -> usize {
         for steps in 0..1_000 {
             complete_all(table);
-            let next = plan(table, nodes, wanted);
-            if !follow(table, next) {
+            let next = plan(table, nodes, replication);
+            if !apply(table, next) {
                 return steps;
             }
         }
@@ -431,35 +431,35 @@ mod tests {
             hosts in 1..5_u8,
             partitions in prop_oneof![Just(7_u16), Just(31), Just(271)],
         ) {
-            let wanted = wanted(copies);
+            let replication = replication(copies);
             let mut nodes = vec![node(1, hosts)];
             let mut table = Table::founded_by(id(1), partitions, MapCatalog::default());
-            settle(&mut table, &nodes, &wanted);
+            settle(&mut table, &nodes, &replication);
             for (comes, n, in_the_middle) in changes {
                 let here = nodes.iter().position(|node| node.id == id(n));
                 match here {
                     None if comes => nodes.push(node(n, hosts)),
                     Some(at) if !comes && nodes.len() > 1 => {
                         // One crash at a time, once all copies are complete: nothing is lost.
-                        settle(&mut table, &nodes, &wanted);
+                        settle(&mut table, &nodes, &replication);
                         let copied = copies > 0;
                         nodes.remove(at);
-                        let next = plan(&table, &nodes, &wanted);
+                        let next = plan(&table, &nodes, &replication);
                         prop_assert!(!copied || next.lost.is_empty());
-                        follow(&mut table, next);
+                        apply(&mut table, next);
                     }
                     _ => continue,
                 }
-                advance(&mut table, &nodes, &wanted);
+                advance(&mut table, &nodes, &replication);
                 for assignment in &table.partitions {
                     prop_assert!(assignment.replicas[0].is_complete(), "a primary has everything");
                 }
                 if !in_the_middle {
-                    settle(&mut table, &nodes, &wanted);
+                    settle(&mut table, &nodes, &replication);
                     check_shares(&table, &nodes, copies);
                 }
             }
-            settle(&mut table, &nodes, &wanted);
+            settle(&mut table, &nodes, &replication);
             check_shares(&table, &nodes, copies);
         }
     }
@@ -468,10 +468,10 @@ mod tests {
     fn a_newcomer_takes_its_share_and_the_others_keep_theirs() {
         let mut nodes: Vec<_> = (1..=3).map(|n| node(n, 9)).collect();
         let mut table = Table::founded_by(id(1), 271, MapCatalog::default());
-        settle(&mut table, &nodes, &wanted(1));
+        settle(&mut table, &nodes, &replication(1));
         let before = table.clone();
         nodes.push(node(4, 9));
-        settle(&mut table, &nodes, &wanted(1));
+        settle(&mut table, &nodes, &replication(1));
         check_shares(&table, &nodes, 1);
         let moved = before
             .partitions
@@ -487,13 +487,13 @@ mod tests {
     fn a_primary_serves_until_the_one_that_replaces_it_has_everything() {
         let nodes = [node(1, 9), node(2, 9)];
         let mut table = Table::founded_by(id(1), 31, MapCatalog::default());
-        settle(&mut table, &nodes[..1], &wanted(1));
-        advance(&mut table, &nodes, &wanted(1));
+        settle(&mut table, &nodes[..1], &replication(1));
+        advance(&mut table, &nodes, &replication(1));
         assert_eq!(table.primaries()[&id(1)], 31);
         let on_its_way = |a: &Assignment| a.of(id(2)).is_some_and(|r| r.complete.is_none());
         assert!(table.partitions.iter().all(on_its_way));
         complete_all(&mut table);
-        advance(&mut table, &nodes, &wanted(1));
+        advance(&mut table, &nodes, &replication(1));
         assert_eq!(table.primaries()[&id(2)], 15);
     }
 
@@ -501,7 +501,7 @@ mod tests {
     fn copies_go_to_other_hosts_where_there_are_some() {
         let nodes: Vec<_> = (1..=6).map(|n| node(n, 2)).collect();
         let mut table = Table::founded_by(id(1), 271, MapCatalog::default());
-        settle(&mut table, &nodes, &wanted(1));
+        settle(&mut table, &nodes, &replication(1));
         let host = |id: MemberId| nodes.iter().find(|node| node.id == id).unwrap().host;
         for assignment in &table.partitions {
             let hosts: BTreeSet<_> = assignment.replicas.iter().map(|r| host(r.member)).collect();
@@ -513,11 +513,11 @@ mod tests {
     fn a_member_that_leaves_gives_up_what_it_has_once_others_have_it() {
         let mut nodes: Vec<_> = (1..=3).map(|n| node(n, 9)).collect();
         let mut table = Table::founded_by(id(1), 31, MapCatalog::default());
-        settle(&mut table, &nodes, &wanted(1));
+        settle(&mut table, &nodes, &replication(1));
         nodes[0].leaves = true;
-        advance(&mut table, &nodes, &wanted(1));
+        advance(&mut table, &nodes, &replication(1));
         assert!(table.primaries().contains_key(&id(1)), "not before others have it");
-        settle(&mut table, &nodes, &wanted(1));
+        settle(&mut table, &nodes, &replication(1));
         assert!(table.partitions.iter().all(|a| a.of(id(1)).is_none()));
     }
 
@@ -525,12 +525,12 @@ mod tests {
     fn lite_members_hold_nothing_and_those_who_return_begin_anew() {
         let lite = Node { lite: true, ..node(2, 9) };
         let mut table = Table::founded_by(id(1), 31, MapCatalog::default());
-        settle(&mut table, &[node(1, 9), lite], &wanted(1));
+        settle(&mut table, &[node(1, 9), lite], &replication(1));
         assert!(table.partitions.iter().all(|a| a.of(id(2)).is_none()));
         let mut nodes = [node(1, 9), node(3, 9)];
-        settle(&mut table, &nodes, &wanted(1));
+        settle(&mut table, &nodes, &replication(1));
         nodes[1].generation = 1;
-        let next = plan(&table, &nodes, &wanted(1));
+        let next = plan(&table, &nodes, &replication(1));
         let new_copy = |a: &Assignment| a.of(id(3)).is_none_or(|r| r.complete.is_none());
         assert!(next.partitions.iter().all(new_copy));
     }
@@ -539,8 +539,8 @@ mod tests {
     fn without_backups_a_lost_member_is_said_to_have_taken_partitions_with_it() {
         let nodes = [node(1, 9), node(2, 9)];
         let mut table = Table::founded_by(id(1), 31, MapCatalog::default());
-        settle(&mut table, &nodes, &wanted(0));
-        let next = plan(&table, &nodes[..1], &wanted(0));
+        settle(&mut table, &nodes, &replication(0));
+        let next = plan(&table, &nodes[..1], &replication(0));
         assert_eq!(next.lost.len(), 15);
         assert!(next.partitions.iter().all(|a| a.primary() == Some(id(1))));
     }
@@ -549,7 +549,7 @@ mod tests {
     fn a_backup_that_moves_up_lacks_the_maps_with_fewer_copies() {
         let nodes: Vec<_> = (1..=3).map(|n| node(n, 9)).collect();
         let mut table = Table::founded_by(id(1), 7, MapCatalog::default());
-        let mixed = Wanted { copies: 2, mixed: true };
+        let mixed = ReplicationGoal { copies: 2, mixed: true };
         settle(&mut table, &nodes, &mixed);
         let primary = table.partitions[0].primary().unwrap();
         let left: Vec<_> = nodes.iter().copied().filter(|node| node.id != primary).collect();

@@ -196,7 +196,7 @@ pub(crate) struct Sent {
 
 /// How a message fares.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Fate {
+pub(crate) enum MessageState {
     /// Nobody knows yet.
     Open,
     /// The receiver dealt with it.
@@ -287,26 +287,26 @@ impl Peer {
     }
 
     /// How a message fares.
-    pub(crate) fn fate(&self, sent: Sent) -> Fate {
+    pub(crate) fn state(&self, sent: Sent) -> MessageState {
         let is_current = || self.session.load(Ordering::Acquire) == sent.session;
         if is_current() {
             if self.acknowledged.load(Ordering::Acquire) < sent.number {
-                return Fate::Open;
+                return MessageState::Open;
             }
             // What was read is of this session if it has not ended by now.
             if !self.has_refused.load(Ordering::Acquire) && is_current() {
-                return Fate::Received;
+                return MessageState::Received;
             }
         }
         let outgoing = self.outgoing.lock();
         if outgoing.session != sent.session {
-            Fate::Lost
+            MessageState::Lost
         } else if outgoing.refused.contains(&sent.number) {
-            Fate::Refused
+            MessageState::Refused
         } else if self.acknowledged.load(Ordering::Acquire) >= sent.number {
-            Fate::Received
+            MessageState::Received
         } else {
-            Fate::Open
+            MessageState::Open
         }
     }
 
@@ -553,12 +553,12 @@ impl Peer {
             let message = incoming.partial.split_to(length).freeze();
             let number = incoming.received + 1;
             match each(&message) {
-                Verdict::Taken => {}
+                Verdict::Processed => {}
                 Verdict::Refused => {
                     refused.push(number);
                     incoming.remember_refusal(number);
                 }
-                Verdict::Nonsense => return None,
+                Verdict::Malformed => return None,
             }
             incoming.received = number;
         }
@@ -582,11 +582,11 @@ pub struct Opened {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Verdict {
     /// It was dealt with.
-    Taken,
+    Processed,
     /// Its sender leads no more.
     Refused,
     /// It cannot be read.
-    Nonsense,
+    Malformed,
 }
 
 /// Messages on their way from one member.
@@ -753,7 +753,7 @@ mod tests {
             let deliver = |connection: u64, bytes: &[u8], got: &mut Vec<Vec<u8>>| {
                 receiver.handle_bytes(connection, bytes, |message| {
                     got.push(message.to_vec());
-                    Verdict::Taken
+                    Verdict::Processed
                 })
             };
             for (what, count, size) in steps {
@@ -803,13 +803,16 @@ mod tests {
         let connection = open(&sender, &receiver).unwrap();
         let first = sender.push(|bytes| bytes.push(1));
         let bytes = sent(&sender).concat();
-        receiver.handle_bytes(connection, &bytes, |_| Verdict::Taken).unwrap();
+        receiver.handle_bytes(connection, &bytes, |_| Verdict::Processed).unwrap();
         sender.handle_received(first.session, 1, &[]);
         let second = sender.push(|bytes| bytes.push(2));
         receiver.reset(100);
         sender.handle_closed();
         assert!(open(&sender, &receiver).is_none());
-        assert_eq!((sender.fate(first), sender.fate(second)), (Fate::Lost, Fate::Lost));
+        assert_eq!(
+            (sender.state(first), sender.state(second)),
+            (MessageState::Lost, MessageState::Lost)
+        );
         assert!(open(&sender, &receiver).is_some());
     }
 
@@ -818,11 +821,14 @@ mod tests {
         let (sender, receiver) = pair();
         let connection = open(&sender, &receiver).unwrap();
         let [a, b] = [1, 2].map(|n| sender.push(|bytes| bytes.push(n)));
-        let verdict = |m: &[u8]| if m == [2] { Verdict::Refused } else { Verdict::Taken };
+        let verdict = |m: &[u8]| if m == [2] { Verdict::Refused } else { Verdict::Processed };
         receiver.handle_bytes(connection, &sent(&sender).concat(), verdict).unwrap();
         sender.handle_closed();
         open(&sender, &receiver).unwrap();
-        assert_eq!((sender.fate(a), sender.fate(b)), (Fate::Received, Fate::Refused));
+        assert_eq!(
+            (sender.state(a), sender.state(b)),
+            (MessageState::Received, MessageState::Refused)
+        );
     }
 
     #[test]
@@ -838,7 +844,7 @@ mod tests {
         }
         sender.handle_closed();
         assert!(open(&sender, &receiver).is_none());
-        assert_eq!(sender.fate(first), Fate::Lost);
+        assert_eq!(sender.state(first), MessageState::Lost);
     }
 
     #[test]
@@ -847,7 +853,7 @@ mod tests {
         open(&sender, &receiver);
         let sent = sender.push(|bytes| bytes.push(1));
         sender.handle_received(sent.session + 1, 1, &[]);
-        assert_eq!(sender.fate(sent), Fate::Open);
+        assert_eq!(sender.state(sent), MessageState::Open);
     }
 
     #[test]
@@ -858,12 +864,15 @@ mod tests {
         assert!(!sender.was_handed_over(a));
         let bytes = sent(&sender).concat();
         assert!(sender.was_handed_over(b));
-        let verdict = |m: &[u8]| if m == [2] { Verdict::Refused } else { Verdict::Taken };
+        let verdict = |m: &[u8]| if m == [2] { Verdict::Refused } else { Verdict::Processed };
         let receipt = receiver.handle_bytes(connection, &bytes, verdict);
-        assert_eq!(sender.fate(a), Fate::Open);
+        assert_eq!(sender.state(a), MessageState::Open);
         let Some(Receipt::Received { received, refused }) = receipt else { panic!() };
         sender.handle_received(a.session, received, &refused);
-        assert_eq!((sender.fate(a), sender.fate(b)), (Fate::Received, Fate::Refused));
+        assert_eq!(
+            (sender.state(a), sender.state(b)),
+            (MessageState::Received, MessageState::Refused)
+        );
     }
 
     #[test]
@@ -872,7 +881,7 @@ mod tests {
         open(&sender, &receiver);
         let sent = sender.push(|bytes| bytes.push(1));
         sender.handle_received(sent.session, 9, &[]);
-        assert_eq!(sender.fate(sent), Fate::Open);
+        assert_eq!(sender.state(sent), MessageState::Open);
     }
 
     proptest! {
@@ -881,7 +890,7 @@ mod tests {
             let _ = Receipt::decode(&bytes);
             let (_, receiver) = pair();
             let opened = receiver.handle_opened(1, 7, 0);
-            receiver.handle_bytes(opened.connection, &bytes, |_| Verdict::Taken);
+            receiver.handle_bytes(opened.connection, &bytes, |_| Verdict::Processed);
         }
     }
 }

@@ -88,7 +88,7 @@ impl Assignment {
     }
 
     /// Who takes over with the most complete copy, if the primary is not here.
-    pub(crate) fn heir(&self, is_here: impl Fn(MemberId) -> bool) -> Option<MemberId> {
+    pub(crate) fn successor(&self, is_here: impl Fn(MemberId) -> bool) -> Option<MemberId> {
         let (primary, copies) = self.replicas.split_first()?;
         if is_here(primary.member) {
             return None;
@@ -98,9 +98,9 @@ impl Assignment {
     }
 
     /// What a copy has that was complete depends on the maps that it was to have: with other maps
-    /// it is compared again, except for the one of `heir`.
-    pub(crate) fn forget_copies(&mut self, heir: Option<MemberId>) {
-        for copy in self.replicas.iter_mut().skip(1).filter(|copy| Some(copy.member) != heir) {
+    /// it is compared again, except for the one of `successor`.
+    pub(crate) fn forget_copies(&mut self, successor: Option<MemberId>) {
+        for copy in self.replicas.iter_mut().skip(1).filter(|copy| Some(copy.member) != successor) {
             copy.complete = None;
         }
     }
@@ -108,7 +108,7 @@ impl Assignment {
 
 /// A member as a table knows it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Known {
+pub struct TableMember {
     /// Who.
     pub id: MemberId,
     /// How often it had come back when it was taken in.
@@ -137,7 +137,7 @@ pub struct Table {
     /// nearest first.
     pub ancestors: Vec<Stamp>,
     /// Who takes part, lite members among them.
-    pub members: Vec<Known>,
+    pub members: Vec<TableMember>,
     /// Members that were lost and have not brought in what they held.
     pub missing: Vec<Missing>,
     /// How maps behave.

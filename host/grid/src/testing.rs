@@ -38,7 +38,7 @@ pub(crate) fn grid(me: MemberId) -> Grid {
 }
 
 /// It follows a view from now on.
-pub(crate) fn follow(grid: &Grid, view: &View) {
+pub(crate) fn adopt_view(grid: &Grid, view: &View) {
     grid.expect_view(view);
     grid.handle_view(view);
     grid.tick();

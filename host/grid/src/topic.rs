@@ -21,7 +21,7 @@ pub const NAMES_BYTES_MAX: usize = 16 * 1024 * 1024;
 
 /// What one may ask about subscriptions.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Question {
+pub enum SubscriptionQuery {
     /// How many subscribed to each of these topics by name.
     Counts(Vec<Bytes>),
     /// To which topics somebody subscribed by name: those that fit a glob pattern, or all.
@@ -32,19 +32,19 @@ pub enum Question {
 
 /// What came of it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Found {
+pub enum SubscriptionInfo {
     /// In the order of the topics that were asked for.
     Counts(Vec<u64>),
     /// Each name once.
     Names(BTreeSet<Bytes>),
 }
 
-impl Found {
+impl SubscriptionInfo {
     /// Adds what another member found. What answers another question adds nothing.
     ///
     /// # Errors
     /// When it is more than [`NAMES_MAX`] or [`NAMES_BYTES_MAX`].
-    pub(crate) fn add(&mut self, other: Self) -> Result<(), TooMany> {
+    pub(crate) fn add(&mut self, other: Self) -> Result<(), TooManyNames> {
         match (self, other) {
             (Self::Counts(counts), Self::Counts(others)) if counts.len() == others.len() => {
                 for (count, other) in counts.iter_mut().zip(others) {
@@ -64,11 +64,11 @@ impl Found {
 /// There are more topics or patterns than one answer may have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 #[error("there are more than {NAMES_MAX} names, or more than {} MiB of them", NAMES_BYTES_MAX >> 20)]
-pub struct TooMany;
+pub struct TooManyNames;
 
-fn bounded(names: &BTreeSet<Bytes>) -> Result<(), TooMany> {
+fn bounded(names: &BTreeSet<Bytes>) -> Result<(), TooManyNames> {
     let bytes: usize = names.iter().map(Bytes::len).sum();
-    if names.len() > NAMES_MAX || bytes > NAMES_BYTES_MAX { Err(TooMany) } else { Ok(()) }
+    if names.len() > NAMES_MAX || bytes > NAMES_BYTES_MAX { Err(TooManyNames) } else { Ok(()) }
 }
 
 /// Takes what is published. Must not block: a subscriber that does not keep up
@@ -170,21 +170,24 @@ impl Topics {
     }
 
     /// What the subscriptions of this member are.
-    pub(crate) fn find(&self, question: &Question) -> Result<Found, TooMany> {
+    pub(crate) fn query(
+        &self,
+        query: &SubscriptionQuery,
+    ) -> Result<SubscriptionInfo, TooManyNames> {
         let inner = self.inner.read();
-        let names: BTreeSet<Bytes> = match question {
-            Question::Counts(topics) => {
+        let names: BTreeSet<Bytes> = match query {
+            SubscriptionQuery::Counts(topics) => {
                 let count = |topic| inner.named.get(topic).map_or(0, |all| all.len() as u64);
-                return Ok(Found::Counts(topics.iter().map(count).collect()));
+                return Ok(SubscriptionInfo::Counts(topics.iter().map(count).collect()));
             }
-            Question::Topics(None) => inner.named.keys().cloned().collect(),
-            Question::Topics(Some(pattern)) => {
+            SubscriptionQuery::Topics(None) => inner.named.keys().cloned().collect(),
+            SubscriptionQuery::Topics(Some(pattern)) => {
                 let glob = Glob::new(pattern);
                 inner.named.keys().filter(|topic| glob.matches(topic)).cloned().collect()
             }
-            Question::Patterns => inner.patterns.iter().map(|p| p.text.clone()).collect(),
+            SubscriptionQuery::Patterns => inner.patterns.iter().map(|p| p.text.clone()).collect(),
         };
-        bounded(&names).map(|()| Found::Names(names))
+        bounded(&names).map(|()| SubscriptionInfo::Names(names))
     }
 }
 
@@ -204,15 +207,15 @@ mod tests {
 
     #[test]
     fn what_members_found_is_added_up_within_bounds() {
-        let mut counts = Found::Counts(vec![1, 2]);
-        counts.add(Found::Counts(vec![3, 4])).unwrap();
-        counts.add(Found::Counts(vec![9])).unwrap();
-        counts.add(Found::Names(BTreeSet::new())).unwrap();
-        assert_eq!(counts, Found::Counts(vec![4, 6]), "what fits no question adds nothing");
+        let mut counts = SubscriptionInfo::Counts(vec![1, 2]);
+        counts.add(SubscriptionInfo::Counts(vec![3, 4])).unwrap();
+        counts.add(SubscriptionInfo::Counts(vec![9])).unwrap();
+        counts.add(SubscriptionInfo::Names(BTreeSet::new())).unwrap();
+        assert_eq!(counts, SubscriptionInfo::Counts(vec![4, 6]), "what fits no query adds nothing");
         let long = |n: u8| Bytes::from(vec![n; NAMES_BYTES_MAX / 2]);
-        let mut names = Found::Names([long(1)].into());
-        assert_eq!(names.add(Found::Names([long(1), long(2)].into())), Ok(()));
-        assert_eq!(names.add(Found::Names([long(3)].into())), Err(TooMany));
+        let mut names = SubscriptionInfo::Names([long(1)].into());
+        assert_eq!(names.add(SubscriptionInfo::Names([long(1), long(2)].into())), Ok(()));
+        assert_eq!(names.add(SubscriptionInfo::Names([long(3)].into())), Err(TooManyNames));
     }
 
     #[test]
@@ -225,14 +228,14 @@ mod tests {
         assert_eq!(topics.deliver(&"news".into(), &"a".into()), 2);
         assert_eq!(topics.deliver(&"nobody".into(), &"b".into()), 1);
         assert_eq!(topics.deliver(&"other".into(), &"c".into()), 0);
-        let counts = Question::Counts(vec!["news".into(), "nobody".into()]);
-        assert_eq!(topics.find(&counts), Ok(Found::Counts(vec![1, 0])));
+        let counts = SubscriptionQuery::Counts(vec!["news".into(), "nobody".into()]);
+        assert_eq!(topics.query(&counts), Ok(SubscriptionInfo::Counts(vec![1, 0])));
         let names = |names: &[&'static str]| {
-            Ok(Found::Names(names.iter().map(|name| Bytes::from(*name)).collect()))
+            Ok(SubscriptionInfo::Names(names.iter().map(|name| Bytes::from(*name)).collect()))
         };
-        assert_eq!(topics.find(&Question::Topics(None)), names(&["news"]));
-        assert_eq!(topics.find(&Question::Topics(Some("x*".into()))), names(&[]));
-        assert_eq!(topics.find(&Question::Patterns), names(&["n*"]));
+        assert_eq!(topics.query(&SubscriptionQuery::Topics(None)), names(&["news"]));
+        assert_eq!(topics.query(&SubscriptionQuery::Topics(Some("x*".into()))), names(&[]));
+        assert_eq!(topics.query(&SubscriptionQuery::Patterns), names(&["n*"]));
         topics.unsubscribe(named);
         topics.unsubscribe(pattern);
         topics.unsubscribe(pattern);

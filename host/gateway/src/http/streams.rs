@@ -60,7 +60,7 @@ pub(super) async fn topic(
 ) -> Result<Response, Failure> {
     fits(&topic)?;
     let messages = EventStream::open(&web, &caller, &[(Bytes::from(topic), false)], message)?;
-    web.grid.all_told().await;
+    web.grid.announcements_received().await;
     Ok(messages.into_response())
 }
 
@@ -77,7 +77,7 @@ pub(super) async fn topics(
 ) -> Result<Response, Failure> {
     fits(&pattern)?;
     let messages = EventStream::open(&web, &caller, &[(Bytes::from(pattern), true)], message)?;
-    web.grid.all_told().await;
+    web.grid.announcements_received().await;
     Ok(messages.into_response())
 }
 

@@ -282,16 +282,16 @@ impl Fragment {
         (hash, key): (u32, &[u8]),
         meta: &Meta,
         removed: bool,
-        kin: bool,
+        same_cluster: bool,
     ) -> bool {
-        if policy == MergePolicy::Discard || (kin && meta.version <= self.cleared) {
+        if policy == MergePolicy::Discard || (same_cluster && meta.version <= self.cleared) {
             return false;
         }
         if let Some(gone) = self.removed_at(hash, key) {
             return meta.version > gone;
         }
         let Some(here) = self.get(hash, key).map(|entry| entry.meta()) else {
-            return !kin || meta.version > self.floor;
+            return !same_cluster || meta.version > self.floor;
         };
         let later = meta.version > here.version;
         let hits = |meta: &Meta| meta.statistics.map_or(0, |statistics| statistics.hits);

@@ -9,7 +9,7 @@ use convoke_membership::MemberId;
 
 use super::Grid;
 use crate::core::Report;
-use crate::lease::{Due, Electorate};
+use crate::lease::{Due, Voters};
 use crate::message::Message;
 use crate::table::{Stamp, Table};
 
@@ -18,18 +18,18 @@ const CLOCK_STEP_MS: u64 = 1;
 
 impl Grid {
     /// Does what the coordinator has to do now.
-    pub(super) fn lead(&self) {
+    pub(super) fn coordinate(&self) {
         let core = &self.inner.core;
         let now = core.now();
         let table = core.table();
         let now_ms = core.clock.now_ms(now);
-        let orders = self.inner.control.lock().poll(now, now_ms, table.as_ref());
-        for member in orders.query {
+        let actions = self.inner.control.lock().poll(now, now_ms, table.as_ref());
+        for member in actions.query {
             core.send(member, &Message::Query);
         }
-        if let Some(table) = orders.publish {
-            if !orders.lost.is_empty() && table.stamp.version + table.stamp.term > 2 {
-                self.inner.report(Report::Lost { partitions: orders.lost });
+        if let Some(table) = actions.publish {
+            if !actions.lost.is_empty() && table.stamp.version + table.stamp.term > 2 {
+                self.inner.report(Report::Lost { partitions: actions.lost });
             }
             let version = core.clock.last();
             core.send_all(&Message::Table { version, now_ms, table: Table::clone(&table) });
@@ -76,7 +76,7 @@ impl Grid {
             }
         }
         if old.as_ref().is_some_and(|old| old.lineage != table.lineage) {
-            core.is_kin.store(false, Ordering::Relaxed);
+            core.is_same_cluster.store(false, Ordering::Relaxed);
         }
         let missing_since_ms = table.missing_since_ms().unwrap_or(u64::MAX);
         core.missing_since_ms.store(missing_since_ms, Ordering::Relaxed);
@@ -104,12 +104,12 @@ impl Grid {
             leftover += usize::from(partition.leftover);
         }
         if !continuous {
-            core.send_all(&Message::Away { stamp: table.stamp });
-            self.inner.report(Report::Rejoined);
+            core.send_all(&Message::Diverged { stamp: table.stamp });
+            self.inner.report(Report::Diverged);
             if leftover > 0 {
                 self.inner.report(Report::Merging { partitions: leftover });
             } else {
-                self.nothing_left();
+                self.clear_merge_state();
             }
         }
         if !lost.is_empty() {
@@ -121,24 +121,24 @@ impl Grid {
         if leftover > 0 {
             self.merge_leftovers();
         } else {
-            self.tell_settled();
+            self.report_settled();
         }
     }
 
     /// Nothing is held any more that is to be brought in.
-    pub(super) fn nothing_left(&self) {
+    pub(super) fn clear_merge_state(&self) {
         self.inner.core.shift_ms.store(0, Ordering::Relaxed);
-        self.inner.core.is_kin.store(true, Ordering::Relaxed);
+        self.inner.core.is_same_cluster.store(true, Ordering::Relaxed);
     }
 
     /// Says so to the coordinator, if its table does not know it yet.
-    pub(super) fn tell_settled(&self) {
+    pub(super) fn report_settled(&self) {
         let me = self.me();
         let Some(table) = self.table() else { return };
         if table.missing.iter().any(|missing| missing.id == me)
             && let Some(generation) = table.generation(me)
         {
-            self.tell_coordinator(Message::Settled { stamp: table.stamp, generation });
+            self.send_to_coordinator(Message::Settled { stamp: table.stamp, generation });
         }
     }
 
@@ -159,7 +159,7 @@ impl Grid {
         if is_coordinator {
             let own = self.table();
             self.inner.control.lock().handle_report(from, table, own.as_ref());
-            self.lead();
+            self.coordinate();
         } else if let Some(table) = table {
             let core = &self.inner.core;
             self.handle_table(from, table, core.clock.now_ms(core.now()));
@@ -177,7 +177,7 @@ impl Grid {
         self.inner.control.lock().handle_copy(partition, epoch, member, complete);
     }
 
-    pub(super) fn tell_coordinator(&self, message: Message<'_>) {
+    pub(super) fn send_to_coordinator(&self, message: Message<'_>) {
         let coordinator = *self.inner.coordinator.read();
         match (coordinator, message) {
             (Some(id), Message::Completed { partition, epoch, member, place })
@@ -204,7 +204,7 @@ impl Grid {
         if !self.inner.control.lock().is_coordinator() {
             return;
         }
-        let now_ms = core.clock.lead(now, core.host.unix_ms(), CLOCK_STEP_MS);
+        let now_ms = core.clock.approach(now, core.host.unix_ms(), CLOCK_STEP_MS);
         if let Some(table) = core.table()
             && table.stamp.author == core.me
         {
@@ -257,10 +257,10 @@ impl Grid {
         }
     }
 
-    fn voters(&self) -> Electorate {
+    fn voters(&self) -> Voters {
         let core = &self.inner.core;
         let coordinator = self.inner.coordinator.read().filter(|id| *id != core.me);
-        Electorate { others: core.peers.read().keys().copied().collect(), coordinator }
+        Voters { others: core.peers.read().keys().copied().collect(), coordinator }
     }
 
     /// A member asks whether it may go on answering for what its table gives it. A table
@@ -304,7 +304,7 @@ impl Grid {
         // All know: those who leave as well wait for nobody who does.
         self.inner.control.lock().handle_leaving(me);
         self.inner.core.send_all(&Message::Leaving);
-        self.lead();
+        self.coordinate();
         Box::pin(std::future::poll_fn(move |context| {
             let holds = |table: &Arc<Table>| table.partitions.iter().any(|a| a.of(me).is_some());
             let others = grid.inner.control.lock().others_store();

@@ -42,8 +42,8 @@ impl Grid {
             self.merge_partition(number).await;
         }
         if !self.has_leftovers() {
-            self.nothing_left();
-            self.tell_settled();
+            self.clear_merge_state();
+            self.report_settled();
             inner.report(Report::Merged { items: inner.merged.swap(0, Ordering::Relaxed) });
         }
     }
@@ -69,7 +69,7 @@ impl Grid {
             return;
         }
         partition.leftover = false;
-        if matches!(partition.role, Role::Follow(_)) {
+        if matches!(partition.role, Role::Backup(_)) {
             partition.ask(core);
         } else if matches!(partition.role, Role::Idle) {
             partition.drop_all(core);
@@ -105,8 +105,9 @@ impl Grid {
                 }
                 inner.merged.fetch_add(count, Ordering::Relaxed);
                 let (id, map) = (begin(), &map.name);
-                let kin = core.is_kin.load(Ordering::Relaxed);
-                let message = Message::Merge { id, partition: number, kin, map, items: &items };
+                let same_cluster = core.is_same_cluster.load(Ordering::Relaxed);
+                let message =
+                    Message::Merge { id, partition: number, same_cluster, map, items: &items };
                 core.send(primary, &message);
                 match poll_fn(|context| inner.calls.poll(id, context)).await {
                     Progress::Answered(Answer::Merged(true)) => {}
@@ -125,14 +126,14 @@ impl Grid {
         number: u16,
         map: &str,
         items: &[Item<'_>],
-        kin: bool,
+        same_cluster: bool,
     ) {
         let inner = &self.inner;
         let core = &inner.core;
         let executed = match core.maps.open(map) {
             Ok(map) => {
                 let mut partition = core.partitions[usize::from(number)].lock();
-                partition.merge(core, &map, core.now(), items, kin)
+                partition.merge(core, &map, core.now(), items, same_cluster)
             }
             Err(_) => Executed::NotHere,
         };

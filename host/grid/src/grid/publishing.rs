@@ -15,7 +15,9 @@ use super::{Grid, Inner, Later, OP_MS_MAX};
 use crate::calls::{Answer, Progress};
 use crate::event::Event;
 use crate::message::Message;
-use crate::topic::{Found, Question, Subscriber, SubscriptionId, TooMany, TopicFilter};
+use crate::topic::{
+    Subscriber, SubscriptionId, SubscriptionInfo, SubscriptionQuery, TooManyNames, TopicFilter,
+};
 use crate::{OpError, Peer, Version};
 
 /// How long a member may take to say what its clients subscribed to, in milliseconds.
@@ -26,7 +28,7 @@ const SETTINGS_MAX: usize = 64;
 /// Takes what happens to keys. Must not block.
 pub trait Listener: Send + Sync {
     /// Something happened.
-    fn hear(&self, event: &Event);
+    fn handle_event(&self, event: &Event);
 }
 
 /// A listener of this member, and its map.
@@ -54,7 +56,7 @@ impl Listeners {
         let own = self.own.read();
         for event in events {
             for (_, listener) in own.values().filter(|(map, _)| *map == event.map) {
-                listener.hear(event);
+                listener.handle_event(event);
             }
         }
     }
@@ -67,7 +69,7 @@ impl Listeners {
 
 impl Inner {
     /// Tells those who listen, here and elsewhere.
-    pub(super) fn tell(&self, events: &[Event]) {
+    pub(super) fn publish_events(&self, events: &[Event]) {
         if events.is_empty() {
             return;
         }
@@ -117,7 +119,7 @@ impl Inner {
     }
 
     pub(super) fn take_setting(&self, name: &str, value: &str, version: Version) {
-        self.core.clock.saw(version);
+        self.core.clock.observe(version);
         let mut settings = self.settings.lock();
         let newer = settings.get(name).is_none_or(|(_, here)| *here < version);
         if newer && (settings.len() < SETTINGS_MAX || settings.contains_key(name)) {
@@ -128,7 +130,7 @@ impl Inner {
 
 impl Grid {
     /// Tells a member what it must know of this one.
-    pub(super) fn introduce_to(&self, member: MemberId) {
+    pub(super) fn announce_to(&self, member: MemberId) {
         let inner = &self.inner;
         let maps = inner.listeners.own_maps();
         if !maps.is_empty() {
@@ -193,8 +195,11 @@ impl Grid {
     ///
     /// # Errors
     /// When there are more names than an answer may have.
-    pub fn subscriptions_here(&self, question: &Question) -> Result<Found, TooMany> {
-        self.inner.topics.find(question)
+    pub fn subscriptions_here(
+        &self,
+        query: &SubscriptionQuery,
+    ) -> Result<SubscriptionInfo, TooManyNames> {
+        self.inner.topics.query(query)
     }
 
     /// What clients of all members subscribed to. A member that does not answer within
@@ -202,20 +207,23 @@ impl Grid {
     ///
     /// # Errors
     /// When there are more names than an answer may have.
-    pub fn subscriptions(&self, question: &Question) -> Later<Result<Found, TooMany>> {
+    pub fn subscriptions(
+        &self,
+        query: &SubscriptionQuery,
+    ) -> Later<Result<SubscriptionInfo, TooManyNames>> {
         let inner = Arc::clone(&self.inner);
         let mut peers = self.peers();
         peers.retain(|peer| !peer.is_full());
         let calls = inner.ask_each(peers, SUBSCRIPTIONS_MS_MAX, |id| Message::Subscriptions {
             id,
-            question: question.clone(),
+            query: query.clone(),
         });
-        let found = inner.topics.find(question);
+        let found = inner.topics.query(query);
         Box::pin(async move {
             let mut found = found?;
             for id in calls {
                 let progress = poll_fn(|context| inner.calls.poll(id, context)).await;
-                if let Progress::Answered(Answer::Found(there)) = progress {
+                if let Progress::Answered(Answer::Subscriptions(there)) = progress {
                     found.add(there?)?;
                 }
             }
@@ -249,7 +257,7 @@ impl Grid {
 
     /// Completes once all members that are there have dealt with what this one told
     /// them until now, or after a while: what it listens to, and settings.
-    pub fn all_told(&self) -> Later<()> {
+    pub fn announcements_received(&self) -> Later<()> {
         let inner = Arc::clone(&self.inner);
         let deadline = inner.core.now() + Duration::from_millis(OP_MS_MAX);
         let told: Vec<_> = self.peers().into_iter().map(|p| (p.last_sent(), p)).collect();

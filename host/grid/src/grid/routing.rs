@@ -14,7 +14,7 @@ use crate::encoding;
 use crate::map::Map;
 use crate::message::{Message, Outcome};
 use crate::op::{ANSWER_BYTES_MAX, Effect, Op};
-use crate::partition::ticket::{Standing, Ticket, is_received};
+use crate::partition::ticket::{Ticket, TicketState, is_received};
 use crate::partition::{Executed, Slot};
 use crate::session::MESSAGE_BYTES_MAX;
 use crate::{KEY_BYTES_MAX, OpError, Reply};
@@ -244,7 +244,7 @@ impl Grid {
     }
 
     /// A member does not wait any more: it is answered what was taken by then, or nil.
-    pub(super) fn handle_forget(&self, from: MemberId, id: u64) {
+    pub(super) fn handle_cancel(&self, from: MemberId, id: u64) {
         if let Some(slot) = self.inner.blocked.lock().get(&(from, id)) {
             slot.close();
         }
@@ -444,10 +444,10 @@ pub(super) async fn settle(
         }
         let primary = inner.primary(ticket.partition);
         let mut partition = inner.core.partitions[usize::from(ticket.partition)].lock();
-        match partition.standing(&ticket, primary) {
-            Standing::Settled => Poll::Ready(true),
-            Standing::Unknown => Poll::Ready(false),
-            Standing::Open => {
+        match partition.ticket_state(&ticket, primary) {
+            TicketState::Settled => Poll::Ready(true),
+            TicketState::Unknown => Poll::Ready(false),
+            TicketState::Open => {
                 if now.saturating_sub(since) >= limit {
                     return Poll::Ready(false);
                 }
@@ -479,7 +479,7 @@ pub(super) async fn route(inner: Arc<Inner>, owned: Owned) -> Result<Reply, OpEr
         if now >= deadline {
             return Err(OpError::Unavailable);
         }
-        if inner.core.nobody_stores() {
+        if inner.core.has_no_data_member() {
             return Err(OpError::NoDataMember);
         }
         match inner.primary(owned.partition) {
@@ -583,7 +583,7 @@ async fn ask(
         match waited {
             Progress::Late => {
                 // What it took meanwhile, if anything, is on its way here.
-                inner.core.send(primary, &Message::Forget { id: call.id });
+                inner.core.send(primary, &Message::Cancel { id: call.id });
                 poll_fn(|context| inner.calls.poll(call.id, context)).await
             }
             progress => progress,
@@ -613,7 +613,7 @@ struct Open<'a> {
 impl Drop for Open<'_> {
     fn drop(&mut self) {
         if self.is_open && self.inner.calls.end(self.id) {
-            self.inner.core.send(self.to, &Message::Forget { id: self.id });
+            self.inner.core.send(self.to, &Message::Cancel { id: self.id });
         }
     }
 }
@@ -642,7 +642,7 @@ async fn block(inner: Arc<Inner>, owned: Owned, wait: Option<Duration>) -> Resul
                 reply => reply,
             };
         }
-        if inner.core.nobody_stores() {
+        if inner.core.has_no_data_member() {
             return Err(OpError::NoDataMember);
         }
         match inner.primary(owned.partition) {
@@ -754,7 +754,7 @@ mod tests {
         let (me, other) = (member(1, false), member(2, false));
         let grid = testing::grid(me.id);
         let (alone, both) = views(me, &other);
-        testing::follow(&grid, &alone);
+        testing::adopt_view(&grid, &alone);
         assert!(grid.is_safe());
         assert_eq!(grid.progress(), (7, 7));
         grid.expect_view(&both);
@@ -768,7 +768,7 @@ mod tests {
     fn a_member_that_was_taken_in_answers_for_nothing_before_it_knows_the_table() {
         let (me, other) = (member(1, false), member(2, false));
         let grid = testing::grid(me.id);
-        testing::follow(&grid, &View::founded_by(me.clone()));
+        testing::adopt_view(&grid, &View::founded_by(me.clone()));
         let map = grid.open("m").unwrap();
         let ask = || grid.start(&map, 0, &Op::Key(b"k", KeyOp::Generic(GenericOp::Remove)));
         let read = || grid.get_here(&map, 0, b"k", &mut |_| {});
@@ -793,7 +793,7 @@ mod tests {
         let mut wait = grid.block(&map, 0, &Op::Several(pop), Some(Duration::ZERO));
         let mut poll = || wait.as_mut().poll(&mut Context::from_waker(Waker::noop()));
         assert!(poll().is_pending(), "nobody leads yet");
-        testing::follow(&grid, &View::founded_by(me));
+        testing::adopt_view(&grid, &View::founded_by(me));
         assert_eq!(poll(), Poll::Ready(Ok(Reply::Nil)));
     }
 
@@ -801,7 +801,7 @@ mod tests {
     fn a_key_that_is_none_is_not_read_in_place() {
         let me = member(1, false);
         let grid = testing::grid(me.id);
-        testing::follow(&grid, &View::founded_by(me));
+        testing::adopt_view(&grid, &View::founded_by(me));
         let map = grid.open("m").unwrap();
         let read = |bytes: usize| grid.get_here(&map, 0, &vec![b'k'; bytes], &mut |_| {});
         assert_eq!(read(KEY_BYTES_MAX), Some(Ok(())));

@@ -145,7 +145,7 @@ impl Inner {
     }
 
     fn start_running(self: &Arc<Self>, home: u16, op: &Op<'_>, now: Duration) -> Executed {
-        if self.core.partitions[usize::from(home)].lock().leading().is_none() {
+        if self.core.partitions[usize::from(home)].lock().serving_primary().is_none() {
             return Executed::NotHere;
         }
         if self.running.count.fetch_add(1, Ordering::Relaxed) >= RUNNING_MAX {

@@ -94,7 +94,7 @@ impl GenericOp {
                 let expires = expiry.is_some_and(|expiry| expiry != Expiry::NEVER);
                 if expires {
                     access.edit(key, &Edit::Expire(Expiry::NEVER));
-                    access.tell(Class::Generic, "persist", key);
+                    access.notify(Class::Generic, "persist", key);
                 }
                 Ok(Reply::flag(expires))
             }
@@ -140,7 +140,7 @@ fn expire(access: &mut Access<'_>, key: &[u8], lifetime: Lifetime, condition: Ex
     match expiry {
         Some(expiry) => {
             access.edit(key, &Edit::Expire(expiry));
-            access.tell(Class::Generic, "expire", key);
+            access.notify(Class::Generic, "expire", key);
         }
         None => {
             access.delete(key);

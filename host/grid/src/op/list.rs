@@ -152,9 +152,9 @@ impl ListOp<'_> {
                 if from > 0 {
                     access.edit(key, &edit(ListEdit::PopFront(from as u64)));
                 }
-                access.tell(Class::List, "ltrim", key);
+                access.notify(Class::List, "ltrim", key);
                 if from == to {
-                    access.tell(Class::Generic, "del", key);
+                    access.notify(Class::Generic, "del", key);
                 }
                 Ok(Reply::Done)
             }

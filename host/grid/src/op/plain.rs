@@ -161,7 +161,7 @@ impl PlainOp<'_> {
                     Some(expiry) => {
                         access.edit(key, &Edit::Expire(expiry));
                         let name = if expiry == Expiry::NEVER { "persist" } else { "expire" };
-                        access.tell(Class::Generic, name, key);
+                        access.notify(Class::Generic, name, key);
                     }
                     None => {
                         access.delete(key);
@@ -188,7 +188,7 @@ impl PlainOp<'_> {
                 } else {
                     change(access, key, more);
                 }
-                access.tell(Class::Plain, "append", key);
+                access.notify(Class::Plain, "append", key);
                 Ok(Reply::count(sum))
             }
             Self::Range(first, last) => {
@@ -208,7 +208,7 @@ impl PlainOp<'_> {
                     change(access, key, b"");
                 }
                 access.edit(key, &Edit::Splice(*at, bytes));
-                access.tell(Class::Plain, "setrange", key);
+                access.notify(Class::Plain, "setrange", key);
                 Ok(Reply::count(length.unwrap_or(0).max(end)))
             }
             Self::Add(more) => {
@@ -218,7 +218,7 @@ impl PlainOp<'_> {
                 };
                 let sum = old.checked_add(*more).ok_or(OpError::Overflow)?;
                 change(access, key, sum.to_string().as_bytes());
-                access.tell(Class::Plain, "incrby", key);
+                access.notify(Class::Plain, "incrby", key);
                 Ok(Reply::Integer(sum))
             }
             Self::AddFloat(more) => {
@@ -232,7 +232,7 @@ impl PlainOp<'_> {
                 }
                 let text = format_float(sum);
                 change(access, key, text.as_bytes());
-                access.tell(Class::Plain, "incrbyfloat", key);
+                access.notify(Class::Plain, "incrbyfloat", key);
                 Ok(Reply::bytes(text.as_bytes()))
             }
         }
@@ -271,9 +271,9 @@ fn put(
     match lifetime.expiry(access, key) {
         Some(expiry) => {
             access.edit(key, &Edit::Put { kind, value, expiry });
-            access.tell(Class::Plain, "set", key);
+            access.notify(Class::Plain, "set", key);
             if !matches!(lifetime, Lifetime::Default | Lifetime::Keep | Lifetime::Forever) {
-                access.tell(Class::Generic, "expire", key);
+                access.notify(Class::Generic, "expire", key);
             }
         }
         // Over before it began.

@@ -246,7 +246,7 @@ impl SortedSetOp<'_> {
                     return Ok(Reply::Nil);
                 }
                 if old == Some(sum) {
-                    access.tell(Class::SortedSet, "zincr", key);
+                    access.notify(Class::SortedSet, "zincr", key);
                 } else {
                     change(access, key, SortedSetEdit::Set(vec![(sum, member)]), "zincr");
                 }

@@ -7,7 +7,7 @@ use convoke_membership::MemberId;
 
 use super::{Partition, Role, count, weigh};
 use crate::core::{Core, Report};
-use crate::edit::{Record, What};
+use crate::edit::{Record, RecordChange};
 use crate::fragment::{Fragment, Item};
 use crate::map::Map;
 use crate::message::{MapStart, Message};
@@ -18,10 +18,10 @@ use crate::table::{Assignment, Replica};
 const ASK_AGAIN_MS: u64 = 1_000;
 
 /// A backup's part.
-pub(crate) struct Follow {
+pub(crate) struct BackupRole {
     pub(crate) primary: MemberId,
     pub(crate) place: u8,
-    pub(crate) state: FollowState,
+    pub(crate) state: BackupState,
     /// It has all that was ever acknowledged while it counted: a primary that has just taken
     /// over may still be to compare it, and acknowledges nothing without it until then. So it
     /// may take over without a loss; one that is synced always may.
@@ -32,11 +32,11 @@ pub(crate) struct Follow {
 }
 
 /// How far a copy is.
-pub(crate) enum FollowState {
+pub(crate) enum BackupState {
     /// The primary does not know of it yet.
     Unasked,
     /// The primary was asked.
-    AskResult(Duration),
+    Asked(Duration),
     /// It is being made.
     Copying(Copying),
     /// All is here.
@@ -63,39 +63,39 @@ pub(crate) struct ChunkRange {
     pub(crate) last: bool,
 }
 
-impl Follow {
+impl BackupRole {
     pub(super) fn describe(&self) -> &'static str {
         match self.state {
-            FollowState::Unasked => " has not asked",
-            FollowState::AskResult(_) => " asked",
-            FollowState::Copying(_) => " is copying",
-            FollowState::Synced => " follows",
+            BackupState::Unasked => " has not asked",
+            BackupState::Asked(_) => " asked",
+            BackupState::Copying(_) => " is copying",
+            BackupState::Synced => " follows",
         }
     }
 
     /// It has nothing that counts for any place until it is compared again.
     pub(super) fn forget_place(&mut self) {
         self.place = u8::MAX;
-        self.state = FollowState::Unasked;
+        self.state = BackupState::Unasked;
         self.is_whole = false;
     }
 
     pub(crate) fn is_synced(&self) -> bool {
-        matches!(self.state, FollowState::Synced)
+        matches!(self.state, BackupState::Synced)
     }
 }
 
 impl Partition {
     /// This backup's part, if the one that speaks is its primary in this epoch.
-    fn followed(&mut self, from: MemberId, epoch: u64) -> Option<&mut Follow> {
+    fn backup_of(&mut self, from: MemberId, epoch: u64) -> Option<&mut BackupRole> {
         match &mut self.role {
-            Role::Follow(follow) if follow.primary == from && self.epoch == epoch => Some(follow),
+            Role::Backup(role) if role.primary == from && self.epoch == epoch => Some(role),
             _ => None,
         }
     }
 
     /// Becomes a backup, or stays one.
-    pub(super) fn follow(
+    pub(super) fn become_backup(
         &mut self,
         core: &Core,
         stays: impl Fn(MemberId) -> bool,
@@ -103,29 +103,29 @@ impl Partition {
         place: u8,
     ) {
         let Some(primary) = assignment.primary() else { return };
-        if let Role::Follow(follow) = &mut self.role
-            && follow.primary == primary
+        if let Role::Backup(role) = &mut self.role
+            && role.primary == primary
             && self.epoch == assignment.epoch
-            && follow.place != u8::MAX
-            && (follow.place <= place || core.maps.catalog().copies_are_equal())
+            && role.place != u8::MAX
+            && (role.place <= place || core.maps.catalog().copies_are_equal())
         {
-            follow.place = place;
+            role.place = place;
             return;
         }
         let before = match &self.role {
-            Role::Follow(follow) if follow.is_synced() && self.epoch + 1 == assignment.epoch => {
-                Some((follow.primary, self.epoch, self.asks)).filter(|(id, ..)| stays(*id))
+            Role::Backup(role) if role.is_synced() && self.epoch + 1 == assignment.epoch => {
+                Some((role.primary, self.epoch, self.asks)).filter(|(id, ..)| stays(*id))
             }
             _ => None,
         };
         let had_all = match &self.role {
-            Role::Follow(follow) => follow.is_whole,
-            Role::Lead(_) => true,
+            Role::Backup(role) => role.is_whole,
+            Role::Primary(_) => true,
             Role::Idle => false,
         };
         let counts = assignment.of(core.me).is_some_and(Replica::is_complete);
-        let (state, is_whole) = (FollowState::Unasked, had_all && counts);
-        self.role = Role::Follow(Follow { primary, place, state, is_whole, before });
+        let (state, is_whole) = (BackupState::Unasked, had_all && counts);
+        self.role = Role::Backup(BackupRole { primary, place, state, is_whole, before });
         if self.epoch != assignment.epoch {
             self.step.clear();
         }
@@ -138,24 +138,24 @@ impl Partition {
         if self.leftover {
             return;
         }
-        let Role::Follow(follow) = &self.role else { return };
-        let (primary, place) = (follow.primary, follow.place);
+        let Role::Backup(role) = &self.role else { return };
+        let (primary, place) = (role.primary, role.place);
         let maps = core.maps.all();
         let held = self.held(&maps, place);
         self.asks += 1;
         let (partition, epoch, ask) = (self.number, self.epoch, self.asks);
         core.send(primary, &Message::SyncAsk { partition, epoch, ask, place, held });
-        if let Role::Follow(follow) = &mut self.role {
-            follow.state = FollowState::AskResult(core.now());
+        if let Role::Backup(role) = &mut self.role {
+            role.state = BackupState::Asked(core.now());
         }
     }
 
     pub(super) fn ask_again(&mut self, core: &Core, now: Duration) {
-        let Role::Follow(follow) = &self.role else { return };
-        let due = match follow.state {
-            FollowState::Unasked => true,
-            FollowState::AskResult(at) => now >= at + Duration::from_millis(ASK_AGAIN_MS),
-            FollowState::Copying(_) | FollowState::Synced => false,
+        let Role::Backup(role) = &self.role else { return };
+        let due = match role.state {
+            BackupState::Unasked => true,
+            BackupState::Asked(at) => now >= at + Duration::from_millis(ASK_AGAIN_MS),
+            BackupState::Copying(_) | BackupState::Synced => false,
         };
         if due {
             self.ask(core);
@@ -164,13 +164,13 @@ impl Partition {
 
     /// What this backup had from a primary is incomplete: messages were lost.
     pub(crate) fn spoil(&mut self, core: &Core, primary: MemberId) {
-        self.skip_handoff(core, primary);
-        if let Role::Follow(follow) = &mut self.role
-            && follow.primary == primary
-            && !matches!(follow.state, FollowState::Unasked)
+        self.give_up_handoff(core, primary);
+        if let Role::Backup(role) = &mut self.role
+            && role.primary == primary
+            && !matches!(role.state, BackupState::Unasked)
         {
-            follow.state = FollowState::Unasked;
-            follow.is_whole = false;
+            role.state = BackupState::Unasked;
+            role.is_whole = false;
             self.step.clear();
             self.ask(core);
         }
@@ -178,7 +178,7 @@ impl Partition {
 
     /// The primary is ready to be asked.
     pub(crate) fn handle_invite(&mut self, core: &Core, from: MemberId, epoch: u64) {
-        if self.followed(from, epoch).is_some() {
+        if self.backup_of(from, epoch).is_some() {
             // Even if all is here: the primary knows nothing of that any more.
             self.ask(core);
         }
@@ -194,10 +194,10 @@ impl Partition {
         starts: &[MapStart<'_>],
     ) {
         let (asks, leftover) = (self.asks, self.leftover);
-        let Some(follow) = self.followed(from, epoch).filter(|_| asks == ask && !leftover) else {
+        let Some(role) = self.backup_of(from, epoch).filter(|_| asks == ask && !leftover) else {
             return;
         };
-        let place = follow.place;
+        let place = role.place;
         let mut pending = Vec::new();
         let mut told = Vec::new();
         for start in starts {
@@ -214,8 +214,8 @@ impl Partition {
                 count(&map, weigh(&gone), &Fragment::default());
             }
         }
-        if let Role::Follow(follow) = &mut self.role {
-            follow.state = FollowState::Copying(Copying { ranges: pending, items: Vec::new() });
+        if let Role::Backup(role) = &mut self.role {
+            role.state = BackupState::Copying(Copying { ranges: pending, items: Vec::new() });
         }
     }
 
@@ -230,8 +230,8 @@ impl Partition {
         items: &[u8],
     ) -> Option<()> {
         let now_ms = core.clock.now_ms(core.now());
-        let Some(follow) = self.followed(from, epoch) else { return Some(()) };
-        let FollowState::Copying(copying) = &mut follow.state else { return Some(()) };
+        let Some(role) = self.backup_of(from, epoch) else { return Some(()) };
+        let BackupState::Copying(copying) = &mut role.state else { return Some(()) };
         if part.first {
             copying.items.clear();
         }
@@ -257,8 +257,8 @@ impl Partition {
             })
         });
         // A range of which not all fits stays to be copied: the copy is asked for again.
-        let follow = self.followed(from, epoch).filter(|_| fits)?;
-        let FollowState::Copying(copying) = &mut follow.state else { return Some(()) };
+        let role = self.backup_of(from, epoch).filter(|_| fits)?;
+        let BackupState::Copying(copying) = &mut role.state else { return Some(()) };
         // Ranges are sent from their start on.
         for (index, start, _) in &mut copying.ranges {
             if *index == map.index && *start == part.range.start {
@@ -272,15 +272,15 @@ impl Partition {
     /// The copy is complete.
     pub(crate) fn handle_done(&mut self, core: &Core, from: MemberId, epoch: u64, ask: u64) {
         let (asks, partition) = (self.asks, self.number);
-        let Some(follow) = self.followed(from, epoch).filter(|_| asks == ask) else { return };
-        let FollowState::Copying(copying) = &follow.state else { return };
+        let Some(role) = self.backup_of(from, epoch).filter(|_| asks == ask) else { return };
+        let BackupState::Copying(copying) = &role.state else { return };
         if copying.ranges.is_empty() {
-            follow.state = FollowState::Synced;
-            follow.is_whole = true;
+            role.state = BackupState::Synced;
+            role.is_whole = true;
             core.send(from, &Message::Synced { partition, epoch, ask });
         } else {
             // Not all of it was taken: it is asked for again after a while.
-            follow.state = FollowState::AskResult(core.now());
+            role.state = BackupState::Asked(core.now());
         }
     }
 
@@ -296,19 +296,18 @@ impl Partition {
         records: &[u8],
     ) -> Verdict {
         let counts = match &self.role {
-            Role::Follow(follow) if follow.primary == from && self.epoch == epoch => {
-                let is_whole =
-                    matches!(follow.state, FollowState::Copying(_) | FollowState::Synced);
+            Role::Backup(role) if role.primary == from && self.epoch == epoch => {
+                let is_whole = matches!(role.state, BackupState::Copying(_) | BackupState::Synced);
                 is_whole && copy == self.asks
             }
             // The last words of the one that hands over, to those who stay …
-            Role::Follow(Follow { before, state, .. }) => {
-                matches!(state, FollowState::Unasked | FollowState::AskResult(_))
+            Role::Backup(BackupRole { before, state, .. }) => {
+                matches!(state, BackupState::Unasked | BackupState::Asked(_))
                     && *before == Some((from, epoch, copy))
             }
             // … and to the one that takes over.
-            Role::Lead(lead) => {
-                lead.awaits == Some(from) && epoch + 1 == self.epoch && copy == self.asks
+            Role::Primary(role) => {
+                role.awaits == Some(from) && epoch + 1 == self.epoch && copy == self.asks
             }
             Role::Idle => false,
         };
@@ -317,7 +316,7 @@ impl Partition {
         }
         if more {
             self.step.extend_from_slice(records);
-            return Verdict::Taken;
+            return Verdict::Processed;
         }
         let mut step = std::mem::take(&mut self.step);
         let mut rest = if step.is_empty() {
@@ -327,7 +326,7 @@ impl Partition {
             &step
         };
         while !rest.is_empty() {
-            let Some((record, behind)) = Record::decode(rest) else { return Verdict::Nonsense };
+            let Some((record, behind)) = Record::decode(rest) else { return Verdict::Malformed };
             rest = behind;
             if !self.apply(core, &record) {
                 core.host.report(Report::Differs { partition: self.number, member: core.me });
@@ -335,22 +334,23 @@ impl Partition {
                 return Verdict::Refused;
             }
         }
-        Verdict::Taken
+        Verdict::Processed
     }
 
     /// Applies one record. Returns whether it fits.
     fn apply(&mut self, core: &Core, record: &Record<'_>) -> bool {
         let Ok(map) = core.maps.open(record.map) else { return false };
-        core.clock.saw(record.version);
+        core.clock.observe(record.version);
         let now_ms = core.clock.now_ms(core.now());
         let hash = record.hash(&core.settings.hasher);
-        if let Role::Follow(Follow { state: FollowState::Copying(copying), .. }) = &self.role {
+        if let Role::Backup(BackupRole { state: BackupState::Copying(copying), .. }) = &self.role {
             let to_come = |(index, start, end): &(usize, u64, u64)| {
                 *index == map.index && (*start..*end).contains(&u64::from(hash))
             };
             // It comes with the rest of its range; for what is about all keys, what
             // is still to come was read after this, or will be.
-            if matches!(record.what, What::Key(..)) && copying.ranges.iter().any(to_come) {
+            if matches!(record.change, RecordChange::Key(..)) && copying.ranges.iter().any(to_come)
+            {
                 return true;
             }
         }
@@ -366,8 +366,8 @@ impl Partition {
         digests: &[(&str, u64)],
     ) {
         let is_meant = copy == self.asks;
-        let synced = self.followed(from, epoch).filter(|follow| is_meant && follow.is_synced());
-        let Some(place) = synced.map(|follow| follow.place) else { return };
+        let synced = self.backup_of(from, epoch).filter(|role| is_meant && role.is_synced());
+        let Some(place) = synced.map(|role| role.place) else { return };
         let maps = core.maps.all();
         let ours = self.digests(&maps, place);
         let ours: Vec<_> =
@@ -407,14 +407,19 @@ mod tests {
         let part = ChunkRange { range: ALL_HASHES, first: true, last: true };
         for (items, taken, then) in [(whole, None, " asked"), (fits, Some(()), " follows")] {
             let ranges = vec![(map.index, ALL_HASHES.start, ALL_HASHES.end)];
-            let state = FollowState::Copying(Copying { ranges, items: Vec::new() });
-            partition.role =
-                Role::Follow(Follow { primary, place: 1, state, is_whole: false, before: None });
+            let state = BackupState::Copying(Copying { ranges, items: Vec::new() });
+            partition.role = Role::Backup(BackupRole {
+                primary,
+                place: 1,
+                state,
+                is_whole: false,
+                before: None,
+            });
             assert_eq!(partition.handle_chunk(core, primary, 3, &map, &part, &items), taken);
             let asks = partition.asks;
             partition.handle_done(core, primary, 3, asks);
-            let Role::Follow(follow) = &partition.role else { panic!("it follows") };
-            assert_eq!(follow.describe(), then);
+            let Role::Backup(role) = &partition.role else { panic!("it follows") };
+            assert_eq!(role.describe(), then);
         }
     }
 }

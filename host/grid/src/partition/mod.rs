@@ -1,7 +1,7 @@
 //! One partition: what this member holds of it, and what it is to do with that.
 //!
-//! - `primary`: the primary's part: executing, sending records, copying to backups
-//! - `backup`: a backup's part: applying records, asking for a copy
+//! - `lead`: the primary's part: executing, sending records, copying to backups
+//! - `follow`: a backup's part: applying records, asking for a copy
 //! - [`ticket`]: what an answer waits for
 //! - `transactions`: locks and prepared changes of transactions over several partitions
 
@@ -27,8 +27,8 @@ use crate::map::Map;
 use crate::message::Message;
 use crate::table::Table;
 
-pub(crate) use backup::{ChunkRange, Follow};
-pub(crate) use primary::{Executed, Lead, LinkState, Slot, Waiter};
+pub(crate) use backup::{BackupRole, ChunkRange};
+pub(crate) use primary::{Executed, LinkState, PrimaryRole, Slot, Waiter};
 use ticket::Needs;
 use transactions::Transactions;
 pub(crate) use transactions::Unresolved;
@@ -38,9 +38,9 @@ pub(crate) enum Role {
     /// Nothing.
     Idle,
     /// It answers for it.
-    Lead(Lead),
+    Primary(PrimaryRole),
     /// It has a copy.
-    Follow(Follow),
+    Backup(BackupRole),
 }
 
 /// Keys with their hashes.
@@ -252,25 +252,25 @@ impl Partition {
             // Each copy is compared again; the one of the next primary is what there is.
             let takes_over = assignment.primary() == Some(core.me);
             match &mut self.role {
-                Role::Lead(lead) => lead.links.clear(),
-                Role::Follow(follow) if !takes_over => follow.forget_place(),
-                Role::Follow(_) | Role::Idle => {}
+                Role::Primary(role) => role.links.clear(),
+                Role::Backup(role) if !takes_over => role.forget_place(),
+                Role::Backup(_) | Role::Idle => {}
             }
         }
         let mut is_whole = true;
-        let led = matches!(self.role, Role::Lead(_)) && assignment.primary() != Some(core.me);
+        let led = matches!(self.role, Role::Primary(_)) && assignment.primary() != Some(core.me);
         let writes = if led { std::mem::take(&mut self.in_flight) } else { VecDeque::new() };
         // Who was away in between hands nothing over.
         let stays = |id| {
             let generation = old.and_then(|old| old.generation(id));
-            let away = core.away.lock().get(&id).is_some_and(|stamp| *stamp >= table.stamp);
+            let away = core.diverged.lock().get(&id).is_some_and(|stamp| *stamp >= table.stamp);
             !away && generation.is_some() && generation == table.generation(id)
         };
         match assignment.of(core.me) {
             Some(_) if assignment.primary() == Some(core.me) => {
-                is_whole = self.lead(core, stays, assignment);
+                is_whole = self.become_primary(core, stays, assignment);
             }
-            Some(replica) => self.follow(core, stays, assignment, replica.place),
+            Some(replica) => self.become_backup(core, stays, assignment, replica.place),
             None => {
                 self.role = Role::Idle;
                 if !self.leftover {
@@ -279,7 +279,7 @@ impl Partition {
             }
         }
         self.epoch = self.epoch.max(assignment.epoch);
-        if !matches!(self.role, Role::Lead(_)) {
+        if !matches!(self.role, Role::Primary(_)) {
             self.transactions.reset();
         }
         if led && let Some(to) = assignment.primary() {
@@ -313,12 +313,12 @@ impl Partition {
     pub(crate) fn tick(&mut self, core: &Core, now: Duration) -> bool {
         self.hand_over(core);
         match &self.role {
-            Role::Lead(_) => {
+            Role::Primary(_) => {
                 let is_more = self.expire_due(core, now);
                 self.invite_again();
                 return is_more;
             }
-            Role::Follow(_) => self.ask_again(core, now),
+            Role::Backup(_) => self.ask_again(core, now),
             Role::Idle => {}
         }
         false
@@ -334,9 +334,9 @@ impl Partition {
         let mut text = format!("epoch {}", self.epoch);
         match &self.role {
             Role::Idle => text += " idle",
-            Role::Lead(lead) => {
-                text += if lead.is_ready() { " leads" } else { " waits to lead" };
-                for link in &lead.links {
+            Role::Primary(role) => {
+                text += if role.is_ready() { " leads" } else { " waits to role" };
+                for link in &role.links {
                     text += match link.state {
                         LinkState::Expected => " expected",
                         LinkState::Copying(_) => " copying",
@@ -345,7 +345,7 @@ impl Partition {
                     };
                 }
             }
-            Role::Follow(follow) => text += follow.describe(),
+            Role::Backup(role) => text += role.describe(),
         }
         if self.leftover {
             text += " leftover";

@@ -34,13 +34,13 @@ pub(crate) const DUE_MAX: usize = 2_000;
 const WAITERS_MAX: usize = 10_000;
 
 /// The primary's part.
-pub(crate) struct Lead {
+pub(crate) struct PrimaryRole {
     pub(crate) links: Vec<Link>,
     /// Who led before, and has not handed over yet.
     pub(crate) awaits: Option<MemberId>,
 }
 
-impl Lead {
+impl PrimaryRole {
     /// Whether it may answer.
     pub(crate) fn is_ready(&self) -> bool {
         self.awaits.is_none()
@@ -214,7 +214,7 @@ pub(crate) enum Executed {
 
 impl Partition {
     /// Becomes the primary, or stays it. Returns whether its copy is whole.
-    pub(super) fn lead(
+    pub(super) fn become_primary(
         &mut self,
         core: &Core,
         stays: impl Fn(MemberId) -> bool,
@@ -224,20 +224,20 @@ impl Partition {
         let takes_over = self.epoch != assignment.epoch;
         // What it takes over is all that was acknowledged only if its copy was whole.
         let is_whole = match &self.role {
-            Role::Follow(follow) if self.epoch + 1 == assignment.epoch => follow.is_whole,
+            Role::Backup(role) if self.epoch + 1 == assignment.epoch => role.is_whole,
             _ => true,
         };
         match &mut self.role {
-            Role::Lead(lead) if self.epoch == assignment.epoch => {
-                old = std::mem::take(&mut lead.links);
-                awaits = lead.awaits;
+            Role::Primary(role) if self.epoch == assignment.epoch => {
+                old = std::mem::take(&mut role.links);
+                awaits = role.awaits;
                 // Who is no backup any more need not have what is on its way.
                 for (_, needs) in &mut self.in_flight {
                     needs.retain(|need| assignment.of(need.peer.id()).is_some());
                 }
             }
-            Role::Follow(follow) if self.epoch + 1 == assignment.epoch => {
-                awaits = Some(follow.primary);
+            Role::Backup(role) if self.epoch + 1 == assignment.epoch => {
+                awaits = Some(role.primary);
             }
             _ => {}
         }
@@ -288,7 +288,7 @@ impl Partition {
         }
         self.epoch = assignment.epoch;
         self.leftover = false;
-        self.role = Role::Lead(Lead { links, awaits });
+        self.role = Role::Primary(PrimaryRole { links, awaits });
         if awaits.is_none() {
             self.invite();
             if takes_over {
@@ -301,8 +301,8 @@ impl Partition {
     /// Members that a table named before this one knew them are known now.
     pub(crate) fn relink(&mut self, core: &Core, table: &Table) {
         let assignment = &table.partitions[usize::from(self.number)];
-        if matches!(self.role, Role::Lead(_)) && self.epoch == assignment.epoch {
-            self.lead(core, |_| true, assignment);
+        if matches!(self.role, Role::Primary(_)) && self.epoch == assignment.epoch {
+            self.become_primary(core, |_| true, assignment);
         }
     }
 
@@ -310,11 +310,11 @@ impl Partition {
     /// coordinator may have changed when it was told.
     pub(crate) fn unreported(&self, table: &Table) -> Vec<(MemberId, u8)> {
         let assignment = &table.partitions[usize::from(self.number)];
-        let Role::Lead(lead) = &self.role else { return Vec::new() };
+        let Role::Primary(role) = &self.role else { return Vec::new() };
         if self.epoch != assignment.epoch {
             return Vec::new();
         }
-        let synced = lead.links.iter().filter(|link| matches!(link.state, LinkState::Synced));
+        let synced = role.links.iter().filter(|link| matches!(link.state, LinkState::Synced));
         synced
             .filter_map(|link| Some((link.peer.id(), link.complete?)))
             .filter(|(id, complete)| {
@@ -325,8 +325,8 @@ impl Partition {
 
     /// Whoever is to have a copy may ask for it now.
     fn invite(&self) {
-        let Role::Lead(lead) = &self.role else { return };
-        for link in lead.links.iter().filter(|link| matches!(link.state, LinkState::Expected)) {
+        let Role::Primary(role) = &self.role else { return };
+        for link in role.links.iter().filter(|link| matches!(link.state, LinkState::Expected)) {
             let message = Message::Invite { partition: self.number, epoch: self.epoch };
             link.peer.push(|bytes| message.encode(bytes));
         }
@@ -334,24 +334,24 @@ impl Partition {
 
     /// The one that led before has done all that it will do.
     pub(crate) fn handle_handoff(&mut self, core: &Core, from: MemberId, epoch: u64) {
-        if self.epoch != epoch || !self.begin_to_lead(core, from, true) {
+        if self.epoch != epoch || !self.take_over(core, from, true) {
             self.handed = Some((from, epoch));
         }
     }
 
     /// What the one that led before had sent is lost, its last words too.
-    pub(crate) fn skip_handoff(&mut self, core: &Core, from: MemberId) {
-        self.begin_to_lead(core, from, false);
+    pub(crate) fn give_up_handoff(&mut self, core: &Core, from: MemberId) {
+        self.take_over(core, from, false);
     }
 
     /// Leads from now on, if it waited for this one only. Returns whether it did. `settled`
     /// when all backups have what it takes over.
-    fn begin_to_lead(&mut self, core: &Core, from: MemberId, settled: bool) -> bool {
-        let Role::Lead(lead) = &mut self.role else { return false };
-        if lead.awaits != Some(from) {
+    fn take_over(&mut self, core: &Core, from: MemberId, settled: bool) -> bool {
+        let Role::Primary(role) = &mut self.role else { return false };
+        if role.awaits != Some(from) {
             return false;
         }
-        lead.awaits = None;
+        role.awaits = None;
         self.inherited &= !settled;
         self.step.clear();
         self.recover_transactions(core);
@@ -368,7 +368,7 @@ impl Partition {
         now: Duration,
         op: &Op<'_>,
     ) -> Executed {
-        if self.leading().is_none() {
+        if self.serving_primary().is_none() {
             return Executed::NotHere;
         }
         if let Err(error) = op.check_keys() {
@@ -429,8 +429,9 @@ impl Partition {
         let waits = |link: &&Link| {
             link.place <= map.settings().backups && !matches!(link.state, LinkState::Expected)
         };
-        let is_full = |lead: &Lead| lead.links.iter().filter(waits).any(|link| link.peer.is_full());
-        if self.leading().is_some_and(is_full) { Err(OpError::Busy) } else { Ok(()) }
+        let is_full =
+            |role: &PrimaryRole| role.links.iter().filter(waits).any(|link| link.peer.is_full());
+        if self.serving_primary().is_some_and(is_full) { Err(OpError::Busy) } else { Ok(()) }
     }
 
     /// Whether a key that an operation names is held by another than who it is for.
@@ -443,9 +444,9 @@ impl Partition {
     }
 
     /// The primary's part, if this member leads and is ready.
-    pub(crate) fn leading(&self) -> Option<&Lead> {
+    pub(crate) fn serving_primary(&self) -> Option<&PrimaryRole> {
         match &self.role {
-            Role::Lead(lead) if lead.is_ready() => Some(lead),
+            Role::Primary(role) if role.is_ready() => Some(role),
             _ => None,
         }
     }
@@ -466,7 +467,7 @@ impl Partition {
         key: &[u8],
         take: &mut dyn FnMut(Option<&[u8]>),
     ) -> Option<Result<(), OpError>> {
-        self.leading()?;
+        self.serving_primary()?;
         let hash = core.settings.hasher.hash(key);
         if self.transactions.concerns(map, hash) {
             return None;
@@ -486,14 +487,14 @@ impl Partition {
     /// still take back.
     pub(super) fn settling(&mut self, map: &Map, hash: u32, any: bool) -> Needs {
         if self.inherited
-            && let Role::Lead(lead) = &self.role
+            && let Role::Primary(role) = &self.role
         {
             // Another backup may lack what this member took over: if both were lost, what
             // is read now would be taken back.
             let unsure =
                 |link: &&Link| link.complete.is_some() && !matches!(link.state, LinkState::Synced);
-            self.inherited = lead.links.iter().any(|link| unsure(&link));
-            let needs: Needs = lead
+            self.inherited = role.links.iter().any(|link| unsure(&link));
+            let needs: Needs = role
                 .links
                 .iter()
                 .filter(unsure)
@@ -520,7 +521,7 @@ impl Partition {
         if self.changes.records.is_empty() {
             return needs;
         }
-        let Role::Lead(lead) = &mut self.role else {
+        let Role::Primary(role) = &mut self.role else {
             debug_assert!(false, "only a primary changes anything");
             self.changes.clear_records();
             self.changes.changed.clear();
@@ -528,7 +529,7 @@ impl Partition {
         };
         let time_ms = core.clock.now_ms(now);
         let (partition, epoch) = (self.number, self.epoch);
-        for link in &mut lead.links {
+        for link in &mut role.links {
             if map.settings().copies() < usize::from(link.place) {
                 continue;
             }
@@ -575,8 +576,8 @@ impl Partition {
 
     /// Backups that did not keep up may ask for a copy again, once they do.
     pub(super) fn invite_again(&mut self) {
-        let Role::Lead(lead) = &mut self.role else { return };
-        for link in lead.links.iter_mut().filter(|link| link.is_behind) {
+        let Role::Primary(role) = &mut self.role else { return };
+        for link in role.links.iter_mut().filter(|link| link.is_behind) {
             if link.peer.backlog() <= COPY_WINDOW_BYTES {
                 link.is_behind = false;
                 let message = Message::Invite { partition: self.number, epoch: self.epoch };
@@ -664,7 +665,7 @@ impl Partition {
         op: &Op<'_>,
         slot: &Arc<Slot>,
     ) -> Option<Executed> {
-        let executed = if self.leading().is_some() && self.skips_waiter(core, map, op) {
+        let executed = if self.serving_primary().is_some() && self.skips_waiter(core, map, op) {
             // It is tried when the lock is released.
             Executed::Done(Ok(Reply::Nil), None)
         } else {
@@ -708,7 +709,7 @@ impl Partition {
         held: &[Held<'_>],
     ) -> bool {
         let maps = core.maps.all();
-        if self.leading().is_none() || self.epoch != epoch {
+        if self.serving_primary().is_none() || self.epoch != epoch {
             return false;
         }
         let mut starts = Vec::new();
@@ -731,8 +732,8 @@ impl Partition {
             });
         }
         let partition = self.number;
-        let Role::Lead(lead) = &mut self.role else { return false };
-        let Some(link) = lead.link(from).filter(|link| link.place == place) else { return false };
+        let Role::Primary(role) = &mut self.role else { return false };
+        let Some(link) = role.link(from).filter(|link| link.place == place) else { return false };
         let message = Message::SyncStart { partition, epoch, ask, maps: starts };
         link.peer.push(|bytes| message.encode(bytes));
         // It had everything and says that it has not: it is right.
@@ -750,8 +751,8 @@ impl Partition {
     /// whether there is nothing left to send.
     pub(crate) fn pump(&mut self, core: &Core, to: MemberId) -> bool {
         loop {
-            let Role::Lead(lead) = &mut self.role else { return true };
-            let Some(link) = lead.link(to) else { return true };
+            let Role::Primary(role) = &mut self.role else { return true };
+            let Some(link) = role.link(to) else { return true };
             let LinkState::Copying(ranges) = &mut link.state else { return true };
             if link.peer.backlog() > COPY_WINDOW_BYTES {
                 return false;
@@ -765,8 +766,8 @@ impl Partition {
                 return true;
             };
             let stopped = self.send_chunk(core, &peer, index, start..end);
-            if let Role::Lead(lead) = &mut self.role
-                && let Some(link) = lead.link(to)
+            if let Role::Primary(role) = &mut self.role
+                && let Some(link) = role.link(to)
                 && let LinkState::Copying(ranges) = &mut link.state
             {
                 match ranges.front_mut() {
@@ -818,11 +819,11 @@ impl Partition {
 
     /// A backup has everything. Returns the place for which it has.
     pub(crate) fn handle_synced(&mut self, from: MemberId, epoch: u64, ask: u64) -> Option<u8> {
-        let Role::Lead(lead) = &mut self.role else { return None };
+        let Role::Primary(role) = &mut self.role else { return None };
         if self.epoch != epoch {
             return None;
         }
-        let link = lead.link(from)?;
+        let link = role.link(from)?;
         if !matches!(link.state, LinkState::Sent) || link.ask != ask {
             return None;
         }
@@ -840,8 +841,8 @@ impl Partition {
 
     /// Messages to a backup were lost: its copy is not what was thought.
     pub(crate) fn handle_lost(&mut self, peer: MemberId) {
-        let Role::Lead(lead) = &mut self.role else { return };
-        if let Some(link) = lead.link(peer) {
+        let Role::Primary(role) = &mut self.role else { return };
+        if let Some(link) = role.link(peer) {
             link.state = LinkState::Expected;
         }
         self.invite();
@@ -850,13 +851,13 @@ impl Partition {
 
     /// Tells the backups what their copies should be worth.
     pub(crate) fn check(&mut self, core: &Core, now: Duration) {
-        if self.leading().is_none() {
+        if self.serving_primary().is_none() {
             return;
         }
         self.expire_due(core, now);
-        let Role::Lead(lead) = &self.role else { return };
+        let Role::Primary(role) = &self.role else { return };
         let maps = core.maps.all();
-        for link in lead.links.iter().filter(|link| matches!(link.state, LinkState::Synced)) {
+        for link in role.links.iter().filter(|link| matches!(link.state, LinkState::Synced)) {
             let digests = self.digests(&maps, link.place);
             let digests =
                 digests.into_iter().map(|(index, digest)| (&*maps[index].name, digest)).collect();
@@ -869,7 +870,7 @@ impl Partition {
     /// Evicts one entry of a map, if this member leads and there is one that may go.
     pub(crate) fn evict(&mut self, core: &Core, map: &Arc<Map>, now: Duration) -> bool {
         let may_evict = self.transactions.is_idle() && core.lease.is_held(now);
-        if self.leading().is_none() || !may_evict {
+        if self.serving_primary().is_none() || !may_evict {
             return false;
         }
         let is_evicted = self.access(core, map, now, |access| access.evict(b""));
@@ -884,7 +885,7 @@ impl Partition {
     pub(crate) fn expire_due(&mut self, core: &Core, now: Duration) -> bool {
         // Keys that are locked are not to change, and locks are held for milliseconds.
         let may_expire = self.transactions.is_idle() && core.lease.is_held(now);
-        if self.leading().is_none() || !may_expire {
+        if self.serving_primary().is_none() || !may_expire {
             return false;
         }
         let mut is_more = false;
@@ -903,9 +904,9 @@ impl Partition {
 
     /// Forgets removals before a time.
     pub(crate) fn forget(&mut self, core: &Core, now: Duration, before_ms: u64) {
-        let Some(lead) = self.leading() else { return };
+        let Some(role) = self.serving_primary() else { return };
         // A copy that is being made, or one that is missing, must still learn.
-        if !lead.links.iter().all(|link| matches!(link.state, LinkState::Synced)) {
+        if !role.links.iter().all(|link| matches!(link.state, LinkState::Synced)) {
             return;
         }
         let limit = Version::at(before_ms);
@@ -923,7 +924,7 @@ impl Partition {
     /// Gives up the older half of the removals of each map that has any, since this member
     /// remembers too many. Returns how many.
     pub(crate) fn give_up_removals(&mut self, core: &Core, now: Duration) -> usize {
-        if self.leading().is_none() {
+        if self.serving_primary().is_none() {
             return 0;
         }
         let mut count = 0;
@@ -962,16 +963,16 @@ impl Partition {
         map: &Arc<Map>,
         now: Duration,
         items: &[Item<'_>],
-        kin: bool,
+        same_cluster: bool,
     ) -> Executed {
         // Tried again once no key is locked.
-        if self.leading().is_none() || !self.transactions.is_idle() {
+        if self.serving_primary().is_none() || !self.transactions.is_idle() {
             return Executed::NotHere;
         }
         let mut structure = None;
         self.access(core, map, now, |access| {
             for item in items {
-                access.merge(&mut structure, item, kin);
+                access.merge(&mut structure, item, same_cluster);
             }
         });
         let needs = self.replicate(core, map, now);

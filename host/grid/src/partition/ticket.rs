@@ -5,7 +5,7 @@ use std::sync::Arc;
 use smallvec::SmallVec;
 
 use super::{Partition, Role};
-use crate::session::{Fate, Peer, Sent};
+use crate::session::{MessageState, Peer, Sent};
 
 /// One backup that must have something.
 #[derive(Clone, Debug)]
@@ -29,7 +29,7 @@ pub(crate) struct Ticket {
 
 /// How that stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Standing {
+pub(crate) enum TicketState {
     /// All that must have it have it.
     Settled,
     /// Not yet.
@@ -40,13 +40,15 @@ pub(crate) enum Standing {
 
 /// Whether all have it, by the sessions alone.
 pub(crate) fn is_received(needs: &Needs) -> bool {
-    needs.iter().all(|need| need.sent.is_some_and(|sent| need.peer.fate(sent) == Fate::Received))
+    needs
+        .iter()
+        .all(|need| need.sent.is_some_and(|sent| need.peer.state(sent) == MessageState::Received))
 }
 
 /// Whether some may still say that they have it.
 pub(super) fn is_open(needs: &Needs) -> bool {
     let may_say = |need: &Need| {
-        let is_open = need.sent.is_some_and(|sent| need.peer.fate(sent) == Fate::Open);
+        let is_open = need.sent.is_some_and(|sent| need.peer.state(sent) == MessageState::Open);
         is_open && !need.peer.is_over()
     };
     needs.iter().any(may_say)
@@ -54,34 +56,34 @@ pub(super) fn is_open(needs: &Needs) -> bool {
 
 impl Partition {
     /// How a ticket stands.
-    pub(crate) fn standing(
+    pub(crate) fn ticket_state(
         &self,
         ticket: &Ticket,
         primary: Option<convoke_membership::MemberId>,
-    ) -> Standing {
-        let fate = |need: &Need| need.sent.map(|sent| need.peer.fate(sent));
-        if let Role::Lead(lead) = &self.role
+    ) -> TicketState {
+        let state = |need: &Need| need.sent.map(|sent| need.peer.state(sent));
+        if let Role::Primary(role) = &self.role
             && self.epoch == ticket.epoch
         {
             // Who is no backup any more need not have it.
             let is_open = ticket.needs.iter().any(|need| {
-                let link = lead.links.iter().find(|link| link.peer.id() == need.peer.id());
+                let link = role.links.iter().find(|link| link.peer.id() == need.peer.id());
                 // One that knows a newer table refuses; this member will know it, soon.
-                let received = fate(need) == Some(Fate::Received);
+                let received = state(need) == Some(MessageState::Received);
                 link.is_some_and(|link| !received && !link.has(need.sent))
             });
-            return if is_open { Standing::Open } else { Standing::Settled };
+            return if is_open { TicketState::Open } else { TicketState::Settled };
         }
         // Another is to lead, once what is on its way has arrived.
         if !self.has_retired() {
-            return Standing::Open;
+            return TicketState::Open;
         }
         // Another leads now. If it had the write when it took over, all is well.
-        let heir = ticket.needs.iter().find(|need| Some(need.peer.id()) == primary);
-        match heir.and_then(fate) {
-            Some(Fate::Received) => Standing::Settled,
-            Some(Fate::Open) => Standing::Open,
-            _ => Standing::Unknown,
+        let successor = ticket.needs.iter().find(|need| Some(need.peer.id()) == primary);
+        match successor.and_then(state) {
+            Some(MessageState::Received) => TicketState::Settled,
+            Some(MessageState::Open) => TicketState::Open,
+            _ => TicketState::Unknown,
         }
     }
 }

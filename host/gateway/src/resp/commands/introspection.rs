@@ -7,7 +7,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use convoke_grid::glob::Glob;
 use convoke_grid::op::WholeOp;
-use convoke_grid::topic::{Found, NAMES_MAX, Question, TooMany};
+use convoke_grid::topic::{NAMES_MAX, SubscriptionInfo, SubscriptionQuery, TooManyNames};
 
 use super::super::answer::{Answer, Outcome, Refusal};
 use super::super::args::Args;
@@ -43,11 +43,11 @@ pub(super) fn wait(client: &mut Client, request: &Request<'_>) -> Begun {
 }
 
 /// Topics or patterns that clients of this member subscribed to.
-fn names_here(server: &Server, question: &Question) -> usize {
-    match server.grid.subscriptions_here(question) {
-        Ok(Found::Names(names)) => names.len(),
-        Ok(Found::Counts(_)) => 0,
-        Err(TooMany) => NAMES_MAX,
+fn names_here(server: &Server, query: &SubscriptionQuery) -> usize {
+    match server.grid.subscriptions_here(query) {
+        Ok(SubscriptionInfo::Names(names)) => names.len(),
+        Ok(SubscriptionInfo::Counts(_)) => 0,
+        Err(TooManyNames) => NAMES_MAX,
     }
 }
 
@@ -126,7 +126,7 @@ pub(super) fn config_set(client: &mut Client, request: &Request<'_>) -> Begun {
         set(server, name, value, true)?;
     }
     // It is so on all members before it is answered.
-    let told = server.grid.all_told();
+    let told = server.grid.announcements_received();
     Ok(Outcome::Later(Box::pin(async move {
         told.await;
         Answer::DONE
@@ -250,8 +250,8 @@ async fn facts(server: &Server, section: &str) -> Vec<(String, String)> {
                 fact("rejected_connections", &load(&counters.turned_away)),
                 fact("expired_keys", &maps.iter().map(|map| map.expired()).sum::<u64>()),
                 fact("evicted_keys", &maps.iter().map(|map| map.evicted()).sum::<u64>()),
-                fact("pubsub_channels", &names_here(server, &Question::Topics(None))),
-                fact("pubsub_patterns", &names_here(server, &Question::Patterns)),
+                fact("pubsub_channels", &names_here(server, &SubscriptionQuery::Topics(None))),
+                fact("pubsub_patterns", &names_here(server, &SubscriptionQuery::Patterns)),
             ]
         }
         "replication" => vec![

@@ -126,9 +126,9 @@ pub(in crate::op) fn store_set(
         access.edit(key, &Edit::Structure(edit));
     }
     if !members.is_empty() {
-        access.tell(Class::Set, event, key);
+        access.notify(Class::Set, event, key);
     } else if there {
-        access.tell(Class::Generic, "del", key);
+        access.notify(Class::Generic, "del", key);
     }
     Reply::count(members.len())
 }
@@ -259,9 +259,9 @@ pub(in crate::op) fn store_sorted(
         access.edit(key, &Edit::Structure(edit));
     }
     if !members.is_empty() {
-        access.tell(Class::SortedSet, event, key);
+        access.notify(Class::SortedSet, event, key);
     } else if there {
-        access.tell(Class::Generic, "del", key);
+        access.notify(Class::Generic, "del", key);
     }
     Reply::count(members.len())
 }

@@ -237,7 +237,7 @@ impl SeveralOp<'_> {
                 for (key, value) in pairs {
                     if let Some(expiry) = Lifetime::Default.expiry(access, key) {
                         access.edit(key, &Edit::Put { kind: 0, value, expiry });
-                        access.tell(Class::Plain, "set", key);
+                        access.notify(Class::Plain, "set", key);
                     }
                 }
                 Ok(if *absent { Reply::flag(true) } else { Reply::Done })

@@ -120,8 +120,8 @@ pub(super) fn rename(
     }
     put(access, to, &moved, expiry);
     access.remove(from);
-    access.tell(Class::Generic, "rename_from", from);
-    access.tell(Class::Generic, "rename_to", to);
+    access.notify(Class::Generic, "rename_from", from);
+    access.notify(Class::Generic, "rename_to", to);
     Ok(answer(true))
 }
 
@@ -133,7 +133,7 @@ pub(super) fn copy(access: &mut Access<'_>, from: &[u8], to: &[u8], replace: boo
     if from != to {
         put(access, to, &copied, expiry);
     }
-    access.tell(Class::Generic, "copy_to", to);
+    access.notify(Class::Generic, "copy_to", to);
     Reply::flag(true)
 }
 
