@@ -1,14 +1,13 @@
-//! The coordinator's part: making the table.
+//! The coordinator's state, from which it makes tables.
 //!
-//! A new coordinator asks everybody which table they follow, and goes on from
-//! the one that most of them follow. A coordinator in office asks only those who
-//! are new to it: a member that follows no table has just started, one that
-//! follows another was away, or comes from another cluster. Who is gone is
-//! replaced at once, without asking anybody.
+//! A new coordinator asks all members which table they follow, and continues the one that most of
+//! them follow. After that it asks only members that are new to it: a member without a table has
+//! just started; a member with another table was partitioned, or comes from another cluster. Absent
+//! members are replaced at once, without asking.
 //!
-//! The table also says who is missing: members that were lost and may still hold what was
-//! removed since. All primaries remember removals for as long; a member stays missing
-//! until it has brought in what it held, or for [`MISSING_MS_MAX`].
+//! A table also lists missing members: those that were lost and may not know of removals since
+//! then. All primaries remember removals for that long. A member is missing until it has merged its
+//! data, for at most [`MISSING_MS_MAX`].
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -20,34 +19,34 @@ use crate::map::MapCatalog;
 use crate::plan::{Node, ReplicationGoal, plan};
 use crate::table::{MISSING_MAX, Missing, Table};
 
-/// How long members may take to say which table they follow.
+/// How long members may take to report which table they follow, in milliseconds.
 const GATHER_MS_MAX: u64 = 500;
-/// Who did not say is asked again after so long.
+/// Interval at which members that have not reported are asked again, in milliseconds.
 const ASK_AGAIN_MS: u64 = 300;
-/// How long before its loss was noticed a member may have been away, in milliseconds.
+/// How long a member may have been unreachable before its loss was noticed, in milliseconds.
 const UNNOTICED_MS_MAX: u64 = 10_000;
-/// How long a lost member is waited for, in milliseconds: a day.
+/// How long a lost member is listed as missing, in milliseconds: a day.
 const MISSING_MS_MAX: u64 = 24 * 3_600_000;
 
-/// What to do.
+/// What the coordinator must do now.
 #[derive(Debug, Default)]
 pub(crate) struct Actions {
-    /// Whom to ask for their table.
+    /// Members to ask for their table.
     pub(crate) query: Vec<MemberId>,
-    /// The table that all are to follow from now on.
+    /// The next table, which all members must follow.
     pub(crate) publish: Option<Arc<Table>>,
-    /// Partitions of which no complete copy was left.
+    /// Partitions without a complete copy.
     pub(crate) lost: Vec<u16>,
 }
 
-/// What a member said of its table.
+/// The table that a member reported.
 #[derive(Debug)]
 struct ReportedTable {
     generation: u32,
     table: Option<Arc<Table>>,
 }
 
-/// What became of a copy.
+/// A copy that became complete or incomplete.
 struct CopyEvent {
     partition: u16,
     epoch: u64,
@@ -56,7 +55,7 @@ struct CopyEvent {
 }
 
 impl CopyEvent {
-    /// Writes it into a table that still knows that copy.
+    /// Updates a table, if it still lists that copy in that epoch.
     fn apply(&self, table: &mut Table) {
         let Some(assignment) = table.partitions.get_mut(usize::from(self.partition)) else {
             return;
@@ -76,24 +75,24 @@ pub(crate) struct Control {
     me: MemberId,
     partitions: u16,
     replication: ReplicationGoal,
-    /// What holds while it coordinates.
+    /// The settings of maps while this member coordinates.
     maps: MapCatalog,
     nodes: Vec<Node>,
     leaving: BTreeSet<MemberId>,
     is_coordinator: bool,
-    /// What members said, of those who are in the view under that generation.
+    /// Reports of members that are in the view with that generation.
     reports: BTreeMap<MemberId, ReportedTable>,
-    /// Since when answers are gathered; none when none are waited for.
+    /// Since when reports are awaited; `None` when none are.
     gathering: Option<Duration>,
-    /// When those who have not said were asked last.
+    /// When members without a report were last asked.
     asked_at: Option<Duration>,
-    /// Whether the table is to be made anew.
+    /// Whether a new table must be made.
     stale: bool,
-    /// Copies that became complete, or are so no more, since the last table.
+    /// Copies that became complete or incomplete since the last table.
     copies: Vec<CopyEvent>,
-    /// Members that have brought in what they held, since the last table.
+    /// Members that have merged their data since the last table.
     settled: BTreeSet<MemberId>,
-    /// Lite members, that are here or were in the last table: they hold nothing.
+    /// Lite members that are in the view or were in the last table: they hold no data.
     lite: BTreeSet<MemberId>,
 }
 
@@ -119,12 +118,12 @@ impl Control {
         }
     }
 
-    /// What holds in the cluster that this member is about to be in.
+    /// Sets the settings of the cluster that this member is about to join.
     pub(crate) fn settle(&mut self, partitions: u16, maps: MapCatalog) {
         *self = Self::new(self.me, partitions, maps);
     }
 
-    /// Its state in short.
+    /// A short description of its state, for debugging.
     pub(crate) fn describe(&self, table: Option<&Arc<Table>>) -> String {
         let reports: Vec<_> = self
             .reports
@@ -132,7 +131,7 @@ impl Control {
             .map(|report| report.table.as_ref().map(|table| table.stamp.to_string()))
             .collect();
         format!(
-            "coordinates {} stale {} gathering {:?} unknown {} reports {reports:?} news {}",
+            "coordinates {} stale {} gathering {:?} unknown {} reports {reports:?} copies {}",
             self.is_coordinator,
             self.stale,
             self.gathering,
@@ -146,7 +145,7 @@ impl Control {
         self.is_coordinator
     }
 
-    /// Members of the view that store data.
+    /// Number of members in the view that store data.
     pub(crate) fn data_members(&self) -> usize {
         self.nodes.iter().filter(|node| !node.lite).count()
     }
@@ -156,17 +155,17 @@ impl Control {
         self.nodes.iter().find(|node| node.id == id)
     }
 
-    /// Whether a member is in the view under this generation.
+    /// Whether a member is in the view with this generation.
     fn is_here(&self, id: MemberId, generation: u32) -> bool {
         self.node(id).is_some_and(|node| node.generation == generation)
     }
 
-    /// The tables that members said they follow.
+    /// The tables that members reported.
     fn reported_tables(&self) -> impl Iterator<Item = &Arc<Table>> {
         self.reports.values().filter_map(|report| report.table.as_ref())
     }
 
-    /// There is a new view.
+    /// Handles a new view.
     pub(crate) fn handle_view(&mut self, now: Duration, view: &View, table: Option<&Arc<Table>>) {
         self.nodes = view
             .members()
@@ -198,8 +197,8 @@ impl Control {
         }
     }
 
-    /// Whether this member made the table and has not been away since: the others
-    /// may have gone on without it.
+    /// Whether this member made the table and has not been removed since: otherwise the others may
+    /// have continued without it.
     fn is_current(&self, table: &Table) -> bool {
         let me = self.node(self.me);
         let known = table.generation(self.me);
@@ -207,8 +206,7 @@ impl Control {
             && me.is_some_and(|me| known.is_none() || known == Some(me.generation))
     }
 
-    /// Members that have not said which table they follow, though that is to be
-    /// known.
+    /// Members whose table must be known and that have not reported it.
     fn unknown(&self, table: Option<&Arc<Table>>) -> Vec<MemberId> {
         let current = table.filter(|table| self.is_current(table));
         self.nodes
@@ -224,8 +222,8 @@ impl Control {
             .collect()
     }
 
-    /// Whether somebody follows a table that does not belong to the line of `own` and that
-    /// counts on this member: it may have gone that way too.
+    /// Whether a table of another line than `own` was reported that lists this member: it may
+    /// follow that table too.
     fn may_follow_another(&self, id: MemberId, own: &Table) -> bool {
         self.reported_tables().any(|other| {
             let is_of_one_line = own.continues(other.stamp) || other.continues(own.stamp);
@@ -233,7 +231,7 @@ impl Control {
         })
     }
 
-    /// A member says which table it follows.
+    /// Handles a member's report of its table.
     pub(crate) fn handle_report(
         &mut self,
         from: MemberId,
@@ -242,7 +240,7 @@ impl Control {
     ) {
         let Some(node) = self.node(from).copied() else { return };
         let sound = table.as_ref().is_none_or(|table| table.is_sound(self.partitions));
-        // It says what it followed before the table that it was sent meanwhile.
+        // A report from before the member received the current table.
         let is_old = own.is_some_and(|own| {
             self.is_current(own)
                 && own.generation(from) == Some(node.generation)
@@ -255,7 +253,7 @@ impl Control {
         }
     }
 
-    /// A member has brought in what it held of other tables.
+    /// Handles that a member has merged its data of other branches.
     pub(crate) fn handle_settled(&mut self, from: MemberId) {
         if self.is_coordinator {
             self.settled.insert(from);
@@ -263,7 +261,7 @@ impl Control {
         }
     }
 
-    /// A member is about to leave.
+    /// Handles that a member is about to leave.
     pub(crate) fn handle_leaving(&mut self, from: MemberId) {
         self.leaving.insert(from);
         for node in self.nodes.iter_mut().filter(|node| node.id == from) {
@@ -272,7 +270,7 @@ impl Control {
         self.stale = true;
     }
 
-    /// A copy was completed, or is not complete any more.
+    /// Handles that a copy became complete or incomplete.
     pub(crate) fn handle_copy(
         &mut self,
         partition: u16,
@@ -286,12 +284,12 @@ impl Control {
         }
     }
 
-    /// Whether another member than this one stores data and stays.
+    /// Whether any other member stores data and stays.
     pub(crate) fn others_store(&self) -> bool {
         self.nodes.iter().any(|node| node.id != self.me && !node.lite && !node.leaves)
     }
 
-    /// What is due, at `now` of this process and `now_ms` of the shared clock.
+    /// The next actions, at `now` of this process and `now_ms` of the cluster's clock.
     pub(crate) fn poll(
         &mut self,
         now: Duration,
@@ -328,11 +326,11 @@ impl Control {
             self.stale = false;
             self.make_table(now_ms, table, &mut actions);
             if actions.publish.is_some() {
-                // From now on they follow this one.
+                // From now on the members follow this table.
                 self.reports.clear();
             }
         } else if current && self.has_lost_member(table) {
-            // Those who are known are not kept waiting for those who are new.
+            // Failover of known members does not wait for the reports of new ones.
             let reports = std::mem::take(&mut self.reports);
             self.make_table(now_ms, table, &mut actions);
             self.reports = reports;
@@ -340,7 +338,7 @@ impl Control {
         actions
     }
 
-    /// Whether the table counts on somebody who is not there any more.
+    /// Whether the table lists a member that is not in the view any more.
     fn has_lost_member(&self, table: Option<&Arc<Table>>) -> bool {
         table.is_some_and(|table| {
             table.members.iter().any(|known| !self.is_here(known.id, known.generation))
@@ -361,11 +359,11 @@ impl Control {
             }
             Some(base) => base.branch(self.me, self.next_term(own)),
         };
-        // Who follows a table from which this one does not go on begins anew.
+        // Members whose table the next one does not continue count as new, without data.
         let mut before = next.clone();
         before.members.retain(|known| self.follows(known.id, known.generation, &next, own));
-        for news in self.copies.drain(..) {
-            news.apply(&mut before);
+        for event in self.copies.drain(..) {
+            event.apply(&mut before);
         }
         let present: Vec<Node> = self
             .nodes
@@ -379,7 +377,7 @@ impl Control {
             .collect();
         let recopies = !before.maps.has_copies_of(&self.maps);
         if recopies {
-            // Only who takes over from a primary that is gone is as good as it ever was.
+            // Only the successor of a lost primary counts as complete.
             let is_here = |id| present.iter().any(|node| node.id == id);
             for assignment in &mut before.partitions {
                 let successor = assignment.successor(is_here);
@@ -408,8 +406,8 @@ impl Control {
         actions.publish = Some(Arc::new(next));
     }
 
-    /// Members that were lost, before `base` or since, or follow another table, and have not
-    /// brought in what they held.
+    /// Members that were lost, before `base` or since, or follow another table, and have not merged
+    /// their data.
     fn missing(&mut self, now_ms: u64, base: &Table, own: Option<&Arc<Table>>) -> Vec<Missing> {
         let mut all: BTreeMap<MemberId, u64> = BTreeMap::new();
         let tables = self.reported_tables().map(|table| &**table).chain([base]);
@@ -443,7 +441,7 @@ impl Control {
         all
     }
 
-    /// Whether a member follows the line of `next`, so that its copies count.
+    /// Whether a member follows a table that `next` continues, so that its copies count.
     fn follows(
         &self,
         id: MemberId,
@@ -457,22 +455,22 @@ impl Control {
         } else {
             match self.reports.get(&id) {
                 Some(report) => report.table.as_ref().map(|table| table.stamp),
-                // Led so far, and not asked.
+                // A member that was not asked follows this coordinator.
                 None => return here && !self.may_follow_another(id, next),
             }
         };
         here && stamp.is_some_and(|stamp| next.continues(stamp))
     }
 
-    /// Whether somebody follows another branch, whose tables look newer than ours.
+    /// Whether a member follows another branch whose stamps are not lower than ours.
     fn follows_other_branch(&self, own: Option<&Arc<Table>>) -> bool {
         let Some(own) = own else { return false };
         self.reported_tables()
             .any(|table| !own.continues(table.stamp) && table.stamp.term >= own.stamp.term)
     }
 
-    /// The table to go on from: the one that most data members follow whose copies
-    /// count there. Who has been away since is another, as far as it goes.
+    /// The table to continue: the one that most data members follow with copies that count. A
+    /// member that was removed since, and returned, does not count.
     fn base(&self, own: Option<&Arc<Table>>) -> Option<Arc<Table>> {
         let reports =
             self.reports.iter().filter_map(|(id, report)| Some((*id, report.table.clone()?)));
@@ -483,7 +481,7 @@ impl Control {
         let weight = |table: &Table| {
             let follows = |id: MemberId| match all.iter().find(|(other, _)| *other == id) {
                 Some((_, followed)) => table.continues(followed.stamp),
-                // Those whom this coordinator leads were not asked.
+                // The members of this coordinator's table were not asked.
                 None => current.is_some_and(|own| {
                     own.stamp == table.stamp && !self.may_follow_another(id, own)
                 }),
@@ -503,7 +501,7 @@ impl Control {
             .cloned()
     }
 
-    /// Greater than any that somebody told of.
+    /// A term greater than that of any reported table.
     fn next_term(&self, own: Option<&Arc<Table>>) -> u64 {
         self.reported_tables().chain(own).map(|table| table.stamp.term).max().unwrap_or(0) + 1
     }

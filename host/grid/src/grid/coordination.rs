@@ -242,8 +242,7 @@ impl Grid {
             return;
         }
         let was_held = core.lease.is_held(now);
-        let Due::Ask { nonce, everybody } = core.lease.poll(now, &voters, core.host.random())
-        else {
+        let Due::Ask { nonce, all } = core.lease.poll(now, &voters, core.host.random()) else {
             if !was_held && core.lease.is_held(now) {
                 self.wake_all();
             }
@@ -251,7 +250,7 @@ impl Grid {
         };
         let generation = table.generation(core.me);
         let renew = Message::Renew { nonce, stamp: table.stamp, generation };
-        match voters.coordinator.filter(|_| !everybody) {
+        match voters.coordinator.filter(|_| !all) {
             Some(coordinator) => core.send_aside(coordinator, &renew),
             None => voters.others.iter().for_each(|other| core.send_aside(*other, &renew)),
         }
