@@ -164,7 +164,7 @@ pub(crate) enum Message<'a> {
     /// To the coordinator: a copy is complete.
     Completed { partition: u16, epoch: u64, member: MemberId, place: u8 },
     /// To the coordinator: a copy is not complete any more.
-    Spoiled { partition: u16, epoch: u64, member: MemberId },
+    Incomplete { partition: u16, epoch: u64, member: MemberId },
     /// To the coordinator: the sender has merged its data from before it followed this table, in
     /// which it has this generation.
     Settled { stamp: Stamp, generation: u32 },

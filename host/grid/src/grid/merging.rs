@@ -1,5 +1,5 @@
-//! What a member holds of another table: offered to those who lead now, before
-//! it is given up.
+//! Merging, on the side that offers: data of another table is sent to the current primaries before
+//! it is dropped.
 
 use std::future::poll_fn;
 use std::sync::Arc;
@@ -17,12 +17,11 @@ use crate::map::Map;
 use crate::message::Message;
 use crate::partition::{Executed, Role};
 
-/// Bytes of one message.
+/// Maximum length of the items in one message, in bytes.
 const MERGE_BYTES: usize = 256 * 1024;
 
 impl Grid {
-    /// Starts to merge what is left over, unless that is under way, or there is
-    /// nobody to offer it to.
+    /// Starts to merge leftover data, unless a merge is running or there is no other member.
     pub(super) fn merge_leftovers(&self) {
         let inner = &self.inner;
         if inner.core.peers.read().is_empty() || inner.merging.swap(true, Ordering::AcqRel) {
@@ -35,7 +34,7 @@ impl Grid {
         }));
     }
 
-    /// Offers everything once. What could not be offered is left for the next try.
+    /// Offers all leftover data once. What fails is offered again with the next try.
     async fn merge_all(&self) {
         let inner = &self.inner;
         for number in 0..self.partitions() {
@@ -76,7 +75,7 @@ impl Grid {
         }
     }
 
-    /// Offers one map of one partition. Returns whether that was done.
+    /// Offers one map of one partition. Returns whether it was merged.
     async fn merge_map(&self, number: u16, map: &Arc<Map>, primary: MemberId) -> bool {
         let inner = &self.inner;
         let core = &inner.core;
@@ -118,7 +117,7 @@ impl Grid {
         true
     }
 
-    /// A member offers what it held.
+    /// Handles items that a member offers.
     pub(super) fn handle_merge(
         &self,
         from: MemberId,

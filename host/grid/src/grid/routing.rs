@@ -1,4 +1,4 @@
-//! Operations: here, or at the member that leads.
+//! Routing of operations: executing them here, or on another member that is the primary.
 
 use std::future::poll_fn;
 use std::sync::Arc;
@@ -19,41 +19,41 @@ use crate::partition::{Executed, Slot};
 use crate::session::MESSAGE_BYTES_MAX;
 use crate::{KEY_BYTES_MAX, OpError, Reply};
 
-/// A write waits for room in a map at its bound, which other members are asked to make, for so
-/// many milliseconds; then it is refused.
+/// How long a write waits for other members to make room in a map at its bound, in milliseconds;
+/// then it is refused.
 const ROOM_MS_MAX: u64 = 1_000;
-/// An operation waits for locked keys at most this long, in milliseconds: then it is refused,
-/// within the time that its client waits.
+/// How long an operation waits for locked keys, in milliseconds; then it is refused. Shorter than
+/// its client waits.
 const QUEUE_MS_MAX: u64 = 4_000;
-/// Blocked operations that one member may have here.
+/// Maximum number of operations of one member that are blocked here.
 const BLOCKED_MAX: usize = 100_000;
-/// Bytes of an operation, at most, as it goes to another member.
+/// Maximum length of an operation that is sent to another member, in bytes.
 const OP_BYTES_MAX: usize = MESSAGE_BYTES_MAX / 2;
 
-/// What came of starting an operation.
+/// The result of starting an operation.
 pub enum Started {
-    /// It is done, or failed.
+    /// It has been executed, or has failed.
     Now(Result<Reply, OpError>),
-    /// It is on its way.
+    /// It is in progress.
     Later(Later<Result<Reply, OpError>>),
 }
 
-/// An operation that has left whoever asked for it.
+/// An operation that outlives the borrowed request.
 pub(super) struct Owned {
     map: Arc<Map>,
     partition: u16,
-    /// Encoded.
+    /// Its encoding.
     op: Vec<u8>,
     effect: Effect,
     started: Duration,
     _room: Room,
 }
 
-/// Bytes of operations that wait, for another member or for something to take, at most:
-/// beyond that they are refused as busy.
+/// Maximum number of bytes of operations that wait for another member or for an element; beyond it,
+/// operations are refused as busy.
 pub const WAITING_BYTES_MAX: usize = 256 * 1024 * 1024;
 
-/// Room for an operation that waits.
+/// A reservation of waiting bytes for an operation.
 struct Room {
     inner: Arc<Inner>,
     bytes: usize,
@@ -62,7 +62,7 @@ struct Room {
 impl Room {
     fn take(inner: &Arc<Inner>, bytes: usize) -> Result<Self, OpError> {
         let room = Self { inner: Arc::clone(inner), bytes };
-        // Dropped, it gives back what it took even if that was too much.
+        // Dropping it returns the bytes, even if they exceeded the maximum.
         let before = inner.waiting_bytes.fetch_add(bytes, Ordering::Relaxed);
         if before.saturating_add(bytes) > WAITING_BYTES_MAX { Err(OpError::Busy) } else { Ok(room) }
     }
@@ -79,15 +79,15 @@ impl Owned {
         postcard::from_bytes(&self.op).map_err(|_| OpError::Malformed)
     }
 
-    /// What is answered when nobody knows what became of it.
-    fn unknown(&self) -> OpError {
+    /// The error when it is unknown whether the operation was executed.
+    fn unknown_outcome(&self) -> OpError {
         if self.effect == Effect::Reads { OpError::Unavailable } else { OpError::Indeterminate }
     }
 }
 
 impl Grid {
-    /// Starts an operation in one partition of a map. It is done in the order
-    /// in which operations are started, as far as one member leads.
+    /// Starts an operation in one partition of a map. Operations are executed in the order in which
+    /// they are started, as long as one member is the primary.
     pub fn start(&self, map: &Arc<Map>, partition: u16, op: &Op<'_>) -> Started {
         let inner = &self.inner;
         let now = inner.core.now();
@@ -116,7 +116,7 @@ impl Grid {
                         Ok(owned) => {
                             Started::Later(Box::pin(after_run(Arc::clone(inner), owned, slot)))
                         }
-                        // It runs all the same, and nobody hears of it.
+                        // It is executed all the same, but there is no one to receive the reply.
                         Err(_) => Started::Now(Err(OpError::Indeterminate)),
                     };
                 }
@@ -139,8 +139,8 @@ impl Grid {
         self.inner.own(map, partition, op, started)
     }
 
-    /// The bytes of a key, if they are here and settled; they go to `take`.
-    /// `None` when that is to be asked by [`Grid::start`].
+    /// Reads the bytes of a key, which are passed to `take`, if this member can answer at once.
+    /// `None` when [`Grid::start`] must be used.
     pub fn get_here(
         &self,
         map: &Map,
@@ -150,7 +150,7 @@ impl Grid {
     ) -> Option<Result<(), OpError>> {
         let inner = &self.inner;
         let now = inner.core.now();
-        // A key that is none is refused where all are.
+        // [`Grid::start`] refuses a key that is too long.
         if key.len() > KEY_BYTES_MAX || !inner.may_serve(now) {
             return None;
         }
@@ -159,8 +159,8 @@ impl Grid {
         partition.lock().get(&inner.core, map, now_ms, key, take)
     }
 
-    /// Does an operation as soon as there is something to take: its answer is
-    /// not nil then, or it is once `wait` is over.
+    /// Executes an operation once it has an element to return, so that its reply is not nil; or
+    /// returns nil after `wait`.
     pub fn block(
         &self,
         map: &Arc<Map>,
@@ -174,7 +174,7 @@ impl Grid {
         }
     }
 
-    /// A member asks for an operation here.
+    /// Handles an operation that another member asks for.
     pub(super) fn handle_ask(
         &self,
         from: MemberId,
@@ -189,12 +189,12 @@ impl Grid {
             Ok(map) => map,
             Err(error) => return inner.answer(from, id, Outcome::Done(Err(error))),
         };
-        // A member that is not sure of its place lets the other try again.
+        // Without a lease, the other member tries again.
         let now = inner.core.now();
         if !inner.may_serve(now) {
             return inner.answer(from, id, Outcome::NotHere);
         }
-        // One that does not take its answers is not given more of them.
+        // A member that does not read its answers gets no more of them.
         if inner.core.peer(from).is_none_or(|peer| peer.is_full()) {
             return inner.answer(from, id, Outcome::Done(Err(OpError::Busy)));
         }
@@ -205,7 +205,7 @@ impl Grid {
         inner.finish(from, id, effect, inner.execute(&map, partition, op, now));
     }
 
-    /// A member's operation that waits for something to take.
+    /// Handles a blocking operation of another member.
     fn block_for(
         &self,
         from: MemberId,
@@ -243,7 +243,8 @@ impl Grid {
         }
     }
 
-    /// A member does not wait any more: it is answered what was taken by then, or nil.
+    /// Handles that a member withdraws an operation. The answer is what was executed by then, or
+    /// nil.
     pub(super) fn handle_cancel(&self, from: MemberId, id: u64) {
         if let Some(slot) = self.inner.blocked.lock().get(&(from, id)) {
             slot.close();
@@ -252,7 +253,7 @@ impl Grid {
 }
 
 impl Inner {
-    /// An operation that is to outlive whoever asks for it.
+    /// Copies an operation so that it outlives its request.
     pub(super) fn own(
         self: &Arc<Self>,
         map: &Arc<Map>,
@@ -277,13 +278,13 @@ impl Inner {
         })
     }
 
-    /// Whether this member is sure of its place: see [`crate::lease`].
+    /// Whether this member holds its lease: see [`crate::lease`].
     pub(super) fn may_serve(&self, now: Duration) -> bool {
         self.core.lease.is_held(now)
     }
 
-    /// Whether a map that is full may have room for an operation shortly: other members evict
-    /// what this one has copies of.
+    /// Whether a full map may soon have room for an operation, because other members are asked to
+    /// evict.
     fn may_find_room(
         &self,
         map: &Map,
@@ -296,7 +297,7 @@ impl Inner {
             && !self.core.peers.read().is_empty()
     }
 
-    /// Does an operation here, or leaves it until there is something to take.
+    /// Executes an operation here, or blocks it until it has an element to return.
     fn execute_or_wait(
         &self,
         map: &Arc<Map>,
@@ -313,12 +314,12 @@ impl Inner {
         self.core.send(to, &Message::Answer { id, version, outcome });
     }
 
-    /// Answers another member once what was done is settled.
+    /// Answers another member once the operation is settled.
     fn finish(self: &Arc<Self>, to: MemberId, id: u64, effect: Effect, executed: Executed) {
         match executed {
             Executed::NotHere => self.answer(to, id, Outcome::NotHere),
             Executed::Queued(slot) => {
-                // It can be withdrawn.
+                // So that it can be withdrawn.
                 self.blocked.lock().insert((to, id), Arc::clone(&slot));
                 let inner = Arc::clone(self);
                 self.core.host.spawn(Box::pin(async move {
@@ -348,15 +349,14 @@ impl Inner {
         }
     }
 
-    /// The member that leads a partition, by the table that is followed.
+    /// The primary of a partition, by the current table.
     pub(super) fn primary(&self, partition: u16) -> Option<MemberId> {
         let table = self.core.table.read();
         table.as_ref()?.partitions.get(usize::from(partition))?.primary()
     }
 }
 
-/// The reply, if one message can carry it. A longer one is an error, which for a write
-/// does not say that nothing was done.
+/// The reply, if it fits in one message; otherwise an error. A write was executed all the same.
 fn sendable(reply: Result<Reply, OpError>, effect: Effect) -> Result<Reply, OpError> {
     match reply {
         Ok(reply) if reply.bytes_at_most(ANSWER_BYTES_MAX).is_none() => {
@@ -370,8 +370,8 @@ fn sendable(reply: Result<Reply, OpError>, effect: Effect) -> Result<Reply, OpEr
     }
 }
 
-/// What comes of an operation that waits for locks; `None` when it has waited for as long as an
-/// operation may, and was not executed.
+/// Waits for an operation that is queued for locks. `None` when its time has passed and it was not
+/// executed.
 async fn wait_in_queue(inner: &Arc<Inner>, slot: &Slot, since: Duration) -> Option<Executed> {
     let timer = inner.calls.begin(inner.core.me, since + Duration::from_millis(QUEUE_MS_MAX));
     let mut is_late = false;
@@ -380,7 +380,7 @@ async fn wait_in_queue(inner: &Arc<Inner>, slot: &Slot, since: Duration) -> Opti
             is_late = true;
             slot.close();
         }
-        // What is being executed just now is still waited for.
+        // An operation that is being executed right now is still awaited.
         slot.poll(context.waker())
     })
     .await;
@@ -392,7 +392,8 @@ fn expired_in_queue() -> Executed {
     Executed::Done(Err(OpError::Conflict), None)
 }
 
-/// An operation that waits for locks here; elsewhere, if another member leads meanwhile.
+/// Waits for an operation that is queued for locks here. Routes it again if this member is not the
+/// primary any more.
 async fn after_queue(inner: Arc<Inner>, owned: Owned, slot: Arc<Slot>) -> Result<Reply, OpError> {
     let waiting = Blocked(slot);
     let executed = wait_in_queue(&inner, &waiting.0, owned.started).await;
@@ -403,7 +404,7 @@ async fn after_queue(inner: Arc<Inner>, owned: Owned, slot: Arc<Slot>) -> Result
     }
 }
 
-/// A transaction that this member runs; another does, if it cannot.
+/// Waits for a transaction that this member runs. Routes it again if this member cannot run it.
 async fn after_run(inner: Arc<Inner>, owned: Owned, slot: Arc<Slot>) -> Result<Reply, OpError> {
     match poll_fn(|context| slot.poll(context.waker())).await {
         Some(Executed::Done(reply, None)) => reply,
@@ -411,7 +412,7 @@ async fn after_run(inner: Arc<Inner>, owned: Owned, slot: Arc<Slot>) -> Result<R
     }
 }
 
-/// Waits until all that must have it have it.
+/// Waits until all members that must have the changes have them.
 pub(super) async fn settle(
     inner: Arc<Inner>,
     ticket: Ticket,
@@ -422,7 +423,7 @@ pub(super) async fn settle(
     let limit = Duration::from_millis(OP_MS_MAX);
     let mut is_first = true;
     let settled = poll_fn(|context| {
-        // Woken by receipts, by a new table, and now and then.
+        // This is woken by receipts, by a new table, and periodically.
         if is_received(&ticket.needs) {
             return Poll::Ready(true);
         }
@@ -434,11 +435,11 @@ pub(super) async fn settle(
                 waits |= need.peer.wait(sent, now, context.waker());
             }
         }
-        // It may have been received before it was waited for.
+        // The receipt may have arrived before the waker was registered.
         if !waits && is_received(&ticket.needs) {
             return Poll::Ready(true);
         }
-        // At first nothing else can have happened yet: most writes come by here once.
+        // At first only a receipt can be missing; most writes return here once.
         if std::mem::take(&mut is_first) && waits {
             return Poll::Pending;
         }
@@ -458,14 +459,14 @@ pub(super) async fn settle(
     });
     match settled.await {
         true => reply,
-        // A read of what may still be taken back tells nothing.
+        // A value that could still be undone is not returned.
         false if effect == Effect::Reads => Err(OpError::Unavailable),
         false => Err(OpError::Indeterminate),
     }
 }
 
-/// Does an operation wherever its partition is led, and again elsewhere as long
-/// as it certainly was not done.
+/// Executes an operation on the primary of its partition, and again elsewhere as long as it
+/// certainly was not executed.
 pub(super) async fn route(inner: Arc<Inner>, owned: Owned) -> Result<Reply, OpError> {
     let deadline = owned.started + Duration::from_millis(OP_MS_MAX);
     let room_until =
@@ -512,23 +513,23 @@ pub(super) async fn route(inner: Arc<Inner>, owned: Owned) -> Result<Reply, OpEr
                         Executed::NotHere => {}
                     }
                 }
-                change(&inner, owned.partition).await;
+                wait_for_change(&inner, owned.partition).await;
             }
             Some(primary) => match ask(&inner, &owned, primary, deadline, false).await {
                 AskResult::Done(Err(OpError::Full)) if now < room_until => {
-                    change(&inner, owned.partition).await;
+                    wait_for_change(&inner, owned.partition).await;
                 }
                 AskResult::Done(reply) => return reply,
-                AskResult::Unknown => return Err(owned.unknown()),
-                AskResult::Again => change(&inner, owned.partition).await,
+                AskResult::Unknown => return Err(owned.unknown_outcome()),
+                AskResult::Again => wait_for_change(&inner, owned.partition).await,
             },
-            None => change(&inner, owned.partition).await,
+            None => wait_for_change(&inner, owned.partition).await,
         }
     }
 }
 
-/// Waits until the partition may be in another state: at most one tick.
-async fn change(inner: &Arc<Inner>, partition: u16) {
+/// Waits until the state of a partition may have changed, for at most one tick.
+async fn wait_for_change(inner: &Arc<Inner>, partition: u16) {
     let mut waited = false;
     poll_fn(|context| {
         if std::mem::replace(&mut waited, true) {
@@ -541,12 +542,12 @@ async fn change(inner: &Arc<Inner>, partition: u16) {
     .await;
 }
 
-/// What came of asking another member.
+/// The result of asking another member.
 enum AskResult {
     Done(Result<Reply, OpError>),
-    /// It was not done; another may lead.
+    /// It was not executed; another member may be the primary.
     Again,
-    /// It may have been done or not.
+    /// It may have been executed or not.
     Unknown,
 }
 
@@ -567,7 +568,7 @@ async fn ask(
         return AskResult::Done(Err(OpError::Busy));
     }
     let id = inner.calls.begin(primary, deadline);
-    let mut call = Open { inner, id, to: primary, is_open: true };
+    let mut call = OpenCall { inner, id, to: primary, is_open: true };
     let message = Message::Ask {
         id: call.id,
         version: inner.core.clock.last(),
@@ -582,7 +583,7 @@ async fn ask(
         let waited = poll_fn(|context| inner.calls.poll_and_keep(call.id, later(), context)).await;
         match waited {
             Progress::Late => {
-                // What it took meanwhile, if anything, is on its way here.
+                // If it was executed meanwhile, the answer is on its way.
                 inner.core.send(primary, &Message::Cancel { id: call.id });
                 poll_fn(|context| inner.calls.poll(call.id, context)).await
             }
@@ -602,15 +603,15 @@ async fn ask(
     }
 }
 
-/// A request that is forgotten when nobody waits for it any more.
-struct Open<'a> {
+/// A request that is withdrawn when its task is dropped.
+struct OpenCall<'a> {
     inner: &'a Arc<Inner>,
     id: u64,
     to: MemberId,
     is_open: bool,
 }
 
-impl Drop for Open<'_> {
+impl Drop for OpenCall<'_> {
     fn drop(&mut self) {
         if self.is_open && self.inner.calls.end(self.id) {
             self.inner.core.send(self.to, &Message::Cancel { id: self.id });
@@ -618,7 +619,7 @@ impl Drop for Open<'_> {
     }
 }
 
-/// A blocked operation of this member's own, closed when nobody waits any more.
+/// A blocked operation of this member, closed when its task is dropped.
 struct Blocked(Arc<Slot>);
 
 impl Drop for Blocked {
@@ -636,7 +637,7 @@ async fn block(inner: Arc<Inner>, owned: Owned, wait: Option<Duration>) -> Resul
             return Ok(Reply::Nil);
         }
         if now >= deadline {
-            // Whether there was nothing, only the primary can say, and it could not say so yet.
+            // Only the primary knows whether there was an element, and it has not answered yet.
             return match route(inner, owned).await {
                 Ok(Reply::NilList) => Ok(Reply::Nil),
                 reply => reply,
@@ -648,7 +649,7 @@ async fn block(inner: Arc<Inner>, owned: Owned, wait: Option<Duration>) -> Resul
         match inner.primary(owned.partition) {
             Some(primary) if primary == inner.core.me => {
                 if !inner.may_serve(now) {
-                    change(&inner, owned.partition).await;
+                    wait_for_change(&inner, owned.partition).await;
                     continue;
                 }
                 was_served = true;
@@ -670,7 +671,7 @@ async fn block(inner: Arc<Inner>, owned: Owned, wait: Option<Duration>) -> Resul
                                 is_late = true;
                                 blocked.0.close();
                             }
-                            // What is being taken just now is still waited for.
+                            // An operation that is being executed right now is still awaited.
                             blocked.0.poll(context.waker())
                         })
                         .await;
@@ -686,18 +687,18 @@ async fn block(inner: Arc<Inner>, owned: Owned, wait: Option<Duration>) -> Resul
                     Executed::Done(reply, Some(ticket)) => {
                         return settle(inner, ticket, reply, owned.effect).await;
                     }
-                    // A blocked operation waits for locks as for something to take.
+                    // A blocked operation waits for locks in the same way as for an element.
                     Executed::NotHere | Executed::Queued(_) | Executed::Runs(_) => {
-                        change(&inner, owned.partition).await;
+                        wait_for_change(&inner, owned.partition).await;
                     }
                 }
             }
             Some(primary) => match ask(&inner, &owned, primary, deadline, true).await {
                 AskResult::Done(reply) => return reply,
                 AskResult::Unknown => return Err(OpError::Indeterminate),
-                AskResult::Again => change(&inner, owned.partition).await,
+                AskResult::Again => wait_for_change(&inner, owned.partition).await,
             },
-            None => change(&inner, owned.partition).await,
+            None => wait_for_change(&inner, owned.partition).await,
         }
     }
 }
@@ -727,7 +728,7 @@ mod tests {
         }
     }
 
-    /// The view of one member alone, and the next one, in which another is as well.
+    /// The view of one member alone, and the next view with another member.
     fn views(one: Member, other: &Member) -> (View, View) {
         let id = ViewId { epoch: 1, version: 2, coordinator: one.id };
         let alone = View::founded_by(one);
@@ -736,7 +737,7 @@ mod tests {
     }
 
     #[test]
-    fn a_connection_of_a_member_that_was_lost_and_is_back_brings_nothing_more() {
+    fn an_old_connection_of_a_member_that_returned_is_ignored() {
         let (me, other) = (member(1, false), member(2, false));
         let grid = testing::grid(me.id);
         let (alone, both) = views(me, &other);
@@ -750,7 +751,7 @@ mod tests {
     }
 
     #[test]
-    fn data_is_not_safe_while_the_table_is_of_a_view_before() {
+    fn data_is_not_safe_while_the_table_is_of_an_older_view() {
         let (me, other) = (member(1, false), member(2, false));
         let grid = testing::grid(me.id);
         let (alone, both) = views(me, &other);
@@ -765,7 +766,7 @@ mod tests {
     }
 
     #[test]
-    fn a_member_that_was_taken_in_answers_for_nothing_before_it_knows_the_table() {
+    fn an_admitted_member_does_not_serve_before_it_has_the_new_table() {
         let (me, other) = (member(1, false), member(2, false));
         let grid = testing::grid(me.id);
         testing::adopt_view(&grid, &View::founded_by(me.clone()));
@@ -773,7 +774,7 @@ mod tests {
         let ask = || grid.start(&map, 0, &Op::Key(b"k", KeyOp::Generic(GenericOp::Remove)));
         let read = || grid.get_here(&map, 0, b"k", &mut |_| {});
         assert!(matches!(ask(), Started::Now(Ok(_))) && read().is_some());
-        // The cluster of another member takes it in, under a generation that is new.
+        // The cluster of another member admits it, with a new generation.
         let taken_in = Member { generation: 2, age: 2, ..me };
         let id = ViewId { epoch: 2, version: 2, coordinator: other.id };
         let view = View::founded_by(other).with(id, &[taken_in], &[]).expect("a view");
@@ -784,7 +785,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wait_that_is_over_says_that_nothing_was_there_only_when_the_primary_said_so() {
+    fn a_blocking_operation_times_out_with_nil_only_if_the_primary_said_so() {
         let me = member(1, false);
         let grid = testing::grid(me.id);
         let map = grid.open("m").unwrap();
@@ -792,13 +793,13 @@ mod tests {
         let pop = SeveralOp::PopFirst { keys, end: End::Front, count: 1 };
         let mut wait = grid.block(&map, 0, &Op::Several(pop), Some(Duration::ZERO));
         let mut poll = || wait.as_mut().poll(&mut Context::from_waker(Waker::noop()));
-        assert!(poll().is_pending(), "nobody leads yet");
+        assert!(poll().is_pending(), "there is no primary yet");
         testing::adopt_view(&grid, &View::founded_by(me));
         assert_eq!(poll(), Poll::Ready(Ok(Reply::Nil)));
     }
 
     #[test]
-    fn a_key_that_is_none_is_not_read_in_place() {
+    fn a_key_that_is_too_long_is_not_read_in_place() {
         let me = member(1, false);
         let grid = testing::grid(me.id);
         testing::adopt_view(&grid, &View::founded_by(me));
@@ -809,7 +810,7 @@ mod tests {
     }
 
     #[test]
-    fn who_has_seen_a_member_that_stores_data_is_not_told_that_there_is_none() {
+    fn an_expected_data_member_counts_before_its_view_is_handled() {
         let (lite, full) = (member(1, true), member(2, false));
         let grid = testing::grid(lite.id);
         let map = grid.open("m").unwrap();
@@ -820,11 +821,11 @@ mod tests {
             }
         };
         let (alone, both) = views(lite, &full);
-        assert!(ask().is_pending(), "before the first view nobody knows");
+        assert!(ask().is_pending(), "unknown before the first view");
         grid.expect_view(&alone);
         grid.handle_view(&alone);
         assert_eq!(ask(), Poll::Ready(Err(OpError::NoDataMember)));
-        // Shown to people while the grid does not follow it yet, and while it does.
+        // The view is shown to clients before the grid follows it, and meanwhile.
         grid.expect_view(&both);
         assert!(ask().is_pending());
         grid.handle_view(&alone);

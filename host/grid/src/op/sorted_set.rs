@@ -399,9 +399,9 @@ pub(super) fn pop(
     let members: Vec<(Score, Vec<u8>)> = taken.into_iter().map(own).collect();
     let name = if greatest { "zpopmax" } else { "zpopmin" };
     remove(access, key, members.iter().map(|(_, name)| &**name).collect(), name);
-    let told =
+    let pair =
         |(score, name): (Score, Vec<u8>)| (Reply::Bytes(name.into()), Reply::Double(score.get()));
-    Ok(members.into_iter().map(told).collect())
+    Ok(members.into_iter().map(pair).collect())
 }
 
 /// Removes the members that exist; returns how many.
