@@ -196,9 +196,9 @@ mod tests {
     use parking_lot::Mutex;
 
     #[derive(Default)]
-    struct Heard(Mutex<Vec<String>>);
+    struct Recorder(Mutex<Vec<String>>);
 
-    impl Subscriber for Heard {
+    impl Subscriber for Recorder {
         fn deliver(&self, topic: &Bytes, pattern: Option<&Bytes>, payload: &Bytes) {
             self.0.lock().push(format!("{topic:?} {pattern:?} {payload:?}"));
         }
@@ -223,11 +223,11 @@ mod tests {
 
     #[test]
     fn subscribers_by_name_and_by_pattern_receive_matching_messages() {
-        let (topics, heard) = (Topics::default(), Arc::new(Heard::default()));
+        let (topics, recorder) = (Topics::default(), Arc::new(Recorder::default()));
         let name = TopicFilter::Named("news".into());
-        let named = topics.subscribe(name, Arc::clone(&heard) as _);
+        let named = topics.subscribe(name, Arc::clone(&recorder) as _);
         let filter = TopicFilter::Pattern("n*".into());
-        let pattern = topics.subscribe(filter, Arc::clone(&heard) as _);
+        let pattern = topics.subscribe(filter, Arc::clone(&recorder) as _);
         assert_eq!(topics.deliver(&"news".into(), &"a".into()), 2);
         assert_eq!(topics.deliver(&"nobody".into(), &"b".into()), 1);
         assert_eq!(topics.deliver(&"other".into(), &"c".into()), 0);
@@ -244,7 +244,7 @@ mod tests {
         topics.unsubscribe(pattern);
         assert_eq!(topics.deliver(&"news".into(), &"d".into()), 0);
         assert_eq!(
-            *heard.0.lock(),
+            *recorder.0.lock(),
             [
                 r#"b"news" None b"a""#,
                 r#"b"news" Some(b"n*") b"a""#,

@@ -155,7 +155,7 @@ impl Clients {
         let group = store.world.rng.random_range(0..GROUPS);
         let (side, table) = (store.side_of(node), store.members[node].grid.table());
         let mut oracle = store.oracle.lock();
-        let value = oracle.fresh();
+        let value = oracle.new_value();
         let id =
             oracle.issue(store.world.now, GROUPS_FROM + group, (Some(value), None), side, table);
         drop(oracle);
@@ -169,7 +169,7 @@ impl Clients {
                 Err(OpError::Indeterminate) => Outcome::Unknown,
                 Err(_) => Outcome::Refused,
             };
-            oracle.lock().told(clock(), id, outcome, grid.table());
+            oracle.lock().completed(clock(), id, outcome, grid.table());
         });
     }
 
@@ -189,7 +189,7 @@ impl Clients {
                 seen.lock().violations.push(text);
             }
             let found = found[0].map(|value| value as u64);
-            oracle.lock().shown(clock(), read, found, grid.table());
+            oracle.lock().observed(clock(), read, found, grid.table());
         });
     }
 
@@ -206,7 +206,7 @@ impl Clients {
         store.start_op(node, &op, None, move |reply| {
             let Ok(reply) = reply else { return };
             let found = numbers(&Reply::List(vec![reply])).expect("a number")[0];
-            oracle.lock().shown(clock(), read, found.map(|value| value as u64), grid.table());
+            oracle.lock().observed(clock(), read, found.map(|value| value as u64), grid.table());
         });
     }
 
