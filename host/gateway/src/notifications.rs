@@ -82,7 +82,7 @@ struct KeyspaceNotifier {
 }
 
 impl Listener for KeyspaceNotifier {
-    fn hear(&self, event: &Event) {
+    fn handle_event(&self, event: &Event) {
         let setting = self.grid.setting(SETTING).unwrap_or_default();
         let mask = EventMask::parse(&setting).unwrap_or_default();
         if !mask.contains(event.class) {

@@ -1,5 +1,5 @@
-//! How an operation sees the part of a map that its key lies in: reads, edits,
-//! and what is to be told of them.
+//! Access of an operation to the part of a map that contains its key: reads, edits, and the
+//! resulting records and events.
 
 use std::hash::Hasher as _;
 use std::sync::atomic::Ordering;
@@ -12,23 +12,23 @@ use siphasher::sip::SipHasher13;
 
 use crate::OpError;
 use crate::clock::{Clock, Version};
-use crate::edit::{Edit, Record, What};
+use crate::edit::{Edit, Record, RecordChange};
 use crate::entry::{Expiry, Idle, Meta, Plain};
 use crate::event::{Class, Event};
 use crate::fragment::{Applied, Entry, Fragment, Item};
 use crate::map::{Eviction, Map};
 use crate::value::{Kind, StructureEdit};
 
-/// Entries that one write may evict in its own partition.
+/// Maximum number of entries that one write may evict in its own partition.
 const EVICTIONS_PER_WRITE_MAX: usize = 64;
-/// Writes at the same time may take more than a bound at which entries are evicted: by this
-/// share of it, one in eight.
+/// Concurrent writes may together exceed a bound at which entries are evicted by this share of it:
+/// one eighth.
 const OVER_SHARE: u64 = 8;
-/// An idle deadline is moved when it would move by at least this part of the
-/// period: backups are told of few accesses, and no entry goes early.
+/// An idle deadline is moved only by at least this part of the period, so that backups receive few
+/// updates; entries never expire early.
 const IDLE_STEPS: u64 = 16;
 
-/// Hashes keys. The same on all members, and not known outside the cluster.
+/// Hashes keys. The same on all members, and secret to the cluster.
 #[derive(Clone, Copy, Debug)]
 pub struct KeyHasher(SipHasher13);
 
@@ -46,22 +46,21 @@ impl KeyHasher {
     }
 }
 
-/// Bytes of records in one message: a step with more goes in several.
+/// Bytes of records in one message; a step with more is sent in several.
 const RECORDS_BYTES_MAX: usize = 4 * 1024 * 1024;
 
-/// What came of an operation, beside its answer.
+/// Effects of an operation besides its reply.
 #[derive(Debug, Default)]
 pub(crate) struct Changes {
     /// Records, encoded one after the other.
     pub(crate) records: Vec<u8>,
-    /// Where they may be cut into messages.
+    /// Offsets at which they may be divided into messages.
     cuts: Vec<usize>,
-    /// What listeners are told.
+    /// Events for listeners.
     pub(crate) events: Vec<Event>,
     /// Hashes of the keys that changed.
     pub(crate) changed: Vec<u32>,
-    /// Keys whose list or sorted set has more than before: somebody may wait
-    /// for that.
+    /// Keys whose list or sorted set has grown: a blocked operation may wait for that.
     pub(crate) filled: Vec<Box<[u8]>>,
 }
 
@@ -74,7 +73,7 @@ impl Changes {
         }
     }
 
-    /// The records as messages have them, each with whether more follows.
+    /// The records as messages, each with whether more follow.
     pub(crate) fn messages(&self) -> impl Iterator<Item = (&[u8], bool)> {
         let end = self.records.len();
         let starts = [0].into_iter().chain(self.cuts.iter().copied()).filter(move |s| *s < end);
@@ -82,7 +81,7 @@ impl Changes {
         starts.zip(ends).map(move |(from, to)| (&self.records[from..to], to < end))
     }
 
-    /// Appends records that were encoded before, one behind the other.
+    /// Appends encoded records.
     pub(crate) fn push_encoded(&mut self, records: &[u8]) {
         self.records.extend_from_slice(records);
         let before = self.cuts.last().copied().unwrap_or(0);
@@ -97,7 +96,7 @@ impl Changes {
     }
 }
 
-/// One operation's way into a fragment.
+/// Access of one operation to a fragment.
 pub(crate) struct Access<'p> {
     pub(crate) map: &'p Map,
     pub(crate) fragment: &'p mut Fragment,
@@ -107,18 +106,18 @@ pub(crate) struct Access<'p> {
     pub(crate) changes: &'p mut Changes,
     pub(crate) since_start: Duration,
     pub(crate) now_ms: u64,
-    /// Whether what others hold may still come in.
+    /// Whether members may still have entries of the other side of a split to merge.
     pub(crate) merging: bool,
-    /// Whether entries may be evicted here: not while a transaction holds locks, and not from
-    /// the copies that it works on.
+    /// Whether entries may be evicted here: not while a transaction holds locks, nor from the
+    /// copies that it works on.
     pub(crate) may_evict: bool,
-    /// Since when a member has been missing that may bring in what it held, in
-    /// milliseconds of the shared clock; [`u64::MAX`] when none is missing.
+    /// Since when a member has been missing that may bring entries back, in milliseconds of the
+    /// cluster's clock; [`u64::MAX`] when none is missing.
     pub(crate) missing_since_ms: u64,
 }
 
 impl Access<'_> {
-    /// A number at random.
+    /// A random number.
     pub(crate) fn random(&mut self) -> u64 {
         self.rng.next_u64()
     }
@@ -127,8 +126,7 @@ impl Access<'_> {
         self.clock.next(self.since_start)
     }
 
-    /// Drops the entry if its time is over. Returns when it expires, if it is
-    /// still there.
+    /// Drops the entry if it has expired. Otherwise returns its expiry.
     fn drop_if_over(&mut self, hash: u32, key: &[u8]) -> Option<Expiry> {
         let expiry = self.fragment.get(hash, key)?.expiry();
         if expiry.is_over(self.now_ms) {
@@ -138,15 +136,15 @@ impl Access<'_> {
         Some(expiry)
     }
 
-    /// Drops an entry whose time is over, and tells so, unless that was done.
+    /// Drops an expired entry and publishes the event; does nothing if the entry is gone.
     pub(crate) fn expire(&mut self, hash: u32, key: &[u8]) {
         let Some(meta) = self.fragment.get(hash, key).map(|entry| entry.meta()) else { return };
         self.map.expired.fetch_add(1, Ordering::Relaxed);
         self.apply(hash, key, if meta.shadows { &Edit::Lapse } else { &Edit::Drop });
-        self.tell(Class::Expired, "expired", key);
+        self.notify(Class::Expired, "expired", key);
     }
 
-    /// The entry of a key, which counts as used.
+    /// The entry of a key, which counts as a use.
     pub(crate) fn read(&mut self, key: &[u8]) -> Option<Entry<'_>> {
         let hash = self.hasher.hash(key);
         if let Some(idle) = self.drop_if_over(hash, key).and_then(|expiry| expiry.idle) {
@@ -156,7 +154,7 @@ impl Access<'_> {
         self.fragment.use_entry(hash, key, self.now_ms, chance)
     }
 
-    /// The entry of a key, which does not count as used.
+    /// The entry of a key, which does not count as a use.
     pub(crate) fn peek(&mut self, key: &[u8]) -> Option<Entry<'_>> {
         let hash = self.hasher.hash(key);
         self.drop_if_over(hash, key);
@@ -172,7 +170,7 @@ impl Access<'_> {
         }
     }
 
-    /// The bytes of a key.
+    /// The plain value of a key.
     pub(crate) fn plain(&mut self, key: &[u8]) -> Result<Option<&Plain>, OpError> {
         match self.read(key) {
             None => Ok(None),
@@ -198,14 +196,14 @@ impl Access<'_> {
         let applied = self.apply(hash, key, edit);
         match (applied, edit) {
             (Applied::Created, Edit::Structure(_)) => {
-                // A structure begins with the map's own expiry.
+                // A new structure gets the default expiry of the map.
                 let expiry = self.map.settings().expiry(self.now_ms);
                 if expiry != Expiry::NEVER {
                     self.apply(hash, key, &Edit::Expire(expiry));
                 }
-                self.tell(Class::New, "new", key);
+                self.notify(Class::New, "new", key);
             }
-            (Applied::Created, _) => self.tell(Class::New, "new", key),
+            (Applied::Created, _) => self.notify(Class::New, "new", key),
             _ => {}
         }
         if matches!(edit, Edit::Structure(_)) && applied != Applied::Gone {
@@ -222,8 +220,8 @@ impl Access<'_> {
     fn apply_at(&mut self, version: Version, hash: u32, key: &[u8], edit: &Edit<'_>) -> Applied {
         match self.fragment.apply(self.map, self.now_ms, hash, key, version, edit) {
             Ok(applied) => {
-                let what = What::Key(key, edit.clone());
-                self.changes.push(&Record { map: &self.map.name, version, what });
+                let change = RecordChange::Key(key, edit.clone());
+                self.changes.push(&Record { map: &self.map.name, version, change });
                 self.changes.changed.push(hash);
                 applied
             }
@@ -234,25 +232,25 @@ impl Access<'_> {
         }
     }
 
-    /// Changes a structure, and tells so; one that has no element left is gone.
+    /// Changes a structure, and publishes the event. An empty structure is removed.
     pub(crate) fn change(&mut self, key: &[u8], edit: StructureEdit<'_>, class: Class, name: &str) {
         let applied = self.edit(key, &Edit::Structure(edit));
-        self.tell(class, name, key);
+        self.notify(class, name, key);
         if applied == Applied::Gone {
-            self.tell(Class::Generic, "del", key);
+            self.notify(Class::Generic, "del", key);
         }
     }
 
-    /// Removes a key, and tells so if it was there. Returns whether it was.
+    /// Removes a key, and publishes the event if it existed. Returns whether it did.
     pub(crate) fn delete(&mut self, key: &[u8]) -> bool {
         let there = self.remove(key);
         if there {
-            self.tell(Class::Generic, "del", key);
+            self.notify(Class::Generic, "del", key);
         }
         there
     }
 
-    /// Drops a key that nobody can bring back, without a trace.
+    /// Drops a key that no copy can bring back, without a tombstone.
     pub(crate) fn drop_entry(&mut self, key: &[u8]) {
         let hash = self.hasher.hash(key);
         if self.fragment.get(hash, key).is_some() {
@@ -260,10 +258,11 @@ impl Access<'_> {
         }
     }
 
-    /// Removes a key. Returns whether it was there.
+    /// Removes a key. Returns whether it existed.
     pub(crate) fn remove(&mut self, key: &[u8]) -> bool {
         let there = self.peek(key).is_some();
-        // Somebody may bring it yet: it was removed after it was written there.
+        // A member may still merge an older value, so even the removal of a missing key is
+        // remembered.
         if there || self.merging {
             self.edit(key, &Edit::Remove);
         }
@@ -274,19 +273,19 @@ impl Access<'_> {
     pub(crate) fn clear(&mut self) {
         let version = self.now_versioned();
         self.fragment.clear(version);
-        let record = Record { map: &self.map.name, version, what: What::Clear };
+        let record = Record { map: &self.map.name, version, change: RecordChange::Clear };
         self.changes.push(&record);
     }
 
-    /// Takes in what another cluster, or the other side of a split, had, if the
-    /// map's policy wants it. `structure` is the key of the structure of which
-    /// more may come, if that is wanted; `kin` when it comes from a member of this cluster
-    /// that was away.
+    /// Merges an item of another cluster, or of the other side of a split, if the map's policy
+    /// accepts it. `structure` is the version and key of the structure that the next parts belong
+    /// to, if it was accepted. With `same_cluster`, the item comes from a member of this cluster
+    /// that was partitioned.
     pub(crate) fn merge(
         &mut self,
         structure: &mut Option<(Version, Box<[u8]>)>,
         item: &Item<'_>,
-        kin: bool,
+        same_cluster: bool,
     ) {
         let policy = self.map.settings().merge;
         let (key, meta, removed) = match item {
@@ -307,9 +306,9 @@ impl Access<'_> {
         *structure = None;
         let hash = self.hasher.hash(key);
         self.drop_if_over(hash, key);
-        self.clock.saw(meta.version);
+        self.clock.observe(meta.version);
         let over = meta.expiry.is_over(self.now_ms);
-        if over || !self.fragment.wants(policy, (hash, key), &meta, removed, kin) {
+        if over || !self.fragment.wants(policy, (hash, key), &meta, removed, same_cluster) {
             return;
         }
         let version = meta.version;
@@ -337,25 +336,25 @@ impl Access<'_> {
     pub(crate) fn forget(&mut self, before: Version) {
         let version = self.now_versioned();
         self.fragment.forget(before);
-        let record = Record { map: &self.map.name, version, what: What::Forget(before) };
+        let record = Record { map: &self.map.name, version, change: RecordChange::Forget(before) };
         self.changes.push(&record);
     }
 
     /// Gives up removals before this version, since there are too many.
     pub(crate) fn give_up_removals(&mut self, before: Version) {
         let version = self.now_versioned();
-        let record = Record { map: &self.map.name, version, what: What::Floor(before) };
+        let record = Record { map: &self.map.name, version, change: RecordChange::Floor(before) };
         let applied = self.fragment.apply_record(self.map, self.now_ms, 0, &record);
         debug_assert!(applied.is_ok(), "removals can always be given up");
         self.changes.push(&record);
     }
 
-    /// Evicts here until so many bytes more are within the map's bound, sparing one key, whose
-    /// entry they may take the place of.
+    /// Evicts entries here until `needed` more bytes are within the bound of the map. The key
+    /// `spared` is not evicted; with `replaces`, its old value makes room.
     ///
     /// # Errors
-    /// [`OpError::Full`] when they are not, and nothing here may go. Where entries are evicted,
-    /// writes at the same time may take a little more than the bound together: see
+    /// [`OpError::Full`] when there is not enough room, and nothing here may be evicted. Where
+    /// entries are evicted, concurrent writes may together exceed the bound slightly: see
     /// [`OVER_SHARE`].
     pub(crate) fn make_room(
         &mut self,
@@ -366,7 +365,7 @@ impl Access<'_> {
         let settings = self.map.settings();
         let Some(max) = settings.memory_bytes_max else { return Ok(()) };
         let needed = (needed.saturating_add(spared.len())).max(1) as u64;
-        // All that could go would go for nothing.
+        // Evicting everything would not make enough room.
         if needed > max {
             return Err(OpError::Full);
         }
@@ -390,7 +389,7 @@ impl Access<'_> {
         Err(OpError::Full)
     }
 
-    /// Evicts one entry of the map, if there is one here that may go.
+    /// Evicts one entry of the map, if there is one that may be evicted. Returns whether it did.
     pub(crate) fn evict(&mut self, spared: &[u8]) -> bool {
         if !self.may_evict {
             return false;
@@ -400,15 +399,15 @@ impl Access<'_> {
         let Some((hash, key)) = victim else { return false };
         self.map.evicted.fetch_add(1, Ordering::Relaxed);
         let written_ms = self.fragment.get(hash, &key).map_or(0, |e| e.version().ms());
-        // A member that is missing may hold what was there before the last write.
+        // A missing member may hold the value before the last write.
         let is_missed = written_ms >= self.missing_since_ms;
         self.apply(hash, &key, if is_missed { &Edit::Lapse } else { &Edit::Drop });
-        self.tell(Class::Evicted, "evicted", &key);
+        self.notify(Class::Evicted, "evicted", &key);
         true
     }
 
-    /// Tells those who listen.
-    pub(crate) fn tell(&mut self, class: Class, name: &str, key: &[u8]) {
+    /// Records an event if the map has listeners.
+    pub(crate) fn notify(&mut self, class: Class, name: &str, key: &[u8]) {
         if self.map.is_listened() {
             self.changes.events.push(Event {
                 map: (*self.map.name).into(),
@@ -419,12 +418,12 @@ impl Access<'_> {
         }
     }
 
-    /// An expiry that ends so many milliseconds from now.
+    /// An expiry this number of milliseconds from now.
     pub(crate) fn expiry_in(&self, ms: u64) -> Expiry {
         Expiry { deadline_ms: Some(self.now_ms.saturating_add(ms)), idle: None }
     }
 
-    /// An idle expiry of this period, from now on.
+    /// An idle expiry with this period, starting now.
     pub(crate) fn idle_for(&self, period_ms: u64) -> Idle {
         Idle { period_ms, deadline_ms: self.now_ms.saturating_add(period_ms) }
     }

@@ -1,4 +1,4 @@
-//! Requests to other members that are waited for.
+//! Requests to other members that await an answer.
 
 use std::collections::BTreeMap;
 use std::task::{Context, Poll, Waker};
@@ -8,35 +8,35 @@ use convoke_membership::MemberId;
 use parking_lot::Mutex;
 
 use crate::message::Outcome;
-use crate::topic::{Found, TooMany};
+use crate::topic::{SubscriptionInfo, TooManyNames};
 
-/// What came of a request is kept for so long after its time was over, in case
-/// that whoever asked still waits.
+/// How long the result of a request is kept after its deadline, in milliseconds, for a caller that
+/// still polls.
 const KEPT_MS: u64 = 60_000;
 
-/// What a member answered.
+/// The answer of a member.
 #[derive(Debug)]
 pub(crate) enum Answer {
-    /// What came of an operation.
+    /// The outcome of an operation.
     Outcome(Outcome),
-    /// What its subscriptions are.
-    Found(Result<Found, TooMany>),
-    /// How many subscribers got it.
+    /// The member's subscriptions.
+    Subscriptions(Result<SubscriptionInfo, TooManyNames>),
+    /// How many subscribers received the message.
     Delivered(u64),
-    /// Which ranges it wants.
+    /// Ranges that the primary wants to merge.
     Wants(Vec<(u64, u64)>),
-    /// Whether it took what was merged.
+    /// Whether the merge was accepted.
     Merged(bool),
 }
 
-/// How a request fares.
+/// The state of a request.
 #[derive(Debug)]
 pub(crate) enum Progress {
-    /// It was answered.
+    /// The member answered.
     Answered(Answer),
-    /// Its time is over.
+    /// The deadline has passed.
     Late,
-    /// The member is gone.
+    /// The member left the view, or the messages to it were lost.
     Gone,
 }
 
@@ -47,7 +47,7 @@ struct Call {
     waker: Option<Waker>,
 }
 
-/// All of them.
+/// All open requests.
 #[derive(Default)]
 pub(crate) struct Calls {
     inner: Mutex<Inner>,
@@ -60,7 +60,7 @@ struct Inner {
 }
 
 impl Calls {
-    /// A request is about to be sent.
+    /// Registers a request that is about to be sent.
     pub(crate) fn begin(&self, to: MemberId, deadline: Duration) -> u64 {
         let mut inner = self.inner.lock();
         inner.next += 1;
@@ -69,8 +69,8 @@ impl Calls {
         id
     }
 
-    /// As [`Calls::poll`], but a request whose time is over stays open until `later`: an
-    /// answer that is on its way then still counts.
+    /// As [`Calls::poll`], but after the deadline the request stays open until `later`, for an
+    /// answer that is on its way.
     pub(crate) fn poll_and_keep(
         &self,
         id: u64,
@@ -88,13 +88,12 @@ impl Calls {
         }
     }
 
-    /// Nobody waits for it any more. Returns whether it was still open.
+    /// Drops a request that no caller awaits any more. Returns whether it was still open.
     pub(crate) fn end(&self, id: u64) -> bool {
         self.inner.lock().calls.remove(&id).is_some_and(|call| call.progress.is_none())
     }
 
-    /// The member answered: that counts even if the time was over, as long as nobody was
-    /// told so.
+    /// Handles an answer. It counts even after the deadline, unless that was reported already.
     pub(crate) fn handle_answer(&self, from: MemberId, id: u64, answer: Answer) {
         let mut inner = self.inner.lock();
         if let Some(call) = inner.calls.get_mut(&id).filter(|call| call.to == from) {
@@ -105,14 +104,14 @@ impl Calls {
         }
     }
 
-    /// The member is gone, or the messages to it are lost.
+    /// Handles that a member left the view, or that messages to it were lost.
     pub(crate) fn handle_gone(&self, whom: MemberId) {
         for call in self.inner.lock().calls.values_mut().filter(|call| call.to == whom) {
             call.finish(Progress::Gone);
         }
     }
 
-    /// Ends those whose time is over, and drops those that nobody fetched since.
+    /// Ends requests whose deadline has passed, and drops those that no caller polled since.
     pub(crate) fn tick(&self, now: Duration) {
         let kept = Duration::from_millis(KEPT_MS);
         self.inner.lock().calls.retain(|_, call| {
@@ -160,17 +159,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_answer_that_comes_when_the_time_is_over_still_counts() {
+    fn an_answer_just_after_the_deadline_still_counts() {
         let (calls, member) = (Calls::default(), MemberId::from_bytes([1; 16]));
         let mut context = Context::from_waker(Waker::noop());
         let (second, later) = (Duration::from_secs(1), Duration::from_secs(9));
-        // It comes before anybody was told that the time is over.
+        // It arrives before the passed deadline was reported.
         let id = calls.begin(member, second);
         calls.tick(second);
         calls.handle_answer(member, id, Answer::Delivered(3));
         let progress = calls.poll(id, &mut context);
         assert!(matches!(progress, Poll::Ready(Progress::Answered(Answer::Delivered(3)))));
-        // It comes right afterwards.
+        // It arrives right afterwards.
         let id = calls.begin(member, second);
         calls.tick(second);
         let progress = calls.poll_and_keep(id, later, &mut context);
@@ -178,6 +177,6 @@ mod tests {
         calls.handle_answer(member, id, Answer::Delivered(4));
         let progress = calls.poll(id, &mut context);
         assert!(matches!(progress, Poll::Ready(Progress::Answered(Answer::Delivered(4)))));
-        assert!(!calls.end(id), "it is forgotten");
+        assert!(!calls.end(id), "it is dropped");
     }
 }

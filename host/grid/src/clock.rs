@@ -1,46 +1,45 @@
-//! Time that all members share, and versions that order writes.
+//! The cluster's clock, and versions that order writes.
 //!
-//! The shared time is the coordinator's. Every other member adds an offset to its own
-//! monotonic clock. A member that joins takes the time over with its first table, before
-//! it leads, stamps or expires anything; from then on it follows by at most
-//! [`FORWARD_US_MAX`] and [`BACK_US_MAX`] for each message, so no message can end what
-//! lives or keep what is over. A new coordinator goes on from the time that it followed,
-//! and is drawn to its machine's clock by degrees. What a member showed never goes back.
+//! The coordinator's clock is the cluster's. Every other member adds an offset to its own monotonic
+//! clock. A member that joins takes the time over with its first table, before it serves, assigns
+//! versions or expires entries. From then on, each message of the coordinator corrects the offset
+//! by at most [`FORWARD_US_MAX`] and [`BACK_US_MAX`], so that a single message can neither end
+//! entries early nor keep expired ones. A new coordinator continues from the time that it followed,
+//! and approaches its machine's clock slowly. The clock of a member never goes back.
 //!
-//! A [`Version`] is a hybrid logical clock (Kulkarni et al., 2014): the shared
-//! time in milliseconds, a counter that orders what happens within one, and a
-//! mark of the member that gave it, so that two sides of a split hardly ever
-//! give the same. A member that sees a version gives only greater ones from then on;
-//! requests and answers carry them, so that what somebody does after another
-//! thing counts as later, however wrong a clock is. Deadlines do not follow
-//! versions: a member whose clock is an hour ahead ends nobody's session.
+//! A [`Version`] is a hybrid logical clock (Kulkarni et al., 2014): the cluster's time in
+//! milliseconds, a counter that orders writes within one millisecond, and a mark of the member that
+//! assigned it, so that the two sides of a split rarely assign the same. A member that has observed
+//! a version assigns only greater ones. Requests and answers carry versions, so that a write that
+//! was caused by another one is later, even if a clock is wrong. Deadlines do not follow versions:
+//! a member whose clock is an hour ahead expires no sessions.
 
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-/// Bits of a version that mark the member that gave it.
+/// Bits of a version that mark the member that assigned it.
 const WRITER_BITS: u32 = 10;
 /// Bits of a version that count within one millisecond.
 const COUNTER_BITS: u32 = 12;
 /// One step of the counter.
 const STEP: u64 = 1 << WRITER_BITS;
-/// The latest time that a version has, in milliseconds since 1970: of the year 2109. It
-/// leaves room for 2^44 versions behind it.
+/// The latest time of a version, in milliseconds since 1970; in the year 2109. It leaves room for
+/// 2^44 greater versions.
 const VERSION_MS_MAX: u64 = (u64::MAX >> (COUNTER_BITS + WRITER_BITS)) - (1 << 32);
 
-/// How far one message of the coordinator sets a clock forward, in microseconds.
+/// Maximum correction of a clock forward by one message of the coordinator, in microseconds.
 pub const FORWARD_US_MAX: i64 = 100_000;
-/// How far one message of the coordinator sets a clock back, in microseconds: twice as
-/// much as the coordinator's own is drawn back meanwhile. A message that comes late makes
-/// this clock look as if it were ahead.
+/// Maximum correction of a clock back by one message of the coordinator, in microseconds: twice as
+/// much as the coordinator's own clock is set back in that time. A delayed message makes this clock
+/// seem to be ahead.
 pub const BACK_US_MAX: i64 = 2_000;
-/// How far ahead of its own clock a member takes what a primary says, in milliseconds.
-pub const HEARD_AHEAD_MS_MAX: u64 = 1_000;
+/// How far ahead of its own clock a member accepts the time of a primary, in milliseconds.
+pub const OBSERVED_AHEAD_MS_MAX: u64 = 1_000;
 
-/// Orders writes: 42 bits of milliseconds since 1970 (until 2109), 12 bits of
-/// counter, 10 bits of writer. Zero is before all writes.
+/// Orders writes: 42 bits of milliseconds since 1970 (until 2109), 12 bits of counter, 10 bits of
+/// writer. Zero is before all writes.
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
 )]
@@ -56,7 +55,7 @@ impl Version {
         self.0 >> (COUNTER_BITS + WRITER_BITS)
     }
 
-    /// The first version of that time, or of the latest that a version can have.
+    /// The first version of that time, at most of the latest time of a version.
     #[must_use]
     pub fn at(ms: u64) -> Self {
         Self(ms.min(VERSION_MS_MAX) << (COUNTER_BITS + WRITER_BITS))
@@ -66,38 +65,40 @@ impl Version {
 /// The clock of one member.
 #[derive(Debug)]
 pub struct Clock {
-    /// Microseconds to add to the time since the process started.
+    /// Microseconds to add to the time since the process started, to get the time since 1970.
     offset_us: AtomicI64,
-    /// What was shown before the clock was set back, in microseconds since 1970.
+    /// The reading when the clock was last set back, in microseconds since 1970: until then it
+    /// stands still.
     shown_us: AtomicI64,
-    /// The greatest version given or seen.
+    /// The greatest version assigned or observed.
     last: AtomicU64,
-    /// The latest time that a primary said, in milliseconds since 1970.
-    heard_ms: AtomicU64,
+    /// The latest time received from a primary, in milliseconds since 1970.
+    observed_ms: AtomicU64,
     writer: u64,
 }
 
 impl Clock {
-    /// A clock of a process whose machine's clock shows `unix_ms` now, and whose
-    /// versions carry the low bits of `writer`.
+    /// A clock that reads `unix_ms` now, for a process that has run for `since_start`. Its versions
+    /// carry the low bits of `writer`.
     #[must_use]
     pub fn new(since_start: Duration, unix_ms: u64, writer: u64) -> Self {
         Self {
             offset_us: AtomicI64::new(offset_us(since_start, unix_ms)),
             shown_us: AtomicI64::new(0),
             last: AtomicU64::new(0),
-            heard_ms: AtomicU64::new(0),
+            observed_ms: AtomicU64::new(0),
             writer: writer % STEP,
         }
     }
 
-    /// The time in milliseconds since 1970: never before one that was shown or heard.
+    /// The time in milliseconds since 1970: never earlier than a previous reading or an observed
+    /// time.
     #[must_use]
     pub fn now_ms(&self, since_start: Duration) -> u64 {
-        self.reading(since_start).max(self.heard_ms.load(Ordering::Relaxed))
+        self.reading(since_start).max(self.observed_ms.load(Ordering::Relaxed))
     }
 
-    /// A version greater than all that were given or seen.
+    /// A version greater than all that were assigned or observed.
     pub fn next(&self, since_start: Duration) -> Version {
         let now = Version::at(self.reading(since_start)).0;
         let step = |last: u64| now.max((last / STEP).saturating_add(1) * STEP) | self.writer;
@@ -106,52 +107,51 @@ impl Clock {
         }
     }
 
-    /// A version that another member gave. One that leaves no room for greater ones is
-    /// of no clock, and is not followed.
-    pub fn saw(&self, version: Version) {
+    /// Observes a version of another member. A version too great to assign greater ones is invalid
+    /// and is ignored.
+    pub fn observe(&self, version: Version) {
         if version.ms() <= VERSION_MS_MAX {
             self.last.fetch_max(version.0, Ordering::Relaxed);
         }
     }
 
-    /// The greatest version given or seen.
+    /// The greatest version assigned or observed.
     #[must_use]
     pub fn last(&self) -> Version {
         Version(self.last.load(Ordering::Relaxed))
     }
 
-    /// A time that a primary said: what was over by then is over. Believed up to
-    /// [`HEARD_AHEAD_MS_MAX`] ahead of this clock.
-    pub fn heard(&self, since_start: Duration, ms: u64) {
-        if ms > self.heard_ms.load(Ordering::Relaxed) {
-            let most = self.reading(since_start).saturating_add(HEARD_AHEAD_MS_MAX);
-            self.heard_ms.fetch_max(ms.min(most), Ordering::Relaxed);
+    /// Observes the time of a primary, so that entries that had expired there have expired here.
+    /// Accepted up to [`OBSERVED_AHEAD_MS_MAX`] ahead of this clock.
+    pub fn observe_time(&self, since_start: Duration, ms: u64) {
+        if ms > self.observed_ms.load(Ordering::Relaxed) {
+            let most = self.reading(since_start).saturating_add(OBSERVED_AHEAD_MS_MAX);
+            self.observed_ms.fetch_max(ms.min(most), Ordering::Relaxed);
         }
     }
 
-    /// Takes over the time of a cluster that this member comes into, whatever its own
-    /// was. To be called only while it answers for nothing. Returns by how many
-    /// milliseconds its time is another now.
+    /// Takes over the time of the cluster that this member joins. Must be called only while the
+    /// member serves nothing. Returns the difference to the former time, in milliseconds.
     pub fn set(&self, since_start: Duration, ms: u64) -> i64 {
         let before = self.now_ms(since_start);
         self.offset_us.store(offset_us(since_start, ms), Ordering::Relaxed);
         self.shown_us.store(0, Ordering::Relaxed);
-        self.heard_ms.store(0, Ordering::Relaxed);
+        self.observed_ms.store(0, Ordering::Relaxed);
         let after = self.now_ms(since_start);
         i64::try_from(i128::from(after) - i128::from(before)).unwrap_or(0)
     }
 
-    /// The coordinator's clock showed `ms` when it said so: now, or a while ago.
+    /// Corrects the clock towards the coordinator's, which read `ms` when the message was sent.
     pub fn follow(&self, since_start: Duration, ms: u64) {
         let here = self.offset_us.load(Ordering::Relaxed);
         let ahead = here.saturating_sub(offset_us(since_start, ms));
         self.shift(since_start, ahead.clamp(-FORWARD_US_MAX, BACK_US_MAX).saturating_neg());
     }
 
-    /// What the coordinator says: its reading, drawn towards `unix_ms`, its own
-    /// clock, by at most `step_ms`. A clock that jumps by an hour so moves
-    /// nobody's deadlines at once.
-    pub fn lead(&self, since_start: Duration, unix_ms: u64, step_ms: u64) -> u64 {
+    /// Corrects the coordinator's clock towards `unix_ms`, its machine's clock, by at most
+    /// `step_ms`, and returns the reading. The limit keeps a clock that jumps by an hour from
+    /// moving deadlines at once.
+    pub fn approach(&self, since_start: Duration, unix_ms: u64, step_ms: u64) -> u64 {
         let step = i64::try_from(step_ms.saturating_mul(1_000)).unwrap_or(i64::MAX);
         let here = self.offset_us.load(Ordering::Relaxed);
         let behind = offset_us(since_start, unix_ms).saturating_sub(here);
@@ -174,8 +174,8 @@ impl Clock {
     }
 }
 
-/// The offset of a clock that shows `ms` now. Of the millisecond that it shows all may
-/// be over: this one is not to be behind it.
+/// The offset of a clock that reads `ms` now, counting the millisecond as finished: this clock must
+/// not be behind the one that it follows.
 fn offset_us(since_start: Duration, ms: u64) -> i64 {
     let shown = i64::try_from(ms.saturating_mul(1_000)).unwrap_or(i64::MAX);
     shown.saturating_add(999).saturating_sub(micros(since_start))
@@ -206,20 +206,20 @@ mod tests {
     }
 
     #[test]
-    fn a_version_that_was_seen_is_never_given_again_and_time_does_not_go_back() {
+    fn versions_exceed_all_that_were_observed_and_time_does_not_go_back() {
         let clock = Clock::new(ms(0), START, 0);
-        clock.saw(Version::at(START + 500));
+        clock.observe(Version::at(START + 500));
         assert!(clock.next(ms(1)) > Version::at(START + 500));
         assert_eq!(clock.now_ms(ms(1)), START + 1, "deadlines do not follow versions");
-        clock.heard(ms(1), START + 300);
+        clock.observe_time(ms(1), START + 300);
         assert_eq!(clock.now_ms(ms(1)), START + 300);
     }
 
     #[test]
-    fn versions_grow_whatever_the_machines_clock_shows() {
+    fn versions_grow_for_any_reading_of_the_machines_clock() {
         for unix_ms in [0, 1, START, VERSION_MS_MAX, u64::MAX / 1_000, u64::MAX] {
             let clock = Clock::new(ms(0), unix_ms, 3);
-            clock.saw(Version(u64::MAX));
+            clock.observe(Version(u64::MAX));
             let mut last = Version::NONE;
             for step in 0..10_000 {
                 let next = clock.next(ms(step / 100));
@@ -230,7 +230,7 @@ mod tests {
     }
 
     #[test]
-    fn who_joins_takes_the_time_over_and_who_follows_is_moved_by_little() {
+    fn a_joining_member_takes_over_the_time_and_is_then_corrected_slowly() {
         let (leader, follower) =
             (Clock::new(ms(0), START, 0), Clock::new(ms(0), START + HOUR_MS, 1));
         let shift = follower.set(ms(10), leader.now_ms(ms(20)));
@@ -243,28 +243,28 @@ mod tests {
     }
 
     #[test]
-    fn one_primary_is_not_believed_about_the_time() {
+    fn a_primary_with_a_wrong_clock_has_little_effect() {
         let clock = Clock::new(ms(0), START, 0);
         for n in 0..100 {
-            clock.heard(ms(n), START + HOUR_MS);
+            clock.observe_time(ms(n), START + HOUR_MS);
         }
-        assert!(clock.now_ms(ms(100)) <= START + 100 + HEARD_AHEAD_MS_MAX);
+        assert!(clock.now_ms(ms(100)) <= START + 100 + OBSERVED_AHEAD_MS_MAX);
         assert_eq!(clock.now_ms(ms(5_000)), START + 5_000, "and time goes on");
     }
 
     #[test]
     fn a_clock_that_jumps_is_followed_slowly() {
         let clock = Clock::new(ms(0), START, 0);
-        assert_eq!(clock.lead(ms(1_000), START + 1_000 + HOUR_MS, 1), START + 1_001);
-        assert_eq!(clock.lead(ms(2_000), START + 2_001, 1), START + 2_001);
-        // What was shown once is shown until time has come that far again.
-        assert_eq!(clock.lead(ms(3_000), START, 1), START + 3_001);
+        assert_eq!(clock.approach(ms(1_000), START + 1_000 + HOUR_MS, 1), START + 1_001);
+        assert_eq!(clock.approach(ms(2_000), START + 2_001, 1), START + 2_001);
+        // A reading is repeated until the clock has caught up with it.
+        assert_eq!(clock.approach(ms(3_000), START, 1), START + 3_001);
         assert_eq!(clock.now_ms(ms(3_001)), START + 3_001);
-        assert_eq!(clock.lead(ms(4_000), START, 1), START + 4_000);
+        assert_eq!(clock.approach(ms(4_000), START, 1), START + 4_000);
     }
 
     #[test]
-    fn what_was_said_long_ago_sets_a_clock_back_by_little_and_not_for_good() {
+    fn a_delayed_message_sets_a_clock_back_slightly_and_temporarily() {
         let clock = Clock::new(ms(0), START, 0);
         clock.follow(ms(1_000), START + 1_000);
         clock.follow(ms(2_150), START + 2_000);
@@ -293,7 +293,7 @@ mod tests {
         let leader = Clock::new(Duration::from_micros(300), START, 0);
         let follower = Clock::new(Duration::from_micros(900), START - 5, 1);
         for us in (0..20_000).step_by(70) {
-            // Both processes started at other times, and both cut to milliseconds.
+            // Both processes started at different times, and both truncate to milliseconds.
             let said = leader.now_ms(Duration::from_micros(us));
             follower.follow(Duration::from_micros(us + 440), said);
             let now = Duration::from_micros(us + 10);

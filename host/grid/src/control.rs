@@ -1,14 +1,13 @@
-//! The coordinator's part: making the table.
+//! The coordinator's state, from which it makes tables.
 //!
-//! A new coordinator asks everybody which table they follow, and goes on from
-//! the one that most of them follow. A coordinator in office asks only those who
-//! are new to it: a member that follows no table has just started, one that
-//! follows another was away, or comes from another cluster. Who is gone is
-//! replaced at once, without asking anybody.
+//! A new coordinator asks all members which table they follow, and continues the one that most of
+//! them follow. After that it asks only members that are new to it: a member without a table has
+//! just started; a member with another table was partitioned, or comes from another cluster. Absent
+//! members are replaced at once, without asking.
 //!
-//! The table also says who is missing: members that were lost and may still hold what was
-//! removed since. All primaries remember removals for as long; a member stays missing
-//! until it has brought in what it held, or for [`MISSING_MS_MAX`].
+//! A table also lists missing members: those that were lost and may not know of removals since
+//! then. All primaries remember removals for that long. A member is missing until it has merged its
+//! data, for at most [`MISSING_MS_MAX`].
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -17,46 +16,46 @@ use std::time::Duration;
 use convoke_membership::{MemberId, View};
 
 use crate::map::MapCatalog;
-use crate::plan::{Node, Wanted, plan};
+use crate::plan::{Node, ReplicationGoal, plan};
 use crate::table::{MISSING_MAX, Missing, Table};
 
-/// How long members may take to say which table they follow.
+/// How long members may take to report which table they follow, in milliseconds.
 const GATHER_MS_MAX: u64 = 500;
-/// Who did not say is asked again after so long.
+/// Interval at which members that have not reported are asked again, in milliseconds.
 const ASK_AGAIN_MS: u64 = 300;
-/// How long before its loss was noticed a member may have been away, in milliseconds.
+/// How long a member may have been unreachable before its loss was noticed, in milliseconds.
 const UNNOTICED_MS_MAX: u64 = 10_000;
-/// How long a lost member is waited for, in milliseconds: a day.
+/// How long a lost member is listed as missing, in milliseconds: a day.
 const MISSING_MS_MAX: u64 = 24 * 3_600_000;
 
-/// What to do.
+/// What the coordinator must do now.
 #[derive(Debug, Default)]
-pub(crate) struct Orders {
-    /// Whom to ask for their table.
+pub(crate) struct Actions {
+    /// Members to ask for their table.
     pub(crate) query: Vec<MemberId>,
-    /// The table that all are to follow from now on.
+    /// The next table, which all members must follow.
     pub(crate) publish: Option<Arc<Table>>,
-    /// Partitions of which no complete copy was left.
+    /// Partitions without a complete copy.
     pub(crate) lost: Vec<u16>,
 }
 
-/// What a member said of its table.
+/// The table that a member reported.
 #[derive(Debug)]
-struct Said {
+struct ReportedTable {
     generation: u32,
     table: Option<Arc<Table>>,
 }
 
-/// What became of a copy.
-struct CopyNews {
+/// A copy that became complete or incomplete.
+struct CopyEvent {
     partition: u16,
     epoch: u64,
     member: MemberId,
     complete: Option<u8>,
 }
 
-impl CopyNews {
-    /// Writes it into a table that still knows that copy.
+impl CopyEvent {
+    /// Updates a table, if it still lists that copy in that epoch.
     fn apply(&self, table: &mut Table) {
         let Some(assignment) = table.partitions.get_mut(usize::from(self.partition)) else {
             return;
@@ -75,40 +74,41 @@ impl CopyNews {
 pub(crate) struct Control {
     me: MemberId,
     partitions: u16,
-    wanted: Wanted,
-    /// What holds while it coordinates.
+    replication: ReplicationGoal,
+    /// The settings of maps while this member coordinates.
     maps: MapCatalog,
     nodes: Vec<Node>,
     leaving: BTreeSet<MemberId>,
     is_coordinator: bool,
-    /// What members said, of those who are in the view under that generation.
-    said: BTreeMap<MemberId, Said>,
-    /// Since when answers are gathered; none when none are waited for.
+    /// Reports of members that are in the view with that generation.
+    reports: BTreeMap<MemberId, ReportedTable>,
+    /// Since when reports are awaited; `None` when none are.
     gathering: Option<Duration>,
-    /// When those who have not said were asked last.
+    /// When members without a report were last asked.
     asked_at: Option<Duration>,
-    /// Whether the table is to be made anew.
+    /// Whether a new table must be made.
     stale: bool,
-    /// Copies that became complete, or are so no more, since the last table.
-    copies: Vec<CopyNews>,
-    /// Members that have brought in what they held, since the last table.
+    /// Copies that became complete or incomplete since the last table.
+    copies: Vec<CopyEvent>,
+    /// Members that have merged their data since the last table.
     settled: BTreeSet<MemberId>,
-    /// Lite members, that are here or were in the last table: they hold nothing.
+    /// Lite members that are in the view or were in the last table: they hold no data.
     lite: BTreeSet<MemberId>,
 }
 
 impl Control {
     pub(crate) fn new(me: MemberId, partitions: u16, maps: MapCatalog) -> Self {
-        let wanted = Wanted { copies: maps.copies_max(), mixed: !maps.copies_are_equal() };
+        let replication =
+            ReplicationGoal { copies: maps.copies_max(), mixed: !maps.copies_are_equal() };
         Self {
             me,
             partitions,
-            wanted,
+            replication,
             maps,
             nodes: Vec::new(),
             leaving: BTreeSet::new(),
             is_coordinator: false,
-            said: BTreeMap::new(),
+            reports: BTreeMap::new(),
             gathering: None,
             asked_at: None,
             stale: false,
@@ -118,20 +118,20 @@ impl Control {
         }
     }
 
-    /// What holds in the cluster that this member is about to be in.
+    /// Sets the settings of the cluster that this member is about to join.
     pub(crate) fn settle(&mut self, partitions: u16, maps: MapCatalog) {
         *self = Self::new(self.me, partitions, maps);
     }
 
-    /// Its state in short.
+    /// A short description of its state, for debugging.
     pub(crate) fn describe(&self, table: Option<&Arc<Table>>) -> String {
-        let said: Vec<_> = self
-            .said
+        let reports: Vec<_> = self
+            .reports
             .values()
-            .map(|said| said.table.as_ref().map(|table| table.stamp.to_string()))
+            .map(|report| report.table.as_ref().map(|table| table.stamp.to_string()))
             .collect();
         format!(
-            "coordinates {} stale {} gathering {:?} unknown {} said {said:?} news {}",
+            "coordinates {} stale {} gathering {:?} unknown {} reports {reports:?} copies {}",
             self.is_coordinator,
             self.stale,
             self.gathering,
@@ -145,7 +145,7 @@ impl Control {
         self.is_coordinator
     }
 
-    /// Members of the view that store data.
+    /// Number of members in the view that store data.
     pub(crate) fn data_members(&self) -> usize {
         self.nodes.iter().filter(|node| !node.lite).count()
     }
@@ -155,17 +155,17 @@ impl Control {
         self.nodes.iter().find(|node| node.id == id)
     }
 
-    /// Whether a member is in the view under this generation.
+    /// Whether a member is in the view with this generation.
     fn is_here(&self, id: MemberId, generation: u32) -> bool {
         self.node(id).is_some_and(|node| node.generation == generation)
     }
 
-    /// The tables that members said they follow.
-    fn said_tables(&self) -> impl Iterator<Item = &Arc<Table>> {
-        self.said.values().filter_map(|said| said.table.as_ref())
+    /// The tables that members reported.
+    fn reported_tables(&self) -> impl Iterator<Item = &Arc<Table>> {
+        self.reports.values().filter_map(|report| report.table.as_ref())
     }
 
-    /// There is a new view.
+    /// Handles a new view.
     pub(crate) fn handle_view(&mut self, now: Duration, view: &View, table: Option<&Arc<Table>>) {
         self.nodes = view
             .members()
@@ -184,9 +184,9 @@ impl Control {
         self.leaving.retain(|id| known(*id));
         self.lite.retain(|id| known(*id));
         self.lite.extend(self.nodes.iter().filter(|node| node.lite).map(|node| node.id));
-        let mut said = std::mem::take(&mut self.said);
-        said.retain(|id, said| self.is_here(*id, said.generation));
-        self.said = said;
+        let mut reports = std::mem::take(&mut self.reports);
+        reports.retain(|id, report| self.is_here(*id, report.generation));
+        self.reports = reports;
         self.is_coordinator = view.coordinator().id == self.me;
         self.stale = self.is_coordinator;
         if self.is_coordinator && !self.unknown(table).is_empty() {
@@ -197,24 +197,23 @@ impl Control {
         }
     }
 
-    /// Whether this member made the table and has not been away since: the others
-    /// may have gone on without it.
-    fn is_in_office(&self, table: &Table) -> bool {
+    /// Whether this member made the table and has not been removed since: otherwise the others may
+    /// have continued without it.
+    fn is_current(&self, table: &Table) -> bool {
         let me = self.node(self.me);
         let known = table.generation(self.me);
         table.stamp.author == self.me
             && me.is_some_and(|me| known.is_none() || known == Some(me.generation))
     }
 
-    /// Members that have not said which table they follow, though that is to be
-    /// known.
+    /// Members whose table must be known and that have not reported it.
     fn unknown(&self, table: Option<&Arc<Table>>) -> Vec<MemberId> {
-        let in_office = table.filter(|table| self.is_in_office(table));
+        let current = table.filter(|table| self.is_current(table));
         self.nodes
             .iter()
-            .filter(|node| node.id != self.me && !self.said.contains_key(&node.id))
+            .filter(|node| node.id != self.me && !self.reports.contains_key(&node.id))
             .filter(|node| {
-                in_office.is_none_or(|table| {
+                current.is_none_or(|table| {
                     table.generation(node.id) != Some(node.generation)
                         || self.may_follow_another(node.id, table)
                 })
@@ -223,16 +222,16 @@ impl Control {
             .collect()
     }
 
-    /// Whether somebody follows a table that does not belong to the line of `own` and that
-    /// counts on this member: it may have gone that way too.
+    /// Whether a table of another line than `own` was reported that lists this member: it may
+    /// follow that table too.
     fn may_follow_another(&self, id: MemberId, own: &Table) -> bool {
-        self.said_tables().any(|other| {
+        self.reported_tables().any(|other| {
             let is_of_one_line = own.continues(other.stamp) || other.continues(own.stamp);
             !is_of_one_line && other.generation(id).is_some()
         })
     }
 
-    /// A member says which table it follows.
+    /// Handles a member's report of its table.
     pub(crate) fn handle_report(
         &mut self,
         from: MemberId,
@@ -241,20 +240,20 @@ impl Control {
     ) {
         let Some(node) = self.node(from).copied() else { return };
         let sound = table.as_ref().is_none_or(|table| table.is_sound(self.partitions));
-        // It says what it followed before the table that it was sent meanwhile.
+        // A report from before the member received the current table.
         let is_old = own.is_some_and(|own| {
-            self.is_in_office(own)
+            self.is_current(own)
                 && own.generation(from) == Some(node.generation)
                 && table.as_ref().is_none_or(|table| table.stamp < own.stamp)
         });
         if sound && !is_old {
-            let said = Said { generation: node.generation, table: table.map(Arc::new) };
-            self.said.insert(from, said);
+            let report = ReportedTable { generation: node.generation, table: table.map(Arc::new) };
+            self.reports.insert(from, report);
             self.stale = true;
         }
     }
 
-    /// A member has brought in what it held of other tables.
+    /// Handles that a member has merged its data of other branches.
     pub(crate) fn handle_settled(&mut self, from: MemberId) {
         if self.is_coordinator {
             self.settled.insert(from);
@@ -262,7 +261,7 @@ impl Control {
         }
     }
 
-    /// A member is about to leave.
+    /// Handles that a member is about to leave.
     pub(crate) fn handle_leaving(&mut self, from: MemberId) {
         self.leaving.insert(from);
         for node in self.nodes.iter_mut().filter(|node| node.id == from) {
@@ -271,7 +270,7 @@ impl Control {
         self.stale = true;
     }
 
-    /// A copy was completed, or is not complete any more.
+    /// Handles that a copy became complete or incomplete.
     pub(crate) fn handle_copy(
         &mut self,
         partition: u16,
@@ -280,26 +279,26 @@ impl Control {
         complete: Option<u8>,
     ) {
         if self.is_coordinator {
-            self.copies.push(CopyNews { partition, epoch, member, complete });
+            self.copies.push(CopyEvent { partition, epoch, member, complete });
             self.stale = true;
         }
     }
 
-    /// Whether another member than this one stores data and stays.
+    /// Whether any other member stores data and stays.
     pub(crate) fn others_store(&self) -> bool {
         self.nodes.iter().any(|node| node.id != self.me && !node.lite && !node.leaves)
     }
 
-    /// What is due, at `now` of this process and `now_ms` of the shared clock.
+    /// The next actions, at `now` of this process and `now_ms` of the cluster's clock.
     pub(crate) fn poll(
         &mut self,
         now: Duration,
         now_ms: u64,
         table: Option<&Arc<Table>>,
-    ) -> Orders {
-        let mut orders = Orders::default();
+    ) -> Actions {
+        let mut actions = Actions::default();
         if !self.is_coordinator {
-            return orders;
+            return actions;
         }
         let is_over = |missing: &Missing| missing.since_ms.saturating_add(MISSING_MS_MAX) < now_ms;
         self.stale |= table.is_some_and(|table| table.missing.iter().any(is_over));
@@ -316,83 +315,83 @@ impl Control {
                 self.gathering = None;
             } else if self.asked_at.is_none_or(|asked_at| now >= asked_at + again) {
                 self.asked_at = Some(now);
-                orders.query = unknown;
+                actions.query = unknown;
             }
         }
         if !self.stale {
-            return orders;
+            return actions;
         }
-        let in_office = table.is_some_and(|table| self.is_in_office(table));
+        let current = table.is_some_and(|table| self.is_current(table));
         if complete {
             self.stale = false;
-            self.make(now_ms, table, &mut orders);
-            if orders.publish.is_some() {
-                // From now on they follow this one.
-                self.said.clear();
+            self.make_table(now_ms, table, &mut actions);
+            if actions.publish.is_some() {
+                // From now on the members follow this table.
+                self.reports.clear();
             }
-        } else if in_office && self.somebody_is_gone(table) {
-            // Those who are known are not kept waiting for those who are new.
-            let said = std::mem::take(&mut self.said);
-            self.make(now_ms, table, &mut orders);
-            self.said = said;
+        } else if current && self.has_lost_member(table) {
+            // Failover of known members does not wait for the reports of new ones.
+            let reports = std::mem::take(&mut self.reports);
+            self.make_table(now_ms, table, &mut actions);
+            self.reports = reports;
         }
-        orders
+        actions
     }
 
-    /// Whether the table counts on somebody who is not there any more.
-    fn somebody_is_gone(&self, table: Option<&Arc<Table>>) -> bool {
+    /// Whether the table lists a member that is not in the view any more.
+    fn has_lost_member(&self, table: Option<&Arc<Table>>) -> bool {
         table.is_some_and(|table| {
             table.members.iter().any(|known| !self.is_here(known.id, known.generation))
         })
     }
 
     /// Makes the next table.
-    fn make(&mut self, now_ms: u64, own: Option<&Arc<Table>>, orders: &mut Orders) {
+    fn make_table(&mut self, now_ms: u64, own: Option<&Arc<Table>>, actions: &mut Actions) {
         let base = self.base(own);
         let foreign = base.as_ref().is_none_or(|base| Some(base.stamp) != own.map(|own| own.stamp));
-        let strayed = self.strays(own);
+        let is_diverged = self.follows_other_branch(own);
         let next = match base {
             None => Table::founded_by(self.me, self.partitions, self.maps.clone()),
-            Some(base) if self.is_in_office(&base) && !foreign && !strayed => {
+            Some(base) if self.is_current(&base) && !foreign && !is_diverged => {
                 let mut next = Table::clone(&base);
                 next.stamp.version += 1;
                 next
             }
             Some(base) => base.branch(self.me, self.next_term(own)),
         };
-        // Who follows a table from which this one does not go on begins anew.
+        // Members whose table the next one does not continue count as new, without data.
         let mut before = next.clone();
         before.members.retain(|known| self.follows(known.id, known.generation, &next, own));
-        for news in self.copies.drain(..) {
-            news.apply(&mut before);
+        for event in self.copies.drain(..) {
+            event.apply(&mut before);
         }
         let present: Vec<Node> = self
             .nodes
             .iter()
             .filter(|node| {
                 node.id == self.me
-                    || self.said.contains_key(&node.id)
+                    || self.reports.contains_key(&node.id)
                     || before.generation(node.id) == Some(node.generation)
             })
             .copied()
             .collect();
         let recopies = !before.maps.has_copies_of(&self.maps);
         if recopies {
-            // Only who takes over from a primary that is gone is as good as it ever was.
+            // Only the successor of a lost primary counts as complete.
             let is_here = |id| present.iter().any(|node| node.id == id);
             for assignment in &mut before.partitions {
-                let heir = assignment.heir(is_here);
-                assignment.forget_copies(heir);
+                let successor = assignment.successor(is_here);
+                assignment.forget_copies(successor);
             }
         }
-        let mut made = plan(&before, &present, &self.wanted);
+        let mut made = plan(&before, &present, &self.replication);
         if recopies {
             made.partitions.iter_mut().for_each(|assignment| assignment.forget_copies(None));
         }
         let missing = self.missing(now_ms, &next, own);
         let unchanged = own.is_some_and(|own| {
             !foreign
-                && !strayed
+                && !is_diverged
                 && own.partitions == made.partitions
                 && own.members == made.members
                 && own.missing == missing
@@ -401,17 +400,17 @@ impl Control {
         if unchanged {
             return;
         }
-        orders.lost = made.lost;
+        actions.lost = made.lost;
         let (partitions, members, maps) = (made.partitions, made.members, self.maps.clone());
         let next = Table { partitions, members, missing, maps, ..next };
-        orders.publish = Some(Arc::new(next));
+        actions.publish = Some(Arc::new(next));
     }
 
-    /// Members that were lost, before `base` or since, or follow another table, and have not
-    /// brought in what they held.
+    /// Members that were lost, before `base` or since, or follow another table, and have not merged
+    /// their data.
     fn missing(&mut self, now_ms: u64, base: &Table, own: Option<&Arc<Table>>) -> Vec<Missing> {
         let mut all: BTreeMap<MemberId, u64> = BTreeMap::new();
-        let tables = self.said_tables().map(|table| &**table).chain([base]);
+        let tables = self.reported_tables().map(|table| &**table).chain([base]);
         for missing in tables.flat_map(|table| &table.missing) {
             let since_ms = all.entry(missing.id).or_insert(missing.since_ms);
             *since_ms = missing.since_ms.min(*since_ms);
@@ -428,8 +427,9 @@ impl Control {
                 all.entry(known.id).or_insert(since_ms);
             }
         }
-        let said = self.said.iter().filter_map(|(id, said)| Some((*id, said.table.as_ref()?)));
-        for (id, table) in said.chain(own.map(|own| (self.me, own))) {
+        let reports =
+            self.reports.iter().filter_map(|(id, report)| Some((*id, report.table.as_ref()?)));
+        for (id, table) in reports.chain(own.map(|own| (self.me, own))) {
             if !base.continues(table.stamp) && holds(id) {
                 all.entry(id).or_insert(since_ms);
             }
@@ -441,7 +441,7 @@ impl Control {
         all
     }
 
-    /// Whether a member follows the line of `next`, so that its copies count.
+    /// Whether a member follows a table that `next` continues, so that its copies count.
     fn follows(
         &self,
         id: MemberId,
@@ -453,35 +453,36 @@ impl Control {
         let stamp = if id == self.me {
             own.map(|own| own.stamp)
         } else {
-            match self.said.get(&id) {
-                Some(said) => said.table.as_ref().map(|table| table.stamp),
-                // Led so far, and not asked.
+            match self.reports.get(&id) {
+                Some(report) => report.table.as_ref().map(|table| table.stamp),
+                // A member that was not asked follows this coordinator.
                 None => return here && !self.may_follow_another(id, next),
             }
         };
         here && stamp.is_some_and(|stamp| next.continues(stamp))
     }
 
-    /// Whether somebody follows another branch, whose tables look newer than ours.
-    fn strays(&self, own: Option<&Arc<Table>>) -> bool {
+    /// Whether a member follows another branch whose stamps are not lower than ours.
+    fn follows_other_branch(&self, own: Option<&Arc<Table>>) -> bool {
         let Some(own) = own else { return false };
-        self.said_tables()
+        self.reported_tables()
             .any(|table| !own.continues(table.stamp) && table.stamp.term >= own.stamp.term)
     }
 
-    /// The table to go on from: the one that most data members follow whose copies
-    /// count there. Who has been away since is another, as far as it goes.
+    /// The table to continue: the one that most data members follow with copies that count. A
+    /// member that was removed since, and returned, does not count.
     fn base(&self, own: Option<&Arc<Table>>) -> Option<Arc<Table>> {
-        let said = self.said.iter().filter_map(|(id, said)| Some((*id, said.table.clone()?)));
+        let reports =
+            self.reports.iter().filter_map(|(id, report)| Some((*id, report.table.clone()?)));
         let all: Vec<(MemberId, Arc<Table>)> =
-            said.chain(own.map(|own| (self.me, Arc::clone(own)))).collect();
+            reports.chain(own.map(|own| (self.me, Arc::clone(own)))).collect();
         let is_data = |id: MemberId| self.node(id).is_some_and(|node| !node.lite);
-        let in_office = own.filter(|own| self.is_in_office(own));
+        let current = own.filter(|own| self.is_current(own));
         let weight = |table: &Table| {
             let follows = |id: MemberId| match all.iter().find(|(other, _)| *other == id) {
                 Some((_, followed)) => table.continues(followed.stamp),
-                // Those whom this coordinator leads were not asked.
-                None => in_office.is_some_and(|own| {
+                // The members of this coordinator's table were not asked.
+                None => current.is_some_and(|own| {
                     own.stamp == table.stamp && !self.may_follow_another(id, own)
                 }),
             };
@@ -500,8 +501,8 @@ impl Control {
             .cloned()
     }
 
-    /// Greater than any that somebody told of.
+    /// A term greater than that of any reported table.
     fn next_term(&self, own: Option<&Arc<Table>>) -> u64 {
-        self.said_tables().chain(own).map(|table| table.stamp.term).max().unwrap_or(0) + 1
+        self.reported_tables().chain(own).map(|table| table.stamp.term).max().unwrap_or(0) + 1
     }
 }

@@ -1,4 +1,4 @@
-//! What all parts of one member's grid share.
+//! State that all parts of one member's grid share.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
@@ -20,97 +20,96 @@ use crate::partition::Partition;
 use crate::session::{Peer, Sent};
 use crate::table::{Stamp, Table};
 
-/// How long what members of another branch held may take to come in.
+/// How long members of another branch may take to merge their data, in milliseconds.
 const MERGE_MS: u64 = 60_000;
 
-/// What the grid wants of whoever runs it.
+/// The environment of a grid, provided by its owner.
 pub trait Host: Send + Sync + 'static {
-    /// Time since the process started, that in which the machine was suspended included.
+    /// Time since the process started, including the time in which the machine was suspended.
     fn now(&self) -> Duration;
 
     /// The machine's clock, in milliseconds since 1970.
     fn unix_ms(&self) -> u64;
 
-    /// A number at random.
+    /// A random number.
     fn random(&self) -> u64;
 
     /// Runs a task that waits for other members. It ends by itself.
     fn spawn(&self, task: Pin<Box<dyn Future<Output = ()> + Send>>);
 
-    /// Something happened that operators and listeners want to know.
+    /// Reports an event for operators. Called while locks are held: must not block, and must not
+    /// call the grid.
     fn report(&self, report: Report);
 }
 
-/// What happened to the data.
+/// An event for operators.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Report {
-    /// There is a new partition table; `safe` when all copies are complete.
+    /// A new partition table.
     Table {
         /// The table.
         table: Arc<Table>,
-        /// All copies that there are to be are complete.
+        /// Whether every replica that is possible exists and is complete.
         safe: bool,
     },
-    /// The next table does not continue the one that this member followed before: what it
-    /// reported of that one does not hold for this one.
-    Rejoined,
-    /// Maps are set in another way from now on: as the oldest member has it.
+    /// The new table does not continue the previous one: this member was partitioned, or its
+    /// cluster merged with another one. Earlier reports do not apply to the new table.
+    Diverged,
+    /// The settings of maps have changed to those of the oldest member.
     MapSettings,
-    /// No complete copy was left of these partitions: what they held is lost,
-    /// but for what is merged from members that return.
+    /// No complete copy of these partitions is left. Their data is lost, except for what returning
+    /// members merge.
     Lost {
-        /// Their numbers.
+        /// The partitions.
         partitions: Vec<u16>,
     },
-    /// This member held data of another table; it is being merged.
+    /// This member holds data of another table, and merges it now.
     Merging {
-        /// Partitions with such data.
+        /// Number of partitions with such data.
         partitions: usize,
     },
-    /// All of that is merged.
+    /// The merge is complete.
     Merged {
-        /// Entries and removals that were sent.
+        /// Number of entries and removals that were sent.
         items: u64,
     },
-    /// A backup was found to differ, and is made anew.
+    /// A backup differs from its primary, and is copied again.
     Differs {
         /// The partition.
         partition: u16,
-        /// Whose copy.
+        /// The member with the backup.
         member: MemberId,
     },
-    /// This process was paused; it answers again once the others have confirmed its
-    /// place.
+    /// This process was paused. It serves again once its lease is renewed.
     Paused {
-        /// For how long, in milliseconds.
+        /// Duration in milliseconds.
         ms: u64,
     },
-    /// More removals than this member remembers while a member is missing: the oldest are
-    /// given up.
+    /// Too many removals had to be remembered for a missing member, and the oldest were given up.
     RemovalsGivenUp {
-        /// How many, about.
+        /// Approximate number of them.
         count: usize,
     },
 }
 
-/// How a grid is.
+/// The settings of a grid.
 #[derive(Clone, Debug)]
 pub struct GridSettings {
-    /// Number of partitions; the same on all members. `None`: known only once this member is in
-    /// a cluster, see [`Grid::settle`](crate::Grid::settle).
+    /// Number of partitions, the same on all members. `None` if it is not known before this member
+    /// is in a cluster; see [`Grid::settle`](crate::Grid::settle).
     pub partitions: Option<u16>,
-    /// Writes are refused while fewer members are in the view.
+    /// Writes are refused while the view has fewer members.
     pub min_members: u32,
     /// Hashes keys; the same on all members.
     pub hasher: KeyHasher,
 }
 
-/// All partitions; none before their number is known.
+/// All partitions; empty before their number is known.
 #[derive(Default)]
 pub(crate) struct Partitions(OnceLock<Box<[Mutex<Partition>]>>);
 
 impl Partitions {
-    /// So many, unless their number is known already.
+    /// Creates this many partitions, unless their number is known already.
     pub(crate) fn settle(&self, count: u16, host: &dyn Host) {
         let new = |number| Mutex::new(Partition::new(number, host.random()));
         self.0.get_or_init(|| (0..count).map(new).collect());
@@ -144,33 +143,34 @@ pub(crate) struct Core {
     pub(crate) partitions: Partitions,
     pub(crate) peers: RwLock<BTreeMap<MemberId, Arc<Peer>>>,
     pub(crate) table: RwLock<Option<Arc<Table>>>,
-    /// Members in the view, for `min_members`.
+    /// Number of members in the view, for `min_members`.
     pub(crate) members: AtomicU32,
-    /// Those of them that store data; [`u32::MAX`] before the first view.
+    /// Number of members in the view that store data; [`u32::MAX`] before the first view.
     pub(crate) data_members: AtomicU32,
-    /// Connections that other members opened, ever: each has a number of its own.
+    /// Number of connections that other members have opened so far, from which each gets its
+    /// number.
     pub(crate) connections: AtomicU64,
-    /// Members of the view that is shown, by id and generation; the table may still be of the
-    /// view before.
+    /// Members of the last expected view, with their generations; the table may still be that of
+    /// the previous view.
     pub(crate) expected: RwLock<Vec<(MemberId, u32)>>,
-    /// The right of this member to answer for partitions.
+    /// The right of this member to serve.
     pub(crate) lease: Lease,
-    /// See [`Table::missing_since_ms`]; [`u64::MAX`] when nobody is missing.
+    /// See [`Table::missing_since_ms`]; [`u64::MAX`] when no member is missing.
     pub(crate) missing_since_ms: AtomicU64,
-    /// Milliseconds to add to the deadlines of what this member held before it followed
-    /// the time of this cluster.
+    /// Milliseconds to add to the deadlines of data from before this member took over the clock of
+    /// this cluster.
     pub(crate) shift_ms: AtomicI64,
-    /// Whether what this member held comes from this very cluster.
-    pub(crate) is_kin: AtomicBool,
-    /// Microseconds since start when another branch was followed; zero before.
+    /// Whether the data of this member comes from this very cluster.
+    pub(crate) is_same_cluster: AtomicBool,
+    /// When this member followed a new branch, in microseconds since start; zero before that.
     pub(crate) branched_us: AtomicU64,
-    /// Partitions that are being copied to a member.
+    /// Partitions that are being copied to each member.
     pub(crate) copying: Mutex<BTreeMap<MemberId, BTreeSet<u16>>>,
-    /// Members that went another way before they followed this table.
-    pub(crate) away: Mutex<BTreeMap<MemberId, Stamp>>,
+    /// Members whose data diverged, with the table that they followed then.
+    pub(crate) diverged: Mutex<BTreeMap<MemberId, Stamp>>,
     /// Bytes of the copies that transactions work on.
     pub(crate) transaction_bytes: Arc<AtomicUsize>,
-    /// Partitions that are about to be handed over.
+    /// Partitions that are being handed over.
     pub(crate) retiring: Mutex<BTreeSet<u16>>,
 }
 
@@ -187,13 +187,13 @@ impl Core {
         self.table.read().clone()
     }
 
-    /// Sends a message to a member that is there.
+    /// Sends a message to a member, if it is in the view.
     pub(crate) fn send(&self, to: MemberId, message: &Message<'_>) -> Option<Sent> {
         let peer = self.peer(to)?;
         Some(peer.push(|bytes| message.encode(bytes)))
     }
 
-    /// Sends an aside to a member that is there.
+    /// Sends an aside to a member, if it is in the view.
     pub(crate) fn send_aside(&self, to: MemberId, message: &Message<'_>) {
         if let Some(peer) = self.peer(to) {
             peer.push_aside(|bytes| message.encode(bytes));
@@ -207,20 +207,19 @@ impl Core {
         }
     }
 
-    /// Whether the branch that is followed began so lately that a member may not
-    /// have brought in yet what it held before.
+    /// Whether the branch is so recent that members may not have merged their data yet.
     pub(crate) fn may_merge(&self, now: Duration) -> bool {
         let since = Duration::from_micros(self.branched_us.load(Ordering::Relaxed));
         since > Duration::ZERO && now < since + Duration::from_millis(MERGE_MS)
     }
 
-    /// How many members are in the view.
+    /// Number of members in the view.
     pub(crate) fn members_here(&self) -> u32 {
         self.members.load(Ordering::Relaxed)
     }
 
-    /// Whether the view has members, and none of them stores data.
-    pub(crate) fn nobody_stores(&self) -> bool {
+    /// Whether the view has members, none of which stores data.
+    pub(crate) fn has_no_data_member(&self) -> bool {
         self.data_members.load(Ordering::Relaxed) == 0
     }
 }

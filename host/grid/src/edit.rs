@@ -1,4 +1,4 @@
-//! What changes, as it goes from a primary to its backups.
+//! Changes, as the primary sends them to its backups.
 
 use serde::{Deserialize, Serialize};
 
@@ -9,12 +9,12 @@ use crate::encoding;
 use crate::entry::{Expiry, KINDS_MAX};
 use crate::value::StructureEdit;
 
-/// A change of one key. Applied to equal copies it leaves equal copies.
+/// A change of one key. Equal copies stay equal when it is applied to them.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) enum Edit<'a> {
-    /// These bytes are the value, whatever it was.
+    /// Sets the value to these bytes.
     Put {
-        /// What the bytes are, to the protocol that wrote them.
+        /// Kind of the bytes, defined by the protocol that wrote them.
         kind: u8,
         /// The value.
         #[serde(borrow, with = "serde_bytes")]
@@ -22,77 +22,76 @@ pub(crate) enum Edit<'a> {
         /// When it expires.
         expiry: Expiry,
     },
-    /// The key goes, and that it went is remembered.
+    /// Removes the key and remembers the removal.
     Remove,
-    /// The key goes and leaves nothing, unless it was written since: it expired, or was
-    /// evicted.
+    /// Drops the key without a trace, unless it was written since: it expired, or was evicted.
     Drop,
-    /// As [`Edit::Drop`], and a removal is remembered that has the version of the entry:
-    /// an older value that another copy still holds does not come back.
+    /// As [`Edit::Drop`], and remembers a removal with the version of the entry, so that an older
+    /// value of another copy does not come back.
     Lapse,
-    /// It expires at other times.
+    /// Sets another expiry.
     Expire(Expiry),
-    /// Somebody asked for it: its idle deadline moves. No new version.
+    /// Moves the idle deadline after an access. The version stays.
     Touch {
         /// The new idle deadline.
         deadline_ms: u64,
     },
-    /// More bytes at the end of a plain value.
+    /// Appends bytes to a plain value.
     Append(#[serde(borrow, with = "serde_bytes")] &'a [u8]),
-    /// Bytes in place of others, from this place on.
+    /// Overwrites bytes of a plain value, starting at an index.
     Splice(u64, #[serde(borrow, with = "serde_bytes")] &'a [u8]),
-    /// A structure changes, or begins to be.
+    /// Changes or creates a structure.
     Structure(#[serde(borrow)] StructureEdit<'a>),
 }
 
-/// One step of a map.
+/// One change of a map.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Record<'a> {
     /// The map's name.
     #[serde(borrow)]
     pub(crate) map: &'a str,
-    /// Its version from then on.
+    /// The version of the entry afterwards.
     pub(crate) version: Version,
-    /// What changes.
+    /// The change.
     #[serde(borrow)]
-    pub(crate) what: What<'a>,
+    pub(crate) change: RecordChange<'a>,
 }
 
-/// What a record is about.
+/// The subject of a record.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(crate) enum What<'a> {
-    /// One key.
+pub(crate) enum RecordChange<'a> {
+    /// A change of one key.
     Key(#[serde(borrow, with = "serde_bytes")] &'a [u8], #[serde(borrow)] Edit<'a>),
-    /// All keys of the partition go.
+    /// The removal of all keys of the partition.
     Clear,
     /// Removals before this version are forgotten.
     Forget(Version),
-    /// The same, since there are too many: what members of this cluster that were away
-    /// hold of that age, and is not here, counts as removed.
+    /// The same because there are too many: an entry that old of a member that was partitioned
+    /// counts as removed if it does not exist here.
     Floor(Version),
 }
 
 impl<'a> Record<'a> {
-    /// Appends it to `bytes`.
+    /// Appends its encoding to `bytes`.
     pub(crate) fn encode(&self, bytes: &mut Vec<u8>) {
         encoding::append(self, bytes);
     }
 
-    /// The hash of the key that it is about; zero for a whole map.
+    /// The hash of its key; zero if it concerns all keys.
     pub(crate) fn hash(&self, hasher: &KeyHasher) -> u32 {
-        match &self.what {
-            What::Key(key, _) => hasher.hash(key),
-            What::Clear | What::Forget(_) | What::Floor(_) => 0,
+        match &self.change {
+            RecordChange::Key(key, _) => hasher.hash(key),
+            RecordChange::Clear | RecordChange::Forget(_) | RecordChange::Floor(_) => 0,
         }
     }
 
-    /// The first of `bytes`, and what follows it; `None` when they are no record, its key is
-    /// longer than one may be, or there is no such kind of value.
+    /// Decodes the first record of `bytes`, and returns the rest too; `None` when it is malformed,
+    /// its key is too long, or the kind of a value is unknown.
     pub(crate) fn decode(bytes: &'a [u8]) -> Option<(Self, &'a [u8])> {
         let (record, rest): (Self, _) = postcard::take_from_bytes(bytes).ok()?;
-        match record.what {
-            What::Key(key, _) if key.len() > KEY_BYTES_MAX => None,
-            What::Key(_, Edit::Put { kind, .. }) if kind >= KINDS_MAX => None,
+        match record.change {
+            RecordChange::Key(key, _) if key.len() > KEY_BYTES_MAX => None,
+            RecordChange::Key(_, Edit::Put { kind, .. }) if kind >= KINDS_MAX => None,
             _ => Some((record, rest)),
         }
     }

@@ -1,14 +1,14 @@
-//! What travels, as bytes: postcard.
+//! Encoding of messages and stored records (postcard).
 
 use serde::Serialize;
 
-/// Appends a value to `bytes`.
+/// Appends the encoding of a value to `bytes`.
 pub(crate) fn append(value: &impl Serialize, bytes: &mut Vec<u8>) {
     let buffer = std::mem::take(bytes);
-    *bytes = postcard::to_extend(value, buffer).expect("memory takes what is written");
+    *bytes = postcard::to_extend(value, buffer).expect("writing to memory does not fail");
 }
 
-/// A value as bytes.
+/// The encoding of a value.
 pub(crate) fn encoded(value: &impl Serialize) -> Vec<u8> {
-    postcard::to_allocvec(value).expect("memory takes what is written")
+    postcard::to_allocvec(value).expect("writing to memory does not fail")
 }

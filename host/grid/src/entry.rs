@@ -1,11 +1,11 @@
-//! One key with its value, as it lies in memory.
+//! One key with its value, as stored in memory.
 //!
-//! Most values are plain bytes, and most memory is theirs: version, deadlines,
-//! key and value of a `Plain` entry share one allocation:
+//! Most values are plain bytes, and most memory is used for them. Therefore version, deadlines, key
+//! and value of a `Plain` entry share one allocation:
 //! ```text
 //! version 8 | flags 1 | deadline 8 ? | idle 16 ? | statistics 12 ? | key length 1-2 | key | value
 //! ```
-//! A structure (list, hash, set, sorted set) lies apart, as `Structured`.
+//! A structure (list, hash, set, sorted set) has its own allocation; see `Structured`.
 
 use serde::{Deserialize, Serialize};
 
@@ -13,29 +13,29 @@ use crate::clock::Version;
 use crate::ordered::Hashed;
 use crate::value::Structure;
 
-/// When an entry expires, in milliseconds of the shared clock.
+/// When an entry expires, in milliseconds of the cluster's clock.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Expiry {
-    /// Gone from this moment on, whatever happens.
+    /// The entry expires at this time.
     pub deadline_ms: Option<u64>,
-    /// Gone when nobody asked for it for so long.
+    /// The entry expires when it is not accessed for this long.
     pub idle: Option<Idle>,
 }
 
 /// The part of an expiry that each access moves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Idle {
-    /// For how long nobody may ask.
+    /// Maximum time without access, in milliseconds.
     pub period_ms: u64,
-    /// Gone from this moment on, unless somebody asks before.
+    /// The entry expires at this time unless it is accessed before.
     pub deadline_ms: u64,
 }
 
 impl Expiry {
-    /// Never.
+    /// The entry never expires.
     pub const NEVER: Self = Self { deadline_ms: None, idle: None };
 
-    /// Whether what expires so lives longer than what expires as `other`.
+    /// Whether it may end later than `other`.
     #[must_use]
     pub(crate) fn outlives(&self, other: &Self) -> bool {
         let last = |expiry: &Self| expiry.first_ms().unwrap_or(u64::MAX);
@@ -51,50 +51,51 @@ impl Expiry {
         }
     }
 
-    /// Whether it is over at `now_ms`.
+    /// Whether it has ended at `now_ms`.
     #[must_use]
     pub fn is_over(&self, now_ms: u64) -> bool {
         self.first_ms().is_some_and(|first| first <= now_ms)
     }
 }
 
-/// What is counted of an entry, where its map counts.
+/// Statistics of an entry, if its map has them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Statistics {
-    /// When the key came to be, in milliseconds of the shared clock.
+    /// When the key was created, in milliseconds of the cluster's clock.
     pub created_ms: u64,
-    /// How often it was asked for.
+    /// How many times the key was read.
     pub hits: u32,
 }
 
-/// What an entry is besides key and value.
+/// Metadata of an entry.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Meta {
-    /// Of its last change.
+    /// Version of its last change.
     pub version: Version,
     /// When it expires.
     pub expiry: Expiry,
-    /// Where its map counts.
+    /// Statistics, if its map has them.
     pub statistics: Option<Statistics>,
-    /// Whether an older value, or a removal, of this key would outlive this one: when it
-    /// expires, that is remembered as a removal is, or a copy that missed this value
-    /// would bring the older one back.
+    /// Whether an older value, or a removal, of this key would outlive this one. Then its expiry is
+    /// remembered like a removal: otherwise a copy that lacks this value would bring the older one
+    /// back.
     pub shadows: bool,
 }
 
-/// How lately (seconds, modulo 2^24) and how often (logarithmic, as Morris
-/// counted) an entry was used: what eviction goes by. Each replica has its own.
+/// When (seconds, modulo 2^24) and how often (logarithmic: Morris, "Counting large numbers of
+/// events in small registers", 1978) an entry was last used, for eviction. Each replica has its
+/// own.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Usage {
     seconds: [u8; 3],
     often: u8,
 }
 
-/// A new key counts as used so often, so that it is not the first to go.
+/// Initial count of a new key, so that it is not evicted first.
 const OFTEN_AT_FIRST: u8 = 5;
-/// Growth of the counter slows by this: 255 stands for some million uses.
+/// The growth of the counter slows by this factor: 255 means some million uses.
 const OFTEN_FACTOR: u32 = 10;
-/// One step less for each so many minutes without use.
+/// Minutes without use after which the counter decreases by one.
 const OFTEN_DECAY_MINUTES: u32 = 1;
 const SECONDS_MASK: u32 = 0xFF_FFFF;
 
@@ -105,7 +106,7 @@ impl Usage {
         usage
     }
 
-    /// It was used; `chance` is any random number.
+    /// Records a use; `chance` is any random number.
     pub(crate) fn touch(&mut self, now_ms: u64, chance: u32) {
         self.often = self.often_at(now_ms);
         let steps = u32::from(self.often.saturating_sub(OFTEN_AT_FIRST));
@@ -115,13 +116,13 @@ impl Usage {
         self.set_seconds(seconds(now_ms));
     }
 
-    /// Seconds since it was used.
+    /// Seconds since the last use.
     pub(crate) fn idle_seconds(self, now_ms: u64) -> u32 {
         let [a, b, c] = self.seconds;
         seconds(now_ms).wrapping_sub(u32::from_le_bytes([a, b, c, 0])) & SECONDS_MASK
     }
 
-    /// How often it was used, logarithmic, less for each minute without use.
+    /// How often it was used (logarithmic), decreased by one for each minute without use.
     pub(crate) fn often_at(self, now_ms: u64) -> u8 {
         let decay = self.idle_seconds(now_ms) / 60 / OFTEN_DECAY_MINUTES;
         self.often.saturating_sub(u8::try_from(decay).unwrap_or(u8::MAX))
@@ -158,24 +159,24 @@ const HAS_IDLE: u8 = 2;
 const HAS_STATISTICS: u8 = 4;
 const SHADOWS: u8 = 8;
 const KIND_SHIFT: u32 = 4;
-/// Kinds of plain values: what four bits tell apart.
+/// Number of kinds of plain values: four bits.
 pub const KINDS_MAX: u8 = 16;
 /// A key length below this takes one byte, any other two.
 const SHORT_KEY: usize = 0x80;
 /// Marks a key length of two bytes.
 const LONG_KEY: u16 = 0x8000;
-// The longest key fits the 15 bits that its length has.
+// The longest key fits the 15 bits of its length.
 const _: () = assert!(crate::KEY_BYTES_MAX < 1 << 15);
 
-/// Where the parts of a packed entry lie.
-struct Places {
+/// Offsets of the parts of a packed entry.
+struct Offsets {
     deadline: Option<usize>,
     idle: Option<usize>,
     statistics: Option<usize>,
     key_length: usize,
 }
 
-impl Places {
+impl Offsets {
     fn of(flags: u8) -> Self {
         let mut at = HEAD_BYTES;
         let mut place = |flag: u8, bytes: usize| {
@@ -251,7 +252,7 @@ impl Plain {
         self.packed.len()
     }
 
-    /// Another value and other data about it, in place where it fits.
+    /// Replaces value and metadata, in place if they fit.
     pub(crate) fn set(&mut self, meta: &Meta, kind: u8, value: &[u8]) {
         let flags = flags(meta, kind);
         if self.packed[FLAGS_AT] == flags && self.value().len() == value.len() {
@@ -263,7 +264,7 @@ impl Plain {
         }
     }
 
-    /// The same value with other data about it.
+    /// Replaces the metadata.
     pub(crate) fn set_meta(&mut self, meta: &Meta) {
         let kind = self.kind();
         if self.packed[FLAGS_AT] == flags(meta, kind) {
@@ -273,12 +274,12 @@ impl Plain {
         }
     }
 
-    /// Bytes at the end of the value.
+    /// Appends bytes to the value.
     pub(crate) fn append(&mut self, meta: &Meta, more: &[u8]) {
         self.packed = pack(meta, self.key(), self.kind(), &[self.value(), more]);
     }
 
-    /// Bytes in place of others; what is between the end and there is zero.
+    /// Overwrites bytes at an index; a gap after the end is filled with zeros.
     pub(crate) fn splice(&mut self, meta: &Meta, at: usize, bytes: &[u8]) {
         let end = at + bytes.len();
         let mut value = self.value().to_vec();
@@ -289,7 +290,7 @@ impl Plain {
         self.set(meta, self.kind(), &value);
     }
 
-    /// It was asked for.
+    /// Counts a read.
     pub(crate) fn hit(&mut self) {
         if let Some(at) = self.places().statistics {
             let hits = self.u32_at(at + 8).saturating_add(1);
@@ -302,8 +303,8 @@ impl Plain {
         write_meta(&mut self.packed, &places, meta);
     }
 
-    fn places(&self) -> Places {
-        Places::of(self.packed[FLAGS_AT])
+    fn places(&self) -> Offsets {
+        Offsets::of(self.packed[FLAGS_AT])
     }
 
     /// Start and length of the key.
@@ -348,7 +349,7 @@ fn flags(meta: &Meta, kind: u8) -> u8 {
 
 fn pack(meta: &Meta, key: &[u8], kind: u8, value: &[&[u8]]) -> Box<[u8]> {
     let flags = flags(meta, kind);
-    let places = Places::of(flags);
+    let places = Offsets::of(flags);
     let key_start = places.key_length + if key.len() < SHORT_KEY { 1 } else { 2 };
     let value_bytes: usize = value.iter().map(|part| part.len()).sum();
     let mut packed = Vec::with_capacity(key_start + key.len() + value_bytes);
@@ -367,7 +368,7 @@ fn pack(meta: &Meta, key: &[u8], kind: u8, value: &[&[u8]]) -> Box<[u8]> {
     packed.into_boxed_slice()
 }
 
-fn write_meta(packed: &mut [u8], places: &Places, meta: &Meta) {
+fn write_meta(packed: &mut [u8], places: &Offsets, meta: &Meta) {
     packed[..8].copy_from_slice(&meta.version.0.to_le_bytes());
     let mut put = |at: usize, number: u64| {
         packed[at..at + 8].copy_from_slice(&number.to_le_bytes());
@@ -416,7 +417,7 @@ impl Structured {
     }
 }
 
-/// A key that was removed: what a copy that was away must learn.
+/// A key that was removed, remembered for copies that lack the removal.
 #[derive(Clone, Debug)]
 pub(crate) struct Tombstone {
     hash: u32,
@@ -469,7 +470,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_packed_can_be_read_and_changed(
+        fn a_packed_entry_can_be_read_and_changed(
             (first, second, third) in (metas(), metas(), metas()),
             key in proptest::collection::vec(any::<u8>(), 0..300),
             value in proptest::collection::vec(any::<u8>(), 0..300),
@@ -500,7 +501,7 @@ mod tests {
     }
 
     #[test]
-    fn usage_tells_how_lately_and_how_often() {
+    fn usage_reflects_recency_and_frequency() {
         let now_ms = 1_700_000_000_000;
         let mut usage = Usage::new(now_ms);
         for _ in 0..10_000 {

@@ -1,39 +1,39 @@
-//! What happened to a key, for those who listen.
+//! Events of keys.
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-/// What an event is about. Listeners choose among these.
+/// Class of an event. Listeners choose among these.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Class {
-    /// Any kind of value: removed, renamed, expiry set.
+    /// For any type of value: removed, renamed, expiry set.
     Generic,
-    /// Plain bytes.
+    /// Plain values.
     Plain,
-    /// A list.
+    /// Lists.
     List,
-    /// A set.
+    /// Sets.
     Set,
-    /// A hash.
+    /// Hashes.
     Hash,
-    /// A sorted set.
+    /// Sorted sets.
     SortedSet,
-    /// Expired.
+    /// The key expired.
     Expired,
-    /// Evicted at the memory bound.
+    /// The key was evicted at the memory bound.
     Evicted,
-    /// A key that was not there.
+    /// The key was created.
     New,
 }
 
-/// One thing that happened to one key. Told once, by the key's primary.
+/// One event of one key. Published once, by the key's primary.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Event {
-    /// The map.
+    /// The name of the map.
     pub map: String,
-    /// What kind of thing.
+    /// Its class.
     pub class: Class,
-    /// Its name, as RESP clients know it: `set`, `lpush`, `del`, `expired` ….
+    /// Its name, as in keyspace notifications of Redis: `set`, `lpush`, `del`, `expired` and so on.
     pub name: String,
     /// The key.
     pub key: Bytes,

@@ -1,9 +1,8 @@
-//! The part of one map that lies in one partition.
+//! The part of one map that is in one partition.
 //!
-//! Plain values, structures and removals lie in three tables, all in the order
-//! of the keys' hashes; a key is in one of them at most. Everything that changes
-//! an entry goes through [`Fragment::apply`] on the primary and on backups
-//! alike.
+//! Plain values, structures and tombstones (removals that are remembered) are in three tables, each
+//! ordered by the hashes of the keys; a key is in at most one of them. On the primary and on
+//! backups alike, every change of an entry goes through [`Fragment::apply`].
 
 mod copy;
 
@@ -11,29 +10,28 @@ use std::collections::BTreeSet;
 
 use crate::OpError;
 use crate::clock::Version;
-use crate::edit::{Edit, Record, What};
+use crate::edit::{Edit, Record, RecordChange};
 use crate::entry::{Expiry, Meta, Plain, Statistics, Structured, Tombstone, Usage};
 use crate::map::{Eviction, Map};
 use crate::ordered::{Hashed as _, Ordered};
-use crate::value::{Misfit, Structure, Type};
+use crate::value::{EditMismatch, Structure, Type};
 
 pub(crate) use copy::{ALL_HASHES, Held, Item};
 
-/// Bytes that a removal takes beside its key.
+/// Overhead of a tombstone beside its key, in bytes.
 const TOMBSTONE_BYTES: usize = 48;
-/// Deadlines are watched to within so many milliseconds: 2^6.
+/// Resolution at which deadlines are watched: 2^6 ms.
 const TICK_BITS: u32 = 6;
 /// Bits of the hash that a watched deadline keeps.
 const WATCH_HASH_BITS: u32 = 28;
-/// The last tick that can be watched for: of the year 2109. Later deadlines are looked
-/// at then.
+/// The last tick that can be watched, in the year 2109. Later deadlines are checked at that time.
 const TICK_MAX: u64 = u64::MAX >> WATCH_HASH_BITS;
-/// Entries looked at to find one to evict, as in Redis.
+/// Number of entries that are sampled to find one to evict, as in Redis.
 const EVICTION_SAMPLES: usize = 8;
-/// Slots looked at for that.
+/// Maximum number of slots that are visited for that.
 const EVICTION_SLOTS_MAX: usize = 256;
 
-/// An entry as readers see it.
+/// An entry, plain or structured.
 #[derive(Clone, Copy)]
 pub(crate) enum Entry<'a> {
     Plain(&'a Plain),
@@ -99,14 +97,14 @@ impl<'a> Entry<'a> {
     }
 }
 
-/// What applying an edit came to.
+/// Outcome of applying an edit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Applied {
-    /// The key is there, and was not.
+    /// The key was created.
     Created,
-    /// The key was there and is.
+    /// The key existed and still exists.
     Changed,
-    /// The key is gone, if it was there.
+    /// The key does not exist any more, or did not exist.
     Gone,
 }
 
@@ -116,23 +114,23 @@ pub(crate) struct Fragment {
     plain: Ordered<Plain>,
     structures: Ordered<Structured>,
     tombstones: Ordered<Tombstone>,
-    /// Everything with a version up to this was removed at once.
+    /// All entries with a version up to this one were removed at once.
     cleared: Version,
-    /// Removals up to this were given up, since there were too many.
+    /// Removals up to this version were given up, since there were too many.
     floor: Version,
-    /// Each entry that expires is watched at its deadline or before.
+    /// Each entry that expires is watched at its deadline or earlier.
     watched: BTreeSet<u64>,
     heap_bytes: usize,
     removal_bytes: usize,
     digest: u64,
-    /// Reads that found something.
+    /// Reads that found the key.
     pub(crate) hits: u64,
-    /// Reads that found nothing.
+    /// Reads that did not find the key.
     pub(crate) misses: u64,
 }
 
-/// What one entry or removal adds to a digest: SplitMix64's finalizer over
-/// hash and version.
+/// Contribution of one entry or removal to a digest: the finalizer of SplitMix64 over hash and
+/// version.
 pub(crate) fn digest_term(hash: u32, version: Version, removed: bool) -> u64 {
     let mut z = version.0 ^ (u64::from(hash) << 32) ^ if removed { u64::MAX } else { 0 };
     z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
@@ -141,7 +139,7 @@ pub(crate) fn digest_term(hash: u32, version: Version, removed: bool) -> u64 {
 }
 
 impl Fragment {
-    /// Number of keys, those that are over but not yet dropped among them.
+    /// Number of keys, including expired ones that are not dropped yet.
     pub(crate) fn len(&self) -> usize {
         self.plain.len() + self.structures.len()
     }
@@ -156,7 +154,7 @@ impl Fragment {
         self.watched.len()
     }
 
-    /// Whether there is nothing to remember.
+    /// Whether it has neither entries nor removals.
     pub(crate) fn is_blank(&self) -> bool {
         self.len() == 0 && self.tombstones.is_empty() && self.cleared == Version::NONE
     }
@@ -166,18 +164,17 @@ impl Fragment {
         self.heap_bytes + self.plain.bytes() + self.structures.bytes()
     }
 
-    /// Bytes of what is remembered of removals: bookkeeping, which no bound of a map
-    /// counts.
+    /// Bytes of remembered removals. They do not count toward the memory bound of the map.
     pub(crate) fn removal_bytes(&self) -> usize {
         self.removal_bytes
     }
 
-    /// The same for equal copies: of keys, versions and removals.
+    /// Digest of keys, versions and removals: equal copies have the same.
     pub(crate) fn digest(&self) -> u64 {
         self.digest ^ digest_term(0, self.cleared, true)
     }
 
-    /// Everything up to this version was removed at once.
+    /// All entries with a version up to this one were removed at once.
     pub(crate) fn cleared(&self) -> Version {
         self.cleared
     }
@@ -194,8 +191,7 @@ impl Fragment {
         self.structures.get(hash, |entry| entry.key() == key).map(Entry::Structured)
     }
 
-    /// As [`Fragment::get`], and it counts: the entry as used, the look-up as one
-    /// that found something or nothing.
+    /// As [`Fragment::get`], and updates statistics: the usage of the entry, hits and misses.
     pub(crate) fn use_entry(
         &mut self,
         hash: u32,
@@ -221,8 +217,8 @@ impl Fragment {
         Some(Entry::Plain(entry))
     }
 
-    /// The bytes of a key. `None` when more is to be done than to read them: the
-    /// key expires by not being asked for, or is over.
+    /// Passes the bytes of a key to `take`. `None` if reading is not enough: the key has an idle
+    /// deadline, which must move, or it has expired.
     pub(crate) fn get_plain(
         &mut self,
         hash: u32,
@@ -242,7 +238,7 @@ impl Fragment {
         if expiry.idle.is_some() || expiry.is_over(now_ms) {
             return None;
         }
-        // As good as chance: what two readers see is never the same.
+        // Random enough: no two reads get the same number.
         self.hits += 1;
         entry.usage.touch(now_ms, (self.hits as u32).wrapping_mul(0x9E37_79B1) >> 8);
         entry.hit();
@@ -250,12 +246,12 @@ impl Fragment {
         Some(Ok(()))
     }
 
-    /// The version of a removal that is remembered.
+    /// The version of a remembered removal.
     pub(crate) fn removed_at(&self, hash: u32, key: &[u8]) -> Option<Version> {
         self.tombstones.get(hash, |entry| *entry.key == *key).map(|entry| entry.version)
     }
 
-    /// Does what the edit says, whatever the versions are.
+    /// Applies an edit, without comparing versions.
     pub(crate) fn apply(
         &mut self,
         map: &Map,
@@ -264,25 +260,25 @@ impl Fragment {
         key: &[u8],
         version: Version,
         edit: &Edit<'_>,
-    ) -> Result<Applied, Misfit> {
+    ) -> Result<Applied, EditMismatch> {
         match edit {
             Edit::Put { kind, value, expiry } => {
                 Ok(self.put(map, now_ms, hash, key, version, *expiry, *kind, value))
             }
             Edit::Remove => {
                 self.take(hash, key);
-                self.bury(hash, key, version);
+                self.add_tombstone(hash, key, version);
                 Ok(Applied::Gone)
             }
             Edit::Drop | Edit::Lapse => {
                 let here = self.get(hash, key).map(|entry| entry.version());
-                // A drop that was decided before the last write of the key is void.
+                // The key was written after the drop was decided, so the drop has no effect.
                 let Some(here) = here.filter(|here| *here <= version) else {
                     return Ok(Applied::Gone);
                 };
                 self.take(hash, key);
                 if matches!(edit, Edit::Lapse) {
-                    self.bury(hash, key, here);
+                    self.add_tombstone(hash, key, here);
                 }
                 Ok(Applied::Gone)
             }
@@ -300,7 +296,7 @@ impl Fragment {
                 self.change_plain(hash, key, version, |entry, meta| entry.append(meta, more))
             }
             Edit::Splice(at, bytes) => {
-                let at = usize::try_from(*at).map_err(|_| Misfit)?;
+                let at = usize::try_from(*at).map_err(|_| EditMismatch)?;
                 self.change_plain(hash, key, version, |entry, meta| entry.splice(meta, at, bytes))
             }
             Edit::Structure(edit) => {
@@ -313,20 +309,20 @@ impl Fragment {
                     self.renew(hash, old, version);
                     if is_empty {
                         self.take(hash, key);
-                        self.bury(hash, key, version);
+                        self.add_tombstone(hash, key, version);
                         return Ok(Applied::Gone);
                     }
                     return Ok(Applied::Changed);
                 }
                 if self.plain.get(hash, |entry| entry.key() == key).is_some() {
-                    return Err(Misfit);
+                    return Err(EditMismatch);
                 }
                 let mut value = Structure::for_edit(edit);
                 value.apply(edit)?;
                 if value.len() == 0 {
                     return Ok(Applied::Gone);
                 }
-                let shadows = self.unbury(hash, key);
+                let shadows = self.remove_tombstone(hash, key);
                 let meta = Meta { version, shadows, ..Meta::default() };
                 self.add_structure(map, now_ms, hash, key, meta, value);
                 Ok(Applied::Created)
@@ -334,22 +330,21 @@ impl Fragment {
         }
     }
 
-    /// Does what a record of the primary says; `hash` is that of its key, if it is
-    /// about one.
+    /// Applies a record of the primary; `hash` is that of its key, if it is about one.
     pub(crate) fn apply_record(
         &mut self,
         map: &Map,
         now_ms: u64,
         hash: u32,
         record: &Record<'_>,
-    ) -> Result<(), Misfit> {
-        match &record.what {
-            What::Key(key, edit) => {
+    ) -> Result<(), EditMismatch> {
+        match &record.change {
+            RecordChange::Key(key, edit) => {
                 self.apply(map, now_ms, hash, key, record.version, edit)?;
             }
-            What::Clear => self.clear(record.version),
-            What::Forget(version) => self.forget(*version),
-            What::Floor(version) => {
+            RecordChange::Clear => self.clear(record.version),
+            RecordChange::Forget(version) => self.forget(*version),
+            RecordChange::Floor(version) => {
                 self.floor = self.floor.max(*version);
                 self.forget(*version);
             }
@@ -381,7 +376,7 @@ impl Fragment {
             return Applied::Changed;
         }
         let old = if self.structures.is_empty() { None } else { self.take(hash, key) };
-        let was_removed = self.unbury(hash, key);
+        let was_removed = self.remove_tombstone(hash, key);
         let shadows = old.map_or(was_removed, |old| old.shadows || old.expiry.outlives(&expiry));
         let statistics = old.and_then(|meta| meta.statistics).or_else(|| counted(map, now_ms));
         let meta = Meta { version, expiry, statistics, shadows };
@@ -389,7 +384,7 @@ impl Fragment {
         if old.is_some() { Applied::Changed } else { Applied::Created }
     }
 
-    /// Adds an entry of whose key there is none.
+    /// Adds a plain entry; the key must not exist.
     fn add_plain(&mut self, entry: Plain, meta: &Meta) {
         let hash = entry.hash();
         self.heap_bytes += entry.bytes();
@@ -421,7 +416,7 @@ impl Fragment {
         hash: u32,
         key: &[u8],
         change: impl FnOnce(&mut Meta),
-    ) -> Result<Applied, Misfit> {
+    ) -> Result<Applied, EditMismatch> {
         let (old, new);
         if let Some(entry) = self.plain.get_mut(hash, |entry| entry.key() == key) {
             let (bytes, mut meta) = (entry.bytes(), entry.meta());
@@ -435,7 +430,7 @@ impl Fragment {
             change(&mut entry.meta);
             new = entry.meta;
         } else {
-            return Err(Misfit);
+            return Err(EditMismatch);
         }
         self.renew(hash, old.version, new.version);
         self.watch(hash, old.expiry, new.expiry);
@@ -448,8 +443,8 @@ impl Fragment {
         key: &[u8],
         version: Version,
         change: impl FnOnce(&mut Plain, &Meta),
-    ) -> Result<Applied, Misfit> {
-        let entry = self.plain.get_mut(hash, |entry| entry.key() == key).ok_or(Misfit)?;
+    ) -> Result<Applied, EditMismatch> {
+        let entry = self.plain.get_mut(hash, |entry| entry.key() == key).ok_or(EditMismatch)?;
         let (bytes, old) = (entry.bytes(), entry.meta());
         change(entry, &Meta { version, ..old });
         self.heap_bytes = self.heap_bytes + entry.bytes() - bytes;
@@ -457,12 +452,12 @@ impl Fragment {
         Ok(Applied::Changed)
     }
 
-    /// The digest, with another version of one entry.
+    /// Updates the digest for a new version of one entry.
     fn renew(&mut self, hash: u32, old: Version, new: Version) {
         self.digest ^= digest_term(hash, old, false) ^ digest_term(hash, new, false);
     }
 
-    /// Takes an entry out, whatever it is; nothing remembers it.
+    /// Takes an entry of any type out, without a tombstone.
     pub(crate) fn take(&mut self, hash: u32, key: &[u8]) -> Option<Meta> {
         let meta = if let Some(entry) = self.plain.remove(hash, |entry| entry.key() == key) {
             self.heap_bytes -= entry.bytes();
@@ -476,15 +471,15 @@ impl Fragment {
         Some(meta)
     }
 
-    fn bury(&mut self, hash: u32, key: &[u8], version: Version) {
-        self.unbury(hash, key);
+    fn add_tombstone(&mut self, hash: u32, key: &[u8], version: Version) {
+        self.remove_tombstone(hash, key);
         self.tombstones.insert(Tombstone::new(hash, version, key));
         self.removal_bytes += TOMBSTONE_BYTES + key.len();
         self.digest ^= digest_term(hash, version, true);
     }
 
-    /// Forgets the removal of a key. Returns whether there was one.
-    fn unbury(&mut self, hash: u32, key: &[u8]) -> bool {
+    /// Removes the tombstone of a key. Returns whether there was one.
+    fn remove_tombstone(&mut self, hash: u32, key: &[u8]) -> bool {
         let Some(old) = self.tombstones.remove(hash, |entry| *entry.key == *key) else {
             return false;
         };
@@ -493,7 +488,7 @@ impl Fragment {
         true
     }
 
-    /// Everything goes, and that it went is remembered.
+    /// Removes all entries, and remembers that.
     pub(crate) fn clear(&mut self, version: Version) {
         *self = Self {
             cleared: version.max(self.cleared),
@@ -530,15 +525,15 @@ impl Fragment {
 
     fn watch(&mut self, hash: u32, old: Expiry, new: Expiry) {
         let Some(deadline) = new.first_ms() else { return };
-        // An entry that lives longer than before is met at its old deadline,
-        // and watched anew then.
+        // An entry whose lifetime was extended is found at its old deadline, and watched again from
+        // then on.
         if old.first_ms().is_none_or(|old| deadline < old) {
             self.watched.insert(watch_mark(deadline, hash));
         }
     }
 
-    /// Takes out the keys whose time is over, at most `max` of them; the others
-    /// follow when asked again. Looks at each watched deadline once.
+    /// Takes up to `max` keys that have expired; a further call returns more. Each watched deadline
+    /// is visited once.
     pub(crate) fn take_due(&mut self, now_ms: u64, max: usize, due: &mut Vec<(u32, Box<[u8]>)>) {
         let mut later = Vec::new();
         while due.len() < max
@@ -561,11 +556,11 @@ impl Fragment {
                 }
             }
         }
-        // Not before the end: a mark may be due again at once.
+        // Only now, as a new mark may be due at once, and would be visited again.
         self.watched.extend(later);
     }
 
-    /// All entries in the order of their hashes, from one on.
+    /// All entries in the order of their hashes, starting at `from`.
     pub(crate) fn entries_from(&self, from: u32) -> impl Iterator<Item = Entry<'_>> {
         let mut plain = self.plain.iter_from(from).peekable();
         let mut structures = self.structures.iter_from(from).peekable();
@@ -582,17 +577,17 @@ impl Fragment {
         })
     }
 
-    /// All removals in the order of their hashes, from one on.
+    /// All removals in the order of their hashes, starting at `from`.
     pub(crate) fn removals_from(&self, from: u32) -> impl Iterator<Item = &Tombstone> {
         self.tombstones.iter_from(from)
     }
 
-    /// Slots of both tables, to be asked for by [`Fragment::at`].
+    /// Number of slots of both tables, for [`Fragment::at`].
     fn slots(&self) -> usize {
         self.plain.slots() + self.structures.slots()
     }
 
-    /// The entry in one slot: each lies in exactly one.
+    /// The entry in one slot; each entry is in exactly one.
     fn at(&self, slot: usize) -> Option<Entry<'_>> {
         match slot.checked_sub(self.plain.slots()) {
             None => self.plain.at(slot).map(Entry::Plain),
@@ -600,7 +595,7 @@ impl Fragment {
         }
     }
 
-    /// One entry at random; `chance` gives random numbers.
+    /// A random entry; `chance` returns random numbers.
     pub(crate) fn any(&self, mut chance: impl FnMut() -> u64) -> Option<Entry<'_>> {
         if self.len() == 0 {
             return None;

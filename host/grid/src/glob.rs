@@ -1,9 +1,9 @@
-//! Patterns for keys and topics: `*`, `?`, `[abc]`, `[^a]`, `[a-z]`, and `\`
-//! before what stands for itself.
+//! Glob patterns for keys and topics, as in Redis: `*`, `?`, `[abc]`, `[^a]`, `[a-z]`, and `\`
+//! before a literal byte.
 
 use std::ops::RangeInclusive;
 
-/// A pattern that was read.
+/// A parsed pattern.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Glob {
     parts: Vec<Part>,
@@ -15,14 +15,14 @@ enum Part {
     Byte(u8),
     /// Any byte.
     Any,
-    /// Any bytes, or none.
+    /// Any number of bytes.
     Many,
-    /// A byte of these, or of none of these.
+    /// One of these bytes, or any other byte if negated.
     Class { negated: bool, ranges: Vec<RangeInclusive<u8>> },
 }
 
 impl Glob {
-    /// Reads a pattern. Each is one: what makes no sense stands for itself.
+    /// Parses a pattern. Parsing never fails: an invalid part matches itself.
     #[must_use]
     pub fn new(pattern: &[u8]) -> Self {
         let mut parts = Vec::new();
@@ -46,21 +46,21 @@ impl Glob {
         Self { parts }
     }
 
-    /// Whether it fits everything.
+    /// Whether it matches every text.
     #[must_use]
-    pub fn fits_all(&self) -> bool {
+    pub fn matches_all(&self) -> bool {
         self.parts == [Part::Many]
     }
 
-    /// The one text that it fits, if there is only one.
+    /// The only text that it matches, if there is exactly one.
     #[must_use]
     pub fn literal(&self) -> Option<Vec<u8>> {
         let byte = |part: &Part| if let Part::Byte(byte) = part { Some(*byte) } else { None };
         self.parts.iter().map(byte).collect()
     }
 
-    /// Whether it fits. Takes time in proportion to the product of the lengths
-    /// at worst: of several `*`, only the last is ever tried again.
+    /// Whether it matches. In the worst case the time is proportional to the product of the
+    /// lengths: of several `*`, only the last is retried.
     #[must_use]
     pub fn matches(&self, text: &[u8]) -> bool {
         let (mut part, mut at) = (0, 0);
@@ -102,7 +102,7 @@ impl Part {
     }
 }
 
-/// What follows a `[`; a class that is not closed ends with the pattern.
+/// Parses what follows a `[`; a class that is not closed ends with the pattern.
 fn class(rest: &mut &[u8]) -> Part {
     let negated = rest.first() == Some(&b'^');
     if negated {
@@ -147,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn patterns_fit_what_they_say() {
+    fn patterns_match_as_documented() {
         for (pattern, text, wanted) in [
             ("h?llo", "hello", true),
             ("h?llo", "hllo", false),
@@ -176,12 +176,12 @@ mod tests {
     }
 
     #[test]
-    fn many_stars_take_no_long_time() {
+    fn many_stars_do_not_take_exponential_time() {
         assert!(!fits(&"a*".repeat(50), &"b".repeat(100)));
         assert!(!fits(&format!("{}b", "a*".repeat(200)), &"a".repeat(5_000)));
     }
 
-    /// The plain way to say it, slow.
+    /// A simple, slow implementation.
     fn model(parts: &[Part], text: &[u8]) -> bool {
         match parts.split_first() {
             None => text.is_empty(),
@@ -194,7 +194,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn it_fits_what_the_plain_way_fits(
+        fn it_matches_like_the_simple_implementation(
             pattern in "[ab*?\\[\\]^\\\\-]{0,8}", text in "[abc]{0,8}",
         ) {
             let glob = Glob::new(pattern.as_bytes());
@@ -202,7 +202,7 @@ mod tests {
         }
 
         #[test]
-        fn arbitrary_bytes_are_a_pattern(
+        fn arbitrary_bytes_are_a_valid_pattern(
             pattern in proptest::collection::vec(any::<u8>(), 0..40),
             text in proptest::collection::vec(any::<u8>(), 0..40),
         ) {

@@ -1,15 +1,12 @@
-//! The whole: one member's grid.
+//! One member's grid: the type that the owner of this crate uses.
 //!
-//! Whoever runs it hands in views ([`Grid::expect_view`], [`Grid::handle_view`]), the
-//! passing of time ([`Grid::tick`]) and what connections bring ([`Grid::handle_bytes`] and its
-//! neighbours), and carries what [`Peer::poll_send`](crate::Peer) gives. Clients
-//! ask with [`Grid::start`].
+//! See [`Grid`] for the order in which to call its methods.
 
-mod asking;
-mod leading;
+mod coordination;
 mod merging;
+mod publishing;
+mod routing;
 mod spanning;
-mod telling;
 mod transactions;
 
 use std::collections::BTreeMap;
@@ -30,43 +27,72 @@ use crate::lease::Lease;
 use crate::map::{Map, MapCatalog, Maps};
 use crate::message::Message;
 use crate::op::{Effect, Op};
-use crate::partition::{Executed, Part, Partition, Role, Slot};
+use crate::partition::{ChunkRange, Executed, Partition, Role, Slot};
 use crate::session::{Opened, Peer, Receipt, Verdict};
 use crate::table::Table;
 use crate::topic::Topics;
 use crate::{Clock, OpError};
 
-pub use asking::{Started, WAITING_BYTES_MAX};
-pub use telling::{Listener, SUBSCRIPTIONS_MS_MAX};
+pub use publishing::{Listener, SUBSCRIPTIONS_MS_MAX};
+pub use routing::{Started, WAITING_BYTES_MAX};
 
-/// How often [`Grid::tick`] is to be called, in milliseconds.
+/// Interval at which [`Grid::tick`] must be called, in milliseconds.
 pub const TICK_MS: u64 = 50;
-/// What is not settled by then has an outcome that nobody knows.
+/// Maximum time for an operation, in milliseconds. If its replication is not confirmed by then, the
+/// outcome is unknown.
 pub const OP_MS_MAX: u64 = 5_000;
-/// A pause of this length, in milliseconds, is reported.
+/// Shortest pause of the process that is reported, in milliseconds.
 const PAUSE_MS: u64 = 1_000;
-/// Entries that one write may evict in each partition.
+/// Maximum number of entries that one write may evict in each partition.
 const EVICTIONS_OF_PARTITION_MAX: usize = 16_384;
-/// Further sweeps of partitions in which many entries are over, in one tick, all together.
+/// Maximum number of additional sweeps in one tick, over all partitions with many expired entries.
 const CROWDED_SWEEPS_MAX: usize = 10;
-/// How often other members are sent something, in milliseconds, so that a connection that
-/// leads nowhere is noticed.
+/// Interval of messages to other members that keep connections alive, in milliseconds, so that a
+/// dead connection is noticed.
 pub const ALIVE_MS: u64 = 1_000;
-/// How often the copies of one partition are compared.
+/// Interval at which the copies of one partition are compared, in milliseconds.
 const CHECK_MS: u64 = 30_000;
-/// How often removals are looked through.
+/// Interval at which old removals are forgotten, in milliseconds.
 const FORGET_MS: u64 = 10_000;
-/// How long removals are remembered at least, in milliseconds: far longer than it takes to
-/// notice that a member is missing. While one is, all that came later are kept; see
+/// Minimum time for which removals are remembered, in milliseconds: much longer than it takes to
+/// notice that a member is missing. While one is missing, all removals since then are kept; see
 /// [`crate::control`].
 const REMOVAL_MS: u64 = 60_000;
-/// Bytes of removals that this member remembers, at most.
+/// Maximum number of bytes of removals that this member remembers.
 pub const REMOVALS_BYTES_MAX: u64 = 64 * 1024 * 1024;
 
-/// A value that is there later.
+/// A result that becomes available later.
 pub type Later<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
-/// One member's grid.
+/// One member's grid. Clones refer to the same grid.
+///
+/// # Call order
+///
+/// A grid does no I/O and has no thread of its own. Its owner calls it:
+///
+/// 1. [`Grid::new`]; then [`Grid::settle`] before the first view, if the number of partitions was
+///    left open.
+/// 2. For each view of the membership: [`Grid::expect_view`] before the view is shown to anyone,
+///    then [`Grid::handle_view`], in the order of the views. [`Grid::expect_view`] only stores
+///    counts, so it may be called by the thread of the membership.
+/// 3. [`Grid::tick`] every [`TICK_MS`] milliseconds.
+/// 4. For each of [`Grid::peers`], as long as it is in the view, a task that sends to it: it waits
+///    for [`Peer::poll_wanted`], opens a connection, and names [`Peer::session`] and
+///    [`Peer::acknowledged`]. The receiver passes these to [`Grid::handle_opened`] and sends back
+///    the receipt, which the sender passes to [`Grid::handle_resumed`]. If that returns `true`, the
+///    sender sends what [`Peer::poll_send`] returns, and calls [`Peer::handle_closed`] when the
+///    connection closes.
+/// 5. For each open connection, the receiver passes received bytes to [`Grid::handle_bytes`] and
+///    sends back the receipts, which the sender passes to [`Grid::handle_received`]. The receiver
+///    also sends back what [`Peer::poll_aside`] returns, which the sender passes to
+///    [`Grid::handle_aside`].
+/// 6. For clients, at any time: [`Grid::get_here`], [`Grid::start`], [`Grid::block`],
+///    [`Grid::transact`], [`Grid::publish`] and others.
+/// 7. [`Grid::leave`] before the member leaves the membership. Steps 2 to 5 continue until its
+///    future completes or the owner's deadline has passed.
+///
+/// All methods may be called from any thread. None of them blocks: they hold locks for a short time
+/// only, and whatever waits for other members is returned as a future or runs in [`Host::spawn`].
 #[derive(Clone)]
 pub struct Grid {
     inner: Arc<Inner>,
@@ -75,24 +101,24 @@ pub struct Grid {
 pub(crate) struct Inner {
     pub(crate) core: Core,
     control: Mutex<Control>,
-    /// One table is adopted at a time.
+    /// Held while a table is adopted, one at a time.
     adopting: Mutex<()>,
     calls: Calls,
     topics: Topics,
-    listeners: telling::Listeners,
-    /// Blocked operations of other members.
+    listeners: publishing::Listeners,
+    /// Blocked operations of other members, by member and request.
     blocked: Mutex<BTreeMap<(MemberId, u64), Arc<Slot>>>,
     coordinator: RwLock<Option<MemberId>>,
-    /// A table of a member that is not known yet to coordinate, and its time.
+    /// A table whose sender is not known to be the coordinator yet, and its time in milliseconds.
     early: Mutex<Option<(MemberId, Table, u64)>>,
     timers: Mutex<Timers>,
     merging: AtomicBool,
     merged: AtomicU64,
     events_dropped: AtomicU64,
-    /// See [`asking::WAITING_BYTES_MAX`].
+    /// See [`routing::WAITING_BYTES_MAX`].
     waiting_bytes: AtomicUsize,
     settings: Mutex<BTreeMap<String, (String, crate::Version)>>,
-    /// Values of this member alone, until there is one above.
+    /// Settings of this member, which apply until one is set for all members.
     own_settings: Mutex<BTreeMap<String, String>>,
     /// Transactions that this member runs.
     running: transactions::Running,
@@ -114,7 +140,8 @@ impl Grid {
         &self.inner.core
     }
 
-    /// A grid that knows nobody yet.
+    /// Creates the grid of member `me`, before its first view. `catalog` has the settings of maps
+    /// that apply while `me` coordinates.
     #[must_use]
     pub fn new(
         me: MemberId,
@@ -143,10 +170,10 @@ impl Grid {
             lease: Lease::default(),
             missing_since_ms: AtomicU64::new(u64::MAX),
             shift_ms: AtomicI64::new(0),
-            is_kin: AtomicBool::new(true),
+            is_same_cluster: AtomicBool::new(true),
             branched_us: AtomicU64::new(0),
             copying: Mutex::default(),
-            away: Mutex::default(),
+            diverged: Mutex::default(),
             transaction_bytes: Arc::default(),
             retiring: Mutex::default(),
             settings,
@@ -159,7 +186,7 @@ impl Grid {
                 adopting: Mutex::new(()),
                 calls: Calls::default(),
                 topics: Topics::default(),
-                listeners: telling::Listeners::default(),
+                listeners: publishing::Listeners::default(),
                 blocked: Mutex::default(),
                 coordinator: RwLock::new(None),
                 early: Mutex::default(),
@@ -175,16 +202,15 @@ impl Grid {
         }
     }
 
-    /// Who this member is.
+    /// The id of this member.
     #[must_use]
     pub fn me(&self) -> MemberId {
         self.inner.core.me
     }
 
-    /// What this member was not configured with is as in its cluster, from before its first view
-    /// on: the number of partitions, if that was open, and the settings of maps with which it leads
-    /// when it is the oldest. Until then those of the oldest member hold, except for bounds of
-    /// memory.
+    /// Sets what this member's configuration left open to the values of its cluster, before the
+    /// first view: the number of partitions, and the settings of maps that apply while this member
+    /// coordinates. Until then, those of the oldest member apply, except for memory bounds.
     pub fn settle(&self, partitions: u16, catalog: &MapCatalog) {
         let core = &self.inner.core;
         core.partitions.settle(partitions, &*core.host);
@@ -192,14 +218,14 @@ impl Grid {
         self.inner.control.lock().settle(self.partitions(), catalog.clone());
     }
 
-    /// The number of partitions; 0 as long as that is open.
+    /// The number of partitions; 0 while it is not known.
     #[must_use]
     pub fn partitions(&self) -> u16 {
         self.inner.core.partitions.len() as u16
     }
 
-    /// The partition of a key: its slot among 16,384, scaled. One that is refused as long as the
-    /// number of partitions is open.
+    /// The partition of a key: its slot among 16,384, scaled. While the number of partitions is not
+    /// known, it is an invalid one, and operations on it are refused.
     #[must_use]
     pub fn partition_of(&self, key: &[u8]) -> u16 {
         match self.partitions() {
@@ -211,8 +237,8 @@ impl Grid {
     /// The map of this name; see [`Maps::open`].
     ///
     /// # Errors
-    /// When the name is too long, or one that leases lie under, or there are too many
-    /// maps.
+    /// [`OpError::Malformed`] when the name is empty, too long, or that of an internal map;
+    /// [`OpError::TooManyMaps`] when there are too many maps.
     pub fn open(&self, name: &str) -> Result<Arc<Map>, OpError> {
         if crate::map::is_internal(name) {
             return Err(OpError::Malformed);
@@ -220,26 +246,26 @@ impl Grid {
         self.inner.core.maps.open(name)
     }
 
-    /// The maps that this member knows.
+    /// The maps that exist on this member.
     #[must_use]
     pub fn maps(&self) -> Vec<Arc<Map>> {
         self.inner.core.maps.all()
     }
 
-    /// The table that is followed.
+    /// The table that this member follows.
     #[must_use]
     pub fn table(&self) -> Option<Arc<Table>> {
         self.inner.core.table()
     }
 
-    /// The shared time, in milliseconds since 1970.
+    /// The cluster's time, in milliseconds since 1970.
     #[must_use]
     pub fn now_ms(&self) -> u64 {
         self.inner.core.clock.now_ms(self.inner.core.now())
     }
 
-    /// Whether all copies are complete that there are to be, and no member has anything
-    /// left of another table.
+    /// Whether data is safe: every replica that is possible exists and is complete, and no member
+    /// has data left to merge.
     #[must_use]
     pub fn is_safe(&self) -> bool {
         let (copies, data_members) = self.shape();
@@ -251,14 +277,13 @@ impl Grid {
         self.table().is_some_and(|table| is_safe(&table)) && !self.has_leftovers()
     }
 
-    /// Whether this member holds entries of another table that the primaries of the
-    /// present one do not have yet.
+    /// Whether this member holds data of another table that is not merged yet.
     #[must_use]
     pub fn has_leftovers(&self) -> bool {
         self.inner.core.partitions.iter().any(|partition| partition.lock().leftover)
     }
 
-    /// How many copies there are to be beside a primary, and how many members store data.
+    /// The wanted number of copies besides the primary, and the number of members that store data.
     fn shape(&self) -> (usize, usize) {
         let copies = self.inner.core.maps.catalog().copies_max();
         let data_members = match self.inner.core.data_members.load(Ordering::Relaxed) {
@@ -268,22 +293,22 @@ impl Grid {
         (copies, data_members)
     }
 
-    /// Copies that are complete, of those that there are to be.
+    /// Number of complete replicas, and of wanted replicas, over all partitions.
     #[must_use]
     pub fn progress(&self) -> (usize, usize) {
         let (copies, data_members) = self.shape();
         self.table().map_or((0, 0), |table| table.progress(copies, data_members))
     }
 
-    /// What this member's copy of a partition is worth: the digest of each map
-    /// that is not blank, by name. `None` when it has no complete copy.
+    /// The digests of this member's copy of a partition, by the names of maps that are not empty.
+    /// `None` without a complete copy.
     #[must_use]
     pub fn digests(&self, partition: u16) -> Option<BTreeMap<String, u64>> {
         let core = &self.inner.core;
         let partition = core.partitions.get(usize::from(partition))?.lock();
         let place = match &partition.role {
-            Role::Lead(_) => 0,
-            Role::Follow(follow) if follow.is_synced() => follow.place,
+            Role::Primary(_) => 0,
+            Role::Backup(role) if role.is_synced() => role.place,
             _ => return None,
         };
         let maps = core.maps.all();
@@ -291,29 +316,27 @@ impl Grid {
         Some(digests.into_iter().map(|(map, digest)| ((*maps[map].name).into(), digest)).collect())
     }
 
-    /// Transactions over several partitions that are not finished in partitions whose primary
-    /// this member is: one counts once for each.
+    /// Number of unfinished transactions over several partitions, in the partitions of which this
+    /// member is the primary. One that involves several of them is counted several times.
     #[must_use]
     pub fn open_transactions(&self) -> usize {
         self.inner.core.partitions.iter().map(|p| p.lock().open_transactions()).sum()
     }
 
-    /// What this member does as a coordinator, in short, for those who look for a
-    /// fault.
+    /// A short description of the coordinator's state, for debugging.
     #[must_use]
     pub fn describe_control(&self) -> String {
         self.inner.control.lock().describe(self.table().as_ref())
     }
 
-    /// What this member does with a partition, in short, for those who look for a
-    /// fault.
+    /// A short description of the state of a partition, for debugging.
     #[must_use]
     pub fn describe(&self, partition: u16) -> String {
         let partition = self.inner.core.partitions[usize::from(partition)].lock();
         partition.describe()
     }
 
-    /// The other members, each with what is on its way there.
+    /// The other members of the view.
     #[must_use]
     pub fn peers(&self) -> Vec<Arc<Peer>> {
         self.inner.core.peers.read().values().cloned().collect()
@@ -325,31 +348,31 @@ impl Grid {
         self.inner.core.peer(id)
     }
 
-    /// A connection from a member opened and named the sender's session and the last
-    /// message that the sender knows to be dealt with ([`Peer::acknowledged`]). `None`
-    /// when that member is not in the view (yet).
+    /// Handles that a member opened a connection, and named its session and the last message that
+    /// it knows to be acknowledged ([`Peer::acknowledged`]). `None` when that member is not in the
+    /// view (yet); then the connection must be closed.
     #[must_use]
     pub fn handle_opened(&self, from: MemberId, session: u64, acknowledged: u64) -> Option<Opened> {
         let connection = self.inner.core.connections.fetch_add(1, Ordering::Relaxed);
         let opened = self.peer(from)?.handle_opened(connection, session, acknowledged);
         if opened.is_new {
-            // What it sent before and did not arrive never will.
+            // Unprocessed messages of the previous session are lost.
             for partition in &self.inner.core.partitions {
-                partition.lock().spoil(&self.inner.core, from);
+                partition.lock().mark_incomplete(&self.inner.core, from);
             }
         }
         Some(opened)
     }
 
-    /// Bytes came over a connection from a member, named by [`Opened::connection`]. `None`
-    /// when it is to be closed.
+    /// Handles bytes of a connection, identified by [`Opened::connection`]. `None` when the
+    /// connection must be closed.
     #[must_use]
     pub fn handle_bytes(&self, from: MemberId, connection: u64, bytes: &[u8]) -> Option<Receipt> {
         let peer = self.peer(from)?;
         peer.handle_bytes(connection, bytes, |message| self.handle_message(from, message))
     }
 
-    /// An aside of a member came ([`Peer::poll_aside`]). What is no aside is ignored.
+    /// Handles an aside of a member ([`Peer::poll_aside`]). Other messages are ignored.
     pub fn handle_aside(&self, from: MemberId, bytes: &[u8]) {
         match Message::decode(bytes) {
             Some(Message::Renew { nonce, stamp, generation }) => {
@@ -360,8 +383,8 @@ impl Grid {
         }
     }
 
-    /// A connection to a member was answered with [`Receipt::Resume`]. `false` when it is
-    /// of no use.
+    /// Handles the [`Receipt::Resume`] of a connection to a member. Returns `false` when the
+    /// connection must be closed.
     #[must_use]
     pub fn handle_resumed(
         &self,
@@ -379,7 +402,7 @@ impl Grid {
         useful
     }
 
-    /// A member dealt with messages of a session.
+    /// Handles a receipt for messages of a session.
     pub fn handle_received(&self, to: MemberId, session: u64, received: u64, refused: &[u64]) {
         let Some(peer) = self.peer(to) else { return };
         peer.handle_received(session, received, refused);
@@ -391,7 +414,7 @@ impl Grid {
         self.pump(to);
     }
 
-    /// What was on its way to a member is lost.
+    /// Handles that unacknowledged messages to a member are lost.
     fn messages_lost(&self, to: MemberId) {
         let core = &self.inner.core;
         self.inner.calls.handle_gone(to);
@@ -399,10 +422,10 @@ impl Grid {
         for partition in &core.partitions {
             partition.lock().handle_lost(to);
         }
-        self.introduce_to(to);
+        self.announce_to(to);
     }
 
-    /// Goes on with the copies that are being made for a member.
+    /// Continues the copies that are being made for a member.
     fn pump(&self, to: MemberId) {
         let core = &self.inner.core;
         let Some(mut open) = core.copying.lock().get(&to).cloned() else { return };
@@ -417,17 +440,18 @@ impl Grid {
         }
     }
 
-    /// Counts the members of a view that [`Grid::handle_view`] is going to get. Takes no
-    /// time, and so comes before the view is shown to anybody: who has seen that there
-    /// are members enough, or one that stores data, is not refused for want of them.
+    /// Announces a view that will be passed to [`Grid::handle_view`]. It returns at once, and must
+    /// be called before the view is shown to anyone: a client that has seen enough members, or one
+    /// that stores data, must not be refused for lack of them.
     pub fn expect_view(&self, view: &View) {
         let count = |members: usize| u32::try_from(members).unwrap_or(u32::MAX - 1);
         let core = &self.inner.core;
         let table = core.table();
         let known = table.as_ref().and_then(|table| table.generation(core.me));
         if known.is_some_and(|known| view.get(core.me).is_some_and(|me| me.generation != known)) {
-            // It was removed, or comes from another cluster: what it leads by its table, others
-            // lead by theirs. It must not take the members of this view for its own.
+            // This member was removed, or comes from another cluster, so others are the primaries
+            // of its partitions. It must not use the members of this view to renew its lease with
+            // the old table.
             core.lease.suspend();
         }
         core.members.store(count(view.len()), Ordering::Relaxed);
@@ -436,7 +460,7 @@ impl Grid {
         *core.expected.write() = members.collect();
     }
 
-    /// There is a new view, which [`Grid::expect_view`] got before.
+    /// Handles a new view, for which [`Grid::expect_view`] was called before.
     pub fn handle_view(&self, view: &View) {
         let core = &self.inner.core;
         let now = core.now();
@@ -459,7 +483,7 @@ impl Grid {
             peer.end();
             self.inner.calls.handle_gone(id);
             core.copying.lock().remove(&id);
-            core.away.lock().remove(&id);
+            core.diverged.lock().remove(&id);
             self.inner.listeners.forget(id);
             self.inner.blocked.lock().retain(|(member, _), slot| {
                 let stays = *member != id;
@@ -478,20 +502,20 @@ impl Grid {
             }
         }
         for id in new {
-            // It opens the connection that asides go back along.
+            // This opens the connection over which asides are sent back.
             core.send(id, &Message::Alive);
-            self.introduce_to(id);
+            self.announce_to(id);
         }
         self.inner.control.lock().handle_view(now, view, table.as_ref());
         self.renew(now);
-        self.lead();
+        self.coordinate();
         let early = self.inner.early.lock().take();
         if let Some((from, table, now_ms)) = early {
             self.handle_table(from, table, now_ms);
         }
     }
 
-    /// Does what is due. To be called every [`TICK_MS`].
+    /// Does periodic work. Must be called every [`TICK_MS`] milliseconds.
     pub fn tick(&self) {
         let core = &self.inner.core;
         let now = core.now();
@@ -529,7 +553,7 @@ impl Grid {
             self.inner.report(Report::Paused { ms: pause.as_millis() as u64 });
         }
         let leftover = self.sweep(now, old, &due);
-        // Copies of what other members lead count for the bounds as well.
+        // Copies of partitions of other primaries count toward memory bounds too.
         for map in core.maps.all() {
             self.inner.make_room(&map, || 0);
         }
@@ -538,13 +562,13 @@ impl Grid {
                 peer.push(|bytes| Message::Alive.encode(bytes));
             }
             if !leftover {
-                self.tell_settled();
+                self.report_settled();
             }
         }
         for peer in &peers {
             self.pump(peer.id());
         }
-        self.lead();
+        self.coordinate();
         if due.pulse {
             self.pulse(now);
         }
@@ -553,8 +577,7 @@ impl Grid {
         }
     }
 
-    /// What is due in each partition. Returns whether any holds what is to be
-    /// merged.
+    /// Does periodic work in each partition. Returns whether any has data left to merge.
     fn sweep(&self, now: Duration, old: Duration, due: &Due) -> bool {
         let core = &self.inner.core;
         let table = core.table();
@@ -578,26 +601,26 @@ impl Grid {
             if removal_bytes > REMOVALS_BYTES_MAX {
                 given_up += partition.give_up_removals(core, now);
             }
-            let untold = match &table {
-                Some(table) if due.alive => partition.untold(table),
+            let unreported = match &table {
+                Some(table) if due.alive => partition.unreported(table),
                 _ => Vec::new(),
             };
             let unresolved = partition.unresolved(now, |home| {
                 table.as_ref()?.partitions.get(usize::from(home))?.primary()
             });
-            let spoiled = partition.take_spoiled();
+            let incomplete = partition.take_incomplete();
             let (epoch, events) = (partition.epoch, partition.take_events());
             drop(partition);
-            self.inner.tell(&events);
+            self.inner.publish_events(&events);
             let partition = number as u16;
             for unresolved in unresolved {
                 self.inner.resolve(partition, unresolved);
             }
-            for member in spoiled {
-                self.tell_coordinator(Message::Spoiled { partition, epoch, member });
+            for member in incomplete {
+                self.send_to_coordinator(Message::Incomplete { partition, epoch, member });
             }
-            for (member, place) in untold {
-                self.tell_coordinator(Message::Completed { partition, epoch, member, place });
+            for (member, place) in unreported {
+                self.send_to_coordinator(Message::Completed { partition, epoch, member, place });
             }
         }
         self.expire_crowded(now, crowded);
@@ -607,8 +630,8 @@ impl Grid {
         leftover
     }
 
-    /// Goes on with partitions in which more entries are over than one sweep drops, as where
-    /// all keys have one tag and one deadline.
+    /// Continues with partitions that have more expired entries than one sweep drops, for instance
+    /// if all keys have the same hash tag and deadline.
     fn expire_crowded(&self, now: Duration, mut crowded: Vec<u16>) {
         let core = &self.inner.core;
         let mut left = CROWDED_SWEEPS_MAX;
@@ -621,20 +644,20 @@ impl Grid {
         }
     }
 
-    /// A message of another member.
+    /// Handles a message of another member.
     fn handle_message(&self, from: MemberId, bytes: &[u8]) -> Verdict {
-        self.take_message(from, bytes).unwrap_or(Verdict::Nonsense)
+        self.process_message(from, bytes).unwrap_or(Verdict::Malformed)
     }
 
-    /// As [`Grid::handle_message`]; `None` when it makes no sense.
-    fn take_message(&self, from: MemberId, bytes: &[u8]) -> Option<Verdict> {
+    /// As [`Grid::handle_message`]; `None` when the message is malformed.
+    fn process_message(&self, from: MemberId, bytes: &[u8]) -> Option<Verdict> {
         let core = &self.inner.core;
         let message = Message::decode(bytes)?;
         let at = |number: u16| core.partitions.get(usize::from(number));
         match message {
             Message::Records { partition, epoch, copy, time_ms, more, records } => {
                 let mut partition = at(partition)?.lock();
-                core.clock.heard(core.now(), time_ms);
+                core.clock.observe_time(core.now(), time_ms);
                 return Some(partition.handle_records(core, from, (epoch, copy), more, records));
             }
             Message::Alive => {}
@@ -647,10 +670,14 @@ impl Grid {
                 at(partition)?.lock().handle_invite(core, from, epoch);
             }
             Message::SyncAsk { partition, epoch, ask, place, held } => {
-                let spoiled =
+                let incomplete =
                     at(partition)?.lock().handle_ask(core, from, epoch, ask, place, &held);
-                if spoiled {
-                    self.tell_coordinator(Message::Spoiled { partition, epoch, member: from });
+                if incomplete {
+                    self.send_to_coordinator(Message::Incomplete {
+                        partition,
+                        epoch,
+                        member: from,
+                    });
                 }
             }
             Message::SyncStart { partition, epoch, ask, maps } => {
@@ -660,7 +687,7 @@ impl Grid {
                 let partition = at(partition)?;
                 let map = core.maps.open(map).ok()?;
                 let is_range = start <= end && end <= ALL_HASHES.end;
-                let part = is_range.then_some(Part { range: start..end, first, last })?;
+                let part = is_range.then_some(ChunkRange { range: start..end, first, last })?;
                 partition.lock().handle_chunk(core, from, epoch, &map, &part, items)?;
             }
             Message::SyncDone { partition, epoch, ask } => {
@@ -670,7 +697,12 @@ impl Grid {
                 let place = at(partition)?.lock().handle_synced(from, epoch, ask);
                 if let Some(place) = place {
                     let member = from;
-                    self.tell_coordinator(Message::Completed { partition, epoch, member, place });
+                    self.send_to_coordinator(Message::Completed {
+                        partition,
+                        epoch,
+                        member,
+                        place,
+                    });
                 }
             }
             Message::Check { partition, epoch, copy, digests } => {
@@ -679,20 +711,20 @@ impl Grid {
             Message::Handoff { partition, epoch } => {
                 at(partition)?.lock().handle_handoff(core, from, epoch);
             }
-            Message::Away { stamp } => {
-                core.away.lock().insert(from, stamp);
+            Message::Diverged { stamp } => {
+                core.diverged.lock().insert(from, stamp);
                 for partition in &core.partitions {
-                    partition.lock().handed_nothing(core, from);
+                    partition.lock().give_up_handoff(core, from);
                 }
             }
             Message::Ask { id, version, partition, map, waits, op } => {
-                core.clock.saw(version);
+                core.clock.observe(version);
                 at(partition)?;
                 self.handle_ask(from, id, partition, map, waits, &op);
             }
-            Message::Forget { id } => self.handle_forget(from, id),
+            Message::Cancel { id } => self.handle_cancel(from, id),
             Message::Answer { id, version, outcome } => {
-                core.clock.saw(version);
+                core.clock.observe(version);
                 self.inner.calls.handle_answer(from, id, Answer::Outcome(outcome));
             }
             Message::MergeAsk { id, partition, held } => {
@@ -702,10 +734,10 @@ impl Grid {
             Message::MergeWant { id, ranges } => {
                 self.inner.calls.handle_answer(from, id, Answer::Wants(ranges));
             }
-            Message::Merge { id, partition, kin, map, items } => {
+            Message::Merge { id, partition, same_cluster, map, items } => {
                 at(partition)?;
                 let items = Item::decode_all(items)?;
-                self.handle_merge(from, id, partition, map, &items, kin);
+                self.handle_merge(from, id, partition, map, &items, same_cluster);
             }
             Message::Merged { id, done } => {
                 self.inner.calls.handle_answer(from, id, Answer::Merged(done));
@@ -716,28 +748,28 @@ impl Grid {
                 core.send(from, &Message::Report { version, table });
             }
             Message::Report { version, table } => {
-                core.clock.saw(version);
+                core.clock.observe(version);
                 self.handle_report(from, table);
             }
             Message::Table { version, now_ms, table } => {
-                core.clock.saw(version);
+                core.clock.observe(version);
                 self.handle_table(from, table, now_ms);
             }
             Message::Pulse { stamp, now_ms } => self.handle_pulse(from, stamp, now_ms),
             Message::Completed { partition, epoch, member, place } => {
                 self.handle_copy(partition, epoch, member, Some(place));
             }
-            Message::Spoiled { partition, epoch, member } => {
+            Message::Incomplete { partition, epoch, member } => {
                 self.handle_copy(partition, epoch, member, None);
             }
-            // These overtake what waits in the session.
+            // These are sent as asides only.
             Message::Renew { .. } | Message::Renewed { .. } => return None,
             Message::Settled { stamp, generation } => {
                 self.handle_settled(from, stamp, generation);
             }
             Message::Leaving => {
                 self.inner.control.lock().handle_leaving(from);
-                self.lead();
+                self.coordinate();
             }
             Message::Publish { id, topic, payload } => {
                 let (topic, payload) = (topic.to_vec().into(), payload.to_vec().into());
@@ -747,15 +779,15 @@ impl Grid {
             Message::Delivered { id, count } => {
                 self.inner.calls.handle_answer(from, id, Answer::Delivered(count));
             }
-            Message::Subscriptions { id, question } => {
-                // One that does not take its answers is not given more of them.
+            Message::Subscriptions { id, query } => {
+                // A member that does not read its answers gets no more of them.
                 if core.peer(from).is_some_and(|peer| !peer.is_full()) {
-                    let found = self.inner.topics.find(&question);
+                    let found = self.inner.topics.query(&query);
                     core.send(from, &Message::Subscribed { id, found });
                 }
             }
             Message::Subscribed { id, found } => {
-                self.inner.calls.handle_answer(from, id, Answer::Found(found));
+                self.inner.calls.handle_answer(from, id, Answer::Subscriptions(found));
             }
             Message::Interest { maps } => {
                 self.inner.listeners.interest(from, maps);
@@ -766,14 +798,14 @@ impl Grid {
                 self.inner.take_setting(name, value, version);
             }
         }
-        Some(Verdict::Taken)
+        Some(Verdict::Processed)
     }
 
-    /// The primary answers what another holds.
+    /// Answers, as the primary, a member that offers data to merge.
     fn handle_merge_ask(&self, from: MemberId, id: u64, partition: &Partition, held: &Held<'_>) {
         let core = &self.inner.core;
         match core.maps.open(held.map) {
-            Ok(map) if partition.leading().is_some() => {
+            Ok(map) if partition.serving_primary().is_some() => {
                 let ranges = partition.wanted(&map, held);
                 core.send(from, &Message::MergeWant { id, ranges });
             }
@@ -784,7 +816,7 @@ impl Grid {
     }
 }
 
-/// What is due with one tick.
+/// Work that is due in one tick.
 #[derive(Default)]
 struct Due {
     alive: bool,
@@ -794,17 +826,18 @@ struct Due {
 }
 
 impl Inner {
-    /// Lets a partition do something, and tells those who listen.
+    /// Calls `work` with the locked partition, and publishes the resulting events.
     fn at<R>(&self, partition: u16, work: impl FnOnce(&mut Partition) -> R) -> R {
         let mut partition = self.core.partitions[usize::from(partition)].lock();
         let result = work(&mut partition);
         let events = partition.take_events();
         drop(partition);
-        self.tell(&events);
+        self.publish_events(&events);
         result
     }
 
-    /// Does an operation here, if this member leads. `now` is when it was sure of that.
+    /// Executes an operation here, if this member is the primary. `now` is when the lease was
+    /// checked.
     fn execute(
         self: &Arc<Self>,
         map: &Arc<Map>,
@@ -821,8 +854,8 @@ impl Inner {
         self.at(partition, |partition| partition.execute(&self.core, map, now, op))
     }
 
-    /// Makes room in a map that evicts for so many bytes more. What others lead, and this
-    /// member has copies of, they are asked to evict.
+    /// Evicts from a map until `needed` more bytes fit. Other primaries are asked to evict what
+    /// this member only has copies of.
     fn make_room(&self, map: &Arc<Map>, needed: impl FnOnce() -> usize) {
         let Some(max) = map.settings().evicts_at() else { return };
         let needed = needed() as u64;
@@ -837,9 +870,9 @@ impl Inner {
         }
     }
 
-    /// Evicts from partitions that this member leads until it is enough, or nothing is left
-    /// that may go. It takes one entry at a time from each, so that none is emptied for the
-    /// others.
+    /// Evicts from partitions of which this member is the primary, until `is_enough` or nothing is
+    /// left to evict. It takes one entry at a time from each partition, so that none is emptied for
+    /// the others.
     fn evict(&self, map: &Arc<Map>, is_enough: impl Fn() -> bool) {
         let count = self.core.partitions.len();
         let start = self.core.host.random() as usize % count.max(1);

@@ -1,15 +1,16 @@
-//! The right to answer for partitions: held for a while, renewed by the others.
+//! The lease: the right to serve partitions for a limited time, which the other members renew.
 //!
-//! A member that stood still, was suspended or was cut off may have been replaced without
-//! noticing. So no member answers by default: it holds a lease of [`LEASE_MS`], counted from
-//! the moment at which it *asked* for it, on a clock that counts the time in which the
-//! machine was suspended. Members are removed no sooner than that after they were heard of
-//! last, unless their process is known to be gone.
+//! A member that was paused, suspended or partitioned may have been replaced without noticing.
+//! Therefore no member serves by default: it holds a lease of [`LEASE_MS`], counted from the moment
+//! at which it *asked* for it, on a clock that includes the time in which the machine was
+//! suspended. Members are removed no sooner than that after they were last heard from, unless their
+//! process is known to be dead.
 //!
-//! The coordinator's answer renews it, or those of so many members that they and this one
-//! are more than half. Once it has lapsed, the coordinator's answer does, or that of every
-//! member of the view; after [`LAPSED_MS_MAX`] more than half are enough: by then the
-//! failure detector has decided who belongs to whom. A member that is alone needs nobody.
+//! The lease is renewed by the coordinator's answer, or by the answers of as many members as form a
+//! majority together with this one. Once it has lapsed, it is renewed by the coordinator's answer,
+//! or the answers of all other members of the view; after [`LAPSED_MS_MAX`] a majority is enough,
+//! as the failure detector has decided by then which members belong together. A member that is
+//! alone needs no answers.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -18,19 +19,20 @@ use std::time::Duration;
 use convoke_membership::MemberId;
 use parking_lot::Mutex;
 
-/// How long a lease lasts from when it was asked for, in milliseconds.
+/// Duration of a lease from the moment at which it was asked for, in milliseconds.
 pub(crate) const LEASE_MS: u64 = 1_000;
-/// How often it is renewed, in milliseconds.
+/// Interval of renewal, in milliseconds.
 const RENEW_MS: u64 = 250;
-/// How often one that has lapsed is asked for, in milliseconds.
+/// Interval of renewal of a lapsed lease, in milliseconds.
 const RENEW_LAPSED_MS: u64 = 50;
-/// How long a member whose lease has lapsed waits for all others, in milliseconds.
+/// How long a member whose lease has lapsed waits for all other members, in milliseconds; then a
+/// majority is enough.
 const LAPSED_MS_MAX: u64 = 3_000;
-/// Requests that may be on their way.
+/// Maximum number of requests without a final answer.
 const ASKED_MAX: usize = 32;
 
 /// One request for renewal.
-struct Asked {
+struct RenewalRequest {
     nonce: u64,
     at: Duration,
     granted: BTreeSet<MemberId>,
@@ -38,36 +40,36 @@ struct Asked {
 
 #[derive(Default)]
 struct State {
-    asked: VecDeque<Asked>,
+    asked: VecDeque<RenewalRequest>,
     next_at: Duration,
-    /// Since when it has not been held.
+    /// When the lease lapsed; `None` while it is held.
     lapsed_since: Option<Duration>,
-    /// Nothing renews it before [`Lease::resume`].
+    /// It cannot be renewed before [`Lease::resume`].
     is_suspended: bool,
 }
 
-/// Who is asked, and what their answers are worth.
-pub(crate) struct Electorate {
+/// The members that can renew the lease.
+pub(crate) struct Voters {
     /// The other members of the view.
     pub(crate) others: BTreeSet<MemberId>,
     /// The coordinator, if that is another member.
     pub(crate) coordinator: Option<MemberId>,
 }
 
-/// What is due.
+/// The next action.
 pub(crate) enum Due {
     /// Nothing.
     Nothing,
-    /// To ask for renewal under this nonce: the coordinator alone, or everybody.
+    /// Ask for renewal with this nonce: the coordinator only, or all members.
     Ask {
-        /// Names the request.
+        /// Identifies the request.
         nonce: u64,
-        /// Whether everybody is to be asked.
-        everybody: bool,
+        /// Whether to ask all members.
+        all: bool,
     },
 }
 
-/// See the [module](self).
+/// The lease of this member; see the [module](self).
 #[derive(Default)]
 pub(crate) struct Lease {
     until_us: AtomicU64,
@@ -75,12 +77,12 @@ pub(crate) struct Lease {
 }
 
 impl Lease {
-    /// Whether this member may answer.
+    /// Whether this member may serve.
     pub(crate) fn is_held(&self, now: Duration) -> bool {
         now.as_micros() < u128::from(self.until_us.load(Ordering::Acquire))
     }
 
-    /// This member is to answer for nothing until the lease is renewed.
+    /// Ends the lease: this member must not serve until it is renewed.
     pub(crate) fn void(&self) {
         let mut state = self.state.lock();
         state.asked.clear();
@@ -88,18 +90,18 @@ impl Lease {
         self.until_us.store(0, Ordering::Release);
     }
 
-    /// Voids it, and nothing renews it before [`Lease::resume`].
+    /// Ends the lease, and prevents renewal before [`Lease::resume`].
     pub(crate) fn suspend(&self) {
         self.state.lock().is_suspended = true;
         self.void();
     }
 
-    /// From now on it may be renewed.
+    /// Allows renewal again.
     pub(crate) fn resume(&self) {
         self.state.lock().is_suspended = false;
     }
 
-    /// This member is alone: nobody could replace it.
+    /// Extends the lease of a member that is alone and so cannot be replaced.
     pub(crate) fn hold_alone(&self, now: Duration) {
         let mut state = self.state.lock();
         state.asked.clear();
@@ -107,8 +109,8 @@ impl Lease {
         self.extend(&state, now);
     }
 
-    /// What is due. `now` may be long after the last call.
-    pub(crate) fn poll(&self, now: Duration, voters: &Electorate, nonce: u64) -> Due {
+    /// The next action. `now` may be long after the last call.
+    pub(crate) fn poll(&self, now: Duration, voters: &Voters, nonce: u64) -> Due {
         if voters.others.is_empty() {
             self.hold_alone(now);
             return Due::Nothing;
@@ -125,21 +127,20 @@ impl Lease {
         let lapsed = state.lapsed_since.is_some();
         let every_ms = if lapsed { RENEW_LAPSED_MS } else { RENEW_MS };
         state.next_at = now + Duration::from_millis(every_ms);
-        // The coordinator left the last request unanswered: others may renew it as well.
+        // The coordinator did not answer the last request, so other members are asked as well.
         let is_open = state.asked.back().is_some_and(|asked| asked.granted.is_empty());
         if state.asked.len() >= ASKED_MAX {
             state.asked.pop_front();
         }
-        state.asked.push_back(Asked { nonce, at: now, granted: BTreeSet::new() });
-        Due::Ask { nonce, everybody: voters.coordinator.is_none() || is_open || lapsed }
+        state.asked.push_back(RenewalRequest { nonce, at: now, granted: BTreeSet::new() });
+        Due::Ask { nonce, all: voters.coordinator.is_none() || is_open || lapsed }
     }
 
-    /// A member answered. Returns whether this member may answer from now on and could
-    /// not before.
+    /// Handles an answer. Returns whether this member may serve from now on and could not before.
     pub(crate) fn handle_renewed(
         &self,
         now: Duration,
-        voters: &Electorate,
+        voters: &Voters,
         from: MemberId,
         nonce: u64,
         yes: bool,
@@ -151,7 +152,7 @@ impl Lease {
             return false;
         };
         if !yes {
-            // The others went on without this member, or are about to.
+            // The other members have replaced this member, or are about to.
             self.until_us.store(0, Ordering::Release);
             state.lapsed_since.get_or_insert(now);
             state.asked.clear();
@@ -204,22 +205,19 @@ mod tests {
         MemberId::from_bytes([n; 16])
     }
 
-    fn voters(others: &[u8], coordinator: Option<u8>) -> Electorate {
-        Electorate {
-            others: others.iter().map(|n| id(*n)).collect(),
-            coordinator: coordinator.map(id),
-        }
+    fn voters(others: &[u8], coordinator: Option<u8>) -> Voters {
+        Voters { others: others.iter().map(|n| id(*n)).collect(), coordinator: coordinator.map(id) }
     }
 
-    fn ask(lease: &Lease, at: u64, voters: &Electorate) -> bool {
+    fn ask(lease: &Lease, at: u64, voters: &Voters) -> bool {
         match lease.poll(ms(at), voters, at) {
-            Due::Ask { everybody, .. } => everybody,
+            Due::Ask { all, .. } => all,
             Due::Nothing => panic!("nothing is due at {at}"),
         }
     }
 
     #[test]
-    fn nobody_answers_by_default_and_one_alone_needs_nobody() {
+    fn a_member_does_not_serve_by_default_unless_it_is_alone() {
         let lease = Lease::default();
         assert!(!lease.is_held(ms(0)));
         lease.poll(ms(5), &voters(&[], None), 1);
@@ -227,21 +225,24 @@ mod tests {
     }
 
     #[test]
-    fn the_coordinator_renews_from_when_it_was_asked() {
+    fn a_renewal_counts_from_the_request() {
         let (lease, voters) = (Lease::default(), voters(&[1, 3, 4], Some(1)));
         ask(&lease, 10, &voters);
         assert!(lease.handle_renewed(ms(400), &voters, id(1), 10, true));
         assert!(lease.is_held(ms(9 + LEASE_MS)) && !lease.is_held(ms(10 + LEASE_MS)));
-        assert!(!lease.handle_renewed(ms(401), &voters, id(1), 99, true), "nobody asked for that");
+        assert!(
+            !lease.handle_renewed(ms(401), &voters, id(1), 99, true),
+            "there was no such request"
+        );
     }
 
     #[test]
-    fn while_it_is_held_more_than_half_renew_it_without_the_coordinator() {
+    fn a_majority_renews_a_held_lease_without_the_coordinator() {
         let (lease, voters) = (Lease::default(), voters(&[1, 3, 4, 5], Some(1)));
         ask(&lease, 0, &voters);
         lease.handle_renewed(ms(1), &voters, id(1), 0, true);
-        assert!(!ask(&lease, 300, &voters), "the coordinator answers");
-        assert!(ask(&lease, 600, &voters), "it did not");
+        assert!(!ask(&lease, 300, &voters), "the coordinator answered");
+        assert!(ask(&lease, 600, &voters), "the coordinator did not answer");
         lease.handle_renewed(ms(601), &voters, id(3), 600, true);
         assert!(!lease.is_held(ms(1_100)));
         lease.handle_renewed(ms(602), &voters, id(4), 600, true);
@@ -249,13 +250,13 @@ mod tests {
     }
 
     #[test]
-    fn once_it_has_lapsed_all_must_agree_or_time_must_pass() {
+    fn a_lapsed_lease_needs_all_members_or_some_time() {
         let (lease, voters) = (Lease::default(), voters(&[3, 4], None));
         assert!(ask(&lease, 0, &voters));
         lease.handle_renewed(ms(1), &voters, id(3), 0, true);
         assert!(!lease.is_held(ms(1)), "one of two");
         assert!(lease.handle_renewed(ms(2), &voters, id(4), 0, true));
-        // It stands still for long; then one says no, and the other nothing.
+        // It is paused for a long time. Then one member agrees, and the other does not answer.
         ask(&lease, 9_000, &voters);
         lease.handle_renewed(ms(9_001), &voters, id(3), 9_000, true);
         assert!(!lease.is_held(ms(9_001)));
@@ -266,14 +267,14 @@ mod tests {
     }
 
     #[test]
-    fn a_no_ends_it_at_once() {
+    fn a_refusal_ends_the_lease_at_once() {
         let (lease, voters) = (Lease::default(), voters(&[1, 3], Some(1)));
         ask(&lease, 0, &voters);
         lease.handle_renewed(ms(1), &voters, id(1), 0, true);
         ask(&lease, 300, &voters);
         lease.handle_renewed(ms(301), &voters, id(3), 300, false);
         assert!(!lease.is_held(ms(302)));
-        // The answers to what was asked before count no more.
+        // Later answers to earlier requests do not count.
         lease.handle_renewed(ms(303), &voters, id(1), 300, true);
         assert!(!lease.is_held(ms(303)));
     }

@@ -1,24 +1,22 @@
-//! What the members hold together: maps and topics, cut into partitions, each
-//! with a primary and backups.
+//! The data of the cluster: maps and topics, divided into partitions that have a primary and
+//! backups.
 //!
-//! This crate promises
-//! - what was acknowledged is on the backups that its map has; as many members
-//!   may be lost at once as it has backups, and nothing of it is lost;
-//! - an outcome that is not known is [`OpError::Indeterminate`], never done and
-//!   never a plain failure;
-//! - a read never shows what a crash could still take back;
-//! - one member answers for a partition at a time, within one view: whoever was
-//!   away is refused, and what it held is merged, not dropped;
-//! - a transaction over several partitions happens as a whole or not at all, and nobody sees a
-//!   part of it;
-//! - copies that should be equal are compared, and made equal.
+//! This crate guarantees:
+//! - An acknowledged write is on the backups that its map has. As many members may be lost at once
+//!   as there are backups, without losing any of it.
+//! - An unknown outcome is reported as [`OpError::Indeterminate`], never as success or as another
+//!   error.
+//! - A read never returns a value that a crash could undo.
+//! - Within one view, one member serves a partition at a time. The messages of a member that was
+//!   partitioned are refused, and its data is merged, not dropped.
+//! - A transaction over several partitions is executed completely or not at all, and is never
+//!   visible in part.
+//! - Copies are compared and repaired.
 //!
-//! It must never know sockets, threads, a clock or randomness of its own, or what
-//! a client speaks.
+//! It uses no sockets, threads, clock or randomness of its own, and knows no client protocols.
 //!
-//! Read in this order, from what lies in memory to what travels: [`entry`],
-//! `fragment`, [`op`], `partition`, [`session`], `message`, [`table`], [`plan`],
-//! `control`, [`grid`].
+//! Read in this order, from memory to network: [`entry`], `fragment`, [`op`], `partition`,
+//! [`session`], `message`, [`table`], [`plan`], `control`, [`grid`].
 
 pub mod clock;
 pub mod core;
@@ -65,7 +63,7 @@ pub use session::{Opened, Peer, Receipt};
 pub use topic::{Subscriber, SubscriptionId, TopicFilter};
 pub use value::{Score, Type};
 
-/// Length of a key, in bytes, at most.
+/// Maximum length of a key, in bytes.
 pub const KEY_BYTES_MAX: usize = 16 * 1024;
-/// Length of a value, or of one element of a structure, in bytes, at most.
+/// Maximum length of a value, or of one element of a structure, in bytes.
 pub const VALUE_BYTES_MAX: usize = 64 * 1024 * 1024;

@@ -1,4 +1,4 @@
-//! Maps: names, settings, and what a member counts of each.
+//! Maps: names, settings, and counters of each map on this member.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
@@ -11,78 +11,78 @@ use serde::{Deserialize, Serialize};
 use crate::OpError;
 use crate::entry::{Expiry, Idle};
 
-/// Length of a map's name, in bytes, at most.
+/// Maximum length of a map's name, in bytes.
 pub const MAP_NAME_BYTES_MAX: usize = 128;
-/// How the names of maps begin that leases lie in; the name of whose leases these
-/// are follows.
+/// Prefix of the names of maps that store leases; the name of the map to which the leases belong
+/// follows.
 const LEASES: &str = "lease:";
-/// How the names of maps begin that hold prepared transactions; the name of the map whose
-/// settings for copies they have follows.
+/// Prefix of the names of maps that store prepared transactions; the name of the map whose
+/// replication settings they share follows.
 const TRANSACTIONS: &str = "transaction:";
-/// Maps of one cluster, at most.
+/// Maximum number of maps in a cluster.
 pub const MAPS_MAX: usize = 1_024;
-/// Backups of one kind, synchronous or not, at most.
+/// Maximum number of synchronous, and of asynchronous, backups.
 pub const BACKUPS_MAX: u8 = 6;
 
-/// Whether a map of this name is the grid's own: clients cannot open it.
+/// Whether a map of this name is internal: clients cannot open it.
 pub(crate) fn is_internal(name: &str) -> bool {
     name.starts_with(LEASES) || holds_transactions(name)
 }
 
-/// Whether a map of this name holds prepared transactions.
+/// Whether a map of this name stores prepared transactions.
 pub(crate) fn holds_transactions(name: &str) -> bool {
     name.starts_with(TRANSACTIONS)
 }
 
-/// Which of two values of one key stays when two clusters become one.
+/// Which of two values of a key remains when two clusters merge.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum MergePolicy {
     /// The one written last.
     #[default]
     LastWriter,
-    /// The one that is there; what comes is taken where there is none.
+    /// The one on the larger side; that of the smaller side if there is none.
     PutIfAbsent,
-    /// The one that was asked for more often.
+    /// The one that was read more often.
     HigherHits,
-    /// The one that is there, or none: what comes is dropped.
+    /// The one on the larger side; keys that only the smaller side has are dropped.
     Discard,
 }
 
-/// What goes when a map is at its memory bound.
+/// Which entries are evicted when a map is at its memory bound.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Eviction {
-    /// Nothing: writes that need more are refused.
+    /// None: writes that need more memory are refused.
     None,
-    /// What was not used for longest, of a sample.
+    /// The least recently used of a sample.
     #[default]
     Lru,
-    /// What is used least, of a sample.
+    /// The least frequently used of a sample.
     Lfu,
-    /// Anything.
+    /// A random one.
     Random,
 }
 
-/// How a map behaves, on all members of a cluster alike.
+/// Settings of a map, the same on all members of a cluster.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MapSettings {
-    /// Copies that a write waits for, beside the primary: 0 to 6.
+    /// Number of synchronous backups: 0 to 6. Writes wait for them.
     pub backups: u8,
-    /// Further copies that it does not wait for: 0 to 6.
+    /// Number of asynchronous backups: 0 to 6.
     pub async_backups: u8,
-    /// How long an entry lives, unless its writer says otherwise, in milliseconds.
+    /// Default lifetime of an entry, in milliseconds.
     pub ttl_ms: Option<u64>,
-    /// How long it lives without being asked for, in milliseconds.
+    /// Default maximum time without access, in milliseconds.
     pub max_idle_ms: Option<u64>,
-    /// Bytes of keys, values and their tables on one member, copies included; what is
-    /// remembered of removals does not count.
+    /// Bound on the bytes of keys, values and their tables on one member, copies included.
+    /// Remembered removals do not count.
     pub memory_bytes_max: Option<u64>,
-    /// What goes at that bound.
+    /// What is evicted at that bound.
     pub eviction: Eviction,
-    /// Which value stays when clusters merge.
+    /// Which value remains when clusters merge.
     pub merge: MergePolicy,
-    /// Whether entries count when they came to be and how often they were asked for.
+    /// Whether entries have statistics: creation time and number of reads.
     pub statistics: bool,
 }
 
@@ -102,25 +102,26 @@ impl Default for MapSettings {
 }
 
 impl MapSettings {
-    /// Copies beside the primary.
+    /// Number of backups of both kinds.
     #[must_use]
     pub fn copies(&self) -> usize {
         usize::from(self.backups) + usize::from(self.async_backups)
     }
 
-    /// The bound at which entries are evicted; `None` where there is none, or writes are refused.
+    /// The bound at which entries are evicted; `None` if there is no bound, or writes are refused
+    /// instead.
     #[must_use]
     pub fn evicts_at(&self) -> Option<u64> {
         self.memory_bytes_max.filter(|_| self.eviction != Eviction::None)
     }
 
-    /// Whether entries carry statistics.
+    /// Whether entries have statistics.
     #[must_use]
     pub fn counts(&self) -> bool {
         self.statistics || self.merge == MergePolicy::HigherHits
     }
 
-    /// When an entry expires that is written at `now_ms` and says nothing of it.
+    /// The default expiry of an entry that is written at `now_ms`.
     #[must_use]
     pub fn expiry(&self, now_ms: u64) -> Expiry {
         Expiry {
@@ -135,16 +136,16 @@ impl MapSettings {
 /// The settings of all maps, by name.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MapCatalog {
-    /// Of maps that are not named below.
-    pub usual: MapSettings,
-    /// By name; one with a `*` is for all that begin as it does before the first `*`, and end as it
-    /// does after it.
+    /// For maps that are not named below.
+    pub defaults: MapSettings,
+    /// By name. A name with a `*` applies to all maps that begin with the part before the first `*`
+    /// and end with the part after it.
     pub named: Vec<(String, MapSettings)>,
 }
 
 impl MapCatalog {
-    /// The settings of a map: of its own name, of the longest pattern that
-    /// fits, or the usual ones.
+    /// The settings of a map: those of its name, of the longest pattern that matches, or the
+    /// defaults.
     #[must_use]
     pub fn of(&self, name: &str) -> &MapSettings {
         let fits = |pattern: &str| {
@@ -155,10 +156,10 @@ impl MapCatalog {
         let exact = self.named.iter().find(|(named, _)| named == name);
         exact
             .or_else(|| self.named.iter().filter(|(n, _)| fits(n)).max_by_key(|(n, _)| n.len()))
-            .map_or(&self.usual, |(_, settings)| settings)
+            .map_or(&self.defaults, |(_, settings)| settings)
     }
 
-    /// Whether it keeps the bounds; catalogs come from the network.
+    /// Whether it is within the bounds. Catalogs come from the network.
     #[must_use]
     pub fn is_sound(&self) -> bool {
         let fits = |settings: &MapSettings| {
@@ -166,11 +167,11 @@ impl MapCatalog {
         };
         let is_name = |name: &str| (1..=MAP_NAME_BYTES_MAX).contains(&name.len());
         self.named.len() <= MAPS_MAX
-            && fits(&self.usual)
+            && fits(&self.defaults)
             && self.named.iter().all(|(name, settings)| is_name(name) && fits(settings))
     }
 
-    /// The same, with the bounds of memory of another catalog.
+    /// This catalog with the memory bounds of another one.
     #[must_use]
     pub fn with_bounds_of(&self, other: &Self) -> Self {
         let with = |settings: &MapSettings, bounds: &MapSettings| MapSettings {
@@ -181,43 +182,43 @@ impl MapCatalog {
         let names: BTreeSet<&str> = names.collect();
         let named =
             names.into_iter().map(|name| (name.into(), with(self.of(name), other.of(name))));
-        Self { usual: with(&self.usual, &other.usual), named: named.collect() }
+        Self { defaults: with(&self.defaults, &other.defaults), named: named.collect() }
     }
 
-    /// Whether all maps have as many copies here as in another catalog.
+    /// Whether all maps have as many backups as in another catalog.
     #[must_use]
     pub fn has_copies_of(&self, other: &Self) -> bool {
         let copies = |settings: &MapSettings| (settings.backups, settings.async_backups);
         let named = self.named.iter().chain(&other.named).map(|(name, _)| name);
-        copies(&self.usual) == copies(&other.usual)
+        copies(&self.defaults) == copies(&other.defaults)
             && named.into_iter().all(|name| copies(self.of(name)) == copies(other.of(name)))
     }
 
-    /// Whether all maps have as many copies: then a backup has the same,
-    /// whatever its place.
+    /// Whether all maps have the same number of backups: then all backups have the same data, at
+    /// any place.
     #[must_use]
     pub fn copies_are_equal(&self) -> bool {
-        self.named.iter().all(|(_, settings)| settings.copies() == self.usual.copies())
+        self.named.iter().all(|(_, settings)| settings.copies() == self.defaults.copies())
     }
 
-    /// Copies beside the primary that some map wants.
+    /// The highest number of backups of any map.
     #[must_use]
     pub fn copies_max(&self) -> usize {
         let all = self.named.iter().map(|(_, settings)| settings);
-        all.chain([&self.usual]).map(MapSettings::copies).max().unwrap_or(0)
+        all.chain([&self.defaults]).map(MapSettings::copies).max().unwrap_or(0)
     }
 }
 
-/// Members are not asked to evict for a map more often than this, in milliseconds.
+/// Minimum interval between requests to other members to evict from a map, in milliseconds.
 const ROOM_ASKED_MS: u64 = 50;
 
-/// Settings that every operation reads and hardly anything changes. Each word is loaded by
-/// itself, without a lock: while they change, a reader may see a new one beside an old one.
+/// Settings that every operation reads and that rarely change. Each word is loaded by itself,
+/// without a lock: during a change, a reader may see a new one beside an old one.
 #[derive(Debug)]
 struct SharedSettings {
-    /// What is an enumeration or a small number, a byte each; see [`Self::pack`].
+    /// The enumerations and small numbers, one byte each; see [`Self::pack`].
     small: AtomicU64,
-    /// [`u64::MAX`] stands for none, here and below.
+    /// [`u64::MAX`] means none, here and below.
     ttl_ms: AtomicU64,
     max_idle_ms: AtomicU64,
     memory_bytes_max: AtomicU64,
@@ -278,25 +279,25 @@ impl SharedSettings {
     }
 }
 
-/// A map as this process knows it.
+/// A map in this process.
 #[derive(Debug)]
 pub struct Map {
-    /// Its place among the fragments of each partition, in this process alone.
+    /// Index of its fragment in each partition, in this process only.
     pub(crate) index: usize,
     /// Its name.
     pub name: Box<str>,
     settings: SharedSettings,
     /// Bytes on this member.
     pub(crate) bytes: AtomicI64,
-    /// Bytes of what is remembered of removals, on this member.
+    /// Bytes of remembered removals on this member.
     pub(crate) removal_bytes: AtomicI64,
-    /// When others were last asked to evict, in milliseconds since the process began.
+    /// When other members were last asked to evict, in milliseconds since the process started.
     room_asked_ms: AtomicU64,
-    /// Where the leases of its keys lie, once there are any.
+    /// The map that stores the leases of its keys, once there are any.
     leases: OnceLock<Arc<Self>>,
-    /// The map that holds its prepared transactions, once there are any.
+    /// The map that stores its prepared transactions, once there are any.
     transactions: OnceLock<Arc<Self>>,
-    /// Whether somebody wants its events.
+    /// Whether its events are wanted.
     pub(crate) listened: AtomicBool,
     /// Entries that were evicted by this member.
     pub(crate) evicted: AtomicU64,
@@ -305,7 +306,7 @@ pub struct Map {
 }
 
 impl Map {
-    /// How it behaves now.
+    /// Its current settings.
     #[inline]
     pub fn settings(&self) -> MapSettings {
         self.settings.load()
@@ -316,8 +317,8 @@ impl Map {
         u64::try_from(self.bytes.load(Ordering::Relaxed)).unwrap_or(0)
     }
 
-    /// Bytes of what this member remembers of removals: keys that copies which were away
-    /// must not bring back. No bound of the map counts them.
+    /// Bytes of removals that this member remembers, so that outdated copies do not bring the keys
+    /// back. They do not count toward the memory bound.
     pub fn removal_bytes(&self) -> u64 {
         u64::try_from(self.removal_bytes.load(Ordering::Relaxed)).unwrap_or(0)
     }
@@ -332,12 +333,12 @@ impl Map {
         self.expired.load(Ordering::Relaxed)
     }
 
-    /// Where the leases of its keys lie, if there are any.
+    /// The map that stores the leases of its keys, if there are any.
     pub(crate) fn leases(&self) -> Option<&Arc<Self>> {
         self.leases.get()
     }
 
-    /// Whether others may be asked to evict now: [`ROOM_ASKED_MS`] apart, at least.
+    /// Whether other members may be asked to evict now: at intervals of at least [`ROOM_ASKED_MS`].
     pub(crate) fn may_ask_for_room(&self, now: Duration) -> bool {
         let now_ms = u64::try_from(now.as_millis()).unwrap_or(u64::MAX);
         let asked_ms = self.room_asked_ms.load(Ordering::Relaxed);
@@ -356,21 +357,21 @@ impl Map {
 /// All maps of this process.
 #[derive(Debug)]
 pub struct Maps {
-    /// What holds.
+    /// The settings in force.
     catalog: RwLock<Arc<MapCatalog>>,
-    /// As this member is configured, whose bounds of memory hold here.
+    /// The settings of this member, whose memory bounds apply here.
     own: RwLock<MapCatalog>,
-    known: RwLock<Known>,
+    known: RwLock<OpenMaps>,
 }
 
 #[derive(Debug, Default)]
-struct Known {
+struct OpenMaps {
     by_name: HashMap<Box<str>, Arc<Map>>,
     in_order: Vec<Arc<Map>>,
 }
 
 impl Maps {
-    /// None yet.
+    /// No maps yet, with these settings.
     #[must_use]
     pub fn new(catalog: MapCatalog) -> Self {
         Self {
@@ -380,24 +381,24 @@ impl Maps {
         }
     }
 
-    /// The settings that hold.
+    /// The settings in force.
     #[must_use]
     pub fn catalog(&self) -> Arc<MapCatalog> {
         Arc::clone(&self.catalog.read())
     }
 
-    /// As this member is configured, with what it takes from its cluster where that was left open.
+    /// Sets this member's own settings, completed with those of its cluster.
     pub fn settle(&self, own: &MapCatalog) {
         own.clone_into(&mut self.own.write());
         self.adopt(own);
     }
 
-    /// From now on these settings hold, except for the bounds of memory, which are this member's
-    /// own. Says whether that changes anything.
+    /// Puts these settings in force, except for the memory bounds, which are this member's own.
+    /// Returns whether that changes anything.
     pub fn adopt(&self, catalog: &MapCatalog) -> bool {
         let known = self.known.write();
         let own = self.own.read();
-        // A catalog of so many maps is made only when it is another one.
+        // The catalog may be large, so it is copied only if it differs.
         let catalog = if *catalog == *own { own.clone() } else { catalog.with_bounds_of(&own) };
         if catalog == **self.catalog.read() {
             return false;
@@ -409,10 +410,11 @@ impl Maps {
         true
     }
 
-    /// The map of this name, which begins to be when it is named first.
+    /// The map of this name, which is created if there is none.
     ///
     /// # Errors
-    /// When the name is too long or empty, or there are [`MAPS_MAX`] others.
+    /// [`OpError::Malformed`] when the name is too long or empty, [`OpError::TooManyMaps`] when
+    /// there are [`MAPS_MAX`] others.
     pub fn open(&self, name: &str) -> Result<Arc<Map>, OpError> {
         if let Some(map) = self.known.read().by_name.get(name) {
             return Ok(Arc::clone(map));
@@ -444,15 +446,14 @@ impl Maps {
         known.by_name.insert(name.into(), Arc::clone(&map));
         known.in_order.push(Arc::clone(&map));
         drop(known);
-        // Whoever has the leases of a map knows that it has some.
+        // Opening the map of leases also marks the map that it belongs to as having leases.
         if let Some(base) = name.strip_prefix(LEASES) {
             let _ = self.open(base)?.leases.set(Arc::clone(&map));
         }
         Ok(map)
     }
 
-    /// Where the leases of a map's keys lie: in a map of their own, which has as many
-    /// copies.
+    /// The map that stores the leases of a map's keys. It has as many backups.
     ///
     /// # Errors
     /// As [`Maps::open`].
@@ -463,8 +464,8 @@ impl Maps {
         }
     }
 
-    /// The map that holds prepared transactions of a map: it has as many copies, and nothing in
-    /// it expires, is evicted, or is merged.
+    /// The map that stores prepared transactions of a map. It has as many backups, and its entries
+    /// do not expire, are not evicted, and are not merged.
     ///
     /// # Errors
     /// As [`Maps::open`].
@@ -480,7 +481,7 @@ impl Maps {
         let catalog = self.catalog();
         let (base, merge) = match (name.strip_prefix(LEASES), name.strip_prefix(TRANSACTIONS)) {
             (Some(base), _) => (base, MergePolicy::default()),
-            // A transaction of another branch is decided there.
+            // A transaction of the other side is decided on that side.
             (_, Some(base)) => (base, MergePolicy::Discard),
             (None, None) => return *catalog.of(name),
         };
@@ -488,13 +489,13 @@ impl Maps {
         MapSettings { backups, async_backups, merge, ..MapSettings::default() }
     }
 
-    /// All, in the order in which this process came to know them.
+    /// All maps, in the order of their indices.
     #[must_use]
     pub fn all(&self) -> Vec<Arc<Map>> {
         self.known.read().in_order.clone()
     }
 
-    /// The one with this index.
+    /// The map with this index.
     pub(crate) fn at(&self, index: usize) -> Option<Arc<Map>> {
         self.known.read().in_order.get(index).cloned()
     }
@@ -505,10 +506,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_map_has_the_settings_of_its_name_or_of_the_longest_pattern_that_fits() {
+    fn a_map_has_the_settings_of_its_name_or_of_the_longest_matching_pattern() {
         let with = |backups| MapSettings { backups, ..MapSettings::default() };
         let catalog = MapCatalog {
-            usual: with(1),
+            defaults: with(1),
             named: vec![
                 ("session*".into(), with(2)),
                 ("session-old*".into(), with(3)),
@@ -527,7 +528,7 @@ mod tests {
     }
 
     #[test]
-    fn shared_settings_are_read_as_they_were_stored() {
+    fn shared_settings_are_loaded_as_stored() {
         let shared = SharedSettings::new(&MapSettings::default());
         assert_eq!(shared.load(), MapSettings::default());
         let times = [None, Some(0), Some(u64::MAX - 1)];
@@ -555,7 +556,7 @@ mod tests {
     }
 
     #[test]
-    fn a_map_begins_when_it_is_named_and_stays_the_same() {
+    fn a_map_is_created_when_it_is_opened_first() {
         let maps = Maps::new(MapCatalog::default());
         let map = maps.open("carts").unwrap();
         assert!(Arc::ptr_eq(&map, &maps.open("carts").unwrap()));
@@ -568,40 +569,46 @@ mod tests {
     }
 
     #[test]
-    fn the_clusters_settings_hold_for_maps_that_are_there_and_those_that_come() {
+    fn the_settings_of_the_cluster_apply_to_open_and_new_maps() {
         let with = |backups, memory_bytes_max| MapSettings {
             backups,
             memory_bytes_max,
             ..MapSettings::default()
         };
-        let own =
-            MapCatalog { usual: with(1, Some(7)), named: vec![("carts".into(), with(2, Some(8)))] };
+        let own = MapCatalog {
+            defaults: with(1, Some(7)),
+            named: vec![("carts".into(), with(2, Some(8)))],
+        };
         let shared =
-            MapCatalog { usual: with(1, None), named: vec![("c*".into(), with(0, Some(9)))] };
+            MapCatalog { defaults: with(1, None), named: vec![("c*".into(), with(0, Some(9)))] };
         let maps = Maps::new(own.clone());
         let carts = maps.open("carts").unwrap();
         maps.adopt(&shared);
         let settings = |map: &Map| (map.settings().backups, map.settings().memory_bytes_max);
-        assert_eq!(settings(&carts), (0, Some(8)), "one that was open; its bound is our own");
+        assert_eq!(
+            settings(&carts),
+            (0, Some(8)),
+            "a map that was open; the bound is this member's own"
+        );
         assert_eq!(settings(&maps.open("cats").unwrap()), (0, Some(7)));
         assert_eq!(settings(&maps.open("dogs").unwrap()), (1, Some(7)));
-        assert!(!maps.adopt(&shared), "known");
+        assert!(!maps.adopt(&shared), "no change");
         assert!(!own.has_copies_of(&shared) && own.has_copies_of(&own));
         assert!(shared.is_sound());
-        assert!(!MapCatalog { usual: with(BACKUPS_MAX + 1, None), ..own }.is_sound());
+        assert!(!MapCatalog { defaults: with(BACKUPS_MAX + 1, None), ..own }.is_sound());
     }
 
     #[test]
-    fn leases_lie_in_a_map_of_their_own_with_as_many_copies() {
-        let usual = MapSettings { backups: 3, ttl_ms: Some(5), ..MapSettings::default() };
-        let maps = Maps::new(MapCatalog { usual, named: Vec::new() });
+    fn leases_are_stored_in_a_map_of_their_own_with_as_many_backups() {
+        let defaults = MapSettings { backups: 3, ttl_ms: Some(5), ..MapSettings::default() };
+        let maps = Maps::new(MapCatalog { defaults, named: Vec::new() });
         let map = maps.open("carts").unwrap();
         assert!(map.leases().is_none());
         let leases = maps.leases_of(&map).unwrap();
         let settings = leases.settings();
         assert_eq!((settings.backups, settings.ttl_ms), (3, None));
         assert!(Arc::ptr_eq(map.leases().unwrap(), &leases));
-        // A backup learns of them by their name.
+        // A backup recognizes the leases by the map's name.
         let other = Maps::new(MapCatalog::default());
         let leases = other.open("lease:carts").unwrap();
         assert!(Arc::ptr_eq(other.open("carts").unwrap().leases().unwrap(), &leases));

@@ -1,24 +1,24 @@
-//! What members say to one another about data.
+//! Messages between members about data.
 //!
 //! ```text
-//! write      primary --Records--> each backup; the session's receipt is the
-//!            acknowledgement, and says which records were refused
-//! copy       primary --Invite--> backup --SyncAsk--> primary: "this is what I have"
+//! replicate  primary --Records--> each backup; the session's receipt is the
+//!            acknowledgement, and lists refused records
+//! copy       primary --Invite--> backup --SyncAsk--> primary, with digests of its data
 //!            primary --SyncStart, Chunk …, SyncDone--> backup, Records between
 //!            them; backup --Synced--> primary, primary --Completed--> coordinator
-//! check      primary --Check--> backup: "this is what you should have"
-//! hand over  old primary --Handoff--> new primary, behind the last Records
+//! check      primary --Check--> backup, with digests of the primary's data
+//! hand over  old primary --Handoff--> new primary, after the last Records
 //! route      any --Ask--> primary --Answer--> any
-//! merge      a member that was away --MergeAsk--> primary --MergeWant-->
+//! merge      member that was partitioned --MergeAsk--> primary --MergeWant-->
 //!            --Merge …--> primary --Merged-->
-//! lead       coordinator --Query--> member --Report--> coordinator, which
-//!            sends Table to all, and Pulse now and then
-//! lease      any --Renew--> coordinator, or all; each answers Renewed
-//! tell       Publish to all, each answers Delivered; Events to who is interested;
-//!            Subscriptions to all, each answers Subscribed
+//! coordinate coordinator --Query--> member --Report--> coordinator, which
+//!            sends Table to all members, and Pulse every second
+//! lease      any --Renew--> coordinator, or all members; each answers Renewed
+//! publish    Publish to all members, each answers Delivered; Events to interested
+//!            members; Subscriptions to all members, each answers Subscribed
 //! ```
-//! All travel in sessions: in order, each once. But for those of the lease, which are
-//! asides: what waits for a slow member must not make the lease lapse.
+//! All messages are sent in sessions, in order and exactly once, except for those of the lease.
+//! These are asides, as a slow member must not make the lease lapse.
 
 use convoke_membership::MemberId;
 use serde::{Deserialize, Serialize};
@@ -29,48 +29,48 @@ use crate::event::Event;
 use crate::fragment::Held;
 use crate::op::Op;
 use crate::table::{Stamp, Table};
-use crate::topic::{Found, Question, TooMany};
+use crate::topic::{SubscriptionInfo, SubscriptionQuery, TooManyNames};
 use crate::{OpError, Reply};
 
-/// Changes with the layout of messages, or of what copies hold: members with different ones
-/// understand nothing of one another's data.
+/// Version of the encoding of messages and copies. Members with different ones cannot exchange
+/// data.
 pub const FORMAT: u16 = 3;
 
-/// A message.
+/// A message. The order of the variants is part of the format.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) enum Message<'a> {
-    /// What changed in a partition, for the copy that was asked for with this number:
-    /// a backup that has asked again since refuses it.
+    /// Changes of a partition, for the copy with this number: a backup that has asked for a newer
+    /// copy refuses them.
     Records {
         partition: u16,
         epoch: u64,
         copy: u64,
-        /// The primary's time: what was over by then is over on the backup too.
+        /// The primary's time, so that entries that have expired there expire on the backup too.
         time_ms: u64,
-        /// More of the same step follows: all of it is applied at once.
+        /// Whether more records of the same step follow: all of them are applied at once.
         more: bool,
-        /// Records, one behind the other.
+        /// Records, one after the other.
         #[serde(borrow, with = "serde_bytes")]
         records: &'a [u8],
     },
-    /// The sender is there. Sent now and then, so that a connection that leads nowhere
-    /// is noticed.
+    /// Sent periodically, so that a dead connection is noticed.
     Alive,
-    /// "My copies of what others lead leave no room in this map: evict so many bytes of yours."
+    /// Asks a primary to evict this many bytes of a map, because the sender's backups leave no
+    /// room.
     MakeRoom { map: &'a str, bytes: u64 },
-    /// "You are to have a copy; ask for it."
+    /// Invites a backup to ask for a copy.
     Invite { partition: u16, epoch: u64 },
-    /// "I am to have a copy; this is what I have."
+    /// A backup asks for a copy, with digests of its data.
     SyncAsk {
         partition: u16,
         epoch: u64,
-        /// Tells one asking from another.
+        /// Identifies this request.
         ask: u64,
         place: u8,
         #[serde(borrow)]
         held: Vec<Held<'a>>,
     },
-    /// "These ranges of these maps differ; what else you have is right."
+    /// The ranges that differ, by map. The other data of the backup is up to date.
     SyncStart {
         partition: u16,
         epoch: u64,
@@ -78,29 +78,29 @@ pub(crate) enum Message<'a> {
         #[serde(borrow)]
         maps: Vec<MapStart<'a>>,
     },
-    /// Everything in one range, in place of what is there.
+    /// All items of a part of a range, which replace the backup's.
     Chunk {
         partition: u16,
         epoch: u64,
         #[serde(borrow)]
         map: &'a str,
-        /// The hashes that it is about: from here on …
+        /// The first hash of the part.
         start: u64,
-        /// … up to but not including this.
+        /// The last hash of the part (exclusive).
         end: u64,
-        /// What is there of them is to be dropped first.
+        /// Whether this is the first message of the part.
         first: bool,
-        /// Nothing of them is missing after this.
+        /// Whether this is the last message of the part.
         last: bool,
-        /// Items, one behind the other.
+        /// Items, one after the other.
         #[serde(borrow, with = "serde_bytes")]
         items: &'a [u8],
     },
-    /// "You have everything."
+    /// The copy is complete.
     SyncDone { partition: u16, epoch: u64, ask: u64 },
-    /// "I have everything."
+    /// The backup has the complete copy.
     Synced { partition: u16, epoch: u64, ask: u64 },
-    /// "This is what you should have now."
+    /// The digests that the backup should have now.
     Check {
         partition: u16,
         epoch: u64,
@@ -108,73 +108,74 @@ pub(crate) enum Message<'a> {
         #[serde(borrow)]
         digests: Vec<(&'a str, u64)>,
     },
-    /// "You lead now; you have seen all that I did."
+    /// The former primary has sent its last record, and the receiver may serve.
     Handoff { partition: u16, epoch: u64 },
-    /// "I went another way before this table: I hand nothing over with it."
-    Away { stamp: Stamp },
-    /// "Do this, you lead there."
+    /// The sender's data diverged before it followed this table, so it will not send
+    /// [`Message::Handoff`].
+    Diverged { stamp: Stamp },
+    /// Asks the primary to execute an operation.
     Ask {
         id: u64,
-        /// The last that the asker saw.
+        /// The last version that the sender observed.
         version: Version,
         partition: u16,
         #[serde(borrow)]
         map: &'a str,
-        /// Wait for something to take, if there is nothing.
+        /// Whether to block until there is an element to return.
         waits: bool,
         #[serde(borrow)]
         op: Op<'a>,
     },
-    /// "Nobody waits for that any more."
-    Forget { id: u64 },
-    /// What came of it.
+    /// Withdraws an operation that may still be waiting.
+    Cancel { id: u64 },
+    /// The outcome of an operation.
     Answer { id: u64, version: Version, outcome: Outcome },
-    /// "I was away and hold this."
+    /// A member that was partitioned offers its data, with digests.
     MergeAsk {
         id: u64,
         partition: u16,
         #[serde(borrow)]
         held: Held<'a>,
     },
-    /// "I want to see these ranges."
+    /// The ranges that the primary wants to merge.
     MergeWant { id: u64, ranges: Vec<(u64, u64)> },
-    /// Some of them.
+    /// Items of these ranges.
     Merge {
         id: u64,
         partition: u16,
         /// Whether the sender was a member of this very cluster.
-        kin: bool,
+        same_cluster: bool,
         #[serde(borrow)]
         map: &'a str,
-        /// Items, one behind the other.
+        /// Items, one after the other.
         #[serde(borrow, with = "serde_bytes")]
         items: &'a [u8],
     },
-    /// "Taken as the policy says, and my backups have it."
+    /// Whether the items were merged by the map's policy, and the backups have the result.
     Merged { id: u64, done: bool },
-    /// "Which table do you follow?"
+    /// Asks which table the receiver follows.
     Query,
-    /// "This one."
+    /// The table that the sender follows.
     Report { version: Version, table: Option<Table> },
-    /// "Follow this one; this is my clock."
+    /// The next table, and the coordinator's clock.
     Table { version: Version, now_ms: u64, table: Table },
-    /// "This is the newest, and this is my clock."
+    /// The stamp of the current table, and the coordinator's clock.
     Pulse { stamp: Stamp, now_ms: u64 },
-    /// To the coordinator: "that copy is complete."
+    /// To the coordinator: a copy is complete.
     Completed { partition: u16, epoch: u64, member: MemberId, place: u8 },
-    /// To the coordinator: "that copy is not complete any more."
-    Spoiled { partition: u16, epoch: u64, member: MemberId },
-    /// To the coordinator: "I have brought in all that I held before I followed this table,
-    /// which knows me under this generation."
+    /// To the coordinator: a copy is not complete any more.
+    Incomplete { partition: u16, epoch: u64, member: MemberId },
+    /// To the coordinator: the sender has merged its data from before it followed this table, in
+    /// which it has this generation.
     Settled { stamp: Stamp, generation: u32 },
-    /// An aside: "may I go on answering for what this table gives me, which knows me under
-    /// this generation?"
+    /// Aside: the sender, which follows this table and has this generation in it, asks to renew its
+    /// lease.
     Renew { nonce: u64, stamp: Stamp, generation: Option<u32> },
-    /// An aside: yes, or not.
+    /// Aside: whether the lease is renewed.
     Renewed { nonce: u64, yes: bool },
-    /// To the coordinator: "I am about to leave."
+    /// To the coordinator: the sender is about to leave.
     Leaving,
-    /// To all: "tell your subscribers."
+    /// To all members: a message to their subscribers.
     Publish {
         id: u64,
         #[serde(borrow, with = "serde_bytes")]
@@ -182,17 +183,17 @@ pub(crate) enum Message<'a> {
         #[serde(borrow, with = "serde_bytes")]
         payload: &'a [u8],
     },
-    /// "So many got it."
+    /// How many subscribers received it.
     Delivered { id: u64, count: u64 },
-    /// To all: "what did your clients subscribe to?"
-    Subscriptions { id: u64, question: Question },
-    /// "This."
-    Subscribed { id: u64, found: Result<Found, TooMany> },
-    /// To all: "tell me what happens in these maps."
+    /// To all members: a query for their clients' subscriptions.
+    Subscriptions { id: u64, query: SubscriptionQuery },
+    /// The answer to [`Message::Subscriptions`].
+    Subscribed { id: u64, found: Result<SubscriptionInfo, TooManyNames> },
+    /// To all members: the maps whose events the sender wants.
     Interest { maps: Vec<String> },
-    /// What happened.
+    /// Events of keys.
     Events(Vec<Event>),
-    /// To all: a setting of the whole cluster.
+    /// To all members: a setting of the whole cluster.
     Setting {
         #[serde(borrow)]
         name: &'a str,
@@ -202,35 +203,35 @@ pub(crate) enum Message<'a> {
     },
 }
 
-/// Where a copy of one map begins.
+/// The start of a copy of one map.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct MapStart<'a> {
     #[serde(borrow)]
     pub(crate) map: &'a str,
-    /// Everything up to this version was removed at once.
+    /// All entries with a version up to this one were removed at once.
     pub(crate) cleared: Version,
     /// Removals up to this version were given up.
     pub(crate) floor: Version,
-    /// What differs.
+    /// The ranges of hashes that differ.
     pub(crate) ranges: Vec<(u64, u64)>,
 }
 
-/// What came of an operation elsewhere.
+/// The outcome of an operation on another member.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) enum Outcome {
-    /// It was done, or failed and changed nothing.
+    /// It was executed, or failed without an effect.
     Done(Result<Reply, OpError>),
-    /// That member does not lead there, or not yet: nothing was done.
+    /// The member is not the serving primary: nothing was done.
     NotHere,
 }
 
 impl<'a> Message<'a> {
-    /// Appends it to `bytes`.
+    /// Appends its encoding to `bytes`.
     pub(crate) fn encode(&self, bytes: &mut Vec<u8>) {
         encoding::append(self, bytes);
     }
 
-    /// From bytes of a member; `None` when they are no message.
+    /// Decodes a message; `None` when it is malformed.
     pub(crate) fn decode(bytes: &'a [u8]) -> Option<Self> {
         postcard::from_bytes(bytes).ok()
     }
@@ -251,11 +252,11 @@ mod tests {
     }
 
     #[test]
-    fn what_no_primary_sends_is_not_read() {
-        use crate::edit::{Edit, Record, What};
+    fn records_and_items_out_of_bounds_are_refused() {
+        use crate::edit::{Edit, Record, RecordChange};
         let put = |kind, key| {
             let edit = Edit::Put { kind, value: b"v", expiry: crate::entry::Expiry::NEVER };
-            Record { map: "m", version: Version(1), what: What::Key(key, edit) }
+            Record { map: "m", version: Version(1), change: RecordChange::Key(key, edit) }
         };
         let long = vec![b'k'; crate::KEY_BYTES_MAX + 1];
         for (record, fits) in [
@@ -274,7 +275,7 @@ mod tests {
     }
 
     #[test]
-    fn messages_survive_the_wire() {
+    fn messages_can_be_encoded_and_decoded() {
         let held = Held { map: "m", digest: 3, ranges: vec![1, 2] };
         let version = Version(7);
         for message in [

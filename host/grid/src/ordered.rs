@@ -1,35 +1,34 @@
-//! A hash table whose elements lie in the order of their hashes.
+//! A hash table whose elements are ordered by their hashes.
 //!
-//! The place of an element is its hash scaled to the size of the table; what
-//! collides is kept in order by moving (ordered linear probing: Amble and
-//! Knuth, "Ordered hash tables", 1974). So a range of hashes is a range of
-//! slots, whatever the size of the table: a scan goes on where it stopped even
-//! if the table has grown since, a copy to another member can be sent range by
-//! range, and two copies can be compared range by range.
+//! The preferred slot of an element is its hash scaled to the size of the table. Collisions are
+//! resolved by moving elements so that the order is kept (ordered linear probing: Amble and Knuth,
+//! "Ordered hash tables", 1974). Therefore a range of hashes is a range of slots for any size of
+//! the table: a scan can continue where it stopped even if the table has grown since, a copy can be
+//! sent to another member range by range, and two copies can be compared range by range.
 
-/// What can lie in an [`Ordered`] table.
+/// An element of an [`Ordered`] table.
 pub(crate) trait Hashed {
-    /// The hash of its key; always the same.
+    /// The hash of its key, which must not change.
     fn hash(&self) -> u32;
 }
 
-/// Slots beyond those that hashes scale to, for what the last ones push on; more
-/// are added when these are taken.
+/// Initial number of slots beyond those that hashes scale to, for elements that are pushed over the
+/// end. More are added when these are full.
 const SLACK: usize = 8;
 /// Slots of the smallest table.
 const SLOTS_MIN: usize = 4;
-/// Elements for 100 slots, at most.
+/// Maximum number of elements for 100 slots.
 const LOAD_PERCENT_MAX: usize = 85;
 /// Slots that a search looks at one after the other, before it takes longer steps.
 const WALKED_MAX: usize = 8;
 /// By how much a full table grows: small steps, since memory is what counts.
 const GROWTH_PERCENT: usize = 130;
 
-/// The table.
+/// A hash table; see the [module](self).
 #[derive(Clone, Debug)]
 pub(crate) struct Ordered<T> {
     slots: Vec<Option<T>>,
-    /// Slots that hashes scale to.
+    /// Number of slots that hashes scale to.
     span: usize,
     len: usize,
 }
@@ -49,17 +48,17 @@ impl<T: Hashed> Ordered<T> {
         self.len == 0
     }
 
-    /// Bytes of the table itself.
+    /// Bytes of the slots.
     pub(crate) fn bytes(&self) -> usize {
         self.slots.len() * size_of::<Option<T>>()
     }
 
-    /// Slots, to be asked for by [`Ordered::at`].
+    /// Number of slots, for [`Ordered::at`].
     pub(crate) fn slots(&self) -> usize {
         self.slots.len()
     }
 
-    /// What lies in that slot: each element lies in exactly one.
+    /// The element in a slot, if any; each element is in exactly one.
     pub(crate) fn at(&self, slot: usize) -> Option<&T> {
         self.slots.get(slot)?.as_ref()
     }
@@ -69,7 +68,7 @@ impl<T: Hashed> Ordered<T> {
         self.slots[slot].as_ref()
     }
 
-    /// The hash of the element must not be changed.
+    /// The caller must not change the hash of the element.
     pub(crate) fn get_mut(&mut self, hash: u32, is_it: impl FnMut(&T) -> bool) -> Option<&mut T> {
         let slot = self.find(hash, is_it)?;
         self.slots[slot].as_mut()
@@ -123,7 +122,7 @@ impl<T: Hashed> Ordered<T> {
         let slot = self.after(hash, |other| other <= hash);
         let free = match self.slots.iter().skip(slot).position(Option::is_none) {
             Some(distance) => slot + distance,
-            // What the last ones push on goes behind the end.
+            // The last elements are pushed beyond the end.
             None => {
                 self.slots.push(None);
                 self.slots.len() - 1
@@ -155,16 +154,16 @@ impl<T: Hashed> Ordered<T> {
         self.slots.iter().flatten()
     }
 
-    /// Those with a hash from `from` on, in the order of their hashes.
+    /// Elements with a hash of at least `from`, in the order of their hashes.
     pub(crate) fn iter_from(&self, from: u32) -> impl Iterator<Item = &T> {
         let slot = if self.len == 0 { 0 } else { self.after(from, |other| other < from) };
         self.slots[slot..].iter().flatten().skip_while(move |element| element.hash() < from)
     }
 
-    /// Drops those that are not wanted.
+    /// Removes the elements for which `keep` returns false.
     pub(crate) fn retain(&mut self, mut keep: impl FnMut(&T) -> bool) {
         let slots = std::mem::take(self).slots;
-        // In order as before, so that each lands behind the last.
+        // Inserting in the same order makes each element the last one.
         for element in slots.into_iter().flatten().filter(|element| keep(element)) {
             self.insert(element);
         }
@@ -178,7 +177,7 @@ impl<T: Hashed> Ordered<T> {
         let elements = std::mem::take(&mut self.slots);
         self.span = span;
         self.slots.reserve_exact(span + SLACK);
-        // In order: each goes to its home, or right behind the last one.
+        // In order, each element goes to its preferred slot or directly after the previous element.
         for element in elements.into_iter().flatten() {
             let home = self.home(element.hash());
             if self.slots.len() < home {
@@ -213,13 +212,13 @@ mod tests {
     }
 
     fn hashes() -> impl Strategy<Value = u32> {
-        // Spread, crowded at either end, and all alike.
+        // Spread out, crowded at either end, and equal.
         prop_oneof![any::<u32>(), 0..40_u32, u32::MAX - 40..=u32::MAX, Just(7)]
     }
 
     proptest! {
         #[test]
-        fn it_holds_what_a_set_holds_in_the_order_of_hashes(
+        fn a_table_behaves_like_a_set_in_the_order_of_hashes(
             steps in proptest::collection::vec((hashes(), 0..4_u8, any::<bool>()), 1..400),
             from in any::<u32>(),
         ) {
@@ -277,7 +276,7 @@ mod tests {
     }
 
     #[test]
-    fn it_is_never_much_larger_than_what_it_holds() {
+    fn a_table_is_never_much_larger_than_its_elements() {
         let mut table = Ordered::default();
         for n in 0..100_000_u32 {
             table.insert(Element(n.wrapping_mul(0x9E37_79B1), 0));

@@ -1,60 +1,59 @@
-//! Who is to hold what: the next step from a table and the members that are
-//! there to a table with equal shares and all copies.
+//! Planning: the next step from a table and the present members to a table with equal shares and
+//! all replicas.
 //!
-//! A pure function, asked again after each change and each copy that was
-//! completed. It moves little: a member keeps what it has as long as that is not
-//! more than its share. No copy is given up before those that replace it are
-//! complete, and no primary is moved to a member that has not everything.
+//! `plan` is a pure function, called after each change of the view and each completed copy. It
+//! moves little: a member keeps a partition unless that is more than its share. No copy is dropped
+//! before its replacement is complete, and no member becomes primary without complete data.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
 
 use convoke_membership::MemberId;
 
-use crate::table::{Assignment, Known, Replica, Table};
+use crate::table::{Assignment, Replica, Table, TableMember};
 
-/// Copies on their way to one member, or from one, at a time.
-const COPIES_UNDER_WAY_MAX: usize = 64;
+/// Maximum number of copies in progress to one member, or from one.
+const COPIES_IN_PROGRESS_MAX: usize = 64;
 
-/// A member as the planner sees it.
+/// A member as seen by the planner.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Node {
-    /// Who.
+    /// Its id.
     pub id: MemberId,
     /// See [`convoke_membership::Member::generation`].
     pub generation: u32,
-    /// It stores nothing.
+    /// Whether it stores no data.
     pub lite: bool,
-    /// It is about to leave: it gives up what it has.
+    /// Whether it is about to leave: its partitions move to others.
     pub leaves: bool,
-    /// Where it runs: copies go to different hosts where there are some.
+    /// Its host. Replicas are placed on different hosts if there are several.
     pub host: IpAddr,
 }
 
-/// What a step came to.
+/// The result of one step.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Plan {
     /// The partitions of the next table.
     pub partitions: Vec<Assignment>,
     /// The members of the next table.
-    pub members: Vec<Known>,
-    /// Partitions of which no complete copy was left.
+    pub members: Vec<TableMember>,
+    /// Partitions without a complete copy.
     pub lost: Vec<u16>,
 }
 
-/// How copies are to be.
+/// The wanted replication.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Wanted {
-    /// Copies beside the primary.
+pub struct ReplicationGoal {
+    /// Number of copies besides the primary.
     pub copies: usize,
-    /// Whether some map has fewer than that: then a backup that moves up lacks
-    /// something at first.
+    /// Whether some map has fewer copies than that: then a backup that moves to a lower place lacks
+    /// data at first.
     pub mixed: bool,
 }
 
 /// The step after `table` for these members.
 #[must_use]
-pub fn plan(table: &Table, nodes: &[Node], wanted: &Wanted) -> Plan {
+pub fn plan(table: &Table, nodes: &[Node], replication: &ReplicationGoal) -> Plan {
     let mut partitions = table.partitions.clone();
     let mut lost = Vec::new();
     let stays = |replica: &Replica| {
@@ -67,35 +66,40 @@ pub fn plan(table: &Table, nodes: &[Node], wanted: &Wanted) -> Plan {
     let holders: Vec<&Node> = nodes.iter().filter(|node| !node.lite && !node.leaves).collect();
     for (number, assignment) in partitions.iter_mut().enumerate() {
         let had = !assignment.replicas.is_empty();
-        if bury(assignment, stays, wanted) && had {
+        if remove_absent(assignment, stays, replication) && had {
             lost.push(number as u16);
         }
     }
-    let goals = goals(&partitions, &holders, wanted.copies);
+    let goals = goals(&partitions, &holders, replication.copies);
     let mut traffic = Traffic::of(&partitions);
-    // Copies that are missing come before copies that only move.
+    // Missing copies come before copies that only move.
     for repair in [true, false] {
         for (assignment, goal) in partitions.iter_mut().zip(&goals) {
             step(assignment, goal, repair, &mut traffic);
         }
     }
     let members =
-        nodes.iter().map(|node| Known { id: node.id, generation: node.generation }).collect();
+        nodes.iter().map(|node| TableMember { id: node.id, generation: node.generation }).collect();
     Plan { partitions, members, lost }
 }
 
-/// Takes out the copies of those who are gone. Returns whether no complete copy
-/// is left.
-fn bury(assignment: &mut Assignment, stays: impl Fn(&Replica) -> bool, wanted: &Wanted) -> bool {
+/// Removes the replicas of absent members. Returns whether no complete copy is left.
+fn remove_absent(
+    assignment: &mut Assignment,
+    stays: impl Fn(&Replica) -> bool,
+    replication: &ReplicationGoal,
+) -> bool {
     let before = assignment.primary();
     assignment.replicas.retain(stays);
-    if !wanted.mixed {
-        // Whatever its place, a copy has everything or nothing.
+    if !replication.mixed {
+        // If all maps have the same number of backups, a copy is complete for all places or for
+        // none.
         for replica in &mut assignment.replicas {
             replica.complete = replica.complete.map(|_| 0);
         }
     }
-    // The first that is complete leads; if none is, the one that has most.
+    // The first complete copy becomes the primary; if none is complete, the one with the lowest
+    // place.
     assignment.replicas.sort_by_key(|replica| (replica.complete.is_none(), replica.place));
     let mut lost = true;
     if let Some(first) = assignment.replicas.first_mut() {
@@ -103,7 +107,7 @@ fn bury(assignment: &mut Assignment, stays: impl Fn(&Replica) -> bool, wanted: &
         first.place = 0;
         first.complete = Some(0);
     }
-    // The others move up.
+    // The others move to lower places.
     let mut place = 1;
     for replica in assignment.replicas.iter_mut().skip(1) {
         if replica.complete.is_some() && replica.place > place {
@@ -117,7 +121,7 @@ fn bury(assignment: &mut Assignment, stays: impl Fn(&Replica) -> bool, wanted: &
     lost
 }
 
-/// Who is to have each partition in the end: the primary, then the backups.
+/// The final members of each partition: the primary, then the backups.
 fn goals(partitions: &[Assignment], holders: &[&Node], copies: usize) -> Vec<Vec<MemberId>> {
     if holders.is_empty() {
         return vec![Vec::new(); partitions.len()];
@@ -126,7 +130,7 @@ fn goals(partitions: &[Assignment], holders: &[&Node], copies: usize) -> Vec<Vec
     let mut goals: Vec<Vec<MemberId>> = vec![Vec::new(); partitions.len()];
     for place in 0..=copies {
         let mut shares = Shares::new(holders, partitions.len());
-        // Those who have it at this place keep it, up to their share.
+        // Members keep a partition at this place, up to their share.
         for (assignment, goal) in partitions.iter().zip(&mut goals) {
             let keeps = assignment
                 .replicas
@@ -134,9 +138,9 @@ fn goals(partitions: &[Assignment], holders: &[&Node], copies: usize) -> Vec<Vec
                 .find(|replica| {
                     usize::from(replica.place) == place && !goal.contains(&replica.member)
                 })
-                .filter(|replica| !crowded(holders, goal, replica.member))
+                .filter(|replica| !shares_host(holders, goal, replica.member))
                 .map(|replica| replica.member);
-            // Copies are evened out in the end, all of a member together.
+            // Backups are evened out at the end, by the total of each member.
             if let Some(member) = keeps
                 && (shares.take(member) || (place > 0 && shares.knows(member)))
             {
@@ -145,12 +149,12 @@ fn goals(partitions: &[Assignment], holders: &[&Node], copies: usize) -> Vec<Vec
         }
         for (assignment, goal) in partitions.iter().zip(&mut goals) {
             if goal.len() <= place {
-                // Whoever has a copy at all comes before whoever has none.
+                // Members that have any copy are preferred.
                 let has = |id: MemberId| assignment.of(id).is_some();
                 let candidate = |node: &&&Node| !goal.contains(&node.id);
                 let best = holders.iter().filter(candidate).min_by_key(|node| {
                     let full = !shares.has_room(node.id);
-                    (full, crowded(holders, goal, node.id), !has(node.id), shares.of(node.id))
+                    (full, shares_host(holders, goal, node.id), !has(node.id), shares.of(node.id))
                 });
                 if let Some(node) = best {
                     shares.add(node.id);
@@ -163,9 +167,8 @@ fn goals(partitions: &[Assignment], holders: &[&Node], copies: usize) -> Vec<Vec
     goals
 }
 
-/// Moves backups from those who have too many copies to those who have too few:
-/// whoever was asked last had little choice, since a member has each partition
-/// once.
+/// Moves backups from members with too many copies to members with too few: the last places had
+/// little choice, since a member can have only one replica of a partition.
 fn even_out(goals: &mut [Vec<MemberId>], holders: &[&Node]) {
     let mut counts: HashMap<MemberId, usize> = holders.iter().map(|node| (node.id, 0)).collect();
     for member in goals.iter().flatten() {
@@ -184,8 +187,8 @@ fn even_out(goals: &mut [Vec<MemberId>], holders: &[&Node]) {
                     let place = goal.iter().position(|id| id == rich).filter(|place| *place > 0)?;
                     let others: Vec<_> = goal.iter().copied().filter(|id| id != rich).collect();
                     let fits = !goal.contains(poor)
-                        && !crowded(holders, &others, *poor)
-                        && !crowded(holders, &goal[..place], *poor);
+                        && !shares_host(holders, &others, *poor)
+                        && !shares_host(holders, &goal[..place], *poor);
                     fits.then_some(place)
                 };
                 let found = goals.iter_mut().find_map(|goal| Some((place(goal)?, goal)));
@@ -200,21 +203,21 @@ fn even_out(goals: &mut [Vec<MemberId>], holders: &[&Node]) {
     }
 }
 
-/// Whether a member shares its host with one that has the partition already,
-/// though there are hosts that have not.
-fn crowded(holders: &[&Node], goal: &[MemberId], member: MemberId) -> bool {
+/// Whether a member shares its host with another replica of the partition, although there are hosts
+/// without one.
+fn shares_host(holders: &[&Node], goal: &[MemberId], member: MemberId) -> bool {
     let host = |id: MemberId| holders.iter().find(|node| node.id == id).map(|node| node.host);
     let used: Vec<_> = goal.iter().map(|id| host(*id)).collect();
     let elsewhere = holders.iter().any(|node| !used.contains(&Some(node.host)));
     elsewhere && used.contains(&host(member))
 }
 
-/// How many partitions each member has at one place.
+/// The number of partitions of each member at one place.
 struct Shares {
     counts: HashMap<MemberId, usize>,
-    /// Each may have so many …
+    /// Number of partitions that each member may have.
     floor: usize,
-    /// … and so many may have one more.
+    /// Number of members that may have one more.
     over: usize,
 }
 
@@ -256,7 +259,7 @@ impl Shares {
     }
 }
 
-/// Copies on their way, by who sends and who receives.
+/// Copies in progress, by sender and receiver.
 struct Traffic {
     from: HashMap<MemberId, usize>,
     to: HashMap<MemberId, usize>,
@@ -282,7 +285,7 @@ impl Traffic {
 
     fn has_room(&self, from: Option<MemberId>, to: MemberId) -> bool {
         let busy = |map: &HashMap<_, usize>, id| {
-            map.get(&id).is_some_and(|count| *count >= COPIES_UNDER_WAY_MAX)
+            map.get(&id).is_some_and(|count| *count >= COPIES_IN_PROGRESS_MAX)
         };
         !from.is_some_and(|from| busy(&self.from, from)) && !busy(&self.to, to)
     }
@@ -294,7 +297,7 @@ fn step(assignment: &mut Assignment, goal: &[MemberId], repair: bool, traffic: &
         return;
     }
     if assignment.replicas.is_empty() {
-        // Nobody has it: whoever is to lead begins with nothing.
+        // No member has the partition: the primary starts with an empty one.
         assignment.replicas.push(Replica { member: goal[0], place: 0, complete: Some(0) });
         assignment.epoch += 1;
     }
@@ -307,7 +310,7 @@ fn step(assignment: &mut Assignment, goal: &[MemberId], repair: bool, traffic: &
         let place = place as u8;
         let primary = assignment.primary();
         match assignment.replicas.iter_mut().find(|replica| replica.member == *member) {
-            // It needs more than it has: as a copy on its way it gets that.
+            // It is complete for a higher place only, so it becomes a copy in progress.
             Some(replica) if replica.complete.is_none_or(|complete| complete > place) => {
                 replica.place = replica.place.min(place);
             }
@@ -324,7 +327,7 @@ fn step(assignment: &mut Assignment, goal: &[MemberId], repair: bool, traffic: &
     }
 }
 
-/// Whether all who are to have it have everything.
+/// Whether all members of the goal have complete data for their place.
 fn is_done(assignment: &Assignment, goal: &[MemberId]) -> bool {
     goal.iter().enumerate().all(|(place, member)| {
         let replica = assignment.of(*member);
@@ -332,7 +335,7 @@ fn is_done(assignment: &Assignment, goal: &[MemberId]) -> bool {
     })
 }
 
-/// Those who are to have it have it, and nobody else.
+/// Assigns the partition to the members of the goal, and to no others.
 fn commit(assignment: &mut Assignment, goal: &[MemberId]) {
     if assignment.primary() != Some(goal[0]) {
         assignment.epoch += 1;
@@ -364,39 +367,39 @@ mod tests {
         Node { id: id(n), generation: 0, lite: false, leaves: false, host }
     }
 
-    fn wanted(copies: usize) -> Wanted {
-        Wanted { copies, mixed: false }
+    fn replication(copies: usize) -> ReplicationGoal {
+        ReplicationGoal { copies, mixed: false }
     }
 
-    fn follow(table: &mut Table, plan: Plan) -> bool {
+    fn apply(table: &mut Table, plan: Plan) -> bool {
         let changed = table.partitions != plan.partitions || table.members != plan.members;
         table.partitions = plan.partitions;
         table.members = plan.members;
         changed
     }
 
-    fn advance(table: &mut Table, nodes: &[Node], wanted: &Wanted) {
-        let next = plan(table, nodes, wanted);
-        follow(table, next);
+    fn advance(table: &mut Table, nodes: &[Node], replication: &ReplicationGoal) {
+        let next = plan(table, nodes, replication);
+        apply(table, next);
     }
 
-    /// Every copy on its way arrives.
+    /// Completes every copy in progress.
     fn complete_all(table: &mut Table) {
         for replica in table.partitions.iter_mut().flat_map(|a| &mut a.replicas) {
             replica.complete = Some(replica.complete.unwrap_or(replica.place).min(replica.place));
         }
     }
 
-    /// Plans until nothing changes; gives the number of steps.
-    fn settle(table: &mut Table, nodes: &[Node], wanted: &Wanted) -> usize {
+    /// Plans until nothing changes; returns the number of steps.
+    fn settle(table: &mut Table, nodes: &[Node], replication: &ReplicationGoal) -> usize {
         for steps in 0..1_000 {
             complete_all(table);
-            let next = plan(table, nodes, wanted);
-            if !follow(table, next) {
+            let next = plan(table, nodes, replication);
+            if !apply(table, next) {
                 return steps;
             }
         }
-        panic!("the plan goes round in circles");
+        panic!("the plan does not converge");
     }
 
     fn check_shares(table: &Table, nodes: &[Node], copies: usize) {
@@ -404,7 +407,7 @@ mod tests {
         let hosts = if hosts.len() == nodes.len() { 1 } else { hosts.len() };
         let holders: Vec<_> = nodes.iter().filter(|node| !node.lite && !node.leaves).collect();
         let copies = copies.min(holders.len().saturating_sub(1));
-        assert!(table.is_safe(copies, holders.len()), "all copies are there");
+        assert!(table.is_safe(copies, holders.len()), "all copies exist");
         let counts = |has: &dyn Fn(&Assignment, MemberId) -> bool| -> Vec<usize> {
             let count = |node: &&Node| table.partitions.iter().filter(|a| has(a, node.id)).count();
             holders.iter().map(count).collect()
@@ -421,53 +424,53 @@ mod tests {
 
     proptest! {
         #[test]
-        fn shares_become_equal_and_no_data_is_given_up_whoever_comes_and_goes(
+        fn shares_become_equal_without_loss_while_members_come_and_go(
             changes in proptest::collection::vec((any::<bool>(), 1..9_u8, any::<bool>()), 1..14),
             copies in 0..4_usize,
             hosts in 1..5_u8,
             partitions in prop_oneof![Just(7_u16), Just(31), Just(271)],
         ) {
-            let wanted = wanted(copies);
+            let replication = replication(copies);
             let mut nodes = vec![node(1, hosts)];
             let mut table = Table::founded_by(id(1), partitions, MapCatalog::default());
-            settle(&mut table, &nodes, &wanted);
+            settle(&mut table, &nodes, &replication);
             for (comes, n, in_the_middle) in changes {
                 let here = nodes.iter().position(|node| node.id == id(n));
                 match here {
                     None if comes => nodes.push(node(n, hosts)),
                     Some(at) if !comes && nodes.len() > 1 => {
-                        // One crash at a time, once all copies are complete: nothing is lost.
-                        settle(&mut table, &nodes, &wanted);
+                        // One crash at a time, with all copies complete: nothing may be lost.
+                        settle(&mut table, &nodes, &replication);
                         let copied = copies > 0;
                         nodes.remove(at);
-                        let next = plan(&table, &nodes, &wanted);
+                        let next = plan(&table, &nodes, &replication);
                         prop_assert!(!copied || next.lost.is_empty());
-                        follow(&mut table, next);
+                        apply(&mut table, next);
                     }
                     _ => continue,
                 }
-                advance(&mut table, &nodes, &wanted);
+                advance(&mut table, &nodes, &replication);
                 for assignment in &table.partitions {
-                    prop_assert!(assignment.replicas[0].is_complete(), "a primary has everything");
+                    prop_assert!(assignment.replicas[0].is_complete(), "a primary is complete");
                 }
                 if !in_the_middle {
-                    settle(&mut table, &nodes, &wanted);
+                    settle(&mut table, &nodes, &replication);
                     check_shares(&table, &nodes, copies);
                 }
             }
-            settle(&mut table, &nodes, &wanted);
+            settle(&mut table, &nodes, &replication);
             check_shares(&table, &nodes, copies);
         }
     }
 
     #[test]
-    fn a_newcomer_takes_its_share_and_the_others_keep_theirs() {
+    fn a_new_member_gets_its_share_and_the_others_keep_theirs() {
         let mut nodes: Vec<_> = (1..=3).map(|n| node(n, 9)).collect();
         let mut table = Table::founded_by(id(1), 271, MapCatalog::default());
-        settle(&mut table, &nodes, &wanted(1));
+        settle(&mut table, &nodes, &replication(1));
         let before = table.clone();
         nodes.push(node(4, 9));
-        settle(&mut table, &nodes, &wanted(1));
+        settle(&mut table, &nodes, &replication(1));
         check_shares(&table, &nodes, 1);
         let moved = before
             .partitions
@@ -480,24 +483,24 @@ mod tests {
     }
 
     #[test]
-    fn a_primary_serves_until_the_one_that_replaces_it_has_everything() {
+    fn a_primary_serves_until_its_replacement_is_complete() {
         let nodes = [node(1, 9), node(2, 9)];
         let mut table = Table::founded_by(id(1), 31, MapCatalog::default());
-        settle(&mut table, &nodes[..1], &wanted(1));
-        advance(&mut table, &nodes, &wanted(1));
+        settle(&mut table, &nodes[..1], &replication(1));
+        advance(&mut table, &nodes, &replication(1));
         assert_eq!(table.primaries()[&id(1)], 31);
         let on_its_way = |a: &Assignment| a.of(id(2)).is_some_and(|r| r.complete.is_none());
         assert!(table.partitions.iter().all(on_its_way));
         complete_all(&mut table);
-        advance(&mut table, &nodes, &wanted(1));
+        advance(&mut table, &nodes, &replication(1));
         assert_eq!(table.primaries()[&id(2)], 15);
     }
 
     #[test]
-    fn copies_go_to_other_hosts_where_there_are_some() {
+    fn replicas_are_placed_on_different_hosts() {
         let nodes: Vec<_> = (1..=6).map(|n| node(n, 2)).collect();
         let mut table = Table::founded_by(id(1), 271, MapCatalog::default());
-        settle(&mut table, &nodes, &wanted(1));
+        settle(&mut table, &nodes, &replication(1));
         let host = |id: MemberId| nodes.iter().find(|node| node.id == id).unwrap().host;
         for assignment in &table.partitions {
             let hosts: BTreeSet<_> = assignment.replicas.iter().map(|r| host(r.member)).collect();
@@ -506,37 +509,37 @@ mod tests {
     }
 
     #[test]
-    fn a_member_that_leaves_gives_up_what_it_has_once_others_have_it() {
+    fn a_leaving_member_gives_up_its_partitions_once_others_have_them() {
         let mut nodes: Vec<_> = (1..=3).map(|n| node(n, 9)).collect();
         let mut table = Table::founded_by(id(1), 31, MapCatalog::default());
-        settle(&mut table, &nodes, &wanted(1));
+        settle(&mut table, &nodes, &replication(1));
         nodes[0].leaves = true;
-        advance(&mut table, &nodes, &wanted(1));
-        assert!(table.primaries().contains_key(&id(1)), "not before others have it");
-        settle(&mut table, &nodes, &wanted(1));
+        advance(&mut table, &nodes, &replication(1));
+        assert!(table.primaries().contains_key(&id(1)), "not before others have its data");
+        settle(&mut table, &nodes, &replication(1));
         assert!(table.partitions.iter().all(|a| a.of(id(1)).is_none()));
     }
 
     #[test]
-    fn lite_members_hold_nothing_and_those_who_return_begin_anew() {
+    fn lite_members_hold_nothing_and_returning_members_start_without_data() {
         let lite = Node { lite: true, ..node(2, 9) };
         let mut table = Table::founded_by(id(1), 31, MapCatalog::default());
-        settle(&mut table, &[node(1, 9), lite], &wanted(1));
+        settle(&mut table, &[node(1, 9), lite], &replication(1));
         assert!(table.partitions.iter().all(|a| a.of(id(2)).is_none()));
         let mut nodes = [node(1, 9), node(3, 9)];
-        settle(&mut table, &nodes, &wanted(1));
+        settle(&mut table, &nodes, &replication(1));
         nodes[1].generation = 1;
-        let next = plan(&table, &nodes, &wanted(1));
+        let next = plan(&table, &nodes, &replication(1));
         let new_copy = |a: &Assignment| a.of(id(3)).is_none_or(|r| r.complete.is_none());
         assert!(next.partitions.iter().all(new_copy));
     }
 
     #[test]
-    fn without_backups_a_lost_member_is_said_to_have_taken_partitions_with_it() {
+    fn without_backups_the_partitions_of_a_lost_member_are_reported_as_lost() {
         let nodes = [node(1, 9), node(2, 9)];
         let mut table = Table::founded_by(id(1), 31, MapCatalog::default());
-        settle(&mut table, &nodes, &wanted(0));
-        let next = plan(&table, &nodes[..1], &wanted(0));
+        settle(&mut table, &nodes, &replication(0));
+        let next = plan(&table, &nodes[..1], &replication(0));
         assert_eq!(next.lost.len(), 15);
         assert!(next.partitions.iter().all(|a| a.primary() == Some(id(1))));
     }
@@ -545,7 +548,7 @@ mod tests {
     fn a_backup_that_moves_up_lacks_the_maps_with_fewer_copies() {
         let nodes: Vec<_> = (1..=3).map(|n| node(n, 9)).collect();
         let mut table = Table::founded_by(id(1), 7, MapCatalog::default());
-        let mixed = Wanted { copies: 2, mixed: true };
+        let mixed = ReplicationGoal { copies: 2, mixed: true };
         settle(&mut table, &nodes, &mixed);
         let primary = table.partitions[0].primary().unwrap();
         let left: Vec<_> = nodes.iter().copied().filter(|node| node.id != primary).collect();

@@ -1,42 +1,42 @@
-//! What an operation answers, whatever the client speaks.
+//! Replies of operations, independent of protocols.
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-/// An answer. Protocols turn it into their own bytes.
+/// A reply. Protocols encode it in their own way.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Reply {
-    /// Done; there is nothing else to say.
+    /// Success without a value.
     Done,
     /// There is no such value.
     Nil,
     /// There is no such list of values.
     NilList,
-    /// A count, a length, or a yes (1) or no (0).
+    /// A count, a length, or a flag (1 or 0).
     Integer(i64),
-    /// A number with a fraction, such as a score.
+    /// A floating-point number, such as a score.
     Double(f64),
-    /// Bytes that a client once gave, or that were made of such.
+    /// Bytes from clients, or derived from such.
     Bytes(Bytes),
-    /// A word of ours, such as the name of a type.
+    /// A word defined by Convoke, such as the name of a type.
     Word(String),
-    /// Values in an order.
+    /// Values in order.
     List(Vec<Self>),
-    /// Values in no order, each once.
+    /// Distinct values without an order.
     Set(Vec<Self>),
     /// Pairs whose first is a key, each key once.
     Map(Vec<(Self, Self)>),
-    /// Pairs in an order, such as members with their scores.
+    /// Ordered pairs, such as members with their scores.
     Pairs(Vec<(Self, Self)>),
-    /// What one of several operations came to.
+    /// The error of one of several operations.
     Failed(crate::OpError),
 }
 
-/// Bytes that a value takes in a message beside its own, about.
+/// Approximate overhead of a value in a message, in bytes.
 pub(crate) const VALUE_BYTES: usize = 16;
 
 impl Reply {
-    /// Bytes that are copied.
+    /// Bytes, copied.
     #[must_use]
     pub fn bytes(bytes: &[u8]) -> Self {
         Self::Bytes(Bytes::copy_from_slice(bytes))
@@ -54,7 +54,7 @@ impl Reply {
         Self::Integer(i64::from(yes))
     }
 
-    /// About how many bytes it has, if they are no more than `most`.
+    /// Its approximate length in bytes; `None` if that exceeds `most`.
     pub(crate) fn bytes_at_most(&self, most: usize) -> Option<usize> {
         match self {
             Self::Bytes(bytes) => {

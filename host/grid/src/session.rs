@@ -1,13 +1,12 @@
-//! Messages to another member: each arrives once and in order for as long as
-//! both processes live, whatever happens to the connections between them.
+//! Sessions: messages to another member, each delivered exactly once and in order for as long as
+//! both processes live, on however many connections.
 //!
-//! Each direction has its own connection, one at a time: what an older one still
-//! brings is void from the moment a newer one opens. The sender numbers its messages
-//! from one and keeps them until the receiver says that it has dealt with them; after
-//! a broken connection it goes on behind the last that the receiver got, and hears again
-//! which of those were refused. A receiver that knows nothing of the sender's numbers (it
-//! gave the sender up, and its messages with it) makes the sender start a new session:
-//! what was on the way then is lost, and those who wait for it are woken.
+//! Each direction has its own connection; when a newer one opens, the remaining data of the older
+//! one is ignored. The sender numbers its messages from one, and keeps them until the receiver has
+//! acknowledged them. On a new connection it continues after the last message that the receiver has
+//! processed, and learns again which messages were refused. A receiver that does not know the
+//! session (it removed the sender, and dropped its state) makes the sender start a new one.
+//! Messages that were on their way are lost then, and tasks that wait for them are woken.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
@@ -21,69 +20,69 @@ use serde::{Deserialize, Serialize};
 
 use crate::encoding;
 
-/// Length of one message, in bytes, at most.
+/// Maximum length of one message, in bytes.
 pub const MESSAGE_BYTES_MAX: usize = 512 * 1024 * 1024;
-/// Bytes that may wait for one member before what needs it is refused: writes that it is a
-/// backup of, operations for it and answers to it, messages on topics; events are dropped.
+/// Bytes that may wait for one member. Beyond that, whatever needs the member is refused: writes
+/// that it backs up, operations for it, its requests, and messages on topics. Events are dropped.
 pub const OUTGOING_BYTES_MAX: usize = 64 * 1024 * 1024;
-/// Bytes handed to a connection at once; a longer message goes alone.
+/// Maximum number of bytes that are passed to a connection at once; a longer message is passed
+/// alone.
 pub const BATCH_BYTES_MAX: usize = 64 * 1024;
-/// Bytes of the length in front of each message.
+/// Length of the header of each message, which contains its length.
 const LENGTH_BYTES: usize = 4;
-/// Asides that may wait for one member.
+/// Maximum number of asides that wait for one member.
 const ASIDES_MAX: usize = 64;
-/// Refusals of one session that each side remembers.
+/// Number of refusals of one session that each side remembers.
 const REFUSED_MAX: usize = 65_536;
 
-/// What the receiver of a session says, over the connection that the messages
-/// come by.
+/// What the receiver of a session sends back over the connection.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Receipt {
-    /// First of all: the session goes on behind this message.
+    /// The first receipt: the session continues after this message.
     Resume {
-        /// The session, as the sender named it.
+        /// The session, as named by the sender.
         session: u64,
-        /// The last message that was dealt with; [`u64::MAX`] when the receiver does not
-        /// remember what it refused, and the session is over.
+        /// The last message that was processed; [`u64::MAX`] ends the session, because the receiver
+        /// has forgotten refusals that the sender does not know.
         received: u64,
-        /// Those that were refused of what the sender has not heard of.
+        /// Refused messages after the last one that the sender knew to be acknowledged.
         refused: Vec<u64>,
     },
-    /// All up to this message are dealt with.
+    /// All messages up to this one are processed.
     Received {
-        /// The last of them.
+        /// The last processed message.
         received: u64,
-        /// Those of them, since the last receipt, whose content was refused:
-        /// the sender does not know yet that others lead now.
+        /// Messages since the last receipt whose content was refused: the sender did not know yet
+        /// that another member is the primary.
         refused: Vec<u64>,
     },
 }
 
 impl Receipt {
-    /// As bytes (postcard).
+    /// Its encoding (postcard).
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
         encoding::encoded(self)
     }
 
-    /// From bytes; `None` when they are no receipt.
+    /// Decodes a receipt; `None` when it is malformed.
     #[must_use]
     pub fn decode(bytes: &[u8]) -> Option<Self> {
         postcard::from_bytes(bytes).ok()
     }
 }
 
-/// Messages on their way to one member.
+/// The outgoing side of a session.
 #[derive(Debug)]
 struct Outgoing {
     session: u64,
-    /// Batches in order: those handed to the connection, then the others.
+    /// Batches in order: first those that were passed to the connection.
     batches: VecDeque<Batch>,
-    /// How many of them were handed over.
+    /// Number of batches that were passed to the connection.
     handed: usize,
-    /// The last message that was ever handed to a connection.
+    /// The last message that was ever passed to a connection.
     handed_through: u64,
-    /// Messages that belong to no batch yet.
+    /// Messages that are not in a batch yet.
     tail: Vec<u8>,
     /// The number of the first message in the tail.
     tail_from: u64,
@@ -92,7 +91,7 @@ struct Outgoing {
     refused: BTreeSet<u64>,
     writer: Option<Waker>,
     waiters: Waiters,
-    /// The member is in the view no more.
+    /// The member has left the view.
     is_over: bool,
 }
 
@@ -110,12 +109,12 @@ struct Waiting {
     waker: Waker,
 }
 
-/// Who is woken once a message is acknowledged.
+/// Wakers of tasks that wait for acknowledgements.
 #[derive(Debug, Default)]
 struct Waiters {
-    /// Those that came in the order of their messages, as nearly all do.
+    /// Those that were added in the order of their messages, as most are.
     in_order: VecDeque<Waiting>,
-    /// Those that wait again for an older one, by its number.
+    /// Those that wait for an older message than the previous one, by its number.
     late: BTreeMap<u64, Vec<Waiting>>,
 }
 
@@ -130,7 +129,7 @@ impl Waiters {
         }
     }
 
-    /// Takes those of messages up to this one.
+    /// Removes and returns the wakers for messages up to `number`.
     fn take_through(&mut self, number: u64) -> Vec<Waker> {
         let done = self.in_order.partition_point(|waiting| waiting.number <= number);
         let mut taken: Vec<Waker> =
@@ -141,7 +140,7 @@ impl Waiters {
         taken
     }
 
-    /// Takes those that have waited since this time or before.
+    /// Removes and returns the wakers that have waited since this time or longer.
     fn take_old(&mut self, since: Duration) -> Vec<Waker> {
         let mut taken = Vec::new();
         let mut stays = |waiting: &Waiting| {
@@ -164,7 +163,7 @@ impl Waiters {
     }
 }
 
-/// Another member, and what is on its way there and from there.
+/// Another member, with the sessions to and from it.
 #[derive(Debug)]
 pub struct Peer {
     id: MemberId,
@@ -179,31 +178,31 @@ pub struct Peer {
     asides: Mutex<Asides>,
 }
 
-/// Messages of no session: each may be lost, and overtakes what waits in the session. They
-/// go back along the connection that the other member opened.
+/// Asides: messages outside the session, which may be lost and overtake the session's messages.
+/// They are sent back over the connection that the other member opened.
 #[derive(Debug, Default)]
 struct Asides {
     queue: VecDeque<Bytes>,
     writer: Option<Waker>,
 }
 
-/// A message that was sent, or is about to be.
+/// Identifies a message that was queued.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Sent {
     pub(crate) session: u64,
     pub(crate) number: u64,
 }
 
-/// How a message fares.
+/// The state of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Fate {
-    /// Nobody knows yet.
+pub(crate) enum MessageState {
+    /// Not acknowledged yet.
     Open,
-    /// The receiver dealt with it.
+    /// The receiver processed it.
     Received,
     /// The receiver refused its content.
     Refused,
-    /// The session ended before that was known.
+    /// The session ended before it was acknowledged.
     Lost,
 }
 
@@ -221,7 +220,7 @@ impl Peer {
         }
     }
 
-    /// Queues an aside; the oldest goes where there are too many.
+    /// Queues an aside; drops the oldest if there are too many.
     pub(crate) fn push_aside(&self, encode: impl FnOnce(&mut Vec<u8>)) {
         let mut bytes = Vec::new();
         encode(&mut bytes);
@@ -235,7 +234,7 @@ impl Peer {
         }
     }
 
-    /// The next aside, for the connection that this member opened.
+    /// The next aside, to be sent back over the connection that this peer opened.
     pub fn poll_aside(&self, context: &mut Context<'_>) -> Poll<Bytes> {
         let mut asides = self.asides.lock();
         match asides.queue.pop_front() {
@@ -247,7 +246,7 @@ impl Peer {
         }
     }
 
-    /// Who it is.
+    /// The member's id.
     #[must_use]
     pub fn id(&self) -> MemberId {
         self.id
@@ -281,32 +280,33 @@ impl Peer {
         self.backlog.load(Ordering::Relaxed)
     }
 
-    /// Whether so much waits that nothing is to be queued that can be refused or dropped.
+    /// Whether more bytes wait than [`OUTGOING_BYTES_MAX`]: then operations that need this member
+    /// are refused, and events dropped.
     pub(crate) fn is_full(&self) -> bool {
         self.backlog() > OUTGOING_BYTES_MAX
     }
 
-    /// How a message fares.
-    pub(crate) fn fate(&self, sent: Sent) -> Fate {
+    /// The state of a message.
+    pub(crate) fn state(&self, sent: Sent) -> MessageState {
         let is_current = || self.session.load(Ordering::Acquire) == sent.session;
         if is_current() {
             if self.acknowledged.load(Ordering::Acquire) < sent.number {
-                return Fate::Open;
+                return MessageState::Open;
             }
-            // What was read is of this session if it has not ended by now.
+            // The reads above are consistent only if the session has not changed since.
             if !self.has_refused.load(Ordering::Acquire) && is_current() {
-                return Fate::Received;
+                return MessageState::Received;
             }
         }
         let outgoing = self.outgoing.lock();
         if outgoing.session != sent.session {
-            Fate::Lost
+            MessageState::Lost
         } else if outgoing.refused.contains(&sent.number) {
-            Fate::Refused
+            MessageState::Refused
         } else if self.acknowledged.load(Ordering::Acquire) >= sent.number {
-            Fate::Received
+            MessageState::Received
         } else {
-            Fate::Open
+            MessageState::Open
         }
     }
 
@@ -322,9 +322,9 @@ impl Peer {
         Sent { session: outgoing.session, number: outgoing.next - 1 }
     }
 
-    /// Wakes once the fate of a message may be known: when it is acknowledged, when
-    /// the session or this peer ends, or at the next tick. `false` when that is so
-    /// now; then nobody is woken.
+    /// Registers `waker` until the state of a message may be known: it is acknowledged, the session
+    /// ends, the member leaves the view, or the next tick comes. Returns `false`, and registers
+    /// nothing, if that is the case already.
     pub(crate) fn wait(&self, sent: Sent, since: Duration, waker: &Waker) -> bool {
         let mut outgoing = self.outgoing.lock();
         if outgoing.session != sent.session
@@ -338,18 +338,18 @@ impl Peer {
         true
     }
 
-    /// Wakes those who have waited since this time or before.
+    /// Wakes the tasks that have waited since this time or longer.
     pub(crate) fn wake_old(&self, since: Duration) {
         let old = self.outgoing.lock().waiters.take_old(since);
         old.into_iter().for_each(Waker::wake);
     }
 
-    /// Whether the member is in the view no more.
+    /// Whether the member has left the view.
     pub(crate) fn is_over(&self) -> bool {
         self.outgoing.lock().is_over
     }
 
-    /// The member is in the view no more: whoever waits looks elsewhere.
+    /// The member has left the view: wakes all waiting tasks.
     pub(crate) fn end(&self) {
         let mut outgoing = self.outgoing.lock();
         outgoing.is_over = true;
@@ -358,23 +358,22 @@ impl Peer {
         waiting.into_iter().for_each(Waker::wake);
     }
 
-    /// The session that a connection must name when it opens; one that named
-    /// another is to be closed.
+    /// The session that the sender names when it opens a connection. If it has changed by the time
+    /// of the receipt, the connection must be closed.
     #[must_use]
     pub fn session(&self) -> u64 {
         self.session.load(Ordering::Acquire)
     }
 
-    /// The last message that the receiver is known to have dealt with: a connection that
-    /// opens says so.
+    /// The last message that is known to be processed. The sender names it when it opens a
+    /// connection.
     #[must_use]
     pub fn acknowledged(&self) -> u64 {
         self.acknowledged.load(Ordering::Acquire)
     }
 
-    /// A connection that named `session` was answered: what the receiver has not
-    /// dealt with is to be sent (again). `false` when the connection is of no
-    /// use, since the session has changed.
+    /// The receiver resumed `session`: messages after `received` are to be sent (again). Returns
+    /// `false` when the connection must be closed, since the session has changed.
     pub(crate) fn handle_resumed(
         &self,
         session: u64,
@@ -388,8 +387,8 @@ impl Peer {
         }
         let acknowledged = self.acknowledged.load(Ordering::Acquire);
         if received < acknowledged || received >= outgoing.next {
-            // It has lost count, or it never had any.
-            self.begin_anew(&mut outgoing, fresh_session);
+            // The receiver does not know the session, or has lost its count.
+            self.reset_session(&mut outgoing, fresh_session);
             return false;
         }
         outgoing.is_open = true;
@@ -401,14 +400,14 @@ impl Peer {
         true
     }
 
-    /// The connection broke.
+    /// Handles that the connection closed.
     pub fn handle_closed(&self) {
         let mut outgoing = self.outgoing.lock();
         outgoing.is_open = false;
         outgoing.rewind();
     }
 
-    /// The receiver dealt with these messages of a session.
+    /// Handles a receipt for messages of a session.
     pub(crate) fn handle_received(&self, session: u64, received: u64, refused: &[u64]) {
         let mut outgoing = self.outgoing.lock();
         if outgoing.session != session || received >= outgoing.next {
@@ -440,19 +439,19 @@ impl Peer {
         outgoing.waiters.take_through(received)
     }
 
-    /// Ends the session: what is on its way is lost.
+    /// Ends the session: messages on their way are lost.
     #[cfg(test)]
     fn reset(&self, fresh_session: u64) {
-        self.begin_anew(&mut self.outgoing.lock(), fresh_session);
+        self.reset_session(&mut self.outgoing.lock(), fresh_session);
         *self.incoming.lock() = Incoming::default();
     }
 
-    fn begin_anew(&self, outgoing: &mut Outgoing, session: u64) {
+    fn reset_session(&self, outgoing: &mut Outgoing, session: u64) {
         let (waiting, writer) = (outgoing.waiters.take_all(), outgoing.writer.take());
         *outgoing = Outgoing { is_over: outgoing.is_over, ..Outgoing::new(session) };
         self.acknowledged.store(0, Ordering::Release);
         self.session.store(session, Ordering::Release);
-        // After the session: see `fate`.
+        // Must follow the store of the session: see [`Peer::state`].
         self.has_refused.store(false, Ordering::Release);
         self.backlog.store(0, Ordering::Relaxed);
         waiting.into_iter().for_each(Waker::wake);
@@ -461,7 +460,7 @@ impl Peer {
         }
     }
 
-    /// Whether there is anything to open a connection for.
+    /// Ready when there are messages to open a connection for.
     pub fn poll_wanted(&self, context: &mut Context<'_>) -> Poll<()> {
         let mut outgoing = self.outgoing.lock();
         if outgoing.batches.is_empty() && outgoing.tail.is_empty() {
@@ -471,7 +470,7 @@ impl Peer {
         Poll::Ready(())
     }
 
-    /// Whether there are next bytes for the open connection, or it is closed.
+    /// Ready when the open connection has something to send, or is closed.
     pub fn poll_sendable(&self, context: &mut Context<'_>) -> Poll<()> {
         let mut outgoing = self.outgoing.lock();
         let is_idle = outgoing.handed == outgoing.batches.len() && outgoing.tail.is_empty();
@@ -482,8 +481,7 @@ impl Peer {
         Poll::Ready(())
     }
 
-    /// The next bytes for the open connection. `None` when it is closed, or not
-    /// open yet.
+    /// The next bytes for the open connection. `None` when it is closed, or not open yet.
     pub fn poll_send(&self, context: &mut Context<'_>) -> Poll<Option<Bytes>> {
         let mut outgoing = self.outgoing.lock();
         if !outgoing.is_open {
@@ -507,9 +505,8 @@ impl Peer {
         }
     }
 
-    /// A connection opened, which has this number and no other connection of this process.
-    /// It named the sender's session and the last message that the sender knows to be dealt
-    /// with.
+    /// Handles a new connection, whose number is unique in this process. The sender named its
+    /// session and the last message that it knows to be acknowledged.
     pub(crate) fn handle_opened(&self, connection: u64, session: u64, acknowledged: u64) -> Opened {
         let mut incoming = self.incoming.lock();
         let is_new = incoming.session.is_some_and(|other| other != session);
@@ -526,9 +523,8 @@ impl Peer {
         Opened { receipt, connection, is_new }
     }
 
-    /// Bytes came over a connection: each message that is whole by then goes to `each`,
-    /// which says whether it refuses it. `None` when the connection is to be closed:
-    /// another has taken over, or it sends nonsense.
+    /// Handles bytes of a connection: passes each complete message to `each`. `None` when the
+    /// connection must be closed: a newer one has opened, or a message is malformed.
     pub(crate) fn handle_bytes(
         &self,
         connection: u64,
@@ -553,12 +549,12 @@ impl Peer {
             let message = incoming.partial.split_to(length).freeze();
             let number = incoming.received + 1;
             match each(&message) {
-                Verdict::Taken => {}
+                Verdict::Processed => {}
                 Verdict::Refused => {
                     refused.push(number);
                     incoming.remember_refusal(number);
                 }
-                Verdict::Nonsense => return None,
+                Verdict::Malformed => return None,
             }
             incoming.received = number;
         }
@@ -566,40 +562,40 @@ impl Peer {
     }
 }
 
-/// What came of opening a connection.
+/// The result of opening a connection.
 #[derive(Debug)]
 pub struct Opened {
-    /// The answer, which goes on it first.
+    /// The first receipt, to be sent back over the connection.
     pub receipt: Receipt,
-    /// Names the connection, in this process. What one of an earlier time of the same member
-    /// still brings, from before it was lost and came back, is of another number.
+    /// Identifies the connection in this process. Bytes of older connections of the same member,
+    /// even from before it was removed and returned, have another number.
     pub connection: u64,
-    /// Whether another session ended with that.
+    /// Whether this ended another session.
     pub(crate) is_new: bool,
 }
 
-/// What came of a message.
+/// The result of handling a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Verdict {
-    /// It was dealt with.
-    Taken,
-    /// Its sender leads no more.
+    /// It was processed.
+    Processed,
+    /// Its sender is not the primary any more.
     Refused,
-    /// It cannot be read.
-    Nonsense,
+    /// It is malformed.
+    Malformed,
 }
 
-/// Messages on their way from one member.
+/// The incoming side of a session.
 #[derive(Debug, Default)]
 struct Incoming {
     session: Option<u64>,
-    /// The connection that counts: the one that opened last.
+    /// The current connection: the latest one that opened.
     connection: Option<u64>,
     received: u64,
     partial: BytesMut,
-    /// Numbers of messages that were refused, the last ones.
+    /// Numbers of the last messages that were refused.
     refused: VecDeque<u64>,
-    /// Refusals up to this number are remembered no more.
+    /// Refusals up to this number are forgotten.
     refused_before: u64,
 }
 
@@ -632,20 +628,20 @@ impl Outgoing {
         }
     }
 
-    /// Makes a batch of what is in the tail.
+    /// Turns the tail into a batch.
     fn cut(&mut self) {
         if self.tail.is_empty() {
             return;
         }
-        // The next batch is about as long as this one.
+        // The next batch is probably about as long.
         let next = Vec::with_capacity(self.tail.len().min(BATCH_BYTES_MAX));
         let bytes = Bytes::from(std::mem::replace(&mut self.tail, next));
         self.batches.push_back(Batch { first: self.tail_from, last: self.next - 1, bytes });
         self.tail_from = self.next;
     }
 
-    /// Drops messages up to this one from the front of the first batch: the
-    /// receiver has them. Returns their bytes.
+    /// Drops messages up to this one from the first batch, as the receiver has them. Returns their
+    /// length in bytes.
     fn skip(&mut self, received: u64) -> usize {
         let mut skipped = 0;
         let Some(batch) = self.batches.front_mut() else { return skipped };
@@ -660,8 +656,7 @@ impl Outgoing {
         skipped
     }
 
-    /// Nothing was handed over, as far as the next connection is concerned; it
-    /// begins with the first message that was not acknowledged.
+    /// Prepares for the next connection, which starts with the first unacknowledged message.
     fn rewind(&mut self) {
         self.handed = 0;
         if let Some(writer) = self.writer.take() {
@@ -675,7 +670,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    /// Everything that the sender has for the connection now.
+    /// All bytes that the sender has for the connection now.
     fn sent(peer: &Peer) -> Vec<Bytes> {
         let mut context = Context::from_waker(Waker::noop());
         let mut all = Vec::new();
@@ -685,14 +680,14 @@ mod tests {
         all
     }
 
-    /// Opens a connection from one to the other. `None` when it is of no use.
+    /// Opens a connection from one peer to the other. `None` when it must be closed.
     fn open(from: &Peer, to: &Peer) -> Option<u64> {
         let session = from.session();
         static CONNECTIONS: AtomicU64 = AtomicU64::new(0);
         let connection = CONNECTIONS.fetch_add(1, Ordering::Relaxed);
         let opened = to.handle_opened(connection, session, from.acknowledged());
         let Receipt::Resume { session, received, refused } = opened.receipt else {
-            panic!("a receiver answers where it goes on");
+            panic!("the first receipt is Resume");
         };
         let useful = from.handle_resumed(session, received, &refused, session + 1);
         useful.then_some(opened.connection)
@@ -709,7 +704,7 @@ mod tests {
     }
 
     #[test]
-    fn waiters_are_woken_by_their_message_in_whatever_order_they_came() {
+    fn waiters_are_woken_by_their_message_in_any_order() {
         #[derive(Default)]
         struct Woken(AtomicUsize);
         impl std::task::Wake for Woken {
@@ -723,7 +718,7 @@ mod tests {
         let count = |at: usize| woken[at].0.load(Ordering::Relaxed);
         for (number, woken) in numbers.iter().zip(&woken) {
             let waker = Waker::from(std::sync::Arc::clone(woken));
-            // One that waits again for the same waits once.
+            // A task that waits twice for the same message is registered once.
             for _ in 0..2 {
                 let since = Duration::from_millis(*number);
                 waiters.add(Waiting { number: *number, since, waker: waker.clone() });
@@ -742,18 +737,18 @@ mod tests {
 
     proptest! {
         #[test]
-        fn each_message_arrives_once_and_in_order_however_connections_break(
+        fn each_message_arrives_once_and_in_order_when_connections_break(
             steps in proptest::collection::vec((0..4_u8, 1..40_usize, 1..3_000_usize), 1..60),
         ) {
             let (sender, receiver) = pair();
             let mut got = Vec::new();
             let mut pushed = 0_u64;
-            let mut connection = open(&sender, &receiver).expect("of use");
-            // What is on the way, and what of that arrives before a break.
+            let mut connection = open(&sender, &receiver).expect("the session is resumed");
+            // Delivers bytes, of which a break may cut off the rest.
             let deliver = |connection: u64, bytes: &[u8], got: &mut Vec<Vec<u8>>| {
                 receiver.handle_bytes(connection, bytes, |message| {
                     got.push(message.to_vec());
-                    Verdict::Taken
+                    Verdict::Processed
                 })
             };
             for (what, count, size) in steps {
@@ -783,9 +778,9 @@ mod tests {
                         sender.handle_closed();
                         let broken = std::mem::replace(
                             &mut connection,
-                            open(&sender, &receiver).expect("of use"),
+                            open(&sender, &receiver).expect("the session is resumed"),
                         );
-                        // What was still on its way over the broken one comes late.
+                        // The rest of the broken connection arrives late, and is ignored.
                         prop_assert!(deliver(broken, &all[cut..], &mut got).is_none());
                     }
                 }
@@ -798,35 +793,41 @@ mod tests {
     }
 
     #[test]
-    fn a_receiver_that_lost_count_makes_the_sender_begin_anew_and_say_what_is_lost() {
+    fn a_receiver_that_lost_its_state_makes_the_sender_start_a_new_session() {
         let (sender, receiver) = pair();
         let connection = open(&sender, &receiver).unwrap();
         let first = sender.push(|bytes| bytes.push(1));
         let bytes = sent(&sender).concat();
-        receiver.handle_bytes(connection, &bytes, |_| Verdict::Taken).unwrap();
+        receiver.handle_bytes(connection, &bytes, |_| Verdict::Processed).unwrap();
         sender.handle_received(first.session, 1, &[]);
         let second = sender.push(|bytes| bytes.push(2));
         receiver.reset(100);
         sender.handle_closed();
         assert!(open(&sender, &receiver).is_none());
-        assert_eq!((sender.fate(first), sender.fate(second)), (Fate::Lost, Fate::Lost));
+        assert_eq!(
+            (sender.state(first), sender.state(second)),
+            (MessageState::Lost, MessageState::Lost)
+        );
         assert!(open(&sender, &receiver).is_some());
     }
 
     #[test]
-    fn a_refusal_whose_receipt_is_lost_is_heard_of_by_the_next_connection() {
+    fn a_refusal_whose_receipt_is_lost_is_repeated_on_the_next_connection() {
         let (sender, receiver) = pair();
         let connection = open(&sender, &receiver).unwrap();
         let [a, b] = [1, 2].map(|n| sender.push(|bytes| bytes.push(n)));
-        let verdict = |m: &[u8]| if m == [2] { Verdict::Refused } else { Verdict::Taken };
+        let verdict = |m: &[u8]| if m == [2] { Verdict::Refused } else { Verdict::Processed };
         receiver.handle_bytes(connection, &sent(&sender).concat(), verdict).unwrap();
         sender.handle_closed();
         open(&sender, &receiver).unwrap();
-        assert_eq!((sender.fate(a), sender.fate(b)), (Fate::Received, Fate::Refused));
+        assert_eq!(
+            (sender.state(a), sender.state(b)),
+            (MessageState::Received, MessageState::Refused)
+        );
     }
 
     #[test]
-    fn a_receiver_that_forgot_what_it_refused_ends_the_session() {
+    fn a_receiver_that_forgot_refusals_ends_the_session() {
         let (sender, receiver) = pair();
         let connection = open(&sender, &receiver).unwrap();
         let first = sender.push(|bytes| bytes.push(1));
@@ -838,41 +839,44 @@ mod tests {
         }
         sender.handle_closed();
         assert!(open(&sender, &receiver).is_none());
-        assert_eq!(sender.fate(first), Fate::Lost);
+        assert_eq!(sender.state(first), MessageState::Lost);
     }
 
     #[test]
-    fn a_receipt_of_another_session_counts_for_nothing() {
+    fn a_receipt_of_another_session_is_ignored() {
         let (sender, receiver) = pair();
         open(&sender, &receiver);
         let sent = sender.push(|bytes| bytes.push(1));
         sender.handle_received(sent.session + 1, 1, &[]);
-        assert_eq!(sender.fate(sent), Fate::Open);
+        assert_eq!(sender.state(sent), MessageState::Open);
     }
 
     #[test]
-    fn a_refusal_is_told_with_the_receipt_that_covers_it() {
+    fn a_refusal_is_part_of_the_receipt_that_covers_it() {
         let (sender, receiver) = pair();
         let connection = open(&sender, &receiver).unwrap();
         let [a, b] = [1, 2].map(|n| sender.push(|bytes| bytes.push(n)));
         assert!(!sender.was_handed_over(a));
         let bytes = sent(&sender).concat();
         assert!(sender.was_handed_over(b));
-        let verdict = |m: &[u8]| if m == [2] { Verdict::Refused } else { Verdict::Taken };
+        let verdict = |m: &[u8]| if m == [2] { Verdict::Refused } else { Verdict::Processed };
         let receipt = receiver.handle_bytes(connection, &bytes, verdict);
-        assert_eq!(sender.fate(a), Fate::Open);
+        assert_eq!(sender.state(a), MessageState::Open);
         let Some(Receipt::Received { received, refused }) = receipt else { panic!() };
         sender.handle_received(a.session, received, &refused);
-        assert_eq!((sender.fate(a), sender.fate(b)), (Fate::Received, Fate::Refused));
+        assert_eq!(
+            (sender.state(a), sender.state(b)),
+            (MessageState::Received, MessageState::Refused)
+        );
     }
 
     #[test]
-    fn a_receipt_for_what_was_never_sent_is_no_receipt() {
+    fn a_receipt_for_messages_that_were_never_sent_is_ignored() {
         let (sender, receiver) = pair();
         open(&sender, &receiver);
         let sent = sender.push(|bytes| bytes.push(1));
         sender.handle_received(sent.session, 9, &[]);
-        assert_eq!(sender.fate(sent), Fate::Open);
+        assert_eq!(sender.state(sent), MessageState::Open);
     }
 
     proptest! {
@@ -881,7 +885,7 @@ mod tests {
             let _ = Receipt::decode(&bytes);
             let (_, receiver) = pair();
             let opened = receiver.handle_opened(1, 7, 0);
-            receiver.handle_bytes(opened.connection, &bytes, |_| Verdict::Taken);
+            receiver.handle_bytes(opened.connection, &bytes, |_| Verdict::Processed);
         }
     }
 }

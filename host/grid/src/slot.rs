@@ -1,13 +1,13 @@
-//! Where keys go: slots, as Redis Cluster has them, and partitions.
+//! Slots of keys, as in Redis Cluster, and the partitions of slots.
 
-/// Slots of all keys.
+/// Number of slots.
 pub const SLOTS: u16 = 16_384;
 
-/// The slot of a key: CRC-16/XMODEM of the key, or of what is between its first
-/// `{` and the next `}`, if that is anything; modulo [`SLOTS`].
+/// The slot of a key: CRC-16/XMODEM of the key, or of its hash tag (the text between the first `{`
+/// and the next `}`, if not empty), modulo [`SLOTS`].
 #[must_use]
 pub fn slot(key: &[u8]) -> u16 {
-    // Looked at several bytes at once: few keys have one.
+    // Fast path: few keys have a hash tag.
     if !key.contains(&b'{') {
         return crc16(key) % SLOTS;
     }
@@ -19,13 +19,13 @@ pub fn slot(key: &[u8]) -> u16 {
     crc16(tag.unwrap_or(key)) % SLOTS
 }
 
-/// The partition that a slot lies in: slots in a row lie in one.
+/// The partition of a slot. Consecutive slots are in the same or in consecutive partitions.
 #[must_use]
 pub fn partition(slot: u16, partitions: u16) -> u16 {
     (u32::from(slot) * u32::from(partitions) / u32::from(SLOTS)) as u16
 }
 
-/// The slots of a partition: from the first up to but not including the last.
+/// The slots of a partition: the first, and the last (exclusive).
 #[must_use]
 pub fn slots(number: u16, partitions: u16) -> std::ops::Range<u16> {
     let first =
@@ -35,10 +35,10 @@ pub fn slots(number: u16, partitions: u16) -> std::ops::Range<u16> {
 
 const POLYNOMIAL: u16 = 0x1021;
 
-/// Bytes that are taken in one step.
+/// Bytes that are processed in one step.
 const STEP: usize = 8;
 
-/// By how many bytes come after it in its step: what a byte adds to the checksum.
+/// Contribution of a byte to the checksum, by the number of bytes after it in its step.
 const TABLES: [[u16; 256]; STEP] = {
     let mut tables = [[0; 256]; STEP];
     let mut byte = 0;
@@ -59,8 +59,8 @@ const TABLES: [[u16; 256]; STEP] = {
     tables
 };
 
-/// A step of several bytes is the sum of what each of them adds (Kounavis and Berry, "Novel
-/// Table Lookup-Based Algorithms for High-Performance CRC Generation", 2008).
+/// CRC-16. The checksum of a step of several bytes is the sum of their contributions (Kounavis and
+/// Berry, "Novel Table Lookup-Based Algorithms for High-Performance CRC Generation", 2008).
 fn crc16(bytes: &[u8]) -> u16 {
     let (steps, rest) = bytes.as_chunks::<STEP>();
     let crc = steps.iter().fold(0_u16, |crc, step| {
@@ -87,7 +87,7 @@ mod tests {
     }
 
     #[test]
-    fn steps_of_several_bytes_come_to_the_same() {
+    fn checksums_by_steps_and_by_bytes_are_equal() {
         let bytes: Vec<u8> = (0..100_u32).map(|n| ((n * n * 31) >> 3) as u8).collect();
         for end in 0..bytes.len() {
             let mut crc = 0_u16;
@@ -102,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    fn each_partition_has_slots_in_a_row() {
+    fn each_partition_has_consecutive_slots() {
         for partitions in [1, 7, 271, 5_003] {
             let mut next = 0;
             for number in 0..partitions {

@@ -1,10 +1,9 @@
-//! Who holds what: the partition table.
+//! The partition table: which members hold which partitions.
 //!
-//! The coordinator alone makes tables, and each member follows the newest of its
-//! coordinator. Tables of one *branch* follow one another; whoever takes over,
-//! or finds that two clusters have become one, begins a branch of its own from
-//! the table that most members follow. A member whose own table is no ancestor
-//! of the new one was away: what it holds is to be merged, not to be trusted.
+//! Only the coordinator makes tables, and each member follows the newest table of its coordinator.
+//! Consecutive tables form a *branch*. A coordinator that takes over, or finds that two clusters
+//! have merged, starts its own branch from the table that most members follow. A member whose table
+//! is no ancestor of the new one was partitioned: its data must be merged and is not trusted.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -14,25 +13,23 @@ use serde::{Deserialize, Serialize};
 
 use crate::map::MapCatalog;
 
-/// Partitions of a cluster, unless the configuration says otherwise: a prime, so
-/// that shares differ little.
+/// Default number of partitions of a cluster: a prime, so that shares differ little.
 pub const PARTITIONS: u16 = 271;
-/// Copies of one partition, the primary and those on their way among them.
+/// Maximum number of replicas of one partition: the primary, backups, and copies in progress.
 pub const REPLICAS_MAX: usize = 16;
-/// Branches that a table names as its ancestors.
+/// Maximum number of branches that a table lists as its ancestors.
 const ANCESTORS_MAX: usize = 16;
-/// Members that a table names as missing, at most: the rest count as one with the
-/// earliest of them.
+/// Maximum number of members that a table lists as missing, those missing longest first.
 pub const MISSING_MAX: usize = 64;
 
-/// Names a table.
+/// Identifies a table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Stamp {
-    /// Grows with each branch.
+    /// Increases with each branch.
     pub term: u64,
-    /// Who makes the tables of this branch.
+    /// The member that makes the tables of this branch.
     pub author: MemberId,
-    /// Grows with each table of the branch.
+    /// Increases with each table of the branch.
     pub version: u64,
 }
 
@@ -42,53 +39,50 @@ impl fmt::Display for Stamp {
     }
 }
 
-/// One copy of a partition.
+/// One replica of a partition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Replica {
-    /// Who has it, or is to have it.
+    /// The member that has it, or is to have it.
     pub member: MemberId,
-    /// What it is for: 0 the primary, 1 the first backup, and so on. The first
-    /// backup has maps that the second does not have, if these have one backup
-    /// only.
+    /// Its role: 0 for the primary, 1 for the first backup, and so on. Maps with one backup have no
+    /// entries at place 2.
     pub place: u8,
-    /// The lowest place for which it has everything; `None` while it is on its
-    /// way.
+    /// The lowest place for which its data is complete; `None` while it is being copied.
     pub complete: Option<u8>,
 }
 
 impl Replica {
-    /// Whether it has everything that its place should have.
+    /// Whether it has all data of its place.
     #[must_use]
     pub fn is_complete(&self) -> bool {
         self.complete.is_some_and(|complete| complete <= self.place)
     }
 }
 
-/// Who has a partition.
+/// The assignment of a partition to members.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Assignment {
-    /// Grows with each change of the primary; whoever comes with an older one is
-    /// refused.
+    /// Increases with each change of the primary. Messages with an older epoch are refused.
     pub epoch: u64,
-    /// The primary, then the backups in their order, then copies on their way.
+    /// The primary, then the backups in order, then copies in progress.
     pub replicas: Vec<Replica>,
 }
 
 impl Assignment {
-    /// Who answers for it.
+    /// The primary.
     #[must_use]
     pub fn primary(&self) -> Option<MemberId> {
         self.replicas.first().map(|replica| replica.member)
     }
 
-    /// The copy of a member.
+    /// The replica of a member.
     #[must_use]
     pub fn of(&self, member: MemberId) -> Option<&Replica> {
         self.replicas.iter().find(|replica| replica.member == member)
     }
 
-    /// Who takes over with the most complete copy, if the primary is not here.
-    pub(crate) fn heir(&self, is_here: impl Fn(MemberId) -> bool) -> Option<MemberId> {
+    /// The member with the most complete copy, which takes over if the primary is missing.
+    pub(crate) fn successor(&self, is_here: impl Fn(MemberId) -> bool) -> Option<MemberId> {
         let (primary, copies) = self.replicas.split_first()?;
         if is_here(primary.member) {
             return None;
@@ -97,52 +91,51 @@ impl Assignment {
         whole.min_by_key(|copy| copy.complete).map(|copy| copy.member)
     }
 
-    /// What a copy has that was complete depends on the maps that it was to have: with other maps
-    /// it is compared again, except for the one of `heir`.
-    pub(crate) fn forget_copies(&mut self, heir: Option<MemberId>) {
-        for copy in self.replicas.iter_mut().skip(1).filter(|copy| Some(copy.member) != heir) {
+    /// Marks all copies as incomplete, except for the one of `successor`: after the maps have
+    /// changed, their content must be compared again.
+    pub(crate) fn forget_copies(&mut self, successor: Option<MemberId>) {
+        for copy in self.replicas.iter_mut().skip(1).filter(|copy| Some(copy.member) != successor) {
             copy.complete = None;
         }
     }
 }
 
-/// A member as a table knows it.
+/// A member of a table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Known {
-    /// Who.
+pub struct TableMember {
+    /// Its id.
     pub id: MemberId,
-    /// How often it had come back when it was taken in.
+    /// How many times it had returned when it was added to the table; see
+    /// [`convoke_membership::Member::generation`].
     pub generation: u32,
 }
 
-/// A member that was lost and may come back with what it held then.
+/// A member that was lost, or was partitioned, and may return with outdated data.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Missing {
-    /// Who.
+    /// Its id.
     pub id: MemberId,
-    /// What was removed from then on it may not know of: milliseconds of the shared
-    /// clock.
+    /// It may lack removals since this time, in milliseconds of the cluster's clock.
     pub since_ms: u64,
 }
 
-/// The table.
+/// A partition table; see the [module](self).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Table {
-    /// Its name.
+    /// Its identity.
     pub stamp: Stamp,
-    /// The member that made the first table that this one comes of: two clusters that
-    /// never were one have different ones.
+    /// The author of the first table that this one descends from. It differs between clusters that
+    /// were never one.
     pub lineage: MemberId,
-    /// Where its branch comes from: the last tables of the branches before, the
-    /// nearest first.
+    /// The last tables of the previous branches, latest first.
     pub ancestors: Vec<Stamp>,
-    /// Who takes part, lite members among them.
-    pub members: Vec<Known>,
-    /// Members that were lost and have not brought in what they held.
+    /// The members, including lite members.
+    pub members: Vec<TableMember>,
+    /// Members that were lost or partitioned and have not merged their data.
     pub missing: Vec<Missing>,
-    /// How maps behave.
+    /// The settings of maps.
     pub maps: MapCatalog,
-    /// By number.
+    /// The assignments, by partition.
     pub partitions: Vec<Assignment>,
 }
 
@@ -161,26 +154,27 @@ impl Table {
         }
     }
 
-    /// The generation under which it knows a member.
+    /// The generation of a member in this table.
     #[must_use]
     pub fn generation(&self, id: MemberId) -> Option<u32> {
         self.members.iter().find(|known| known.id == id).map(|known| known.generation)
     }
 
-    /// Whether its members are these, each of its generation; true when they are not known.
+    /// Whether these are its members, each with its generation; true for an empty list, which means
+    /// that they are not known.
     pub(crate) fn is_of(&self, members: &[(MemberId, u32)]) -> bool {
         let has = |(id, generation): &(MemberId, u32)| self.generation(*id) == Some(*generation);
         members.is_empty() || self.members.len() == members.len() && members.iter().all(has)
     }
 
-    /// Since when a member has been missing that may bring in what it held, in
-    /// milliseconds of the shared clock; `None` when none is.
+    /// The earliest time since which a member is missing that may bring entries back, in
+    /// milliseconds of the cluster's clock; `None` when none is missing.
     #[must_use]
     pub fn missing_since_ms(&self) -> Option<u64> {
         self.missing.iter().map(|missing| missing.since_ms).min()
     }
 
-    /// Whether it comes of that table, or is it.
+    /// Whether it is this table or descends from it.
     #[must_use]
     pub fn continues(&self, older: Stamp) -> bool {
         std::iter::once(&self.stamp).chain(&self.ancestors).any(|stamp| {
@@ -189,7 +183,7 @@ impl Table {
         })
     }
 
-    /// The first table of a new branch that goes on from this one.
+    /// The first table of a new branch that continues this one.
     #[must_use]
     pub fn branch(&self, author: MemberId, term: u64) -> Self {
         let mut ancestors = vec![self.stamp];
@@ -197,8 +191,8 @@ impl Table {
         Self { stamp: Stamp { term, author, version: 1 }, ancestors, ..self.clone() }
     }
 
-    /// Whether all copies are complete that there are to be, with as many data
-    /// members as there are.
+    /// Whether all replicas that are possible with this number of data members exist and are
+    /// complete.
     #[must_use]
     pub fn is_safe(&self, copies: usize, data_members: usize) -> bool {
         let wanted = (copies + 1).min(data_members);
@@ -208,13 +202,13 @@ impl Table {
         })
     }
 
-    /// Whether its members have brought in all that they held of other tables.
+    /// Whether its members have merged all data of other branches.
     #[must_use]
     pub fn is_merged(&self) -> bool {
         self.missing.iter().all(|missing| self.generation(missing.id).is_none())
     }
 
-    /// Copies that are there of those that are to be, over all partitions.
+    /// Number of complete replicas and of wanted replicas, over all partitions.
     #[must_use]
     pub fn progress(&self, copies: usize, data_members: usize) -> (usize, usize) {
         let wanted = (copies + 1).min(data_members);
@@ -225,7 +219,7 @@ impl Table {
         (self.partitions.iter().map(complete).sum(), wanted * self.partitions.len())
     }
 
-    /// How many partitions each member is the primary of.
+    /// The number of partitions of which each member is the primary.
     #[must_use]
     pub fn primaries(&self) -> HashMap<MemberId, usize> {
         let mut counts = HashMap::new();
@@ -235,7 +229,7 @@ impl Table {
         counts
     }
 
-    /// Whether it keeps the bounds; tables come from the network.
+    /// Whether it is within the bounds. Tables come from the network.
     #[must_use]
     pub fn is_sound(&self, partitions: u16) -> bool {
         self.partitions.len() == usize::from(partitions)
@@ -260,19 +254,19 @@ mod tests {
     }
 
     #[test]
-    fn a_branch_continues_what_it_came_from_and_nothing_later() {
+    fn a_branch_continues_its_ancestors_and_no_later_tables() {
         let mut first = Table::founded_by(id(1), 3, MapCatalog::default());
         first.stamp.version = 7;
         let second = first.branch(id(2), 2);
         let at = |version| Stamp { version, ..first.stamp };
         assert!(second.continues(at(7)) && second.continues(at(3)));
-        assert!(!second.continues(at(8)), "it does not know of that one");
+        assert!(!second.continues(at(8)), "a later table is no ancestor");
         assert!(second.continues(second.stamp) && !first.continues(second.stamp));
         assert!(second.stamp > first.stamp);
     }
 
     #[test]
-    fn a_table_from_the_network_keeps_the_bounds() {
+    fn a_table_from_the_network_must_be_within_the_bounds() {
         let table = Table::founded_by(id(1), 3, MapCatalog::default());
         assert!(table.is_sound(3) && !table.is_sound(4));
         let mut twice = table;

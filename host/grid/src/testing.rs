@@ -30,15 +30,15 @@ impl Host for Process {
     fn report(&self, _: Report) {}
 }
 
-/// One of seven partitions, which knows nobody yet.
+/// A grid with seven partitions, before its first view.
 pub(crate) fn grid(me: MemberId) -> Grid {
     let settings =
         GridSettings { partitions: Some(7), min_members: 1, hasher: KeyHasher::new([7; 16]) };
     Grid::new(me, Arc::new(Process), settings, MapCatalog::default())
 }
 
-/// It follows a view from now on.
-pub(crate) fn follow(grid: &Grid, view: &View) {
+/// Makes a grid adopt a view.
+pub(crate) fn adopt_view(grid: &Grid, view: &View) {
     grid.expect_view(view);
     grid.handle_view(view);
     grid.tick();

@@ -1,6 +1,6 @@
-//! Topics: what is published on any member reaches every subscriber on every
-//! member, in the order of its publisher. Nothing is stored. Who subscribed is known to each
-//! member of its own subscribers alone; the others are asked when somebody wants to know.
+//! Topics: a message that is published on any member is delivered to every subscriber on every
+//! member, in the order of its publisher. Nothing is stored. Each member knows only its own
+//! subscribers; queries ask the others.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
@@ -11,40 +11,40 @@ use serde::{Deserialize, Serialize};
 
 use crate::glob::Glob;
 
-/// Length of a topic's name, in bytes, at most.
+/// Maximum length of a topic's name, in bytes.
 pub const TOPIC_BYTES_MAX: usize = 16 * 1024;
 
-/// Topics or patterns in one answer, at most, and bytes of their names.
+/// Maximum number of topics or patterns in one answer.
 pub const NAMES_MAX: usize = 1_000_000;
-/// See [`NAMES_MAX`].
+/// Maximum total length of these names, in bytes.
 pub const NAMES_BYTES_MAX: usize = 16 * 1024 * 1024;
 
-/// What one may ask about subscriptions.
+/// A query about subscriptions.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Question {
-    /// How many subscribed to each of these topics by name.
+pub enum SubscriptionQuery {
+    /// How many clients subscribed to each of these topics by name.
     Counts(Vec<Bytes>),
-    /// To which topics somebody subscribed by name: those that fit a glob pattern, or all.
+    /// Topics to which clients subscribed by name: those that match a glob pattern, or all.
     Topics(Option<Bytes>),
-    /// To which patterns somebody subscribed.
+    /// Patterns to which clients subscribed.
     Patterns,
 }
 
-/// What came of it.
+/// The answer to a [`SubscriptionQuery`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Found {
-    /// In the order of the topics that were asked for.
+pub enum SubscriptionInfo {
+    /// In the order of the topics in the query.
     Counts(Vec<u64>),
-    /// Each name once.
+    /// Distinct names.
     Names(BTreeSet<Bytes>),
 }
 
-impl Found {
-    /// Adds what another member found. What answers another question adds nothing.
+impl SubscriptionInfo {
+    /// Adds the answer of another member. One of another kind adds nothing.
     ///
     /// # Errors
-    /// When it is more than [`NAMES_MAX`] or [`NAMES_BYTES_MAX`].
-    pub(crate) fn add(&mut self, other: Self) -> Result<(), TooMany> {
+    /// When the names exceed [`NAMES_MAX`] or [`NAMES_BYTES_MAX`].
+    pub(crate) fn add(&mut self, other: Self) -> Result<(), TooManyNames> {
         match (self, other) {
             (Self::Counts(counts), Self::Counts(others)) if counts.len() == others.len() => {
                 for (count, other) in counts.iter_mut().zip(others) {
@@ -61,34 +61,33 @@ impl Found {
     }
 }
 
-/// There are more topics or patterns than one answer may have.
+/// There are more topics or patterns than one answer can hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 #[error("there are more than {NAMES_MAX} names, or more than {} MiB of them", NAMES_BYTES_MAX >> 20)]
-pub struct TooMany;
+pub struct TooManyNames;
 
-fn bounded(names: &BTreeSet<Bytes>) -> Result<(), TooMany> {
+fn bounded(names: &BTreeSet<Bytes>) -> Result<(), TooManyNames> {
     let bytes: usize = names.iter().map(Bytes::len).sum();
-    if names.len() > NAMES_MAX || bytes > NAMES_BYTES_MAX { Err(TooMany) } else { Ok(()) }
+    if names.len() > NAMES_MAX || bytes > NAMES_BYTES_MAX { Err(TooManyNames) } else { Ok(()) }
 }
 
-/// Takes what is published. Must not block: a subscriber that does not keep up
-/// drops, and says so to whom it serves.
+/// Receives published messages. Must not block: a subscriber that does not keep up drops messages,
+/// and reports that to its client.
 pub trait Subscriber: Send + Sync {
-    /// Something was published. `pattern` is the one that fits, if it was
-    /// subscribed to by a pattern.
+    /// A message was published. `pattern` is the one that matched, for a subscription by pattern.
     fn deliver(&self, topic: &Bytes, pattern: Option<&Bytes>, payload: &Bytes);
 }
 
-/// What is subscribed to.
+/// What a subscription matches.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum TopicFilter {
     /// One topic.
     Named(Bytes),
-    /// All topics whose names fit a glob pattern.
+    /// All topics that match a glob pattern.
     Pattern(Bytes),
 }
 
-/// Names a subscription of this member.
+/// Identifies a subscription of this member.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SubscriptionId(u64);
 
@@ -154,7 +153,7 @@ impl Topics {
         }
     }
 
-    /// Delivers to the subscribers of this member; how many there were.
+    /// Delivers to the subscribers of this member; returns how many there were.
     pub(crate) fn deliver(&self, topic: &Bytes, payload: &Bytes) -> u64 {
         let inner = self.inner.read();
         let mut count = 0;
@@ -169,22 +168,25 @@ impl Topics {
         count
     }
 
-    /// What the subscriptions of this member are.
-    pub(crate) fn find(&self, question: &Question) -> Result<Found, TooMany> {
+    /// Answers a query for the subscriptions of this member.
+    pub(crate) fn query(
+        &self,
+        query: &SubscriptionQuery,
+    ) -> Result<SubscriptionInfo, TooManyNames> {
         let inner = self.inner.read();
-        let names: BTreeSet<Bytes> = match question {
-            Question::Counts(topics) => {
+        let names: BTreeSet<Bytes> = match query {
+            SubscriptionQuery::Counts(topics) => {
                 let count = |topic| inner.named.get(topic).map_or(0, |all| all.len() as u64);
-                return Ok(Found::Counts(topics.iter().map(count).collect()));
+                return Ok(SubscriptionInfo::Counts(topics.iter().map(count).collect()));
             }
-            Question::Topics(None) => inner.named.keys().cloned().collect(),
-            Question::Topics(Some(pattern)) => {
+            SubscriptionQuery::Topics(None) => inner.named.keys().cloned().collect(),
+            SubscriptionQuery::Topics(Some(pattern)) => {
                 let glob = Glob::new(pattern);
                 inner.named.keys().filter(|topic| glob.matches(topic)).cloned().collect()
             }
-            Question::Patterns => inner.patterns.iter().map(|p| p.text.clone()).collect(),
+            SubscriptionQuery::Patterns => inner.patterns.iter().map(|p| p.text.clone()).collect(),
         };
-        bounded(&names).map(|()| Found::Names(names))
+        bounded(&names).map(|()| SubscriptionInfo::Names(names))
     }
 }
 
@@ -194,51 +196,55 @@ mod tests {
     use parking_lot::Mutex;
 
     #[derive(Default)]
-    struct Heard(Mutex<Vec<String>>);
+    struct Recorder(Mutex<Vec<String>>);
 
-    impl Subscriber for Heard {
+    impl Subscriber for Recorder {
         fn deliver(&self, topic: &Bytes, pattern: Option<&Bytes>, payload: &Bytes) {
             self.0.lock().push(format!("{topic:?} {pattern:?} {payload:?}"));
         }
     }
 
     #[test]
-    fn what_members_found_is_added_up_within_bounds() {
-        let mut counts = Found::Counts(vec![1, 2]);
-        counts.add(Found::Counts(vec![3, 4])).unwrap();
-        counts.add(Found::Counts(vec![9])).unwrap();
-        counts.add(Found::Names(BTreeSet::new())).unwrap();
-        assert_eq!(counts, Found::Counts(vec![4, 6]), "what fits no question adds nothing");
+    fn answers_of_members_are_added_up_within_bounds() {
+        let mut counts = SubscriptionInfo::Counts(vec![1, 2]);
+        counts.add(SubscriptionInfo::Counts(vec![3, 4])).unwrap();
+        counts.add(SubscriptionInfo::Counts(vec![9])).unwrap();
+        counts.add(SubscriptionInfo::Names(BTreeSet::new())).unwrap();
+        assert_eq!(
+            counts,
+            SubscriptionInfo::Counts(vec![4, 6]),
+            "an answer of another kind adds nothing"
+        );
         let long = |n: u8| Bytes::from(vec![n; NAMES_BYTES_MAX / 2]);
-        let mut names = Found::Names([long(1)].into());
-        assert_eq!(names.add(Found::Names([long(1), long(2)].into())), Ok(()));
-        assert_eq!(names.add(Found::Names([long(3)].into())), Err(TooMany));
+        let mut names = SubscriptionInfo::Names([long(1)].into());
+        assert_eq!(names.add(SubscriptionInfo::Names([long(1), long(2)].into())), Ok(()));
+        assert_eq!(names.add(SubscriptionInfo::Names([long(3)].into())), Err(TooManyNames));
     }
 
     #[test]
-    fn subscribers_by_name_and_by_pattern_hear_what_is_theirs_until_they_go() {
-        let (topics, heard) = (Topics::default(), Arc::new(Heard::default()));
+    fn subscribers_by_name_and_by_pattern_receive_matching_messages() {
+        let (topics, recorder) = (Topics::default(), Arc::new(Recorder::default()));
         let name = TopicFilter::Named("news".into());
-        let named = topics.subscribe(name, Arc::clone(&heard) as _);
+        let named = topics.subscribe(name, Arc::clone(&recorder) as _);
         let filter = TopicFilter::Pattern("n*".into());
-        let pattern = topics.subscribe(filter, Arc::clone(&heard) as _);
+        let pattern = topics.subscribe(filter, Arc::clone(&recorder) as _);
         assert_eq!(topics.deliver(&"news".into(), &"a".into()), 2);
         assert_eq!(topics.deliver(&"nobody".into(), &"b".into()), 1);
         assert_eq!(topics.deliver(&"other".into(), &"c".into()), 0);
-        let counts = Question::Counts(vec!["news".into(), "nobody".into()]);
-        assert_eq!(topics.find(&counts), Ok(Found::Counts(vec![1, 0])));
+        let counts = SubscriptionQuery::Counts(vec!["news".into(), "nobody".into()]);
+        assert_eq!(topics.query(&counts), Ok(SubscriptionInfo::Counts(vec![1, 0])));
         let names = |names: &[&'static str]| {
-            Ok(Found::Names(names.iter().map(|name| Bytes::from(*name)).collect()))
+            Ok(SubscriptionInfo::Names(names.iter().map(|name| Bytes::from(*name)).collect()))
         };
-        assert_eq!(topics.find(&Question::Topics(None)), names(&["news"]));
-        assert_eq!(topics.find(&Question::Topics(Some("x*".into()))), names(&[]));
-        assert_eq!(topics.find(&Question::Patterns), names(&["n*"]));
+        assert_eq!(topics.query(&SubscriptionQuery::Topics(None)), names(&["news"]));
+        assert_eq!(topics.query(&SubscriptionQuery::Topics(Some("x*".into()))), names(&[]));
+        assert_eq!(topics.query(&SubscriptionQuery::Patterns), names(&["n*"]));
         topics.unsubscribe(named);
         topics.unsubscribe(pattern);
         topics.unsubscribe(pattern);
         assert_eq!(topics.deliver(&"news".into(), &"d".into()), 0);
         assert_eq!(
-            *heard.0.lock(),
+            *recorder.0.lock(),
             [
                 r#"b"news" None b"a""#,
                 r#"b"news" Some(b"n*") b"a""#,

@@ -228,7 +228,8 @@ fn write(random: &mut StdRng, grid: &Grid) {
     let key = format!("k{}", random.random_range(0..40));
     let partition = grid.partition_of(key.as_bytes());
     let value = vec![b'v'; random.random_range(0..60)];
-    let lifetimes = [Lifetime::Usual, Lifetime::For(30), Lifetime::Forever, Lifetime::For(60_000)];
+    let lifetimes =
+        [Lifetime::Default, Lifetime::For(30), Lifetime::Forever, Lifetime::For(60_000)];
     let op = match random.random_range(0..10) {
         0 => Op::Whole(WholeOp::Clear),
         1 => Op::Key(key.as_bytes(), KeyOp::Generic(GenericOp::Remove)),

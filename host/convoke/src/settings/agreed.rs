@@ -195,7 +195,7 @@ mod tests {
         let entries: BTreeMap<String, MapEntry> = toml::from_str(text).unwrap();
         let catalog = super::super::data::catalog(&entries).unwrap();
         let is_set = partitions.is_some();
-        (terms(partitions.unwrap_or(271), is_set, &entries, &catalog.usual, false), catalog)
+        (terms(partitions.unwrap_or(271), is_set, &entries, &catalog.defaults, false), catalog)
     }
 
     const MAPS: &str = "[\"*\"]\nttl-s = 60\nmemory-mib = 8\nmerge = \"higher-hits\"\n\

@@ -91,7 +91,7 @@ impl DataSettings {
                 partitions,
                 given.is_some(),
                 &file.maps,
-                &catalog.usual,
+                &catalog.defaults,
                 options.change_maps.or(file.change_maps).unwrap_or(false),
             ),
             catalog,
@@ -116,7 +116,7 @@ pub(super) fn catalog(entries: &BTreeMap<String, MapEntry>) -> Result<MapCatalog
         }
         named.push((name.clone(), entry.settings(name, &default)?));
     }
-    Ok(MapCatalog { usual: default, named })
+    Ok(MapCatalog { defaults: default, named })
 }
 
 impl MapEntry {
@@ -241,7 +241,7 @@ mod tests {
     #[test]
     fn maps_inherit_unset_keys_from_the_default() {
         let catalog = read("[\"*\"]\nbackups = 2\n[sessions]\nttl-s = 60\n[\"cache-*\"]\nbackups = 0\nmemory-mib = 8\neviction = \"lfu\"\n").unwrap();
-        assert_eq!(catalog.usual.backups, 2);
+        assert_eq!(catalog.defaults.backups, 2);
         assert_eq!(catalog.of("sessions").backups, 2);
         assert_eq!(catalog.of("sessions").ttl_ms, Some(60_000));
         assert_eq!(catalog.of("cache-a").memory_bytes_max, Some(8 << 20));

@@ -168,7 +168,7 @@ fn lifetime(headers: &HeaderMap) -> Result<Lifetime, Failure> {
         }
     };
     Ok(match (ms(&TTL)?, ms(&MAX_IDLE)?) {
-        (None, None) => Lifetime::Usual,
+        (None, None) => Lifetime::Default,
         (ttl_ms, max_idle_ms) => Lifetime::Limited { ttl_ms, max_idle_ms },
     })
 }

@@ -61,7 +61,7 @@ pub(super) async fn topic(
     check_topic(&topic)?;
     let messages =
         EventStream::open(&web, &connection_info, &[(Bytes::from(topic), false)], message)?;
-    web.grid.all_told().await;
+    web.grid.announcements_received().await;
     Ok(messages.into_response())
 }
 
@@ -79,7 +79,7 @@ pub(super) async fn topics(
     check_topic(&pattern)?;
     let messages =
         EventStream::open(&web, &connection_info, &[(Bytes::from(pattern), true)], message)?;
-    web.grid.all_told().await;
+    web.grid.announcements_received().await;
     Ok(messages.into_response())
 }
 

@@ -1,4 +1,4 @@
-//! Comparing a fragment with a copy elsewhere, and carrying it there.
+//! Comparing a fragment with a copy on another member, and copying it there.
 
 use std::ops::Range;
 
@@ -12,19 +12,19 @@ use crate::map::{Map, MergePolicy};
 use crate::ordered::Hashed as _;
 use crate::value::{Structure, StructureEdit};
 
-/// Ranges that a fragment is cut into to compare it, at most: 2^10.
+/// Maximum number of ranges into which a fragment is divided for comparison: 2^10.
 const CUT_BITS_MAX: u32 = 10;
-/// Keys in one range, about, before there are as many ranges as there may be.
+/// Approximate number of keys in one range, up to the maximum number of ranges.
 const KEYS_PER_RANGE: usize = 16;
 
-/// Hashes from one up to but not including another.
+/// Hashes from one to another (exclusive).
 pub(crate) type HashRange = Range<u64>;
 
 /// All hashes.
 pub(crate) const ALL_HASHES: HashRange = 0..1 << 32;
 
-/// One entry or removal on its way to another member. A structure comes as
-/// several, one behind the other.
+/// One entry or removal as it is sent to another member. A structure consists of several items, one
+/// after the other.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) enum Item<'a> {
     /// A plain value.
@@ -40,31 +40,31 @@ pub(crate) enum Item<'a> {
         #[serde(borrow, with = "serde_bytes")]
         value: &'a [u8],
     },
-    /// The beginning of a structure.
+    /// The first part of a structure.
     Structure {
         /// The key.
         #[serde(borrow, with = "serde_bytes")]
         key: &'a [u8],
         /// Version, expiry, statistics.
         meta: Meta,
-        /// Makes the first part of it from nothing.
+        /// Creates the first part.
         #[serde(borrow)]
         edit: StructureEdit<'a>,
     },
-    /// More of the structure before.
+    /// The next part of the structure before.
     More(#[serde(borrow)] StructureEdit<'a>),
     /// The key was removed.
     Removal {
         /// The key.
         #[serde(borrow, with = "serde_bytes")]
         key: &'a [u8],
-        /// Of its removal.
+        /// Version of the removal.
         version: Version,
     },
 }
 
 impl<'a> Item<'a> {
-    /// Its key; `None` for more of a structure.
+    /// Its key; `None` for the next part of a structure.
     fn key(&self) -> Option<&'a [u8]> {
         match self {
             Self::Plain { key, .. } | Self::Structure { key, .. } | Self::Removal { key, .. } => {
@@ -74,7 +74,7 @@ impl<'a> Item<'a> {
         }
     }
 
-    /// The same with its deadlines moved by so many milliseconds.
+    /// The item with its deadlines moved by this number of milliseconds.
     pub(crate) fn shifted(mut self, ms: i64) -> Self {
         if let Self::Plain { meta, .. } | Self::Structure { meta, .. } = &mut self {
             let Expiry { deadline_ms, idle } = &mut meta.expiry;
@@ -86,8 +86,8 @@ impl<'a> Item<'a> {
         self
     }
 
-    /// Items that lie one behind the other; `None` when they cannot be read, a key is longer
-    /// than one may be, or there is no such kind of value.
+    /// Decodes consecutive items; `None` when they are malformed, a key is too long, or the kind of
+    /// a value is unknown.
     pub(crate) fn decode_all(bytes: &'a [u8]) -> Option<Vec<Self>> {
         let (mut items, mut rest) = (Vec::new(), bytes);
         while !rest.is_empty() {
@@ -103,20 +103,20 @@ impl<'a> Item<'a> {
     }
 }
 
-/// What a holder says of its copy of a fragment.
+/// Summary of the copy that a member holds.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Held<'a> {
-    /// The map.
+    /// The name of the map.
     #[serde(borrow)]
     pub(crate) map: &'a str,
-    /// Of the whole fragment.
+    /// Digest of the whole fragment.
     pub(crate) digest: u64,
-    /// Of the ranges that all hashes are cut into; empty when there is nothing.
+    /// Digests of the ranges into which all hashes are divided; empty for an empty fragment.
     pub(crate) ranges: Vec<u64>,
 }
 
 impl Fragment {
-    /// What to say of this copy.
+    /// The summary of this copy.
     pub(crate) fn held<'a>(&self, map: &'a str) -> Held<'a> {
         let entries = self.len() + self.removals();
         if entries == 0 {
@@ -126,7 +126,7 @@ impl Fragment {
         Held { map, digest: self.digest(), ranges: self.range_digests(1 << bits) }
     }
 
-    /// The digests of so many ranges of equal width; a power of two.
+    /// The digests of `count` ranges of equal width; a power of two.
     fn range_digests(&self, count: usize) -> Vec<u64> {
         let shift = 32 - count.ilog2();
         let mut digests = vec![0; count];
@@ -162,8 +162,8 @@ impl Fragment {
         ranges
     }
 
-    /// Gives the items of a range in the order of hashes, until `bytes` of them
-    /// are given. Returns where it stopped: the rest begins there.
+    /// Emits the items of a range in the order of hashes, until they are `bytes` long. Returns the
+    /// hash at which the rest begins.
     pub(crate) fn items(
         &self,
         range: &HashRange,
@@ -187,7 +187,7 @@ impl Fragment {
             if given >= bytes {
                 return u64::from(next);
             }
-            // All of one hash together, so that a range can end between any two.
+            // All items of one hash together, so that a range can end between any two hashes.
             while let Some(entry) = entries.next_if(|entry| entry.hash() == next) {
                 given += entry.bytes() + 16;
                 give(entry, each);
@@ -199,13 +199,13 @@ impl Fragment {
         }
     }
 
-    /// A copy of another fragment begins; what differs follows.
+    /// Prepares for a copy of the primary's fragment; the differing ranges follow.
     pub(crate) fn begin_copy(&mut self, cleared: Version, floor: Version) {
         self.cleared = cleared;
         self.floor = floor;
     }
 
-    /// Drops everything in a range: what the primary has comes in its place.
+    /// Drops all entries and removals in a range, which the items of the primary will replace.
     pub(crate) fn drop_range(&mut self, range: &HashRange) {
         let start = range.start as u32;
         let within = |hash: u32| u64::from(hash) < range.end;
@@ -223,11 +223,11 @@ impl Fragment {
             .map(|removal| (removal.hash(), removal.key.clone()))
             .collect();
         for (hash, key) in keys {
-            self.unbury(hash, &key);
+            self.remove_tombstone(hash, &key);
         }
     }
 
-    /// Puts an item where there is nothing of its key. Returns whether it fits.
+    /// Adds an item whose key does not exist here. Returns whether it fits.
     pub(crate) fn load(
         &mut self,
         map: &Map,
@@ -240,7 +240,7 @@ impl Fragment {
             Item::Plain { key, meta, kind, value } => {
                 let hash = hash_of(key);
                 self.take(hash, key);
-                self.unbury(hash, key);
+                self.remove_tombstone(hash, key);
                 let entry = Plain::new(hash, Usage::new(now_ms), meta, key, *kind, value);
                 self.add_plain(entry, meta);
                 true
@@ -248,7 +248,7 @@ impl Fragment {
             Item::Structure { key, meta, edit } => {
                 let hash = hash_of(key);
                 self.take(hash, key);
-                self.unbury(hash, key);
+                self.remove_tombstone(hash, key);
                 let mut value = Structure::for_edit(edit);
                 let fits = value.apply(edit).is_ok();
                 self.add_structure(map, now_ms, hash, key, *meta, value);
@@ -267,31 +267,31 @@ impl Fragment {
             Item::Removal { key, version } => {
                 let hash = hash_of(key);
                 self.take(hash, key);
-                self.bury(hash, key, *version);
+                self.add_tombstone(hash, key, *version);
                 true
             }
         }
     }
 
-    /// Whether an entry of another cluster, or of the other side of a split,
-    /// is to take the place of what is here. `kin` when it comes from a member of this
-    /// cluster that was away: what was removed here as a whole was removed for it too.
+    /// Whether an entry of another cluster, or of the other side of a split, replaces the entry
+    /// here. With `same_cluster`, it comes from a member of this cluster that was partitioned: a
+    /// removal of all entries here applies to it too.
     pub(crate) fn wants(
         &self,
         policy: MergePolicy,
         (hash, key): (u32, &[u8]),
         meta: &Meta,
         removed: bool,
-        kin: bool,
+        same_cluster: bool,
     ) -> bool {
-        if policy == MergePolicy::Discard || (kin && meta.version <= self.cleared) {
+        if policy == MergePolicy::Discard || (same_cluster && meta.version <= self.cleared) {
             return false;
         }
         if let Some(gone) = self.removed_at(hash, key) {
             return meta.version > gone;
         }
         let Some(here) = self.get(hash, key).map(|entry| entry.meta()) else {
-            return !kin || meta.version > self.floor;
+            return !same_cluster || meta.version > self.floor;
         };
         let later = meta.version > here.version;
         let hits = |meta: &Meta| meta.statistics.map_or(0, |statistics| statistics.hits);
@@ -304,7 +304,7 @@ impl Fragment {
     }
 }
 
-/// Gives one entry, a structure in parts.
+/// Emits one entry; a structure in several parts.
 pub(crate) fn give(entry: Entry<'_>, each: &mut dyn FnMut(&Item<'_>)) {
     match entry {
         Entry::Plain(entry) => each(&Item::Plain {
@@ -358,7 +358,7 @@ mod tests {
                 2 => Edit::Structure(StructureEdit::List(ListEdit::PushBack(vec![key; 300]))),
                 _ => Edit::Put { kind: 0, value: key, expiry: Expiry::NEVER },
             };
-            // What does not fit is no edit that a primary makes.
+            // An edit that does not fit is not one that a primary makes.
             let _ = fragment.apply(map, NOW_MS, hash(key), key, Version(*version), &edit);
         }
     }
@@ -369,7 +369,7 @@ mod tests {
         items
     }
 
-    /// Brings the copy to what the original is, as a backup does.
+    /// Makes the copy equal to the original, as a backup does.
     fn repair(original: &Fragment, copy: &mut Fragment, map: &Map, bytes: usize) -> usize {
         let mut sent = 0;
         for range in original.differing(&copy.held("m")) {
@@ -395,7 +395,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_copy_is_repaired_whatever_it_held(
+        fn any_copy_can_be_repaired(
             common in proptest::collection::vec((0..400_u16, any::<u8>()), 0..300),
             ours in proptest::collection::vec((0..400_u16, any::<u8>()), 0..60),
             theirs in proptest::collection::vec((0..400_u16, any::<u8>()), 0..60),
@@ -417,7 +417,7 @@ mod tests {
     }
 
     #[test]
-    fn a_copy_that_misses_one_key_is_sent_little() {
+    fn little_is_sent_to_a_copy_that_lacks_one_key() {
         let map = map();
         let (mut original, mut copy) = (Fragment::default(), Fragment::default());
         let many: Vec<_> = (0..20_000_u16).map(|n| (n, 3)).collect();
@@ -430,7 +430,7 @@ mod tests {
     }
 
     #[test]
-    fn what_comes_from_elsewhere_is_taken_as_the_policy_says() {
+    fn the_merge_policy_decides_about_entries_of_the_other_side() {
         let map = map();
         let mut fragment = Fragment::default();
         fill(&mut fragment, &map, &[(1, 3), (2, 3), (2, 0)], &mut 10);
@@ -440,10 +440,10 @@ mod tests {
             fragment.wants(policy, (hash(&key), &key), &meta, false, true)
         };
         for policy in [MergePolicy::LastWriter, MergePolicy::PutIfAbsent, MergePolicy::HigherHits] {
-            assert!(wants(policy, 9, 1), "what is not here is taken");
-            assert!(!wants(policy, 2, 13), "what was removed later stays so");
-            assert!(wants(policy, 2, 14), "what was written after the removal is taken");
-            assert!(!wants(policy, 1, 11), "the same is not taken again");
+            assert!(wants(policy, 9, 1), "a key that does not exist here is taken");
+            assert!(!wants(policy, 2, 13), "a later removal wins");
+            assert!(wants(policy, 2, 14), "a value written after the removal is taken");
+            assert!(!wants(policy, 1, 11), "the same version is not taken again");
         }
         assert!(wants(MergePolicy::LastWriter, 1, 12));
         assert!(!wants(MergePolicy::PutIfAbsent, 1, 12));

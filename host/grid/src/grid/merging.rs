@@ -1,5 +1,5 @@
-//! What a member holds of another table: offered to those who lead now, before
-//! it is given up.
+//! Merging, on the side that offers: data of another table is sent to the current primaries before
+//! it is dropped.
 
 use std::future::poll_fn;
 use std::sync::Arc;
@@ -17,12 +17,11 @@ use crate::map::Map;
 use crate::message::Message;
 use crate::partition::{Executed, Role};
 
-/// Bytes of one message.
+/// Maximum length of the items in one message, in bytes.
 const MERGE_BYTES: usize = 256 * 1024;
 
 impl Grid {
-    /// Starts to merge what is left over, unless that is under way, or there is
-    /// nobody to offer it to.
+    /// Starts to merge leftover data, unless a merge is running or there is no other member.
     pub(super) fn merge_leftovers(&self) {
         let inner = &self.inner;
         if inner.core.peers.read().is_empty() || inner.merging.swap(true, Ordering::AcqRel) {
@@ -35,15 +34,15 @@ impl Grid {
         }));
     }
 
-    /// Offers everything once. What could not be offered is left for the next try.
+    /// Offers all leftover data once. What fails is offered again with the next try.
     async fn merge_all(&self) {
         let inner = &self.inner;
         for number in 0..self.partitions() {
             self.merge_partition(number).await;
         }
         if !self.has_leftovers() {
-            self.nothing_left();
-            self.tell_settled();
+            self.clear_merge_state();
+            self.report_settled();
             inner.report(Report::Merged { items: inner.merged.swap(0, Ordering::Relaxed) });
         }
     }
@@ -69,14 +68,14 @@ impl Grid {
             return;
         }
         partition.leftover = false;
-        if matches!(partition.role, Role::Follow(_)) {
+        if matches!(partition.role, Role::Backup(_)) {
             partition.ask(core);
         } else if matches!(partition.role, Role::Idle) {
             partition.drop_all(core);
         }
     }
 
-    /// Offers one map of one partition. Returns whether that was done.
+    /// Offers one map of one partition. Returns whether it was merged.
     async fn merge_map(&self, number: u16, map: &Arc<Map>, primary: MemberId) -> bool {
         let inner = &self.inner;
         let core = &inner.core;
@@ -105,8 +104,9 @@ impl Grid {
                 }
                 inner.merged.fetch_add(count, Ordering::Relaxed);
                 let (id, map) = (begin(), &map.name);
-                let kin = core.is_kin.load(Ordering::Relaxed);
-                let message = Message::Merge { id, partition: number, kin, map, items: &items };
+                let same_cluster = core.is_same_cluster.load(Ordering::Relaxed);
+                let message =
+                    Message::Merge { id, partition: number, same_cluster, map, items: &items };
                 core.send(primary, &message);
                 match poll_fn(|context| inner.calls.poll(id, context)).await {
                     Progress::Answered(Answer::Merged(true)) => {}
@@ -117,7 +117,7 @@ impl Grid {
         true
     }
 
-    /// A member offers what it held.
+    /// Handles items that a member offers.
     pub(super) fn handle_merge(
         &self,
         from: MemberId,
@@ -125,14 +125,14 @@ impl Grid {
         number: u16,
         map: &str,
         items: &[Item<'_>],
-        kin: bool,
+        same_cluster: bool,
     ) {
         let inner = &self.inner;
         let core = &inner.core;
         let executed = match core.maps.open(map) {
             Ok(map) => {
                 let mut partition = core.partitions[usize::from(number)].lock();
-                partition.merge(core, &map, core.now(), items, kin)
+                partition.merge(core, &map, core.now(), items, same_cluster)
             }
             Err(_) => Executed::NotHere,
         };
@@ -148,7 +148,7 @@ impl Grid {
                 let host = Arc::clone(&inner.core.host);
                 host.spawn(Box::pin(async move {
                     let effect = crate::op::Effect::Adds;
-                    let settled = super::asking::settle(Arc::clone(&inner), ticket, reply, effect);
+                    let settled = super::routing::settle(Arc::clone(&inner), ticket, reply, effect);
                     let done = settled.await.is_ok();
                     inner.core.send(from, &Message::Merged { id, done });
                 }));

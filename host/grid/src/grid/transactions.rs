@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 
-use super::asking::{route, settle};
+use super::routing::{route, settle};
 use super::{Grid, Inner, Later, Started, spanning};
 use crate::map::Map;
 use crate::op::{
@@ -149,7 +149,7 @@ impl Inner {
     }
 
     fn start_running(self: &Arc<Self>, home: u16, op: &Op<'_>, now: Duration) -> Executed {
-        if self.core.partitions[usize::from(home)].lock().leading().is_none() {
+        if self.core.partitions[usize::from(home)].lock().serving_primary().is_none() {
             return Executed::NotHere;
         }
         if self.running.count.fetch_add(1, Ordering::Relaxed) >= RUNNING_MAX {
@@ -244,7 +244,7 @@ impl Inner {
     /// Applies a decided transaction in those of its partitions that this member leads, at once.
     fn commit_here(self: &Arc<Self>, id: TransactionId, participants: &[u16]) {
         let now = self.core.now();
-        if !self.is_sure(now) {
+        if !self.may_serve(now) {
             return;
         }
         let Some(map) = self.core.maps.at(0) else { return };

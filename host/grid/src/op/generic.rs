@@ -1,4 +1,4 @@
-//! Operations on a key, whatever its value is.
+//! Operations on a key with any type of value.
 
 use serde::{Deserialize, Serialize};
 
@@ -11,47 +11,46 @@ use crate::event::Class;
 use crate::value::Type;
 use crate::{OpError, Reply};
 
-/// An operation on any key.
+/// An operation on a key with any type of value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum GenericOp {
-    /// 1 or 0.
+    /// Whether the key exists; returns 1 or 0.
     Exists,
-    /// 1 or 0, and it counts as used.
+    /// Whether the key exists, and marks it as used; returns 1 or 0.
     Touch,
-    /// It goes; answers 1 or 0.
+    /// Removes the key; returns 1 or 0.
     Remove,
-    /// It goes if its last change has this version; answers 1, or 0 if it is not
-    /// there, or fails with [`OpError::Changed`].
+    /// Removes the key if its last change has this version; returns 1, or 0 if it does not exist.
+    /// Fails with [`OpError::Changed`] if the version differs.
     RemoveVersion(Version),
-    /// Its type as a word: `none`, `string`, `list`, `hash`, `set`, `zset`.
+    /// The name of its type: `none`, `string`, `list`, `hash`, `set`, `zset`.
     Type,
-    /// It expires at another time, if this holds; answers 1 or 0.
+    /// Sets another expiry, if the condition holds; returns 1 or 0.
     Expire(Lifetime, ExpireIf),
-    /// It expires no more; answers 1, or 0 when it did not anyway.
+    /// Removes the expiry; returns 1, or 0 if it had none.
     Persist,
-    /// When it expires, in milliseconds since 1970; -1 when never, -2 when there
-    /// is no such key.
+    /// When it expires, in milliseconds since 1970; -1 if never, -2 if there is no such key.
     Deadline,
-    /// In how many milliseconds it expires; -1 and -2 as above.
+    /// Time until it expires, in milliseconds; -1 and -2 as above.
     Remaining,
-    /// Of its last change, or of its removal while that is remembered, or zero.
+    /// Version of its last change, or of its removal while that is remembered; otherwise zero.
     Version,
-    /// Everything but the value: a map of numbers (`version`, `deadline-ms`,
-    /// `max-idle-ms`, `bytes`, `idle-seconds`, `frequency`; `created-ms` and
-    /// `hits` where the map counts) and the `type`. Nil when there is no such key.
+    /// All metadata: a map of numbers (`version`, `deadline-ms`, `max-idle-ms`, `bytes`,
+    /// `idle-seconds`, `frequency`; `created-ms` and `hits` if the map has statistics) and the
+    /// `type`. Nil if there is no such key.
     View,
 }
 
-/// When to set another expiry.
+/// Condition for setting another expiry.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ExpireIf {
-    /// When it does not expire now.
+    /// Only if the key has no expiry.
     pub never: bool,
-    /// When it does.
+    /// Only if the key has an expiry.
     pub some: bool,
-    /// When that is later than now; never is latest.
+    /// Only if the new deadline is later than the current one; never counts as latest.
     pub later: bool,
-    /// When that is earlier than now.
+    /// Only if the new deadline is earlier than the current one.
     pub earlier: bool,
 }
 
@@ -94,7 +93,7 @@ impl GenericOp {
                 let expires = expiry.is_some_and(|expiry| expiry != Expiry::NEVER);
                 if expires {
                     access.edit(key, &Edit::Expire(Expiry::NEVER));
-                    access.tell(Class::Generic, "persist", key);
+                    access.notify(Class::Generic, "persist", key);
                 }
                 Ok(Reply::flag(expires))
             }
@@ -111,14 +110,14 @@ impl GenericOp {
     }
 }
 
-/// The version of a key, of its removal, or none.
+/// The version of a key or of its removal; otherwise zero.
 pub(crate) fn version(access: &mut Access<'_>, key: &[u8]) -> Version {
     if let Some(entry) = access.peek(key) {
         return entry.version();
     }
     let hash = access.hasher.hash(key);
-    // The removal of an entry that expired has the entry's own version: who watches the key
-    // must see that it is gone.
+    // The removal of an expired entry has the version of the entry, but a client that watches the
+    // key must see a change.
     let gone = |removed: Version| Version(removed.0.saturating_add(1));
     access.fragment.removed_at(hash, key).map_or(access.fragment.cleared(), gone)
 }
@@ -140,7 +139,7 @@ fn expire(access: &mut Access<'_>, key: &[u8], lifetime: Lifetime, condition: Ex
     match expiry {
         Some(expiry) => {
             access.edit(key, &Edit::Expire(expiry));
-            access.tell(Class::Generic, "expire", key);
+            access.notify(Class::Generic, "expire", key);
         }
         None => {
             access.delete(key);
@@ -149,7 +148,7 @@ fn expire(access: &mut Access<'_>, key: &[u8], lifetime: Lifetime, condition: Ex
     Reply::flag(true)
 }
 
-/// The name of a type, as RESP clients know it.
+/// The name of a type, as in the `TYPE` command of Redis.
 pub(crate) fn type_name(kind: Type) -> &'static str {
     match kind {
         Type::Plain => "string",

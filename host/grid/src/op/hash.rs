@@ -1,4 +1,4 @@
-//! Hashes.
+//! Operations on hashes.
 
 use serde::{Deserialize, Serialize};
 
@@ -14,16 +14,16 @@ use crate::{OpError, Reply};
 /// An operation on a hash.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum HashOp<'a> {
-    /// Each field gets its value; answers how many fields are new.
+    /// Sets fields; returns how many of them are new.
     Set(#[serde(borrow)] Vec<(&'a [u8], &'a [u8])>),
-    /// A field gets its value if there is no such field; answers 1 or 0.
+    /// Sets a field if it does not exist; returns 1 or 0.
     SetIfAbsent(
         #[serde(borrow, with = "serde_bytes")] &'a [u8],
         #[serde(borrow, with = "serde_bytes")] &'a [u8],
     ),
-    /// A field's value, or nil.
+    /// The value of a field, or nil.
     Get(#[serde(borrow, with = "serde_bytes")] &'a [u8]),
-    /// Of each field.
+    /// The value of each of these fields, or nil.
     GetMany(#[serde(borrow)] Vec<&'a [u8]>),
     /// All fields and values.
     All,
@@ -31,37 +31,36 @@ pub enum HashOp<'a> {
     Names,
     /// All values.
     Values,
-    /// Removes fields; answers how many there were.
+    /// Removes fields; returns how many there were.
     Remove(#[serde(borrow)] Vec<&'a [u8]>),
-    /// 1 or 0.
+    /// Whether a field exists; 1 or 0.
     Contains(#[serde(borrow, with = "serde_bytes")] &'a [u8]),
     /// The number of fields.
     Length,
-    /// The number of bytes of a field's value.
+    /// Length of the value of a field, in bytes.
     ValueLength(#[serde(borrow, with = "serde_bytes")] &'a [u8]),
-    /// The integer that a field is, and so much more; answers the sum.
+    /// Adds to the value of a field as an integer; returns the sum.
     Add(#[serde(borrow, with = "serde_bytes")] &'a [u8], i64),
-    /// The number that a field is, and so much more; answers the sum as bytes.
+    /// Adds to the value of a field as a floating-point number; returns the sum as bytes.
     AddFloat(#[serde(borrow, with = "serde_bytes")] &'a [u8], f64),
-    /// Some fields with their values, and where to go on: a cursor, and a list of
-    /// names and values by turns.
+    /// Some fields with their values: a cursor, zero at the end, and a list of alternating names
+    /// and values.
     Scan {
-        /// Where the last one stopped; zero at first.
+        /// Cursor of the previous step; zero at the start.
         cursor: u64,
-        /// About how many.
+        /// Number of fields to visit, approximately.
         count: u64,
-        /// What names must fit.
+        /// A glob pattern that names must match.
         #[serde(borrow, with = "serde_bytes")]
         pattern: Option<&'a [u8]>,
     },
-    /// A field at random, or nil.
+    /// A random field, or nil.
     Any,
-    /// So many fields at random, each at most once; below zero, as many, each as
-    /// often as chance has it.
+    /// This many distinct random fields; if negative, its absolute value of fields that may repeat.
     AnyOf {
-        /// How many.
+        /// How many fields.
         count: i64,
-        /// With their values.
+        /// Whether to return their values as well.
         values: bool,
     },
 }

@@ -1,10 +1,9 @@
-//! Keys held by an owner, for a while: until then nobody else may change them.
+//! Leases: a key is held by an owner for some time, in which no other client may change it.
 //!
-//! Leases of a map's keys lie in a map of their own beside it
-//! ([`Maps::leases_of`](crate::Maps::leases_of)), in the same partition, and are
-//! replicated as all else is. A lease that is over is gone on all copies. No more
-//! than that is promised: on two sides of a split a key may have two owners, of
-//! which the later one stays when it is over.
+//! The leases of a map's keys are stored in a map of their own
+//! ([`Maps::leases_of`](crate::Maps::leases_of)), in the same partition, and replicated like any
+//! other entry. An expired lease is gone on all copies. This is not a lock across a split: each
+//! side may grant the same key, and the later lease remains after the merge.
 
 use serde::{Deserialize, Serialize};
 
@@ -14,36 +13,35 @@ use crate::edit::Edit;
 use crate::entry::Expiry;
 use crate::{OpError, Reply};
 
-/// Length of what names an owner, in bytes, at most.
+/// Maximum length of an owner's name, in bytes.
 pub const OWNER_BYTES_MAX: usize = 256;
 
 /// An operation on the lease of a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum LeaseOp<'a> {
-    /// Holds the key from now on; whoever holds it already holds it once more.
-    /// Answers how often it does, or 0 when another owner holds it.
+    /// Acquires the key; an owner that holds it already acquires it once more. Returns how many
+    /// times the owner holds it, or 0 if another owner does.
     Hold {
-        /// Who.
+        /// The owner's name.
         #[serde(borrow, with = "serde_bytes")]
         owner: &'a [u8],
-        /// For so many milliseconds from now; a lease that is held already ends no
-        /// earlier for it.
+        /// Duration in milliseconds from now. It never shortens a lease that is held already.
         lease_ms: u64,
     },
-    /// Lets go once. Answers how often the owner holds it still; fails with
-    /// [`OpError::Held`] when that is not the one who holds it.
+    /// Releases the key once. Returns how many times the owner still holds it; fails with
+    /// [`OpError::Held`] if this owner does not hold it.
     Release {
-        /// Who.
+        /// The owner's name.
         #[serde(borrow, with = "serde_bytes")]
         owner: &'a [u8],
     },
-    /// Whoever holds it does so no more; answers 1, or 0 when nobody did.
+    /// Ends the lease of any owner; returns 1, or 0 if there was none.
     Break,
-    /// A map of `owner`, `count` and `deadline-ms`; nil when nobody holds it.
+    /// A map of `owner`, `count` and `deadline-ms`; nil if there is no lease.
     Holder,
 }
 
-/// Who holds a key, how often.
+/// Owner of a key and how many times it holds it.
 struct Lease {
     owner: Vec<u8>,
     count: u32,
@@ -59,7 +57,7 @@ impl LeaseOp<'_> {
         }
     }
 
-    /// Does it, in the map of leases.
+    /// Executes the operation, in the map of leases.
     pub(super) fn execute(&self, key: &[u8], access: &mut Access<'_>) -> Result<Reply, OpError> {
         let held = lease(access, key)?;
         match *self {
@@ -105,13 +103,14 @@ impl LeaseOp<'_> {
     }
 }
 
-/// Whether somebody else holds a key; asked of the map of leases.
+/// Whether another owner holds a key. `access` is that of the map of leases.
 pub(crate) fn is_held_by_another(access: &mut Access<'_>, key: &[u8], owner: &[u8]) -> bool {
-    // What lies there and is no lease keeps everybody away.
+    // An entry that is not a lease blocks all owners.
     lease(access, key).map_or(true, |lease| lease.is_some_and(|lease| lease.owner != owner))
 }
 
-/// A lease is plain bytes: how often, and the owner; it expires as it ends.
+/// Decodes a lease: a plain value of a count (4 bytes, big endian) and the owner's name, which
+/// expires when the lease ends.
 fn lease(access: &mut Access<'_>, key: &[u8]) -> Result<Option<Lease>, OpError> {
     let Some(entry) = access.plain(key)? else { return Ok(None) };
     let deadline_ms = entry.expiry().deadline_ms.unwrap_or(u64::MAX);
@@ -143,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_is_held_by_one_owner_at_a_time_as_often_as_that_one_likes() {
+    fn a_key_has_one_owner_at_a_time_which_may_acquire_it_repeatedly() {
         let mut bench = Bench::new();
         assert_eq!(hold(&mut bench, "a", 1_000), Ok(Reply::Integer(1)));
         assert_eq!(hold(&mut bench, "b", 1_000), Ok(Reply::Integer(0)));
@@ -158,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn a_lease_ends_by_itself_and_no_earlier_for_being_held_again() {
+    fn acquiring_a_lease_again_does_not_shorten_it() {
         let mut bench = Bench::new();
         hold(&mut bench, "a", 1_000).unwrap();
         hold(&mut bench, "a", 10).unwrap();
@@ -169,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn an_owner_has_a_name_that_is_not_too_long() {
+    fn an_empty_or_too_long_owner_name_is_refused() {
         let mut bench = Bench::new();
         assert_eq!(hold(&mut bench, "", 1_000), Err(OpError::Malformed));
         let long = "o".repeat(OWNER_BYTES_MAX + 1);
@@ -177,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_done_for_an_owner_is_done_as_without_one() {
+    fn an_operation_for_an_owner_has_the_effect_and_keys_of_the_plain_one() {
         let mut bench = Bench::new();
         let exists = Op::Key(b"k", KeyOp::Generic(GenericOp::Exists));
         let op = Op::By { owner: b"a", op: Box::new(exists) };

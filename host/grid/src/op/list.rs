@@ -1,4 +1,4 @@
-//! Lists.
+//! Operations on lists.
 
 use serde::{Deserialize, Serialize};
 
@@ -12,64 +12,64 @@ use crate::{OpError, Reply, VALUE_BYTES_MAX};
 /// One end of a list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum End {
-    /// Its first element.
+    /// The end of the first element.
     Front,
-    /// Its last.
+    /// The end of the last element.
     Back,
 }
 
 /// An operation on a list.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum ListOp<'a> {
-    /// Each in turn comes to lie at that end; answers the length.
+    /// Pushes elements one after the other; returns the new length.
     Push {
-        /// Where.
+        /// At which end.
         end: End,
-        /// What.
+        /// The elements.
         #[serde(borrow)]
         elements: Vec<&'a [u8]>,
-        /// Only if there is such a list; else nothing is done, and 0 answered.
+        /// Only if the list exists; otherwise 0 is returned.
         present: bool,
     },
-    /// Takes the element at that end, or nil.
+    /// Removes and returns the element at one end, or nil.
     Pop(End),
-    /// Takes at most so many from that end, or a nil list.
+    /// Removes and returns at most this many elements from one end, or a nil list.
     PopMany(End, u64),
     /// The number of elements.
     Length,
-    /// From one index to another, both in it; below zero from the back.
+    /// Elements from one index to another, both inclusive; negative ones count from the back.
     Range(i64, i64),
     /// The element at an index, or nil.
     Get(i64),
-    /// Another element at an index.
+    /// Replaces the element at an index.
     Set(i64, #[serde(borrow, with = "serde_bytes")] &'a [u8]),
-    /// Removes elements equal to this one: so many from the front, from the back
-    /// below zero, all for zero; answers how many went.
+    /// Removes elements equal to this one: at most this many from the front, from the back if
+    /// negative, all for zero; returns how many.
     Remove(i64, #[serde(borrow, with = "serde_bytes")] &'a [u8]),
-    /// Keeps what is from one index to another.
+    /// Removes all elements outside a range of indices.
     Trim(i64, i64),
-    /// Puts an element before or behind the first that equals another; answers
-    /// the length, -1 when there is no such element, 0 when there is no list.
+    /// Inserts an element before or after the first that equals another; returns the new length, -1
+    /// if there is no such element, 0 if there is no list.
     Insert {
-        /// Before it, or behind it.
+        /// Before it rather than after it.
         before: bool,
-        /// Where.
+        /// The element to insert next to.
         #[serde(borrow, with = "serde_bytes")]
         pivot: &'a [u8],
-        /// What.
+        /// The element to insert.
         #[serde(borrow, with = "serde_bytes")]
         element: &'a [u8],
     },
     /// The indices of elements equal to this one.
     Positions {
-        /// What is looked for.
+        /// The element to search for.
         #[serde(borrow, with = "serde_bytes")]
         element: &'a [u8],
-        /// The first, second … of them to tell; from the back below zero. Not zero.
+        /// The first match to return, counted from 1; from the back if negative. Not zero.
         rank: i64,
-        /// How many to tell, all for zero; without it one index or nil is told.
+        /// Number of matches to return, all for zero; if absent, the reply is one index or nil.
         count: Option<u64>,
-        /// Elements to compare, at most; all for zero.
+        /// Maximum number of elements to compare; all for zero.
         looks: u64,
     },
 }
@@ -152,9 +152,9 @@ impl ListOp<'_> {
                 if from > 0 {
                     access.edit(key, &edit(ListEdit::PopFront(from as u64)));
                 }
-                access.tell(Class::List, "ltrim", key);
+                access.notify(Class::List, "ltrim", key);
                 if from == to {
-                    access.tell(Class::Generic, "del", key);
+                    access.notify(Class::Generic, "del", key);
                 }
                 Ok(Reply::Done)
             }
@@ -208,7 +208,7 @@ pub(super) fn at_end(list: &List, end: End) -> Option<&[u8]> {
     }
 }
 
-/// Puts elements at an end, and tells so.
+/// Pushes elements at one end, and publishes the event.
 pub(super) fn push(access: &mut Access<'_>, key: &[u8], end: End, elements: &[&[u8]]) {
     let (push, name) = match end {
         End::Front => (ListEdit::PushFront(elements.to_vec()), "lpush"),
@@ -217,7 +217,7 @@ pub(super) fn push(access: &mut Access<'_>, key: &[u8], end: End, elements: &[&[
     change(access, key, push, name);
 }
 
-/// Drops so many from an end, and tells so.
+/// Removes this many elements from one end, and publishes the event.
 pub(super) fn drop_from(access: &mut Access<'_>, key: &[u8], end: End, count: u64) {
     let (pop, name) = match end {
         End::Front => (ListEdit::PopFront(count), "lpop"),
@@ -226,7 +226,7 @@ pub(super) fn drop_from(access: &mut Access<'_>, key: &[u8], end: End, count: u6
     change(access, key, pop, name);
 }
 
-/// Takes at most so many from an end.
+/// Removes and returns at most this many elements from one end.
 pub(super) fn pop_many(
     access: &mut Access<'_>,
     key: &[u8],
@@ -239,7 +239,7 @@ pub(super) fn pop_many(
         End::Front => list.iter().take(count).collect(),
         End::Back => list.iter().rev().take(count).collect(),
     };
-    super::takeable(taken.iter().map(|element| element.len()))?;
+    super::check_removable(taken.iter().map(|element| element.len()))?;
     let elements = taken.into_iter().map(Reply::bytes).collect();
     if count > 0 {
         drop_from(access, key, end, count as u64);
@@ -257,7 +257,7 @@ fn change(access: &mut Access<'_>, key: &[u8], edit: ListEdit<'_>, name: &str) {
     access.change(key, StructureEdit::List(edit), Class::List, name);
 }
 
-/// Whether an element is not longer than one may be.
+/// Checks that an element is at most `VALUE_BYTES_MAX` long.
 pub(super) fn fits(element: &[u8]) -> Result<(), OpError> {
     if element.len() > VALUE_BYTES_MAX { Err(OpError::TooLong) } else { Ok(()) }
 }

@@ -1,10 +1,8 @@
-//! What can be asked of the grid: the one interface between it and whatever
-//! clients speak.
+//! Operations: the only interface between the grid and the protocols of clients.
 //!
-//! An operation is about one key ([`Op::Key`]), several keys of one partition in
-//! one step ([`Op::Several`]), a whole partition ([`Op::Whole`]), or is several
-//! operations in one step ([`Op::Batch`]). It borrows from what the client sent;
-//! the answer is a [`Reply`].
+//! An operation concerns one key ([`Op::Key`]), several keys of one partition in one step
+//! ([`Op::Several`]), a whole partition ([`Op::Whole`]), or consists of several operations in one
+//! step ([`Op::Batch`]). It borrows from the client's request; the result is a [`Reply`].
 
 mod generic;
 mod hash;
@@ -51,28 +49,28 @@ use crate::clock::Version;
 use crate::value::Type;
 use crate::{KEY_BYTES_MAX, OpError, Reply};
 
-/// Elements of an answer whose number the stored data or the client decides: keys that
-/// fit a pattern, elements at random that may repeat. More are refused
-/// ([`OpError::AnswerTooLong`]), never left out.
+/// Maximum number of elements in an answer whose length depends on the stored data or on a number
+/// that the client gives: keys that match a pattern, random elements that may repeat. A longer
+/// answer is refused ([`OpError::AnswerTooLong`]), never truncated.
 pub const ELEMENTS_MAX: usize = 1_000_000;
-/// Bytes of such an answer's elements together.
+/// Maximum total length of the elements of such an answer, in bytes.
 pub const ELEMENTS_BYTES_MAX: usize = 64 * 1024 * 1024;
 
-/// Bytes of an answer to one operation, or to several in one step, that names the same
-/// value as often as it likes: as many as one message between members may have. More are
-/// refused ([`OpError::AnswerTooLong`]).
+/// Maximum length, in bytes, of the answer to one operation, or to several in one step, that may
+/// name the same value many times: as much as one message between members may carry. A longer
+/// answer is refused ([`OpError::AnswerTooLong`]).
 pub const ANSWER_BYTES_MAX: usize = crate::session::MESSAGE_BYTES_MAX / 2;
 
-/// Bytes of the elements that one operation may take away and answer: an answer has room
-/// for them and for their key. More are refused before anything is taken
+/// Maximum total length, in bytes, of the elements that one operation may remove and return, so
+/// that the answer has room for them and their key. More are refused before anything is removed
 /// ([`OpError::AnswerTooLong`]).
-const TAKEN_BYTES_MAX: usize = ANSWER_BYTES_MAX - 2 * KEY_BYTES_MAX;
+const REMOVED_BYTES_MAX: usize = ANSWER_BYTES_MAX - 2 * KEY_BYTES_MAX;
 
-/// Refuses to take away elements of these lengths, in bytes, when no answer can hold them.
-fn takeable(lengths: impl Iterator<Item = usize>) -> Result<(), OpError> {
-    let mut room = TAKEN_BYTES_MAX;
+/// Returns an error if elements of these lengths, in bytes, would not fit in one answer.
+fn check_removable(lengths: impl Iterator<Item = usize>) -> Result<(), OpError> {
+    let mut room = REMOVED_BYTES_MAX;
     for length in lengths {
-        // Beside the element, as in pairs, there may be a score.
+        // In pairs, a score accompanies each element.
         let bytes = length + 2 * crate::reply::VALUE_BYTES;
         room = room.checked_sub(bytes).ok_or(OpError::AnswerTooLong)?;
     }
@@ -82,70 +80,70 @@ fn takeable(lengths: impl Iterator<Item = usize>) -> Result<(), OpError> {
 /// An operation of one partition.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Op<'a> {
-    /// About one key.
+    /// An operation on one key.
     Key(#[serde(borrow, with = "serde_bytes")] &'a [u8], #[serde(borrow)] KeyOp<'a>),
-    /// About several keys, in one step.
+    /// An operation on several keys, in one step.
     Several(#[serde(borrow)] SeveralOp<'a>),
-    /// About the lease of one key.
+    /// An operation on the lease of one key.
     Lease(#[serde(borrow, with = "serde_bytes")] &'a [u8], #[serde(borrow)] LeaseOp<'a>),
-    /// One of the others, on behalf of an owner, who may hold its keys. Without
-    /// this, keys that are held are not changed.
+    /// Another operation on behalf of an owner, who may hold leases on its keys. Without this,
+    /// writes of leased keys are refused.
     By {
-        /// Who.
+        /// The owner's name.
         #[serde(borrow, with = "serde_bytes")]
         owner: &'a [u8],
-        /// What.
+        /// The operation.
         #[serde(borrow)]
         op: Box<Self>,
     },
-    /// About all keys of the partition.
+    /// An operation on all keys of the partition.
     Whole(#[serde(borrow)] WholeOp<'a>),
-    /// Several in one step, if these keys have these versions.
+    /// Several operations in one step, if the watched keys still have these versions.
     Batch {
-        /// Keys that must not have changed.
+        /// Keys and the versions they must still have.
         #[serde(borrow)]
         watched: Vec<(&'a [u8], Version)>,
-        /// What to do.
+        /// The operations, in order.
         #[serde(borrow)]
         ops: Vec<Self>,
     },
     /// A step of a transaction over several partitions.
     Transaction(#[serde(borrow)] TransactionOp<'a>),
-    /// Within such a transaction: a value comes from another partition, or goes there.
+    /// Part of such a transaction: transfers a value from or to another partition.
     #[doc(hidden)]
     Transfer(#[serde(borrow, with = "serde_bytes")] &'a [u8], #[serde(borrow)] TransferOp<'a>),
 }
 
-/// An operation about one key.
+/// An operation on one key.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum KeyOp<'a> {
-    /// Whatever its value is.
+    /// For any type of value.
     Generic(GenericOp),
-    /// Its value is bytes.
+    /// For a plain value (bytes).
     Plain(#[serde(borrow)] PlainOp<'a>),
-    /// Its value is a list.
+    /// For a list.
     List(#[serde(borrow)] ListOp<'a>),
-    /// Its value is a hash.
+    /// For a hash.
     Hash(#[serde(borrow)] HashOp<'a>),
-    /// Its value is a set.
+    /// For a set.
     Set(#[serde(borrow)] SetOp<'a>),
-    /// Its value is a sorted set.
+    /// For a sorted set.
     SortedSet(#[serde(borrow)] SortedSetOp<'a>),
 }
 
-/// What an operation may do to what is stored.
+/// How an operation may affect the stored data.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Effect {
-    /// Nothing.
+    /// It only reads.
     Reads,
-    /// It changes or removes; it needs no more memory.
+    /// It changes or removes data, and needs no more memory.
     Changes,
     /// It may need more memory.
     Adds,
 }
 
 impl Op<'_> {
-    /// What it may do.
+    /// How it may affect the stored data.
     #[must_use]
     pub fn effect(&self) -> Effect {
         match self {
@@ -160,8 +158,8 @@ impl Op<'_> {
         }
     }
 
-    /// A key that decides the partition; `None` for a whole partition, which is
-    /// named beside the operation.
+    /// A key that determines the partition; `None` for a whole partition, whose number is passed
+    /// beside the operation.
     #[must_use]
     pub fn key(&self) -> Option<&[u8]> {
         match self {
@@ -179,7 +177,7 @@ impl Op<'_> {
         }
     }
 
-    /// All keys that it names.
+    /// All keys that the operation names.
     #[must_use]
     pub fn keys(&self) -> Vec<&[u8]> {
         match self {
@@ -192,11 +190,11 @@ impl Op<'_> {
         }
     }
 
-    /// Whether its keys are within [`KEY_BYTES_MAX`](crate::KEY_BYTES_MAX), whatever
-    /// protocol it came by.
+    /// Checks that its keys are at most [`KEY_BYTES_MAX`](crate::KEY_BYTES_MAX) long, for any
+    /// protocol.
     ///
     /// # Errors
-    /// [`OpError::KeyTooLong`] when one of them is not.
+    /// [`OpError::KeyTooLong`] when one of them is longer.
     pub(crate) fn check_keys(&self) -> Result<(), OpError> {
         let fits = |key: &[u8]| {
             if key.len() > KEY_BYTES_MAX { Err(OpError::KeyTooLong) } else { Ok(()) }
@@ -218,13 +216,13 @@ impl Op<'_> {
         }
     }
 
-    /// On whose behalf it is done; empty for nobody's.
+    /// The owner on whose behalf it is executed; empty if there is none.
     pub(crate) fn owner(&self) -> &[u8] {
         if let Self::By { owner, .. } = self { owner } else { &[] }
     }
 
-    /// Whether a blocked operation has what it takes from: then a misfit is where
-    /// that would go.
+    /// Whether the source list of a blocked move exists: then [`OpError::WrongType`] concerns the
+    /// destination.
     pub(crate) fn has_source(&self, access: &mut Access<'_>) -> bool {
         match self {
             Self::Several(SeveralOp::MoveElement { from, .. }) => {
@@ -234,7 +232,7 @@ impl Op<'_> {
         }
     }
 
-    /// About how many bytes of values it adds at most: those that it names.
+    /// Upper estimate of the bytes of values that it adds: those that it names.
     pub(crate) fn added_bytes(&self) -> usize {
         match self {
             Self::Key(_, op) => op.added_bytes(),
@@ -248,7 +246,7 @@ impl Op<'_> {
         }
     }
 
-    /// Whether what it adds takes the place of what is at its key.
+    /// Whether what it adds replaces the value of its key.
     fn replaces(&self) -> bool {
         match self {
             Self::Key(_, KeyOp::Plain(op)) => {
@@ -259,7 +257,7 @@ impl Op<'_> {
         }
     }
 
-    /// Does it.
+    /// Executes the operation.
     pub(crate) fn execute(&self, access: &mut Access<'_>) -> Result<Reply, OpError> {
         match self {
             Self::Batch { watched, ops } => {
@@ -268,8 +266,8 @@ impl Op<'_> {
                         return Err(OpError::Changed);
                     }
                 }
-                // As Redis: one that fails does not undo the others. What only reads is
-                // refused once the answer is as long as one may be.
+                // As in Redis, a failing operation does not undo the others. Once the answer has
+                // its maximum length, operations that only read are refused.
                 let mut room = ANSWER_BYTES_MAX;
                 let mut each = |op: &Op<'_>| {
                     if room == 0 && op.effect() == Effect::Reads {
@@ -293,7 +291,7 @@ impl Op<'_> {
                     Self::Lease(key, op) => op.execute(key, access),
                     Self::Whole(op) => op.execute(access),
                     Self::Transfer(key, op) => op.execute(key, access),
-                    // The partition executes it, on other maps as well.
+                    // The partition executes this, as it may touch other maps.
                     Self::Transaction(_) => Err(OpError::Malformed),
                     Self::By { .. } | Self::Batch { .. } => unreachable!("handled above"),
                 }
@@ -303,7 +301,8 @@ impl Op<'_> {
 }
 
 impl Op<'_> {
-    /// Does it as a part of another. Leases lie elsewhere, and are no part of any.
+    /// Executes the operation as part of another. Leases are stored in another map and cannot be
+    /// part of one.
     fn execute_within(&self, access: &mut Access<'_>) -> Result<Reply, OpError> {
         if matches!(self, Self::Lease(..)) { Err(OpError::Malformed) } else { self.execute(access) }
     }
@@ -354,7 +353,7 @@ impl KeyOp<'_> {
     }
 }
 
-/// Values that are copied into an answer, nil for those that are not there.
+/// Copies values into an answer, nil for those that do not exist.
 ///
 /// # Errors
 /// [`OpError::AnswerTooLong`] beyond [`ANSWER_BYTES_MAX`].
@@ -384,7 +383,7 @@ pub(crate) fn bounded<'e>(elements: impl Iterator<Item = &'e [u8]>) -> Result<Re
     Ok(Reply::List(all))
 }
 
-/// Those of these names for which `wanted` holds, each once.
+/// The distinct names for which `wanted` holds.
 pub(crate) fn distinct<'a>(names: &[&'a [u8]], wanted: impl Fn(&[u8]) -> bool) -> Vec<&'a [u8]> {
     let mut found: Vec<&[u8]> = names.iter().copied().filter(|name| wanted(name)).collect();
     found.sort_unstable();
@@ -392,32 +391,32 @@ pub(crate) fn distinct<'a>(names: &[&'a [u8]], wanted: impl Fn(&[u8]) -> bool) -
     found
 }
 
-/// Part of a scan in the order of hashes: goes through about `count` elements,
-/// all of one hash together, and tells where to go on: the hash of the next.
+/// One step of a scan in the order of hashes: visits about `count` elements, all elements of one
+/// hash together. Returns the hash at which the next step starts, zero at the end.
 pub(crate) fn scan<T>(
     elements: impl Iterator<Item = T>,
     hash: impl Fn(&T) -> u32,
     count: u64,
-    mut tell: impl FnMut(&T, &mut Vec<Reply>),
+    mut emit: impl FnMut(&T, &mut Vec<Reply>),
 ) -> Reply {
     let (mut found, mut seen, mut last) = (Vec::new(), 0, None);
     let mut next = 0;
     for element in elements {
         let hash = hash(&element);
-        // Zero would be the end; what hashes to zero comes with the first.
+        // The cursor zero means the end; elements whose hash is zero are in the first step.
         if seen >= count && last != Some(hash) && hash > 0 {
             next = hash;
             break;
         }
         seen += 1;
         last = Some(hash);
-        tell(&element, &mut found);
+        emit(&element, &mut found);
     }
     Reply::List(vec![Reply::Integer(i64::from(next)), Reply::List(found)])
 }
 
-/// Where a range of `length` elements begins and ends, both counted from the
-/// front, or from the back below zero; the last one is in it.
+/// Start and end (exclusive) of a range given as inclusive indices: from zero at the front, or
+/// negative from the back, of `length` elements.
 pub(crate) fn span(first: i64, last: i64, length: usize) -> (usize, usize) {
     let length = i64::try_from(length).unwrap_or(i64::MAX);
     let at = |index: i64| if index < 0 { index.saturating_add(length).max(-1) } else { index };

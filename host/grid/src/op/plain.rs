@@ -1,4 +1,4 @@
-//! Bytes: get, put, and what changes a part of them.
+//! Operations on plain values (bytes).
 
 use serde::{Deserialize, Serialize};
 
@@ -10,101 +10,101 @@ use crate::entry::{Expiry, KINDS_MAX};
 use crate::event::Class;
 use crate::{OpError, Reply, VALUE_BYTES_MAX};
 
-/// An operation on bytes.
+/// An operation on a plain value.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum PlainOp<'a> {
     /// The value, or nil.
     Get,
-    /// Another value.
+    /// Sets the value.
     Put {
-        /// What the bytes are, to whom they are something; below
+        /// Kind of the bytes, defined by the protocol that wrote them; below
         /// [`KINDS_MAX`](crate::KINDS_MAX).
         kind: u8,
         /// The value.
         #[serde(borrow, with = "serde_bytes")]
         value: &'a [u8],
-        /// How long it lives.
+        /// Its lifetime.
         lifetime: Lifetime,
-        /// When to put it at all.
+        /// The condition for setting it.
         condition: PutIf<'a>,
-        /// What to answer.
+        /// What the reply contains.
         answer: PutAnswer,
     },
-    /// The value, which goes.
+    /// Returns the value and removes the key.
     Take,
-    /// The value, which lives so long from then on, if that is said.
+    /// Returns the value, and sets its lifetime if one is given.
     GetAndExpire(Option<Lifetime>),
-    /// The value goes if it is this one; answers 1 or 0.
+    /// Removes the key if it has this value; returns 1 or 0.
     RemoveIf(#[serde(borrow, with = "serde_bytes")] &'a [u8]),
-    /// Its number of bytes.
+    /// Length of the value, in bytes.
     Length,
-    /// Bytes at its end; answers its length.
+    /// Appends bytes; returns the new length.
     Append(#[serde(borrow, with = "serde_bytes")] &'a [u8]),
-    /// Bytes from one place to another, both in it; below zero from the end.
+    /// Bytes from one index to another, both inclusive; negative ones count from the end.
     Range(i64, i64),
-    /// Bytes from this place on in place of others; answers the length.
+    /// Overwrites bytes from this index on; returns the new length.
     Splice(u64, #[serde(borrow, with = "serde_bytes")] &'a [u8]),
-    /// The integer that it is, and so much more; answers the sum.
+    /// Adds to the value as an integer; returns the sum.
     Add(i64),
-    /// The number that it is, and so much more; answers the sum as bytes.
+    /// Adds to the value as a floating-point number; returns the sum as bytes.
     AddFloat(f64),
 }
 
-/// How long what is written lives.
+/// Lifetime of a value that is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Lifetime {
-    /// As long as its map says.
-    Usual,
-    /// As long as what was there.
+    /// The default of its map.
+    Default,
+    /// That of the previous value; if there is none, the default of its map.
     Keep,
-    /// For ever.
+    /// It never expires.
     Forever,
-    /// So many milliseconds from now.
+    /// This number of milliseconds from now.
     For(u64),
     /// Until this time, in milliseconds since 1970.
     Until(i64),
-    /// So many milliseconds from now at most, and no longer than so many after it
-    /// was asked for last; what is not said is as its map says.
+    /// Maximum lifetime and maximum idle time, in milliseconds; where one is `None`, the default of
+    /// its map applies.
     Limited {
-        /// From now.
+        /// Maximum lifetime from now, in milliseconds.
         ttl_ms: Option<u64>,
-        /// Without being asked for.
+        /// Maximum time without access, in milliseconds.
         max_idle_ms: Option<u64>,
     },
 }
 
-/// When to put.
+/// Condition for setting a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum PutIf<'a> {
-    /// In any case.
+    /// Always.
     Always,
-    /// When there is no such key.
+    /// If the key does not exist.
     Absent,
-    /// When there is one.
+    /// If the key exists.
     Present,
-    /// When its last change has this version; [`Version::NONE`] if there is none.
+    /// If the last change of the key has this version; [`Version::NONE`] if it must not exist.
     Version(Version),
-    /// When this is its value.
+    /// If the key has this value.
     Value(#[serde(borrow, with = "serde_bytes")] &'a [u8]),
 }
 
-/// What a put answers.
+/// What the reply to setting a value contains.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum PutAnswer {
-    /// Done, or nil when the condition does not hold.
+    /// `Done`, or nil if the condition does not hold.
     Done,
-    /// What was there before, or nil. Fails when that is no plain value.
+    /// The previous value, or nil. Fails if that is not a plain value.
     Old,
-    /// The new version as an integer, or nil when the condition does not hold.
+    /// The new version as an integer, or nil if the condition does not hold.
     Version,
 }
 
 impl Lifetime {
-    /// When what is written now expires. `None` when that is over already.
+    /// The expiry of a value written now; `None` if it has passed already.
     pub(crate) fn expiry(self, access: &mut Access<'_>, key: &[u8]) -> Option<Expiry> {
         let expiry = match self {
-            Self::Usual => access.map.settings().expiry(access.now_ms),
-            // What was not there begins as any other.
+            Self::Default => access.map.settings().expiry(access.now_ms),
+            // Without a previous value, the default of the map applies.
             Self::Keep => match access.peek(key) {
                 Some(entry) => entry.expiry(),
                 None => access.map.settings().expiry(access.now_ms),
@@ -115,11 +115,11 @@ impl Lifetime {
                 Expiry { deadline_ms: Some(u64::try_from(ms).unwrap_or(0)), idle: None }
             }
             Self::Limited { ttl_ms, max_idle_ms } => {
-                let usual = access.map.settings().expiry(access.now_ms);
+                let defaults = access.map.settings().expiry(access.now_ms);
                 Expiry {
                     deadline_ms: ttl_ms
-                        .map_or(usual.deadline_ms, |ms| access.expiry_in(ms).deadline_ms),
-                    idle: max_idle_ms.map_or(usual.idle, |ms| Some(access.idle_for(ms))),
+                        .map_or(defaults.deadline_ms, |ms| access.expiry_in(ms).deadline_ms),
+                    idle: max_idle_ms.map_or(defaults.idle, |ms| Some(access.idle_for(ms))),
                 }
             }
         };
@@ -161,7 +161,7 @@ impl PlainOp<'_> {
                     Some(expiry) => {
                         access.edit(key, &Edit::Expire(expiry));
                         let name = if expiry == Expiry::NEVER { "persist" } else { "expire" };
-                        access.tell(Class::Generic, name, key);
+                        access.notify(Class::Generic, name, key);
                     }
                     None => {
                         access.delete(key);
@@ -188,7 +188,7 @@ impl PlainOp<'_> {
                 } else {
                     change(access, key, more);
                 }
-                access.tell(Class::Plain, "append", key);
+                access.notify(Class::Plain, "append", key);
                 Ok(Reply::count(sum))
             }
             Self::Range(first, last) => {
@@ -208,7 +208,7 @@ impl PlainOp<'_> {
                     change(access, key, b"");
                 }
                 access.edit(key, &Edit::Splice(*at, bytes));
-                access.tell(Class::Plain, "setrange", key);
+                access.notify(Class::Plain, "setrange", key);
                 Ok(Reply::count(length.unwrap_or(0).max(end)))
             }
             Self::Add(more) => {
@@ -218,7 +218,7 @@ impl PlainOp<'_> {
                 };
                 let sum = old.checked_add(*more).ok_or(OpError::Overflow)?;
                 change(access, key, sum.to_string().as_bytes());
-                access.tell(Class::Plain, "incrby", key);
+                access.notify(Class::Plain, "incrby", key);
                 Ok(Reply::Integer(sum))
             }
             Self::AddFloat(more) => {
@@ -232,7 +232,7 @@ impl PlainOp<'_> {
                 }
                 let text = format_float(sum);
                 change(access, key, text.as_bytes());
-                access.tell(Class::Plain, "incrbyfloat", key);
+                access.notify(Class::Plain, "incrbyfloat", key);
                 Ok(Reply::bytes(text.as_bytes()))
             }
         }
@@ -271,12 +271,12 @@ fn put(
     match lifetime.expiry(access, key) {
         Some(expiry) => {
             access.edit(key, &Edit::Put { kind, value, expiry });
-            access.tell(Class::Plain, "set", key);
-            if !matches!(lifetime, Lifetime::Usual | Lifetime::Keep | Lifetime::Forever) {
-                access.tell(Class::Generic, "expire", key);
+            access.notify(Class::Plain, "set", key);
+            if !matches!(lifetime, Lifetime::Default | Lifetime::Keep | Lifetime::Forever) {
+                access.notify(Class::Generic, "expire", key);
             }
         }
-        // Over before it began.
+        // The deadline has passed already.
         None => {
             access.delete(key);
         }
@@ -290,8 +290,7 @@ fn put(
     }
 }
 
-/// Another value, which expires when the old one does, or as the map says where
-/// there was none.
+/// Replaces the value and keeps the expiry; if there was no value, the default of the map applies.
 fn change(access: &mut Access<'_>, key: &[u8], value: &[u8]) {
     let old = access.peek(key).map(|entry| entry.expiry());
     let expiry = old.unwrap_or_else(|| access.map.settings().expiry(access.now_ms));
@@ -302,7 +301,7 @@ fn fits(bytes: usize) -> Result<(), OpError> {
     if bytes > VALUE_BYTES_MAX { Err(OpError::TooLong) } else { Ok(()) }
 }
 
-/// A 64-bit integer, written the one way that one is written.
+/// A 64-bit integer in canonical decimal notation: no `+`, leading zeros, `-0` or spaces.
 #[must_use]
 pub fn integer(text: &[u8]) -> Option<i64> {
     let text = str::from_utf8(text).ok()?;
@@ -312,7 +311,7 @@ pub fn integer(text: &[u8]) -> Option<i64> {
     (plain && text != "-0").then_some(number)
 }
 
-/// A number with or without a fraction, no NaN.
+/// A decimal number, with or without a fraction; not NaN.
 #[must_use]
 pub fn float(text: &[u8]) -> Option<f64> {
     let text = str::from_utf8(text).ok()?;
@@ -320,7 +319,7 @@ pub fn float(text: &[u8]) -> Option<f64> {
     (!number.is_nan()).then_some(number)
 }
 
-/// The shortest text that reads as the same number, without an exponent.
+/// The shortest text without an exponent that parses as the same number.
 #[must_use]
 pub fn format_float(number: f64) -> String {
     if number == 0.0 { "0".into() } else { number.to_string() }

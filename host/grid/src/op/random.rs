@@ -1,4 +1,4 @@
-//! Elements at random, from tables with empty slots.
+//! Random elements of hash tables that have empty slots.
 
 use rand::rngs::SmallRng;
 use rand::seq::SliceRandom as _;
@@ -7,7 +7,7 @@ use rand::{RngExt as _, SeedableRng as _};
 use super::{ELEMENTS_BYTES_MAX, ELEMENTS_MAX};
 use crate::OpError;
 
-/// One: each is as likely, since each lies in one slot.
+/// One random element. All are equally likely, since each is in one slot.
 pub(super) fn one<T>(slots: usize, seed: u64, at: impl Fn(usize) -> Option<T>) -> Option<T> {
     let mut rng = SmallRng::seed_from_u64(seed);
     if slots == 0 {
@@ -20,12 +20,12 @@ pub(super) fn one<T>(slots: usize, seed: u64, at: impl Fn(usize) -> Option<T>) -
     }
 }
 
-/// `count` elements, each at most once; for a negative `count`, its absolute value of
-/// elements that may repeat. `bytes` is what one of them takes in an answer.
+/// `count` distinct random elements; for a negative `count`, its absolute value of elements, which
+/// may repeat. `bytes` returns the length of one of them in an answer.
 ///
 /// # Errors
-/// [`OpError::AnswerTooLong`] when elements that may repeat are more than
-/// [`ELEMENTS_MAX`], or longer than [`ELEMENTS_BYTES_MAX`] together.
+/// [`OpError::AnswerTooLong`] when elements that may repeat are more than [`ELEMENTS_MAX`], or
+/// longer than [`ELEMENTS_BYTES_MAX`] together.
 pub(super) fn some<T: Clone>(
     length: usize,
     slots: usize,
@@ -61,7 +61,7 @@ pub(super) fn some<T: Clone>(
         return Ok(elements);
     }
     if many >= length / 3 {
-        // Nearly all: shuffle, and take the first.
+        // Most of the elements are wanted: shuffling is faster than retrying.
         let mut all: Vec<T> = (0..slots).filter_map(&at).collect();
         if many < length {
             all.shuffle(&mut rng);
@@ -85,7 +85,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn some_are_distinct_and_repeats_repeat() {
+    fn a_positive_count_gives_distinct_elements_and_a_negative_one_may_repeat() {
         let at = |slot: usize| slot.is_multiple_of(3).then_some(slot);
         let distinct = |count| {
             let mut chosen = some(100, 300, count, 7, at, |_| 1).unwrap();
@@ -100,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn more_repeats_than_an_answer_holds_are_refused_and_not_left_out() {
+    fn more_repeats_than_an_answer_holds_are_refused_and_not_truncated() {
         let some = |count, bytes| some(1, 1, count, 7, Some, |_| bytes).map(|all| all.len());
         let most = ELEMENTS_MAX as i64;
         assert_eq!(some(-most, 1), Ok(ELEMENTS_MAX));
@@ -108,7 +108,7 @@ mod tests {
         assert_eq!(some(i64::MIN, 1), Err(OpError::AnswerTooLong));
         assert_eq!(some(-2, ELEMENTS_BYTES_MAX / 2), Ok(2));
         assert_eq!(some(-3, ELEMENTS_BYTES_MAX / 2), Err(OpError::AnswerTooLong));
-        // Each at most once: as many as there are.
+        // Distinct elements: all that there are.
         assert_eq!(some(i64::MAX, ELEMENTS_BYTES_MAX), Ok(1));
     }
 }

@@ -1,4 +1,4 @@
-//! Sets.
+//! Operations on sets.
 
 use serde::{Deserialize, Serialize};
 
@@ -13,40 +13,40 @@ use crate::{OpError, Reply};
 /// An operation on a set.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum SetOp<'a> {
-    /// Adds members; answers how many are new.
+    /// Adds members; returns how many are new.
     Add(#[serde(borrow)] Vec<&'a [u8]>),
-    /// Removes members; answers how many there were.
+    /// Removes members; returns how many there were.
     Remove(#[serde(borrow)] Vec<&'a [u8]>),
     /// All members.
     All,
-    /// 1 or 0.
+    /// Whether this is a member; 1 or 0.
     Contains(#[serde(borrow, with = "serde_bytes")] &'a [u8]),
-    /// 1 or 0 for each.
+    /// Whether each of these is a member; 1 or 0 each.
     ContainsMany(#[serde(borrow)] Vec<&'a [u8]>),
     /// The number of members.
     Length,
-    /// Takes a member at random, or nil.
+    /// Removes and returns a random member, or nil.
     Pop,
-    /// Takes so many at random.
+    /// Removes and returns this many random members.
     PopMany(u64),
-    /// A member at random, or nil.
+    /// A random member, or nil.
     Any,
-    /// So many at random, each at most once; below zero, as many, each as often
-    /// as chance has it.
+    /// This many distinct random members; if negative, its absolute value of members that may
+    /// repeat.
     AnyOf(i64),
-    /// Some members, and where to go on.
+    /// Some members: a cursor, zero at the end, and a list.
     Scan {
-        /// Where the last one stopped; zero at first.
+        /// Cursor of the previous step; zero at the start.
         cursor: u64,
-        /// About how many.
+        /// Number of members to visit, approximately.
         count: u64,
-        /// What members must fit.
+        /// A glob pattern that members must match.
         #[serde(borrow, with = "serde_bytes")]
         pattern: Option<&'a [u8]>,
     },
 }
 
-/// Members of a set at random; none of none.
+/// Random members of a set; none if there is no set.
 fn random_members(set: Option<&Set>, count: i64, seed: u64) -> Result<Vec<&[u8]>, OpError> {
     let Some(set) = set else { return Ok(Vec::new()) };
     random::some(set.len(), set.slots(), count, seed, |slot| set.at(slot), |name| name.len())
@@ -104,7 +104,7 @@ impl SetOp<'_> {
                 let set = access.structure::<Set>(key)?;
                 let count = i64::try_from(*count).unwrap_or(i64::MAX);
                 let chosen = random_members(set, count, seed)?;
-                super::takeable(chosen.iter().map(|member| member.len()))?;
+                super::check_removable(chosen.iter().map(|member| member.len()))?;
                 let members: Vec<Vec<u8>> = chosen.into_iter().map(<[u8]>::to_vec).collect();
                 remove(access, key, members.iter().map(|member| &**member).collect(), "spop");
                 Ok(Reply::Set(members.into_iter().map(|m| Reply::Bytes(m.into())).collect()))
@@ -140,7 +140,7 @@ impl SetOp<'_> {
     }
 }
 
-/// Adds members that are not there yet; how many.
+/// Adds the members that do not exist yet; returns how many.
 pub(super) fn add(access: &mut Access<'_>, key: &[u8], new: Vec<&[u8]>, name: &str) -> usize {
     let count = new.len();
     if count > 0 {
@@ -149,7 +149,7 @@ pub(super) fn add(access: &mut Access<'_>, key: &[u8], new: Vec<&[u8]>, name: &s
     count
 }
 
-/// Removes members that are there; how many.
+/// Removes the members that exist; returns how many.
 pub(super) fn remove(access: &mut Access<'_>, key: &[u8], there: Vec<&[u8]>, name: &str) -> usize {
     let count = there.len();
     if count > 0 {

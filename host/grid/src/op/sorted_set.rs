@@ -1,4 +1,4 @@
-//! Sorted sets.
+//! Operations on sorted sets.
 
 use serde::{Deserialize, Serialize};
 
@@ -13,87 +13,87 @@ use crate::{OpError, Reply};
 /// An operation on a sorted set.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum SortedSetOp<'a> {
-    /// Gives members scores; answers how many are new, or how many changed.
+    /// Sets the scores of members; returns how many are new, or how many changed.
     Add {
         /// Members and their scores.
         #[serde(borrow)]
         members: Vec<(Score, &'a [u8])>,
-        /// Which of them.
+        /// The condition for each of them.
         only: AddIf,
-        /// Answer how many are new or have another score.
+        /// Whether to return the number of members that are new or have another score.
         changed: bool,
     },
-    /// Adds to one member's score, if the condition holds; answers the sum or nil.
+    /// Adds to the score of a member if the condition holds; returns the sum or nil.
     Increase {
         /// The member.
         #[serde(borrow, with = "serde_bytes")]
         member: &'a [u8],
-        /// By how much.
+        /// How much to add.
         by: f64,
-        /// Whether to.
+        /// The condition.
         only: AddIf,
     },
-    /// Removes members; answers how many there were.
+    /// Removes members; returns how many there were.
     Remove(#[serde(borrow)] Vec<&'a [u8]>),
-    /// A member's score, or nil.
+    /// The score of a member, or nil.
     Score(#[serde(borrow, with = "serde_bytes")] &'a [u8]),
-    /// Of each member.
+    /// The score of each of these members, or nil.
     Scores(#[serde(borrow)] Vec<&'a [u8]>),
     /// The number of members.
     Length,
     /// The number of members in a range.
     Count(#[serde(borrow)] By<'a>),
-    /// How many members are before this one, or behind it; nil when it is none.
+    /// How many members come before this one, or after it; nil if it is not a member.
     Rank {
         /// The member.
         #[serde(borrow, with = "serde_bytes")]
         member: &'a [u8],
-        /// Behind it.
+        /// Whether to count the members after it.
         reverse: bool,
     },
     /// Members in a range.
     Range(#[serde(borrow)] Span<'a>),
-    /// Removes the members in a range; answers how many.
+    /// Removes the members in a range; returns how many.
     RemoveRange(#[serde(borrow)] By<'a>),
-    /// Takes so many with the least scores, or the greatest.
+    /// Removes and returns members with the lowest or highest scores.
     Pop {
-        /// The greatest.
+        /// Those with the highest scores.
         greatest: bool,
-        /// How many.
+        /// How many at most.
         count: u64,
     },
-    /// A member at random, or nil.
+    /// A random member, or nil.
     Any,
-    /// So many at random, each at most once; below zero, as many, each as often
-    /// as chance has it.
+    /// This many distinct random members; if negative, its absolute value of members that may
+    /// repeat.
     AnyOf {
-        /// How many.
+        /// How many members.
         count: i64,
-        /// With their scores.
+        /// Whether to return their scores as well.
         scores: bool,
     },
-    /// Some members with their scores, and where to go on.
+    /// Some members with their scores: a cursor, zero at the end, and a list.
     Scan {
-        /// Where the last one stopped; zero at first.
+        /// Cursor of the previous step; zero at the start.
         cursor: u64,
-        /// About how many.
+        /// Number of members to visit, approximately.
         count: u64,
-        /// What members must fit.
+        /// A glob pattern that members must match.
         #[serde(borrow, with = "serde_bytes")]
         pattern: Option<&'a [u8]>,
     },
 }
 
-/// Which members get a score.
+/// Condition for setting the score of a member.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AddIf {
-    /// Those that are none yet.
+    /// Only new members.
     pub absent: bool,
-    /// Those that are members.
+    /// Only existing members.
     pub present: bool,
-    /// Of those that are members, those whose score grows.
+    /// Existing members only if their score increases.
     pub greater: bool,
-    /// Of those that are members, those whose score shrinks.
+    /// Existing members only if their score decreases.
     pub less: bool,
 }
 
@@ -106,47 +106,47 @@ impl AddIf {
     }
 }
 
-/// The end of a range.
+/// One end of a range.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Bound<T> {
-    /// There is none on this side: before all, or behind all.
+    /// Unbounded on this side.
     None,
-    /// This one, and what equals it.
+    /// This value, inclusive.
     With(T),
-    /// What lies beyond this one.
+    /// This value, exclusive.
     Without(T),
 }
 
-/// What a range is of.
+/// The kind of a range.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum By<'a> {
-    /// Ranks, both in it; below zero from the end.
+    /// Ranks, both inclusive; negative ones count from the end.
     Rank(i64, i64),
     /// Scores.
     Score(Bound<Score>, Bound<Score>),
-    /// Members by their bytes, when all have one score.
+    /// Members in byte order, if all have the same score.
     Name(#[serde(borrow)] Bound<&'a [u8]>, #[serde(borrow)] Bound<&'a [u8]>),
-    /// Nothing at all.
+    /// An empty range.
     Nothing,
 }
 
-/// A range, and how to tell it.
+/// A range, and how to return it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Span<'a> {
-    /// From where to where; for a reverse range too the lower end comes first,
-    /// but ranks count from the end.
+    /// The bounds. The lower one comes first even if `reverse` is set; ranks count from the end
+    /// then.
     #[serde(borrow)]
     pub by: By<'a>,
-    /// From the end.
+    /// Whether the order is descending.
     pub reverse: bool,
-    /// How many to leave out at first, and how many to tell; below zero all.
+    /// How many members to skip, and how many to return at most; all if negative.
     pub limit: Option<(i64, i64)>,
-    /// With scores.
+    /// Whether to return scores.
     pub scores: bool,
 }
 
 impl By<'_> {
-    /// The ranks that it is: from the first up to but not including the last.
+    /// The range as ranks: the first, and the last (exclusive).
     fn ranks(&self, set: &SortedSet) -> (usize, usize) {
         let range = match self {
             Self::Rank(first, last) => span(*first, *last, set.len()),
@@ -183,7 +183,7 @@ impl By<'_> {
 }
 
 impl Span<'_> {
-    /// The members that it tells, in the order in which it does.
+    /// The members of the range, in the order of the reply.
     pub(super) fn members<'s>(&self, set: &'s SortedSet) -> Vec<(Score, &'s [u8])> {
         let (mut from, mut to) = match self.by {
             // Ranks of a reverse range count from the end.
@@ -214,7 +214,7 @@ impl Span<'_> {
     }
 }
 
-/// Members as they are told.
+/// A reply of members, with their scores if wanted.
 pub(crate) fn members_reply(members: Vec<(Score, &[u8])>, scores: bool) -> Reply {
     let members = members.into_iter();
     if scores {
@@ -246,7 +246,7 @@ impl SortedSetOp<'_> {
                     return Ok(Reply::Nil);
                 }
                 if old == Some(sum) {
-                    access.tell(Class::SortedSet, "zincr", key);
+                    access.notify(Class::SortedSet, "zincr", key);
                 } else {
                     change(access, key, SortedSetEdit::Set(vec![(sum, member)]), "zincr");
                 }
@@ -344,7 +344,7 @@ impl SortedSetOp<'_> {
     }
 }
 
-/// By rank: each member has one.
+/// Random members by rank.
 fn random_members(set: &SortedSet, count: i64, seed: u64) -> Result<Vec<(Score, &[u8])>, OpError> {
     let at = |rank: usize| set.range(rank, rank + 1).next();
     super::random::some(set.len(), set.len(), count, seed, at, |(_, name)| name.len())
@@ -359,7 +359,7 @@ fn add(
 ) -> Result<Reply, OpError> {
     members.iter().try_for_each(|(_, name)| fits(name))?;
     let set = access.structure::<SortedSet>(key)?;
-    // A member may be named twice: what comes later is judged by what came before.
+    // A member may be named twice, so each condition sees the effect of the earlier ones.
     let mut pending = std::collections::HashMap::<&[u8], Score>::new();
     let (mut edits, mut new, mut other) = (Vec::new(), 0, 0);
     for (score, name) in members {
@@ -380,7 +380,7 @@ fn add(
     Ok(Reply::count(if changed { new + other } else { new }))
 }
 
-/// Takes members from one end.
+/// Removes and returns members from one end.
 pub(super) fn pop(
     access: &mut Access<'_>,
     key: &[u8],
@@ -394,17 +394,17 @@ pub(super) fn pop(
     } else {
         set.range(0, count).collect()
     };
-    super::takeable(taken.iter().map(|(_, name)| name.len()))?;
+    super::check_removable(taken.iter().map(|(_, name)| name.len()))?;
     let own = |(score, name): (Score, &[u8])| (score, name.to_vec());
     let members: Vec<(Score, Vec<u8>)> = taken.into_iter().map(own).collect();
     let name = if greatest { "zpopmax" } else { "zpopmin" };
     remove(access, key, members.iter().map(|(_, name)| &**name).collect(), name);
-    let told =
+    let pair =
         |(score, name): (Score, Vec<u8>)| (Reply::Bytes(name.into()), Reply::Double(score.get()));
-    Ok(members.into_iter().map(told).collect())
+    Ok(members.into_iter().map(pair).collect())
 }
 
-/// Removes members that are there; how many.
+/// Removes the members that exist; returns how many.
 fn remove(access: &mut Access<'_>, key: &[u8], there: Vec<&[u8]>, name: &str) -> usize {
     let count = there.len();
     if count > 0 {

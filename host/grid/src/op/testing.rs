@@ -1,4 +1,4 @@
-//! Operations on a fragment, with a replica that must stay equal.
+//! Test bench: operations on a fragment, with a backup that must stay equal.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,7 +16,7 @@ use crate::{OpError, Reply};
 
 const START_MS: u64 = 1_700_000_000_000;
 
-/// A map of one partition, and its backup.
+/// A fragment on a primary and its backup.
 pub(crate) struct Bench {
     map: Arc<Map>,
     pub(crate) primary: Fragment,
@@ -34,7 +34,7 @@ impl Bench {
     }
 
     pub(crate) fn with(settings: MapSettings) -> Self {
-        let maps = Maps::new(MapCatalog { usual: settings, named: Vec::new() });
+        let maps = Maps::new(MapCatalog { defaults: settings, named: Vec::new() });
         let map = maps.open("m").unwrap();
         map.listened.store(true, std::sync::atomic::Ordering::Relaxed);
         Self {
@@ -49,7 +49,7 @@ impl Bench {
         }
     }
 
-    /// Does an operation, and checks that the backup is equal afterwards.
+    /// Executes an operation, and checks that the backup is equal afterwards.
     pub(crate) fn run(&mut self, op: &Op<'_>) -> Result<Reply, OpError> {
         let bytes = postcard::to_allocvec(op).unwrap();
         let op: Op<'_> = postcard::from_bytes(&bytes).unwrap();

@@ -1,4 +1,4 @@
-//! What operations answer, change and tell.
+//! Replies, changes and events of operations.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
@@ -12,7 +12,7 @@ use crate::reply::VALUE_BYTES;
 use crate::value::Score;
 
 fn put(value: &[u8]) -> KeyOp<'_> {
-    put_if(value, Lifetime::Usual, PutIf::Always, PutAnswer::Done)
+    put_if(value, Lifetime::Default, PutIf::Always, PutAnswer::Done)
 }
 
 fn put_if<'a>(
@@ -35,23 +35,23 @@ fn bytes(text: &str) -> Reply {
 #[test]
 fn a_value_is_put_when_its_condition_holds() {
     let mut bench = Bench::new();
-    let if_absent = put_if(b"1", Lifetime::Usual, PutIf::Absent, PutAnswer::Done);
+    let if_absent = put_if(b"1", Lifetime::Default, PutIf::Absent, PutAnswer::Done);
     assert_eq!(bench.key(b"k", if_absent.clone()), Ok(Reply::Done));
     assert_eq!(bench.events(), ["new", "set"]);
     assert_eq!(bench.key(b"k", if_absent), Ok(Reply::Nil));
-    let old = put_if(b"2", Lifetime::Usual, PutIf::Present, PutAnswer::Old);
+    let old = put_if(b"2", Lifetime::Default, PutIf::Present, PutAnswer::Old);
     assert_eq!(bench.key(b"k", old), Ok(bytes("1")));
-    let swap = put_if(b"3", Lifetime::Usual, PutIf::Value(b"2"), PutAnswer::Version);
+    let swap = put_if(b"3", Lifetime::Default, PutIf::Value(b"2"), PutAnswer::Version);
     let Ok(Reply::Integer(version)) = bench.key(b"k", swap) else { panic!("a version") };
     let version = Version(version.cast_unsigned());
-    let later = put_if(b"4", Lifetime::Usual, PutIf::Version(version), PutAnswer::Done);
+    let later = put_if(b"4", Lifetime::Default, PutIf::Version(version), PutAnswer::Done);
     assert_eq!(bench.key(b"k", later.clone()), Ok(Reply::Done));
-    assert_eq!(bench.key(b"k", later), Ok(Reply::Nil), "it has another version now");
+    assert_eq!(bench.key(b"k", later), Ok(Reply::Nil), "its version has changed");
     assert_eq!(bench.key(b"k", get()), Ok(bytes("4")));
 }
 
 #[test]
-fn an_entry_is_gone_when_its_time_is_over_and_that_is_told_once() {
+fn an_entry_expires_at_its_deadline_with_one_event() {
     let mut bench = Bench::new();
     let short = put_if(b"1", Lifetime::For(1_000), PutIf::Always, PutAnswer::Done);
     bench.key(b"k", short).unwrap();
@@ -67,7 +67,7 @@ fn an_entry_is_gone_when_its_time_is_over_and_that_is_told_once() {
 }
 
 #[test]
-fn a_watched_key_that_expires_has_changed_whatever_was_there_before() {
+fn the_version_of_a_watched_key_changes_when_it_expires() {
     let mut bench = Bench::new();
     let version = KeyOp::Generic(GenericOp::Version);
     for before in [None, Some(put(b"0"))] {
@@ -80,12 +80,12 @@ fn a_watched_key_that_expires_has_changed_whatever_was_there_before() {
         bench.now += Duration::from_millis(1_000);
         let gone = bench.key(b"k", version.clone()).unwrap();
         assert_ne!(gone, watched);
-        assert_eq!(bench.key(b"k", version.clone()), Ok(gone), "and no more");
+        assert_eq!(bench.key(b"k", version.clone()), Ok(gone), "the version stays the same");
     }
 }
 
 #[test]
-fn an_entry_that_is_asked_for_does_not_go_idle() {
+fn an_entry_that_is_read_does_not_expire_as_idle() {
     let mut bench = Bench::with(MapSettings { max_idle_ms: Some(1_600), ..Default::default() });
     bench.key(b"k", put(b"1")).unwrap();
     for step in 1..10 {
@@ -97,7 +97,7 @@ fn an_entry_that_is_asked_for_does_not_go_idle() {
 }
 
 #[test]
-fn numbers_are_added_to_and_what_is_none_stays_as_it_is() {
+fn addition_changes_numbers_and_refuses_other_values() {
     let mut bench = Bench::new();
     let add = |more| KeyOp::Plain(PlainOp::Add(more));
     assert_eq!(bench.key(b"n", add(5)), Ok(Reply::Integer(5)));
@@ -111,7 +111,7 @@ fn numbers_are_added_to_and_what_is_none_stays_as_it_is() {
 }
 
 #[test]
-fn one_type_is_not_taken_for_another() {
+fn an_operation_of_another_type_is_refused() {
     let mut bench = Bench::new();
     let push = KeyOp::List(ListOp::Push { end: End::Back, elements: vec![b"a"], present: false });
     bench.key(b"l", push.clone()).unwrap();
@@ -147,7 +147,7 @@ fn a_map_at_its_bound_evicts_or_refuses() {
 }
 
 #[test]
-fn what_does_not_fit_in_a_map_is_refused_before_it_is_written() {
+fn a_value_that_does_not_fit_in_a_map_is_refused_without_eviction() {
     for eviction in [Eviction::None, Eviction::Lru] {
         let mut bench = Bench::with(bounded_map(eviction));
         let long = [1; 40_000];
@@ -157,7 +157,8 @@ fn what_does_not_fit_in_a_map_is_refused_before_it_is_written() {
         for op in [put(&[1; 61_000]), splice, KeyOp::Hash(HashOp::Set(fields))] {
             assert_eq!(bench.key(b"b", op), Err(OpError::Full), "{eviction:?}");
         }
-        // Nothing went for what does not fit, and one of as many bytes takes the place of another.
+        // Nothing was evicted for a value that does not fit; a value replaces one of the same
+        // length.
         assert_eq!(bench.key(b"a", get()), Ok(Reply::bytes(&long)));
         assert_eq!(bench.key(b"a", put(&[2; 40_000])), Ok(Reply::Done));
         let is_evicted = eviction == Eviction::Lru;
@@ -167,7 +168,7 @@ fn what_does_not_fit_in_a_map_is_refused_before_it_is_written() {
 }
 
 #[test]
-fn a_key_that_keeps_the_time_of_none_has_that_of_its_map() {
+fn keeping_the_expiry_of_a_missing_key_uses_the_default_of_the_map() {
     let settings = MapSettings { ttl_ms: Some(2_000), ..MapSettings::default() };
     let mut bench = Bench::with(settings);
     let keep = put_if(b"v", Lifetime::Keep, PutIf::Always, PutAnswer::Done);
@@ -179,7 +180,7 @@ fn a_key_that_keeps_the_time_of_none_has_that_of_its_map() {
 }
 
 #[test]
-fn several_in_one_step_are_done_unless_a_watched_key_changed() {
+fn a_batch_is_executed_unless_a_watched_key_changed() {
     let mut bench = Bench::new();
     let batch = |version| Op::Batch {
         watched: vec![(&b"k"[..], version)],
@@ -206,7 +207,7 @@ fn values_move_with_their_expiry() {
 }
 
 #[test]
-fn a_range_counts_from_either_end_and_is_cut_to_what_is_there() {
+fn a_range_counts_from_either_end_and_is_clamped_to_the_length() {
     assert_eq!(span(0, -1, 5), (0, 5));
     assert_eq!(span(-3, -2, 5), (2, 4));
     assert_eq!(span(-100, 100, 5), (0, 5));
@@ -218,7 +219,7 @@ fn a_range_counts_from_either_end_and_is_cut_to_what_is_there() {
 
 proptest! {
     #[test]
-    fn a_scan_finds_every_key_that_stays(
+    fn a_scan_returns_every_key_once(
         keys in proptest::collection::btree_set(any::<u16>(), 0..300),
         count in 1..50_u64,
     ) {
@@ -236,7 +237,7 @@ proptest! {
     }
 
     #[test]
-    fn a_list_does_what_a_queue_does(
+    fn a_list_behaves_like_a_queue(
         steps in proptest::collection::vec((0..8_u8, -4..8_i64, any::<u8>()), 0..80),
     ) {
         let (mut bench, mut model) = (Bench::new(), VecDeque::<Vec<u8>>::new());
@@ -332,7 +333,7 @@ proptest! {
     }
 
     #[test]
-    fn a_sorted_set_does_what_a_sorted_map_does(
+    fn a_sorted_set_behaves_like_a_sorted_map(
         steps in proptest::collection::vec((0..5_u8, any::<u8>(), -5..5_i8), 0..80),
     ) {
         let (mut bench, mut model) = (Bench::new(), BTreeMap::<Vec<u8>, f64>::new());
@@ -380,7 +381,7 @@ proptest! {
     }
 
     #[test]
-    fn hashes_and_sets_do_what_maps_and_sets_do(
+    fn hashes_and_sets_behave_like_maps_and_sets(
         steps in proptest::collection::vec((0..6_u8, any::<u8>(), any::<u8>()), 0..80),
     ) {
         let mut bench = Bench::new();
@@ -435,7 +436,7 @@ proptest! {
 }
 
 #[test]
-fn keys_beyond_what_an_answer_holds_are_refused_and_not_left_out() {
+fn more_keys_than_an_answer_holds_are_refused_and_not_truncated() {
     let elements = |count: usize, bytes: usize| {
         let element = vec![b'k'; bytes];
         let reply = bounded(std::iter::repeat_n(&element[..], count));
@@ -454,20 +455,20 @@ fn keys_beyond_what_an_answer_holds_are_refused_and_not_left_out() {
 }
 
 #[test]
-fn elements_that_no_answer_can_hold_are_not_taken() {
-    // What is allowed fits in an answer, with scores, the key and the lists around it.
-    let whole = TAKEN_BYTES_MAX / 4 - 2 * VALUE_BYTES;
-    assert_eq!(takeable([whole; 4].into_iter()), Ok(()));
+fn elements_that_do_not_fit_in_an_answer_are_not_removed() {
+    // The most that may be removed fits in an answer, with scores, the key and the lists around it.
+    let whole = REMOVED_BYTES_MAX / 4 - 2 * VALUE_BYTES;
+    assert_eq!(check_removable([whole; 4].into_iter()), Ok(()));
     let pair = || (Reply::Bytes(vec![0; whole].into()), Reply::Double(0.0));
     let pairs = Reply::Pairs((0..4).map(|_| pair()).collect());
     let reply = Reply::List(vec![Reply::bytes(&[0; KEY_BYTES_MAX]), pairs]);
     assert!(reply.bytes_at_most(ANSWER_BYTES_MAX).is_some());
-    assert_eq!(takeable([whole + 1; 4].into_iter()), Err(OpError::AnswerTooLong));
-    assert_eq!(takeable(std::iter::repeat_n(0, 10_000_000)), Err(OpError::AnswerTooLong));
+    assert_eq!(check_removable([whole + 1; 4].into_iter()), Err(OpError::AnswerTooLong));
+    assert_eq!(check_removable(std::iter::repeat_n(0, 10_000_000)), Err(OpError::AnswerTooLong));
 }
 
 #[test]
-fn a_value_named_many_times_makes_no_answer_without_a_bound() {
+fn an_answer_that_repeats_a_value_is_bounded() {
     let mut bench = Bench::new();
     let long = vec![b'v'; ANSWER_BYTES_MAX / 8];
     bench.key(b"k", put(&long)).unwrap();
@@ -479,7 +480,7 @@ fn a_value_named_many_times_makes_no_answer_without_a_bound() {
     let fields = |count| KeyOp::Hash(HashOp::GetMany(vec![&b"f"[..]; count]));
     assert!(bench.key(b"h", fields(8)).is_ok());
     assert_eq!(bench.key(b"h", fields(9)), Err(OpError::AnswerTooLong));
-    // In one step, what only reads is refused beyond that, and what writes is done.
+    // In one step, operations that only read are refused beyond that; writes are executed.
     let mut ops = vec![Op::Key(b"k", get()); 9];
     ops.push(Op::Key(b"k", put(b"short")));
     ops.push(Op::Key(b"k", get()));

@@ -93,7 +93,7 @@ pub enum TransactionOp<'a> {
     Commit(TransactionId),
     /// Drops what was executed here, and releases the locks. Done already: nothing.
     Abort(TransactionId),
-    /// To the home partition: whether it committed, as a [`Decision`].
+    /// To the home partition: 0 if it is undecided, 1 if it committed, 2 if it was aborted.
     Decision(TransactionId),
     /// To the home partition: all partitions have committed, the decision can be forgotten.
     Forget(TransactionId),

@@ -87,12 +87,12 @@ impl TransferOp<'_> {
                 }
                 several::install(access, key, value)?;
                 let event = if *renamed { "rename_to" } else { "copy_to" };
-                access.tell(Class::Generic, event, key);
+                access.notify(Class::Generic, event, key);
                 Ok(Reply::flag(true))
             }
             Self::RenameFrom => {
                 access.remove(key);
-                access.tell(Class::Generic, "rename_from", key);
+                access.notify(Class::Generic, "rename_from", key);
                 Ok(Reply::Done)
             }
             Self::StoreSet { members, event } => {

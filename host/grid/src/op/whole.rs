@@ -1,4 +1,4 @@
-//! All keys of one partition.
+//! Operations on all keys of one partition.
 
 use serde::{Deserialize, Serialize};
 
@@ -10,7 +10,7 @@ use crate::glob::Glob;
 use crate::slot::slot;
 use crate::{OpError, Reply};
 
-/// Slots of the table looked at for a key at random that is not over.
+/// Maximum number of slots of the table that are tried to find a random key that has not expired.
 const ANY_TRIES_MAX: usize = 100;
 
 /// An operation on all keys of a partition.
@@ -18,37 +18,37 @@ const ANY_TRIES_MAX: usize = 100;
 pub enum WholeOp<'a> {
     /// The number of keys.
     Length,
-    /// All keys go; answers how many there were.
+    /// Removes all keys; returns how many there were.
     Clear,
-    /// Some keys, and where to go on: a cursor, zero at the end, and a list.
+    /// Some keys: a cursor, zero at the end, and a list.
     Scan {
-        /// Where the last one stopped; zero at first.
+        /// Cursor of the previous step; zero at the start.
         cursor: u64,
-        /// About how many keys to look at.
+        /// Number of keys to visit, approximately.
         count: u64,
-        /// Which of them to tell.
+        /// Which keys are returned.
         #[serde(borrow)]
         filter: ScanFilter<'a>,
     },
-    /// All keys that fit a pattern; refused when they are more than
-    /// [`ELEMENTS_MAX`](super::ELEMENTS_MAX) or longer than
-    /// [`ELEMENTS_BYTES_MAX`](super::ELEMENTS_BYTES_MAX).
+    /// All keys that match a pattern; refused when they are more than
+    /// [`ELEMENTS_MAX`](super::ELEMENTS_MAX), or longer than
+    /// [`ELEMENTS_BYTES_MAX`](super::ELEMENTS_BYTES_MAX) together.
     Keys(#[serde(borrow, with = "serde_bytes")] &'a [u8]),
-    /// A key at random, or nil.
+    /// A random key, or nil.
     Any,
-    /// Keys of one slot, at most this many; refused as [`WholeOp::Keys`] is.
+    /// Keys of one slot, at most this many; refused like [`WholeOp::Keys`].
     KeysOfSlot(u16, u64),
-    /// How many keys are in one slot.
+    /// The number of keys in one slot.
     LengthOfSlot(u16),
 }
 
-/// Which keys a scan tells.
+/// Which keys a scan returns.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ScanFilter<'a> {
-    /// What they must fit.
+    /// A glob pattern that they must match.
     #[serde(borrow, with = "serde_bytes")]
     pub pattern: Option<&'a [u8]>,
-    /// What type their values must have; see [`super::GenericOp::Type`].
+    /// The type of their values; see [`super::GenericOp::Type`].
     #[serde(borrow)]
     pub kind: Option<&'a str>,
 }
@@ -63,7 +63,7 @@ impl WholeOp<'_> {
         let lives = |entry: &Entry<'_>| !entry.expiry().is_over(now_ms);
         Ok(match self {
             Self::Length => {
-                // Few are over and not dropped yet; only then is it worth a look.
+                // Entries need a check only if some of them expire.
                 let fragment = &access.fragment;
                 let count = if fragment.expiring() == 0 {
                     fragment.len()
@@ -81,7 +81,7 @@ impl WholeOp<'_> {
             }
             Self::Scan { cursor, count, filter } => {
                 let from = u32::try_from(*cursor).unwrap_or(0);
-                let glob = filter.pattern.map(Glob::new).filter(|glob| !glob.fits_all());
+                let glob = filter.pattern.map(Glob::new).filter(|glob| !glob.matches_all());
                 let entries = access.fragment.entries_from(from);
                 super::scan(entries, Entry::hash, *count, |entry, found| {
                     let wanted = lives(entry)

@@ -1,12 +1,12 @@
-//! One partition: what this member holds of it, and what it is to do with that.
+//! One partition on this member, and its role in it.
 //!
-//! - `lead`: the primary's part: executing, sending records, copying to backups
-//! - `follow`: a backup's part: applying records, asking for a copy
-//! - [`ticket`]: what an answer waits for
-//! - `transactions`: locks and prepared changes of transactions over several partitions
+//! - `primary`: the role of the primary: executing, replicating, sending copies
+//! - `backup`: the role of a backup: applying records, asking for copies
+//! - [`ticket`]: what a reply waits for
+//! - `transactions`: locks and prepared edits of transactions over several partitions
 
-mod follow;
-mod lead;
+mod backup;
+mod primary;
 pub(crate) mod ticket;
 mod transactions;
 
@@ -27,26 +27,26 @@ use crate::map::Map;
 use crate::message::Message;
 use crate::table::Table;
 
-pub(crate) use follow::{Follow, Part};
-pub(crate) use lead::{Executed, Lead, LinkState, Slot, Waiter};
+pub(crate) use backup::{BackupRole, ChunkRange};
+pub(crate) use primary::{Executed, LinkState, PrimaryRole, Slot, Waiter};
 use ticket::Needs;
 use transactions::Transactions;
 pub(crate) use transactions::Unresolved;
 
-/// What this member is to the partition.
+/// The role of this member in the partition.
 pub(crate) enum Role {
-    /// Nothing.
+    /// It has no replica.
     Idle,
-    /// It answers for it.
-    Lead(Lead),
-    /// It has a copy.
-    Follow(Follow),
+    /// It is the primary.
+    Primary(PrimaryRole),
+    /// It is a backup, or its copy is in progress.
+    Backup(BackupRole),
 }
 
 /// Keys with their hashes.
 type Due = Vec<(u32, Box<[u8]>)>;
 
-/// The last duty of a primary.
+/// A former primary whose last writes are not confirmed yet.
 struct Retiring {
     to: MemberId,
     epoch: u64,
@@ -57,34 +57,33 @@ struct Retiring {
 /// See the [module](self).
 pub(crate) struct Partition {
     pub(crate) number: u16,
-    /// Of the assignment that is followed.
+    /// Epoch of the assignment that this member follows.
     pub(crate) epoch: u64,
     pub(crate) role: Role,
-    /// What it holds is of another table and is to be merged first.
+    /// Whether the data is of another table and must be merged first.
     pub(crate) leftover: bool,
     /// By the index of the map.
     fragments: Vec<Option<Box<Fragment>>>,
     rng: SmallRng,
     changes: Changes,
-    /// Writes that not all backups have yet.
+    /// Writes that are not on all backups yet, by the hash of the key.
     in_flight: VecDeque<(u32, Needs)>,
-    /// How often this backup has asked for a copy: names the copy that counts.
+    /// How many copies this backup has asked for: the number of the current copy.
     asks: u64,
-    /// What other backups may lack of what this primary took over: reads wait until they
-    /// have been compared.
+    /// Whether other backups may lack data that this primary took over: reads wait until they have
+    /// been compared.
     inherited: bool,
-    /// The records of a step of which more is to come.
+    /// Records of a step that is not complete yet.
     step: Vec<u8>,
-    /// Backups whose copies are not whole any more: the coordinator is to know.
-    spoiled: Vec<MemberId>,
-    /// Writes that are still on their way though another is to lead: it is told
-    /// once they are settled.
+    /// Backups whose copies became incomplete, to be reported to the coordinator.
+    incomplete: Vec<MemberId>,
+    /// Unconfirmed writes of the former primary: it hands over once they are settled.
     retiring: Option<Retiring>,
-    /// A hand-over that came before the table that says so.
+    /// A hand-over that arrived before the table: its sender and epoch.
     handed: Option<(MemberId, u64)>,
     waiters: VecDeque<Waiter>,
     transactions: Transactions,
-    /// Whoever waits for another state of the partition.
+    /// Tasks that wait for a change of the partition.
     wakers: Vec<(Duration, Waker)>,
 }
 
@@ -102,7 +101,7 @@ impl Partition {
             asks: 0,
             inherited: false,
             step: Vec::new(),
-            spoiled: Vec::new(),
+            incomplete: Vec::new(),
             retiring: None,
             handed: None,
             waiters: VecDeque::new(),
@@ -111,7 +110,7 @@ impl Partition {
         }
     }
 
-    /// The part of a map that lies here.
+    /// The fragment of a map, which is created if there is none.
     fn fragment(&mut self, map: &Map) -> &mut Fragment {
         if self.fragments.len() <= map.index {
             self.fragments.resize_with(map.index + 1, || None);
@@ -119,12 +118,12 @@ impl Partition {
         self.fragments[map.index].get_or_insert_default()
     }
 
-    /// As [`Partition::fragment`], if there is any.
+    /// As [`Partition::fragment`], if there is one.
     pub(crate) fn fragment_of(&self, map: &Map) -> Option<&Fragment> {
         self.fragments.get(map.index)?.as_deref()
     }
 
-    /// Lets an operation at a map, and counts what it takes.
+    /// Calls `work` with access to a fragment, and updates the map's counters.
     fn access<R>(
         &mut self,
         core: &Core,
@@ -155,7 +154,7 @@ impl Partition {
         result
     }
 
-    /// Changes the part of a map that lies here, and counts what it takes.
+    /// Changes a fragment, and updates the map's counters.
     fn counted<R>(&mut self, map: &Map, change: impl FnOnce(&mut Fragment) -> R) -> R {
         let fragment = self.fragment(map);
         let before = weigh(fragment);
@@ -164,7 +163,7 @@ impl Partition {
         result
     }
 
-    /// Keys whose time is over, of each map that has any; at most so many of one.
+    /// Takes expired keys of each map, at most `max` of each.
     fn take_due(&mut self, core: &Core, now_ms: u64, max: usize) -> Vec<(Arc<Map>, Due)> {
         let mut all = Vec::new();
         for (index, fragment) in self.fragments.iter_mut().enumerate() {
@@ -181,7 +180,7 @@ impl Partition {
         all
     }
 
-    /// What is here of each map that a copy at this place has.
+    /// Summaries of the maps that a replica at this place has.
     fn held<'a>(&self, maps: &'a [Arc<Map>], place: u8) -> Vec<Held<'a>> {
         let has = |map: &&Arc<Map>| map.settings().copies() >= usize::from(place);
         maps.iter()
@@ -190,12 +189,12 @@ impl Partition {
             .collect()
     }
 
-    /// Whether anything is here.
+    /// Whether there is no data.
     pub(crate) fn is_blank(&self) -> bool {
         self.fragments.iter().flatten().all(|fragment| fragment.is_blank())
     }
 
-    /// Drops everything that is here.
+    /// Drops all data.
     pub(crate) fn drop_all(&mut self, core: &Core) {
         for (index, fragment) in std::mem::take(&mut self.fragments).into_iter().enumerate() {
             if let (Some(fragment), Some(map)) = (fragment, core.maps.at(index)) {
@@ -205,7 +204,7 @@ impl Partition {
         self.leftover = false;
     }
 
-    /// Wakes when the state of the partition is another, or it has waited long.
+    /// Wakes the task when the state of the partition changes, or at a later tick.
     pub(crate) fn wake_at(&mut self, since: Duration, waker: &Waker) {
         if !self.wakers.iter().any(|(_, other)| other.will_wake(waker)) {
             self.wakers.push((since, waker.clone()));
@@ -218,17 +217,16 @@ impl Partition {
         }
     }
 
-    /// Wakes those who have waited since this time or before.
+    /// Wakes tasks that have waited since this time or longer.
     pub(crate) fn wake_old(&mut self, since: Duration) {
         for (_, waker) in self.wakers.extract_if(.., |(waiting, _)| *waiting <= since) {
             waker.wake();
         }
     }
 
-    /// Takes the role that a table gives this member. `continuous` when the
-    /// table goes on from the one that was followed before; `recopies` when its maps have
-    /// other copies than before. Returns whether it did not come to lead with a copy that is
-    /// not whole.
+    /// Takes the role that a table assigns to this member. `continuous` when the table continues
+    /// the previous one; `recopies` when the maps have other numbers of backups than before.
+    /// Returns `false` when this member became primary with an incomplete copy.
     pub(crate) fn adopt(
         &mut self,
         core: &Core,
@@ -249,28 +247,28 @@ impl Partition {
             self.step.clear();
         }
         if recopies {
-            // Each copy is compared again; the one of the next primary is what there is.
+            // All copies are compared again; the copy of the next primary counts as it is.
             let takes_over = assignment.primary() == Some(core.me);
             match &mut self.role {
-                Role::Lead(lead) => lead.links.clear(),
-                Role::Follow(follow) if !takes_over => follow.forget_place(),
-                Role::Follow(_) | Role::Idle => {}
+                Role::Primary(role) => role.links.clear(),
+                Role::Backup(role) if !takes_over => role.forget_place(),
+                Role::Backup(_) | Role::Idle => {}
             }
         }
         let mut is_whole = true;
-        let led = matches!(self.role, Role::Lead(_)) && assignment.primary() != Some(core.me);
+        let led = matches!(self.role, Role::Primary(_)) && assignment.primary() != Some(core.me);
         let writes = if led { std::mem::take(&mut self.in_flight) } else { VecDeque::new() };
-        // Who was away in between hands nothing over.
+        // A member that was removed, or diverged, does not hand over.
         let stays = |id| {
             let generation = old.and_then(|old| old.generation(id));
-            let away = core.away.lock().get(&id).is_some_and(|stamp| *stamp >= table.stamp);
+            let away = core.diverged.lock().get(&id).is_some_and(|stamp| *stamp >= table.stamp);
             !away && generation.is_some() && generation == table.generation(id)
         };
         match assignment.of(core.me) {
             Some(_) if assignment.primary() == Some(core.me) => {
-                is_whole = self.lead(core, stays, assignment);
+                is_whole = self.become_primary(core, stays, assignment);
             }
-            Some(replica) => self.follow(core, stays, assignment, replica.place),
+            Some(replica) => self.become_backup(core, stays, assignment, replica.place),
             None => {
                 self.role = Role::Idle;
                 if !self.leftover {
@@ -279,7 +277,7 @@ impl Partition {
             }
         }
         self.epoch = self.epoch.max(assignment.epoch);
-        if !matches!(self.role, Role::Lead(_)) {
+        if !matches!(self.role, Role::Primary(_)) {
             self.transactions.reset();
         }
         if led && let Some(to) = assignment.primary() {
@@ -293,7 +291,7 @@ impl Partition {
         is_whole
     }
 
-    /// Tells the next primary that it has seen everything, once that is so.
+    /// Sends the hand-over to the next primary, once all writes are settled.
     pub(crate) fn hand_over(&mut self, core: &Core) {
         let Some(retiring) = &mut self.retiring else { return };
         retiring.writes.retain(ticket::is_open);
@@ -308,35 +306,34 @@ impl Partition {
         }
     }
 
-    /// Does what is due with the passing of time. Returns whether more entries may be over
-    /// than it dropped.
+    /// Does periodic work. Returns whether more expired entries may be left.
     pub(crate) fn tick(&mut self, core: &Core, now: Duration) -> bool {
         self.hand_over(core);
         match &self.role {
-            Role::Lead(_) => {
+            Role::Primary(_) => {
                 let is_more = self.expire_due(core, now);
                 self.invite_again();
                 return is_more;
             }
-            Role::Follow(_) => self.ask_again(core, now),
+            Role::Backup(_) => self.ask_again(core, now),
             Role::Idle => {}
         }
         false
     }
 
-    /// Whether it has handed over, or has nothing to.
+    /// Whether the hand-over is complete, or there is none.
     pub(crate) fn has_retired(&self) -> bool {
         self.retiring.is_none()
     }
 
-    /// Its state in short.
+    /// A short description of its state, for debugging.
     pub(crate) fn describe(&self) -> String {
         let mut text = format!("epoch {}", self.epoch);
         match &self.role {
             Role::Idle => text += " idle",
-            Role::Lead(lead) => {
-                text += if lead.is_ready() { " leads" } else { " waits to lead" };
-                for link in &lead.links {
+            Role::Primary(role) => {
+                text += if role.is_ready() { " primary" } else { " awaits hand-over" };
+                for link in &role.links {
                     text += match link.state {
                         LinkState::Expected => " expected",
                         LinkState::Copying(_) => " copying",
@@ -345,7 +342,7 @@ impl Partition {
                     };
                 }
             }
-            Role::Follow(follow) => text += follow.describe(),
+            Role::Backup(role) => text += role.describe(),
         }
         if self.leftover {
             text += " leftover";
@@ -353,7 +350,7 @@ impl Partition {
         text
     }
 
-    /// How far its maps are apart from those of an equal copy: their digests.
+    /// The digests of maps that a replica at this place has, by index.
     pub(crate) fn digests(&self, maps: &[Arc<Map>], place: u8) -> Vec<(usize, u64)> {
         maps.iter()
             .filter(|map| map.settings().copies() >= usize::from(place))
@@ -371,14 +368,14 @@ pub(crate) fn weigh(fragment: &Fragment) -> Weight {
     (fragment.bytes(), fragment.removal_bytes())
 }
 
-/// Counts what a map takes on this member.
+/// Updates the counters of a map on this member.
 pub(crate) fn count(map: &Map, before: Weight, after: &Fragment) {
     let after = weigh(after);
     for (counter, before, after) in
         [(&map.bytes, before.0, after.0), (&map.removal_bytes, before.1, after.1)]
     {
         if before != after {
-            // Both are sizes of what lies in memory, far below the limits of an i64.
+            // Both are sizes in memory, far below the maximum of an i64.
             counter.fetch_add(after as i64 - before as i64, Ordering::Relaxed);
         }
     }

@@ -1,25 +1,24 @@
-//! What an answer waits for: that the backups have what it tells.
+//! Tickets: what a reply waits for before it is sent.
 
 use std::sync::Arc;
 
 use smallvec::SmallVec;
 
 use super::{Partition, Role};
-use crate::session::{Fate, Peer, Sent};
+use crate::session::{MessageState, Peer, Sent};
 
-/// One backup that must have something.
+/// A backup that must have certain records.
 #[derive(Clone, Debug)]
 pub(crate) struct Need {
     pub(crate) peer: Arc<Peer>,
-    /// The records that it must have; `None` when its copy, which is being made,
-    /// will have it.
+    /// The last of the records; `None` when the copy in progress will include them.
     pub(crate) sent: Option<Sent>,
 }
 
-/// All of them.
+/// All backups that must have the records.
 pub(crate) type Needs = SmallVec<[Need; 1]>;
 
-/// A write, or a read of one, on its way to the backups.
+/// The replication of a write, which the write or a read of the value waits for.
 #[derive(Clone, Debug)]
 pub(crate) struct Ticket {
     pub(crate) partition: u16,
@@ -27,61 +26,64 @@ pub(crate) struct Ticket {
     pub(crate) needs: Needs,
 }
 
-/// How that stands.
+/// The state of a ticket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Standing {
-    /// All that must have it have it.
+pub(crate) enum TicketState {
+    /// All backups that must have the records have them.
     Settled,
-    /// Not yet.
+    /// Some backups do not have them yet.
     Open,
-    /// Nobody will ever know.
+    /// It will never be known whether the records survive.
     Unknown,
 }
 
-/// Whether all have it, by the sessions alone.
+/// Whether all backups have acknowledged the records.
 pub(crate) fn is_received(needs: &Needs) -> bool {
-    needs.iter().all(|need| need.sent.is_some_and(|sent| need.peer.fate(sent) == Fate::Received))
+    needs
+        .iter()
+        .all(|need| need.sent.is_some_and(|sent| need.peer.state(sent) == MessageState::Received))
 }
 
-/// Whether some may still say that they have it.
+/// Whether some backup may still acknowledge the records.
 pub(super) fn is_open(needs: &Needs) -> bool {
     let may_say = |need: &Need| {
-        let is_open = need.sent.is_some_and(|sent| need.peer.fate(sent) == Fate::Open);
+        let is_open = need.sent.is_some_and(|sent| need.peer.state(sent) == MessageState::Open);
         is_open && !need.peer.is_over()
     };
     needs.iter().any(may_say)
 }
 
 impl Partition {
-    /// How a ticket stands.
-    pub(crate) fn standing(
+    /// The state of a ticket.
+    pub(crate) fn ticket_state(
         &self,
         ticket: &Ticket,
         primary: Option<convoke_membership::MemberId>,
-    ) -> Standing {
-        let fate = |need: &Need| need.sent.map(|sent| need.peer.fate(sent));
-        if let Role::Lead(lead) = &self.role
+    ) -> TicketState {
+        let state = |need: &Need| need.sent.map(|sent| need.peer.state(sent));
+        if let Role::Primary(role) = &self.role
             && self.epoch == ticket.epoch
         {
-            // Who is no backup any more need not have it.
+            // Members that are not backups any more need not have the records.
             let is_open = ticket.needs.iter().any(|need| {
-                let link = lead.links.iter().find(|link| link.peer.id() == need.peer.id());
-                // One that knows a newer table refuses; this member will know it, soon.
-                let received = fate(need) == Some(Fate::Received);
+                let link = role.links.iter().find(|link| link.peer.id() == need.peer.id());
+                // A backup that follows a newer table refuses the records; this member will receive
+                // that table soon.
+                let received = state(need) == Some(MessageState::Received);
                 link.is_some_and(|link| !received && !link.has(need.sent))
             });
-            return if is_open { Standing::Open } else { Standing::Settled };
+            return if is_open { TicketState::Open } else { TicketState::Settled };
         }
-        // Another is to lead, once what is on its way has arrived.
+        // Another member becomes the primary, once the records on their way have arrived.
         if !self.has_retired() {
-            return Standing::Open;
+            return TicketState::Open;
         }
-        // Another leads now. If it had the write when it took over, all is well.
-        let heir = ticket.needs.iter().find(|need| Some(need.peer.id()) == primary);
-        match heir.and_then(fate) {
-            Some(Fate::Received) => Standing::Settled,
-            Some(Fate::Open) => Standing::Open,
-            _ => Standing::Unknown,
+        // Another member is the primary. The records survive if it had them when it took over.
+        let successor = ticket.needs.iter().find(|need| Some(need.peer.id()) == primary);
+        match successor.and_then(state) {
+            Some(MessageState::Received) => TicketState::Settled,
+            Some(MessageState::Open) => TicketState::Open,
+            _ => TicketState::Unknown,
         }
     }
 }

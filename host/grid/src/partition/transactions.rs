@@ -14,7 +14,7 @@ use super::ticket::Ticket;
 use super::{Executed, Partition, Slot};
 use crate::access::{Access, Changes};
 use crate::core::Core;
-use crate::edit::{Edit, Record, What};
+use crate::edit::{Edit, Record, RecordChange};
 use crate::encoding;
 use crate::entry::Expiry;
 use crate::fragment::{Entry, Fragment};
@@ -268,7 +268,7 @@ impl Partition {
         now: Duration,
         op: &TransactionOp<'_>,
     ) -> Executed {
-        if self.leading().is_none() {
+        if self.serving_primary().is_none() {
             return Executed::NotHere;
         }
         match op {
@@ -518,7 +518,7 @@ impl Partition {
         participants: Vec<u16>,
         now: Duration,
     ) -> Result<Option<Ticket>, OpError> {
-        if self.leading().is_none() || !core.lease.is_held(now) {
+        if self.serving_primary().is_none() || !core.lease.is_held(now) {
             return Err(OpError::Conflict);
         }
         let Some(mut open) = self.transactions.open.remove(&id) else {
@@ -550,14 +550,14 @@ impl Partition {
             self.changes.push_encoded(&rest[..rest.len() - behind.len()]);
             rest = behind;
             let Ok(map) = core.maps.open(record.map) else { continue };
-            core.clock.saw(record.version);
+            core.clock.observe(record.version);
             let now_ms = core.clock.now_ms(now);
             let hash = record.hash(&core.settings.hasher);
             let applied =
                 self.counted(&map, |fragment| fragment.apply_record(&map, now_ms, hash, &record));
             debug_assert!(applied.is_ok(), "the keys were locked: {record:?}");
             self.changes.changed.push(hash);
-            if let What::Key(key, Edit::Structure(_)) = &record.what {
+            if let RecordChange::Key(key, Edit::Structure(_)) = &record.change {
                 filled.entry(map.index).or_default().push((*key).into());
             }
         }
@@ -734,7 +734,7 @@ impl Partition {
         now: Duration,
         primary: impl Fn(u16) -> Option<MemberId>,
     ) -> Vec<Unresolved> {
-        if self.leading().is_none() {
+        if self.serving_primary().is_none() {
             return Vec::new();
         }
         let number = self.number;

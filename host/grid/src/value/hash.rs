@@ -5,10 +5,10 @@ use std::hash::Hasher as _;
 use serde::{Deserialize, Serialize};
 use siphasher::sip::SipHasher13;
 
-use super::{Misfit, REBUILD_ELEMENTS_MAX};
+use super::{EditMismatch, REBUILD_ELEMENTS_MAX};
 use crate::ordered::{Hashed, Ordered};
 
-/// Bytes of one field beside its name and value: a slot and two allocations.
+/// Overhead of one field beside its name and value, in bytes: a slot and two allocations.
 const FIELD_BYTES: usize = 72;
 
 /// Fields, each with a value.
@@ -34,14 +34,14 @@ impl Hashed for Field {
 /// A change of a hash.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) enum HashEdit<'a> {
-    /// Each field gets this value.
+    /// Sets these fields.
     Set(#[serde(borrow)] Vec<(&'a [u8], &'a [u8])>),
-    /// These fields go.
+    /// Removes these fields.
     Remove(#[serde(borrow)] Vec<&'a [u8]>),
 }
 
-/// The hash of a field or member. Which member of the cluster asks does not
-/// matter, and who knows the function can only slow his own key down.
+/// The hash of a field or member; the same on all members. The function is not secret: a client
+/// that provokes collisions slows down only its own keys.
 pub(super) fn hash(name: &[u8]) -> u32 {
     let mut hasher = SipHasher13::new_with_keys(0x636f_6e76_6f6b_6520, 0x6669_656c_6473_2020);
     hasher.write(name);
@@ -66,22 +66,22 @@ impl Hash {
         self.fields.iter().map(|field| (&*field.name, &*field.value))
     }
 
-    /// As [`Hash::iter`], with the hashes, from one on.
+    /// As [`Hash::iter`], with the hashes, starting at `from`.
     pub(crate) fn iter_from(&self, from: u32) -> impl Iterator<Item = (u32, &[u8], &[u8])> {
         self.fields.iter_from(from).map(|field| (field.hash, &*field.name, &*field.value))
     }
 
-    /// The number of slots that [`Hash::at`] knows, some of them empty.
+    /// The number of slots for [`Hash::at`], empty ones included.
     pub(crate) fn slots(&self) -> usize {
         self.fields.slots()
     }
 
-    /// The field in one slot: for one at random.
+    /// The field in one slot, if any; for random selection.
     pub(crate) fn at(&self, slot: usize) -> Option<(&[u8], &[u8])> {
         self.fields.at(slot).map(|field| (&*field.name, &*field.value))
     }
 
-    pub(crate) fn apply(&mut self, edit: &HashEdit<'_>) -> Result<(), Misfit> {
+    pub(crate) fn apply(&mut self, edit: &HashEdit<'_>) -> Result<(), EditMismatch> {
         match edit {
             HashEdit::Set(fields) => {
                 for (name, value) in fields {
@@ -104,7 +104,7 @@ impl Hash {
             HashEdit::Remove(names) => {
                 for name in names {
                     let is_it = |field: &Field| *field.name == **name;
-                    let field = self.fields.remove(hash(name), is_it).ok_or(Misfit)?;
+                    let field = self.fields.remove(hash(name), is_it).ok_or(EditMismatch)?;
                     self.bytes -= FIELD_BYTES + field.name.len() + field.value.len();
                 }
                 Ok(())
@@ -128,7 +128,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn it_does_what_a_map_does(
+        fn a_hash_behaves_like_a_map(
             steps in proptest::collection::vec(
                 (any::<bool>(), proptest::collection::vec((0..30_u8, any::<u16>()), 0..5)),
                 0..80,
@@ -162,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn removing_what_is_not_there_is_a_misfit() {
-        assert_eq!(Hash::default().apply(&HashEdit::Remove(vec![b"f"])), Err(Misfit));
+    fn removing_a_missing_field_is_a_mismatch() {
+        assert_eq!(Hash::default().apply(&HashEdit::Remove(vec![b"f"])), Err(EditMismatch));
     }
 }

@@ -4,9 +4,9 @@ use std::collections::VecDeque;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Misfit, REBUILD_ELEMENTS_MAX};
+use super::{EditMismatch, REBUILD_ELEMENTS_MAX};
 
-/// Bytes of the allocation that each element is.
+/// Overhead of one element, in bytes: its allocation.
 const ELEMENT_BYTES: usize = 32;
 
 /// A list of byte strings.
@@ -19,19 +19,19 @@ pub(crate) struct List {
 /// A change of a list. Indices count from the front.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) enum ListEdit<'a> {
-    /// Each in turn becomes the first.
+    /// Pushes each in turn at the front.
     PushFront(#[serde(borrow)] Vec<&'a [u8]>),
-    /// Each in turn becomes the last.
+    /// Pushes each in turn at the back.
     PushBack(#[serde(borrow)] Vec<&'a [u8]>),
-    /// So many go from the front.
+    /// Removes this many elements from the front.
     PopFront(u64),
-    /// So many go from the back.
+    /// Removes this many elements from the back.
     PopBack(u64),
-    /// Another element at this index.
+    /// Replaces the element at this index.
     Set(u64, #[serde(borrow, with = "serde_bytes")] &'a [u8]),
-    /// One more element, which comes to lie at this index.
+    /// Inserts an element, which gets this index.
     Insert(u64, #[serde(borrow, with = "serde_bytes")] &'a [u8]),
-    /// The elements at these indices go; ascending.
+    /// Removes the elements at these indices, in ascending order.
     Remove(Vec<u64>),
 }
 
@@ -52,7 +52,7 @@ impl List {
         self.elements.iter().map(|element| &**element)
     }
 
-    /// Elements from one index up to but not including another.
+    /// Elements from one index to another (exclusive).
     pub(crate) fn range(&self, from: usize, to: usize) -> impl Iterator<Item = &[u8]> {
         self.elements.range(from..to).map(|element| &**element)
     }
@@ -61,11 +61,11 @@ impl List {
         element.len() + ELEMENT_BYTES
     }
 
-    fn index(&self, index: u64, end: usize) -> Result<usize, Misfit> {
-        usize::try_from(index).ok().filter(|index| *index < end).ok_or(Misfit)
+    fn index(&self, index: u64, end: usize) -> Result<usize, EditMismatch> {
+        usize::try_from(index).ok().filter(|index| *index < end).ok_or(EditMismatch)
     }
 
-    pub(crate) fn apply(&mut self, edit: &ListEdit<'_>) -> Result<(), Misfit> {
+    pub(crate) fn apply(&mut self, edit: &ListEdit<'_>) -> Result<(), EditMismatch> {
         match edit {
             ListEdit::PushFront(elements) => {
                 for element in elements {
@@ -112,7 +112,7 @@ impl List {
                 });
                 self.bytes -= freed;
                 if goes.next().is_some() {
-                    return Err(Misfit);
+                    return Err(EditMismatch);
                 }
             }
         }
@@ -163,7 +163,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn it_does_what_a_vector_does(steps in proptest::collection::vec(steps(), 0..60)) {
+        fn a_list_behaves_like_a_vector(steps in proptest::collection::vec(steps(), 0..60)) {
             let (mut list, mut model) = (List::default(), Vec::<Vec<u8>>::new());
             for step in &steps {
                 let fits = match step {
@@ -213,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn an_edit_of_what_is_not_there_is_a_misfit() {
+    fn an_edit_of_a_missing_element_is_a_mismatch() {
         let mut list = List::default();
         for edit in [
             ListEdit::PopFront(1),
@@ -222,7 +222,7 @@ mod tests {
             ListEdit::Insert(1, b""),
             ListEdit::Remove(vec![0]),
         ] {
-            assert_eq!(list.apply(&edit), Err(Misfit), "{edit:?}");
+            assert_eq!(list.apply(&edit), Err(EditMismatch), "{edit:?}");
         }
     }
 }

@@ -1,8 +1,8 @@
-//! Values with an inside: lists, hashes, sets, sorted sets.
+//! Structured values: lists, hashes, sets, sorted sets.
 //!
-//! Each changes by edits alone, and an edit does the same on each replica: the
-//! primary applies what it sends. So an edit says what comes of a command, not
-//! the command ("these two members go", not "two members at random go").
+//! A structure changes only by edits, and an edit has the same effect on each replica: the primary
+//! applies the same edits that it sends. Therefore an edit contains the outcome of a command
+//! ("remove these two members"), not the command ("remove two random members").
 
 mod hash;
 mod list;
@@ -21,7 +21,7 @@ pub use sorted_set::Score;
 pub(crate) use sorted_set::SortedSet;
 pub(crate) use sorted_set::SortedSetEdit;
 
-/// What kind of value a key holds.
+/// The type of a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Type {
     /// Bytes.
@@ -30,13 +30,13 @@ pub enum Type {
     List,
     /// Fields and their values.
     Hash,
-    /// Members, each once.
+    /// Distinct members.
     Set,
-    /// Members, each once, ordered by score.
+    /// Distinct members, ordered by score.
     SortedSet,
 }
 
-/// A value with an inside. Never empty while it lies in a map.
+/// A structured value. Never empty while it is stored in a map.
 #[derive(Clone, Debug)]
 pub(crate) enum Structure {
     List(List),
@@ -48,26 +48,26 @@ pub(crate) enum Structure {
 /// A change of a structure.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) enum StructureEdit<'a> {
-    /// Of a list.
+    /// A change of a list.
     #[serde(borrow)]
     List(ListEdit<'a>),
-    /// Of a hash.
+    /// A change of a hash.
     #[serde(borrow)]
     Hash(HashEdit<'a>),
-    /// Of a set.
+    /// A change of a set.
     #[serde(borrow)]
     Set(SetEdit<'a>),
-    /// Of a sorted set.
+    /// A change of a sorted set.
     #[serde(borrow)]
     SortedSet(SortedSetEdit<'a>),
 }
 
-/// An edit does not fit the value that it is for: the replicas differ.
+/// An edit does not fit the value that it applies to, which means that the replicas differ.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Misfit;
+pub(crate) struct EditMismatch;
 
 impl Structure {
-    /// An empty structure for an edit of a key that is not there.
+    /// An empty structure of the type that the edit is for.
     pub(crate) fn for_edit(edit: &StructureEdit<'_>) -> Self {
         match edit {
             StructureEdit::List(_) => Self::List(List::default()),
@@ -77,17 +77,17 @@ impl Structure {
         }
     }
 
-    pub(crate) fn apply(&mut self, edit: &StructureEdit<'_>) -> Result<(), Misfit> {
+    pub(crate) fn apply(&mut self, edit: &StructureEdit<'_>) -> Result<(), EditMismatch> {
         match (self, edit) {
             (Self::List(list), StructureEdit::List(edit)) => list.apply(edit),
             (Self::Hash(hash), StructureEdit::Hash(edit)) => hash.apply(edit),
             (Self::Set(set), StructureEdit::Set(edit)) => set.apply(edit),
             (Self::SortedSet(set), StructureEdit::SortedSet(edit)) => set.apply(edit),
-            _ => Err(Misfit),
+            _ => Err(EditMismatch),
         }
     }
 
-    /// The edits that make it anew from an empty one, each of bounded size.
+    /// Emits the edits that rebuild this structure from an empty one, each of bounded size.
     pub(crate) fn rebuild(&self, each: &mut dyn FnMut(StructureEdit<'_>)) {
         match self {
             Self::List(list) => list.rebuild(&mut |edit| each(StructureEdit::List(edit))),
@@ -116,7 +116,7 @@ impl Structure {
         }
     }
 
-    /// Bytes on the heap, roughly; O(1).
+    /// Approximate number of bytes on the heap, in O(1).
     pub(crate) fn bytes(&self) -> usize {
         match self {
             Self::List(list) => list.bytes(),
@@ -127,7 +127,7 @@ impl Structure {
     }
 }
 
-/// One kind of structure, for operations that want this kind and no other.
+/// One type of structure, for operations that accept only this type.
 pub(crate) trait Kind: Sized {
     fn of(structure: &Structure) -> Option<&Self>;
 }
@@ -146,5 +146,5 @@ macro_rules! kind {
 }
 kind!(List, Hash, Set, SortedSet);
 
-/// Elements of one edit, at most, when a structure is sent whole.
+/// Maximum number of elements in one edit when a whole structure is sent.
 pub(crate) const REBUILD_ELEMENTS_MAX: usize = 128;

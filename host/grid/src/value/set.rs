@@ -3,13 +3,13 @@
 use serde::{Deserialize, Serialize};
 
 use super::hash::hash;
-use super::{Misfit, REBUILD_ELEMENTS_MAX};
+use super::{EditMismatch, REBUILD_ELEMENTS_MAX};
 use crate::ordered::{Hashed, Ordered};
 
-/// Bytes of one member beside its own: a slot and an allocation.
+/// Overhead of one member, in bytes: a slot and an allocation.
 const MEMBER_BYTES: usize = 48;
 
-/// Members, each once.
+/// Distinct members.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Set {
     members: Ordered<Element>,
@@ -31,9 +31,9 @@ impl Hashed for Element {
 /// A change of a set.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) enum SetEdit<'a> {
-    /// These are members.
+    /// Adds these members.
     Add(#[serde(borrow)] Vec<&'a [u8]>),
-    /// These members go.
+    /// Removes these members.
     Remove(#[serde(borrow)] Vec<&'a [u8]>),
 }
 
@@ -55,22 +55,22 @@ impl Set {
         self.members.iter().map(|element| &*element.bytes)
     }
 
-    /// As [`Set::iter`], with the hashes, from one on.
+    /// As [`Set::iter`], with the hashes, starting at `from`.
     pub(crate) fn iter_from(&self, from: u32) -> impl Iterator<Item = (u32, &[u8])> {
         self.members.iter_from(from).map(|element| (element.hash, &*element.bytes))
     }
 
-    /// The number of slots that [`Set::at`] knows, some of them empty.
+    /// The number of slots for [`Set::at`], empty ones included.
     pub(crate) fn slots(&self) -> usize {
         self.members.slots()
     }
 
-    /// The member in one slot: for one at random.
+    /// The member in one slot, if any; for random selection.
     pub(crate) fn at(&self, slot: usize) -> Option<&[u8]> {
         self.members.at(slot).map(|element| &*element.bytes)
     }
 
-    pub(crate) fn apply(&mut self, edit: &SetEdit<'_>) -> Result<(), Misfit> {
+    pub(crate) fn apply(&mut self, edit: &SetEdit<'_>) -> Result<(), EditMismatch> {
         match edit {
             SetEdit::Add(members) => {
                 for member in members {
@@ -84,7 +84,7 @@ impl Set {
             SetEdit::Remove(members) => {
                 for member in members {
                     let is_it = |element: &Element| *element.bytes == **member;
-                    self.members.remove(hash(member), is_it).ok_or(Misfit)?;
+                    self.members.remove(hash(member), is_it).ok_or(EditMismatch)?;
                     self.bytes -= MEMBER_BYTES + member.len();
                 }
             }
@@ -108,7 +108,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn it_does_what_a_set_does(
+        fn a_set_behaves_like_a_set_of_the_standard_library(
             steps in proptest::collection::vec(
                 (any::<bool>(), proptest::collection::btree_set(0..40_u8, 0..5)),
                 0..80,

@@ -1,35 +1,35 @@
 //! Sorted sets: members ordered by score, then by their bytes.
 //!
-//! Members lie twice: by name, to find a score, and in order, to find a rank or
-//! a range. The order is cut into runs of at most [`RUN_MAX`]: a change moves
-//! part of one run, and a rank is a sum over the lengths of the runs before.
+//! Members are stored twice: by name, to find a score, and in order, to find a rank or a range. The
+//! order is divided into runs of at most [`RUN_MAX`] members: a change moves part of one run, and a
+//! rank is a sum over the lengths of the runs before it.
 
 use std::cmp::Ordering;
 
 use serde::{Deserialize, Serialize};
 
 use super::hash::hash;
-use super::{Misfit, REBUILD_ELEMENTS_MAX};
+use super::{EditMismatch, REBUILD_ELEMENTS_MAX};
 use crate::ordered::{Hashed, Ordered};
 
-/// Members of one run; a run that has more is cut in two.
+/// Maximum number of members in one run; a longer one is split.
 const RUN_MAX: usize = 256;
-/// Bytes of one member beside its own, which lie there twice.
+/// Overhead of one member, in bytes; its name is stored twice.
 const MEMBER_BYTES: usize = 96;
 
-/// What members are ordered by: any number but NaN.
+/// The score of a member: any number but NaN.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Score(f64);
 
 impl Score {
-    /// `None` for what is no number.
+    /// `None` for NaN.
     #[must_use]
     pub fn new(number: f64) -> Option<Self> {
-        // Zero has one sign here, so that equal scores are equal.
+        // -0.0 becomes 0.0, so that equal scores are equal.
         (!number.is_nan()).then_some(Self(if number == 0.0 { 0.0 } else { number }))
     }
 
-    /// As a number.
+    /// As a floating-point number.
     #[must_use]
     pub fn get(self) -> f64 {
         self.0
@@ -54,8 +54,8 @@ impl Ord for Score {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct SortedSet {
     by_name: Ordered<Element>,
-    /// Each run in order, none empty, all of one before all of the next.
-    runs: Vec<Vec<Place>>,
+    /// Runs in order, none of them empty; all members of one come before all of the next.
+    runs: Vec<Vec<RankedMember>>,
     bytes: usize,
 }
 
@@ -73,12 +73,12 @@ impl Hashed for Element {
 }
 
 #[derive(Clone, Debug)]
-struct Place {
+struct RankedMember {
     score: Score,
     name: Box<[u8]>,
 }
 
-impl Place {
+impl RankedMember {
     fn cmp(&self, score: Score, name: &[u8]) -> Ordering {
         self.score.cmp(&score).then_with(|| (*self.name).cmp(name))
     }
@@ -87,9 +87,9 @@ impl Place {
 /// A change of a sorted set.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) enum SortedSetEdit<'a> {
-    /// Each member has this score.
+    /// Sets the scores of these members.
     Set(#[serde(borrow)] Vec<(Score, &'a [u8])>),
-    /// These members go.
+    /// Removes these members.
     Remove(#[serde(borrow)] Vec<&'a [u8]>),
 }
 
@@ -106,26 +106,26 @@ impl SortedSet {
         self.by_name.get(hash(name), |element| *element.name == *name).map(|element| element.score)
     }
 
-    /// How many are before this member in the order.
+    /// How many members come before this one in the order.
     pub(crate) fn rank(&self, name: &[u8]) -> Option<usize> {
         let score = self.score(name)?;
         Some(self.count_before(|place| place.cmp(score, name) == Ordering::Less))
     }
 
-    /// How many of the first satisfy `before`, which holds for the first some of
-    /// the order and for none after them.
-    fn count_before(&self, before: impl Fn(&Place) -> bool) -> usize {
+    /// How many of the first members satisfy `before`, which must hold for a prefix of the order
+    /// and for no member after it.
+    fn count_before(&self, before: impl Fn(&RankedMember) -> bool) -> usize {
         let run = self.runs.partition_point(|run| run.last().is_some_and(&before));
         let earlier: usize = self.runs[..run].iter().map(Vec::len).sum();
         earlier + self.runs.get(run).map_or(0, |run| run.partition_point(before))
     }
 
-    /// As [`SortedSet::count_before`], for whoever sees scores and names.
+    /// As [`SortedSet::count_before`], for a predicate of score and name.
     pub(crate) fn partition_point(&self, before: impl Fn(Score, &[u8]) -> bool) -> usize {
         self.count_before(|place| before(place.score, &place.name))
     }
 
-    /// Members from one rank up to but not including another.
+    /// Members from one rank to another (exclusive).
     pub(crate) fn range(
         &self,
         from: usize,
@@ -151,12 +151,12 @@ impl SortedSet {
         self.runs.iter().flatten().map(|place| (place.score, &*place.name))
     }
 
-    /// In the order of hashes, from one on, with the hashes.
+    /// In the order of hashes, starting at `from`, with the hashes.
     pub(crate) fn iter_from(&self, from: u32) -> impl Iterator<Item = (u32, Score, &[u8])> {
         self.by_name.iter_from(from).map(|element| (element.hash, element.score, &*element.name))
     }
 
-    pub(crate) fn apply(&mut self, edit: &SortedSetEdit<'_>) -> Result<(), Misfit> {
+    pub(crate) fn apply(&mut self, edit: &SortedSetEdit<'_>) -> Result<(), EditMismatch> {
         match edit {
             SortedSetEdit::Set(members) => {
                 for (score, name) in members {
@@ -181,7 +181,7 @@ impl SortedSet {
             SortedSetEdit::Remove(names) => {
                 for name in names {
                     let is_it = |element: &Element| *element.name == **name;
-                    let element = self.by_name.remove(hash(name), is_it).ok_or(Misfit)?;
+                    let element = self.by_name.remove(hash(name), is_it).ok_or(EditMismatch)?;
                     self.bytes -= MEMBER_BYTES + 2 * name.len();
                     self.displace(element.score, name);
                 }
@@ -191,7 +191,7 @@ impl SortedSet {
     }
 
     fn place(&mut self, score: Score, name: &[u8]) {
-        let is_before = |place: &Place| place.cmp(score, name) == Ordering::Less;
+        let is_before = |place: &RankedMember| place.cmp(score, name) == Ordering::Less;
         let run = self.runs.partition_point(|run| run.last().is_some_and(is_before));
         let run = run.min(self.runs.len().saturating_sub(1));
         if self.runs.is_empty() {
@@ -199,7 +199,7 @@ impl SortedSet {
         }
         let places = &mut self.runs[run];
         let at = places.partition_point(is_before);
-        places.insert(at, Place { score, name: name.into() });
+        places.insert(at, RankedMember { score, name: name.into() });
         if places.len() > RUN_MAX {
             let rest = places.split_off(RUN_MAX / 2);
             self.runs.insert(run + 1, rest);
@@ -207,7 +207,7 @@ impl SortedSet {
     }
 
     fn displace(&mut self, score: Score, name: &[u8]) {
-        let is_before = |place: &Place| place.cmp(score, name) == Ordering::Less;
+        let is_before = |place: &RankedMember| place.cmp(score, name) == Ordering::Less;
         let run = self.runs.partition_point(|run| run.last().is_some_and(is_before));
         let Some(places) = self.runs.get_mut(run) else { return };
         let at = places.partition_point(is_before);
@@ -267,7 +267,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn it_does_what_a_sorted_list_does(
+        fn a_sorted_set_behaves_like_a_sorted_list(
             steps in proptest::collection::vec(
                 (any::<bool>(), proptest::collection::btree_map(any::<u16>(), -9..9_i8, 0..60)),
                 0..60,
@@ -298,7 +298,7 @@ mod tests {
     }
 
     #[test]
-    fn many_members_come_and_go() {
+    fn many_members_can_be_added_and_removed() {
         let (mut set, mut model) = (SortedSet::default(), Model::new());
         for n in 0..3_000_u16 {
             let (name, score) = (n.to_be_bytes(), f64::from(n.wrapping_mul(7_919) % 500));
@@ -316,7 +316,7 @@ mod tests {
     }
 
     #[test]
-    fn zero_has_one_sign_and_nan_is_no_score() {
+    fn zero_has_one_sign_and_nan_is_not_a_score() {
         assert_eq!(Score::new(-0.0), Score::new(0.0));
         assert_eq!(Score::new(f64::NAN), None);
         assert!(Score::new(f64::NEG_INFINITY) < Score::new(-1.0));

@@ -1,10 +1,10 @@
-//! Whole clusters of the real cores, membership and grid, in one thread and
-//! under virtual time, with clients whose every write is remembered.
+//! Simulation of whole clusters of the real cores, membership and grid, in one thread and in
+//! virtual time, with clients whose writes and reads are all checked.
 //!
-//! Everything random comes from one seed. A failing seed is printed; once its fault is
-//! mended, it goes into `seeds.txt` with a word on what it found, and runs in each test.
+//! All randomness comes from one seed. A failing seed is printed. Once the fault is fixed, the seed
+//! is added to `seeds.txt` with a note on what it found, and is run by each test.
 
-// The cluster beneath is the one that membership itself is proved with.
+// The simulated members and their network are those of the tests of membership.
 #[path = "../../../membership/tests/simulation/network.rs"]
 mod network;
 #[path = "../../../membership/tests/simulation/world.rs"]

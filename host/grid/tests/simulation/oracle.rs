@@ -1,4 +1,4 @@
-//! What clients were told, and what may therefore be found.
+//! The outcomes that clients received, and what reads may therefore return.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -7,24 +7,23 @@ use std::time::Duration;
 
 use convoke_grid::table::{Stamp, Table};
 
-/// By how much a deadline may be missed: the shared clock follows by degrees.
+/// Tolerance of deadlines, as the cluster's clock follows with a delay.
 const CLOCK_SLACK: Duration = Duration::from_millis(400);
 
 /// A write of one key: a value that no other write has, or a removal.
 #[derive(Clone)]
 pub(crate) struct Write {
-    /// What was written; none for a removal.
+    /// The written value; `None` for a removal.
     pub(crate) value: Option<u64>,
-    /// How long it lives; for ever without.
+    /// Its lifetime; unlimited if `None`.
     ttl: Option<Duration>,
     issued: Duration,
-    /// When its outcome was told.
-    told: Option<(Duration, Outcome)>,
-    /// On which side of the network's split its client was.
+    /// When the client received the outcome.
+    completed: Option<(Duration, Outcome)>,
+    /// The side of the split that its client was on.
     side: u32,
-    /// The tables that its client's member followed when it was issued and when
-    /// its outcome was told: they tell clusters apart that know nothing of each
-    /// other.
+    /// The tables that its client's member followed when the write was issued and when it
+    /// completed. They distinguish clusters that do not know of each other.
     tables: Vec<Option<Arc<Table>>>,
 }
 
@@ -33,14 +32,14 @@ impl fmt::Debug for Write {
         let stamps: Vec<_> =
             self.tables.iter().map(|t| t.as_ref().map(|t| t.stamp.to_string())).collect();
         write!(f, "{:?} for {:?} at {:?}", self.value, self.ttl, self.issued)?;
-        write!(f, " told {:?} side {} tables {stamps:?}", self.told, self.side)
+        write!(f, " completed {:?} side {} tables {stamps:?}", self.completed, self.side)
     }
 }
 
 impl Write {
-    /// Whether it may be what is found by somebody who looks from one moment to another.
+    /// Whether a read between `from` and `to` may find this.
     fn may_show(&self, found: Option<u64>, from: Duration, to: Duration) -> bool {
-        let end = self.told.map_or(to, |(at, _)| at);
+        let end = self.completed.map_or(to, |(at, _)| at);
         match (self.value, found, self.ttl) {
             (Some(value), Some(found), ttl) => {
                 let lives = ttl.is_none_or(|ttl| from <= end + ttl + CLOCK_SLACK);
@@ -53,24 +52,24 @@ impl Write {
     }
 }
 
-/// What a client was told.
+/// The outcome that a client received.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Outcome {
     Acknowledged,
-    /// Certainly not done.
+    /// Certainly not executed.
     Refused,
-    /// Nobody knows.
+    /// Executed or not.
     Unknown,
 }
 
-/// Names a write.
+/// Identifies a write.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct WriteId {
     key: u64,
     at: usize,
 }
 
-/// All that clients wrote.
+/// All writes of clients.
 #[derive(Debug, Default)]
 pub(crate) struct Oracle {
     writes: BTreeMap<u64, Vec<Write>>,
@@ -78,13 +77,13 @@ pub(crate) struct Oracle {
     pub(crate) acknowledged: u64,
     pub(crate) refused: u64,
     pub(crate) unknown: u64,
-    /// Reads that were answered.
+    /// Number of reads with a reply.
     pub(crate) reads: u64,
-    /// What a client was shown that it must not have been.
+    /// Replies of reads that violate consistency.
     violations: Vec<String>,
 }
 
-/// A read of one key that is under way.
+/// A read of one key in progress.
 #[derive(Debug)]
 pub(crate) struct Read {
     pub(crate) key: u64,
@@ -101,12 +100,12 @@ impl Read {
 
 impl Oracle {
     /// A value that was never written before.
-    pub(crate) fn fresh(&mut self) -> u64 {
+    pub(crate) fn new_value(&mut self) -> u64 {
         self.values += 1;
         self.values
     }
 
-    /// A client writes.
+    /// A client issues a write.
     pub(crate) fn issue(
         &mut self,
         now: Duration,
@@ -116,12 +115,12 @@ impl Oracle {
         table: Option<Arc<Table>>,
     ) -> WriteId {
         let writes = self.writes.entry(key).or_default();
-        writes.push(Write { value, ttl, issued: now, told: None, side, tables: vec![table] });
+        writes.push(Write { value, ttl, issued: now, completed: None, side, tables: vec![table] });
         WriteId { key, at: writes.len() - 1 }
     }
 
-    /// It was told what came of it.
-    pub(crate) fn told(
+    /// A client receives the outcome of a write.
+    pub(crate) fn completed(
         &mut self,
         now: Duration,
         id: WriteId,
@@ -134,16 +133,16 @@ impl Oracle {
             Outcome::Unknown => self.unknown += 1,
         }
         if let Some(write) = self.writes.get_mut(&id.key).and_then(|all| all.get_mut(id.at)) {
-            // What somebody has read already counts as acknowledged from then on.
-            if !matches!(write.told, Some((_, Outcome::Acknowledged))) {
-                write.told = Some((now, outcome));
+            // A value that was read counts as acknowledged from then on.
+            if !matches!(write.completed, Some((_, Outcome::Acknowledged))) {
+                write.completed = Some((now, outcome));
             }
             write.tables.push(table);
         }
     }
 
-    /// A client was shown a value, or that there is none.
-    pub(crate) fn shown(
+    /// A read returns a value, or that there is none.
+    pub(crate) fn observed(
         &mut self,
         now: Duration,
         mut read: Read,
@@ -162,23 +161,25 @@ impl Oracle {
         let Some(value) = found else { return };
         let all = self.writes.get_mut(&key).into_iter().flatten();
         for write in all.filter(|write| write.value == Some(value)) {
-            if !matches!(write.told, Some((_, Outcome::Acknowledged))) && write.side == read.side {
-                // What was shown must not be taken back.
-                write.told = Some((now, Outcome::Acknowledged));
+            if !matches!(write.completed, Some((_, Outcome::Acknowledged)))
+                && write.side == read.side
+            {
+                // A value that was read must not be undone.
+                write.completed = Some((now, Outcome::Acknowledged));
                 write.tables.extend(read.tables.clone());
             }
         }
     }
 
-    /// Why this must not be what a read finds, if so.
+    /// Why a read must not return this; `None` if it may.
     fn is_stale(&self, read: &Read, found: Option<u64>, now: Duration) -> Option<String> {
         let writes = self.writes.get(&read.key).map_or(&[][..], |all| all);
-        // Acknowledged before the read began, where its member knew of it.
+        // Acknowledged before the read began, on a member whose table it continues.
         let is_known = |later: &&Write| {
-            later.told.is_some_and(|(at, _)| at < read.issued)
+            later.completed.is_some_and(|(at, _)| at < read.issued)
                 && later.side == read.side
                 && read.tables.iter().all(|table| {
-                    later.tables.iter().all(|before| goes_on(table.as_ref(), before.as_ref()))
+                    later.tables.iter().all(|before| continues(table.as_ref(), before.as_ref()))
                 })
         };
         let started = started();
@@ -187,81 +188,80 @@ impl Oracle {
             if !write.may_show(found, read.issued, now) {
                 continue;
             }
-            if matches!(write.told, Some((_, Outcome::Refused))) {
+            if matches!(write.completed, Some((_, Outcome::Refused))) {
                 continue;
             }
             newer = Some(writes.iter().filter(is_known).find(|later| follows(later, write))?);
         }
         Some(match newer {
-            Some(newer) => format!("it was overwritten before by {newer:?}"),
-            None => "nobody wrote that".into(),
+            Some(newer) => format!("it had been overwritten by {newer:?}"),
+            None => "this value was never written".into(),
         })
     }
 
-    /// What clients were shown that they must not have been.
+    /// The first reply that violates consistency.
     pub(crate) fn violation(&self) -> Option<&str> {
         self.violations.first().map(String::as_str)
     }
 
-    /// Keys that were written.
+    /// The keys that were written.
     pub(crate) fn keys(&self) -> Vec<u64> {
         self.writes.keys().copied().collect()
     }
 
-    /// Whether this may be the value of a key now that all is quiet; what speaks
-    /// against it otherwise.
+    /// Checks that a settled cluster may have this value for a key.
     pub(crate) fn check(&self, now: Duration, key: u64, found: Option<u64>) -> Result<(), String> {
         let writes = self.writes.get(&key).map_or(&[][..], |all| all);
         let started = started();
         let candidates =
             writes.iter().chain([&started]).filter(|write| write.may_show(found, now, now));
         let possible = candidates.clone().any(|write| {
-            let refused = matches!(write.told, Some((_, Outcome::Refused)));
-            // Nothing acknowledged came certainly after it.
+            let refused = matches!(write.completed, Some((_, Outcome::Refused)));
+            // No acknowledged write certainly followed it.
             !refused && !writes.iter().any(|later| follows(later, write))
         });
         if possible {
             return Ok(());
         }
         Err(format!(
-            "key {key} is {found:?}; written were {:#?}",
+            "key {key} is {found:?}; the last writes are {:#?}",
             writes.iter().rev().take(8).collect::<Vec<_>>()
         ))
     }
 }
 
-/// Before all writes there is nothing.
+/// The state before all writes: no value.
 fn started() -> Write {
-    let told = Some((Duration::ZERO, Outcome::Unknown));
-    Write { value: None, ttl: None, issued: Duration::ZERO, told, side: 0, tables: vec![] }
+    let completed = Some((Duration::ZERO, Outcome::Unknown));
+    Write { value: None, ttl: None, issued: Duration::ZERO, completed, side: 0, tables: vec![] }
 }
 
-/// Whether `later` was acknowledged and began after `write` had ended.
+/// Whether `later` was acknowledged and began after `write` had completed.
 fn follows(later: &Write, write: &Write) -> bool {
-    let acknowledged = matches!(later.told, Some((_, Outcome::Acknowledged)));
-    let end = match write.told {
+    let acknowledged = matches!(later.completed, Some((_, Outcome::Acknowledged)));
+    let end = match write.completed {
         Some((_, Outcome::Unknown)) if write.issued == Duration::ZERO => Some(Duration::ZERO),
-        // It may be done at any time after it was given up.
+        // It may take effect at any time after the client gave up.
         Some((_, Outcome::Unknown)) | None => None,
         Some((at, _)) => Some(at),
     };
-    // On two sides of a split neither is first.
+    // Writes on two sides of a split have no order.
     let together = write.issued == Duration::ZERO || later.side == write.side;
     acknowledged
         && together
-        && goes_on_from(later, write)
+        && continues_cluster_of(later, write)
         && end.is_some_and(|end| end < later.issued)
 }
 
-/// Whether the later one was certainly written where the other was known of.
-fn goes_on_from(later: &Write, write: &Write) -> bool {
+/// Whether `later` was certainly executed in a cluster that knew of `write`.
+fn continues_cluster_of(later: &Write, write: &Write) -> bool {
     let all = |table: &Option<Arc<Table>>| {
-        write.tables.iter().all(|before| goes_on(table.as_ref(), before.as_ref()))
+        write.tables.iter().all(|before| continues(table.as_ref(), before.as_ref()))
     };
     later.tables.iter().all(all)
 }
 
-fn goes_on(table: Option<&Arc<Table>>, before: Option<&Arc<Table>>) -> bool {
+fn continues(table: Option<&Arc<Table>>, before: Option<&Arc<Table>>) -> bool {
     let same = |a: &Stamp, b: &Stamp| (a.term, a.author) == (b.term, b.author);
     match (table, before) {
         (Some(table), Some(before)) => {

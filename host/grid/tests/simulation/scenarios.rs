@@ -1,4 +1,4 @@
-//! What must hold, and the trouble it must hold in.
+//! Scenarios: faults, and what must hold in spite of them.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -18,7 +18,7 @@ const SECOND: Duration = Duration::from_secs(1);
 const PARTITIONS: u16 = 7;
 
 fn with_backups(backups: u8) -> MapCatalog {
-    MapCatalog { usual: MapSettings { backups, ..MapSettings::default() }, named: Vec::new() }
+    MapCatalog { defaults: MapSettings { backups, ..MapSettings::default() }, named: Vec::new() }
 }
 
 fn cluster(seed: u64, size: usize, backups: u8) -> Store {
@@ -28,7 +28,7 @@ fn cluster(seed: u64, size: usize, backups: u8) -> Store {
 }
 
 #[test]
-fn writes_are_found_whoever_is_asked() {
+fn writes_can_be_read_on_every_member() {
     for seed in seeds!(400) {
         let mut store = cluster(seed, 3, 1);
         store.run_with_clients(SECOND * 3);
@@ -41,7 +41,7 @@ fn writes_are_found_whoever_is_asked() {
 }
 
 #[test]
-fn a_crash_loses_nothing_that_was_acknowledged() {
+fn a_crash_loses_no_acknowledged_write() {
     for seed in seeds!(600) {
         let size = 2 + (seed % 4) as usize;
         let mut store = cluster(seed, size, 1);
@@ -61,7 +61,7 @@ fn a_crash_loses_nothing_that_was_acknowledged() {
 }
 
 #[test]
-fn as_many_crashes_at_once_as_there_are_backups_lose_nothing() {
+fn as_many_simultaneous_crashes_as_backups_lose_nothing() {
     for seed in seeds!(320) {
         let mut store = cluster(seed, if seed % 2 == 0 { 3 } else { 5 }, 2);
         store.run_with_clients(SECOND);
@@ -78,7 +78,7 @@ fn as_many_crashes_at_once_as_there_are_backups_lose_nothing() {
 }
 
 #[test]
-fn members_come_and_leave_while_clients_write() {
+fn members_join_and_leave_while_clients_write() {
     for seed in seeds!(320) {
         let mut store = cluster(seed, 2, 1);
         for round in 0..3 {
@@ -94,12 +94,12 @@ fn members_come_and_leave_while_clients_write() {
             store.check();
         }
         let oracle = store.oracle.lock();
-        assert_eq!(oracle.unknown, 0, "SEED={seed}: a planned move leaves no doubt");
+        assert_eq!(oracle.unknown, 0, "SEED={seed}: planned moves have known outcomes");
     }
 }
 
 #[test]
-fn a_pause_loses_nothing_that_was_acknowledged() {
+fn a_pause_loses_no_acknowledged_write() {
     for seed in seeds!(320) {
         let mut store = cluster(seed, 3, 1);
         store.run_with_clients(SECOND);
@@ -113,12 +113,12 @@ fn a_pause_loses_nothing_that_was_acknowledged() {
 }
 
 #[test]
-fn the_side_that_went_on_keeps_what_it_did_whoever_comes_back() {
+fn the_members_that_continued_keep_their_writes_when_others_return() {
     for seed in seeds!(400) {
         let size = 3 + (seed % 3) as usize;
         let mut store = cluster(seed, size, size as u8 - 1);
         store.run_with_clients(SECOND);
-        // The coordinator stands still; all others but one are lost; a new one joins.
+        // The coordinator is paused; all other members but one crash; a new one joins.
         let rest_ms = store.world.rng.random_range(3_000..9_000);
         store.world.pause(0, Duration::from_millis(rest_ms));
         let lost_after = store.world.rng.random_range(0..3_000);
@@ -136,7 +136,7 @@ fn the_side_that_went_on_keeps_what_it_did_whoever_comes_back() {
 }
 
 #[test]
-fn what_expired_or_was_removed_never_comes_back_and_nothing_expires_early() {
+fn expired_and_removed_keys_stay_gone_and_nothing_expires_early() {
     for seed in seeds!(300) {
         let mut store = cluster(seed, 3, 1);
         store.keys = 20;
@@ -146,7 +146,7 @@ fn what_expired_or_was_removed_never_comes_back_and_nothing_expires_early() {
             match store.world.rng.random_range(0..5) {
                 0 if store.living().len() > 2 => store.crash(node),
                 1 => {
-                    // Its clock may be off by a day from the start.
+                    // Its clock may be wrong by a day from the start.
                     let finds = store.living();
                     let new = store.start(false, &finds);
                     let day_ms = 24 * 3_600_000;
@@ -168,14 +168,14 @@ fn what_expired_or_was_removed_never_comes_back_and_nothing_expires_early() {
 }
 
 #[test]
-fn removals_are_remembered_for_whoever_is_missing_however_late() {
+fn removals_are_remembered_as_long_as_a_member_is_missing() {
     for seed in seeds!(12) {
         let mut store = cluster(seed, 3, 1);
         store.run_with_clients(SECOND * 2);
         let sleeper = store.world.any_living();
         store.world.pause(sleeper, SECOND * 700);
         store.run(SECOND * 4);
-        // One that joins later remembers as well as the others.
+        // A member that joins later remembers removals like the others.
         let finds: Vec<_> = store.living().into_iter().filter(|node| *node != sleeper).collect();
         store.start(false, &finds);
         store.run(SECOND * 4);
@@ -185,19 +185,23 @@ fn removals_are_remembered_for_whoever_is_missing_however_late() {
         store.run(SECOND * 700);
         store.settle();
         store.check();
-        // And no longer than it takes to bring everything in.
+        // Removals are forgotten once everything is merged.
         store.run(SECOND * 90);
         for node in store.living() {
             let table = store.members[node].grid.table().expect("a table");
             assert!(table.missing.is_empty(), "SEED={seed}: {:?}", table.missing);
             let map = store.members[node].grid.open("m").expect("a map");
-            assert_eq!(map.removal_bytes(), 0, "SEED={seed}: {node} remembers for nobody");
+            assert_eq!(
+                map.removal_bytes(),
+                0,
+                "SEED={seed}: {node} remembers removals although no member is missing"
+            );
         }
     }
 }
 
 #[test]
-fn each_step_is_done_once_however_connections_break() {
+fn operations_are_executed_once_when_connections_break() {
     for seed in seeds!(200) {
         let mut store = cluster(seed, 3, 1);
         let counts: Vec<_> = (0..6).map(|_| Arc::new(Mutex::new((0, 0)))).collect();
@@ -235,11 +239,11 @@ fn each_step_is_done_once_however_connections_break() {
     }
 }
 
-/// Whether the outcome of a pop is known, and what it gave.
+/// Whether the outcome of a pop is known, and its elements.
 type Taken = (bool, Vec<String>);
 
 #[test]
-fn what_is_taken_while_somebody_waits_reaches_a_client_or_stays() {
+fn popped_elements_reach_a_waiting_client_or_stay() {
     for seed in seeds!(200) {
         let mut store = cluster(seed, 3, 1);
         let taken: Arc<Mutex<Vec<Taken>>> = Arc::default();
@@ -269,10 +273,10 @@ fn what_is_taken_while_somebody_waits_reaches_a_client_or_stays() {
             store.run(Duration::from_millis(ms));
         }
         store.settle();
-        assert_eq!(unknown, 0, "SEED={seed}: nobody was lost");
+        assert_eq!(unknown, 0, "SEED={seed}: no member was lost");
         let mut found = Vec::new();
         for (known, elements) in &*taken.lock() {
-            assert!(known, "SEED={seed}: a pop has no outcome though nobody was lost");
+            assert!(known, "SEED={seed}: a pop has no outcome although no member was lost");
             found.extend(elements.iter().filter(|text| !text.starts_with("list")).cloned());
         }
         for at in 0..4 {
@@ -297,7 +301,7 @@ fn texts(reply: &Reply) -> Vec<String> {
 }
 
 #[test]
-fn members_configured_otherwise_keep_the_copies_of_the_oldest() {
+fn members_with_other_settings_use_the_backups_of_the_oldest() {
     for seed in seeds!(100) {
         let mut store = Store::new(seed, PARTITIONS, with_backups((seed % 3) as u8));
         store.start(false, &[]);
@@ -314,7 +318,8 @@ fn members_configured_otherwise_keep_the_copies_of_the_oldest() {
             store.settle();
             store.check();
             let oldest = store.living()[0];
-            let backups = store.members[oldest].grid.table().expect("a table").maps.usual.backups;
+            let backups =
+                store.members[oldest].grid.table().expect("a table").maps.defaults.backups;
             for node in store.living() {
                 let map = store.members[node].grid.open("m").expect("a map");
                 assert_eq!(map.settings().backups, backups, "SEED={seed}");
@@ -347,7 +352,7 @@ fn keys_up_to_the_limit_are_kept_and_longer_ones_are_refused() {
                 assert_eq!(replies, [(); 2].map(|()| Err(OpError::KeyTooLong)), "{length}");
             }
         }
-        // A copy of each is made, and is the same.
+        // A new member gets copies of all of them.
         store.start(false, &[0]);
         store.settle();
         store.check();
@@ -355,7 +360,7 @@ fn keys_up_to_the_limit_are_kept_and_longer_ones_are_refused() {
 }
 
 #[test]
-fn the_same_seed_gives_the_same_bytes() {
+fn the_same_seed_gives_the_same_trace() {
     let run = |seed| {
         let mut store = cluster(seed, 3, 1);
         store.run_with_clients(SECOND);
@@ -371,7 +376,7 @@ fn the_same_seed_gives_the_same_bytes() {
 }
 
 #[test]
-fn both_sides_of_a_split_serve_and_are_one_again_after_it() {
+fn both_sides_of_a_split_serve_and_merge_afterwards() {
     for seed in seeds!(320) {
         let size = 2 + (seed % 4) as usize;
         let mut store = cluster(seed, size, 1);
@@ -387,9 +392,9 @@ fn both_sides_of_a_split_serve_and_are_one_again_after_it() {
 }
 
 #[test]
-fn what_was_there_before_a_split_is_there_all_the_time_while_it_heals() {
+fn data_from_before_a_split_is_served_while_it_heals() {
     for seed in seeds!(100) {
-        // Both sides have all of it.
+        // Both sides have all data.
         let size = 2 + (seed % 4) as usize;
         let mut store = cluster(seed, size, size as u8 - 1);
         for key in 0..store.keys {
@@ -405,7 +410,7 @@ fn what_was_there_before_a_split_is_there_all_the_time_while_it_heals() {
             let key = store.world.rng.random_range(0..store.keys);
             let node = store.world.any_living();
             let found = store.read(node, key);
-            assert_ne!(found, Ok(None), "SEED={seed}: {node} finds nothing at {key}");
+            assert_ne!(found, Ok(None), "SEED={seed}: {node} does not find key {key}");
             store.run(Duration::from_millis(20));
         }
         store.settle();
@@ -414,7 +419,7 @@ fn what_was_there_before_a_split_is_there_all_the_time_while_it_heals() {
 }
 
 #[test]
-fn members_that_all_leave_at_once_wait_for_nobody() {
+fn members_that_leave_together_do_not_wait_for_each_other() {
     for seed in seeds!(40) {
         let mut store = cluster(seed, 3, 1);
         store.run_with_clients(SECOND);
@@ -423,7 +428,7 @@ fn members_that_all_leave_at_once_wait_for_nobody() {
 }
 
 #[test]
-fn everything_at_once_and_again() {
+fn all_kinds_of_faults_in_random_order() {
     for seed in seeds!(600) {
         let mut store = cluster(seed, 3, 1);
         store.world.network.loss = 0.01;
@@ -460,7 +465,7 @@ fn everything_at_once_and_again() {
 }
 
 #[test]
-fn below_min_members_nothing_is_written_and_reads_go_on() {
+fn below_min_members_writes_are_refused_and_reads_are_served() {
     for seed in seeds!(160) {
         let mut store = Store::new(seed, PARTITIONS, with_backups(1)).min_members(2);
         store.grow(3);
@@ -481,9 +486,9 @@ fn below_min_members_nothing_is_written_and_reads_go_on() {
 }
 
 #[test]
-fn with_min_members_a_smaller_side_acknowledges_nothing_while_it_is_taken_in() {
+fn with_min_members_the_smaller_side_acknowledges_nothing_while_it_joins() {
     for seed in seeds!(60) {
-        // Without backups a write is acknowledged at once, or not before the next table.
+        // Without backups, a write is acknowledged either at once or after the next table.
         let mut store = Store::new(seed, PARTITIONS, with_backups(0)).min_members(3);
         store.grow(5);
         store.run_with_clients(SECOND);
@@ -502,7 +507,7 @@ fn with_min_members_a_smaller_side_acknowledges_nothing_while_it_is_taken_in() {
                 let key = store.world.rng.random_range(0..store.keys);
                 store.write(node, key, false);
                 let is_acknowledged = store.oracle.lock().acknowledged > before;
-                assert!(known == 5 || !is_acknowledged, "SEED={seed}: {node} of {known}");
+                assert!(known == 5 || !is_acknowledged, "SEED={seed}: {node} with {known} members");
             }
             store.run(Duration::from_micros(1));
         }
@@ -512,7 +517,7 @@ fn with_min_members_a_smaller_side_acknowledges_nothing_while_it_is_taken_in() {
 }
 
 #[test]
-fn what_is_over_is_gone_on_all_copies_at_once_whatever_clocks_say() {
+fn entries_expire_on_all_copies_in_spite_of_wrong_clocks() {
     for seed in seeds!(100) {
         let mut store = cluster(seed, 3, 1);
         store.ttl_ms = Some(2_000);
@@ -524,7 +529,7 @@ fn what_is_over_is_gone_on_all_copies_at_once_whatever_clocks_say() {
             match store.world.rng.random_range(0..3) {
                 0 if store.living().len() > 2 => store.crash(victim),
                 1 => {
-                    // As a mode does it: some of those that it finds may be gone soon.
+                    // Like a discovery mode: some of the members that it finds may be gone soon.
                     let finds = store.living();
                     store.start(false, &finds);
                 }
@@ -532,8 +537,8 @@ fn what_is_over_is_gone_on_all_copies_at_once_whatever_clocks_say() {
             }
             store.settle();
         }
-        // What was written last lives two seconds of the shared clock, which follows a
-        // machine's that jumped by degrees only.
+        // The last values live for two seconds of the cluster's clock, which approaches a machine's
+        // clock that jumped slowly.
         store.run(SECOND * 10);
         for node in store.living() {
             for key in 0..store.keys {
@@ -550,7 +555,7 @@ fn what_is_over_is_gone_on_all_copies_at_once_whatever_clocks_say() {
 }
 
 #[test]
-fn elements_that_were_pushed_are_there_once_however_members_come_and_go() {
+fn pushed_elements_exist_once_when_members_come_and_go() {
     for seed in seeds!(100) {
         let mut store = cluster(seed, 3, 1);
         let lists: Vec<Vec<u8>> = (0..5).map(|n| format!("list-{n}").into_bytes()).collect();
@@ -594,14 +599,14 @@ fn elements_that_were_pushed_are_there_once_however_members_come_and_go() {
                     (false, true) => count <= 1,
                     (false, false) => count == 0,
                 };
-                assert!(fits, "SEED={seed}: {text} is there {count} times, {pushed:?}");
+                assert!(fits, "SEED={seed}: {text} was found {count} times, {pushed:?}");
             }
         }
     }
 }
 
 #[test]
-fn a_key_that_is_held_is_changed_by_its_owner_alone_whoever_is_lost() {
+fn a_leased_key_is_changed_only_by_its_owner_after_a_crash() {
     for seed in seeds!(60) {
         let mut store = cluster(seed, 3, 1);
         let key = b"key-1";
@@ -609,7 +614,7 @@ fn a_key_that_is_held_is_changed_by_its_owner_alone_whoever_is_lost() {
             let op = PlainOp::Put {
                 kind: 0,
                 value: b"7",
-                lifetime: Lifetime::Usual,
+                lifetime: Lifetime::Default,
                 condition: PutIf::Always,
                 answer: PutAnswer::Done,
             };
@@ -627,9 +632,13 @@ fn a_key_that_is_held_is_changed_by_its_owner_alone_whoever_is_lost() {
         assert_eq!(store.ask_for(node, &remove), Err(OpError::Held), "SEED={seed}");
         let own = Op::By { owner: b"a", op: Box::new(put()) };
         assert_eq!(store.ask_for(node, &own), Ok(Reply::Done), "SEED={seed}");
-        assert_eq!(store.read(node, 1), Ok(Some(7)), "SEED={seed}: reads go on");
-        // The shared clock may have stood still for as long as the lost one was ahead.
+        assert_eq!(store.read(node, 1), Ok(Some(7)), "SEED={seed}: reads are served");
+        // The cluster's clock may have stood still, if the lost coordinator's was ahead.
         store.run(SECOND * 28);
-        assert_eq!(store.ask_for(node, &put()), Ok(Reply::Done), "SEED={seed}: its time is over");
+        assert_eq!(
+            store.ask_for(node, &put()),
+            Ok(Reply::Done),
+            "SEED={seed}: the lease has expired"
+        );
     }
 }

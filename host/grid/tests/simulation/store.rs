@@ -1,4 +1,4 @@
-//! Grids on top of simulated members, the streams between them, and clients.
+//! Grids on top of simulated members, their connections, and clients.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap, HashSet};
@@ -22,23 +22,23 @@ use crate::network::Node;
 use crate::oracle::{Oracle, Outcome, Read};
 use crate::world::World;
 
-/// Step of the simulation.
+/// Time step of the simulation.
 const STEP: Duration = Duration::from_millis(2);
-/// As long as a broken connection goes unnoticed.
+/// Time until a broken connection is noticed.
 const SILENCE: Duration = Duration::from_millis(1_000);
-/// As the driver waits before it dials again.
+/// Time until the owner of a grid connects again.
 const REDIAL: Duration = Duration::from_millis(100);
 const TICK: Duration = Duration::from_millis(convoke_grid::grid::TICK_MS);
 const START_MS: u64 = 1_700_000_000_000;
 
 type Task = Pin<Box<dyn Future<Output = ()> + Send>>;
 
-/// What a simulated process gives its grid.
+/// The environment of a simulated process.
 pub(crate) struct SimHost {
     /// Virtual time, in microseconds.
     clock: Arc<AtomicU64>,
     started_us: u64,
-    /// How wrong the machine's clock is, in milliseconds.
+    /// Error of the machine's clock, in milliseconds.
     pub(crate) skew_ms: AtomicI64,
     random: Mutex<rand::rngs::StdRng>,
     name: Node,
@@ -88,7 +88,7 @@ pub(crate) struct Member {
     tasks: Vec<Task>,
     views: usize,
     ticked: Duration,
-    /// Bytes that came while the process was stopped.
+    /// Events that arrived while the process was paused.
     held: Vec<Event>,
 }
 
@@ -124,7 +124,7 @@ enum Event {
         to: Node,
         connection: u64,
     },
-    /// Goes back along the connection that the receiver opened.
+    /// Sent back over the connection that the receiver opened.
     Aside {
         from: Node,
         to: Node,
@@ -133,7 +133,7 @@ enum Event {
 }
 
 impl Event {
-    /// Where it happens.
+    /// The node that handles the event.
     fn node(&self) -> Node {
         match self {
             Self::Open { to, .. } | Self::Bytes { to, .. } | Self::Aside { to, .. } => *to,
@@ -144,16 +144,16 @@ impl Event {
     }
 }
 
-/// A connection from one to another.
+/// A connection from one node to another.
 struct Connection {
     id: u64,
     session: u64,
-    /// As the receiver calls it, once it has answered.
+    /// The receiver's number of the connection, once it has answered.
     opened: u64,
     open: bool,
-    /// Nothing overtakes what was sent before.
-    there: Duration,
-    back: Duration,
+    /// Arrival of the last message, which later ones do not overtake.
+    there_at: Duration,
+    back_at: Duration,
     cut: bool,
 }
 
@@ -163,7 +163,7 @@ pub(crate) struct Store {
     pub(crate) members: Vec<Member>,
     pub(crate) oracle: Arc<Mutex<Oracle>>,
     pub(crate) partitions: u16,
-    /// As the members that start next are configured.
+    /// The configuration of members that start from now on.
     pub(crate) catalog: MapCatalog,
     min_members: u32,
     clock: Arc<AtomicU64>,
@@ -172,16 +172,15 @@ pub(crate) struct Store {
     queue: BinaryHeap<Reverse<(Duration, u64)>>,
     events: BTreeMap<u64, Event>,
     count: u64,
-    /// Keys that clients use.
+    /// Number of keys that clients use.
     pub(crate) keys: u64,
-    /// Writes of all clients in one second.
+    /// Requests of all clients in one second.
     pub(crate) rate: f64,
-    /// How long what is written lives, in milliseconds; for ever without.
+    /// Lifetime of written values, in milliseconds; unlimited if `None`.
     pub(crate) ttl_ms: Option<u64>,
-    /// Of what is written, this share lives for a random time of this range, in
-    /// milliseconds.
+    /// The share of written values that expire, and the range of their lifetimes in milliseconds.
     pub(crate) some_expire: Option<(f64, std::ops::Range<u64>)>,
-    /// Everything that happened, in short: the same for the same seed.
+    /// Digest of all events: the same for the same seed.
     pub(crate) trace: u64,
     side: u32,
     island: Option<HashSet<Node>>,
@@ -217,7 +216,7 @@ impl Store {
         self
     }
 
-    /// Starts a member that finds `finds`.
+    /// Starts a member that discovers `finds`.
     pub(crate) fn start(&mut self, lite: bool, finds: &[Node]) -> Node {
         let node = self.world.start(lite, finds);
         let random = rand::SeedableRng::seed_from_u64(self.world.rng.next_u64());
@@ -249,7 +248,7 @@ impl Store {
         node
     }
 
-    /// Grows to so many members, and waits until all is safe.
+    /// Grows to this number of members, and waits until data is safe.
     pub(crate) fn grow(&mut self, size: usize) {
         for n in 0..size {
             let finds: Vec<Node> = if n == 0 { vec![] } else { vec![n - 1] };
@@ -259,7 +258,7 @@ impl Store {
         self.settle();
     }
 
-    /// Cuts the network in two for those on the island.
+    /// Separates the nodes on the island from the others.
     pub(crate) fn split(&mut self, island: &[Node]) {
         self.world.network.island = Some(island.iter().copied().collect());
         self.island = self.world.network.island.clone();
@@ -272,14 +271,15 @@ impl Store {
         self.cut();
     }
 
-    /// Which side of a split a client of this member is on. The sides are two until
-    /// they have merged.
+    /// The side of a split that a client of this member is on. The sides differ until they have
+    /// merged.
     pub(crate) fn side_of(&self, node: Node) -> u32 {
         let island = self.island.as_ref();
         island.map_or(0, |island| self.side + u32::from(island.contains(&node)))
     }
 
-    /// Connections that lead nowhere any more are noticed after a while.
+    /// Breaks connections between nodes that cannot reach each other; that is noticed after a
+    /// while.
     fn cut(&mut self) {
         let mut cut = Vec::new();
         for ((from, to), connection) in &mut self.connections {
@@ -301,7 +301,7 @@ impl Store {
         self.cut();
     }
 
-    /// A member leaves in order: its data first, then itself.
+    /// A member leaves gracefully: it hands over its data, then leaves the view.
     pub(crate) fn leave(&mut self, node: Node) {
         let mut leaving = self.members[node].grid.leave();
         let limit = self.world.now + Duration::from_secs(20);
@@ -316,29 +316,31 @@ impl Store {
             self.drive(node);
             self.run_with_clients(Duration::from_millis(20));
         }
-        // Clients of its own are answered before it goes.
+        // Its clients get their replies first.
         self.run(Duration::from_millis(100));
         self.world.leave(node);
         self.run(Duration::from_secs(2));
         self.cut();
     }
 
-    /// All members are asked to leave at once. Returns how long the slowest takes to
-    /// hand over what it holds.
+    /// All members leave at once. Returns how long the slowest takes to hand over its data.
     pub(crate) fn leave_all(&mut self) -> Duration {
         let started = self.world.now;
         let mut leaving: Vec<_> =
             self.living().into_iter().map(|node| self.members[node].grid.leave()).collect();
         let mut context = Context::from_waker(Waker::noop());
         while !leaving.is_empty() {
-            assert!(self.world.now < started + Duration::from_secs(60), "they wait for ever");
+            assert!(
+                self.world.now < started + Duration::from_secs(60),
+                "the members wait for each other"
+            );
             leaving.retain_mut(|leaving| leaving.as_mut().poll(&mut context).is_pending());
             self.run(Duration::from_millis(20));
         }
         self.world.now - started
     }
 
-    /// A machine's clock is set anew.
+    /// The clock of a machine jumps.
     pub(crate) fn jump_clock(&mut self, node: Node) {
         let skew_ms = self.world.rng.random_range(-3_600_000..3_600_000);
         self.members[node].host.skew_ms.store(skew_ms, Ordering::Relaxed);
@@ -354,18 +356,18 @@ impl Store {
         self.queue.push(Reverse((at, self.count)));
     }
 
-    /// A task of a client of this member.
+    /// Adds a task of a client of this member.
     pub(crate) fn add_task(&mut self, node: Node, task: impl Future<Output = ()> + Send + 'static) {
         self.members[node].tasks.push(Box::pin(task));
     }
 
-    /// Reads the virtual time, for tasks.
+    /// A function that reads the virtual time, for tasks.
     pub(crate) fn clock(&self) -> impl Fn() -> Duration + Send + use<> {
         let clock = Arc::clone(&self.clock);
         move || Duration::from_micros(clock.load(Ordering::Relaxed))
     }
 
-    /// Until no transaction is open anywhere.
+    /// Waits until no transaction is open anywhere.
     pub(crate) fn settle_transactions(&mut self) {
         let limit = self.world.now + Duration::from_secs(20);
         loop {
@@ -391,13 +393,13 @@ impl Store {
         self.world.nodes[node].alive && !self.world.nodes[node].left
     }
 
-    /// Lets time pass, with clients.
+    /// Lets time pass, with requests of clients.
     pub(crate) fn run_with_clients(&mut self, time: Duration) {
         let end = self.world.now + time;
         while self.world.now < end {
             let chance = self.rate * STEP.as_secs_f64();
             if self.world.rng.random_bool(chance.min(1.0)) {
-                self.ask();
+                self.client_request();
             }
             self.step();
         }
@@ -410,10 +412,10 @@ impl Store {
         }
     }
 
-    /// Until all that run agree, all copies are complete and nothing is merged.
+    /// Waits until all running members agree, all replicas are complete and everything is merged.
     pub(crate) fn settle(&mut self) {
         let limit = self.world.now + Duration::from_secs(60);
-        // The others may not have noticed yet what happened last.
+        // Other members may not have noticed the last fault yet.
         self.run(Duration::from_millis(300));
         loop {
             let living = self.living();
@@ -424,7 +426,7 @@ impl Store {
                 .map(|node| self.members[*node].grid.table().map(|table| table.stamp))
                 .collect();
             let same = stamps.windows(2).all(|pair| pair[0] == pair[1]);
-            // Nobody waits for an answer any more.
+            // No client waits for a reply any more.
             let idle = living.iter().all(|node| self.members[*node].tasks.is_empty());
             if !stopped && safe && same && idle && self.world.all_agree() {
                 self.run(Duration::from_millis(500));
@@ -445,7 +447,7 @@ impl Store {
         }
     }
 
-    /// Who has what, for messages.
+    /// All tables and partitions, for error messages.
     fn tables(&self) -> String {
         let mut text = String::new();
         for node in self.living() {
@@ -465,8 +467,8 @@ impl Store {
         text
     }
 
-    /// Members of one view and one table that all report safe data: nothing of it is left
-    /// to be merged.
+    /// Checks that members that report safe data, with the same view and table, have nothing left
+    /// to merge.
     fn check_safe(&self) {
         let living = self.living();
         let grids = || living.iter().map(|node| &self.members[*node].grid);
@@ -509,7 +511,7 @@ impl Store {
                 busy = true;
             }
             for event in std::mem::take(&mut self.members[node].held) {
-                self.happen(event);
+                self.handle_event(event);
                 busy = true;
             }
             if now >= self.members[node].ticked + TICK {
@@ -526,9 +528,9 @@ impl Store {
                 break;
             }
             self.queue.pop();
-            let event = self.events.remove(&key).expect("queued once");
+            let event = self.events.remove(&key).expect("an event is queued once");
             let node = event.node();
-            self.note(at, node, &event);
+            self.record_event(at, node, &event);
             if !self.runs(node) {
                 continue;
             }
@@ -536,13 +538,13 @@ impl Store {
                 self.members[node].held.push(event);
                 continue;
             }
-            self.happen(event);
+            self.handle_event(event);
             self.drive(node);
         }
     }
 
     /// Adds an event to the trace (FNV-1a).
-    fn note(&mut self, at: Duration, node: Node, event: &Event) {
+    fn record_event(&mut self, at: Duration, node: Node, event: &Event) {
         let bytes = match event {
             Event::Bytes { bytes, .. } => &bytes[..],
             _ => &[],
@@ -554,8 +556,8 @@ impl Store {
         }
     }
 
-    /// Breaks the connections of a member: those who send notice at once and dial again;
-    /// what was on its way still arrives, up to so much later.
+    /// Breaks the connections of a member. Senders notice at once and connect again; bytes on their
+    /// way arrive up to `late` later.
     pub(crate) fn break_connections(&mut self, node: Node, late: Duration) {
         let keys: Vec<_> = self.connections.keys().copied().collect();
         for (from, to) in keys.into_iter().filter(|(from, to)| *from == node || *to == node) {
@@ -578,13 +580,13 @@ impl Store {
         self.connections.get_mut(&(from, to)).filter(|connection| connection.id == id)
     }
 
-    fn happen(&mut self, event: Event) {
+    fn handle_event(&mut self, event: Event) {
         let id = |store: &Self, node: Node| store.members[node].grid.me();
         match event {
             Event::Open { from, to, connection, session, acknowledged } => {
                 let from_id = id(self, from);
                 let opened = self.members[to].grid.handle_opened(from_id, session, acknowledged);
-                self.back(from, to, connection, |connection| Event::Resumed {
+                self.send_back(from, to, connection, |connection| Event::Resumed {
                     from,
                     to,
                     connection,
@@ -594,7 +596,7 @@ impl Store {
             Event::Resumed { from, to, connection, opened } => {
                 let peer = id(self, to);
                 let mut number = 0;
-                let useful = match opened {
+                let is_resumed = match opened {
                     Some(Opened {
                         receipt: Receipt::Resume { session, received, refused },
                         connection,
@@ -607,16 +609,16 @@ impl Store {
                     _ => false,
                 };
                 if let Some(connection) = self.connection(from, to, connection) {
-                    connection.open = useful;
+                    connection.open = is_resumed;
                     connection.opened = number;
                 }
-                if !useful {
+                if !is_resumed {
                     self.close(from, to, connection);
                 }
             }
             Event::Bytes { from, to, connection, opened, bytes } => {
                 let receipt = self.members[to].grid.handle_bytes(id(self, from), opened, &bytes);
-                self.back(from, to, connection, |connection| Event::Receipt {
+                self.send_back(from, to, connection, |connection| Event::Receipt {
                     from,
                     to,
                     connection,
@@ -655,17 +657,17 @@ impl Store {
         }
     }
 
-    /// Something goes back along a connection.
-    fn back(&mut self, from: Node, to: Node, id: u64, event: impl FnOnce(u64) -> Event) {
+    /// Sends an event back over a connection.
+    fn send_back(&mut self, from: Node, to: Node, id: u64, event: impl FnOnce(u64) -> Event) {
         let Some(way) = self.world.network.stream(&mut self.world.rng, to, from) else { return };
         let now = self.world.now;
         let Some(connection) = self.connection(from, to, id).filter(|c| !c.cut) else { return };
-        connection.back = connection.back.max(now + way);
-        let at = connection.back;
+        connection.back_at = connection.back_at.max(now + way);
+        let at = connection.back_at;
         self.at(at, event(id));
     }
 
-    /// Runs tasks and carries what is to be sent.
+    /// Runs the tasks of a member, and sends its messages.
     pub(crate) fn drive(&mut self, node: Node) {
         let mut context = Context::from_waker(Waker::noop());
         loop {
@@ -689,13 +691,13 @@ impl Store {
                 self.connections.remove(&(node, to));
                 continue;
             };
-            let back = self.connections.get(&(to, node)).is_some_and(|c| c.open && !c.cut);
-            while back && let Poll::Ready(bytes) = peer.poll_aside(&mut context) {
+            let can_send_back = self.connections.get(&(to, node)).is_some_and(|c| c.open && !c.cut);
+            while can_send_back && let Poll::Ready(bytes) = peer.poll_aside(&mut context) {
                 if let Some(way) = self.world.network.stream(&mut self.world.rng, node, to) {
                     self.at(now + way, Event::Aside { from: node, to, bytes });
                 }
             }
-            // The member was given up and has come back meanwhile.
+            // The member was removed and has returned meanwhile.
             if self.connections.get(&(node, to)).is_some_and(|c| c.session != peer.session()) {
                 self.connections.remove(&(node, to));
                 peer.handle_closed();
@@ -718,8 +720,8 @@ impl Store {
                         session,
                         opened: 0,
                         open: false,
-                        there: now + way,
-                        back: now,
+                        there_at: now + way,
+                        back_at: now,
                         cut: false,
                     };
                     self.connections.insert((node, to), connection);
@@ -733,8 +735,8 @@ impl Store {
                         let way = self.world.network.stream(&mut self.world.rng, node, to);
                         let Some(connection) = self.connections.get_mut(&(node, to)) else { break };
                         let Some(way) = way.filter(|_| !connection.cut) else { continue };
-                        connection.there = connection.there.max(now + way);
-                        let at = connection.there;
+                        connection.there_at = connection.there_at.max(now + way);
+                        let at = connection.there_at;
                         let event = Event::Bytes { from: node, to, connection: id, opened, bytes };
                         self.at(at, event);
                     }
@@ -744,8 +746,8 @@ impl Store {
         }
     }
 
-    /// One client does something.
-    fn ask(&mut self) {
+    /// A random request of a client.
+    fn client_request(&mut self) {
         let living = self.living();
         let node = living[self.world.rng.random_range(0..living.len())];
         if self.is_stopped(node) {
@@ -753,16 +755,16 @@ impl Store {
         }
         let key = self.world.rng.random_range(0..self.keys);
         if self.world.rng.random_bool(0.4) {
-            self.look(node, key);
+            self.client_read(node, key);
         } else {
             let remove = self.world.rng.random_bool(0.2);
             self.write(node, key, remove);
         }
     }
 
-    /// A client of a member reads a key. Not from a split until it has healed: a member may
-    /// still ask one that is on the other side by then, and each side shows its own.
-    pub(crate) fn look(&mut self, node: Node, key: u64) {
+    /// A client of a member reads a key. Not during a split until it has healed: a request may
+    /// still go to a member of the other side, and each side returns its own data.
+    pub(crate) fn client_read(&mut self, node: Node, key: u64) {
         if self.island.is_some() {
             return;
         }
@@ -773,16 +775,16 @@ impl Store {
         let map = grid.open("m").expect("a map");
         let started = grid.start(&map, grid.partition_of(&bytes), &Op::Key(&bytes, op));
         let (oracle, clock) = (Arc::clone(&self.oracle), Arc::clone(&self.clock));
-        let show = move |reply: Result<Reply, OpError>| {
+        let observe = move |reply: Result<Reply, OpError>| {
             if let Ok(reply) = reply {
                 let now = Duration::from_micros(clock.load(Ordering::Relaxed));
-                oracle.lock().shown(now, read, number(reply), grid.table());
+                oracle.lock().observed(now, read, number(reply), grid.table());
             }
         };
         match started {
-            Started::Now(reply) => show(reply),
+            Started::Now(reply) => observe(reply),
             Started::Later(later) => {
-                self.members[node].tasks.push(Box::pin(async move { show(later.await) }));
+                self.members[node].tasks.push(Box::pin(async move { observe(later.await) }));
             }
         }
         self.drive(node);
@@ -799,36 +801,36 @@ impl Store {
             _ => self.ttl_ms,
         };
         let mut oracle = self.oracle.lock();
-        let value = (!remove).then(|| oracle.fresh());
+        let value = (!remove).then(|| oracle.new_value());
         let ttl = ttl_ms.map(Duration::from_millis);
         let id = oracle.issue(now, key, (value, ttl), side, table);
         drop(oracle);
         let text = value.map(|value| value.to_string()).unwrap_or_default();
         let put = (!remove).then_some(text.as_str());
-        let lifetime = ttl_ms.map_or(Lifetime::Usual, Lifetime::For);
+        let lifetime = ttl_ms.map_or(Lifetime::Default, Lifetime::For);
         let started = start(&self.members[node].grid, key, put, lifetime);
         let (oracle, clock) = (Arc::clone(&self.oracle), Arc::clone(&self.clock));
         let grid = self.members[node].grid.clone();
-        let tell = move |reply: Result<Reply, OpError>| {
+        let complete = move |reply: Result<Reply, OpError>| {
             let outcome = match reply {
                 Ok(_) => Outcome::Acknowledged,
                 Err(OpError::Indeterminate) => Outcome::Unknown,
                 Err(_) => Outcome::Refused,
             };
             let now = Duration::from_micros(clock.load(Ordering::Relaxed));
-            oracle.lock().told(now, id, outcome, grid.table());
+            oracle.lock().completed(now, id, outcome, grid.table());
         };
         match started {
-            Started::Now(reply) => tell(reply),
+            Started::Now(reply) => complete(reply),
             Started::Later(later) => {
-                self.members[node].tasks.push(Box::pin(async move { tell(later.await) }));
+                self.members[node].tasks.push(Box::pin(async move { complete(later.await) }));
             }
         }
         self.drive(node);
     }
 
-    /// Starts an operation on a key by a member; what comes of it goes to `then`. With
-    /// `wait` it blocks for so long until there is something to take.
+    /// Starts an operation on a member, and passes its reply to `then`. With `wait` it blocks for
+    /// up to that time, until it has an element to return.
     pub(crate) fn start_op(
         &mut self,
         node: Node,
@@ -852,7 +854,7 @@ impl Store {
         self.drive(node);
     }
 
-    /// Asks for an operation on a key by a member, and waits for what comes of it.
+    /// Executes an operation on a member, and waits for the reply.
     pub(crate) fn ask_for(&mut self, node: Node, op: &Op<'_>) -> Result<Reply, OpError> {
         let grid = &self.members[node].grid;
         let map = grid.open("m").expect("a map");
@@ -870,14 +872,14 @@ impl Store {
         }
     }
 
-    /// Reads a key by a member, now that all is quiet.
+    /// Reads a key on a member.
     pub(crate) fn read(&mut self, node: Node, key: u64) -> Result<Option<u64>, OpError> {
         let bytes = key_bytes(key);
         let op = Op::Key(&bytes, KeyOp::Plain(PlainOp::Get));
         self.ask_for(node, &op).map(number)
     }
 
-    /// Two copies of one partition that are not equal, if there are such.
+    /// Describes two copies of a partition that differ, if there are any.
     fn differing_copies(&self) -> Option<String> {
         (0..self.partitions).find_map(|number| {
             let copies = self
@@ -890,20 +892,24 @@ impl Store {
         })
     }
 
-    /// Nobody reported that a partition was lost.
+    /// Asserts that no member reported a lost partition.
     pub(crate) fn assert_nothing_lost(&self) {
         for node in self.living() {
             let reports = self.members[node].host.reports.lock();
             let lost = reports.iter().find(|report| matches!(report, Report::Lost { .. }));
-            assert!(lost.is_none(), "SEED={} {node}: {lost:?}, and nothing was", self.world.seed);
+            assert!(
+                lost.is_none(),
+                "SEED={} {node}: {lost:?}, although nothing was lost",
+                self.world.seed
+            );
         }
     }
 
-    /// All must hold now that all is quiet.
+    /// Checks copies and values of a settled cluster.
     pub(crate) fn check(&mut self) {
         let seed = self.world.seed;
         let living = self.living();
-        // What expires just now is on its way to the backups.
+        // The expiry of entries may be on its way to the backups.
         let limit = self.world.now + SILENCE;
         while let Some(differ) = self.differing_copies() {
             assert!(self.world.now < limit, "SEED={seed}: {differ}");
@@ -912,14 +918,14 @@ impl Store {
         if let Some(problem) = self.oracle.lock().violation() {
             panic!("SEED={seed}: {problem}");
         }
-        // Transactions have keys of their own.
+        // The keys of transactions are checked separately.
         let keys = self.oracle.lock().keys().into_iter().filter(|key| *key < self.keys);
         let keys: Vec<_> = keys.collect();
         for (n, key) in keys.into_iter().enumerate() {
             let node = living[n % living.len()];
             let found = self.read(node, key);
             let found = found.unwrap_or_else(|error| {
-                panic!("SEED={seed}: {node} asked for {key}: {error} {}", self.tables())
+                panic!("SEED={seed}: reading key {key} on {node} failed: {error} {}", self.tables())
             });
             let checked = self.oracle.lock().check(self.world.now, key, found);
             checked.unwrap_or_else(|problem| panic!("SEED={seed} {:?}: {problem}", self.world.now));
@@ -927,14 +933,14 @@ impl Store {
     }
 }
 
-/// The value that was found.
+/// The value in a reply.
 fn number(reply: Reply) -> Option<u64> {
     match reply {
         Reply::Nil => None,
         Reply::Bytes(bytes) => {
-            Some(String::from_utf8_lossy(&bytes).parse().expect("a value that was written"))
+            Some(String::from_utf8_lossy(&bytes).parse().expect("values are numbers"))
         }
-        other => panic!("a value, and not {other:?}"),
+        other => panic!("not a plain value: {other:?}"),
     }
 }
 

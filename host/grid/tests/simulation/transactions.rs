@@ -73,7 +73,7 @@ fn put<'a>(key: &'a [u8], value: &'a [u8]) -> MapOp<'a> {
         KeyOp::Plain(PlainOp::Put {
             kind: 0,
             value,
-            lifetime: Lifetime::Usual,
+            lifetime: Lifetime::Default,
             condition: PutIf::Always,
             answer: PutAnswer::Done,
         }),
@@ -155,7 +155,7 @@ impl Clients {
         let group = store.world.rng.random_range(0..GROUPS);
         let (side, table) = (store.side_of(node), store.members[node].grid.table());
         let mut oracle = store.oracle.lock();
-        let value = oracle.fresh();
+        let value = oracle.new_value();
         let id =
             oracle.issue(store.world.now, GROUPS_FROM + group, (Some(value), None), side, table);
         drop(oracle);
@@ -169,7 +169,7 @@ impl Clients {
                 Err(OpError::Indeterminate) => Outcome::Unknown,
                 Err(_) => Outcome::Refused,
             };
-            oracle.lock().told(clock(), id, outcome, grid.table());
+            oracle.lock().completed(clock(), id, outcome, grid.table());
         });
     }
 
@@ -189,7 +189,7 @@ impl Clients {
                 seen.lock().violations.push(text);
             }
             let found = found[0].map(|value| value as u64);
-            oracle.lock().shown(clock(), read, found, grid.table());
+            oracle.lock().observed(clock(), read, found, grid.table());
         });
     }
 
@@ -206,7 +206,7 @@ impl Clients {
         store.start_op(node, &op, None, move |reply| {
             let Ok(reply) = reply else { return };
             let found = numbers(&Reply::List(vec![reply])).expect("a number")[0];
-            oracle.lock().shown(clock(), read, found.map(|value| value as u64), grid.table());
+            oracle.lock().observed(clock(), read, found.map(|value| value as u64), grid.table());
         });
     }
 
@@ -314,8 +314,8 @@ impl Clients {
 }
 
 fn cluster(seed: u64, size: usize, backups: u8, min_members: u32) -> (Store, Clients) {
-    let usual = MapSettings { backups, ..MapSettings::default() };
-    let catalog = MapCatalog { usual, named: Vec::new() };
+    let defaults = MapSettings { backups, ..MapSettings::default() };
+    let catalog = MapCatalog { defaults, named: Vec::new() };
     let mut store = Store::new(seed, PARTITIONS, catalog).min_members(min_members);
     store.grow(size);
     let clients = Clients::new();

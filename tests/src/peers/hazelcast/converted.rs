@@ -232,11 +232,11 @@ impl Converted {
         let entries = self.table.get("maps").and_then(Value::as_table).unwrap_or(&empty);
         let mut catalog = MapCatalog::default();
         if let Some(entry) = entries.get("*").and_then(Value::as_table) {
-            catalog.usual = map_settings(entry, &MapSettings::default())?;
+            catalog.defaults = map_settings(entry, &MapSettings::default())?;
         }
         for (name, entry) in entries.iter().filter(|(name, _)| *name != "*") {
             let entry = entry.as_table().ok_or_else(|| format!("[maps.{name}] is no table"))?;
-            catalog.named.push((name.clone(), map_settings(entry, &catalog.usual)?));
+            catalog.named.push((name.clone(), map_settings(entry, &catalog.defaults)?));
         }
         Ok(catalog)
     }

@@ -65,7 +65,7 @@ impl Host for Process {
         self.changed.notify_one();
         match report {
             // Other members may still hold what this one missed while it was partitioned.
-            Report::Rejoined => self.counters.lost_here.store(0, Ordering::Relaxed),
+            Report::Diverged => self.counters.lost_here.store(0, Ordering::Relaxed),
             Report::Table { safe, .. } => {
                 let was = self.was_safe.swap(safe, Ordering::Relaxed);
                 if safe && !was {

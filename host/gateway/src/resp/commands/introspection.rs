@@ -7,7 +7,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use convoke_grid::glob::Glob;
 use convoke_grid::op::WholeOp;
-use convoke_grid::topic::{Found, NAMES_MAX, Question, TooMany};
+use convoke_grid::topic::{NAMES_MAX, SubscriptionInfo, SubscriptionQuery, TooManyNames};
 
 use super::super::answer::{Answer, CommandError, Outcome};
 use super::super::args::Args;
@@ -47,11 +47,11 @@ pub(super) fn wait(client: &mut Client, request: &Request<'_>) -> Begun {
 }
 
 /// Number of channels or patterns that clients of this member are subscribed to.
-fn count_local(server: &Server, question: &Question) -> usize {
-    match server.grid.subscriptions_here(question) {
-        Ok(Found::Names(names)) => names.len(),
-        Ok(Found::Counts(_)) => 0,
-        Err(TooMany) => NAMES_MAX,
+fn count_local(server: &Server, query: &SubscriptionQuery) -> usize {
+    match server.grid.subscriptions_here(query) {
+        Ok(SubscriptionInfo::Names(names)) => names.len(),
+        Ok(SubscriptionInfo::Counts(_)) => 0,
+        Err(TooManyNames) => NAMES_MAX,
     }
 }
 
@@ -130,7 +130,7 @@ pub(super) fn config_set(client: &mut Client, request: &Request<'_>) -> Begun {
         set(server, name, value, true)?;
     }
     // The setting is in effect on all members before the reply.
-    let announced = server.grid.all_told();
+    let announced = server.grid.announcements_received();
     Ok(Outcome::Pending(Box::pin(async move {
         announced.await;
         Answer::DONE
@@ -255,8 +255,8 @@ async fn fields(server: &Server, section: &str) -> Vec<(String, String)> {
                 field("rejected_connections", &load(&counters.turned_away)),
                 field("expired_keys", &maps.iter().map(|map| map.expired()).sum::<u64>()),
                 field("evicted_keys", &maps.iter().map(|map| map.evicted()).sum::<u64>()),
-                field("pubsub_channels", &count_local(server, &Question::Topics(None))),
-                field("pubsub_patterns", &count_local(server, &Question::Patterns)),
+                field("pubsub_channels", &count_local(server, &SubscriptionQuery::Topics(None))),
+                field("pubsub_patterns", &count_local(server, &SubscriptionQuery::Patterns)),
             ]
         }
         "replication" => vec![

@@ -391,12 +391,12 @@ mod tests {
     #[tokio::test]
     async fn mset_beyond_the_memory_limit_reports_how_many_keys_were_written() {
         const KEYS: usize = 2_000;
-        let usual = MapSettings {
+        let defaults = MapSettings {
             memory_bytes_max: Some(1 << 20),
             eviction: Eviction::None,
             ..MapSettings::default()
         };
-        let grid = single_member_grid_with(MapCatalog { usual, ..MapCatalog::default() });
+        let grid = single_member_grid_with(MapCatalog { defaults, ..MapCatalog::default() });
         let server = server_on(grid, Passwords::default());
         let mut client = client_of(&server, Trust::Full);
         // Partitions execute one after the other, and fail once the map is full.

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use bytes::Bytes;
-use convoke_grid::topic::{Found, Question, TooMany};
+use convoke_grid::topic::{SubscriptionInfo, SubscriptionQuery, TooManyNames};
 
 use super::super::answer::{Answer, CommandError, Outcome};
 use super::super::args::Args;
@@ -51,7 +51,7 @@ fn begin(client: &mut Client, request: &Request<'_>, is_pattern: bool) -> Begun 
         return Ok(Answer::Pushes(pushes).into());
     }
     // The primaries of the keys know of the subscription before it is confirmed.
-    let known = client.server.grid.all_told();
+    let known = client.server.grid.announcements_received();
     Ok(Outcome::Barrier(Box::pin(async move {
         known.await;
         Answer::Pushes(pushes)
@@ -96,33 +96,36 @@ pub(super) fn punsubscribe(client: &mut Client, request: &Request<'_>) -> Begun 
 /// cluster clients add up the replies of the nodes.
 fn find(
     client: &Client,
-    question: &Question,
-    answer: impl FnOnce(Found) -> Answer + Send + 'static,
+    query: &SubscriptionQuery,
+    answer: impl FnOnce(SubscriptionInfo) -> Answer + Send + 'static,
 ) -> Outcome {
     let server = &client.server;
     if server.settings.redis_cluster {
-        return shown(server.grid.subscriptions_here(question), answer).into();
+        return shown(server.grid.subscriptions_here(query), answer).into();
     }
-    let found = server.grid.subscriptions(question);
+    let found = server.grid.subscriptions(query);
     Outcome::Pending(Box::pin(async move { shown(found.await, answer) }))
 }
 
-fn shown(found: Result<Found, TooMany>, answer: impl FnOnce(Found) -> Answer) -> Answer {
+fn shown(
+    found: Result<SubscriptionInfo, TooManyNames>,
+    answer: impl FnOnce(SubscriptionInfo) -> Answer,
+) -> Answer {
     found.map_or_else(|error| CommandError(format!("ERR {error}").into()).into(), answer)
 }
 
 pub(super) fn channels(client: &mut Client, request: &Request<'_>) -> Begun {
     super::expect(request, "pubsub|channels", 2..=3)?;
-    let question = Question::Topics(request.get(2).map(Bytes::copy_from_slice));
-    Ok(find(client, &question, |found| {
+    let query = SubscriptionQuery::Topics(request.get(2).map(Bytes::copy_from_slice));
+    Ok(find(client, &query, |found| {
         Answer::List(names(found).iter().map(|name| Answer::bytes(name)).collect())
     }))
 }
 
 pub(super) fn numsub(client: &mut Client, request: &Request<'_>) -> Begun {
     let topics: Vec<Bytes> = request.from(2).map(Bytes::copy_from_slice).collect();
-    Ok(find(client, &Question::Counts(topics.clone()), move |found| {
-        let Found::Counts(counts) = found else { return Answer::List(Vec::new()) };
+    Ok(find(client, &SubscriptionQuery::Counts(topics.clone()), move |found| {
+        let SubscriptionInfo::Counts(counts) = found else { return Answer::List(Vec::new()) };
         let each = |(topic, count): (Bytes, u64)| {
             [Answer::bytes(&topic), Answer::integer(i64::try_from(count).unwrap_or(i64::MAX))]
         };
@@ -131,13 +134,13 @@ pub(super) fn numsub(client: &mut Client, request: &Request<'_>) -> Begun {
 }
 
 pub(super) fn numpat(client: &mut Client, _: &Request<'_>) -> Begun {
-    Ok(find(client, &Question::Patterns, |found| Answer::count(names(found).len())))
+    Ok(find(client, &SubscriptionQuery::Patterns, |found| Answer::count(names(found).len())))
 }
 
-fn names(found: Found) -> BTreeSet<Bytes> {
+fn names(found: SubscriptionInfo) -> BTreeSet<Bytes> {
     match found {
-        Found::Names(names) => names,
-        Found::Counts(_) => BTreeSet::new(),
+        SubscriptionInfo::Names(names) => names,
+        SubscriptionInfo::Counts(_) => BTreeSet::new(),
     }
 }
 

@@ -54,7 +54,7 @@ pub(super) fn set<'a>(request: &Request<'a>) -> Parsed<'a> {
         }
     }
     let condition = condition.unwrap_or(PutIf::Always);
-    Ok(put(key, value, lifetime.unwrap_or(Lifetime::Usual), condition, answer))
+    Ok(put(key, value, lifetime.unwrap_or(Lifetime::Default), condition, answer))
 }
 
 fn set_for<'a>(request: &Request<'a>, unit: Unit, name: &str) -> Parsed<'a> {
@@ -75,7 +75,7 @@ pub(super) fn psetex<'a>(request: &Request<'a>) -> Parsed<'a> {
 pub(super) fn setnx<'a>(request: &Request<'a>) -> Parsed<'a> {
     let mut args = Args::new(request, 1);
     let (key, value) = (args.next()?, args.next()?);
-    Ok(put(key, value, Lifetime::Usual, PutIf::Absent, PutAnswer::Done))
+    Ok(put(key, value, Lifetime::Default, PutIf::Absent, PutAnswer::Done))
 }
 
 /// Shapes OK as 1 and nil as 0.
@@ -90,7 +90,7 @@ pub(super) fn done_or_not(_: usize, reply: Reply) -> Answer {
 pub(super) fn getset<'a>(request: &Request<'a>) -> Parsed<'a> {
     let mut args = Args::new(request, 1);
     let (key, value) = (args.next()?, args.next()?);
-    Ok(put(key, value, Lifetime::Usual, PutIf::Always, PutAnswer::Old))
+    Ok(put(key, value, Lifetime::Default, PutIf::Always, PutAnswer::Old))
 }
 
 pub(super) fn getdel<'a>(request: &Request<'a>) -> Parsed<'a> {

@@ -1,4 +1,4 @@
-//! Sets and sorted sets, combined.
+//! Combinations of sets and of sorted sets.
 
 use std::collections::HashMap;
 
@@ -11,46 +11,46 @@ use crate::fragment::Entry;
 use crate::value::{Score, Set, SetEdit, SortedSetEdit, Structure, StructureEdit};
 use crate::{OpError, Reply};
 
-/// Members of one edit that stores a combination, at most.
+/// Maximum number of members in one edit that stores a combination.
 const STORED_AT_ONCE: usize = 1_024;
 
 /// How sets are combined.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Combine {
-    /// What all have.
+    /// Intersection.
     Intersection,
-    /// What any has.
+    /// Union.
     Union,
-    /// What the first has and no other.
+    /// Difference: members of the first set that are in no other.
     Difference,
 }
 
-/// What becomes of the scores that one member has in several sets.
+/// How the scores that one member has in several sets are combined.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Aggregate {
     /// Their sum.
     #[default]
     Sum,
-    /// The least.
+    /// The minimum.
     Min,
-    /// The greatest.
+    /// The maximum.
     Max,
 }
 
-/// A set with the weight of its scores.
+/// A set and the weight of its scores.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Weighted<'a> {
     /// Its key.
     #[serde(borrow, with = "serde_bytes")]
     pub key: &'a [u8],
-    /// What its scores are multiplied by.
+    /// The factor of its scores.
     pub weight: f64,
 }
 
 impl Aggregate {
     fn of(self, a: f64, b: f64) -> f64 {
         match self {
-            // Infinities of both signs make no number: zero, as Redis has it.
+            // Infinities of opposite sign have no sum; as in Redis, the result is zero.
             Self::Sum if (a + b).is_nan() => 0.0,
             Self::Sum => a + b,
             Self::Min => a.min(b),
@@ -59,13 +59,13 @@ impl Aggregate {
     }
 }
 
-/// The members of a set, copied.
+/// A copy of the members of a set.
 fn members(access: &mut Access<'_>, key: &[u8]) -> Result<Vec<Vec<u8>>, OpError> {
     let set = access.structure::<Set>(key)?;
     Ok(set.into_iter().flat_map(Set::iter).map(<[u8]>::to_vec).collect())
 }
 
-/// Combines members that were gathered.
+/// Combines sets of members.
 #[must_use]
 pub fn combine(how: Combine, sets: Vec<Vec<Vec<u8>>>) -> Vec<Vec<u8>> {
     let count = sets.len();
@@ -113,7 +113,7 @@ pub(super) fn sets(
     Ok(store_set(access, store, &members, name))
 }
 
-/// Stores members in place of what is there.
+/// Stores members as a set that replaces the value of the key.
 pub(in crate::op) fn store_set(
     access: &mut Access<'_>,
     key: &[u8],
@@ -126,14 +126,14 @@ pub(in crate::op) fn store_set(
         access.edit(key, &Edit::Structure(edit));
     }
     if !members.is_empty() {
-        access.tell(Class::Set, event, key);
+        access.notify(Class::Set, event, key);
     } else if there {
-        access.tell(Class::Generic, "del", key);
+        access.notify(Class::Generic, "del", key);
     }
     Reply::count(members.len())
 }
 
-/// The members of a set or a sorted set with their scores, copied.
+/// A copy of the members of a set or a sorted set, with their scores.
 fn scored(access: &mut Access<'_>, key: &[u8]) -> Result<Scored, OpError> {
     let one = Score::new(1.0).expect("one is a number");
     match access.read(key) {
@@ -171,7 +171,7 @@ pub fn scored_members(reply: Reply) -> Scored {
 /// Members with their scores.
 pub type Scored = Vec<(Score, Vec<u8>)>;
 
-/// Combines members with scores that were gathered, each set with its weight.
+/// Combines sets of members with scores, each set with its weight.
 #[must_use]
 pub fn combine_sorted(how: Combine, sets: Vec<(f64, Scored)>, aggregate: Aggregate) -> Scored {
     let count = sets.len();
@@ -221,13 +221,13 @@ pub(super) fn sorted(
         all.push((weighted.weight, scored(access, weighted.key)?));
     }
     let combined = combine_sorted(how, all, aggregate);
-    let Some(store) = store else { return Ok(super::tell(&combined, scores)) };
+    let Some(store) = store else { return Ok(super::sorted_reply(&combined, scores)) };
     let members: Vec<_> = combined.iter().map(|(score, name)| (*score, &**name)).collect();
     Ok(store_sorted(access, store, &members, how.sorted_set_event()))
 }
 
 impl Combine {
-    /// The event of storing a set.
+    /// The name of the event when a combined set is stored.
     pub(crate) fn set_event(self) -> &'static str {
         match self {
             Self::Intersection => "sinterstore",
@@ -236,7 +236,7 @@ impl Combine {
         }
     }
 
-    /// The event of storing a sorted set.
+    /// The name of the event when a combined sorted set is stored.
     pub(crate) fn sorted_set_event(self) -> &'static str {
         match self {
             Self::Intersection => "zinterstore",
@@ -246,7 +246,7 @@ impl Combine {
     }
 }
 
-/// Stores members in place of what is there.
+/// Stores members as a sorted set that replaces the value of the key.
 pub(in crate::op) fn store_sorted(
     access: &mut Access<'_>,
     key: &[u8],
@@ -259,9 +259,9 @@ pub(in crate::op) fn store_sorted(
         access.edit(key, &Edit::Structure(edit));
     }
     if !members.is_empty() {
-        access.tell(Class::SortedSet, event, key);
+        access.notify(Class::SortedSet, event, key);
     } else if there {
-        access.tell(Class::Generic, "del", key);
+        access.notify(Class::Generic, "del", key);
     }
     Reply::count(members.len())
 }
@@ -281,6 +281,6 @@ pub(super) fn count_common(
         });
     }
     let count = combine(Combine::Intersection, all).len() as u64;
-    let told = if limit == 0 { count } else { count.min(limit) };
-    Ok(Reply::Integer(told.try_into().unwrap_or(i64::MAX)))
+    let bounded = if limit == 0 { count } else { count.min(limit) };
+    Ok(Reply::Integer(bounded.try_into().unwrap_or(i64::MAX)))
 }

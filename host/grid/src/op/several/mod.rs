@@ -1,4 +1,4 @@
-//! Several keys of one partition, in one step.
+//! Operations on several keys of one partition, in one step.
 
 mod combine;
 mod moving;
@@ -25,143 +25,142 @@ use crate::{OpError, Reply, VALUE_BYTES_MAX};
 /// An operation on several keys of one partition.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum SeveralOp<'a> {
-    /// The plain values of keys; nil for what is none.
+    /// The plain values of keys; nil for a key that does not exist or has another type.
     Get(#[serde(borrow)] Vec<&'a [u8]>),
-    /// Puts plain values.
+    /// Sets plain values.
     Put {
         /// Keys and values.
         #[serde(borrow)]
         pairs: Vec<(&'a [u8], &'a [u8])>,
-        /// Only if none of the keys is there; answers 1 or 0.
+        /// Only if none of the keys exists; returns 1 or 0.
         absent: bool,
     },
-    /// How many of the keys there are; one that is named twice counts twice.
+    /// How many of the keys exist; one that is named twice counts twice.
     Exist(#[serde(borrow)] Vec<&'a [u8]>),
-    /// As [`SeveralOp::Exist`], and they count as used.
+    /// As [`SeveralOp::Exist`], and marks them as used.
     Touch(#[serde(borrow)] Vec<&'a [u8]>),
-    /// Removes keys; answers how many there were.
+    /// Removes keys; returns how many there were.
     Remove(#[serde(borrow)] Vec<&'a [u8]>),
-    /// A value goes to another key, with its expiry.
+    /// Moves a value to another key, with its expiry.
     Rename {
-        /// Where it is.
+        /// The source key.
         #[serde(borrow, with = "serde_bytes")]
         from: &'a [u8],
-        /// Where it goes.
+        /// The destination key.
         #[serde(borrow, with = "serde_bytes")]
         to: &'a [u8],
-        /// Only if nothing is there; answers 1 or 0.
+        /// Only if the destination does not exist; returns 1 or 0.
         absent: bool,
     },
-    /// A value is copied to another key, with its expiry; answers 1 or 0.
+    /// Copies a value to another key, with its expiry; returns 1 or 0.
     Copy {
-        /// Where it is.
+        /// The source key.
         #[serde(borrow, with = "serde_bytes")]
         from: &'a [u8],
-        /// Where the copy goes.
+        /// The destination key.
         #[serde(borrow, with = "serde_bytes")]
         to: &'a [u8],
-        /// Even if something is there.
+        /// Even if the destination exists.
         replace: bool,
     },
-    /// A member goes from one set to another; answers 1 or 0.
+    /// Moves a member from one set to another; returns 1 or 0.
     MoveMember {
-        /// Where it is.
+        /// The source key.
         #[serde(borrow, with = "serde_bytes")]
         from: &'a [u8],
-        /// Where it goes.
+        /// The destination key.
         #[serde(borrow, with = "serde_bytes")]
         to: &'a [u8],
-        /// Which.
+        /// The member.
         #[serde(borrow, with = "serde_bytes")]
         member: &'a [u8],
     },
-    /// An element goes from one end of a list to an end of another, or of the
-    /// same; answers it, or nil.
+    /// Moves an element from one end of a list to an end of another or the same list; returns it,
+    /// or nil.
     MoveElement {
-        /// Where it is.
+        /// The source key.
         #[serde(borrow, with = "serde_bytes")]
         from: &'a [u8],
-        /// At which end.
+        /// The end of the source.
         from_end: End,
-        /// Where it goes.
+        /// The destination key.
         #[serde(borrow, with = "serde_bytes")]
         to: &'a [u8],
-        /// To which end.
+        /// The end of the destination.
         to_end: End,
     },
-    /// Sets, combined: told, counted or stored.
+    /// Combines sets; returns the members or stores them.
     CombineSets {
-        /// How.
+        /// How to combine.
         how: Combine,
-        /// Which.
+        /// The sets.
         #[serde(borrow)]
         keys: Vec<&'a [u8]>,
-        /// Where to store what comes of it, in place of what is there; answers
-        /// the number of members.
+        /// The key to store the result at, replacing its value; returns the number of members.
         #[serde(borrow, with = "serde_bytes")]
         store: Option<&'a [u8]>,
     },
-    /// The number of members that all of these sets have, or sorted sets; no
-    /// more than so many are counted, all for zero.
+    /// The number of members in the intersection of these sets or sorted sets, at
+    /// most `limit`.
     CountCommon {
-        /// Which.
+        /// The sets.
         #[serde(borrow)]
         keys: Vec<&'a [u8]>,
-        /// They are sorted sets, or sets.
+        /// Whether they are sorted sets rather than sets.
         sorted: bool,
-        /// How many to count.
+        /// The maximum to count; no limit for zero.
         limit: u64,
     },
-    /// Sorted sets and sets, combined: told or stored.
+    /// Combines sorted sets and sets; returns the members or stores them.
     CombineSorted {
-        /// How.
+        /// How to combine.
         how: Combine,
-        /// Which, and what their scores are multiplied by.
+        /// The sets and the factors of their scores.
         #[serde(borrow)]
         keys: Vec<Weighted<'a>>,
-        /// What becomes of the scores of one member.
+        /// How the scores of one member are combined.
         aggregate: Aggregate,
-        /// With scores.
+        /// Whether to return scores.
         scores: bool,
-        /// Where to store what comes of it; answers the number of members.
+        /// The key to store the result at; returns the number of members.
         #[serde(borrow, with = "serde_bytes")]
         store: Option<&'a [u8]>,
     },
-    /// A range of a sorted set, stored; answers the number of members.
+    /// Stores a range of a sorted set at another key; returns the number of members.
     StoreRange {
-        /// Where it is.
+        /// The source key.
         #[serde(borrow, with = "serde_bytes")]
         from: &'a [u8],
-        /// Where it goes.
+        /// The destination key.
         #[serde(borrow, with = "serde_bytes")]
         to: &'a [u8],
-        /// Which range.
+        /// The range.
         #[serde(borrow)]
         span: Span<'a>,
     },
-    /// Takes elements from the first of these lists that is not empty: answers
-    /// its key and a list of them, or a nil list.
+    /// Removes elements from the first of these lists that is not empty; returns its key and a list
+    /// of them, or a nil list.
     PopFirst {
-        /// Which lists.
+        /// The lists.
         #[serde(borrow)]
         keys: Vec<&'a [u8]>,
-        /// From which end.
+        /// At which end.
         end: End,
         /// How many at most.
         count: u64,
     },
-    /// Takes members from the first of these sorted sets that is not empty:
-    /// answers its key and pairs, or a nil list.
+    /// Removes members from the first of these sorted sets that is not empty; returns its key and
+    /// pairs, or a nil list.
     PopFirstSorted {
-        /// Which sorted sets.
+        /// The sorted sets.
         #[serde(borrow)]
         keys: Vec<&'a [u8]>,
-        /// Those with the greatest scores.
+        /// Whether to take those with the highest scores.
         greatest: bool,
         /// How many at most.
         count: u64,
     },
-    /// The first of these keys that is there, or nil.
+    /// The first of these keys that exists, or nil.
     First(#[serde(borrow)] Vec<&'a [u8]>),
 }
 
@@ -189,7 +188,7 @@ impl SeveralOp<'_> {
         }
     }
 
-    /// All keys that it names.
+    /// All keys that the operation names.
     pub(super) fn keys(&self) -> Vec<&[u8]> {
         match self {
             Self::Get(keys)
@@ -235,9 +234,9 @@ impl SeveralOp<'_> {
                     return Ok(Reply::flag(false));
                 }
                 for (key, value) in pairs {
-                    if let Some(expiry) = Lifetime::Usual.expiry(access, key) {
+                    if let Some(expiry) = Lifetime::Default.expiry(access, key) {
                         access.edit(key, &Edit::Put { kind: 0, value, expiry });
-                        access.tell(Class::Plain, "set", key);
+                        access.notify(Class::Plain, "set", key);
                     }
                 }
                 Ok(if *absent { Reply::flag(true) } else { Reply::Done })
@@ -302,7 +301,7 @@ impl SeveralOp<'_> {
     }
 }
 
-/// Sorted-set members as they are told; here for the combinations.
-fn tell(members: &[(crate::Score, Vec<u8>)], scores: bool) -> Reply {
+/// A reply of sorted-set members, as the combinations return them.
+fn sorted_reply(members: &[(crate::Score, Vec<u8>)], scores: bool) -> Reply {
     members_reply(members.iter().map(|(score, name)| (*score, &**name)).collect(), scores)
 }

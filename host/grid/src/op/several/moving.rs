@@ -1,4 +1,4 @@
-//! Values and parts of values that go from one key to another.
+//! Moving values, and parts of values, from one key to another.
 
 use serde::{Deserialize, Serialize};
 
@@ -13,22 +13,22 @@ use crate::op::set;
 use crate::value::{List, Set, Structure, StructureEdit};
 use crate::{OpError, Reply};
 
-/// A whole value, apart from its key.
+/// A whole value without its key.
 pub(in crate::op) enum Value {
     Plain { kind: u8, bytes: Vec<u8> },
     Structure(Structure),
 }
 
-/// A value, or a part of one, on its way to another partition.
+/// A value, or a part of one, as it is sent to another partition.
 #[derive(Serialize, Deserialize)]
 enum Encoded<'a> {
     Plain(u8, #[serde(borrow, with = "serde_bytes")] &'a [u8]),
-    /// A structure comes as the edits that make it, one behind the other.
+    /// A structure consists of several of these: the edits that build it.
     Edit(#[serde(borrow)] StructureEdit<'a>),
 }
 
 impl Value {
-    /// Appends what [`install`] reads.
+    /// Appends the encoding that [`install`] reads.
     pub(in crate::op) fn encode(&self, bytes: &mut Vec<u8>) {
         match self {
             Self::Plain { kind, bytes: value } => {
@@ -41,7 +41,7 @@ impl Value {
     }
 }
 
-/// Puts an encoded expiry and value in place of what is there.
+/// Decodes an expiry and a value, and sets them, replacing the value of the key.
 pub(in crate::op) fn install(
     access: &mut Access<'_>,
     key: &[u8],
@@ -86,7 +86,7 @@ pub(in crate::op) fn value(access: &mut Access<'_>, key: &[u8]) -> Option<(Value
     Some((value, expiry))
 }
 
-/// Puts a whole value in place of what is there.
+/// Sets a whole value, replacing the value of the key.
 fn put(access: &mut Access<'_>, key: &[u8], value: &Value, expiry: Expiry) {
     match value {
         Value::Plain { kind, bytes } => {
@@ -120,8 +120,8 @@ pub(super) fn rename(
     }
     put(access, to, &moved, expiry);
     access.remove(from);
-    access.tell(Class::Generic, "rename_from", from);
-    access.tell(Class::Generic, "rename_to", to);
+    access.notify(Class::Generic, "rename_from", from);
+    access.notify(Class::Generic, "rename_to", to);
     Ok(answer(true))
 }
 
@@ -133,7 +133,7 @@ pub(super) fn copy(access: &mut Access<'_>, from: &[u8], to: &[u8], replace: boo
     if from != to {
         put(access, to, &copied, expiry);
     }
-    access.tell(Class::Generic, "copy_to", to);
+    access.notify(Class::Generic, "copy_to", to);
     Reply::flag(true)
 }
 
@@ -167,7 +167,7 @@ pub(super) fn element(
     let Some(element) = element.map(<[u8]>::to_vec) else { return Ok(Reply::Nil) };
     access.structure::<List>(to)?;
     if from == to {
-        // Put first, so that a list of one does not end in between.
+        // Push first, so that a list of one element does not become empty and disappear in between.
         if from_end != to_end {
             push(access, to, to_end, &[&element]);
             drop_from(access, from, from_end, 1);

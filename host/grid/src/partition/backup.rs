@@ -1,4 +1,4 @@
-//! A backup's part.
+//! The role of a backup.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,95 +7,94 @@ use convoke_membership::MemberId;
 
 use super::{Partition, Role, count, weigh};
 use crate::core::{Core, Report};
-use crate::edit::{Record, What};
+use crate::edit::{Record, RecordChange};
 use crate::fragment::{Fragment, Item};
 use crate::map::Map;
 use crate::message::{MapStart, Message};
 use crate::session::Verdict;
 use crate::table::{Assignment, Replica};
 
-/// A backup that asked for a copy and hears nothing asks again after so long.
+/// Interval at which a backup without an answer asks for a copy again, in milliseconds.
 const ASK_AGAIN_MS: u64 = 1_000;
 
-/// A backup's part.
-pub(crate) struct Follow {
+/// The state of a backup.
+pub(crate) struct BackupRole {
     pub(crate) primary: MemberId,
     pub(crate) place: u8,
-    pub(crate) state: FollowState,
-    /// It has all that was ever acknowledged while it counted: a primary that has just taken
-    /// over may still be to compare it, and acknowledges nothing without it until then. So it
-    /// may take over without a loss; one that is synced always may.
+    pub(crate) state: BackupState,
+    /// Whether it has all acknowledged writes, so that it may take over without loss. That holds
+    /// for a synchronized copy, and also while a primary that just took over has not compared it
+    /// yet, since that one acknowledges nothing without it.
     pub(crate) is_whole: bool,
-    /// The member that led before and is about to hand over, its epoch, and the copy that
-    /// this one had: what that one sends last still counts.
+    /// The former primary that is about to hand over, its epoch, and the number of this backup's
+    /// copy then: its last records still count.
     before: Option<(MemberId, u64, u64)>,
 }
 
-/// How far a copy is.
-pub(crate) enum FollowState {
-    /// The primary does not know of it yet.
+/// The progress of a copy.
+pub(crate) enum BackupState {
+    /// It has not asked for a copy yet.
     Unasked,
-    /// The primary was asked.
+    /// It asked for a copy at this time.
     Asked(Duration),
-    /// It is being made.
+    /// The copy is in progress.
     Copying(Copying),
-    /// All is here.
+    /// The copy is complete.
     Synced,
 }
 
-/// What is still to come of a copy.
+/// The remaining part of a copy.
 #[derive(Default)]
 pub(crate) struct Copying {
-    /// Ranges, by the index of their map.
+    /// Ranges that are missing: index of the map, start and end of the hashes.
     ranges: Vec<(usize, u64, u64)>,
-    /// The items of a range of which more is to come: they take the place of what is here
-    /// all at once.
+    /// Items of a part that is not complete yet. They replace the old items all at once.
     items: Vec<u8>,
 }
 
-/// A part of a range on its way.
-pub(crate) struct Part {
-    /// The hashes that the range has.
+/// The part of a range that a chunk belongs to.
+pub(crate) struct ChunkRange {
+    /// Its hashes.
     pub(crate) range: std::ops::Range<u64>,
-    /// It begins with this.
+    /// Whether this is the first message of the part.
     pub(crate) first: bool,
-    /// It is whole with this.
+    /// Whether this is the last message of the part.
     pub(crate) last: bool,
 }
 
-impl Follow {
+impl BackupRole {
     pub(super) fn describe(&self) -> &'static str {
         match self.state {
-            FollowState::Unasked => " has not asked",
-            FollowState::Asked(_) => " asked",
-            FollowState::Copying(_) => " is copying",
-            FollowState::Synced => " follows",
+            BackupState::Unasked => " has not asked",
+            BackupState::Asked(_) => " asked",
+            BackupState::Copying(_) => " is copying",
+            BackupState::Synced => " synced",
         }
     }
 
-    /// It has nothing that counts for any place until it is compared again.
+    /// Discards the place: the copy counts for none until it has been compared again.
     pub(super) fn forget_place(&mut self) {
         self.place = u8::MAX;
-        self.state = FollowState::Unasked;
+        self.state = BackupState::Unasked;
         self.is_whole = false;
     }
 
     pub(crate) fn is_synced(&self) -> bool {
-        matches!(self.state, FollowState::Synced)
+        matches!(self.state, BackupState::Synced)
     }
 }
 
 impl Partition {
-    /// This backup's part, if the one that speaks is its primary in this epoch.
-    fn followed(&mut self, from: MemberId, epoch: u64) -> Option<&mut Follow> {
+    /// The state of the backup, if `from` is its primary in this epoch.
+    fn backup_of(&mut self, from: MemberId, epoch: u64) -> Option<&mut BackupRole> {
         match &mut self.role {
-            Role::Follow(follow) if follow.primary == from && self.epoch == epoch => Some(follow),
+            Role::Backup(role) if role.primary == from && self.epoch == epoch => Some(role),
             _ => None,
         }
     }
 
     /// Becomes a backup, or stays one.
-    pub(super) fn follow(
+    pub(super) fn become_backup(
         &mut self,
         core: &Core,
         stays: impl Fn(MemberId) -> bool,
@@ -103,29 +102,29 @@ impl Partition {
         place: u8,
     ) {
         let Some(primary) = assignment.primary() else { return };
-        if let Role::Follow(follow) = &mut self.role
-            && follow.primary == primary
+        if let Role::Backup(role) = &mut self.role
+            && role.primary == primary
             && self.epoch == assignment.epoch
-            && follow.place != u8::MAX
-            && (follow.place <= place || core.maps.catalog().copies_are_equal())
+            && role.place != u8::MAX
+            && (role.place <= place || core.maps.catalog().copies_are_equal())
         {
-            follow.place = place;
+            role.place = place;
             return;
         }
         let before = match &self.role {
-            Role::Follow(follow) if follow.is_synced() && self.epoch + 1 == assignment.epoch => {
-                Some((follow.primary, self.epoch, self.asks)).filter(|(id, ..)| stays(*id))
+            Role::Backup(role) if role.is_synced() && self.epoch + 1 == assignment.epoch => {
+                Some((role.primary, self.epoch, self.asks)).filter(|(id, ..)| stays(*id))
             }
             _ => None,
         };
         let had_all = match &self.role {
-            Role::Follow(follow) => follow.is_whole,
-            Role::Lead(_) => true,
+            Role::Backup(role) => role.is_whole,
+            Role::Primary(_) => true,
             Role::Idle => false,
         };
         let counts = assignment.of(core.me).is_some_and(Replica::is_complete);
-        let (state, is_whole) = (FollowState::Unasked, had_all && counts);
-        self.role = Role::Follow(Follow { primary, place, state, is_whole, before });
+        let (state, is_whole) = (BackupState::Unasked, had_all && counts);
+        self.role = Role::Backup(BackupRole { primary, place, state, is_whole, before });
         if self.epoch != assignment.epoch {
             self.step.clear();
         }
@@ -133,58 +132,58 @@ impl Partition {
         self.ask(core);
     }
 
-    /// Asks the primary for a copy, unless what is here is to be merged first.
+    /// Asks the primary for a copy, unless there is data to merge first.
     pub(crate) fn ask(&mut self, core: &Core) {
         if self.leftover {
             return;
         }
-        let Role::Follow(follow) = &self.role else { return };
-        let (primary, place) = (follow.primary, follow.place);
+        let Role::Backup(role) = &self.role else { return };
+        let (primary, place) = (role.primary, role.place);
         let maps = core.maps.all();
         let held = self.held(&maps, place);
         self.asks += 1;
         let (partition, epoch, ask) = (self.number, self.epoch, self.asks);
         core.send(primary, &Message::SyncAsk { partition, epoch, ask, place, held });
-        if let Role::Follow(follow) = &mut self.role {
-            follow.state = FollowState::Asked(core.now());
+        if let Role::Backup(role) = &mut self.role {
+            role.state = BackupState::Asked(core.now());
         }
     }
 
     pub(super) fn ask_again(&mut self, core: &Core, now: Duration) {
-        let Role::Follow(follow) = &self.role else { return };
-        let due = match follow.state {
-            FollowState::Unasked => true,
-            FollowState::Asked(at) => now >= at + Duration::from_millis(ASK_AGAIN_MS),
-            FollowState::Copying(_) | FollowState::Synced => false,
+        let Role::Backup(role) = &self.role else { return };
+        let due = match role.state {
+            BackupState::Unasked => true,
+            BackupState::Asked(at) => now >= at + Duration::from_millis(ASK_AGAIN_MS),
+            BackupState::Copying(_) | BackupState::Synced => false,
         };
         if due {
             self.ask(core);
         }
     }
 
-    /// What this backup had from a primary is incomplete: messages were lost.
-    pub(crate) fn spoil(&mut self, core: &Core, primary: MemberId) {
-        self.handed_nothing(core, primary);
-        if let Role::Follow(follow) = &mut self.role
-            && follow.primary == primary
-            && !matches!(follow.state, FollowState::Unasked)
+    /// Handles that messages of a primary were lost, so that the copy is incomplete.
+    pub(crate) fn mark_incomplete(&mut self, core: &Core, primary: MemberId) {
+        self.give_up_handoff(core, primary);
+        if let Role::Backup(role) = &mut self.role
+            && role.primary == primary
+            && !matches!(role.state, BackupState::Unasked)
         {
-            follow.state = FollowState::Unasked;
-            follow.is_whole = false;
+            role.state = BackupState::Unasked;
+            role.is_whole = false;
             self.step.clear();
             self.ask(core);
         }
     }
 
-    /// The primary is ready to be asked.
+    /// Handles an invitation of the primary to ask for a copy.
     pub(crate) fn handle_invite(&mut self, core: &Core, from: MemberId, epoch: u64) {
-        if self.followed(from, epoch).is_some() {
-            // Even if all is here: the primary knows nothing of that any more.
+        if self.backup_of(from, epoch).is_some() {
+            // Even if the copy is complete: the primary does not know that.
             self.ask(core);
         }
     }
 
-    /// The primary says what differs; what does not is right.
+    /// Handles the start of a copy: the ranges that differ. The other data is up to date.
     pub(crate) fn handle_start(
         &mut self,
         core: &Core,
@@ -194,44 +193,45 @@ impl Partition {
         starts: &[MapStart<'_>],
     ) {
         let (asks, leftover) = (self.asks, self.leftover);
-        let Some(follow) = self.followed(from, epoch).filter(|_| asks == ask && !leftover) else {
+        let Some(role) = self.backup_of(from, epoch).filter(|_| asks == ask && !leftover) else {
             return;
         };
-        let place = follow.place;
+        let place = role.place;
         let mut pending = Vec::new();
-        let mut told = Vec::new();
+        let mut listed = Vec::new();
         for start in starts {
             let Ok(map) = core.maps.open(start.map) else { continue };
             self.fragment(&map).begin_copy(start.cleared, start.floor);
-            told.push(map.index);
+            listed.push(map.index);
             pending.extend(start.ranges.iter().map(|(from, to)| (map.index, *from, *to)));
         }
-        // What the primary has not is not to be here.
+        // Maps that the primary does not list have no data.
         for map in core.maps.all() {
-            let keeps = map.settings().copies() >= usize::from(place) && told.contains(&map.index);
+            let keeps =
+                map.settings().copies() >= usize::from(place) && listed.contains(&map.index);
             if !keeps && let Some(fragment) = self.fragments.get_mut(map.index) {
                 let gone = fragment.take().unwrap_or_default();
                 count(&map, weigh(&gone), &Fragment::default());
             }
         }
-        if let Role::Follow(follow) = &mut self.role {
-            follow.state = FollowState::Copying(Copying { ranges: pending, items: Vec::new() });
+        if let Role::Backup(role) = &mut self.role {
+            role.state = BackupState::Copying(Copying { ranges: pending, items: Vec::new() });
         }
     }
 
-    /// A part of a range of a map. `None` when its items cannot be read, or do not fit together.
+    /// Handles a part of a range. `None` when its items are malformed or do not fit together.
     pub(crate) fn handle_chunk(
         &mut self,
         core: &Core,
         from: MemberId,
         epoch: u64,
         map: &Arc<Map>,
-        part: &Part,
+        part: &ChunkRange,
         items: &[u8],
     ) -> Option<()> {
         let now_ms = core.clock.now_ms(core.now());
-        let Some(follow) = self.followed(from, epoch) else { return Some(()) };
-        let FollowState::Copying(copying) = &mut follow.state else { return Some(()) };
+        let Some(role) = self.backup_of(from, epoch) else { return Some(()) };
+        let BackupState::Copying(copying) = &mut role.state else { return Some(()) };
         if part.first {
             copying.items.clear();
         }
@@ -256,10 +256,10 @@ impl Partition {
                 fits & fragment.load(map, now_ms, &mut structure, |key| hasher.hash(key), item)
             })
         });
-        // A range of which not all fits stays to be copied: the copy is asked for again.
-        let follow = self.followed(from, epoch).filter(|_| fits)?;
-        let FollowState::Copying(copying) = &mut follow.state else { return Some(()) };
-        // Ranges are sent from their start on.
+        // A range that does not fit remains missing, so that the copy is requested again.
+        let role = self.backup_of(from, epoch).filter(|_| fits)?;
+        let BackupState::Copying(copying) = &mut role.state else { return Some(()) };
+        // Ranges are sent from their start.
         for (index, start, _) in &mut copying.ranges {
             if *index == map.index && *start == part.range.start {
                 *start = part.range.end;
@@ -269,24 +269,24 @@ impl Partition {
         Some(())
     }
 
-    /// The copy is complete.
+    /// Handles the end of a copy.
     pub(crate) fn handle_done(&mut self, core: &Core, from: MemberId, epoch: u64, ask: u64) {
         let (asks, partition) = (self.asks, self.number);
-        let Some(follow) = self.followed(from, epoch).filter(|_| asks == ask) else { return };
-        let FollowState::Copying(copying) = &follow.state else { return };
+        let Some(role) = self.backup_of(from, epoch).filter(|_| asks == ask) else { return };
+        let BackupState::Copying(copying) = &role.state else { return };
         if copying.ranges.is_empty() {
-            follow.state = FollowState::Synced;
-            follow.is_whole = true;
+            role.state = BackupState::Synced;
+            role.is_whole = true;
             core.send(from, &Message::Synced { partition, epoch, ask });
         } else {
-            // Not all of it was taken: it is asked for again after a while.
-            follow.state = FollowState::Asked(core.now());
+            // Some parts were not accepted: the copy is requested again later.
+            role.state = BackupState::Asked(core.now());
         }
     }
 
-    /// What the primary changed. It counts for the copy that this member asked for last,
-    /// and only once that copy is being made: anything else is refused, so that nobody
-    /// takes for received what is kept nowhere.
+    /// Handles records of the primary. They count only for the copy that this member asked for
+    /// last, once it has started. Others are refused, so that the primary does not count them as
+    /// received.
     pub(crate) fn handle_records(
         &mut self,
         core: &Core,
@@ -296,19 +296,18 @@ impl Partition {
         records: &[u8],
     ) -> Verdict {
         let counts = match &self.role {
-            Role::Follow(follow) if follow.primary == from && self.epoch == epoch => {
-                let is_whole =
-                    matches!(follow.state, FollowState::Copying(_) | FollowState::Synced);
+            Role::Backup(role) if role.primary == from && self.epoch == epoch => {
+                let is_whole = matches!(role.state, BackupState::Copying(_) | BackupState::Synced);
                 is_whole && copy == self.asks
             }
-            // The last words of the one that hands over, to those who stay …
-            Role::Follow(Follow { before, state, .. }) => {
-                matches!(state, FollowState::Unasked | FollowState::Asked(_))
+            // The last records of a former primary, to a member that stays a backup.
+            Role::Backup(BackupRole { before, state, .. }) => {
+                matches!(state, BackupState::Unasked | BackupState::Asked(_))
                     && *before == Some((from, epoch, copy))
             }
-            // … and to the one that takes over.
-            Role::Lead(lead) => {
-                lead.awaits == Some(from) && epoch + 1 == self.epoch && copy == self.asks
+            // The last records of a former primary, to the member that takes over.
+            Role::Primary(role) => {
+                role.awaits == Some(from) && epoch + 1 == self.epoch && copy == self.asks
             }
             Role::Idle => false,
         };
@@ -317,7 +316,7 @@ impl Partition {
         }
         if more {
             self.step.extend_from_slice(records);
-            return Verdict::Taken;
+            return Verdict::Processed;
         }
         let mut step = std::mem::take(&mut self.step);
         let mut rest = if step.is_empty() {
@@ -327,37 +326,38 @@ impl Partition {
             &step
         };
         while !rest.is_empty() {
-            let Some((record, behind)) = Record::decode(rest) else { return Verdict::Nonsense };
+            let Some((record, behind)) = Record::decode(rest) else { return Verdict::Malformed };
             rest = behind;
             if !self.apply(core, &record) {
                 core.host.report(Report::Differs { partition: self.number, member: core.me });
-                self.spoil(core, from);
+                self.mark_incomplete(core, from);
                 return Verdict::Refused;
             }
         }
-        Verdict::Taken
+        Verdict::Processed
     }
 
     /// Applies one record. Returns whether it fits.
     fn apply(&mut self, core: &Core, record: &Record<'_>) -> bool {
         let Ok(map) = core.maps.open(record.map) else { return false };
-        core.clock.saw(record.version);
+        core.clock.observe(record.version);
         let now_ms = core.clock.now_ms(core.now());
         let hash = record.hash(&core.settings.hasher);
-        if let Role::Follow(Follow { state: FollowState::Copying(copying), .. }) = &self.role {
+        if let Role::Backup(BackupRole { state: BackupState::Copying(copying), .. }) = &self.role {
             let to_come = |(index, start, end): &(usize, u64, u64)| {
                 *index == map.index && (*start..*end).contains(&u64::from(hash))
             };
-            // It comes with the rest of its range; for what is about all keys, what
-            // is still to come was read after this, or will be.
-            if matches!(record.what, What::Key(..)) && copying.ranges.iter().any(to_come) {
+            // The rest of the range will include the change of a key. Changes of all keys are
+            // applied at once: missing ranges are read after them.
+            if matches!(record.change, RecordChange::Key(..)) && copying.ranges.iter().any(to_come)
+            {
                 return true;
             }
         }
         self.counted(&map, |fragment| fragment.apply_record(&map, now_ms, hash, record).is_ok())
     }
 
-    /// The primary says what its copy is worth; this one should be worth the same.
+    /// Compares digests with those of the primary. If they differ, the copy is requested again.
     pub(crate) fn handle_check(
         &mut self,
         core: &Core,
@@ -366,8 +366,8 @@ impl Partition {
         digests: &[(&str, u64)],
     ) {
         let is_meant = copy == self.asks;
-        let synced = self.followed(from, epoch).filter(|follow| is_meant && follow.is_synced());
-        let Some(place) = synced.map(|follow| follow.place) else { return };
+        let synced = self.backup_of(from, epoch).filter(|role| is_meant && role.is_synced());
+        let Some(place) = synced.map(|role| role.place) else { return };
         let maps = core.maps.all();
         let ours = self.digests(&maps, place);
         let ours: Vec<_> =
@@ -376,7 +376,7 @@ impl Partition {
             ours.len() == digests.len() && ours.iter().all(|digest| digests.contains(digest));
         if !is_equal {
             core.host.report(Report::Differs { partition: self.number, member: core.me });
-            self.spoil(core, from);
+            self.mark_incomplete(core, from);
         }
     }
 }
@@ -390,7 +390,7 @@ mod tests {
     use crate::value::{ListEdit, StructureEdit};
 
     #[test]
-    fn a_range_whose_items_do_not_fit_together_is_no_part_of_a_copy() {
+    fn a_range_with_inconsistent_items_is_copied_again() {
         let (me, primary) = (MemberId::from_bytes([1; 16]), MemberId::from_bytes([2; 16]));
         let grid = testing::grid(me);
         let (core, map) = (grid.core(), grid.open("m").unwrap());
@@ -401,20 +401,27 @@ mod tests {
         let edit = list(ListEdit::PushBack(vec![b"a"]));
         let (mut fits, mut whole) = (Vec::new(), Vec::new());
         crate::encoding::append(&Item::Structure { key: b"l", meta, edit }, &mut fits);
-        // There is one element, and two are to go.
+        // The list has one element, and two are to be removed.
         whole.extend_from_slice(&fits);
         crate::encoding::append(&Item::More(list(ListEdit::PopFront(2))), &mut whole);
-        let part = Part { range: ALL_HASHES, first: true, last: true };
-        for (items, taken, then) in [(whole, None, " asked"), (fits, Some(()), " follows")] {
+        let part = ChunkRange { range: ALL_HASHES, first: true, last: true };
+        for (items, taken, then) in [(whole, None, " asked"), (fits, Some(()), " synced")] {
             let ranges = vec![(map.index, ALL_HASHES.start, ALL_HASHES.end)];
-            let state = FollowState::Copying(Copying { ranges, items: Vec::new() });
-            partition.role =
-                Role::Follow(Follow { primary, place: 1, state, is_whole: false, before: None });
+            let state = BackupState::Copying(Copying { ranges, items: Vec::new() });
+            partition.role = Role::Backup(BackupRole {
+                primary,
+                place: 1,
+                state,
+                is_whole: false,
+                before: None,
+            });
             assert_eq!(partition.handle_chunk(core, primary, 3, &map, &part, &items), taken);
             let asks = partition.asks;
             partition.handle_done(core, primary, 3, asks);
-            let Role::Follow(follow) = &partition.role else { panic!("it follows") };
-            assert_eq!(follow.describe(), then);
+            let Role::Backup(role) = &partition.role else {
+                panic!("the role is that of a backup")
+            };
+            assert_eq!(role.describe(), then);
         }
     }
 }

@@ -15,29 +15,31 @@ use super::{Grid, Inner, Later, OP_MS_MAX};
 use crate::calls::{Answer, Progress};
 use crate::event::Event;
 use crate::message::Message;
-use crate::topic::{Found, Question, Subscriber, SubscriptionId, TooMany, TopicFilter};
+use crate::topic::{
+    Subscriber, SubscriptionId, SubscriptionInfo, SubscriptionQuery, TooManyNames, TopicFilter,
+};
 use crate::{OpError, Peer, Version};
 
-/// How long a member may take to say what its clients subscribed to, in milliseconds.
+/// How long a member may take to answer a query for subscriptions, in milliseconds.
 pub const SUBSCRIPTIONS_MS_MAX: u64 = 1_000;
-/// Settings of the whole cluster, at most.
+/// Maximum number of settings of the whole cluster.
 const SETTINGS_MAX: usize = 64;
 
-/// Takes what happens to keys. Must not block.
+/// Receives events of keys. Must not block.
 pub trait Listener: Send + Sync {
-    /// Something happened.
-    fn hear(&self, event: &Event);
+    /// Handles an event.
+    fn handle_event(&self, event: &Event);
 }
 
-/// A listener of this member, and its map.
+/// The map that a local listener listens to, and the listener.
 type Own = (String, Arc<dyn Listener>);
 
-/// Who wants to know what happens in which maps.
+/// Listeners, here and on other members.
 #[derive(Default)]
 pub(crate) struct Listeners {
     next: AtomicU64,
     own: RwLock<BTreeMap<u64, Own>>,
-    /// Other members, by what they asked for.
+    /// The maps that other members listen to.
     others: RwLock<BTreeMap<MemberId, BTreeSet<String>>>,
 }
 
@@ -54,7 +56,7 @@ impl Listeners {
         let own = self.own.read();
         for event in events {
             for (_, listener) in own.values().filter(|(map, _)| *map == event.map) {
-                listener.hear(event);
+                listener.handle_event(event);
             }
         }
     }
@@ -66,8 +68,8 @@ impl Listeners {
 }
 
 impl Inner {
-    /// Tells those who listen, here and elsewhere.
-    pub(super) fn tell(&self, events: &[Event]) {
+    /// Publishes events to listeners here and on other members.
+    pub(super) fn publish_events(&self, events: &[Event]) {
         if events.is_empty() {
             return;
         }
@@ -87,7 +89,8 @@ impl Inner {
         }
     }
 
-    /// Asks each of these members, which have so long to answer. Gives the calls.
+    /// Sends a request to each of these members, with a deadline in `ms_max` milliseconds. Returns
+    /// the ids of the calls.
     fn ask_each<'m>(
         &self,
         peers: Vec<Arc<Peer>>,
@@ -103,12 +106,12 @@ impl Inner {
         peers.into_iter().map(ask).collect()
     }
 
-    /// Notes which maps somebody listens to.
+    /// Updates which maps have listeners.
     pub(super) fn refresh_interest(&self) {
         let mut wanted: BTreeSet<String> = self.listeners.own_maps().into_iter().collect();
         wanted.extend(self.listeners.others.read().values().flatten().cloned());
         for map in &wanted {
-            // It begins to be, so that what happens in it first is told too.
+            // Creates the map, so that its first event is published too.
             let _ = self.core.maps.open(map);
         }
         for map in self.core.maps.all() {
@@ -117,7 +120,7 @@ impl Inner {
     }
 
     pub(super) fn take_setting(&self, name: &str, value: &str, version: Version) {
-        self.core.clock.saw(version);
+        self.core.clock.observe(version);
         let mut settings = self.settings.lock();
         let newer = settings.get(name).is_none_or(|(_, here)| *here < version);
         if newer && (settings.len() < SETTINGS_MAX || settings.contains_key(name)) {
@@ -127,8 +130,8 @@ impl Inner {
 }
 
 impl Grid {
-    /// Tells a member what it must know of this one.
-    pub(super) fn introduce_to(&self, member: MemberId) {
+    /// Sends a new member the maps that this one listens to, and the settings.
+    pub(super) fn announce_to(&self, member: MemberId) {
         let inner = &self.inner;
         let maps = inner.listeners.own_maps();
         if !maps.is_empty() {
@@ -139,11 +142,11 @@ impl Grid {
         }
     }
 
-    /// Publishes on a topic. The answer is how many subscribers on all members
-    /// got it.
+    /// Publishes a message on a topic. The result is the number of subscribers on all members that
+    /// received it.
     ///
     /// # Errors
-    /// [`OpError::Busy`] when a member does not keep up: then nobody got it.
+    /// [`OpError::Busy`] when a member does not keep up; then no subscriber received it.
     pub fn publish(&self, topic: &[u8], payload: &[u8]) -> Result<Later<u64>, OpError> {
         let inner = Arc::clone(&self.inner);
         let peers = self.peers();
@@ -164,13 +167,13 @@ impl Grid {
         }))
     }
 
-    /// Events that were dropped since a member that listens does not keep up.
+    /// Number of events that were dropped, because a listening member does not keep up.
     #[must_use]
     pub fn events_dropped(&self) -> u64 {
         self.inner.events_dropped.load(Ordering::Relaxed)
     }
 
-    /// Publishes to the subscribers of this member alone; returns how many got it.
+    /// Publishes to the subscribers of this member only; returns how many received it.
     pub fn publish_here(&self, topic: &Bytes, payload: &Bytes) -> u64 {
         self.inner.topics.deliver(topic, payload)
     }
@@ -189,33 +192,39 @@ impl Grid {
         self.inner.topics.unsubscribe(id);
     }
 
-    /// What clients of this member subscribed to.
+    /// Answers a query for the subscriptions of clients of this member.
     ///
     /// # Errors
-    /// When there are more names than an answer may have.
-    pub fn subscriptions_here(&self, question: &Question) -> Result<Found, TooMany> {
-        self.inner.topics.find(question)
+    /// When there are more names than an answer can hold.
+    pub fn subscriptions_here(
+        &self,
+        query: &SubscriptionQuery,
+    ) -> Result<SubscriptionInfo, TooManyNames> {
+        self.inner.topics.query(query)
     }
 
-    /// What clients of all members subscribed to. A member that does not answer within
-    /// [`SUBSCRIPTIONS_MS_MAX`], does not keep up, or is lost meanwhile is left out.
+    /// Answers a query for the subscriptions of clients of all members. A member that does not
+    /// answer within [`SUBSCRIPTIONS_MS_MAX`], does not keep up, or is lost meanwhile, is left out.
     ///
     /// # Errors
-    /// When there are more names than an answer may have.
-    pub fn subscriptions(&self, question: &Question) -> Later<Result<Found, TooMany>> {
+    /// When there are more names than an answer can hold.
+    pub fn subscriptions(
+        &self,
+        query: &SubscriptionQuery,
+    ) -> Later<Result<SubscriptionInfo, TooManyNames>> {
         let inner = Arc::clone(&self.inner);
         let mut peers = self.peers();
         peers.retain(|peer| !peer.is_full());
         let calls = inner.ask_each(peers, SUBSCRIPTIONS_MS_MAX, |id| Message::Subscriptions {
             id,
-            question: question.clone(),
+            query: query.clone(),
         });
-        let found = inner.topics.find(question);
+        let found = inner.topics.query(query);
         Box::pin(async move {
             let mut found = found?;
             for id in calls {
                 let progress = poll_fn(|context| inner.calls.poll(id, context)).await;
-                if let Progress::Answered(Answer::Found(there)) = progress {
+                if let Progress::Answered(Answer::Subscriptions(there)) = progress {
                     found.add(there?)?;
                 }
             }
@@ -223,13 +232,12 @@ impl Grid {
         })
     }
 
-    /// Listens to what happens in a map, on whichever member. Returns a number to
-    /// [`Grid::unlisten`] by.
+    /// Listens to events of a map, on any member. Returns an id for [`Grid::unlisten`].
     pub fn listen(&self, map: &str, listener: Arc<dyn Listener>) -> u64 {
         let listeners = &self.inner.listeners;
         let id = listeners.next.fetch_add(1, Ordering::Relaxed);
         listeners.own.write().insert(id, (map.into(), listener));
-        // The map begins to be, so that it is known to be listened to.
+        // Creates the map, so that it is marked as listened to.
         let _ = self.open(map);
         self.announce_interest();
         id
@@ -247,30 +255,31 @@ impl Grid {
         self.inner.core.send_all(&Message::Interest { maps });
     }
 
-    /// Completes once all members that are there have dealt with what this one told
-    /// them until now, or after a while: what it listens to, and settings.
-    pub fn all_told(&self) -> Later<()> {
+    /// Completes once all other members have processed what this one has announced so far (the maps
+    /// that it listens to, and settings), or after [`OP_MS_MAX`].
+    pub fn announcements_received(&self) -> Later<()> {
         let inner = Arc::clone(&self.inner);
         let deadline = inner.core.now() + Duration::from_millis(OP_MS_MAX);
-        let told: Vec<_> = self.peers().into_iter().map(|p| (p.last_sent(), p)).collect();
+        let announced: Vec<_> = self.peers().into_iter().map(|p| (p.last_sent(), p)).collect();
         Box::pin(poll_fn(move |context| {
             let now = inner.core.now();
             let mut is_open = false;
-            for (sent, peer) in &told {
+            for (sent, peer) in &announced {
                 is_open |= peer.wait(*sent, now, context.waker());
             }
             if is_open && now < deadline { Poll::Pending } else { Poll::Ready(()) }
         }))
     }
 
-    /// A setting that all members share, as set last; until one is set, this member's own.
+    /// The value of a setting of the whole cluster as last set; before that, this member's own
+    /// value.
     #[must_use]
     pub fn setting(&self, name: &str) -> Option<String> {
         let shared = self.inner.settings.lock().get(name).map(|(value, _)| value.clone());
         shared.or_else(|| self.inner.own_settings.lock().get(name).cloned())
     }
 
-    /// Sets what a setting is on this member alone, until one is set for all members.
+    /// Sets this member's own value of a setting, which applies until one is set for all members.
     pub fn set_own_setting(&self, name: &str, value: &str) {
         let mut own = self.inner.own_settings.lock();
         if own.len() < SETTINGS_MAX || own.contains_key(name) {

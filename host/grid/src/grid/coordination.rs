@@ -1,5 +1,4 @@
-//! Tables: made by the coordinator, followed by all; and the lease by which a member
-//! answers for what a table gives it.
+//! Tables, which the coordinator makes and all members follow; and the lease.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -9,27 +8,27 @@ use convoke_membership::MemberId;
 
 use super::Grid;
 use crate::core::Report;
-use crate::lease::{Due, Electorate};
+use crate::lease::{Due, Voters};
 use crate::message::Message;
 use crate::table::{Stamp, Table};
 
-/// How much the shared clock is drawn to the coordinator's own with each pulse.
+/// How far the coordinator's clock approaches its machine's clock with each pulse, in milliseconds.
 const CLOCK_STEP_MS: u64 = 1;
 
 impl Grid {
     /// Does what the coordinator has to do now.
-    pub(super) fn lead(&self) {
+    pub(super) fn coordinate(&self) {
         let core = &self.inner.core;
         let now = core.now();
         let table = core.table();
         let now_ms = core.clock.now_ms(now);
-        let orders = self.inner.control.lock().poll(now, now_ms, table.as_ref());
-        for member in orders.query {
+        let actions = self.inner.control.lock().poll(now, now_ms, table.as_ref());
+        for member in actions.query {
             core.send(member, &Message::Query);
         }
-        if let Some(table) = orders.publish {
-            if !orders.lost.is_empty() && table.stamp.version + table.stamp.term > 2 {
-                self.inner.report(Report::Lost { partitions: orders.lost });
+        if let Some(table) = actions.publish {
+            if !actions.lost.is_empty() && table.stamp.version + table.stamp.term > 2 {
+                self.inner.report(Report::Lost { partitions: actions.lost });
             }
             let version = core.clock.last();
             core.send_all(&Message::Table { version, now_ms, table: Table::clone(&table) });
@@ -37,8 +36,8 @@ impl Grid {
         }
     }
 
-    /// A table came, and its sender's time. One that comes before the view by which its
-    /// sender coordinates waits for that.
+    /// Handles a table and the time of its sender. If the view in which the sender coordinates has
+    /// not arrived yet, the table is kept until then.
     pub(super) fn handle_table(&self, from: MemberId, table: Table, now_ms: u64) {
         if !table.is_sound(self.partitions()) {
             return;
@@ -51,7 +50,7 @@ impl Grid {
         }
     }
 
-    /// Follows a table, if it is newer than the one that is followed.
+    /// Follows a table, if it is newer than the current one.
     pub(super) fn adopt(&self, table: Arc<Table>, now_ms: u64) {
         let core = &self.inner.core;
         let _one_at_a_time = self.inner.adopting.lock();
@@ -67,8 +66,8 @@ impl Grid {
             core.branched_us.store(now.as_micros() as u64, Ordering::Relaxed);
         }
         if table.stamp.author != core.me && (old.is_none() || !continuous) {
-            // It comes into this cluster: from now on the time of that cluster holds, and
-            // what it held before keeps the rest of its life.
+            // This member joins a cluster: it takes over the cluster's time, and its own entries
+            // keep their remaining lifetime.
             core.lease.void();
             let shift_ms = core.clock.set(now, now_ms);
             if old.is_some() {
@@ -76,7 +75,7 @@ impl Grid {
             }
         }
         if old.as_ref().is_some_and(|old| old.lineage != table.lineage) {
-            core.is_kin.store(false, Ordering::Relaxed);
+            core.is_same_cluster.store(false, Ordering::Relaxed);
         }
         let missing_since_ms = table.missing_since_ms().unwrap_or(u64::MAX);
         core.missing_since_ms.store(missing_since_ms, Ordering::Relaxed);
@@ -104,12 +103,12 @@ impl Grid {
             leftover += usize::from(partition.leftover);
         }
         if !continuous {
-            core.send_all(&Message::Away { stamp: table.stamp });
-            self.inner.report(Report::Rejoined);
+            core.send_all(&Message::Diverged { stamp: table.stamp });
+            self.inner.report(Report::Diverged);
             if leftover > 0 {
                 self.inner.report(Report::Merging { partitions: leftover });
             } else {
-                self.nothing_left();
+                self.clear_merge_state();
             }
         }
         if !lost.is_empty() {
@@ -121,30 +120,31 @@ impl Grid {
         if leftover > 0 {
             self.merge_leftovers();
         } else {
-            self.tell_settled();
+            self.report_settled();
         }
     }
 
-    /// Nothing is held any more that is to be brought in.
-    pub(super) fn nothing_left(&self) {
+    /// Resets the state of a merge, once nothing is left to merge.
+    pub(super) fn clear_merge_state(&self) {
         self.inner.core.shift_ms.store(0, Ordering::Relaxed);
-        self.inner.core.is_kin.store(true, Ordering::Relaxed);
+        self.inner.core.is_same_cluster.store(true, Ordering::Relaxed);
     }
 
-    /// Says so to the coordinator, if its table does not know it yet.
-    pub(super) fn tell_settled(&self) {
+    /// Reports to the coordinator that this member has nothing left to merge, if the table still
+    /// lists it as missing.
+    pub(super) fn report_settled(&self) {
         let me = self.me();
         let Some(table) = self.table() else { return };
         if table.missing.iter().any(|missing| missing.id == me)
             && let Some(generation) = table.generation(me)
         {
-            self.tell_coordinator(Message::Settled { stamp: table.stamp, generation });
+            self.send_to_coordinator(Message::Settled { stamp: table.stamp, generation });
         }
     }
 
-    /// A member has brought in what it held of other tables.
+    /// Handles that a member has merged its data of other tables.
     pub(super) fn handle_settled(&self, from: MemberId, stamp: Stamp, generation: u32) {
-        // What it says of the time before it was away last is old.
+        // A report from before the member was last partitioned is outdated.
         if let Some(own) = self.table()
             && own.continues(stamp)
             && own.generation(from) == Some(generation)
@@ -153,20 +153,20 @@ impl Grid {
         }
     }
 
-    /// A member says which table it follows.
+    /// Handles a member's report of its table.
     pub(super) fn handle_report(&self, from: MemberId, table: Option<Table>) {
         let is_coordinator = self.inner.control.lock().is_coordinator();
         if is_coordinator {
             let own = self.table();
             self.inner.control.lock().handle_report(from, table, own.as_ref());
-            self.lead();
+            self.coordinate();
         } else if let Some(table) = table {
             let core = &self.inner.core;
             self.handle_table(from, table, core.clock.now_ms(core.now()));
         }
     }
 
-    /// A copy was completed, or is no more.
+    /// Handles that a copy became complete or incomplete (`None`).
     pub(super) fn handle_copy(
         &self,
         partition: u16,
@@ -177,7 +177,7 @@ impl Grid {
         self.inner.control.lock().handle_copy(partition, epoch, member, complete);
     }
 
-    pub(super) fn tell_coordinator(&self, message: Message<'_>) {
+    pub(super) fn send_to_coordinator(&self, message: Message<'_>) {
         let coordinator = *self.inner.coordinator.read();
         match (coordinator, message) {
             (Some(id), Message::Completed { partition, epoch, member, place })
@@ -185,7 +185,7 @@ impl Grid {
             {
                 self.handle_copy(partition, epoch, member, Some(place));
             }
-            (Some(id), Message::Spoiled { partition, epoch, member }) if id == self.me() => {
+            (Some(id), Message::Incomplete { partition, epoch, member }) if id == self.me() => {
                 self.handle_copy(partition, epoch, member, None);
             }
             (Some(id), Message::Settled { stamp, generation }) if id == self.me() => {
@@ -198,13 +198,13 @@ impl Grid {
         }
     }
 
-    /// The coordinator tells all which table is the newest, and its clock.
+    /// Sends the stamp of the current table, and the coordinator's clock, to all members.
     pub(super) fn pulse(&self, now: Duration) {
         let core = &self.inner.core;
         if !self.inner.control.lock().is_coordinator() {
             return;
         }
-        let now_ms = core.clock.lead(now, core.host.unix_ms(), CLOCK_STEP_MS);
+        let now_ms = core.clock.approach(now, core.host.unix_ms(), CLOCK_STEP_MS);
         if let Some(table) = core.table()
             && table.stamp.author == core.me
         {
@@ -219,20 +219,20 @@ impl Grid {
         }
         match core.table() {
             Some(table) if table.stamp == stamp => core.clock.follow(core.now(), now_ms),
-            // This member went another way, and its coordinator does not know.
+            // This member's table is newer, which its coordinator does not know.
             Some(table) if table.stamp > stamp => {
                 let table = Some(Table::clone(&table));
                 let version = core.clock.last();
                 core.send(from, &Message::Report { version, table });
             }
-            // It missed a table.
+            // A table was missed.
             _ => {
                 core.send(from, &Message::Query);
             }
         }
     }
 
-    /// Asks for what is due of the lease.
+    /// Renews the lease if that is due.
     pub(super) fn renew(&self, now: Duration) {
         let core = &self.inner.core;
         let voters = self.voters();
@@ -242,8 +242,7 @@ impl Grid {
             return;
         }
         let was_held = core.lease.is_held(now);
-        let Due::Ask { nonce, everybody } = core.lease.poll(now, &voters, core.host.random())
-        else {
+        let Due::Ask { nonce, all } = core.lease.poll(now, &voters, core.host.random()) else {
             if !was_held && core.lease.is_held(now) {
                 self.wake_all();
             }
@@ -251,21 +250,21 @@ impl Grid {
         };
         let generation = table.generation(core.me);
         let renew = Message::Renew { nonce, stamp: table.stamp, generation };
-        match voters.coordinator.filter(|_| !everybody) {
+        match voters.coordinator.filter(|_| !all) {
             Some(coordinator) => core.send_aside(coordinator, &renew),
             None => voters.others.iter().for_each(|other| core.send_aside(*other, &renew)),
         }
     }
 
-    fn voters(&self) -> Electorate {
+    fn voters(&self) -> Voters {
         let core = &self.inner.core;
         let coordinator = self.inner.coordinator.read().filter(|id| *id != core.me);
-        Electorate { others: core.peers.read().keys().copied().collect(), coordinator }
+        Voters { others: core.peers.read().keys().copied().collect(), coordinator }
     }
 
-    /// A member asks whether it may go on answering for what its table gives it. A table
-    /// that is older than that one cannot say. One that was away and is back under another
-    /// generation answers for nothing before it knows the table that says so.
+    /// Handles a member's request to renew its lease. If this member's table is older, it does not
+    /// answer. A member that was removed, and returned with another generation, must not serve
+    /// before it has the table with that generation.
     pub(super) fn handle_renew(
         &self,
         from: MemberId,
@@ -289,27 +288,27 @@ impl Grid {
         }
     }
 
-    /// Wakes those who wait for this member to be sure of its place.
+    /// Wakes the tasks that wait for this member's lease.
     fn wake_all(&self) {
         for partition in &self.inner.core.partitions {
             partition.lock().wake_all();
         }
     }
 
-    /// Hands over everything that this member holds. Completes when it holds
-    /// nothing that others need; the caller bounds the time.
+    /// Hands over all partitions. Completes when this member has no data that others need. The
+    /// caller must set a deadline.
     pub fn leave(&self) -> super::Later<()> {
         let grid = self.clone();
         let me = self.me();
-        // All know: those who leave as well wait for nobody who does.
+        // All members know this, so that leaving members do not wait for one another.
         self.inner.control.lock().handle_leaving(me);
         self.inner.core.send_all(&Message::Leaving);
-        self.lead();
+        self.coordinate();
         Box::pin(std::future::poll_fn(move |context| {
             let holds = |table: &Arc<Table>| table.partitions.iter().any(|a| a.of(me).is_some());
             let others = grid.inner.control.lock().others_store();
             let holds = grid.table().as_ref().is_some_and(holds);
-            // What it was asked before is answered, and has arrived.
+            // Requests are answered, and the answers acknowledged.
             let partitions = &grid.inner.core.partitions;
             let retired = || partitions.iter().all(|partition| partition.lock().has_retired());
             let sent = || grid.peers().iter().all(|peer| peer.backlog() == 0);

@@ -1,4 +1,4 @@
-//! The primary's part.
+//! The role of the primary.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -22,52 +22,52 @@ use crate::session::{Peer, Sent};
 use crate::table::{Assignment, Table};
 use crate::{OpError, Reply, Version};
 
-/// Bytes that copies may have on their way to one member.
+/// Maximum number of unacknowledged bytes of copies to one member.
 const COPY_WINDOW_BYTES: usize = 1024 * 1024;
-/// Bytes of entries read for a copy while the partition is locked.
+/// Bytes of entries that are read for a copy while the partition is locked.
 const CHUNK_BYTES: usize = 128 * 1024;
-/// Bytes of one message of a copy; a structure is cut into several.
+/// Bytes of one message of a copy; a structure is divided into several.
 const PART_BYTES: usize = 1024 * 1024;
-/// Entries dropped in one sweep of one map, when their time is over.
+/// Maximum number of expired entries that are dropped in one sweep of one map.
 pub(crate) const DUE_MAX: usize = 2_000;
-/// Blocked operations of one partition.
+/// Maximum number of blocked operations of one partition.
 const WAITERS_MAX: usize = 10_000;
 
-/// The primary's part.
-pub(crate) struct Lead {
+/// The state of a primary.
+pub(crate) struct PrimaryRole {
     pub(crate) links: Vec<Link>,
-    /// Who led before, and has not handed over yet.
+    /// The former primary, until it has handed over.
     pub(crate) awaits: Option<MemberId>,
 }
 
-impl Lead {
-    /// Whether it may answer.
+impl PrimaryRole {
+    /// Whether it may serve.
     pub(crate) fn is_ready(&self) -> bool {
         self.awaits.is_none()
     }
 
-    /// The backup that this member is.
+    /// The link to a backup.
     fn link(&mut self, member: MemberId) -> Option<&mut Link> {
         self.links.iter_mut().find(|link| link.peer.id() == member)
     }
 }
 
-/// A backup, as its primary sees it.
+/// The primary's state of a backup.
 pub(crate) struct Link {
     pub(crate) peer: Arc<Peer>,
     pub(crate) place: u8,
     /// See [`crate::table::Replica::complete`].
     pub(crate) complete: Option<u8>,
     pub(crate) state: LinkState,
-    /// What it asked last: names its copy.
+    /// The backup's last request, which identifies its copy.
     ask: u64,
-    /// Its copy turned out not to be whole, and no table says so yet: until one does,
-    /// writes wait for it all the same.
-    spoiled: bool,
-    /// It did not keep up and nothing waits for it: it is to ask again once it does.
+    /// Its copy turned out to be incomplete, but the table does not say so yet: until then, writes
+    /// wait for it all the same.
+    invalidated: bool,
+    /// It did not keep up, and writes do not wait for it: it is invited to ask again once it does.
     is_behind: bool,
-    /// The end of its copy: whatever was sent before, it has, even if it did not
-    /// take it when it came.
+    /// The end of its copy. It has everything that was sent before, even if it refused that at the
+    /// time.
     done: Option<Sent>,
 }
 
@@ -78,7 +78,7 @@ impl Link {
         self.complete.is_some_and(|complete| complete <= backups) && self.place <= backups
     }
 
-    /// Whether its copy has what was sent so.
+    /// Whether its copy includes this message.
     pub(crate) fn has(&self, sent: Option<Sent>) -> bool {
         let covers = |done: Sent| {
             sent.is_none_or(|sent| done.session != sent.session || sent.number <= done.number)
@@ -87,19 +87,19 @@ impl Link {
     }
 }
 
-/// How far the backup's copy is.
+/// The progress of a backup's copy.
 pub(crate) enum LinkState {
     /// It has not asked yet.
     Expected,
-    /// These ranges are to be sent, by the index of their map.
+    /// These ranges are to be sent: index of the map, start and end of the hashes.
     Copying(VecDeque<(usize, u64, u64)>),
-    /// All was sent.
+    /// Everything was sent.
     Sent,
-    /// It has everything.
+    /// It is complete.
     Synced,
 }
 
-/// A blocked operation: done when there is something to take.
+/// A blocked operation: executed once it has an element to return.
 pub(crate) struct Waiter {
     pub(crate) map: Arc<Map>,
     /// The operation, encoded.
@@ -107,9 +107,9 @@ pub(crate) struct Waiter {
     pub(crate) slot: Arc<Slot>,
 }
 
-/// Where the outcome of a blocked operation goes. The operation is done only once its slot
-/// is claimed, and one that is claimed is filled or released: what was taken for a client
-/// that no longer waits would be lost.
+/// Receives the outcome of a blocked operation. The operation is executed only after its slot is
+/// claimed, and a claimed slot is filled or released. Otherwise an element that was removed for a
+/// client that has gone would be lost.
 #[derive(Default)]
 pub(crate) struct Slot {
     inner: Mutex<SlotInner>,
@@ -118,7 +118,7 @@ pub(crate) struct Slot {
 #[derive(Default)]
 struct SlotInner {
     state: SlotState,
-    /// Nobody waits any more; takes effect unless it is being filled just now.
+    /// The task does not wait any more; takes effect unless the slot is claimed.
     is_closing: bool,
     waker: Option<Waker>,
 }
@@ -127,14 +127,14 @@ struct SlotInner {
 enum SlotState {
     #[default]
     Waiting,
-    /// The operation is being done.
+    /// The operation is being executed.
     Claimed,
     Filled(Executed),
     Closed,
 }
 
 impl Slot {
-    /// Whether the operation may be done now. [`Slot::fill`] or [`Slot::release`] follows.
+    /// Whether the operation may be executed now. [`Slot::fill`] or [`Slot::release`] must follow.
     pub(crate) fn claim(&self) -> bool {
         let mut inner = self.inner.lock();
         let is_free = matches!(inner.state, SlotState::Waiting) && !inner.is_closing;
@@ -144,12 +144,13 @@ impl Slot {
         is_free
     }
 
-    /// Puts the outcome into a slot that was claimed.
+    /// Stores the outcome in a claimed slot.
     pub(crate) fn fill(&self, outcome: Executed) {
         self.end_claim(SlotState::Filled(outcome));
     }
 
-    /// There was nothing to take. Returns whether somebody still waits.
+    /// Releases a slot whose operation had no element to return. Returns whether a task still
+    /// waits.
     fn release(&self) -> bool {
         self.end_claim(SlotState::Waiting);
         !self.is_closed()
@@ -157,7 +158,7 @@ impl Slot {
 
     fn end_claim(&self, state: SlotState) {
         let mut inner = self.inner.lock();
-        debug_assert!(matches!(inner.state, SlotState::Claimed), "claimed before");
+        debug_assert!(matches!(inner.state, SlotState::Claimed), "the slot must be claimed");
         inner.state = match state {
             SlotState::Waiting if inner.is_closing => SlotState::Closed,
             state => state,
@@ -172,7 +173,7 @@ impl Slot {
         inner.is_closing || matches!(inner.state, SlotState::Closed)
     }
 
-    /// The outcome; `None` when it was closed before there was any.
+    /// The outcome; `None` when the slot was closed before.
     pub(crate) fn poll(&self, waker: &Waker) -> Poll<Option<Executed>> {
         let mut inner = self.inner.lock();
         match std::mem::replace(&mut inner.state, SlotState::Closed) {
@@ -186,8 +187,8 @@ impl Slot {
         }
     }
 
-    /// Nobody waits any more. What is being done for it just now is still done, and
-    /// [`Slot::poll`] gives it.
+    /// Closes the slot. An operation that is being executed is completed, and [`Slot::poll`]
+    /// returns its outcome.
     pub(crate) fn close(&self) {
         let mut inner = self.inner.lock();
         inner.is_closing = true;
@@ -200,21 +201,21 @@ impl Slot {
     }
 }
 
-/// What came of asking a partition for an operation.
+/// The result of executing an operation in a partition.
 pub(crate) enum Executed {
-    /// It was done, or failed; what is to be waited for before anybody is told.
+    /// It was executed, or failed. The reply must wait for the ticket.
     Done(Result<Reply, OpError>, Option<Ticket>),
-    /// A transaction locks a key; the outcome goes to this slot.
+    /// It waits for locks of a transaction; the slot receives the outcome.
     Queued(Arc<Slot>),
-    /// It is a transaction, which runs; the outcome goes to this slot.
+    /// It is a transaction that is running; the slot receives the outcome.
     Runs(Arc<Slot>),
-    /// This member does not lead, or not yet.
+    /// This member is not the serving primary.
     NotHere,
 }
 
 impl Partition {
-    /// Becomes the primary, or stays it. Returns whether its copy is whole.
-    pub(super) fn lead(
+    /// Becomes the primary, or stays it. Returns whether its copy is complete.
+    pub(super) fn become_primary(
         &mut self,
         core: &Core,
         stays: impl Fn(MemberId) -> bool,
@@ -222,22 +223,22 @@ impl Partition {
     ) -> bool {
         let (mut old, mut awaits) = (Vec::new(), None);
         let takes_over = self.epoch != assignment.epoch;
-        // What it takes over is all that was acknowledged only if its copy was whole.
+        // Only a complete copy has all acknowledged writes.
         let is_whole = match &self.role {
-            Role::Follow(follow) if self.epoch + 1 == assignment.epoch => follow.is_whole,
+            Role::Backup(role) if self.epoch + 1 == assignment.epoch => role.is_whole,
             _ => true,
         };
         match &mut self.role {
-            Role::Lead(lead) if self.epoch == assignment.epoch => {
-                old = std::mem::take(&mut lead.links);
-                awaits = lead.awaits;
-                // Who is no backup any more need not have what is on its way.
+            Role::Primary(role) if self.epoch == assignment.epoch => {
+                old = std::mem::take(&mut role.links);
+                awaits = role.awaits;
+                // Writes do not wait for members that are not backups any more.
                 for (_, needs) in &mut self.in_flight {
                     needs.retain(|need| assignment.of(need.peer.id()).is_some());
                 }
             }
-            Role::Follow(follow) if self.epoch + 1 == assignment.epoch => {
-                awaits = Some(follow.primary);
+            Role::Backup(role) if self.epoch + 1 == assignment.epoch => {
+                awaits = Some(role.primary);
             }
             _ => {}
         }
@@ -247,7 +248,7 @@ impl Partition {
             let handed = self.handed.is_some_and(|(_, epoch)| epoch == assignment.epoch);
             self.inherited = !handed;
         }
-        // Who is gone hands nothing over.
+        // A member that is gone does not hand over.
         awaits = awaits.filter(|before| {
             stays(*before)
                 && self.handed != Some((*before, assignment.epoch))
@@ -258,18 +259,18 @@ impl Partition {
             let Some(peer) = core.peer(replica.member) else { continue };
             let known = old.iter().position(|link| link.peer.id() == replica.member);
             let known = known.map(|at| old.swap_remove(at));
-            // Another session means that it knows nothing of the one before.
+            // A new peer has a new session and does not know the previous one.
             let link = match known.filter(|link| Arc::ptr_eq(&link.peer, &peer)) {
                 Some(link)
                     if link.place <= replica.place || core.maps.catalog().copies_are_equal() =>
                 {
-                    // A table that knows that its copy is spoiled: nobody will take it for
-                    // whole any more.
-                    let is_known = link.spoiled && replica.complete.is_none();
+                    // Once the table says that its copy is incomplete, no member can take over with
+                    // it.
+                    let is_known = link.invalidated && replica.complete.is_none();
                     Link {
                         place: replica.place,
                         complete: link.complete.filter(|_| !is_known).or(replica.complete),
-                        spoiled: link.spoiled && !is_known,
+                        invalidated: link.invalidated && !is_known,
                         ..link
                     }
                 }
@@ -279,7 +280,7 @@ impl Partition {
                     complete: replica.complete,
                     state: LinkState::Expected,
                     ask: 0,
-                    spoiled: false,
+                    invalidated: false,
                     is_behind: false,
                     done: None,
                 },
@@ -288,7 +289,7 @@ impl Partition {
         }
         self.epoch = assignment.epoch;
         self.leftover = false;
-        self.role = Role::Lead(Lead { links, awaits });
+        self.role = Role::Primary(PrimaryRole { links, awaits });
         if awaits.is_none() {
             self.invite();
             if takes_over {
@@ -298,60 +299,62 @@ impl Partition {
         is_whole
     }
 
-    /// Members that a table named before this one knew them are known now.
+    /// Adds links to members that are in the view now, but were not when the table arrived.
     pub(crate) fn relink(&mut self, core: &Core, table: &Table) {
         let assignment = &table.partitions[usize::from(self.number)];
-        if matches!(self.role, Role::Lead(_)) && self.epoch == assignment.epoch {
-            self.lead(core, |_| true, assignment);
+        if matches!(self.role, Role::Primary(_)) && self.epoch == assignment.epoch {
+            self.become_primary(core, |_| true, assignment);
         }
     }
 
-    /// Copies that are complete and of which the table does not know it: the
-    /// coordinator may have changed when it was told.
-    pub(crate) fn untold(&self, table: &Table) -> Vec<(MemberId, u8)> {
+    /// Complete copies that the table lists as incomplete: the report may have been lost with the
+    /// former coordinator.
+    pub(crate) fn unreported(&self, table: &Table) -> Vec<(MemberId, u8)> {
         let assignment = &table.partitions[usize::from(self.number)];
-        let Role::Lead(lead) = &self.role else { return Vec::new() };
+        let Role::Primary(role) = &self.role else { return Vec::new() };
         if self.epoch != assignment.epoch {
             return Vec::new();
         }
-        let synced = lead.links.iter().filter(|link| matches!(link.state, LinkState::Synced));
+        let synced = role.links.iter().filter(|link| matches!(link.state, LinkState::Synced));
         synced
             .filter_map(|link| Some((link.peer.id(), link.complete?)))
             .filter(|(id, complete)| {
-                assignment.of(*id).is_some_and(|r| r.complete.is_none_or(|told| told > *complete))
+                assignment
+                    .of(*id)
+                    .is_some_and(|r| r.complete.is_none_or(|listed| listed > *complete))
             })
             .collect()
     }
 
-    /// Whoever is to have a copy may ask for it now.
+    /// Invites all backups that have not asked for a copy yet.
     fn invite(&self) {
-        let Role::Lead(lead) = &self.role else { return };
-        for link in lead.links.iter().filter(|link| matches!(link.state, LinkState::Expected)) {
+        let Role::Primary(role) = &self.role else { return };
+        for link in role.links.iter().filter(|link| matches!(link.state, LinkState::Expected)) {
             let message = Message::Invite { partition: self.number, epoch: self.epoch };
             link.peer.push(|bytes| message.encode(bytes));
         }
     }
 
-    /// The one that led before has done all that it will do.
+    /// Handles that the former primary has handed over.
     pub(crate) fn handle_handoff(&mut self, core: &Core, from: MemberId, epoch: u64) {
-        if self.epoch != epoch || !self.begin_to_lead(core, from, true) {
+        if self.epoch != epoch || !self.take_over(core, from, true) {
             self.handed = Some((from, epoch));
         }
     }
 
-    /// What the one that led before had sent is lost, its last words too.
-    pub(crate) fn handed_nothing(&mut self, core: &Core, from: MemberId) {
-        self.begin_to_lead(core, from, false);
+    /// Handles that the former primary will not hand over: its last messages are lost.
+    pub(crate) fn give_up_handoff(&mut self, core: &Core, from: MemberId) {
+        self.take_over(core, from, false);
     }
 
-    /// Leads from now on, if it waited for this one only. Returns whether it did. `settled`
-    /// when all backups have what it takes over.
-    fn begin_to_lead(&mut self, core: &Core, from: MemberId, settled: bool) -> bool {
-        let Role::Lead(lead) = &mut self.role else { return false };
-        if lead.awaits != Some(from) {
+    /// Starts to serve, if it was waiting for this member. Returns whether it was. `settled` when
+    /// all backups have the data that it takes over.
+    fn take_over(&mut self, core: &Core, from: MemberId, settled: bool) -> bool {
+        let Role::Primary(role) = &mut self.role else { return false };
+        if role.awaits != Some(from) {
             return false;
         }
-        lead.awaits = None;
+        role.awaits = None;
         self.inherited &= !settled;
         self.step.clear();
         self.recover_transactions(core);
@@ -360,7 +363,7 @@ impl Partition {
         true
     }
 
-    /// Does an operation, if this member leads and is ready.
+    /// Executes an operation, if this member is the serving primary.
     pub(crate) fn execute(
         &mut self,
         core: &Core,
@@ -368,7 +371,7 @@ impl Partition {
         now: Duration,
         op: &Op<'_>,
     ) -> Executed {
-        if self.leading().is_none() {
+        if self.serving_primary().is_none() {
             return Executed::NotHere;
         }
         if let Err(error) = op.check_keys() {
@@ -385,7 +388,7 @@ impl Partition {
         self.execute_unlocked(core, map, now, op)
     }
 
-    /// As [`Partition::execute`], whatever is locked.
+    /// As [`Partition::execute`], ignoring locks.
     pub(super) fn execute_unlocked(
         &mut self,
         core: &Core,
@@ -420,7 +423,7 @@ impl Partition {
         Executed::Done(reply, ticket)
     }
 
-    /// Whether a write of this map may begin.
+    /// Checks that a write of this map may start.
     pub(super) fn may_write(&self, core: &Core, map: &Map) -> Result<(), OpError> {
         let (here, needed) = (core.members_here(), core.settings.min_members);
         if here < needed {
@@ -429,11 +432,12 @@ impl Partition {
         let waits = |link: &&Link| {
             link.place <= map.settings().backups && !matches!(link.state, LinkState::Expected)
         };
-        let is_full = |lead: &Lead| lead.links.iter().filter(waits).any(|link| link.peer.is_full());
-        if self.leading().is_some_and(is_full) { Err(OpError::Busy) } else { Ok(()) }
+        let is_full =
+            |role: &PrimaryRole| role.links.iter().filter(waits).any(|link| link.peer.is_full());
+        if self.serving_primary().is_some_and(is_full) { Err(OpError::Busy) } else { Ok(()) }
     }
 
-    /// Whether a key that an operation names is held by another than who it is for.
+    /// Whether another owner holds a key of an operation.
     pub(super) fn is_held(&mut self, core: &Core, map: &Map, now: Duration, op: &Op<'_>) -> bool {
         let Some(leases) = map.leases() else { return false };
         let owner = op.owner();
@@ -442,22 +446,22 @@ impl Partition {
         })
     }
 
-    /// The primary's part, if this member leads and is ready.
-    pub(crate) fn leading(&self) -> Option<&Lead> {
+    /// The state of the primary, if this member is the primary and may serve.
+    pub(crate) fn serving_primary(&self) -> Option<&PrimaryRole> {
         match &self.role {
-            Role::Lead(lead) if lead.is_ready() => Some(lead),
+            Role::Primary(role) if role.is_ready() => Some(role),
             _ => None,
         }
     }
 
-    /// What waits for these; none when there is nothing to wait for.
+    /// The ticket for these needs; `None` if there are none.
     pub(super) fn ticket(&self, needs: Needs) -> Option<Ticket> {
         let (partition, epoch) = (self.number, self.epoch);
         (!needs.is_empty()).then_some(Ticket { partition, epoch, needs })
     }
 
-    /// The bytes of a key, if this member leads, they are plain, nobody waits
-    /// for them to be settled, and reading moves no deadline.
+    /// Reads the bytes of a key, if this member is the serving primary, the value is plain and on
+    /// all backups, and reading it moves no deadline.
     pub(crate) fn get(
         &mut self,
         core: &Core,
@@ -466,7 +470,7 @@ impl Partition {
         key: &[u8],
         take: &mut dyn FnMut(Option<&[u8]>),
     ) -> Option<Result<(), OpError>> {
-        self.leading()?;
+        self.serving_primary()?;
         let hash = core.settings.hasher.hash(key);
         if self.transactions.concerns(map, hash) {
             return None;
@@ -482,18 +486,18 @@ impl Partition {
         fragment.get_plain(hash, key, now_ms, take)
     }
 
-    /// What a read of this key must wait for: a write of it that a crash could
-    /// still take back.
+    /// The backups that a read of this key must wait for, as a crash could still undo the last
+    /// write.
     pub(super) fn settling(&mut self, map: &Map, hash: u32, any: bool) -> Needs {
         if self.inherited
-            && let Role::Lead(lead) = &self.role
+            && let Role::Primary(role) = &self.role
         {
-            // Another backup may lack what this member took over: if both were lost, what
-            // is read now would be taken back.
+            // Another backup may lack data that this member took over: if both primaries were lost,
+            // that would be undone.
             let unsure =
                 |link: &&Link| link.complete.is_some() && !matches!(link.state, LinkState::Synced);
-            self.inherited = lead.links.iter().any(|link| unsure(&link));
-            let needs: Needs = lead
+            self.inherited = role.links.iter().any(|link| unsure(&link));
+            let needs: Needs = role
                 .links
                 .iter()
                 .filter(unsure)
@@ -514,31 +518,32 @@ impl Partition {
         }
     }
 
-    /// Sends what changed to the backups. Returns what is to be waited for.
+    /// Sends changes to the backups. Returns what the reply must wait for.
     pub(super) fn replicate(&mut self, core: &Core, map: &Map, now: Duration) -> Needs {
         let mut needs = SmallVec::new();
         if self.changes.records.is_empty() {
             return needs;
         }
-        let Role::Lead(lead) = &mut self.role else {
-            debug_assert!(false, "only a primary changes anything");
+        let Role::Primary(role) = &mut self.role else {
+            debug_assert!(false, "only a primary makes changes");
             self.changes.clear_records();
             self.changes.changed.clear();
             return needs;
         };
         let time_ms = core.clock.now_ms(now);
         let (partition, epoch) = (self.number, self.epoch);
-        for link in &mut lead.links {
+        for link in &mut role.links {
             if map.settings().copies() < usize::from(link.place) {
                 continue;
             }
             let counts = link.counts(map);
             if !counts && link.peer.is_full() && !matches!(link.state, LinkState::Expected) {
-                // Nobody waits for it, and it does not keep up: it gets a new copy later.
+                // No write waits for this backup, and it does not keep up: it is copied again
+                // later.
                 link.state = LinkState::Expected;
                 link.is_behind = true;
-                link.spoiled = true;
-                self.spoiled.push(link.peer.id());
+                link.invalidated = true;
+                self.incomplete.push(link.peer.id());
             }
             let sent = match link.state {
                 LinkState::Expected => None,
@@ -568,15 +573,15 @@ impl Partition {
         needs
     }
 
-    /// Backups whose copies are not whole any more, since this was asked last.
-    pub(crate) fn take_spoiled(&mut self) -> Vec<MemberId> {
-        std::mem::take(&mut self.spoiled)
+    /// Takes the backups whose copies became incomplete.
+    pub(crate) fn take_incomplete(&mut self) -> Vec<MemberId> {
+        std::mem::take(&mut self.incomplete)
     }
 
-    /// Backups that did not keep up may ask for a copy again, once they do.
+    /// Invites backups that did not keep up, once they do.
     pub(super) fn invite_again(&mut self) {
-        let Role::Lead(lead) = &mut self.role else { return };
-        for link in lead.links.iter_mut().filter(|link| link.is_behind) {
+        let Role::Primary(role) = &mut self.role else { return };
+        for link in role.links.iter_mut().filter(|link| link.is_behind) {
             if link.peer.backlog() <= COPY_WINDOW_BYTES {
                 link.is_behind = false;
                 let message = Message::Invite { partition: self.number, epoch: self.epoch };
@@ -585,12 +590,12 @@ impl Partition {
         }
     }
 
-    /// What listeners are to be told.
+    /// Takes the events for listeners.
     pub(crate) fn take_events(&mut self) -> Vec<Event> {
         std::mem::take(&mut self.changes.events)
     }
 
-    /// Does blocked operations for which there is something now.
+    /// Executes the blocked operations that have an element to return now.
     pub(super) fn serve_waiters(&mut self, core: &Core, map: &Arc<Map>, now: Duration) {
         let mut filled = std::mem::take(&mut self.changes.filled);
         while !filled.is_empty() && !self.waiters.is_empty() {
@@ -610,13 +615,13 @@ impl Partition {
                     self.waiters.push_back(waiter);
                 }
             }
-            // What was moved from one list to another may be what others wait for.
+            // An element that was moved to another list may serve further operations.
             filled = std::mem::take(&mut self.changes.filled);
         }
         self.changes.filled.clear();
     }
 
-    /// Does blocked operations whose keys were locked, if there is something for them.
+    /// Executes the blocked operations whose keys were locked, if they have an element to return.
     pub(super) fn serve_all_waiters(&mut self, core: &Core, now: Duration) {
         let (mut keys, mut maps) = (Vec::new(), Vec::new());
         for waiter in &self.waiters {
@@ -633,8 +638,8 @@ impl Partition {
         }
     }
 
-    /// Does one blocked operation whose slot is claimed. Returns whether there was something
-    /// to take.
+    /// Executes one blocked operation whose slot is claimed. Returns whether it had an element to
+    /// return.
     fn serve(&mut self, core: &Core, waiter: &Waiter, now: Duration, op: &Op<'_>) -> bool {
         if self.skips_waiter(core, &waiter.map, op) {
             return false;
@@ -644,7 +649,7 @@ impl Partition {
         }
         let reply = self.access(core, &waiter.map, now, |access| {
             let reply = op.execute(access);
-            // Another kind of value came to lie there: that is not what it waits for.
+            // The key holds another type now, so the operation keeps waiting.
             let is_other = reply == Err(OpError::WrongType) && !op.has_source(access);
             (!is_other).then_some(reply)
         });
@@ -655,7 +660,7 @@ impl Partition {
         true
     }
 
-    /// Does an operation, or blocks until there is something to take.
+    /// Executes an operation, or blocks it until it has an element to return.
     pub(crate) fn execute_or_wait(
         &mut self,
         core: &Core,
@@ -664,15 +669,15 @@ impl Partition {
         op: &Op<'_>,
         slot: &Arc<Slot>,
     ) -> Option<Executed> {
-        let executed = if self.leading().is_some() && self.skips_waiter(core, map, op) {
-            // It is tried when the lock is released.
+        let executed = if self.serving_primary().is_some() && self.skips_waiter(core, map, op) {
+            // It is tried again when the locks are released.
             Executed::Done(Ok(Reply::Nil), None)
         } else {
             self.execute(core, map, now, op)
         };
         match executed {
-            // What is not settled yet makes no difference: if it is taken back, another
-            // member leads, and is asked.
+            // It does not matter that the state may not be settled: if it is undone, another member
+            // is the primary, and is asked.
             Executed::Done(reply, _) if is_nothing(&reply) => {
                 self.waiters.retain(|waiter| !waiter.slot.is_closed());
                 if self.waiters.len() >= WAITERS_MAX {
@@ -687,7 +692,7 @@ impl Partition {
         }
     }
 
-    /// Whoever is blocked here is to ask the next primary.
+    /// Returns all blocked operations, so that they go to the next primary.
     pub(super) fn give_up_waiters(&mut self) {
         for waiter in self.waiters.drain(..) {
             if waiter.slot.claim() {
@@ -696,8 +701,8 @@ impl Partition {
         }
     }
 
-    /// A backup says what it has, and is told what differs. Returns whether a
-    /// copy that was complete is so no more.
+    /// Handles a backup's request for a copy, and answers what differs. Returns whether a complete
+    /// copy became incomplete.
     pub(crate) fn handle_ask(
         &mut self,
         core: &Core,
@@ -708,7 +713,7 @@ impl Partition {
         held: &[Held<'_>],
     ) -> bool {
         let maps = core.maps.all();
-        if self.leading().is_none() || self.epoch != epoch {
+        if self.serving_primary().is_none() || self.epoch != epoch {
             return false;
         }
         let mut starts = Vec::new();
@@ -731,27 +736,27 @@ impl Partition {
             });
         }
         let partition = self.number;
-        let Role::Lead(lead) = &mut self.role else { return false };
-        let Some(link) = lead.link(from).filter(|link| link.place == place) else { return false };
+        let Role::Primary(role) = &mut self.role else { return false };
+        let Some(link) = role.link(from).filter(|link| link.place == place) else { return false };
         let message = Message::SyncStart { partition, epoch, ask, maps: starts };
         link.peer.push(|bytes| message.encode(bytes));
-        // It had everything and says that it has not: it is right.
-        let spoiled = matches!(link.state, LinkState::Synced);
-        link.spoiled |= spoiled;
+        // A complete backup asks only if its copy is incomplete after all.
+        let incomplete = matches!(link.state, LinkState::Synced);
+        link.invalidated |= incomplete;
         link.is_behind = false;
         link.state = LinkState::Copying(ranges);
         link.ask = ask;
         core.copying.lock().entry(from).or_default().insert(partition);
         self.pump(core, from);
-        spoiled
+        incomplete
     }
 
-    /// Sends more of the copy to a member, as far as there is room. Returns
-    /// whether there is nothing left to send.
+    /// Sends more of a copy to a member, within the window. Returns whether nothing is left to
+    /// send.
     pub(crate) fn pump(&mut self, core: &Core, to: MemberId) -> bool {
         loop {
-            let Role::Lead(lead) = &mut self.role else { return true };
-            let Some(link) = lead.link(to) else { return true };
+            let Role::Primary(role) = &mut self.role else { return true };
+            let Some(link) = role.link(to) else { return true };
             let LinkState::Copying(ranges) = &mut link.state else { return true };
             if link.peer.backlog() > COPY_WINDOW_BYTES {
                 return false;
@@ -765,8 +770,8 @@ impl Partition {
                 return true;
             };
             let stopped = self.send_chunk(core, &peer, index, start..end);
-            if let Role::Lead(lead) = &mut self.role
-                && let Some(link) = lead.link(to)
+            if let Role::Primary(role) = &mut self.role
+                && let Some(link) = role.link(to)
                 && let LinkState::Copying(ranges) = &mut link.state
             {
                 match ranges.front_mut() {
@@ -779,7 +784,7 @@ impl Partition {
         }
     }
 
-    /// Sends the beginning of a range. Returns where it stopped.
+    /// Sends the start of a range. Returns the hash at which it stopped.
     fn send_chunk(
         &self,
         core: &Core,
@@ -789,7 +794,7 @@ impl Partition {
     ) -> u64 {
         let Some(map) = core.maps.at(index) else { return range.end };
         let Some(fragment) = self.fragment_of(&map) else { return range.end };
-        // Items are encoded as they are read, and cut into messages.
+        // Items are encoded while they are read, and divided into messages.
         let mut parts = vec![Vec::new()];
         let stopped = fragment.items(&range, CHUNK_BYTES, &mut |item| {
             if parts.last().is_some_and(|part: &Vec<u8>| part.len() >= PART_BYTES) {
@@ -816,21 +821,21 @@ impl Partition {
         stopped
     }
 
-    /// A backup has everything. Returns the place for which it has.
+    /// Handles that a backup has its complete copy. Returns the place for which it is complete.
     pub(crate) fn handle_synced(&mut self, from: MemberId, epoch: u64, ask: u64) -> Option<u8> {
-        let Role::Lead(lead) = &mut self.role else { return None };
+        let Role::Primary(role) = &mut self.role else { return None };
         if self.epoch != epoch {
             return None;
         }
-        let link = lead.link(from)?;
+        let link = role.link(from)?;
         if !matches!(link.state, LinkState::Sent) || link.ask != ask {
             return None;
         }
         link.state = LinkState::Synced;
-        link.spoiled = false;
+        link.invalidated = false;
         link.complete = Some(link.complete.map_or(link.place, |c| c.min(link.place)));
         let place = link.place;
-        // What was to come with the copy has come.
+        // The copy includes these writes.
         for (_, needs) in &mut self.in_flight {
             needs.retain(|need| need.peer.id() != from || !link.has(need.sent));
         }
@@ -838,25 +843,25 @@ impl Partition {
         Some(place)
     }
 
-    /// Messages to a backup were lost: its copy is not what was thought.
+    /// Handles that messages to a backup were lost, so that its copy is incomplete.
     pub(crate) fn handle_lost(&mut self, peer: MemberId) {
-        let Role::Lead(lead) = &mut self.role else { return };
-        if let Some(link) = lead.link(peer) {
+        let Role::Primary(role) = &mut self.role else { return };
+        if let Some(link) = role.link(peer) {
             link.state = LinkState::Expected;
         }
         self.invite();
         self.wake_all();
     }
 
-    /// Tells the backups what their copies should be worth.
+    /// Sends the backups the digests that their copies should have.
     pub(crate) fn check(&mut self, core: &Core, now: Duration) {
-        if self.leading().is_none() {
+        if self.serving_primary().is_none() {
             return;
         }
         self.expire_due(core, now);
-        let Role::Lead(lead) = &self.role else { return };
+        let Role::Primary(role) = &self.role else { return };
         let maps = core.maps.all();
-        for link in lead.links.iter().filter(|link| matches!(link.state, LinkState::Synced)) {
+        for link in role.links.iter().filter(|link| matches!(link.state, LinkState::Synced)) {
             let digests = self.digests(&maps, link.place);
             let digests =
                 digests.into_iter().map(|(index, digest)| (&*maps[index].name, digest)).collect();
@@ -866,10 +871,10 @@ impl Partition {
         }
     }
 
-    /// Evicts one entry of a map, if this member leads and there is one that may go.
+    /// Evicts one entry of a map, if this member is the serving primary. Returns whether it did.
     pub(crate) fn evict(&mut self, core: &Core, map: &Arc<Map>, now: Duration) -> bool {
         let may_evict = self.transactions.is_idle() && core.lease.is_held(now);
-        if self.leading().is_none() || !may_evict {
+        if self.serving_primary().is_none() || !may_evict {
             return false;
         }
         let is_evicted = self.access(core, map, now, |access| access.evict(b""));
@@ -879,12 +884,12 @@ impl Partition {
         is_evicted
     }
 
-    /// Drops entries whose time is over, and tells so: as the primary alone may, while it
-    /// may answer. At most [`DUE_MAX`] of each map; returns whether there may be more.
+    /// Drops expired entries and records the events, if this member is the serving primary and
+    /// holds its lease. At most [`DUE_MAX`] of each map; returns whether there may be more.
     pub(crate) fn expire_due(&mut self, core: &Core, now: Duration) -> bool {
-        // Keys that are locked are not to change, and locks are held for milliseconds.
+        // Locked keys must not change, and locks are held for milliseconds only.
         let may_expire = self.transactions.is_idle() && core.lease.is_held(now);
-        if self.leading().is_none() || !may_expire {
+        if self.serving_primary().is_none() || !may_expire {
             return false;
         }
         let mut is_more = false;
@@ -901,11 +906,11 @@ impl Partition {
         is_more
     }
 
-    /// Forgets removals before a time.
+    /// Forgets removals before this time.
     pub(crate) fn forget(&mut self, core: &Core, now: Duration, before_ms: u64) {
-        let Some(lead) = self.leading() else { return };
-        // A copy that is being made, or one that is missing, must still learn.
-        if !lead.links.iter().all(|link| matches!(link.state, LinkState::Synced)) {
+        let Some(role) = self.serving_primary() else { return };
+        // Copies in progress, and missing ones, must still learn of the removals.
+        if !role.links.iter().all(|link| matches!(link.state, LinkState::Synced)) {
             return;
         }
         let limit = Version::at(before_ms);
@@ -920,10 +925,10 @@ impl Partition {
         }
     }
 
-    /// Gives up the older half of the removals of each map that has any, since this member
-    /// remembers too many. Returns how many.
+    /// Gives up the older half of the removals of each map, because this member remembers too many.
+    /// Returns how many.
     pub(crate) fn give_up_removals(&mut self, core: &Core, now: Duration) -> usize {
-        if self.leading().is_none() {
+        if self.serving_primary().is_none() {
             return 0;
         }
         let mut count = 0;
@@ -935,7 +940,7 @@ impl Partition {
             }
             let middle = versions.len() / 2;
             let (_, limit, _) = versions.select_nth_unstable(middle);
-            // At least the oldest goes, even if all have one version.
+            // At least the oldest is given up, even if all have the same version.
             let limit = Version(limit.0.saturating_add(1));
             let Some(map) = core.maps.at(index) else { continue };
             count += middle + 1;
@@ -945,7 +950,7 @@ impl Partition {
         count
     }
 
-    /// Ranges of what another holds that this copy may want.
+    /// Ranges of another member's data that may have to be merged.
     pub(crate) fn wanted(&self, map: &Map, held: &Held<'_>) -> Vec<(u64, u64)> {
         let blank = crate::fragment::Fragment::default();
         let fragment = self.fragment_of(map).unwrap_or(&blank);
@@ -955,23 +960,23 @@ impl Partition {
         fragment.differing(held).into_iter().map(|range| (range.start, range.end)).collect()
     }
 
-    /// Takes in what another held, as far as the policy wants it.
+    /// Merges items of another member, as far as the map's policy accepts them.
     pub(crate) fn merge(
         &mut self,
         core: &Core,
         map: &Arc<Map>,
         now: Duration,
         items: &[Item<'_>],
-        kin: bool,
+        same_cluster: bool,
     ) -> Executed {
-        // Tried again once no key is locked.
-        if self.leading().is_none() || !self.transactions.is_idle() {
+        // The member tries again once there are no locks.
+        if self.serving_primary().is_none() || !self.transactions.is_idle() {
             return Executed::NotHere;
         }
         let mut structure = None;
         self.access(core, map, now, |access| {
             for item in items {
-                access.merge(&mut structure, item, kin);
+                access.merge(&mut structure, item, same_cluster);
             }
         });
         let needs = self.replicate(core, map, now);
@@ -981,7 +986,7 @@ impl Partition {
     }
 }
 
-/// Whether there was nothing to take.
+/// Whether the operation had no element to return.
 fn is_nothing(reply: &Result<Reply, OpError>) -> bool {
     matches!(reply, Ok(Reply::Nil | Reply::NilList))
 }

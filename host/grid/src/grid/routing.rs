@@ -1,4 +1,4 @@
-//! Operations: here, or at the member that leads.
+//! Routing of operations: executing them here, or on another member that is the primary.
 
 use std::future::poll_fn;
 use std::sync::Arc;
@@ -14,46 +14,46 @@ use crate::encoding;
 use crate::map::Map;
 use crate::message::{Message, Outcome};
 use crate::op::{ANSWER_BYTES_MAX, Effect, Op};
-use crate::partition::ticket::{Standing, Ticket, is_received};
+use crate::partition::ticket::{Ticket, TicketState, is_received};
 use crate::partition::{Executed, Slot};
 use crate::session::MESSAGE_BYTES_MAX;
 use crate::{KEY_BYTES_MAX, OpError, Reply};
 
-/// A write waits for room in a map at its bound, which other members are asked to make, for so
-/// many milliseconds; then it is refused.
+/// How long a write waits for other members to make room in a map at its bound, in milliseconds;
+/// then it is refused.
 const ROOM_MS_MAX: u64 = 1_000;
-/// An operation waits for locked keys at most this long, in milliseconds: then it is refused,
-/// within the time that its client waits.
+/// How long an operation waits for locked keys, in milliseconds; then it is refused. Shorter than
+/// its client waits.
 const QUEUE_MS_MAX: u64 = 4_000;
-/// Blocked operations that one member may have here.
+/// Maximum number of operations of one member that are blocked here.
 const BLOCKED_MAX: usize = 100_000;
-/// Bytes of an operation, at most, as it goes to another member.
+/// Maximum length of an operation that is sent to another member, in bytes.
 const OP_BYTES_MAX: usize = MESSAGE_BYTES_MAX / 2;
 
-/// What came of starting an operation.
+/// The result of starting an operation.
 pub enum Started {
-    /// It is done, or failed.
+    /// It has been executed, or has failed.
     Now(Result<Reply, OpError>),
-    /// It is on its way.
+    /// It is in progress.
     Later(Later<Result<Reply, OpError>>),
 }
 
-/// An operation that has left whoever asked for it.
+/// An operation that outlives the borrowed request.
 pub(super) struct Owned {
     map: Arc<Map>,
     partition: u16,
-    /// Encoded.
+    /// Its encoding.
     op: Vec<u8>,
     effect: Effect,
     started: Duration,
     _room: Room,
 }
 
-/// Bytes of operations that wait, for another member or for something to take, at most:
-/// beyond that they are refused as busy.
+/// Maximum number of bytes of operations that wait for another member or for an element; beyond it,
+/// operations are refused as busy.
 pub const WAITING_BYTES_MAX: usize = 256 * 1024 * 1024;
 
-/// Room for an operation that waits.
+/// A reservation of waiting bytes for an operation.
 struct Room {
     inner: Arc<Inner>,
     bytes: usize,
@@ -62,7 +62,7 @@ struct Room {
 impl Room {
     fn take(inner: &Arc<Inner>, bytes: usize) -> Result<Self, OpError> {
         let room = Self { inner: Arc::clone(inner), bytes };
-        // Dropped, it gives back what it took even if that was too much.
+        // Dropping it returns the bytes, even if they exceeded the maximum.
         let before = inner.waiting_bytes.fetch_add(bytes, Ordering::Relaxed);
         if before.saturating_add(bytes) > WAITING_BYTES_MAX { Err(OpError::Busy) } else { Ok(room) }
     }
@@ -79,22 +79,22 @@ impl Owned {
         postcard::from_bytes(&self.op).map_err(|_| OpError::Malformed)
     }
 
-    /// What is answered when nobody knows what became of it.
-    fn unknown(&self) -> OpError {
+    /// The error when it is unknown whether the operation was executed.
+    fn unknown_outcome(&self) -> OpError {
         if self.effect == Effect::Reads { OpError::Unavailable } else { OpError::Indeterminate }
     }
 }
 
 impl Grid {
-    /// Starts an operation in one partition of a map. It is done in the order
-    /// in which operations are started, as far as one member leads.
+    /// Starts an operation in one partition of a map. Operations are executed in the order in which
+    /// they are started, as long as one member is the primary.
     pub fn start(&self, map: &Arc<Map>, partition: u16, op: &Op<'_>) -> Started {
         let inner = &self.inner;
         let now = inner.core.now();
         if let Op::Transaction(_) = op {
             return self.start_transaction(map, partition, op, now);
         }
-        if partition < self.partitions() && inner.is_sure(now) {
+        if partition < self.partitions() && inner.may_serve(now) {
             match inner.execute(map, partition, op, now) {
                 Executed::Done(Err(OpError::Full), None)
                     if inner.may_find_room(map, op.effect(), || Ok(op.added_bytes())) => {}
@@ -133,7 +133,7 @@ impl Grid {
             Ok(owned) => owned,
             Err(error) => return Started::Now(Err(error)),
         };
-        if inner.is_sure(now) {
+        if inner.may_serve(now) {
             match inner.execute(map, home, op, now) {
                 Executed::Done(reply, None) => return Started::Now(reply),
                 Executed::Runs(slot) => {
@@ -155,8 +155,8 @@ impl Grid {
         self.inner.own(map, partition, op, started)
     }
 
-    /// The bytes of a key, if they are here and settled; they go to `take`.
-    /// `None` when that is to be asked by [`Grid::start`].
+    /// Reads the bytes of a key, which are passed to `take`, if this member can answer at once.
+    /// `None` when [`Grid::start`] must be used.
     pub fn get_here(
         &self,
         map: &Map,
@@ -166,8 +166,8 @@ impl Grid {
     ) -> Option<Result<(), OpError>> {
         let inner = &self.inner;
         let now = inner.core.now();
-        // A key that is none is refused where all are.
-        if key.len() > KEY_BYTES_MAX || !inner.is_sure(now) {
+        // [`Grid::start`] refuses a key that is too long.
+        if key.len() > KEY_BYTES_MAX || !inner.may_serve(now) {
             return None;
         }
         let now_ms = inner.core.clock.now_ms(now);
@@ -175,8 +175,8 @@ impl Grid {
         partition.lock().get(&inner.core, map, now_ms, key, take)
     }
 
-    /// Does an operation as soon as there is something to take: its answer is
-    /// not nil then, or it is once `wait` is over.
+    /// Executes an operation once it has an element to return, so that its reply is not nil; or
+    /// returns nil after `wait`.
     pub fn block(
         &self,
         map: &Arc<Map>,
@@ -190,7 +190,7 @@ impl Grid {
         }
     }
 
-    /// A member asks for an operation here.
+    /// Handles an operation that another member asks for.
     pub(super) fn handle_ask(
         &self,
         from: MemberId,
@@ -205,12 +205,12 @@ impl Grid {
             Ok(map) => map,
             Err(error) => return inner.answer(from, id, Outcome::Done(Err(error))),
         };
-        // A member that is not sure of its place lets the other try again.
+        // Without a lease, the other member tries again.
         let now = inner.core.now();
-        if !inner.is_sure(now) {
+        if !inner.may_serve(now) {
             return inner.answer(from, id, Outcome::NotHere);
         }
-        // One that does not take its answers is not given more of them.
+        // A member that does not read its answers gets no more of them.
         if inner.core.peer(from).is_none_or(|peer| peer.is_full()) {
             return inner.answer(from, id, Outcome::Done(Err(OpError::Busy)));
         }
@@ -221,7 +221,7 @@ impl Grid {
         inner.finish(from, id, effect, inner.execute(&map, partition, op, now));
     }
 
-    /// A member's operation that waits for something to take.
+    /// Handles a blocking operation of another member.
     fn block_for(
         &self,
         from: MemberId,
@@ -259,8 +259,9 @@ impl Grid {
         }
     }
 
-    /// A member does not wait any more: it is answered what was taken by then, or nil.
-    pub(super) fn handle_forget(&self, from: MemberId, id: u64) {
+    /// Handles that a member withdraws an operation. The answer is what was executed by then, or
+    /// nil.
+    pub(super) fn handle_cancel(&self, from: MemberId, id: u64) {
         if let Some(slot) = self.inner.blocked.lock().get(&(from, id)) {
             slot.close();
         }
@@ -268,7 +269,7 @@ impl Grid {
 }
 
 impl Inner {
-    /// An operation that is to outlive whoever asks for it.
+    /// Copies an operation so that it outlives its request.
     pub(super) fn own(
         self: &Arc<Self>,
         map: &Arc<Map>,
@@ -293,13 +294,13 @@ impl Inner {
         })
     }
 
-    /// Whether this member is sure of its place: see [`crate::lease`].
-    pub(super) fn is_sure(&self, now: Duration) -> bool {
+    /// Whether this member holds its lease: see [`crate::lease`].
+    pub(super) fn may_serve(&self, now: Duration) -> bool {
         self.core.lease.is_held(now)
     }
 
-    /// Whether a map that is full may have room for an operation shortly: other members evict
-    /// what this one has copies of.
+    /// Whether a full map may soon have room for an operation, because other members are asked to
+    /// evict.
     fn may_find_room(
         &self,
         map: &Map,
@@ -312,7 +313,7 @@ impl Inner {
             && !self.core.peers.read().is_empty()
     }
 
-    /// Does an operation here, or leaves it until there is something to take.
+    /// Executes an operation here, or blocks it until it has an element to return.
     fn execute_or_wait(
         &self,
         map: &Arc<Map>,
@@ -329,12 +330,12 @@ impl Inner {
         self.core.send(to, &Message::Answer { id, version, outcome });
     }
 
-    /// Answers another member once what was done is settled.
+    /// Answers another member once the operation is settled.
     fn finish(self: &Arc<Self>, to: MemberId, id: u64, effect: Effect, executed: Executed) {
         match executed {
             Executed::NotHere => self.answer(to, id, Outcome::NotHere),
             Executed::Queued(slot) => {
-                // It can be withdrawn.
+                // So that it can be withdrawn.
                 self.blocked.lock().insert((to, id), Arc::clone(&slot));
                 let inner = Arc::clone(self);
                 self.core.host.spawn(Box::pin(async move {
@@ -364,15 +365,14 @@ impl Inner {
         }
     }
 
-    /// The member that leads a partition, by the table that is followed.
+    /// The primary of a partition, by the current table.
     pub(super) fn primary(&self, partition: u16) -> Option<MemberId> {
         let table = self.core.table.read();
         table.as_ref()?.partitions.get(usize::from(partition))?.primary()
     }
 }
 
-/// The reply, if one message can carry it. A longer one is an error, which for a write
-/// does not say that nothing was done.
+/// The reply, if it fits in one message; otherwise an error. A write was executed all the same.
 fn sendable(reply: Result<Reply, OpError>, effect: Effect) -> Result<Reply, OpError> {
     match reply {
         Ok(reply) if reply.bytes_at_most(ANSWER_BYTES_MAX).is_none() => {
@@ -386,8 +386,8 @@ fn sendable(reply: Result<Reply, OpError>, effect: Effect) -> Result<Reply, OpEr
     }
 }
 
-/// What comes of an operation that waits for locks; `None` when it has waited for as long as an
-/// operation may, and was not executed.
+/// Waits for an operation that is queued for locks. `None` when its time has passed and it was not
+/// executed.
 async fn wait_in_queue(inner: &Arc<Inner>, slot: &Slot, since: Duration) -> Option<Executed> {
     let timer = inner.calls.begin(inner.core.me, since + Duration::from_millis(QUEUE_MS_MAX));
     let mut is_late = false;
@@ -396,7 +396,7 @@ async fn wait_in_queue(inner: &Arc<Inner>, slot: &Slot, since: Duration) -> Opti
             is_late = true;
             slot.close();
         }
-        // What is being executed just now is still waited for.
+        // An operation that is being executed right now is still awaited.
         slot.poll(context.waker())
     })
     .await;
@@ -408,7 +408,8 @@ fn expired_in_queue() -> Executed {
     Executed::Done(Err(OpError::Conflict), None)
 }
 
-/// An operation that waits for locks here; elsewhere, if another member leads meanwhile.
+/// Waits for an operation that is queued for locks here. Routes it again if this member is not the
+/// primary any more.
 async fn after_queue(inner: Arc<Inner>, owned: Owned, slot: Arc<Slot>) -> Result<Reply, OpError> {
     let waiting = Blocked(slot);
     let executed = wait_in_queue(&inner, &waiting.0, owned.started).await;
@@ -419,7 +420,7 @@ async fn after_queue(inner: Arc<Inner>, owned: Owned, slot: Arc<Slot>) -> Result
     }
 }
 
-/// A transaction that this member runs; another does, if it cannot.
+/// Waits for a transaction that this member runs. Routes it again if this member cannot run it.
 async fn after_run(inner: Arc<Inner>, owned: Owned, slot: Arc<Slot>) -> Result<Reply, OpError> {
     match poll_fn(|context| slot.poll(context.waker())).await {
         Some(Executed::Done(reply, None)) => reply,
@@ -427,7 +428,7 @@ async fn after_run(inner: Arc<Inner>, owned: Owned, slot: Arc<Slot>) -> Result<R
     }
 }
 
-/// Waits until all that must have it have it.
+/// Waits until all members that must have the changes have them.
 pub(super) async fn settle(
     inner: Arc<Inner>,
     ticket: Ticket,
@@ -438,7 +439,7 @@ pub(super) async fn settle(
     let limit = Duration::from_millis(OP_MS_MAX);
     let mut is_first = true;
     let settled = poll_fn(|context| {
-        // Woken by receipts, by a new table, and now and then.
+        // This is woken by receipts, by a new table, and periodically.
         if is_received(&ticket.needs) {
             return Poll::Ready(true);
         }
@@ -450,20 +451,20 @@ pub(super) async fn settle(
                 waits |= need.peer.wait(sent, now, context.waker());
             }
         }
-        // It may have been received before it was waited for.
+        // The receipt may have arrived before the waker was registered.
         if !waits && is_received(&ticket.needs) {
             return Poll::Ready(true);
         }
-        // At first nothing else can have happened yet: most writes come by here once.
+        // At first only a receipt can be missing; most writes return here once.
         if std::mem::take(&mut is_first) && waits {
             return Poll::Pending;
         }
         let primary = inner.primary(ticket.partition);
         let mut partition = inner.core.partitions[usize::from(ticket.partition)].lock();
-        match partition.standing(&ticket, primary) {
-            Standing::Settled => Poll::Ready(true),
-            Standing::Unknown => Poll::Ready(false),
-            Standing::Open => {
+        match partition.ticket_state(&ticket, primary) {
+            TicketState::Settled => Poll::Ready(true),
+            TicketState::Unknown => Poll::Ready(false),
+            TicketState::Open => {
                 if now.saturating_sub(since) >= limit {
                     return Poll::Ready(false);
                 }
@@ -474,14 +475,14 @@ pub(super) async fn settle(
     });
     match settled.await {
         true => reply,
-        // A read of what may still be taken back tells nothing.
+        // A value that could still be undone is not returned.
         false if effect == Effect::Reads => Err(OpError::Unavailable),
         false => Err(OpError::Indeterminate),
     }
 }
 
-/// Does an operation wherever its partition is led, and again elsewhere as long
-/// as it certainly was not done.
+/// Executes an operation on the primary of its partition, and again elsewhere as long as it
+/// certainly was not executed.
 pub(super) async fn route(inner: Arc<Inner>, owned: Owned) -> Result<Reply, OpError> {
     let deadline = owned.started + Duration::from_millis(OP_MS_MAX);
     let room_until =
@@ -495,12 +496,12 @@ pub(super) async fn route(inner: Arc<Inner>, owned: Owned) -> Result<Reply, OpEr
         if now >= deadline {
             return Err(OpError::Unavailable);
         }
-        if inner.core.nobody_stores() {
+        if inner.core.has_no_data_member() {
             return Err(OpError::NoDataMember);
         }
         match inner.primary(owned.partition) {
             Some(primary) if primary == inner.core.me => {
-                if inner.is_sure(now) {
+                if inner.may_serve(now) {
                     match inner.execute(&owned.map, owned.partition, &owned.op()?, now) {
                         Executed::Done(Err(OpError::Full), None) if now < room_until => {}
                         Executed::Done(reply, None) => return reply,
@@ -528,23 +529,23 @@ pub(super) async fn route(inner: Arc<Inner>, owned: Owned) -> Result<Reply, OpEr
                         Executed::NotHere => {}
                     }
                 }
-                change(&inner, owned.partition).await;
+                wait_for_change(&inner, owned.partition).await;
             }
             Some(primary) => match ask(&inner, &owned, primary, deadline, false).await {
-                Asked::Done(Err(OpError::Full)) if now < room_until => {
-                    change(&inner, owned.partition).await;
+                AskResult::Done(Err(OpError::Full)) if now < room_until => {
+                    wait_for_change(&inner, owned.partition).await;
                 }
-                Asked::Done(reply) => return reply,
-                Asked::Unknown => return Err(owned.unknown()),
-                Asked::Again => change(&inner, owned.partition).await,
+                AskResult::Done(reply) => return reply,
+                AskResult::Unknown => return Err(owned.unknown_outcome()),
+                AskResult::Again => wait_for_change(&inner, owned.partition).await,
             },
-            None => change(&inner, owned.partition).await,
+            None => wait_for_change(&inner, owned.partition).await,
         }
     }
 }
 
-/// Waits until the partition may be in another state: at most one tick.
-async fn change(inner: &Arc<Inner>, partition: u16) {
+/// Waits until the state of a partition may have changed, for at most one tick.
+async fn wait_for_change(inner: &Arc<Inner>, partition: u16) {
     let mut waited = false;
     poll_fn(|context| {
         if std::mem::replace(&mut waited, true) {
@@ -557,12 +558,12 @@ async fn change(inner: &Arc<Inner>, partition: u16) {
     .await;
 }
 
-/// What came of asking another member.
-enum Asked {
+/// The result of asking another member.
+enum AskResult {
     Done(Result<Reply, OpError>),
-    /// It was not done; another may lead.
+    /// It was not executed; another member may be the primary.
     Again,
-    /// It may have been done or not.
+    /// It may have been executed or not.
     Unknown,
 }
 
@@ -573,17 +574,17 @@ async fn ask(
     primary: MemberId,
     deadline: Duration,
     waits: bool,
-) -> Asked {
-    let Ok(op) = owned.op() else { return Asked::Done(Err(OpError::Malformed)) };
+) -> AskResult {
+    let Ok(op) = owned.op() else { return AskResult::Done(Err(OpError::Malformed)) };
     if owned.op.len() > OP_BYTES_MAX {
-        return Asked::Done(Err(OpError::TooLong));
+        return AskResult::Done(Err(OpError::TooLong));
     }
-    let Some(peer) = inner.core.peer(primary) else { return Asked::Again };
+    let Some(peer) = inner.core.peer(primary) else { return AskResult::Again };
     if peer.is_full() {
-        return Asked::Done(Err(OpError::Busy));
+        return AskResult::Done(Err(OpError::Busy));
     }
     let id = inner.calls.begin(primary, deadline);
-    let mut call = Open { inner, id, to: primary, is_open: true };
+    let mut call = OpenCall { inner, id, to: primary, is_open: true };
     let message = Message::Ask {
         id: call.id,
         version: inner.core.clock.last(),
@@ -598,8 +599,8 @@ async fn ask(
         let waited = poll_fn(|context| inner.calls.poll_and_keep(call.id, later(), context)).await;
         match waited {
             Progress::Late => {
-                // What it took meanwhile, if anything, is on its way here.
-                inner.core.send(primary, &Message::Forget { id: call.id });
+                // If it was executed meanwhile, the answer is on its way.
+                inner.core.send(primary, &Message::Cancel { id: call.id });
                 poll_fn(|context| inner.calls.poll(call.id, context)).await
             }
             progress => progress,
@@ -609,32 +610,32 @@ async fn ask(
     };
     call.is_open = false;
     match progress {
-        Progress::Answered(Answer::Outcome(Outcome::Done(reply))) => Asked::Done(reply),
-        Progress::Answered(Answer::Outcome(Outcome::NotHere)) => Asked::Again,
+        Progress::Answered(Answer::Outcome(Outcome::Done(reply))) => AskResult::Done(reply),
+        Progress::Answered(Answer::Outcome(Outcome::NotHere)) => AskResult::Again,
         Progress::Gone if owned.effect == Effect::Reads || !peer.was_handed_over(sent) => {
-            Asked::Again
+            AskResult::Again
         }
-        _ => Asked::Unknown,
+        _ => AskResult::Unknown,
     }
 }
 
-/// A request that is forgotten when nobody waits for it any more.
-struct Open<'a> {
+/// A request that is withdrawn when its task is dropped.
+struct OpenCall<'a> {
     inner: &'a Arc<Inner>,
     id: u64,
     to: MemberId,
     is_open: bool,
 }
 
-impl Drop for Open<'_> {
+impl Drop for OpenCall<'_> {
     fn drop(&mut self) {
         if self.is_open && self.inner.calls.end(self.id) {
-            self.inner.core.send(self.to, &Message::Forget { id: self.id });
+            self.inner.core.send(self.to, &Message::Cancel { id: self.id });
         }
     }
 }
 
-/// A blocked operation of this member's own, closed when nobody waits any more.
+/// A blocked operation of this member, closed when its task is dropped.
 struct Blocked(Arc<Slot>);
 
 impl Drop for Blocked {
@@ -652,19 +653,19 @@ async fn block(inner: Arc<Inner>, owned: Owned, wait: Option<Duration>) -> Resul
             return Ok(Reply::Nil);
         }
         if now >= deadline {
-            // Whether there was nothing, only the primary can say, and it could not say so yet.
+            // Only the primary knows whether there was an element, and it has not answered yet.
             return match route(inner, owned).await {
                 Ok(Reply::NilList) => Ok(Reply::Nil),
                 reply => reply,
             };
         }
-        if inner.core.nobody_stores() {
+        if inner.core.has_no_data_member() {
             return Err(OpError::NoDataMember);
         }
         match inner.primary(owned.partition) {
             Some(primary) if primary == inner.core.me => {
-                if !inner.is_sure(now) {
-                    change(&inner, owned.partition).await;
+                if !inner.may_serve(now) {
+                    wait_for_change(&inner, owned.partition).await;
                     continue;
                 }
                 was_served = true;
@@ -686,7 +687,7 @@ async fn block(inner: Arc<Inner>, owned: Owned, wait: Option<Duration>) -> Resul
                                 is_late = true;
                                 blocked.0.close();
                             }
-                            // What is being taken just now is still waited for.
+                            // An operation that is being executed right now is still awaited.
                             blocked.0.poll(context.waker())
                         })
                         .await;
@@ -702,18 +703,18 @@ async fn block(inner: Arc<Inner>, owned: Owned, wait: Option<Duration>) -> Resul
                     Executed::Done(reply, Some(ticket)) => {
                         return settle(inner, ticket, reply, owned.effect).await;
                     }
-                    // A blocked operation waits for locks as for something to take.
+                    // A blocked operation waits for locks in the same way as for an element.
                     Executed::NotHere | Executed::Queued(_) | Executed::Runs(_) => {
-                        change(&inner, owned.partition).await;
+                        wait_for_change(&inner, owned.partition).await;
                     }
                 }
             }
             Some(primary) => match ask(&inner, &owned, primary, deadline, true).await {
-                Asked::Done(reply) => return reply,
-                Asked::Unknown => return Err(OpError::Indeterminate),
-                Asked::Again => change(&inner, owned.partition).await,
+                AskResult::Done(reply) => return reply,
+                AskResult::Unknown => return Err(OpError::Indeterminate),
+                AskResult::Again => wait_for_change(&inner, owned.partition).await,
             },
-            None => change(&inner, owned.partition).await,
+            None => wait_for_change(&inner, owned.partition).await,
         }
     }
 }
@@ -743,7 +744,7 @@ mod tests {
         }
     }
 
-    /// The view of one member alone, and the next one, in which another is as well.
+    /// The view of one member alone, and the next view with another member.
     fn views(one: Member, other: &Member) -> (View, View) {
         let id = ViewId { epoch: 1, version: 2, coordinator: one.id };
         let alone = View::founded_by(one);
@@ -752,7 +753,7 @@ mod tests {
     }
 
     #[test]
-    fn a_connection_of_a_member_that_was_lost_and_is_back_brings_nothing_more() {
+    fn an_old_connection_of_a_member_that_returned_is_ignored() {
         let (me, other) = (member(1, false), member(2, false));
         let grid = testing::grid(me.id);
         let (alone, both) = views(me, &other);
@@ -766,11 +767,11 @@ mod tests {
     }
 
     #[test]
-    fn data_is_not_safe_while_the_table_is_of_a_view_before() {
+    fn data_is_not_safe_while_the_table_is_of_an_older_view() {
         let (me, other) = (member(1, false), member(2, false));
         let grid = testing::grid(me.id);
         let (alone, both) = views(me, &other);
-        testing::follow(&grid, &alone);
+        testing::adopt_view(&grid, &alone);
         assert!(grid.is_safe());
         assert_eq!(grid.progress(), (7, 7));
         grid.expect_view(&both);
@@ -781,15 +782,15 @@ mod tests {
     }
 
     #[test]
-    fn a_member_that_was_taken_in_answers_for_nothing_before_it_knows_the_table() {
+    fn an_admitted_member_does_not_serve_before_it_has_the_new_table() {
         let (me, other) = (member(1, false), member(2, false));
         let grid = testing::grid(me.id);
-        testing::follow(&grid, &View::founded_by(me.clone()));
+        testing::adopt_view(&grid, &View::founded_by(me.clone()));
         let map = grid.open("m").unwrap();
         let ask = || grid.start(&map, 0, &Op::Key(b"k", KeyOp::Generic(GenericOp::Remove)));
         let read = || grid.get_here(&map, 0, b"k", &mut |_| {});
         assert!(matches!(ask(), Started::Now(Ok(_))) && read().is_some());
-        // The cluster of another member takes it in, under a generation that is new.
+        // The cluster of another member admits it, with a new generation.
         let taken_in = Member { generation: 2, age: 2, ..me };
         let id = ViewId { epoch: 2, version: 2, coordinator: other.id };
         let view = View::founded_by(other).with(id, &[taken_in], &[]).expect("a view");
@@ -800,7 +801,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wait_that_is_over_says_that_nothing_was_there_only_when_the_primary_said_so() {
+    fn a_blocking_operation_times_out_with_nil_only_if_the_primary_said_so() {
         let me = member(1, false);
         let grid = testing::grid(me.id);
         let map = grid.open("m").unwrap();
@@ -808,16 +809,16 @@ mod tests {
         let pop = SeveralOp::PopFirst { keys, end: End::Front, count: 1 };
         let mut wait = grid.block(&map, 0, &Op::Several(pop), Some(Duration::ZERO));
         let mut poll = || wait.as_mut().poll(&mut Context::from_waker(Waker::noop()));
-        assert!(poll().is_pending(), "nobody leads yet");
-        testing::follow(&grid, &View::founded_by(me));
+        assert!(poll().is_pending(), "there is no primary yet");
+        testing::adopt_view(&grid, &View::founded_by(me));
         assert_eq!(poll(), Poll::Ready(Ok(Reply::Nil)));
     }
 
     #[test]
-    fn a_key_that_is_none_is_not_read_in_place() {
+    fn a_key_that_is_too_long_is_not_read_in_place() {
         let me = member(1, false);
         let grid = testing::grid(me.id);
-        testing::follow(&grid, &View::founded_by(me));
+        testing::adopt_view(&grid, &View::founded_by(me));
         let map = grid.open("m").unwrap();
         let read = |bytes: usize| grid.get_here(&map, 0, &vec![b'k'; bytes], &mut |_| {});
         assert_eq!(read(KEY_BYTES_MAX), Some(Ok(())));
@@ -825,7 +826,7 @@ mod tests {
     }
 
     #[test]
-    fn who_has_seen_a_member_that_stores_data_is_not_told_that_there_is_none() {
+    fn an_expected_data_member_counts_before_its_view_is_handled() {
         let (lite, full) = (member(1, true), member(2, false));
         let grid = testing::grid(lite.id);
         let map = grid.open("m").unwrap();
@@ -836,11 +837,11 @@ mod tests {
             }
         };
         let (alone, both) = views(lite, &full);
-        assert!(ask().is_pending(), "before the first view nobody knows");
+        assert!(ask().is_pending(), "unknown before the first view");
         grid.expect_view(&alone);
         grid.handle_view(&alone);
         assert_eq!(ask(), Poll::Ready(Err(OpError::NoDataMember)));
-        // Shown to people while the grid does not follow it yet, and while it does.
+        // The view is shown to clients before the grid follows it, and meanwhile.
         grid.expect_view(&both);
         assert!(ask().is_pending());
         grid.handle_view(&alone);
