@@ -326,10 +326,10 @@ fn credentials_that_are_refused_are_told_apart() {
 #[test]
 fn an_api_server_in_trouble_is_waited_for() {
     for (manner, words) in [
-        (Manner::Silent, "no answer from the API server at"),
+        (Manner::Silent, "no response from the API server at"),
         (Manner::Garbage, "did not return a list"),
-        (Manner::CloseMidBody, "broke off"),
-        (Manner::Unavailable, "answers 503: etcdserver: leader changed"),
+        (Manner::CloseMidBody, "was interrupted"),
+        (Manner::Unavailable, "returned 503: etcdserver: leader changed"),
     ] {
         let (cluster, server) = (Cluster::new(), ApiServer::start());
         server.put_pod("till-0", &[ONE], &[], true);

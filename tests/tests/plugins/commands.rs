@@ -137,7 +137,7 @@ fn new_makes_a_project_in_each_language_and_never_over_another() {
         assert!(readme.starts_with(&format!("# {name}\n")) && !readme.contains("{{"), "{readme}");
         assert!(folder.join("Makefile").is_file());
         let again = plugin(&cluster, &["new", "--lang", language, &name]);
-        assert!(again.refusal().contains(&format!("{name} exists")), "{again:#?}");
+        assert!(again.refusal().contains(&format!("{name} already exists")), "{again:#?}");
     }
     for wrong in ["My", "a_b", "../up", "a-", "1a", &"a".repeat(65)] {
         let refused = plugin(&cluster, &["new", "--lang", "c", wrong]);
@@ -151,7 +151,7 @@ fn component_refuses_what_is_no_module_with_a_modes_type() {
     cluster.write("core.wasm", b"\0asm\x01\0\0\0");
     fs::copy(binary::mode("tcpip"), cluster.folder().join("done.wasm")).unwrap();
     for (file, words) in [
-        ("done.wasm", "done.wasm is a component already"),
+        ("done.wasm", "done.wasm is already a component"),
         ("gone.wasm", "gone.wasm: No such file"),
     ] {
         let refused = plugin(&cluster, &["component", file, "out.wasm"]);

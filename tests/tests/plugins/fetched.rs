@@ -65,8 +65,8 @@ fn what_cannot_be_had_or_is_another_is_refused_in_one_line_and_nothing_is_kept()
     let missing = web.replace("mine", "yours");
     let cases = [
         (&web, String::new(), "needs a digest = \"sha256:…\""),
-        (&web, other.clone(), "is pinned"),
-        (&registry, other.clone(), "is pinned"),
+        (&web, other.clone(), "but the configuration requires"),
+        (&registry, other.clone(), "but the configuration requires"),
         (&missing, other.clone(), "404"),
         (&format!("https://{nobody}/mine.wasm"), other.clone(), "refused"),
         (&format!("oci://{nobody}/shop/mine:1"), other, "refused"),

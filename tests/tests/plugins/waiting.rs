@@ -207,7 +207,7 @@ fn a_check_of_the_configuration_says_what_a_mode_will_ask_for_and_be_denied() {
             "its [[discovery]] needs: grant = {{ dns = [\"a.test\", \"_x._tcp.b.test\", \"@{}\"] }}\n",
             server.address()
         ),
-        "the configuration is sound, but for that\n".to_owned(),
+        "the configuration is sound, except for the warnings above\n".to_owned(),
     ] {
         assert!(ended.stdout.contains(&part), "{part:?} in {}", ended.stdout);
     }
