@@ -29,10 +29,10 @@ pub(crate) struct Binary {
 
 /// Has cargo build all of them.
 pub(crate) fn build(workspace: &Workspace, test: &mut Command) -> Result<Vec<Binary>> {
-    let told = listen(test.args(["--no-run", "--message-format=json-render-diagnostics"]))?;
-    let mut binaries = read(&workspace.root, &told);
+    let messages = listen(test.args(["--no-run", "--message-format=json-render-diagnostics"]))?;
+    let mut binaries = read(&workspace.root, &messages);
     if binaries.is_empty() {
-        return Err("cargo tells of no test that it built".to_owned());
+        return Err("cargo reported no test binary".to_owned());
     }
     // The last first: whole members, that leave the processor to simulations, come before
     // what computes itself.
@@ -40,8 +40,8 @@ pub(crate) fn build(workspace: &Workspace, test: &mut Command) -> Result<Vec<Bin
     Ok(binaries)
 }
 
-/// What cargo tells of what it built, a line of JSON each.
-fn read(root: &Path, told: &str) -> Vec<Binary> {
+/// Reads the messages of cargo about what it built, a JSON object per line.
+fn read(root: &Path, messages: &str) -> Vec<Binary> {
     let binary = |line| {
         let message: Value = serde_json::from_str(line).ok()?;
         let path = |value: &Value| value.as_str().map(PathBuf::from);
@@ -53,10 +53,10 @@ fn read(root: &Path, told: &str) -> Vec<Binary> {
             folder: path(&message["manifest_path"])?.parent()?.to_owned(),
         })
     };
-    told.lines().filter_map(binary).collect()
+    messages.lines().filter_map(binary).collect()
 }
 
-/// Runs all of them, whatever the ones before said; `filter` goes to each as it is.
+/// Runs all of them, even if some fail; `filter` is passed to each.
 /// Returns those that failed.
 pub(crate) fn run_all(binaries: &[Binary], filter: &[String]) -> Vec<String> {
     let (computing, waiting): (Vec<_>, Vec<_>) =
@@ -89,7 +89,7 @@ impl Binary {
         run(test.args(filter).current_dir(&self.folder))
     }
 
-    /// With so many cases of each property test; what it prints is shown when it fails.
+    /// Runs `cases` cases of each property test; the output is shown if it fails.
     pub(crate) fn run_cases(&self, cases: u32) -> Result<()> {
         let mut test = Command::new(&self.executable);
         test.env("PROPTEST_CASES", cases.to_string()).arg("--quiet").current_dir(&self.folder);
@@ -111,13 +111,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn tests_are_told_from_all_else_that_was_built() {
+    fn only_test_binaries_are_read() {
         let artifact = |target: &str, profile: &str, executable: &str| {
             format!(
                 r#"{{"reason":"compiler-artifact","manifest_path":"/c/host/wire/Cargo.toml","target":{{"src_path":"/c/host/wire/{target}"}},"profile":{{"test":{profile}}},"executable":{executable}}}"#
             )
         };
-        let told = [
+        let messages = [
             artifact("src/lib.rs", "false", "null"),
             artifact("src/lib.rs", "true", r#""/t/wire-1""#),
             artifact("src/main.rs", "false", r#""/t/wire""#),
@@ -129,7 +129,7 @@ mod tests {
             executable: "/t/wire-1".into(),
             folder: "/c/host/wire".into(),
         };
-        assert_eq!(read(Path::new("/c"), &told.join("\n")), [wire]);
+        assert_eq!(read(Path::new("/c"), &messages.join("\n")), [wire]);
     }
 
     #[test]

@@ -9,8 +9,8 @@ use crate::Result;
 use crate::process::{find, run};
 use crate::workspace::Workspace;
 
-/// Written last into a folder, with what it was made from: one without it, or with
-/// another, is made anew.
+/// Written last into a folder, with a hash of its inputs: a folder without it, or with another
+/// one, is rebuilt.
 const STAMP: &str = "made-from";
 
 /// Brings all of it, once.

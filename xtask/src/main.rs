@@ -16,6 +16,8 @@ mod process;
 mod run;
 mod suites;
 mod toolchain;
+#[cfg(test)]
+mod wording;
 mod workspace;
 
 use std::process::ExitCode;
@@ -35,8 +37,8 @@ usage: cargo xtask COMMAND
   modes              the built-in modes only: components in target/modes
   bench NAME         build, then one bench
   bindings           after a change of wit/: what projects in C and Go carry of it
-  soak [TIMES]       every simulation, with so many times (10) the seeds of a test,
-                     from an arbitrary one on
+  soak [TIMES]       every simulation with TIMES (10) times the seeds of a test, starting
+                     at an arbitrary one
   chaos [MINUTES] [SEED] [OPTIONS]
                      build, then clients on real members under faults for 10 minutes;
                      every answer is checked against what the data promises
@@ -57,7 +59,7 @@ environment:
 
 const COMMANDS: &str = "run, test, build, modes, bench, bindings, soak, chaos, fuzz, peers, help";
 
-/// What went wrong, in words for whoever typed the command.
+/// The error is a message for the user of the command.
 type Result<T> = std::result::Result<T, String>;
 
 fn main() -> ExitCode {

@@ -19,9 +19,9 @@ const OF_THIS_PACKAGE: &[&str] = &["CARGO_PKG_", "CARGO_MANIFEST_"];
 
 /// The cargo that runs this program, in the workspace's root.
 ///
-/// It gets the environment of whoever typed the command. With more in it, what watches
-/// such a variable, as ring's build script does, and all that stands on that would be
-/// built again whenever `cargo xtask` comes after another command of cargo.
+/// It gets the environment that xtask was started with. With more variables, crates whose build
+/// scripts watch them, such as ring, and all their dependents would be rebuilt each time
+/// `cargo xtask` follows another cargo command.
 pub(crate) fn cargo(workspace: &Workspace) -> Command {
     let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     command.current_dir(&workspace.root);

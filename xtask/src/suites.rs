@@ -25,8 +25,7 @@ pub(crate) const TURNS_PER_CORE: usize = 4;
 /// As the harness of tests knows it.
 const THREADS: &str = "RUST_TEST_THREADS";
 
-/// Runs every suite, whatever the ones before it said, and then reports.
-/// `filter` goes to each of them as it is.
+/// Runs every suite, even if some fail, and then reports. `filter` is passed to each.
 pub(crate) fn test(workspace: &Workspace, filter: &[String]) -> Result<()> {
     let host = || {
         let mut host = cargo(workspace);
@@ -70,7 +69,7 @@ pub(crate) fn test(workspace: &Workspace, filter: &[String]) -> Result<()> {
     }
 }
 
-/// Unless whoever typed the command chose a number, so many tests at a time for each core.
+/// Limits the tests that run at a time to `per_core` for each core, unless the user chose a number.
 pub(crate) fn side_by_side(test: &mut Command, per_core: usize) {
     if env::var_os(THREADS).is_none() {
         let cores = thread::available_parallelism().map_or(1, usize::from);
@@ -84,8 +83,8 @@ pub(crate) fn bench(workspace: &Workspace, name: &str) -> Result<()> {
     run(Command::new(workspace.target.join("release/bench")).arg(name))
 }
 
-/// Runs the simulations with so many times the seeds that tests use, none of them
-/// one of those: from an arbitrary one on. A failure prints its seed.
+/// Runs the simulations with `times` times as many seeds as the tests use, starting at an arbitrary
+/// one beyond those. A failure prints its seed.
 pub(crate) fn soak(workspace: &Workspace, times: u64) -> Result<()> {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
     let from = SOAK_FROM + now % (SOAK_TO - SOAK_FROM);

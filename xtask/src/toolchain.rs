@@ -65,7 +65,7 @@ impl Toolchain {
         let Self::Debian { root, linker } = self else { return };
         let libraries = debian::library_folders(root);
         let others = env::var_os("LD_LIBRARY_PATH").unwrap_or_default();
-        // An empty entry would stand for whatever folder cargo is in.
+        // An empty entry would mean the current folder of cargo.
         let others_given =
             env::split_paths(&others).filter(|folder| !folder.as_os_str().is_empty());
         let libraries = libraries.into_iter().chain(others_given);
@@ -79,8 +79,8 @@ impl Toolchain {
     }
 }
 
-/// Leaves a cargo that builds for [`TARGET`] with `toolchain`, and all else as ever: for
-/// projects whose Makefile is told `CARGO`. `None` where the usual one does that.
+/// Writes a wrapper of cargo that builds for [`TARGET`] with `toolchain`, for projects whose
+/// Makefile uses `CARGO`. `None` if the installed cargo does that.
 pub(crate) fn write_cargo(toolchain: &Toolchain, folder: &Path) -> Result<Option<PathBuf>> {
     let Toolchain::Debian { .. } = toolchain else { return Ok(None) };
     let mut driven = Command::new("cargo");

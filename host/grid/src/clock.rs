@@ -68,7 +68,7 @@ pub struct Clock {
     /// Microseconds to add to the time since the process started, to get the time since 1970.
     offset_us: AtomicI64,
     /// The reading when the clock was last set back, in microseconds since 1970: until then it
-    /// stands still.
+    /// does not advance.
     shown_us: AtomicI64,
     /// The greatest version assigned or observed.
     last: AtomicU64,

@@ -12,7 +12,7 @@
 //! - While the gate is more than half full, a waiting handshake has less time for its first
 //!   message.
 //! - A proved handshake is never dropped for another one. Proved handshakes have a limit of their
-//!   own; a peer beyond it is told that this member is busy, which unauthenticated peers are not.
+//!   own; a peer beyond it receives "busy", which unauthenticated peers never do.
 //!
 //! Limitation: a recorded first message can be replayed and counts as proved until its
 //! [`HANDSHAKE_MS_MAX`] are over, since only the next message reveals the replay.

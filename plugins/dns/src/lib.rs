@@ -41,7 +41,7 @@ struct Dns {
     names: Vec<Watched>,
     /// Whether this member uses a loopback address.
     on_loopback: bool,
-    told_of_loopback: bool,
+    has_logged_loopback: bool,
     /// The interval that was returned to the host, in milliseconds.
     waited_ms: u32,
 }
@@ -58,7 +58,7 @@ impl Mode for Dns {
         Ok(Self {
             names: entries.into_iter().map(Watched::new).collect(),
             on_loopback: me.addresses.iter().any(is_loopback),
-            told_of_loopback: false,
+            has_logged_loopback: false,
             waited_ms: 0,
         })
     }
@@ -143,8 +143,8 @@ impl Dns {
             let is_literal = matches!(name.entry, Entry::Address(..));
             for (address, port) in &name.places {
                 if address.is_loopback() && !self.on_loopback && !is_literal {
-                    if !self.told_of_loopback {
-                        self.told_of_loopback = true;
+                    if !self.has_logged_loopback {
+                        self.has_logged_loopback = true;
                         log::info(
                             "loopback addresses are ignored: they mean each host itself, and this member is not on loopback",
                             &[("name", &name_of(name)), ("address", address)],

@@ -12,13 +12,13 @@ const PORT_NAME: &str = "convoke";
 pub(crate) struct Pods {
     target: Target,
     own: Vec<String>,
-    told_of_absence: bool,
-    told_of_ports: bool,
+    has_logged_absence: bool,
+    has_logged_ports: bool,
 }
 
 impl Pods {
     pub(crate) fn new(target: Target, own: Vec<String>) -> Self {
-        Self { target, own, told_of_absence: false, told_of_ports: false }
+        Self { target, own, has_logged_absence: false, has_logged_ports: false }
     }
 
     pub(crate) fn target(&self) -> &Target {
@@ -34,8 +34,8 @@ impl Pods {
             return Err(Problem::Temporary(self.no_pods(&answer.namespace)));
         }
         let is_own = |pod: &Pod| pod.addresses.iter().any(|ip| self.own.contains(ip));
-        if !self.told_of_absence && !answer.pods.iter().any(is_own) {
-            self.told_of_absence = true;
+        if !self.has_logged_absence && !answer.pods.iter().any(is_own) {
+            self.has_logged_absence = true;
             log::info(
                 "this member is not among the pods of its query; the pods that are may not find it",
                 &[("namespace", &answer.namespace), ("pods", &answer.pods.len())],
@@ -46,8 +46,8 @@ impl Pods {
         for pod in answer.pods.iter().filter(|pod| pod.ready || self.target.not_ready) {
             let Some(port) = port(&self.target, pod) else {
                 without_port.get_or_insert(pod);
-                if !self.told_of_ports {
-                    self.told_of_ports = true;
+                if !self.has_logged_ports {
+                    self.has_logged_ports = true;
                     let port_name = self.target.port_name.as_deref().unwrap_or_default();
                     log::warn(
                         "a pod has no port of the configured name and is ignored",

@@ -73,7 +73,7 @@ pub(super) fn check(folder: &Path, bindings: &Bindings) -> Result<()> {
         let file = folder.join(name);
         if !fs::read(&file).is_ok_and(|present| present == *bytes) {
             return Err(format!(
-                "{} is not what our WIT makes; `cargo xtask bindings` writes it anew",
+                "{} does not match wit/; run `cargo xtask bindings` to regenerate it",
                 file.display()
             ));
         }

@@ -77,7 +77,7 @@ pub(crate) async fn load(
     let mut loaded: Vec<LoadedMode> = Vec::new();
     for mode in &settings.modes {
         let mut spec = spec(settings, choice, mode)?;
-        // The names of several instances of one mode are numbered, so that log lines can be told
+        // The names of several instances of one mode are numbered, so that log lines tell them
         // apart.
         let namesakes = loaded.iter().filter(|l| l.name().split('#').next() == Some(&mode.name));
         let number = namesakes.count() + 1;

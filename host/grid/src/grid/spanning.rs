@@ -13,7 +13,7 @@ use crate::op::{
 };
 use crate::{OpError, Reply, Score};
 
-/// Executes the operations of a transaction. Nobody sees what comes of them before it commits.
+/// Executes the operations of a transaction. Other clients see their effects after it commits.
 pub(super) async fn execute(
     transaction: &mut Transaction,
     watched: &[WatchedKey<'_>],

@@ -87,7 +87,7 @@ impl Grid {
     /// `batch` the reply is a list with one for each, of which some may be errors; without it
     /// there is one operation, and its reply is returned.
     ///
-    /// Nobody sees a part of what it does, and all of it happens or nothing, whichever member is
+    /// No client sees a part of what it does, and all of it happens or nothing, whichever member is
     /// lost meanwhile. It takes one round trip and one write on backups more than a write in
     /// one partition, so those go to [`Grid::start`].
     pub fn transact(
@@ -440,7 +440,7 @@ impl Transaction {
         }
     }
 
-    /// Commits what was executed. Returns the reply, or that nobody knows the outcome.
+    /// Commits what was executed. Returns the reply, or `Indeterminate`.
     async fn commit(&mut self, reply: Reply) -> Result<Result<Reply, OpError>, Stop> {
         // As a client could receive it.
         if reply.bytes_at_most(ANSWER_BYTES_MAX).is_none() {

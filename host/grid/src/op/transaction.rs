@@ -67,8 +67,8 @@ pub enum TransactionOp<'a> {
         /// Without it there is one operation, and its reply is returned.
         batch: bool,
     },
-    /// Locks the keys of operations in one partition, and executes them on a copy that nobody
-    /// else sees. Returns whether anything is changed so far, and the replies.
+    /// Locks the keys of operations in one partition, and executes them on a copy that no
+    /// other operation sees. Returns whether anything is changed so far, and the replies.
     Execute {
         /// The transaction.
         id: TransactionId,
@@ -113,7 +113,7 @@ pub(crate) enum Decision {
 impl TransactionOp<'_> {
     pub(super) fn effect(&self) -> Effect {
         match self {
-            // Room for what is added is made for each operation by itself.
+            // Memory is reserved for each operation separately.
             Self::Run { ops, .. } => {
                 let effect = ops.iter().map(|op| op.op.effect()).max();
                 effect.unwrap_or(Effect::Reads).min(Effect::Changes)

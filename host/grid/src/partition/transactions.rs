@@ -630,7 +630,7 @@ impl Partition {
             Some(_) => (Decision::Pending, None),
             None => (Decision::Aborted, None),
         };
-        // Nobody is told of a decision that a crash could still take back.
+        // A decision that a crash could still undo is not reported.
         let hash = core.settings.hasher.hash(&encoding::encoded(&id));
         let needs = store.map(|store| self.settling(&store, hash, false));
         let ticket = needs.and_then(|needs| self.ticket(needs));

@@ -1,4 +1,4 @@
-//! Transactions over several partitions: all of it happens or nothing, and nobody sees a half.
+//! Transactions over several partitions: all of it happens or nothing, and no client sees a half.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -430,9 +430,9 @@ fn a_watched_key_that_changed_in_any_partition_voids_the_transaction() {
             let ops = others.iter().map(|key| put(key, b"1")).collect();
             let watched = vec![WatchedKey { map: "m", key: watched, version }];
             let reply: Arc<Mutex<Option<Result<Reply, OpError>>>> = Arc::default();
-            let told = Arc::clone(&reply);
+            let received = Arc::clone(&reply);
             clients.start(&mut store, node, watched, ops, true, move |reply| {
-                *told.lock() = Some(reply);
+                *received.lock() = Some(reply);
             });
             store.drive(node);
             store.run(SECOND);

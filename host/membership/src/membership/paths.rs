@@ -100,7 +100,7 @@ impl Membership {
     /// Reports to operators when streams have replaced datagrams for a while, and when they no
     /// longer need to.
     fn report_path(&mut self, now: Duration, id: MemberId) {
-        let is_told_here =
+        let is_known_here =
             self.paths.values().any(|path| path.reported && path.unheard_since.is_some());
         let Some(member) = self.member_of_view(id) else { return };
         let Some(path) = self.paths.get_mut(&id) else { return };
@@ -118,7 +118,7 @@ impl Membership {
         if !path.reported && (here || there) {
             path.reported = true;
             // One line for this host, not one for each member.
-            if !here || !is_told_here {
+            if !here || !is_known_here {
                 self.emit(Event::DatagramsBlocked { member, here });
             }
         }

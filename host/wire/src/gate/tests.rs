@@ -186,7 +186,7 @@ async fn overdue_handshakes_are_dropped_when_the_gate_becomes_crowded() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn only_an_authenticated_peer_is_told_that_the_member_is_busy() {
+async fn only_an_authenticated_peer_receives_busy() {
     let mut harness = Harness::new();
     harness.gate.room().proved = PROVED_MAX;
     let pipe = harness.dial(origin(1));

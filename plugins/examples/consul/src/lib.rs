@@ -32,7 +32,7 @@ struct Consul {
     settings: Settings,
     watch: Watch,
     registration: Option<Registration>,
-    has_told_of_names: bool,
+    has_logged_names: bool,
 }
 
 impl Mode for Consul {
@@ -40,7 +40,7 @@ impl Mode for Consul {
         let settings = Settings::read(&config)?;
         let watch = Watch::new(settings.wait);
         let registration = Registration::of(&settings, &me)?;
-        Ok(Self { settings, watch, registration, has_told_of_names: false })
+        Ok(Self { settings, watch, registration, has_logged_names: false })
     }
 
     fn discover(&mut self) -> Result<Snapshot, Problem> {
@@ -86,7 +86,7 @@ impl Consul {
         let mut candidates = Vec::with_capacity(instances.len());
         for instance in instances {
             candidates.push(instance.candidate());
-            if !instance.is_usable() && !std::mem::replace(&mut self.has_told_of_names, true) {
+            if !instance.is_usable() && !std::mem::replace(&mut self.has_logged_names, true) {
                 tracing::warn!(
                     address = quoted(instance.address()),
                     "an instance is ignored: its address is a name, or its port is invalid; register it with an IP address"
