@@ -80,7 +80,7 @@ def table(report, run, on_redis, counts, groups):
     for _, units in groups:
         for unit, names in units.items():
             excluded_names.setdefault(unit, set()).update(names)
-    print(f"{run["suite"]}, through {run['members']} member(s)")
+    print(f"{run['suite']}, through {run['members']} member(s)")
     print(f"  {'':38} {'Redis':>6} {'Convoke':>8} {'excluded':>9} {'failed':>7} {'seconds':>8}")
     sums = Counter()
     for unit, result in run["units"].items():
@@ -93,7 +93,7 @@ def table(report, run, on_redis, counts, groups):
         row = {"redis": expected, "ok": len(ok), "excluded": excluded, "failed": len(failed)}
         sums.update(row)
         print_row(unit, row, f"{result['seconds']:8.1f}")
-        where = f"{run["suite"]} {unit}"
+        where = f"{run['suite']} {unit}"
         if result["trouble"]:
             report.problem(where, " ".join(result["trouble"].split())[:DETAIL_CHARACTERS_MAX])
         for name, detail in failed.items():
@@ -133,7 +133,7 @@ def reasons(run, groups, with_names):
     for unit, result in run["units"].items():
         for name in result["excluded"]:
             left[unit, bare(run["suite"], name)] += 1
-    print(f"Excluded of {run["suite"]}:")
+    print(f"Excluded of {run['suite']}:")
     for reason, units in groups:
         names = [(unit, name) for unit, names in units.items() for name in names]
         number = sum(left[pair] for pair in names)

@@ -185,6 +185,10 @@ fn counters_of_the_side_that_is_joined_go_on_from_what_they_were() {
     assert!(low.is_empty(), "{times} times a counter began anew, such as {some:?}");
 }
 
+/// The clocks of the two sides of a split follow the same machine's, each at its own pace: of
+/// two writes that are closer together, either may count as the later one.
+const CLOCKS_DIFFER_MAX: Duration = Duration::from_millis(200);
+
 /// The later writer is once on this side and once on that one.
 #[test]
 fn of_a_key_that_both_sides_wrote_the_later_value_stays() {
@@ -202,11 +206,13 @@ fn of_a_key_that_both_sides_wrote_the_later_value_stays() {
     for (first, then) in [(left, right), (right, left)] {
         let word = if first[0].index() == left[0].index() { "to-right" } else { "to-left" };
         put_all(&mut first[0].client(), &with(word, "first"));
+        thread::sleep(CLOCKS_DIFFER_MAX);
         put_all(&mut then[0].client(), &with(word, "then"));
         // Written on this side, and removed on that one after it.
         let word = format!("{word}-gone");
         put_all(&mut then[0].client(), &with(&word, "of no avail"));
         put_all(&mut first[0].client(), &with(&word, "first"));
+        thread::sleep(CLOCKS_DIFFER_MAX);
         remove_all(&mut then[0].client(), &with(&word, ""));
     }
     lab.heal();

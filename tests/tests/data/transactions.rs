@@ -1,6 +1,7 @@
 //! Transactions on keys of several members: all of it happens or nothing, whichever member is
 //! lost meanwhile.
 
+use std::io::Read as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::{self, JoinHandle};
@@ -217,5 +218,19 @@ fn commands_of_one_connection_do_not_overtake_a_transaction() {
                 assert_eq!(replies, expected, "{requests:?}");
             }
         }
+    }
+}
+
+#[test]
+fn a_blocked_move_that_times_out_returns_a_null_array() {
+    let cluster = Cluster::alone();
+    let members = cluster.start_in_order(2);
+    wait_until_safe(&cluster, &members);
+    let mut client = members[0].client();
+    for line in ["BLMOVE a b LEFT LEFT 0.01", "BRPOPLPUSH {t}a {t}b 0.01"] {
+        client.send_bytes(format!("{line}\r\n").as_bytes()).expect("the member reads");
+        let mut reply = [0; 16];
+        let length = client.stream().read(&mut reply).expect("the member answers");
+        assert_eq!(&reply[..length], b"*-1\r\n", "{line}");
     }
 }

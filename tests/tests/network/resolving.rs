@@ -246,7 +246,7 @@ fn serves(program: Program, more: &[(&str, &str)]) {
             ("gone", "the name does not exist in DNS (NXDOMAIN)"),
             ("words", "the name exists in DNS, but has no A or AAAA record (NODATA)"),
             ("_none._tcp", "the target \".\" means that the service is not available (RFC 2782)"),
-            ("_zero._tcp", "port 0 at host.shop.test is no port"),
+            ("_zero._tcp", "port 0 at host.shop.test is not a valid port"),
             (
                 "_lost._tcp",
                 "gone.shop.test: the name does not exist in DNS (NXDOMAIN), according to 127.0.0.1:53",

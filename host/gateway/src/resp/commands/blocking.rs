@@ -150,10 +150,16 @@ pub(super) fn start(
     };
     Ok(Outcome::Blocking(Box::pin(async move {
         match later.await {
+            Ok(Reply::Nil) => timed_out(),
             Ok(reply) => shape(arguments, reply),
             Err(error) => Err(error).into(),
         }
     })))
+}
+
+/// As Redis: a null array, even where a command that does not block replies with a null string.
+fn timed_out() -> Answer {
+    Answer::Reply(Reply::NilList)
 }
 
 /// Moves an element between lists in different partitions as soon as one is available.
@@ -186,7 +192,7 @@ pub(super) fn move_element(
             }
             let left = wait.map(|wait| wait.saturating_sub(since.elapsed()));
             if left == Some(Duration::ZERO) {
-                return shape(arguments, Reply::Nil);
+                return timed_out();
             }
             let first = Op::Several(SeveralOp::First(vec![&from]));
             if let Err(error) = grid.block(&map, grid.partition_of(&from), &first, left).await {
