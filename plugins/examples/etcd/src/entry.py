@@ -57,7 +57,7 @@ class Strategy(exports.Strategy):
             for place in look.places
         ]
         # The host drops invalid addresses, and treats a result without valid ones as a failure.
-        candidates += [types.Candidate(key, None, []) for key in look.senseless]
+        candidates += [types.Candidate(key, None, []) for key in look.invalid]
         return types.Snapshot(candidates, look.complete, look.again_ms)
 
 
