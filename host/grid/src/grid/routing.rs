@@ -341,7 +341,6 @@ impl Inner {
                 self.core.host.spawn(Box::pin(async move {
                     let executed = wait_in_queue(&inner, &slot, inner.core.now()).await;
                     inner.blocked.lock().remove(&(to, id));
-                    let executed = executed.unwrap_or_else(expired_in_queue);
                     inner.finish(to, id, effect, executed);
                 }));
             }
@@ -386,9 +385,9 @@ fn sendable(reply: Result<Reply, OpError>, effect: Effect) -> Result<Reply, OpEr
     }
 }
 
-/// Waits for an operation that is queued for locks. `None` when its time has passed and it was not
-/// executed.
-async fn wait_in_queue(inner: &Arc<Inner>, slot: &Slot, since: Duration) -> Option<Executed> {
+/// Waits for an operation that is queued for locks. It fails when its time has passed and it was
+/// not executed.
+async fn wait_in_queue(inner: &Arc<Inner>, slot: &Slot, since: Duration) -> Executed {
     let timer = inner.calls.begin(inner.core.me, since + Duration::from_millis(QUEUE_MS_MAX));
     let mut is_late = false;
     let executed = poll_fn(|context| {
@@ -401,19 +400,14 @@ async fn wait_in_queue(inner: &Arc<Inner>, slot: &Slot, since: Duration) -> Opti
     })
     .await;
     inner.calls.end(timer);
-    executed
-}
-
-fn expired_in_queue() -> Executed {
-    Executed::Done(Err(OpError::Conflict), None)
+    executed.unwrap_or(Executed::Done(Err(OpError::Conflict), None))
 }
 
 /// Waits for an operation that is queued for locks here. Routes it again if this member is not the
 /// primary any more.
 async fn after_queue(inner: Arc<Inner>, owned: Owned, slot: Arc<Slot>) -> Result<Reply, OpError> {
     let waiting = Blocked(slot);
-    let executed = wait_in_queue(&inner, &waiting.0, owned.started).await;
-    match executed.unwrap_or_else(expired_in_queue) {
+    match wait_in_queue(&inner, &waiting.0, owned.started).await {
         Executed::Done(reply, None) => reply,
         Executed::Done(reply, Some(ticket)) => settle(inner, ticket, reply, owned.effect).await,
         _ => route(inner, owned).await,
@@ -510,8 +504,7 @@ pub(super) async fn route(inner: Arc<Inner>, owned: Owned) -> Result<Reply, OpEr
                         }
                         Executed::Queued(slot) => {
                             let waiting = Blocked(slot);
-                            let executed = wait_in_queue(&inner, &waiting.0, owned.started).await;
-                            match executed.unwrap_or_else(expired_in_queue) {
+                            match wait_in_queue(&inner, &waiting.0, owned.started).await {
                                 Executed::Done(reply, None) => return reply,
                                 Executed::Done(reply, Some(ticket)) => {
                                     return settle(inner, ticket, reply, owned.effect).await;

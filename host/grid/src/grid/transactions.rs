@@ -75,8 +75,6 @@ pub(super) struct Transaction {
     started: Duration,
     /// Partitions that were asked to execute something, and whether they changed anything.
     partitions: BTreeMap<u16, bool>,
-    /// Those that have prepared what they have executed.
-    prepared: BTreeMap<u16, bool>,
     maps: Vec<Arc<Map>>,
     /// It changes nothing, and so need not survive anything.
     only_reads: bool,
@@ -129,23 +127,17 @@ impl Inner {
         if watched.len().saturating_add(ops.len()) > TRANSACTION_OPS_MAX {
             return Executed::Done(Err(OpError::Malformed), None);
         }
-        if let Err(error) = op.check_keys() {
-            return Executed::Done(Err(error), None);
+        if let TransactionOp::Run { .. } = step {
+            return self.start_running(partition, op, now);
         }
-        match step {
-            TransactionOp::Run { .. } => self.start_running(partition, op, now),
-            TransactionOp::Execute { .. } => {
-                for MapOp { map, op } in ops {
-                    if op.effect() == Effect::Adds
-                        && let Ok(map) = self.core.maps.open(map)
-                    {
-                        self.make_room(&map, || op.added_bytes());
-                    }
-                }
-                self.at(partition, |partition| partition.execute(&self.core, map, now, op))
+        for MapOp { map, op } in ops {
+            if op.effect() == Effect::Adds
+                && let Ok(map) = self.core.maps.open(map)
+            {
+                self.make_room(&map, || op.added_bytes());
             }
-            _ => self.at(partition, |partition| partition.execute(&self.core, map, now, op)),
         }
+        self.at(partition, |partition| partition.execute(&self.core, map, now, op))
     }
 
     fn start_running(self: &Arc<Self>, home: u16, op: &Op<'_>, now: Duration) -> Executed {
@@ -318,9 +310,8 @@ impl Transaction {
             }
         }
         let only_reads = ops.iter().all(|op| op.op.effect() == Effect::Reads);
-        let (partitions, prepared) = (BTreeMap::new(), BTreeMap::new());
         let inner = Arc::clone(inner);
-        Ok(Self { inner, id, started, partitions, prepared, maps, only_reads })
+        Ok(Self { inner, id, started, partitions: BTreeMap::new(), maps, only_reads })
     }
 
     /// The home partition.
@@ -352,7 +343,6 @@ impl Transaction {
         let prepare = !is_home && !self.only_reads;
         let continues = self.partitions.contains_key(&partition);
         self.partitions.entry(partition).or_insert(false);
-        self.prepared.insert(partition, prepare);
         let map = match ops.first().map(|op| op.map).or(watched.first().map(|w| w.map)) {
             Some(name) => self.map(name),
             None => self.maps.first().map(Arc::clone).ok_or(OpError::Malformed),

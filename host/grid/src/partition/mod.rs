@@ -136,20 +136,9 @@ impl Partition {
             unreachable!("made above");
         };
         let before = weigh(fragment);
-        let mut access = Access {
-            map,
-            fragment,
-            clock: &core.clock,
-            hasher: &core.settings.hasher,
-            rng: &mut self.rng,
-            changes: &mut self.changes,
-            since_start: now,
-            now_ms: core.clock.now_ms(now),
-            merging: core.may_merge(now),
-            may_evict: self.transactions.is_idle(),
-            missing_since_ms: core.missing_since_ms.load(Ordering::Relaxed),
-        };
-        let result = work(&mut access);
+        let may_evict = self.transactions.is_idle();
+        let (rng, changes) = (&mut self.rng, &mut self.changes);
+        let result = work(&mut access_to(core, map, fragment, rng, changes, may_evict, now));
         count(map, before, fragment);
         result
     }
@@ -358,6 +347,31 @@ impl Partition {
             .filter(|(_, fragment)| !fragment.is_blank())
             .map(|(index, fragment)| (index, fragment.digest()))
             .collect()
+    }
+}
+
+/// Access of an operation to a fragment. Its records and events go to `changes`.
+fn access_to<'p>(
+    core: &'p Core,
+    map: &'p Map,
+    fragment: &'p mut Fragment,
+    rng: &'p mut SmallRng,
+    changes: &'p mut Changes,
+    may_evict: bool,
+    now: Duration,
+) -> Access<'p> {
+    Access {
+        map,
+        fragment,
+        clock: &core.clock,
+        hasher: &core.settings.hasher,
+        rng,
+        changes,
+        since_start: now,
+        now_ms: core.clock.now_ms(now),
+        merging: core.may_merge(now),
+        may_evict,
+        missing_since_ms: core.missing_since_ms.load(Ordering::Relaxed),
     }
 }
 

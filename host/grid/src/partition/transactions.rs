@@ -466,20 +466,8 @@ impl Partition {
         work: impl FnOnce(&mut Access<'_>) -> R,
     ) -> R {
         let fragment = open.copies.entry(map.index).or_default();
-        let mut access = Access {
-            map,
-            fragment,
-            clock: &core.clock,
-            hasher: &core.settings.hasher,
-            rng: &mut self.rng,
-            changes: &mut open.changes,
-            since_start: now,
-            now_ms: core.clock.now_ms(now),
-            merging: core.may_merge(now),
-            may_evict: false,
-            missing_since_ms: core.missing_since_ms.load(atomic::Ordering::Relaxed),
-        };
-        work(&mut access)
+        let (rng, changes) = (&mut self.rng, &mut open.changes);
+        work(&mut super::access_to(core, map, fragment, rng, changes, false, now))
     }
 
     /// Puts what the transaction changed here into the store, from where it is replicated.
