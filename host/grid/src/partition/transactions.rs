@@ -529,7 +529,7 @@ impl Partition {
     /// Applies what a transaction did here.
     fn commit(&mut self, core: &Core, id: TransactionId, now: Duration) -> Executed {
         let Some(mut open) = self.transactions.open.remove(&id) else {
-            return Executed::Done(Ok(Reply::Done), None);
+            return self.committed_before(core, id);
         };
         let records = std::mem::take(&mut open.changes.records);
         let mut filled: BTreeMap<usize, Vec<Box<[u8]>>> = BTreeMap::new();
@@ -584,6 +584,20 @@ impl Partition {
             }
         }
         self.run_queue(core, now);
+        Executed::Done(Ok(Reply::Done), ticket)
+    }
+
+    /// The reply to a commit that was executed before: not until the backups have it, as the home
+    /// may forget its decision then.
+    fn committed_before(&mut self, core: &Core, id: TransactionId) -> Executed {
+        let hash = core.settings.hasher.hash(&encoding::encoded(&id));
+        let maps = core.maps.all();
+        let mut stores = maps.iter().filter(|map| crate::map::holds_transactions(&map.name));
+        let needs = stores.find_map(|store| {
+            let needs = self.settling(store, hash, false);
+            (!needs.is_empty()).then_some(needs)
+        });
+        let ticket = needs.and_then(|needs| self.ticket(needs));
         Executed::Done(Ok(Reply::Done), ticket)
     }
 
