@@ -297,8 +297,29 @@ impl Store {
 
     pub(crate) fn crash(&mut self, node: Node) {
         self.world.crash(node);
+        self.lose_sent(node);
         self.members[node].tasks.clear();
         self.cut();
+    }
+
+    /// The last bytes that a crashed member has sent do not all arrive: each of its streams loses
+    /// its end, from a random moment on.
+    fn lose_sent(&mut self, node: Node) {
+        let now = self.world.now;
+        let cuts: Vec<_> = (0..self.members.len())
+            .map(|_| now + Duration::from_millis(self.world.rng.random_range(0..10)))
+            .collect();
+        let events = &mut self.events;
+        self.queue.retain(|Reverse((at, key))| {
+            let is_lost = match &events[key] {
+                Event::Bytes { from, to, .. } => *from == node && *at > cuts[*to],
+                _ => false,
+            };
+            if is_lost {
+                events.remove(key);
+            }
+            !is_lost
+        });
     }
 
     /// A member leaves gracefully: it hands over its data, then leaves the view.
