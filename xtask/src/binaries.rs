@@ -3,6 +3,7 @@
 //! Cargo would run one after the other. But members wait more than they compute, and
 //! simulations only compute: these go on beside the others, at the lowest priority.
 
+use std::env;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::thread;
@@ -11,11 +12,18 @@ use serde_json::Value;
 
 use crate::Result;
 use crate::process::{listen, run, run_apart};
-use crate::suites::{TESTS_PER_CORE, TURNS_PER_CORE, side_by_side};
 use crate::workspace::Workspace;
 
 /// What a simulation's file is.
 const SIMULATION: &str = "tests/simulation/main.rs";
+
+/// Tests that run side by side, for each core: most wait for something more than they
+/// compute.
+pub(crate) const TESTS_PER_CORE: usize = 2;
+/// The same of tests that take turns: those that wait for theirs cost nothing.
+pub(crate) const TURNS_PER_CORE: usize = 4;
+/// As the harness of tests knows it.
+const THREADS: &str = "RUST_TEST_THREADS";
 
 /// One test binary.
 #[derive(Debug, PartialEq, Eq)]
@@ -38,6 +46,14 @@ pub(crate) fn build(workspace: &Workspace, test: &mut Command) -> Result<Vec<Bin
     // what computes itself.
     binaries.sort_by(|a, b| b.source.cmp(&a.source));
     Ok(binaries)
+}
+
+/// Limits the tests that run at a time to `per_core` for each core, unless the user chose a number.
+pub(crate) fn side_by_side(test: &mut Command, per_core: usize) {
+    if env::var_os(THREADS).is_none() {
+        let cores = thread::available_parallelism().map_or(1, usize::from);
+        test.env(THREADS, (per_core * cores).to_string());
+    }
 }
 
 /// Reads the messages of cargo about what it built, a JSON object per line.

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use crate::process::{cargo, output, run as run_command};
 use crate::workspace::Workspace;
-use crate::{Result, binaries, build};
+use crate::{Result, binaries, modes};
 
 /// Seconds for each target, unless a number is given.
 const SECONDS: u64 = 600;
@@ -52,7 +52,7 @@ pub(crate) fn run(workspace: &Workspace, words: &[String]) -> Result<()> {
     }
     let is_chosen = |name: &str| names.is_empty() || names.iter().any(|chosen| chosen == name);
     if is_chosen("config") && env::var_os(BINARY).is_none() {
-        build(workspace)?;
+        modes::build_host(workspace)?;
     }
     let mut failed = Vec::new();
     for name in known.into_iter().filter(|name| is_chosen(name)) {

@@ -70,16 +70,16 @@ fn main() -> ExitCode {
     };
     let workspace = Workspace::here();
     let done = match command {
-        "run" => build(&workspace).and_then(|()| run::run(&workspace, rest)),
+        "run" => modes::build_host(&workspace).and_then(|()| run::run(&workspace, rest)),
         "test" if rest == ["--examples"] => {
-            build(&workspace).and_then(|()| examples::test(&workspace))
+            modes::build_host(&workspace).and_then(|()| examples::test(&workspace))
         }
         "bindings" => examples::write_bindings(&workspace),
-        "test" => build(&workspace).and_then(|()| suites::test(&workspace, rest)),
-        "build" => build(&workspace),
+        "test" => modes::build_host(&workspace).and_then(|()| suites::test(&workspace, rest)),
+        "build" => modes::build_host(&workspace),
         "modes" => modes::build(&workspace),
         "bench" => match rest {
-            [name] => build(&workspace)
+            [name] => modes::build_host(&workspace)
                 .and_then(|()| match name.as_str() {
                     "plugins" => examples::build(&workspace),
                     _ => Ok(()),
@@ -117,10 +117,4 @@ fn main() -> ExitCode {
 fn usage_error(text: &str) -> ExitCode {
     eprintln!("xtask: {text}");
     ExitCode::from(2)
-}
-
-/// Modes first: the binary embeds them.
-fn build(workspace: &Workspace) -> Result<()> {
-    modes::build(workspace)?;
-    modes::build_binary(workspace, "convoke")
 }

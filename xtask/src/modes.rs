@@ -29,6 +29,12 @@ pub(crate) fn build(workspace: &Workspace) -> Result<()> {
     precompile(workspace, &folder)
 }
 
+/// The modes and then the binary, which embeds them.
+pub(crate) fn build_host(workspace: &Workspace) -> Result<()> {
+    build(workspace)?;
+    build_binary(workspace, "convoke")
+}
+
 fn compile(workspace: &Workspace, toolchain: &Toolchain) -> Result<()> {
     let mut build = cargo(workspace);
     build

@@ -9,7 +9,7 @@ use std::process::Command;
 use crate::modes::build_binary;
 use crate::process::{find, output, run as run_command};
 use crate::workspace::Workspace;
-use crate::{Result, build, debian};
+use crate::{Result, debian, modes};
 
 /// The version of Hazelcast whose values are recorded; the page of the comparison names the same.
 const HAZELCAST: &str = "5.7.0";
@@ -64,7 +64,7 @@ fn hazelcast(workspace: &Workspace) -> Result<()> {
     let path = folder.join("recorded.txt");
     fs::write(&path, recorded).map_err(|error| format!("{}: {error}", path.display()))?;
     println!("xtask: recorded {} files in {}", by_file.len(), path.display());
-    build(workspace)?;
+    modes::build_host(workspace)?;
     build_binary(workspace, "peers")?;
     let mut peers = Command::new(workspace.target.join("release/peers"));
     run_command(peers.arg("hazelcast").env("CONVOKE_BIN", workspace.binary()))

@@ -17,14 +17,6 @@ pub(crate) const SOAK_TIMES: u64 = 10;
 const SOAK_FROM: u64 = 1_000_000;
 const SOAK_TO: u64 = 1_000_000_000;
 
-/// Tests that run side by side, for each core: most wait for something more than they
-/// compute.
-pub(crate) const TESTS_PER_CORE: usize = 2;
-/// The same of tests that take turns: those that wait for theirs cost nothing.
-pub(crate) const TURNS_PER_CORE: usize = 4;
-/// As the harness of tests knows it.
-const THREADS: &str = "RUST_TEST_THREADS";
-
 /// Runs every suite, even if some fail, and then reports. `filter` is passed to each.
 pub(crate) fn test(workspace: &Workspace, filter: &[String]) -> Result<()> {
     let host = || {
@@ -66,14 +58,6 @@ pub(crate) fn test(workspace: &Workspace, filter: &[String]) -> Result<()> {
     match failed.len() {
         0 => Ok(()),
         count => Err(format!("{count} failed of the suites above")),
-    }
-}
-
-/// Limits the tests that run at a time to `per_core` for each core, unless the user chose a number.
-pub(crate) fn side_by_side(test: &mut Command, per_core: usize) {
-    if env::var_os(THREADS).is_none() {
-        let cores = thread::available_parallelism().map_or(1, usize::from);
-        test.env(THREADS, (per_core * cores).to_string());
     }
 }
 

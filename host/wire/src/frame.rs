@@ -1,11 +1,8 @@
 //! Frames: the messages on a stream.
 
-use crate::stream::StreamError;
+use crate::error::StreamError;
+use crate::limits::FRAME_BYTES_MAX;
 use bytes::Bytes;
-
-/// The longest payload of a frame, in bytes. Frames are not interleaved: a sender of both bulk data
-/// and control messages should use far smaller frames for the bulk data.
-pub const FRAME_BYTES_MAX: usize = 4 * 1024 * 1024;
 
 /// One message on a stream. The meaning of `kind` and `payload` is defined by the crates above.
 ///

@@ -21,10 +21,12 @@
 //! a frame kind or a hello, of which peers are members, and of any crate above it.
 
 mod datagram;
+mod error;
 mod frame;
 mod gate;
 mod handshake;
 mod keys;
+mod limits;
 mod peer;
 mod reader;
 mod record;
@@ -37,7 +39,8 @@ pub use datagram::{
     DATAGRAM_BYTES_MAX, DATAGRAM_PAYLOAD_BYTES_MAX, DatagramOpener, DatagramSealer, OpenError,
     Opened, SENDERS_MAX, SealError,
 };
-pub use frame::{FRAME_BYTES_MAX, Frame};
+pub use error::StreamError;
+pub use frame::Frame;
 pub use gate::{
     CROWDED_MS_MAX, HandshakeGate, Origin, PROVED_MAX, WAITING_MAX, WAITING_PER_ORIGIN_MAX,
 };
@@ -48,10 +51,11 @@ pub use keys::{
     ARGON2_KIB, ARGON2_PASSES, CLUSTER_NAME_BYTES_MAX, ClusterKeys, DatagramKey, KeyError,
     PASSWORD_BYTES_MAX,
 };
+pub use limits::{BUFFERED_BYTES_MAX, FRAME_BYTES_MAX, WRITE_BYTES_MAX};
 pub use peer::{BROADCAST, PeerId};
 pub use reader::FrameReader;
 pub use record::RECORD_BYTES_MAX;
 pub use replay::REPLAY_WINDOW;
-pub use stream::{SealedStream, StreamError};
+pub use stream::SealedStream;
 pub use version::{PROTOCOL_VERSIONS, VersionRange};
-pub use writer::{BUFFERED_BYTES_MAX, FrameWriter, WRITE_BYTES_MAX};
+pub use writer::FrameWriter;

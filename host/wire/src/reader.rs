@@ -1,8 +1,8 @@
 //! The receiving half of a stream.
 
+use crate::error::StreamError;
 use crate::frame::{Frame, FrameHeader};
 use crate::record::{LENGTH_BYTES, RECORD_BYTES_MAX, RecordOpener, TAG_BYTES, body_bytes};
-use crate::stream::StreamError;
 use bytes::{Buf, Bytes, BytesMut};
 use std::future::{Future, poll_fn};
 use std::io;
@@ -207,7 +207,7 @@ fn make_room(payload: &mut Vec<u8>, more: usize, announced: usize) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::frame::FRAME_BYTES_MAX;
+    use crate::limits::FRAME_BYTES_MAX;
     use crate::record::RecordSealer;
     use crate::writer::FrameWriter;
     use proptest::prelude::*;

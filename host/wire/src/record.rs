@@ -9,7 +9,7 @@
 //!
 //! An empty record closes the stream: nothing follows it.
 
-use crate::stream::StreamError;
+use crate::error::StreamError;
 use ring::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 use zeroize::Zeroizing;
 

@@ -1,16 +1,11 @@
 //! The sending half of a stream.
 
-use crate::frame::{FRAME_BYTES_MAX, Frame, FrameHeader};
+use crate::error::StreamError;
+use crate::frame::{Frame, FrameHeader};
+use crate::limits::{BUFFERED_BYTES_MAX, WRITE_BYTES_MAX};
 use crate::record::{LENGTH_BYTES, RECORD_BYTES_MAX, RecordSealer, TAG_BYTES};
-use crate::stream::StreamError;
 use std::io;
 use tokio::io::{AsyncWrite, AsyncWriteExt};
-
-/// Bytes that one write call passes to the pipe, at most. A caller that drains a queue should flush
-/// when [`FrameWriter::buffered`] reaches this.
-pub const WRITE_BYTES_MAX: usize = 64 * 1024;
-/// Bytes that may wait for a flush, at most: enough for two frames of maximum size.
-pub const BUFFERED_BYTES_MAX: usize = 2 * FRAME_BYTES_MAX + WRITE_BYTES_MAX;
 
 /// An idle buffer up to this size is always kept, in bytes.
 const IDLE_BYTES_MAX: usize = 1024;
@@ -167,6 +162,7 @@ fn sealed_bytes_max(bytes: usize) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::limits::FRAME_BYTES_MAX;
     use crate::reader::FrameReader;
     use crate::record::RecordOpener;
     use bytes::Bytes;

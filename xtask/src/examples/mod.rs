@@ -14,8 +14,8 @@ use std::path::{Path, PathBuf};
 use std::thread;
 
 use crate::Result;
+use crate::binaries::{TESTS_PER_CORE, TURNS_PER_CORE, side_by_side};
 use crate::process::{cargo, run};
-use crate::suites::{TESTS_PER_CORE, TURNS_PER_CORE, side_by_side};
 use crate::toolchain::{self, Toolchain};
 use crate::workspace::Workspace;
 

@@ -1,6 +1,7 @@
 use super::*;
-use crate::frame::{FRAME_BYTES_MAX, Frame};
-use crate::stream::StreamError;
+use crate::error::StreamError;
+use crate::frame::Frame;
+use crate::limits::FRAME_BYTES_MAX;
 use proptest::prelude::*;
 use tokio::io::{DuplexStream, duplex};
 use tokio::net::{TcpListener, TcpStream};
