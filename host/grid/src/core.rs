@@ -11,8 +11,8 @@ use std::time::Duration;
 use convoke_membership::MemberId;
 use parking_lot::{Mutex, RwLock};
 
-use crate::access::KeyHasher;
 use crate::clock::Clock;
+use crate::hasher::KeyHasher;
 use crate::lease::Lease;
 use crate::map::Maps;
 use crate::message::Message;

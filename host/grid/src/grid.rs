@@ -22,7 +22,7 @@ use parking_lot::{Mutex, RwLock};
 use crate::calls::{Answer, Calls};
 use crate::control::Control;
 use crate::core::{Core, GridSettings, Host, Partitions, Report};
-use crate::fragment::{ALL_HASHES, Held, Item};
+use crate::item::{ALL_HASHES, Held, Item};
 use crate::lease::Lease;
 use crate::map::{Map, MapCatalog, Maps};
 use crate::message::Message;
@@ -33,14 +33,12 @@ use crate::table::Table;
 use crate::topic::Topics;
 use crate::{Clock, OpError};
 
+pub use crate::limits::OP_MS_MAX;
 pub use publishing::{Listener, SUBSCRIPTIONS_MS_MAX};
 pub use routing::{Started, WAITING_BYTES_MAX};
 
 /// Interval at which [`Grid::tick`] must be called, in milliseconds.
 pub const TICK_MS: u64 = 50;
-/// Maximum time for an operation, in milliseconds. If its replication is not confirmed by then, the
-/// outcome is unknown.
-pub const OP_MS_MAX: u64 = 5_000;
 /// Shortest pause of the process that is reported, in milliseconds.
 const PAUSE_MS: u64 = 1_000;
 /// Maximum number of entries that one write may evict in each partition.

@@ -39,7 +39,10 @@ mod edit;
 mod encoding;
 mod error;
 mod fragment;
+mod hasher;
+mod item;
 mod lease;
+mod limits;
 mod message;
 mod ordered;
 mod partition;
@@ -48,22 +51,18 @@ mod reply;
 mod testing;
 mod value;
 
-pub use access::KeyHasher;
 pub use clock::{Clock, Version};
 pub use core::{GridSettings, Host, Report};
 pub use entry::KINDS_MAX;
 pub use error::OpError;
 pub use event::{Class, Event};
 pub use grid::{Grid, Later, Listener, Started};
-pub use map::{MAPS_MAX, Map, MapCatalog, MapSettings, Maps};
+pub use hasher::KeyHasher;
+pub use limits::{KEY_BYTES_MAX, MAPS_MAX, VALUE_BYTES_MAX};
+pub use map::{Map, MapCatalog, MapSettings, Maps};
 pub use message::FORMAT;
 pub use op::{KeyOp, Op};
 pub use reply::Reply;
 pub use session::{Opened, Peer, Receipt};
 pub use topic::{Subscriber, SubscriptionId, TopicFilter};
 pub use value::{Score, Type};
-
-/// Maximum length of a key, in bytes.
-pub const KEY_BYTES_MAX: usize = 16 * 1024;
-/// Maximum length of a value, or of one element of a structure, in bytes.
-pub const VALUE_BYTES_MAX: usize = 64 * 1024 * 1024;

@@ -20,8 +20,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::encoding;
 
-/// Maximum length of one message, in bytes.
-pub const MESSAGE_BYTES_MAX: usize = 512 * 1024 * 1024;
+pub use crate::limits::MESSAGE_BYTES_MAX;
+
 /// Bytes that may wait for one member. Beyond that, whatever needs the member is refused: writes
 /// that it backs up, operations for it, its requests, and messages on topics. Events are dropped.
 pub const OUTGOING_BYTES_MAX: usize = 64 * 1024 * 1024;

@@ -8,11 +8,12 @@ use std::time::Duration;
 
 use convoke_membership::MemberId;
 
-use super::{Grid, OP_MS_MAX};
+use super::Grid;
 use crate::calls::{Answer, Progress};
 use crate::core::Report;
 use crate::encoding;
-use crate::fragment::Item;
+use crate::item::Item;
+use crate::limits::OP_MS_MAX;
 use crate::map::Map;
 use crate::message::Message;
 use crate::partition::{Executed, Role};

@@ -11,9 +11,10 @@ use bytes::Bytes;
 use convoke_membership::MemberId;
 use parking_lot::RwLock;
 
-use super::{Grid, Inner, Later, OP_MS_MAX};
+use super::{Grid, Inner, Later};
 use crate::calls::{Answer, Progress};
 use crate::event::Event;
+use crate::limits::OP_MS_MAX;
 use crate::message::Message;
 use crate::topic::{
     Subscriber, SubscriptionId, SubscriptionInfo, SubscriptionQuery, TooManyNames, TopicFilter,

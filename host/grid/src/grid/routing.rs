@@ -8,16 +8,16 @@ use std::time::Duration;
 
 use convoke_membership::MemberId;
 
-use super::{Grid, Inner, Later, OP_MS_MAX};
+use super::{Grid, Inner, Later};
 use crate::calls::{Answer, Progress};
 use crate::encoding;
+use crate::limits::{KEY_BYTES_MAX, MESSAGE_BYTES_MAX, OP_MS_MAX};
 use crate::map::Map;
 use crate::message::{Message, Outcome};
 use crate::op::{ANSWER_BYTES_MAX, Effect, Op};
 use crate::partition::ticket::{Ticket, TicketState, is_received};
 use crate::partition::{Executed, Slot};
-use crate::session::MESSAGE_BYTES_MAX;
-use crate::{KEY_BYTES_MAX, OpError, Reply};
+use crate::{OpError, Reply};
 
 /// How long a write waits for other members to make room in a map at its bound, in milliseconds;
 /// then it is refused.

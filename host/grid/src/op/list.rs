@@ -6,8 +6,9 @@ use super::{Effect, span};
 use crate::access::Access;
 use crate::edit::Edit;
 use crate::event::Class;
+use crate::limits::VALUE_BYTES_MAX;
 use crate::value::{List, ListEdit, StructureEdit};
-use crate::{OpError, Reply, VALUE_BYTES_MAX};
+use crate::{OpError, Reply};
 
 /// One end of a list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -46,8 +46,9 @@ pub use whole::{ScanFilter, WholeOp};
 
 use crate::access::Access;
 use crate::clock::Version;
+use crate::limits::{KEY_BYTES_MAX, MESSAGE_BYTES_MAX};
 use crate::value::Type;
-use crate::{KEY_BYTES_MAX, OpError, Reply};
+use crate::{OpError, Reply};
 
 /// Maximum number of elements in an answer whose length depends on the stored data or on a number
 /// that the client gives: keys that match a pattern, random elements that may repeat. A longer
@@ -59,7 +60,7 @@ pub const ELEMENTS_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// Maximum length, in bytes, of the answer to one operation, or to several in one step, that may
 /// name the same value many times: as much as one message between members may carry. A longer
 /// answer is refused ([`OpError::AnswerTooLong`]).
-pub const ANSWER_BYTES_MAX: usize = crate::session::MESSAGE_BYTES_MAX / 2;
+pub const ANSWER_BYTES_MAX: usize = MESSAGE_BYTES_MAX / 2;
 
 /// Maximum total length, in bytes, of the elements that one operation may remove and return, so
 /// that the answer has room for them and their key. More are refused before anything is removed

@@ -8,7 +8,8 @@ use crate::clock::Version;
 use crate::edit::Edit;
 use crate::entry::{Expiry, KINDS_MAX};
 use crate::event::Class;
-use crate::{OpError, Reply, VALUE_BYTES_MAX};
+use crate::limits::VALUE_BYTES_MAX;
+use crate::{OpError, Reply};
 
 /// An operation on a plain value.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::Effect;
 use super::generic::type_name;
 use crate::access::Access;
-use crate::fragment::Entry;
+use crate::entry::Entry;
 use crate::glob::Glob;
 use crate::slot::slot;
 use crate::{OpError, Reply};

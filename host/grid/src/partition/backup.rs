@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use convoke_membership::MemberId;
 
-use super::{Partition, Role, count, weigh};
+use super::{Partition, Role};
 use crate::core::{Core, Report};
 use crate::edit::{Record, RecordChange};
-use crate::fragment::{Fragment, Item};
+use crate::fragment::{Fragment, count, weigh};
+use crate::item::Item;
 use crate::map::Map;
 use crate::message::{MapStart, Message};
 use crate::session::Verdict;
@@ -385,7 +386,7 @@ impl Partition {
 mod tests {
     use super::*;
     use crate::entry::Meta;
-    use crate::fragment::ALL_HASHES;
+    use crate::item::ALL_HASHES;
     use crate::testing;
     use crate::value::{ListEdit, StructureEdit};
 

@@ -22,7 +22,9 @@ use rand::rngs::SmallRng;
 
 use crate::access::{Access, Changes};
 use crate::core::Core;
-use crate::fragment::{Fragment, Held};
+use crate::fragment::{Fragment, count, weigh};
+use crate::item::Held;
+use crate::limits::OP_MS_MAX;
 use crate::map::Map;
 use crate::message::Message;
 use crate::table::Table;
@@ -284,7 +286,7 @@ impl Partition {
     pub(crate) fn hand_over(&mut self, core: &Core) {
         let Some(retiring) = &mut self.retiring else { return };
         retiring.writes.retain(ticket::is_open);
-        let late = core.now() >= retiring.since + Duration::from_millis(crate::grid::OP_MS_MAX);
+        let late = core.now() >= retiring.since + Duration::from_millis(OP_MS_MAX);
         let message = Message::Handoff { partition: self.number, epoch: retiring.epoch };
         let settled = retiring.writes.is_empty() || late;
         if settled && (core.send(retiring.to, &message).is_some() || late) {
@@ -372,25 +374,5 @@ fn access_to<'p>(
         merging: core.may_merge(now),
         may_evict,
         missing_since_ms: core.missing_since_ms.load(Ordering::Relaxed),
-    }
-}
-
-/// Bytes of a fragment, and of its removals.
-type Weight = (usize, usize);
-
-pub(crate) fn weigh(fragment: &Fragment) -> Weight {
-    (fragment.bytes(), fragment.removal_bytes())
-}
-
-/// Updates the counters of a map on this member.
-pub(crate) fn count(map: &Map, before: Weight, after: &Fragment) {
-    let after = weigh(after);
-    for (counter, before, after) in
-        [(&map.bytes, before.0, after.0), (&map.removal_bytes, before.1, after.1)]
-    {
-        if before != after {
-            // Both are sizes in memory, far below the maximum of an i64.
-            counter.fetch_add(after as i64 - before as i64, Ordering::Relaxed);
-        }
     }
 }

@@ -14,7 +14,7 @@ use super::{Partition, Role};
 use crate::core::Core;
 use crate::encoding;
 use crate::event::Event;
-use crate::fragment::{ALL_HASHES, Held, Item};
+use crate::item::{ALL_HASHES, Held, Item};
 use crate::map::Map;
 use crate::message::{MapStart, Message};
 use crate::op::{Effect, Op, is_held_by_another};

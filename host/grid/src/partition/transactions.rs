@@ -16,8 +16,9 @@ use crate::access::{Access, Changes};
 use crate::core::Core;
 use crate::edit::{Edit, Record, RecordChange};
 use crate::encoding;
-use crate::entry::Expiry;
-use crate::fragment::{Entry, Fragment};
+use crate::entry::{Entry, Expiry};
+use crate::fragment::Fragment;
+use crate::limits::OP_MS_MAX;
 use crate::map::Map;
 use crate::op::{
     Decision, Effect, MapOp, Op, TRANSACTION_BYTES_MAX, TransactionId, TransactionOp, WatchedKey,
@@ -519,7 +520,7 @@ impl Partition {
             open.participants = None;
         }
         // Not before the member that runs it has had time to finish it.
-        open.resolve_at = now + Duration::from_millis(crate::grid::OP_MS_MAX);
+        open.resolve_at = now + Duration::from_millis(OP_MS_MAX);
         self.transactions.open.insert(id, open);
         decided?;
         let needs = self.replicate(core, &store, now);

@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::access::Access;
 use crate::edit::Edit;
+use crate::entry::Entry;
 use crate::event::Class;
-use crate::fragment::Entry;
 use crate::value::{Score, Set, SetEdit, SortedSetEdit, Structure, StructureEdit};
 use crate::{OpError, Reply};
 

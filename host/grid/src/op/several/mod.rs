@@ -17,10 +17,11 @@ use super::sorted_set::{Span, members_reply, pop};
 use super::{ANSWER_BYTES_MAX, Effect, list};
 use crate::access::Access;
 use crate::edit::Edit;
+use crate::entry::Entry;
 use crate::event::Class;
-use crate::fragment::Entry;
+use crate::limits::VALUE_BYTES_MAX;
 use crate::value::{List, SortedSet};
-use crate::{OpError, Reply, VALUE_BYTES_MAX};
+use crate::{OpError, Reply};
 
 /// An operation on several keys of one partition.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
