@@ -7,6 +7,8 @@ mod merging;
 mod publishing;
 mod routing;
 mod spanning;
+#[cfg(test)]
+mod testing;
 mod transactions;
 
 use std::collections::BTreeMap;
@@ -19,19 +21,20 @@ use std::time::Duration;
 use convoke_membership::{MemberId, View};
 use parking_lot::{Mutex, RwLock};
 
+use crate::OpError;
 use crate::calls::{Answer, Calls};
 use crate::control::Control;
-use crate::core::{Core, GridSettings, Host, Partitions, Report};
+use crate::host::{GridSettings, Host, Report};
 use crate::item::{ALL_HASHES, Held, Item};
-use crate::lease::Lease;
-use crate::map::{Map, MapCatalog, Maps};
+use crate::map::{Map, MapCatalog};
 use crate::message::Message;
 use crate::op::{Effect, Op};
 use crate::partition::{ChunkRange, Executed, Partition, Role, Slot};
+use crate::partitions::Partitions;
 use crate::session::{Opened, Peer, Receipt, Verdict};
+use crate::shared::Shared;
 use crate::table::Table;
 use crate::topic::Topics;
-use crate::{Clock, OpError};
 
 pub use crate::limits::OP_MS_MAX;
 pub use publishing::{Listener, SUBSCRIPTIONS_MS_MAX};
@@ -97,10 +100,29 @@ pub struct Grid {
 }
 
 pub(crate) struct Inner {
-    pub(crate) core: Core,
-    control: Mutex<Control>,
-    /// Held while a table is adopted, one at a time.
+    /// Held while a table is adopted, one at a time. Taken before `control`.
     adopting: Mutex<()>,
+    /// Taken before the lock of a partition.
+    control: Mutex<Control>,
+    /// A locked partition uses `shared`, and nothing else of this.
+    partitions: Partitions,
+    /// Its locks may be taken while a partition is locked.
+    shared: Shared,
+    /// The table that this member follows.
+    table: RwLock<Option<Arc<Table>>>,
+    /// Members of the last expected view, with their generations; the table may still be that of
+    /// the previous view.
+    expected: RwLock<Vec<(MemberId, u32)>>,
+    /// Number of members in the view that store data; [`u32::MAX`] before the first view.
+    data_members: AtomicU32,
+    /// Number of connections that other members have opened so far, from which each gets its
+    /// number.
+    connections: AtomicU64,
+    /// Milliseconds to add to the deadlines of data from before this member took over the clock of
+    /// this cluster.
+    shift_ms: AtomicI64,
+    /// Whether the data of this member comes from this very cluster.
+    is_same_cluster: AtomicBool,
     calls: Calls,
     topics: Topics,
     listeners: publishing::Listeners,
@@ -133,11 +155,6 @@ struct Timers {
 }
 
 impl Grid {
-    #[cfg(test)]
-    pub(crate) fn core(&self) -> &Core {
-        &self.inner.core
-    }
-
     /// Creates the grid of member `me`, before its first view. `catalog` has the settings of maps
     /// that apply while `me` coordinates.
     #[must_use]
@@ -147,41 +164,23 @@ impl Grid {
         settings: GridSettings,
         catalog: MapCatalog,
     ) -> Self {
-        let bytes = *me.as_bytes();
-        let writer = u64::from(u16::from_be_bytes([bytes[14], bytes[15]]));
         let partitions = Partitions::default();
         if let Some(count) = settings.partitions {
             partitions.settle(count, &*host);
         }
         let control = Control::new(me, partitions.len() as u16, catalog.clone());
-        let core = Core {
-            me,
-            clock: Clock::new(host.now(), host.unix_ms(), writer),
-            maps: Maps::new(catalog),
-            partitions,
-            peers: RwLock::default(),
-            table: RwLock::default(),
-            members: AtomicU32::new(0),
-            data_members: AtomicU32::new(u32::MAX),
-            connections: AtomicU64::new(0),
-            expected: RwLock::default(),
-            lease: Lease::default(),
-            missing_since_ms: AtomicU64::new(u64::MAX),
-            shift_ms: AtomicI64::new(0),
-            is_same_cluster: AtomicBool::new(true),
-            branched_us: AtomicU64::new(0),
-            copying: Mutex::default(),
-            diverged: Mutex::default(),
-            transaction_bytes: Arc::default(),
-            retiring: Mutex::default(),
-            settings,
-            host,
-        };
         Self {
             inner: Arc::new(Inner {
-                core,
                 control: Mutex::new(control),
                 adopting: Mutex::new(()),
+                partitions,
+                shared: Shared::new(me, host, settings, catalog),
+                table: RwLock::default(),
+                expected: RwLock::default(),
+                data_members: AtomicU32::new(u32::MAX),
+                connections: AtomicU64::new(0),
+                shift_ms: AtomicI64::new(0),
+                is_same_cluster: AtomicBool::new(true),
                 calls: Calls::default(),
                 topics: Topics::default(),
                 listeners: publishing::Listeners::default(),
@@ -203,23 +202,23 @@ impl Grid {
     /// The id of this member.
     #[must_use]
     pub fn me(&self) -> MemberId {
-        self.inner.core.me
+        self.inner.shared.me
     }
 
     /// Sets what this member's configuration left open to the values of its cluster, before the
     /// first view: the number of partitions, and the settings of maps that apply while this member
     /// coordinates. Until then, those of the oldest member apply, except for memory bounds.
     pub fn settle(&self, partitions: u16, catalog: &MapCatalog) {
-        let core = &self.inner.core;
-        core.partitions.settle(partitions, &*core.host);
-        core.maps.settle(catalog);
+        let shared = &self.inner.shared;
+        self.inner.partitions.settle(partitions, &*shared.host);
+        shared.maps.settle(catalog);
         self.inner.control.lock().settle(self.partitions(), catalog.clone());
     }
 
     /// The number of partitions; 0 while it is not known.
     #[must_use]
     pub fn partitions(&self) -> u16 {
-        self.inner.core.partitions.len() as u16
+        self.inner.partitions.len() as u16
     }
 
     /// The partition of a key: its slot among 16,384, scaled. While the number of partitions is not
@@ -232,7 +231,7 @@ impl Grid {
         }
     }
 
-    /// The map of this name; see [`Maps::open`].
+    /// The map of this name; see [`Maps::open`](crate::Maps::open).
     ///
     /// # Errors
     /// [`OpError::Malformed`] when the name is empty, too long, or that of an internal map;
@@ -241,25 +240,25 @@ impl Grid {
         if crate::map::is_internal(name) {
             return Err(OpError::Malformed);
         }
-        self.inner.core.maps.open(name)
+        self.inner.shared.maps.open(name)
     }
 
     /// The maps that exist on this member.
     #[must_use]
     pub fn maps(&self) -> Vec<Arc<Map>> {
-        self.inner.core.maps.all()
+        self.inner.shared.maps.all()
     }
 
     /// The table that this member follows.
     #[must_use]
     pub fn table(&self) -> Option<Arc<Table>> {
-        self.inner.core.table()
+        self.inner.table()
     }
 
     /// The cluster's time, in milliseconds since 1970.
     #[must_use]
     pub fn now_ms(&self) -> u64 {
-        self.inner.core.clock.now_ms(self.inner.core.now())
+        self.inner.shared.clock.now_ms(self.inner.shared.now())
     }
 
     /// Whether data is safe: every replica that is possible exists and is complete, and no member
@@ -270,7 +269,7 @@ impl Grid {
         let is_safe = |table: &Table| {
             table.is_safe(copies, data_members)
                 && table.is_merged()
-                && table.is_of(&self.inner.core.expected.read())
+                && table.is_of(&self.inner.expected.read())
         };
         self.table().is_some_and(|table| is_safe(&table)) && !self.has_leftovers()
     }
@@ -278,13 +277,13 @@ impl Grid {
     /// Whether this member holds data of another table that is not merged yet.
     #[must_use]
     pub fn has_leftovers(&self) -> bool {
-        self.inner.core.partitions.iter().any(|partition| partition.lock().leftover)
+        self.inner.partitions.iter().any(|partition| partition.lock().leftover)
     }
 
     /// The wanted number of copies besides the primary, and the number of members that store data.
     fn shape(&self) -> (usize, usize) {
-        let copies = self.inner.core.maps.catalog().copies_max();
-        let data_members = match self.inner.core.data_members.load(Ordering::Relaxed) {
+        let copies = self.inner.shared.maps.catalog().copies_max();
+        let data_members = match self.inner.data_members.load(Ordering::Relaxed) {
             u32::MAX => self.inner.control.lock().data_members(),
             shown => shown as usize,
         };
@@ -302,14 +301,14 @@ impl Grid {
     /// `None` without a complete copy.
     #[must_use]
     pub fn digests(&self, partition: u16) -> Option<BTreeMap<String, u64>> {
-        let core = &self.inner.core;
-        let partition = core.partitions.get(usize::from(partition))?.lock();
+        let shared = &self.inner.shared;
+        let partition = self.inner.partitions.get(usize::from(partition))?.lock();
         let place = match &partition.role {
             Role::Primary(_) => 0,
             Role::Backup(role) if role.is_synced() => role.place,
             _ => return None,
         };
-        let maps = core.maps.all();
+        let maps = shared.maps.all();
         let digests = partition.digests(&maps, place);
         Some(digests.into_iter().map(|(map, digest)| ((*maps[map].name).into(), digest)).collect())
     }
@@ -318,7 +317,7 @@ impl Grid {
     /// member is the primary. One that involves several of them is counted several times.
     #[must_use]
     pub fn open_transactions(&self) -> usize {
-        self.inner.core.partitions.iter().map(|p| p.lock().open_transactions()).sum()
+        self.inner.partitions.iter().map(|p| p.lock().open_transactions()).sum()
     }
 
     /// A short description of the coordinator's state, for debugging.
@@ -330,20 +329,20 @@ impl Grid {
     /// A short description of the state of a partition, for debugging.
     #[must_use]
     pub fn describe(&self, partition: u16) -> String {
-        let partition = self.inner.core.partitions[usize::from(partition)].lock();
+        let partition = self.inner.partitions[usize::from(partition)].lock();
         partition.describe()
     }
 
     /// The other members of the view.
     #[must_use]
     pub fn peers(&self) -> Vec<Arc<Peer>> {
-        self.inner.core.peers.read().values().cloned().collect()
+        self.inner.shared.peers.read().values().cloned().collect()
     }
 
     /// Another member, if it is in the view.
     #[must_use]
     pub fn peer(&self, id: MemberId) -> Option<Arc<Peer>> {
-        self.inner.core.peer(id)
+        self.inner.shared.peer(id)
     }
 
     /// Handles that a member opened a connection, and named its session and the last message that
@@ -351,12 +350,12 @@ impl Grid {
     /// view (yet); then the connection must be closed.
     #[must_use]
     pub fn handle_opened(&self, from: MemberId, session: u64, acknowledged: u64) -> Option<Opened> {
-        let connection = self.inner.core.connections.fetch_add(1, Ordering::Relaxed);
+        let connection = self.inner.connections.fetch_add(1, Ordering::Relaxed);
         let opened = self.peer(from)?.handle_opened(connection, session, acknowledged);
         if opened.is_new {
             // Unprocessed messages of the previous session are lost.
-            for partition in &self.inner.core.partitions {
-                partition.lock().mark_incomplete(&self.inner.core, from);
+            for partition in &self.inner.partitions {
+                partition.lock().mark_incomplete(&self.inner.shared, from);
             }
         }
         Some(opened)
@@ -392,7 +391,7 @@ impl Grid {
         refused: &[u64],
     ) -> bool {
         let Some(peer) = self.peer(to) else { return false };
-        let fresh = self.inner.core.host.random();
+        let fresh = self.inner.shared.host.random();
         let useful = peer.handle_resumed(session, received, refused, fresh);
         if peer.session() != session {
             self.messages_lost(to);
@@ -404,20 +403,20 @@ impl Grid {
     pub fn handle_received(&self, to: MemberId, session: u64, received: u64, refused: &[u64]) {
         let Some(peer) = self.peer(to) else { return };
         peer.handle_received(session, received, refused);
-        let core = &self.inner.core;
-        let retiring: Vec<u16> = core.retiring.lock().iter().copied().collect();
+        let shared = &self.inner.shared;
+        let retiring: Vec<u16> = shared.retiring.lock().iter().copied().collect();
         for number in retiring {
-            core.partitions[usize::from(number)].lock().hand_over(core);
+            self.inner.partitions[usize::from(number)].lock().hand_over(shared);
         }
         self.pump(to);
     }
 
     /// Handles that unacknowledged messages to a member are lost.
     fn messages_lost(&self, to: MemberId) {
-        let core = &self.inner.core;
+        let shared = &self.inner.shared;
         self.inner.calls.handle_gone(to);
-        core.copying.lock().remove(&to);
-        for partition in &core.partitions {
+        shared.copying.lock().remove(&to);
+        for partition in &self.inner.partitions {
             partition.lock().handle_lost(to);
         }
         self.announce_to(to);
@@ -425,14 +424,14 @@ impl Grid {
 
     /// Continues the copies that are being made for a member.
     fn pump(&self, to: MemberId) {
-        let core = &self.inner.core;
-        let Some(mut open) = core.copying.lock().get(&to).cloned() else { return };
+        let shared = &self.inner.shared;
+        let Some(mut open) = shared.copying.lock().get(&to).cloned() else { return };
         while let Some(number) = open.pop_first() {
-            let done = core.partitions[usize::from(number)].lock().pump(core, to);
+            let done = self.inner.partitions[usize::from(number)].lock().pump(shared, to);
             if !done {
                 return;
             }
-            if let Some(copying) = core.copying.lock().get_mut(&to) {
+            if let Some(copying) = shared.copying.lock().get_mut(&to) {
                 copying.remove(&number);
             }
         }
@@ -443,34 +442,34 @@ impl Grid {
     /// that stores data, must not be refused for lack of them.
     pub fn expect_view(&self, view: &View) {
         let count = |members: usize| u32::try_from(members).unwrap_or(u32::MAX - 1);
-        let core = &self.inner.core;
-        let table = core.table();
-        let known = table.as_ref().and_then(|table| table.generation(core.me));
-        if known.is_some_and(|known| view.get(core.me).is_some_and(|me| me.generation != known)) {
+        let shared = &self.inner.shared;
+        let table = self.inner.table();
+        let known = table.as_ref().and_then(|table| table.generation(shared.me));
+        if known.is_some_and(|known| view.get(shared.me).is_some_and(|me| me.generation != known)) {
             // This member was removed, or comes from another cluster, so others are the primaries
             // of its partitions. It must not use the members of this view to renew its lease with
             // the old table.
-            core.lease.suspend();
+            shared.lease.suspend();
         }
-        core.members.store(count(view.len()), Ordering::Relaxed);
-        core.data_members.store(count(view.data_members()), Ordering::Relaxed);
+        shared.members.store(count(view.len()), Ordering::Relaxed);
+        self.inner.data_members.store(count(view.data_members()), Ordering::Relaxed);
         let members = view.members().iter().map(|member| (member.id, member.generation));
-        *core.expected.write() = members.collect();
+        *self.inner.expected.write() = members.collect();
     }
 
     /// Handles a new view, for which [`Grid::expect_view`] was called before.
     pub fn handle_view(&self, view: &View) {
-        let core = &self.inner.core;
-        let now = core.now();
+        let shared = &self.inner.shared;
+        let now = shared.now();
         let mut new = Vec::new();
         let gone: Vec<Arc<Peer>> = {
-            let mut peers = core.peers.write();
+            let mut peers = shared.peers.write();
             let gone = peers.extract_if(.., |id, _| !view.contains(*id));
             let gone = gone.map(|(_, peer)| peer).collect();
-            for member in view.members().iter().filter(|member| member.id != core.me) {
+            for member in view.members().iter().filter(|member| member.id != shared.me) {
                 peers.entry(member.id).or_insert_with(|| {
                     new.push(member.id);
-                    Arc::new(Peer::new(member.id, core.host.random()))
+                    Arc::new(Peer::new(member.id, shared.host.random()))
                 });
             }
             gone
@@ -480,8 +479,8 @@ impl Grid {
             let id = peer.id();
             peer.end();
             self.inner.calls.handle_gone(id);
-            core.copying.lock().remove(&id);
-            core.diverged.lock().remove(&id);
+            shared.copying.lock().remove(&id);
+            shared.diverged.lock().remove(&id);
             self.inner.listeners.forget(id);
             self.inner.blocked.lock().retain(|(member, _), slot| {
                 let stays = *member != id;
@@ -492,16 +491,16 @@ impl Grid {
             });
         }
         self.inner.refresh_interest();
-        let table = core.table();
+        let table = self.inner.table();
         if let Some(table) = table.as_ref().filter(|_| !new.is_empty()) {
             let _one_at_a_time = self.inner.adopting.lock();
-            for partition in &core.partitions {
-                partition.lock().relink(core, table);
+            for partition in &self.inner.partitions {
+                partition.lock().relink(shared, table);
             }
         }
         for id in new {
             // This opens the connection over which asides are sent back.
-            core.send(id, &Message::Alive);
+            shared.send(id, &Message::Alive);
             self.announce_to(id);
         }
         self.inner.control.lock().handle_view(now, view, table.as_ref());
@@ -515,8 +514,8 @@ impl Grid {
 
     /// Does periodic work. Must be called every [`TICK_MS`] milliseconds.
     pub fn tick(&self) {
-        let core = &self.inner.core;
-        let now = core.now();
+        let shared = &self.inner.shared;
+        let now = shared.now();
         self.renew(now);
         self.inner.calls.tick(now);
         let old = now.saturating_sub(Duration::from_millis(TICK_MS));
@@ -539,7 +538,7 @@ impl Grid {
             due.alive = is_due(&mut timers.alive_at, ALIVE_MS);
             due.forget = is_due(&mut timers.forget_at, FORGET_MS);
             due.pulse = is_due(&mut timers.pulse_at, ALIVE_MS);
-            let count = core.partitions.len();
+            let count = self.inner.partitions.len();
             if is_due(&mut timers.check_at, CHECK_MS / count.max(1) as u64) {
                 due.check = Some(timers.checked % count.max(1));
                 timers.checked += 1;
@@ -552,7 +551,7 @@ impl Grid {
         }
         let leftover = self.sweep(now, old, &due);
         // Copies of partitions of other primaries count toward memory bounds too.
-        for map in core.maps.all() {
+        for map in shared.maps.all() {
             self.inner.make_room(&map, || 0);
         }
         if due.alive {
@@ -577,27 +576,27 @@ impl Grid {
 
     /// Does periodic work in each partition. Returns whether any has data left to merge.
     fn sweep(&self, now: Duration, old: Duration, due: &Due) -> bool {
-        let core = &self.inner.core;
-        let table = core.table();
-        let missing_since_ms = core.missing_since_ms.load(Ordering::Relaxed);
-        let forget_ms = core.clock.now_ms(now).saturating_sub(REMOVAL_MS).min(missing_since_ms);
-        let removal_bytes: u64 = core.maps.all().iter().map(|map| map.removal_bytes()).sum();
+        let shared = &self.inner.shared;
+        let table = self.inner.table();
+        let missing_since_ms = shared.missing_since_ms.load(Ordering::Relaxed);
+        let forget_ms = shared.clock.now_ms(now).saturating_sub(REMOVAL_MS).min(missing_since_ms);
+        let removal_bytes: u64 = shared.maps.all().iter().map(|map| map.removal_bytes()).sum();
         let (mut leftover, mut given_up, mut crowded) = (false, 0, Vec::new());
-        for (number, partition) in core.partitions.iter().enumerate() {
+        for (number, partition) in self.inner.partitions.iter().enumerate() {
             let mut partition = partition.lock();
             leftover |= partition.leftover;
-            if partition.tick(core, now) {
+            if partition.tick(shared, now) {
                 crowded.push(number as u16);
             }
             partition.wake_old(old);
             if due.check == Some(number) {
-                partition.check(core, now);
+                partition.check(shared, now);
             }
             if due.forget {
-                partition.forget(core, now, forget_ms);
+                partition.forget(shared, now, forget_ms);
             }
             if removal_bytes > REMOVALS_BYTES_MAX {
-                given_up += partition.give_up_removals(core, now);
+                given_up += partition.give_up_removals(shared, now);
             }
             let unreported = match &table {
                 Some(table) if due.alive => partition.unreported(table),
@@ -631,13 +630,13 @@ impl Grid {
     /// Continues with partitions that have more expired entries than one sweep drops, for instance
     /// if all keys have the same hash tag and deadline.
     fn expire_crowded(&self, now: Duration, mut crowded: Vec<u16>) {
-        let core = &self.inner.core;
+        let shared = &self.inner.shared;
         let mut left = CROWDED_SWEEPS_MAX;
         while !crowded.is_empty() && left > 0 {
             crowded.retain(|number| {
                 let may_go_on = left > 0;
                 left = left.saturating_sub(1);
-                may_go_on && self.inner.at(*number, |partition| partition.expire_due(core, now))
+                may_go_on && self.inner.at(*number, |partition| partition.expire_due(shared, now))
             });
         }
     }
@@ -649,27 +648,27 @@ impl Grid {
 
     /// As [`Grid::handle_message`]; `None` when the message is malformed.
     fn process_message(&self, from: MemberId, bytes: &[u8]) -> Option<Verdict> {
-        let core = &self.inner.core;
+        let shared = &self.inner.shared;
         let message = Message::decode(bytes)?;
-        let at = |number: u16| core.partitions.get(usize::from(number));
+        let at = |number: u16| self.inner.partitions.get(usize::from(number));
         match message {
             Message::Records { partition, epoch, copy, time_ms, more, records } => {
                 let mut partition = at(partition)?.lock();
-                core.clock.observe_time(core.now(), time_ms);
-                return Some(partition.handle_records(core, from, (epoch, copy), more, records));
+                shared.clock.observe_time(shared.now(), time_ms);
+                return Some(partition.handle_records(shared, from, (epoch, copy), more, records));
             }
             Message::Alive => {}
             Message::MakeRoom { map, bytes } => {
-                let map = core.maps.open(map).ok()?;
+                let map = shared.maps.open(map).ok()?;
                 let before = map.bytes();
                 self.inner.evict(&map, || before.saturating_sub(map.bytes()) >= bytes);
             }
             Message::Invite { partition, epoch } => {
-                at(partition)?.lock().handle_invite(core, from, epoch);
+                at(partition)?.lock().handle_invite(shared, from, epoch);
             }
             Message::SyncAsk { partition, epoch, ask, place, held } => {
                 let incomplete =
-                    at(partition)?.lock().handle_ask(core, from, epoch, ask, place, &held);
+                    at(partition)?.lock().handle_ask(shared, from, epoch, ask, place, &held);
                 if incomplete {
                     self.send_to_coordinator(Message::Incomplete {
                         partition,
@@ -679,17 +678,17 @@ impl Grid {
                 }
             }
             Message::SyncStart { partition, epoch, ask, maps } => {
-                at(partition)?.lock().handle_start(core, from, epoch, ask, &maps);
+                at(partition)?.lock().handle_start(shared, from, epoch, ask, &maps);
             }
             Message::Chunk { partition, epoch, map, start, end, first, last, items } => {
                 let partition = at(partition)?;
-                let map = core.maps.open(map).ok()?;
+                let map = shared.maps.open(map).ok()?;
                 let is_range = start <= end && end <= ALL_HASHES.end;
                 let part = is_range.then_some(ChunkRange { range: start..end, first, last })?;
-                partition.lock().handle_chunk(core, from, epoch, &map, &part, items)?;
+                partition.lock().handle_chunk(shared, from, epoch, &map, &part, items)?;
             }
             Message::SyncDone { partition, epoch, ask } => {
-                at(partition)?.lock().handle_done(core, from, epoch, ask);
+                at(partition)?.lock().handle_done(shared, from, epoch, ask);
             }
             Message::Synced { partition, epoch, ask } => {
                 let place = at(partition)?.lock().handle_synced(from, epoch, ask);
@@ -704,25 +703,25 @@ impl Grid {
                 }
             }
             Message::Check { partition, epoch, copy, digests } => {
-                at(partition)?.lock().handle_check(core, from, (epoch, copy), &digests);
+                at(partition)?.lock().handle_check(shared, from, (epoch, copy), &digests);
             }
             Message::Handoff { partition, epoch } => {
-                at(partition)?.lock().handle_handoff(core, from, epoch);
+                at(partition)?.lock().handle_handoff(shared, from, epoch);
             }
             Message::Diverged { stamp } => {
-                core.diverged.lock().insert(from, stamp);
-                for partition in &core.partitions {
-                    partition.lock().give_up_handoff(core, from);
+                shared.diverged.lock().insert(from, stamp);
+                for partition in &self.inner.partitions {
+                    partition.lock().give_up_handoff(shared, from);
                 }
             }
             Message::Ask { id, version, partition, map, waits, op } => {
-                core.clock.observe(version);
+                shared.clock.observe(version);
                 at(partition)?;
                 self.handle_ask(from, id, partition, map, waits, &op);
             }
             Message::Cancel { id } => self.handle_cancel(from, id),
             Message::Answer { id, version, outcome } => {
-                core.clock.observe(version);
+                shared.clock.observe(version);
                 self.inner.calls.handle_answer(from, id, Answer::Outcome(outcome));
             }
             Message::MergeAsk { id, partition, held } => {
@@ -741,16 +740,16 @@ impl Grid {
                 self.inner.calls.handle_answer(from, id, Answer::Merged(done));
             }
             Message::Query => {
-                let table = core.table().map(|table| Table::clone(&table));
-                let version = core.clock.last();
-                core.send(from, &Message::Report { version, table });
+                let table = self.inner.table().map(|table| Table::clone(&table));
+                let version = shared.clock.last();
+                shared.send(from, &Message::Report { version, table });
             }
             Message::Report { version, table } => {
-                core.clock.observe(version);
+                shared.clock.observe(version);
                 self.handle_report(from, table);
             }
             Message::Table { version, now_ms, table } => {
-                core.clock.observe(version);
+                shared.clock.observe(version);
                 self.handle_table(from, table, now_ms);
             }
             Message::Pulse { stamp, now_ms } => self.handle_pulse(from, stamp, now_ms),
@@ -772,16 +771,16 @@ impl Grid {
             Message::Publish { id, topic, payload } => {
                 let (topic, payload) = (topic.to_vec().into(), payload.to_vec().into());
                 let count = self.inner.topics.deliver(&topic, &payload);
-                core.send(from, &Message::Delivered { id, count });
+                shared.send(from, &Message::Delivered { id, count });
             }
             Message::Delivered { id, count } => {
                 self.inner.calls.handle_answer(from, id, Answer::Delivered(count));
             }
             Message::Subscriptions { id, query } => {
                 // A member that does not read its answers gets no more of them.
-                if core.peer(from).is_some_and(|peer| !peer.is_full()) {
+                if shared.peer(from).is_some_and(|peer| !peer.is_full()) {
                     let found = self.inner.topics.query(&query);
-                    core.send(from, &Message::Subscribed { id, found });
+                    shared.send(from, &Message::Subscribed { id, found });
                 }
             }
             Message::Subscribed { id, found } => {
@@ -801,14 +800,14 @@ impl Grid {
 
     /// Answers, as the primary, a member that offers data to merge.
     fn handle_merge_ask(&self, from: MemberId, id: u64, partition: &Partition, held: &Held<'_>) {
-        let core = &self.inner.core;
-        match core.maps.open(held.map) {
+        let shared = &self.inner.shared;
+        match shared.maps.open(held.map) {
             Ok(map) if partition.serving_primary().is_some() => {
                 let ranges = partition.wanted(&map, held);
-                core.send(from, &Message::MergeWant { id, ranges });
+                shared.send(from, &Message::MergeWant { id, ranges });
             }
             _ => {
-                core.send(from, &Message::Merged { id, done: false });
+                shared.send(from, &Message::Merged { id, done: false });
             }
         }
     }
@@ -826,7 +825,7 @@ struct Due {
 impl Inner {
     /// Calls `work` with the locked partition, and publishes the resulting events.
     fn at<R>(&self, partition: u16, work: impl FnOnce(&mut Partition) -> R) -> R {
-        let mut partition = self.core.partitions[usize::from(partition)].lock();
+        let mut partition = self.partitions[usize::from(partition)].lock();
         let result = work(&mut partition);
         let events = partition.take_events();
         drop(partition);
@@ -849,7 +848,7 @@ impl Inner {
         if op.effect() == Effect::Adds {
             self.make_room(map, || op.added_bytes());
         }
-        self.at(partition, |partition| partition.execute(&self.core, map, now, op))
+        self.at(partition, |partition| partition.execute(&self.shared, map, now, op))
     }
 
     /// Evicts from a map until `needed` more bytes fit. Other primaries are asked to evict what
@@ -863,8 +862,8 @@ impl Inner {
         }
         self.evict(map, || over() == 0);
         let bytes = over();
-        if bytes > 0 && needed > 0 && map.may_ask_for_room(self.core.now()) {
-            self.core.send_all(&Message::MakeRoom { map: &map.name, bytes });
+        if bytes > 0 && needed > 0 && map.may_ask_for_room(self.shared.now()) {
+            self.shared.send_all(&Message::MakeRoom { map: &map.name, bytes });
         }
     }
 
@@ -872,9 +871,9 @@ impl Inner {
     /// left to evict. It takes one entry at a time from each partition, so that none is emptied for
     /// the others.
     fn evict(&self, map: &Arc<Map>, is_enough: impl Fn() -> bool) {
-        let count = self.core.partitions.len();
-        let start = self.core.host.random() as usize % count.max(1);
-        let now = self.core.now();
+        let count = self.partitions.len();
+        let start = self.shared.host.random() as usize % count.max(1);
+        let now = self.shared.now();
         for _ in 0..EVICTIONS_OF_PARTITION_MAX {
             let mut is_any = false;
             for step in 0..count {
@@ -882,7 +881,7 @@ impl Inner {
                     return;
                 }
                 let number = ((start + step) % count) as u16;
-                is_any |= self.at(number, |partition| partition.evict(&self.core, map, now));
+                is_any |= self.at(number, |partition| partition.evict(&self.shared, map, now));
             }
             if !is_any {
                 return;
@@ -890,7 +889,17 @@ impl Inner {
         }
     }
 
+    /// The table that this member follows.
+    fn table(&self) -> Option<Arc<Table>> {
+        self.table.read().clone()
+    }
+
+    /// Whether the view has members, none of which stores data.
+    fn has_no_data_member(&self) -> bool {
+        self.data_members.load(Ordering::Relaxed) == 0
+    }
+
     fn report(&self, report: Report) {
-        self.core.host.report(report);
+        self.shared.host.report(report);
     }
 }

@@ -19,11 +19,11 @@
 //! [`session`], `message`, [`table`], [`plan`], `control`, [`grid`].
 
 pub mod clock;
-pub mod core;
 pub mod entry;
 pub mod event;
 pub mod glob;
 pub mod grid;
+pub mod host;
 pub mod map;
 pub mod op;
 pub mod plan;
@@ -46,18 +46,20 @@ mod limits;
 mod message;
 mod ordered;
 mod partition;
+mod partitions;
 mod reply;
+mod shared;
 #[cfg(test)]
 mod testing;
 mod value;
 
 pub use clock::{Clock, Version};
-pub use core::{GridSettings, Host, Report};
 pub use entry::KINDS_MAX;
 pub use error::OpError;
 pub use event::{Class, Event};
 pub use grid::{Grid, Later, Listener, Started};
 pub use hasher::KeyHasher;
+pub use host::{GridSettings, Host, Report};
 pub use limits::{KEY_BYTES_MAX, MAPS_MAX, VALUE_BYTES_MAX};
 pub use map::{Map, MapCatalog, MapSettings, Maps};
 pub use message::FORMAT;

@@ -79,7 +79,7 @@ impl Inner {
         for (member, maps) in others.iter() {
             let wanted: Vec<_> =
                 events.iter().filter(|event| maps.contains(&event.map)).cloned().collect();
-            let Some(peer) = self.core.peer(*member).filter(|_| !wanted.is_empty()) else {
+            let Some(peer) = self.shared.peer(*member).filter(|_| !wanted.is_empty()) else {
                 continue;
             };
             if peer.is_full() {
@@ -98,7 +98,7 @@ impl Inner {
         ms_max: u64,
         message: impl Fn(u64) -> Message<'m>,
     ) -> Vec<u64> {
-        let deadline = self.core.now() + Duration::from_millis(ms_max);
+        let deadline = self.shared.now() + Duration::from_millis(ms_max);
         let ask = |peer: Arc<Peer>| {
             let id = self.calls.begin(peer.id(), deadline);
             peer.push(|bytes| message(id).encode(bytes));
@@ -113,15 +113,15 @@ impl Inner {
         wanted.extend(self.listeners.others.read().values().flatten().cloned());
         for map in &wanted {
             // Creates the map, so that its first event is published too.
-            let _ = self.core.maps.open(map);
+            let _ = self.shared.maps.open(map);
         }
-        for map in self.core.maps.all() {
+        for map in self.shared.maps.all() {
             map.listened.store(wanted.contains(&*map.name), Ordering::Relaxed);
         }
     }
 
     pub(super) fn take_setting(&self, name: &str, value: &str, version: Version) {
-        self.core.clock.observe(version);
+        self.shared.clock.observe(version);
         let mut settings = self.settings.lock();
         let newer = settings.get(name).is_none_or(|(_, here)| *here < version);
         if newer && (settings.len() < SETTINGS_MAX || settings.contains_key(name)) {
@@ -136,10 +136,10 @@ impl Grid {
         let inner = &self.inner;
         let maps = inner.listeners.own_maps();
         if !maps.is_empty() {
-            inner.core.send(member, &Message::Interest { maps });
+            inner.shared.send(member, &Message::Interest { maps });
         }
         for (name, (value, version)) in &*inner.settings.lock() {
-            inner.core.send(member, &Message::Setting { name, value, version: *version });
+            inner.shared.send(member, &Message::Setting { name, value, version: *version });
         }
     }
 
@@ -253,17 +253,17 @@ impl Grid {
     fn announce_interest(&self) {
         self.inner.refresh_interest();
         let maps = self.inner.listeners.own_maps();
-        self.inner.core.send_all(&Message::Interest { maps });
+        self.inner.shared.send_all(&Message::Interest { maps });
     }
 
     /// Completes once all other members have processed what this one has announced so far (the maps
     /// that it listens to, and settings), or after [`OP_MS_MAX`].
     pub fn announcements_received(&self) -> Later<()> {
         let inner = Arc::clone(&self.inner);
-        let deadline = inner.core.now() + Duration::from_millis(OP_MS_MAX);
+        let deadline = inner.shared.now() + Duration::from_millis(OP_MS_MAX);
         let announced: Vec<_> = self.peers().into_iter().map(|p| (p.last_sent(), p)).collect();
         Box::pin(poll_fn(move |context| {
-            let now = inner.core.now();
+            let now = inner.shared.now();
             let mut is_open = false;
             for (sent, peer) in &announced {
                 is_open |= peer.wait(*sent, now, context.waker());
@@ -290,9 +290,9 @@ impl Grid {
 
     /// Changes a setting on all members.
     pub fn set_setting(&self, name: &str, value: &str) {
-        let core = &self.inner.core;
-        let version = core.clock.next(core.now());
+        let shared = &self.inner.shared;
+        let version = shared.clock.next(shared.now());
         self.inner.take_setting(name, value, version);
-        core.send_all(&Message::Setting { name, value, version });
+        shared.send_all(&Message::Setting { name, value, version });
     }
 }

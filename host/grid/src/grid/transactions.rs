@@ -132,16 +132,16 @@ impl Inner {
         }
         for MapOp { map, op } in ops {
             if op.effect() == Effect::Adds
-                && let Ok(map) = self.core.maps.open(map)
+                && let Ok(map) = self.shared.maps.open(map)
             {
                 self.make_room(&map, || op.added_bytes());
             }
         }
-        self.at(partition, |partition| partition.execute(&self.core, map, now, op))
+        self.at(partition, |partition| partition.execute(&self.shared, map, now, op))
     }
 
     fn start_running(self: &Arc<Self>, home: u16, op: &Op<'_>, now: Duration) -> Executed {
-        if self.core.partitions[usize::from(home)].lock().serving_primary().is_none() {
+        if self.partitions[usize::from(home)].lock().serving_primary().is_none() {
             return Executed::NotHere;
         }
         if self.running.count.fetch_add(1, Ordering::Relaxed) >= RUNNING_MAX {
@@ -163,7 +163,7 @@ impl Inner {
         });
         // It begins before any operation that is started later: those find its keys locked.
         if running.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending() {
-            self.core.host.spawn(running);
+            self.shared.host.spawn(running);
         }
         Executed::Runs(slot)
     }
@@ -171,7 +171,7 @@ impl Inner {
     /// Finds out what became of a transaction, and does what follows from it.
     pub(super) fn resolve(self: &Arc<Self>, partition: u16, unresolved: Unresolved) {
         let inner = Arc::clone(self);
-        self.core.host.spawn(Box::pin(async move {
+        self.shared.host.spawn(Box::pin(async move {
             let id = match unresolved {
                 Unresolved::Ask(id) => {
                     match inner.decision(id).await {
@@ -192,7 +192,7 @@ impl Inner {
                     id
                 }
             };
-            let now = inner.core.now();
+            let now = inner.shared.now();
             inner.at(partition, |partition| partition.tried_to_resolve(id, now));
         }));
     }
@@ -210,9 +210,9 @@ impl Inner {
     /// Sends a step to the primary of a partition, whichever member that is.
     async fn ask_once(self: &Arc<Self>, partition: u16, step: TransactionOp<'_>) -> Option<Reply> {
         // Any map: the step names its own.
-        let map = self.core.maps.at(0)?;
+        let map = self.shared.maps.at(0)?;
         let op = Op::Transaction(step);
-        let owned = self.own(&map, partition, &op, self.core.now()).ok()?;
+        let owned = self.own(&map, partition, &op, self.shared.now()).ok()?;
         route(Arc::clone(self), owned).await.ok()
     }
 
@@ -235,14 +235,14 @@ impl Inner {
 
     /// Applies a decided transaction in those of its partitions that this member leads, at once.
     fn commit_here(self: &Arc<Self>, id: TransactionId, participants: &[u16]) {
-        let now = self.core.now();
+        let now = self.shared.now();
         if !self.may_serve(now) {
             return;
         }
-        let Some(map) = self.core.maps.at(0) else { return };
+        let Some(map) = self.shared.maps.at(0) else { return };
         for number in [id.home].into_iter().chain(participants.iter().copied()) {
             let commit = Op::Transaction(TransactionOp::Commit(id));
-            self.at(number, |partition| partition.execute(&self.core, &map, now, &commit));
+            self.at(number, |partition| partition.execute(&self.shared, &map, now, &commit));
         }
     }
 }
@@ -256,11 +256,11 @@ async fn run(
     ops: &[MapOp<'_>],
     batch: bool,
 ) -> Executed {
-    let started = inner.core.clock.next(now);
+    let started = inner.shared.clock.next(now);
     let deadline = now + Duration::from_millis(LOCK_MS_MAX);
     loop {
         let attempt = inner.running.attempts.fetch_add(1, Ordering::Relaxed);
-        let id = TransactionId { started, member: inner.core.me, attempt, home };
+        let id = TransactionId { started, member: inner.shared.me, attempt, home };
         let mut transaction = match Transaction::new(inner, id, now, watched, ops) {
             Ok(transaction) => transaction,
             Err(error) => return Executed::Done(Err(error), None),
@@ -278,7 +278,7 @@ async fn run(
         match stop {
             Stop::Moved => return Executed::NotHere,
             Stop::Failed(error) => return Executed::Done(Err(error), None),
-            Stop::Conflict(..) | Stop::LocksLost if inner.core.now() >= deadline => {
+            Stop::Conflict(..) | Stop::LocksLost if inner.shared.now() >= deadline => {
                 return Executed::Done(Err(OpError::Conflict), None);
             }
             Stop::LocksLost => {}
@@ -306,7 +306,7 @@ impl Transaction {
         let names = watched.iter().map(|watched| watched.map).chain(ops.iter().map(|op| op.map));
         for name in names {
             if !maps.iter().any(|map| *map.name == *name) {
-                maps.push(inner.core.maps.open(name)?);
+                maps.push(inner.shared.maps.open(name)?);
             }
         }
         let only_reads = ops.iter().all(|op| op.op.effect() == Effect::Reads);
@@ -321,7 +321,7 @@ impl Transaction {
 
     /// The partition of a key.
     pub(super) fn partition_of(&self, key: &[u8]) -> u16 {
-        let count = self.inner.core.partitions.len() as u16;
+        let count = self.inner.partitions.len() as u16;
         crate::slot::partition(crate::slot::slot(key), count)
     }
 
@@ -370,7 +370,7 @@ impl Transaction {
         });
         let owned = self.inner.own(&map, partition, &step, self.started);
         let inner = Arc::clone(&self.inner);
-        let here = inner.core.me;
+        let here = inner.shared.me;
         Box::pin(async move {
             let owned = owned?;
             // Only the primary of the home partition may run it.
@@ -442,12 +442,12 @@ impl Transaction {
             self.abort();
             return Ok(Ok(reply));
         }
-        let (id, now) = (self.id, inner.core.now());
+        let (id, now) = (self.id, inner.shared.now());
         let home = id.home;
         let participants: Vec<u16> =
             self.partitions.keys().copied().filter(|number| *number != home).collect();
         let decided = inner
-            .at(home, |partition| partition.decide(&inner.core, id, participants.clone(), now));
+            .at(home, |partition| partition.decide(&inner.shared, id, participants.clone(), now));
         let ticket = match decided {
             Ok(ticket) => ticket,
             Err(OpError::Conflict) => return Err(Stop::Moved),
@@ -461,13 +461,13 @@ impl Transaction {
                 return Ok(Err(error));
             }
         }
-        if inner.core.members_here() < inner.core.settings.min_members {
+        if inner.shared.members_here() < inner.shared.settings.min_members {
             // The other members may go on without this one, and without this decision.
             return Ok(Err(OpError::Indeterminate));
         }
         inner.commit_here(id, &participants);
         let finishing = Arc::clone(&inner);
-        inner.core.host.spawn(Box::pin(async move {
+        inner.shared.host.spawn(Box::pin(async move {
             finishing.finish_transaction(id, &participants).await;
         }));
         Ok(Ok(reply))
@@ -488,19 +488,19 @@ impl Transaction {
                 stop => stop,
             })?;
         }
-        let core = &self.inner.core;
-        let is_open = core.partitions[usize::from(home)].lock().has_open(id);
-        if is_open && core.lease.is_held(core.now()) { Ok(()) } else { Err(Stop::LocksLost) }
+        let shared = &self.inner.shared;
+        let is_open = self.inner.partitions[usize::from(home)].lock().has_open(id);
+        if is_open && shared.lease.is_held(shared.now()) { Ok(()) } else { Err(Stop::LocksLost) }
     }
 
     /// Releases all locks; what was executed is dropped.
     pub(super) fn abort(&mut self) {
         let (inner, id) = (Arc::clone(&self.inner), self.id);
-        let now = inner.core.now();
+        let now = inner.shared.now();
         let mut others = Vec::new();
         for number in std::mem::take(&mut self.partitions).into_keys() {
-            if inner.primary(number) == Some(inner.core.me) {
-                inner.at(number, |partition| partition.abort(&inner.core, id, now));
+            if inner.primary(number) == Some(inner.shared.me) {
+                inner.at(number, |partition| partition.abort(&inner.shared, id, now));
             } else {
                 others.push(number);
             }
@@ -508,7 +508,7 @@ impl Transaction {
         for number in others {
             // If it does not arrive, that primary asks what became of the transaction.
             let inner = Arc::clone(&inner);
-            self.inner.core.host.spawn(Box::pin(async move {
+            self.inner.shared.host.spawn(Box::pin(async move {
                 inner.ask_once(number, TransactionOp::Abort(id)).await;
             }));
         }

@@ -21,12 +21,12 @@ use rand::SeedableRng as _;
 use rand::rngs::SmallRng;
 
 use crate::access::{Access, Changes};
-use crate::core::Core;
 use crate::fragment::{Fragment, count, weigh};
 use crate::item::Held;
 use crate::limits::OP_MS_MAX;
 use crate::map::Map;
 use crate::message::Message;
+use crate::shared::Shared;
 use crate::table::Table;
 
 pub(crate) use backup::{BackupRole, ChunkRange};
@@ -128,7 +128,7 @@ impl Partition {
     /// Calls `work` with access to a fragment, and updates the map's counters.
     fn access<R>(
         &mut self,
-        core: &Core,
+        shared: &Shared,
         map: &Map,
         now: Duration,
         work: impl FnOnce(&mut Access<'_>) -> R,
@@ -140,7 +140,7 @@ impl Partition {
         let before = weigh(fragment);
         let may_evict = self.transactions.is_idle();
         let (rng, changes) = (&mut self.rng, &mut self.changes);
-        let result = work(&mut access_to(core, map, fragment, rng, changes, may_evict, now));
+        let result = work(&mut access_to(shared, map, fragment, rng, changes, may_evict, now));
         count(map, before, fragment);
         result
     }
@@ -155,7 +155,7 @@ impl Partition {
     }
 
     /// Takes expired keys of each map, at most `max` of each.
-    fn take_due(&mut self, core: &Core, now_ms: u64, max: usize) -> Vec<(Arc<Map>, Due)> {
+    fn take_due(&mut self, shared: &Shared, now_ms: u64, max: usize) -> Vec<(Arc<Map>, Due)> {
         let mut all = Vec::new();
         for (index, fragment) in self.fragments.iter_mut().enumerate() {
             let mut due = Vec::new();
@@ -163,7 +163,7 @@ impl Partition {
                 fragment.take_due(now_ms, max, &mut due);
             }
             if !due.is_empty()
-                && let Some(map) = core.maps.at(index)
+                && let Some(map) = shared.maps.at(index)
             {
                 all.push((map, due));
             }
@@ -186,9 +186,9 @@ impl Partition {
     }
 
     /// Drops all data.
-    pub(crate) fn drop_all(&mut self, core: &Core) {
+    pub(crate) fn drop_all(&mut self, shared: &Shared) {
         for (index, fragment) in std::mem::take(&mut self.fragments).into_iter().enumerate() {
-            if let (Some(fragment), Some(map)) = (fragment, core.maps.at(index)) {
+            if let (Some(fragment), Some(map)) = (fragment, shared.maps.at(index)) {
                 count(&map, weigh(&fragment), &Fragment::default());
             }
         }
@@ -220,7 +220,7 @@ impl Partition {
     /// Returns `false` when this member became primary with an incomplete copy.
     pub(crate) fn adopt(
         &mut self,
-        core: &Core,
+        shared: &Shared,
         old: Option<&Table>,
         table: &Table,
         continuous: bool,
@@ -239,7 +239,7 @@ impl Partition {
         }
         if recopies {
             // All copies are compared again; the copy of the next primary counts as it is.
-            let takes_over = assignment.primary() == Some(core.me);
+            let takes_over = assignment.primary() == Some(shared.me);
             match &mut self.role {
                 Role::Primary(role) => role.links.clear(),
                 Role::Backup(role) if !takes_over => role.forget_place(),
@@ -247,23 +247,23 @@ impl Partition {
             }
         }
         let mut is_whole = true;
-        let led = matches!(self.role, Role::Primary(_)) && assignment.primary() != Some(core.me);
+        let led = matches!(self.role, Role::Primary(_)) && assignment.primary() != Some(shared.me);
         let writes = if led { std::mem::take(&mut self.in_flight) } else { VecDeque::new() };
         // A member that was removed, or diverged, does not hand over.
         let stays = |id| {
             let generation = old.and_then(|old| old.generation(id));
-            let away = core.diverged.lock().get(&id).is_some_and(|stamp| *stamp >= table.stamp);
+            let away = shared.diverged.lock().get(&id).is_some_and(|stamp| *stamp >= table.stamp);
             !away && generation.is_some() && generation == table.generation(id)
         };
-        match assignment.of(core.me) {
-            Some(_) if assignment.primary() == Some(core.me) => {
-                is_whole = self.become_primary(core, stays, assignment);
+        match assignment.of(shared.me) {
+            Some(_) if assignment.primary() == Some(shared.me) => {
+                is_whole = self.become_primary(shared, stays, assignment);
             }
-            Some(replica) => self.become_backup(core, stays, assignment, replica.place),
+            Some(replica) => self.become_backup(shared, stays, assignment, replica.place),
             None => {
                 self.role = Role::Idle;
                 if !self.leftover {
-                    self.drop_all(core);
+                    self.drop_all(shared);
                 }
             }
         }
@@ -273,40 +273,40 @@ impl Partition {
         }
         if led && let Some(to) = assignment.primary() {
             let writes = writes.into_iter().map(|(_, needs)| needs).collect();
-            let since = core.now();
+            let since = shared.now();
             self.retiring = Some(Retiring { to, epoch: assignment.epoch, since, writes });
             self.give_up_waiters();
-            self.hand_over(core);
+            self.hand_over(shared);
         }
         self.wake_all();
         is_whole
     }
 
     /// Sends the hand-over to the next primary, once all writes are settled.
-    pub(crate) fn hand_over(&mut self, core: &Core) {
+    pub(crate) fn hand_over(&mut self, shared: &Shared) {
         let Some(retiring) = &mut self.retiring else { return };
         retiring.writes.retain(ticket::is_open);
-        let late = core.now() >= retiring.since + Duration::from_millis(OP_MS_MAX);
+        let late = shared.now() >= retiring.since + Duration::from_millis(OP_MS_MAX);
         let message = Message::Handoff { partition: self.number, epoch: retiring.epoch };
         let settled = retiring.writes.is_empty() || late;
-        if settled && (core.send(retiring.to, &message).is_some() || late) {
+        if settled && (shared.send(retiring.to, &message).is_some() || late) {
             self.retiring = None;
-            core.retiring.lock().remove(&self.number);
+            shared.retiring.lock().remove(&self.number);
         } else {
-            core.retiring.lock().insert(self.number);
+            shared.retiring.lock().insert(self.number);
         }
     }
 
     /// Does periodic work. Returns whether more expired entries may be left.
-    pub(crate) fn tick(&mut self, core: &Core, now: Duration) -> bool {
-        self.hand_over(core);
+    pub(crate) fn tick(&mut self, shared: &Shared, now: Duration) -> bool {
+        self.hand_over(shared);
         match &self.role {
             Role::Primary(_) => {
-                let is_more = self.expire_due(core, now);
+                let is_more = self.expire_due(shared, now);
                 self.invite_again();
                 return is_more;
             }
-            Role::Backup(_) => self.ask_again(core, now),
+            Role::Backup(_) => self.ask_again(shared, now),
             Role::Idle => {}
         }
         false
@@ -354,7 +354,7 @@ impl Partition {
 
 /// Access of an operation to a fragment. Its records and events go to `changes`.
 fn access_to<'p>(
-    core: &'p Core,
+    shared: &'p Shared,
     map: &'p Map,
     fragment: &'p mut Fragment,
     rng: &'p mut SmallRng,
@@ -365,14 +365,14 @@ fn access_to<'p>(
     Access {
         map,
         fragment,
-        clock: &core.clock,
-        hasher: &core.settings.hasher,
+        clock: &shared.clock,
+        hasher: &shared.settings.hasher,
         rng,
         changes,
         since_start: now,
-        now_ms: core.clock.now_ms(now),
-        merging: core.may_merge(now),
+        now_ms: shared.clock.now_ms(now),
+        merging: shared.may_merge(now),
         may_evict,
-        missing_since_ms: core.missing_since_ms.load(Ordering::Relaxed),
+        missing_since_ms: shared.missing_since_ms.load(Ordering::Relaxed),
     }
 }

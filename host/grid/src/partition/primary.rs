@@ -11,7 +11,6 @@ use smallvec::SmallVec;
 
 use super::ticket::{Need, Needs, Ticket, is_received};
 use super::{Partition, Role};
-use crate::core::Core;
 use crate::encoding;
 use crate::event::Event;
 use crate::item::{ALL_HASHES, Held, Item};
@@ -19,6 +18,7 @@ use crate::map::Map;
 use crate::message::{MapStart, Message};
 use crate::op::{Effect, Op, is_held_by_another};
 use crate::session::{Peer, Sent};
+use crate::shared::Shared;
 use crate::table::{Assignment, Table};
 use crate::{OpError, Reply, Version};
 
@@ -217,7 +217,7 @@ impl Partition {
     /// Becomes the primary, or stays it. Returns whether its copy is complete.
     pub(super) fn become_primary(
         &mut self,
-        core: &Core,
+        shared: &Shared,
         stays: impl Fn(MemberId) -> bool,
         assignment: &Assignment,
     ) -> bool {
@@ -252,17 +252,17 @@ impl Partition {
         awaits = awaits.filter(|before| {
             stays(*before)
                 && self.handed != Some((*before, assignment.epoch))
-                && core.peer(*before).is_some()
+                && shared.peer(*before).is_some()
         });
         let mut links = Vec::new();
-        for replica in assignment.replicas.iter().filter(|replica| replica.member != core.me) {
-            let Some(peer) = core.peer(replica.member) else { continue };
+        for replica in assignment.replicas.iter().filter(|replica| replica.member != shared.me) {
+            let Some(peer) = shared.peer(replica.member) else { continue };
             let known = old.iter().position(|link| link.peer.id() == replica.member);
             let known = known.map(|at| old.swap_remove(at));
             // A new peer has a new session and does not know the previous one.
             let link = match known.filter(|link| Arc::ptr_eq(&link.peer, &peer)) {
                 Some(link)
-                    if link.place <= replica.place || core.maps.catalog().copies_are_equal() =>
+                    if link.place <= replica.place || shared.maps.catalog().copies_are_equal() =>
                 {
                     // Once the table says that its copy is incomplete, no member can take over with
                     // it.
@@ -293,17 +293,17 @@ impl Partition {
         if awaits.is_none() {
             self.invite();
             if takes_over {
-                self.recover_transactions(core);
+                self.recover_transactions(shared);
             }
         }
         is_whole
     }
 
     /// Adds links to members that are in the view now, but were not when the table arrived.
-    pub(crate) fn relink(&mut self, core: &Core, table: &Table) {
+    pub(crate) fn relink(&mut self, shared: &Shared, table: &Table) {
         let assignment = &table.partitions[usize::from(self.number)];
         if matches!(self.role, Role::Primary(_)) && self.epoch == assignment.epoch {
-            self.become_primary(core, |_| true, assignment);
+            self.become_primary(shared, |_| true, assignment);
         }
     }
 
@@ -336,20 +336,20 @@ impl Partition {
     }
 
     /// Handles that the former primary has handed over.
-    pub(crate) fn handle_handoff(&mut self, core: &Core, from: MemberId, epoch: u64) {
-        if self.epoch != epoch || !self.take_over(core, from, true) {
+    pub(crate) fn handle_handoff(&mut self, shared: &Shared, from: MemberId, epoch: u64) {
+        if self.epoch != epoch || !self.take_over(shared, from, true) {
             self.handed = Some((from, epoch));
         }
     }
 
     /// Handles that the former primary will not hand over: its last messages are lost.
-    pub(crate) fn give_up_handoff(&mut self, core: &Core, from: MemberId) {
-        self.take_over(core, from, false);
+    pub(crate) fn give_up_handoff(&mut self, shared: &Shared, from: MemberId) {
+        self.take_over(shared, from, false);
     }
 
     /// Starts to serve, if it was waiting for this member. Returns whether it was. `settled` when
     /// all backups have the data that it takes over.
-    fn take_over(&mut self, core: &Core, from: MemberId, settled: bool) -> bool {
+    fn take_over(&mut self, shared: &Shared, from: MemberId, settled: bool) -> bool {
         let Role::Primary(role) = &mut self.role else { return false };
         if role.awaits != Some(from) {
             return false;
@@ -357,7 +357,7 @@ impl Partition {
         role.awaits = None;
         self.inherited &= !settled;
         self.step.clear();
-        self.recover_transactions(core);
+        self.recover_transactions(shared);
         self.invite();
         self.wake_all();
         true
@@ -366,7 +366,7 @@ impl Partition {
     /// Executes an operation, if this member is the serving primary.
     pub(crate) fn execute(
         &mut self,
-        core: &Core,
+        shared: &Shared,
         map: &Arc<Map>,
         now: Duration,
         op: &Op<'_>,
@@ -378,26 +378,26 @@ impl Partition {
             return Executed::Done(Err(error), None);
         }
         if let Op::Transaction(op) = op {
-            return self.transact(core, map, now, op);
+            return self.transact(shared, map, now, op);
         }
         if !self.transactions.is_idle()
-            && let Some(queued) = self.wait_for_locks(core, map, op)
+            && let Some(queued) = self.wait_for_locks(shared, map, op)
         {
             return queued;
         }
-        self.execute_unlocked(core, map, now, op)
+        self.execute_unlocked(shared, map, now, op)
     }
 
     /// As [`Partition::execute`], ignoring locks.
     pub(super) fn execute_unlocked(
         &mut self,
-        core: &Core,
+        shared: &Shared,
         map: &Arc<Map>,
         now: Duration,
         op: &Op<'_>,
     ) -> Executed {
         let leases = match op {
-            Op::Lease(..) => Some(core.maps.leases_of(map)),
+            Op::Lease(..) => Some(shared.maps.leases_of(map)),
             _ => None,
         };
         let map = match &leases {
@@ -406,26 +406,26 @@ impl Partition {
             None => map,
         };
         if op.effect() > Effect::Reads {
-            if let Err(error) = self.may_write(core, map) {
+            if let Err(error) = self.may_write(shared, map) {
                 return Executed::Done(Err(error), None);
             }
-            if self.is_held(core, map, now, op) {
+            if self.is_held(shared, map, now, op) {
                 return Executed::Done(Err(OpError::Held), None);
             }
         }
-        let reply = self.access(core, map, now, |access| op.execute(access));
-        let hash = op.key().map_or(0, |key| core.settings.hasher.hash(key));
-        let needs = self.replicate(core, map, now);
+        let reply = self.access(shared, map, now, |access| op.execute(access));
+        let hash = op.key().map_or(0, |key| shared.settings.hasher.hash(key));
+        let needs = self.replicate(shared, map, now);
         let needs =
             if needs.is_empty() { self.settling(map, hash, op.key().is_none()) } else { needs };
         let ticket = self.ticket(needs);
-        self.serve_waiters(core, map, now);
+        self.serve_waiters(shared, map, now);
         Executed::Done(reply, ticket)
     }
 
     /// Checks that a write of this map may start.
-    pub(super) fn may_write(&self, core: &Core, map: &Map) -> Result<(), OpError> {
-        let (here, needed) = (core.members_here(), core.settings.min_members);
+    pub(super) fn may_write(&self, shared: &Shared, map: &Map) -> Result<(), OpError> {
+        let (here, needed) = (shared.members_here(), shared.settings.min_members);
         if here < needed {
             return Err(OpError::TooFewMembers { here, needed });
         }
@@ -438,10 +438,16 @@ impl Partition {
     }
 
     /// Whether another owner holds a key of an operation.
-    pub(super) fn is_held(&mut self, core: &Core, map: &Map, now: Duration, op: &Op<'_>) -> bool {
+    pub(super) fn is_held(
+        &mut self,
+        shared: &Shared,
+        map: &Map,
+        now: Duration,
+        op: &Op<'_>,
+    ) -> bool {
         let Some(leases) = map.leases() else { return false };
         let owner = op.owner();
-        self.access(core, leases, now, |access| {
+        self.access(shared, leases, now, |access| {
             op.keys().iter().any(|key| is_held_by_another(access, key, owner))
         })
     }
@@ -464,14 +470,14 @@ impl Partition {
     /// all backups, and reading it moves no deadline.
     pub(crate) fn get(
         &mut self,
-        core: &Core,
+        shared: &Shared,
         map: &Map,
         now_ms: u64,
         key: &[u8],
         take: &mut dyn FnMut(Option<&[u8]>),
     ) -> Option<Result<(), OpError>> {
         self.serving_primary()?;
-        let hash = core.settings.hasher.hash(key);
+        let hash = shared.settings.hasher.hash(key);
         if self.transactions.concerns(map, hash) {
             return None;
         }
@@ -519,7 +525,7 @@ impl Partition {
     }
 
     /// Sends changes to the backups. Returns what the reply must wait for.
-    pub(super) fn replicate(&mut self, core: &Core, map: &Map, now: Duration) -> Needs {
+    pub(super) fn replicate(&mut self, shared: &Shared, map: &Map, now: Duration) -> Needs {
         let mut needs = SmallVec::new();
         if self.changes.records.is_empty() {
             return needs;
@@ -530,7 +536,7 @@ impl Partition {
             self.changes.changed.clear();
             return needs;
         };
-        let time_ms = core.clock.now_ms(now);
+        let time_ms = shared.clock.now_ms(now);
         let (partition, epoch) = (self.number, self.epoch);
         for link in &mut role.links {
             if map.settings().copies() < usize::from(link.place) {
@@ -596,7 +602,7 @@ impl Partition {
     }
 
     /// Executes the blocked operations that have an element to return now.
-    pub(super) fn serve_waiters(&mut self, core: &Core, map: &Arc<Map>, now: Duration) {
+    pub(super) fn serve_waiters(&mut self, shared: &Shared, map: &Arc<Map>, now: Duration) {
         let mut filled = std::mem::take(&mut self.changes.filled);
         while !filled.is_empty() && !self.waiters.is_empty() {
             let waiting = std::mem::take(&mut self.waiters);
@@ -609,7 +615,7 @@ impl Partition {
                     && filled.iter().any(|key| op.keys().contains(&&**key));
                 let still_waits = !wants
                     || (waiter.slot.claim()
-                        && !self.serve(core, &waiter, now, &op)
+                        && !self.serve(shared, &waiter, now, &op)
                         && waiter.slot.release());
                 if still_waits {
                     self.waiters.push_back(waiter);
@@ -622,7 +628,7 @@ impl Partition {
     }
 
     /// Executes the blocked operations whose keys were locked, if they have an element to return.
-    pub(super) fn serve_all_waiters(&mut self, core: &Core, now: Duration) {
+    pub(super) fn serve_all_waiters(&mut self, shared: &Shared, now: Duration) {
         let (mut keys, mut maps) = (Vec::new(), Vec::new());
         for waiter in &self.waiters {
             let Ok(op) = postcard::from_bytes::<Op<'_>>(&waiter.op) else { continue };
@@ -634,27 +640,27 @@ impl Partition {
         for map in maps {
             let of_map = keys.iter().filter(|(index, _)| *index == map.index);
             self.changes.filled = of_map.map(|(_, key): &(usize, Box<[u8]>)| key.clone()).collect();
-            self.serve_waiters(core, &map, now);
+            self.serve_waiters(shared, &map, now);
         }
     }
 
     /// Executes one blocked operation whose slot is claimed. Returns whether it had an element to
     /// return.
-    fn serve(&mut self, core: &Core, waiter: &Waiter, now: Duration, op: &Op<'_>) -> bool {
-        if self.skips_waiter(core, &waiter.map, op) {
+    fn serve(&mut self, shared: &Shared, waiter: &Waiter, now: Duration, op: &Op<'_>) -> bool {
+        if self.skips_waiter(shared, &waiter.map, op) {
             return false;
         }
-        if self.is_held(core, &waiter.map, now, op) {
+        if self.is_held(shared, &waiter.map, now, op) {
             return false;
         }
-        let reply = self.access(core, &waiter.map, now, |access| {
+        let reply = self.access(shared, &waiter.map, now, |access| {
             let reply = op.execute(access);
             // The key holds another type now, so the operation keeps waiting.
             let is_other = reply == Err(OpError::WrongType) && !op.has_source(access);
             (!is_other).then_some(reply)
         });
         let Some(reply) = reply.filter(|reply| !is_nothing(reply)) else { return false };
-        let needs = self.replicate(core, &waiter.map, now);
+        let needs = self.replicate(shared, &waiter.map, now);
         let ticket = self.ticket(needs);
         waiter.slot.fill(Executed::Done(reply, ticket));
         true
@@ -663,17 +669,17 @@ impl Partition {
     /// Executes an operation, or blocks it until it has an element to return.
     pub(crate) fn execute_or_wait(
         &mut self,
-        core: &Core,
+        shared: &Shared,
         map: &Arc<Map>,
         now: Duration,
         op: &Op<'_>,
         slot: &Arc<Slot>,
     ) -> Option<Executed> {
-        let executed = if self.serving_primary().is_some() && self.skips_waiter(core, map, op) {
+        let executed = if self.serving_primary().is_some() && self.skips_waiter(shared, map, op) {
             // It is tried again when the locks are released.
             Executed::Done(Ok(Reply::Nil), None)
         } else {
-            self.execute(core, map, now, op)
+            self.execute(shared, map, now, op)
         };
         match executed {
             // It does not matter that the state may not be settled: if it is undone, another member
@@ -705,14 +711,14 @@ impl Partition {
     /// copy became incomplete.
     pub(crate) fn handle_ask(
         &mut self,
-        core: &Core,
+        shared: &Shared,
         from: MemberId,
         epoch: u64,
         ask: u64,
         place: u8,
         held: &[Held<'_>],
     ) -> bool {
-        let maps = core.maps.all();
+        let maps = shared.maps.all();
         if self.serving_primary().is_none() || self.epoch != epoch {
             return false;
         }
@@ -746,14 +752,14 @@ impl Partition {
         link.is_behind = false;
         link.state = LinkState::Copying(ranges);
         link.ask = ask;
-        core.copying.lock().entry(from).or_default().insert(partition);
-        self.pump(core, from);
+        shared.copying.lock().entry(from).or_default().insert(partition);
+        self.pump(shared, from);
         incomplete
     }
 
     /// Sends more of a copy to a member, within the window. Returns whether nothing is left to
     /// send.
-    pub(crate) fn pump(&mut self, core: &Core, to: MemberId) -> bool {
+    pub(crate) fn pump(&mut self, shared: &Shared, to: MemberId) -> bool {
         loop {
             let Role::Primary(role) = &mut self.role else { return true };
             let Some(link) = role.link(to) else { return true };
@@ -769,7 +775,7 @@ impl Partition {
                 link.done = Some(peer.push(|bytes| message.encode(bytes)));
                 return true;
             };
-            let stopped = self.send_chunk(core, &peer, index, start..end);
+            let stopped = self.send_chunk(shared, &peer, index, start..end);
             if let Role::Primary(role) = &mut self.role
                 && let Some(link) = role.link(to)
                 && let LinkState::Copying(ranges) = &mut link.state
@@ -787,12 +793,12 @@ impl Partition {
     /// Sends the start of a range. Returns the hash at which it stopped.
     fn send_chunk(
         &self,
-        core: &Core,
+        shared: &Shared,
         peer: &Peer,
         index: usize,
         range: std::ops::Range<u64>,
     ) -> u64 {
-        let Some(map) = core.maps.at(index) else { return range.end };
+        let Some(map) = shared.maps.at(index) else { return range.end };
         let Some(fragment) = self.fragment_of(&map) else { return range.end };
         // Items are encoded while they are read, and divided into messages.
         let mut parts = vec![Vec::new()];
@@ -854,13 +860,13 @@ impl Partition {
     }
 
     /// Sends the backups the digests that their copies should have.
-    pub(crate) fn check(&mut self, core: &Core, now: Duration) {
+    pub(crate) fn check(&mut self, shared: &Shared, now: Duration) {
         if self.serving_primary().is_none() {
             return;
         }
-        self.expire_due(core, now);
+        self.expire_due(shared, now);
         let Role::Primary(role) = &self.role else { return };
-        let maps = core.maps.all();
+        let maps = shared.maps.all();
         for link in role.links.iter().filter(|link| matches!(link.state, LinkState::Synced)) {
             let digests = self.digests(&maps, link.place);
             let digests =
@@ -872,42 +878,42 @@ impl Partition {
     }
 
     /// Evicts one entry of a map, if this member is the serving primary. Returns whether it did.
-    pub(crate) fn evict(&mut self, core: &Core, map: &Arc<Map>, now: Duration) -> bool {
-        let may_evict = self.transactions.is_idle() && core.lease.is_held(now);
+    pub(crate) fn evict(&mut self, shared: &Shared, map: &Arc<Map>, now: Duration) -> bool {
+        let may_evict = self.transactions.is_idle() && shared.lease.is_held(now);
         if self.serving_primary().is_none() || !may_evict {
             return false;
         }
-        let is_evicted = self.access(core, map, now, |access| access.evict(b""));
+        let is_evicted = self.access(shared, map, now, |access| access.evict(b""));
         if is_evicted {
-            self.replicate(core, map, now);
+            self.replicate(shared, map, now);
         }
         is_evicted
     }
 
     /// Drops expired entries and records the events, if this member is the serving primary and
     /// holds its lease. At most [`DUE_MAX`] of each map; returns whether there may be more.
-    pub(crate) fn expire_due(&mut self, core: &Core, now: Duration) -> bool {
+    pub(crate) fn expire_due(&mut self, shared: &Shared, now: Duration) -> bool {
         // Locked keys must not change, and locks are held for milliseconds only.
-        let may_expire = self.transactions.is_idle() && core.lease.is_held(now);
+        let may_expire = self.transactions.is_idle() && shared.lease.is_held(now);
         if self.serving_primary().is_none() || !may_expire {
             return false;
         }
         let mut is_more = false;
-        let now_ms = core.clock.now_ms(now);
-        for (map, due) in self.take_due(core, now_ms, DUE_MAX) {
+        let now_ms = shared.clock.now_ms(now);
+        for (map, due) in self.take_due(shared, now_ms, DUE_MAX) {
             is_more |= due.len() >= DUE_MAX;
-            self.access(core, &map, now, |access| {
+            self.access(shared, &map, now, |access| {
                 for (hash, key) in &due {
                     access.expire(*hash, key);
                 }
             });
-            self.replicate(core, &map, now);
+            self.replicate(shared, &map, now);
         }
         is_more
     }
 
     /// Forgets removals before this time.
-    pub(crate) fn forget(&mut self, core: &Core, now: Duration, before_ms: u64) {
+    pub(crate) fn forget(&mut self, shared: &Shared, now: Duration, before_ms: u64) {
         let Some(role) = self.serving_primary() else { return };
         // Copies in progress, and missing ones, must still learn of the removals.
         if !role.links.iter().all(|link| matches!(link.state, LinkState::Synced)) {
@@ -919,15 +925,15 @@ impl Partition {
             if fragment.oldest_removal().is_none_or(|oldest| oldest >= limit) {
                 continue;
             }
-            let Some(map) = core.maps.at(index) else { continue };
-            self.access(core, &map, now, |access| access.forget(limit));
-            self.replicate(core, &map, now);
+            let Some(map) = shared.maps.at(index) else { continue };
+            self.access(shared, &map, now, |access| access.forget(limit));
+            self.replicate(shared, &map, now);
         }
     }
 
     /// Gives up the older half of the removals of each map, because this member remembers too many.
     /// Returns how many.
-    pub(crate) fn give_up_removals(&mut self, core: &Core, now: Duration) -> usize {
+    pub(crate) fn give_up_removals(&mut self, shared: &Shared, now: Duration) -> usize {
         if self.serving_primary().is_none() {
             return 0;
         }
@@ -942,10 +948,10 @@ impl Partition {
             let (_, limit, _) = versions.select_nth_unstable(middle);
             // At least the oldest is given up, even if all have the same version.
             let limit = Version(limit.0.saturating_add(1));
-            let Some(map) = core.maps.at(index) else { continue };
+            let Some(map) = shared.maps.at(index) else { continue };
             count += middle + 1;
-            self.access(core, &map, now, |access| access.give_up_removals(limit));
-            self.replicate(core, &map, now);
+            self.access(shared, &map, now, |access| access.give_up_removals(limit));
+            self.replicate(shared, &map, now);
         }
         count
     }
@@ -963,7 +969,7 @@ impl Partition {
     /// Merges items of another member, as far as the map's policy accepts them.
     pub(crate) fn merge(
         &mut self,
-        core: &Core,
+        shared: &Shared,
         map: &Arc<Map>,
         now: Duration,
         items: &[Item<'_>],
@@ -974,14 +980,14 @@ impl Partition {
             return Executed::NotHere;
         }
         let mut structure = None;
-        self.access(core, map, now, |access| {
+        self.access(shared, map, now, |access| {
             for item in items {
                 access.merge(&mut structure, item, same_cluster);
             }
         });
-        let needs = self.replicate(core, map, now);
+        let needs = self.replicate(shared, map, now);
         let ticket = self.ticket(needs);
-        self.serve_waiters(core, map, now);
+        self.serve_waiters(shared, map, now);
         Executed::Done(Ok(Reply::Done), ticket)
     }
 }
