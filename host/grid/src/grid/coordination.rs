@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use convoke_membership::MemberId;
 
-use super::Grid;
+use super::state::{Grid, Later};
 use crate::host::Report;
 use crate::lease::{Due, Voters};
 use crate::message::Message;
@@ -297,7 +297,7 @@ impl Grid {
 
     /// Hands over all partitions. Completes when this member has no data that others need. The
     /// caller must set a deadline.
-    pub fn leave(&self) -> super::Later<()> {
+    pub fn leave(&self) -> Later<()> {
         let grid = self.clone();
         let me = self.me();
         // All members know this, so that leaving members do not wait for one another.

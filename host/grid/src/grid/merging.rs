@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use convoke_membership::MemberId;
 
-use super::Grid;
+use super::routing::settle;
+use super::state::Grid;
 use crate::calls::{Answer, Progress};
 use crate::encoding;
 use crate::host::Report;
@@ -150,7 +151,7 @@ impl Grid {
                 let host = Arc::clone(&inner.shared.host);
                 host.spawn(Box::pin(async move {
                     let effect = crate::op::Effect::Adds;
-                    let settled = super::routing::settle(Arc::clone(&inner), ticket, reply, effect);
+                    let settled = settle(Arc::clone(&inner), ticket, reply, effect);
                     let done = settled.await.is_ok();
                     inner.shared.send(from, &Message::Merged { id, done });
                 }));

@@ -1,17 +1,17 @@
 //! Topics, events of keys, and settings of the whole cluster.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::future::poll_fn;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::task::Poll;
 use std::time::Duration;
 
 use bytes::Bytes;
 use convoke_membership::MemberId;
-use parking_lot::RwLock;
 
-use super::{Grid, Inner, Later};
+use super::listeners::Listener;
+use super::state::{Grid, Inner, Later};
 use crate::calls::{Answer, Progress};
 use crate::event::Event;
 use crate::limits::OP_MS_MAX;
@@ -25,48 +25,6 @@ use crate::{OpError, Peer, Version};
 pub const SUBSCRIPTIONS_MS_MAX: u64 = 1_000;
 /// Maximum number of settings of the whole cluster.
 const SETTINGS_MAX: usize = 64;
-
-/// Receives events of keys. Must not block.
-pub trait Listener: Send + Sync {
-    /// Handles an event.
-    fn handle_event(&self, event: &Event);
-}
-
-/// The map that a local listener listens to, and the listener.
-type Own = (String, Arc<dyn Listener>);
-
-/// Listeners, here and on other members.
-#[derive(Default)]
-pub(crate) struct Listeners {
-    next: AtomicU64,
-    own: RwLock<BTreeMap<u64, Own>>,
-    /// The maps that other members listen to.
-    others: RwLock<BTreeMap<MemberId, BTreeSet<String>>>,
-}
-
-impl Listeners {
-    pub(crate) fn interest(&self, from: MemberId, maps: Vec<String>) {
-        self.others.write().insert(from, maps.into_iter().collect());
-    }
-
-    pub(crate) fn forget(&self, member: MemberId) {
-        self.others.write().remove(&member);
-    }
-
-    pub(crate) fn deliver(&self, events: &[Event]) {
-        let own = self.own.read();
-        for event in events {
-            for (_, listener) in own.values().filter(|(map, _)| *map == event.map) {
-                listener.handle_event(event);
-            }
-        }
-    }
-
-    fn own_maps(&self) -> Vec<String> {
-        let own = self.own.read();
-        own.values().map(|(map, _)| map.clone()).collect::<BTreeSet<_>>().into_iter().collect()
-    }
-}
 
 impl Inner {
     /// Publishes events to listeners here and on other members.

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use convoke_membership::MemberId;
 
-use super::{Grid, Inner, Later};
+use super::state::{Grid, Inner, Later};
 use crate::calls::{Answer, Progress};
 use crate::encoding;
 use crate::limits::{KEY_BYTES_MAX, MESSAGE_BYTES_MAX, OP_MS_MAX};
@@ -294,11 +294,6 @@ impl Inner {
         })
     }
 
-    /// Whether this member holds its lease: see [`crate::lease`].
-    pub(super) fn may_serve(&self, now: Duration) -> bool {
-        self.shared.lease.is_held(now)
-    }
-
     /// Whether a full map may soon have room for an operation, because other members are asked to
     /// evict.
     fn may_find_room(
@@ -311,6 +306,24 @@ impl Inner {
         effect == Effect::Adds
             && map.settings().evicts_at().is_some_and(may_fit)
             && !self.shared.peers.read().is_empty()
+    }
+
+    /// Executes an operation here, if this member is the primary. `now` is when the lease was
+    /// checked.
+    fn execute(
+        self: &Arc<Self>,
+        map: &Arc<Map>,
+        partition: u16,
+        op: &Op<'_>,
+        now: Duration,
+    ) -> Executed {
+        if let Op::Transaction(step) = op {
+            return self.transact(map, partition, op, step, now);
+        }
+        if op.effect() == Effect::Adds {
+            self.make_room(map, || op.added_bytes());
+        }
+        self.at(partition, |partition| partition.execute(&self.shared, map, now, op))
     }
 
     /// Executes an operation here, or blocks it until it has an element to return.
@@ -362,12 +375,6 @@ impl Inner {
                 }));
             }
         }
-    }
-
-    /// The primary of a partition, by the current table.
-    pub(super) fn primary(&self, partition: u16) -> Option<MemberId> {
-        let table = self.table.read();
-        table.as_ref()?.partitions.get(usize::from(partition))?.primary()
     }
 }
 

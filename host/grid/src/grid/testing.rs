@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use convoke_membership::{MemberId, View};
 
-use super::Grid;
+use super::state::Grid;
 use crate::map::MapCatalog;
 use crate::testing::{Process, settings};
 
