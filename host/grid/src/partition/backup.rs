@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use convoke_membership::MemberId;
 
-use super::{Partition, Role};
+use super::Partition;
+use super::role::{BackupRole, BackupState, ChunkRange, Copying, Role};
 use crate::edit::{Record, RecordChange};
 use crate::fragment::{Fragment, count, weigh};
 use crate::host::Report;
@@ -18,73 +19,6 @@ use crate::table::{Assignment, Replica};
 
 /// Interval at which a backup without an answer asks for a copy again, in milliseconds.
 const ASK_AGAIN_MS: u64 = 1_000;
-
-/// The state of a backup.
-pub(crate) struct BackupRole {
-    pub(crate) primary: MemberId,
-    pub(crate) place: u8,
-    pub(crate) state: BackupState,
-    /// Whether it has all acknowledged writes, so that it may take over without loss. That holds
-    /// for a synchronized copy, and also while a primary that just took over has not compared it
-    /// yet, since that one acknowledges nothing without it.
-    pub(crate) is_whole: bool,
-    /// The former primary that is about to hand over, its epoch, and the number of this backup's
-    /// copy then: its last records still count.
-    before: Option<(MemberId, u64, u64)>,
-}
-
-/// The progress of a copy.
-pub(crate) enum BackupState {
-    /// It has not asked for a copy yet.
-    Unasked,
-    /// It asked for a copy at this time.
-    Asked(Duration),
-    /// The copy is in progress.
-    Copying(Copying),
-    /// The copy is complete.
-    Synced,
-}
-
-/// The remaining part of a copy.
-#[derive(Default)]
-pub(crate) struct Copying {
-    /// Ranges that are missing: index of the map, start and end of the hashes.
-    ranges: Vec<(usize, u64, u64)>,
-    /// Items of a part that is not complete yet. They replace the old items all at once.
-    items: Vec<u8>,
-}
-
-/// The part of a range that a chunk belongs to.
-pub(crate) struct ChunkRange {
-    /// Its hashes.
-    pub(crate) range: std::ops::Range<u64>,
-    /// Whether this is the first message of the part.
-    pub(crate) first: bool,
-    /// Whether this is the last message of the part.
-    pub(crate) last: bool,
-}
-
-impl BackupRole {
-    pub(super) fn describe(&self) -> &'static str {
-        match self.state {
-            BackupState::Unasked => " has not asked",
-            BackupState::Asked(_) => " asked",
-            BackupState::Copying(_) => " is copying",
-            BackupState::Synced => " synced",
-        }
-    }
-
-    /// Discards the place: the copy counts for none until it has been compared again.
-    pub(super) fn forget_place(&mut self) {
-        self.place = u8::MAX;
-        self.state = BackupState::Unasked;
-        self.is_whole = false;
-    }
-
-    pub(crate) fn is_synced(&self) -> bool {
-        matches!(self.state, BackupState::Synced)
-    }
-}
 
 impl Partition {
     /// The state of the backup, if `from` is its primary in this epoch.

@@ -1,14 +1,30 @@
 //! One partition on this member, and its role in it.
 //!
-//! - `primary`: the role of the primary: executing, replicating, sending copies
-//! - `backup`: the role of a backup: applying records, asking for copies
-//! - [`ticket`]: what a reply waits for
-//! - `transactions`: locks and prepared edits of transactions over several partitions
+//! The state comes first, then what is done with it:
+//! - `role`: the role of this member, with its state
+//! - [`ticket`], `executed`: what a reply waits for, and what came of an operation
+//! - `waiters`, `locks`: operations that wait for an element or for locks
+//! - `primary`: becoming the primary, and taking over
+//! - `executing`, `blocking`: operations
+//! - `replication`, `copies`: records and copies for the backups
+//! - `retention`, `merging`: entries that expire or are evicted, and those of another table
+//! - `transactions`: steps of transactions over several partitions
+//! - `backup`: the role of a backup, applying records and asking for copies
 
 mod backup;
+mod blocking;
+mod copies;
+mod executed;
+mod executing;
+mod locks;
+mod merging;
 mod primary;
+mod replication;
+mod retention;
+mod role;
 pub(crate) mod ticket;
 mod transactions;
+mod waiters;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -29,24 +45,13 @@ use crate::message::Message;
 use crate::shared::Shared;
 use crate::table::Table;
 
-pub(crate) use backup::{BackupRole, ChunkRange};
-pub(crate) use primary::{Executed, LinkState, PrimaryRole, Slot, Waiter};
+pub(crate) use executed::{Executed, Slot};
+use locks::Transactions;
+pub(crate) use locks::Unresolved;
+use role::LinkState;
+pub(crate) use role::{ChunkRange, Role};
 use ticket::Needs;
-use transactions::Transactions;
-pub(crate) use transactions::Unresolved;
-
-/// The role of this member in the partition.
-pub(crate) enum Role {
-    /// It has no replica.
-    Idle,
-    /// It is the primary.
-    Primary(PrimaryRole),
-    /// It is a backup, or its copy is in progress.
-    Backup(BackupRole),
-}
-
-/// Keys with their hashes.
-type Due = Vec<(u32, Box<[u8]>)>;
+use waiters::Waiter;
 
 /// A former primary whose last writes are not confirmed yet.
 struct Retiring {
@@ -152,23 +157,6 @@ impl Partition {
         let result = change(fragment);
         count(map, before, fragment);
         result
-    }
-
-    /// Takes expired keys of each map, at most `max` of each.
-    fn take_due(&mut self, shared: &Shared, now_ms: u64, max: usize) -> Vec<(Arc<Map>, Due)> {
-        let mut all = Vec::new();
-        for (index, fragment) in self.fragments.iter_mut().enumerate() {
-            let mut due = Vec::new();
-            if let Some(fragment) = fragment {
-                fragment.take_due(now_ms, max, &mut due);
-            }
-            if !due.is_empty()
-                && let Some(map) = shared.maps.at(index)
-            {
-                all.push((map, due));
-            }
-        }
-        all
     }
 
     /// Summaries of the maps that a replica at this place has.
