@@ -12,16 +12,12 @@ use crate::op::Op;
 use crate::shared::Shared;
 use crate::{OpError, Reply};
 
-/// Maximum number of blocked operations of one partition.
-const WAITERS_MAX: usize = 10_000;
-
 impl Partition {
     /// Executes the blocked operations that have an element to return now.
     pub(super) fn serve_waiters(&mut self, shared: &Shared, map: &Arc<Map>, now: Duration) {
         let mut filled = std::mem::take(&mut self.changes.filled);
         while !filled.is_empty() && !self.waiters.is_empty() {
-            let waiting = std::mem::take(&mut self.waiters);
-            for waiter in waiting {
+            for waiter in self.waiters.take() {
                 if waiter.slot.is_closed() {
                     continue;
                 }
@@ -33,7 +29,7 @@ impl Partition {
                         && !self.serve(shared, &waiter, now, &op)
                         && waiter.slot.release());
                 if still_waits {
-                    self.waiters.push_back(waiter);
+                    self.waiters.push(waiter);
                 }
             }
             // An element that was moved to another list may serve further operations.
@@ -45,7 +41,7 @@ impl Partition {
     /// Executes the blocked operations whose keys were locked, if they have an element to return.
     pub(super) fn serve_all_waiters(&mut self, shared: &Shared, now: Duration) {
         let (mut keys, mut maps) = (Vec::new(), Vec::new());
-        for waiter in &self.waiters {
+        for waiter in self.waiters.iter() {
             let Ok(op) = postcard::from_bytes::<Op<'_>>(&waiter.op) else { continue };
             keys.extend(op.keys().into_iter().map(|key| (waiter.map.index, Box::from(key))));
             if !maps.iter().any(|map| Arc::ptr_eq(map, &waiter.map)) {
@@ -100,25 +96,15 @@ impl Partition {
             // It does not matter that the state may not be settled: if it is undone, another member
             // is the primary, and is asked.
             Executed::Done(reply, _) if is_nothing(&reply) => {
-                self.waiters.retain(|waiter| !waiter.slot.is_closed());
-                if self.waiters.len() >= WAITERS_MAX {
+                if !self.waiters.make_room() {
                     return Some(Executed::Done(Err(OpError::Busy), None));
                 }
                 let op = encoding::encoded(op);
                 let (map, slot) = (Arc::clone(map), Arc::clone(slot));
-                self.waiters.push_back(Waiter { map, op, slot });
+                self.waiters.push(Waiter { map, op, slot });
                 None
             }
             executed => Some(executed),
-        }
-    }
-
-    /// Returns all blocked operations, so that they go to the next primary.
-    pub(super) fn give_up_waiters(&mut self) {
-        for waiter in self.waiters.drain(..) {
-            if waiter.slot.claim() {
-                waiter.slot.fill(Executed::NotHere);
-            }
         }
     }
 }

@@ -51,7 +51,7 @@ pub(crate) use locks::Unresolved;
 use role::LinkState;
 pub(crate) use role::{ChunkRange, Role};
 use ticket::Needs;
-use waiters::Waiter;
+use waiters::Waiters;
 
 /// A former primary whose last writes are not confirmed yet.
 struct Retiring {
@@ -88,7 +88,7 @@ pub(crate) struct Partition {
     retiring: Option<Retiring>,
     /// A hand-over that arrived before the table: its sender and epoch.
     handed: Option<(MemberId, u64)>,
-    waiters: VecDeque<Waiter>,
+    waiters: Waiters,
     transactions: Transactions,
     /// Tasks that wait for a change of the partition.
     wakers: Vec<(Duration, Waker)>,
@@ -111,7 +111,7 @@ impl Partition {
             incomplete: Vec::new(),
             retiring: None,
             handed: None,
-            waiters: VecDeque::new(),
+            waiters: Waiters::default(),
             transactions: Transactions::default(),
             wakers: Vec::new(),
         }
@@ -216,7 +216,7 @@ impl Partition {
     ) -> bool {
         let assignment = &table.partitions[usize::from(self.number)];
         if !continuous {
-            self.give_up_waiters();
+            self.waiters.give_up();
             self.transactions.reset();
             self.role = Role::Idle;
             self.epoch = 0;
@@ -263,7 +263,7 @@ impl Partition {
             let writes = writes.into_iter().map(|(_, needs)| needs).collect();
             let since = shared.now();
             self.retiring = Some(Retiring { to, epoch: assignment.epoch, since, writes });
-            self.give_up_waiters();
+            self.waiters.give_up();
             self.hand_over(shared);
         }
         self.wake_all();
