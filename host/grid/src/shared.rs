@@ -35,7 +35,8 @@ pub(crate) struct Shared {
     pub(crate) members: AtomicU32,
     /// The right of this member to serve.
     pub(crate) lease: Lease,
-    /// See [`Table::missing_since_ms`](crate::table::Table::missing_since_ms); [`u64::MAX`] when no member is missing.
+    /// See [`Table::missing_since_ms`](crate::table::Table::missing_since_ms); [`u64::MAX`] when no
+    /// member is missing.
     pub(crate) missing_since_ms: AtomicU64,
     /// When this member followed a new branch, in microseconds since start; zero before that.
     pub(crate) branched_us: AtomicU64,
