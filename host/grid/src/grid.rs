@@ -7,12 +7,14 @@ mod coordination;
 mod dispatch;
 mod listeners;
 mod merging;
+mod open;
 mod publishing;
 mod resolving;
 mod room;
 mod routing;
 mod spanning;
 mod state;
+mod step;
 #[cfg(test)]
 mod testing;
 mod tick;
@@ -41,10 +43,12 @@ use crate::topic::Topics;
 pub use crate::limits::OP_MS_MAX;
 pub use listeners::Listener;
 use listeners::Listeners;
+pub use open::{Age, OpenTransaction, Stop};
 pub use publishing::SUBSCRIPTIONS_MS_MAX;
 pub use routing::{Started, WAITING_BYTES_MAX};
 pub use state::{Grid, Later};
 use state::{Inner, Running, Timers};
+pub use step::Stepped;
 pub use tick::{ALIVE_MS, REMOVALS_BYTES_MAX, TICK_MS};
 
 impl Grid {

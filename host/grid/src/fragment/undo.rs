@@ -10,7 +10,7 @@ use crate::edit::Edit;
 use crate::encoding;
 use crate::entry::{Entry, Expiry, Meta, Plain, Structured};
 use crate::ordered::Hashed as _;
-use crate::value::{Structure, StructureEdit};
+use crate::value::StructureEdit;
 
 /// An entry that was taken out.
 #[derive(Debug)]
@@ -139,7 +139,7 @@ mod tests {
 
     use super::*;
     use crate::map::{Map, MapCatalog, Maps};
-    use crate::value::{HashEdit, ListEdit, Score, SetEdit, SortedSetEdit};
+    use crate::value::{HashEdit, ListEdit, Score, SetEdit, SortedSetEdit, Structure};
 
     /// All that a fragment holds, in a form that can be compared.
     fn shown(fragment: &Fragment) -> (Vec<String>, Vec<String>, u64, usize, usize) {
