@@ -29,9 +29,8 @@ use tracing::{debug, warn};
 use access::ConnectionInfo;
 
 use crate::pubsub::PubSub;
-use crate::resp::server::{FINISH_MS_MAX, FINISH_POLL_MS};
 use crate::trust::Passwords;
-use crate::{Node, admin};
+use crate::{FINISH_MS_MAX, FINISH_POLL_MS, Node, admin};
 
 /// Maximum number of connections per listener. Beyond it, the oldest connection that carries no
 /// stream is closed, so that idle clients never block a health check.

@@ -1,4 +1,4 @@
-//! Replies to clients, errors, and the states of a command that was started.
+//! Replies to clients, and errors.
 
 use std::borrow::Cow;
 use std::future::Future;
@@ -7,7 +7,6 @@ use std::pin::Pin;
 use bytes::Bytes;
 use convoke_grid::{OpError, Reply};
 
-use super::client::Client;
 use super::encode::{Encoder, Protocol, error_text};
 
 /// A reply to a client, encoded in the protocol version of its connection.
@@ -30,28 +29,6 @@ pub(crate) enum Answer {
 
 /// A reply that is not available yet.
 pub(crate) type PendingAnswer = Pin<Box<dyn Future<Output = Answer> + Send>>;
-
-/// The next step of a command, run once what it waited for is available.
-pub(crate) type Continuation = Box<dyn FnOnce(&mut Client) -> Outcome + Send>;
-
-/// The state of a command after it was started.
-pub(crate) enum Outcome {
-    /// The reply is available.
-    Ready(Answer),
-    /// In progress. Later commands of the client may start meanwhile.
-    Pending(PendingAnswer),
-    /// In progress. The client's next command starts after it has completed.
-    Barrier(PendingAnswer),
-    /// Blocked until an event occurs or a timeout expires, possibly forever. A barrier.
-    Blocking(PendingAnswer),
-    /// In progress, with another step that needs the client's state. A barrier.
-    Continue(Pin<Box<dyn Future<Output = Continuation> + Send>>),
-    /// Starts once all earlier commands of the client are answered. A barrier. Its keys are in
-    /// several partitions, and commands in progress may reach those partitions in any order.
-    WhenIdle(Continuation),
-    /// The reply is available, and the connection is closed after it.
-    Close(Answer),
-}
 
 /// An error reply: the message with its error code.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -106,18 +83,6 @@ impl From<Result<Reply, OpError>> for Answer {
             Ok(reply) => Self::Reply(reply),
             Err(error) => Self::Error(error_text(&error).into()),
         }
-    }
-}
-
-impl From<Reply> for Outcome {
-    fn from(reply: Reply) -> Self {
-        Self::Ready(Answer::Reply(reply))
-    }
-}
-
-impl From<Answer> for Outcome {
-    fn from(answer: Answer) -> Self {
-        Self::Ready(answer)
     }
 }
 

@@ -4,6 +4,7 @@ use convoke_grid::op::{Lifetime, float, integer};
 
 use super::answer::CommandError;
 use super::request::Request;
+use crate::clock::unix_ms;
 
 /// The arguments that have not been consumed yet.
 pub(crate) struct Args<'r, 'a> {
@@ -127,7 +128,7 @@ impl Unit {
             }
             Self::Milliseconds | Self::AtMilliseconds => number,
         };
-        let now_ms = i64::try_from(super::server::now_ms()).unwrap_or(i64::MAX);
+        let now_ms = i64::try_from(unix_ms()).unwrap_or(i64::MAX);
         let is_relative = matches!(self, Self::Seconds | Self::Milliseconds);
         if is_relative && ms.checked_add(now_ms).is_none() {
             return Err(invalid(name));

@@ -15,11 +15,12 @@ use tokio::io::{AsyncRead as _, AsyncWrite as _, ReadBuf};
 use tokio::net::TcpStream;
 use tracing::{debug, warn};
 
-use super::answer::{Answer, Continuation, Outcome, PendingAnswer};
+use super::answer::{Answer, PendingAnswer};
 use super::client::{Client, ReplyMode};
 use super::commands;
 use super::encode::{Encoder, Protocol};
 use super::lanes::{LaneAssignment, LaneTask};
+use super::outcome::{Continuation, Outcome};
 use super::request::RequestParser;
 use crate::ledger::{Account, FREE_BYTES};
 use crate::output_buffer::{OutboundMessage, Overflowed};

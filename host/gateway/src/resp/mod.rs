@@ -12,5 +12,7 @@ pub mod server;
 pub(crate) mod answer;
 mod args;
 pub(crate) mod client;
+pub(crate) mod client_info;
 mod connection;
 mod lanes;
+pub(crate) mod outcome;

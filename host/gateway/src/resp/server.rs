@@ -3,10 +3,9 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
-use std::ops::Range;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use convoke_grid::grid::OP_MS_MAX;
 use convoke_grid::op::{Op, WholeOp};
@@ -16,16 +15,15 @@ use tokio::io::AsyncWriteExt as _;
 use tokio::net::{TcpListener, TcpStream};
 use tracing::{debug, warn};
 
-use super::answer::CommandError;
-use super::client::{Client, ClientInfo};
-use super::commands::{PartialReport, is_above_zero, merge_replies};
+use super::client::Client;
+use super::client_info::ClientInfo;
 use super::connection::Connection;
 use super::lanes::Lanes;
+use crate::databases::{DATABASES, map_name};
 use crate::pubsub::PubSub;
 use crate::trust::{Passwords, Trust};
+use crate::{FINISH_MS_MAX, FINISH_POLL_MS};
 
-/// Number of databases. Each is a map of its own.
-pub const DATABASES: usize = 16;
 /// A client that does not authenticate within this time is disconnected, in milliseconds.
 const UNAUTHENTICATED_MS_MAX: u64 = 10_000;
 /// A client that does not read pending output for this long is disconnected, in milliseconds.
@@ -35,20 +33,10 @@ const STALLED_MS_MAX: u64 = 60_000;
 const STARVED_MS_MAX: u64 = 60_000;
 /// Interval at which clients are checked for these timeouts, in milliseconds.
 const CLIENT_CHECK_MS: u64 = 1_000;
-/// How long a member that leaves waits for pending replies to clients, in milliseconds.
-pub const FINISH_MS_MAX: u64 = 2_000;
-/// Interval at which a member that leaves checks for pending replies, in milliseconds.
-pub(crate) const FINISH_POLL_MS: u64 = 5;
 /// Interval at which a member that starts checks whether it has a partition table, in milliseconds.
 const PARTITIONS_POLL_MS: u64 = 5;
 /// Pause after a failed `accept`, in milliseconds.
 const ACCEPT_PAUSE_MS: u64 = 100;
-
-/// The name of the map of a database, such as `resp:0`.
-#[must_use]
-pub fn map_name(database: usize) -> String {
-    format!("resp:{database}")
-}
 
 /// Settings of the RESP server.
 #[derive(Clone, Debug, Default)]
@@ -396,26 +384,6 @@ impl Server {
         let all: Vec<_> = reported.map(|partition| self.submit(map, partition, &op)).collect();
         futures_util::future::join_all(all).await.into_iter().collect()
     }
-
-    /// Deletes all keys of some databases, in all partitions of the cluster.
-    ///
-    /// # Errors
-    /// `INDETERMINATE` if only some partitions were flushed.
-    pub(crate) async fn flush(&self, databases: Range<usize>) -> Result<(), CommandError> {
-        const PARTITIONS: PartialReport =
-            PartialReport { things: "partitions", done: "were flushed", changes: is_above_zero };
-        let op = Op::Whole(WholeOp::Clear);
-        // All are started before any is awaited, so that an unreachable member delays only its own.
-        let mut pending = Vec::new();
-        for database in databases {
-            let map = self.database(database)?;
-            pending
-                .extend((0..self.grid.partitions()).map(|number| self.submit(&map, number, &op)));
-        }
-        let replies = futures_util::future::join_all(pending).await;
-        merge_replies(replies.into_iter().map(|reply| (1, reply)).collect(), PARTITIONS)?;
-        Ok(())
-    }
 }
 
 /// Registers the connection with the runtime again. A stream returned by a listener is assumed to
@@ -430,13 +398,6 @@ async fn reject(mut stream: TcpStream) {
     if let Err(error) = stream.write_all(message).await {
         debug!(%error, "client disconnected before it was rejected");
     }
-}
-
-/// Unix time in milliseconds. The clock may be set at any time: use it for expiry times that
-/// clients give, never to measure durations.
-pub(crate) fn now_ms() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH);
-    since.map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
 }
 
 #[cfg(test)]

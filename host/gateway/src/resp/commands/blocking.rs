@@ -7,9 +7,10 @@ use convoke_grid::op::{End, MapOp, Op, SeveralOp, float};
 use convoke_grid::{Later, Map, OpError, Reply, Started};
 use futures_util::future::select_all;
 
-use super::super::answer::{Answer, CommandError, Outcome};
+use super::super::answer::{Answer, CommandError};
 use super::super::args::Args;
 use super::super::client::Client;
+use super::super::outcome::Outcome;
 use super::super::request::Request;
 use super::super::server::Server;
 use super::{cluster, lists, one_partition, sorted_sets};

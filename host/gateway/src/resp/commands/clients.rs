@@ -3,13 +3,15 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use super::super::answer::{Answer, CommandError, Outcome};
+use super::super::answer::{Answer, CommandError};
 use super::super::args::Args;
-use super::super::client::{Client, ClientInfo, ReplyMode};
+use super::super::client::{Client, ReplyMode};
+use super::super::client_info::ClientInfo;
 use super::super::encode::Protocol;
+use super::super::outcome::Outcome;
 use super::super::request::Request;
-use super::super::server::DATABASES;
 use super::{expect, table};
+use crate::databases::DATABASES;
 use crate::trust::Trust;
 use convoke_grid::Reply;
 

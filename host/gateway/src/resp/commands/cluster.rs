@@ -9,9 +9,10 @@ use convoke_grid::op::WholeOp;
 use convoke_grid::slot::{self, SLOTS, slot};
 use convoke_membership::MemberId;
 
-use super::super::answer::{Answer, CommandError, Outcome};
+use super::super::answer::{Answer, CommandError};
 use super::super::args::Args;
 use super::super::client::Client;
+use super::super::outcome::Outcome;
 use super::super::request::Request;
 use super::super::server::{ClusterNode, Endpoint, Server};
 use super::introspection;

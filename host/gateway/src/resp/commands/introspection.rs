@@ -9,13 +9,15 @@ use convoke_grid::glob::Glob;
 use convoke_grid::op::WholeOp;
 use convoke_grid::topic::{NAMES_MAX, SubscriptionInfo, SubscriptionQuery, TooManyNames};
 
-use super::super::answer::{Answer, CommandError, Outcome};
+use super::super::answer::{Answer, CommandError};
 use super::super::args::Args;
 use super::super::client::Client;
+use super::super::outcome::Outcome;
 use super::super::request::{ARGUMENT_BYTES_MAX, Request};
-use super::super::server::{DATABASES, Server};
+use super::super::server::Server;
 use super::table::{self, COMMANDS, Command, Keys};
 use super::{cluster, scans};
+use crate::databases::DATABASES;
 use crate::notifications::{EventMask, SETTING};
 
 type Begun = Result<Outcome, CommandError>;
@@ -226,7 +228,7 @@ async fn fields(server: &Server, section: &str) -> Vec<(String, String)> {
             ]
         }
         "clients" => {
-            let waiting = |info: &&Arc<super::super::client::ClientInfo>| {
+            let waiting = |info: &&Arc<super::super::client_info::ClientInfo>| {
                 info.is_blocked.load(Ordering::Relaxed)
             };
             vec![

@@ -29,14 +29,14 @@ use std::time::Duration;
 use convoke_grid::op::{MapOp, Op};
 use convoke_grid::{Grid, Later, OpError, Reply, Started};
 
-use super::answer::{Answer, CommandError, Outcome};
+use super::answer::{Answer, CommandError};
 use super::args::Args;
 use super::client::{Client, Queued, ReplyMode};
 use super::encode::{Encoder, Protocol, error_text};
+use super::outcome::Outcome;
 use super::request::Request;
 use crate::trust::Trust;
 
-pub(crate) use multi_partition::{PartialReport, is_above_zero, merge_replies};
 pub use table::{COMMANDS, Command, Group, Keys};
 
 /// Parses the arguments of a command into an operation.

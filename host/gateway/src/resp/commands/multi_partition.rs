@@ -79,13 +79,13 @@ pub(super) fn start(
 
 /// How to report an operation that was executed in part.
 #[derive(Clone, Copy)]
-pub(crate) struct PartialReport {
+pub(super) struct PartialReport {
     /// What is counted, such as `keys`.
-    pub(crate) things: &'static str,
+    pub(super) things: &'static str,
     /// What was done to them, such as `were written`.
-    pub(crate) done: &'static str,
+    pub(super) done: &'static str,
     /// Whether the reply of a part says that it changed data.
-    pub(crate) changes: fn(&Reply) -> bool,
+    pub(super) changes: fn(&Reply) -> bool,
 }
 
 /// Reading changes nothing.
@@ -97,7 +97,7 @@ const KEYS_REMOVED: PartialReport =
     PartialReport { things: "keys", done: "were removed or did not exist", changes: is_above_zero };
 
 /// Whether a reply is not the integer 0.
-pub(crate) fn is_above_zero(reply: &Reply) -> bool {
+pub(super) fn is_above_zero(reply: &Reply) -> bool {
     !matches!(reply, Reply::Integer(0))
 }
 
@@ -106,7 +106,7 @@ pub(crate) fn is_above_zero(reply: &Reply) -> bool {
 /// # Errors
 /// The first error if certainly nothing was changed; `INDETERMINATE`, with how much was done, if
 /// something was changed or may have been.
-pub(crate) fn merge_replies(
+pub(super) fn merge_replies(
     parts: Vec<(usize, Result<Reply, OpError>)>,
     report: PartialReport,
 ) -> Result<Vec<Reply>, CommandError> {

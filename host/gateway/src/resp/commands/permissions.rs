@@ -5,8 +5,9 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::super::answer::{Answer, Outcome};
+use super::super::answer::Answer;
 use super::super::client::{Client, Transaction};
+use super::super::outcome::Outcome;
 use super::super::server::Server;
 use super::{COMMANDS, Command, begin};
 use crate::testing::{call, client_of, server_on, single_member_grid, with_request};

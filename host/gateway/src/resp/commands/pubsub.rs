@@ -5,9 +5,10 @@ use std::collections::BTreeSet;
 use bytes::Bytes;
 use convoke_grid::topic::{SubscriptionInfo, SubscriptionQuery, TooManyNames};
 
-use super::super::answer::{Answer, CommandError, Outcome};
+use super::super::answer::{Answer, CommandError};
 use super::super::args::Args;
 use super::super::client::{Client, SUBSCRIPTIONS_MAX};
+use super::super::outcome::Outcome;
 use super::super::request::Request;
 use crate::notifications::may_match_events;
 

@@ -9,11 +9,15 @@ use convoke_grid::op::{
 use convoke_grid::{Map, OpError, Reply};
 use futures_util::future::join_all;
 
-use super::super::answer::{Answer, CommandError, Outcome, PendingAnswer};
+use super::super::answer::{Answer, CommandError, PendingAnswer};
 use super::super::args::Args;
 use super::super::client::Client;
+use super::super::outcome::Outcome;
 use super::super::request::Request;
-use super::super::server::{DATABASES, Server};
+use super::super::server::Server;
+use super::multi_partition::{PartialReport, is_above_zero, merge_replies};
+use crate::clock::unix_ms;
+use crate::databases::DATABASES;
 
 type Begun = Result<Outcome, CommandError>;
 type Parsed<'a> = Result<Op<'a>, CommandError>;
@@ -197,7 +201,7 @@ pub(super) fn randomkey(client: &mut Client, _: &Request<'_>) -> Begun {
         if keys.is_empty() {
             return Answer::NIL;
         }
-        let now = super::super::server::now_ms() as usize;
+        let now = unix_ms() as usize;
         Answer::Reply(keys[now % keys.len()].clone())
     })))
 }
@@ -287,11 +291,31 @@ pub(super) fn flushall(client: &mut Client, request: &Request<'_>) -> Begun {
 fn flush(client: &Client, databases: Range<usize>) -> Outcome {
     let server = Arc::clone(&client.server);
     Outcome::Barrier(Box::pin(async move {
-        match server.flush(databases).await {
+        match flush_all(&server, databases).await {
             Ok(()) => Answer::DONE,
             Err(error) => error.into(),
         }
     }))
+}
+
+/// Deletes all keys of some databases, in all partitions of the cluster.
+///
+/// # Errors
+/// `INDETERMINATE` if only some partitions were flushed.
+async fn flush_all(server: &Server, databases: Range<usize>) -> Result<(), CommandError> {
+    const PARTITIONS: PartialReport =
+        PartialReport { things: "partitions", done: "were flushed", changes: is_above_zero };
+    let op = Op::Whole(WholeOp::Clear);
+    // All are started before any is awaited, so that an unreachable member delays only its own.
+    let mut pending = Vec::new();
+    for database in databases {
+        let map = server.database(database)?;
+        pending
+            .extend((0..server.grid.partitions()).map(|number| server.submit(&map, number, &op)));
+    }
+    let replies = join_all(pending).await;
+    merge_replies(replies.into_iter().map(|reply| (1, reply)).collect(), PARTITIONS)?;
+    Ok(())
 }
 
 #[cfg(test)]

@@ -16,14 +16,15 @@ use convoke_grid::op::{ANSWER_BYTES_MAX, GenericOp, KeyOp, MapOp, Op, WatchedKey
 use convoke_grid::{Map, OpError, Reply, Started, Version};
 use futures_util::future::join_all;
 
-use super::super::answer::{Answer, CommandError, Continuation, Outcome};
+use super::super::answer::{Answer, CommandError};
 use super::super::client::{
     Client, QUEUED_BYTES_MAX, QUEUED_MAX, Queued, Transaction, WATCHED_MAX, Watched,
 };
+use super::super::outcome::{Continuation, Outcome};
 use super::super::request::Request;
-use super::super::server::DATABASES;
 use super::multi_partition::bytes_of;
 use super::{Command, Handler, Keys, Shape, admit, cluster, is_busy, run};
+use crate::databases::DATABASES;
 
 type Begun = Result<Outcome, CommandError>;
 
@@ -39,26 +40,19 @@ pub(super) fn queue(
         let args: Vec<&[u8]> = request.from(0).collect();
         if let Err(error) = cluster::check(&server, command.keys_of(&args)) {
             transaction.is_aborted = true;
-            return error.into_outcome();
+            return error.into();
         }
     }
     let queued = Queued::new(command, request);
     let bytes = transaction.bytes + queued.bytes();
     if transaction.queued.len() >= QUEUED_MAX || bytes > QUEUED_BYTES_MAX {
         transaction.is_aborted = true;
-        return CommandError::new("ERR the transaction exceeds 65536 commands or 64 MiB")
-            .into_outcome();
+        return CommandError::new("ERR the transaction exceeds 65536 commands or 64 MiB").into();
     }
     transaction.bytes = bytes;
     transaction.queued.push(queued);
     client.info.queued.store(transaction.queued.len() as i64, Ordering::Relaxed);
     Answer::Reply(Reply::Word("QUEUED".into())).into()
-}
-
-impl CommandError {
-    fn into_outcome(self) -> Outcome {
-        Outcome::Ready(self.into())
-    }
 }
 
 pub(super) fn multi(client: &mut Client, _: &Request<'_>) -> Begun {
@@ -316,7 +310,7 @@ impl Steps {
             }
             run(client, command, &request)
         });
-        let answer = await_answer(outcome.unwrap_or_else(CommandError::into_outcome));
+        let answer = await_answer(outcome.unwrap_or_else(Outcome::from));
         Outcome::Continue(Box::pin(async move {
             let answer = answer.await;
             let next: Continuation = Box::new(move |client| {
@@ -360,10 +354,10 @@ impl Steps {
                                 _ => Answer::Reply(reply),
                             })
                         }
-                        ReplySource::Failed(error) => error.into_outcome(),
+                        ReplySource::Failed(error) => error.into(),
                         ReplySource::Local(queued) => {
                             let outcome = run(client, queued.command, &queued.request());
-                            let outcome = outcome.unwrap_or_else(CommandError::into_outcome);
+                            let outcome = outcome.unwrap_or_else(Outcome::from);
                             self.closes |= matches!(outcome, Outcome::Close(_));
                             outcome
                         }
