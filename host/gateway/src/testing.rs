@@ -13,7 +13,7 @@ use crate::pubsub::PubSub;
 use crate::resp::answer::Answer;
 use crate::resp::client::Client;
 use crate::resp::client_info::ClientInfo;
-use crate::resp::commands;
+use crate::resp::dispatch;
 use crate::resp::outcome::Outcome;
 use crate::resp::request::Request;
 use crate::resp::server::{Cluster, ClusterNode, RespSettings, Server};
@@ -122,7 +122,7 @@ pub(crate) fn client_of(server: &Arc<Server>, trust: Trust) -> Client {
 /// Runs a command to completion and returns its reply.
 pub(crate) async fn call(client: &mut Client, args: &[&[u8]]) -> Answer {
     let mut sink = Vec::new();
-    let mut outcome = with_request(args, |request| commands::begin(client, request, &mut sink));
+    let mut outcome = with_request(args, |request| dispatch::begin(client, request, &mut sink));
     loop {
         outcome = match outcome {
             // The reply was written to the output already.

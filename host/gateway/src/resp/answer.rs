@@ -27,6 +27,9 @@ pub(crate) enum Answer {
     Nothing,
 }
 
+/// Shapes a reply of the grid for the client. The number is that of the arguments.
+pub(crate) type Shape = fn(usize, Reply) -> Answer;
+
 /// A reply that is not available yet.
 pub(crate) type PendingAnswer = Pin<Box<dyn Future<Output = Answer> + Send>>;
 
@@ -106,6 +109,11 @@ impl Answer {
         Self::Reply(Reply::count(count))
     }
 
+    /// A bulk string of text that is known here.
+    pub(crate) fn word(word: &str) -> Self {
+        Self::bytes(word.as_bytes())
+    }
+
     /// Whether it is sent even if the client turned replies off.
     pub(crate) fn is_push(&self) -> bool {
         matches!(self, Self::Pushes(_))
@@ -140,5 +148,17 @@ impl Answer {
     /// Appends the encoded reply to `buffer`.
     pub(crate) fn write(&self, buffer: &mut Vec<u8>, protocol: Protocol) {
         self.encode(&mut Encoder { buffer, protocol });
+    }
+}
+
+/// Size of the values in a reply, in bytes.
+pub(crate) fn bytes_of(reply: &Reply) -> usize {
+    match reply {
+        Reply::Bytes(bytes) => bytes.len(),
+        Reply::List(all) | Reply::Set(all) => all.iter().map(bytes_of).sum(),
+        Reply::Map(all) | Reply::Pairs(all) => {
+            all.iter().map(|(a, b)| bytes_of(a) + bytes_of(b)).sum()
+        }
+        _ => 0,
     }
 }

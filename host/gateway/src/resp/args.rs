@@ -1,10 +1,15 @@
 //! A cursor over the arguments of a command.
 
-use convoke_grid::op::{Lifetime, float, integer};
+use std::ops::RangeInclusive;
+
+use convoke_grid::op::{Lifetime, Op, float, integer};
 
 use super::answer::CommandError;
 use super::request::Request;
 use crate::clock::unix_ms;
+
+/// The operation that the arguments of a command describe, or what is wrong with them.
+pub(crate) type Parsed<'a> = Result<Op<'a>, CommandError>;
 
 /// The arguments that have not been consumed yet.
 pub(crate) struct Args<'r, 'a> {
@@ -85,10 +90,42 @@ impl<'r, 'a> Args<'r, 'a> {
         self.take(count)
     }
 
+    /// Consumes `numkeys key [key ...]`, as in `LMPOP` and `ZMPOP`.
+    pub(crate) fn numbered_keys(&mut self) -> Result<Vec<&'a [u8]>, CommandError> {
+        let wrong = CommandError::new("ERR numkeys should be greater than 0");
+        let count = self.integer().map_err(|_| wrong.clone())?;
+        let count = usize::try_from(count).ok().filter(|count| *count > 0).ok_or(wrong)?;
+        self.take(count)
+    }
+
+    /// Consumes a trailing `[COUNT n]`; the default is 1.
+    pub(crate) fn pop_count(&mut self) -> Result<u64, CommandError> {
+        let mut count = 1;
+        if self.take_keyword("count") {
+            let wrong = CommandError::new("ERR count should be greater than 0");
+            count =
+                self.integer().map_err(|_| wrong.clone())?.try_into().map_err(|_| wrong.clone())?;
+            if count == 0 {
+                return Err(wrong);
+            }
+        }
+        self.expect_end()?;
+        Ok(count)
+    }
+
     /// `ERR syntax error` if any argument is left.
     pub(crate) fn expect_end(&self) -> Result<(), CommandError> {
         if self.remaining() > 0 { Err(CommandError::SYNTAX) } else { Ok(()) }
     }
+}
+
+/// Fails unless the number of arguments is in `range`.
+pub(crate) fn expect(
+    request: &Request<'_>,
+    name: &str,
+    range: RangeInclusive<usize>,
+) -> Result<(), CommandError> {
+    if range.contains(&request.len()) { Ok(()) } else { Err(CommandError::arity(name)) }
 }
 
 /// Unit and reference point of an expiry time.

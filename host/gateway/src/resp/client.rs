@@ -1,7 +1,6 @@
 //! The state of one client connection: user, database, transaction, subscriptions.
 
 use std::collections::BTreeMap;
-use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -10,9 +9,8 @@ use convoke_grid::{Map, OpError, Version};
 use parking_lot::Mutex;
 
 use super::client_info::ClientInfo;
-use super::commands::Command;
 use super::encode::Protocol;
-use super::request::Request;
+use super::request::OwnedRequest;
 use super::server::Server;
 use crate::output_buffer::OutputBuffer;
 use crate::pubsub::Subscription;
@@ -29,30 +27,9 @@ pub(crate) const WATCHED_MAX: usize = 65_536;
 
 /// A command that is queued until `EXEC`.
 pub(crate) struct Queued {
-    /// The row of the command table that the request resolved to.
-    pub(crate) command: &'static Command,
-    bytes: Vec<u8>,
-    arguments: Vec<Range<usize>>,
-}
-
-impl Queued {
-    pub(crate) fn new(command: &'static Command, request: &Request<'_>) -> Self {
-        let (mut bytes, mut arguments) = (Vec::new(), Vec::with_capacity(request.len()));
-        for argument in request.from(0) {
-            let start = bytes.len();
-            bytes.extend_from_slice(argument);
-            arguments.push(start..bytes.len());
-        }
-        Self { command, bytes, arguments }
-    }
-
-    pub(crate) fn request(&self) -> Request<'_> {
-        Request::of(&self.bytes, &self.arguments)
-    }
-
-    pub(crate) fn bytes(&self) -> usize {
-        self.bytes.len() + self.arguments.len() * size_of::<Range<usize>>()
-    }
+    /// Index of the row of the command table that the request resolved to.
+    pub(crate) command: usize,
+    pub(crate) request: OwnedRequest,
 }
 
 /// A transaction that was started with `MULTI`.

@@ -17,7 +17,7 @@ use tracing::{debug, warn};
 
 use super::answer::{Answer, PendingAnswer};
 use super::client::{Client, ReplyMode};
-use super::commands;
+use super::dispatch;
 use super::encode::{Encoder, Protocol};
 use super::lanes::{LaneAssignment, LaneTask};
 use super::outcome::{Continuation, Outcome};
@@ -271,7 +271,7 @@ impl Connection {
                 let is_queued = last.is_some();
                 let sink = last.map_or(&mut self.output, |last| &mut last.queued_output);
                 let before = sink.len();
-                let outcome = commands::begin(&mut self.client, &request, sink);
+                let outcome = dispatch::begin(&mut self.client, &request, sink);
                 if is_queued {
                     self.queued_output_bytes += sink.len() - before;
                 }

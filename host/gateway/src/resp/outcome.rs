@@ -30,6 +30,9 @@ pub(crate) enum Outcome {
     Close(Answer),
 }
 
+/// The outcome of a command that was started, or why it was not.
+pub(crate) type Begun = Result<Outcome, CommandError>;
+
 impl From<Reply> for Outcome {
     fn from(reply: Reply) -> Self {
         Self::Ready(Answer::Reply(reply))

@@ -38,6 +38,9 @@ const PARTITIONS_POLL_MS: u64 = 5;
 /// Pause after a failed `accept`, in milliseconds.
 const ACCEPT_PAUSE_MS: u64 = 100;
 
+/// The Redis version whose commands are implemented; client libraries check it.
+pub(crate) const REDIS_VERSION: &str = "7.0.15";
+
 /// Settings of the RESP server.
 #[derive(Clone, Debug, Default)]
 pub struct RespSettings {

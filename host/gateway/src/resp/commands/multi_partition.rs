@@ -12,7 +12,7 @@ use convoke_grid::op::{
 use convoke_grid::{Grid, KEY_BYTES_MAX, Later, Map, OpError, Reply, Score, Started};
 use futures_util::future::join_all;
 
-use super::super::answer::CommandError;
+use super::super::answer::{CommandError, bytes_of};
 use super::super::encode::error_text;
 use super::super::server::Server;
 
@@ -22,7 +22,7 @@ type PartitionReply = Later<Result<Reply, OpError>>;
 
 /// Whether an operation must be atomic over several partitions, as a transaction of the grid. Other
 /// operations are executed by each partition separately.
-pub(super) fn is_one_step(op: &SeveralOp<'_>) -> bool {
+pub(crate) fn is_one_step(op: &SeveralOp<'_>) -> bool {
     match op {
         SeveralOp::Get(_)
         | SeveralOp::Exist(_)
@@ -47,7 +47,7 @@ pub(super) fn is_one_step(op: &SeveralOp<'_>) -> bool {
 ///
 /// # Errors
 /// If the operation must be atomic, or a key is too long: nothing was started.
-pub(super) fn start(
+pub(crate) fn start(
     server: &Arc<Server>,
     map: &Arc<Map>,
     op: &Op<'_>,
@@ -79,13 +79,13 @@ pub(super) fn start(
 
 /// How to report an operation that was executed in part.
 #[derive(Clone, Copy)]
-pub(super) struct PartialReport {
+pub(crate) struct PartialReport {
     /// What is counted, such as `keys`.
-    pub(super) things: &'static str,
+    pub(crate) things: &'static str,
     /// What was done to them, such as `were written`.
-    pub(super) done: &'static str,
+    pub(crate) done: &'static str,
     /// Whether the reply of a part says that it changed data.
-    pub(super) changes: fn(&Reply) -> bool,
+    pub(crate) changes: fn(&Reply) -> bool,
 }
 
 /// Reading changes nothing.
@@ -97,7 +97,7 @@ const KEYS_REMOVED: PartialReport =
     PartialReport { things: "keys", done: "were removed or did not exist", changes: is_above_zero };
 
 /// Whether a reply is not the integer 0.
-pub(super) fn is_above_zero(reply: &Reply) -> bool {
+pub(crate) fn is_above_zero(reply: &Reply) -> bool {
     !matches!(reply, Reply::Integer(0))
 }
 
@@ -106,7 +106,7 @@ pub(super) fn is_above_zero(reply: &Reply) -> bool {
 /// # Errors
 /// The first error if certainly nothing was changed; `INDETERMINATE`, with how much was done, if
 /// something was changed or may have been.
-pub(super) fn merge_replies(
+pub(crate) fn merge_replies(
     parts: Vec<(usize, Result<Reply, OpError>)>,
     report: PartialReport,
 ) -> Result<Vec<Reply>, CommandError> {
@@ -199,18 +199,6 @@ fn get(server: &Arc<Server>, map: &Arc<Map>, keys: &[&[u8]]) -> PendingReply {
         }
         Ok(Reply::List(values))
     })
-}
-
-/// Size of the values in a reply, in bytes.
-pub(super) fn bytes_of(reply: &Reply) -> usize {
-    match reply {
-        Reply::Bytes(bytes) => bytes.len(),
-        Reply::List(all) | Reply::Set(all) => all.iter().map(bytes_of).sum(),
-        Reply::Map(all) | Reply::Pairs(all) => {
-            all.iter().map(|(a, b)| bytes_of(a) + bytes_of(b)).sum()
-        }
-        _ => 0,
-    }
 }
 
 fn put(server: &Arc<Server>, map: &Arc<Map>, pairs: &[(&[u8], &[u8])]) -> PendingReply {

@@ -10,18 +10,14 @@ use convoke_grid::{Map, OpError, Reply};
 use futures_util::future::join_all;
 
 use super::super::answer::{Answer, CommandError, PendingAnswer};
-use super::super::args::Args;
+use super::super::args::{Args, Parsed};
 use super::super::client::Client;
-use super::super::outcome::Outcome;
+use super::super::outcome::{Begun, Outcome};
 use super::super::request::Request;
 use super::super::server::Server;
 use super::multi_partition::{PartialReport, is_above_zero, merge_replies};
 use crate::clock::unix_ms;
 use crate::databases::DATABASES;
-
-type Begun = Result<Outcome, CommandError>;
-type Parsed<'a> = Result<Op<'a>, CommandError>;
-
 /// Default `COUNT` of a scan.
 const COUNT: u64 = 10;
 /// Maximum number of elements examined per scan call, even if `COUNT` is larger.
@@ -64,7 +60,7 @@ fn options<'a>(args: &mut Args<'_, 'a>, of_keys: bool) -> Result<Options<'a>, Co
 }
 
 /// Shapes the reply of a scan within one key: the cursor is a bulk string.
-pub(super) fn scanned(_: usize, reply: Reply) -> Answer {
+pub(crate) fn scanned(_: usize, reply: Reply) -> Answer {
     match reply {
         Reply::List(mut parts) if parts.len() == 2 => {
             if let Reply::Integer(next) = parts[0] {
@@ -86,15 +82,15 @@ fn of_key<'a>(
     Ok(Op::Key(key, op(cursor, options.count, options.filter.pattern)))
 }
 
-pub(super) fn hscan<'a>(request: &Request<'a>) -> Parsed<'a> {
+pub(crate) fn hscan<'a>(request: &Request<'a>) -> Parsed<'a> {
     of_key(request, |cursor, count, pattern| KeyOp::Hash(HashOp::Scan { cursor, count, pattern }))
 }
 
-pub(super) fn sscan<'a>(request: &Request<'a>) -> Parsed<'a> {
+pub(crate) fn sscan<'a>(request: &Request<'a>) -> Parsed<'a> {
     of_key(request, |cursor, count, pattern| KeyOp::Set(SetOp::Scan { cursor, count, pattern }))
 }
 
-pub(super) fn zscan<'a>(request: &Request<'a>) -> Parsed<'a> {
+pub(crate) fn zscan<'a>(request: &Request<'a>) -> Parsed<'a> {
     of_key(request, |cursor, count, pattern| {
         KeyOp::SortedSet(SortedSetOp::Scan { cursor, count, pattern })
     })
@@ -102,7 +98,7 @@ pub(super) fn zscan<'a>(request: &Request<'a>) -> Parsed<'a> {
 
 /// Scans all keys. The cursor holds the partition number (upper 32 bits) and the position in the
 /// partition (lower 32 bits).
-pub(super) fn scan(client: &mut Client, request: &Request<'_>) -> Begun {
+pub(crate) fn scan(client: &mut Client, request: &Request<'_>) -> Begun {
     let mut args = Args::new(request, 1);
     let cursor = cursor(&mut args)?;
     let options = options(&mut args, true)?;
@@ -186,16 +182,16 @@ fn merge_all(
     })
 }
 
-pub(super) fn sum(replies: &[Reply]) -> i64 {
+pub(crate) fn sum(replies: &[Reply]) -> i64 {
     let number = |reply: &Reply| if let Reply::Integer(number) = reply { *number } else { 0 };
     replies.iter().map(number).sum()
 }
 
-pub(super) fn dbsize(client: &mut Client, _: &Request<'_>) -> Begun {
+pub(crate) fn dbsize(client: &mut Client, _: &Request<'_>) -> Begun {
     Ok(Outcome::Pending(merge_all(client, WholeOp::Length, |all| Answer::integer(sum(&all)))))
 }
 
-pub(super) fn randomkey(client: &mut Client, _: &Request<'_>) -> Begun {
+pub(crate) fn randomkey(client: &mut Client, _: &Request<'_>) -> Begun {
     Ok(Outcome::Pending(merge_all(client, WholeOp::Any, |all| {
         let keys: Vec<Reply> = all.into_iter().filter(|key| *key != Reply::Nil).collect();
         if keys.is_empty() {
@@ -239,7 +235,7 @@ impl KeyList {
 }
 
 /// `KEYS` returns all keys that match a pattern, or an error, but never a part of them.
-pub(super) fn keys(client: &mut Client, request: &Request<'_>) -> Begun {
+pub(crate) fn keys(client: &mut Client, request: &Request<'_>) -> Begun {
     let pattern = Args::new(request, 1).next()?.to_vec();
     let (server, map) = (Arc::clone(&client.server), Arc::clone(&client.map));
     Ok(Outcome::Pending(Box::pin(async move {
@@ -277,13 +273,13 @@ fn flush_option(request: &Request<'_>) -> Result<(), CommandError> {
     Err(CommandError::SYNTAX)
 }
 
-pub(super) fn flushdb(client: &mut Client, request: &Request<'_>) -> Begun {
+pub(crate) fn flushdb(client: &mut Client, request: &Request<'_>) -> Begun {
     flush_option(request)?;
     Ok(flush(client, client.database..client.database + 1))
 }
 
 /// Includes databases that were used through other members only.
-pub(super) fn flushall(client: &mut Client, request: &Request<'_>) -> Begun {
+pub(crate) fn flushall(client: &mut Client, request: &Request<'_>) -> Begun {
     flush_option(request)?;
     Ok(flush(client, 0..DATABASES))
 }
