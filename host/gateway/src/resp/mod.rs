@@ -17,5 +17,6 @@ pub(crate) mod commands;
 mod connection;
 pub(crate) mod dispatch;
 mod lanes;
+mod listener;
 pub(crate) mod outcome;
 mod routing;
