@@ -162,3 +162,9 @@ pub(crate) fn bytes_of(reply: &Reply) -> usize {
         _ => 0,
     }
 }
+
+/// The sum of integer replies.
+pub(crate) fn sum_of(replies: &[Reply]) -> i64 {
+    let number = |reply: &Reply| if let Reply::Integer(number) = reply { *number } else { 0 };
+    replies.iter().map(number).sum()
+}

@@ -90,12 +90,70 @@ impl<'r, 'a> Args<'r, 'a> {
         self.take(count)
     }
 
+    /// Consumes the number of keys, at least 1, that precedes them.
+    pub(crate) fn numkeys(&mut self) -> Result<usize, CommandError> {
+        const WRONG: CommandError = CommandError::new("ERR numkeys should be greater than 0");
+        let count = self.integer().map_err(|_| WRONG)?;
+        usize::try_from(count).ok().filter(|count| *count > 0).ok_or(WRONG)
+    }
+
     /// Consumes `numkeys key [key ...]`, as in `LMPOP` and `ZMPOP`.
     pub(crate) fn numbered_keys(&mut self) -> Result<Vec<&'a [u8]>, CommandError> {
-        let wrong = CommandError::new("ERR numkeys should be greater than 0");
-        let count = self.integer().map_err(|_| wrong.clone())?;
-        let count = usize::try_from(count).ok().filter(|count| *count > 0).ok_or(wrong)?;
+        let count = self.numkeys()?;
         self.take(count)
+    }
+
+    /// Consumes all remaining arguments as pairs, at least one. `name` is the command's name for
+    /// the error message.
+    pub(crate) fn pairs(&mut self, name: &str) -> Result<Vec<(&'a [u8], &'a [u8])>, CommandError> {
+        let count = self.remaining();
+        if count == 0 || !count.is_multiple_of(2) {
+            return Err(CommandError::arity(name));
+        }
+        let mut rest = self.request.from(self.at);
+        self.at = self.request.len();
+        let mut pairs = Vec::with_capacity(count / 2);
+        while let (Some(first), Some(second)) = (rest.next(), rest.next()) {
+            pairs.push((first, second));
+        }
+        Ok(pairs)
+    }
+
+    /// Consumes a trailing `[count [keyword]]` of a command that returns random elements. Returns
+    /// the count, and whether the keyword follows; `None` for one element.
+    pub(crate) fn sample(&mut self, keyword: &str) -> Result<Option<(i64, bool)>, CommandError> {
+        if self.remaining() == 0 {
+            return Ok(None);
+        }
+        let count = self.integer()?;
+        let has_keyword = self.take_keyword(keyword);
+        self.expect_end()?;
+        // As in Redis: with values, the reply has twice as many elements.
+        if !(-(i64::MAX / 2)..=i64::MAX / 2).contains(&count) {
+            return Err(CommandError::new("ERR value is out of range"));
+        }
+        Ok(Some((count, has_keyword)))
+    }
+
+    /// Consumes an expiry option such as `EX seconds`. `name` is the command's name for the error
+    /// message.
+    pub(crate) fn lifetime(&mut self, name: &str) -> Result<Lifetime, CommandError> {
+        let unit = Unit::option(self).ok_or(CommandError::SYNTAX)?;
+        unit.lifetime(self.integer()?, name)
+    }
+
+    /// Consumes a trailing `[LIMIT n]`; zero means no limit.
+    pub(crate) fn limit(&mut self) -> Result<u64, CommandError> {
+        const WRONG: CommandError = CommandError::new("ERR LIMIT can't be negative");
+        let mut limit = 0;
+        if self.take_keyword("limit") {
+            if self.remaining() == 0 {
+                return Err(CommandError::SYNTAX);
+            }
+            limit = self.integer().map_err(|_| WRONG)?.try_into().map_err(|_| WRONG)?;
+        }
+        self.expect_end()?;
+        Ok(limit)
     }
 
     /// Consumes a trailing `[COUNT n]`; the default is 1.
@@ -139,7 +197,7 @@ pub(crate) enum Unit {
 
 impl Unit {
     /// Consumes an option such as `EX` and returns its unit.
-    pub(crate) fn option(args: &mut Args<'_, '_>) -> Option<Self> {
+    fn option(args: &mut Args<'_, '_>) -> Option<Self> {
         let options = [
             ("ex", Self::Seconds),
             ("px", Self::Milliseconds),

@@ -252,20 +252,25 @@ fn line(table: &CommandTable, info: &ClientInfo, now: u64) -> String {
     )
 }
 
+/// Keeps the clients of a type, as `CLIENT LIST TYPE` names it.
+fn retain_type(client_infos: &mut Vec<Arc<ClientInfo>>, kind: &[u8]) -> Result<(), CommandError> {
+    match &kind.to_ascii_lowercase()[..] {
+        b"normal" => client_infos.retain(|info| !info.is_subscribed()),
+        b"pubsub" => client_infos.retain(|info| info.is_subscribed()),
+        b"master" | b"replica" | b"slave" => client_infos.clear(),
+        kind => {
+            let kind = String::from_utf8_lossy(kind);
+            return Err(CommandError(format!("ERR Unknown client type '{kind}'").into()));
+        }
+    }
+    Ok(())
+}
+
 pub(crate) fn list(client: &mut Client, table: &CommandTable, request: &Request<'_>) -> Begun {
     let mut args = Args::new(request, 2);
     let mut client_infos = client.server.client_infos();
     if args.take_keyword("type") {
-        let kind = args.next()?.to_ascii_lowercase();
-        match &kind[..] {
-            b"normal" => client_infos.retain(|info| !info.is_subscribed()),
-            b"pubsub" => client_infos.retain(|info| info.is_subscribed()),
-            b"master" | b"replica" | b"slave" => client_infos.clear(),
-            _ => {
-                let kind = String::from_utf8_lossy(&kind).into_owned();
-                return Err(CommandError(format!("ERR Unknown client type '{kind}'").into()));
-            }
-        }
+        retain_type(&mut client_infos, args.next()?)?;
         args.expect_end()?;
     } else if args.take_keyword("id") {
         let mut ids = Vec::new();
@@ -311,16 +316,7 @@ pub(crate) fn kill(client: &mut Client, request: &Request<'_>) -> Begun {
             let address = String::from_utf8_lossy(args.next()?).into_owned();
             chosen.retain(|info| info.local.to_string() == address);
         } else if args.take_keyword("type") {
-            let kind = args.next()?.to_ascii_lowercase();
-            match &kind[..] {
-                b"normal" => chosen.retain(|info| !info.is_subscribed()),
-                b"pubsub" => chosen.retain(|info| info.is_subscribed()),
-                b"master" | b"replica" | b"slave" => chosen.clear(),
-                _ => {
-                    let kind = String::from_utf8_lossy(&kind).into_owned();
-                    return Err(CommandError(format!("ERR Unknown client type '{kind}'").into()));
-                }
-            }
+            retain_type(&mut chosen, args.next()?)?;
         } else if args.take_keyword("user") {
             let user = args.next()?;
             if ![Trust::Full, Trust::ReadOnly].iter().any(|t| t.user().as_bytes() == user) {

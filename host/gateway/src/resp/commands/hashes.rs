@@ -23,12 +23,7 @@ fn of_field<'a>(request: &Request<'a>, op: fn(&'a [u8]) -> HashOp<'a>) -> Parsed
 fn set_as<'a>(request: &Request<'a>, name: &str) -> Parsed<'a> {
     let mut args = Args::new(request, 1);
     let key = args.next()?;
-    let rest = args.rest();
-    let (pairs, odd) = rest.as_chunks::<2>();
-    if !odd.is_empty() || pairs.is_empty() {
-        return Err(CommandError::arity(name));
-    }
-    Ok(hash(key, HashOp::Set(pairs.iter().map(|[field, value]| (*field, *value)).collect())))
+    Ok(hash(key, HashOp::Set(args.pairs(name)?)))
 }
 
 pub(crate) fn hset<'a>(request: &Request<'a>) -> Parsed<'a> {
@@ -108,15 +103,11 @@ pub(crate) fn hincrbyfloat<'a>(request: &Request<'a>) -> Parsed<'a> {
 pub(crate) fn hrandfield<'a>(request: &Request<'a>) -> Parsed<'a> {
     let mut args = Args::new(request, 1);
     let key = args.next()?;
-    if args.remaining() == 0 {
-        return Ok(hash(key, HashOp::Any));
-    }
-    let count = args.integer()?;
-    let values = args.take_keyword("withvalues");
-    args.expect_end()?;
-    // As in Redis: with values, the reply has twice as many elements.
-    if !(-(i64::MAX / 2)..=i64::MAX / 2).contains(&count) {
-        return Err(CommandError::new("ERR value is out of range"));
-    }
-    Ok(hash(key, HashOp::AnyOf { count, values }))
+    Ok(hash(
+        key,
+        match args.sample("withvalues")? {
+            None => HashOp::Any,
+            Some((count, values)) => HashOp::AnyOf { count, values },
+        },
+    ))
 }

@@ -9,13 +9,12 @@ use convoke_grid::glob::Glob;
 use convoke_grid::op::WholeOp;
 use convoke_grid::topic::{NAMES_MAX, SubscriptionInfo, SubscriptionQuery, TooManyNames};
 
-use super::super::answer::{Answer, CommandError};
+use super::super::answer::{Answer, CommandError, sum_of};
 use super::super::args::Args;
 use super::super::client::Client;
 use super::super::outcome::{Begun, Outcome};
 use super::super::request::{ARGUMENT_BYTES_MAX, Request};
 use super::super::server::{REDIS_VERSION, Server};
-use super::scans;
 use crate::databases::DATABASES;
 use crate::notifications::{EventMask, SETTING};
 
@@ -86,16 +85,12 @@ pub(crate) fn config_get(client: &mut Client, request: &Request<'_>) -> Begun {
 
 pub(crate) fn config_set(client: &mut Client, request: &Request<'_>) -> Begun {
     let server = &client.server;
-    let rest: Vec<&[u8]> = request.from(2).collect();
-    let (pairs, odd) = rest.as_chunks::<2>();
-    if !odd.is_empty() || pairs.is_empty() {
-        return Err(CommandError::arity("config|set"));
-    }
+    let pairs = Args::new(request, 2).pairs("config|set")?;
     // All are checked before any is applied.
-    for [name, value] in pairs {
+    for (name, value) in &pairs {
         set(server, name, value, false)?;
     }
-    for [name, value] in pairs {
+    for (name, value) in &pairs {
         set(server, name, value, true)?;
     }
     // The setting is in effect on all members before the reply.
@@ -240,7 +235,7 @@ async fn fields(server: &Server, section: &str) -> Vec<(String, String)> {
             let mut all = Vec::new();
             for (database, map) in server.databases() {
                 let count = match server.submit_all(&map, WholeOp::Length).await {
-                    Ok(replies) => scans::sum(&replies),
+                    Ok(replies) => sum_of(&replies),
                     Err(_) => continue,
                 };
                 if count > 0 {

@@ -9,7 +9,7 @@ use convoke_grid::op::{
 use convoke_grid::{Map, OpError, Reply};
 use futures_util::future::join_all;
 
-use super::super::answer::{Answer, CommandError, PendingAnswer};
+use super::super::answer::{Answer, CommandError, PendingAnswer, sum_of};
 use super::super::args::{Args, Parsed};
 use super::super::client::Client;
 use super::super::outcome::{Begun, Outcome};
@@ -182,13 +182,8 @@ fn merge_all(
     })
 }
 
-pub(crate) fn sum(replies: &[Reply]) -> i64 {
-    let number = |reply: &Reply| if let Reply::Integer(number) = reply { *number } else { 0 };
-    replies.iter().map(number).sum()
-}
-
 pub(crate) fn dbsize(client: &mut Client, _: &Request<'_>) -> Begun {
-    Ok(Outcome::Pending(merge_all(client, WholeOp::Length, |all| Answer::integer(sum(&all)))))
+    Ok(Outcome::Pending(merge_all(client, WholeOp::Length, |all| Answer::integer(sum_of(&all)))))
 }
 
 pub(crate) fn randomkey(client: &mut Client, _: &Request<'_>) -> Begun {

@@ -109,29 +109,13 @@ pub(crate) fn sdiffstore<'a>(request: &Request<'a>) -> Parsed<'a> {
     combine_into(request, Combine::Difference)
 }
 
-/// Parses a trailing `[LIMIT n]`; zero means no limit.
-pub(crate) fn limit(args: &mut Args<'_, '_>) -> Result<u64, CommandError> {
-    const WRONG: CommandError = CommandError::new("ERR LIMIT can't be negative");
-    let mut limit = 0;
-    if args.take_keyword("limit") {
-        if args.remaining() == 0 {
-            return Err(CommandError::SYNTAX);
-        }
-        limit = args.integer().map_err(|_| WRONG)?.try_into().map_err(|_| WRONG)?;
-    }
-    args.expect_end()?;
-    Ok(limit)
-}
-
 pub(crate) fn sintercard<'a>(request: &Request<'a>) -> Parsed<'a> {
-    const WRONG: CommandError = CommandError::new("ERR numkeys should be greater than 0");
     let mut args = Args::new(request, 1);
-    let count = args.integer().map_err(|_| WRONG)?;
-    let count = usize::try_from(count).ok().filter(|count| *count > 0).ok_or(WRONG)?;
+    let count = args.numkeys()?;
     if count > args.remaining() {
         return Err(CommandError::new("ERR Number of keys can't be greater than number of args"));
     }
     let keys = args.take(count)?;
-    let limit = limit(&mut args)?;
+    let limit = args.limit()?;
     Ok(Op::Several(SeveralOp::CountCommon { keys, sorted: false, limit }))
 }

@@ -171,8 +171,20 @@ impl Order {
             Self::Name => by_name(first, last),
         }
     }
+
+    /// Parses the two bounds in the order of a command. In reverse, ranges of scores and names
+    /// take the higher bound first.
+    fn directed<'a>(
+        self,
+        first: &'a [u8],
+        last: &'a [u8],
+        reverse: bool,
+    ) -> Result<By<'a>, CommandError> {
+        if reverse && self != Self::Rank { self.by(last, first) } else { self.by(first, last) }
+    }
 }
 
+/// Consumes the offset and the count that follow `LIMIT`.
 fn limit(args: &mut Args<'_, '_>) -> Result<(i64, i64), CommandError> {
     Ok((args.integer()?, args.integer()?))
 }
@@ -206,11 +218,7 @@ fn span<'a>(args: &mut Args<'_, 'a>, stores: bool) -> Result<Span<'a>, CommandEr
             "ERR syntax error, WITHSCORES not supported in combination with BYLEX",
         ));
     }
-    // With `REV`, `BYSCORE` and `BYLEX` take the higher bound first.
-    let by = match (order, reverse) {
-        (Order::Rank, _) | (_, false) => order.by(first, last)?,
-        (_, true) => order.by(last, first)?,
-    };
+    let by = order.directed(first, last, reverse)?;
     Ok(Span { by, reverse, limit: within, scores })
 }
 
@@ -240,10 +248,7 @@ fn range_as<'a>(request: &Request<'a>, order: Order, reverse: bool) -> Parsed<'a
             return Err(CommandError::SYNTAX);
         }
     }
-    let by = match (order, reverse) {
-        (Order::Rank, _) | (_, false) => order.by(first, last)?,
-        (_, true) => order.by(last, first)?,
-    };
+    let by = order.directed(first, last, reverse)?;
     Ok(sorted(key, SortedSetOp::Range(Span { by, reverse, limit: within, scores })))
 }
 
@@ -331,16 +336,13 @@ pub(crate) fn popped(arguments: usize, reply: Reply) -> Answer {
 pub(crate) fn zrandmember<'a>(request: &Request<'a>) -> Parsed<'a> {
     let mut args = Args::new(request, 1);
     let key = args.next()?;
-    if args.remaining() == 0 {
-        return Ok(sorted(key, SortedSetOp::Any));
-    }
-    let count = args.integer()?;
-    let scores = args.take_keyword("withscores");
-    args.expect_end()?;
-    if !(-(i64::MAX / 2)..=i64::MAX / 2).contains(&count) {
-        return Err(CommandError::new("ERR value is out of range"));
-    }
-    Ok(sorted(key, SortedSetOp::AnyOf { count, scores }))
+    Ok(sorted(
+        key,
+        match args.sample("withscores")? {
+            None => SortedSetOp::Any,
+            Some((count, scores)) => SortedSetOp::AnyOf { count, scores },
+        },
+    ))
 }
 
 /// Parses `numkeys key … [WEIGHTS …] [AGGREGATE …] [WITHSCORES]`.
@@ -413,7 +415,7 @@ pub(crate) fn zdiffstore<'a>(request: &Request<'a>) -> Parsed<'a> {
 pub(crate) fn zintercard<'a>(request: &Request<'a>) -> Parsed<'a> {
     let mut args = Args::new(request, 1);
     let keys = args.counted_keys("zintercard")?;
-    let limit = super::sets::limit(&mut args)?;
+    let limit = args.limit()?;
     Ok(Op::Several(SeveralOp::CountCommon { keys, sorted: true, limit }))
 }
 

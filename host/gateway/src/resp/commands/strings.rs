@@ -47,8 +47,7 @@ pub(crate) fn set<'a>(request: &Request<'a>) -> Parsed<'a> {
         } else if args.take_keyword("keepttl") {
             lifetime = Some(Lifetime::Keep);
         } else {
-            let unit = Unit::option(&mut args).ok_or(CommandError::SYNTAX)?;
-            lifetime = Some(unit.lifetime(args.integer()?, "set")?);
+            lifetime = Some(args.lifetime("set")?);
         }
     }
     let condition = condition.unwrap_or(PutIf::Always);
@@ -101,10 +100,7 @@ pub(crate) fn getex<'a>(request: &Request<'a>) -> Parsed<'a> {
     let lifetime = match args.remaining() {
         0 => None,
         _ if args.take_keyword("persist") => Some(Lifetime::Forever),
-        _ => {
-            let unit = Unit::option(&mut args).ok_or(CommandError::SYNTAX)?;
-            Some(unit.lifetime(args.integer()?, "getex")?)
-        }
+        _ => Some(args.lifetime("getex")?),
     };
     args.expect_end()?;
     Ok(plain(key, PlainOp::GetAndExpire(lifetime)))
@@ -164,12 +160,7 @@ pub(crate) fn mget<'a>(request: &Request<'a>) -> Parsed<'a> {
 }
 
 fn put_many<'a>(request: &Request<'a>, absent: bool, name: &str) -> Parsed<'a> {
-    let args = Args::new(request, 1).rest();
-    let (pairs, odd) = args.as_chunks::<2>();
-    if !odd.is_empty() {
-        return Err(CommandError::arity(name));
-    }
-    let pairs = pairs.iter().map(|[key, value]| (*key, *value)).collect();
+    let pairs = Args::new(request, 1).pairs(name)?;
     Ok(Op::Several(SeveralOp::Put { pairs, absent }))
 }
 
