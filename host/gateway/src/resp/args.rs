@@ -11,6 +11,9 @@ use crate::clock::unix_ms;
 /// The operation that the arguments of a command describe, or what is wrong with them.
 pub(crate) type Parsed<'a> = Result<Op<'a>, CommandError>;
 
+/// Two arguments that belong together, such as a key and its value.
+pub(crate) type Pair<'a> = (&'a [u8], &'a [u8]);
+
 /// The arguments that have not been consumed yet.
 pub(crate) struct Args<'r, 'a> {
     request: &'r Request<'a>,
@@ -105,7 +108,7 @@ impl<'r, 'a> Args<'r, 'a> {
 
     /// Consumes all remaining arguments as pairs, at least one. `name` is the command's name for
     /// the error message.
-    pub(crate) fn pairs(&mut self, name: &str) -> Result<Vec<(&'a [u8], &'a [u8])>, CommandError> {
+    pub(crate) fn pairs(&mut self, name: &str) -> Result<Vec<Pair<'a>>, CommandError> {
         let count = self.remaining();
         if count == 0 || !count.is_multiple_of(2) {
             return Err(CommandError::arity(name));
