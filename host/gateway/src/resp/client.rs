@@ -161,6 +161,22 @@ impl Client {
         self.info.patterns.store(self.patterns.len(), Ordering::Relaxed);
     }
 
+    /// Whether the reply of the current command is suppressed. Advances the reply mode.
+    pub(crate) fn is_silent(&mut self) -> bool {
+        match self.reply_mode {
+            ReplyMode::On => false,
+            ReplyMode::Off => true,
+            ReplyMode::Skip => {
+                self.reply_mode = ReplyMode::On;
+                true
+            }
+            ReplyMode::SkipNext => {
+                self.reply_mode = ReplyMode::Skip;
+                true
+            }
+        }
+    }
+
     /// Resets the connection to its initial state, as `RESET` does. The user is reset as well.
     pub(crate) fn reset(&mut self) {
         self.end_subscriptions();

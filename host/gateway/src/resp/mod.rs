@@ -19,4 +19,5 @@ pub(crate) mod dispatch;
 mod lanes;
 mod listener;
 pub(crate) mod outcome;
+mod pipeline;
 mod routing;
