@@ -244,3 +244,64 @@ impl Unit {
 fn invalid(name: &str) -> CommandError {
     CommandError(format!("ERR invalid expire time in '{name}' command").into())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::with_request;
+
+    /// Parses the words of a line.
+    fn parsed<R>(line: &str, parse: impl FnOnce(&mut Args<'_, '_>) -> R) -> R {
+        let words: Vec<&[u8]> = line.split_whitespace().map(str::as_bytes).collect();
+        with_request(&words, |request| parse(&mut Args::new(request, 0)))
+    }
+
+    #[test]
+    fn pairs_are_complete() {
+        let read = |line| {
+            parsed(line, |args| {
+                args.pairs("mset").map(|pairs| pairs.len()).map_err(|error| error.0.into_owned())
+            })
+        };
+        assert_eq!(read("a 1 b 2"), Ok(2));
+        let wrong = "ERR wrong number of arguments for 'mset' command";
+        assert_eq!(read("a 1 b"), Err(wrong.to_owned()));
+        assert_eq!(read(""), Err(wrong.to_owned()));
+    }
+
+    #[test]
+    fn numbers_of_keys_are_positive() {
+        let wrong = CommandError::new("ERR numkeys should be greater than 0");
+        for line in ["0 a", "-1 a", "x a", ""] {
+            assert_eq!(parsed(line, |args| args.numbered_keys().map(|_| ())), Err(wrong.clone()));
+        }
+        let keys = |line| parsed(line, |args| args.numbered_keys().map(|keys| keys.len()));
+        assert_eq!(keys("2 a b c"), Ok(2));
+        assert_eq!(keys("2 a"), Err(CommandError::SYNTAX));
+    }
+
+    #[test]
+    fn a_sample_has_an_optional_count_and_keyword() {
+        let read = |line| parsed(line, |args| args.sample("withscores"));
+        assert_eq!(read(""), Ok(None));
+        assert_eq!(read("-3"), Ok(Some((-3, false))));
+        assert_eq!(read("3 WITHSCORES"), Ok(Some((3, true))));
+        assert_eq!(read("3 withvalues"), Err(CommandError::SYNTAX));
+        assert_eq!(read("x"), Err(CommandError::INTEGER));
+        let range = CommandError::new("ERR value is out of range");
+        assert_eq!(read("9223372036854775807"), Err(range.clone()));
+        assert_eq!(read("-9223372036854775808"), Err(range));
+    }
+
+    #[test]
+    fn a_limit_is_optional_and_not_negative() {
+        let read = |line| parsed(line, |args| args.limit());
+        assert_eq!(read(""), Ok(0));
+        assert_eq!(read("LIMIT 7"), Ok(7));
+        assert_eq!(read("limit"), Err(CommandError::SYNTAX));
+        assert_eq!(read("limit 7 8"), Err(CommandError::SYNTAX));
+        let wrong = CommandError::new("ERR LIMIT can't be negative");
+        assert_eq!(read("limit -1"), Err(wrong.clone()));
+        assert_eq!(read("limit x"), Err(wrong));
+    }
+}

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use convoke_grid::{OpError, Reply};
 use rand::rngs::SmallRng;
 use rand::{RngExt as _, SeedableRng as _};
 
@@ -9,7 +10,6 @@ use crate::resp::answer::Answer;
 use crate::resp::client::Client;
 use crate::testing::{call, client_of, server_on, single_member_grid};
 use crate::trust::{Passwords, Trust};
-use convoke_grid::{OpError, Reply};
 
 /// Executes the lines and returns the last reply.
 async fn lines(client: &mut Client, lines: &[&str]) -> Answer {
