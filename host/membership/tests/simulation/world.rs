@@ -330,6 +330,11 @@ impl World {
         (0..self.nodes.len()).filter(|n| self.nodes[*n].alive && !self.nodes[*n].left)
     }
 
+    /// Whether the operating system has paused a process.
+    pub(crate) fn is_paused(&self, node: Node) -> bool {
+        self.nodes[node].paused_until.is_some_and(|until| self.now < until)
+    }
+
     /// Whether all of `nodes` hold one view with exactly these members.
     pub(crate) fn agree(&self, nodes: &[Node]) -> bool {
         let ids: BTreeSet<_> = nodes.iter().map(|n| self.nodes[*n].core.me().id).collect();
@@ -476,12 +481,11 @@ impl World {
         let id = self.nodes[to].core.me().id;
         let way = self.network.stream(&mut self.rng, from, to);
         let back = self.network.stream(&mut self.rng, to, from);
-        let stopped = self.nodes[to].paused_until.is_some_and(|until| self.now < until);
+        let stopped = self.is_paused(to);
         let first = match (way, back) {
             _ if !is_there || !self.network.takes_call(from, to) => None,
             (Some(way), Some(back)) if way + back < wait && !stopped => {
-                let gone = !self.nodes[to].alive || self.nodes[to].left;
-                Some((way + back, if gone { AtAddress::Refused } else { AtAddress::Member }))
+                Some((way + back, self.at_address_of(to)))
             }
             _ => None,
         };
@@ -498,6 +502,19 @@ impl World {
         reach
     }
 
+    /// What a call finds at the address of a member that can be reached.
+    fn at_address_of(&self, node: Node) -> AtAddress {
+        let process = &self.nodes[node];
+        if process.alive && !process.left {
+            return AtAddress::Member;
+        }
+        let mut others = self.living().map(|other| self.nodes[other].address);
+        match others.any(|address| address == process.address) {
+            true => AtAddress::OtherProcess,
+            false => AtAddress::Refused,
+        }
+    }
+
     /// The result of calls to all addresses of a member, and the time that they take, if its
     /// `first` address has this result, or none.
     fn everywhere(&mut self, first: Option<(Duration, AtAddress)>) -> (Duration, Reach) {
@@ -510,7 +527,7 @@ impl World {
 
     /// Reports data streams that cannot be opened, as the driver does.
     pub(crate) fn report_data_unreachable(&mut self) {
-        let living: Vec<Node> = self.living().collect();
+        let living: Vec<Node> = self.living().filter(|node| !self.is_paused(*node)).collect();
         for from in living {
             let Some(view) = self.nodes[from].core.view() else { continue };
             let others = view.members().iter().map(|member| member.id);
@@ -527,7 +544,7 @@ impl World {
 
     /// Breaks the streams to a member: each of the others calls it.
     pub(crate) fn break_streams(&mut self, to: Node) {
-        let others: Vec<_> = self.living().filter(|n| *n != to).collect();
+        let others: Vec<_> = self.living().filter(|n| *n != to && !self.is_paused(*n)).collect();
         for from in others {
             self.call(from, to);
         }
@@ -581,7 +598,9 @@ impl World {
                         }
                         way => {
                             let id = self.nodes[to].core.me().id;
-                            let first = way.map(|way| (way * 2, AtAddress::Refused));
+                            // A firewall that takes no connections does not answer either.
+                            let way = way.filter(|_| gone);
+                            let first = way.map(|way| (way * 2, self.at_address_of(to)));
                             let (after, reach) = self.everywhere(first);
                             self.at(self.now + after, SimEvent::Reached { at: node, id, reach });
                         }
