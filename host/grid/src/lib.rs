@@ -15,8 +15,9 @@
 //!
 //! It uses no sockets, threads, clock or randomness of its own, and knows no client protocols.
 //!
-//! Read in this order, from memory to network: [`entry`], `fragment`, [`op`], `partition`,
-//! [`session`], `message`, [`table`], [`plan`], `control`, [`grid`].
+//! Read in this order, from memory to network: [`entry`], `fragment`, `access`, [`op`];
+//! [`session`], [`table`], `message`, `shared`, `partition`; [`plan`], `control`, [`grid`]. Each
+//! uses those before it, never those after it.
 
 pub mod clock;
 pub mod entry;

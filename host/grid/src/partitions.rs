@@ -1,6 +1,6 @@
 //! All partitions of this member, each behind a lock.
 //!
-//! A thread locks one at a time. What it passes to a locked partition is [`Shared`](crate::shared::Shared),
+//! A thread locks one at a time. It passes [`Shared`](crate::shared::Shared) to a locked partition,
 //! from which no other partition can be reached.
 
 use std::ops::Deref;

@@ -1,7 +1,8 @@
 //! State of one member that its partitions use while they are locked.
 //!
 //! It has no way back to the partitions, nor to the state of the grid above them. So the code of a
-//! partition cannot take the lock of another one, nor one that must be taken before its own.
+//! partition cannot lock another partition, nor that state, whose locks are taken before its own.
+//! Of a peer, a partition uses the outgoing half only, for the same reason.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -35,7 +36,8 @@ pub(crate) struct Shared {
     pub(crate) members: AtomicU32,
     /// The right of this member to serve.
     pub(crate) lease: Lease,
-    /// See [`Table::missing_since_ms`](crate::table::Table::missing_since_ms); [`u64::MAX`] when no member is missing.
+    /// See [`Table::missing_since_ms`](crate::table::Table::missing_since_ms); [`u64::MAX`] when no
+    /// member is missing.
     pub(crate) missing_since_ms: AtomicU64,
     /// When this member followed a new branch, in microseconds since start; zero before that.
     pub(crate) branched_us: AtomicU64,

@@ -11,7 +11,8 @@ use crate::session::Verdict;
 use crate::table::Table;
 
 impl Grid {
-    /// Handles an aside of a member ([`Peer::poll_aside`]). Other messages are ignored.
+    /// Handles an aside of a member ([`Peer::poll_aside`](crate::Peer::poll_aside)). Other messages
+    /// are ignored.
     pub fn handle_aside(&self, from: MemberId, bytes: &[u8]) {
         match Message::decode(bytes) {
             Some(Message::Renew { nonce, stamp, generation }) => {

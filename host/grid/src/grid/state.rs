@@ -53,9 +53,12 @@ pub type Later<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 ///
 /// All methods may be called from any thread. None of them blocks: they hold locks for a short time
 /// only, and whatever waits for other members is returned as a future or runs in [`Host::spawn`].
-/// The owner's calls of [`Grid::handle_bytes`] for one member come one after the other. Partitions
-/// are locked one at a time, and while one is, the code of the grid is not called: see "Locks in
-/// `host/grid`" in `ARCHITECTURE.md`.
+///
+/// Messages of one member are handled one after the other, whichever thread calls
+/// [`Grid::handle_bytes`]; those of several members, and the other methods, run in parallel.
+///
+/// A partition is changed under its lock, and a thread holds one such lock at a time. "Locks in
+/// `host/grid`" in `ARCHITECTURE.md` lists all of them in their order.
 ///
 /// [`Host::spawn`]: crate::Host::spawn
 /// [`Peer::acknowledged`]: crate::Peer::acknowledged
