@@ -2,7 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Effect, span};
+use super::answer::{check_removable, span};
+use super::effect::Effect;
 use crate::access::Access;
 use crate::edit::Edit;
 use crate::event::Class;
@@ -240,7 +241,7 @@ pub(super) fn pop_many(
         End::Front => list.iter().take(count).collect(),
         End::Back => list.iter().rev().take(count).collect(),
     };
-    super::check_removable(taken.iter().map(|element| element.len()))?;
+    check_removable(taken.iter().map(|element| element.len()))?;
     let elements = taken.into_iter().map(Reply::bytes).collect();
     if count > 0 {
         drop_from(access, key, end, count as u64);

@@ -6,7 +6,8 @@
 use convoke_membership::MemberId;
 use serde::{Deserialize, Serialize};
 
-use super::{Effect, Op};
+use super::Op;
+use super::effect::Effect;
 use crate::clock::Version;
 
 /// Operations and watched keys of one transaction, at most.
