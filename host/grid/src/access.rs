@@ -1,21 +1,21 @@
 //! Access of an operation to the part of a map that contains its key: reads, edits, and the
 //! resulting records and events.
 
-use std::hash::Hasher as _;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::Bytes;
 use rand::Rng as _;
 use rand::rngs::SmallRng;
-use siphasher::sip::SipHasher13;
 
 use crate::OpError;
 use crate::clock::{Clock, Version};
 use crate::edit::{Edit, Record, RecordChange};
-use crate::entry::{Expiry, Idle, Meta, Plain};
+use crate::entry::{Entry, Expiry, Idle, Meta, Plain};
 use crate::event::{Class, Event};
-use crate::fragment::{Applied, Entry, Fragment, Item};
+use crate::fragment::{Applied, Fragment};
+use crate::hasher::KeyHasher;
+use crate::item::Item;
 use crate::map::{Eviction, Map};
 use crate::value::{Kind, StructureEdit};
 
@@ -27,25 +27,6 @@ const OVER_SHARE: u64 = 8;
 /// An idle deadline is moved only by at least this part of the period, so that backups receive few
 /// updates; entries never expire early.
 const IDLE_STEPS: u64 = 16;
-
-/// Hashes keys. The same on all members, and secret to the cluster.
-#[derive(Clone, Copy, Debug)]
-pub struct KeyHasher(SipHasher13);
-
-impl KeyHasher {
-    /// With a secret that the members share.
-    #[must_use]
-    pub fn new(secret: [u8; 16]) -> Self {
-        Self(SipHasher13::new_with_key(&secret))
-    }
-
-    pub(crate) fn hash(&self, key: &[u8]) -> u32 {
-        let mut hasher = self.0;
-        hasher.write(key);
-        (hasher.finish() >> 32) as u32
-    }
-}
-
 /// Bytes of records in one message; a step with more is sent in several.
 const RECORDS_BYTES_MAX: usize = 4 * 1024 * 1024;
 

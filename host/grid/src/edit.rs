@@ -2,11 +2,11 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::KEY_BYTES_MAX;
-use crate::access::KeyHasher;
 use crate::clock::Version;
 use crate::encoding;
 use crate::entry::{Expiry, KINDS_MAX};
+use crate::hasher::KeyHasher;
+use crate::limits::KEY_BYTES_MAX;
 use crate::value::StructureEdit;
 
 /// A change of one key. Equal copies stay equal when it is applied to them.

@@ -10,8 +10,9 @@
 use serde::{Deserialize, Serialize};
 
 use crate::clock::Version;
+use crate::limits::KEY_BYTES_MAX;
 use crate::ordered::Hashed;
-use crate::value::Structure;
+use crate::value::{Structure, Type};
 
 /// When an entry expires, in milliseconds of the cluster's clock.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -166,7 +167,7 @@ const SHORT_KEY: usize = 0x80;
 /// Marks a key length of two bytes.
 const LONG_KEY: u16 = 0x8000;
 // The longest key fits the 15 bits of its length.
-const _: () = assert!(crate::KEY_BYTES_MAX < 1 << 15);
+const _: () = assert!(KEY_BYTES_MAX < 1 << 15);
 
 /// Offsets of the parts of a packed entry.
 struct Offsets {
@@ -434,6 +435,72 @@ impl Hashed for Tombstone {
 impl Tombstone {
     pub(crate) fn new(hash: u32, version: Version, key: &[u8]) -> Self {
         Self { hash, version, key: key.into() }
+    }
+}
+
+/// An entry, plain or structured.
+#[derive(Clone, Copy)]
+pub(crate) enum Entry<'a> {
+    Plain(&'a Plain),
+    Structured(&'a Structured),
+}
+
+impl<'a> Entry<'a> {
+    pub(crate) fn hash(&self) -> u32 {
+        match self {
+            Self::Plain(entry) => entry.hash(),
+            Self::Structured(entry) => entry.hash(),
+        }
+    }
+
+    pub(crate) fn key(&self) -> &'a [u8] {
+        match self {
+            Self::Plain(entry) => entry.key(),
+            Self::Structured(entry) => entry.key(),
+        }
+    }
+
+    pub(crate) fn meta(&self) -> Meta {
+        match self {
+            Self::Plain(entry) => entry.meta(),
+            Self::Structured(entry) => entry.meta,
+        }
+    }
+
+    pub(crate) fn version(&self) -> Version {
+        match self {
+            Self::Plain(entry) => entry.version(),
+            Self::Structured(entry) => entry.meta.version,
+        }
+    }
+
+    pub(crate) fn expiry(&self) -> Expiry {
+        match self {
+            Self::Plain(entry) => entry.expiry(),
+            Self::Structured(entry) => entry.meta.expiry,
+        }
+    }
+
+    pub(crate) fn usage(&self) -> Usage {
+        match self {
+            Self::Plain(entry) => entry.usage,
+            Self::Structured(entry) => entry.usage,
+        }
+    }
+
+    pub(crate) fn kind(&self) -> Type {
+        match self {
+            Self::Plain(_) => Type::Plain,
+            Self::Structured(entry) => entry.value.kind(),
+        }
+    }
+
+    /// Bytes on the heap.
+    pub(crate) fn bytes(&self) -> usize {
+        match self {
+            Self::Plain(entry) => entry.bytes(),
+            Self::Structured(entry) => entry.bytes(),
+        }
     }
 }
 

@@ -36,13 +36,13 @@ pub enum OpError {
     #[error("the index is out of range")]
     NoSuchIndex,
     /// The value would exceed the maximum length.
-    #[error("the value would be longer than {} bytes", crate::VALUE_BYTES_MAX)]
+    #[error("the value would be longer than {} bytes", crate::limits::VALUE_BYTES_MAX)]
     TooLong,
     /// The answer would exceed the maximum length. The client must read in parts.
     #[error("the answer would be longer than one message can be; read it in parts")]
     AnswerTooLong,
     /// The key exceeds the maximum length.
-    #[error("the key is longer than {} bytes", crate::KEY_BYTES_MAX)]
+    #[error("the key is longer than {} bytes", crate::limits::KEY_BYTES_MAX)]
     KeyTooLong,
     /// The map is at its memory bound, and nothing in it may be evicted.
     #[error("the map is at its memory bound, and nothing can be evicted")]
@@ -74,7 +74,7 @@ pub enum OpError {
     #[error("a backup does not keep up, or too many operations wait; nothing was done, try again")]
     Busy,
     /// The maximum number of maps exists.
-    #[error("there are {} maps already", crate::MAPS_MAX)]
+    #[error("there are {} maps already", crate::limits::MAPS_MAX)]
     TooManyMaps,
     /// The write may have been executed or not: a member was lost before all backups had confirmed
     /// it.

@@ -5,18 +5,19 @@
 //! backups alike, every change of an entry goes through [`Fragment::apply`].
 
 mod copy;
+mod weight;
 
 use std::collections::BTreeSet;
 
 use crate::OpError;
 use crate::clock::Version;
 use crate::edit::{Edit, Record, RecordChange};
-use crate::entry::{Expiry, Meta, Plain, Statistics, Structured, Tombstone, Usage};
+use crate::entry::{Entry, Expiry, Meta, Plain, Statistics, Structured, Tombstone, Usage};
 use crate::map::{Eviction, Map};
 use crate::ordered::{Hashed as _, Ordered};
-use crate::value::{EditMismatch, Structure, Type};
+use crate::value::{EditMismatch, Structure};
 
-pub(crate) use copy::{ALL_HASHES, Held, Item};
+pub(crate) use weight::{count, weigh};
 
 /// Overhead of a tombstone beside its key, in bytes.
 const TOMBSTONE_BYTES: usize = 48;
@@ -30,72 +31,6 @@ const TICK_MAX: u64 = u64::MAX >> WATCH_HASH_BITS;
 const EVICTION_SAMPLES: usize = 8;
 /// Maximum number of slots that are visited for that.
 const EVICTION_SLOTS_MAX: usize = 256;
-
-/// An entry, plain or structured.
-#[derive(Clone, Copy)]
-pub(crate) enum Entry<'a> {
-    Plain(&'a Plain),
-    Structured(&'a Structured),
-}
-
-impl<'a> Entry<'a> {
-    pub(crate) fn hash(&self) -> u32 {
-        match self {
-            Self::Plain(entry) => entry.hash(),
-            Self::Structured(entry) => entry.hash(),
-        }
-    }
-
-    pub(crate) fn key(&self) -> &'a [u8] {
-        match self {
-            Self::Plain(entry) => entry.key(),
-            Self::Structured(entry) => entry.key(),
-        }
-    }
-
-    pub(crate) fn meta(&self) -> Meta {
-        match self {
-            Self::Plain(entry) => entry.meta(),
-            Self::Structured(entry) => entry.meta,
-        }
-    }
-
-    pub(crate) fn version(&self) -> Version {
-        match self {
-            Self::Plain(entry) => entry.version(),
-            Self::Structured(entry) => entry.meta.version,
-        }
-    }
-
-    pub(crate) fn expiry(&self) -> Expiry {
-        match self {
-            Self::Plain(entry) => entry.expiry(),
-            Self::Structured(entry) => entry.meta.expiry,
-        }
-    }
-
-    pub(crate) fn usage(&self) -> Usage {
-        match self {
-            Self::Plain(entry) => entry.usage,
-            Self::Structured(entry) => entry.usage,
-        }
-    }
-
-    pub(crate) fn kind(&self) -> Type {
-        match self {
-            Self::Plain(_) => Type::Plain,
-            Self::Structured(entry) => entry.value.kind(),
-        }
-    }
-
-    /// Bytes on the heap.
-    pub(crate) fn bytes(&self) -> usize {
-        match self {
-            Self::Plain(entry) => entry.bytes(),
-            Self::Structured(entry) => entry.bytes(),
-        }
-    }
-}
 
 /// Outcome of applying an edit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -15,15 +15,16 @@
 //!
 //! It uses no sockets, threads, clock or randomness of its own, and knows no client protocols.
 //!
-//! Read in this order, from memory to network: [`entry`], `fragment`, [`op`], `partition`,
-//! [`session`], `message`, [`table`], [`plan`], `control`, [`grid`].
+//! Read in this order, from memory to network: [`entry`], `fragment`, `access`, [`op`];
+//! [`session`], [`table`], `message`, `shared`, `partition`; [`plan`], `control`, [`grid`]. Each
+//! uses those before it, never those after it.
 
 pub mod clock;
-pub mod core;
 pub mod entry;
 pub mod event;
 pub mod glob;
 pub mod grid;
+pub mod host;
 pub mod map;
 pub mod op;
 pub mod plan;
@@ -39,31 +40,32 @@ mod edit;
 mod encoding;
 mod error;
 mod fragment;
+mod hasher;
+mod item;
 mod lease;
+mod limits;
 mod message;
 mod ordered;
 mod partition;
+mod partitions;
 mod reply;
+mod shared;
 #[cfg(test)]
 mod testing;
 mod value;
 
-pub use access::KeyHasher;
 pub use clock::{Clock, Version};
-pub use core::{GridSettings, Host, Report};
 pub use entry::KINDS_MAX;
 pub use error::OpError;
 pub use event::{Class, Event};
 pub use grid::{Grid, Later, Listener, Started};
-pub use map::{MAPS_MAX, Map, MapCatalog, MapSettings, Maps};
+pub use hasher::KeyHasher;
+pub use host::{GridSettings, Host, Report};
+pub use limits::{KEY_BYTES_MAX, MAPS_MAX, VALUE_BYTES_MAX};
+pub use map::{Map, MapCatalog, MapSettings, Maps};
 pub use message::FORMAT;
 pub use op::{KeyOp, Op};
 pub use reply::Reply;
 pub use session::{Opened, Peer, Receipt};
 pub use topic::{Subscriber, SubscriptionId, TopicFilter};
 pub use value::{Score, Type};
-
-/// Maximum length of a key, in bytes.
-pub const KEY_BYTES_MAX: usize = 16 * 1024;
-/// Maximum length of a value, or of one element of a structure, in bytes.
-pub const VALUE_BYTES_MAX: usize = 64 * 1024 * 1024;

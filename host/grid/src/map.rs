@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::OpError;
 use crate::entry::{Expiry, Idle};
+use crate::limits::MAPS_MAX;
 
 /// Maximum length of a map's name, in bytes.
 pub const MAP_NAME_BYTES_MAX: usize = 128;
@@ -19,8 +20,6 @@ const LEASES: &str = "lease:";
 /// Prefix of the names of maps that store prepared transactions; the name of the map whose
 /// replication settings they share follows.
 const TRANSACTIONS: &str = "transaction:";
-/// Maximum number of maps in a cluster.
-pub const MAPS_MAX: usize = 1_024;
 /// Maximum number of synchronous, and of asynchronous, backups.
 pub const BACKUPS_MAX: u8 = 6;
 

@@ -26,7 +26,7 @@ use serde::{Deserialize, Serialize};
 use crate::clock::Version;
 use crate::encoding;
 use crate::event::Event;
-use crate::fragment::Held;
+use crate::item::Held;
 use crate::op::Op;
 use crate::table::{Stamp, Table};
 use crate::topic::{SubscriptionInfo, SubscriptionQuery, TooManyNames};
@@ -240,7 +240,7 @@ impl<'a> Message<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::fragment::Item;
+    use crate::item::Item;
     use proptest::prelude::*;
 
     proptest! {

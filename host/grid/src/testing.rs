@@ -1,16 +1,17 @@
-//! A grid in a process in which no time passes, for tests.
+//! A process in which no time passes, for tests.
 
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use convoke_membership::{MemberId, View};
+use convoke_membership::MemberId;
 
-use crate::core::{GridSettings, Host, Report};
-use crate::grid::Later;
+use crate::hasher::KeyHasher;
+use crate::host::{GridSettings, Host, Report};
 use crate::map::MapCatalog;
-use crate::{Grid, KeyHasher};
+use crate::shared::Shared;
 
-struct Process;
+pub(crate) struct Process;
 
 impl Host for Process {
     fn now(&self) -> Duration {
@@ -25,21 +26,17 @@ impl Host for Process {
         4
     }
 
-    fn spawn(&self, _: Later<()>) {}
+    fn spawn(&self, _: Pin<Box<dyn Future<Output = ()> + Send>>) {}
 
     fn report(&self, _: Report) {}
 }
 
-/// A grid with seven partitions, before its first view.
-pub(crate) fn grid(me: MemberId) -> Grid {
-    let settings =
-        GridSettings { partitions: Some(7), min_members: 1, hasher: KeyHasher::new([7; 16]) };
-    Grid::new(me, Arc::new(Process), settings, MapCatalog::default())
+/// The settings of a grid with seven partitions.
+pub(crate) fn settings() -> GridSettings {
+    GridSettings { partitions: Some(7), min_members: 1, hasher: KeyHasher::new([7; 16]) }
 }
 
-/// Makes a grid adopt a view.
-pub(crate) fn adopt_view(grid: &Grid, view: &View) {
-    grid.expect_view(view);
-    grid.handle_view(view);
-    grid.tick();
+/// What the partitions of a member use, before its first view.
+pub(crate) fn shared(me: MemberId) -> Shared {
+    Shared::new(me, Arc::new(Process), settings(), MapCatalog::default())
 }

@@ -1,119 +1,17 @@
 //! Comparing a fragment with a copy on another member, and copying it there.
 
-use std::ops::Range;
-
-use serde::{Deserialize, Serialize};
-
-use super::{Entry, Fragment, digest_term};
-use crate::KEY_BYTES_MAX;
+use super::{Fragment, digest_term};
 use crate::clock::Version;
-use crate::entry::{Expiry, KINDS_MAX, Meta, Plain, Structured, Usage};
+use crate::entry::{Entry, Meta, Plain, Structured, Usage};
+use crate::item::{ALL_HASHES, HashRange, Held, Item};
 use crate::map::{Map, MergePolicy};
 use crate::ordered::Hashed as _;
-use crate::value::{Structure, StructureEdit};
+use crate::value::Structure;
 
 /// Maximum number of ranges into which a fragment is divided for comparison: 2^10.
 const CUT_BITS_MAX: u32 = 10;
 /// Approximate number of keys in one range, up to the maximum number of ranges.
 const KEYS_PER_RANGE: usize = 16;
-
-/// Hashes from one to another (exclusive).
-pub(crate) type HashRange = Range<u64>;
-
-/// All hashes.
-pub(crate) const ALL_HASHES: HashRange = 0..1 << 32;
-
-/// One entry or removal as it is sent to another member. A structure consists of several items, one
-/// after the other.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(crate) enum Item<'a> {
-    /// A plain value.
-    Plain {
-        /// The key.
-        #[serde(borrow, with = "serde_bytes")]
-        key: &'a [u8],
-        /// Version, expiry, statistics.
-        meta: Meta,
-        /// The kind of value.
-        kind: u8,
-        /// The value.
-        #[serde(borrow, with = "serde_bytes")]
-        value: &'a [u8],
-    },
-    /// The first part of a structure.
-    Structure {
-        /// The key.
-        #[serde(borrow, with = "serde_bytes")]
-        key: &'a [u8],
-        /// Version, expiry, statistics.
-        meta: Meta,
-        /// Creates the first part.
-        #[serde(borrow)]
-        edit: StructureEdit<'a>,
-    },
-    /// The next part of the structure before.
-    More(#[serde(borrow)] StructureEdit<'a>),
-    /// The key was removed.
-    Removal {
-        /// The key.
-        #[serde(borrow, with = "serde_bytes")]
-        key: &'a [u8],
-        /// Version of the removal.
-        version: Version,
-    },
-}
-
-impl<'a> Item<'a> {
-    /// Its key; `None` for the next part of a structure.
-    fn key(&self) -> Option<&'a [u8]> {
-        match self {
-            Self::Plain { key, .. } | Self::Structure { key, .. } | Self::Removal { key, .. } => {
-                Some(key)
-            }
-            Self::More(_) => None,
-        }
-    }
-
-    /// The item with its deadlines moved by this number of milliseconds.
-    pub(crate) fn shifted(mut self, ms: i64) -> Self {
-        if let Self::Plain { meta, .. } | Self::Structure { meta, .. } = &mut self {
-            let Expiry { deadline_ms, idle } = &mut meta.expiry;
-            let idle_ms = idle.as_mut().map(|idle| &mut idle.deadline_ms);
-            for at in deadline_ms.as_mut().into_iter().chain(idle_ms) {
-                *at = at.saturating_add_signed(ms);
-            }
-        }
-        self
-    }
-
-    /// Decodes consecutive items; `None` when they are malformed, a key is too long, or the kind of
-    /// a value is unknown.
-    pub(crate) fn decode_all(bytes: &'a [u8]) -> Option<Vec<Self>> {
-        let (mut items, mut rest) = (Vec::new(), bytes);
-        while !rest.is_empty() {
-            let (item, behind): (Self, _) = postcard::take_from_bytes(rest).ok()?;
-            let is_kind = !matches!(item, Self::Plain { kind, .. } if kind >= KINDS_MAX);
-            if !is_kind || item.key().is_some_and(|key| key.len() > KEY_BYTES_MAX) {
-                return None;
-            }
-            items.push(item);
-            rest = behind;
-        }
-        Some(items)
-    }
-}
-
-/// Summary of the copy that a member holds.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Held<'a> {
-    /// The name of the map.
-    #[serde(borrow)]
-    pub(crate) map: &'a str,
-    /// Digest of the whole fragment.
-    pub(crate) digest: u64,
-    /// Digests of the ranges into which all hashes are divided; empty for an empty fragment.
-    pub(crate) ranges: Vec<u64>,
-}
 
 impl Fragment {
     /// The summary of this copy.
@@ -305,7 +203,7 @@ impl Fragment {
 }
 
 /// Emits one entry; a structure in several parts.
-pub(crate) fn give(entry: Entry<'_>, each: &mut dyn FnMut(&Item<'_>)) {
+fn give(entry: Entry<'_>, each: &mut dyn FnMut(&Item<'_>)) {
     match entry {
         Entry::Plain(entry) => each(&Item::Plain {
             key: entry.key(),
@@ -331,10 +229,11 @@ fn give_structure(entry: &Structured, each: &mut dyn FnMut(&Item<'_>)) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::access::KeyHasher;
     use crate::edit::Edit;
+    use crate::entry::Expiry;
+    use crate::hasher::KeyHasher;
     use crate::map::{MapCatalog, Maps};
-    use crate::value::{HashEdit, ListEdit};
+    use crate::value::{HashEdit, ListEdit, StructureEdit};
     use proptest::prelude::*;
 
     const NOW_MS: u64 = 1_700_000_000_000;

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use convoke_membership::MemberId;
 
-use super::Grid;
-use crate::core::Report;
+use super::state::{Grid, Later};
+use crate::host::Report;
 use crate::lease::{Due, Voters};
 use crate::message::Message;
 use crate::table::{Stamp, Table};
@@ -18,20 +18,20 @@ const CLOCK_STEP_MS: u64 = 1;
 impl Grid {
     /// Does what the coordinator has to do now.
     pub(super) fn coordinate(&self) {
-        let core = &self.inner.core;
-        let now = core.now();
-        let table = core.table();
-        let now_ms = core.clock.now_ms(now);
+        let shared = &self.inner.shared;
+        let now = shared.now();
+        let table = self.inner.table();
+        let now_ms = shared.clock.now_ms(now);
         let actions = self.inner.control.lock().poll(now, now_ms, table.as_ref());
         for member in actions.query {
-            core.send(member, &Message::Query);
+            shared.send(member, &Message::Query);
         }
         if let Some(table) = actions.publish {
             if !actions.lost.is_empty() && table.stamp.version + table.stamp.term > 2 {
                 self.inner.report(Report::Lost { partitions: actions.lost });
             }
-            let version = core.clock.last();
-            core.send_all(&Message::Table { version, now_ms, table: Table::clone(&table) });
+            let version = shared.clock.last();
+            shared.send_all(&Message::Table { version, now_ms, table: Table::clone(&table) });
             self.adopt(table, now_ms);
         }
     }
@@ -52,58 +52,58 @@ impl Grid {
 
     /// Follows a table, if it is newer than the current one.
     pub(super) fn adopt(&self, table: Arc<Table>, now_ms: u64) {
-        let core = &self.inner.core;
+        let shared = &self.inner.shared;
         let _one_at_a_time = self.inner.adopting.lock();
-        let old = core.table();
+        let old = self.inner.table();
         if old.as_ref().is_some_and(|old| old.stamp >= table.stamp) {
             return;
         }
         let continuous = old.as_ref().is_none_or(|old| {
-            table.continues(old.stamp) && old.generation(core.me) == table.generation(core.me)
+            table.continues(old.stamp) && old.generation(shared.me) == table.generation(shared.me)
         });
-        let now = core.now();
+        let now = shared.now();
         if old.as_ref().is_some_and(|old| old.stamp.term != table.stamp.term) {
-            core.branched_us.store(now.as_micros() as u64, Ordering::Relaxed);
+            shared.branched_us.store(now.as_micros() as u64, Ordering::Relaxed);
         }
-        if table.stamp.author != core.me && (old.is_none() || !continuous) {
+        if table.stamp.author != shared.me && (old.is_none() || !continuous) {
             // This member joins a cluster: it takes over the cluster's time, and its own entries
             // keep their remaining lifetime.
-            core.lease.void();
-            let shift_ms = core.clock.set(now, now_ms);
+            shared.lease.void();
+            let shift_ms = shared.clock.set(now, now_ms);
             if old.is_some() {
-                core.shift_ms.fetch_add(shift_ms, Ordering::Relaxed);
+                self.inner.shift_ms.fetch_add(shift_ms, Ordering::Relaxed);
             }
         }
         if old.as_ref().is_some_and(|old| old.lineage != table.lineage) {
-            core.is_same_cluster.store(false, Ordering::Relaxed);
+            self.inner.is_same_cluster.store(false, Ordering::Relaxed);
         }
         let missing_since_ms = table.missing_since_ms().unwrap_or(u64::MAX);
-        core.missing_since_ms.store(missing_since_ms, Ordering::Relaxed);
+        shared.missing_since_ms.store(missing_since_ms, Ordering::Relaxed);
         let recopies = old.as_ref().is_some_and(|old| !old.maps.has_copies_of(&table.maps));
-        if core.maps.adopt(&table.maps) {
+        if shared.maps.adopt(&table.maps) {
             self.inner.report(Report::MapSettings);
         }
         let is_expected = {
-            let expected = core.expected.read();
-            let me = expected.iter().find(|(id, _)| *id == core.me);
+            let expected = self.inner.expected.read();
+            let me = expected.iter().find(|(id, _)| *id == shared.me);
             me.is_none_or(|(_, generation)| {
-                table.generation(core.me).is_none_or(|g| g == *generation)
+                table.generation(shared.me).is_none_or(|g| g == *generation)
             })
         };
-        *core.table.write() = Some(Arc::clone(&table));
+        *self.inner.table.write() = Some(Arc::clone(&table));
         if is_expected {
-            core.lease.resume();
+            shared.lease.resume();
         }
         let (mut leftover, mut lost) = (0, Vec::new());
-        for (number, partition) in (0..).zip(&core.partitions) {
+        for (number, partition) in (0..).zip(&self.inner.partitions) {
             let mut partition = partition.lock();
-            if !partition.adopt(core, old.as_deref(), &table, continuous, recopies) {
+            if !partition.adopt(shared, old.as_deref(), &table, continuous, recopies) {
                 lost.push(number);
             }
             leftover += usize::from(partition.leftover);
         }
         if !continuous {
-            core.send_all(&Message::Diverged { stamp: table.stamp });
+            shared.send_all(&Message::Diverged { stamp: table.stamp });
             self.inner.report(Report::Diverged);
             if leftover > 0 {
                 self.inner.report(Report::Merging { partitions: leftover });
@@ -126,8 +126,8 @@ impl Grid {
 
     /// Resets the state of a merge, once nothing is left to merge.
     pub(super) fn clear_merge_state(&self) {
-        self.inner.core.shift_ms.store(0, Ordering::Relaxed);
-        self.inner.core.is_same_cluster.store(true, Ordering::Relaxed);
+        self.inner.shift_ms.store(0, Ordering::Relaxed);
+        self.inner.is_same_cluster.store(true, Ordering::Relaxed);
     }
 
     /// Reports to the coordinator that this member has nothing left to merge, if the table still
@@ -161,8 +161,8 @@ impl Grid {
             self.inner.control.lock().handle_report(from, table, own.as_ref());
             self.coordinate();
         } else if let Some(table) = table {
-            let core = &self.inner.core;
-            self.handle_table(from, table, core.clock.now_ms(core.now()));
+            let shared = &self.inner.shared;
+            self.handle_table(from, table, shared.clock.now_ms(shared.now()));
         }
     }
 
@@ -192,7 +192,7 @@ impl Grid {
                 self.handle_settled(id, stamp, generation);
             }
             (Some(id), message) => {
-                self.inner.core.send(id, &message);
+                self.inner.shared.send(id, &message);
             }
             (None, _) => {}
         }
@@ -200,66 +200,66 @@ impl Grid {
 
     /// Sends the stamp of the current table, and the coordinator's clock, to all members.
     pub(super) fn pulse(&self, now: Duration) {
-        let core = &self.inner.core;
+        let shared = &self.inner.shared;
         if !self.inner.control.lock().is_coordinator() {
             return;
         }
-        let now_ms = core.clock.approach(now, core.host.unix_ms(), CLOCK_STEP_MS);
-        if let Some(table) = core.table()
-            && table.stamp.author == core.me
+        let now_ms = shared.clock.approach(now, shared.host.unix_ms(), CLOCK_STEP_MS);
+        if let Some(table) = self.inner.table()
+            && table.stamp.author == shared.me
         {
-            core.send_all(&Message::Pulse { stamp: table.stamp, now_ms });
+            shared.send_all(&Message::Pulse { stamp: table.stamp, now_ms });
         }
     }
 
     pub(super) fn handle_pulse(&self, from: MemberId, stamp: Stamp, now_ms: u64) {
-        let core = &self.inner.core;
+        let shared = &self.inner.shared;
         if *self.inner.coordinator.read() != Some(from) {
             return;
         }
-        match core.table() {
-            Some(table) if table.stamp == stamp => core.clock.follow(core.now(), now_ms),
+        match self.inner.table() {
+            Some(table) if table.stamp == stamp => shared.clock.follow(shared.now(), now_ms),
             // This member's table is newer, which its coordinator does not know.
             Some(table) if table.stamp > stamp => {
                 let table = Some(Table::clone(&table));
-                let version = core.clock.last();
-                core.send(from, &Message::Report { version, table });
+                let version = shared.clock.last();
+                shared.send(from, &Message::Report { version, table });
             }
             // A table was missed.
             _ => {
-                core.send(from, &Message::Query);
+                shared.send(from, &Message::Query);
             }
         }
     }
 
     /// Renews the lease if that is due.
     pub(super) fn renew(&self, now: Duration) {
-        let core = &self.inner.core;
+        let shared = &self.inner.shared;
         let voters = self.voters();
-        let Some(table) = core.table() else { return };
-        let leads = table.partitions.iter().any(|a| a.primary() == Some(core.me));
+        let Some(table) = self.inner.table() else { return };
+        let leads = table.partitions.iter().any(|a| a.primary() == Some(shared.me));
         if !leads && !voters.others.is_empty() {
             return;
         }
-        let was_held = core.lease.is_held(now);
-        let Due::Ask { nonce, all } = core.lease.poll(now, &voters, core.host.random()) else {
-            if !was_held && core.lease.is_held(now) {
+        let was_held = shared.lease.is_held(now);
+        let Due::Ask { nonce, all } = shared.lease.poll(now, &voters, shared.host.random()) else {
+            if !was_held && shared.lease.is_held(now) {
                 self.wake_all();
             }
             return;
         };
-        let generation = table.generation(core.me);
+        let generation = table.generation(shared.me);
         let renew = Message::Renew { nonce, stamp: table.stamp, generation };
         match voters.coordinator.filter(|_| !all) {
-            Some(coordinator) => core.send_aside(coordinator, &renew),
-            None => voters.others.iter().for_each(|other| core.send_aside(*other, &renew)),
+            Some(coordinator) => shared.send_aside(coordinator, &renew),
+            None => voters.others.iter().for_each(|other| shared.send_aside(*other, &renew)),
         }
     }
 
     fn voters(&self) -> Voters {
-        let core = &self.inner.core;
-        let coordinator = self.inner.coordinator.read().filter(|id| *id != core.me);
-        Voters { others: core.peers.read().keys().copied().collect(), coordinator }
+        let shared = &self.inner.shared;
+        let coordinator = self.inner.coordinator.read().filter(|id| *id != shared.me);
+        Voters { others: shared.peers.read().keys().copied().collect(), coordinator }
     }
 
     /// Handles a member's request to renew its lease. If this member's table is older, it does not
@@ -272,51 +272,51 @@ impl Grid {
         stamp: Stamp,
         generation: Option<u32>,
     ) {
-        let core = &self.inner.core;
-        let Some(table) = core.table() else { return };
+        let shared = &self.inner.shared;
+        let Some(table) = self.inner.table() else { return };
         let known = table.generation(from);
         let yes = table.continues(stamp) && known.is_some() && known == generation;
         if yes || table.stamp > stamp {
-            core.send_aside(from, &Message::Renewed { nonce, yes });
+            shared.send_aside(from, &Message::Renewed { nonce, yes });
         }
     }
 
     pub(super) fn handle_renewed(&self, from: MemberId, nonce: u64, yes: bool) {
-        let core = &self.inner.core;
-        if core.lease.handle_renewed(core.now(), &self.voters(), from, nonce, yes) {
+        let shared = &self.inner.shared;
+        if shared.lease.handle_renewed(shared.now(), &self.voters(), from, nonce, yes) {
             self.wake_all();
         }
     }
 
     /// Wakes the tasks that wait for this member's lease.
     fn wake_all(&self) {
-        for partition in &self.inner.core.partitions {
+        for partition in &self.inner.partitions {
             partition.lock().wake_all();
         }
     }
 
     /// Hands over all partitions. Completes when this member has no data that others need. The
     /// caller must set a deadline.
-    pub fn leave(&self) -> super::Later<()> {
+    pub fn leave(&self) -> Later<()> {
         let grid = self.clone();
         let me = self.me();
         // All members know this, so that leaving members do not wait for one another.
         self.inner.control.lock().handle_leaving(me);
-        self.inner.core.send_all(&Message::Leaving);
+        self.inner.shared.send_all(&Message::Leaving);
         self.coordinate();
         Box::pin(std::future::poll_fn(move |context| {
             let holds = |table: &Arc<Table>| table.partitions.iter().any(|a| a.of(me).is_some());
             let others = grid.inner.control.lock().others_store();
             let holds = grid.table().as_ref().is_some_and(holds);
             // Requests are answered, and the answers acknowledged.
-            let partitions = &grid.inner.core.partitions;
+            let partitions = &grid.inner.partitions;
             let retired = || partitions.iter().all(|partition| partition.lock().has_retired());
             let sent = || grid.peers().iter().all(|peer| peer.backlog() == 0);
             if !others || (!holds && retired() && sent()) {
                 return std::task::Poll::Ready(());
             }
-            let now = grid.inner.core.now();
-            if let Some(partition) = grid.inner.core.partitions.first() {
+            let now = grid.inner.shared.now();
+            if let Some(partition) = grid.inner.partitions.first() {
                 partition.lock().wake_at(now, context.waker());
             }
             std::task::Poll::Pending

@@ -8,11 +8,13 @@ use std::time::Duration;
 
 use convoke_membership::MemberId;
 
-use super::{Grid, OP_MS_MAX};
+use super::routing::settle;
+use super::state::Grid;
 use crate::calls::{Answer, Progress};
-use crate::core::Report;
 use crate::encoding;
-use crate::fragment::Item;
+use crate::host::Report;
+use crate::item::Item;
+use crate::limits::OP_MS_MAX;
 use crate::map::Map;
 use crate::message::Message;
 use crate::partition::{Executed, Role};
@@ -24,11 +26,11 @@ impl Grid {
     /// Starts to merge leftover data, unless a merge is running or there is no other member.
     pub(super) fn merge_leftovers(&self) {
         let inner = &self.inner;
-        if inner.core.peers.read().is_empty() || inner.merging.swap(true, Ordering::AcqRel) {
+        if inner.shared.peers.read().is_empty() || inner.merging.swap(true, Ordering::AcqRel) {
             return;
         }
         let grid = self.clone();
-        inner.core.host.spawn(Box::pin(async move {
+        inner.shared.host.spawn(Box::pin(async move {
             grid.merge_all().await;
             grid.inner.merging.store(false, Ordering::Release);
         }));
@@ -49,14 +51,15 @@ impl Grid {
 
     async fn merge_partition(&self, number: u16) {
         let inner = &self.inner;
-        let core = &inner.core;
-        let partition = &core.partitions[usize::from(number)];
+        let shared = &inner.shared;
+        let partition = &self.inner.partitions[usize::from(number)];
         if !partition.lock().leftover {
             return;
         }
-        let table = core.table().map(|table| table.stamp);
-        for map in core.maps.all() {
-            let Some(primary) = inner.primary(number).filter(|primary| *primary != core.me) else {
+        let table = self.inner.table().map(|table| table.stamp);
+        for map in shared.maps.all() {
+            let Some(primary) = inner.primary(number).filter(|primary| *primary != shared.me)
+            else {
                 return;
             };
             if !self.merge_map(number, &map, primary).await {
@@ -64,27 +67,27 @@ impl Grid {
             }
         }
         let mut partition = partition.lock();
-        if core.table().map(|table| table.stamp) != table || !partition.leftover {
+        if self.inner.table().map(|table| table.stamp) != table || !partition.leftover {
             return;
         }
         partition.leftover = false;
         if matches!(partition.role, Role::Backup(_)) {
-            partition.ask(core);
+            partition.ask(shared);
         } else if matches!(partition.role, Role::Idle) {
-            partition.drop_all(core);
+            partition.drop_all(shared);
         }
     }
 
     /// Offers one map of one partition. Returns whether it was merged.
     async fn merge_map(&self, number: u16, map: &Arc<Map>, primary: MemberId) -> bool {
         let inner = &self.inner;
-        let core = &inner.core;
-        let begin = || inner.calls.begin(primary, core.now() + Duration::from_millis(OP_MS_MAX));
+        let shared = &inner.shared;
+        let begin = || inner.calls.begin(primary, shared.now() + Duration::from_millis(OP_MS_MAX));
         let asked = {
-            let partition = core.partitions[usize::from(number)].lock();
+            let partition = self.inner.partitions[usize::from(number)].lock();
             let Some(fragment) = partition.fragment_of(map) else { return true };
             let (id, held) = (begin(), fragment.held(&map.name));
-            core.send(primary, &Message::MergeAsk { id, partition: number, held });
+            shared.send(primary, &Message::MergeAsk { id, partition: number, held });
             id
         };
         let answer = poll_fn(|context| inner.calls.poll(asked, context)).await;
@@ -94,9 +97,9 @@ impl Grid {
             while at < end {
                 let (mut items, mut count) = (Vec::new(), 0);
                 {
-                    let partition = core.partitions[usize::from(number)].lock();
+                    let partition = self.inner.partitions[usize::from(number)].lock();
                     let Some(fragment) = partition.fragment_of(map) else { return true };
-                    let shift_ms = core.shift_ms.load(Ordering::Relaxed);
+                    let shift_ms = self.inner.shift_ms.load(Ordering::Relaxed);
                     at = fragment.items(&(at..end), MERGE_BYTES, &mut |item| {
                         encoding::append(&item.clone().shifted(shift_ms), &mut items);
                         count += 1;
@@ -104,10 +107,10 @@ impl Grid {
                 }
                 inner.merged.fetch_add(count, Ordering::Relaxed);
                 let (id, map) = (begin(), &map.name);
-                let same_cluster = core.is_same_cluster.load(Ordering::Relaxed);
+                let same_cluster = self.inner.is_same_cluster.load(Ordering::Relaxed);
                 let message =
                     Message::Merge { id, partition: number, same_cluster, map, items: &items };
-                core.send(primary, &message);
+                shared.send(primary, &message);
                 match poll_fn(|context| inner.calls.poll(id, context)).await {
                     Progress::Answered(Answer::Merged(true)) => {}
                     _ => return false,
@@ -128,29 +131,29 @@ impl Grid {
         same_cluster: bool,
     ) {
         let inner = &self.inner;
-        let core = &inner.core;
-        let executed = match core.maps.open(map) {
+        let shared = &inner.shared;
+        let executed = match shared.maps.open(map) {
             Ok(map) => {
-                let mut partition = core.partitions[usize::from(number)].lock();
-                partition.merge(core, &map, core.now(), items, same_cluster)
+                let mut partition = self.inner.partitions[usize::from(number)].lock();
+                partition.merge(shared, &map, shared.now(), items, same_cluster)
             }
             Err(_) => Executed::NotHere,
         };
         match executed {
             Executed::NotHere | Executed::Queued(_) | Executed::Runs(_) => {
-                core.send(from, &Message::Merged { id, done: false });
+                shared.send(from, &Message::Merged { id, done: false });
             }
             Executed::Done(_, None) => {
-                core.send(from, &Message::Merged { id, done: true });
+                shared.send(from, &Message::Merged { id, done: true });
             }
             Executed::Done(reply, Some(ticket)) => {
                 let inner = Arc::clone(inner);
-                let host = Arc::clone(&inner.core.host);
+                let host = Arc::clone(&inner.shared.host);
                 host.spawn(Box::pin(async move {
                     let effect = crate::op::Effect::Adds;
-                    let settled = super::routing::settle(Arc::clone(&inner), ticket, reply, effect);
+                    let settled = settle(Arc::clone(&inner), ticket, reply, effect);
                     let done = settled.await.is_ok();
-                    inner.core.send(from, &Message::Merged { id, done });
+                    inner.shared.send(from, &Message::Merged { id, done });
                 }));
             }
         }

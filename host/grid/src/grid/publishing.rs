@@ -1,19 +1,20 @@
 //! Topics, events of keys, and settings of the whole cluster.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::future::poll_fn;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::task::Poll;
 use std::time::Duration;
 
 use bytes::Bytes;
 use convoke_membership::MemberId;
-use parking_lot::RwLock;
 
-use super::{Grid, Inner, Later, OP_MS_MAX};
+use super::listeners::Listener;
+use super::state::{Grid, Inner, Later};
 use crate::calls::{Answer, Progress};
 use crate::event::Event;
+use crate::limits::OP_MS_MAX;
 use crate::message::Message;
 use crate::topic::{
     Subscriber, SubscriptionId, SubscriptionInfo, SubscriptionQuery, TooManyNames, TopicFilter,
@@ -24,48 +25,6 @@ use crate::{OpError, Peer, Version};
 pub const SUBSCRIPTIONS_MS_MAX: u64 = 1_000;
 /// Maximum number of settings of the whole cluster.
 const SETTINGS_MAX: usize = 64;
-
-/// Receives events of keys. Must not block.
-pub trait Listener: Send + Sync {
-    /// Handles an event.
-    fn handle_event(&self, event: &Event);
-}
-
-/// The map that a local listener listens to, and the listener.
-type Own = (String, Arc<dyn Listener>);
-
-/// Listeners, here and on other members.
-#[derive(Default)]
-pub(crate) struct Listeners {
-    next: AtomicU64,
-    own: RwLock<BTreeMap<u64, Own>>,
-    /// The maps that other members listen to.
-    others: RwLock<BTreeMap<MemberId, BTreeSet<String>>>,
-}
-
-impl Listeners {
-    pub(crate) fn interest(&self, from: MemberId, maps: Vec<String>) {
-        self.others.write().insert(from, maps.into_iter().collect());
-    }
-
-    pub(crate) fn forget(&self, member: MemberId) {
-        self.others.write().remove(&member);
-    }
-
-    pub(crate) fn deliver(&self, events: &[Event]) {
-        let own = self.own.read();
-        for event in events {
-            for (_, listener) in own.values().filter(|(map, _)| *map == event.map) {
-                listener.handle_event(event);
-            }
-        }
-    }
-
-    fn own_maps(&self) -> Vec<String> {
-        let own = self.own.read();
-        own.values().map(|(map, _)| map.clone()).collect::<BTreeSet<_>>().into_iter().collect()
-    }
-}
 
 impl Inner {
     /// Publishes events to listeners here and on other members.
@@ -78,7 +37,7 @@ impl Inner {
         for (member, maps) in others.iter() {
             let wanted: Vec<_> =
                 events.iter().filter(|event| maps.contains(&event.map)).cloned().collect();
-            let Some(peer) = self.core.peer(*member).filter(|_| !wanted.is_empty()) else {
+            let Some(peer) = self.shared.peer(*member).filter(|_| !wanted.is_empty()) else {
                 continue;
             };
             if peer.is_full() {
@@ -97,7 +56,7 @@ impl Inner {
         ms_max: u64,
         message: impl Fn(u64) -> Message<'m>,
     ) -> Vec<u64> {
-        let deadline = self.core.now() + Duration::from_millis(ms_max);
+        let deadline = self.shared.now() + Duration::from_millis(ms_max);
         let ask = |peer: Arc<Peer>| {
             let id = self.calls.begin(peer.id(), deadline);
             peer.push(|bytes| message(id).encode(bytes));
@@ -112,15 +71,15 @@ impl Inner {
         wanted.extend(self.listeners.others.read().values().flatten().cloned());
         for map in &wanted {
             // Creates the map, so that its first event is published too.
-            let _ = self.core.maps.open(map);
+            let _ = self.shared.maps.open(map);
         }
-        for map in self.core.maps.all() {
+        for map in self.shared.maps.all() {
             map.listened.store(wanted.contains(&*map.name), Ordering::Relaxed);
         }
     }
 
     pub(super) fn take_setting(&self, name: &str, value: &str, version: Version) {
-        self.core.clock.observe(version);
+        self.shared.clock.observe(version);
         let mut settings = self.settings.lock();
         let newer = settings.get(name).is_none_or(|(_, here)| *here < version);
         if newer && (settings.len() < SETTINGS_MAX || settings.contains_key(name)) {
@@ -135,10 +94,10 @@ impl Grid {
         let inner = &self.inner;
         let maps = inner.listeners.own_maps();
         if !maps.is_empty() {
-            inner.core.send(member, &Message::Interest { maps });
+            inner.shared.send(member, &Message::Interest { maps });
         }
         for (name, (value, version)) in &*inner.settings.lock() {
-            inner.core.send(member, &Message::Setting { name, value, version: *version });
+            inner.shared.send(member, &Message::Setting { name, value, version: *version });
         }
     }
 
@@ -252,17 +211,17 @@ impl Grid {
     fn announce_interest(&self) {
         self.inner.refresh_interest();
         let maps = self.inner.listeners.own_maps();
-        self.inner.core.send_all(&Message::Interest { maps });
+        self.inner.shared.send_all(&Message::Interest { maps });
     }
 
     /// Completes once all other members have processed what this one has announced so far (the maps
     /// that it listens to, and settings), or after [`OP_MS_MAX`].
     pub fn announcements_received(&self) -> Later<()> {
         let inner = Arc::clone(&self.inner);
-        let deadline = inner.core.now() + Duration::from_millis(OP_MS_MAX);
+        let deadline = inner.shared.now() + Duration::from_millis(OP_MS_MAX);
         let announced: Vec<_> = self.peers().into_iter().map(|p| (p.last_sent(), p)).collect();
         Box::pin(poll_fn(move |context| {
-            let now = inner.core.now();
+            let now = inner.shared.now();
             let mut is_open = false;
             for (sent, peer) in &announced {
                 is_open |= peer.wait(*sent, now, context.waker());
@@ -289,9 +248,9 @@ impl Grid {
 
     /// Changes a setting on all members.
     pub fn set_setting(&self, name: &str, value: &str) {
-        let core = &self.inner.core;
-        let version = core.clock.next(core.now());
+        let shared = &self.inner.shared;
+        let version = shared.clock.next(shared.now());
         self.inner.take_setting(name, value, version);
-        core.send_all(&Message::Setting { name, value, version });
+        shared.send_all(&Message::Setting { name, value, version });
     }
 }

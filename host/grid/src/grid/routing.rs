@@ -8,16 +8,16 @@ use std::time::Duration;
 
 use convoke_membership::MemberId;
 
-use super::{Grid, Inner, Later, OP_MS_MAX};
+use super::state::{Grid, Inner, Later};
 use crate::calls::{Answer, Progress};
 use crate::encoding;
+use crate::limits::{KEY_BYTES_MAX, MESSAGE_BYTES_MAX, OP_MS_MAX};
 use crate::map::Map;
 use crate::message::{Message, Outcome};
 use crate::op::{ANSWER_BYTES_MAX, Effect, Op};
 use crate::partition::ticket::{Ticket, TicketState, is_received};
 use crate::partition::{Executed, Slot};
-use crate::session::MESSAGE_BYTES_MAX;
-use crate::{KEY_BYTES_MAX, OpError, Reply};
+use crate::{OpError, Reply};
 
 /// How long a write waits for other members to make room in a map at its bound, in milliseconds;
 /// then it is refused.
@@ -90,7 +90,7 @@ impl Grid {
     /// they are started, as long as one member is the primary.
     pub fn start(&self, map: &Arc<Map>, partition: u16, op: &Op<'_>) -> Started {
         let inner = &self.inner;
-        let now = inner.core.now();
+        let now = inner.shared.now();
         if let Op::Transaction(_) = op {
             return self.start_transaction(map, partition, op, now);
         }
@@ -165,14 +165,14 @@ impl Grid {
         take: &mut dyn FnMut(Option<&[u8]>),
     ) -> Option<Result<(), OpError>> {
         let inner = &self.inner;
-        let now = inner.core.now();
+        let now = inner.shared.now();
         // [`Grid::start`] refuses a key that is too long.
         if key.len() > KEY_BYTES_MAX || !inner.may_serve(now) {
             return None;
         }
-        let now_ms = inner.core.clock.now_ms(now);
-        let partition = inner.core.partitions.get(usize::from(partition))?;
-        partition.lock().get(&inner.core, map, now_ms, key, take)
+        let now_ms = inner.shared.clock.now_ms(now);
+        let partition = inner.partitions.get(usize::from(partition))?;
+        partition.lock().get(&inner.shared, map, now_ms, key, take)
     }
 
     /// Executes an operation once it has an element to return, so that its reply is not nil; or
@@ -184,7 +184,7 @@ impl Grid {
         op: &Op<'_>,
         wait: Option<Duration>,
     ) -> Later<Result<Reply, OpError>> {
-        match self.own(map, partition, op, self.inner.core.now()) {
+        match self.own(map, partition, op, self.inner.shared.now()) {
             Ok(owned) => Box::pin(block(Arc::clone(&self.inner), owned, wait)),
             Err(error) => Box::pin(std::future::ready(Err(error))),
         }
@@ -201,17 +201,17 @@ impl Grid {
         op: &Op<'_>,
     ) {
         let inner = &self.inner;
-        let map = match inner.core.maps.open(map) {
+        let map = match inner.shared.maps.open(map) {
             Ok(map) => map,
             Err(error) => return inner.answer(from, id, Outcome::Done(Err(error))),
         };
         // Without a lease, the other member tries again.
-        let now = inner.core.now();
+        let now = inner.shared.now();
         if !inner.may_serve(now) {
             return inner.answer(from, id, Outcome::NotHere);
         }
         // A member that does not read its answers gets no more of them.
-        if inner.core.peer(from).is_none_or(|peer| peer.is_full()) {
+        if inner.shared.peer(from).is_none_or(|peer| peer.is_full()) {
             return inner.answer(from, id, Outcome::Done(Err(OpError::Busy)));
         }
         if waits {
@@ -246,7 +246,7 @@ impl Grid {
                     blocked.insert((from, id), Arc::clone(&slot));
                 }
                 let inner = Arc::clone(inner);
-                let host = Arc::clone(&inner.core.host);
+                let host = Arc::clone(&inner.shared.host);
                 host.spawn(Box::pin(async move {
                     let executed = poll_fn(|context| slot.poll(context.waker())).await;
                     inner.blocked.lock().remove(&(from, id));
@@ -278,7 +278,7 @@ impl Inner {
         started: Duration,
     ) -> Result<Owned, OpError> {
         op.check_keys()?;
-        match self.core.partitions.len() {
+        match self.partitions.len() {
             0 => return Err(OpError::NoCluster),
             partitions if usize::from(partition) >= partitions => return Err(OpError::Malformed),
             _ => {}
@@ -294,11 +294,6 @@ impl Inner {
         })
     }
 
-    /// Whether this member holds its lease: see [`crate::lease`].
-    pub(super) fn may_serve(&self, now: Duration) -> bool {
-        self.core.lease.is_held(now)
-    }
-
     /// Whether a full map may soon have room for an operation, because other members are asked to
     /// evict.
     fn may_find_room(
@@ -310,7 +305,25 @@ impl Inner {
         let may_fit = |max: u64| added_bytes().is_ok_and(|bytes| bytes as u64 <= max);
         effect == Effect::Adds
             && map.settings().evicts_at().is_some_and(may_fit)
-            && !self.core.peers.read().is_empty()
+            && !self.shared.peers.read().is_empty()
+    }
+
+    /// Executes an operation here, if this member is the primary. `now` is when the lease was
+    /// checked.
+    fn execute(
+        self: &Arc<Self>,
+        map: &Arc<Map>,
+        partition: u16,
+        op: &Op<'_>,
+        now: Duration,
+    ) -> Executed {
+        if let Op::Transaction(step) = op {
+            return self.transact(map, partition, op, step, now);
+        }
+        if op.effect() == Effect::Adds {
+            self.make_room(map, || op.added_bytes());
+        }
+        self.at(partition, |partition| partition.execute(&self.shared, map, now, op))
     }
 
     /// Executes an operation here, or blocks it until it has an element to return.
@@ -322,12 +335,12 @@ impl Inner {
         slot: &Arc<Slot>,
         now: Duration,
     ) -> Option<Executed> {
-        self.at(partition, |partition| partition.execute_or_wait(&self.core, map, now, op, slot))
+        self.at(partition, |partition| partition.execute_or_wait(&self.shared, map, now, op, slot))
     }
 
     fn answer(&self, to: MemberId, id: u64, outcome: Outcome) {
-        let version = self.core.clock.last();
-        self.core.send(to, &Message::Answer { id, version, outcome });
+        let version = self.shared.clock.last();
+        self.shared.send(to, &Message::Answer { id, version, outcome });
     }
 
     /// Answers another member once the operation is settled.
@@ -338,15 +351,15 @@ impl Inner {
                 // So that it can be withdrawn.
                 self.blocked.lock().insert((to, id), Arc::clone(&slot));
                 let inner = Arc::clone(self);
-                self.core.host.spawn(Box::pin(async move {
-                    let executed = wait_in_queue(&inner, &slot, inner.core.now()).await;
+                self.shared.host.spawn(Box::pin(async move {
+                    let executed = wait_in_queue(&inner, &slot, inner.shared.now()).await;
                     inner.blocked.lock().remove(&(to, id));
                     inner.finish(to, id, effect, executed);
                 }));
             }
             Executed::Runs(slot) => {
                 let inner = Arc::clone(self);
-                self.core.host.spawn(Box::pin(async move {
+                self.shared.host.spawn(Box::pin(async move {
                     let executed = poll_fn(|context| slot.poll(context.waker())).await;
                     inner.finish(to, id, effect, executed.unwrap_or(Executed::NotHere));
                 }));
@@ -356,18 +369,12 @@ impl Inner {
             }
             Executed::Done(reply, Some(ticket)) => {
                 let inner = Arc::clone(self);
-                self.core.host.spawn(Box::pin(async move {
+                self.shared.host.spawn(Box::pin(async move {
                     let reply = settle(Arc::clone(&inner), ticket, reply, effect).await;
                     inner.answer(to, id, Outcome::Done(sendable(reply, effect)));
                 }));
             }
         }
-    }
-
-    /// The primary of a partition, by the current table.
-    pub(super) fn primary(&self, partition: u16) -> Option<MemberId> {
-        let table = self.core.table.read();
-        table.as_ref()?.partitions.get(usize::from(partition))?.primary()
     }
 }
 
@@ -388,7 +395,7 @@ fn sendable(reply: Result<Reply, OpError>, effect: Effect) -> Result<Reply, OpEr
 /// Waits for an operation that is queued for locks. It fails when its time has passed and it was
 /// not executed.
 async fn wait_in_queue(inner: &Arc<Inner>, slot: &Slot, since: Duration) -> Executed {
-    let timer = inner.calls.begin(inner.core.me, since + Duration::from_millis(QUEUE_MS_MAX));
+    let timer = inner.calls.begin(inner.shared.me, since + Duration::from_millis(QUEUE_MS_MAX));
     let mut is_late = false;
     let executed = poll_fn(|context| {
         if !is_late && inner.calls.poll(timer, context).is_ready() {
@@ -437,7 +444,7 @@ pub(super) async fn settle(
         if is_received(&ticket.needs) {
             return Poll::Ready(true);
         }
-        let now = inner.core.now();
+        let now = inner.shared.now();
         let since = *since.get_or_insert(now);
         let mut waits = false;
         for need in &ticket.needs {
@@ -454,7 +461,7 @@ pub(super) async fn settle(
             return Poll::Pending;
         }
         let primary = inner.primary(ticket.partition);
-        let mut partition = inner.core.partitions[usize::from(ticket.partition)].lock();
+        let mut partition = inner.partitions[usize::from(ticket.partition)].lock();
         match partition.ticket_state(&ticket, primary) {
             TicketState::Settled => Poll::Ready(true),
             TicketState::Unknown => Poll::Ready(false),
@@ -486,15 +493,15 @@ pub(super) async fn route(inner: Arc<Inner>, owned: Owned) -> Result<Reply, OpEr
             owned.started
         };
     loop {
-        let now = inner.core.now();
+        let now = inner.shared.now();
         if now >= deadline {
             return Err(OpError::Unavailable);
         }
-        if inner.core.has_no_data_member() {
+        if inner.has_no_data_member() {
             return Err(OpError::NoDataMember);
         }
         match inner.primary(owned.partition) {
-            Some(primary) if primary == inner.core.me => {
+            Some(primary) if primary == inner.shared.me => {
                 if inner.may_serve(now) {
                     match inner.execute(&owned.map, owned.partition, &owned.op()?, now) {
                         Executed::Done(Err(OpError::Full), None) if now < room_until => {}
@@ -544,8 +551,8 @@ async fn wait_for_change(inner: &Arc<Inner>, partition: u16) {
         if std::mem::replace(&mut waited, true) {
             return Poll::Ready(());
         }
-        let now = inner.core.now();
-        inner.core.partitions[usize::from(partition)].lock().wake_at(now, context.waker());
+        let now = inner.shared.now();
+        inner.partitions[usize::from(partition)].lock().wake_at(now, context.waker());
         Poll::Pending
     })
     .await;
@@ -572,7 +579,7 @@ async fn ask(
     if owned.op.len() > OP_BYTES_MAX {
         return AskResult::Done(Err(OpError::TooLong));
     }
-    let Some(peer) = inner.core.peer(primary) else { return AskResult::Again };
+    let Some(peer) = inner.shared.peer(primary) else { return AskResult::Again };
     if peer.is_full() {
         return AskResult::Done(Err(OpError::Busy));
     }
@@ -580,7 +587,7 @@ async fn ask(
     let mut call = OpenCall { inner, id, to: primary, is_open: true };
     let message = Message::Ask {
         id: call.id,
-        version: inner.core.clock.last(),
+        version: inner.shared.clock.last(),
         partition: owned.partition,
         map: &owned.map.name,
         waits,
@@ -588,12 +595,12 @@ async fn ask(
     };
     let sent = peer.push(|bytes| message.encode(bytes));
     let progress = if waits {
-        let later = || inner.core.now() + Duration::from_millis(OP_MS_MAX);
+        let later = || inner.shared.now() + Duration::from_millis(OP_MS_MAX);
         let waited = poll_fn(|context| inner.calls.poll_and_keep(call.id, later(), context)).await;
         match waited {
             Progress::Late => {
                 // If it was executed meanwhile, the answer is on its way.
-                inner.core.send(primary, &Message::Cancel { id: call.id });
+                inner.shared.send(primary, &Message::Cancel { id: call.id });
                 poll_fn(|context| inner.calls.poll(call.id, context)).await
             }
             progress => progress,
@@ -623,7 +630,7 @@ struct OpenCall<'a> {
 impl Drop for OpenCall<'_> {
     fn drop(&mut self) {
         if self.is_open && self.inner.calls.end(self.id) {
-            self.inner.core.send(self.to, &Message::Cancel { id: self.id });
+            self.inner.shared.send(self.to, &Message::Cancel { id: self.id });
         }
     }
 }
@@ -641,7 +648,7 @@ async fn block(inner: Arc<Inner>, owned: Owned, wait: Option<Duration>) -> Resul
     let deadline = wait.map_or(Duration::MAX, |wait| owned.started.saturating_add(wait));
     let mut was_served = false;
     loop {
-        let now = inner.core.now();
+        let now = inner.shared.now();
         if now >= deadline && was_served {
             return Ok(Reply::Nil);
         }
@@ -652,11 +659,11 @@ async fn block(inner: Arc<Inner>, owned: Owned, wait: Option<Duration>) -> Resul
                 reply => reply,
             };
         }
-        if inner.core.has_no_data_member() {
+        if inner.has_no_data_member() {
             return Err(OpError::NoDataMember);
         }
         match inner.primary(owned.partition) {
-            Some(primary) if primary == inner.core.me => {
+            Some(primary) if primary == inner.shared.me => {
                 if !inner.may_serve(now) {
                     wait_for_change(&inner, owned.partition).await;
                     continue;
@@ -673,7 +680,7 @@ async fn block(inner: Arc<Inner>, owned: Owned, wait: Option<Duration>) -> Resul
                 ) {
                     Some(executed) => executed,
                     None => {
-                        let timer = inner.calls.begin(inner.core.me, deadline);
+                        let timer = inner.calls.begin(inner.shared.me, deadline);
                         let mut is_late = false;
                         let filled = poll_fn(|context| {
                             if !is_late && inner.calls.poll(timer, context).is_ready() {
@@ -718,9 +725,9 @@ mod tests {
 
     use convoke_membership::{Member, View, ViewId};
 
+    use super::super::testing;
     use super::*;
     use crate::op::{End, GenericOp, KeyOp, SeveralOp};
-    use crate::testing;
 
     fn member(age: u64, lite: bool) -> Member {
         Member {

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use super::transactions::{Stop, Transaction};
+use super::attempt::{Stop, Transaction};
 use crate::op::{
     Aggregate, Combine, End, GenericOp, KeyOp, ListOp, MapOp, Op, SetOp, SeveralOp, SortedSetOp,
     Span, TransferOp, WatchedKey, Weighted, combine, combine_sorted, members_reply, plain_members,

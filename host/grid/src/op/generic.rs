@@ -2,7 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Effect, Lifetime};
+use super::effect::Effect;
+use super::plain::Lifetime;
 use crate::access::Access;
 use crate::clock::Version;
 use crate::edit::Edit;

@@ -2,9 +2,11 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::answer::{distinct, scan, values};
+use super::effect::Effect;
 use super::list::fits;
 use super::plain::{float, format_float, integer};
-use super::{Effect, distinct, random};
+use super::random;
 use crate::access::Access;
 use crate::event::Class;
 use crate::glob::Glob;
@@ -102,7 +104,7 @@ impl HashOp<'_> {
             }
             Self::GetMany(names) => {
                 let hash = access.structure::<Hash>(key)?;
-                super::values(names.iter().map(|name| hash.and_then(|hash| hash.get(name))))
+                values(names.iter().map(|name| hash.and_then(|hash| hash.get(name))))
             }
             Self::All => {
                 let hash = access.structure::<Hash>(key)?;
@@ -167,7 +169,7 @@ impl HashOp<'_> {
                 let glob = pattern.map(Glob::new);
                 let from = u32::try_from(*cursor).unwrap_or(0);
                 let fields = hash.into_iter().flat_map(|hash| hash.iter_from(from));
-                Ok(super::scan(
+                Ok(scan(
                     fields,
                     |field| field.0,
                     *count,

@@ -7,7 +7,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::Effect;
+use super::effect::Effect;
 use crate::access::Access;
 use crate::edit::Edit;
 use crate::entry::Expiry;

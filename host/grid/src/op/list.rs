@@ -2,12 +2,14 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Effect, span};
+use super::answer::{check_removable, span};
+use super::effect::Effect;
 use crate::access::Access;
 use crate::edit::Edit;
 use crate::event::Class;
+use crate::limits::VALUE_BYTES_MAX;
 use crate::value::{List, ListEdit, StructureEdit};
-use crate::{OpError, Reply, VALUE_BYTES_MAX};
+use crate::{OpError, Reply};
 
 /// One end of a list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -239,7 +241,7 @@ pub(super) fn pop_many(
         End::Front => list.iter().take(count).collect(),
         End::Back => list.iter().rev().take(count).collect(),
     };
-    super::check_removable(taken.iter().map(|element| element.len()))?;
+    check_removable(taken.iter().map(|element| element.len()))?;
     let elements = taken.into_iter().map(Reply::bytes).collect();
     if count > 0 {
         drop_from(access, key, end, count as u64);

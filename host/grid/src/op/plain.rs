@@ -2,13 +2,15 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::Effect;
+use super::answer::span;
+use super::effect::Effect;
 use crate::access::Access;
 use crate::clock::Version;
 use crate::edit::Edit;
 use crate::entry::{Expiry, KINDS_MAX};
 use crate::event::Class;
-use crate::{OpError, Reply, VALUE_BYTES_MAX};
+use crate::limits::VALUE_BYTES_MAX;
+use crate::{OpError, Reply};
 
 /// An operation on a plain value.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -193,7 +195,7 @@ impl PlainOp<'_> {
             }
             Self::Range(first, last) => {
                 let value = access.plain(key)?.map(|entry| entry.value()).unwrap_or_default();
-                let (from, to) = super::span(*first, *last, value.len());
+                let (from, to) = span(*first, *last, value.len());
                 Ok(Reply::bytes(&value[from..to]))
             }
             Self::Splice(at, bytes) => {

@@ -4,7 +4,7 @@ use rand::rngs::SmallRng;
 use rand::seq::SliceRandom as _;
 use rand::{RngExt as _, SeedableRng as _};
 
-use super::{ELEMENTS_BYTES_MAX, ELEMENTS_MAX};
+use super::answer::{ELEMENTS_BYTES_MAX, ELEMENTS_MAX};
 use crate::OpError;
 
 /// One random element. All are equally likely, since each is in one slot.

@@ -2,8 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::answer::{check_removable, distinct, scan};
+use super::effect::Effect;
 use super::list::fits;
-use super::{Effect, distinct, random};
+use super::random;
 use crate::access::Access;
 use crate::event::Class;
 use crate::glob::Glob;
@@ -104,7 +106,7 @@ impl SetOp<'_> {
                 let set = access.structure::<Set>(key)?;
                 let count = i64::try_from(*count).unwrap_or(i64::MAX);
                 let chosen = random_members(set, count, seed)?;
-                super::check_removable(chosen.iter().map(|member| member.len()))?;
+                check_removable(chosen.iter().map(|member| member.len()))?;
                 let members: Vec<Vec<u8>> = chosen.into_iter().map(<[u8]>::to_vec).collect();
                 remove(access, key, members.iter().map(|member| &**member).collect(), "spop");
                 Ok(Reply::Set(members.into_iter().map(|m| Reply::Bytes(m.into())).collect()))
@@ -125,7 +127,7 @@ impl SetOp<'_> {
                 let glob = pattern.map(Glob::new);
                 let from = u32::try_from(*cursor).unwrap_or(0);
                 let members = set.into_iter().flat_map(|set| set.iter_from(from));
-                Ok(super::scan(
+                Ok(scan(
                     members,
                     |member| member.0,
                     *count,

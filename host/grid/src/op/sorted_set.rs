@@ -2,8 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::answer::{check_removable, distinct, scan, span};
+use super::effect::Effect;
 use super::list::fits;
-use super::{Effect, distinct, span};
+use super::random;
 use crate::access::Access;
 use crate::event::Class;
 use crate::glob::Glob;
@@ -329,7 +331,7 @@ impl SortedSetOp<'_> {
                 let glob = pattern.map(Glob::new);
                 let from = u32::try_from(*cursor).unwrap_or(0);
                 let members = set.into_iter().flat_map(|set| set.iter_from(from));
-                Ok(super::scan(
+                Ok(scan(
                     members,
                     |member| member.0,
                     *count,
@@ -347,7 +349,7 @@ impl SortedSetOp<'_> {
 /// Random members by rank.
 fn random_members(set: &SortedSet, count: i64, seed: u64) -> Result<Vec<(Score, &[u8])>, OpError> {
     let at = |rank: usize| set.range(rank, rank + 1).next();
-    super::random::some(set.len(), set.len(), count, seed, at, |(_, name)| name.len())
+    random::some(set.len(), set.len(), count, seed, at, |(_, name)| name.len())
 }
 
 fn add(
@@ -394,7 +396,7 @@ pub(super) fn pop(
     } else {
         set.range(0, count).collect()
     };
-    super::check_removable(taken.iter().map(|(_, name)| name.len()))?;
+    check_removable(taken.iter().map(|(_, name)| name.len()))?;
     let own = |(score, name): (Score, &[u8])| (score, name.to_vec());
     let members: Vec<(Score, Vec<u8>)> = taken.into_iter().map(own).collect();
     let name = if greatest { "zpopmax" } else { "zpopmin" };

@@ -7,10 +7,12 @@ use rand::SeedableRng as _;
 use rand::rngs::SmallRng;
 
 use super::{KeyOp, Op, ScanFilter, WholeOp};
-use crate::access::{Access, Changes, KeyHasher};
+use crate::access::{Access, Changes};
 use crate::clock::Clock;
 use crate::edit::Record;
-use crate::fragment::{ALL_HASHES, Fragment};
+use crate::fragment::{Fragment, count, weigh};
+use crate::hasher::KeyHasher;
+use crate::item::ALL_HASHES;
 use crate::map::{Map, MapCatalog, MapSettings, Maps};
 use crate::{OpError, Reply};
 
@@ -54,7 +56,7 @@ impl Bench {
         let bytes = postcard::to_allocvec(op).unwrap();
         let op: Op<'_> = postcard::from_bytes(&bytes).unwrap();
         self.changes = Changes::default();
-        let before = crate::partition::weigh(&self.primary);
+        let before = weigh(&self.primary);
         let now_ms = self.clock.now_ms(self.now);
         let mut access = Access {
             map: &self.map,
@@ -70,7 +72,7 @@ impl Bench {
             missing_since_ms: u64::MAX,
         };
         let reply = op.execute(&mut access);
-        crate::partition::count(&self.map, before, &self.primary);
+        count(&self.map, before, &self.primary);
         assert!(
             reply.is_ok() || self.changes.messages().next().is_none(),
             "an error changes nothing: {op:?}"

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 
+use super::answer::{REMOVED_BYTES_MAX, bounded, check_removable, span};
 use super::testing::Bench;
 use super::*;
 use crate::map::{Eviction, MapSettings};

@@ -6,13 +6,14 @@
 use convoke_membership::MemberId;
 use serde::{Deserialize, Serialize};
 
-use super::{Effect, Op};
+use super::Op;
+use super::effect::Effect;
 use crate::clock::Version;
 
 /// Operations and watched keys of one transaction, at most.
 pub const TRANSACTION_OPS_MAX: usize = 100_000;
 /// Bytes of what one transaction changes in one partition, at most.
-pub const TRANSACTION_BYTES_MAX: usize = crate::VALUE_BYTES_MAX;
+pub const TRANSACTION_BYTES_MAX: usize = crate::limits::VALUE_BYTES_MAX;
 
 /// Names one attempt of a transaction. The order is that of their age: the oldest is least.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]

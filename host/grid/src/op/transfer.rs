@@ -2,7 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{ANSWER_BYTES_MAX, Effect, several};
+use super::answer::ANSWER_BYTES_MAX;
+use super::effect::Effect;
+use super::several;
 use crate::access::Access;
 use crate::event::Class;
 use crate::value::Score;

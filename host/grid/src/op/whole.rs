@@ -2,10 +2,11 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::Effect;
+use super::answer::{bounded, scan};
+use super::effect::Effect;
 use super::generic::type_name;
 use crate::access::Access;
-use crate::fragment::Entry;
+use crate::entry::Entry;
 use crate::glob::Glob;
 use crate::slot::slot;
 use crate::{OpError, Reply};
@@ -83,7 +84,7 @@ impl WholeOp<'_> {
                 let from = u32::try_from(*cursor).unwrap_or(0);
                 let glob = filter.pattern.map(Glob::new).filter(|glob| !glob.matches_all());
                 let entries = access.fragment.entries_from(from);
-                super::scan(entries, Entry::hash, *count, |entry, found| {
+                scan(entries, Entry::hash, *count, |entry, found| {
                     let wanted = lives(entry)
                         && filter.kind.is_none_or(|kind| kind == type_name(entry.kind()))
                         && glob.as_ref().is_none_or(|glob| glob.matches(entry.key()));
@@ -95,7 +96,7 @@ impl WholeOp<'_> {
             Self::Keys(pattern) => {
                 let glob = Glob::new(pattern);
                 let entries = access.fragment.entries_from(0).filter(lives);
-                super::bounded(entries.map(|entry| entry.key()).filter(|key| glob.matches(key)))?
+                bounded(entries.map(|entry| entry.key()).filter(|key| glob.matches(key)))?
             }
             Self::Any => {
                 for _ in 0..ANY_TRIES_MAX {
@@ -114,7 +115,7 @@ impl WholeOp<'_> {
                 let entries = access.fragment.entries_from(0).filter(lives);
                 let of_slot = entries.map(|entry| entry.key()).filter(|key| slot(key) == *number);
                 let most = usize::try_from(*most).unwrap_or(usize::MAX);
-                super::bounded(of_slot.take(most))?
+                bounded(of_slot.take(most))?
             }
             Self::LengthOfSlot(number) => {
                 let entries = access.fragment.entries_from(0).filter(lives);

@@ -5,84 +5,20 @@ use std::time::Duration;
 
 use convoke_membership::MemberId;
 
-use super::{Partition, Role, count, weigh};
-use crate::core::{Core, Report};
+use super::Partition;
+use super::role::{BackupRole, BackupState, ChunkRange, Copying, Role};
 use crate::edit::{Record, RecordChange};
-use crate::fragment::{Fragment, Item};
+use crate::fragment::{Fragment, count, weigh};
+use crate::host::Report;
+use crate::item::Item;
 use crate::map::Map;
 use crate::message::{MapStart, Message};
 use crate::session::Verdict;
+use crate::shared::Shared;
 use crate::table::{Assignment, Replica};
 
 /// Interval at which a backup without an answer asks for a copy again, in milliseconds.
 const ASK_AGAIN_MS: u64 = 1_000;
-
-/// The state of a backup.
-pub(crate) struct BackupRole {
-    pub(crate) primary: MemberId,
-    pub(crate) place: u8,
-    pub(crate) state: BackupState,
-    /// Whether it has all acknowledged writes, so that it may take over without loss. That holds
-    /// for a synchronized copy, and also while a primary that just took over has not compared it
-    /// yet, since that one acknowledges nothing without it.
-    pub(crate) is_whole: bool,
-    /// The former primary that is about to hand over, its epoch, and the number of this backup's
-    /// copy then: its last records still count.
-    before: Option<(MemberId, u64, u64)>,
-}
-
-/// The progress of a copy.
-pub(crate) enum BackupState {
-    /// It has not asked for a copy yet.
-    Unasked,
-    /// It asked for a copy at this time.
-    Asked(Duration),
-    /// The copy is in progress.
-    Copying(Copying),
-    /// The copy is complete.
-    Synced,
-}
-
-/// The remaining part of a copy.
-#[derive(Default)]
-pub(crate) struct Copying {
-    /// Ranges that are missing: index of the map, start and end of the hashes.
-    ranges: Vec<(usize, u64, u64)>,
-    /// Items of a part that is not complete yet. They replace the old items all at once.
-    items: Vec<u8>,
-}
-
-/// The part of a range that a chunk belongs to.
-pub(crate) struct ChunkRange {
-    /// Its hashes.
-    pub(crate) range: std::ops::Range<u64>,
-    /// Whether this is the first message of the part.
-    pub(crate) first: bool,
-    /// Whether this is the last message of the part.
-    pub(crate) last: bool,
-}
-
-impl BackupRole {
-    pub(super) fn describe(&self) -> &'static str {
-        match self.state {
-            BackupState::Unasked => " has not asked",
-            BackupState::Asked(_) => " asked",
-            BackupState::Copying(_) => " is copying",
-            BackupState::Synced => " synced",
-        }
-    }
-
-    /// Discards the place: the copy counts for none until it has been compared again.
-    pub(super) fn forget_place(&mut self) {
-        self.place = u8::MAX;
-        self.state = BackupState::Unasked;
-        self.is_whole = false;
-    }
-
-    pub(crate) fn is_synced(&self) -> bool {
-        matches!(self.state, BackupState::Synced)
-    }
-}
 
 impl Partition {
     /// The state of the backup, if `from` is its primary in this epoch.
@@ -96,7 +32,7 @@ impl Partition {
     /// Becomes a backup, or stays one.
     pub(super) fn become_backup(
         &mut self,
-        core: &Core,
+        shared: &Shared,
         stays: impl Fn(MemberId) -> bool,
         assignment: &Assignment,
         place: u8,
@@ -106,7 +42,7 @@ impl Partition {
             && role.primary == primary
             && self.epoch == assignment.epoch
             && role.place != u8::MAX
-            && (role.place <= place || core.maps.catalog().copies_are_equal())
+            && (role.place <= place || shared.maps.catalog().copies_are_equal())
         {
             role.place = place;
             return;
@@ -122,34 +58,34 @@ impl Partition {
             Role::Primary(_) => true,
             Role::Idle => false,
         };
-        let counts = assignment.of(core.me).is_some_and(Replica::is_complete);
+        let counts = assignment.of(shared.me).is_some_and(Replica::is_complete);
         let (state, is_whole) = (BackupState::Unasked, had_all && counts);
         self.role = Role::Backup(BackupRole { primary, place, state, is_whole, before });
         if self.epoch != assignment.epoch {
             self.step.clear();
         }
         self.epoch = assignment.epoch;
-        self.ask(core);
+        self.ask(shared);
     }
 
     /// Asks the primary for a copy, unless there is data to merge first.
-    pub(crate) fn ask(&mut self, core: &Core) {
+    pub(crate) fn ask(&mut self, shared: &Shared) {
         if self.leftover {
             return;
         }
         let Role::Backup(role) = &self.role else { return };
         let (primary, place) = (role.primary, role.place);
-        let maps = core.maps.all();
+        let maps = shared.maps.all();
         let held = self.held(&maps, place);
         self.asks += 1;
         let (partition, epoch, ask) = (self.number, self.epoch, self.asks);
-        core.send(primary, &Message::SyncAsk { partition, epoch, ask, place, held });
+        shared.send(primary, &Message::SyncAsk { partition, epoch, ask, place, held });
         if let Role::Backup(role) = &mut self.role {
-            role.state = BackupState::Asked(core.now());
+            role.state = BackupState::Asked(shared.now());
         }
     }
 
-    pub(super) fn ask_again(&mut self, core: &Core, now: Duration) {
+    pub(super) fn ask_again(&mut self, shared: &Shared, now: Duration) {
         let Role::Backup(role) = &self.role else { return };
         let due = match role.state {
             BackupState::Unasked => true,
@@ -157,13 +93,13 @@ impl Partition {
             BackupState::Copying(_) | BackupState::Synced => false,
         };
         if due {
-            self.ask(core);
+            self.ask(shared);
         }
     }
 
     /// Handles that messages of a primary were lost, so that the copy is incomplete.
-    pub(crate) fn mark_incomplete(&mut self, core: &Core, primary: MemberId) {
-        self.give_up_handoff(core, primary);
+    pub(crate) fn mark_incomplete(&mut self, shared: &Shared, primary: MemberId) {
+        self.give_up_handoff(shared, primary);
         if let Role::Backup(role) = &mut self.role
             && role.primary == primary
             && !matches!(role.state, BackupState::Unasked)
@@ -171,22 +107,22 @@ impl Partition {
             role.state = BackupState::Unasked;
             role.is_whole = false;
             self.step.clear();
-            self.ask(core);
+            self.ask(shared);
         }
     }
 
     /// Handles an invitation of the primary to ask for a copy.
-    pub(crate) fn handle_invite(&mut self, core: &Core, from: MemberId, epoch: u64) {
+    pub(crate) fn handle_invite(&mut self, shared: &Shared, from: MemberId, epoch: u64) {
         if self.backup_of(from, epoch).is_some() {
             // Even if the copy is complete: the primary does not know that.
-            self.ask(core);
+            self.ask(shared);
         }
     }
 
     /// Handles the start of a copy: the ranges that differ. The other data is up to date.
     pub(crate) fn handle_start(
         &mut self,
-        core: &Core,
+        shared: &Shared,
         from: MemberId,
         epoch: u64,
         ask: u64,
@@ -200,13 +136,13 @@ impl Partition {
         let mut pending = Vec::new();
         let mut listed = Vec::new();
         for start in starts {
-            let Ok(map) = core.maps.open(start.map) else { continue };
+            let Ok(map) = shared.maps.open(start.map) else { continue };
             self.fragment(&map).begin_copy(start.cleared, start.floor);
             listed.push(map.index);
             pending.extend(start.ranges.iter().map(|(from, to)| (map.index, *from, *to)));
         }
         // Maps that the primary does not list have no data.
-        for map in core.maps.all() {
+        for map in shared.maps.all() {
             let keeps =
                 map.settings().copies() >= usize::from(place) && listed.contains(&map.index);
             if !keeps && let Some(fragment) = self.fragments.get_mut(map.index) {
@@ -222,14 +158,14 @@ impl Partition {
     /// Handles a part of a range. `None` when its items are malformed or do not fit together.
     pub(crate) fn handle_chunk(
         &mut self,
-        core: &Core,
+        shared: &Shared,
         from: MemberId,
         epoch: u64,
         map: &Arc<Map>,
         part: &ChunkRange,
         items: &[u8],
     ) -> Option<()> {
-        let now_ms = core.clock.now_ms(core.now());
+        let now_ms = shared.clock.now_ms(shared.now());
         let Some(role) = self.backup_of(from, epoch) else { return Some(()) };
         let BackupState::Copying(copying) = &mut role.state else { return Some(()) };
         if part.first {
@@ -248,7 +184,7 @@ impl Partition {
             &all
         };
         let items = Item::decode_all(items)?;
-        let hasher = &core.settings.hasher;
+        let hasher = &shared.settings.hasher;
         let fits = self.counted(map, |fragment| {
             fragment.drop_range(&part.range);
             let mut structure = None;
@@ -270,17 +206,17 @@ impl Partition {
     }
 
     /// Handles the end of a copy.
-    pub(crate) fn handle_done(&mut self, core: &Core, from: MemberId, epoch: u64, ask: u64) {
+    pub(crate) fn handle_done(&mut self, shared: &Shared, from: MemberId, epoch: u64, ask: u64) {
         let (asks, partition) = (self.asks, self.number);
         let Some(role) = self.backup_of(from, epoch).filter(|_| asks == ask) else { return };
         let BackupState::Copying(copying) = &role.state else { return };
         if copying.ranges.is_empty() {
             role.state = BackupState::Synced;
             role.is_whole = true;
-            core.send(from, &Message::Synced { partition, epoch, ask });
+            shared.send(from, &Message::Synced { partition, epoch, ask });
         } else {
             // Some parts were not accepted: the copy is requested again later.
-            role.state = BackupState::Asked(core.now());
+            role.state = BackupState::Asked(shared.now());
         }
     }
 
@@ -289,7 +225,7 @@ impl Partition {
     /// received.
     pub(crate) fn handle_records(
         &mut self,
-        core: &Core,
+        shared: &Shared,
         from: MemberId,
         (epoch, copy): (u64, u64),
         more: bool,
@@ -328,9 +264,9 @@ impl Partition {
         while !rest.is_empty() {
             let Some((record, behind)) = Record::decode(rest) else { return Verdict::Malformed };
             rest = behind;
-            if !self.apply(core, &record) {
-                core.host.report(Report::Differs { partition: self.number, member: core.me });
-                self.mark_incomplete(core, from);
+            if !self.apply(shared, &record) {
+                shared.host.report(Report::Differs { partition: self.number, member: shared.me });
+                self.mark_incomplete(shared, from);
                 return Verdict::Refused;
             }
         }
@@ -338,11 +274,11 @@ impl Partition {
     }
 
     /// Applies one record. Returns whether it fits.
-    fn apply(&mut self, core: &Core, record: &Record<'_>) -> bool {
-        let Ok(map) = core.maps.open(record.map) else { return false };
-        core.clock.observe(record.version);
-        let now_ms = core.clock.now_ms(core.now());
-        let hash = record.hash(&core.settings.hasher);
+    fn apply(&mut self, shared: &Shared, record: &Record<'_>) -> bool {
+        let Ok(map) = shared.maps.open(record.map) else { return false };
+        shared.clock.observe(record.version);
+        let now_ms = shared.clock.now_ms(shared.now());
+        let hash = record.hash(&shared.settings.hasher);
         if let Role::Backup(BackupRole { state: BackupState::Copying(copying), .. }) = &self.role {
             let to_come = |(index, start, end): &(usize, u64, u64)| {
                 *index == map.index && (*start..*end).contains(&u64::from(hash))
@@ -360,7 +296,7 @@ impl Partition {
     /// Compares digests with those of the primary. If they differ, the copy is requested again.
     pub(crate) fn handle_check(
         &mut self,
-        core: &Core,
+        shared: &Shared,
         from: MemberId,
         (epoch, copy): (u64, u64),
         digests: &[(&str, u64)],
@@ -368,15 +304,15 @@ impl Partition {
         let is_meant = copy == self.asks;
         let synced = self.backup_of(from, epoch).filter(|role| is_meant && role.is_synced());
         let Some(place) = synced.map(|role| role.place) else { return };
-        let maps = core.maps.all();
+        let maps = shared.maps.all();
         let ours = self.digests(&maps, place);
         let ours: Vec<_> =
             ours.into_iter().map(|(map, digest)| (&*maps[map].name, digest)).collect();
         let is_equal =
             ours.len() == digests.len() && ours.iter().all(|digest| digests.contains(digest));
         if !is_equal {
-            core.host.report(Report::Differs { partition: self.number, member: core.me });
-            self.mark_incomplete(core, from);
+            shared.host.report(Report::Differs { partition: self.number, member: shared.me });
+            self.mark_incomplete(shared, from);
         }
     }
 }
@@ -385,16 +321,16 @@ impl Partition {
 mod tests {
     use super::*;
     use crate::entry::Meta;
-    use crate::fragment::ALL_HASHES;
+    use crate::item::ALL_HASHES;
     use crate::testing;
     use crate::value::{ListEdit, StructureEdit};
 
     #[test]
     fn a_range_with_inconsistent_items_is_copied_again() {
         let (me, primary) = (MemberId::from_bytes([1; 16]), MemberId::from_bytes([2; 16]));
-        let grid = testing::grid(me);
-        let (core, map) = (grid.core(), grid.open("m").unwrap());
-        let mut partition = core.partitions[0].lock();
+        let shared = testing::shared(me);
+        let map = shared.maps.open("m").unwrap();
+        let mut partition = Partition::new(0, 4);
         partition.epoch = 3;
         let list = |edit| StructureEdit::List(edit);
         let meta = Meta::default();
@@ -415,9 +351,9 @@ mod tests {
                 is_whole: false,
                 before: None,
             });
-            assert_eq!(partition.handle_chunk(core, primary, 3, &map, &part, &items), taken);
+            assert_eq!(partition.handle_chunk(&shared, primary, 3, &map, &part, &items), taken);
             let asks = partition.asks;
-            partition.handle_done(core, primary, 3, asks);
+            partition.handle_done(&shared, primary, 3, asks);
             let Role::Backup(role) = &partition.role else {
                 panic!("the role is that of a backup")
             };

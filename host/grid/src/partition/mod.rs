@@ -1,14 +1,30 @@
 //! One partition on this member, and its role in it.
 //!
-//! - `primary`: the role of the primary: executing, replicating, sending copies
-//! - `backup`: the role of a backup: applying records, asking for copies
-//! - [`ticket`]: what a reply waits for
-//! - `transactions`: locks and prepared edits of transactions over several partitions
+//! The state comes first, then what is done with it:
+//! - `role`: the role of this member, with its state
+//! - [`ticket`], `executed`: what a reply waits for, and what came of an operation
+//! - `waiters`, `locks`: operations that wait for an element or for locks
+//! - `primary`: becoming the primary, and taking over
+//! - `executing`, `blocking`: operations
+//! - `replication`, `copies`: records and copies for the backups
+//! - `retention`, `merging`: entries that expire or are evicted, and those of another table
+//! - `transactions`: steps of transactions over several partitions
+//! - `backup`: the role of a backup, applying records and asking for copies
 
 mod backup;
+mod blocking;
+mod copies;
+mod executed;
+mod executing;
+mod locks;
+mod merging;
 mod primary;
+mod replication;
+mod retention;
+mod role;
 pub(crate) mod ticket;
 mod transactions;
+mod waiters;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -21,30 +37,21 @@ use rand::SeedableRng as _;
 use rand::rngs::SmallRng;
 
 use crate::access::{Access, Changes};
-use crate::core::Core;
-use crate::fragment::{Fragment, Held};
+use crate::fragment::{Fragment, count, weigh};
+use crate::item::Held;
+use crate::limits::OP_MS_MAX;
 use crate::map::Map;
 use crate::message::Message;
+use crate::shared::Shared;
 use crate::table::Table;
 
-pub(crate) use backup::{BackupRole, ChunkRange};
-pub(crate) use primary::{Executed, LinkState, PrimaryRole, Slot, Waiter};
+pub(crate) use executed::{Executed, Slot};
+use locks::Transactions;
+pub(crate) use locks::Unresolved;
+use role::LinkState;
+pub(crate) use role::{ChunkRange, Role};
 use ticket::Needs;
-use transactions::Transactions;
-pub(crate) use transactions::Unresolved;
-
-/// The role of this member in the partition.
-pub(crate) enum Role {
-    /// It has no replica.
-    Idle,
-    /// It is the primary.
-    Primary(PrimaryRole),
-    /// It is a backup, or its copy is in progress.
-    Backup(BackupRole),
-}
-
-/// Keys with their hashes.
-type Due = Vec<(u32, Box<[u8]>)>;
+use waiters::Waiters;
 
 /// A former primary whose last writes are not confirmed yet.
 struct Retiring {
@@ -81,7 +88,7 @@ pub(crate) struct Partition {
     retiring: Option<Retiring>,
     /// A hand-over that arrived before the table: its sender and epoch.
     handed: Option<(MemberId, u64)>,
-    waiters: VecDeque<Waiter>,
+    waiters: Waiters,
     transactions: Transactions,
     /// Tasks that wait for a change of the partition.
     wakers: Vec<(Duration, Waker)>,
@@ -104,7 +111,7 @@ impl Partition {
             incomplete: Vec::new(),
             retiring: None,
             handed: None,
-            waiters: VecDeque::new(),
+            waiters: Waiters::default(),
             transactions: Transactions::default(),
             wakers: Vec::new(),
         }
@@ -126,7 +133,7 @@ impl Partition {
     /// Calls `work` with access to a fragment, and updates the map's counters.
     fn access<R>(
         &mut self,
-        core: &Core,
+        shared: &Shared,
         map: &Map,
         now: Duration,
         work: impl FnOnce(&mut Access<'_>) -> R,
@@ -138,7 +145,7 @@ impl Partition {
         let before = weigh(fragment);
         let may_evict = self.transactions.is_idle();
         let (rng, changes) = (&mut self.rng, &mut self.changes);
-        let result = work(&mut access_to(core, map, fragment, rng, changes, may_evict, now));
+        let result = work(&mut access_to(shared, map, fragment, rng, changes, may_evict, now));
         count(map, before, fragment);
         result
     }
@@ -150,23 +157,6 @@ impl Partition {
         let result = change(fragment);
         count(map, before, fragment);
         result
-    }
-
-    /// Takes expired keys of each map, at most `max` of each.
-    fn take_due(&mut self, core: &Core, now_ms: u64, max: usize) -> Vec<(Arc<Map>, Due)> {
-        let mut all = Vec::new();
-        for (index, fragment) in self.fragments.iter_mut().enumerate() {
-            let mut due = Vec::new();
-            if let Some(fragment) = fragment {
-                fragment.take_due(now_ms, max, &mut due);
-            }
-            if !due.is_empty()
-                && let Some(map) = core.maps.at(index)
-            {
-                all.push((map, due));
-            }
-        }
-        all
     }
 
     /// Summaries of the maps that a replica at this place has.
@@ -184,9 +174,9 @@ impl Partition {
     }
 
     /// Drops all data.
-    pub(crate) fn drop_all(&mut self, core: &Core) {
+    pub(crate) fn drop_all(&mut self, shared: &Shared) {
         for (index, fragment) in std::mem::take(&mut self.fragments).into_iter().enumerate() {
-            if let (Some(fragment), Some(map)) = (fragment, core.maps.at(index)) {
+            if let (Some(fragment), Some(map)) = (fragment, shared.maps.at(index)) {
                 count(&map, weigh(&fragment), &Fragment::default());
             }
         }
@@ -218,7 +208,7 @@ impl Partition {
     /// Returns `false` when this member became primary with an incomplete copy.
     pub(crate) fn adopt(
         &mut self,
-        core: &Core,
+        shared: &Shared,
         old: Option<&Table>,
         table: &Table,
         continuous: bool,
@@ -226,7 +216,7 @@ impl Partition {
     ) -> bool {
         let assignment = &table.partitions[usize::from(self.number)];
         if !continuous {
-            self.give_up_waiters();
+            self.waiters.give_up();
             self.transactions.reset();
             self.role = Role::Idle;
             self.epoch = 0;
@@ -237,7 +227,7 @@ impl Partition {
         }
         if recopies {
             // All copies are compared again; the copy of the next primary counts as it is.
-            let takes_over = assignment.primary() == Some(core.me);
+            let takes_over = assignment.primary() == Some(shared.me);
             match &mut self.role {
                 Role::Primary(role) => role.links.clear(),
                 Role::Backup(role) if !takes_over => role.forget_place(),
@@ -245,23 +235,23 @@ impl Partition {
             }
         }
         let mut is_whole = true;
-        let led = matches!(self.role, Role::Primary(_)) && assignment.primary() != Some(core.me);
+        let led = matches!(self.role, Role::Primary(_)) && assignment.primary() != Some(shared.me);
         let writes = if led { std::mem::take(&mut self.in_flight) } else { VecDeque::new() };
         // A member that was removed, or diverged, does not hand over.
         let stays = |id| {
             let generation = old.and_then(|old| old.generation(id));
-            let away = core.diverged.lock().get(&id).is_some_and(|stamp| *stamp >= table.stamp);
+            let away = shared.diverged.lock().get(&id).is_some_and(|stamp| *stamp >= table.stamp);
             !away && generation.is_some() && generation == table.generation(id)
         };
-        match assignment.of(core.me) {
-            Some(_) if assignment.primary() == Some(core.me) => {
-                is_whole = self.become_primary(core, stays, assignment);
+        match assignment.of(shared.me) {
+            Some(_) if assignment.primary() == Some(shared.me) => {
+                is_whole = self.become_primary(shared, stays, assignment);
             }
-            Some(replica) => self.become_backup(core, stays, assignment, replica.place),
+            Some(replica) => self.become_backup(shared, stays, assignment, replica.place),
             None => {
                 self.role = Role::Idle;
                 if !self.leftover {
-                    self.drop_all(core);
+                    self.drop_all(shared);
                 }
             }
         }
@@ -271,40 +261,40 @@ impl Partition {
         }
         if led && let Some(to) = assignment.primary() {
             let writes = writes.into_iter().map(|(_, needs)| needs).collect();
-            let since = core.now();
+            let since = shared.now();
             self.retiring = Some(Retiring { to, epoch: assignment.epoch, since, writes });
-            self.give_up_waiters();
-            self.hand_over(core);
+            self.waiters.give_up();
+            self.hand_over(shared);
         }
         self.wake_all();
         is_whole
     }
 
     /// Sends the hand-over to the next primary, once all writes are settled.
-    pub(crate) fn hand_over(&mut self, core: &Core) {
+    pub(crate) fn hand_over(&mut self, shared: &Shared) {
         let Some(retiring) = &mut self.retiring else { return };
         retiring.writes.retain(ticket::is_open);
-        let late = core.now() >= retiring.since + Duration::from_millis(crate::grid::OP_MS_MAX);
+        let late = shared.now() >= retiring.since + Duration::from_millis(OP_MS_MAX);
         let message = Message::Handoff { partition: self.number, epoch: retiring.epoch };
         let settled = retiring.writes.is_empty() || late;
-        if settled && (core.send(retiring.to, &message).is_some() || late) {
+        if settled && (shared.send(retiring.to, &message).is_some() || late) {
             self.retiring = None;
-            core.retiring.lock().remove(&self.number);
+            shared.retiring.lock().remove(&self.number);
         } else {
-            core.retiring.lock().insert(self.number);
+            shared.retiring.lock().insert(self.number);
         }
     }
 
     /// Does periodic work. Returns whether more expired entries may be left.
-    pub(crate) fn tick(&mut self, core: &Core, now: Duration) -> bool {
-        self.hand_over(core);
+    pub(crate) fn tick(&mut self, shared: &Shared, now: Duration) -> bool {
+        self.hand_over(shared);
         match &self.role {
             Role::Primary(_) => {
-                let is_more = self.expire_due(core, now);
+                let is_more = self.expire_due(shared, now);
                 self.invite_again();
                 return is_more;
             }
-            Role::Backup(_) => self.ask_again(core, now),
+            Role::Backup(_) => self.ask_again(shared, now),
             Role::Idle => {}
         }
         false
@@ -352,7 +342,7 @@ impl Partition {
 
 /// Access of an operation to a fragment. Its records and events go to `changes`.
 fn access_to<'p>(
-    core: &'p Core,
+    shared: &'p Shared,
     map: &'p Map,
     fragment: &'p mut Fragment,
     rng: &'p mut SmallRng,
@@ -363,34 +353,14 @@ fn access_to<'p>(
     Access {
         map,
         fragment,
-        clock: &core.clock,
-        hasher: &core.settings.hasher,
+        clock: &shared.clock,
+        hasher: &shared.settings.hasher,
         rng,
         changes,
         since_start: now,
-        now_ms: core.clock.now_ms(now),
-        merging: core.may_merge(now),
+        now_ms: shared.clock.now_ms(now),
+        merging: shared.may_merge(now),
         may_evict,
-        missing_since_ms: core.missing_since_ms.load(Ordering::Relaxed),
-    }
-}
-
-/// Bytes of a fragment, and of its removals.
-type Weight = (usize, usize);
-
-pub(crate) fn weigh(fragment: &Fragment) -> Weight {
-    (fragment.bytes(), fragment.removal_bytes())
-}
-
-/// Updates the counters of a map on this member.
-pub(crate) fn count(map: &Map, before: Weight, after: &Fragment) {
-    let after = weigh(after);
-    for (counter, before, after) in
-        [(&map.bytes, before.0, after.0), (&map.removal_bytes, before.1, after.1)]
-    {
-        if before != after {
-            // Both are sizes in memory, far below the maximum of an i64.
-            counter.fetch_add(after as i64 - before as i64, Ordering::Relaxed);
-        }
+        missing_since_ms: shared.missing_since_ms.load(Ordering::Relaxed),
     }
 }

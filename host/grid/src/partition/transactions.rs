@@ -1,115 +1,34 @@
 //! A partition's part in transactions over several partitions: locks, the copies that a
 //! transaction works on, and what is prepared. See `docs/transactions.md`.
 
-use std::cmp::Ordering;
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{self, AtomicUsize};
 use std::time::Duration;
 
 use convoke_membership::MemberId;
 use serde::{Deserialize, Serialize};
 
-use super::ticket::Ticket;
-use super::{Executed, Partition, Slot};
-use crate::access::{Access, Changes};
-use crate::core::Core;
+use super::Partition;
+use super::executed::{Executed, Slot};
+use super::locks::{
+    Admission, COPIED_BYTES_MAX, LockKey, Open, QUEUED_BYTES_MAX, QUEUED_MAX, Queued, RESOLVE_MS,
+    Unresolved,
+};
+use super::ticket::{Needs, Ticket};
+use crate::access::Access;
 use crate::edit::{Edit, Record, RecordChange};
 use crate::encoding;
-use crate::entry::Expiry;
-use crate::fragment::{Entry, Fragment};
+use crate::entry::{Entry, Expiry};
+use crate::limits::OP_MS_MAX;
 use crate::map::Map;
 use crate::op::{
     Decision, Effect, MapOp, Op, TRANSACTION_BYTES_MAX, TransactionId, TransactionOp, WatchedKey,
 };
+use crate::shared::Shared;
 use crate::{OpError, Reply};
 
-/// Operations of one partition that wait for the locks of transactions, at most.
-const QUEUED_MAX: usize = 10_000;
-/// Bytes of those operations, at most.
-const QUEUED_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// Transactions of one partition that are open, at most.
 const OPEN_MAX: usize = 10_000;
-/// Bytes of the entries that all open transactions of one member have locked, at most: a
-/// transaction works on copies of them.
-pub(crate) const COPIED_BYTES_MAX: usize = 256 * 1024 * 1024;
-/// After this time, in milliseconds, a primary asks the home partition what became of a
-/// transaction, and again each time it has passed.
-const RESOLVE_MS: u64 = 500;
-
-/// A key as locks know it: the index of its map, and its hash. Two keys with one hash share a
-/// lock.
-type LockKey = (usize, u32);
-
-/// Open transactions of one partition at its primary, and operations that wait for them.
-#[derive(Default)]
-pub(crate) struct Transactions {
-    locks: HashMap<LockKey, TransactionId>,
-    open: BTreeMap<TransactionId, Open>,
-    /// First come, first served, key by key.
-    queue: VecDeque<Queued>,
-    queued_bytes: usize,
-    /// How many queued operations name a key.
-    queued_keys: HashMap<LockKey, u32>,
-    /// How many queued operations are about all keys.
-    queued_whole: usize,
-    /// A blocked operation found a key locked: it is to be tried again.
-    skipped_waiter: bool,
-}
-
-/// A transaction that has executed something here.
-struct Open {
-    locks: Vec<LockKey>,
-    /// Copies of the locked keys, by the index of the map.
-    copies: BTreeMap<usize, Fragment>,
-    /// Memory for those.
-    room: Room,
-    /// What it did to them.
-    changes: Changes,
-    /// Where it is prepared.
-    store: Arc<Map>,
-    /// It is in the store, or on its way there.
-    is_prepared: bool,
-    /// This primary took it over: there are no copies to go on with.
-    is_recovered: bool,
-    /// It is to be committed here and in these partitions. Set in its home partition only.
-    participants: Option<Vec<u16>>,
-    /// When the home partition is asked next what became of it, since start.
-    resolve_at: Duration,
-    /// Somebody finds that out now.
-    is_resolving: bool,
-}
-
-/// Memory that the copies of a transaction take, given back when they are dropped.
-struct Room {
-    all: Arc<AtomicUsize>,
-    bytes: usize,
-}
-
-impl Room {
-    /// Takes more. Returns whether it is within the bound.
-    fn take(&mut self, bytes: usize) -> bool {
-        let before = self.all.fetch_add(bytes, atomic::Ordering::Relaxed);
-        self.bytes += bytes;
-        before.saturating_add(bytes) <= COPIED_BYTES_MAX
-    }
-}
-
-impl Drop for Room {
-    fn drop(&mut self) {
-        self.all.fetch_sub(self.bytes, atomic::Ordering::Relaxed);
-    }
-}
-
-/// An operation that waits for locks.
-struct Queued {
-    map: Arc<Map>,
-    /// Encoded.
-    op: Vec<u8>,
-    keys: Vec<LockKey>,
-    is_whole: bool,
-    slot: Arc<Slot>,
-}
 
 /// A prepared transaction, as the primary and its backups store it.
 #[derive(Serialize, Deserialize)]
@@ -123,108 +42,24 @@ struct Prepared<'a> {
     participants: Option<Vec<u16>>,
 }
 
-/// What an operation may do about locked keys.
-enum Admission {
-    Execute,
-    Wait,
-    Refuse,
-}
-
-/// A transaction whose outcome this primary has to find out.
-pub(crate) enum Unresolved {
-    /// The home partition knows it.
-    Ask(TransactionId),
-    /// This is its home, it is decided, and not all partitions may have committed.
-    Finish(TransactionId, Vec<u16>),
-}
-
-impl Transactions {
-    /// Whether no key is locked.
-    pub(crate) fn is_idle(&self) -> bool {
-        self.locks.is_empty() && self.queue.is_empty()
-    }
-
-    /// Whether a key is locked, or an operation on it waits already.
-    pub(crate) fn concerns(&self, map: &Map, hash: u32) -> bool {
-        let key = (map.index, hash);
-        !self.is_idle()
-            && (self.locks.contains_key(&key)
-                || self.queued_whole > 0
-                || self.queued_keys.contains_key(&key))
-    }
-
-    fn concerns_any(&self, keys: &[LockKey], is_whole: bool) -> bool {
-        let concerned =
-            |key: &LockKey| self.locks.contains_key(key) || self.queued_keys.contains_key(key);
-        self.queued_whole > 0 || (is_whole && !self.is_idle()) || keys.iter().any(concerned)
-    }
-
-    fn push(&mut self, queued: Queued) {
-        self.queued_bytes += queued.op.len();
-        self.queued_whole += usize::from(queued.is_whole);
-        for key in &queued.keys {
-            *self.queued_keys.entry(*key).or_default() += 1;
-        }
-        self.queue.push_back(queued);
-    }
-
-    fn take_queue(&mut self) -> VecDeque<Queued> {
-        self.queued_bytes = 0;
-        self.queued_whole = 0;
-        self.queued_keys.clear();
-        std::mem::take(&mut self.queue)
-    }
-
-    /// Forgets everything: this member is not the primary any more. Operations that wait are to
-    /// be sent to the next one.
-    pub(crate) fn reset(&mut self) {
-        for queued in self.take_queue() {
-            if queued.slot.claim() {
-                queued.slot.fill(Executed::NotHere);
-            }
-        }
-        *self = Self::default();
-    }
-
-    /// Whether the transaction may lock these keys, or has to wait for an older one. An older
-    /// transaction waits for a younger one and never the other way round ("wait-die", Rosenkrantz
-    /// et al., 1978), so that none wait for one another.
-    fn admit(&self, id: TransactionId, is_first: bool, keys: &[LockKey]) -> Admission {
-        if is_first {
-            let waits = self.concerns_any(keys, false);
-            return if waits { Admission::Wait } else { Admission::Execute };
-        }
-        // What is queued may wait for this very transaction, which goes first.
-        let mut admission = Admission::Execute;
-        for owner in keys.iter().filter_map(|key| self.locks.get(key)) {
-            match id.cmp(owner) {
-                Ordering::Equal => {}
-                Ordering::Less => admission = Admission::Wait,
-                Ordering::Greater => return Admission::Refuse,
-            }
-        }
-        admission
-    }
-}
-
 impl Partition {
-    fn lock_key(core: &Core, map: &Map, key: &[u8]) -> LockKey {
-        (map.index, core.settings.hasher.hash(key))
+    fn lock_key(shared: &Shared, map: &Map, key: &[u8]) -> LockKey {
+        (map.index, shared.settings.hasher.hash(key))
     }
 
-    fn lock_keys(core: &Core, map: &Map, op: &Op<'_>) -> Vec<LockKey> {
-        op.keys().into_iter().map(|key| Self::lock_key(core, map, key)).collect()
+    fn lock_keys(shared: &Shared, map: &Map, op: &Op<'_>) -> Vec<LockKey> {
+        op.keys().into_iter().map(|key| Self::lock_key(shared, map, key)).collect()
     }
 
     /// Lets an operation wait if one of its keys is locked. `None` when it can be executed.
     pub(super) fn wait_for_locks(
         &mut self,
-        core: &Core,
+        shared: &Shared,
         map: &Arc<Map>,
         op: &Op<'_>,
     ) -> Option<Executed> {
         let is_whole = matches!(op, Op::Whole(_));
-        let keys = Self::lock_keys(core, map, op);
+        let keys = Self::lock_keys(shared, map, op);
         if !self.transactions.concerns_any(&keys, is_whole) {
             return None;
         }
@@ -251,11 +86,11 @@ impl Partition {
     }
 
     /// Whether a blocked operation has to go on waiting since a key is locked.
-    pub(super) fn skips_waiter(&mut self, core: &Core, map: &Map, op: &Op<'_>) -> bool {
+    pub(super) fn skips_waiter(&mut self, shared: &Shared, map: &Map, op: &Op<'_>) -> bool {
         if self.transactions.is_idle() {
             return false;
         }
-        let is_locked = self.transactions.concerns_any(&Self::lock_keys(core, map, op), false);
+        let is_locked = self.transactions.concerns_any(&Self::lock_keys(shared, map, op), false);
         self.transactions.skipped_waiter |= is_locked;
         is_locked
     }
@@ -263,7 +98,7 @@ impl Partition {
     /// Executes a step of a transaction, if this member leads and is ready.
     pub(crate) fn transact(
         &mut self,
-        core: &Core,
+        shared: &Shared,
         map: &Arc<Map>,
         now: Duration,
         op: &TransactionOp<'_>,
@@ -273,16 +108,18 @@ impl Partition {
         }
         match op {
             // Only the primary of its home partition runs a transaction.
-            TransactionOp::Execute { id, .. } if id.home == self.number && id.member != core.me => {
+            TransactionOp::Execute { id, .. }
+                if id.home == self.number && id.member != shared.me =>
+            {
                 Executed::Done(Err(OpError::Conflict), None)
             }
             TransactionOp::Execute { id, is_first, ops, watched, .. } => {
-                let keys = match lock_keys_of(core, watched, ops) {
+                let keys = match lock_keys_of(shared, watched, ops) {
                     Ok(keys) => keys,
                     Err(error) => return Executed::Done(Err(error), None),
                 };
                 match self.transactions.admit(*id, *is_first, &keys) {
-                    Admission::Execute => self.execute_in_transaction(core, now, op, &keys),
+                    Admission::Execute => self.execute_in_transaction(shared, now, op, &keys),
                     Admission::Refuse => Executed::Done(Err(OpError::Conflict), None),
                     Admission::Wait => {
                         // The encoded operation is an `Op`, as those of others in the queue.
@@ -291,10 +128,10 @@ impl Partition {
                     }
                 }
             }
-            TransactionOp::Commit(id) => self.commit(core, *id, now),
-            TransactionOp::Abort(id) => self.abort(core, *id, now),
-            TransactionOp::Decision(id) => self.decision(core, *id),
-            TransactionOp::Forget(id) => self.forget_decision(core, *id, now),
+            TransactionOp::Commit(id) => self.commit(shared, *id, now),
+            TransactionOp::Abort(id) => self.abort(shared, *id, now),
+            TransactionOp::Decision(id) => self.decision(shared, *id),
+            TransactionOp::Forget(id) => self.forget_decision(shared, *id, now),
             // The grid runs it.
             TransactionOp::Run { .. } => Executed::Done(Err(OpError::Malformed), None),
         }
@@ -302,7 +139,7 @@ impl Partition {
 
     fn execute_in_transaction(
         &mut self,
-        core: &Core,
+        shared: &Shared,
         now: Duration,
         op: &TransactionOp<'_>,
         keys: &[LockKey],
@@ -314,11 +151,11 @@ impl Partition {
         if *continues != is_known || self.transactions.open.len() >= OPEN_MAX {
             return Executed::Done(Err(OpError::Conflict), None);
         }
-        let executed = self.open_transaction(core, *id, maps, keys, now).and_then(|mut open| {
-            let done = self.execute_all(core, &mut open, watched, ops, now);
+        let executed = self.open_transaction(shared, *id, maps, keys, now).and_then(|mut open| {
+            let done = self.execute_all(shared, &mut open, watched, ops, now);
             let done = done.and_then(|replies| {
                 if *prepare || open.is_prepared {
-                    self.prepare(core, *id, &mut open, now)?;
+                    self.prepare(shared, *id, &mut open, now)?;
                 }
                 Ok((replies, !open.changes.records.is_empty()))
             });
@@ -328,9 +165,9 @@ impl Partition {
         match executed {
             Ok((replies, changes)) => {
                 let store = self.transactions.open.get(id).map(|open| Arc::clone(&open.store));
-                let mut needs = store.map(|store| self.replicate(core, &store, now));
+                let mut needs = store.map(|store| self.replicate(shared, &store, now));
                 if needs.as_ref().is_none_or(|needs| needs.is_empty()) {
-                    needs = self.settling_keys(core, keys);
+                    needs = self.settling_keys(shared, keys);
                 }
                 let ticket = needs.and_then(|needs| self.ticket(needs));
                 let reply = vec![Reply::flag(changes), Reply::List(replies)];
@@ -342,9 +179,9 @@ impl Partition {
     }
 
     /// What reads of these keys have to wait for.
-    fn settling_keys(&mut self, core: &Core, keys: &[LockKey]) -> Option<super::ticket::Needs> {
+    fn settling_keys(&mut self, shared: &Shared, keys: &[LockKey]) -> Option<Needs> {
         keys.iter().rev().find_map(|(map, hash)| {
-            let map = core.maps.at(*map)?;
+            let map = shared.maps.at(*map)?;
             let needs = self.settling(&map, *hash, false);
             (!needs.is_empty()).then_some(needs)
         })
@@ -353,7 +190,7 @@ impl Partition {
     /// The transaction with these keys locked and copied.
     fn open_transaction(
         &mut self,
-        core: &Core,
+        shared: &Shared,
         id: TransactionId,
         maps: &[&str],
         keys: &[LockKey],
@@ -361,12 +198,12 @@ impl Partition {
     ) -> Result<Open, OpError> {
         let mut open = match self.transactions.open.remove(&id) {
             Some(open) => open,
-            None => Open::new(core, store(core, maps)?, now),
+            None => Open::new(shared, store(shared, maps)?, now),
         };
-        let now_ms = core.clock.now_ms(now);
-        let hasher = &core.settings.hasher;
+        let now_ms = shared.clock.now_ms(now);
+        let hasher = &shared.settings.hasher;
         for key in keys {
-            let Some(map) = core.maps.at(key.0) else { continue };
+            let Some(map) = shared.maps.at(key.0) else { continue };
             if self.transactions.locks.insert(*key, id).is_some() {
                 continue;
             }
@@ -400,15 +237,15 @@ impl Partition {
 
     fn execute_all(
         &mut self,
-        core: &Core,
+        shared: &Shared,
         open: &mut Open,
         watched: &[WatchedKey<'_>],
         ops: &[MapOp<'_>],
         now: Duration,
     ) -> Result<Vec<Reply>, OpError> {
         for watched in watched {
-            let map = core.maps.open(watched.map)?;
-            let version = self.access_copy(core, open, &map, now, |access| {
+            let map = shared.maps.open(watched.map)?;
+            let version = self.access_copy(shared, open, &map, now, |access| {
                 crate::op::version(access, watched.key)
             });
             if version != watched.version {
@@ -417,8 +254,8 @@ impl Partition {
         }
         let mut replies = Vec::with_capacity(ops.len());
         for MapOp { map, op } in ops {
-            let map = core.maps.open(map)?;
-            replies.push(match self.execute_one(core, open, &map, op, now) {
+            let map = shared.maps.open(map)?;
+            replies.push(match self.execute_one(shared, open, &map, op, now) {
                 Ok(reply) => reply,
                 // These are about the whole transaction.
                 Err(error @ (OpError::TooFewMembers { .. } | OpError::Busy)) => return Err(error),
@@ -433,7 +270,7 @@ impl Partition {
 
     fn execute_one(
         &mut self,
-        core: &Core,
+        shared: &Shared,
         open: &mut Open,
         map: &Arc<Map>,
         op: &Op<'_>,
@@ -448,18 +285,18 @@ impl Partition {
             return Err(OpError::Malformed);
         }
         if op.effect() > Effect::Reads {
-            self.may_write(core, map)?;
-            if self.is_held(core, map, now, op) {
+            self.may_write(shared, map)?;
+            if self.is_held(shared, map, now, op) {
                 return Err(OpError::Held);
             }
         }
-        self.access_copy(core, open, map, now, |access| op.execute(access))
+        self.access_copy(shared, open, map, now, |access| op.execute(access))
     }
 
     /// Gives an operation the copies of a transaction.
     fn access_copy<R>(
         &mut self,
-        core: &Core,
+        shared: &Shared,
         open: &mut Open,
         map: &Map,
         now: Duration,
@@ -467,27 +304,27 @@ impl Partition {
     ) -> R {
         let fragment = open.copies.entry(map.index).or_default();
         let (rng, changes) = (&mut self.rng, &mut open.changes);
-        work(&mut super::access_to(core, map, fragment, rng, changes, false, now))
+        work(&mut super::access_to(shared, map, fragment, rng, changes, false, now))
     }
 
     /// Puts what the transaction changed here into the store, from where it is replicated.
     fn prepare(
         &mut self,
-        core: &Core,
+        shared: &Shared,
         id: TransactionId,
         open: &mut Open,
         now: Duration,
     ) -> Result<(), OpError> {
-        self.may_write(core, &open.store)?;
+        self.may_write(shared, &open.store)?;
         open.is_prepared = true;
         let maps: Vec<_> =
-            open.locks.iter().map(|(map, hash)| (core.maps.at(*map), *hash)).collect();
+            open.locks.iter().map(|(map, hash)| (shared.maps.at(*map), *hash)).collect();
         let locks =
             maps.iter().filter_map(|(map, hash)| Some((&*map.as_ref()?.name, *hash))).collect();
         let records = &open.changes.records;
         let participants = open.participants.clone();
         let value = encoding::encoded(&Prepared { locks, records, participants });
-        self.access(core, &Arc::clone(&open.store), now, |access| {
+        self.access(shared, &Arc::clone(&open.store), now, |access| {
             let put = Edit::Put { kind: 0, value: &value, expiry: Expiry::NEVER };
             access.edit(&encoding::encoded(&id), &put);
         });
@@ -501,12 +338,12 @@ impl Partition {
     /// Why it cannot commit. It can be aborted then.
     pub(crate) fn decide(
         &mut self,
-        core: &Core,
+        shared: &Shared,
         id: TransactionId,
         participants: Vec<u16>,
         now: Duration,
     ) -> Result<Option<Ticket>, OpError> {
-        if self.serving_primary().is_none() || !core.lease.is_held(now) {
+        if self.serving_primary().is_none() || !shared.lease.is_held(now) {
             return Err(OpError::Conflict);
         }
         let Some(mut open) = self.transactions.open.remove(&id) else {
@@ -514,22 +351,22 @@ impl Partition {
         };
         let store = Arc::clone(&open.store);
         open.participants = Some(participants);
-        let decided = self.prepare(core, id, &mut open, now);
+        let decided = self.prepare(shared, id, &mut open, now);
         if decided.is_err() {
             open.participants = None;
         }
         // Not before the member that runs it has had time to finish it.
-        open.resolve_at = now + Duration::from_millis(crate::grid::OP_MS_MAX);
+        open.resolve_at = now + Duration::from_millis(OP_MS_MAX);
         self.transactions.open.insert(id, open);
         decided?;
-        let needs = self.replicate(core, &store, now);
+        let needs = self.replicate(shared, &store, now);
         Ok(self.ticket(needs))
     }
 
     /// Applies what a transaction did here.
-    fn commit(&mut self, core: &Core, id: TransactionId, now: Duration) -> Executed {
+    fn commit(&mut self, shared: &Shared, id: TransactionId, now: Duration) -> Executed {
         let Some(mut open) = self.transactions.open.remove(&id) else {
-            return self.committed_before(core, id);
+            return self.committed_before(shared, id);
         };
         let records = std::mem::take(&mut open.changes.records);
         let mut filled: BTreeMap<usize, Vec<Box<[u8]>>> = BTreeMap::new();
@@ -537,10 +374,10 @@ impl Partition {
         while let Some((record, behind)) = Record::decode(rest) {
             self.changes.push_encoded(&rest[..rest.len() - behind.len()]);
             rest = behind;
-            let Ok(map) = core.maps.open(record.map) else { continue };
-            core.clock.observe(record.version);
-            let now_ms = core.clock.now_ms(now);
-            let hash = record.hash(&core.settings.hasher);
+            let Ok(map) = shared.maps.open(record.map) else { continue };
+            shared.clock.observe(record.version);
+            let now_ms = shared.clock.now_ms(now);
+            let hash = record.hash(&shared.settings.hasher);
             let applied =
                 self.counted(&map, |fragment| fragment.apply_record(&map, now_ms, hash, &record));
             debug_assert!(applied.is_ok(), "the keys were locked: {record:?}");
@@ -557,20 +394,20 @@ impl Partition {
                 let participants = Some(all.clone());
                 encoding::encoded(&Prepared { locks: Vec::new(), records: &[], participants })
             });
-            self.access(core, &store, now, |access| match &stub {
+            self.access(shared, &store, now, |access| match &stub {
                 Some(value) => {
                     access.edit(&key, &Edit::Put { kind: 0, value, expiry: Expiry::NEVER });
                 }
                 None => access.drop_entry(&key),
             });
         }
-        let needs = self.replicate(core, &store, now);
+        let needs = self.replicate(shared, &store, now);
         let ticket = self.ticket(needs);
         self.changes.filled.clear();
         self.unlock(&open.locks);
         if open.participants.as_ref().is_some_and(|all| !all.is_empty()) {
             // The decision stays until all partitions have committed.
-            let mut decided = Open::new(core, store, now);
+            let mut decided = Open::new(shared, store, now);
             decided.is_prepared = true;
             decided.is_recovered = true;
             decided.participants = open.participants;
@@ -578,20 +415,20 @@ impl Partition {
             self.transactions.open.insert(id, decided);
         }
         for (map, keys) in filled {
-            if let Some(map) = core.maps.at(map) {
+            if let Some(map) = shared.maps.at(map) {
                 self.changes.filled = keys;
-                self.serve_waiters(core, &map, now);
+                self.serve_waiters(shared, &map, now);
             }
         }
-        self.run_queue(core, now);
+        self.run_queue(shared, now);
         Executed::Done(Ok(Reply::Done), ticket)
     }
 
     /// The reply to a commit that was executed before: not until the backups have it, as the home
     /// may forget its decision then.
-    fn committed_before(&mut self, core: &Core, id: TransactionId) -> Executed {
-        let hash = core.settings.hasher.hash(&encoding::encoded(&id));
-        let maps = core.maps.all();
+    fn committed_before(&mut self, shared: &Shared, id: TransactionId) -> Executed {
+        let hash = shared.settings.hasher.hash(&encoding::encoded(&id));
+        let maps = shared.maps.all();
         let mut stores = maps.iter().filter(|map| crate::map::holds_transactions(&map.name));
         let needs = stores.find_map(|store| {
             let needs = self.settling(store, hash, false);
@@ -602,7 +439,7 @@ impl Partition {
     }
 
     /// Drops what a transaction did here. One that is decided cannot be aborted.
-    pub(crate) fn abort(&mut self, core: &Core, id: TransactionId, now: Duration) -> Executed {
+    pub(crate) fn abort(&mut self, shared: &Shared, id: TransactionId, now: Duration) -> Executed {
         let open = self.transactions.open.remove(&id);
         let Some(open) = open else { return Executed::Done(Ok(Reply::Done), None) };
         if open.participants.is_some() {
@@ -612,20 +449,20 @@ impl Partition {
         let mut ticket = None;
         if open.is_prepared {
             let key = encoding::encoded(&id);
-            self.access(core, &open.store, now, |access| access.drop_entry(&key));
-            let needs = self.replicate(core, &open.store, now);
+            self.access(shared, &open.store, now, |access| access.drop_entry(&key));
+            let needs = self.replicate(shared, &open.store, now);
             ticket = self.ticket(needs);
         }
         self.unlock(&open.locks);
-        self.run_queue(core, now);
+        self.run_queue(shared, now);
         Executed::Done(Ok(Reply::Done), ticket)
     }
 
     /// What became of a transaction whose home this is.
-    fn decision(&mut self, core: &Core, id: TransactionId) -> Executed {
+    fn decision(&mut self, shared: &Shared, id: TransactionId) -> Executed {
         let (decision, store) = match self.transactions.open.get(&id) {
             Some(open) if open.participants.is_some() => {
-                let is_enough = core.members_here() >= core.settings.min_members;
+                let is_enough = shared.members_here() >= shared.settings.min_members;
                 let decision = if is_enough { Decision::Committed } else { Decision::Pending };
                 (decision, Some(Arc::clone(&open.store)))
             }
@@ -633,14 +470,14 @@ impl Partition {
             None => (Decision::Aborted, None),
         };
         // A decision that a crash could still undo is not reported.
-        let hash = core.settings.hasher.hash(&encoding::encoded(&id));
+        let hash = shared.settings.hasher.hash(&encoding::encoded(&id));
         let needs = store.map(|store| self.settling(&store, hash, false));
         let ticket = needs.and_then(|needs| self.ticket(needs));
         Executed::Done(Ok(Reply::Integer(decision as i64)), ticket)
     }
 
     /// All partitions have committed.
-    fn forget_decision(&mut self, core: &Core, id: TransactionId, now: Duration) -> Executed {
+    fn forget_decision(&mut self, shared: &Shared, id: TransactionId, now: Duration) -> Executed {
         let Some(open) = self.transactions.open.remove(&id) else {
             return Executed::Done(Ok(Reply::Done), None);
         };
@@ -649,8 +486,8 @@ impl Partition {
             return Executed::Done(Err(OpError::Malformed), None);
         }
         let key = encoding::encoded(&id);
-        self.access(core, &open.store, now, |access| access.drop_entry(&key));
-        let needs = self.replicate(core, &open.store, now);
+        self.access(shared, &open.store, now, |access| access.drop_entry(&key));
+        let needs = self.replicate(shared, &open.store, now);
         Executed::Done(Ok(Reply::Done), self.ticket(needs))
     }
 
@@ -661,7 +498,7 @@ impl Partition {
     }
 
     /// Executes operations that waited for locks which are released now, in their order.
-    fn run_queue(&mut self, core: &Core, now: Duration) {
+    fn run_queue(&mut self, shared: &Shared, now: Duration) {
         for queued in self.transactions.take_queue() {
             if queued.slot.is_closed() {
                 continue;
@@ -686,20 +523,20 @@ impl Partition {
             queued.slot.fill(match (admission, &op) {
                 (Admission::Refuse, _) => Executed::Done(Err(OpError::Conflict), None),
                 (_, Op::Transaction(op)) => {
-                    self.execute_in_transaction(core, now, op, &queued.keys)
+                    self.execute_in_transaction(shared, now, op, &queued.keys)
                 }
-                (_, op) => self.execute_unlocked(core, &queued.map, now, op),
+                (_, op) => self.execute_unlocked(shared, &queued.map, now, op),
             });
         }
         if std::mem::take(&mut self.transactions.skipped_waiter) {
-            self.serve_all_waiters(core, now);
+            self.serve_all_waiters(shared, now);
         }
     }
 
     /// Takes over transactions that are prepared here, when this member begins to lead.
-    pub(super) fn recover_transactions(&mut self, core: &Core) {
+    pub(super) fn recover_transactions(&mut self, shared: &Shared) {
         self.transactions.reset();
-        for store in core.maps.all() {
+        for store in shared.maps.all() {
             if !crate::map::holds_transactions(&store.name) {
                 continue;
             }
@@ -711,10 +548,11 @@ impl Partition {
                 let Ok(prepared) = postcard::from_bytes::<Prepared<'_>>(entry.value()) else {
                     continue;
                 };
-                let mut open = Open::new(core, Arc::clone(&store), Duration::ZERO);
+                let mut open = Open::new(shared, Arc::clone(&store), Duration::ZERO);
                 open.is_prepared = true;
                 open.is_recovered = true;
-                let lock = |(map, hash): (&str, u32)| Some((core.maps.open(map).ok()?.index, hash));
+                let lock =
+                    |(map, hash): (&str, u32)| Some((shared.maps.open(map).ok()?.index, hash));
                 open.locks = prepared.locks.into_iter().filter_map(lock).collect();
                 open.changes.push_encoded(prepared.records);
                 open.participants = prepared.participants;
@@ -777,48 +615,31 @@ impl Partition {
     }
 }
 
-impl Open {
-    fn new(core: &Core, store: Arc<Map>, now: Duration) -> Self {
-        Self {
-            locks: Vec::new(),
-            copies: BTreeMap::new(),
-            room: Room { all: Arc::clone(&core.transaction_bytes), bytes: 0 },
-            changes: Changes::default(),
-            store,
-            is_prepared: false,
-            is_recovered: false,
-            participants: None,
-            resolve_at: now + Duration::from_millis(RESOLVE_MS),
-            is_resolving: false,
-        }
-    }
-}
-
 /// The map that prepared transactions over these maps lie in: that of the map with most copies.
-fn store(core: &Core, maps: &[&str]) -> Result<Arc<Map>, OpError> {
+fn store(shared: &Shared, maps: &[&str]) -> Result<Arc<Map>, OpError> {
     let mut best: Option<Arc<Map>> = None;
     for name in maps {
-        let map = core.maps.open(name)?;
+        let map = shared.maps.open(name)?;
         let rank = |map: &Map| (map.settings().backups, map.settings().copies());
         if best.as_ref().is_none_or(|best| rank(&map) > rank(best)) {
             best = Some(map);
         }
     }
-    core.maps.transactions_of(&*best.ok_or(OpError::Malformed)?)
+    shared.maps.transactions_of(&*best.ok_or(OpError::Malformed)?)
 }
 
 /// All keys that a step names, each once.
 fn lock_keys_of(
-    core: &Core,
+    shared: &Shared,
     watched: &[WatchedKey<'_>],
     ops: &[MapOp<'_>],
 ) -> Result<Vec<LockKey>, OpError> {
     let mut keys = Vec::new();
     for watched in watched {
-        keys.push(Partition::lock_key(core, &*core.maps.open(watched.map)?, watched.key));
+        keys.push(Partition::lock_key(shared, &*shared.maps.open(watched.map)?, watched.key));
     }
     for MapOp { map, op } in ops {
-        keys.extend(Partition::lock_keys(core, &*core.maps.open(map)?, op));
+        keys.extend(Partition::lock_keys(shared, &*shared.maps.open(map)?, op));
     }
     keys.sort_unstable();
     keys.dedup();

@@ -6,8 +6,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::access::Access;
 use crate::edit::Edit;
+use crate::entry::Entry;
 use crate::event::Class;
-use crate::fragment::Entry;
+use crate::op::sorted_set::members_reply;
 use crate::value::{Score, Set, SetEdit, SortedSetEdit, Structure, StructureEdit};
 use crate::{OpError, Reply};
 
@@ -221,7 +222,7 @@ pub(super) fn sorted(
         all.push((weighted.weight, scored(access, weighted.key)?));
     }
     let combined = combine_sorted(how, all, aggregate);
-    let Some(store) = store else { return Ok(super::sorted_reply(&combined, scores)) };
+    let Some(store) = store else { return Ok(sorted_reply(&combined, scores)) };
     let members: Vec<_> = combined.iter().map(|(score, name)| (*score, &**name)).collect();
     Ok(store_sorted(access, store, &members, how.sorted_set_event()))
 }
@@ -283,4 +284,9 @@ pub(super) fn count_common(
     let count = combine(Combine::Intersection, all).len() as u64;
     let bounded = if limit == 0 { count } else { count.min(limit) };
     Ok(Reply::Integer(bounded.try_into().unwrap_or(i64::MAX)))
+}
+
+/// A reply of sorted-set members, as the combinations return them.
+fn sorted_reply(members: &[(Score, Vec<u8>)], scores: bool) -> Reply {
+    members_reply(members.iter().map(|(score, name)| (*score, &**name)).collect(), scores)
 }

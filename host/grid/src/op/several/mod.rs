@@ -11,16 +11,19 @@ pub use combine::{
 pub(super) use combine::{store_set, store_sorted};
 pub(super) use moving::{install, value};
 
+use super::answer::ANSWER_BYTES_MAX;
+use super::effect::Effect;
+use super::list;
 use super::list::End;
 use super::plain::Lifetime;
-use super::sorted_set::{Span, members_reply, pop};
-use super::{ANSWER_BYTES_MAX, Effect, list};
+use super::sorted_set::{Span, pop};
 use crate::access::Access;
 use crate::edit::Edit;
+use crate::entry::Entry;
 use crate::event::Class;
-use crate::fragment::Entry;
+use crate::limits::VALUE_BYTES_MAX;
 use crate::value::{List, SortedSet};
-use crate::{OpError, Reply, VALUE_BYTES_MAX};
+use crate::{OpError, Reply};
 
 /// An operation on several keys of one partition.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -299,9 +302,4 @@ impl SeveralOp<'_> {
             }
         }
     }
-}
-
-/// A reply of sorted-set members, as the combinations return them.
-fn sorted_reply(members: &[(crate::Score, Vec<u8>)], scores: bool) -> Reply {
-    members_reply(members.iter().map(|(score, name)| (*score, &**name)).collect(), scores)
 }

@@ -1,0 +1,280 @@
+//! One attempt of a transaction over several partitions.
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::join_all;
+
+use super::routing::{route, settle};
+use super::state::Inner;
+use crate::map::Map;
+use crate::op::{ANSWER_BYTES_MAX, Effect, MapOp, Op, TransactionId, TransactionOp, WatchedKey};
+use crate::{OpError, Reply};
+
+/// Why a transaction does not go on.
+#[derive(Debug)]
+pub(super) enum Stop {
+    /// This member is not the primary of the home partition any more.
+    Moved,
+    /// An older one has a lock: another attempt may succeed once these keys are free.
+    Conflict(u16, Arc<Map>, Vec<Box<[u8]>>),
+    /// A partition has another primary, which knows nothing of the locks: another attempt may
+    /// succeed.
+    LocksLost,
+    /// It cannot be done.
+    Failed(OpError),
+}
+
+impl From<OpError> for Stop {
+    fn from(error: OpError) -> Self {
+        Self::Failed(error)
+    }
+}
+
+/// What executing something in one partition came to.
+pub(super) type Executing = Pin<Box<dyn Future<Output = Result<Done, Stop>> + Send>>;
+
+/// Replies of one partition.
+pub(super) struct Done {
+    partition: u16,
+    /// It has changed something, so far.
+    changes: bool,
+    pub(super) replies: Vec<Reply>,
+}
+
+/// One attempt.
+pub(super) struct Transaction {
+    inner: Arc<Inner>,
+    id: TransactionId,
+    /// Since start, when its client asked for it.
+    started: Duration,
+    /// Partitions that were asked to execute something, and whether they changed anything.
+    partitions: BTreeMap<u16, bool>,
+    maps: Vec<Arc<Map>>,
+    /// It changes nothing, and so need not survive anything.
+    only_reads: bool,
+}
+
+impl Transaction {
+    pub(super) fn new(
+        inner: &Arc<Inner>,
+        id: TransactionId,
+        started: Duration,
+        watched: &[WatchedKey<'_>],
+        ops: &[MapOp<'_>],
+    ) -> Result<Self, OpError> {
+        let mut maps: Vec<Arc<Map>> = Vec::new();
+        let names = watched.iter().map(|watched| watched.map).chain(ops.iter().map(|op| op.map));
+        for name in names {
+            if !maps.iter().any(|map| *map.name == *name) {
+                maps.push(inner.shared.maps.open(name)?);
+            }
+        }
+        let only_reads = ops.iter().all(|op| op.op.effect() == Effect::Reads);
+        let inner = Arc::clone(inner);
+        Ok(Self { inner, id, started, partitions: BTreeMap::new(), maps, only_reads })
+    }
+
+    /// The home partition.
+    pub(super) fn home(&self) -> u16 {
+        self.id.home
+    }
+
+    /// The partition of a key.
+    pub(super) fn partition_of(&self, key: &[u8]) -> u16 {
+        let count = self.inner.partitions.len() as u16;
+        crate::slot::partition(crate::slot::slot(key), count)
+    }
+
+    /// The map of this name, which is one of the transaction's.
+    pub(super) fn map(&self, name: &str) -> Result<Arc<Map>, OpError> {
+        let map = self.maps.iter().find(|map| *map.name == *name);
+        map.map(Arc::clone).ok_or(OpError::Malformed)
+    }
+
+    /// Begins to lock keys in one partition and execute operations there. In the home partition
+    /// something is to be executed first.
+    pub(super) fn begin(
+        &mut self,
+        partition: u16,
+        watched: Vec<WatchedKey<'_>>,
+        ops: Vec<MapOp<'_>>,
+    ) -> Executing {
+        let is_home = partition == self.id.home;
+        let prepare = !is_home && !self.only_reads;
+        let continues = self.partitions.contains_key(&partition);
+        self.partitions.entry(partition).or_insert(false);
+        let map = match ops.first().map(|op| op.map).or(watched.first().map(|w| w.map)) {
+            Some(name) => self.map(name),
+            None => self.maps.first().map(Arc::clone).ok_or(OpError::Malformed),
+        };
+        let map = match map {
+            Ok(map) => map,
+            Err(error) => return Box::pin(std::future::ready(Err(error.into()))),
+        };
+        let of_map = |name: &str| *map.name == *name;
+        let keys: Vec<Box<[u8]>> = ops
+            .iter()
+            .filter(|op| of_map(op.map))
+            .flat_map(|op| op.op.keys())
+            .chain(watched.iter().filter(|watched| of_map(watched.map)).map(|watched| watched.key))
+            .map(Box::from)
+            .collect();
+        let step = Op::Transaction(TransactionOp::Execute {
+            id: self.id,
+            is_first: is_home && !continues && self.partitions.len() == 1,
+            continues,
+            prepare,
+            watched,
+            ops,
+            maps: self.maps.iter().map(|map| &*map.name).collect(),
+        });
+        let owned = self.inner.own(&map, partition, &step, self.started);
+        let inner = Arc::clone(&self.inner);
+        let here = inner.shared.me;
+        Box::pin(async move {
+            let owned = owned?;
+            // Only the primary of the home partition may run it.
+            if is_home && inner.primary(partition) != Some(here) {
+                return Err(Stop::Moved);
+            }
+            match route(Arc::clone(&inner), owned).await {
+                Ok(Reply::List(parts)) => match <[Reply; 2]>::try_from(parts) {
+                    Ok([Reply::Integer(changes), Reply::List(replies)]) => {
+                        Ok(Done { partition, changes: changes != 0, replies })
+                    }
+                    _ => Err(OpError::Malformed.into()),
+                },
+                Ok(_) => Err(OpError::Malformed.into()),
+                Err(OpError::Conflict) => Err(Stop::Conflict(partition, map, keys)),
+                // Nothing of it has happened, nor will it.
+                Err(OpError::Indeterminate) => Err(OpError::Unavailable.into()),
+                Err(error) => Err(error.into()),
+            }
+        })
+    }
+
+    /// Executes operations in one partition, and waits for their replies.
+    pub(super) async fn execute(
+        &mut self,
+        partition: u16,
+        ops: Vec<MapOp<'_>>,
+    ) -> Result<Vec<Reply>, Stop> {
+        let done = self.begin(partition, Vec::new(), ops).await?;
+        Ok(self.end(done))
+    }
+
+    /// The replies of something that was begun.
+    pub(super) fn end(&mut self, done: Done) -> Vec<Reply> {
+        if let Some(changes) = self.partitions.get_mut(&done.partition) {
+            *changes = done.changes;
+        }
+        done.replies
+    }
+
+    /// Waits for all that was begun, so that nothing of it is on its way any more when the
+    /// transaction goes on.
+    pub(super) async fn end_all(&mut self, begun: Vec<Executing>) -> Result<Vec<Vec<Reply>>, Stop> {
+        let mut replies = Vec::with_capacity(begun.len());
+        let mut stop = None;
+        for done in join_all(begun).await {
+            match done {
+                Ok(done) => replies.push(self.end(done)),
+                // A failure counts for more than a conflict, which another attempt may not meet.
+                Err(new @ Stop::Failed(_)) => stop = Some(new),
+                Err(new) => _ = stop.get_or_insert(new),
+            }
+        }
+        match stop {
+            None => Ok(replies),
+            Some(stop) => Err(stop),
+        }
+    }
+
+    /// Commits what was executed. Returns the reply, or `Indeterminate`.
+    pub(super) async fn commit(&mut self, reply: Reply) -> Result<Result<Reply, OpError>, Stop> {
+        // As a client could receive it.
+        if reply.bytes_at_most(ANSWER_BYTES_MAX).is_none() {
+            return Err(OpError::AnswerTooLong.into());
+        }
+        let inner = Arc::clone(&self.inner);
+        if !self.partitions.values().any(|changes| *changes) {
+            self.validate().await?;
+            self.abort();
+            return Ok(Ok(reply));
+        }
+        let (id, now) = (self.id, inner.shared.now());
+        let home = id.home;
+        let participants: Vec<u16> =
+            self.partitions.keys().copied().filter(|number| *number != home).collect();
+        let decided = inner
+            .at(home, |partition| partition.decide(&inner.shared, id, participants.clone(), now));
+        let ticket = match decided {
+            Ok(ticket) => ticket,
+            Err(OpError::Conflict) => return Err(Stop::Moved),
+            Err(error) => return Err(error.into()),
+        };
+        // From here on it may be found committed.
+        self.partitions.clear();
+        if let Some(ticket) = ticket {
+            let done = settle(Arc::clone(&inner), ticket, Ok(Reply::Done), Effect::Changes).await;
+            if let Err(error) = done {
+                return Ok(Err(error));
+            }
+        }
+        if inner.shared.members_here() < inner.shared.settings.min_members {
+            // The other members may go on without this one, and without this decision.
+            return Ok(Err(OpError::Indeterminate));
+        }
+        inner.commit_here(id, &participants);
+        let finishing = Arc::clone(&inner);
+        inner.shared.host.spawn(Box::pin(async move {
+            finishing.finish_transaction(id, &participants).await;
+        }));
+        Ok(Ok(reply))
+    }
+
+    /// Makes sure that what was read was there at one time: all locks were held at once. Locks
+    /// that are not prepared end with the primary that holds them.
+    async fn validate(&mut self) -> Result<(), Stop> {
+        let (home, id) = (self.id.home, self.id);
+        let others: Vec<u16> =
+            self.partitions.keys().copied().filter(|number| *number != home).collect();
+        // One other partition was locked last, while the home partition was locked all the time.
+        if others.len() > 1 {
+            let begun = others.into_iter().map(|number| self.begin(number, vec![], vec![]));
+            let begun = begun.collect();
+            self.end_all(begun).await.map_err(|stop| match stop {
+                Stop::Conflict(..) => Stop::LocksLost,
+                stop => stop,
+            })?;
+        }
+        let shared = &self.inner.shared;
+        let is_open = self.inner.partitions[usize::from(home)].lock().has_open(id);
+        if is_open && shared.lease.is_held(shared.now()) { Ok(()) } else { Err(Stop::LocksLost) }
+    }
+
+    /// Releases all locks; what was executed is dropped.
+    pub(super) fn abort(&mut self) {
+        let (inner, id) = (Arc::clone(&self.inner), self.id);
+        let now = inner.shared.now();
+        let mut others = Vec::new();
+        for number in std::mem::take(&mut self.partitions).into_keys() {
+            if inner.primary(number) == Some(inner.shared.me) {
+                inner.at(number, |partition| partition.abort(&inner.shared, id, now));
+            } else {
+                others.push(number);
+            }
+        }
+        for number in others {
+            // If it does not arrive, that primary asks what became of the transaction.
+            let inner = Arc::clone(&inner);
+            self.inner.shared.host.spawn(Box::pin(async move {
+                inner.ask_once(number, TransactionOp::Abort(id)).await;
+            }));
+        }
+    }
+}

@@ -1,0 +1,21 @@
+//! A grid in a process in which no time passes, for tests.
+
+use std::sync::Arc;
+
+use convoke_membership::{MemberId, View};
+
+use super::state::Grid;
+use crate::map::MapCatalog;
+use crate::testing::{Process, settings};
+
+/// A grid with seven partitions, before its first view.
+pub(super) fn grid(me: MemberId) -> Grid {
+    Grid::new(me, Arc::new(Process), settings(), MapCatalog::default())
+}
+
+/// Makes a grid adopt a view.
+pub(super) fn adopt_view(grid: &Grid, view: &View) {
+    grid.expect_view(view);
+    grid.handle_view(view);
+    grid.tick();
+}

@@ -1,0 +1,13 @@
+//! Limits that several layers use. All others are beside the code that enforces them.
+
+/// Maximum length of a key, in bytes.
+pub const KEY_BYTES_MAX: usize = 16 * 1024;
+/// Maximum length of a value, or of one element of a structure, in bytes.
+pub const VALUE_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// Maximum number of maps in a cluster.
+pub const MAPS_MAX: usize = 1_024;
+/// Maximum length of one message between members, in bytes.
+pub const MESSAGE_BYTES_MAX: usize = 512 * 1024 * 1024;
+/// Maximum time for an operation, in milliseconds. If its replication is not confirmed by then, the
+/// outcome is unknown.
+pub const OP_MS_MAX: u64 = 5_000;

@@ -1,0 +1,115 @@
+//! Blocked operations: each is executed once it has an element to return.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::Partition;
+use super::executed::{Executed, Slot};
+use super::waiters::Waiter;
+use crate::encoding;
+use crate::map::Map;
+use crate::op::Op;
+use crate::shared::Shared;
+use crate::{OpError, Reply};
+
+impl Partition {
+    /// Executes the blocked operations that have an element to return now.
+    pub(super) fn serve_waiters(&mut self, shared: &Shared, map: &Arc<Map>, now: Duration) {
+        let mut filled = std::mem::take(&mut self.changes.filled);
+        while !filled.is_empty() && !self.waiters.is_empty() {
+            for waiter in self.waiters.take() {
+                if waiter.slot.is_closed() {
+                    continue;
+                }
+                let Ok(op) = postcard::from_bytes::<Op<'_>>(&waiter.op) else { continue };
+                let wants = waiter.map.index == map.index
+                    && filled.iter().any(|key| op.keys().contains(&&**key));
+                let still_waits = !wants
+                    || (waiter.slot.claim()
+                        && !self.serve(shared, &waiter, now, &op)
+                        && waiter.slot.release());
+                if still_waits {
+                    self.waiters.push(waiter);
+                }
+            }
+            // An element that was moved to another list may serve further operations.
+            filled = std::mem::take(&mut self.changes.filled);
+        }
+        self.changes.filled.clear();
+    }
+
+    /// Executes the blocked operations whose keys were locked, if they have an element to return.
+    pub(super) fn serve_all_waiters(&mut self, shared: &Shared, now: Duration) {
+        let (mut keys, mut maps) = (Vec::new(), Vec::new());
+        for waiter in self.waiters.iter() {
+            let Ok(op) = postcard::from_bytes::<Op<'_>>(&waiter.op) else { continue };
+            keys.extend(op.keys().into_iter().map(|key| (waiter.map.index, Box::from(key))));
+            if !maps.iter().any(|map| Arc::ptr_eq(map, &waiter.map)) {
+                maps.push(Arc::clone(&waiter.map));
+            }
+        }
+        for map in maps {
+            let of_map = keys.iter().filter(|(index, _)| *index == map.index);
+            self.changes.filled = of_map.map(|(_, key): &(usize, Box<[u8]>)| key.clone()).collect();
+            self.serve_waiters(shared, &map, now);
+        }
+    }
+
+    /// Executes one blocked operation whose slot is claimed. Returns whether it had an element to
+    /// return.
+    fn serve(&mut self, shared: &Shared, waiter: &Waiter, now: Duration, op: &Op<'_>) -> bool {
+        if self.skips_waiter(shared, &waiter.map, op) {
+            return false;
+        }
+        if self.is_held(shared, &waiter.map, now, op) {
+            return false;
+        }
+        let reply = self.access(shared, &waiter.map, now, |access| {
+            let reply = op.execute(access);
+            // The key holds another type now, so the operation keeps waiting.
+            let is_other = reply == Err(OpError::WrongType) && !op.has_source(access);
+            (!is_other).then_some(reply)
+        });
+        let Some(reply) = reply.filter(|reply| !is_nothing(reply)) else { return false };
+        let needs = self.replicate(shared, &waiter.map, now);
+        let ticket = self.ticket(needs);
+        waiter.slot.fill(Executed::Done(reply, ticket));
+        true
+    }
+
+    /// Executes an operation, or blocks it until it has an element to return.
+    pub(crate) fn execute_or_wait(
+        &mut self,
+        shared: &Shared,
+        map: &Arc<Map>,
+        now: Duration,
+        op: &Op<'_>,
+        slot: &Arc<Slot>,
+    ) -> Option<Executed> {
+        let executed = if self.serving_primary().is_some() && self.skips_waiter(shared, map, op) {
+            // It is tried again when the locks are released.
+            Executed::Done(Ok(Reply::Nil), None)
+        } else {
+            self.execute(shared, map, now, op)
+        };
+        match executed {
+            // It does not matter that the state may not be settled: if it is undone, another member
+            // is the primary, and is asked.
+            Executed::Done(reply, _) if is_nothing(&reply) => {
+                if !self.waiters.make_room() {
+                    return Some(Executed::Done(Err(OpError::Busy), None));
+                }
+                let op = encoding::encoded(op);
+                let (map, slot) = (Arc::clone(map), Arc::clone(slot));
+                self.waiters.push(Waiter { map, op, slot });
+                None
+            }
+            executed => Some(executed),
+        }
+    }
+}
+
+/// Whether the operation had no element to return.
+fn is_nothing(reply: &Result<Reply, OpError>) -> bool {
+    matches!(reply, Ok(Reply::Nil | Reply::NilList))
+}

@@ -1,0 +1,129 @@
+//! Execution of operations by the primary.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::Partition;
+use super::executed::Executed;
+use super::role::{Link, LinkState, PrimaryRole};
+use crate::OpError;
+use crate::map::Map;
+use crate::op::{Effect, Op, is_held_by_another};
+use crate::shared::Shared;
+
+impl Partition {
+    /// Executes an operation, if this member is the serving primary.
+    pub(crate) fn execute(
+        &mut self,
+        shared: &Shared,
+        map: &Arc<Map>,
+        now: Duration,
+        op: &Op<'_>,
+    ) -> Executed {
+        if self.serving_primary().is_none() {
+            return Executed::NotHere;
+        }
+        if let Err(error) = op.check_keys() {
+            return Executed::Done(Err(error), None);
+        }
+        if let Op::Transaction(op) = op {
+            return self.transact(shared, map, now, op);
+        }
+        if !self.transactions.is_idle()
+            && let Some(queued) = self.wait_for_locks(shared, map, op)
+        {
+            return queued;
+        }
+        self.execute_unlocked(shared, map, now, op)
+    }
+
+    /// As [`Partition::execute`], ignoring locks.
+    pub(super) fn execute_unlocked(
+        &mut self,
+        shared: &Shared,
+        map: &Arc<Map>,
+        now: Duration,
+        op: &Op<'_>,
+    ) -> Executed {
+        let leases = match op {
+            Op::Lease(..) => Some(shared.maps.leases_of(map)),
+            _ => None,
+        };
+        let map = match &leases {
+            Some(Ok(leases)) => leases,
+            Some(Err(error)) => return Executed::Done(Err(error.clone()), None),
+            None => map,
+        };
+        if op.effect() > Effect::Reads {
+            if let Err(error) = self.may_write(shared, map) {
+                return Executed::Done(Err(error), None);
+            }
+            if self.is_held(shared, map, now, op) {
+                return Executed::Done(Err(OpError::Held), None);
+            }
+        }
+        let reply = self.access(shared, map, now, |access| op.execute(access));
+        let hash = op.key().map_or(0, |key| shared.settings.hasher.hash(key));
+        let needs = self.replicate(shared, map, now);
+        let needs =
+            if needs.is_empty() { self.settling(map, hash, op.key().is_none()) } else { needs };
+        let ticket = self.ticket(needs);
+        self.serve_waiters(shared, map, now);
+        Executed::Done(reply, ticket)
+    }
+
+    /// Checks that a write of this map may start.
+    pub(super) fn may_write(&self, shared: &Shared, map: &Map) -> Result<(), OpError> {
+        let (here, needed) = (shared.members_here(), shared.settings.min_members);
+        if here < needed {
+            return Err(OpError::TooFewMembers { here, needed });
+        }
+        let waits = |link: &&Link| {
+            link.place <= map.settings().backups && !matches!(link.state, LinkState::Expected)
+        };
+        let is_full =
+            |role: &PrimaryRole| role.links.iter().filter(waits).any(|link| link.peer.is_full());
+        if self.serving_primary().is_some_and(is_full) { Err(OpError::Busy) } else { Ok(()) }
+    }
+
+    /// Whether another owner holds a key of an operation.
+    pub(super) fn is_held(
+        &mut self,
+        shared: &Shared,
+        map: &Map,
+        now: Duration,
+        op: &Op<'_>,
+    ) -> bool {
+        let Some(leases) = map.leases() else { return false };
+        let owner = op.owner();
+        self.access(shared, leases, now, |access| {
+            op.keys().iter().any(|key| is_held_by_another(access, key, owner))
+        })
+    }
+
+    /// Reads the bytes of a key, if this member is the serving primary, the value is plain and on
+    /// all backups, and reading it moves no deadline.
+    pub(crate) fn get(
+        &mut self,
+        shared: &Shared,
+        map: &Map,
+        now_ms: u64,
+        key: &[u8],
+        take: &mut dyn FnMut(Option<&[u8]>),
+    ) -> Option<Result<(), OpError>> {
+        self.serving_primary()?;
+        let hash = shared.settings.hasher.hash(key);
+        if self.transactions.concerns(map, hash) {
+            return None;
+        }
+        let may_wait = self.inherited || !self.in_flight.is_empty();
+        if may_wait && !self.settling(map, hash, false).is_empty() {
+            return None;
+        }
+        let Some(Some(fragment)) = self.fragments.get_mut(map.index) else {
+            take(None);
+            return Some(Ok(()));
+        };
+        fragment.get_plain(hash, key, now_ms, take)
+    }
+}

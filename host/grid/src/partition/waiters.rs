@@ -1,0 +1,58 @@
+//! Blocked operations of a partition.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use super::executed::{Executed, Slot};
+use crate::map::Map;
+
+/// Maximum number of blocked operations of one partition.
+const WAITERS_MAX: usize = 10_000;
+
+/// A blocked operation: executed once it has an element to return.
+pub(super) struct Waiter {
+    pub(super) map: Arc<Map>,
+    /// The operation, encoded.
+    pub(super) op: Vec<u8>,
+    pub(super) slot: Arc<Slot>,
+}
+
+/// Blocked operations, in the order in which they are served.
+#[derive(Default)]
+pub(super) struct Waiters {
+    queue: VecDeque<Waiter>,
+}
+
+impl Waiters {
+    pub(super) fn is_empty(&self) -> bool {
+        self.queue.is_empty()
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Waiter> {
+        self.queue.iter()
+    }
+
+    /// Drops those that no task waits for any more. Returns whether there is room for another one.
+    pub(super) fn make_room(&mut self) -> bool {
+        self.queue.retain(|waiter| !waiter.slot.is_closed());
+        self.queue.len() < WAITERS_MAX
+    }
+
+    pub(super) fn push(&mut self, waiter: Waiter) {
+        self.queue.push_back(waiter);
+    }
+
+    /// Takes all of them; those that still wait must be pushed again, in their order.
+    pub(super) fn take(&mut self) -> impl Iterator<Item = Waiter> + use<> {
+        std::mem::take(&mut self.queue).into_iter()
+    }
+
+    /// Returns all of them to their tasks, so that they go to the next primary.
+    pub(super) fn give_up(&mut self) {
+        for waiter in self.queue.drain(..) {
+            if waiter.slot.claim() {
+                waiter.slot.fill(Executed::NotHere);
+            }
+        }
+    }
+}
