@@ -137,7 +137,7 @@ impl Cluster {
         match command {
             Command::Start(_) => {}
             Command::Join { name, lite, clock_ms, maps } => {
-                self.join_with(&name, lite, clock_ms, &maps)?
+                self.join_with(&name, lite, clock_ms, &maps)?;
             }
             Command::Leave(name) => self.leave(&name)?,
             Command::Crash(names) => self.crash(&names)?,
@@ -429,8 +429,8 @@ impl Cluster {
         }
     }
 
-    /// Notes an event of a member. If other members of its side have the same event, it is one line,
-    /// as long as the order of the events of each member remains.
+    /// Notes an event of a member. If other members of its side have the same event, it is one
+    /// line, as long as the order of the events of each member remains.
     fn emit(&mut self, node: Node, text: String) {
         let side = self.side_of(node);
         let last = self.events.iter().rposition(|event| event.nodes.contains(&node));

@@ -7,9 +7,9 @@ use convoke_grid::MapSettings;
 use convoke_grid::map::MergePolicy;
 
 /// The names of all commands.
-const COMMANDS: &str = "add, advance, begin, clock, copies, crash, del, delay, get, heal, join, leave, \
-                        partition, pause, put, read, safe, settle, start, state, table, time, \
-                        transactions, transfer, versions, watch, where";
+const COMMANDS: &str = "add, advance, begin, clock, copies, crash, del, delay, get, heal, join, \
+     leave, partition, pause, put, read, safe, settle, start, state, table, time, transactions, \
+     transfer, versions, watch, where";
 
 #[derive(Debug, PartialEq)]
 pub(crate) enum Command {

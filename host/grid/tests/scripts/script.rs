@@ -25,7 +25,8 @@ pub(crate) struct Step {
 /// An error in a script, with the line.
 pub(crate) type LineError = (usize, String);
 
-/// Parses a script. Commands without output are an error, unless the outputs are about to be written.
+/// Parses a script. Commands without output are an error, unless the outputs are about to be
+/// written.
 pub(crate) fn parse(text: &str, is_rewritten: bool) -> Result<Vec<Part>, LineError> {
     let is_text = |line: &str| line.trim().is_empty() || line.starts_with('#');
     let mut lines = (1..).zip(text.lines()).peekable();
