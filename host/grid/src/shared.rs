@@ -1,7 +1,8 @@
 //! State of one member that its partitions use while they are locked.
 //!
 //! It has no way back to the partitions, nor to the state of the grid above them. So the code of a
-//! partition cannot take the lock of another one, nor one that must be taken before its own.
+//! partition cannot lock another partition, nor that state, whose locks are taken before its own.
+//! Of a peer, a partition uses the outgoing half only, for the same reason.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

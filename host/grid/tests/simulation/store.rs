@@ -23,13 +23,14 @@ use crate::oracle::{Oracle, Outcome, Read};
 use crate::world::World;
 
 /// Time step of the simulation.
-const STEP: Duration = Duration::from_millis(2);
+pub(crate) const STEP: Duration = Duration::from_millis(2);
 /// Time until a broken connection is noticed.
 const SILENCE: Duration = Duration::from_millis(1_000);
 /// Time until the owner of a grid connects again.
 const REDIAL: Duration = Duration::from_millis(100);
 const TICK: Duration = Duration::from_millis(convoke_grid::grid::TICK_MS);
-const START_MS: u64 = 1_700_000_000_000;
+/// Real time at the start, in milliseconds since 1970.
+pub(crate) const START_MS: u64 = 1_700_000_000_000;
 
 type Task = Pin<Box<dyn Future<Output = ()> + Send>>;
 
@@ -216,11 +217,22 @@ impl Store {
         self
     }
 
-    /// Starts a member that discovers `finds`.
+    /// Starts a member that discovers `finds`, on a machine whose clock is a little wrong.
     pub(crate) fn start(&mut self, lite: bool, finds: &[Node]) -> Node {
+        self.start_with_clock(lite, finds, None)
+    }
+
+    /// Starts a member that discovers `finds`, on a machine whose clock is wrong by `skew_ms`, or by
+    /// a random time of up to three seconds.
+    pub(crate) fn start_with_clock(
+        &mut self,
+        lite: bool,
+        finds: &[Node],
+        skew_ms: Option<i64>,
+    ) -> Node {
         let node = self.world.start(lite, finds);
         let random = rand::SeedableRng::seed_from_u64(self.world.rng.next_u64());
-        let skew_ms = self.world.rng.random_range(-3_000..3_000);
+        let skew_ms = skew_ms.unwrap_or_else(|| self.world.rng.random_range(-3_000..3_000));
         let host = Arc::new(SimHost {
             clock: Arc::clone(&self.clock),
             started_us: self.world.now.as_micros() as u64,
@@ -280,7 +292,7 @@ impl Store {
 
     /// Breaks connections between nodes that cannot reach each other; that is noticed after a
     /// while.
-    fn cut(&mut self) {
+    pub(crate) fn cut(&mut self) {
         let mut cut = Vec::new();
         for ((from, to), connection) in &mut self.connections {
             let there = self.world.nodes[*to].alive && self.world.network.connects(*from, *to);

@@ -100,12 +100,37 @@ pub(crate) struct Process {
     set_to: Option<u16>,
 }
 
-/// Terms with an explicit number of partitions, or the default of 271.
-fn partitions(set_to: Option<u16>) -> Terms {
+/// Terms with an explicit number of partitions, or the default of 271, and further ones.
+fn terms(set_to: Option<u16>, more: Vec<Term>) -> Terms {
     let value = set_to.unwrap_or(271).to_string();
-    let term =
+    let partitions =
         Term { name: "partitions".into(), value, is_set: set_to.is_some(), rule: Rule::Same };
-    Terms::new(vec![Scope { name: Terms::GENERAL.into(), terms: vec![term] }])
+    let terms = [partitions].into_iter().chain(more).collect();
+    Terms::new(vec![Scope { name: Terms::GENERAL.into(), terms }])
+}
+
+/// What a member is started with. The defaults are those of most scenarios.
+#[derive(Default)]
+pub(crate) struct Setup {
+    /// Its name; by default `n` and its number.
+    pub(crate) name: Option<String>,
+    /// The number of partitions, if it is set.
+    pub(crate) partitions: Option<u16>,
+    /// Further terms.
+    pub(crate) more_terms: Vec<Term>,
+    /// Whether it is a lite member.
+    pub(crate) lite: bool,
+    /// The address of its host; by default one of its own.
+    pub(crate) address: Option<SocketAddr>,
+    /// Addresses that it advertises after that of its host.
+    pub(crate) more_addresses: Vec<SocketAddr>,
+}
+
+/// An event that a member reported.
+pub(crate) struct Reported {
+    pub(crate) at: Duration,
+    pub(crate) by: Node,
+    pub(crate) event: Event,
 }
 
 /// The removal of a member as lost by a coordinator.
@@ -148,6 +173,8 @@ pub(crate) struct World {
     pub(crate) differ: Vec<(Node, Node, [u16; 2])>,
     /// Packets sent over streams so far.
     pub(crate) stream_packets: u64,
+    /// The events of all members, if they are recorded.
+    pub(crate) log: Option<Vec<Reported>>,
     trace: bool,
     /// Pairs of which the first has connected to the second.
     pub(crate) streams: HashSet<(Node, Node)>,
@@ -176,6 +203,7 @@ impl World {
             refused: Vec::new(),
             differ: Vec::new(),
             stream_packets: 0,
+            log: None,
             trace: std::env::var_os("TRACE").is_some(),
             streams: HashSet::new(),
             by_id: HashMap::new(),
@@ -193,18 +221,17 @@ impl World {
 
     /// Starts a member with a number of partitions.
     pub(crate) fn start_with(&mut self, set_to: Option<u16>, lite: bool, finds: &[Node]) -> Node {
-        self.start_of(partitions(set_to), set_to, lite, finds)
+        self.start_as(Setup { partitions: set_to, lite, ..Setup::default() }, finds)
     }
 
     /// Starts a member with a time to live that may be changing.
     pub(crate) fn start_with_ttl(&mut self, seconds: u16, rule: Rule, finds: &[Node]) -> Node {
-        let mut scopes = partitions(None).scopes().to_vec();
         let ttl = Term { name: "ttl".into(), value: seconds.to_string(), is_set: true, rule };
-        scopes[0].terms.push(ttl);
-        self.start_of(Terms::new(scopes), None, false, finds)
+        self.start_as(Setup { more_terms: vec![ttl], ..Setup::default() }, finds)
     }
 
-    fn start_of(&mut self, terms: Terms, set_to: Option<u16>, lite: bool, finds: &[Node]) -> Node {
+    /// Starts a member that finds `finds` at once and has then completed its lookup.
+    pub(crate) fn start_as(&mut self, setup: Setup, finds: &[Node]) -> Node {
         let node = self.nodes.len();
         // Like a UUID of version 7: the time first, then random bits.
         let mut bytes = [0; 16];
@@ -212,13 +239,14 @@ impl World {
         bytes[8..].copy_from_slice(&self.rng.next_u64().to_be_bytes());
         let id = MemberId::from_bytes(bytes);
         let octets = (node as u32 + 1).to_be_bytes();
-        let address = SocketAddr::from(([10, octets[1], octets[2], octets[3]], 6900));
+        let default_address = SocketAddr::from(([10, octets[1], octets[2], octets[3]], 6900));
+        let address = setup.address.unwrap_or(default_address);
         let me = Member {
             id,
-            addresses: vec![address],
-            name: format!("n{node}"),
+            addresses: [address].into_iter().chain(setup.more_addresses).collect(),
+            name: setup.name.unwrap_or_else(|| format!("n{node}")),
             group: "convoke".into(),
-            lite,
+            lite: setup.lite,
             modes: String::new(),
             http: None,
             resp: None,
@@ -226,6 +254,7 @@ impl World {
             age: 0,
         };
         self.by_id.insert(id, node);
+        let terms = terms(setup.partitions, setup.more_terms);
         self.nodes.push(Process {
             core: Membership::new(me, terms, Config::default(), self.rng.next_u64()),
             alive: true,
@@ -235,7 +264,7 @@ impl World {
             views: Vec::new(),
             left: false,
             address,
-            set_to,
+            set_to: setup.partitions,
         });
         let latency = Duration::from_millis(2);
         for whom in finds {
@@ -261,10 +290,15 @@ impl World {
         self.at(self.now + time, SimEvent::Wake(node));
     }
 
-    /// Changes the address of a member's host, which the member notices.
+    /// Changes the address of a member's host to a random one; see [`Self::move_host_to`].
     pub(crate) fn move_host(&mut self, node: Node) {
         let place = self.rng.random_range(0..u32::MAX >> 8).to_be_bytes();
         let address = SocketAddr::from(([172, place[1], place[2], place[3]], 6900));
+        self.move_host_to(node, address);
+    }
+
+    /// Changes the address of a member's host, which the member notices.
+    pub(crate) fn move_host_to(&mut self, node: Node, address: SocketAddr) {
         self.nodes[node].address = address;
         self.streams.retain(|(from, to)| *from != node && *to != node);
         let now = self.now;
@@ -328,6 +362,16 @@ impl World {
     /// Members that run.
     pub(crate) fn living(&self) -> impl Iterator<Item = Node> {
         (0..self.nodes.len()).filter(|n| self.nodes[*n].alive && !self.nodes[*n].left)
+    }
+
+    /// Whether the operating system has paused a process.
+    pub(crate) fn is_paused(&self, node: Node) -> bool {
+        self.nodes[node].paused_until.is_some_and(|until| self.now < until)
+    }
+
+    /// The number of the member with this id.
+    pub(crate) fn node_of(&self, id: MemberId) -> Node {
+        self.by_id[&id]
     }
 
     /// Whether all of `nodes` hold one view with exactly these members.
@@ -476,12 +520,11 @@ impl World {
         let id = self.nodes[to].core.me().id;
         let way = self.network.stream(&mut self.rng, from, to);
         let back = self.network.stream(&mut self.rng, to, from);
-        let stopped = self.nodes[to].paused_until.is_some_and(|until| self.now < until);
+        let stopped = self.is_paused(to);
         let first = match (way, back) {
             _ if !is_there || !self.network.takes_call(from, to) => None,
             (Some(way), Some(back)) if way + back < wait && !stopped => {
-                let gone = !self.nodes[to].alive || self.nodes[to].left;
-                Some((way + back, if gone { AtAddress::Refused } else { AtAddress::Member }))
+                Some((way + back, self.at_address_of(to)))
             }
             _ => None,
         };
@@ -498,6 +541,19 @@ impl World {
         reach
     }
 
+    /// What a call finds at the address of a member that can be reached.
+    fn at_address_of(&self, node: Node) -> AtAddress {
+        let process = &self.nodes[node];
+        if process.alive && !process.left {
+            return AtAddress::Member;
+        }
+        let mut others = self.living().map(|other| self.nodes[other].address);
+        match others.any(|address| address == process.address) {
+            true => AtAddress::OtherProcess,
+            false => AtAddress::Refused,
+        }
+    }
+
     /// The result of calls to all addresses of a member, and the time that they take, if its
     /// `first` address has this result, or none.
     fn everywhere(&mut self, first: Option<(Duration, AtAddress)>) -> (Duration, Reach) {
@@ -510,7 +566,7 @@ impl World {
 
     /// Reports data streams that cannot be opened, as the driver does.
     pub(crate) fn report_data_unreachable(&mut self) {
-        let living: Vec<Node> = self.living().collect();
+        let living: Vec<Node> = self.living().filter(|node| !self.is_paused(*node)).collect();
         for from in living {
             let Some(view) = self.nodes[from].core.view() else { continue };
             let others = view.members().iter().map(|member| member.id);
@@ -527,7 +583,7 @@ impl World {
 
     /// Breaks the streams to a member: each of the others calls it.
     pub(crate) fn break_streams(&mut self, to: Node) {
-        let others: Vec<_> = self.living().filter(|n| *n != to).collect();
+        let others: Vec<_> = self.living().filter(|n| *n != to && !self.is_paused(*n)).collect();
         for from in others {
             self.call(from, to);
         }
@@ -538,6 +594,9 @@ impl World {
         let mut before = None;
         while let Some(output) = self.nodes[node].core.poll_output() {
             self.trace_output(node, &output);
+            if let (Some(log), Output::Event(event)) = (&mut self.log, &output) {
+                log.push(Reported { at: self.now, by: node, event: event.clone() });
+            }
             match output {
                 Output::Message { message, .. } if message.is_supplement() => {
                     before = Some(Box::new(message));
@@ -581,7 +640,9 @@ impl World {
                         }
                         way => {
                             let id = self.nodes[to].core.me().id;
-                            let first = way.map(|way| (way * 2, AtAddress::Refused));
+                            // A firewall that takes no connections does not answer either.
+                            let way = way.filter(|_| gone);
+                            let first = way.map(|way| (way * 2, self.at_address_of(to)));
                             let (after, reach) = self.everywhere(first);
                             self.at(self.now + after, SimEvent::Reached { at: node, id, reach });
                         }
