@@ -1,9 +1,10 @@
 //! Values that scripts and commands exchange.
 
 use bytes::Bytes;
+use serde::{Deserialize, Serialize};
 
 /// A reply of a command or of a script: the types of RESP3.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Value {
     /// No value.
     Nil,
