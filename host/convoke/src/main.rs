@@ -15,6 +15,7 @@ mod limits;
 mod log;
 mod member;
 mod members;
+mod metrics;
 mod output;
 mod plugin;
 mod settings;
