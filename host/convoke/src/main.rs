@@ -6,12 +6,14 @@
 //! `gateway`.
 
 mod address_list;
+mod address_pattern;
 mod config;
 mod describe;
 mod discover;
 mod folders;
 mod interfaces;
 mod limits;
+mod local_address;
 mod log;
 mod member;
 mod members;

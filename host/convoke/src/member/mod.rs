@@ -42,7 +42,8 @@ use tokio::sync::{Notify, mpsc, watch};
 use tracing::{info, warn};
 
 use crate::address_list::AddressList;
-use crate::interfaces::{self, Changes, Choice, LocalAddress, Preferences, zone};
+use crate::interfaces::{self, Changes, Choice, Preferences, zone};
+use crate::local_address::LocalAddress;
 use crate::settings::{ClientAddress, Settings};
 use crate::status::Status;
 use crate::{describe, limits};
