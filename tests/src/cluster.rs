@@ -11,8 +11,8 @@ use tempfile::{NamedTempFile, TempDir};
 use crate::journal::{Journal, Record};
 use crate::launch::Launch;
 use crate::member::{Member, READY_MAX};
+use crate::permit::Turn;
 use crate::ports;
-use crate::turn::Turn;
 
 /// Until members that could find each other have agreed, on a machine that does
 /// much besides.

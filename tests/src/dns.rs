@@ -16,9 +16,9 @@ use hickory_server::server::{Request, RequestHandler, ResponseHandler, ResponseI
 use hickory_server::zone_handler::MessageResponseBuilder;
 use tokio::net::{TcpListener, UdpSocket};
 
-use crate::background::Background;
 use crate::lab::Host;
 use crate::ports;
+use crate::server_thread::Background;
 
 /// Until a TCP connection that asks nothing is closed.
 const IDLE_MAX: Duration = Duration::from_secs(5);

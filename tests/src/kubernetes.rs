@@ -17,8 +17,8 @@ use serde_json::{Value, json};
 pub use state::Manner;
 use state::State;
 
-use crate::background::Background;
 use crate::ports;
+use crate::server_thread::Background;
 use crate::tls::Identity;
 
 /// The account that a server knows at first.

@@ -18,8 +18,8 @@ use std::thread;
 
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
-use crate::missing::skip;
 use crate::ports;
+use crate::requirements::skip;
 
 /// Where `ip netns add` puts its names.
 const NAMESPACES: &str = "/run/netns";

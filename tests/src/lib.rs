@@ -15,11 +15,11 @@
 //!
 //! It must never know how the binary works: it reads what operators read.
 
-mod background;
 pub mod binary;
 pub mod block;
 pub mod chaos;
 pub mod cluster;
+pub mod component_server;
 pub mod dns;
 pub mod guest;
 pub mod http;
@@ -28,20 +28,21 @@ pub mod kubernetes;
 pub mod lab;
 pub mod launch;
 pub mod member;
-pub mod missing;
 pub mod nameserver;
 pub mod peers;
+pub mod permit;
 pub mod ports;
 pub mod relay;
+pub mod requirements;
 pub mod resp;
-pub mod shelf;
+mod server_thread;
 pub mod slots;
 pub mod status;
 mod tls;
-pub mod turn;
 
 pub use block::{DataGrid, Members, Shown};
 pub use cluster::Cluster;
+pub use component_server::Shelf;
 pub use dns::DnsServer;
 pub use journal::{Journal, Line, Record};
 pub use kubernetes::ApiServer;
@@ -49,5 +50,4 @@ pub use lab::{Host, Lab};
 pub use launch::{Ended, Launch};
 pub use member::Member;
 pub use nameserver::{NameServer, Program};
-pub use shelf::Shelf;
 pub use status::Status;

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 use crate::lab::Host;
-use crate::missing::{below_target, skip};
+use crate::requirements::{below_target, skip};
 
 /// Until a server answers its first question.
 const STARTED_MAX: Duration = Duration::from_secs(15);

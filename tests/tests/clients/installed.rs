@@ -6,7 +6,7 @@ use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
 use convoke_tests::Cluster;
-use convoke_tests::missing::{below_target, skip};
+use convoke_tests::requirements::{below_target, skip};
 
 /// Names the folder, when it is not in the target folder.
 const VARIABLE: &str = "CONVOKE_CLIENTS";

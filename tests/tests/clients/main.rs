@@ -3,12 +3,12 @@
 //! users; each test is a sentence of it.
 
 mod browser;
+mod client_libraries;
+mod doc_examples;
 mod installed;
-mod page;
 mod process;
+mod redis_tools;
 #[path = "../data/safe.rs"]
 mod safe;
-mod scripts;
-mod sessions;
-mod suites;
-mod tools;
+mod upstream_suites;
+mod web_sessions;

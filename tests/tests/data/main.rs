@@ -1,16 +1,16 @@
 //! What members hold together, asked for by RESP. Each module is one promise to
 //! users; each test is a sentence of it.
 
-mod bounds;
-mod enduring;
+mod failover;
 mod keys;
 mod load;
-mod losing;
-mod moving;
-mod nodes;
+mod memory_limits;
+mod migration;
+mod misbehaving_clients;
 mod ordering;
+mod pubsub;
+mod redis_cluster;
 mod safe;
-mod splitting;
-mod storing;
-mod subscribing;
+mod split_brain;
+mod storage;
 mod transactions;

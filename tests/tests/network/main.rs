@@ -3,12 +3,12 @@
 //! The hosts are network namespaces. Where they cannot be made, each test says
 //! so and ends; with `CI=true` that is a failure.
 
-mod addresses;
-mod choosing;
-mod reachable;
-mod resolving;
-mod translated;
-mod zones;
+mod address_selection;
+mod address_translation;
+mod dns_resolution;
+mod link_local;
+mod multihomed;
+mod reachability;
 
 use std::net::Ipv4Addr;
 use std::thread;

@@ -2,10 +2,10 @@
 //! commands for those who write them.
 
 mod commands;
-mod configured;
 mod examples;
-mod fetched;
-mod hostile;
-mod reloading;
-mod servers;
-mod waiting;
+mod external_servers;
+mod failed_discovery;
+mod fault_isolation;
+mod hot_reload;
+mod multiple_instances;
+mod remote_components;

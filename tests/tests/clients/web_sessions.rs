@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 use convoke_tests::Cluster;
 
 use crate::browser::{Browser, Page};
+use crate::doc_examples;
 use crate::installed::Clients;
-use crate::page;
 use crate::process::Process;
 use crate::safe::wait_until_safe;
 
@@ -81,7 +81,7 @@ fn sessions_outlive(framework: &Framework) {
     members[0].ready();
     members.push(start(resp_b));
     wait_until_safe(&cluster, &members);
-    let blocks = page::code(framework.page, framework.language);
+    let blocks = doc_examples::code(framework.page, framework.language);
     cluster.write(framework.file, &blocks[0]);
     if let Some(module) = framework.module {
         cluster.write(&format!("{module}.py"), &blocks[1]);

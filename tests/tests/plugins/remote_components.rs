@@ -3,8 +3,8 @@
 use std::net::SocketAddr;
 
 use convoke_tests::cluster::SOON;
+use convoke_tests::component_server::sha256;
 use convoke_tests::guest::Guest;
-use convoke_tests::shelf::sha256;
 use convoke_tests::{Cluster, Launch, Member, Shelf};
 
 /// A member with a mode that lies elsewhere, and a cache in the folder of its cluster.

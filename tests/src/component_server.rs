@@ -19,7 +19,7 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
 
-use crate::background::Background;
+use crate::server_thread::Background;
 use crate::tls::{Identity, accept};
 
 /// A component on a web server and in a registry. Dropping it ends both.
