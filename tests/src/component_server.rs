@@ -1,4 +1,4 @@
-//! Where components lie that members fetch: a web server that speaks TLS, and a registry.
+//! Servers that members fetch components from: a web server with TLS, and an OCI registry.
 
 use std::collections::HashMap;
 use std::convert::Infallible;
@@ -19,105 +19,107 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
 
-use crate::server_thread::Background;
+use crate::server_thread::ServerThread;
 use crate::tls::{Identity, accept};
 
-/// A component on a web server and in a registry. Dropping it ends both.
+/// A component on a web server and in a registry. Dropping it stops both.
 #[derive(Debug)]
-pub struct Shelf {
+pub struct ComponentServer {
     web: SocketAddr,
     registry: SocketAddr,
     authority: String,
     digest: String,
-    shown: Arc<Shown>,
-    _background: Background,
+    site: Arc<Site>,
+    _thread: ServerThread,
 }
 
-/// What both servers answer with, by path.
+/// The files of both servers, by path.
 #[derive(Debug)]
-struct Shown {
-    contents: HashMap<String, Bytes>,
+struct Site {
+    files: HashMap<String, Bytes>,
     requests: AtomicUsize,
 }
 
-impl Shelf {
+impl ComponentServer {
     /// Starts both on free ports of loopback.
     ///
     /// # Panics
-    /// If there are none.
+    /// If there are no free ports.
     #[must_use]
     pub fn with(component: Vec<u8>) -> Self {
         let digest = sha256(&component);
         let manifest = manifest(&component).to_string();
-        let contents = [
+        let files = [
             ("/mine.wasm".to_owned(), component.clone()),
             ("/v2/shop/mine/manifests/1".to_owned(), manifest.into_bytes()),
             (format!("/v2/shop/mine/blobs/{digest}"), component),
         ];
-        let contents = contents.into_iter().map(|(path, bytes)| (path, bytes.into())).collect();
-        let shown = Arc::new(Shown { contents, requests: AtomicUsize::new(0) });
+        let files = files.into_iter().map(|(path, bytes)| (path, bytes.into())).collect();
+        let site = Arc::new(Site { files, requests: AtomicUsize::new(0) });
         let Identity { authority, acceptor } = Identity::of_loopback();
-        let served = Arc::clone(&shown);
-        let (background, [web, registry]) = Background::start(|| async move {
+        let served = Arc::clone(&site);
+        let (thread, [web, registry]) = ServerThread::start(|| async move {
             let bind = || TcpListener::bind((Ipv4Addr::LOCALHOST, 0));
             let web = bind().await.expect("a free port");
             let registry = bind().await.expect("a free port");
             let addresses = [&web, &registry].map(|l| l.local_addr().expect("it is bound"));
-            let shown = Arc::clone(&served);
-            tokio::spawn(accept(web, acceptor, move |stream| converse(stream, Arc::clone(&shown))));
+            let site = Arc::clone(&served);
+            tokio::spawn(accept(web, acceptor, move |stream| {
+                serve_connection(stream, Arc::clone(&site))
+            }));
             tokio::spawn(async move {
                 while let Ok((stream, _)) = registry.accept().await {
-                    tokio::spawn(converse(stream, Arc::clone(&served)));
+                    tokio::spawn(serve_connection(stream, Arc::clone(&served)));
                 }
             });
             addresses
         });
-        Self { web, registry, authority, digest, shown, _background: background }
+        Self { web, registry, authority, digest, site, _thread: thread }
     }
 
-    /// Where it lies on the web server.
+    /// Its reference on the web server.
     #[must_use]
     pub fn https(&self) -> String {
         format!("https://{}/mine.wasm", self.web)
     }
 
-    /// Where it lies in the registry.
+    /// Its reference in the registry.
     #[must_use]
     pub fn oci(&self) -> String {
         format!("oci://{}/shop/mine:1", self.registry)
     }
 
-    /// As configurations pin it.
+    /// Its digest, as in the configuration.
     #[must_use]
     pub fn digest(&self) -> &str {
         &self.digest
     }
 
-    /// Writes whom to trust, for `SSL_CERT_FILE`.
+    /// Writes the certificate to trust, for `SSL_CERT_FILE`.
     ///
     /// # Panics
     /// If the file cannot be written.
     pub fn authority(&self, folder: &Path) -> PathBuf {
         let path = folder.join("authority.pem");
-        fs::write(&path, &self.authority).expect("the folder is ours");
+        fs::write(&path, &self.authority).expect("the folder is writable");
         path
     }
 
-    /// How many requests came so far.
+    /// Number of requests so far.
     #[must_use]
     pub fn requests(&self) -> usize {
-        self.shown.requests.load(Ordering::Relaxed)
+        self.site.requests.load(Ordering::Relaxed)
     }
 }
 
-/// As registries and configurations write it.
+/// The SHA-256 digest, as in registries and configurations.
 #[must_use]
 pub fn sha256(bytes: &[u8]) -> String {
     let digits = digest(&SHA256, bytes).as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
     ["sha256:".to_owned(), digits].concat()
 }
 
-/// Of an image that is one component, in the shape of the OCI image specification.
+/// The OCI image manifest of a component.
 fn manifest(component: &[u8]) -> Value {
     let of = |media_type: &str, bytes: &[u8]| json!({ "mediaType": media_type, "digest": sha256(bytes), "size": bytes.len() });
     json!({
@@ -128,12 +130,12 @@ fn manifest(component: &[u8]) -> Value {
     })
 }
 
-async fn converse(stream: impl AsyncRead + AsyncWrite + Unpin, shown: Arc<Shown>) {
+async fn serve_connection(stream: impl AsyncRead + AsyncWrite + Unpin, site: Arc<Site>) {
     let service = service_fn(move |request: Request<Incoming>| {
-        shown.requests.fetch_add(1, Ordering::Relaxed);
-        let content = shown.contents.get(request.uri().path()).cloned();
-        let status = if content.is_some() { StatusCode::OK } else { StatusCode::NOT_FOUND };
-        let mut response = Response::new(Full::new(content.unwrap_or_default()));
+        site.requests.fetch_add(1, Ordering::Relaxed);
+        let file = site.files.get(request.uri().path()).cloned();
+        let status = if file.is_some() { StatusCode::OK } else { StatusCode::NOT_FOUND };
+        let mut response = Response::new(Full::new(file.unwrap_or_default()));
         *response.status_mut() = status;
         async { Ok::<_, Infallible>(response) }
     });

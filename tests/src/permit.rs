@@ -1,60 +1,60 @@
-//! Tests take turns: most run side by side, a few at a time; the heavy and the timed
-//! ones alone.
+//! Limits how many tests run concurrently; tests that are heavy or sensitive to timing run
+//! exclusively.
 
 use std::num::NonZero;
 use std::sync::{Condvar, LazyLock, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
-/// Tests that run side by side, for each core: they wait more than they compute.
-const SHARES_PER_CORE: usize = 2;
+/// Concurrent tests per core: they wait more than they compute.
+const PERMITS_PER_CORE: usize = 2;
 
-/// How many run side by side on this machine.
-static SHARES: LazyLock<usize> =
-    LazyLock::new(|| SHARES_PER_CORE * thread::available_parallelism().map_or(1, NonZero::get));
+/// Number of concurrent tests on this machine.
+static PERMITS: LazyLock<usize> =
+    LazyLock::new(|| PERMITS_PER_CORE * thread::available_parallelism().map_or(1, NonZero::get));
 
-/// The shares that are taken.
-static TAKEN: Mutex<usize> = Mutex::new(0);
+/// Permits in use.
+static IN_USE: Mutex<usize> = Mutex::new(0);
 static RETURNED: Condvar = Condvar::new();
 
-/// The right to use the machine, until dropped. A test takes one, and one only:
-/// two could wait for each other.
+/// The permission of a test to run, until dropped. A test acquires one at most: with two, tests
+/// could deadlock.
 ///
-/// A test that would be alone waits behind all that run and can run beside others: else
-/// these would stand still behind it, and the machine with them.
+/// A waiting exclusive test does not block shared ones from starting, since the machine would
+/// otherwise be idle until all running tests have ended.
 #[derive(Debug)]
-pub struct Turn {
-    shares: usize,
+pub struct Permit {
+    count: usize,
 }
 
-impl Turn {
-    /// Waits until there is room, and no test runs that has to be alone.
+impl Permit {
+    /// Waits for a permit to run concurrently with other shared tests.
     #[must_use]
     pub fn shared() -> Self {
-        Self::take(1)
+        Self::acquire(1)
     }
 
     /// Waits until no other test runs.
     #[must_use]
-    pub fn alone() -> Self {
-        Self::take(*SHARES)
+    pub fn exclusive() -> Self {
+        Self::acquire(*PERMITS)
     }
 
-    fn take(shares: usize) -> Self {
-        let mut taken = RETURNED
-            .wait_while(lock(), |taken| *taken + shares > *SHARES)
+    fn acquire(count: usize) -> Self {
+        let mut in_use = RETURNED
+            .wait_while(lock(), |in_use| *in_use + count > *PERMITS)
             .unwrap_or_else(PoisonError::into_inner);
-        *taken += shares;
-        Self { shares }
+        *in_use += count;
+        Self { count }
     }
 }
 
-impl Drop for Turn {
+impl Drop for Permit {
     fn drop(&mut self) {
-        *lock() -= self.shares;
+        *lock() -= self.count;
         RETURNED.notify_all();
     }
 }
 
 fn lock() -> MutexGuard<'static, usize> {
-    TAKEN.lock().unwrap_or_else(PoisonError::into_inner)
+    IN_USE.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,23 +1,23 @@
-//! What a test needs and this machine may not have: found, or said to be missing.
+//! Optional requirements of tests: finding them, and skipping tests without them.
 
 use std::env;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
-/// Says aloud that the test is skipped, and why.
+/// Reports that the test is skipped, and why.
 ///
 /// # Panics
-/// In continuous integration (`CI=true`), which must have all that tests need.
+/// In continuous integration (`CI=true`), where all requirements must be met.
 #[track_caller]
 pub fn skip(why: &str) {
     let text = format!("SKIPPED ({why})");
     assert!(env::var_os("CI").is_none_or(|ci| ci != "true"), "{text}");
-    // Past the harness, which shows only what failed tests print.
+    // Not through `eprintln!`, which the test harness captures.
     let _ = writeln!(io::stderr(), "{text}");
 }
 
-/// Where `path` may be below the folders that cargo builds into: those above this program
-/// first, then the workspace's own.
+/// The candidates for `path` in target folders: those above this executable first, then the
+/// workspace's.
 pub fn below_target(path: &Path) -> impl Iterator<Item = PathBuf> + use<> {
     let this = env::current_exe().unwrap_or_default();
     let above: Vec<PathBuf> = this.ancestors().skip(1).map(|folder| folder.join(path)).collect();

@@ -1,19 +1,19 @@
-//! Servers that tests run against, each on a thread of its own.
+//! Threads for the servers that tests run against.
 
 use std::sync::mpsc;
 use std::thread;
 
 use tokio::sync::oneshot;
 
-/// A runtime on a thread. Dropping it ends all that runs on it, and waits for that.
+/// A runtime on its own thread. Dropping it stops all its tasks and waits for the thread.
 #[derive(Debug)]
-pub(crate) struct Background {
+pub(crate) struct ServerThread {
     stop: Option<oneshot::Sender<()>>,
     thread: Option<thread::JoinHandle<()>>,
 }
 
-impl Background {
-    /// Gives what `start` gives, which leaves tasks that go on.
+impl ServerThread {
+    /// Runs `start` on the runtime and returns its result; tasks that it spawns keep running.
     ///
     /// # Panics
     /// If `start` does.
@@ -31,12 +31,12 @@ impl Background {
                 let _ = stopped.await;
             });
         });
-        let given = is_started.recv().expect("the server starts");
-        (Self { stop: Some(stop), thread: Some(thread) }, given)
+        let result = is_started.recv().expect("the server starts");
+        (Self { stop: Some(stop), thread: Some(thread) }, result)
     }
 }
 
-impl Drop for Background {
+impl Drop for ServerThread {
     fn drop(&mut self) {
         drop(self.stop.take());
         if let Some(thread) = self.thread.take() {

@@ -1,6 +1,5 @@
-//! Client libraries find in a cluster what they would find in Redis, through
-//! whichever member they ask. As clients of a Redis Cluster they survive a member
-//! that is killed.
+//! Client libraries work with any member of a cluster as with Redis. As Redis Cluster clients they
+//! survive a member that is killed.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -14,7 +13,7 @@ use crate::safe::wait_until_safe;
 /// From the start of a script to its end.
 const SCRIPT_MAX: Duration = Duration::from_secs(120);
 
-/// Who runs a script.
+/// The language of a script.
 #[derive(Clone, Copy)]
 enum Language {
     Python,
@@ -24,60 +23,60 @@ enum Language {
 use Language::{Node, Python};
 
 #[test]
-fn redis_py_finds_in_a_cluster_what_redis_would_tell_it() {
-    ask_members(Python, "redis_py.py");
+fn redis_py_works_as_with_redis() {
+    run_on_members(Python, "redis_py.py");
 }
 
 #[test]
-fn node_redis_finds_in_a_cluster_what_redis_would_tell_it() {
-    ask_members(Node, "node_redis.mjs");
+fn node_redis_works_as_with_redis() {
+    run_on_members(Node, "node_redis.mjs");
 }
 
 #[test]
-fn ioredis_finds_in_a_cluster_what_redis_would_tell_it() {
-    ask_members(Node, "ioredis.mjs");
+fn ioredis_works_as_with_redis() {
+    run_on_members(Node, "ioredis.mjs");
 }
 
 #[test]
-fn redis_py_as_a_cluster_client_survives_a_member_that_is_killed() {
-    ask_nodes(Python, "redis_py.py");
+fn redis_py_as_a_cluster_client_survives_a_killed_member() {
+    run_on_cluster_nodes(Python, "redis_py.py");
 }
 
 #[test]
-fn node_redis_as_a_cluster_client_survives_a_member_that_is_killed() {
-    ask_nodes(Node, "node_redis.mjs");
+fn node_redis_as_a_cluster_client_survives_a_killed_member() {
+    run_on_cluster_nodes(Node, "node_redis.mjs");
 }
 
 #[test]
-fn ioredis_as_a_cluster_client_survives_a_member_that_is_killed() {
-    ask_nodes(Node, "ioredis.mjs");
+fn ioredis_as_a_cluster_client_survives_a_killed_member() {
+    run_on_cluster_nodes(Node, "ioredis.mjs");
 }
 
-/// Runs a script on members that each answer for the whole cluster.
+/// Runs a script on members that each serve all keys.
 #[track_caller]
-fn ask_members(language: Language, script: &str) {
+fn run_on_members(language: Language, script: &str) {
     let Some(clients) = Clients::find() else { return };
-    let cluster = Cluster::alone();
+    let cluster = Cluster::exclusive();
     let members = cluster.start_in_order(3);
     wait_until_safe(&cluster, &members);
-    let mut asking = start(&clients, &cluster, language, script, &[], &members);
-    check_summary(&asking.wait_for_success(SCRIPT_MAX));
+    let mut script_process = start(&clients, &cluster, language, script, &[], &members);
+    check_summary(&script_process.wait_for_success(SCRIPT_MAX));
 }
 
-/// Runs a script on members that each answer for their own slots, and kills one of
-/// them when the script says that it may.
+/// Runs a script on members that each serve their own slots, and kills one of them when the script
+/// is ready for it.
 #[track_caller]
-fn ask_nodes(language: Language, script: &str) {
+fn run_on_cluster_nodes(language: Language, script: &str) {
     let Some(clients) = Clients::find() else { return };
-    let cluster = Cluster::alone();
+    let cluster = Cluster::exclusive();
     let node = || cluster.launch().flag("--redis-cluster").start();
     let mut members: Vec<Member> = (0..3).map(|_| node()).collect();
     wait_until_safe(&cluster, &members);
-    let mut asking = start(&clients, &cluster, language, script, &["--cluster"], &members);
-    asking.wait_for_line(SCRIPT_MAX, "READY");
+    let mut script_process = start(&clients, &cluster, language, script, &["--cluster"], &members);
+    script_process.wait_for_line(SCRIPT_MAX, "READY");
     members.remove(1).kill();
-    asking.go_on();
-    check_summary(&asking.wait_for_success(SCRIPT_MAX));
+    script_process.resume();
+    check_summary(&script_process.wait_for_success(SCRIPT_MAX));
 }
 
 #[track_caller]
@@ -101,8 +100,7 @@ fn start(
     Process::start(cluster, script, &program, words, &[])
 }
 
-/// `redis-py 8.1.0: 518 checks passed`: a script that checked nothing has not
-/// passed.
+/// `redis-py 8.1.0: 518 checks passed`. A script that ran no checks has not passed.
 #[track_caller]
 fn check_summary(printed: &str) {
     let last = printed.lines().last().unwrap_or_default();

@@ -1,9 +1,9 @@
-//! Pages for users, whose code is what the tests run.
+//! Code blocks of the documentation, which the tests run.
 
 use std::fs;
 use std::path::Path;
 
-/// Where the pages on session stores are.
+/// The folder of the pages on session stores.
 const SESSIONS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../host/gateway/sessions");
 
 /// The code blocks of a language on a page about sessions, in order.

@@ -1,6 +1,6 @@
-//! Real clients against members: the session stores of web frameworks, as the
-//! pages for users show them, and client libraries. Each module is one promise to
-//! users; each test is a sentence of it.
+//! Real clients against members: session stores of web frameworks, as shown in the documentation,
+//! client libraries, Redis' tools and test suites. Each module covers one guarantee to users; each
+//! test states one aspect of it.
 
 mod browser;
 mod client_libraries;

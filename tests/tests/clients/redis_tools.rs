@@ -1,4 +1,4 @@
-//! Redis' own command line tools, asked of members.
+//! Redis' command line tools, run against members.
 
 use std::fs;
 use std::process::Command;
@@ -8,15 +8,14 @@ use convoke_tests::{Cluster, Member};
 use crate::installed::Clients;
 use crate::safe::wait_until_safe;
 
-/// What `redis-benchmark` runs without further words, but for the one that is about
-/// Redis' own answers to floods of `PING`.
+/// The default tests of `redis-benchmark`, without those of `PING`.
 const TESTS: &str =
     "set,get,incr,lpush,rpush,lpop,rpop,sadd,hset,spop,zadd,zpopmin,lrange_100,mset";
 
 #[test]
-fn redis_cli_and_redis_benchmark_are_served_as_redis_serves_them() {
+fn redis_cli_and_redis_benchmark_work_as_with_redis() {
     let Some(clients) = Clients::find() else { return };
-    let cluster = Cluster::alone();
+    let cluster = Cluster::exclusive();
     let members = cluster.start_in_order(3);
     wait_until_safe(&cluster, &members);
 
@@ -29,14 +28,14 @@ fn redis_cli_and_redis_benchmark_are_served_as_redis_serves_them() {
 
     for pipeline in ["1", "16"] {
         let words = format!("-q -n 4000 -c 20 -r 1000 -P {pipeline} -t {TESTS}");
-        let told = run(&clients, "redis-benchmark", &members[2], &words);
-        let rates = told.matches(" requests per second").count();
-        assert_eq!(rates, TESTS.split(',').count() + 1, "LPUSH once more for LRANGE: {told}");
-        assert!(!told.to_lowercase().contains("error"), "{told}");
+        let stdout = run(&clients, "redis-benchmark", &members[2], &words);
+        let rates = stdout.matches(" requests per second").count();
+        assert_eq!(rates, TESTS.split(',').count() + 1, "LPUSH runs again for LRANGE: {stdout}");
+        assert!(!stdout.to_lowercase().contains("error"), "{stdout}");
     }
 }
 
-/// What a tool prints.
+/// Runs a tool and returns its output.
 #[track_caller]
 fn run(clients: &Clients, tool: &str, member: &Member, words: &str) -> String {
     let root = clients.suites().join("root/usr");
@@ -48,8 +47,8 @@ fn run(clients: &Clients, tool: &str, member: &Member, words: &str) -> String {
         .env("LD_LIBRARY_PATH", libraries.join(":"))
         .output()
         .expect("the tools were fetched");
-    let told = String::from_utf8_lossy(&output.stdout).into_owned();
-    let complaint = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{tool} {words}: {told}{complaint}");
-    told
+    let stdout = String::from_utf8_lossy(&output.stdout).into_owned();
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{tool} {words}: {stdout}{stderr}");
+    stdout
 }

@@ -1,5 +1,5 @@
-//! The suites that Redis and redis-py are tested with, on three members: what is
-//! excluded from them, and why, is in `tests/suites`.
+//! The test suites of Redis and redis-py, on three members. Excluded tests are listed with the
+//! reason in `tests/suites`.
 
 use std::fs;
 use std::path::Path;
@@ -10,10 +10,10 @@ use convoke_tests::Cluster;
 use crate::installed::Clients;
 use crate::safe::wait_until_safe;
 
-/// What runs the suites and tells what came of it.
+/// The scripts that run the suites and report the results.
 const RUNNERS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/suites");
 
-/// One run of a suite, on three members of its own: the suites empty all databases.
+/// One run of a suite, on its own three members, since the suites flush all databases.
 struct Run {
     suite: &'static str,
     units: Units,
@@ -25,21 +25,21 @@ enum Units {
     AllBut(&'static [&'static str]),
 }
 
-/// Of Redis' own tests these take as long as all others.
+/// These units of Redis' tests take as long as all others together.
 const LONG: &[&str] = &["unit/type/list", "unit/type/list-3", "unit/type/zset"];
 
 #[test]
-fn three_members_pass_what_redis_is_tested_with() {
+fn three_members_pass_the_redis_test_suite() {
     pass(&Run { suite: "tcl", units: Units::AllBut(LONG) });
 }
 
 #[test]
-fn three_members_pass_what_redis_is_tested_with_on_lists_and_sorted_sets() {
+fn three_members_pass_the_redis_test_suite_for_lists_and_sorted_sets() {
     pass(&Run { suite: "tcl", units: Units::These(LONG) });
 }
 
 #[test]
-fn three_members_pass_what_redis_py_is_tested_with() {
+fn three_members_pass_the_redis_py_test_suite() {
     pass(&Run { suite: "redis-py", units: Units::All });
 }
 
@@ -50,11 +50,11 @@ fn pass(run: &Run) {
     let outcome = cluster.folder().join("outcome.json");
     run_suite(&cluster, &clients, run, &outcome);
     let output = python(&clients, "report.py").arg(&outcome).output().expect("Python runs");
-    let told = String::from_utf8_lossy(&output.stdout);
-    // Past the harness, which shows only what failed tests print.
-    let _ = std::io::Write::write_all(&mut std::io::stderr(), told.as_bytes());
-    let complaint = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{told}{complaint}");
+    let stdout = String::from_utf8_lossy(&output.stdout);
+    // Not through `print!`, which the test harness captures.
+    let _ = std::io::Write::write_all(&mut std::io::stderr(), stdout.as_bytes());
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{stdout}{stderr}");
 }
 
 #[track_caller]
@@ -65,7 +65,7 @@ fn run_suite(cluster: &Cluster, clients: &Clients, run: &Run, outcome: &Path) {
     let ports: Vec<String> =
         members.iter().map(|member| member.resp().port().to_string()).collect();
     let logs = outcome.with_extension("logs");
-    fs::create_dir_all(&logs).expect("the folder is ours");
+    fs::create_dir_all(&logs).expect("the folder is writable");
     let mut command = python(clients, "run.py");
     command.args(["--target", "convoke", "--suite", run.suite, "--port", &ports.join(",")]);
     command.arg("--folder").arg(clients.suites());
@@ -78,9 +78,9 @@ fn run_suite(cluster: &Cluster, clients: &Clients, run: &Run, outcome: &Path) {
     };
     command.args(units.iter().flat_map(|unit| [option, unit]));
     let output = command.output().expect("Python runs");
-    let told = String::from_utf8_lossy(&output.stdout);
-    let complaint = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{} did not run:\n{told}{complaint}", run.suite);
+    let stdout = String::from_utf8_lossy(&output.stdout);
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{} did not run:\n{stdout}{stderr}", run.suite);
 }
 
 fn python(clients: &Clients, script: &str) -> Command {

@@ -1,5 +1,5 @@
-//! Sessions of web frameworks outlive members and belong to no web process. What
-//! runs here is what the pages for users show.
+//! Sessions of web frameworks survive the loss of members and are shared by web processes. The
+//! applications are those of the documentation.
 
 use std::thread;
 use std::time::{Duration, Instant};
@@ -15,30 +15,28 @@ use crate::safe::wait_until_safe;
 /// From the start of a web process to its first page.
 const WEB_START_MAX: Duration = Duration::from_secs(30);
 
-/// From the end of a member until users of another one notice nothing any more.
+/// From the end of a member until requests through another one succeed again.
 const SURVIVED_MAX: Duration = Duration::from_secs(5);
 
-/// From the start of a member until a web process that knew its predecessor uses
-/// it.
+/// From the start of a member until the web process of its predecessor has reconnected to it.
 const BACK_MAX: Duration = Duration::from_secs(15);
 
-/// Between two tries of an impatient user.
+/// Delay between two requests of a user.
 const POLL: Duration = Duration::from_millis(20);
 
 /// Some of them have their sessions on the member that is killed.
 const USERS: [&str; 8] = ["Ada", "Ben", "Cem", "Dora", "Eve", "Finn", "Gül", "Hans"];
 
-const NOBODY: &str = "Nobody is logged in.\n";
+const LOGGED_OUT: &str = "Nobody is logged in.\n";
 
-/// A framework and its page.
+/// A framework and its page of the documentation.
 struct Framework {
     page: &'static str,
     language: &'static str,
     file: &'static str,
-    /// A module of the page's second block, if it is used: what it is called.
+    /// The name of the module in the page's second block, if it is used.
     module: Option<&'static str>,
-    /// Whether a request fails while the sessions cannot be read: otherwise its user
-    /// is logged out.
+    /// Whether requests fail while sessions cannot be read; if not, the user is logged out.
     refuses: bool,
 }
 
@@ -51,30 +49,30 @@ const DJANGO: Framework = Framework {
 };
 
 #[test]
-fn express_sessions_outlive_the_member_that_a_web_process_uses() {
+fn express_sessions_survive_the_loss_of_a_member() {
     let (page, language, file) = ("express.md", "js", "app.mjs");
-    sessions_outlive(&Framework { page, language, file, module: None, refuses: true });
+    assert_sessions_survive(&Framework { page, language, file, module: None, refuses: true });
 }
 
 #[test]
-fn django_sessions_outlive_the_member_that_a_web_process_uses() {
-    sessions_outlive(&DJANGO);
+fn django_sessions_survive_the_loss_of_a_member() {
+    assert_sessions_survive(&DJANGO);
 }
 
 #[test]
-fn with_the_module_of_its_page_django_logs_nobody_out_either() {
-    sessions_outlive(&Framework { module: Some("engine"), refuses: true, ..DJANGO });
+fn with_the_documented_session_engine_django_logs_no_user_out() {
+    assert_sessions_survive(&Framework { module: Some("engine"), refuses: true, ..DJANGO });
 }
 
 #[test]
-fn flask_sessions_outlive_the_member_that_a_web_process_uses() {
-    sessions_outlive(&Framework { page: "flask.md", refuses: true, ..DJANGO });
+fn flask_sessions_survive_the_loss_of_a_member() {
+    assert_sessions_survive(&Framework { page: "flask.md", refuses: true, ..DJANGO });
 }
 
 #[track_caller]
-fn sessions_outlive(framework: &Framework) {
+fn assert_sessions_survive(framework: &Framework) {
     let Some(clients) = Clients::find() else { return };
-    let cluster = Cluster::alone();
+    let cluster = Cluster::exclusive();
     let [resp_a, resp_b, port_a, port_b] = [0, 1, 2, 3].map(|n| cluster.spare_port(n));
     let start = |port: u16| cluster.launch().option("--resp-port", port.to_string()).start();
     let mut members = vec![start(resp_a)];
@@ -88,10 +86,10 @@ fn sessions_outlive(framework: &Framework) {
     }
     let mut web_a = start_web(framework, &clients, &cluster, "web A", resp_a, port_a);
     let mut web_b = start_web(framework, &clients, &cluster, "web B", resp_b, port_b);
-    let mut stranger = Browser::default();
+    let mut anonymous = Browser::default();
     for port in [port_a, port_b] {
-        let page = stranger.wait_for_page(&cluster, port, WEB_START_MAX);
-        assert_eq!(page, NOBODY);
+        let page = anonymous.wait_for_page(&cluster, port, WEB_START_MAX);
+        assert_eq!(page, LOGGED_OUT);
     }
 
     let mut users = USERS.map(|name| User { name, browser: Browser::default(), visits: 0 });
@@ -104,7 +102,7 @@ fn sessions_outlive(framework: &Framework) {
         }
         assert_eq!(user.visits, 4, "no visit is lost or counted twice");
     }
-    assert_eq!(stranger.wait_for_page(&cluster, port_b, Duration::ZERO), NOBODY);
+    assert_eq!(anonymous.wait_for_page(&cluster, port_b, Duration::ZERO), LOGGED_OUT);
 
     wait_until_safe(&cluster, &members);
     members.remove(0).kill();
@@ -112,9 +110,12 @@ fn sessions_outlive(framework: &Framework) {
         user.visit(&cluster, port_b, SURVIVED_MAX);
     }
     if framework.refuses {
-        let page = users[0].browser.get(port_a, "/").expect("web A itself is there");
-        assert!((500..600).contains(&page.status), "without its member web A refuses: {page:?}");
-        assert!(users[0].browser.has_cookie(), "and that logs nobody out");
+        let page = users[0].browser.get(port_a, "/").expect("web A answers");
+        assert!(
+            (500..600).contains(&page.status),
+            "without its member web A returns an error: {page:?}"
+        );
+        assert!(users[0].browser.has_cookie(), "the error does not log the user out");
     }
 
     members.push(start(resp_a));
@@ -125,9 +126,9 @@ fn sessions_outlive(framework: &Framework) {
     }
     let page = users[0].browser.get(port_a, "/logout").expect("web A answers");
     assert_eq!(page.status, 200);
-    assert_eq!(users[0].browser.wait_for_page(&cluster, port_b, Duration::ZERO), NOBODY);
+    assert_eq!(users[0].browser.wait_for_page(&cluster, port_b, Duration::ZERO), LOGGED_OUT);
     users[1].visit(&cluster, port_b, Duration::ZERO);
-    assert_eq!((web_a.status(), web_b.status()), (None, None), "both run still");
+    assert_eq!((web_a.status(), web_b.status()), (None, None), "both are still running");
 }
 
 #[track_caller]
@@ -146,7 +147,7 @@ fn start_web(
     Process::start(cluster, label, &program, [framework.file], &environment)
 }
 
-/// Somebody who logged in, and how often the site says it saw them.
+/// A logged-in user, and the number of visits that the site has counted.
 #[derive(Debug)]
 struct User {
     name: &'static str,
@@ -155,7 +156,7 @@ struct User {
 }
 
 impl User {
-    /// Asks until a page comes: it greets this user, and has counted on.
+    /// Requests the page until it is returned: it greets this user and has a higher count.
     #[track_caller]
     fn visit(&mut self, cluster: &Cluster, port: u16, bound: Duration) {
         let text = self.browser.wait_for_page(cluster, port, bound);
@@ -163,15 +164,15 @@ impl User {
             .strip_prefix(&format!("Hello, {}. Visits: ", self.name))
             .and_then(|rest| rest.trim_end().parse().ok());
         let Some(visits) = visits.filter(|visits| *visits > self.visits) else {
-            let seen = format!("{} after {} visits sees {text:?}", self.name, self.visits);
-            cluster.journal().fail(&seen);
+            let error = format!("{} after {} visits gets {text:?}", self.name, self.visits);
+            cluster.journal().fail(&error);
         };
         self.visits = visits;
     }
 }
 
 impl Browser {
-    /// Asks for the first page until it comes. What is refused is asked for again.
+    /// Requests the first page until it is returned; failed requests are repeated.
     #[track_caller]
     fn wait_for_page(&mut self, cluster: &Cluster, port: u16, bound: Duration) -> String {
         let deadline = Instant::now() + bound;
@@ -179,7 +180,9 @@ impl Browser {
             match self.get(port, "/") {
                 Ok(Page { status: 200, text }) => return text,
                 refused if Instant::now() >= deadline => {
-                    let what = format!("waited {bound:?} in vain: a page on {port}: {refused:?}");
+                    let what = format!(
+                        "timed out after {bound:?} waiting for a page on {port}: {refused:?}"
+                    );
                     cluster.journal().fail(&what);
                 }
                 _ => thread::sleep(POLL),
@@ -188,7 +191,7 @@ impl Browser {
     }
 }
 
-/// As a browser puts a name into an address.
+/// A name as a browser encodes it in a URL.
 fn percent_encoded(text: &str) -> String {
     form_urlencoded::byte_serialize(text.as_bytes()).collect()
 }

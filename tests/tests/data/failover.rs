@@ -1,4 +1,4 @@
-//! Members are lost, stand still, are restarted: what was acknowledged stays.
+//! Acknowledged writes survive members that are killed, paused and restarted.
 
 use std::slice;
 use std::thread;
@@ -12,8 +12,7 @@ use crate::keys::{expect_all, expect_none, pairs, put_all, remove_all};
 use crate::load::Load;
 use crate::safe::wait_until_safe;
 
-/// From SIGTERM to the end of the process: handing over and saying goodbye have
-/// bounds of their own.
+/// From SIGTERM to the end of the process: handing over data and leaving have limits of their own.
 const EXIT_MAX: Duration = Duration::from_secs(30);
 
 /// Changes that are acknowledged between two events.
@@ -22,9 +21,9 @@ const BETWEEN: u64 = 2_000;
 /// Writers, on all members together.
 const WRITERS: usize = 6;
 
-/// Every one of them twice, the coordinator among them and others.
+/// Each member is killed twice, as the coordinator and as another one.
 #[test]
-fn members_that_are_killed_one_after_the_other_take_nothing_acknowledged_with_them() {
+fn no_acknowledged_write_is_lost_when_members_are_killed_one_after_the_other() {
     let cluster = Cluster::new();
     let mut members = cluster.start_in_order(3);
     wait_until_safe(&cluster, &members);
@@ -34,15 +33,15 @@ fn members_that_are_killed_one_after_the_other_take_nothing_acknowledged_with_th
         members[victim].kill();
         members[victim] = cluster.start();
         wait_until_safe(&cluster, &members);
-        load.turn_to(&members);
+        load.switch_to(&members);
     }
     load.wait_for(BETWEEN);
     load.stop().check(&members);
 }
 
 #[test]
-fn a_rolling_restart_loses_nothing_and_leaves_no_write_unknown() {
-    let cluster = Cluster::alone();
+fn a_rolling_restart_loses_no_write_and_leaves_none_indeterminate() {
+    let cluster = Cluster::exclusive();
     let mut members = cluster.start_in_order(3);
     wait_until_safe(&cluster, &members);
     let load = Load::on(&members, WRITERS);
@@ -53,20 +52,20 @@ fn a_rolling_restart_loses_nothing_and_leaves_no_write_unknown() {
         assert_eq!(members[index].wait_exit(EXIT_MAX).code(), Some(0));
         members[index] = cluster.start();
         wait_until_safe(&cluster, &members);
-        load.turn_to(&members);
+        load.switch_to(&members);
     }
     load.wait_for(BETWEEN);
-    let told = load.stop();
-    told.check(&members);
-    assert_eq!(told.indeterminate, 0, "{told:?}");
-    // A writer whose member ends may have asked it for one thing just then.
-    assert!(told.broken <= (WRITERS * restarts) as u64, "{told:?}");
+    let results = load.stop();
+    results.check(&members);
+    assert_eq!(results.indeterminate, 0, "{results:?}");
+    // Each writer may have had one command in flight when its member stopped.
+    assert!(results.broken <= (WRITERS * restarts) as u64, "{results:?}");
 }
 
 #[test]
-fn of_two_members_the_one_that_is_left_serves_on() {
+fn one_member_continues_to_serve_after_the_other_of_two_is_killed() {
     for victim in [0, 1] {
-        let cluster = Cluster::alone();
+        let cluster = Cluster::exclusive();
         let mut members = cluster.start_in_order(2);
         wait_until_safe(&cluster, &members);
         let (first, second) = (pairs("first", 1_000), pairs("second", 1_000));
@@ -82,8 +81,8 @@ fn of_two_members_the_one_that_is_left_serves_on() {
 }
 
 #[test]
-fn with_two_backups_two_members_may_be_lost_at_once() {
-    let cluster = Cluster::alone();
+fn with_two_backups_two_members_can_be_killed_at_once() {
+    let cluster = Cluster::exclusive();
     let file = cluster.write("settings.toml", "[maps.\"*\"]\nbackups = 2\n");
     let start = || cluster.launch().option("--config", file.display().to_string()).start();
     let mut members: Vec<Member> = (0..4).map(|_| start()).collect();
@@ -103,20 +102,20 @@ fn with_two_backups_two_members_may_be_lost_at_once() {
     }
 }
 
-/// Members stand still one after the other, each for so long: short enough to be
-/// missed by nobody, long enough to be missed by all, or in between.
+/// Pauses members one after the other for a number of milliseconds each: too short for any member
+/// to notice, long enough for all of them to remove the member, or in between.
 #[track_caller]
-fn stand_still(count: usize, sleepers: &[(usize, u64)]) {
+fn pause_members(count: usize, pauses: &[(usize, u64)]) {
     let cluster = Cluster::new();
     let members = cluster.start_in_order(count);
     wait_until_safe(&cluster, &members);
     let load = Load::on(&members, WRITERS);
-    for (sleeper, still_ms) in sleepers {
+    for (paused, pause_ms) in pauses {
         load.wait_for(BETWEEN);
         let stopped = Instant::now();
-        members[*sleeper].signal(Signal::STOP);
-        thread::sleep(Duration::from_millis(*still_ms).saturating_sub(stopped.elapsed()));
-        members[*sleeper].signal(Signal::CONT);
+        members[*paused].signal(Signal::STOP);
+        thread::sleep(Duration::from_millis(*pause_ms).saturating_sub(stopped.elapsed()));
+        members[*paused].signal(Signal::CONT);
         wait_until_safe(&cluster, &members);
     }
     load.wait_for(BETWEEN);
@@ -124,30 +123,30 @@ fn stand_still(count: usize, sleepers: &[(usize, u64)]) {
 }
 
 #[test]
-fn a_member_of_three_that_stands_still_for_a_while_loses_nothing() {
-    stand_still(3, &[(0, 5_000), (1, 1_200), (2, 5_000), (0, 2_200), (1, 5_000)]);
+fn no_acknowledged_write_is_lost_when_one_of_three_members_is_paused() {
+    pause_members(3, &[(0, 5_000), (1, 1_200), (2, 5_000), (0, 2_200), (1, 5_000)]);
 }
 
 #[test]
-fn a_member_of_two_that_stands_still_for_a_while_loses_nothing() {
-    stand_still(2, &[(0, 5_000), (1, 1_200), (1, 5_000), (0, 2_200), (1, 2_200)]);
+fn no_acknowledged_write_is_lost_when_one_of_two_members_is_paused() {
+    pause_members(2, &[(0, 5_000), (1, 1_200), (1, 5_000), (0, 2_200), (1, 2_200)]);
 }
 
 #[test]
-fn keys_that_are_deleted_while_a_member_stands_still_do_not_come_back_with_it() {
+fn keys_deleted_while_a_member_is_paused_do_not_reappear() {
     let cluster = Cluster::new();
     let members = cluster.start_in_order(3);
     wait_until_safe(&cluster, &members);
     let (gone, kept) = (pairs("gone", 2_000), pairs("kept", 2_000));
-    for sleeper in 0..members.len() {
-        let awake: Vec<&Member> =
-            members.iter().filter(|member| member.index() != members[sleeper].index()).collect();
-        put_all(&mut members[sleeper].client(), &gone);
-        put_all(&mut members[sleeper].client(), &kept);
-        members[sleeper].signal(Signal::STOP);
-        cluster.agree(awake.iter().copied());
-        remove_all(&mut awake[0].client(), &gone);
-        members[sleeper].signal(Signal::CONT);
+    for paused in 0..members.len() {
+        let running: Vec<&Member> =
+            members.iter().filter(|member| member.index() != members[paused].index()).collect();
+        put_all(&mut members[paused].client(), &gone);
+        put_all(&mut members[paused].client(), &kept);
+        members[paused].signal(Signal::STOP);
+        cluster.agree(running.iter().copied());
+        remove_all(&mut running[0].client(), &gone);
+        members[paused].signal(Signal::CONT);
         wait_until_safe(&cluster, &members);
         for member in &members {
             expect_none(&mut member.client(), &gone);
@@ -157,8 +156,8 @@ fn keys_that_are_deleted_while_a_member_stands_still_do_not_come_back_with_it() 
 }
 
 #[test]
-fn keys_that_are_deleted_do_not_come_back_when_members_are_killed() {
-    let cluster = Cluster::alone();
+fn deleted_keys_do_not_reappear_when_members_are_killed() {
+    let cluster = Cluster::exclusive();
     let mut members = cluster.start_in_order(3);
     wait_until_safe(&cluster, &members);
     let (gone, kept) = (pairs("gone", 2_000), pairs("kept", 2_000));
@@ -176,22 +175,22 @@ fn keys_that_are_deleted_do_not_come_back_when_members_are_killed() {
     }
 }
 
-/// Alone it has all of it already, and nobody to give it to.
+/// There is no member to hand its data over to.
 #[test]
-fn the_last_member_stops_at_once_whatever_it_holds() {
-    let cluster = Cluster::alone();
+fn the_last_member_stops_immediately_regardless_of_its_data() {
+    let cluster = Cluster::exclusive();
     let mut member = cluster.start();
     wait_until_safe(&cluster, slice::from_ref(&member));
     put_all(&mut member.client(), &pairs("last", 10_000));
-    let asked = Instant::now();
+    let started = Instant::now();
     member.signal(Signal::TERM);
     assert_eq!(member.wait_exit(EXIT_MAX).code(), Some(0));
-    let took = asked.elapsed();
+    let took = started.elapsed();
     assert!(took < Duration::from_secs(5), "it took {took:?}");
 }
 
 #[test]
-fn a_member_that_leaves_answers_what_its_clients_have_begun() {
+fn a_member_that_leaves_answers_pending_commands() {
     const CLIENTS: usize = 16;
     const LEAVES: usize = 5;
     let cluster = Cluster::new();
@@ -199,15 +198,15 @@ fn a_member_that_leaves_answers_what_its_clients_have_begun() {
     for round in 0..LEAVES {
         members.push(cluster.start());
         wait_until_safe(&cluster, &members);
-        let mut leaves = members.pop().expect("two of them");
+        let mut leaver = members.pop().expect("two of them");
         let key = |number: usize| format!("count:{round}:{number}");
         let counted: Vec<i64> = thread::scope(|scope| {
             let count = |number: usize| {
-                let mut client = leaves.client();
+                let mut client = leaver.client();
                 let request = format!("INCR {}", key(number));
                 scope.spawn(move || {
                     let mut last = 0;
-                    while let Ok(answer) = client.ask(&request) {
+                    while let Ok(answer) = client.command(&request) {
                         last = answer.integer().unwrap_or_else(|| panic!("{answer:?}"));
                     }
                     last
@@ -215,14 +214,14 @@ fn a_member_that_leaves_answers_what_its_clients_have_begun() {
             };
             let clients: Vec<_> = (0..CLIENTS).map(count).collect();
             thread::sleep(Duration::from_millis(200));
-            leaves.signal(Signal::TERM);
+            leaver.signal(Signal::TERM);
             clients.into_iter().map(|client| client.join().expect("it counts")).collect()
         });
-        assert_eq!(leaves.wait_exit(EXIT_MAX).code(), Some(0));
+        assert_eq!(leaver.wait_exit(EXIT_MAX).code(), Some(0));
         let mut client = members[0].client();
         for (number, last) in counted.into_iter().enumerate() {
             assert!(last > 0, "client {number} was served");
-            let kept = client.ask(&format!("GET {}", key(number))).unwrap();
+            let kept = client.command(&format!("GET {}", key(number))).unwrap();
             assert_eq!(kept, Value::from(last.to_string().as_str()), "client {number}");
         }
     }

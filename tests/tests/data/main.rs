@@ -1,5 +1,5 @@
-//! What members hold together, asked for by RESP. Each module is one promise to
-//! users; each test is a sentence of it.
+//! The data of a cluster, accessed over RESP. Each module covers one guarantee to users; each test
+//! states one aspect of it.
 
 mod failover;
 mod keys;

@@ -5,7 +5,7 @@ use std::io::{ErrorKind, Write as _};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use convoke_tests::cluster::SOON;
+use convoke_tests::cluster::TIMEOUT;
 use convoke_tests::resp::{Client, Value};
 use convoke_tests::slots::Slots;
 use convoke_tests::{Cluster, Member};
@@ -13,20 +13,19 @@ use rustix::process::Signal;
 
 use crate::safe::wait_until_safe;
 
-/// What a member holds for all clients together, in KiB.
+/// The memory limit of all clients of a member together, in KiB.
 const HELD_KIB_MAX: u64 = 512 << 10;
 
-/// Beyond it: one request of the largest size that has begun to arrive, and what the
-/// allocator keeps.
+/// On top of it: one incoming request of the largest size, and the overhead of the allocator.
 const BEYOND_KIB_MAX: u64 = 192 << 10;
 
-/// A value at the limit.
+/// The largest value.
 const VALUE_BYTES_MAX: usize = 64 << 20;
 
-/// A write that makes no progress for this long is held back.
-const HELD_BACK: Duration = Duration::from_millis(500);
+/// A write that makes no progress for this time is throttled by the member.
+const STALLED: Duration = Duration::from_millis(500);
 
-/// Checks that the member has never held more than `kib` beyond what it held `before`.
+/// Checks that the peak memory of the member is at most `kib` above `before`.
 #[track_caller]
 fn expect_peak_below(member: &Member, before: u64, kib: u64) {
     let (_, peak) = member.resident_kib();
@@ -34,12 +33,12 @@ fn expect_peak_below(member: &Member, before: u64, kib: u64) {
     assert!(more <= kib, "{} MiB more than before, {} are allowed", more >> 10, kib >> 10);
 }
 
-/// Asks again while the member is busy, until it is not.
+/// Repeats the command while the member answers `BUSY`.
 #[track_caller]
-fn until_not_busy(client: &mut Client, line: &str) -> Value {
-    let deadline = Instant::now() + SOON;
+fn retry_while_busy(client: &mut Client, line: &str) -> Value {
+    let deadline = Instant::now() + TIMEOUT;
     loop {
-        let answer = client.ask(line).unwrap();
+        let answer = client.command(line).unwrap();
         if !answer.error().is_some_and(|text| text.starts_with("BUSY ")) {
             return answer;
         }
@@ -49,48 +48,48 @@ fn until_not_busy(client: &mut Client, line: &str) -> Value {
 }
 
 #[test]
-fn transactions_that_are_never_done_hold_a_bounded_amount() {
+fn unfinished_transactions_use_bounded_memory() {
     const CLIENTS: usize = 24;
     const COMMANDS: usize = 60;
-    let cluster = Cluster::alone();
+    let cluster = Cluster::exclusive();
     let member = cluster.start();
     let (before, _) = member.resident_kib();
     let value = vec![b'v'; 1 << 20];
     let mut clients: Vec<Client> = (0..CLIENTS).map(|_| member.client()).collect();
     let mut busy = 0;
     for client in &mut clients {
-        assert_eq!(client.ask("MULTI").unwrap(), Value::ok());
+        assert_eq!(client.command("MULTI").unwrap(), Value::ok());
         for number in 0..COMMANDS {
             let key = format!("k:{number}");
             let answer = client.call(&[b"SET", key.as_bytes(), &value]).unwrap();
             busy += usize::from(answer.error().is_some_and(|text| text.starts_with("BUSY ")));
         }
     }
-    assert!(busy > 0, "{} MiB were taken", CLIENTS * COMMANDS);
+    assert!(busy > 0, "{} MiB were accepted", CLIENTS * COMMANDS);
     expect_peak_below(&member, before, HELD_KIB_MAX + BEYOND_KIB_MAX);
     let mut other = member.client();
-    assert_eq!(other.ask("PING").unwrap(), Value::Word("PONG".to_owned()));
-    let last = clients.last_mut().unwrap().ask("EXEC").unwrap();
+    assert_eq!(other.command("PING").unwrap(), Value::Simple("PONG".to_owned()));
+    let last = clients.last_mut().unwrap().command("EXEC").unwrap();
     assert!(last.error().is_some_and(|text| text.starts_with("EXECABORT ")), "{last:?}");
     drop(clients);
-    assert_eq!(until_not_busy(&mut other, "SET a 1"), Value::ok());
-    assert_eq!(other.ask("DBSIZE").unwrap(), Value::Integer(1), "nothing else was done");
+    assert_eq!(retry_while_busy(&mut other, "SET a 1"), Value::ok());
+    assert_eq!(other.command("DBSIZE").unwrap(), Value::Integer(1), "nothing else was executed");
 }
 
 #[test]
-fn long_requests_that_never_end_hold_a_bounded_amount_and_one_at_a_time_ends() {
+fn incomplete_large_requests_use_bounded_memory_and_can_be_completed() {
     const CLIENTS: usize = 20;
-    let cluster = Cluster::alone();
+    let cluster = Cluster::exclusive();
     let member = cluster.start();
     let (before, _) = member.resident_kib();
     let head = format!("*3\r\n$3\r\nSET\r\n$1\r\nk\r\n${VALUE_BYTES_MAX}\r\n");
     let chunk = vec![b'v'; 1 << 20];
-    let mut held_back = 0;
+    let mut stalled = 0;
     let mut clients: Vec<(Client, usize)> = Vec::new();
     for _ in 0..CLIENTS {
         let mut client = member.client();
         client.send_bytes(head.as_bytes()).unwrap();
-        client.stream().set_write_timeout(Some(HELD_BACK)).unwrap();
+        client.stream().set_write_timeout(Some(STALLED)).unwrap();
         let mut sent = 0;
         // All but the last chunk.
         while sent < VALUE_BYTES_MAX - chunk.len() {
@@ -100,28 +99,28 @@ fn long_requests_that_never_end_hold_a_bounded_amount_and_one_at_a_time_ends() {
                     let is_timeout =
                         matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut);
                     assert!(is_timeout, "{error}");
-                    held_back += 1;
+                    stalled += 1;
                     break;
                 }
             }
         }
         clients.push((client, sent));
     }
-    assert!(held_back > 0, "{} MiB were taken", CLIENTS * 63);
+    assert!(stalled > 0, "{} MiB were accepted", CLIENTS * 63);
     expect_peak_below(&member, before, HELD_KIB_MAX + BEYOND_KIB_MAX);
     let mut other = member.client();
-    let answer = other.ask("GET a").unwrap();
+    let answer = other.command("GET a").unwrap();
     assert!(answer.error().is_some_and(|text| text.starts_with("BUSY ")), "{answer:?}");
-    // All requests come to their end, one at a time, and are answered.
+    // All requests are completed, one at a time, and answered.
     let threads: Vec<_> = clients
         .into_iter()
         .map(|(mut client, sent)| {
             thread::spawn(move || {
-                client.stream().set_write_timeout(Some(2 * SOON)).unwrap();
+                client.stream().set_write_timeout(Some(2 * TIMEOUT)).unwrap();
                 let mut rest = vec![b'v'; VALUE_BYTES_MAX - sent];
                 rest.extend(b"\r\n");
                 client.send_bytes(&rest).unwrap();
-                client.set_patience(2 * SOON);
+                client.set_timeout(2 * TIMEOUT);
                 client.receive().unwrap()
             })
         })
@@ -131,13 +130,13 @@ fn long_requests_that_never_end_hold_a_bounded_amount_and_one_at_a_time_ends() {
         let is_busy = answer.error().is_some_and(|text| text.starts_with("BUSY "));
         assert!(is_busy || answer == Value::ok(), "{answer:?}");
     }
-    assert_eq!(until_not_busy(&mut other, "SET a 1"), Value::ok());
+    assert_eq!(retry_while_busy(&mut other, "SET a 1"), Value::ok());
 }
 
 #[test]
-fn answers_behind_one_that_takes_long_are_bounded() {
+fn pipelined_answers_behind_a_slow_one_use_bounded_memory() {
     const COMMANDS: usize = 2_000;
-    let cluster = Cluster::alone();
+    let cluster = Cluster::exclusive();
     let file = cluster.write("settings.toml", "[maps.\"*\"]\nbackups = 0\n").display().to_string();
     let members: Vec<Member> =
         (0..2).map(|_| cluster.launch().option("--config", &file).start()).collect();
@@ -145,11 +144,11 @@ fn answers_behind_one_that_takes_long_are_bounded() {
     let mut client = members[0].client();
     // A key on each member.
     let (slots, here) = (Slots::of(&cluster, &members), members[0].resp());
-    let led = |by_this: bool| {
+    let key = |owned_by_this: bool| {
         let mut keys = (0..).map(|number| format!("k:{number}"));
-        keys.find(|key| (slots.owner(key.as_bytes()) == here) == by_this).unwrap()
+        keys.find(|key| (slots.owner(key.as_bytes()) == here) == owned_by_this).unwrap()
     };
-    let (near, far) = (led(true), led(false));
+    let (near, far) = (key(true), key(false));
     let value = vec![b'v'; 1 << 20];
     assert_eq!(client.call(&[b"SET", near.as_bytes(), &value]).unwrap(), Value::ok());
     let (before, _) = members[0].resident_kib();
@@ -159,8 +158,8 @@ fn answers_behind_one_that_takes_long_are_bounded() {
     requests.extend((1..COMMANDS).map(|_| vec!["GET".to_owned(), near.clone()]));
     let bytes: String = requests.iter().map(|words| format!("{}\r\n", words.join(" "))).collect();
     client.send_bytes(bytes.as_bytes()).unwrap();
-    client.set_patience(2 * SOON);
-    // It is answered, even if with an error, and then the others are.
+    client.set_timeout(2 * TIMEOUT);
+    // It is answered, possibly with an error, and then the others are.
     client.receive().unwrap();
     for _ in 1..COMMANDS {
         assert_eq!(client.receive().unwrap(), Value::Bytes(value.clone()));

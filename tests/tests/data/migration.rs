@@ -1,5 +1,4 @@
-//! Data moves to members that come and from members that leave, while clients
-//! go on.
+//! Data moves to members that join and from members that leave, while clients continue.
 
 use std::thread;
 use std::time::{Duration, Instant};
@@ -15,20 +14,19 @@ use crate::safe::{wait_until_safe, wait_until_safe_within};
 const VALUES: usize = 2_000;
 const VALUE_BYTES: usize = 100 << 10;
 
-/// Values that are on their way at once.
-const AT_ONCE: usize = 8;
+/// Values in one pipeline.
+const PIPELINE: usize = 8;
 
-/// From a member that came until it has its share of that.
+/// From the join of a member until it has its share of the data.
 const MOVED_MAX: Duration = Duration::from_secs(120);
 
-/// From SIGTERM to the end of the process: handing over and saying goodbye have
-/// bounds of their own.
+/// From SIGTERM to the end of the process: handing over data and leaving have limits of their own.
 const EXIT_MAX: Duration = Duration::from_secs(30);
 
-/// Changes of small keys that are acknowledged in between.
+/// Changes of small keys that are acknowledged between two events.
 const BETWEEN: u64 = 1_000;
 
-/// What the nth value is: nothing like the others.
+/// The nth value, different from all others.
 fn value(n: usize) -> Vec<u8> {
     format!("{n:08} ").into_bytes().into_iter().cycle().take(VALUE_BYTES).collect()
 }
@@ -37,10 +35,10 @@ fn name(n: usize) -> Vec<u8> {
     format!("bulk:{n}").into_bytes()
 }
 
-/// The numbers of all values, in portions.
-fn portions(from: usize, step: usize) -> impl Iterator<Item = Vec<usize>> {
+/// The numbers of all values, in batches.
+fn batches(from: usize, step: usize) -> impl Iterator<Item = Vec<usize>> {
     let all: Vec<usize> = (from..VALUES).step_by(step).collect();
-    all.chunks(AT_ONCE).map(<[usize]>::to_vec).collect::<Vec<_>>().into_iter()
+    all.chunks(PIPELINE).map(<[usize]>::to_vec).collect::<Vec<_>>().into_iter()
 }
 
 #[track_caller]
@@ -49,7 +47,7 @@ fn put_values(members: &[Member]) {
         for (by, member) in members.iter().enumerate() {
             let mut client = member.client();
             scope.spawn(move || {
-                for some in portions(by, members.len()) {
+                for some in batches(by, members.len()) {
                     let requests: Vec<Vec<Vec<u8>>> =
                         some.iter().map(|n| vec![b"SET".to_vec(), name(*n), value(*n)]).collect();
                     let answers = client.call_all(&requests).expect("the member answers");
@@ -64,7 +62,7 @@ fn put_values(members: &[Member]) {
 fn expect_values(member: &Member) {
     let mut client = member.client();
     let mut wrong = Vec::new();
-    for some in portions(0, 1) {
+    for some in batches(0, 1) {
         let requests: Vec<Vec<Vec<u8>>> =
             some.iter().map(|n| vec![b"GET".to_vec(), name(*n)]).collect();
         let answers = client.call_all(&requests).expect("the member answers");
@@ -78,8 +76,8 @@ fn expect_values(member: &Member) {
 }
 
 #[test]
-fn clients_go_on_while_200_megabytes_move_to_a_member_that_joins_and_from_one_that_leaves() {
-    let cluster = Cluster::alone();
+fn clients_continue_while_200_megabytes_move_to_a_joining_and_from_a_leaving_member() {
+    let cluster = Cluster::exclusive();
     let mut members = cluster.start_in_order(2);
     wait_until_safe(&cluster, &members);
     put_values(&members);
@@ -91,38 +89,37 @@ fn clients_go_on_while_200_megabytes_move_to_a_member_that_joins_and_from_one_th
     let (joined, before) = (Instant::now(), load.acknowledged());
     wait_until_safe_within(MOVED_MAX, &cluster, &members);
     let (took, meanwhile) = (joined.elapsed(), load.acknowledged() - before);
-    println!("safe {took:?} after the third member was there, {meanwhile} changes meanwhile");
-    assert!(meanwhile > 0, "clients had to wait until all was moved");
+    println!("safe {took:?} after the third member joined, {meanwhile} changes meanwhile");
+    assert!(meanwhile > 0, "clients were blocked until all data was moved");
     for member in &members {
         let held = member.status().data["primary"].as_u64();
-        assert!(held.is_some_and(|held| held > 0), "each has its share: {held:?}");
+        assert!(held.is_some_and(|held| held > 0), "each member has its share: {held:?}");
         expect_values(member);
     }
 
-    load.turn_to(&members[1..]);
+    load.switch_to(&members[1..]);
     load.wait_for(BETWEEN);
     let mut leaver = members.remove(0);
-    let asked = Instant::now();
+    let started = Instant::now();
     leaver.signal(Signal::TERM);
     assert_eq!(leaver.wait_exit(EXIT_MAX).code(), Some(0));
-    println!("gone {:?} after SIGTERM", asked.elapsed());
+    println!("stopped {:?} after SIGTERM", started.elapsed());
     let handed_over = leaver.count_lines(&["not all data was handed over"]) == 0;
     assert!(handed_over, "it left before the others had everything");
     load.wait_for(BETWEEN);
-    let told = load.stop();
+    let results = load.stop();
     wait_until_safe(&cluster, &members);
-    told.check(&members);
-    assert_eq!(told.indeterminate, 0, "{told:?}");
+    results.check(&members);
+    assert_eq!(results.indeterminate, 0, "{results:?}");
     for member in &members {
         expect_values(member);
     }
 }
 
-/// Copies are on their way when the one that sends them is lost, or the one that
-/// takes them, or the one that is about to leave.
+/// Data is being copied when its sender, its receiver or a leaving member is killed.
 #[test]
-fn a_member_that_is_lost_while_data_moves_takes_nothing_with_it() {
-    let cluster = Cluster::alone();
+fn no_data_is_lost_when_a_member_is_killed_while_data_moves() {
+    let cluster = Cluster::exclusive();
     let mut members = cluster.start_in_order(2);
     wait_until_safe(&cluster, &members);
     put_values(&members);
@@ -133,7 +130,7 @@ fn a_member_that_is_lost_while_data_moves_takes_nothing_with_it() {
         cluster.agree(&members);
         members.remove(victim).kill();
         wait_until_safe_within(MOVED_MAX, &cluster, &members);
-        load.turn_to(&members);
+        load.switch_to(&members);
         load.wait_for(BETWEEN);
         load.stop().check(&members);
         members.iter().for_each(expect_values);
@@ -146,7 +143,7 @@ fn a_member_that_is_lost_while_data_moves_takes_nothing_with_it() {
     members[0].wait_for_line(EXIT_MAX, &["leaving"]);
     members.remove(0).kill();
     wait_until_safe_within(MOVED_MAX, &cluster, &members);
-    load.turn_to(&members);
+    load.switch_to(&members);
     load.wait_for(BETWEEN);
     load.stop().check(&members);
     members.iter().for_each(expect_values);

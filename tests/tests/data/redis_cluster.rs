@@ -1,14 +1,14 @@
-//! What a member says of the cluster to clients that know Redis Cluster, and to others.
+//! CLUSTER commands, with and without `--redis-cluster`, and the addresses advertised to clients.
 
-use convoke_tests::cluster::SOON;
+use convoke_tests::cluster::TIMEOUT;
 use convoke_tests::resp::Value;
 use convoke_tests::{Cluster, Launch, Member};
 
 use super::safe::wait_until_safe;
 
 #[test]
-fn without_the_option_a_member_answers_as_a_redis_that_is_no_cluster() {
-    let cluster = Cluster::alone();
+fn without_redis_cluster_a_member_answers_like_a_standalone_redis() {
+    let cluster = Cluster::exclusive();
     let member = cluster.start();
     let mut client = member.client();
     let disabled = "ERR This instance has cluster support disabled";
@@ -26,22 +26,22 @@ fn without_the_option_a_member_answers_as_a_redis_that_is_no_cluster() {
         "READWRITE",
         "ASKING",
     ] {
-        assert_eq!(client.ask(line).unwrap().error(), Some(disabled), "{line}");
+        assert_eq!(client.command(line).unwrap().error(), Some(disabled), "{line}");
     }
-    let info = client.ask("INFO cluster").unwrap();
+    let info = client.command("INFO cluster").unwrap();
     let info = String::from_utf8_lossy(info.bytes().unwrap()).into_owned();
     assert!(info.contains("cluster_enabled:0"), "{info}");
-    let unknown = client.ask("CLUSTER NONSENSE").unwrap();
+    let unknown = client.command("CLUSTER NONSENSE").unwrap();
     assert!(unknown.error().unwrap().contains("unknown subcommand"), "{unknown:?}");
 }
 
 fn text(client: &mut convoke_tests::resp::Client, line: &str) -> String {
-    let answer = client.ask(line).unwrap();
+    let answer = client.command(line).unwrap();
     let bytes = answer.bytes().or_else(|| answer.error().map(str::as_bytes));
     String::from_utf8_lossy(bytes.unwrap_or_default()).into_owned()
 }
 
-/// Two nodes, the first of which is dialled otherwise than it listens.
+/// Two nodes, the first of which advertises another address than it listens on.
 fn pair<'c>(cluster: &'c Cluster, change: impl FnOnce(Launch<'c>) -> Launch<'c>) -> Vec<Member> {
     let node = || cluster.launch().flag("--redis-cluster");
     let members = vec![change(node()).start(), node().start()];
@@ -50,15 +50,15 @@ fn pair<'c>(cluster: &'c Cluster, change: impl FnOnce(Launch<'c>) -> Launch<'c>)
 }
 
 #[test]
-fn clients_are_sent_where_the_operator_says_that_they_dial() {
-    let cluster = Cluster::alone();
+fn clients_are_redirected_to_the_public_addresses() {
+    let cluster = Cluster::exclusive();
     let members = pair(&cluster, |launch| {
         launch
             .option("--resp-public-address", "cache-1.example:7777")
             .option("--http-public-address", ":8888")
     });
     let mut client = members[1].client();
-    let slots = client.ask("CLUSTER SLOTS").unwrap();
+    let slots = client.command("CLUSTER SLOTS").unwrap();
     let named = slots.list().unwrap().iter().any(|run| {
         let node = run.list().unwrap()[2].list().unwrap();
         let metadata = node[3].list().unwrap();
@@ -69,7 +69,7 @@ fn clients_are_sent_where_the_operator_says_that_they_dial() {
     assert!(named, "{slots:?}");
     let nodes = text(&mut client, "CLUSTER NODES");
     assert!(nodes.contains(" 127.0.0.1:7777@17777,cache-1.example "), "{nodes}");
-    let shards = format!("{:?}", client.ask("CLUSTER SHARDS").unwrap());
+    let shards = format!("{:?}", client.command("CLUSTER SHARDS").unwrap());
     assert!(!shards.is_empty());
     let moved = (0..100).map(|key| text(&mut client, &format!("GET k:{key}")));
     let moved: Vec<String> = moved.filter(|answer| answer.starts_with("MOVED ")).collect();
@@ -85,8 +85,8 @@ fn clients_are_sent_where_the_operator_says_that_they_dial() {
 }
 
 #[test]
-fn what_is_left_out_of_an_address_for_clients_stays_as_it_is() {
-    let cluster = Cluster::alone();
+fn a_public_address_without_a_port_keeps_the_port() {
+    let cluster = Cluster::exclusive();
     let members = pair(&cluster, |launch| launch.option("--resp-public-address", "192.0.2.7"));
     let (mut client, port) = (members[1].client(), members[0].resp().port());
     let nodes = text(&mut client, "CLUSTER NODES");
@@ -94,11 +94,11 @@ fn what_is_left_out_of_an_address_for_clients_stays_as_it_is() {
 }
 
 #[test]
-fn an_address_for_clients_is_read_with_care() {
+fn public_addresses_for_clients_are_validated() {
     let cluster = Cluster::new();
     for option in ["--resp-public-address", "--http-public-address"] {
         for wrong in ["", ":0", "7000", "a:70000", "0.0.0.0", "two words"] {
-            let ended = cluster.launch().flag(&format!("{option}={wrong}")).run(SOON);
+            let ended = cluster.launch().flag(&format!("{option}={wrong}")).run(TIMEOUT);
             let line = ended.refusal();
             assert!(line.contains(option) && line.contains("or :port"), "{line}");
         }

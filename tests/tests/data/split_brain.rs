@@ -1,14 +1,14 @@
-//! Networks split and heal: both sides go on, and what both took is there after.
+//! Networks split and heal: both sides continue, and the writes of both are merged.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use convoke_tests::cluster::SOON;
+use convoke_tests::cluster::TIMEOUT;
 use convoke_tests::resp::Value;
 use convoke_tests::{Cluster, Lab, Member};
 
-use crate::keys::{expect_all, expect_none, not_there, pairs, put_all, remove_all};
+use crate::keys::{expect_all, expect_none, missing_keys, pairs, put_all, remove_all};
 use crate::load::Load;
 use crate::safe::wait_until_safe;
 
@@ -25,8 +25,8 @@ fn start(cluster: &Cluster, lab: &Lab, settings: &str) -> Vec<Member> {
     members
 }
 
-/// Splits `members` in those before and those from `at`; both sides write, and
-/// all of it is there when they are together again.
+/// Splits `count` members at index `at`; both sides write, and all writes are present after the
+/// merge.
 #[track_caller]
 fn both_sides_write(count: usize, at: usize) {
     let cluster = Cluster::new();
@@ -55,20 +55,20 @@ fn both_sides_write(count: usize, at: usize) {
 }
 
 #[test]
-fn what_two_halves_wrote_is_all_there_when_they_are_one_again() {
+fn writes_of_both_halves_are_merged() {
     both_sides_write(4, 2);
 }
 
 #[test]
-fn what_one_member_wrote_alone_is_there_when_it_is_back_with_the_others() {
+fn writes_of_an_isolated_member_are_merged() {
     both_sides_write(3, 2);
 }
 
-/// Between the split and the moment when all know of it, too.
+/// Including writes between the split and its detection.
 #[test]
-fn what_clients_write_all_the_time_on_both_sides_is_there_when_they_are_one_again() {
+fn continuous_writes_on_both_sides_are_merged() {
     const BETWEEN: u64 = 2_000;
-    let cluster = Cluster::alone();
+    let cluster = Cluster::exclusive();
     let Some(lab) = Lab::of(4) else { return };
     let members = start(&cluster, &lab, "");
     let load = Load::of_puts_on(&members, 8);
@@ -85,12 +85,12 @@ fn what_clients_write_all_the_time_on_both_sides_is_there_when_they_are_one_agai
     load.stop().check(&members);
 }
 
-/// The members that the others join have all of it, and go on having it: nobody
-/// may find a key missing while what the others bring is merged.
+/// The members of the surviving cluster hold their keys throughout: no key may be missing while
+/// the data of the joining side is merged.
 #[track_caller]
-fn the_joined_side_misses_nothing(count: usize, at: usize) {
+fn assert_no_key_is_missing_during_the_merge(count: usize, at: usize) {
     const KEYS: usize = 20_000;
-    let cluster = Cluster::alone();
+    let cluster = Cluster::exclusive();
     let Some(lab) = Lab::of(count) else { return };
     let members = start(&cluster, &lab, "");
     lab.split();
@@ -109,7 +109,7 @@ fn the_joined_side_misses_nothing(count: usize, at: usize) {
                 scope.spawn(move || {
                     let (mut missing, mut rounds) = (Vec::new(), 0);
                     while !is_over.load(Ordering::Relaxed) {
-                        missing.extend(not_there(&mut client, held));
+                        missing.extend(missing_keys(&mut client, held));
                         rounds += 1;
                     }
                     (missing, rounds)
@@ -135,19 +135,18 @@ fn the_joined_side_misses_nothing(count: usize, at: usize) {
 }
 
 #[test]
-fn the_half_that_the_other_joins_misses_nothing_meanwhile() {
-    the_joined_side_misses_nothing(4, 2);
+fn no_key_is_missing_on_the_surviving_half_during_a_merge() {
+    assert_no_key_is_missing_during_the_merge(4, 2);
 }
 
 #[test]
-fn the_larger_side_that_the_smaller_joins_misses_nothing_meanwhile() {
-    the_joined_side_misses_nothing(3, 2);
+fn no_key_is_missing_on_the_larger_side_during_a_merge() {
+    assert_no_key_is_missing_during_the_merge(3, 2);
 }
 
-/// A change that begins from nothing, though there was something, would stay as
-/// the later one.
+/// A counter that restarts from zero would win the merge as the later write.
 #[test]
-fn counters_of_the_side_that_is_joined_go_on_from_what_they_were() {
+fn counters_of_the_surviving_side_do_not_restart_during_a_merge() {
     const COUNTERS: usize = 5_000;
     const BEFORE: usize = 1_000_000;
     let cluster = Cluster::new();
@@ -182,16 +181,16 @@ fn counters_of_the_side_that_is_joined_go_on_from_what_they_were() {
         counting.join().expect("it counts")
     });
     let (times, some) = (low.len(), &low[..low.len().min(5)]);
-    assert!(low.is_empty(), "{times} times a counter began anew, such as {some:?}");
+    assert!(low.is_empty(), "{times} times a counter restarted from zero, such as {some:?}");
 }
 
 /// The clocks of the two sides of a split follow the same machine's, each at its own pace: of
 /// two writes that are closer together, either may count as the later one.
 const CLOCKS_DIFFER_MAX: Duration = Duration::from_millis(200);
 
-/// The later writer is once on this side and once on that one.
+/// Each side has the later write once.
 #[test]
-fn of_a_key_that_both_sides_wrote_the_later_value_stays() {
+fn the_later_write_wins_for_a_key_that_both_sides_wrote() {
     let cluster = Cluster::new();
     let Some(lab) = Lab::of(4) else { return };
     let members = start(&cluster, &lab, "");
@@ -208,9 +207,9 @@ fn of_a_key_that_both_sides_wrote_the_later_value_stays() {
         put_all(&mut first[0].client(), &with(word, "first"));
         thread::sleep(CLOCKS_DIFFER_MAX);
         put_all(&mut then[0].client(), &with(word, "then"));
-        // Written on this side, and removed on that one after it.
+        // Set on one side, and deleted on the other one after it.
         let word = format!("{word}-gone");
-        put_all(&mut then[0].client(), &with(&word, "of no avail"));
+        put_all(&mut then[0].client(), &with(&word, "overwritten"));
         put_all(&mut first[0].client(), &with(&word, "first"));
         thread::sleep(CLOCKS_DIFFER_MAX);
         remove_all(&mut then[0].client(), &with(&word, ""));
@@ -227,10 +226,10 @@ fn of_a_key_that_both_sides_wrote_the_later_value_stays() {
 }
 
 #[test]
-fn with_fewer_members_than_there_must_be_writes_are_refused_and_reads_go_on() {
+fn below_min_members_writes_are_refused_and_reads_are_served() {
     let cluster = Cluster::new();
     let Some(lab) = Lab::of(3) else { return };
-    // Each member has everything.
+    // Each member has all data.
     let members = start(&cluster, &lab, "min-members = 2\n[maps.\"*\"]\nbackups = 2\n");
     let before = pairs("before", 1_000);
     put_all(&mut members[0].client(), &before);
@@ -238,29 +237,31 @@ fn with_fewer_members_than_there_must_be_writes_are_refused_and_reads_go_on() {
     let (left, right) = members.split_at(2);
     cluster.agree(left);
     cluster.agree(right);
-    let mut lone = right[0].client();
-    let deadline = Instant::now() + SOON;
-    // It knows that it is alone a moment after it has said so.
+    let mut isolated = right[0].client();
+    let deadline = Instant::now() + TIMEOUT;
+    // The limit takes effect shortly after the view is logged.
     let refusal = loop {
-        if let Value::Error(text) = lone.ask("SET lone 1").unwrap() {
+        if let Value::Error(text) = isolated.command("SET isolated 1").unwrap() {
             break text;
         }
-        assert!(Instant::now() < deadline, "it still writes");
+        assert!(Instant::now() < deadline, "writes are still accepted");
     };
-    for line in ["INCR lone:count", "DEL before:0", "RPUSH lone:list 1", "EXPIRE before:0 1"] {
-        let answer = lone.ask(line).unwrap();
+    for line in
+        ["INCR isolated:count", "DEL before:0", "RPUSH isolated:list 1", "EXPIRE before:0 1"]
+    {
+        let answer = isolated.command(line).unwrap();
         assert_eq!(answer.error(), Some(refusal.as_str()), "{line}");
     }
-    expect_all(&mut lone, &before);
+    expect_all(&mut isolated, &before);
     let together = pairs("together", 1_000);
     put_all(&mut left[1].client(), &together);
     lab.heal();
     wait_until_safe(&cluster, &members);
-    put_all(&mut lone, &pairs("after", 500));
+    put_all(&mut isolated, &pairs("after", 500));
     for member in &members {
         expect_all(&mut member.client(), &before);
         expect_all(&mut member.client(), &together);
     }
     assert!(refusal.starts_with("NOREPLICAS"), "{refusal}");
-    assert!(refusal.contains("--min-members"), "an operator would want to know why: {refusal}");
+    assert!(refusal.contains("--min-members"), "the error names the option: {refusal}");
 }

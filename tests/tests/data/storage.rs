@@ -1,31 +1,32 @@
-//! What one member takes, any member serves; for as long and as much as it should.
+//! Any member serves what another one has stored, within limits of time, size and memory; pub/sub
+//! reaches subscribers of all members.
 
 use std::thread;
 use std::time::{Duration, Instant};
 
-use convoke_tests::cluster::SOON;
+use convoke_tests::cluster::TIMEOUT;
 use convoke_tests::resp::{Client, Value};
 use convoke_tests::{Cluster, Member};
 
 use crate::keys::{expect_all, pairs, put_all, remove_all};
 use crate::safe::wait_until_safe;
 
-/// Bytes that a value has at most.
+/// The largest value, in bytes.
 const VALUE_BYTES_MAX: usize = 64 << 20;
 
-/// The bound of a map that has one, in bytes.
+/// The memory limit of maps that have one, in bytes.
 const MAP_BYTES_MAX: u64 = 8 << 20;
 
-/// Two members that store, and a lite one.
+/// Two members that store data, and a lite member.
 #[track_caller]
-fn two_and_a_lite_one(cluster: &Cluster) -> Vec<Member> {
+fn two_members_and_a_lite_one(cluster: &Cluster) -> Vec<Member> {
     let mut members = cluster.start_in_order(2);
     members.push(cluster.launch().flag("--lite").start());
     wait_until_safe(cluster, &members);
     members
 }
 
-/// Two members with a file of settings.
+/// Two members with a configuration file.
 #[track_caller]
 fn two_with(cluster: &Cluster, settings: &str) -> Vec<Member> {
     let file = cluster.write("settings.toml", settings).display().to_string();
@@ -40,9 +41,9 @@ fn clients(members: &[Member]) -> Vec<Client> {
 }
 
 #[test]
-fn what_one_member_takes_any_member_serves_lite_ones_too() {
+fn a_value_set_through_one_member_is_readable_through_all_members() {
     let cluster = Cluster::new();
-    let members = two_and_a_lite_one(&cluster);
+    let members = two_members_and_a_lite_one(&cluster);
     let mut clients = clients(&members);
     for by in 0..clients.len() {
         let pairs = pairs(&format!("by:{by}"), 300);
@@ -53,95 +54,95 @@ fn what_one_member_takes_any_member_serves_lite_ones_too() {
     }
     for (n, client) in clients.iter_mut().enumerate() {
         let count = Value::Integer(1 + n as i64);
-        assert_eq!(client.ask("INCR count").unwrap(), count);
-        assert_eq!(client.ask(&format!("RPUSH list {n}")).unwrap(), count);
-        assert_eq!(client.ask(&format!("HSET hash field:{n} {n}")).unwrap(), Value::Integer(1));
+        assert_eq!(client.command("INCR count").unwrap(), count);
+        assert_eq!(client.command(&format!("RPUSH list {n}")).unwrap(), count);
+        assert_eq!(client.command(&format!("HSET hash field:{n} {n}")).unwrap(), Value::Integer(1));
     }
     let all = Value::List(["0", "1", "2"].map(Value::from).to_vec());
     for client in &mut clients {
-        assert_eq!(client.ask("GET count").unwrap(), Value::from("3"));
-        assert_eq!(client.ask("LRANGE list 0 -1").unwrap(), all);
-        assert_eq!(client.ask("HLEN hash").unwrap(), Value::Integer(3));
-        assert_eq!(client.ask("DBSIZE").unwrap(), Value::Integer(3 * 300 + 3));
+        assert_eq!(client.command("GET count").unwrap(), Value::from("3"));
+        assert_eq!(client.command("LRANGE list 0 -1").unwrap(), all);
+        assert_eq!(client.command("HLEN hash").unwrap(), Value::Integer(3));
+        assert_eq!(client.command("DBSIZE").unwrap(), Value::Integer(3 * 300 + 3));
     }
 }
 
 #[test]
-fn a_lone_lite_member_says_that_all_members_are_lite() {
+fn without_a_full_member_commands_fail_and_name_the_reason() {
     let cluster = Cluster::new();
     let lite = cluster.launch().flag("--lite").start();
     let mut client = lite.client();
     for line in ["SET a 1", "INCR a", "GET a"] {
-        let answer = client.ask(line).unwrap();
+        let answer = client.command(line).unwrap();
         let text = answer.error().unwrap_or_else(|| panic!("{line}: {answer:?}"));
         assert!(text.contains("no member of the cluster stores data: all are lite"), "{text}");
     }
     let full = cluster.start();
     cluster.agree([&lite, &full]);
-    assert_eq!(client.ask("SET a 1").unwrap(), Value::ok());
-    assert_eq!(full.client().ask("GET a").unwrap(), Value::from("1"));
+    assert_eq!(client.command("SET a 1").unwrap(), Value::ok());
+    assert_eq!(full.client().command("GET a").unwrap(), Value::from("1"));
 }
 
 #[test]
 fn the_time_to_live_counts_down_on_every_member() {
     let cluster = Cluster::new();
-    let members = two_and_a_lite_one(&cluster);
+    let members = two_members_and_a_lite_one(&cluster);
     let mut clients = clients(&members);
-    assert_eq!(clients[0].ask("SET a 1 PX 600000").unwrap(), Value::ok());
+    assert_eq!(clients[0].command("SET a 1 PX 600000").unwrap(), Value::ok());
     for client in &mut clients {
-        let mut left = || client.ask("PTTL a").unwrap().integer().unwrap();
-        let (first, deadline) = (left(), Instant::now() + SOON);
+        let mut left = || client.command("PTTL a").unwrap().integer().unwrap();
+        let (first, deadline) = (left(), Instant::now() + TIMEOUT);
         assert!((1..=600_000).contains(&first), "{first}");
         while left() >= first {
-            assert!(Instant::now() < deadline, "it still is {first}");
+            assert!(Instant::now() < deadline, "it is still {first}");
         }
     }
 }
 
 #[test]
-fn a_key_whose_time_is_over_is_gone_on_all_members_at_once() {
+fn an_expired_key_is_gone_on_all_members_at_once() {
     const LIFE_MS: u64 = 400;
     let cluster = Cluster::new();
-    let members = two_and_a_lite_one(&cluster);
+    let members = two_members_and_a_lite_one(&cluster);
     let mut clients = clients(&members);
     for round in 0..9 {
         let (by, key) = (round % clients.len(), format!("short:{round}"));
         let put = Instant::now();
         let line = format!("SET {key} 1 PX {LIFE_MS}");
-        assert_eq!(clients[by].ask(&line).unwrap(), Value::ok());
-        // Another one is looked at first each time.
+        assert_eq!(clients[by].command(&line).unwrap(), Value::ok());
+        // Another member is read first each time.
         clients.rotate_left(1);
         let get = format!("GET {key}");
-        while clients[by].ask(&get).unwrap() != Value::Nil {
-            assert!(put.elapsed() < SOON, "it is still there");
+        while clients[by].command(&get).unwrap() != Value::Nil {
+            assert!(put.elapsed() < TIMEOUT, "it is still there");
         }
         let lived = put.elapsed();
         assert!(lived >= Duration::from_millis(LIFE_MS / 2), "it lived for {lived:?} only");
         for client in &mut clients {
-            assert_eq!(client.ask(&get).unwrap(), Value::Nil);
-            assert_eq!(client.ask(&format!("PTTL {key}")).unwrap(), Value::Integer(-2));
+            assert_eq!(client.command(&get).unwrap(), Value::Nil);
+            assert_eq!(client.command(&format!("PTTL {key}")).unwrap(), Value::Integer(-2));
         }
     }
 }
 
 #[test]
-fn a_value_of_a_mebibyte_is_as_good_as_a_short_one() {
+fn a_value_of_one_mebibyte_is_readable_through_all_members() {
     let cluster = Cluster::new();
-    let members = two_and_a_lite_one(&cluster);
+    let members = two_members_and_a_lite_one(&cluster);
     let mut clients = clients(&members);
     for by in 0..clients.len() {
         let (key, byte) = (format!("long:{by}"), b'a' + by as u8);
         let value = vec![byte; 1 << 20];
         assert_eq!(clients[by].call(&[b"SET", key.as_bytes(), &value]).unwrap(), Value::ok());
         for client in &mut clients {
-            assert_eq!(client.ask(&format!("GET {key}")).unwrap(), Value::Bytes(value.clone()));
+            assert_eq!(client.command(&format!("GET {key}")).unwrap(), Value::Bytes(value.clone()));
         }
     }
 }
 
 #[test]
-fn a_value_at_the_limit_is_taken_and_one_over_it_is_refused() {
-    let cluster = Cluster::alone();
+fn a_value_at_the_size_limit_is_accepted_and_a_larger_one_is_refused() {
+    let cluster = Cluster::exclusive();
     let members = cluster.start_in_order(2);
     wait_until_safe(&cluster, &members);
     let mut clients = clients(&members);
@@ -149,31 +150,31 @@ fn a_value_at_the_limit_is_taken_and_one_over_it_is_refused() {
     assert_eq!(clients[0].call(&[b"SET", b"longest", &value]).unwrap(), Value::ok());
     let longest = Value::Integer(VALUE_BYTES_MAX as i64);
     for client in &mut clients {
-        assert_eq!(client.ask("STRLEN longest").unwrap(), longest);
-        let grown = client.ask("APPEND longest y").unwrap();
+        assert_eq!(client.command("STRLEN longest").unwrap(), longest);
+        let grown = client.command("APPEND longest y").unwrap();
         assert!(
             grown.error().is_some_and(|text| text.contains("maximum allowed size")),
             "{grown:?}"
         );
-        assert_eq!(client.ask("STRLEN longest").unwrap(), longest, "it is as before");
-        let back = client.ask("GET longest").unwrap();
+        assert_eq!(client.command("STRLEN longest").unwrap(), longest, "it is unchanged");
+        let back = client.command("GET longest").unwrap();
         assert!(back.bytes() == Some(&value), "{back:?}");
     }
-    // That the length is refused ends the connection: what follows is no request.
+    // A refused length closes the connection, since what follows is not a request.
     let mut over = members[0].client();
     let head = format!("*3\r\n$3\r\nSET\r\n$4\r\nover\r\n${}\r\n", VALUE_BYTES_MAX + 1);
     over.send_bytes(head.as_bytes()).unwrap();
-    let said = over.drain().unwrap();
-    assert_eq!(said, [Value::Error("ERR Protocol error: invalid bulk length".to_owned())]);
-    assert_eq!(clients[1].ask("EXISTS over").unwrap(), Value::Integer(0));
+    let answers = over.drain().unwrap();
+    assert_eq!(answers, [Value::Error("ERR Protocol error: invalid bulk length".to_owned())]);
+    assert_eq!(clients[1].command("EXISTS over").unwrap(), Value::Integer(0));
 }
 
-/// However the request is cut on its way.
+/// Such a request arrives in many segments.
 #[test]
-fn a_request_of_many_small_arguments_is_taken_whole() {
+fn a_request_with_many_small_arguments_is_executed() {
     const PAIRS: usize = 30_000;
     let cluster = Cluster::new();
-    let members = two_and_a_lite_one(&cluster);
+    let members = two_members_and_a_lite_one(&cluster);
     for (by, member) in members.iter().enumerate() {
         let mut client = member.client();
         let pairs = pairs(&format!("many:{by}"), PAIRS);
@@ -187,7 +188,7 @@ fn a_request_of_many_small_arguments_is_taken_whole() {
 }
 
 #[test]
-fn a_full_map_that_evicts_nothing_refuses_writes_and_still_reads() {
+fn a_full_map_without_eviction_refuses_writes_and_serves_reads() {
     let cluster = Cluster::new();
     let settings = "[maps.\"resp:0\"]\nmemory-mib = 8\neviction = \"none\"\n";
     let members = two_with(&cluster, settings);
@@ -196,7 +197,7 @@ fn a_full_map_that_evicts_nothing_refuses_writes_and_still_reads() {
     let mut put = Vec::new();
     let refusal = loop {
         let pair = (format!("full:{}", put.len()), value.clone());
-        assert!(put.len() < 2 * MAP_BYTES_MAX as usize / value.len(), "it is never full");
+        assert!(put.len() < 2 * MAP_BYTES_MAX as usize / value.len(), "the map is never full");
         let client = &mut clients[put.len() % 2];
         match client.call(&[b"SET", pair.0.as_bytes(), pair.1.as_bytes()]).unwrap() {
             Value::Error(text) => break text,
@@ -209,10 +210,13 @@ fn a_full_map_that_evicts_nothing_refuses_writes_and_still_reads() {
     assert!(bytes > MAP_BYTES_MAX as usize / 2, "full with {bytes} bytes");
     for client in &mut clients {
         expect_all(client, &put);
-        assert_eq!(client.ask(&format!("EXISTS full:{}", put.len())).unwrap(), Value::Integer(0));
-        assert_eq!(client.ask("SELECT 1").unwrap(), Value::ok());
-        assert_eq!(client.ask("SET other 1").unwrap(), Value::ok(), "another map is not full");
-        assert_eq!(client.ask("SELECT 0").unwrap(), Value::ok());
+        assert_eq!(
+            client.command(&format!("EXISTS full:{}", put.len())).unwrap(),
+            Value::Integer(0)
+        );
+        assert_eq!(client.command("SELECT 1").unwrap(), Value::ok());
+        assert_eq!(client.command("SET other 1").unwrap(), Value::ok(), "another map is not full");
+        assert_eq!(client.command("SELECT 0").unwrap(), Value::ok());
     }
     let rest = put.split_off(put.len() / 2);
     remove_all(&mut clients[0], &rest);
@@ -221,13 +225,13 @@ fn a_full_map_that_evicts_nothing_refuses_writes_and_still_reads() {
 }
 
 #[test]
-fn a_single_key_that_grows_is_refused_at_the_bound_of_its_map() {
+fn a_growing_key_is_refused_at_the_memory_limit_of_its_map() {
     let cluster = Cluster::new();
     let settings = "[maps.\"resp:0\"]\nmemory-mib = 8\neviction = \"none\"\n";
     let members = two_with(&cluster, settings);
     let mut client = members[0].client();
     let text = "v".repeat(16 << 10);
-    // Twice the bound in all: tables, and what is on its way, count as well.
+    // At most twice the limit: tables and pending writes count as well.
     let most = 2 * MAP_BYTES_MAX as usize / text.len();
     for command in [
         "APPEND k",
@@ -240,7 +244,7 @@ fn a_single_key_that_grows_is_refused_at_the_bound_of_its_map() {
         "HINCRBYFLOAT k N 1",
     ] {
         let is_refused = (0..most).any(|n| {
-            // A name as long as a value, where the name is what is added.
+            // Where a member or field is added, its name is as long as a value.
             let words = command.split(' ').map(|word| match word {
                 "N" if command.starts_with("HSET") => n.to_string(),
                 "N" => format!("{n}{text}"),
@@ -257,12 +261,12 @@ fn a_single_key_that_grows_is_refused_at_the_bound_of_its_map() {
             }
         });
         assert!(is_refused, "{command}: never refused");
-        assert_eq!(client.ask("DEL k").unwrap(), Value::Integer(1));
+        assert_eq!(client.command("DEL k").unwrap(), Value::Integer(1));
     }
 }
 
 #[test]
-fn a_map_that_evicts_the_least_recently_used_stays_within_its_bound() {
+fn a_map_with_lru_eviction_stays_within_its_memory_limit() {
     const WRITES: usize = 48_000;
     let cluster = Cluster::new();
     let settings = "[maps.\"resp:0\"]\nmemory-mib = 8\neviction = \"lru\"\n";
@@ -271,10 +275,10 @@ fn a_map_that_evicts_the_least_recently_used_stays_within_its_bound() {
     let bytes = |member: &Member, what: &str| {
         let data = member.status().data;
         let maps = data["maps"].as_array().expect("a list of maps");
-        let map = maps.iter().find(|map| map["name"] == "resp:0").expect("it is there");
+        let map = maps.iter().find(|map| map["name"] == "resp:0").expect("the map");
         map[what].as_u64().expect("a number")
     };
-    // Writes of both members at the same time may exceed it a little.
+    // Concurrent writes of both members may exceed the limit slightly.
     let most = MAP_BYTES_MAX + MAP_BYTES_MAX / 8;
     let value = "v".repeat(1_000);
     let all: Vec<(String, String)> =
@@ -285,18 +289,22 @@ fn a_map_that_evicts_the_least_recently_used_stays_within_its_bound() {
             let held = bytes(member, "bytes");
             assert!(held <= most, "{held} bytes after {round} rounds, of {MAP_BYTES_MAX}");
         }
-        // What was just written is no candidate.
+        // The latest write is not evicted.
         expect_all(&mut clients[0], &some[some.len() - 1..]);
     }
     let (first, last) = (&all[0].0, bytes(&members[0], "bytes"));
-    assert!(last > MAP_BYTES_MAX / 2, "{last} bytes: more went than had to");
-    assert_eq!(clients[1].ask(&format!("GET {first}")).unwrap(), Value::Nil, "the oldest is gone");
+    assert!(last > MAP_BYTES_MAX / 2, "{last} bytes: more was evicted than necessary");
+    assert_eq!(
+        clients[1].command(&format!("GET {first}")).unwrap(),
+        Value::Nil,
+        "the oldest key is evicted"
+    );
     let evicted: u64 = members.iter().map(|member| bytes(member, "evicted")).sum();
     assert!(evicted > WRITES as u64 / 2, "{evicted} were evicted");
 }
 
 #[test]
-fn a_map_that_evicts_finds_room_for_values_of_any_size_within_its_bound() {
+fn a_map_with_eviction_accepts_values_of_all_sizes_below_its_limit() {
     let cluster = Cluster::new();
     let settings = "[maps.\"resp:0\"]\nmemory-mib = 8\neviction = \"lru\"\n";
     let members = two_with(&cluster, settings);
@@ -317,39 +325,43 @@ fn a_map_that_evicts_finds_room_for_values_of_any_size_within_its_bound() {
     }
     let refusal = put(number, 9 * mib);
     assert!(refusal.error().is_some_and(|text| text.starts_with("OOM ")), "{refusal:?}");
-    let answer = clients[0].ask(&format!("STRLEN k:{}", number - 1)).unwrap();
-    assert_eq!(answer, Value::Integer(small as i64), "nothing went for what does not fit");
+    let answer = clients[0].command(&format!("STRLEN k:{}", number - 1)).unwrap();
+    assert_eq!(
+        answer,
+        Value::Integer(small as i64),
+        "nothing is evicted for a value that does not fit"
+    );
 }
 
 #[test]
-fn a_subscriber_that_takes_nothing_is_cut_off_once_it_misses_something() {
-    let cluster = Cluster::alone();
+fn a_subscriber_that_does_not_read_is_disconnected() {
+    let cluster = Cluster::exclusive();
     let member = cluster.start();
-    // It never reads what comes after this.
+    // It does not read any messages.
     let _slow = subscriber(&member, "news");
     let mut client = member.client();
     let payload = vec![b'p'; 1 << 20];
-    // More than waits for one client and what the system keeps on the way.
-    let deadline = Instant::now() + SOON;
+    // More than the output buffer of a client and the socket buffers hold.
+    let deadline = Instant::now() + TIMEOUT;
     loop {
-        let heard = client.call(&[b"PUBLISH", b"news", &payload]).unwrap();
-        if heard == Value::Integer(0) {
+        let reached = client.call(&[b"PUBLISH", b"news", &payload]).unwrap();
+        if reached == Value::Integer(0) {
             break;
         }
-        assert!(Instant::now() < deadline, "it counts as one who hears");
+        assert!(Instant::now() < deadline, "the subscriber is still counted");
     }
-    let list = client.ask("CLIENT LIST TYPE pubsub").unwrap();
-    assert_eq!(list, Value::from(""), "it is not there any more");
+    let list = client.command("CLIENT LIST TYPE pubsub").unwrap();
+    assert_eq!(list, Value::from(""), "it is not connected any more");
 }
 
 #[test]
-fn a_subscriber_that_was_behind_is_sent_all_that_waits() {
+fn a_slow_subscriber_receives_all_buffered_messages() {
     const MESSAGES: usize = 1_500;
-    let cluster = Cluster::alone();
+    let cluster = Cluster::exclusive();
     let member = cluster.start();
     let mut behind = subscriber(&member, "news");
     let mut client = member.client();
-    // Less than may wait for one client, and more than its connection takes at once.
+    // Less than the output buffer of a client, and more than the socket buffers hold.
     let payload = |number: usize| format!("{number:020000}");
     for first in (0..MESSAGES).step_by(100) {
         let requests: Vec<Vec<String>> = (first..first + 100)
@@ -362,13 +374,13 @@ fn a_subscriber_that_was_behind_is_sent_all_that_waits() {
     }
 }
 
-/// A subscriber, once it is told that it is one.
+/// A subscriber, after its subscription was confirmed.
 #[track_caller]
 fn subscriber(member: &Member, topic: &str) -> Client {
     let mut client = member.client();
-    let told = client.ask(&format!("SUBSCRIBE {topic}")).unwrap();
+    let answer = client.command(&format!("SUBSCRIBE {topic}")).unwrap();
     let expected = [Value::from("subscribe"), Value::from(topic), Value::Integer(1)];
-    assert_eq!(told.list(), Some(&expected[..]));
+    assert_eq!(answer.list(), Some(&expected[..]));
     client
 }
 
@@ -387,10 +399,10 @@ fn message(subscriber: &mut Client, topic: &str) -> String {
 }
 
 #[test]
-fn what_is_published_on_one_member_comes_once_to_each_subscriber_on_every_member_in_order() {
+fn messages_are_delivered_once_and_in_order_to_subscribers_of_all_members() {
     const MESSAGES: usize = 500;
     let cluster = Cluster::new();
-    let members = two_and_a_lite_one(&cluster);
+    let members = two_members_and_a_lite_one(&cluster);
     let mut subscribers: Vec<Client> =
         members.iter().chain(&members).map(|member| subscriber(member, "news")).collect();
     let reached = Value::Integer(subscribers.len() as i64);
@@ -407,7 +419,7 @@ fn what_is_published_on_one_member_comes_once_to_each_subscriber_on_every_member
             });
         }
     });
-    let end = members[0].client().ask("PUBLISH news end").unwrap();
+    let end = members[0].client().command("PUBLISH news end").unwrap();
     assert_eq!(end, reached);
     for (at, subscriber) in subscribers.iter_mut().enumerate() {
         let mut next = vec![0; members.len()];
@@ -426,32 +438,32 @@ fn what_is_published_on_one_member_comes_once_to_each_subscriber_on_every_member
 }
 
 #[test]
-fn notifications_of_the_configuration_hold_until_a_client_sets_others() {
+fn configured_notifications_apply_until_a_client_sets_others() {
     const TOPIC: &str = "__keyevent@0__:set";
     const GET: &str = "CONFIG GET notify-keyspace-events";
     let cluster = Cluster::new();
     let configured = cluster.launch().option("--notify-keyspace-events", "E$").start();
-    // Whoever comes first need not set anything.
-    let mut hears = subscriber(&configured, TOPIC);
+    // The first client does not need to set anything.
+    let mut listener = subscriber(&configured, TOPIC);
     let mut writer = configured.client();
-    assert_eq!(writer.ask("SET first 1").unwrap(), Value::ok());
-    assert_eq!(message(&mut hears, TOPIC), "first");
-    // Another member has what it is configured with: nothing.
+    assert_eq!(writer.command("SET first 1").unwrap(), Value::ok());
+    assert_eq!(message(&mut listener, TOPIC), "first");
+    // Another member has its own configuration: no notifications.
     let other = cluster.start();
     cluster.agree([&configured, &other]);
     let shown = |client: &mut Client| -> Value {
-        let shown = client.ask(GET).unwrap();
+        let shown = client.command(GET).unwrap();
         shown.list().and_then(|pair| pair.last()).cloned().unwrap()
     };
     let mut at_other = other.client();
     assert_eq!(shown(&mut writer), Value::from("$E"));
     assert_eq!(shown(&mut at_other), Value::from(""));
-    // Until a client sets it, on either of them: that holds for both.
+    // A setting made by a client on either member applies to both.
     for (is_other, letters, expected) in [(true, "Ex", "xE"), (false, "", "")] {
         let setter = if is_other { &mut at_other } else { &mut writer };
         let words = ["CONFIG", "SET", "notify-keyspace-events", letters].map(str::as_bytes);
         assert_eq!(setter.call(&words).unwrap(), Value::ok());
-        let deadline = Instant::now() + SOON;
+        let deadline = Instant::now() + TIMEOUT;
         while [&mut writer, &mut at_other].map(shown) != [expected, expected].map(Value::from) {
             assert!(Instant::now() < deadline, "{letters:?} is not on both members");
         }
@@ -459,60 +471,60 @@ fn notifications_of_the_configuration_hold_until_a_client_sets_others() {
 }
 
 #[test]
-fn an_expiry_is_told_once_to_each_subscriber_on_every_member() {
+fn expired_events_are_delivered_once_to_subscribers_of_all_members() {
     const TOPIC: &str = "__keyevent@0__:expired";
     const KEYS: usize = 30;
     let cluster = Cluster::new();
-    let members = two_and_a_lite_one(&cluster);
+    let members = two_members_and_a_lite_one(&cluster);
     let mut writer = members[0].client();
-    assert_eq!(writer.ask("CONFIG SET notify-keyspace-events Ex").unwrap(), Value::ok());
+    assert_eq!(writer.command("CONFIG SET notify-keyspace-events Ex").unwrap(), Value::ok());
     let mut subscribers: Vec<Client> =
         members.iter().chain(&members).map(|member| subscriber(member, TOPIC)).collect();
-    // The setting and the interest spread by themselves: all have heard of them
-    // once each has been told of a key that each member may lead.
-    let deadline = Instant::now() + SOON;
+    // The setting and the subscriptions spread asynchronously: they have reached all members once
+    // each subscriber has received events of keys of all partitions that are used here.
+    let deadline = Instant::now() + TIMEOUT;
     for subscriber in &mut subscribers {
-        subscriber.set_patience(Duration::from_millis(300));
-        let mut heard = Vec::new();
-        while heard.len() < KEYS {
-            assert!(Instant::now() < deadline, "only {heard:?} were told");
+        subscriber.set_timeout(Duration::from_millis(300));
+        let mut received = Vec::new();
+        while received.len() < KEYS {
+            assert!(Instant::now() < deadline, "only {received:?} were received");
             for n in 0..KEYS {
                 let line = format!("SET before:{n} 1 PX 1");
-                assert_eq!(writer.ask(&line).unwrap(), Value::ok());
+                assert_eq!(writer.command(&line).unwrap(), Value::ok());
             }
             while let Ok(value) = subscriber.receive() {
                 let key = value.list().and_then(|all| all.last()).cloned();
-                if !heard.contains(&key) {
-                    heard.push(key);
+                if !received.contains(&key) {
+                    received.push(key);
                 }
             }
         }
-        subscriber.set_patience(SOON);
+        subscriber.set_timeout(TIMEOUT);
     }
     for n in 0..KEYS {
-        assert_eq!(writer.ask(&format!("SET once:{n} 1 PX 50")).unwrap(), Value::ok());
+        assert_eq!(writer.command(&format!("SET once:{n} 1 PX 50")).unwrap(), Value::ok());
     }
-    let mut is_gone = |n| writer.ask(&format!("EXISTS once:{n}")).unwrap() == Value::Integer(0);
+    let mut is_gone = |n| writer.command(&format!("EXISTS once:{n}")).unwrap() == Value::Integer(0);
     for n in 0..KEYS {
-        let deadline = Instant::now() + SOON;
+        let deadline = Instant::now() + TIMEOUT;
         while !is_gone(n) {
             assert!(Instant::now() < deadline, "once:{n} is still there");
         }
     }
-    // Another one of each partition ends what is listened to.
+    // One more key of each partition marks the end.
     for n in 0..KEYS {
-        assert_eq!(writer.ask(&format!("SET {{once:{n}}}:end 1 PX 1")).unwrap(), Value::ok());
+        assert_eq!(writer.command(&format!("SET {{once:{n}}}:end 1 PX 1")).unwrap(), Value::ok());
     }
     for (at, subscriber) in subscribers.iter_mut().enumerate() {
-        let (mut told, mut ends) = (vec![0; KEYS], 0);
+        let (mut events, mut ends) = (vec![0; KEYS], 0);
         while ends < KEYS {
             let key = message(subscriber, TOPIC);
             ends += usize::from(key.ends_with(":end"));
             let number = key.strip_prefix("once:").and_then(|n| n.parse::<usize>().ok());
             if let Some(number) = number {
-                told[number] += 1;
+                events[number] += 1;
             }
         }
-        assert_eq!(told, vec![1; KEYS], "subscriber {at}");
+        assert_eq!(events, vec![1; KEYS], "subscriber {at}");
     }
 }

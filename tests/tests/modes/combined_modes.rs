@@ -1,14 +1,14 @@
-//! All modes at once.
+//! Several modes in one cluster.
 
 use std::net::Ipv4Addr;
 
-use convoke_tests::cluster::SOON;
+use convoke_tests::cluster::TIMEOUT;
 use convoke_tests::{ApiServer, Cluster, DnsServer};
 
 #[test]
-fn members_of_all_five_modes_are_one_cluster() {
-    let (cluster, names, api) = (Cluster::alone(), DnsServer::start(), ApiServer::start());
-    // Each member knows the one before it and nobody else.
+fn members_with_all_five_modes_form_one_cluster() {
+    let (cluster, names, api) = (Cluster::exclusive(), DnsServer::start(), ApiServer::start());
+    // Each member finds only the one before it.
     let by_multicast = cluster.start();
     cluster.agree([&by_multicast]);
     let by_list = cluster.start_tcpip(&by_multicast.address().to_string());
@@ -33,34 +33,34 @@ fn members_of_all_five_modes_are_one_cluster() {
     let by_service = cluster.launch().option("--config", config).start();
     cluster.agree([&by_multicast, &by_list, &by_name, &by_service]);
 
-    let place = by_service.address();
-    let by_server = cluster.launch().mode(format!("domain:{place}")).start();
+    let address = by_service.address();
+    let by_server = cluster.launch().mode(format!("domain:{address}")).start();
     cluster.agree([&by_multicast, &by_list, &by_name, &by_service, &by_server]);
 
     let all = format!(
         "{dns}{kubernetes}[[discovery]]\nmode = \"multicast\"\n\
          [[discovery]]\nmode = \"tcpip\"\nargument = \"127.0.0.1\"\n\
-         [[discovery]]\nmode = \"domain\"\nargument = \"{place}\"\n"
+         [[discovery]]\nmode = \"domain\"\nargument = \"{address}\"\n"
     );
     let config = cluster.write("all.toml", all).display().to_string();
     let by_all = cluster.launch().option("--config", config).start();
     cluster.agree([&by_multicast, &by_list, &by_name, &by_service, &by_server, &by_all]);
     let modes: Vec<String> = by_all.status().modes.into_iter().map(|mode| mode.name).collect();
     assert_eq!(modes, ["dns", "kubernetes", "multicast", "tcpip", "domain"]);
-    // Each source goes away; nobody minds.
+    // The cluster is not affected when the sources are stopped.
     drop((names, api));
-    by_all.wait_for_looks(std::time::Duration::from_secs(20), 0);
+    by_all.wait_for_lookups(std::time::Duration::from_secs(20), 0);
     cluster.agree([&by_multicast, &by_list, &by_name, &by_service, &by_server, &by_all]);
 }
 
 #[test]
-fn auto_is_multicast_where_there_is_no_pod_and_says_so() {
+fn auto_is_multicast_outside_of_a_pod_and_is_logged() {
     let cluster = Cluster::new();
     let first = cluster.start();
     cluster.agree([&first]);
     let second = cluster.launch().mode("auto").start();
-    second.wait_for_line(SOON, &["mode chosen by auto", "multicast", "not running in a pod"]);
+    second.wait_for_line(TIMEOUT, &["mode chosen by auto", "multicast", "not running in a pod"]);
     cluster.agree([&first, &second]);
-    let ended = cluster.launch().mode("auto:shop").run(SOON);
+    let ended = cluster.launch().mode("auto:shop").run(TIMEOUT);
     assert!(ended.refusal().contains("mode \"auto\" takes no argument, but was given \"shop\""));
 }

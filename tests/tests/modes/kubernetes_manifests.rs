@@ -1,4 +1,4 @@
-//! The manifests that the project offers fit what the kubernetes mode asks for.
+//! The Kubernetes manifests of the project match each other and the kubernetes mode.
 
 use std::fs;
 use std::path::Path;
@@ -14,7 +14,7 @@ fn manifest(name: &str) -> Vec<Value> {
 }
 
 #[test]
-fn the_manifests_belong_together() {
+fn the_manifests_are_consistent() {
     let rbac = manifest("rbac.yaml");
     let [account, role, binding] = &rbac[..] else { panic!("three documents: {rbac:#?}") };
     let [service] = &manifest("service.yaml")[..] else { panic!("one document") };
@@ -25,7 +25,7 @@ fn the_manifests_belong_together() {
     assert_eq!(role["rules"][0]["apiGroups"][0], "discovery.k8s.io");
     assert_eq!(role["rules"][0]["resources"][0], "endpointslices");
     assert_eq!(role["rules"][0]["verbs"], serde_json::json!(["list", "watch"]));
-    assert_eq!(role["rules"].as_array().map(Vec::len), Some(1), "and nothing else");
+    assert_eq!(role["rules"].as_array().map(Vec::len), Some(1), "no other rules");
     assert_eq!(binding["roleRef"]["name"], role["metadata"]["name"]);
     assert_eq!(binding["subjects"][0]["name"], account["metadata"]["name"]);
     assert_eq!(pod["spec"]["serviceAccountName"], account["metadata"]["name"]);
@@ -38,7 +38,7 @@ fn the_manifests_belong_together() {
     let mode = container["args"][1].as_str().expect("a mode");
     let named = service["metadata"]["name"].as_str().expect("a name");
     assert_eq!(mode, format!("kubernetes:$(NAMESPACE),{named}"));
-    // The mode takes a port of this name for the member port.
+    // The mode uses a port of this name as the member port.
     assert_eq!(service["spec"]["ports"][0]["name"], "convoke");
     assert_eq!(container["ports"][0]["containerPort"], 6900);
     assert_eq!(container["readinessProbe"]["httpGet"]["path"], "/health/ready");

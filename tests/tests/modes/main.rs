@@ -1,5 +1,5 @@
-//! Each mode against a real source, with real members: names and pods that come
-//! and go, a domain server that dies and returns, all modes in one cluster.
+//! Each discovery mode with real members: DNS records and pods that are added and removed, a domain
+//! server that fails and returns, all modes in one cluster.
 
 mod combined_modes;
 mod dns;

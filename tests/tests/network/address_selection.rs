@@ -1,5 +1,5 @@
-//! Which of a host's addresses a member takes, and where its clients find it, when nobody
-//! says more than how to find members.
+//! Which of a host's addresses a member uses, and where its clients reach it, when only the
+//! discovery mode is configured.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
@@ -7,57 +7,57 @@ use std::time::Duration;
 use convoke_tests::resp::{Client, Value};
 use convoke_tests::{Cluster, Host, Lab, Launch, Member, http};
 
-/// Where a domain server is looked for.
+/// The default port of a domain server.
 const DOMAIN_PORT: u16 = 4900;
 
-/// On a host, which chooses its address by itself.
-fn free<'a>(cluster: &'a Cluster, host: &Host) -> Launch<'a> {
+/// A member on a host, which selects its address itself.
+fn unconfigured<'a>(cluster: &'a Cluster, host: &Host) -> Launch<'a> {
     cluster.launch().on(host).without("--interfaces").without("--mc-address")
 }
 
 #[test]
-fn a_list_of_loopback_makes_one_cluster_of_a_host_that_has_a_network() {
+fn members_with_a_list_of_loopback_addresses_use_loopback() {
     let cluster = Cluster::new();
     let Some(lab) = Lab::of(1) else { return };
     let first = cluster.start_port();
     let list = format!("tcpip:127.0.0.1:{first},localhost:{}-{}", first + 1, first + 2);
     let members: Vec<Member> =
-        (0..2).map(|_| free(&cluster, lab.host(0)).mode(&list).start()).collect();
+        (0..2).map(|_| unconfigured(&cluster, lab.host(0)).mode(&list).start()).collect();
     let order = cluster.agree(&members);
     assert!(order.iter().all(|address| address.ip().is_loopback()), "{order:?}");
-    // With an address of the network beside it, loopback is no way for others.
+    // If the list has an address of the network as well, loopback is not used.
     let host = lab.host(0);
     let list = format!("tcpip:127.0.0.1,{}", host.address());
-    let member = free(&cluster, host).mode(list).start();
+    let member = unconfigured(&cluster, host).mode(list).start();
     assert_eq!(member.address().ip(), host.address());
 }
 
 #[test]
-fn a_domain_server_of_the_same_host_is_found_by_loopback() {
+fn a_domain_server_on_the_same_host_is_found_over_loopback() {
     let cluster = Cluster::new();
     let Some(lab) = Lab::of(1) else { return };
     let host = lab.host(0);
     let keeps = ["--cluster-name", "--resp-port", "--port"];
-    let server = free(&cluster, host).subcommand(&["domain"], &keeps).start();
+    let server = unconfigured(&cluster, host).subcommand(&["domain"], &keeps).start();
     assert_eq!(server.address(), SocketAddr::new(host.address().into(), DOMAIN_PORT));
-    let member = free(&cluster, host).mode("domain:localhost").start();
+    let member = unconfigured(&cluster, host).mode("domain:localhost").start();
     cluster.agree(&[server, member]);
 }
 
 #[test]
-fn clients_of_a_host_find_a_member_on_loopback_of_both_families() {
+fn clients_on_the_same_host_reach_a_member_over_ipv4_and_ipv6_loopback() {
     let cluster = Cluster::new();
     let Some(lab) = Lab::of(1) else { return };
     let host = lab.host(0);
     for own in [IpAddr::V4(host.address()), IpAddr::V6(host.address_v6())] {
-        let member = free(&cluster, host).option("--interfaces", own.to_string()).start();
+        let member = unconfigured(&cluster, host).option("--interfaces", own.to_string()).start();
         let (resp, web) = (member.resp().port(), member.http().port());
         for loopback in [IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)] {
             host.inside(|| {
                 let mut client = Client::connect(SocketAddr::new(loopback, resp)).expect("RESP");
                 assert_eq!(
-                    client.ask("PING").unwrap(),
-                    Value::Word("PONG".to_owned()),
+                    client.command("PING").unwrap(),
+                    Value::Simple("PONG".to_owned()),
                     "{loopback}"
                 );
                 let answer = http::get(SocketAddr::new(loopback, web), "/health/live");
@@ -68,11 +68,11 @@ fn clients_of_a_host_find_a_member_on_loopback_of_both_families() {
 }
 
 #[test]
-fn the_command_line_says_how_to_find_members_where_the_file_says_not_to() {
+fn a_mode_on_the_command_line_overrides_disabled_discovery_in_the_file() {
     let cluster = Cluster::new();
     let Some(lab) = Lab::of(2) else { return };
     let file = cluster.write(
-        "alone.xml",
+        "disabled.xml",
         format!(
             "<hazelcast><cluster-name>{}</cluster-name><network><join><auto-detection enabled='false'/><multicast enabled='false'/></join></network></hazelcast>",
             cluster.name()
@@ -83,7 +83,8 @@ fn the_command_line_says_how_to_find_members_where_the_file_says_not_to() {
         .hosts()
         .iter()
         .map(|host| {
-            let launch = free(&cluster, host).option("--config", file.display().to_string());
+            let launch =
+                unconfigured(&cluster, host).option("--config", file.display().to_string());
             launch.mode(&list).start()
         })
         .collect();
@@ -93,12 +94,12 @@ fn the_command_line_says_how_to_find_members_where_the_file_says_not_to() {
 }
 
 #[test]
-fn a_list_of_another_network_is_warned_of() {
+fn a_list_without_an_address_of_a_local_network_is_warned_about() {
     let cluster = Cluster::new();
     let Some(lab) = Lab::of(1) else { return };
     let start = |list: &str| {
         let list = format!("tcpip:{list}:{}", cluster.start_port());
-        free(&cluster, lab.host(0)).mode(list).start()
+        unconfigured(&cluster, lab.host(0)).mode(list).start()
     };
     let words = ["WARN", "has no address in a network of this host", "10.77.0.1 (eth0), /24"];
     let member = start("192.168.7.1-3");

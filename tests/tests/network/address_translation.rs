@@ -1,4 +1,4 @@
-//! Members behind addresses that are translated, on hosts whose own networks are alike.
+//! Members behind translated addresses, on hosts with identical internal networks.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::thread;
@@ -8,14 +8,14 @@ use convoke_tests::cluster::AGREE_MAX;
 use convoke_tests::relay::relay;
 use convoke_tests::{Cluster, Lab, Member};
 
-/// Members that cannot be reached are missed within this: behind a translated address, a dead
-/// process does not refuse calls.
-const MISSED_MAX: Duration = Duration::from_secs(6);
+/// Members that cannot be reached are removed within this time: behind a translated address, a
+/// dead process does not refuse connections.
+const REMOVED_MAX: Duration = Duration::from_secs(6);
 
 /// The address that each member listens on: the same on every host.
 const INSIDE: Ipv4Addr = Ipv4Addr::new(172, 31, 0, 2);
 
-/// Waits until all show one another at their public addresses, in the order in which they
+/// Waits until all list one another at their public addresses, in the order in which they
 /// started.
 #[track_caller]
 fn agree(cluster: &Cluster, bound: Duration, lab: &Lab, members: &[Member]) {
@@ -46,22 +46,22 @@ fn start(cluster: &Cluster, lab: &Lab) -> Vec<Member> {
     members
 }
 
-/// The datagrams of the others come from the address that is each host's own as well, and
-/// are dropped by its kernel: the streams are used.
+/// Datagrams of the others have the host's own address as their source and are dropped by the
+/// kernel, so streams are used.
 #[test]
-fn members_whose_own_addresses_are_the_same_are_told_apart_by_their_public_ones() {
+fn members_with_the_same_internal_address_are_distinguished_by_their_public_ones() {
     let cluster = Cluster::new();
     let Some(lab) = Lab::of(3) else { return };
     let mut members = start(&cluster, &lab);
     let lost = || -> usize { members.iter().map(|member| member.count_lines(&[" lost"])).sum() };
-    thread::sleep(MISSED_MAX);
-    assert_eq!(lost(), 0, "an answer of a member's own host is news of nobody");
+    thread::sleep(REMOVED_MAX);
+    assert_eq!(lost(), 0, "an answer from a member's own host says nothing about the others");
 
     lab.unplug(1);
-    thread::sleep(MISSED_MAX);
+    thread::sleep(REMOVED_MAX);
     lab.plug_in(1);
     agree(&cluster, AGREE_MAX, &lab, &members);
 
     members.pop().expect("there are three").kill();
-    agree(&cluster, MISSED_MAX, &lab, &members);
+    agree(&cluster, REMOVED_MAX, &lab, &members);
 }

@@ -1,5 +1,5 @@
-//! Members that have link-local addresses only (RFC 4007): each host has another index for the
-//! card that they are on.
+//! Members with link-local addresses only (RFC 4007): the index of the interface differs from host
+//! to host.
 
 use std::net::{Ipv6Addr, SocketAddr};
 use std::time::Duration;
@@ -14,10 +14,10 @@ fn ip(index: usize) -> Ipv6Addr {
     Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 0xa0 + index as u16)
 }
 
-/// Hosts without any other address. On the second the card has another index.
+/// Hosts without any other address. On the second the interface has another index.
 fn lab() -> Option<Lab> {
     let lab = Lab::of(2)?;
-    lab.replace_card(1);
+    lab.replace_interface(1);
     for index in [0, 1] {
         lab.drop_addresses(index);
         lab.add_address_v6(index, ip(index));
@@ -29,9 +29,9 @@ fn launch<'c>(cluster: &'c Cluster, lab: &Lab, index: usize) -> Launch<'c> {
     cluster.launch().on(lab.host(index)).without("--interfaces")
 }
 
-/// They are members at these addresses, and have the same data.
+/// They are in one cluster at these addresses, and serve the same data.
 #[track_caller]
-fn are_one(cluster: &Cluster, members: &[Member; 2]) {
+fn assert_one_cluster(cluster: &Cluster, members: &[Member; 2]) {
     cluster.agree_within(AGREED_MAX, members);
     let mut addresses: Vec<SocketAddr> = members.iter().map(Member::address).collect();
     addresses.sort_unstable();
@@ -40,29 +40,29 @@ fn are_one(cluster: &Cluster, members: &[Member; 2]) {
     let mut clients = members.iter().map(Member::client);
     let (mut one, mut other) = (clients.next().unwrap(), clients.next().unwrap());
     for n in 0..50 {
-        assert_eq!(one.ask(&format!("SET k{n} {n}")).unwrap(), Value::ok());
-        let found = other.ask(&format!("GET k{n}")).unwrap();
+        assert_eq!(one.command(&format!("SET k{n} {n}")).unwrap(), Value::ok());
+        let found = other.command(&format!("GET k{n}")).unwrap();
         assert_eq!(found, Value::Bytes(n.to_string().into_bytes()));
     }
 }
 
 #[test]
-fn members_find_each_other_by_link_local_addresses_of_a_list() {
+fn members_find_each_other_by_a_list_of_link_local_addresses() {
     let cluster = Cluster::new();
     let Some(lab) = lab() else { return };
     let port = cluster.start_port();
     let list = format!("tcpip:[{}%eth0]:{port},[{}%eth0]:{port}", ip(0), ip(1));
     let members = [0, 1].map(|index| launch(&cluster, &lab, index).mode(&list).start());
-    are_one(&cluster, &members);
+    assert_one_cluster(&cluster, &members);
     for member in &members {
         assert_eq!(member.count_lines(&["no UDP datagrams"]), 0);
         assert_eq!(member.count_lines(&["cannot connect to"]), 0);
     }
 }
 
-/// Loopback, which is all that its host has meanwhile, leads to no other.
+/// Meanwhile its host has only loopback, which leads to no other member.
 #[test]
-fn a_member_whose_only_card_goes_comes_back_with_it() {
+fn a_member_rejoins_when_its_only_address_is_restored() {
     let cluster = Cluster::new();
     let Some(lab) = lab() else { return };
     let port = cluster.start_port();
@@ -73,7 +73,7 @@ fn a_member_whose_only_card_goes_comes_back_with_it() {
     members[1].wait_for_line(AGREED_MAX, &["ERROR", "no usable address any more"]);
     lab.add_address_v6(1, ip(1));
     members[1].wait_for_line(AGREED_MAX, &["has a usable address again"]);
-    are_one(&cluster, &members);
+    assert_one_cluster(&cluster, &members);
 }
 
 #[test]
@@ -85,11 +85,11 @@ fn members_find_each_other_by_multicast_from_link_local_addresses() {
         let launch = launch(&cluster, &lab, index).option("--interfaces", interface);
         launch.option("--mc-address", "ff02::2904").start()
     });
-    are_one(&cluster, &members);
+    assert_one_cluster(&cluster, &members);
 }
 
 #[test]
-fn a_zone_that_is_no_interface_is_named() {
+fn a_zone_that_is_not_an_interface_is_logged() {
     let cluster = Cluster::new();
     let Some(lab) = lab() else { return };
     let list = format!("tcpip:[{}%eth7]:{}", ip(1), cluster.start_port());

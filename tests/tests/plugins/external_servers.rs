@@ -1,5 +1,5 @@
-//! Examples and the servers that they are for: etcd itself, and moto in place of Amazon's
-//! API, both brought by `cargo xtask test --examples`.
+//! Example modes with the servers that they are written for: etcd, and moto in place of the AWS
+//! API, both installed by `cargo xtask test --examples`.
 
 use std::io::{BufRead as _, BufReader};
 use std::net::SocketAddr;
@@ -16,8 +16,8 @@ use crate::examples::{COMPILED, target};
 
 /// Until a server answers.
 const STARTED: Duration = Duration::from_secs(30);
-/// Until a lease of three seconds is over, and etcd has said so.
-const FORGOTTEN: Duration = Duration::from_secs(20);
+/// Until a lease of three seconds has expired in etcd.
+const EXPIRED_MAX: Duration = Duration::from_secs(20);
 
 /// A server's process, ended with the test.
 struct Server(Child);
@@ -29,20 +29,20 @@ impl Drop for Server {
     }
 }
 
-/// Waits until `what` gives something.
+/// Waits until `poll` returns something.
 #[track_caller]
-fn wait_for<T>(bound: Duration, what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+fn wait_for<T>(bound: Duration, what: &str, mut poll: impl FnMut() -> Option<T>) -> T {
     let started = Instant::now();
     loop {
-        if let Some(found) = look() {
+        if let Some(found) = poll() {
             return found;
         }
-        assert!(started.elapsed() < bound, "waited {bound:?} in vain: {what}");
+        assert!(started.elapsed() < bound, "timed out after {bound:?} waiting for {what}");
         thread::sleep(Duration::from_millis(50));
     }
 }
 
-/// An etcd of one, in the folder of a cluster.
+/// A single etcd node, in the folder of a cluster.
 struct Etcd {
     _process: Server,
     address: SocketAddr,
@@ -60,7 +60,7 @@ impl Etcd {
         etcd.args(["--listen-peer-urls", &peers, "--initial-advertise-peer-urls", &peers]);
         etcd.args(["--initial-cluster", &format!("default={peers}")]);
         let process = etcd.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).spawn();
-        let process = Server(process.expect("etcd was brought"));
+        let process = Server(process.expect("etcd is installed"));
         wait_for(STARTED, "etcd that is healthy", || {
             http::get(address, "/health").ok().filter(|answer| answer.body.contains("true"))
         });
@@ -68,24 +68,24 @@ impl Etcd {
     }
 
     #[track_caller]
-    fn ask(&self, path: &str, request: &Value) -> Value {
+    fn post(&self, path: &str, request: &Value) -> Value {
         let answer = http::post(self.address, path, &request.to_string()).expect("an answer");
         assert_eq!(answer.status, 200, "{path}: {}", answer.body);
         serde_json::from_str(&answer.body).expect("JSON")
     }
 
-    /// How many keys there are, from `/` to `0`.
+    /// The number of keys from `/` to `0`.
     fn keys(&self) -> u64 {
-        let all = self.ask("/v3/kv/range", &json!({ "key": "Lw==", "range_end": "MA==" }));
+        let all = self.post("/v3/kv/range", &json!({ "key": "Lw==", "range_end": "MA==" }));
         all["count"].as_str().map_or(0, |count| count.parse().expect("a number"))
     }
 
     #[track_caller]
     fn wait_for_keys(&self, count: u64) {
-        wait_for(FORGOTTEN, &format!("{count} keys"), || (self.keys() == count).then_some(()));
+        wait_for(EXPIRED_MAX, &format!("{count} keys"), || (self.keys() == count).then_some(()));
     }
 
-    /// A member that uses it, with these settings besides.
+    /// A member that uses it, with additional settings.
     fn member<'a>(&self, cluster: &'a Cluster, target: &Path, settings: &str) -> Launch<'a> {
         let url = format!("http://{}", self.address);
         let component = target.join("examples/etcd.wasm").display().to_string();
@@ -98,11 +98,11 @@ impl Etcd {
     }
 }
 
-/// Alone: a member that is held up for as long as its lease lasts is gone, too.
+/// Run exclusively: a member that is delayed for the duration of its lease is removed as well.
 #[test]
-fn members_find_one_another_in_etcd_and_are_gone_from_it_when_they_are_gone() {
+fn members_find_each_other_in_etcd_and_are_removed_from_it_when_they_stop() {
     let Some(target) = target() else { return };
-    let cluster = Cluster::alone();
+    let cluster = Cluster::exclusive();
     let etcd = Etcd::start(&cluster, &target);
     let start = || {
         let member = etcd.member(&cluster, &target, "").start();
@@ -113,15 +113,15 @@ fn members_find_one_another_in_etcd_and_are_gone_from_it_when_they_are_gone() {
     cluster.agree([&first, &second, &third]);
     assert_eq!(etcd.keys(), 3);
     second.signal(Signal::TERM);
-    assert_eq!(second.wait_exit(FORGOTTEN).code(), Some(0));
-    assert_eq!(etcd.keys(), 2, "it took its announcement back");
+    assert_eq!(second.wait_exit(EXPIRED_MAX).code(), Some(0));
+    assert_eq!(etcd.keys(), 2, "it removed its announcement");
     first.signal(Signal::KILL);
     etcd.wait_for_keys(1);
     cluster.agree([&third]);
 }
 
 #[test]
-fn an_etcd_that_wants_to_know_who_asks_is_told() {
+fn etcd_with_authentication_is_supported() {
     let Some(target) = target() else { return };
     let cluster = Cluster::new();
     let etcd = Etcd::start(&cluster, &target);
@@ -137,7 +137,7 @@ fn an_etcd_that_wants_to_know_who_asks_is_told() {
         ("user/grant", json!({ "user": "convoke", "role": "members" })),
         ("enable", json!({})),
     ] {
-        etcd.ask(&format!("/v3/auth/{path}"), &request);
+        etcd.post(&format!("/v3/auth/{path}"), &request);
     }
     let start = |settings| etcd.member(&cluster, &target, settings).start();
     for (settings, words) in [
@@ -150,17 +150,17 @@ fn an_etcd_that_wants_to_know_who_asks_is_told() {
         let member = start(settings);
         member.wait_for_line(COMPILED, &words);
         member.wait_for_line(COMPILED, &["does not found a cluster until it succeeds"]);
-        assert!(member.view().is_none(), "no cluster of its own");
+        assert!(member.view().is_none(), "it has not founded a cluster");
     }
-    let known = ", user = \"convoke\", password = \"of-etcd\"";
-    let members = [start(known), start(known)];
+    let valid = ", user = \"convoke\", password = \"of-etcd\"";
+    let members = [start(valid), start(valid)];
     for member in &members {
         member.wait_for_line(COMPILED, &["announced in etcd"]);
     }
     cluster.agree(&members);
 }
 
-/// A cloud whose one machine is this one.
+/// A simulated cloud with this machine as its only instance.
 struct Cloud {
     process: Server,
     endpoint: String,
@@ -174,18 +174,18 @@ impl Cloud {
         let mut python = Command::new(target.join("examples-tools/moto/bin/python"));
         python.arg(script).arg("cluster=shop").env("PYTHONDONTWRITEBYTECODE", "1");
         let process = python.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
-        let mut process = Server(process.spawn().expect("moto was brought"));
+        let mut process = Server(process.spawn().expect("moto is installed"));
         let stdout = process.0.stdout.take().expect("it is piped");
         let line = BufReader::new(stdout).lines().next().expect("a line").expect("text");
-        let told: Value = serde_json::from_str(&line).expect("JSON");
-        let text = |name: &str| told[name].as_str().expect("text").to_owned();
+        let credentials: Value = serde_json::from_str(&line).expect("JSON");
+        let text = |name: &str| credentials[name].as_str().expect("text").to_owned();
         let (endpoint, access, secret) = (text("endpoint"), text("access"), text("secret"));
         Self { process, endpoint, access, secret }
     }
 }
 
 #[test]
-fn a_member_finds_the_machines_of_a_cloud_with_its_key_and_no_other() {
+fn a_member_finds_instances_of_a_cloud_with_valid_credentials_only() {
     let Some(target) = target() else { return };
     let cluster = Cluster::new();
     let first = cluster.start();
@@ -210,9 +210,9 @@ fn a_member_finds_the_machines_of_a_cloud_with_its_key_and_no_other() {
     let refused = launch("tag:cluster=shop", "another").start();
     refused.wait_for_line(COMPILED, &["mode \"cloud\" stopped", "access-key", "AuthFailure"]);
     refused.wait_for_line(COMPILED, &["does not found a cluster until it succeeds"]);
-    assert!(refused.view().is_none(), "no cluster of its own");
+    assert!(refused.view().is_none(), "it has not founded a cluster");
     drop(refused);
-    let nobody = launch("tag:cluster=other", &cloud.secret).start();
-    nobody.wait_for_line(COMPILED, &["this member is the first of its cluster"]);
+    let first = launch("tag:cluster=other", &cloud.secret).start();
+    first.wait_for_line(COMPILED, &["this member is the first of its cluster"]);
     drop(cloud.process);
 }

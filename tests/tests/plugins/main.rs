@@ -1,5 +1,5 @@
-//! Modes that are not built in, in real members: loaded, changed, hostile; and the
-//! commands for those who write them.
+//! Third-party modes in real members: loading, reloading, failures, waiting for lookups; and the
+//! commands for authors of modes.
 
 mod commands;
 mod examples;

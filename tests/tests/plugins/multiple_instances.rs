@@ -1,10 +1,10 @@
-//! Several modes of one component.
+//! Several modes that use the same component.
 
-use convoke_tests::cluster::SOON;
+use convoke_tests::cluster::TIMEOUT;
 use convoke_tests::{Cluster, binary};
 
 #[test]
-fn one_component_under_several_names_and_configurations_is_several_modes() {
+fn one_component_can_be_configured_as_several_modes() {
     let cluster = Cluster::new();
     let first = cluster.start();
     cluster.agree([&first]);
@@ -13,7 +13,7 @@ fn one_component_under_several_names_and_configurations_is_several_modes() {
     let arguments = [
         ("near", format!("{}", first.address())),
         ("far", format!("127.0.0.1:{}-{spare}", spare - 3)),
-        // The name is taken: the second one is told apart.
+        // The name is in use: the second one gets a suffix.
         ("near", format!("127.0.0.1:{spare}")),
     ];
     let text: String = arguments
@@ -24,9 +24,9 @@ fn one_component_under_several_names_and_configurations_is_several_modes() {
         .collect();
     let config = cluster.write("modes.toml", text).display().to_string();
     let second = cluster.launch().option("--config", config).start();
-    second.wait_for_line(SOON, &["looking for members", "modes=\"near, far, near#2\""]);
+    second.wait_for_line(TIMEOUT, &["looking for members", "modes=\"near, far, near#2\""]);
     cluster.agree([&first, &second]);
-    let found = second.wait_for_status(SOON, "a look of each mode", |status| {
+    let found = second.wait_for_status(TIMEOUT, "a lookup of each mode", |status| {
         let candidates = status.modes.iter().map(|mode| {
             let seen = mode.more.get("last_snapshot")?.get("candidates")?.as_u64()?;
             Some((mode.name.clone(), seen))

@@ -1,15 +1,15 @@
-//! Members of one cluster have the same settings of data: what was left open is taken from the
-//! cluster, and what was set to something else keeps a member out.
+//! Members of one cluster have the same data settings: settings that a member does not set are
+//! taken from the cluster, and a member with conflicting settings is refused.
 
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
-use convoke_tests::cluster::SOON;
+use convoke_tests::cluster::TIMEOUT;
 use convoke_tests::resp::Value;
 use convoke_tests::{Cluster, Launch, Member, http};
 use rustix::process::Signal;
 
-/// Keys in all partitions.
+/// Enough keys to have some in each partition.
 const KEYS: usize = 2_000;
 
 /// A member with this configuration file.
@@ -20,57 +20,63 @@ fn with_file<'c>(cluster: &'c Cluster, name: &str, text: &str) -> Launch<'c> {
 
 fn leave(member: &mut Member) {
     member.signal(Signal::TERM);
-    assert!(member.wait_exit(SOON).success());
+    assert!(member.wait_exit(TIMEOUT).success());
 }
 
-/// Where a member that is kept out is asked for its health: it never says where it is ready.
+/// The HTTP port of a member that is refused: it never logs the ready line that names it.
 fn health_port(cluster: &Cluster) -> u16 {
     cluster.spare_port(1)
 }
 
-/// One that is to be kept out.
-fn kept_out<'c>(cluster: &Cluster, launch: Launch<'c>) -> Launch<'c> {
+/// A launch of a member that is to be refused.
+fn with_health_port<'c>(cluster: &Cluster, launch: Launch<'c>) -> Launch<'c> {
     launch.option("--port", health_port(cluster).to_string())
 }
 
-/// Both sides name what differs, and nobody joined.
+/// Both sides log the setting that differs, and the member has not joined.
 #[track_caller]
-fn is_kept_out(cluster: &Cluster, inside: &[&Member], outside: &Member, named: &str, there: &str) {
-    let told = ["refused a member", named, &format!("this cluster {there}")];
-    inside[0].wait_for_line(SOON, &told);
-    let told = ["join refused", named, &format!("their cluster {there}")];
-    outside.wait_for_line(SOON, &told);
+fn assert_refused(
+    cluster: &Cluster,
+    inside: &[&Member],
+    outside: &Member,
+    setting: &str,
+    theirs: &str,
+) {
+    let words = ["refused a member", setting, &format!("this cluster {theirs}")];
+    inside[0].wait_for_line(TIMEOUT, &words);
+    let words = ["join refused", setting, &format!("their cluster {theirs}")];
+    outside.wait_for_line(TIMEOUT, &words);
     let at = (Ipv4Addr::LOCALHOST, health_port(cluster)).into();
     assert_eq!(http::get(at, "/health/ready").unwrap().status, 503);
     cluster.agree(inside.iter().copied());
 }
 
 #[test]
-fn a_member_that_is_set_to_other_partitions_is_not_let_in_and_both_say_so() {
+fn a_member_with_a_different_partition_count_is_refused_and_both_sides_log_it() {
     let cluster = Cluster::new();
     let first = cluster.launch().option("--partitions", "7").start();
     cluster.agree([&first]);
-    let other = kept_out(&cluster, cluster.launch().option("--partitions", "11")).start();
-    is_kept_out(&cluster, &[&first], &other, "partitions = 11", "7");
-    // What the cluster has because nobody said otherwise counts as much.
+    let other = with_health_port(&cluster, cluster.launch().option("--partitions", "11")).start();
+    assert_refused(&cluster, &[&first], &other, "partitions = 11", "7");
+    // The default partition count is compared in the same way.
     let cluster = Cluster::new();
     let first = cluster.start();
     cluster.agree([&first]);
-    let other = kept_out(&cluster, cluster.launch().option("--partitions", "11")).start();
-    is_kept_out(&cluster, &[&first], &other, "partitions = 11", "271");
+    let other = with_health_port(&cluster, cluster.launch().option("--partitions", "11")).start();
+    assert_refused(&cluster, &[&first], &other, "partitions = 11", "271");
 }
 
 #[test]
-fn a_member_whose_maps_are_set_otherwise_is_not_let_in() {
+fn a_member_with_different_map_settings_is_refused() {
     let cluster = Cluster::new();
     let text = "[maps.\"*\"]\nbackups = 0\n[maps.\"cart*\"]\nttl-s = 60\n";
     let first = with_file(&cluster, "a.toml", text).start();
     cluster.agree([&first]);
     let other = with_file(&cluster, "b.toml", "[maps.carts]\nttl-s = 5\n");
-    let other = kept_out(&cluster, other).start();
-    is_kept_out(&cluster, &[&first], &other, "maps.\"carts\".ttl-s = 5", "60");
-    other.wait_for_line(SOON, &["join refused", "--change-maps"]);
-    // How much memory there is, is a matter of each host; what is not named is open.
+    let other = with_health_port(&cluster, other).start();
+    assert_refused(&cluster, &[&first], &other, "maps.\"carts\".ttl-s = 5", "60");
+    other.wait_for_line(TIMEOUT, &["join refused", "--change-maps"]);
+    // The memory limit is a setting of each member; maps that are not named are not compared.
     let own = "[maps.\"*\"]\nbackups = 0\nmemory-mib = 64\n";
     let own = with_file(&cluster, "d.toml", own).start();
     cluster.agree([&first, &own]);
@@ -79,7 +85,7 @@ fn a_member_whose_maps_are_set_otherwise_is_not_let_in() {
 }
 
 #[test]
-fn settings_of_maps_are_changed_by_restarting_one_member_after_the_other() {
+fn map_settings_can_be_changed_by_a_rolling_restart() {
     let cluster = Cluster::new();
     let before = "[maps.\"resp:0\"]\nttl-s = 600\nbackups = 0\n";
     let after = "change-maps = true\n[maps.\"resp:0\"]\nttl-s = 60\nbackups = 1\n";
@@ -89,30 +95,30 @@ fn settings_of_maps_are_changed_by_restarting_one_member_after_the_other() {
     cluster.agree([&first, &second]);
     let mut client = first.client();
     for n in 0..KEYS {
-        assert_eq!(client.ask(&format!("SET k{n} v")).unwrap(), Value::ok());
+        assert_eq!(client.command(&format!("SET k{n} v")).unwrap(), Value::ok());
     }
     leave(&mut second);
     cluster.agree([&first]);
     let second = with_file(&cluster, "b.toml", after).start();
     cluster.agree([&first, &second]);
     for member in [&first, &second] {
-        let told = ["WARN", "changes map settings", "backups = 1, this cluster 0"];
-        member.wait_for_line(SOON, &told);
+        let words = ["WARN", "changes map settings", "backups = 1, this cluster 0"];
+        member.wait_for_line(TIMEOUT, &words);
     }
-    let lives = |member: &Member, most: i64| {
+    let assert_ttl = |member: &Member, most: i64| {
         let mut client = member.client();
-        assert_eq!(client.ask("SET another v").unwrap(), Value::ok());
-        let left = client.ask("TTL another").unwrap().integer().unwrap();
+        assert_eq!(client.command("SET another v").unwrap(), Value::ok());
+        let left = client.command("TTL another").unwrap().integer().unwrap();
         assert!((most - 10..=most).contains(&left), "{left}");
     };
-    lives(&second, 600);
+    assert_ttl(&second, 600);
     leave(&mut first);
     cluster.agree([&second]);
-    second.wait_for_line(SOON, &["map settings changed: the settings of the oldest"]);
-    lives(&second, 60);
+    second.wait_for_line(TIMEOUT, &["map settings changed: the settings of the oldest"]);
+    assert_ttl(&second, 60);
     let mut first = with_file(&cluster, "b.toml", after).start();
     cluster.agree([&second, &first]);
-    second.wait_for_status(SOON, "a backup of each partition", |status| {
+    second.wait_for_status(TIMEOUT, "a backup of each partition", |status| {
         let data = &status.data;
         let wanted =
             data["copies"]["wanted"].as_u64() == data["partitions"].as_u64().map(|n| 2 * n);
@@ -121,13 +127,13 @@ fn settings_of_maps_are_changed_by_restarting_one_member_after_the_other() {
     first.kill();
     let mut client = second.client();
     for n in 0..KEYS {
-        let found = client.ask(&format!("GET k{n}")).unwrap();
+        let found = client.command(&format!("GET k{n}")).unwrap();
         assert_eq!(found, Value::Bytes(b"v".to_vec()), "k{n}");
     }
 }
 
 #[test]
-fn what_is_left_open_is_as_in_the_cluster_even_when_those_who_set_it_are_gone() {
+fn unset_settings_are_taken_from_the_cluster_even_after_the_member_that_set_them_is_gone() {
     let cluster = Cluster::new();
     let text = "partitions = 7\n[maps.\"resp:0\"]\nttl-s = 60\nbackups = 2\n";
     let mut first = with_file(&cluster, "a.toml", text).start();
@@ -135,34 +141,34 @@ fn what_is_left_open_is_as_in_the_cluster_even_when_those_who_set_it_are_gone() 
     let second = cluster.start();
     cluster.agree([&first, &second]);
     second.wait_for_line(
-        SOON,
+        TIMEOUT,
         &["settings taken from the cluster", "partitions = 7", "maps.\"resp:0\".ttl-s = 60"],
     );
-    let is_written = |member: &Member| {
+    let assert_cluster_settings = |member: &Member| {
         let mut client = member.client();
-        assert_eq!(client.ask("SET k v").unwrap(), Value::ok());
-        let left = client.ask("TTL k").unwrap().integer().unwrap();
+        assert_eq!(client.command("SET k v").unwrap(), Value::ok());
+        let left = client.command("TTL k").unwrap().integer().unwrap();
         assert!((50..=60).contains(&left), "{left}");
         assert_eq!(member.status().data["partitions"], 7);
     };
-    is_written(&second);
+    assert_cluster_settings(&second);
     first.kill();
     let third = cluster.start();
     cluster.agree([&second, &third]);
-    is_written(&third);
-    let other = kept_out(&cluster, cluster.launch().option("--partitions", "271")).start();
-    is_kept_out(&cluster, &[&second, &third], &other, "partitions = 271", "7");
+    assert_cluster_settings(&third);
+    let other = with_health_port(&cluster, cluster.launch().option("--partitions", "271")).start();
+    assert_refused(&cluster, &[&second, &third], &other, "partitions = 271", "7");
 }
 
 #[test]
-fn two_clusters_that_are_set_otherwise_stay_two() {
+fn clusters_with_different_settings_do_not_merge() {
     let cluster = Cluster::new();
     let nowhere = "tcpip:127.0.0.1:1";
     let first = cluster.launch().mode(nowhere).option("--partitions", "7").start();
     cluster.agree([&first]);
     let second = cluster.launch().mode(nowhere).option("--partitions", "11").start();
     cluster.agree([&second]);
-    // It meets both, and belongs to the one of them that it may belong to.
+    // It finds both, and joins the one whose settings it has.
     let list = format!("tcpip:{},{}", first.address(), second.address());
     let third = cluster.launch().mode(list).option("--partitions", "7").start();
     cluster.agree([&first, &third]);
@@ -174,11 +180,11 @@ fn two_clusters_that_are_set_otherwise_stay_two() {
 }
 
 #[test]
-fn a_check_of_the_configuration_shows_what_members_have_to_agree_on() {
+fn config_check_shows_the_settings_that_members_must_agree_on() {
     let cluster = Cluster::new();
     cluster.write("a.toml", "partitions = 7\n[maps.\"cache-*\"]\nbackups = 0\n");
     let launch = cluster.launch().subcommand(&["config", "check"], &["--interfaces"]);
-    let ended = launch.option("--config", "a.toml").run(SOON);
+    let ended = launch.option("--config", "a.toml").run(TIMEOUT);
     for line in [
         "agreed     partitions = 7\n",
         "           maps.\"*\".backups = 1 (not set: taken from the cluster)\n",

@@ -1,60 +1,60 @@
-//! Clusters that are not meant for each other never meet.
+//! Clusters with different names, passwords or multicast groups do not merge.
 
 use std::time::Duration;
 
-use convoke_tests::cluster::{AGREE_MAX, SOON};
+use convoke_tests::cluster::{AGREE_MAX, TIMEOUT};
 use convoke_tests::{Cluster, Launch, Member};
 
-/// Two members here and a third that is kept out by what `stranger` changes:
-/// it has looked often enough to have found them, and they agree without it.
+/// Two members of one cluster and a third one that `change` keeps out of it: all have run
+/// enough lookups to have found each other.
 #[track_caller]
-fn is_kept_out(cluster: &Cluster, stranger: impl Fn(Launch<'_>) -> Launch<'_>) -> [Member; 3] {
+fn assert_isolated(cluster: &Cluster, change: impl Fn(Launch<'_>) -> Launch<'_>) -> [Member; 3] {
     let first = cluster.start();
-    let outside = stranger(cluster.launch()).called("the stranger").start();
+    let outside = change(cluster.launch()).label("outside").start();
     cluster.agree([&outside]);
     let second = cluster.start();
     cluster.agree([&first, &second]);
-    outside.wait_for_looks(AGREE_MAX, 3);
-    first.wait_for_looks(AGREE_MAX, 3);
+    outside.wait_for_lookups(AGREE_MAX, 3);
+    first.wait_for_lookups(AGREE_MAX, 3);
     cluster.agree_within(Duration::ZERO, [&first, &second]);
     cluster.agree_within(Duration::ZERO, [&outside]);
     [first, second, outside]
 }
 
 #[test]
-fn members_of_another_multicast_group_are_kept_out() {
+fn clusters_in_different_multicast_groups_do_not_merge() {
     let cluster = Cluster::new();
-    is_kept_out(&cluster, |launch| launch.option("--mc-address", "239.194.77.77"));
+    assert_isolated(&cluster, |launch| launch.option("--mc-address", "239.194.77.77"));
 }
 
 #[test]
-fn members_of_another_multicast_port_are_kept_out() {
+fn clusters_on_different_multicast_ports_do_not_merge() {
     let cluster = Cluster::new();
     let port = cluster.spare_port(0).to_string();
-    is_kept_out(&cluster, |launch| launch.option("--mc-port", &port));
+    assert_isolated(&cluster, |launch| launch.option("--mc-port", &port));
 }
 
 #[test]
-fn members_of_another_cluster_name_are_kept_out() {
+fn clusters_with_different_names_do_not_merge() {
     let cluster = Cluster::new();
-    let members = is_kept_out(&cluster, |launch| launch.option("--cluster-name", "another"));
+    let members = assert_isolated(&cluster, |launch| launch.option("--cluster-name", "another"));
     for member in members {
-        member.wait_for_status(SOON, "beacons of others that are counted", |status| {
+        member.wait_for_status(TIMEOUT, "foreign beacons in the counters", |status| {
             (status.modes[0].more["multicast"]["foreign"].as_u64() > Some(0)).then_some(())
         });
         let named = ["another cluster", &cluster.group().to_string()];
-        assert_eq!(member.count_lines(&named), 1, "once is enough");
+        assert_eq!(member.count_lines(&named), 1, "it is logged once");
     }
 }
 
 #[test]
-fn members_with_another_password_are_kept_out() {
+fn clusters_with_different_passwords_do_not_merge() {
     let cluster = Cluster::new();
-    is_kept_out(&cluster, |launch| launch.option("--cluster-password", "correct horse"));
+    assert_isolated(&cluster, |launch| launch.option("--cluster-password", "correct horse"));
 }
 
 #[test]
-fn a_name_and_a_password_are_not_one_text() {
+fn the_name_and_the_password_are_not_concatenated() {
     let cluster = Cluster::new();
     let (left, right) = (
         cluster.launch().option("--cluster-name", "ab").option("--cluster-password", "c").start(),
@@ -62,14 +62,14 @@ fn a_name_and_a_password_are_not_one_text() {
     );
     cluster.agree([&left]);
     cluster.agree([&right]);
-    left.wait_for_looks(AGREE_MAX, 3);
-    right.wait_for_looks(AGREE_MAX, 3);
+    left.wait_for_lookups(AGREE_MAX, 3);
+    right.wait_for_lookups(AGREE_MAX, 3);
     cluster.agree_within(Duration::ZERO, [&left]);
     cluster.agree_within(Duration::ZERO, [&right]);
 }
 
 #[test]
-fn the_password_may_come_from_three_places() {
+fn the_password_can_come_from_an_option_the_environment_or_a_file() {
     let cluster = Cluster::new();
     let file = cluster.write("password", "correct horse\n");
     let members = [
@@ -81,7 +81,7 @@ fn the_password_may_come_from_three_places() {
 }
 
 #[test]
-fn the_password_is_never_shown() {
+fn the_password_is_never_logged_or_reported() {
     let cluster = Cluster::new();
     let member = cluster
         .launch()
@@ -95,9 +95,9 @@ fn the_password_is_never_shown() {
     assert!(!member.get("/metrics").unwrap().body.contains("swordfish"));
 }
 
-/// One dials the other by its address, and both learn that somebody was there.
+/// One member connects to the other at its address, and both log the mismatch once.
 #[track_caller]
-fn both_say_so_once(change: impl Fn(Launch<'_>) -> Launch<'_>) {
+fn assert_both_log_the_mismatch_once(change: impl Fn(Launch<'_>) -> Launch<'_>) {
     let cluster = Cluster::new();
     let inside = cluster.start();
     cluster.agree([&inside]);
@@ -105,22 +105,24 @@ fn both_say_so_once(change: impl Fn(Launch<'_>) -> Launch<'_>) {
     let outside = change(cluster.launch().mode(list)).start();
     cluster.agree([&outside]);
     let named = ["WARN", "cluster name or password differs"];
-    outside.wait_for_line(SOON, &[&named[..], &[&inside.address().to_string()]].concat());
-    inside.wait_for_line(SOON, &named);
+    outside.wait_for_line(TIMEOUT, &[&named[..], &[&inside.address().to_string()]].concat());
+    inside.wait_for_line(TIMEOUT, &named);
     outside.wait_for_calls(AGREE_MAX, 2);
     for member in [&inside, &outside] {
-        assert_eq!(member.count_lines(&named), 1, "once is enough");
+        assert_eq!(member.count_lines(&named), 1, "it is logged once");
     }
     cluster.agree_within(Duration::ZERO, [&inside]);
     cluster.agree_within(Duration::ZERO, [&outside]);
 }
 
 #[test]
-fn members_with_another_password_that_meet_by_address_both_say_so_once() {
-    both_say_so_once(|launch| launch.option("--cluster-password", "correct horse"));
+fn members_with_different_passwords_that_connect_both_log_it_once() {
+    assert_both_log_the_mismatch_once(|launch| {
+        launch.option("--cluster-password", "correct horse")
+    });
 }
 
 #[test]
-fn members_of_another_name_that_meet_by_address_both_say_so_once() {
-    both_say_so_once(|launch| launch.option("--cluster-name", "another"));
+fn members_with_different_cluster_names_that_connect_both_log_it_once() {
+    assert_both_log_the_mismatch_once(|launch| launch.option("--cluster-name", "another"));
 }

@@ -1,15 +1,15 @@
-//! Configuration files: checked without a start, and Hazelcast's own.
+//! Configuration files: `config check`, and Hazelcast's files as they are and converted.
 
-use convoke_tests::cluster::SOON;
-use convoke_tests::{Cluster, Ended, Launch, Member};
+use convoke_tests::cluster::TIMEOUT;
+use convoke_tests::{Cluster, CompletedProcess, Launch, Member};
 
 /// `convoke config …` in this cluster's folder.
-fn config(cluster: &Cluster, words: &[&str]) -> Ended {
+fn config(cluster: &Cluster, words: &[&str]) -> CompletedProcess {
     let words: Vec<&str> = ["config"].into_iter().chain(words.iter().copied()).collect();
-    cluster.launch().subcommand(&words, &["--interfaces"]).run(SOON)
+    cluster.launch().subcommand(&words, &["--interfaces"]).run(TIMEOUT)
 }
 
-/// A Hazelcast file of this cluster, in both forms.
+/// A Hazelcast file of this cluster, as XML and as YAML.
 fn hazelcast(cluster: &Cluster) -> [(&'static str, String); 2] {
     let (name, port, group) = (cluster.name(), cluster.start_port(), cluster.group());
     let xml = format!(
@@ -35,10 +35,10 @@ fn hazelcast(cluster: &Cluster) -> [(&'static str, String); 2] {
     [("hazelcast.xml", xml), ("hazelcast.yaml", yaml)]
 }
 
-/// A member whose maps are set as in the Hazelcast file above: all members have the same.
-fn start_alike(cluster: &Cluster) -> Member {
-    cluster.write("alike.toml", "[maps.\"*\"]\nbackups = 2\nmerge = \"put-if-absent\"\n");
-    cluster.launch().option("--config", "alike.toml").start()
+/// A member with the map settings of the Hazelcast file above: all members need the same.
+fn start_with_same_maps(cluster: &Cluster) -> Member {
+    cluster.write("same-maps.toml", "[maps.\"*\"]\nbackups = 2\nmerge = \"put-if-absent\"\n");
+    cluster.launch().option("--config", "same-maps.toml").start()
 }
 
 fn with_file<'a>(cluster: &'a Cluster, option: &str, file: &str) -> Launch<'a> {
@@ -49,17 +49,18 @@ fn with_file<'a>(cluster: &'a Cluster, option: &str, file: &str) -> Launch<'a> {
 }
 
 #[test]
-fn a_hazelcast_file_takes_effect_and_what_does_not_is_listed_once() {
+fn a_hazelcast_file_takes_effect_and_unsupported_settings_are_logged_once() {
     for number in 0..2 {
         let cluster = Cluster::new();
-        let first = start_alike(&cluster);
+        let first = start_with_same_maps(&cluster);
         cluster.agree([&first]);
         let (name, text) = &hazelcast(&cluster)[number];
         cluster.write(name, text);
         let second = with_file(&cluster, "--hzConfigFile", name).start();
         cluster.agree([&first, &second]);
         assert!(second.status().member.lite);
-        let line = second.wait_for_line(SOON, &["settings of the Hazelcast file are not honoured"]);
+        let line =
+            second.wait_for_line(TIMEOUT, &["settings of the Hazelcast file are not honoured"]);
         assert!(line.text.contains("hazelcast.queue") && line.text.contains("max-size"));
         assert!(!line.text.contains("multicast") && !line.text.contains("map"), "{}", line.text);
         assert_eq!(second.count_lines(&["not honoured"]), 1);
@@ -67,23 +68,27 @@ fn a_hazelcast_file_takes_effect_and_what_does_not_is_listed_once() {
 }
 
 #[test]
-fn a_hazelcast_file_becomes_one_of_our_own() {
+fn a_hazelcast_file_can_be_converted() {
     let cluster = Cluster::new();
-    let first = start_alike(&cluster);
+    let first = start_with_same_maps(&cluster);
     cluster.agree([&first]);
     let (name, text) = &hazelcast(&cluster)[0];
     cluster.write(name, text);
-    let ended = config(&cluster, &["convert", name, "--output", "ours.toml"]);
+    let ended = config(&cluster, &["convert", name, "--output", "converted.toml"]);
     assert!(ended.status.success(), "{ended:#?}");
-    let again = config(&cluster, &["convert", name, "--output", "ours.toml"]);
-    assert!(again.refusal().contains("ours.toml exists; name another --output, or replace it"));
+    let again = config(&cluster, &["convert", name, "--output", "converted.toml"]);
     assert!(
-        config(&cluster, &["convert", name, "--output", "ours.toml", "--force"]).status.success()
+        again.refusal().contains("converted.toml exists; name another --output, or replace it")
     );
-    let checked = config(&cluster, &["check", "ours.toml"]);
+    assert!(
+        config(&cluster, &["convert", name, "--output", "converted.toml", "--force"])
+            .status
+            .success()
+    );
+    let checked = config(&cluster, &["check", "converted.toml"]);
     assert!(checked.stdout.ends_with("the configuration is sound\n"), "{checked:#?}");
     assert!(checked.stdout.contains(&format!("cluster    {}", cluster.name())), "{checked:#?}");
-    let second = with_file(&cluster, "--config", "ours.toml").start();
+    let second = with_file(&cluster, "--config", "converted.toml").start();
     cluster.agree([&first, &second]);
     assert_eq!(second.count_lines(&["not honoured"]), 0);
     let shown = config(&cluster, &["convert", name]);
@@ -91,7 +96,7 @@ fn a_hazelcast_file_becomes_one_of_our_own() {
 }
 
 #[test]
-fn a_check_says_what_a_start_would_and_starts_nothing() {
+fn config_check_shows_the_effective_configuration_without_starting_a_member() {
     let cluster = Cluster::new();
     let text = "cluster-name = \"shop\"\ncluster-password = \"very secret\"\ncluster-mode = [\"tcpip:10.0.0.1\", \"dns:a.test\"]\n";
     cluster.write("a.toml", text);
@@ -107,11 +112,11 @@ fn a_check_says_what_a_start_would_and_starts_nothing() {
         assert!(ended.stdout.contains(expected), "{expected:?} is not in {}", ended.stdout);
     }
     assert!(!ended.stdout.contains("very secret") && !ended.stderr.contains("very secret"));
-    assert_eq!(config(&cluster, &["check"]).status.code(), Some(0), "defaults are sound");
+    assert_eq!(config(&cluster, &["check"]).status.code(), Some(0), "the defaults are valid");
 }
 
 #[test]
-fn a_check_refuses_what_a_start_would_refuse() {
+fn config_check_rejects_what_a_member_would_refuse_to_start_with() {
     let cluster = Cluster::new();
     for (name, text, expected) in [
         ("a.toml", "start-prot = 7\n", "a.toml:1: unknown field `start-prot`"),

@@ -1,12 +1,12 @@
-//! The same options by command line, environment and file, in whatever
-//! spelling, and modes that others wrote.
+//! The same options on the command line, in the environment and in a file, in every accepted
+//! spelling; and modes from component files.
 
 use std::fs;
 
 use convoke_tests::{Cluster, binary};
 
 #[test]
-fn payaras_spellings_are_understood() {
+fn payara_spellings_of_options_are_accepted() {
     let cluster = Cluster::new();
     let group = cluster.group();
     let first = cluster.start();
@@ -28,7 +28,7 @@ fn payaras_spellings_are_understood() {
 }
 
 #[test]
-fn a_file_says_all_that_the_command_line_can() {
+fn every_command_line_option_can_be_set_in_a_file() {
     let cluster = Cluster::new();
     let (group, start_port) = (cluster.group(), cluster.start_port());
     let first = cluster.start();
@@ -42,7 +42,7 @@ fn a_file_says_all_that_the_command_line_can() {
         start_port + 7,
         cluster.http_port(),
     );
-    // Read without being named, as it lies in the working folder.
+    // Loaded without `--config`, since it is in the working directory.
     cluster.write("convoke.toml", text);
     let second = ["--interfaces", "--auto-bind-http", "--auto-bind-range", "--port"]
         .into_iter()
@@ -56,7 +56,7 @@ fn a_file_says_all_that_the_command_line_can() {
 }
 
 #[test]
-fn the_command_line_beats_the_environment_and_that_beats_the_file() {
+fn the_command_line_overrides_the_environment_which_overrides_the_file() {
     let cluster = Cluster::new();
     let config = cluster.write("a.toml", "name = \"file\"\ngroup = \"file\"\n");
     let launch = || cluster.launch().option("--config", config.display().to_string());
@@ -72,7 +72,7 @@ fn the_command_line_beats_the_environment_and_that_beats_the_file() {
 }
 
 #[test]
-fn modes_in_a_file_work_as_those_on_the_command_line() {
+fn modes_in_a_file_work_like_those_on_the_command_line() {
     let cluster = Cluster::new();
     let (by_multicast, by_list) = (cluster.start(), cluster.start_tcpip("127.0.0.1:1"));
     cluster.agree([&by_multicast]);
@@ -88,7 +88,7 @@ fn modes_in_a_file_work_as_those_on_the_command_line() {
     assert_eq!(modes, ["multicast", "tcpip"]);
 }
 
-/// A component file under a name of its own: what somebody else's mode is.
+/// A component file under a name that is not built in, as of a third-party mode.
 fn write_mylist(cluster: &Cluster, argument: &str) -> String {
     fs::copy(binary::mode("tcpip"), cluster.folder().join("mylist.wasm")).unwrap();
     let text = format!(
@@ -100,7 +100,7 @@ fn write_mylist(cluster: &Cluster, argument: &str) -> String {
 }
 
 #[test]
-fn a_mode_in_a_file_finds_members_as_a_built_in_one_does() {
+fn a_mode_from_a_component_file_finds_members_like_a_built_in_one() {
     let cluster = Cluster::new();
     let first = cluster.start();
     let config = write_mylist(&cluster, &first.address().to_string());
@@ -110,7 +110,7 @@ fn a_mode_in_a_file_finds_members_as_a_built_in_one_does() {
 }
 
 #[test]
-fn the_command_line_gives_a_mode_of_the_file_another_argument() {
+fn the_command_line_overrides_the_argument_of_a_mode_in_the_file() {
     let cluster = Cluster::new();
     let first = cluster.start();
     let config = write_mylist(&cluster, "127.0.0.1:1");
@@ -120,12 +120,12 @@ fn the_command_line_gives_a_mode_of_the_file_another_argument() {
 }
 
 #[test]
-fn without_a_cluster_there_is_one_member_and_no_member_port() {
+fn no_cluster_runs_a_single_member_without_a_member_port() {
     let cluster = Cluster::new();
     let other = cluster.start();
     cluster.agree([&other]);
     let lone = cluster.launch().flag("--no-cluster").start();
-    assert_eq!(lone.ready().member, None, "it listens for nobody");
+    assert_eq!(lone.ready().member, None, "it has no member port");
     assert_eq!(lone.get("/health/ready").unwrap().status, 200);
     let next = other.address().port() + 1;
     for port in [next, next + 1] {

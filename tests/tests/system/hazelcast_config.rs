@@ -1,11 +1,11 @@
-//! Configuration files of Hazelcast have the effect here that they have there.
+//! Hazelcast configuration files have the same effect in Convoke as in Hazelcast.
 
 use std::fs;
 
 use convoke_tests::peers::hazelcast;
 
 #[test]
-fn effective_values_are_those_that_hazelcast_reads_or_differ_for_a_reason() {
+fn effective_values_match_hazelcast_or_differ_for_a_documented_reason() {
     let folder = hazelcast::folder();
     let comparison = hazelcast::compare(&folder).unwrap();
     assert!(comparison.unexplained.is_empty(), "{}", comparison.unexplained.join("\n"));

@@ -1,16 +1,16 @@
-//! What is malformed is refused at the start: one line that says what was read,
+//! Invalid options and files are rejected at startup, in one line that says what was read,
 //! where, and what is expected.
 
 use std::fs;
 use std::process::Command;
 
-use convoke_tests::cluster::SOON;
+use convoke_tests::cluster::TIMEOUT;
 use convoke_tests::{Cluster, Launch, binary};
 
 /// One line on stderr, exit code 2, and all of `fragments` in the line.
 #[track_caller]
-fn is_refused(launch: Launch<'_>, fragments: &[&str]) {
-    let ended = launch.run(SOON);
+fn assert_rejected(launch: Launch<'_>, fragments: &[&str]) {
+    let ended = launch.run(TIMEOUT);
     let line = ended.refusal();
     for fragment in fragments {
         assert!(line.contains(fragment), "{fragment:?} is not in {line:?}");
@@ -18,16 +18,16 @@ fn is_refused(launch: Launch<'_>, fragments: &[&str]) {
 }
 
 #[test]
-fn a_mode_that_nobody_knows_is_refused_with_those_that_are_known() {
+fn an_unknown_mode_is_rejected_with_a_list_of_the_known_ones() {
     let cluster = Cluster::new();
-    is_refused(cluster.launch().mode("multcast"), &["\"multcast\"", "multicast, tcpip"]);
-    is_refused(cluster.launch().mode("multcast"), &["did you mean \"multicast\""]);
-    is_refused(cluster.launch().mode(""), &["\"\"", "multicast, tcpip"]);
-    is_refused(cluster.launch().mode("multicast").mode("nonsense:7"), &["\"nonsense\""]);
+    assert_rejected(cluster.launch().mode("multcast"), &["\"multcast\"", "multicast, tcpip"]);
+    assert_rejected(cluster.launch().mode("multcast"), &["did you mean \"multicast\""]);
+    assert_rejected(cluster.launch().mode(""), &["\"\"", "multicast, tcpip"]);
+    assert_rejected(cluster.launch().mode("multicast").mode("nonsense:7"), &["\"nonsense\""]);
 }
 
 #[test]
-fn a_list_of_addresses_is_read_with_care() {
+fn lists_of_addresses_are_validated() {
     let cases: &[(&str, &[&str])] = &[
         ("10.0.0.300", &["\"10.0.0.300\" is not an IPv4 address", "CIDR"]),
         ("10.0.0.300:6900", &["\"10.0.0.300\"", "in \"10.0.0.300:6900\""]),
@@ -44,96 +44,99 @@ fn a_list_of_addresses_is_read_with_care() {
     let cluster = Cluster::new();
     for (list, fragments) in cases {
         let launch = cluster.launch().mode(format!("tcpip:{list}"));
-        is_refused(launch, &[&["mode \"tcpip\": "], *fragments].concat());
+        assert_rejected(launch, &[&["mode \"tcpip\": "], *fragments].concat());
     }
-    is_refused(cluster.launch().mode("tcpip"), &["mode \"tcpip\": ", "the argument is empty"]);
+    assert_rejected(cluster.launch().mode("tcpip"), &["mode \"tcpip\": ", "the argument is empty"]);
 }
 
 #[test]
-fn a_multicast_group_is_read_with_care() {
+fn multicast_groups_are_validated() {
     let cluster = Cluster::new();
     let group = |text: &str| cluster.launch().option("--mc-address", text);
-    is_refused(group("10.0.0.1"), &["--mc-address", "10.0.0.1", "multicast", "224.0.0.0"]);
-    is_refused(group("nonsense"), &["--mc-address", "nonsense"]);
-    is_refused(group(""), &["--mc-address"]);
+    assert_rejected(group("10.0.0.1"), &["--mc-address", "10.0.0.1", "multicast", "224.0.0.0"]);
+    assert_rejected(group("nonsense"), &["--mc-address", "nonsense"]);
+    assert_rejected(group(""), &["--mc-address"]);
     let mode = |text: &str| {
         let launch = cluster.launch().without("--mc-address").without("--mc-port");
         launch.mode(format!("multicast:{text}"))
     };
-    is_refused(mode("10.0.0.1:2904"), &["mode \"multicast\": ", "10.0.0.1"]);
-    is_refused(mode("224.2.2.4:0"), &["mode \"multicast\": ", "\"0\""]);
-    is_refused(mode("224.2.2.4:2904:1"), &["mode \"multicast\": ", "224.2.2.4:2904:1"]);
+    assert_rejected(mode("10.0.0.1:2904"), &["mode \"multicast\": ", "10.0.0.1"]);
+    assert_rejected(mode("224.2.2.4:0"), &["mode \"multicast\": ", "\"0\""]);
+    assert_rejected(mode("224.2.2.4:2904:1"), &["mode \"multicast\": ", "224.2.2.4:2904:1"]);
 }
 
 #[test]
-fn a_port_is_read_with_care() {
+fn ports_are_validated() {
     let cluster = Cluster::new();
     for option in ["--mc-port", "--start-port", "--port"] {
         for wrong in ["0", "70000", "-1", "x", ""] {
             let launch = cluster.launch().without(option).flag(&format!("{option}={wrong}"));
-            is_refused(launch, &[option, wrong]);
+            assert_rejected(launch, &[option, wrong]);
         }
     }
 }
 
 #[test]
-fn an_option_that_nobody_knows_is_refused_with_the_one_that_was_meant() {
+fn an_unknown_option_is_rejected_with_a_suggestion() {
     let cluster = Cluster::new();
-    is_refused(cluster.launch().option("--start-prot", "7"), &["--start-prot", "--start-port"]);
-    is_refused(cluster.launch().flag("--nonsense"), &["--nonsense"]);
-    is_refused(cluster.launch().flag("nonsense"), &["nonsense"]);
+    assert_rejected(
+        cluster.launch().option("--start-prot", "7"),
+        &["--start-prot", "--start-port"],
+    );
+    assert_rejected(cluster.launch().flag("--nonsense"), &["--nonsense"]);
+    assert_rejected(cluster.launch().flag("nonsense"), &["nonsense"]);
 }
 
 #[test]
-fn an_option_without_its_value_is_refused() {
+fn an_option_without_its_value_is_rejected() {
     let cluster = Cluster::new();
     for option in ["--name", "--start-port", "--cluster-mode", "--interfaces", "--config"] {
-        is_refused(cluster.launch().without(option).flag(option), &[option, "value"]);
+        assert_rejected(cluster.launch().without(option).flag(option), &[option, "value"]);
     }
-    is_refused(cluster.launch().flag("--lite=perhaps"), &["--lite", "perhaps"]);
+    assert_rejected(cluster.launch().flag("--lite=perhaps"), &["--lite", "perhaps"]);
 }
 
 #[test]
-fn a_name_that_would_break_lists_is_refused() {
+fn invalid_names_are_rejected() {
     let cluster = Cluster::new();
-    is_refused(cluster.launch().option("--name", "n".repeat(65)), &["name", "64"]);
-    is_refused(cluster.launch().option("--name", "two\nlines"), &["name"]);
-    is_refused(cluster.launch().option("--group", ""), &["group"]);
-    is_refused(cluster.launch().option("--cluster-name", ""), &["--cluster-name"]);
+    assert_rejected(cluster.launch().option("--name", "n".repeat(65)), &["name", "64"]);
+    assert_rejected(cluster.launch().option("--name", "two\nlines"), &["name"]);
+    assert_rejected(cluster.launch().option("--group", ""), &["group"]);
+    assert_rejected(cluster.launch().option("--cluster-name", ""), &["--cluster-name"]);
 }
 
 #[test]
-fn an_interface_that_is_not_there_is_refused_with_those_that_are() {
+fn a_missing_interface_is_rejected_with_a_list_of_the_existing_ones() {
     let cluster = Cluster::new();
     // An address of documentation (RFC 5737): no machine has it.
-    is_refused(cluster.launch().at("203.0.113.77"), &["203.0.113.77", "127.0.0.1 (lo)"]);
-    is_refused(cluster.launch().at("no-such-if0"), &["no-such-if0", "127.0.0.1 (lo)"]);
-    is_refused(cluster.launch().at("10.0.0.300"), &["--interfaces", "\"10.0.0.300\""]);
+    assert_rejected(cluster.launch().at("203.0.113.77"), &["203.0.113.77", "127.0.0.1 (lo)"]);
+    assert_rejected(cluster.launch().at("no-such-if0"), &["no-such-if0", "127.0.0.1 (lo)"]);
+    assert_rejected(cluster.launch().at("10.0.0.300"), &["--interfaces", "\"10.0.0.300\""]);
 }
 
 #[test]
-fn a_public_address_is_read_with_care() {
+fn public_addresses_are_validated() {
     let cluster = Cluster::new();
     for wrong in ["", ":7000", "a:0", "[::1", "two words", "0.0.0.0", "224.0.0.1:7000"] {
         let launch = cluster.launch().flag(&format!("--public-address={wrong}"));
-        is_refused(launch, &["--public-address", wrong.split(':').next().unwrap_or_default()]);
+        assert_rejected(launch, &["--public-address", wrong.split(':').next().unwrap_or_default()]);
     }
 }
 
 #[test]
-fn a_password_file_that_cannot_be_read_is_refused() {
+fn a_password_file_that_cannot_be_read_is_rejected() {
     let cluster = Cluster::new();
     let launch = cluster.launch().option("--cluster-password-file", "no-such-file");
-    is_refused(launch, &["no-such-file"]);
-    // A pipe that nobody writes to.
+    assert_rejected(launch, &["no-such-file"]);
+    // A pipe without a writer.
     let pipe = cluster.folder().join("pipe");
     assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
     let launch = cluster.launch().option("--cluster-password-file", pipe.display().to_string());
-    is_refused(launch, &["pipe", "its writer did not finish within 10 s"]);
+    assert_rejected(launch, &["pipe", "its writer did not finish within 10 s"]);
 }
 
 #[test]
-fn a_configuration_file_is_read_with_care() {
+fn configuration_files_are_validated() {
     let cases: &[(&str, &[&str])] = &[
         ("cluster-name = \"a\"\nname = \"x\n", &["a.toml:2: "]),
         ("\n\nmc-port = 70000\n", &["a.toml:3: ", "70000"]),
@@ -149,16 +152,16 @@ fn a_configuration_file_is_read_with_care() {
         let cluster = Cluster::new();
         let path = cluster.write("a.toml", text);
         let launch = cluster.launch().without("--mc-address").without("--mc-port");
-        is_refused(launch.option("--config", path.display().to_string()), fragments);
+        assert_rejected(launch.option("--config", path.display().to_string()), fragments);
     }
     let cluster = Cluster::new();
-    is_refused(cluster.launch().option("--config", "no-such.toml"), &["no-such.toml"]);
+    assert_rejected(cluster.launch().option("--config", "no-such.toml"), &["no-such.toml"]);
     cluster.write("convoke.toml", "nonsense");
-    is_refused(cluster.launch(), &["convoke.toml:1: "]);
+    assert_rejected(cluster.launch(), &["convoke.toml:1: "]);
 }
 
 #[test]
-fn a_plugin_that_is_no_component_is_refused_as_what_it_is() {
+fn a_file_that_is_not_a_component_is_rejected_with_what_it_is() {
     let cluster = Cluster::new();
     let whole = fs::read(binary::mode("tcpip")).unwrap();
     cluster.write("truncated.wasm", &whole[..whole.len() / 2]);
@@ -181,12 +184,12 @@ fn a_plugin_that_is_no_component_is_refused_as_what_it_is() {
         let text = format!("[[discovery]]\nmode = \"mine\"\nplugin = {file:?}\n");
         let config = cluster.write("a.toml", text).display().to_string();
         let launch = cluster.launch().option("--config", config);
-        is_refused(launch, &["mode \"mine\": ", file, fragment]);
+        assert_rejected(launch, &["mode \"mine\": ", file, fragment]);
     }
 }
 
 #[test]
-fn a_plugin_that_is_not_the_pinned_one_is_refused() {
+fn a_plugin_with_a_different_digest_is_rejected() {
     let cluster = Cluster::new();
     fs::copy(binary::mode("tcpip"), cluster.folder().join("mine.wasm")).unwrap();
     let other = format!("sha256:{}", "0".repeat(64));
@@ -199,14 +202,14 @@ fn a_plugin_that_is_not_the_pinned_one_is_refused() {
              argument = \"127.0.0.1\"\n"
         );
         let config = cluster.write("a.toml", text).display().to_string();
-        is_refused(cluster.launch().option("--config", config), &fragments);
+        assert_rejected(cluster.launch().option("--config", config), &fragments);
     }
 }
 
 #[test]
-fn nothing_is_bound_and_nothing_is_logged_before_a_refusal() {
+fn invalid_options_are_rejected_before_the_member_starts() {
     let cluster = Cluster::new();
-    let ended = cluster.launch().mode("tcpip:10.0.0.300").run(SOON);
+    let ended = cluster.launch().mode("tcpip:10.0.0.300").run(TIMEOUT);
     assert!(ended.refusal().contains("10.0.0.300"));
     assert!(!ended.stdout.contains("ready"), "{}", ended.stdout);
 }

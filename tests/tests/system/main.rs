@@ -1,5 +1,5 @@
-//! Members as processes on loopback. Each module is one promise to users; each
-//! test is a sentence of it.
+//! Members as processes on loopback. Each module covers one guarantee to users;
+//! each test states one aspect of it.
 
 mod address_translation;
 mod agreed_settings;

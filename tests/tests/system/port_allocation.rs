@@ -1,29 +1,29 @@
-//! A port that is taken costs nothing but the next one.
+//! Members choose the next free port if one is in use.
 
 use std::net::{Ipv4Addr, TcpListener, UdpSocket};
 use std::time::Duration;
 
 use convoke_tests::Cluster;
-use convoke_tests::cluster::SOON;
+use convoke_tests::cluster::TIMEOUT;
 
 #[test]
-fn a_taken_tcp_port_is_left_alone() {
+fn a_member_port_in_use_by_tcp_is_skipped() {
     let cluster = Cluster::new();
     let port = cluster.start_port();
-    let _taken = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).unwrap();
+    let _in_use = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).unwrap();
     assert_eq!(cluster.start().address().port(), port + 1);
 }
 
 #[test]
-fn a_taken_udp_port_is_left_alone() {
+fn a_member_port_in_use_by_udp_is_skipped() {
     let cluster = Cluster::new();
     let port = cluster.start_port();
-    let _taken = UdpSocket::bind((Ipv4Addr::LOCALHOST, port)).unwrap();
+    let _in_use = UdpSocket::bind((Ipv4Addr::LOCALHOST, port)).unwrap();
     assert_eq!(cluster.start().address().port(), port + 1);
 }
 
 #[test]
-fn members_on_one_machine_take_one_port_after_the_other() {
+fn members_on_one_machine_use_consecutive_ports() {
     let cluster = Cluster::new();
     let members = cluster.start_in_order(3);
     let ports: Vec<u16> = members.iter().map(|member| member.address().port()).collect();
@@ -32,11 +32,11 @@ fn members_on_one_machine_take_one_port_after_the_other() {
 }
 
 #[test]
-fn a_taken_http_port_is_a_refusal_that_says_how_to_get_another() {
+fn an_http_port_in_use_is_an_error_that_names_auto_bind() {
     let cluster = Cluster::new();
-    let _taken = TcpListener::bind((Ipv4Addr::LOCALHOST, cluster.http_port())).unwrap();
+    let _in_use = TcpListener::bind((Ipv4Addr::LOCALHOST, cluster.http_port())).unwrap();
     let launch = cluster.launch().without("--auto-bind-http").without("--auto-bind-range");
-    let ended = launch.run(SOON);
+    let ended = launch.run(TIMEOUT);
     assert_eq!(ended.status.code(), Some(2), "{ended:?}");
     assert!(ended.stderr.starts_with("error: "), "{ended:?}");
     assert!(ended.stderr.contains(&cluster.http_port().to_string()), "{ended:?}");
@@ -44,20 +44,20 @@ fn a_taken_http_port_is_a_refusal_that_says_how_to_get_another() {
 }
 
 #[test]
-fn with_auto_bind_the_next_free_http_port_is_taken() {
+fn auto_bind_uses_the_next_free_http_port() {
     let cluster = Cluster::new();
-    let _taken = TcpListener::bind((Ipv4Addr::LOCALHOST, cluster.http_port())).unwrap();
+    let _in_use = TcpListener::bind((Ipv4Addr::LOCALHOST, cluster.http_port())).unwrap();
     let member = cluster.start();
     assert_eq!(member.http().port(), cluster.http_port() + 1);
     assert_eq!(member.get("/health/live").unwrap().status, 200);
 }
 
 #[test]
-fn auto_bind_ends_with_its_range() {
+fn auto_bind_fails_at_the_end_of_its_range() {
     let cluster = Cluster::new();
     let first = cluster.http_port();
-    let taken = |port| TcpListener::bind((Ipv4Addr::LOCALHOST, port)).unwrap();
-    let _taken: Vec<TcpListener> = (first..=first + 2).map(taken).collect();
+    let listen = |port| TcpListener::bind((Ipv4Addr::LOCALHOST, port)).unwrap();
+    let _in_use: Vec<TcpListener> = (first..=first + 2).map(listen).collect();
     let ended = cluster.launch().option("--auto-bind-range", "2").run(Duration::from_secs(10));
     assert_eq!(ended.status.code(), Some(2), "{ended:?}");
     assert!(ended.stderr.contains(&format!("{}", first + 2)), "{ended:?}");

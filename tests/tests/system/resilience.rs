@@ -1,28 +1,29 @@
-//! What wears others out: churn, stutter, a busy machine, a full disk.
+//! A cluster stays intact under churn, short pauses, a busy machine, a full disk and repeated
+//! signals.
 
 use std::hint;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use convoke_tests::cluster::{AGREE_MAX, SOON};
+use convoke_tests::cluster::{AGREE_MAX, TIMEOUT};
 use convoke_tests::resp::Value;
 use convoke_tests::{Cluster, Member, http};
 use rustix::process::Signal;
 
-/// Shorter than a suspect may take to object: nobody may be missed for it.
-const STUTTER: Duration = Duration::from_millis(300);
+/// Shorter than a suspected member may take to refute: no member may be removed for it.
+const SHORT_PAUSE: Duration = Duration::from_millis(300);
 
-/// How long a cluster is left alone.
-const REST: Duration = Duration::from_secs(3);
+/// How long a cluster is left idle.
+const IDLE: Duration = Duration::from_secs(3);
 
-/// How long a machine is kept busy.
+/// How long the machine is kept busy.
 const BUSY: Duration = Duration::from_secs(5);
 
-/// Members come and go by a fixed pattern that looks random; some politely.
+/// Members are killed, leave gracefully and are started in a fixed, irregular order.
 #[test]
 fn churn_ends_in_one_cluster() {
-    let cluster = Cluster::alone();
+    let cluster = Cluster::exclusive();
     let mut members: Vec<Member> = (0..4).map(|_| cluster.start()).collect();
     cluster.agree(&members);
     for (step, pick) in [3, 0, 2, 1, 0, 4, 2, 5, 0, 1, 3, 0].into_iter().enumerate() {
@@ -34,7 +35,7 @@ fn churn_ends_in_one_cluster() {
                 let mut leaver = members.remove(index);
                 leaver.ready();
                 leaver.signal(Signal::TERM);
-                assert_eq!(leaver.wait_exit(SOON).code(), Some(0));
+                assert_eq!(leaver.wait_exit(TIMEOUT).code(), Some(0));
             }
             _ => members.extend([cluster.start(), cluster.start()]),
         }
@@ -44,23 +45,23 @@ fn churn_ends_in_one_cluster() {
 }
 
 #[test]
-fn a_member_that_stutters_is_not_missed() {
-    let cluster = Cluster::alone();
+fn a_member_that_is_paused_briefly_and_repeatedly_is_not_removed() {
+    let cluster = Cluster::exclusive();
     let members = cluster.start_in_order(3);
     let before: Vec<usize> = members.iter().map(views).collect();
     for _ in 0..8 {
         for signal in [Signal::STOP, Signal::CONT] {
             members[1].signal(signal);
-            thread::sleep(STUTTER);
+            thread::sleep(SHORT_PAUSE);
         }
     }
     cluster.agree_within(Duration::ZERO, &members);
-    assert_eq!(members.iter().map(views).collect::<Vec<_>>(), before, "nobody came or went");
+    assert_eq!(members.iter().map(views).collect::<Vec<_>>(), before, "the view did not change");
 }
 
 #[test]
-fn a_busy_machine_costs_nobody() {
-    let cluster = Cluster::alone();
+fn no_member_is_removed_on_a_busy_machine() {
+    let cluster = Cluster::exclusive();
     let members = cluster.start_in_order(6);
     let before: Vec<usize> = members.iter().map(views).collect();
     let busy = AtomicBool::new(true);
@@ -77,7 +78,7 @@ fn a_busy_machine_costs_nobody() {
         busy.store(false, Ordering::Relaxed);
     });
     cluster.agree_within(Duration::ZERO, &members);
-    assert_eq!(members.iter().map(views).collect::<Vec<_>>(), before, "nobody came or went");
+    assert_eq!(members.iter().map(views).collect::<Vec<_>>(), before, "the view did not change");
 }
 
 fn views(member: &Member) -> usize {
@@ -85,8 +86,8 @@ fn views(member: &Member) -> usize {
 }
 
 #[test]
-fn a_cluster_at_rest_leaves_the_machine_alone() {
-    let cluster = Cluster::alone();
+fn an_idle_cluster_uses_little_cpu_time() {
+    let cluster = Cluster::exclusive();
     let mut members = cluster.start_in_order(5);
     members.remove(3).kill();
     members.remove(0).kill();
@@ -96,21 +97,21 @@ fn a_cluster_at_rest_leaves_the_machine_alone() {
     members[1].signal(Signal::CONT);
     cluster.agree(&members);
     let before: Vec<Duration> = members.iter().map(Member::cpu_time).collect();
-    thread::sleep(REST);
+    thread::sleep(IDLE);
     for (member, before) in members.iter().zip(before) {
         let used = member.cpu_time() - before;
-        assert!(used < REST / 10, "{used:?} of CPU time in {REST:?} of rest");
+        assert!(used < IDLE / 10, "{used:?} of CPU time in {IDLE:?} of idling");
     }
 }
 
-/// A log on a full disk: every line of it fails, on both outputs.
+/// The log is on a full disk: every write to stdout and stderr fails.
 #[test]
-fn a_log_that_cannot_be_written_costs_nothing_but_the_log() {
+fn a_member_that_cannot_write_its_log_still_works() {
     let cluster = Cluster::new();
-    let mute = cluster.launch().outputs_to("/dev/full").called("mute").start();
-    let place = ([127, 0, 0, 1], cluster.http_port()).into();
+    let silenced = cluster.launch().outputs_to("/dev/full").label("without a log").start();
+    let http = ([127, 0, 0, 1], cluster.http_port()).into();
     let deadline = Instant::now() + AGREE_MAX;
-    let is_ready = || http::get(place, "/health/ready").is_ok_and(|answer| answer.status == 200);
+    let is_ready = || http::get(http, "/health/ready").is_ok_and(|answer| answer.status == 200);
     while !is_ready() {
         assert!(Instant::now() < deadline, "the member without a log is not ready");
         thread::sleep(Duration::from_millis(20));
@@ -119,34 +120,34 @@ fn a_log_that_cannot_be_written_costs_nothing_but_the_log() {
     other.wait(AGREE_MAX, "two members", |record| {
         record.view().filter(|view| view.0.len() == 2).map(drop)
     });
-    drop(mute);
+    drop(silenced);
 }
 
-/// A wrapper passes on a signal that the whole process group got as well.
+/// A wrapper script forwards a signal that the process group has already received.
 #[test]
-fn signals_that_come_together_are_one() {
+fn two_signals_in_quick_succession_count_as_one() {
     let cluster = Cluster::new();
     let mut members = cluster.start_in_order(2);
     let mut leaver = members.remove(1);
     let mut client = leaver.client();
     for n in 0..5_000 {
-        assert_eq!(client.ask(&format!("SET k{n} v")).unwrap(), Value::ok());
+        assert_eq!(client.command(&format!("SET k{n} v")).unwrap(), Value::ok());
     }
     leaver.signal(Signal::TERM);
     leaver.signal(Signal::TERM);
-    leaver.wait_for_line(SOON, &["left"]);
-    leaver.wait_exit(SOON);
-    members[0].wait_for_line(SOON, &["members changed", " left"]);
+    leaver.wait_for_line(TIMEOUT, &["left"]);
+    leaver.wait_exit(TIMEOUT);
+    members[0].wait_for_line(TIMEOUT, &["members changed", " left"]);
 }
 
 #[test]
-fn the_second_signal_stops_at_once() {
+fn a_second_signal_stops_the_member_immediately() {
     let cluster = Cluster::new();
     let mut members = cluster.start_in_order(2);
     let mut leaver = members.remove(1);
-    let asked = Instant::now();
+    let started = Instant::now();
     leaver.signal(Signal::TERM);
     leaver.signal(Signal::TERM);
-    leaver.wait_exit(SOON);
-    assert!(asked.elapsed() < Duration::from_secs(2));
+    leaver.wait_exit(TIMEOUT);
+    assert!(started.elapsed() < Duration::from_secs(2));
 }

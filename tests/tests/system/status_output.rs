@@ -1,12 +1,13 @@
-//! What operators see: blocks in the log, health, status, metrics, lists.
+//! Output for operators: log blocks, health, status, metrics, and the `members` and `discover`
+//! commands.
 
-use convoke_tests::cluster::{AGREE_MAX, SOON};
+use convoke_tests::cluster::{AGREE_MAX, TIMEOUT};
 use convoke_tests::journal::Output;
 use convoke_tests::{Cluster, Member, Status, http};
 use rustix::process::Signal;
 
 #[test]
-fn a_lone_member_shows_itself() {
+fn the_status_of_a_single_member_shows_itself_as_coordinator() {
     let cluster = Cluster::new();
     let member = cluster.start();
     cluster.agree([&member]);
@@ -16,7 +17,7 @@ fn a_lone_member_shows_itself() {
 }
 
 #[test]
-fn a_lite_member_is_shown_as_such_by_everybody() {
+fn every_member_lists_a_lite_member_as_lite() {
     let cluster = Cluster::new();
     let full = cluster.start();
     let lite = cluster.launch().flag("--lite").start();
@@ -29,32 +30,32 @@ fn a_lite_member_is_shown_as_such_by_everybody() {
 }
 
 #[test]
-fn names_and_groups_are_shown_by_everybody() {
+fn every_member_lists_names_and_groups() {
     let cluster = Cluster::new();
     let named = cluster.launch().option("--name", "shop 1").option("--group", "web").start();
     let other = cluster.start();
     cluster.agree([&named, &other]);
     for member in [&named, &other] {
-        let grid = member.wait(SOON, "a grid of two", |record| {
+        let grid = member.wait(TIMEOUT, "a grid of two", |record| {
             record.grid().filter(|grid| grid.size == 2).cloned()
         });
         let shown = grid.instances.iter().find(|shown| shown.address == named.address()).unwrap();
         assert_eq!((shown.name.as_str(), shown.group.as_str()), ("shop 1", "web"));
         let shown = grid.instances.iter().find(|shown| shown.address == other.address()).unwrap();
         assert_eq!(shown.group, "convoke");
-        assert!(!shown.name.is_empty(), "a name is made up");
+        assert!(!shown.name.is_empty(), "a name is generated");
     }
 }
 
 #[test]
-fn block_grid_and_status_say_the_same() {
+fn the_members_block_the_grid_block_and_status_agree() {
     let cluster = Cluster::new();
     let mut members = vec![cluster.start(), cluster.launch().flag("--lite").start()];
     members.push(cluster.start());
     let order = cluster.agree(&members);
     for member in &members {
         let status = settled(member, 3);
-        let grid = member.wait(SOON, "a grid of three", |record| {
+        let grid = member.wait(TIMEOUT, "a grid of three", |record| {
             record.grid().filter(|grid| grid.size == 3).cloned()
         });
         let listed: Vec<_> = status.cluster.members.iter().map(|m| m.address).collect();
@@ -78,14 +79,14 @@ fn block_grid_and_status_say_the_same() {
 /// The status that goes with a view of this size.
 #[track_caller]
 fn settled(member: &Member, size: usize) -> Status {
-    member.wait_for_status(SOON, "a status of this size", |status| {
+    member.wait_for_status(TIMEOUT, "a status of this size", |status| {
         (status.cluster.size == size).then(|| status.clone())
     })
 }
 
 #[test]
-fn what_the_log_shows_the_status_shows() {
-    let cluster = Cluster::alone();
+fn status_is_current_when_a_view_is_logged() {
+    let cluster = Cluster::exclusive();
     let mut members = Vec::new();
     for size in 1..=12 {
         members.push(cluster.start());
@@ -100,13 +101,13 @@ fn is_well_formed(member: &Member) -> bool {
 }
 
 #[test]
-fn a_member_lives_before_it_is_ready() {
-    let cluster = Cluster::alone();
-    // The first of two that wait for each other: it takes its time.
+fn a_member_is_live_before_it_is_ready() {
+    let cluster = Cluster::exclusive();
+    // It looks for other members before it founds a cluster.
     let member = cluster.start();
     let http = std::net::SocketAddr::from(([127, 0, 0, 1], cluster.http_port()));
     let mut answers = Vec::new();
-    let deadline = member.started() + SOON;
+    let deadline = member.started() + TIMEOUT;
     while answers.last() != Some(&200) && std::time::Instant::now() < deadline {
         if let Ok(ready) = http::get(http, "/health/ready") {
             answers.push(ready.status);
@@ -114,14 +115,18 @@ fn a_member_lives_before_it_is_ready() {
         }
     }
     assert_eq!(answers.last(), Some(&200), "{answers:?}");
-    assert_eq!(answers.first(), Some(&503), "asking for others takes a while: {answers:?}");
+    assert_eq!(answers.first(), Some(&503), "it looks for other members first: {answers:?}");
     assert!(answers.iter().all(|status| [200, 503].contains(status)), "{answers:?}");
     let view = member.view();
-    assert_eq!(view.map(|view| view.0.len()), Some(1), "ready means that a view is shown");
+    assert_eq!(
+        view.map(|view| view.0.len()),
+        Some(1),
+        "a view is logged before the member is ready"
+    );
 }
 
 #[test]
-fn metrics_are_text_for_prometheus() {
+fn metrics_are_in_the_prometheus_text_format() {
     let cluster = Cluster::new();
     let members = [cluster.start(), cluster.start()];
     cluster.agree(&members);
@@ -136,11 +141,11 @@ fn metrics_are_text_for_prometheus() {
     assert_eq!(value("convoke_view_epoch"), Some(status.cluster.epoch as f64));
     assert_eq!(value("convoke_view_version"), Some(status.cluster.version as f64));
     let comments = answer.body.lines().filter(|line| line.starts_with("# TYPE ")).count();
-    assert!(comments >= 3, "each has a type:\n{}", answer.body);
+    assert!(comments >= 3, "metrics have a TYPE line:\n{}", answer.body);
 }
 
 #[test]
-fn http_answers_what_it_does_not_know() {
+fn unknown_http_paths_return_404() {
     let cluster = Cluster::new();
     let member = cluster.start();
     assert_eq!(member.get("/nonsense").unwrap().status, 404);
@@ -148,12 +153,13 @@ fn http_answers_what_it_does_not_know() {
 }
 
 #[test]
-fn members_lists_what_the_member_at_a_port_sees() {
+fn the_members_command_lists_the_view_of_the_member_at_a_port() {
     let cluster = Cluster::new();
     let members = [cluster.start(), cluster.launch().option("--name", "shop 2").start()];
     cluster.agree(&members);
     let port = members[0].http().port().to_string();
-    let listing = cluster.launch().subcommand(&["members"], &[]).option("--port", port).run(SOON);
+    let listing =
+        cluster.launch().subcommand(&["members"], &[]).option("--port", port).run(TIMEOUT);
     assert_eq!(listing.status.code(), Some(0), "{listing:#?}");
     for member in &members {
         let http = member.http().to_string();
@@ -161,73 +167,75 @@ fn members_lists_what_the_member_at_a_port_sees() {
         assert!(listing.stdout.contains(&member.address().to_string()), "{listing:#?}");
     }
     assert!(listing.stdout.contains("shop 2"), "{listing:#?}");
-    let nobody = cluster.launch().subcommand(&["members"], &[]).option("--port", "1").run(SOON);
-    assert_ne!(nobody.status.code(), Some(0));
-    assert!(nobody.stderr.starts_with("error: "), "{nobody:#?}");
+    let unreachable =
+        cluster.launch().subcommand(&["members"], &[]).option("--port", "1").run(TIMEOUT);
+    assert_ne!(unreachable.status.code(), Some(0));
+    assert!(unreachable.stderr.starts_with("error: "), "{unreachable:#?}");
 }
 
 /// The defaults that `convoke discover` shares with a member.
-const TO_LOOK: &[&str] =
+const DISCOVER_OPTIONS: &[&str] =
     &["--interfaces", "--start-port", "--cluster-name", "--mc-address", "--mc-port"];
 
 #[test]
-fn discover_shows_candidates_and_why_without_joining() {
+fn discover_lists_candidates_with_their_state_and_does_not_join() {
     let cluster = Cluster::new();
     let members = [cluster.start(), cluster.start()];
     cluster.agree(&members);
-    let looked = cluster.launch().subcommand(&["discover"], TO_LOOK).run(SOON);
-    assert_eq!(looked.status.code(), Some(0), "{looked:#?}");
+    let listing = cluster.launch().subcommand(&["discover"], DISCOVER_OPTIONS).run(TIMEOUT);
+    assert_eq!(listing.status.code(), Some(0), "{listing:#?}");
     for member in &members {
-        assert!(looked.stdout.contains(&member.address().to_string()), "{looked:#?}");
+        assert!(listing.stdout.contains(&member.address().to_string()), "{listing:#?}");
     }
     let free = cluster.spare_port(0);
     let list = format!("tcpip:{},127.0.0.1:{free}", members[0].address());
-    let looked = cluster.launch().subcommand(&["discover"], TO_LOOK).mode(list).run(SOON);
-    let lines: Vec<&str> = looked.stdout.lines().collect();
-    let about = |place: String| lines.iter().find(|line| line.contains(&place)).copied();
-    assert!(about(members[0].address().to_string()).is_some(), "{looked:#?}");
-    let why = about(format!("127.0.0.1:{free}")).unwrap_or_else(|| panic!("{looked:#?}"));
-    assert!(why.contains("nothing listens there"), "{looked:#?}");
-    members[0].wait_for_looks(AGREE_MAX, 1);
+    let listing =
+        cluster.launch().subcommand(&["discover"], DISCOVER_OPTIONS).mode(list).run(TIMEOUT);
+    let lines: Vec<&str> = listing.stdout.lines().collect();
+    let line_with = |address: String| lines.iter().find(|line| line.contains(&address)).copied();
+    assert!(line_with(members[0].address().to_string()).is_some(), "{listing:#?}");
+    let why = line_with(format!("127.0.0.1:{free}")).unwrap_or_else(|| panic!("{listing:#?}"));
+    assert!(why.contains("nothing listens there"), "{listing:#?}");
+    members[0].wait_for_lookups(AGREE_MAX, 1);
     let views = members[0].record(|record| record.views.iter().map(|(_, v)| v.0.len()).max());
-    assert_eq!(views, Some(2), "it was never a member");
+    assert_eq!(views, Some(2), "it did not join");
 }
 
 #[test]
-fn a_member_is_not_ready_any_more_while_it_leaves() {
+fn a_member_is_not_ready_while_it_leaves() {
     let cluster = Cluster::new();
     let mut members = cluster.start_in_order(2);
     let mut leaver = members.remove(1);
     let http = leaver.http();
     leaver.signal(Signal::TERM);
-    // Either it still answers, and then with 503, or nobody does.
+    // Either it answers with 503, or it has closed the port.
     while let Ok(answer) = http::get(http, "/health/ready") {
         if answer.status == 503 || !leaver.is_running() {
             break;
         }
     }
-    assert_eq!(leaver.wait_exit(SOON).code(), Some(0));
+    assert_eq!(leaver.wait_exit(TIMEOUT).code(), Some(0));
 }
 
 #[test]
-fn the_log_is_text_without_colours() {
+fn the_log_has_no_colour_codes() {
     let cluster = Cluster::new();
     let member = cluster.start();
     cluster.agree([&member]);
     let text = member.record(|record| record.text(Output::Stdout));
     assert!(!text.contains('\u{1b}'), "{text}");
-    let complaints = member.record(|record| record.text(Output::Stderr));
-    assert_eq!(complaints, "", "nothing to complain of");
+    let errors = member.record(|record| record.text(Output::Stderr));
+    assert_eq!(errors, "", "nothing is written to stderr");
 }
 
 #[test]
 fn help_and_version_are_printed() {
     let cluster = Cluster::new();
-    let help = cluster.launch().subcommand(&["--help"], &[]).run(SOON);
+    let help = cluster.launch().subcommand(&["--help"], &[]).run(TIMEOUT);
     assert_eq!(help.status.code(), Some(0));
     for option in ["--cluster-mode", "--interfaces", "--start-port", "--cluster-name", "--config"] {
         assert!(help.stdout.contains(option), "{}", help.stdout);
     }
-    let version = cluster.launch().subcommand(&["--version"], &[]).run(SOON);
+    let version = cluster.launch().subcommand(&["--version"], &[]).run(TIMEOUT);
     assert_eq!(version.stdout.trim(), format!("convoke {}", env!("CARGO_PKG_VERSION")));
 }
