@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use crate::Result;
 use crate::process::{listen, run, run_apart};
-use crate::suites::{TESTS_PER_CORE, TURNS_PER_CORE, side_by_side};
+use crate::suites::{PROCESS_TESTS_PER_CORE, TESTS_PER_CORE, side_by_side};
 use crate::workspace::Workspace;
 
 /// What a simulation's file is.
@@ -84,8 +84,11 @@ impl Binary {
     fn run(&self, filter: &[String]) -> Result<()> {
         println!("{}", self.heading());
         let mut test = Command::new(&self.executable);
-        let takes_turns = self.source.starts_with("tests");
-        side_by_side(&mut test, if takes_turns { TURNS_PER_CORE } else { TESTS_PER_CORE });
+        let is_process_test = self.source.starts_with("tests");
+        side_by_side(
+            &mut test,
+            if is_process_test { PROCESS_TESTS_PER_CORE } else { TESTS_PER_CORE },
+        );
         run(test.args(filter).current_dir(&self.folder))
     }
 

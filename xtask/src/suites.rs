@@ -20,8 +20,9 @@ const SOAK_TO: u64 = 1_000_000_000;
 /// Tests that run side by side, for each core: most wait for something more than they
 /// compute.
 pub(crate) const TESTS_PER_CORE: usize = 2;
-/// The same of tests that take turns: those that wait for theirs cost nothing.
-pub(crate) const TURNS_PER_CORE: usize = 4;
+/// The same of process tests, most of which wait for a permit (`tests/src/permit.rs`) and cost
+/// nothing meanwhile.
+pub(crate) const PROCESS_TESTS_PER_CORE: usize = 4;
 /// As the harness of tests knows it.
 const THREADS: &str = "RUST_TEST_THREADS";
 
