@@ -11,6 +11,8 @@ pub mod pubsub;
 pub mod resp;
 pub mod trust;
 
+mod clock;
+mod databases;
 mod ledger;
 mod output_buffer;
 #[cfg(test)]
@@ -24,6 +26,11 @@ pub const MEMBERS_TOPIC: &str = "__cluster__:members";
 /// Channel on which each member publishes [`Node::partitions`] to its own subscribers, as JSON, at
 /// each change.
 pub const PARTITIONS_TOPIC: &str = "__cluster__:partitions";
+
+/// How long a member that leaves waits for pending replies to clients, in milliseconds.
+pub const FINISH_MS_MAX: u64 = 2_000;
+/// Interval at which a member that leaves checks for pending replies, in milliseconds.
+pub(crate) const FINISH_POLL_MS: u64 = 5;
 
 /// The member that the HTTP endpoints report on.
 pub trait Node: Send + Sync + 'static {

@@ -11,7 +11,7 @@ use convoke_grid::{Class, Event, Grid, Listener};
 use parking_lot::Mutex;
 use std::sync::Arc;
 
-use crate::resp::server::{DATABASES, map_name};
+use crate::databases::{DATABASES, map_name};
 
 /// The setting that selects which events are published. `CONFIG SET` sets it for the whole cluster;
 /// before that, each member uses its own configuration.

@@ -10,9 +10,11 @@ use convoke_grid::{Grid, GridSettings, Host, KeyHasher, MapCatalog, Report};
 use convoke_membership::{Member, MemberId, View};
 
 use crate::pubsub::PubSub;
-use crate::resp::answer::{Answer, Outcome};
-use crate::resp::client::{Client, ClientInfo};
-use crate::resp::commands;
+use crate::resp::answer::Answer;
+use crate::resp::client::Client;
+use crate::resp::client_info::ClientInfo;
+use crate::resp::dispatch;
+use crate::resp::outcome::Outcome;
 use crate::resp::request::Request;
 use crate::resp::server::{Cluster, ClusterNode, RespSettings, Server};
 use crate::trust::{Passwords, Trust};
@@ -28,7 +30,7 @@ impl Host for Process {
     }
 
     fn unix_ms(&self) -> u64 {
-        crate::resp::server::now_ms()
+        crate::clock::unix_ms()
     }
 
     fn random(&self) -> u64 {
@@ -120,7 +122,7 @@ pub(crate) fn client_of(server: &Arc<Server>, trust: Trust) -> Client {
 /// Runs a command to completion and returns its reply.
 pub(crate) async fn call(client: &mut Client, args: &[&[u8]]) -> Answer {
     let mut sink = Vec::new();
-    let mut outcome = with_request(args, |request| commands::begin(client, request, &mut sink));
+    let mut outcome = with_request(args, |request| dispatch::begin(client, request, &mut sink));
     loop {
         outcome = match outcome {
             // The reply was written to the output already.

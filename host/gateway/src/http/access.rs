@@ -16,7 +16,7 @@ use axum::response::{IntoResponse, Response};
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 
-use super::Web;
+use super::web::Web;
 use crate::trust::Trust;
 
 /// State of a connection that its requests share.

@@ -11,23 +11,16 @@ use bytes::Bytes;
 use convoke_grid::VALUE_BYTES_MAX;
 use futures_util::stream;
 use http_body_util::{BodyExt as _, Limited};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::OwnedSemaphorePermit;
 
-use super::Web;
 use super::failure::Failure;
+use super::web::Web;
 use crate::ledger::{Account, FREE_BYTES};
 
 /// Time for a request body to arrive, in milliseconds.
 const BODY_MS_MAX: u64 = 60_000;
-/// Limit of all request bodies in transfer together, in KiB: four values of maximum size.
-const BODIES_KIB_MAX: usize = 4 * VALUE_BYTES_MAX / 1024;
 /// How long a request waits for its share of that limit, in milliseconds.
 const BODY_WAIT_MS_MAX: u64 = 5_000;
-
-/// The memory for request bodies in transfer; one permit is 1 KiB.
-pub(super) fn body_budget() -> Arc<Semaphore> {
-    Arc::new(Semaphore::new(BODIES_KIB_MAX))
-}
 
 /// Reads a request body. The permit holds its share of the memory until it is dropped.
 pub(super) async fn read(

@@ -13,8 +13,9 @@ use axum::response::{IntoResponse as _, Response};
 use convoke_grid::op::{GenericOp, KeyOp, Lifetime, Op, PlainOp, PutAnswer, PutIf};
 use convoke_grid::{KEY_BYTES_MAX, Map, OpError, Reply, Started, Version};
 
+use super::body;
 use super::failure::Failure;
-use super::{Web, body};
+use super::web::Web;
 
 /// Time to live of an entry, in milliseconds.
 pub(super) const TTL: HeaderName = HeaderName::from_static("convoke-ttl-ms");

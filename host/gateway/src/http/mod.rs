@@ -2,36 +2,33 @@
 //! authenticated clients (`access.rs`); on a domain server, admin pages.
 
 mod access;
+mod admin_pages;
 mod body;
 mod failure;
 mod maps;
 mod streams;
+mod web;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json, Router, middleware, routing};
-use convoke_grid::Grid;
 use futures_util::future::join_all;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
 use tokio::task::AbortHandle;
 use tracing::{debug, warn};
 
 use access::ConnectionInfo;
+pub use web::Web;
 
-use crate::pubsub::PubSub;
-use crate::resp::server::{FINISH_MS_MAX, FINISH_POLL_MS};
-use crate::trust::Passwords;
-use crate::{Node, admin};
+use crate::Node;
 
 /// Maximum number of connections per listener. Beyond it, the oldest connection that carries no
 /// stream is closed, so that idle clients never block a health check.
@@ -54,77 +51,6 @@ pub enum Pages {
     Admin,
 }
 
-/// The state of the HTTP server.
-pub struct Web {
-    node: Arc<dyn Node>,
-    grid: Grid,
-    pubsub: Arc<PubSub>,
-    passwords: Passwords,
-    /// Memory for request bodies in transfer; one permit is 1 KiB.
-    body_budget: Arc<Semaphore>,
-    /// Number of open streams.
-    streams: AtomicUsize,
-    /// Number of requests for data in progress.
-    in_flight: AtomicUsize,
-    /// The member is leaving: no further request for data starts.
-    is_finishing: AtomicBool,
-}
-
-/// Counts a request for data as in progress until dropped.
-struct InFlight<'a>(&'a AtomicUsize);
-
-impl Drop for InFlight<'_> {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::SeqCst);
-    }
-}
-
-impl Web {
-    /// Creates the server of a member.
-    #[must_use]
-    pub fn new(
-        node: Arc<dyn Node>,
-        grid: Grid,
-        pubsub: Arc<PubSub>,
-        passwords: Passwords,
-    ) -> Arc<Self> {
-        let (streams, in_flight) = (AtomicUsize::new(0), AtomicUsize::new(0));
-        let (body_budget, is_finishing) = (body::body_budget(), AtomicBool::new(false));
-        Arc::new(Self {
-            node,
-            grid,
-            pubsub,
-            passwords,
-            body_budget,
-            streams,
-            in_flight,
-            is_finishing,
-        })
-    }
-
-    /// Starts a request for data; `None` if the member is leaving.
-    fn begin(&self) -> Option<InFlight<'_>> {
-        self.in_flight.fetch_add(1, Ordering::SeqCst);
-        let in_flight = InFlight(&self.in_flight);
-        (!self.is_finishing.load(Ordering::SeqCst)).then_some(in_flight)
-    }
-
-    /// Rejects further requests for data and waits until those in progress are answered, for at
-    /// most [`FINISH_MS_MAX`].
-    pub async fn finish(&self) {
-        self.is_finishing.store(true, Ordering::SeqCst);
-        let end = Instant::now() + Duration::from_millis(FINISH_MS_MAX);
-        // A finished response is sent within one poll interval, so two idle polls in a row are
-        // needed.
-        let mut idle_polls_left = 2;
-        while idle_polls_left > 0 && Instant::now() < end {
-            tokio::time::sleep(Duration::from_millis(FINISH_POLL_MS)).await;
-            idle_polls_left =
-                if self.in_flight.load(Ordering::SeqCst) > 0 { 2 } else { idle_polls_left - 1 };
-        }
-    }
-}
-
 /// Serves on all `listeners` until the future is dropped.
 pub async fn serve(listeners: Vec<TcpListener>, web: Arc<Web>, pages: Pages) {
     let router = router(&web, pages);
@@ -134,7 +60,7 @@ pub async fn serve(listeners: Vec<TcpListener>, web: Arc<Web>, pages: Pages) {
 fn router(web: &Arc<Web>, pages: Pages) -> Router {
     let (public, admin_paths) = match pages {
         Pages::Member => (Router::new(), ""),
-        Pages::Admin => (admin::router(), "/, /members, /groups, /modes, "),
+        Pages::Admin => (admin_pages::router(), "/, /members, /groups, /modes, "),
     };
     let public = public
         .route("/health/live", routing::get(|| async { "live\n" }))

@@ -29,8 +29,9 @@ use serde_json::{Value, json};
 use tracing::warn;
 
 use super::access::ConnectionInfo;
+use super::body;
 use super::failure::Failure;
-use super::{Web, body};
+use super::web::Web;
 use crate::output_buffer::{OutboundMessage, OutputBuffer, Overflowed};
 use crate::pubsub::Subscription;
 use crate::{MEMBERS_TOPIC, PARTITIONS_TOPIC};

@@ -1,13 +1,19 @@
 //! Tests of the HTTP server over real connections, with a grid of one member.
 
+use std::sync::atomic::Ordering;
+
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
+use convoke_grid::Grid;
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader, Lines};
 use tokio::task::JoinHandle;
 
 use super::*;
+use crate::admin;
+use crate::pubsub::PubSub;
 use crate::testing::single_member_grid;
+use crate::trust::Passwords;
 use crate::{MEMBERS_TOPIC, PARTITIONS_TOPIC};
 
 struct FakeNode {

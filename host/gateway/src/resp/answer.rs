@@ -1,4 +1,4 @@
-//! Replies to clients, errors, and the states of a command that was started.
+//! Replies to clients, and errors.
 
 use std::borrow::Cow;
 use std::future::Future;
@@ -7,7 +7,6 @@ use std::pin::Pin;
 use bytes::Bytes;
 use convoke_grid::{OpError, Reply};
 
-use super::client::Client;
 use super::encode::{Encoder, Protocol, error_text};
 
 /// A reply to a client, encoded in the protocol version of its connection.
@@ -28,30 +27,11 @@ pub(crate) enum Answer {
     Nothing,
 }
 
+/// Shapes a reply of the grid for the client. The number is that of the arguments.
+pub(crate) type Shape = fn(usize, Reply) -> Answer;
+
 /// A reply that is not available yet.
 pub(crate) type PendingAnswer = Pin<Box<dyn Future<Output = Answer> + Send>>;
-
-/// The next step of a command, run once what it waited for is available.
-pub(crate) type Continuation = Box<dyn FnOnce(&mut Client) -> Outcome + Send>;
-
-/// The state of a command after it was started.
-pub(crate) enum Outcome {
-    /// The reply is available.
-    Ready(Answer),
-    /// In progress. Later commands of the client may start meanwhile.
-    Pending(PendingAnswer),
-    /// In progress. The client's next command starts after it has completed.
-    Barrier(PendingAnswer),
-    /// Blocked until an event occurs or a timeout expires, possibly forever. A barrier.
-    Blocking(PendingAnswer),
-    /// In progress, with another step that needs the client's state. A barrier.
-    Continue(Pin<Box<dyn Future<Output = Continuation> + Send>>),
-    /// Starts once all earlier commands of the client are answered. A barrier. Its keys are in
-    /// several partitions, and commands in progress may reach those partitions in any order.
-    WhenIdle(Continuation),
-    /// The reply is available, and the connection is closed after it.
-    Close(Answer),
-}
 
 /// An error reply: the message with its error code.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -109,18 +89,6 @@ impl From<Result<Reply, OpError>> for Answer {
     }
 }
 
-impl From<Reply> for Outcome {
-    fn from(reply: Reply) -> Self {
-        Self::Ready(Answer::Reply(reply))
-    }
-}
-
-impl From<Answer> for Outcome {
-    fn from(answer: Answer) -> Self {
-        Self::Ready(answer)
-    }
-}
-
 impl Answer {
     pub(crate) const DONE: Self = Self::Reply(Reply::Done);
     pub(crate) const NIL: Self = Self::Reply(Reply::Nil);
@@ -139,6 +107,11 @@ impl Answer {
 
     pub(crate) fn count(count: usize) -> Self {
         Self::Reply(Reply::count(count))
+    }
+
+    /// A bulk string of text that is known here.
+    pub(crate) fn word(word: &str) -> Self {
+        Self::bytes(word.as_bytes())
     }
 
     /// Whether it is sent even if the client turned replies off.
@@ -176,4 +149,22 @@ impl Answer {
     pub(crate) fn write(&self, buffer: &mut Vec<u8>, protocol: Protocol) {
         self.encode(&mut Encoder { buffer, protocol });
     }
+}
+
+/// Size of the values in a reply, in bytes.
+pub(crate) fn bytes_of(reply: &Reply) -> usize {
+    match reply {
+        Reply::Bytes(bytes) => bytes.len(),
+        Reply::List(all) | Reply::Set(all) => all.iter().map(bytes_of).sum(),
+        Reply::Map(all) | Reply::Pairs(all) => {
+            all.iter().map(|(a, b)| bytes_of(a) + bytes_of(b)).sum()
+        }
+        _ => 0,
+    }
+}
+
+/// The sum of integer replies.
+pub(crate) fn sum_of(replies: &[Reply]) -> i64 {
+    let number = |reply: &Reply| if let Reply::Integer(number) = reply { *number } else { 0 };
+    replies.iter().map(number).sum()
 }

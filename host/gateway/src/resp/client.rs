@@ -1,19 +1,16 @@
 //! The state of one client connection: user, database, transaction, subscriptions.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
-use std::ops::Range;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
 use convoke_grid::{Map, OpError, Version};
-use futures_util::task::AtomicWaker;
 use parking_lot::Mutex;
 
-use super::commands::Command;
+use super::client_info::ClientInfo;
 use super::encode::Protocol;
-use super::request::Request;
+use super::request::OwnedRequest;
 use super::server::Server;
 use crate::output_buffer::OutputBuffer;
 use crate::pubsub::Subscription;
@@ -28,108 +25,11 @@ pub(crate) const SUBSCRIPTIONS_MAX: usize = 65_536;
 /// Maximum number of keys that one client watches.
 pub(crate) const WATCHED_MAX: usize = 65_536;
 
-/// The part of a client's state that other connections read, for `CLIENT LIST` and the like.
-pub(crate) struct ClientInfo {
-    pub(crate) id: u64,
-    pub(crate) peer: SocketAddr,
-    pub(crate) local: SocketAddr,
-    /// Time of the connection, in milliseconds of [`Server::elapsed_ms`], as are the times below.
-    pub(crate) since_ms: u64,
-    /// Time of the last command.
-    pub(crate) active_ms: AtomicU64,
-    /// Since when the client has not read pending output; 0 if none is pending.
-    pub(crate) stalled_ms: AtomicU64,
-    /// Since when no more data of an incomplete large request has arrived; 0 if there is none.
-    pub(crate) starved_ms: AtomicU64,
-    /// Index of the last command in the command table.
-    pub(crate) command: AtomicUsize,
-    pub(crate) database: AtomicUsize,
-    pub(crate) topics: AtomicUsize,
-    pub(crate) patterns: AtomicUsize,
-    /// Number of queued commands; -1 outside of a transaction.
-    pub(crate) queued: AtomicI64,
-    pub(crate) is_blocked: AtomicBool,
-    pub(crate) is_trusted: AtomicBool,
-    pub(crate) protocol: AtomicUsize,
-    pub(crate) names: Mutex<ClientNames>,
-    killed: AtomicBool,
-    pub(crate) waker: AtomicWaker,
-}
-
-/// Names that the client reported, and its user.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct ClientNames {
-    pub(crate) name: String,
-    pub(crate) library: String,
-    pub(crate) library_version: String,
-    pub(crate) user: &'static str,
-}
-
-impl ClientInfo {
-    pub(crate) fn new(id: u64, peer: SocketAddr, local: SocketAddr, now_ms: u64) -> Self {
-        Self {
-            id,
-            peer,
-            local,
-            since_ms: now_ms,
-            active_ms: AtomicU64::new(now_ms),
-            stalled_ms: AtomicU64::new(0),
-            starved_ms: AtomicU64::new(0),
-            command: AtomicUsize::new(usize::MAX),
-            database: AtomicUsize::new(0),
-            topics: AtomicUsize::new(0),
-            patterns: AtomicUsize::new(0),
-            queued: AtomicI64::new(-1),
-            is_blocked: AtomicBool::new(false),
-            is_trusted: AtomicBool::new(false),
-            protocol: AtomicUsize::new(2),
-            names: Mutex::default(),
-            killed: AtomicBool::new(false),
-            waker: AtomicWaker::new(),
-        }
-    }
-
-    /// Closes the connection at its next turn.
-    pub(crate) fn kill(&self) {
-        self.killed.store(true, Ordering::Release);
-        self.waker.wake();
-    }
-
-    pub(crate) fn is_killed(&self) -> bool {
-        self.killed.load(Ordering::Acquire)
-    }
-
-    pub(crate) fn is_subscribed(&self) -> bool {
-        self.topics.load(Ordering::Relaxed) + self.patterns.load(Ordering::Relaxed) > 0
-    }
-}
-
 /// A command that is queued until `EXEC`.
 pub(crate) struct Queued {
-    /// The row of the command table that the request resolved to.
-    pub(crate) command: &'static Command,
-    bytes: Vec<u8>,
-    arguments: Vec<Range<usize>>,
-}
-
-impl Queued {
-    pub(crate) fn new(command: &'static Command, request: &Request<'_>) -> Self {
-        let (mut bytes, mut arguments) = (Vec::new(), Vec::with_capacity(request.len()));
-        for argument in request.from(0) {
-            let start = bytes.len();
-            bytes.extend_from_slice(argument);
-            arguments.push(start..bytes.len());
-        }
-        Self { command, bytes, arguments }
-    }
-
-    pub(crate) fn request(&self) -> Request<'_> {
-        Request::of(&self.bytes, &self.arguments)
-    }
-
-    pub(crate) fn bytes(&self) -> usize {
-        self.bytes.len() + self.arguments.len() * size_of::<Range<usize>>()
-    }
+    /// Index of the row of the command table that the request resolved to.
+    pub(crate) command: usize,
+    pub(crate) request: OwnedRequest,
 }
 
 /// A transaction that was started with `MULTI`.
@@ -259,6 +159,22 @@ impl Client {
     fn count_subscriptions(&self) {
         self.info.topics.store(self.topics.len(), Ordering::Relaxed);
         self.info.patterns.store(self.patterns.len(), Ordering::Relaxed);
+    }
+
+    /// Whether the reply of the current command is suppressed. Advances the reply mode.
+    pub(crate) fn is_silent(&mut self) -> bool {
+        match self.reply_mode {
+            ReplyMode::On => false,
+            ReplyMode::Off => true,
+            ReplyMode::Skip => {
+                self.reply_mode = ReplyMode::On;
+                true
+            }
+            ReplyMode::SkipNext => {
+                self.reply_mode = ReplyMode::Skip;
+                true
+            }
+        }
     }
 
     /// Resets the connection to its initial state, as `RESET` does. The user is reset as well.

@@ -1,11 +1,7 @@
-//! A client connection: reads requests and writes replies in the order of the requests.
-//!
-//! Commands start as they are read and may complete in any order; their replies are put back in
-//! order here. A command that is a barrier prevents later commands from starting.
+//! A client connection: reads requests from its socket, starts their commands, and writes replies
+//! and messages. The commands in progress are in its [`Pipeline`].
 
 use std::cell::RefCell;
-use std::collections::VecDeque;
-use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -15,27 +11,18 @@ use tokio::io::{AsyncRead as _, AsyncWrite as _, ReadBuf};
 use tokio::net::TcpStream;
 use tracing::{debug, warn};
 
-use super::answer::{Answer, Continuation, Outcome, PendingAnswer};
-use super::client::{Client, ReplyMode};
-use super::commands;
-use super::encode::{Encoder, Protocol};
+use super::answer::Answer;
+use super::client::Client;
+use super::dispatch;
+use super::encode::Encoder;
 use super::lanes::{LaneAssignment, LaneTask};
+use super::outcome::Outcome;
+use super::pipeline::{OUTPUT_BYTES_MAX, Pipeline};
 use super::request::RequestParser;
 use crate::ledger::{Account, FREE_BYTES};
 use crate::output_buffer::{OutboundMessage, Overflowed};
 use crate::trust::Trust;
 
-/// Maximum number of commands of one client in progress.
-const PIPELINE_MAX: usize = 1_024;
-/// Maximum size of requests in progress, in bytes, and of their replies, estimated by the largest
-/// recent one. No further command starts beyond it.
-const PIPELINE_BYTES_MAX: usize = 8 << 20;
-/// A request in progress is held twice: here, and while it is sent to another member.
-const REQUEST_COPIES: usize = 2;
-/// Estimated size of a reply, in bytes, before there was one.
-const ANSWER_BYTES_INITIAL: usize = 256 * 1_024;
-/// Unsent output, in bytes, beyond which no further command starts.
-const OUTPUT_BYTES_MAX: usize = 1 << 20;
 /// Maximum number of bytes read in one turn.
 const READ_BYTES: usize = 64 * 1_024;
 /// A larger buffer is freed when it is empty.
@@ -44,24 +31,6 @@ const KEPT_BYTES_MAX: usize = 64 * 1_024;
 thread_local! {
     /// Shared read buffer, so that an idle client needs no buffer of its own.
     static SCRATCH: RefCell<Box<[u8]>> = RefCell::new(vec![0; READ_BYTES].into());
-}
-
-/// A command in progress, with the replies of later commands that have completed already.
-struct Pending {
-    awaited: Awaited,
-    protocol: Protocol,
-    is_silent: bool,
-    /// Size of its request, in bytes.
-    request_bytes: usize,
-    queued_output: Vec<u8>,
-}
-
-/// What a command in progress waits for.
-enum Awaited {
-    /// Its reply.
-    Answer(PendingAnswer),
-    /// Its next step.
-    Continuation(Pin<Box<dyn Future<Output = Continuation> + Send>>),
 }
 
 /// Result of one step of a turn.
@@ -86,16 +55,7 @@ pub(crate) struct Connection {
     is_starved: bool,
     /// The socket was polled in this turn, so it wakes this connection when more data arrives.
     has_polled: bool,
-    pending: VecDeque<Pending>,
-    /// Total size of the requests in `pending`, in bytes.
-    pending_bytes: usize,
-    /// Total size of the replies kept in `pending`, in bytes.
-    queued_output_bytes: usize,
-    /// Size of the largest recent reply of a command that did not complete at once, in bytes;
-    /// decays.
-    answer_bytes: usize,
-    /// The last command must complete before the next one starts.
-    barrier: bool,
+    pipeline: Pipeline,
     output: Vec<u8>,
     /// Length of the part of `output` that was sent.
     sent: usize,
@@ -122,11 +82,7 @@ impl Connection {
             consumed: 0,
             is_starved: true,
             has_polled: false,
-            pending: VecDeque::new(),
-            pending_bytes: 0,
-            queued_output_bytes: 0,
-            answer_bytes: ANSWER_BYTES_INITIAL,
-            barrier: false,
+            pipeline: Pipeline::default(),
             output: Vec::new(),
             sent: 0,
             has_messages: false,
@@ -140,13 +96,13 @@ impl Connection {
     /// Whether to read from the socket: not while enough requests are waiting already.
     fn wants_input(&self) -> bool {
         let has_backlog = self.input.len() - self.consumed >= READ_BYTES && !self.is_starved;
-        let is_full = self.is_full() && !self.barrier;
+        let is_full = self.pipeline.is_full(self.unsent()) && !self.pipeline.has_barrier();
         !(self.is_input_closed || self.is_closing || has_backlog || is_full)
     }
 
     /// Whether a command that has arrived may start.
     fn may_start(&self) -> bool {
-        !self.barrier && !self.is_closing && !self.is_full()
+        !self.is_closing && !self.pipeline.has_barrier() && !self.pipeline.is_full(self.unsent())
     }
 
     /// Whether `output` has room for replies and messages.
@@ -215,17 +171,9 @@ impl Connection {
         }
     }
 
-    /// Whether no further command starts until pending ones are answered.
-    fn is_full(&self) -> bool {
-        let commands_max = (PIPELINE_BYTES_MAX / self.answer_bytes.max(1)).clamp(1, PIPELINE_MAX);
-        self.pending.len() >= commands_max
-            || self.pending_bytes >= PIPELINE_BYTES_MAX
-            || self.unsent() + self.queued_output_bytes >= OUTPUT_BYTES_MAX
-    }
-
     /// Memory held for the client, in bytes.
     fn held_bytes(&self) -> usize {
-        let pending = REQUEST_COPIES * self.pending_bytes + self.queued_output_bytes;
+        let pending = self.pipeline.held_bytes();
         self.input.len() + self.output.len() + pending + self.client.queued_bytes()
     }
 
@@ -266,14 +214,10 @@ impl Connection {
             self.is_starved = false;
             let length = request.consumed;
             if !request.is_empty() {
-                let last = self.pending.back_mut();
-                let is_queued = last.is_some();
-                let sink = last.map_or(&mut self.output, |last| &mut last.queued_output);
-                let before = sink.len();
-                let outcome = commands::begin(&mut self.client, &request, sink);
-                if is_queued {
-                    self.queued_output_bytes += sink.len() - before;
-                }
+                let client = &mut self.client;
+                let outcome = self
+                    .pipeline
+                    .with_sink(&mut self.output, |sink| dispatch::begin(client, &request, sink));
                 self.track(outcome, length, context);
             }
             self.consumed += length;
@@ -287,112 +231,29 @@ impl Connection {
         step
     }
 
-    /// Writes the reply of a command, or keeps the command as pending. `request_bytes` is the size
-    /// of its request.
+    /// Writes the reply of a command, or keeps the command in the pipeline. `request_bytes` is the
+    /// size of its request.
     fn track(&mut self, outcome: Outcome, request_bytes: usize, context: &mut Context<'_>) {
-        let is_silent = self.is_silent();
-        let protocol = self.client.protocol;
-        let is_first = self.pending.is_empty();
-        match advance(outcome, &mut self.client, context, is_first) {
-            Progress::Done(answer, is_last) => {
-                // Confirmations of subscriptions are sent even to a client that turned replies off.
-                if !is_silent || answer.is_push() {
-                    self.queue_reply(&answer);
-                }
-                self.is_closing |= is_last;
-            }
-            Progress::Pending { awaited, is_barrier, is_blocked } => {
-                self.barrier = is_barrier;
-                self.client.info.is_blocked.store(is_blocked, Ordering::Relaxed);
-                self.pending_bytes += request_bytes;
-                self.pending.push_back(Pending {
-                    awaited,
-                    protocol,
-                    is_silent,
-                    request_bytes,
-                    queued_output: Vec::new(),
-                });
-            }
-        }
-    }
-
-    /// Appends a reply after those of all earlier commands.
-    fn queue_reply(&mut self, answer: &Answer) {
-        let protocol = self.client.protocol;
-        match self.pending.back_mut() {
-            None => answer.write(&mut self.output, protocol),
-            Some(last) => {
-                let before = last.queued_output.len();
-                answer.write(&mut last.queued_output, protocol);
-                self.queued_output_bytes += last.queued_output.len() - before;
-            }
-        }
-    }
-
-    /// Whether the reply of the current command is suppressed. Advances the reply mode.
-    fn is_silent(&mut self) -> bool {
-        match self.client.reply_mode {
-            ReplyMode::On => false,
-            ReplyMode::Off => true,
-            ReplyMode::Skip => {
-                self.client.reply_mode = ReplyMode::On;
-                true
-            }
-            ReplyMode::SkipNext => {
-                self.client.reply_mode = ReplyMode::Skip;
-                true
-            }
-        }
+        let (client, output) = (&mut self.client, &mut self.output);
+        self.is_closing |= self.pipeline.track(outcome, request_bytes, client, output, context);
     }
 
     /// Writes the replies of completed commands, in order.
     fn collect_answers(&mut self, context: &mut Context<'_>) -> Step {
         let mut step = Step::Idle;
-        while self.unsent() < OUTPUT_BYTES_MAX
-            && let Some(first) = self.pending.front_mut()
+        while self.has_room()
+            && let Some(is_last) =
+                self.pipeline.collect_next(&mut self.client, &mut self.output, context)
         {
-            let outcome = match &mut first.awaited {
-                Awaited::Answer(later) => {
-                    let Poll::Ready(answer) = later.as_mut().poll(context) else { break };
-                    Outcome::Ready(answer)
-                }
-                Awaited::Continuation(next) => {
-                    let Poll::Ready(next) = next.as_mut().poll(context) else { break };
-                    next(&mut self.client)
-                }
-            };
+            self.is_closing |= is_last;
             step = Step::Done;
-            let answer = match advance(outcome, &mut self.client, context, true) {
-                Progress::Done(answer, is_last) => {
-                    self.is_closing |= is_last;
-                    answer
-                }
-                Progress::Pending { awaited, .. } => {
-                    first.awaited = awaited;
-                    break;
-                }
-            };
-            let before = self.output.len();
-            if !first.is_silent || answer.is_push() {
-                answer.write(&mut self.output, first.protocol);
-            }
-            let bytes = self.output.len() - before;
-            self.answer_bytes = bytes.max(self.answer_bytes - self.answer_bytes / 8);
-            self.output.extend_from_slice(&first.queued_output);
-            self.queued_output_bytes -= first.queued_output.len();
-            self.pending_bytes -= first.request_bytes;
-            self.pending.pop_front();
-            if self.pending.is_empty() {
-                self.barrier = false;
-                self.client.info.is_blocked.store(false, Ordering::Relaxed);
-            }
         }
         step
     }
 
     /// Writes messages of subscriptions to the output.
     fn write_messages(&mut self, context: &mut Context<'_>) -> Step {
-        if !self.pending.is_empty() || !self.has_room() {
+        if !self.pipeline.is_empty() || !self.has_room() {
             if !self.client.info.is_subscribed() {
                 return Step::Idle;
             }
@@ -435,7 +296,7 @@ impl Connection {
 
     fn write(&mut self, context: &mut Context<'_>) -> Step {
         if self.unsent() == 0 {
-            let is_over = self.pending.is_empty() && (self.is_closing || self.is_input_closed);
+            let is_over = self.pipeline.is_empty() && (self.is_closing || self.is_input_closed);
             // A blocked command of a client that has disconnected is abandoned.
             let is_abandoned =
                 self.is_input_closed && self.client.info.is_blocked.load(Ordering::Relaxed);
@@ -504,61 +365,6 @@ impl LaneTask for Connection {
     }
 }
 
-/// Progress of a command.
-enum Progress {
-    /// Completed. The flag says whether the connection is closed after the reply.
-    Done(Answer, bool),
-    /// In progress.
-    Pending { awaited: Awaited, is_barrier: bool, is_blocked: bool },
-}
-
-/// Runs a command until it completes or has to wait. What it waits for is polled once, so that it
-/// is sent before the next command starts. `is_first` means that all earlier commands are answered.
-fn advance(
-    mut outcome: Outcome,
-    client: &mut Client,
-    context: &mut Context<'_>,
-    is_first: bool,
-) -> Progress {
-    // The client's next commands would reach its keys by other ways, and overtake it.
-    let mut was_idle = false;
-    loop {
-        let (mut later, is_barrier, is_blocked) = match outcome {
-            Outcome::Ready(answer) => return Progress::Done(answer, false),
-            Outcome::Close(answer) => return Progress::Done(answer, true),
-            Outcome::Pending(later) => (later, false, false),
-            Outcome::Barrier(later) => (later, true, false),
-            Outcome::Blocking(later) => (later, true, true),
-            Outcome::WhenIdle(next) if is_first => {
-                was_idle = true;
-                outcome = next(client);
-                continue;
-            }
-            Outcome::WhenIdle(next) => {
-                let awaited = Awaited::Continuation(Box::pin(std::future::ready(next)));
-                return Progress::Pending { awaited, is_barrier: true, is_blocked: false };
-            }
-            Outcome::Continue(mut next) => match next.as_mut().poll(context) {
-                Poll::Ready(next) => {
-                    outcome = next(client);
-                    continue;
-                }
-                Poll::Pending => {
-                    let awaited = Awaited::Continuation(next);
-                    return Progress::Pending { awaited, is_barrier: true, is_blocked: false };
-                }
-            },
-        };
-        return match later.as_mut().poll(context) {
-            Poll::Ready(answer) => Progress::Done(answer, false),
-            Poll::Pending => {
-                let (awaited, is_barrier) = (Awaited::Answer(later), is_barrier || was_idle);
-                Progress::Pending { awaited, is_barrier, is_blocked }
-            }
-        };
-    }
-}
-
 /// Encodes a message for a subscriber.
 fn push(message: &OutboundMessage, encoder: &mut Encoder<'_>) {
     encoder.push(if message.pattern.is_some() { 4 } else { 3 });
@@ -575,6 +381,7 @@ fn push(message: &OutboundMessage, encoder: &mut Encoder<'_>) {
 
 #[cfg(test)]
 mod tests {
+    use super::super::encode::Protocol;
     use super::*;
 
     #[test]

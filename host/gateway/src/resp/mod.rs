@@ -1,10 +1,18 @@
 //! The RESP server, for Redis clients: RESP2 and RESP3.
 //!
 //! A member has one [`Server`](server::Server), whose connections take turns (`lanes`). In its turn
-//! a `connection` parses requests (`request`), starts their commands (`commands`) and writes the
+//! a `connection` parses requests (`request`), starts their commands (`dispatch`) and writes the
 //! replies (`encode`) in the order of the requests.
+//!
+//! Files import only those of the layers below their own:
+//!
+//! 1. Data and parsing: `request`, `encode`, `answer`, `args`.
+//! 2. State that all clients share: `server`, `client_info`, and `routing` of keys.
+//! 3. One client: `client`, the `outcome` of its commands, and the `pipeline` of those in progress.
+//! 4. `command`, the type of a row of the command table, and the `commands` by group.
+//! 5. `dispatch`: the table, permissions, and `EXEC`, which runs other commands.
+//! 6. `connection` and `listener`.
 
-pub mod commands;
 pub mod encode;
 pub mod request;
 pub mod server;
@@ -12,5 +20,13 @@ pub mod server;
 pub(crate) mod answer;
 mod args;
 pub(crate) mod client;
+pub(crate) mod client_info;
+pub(crate) mod command;
+pub(crate) mod commands;
 mod connection;
+pub(crate) mod dispatch;
 mod lanes;
+mod listener;
+pub(crate) mod outcome;
+mod pipeline;
+mod routing;

@@ -112,6 +112,36 @@ impl<'a> Request<'a> {
     }
 }
 
+/// A request that owns its arguments, for a command that starts later.
+#[derive(Debug)]
+pub(crate) struct OwnedRequest {
+    bytes: Vec<u8>,
+    arguments: Vec<Range<usize>>,
+}
+
+impl From<&Request<'_>> for OwnedRequest {
+    fn from(request: &Request<'_>) -> Self {
+        let (mut bytes, mut arguments) = (Vec::new(), Vec::with_capacity(request.len()));
+        for argument in request.from(0) {
+            let start = bytes.len();
+            bytes.extend_from_slice(argument);
+            arguments.push(start..bytes.len());
+        }
+        Self { bytes, arguments }
+    }
+}
+
+impl OwnedRequest {
+    pub(crate) fn as_request(&self) -> Request<'_> {
+        Request::of(&self.bytes, &self.arguments)
+    }
+
+    /// Its size in memory, in bytes.
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes.len() + self.arguments.len() * size_of::<Range<usize>>()
+    }
+}
+
 /// Result of searching for the end of a line.
 enum Line {
     /// The line ends before the first position; the next one starts at the second.

@@ -3,52 +3,22 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
-use std::ops::Range;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
-use convoke_grid::grid::OP_MS_MAX;
 use convoke_grid::op::{Op, WholeOp};
 use convoke_grid::{Grid, Later, Map, OpError, Reply, Started};
 use parking_lot::{Mutex, RwLock};
-use tokio::io::AsyncWriteExt as _;
-use tokio::net::{TcpListener, TcpStream};
-use tracing::{debug, warn};
 
-use super::answer::CommandError;
-use super::client::{Client, ClientInfo};
-use super::commands::{PartialReport, is_above_zero, merge_replies};
-use super::connection::Connection;
+use super::client_info::ClientInfo;
 use super::lanes::Lanes;
+use crate::databases::{DATABASES, map_name};
 use crate::pubsub::PubSub;
 use crate::trust::{Passwords, Trust};
 
-/// Number of databases. Each is a map of its own.
-pub const DATABASES: usize = 16;
-/// A client that does not authenticate within this time is disconnected, in milliseconds.
-const UNAUTHENTICATED_MS_MAX: u64 = 10_000;
-/// A client that does not read pending output for this long is disconnected, in milliseconds.
-const STALLED_MS_MAX: u64 = 60_000;
-/// A client that sends no more data of a large incomplete request for this long is disconnected, in
-/// milliseconds.
-const STARVED_MS_MAX: u64 = 60_000;
-/// Interval at which clients are checked for these timeouts, in milliseconds.
-const CLIENT_CHECK_MS: u64 = 1_000;
-/// How long a member that leaves waits for pending replies to clients, in milliseconds.
-pub const FINISH_MS_MAX: u64 = 2_000;
-/// Interval at which a member that leaves checks for pending replies, in milliseconds.
-pub(crate) const FINISH_POLL_MS: u64 = 5;
-/// Interval at which a member that starts checks whether it has a partition table, in milliseconds.
-const PARTITIONS_POLL_MS: u64 = 5;
-/// Pause after a failed `accept`, in milliseconds.
-const ACCEPT_PAUSE_MS: u64 = 100;
-
-/// The name of the map of a database, such as `resp:0`.
-#[must_use]
-pub fn map_name(database: usize) -> String {
-    format!("resp:{database}")
-}
+/// The Redis version whose commands are implemented; client libraries check it.
+pub(crate) const REDIS_VERSION: &str = "7.0.15";
 
 /// Settings of the RESP server.
 #[derive(Clone, Debug, Default)]
@@ -143,11 +113,11 @@ pub struct Server {
     pub(crate) port: u16,
     maps: RwLock<[Option<Arc<Map>>; DATABASES]>,
     client_infos: Mutex<BTreeMap<u64, Arc<ClientInfo>>>,
-    last_id: AtomicU64,
+    pub(super) last_id: AtomicU64,
     /// The member is leaving: no further command starts.
     pub(crate) is_finishing: AtomicBool,
     /// Set once the server is serving.
-    lanes: OnceLock<Arc<Lanes>>,
+    pub(super) lanes: OnceLock<Arc<Lanes>>,
 }
 
 impl Server {
@@ -177,41 +147,6 @@ impl Server {
         })
     }
 
-    /// Accepts clients on all `listeners`; never returns.
-    pub async fn serve(self: Arc<Self>, listeners: Vec<TcpListener>) {
-        let lanes = self.lanes.get_or_init(|| {
-            let lanes = Lanes::new(tokio::runtime::Handle::current().metrics().num_workers());
-            lanes.start();
-            lanes
-        });
-        self.await_partitions().await;
-        for listener in listeners {
-            tokio::spawn(Arc::clone(&self).accept(listener, Arc::clone(lanes)));
-        }
-        let mut check = tokio::time::interval(Duration::from_millis(CLIENT_CHECK_MS));
-        loop {
-            check.tick().await;
-            self.kill_timed_out(self.elapsed_ms());
-        }
-    }
-
-    /// Accepts clients on one more listener until the future is dropped. Does nothing before
-    /// [`serve`](Self::serve).
-    pub async fn listen(self: Arc<Self>, listener: TcpListener) {
-        if let Some(lanes) = self.lanes.get().cloned() {
-            self.accept(listener, lanes).await;
-        }
-    }
-
-    /// Waits until the number of partitions is known, so that the first clients of a member that
-    /// starts get no errors; for at most [`OP_MS_MAX`], as an operation would.
-    async fn await_partitions(&self) {
-        let end = Instant::now() + Duration::from_millis(OP_MS_MAX);
-        while self.grid.partitions() == 0 && Instant::now() < end {
-            tokio::time::sleep(Duration::from_millis(PARTITIONS_POLL_MS)).await;
-        }
-    }
-
     /// Milliseconds since the server was created, on a monotonic clock used for all timeouts of
     /// clients. Never zero, which stands for "none".
     pub(crate) fn elapsed_ms(&self) -> u64 {
@@ -230,92 +165,11 @@ impl Server {
         self.client_infos.lock().len()
     }
 
-    /// Stops starting commands and closes each connection once its pending replies are sent. Waits
-    /// for at most [`FINISH_MS_MAX`]. Blocked commands are not waited for; they have changed
-    /// nothing.
-    pub async fn finish(&self) {
-        self.is_finishing.store(true, Ordering::Relaxed);
-        let end = Instant::now() + Duration::from_millis(FINISH_MS_MAX);
-        loop {
-            let mut is_open = false;
-            for info in self.client_infos() {
-                is_open |= !info.is_blocked.load(Ordering::Relaxed);
-                info.waker.wake();
-            }
-            if !is_open || Instant::now() >= end {
-                return;
-            }
-            tokio::time::sleep(Duration::from_millis(FINISH_POLL_MS)).await;
-        }
-    }
-
-    async fn accept(self: Arc<Self>, listener: TcpListener, lanes: Arc<Lanes>) {
-        loop {
-            match listener.accept().await {
-                Ok((stream, from)) => {
-                    if self.clients() >= self.settings.clients_max {
-                        self.counters.turned_away.fetch_add(1, Ordering::Relaxed);
-                        tokio::spawn(reject(stream));
-                        continue;
-                    }
-                    let Ok(at) = stream.local_addr() else { continue };
-                    let Ok(stream) = without_assumed_readiness(stream) else { continue };
-                    let _ = stream.set_nodelay(true);
-                    self.counters.accepted.fetch_add(1, Ordering::Relaxed);
-                    let id = self.last_id.fetch_add(1, Ordering::Relaxed) + 1;
-                    let info = Arc::new(ClientInfo::new(id, from, at, self.elapsed_ms()));
-                    self.add_client(&info);
-                    if let Some(client) = Client::new(&self, info) {
-                        let assignment = Arc::new(lanes.assign(from.ip()));
-                        let connection = Connection::new(stream, client, Arc::clone(&assignment));
-                        assignment.spawn(Box::new(connection));
-                    } else {
-                        self.remove_client(id);
-                    }
-                }
-                Err(error) => {
-                    warn!(%error, "failed to accept a RESP connection");
-                    tokio::time::sleep(Duration::from_millis(ACCEPT_PAUSE_MS)).await;
-                }
-            }
-        }
-    }
-
-    /// Disconnects clients that are idle, do not authenticate, do not read replies or do not
-    /// complete a request, as of `now` in [`Server::elapsed_ms`].
-    fn kill_timed_out(&self, now: u64) {
-        let idle_ms = self.settings.idle.map(|idle| idle.as_millis() as u64);
-        for info in self.client_infos() {
-            let past = |since: &AtomicU64, ms: u64| {
-                let since = since.load(Ordering::Relaxed);
-                since > 0 && now.saturating_sub(since) > ms
-            };
-            let may_idle = info.is_blocked.load(Ordering::Relaxed) || info.is_subscribed();
-            let is_idle = !may_idle && idle_ms.is_some_and(|ms| past(&info.active_ms, ms));
-            let is_trusted = info.is_trusted.load(Ordering::Relaxed);
-            let is_unauthenticated =
-                !is_trusted && now.saturating_sub(info.since_ms) > UNAUTHENTICATED_MS_MAX;
-            let is_stalled = past(&info.stalled_ms, STALLED_MS_MAX);
-            if is_stalled {
-                self.counters.cut_off.fetch_add(1, Ordering::Relaxed);
-                warn!(client = %info.peer, "closing the connection of a client that does not read its replies");
-            }
-            let is_starved = past(&info.starved_ms, STARVED_MS_MAX);
-            if is_starved {
-                self.counters.cut_off.fetch_add(1, Ordering::Relaxed);
-                warn!(client = %info.peer, "closing the connection of a client that does not complete a large request");
-            }
-            if is_idle || is_unauthenticated || is_stalled || is_starved {
-                info.kill();
-            }
-        }
-    }
-
     pub(crate) fn client_infos(&self) -> Vec<Arc<ClientInfo>> {
         self.client_infos.lock().values().cloned().collect()
     }
 
-    fn add_client(&self, info: &Arc<ClientInfo>) {
+    pub(super) fn add_client(&self, info: &Arc<ClientInfo>) {
         self.client_infos.lock().insert(info.id, Arc::clone(info));
     }
 
@@ -395,84 +249,5 @@ impl Server {
             (0..self.grid.partitions()).filter(|partition| self.reports_partition(*partition));
         let all: Vec<_> = reported.map(|partition| self.submit(map, partition, &op)).collect();
         futures_util::future::join_all(all).await.into_iter().collect()
-    }
-
-    /// Deletes all keys of some databases, in all partitions of the cluster.
-    ///
-    /// # Errors
-    /// `INDETERMINATE` if only some partitions were flushed.
-    pub(crate) async fn flush(&self, databases: Range<usize>) -> Result<(), CommandError> {
-        const PARTITIONS: PartialReport =
-            PartialReport { things: "partitions", done: "were flushed", changes: is_above_zero };
-        let op = Op::Whole(WholeOp::Clear);
-        // All are started before any is awaited, so that an unreachable member delays only its own.
-        let mut pending = Vec::new();
-        for database in databases {
-            let map = self.database(database)?;
-            pending
-                .extend((0..self.grid.partitions()).map(|number| self.submit(&map, number, &op)));
-        }
-        let replies = futures_util::future::join_all(pending).await;
-        merge_replies(replies.into_iter().map(|reply| (1, reply)).collect(), PARTITIONS)?;
-        Ok(())
-    }
-}
-
-/// Registers the connection with the runtime again. A stream returned by a listener is assumed to
-/// be readable, so that data would be read before the kernel has reported it, ahead of connections
-/// that became readable earlier.
-fn without_assumed_readiness(stream: TcpStream) -> std::io::Result<TcpStream> {
-    TcpStream::from_std(stream.into_std()?)
-}
-
-async fn reject(mut stream: TcpStream) {
-    let message = b"-ERR max number of clients reached\r\n";
-    if let Err(error) = stream.write_all(message).await {
-        debug!(%error, "client disconnected before it was rejected");
-    }
-}
-
-/// Unix time in milliseconds. The clock may be set at any time: use it for expiry times that
-/// clients give, never to measure durations.
-pub(crate) fn now_ms() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH);
-    since.map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::testing::{client_of, server_with, single_member_grid};
-
-    #[tokio::test]
-    async fn clients_are_disconnected_when_idle_or_not_reading_for_too_long() {
-        let idle_ms = 30 * 60_000;
-        let settings = RespSettings {
-            clients_max: 10,
-            idle: Some(Duration::from_millis(idle_ms)),
-            ..RespSettings::default()
-        };
-        let server = server_with(single_member_grid(), settings);
-        let client = client_of(&server, Trust::Full);
-        let info = &client.info;
-        server.add_client(info);
-        // No timeout has expired yet.
-        let now = server.elapsed_ms();
-        assert!(now > 0 && now < idle_ms, "{now}");
-        server.kill_timed_out(now);
-        assert!(!info.is_killed());
-        server.kill_timed_out(info.active_ms.load(Ordering::Relaxed) + idle_ms);
-        assert!(!info.is_killed());
-        info.stalled_ms.store(now, Ordering::Relaxed);
-        server.kill_timed_out(now + STALLED_MS_MAX);
-        assert!(!info.is_killed());
-        server.kill_timed_out(now + STALLED_MS_MAX + 1);
-        assert!(info.is_killed());
-
-        let client = client_of(&server, Trust::Full);
-        server.add_client(&client.info);
-        let active = client.info.active_ms.load(Ordering::Relaxed);
-        server.kill_timed_out(active + idle_ms + 1);
-        assert!(client.info.is_killed());
     }
 }

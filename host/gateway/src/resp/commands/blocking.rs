@@ -7,15 +7,16 @@ use convoke_grid::op::{End, MapOp, Op, SeveralOp, float};
 use convoke_grid::{Later, Map, OpError, Reply, Started};
 use futures_util::future::select_all;
 
-use super::super::answer::{Answer, CommandError, Outcome};
+use super::super::answer::{Answer, CommandError, Shape};
 use super::super::args::Args;
 use super::super::client::Client;
+use super::super::outcome::{Begun, Outcome};
 use super::super::request::Request;
+use super::super::routing::{check_slot, one_partition};
 use super::super::server::Server;
-use super::{cluster, lists, one_partition, sorted_sets};
+use super::{lists, sorted_sets};
 
 type Parsed<'a> = Result<(Op<'a>, Option<Duration>), CommandError>;
-type Shape = fn(usize, Reply) -> Answer;
 
 /// Parses a timeout in seconds, with an optional fraction; zero means forever (`None`).
 fn timeout(text: &[u8]) -> Result<Option<Duration>, CommandError> {
@@ -46,11 +47,11 @@ fn pop<'a>(request: &Request<'a>, end: End) -> Parsed<'a> {
     Ok((Op::Several(SeveralOp::PopFirst { keys, end, count: 1 }), wait))
 }
 
-pub(super) fn blpop<'a>(request: &Request<'a>) -> Parsed<'a> {
+pub(crate) fn blpop<'a>(request: &Request<'a>) -> Parsed<'a> {
     pop(request, End::Front)
 }
 
-pub(super) fn brpop<'a>(request: &Request<'a>) -> Parsed<'a> {
+pub(crate) fn brpop<'a>(request: &Request<'a>) -> Parsed<'a> {
     pop(request, End::Back)
 }
 
@@ -59,25 +60,25 @@ fn pop_sorted<'a>(request: &Request<'a>, greatest: bool) -> Parsed<'a> {
     Ok((Op::Several(SeveralOp::PopFirstSorted { keys, greatest, count: 1 }), wait))
 }
 
-pub(super) fn bzpopmin<'a>(request: &Request<'a>) -> Parsed<'a> {
+pub(crate) fn bzpopmin<'a>(request: &Request<'a>) -> Parsed<'a> {
     pop_sorted(request, false)
 }
 
-pub(super) fn bzpopmax<'a>(request: &Request<'a>) -> Parsed<'a> {
+pub(crate) fn bzpopmax<'a>(request: &Request<'a>) -> Parsed<'a> {
     pop_sorted(request, true)
 }
 
-pub(super) fn blmpop<'a>(request: &Request<'a>) -> Parsed<'a> {
+pub(crate) fn blmpop<'a>(request: &Request<'a>) -> Parsed<'a> {
     let wait = timeout(Args::new(request, 1).next()?)?;
     Ok((lists::pop_first(request, 2)?, wait))
 }
 
-pub(super) fn bzmpop<'a>(request: &Request<'a>) -> Parsed<'a> {
+pub(crate) fn bzmpop<'a>(request: &Request<'a>) -> Parsed<'a> {
     let wait = timeout(Args::new(request, 1).next()?)?;
     Ok((sorted_sets::pop_first(request, 2)?, wait))
 }
 
-pub(super) fn blmove<'a>(request: &Request<'a>) -> Parsed<'a> {
+pub(crate) fn blmove<'a>(request: &Request<'a>) -> Parsed<'a> {
     let mut args = Args::new(request, 1);
     let (from, to) = (args.next()?, args.next()?);
     let (from_end, to_end) = (lists::end(&mut args)?, lists::end(&mut args)?);
@@ -85,7 +86,7 @@ pub(super) fn blmove<'a>(request: &Request<'a>) -> Parsed<'a> {
     Ok((Op::Several(SeveralOp::MoveElement { from, from_end, to, to_end }), wait))
 }
 
-pub(super) fn brpoplpush<'a>(request: &Request<'a>) -> Parsed<'a> {
+pub(crate) fn brpoplpush<'a>(request: &Request<'a>) -> Parsed<'a> {
     let mut args = Args::new(request, 1);
     let (from, to, wait) = (args.next()?, args.next()?, timeout(args.next()?)?);
     let (from_end, to_end) = (End::Back, End::Front);
@@ -93,7 +94,7 @@ pub(super) fn brpoplpush<'a>(request: &Request<'a>) -> Parsed<'a> {
 }
 
 /// Shapes the reply as a flat list of the key and the popped elements; a null array on timeout.
-pub(super) fn flat(_: usize, reply: Reply) -> Answer {
+pub(crate) fn flat(_: usize, reply: Reply) -> Answer {
     let Reply::List(parts) = reply else { return nothing(reply) };
     let mut all = Vec::new();
     for part in parts {
@@ -108,7 +109,7 @@ pub(super) fn flat(_: usize, reply: Reply) -> Answer {
 
 /// Shapes the reply as the key and a list of the popped elements. Pairs are nested lists in both
 /// protocol versions.
-pub(super) fn nested(_: usize, reply: Reply) -> Answer {
+pub(crate) fn nested(_: usize, reply: Reply) -> Answer {
     let Reply::List(parts) = reply else { return nothing(reply) };
     let part = |part| match part {
         Reply::Pairs(pairs) => {
@@ -119,7 +120,7 @@ pub(super) fn nested(_: usize, reply: Reply) -> Answer {
     Answer::Reply(Reply::List(parts.into_iter().map(part).collect()))
 }
 
-pub(super) fn unchanged(_: usize, reply: Reply) -> Answer {
+pub(crate) fn unchanged(_: usize, reply: Reply) -> Answer {
     Answer::Reply(reply)
 }
 
@@ -128,17 +129,17 @@ fn nothing(reply: Reply) -> Answer {
 }
 
 /// Starts a blocking operation.
-pub(super) fn start(
+pub(crate) fn start(
     client: &Client,
     op: &Op<'_>,
     wait: Option<Duration>,
     arguments: usize,
     shape: Shape,
-) -> Result<Outcome, CommandError> {
+) -> Begun {
     let server = &client.server;
     let keys = op.keys();
     if server.settings.redis_cluster {
-        cluster::check(server, keys.iter().copied())?;
+        check_slot(server, keys.iter().copied())?;
     }
     let later = if let Some(partition) = one_partition(&server.grid, &keys)? {
         server.grid.block(&client.map, partition, op, wait)
@@ -163,7 +164,7 @@ fn timed_out() -> Answer {
 }
 
 /// Moves an element between lists in different partitions as soon as one is available.
-pub(super) fn move_element(
+pub(crate) fn move_element(
     client: &Client,
     op: &Op<'_>,
     wait: Option<Duration>,
@@ -230,7 +231,7 @@ impl Pop {
 }
 
 /// Pops from the first non-empty key, in any partitions, without blocking.
-pub(super) fn pop_now(
+pub(crate) fn pop_now(
     server: &Arc<Server>,
     map: &Arc<Map>,
     op: &SeveralOp<'_>,

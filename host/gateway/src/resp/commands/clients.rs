@@ -3,17 +3,18 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use super::super::answer::{Answer, CommandError, Outcome};
-use super::super::args::Args;
-use super::super::client::{Client, ClientInfo, ReplyMode};
+use super::super::answer::{Answer, CommandError};
+use super::super::args::{Args, expect};
+use super::super::client::{Client, ReplyMode};
+use super::super::client_info::ClientInfo;
+use super::super::command::CommandTable;
 use super::super::encode::Protocol;
+use super::super::outcome::{Begun, Outcome};
 use super::super::request::Request;
-use super::super::server::DATABASES;
-use super::{expect, table};
+use super::super::server::REDIS_VERSION;
+use crate::databases::DATABASES;
 use crate::trust::Trust;
 use convoke_grid::Reply;
-
-type Begun = Result<Outcome, CommandError>;
 
 /// Maximum length of a name that a client reports, in bytes.
 const CLIENT_TEXT_BYTES_MAX: usize = 256;
@@ -21,7 +22,7 @@ const CLIENT_TEXT_BYTES_MAX: usize = 256;
 const WRONG_PASSWORD: CommandError =
     CommandError::new("WRONGPASS invalid username-password pair or user is disabled.");
 
-pub(super) fn ping(client: &mut Client, request: &Request<'_>) -> Begun {
+pub(crate) fn ping(client: &mut Client, request: &Request<'_>) -> Begun {
     expect(request, "ping", 1..=2)?;
     let word = request.get(1);
     if client.protocol == Protocol::Resp2 && client.subscriptions() > 0 {
@@ -34,20 +35,20 @@ pub(super) fn ping(client: &mut Client, request: &Request<'_>) -> Begun {
     })
 }
 
-pub(super) fn echo(_: &mut Client, request: &Request<'_>) -> Begun {
+pub(crate) fn echo(_: &mut Client, request: &Request<'_>) -> Begun {
     Ok(Answer::bytes(request.get(1).unwrap_or_default()).into())
 }
 
-pub(super) fn quit(_: &mut Client, _: &Request<'_>) -> Begun {
+pub(crate) fn quit(_: &mut Client, _: &Request<'_>) -> Begun {
     Ok(Outcome::Close(Answer::DONE))
 }
 
-pub(super) fn reset(client: &mut Client, _: &Request<'_>) -> Begun {
+pub(crate) fn reset(client: &mut Client, _: &Request<'_>) -> Begun {
     client.reset();
     Ok(Reply::Word("RESET".into()).into())
 }
 
-pub(super) fn select(client: &mut Client, request: &Request<'_>) -> Begun {
+pub(crate) fn select(client: &mut Client, request: &Request<'_>) -> Begun {
     let number = Args::new(request, 1).integer()?;
     let database = usize::try_from(number).ok().filter(|number| *number < DATABASES);
     let database = database.ok_or(CommandError::new("ERR DB index is out of range"))?;
@@ -71,7 +72,7 @@ fn authenticate(
     Ok(())
 }
 
-pub(super) fn auth(client: &mut Client, request: &Request<'_>) -> Begun {
+pub(crate) fn auth(client: &mut Client, request: &Request<'_>) -> Begun {
     if request.len() > 3 {
         return Err(CommandError::SYNTAX);
     }
@@ -90,7 +91,7 @@ pub(super) fn auth(client: &mut Client, request: &Request<'_>) -> Begun {
     Ok(Answer::DONE.into())
 }
 
-pub(super) fn hello(client: &mut Client, request: &Request<'_>) -> Begun {
+pub(crate) fn hello(client: &mut Client, request: &Request<'_>) -> Begun {
     let mut args = Args::new(request, 1);
     let mut protocol = client.protocol;
     if args.remaining() > 0 {
@@ -126,16 +127,15 @@ pub(super) fn hello(client: &mut Client, request: &Request<'_>) -> Begun {
         client.info.names.lock().name = name;
     }
     client.set_protocol(protocol);
-    let word = |word: &str| Answer::bytes(word.as_bytes());
     let mode = if client.server.settings.redis_cluster { "cluster" } else { "standalone" };
     Ok(Answer::Map(vec![
-        (word("server"), word("redis")),
-        (word("version"), word(super::introspection::REDIS_VERSION)),
-        (word("proto"), Answer::integer(if protocol == Protocol::Resp3 { 3 } else { 2 })),
-        (word("id"), Answer::integer(client.info.id as i64)),
-        (word("mode"), word(mode)),
-        (word("role"), word("master")),
-        (word("modules"), Answer::List(Vec::new())),
+        (Answer::word("server"), Answer::word("redis")),
+        (Answer::word("version"), Answer::word(REDIS_VERSION)),
+        (Answer::word("proto"), Answer::integer(if protocol == Protocol::Resp3 { 3 } else { 2 })),
+        (Answer::word("id"), Answer::integer(client.info.id as i64)),
+        (Answer::word("mode"), Answer::word(mode)),
+        (Answer::word("role"), Answer::word("master")),
+        (Answer::word("modules"), Answer::List(Vec::new())),
     ])
     .into())
 }
@@ -151,22 +151,22 @@ fn printable(bytes: &[u8], what: &str) -> Result<String, CommandError> {
     }
 }
 
-pub(super) fn id(client: &mut Client, _: &Request<'_>) -> Begun {
+pub(crate) fn id(client: &mut Client, _: &Request<'_>) -> Begun {
     Ok(Answer::integer(client.info.id as i64).into())
 }
 
-pub(super) fn getname(client: &mut Client, _: &Request<'_>) -> Begun {
+pub(crate) fn getname(client: &mut Client, _: &Request<'_>) -> Begun {
     let name = client.info.names.lock().name.clone();
     Ok(if name.is_empty() { Answer::NIL.into() } else { Answer::text(name).into() })
 }
 
-pub(super) fn setname(client: &mut Client, request: &Request<'_>) -> Begun {
+pub(crate) fn setname(client: &mut Client, request: &Request<'_>) -> Begun {
     let name = printable(Args::new(request, 2).next()?, "Client names")?;
     client.info.names.lock().name = name;
     Ok(Answer::DONE.into())
 }
 
-pub(super) fn setinfo(client: &mut Client, request: &Request<'_>) -> Begun {
+pub(crate) fn setinfo(client: &mut Client, request: &Request<'_>) -> Begun {
     let mut args = Args::new(request, 2);
     let (name, value) = (args.next()?.to_ascii_lowercase(), args.next()?);
     let info = &client.info;
@@ -181,11 +181,11 @@ pub(super) fn setinfo(client: &mut Client, request: &Request<'_>) -> Begun {
     Ok(Answer::DONE.into())
 }
 
-pub(super) fn info(client: &mut Client, _: &Request<'_>) -> Begun {
-    Ok(Answer::text(line(&client.info, client.server.elapsed_ms()) + "\n").into())
+pub(crate) fn info(client: &mut Client, table: &CommandTable, _: &Request<'_>) -> Begun {
+    Ok(Answer::text(line(table, &client.info, client.server.elapsed_ms()) + "\n").into())
 }
 
-pub(super) fn reply(client: &mut Client, request: &Request<'_>) -> Begun {
+pub(crate) fn reply(client: &mut Client, request: &Request<'_>) -> Begun {
     let mut args = Args::new(request, 2);
     Ok(if args.take_keyword("on") {
         client.reply_mode = ReplyMode::On;
@@ -203,7 +203,7 @@ pub(super) fn reply(client: &mut Client, request: &Request<'_>) -> Begun {
     })
 }
 
-pub(super) fn on_or_off(_: &mut Client, request: &Request<'_>) -> Begun {
+pub(crate) fn on_or_off(_: &mut Client, request: &Request<'_>) -> Begun {
     let mut args = Args::new(request, 2);
     if args.take_keyword("on") || args.take_keyword("off") {
         Ok(Answer::DONE.into())
@@ -212,20 +212,20 @@ pub(super) fn on_or_off(_: &mut Client, request: &Request<'_>) -> Begun {
     }
 }
 
-pub(super) fn getredir(_: &mut Client, _: &Request<'_>) -> Begun {
+pub(crate) fn getredir(_: &mut Client, _: &Request<'_>) -> Begun {
     Ok(Answer::integer(-1).into())
 }
 
-pub(super) fn unpause(_: &mut Client, _: &Request<'_>) -> Begun {
+pub(crate) fn unpause(_: &mut Client, _: &Request<'_>) -> Begun {
     Ok(Answer::DONE.into())
 }
 
 /// Formats a client as a line of `CLIENT LIST`, as of `now` in `Server::elapsed_ms`.
-fn line(info: &ClientInfo, now: u64) -> String {
+fn line(table: &CommandTable, info: &ClientInfo, now: u64) -> String {
     let names = info.names.lock().clone();
     let load = |number: &std::sync::atomic::AtomicUsize| number.load(Ordering::Relaxed);
     let (topics, patterns) = (load(&info.topics), load(&info.patterns));
-    let command = table::COMMANDS.get(load(&info.command)).map_or("NULL", |command| command.name);
+    let command = table.rows.get(load(&info.command)).map_or("NULL", |command| command.name);
     let flags = if topics + patterns > 0 {
         "P"
     } else if info.queued.load(Ordering::Relaxed) >= 0 {
@@ -252,20 +252,25 @@ fn line(info: &ClientInfo, now: u64) -> String {
     )
 }
 
-pub(super) fn list(client: &mut Client, request: &Request<'_>) -> Begun {
+/// Keeps the clients of a type, as `CLIENT LIST TYPE` names it.
+fn retain_type(client_infos: &mut Vec<Arc<ClientInfo>>, kind: &[u8]) -> Result<(), CommandError> {
+    match &kind.to_ascii_lowercase()[..] {
+        b"normal" => client_infos.retain(|info| !info.is_subscribed()),
+        b"pubsub" => client_infos.retain(|info| info.is_subscribed()),
+        b"master" | b"replica" | b"slave" => client_infos.clear(),
+        kind => {
+            let kind = String::from_utf8_lossy(kind);
+            return Err(CommandError(format!("ERR Unknown client type '{kind}'").into()));
+        }
+    }
+    Ok(())
+}
+
+pub(crate) fn list(client: &mut Client, table: &CommandTable, request: &Request<'_>) -> Begun {
     let mut args = Args::new(request, 2);
     let mut client_infos = client.server.client_infos();
     if args.take_keyword("type") {
-        let kind = args.next()?.to_ascii_lowercase();
-        match &kind[..] {
-            b"normal" => client_infos.retain(|info| !info.is_subscribed()),
-            b"pubsub" => client_infos.retain(|info| info.is_subscribed()),
-            b"master" | b"replica" | b"slave" => client_infos.clear(),
-            _ => {
-                let kind = String::from_utf8_lossy(&kind).into_owned();
-                return Err(CommandError(format!("ERR Unknown client type '{kind}'").into()));
-            }
-        }
+        retain_type(&mut client_infos, args.next()?)?;
         args.expect_end()?;
     } else if args.take_keyword("id") {
         let mut ids = Vec::new();
@@ -281,11 +286,11 @@ pub(super) fn list(client: &mut Client, request: &Request<'_>) -> Begun {
         args.expect_end()?;
     }
     let now = client.server.elapsed_ms();
-    let text: String = client_infos.iter().map(|info| line(info, now) + "\n").collect();
+    let text: String = client_infos.iter().map(|info| line(table, info, now) + "\n").collect();
     Ok(Answer::text(text).into())
 }
 
-pub(super) fn kill(client: &mut Client, request: &Request<'_>) -> Begun {
+pub(crate) fn kill(client: &mut Client, request: &Request<'_>) -> Begun {
     let mut args = Args::new(request, 2);
     let client_infos = client.server.client_infos();
     // The old form, `CLIENT KILL addr:port`.
@@ -311,16 +316,7 @@ pub(super) fn kill(client: &mut Client, request: &Request<'_>) -> Begun {
             let address = String::from_utf8_lossy(args.next()?).into_owned();
             chosen.retain(|info| info.local.to_string() == address);
         } else if args.take_keyword("type") {
-            let kind = args.next()?.to_ascii_lowercase();
-            match &kind[..] {
-                b"normal" => chosen.retain(|info| !info.is_subscribed()),
-                b"pubsub" => chosen.retain(|info| info.is_subscribed()),
-                b"master" | b"replica" | b"slave" => chosen.clear(),
-                _ => {
-                    let kind = String::from_utf8_lossy(&kind).into_owned();
-                    return Err(CommandError(format!("ERR Unknown client type '{kind}'").into()));
-                }
-            }
+            retain_type(&mut chosen, args.next()?)?;
         } else if args.take_keyword("user") {
             let user = args.next()?;
             if ![Trust::Full, Trust::ReadOnly].iter().any(|t| t.user().as_bytes() == user) {

@@ -9,48 +9,28 @@ use convoke_grid::op::WholeOp;
 use convoke_grid::slot::{self, SLOTS, slot};
 use convoke_membership::MemberId;
 
-use super::super::answer::{Answer, CommandError, Outcome};
+use super::super::answer::{Answer, CommandError};
 use super::super::args::Args;
 use super::super::client::Client;
+use super::super::command::CommandTable;
+use super::super::outcome::{Begun, Outcome};
 use super::super::request::Request;
 use super::super::server::{ClusterNode, Endpoint, Server};
-use super::introspection;
-
-type Begun = Result<Outcome, CommandError>;
+use super::describe;
 
 /// Fails unless `--redis-cluster` is set, for all subcommands alike: as `clusterCommand` and
 /// `readonlyCommand` of Redis 7 and 8.
-pub(super) fn expect_enabled(client: &Client) -> Result<(), CommandError> {
+pub(crate) fn expect_enabled(client: &Client) -> Result<(), CommandError> {
     if client.server.settings.redis_cluster {
         return Ok(());
     }
     Err(CommandError::new("ERR This instance has cluster support disabled"))
 }
 
-/// Fails for keys of several slots (`CROSSSLOT`) and for keys whose primary is another member
-/// (`MOVED`).
-pub(super) fn check<'k>(
-    server: &Server,
-    keys: impl IntoIterator<Item = &'k [u8]>,
-) -> Result<(), CommandError> {
-    let mut slots = keys.into_iter().map(slot);
-    let Some(first) = slots.next() else { return Ok(()) };
-    if slots.any(|slot| slot != first) {
-        return Err(CommandError::CROSS_SLOT);
-    }
-    let partition = slot::partition(first, server.grid.partitions());
-    let primary = server.grid.table().and_then(|table| {
-        table.partitions.get(usize::from(partition)).and_then(|partition| partition.primary())
-    });
-    let Some(primary) = primary.filter(|primary| *primary != server.grid.me()) else {
-        return Ok(());
-    };
-    // If clients cannot connect to the primary, this member forwards the operation.
-    let nodes = server.cluster.nodes();
-    match nodes.iter().find(|node| node.member == primary).and_then(|node| node.endpoint.as_ref()) {
-        Some(endpoint) => Err(CommandError(format!("MOVED {first} {endpoint}").into())),
-        None => Ok(()),
-    }
+/// `READONLY`, `READWRITE` and `ASKING`.
+pub(crate) fn readonly(client: &mut Client, _: &Request<'_>) -> Begun {
+    expect_enabled(client)?;
+    Ok(Answer::DONE.into())
 }
 
 /// Consecutive slots with the same primary. Backups are not reported: they do not serve reads.
@@ -80,53 +60,49 @@ fn slot_ranges(server: &Server) -> Vec<SlotRange> {
     ranges
 }
 
-fn word(word: &str) -> Answer {
-    Answer::bytes(word.as_bytes())
-}
-
 fn number(number: u16) -> Answer {
     Answer::integer(number.into())
 }
 
-pub(super) fn slots(client: &mut Client, _: &Request<'_>) -> Begun {
+pub(crate) fn slots(client: &mut Client, _: &Request<'_>) -> Begun {
     expect_enabled(client)?;
     Ok(slots_reply(&client.server).into())
 }
 
-pub(super) fn shards(client: &mut Client, _: &Request<'_>) -> Begun {
+pub(crate) fn shards(client: &mut Client, _: &Request<'_>) -> Begun {
     expect_enabled(client)?;
     Ok(shard_list(&client.server).into())
 }
 
-pub(super) fn nodes(client: &mut Client, _: &Request<'_>) -> Begun {
+pub(crate) fn nodes(client: &mut Client, _: &Request<'_>) -> Begun {
     expect_enabled(client)?;
     Ok(Answer::text(node_lines(&client.server)).into())
 }
 
-pub(super) fn info(client: &mut Client, _: &Request<'_>) -> Begun {
+pub(crate) fn info(client: &mut Client, _: &Request<'_>) -> Begun {
     expect_enabled(client)?;
     Ok(Answer::text(info_text(&client.server)).into())
 }
 
-pub(super) fn myid(client: &mut Client, _: &Request<'_>) -> Begun {
+pub(crate) fn myid(client: &mut Client, _: &Request<'_>) -> Begun {
     expect_enabled(client)?;
     let nodes = client.server.cluster.nodes();
     let me = nodes.iter().find(|node| node.this);
     Ok(Answer::text(me.map(|node| node.id.clone()).unwrap_or_default()).into())
 }
 
-pub(super) fn keyslot(client: &mut Client, request: &Request<'_>) -> Begun {
+pub(crate) fn keyslot(client: &mut Client, request: &Request<'_>) -> Begun {
     expect_enabled(client)?;
     Ok(number(slot(request.get(2).unwrap_or_default())).into())
 }
 
-pub(super) fn countkeysinslot(client: &mut Client, request: &Request<'_>) -> Begun {
+pub(crate) fn countkeysinslot(client: &mut Client, request: &Request<'_>) -> Begun {
     expect_enabled(client)?;
     let slot = slot_of(Args::new(request, 2).integer()?)?;
     Ok(submit(client, slot, WholeOp::LengthOfSlot(slot)))
 }
 
-pub(super) fn getkeysinslot(client: &mut Client, request: &Request<'_>) -> Begun {
+pub(crate) fn getkeysinslot(client: &mut Client, request: &Request<'_>) -> Begun {
     expect_enabled(client)?;
     let mut args = Args::new(request, 2);
     let (slot, count) = (slot_of(args.integer()?)?, args.integer()?);
@@ -135,9 +111,9 @@ pub(super) fn getkeysinslot(client: &mut Client, request: &Request<'_>) -> Begun
     Ok(submit(client, slot, WholeOp::KeysOfSlot(slot, count)))
 }
 
-pub(super) fn help(client: &mut Client, request: &Request<'_>) -> Begun {
+pub(crate) fn help(client: &mut Client, table: &CommandTable, request: &Request<'_>) -> Begun {
     expect_enabled(client)?;
-    introspection::help(client, request)
+    describe::help(client, table, request)
 }
 
 fn slot_of(number: i64) -> Result<u16, CommandError> {
@@ -162,7 +138,10 @@ fn slots_reply(server: &Server) -> Answer {
         let node = by_member.get(member)?;
         let endpoint = node.endpoint.as_ref()?;
         // As in Redis with `cluster-preferred-endpoint-type hostname`.
-        let ip = endpoint.hostname.as_ref().map(|_| (word("ip"), word(&endpoint.ip.to_string())));
+        let ip = endpoint
+            .hostname
+            .as_ref()
+            .map(|_| (Answer::word("ip"), Answer::word(&endpoint.ip.to_string())));
         Some(Answer::List(vec![
             Answer::text(endpoint.host()),
             number(endpoint.port),
@@ -197,20 +176,22 @@ fn shard_list(server: &Server) -> Answer {
         let ranges = by_primary.remove(&node.member).unwrap_or_default();
         let slots = ranges.into_iter().flat_map(|(first, last)| [number(first), number(last)]);
         let mut fields = vec![
-            (word("id"), word(&node.id)),
-            (word("port"), number(endpoint.port)),
-            (word("ip"), word(&endpoint.ip.to_string())),
-            (word("endpoint"), word(&endpoint.host())),
+            (Answer::word("id"), Answer::word(&node.id)),
+            (Answer::word("port"), number(endpoint.port)),
+            (Answer::word("ip"), Answer::word(&endpoint.ip.to_string())),
+            (Answer::word("endpoint"), Answer::word(&endpoint.host())),
         ];
-        fields.extend(endpoint.hostname.as_ref().map(|name| (word("hostname"), word(name))));
+        fields.extend(
+            endpoint.hostname.as_ref().map(|name| (Answer::word("hostname"), Answer::word(name))),
+        );
         fields.extend([
-            (word("role"), word("master")),
-            (word("replication-offset"), Answer::integer(0)),
-            (word("health"), word("online")),
+            (Answer::word("role"), Answer::word("master")),
+            (Answer::word("replication-offset"), Answer::integer(0)),
+            (Answer::word("health"), Answer::word("online")),
         ]);
         Some(Answer::Map(vec![
-            (word("slots"), Answer::List(slots.collect())),
-            (word("nodes"), Answer::List(vec![Answer::Map(fields)])),
+            (Answer::word("slots"), Answer::List(slots.collect())),
+            (Answer::word("nodes"), Answer::List(vec![Answer::Map(fields)])),
         ]))
     };
     Answer::List(nodes.iter().filter(|node| node.stores).filter_map(shard).collect())

@@ -4,10 +4,8 @@ use convoke_grid::Reply;
 use convoke_grid::op::{HashOp, KeyOp, Op, float};
 
 use super::super::answer::{Answer, CommandError};
-use super::super::args::Args;
+use super::super::args::{Args, Parsed};
 use super::super::request::Request;
-
-type Parsed<'a> = Result<Op<'a>, CommandError>;
 
 fn hash<'a>(key: &'a [u8], op: HashOp<'a>) -> Op<'a> {
     Op::Key(key, KeyOp::Hash(op))
@@ -25,79 +23,74 @@ fn of_field<'a>(request: &Request<'a>, op: fn(&'a [u8]) -> HashOp<'a>) -> Parsed
 fn set_as<'a>(request: &Request<'a>, name: &str) -> Parsed<'a> {
     let mut args = Args::new(request, 1);
     let key = args.next()?;
-    let rest = args.rest();
-    let (pairs, odd) = rest.as_chunks::<2>();
-    if !odd.is_empty() || pairs.is_empty() {
-        return Err(CommandError::arity(name));
-    }
-    Ok(hash(key, HashOp::Set(pairs.iter().map(|[field, value]| (*field, *value)).collect())))
+    Ok(hash(key, HashOp::Set(args.pairs(name)?)))
 }
 
-pub(super) fn hset<'a>(request: &Request<'a>) -> Parsed<'a> {
+pub(crate) fn hset<'a>(request: &Request<'a>) -> Parsed<'a> {
     set_as(request, "hset")
 }
 
-pub(super) fn hmset<'a>(request: &Request<'a>) -> Parsed<'a> {
+pub(crate) fn hmset<'a>(request: &Request<'a>) -> Parsed<'a> {
     set_as(request, "hmset")
 }
 
 /// Shapes any integer as OK.
-pub(super) fn done(_: usize, reply: Reply) -> Answer {
+pub(crate) fn done(_: usize, reply: Reply) -> Answer {
     match reply {
         Reply::Integer(_) => Answer::DONE,
         other => Answer::Reply(other),
     }
 }
 
-pub(super) fn hsetnx<'a>(request: &Request<'a>) -> Parsed<'a> {
+pub(crate) fn hsetnx<'a>(request: &Request<'a>) -> Parsed<'a> {
     let mut args = Args::new(request, 1);
     Ok(hash(args.next()?, HashOp::SetIfAbsent(args.next()?, args.next()?)))
 }
 
-pub(super) fn hget<'a>(request: &Request<'a>) -> Parsed<'a> {
+pub(crate) fn hget<'a>(request: &Request<'a>) -> Parsed<'a> {
     of_field(request, HashOp::Get)
 }
 
-pub(super) fn hmget<'a>(request: &Request<'a>) -> Parsed<'a> {
+pub(crate) fn hmget<'a>(request: &Request<'a>) -> Parsed<'a> {
     let mut args = Args::new(request, 1);
     Ok(hash(args.next()?, HashOp::GetMany(args.rest())))
 }
 
-pub(super) fn hgetall<'a>(request: &Request<'a>) -> Parsed<'a> {
+pub(crate) fn hgetall<'a>(request: &Request<'a>) -> Parsed<'a> {
     of(request, HashOp::All)
 }
 
-pub(super) fn hkeys<'a>(request: &Request<'a>) -> Parsed<'a> {
+pub(crate) fn hkeys<'a>(request: &Request<'a>) -> Parsed<'a> {
     of(request, HashOp::Names)
 }
 
-pub(super) fn hvals<'a>(request: &Request<'a>) -> Parsed<'a> {
+pub(crate) fn hvals<'a>(request: &Request<'a>) -> Parsed<'a> {
     of(request, HashOp::Values)
 }
 
-pub(super) fn hlen<'a>(request: &Request<'a>) -> Parsed<'a> {
+pub(crate) fn hlen<'a>(request: &Request<'a>) -> Parsed<'a> {
     of(request, HashOp::Length)
 }
 
-pub(super) fn hdel<'a>(request: &Request<'a>) -> Parsed<'a> {
+pub(crate) fn hdel<'a>(request: &Request<'a>) -> Parsed<'a> {
     let mut args = Args::new(request, 1);
     Ok(hash(args.next()?, HashOp::Remove(args.rest())))
 }
 
-pub(super) fn hexists<'a>(request: &Request<'a>) -> Parsed<'a> {
+pub(crate) fn hexists<'a>(request: &Request<'a>) -> Parsed<'a> {
     of_field(request, HashOp::Contains)
 }
 
-pub(super) fn hstrlen<'a>(request: &Request<'a>) -> Parsed<'a> {
+pub(crate) fn hstrlen<'a>(request: &Request<'a>) -> Parsed<'a> {
     of_field(request, HashOp::ValueLength)
 }
 
-pub(super) fn hincrby<'a>(request: &Request<'a>) -> Parsed<'a> {
+pub(crate) fn hincrby<'a>(request: &Request<'a>) -> Parsed<'a> {
     let mut args = Args::new(request, 1);
     Ok(hash(args.next()?, HashOp::Add(args.next()?, args.integer()?)))
 }
 
-pub(super) fn hincrbyfloat<'a>(request: &Request<'a>) -> Parsed<'a> {
+pub(crate) fn hincrbyfloat<'a>(request: &Request<'a>) -> Parsed<'a> {
     let mut args = Args::new(request, 1);
     let (key, field, by) = (args.next()?, args.next()?, args.next()?);
     let by = float(by).ok_or(CommandError::FLOAT)?;
@@ -107,18 +100,14 @@ pub(super) fn hincrbyfloat<'a>(request: &Request<'a>) -> Parsed<'a> {
     Ok(hash(key, HashOp::AddFloat(field, by)))
 }
 
-pub(super) fn hrandfield<'a>(request: &Request<'a>) -> Parsed<'a> {
+pub(crate) fn hrandfield<'a>(request: &Request<'a>) -> Parsed<'a> {
     let mut args = Args::new(request, 1);
     let key = args.next()?;
-    if args.remaining() == 0 {
-        return Ok(hash(key, HashOp::Any));
-    }
-    let count = args.integer()?;
-    let values = args.take_keyword("withvalues");
-    args.expect_end()?;
-    // As in Redis: with values, the reply has twice as many elements.
-    if !(-(i64::MAX / 2)..=i64::MAX / 2).contains(&count) {
-        return Err(CommandError::new("ERR value is out of range"));
-    }
-    Ok(hash(key, HashOp::AnyOf { count, values }))
+    Ok(hash(
+        key,
+        match args.sample("withvalues")? {
+            None => HashOp::Any,
+            Some((count, values)) => HashOp::AnyOf { count, values },
+        },
+    ))
 }

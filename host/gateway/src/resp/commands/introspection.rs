@@ -1,4 +1,4 @@
-//! Commands that report on the server: `INFO`, `CONFIG`, `COMMAND`, `TIME`, `WAIT`.
+//! Commands that report on the server: `INFO`, `CONFIG`, `TIME`, `WAIT`.
 
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -9,21 +9,16 @@ use convoke_grid::glob::Glob;
 use convoke_grid::op::WholeOp;
 use convoke_grid::topic::{NAMES_MAX, SubscriptionInfo, SubscriptionQuery, TooManyNames};
 
-use super::super::answer::{Answer, CommandError, Outcome};
+use super::super::answer::{Answer, CommandError, sum_of};
 use super::super::args::Args;
 use super::super::client::Client;
+use super::super::outcome::{Begun, Outcome};
 use super::super::request::{ARGUMENT_BYTES_MAX, Request};
-use super::super::server::{DATABASES, Server};
-use super::table::{self, COMMANDS, Command, Keys};
-use super::{cluster, scans};
+use super::super::server::{REDIS_VERSION, Server};
+use crate::databases::DATABASES;
 use crate::notifications::{EventMask, SETTING};
 
-type Begun = Result<Outcome, CommandError>;
-
-/// The Redis version whose commands are implemented; client libraries check it.
-pub(super) const REDIS_VERSION: &str = "7.0.15";
-
-pub(super) fn time(_: &mut Client, _: &Request<'_>) -> Begun {
+pub(crate) fn time(_: &mut Client, _: &Request<'_>) -> Begun {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let parts = [since.as_secs().to_string(), since.subsec_micros().to_string()];
     Ok(Answer::List(parts.into_iter().map(Answer::text).collect()).into())
@@ -31,7 +26,7 @@ pub(super) fn time(_: &mut Client, _: &Request<'_>) -> Begun {
 
 /// `WAIT` returns the number of backups at once: writes are acknowledged only once the backups have
 /// them.
-pub(super) fn wait(client: &mut Client, request: &Request<'_>) -> Begun {
+pub(crate) fn wait(client: &mut Client, request: &Request<'_>) -> Begun {
     let mut args = Args::new(request, 1);
     args.integer()?;
     if args
@@ -55,34 +50,7 @@ fn count_local(server: &Server, query: &SubscriptionQuery) -> usize {
     }
 }
 
-pub(super) fn readonly(client: &mut Client, _: &Request<'_>) -> Begun {
-    cluster::expect_enabled(client)?;
-    Ok(Answer::DONE.into())
-}
-
-/// A container command without a subcommand: a wrong number of arguments.
-pub(super) fn container(_: &mut Client, request: &Request<'_>) -> Begun {
-    let name = String::from_utf8_lossy(request.get(0).unwrap_or_default()).to_ascii_lowercase();
-    Err(CommandError::arity(&name))
-}
-
-/// `HELP` of a container command: its subcommands with their summaries.
-pub(super) fn help(_: &mut Client, request: &Request<'_>) -> Begun {
-    let container = request.get(0).and_then(table::find).map(|index| &COMMANDS[index]);
-    let container = container.ok_or(CommandError::SYNTAX)?;
-    let line = |text: String| Answer::Reply(convoke_grid::Reply::Word(text));
-    let name = container.name.to_uppercase();
-    let first = format!("{name} <subcommand> [<arg> [value] [opt] ...]. Subcommands are:");
-    let mut lines = vec![line(first)];
-    for part in container.subcommands() {
-        let (_, word) = part.name.split_once('|').unwrap_or_default();
-        lines.push(line(word.to_uppercase()));
-        lines.push(line(format!("    {}", part.summary)));
-    }
-    Ok(Answer::List(lines).into())
-}
-
-pub(super) fn whoami(client: &mut Client, _: &Request<'_>) -> Begun {
+pub(crate) fn whoami(client: &mut Client, _: &Request<'_>) -> Begun {
     Ok(Answer::text(client.info.names.lock().user).into())
 }
 
@@ -106,7 +74,7 @@ fn settings(server: &Server) -> Vec<(&'static str, String)> {
     ]
 }
 
-pub(super) fn config_get(client: &mut Client, request: &Request<'_>) -> Begun {
+pub(crate) fn config_get(client: &mut Client, request: &Request<'_>) -> Begun {
     let lower = |word: &[u8]| word.to_ascii_lowercase();
     let globs: Vec<Glob> = request.from(2).map(|word| Glob::new(&lower(word))).collect();
     let fits = |name: &str| globs.iter().any(|glob| glob.matches(name.as_bytes()));
@@ -115,18 +83,14 @@ pub(super) fn config_get(client: &mut Client, request: &Request<'_>) -> Begun {
     Ok(Answer::Map(found.map(pair).collect()).into())
 }
 
-pub(super) fn config_set(client: &mut Client, request: &Request<'_>) -> Begun {
+pub(crate) fn config_set(client: &mut Client, request: &Request<'_>) -> Begun {
     let server = &client.server;
-    let rest: Vec<&[u8]> = request.from(2).collect();
-    let (pairs, odd) = rest.as_chunks::<2>();
-    if !odd.is_empty() || pairs.is_empty() {
-        return Err(CommandError::arity("config|set"));
-    }
+    let pairs = Args::new(request, 2).pairs("config|set")?;
     // All are checked before any is applied.
-    for [name, value] in pairs {
+    for (name, value) in &pairs {
         set(server, name, value, false)?;
     }
-    for [name, value] in pairs {
+    for (name, value) in &pairs {
         set(server, name, value, true)?;
     }
     // The setting is in effect on all members before the reply.
@@ -137,7 +101,7 @@ pub(super) fn config_set(client: &mut Client, request: &Request<'_>) -> Begun {
     })))
 }
 
-pub(super) fn config_resetstat(client: &mut Client, _: &Request<'_>) -> Begun {
+pub(crate) fn config_resetstat(client: &mut Client, _: &Request<'_>) -> Begun {
     let server = &client.server;
     let seen = server.counters.commands.load(Ordering::Relaxed);
     server.counted_from.store(seen, Ordering::Relaxed);
@@ -177,7 +141,7 @@ fn set(server: &Server, name: &[u8], value: &[u8], applies: bool) -> Result<(), 
 const SECTIONS: [&str; 7] =
     ["server", "clients", "memory", "stats", "replication", "cluster", "keyspace"];
 
-pub(super) fn info(client: &mut Client, request: &Request<'_>) -> Begun {
+pub(crate) fn info(client: &mut Client, request: &Request<'_>) -> Begun {
     let mut wanted: Vec<String> =
         request.from(1).map(|word| String::from_utf8_lossy(word).to_ascii_lowercase()).collect();
     if wanted.is_empty()
@@ -226,7 +190,7 @@ async fn fields(server: &Server, section: &str) -> Vec<(String, String)> {
             ]
         }
         "clients" => {
-            let waiting = |info: &&Arc<super::super::client::ClientInfo>| {
+            let waiting = |info: &&Arc<super::super::client_info::ClientInfo>| {
                 info.is_blocked.load(Ordering::Relaxed)
             };
             vec![
@@ -271,7 +235,7 @@ async fn fields(server: &Server, section: &str) -> Vec<(String, String)> {
             let mut all = Vec::new();
             for (database, map) in server.databases() {
                 let count = match server.submit_all(&map, WholeOp::Length).await {
-                    Ok(replies) => scans::sum(&replies),
+                    Ok(replies) => sum_of(&replies),
                     Err(_) => continue,
                 };
                 if count > 0 {
@@ -282,168 +246,5 @@ async fn fields(server: &Server, section: &str) -> Vec<(String, String)> {
             all
         }
         _ => Vec::new(),
-    }
-}
-
-/// `COMMAND LIST [FILTERBY MODULE name | ACLCAT category | PATTERN glob]`. There are no modules, so
-/// `MODULE` matches nothing.
-pub(super) fn command_list(_: &mut Client, request: &Request<'_>) -> Begun {
-    let mut args = Args::new(request, 2);
-    let mut fits: Box<dyn Fn(&Command) -> bool> = Box::new(|_| true);
-    if args.remaining() > 0 {
-        if !args.take_keyword("filterby") || args.remaining() != 2 {
-            return Err(CommandError::SYNTAX);
-        }
-        if args.take_keyword("pattern") {
-            let glob = Glob::new(&args.next()?.to_ascii_lowercase());
-            fits = Box::new(move |command| glob.matches(command.name.as_bytes()));
-        } else if args.take_keyword("aclcat") {
-            let wanted = args.next()?.to_ascii_lowercase();
-            fits = Box::new(move |command| {
-                command.categories().iter().any(|category| category.as_bytes() == wanted)
-            });
-        } else if args.take_keyword("module") {
-            fits = Box::new(|_| false);
-        } else {
-            return Err(CommandError::SYNTAX);
-        }
-    }
-    let found = COMMANDS.iter().filter(|command| fits(command));
-    Ok(Answer::List(found.map(|command| word(command.name)).collect()).into())
-}
-
-fn word(word: &str) -> Answer {
-    Answer::bytes(word.as_bytes())
-}
-
-/// Commands that are not subcommands.
-fn top_level_commands() -> impl Iterator<Item = &'static Command> {
-    COMMANDS.iter().filter(|command| !command.is_subcommand())
-}
-
-/// The rows of the commands that a request names, each as `command` or `command|subcommand`.
-fn requested_rows<'r>(
-    request: &'r Request<'_>,
-) -> impl Iterator<Item = Option<&'static Command>> + 'r {
-    request.from(2).map(|name| table::find(name).map(|index| &COMMANDS[index]))
-}
-
-/// A command as `COMMAND INFO` describes it, with its subcommands.
-fn info_entry(command: &'static Command) -> Answer {
-    let simple = |word: &str| Answer::Reply(convoke_grid::Reply::Word(word.into()));
-    let (first, last, step) = match command.keys {
-        Keys::None | Keys::Counted(_) | Keys::DestinationAndCounted => (0, 0, 0),
-        Keys::Every { first, last, step } => (first as i64, last, step as i64),
-    };
-    let categories = command.categories().into_iter().map(|name| simple(&format!("@{name}")));
-    Answer::List(vec![
-        word(command.name),
-        Answer::integer(command.arity.into()),
-        Answer::List(command.flag_names().into_iter().map(simple).collect()),
-        Answer::integer(first),
-        Answer::integer(last),
-        Answer::integer(step),
-        Answer::List(categories.collect()),
-        Answer::List(Vec::new()),
-        Answer::List(Vec::new()),
-        Answer::List(command.subcommands().map(info_entry).collect()),
-    ])
-}
-
-fn docs_entry(command: &'static Command) -> (Answer, Answer) {
-    let mut fields = vec![
-        (word("summary"), word(command.summary)),
-        (word("since"), word("1.0.0")),
-        (word("group"), word(command.group.name())),
-    ];
-    let parts: Vec<_> = command.subcommands().map(docs_entry).collect();
-    if !parts.is_empty() {
-        fields.push((word("subcommands"), Answer::Map(parts)));
-    }
-    (word(command.name), Answer::Map(fields))
-}
-
-pub(super) fn command(_: &mut Client, _: &Request<'_>) -> Begun {
-    Ok(Answer::List(top_level_commands().map(info_entry).collect()).into())
-}
-
-pub(super) fn command_count(_: &mut Client, _: &Request<'_>) -> Begun {
-    Ok(Answer::count(top_level_commands().count()).into())
-}
-
-pub(super) fn command_info(client: &mut Client, request: &Request<'_>) -> Begun {
-    if request.len() == 2 {
-        return command(client, request);
-    }
-    let none = Answer::Reply(convoke_grid::Reply::NilList);
-    let all = requested_rows(request).map(|row| row.map_or_else(|| none.clone(), info_entry));
-    Ok(Answer::List(all.collect()).into())
-}
-
-pub(super) fn command_docs(_: &mut Client, request: &Request<'_>) -> Begun {
-    let all = if request.len() == 2 {
-        top_level_commands().map(docs_entry).collect()
-    } else {
-        requested_rows(request).flatten().map(docs_entry).collect()
-    };
-    Ok(Answer::Map(all).into())
-}
-
-pub(super) fn command_getkeys(_: &mut Client, request: &Request<'_>) -> Begun {
-    let rest: Vec<&[u8]> = request.from(2).collect();
-    let name = rest.first().copied().unwrap_or_default();
-    let row = table::resolve(name, rest.get(1).copied());
-    let command = row.map(|index| &COMMANDS[index]);
-    let command = command.map_err(|_| CommandError::new("ERR Invalid command specified"))?;
-    if !command.takes(rest.len()) {
-        return Err(CommandError::new("ERR Invalid number of arguments specified for command"));
-    }
-    let keys = command.keys_of(&rest);
-    if keys.is_empty() {
-        return Err(CommandError::new("ERR The command has no key arguments"));
-    }
-    Ok(Answer::List(keys.into_iter().map(Answer::bytes).collect()).into())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::testing::{call, client_of, server_on, single_member_grid};
-    use crate::trust::{Passwords, Trust};
-
-    fn list(answer: Answer) -> Vec<Answer> {
-        let Answer::List(all) = answer else { panic!("{answer:?}") };
-        all
-    }
-
-    #[tokio::test]
-    async fn subcommands_appear_in_command_list_info_and_docs() {
-        let server = server_on(single_member_grid(), Passwords::default());
-        let mut client = client_of(&server, Trust::Full);
-        let pattern: [&[u8]; 5] = [b"command", b"list", b"filterby", b"pattern", b"CLIENT|k*"];
-        let listed = list(call(&mut client, &pattern).await);
-        assert_eq!(listed, [word("client|kill")]);
-        let category: [&[u8]; 5] = [b"command", b"list", b"filterby", b"aclcat", b"admin"];
-        let admin = list(call(&mut client, &category).await);
-        assert!(admin.contains(&word("config|set")) && !admin.contains(&word("client|id")));
-
-        let names: [&[u8]; 5] = [b"command", b"info", b"client|kill", b"client", b"client|no"];
-        let infos = list(call(&mut client, &names).await);
-        let kill = list(infos[0].clone());
-        assert_eq!((&kill[0], &kill[1]), (&word("client|kill"), &Answer::integer(-3)));
-        let simple = |word: &str| Answer::Reply(convoke_grid::Reply::Word(word.to_owned()));
-        assert_eq!(kill[2], Answer::List(vec![simple("admin")]));
-        assert!(list(kill[6].clone()).contains(&simple("@dangerous")));
-        assert!(list(list(infos[1].clone())[9].clone()).contains(&infos[0]));
-        assert_eq!(infos[2], Answer::Reply(convoke_grid::Reply::NilList));
-
-        let docs = call(&mut client, &[b"command", b"docs", b"client"]).await;
-        let Answer::Map(docs) = docs else { panic!("{docs:?}") };
-        let Answer::Map(fields) = &docs[0].1 else { panic!("{docs:?}") };
-        let parts = fields.iter().find(|(name, _)| *name == word("subcommands"));
-        let Some((_, Answer::Map(parts))) = parts else { panic!("{fields:?}") };
-        assert!(parts.iter().any(|(name, _)| *name == word("client|kill")));
-        let count = call(&mut client, &[b"command", b"count"]).await;
-        assert_eq!(count, Answer::count(list(call(&mut client, &[b"command"]).await).len()));
     }
 }

@@ -4,28 +4,26 @@ use convoke_grid::Reply;
 use convoke_grid::op::{ExpireIf, GenericOp, KeyOp, Op, SeveralOp};
 
 use super::super::answer::{Answer, CommandError};
-use super::super::args::{Args, Unit};
+use super::super::args::{Args, Parsed, Unit};
 use super::super::request::Request;
-
-type Parsed<'a> = Result<Op<'a>, CommandError>;
 
 fn generic<'a>(request: &Request<'a>, op: GenericOp) -> Parsed<'a> {
     Ok(Op::Key(Args::new(request, 1).next()?, KeyOp::Generic(op)))
 }
 
-pub(super) fn del<'a>(request: &Request<'a>) -> Parsed<'a> {
+pub(crate) fn del<'a>(request: &Request<'a>) -> Parsed<'a> {
     Ok(Op::Several(SeveralOp::Remove(Args::new(request, 1).rest())))
 }
 
-pub(super) fn exists<'a>(request: &Request<'a>) -> Parsed<'a> {
+pub(crate) fn exists<'a>(request: &Request<'a>) -> Parsed<'a> {
     Ok(Op::Several(SeveralOp::Exist(Args::new(request, 1).rest())))
 }
 
-pub(super) fn touch<'a>(request: &Request<'a>) -> Parsed<'a> {
+pub(crate) fn touch<'a>(request: &Request<'a>) -> Parsed<'a> {
     Ok(Op::Several(SeveralOp::Touch(Args::new(request, 1).rest())))
 }
 
-pub(super) fn kind<'a>(request: &Request<'a>) -> Parsed<'a> {
+pub(crate) fn kind<'a>(request: &Request<'a>) -> Parsed<'a> {
     generic(request, GenericOp::Type)
 }
 
@@ -59,39 +57,39 @@ fn expire_in<'a>(request: &Request<'a>, unit: Unit, name: &str) -> Parsed<'a> {
     Ok(Op::Key(key, KeyOp::Generic(GenericOp::Expire(lifetime, condition))))
 }
 
-pub(super) fn expire<'a>(request: &Request<'a>) -> Parsed<'a> {
+pub(crate) fn expire<'a>(request: &Request<'a>) -> Parsed<'a> {
     expire_in(request, Unit::Seconds, "expire")
 }
 
-pub(super) fn pexpire<'a>(request: &Request<'a>) -> Parsed<'a> {
+pub(crate) fn pexpire<'a>(request: &Request<'a>) -> Parsed<'a> {
     expire_in(request, Unit::Milliseconds, "pexpire")
 }
 
-pub(super) fn expireat<'a>(request: &Request<'a>) -> Parsed<'a> {
+pub(crate) fn expireat<'a>(request: &Request<'a>) -> Parsed<'a> {
     expire_in(request, Unit::AtSeconds, "expireat")
 }
 
-pub(super) fn pexpireat<'a>(request: &Request<'a>) -> Parsed<'a> {
+pub(crate) fn pexpireat<'a>(request: &Request<'a>) -> Parsed<'a> {
     expire_in(request, Unit::AtMilliseconds, "pexpireat")
 }
 
-pub(super) fn ttl<'a>(request: &Request<'a>) -> Parsed<'a> {
+pub(crate) fn ttl<'a>(request: &Request<'a>) -> Parsed<'a> {
     generic(request, GenericOp::Remaining)
 }
 
-pub(super) fn expiretime<'a>(request: &Request<'a>) -> Parsed<'a> {
+pub(crate) fn expiretime<'a>(request: &Request<'a>) -> Parsed<'a> {
     generic(request, GenericOp::Deadline)
 }
 
 /// Shapes milliseconds as seconds, rounded. Negative values are codes and stay.
-pub(super) fn seconds(_: usize, reply: Reply) -> Answer {
+pub(crate) fn seconds(_: usize, reply: Reply) -> Answer {
     Answer::Reply(match reply {
         Reply::Integer(ms) if ms >= 0 => Reply::Integer(ms.saturating_add(500) / 1_000),
         other => other,
     })
 }
 
-pub(super) fn persist<'a>(request: &Request<'a>) -> Parsed<'a> {
+pub(crate) fn persist<'a>(request: &Request<'a>) -> Parsed<'a> {
     generic(request, GenericOp::Persist)
 }
 
@@ -101,15 +99,15 @@ fn rename_to<'a>(request: &Request<'a>, absent: bool) -> Parsed<'a> {
     Ok(Op::Several(SeveralOp::Rename { from, to, absent }))
 }
 
-pub(super) fn rename<'a>(request: &Request<'a>) -> Parsed<'a> {
+pub(crate) fn rename<'a>(request: &Request<'a>) -> Parsed<'a> {
     rename_to(request, false)
 }
 
-pub(super) fn renamenx<'a>(request: &Request<'a>) -> Parsed<'a> {
+pub(crate) fn renamenx<'a>(request: &Request<'a>) -> Parsed<'a> {
     rename_to(request, true)
 }
 
-pub(super) fn copy<'a>(request: &Request<'a>) -> Parsed<'a> {
+pub(crate) fn copy<'a>(request: &Request<'a>) -> Parsed<'a> {
     let mut args = Args::new(request, 1);
     let (from, to) = (args.next()?, args.next()?);
     let mut replace = false;

@@ -3,10 +3,8 @@
 use convoke_grid::op::{End, KeyOp, ListOp, Op, SeveralOp};
 
 use super::super::answer::CommandError;
-use super::super::args::Args;
+use super::super::args::{Args, Parsed};
 use super::super::request::Request;
-
-type Parsed<'a> = Result<Op<'a>, CommandError>;
 
 fn list<'a>(key: &'a [u8], op: ListOp<'a>) -> Op<'a> {
     Op::Key(key, KeyOp::List(op))
@@ -17,19 +15,19 @@ fn push<'a>(request: &Request<'a>, end: End, present: bool) -> Parsed<'a> {
     Ok(list(args.next()?, ListOp::Push { end, elements: args.rest(), present }))
 }
 
-pub(super) fn lpush<'a>(request: &Request<'a>) -> Parsed<'a> {
+pub(crate) fn lpush<'a>(request: &Request<'a>) -> Parsed<'a> {
     push(request, End::Front, false)
 }
 
-pub(super) fn rpush<'a>(request: &Request<'a>) -> Parsed<'a> {
+pub(crate) fn rpush<'a>(request: &Request<'a>) -> Parsed<'a> {
     push(request, End::Back, false)
 }
 
-pub(super) fn lpushx<'a>(request: &Request<'a>) -> Parsed<'a> {
+pub(crate) fn lpushx<'a>(request: &Request<'a>) -> Parsed<'a> {
     push(request, End::Front, true)
 }
 
-pub(super) fn rpushx<'a>(request: &Request<'a>) -> Parsed<'a> {
+pub(crate) fn rpushx<'a>(request: &Request<'a>) -> Parsed<'a> {
     push(request, End::Back, true)
 }
 
@@ -44,44 +42,44 @@ fn pop<'a>(request: &Request<'a>, end: End, name: &str) -> Parsed<'a> {
     Ok(list(key, op))
 }
 
-pub(super) fn lpop<'a>(request: &Request<'a>) -> Parsed<'a> {
+pub(crate) fn lpop<'a>(request: &Request<'a>) -> Parsed<'a> {
     pop(request, End::Front, "lpop")
 }
 
-pub(super) fn rpop<'a>(request: &Request<'a>) -> Parsed<'a> {
+pub(crate) fn rpop<'a>(request: &Request<'a>) -> Parsed<'a> {
     pop(request, End::Back, "rpop")
 }
 
-pub(super) fn llen<'a>(request: &Request<'a>) -> Parsed<'a> {
+pub(crate) fn llen<'a>(request: &Request<'a>) -> Parsed<'a> {
     Ok(list(Args::new(request, 1).next()?, ListOp::Length))
 }
 
-pub(super) fn lrange<'a>(request: &Request<'a>) -> Parsed<'a> {
+pub(crate) fn lrange<'a>(request: &Request<'a>) -> Parsed<'a> {
     let mut args = Args::new(request, 1);
     Ok(list(args.next()?, ListOp::Range(args.integer()?, args.integer()?)))
 }
 
-pub(super) fn lindex<'a>(request: &Request<'a>) -> Parsed<'a> {
+pub(crate) fn lindex<'a>(request: &Request<'a>) -> Parsed<'a> {
     let mut args = Args::new(request, 1);
     Ok(list(args.next()?, ListOp::Get(args.integer()?)))
 }
 
-pub(super) fn lset<'a>(request: &Request<'a>) -> Parsed<'a> {
+pub(crate) fn lset<'a>(request: &Request<'a>) -> Parsed<'a> {
     let mut args = Args::new(request, 1);
     Ok(list(args.next()?, ListOp::Set(args.integer()?, args.next()?)))
 }
 
-pub(super) fn lrem<'a>(request: &Request<'a>) -> Parsed<'a> {
+pub(crate) fn lrem<'a>(request: &Request<'a>) -> Parsed<'a> {
     let mut args = Args::new(request, 1);
     Ok(list(args.next()?, ListOp::Remove(args.integer()?, args.next()?)))
 }
 
-pub(super) fn ltrim<'a>(request: &Request<'a>) -> Parsed<'a> {
+pub(crate) fn ltrim<'a>(request: &Request<'a>) -> Parsed<'a> {
     let mut args = Args::new(request, 1);
     Ok(list(args.next()?, ListOp::Trim(args.integer()?, args.integer()?)))
 }
 
-pub(super) fn linsert<'a>(request: &Request<'a>) -> Parsed<'a> {
+pub(crate) fn linsert<'a>(request: &Request<'a>) -> Parsed<'a> {
     let mut args = Args::new(request, 1);
     let key = args.next()?;
     let before = args.take_keyword("before");
@@ -92,7 +90,7 @@ pub(super) fn linsert<'a>(request: &Request<'a>) -> Parsed<'a> {
     Ok(list(key, ListOp::Insert { before, pivot, element }))
 }
 
-pub(super) fn lpos<'a>(request: &Request<'a>) -> Parsed<'a> {
+pub(crate) fn lpos<'a>(request: &Request<'a>) -> Parsed<'a> {
     let mut args = Args::new(request, 1);
     let (key, element) = (args.next()?, args.next()?);
     let (mut rank, mut count, mut max_length) = (1, None, 0);
@@ -122,7 +120,7 @@ pub(super) fn lpos<'a>(request: &Request<'a>) -> Parsed<'a> {
 }
 
 /// Consumes `LEFT` or `RIGHT`.
-pub(super) fn end(args: &mut Args<'_, '_>) -> Result<End, CommandError> {
+pub(crate) fn end(args: &mut Args<'_, '_>) -> Result<End, CommandError> {
     if args.take_keyword("left") {
         Ok(End::Front)
     } else if args.take_keyword("right") {
@@ -132,28 +130,28 @@ pub(super) fn end(args: &mut Args<'_, '_>) -> Result<End, CommandError> {
     }
 }
 
-pub(super) fn lmove<'a>(request: &Request<'a>) -> Parsed<'a> {
+pub(crate) fn lmove<'a>(request: &Request<'a>) -> Parsed<'a> {
     let mut args = Args::new(request, 1);
     let (from, to) = (args.next()?, args.next()?);
     let (from_end, to_end) = (end(&mut args)?, end(&mut args)?);
     Ok(Op::Several(SeveralOp::MoveElement { from, from_end, to, to_end }))
 }
 
-pub(super) fn rpoplpush<'a>(request: &Request<'a>) -> Parsed<'a> {
+pub(crate) fn rpoplpush<'a>(request: &Request<'a>) -> Parsed<'a> {
     let mut args = Args::new(request, 1);
     let (from, to) = (args.next()?, args.next()?);
     Ok(Op::Several(SeveralOp::MoveElement { from, from_end: End::Back, to, to_end: End::Front }))
 }
 
 /// Parses `numkeys key … LEFT|RIGHT [COUNT n]`, starting at argument `at`.
-pub(super) fn pop_first<'a>(request: &Request<'a>, at: usize) -> Parsed<'a> {
+pub(crate) fn pop_first<'a>(request: &Request<'a>, at: usize) -> Parsed<'a> {
     let mut args = Args::new(request, at);
-    let keys = super::numbered_keys(&mut args)?;
+    let keys = args.numbered_keys()?;
     let end = end(&mut args)?;
-    let count = super::pop_count(&mut args)?;
+    let count = args.pop_count()?;
     Ok(Op::Several(SeveralOp::PopFirst { keys, end, count }))
 }
 
-pub(super) fn lmpop<'a>(request: &Request<'a>) -> Parsed<'a> {
+pub(crate) fn lmpop<'a>(request: &Request<'a>) -> Parsed<'a> {
     pop_first(request, 1)
 }

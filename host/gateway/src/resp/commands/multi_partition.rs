@@ -12,7 +12,7 @@ use convoke_grid::op::{
 use convoke_grid::{Grid, KEY_BYTES_MAX, Later, Map, OpError, Reply, Score, Started};
 use futures_util::future::join_all;
 
-use super::super::answer::CommandError;
+use super::super::answer::{CommandError, bytes_of, sum_of};
 use super::super::encode::error_text;
 use super::super::server::Server;
 
@@ -22,7 +22,7 @@ type PartitionReply = Later<Result<Reply, OpError>>;
 
 /// Whether an operation must be atomic over several partitions, as a transaction of the grid. Other
 /// operations are executed by each partition separately.
-pub(super) fn is_one_step(op: &SeveralOp<'_>) -> bool {
+pub(crate) fn is_one_step(op: &SeveralOp<'_>) -> bool {
     match op {
         SeveralOp::Get(_)
         | SeveralOp::Exist(_)
@@ -47,7 +47,7 @@ pub(super) fn is_one_step(op: &SeveralOp<'_>) -> bool {
 ///
 /// # Errors
 /// If the operation must be atomic, or a key is too long: nothing was started.
-pub(super) fn start(
+pub(crate) fn start(
     server: &Arc<Server>,
     map: &Arc<Map>,
     op: &Op<'_>,
@@ -201,27 +201,27 @@ fn get(server: &Arc<Server>, map: &Arc<Map>, keys: &[&[u8]]) -> PendingReply {
     })
 }
 
-/// Size of the values in a reply, in bytes.
-pub(super) fn bytes_of(reply: &Reply) -> usize {
-    match reply {
-        Reply::Bytes(bytes) => bytes.len(),
-        Reply::List(all) | Reply::Set(all) => all.iter().map(bytes_of).sum(),
-        Reply::Map(all) | Reply::Pairs(all) => {
-            all.iter().map(|(a, b)| bytes_of(a) + bytes_of(b)).sum()
-        }
-        _ => 0,
-    }
+/// Starts an operation in each partition, on what is at its positions in the request.
+fn submit_parts<'k, T: Copy>(
+    server: &Server,
+    map: &Arc<Map>,
+    parts: &BTreeMap<u16, Vec<usize>>,
+    items: &[T],
+    op: impl Fn(Vec<T>) -> SeveralOp<'k>,
+) -> Vec<PartitionReply> {
+    parts
+        .iter()
+        .map(|(partition, positions)| {
+            let part = positions.iter().map(|position| items[*position]).collect();
+            server.submit(map, *partition, &Op::Several(op(part)))
+        })
+        .collect()
 }
 
 fn put(server: &Arc<Server>, map: &Arc<Map>, pairs: &[(&[u8], &[u8])]) -> PendingReply {
     let parts = by_partition(&server.grid, pairs.iter().map(|(key, _)| *key));
-    let pending: Vec<PartitionReply> = parts
-        .iter()
-        .map(|(partition, positions)| {
-            let pairs = positions.iter().map(|position| pairs[*position]).collect();
-            server.submit(map, *partition, &Op::Several(SeveralOp::Put { pairs, absent: false }))
-        })
-        .collect();
+    let op = |pairs| SeveralOp::Put { pairs, absent: false };
+    let pending = submit_parts(server, map, &parts, pairs, op);
     Box::pin(async move {
         merge_replies(counted(&parts, join_all(pending).await), KEYS_WRITTEN)?;
         Ok(Reply::Done)
@@ -236,28 +236,39 @@ fn sum<'k>(
     report: PartialReport,
 ) -> PendingReply {
     let parts = by_partition(&server.grid, keys.iter().copied());
-    let pending: Vec<PartitionReply> = parts
-        .iter()
-        .map(|(partition, positions)| {
-            let keys = positions.iter().map(|position| keys[*position]).collect();
-            server.submit(map, *partition, &Op::Several(op(keys)))
-        })
-        .collect();
+    let pending = submit_parts(server, map, &parts, keys, op);
     Box::pin(async move {
         let replies = merge_replies(counted(&parts, join_all(pending).await), report)?;
-        let number = |reply: &Reply| if let Reply::Integer(number) = reply { *number } else { 0 };
-        Ok(Reply::Integer(replies.iter().map(number).sum()))
+        Ok(Reply::Integer(sum_of(&replies)))
     })
 }
 
+/// Starts an operation on each key.
+fn submit_each<'k>(
+    server: &Server,
+    map: &Arc<Map>,
+    keys: &[&'k [u8]],
+    op: impl Fn(&'k [u8]) -> Op<'k>,
+) -> Vec<PartitionReply> {
+    keys.iter().map(|key| server.submit(map, server.grid.partition_of(key), &op(key))).collect()
+}
+
 /// Reads the members of each set.
-fn members(server: &Arc<Server>, map: &Arc<Map>, keys: &[&[u8]]) -> Vec<PartitionReply> {
-    keys.iter()
-        .map(|key| {
-            let op = Op::Key(key, KeyOp::Set(SetOp::All));
-            server.submit(map, server.grid.partition_of(key), &op)
+fn members(server: &Server, map: &Arc<Map>, keys: &[&[u8]]) -> Vec<PartitionReply> {
+    submit_each(server, map, keys, |key| Op::Key(key, KeyOp::Set(SetOp::All)))
+}
+
+/// Reads the members of each sorted set, or set, with their scores.
+fn scored(server: &Server, map: &Arc<Map>, keys: &[&[u8]]) -> Vec<PartitionReply> {
+    submit_each(server, map, keys, |key| {
+        Op::Several(SeveralOp::CombineSorted {
+            how: Combine::Union,
+            keys: vec![Weighted { key, weight: 1.0 }],
+            aggregate: Aggregate::Sum,
+            scores: true,
+            store: None,
         })
-        .collect()
+    })
 }
 
 fn combine_sets(
@@ -273,22 +284,6 @@ fn combine_sets(
         let all = combine(how, sets).iter().map(|member| Reply::bytes(member)).collect();
         Ok(Reply::Set(all))
     })
-}
-
-/// Reads the members of each sorted set, or set, with their scores.
-fn scored(server: &Arc<Server>, map: &Arc<Map>, keys: &[&[u8]]) -> Vec<PartitionReply> {
-    keys.iter()
-        .map(|key| {
-            let op = SeveralOp::CombineSorted {
-                how: Combine::Union,
-                keys: vec![Weighted { key, weight: 1.0 }],
-                aggregate: Aggregate::Sum,
-                scores: true,
-                store: None,
-            };
-            server.submit(map, server.grid.partition_of(key), &Op::Several(op))
-        })
-        .collect()
 }
 
 fn combine_sorted_sets(

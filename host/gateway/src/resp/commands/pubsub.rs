@@ -5,15 +5,14 @@ use std::collections::BTreeSet;
 use bytes::Bytes;
 use convoke_grid::topic::{SubscriptionInfo, SubscriptionQuery, TooManyNames};
 
-use super::super::answer::{Answer, CommandError, Outcome};
-use super::super::args::Args;
+use super::super::answer::{Answer, CommandError};
+use super::super::args::{Args, expect};
 use super::super::client::{Client, SUBSCRIPTIONS_MAX};
+use super::super::outcome::{Begun, Outcome};
 use super::super::request::Request;
 use crate::notifications::may_match_events;
 
-type Begun = Result<Outcome, CommandError>;
-
-pub(super) fn publish(client: &mut Client, request: &Request<'_>) -> Begun {
+pub(crate) fn publish(client: &mut Client, request: &Request<'_>) -> Begun {
     let mut args = Args::new(request, 1);
     let (topic, payload) = (args.next()?, args.next()?);
     if topic.len() > convoke_grid::topic::TOPIC_BYTES_MAX {
@@ -76,19 +75,19 @@ fn end(client: &mut Client, request: &Request<'_>, is_pattern: bool) -> Begun {
     Ok(Answer::Pushes(pushes).into())
 }
 
-pub(super) fn subscribe(client: &mut Client, request: &Request<'_>) -> Begun {
+pub(crate) fn subscribe(client: &mut Client, request: &Request<'_>) -> Begun {
     begin(client, request, false)
 }
 
-pub(super) fn psubscribe(client: &mut Client, request: &Request<'_>) -> Begun {
+pub(crate) fn psubscribe(client: &mut Client, request: &Request<'_>) -> Begun {
     begin(client, request, true)
 }
 
-pub(super) fn unsubscribe(client: &mut Client, request: &Request<'_>) -> Begun {
+pub(crate) fn unsubscribe(client: &mut Client, request: &Request<'_>) -> Begun {
     end(client, request, false)
 }
 
-pub(super) fn punsubscribe(client: &mut Client, request: &Request<'_>) -> Begun {
+pub(crate) fn punsubscribe(client: &mut Client, request: &Request<'_>) -> Begun {
     end(client, request, true)
 }
 
@@ -114,15 +113,15 @@ fn shown(
     found.map_or_else(|error| CommandError(format!("ERR {error}").into()).into(), answer)
 }
 
-pub(super) fn channels(client: &mut Client, request: &Request<'_>) -> Begun {
-    super::expect(request, "pubsub|channels", 2..=3)?;
+pub(crate) fn channels(client: &mut Client, request: &Request<'_>) -> Begun {
+    expect(request, "pubsub|channels", 2..=3)?;
     let query = SubscriptionQuery::Topics(request.get(2).map(Bytes::copy_from_slice));
     Ok(find(client, &query, |found| {
         Answer::List(names(found).iter().map(|name| Answer::bytes(name)).collect())
     }))
 }
 
-pub(super) fn numsub(client: &mut Client, request: &Request<'_>) -> Begun {
+pub(crate) fn numsub(client: &mut Client, request: &Request<'_>) -> Begun {
     let topics: Vec<Bytes> = request.from(2).map(Bytes::copy_from_slice).collect();
     Ok(find(client, &SubscriptionQuery::Counts(topics.clone()), move |found| {
         let SubscriptionInfo::Counts(counts) = found else { return Answer::List(Vec::new()) };
@@ -133,7 +132,7 @@ pub(super) fn numsub(client: &mut Client, request: &Request<'_>) -> Begun {
     }))
 }
 
-pub(super) fn numpat(client: &mut Client, _: &Request<'_>) -> Begun {
+pub(crate) fn numpat(client: &mut Client, _: &Request<'_>) -> Begun {
     Ok(find(client, &SubscriptionQuery::Patterns, |found| Answer::count(names(found).len())))
 }
 
@@ -144,12 +143,12 @@ fn names(found: SubscriptionInfo) -> BTreeSet<Bytes> {
     }
 }
 
-pub(super) fn shardchannels(_: &mut Client, request: &Request<'_>) -> Begun {
-    super::expect(request, "pubsub|shardchannels", 2..=3)?;
+pub(crate) fn shardchannels(_: &mut Client, request: &Request<'_>) -> Begun {
+    expect(request, "pubsub|shardchannels", 2..=3)?;
     Ok(Answer::List(Vec::new()).into())
 }
 
-pub(super) fn shardnumsub(_: &mut Client, request: &Request<'_>) -> Begun {
+pub(crate) fn shardnumsub(_: &mut Client, request: &Request<'_>) -> Begun {
     let each = |name| [Answer::bytes(name), Answer::count(0)];
     Ok(Answer::List(request.from(2).flat_map(each).collect()).into())
 }

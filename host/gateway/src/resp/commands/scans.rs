@@ -9,15 +9,15 @@ use convoke_grid::op::{
 use convoke_grid::{Map, OpError, Reply};
 use futures_util::future::join_all;
 
-use super::super::answer::{Answer, CommandError, Outcome, PendingAnswer};
-use super::super::args::Args;
+use super::super::answer::{Answer, CommandError, PendingAnswer, sum_of};
+use super::super::args::{Args, Parsed};
 use super::super::client::Client;
+use super::super::outcome::{Begun, Outcome};
 use super::super::request::Request;
-use super::super::server::{DATABASES, Server};
-
-type Begun = Result<Outcome, CommandError>;
-type Parsed<'a> = Result<Op<'a>, CommandError>;
-
+use super::super::server::Server;
+use super::multi_partition::{PartialReport, is_above_zero, merge_replies};
+use crate::clock::unix_ms;
+use crate::databases::DATABASES;
 /// Default `COUNT` of a scan.
 const COUNT: u64 = 10;
 /// Maximum number of elements examined per scan call, even if `COUNT` is larger.
@@ -60,7 +60,7 @@ fn options<'a>(args: &mut Args<'_, 'a>, of_keys: bool) -> Result<Options<'a>, Co
 }
 
 /// Shapes the reply of a scan within one key: the cursor is a bulk string.
-pub(super) fn scanned(_: usize, reply: Reply) -> Answer {
+pub(crate) fn scanned(_: usize, reply: Reply) -> Answer {
     match reply {
         Reply::List(mut parts) if parts.len() == 2 => {
             if let Reply::Integer(next) = parts[0] {
@@ -82,15 +82,15 @@ fn of_key<'a>(
     Ok(Op::Key(key, op(cursor, options.count, options.filter.pattern)))
 }
 
-pub(super) fn hscan<'a>(request: &Request<'a>) -> Parsed<'a> {
+pub(crate) fn hscan<'a>(request: &Request<'a>) -> Parsed<'a> {
     of_key(request, |cursor, count, pattern| KeyOp::Hash(HashOp::Scan { cursor, count, pattern }))
 }
 
-pub(super) fn sscan<'a>(request: &Request<'a>) -> Parsed<'a> {
+pub(crate) fn sscan<'a>(request: &Request<'a>) -> Parsed<'a> {
     of_key(request, |cursor, count, pattern| KeyOp::Set(SetOp::Scan { cursor, count, pattern }))
 }
 
-pub(super) fn zscan<'a>(request: &Request<'a>) -> Parsed<'a> {
+pub(crate) fn zscan<'a>(request: &Request<'a>) -> Parsed<'a> {
     of_key(request, |cursor, count, pattern| {
         KeyOp::SortedSet(SortedSetOp::Scan { cursor, count, pattern })
     })
@@ -98,7 +98,7 @@ pub(super) fn zscan<'a>(request: &Request<'a>) -> Parsed<'a> {
 
 /// Scans all keys. The cursor holds the partition number (upper 32 bits) and the position in the
 /// partition (lower 32 bits).
-pub(super) fn scan(client: &mut Client, request: &Request<'_>) -> Begun {
+pub(crate) fn scan(client: &mut Client, request: &Request<'_>) -> Begun {
     let mut args = Args::new(request, 1);
     let cursor = cursor(&mut args)?;
     let options = options(&mut args, true)?;
@@ -182,22 +182,17 @@ fn merge_all(
     })
 }
 
-pub(super) fn sum(replies: &[Reply]) -> i64 {
-    let number = |reply: &Reply| if let Reply::Integer(number) = reply { *number } else { 0 };
-    replies.iter().map(number).sum()
+pub(crate) fn dbsize(client: &mut Client, _: &Request<'_>) -> Begun {
+    Ok(Outcome::Pending(merge_all(client, WholeOp::Length, |all| Answer::integer(sum_of(&all)))))
 }
 
-pub(super) fn dbsize(client: &mut Client, _: &Request<'_>) -> Begun {
-    Ok(Outcome::Pending(merge_all(client, WholeOp::Length, |all| Answer::integer(sum(&all)))))
-}
-
-pub(super) fn randomkey(client: &mut Client, _: &Request<'_>) -> Begun {
+pub(crate) fn randomkey(client: &mut Client, _: &Request<'_>) -> Begun {
     Ok(Outcome::Pending(merge_all(client, WholeOp::Any, |all| {
         let keys: Vec<Reply> = all.into_iter().filter(|key| *key != Reply::Nil).collect();
         if keys.is_empty() {
             return Answer::NIL;
         }
-        let now = super::super::server::now_ms() as usize;
+        let now = unix_ms() as usize;
         Answer::Reply(keys[now % keys.len()].clone())
     })))
 }
@@ -235,7 +230,7 @@ impl KeyList {
 }
 
 /// `KEYS` returns all keys that match a pattern, or an error, but never a part of them.
-pub(super) fn keys(client: &mut Client, request: &Request<'_>) -> Begun {
+pub(crate) fn keys(client: &mut Client, request: &Request<'_>) -> Begun {
     let pattern = Args::new(request, 1).next()?.to_vec();
     let (server, map) = (Arc::clone(&client.server), Arc::clone(&client.map));
     Ok(Outcome::Pending(Box::pin(async move {
@@ -273,13 +268,13 @@ fn flush_option(request: &Request<'_>) -> Result<(), CommandError> {
     Err(CommandError::SYNTAX)
 }
 
-pub(super) fn flushdb(client: &mut Client, request: &Request<'_>) -> Begun {
+pub(crate) fn flushdb(client: &mut Client, request: &Request<'_>) -> Begun {
     flush_option(request)?;
     Ok(flush(client, client.database..client.database + 1))
 }
 
 /// Includes databases that were used through other members only.
-pub(super) fn flushall(client: &mut Client, request: &Request<'_>) -> Begun {
+pub(crate) fn flushall(client: &mut Client, request: &Request<'_>) -> Begun {
     flush_option(request)?;
     Ok(flush(client, 0..DATABASES))
 }
@@ -287,11 +282,31 @@ pub(super) fn flushall(client: &mut Client, request: &Request<'_>) -> Begun {
 fn flush(client: &Client, databases: Range<usize>) -> Outcome {
     let server = Arc::clone(&client.server);
     Outcome::Barrier(Box::pin(async move {
-        match server.flush(databases).await {
+        match flush_all(&server, databases).await {
             Ok(()) => Answer::DONE,
             Err(error) => error.into(),
         }
     }))
+}
+
+/// Deletes all keys of some databases, in all partitions of the cluster.
+///
+/// # Errors
+/// `INDETERMINATE` if only some partitions were flushed.
+async fn flush_all(server: &Server, databases: Range<usize>) -> Result<(), CommandError> {
+    const PARTITIONS: PartialReport =
+        PartialReport { things: "partitions", done: "were flushed", changes: is_above_zero };
+    let op = Op::Whole(WholeOp::Clear);
+    // All are started before any is awaited, so that an unreachable member delays only its own.
+    let mut pending = Vec::new();
+    for database in databases {
+        let map = server.database(database)?;
+        pending
+            .extend((0..server.grid.partitions()).map(|number| server.submit(&map, number, &op)));
+    }
+    let replies = join_all(pending).await;
+    merge_replies(replies.into_iter().map(|reply| (1, reply)).collect(), PARTITIONS)?;
+    Ok(())
 }
 
 #[cfg(test)]

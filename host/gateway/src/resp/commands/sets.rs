@@ -3,10 +3,8 @@
 use convoke_grid::op::{Combine, KeyOp, Op, SetOp, SeveralOp};
 
 use super::super::answer::CommandError;
-use super::super::args::Args;
+use super::super::args::{Args, Parsed};
 use super::super::request::Request;
-
-type Parsed<'a> = Result<Op<'a>, CommandError>;
 
 fn set<'a>(key: &'a [u8], op: SetOp<'a>) -> Op<'a> {
     Op::Key(key, KeyOp::Set(op))
@@ -17,32 +15,32 @@ fn of_many<'a>(request: &Request<'a>, op: fn(Vec<&'a [u8]>) -> SetOp<'a>) -> Par
     Ok(set(args.next()?, op(args.rest())))
 }
 
-pub(super) fn sadd<'a>(request: &Request<'a>) -> Parsed<'a> {
+pub(crate) fn sadd<'a>(request: &Request<'a>) -> Parsed<'a> {
     of_many(request, SetOp::Add)
 }
 
-pub(super) fn srem<'a>(request: &Request<'a>) -> Parsed<'a> {
+pub(crate) fn srem<'a>(request: &Request<'a>) -> Parsed<'a> {
     of_many(request, SetOp::Remove)
 }
 
-pub(super) fn smembers<'a>(request: &Request<'a>) -> Parsed<'a> {
+pub(crate) fn smembers<'a>(request: &Request<'a>) -> Parsed<'a> {
     Ok(set(Args::new(request, 1).next()?, SetOp::All))
 }
 
-pub(super) fn sismember<'a>(request: &Request<'a>) -> Parsed<'a> {
+pub(crate) fn sismember<'a>(request: &Request<'a>) -> Parsed<'a> {
     let mut args = Args::new(request, 1);
     Ok(set(args.next()?, SetOp::Contains(args.next()?)))
 }
 
-pub(super) fn smismember<'a>(request: &Request<'a>) -> Parsed<'a> {
+pub(crate) fn smismember<'a>(request: &Request<'a>) -> Parsed<'a> {
     of_many(request, SetOp::ContainsMany)
 }
 
-pub(super) fn scard<'a>(request: &Request<'a>) -> Parsed<'a> {
+pub(crate) fn scard<'a>(request: &Request<'a>) -> Parsed<'a> {
     Ok(set(Args::new(request, 1).next()?, SetOp::Length))
 }
 
-pub(super) fn spop<'a>(request: &Request<'a>) -> Parsed<'a> {
+pub(crate) fn spop<'a>(request: &Request<'a>) -> Parsed<'a> {
     let mut args = Args::new(request, 1);
     let key = args.next()?;
     let op = match args.remaining() {
@@ -53,7 +51,7 @@ pub(super) fn spop<'a>(request: &Request<'a>) -> Parsed<'a> {
     Ok(set(key, op))
 }
 
-pub(super) fn srandmember<'a>(request: &Request<'a>) -> Parsed<'a> {
+pub(crate) fn srandmember<'a>(request: &Request<'a>) -> Parsed<'a> {
     let mut args = Args::new(request, 1);
     let key = args.next()?;
     let op = match args.remaining() {
@@ -70,7 +68,7 @@ pub(super) fn srandmember<'a>(request: &Request<'a>) -> Parsed<'a> {
     Ok(set(key, op))
 }
 
-pub(super) fn smove<'a>(request: &Request<'a>) -> Parsed<'a> {
+pub(crate) fn smove<'a>(request: &Request<'a>) -> Parsed<'a> {
     let mut args = Args::new(request, 1);
     let (from, to, member) = (args.next()?, args.next()?, args.next()?);
     Ok(Op::Several(SeveralOp::MoveMember { from, to, member }))
@@ -87,53 +85,37 @@ fn combine_into<'a>(request: &Request<'a>, how: Combine) -> Parsed<'a> {
     Ok(Op::Several(SeveralOp::CombineSets { how, keys: args.rest(), store }))
 }
 
-pub(super) fn sinter<'a>(request: &Request<'a>) -> Parsed<'a> {
+pub(crate) fn sinter<'a>(request: &Request<'a>) -> Parsed<'a> {
     combine(request, Combine::Intersection)
 }
 
-pub(super) fn sunion<'a>(request: &Request<'a>) -> Parsed<'a> {
+pub(crate) fn sunion<'a>(request: &Request<'a>) -> Parsed<'a> {
     combine(request, Combine::Union)
 }
 
-pub(super) fn sdiff<'a>(request: &Request<'a>) -> Parsed<'a> {
+pub(crate) fn sdiff<'a>(request: &Request<'a>) -> Parsed<'a> {
     combine(request, Combine::Difference)
 }
 
-pub(super) fn sinterstore<'a>(request: &Request<'a>) -> Parsed<'a> {
+pub(crate) fn sinterstore<'a>(request: &Request<'a>) -> Parsed<'a> {
     combine_into(request, Combine::Intersection)
 }
 
-pub(super) fn sunionstore<'a>(request: &Request<'a>) -> Parsed<'a> {
+pub(crate) fn sunionstore<'a>(request: &Request<'a>) -> Parsed<'a> {
     combine_into(request, Combine::Union)
 }
 
-pub(super) fn sdiffstore<'a>(request: &Request<'a>) -> Parsed<'a> {
+pub(crate) fn sdiffstore<'a>(request: &Request<'a>) -> Parsed<'a> {
     combine_into(request, Combine::Difference)
 }
 
-/// Parses a trailing `[LIMIT n]`; zero means no limit.
-pub(super) fn limit(args: &mut Args<'_, '_>) -> Result<u64, CommandError> {
-    const WRONG: CommandError = CommandError::new("ERR LIMIT can't be negative");
-    let mut limit = 0;
-    if args.take_keyword("limit") {
-        if args.remaining() == 0 {
-            return Err(CommandError::SYNTAX);
-        }
-        limit = args.integer().map_err(|_| WRONG)?.try_into().map_err(|_| WRONG)?;
-    }
-    args.expect_end()?;
-    Ok(limit)
-}
-
-pub(super) fn sintercard<'a>(request: &Request<'a>) -> Parsed<'a> {
-    const WRONG: CommandError = CommandError::new("ERR numkeys should be greater than 0");
+pub(crate) fn sintercard<'a>(request: &Request<'a>) -> Parsed<'a> {
     let mut args = Args::new(request, 1);
-    let count = args.integer().map_err(|_| WRONG)?;
-    let count = usize::try_from(count).ok().filter(|count| *count > 0).ok_or(WRONG)?;
+    let count = args.numkeys()?;
     if count > args.remaining() {
         return Err(CommandError::new("ERR Number of keys can't be greater than number of args"));
     }
     let keys = args.take(count)?;
-    let limit = limit(&mut args)?;
+    let limit = args.limit()?;
     Ok(Op::Several(SeveralOp::CountCommon { keys, sorted: false, limit }))
 }

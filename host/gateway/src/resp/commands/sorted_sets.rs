@@ -6,10 +6,8 @@ use convoke_grid::op::{
 use convoke_grid::{Reply, Score};
 
 use super::super::answer::{Answer, CommandError};
-use super::super::args::Args;
+use super::super::args::{Args, Parsed};
 use super::super::request::Request;
-
-type Parsed<'a> = Result<Op<'a>, CommandError>;
 
 const NOT_A_RANGE: CommandError = CommandError::new("ERR min or max is not a float");
 const NOT_A_NAME_RANGE: CommandError =
@@ -19,7 +17,7 @@ fn sorted<'a>(key: &'a [u8], op: SortedSetOp<'a>) -> Op<'a> {
     Op::Key(key, KeyOp::SortedSet(op))
 }
 
-pub(super) fn zadd<'a>(request: &Request<'a>) -> Parsed<'a> {
+pub(crate) fn zadd<'a>(request: &Request<'a>) -> Parsed<'a> {
     let mut args = Args::new(request, 1);
     let key = args.next()?;
     let (mut only, mut changed, mut increase) = (AddIf::default(), false, false);
@@ -70,28 +68,28 @@ pub(super) fn zadd<'a>(request: &Request<'a>) -> Parsed<'a> {
     Ok(sorted(key, SortedSetOp::Add { members, only, changed }))
 }
 
-pub(super) fn zincrby<'a>(request: &Request<'a>) -> Parsed<'a> {
+pub(crate) fn zincrby<'a>(request: &Request<'a>) -> Parsed<'a> {
     let mut args = Args::new(request, 1);
     let (key, by, member) = (args.next()?, args.float()?, args.next()?);
     Ok(sorted(key, SortedSetOp::Increase { member, by, only: AddIf::default() }))
 }
 
-pub(super) fn zrem<'a>(request: &Request<'a>) -> Parsed<'a> {
+pub(crate) fn zrem<'a>(request: &Request<'a>) -> Parsed<'a> {
     let mut args = Args::new(request, 1);
     Ok(sorted(args.next()?, SortedSetOp::Remove(args.rest())))
 }
 
-pub(super) fn zscore<'a>(request: &Request<'a>) -> Parsed<'a> {
+pub(crate) fn zscore<'a>(request: &Request<'a>) -> Parsed<'a> {
     let mut args = Args::new(request, 1);
     Ok(sorted(args.next()?, SortedSetOp::Score(args.next()?)))
 }
 
-pub(super) fn zmscore<'a>(request: &Request<'a>) -> Parsed<'a> {
+pub(crate) fn zmscore<'a>(request: &Request<'a>) -> Parsed<'a> {
     let mut args = Args::new(request, 1);
     Ok(sorted(args.next()?, SortedSetOp::Scores(args.rest())))
 }
 
-pub(super) fn zcard<'a>(request: &Request<'a>) -> Parsed<'a> {
+pub(crate) fn zcard<'a>(request: &Request<'a>) -> Parsed<'a> {
     Ok(sorted(Args::new(request, 1).next()?, SortedSetOp::Length))
 }
 
@@ -101,11 +99,11 @@ fn rank<'a>(request: &Request<'a>, reverse: bool) -> Parsed<'a> {
     Ok(sorted(key, SortedSetOp::Rank { member, reverse }))
 }
 
-pub(super) fn zrank<'a>(request: &Request<'a>) -> Parsed<'a> {
+pub(crate) fn zrank<'a>(request: &Request<'a>) -> Parsed<'a> {
     rank(request, false)
 }
 
-pub(super) fn zrevrank<'a>(request: &Request<'a>) -> Parsed<'a> {
+pub(crate) fn zrevrank<'a>(request: &Request<'a>) -> Parsed<'a> {
     rank(request, true)
 }
 
@@ -173,8 +171,20 @@ impl Order {
             Self::Name => by_name(first, last),
         }
     }
+
+    /// Parses the two bounds in the order of a command. In reverse, ranges of scores and names
+    /// take the higher bound first.
+    fn directed<'a>(
+        self,
+        first: &'a [u8],
+        last: &'a [u8],
+        reverse: bool,
+    ) -> Result<By<'a>, CommandError> {
+        if reverse && self != Self::Rank { self.by(last, first) } else { self.by(first, last) }
+    }
 }
 
+/// Consumes the offset and the count that follow `LIMIT`.
 fn limit(args: &mut Args<'_, '_>) -> Result<(i64, i64), CommandError> {
     Ok((args.integer()?, args.integer()?))
 }
@@ -208,20 +218,16 @@ fn span<'a>(args: &mut Args<'_, 'a>, stores: bool) -> Result<Span<'a>, CommandEr
             "ERR syntax error, WITHSCORES not supported in combination with BYLEX",
         ));
     }
-    // With `REV`, `BYSCORE` and `BYLEX` take the higher bound first.
-    let by = match (order, reverse) {
-        (Order::Rank, _) | (_, false) => order.by(first, last)?,
-        (_, true) => order.by(last, first)?,
-    };
+    let by = order.directed(first, last, reverse)?;
     Ok(Span { by, reverse, limit: within, scores })
 }
 
-pub(super) fn zrange<'a>(request: &Request<'a>) -> Parsed<'a> {
+pub(crate) fn zrange<'a>(request: &Request<'a>) -> Parsed<'a> {
     let mut args = Args::new(request, 1);
     Ok(sorted(args.next()?, SortedSetOp::Range(span(&mut args, false)?)))
 }
 
-pub(super) fn zrangestore<'a>(request: &Request<'a>) -> Parsed<'a> {
+pub(crate) fn zrangestore<'a>(request: &Request<'a>) -> Parsed<'a> {
     let mut args = Args::new(request, 1);
     let (to, from) = (args.next()?, args.next()?);
     let span = span(&mut args, true)?;
@@ -242,30 +248,27 @@ fn range_as<'a>(request: &Request<'a>, order: Order, reverse: bool) -> Parsed<'a
             return Err(CommandError::SYNTAX);
         }
     }
-    let by = match (order, reverse) {
-        (Order::Rank, _) | (_, false) => order.by(first, last)?,
-        (_, true) => order.by(last, first)?,
-    };
+    let by = order.directed(first, last, reverse)?;
     Ok(sorted(key, SortedSetOp::Range(Span { by, reverse, limit: within, scores })))
 }
 
-pub(super) fn zrevrange<'a>(request: &Request<'a>) -> Parsed<'a> {
+pub(crate) fn zrevrange<'a>(request: &Request<'a>) -> Parsed<'a> {
     range_as(request, Order::Rank, true)
 }
 
-pub(super) fn zrangebyscore<'a>(request: &Request<'a>) -> Parsed<'a> {
+pub(crate) fn zrangebyscore<'a>(request: &Request<'a>) -> Parsed<'a> {
     range_as(request, Order::Score, false)
 }
 
-pub(super) fn zrevrangebyscore<'a>(request: &Request<'a>) -> Parsed<'a> {
+pub(crate) fn zrevrangebyscore<'a>(request: &Request<'a>) -> Parsed<'a> {
     range_as(request, Order::Score, true)
 }
 
-pub(super) fn zrangebylex<'a>(request: &Request<'a>) -> Parsed<'a> {
+pub(crate) fn zrangebylex<'a>(request: &Request<'a>) -> Parsed<'a> {
     range_as(request, Order::Name, false)
 }
 
-pub(super) fn zrevrangebylex<'a>(request: &Request<'a>) -> Parsed<'a> {
+pub(crate) fn zrevrangebylex<'a>(request: &Request<'a>) -> Parsed<'a> {
     range_as(request, Order::Name, true)
 }
 
@@ -279,23 +282,23 @@ fn of_range<'a>(
     Ok(sorted(key, op(order.by(first, last)?)))
 }
 
-pub(super) fn zcount<'a>(request: &Request<'a>) -> Parsed<'a> {
+pub(crate) fn zcount<'a>(request: &Request<'a>) -> Parsed<'a> {
     of_range(request, Order::Score, SortedSetOp::Count)
 }
 
-pub(super) fn zlexcount<'a>(request: &Request<'a>) -> Parsed<'a> {
+pub(crate) fn zlexcount<'a>(request: &Request<'a>) -> Parsed<'a> {
     of_range(request, Order::Name, SortedSetOp::Count)
 }
 
-pub(super) fn zremrangebyrank<'a>(request: &Request<'a>) -> Parsed<'a> {
+pub(crate) fn zremrangebyrank<'a>(request: &Request<'a>) -> Parsed<'a> {
     of_range(request, Order::Rank, SortedSetOp::RemoveRange)
 }
 
-pub(super) fn zremrangebyscore<'a>(request: &Request<'a>) -> Parsed<'a> {
+pub(crate) fn zremrangebyscore<'a>(request: &Request<'a>) -> Parsed<'a> {
     of_range(request, Order::Score, SortedSetOp::RemoveRange)
 }
 
-pub(super) fn zremrangebylex<'a>(request: &Request<'a>) -> Parsed<'a> {
+pub(crate) fn zremrangebylex<'a>(request: &Request<'a>) -> Parsed<'a> {
     of_range(request, Order::Name, SortedSetOp::RemoveRange)
 }
 
@@ -310,17 +313,17 @@ fn pop<'a>(request: &Request<'a>, greatest: bool, name: &str) -> Parsed<'a> {
     Ok(sorted(key, SortedSetOp::Pop { greatest, count }))
 }
 
-pub(super) fn zpopmin<'a>(request: &Request<'a>) -> Parsed<'a> {
+pub(crate) fn zpopmin<'a>(request: &Request<'a>) -> Parsed<'a> {
     pop(request, false, "zpopmin")
 }
 
-pub(super) fn zpopmax<'a>(request: &Request<'a>) -> Parsed<'a> {
+pub(crate) fn zpopmax<'a>(request: &Request<'a>) -> Parsed<'a> {
     pop(request, true, "zpopmax")
 }
 
 /// Shapes the reply of `ZPOPMIN` and `ZPOPMAX`: without a count, member and score are not a nested
 /// pair.
-pub(super) fn popped(arguments: usize, reply: Reply) -> Answer {
+pub(crate) fn popped(arguments: usize, reply: Reply) -> Answer {
     match reply {
         Reply::Pairs(pairs) if arguments == 2 => {
             let flat = pairs.into_iter().flat_map(|(member, score)| [member, score]);
@@ -330,19 +333,16 @@ pub(super) fn popped(arguments: usize, reply: Reply) -> Answer {
     }
 }
 
-pub(super) fn zrandmember<'a>(request: &Request<'a>) -> Parsed<'a> {
+pub(crate) fn zrandmember<'a>(request: &Request<'a>) -> Parsed<'a> {
     let mut args = Args::new(request, 1);
     let key = args.next()?;
-    if args.remaining() == 0 {
-        return Ok(sorted(key, SortedSetOp::Any));
-    }
-    let count = args.integer()?;
-    let scores = args.take_keyword("withscores");
-    args.expect_end()?;
-    if !(-(i64::MAX / 2)..=i64::MAX / 2).contains(&count) {
-        return Err(CommandError::new("ERR value is out of range"));
-    }
-    Ok(sorted(key, SortedSetOp::AnyOf { count, scores }))
+    Ok(sorted(
+        key,
+        match args.sample("withscores")? {
+            None => SortedSetOp::Any,
+            Some((count, scores)) => SortedSetOp::AnyOf { count, scores },
+        },
+    ))
 }
 
 /// Parses `numkeys key … [WEIGHTS …] [AGGREGATE …] [WITHSCORES]`.
@@ -382,15 +382,15 @@ fn combine<'a>(
     Ok(Op::Several(SeveralOp::CombineSorted { how, keys, aggregate, scores, store }))
 }
 
-pub(super) fn zunion<'a>(request: &Request<'a>) -> Parsed<'a> {
+pub(crate) fn zunion<'a>(request: &Request<'a>) -> Parsed<'a> {
     combine(&mut Args::new(request, 1), Combine::Union, None, "zunion")
 }
 
-pub(super) fn zinter<'a>(request: &Request<'a>) -> Parsed<'a> {
+pub(crate) fn zinter<'a>(request: &Request<'a>) -> Parsed<'a> {
     combine(&mut Args::new(request, 1), Combine::Intersection, None, "zinter")
 }
 
-pub(super) fn zdiff<'a>(request: &Request<'a>) -> Parsed<'a> {
+pub(crate) fn zdiff<'a>(request: &Request<'a>) -> Parsed<'a> {
     combine(&mut Args::new(request, 1), Combine::Difference, None, "zdiff")
 }
 
@@ -400,37 +400,37 @@ fn combine_into<'a>(request: &Request<'a>, how: Combine, name: &str) -> Parsed<'
     combine(&mut args, how, Some(store), name)
 }
 
-pub(super) fn zunionstore<'a>(request: &Request<'a>) -> Parsed<'a> {
+pub(crate) fn zunionstore<'a>(request: &Request<'a>) -> Parsed<'a> {
     combine_into(request, Combine::Union, "zunionstore")
 }
 
-pub(super) fn zinterstore<'a>(request: &Request<'a>) -> Parsed<'a> {
+pub(crate) fn zinterstore<'a>(request: &Request<'a>) -> Parsed<'a> {
     combine_into(request, Combine::Intersection, "zinterstore")
 }
 
-pub(super) fn zdiffstore<'a>(request: &Request<'a>) -> Parsed<'a> {
+pub(crate) fn zdiffstore<'a>(request: &Request<'a>) -> Parsed<'a> {
     combine_into(request, Combine::Difference, "zdiffstore")
 }
 
-pub(super) fn zintercard<'a>(request: &Request<'a>) -> Parsed<'a> {
+pub(crate) fn zintercard<'a>(request: &Request<'a>) -> Parsed<'a> {
     let mut args = Args::new(request, 1);
     let keys = args.counted_keys("zintercard")?;
-    let limit = super::sets::limit(&mut args)?;
+    let limit = args.limit()?;
     Ok(Op::Several(SeveralOp::CountCommon { keys, sorted: true, limit }))
 }
 
 /// Parses `numkeys key … MIN|MAX [COUNT n]`, starting at argument `at`.
-pub(super) fn pop_first<'a>(request: &Request<'a>, at: usize) -> Parsed<'a> {
+pub(crate) fn pop_first<'a>(request: &Request<'a>, at: usize) -> Parsed<'a> {
     let mut args = Args::new(request, at);
-    let keys = super::numbered_keys(&mut args)?;
+    let keys = args.numbered_keys()?;
     let greatest = args.take_keyword("max");
     if !greatest && !args.take_keyword("min") {
         return Err(CommandError::SYNTAX);
     }
-    let count = super::pop_count(&mut args)?;
+    let count = args.pop_count()?;
     Ok(Op::Several(SeveralOp::PopFirstSorted { keys, greatest, count }))
 }
 
-pub(super) fn zmpop<'a>(request: &Request<'a>) -> Parsed<'a> {
+pub(crate) fn zmpop<'a>(request: &Request<'a>) -> Parsed<'a> {
     pop_first(request, 1)
 }

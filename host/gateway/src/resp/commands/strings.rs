@@ -4,10 +4,8 @@ use convoke_grid::Reply;
 use convoke_grid::op::{KeyOp, Lifetime, Op, PlainOp, PutAnswer, PutIf, SeveralOp, float, integer};
 
 use super::super::answer::{Answer, CommandError};
-use super::super::args::{Args, Unit};
+use super::super::args::{Args, Parsed, Unit};
 use super::super::request::Request;
-
-type Parsed<'a> = Result<Op<'a>, CommandError>;
 
 fn plain<'a>(key: &'a [u8], op: PlainOp<'a>) -> Op<'a> {
     Op::Key(key, KeyOp::Plain(op))
@@ -23,11 +21,11 @@ fn put<'a>(
     plain(key, PlainOp::Put { kind: 0, value, lifetime, condition, answer })
 }
 
-pub(super) fn get<'a>(request: &Request<'a>) -> Parsed<'a> {
+pub(crate) fn get<'a>(request: &Request<'a>) -> Parsed<'a> {
     Ok(plain(Args::new(request, 1).next()?, PlainOp::Get))
 }
 
-pub(super) fn set<'a>(request: &Request<'a>) -> Parsed<'a> {
+pub(crate) fn set<'a>(request: &Request<'a>) -> Parsed<'a> {
     let mut args = Args::new(request, 1);
     let (key, value) = (args.next()?, args.next()?);
     let (mut lifetime, mut condition, mut answer) = (None, None, PutAnswer::Done);
@@ -49,8 +47,7 @@ pub(super) fn set<'a>(request: &Request<'a>) -> Parsed<'a> {
         } else if args.take_keyword("keepttl") {
             lifetime = Some(Lifetime::Keep);
         } else {
-            let unit = Unit::option(&mut args).ok_or(CommandError::SYNTAX)?;
-            lifetime = Some(unit.lifetime(args.integer()?, "set")?);
+            lifetime = Some(args.lifetime("set")?);
         }
     }
     let condition = condition.unwrap_or(PutIf::Always);
@@ -63,23 +60,23 @@ fn set_for<'a>(request: &Request<'a>, unit: Unit, name: &str) -> Parsed<'a> {
     Ok(put(key, value, unit.lifetime(time, name)?, PutIf::Always, PutAnswer::Done))
 }
 
-pub(super) fn setex<'a>(request: &Request<'a>) -> Parsed<'a> {
+pub(crate) fn setex<'a>(request: &Request<'a>) -> Parsed<'a> {
     set_for(request, Unit::Seconds, "setex")
 }
 
-pub(super) fn psetex<'a>(request: &Request<'a>) -> Parsed<'a> {
+pub(crate) fn psetex<'a>(request: &Request<'a>) -> Parsed<'a> {
     set_for(request, Unit::Milliseconds, "psetex")
 }
 
 /// Replies 1 or 0, shaped by [`done_or_not`].
-pub(super) fn setnx<'a>(request: &Request<'a>) -> Parsed<'a> {
+pub(crate) fn setnx<'a>(request: &Request<'a>) -> Parsed<'a> {
     let mut args = Args::new(request, 1);
     let (key, value) = (args.next()?, args.next()?);
     Ok(put(key, value, Lifetime::Default, PutIf::Absent, PutAnswer::Done))
 }
 
 /// Shapes OK as 1 and nil as 0.
-pub(super) fn done_or_not(_: usize, reply: Reply) -> Answer {
+pub(crate) fn done_or_not(_: usize, reply: Reply) -> Answer {
     match reply {
         Reply::Done => Answer::integer(1),
         Reply::Nil => Answer::integer(0),
@@ -87,66 +84,63 @@ pub(super) fn done_or_not(_: usize, reply: Reply) -> Answer {
     }
 }
 
-pub(super) fn getset<'a>(request: &Request<'a>) -> Parsed<'a> {
+pub(crate) fn getset<'a>(request: &Request<'a>) -> Parsed<'a> {
     let mut args = Args::new(request, 1);
     let (key, value) = (args.next()?, args.next()?);
     Ok(put(key, value, Lifetime::Default, PutIf::Always, PutAnswer::Old))
 }
 
-pub(super) fn getdel<'a>(request: &Request<'a>) -> Parsed<'a> {
+pub(crate) fn getdel<'a>(request: &Request<'a>) -> Parsed<'a> {
     Ok(plain(Args::new(request, 1).next()?, PlainOp::Take))
 }
 
-pub(super) fn getex<'a>(request: &Request<'a>) -> Parsed<'a> {
+pub(crate) fn getex<'a>(request: &Request<'a>) -> Parsed<'a> {
     let mut args = Args::new(request, 1);
     let key = args.next()?;
     let lifetime = match args.remaining() {
         0 => None,
         _ if args.take_keyword("persist") => Some(Lifetime::Forever),
-        _ => {
-            let unit = Unit::option(&mut args).ok_or(CommandError::SYNTAX)?;
-            Some(unit.lifetime(args.integer()?, "getex")?)
-        }
+        _ => Some(args.lifetime("getex")?),
     };
     args.expect_end()?;
     Ok(plain(key, PlainOp::GetAndExpire(lifetime)))
 }
 
-pub(super) fn strlen<'a>(request: &Request<'a>) -> Parsed<'a> {
+pub(crate) fn strlen<'a>(request: &Request<'a>) -> Parsed<'a> {
     Ok(plain(Args::new(request, 1).next()?, PlainOp::Length))
 }
 
-pub(super) fn append<'a>(request: &Request<'a>) -> Parsed<'a> {
+pub(crate) fn append<'a>(request: &Request<'a>) -> Parsed<'a> {
     let mut args = Args::new(request, 1);
     Ok(plain(args.next()?, PlainOp::Append(args.next()?)))
 }
 
-pub(super) fn getrange<'a>(request: &Request<'a>) -> Parsed<'a> {
+pub(crate) fn getrange<'a>(request: &Request<'a>) -> Parsed<'a> {
     let mut args = Args::new(request, 1);
     Ok(plain(args.next()?, PlainOp::Range(args.integer()?, args.integer()?)))
 }
 
-pub(super) fn setrange<'a>(request: &Request<'a>) -> Parsed<'a> {
+pub(crate) fn setrange<'a>(request: &Request<'a>) -> Parsed<'a> {
     let mut args = Args::new(request, 1);
     let (key, at, bytes) = (args.next()?, args.integer()?, args.next()?);
     let at = u64::try_from(at).map_err(|_| CommandError::new("ERR offset is out of range"))?;
     Ok(plain(key, PlainOp::Splice(at, bytes)))
 }
 
-pub(super) fn incr<'a>(request: &Request<'a>) -> Parsed<'a> {
+pub(crate) fn incr<'a>(request: &Request<'a>) -> Parsed<'a> {
     Ok(plain(Args::new(request, 1).next()?, PlainOp::Add(1)))
 }
 
-pub(super) fn decr<'a>(request: &Request<'a>) -> Parsed<'a> {
+pub(crate) fn decr<'a>(request: &Request<'a>) -> Parsed<'a> {
     Ok(plain(Args::new(request, 1).next()?, PlainOp::Add(-1)))
 }
 
-pub(super) fn incrby<'a>(request: &Request<'a>) -> Parsed<'a> {
+pub(crate) fn incrby<'a>(request: &Request<'a>) -> Parsed<'a> {
     let mut args = Args::new(request, 1);
     Ok(plain(args.next()?, PlainOp::Add(args.integer()?)))
 }
 
-pub(super) fn decrby<'a>(request: &Request<'a>) -> Parsed<'a> {
+pub(crate) fn decrby<'a>(request: &Request<'a>) -> Parsed<'a> {
     let mut args = Args::new(request, 1);
     let (key, by) = (args.next()?, args.next()?);
     let by = integer(by).ok_or(CommandError::INTEGER)?;
@@ -154,31 +148,26 @@ pub(super) fn decrby<'a>(request: &Request<'a>) -> Parsed<'a> {
     Ok(plain(key, PlainOp::Add(by)))
 }
 
-pub(super) fn incrbyfloat<'a>(request: &Request<'a>) -> Parsed<'a> {
+pub(crate) fn incrbyfloat<'a>(request: &Request<'a>) -> Parsed<'a> {
     let mut args = Args::new(request, 1);
     let (key, by) = (args.next()?, args.next()?);
     let by = float(by).ok_or(CommandError::FLOAT)?;
     Ok(plain(key, PlainOp::AddFloat(by)))
 }
 
-pub(super) fn mget<'a>(request: &Request<'a>) -> Parsed<'a> {
+pub(crate) fn mget<'a>(request: &Request<'a>) -> Parsed<'a> {
     Ok(Op::Several(SeveralOp::Get(Args::new(request, 1).rest())))
 }
 
 fn put_many<'a>(request: &Request<'a>, absent: bool, name: &str) -> Parsed<'a> {
-    let args = Args::new(request, 1).rest();
-    let (pairs, odd) = args.as_chunks::<2>();
-    if !odd.is_empty() {
-        return Err(CommandError::arity(name));
-    }
-    let pairs = pairs.iter().map(|[key, value]| (*key, *value)).collect();
+    let pairs = Args::new(request, 1).pairs(name)?;
     Ok(Op::Several(SeveralOp::Put { pairs, absent }))
 }
 
-pub(super) fn mset<'a>(request: &Request<'a>) -> Parsed<'a> {
+pub(crate) fn mset<'a>(request: &Request<'a>) -> Parsed<'a> {
     put_many(request, false, "mset")
 }
 
-pub(super) fn msetnx<'a>(request: &Request<'a>) -> Parsed<'a> {
+pub(crate) fn msetnx<'a>(request: &Request<'a>) -> Parsed<'a> {
     put_many(request, true, "msetnx")
 }

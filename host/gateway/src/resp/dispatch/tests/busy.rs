@@ -1,7 +1,7 @@
 //! Tests of what is refused while the memory held for clients is at its limit.
 
-use super::super::answer::{Answer, CommandError};
 use crate::ledger::{Account, HELD_BYTES_MAX};
+use crate::resp::answer::{Answer, CommandError};
 use crate::testing::{call, client_of, server_on, single_member_grid};
 use crate::trust::{Passwords, Trust};
 

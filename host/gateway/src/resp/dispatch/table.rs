@@ -1,269 +1,20 @@
 //! The table of all commands.
 
-use std::collections::HashMap;
 use std::sync::LazyLock;
 
-use super::Handler::{self, Blocking, Local, Op, Shaped};
-use super::{
-    blocking, clients, cluster, hashes, introspection, keys, lists, pubsub, scans, sets,
+use super::super::command::Handler::{self, Blocking, Exec, Local, Op, Shaped, WithTable};
+use super::super::command::{Command, CommandTable, Group, Keys};
+use super::super::commands::{
+    blocking, clients, cluster, describe, hashes, introspection, keys, lists, pubsub, scans, sets,
     sorted_sets, strings, transactions,
 };
 
-/// Groups of commands, as in the Redis documentation.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Group {
-    /// Connection management.
-    Connection,
-    /// Keys of any type.
-    Generic,
-    /// Strings.
-    String,
-    /// Hashes.
-    Hash,
-    /// Lists.
-    List,
-    /// Sets.
-    Set,
-    /// Sorted sets.
-    SortedSet,
-    /// Publish/subscribe.
-    PubSub,
-    /// Transactions.
-    Transactions,
-    /// Server management.
-    Server,
-    /// Redis Cluster.
-    Cluster,
-}
-
-impl Group {
-    /// The name of the group in `COMMAND DOCS`.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Connection => "connection",
-            Self::Generic => "generic",
-            Self::String => "string",
-            Self::Hash => "hash",
-            Self::List => "list",
-            Self::Set => "set",
-            Self::SortedSet => "sorted-set",
-            Self::PubSub => "pubsub",
-            Self::Transactions => "transactions",
-            Self::Server => "server",
-            Self::Cluster => "cluster",
-        }
-    }
-
-    /// The ACL category of its commands, if there is one.
-    fn category(self) -> Option<&'static str> {
-        match self {
-            Self::Connection => Some("connection"),
-            Self::Generic => Some("keyspace"),
-            Self::String => Some("string"),
-            Self::Hash => Some("hash"),
-            Self::List => Some("list"),
-            Self::Set => Some("set"),
-            Self::SortedSet => Some("sortedset"),
-            Self::Transactions => Some("transaction"),
-            // The category pubsub follows from a flag.
-            Self::PubSub | Self::Server | Self::Cluster => None,
-        }
-    }
-}
-
-/// Which arguments are keys.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Keys {
-    /// None.
-    None,
-    /// Every `step`-th argument from `first` to `last`.
-    Every {
-        /// Index of the first key.
-        first: usize,
-        /// Index of the last key; negative values count from the end, -1 being the last argument.
-        last: i64,
-        /// Distance between keys.
-        step: usize,
-    },
-    /// The arguments that follow this one, which holds their number.
-    Counted(usize),
-    /// The first argument, and those that follow the second one, which holds their number.
-    DestinationAndCounted,
-}
-
-/// A command or subcommand. Subcommands are rows of their own, named `command|subcommand`, with
-/// their own arity and flags.
-pub struct Command {
-    /// The name in lower case, such as `get` or `client|kill`.
-    pub name: &'static str,
-    /// Number of arguments, including the name (two for a subcommand); a negative value is a
-    /// minimum.
-    pub arity: i32,
-    flags: u16,
-    /// Which arguments are keys.
-    pub keys: Keys,
-    /// Group.
-    pub group: Group,
-    /// Summary for `COMMAND DOCS`.
-    pub summary: &'static str,
-    pub(super) handler: Handler,
-}
-
-impl Command {
-    pub(super) const WRITE: u16 = 1;
-    pub(super) const READ: u16 = 1 << 1;
-    pub(super) const DENY_OOM: u16 = 1 << 2;
-    pub(super) const FAST: u16 = 1 << 3;
-    pub(super) const ADMIN: u16 = 1 << 4;
-    pub(super) const PUBSUB: u16 = 1 << 5;
-    pub(super) const BLOCKING: u16 = 1 << 6;
-    /// Unauthenticated clients may use it.
-    pub(super) const NO_AUTH: u16 = 1 << 7;
-    /// Not allowed in a transaction.
-    pub(super) const NO_MULTI: u16 = 1 << 8;
-    /// Executed at once in a transaction instead of being queued.
-    pub(super) const NOT_QUEUED: u16 = 1 << 9;
-    /// RESP2 clients may use it while subscribed.
-    pub(super) const WHILE_SUBSCRIBED: u16 = 1 << 10;
-    /// A container: its first argument, if any, names a subcommand.
-    pub(super) const CONTAINER: u16 = 1 << 11;
-    /// In the ACL category `dangerous`, as are all admin commands.
-    pub(super) const DANGEROUS: u16 = 1 << 12;
-
-    /// Whether it is a subcommand.
-    #[must_use]
-    pub fn is_subcommand(&self) -> bool {
-        self.name.contains('|')
-    }
-
-    /// Its subcommands, in the order of the table.
-    pub(super) fn subcommands(&self) -> impl Iterator<Item = &'static Self> {
-        let name = self.name;
-        COMMANDS.iter().filter(move |row| {
-            row.name.strip_prefix(name).is_some_and(|rest| rest.starts_with('|'))
-        })
-    }
-
-    /// The ACL categories, derived from the flags as in Redis.
-    pub(super) fn categories(&self) -> Vec<&'static str> {
-        [
-            (self.is(Self::WRITE) && !self.is(Self::PUBSUB), "write"),
-            (self.is(Self::READ), "read"),
-            (self.is(Self::ADMIN), "admin"),
-            (self.is(Self::ADMIN) || self.is(Self::DANGEROUS), "dangerous"),
-            (self.is(Self::PUBSUB), "pubsub"),
-            (self.is(Self::BLOCKING), "blocking"),
-            (self.is(Self::FAST), "fast"),
-            (!self.is(Self::FAST), "slow"),
-        ]
-        .into_iter()
-        .filter_map(|(holds, name)| holds.then_some(name))
-        .chain(self.group.category())
-        .collect()
-    }
-
-    pub(super) fn is(&self, flag: u16) -> bool {
-        self.flags & flag != 0
-    }
-
-    /// Whether it accepts this number of arguments, including the name.
-    #[must_use]
-    pub fn takes(&self, arguments: usize) -> bool {
-        let arity = self.arity.unsigned_abs() as usize;
-        if self.arity < 0 { arguments >= arity } else { arguments == arity }
-    }
-
-    pub(super) fn flag_names(&self) -> Vec<&'static str> {
-        let movable = matches!(self.keys, Keys::Counted(_) | Keys::DestinationAndCounted);
-        [
-            (Self::WRITE, "write"),
-            (Self::READ, "readonly"),
-            (Self::DENY_OOM, "denyoom"),
-            (Self::ADMIN, "admin"),
-            (Self::PUBSUB, "pubsub"),
-            (Self::BLOCKING, "blocking"),
-            (Self::FAST, "fast"),
-            (Self::NO_AUTH, "no_auth"),
-            (Self::NO_MULTI, "no_multi"),
-        ]
-        .into_iter()
-        .filter_map(|(flag, name)| self.is(flag).then_some(name))
-        .chain(movable.then_some("movablekeys"))
-        .collect()
-    }
-
-    /// The keys among the arguments of a request.
-    pub(super) fn keys_of<'a>(&self, arguments: &[&'a [u8]]) -> Vec<&'a [u8]> {
-        let counted = |at: usize| {
-            let count = arguments.get(at).and_then(|text| convoke_grid::op::integer(text));
-            let count = usize::try_from(count.unwrap_or(0)).unwrap_or(0);
-            arguments.iter().skip(at + 1).take(count).copied()
-        };
-        match self.keys {
-            Keys::None => Vec::new(),
-            Keys::Every { first, last, step } => {
-                let end = if last < 0 {
-                    arguments.len().saturating_sub(last.unsigned_abs() as usize - 1)
-                } else {
-                    arguments.len().min(last as usize + 1)
-                };
-                (first..end).step_by(step.max(1)).map(|at| arguments[at]).collect()
-            }
-            Keys::Counted(at) => counted(at).collect(),
-            Keys::DestinationAndCounted => {
-                arguments.get(1).copied().into_iter().chain(counted(2)).collect()
-            }
-        }
-    }
-}
-
-/// Maximum length of a name in the table, in bytes.
-const NAME_BYTES_MAX: usize = 32;
-
-/// Index in [`COMMANDS`] of the row with this full name, ignoring case.
-pub(super) fn find(name: &[u8]) -> Option<usize> {
-    static INDEX: LazyLock<HashMap<&'static [u8], usize>> = LazyLock::new(|| {
-        COMMANDS.iter().enumerate().map(|(at, command)| (command.name.as_bytes(), at)).collect()
-    });
-    let mut lower = [0; NAME_BYTES_MAX];
-    let lower = lower.get_mut(..name.len())?;
-    lower.copy_from_slice(name);
-    lower.make_ascii_lowercase();
-    INDEX.get(&*lower).copied()
-}
-
-/// Why a request resolves to no row.
-pub(super) enum Missing {
-    /// Unknown command.
-    Command,
-    /// Unknown subcommand of this command.
-    Subcommand(&'static str),
-}
-
-/// Index of the row that a request resolves to: that of the subcommand if the command is a
-/// container and has an argument. Nothing else executes a row, so a subcommand without a row cannot
-/// be executed.
-pub(super) fn resolve(name: &[u8], part: Option<&[u8]>) -> Result<usize, Missing> {
-    // The row of a subcommand cannot be named by a single argument.
-    let index =
-        find(name).filter(|index| !COMMANDS[*index].is_subcommand()).ok_or(Missing::Command)?;
-    let command = &COMMANDS[index];
-    let Some(part) = part.filter(|_| command.is(Command::CONTAINER)) else { return Ok(index) };
-    let mut whole = [0; NAME_BYTES_MAX];
-    let length = command.name.len() + 1 + part.len();
-    let found = whole.get_mut(..length).and_then(|whole| {
-        whole[..command.name.len()].copy_from_slice(command.name.as_bytes());
-        whole[command.name.len()] = b'|';
-        whole[command.name.len() + 1..].copy_from_slice(part);
-        find(whole)
-    });
-    found.ok_or(Missing::Subcommand(command.name))
-}
+/// The table, with its index.
+pub(super) static TABLE: LazyLock<CommandTable> = LazyLock::new(|| CommandTable::new(COMMANDS));
 
 /// Index of `GET`, for its fast path.
 pub(super) fn get_index() -> usize {
-    static INDEX: LazyLock<usize> = LazyLock::new(|| find(b"get").unwrap_or(usize::MAX));
+    static INDEX: LazyLock<usize> = LazyLock::new(|| TABLE.find(b"get").unwrap_or(usize::MAX));
     *INDEX
 }
 
@@ -306,16 +57,16 @@ use Group::{
 
 /// All commands, by group.
 #[rustfmt::skip]
-pub static COMMANDS: &[Command] = &[
+pub(super) static COMMANDS: &[Command] = &[
     c("auth", -2, NO_AUTH | F | NOT_QUEUED, NONE, Connection, Local(clients::auth), "Authenticates the connection with a password, or with a user name and password."),
-    c("client", -2, CONTAINER, NONE, Connection, Local(introspection::container), "Inspects, names and disconnects clients."),
+    c("client", -2, CONTAINER, NONE, Connection, Local(describe::container), "Inspects, names and disconnects clients."),
     c("client|getname", 2, 0, NONE, Connection, Local(clients::getname), "Returns the name of this connection."),
     c("client|getredir", 2, 0, NONE, Connection, Local(clients::getredir), "Returns -1: there is no client-side caching to redirect."),
-    c("client|help", 2, 0, NONE, Connection, Local(introspection::help), "Lists the subcommands."),
+    c("client|help", 2, 0, NONE, Connection, WithTable(describe::help), "Lists the subcommands."),
     c("client|id", 2, 0, NONE, Connection, Local(clients::id), "Returns the ID of this connection."),
-    c("client|info", 2, 0, NONE, Connection, Local(clients::info), "Returns information about this connection, in the format of CLIENT LIST."),
+    c("client|info", 2, 0, NONE, Connection, WithTable(clients::info), "Returns information about this connection, in the format of CLIENT LIST."),
     c("client|kill", -3, ADMIN, NONE, Connection, Local(clients::kill), "Disconnects the clients of this member that match the given filters."),
-    c("client|list", -2, ADMIN, NONE, Connection, Local(clients::list), "Lists the clients connected to this member."),
+    c("client|list", -2, ADMIN, NONE, Connection, WithTable(clients::list), "Lists the clients connected to this member."),
     c("client|no-evict", 3, ADMIN, NONE, Connection, Local(clients::on_or_off), "Accepted for compatibility; clients are never evicted."),
     c("client|no-touch", 3, 0, NONE, Connection, Local(clients::on_or_off), "Accepted for compatibility; has no effect."),
     c("client|reply", 3, 0, NONE, Connection, Local(clients::reply), "Turns replies to this connection on or off, or skips the next reply."),
@@ -469,9 +220,9 @@ pub static COMMANDS: &[Command] = &[
 
     c("psubscribe", -2, P, NONE, PubSub, Local(pubsub::psubscribe), "Subscribes to all channels that match the given patterns."),
     c("publish", 3, Command::PUBSUB | F | W, NONE, PubSub, Local(pubsub::publish), "Publishes a message to all subscribers of a channel, on all members."),
-    c("pubsub", -2, CONTAINER, NONE, PubSub, Local(introspection::container), "Reports subscriptions on all members; with --redis-cluster, those on this member."),
+    c("pubsub", -2, CONTAINER, NONE, PubSub, Local(describe::container), "Reports subscriptions on all members; with --redis-cluster, those on this member."),
     c("pubsub|channels", -2, Command::PUBSUB, NONE, PubSub, Local(pubsub::channels), "Lists the channels that have subscribers."),
-    c("pubsub|help", 2, 0, NONE, PubSub, Local(introspection::help), "Lists the subcommands."),
+    c("pubsub|help", 2, 0, NONE, PubSub, WithTable(describe::help), "Lists the subcommands."),
     c("pubsub|numpat", 2, Command::PUBSUB, NONE, PubSub, Local(pubsub::numpat), "Returns the number of distinct patterns that clients are subscribed to."),
     c("pubsub|numsub", -2, Command::PUBSUB, NONE, PubSub, Local(pubsub::numsub), "Returns the number of subscribers of each given channel."),
     c("pubsub|shardchannels", -2, Command::PUBSUB, NONE, PubSub, Local(pubsub::shardchannels), "Returns an empty list: there are no shard channels."),
@@ -481,24 +232,24 @@ pub static COMMANDS: &[Command] = &[
     c("unsubscribe", -1, P, NONE, PubSub, Local(pubsub::unsubscribe), "Unsubscribes from channels, or from all of them."),
 
     c("discard", 1, F | NOT_QUEUED, NONE, Transactions, Local(transactions::discard), "Discards the transaction."),
-    c("exec", 1, NOT_QUEUED, NONE, Transactions, Local(transactions::exec), "Executes the queued commands of the transaction atomically."),
+    c("exec", 1, NOT_QUEUED, NONE, Transactions, Exec, "Executes the queued commands of the transaction atomically."),
     c("multi", 1, F | NOT_QUEUED, NONE, Transactions, Local(transactions::multi), "Starts a transaction: the commands that follow are queued until EXEC."),
     c("unwatch", 1, F, NONE, Transactions, Local(transactions::unwatch), "Forgets all watched keys."),
     c("watch", -2, F | NOT_QUEUED, ALL, Transactions, Local(transactions::watch), "Watches keys: if one of them changes before EXEC, the transaction is not executed."),
 
-    c("acl", -2, CONTAINER, NONE, Server, Local(introspection::container), "Reports the user of this connection."),
-    c("acl|help", 2, 0, NONE, Server, Local(introspection::help), "Lists the subcommands."),
+    c("acl", -2, CONTAINER, NONE, Server, Local(describe::container), "Reports the user of this connection."),
+    c("acl|help", 2, 0, NONE, Server, WithTable(describe::help), "Lists the subcommands."),
     c("acl|whoami", 2, 0, NONE, Server, Local(introspection::whoami), "Returns the user name of this connection."),
-    c("command", -1, CONTAINER, NONE, Server, Local(introspection::command), "Returns a description of every command."),
-    c("command|count", 2, 0, NONE, Server, Local(introspection::command_count), "Returns the number of commands."),
-    c("command|docs", -2, 0, NONE, Server, Local(introspection::command_docs), "Returns the documentation of commands."),
-    c("command|getkeys", -3, 0, NONE, Server, Local(introspection::command_getkeys), "Extracts the keys from the arguments of a command."),
-    c("command|help", 2, 0, NONE, Server, Local(introspection::help), "Lists the subcommands."),
-    c("command|info", -2, 0, NONE, Server, Local(introspection::command_info), "Returns a description of the given commands, or of all."),
-    c("command|list", -2, 0, NONE, Server, Local(introspection::command_list), "Lists the names of commands, optionally filtered."),
-    c("config", -2, CONTAINER, NONE, Server, Local(introspection::container), "Reads and changes settings."),
+    c("command", -1, CONTAINER, NONE, Server, WithTable(describe::command), "Returns a description of every command."),
+    c("command|count", 2, 0, NONE, Server, WithTable(describe::command_count), "Returns the number of commands."),
+    c("command|docs", -2, 0, NONE, Server, WithTable(describe::command_docs), "Returns the documentation of commands."),
+    c("command|getkeys", -3, 0, NONE, Server, WithTable(describe::command_getkeys), "Extracts the keys from the arguments of a command."),
+    c("command|help", 2, 0, NONE, Server, WithTable(describe::help), "Lists the subcommands."),
+    c("command|info", -2, 0, NONE, Server, WithTable(describe::command_info), "Returns a description of the given commands, or of all."),
+    c("command|list", -2, 0, NONE, Server, WithTable(describe::command_list), "Lists the names of commands, optionally filtered."),
+    c("config", -2, CONTAINER, NONE, Server, Local(describe::container), "Reads and changes settings."),
     c("config|get", -3, ADMIN, NONE, Server, Local(introspection::config_get), "Returns the values of settings."),
-    c("config|help", 2, 0, NONE, Server, Local(introspection::help), "Lists the subcommands."),
+    c("config|help", 2, 0, NONE, Server, WithTable(describe::help), "Lists the subcommands."),
     c("config|resetstat", 2, ADMIN, NONE, Server, Local(introspection::config_resetstat), "Resets the command count that INFO reports."),
     c("config|set", -4, ADMIN, NONE, Server, Local(introspection::config_set), "Sets notify-keyspace-events on all members."),
     c("dbsize", 1, R | F, NONE, Server, Local(scans::dbsize), "Returns the number of keys in the database."),
@@ -507,19 +258,19 @@ pub static COMMANDS: &[Command] = &[
     c("info", -1, DANGEROUS, NONE, Server, Local(introspection::info), "Returns information and statistics about the server."),
     c("time", 1, F, NONE, Server, Local(introspection::time), "Returns the server time: Unix time in seconds, and microseconds."),
 
-    c("asking", 1, F, NONE, Cluster, Local(introspection::readonly), "Accepted for compatibility; slots are never partially migrated."),
-    c("cluster", -2, CONTAINER, NONE, Cluster, Local(introspection::container), "Reports nodes and their slots; requires --redis-cluster."),
+    c("asking", 1, F, NONE, Cluster, Local(cluster::readonly), "Accepted for compatibility; slots are never partially migrated."),
+    c("cluster", -2, CONTAINER, NONE, Cluster, Local(describe::container), "Reports nodes and their slots; requires --redis-cluster."),
     c("cluster|countkeysinslot", 3, 0, NONE, Cluster, Local(cluster::countkeysinslot), "Returns the number of keys in a slot."),
     c("cluster|getkeysinslot", 4, 0, NONE, Cluster, Local(cluster::getkeysinslot), "Returns keys of a slot, up to the given count."),
-    c("cluster|help", 2, 0, NONE, Cluster, Local(cluster::help), "Lists the subcommands."),
+    c("cluster|help", 2, 0, NONE, Cluster, WithTable(cluster::help), "Lists the subcommands."),
     c("cluster|info", 2, 0, NONE, Cluster, Local(cluster::info), "Returns the state of the cluster."),
     c("cluster|keyslot", 3, 0, NONE, Cluster, Local(cluster::keyslot), "Returns the hash slot of a key."),
     c("cluster|myid", 2, 0, NONE, Cluster, Local(cluster::myid), "Returns the ID of this node."),
     c("cluster|nodes", 2, 0, NONE, Cluster, Local(cluster::nodes), "Returns the nodes and their slots, one line per node."),
     c("cluster|shards", 2, 0, NONE, Cluster, Local(cluster::shards), "Returns the nodes and their slots, as shards."),
     c("cluster|slots", 2, 0, NONE, Cluster, Local(cluster::slots), "Returns the slot ranges and their nodes."),
-    c("readonly", 1, F, NONE, Cluster, Local(introspection::readonly), "Accepted for compatibility; backups do not serve reads."),
-    c("readwrite", 1, F, NONE, Cluster, Local(introspection::readonly), "Accepted for compatibility; ends READONLY mode."),
+    c("readonly", 1, F, NONE, Cluster, Local(cluster::readonly), "Accepted for compatibility; backups do not serve reads."),
+    c("readwrite", 1, F, NONE, Cluster, Local(cluster::readonly), "Accepted for compatibility; ends READONLY mode."),
 ];
 
 #[cfg(test)]
@@ -527,6 +278,7 @@ mod tests {
     use std::fmt::Write as _;
     use std::string::String;
 
+    use super::super::super::command::Missing;
     use super::*;
 
     /// The content of COMMANDS.md: all commands, by group.
@@ -562,18 +314,18 @@ mod tests {
     #[test]
     fn names_are_unique_and_found_in_any_case() {
         for (at, command) in COMMANDS.iter().enumerate() {
-            assert_eq!(find(command.name.as_bytes()), Some(at), "{}", command.name);
-            assert_eq!(find(command.name.to_uppercase().as_bytes()), Some(at));
+            assert_eq!(TABLE.find(command.name.as_bytes()), Some(at), "{}", command.name);
+            assert_eq!(TABLE.find(command.name.to_uppercase().as_bytes()), Some(at));
             assert!(command.summary.ends_with('.'), "{}", command.name);
         }
-        assert_eq!(find(b"nonsense"), None);
-        assert_eq!(find(&[b'a'; 1_000]), None);
+        assert_eq!(TABLE.find(b"nonsense"), None);
+        assert_eq!(TABLE.find(&[b'a'; 1_000]), None);
     }
 
     #[test]
     fn a_request_resolves_to_the_row_of_its_subcommand() {
         let row = |name: &str, part: Option<&str>| {
-            let found = resolve(name.as_bytes(), part.map(str::as_bytes));
+            let found = TABLE.resolve(name.as_bytes(), part.map(str::as_bytes));
             found.map(|index| COMMANDS[index].name).map_err(|missing| match missing {
                 Missing::Command => "",
                 Missing::Subcommand(name) => name,
@@ -593,14 +345,18 @@ mod tests {
     #[test]
     fn containers_require_a_subcommand_and_have_help() {
         for row in COMMANDS.iter().filter(|row| row.is(Command::CONTAINER)) {
-            assert!(row.subcommands().count() > 0, "{}", row.name);
-            assert!(row.subcommands().any(|part| part.name.ends_with("|help")), "{}", row.name);
+            assert!(TABLE.subcommands(row).count() > 0, "{}", row.name);
+            assert!(
+                TABLE.subcommands(row).any(|part| part.name.ends_with("|help")),
+                "{}",
+                row.name
+            );
             // Except for COMMAND, which describes all commands if nothing follows.
             assert!(row.arity == -2 || row.name == "command", "{}", row.name);
         }
         for part in COMMANDS.iter().filter(|row| row.is_subcommand()) {
             let (name, _) = part.name.split_once('|').unwrap();
-            let container = &COMMANDS[find(name.as_bytes()).unwrap()];
+            let container = &COMMANDS[TABLE.find(name.as_bytes()).unwrap()];
             assert!(container.is(Command::CONTAINER), "{}", part.name);
             assert_eq!(container.group, part.group, "{}", part.name);
         }
@@ -610,7 +366,7 @@ mod tests {
     fn keys_are_extracted_from_the_arguments() {
         let keys = |line: &str| {
             let args: Vec<&[u8]> = line.split(' ').map(str::as_bytes).collect();
-            let command = &COMMANDS[find(args[0]).unwrap()];
+            let command = &COMMANDS[TABLE.find(args[0]).unwrap()];
             let keys = command.keys_of(&args);
             keys.iter().map(|key| std::str::from_utf8(key).unwrap()).collect::<Vec<_>>().join(" ")
         };

@@ -5,10 +5,13 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::super::answer::{Answer, Outcome};
-use super::super::client::{Client, Transaction};
-use super::super::server::Server;
-use super::{COMMANDS, Command, begin};
+use super::super::begin;
+use super::super::table::COMMANDS;
+use crate::resp::answer::Answer;
+use crate::resp::client::{Client, Transaction};
+use crate::resp::command::Command;
+use crate::resp::outcome::Outcome;
+use crate::resp::server::Server;
 use crate::testing::{call, client_of, server_on, single_member_grid, with_request};
 use crate::trust::{Passwords, Trust};
 

@@ -1,0 +1,204 @@
+//! Commands that describe commands: `COMMAND`, and `HELP` of commands with subcommands.
+
+use convoke_grid::glob::Glob;
+
+use super::super::answer::{Answer, CommandError};
+use super::super::args::Args;
+use super::super::client::Client;
+use super::super::command::{Command, CommandTable, Keys};
+use super::super::outcome::Begun;
+use super::super::request::Request;
+
+/// A container command without a subcommand: a wrong number of arguments.
+pub(crate) fn container(_: &mut Client, request: &Request<'_>) -> Begun {
+    let name = String::from_utf8_lossy(request.get(0).unwrap_or_default()).to_ascii_lowercase();
+    Err(CommandError::arity(&name))
+}
+
+/// `HELP` of a container command: its subcommands with their summaries.
+pub(crate) fn help(_: &mut Client, table: &CommandTable, request: &Request<'_>) -> Begun {
+    let container = request.get(0).and_then(|name| table.row(name));
+    let container = container.ok_or(CommandError::SYNTAX)?;
+    let line = |text: String| Answer::Reply(convoke_grid::Reply::Word(text));
+    let name = container.name.to_uppercase();
+    let first = format!("{name} <subcommand> [<arg> [value] [opt] ...]. Subcommands are:");
+    let mut lines = vec![line(first)];
+    for part in table.subcommands(container) {
+        let (_, word) = part.name.split_once('|').unwrap_or_default();
+        lines.push(line(word.to_uppercase()));
+        lines.push(line(format!("    {}", part.summary)));
+    }
+    Ok(Answer::List(lines).into())
+}
+
+/// `COMMAND LIST [FILTERBY MODULE name | ACLCAT category | PATTERN glob]`. There are no modules, so
+/// `MODULE` matches nothing.
+pub(crate) fn command_list(_: &mut Client, table: &CommandTable, request: &Request<'_>) -> Begun {
+    let mut args = Args::new(request, 2);
+    let mut fits: Box<dyn Fn(&Command) -> bool> = Box::new(|_| true);
+    if args.remaining() > 0 {
+        if !args.take_keyword("filterby") || args.remaining() != 2 {
+            return Err(CommandError::SYNTAX);
+        }
+        if args.take_keyword("pattern") {
+            let glob = Glob::new(&args.next()?.to_ascii_lowercase());
+            fits = Box::new(move |command| glob.matches(command.name.as_bytes()));
+        } else if args.take_keyword("aclcat") {
+            let wanted = args.next()?.to_ascii_lowercase();
+            fits = Box::new(move |command| {
+                command.categories().iter().any(|category| category.as_bytes() == wanted)
+            });
+        } else if args.take_keyword("module") {
+            fits = Box::new(|_| false);
+        } else {
+            return Err(CommandError::SYNTAX);
+        }
+    }
+    let found = table.rows.iter().filter(|command| fits(command));
+    Ok(Answer::List(found.map(|command| Answer::word(command.name)).collect()).into())
+}
+
+/// Commands that are not subcommands.
+fn top_level_commands(table: &CommandTable) -> impl Iterator<Item = &'static Command> {
+    table.rows.iter().filter(|command| !command.is_subcommand())
+}
+
+/// The rows of the commands that a request names, each as `command` or `command|subcommand`.
+fn requested_rows<'r>(
+    table: &'r CommandTable,
+    request: &'r Request<'_>,
+) -> impl Iterator<Item = Option<&'static Command>> + 'r {
+    request.from(2).map(|name| table.row(name))
+}
+
+/// A command as `COMMAND INFO` describes it, with its subcommands.
+fn info_entry(table: &CommandTable, command: &Command) -> Answer {
+    let simple = |word: &str| Answer::Reply(convoke_grid::Reply::Word(word.into()));
+    let (first, last, step) = match command.keys {
+        Keys::None | Keys::Counted(_) | Keys::DestinationAndCounted => (0, 0, 0),
+        Keys::Every { first, last, step } => (first as i64, last, step as i64),
+    };
+    let categories = command.categories().into_iter().map(|name| simple(&format!("@{name}")));
+    Answer::List(vec![
+        Answer::word(command.name),
+        Answer::integer(command.arity.into()),
+        Answer::List(command.flag_names().into_iter().map(simple).collect()),
+        Answer::integer(first),
+        Answer::integer(last),
+        Answer::integer(step),
+        Answer::List(categories.collect()),
+        Answer::List(Vec::new()),
+        Answer::List(Vec::new()),
+        Answer::List(table.subcommands(command).map(|part| info_entry(table, part)).collect()),
+    ])
+}
+
+fn docs_entry(table: &CommandTable, command: &Command) -> (Answer, Answer) {
+    let mut fields = vec![
+        (Answer::word("summary"), Answer::word(command.summary)),
+        (Answer::word("since"), Answer::word("1.0.0")),
+        (Answer::word("group"), Answer::word(command.group.name())),
+    ];
+    let parts: Vec<_> = table.subcommands(command).map(|part| docs_entry(table, part)).collect();
+    if !parts.is_empty() {
+        fields.push((Answer::word("subcommands"), Answer::Map(parts)));
+    }
+    (Answer::word(command.name), Answer::Map(fields))
+}
+
+pub(crate) fn command(_: &mut Client, table: &CommandTable, _: &Request<'_>) -> Begun {
+    Ok(Answer::List(top_level_commands(table).map(|row| info_entry(table, row)).collect()).into())
+}
+
+pub(crate) fn command_count(_: &mut Client, table: &CommandTable, _: &Request<'_>) -> Begun {
+    Ok(Answer::count(top_level_commands(table).count()).into())
+}
+
+pub(crate) fn command_info(
+    client: &mut Client,
+    table: &CommandTable,
+    request: &Request<'_>,
+) -> Begun {
+    if request.len() == 2 {
+        return command(client, table, request);
+    }
+    let none = Answer::Reply(convoke_grid::Reply::NilList);
+    let all = requested_rows(table, request)
+        .map(|row| row.map_or_else(|| none.clone(), |row| info_entry(table, row)));
+    Ok(Answer::List(all.collect()).into())
+}
+
+pub(crate) fn command_docs(_: &mut Client, table: &CommandTable, request: &Request<'_>) -> Begun {
+    let all = if request.len() == 2 {
+        top_level_commands(table).map(|row| docs_entry(table, row)).collect()
+    } else {
+        requested_rows(table, request).flatten().map(|row| docs_entry(table, row)).collect()
+    };
+    Ok(Answer::Map(all).into())
+}
+
+pub(crate) fn command_getkeys(
+    _: &mut Client,
+    table: &CommandTable,
+    request: &Request<'_>,
+) -> Begun {
+    let rest: Vec<&[u8]> = request.from(2).collect();
+    let name = rest.first().copied().unwrap_or_default();
+    let row = table.resolve(name, rest.get(1).copied());
+    let command = row.map(|index| &table.rows[index]);
+    let command = command.map_err(|_| CommandError::new("ERR Invalid command specified"))?;
+    if !command.takes(rest.len()) {
+        return Err(CommandError::new("ERR Invalid number of arguments specified for command"));
+    }
+    let keys = command.keys_of(&rest);
+    if keys.is_empty() {
+        return Err(CommandError::new("ERR The command has no key arguments"));
+    }
+    Ok(Answer::List(keys.into_iter().map(Answer::bytes).collect()).into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{call, client_of, server_on, single_member_grid};
+    use crate::trust::{Passwords, Trust};
+
+    fn list(answer: Answer) -> Vec<Answer> {
+        let Answer::List(all) = answer else { panic!("{answer:?}") };
+        all
+    }
+
+    #[tokio::test]
+    async fn subcommands_appear_in_command_list_info_and_docs() {
+        let server = server_on(single_member_grid(), Passwords::default());
+        let mut client = client_of(&server, Trust::Full);
+        let pattern: [&[u8]; 5] = [b"command", b"list", b"filterby", b"pattern", b"CLIENT|k*"];
+        let listed = list(call(&mut client, &pattern).await);
+        assert_eq!(listed, [Answer::word("client|kill")]);
+        let category: [&[u8]; 5] = [b"command", b"list", b"filterby", b"aclcat", b"admin"];
+        let admin = list(call(&mut client, &category).await);
+        assert!(
+            admin.contains(&Answer::word("config|set"))
+                && !admin.contains(&Answer::word("client|id"))
+        );
+
+        let names: [&[u8]; 5] = [b"command", b"info", b"client|kill", b"client", b"client|no"];
+        let infos = list(call(&mut client, &names).await);
+        let kill = list(infos[0].clone());
+        assert_eq!((&kill[0], &kill[1]), (&Answer::word("client|kill"), &Answer::integer(-3)));
+        let simple = |word: &str| Answer::Reply(convoke_grid::Reply::Word(word.to_owned()));
+        assert_eq!(kill[2], Answer::List(vec![simple("admin")]));
+        assert!(list(kill[6].clone()).contains(&simple("@dangerous")));
+        assert!(list(list(infos[1].clone())[9].clone()).contains(&infos[0]));
+        assert_eq!(infos[2], Answer::Reply(convoke_grid::Reply::NilList));
+
+        let docs = call(&mut client, &[b"command", b"docs", b"client"]).await;
+        let Answer::Map(docs) = docs else { panic!("{docs:?}") };
+        let Answer::Map(fields) = &docs[0].1 else { panic!("{docs:?}") };
+        let parts = fields.iter().find(|(name, _)| *name == Answer::word("subcommands"));
+        let Some((_, Answer::Map(parts))) = parts else { panic!("{fields:?}") };
+        assert!(parts.iter().any(|(name, _)| *name == Answer::word("client|kill")));
+        let count = call(&mut client, &[b"command", b"count"]).await;
+        assert_eq!(count, Answer::count(list(call(&mut client, &[b"command"]).await).len()));
+    }
+}

@@ -1,0 +1,330 @@
+//! `EXEC`: executes the commands of a transaction.
+//!
+//! All commands on keys of a transaction are executed as one atomic step, in any partitions and
+//! databases. Commands that the gateway executes itself (`PUBLISH`, `SELECT`, …) run after the
+//! step: if it fails, or a watched key has changed, nothing of the transaction was executed.
+//!
+//! Commands on whole databases (`FLUSHDB`, `KEYS`, …) are not part of a step: the commands on keys
+//! before and after such a command are separate steps. Watched keys are checked in the first step.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use bytes::Bytes;
+use convoke_grid::op::{ANSWER_BYTES_MAX, MapOp, Op, WatchedKey};
+use convoke_grid::{Map, OpError, Reply, Started, Version};
+use futures_util::future::join_all;
+
+use super::super::answer::{Answer, CommandError, Shape, bytes_of};
+use super::super::client::{Client, QUEUED_BYTES_MAX, QUEUED_MAX, Queued, Watched};
+use super::super::command::{Command, Handler, Keys};
+use super::super::commands::transactions::end;
+use super::super::outcome::{Begun, Continuation, Outcome};
+use super::super::request::{OwnedRequest, Request};
+use super::super::routing::check_slot;
+use super::admit::{admit, is_busy};
+use super::run::run;
+use super::table::COMMANDS;
+use crate::databases::DATABASES;
+
+/// Queues a command until `EXEC`.
+pub(super) fn queue(client: &mut Client, index: usize, request: &Request<'_>) -> Outcome {
+    let server = Arc::clone(&client.server);
+    let Some(transaction) = &mut client.transaction else { return Answer::DONE.into() };
+    if server.settings.redis_cluster {
+        let args: Vec<&[u8]> = request.from(0).collect();
+        if let Err(error) = check_slot(&server, COMMANDS[index].keys_of(&args)) {
+            transaction.is_aborted = true;
+            return error.into();
+        }
+    }
+    let queued = Queued { command: index, request: OwnedRequest::from(request) };
+    let bytes = transaction.bytes + queued.request.bytes();
+    if transaction.queued.len() >= QUEUED_MAX || bytes > QUEUED_BYTES_MAX {
+        transaction.is_aborted = true;
+        return CommandError::new("ERR the transaction exceeds 65536 commands or 64 MiB").into();
+    }
+    transaction.bytes = bytes;
+    transaction.queued.push(queued);
+    client.info.queued.store(transaction.queued.len() as i64, Ordering::Relaxed);
+    Answer::Reply(Reply::Word("QUEUED".into())).into()
+}
+
+/// The row of a queued command.
+fn row(queued: &Queued) -> &'static Command {
+    &COMMANDS[queued.command]
+}
+
+/// Where the reply of a queued command comes from.
+enum ReplySource {
+    /// The next reply of the step, with the number of arguments and a function that shapes the
+    /// reply.
+    Grid(usize, Option<Shape>),
+    /// The command was rejected with this error.
+    Failed(CommandError),
+    /// The gateway executes the command after the step.
+    Local(Queued),
+}
+
+pub(super) fn exec(client: &mut Client) -> Begun {
+    let (transaction, watched) = end(client).ok_or(CommandError::new("ERR EXEC without MULTI"))?;
+    if transaction.is_aborted {
+        return Err(CommandError::new(
+            "EXECABORT Transaction discarded because of previous errors.",
+        ));
+    }
+    let accesses_data =
+        |queued: &Queued| row(queued).is(Command::READ) || row(queued).is(Command::WRITE);
+    if is_busy(client) && transaction.queued.iter().any(accesses_data) {
+        return Err(CommandError::BUSY);
+    }
+    let mut versions = Vec::with_capacity(watched.len());
+    for Watched { database, key, version } in watched {
+        versions.push((client.server.database(database)?, key, version?));
+    }
+    let steps = Steps {
+        left: transaction.queued.into(),
+        watched: versions,
+        done: Vec::new(),
+        closes: false,
+        bytes: 0,
+    };
+    steps.begin(client)
+}
+
+/// Whether a command depends on all keys, and so on the effects of the commands before it.
+fn accesses_all_keys(command: &Command) -> bool {
+    let accesses_data = command.is(Command::READ) || command.is(Command::WRITE);
+    accesses_data && command.keys == Keys::None && !command.is(Command::PUBSUB)
+}
+
+/// A transaction in execution.
+struct Steps {
+    left: VecDeque<Queued>,
+    /// Watched keys for the first step: map, key, version.
+    watched: Vec<(Arc<Map>, Bytes, Version)>,
+    done: Vec<Answer>,
+    /// One of the commands closes the connection.
+    closes: bool,
+    /// Size of the replies so far, in bytes.
+    bytes: usize,
+}
+
+/// A step that has not been started.
+struct Step<'a> {
+    ops: Vec<(Arc<Map>, Op<'a>)>,
+    /// The source of the reply of each command; `None` if the gateway executes it.
+    sources: Vec<Option<ReplySource>>,
+}
+
+impl Steps {
+    /// Starts the first step at once if all its keys are in one partition.
+    fn begin(mut self, client: &mut Client) -> Begun {
+        let step = self.next_step(client);
+        let mut keys: Vec<&[u8]> = step.ops.iter().flat_map(|(_, op)| op.keys()).collect();
+        keys.extend(self.watched.iter().map(|(_, key, _)| &key[..]));
+        if client.server.settings.redis_cluster {
+            check_slot(&client.server, keys.iter().copied())?;
+        }
+        let Some(partition) = self.single_partition(client, &step) else {
+            drop(step);
+            return Ok(Outcome::WhenIdle(Box::new(move |client| self.execute_next(client))));
+        };
+        let Step { ops, sources } = step;
+        let map = ops.first().map(|(map, _)| map).or(self.watched.first().map(|(map, ..)| map));
+        let map = map.map_or_else(|| Arc::clone(&client.map), Arc::clone);
+        let watched = self.watched.iter().map(|(_, key, version)| (&key[..], *version)).collect();
+        let ops = ops.into_iter().map(|(_, op)| op).collect();
+        let started = client.server.grid.start(&map, partition, &Op::Batch { watched, ops });
+        self.watched.clear();
+        Ok(self.after_step(started, sources))
+    }
+
+    /// The partition of a step if all its keys are in one partition of one map.
+    fn single_partition(&self, client: &Client, step: &Step<'_>) -> Option<u16> {
+        let of_ops =
+            step.ops.iter().flat_map(|(map, op)| op.keys().into_iter().map(move |key| (map, key)));
+        let of_watched = self.watched.iter().map(|(map, key, _)| (map, &key[..]));
+        let mut locations = of_ops
+            .chain(of_watched)
+            .map(|(map, key)| (&*map.name, client.server.grid.partition_of(key)));
+        let first = locations.next()?;
+        locations.all(|location| location == first).then_some(first.1)
+    }
+
+    /// Parses the commands up to the next one that accesses all keys.
+    fn next_step(&self, client: &Client) -> Step<'_> {
+        let mut step = Step { ops: Vec::new(), sources: Vec::new() };
+        let mut map = Arc::clone(&client.map);
+        for queued in self.left.iter().take_while(|queued| !accesses_all_keys(row(queued))) {
+            let (command, request) = (row(queued), queued.request.as_request());
+            // The client may have authenticated as another user since the command was queued.
+            if let Err(error) = admit(client, command, &request) {
+                step.sources.push(Some(ReplySource::Failed(error)));
+                continue;
+            }
+            if self.bytes >= ANSWER_BYTES_MAX && command.is(Command::READ) {
+                step.sources.push(Some(ReplySource::Failed(OpError::AnswerTooLong.into())));
+                continue;
+            }
+            let parsed = match command.handler {
+                Handler::Op(parse) => Some((parse(&request), None)),
+                Handler::Shaped(parse, shape) => Some((parse(&request), Some(shape))),
+                // Blocking commands do not block in a transaction.
+                Handler::Blocking(parse, shape) => {
+                    Some((parse(&request).map(|(op, _)| op), Some(shape)))
+                }
+                Handler::Local(_) | Handler::WithTable(_) | Handler::Exec => None,
+            };
+            step.sources.push(match parsed {
+                Some((Ok(op), shape)) => {
+                    step.ops.push((Arc::clone(&map), op));
+                    Some(ReplySource::Grid(request.len(), shape))
+                }
+                Some((Err(error), _)) => Some(ReplySource::Failed(error)),
+                None => {
+                    if command.name == "select"
+                        && let Some(other) = selected(client, &request)
+                    {
+                        map = other;
+                    }
+                    None
+                }
+            });
+        }
+        step
+    }
+
+    /// Executes the remaining commands, step by step.
+    fn execute_next(mut self, client: &mut Client) -> Outcome {
+        if let Some(queued) = self.left.front()
+            && self.watched.is_empty()
+            && accesses_all_keys(row(queued))
+        {
+            return self.run_alone(client);
+        }
+        if self.left.is_empty() && self.watched.is_empty() {
+            let answer = Answer::List(self.done);
+            return if self.closes { Outcome::Close(answer) } else { Outcome::Ready(answer) };
+        }
+        let step = self.next_step(client);
+        let watched: Vec<WatchedKey<'_>> = self
+            .watched
+            .iter()
+            .map(|(map, key, version)| WatchedKey { map: &map.name, key, version: *version })
+            .collect();
+        let started = if step.ops.is_empty() && watched.is_empty() {
+            Started::Now(Ok(Reply::List(Vec::new())))
+        } else {
+            let ops =
+                step.ops.iter().map(|(map, op)| MapOp { map: &map.name, op: op.clone() }).collect();
+            client.server.grid.transact(watched, ops, true)
+        };
+        let sources = step.sources;
+        self.watched.clear();
+        self.after_step(started, sources)
+    }
+
+    /// Executes a command that accesses all keys.
+    fn run_alone(mut self, client: &mut Client) -> Outcome {
+        let Some(queued) = self.left.pop_front() else { return self.execute_next(client) };
+        let (command, request) = (row(&queued), queued.request.as_request());
+        let outcome = admit(client, command, &request).and_then(|()| {
+            if self.bytes >= ANSWER_BYTES_MAX && command.is(Command::READ) {
+                return Err(OpError::AnswerTooLong.into());
+            }
+            run(client, command, &request)
+        });
+        let answer = await_answer(outcome.unwrap_or_else(Outcome::from));
+        Outcome::Continue(Box::pin(async move {
+            let answer = answer.await;
+            let next: Continuation = Box::new(move |client| {
+                if let Answer::Reply(reply) = &answer {
+                    self.bytes += bytes_of(reply);
+                }
+                self.done.push(answer);
+                self.execute_next(client)
+            });
+            next
+        }))
+    }
+
+    /// Continues after a step: collects its replies and executes the commands of the gateway.
+    fn after_step(mut self, started: Started, sources: Vec<Option<ReplySource>>) -> Outcome {
+        let commands: Vec<Queued> = self.left.drain(..sources.len()).collect();
+        Outcome::Continue(Box::pin(async move {
+            let reply = match started {
+                Started::Now(reply) => reply,
+                Started::Later(later) => later.await,
+            };
+            let next: Continuation = Box::new(move |client| {
+                let mut replies = match reply {
+                    Ok(Reply::List(replies)) => replies.into_iter(),
+                    Ok(_) => return Outcome::Ready(Err(OpError::Malformed).into()),
+                    Err(OpError::Changed) => return Outcome::Ready(Answer::Reply(Reply::NilList)),
+                    Err(error) if self.done.is_empty() => return Outcome::Ready(Err(error).into()),
+                    // Earlier steps have been executed: each command of this one reports its error.
+                    Err(error) => vec![Reply::Failed(error); commands.len()].into_iter(),
+                };
+                let mut outcomes = Vec::with_capacity(commands.len());
+                for (source, queued) in sources.into_iter().zip(commands) {
+                    outcomes.push(match source.unwrap_or(ReplySource::Local(queued)) {
+                        ReplySource::Grid(arguments, shape) => {
+                            let reply = replies.next().unwrap_or(Reply::Nil);
+                            self.bytes += bytes_of(&reply);
+                            Outcome::Ready(match shape {
+                                Some(shape) if !matches!(reply, Reply::Failed(_)) => {
+                                    shape(arguments, reply)
+                                }
+                                _ => Answer::Reply(reply),
+                            })
+                        }
+                        ReplySource::Failed(error) => error.into(),
+                        ReplySource::Local(queued) => {
+                            let outcome = run(client, row(&queued), &queued.request.as_request());
+                            let outcome = outcome.unwrap_or_else(Outcome::from);
+                            self.closes |= matches!(outcome, Outcome::Close(_));
+                            outcome
+                        }
+                    });
+                }
+                self.after_commands(client, outcomes)
+            });
+            next
+        }))
+    }
+
+    /// Continues once the commands of the gateway have completed.
+    fn after_commands(mut self, client: &mut Client, outcomes: Vec<Outcome>) -> Outcome {
+        if outcomes.iter().all(|outcome| matches!(outcome, Outcome::Ready(_) | Outcome::Close(_))) {
+            let now = |outcome| match outcome {
+                Outcome::Ready(answer) | Outcome::Close(answer) => answer,
+                _ => Answer::NIL,
+            };
+            self.done.extend(outcomes.into_iter().map(now));
+            return self.execute_next(client);
+        }
+        let answers = join_all(outcomes.into_iter().map(await_answer));
+        Outcome::Continue(Box::pin(async move {
+            self.done.extend(answers.await);
+            let next: Continuation = Box::new(move |client| self.execute_next(client));
+            next
+        }))
+    }
+}
+
+/// The map of the database that a `SELECT` names, if the number is valid.
+fn selected(client: &Client, request: &Request<'_>) -> Option<Arc<Map>> {
+    let number = std::str::from_utf8(request.get(1)?).ok()?.parse().ok()?;
+    (number < DATABASES).then(|| client.server.database(number).ok())?
+}
+
+/// Waits for the reply of a queued command. None of them needs a further step with the client.
+async fn await_answer(outcome: Outcome) -> Answer {
+    match outcome {
+        Outcome::Ready(answer) | Outcome::Close(answer) => answer,
+        Outcome::Pending(later) | Outcome::Barrier(later) | Outcome::Blocking(later) => later.await,
+        Outcome::Continue(_) | Outcome::WhenIdle(_) => Err(OpError::Malformed).into(),
+    }
+}

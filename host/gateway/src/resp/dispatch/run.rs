@@ -1,0 +1,129 @@
+//! Starts a command that was admitted: in the partitions of its keys, or in the gateway itself.
+
+use convoke_grid::op::{MapOp, Op};
+use convoke_grid::{Later, OpError, Reply, Started};
+
+use super::super::answer::{Answer, CommandError, Shape};
+use super::super::client::Client;
+use super::super::command::{Command, Handler};
+use super::super::commands::{blocking, multi_partition};
+use super::super::outcome::{Begun, Outcome};
+use super::super::request::{OwnedRequest, Request};
+use super::super::routing::{check_slot, one_partition};
+use super::table::TABLE;
+
+/// Starts a command that was admitted.
+pub(super) fn run(client: &mut Client, command: &'static Command, request: &Request<'_>) -> Begun {
+    let (op, shape) = match command.handler {
+        Handler::Local(handle) => return handle(client, request),
+        Handler::WithTable(handle) => return handle(client, &TABLE, request),
+        // It is never queued, so no transaction runs it.
+        Handler::Exec => return Err(CommandError::SYNTAX),
+        Handler::Blocking(parse, shape) => {
+            let (op, wait) = parse(request)?;
+            if is_transaction(client, &op)? {
+                return Ok(when_idle(command, request, move |client, op, arguments| {
+                    blocking::move_element(client, &op, wait, arguments, shape)
+                }));
+            }
+            return blocking::start(client, &op, wait, request.len(), shape);
+        }
+        Handler::Op(parse) => (parse(request)?, None),
+        Handler::Shaped(parse, shape) => (parse(request)?, Some(shape)),
+    };
+    if is_transaction(client, &op)? {
+        return Ok(when_idle(command, request, move |client, op, arguments| {
+            let op = MapOp { map: &client.map.name, op };
+            let started = client.server.grid.transact(Vec::new(), vec![op], false);
+            StartedOp::SinglePartition(started).outcome(arguments, shape)
+        }));
+    }
+    Ok(start(client, &op)?.outcome(request.len(), shape))
+}
+
+/// Whether an operation must be a transaction over several partitions.
+fn is_transaction(client: &Client, op: &Op<'_>) -> Result<bool, CommandError> {
+    let server = &client.server;
+    match op {
+        Op::Several(several)
+            if !server.settings.redis_cluster && multi_partition::is_one_step(several) =>
+        {
+            Ok(one_partition(&server.grid, &op.keys())?.is_none())
+        }
+        _ => Ok(false),
+    }
+}
+
+/// Starts a command once the client's earlier commands are answered.
+fn when_idle(
+    command: &'static Command,
+    request: &Request<'_>,
+    begin: impl FnOnce(&mut Client, Op<'_>, usize) -> Outcome + Send + 'static,
+) -> Outcome {
+    let request = OwnedRequest::from(request);
+    Outcome::WhenIdle(Box::new(move |client| {
+        let request = request.as_request();
+        let parsed = match command.handler {
+            Handler::Op(parse) | Handler::Shaped(parse, _) => parse(&request),
+            Handler::Blocking(parse, _) => parse(&request).map(|(op, _)| op),
+            Handler::Local(_) | Handler::WithTable(_) | Handler::Exec => Err(CommandError::SYNTAX),
+        };
+        match parsed {
+            Ok(op) => begin(client, op, request.len()),
+            Err(error) => error.into(),
+        }
+    }))
+}
+
+/// An operation in progress.
+enum StartedOp {
+    /// In one partition, where it is atomic.
+    SinglePartition(Started),
+    /// In several partitions; its error says how much was done.
+    MultiPartition(Later<Result<Reply, CommandError>>),
+}
+
+impl StartedOp {
+    /// The outcome of a command that consists of this operation.
+    fn outcome(self, arguments: usize, shape: Option<Shape>) -> Outcome {
+        let shaped = move |reply: Reply| match shape {
+            Some(shape) => shape(arguments, reply),
+            None => Answer::Reply(reply),
+        };
+        let one = move |reply: Result<Reply, OpError>| match reply {
+            Ok(reply) => shaped(reply),
+            Err(error) => Err(error).into(),
+        };
+        match self {
+            Self::SinglePartition(Started::Now(reply)) => Outcome::Ready(one(reply)),
+            Self::SinglePartition(Started::Later(later)) => {
+                Outcome::Pending(Box::pin(async move { one(later.await) }))
+            }
+            Self::MultiPartition(later) => {
+                Outcome::Pending(Box::pin(
+                    async move { later.await.map_or_else(Answer::from, shaped) },
+                ))
+            }
+        }
+    }
+}
+
+/// Starts an operation in the partitions of its keys.
+fn start(client: &Client, op: &Op<'_>) -> Result<StartedOp, CommandError> {
+    let server = &client.server;
+    let grid = &server.grid;
+    if let Op::Key(key, _) = op {
+        if server.settings.redis_cluster {
+            check_slot(server, [*key])?;
+        }
+        return Ok(StartedOp::SinglePartition(grid.start(&client.map, grid.partition_of(key), op)));
+    }
+    let keys = op.keys();
+    if server.settings.redis_cluster {
+        check_slot(server, keys.iter().copied())?;
+    }
+    match one_partition(grid, &keys)? {
+        Some(partition) => Ok(StartedOp::SinglePartition(grid.start(&client.map, partition, op))),
+        None => multi_partition::start(server, &client.map, op).map(StartedOp::MultiPartition),
+    }
+}

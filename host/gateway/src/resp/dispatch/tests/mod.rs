@@ -1,0 +1,5 @@
+//! Tests of commands as clients see them.
+
+mod busy;
+mod permissions;
+mod transactions;
