@@ -5,11 +5,11 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
+use convoke_fetch::Digest;
 use tokio::sync::{mpsc, watch};
 use wasmtime::Engine;
 use wasmtime::component::{InstancePre, Linker};
 
-use crate::Digest;
 use crate::backend::{Backend, Fakes};
 use crate::beacon::BeaconCiphers;
 use crate::bindings::announcer::AnnouncerExportIndices;

@@ -5,13 +5,13 @@ mod wasi;
 
 use std::fmt;
 
+use convoke_text::escaped;
 use semver::Version;
 use wasmtime::component::Component;
 use wasmtime::component::types::ComponentItem;
 
 use crate::capability::{self, Capability, Grant};
 use crate::grant::Grants;
-use crate::text::one_line;
 
 /// The export that makes a component a mode, at the version that this host supports.
 pub(crate) const STRATEGY: &str = "convoke:discovery/strategy@0.1.0";
@@ -208,7 +208,7 @@ fn is_types_only(engine: &wasmtime::Engine, item: &ComponentItem) -> bool {
 }
 
 fn classify(name: &str, grants: &Grants) -> Result<&'static Capability, ImportProblem> {
-    let shown = || one_line(name, 200);
+    let shown = || escaped(name, 200);
     let (interface, theirs) = split(name);
     let Some(capability) = capability::TABLE.iter().find(|known| known.interface == interface)
     else {

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use convoke_text::escaped;
 use tokio::time::Instant;
 use tokio::time::error::Elapsed;
 use wasmtime::{ResourceLimiter, Store, Trap, UpdateDeadline, WasmBacktrace};
@@ -19,7 +20,6 @@ use crate::host::LoadedMode;
 use crate::limits;
 use crate::meter::Meter;
 use crate::mode::LocalMember;
-use crate::text::one_line;
 use crate::ticker::Ticker;
 
 /// Computing time of one call.
@@ -286,13 +286,13 @@ fn trap(error: &wasmtime::Error) -> CallError {
             .iter()
             .take(limits::BACKTRACE_FRAMES_MAX)
             .map(|frame| match frame.func_name() {
-                Some(name) => one_line(name, 120),
+                Some(name) => escaped(name, 120),
                 None => format!("function {}", frame.func_index()),
             })
             .collect()
     });
     let message = message.trim_start_matches("wasm trap: ");
-    CallError::Trap { message: one_line(message, limits::LINE_BYTES_MAX), backtrace }
+    CallError::Trap { message: escaped(message, limits::LINE_BYTES_MAX), backtrace }
 }
 
 /// Limits memory and tables of one instance, and records whether a limit was hit.

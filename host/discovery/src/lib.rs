@@ -26,7 +26,6 @@ mod beacon;
 mod bindings;
 mod candidate;
 mod capability;
-mod digest;
 mod engine;
 mod grant;
 mod host;
@@ -43,7 +42,6 @@ mod prober;
 mod reload;
 mod source;
 mod supervisor;
-mod text;
 mod thread;
 mod ticker;
 mod zone;
@@ -56,8 +54,7 @@ pub use beacon::{BeaconCipher, BeaconCiphers, BeaconRejection};
 pub use candidate::{Candidate, DropReason, Dropped, Problem, Snapshot};
 pub use capability::Rehearsal;
 pub use capability::multicast::MulticastCounters;
-pub use convoke_fetch::{Reference, ReferenceError};
-pub use digest::{Digest, DigestError};
+pub use convoke_fetch::{Digest, DigestError, Reference, ReferenceError};
 pub use engine::{EngineError, precompile, precompiled_for};
 pub use grant::{
     DnsGrants, DnsServer, GrantError, Grants, HttpGrant, HttpScheme, KubernetesAccess,

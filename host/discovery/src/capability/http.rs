@@ -6,6 +6,7 @@
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
+use convoke_text::escaped;
 use http_body_util::{BodyExt as _, Limited};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::connect::HttpConnector;
@@ -28,7 +29,6 @@ use super::{Grant, Mode};
 use crate::grant::{HttpScheme, address_of, is_localhost};
 use crate::instance::State;
 use crate::limits;
-use crate::text::one_line;
 
 pub(crate) const GRANT: Grant = Grant {
     is_granted: |grants| !grants.http.is_empty(),
@@ -61,7 +61,7 @@ fn error_code(
         Error::Hyper(error) if error.is_timeout() => ErrorCode::ConnectionReadTimeout,
         Error::Hyper(error) if error.is_parse() => ErrorCode::HttpProtocolError,
         Error::Hyper(_) => ErrorCode::HttpResponseIncomplete,
-        other => ErrorCode::InternalError(Some(one_line(&other.to_string(), 300))),
+        other => ErrorCode::InternalError(Some(escaped(&other.to_string(), 300))),
     }),))
 }
 
@@ -228,7 +228,7 @@ fn admit(mode: &Mode, request: &http::Request<WasiBody>) -> Result<OwnedSemaphor
         _ => return Err(Error::HttpProtocolError),
     };
     let authority = uri.authority().ok_or(Error::HttpRequestUriInvalid)?;
-    let host = one_line(authority.host(), 253);
+    let host = escaped(authority.host(), 253);
     if authority.as_str().contains('@') || host.is_empty() || host != authority.host() {
         return Err(Error::HttpRequestUriInvalid);
     }
@@ -243,7 +243,7 @@ fn admit(mode: &Mode, request: &http::Request<WasiBody>) -> Result<OwnedSemaphor
     mode.called(format_args!(
         "http: {} {scheme}://{authority}{}",
         request.method(),
-        one_line(uri.path(), 200)
+        escaped(uri.path(), 200)
     ));
     let too_many = || Error::ConnectionLimitReached;
     let permit = Arc::clone(&mode.requests.at_once).try_acquire_owned().map_err(|_| too_many())?;
@@ -278,7 +278,7 @@ pub(crate) fn rehearse(mode: &Mode, text: &str) {
             let Ok(place) = place.parse::<http::uri::Authority>() else { continue };
             let port = place.port_u16().unwrap_or(scheme.default_port());
             if port != 0 && !place.host().is_empty() {
-                is_granted(mode, scheme, &one_line(place.host(), 253), port);
+                is_granted(mode, scheme, &escaped(place.host(), 253), port);
             }
         }
     }
@@ -298,7 +298,7 @@ fn warn_resolves_to_local(mode: &Mode, uri: &http::Uri, local: &ResolvesToLocal)
     let scheme =
         if uri.scheme_str() == Some("https") { HttpScheme::Https } else { HttpScheme::Http };
     let port = uri.port_u16().unwrap_or(scheme.default_port());
-    let name = shown(scheme, &one_line(uri.host().unwrap_or_default(), 253), port);
+    let name = shown(scheme, &escaped(uri.host().unwrap_or_default(), 253), port);
     let address = match local.ip {
         std::net::IpAddr::V4(ip) => shown(scheme, &ip.to_string(), port),
         std::net::IpAddr::V6(ip) => shown(scheme, &format!("[{ip}]"), port),
@@ -386,5 +386,5 @@ fn error_code_of(error: &ClientError) -> Error {
         words = format!("{words}: {error}");
         cause = error.source();
     }
-    Error::InternalError(Some(one_line(&words, 300)))
+    Error::InternalError(Some(escaped(&words, 300)))
 }

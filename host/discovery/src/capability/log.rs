@@ -4,12 +4,12 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
+use convoke_text::escaped;
 use wasmtime::component::HasSelf;
 
 use super::{Capability, Context};
 use crate::bindings::imports::convoke::host::log::{self, Level};
 use crate::limits;
-use crate::text::one_line;
 
 pub(crate) const CAPABILITY: Capability = Capability {
     interface: "convoke:host/log",
@@ -74,14 +74,14 @@ fn write(level: Level, mode: &str, line: &str) {
 /// Formats a message and its fields as one line of bounded length: `found a member
 /// address="10.0.0.1"`.
 fn line(message: &str, fields: &[(String, String)]) -> String {
-    let mut line = one_line(message, limits::LINE_BYTES_MAX);
+    let mut line = escaped(message, limits::LINE_BYTES_MAX);
     for (at, (key, value)) in fields.iter().enumerate() {
         let room = limits::LINE_BYTES_MAX.saturating_sub(line.len());
         if at == limits::LOG_FIELDS_MAX || room < key.len().saturating_add(value.len()) {
             let _ = write!(line, " … ({} more fields)", fields.len() - at);
             break;
         }
-        let _ = write!(line, " {}={value:?}", one_line(key, room));
+        let _ = write!(line, " {}={value:?}", escaped(key, room));
     }
     line
 }

@@ -4,6 +4,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
+use convoke_text::{HostPort, escaped};
 use futures_util::stream::{self, StreamExt as _};
 use tokio::time::{Instant, timeout, timeout_at};
 use wasmtime::component::{HasSelf, Linker};
@@ -15,7 +16,6 @@ use crate::bindings::imports::convoke::host::probe::{self, Outcome, Peer, Place,
 use crate::limits;
 use crate::names::is_dns_name;
 use crate::prober::Probed;
-use crate::text::one_line;
 
 pub(crate) const CAPABILITY: Capability = Capability {
     interface: "convoke:host/probe",
@@ -79,8 +79,7 @@ impl probe::Host for Context {
 
 /// A target, written as in a grant.
 fn shown(target: &Target) -> String {
-    let Target { host, port } = target;
-    if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
+    HostPort::join(&target.host, target.port)
 }
 
 fn is_sound(target: &Target) -> bool {
@@ -181,10 +180,10 @@ async fn resolve(mode: &Mode, target: &Target, until: Instant) -> Result<Vec<Soc
         (Ok(Some(found)), _) => found,
         (_, Ok(Ok(found))) => found.addresses,
         (_, Ok(Err(error @ LookupError::Negative(_)))) => {
-            return Err(Outcome::Unresolved(one_line(&error.to_string(), ERROR_BYTES_MAX)));
+            return Err(Outcome::Unresolved(escaped(&error.to_string(), ERROR_BYTES_MAX)));
         }
         (_, Ok(Err(error))) => {
-            let why = one_line(&error.to_string(), ERROR_BYTES_MAX);
+            let why = escaped(&error.to_string(), ERROR_BYTES_MAX);
             return Err(Outcome::Other(format!("its name cannot be resolved: {why}")));
         }
         (_, Err(_)) => {

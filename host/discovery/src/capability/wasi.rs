@@ -7,6 +7,7 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context as TaskContext, Poll};
 
+use convoke_text::escaped;
 use tokio::io::AsyncWrite;
 use tokio::time::Instant;
 use wasmtime::component::{Linker, Resource};
@@ -18,7 +19,6 @@ use wasmtime_wasi_http::{WasiHttpCtxView, WasiHttpView};
 use super::log;
 use crate::instance::State;
 use crate::limits;
-use crate::text::one_line;
 
 /// Links the WASI interfaces that a component was found to import; see [`crate::imports`].
 pub(crate) fn link(linker: &mut Linker<State>, http: bool, inert: bool) -> wasmtime::Result<()> {
@@ -46,7 +46,7 @@ fn to_debug_string(
     (error,): (Resource<Error>,),
 ) -> wasmtime::Result<(String,)> {
     let error = WasiView::ctx(store.data_mut()).table.get(&error)?;
-    Ok((one_line(&format!("{error:#}"), limits::PRINTED_LINE_BYTES_MAX),))
+    Ok((escaped(&format!("{error:#}"), limits::PRINTED_LINE_BYTES_MAX),))
 }
 
 /// A WASI context without access to the system; output goes to the log of `mode`.
@@ -134,7 +134,7 @@ impl Lines {
 
     fn log(&self, line: &[u8]) {
         let text = String::from_utf8_lossy(line);
-        let text = one_line(text.trim_end(), limits::PRINTED_LINE_BYTES_MAX);
+        let text = escaped(text.trim_end(), limits::PRINTED_LINE_BYTES_MAX);
         if text.is_empty() || !self.budget.take() {
             return;
         }

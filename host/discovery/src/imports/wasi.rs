@@ -1,11 +1,11 @@
 //! Which WASI interfaces a component gets, and the grant that each of them needs.
 
+use convoke_text::escaped;
 use semver::Version;
 
 use super::{ImportProblem, Links, split, version_problem};
 use crate::capability::http;
 use crate::grant::Grants;
-use crate::text::one_line;
 
 /// HTTP requests: they need the grant `http`.
 const HTTP: &[&str] = &["wasi:http/outgoing-handler", "wasi:http/types"];
@@ -55,11 +55,11 @@ pub(super) fn inspect(imported: &[&str], grants: &Grants, links: &mut Links) -> 
         let (interface, theirs) = split(name);
         let is = |list: &[&str]| list.contains(&interface);
         if !is(HTTP) && !is(SHARED) && !is(INERT) {
-            problems.push(ImportProblem::OtherWasi(one_line(name, 200)));
+            problems.push(ImportProblem::OtherWasi(escaped(name, 200)));
             continue;
         }
         let Some(theirs) = theirs else {
-            problems.push(ImportProblem::OtherWasi(one_line(name, 200)));
+            problems.push(ImportProblem::OtherWasi(escaped(name, 200)));
             continue;
         };
         if let Some(problem) = version_problem("it imports", interface, &theirs, &host_version()) {
@@ -76,7 +76,7 @@ pub(super) fn inspect(imported: &[&str], grants: &Grants, links: &mut Links) -> 
         match (http::GRANT.is_granted)(grants) {
             true => links.http = true,
             false => problems.push(ImportProblem::NotGranted {
-                import: one_line(name, 200),
+                import: escaped(name, 200),
                 capability: http::GRANT.capability,
                 example: http::GRANT.example,
             }),
@@ -88,7 +88,7 @@ pub(super) fn inspect(imported: &[&str], grants: &Grants, links: &mut Links) -> 
         match grants.inert_wasi {
             true => links.inert_wasi = true,
             false => problems
-                .push(ImportProblem::Wasi { first: one_line(first, 200), others: inert.len() - 1 }),
+                .push(ImportProblem::Wasi { first: escaped(first, 200), others: inert.len() - 1 }),
         }
     }
     problems

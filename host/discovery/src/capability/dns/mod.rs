@@ -15,6 +15,7 @@ mod tests;
 
 use std::time::Duration;
 
+use convoke_text::escaped;
 use futures_util::stream::{self, StreamExt as _};
 use tokio::time::Instant;
 use wasmtime::component::{HasSelf, Linker};
@@ -22,7 +23,6 @@ use wasmtime::component::{HasSelf, Linker};
 use super::{Capability, Context, Grant, Mode};
 use crate::bindings::imports::convoke::host::dns::{self, Addresses, DnsError, Place, Service};
 use crate::limits;
-use crate::text::one_line;
 pub(crate) use lookup_error::LookupError;
 use resolver::Resolver;
 pub(crate) use system::Resolvers;
@@ -163,7 +163,7 @@ impl Context {
 
 /// Names for one log line, cut at 300 bytes.
 fn shown(names: &[String]) -> String {
-    one_line(&names.join(", "), 300)
+    escaped(&names.join(", "), 300)
 }
 
 /// Checks that this name is valid, granted, and within the limit of one call.
@@ -191,7 +191,7 @@ fn to_wit(mode: &Mode, name: &str, error: LookupError) -> DnsError {
     }
     mode.dns.failures.forget(name);
     match error {
-        LookupError::Temporary(why) => DnsError::Temporary(one_line(&why, ERROR_BYTES_MAX)),
-        other => DnsError::Other(one_line(&other.to_string(), ERROR_BYTES_MAX)),
+        LookupError::Temporary(why) => DnsError::Temporary(escaped(&why, ERROR_BYTES_MAX)),
+        other => DnsError::Other(escaped(&other.to_string(), ERROR_BYTES_MAX)),
     }
 }
