@@ -20,7 +20,6 @@
 //! untrusted hint that the caller has to verify. Beacons are encrypted by the [`BeaconCipher`],
 //! and handshakes made by the [`Prober`], which the binary provides.
 
-mod back_off;
 mod backend;
 mod beacon;
 mod bindings;
@@ -40,6 +39,7 @@ mod names;
 mod precompiled;
 mod prober;
 mod reload;
+pub mod schedule;
 mod source;
 mod supervisor;
 mod thread;

@@ -8,12 +8,12 @@ use std::time::{Duration, SystemTime};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
-use crate::back_off;
 use crate::candidate::{Problem, Snapshot};
 use crate::host::{DiscoveryHost, LoadedMode};
 use crate::instance::{CallError, Instance};
 use crate::limits;
 use crate::mode::LocalMember;
+use crate::schedule::BackOff;
 
 /// Identifies the version of a file without reading it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -155,7 +155,6 @@ impl Watcher {
         };
         let local = loaded.mode.local_addresses.borrow().of(&self.local);
         let mut instance = Instance::open(&loaded, &local).await.map_err(describe)?;
-        let bounds = (limits::PROBLEM_BACK_OFF_MS_MIN, limits::PROBLEM_BACK_OFF_MS_MAX);
         let mut failed = 0;
         loop {
             let looked = instance.discover().await.and_then(|snapshot| match snapshot.doubt {
@@ -169,7 +168,7 @@ impl Watcher {
                 Err(CallError::Problem(Problem::Temporary(_) | Problem::Failed(_)))
                     if failed < limits::TRIAL_LOOKS_MAX =>
                 {
-                    tokio::time::sleep(back_off::after(failed, bounds)).await;
+                    tokio::time::sleep(BackOff::PROBLEM.jittered(failed)).await;
                     failed += 1;
                 }
                 Err(error) => return Err(describe(error)),
