@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use crate::bindings::types;
 use crate::limits;
-use crate::mode::LocalMember;
+use crate::member::LocalMember;
 use crate::zone::interface_index;
 
 /// An address at which a member may be listening. Untrusted: a handshake has to confirm it.
@@ -304,7 +304,7 @@ mod tests {
     use super::{DropReason, Snapshot, vet};
     use crate::bindings::types;
     use crate::limits;
-    use crate::mode::LocalMember;
+    use crate::member::LocalMember;
     use proptest::prelude::*;
 
     fn local() -> LocalMember {

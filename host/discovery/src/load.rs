@@ -11,8 +11,8 @@ use tokio::sync::Semaphore;
 use wasmtime::component::Component;
 use wasmtime::{Engine, Precompiled};
 
+use crate::file_version::FileVersion;
 use crate::imports::Unlinkable;
-use crate::reload::FileVersion;
 use crate::source::Source;
 use crate::{limits, precompiled};
 

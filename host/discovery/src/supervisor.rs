@@ -12,11 +12,12 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use crate::candidate::{Problem, Snapshot};
-use crate::capability::{Mode, Phase};
-use crate::host::{DiscoveryHost, LoadedMode, LocalAddresses};
+use crate::capability::mode::{Mode, Phase};
 use crate::instance::{CallError, Instance};
 use crate::limits;
-use crate::mode::{LocalMember, ModeEvent, ModeState, ModeStatus, SnapshotStatus};
+use crate::link::{LoadedMode, ModeLinker};
+use crate::member::{LocalAddresses, LocalMember};
+use crate::mode::{ModeEvent, ModeState, ModeStatus, SnapshotStatus};
 use crate::reload::{NewVersion, Watch};
 use crate::schedule::{self, BackOff};
 use crate::thread::ModeThread;
@@ -60,7 +61,8 @@ impl Drop for ModeHandle {
 }
 
 pub(crate) fn start(
-    host: &DiscoveryHost,
+    linker: &ModeLinker,
+    thread: Option<Arc<ModeThread>>,
     loaded: LoadedMode,
     local: LocalMember,
     events: mpsc::Sender<ModeEvent>,
@@ -78,12 +80,11 @@ pub(crate) fn start(
         last_problem: None,
         last_trap: None,
         restarts: 0,
-        multicast: mode.multicast.read(),
+        multicast: loaded.shared.multicast.read(),
     });
     let receiver = status.subscribe();
     let phase = mode.phase();
     let local_addresses = mode.local_addresses.clone();
-    let host = host.clone();
     let supervisor = Supervisor {
         local_addresses,
         loaded,
@@ -95,9 +96,8 @@ pub(crate) fn start(
         announcement: Announcement::NotTried,
         new_versions: None,
     };
-    let thread = host.thread.clone();
     let runtime = thread.as_ref().map_or_else(Handle::current, |thread| thread.handle());
-    let task = runtime.spawn(supervisor.run(host));
+    let task = runtime.spawn(supervisor.run(linker.clone()));
     ModeHandle { mode, status: receiver, task, _thread: thread }
 }
 
@@ -159,8 +159,8 @@ enum End {
 }
 
 impl Supervisor {
-    async fn run(mut self, host: DiscoveryHost) {
-        self.new_versions = Watch::start(&host, &self.loaded, &self.local);
+    async fn run(mut self, linker: ModeLinker) {
+        self.new_versions = Watch::start(&linker, &self.loaded, &self.local);
         let mut ready = None;
         loop {
             let end = match self.live(ready.take()).await {
@@ -462,7 +462,7 @@ impl Supervisor {
     }
 
     fn set_state(&self, state: ModeState) {
-        let multicast = self.loaded.mode.multicast.read();
+        let multicast = self.loaded.shared.multicast.read();
         self.status.send_modify(|status| {
             status.state = state;
             status.multicast = multicast;

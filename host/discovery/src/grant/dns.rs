@@ -6,7 +6,7 @@ use std::net::IpAddr;
 
 use convoke_text::HostPort;
 
-use super::GrantError;
+use super::error::GrantError;
 use crate::limits;
 use crate::names::is_dns_name;
 

@@ -11,7 +11,7 @@ use std::fmt;
 use std::net::{IpAddr, Ipv6Addr};
 use std::str::FromStr;
 
-use super::GrantError;
+use super::error::GrantError;
 use crate::names::is_dns_name;
 
 const FORM: &str = "not a server; expected \"https://consul.example:8501\", \"http://10.0.0.5:8500\", \"https://*.shop.example\" for every name below, or \"https://*\" for every host; the port * covers every port, and without a port the scheme's default port is covered";

@@ -6,7 +6,7 @@ use std::str::FromStr;
 
 use convoke_text::HostPort;
 
-use super::GrantError;
+use super::error::GrantError;
 
 /// One multicast group, with one port or every port.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -8,7 +8,7 @@ use std::str::FromStr;
 use convoke_text::HostPort;
 use ipnet::IpNet;
 
-use super::GrantError;
+use super::error::GrantError;
 
 /// A host pattern and a range of ports.
 #[derive(Clone, Debug, PartialEq, Eq)]

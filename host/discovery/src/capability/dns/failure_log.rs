@@ -5,8 +5,8 @@ use std::sync::{Mutex, PoisonError};
 
 use convoke_text::escaped;
 
-use super::lookup_error::{NegativeAnswer, Unusable};
 use crate::limits;
+use crate::lookup::{NegativeAnswer, Unusable};
 
 /// Unusable records of one service listed in one log line.
 const SHOWN_MAX: usize = 5;
