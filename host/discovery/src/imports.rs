@@ -70,8 +70,7 @@ fn complete(grants: &mut Grants, problems: &[ImportProblem]) -> bool {
     for problem in problems {
         if let ImportProblem::NotGranted { capability, example, .. } = problem {
             lacks = true;
-            let all = capability::TABLE.iter().filter_map(|known| known.grant);
-            let mut all = all.chain([capability::http::GRANT]);
+            let mut all = capability::grants();
             if !all.any(|known| known.capability == *capability && (known.is_granted)(grants)) {
                 // The example patterns are valid.
                 let _ = grants.add(capability, example);
@@ -84,17 +83,12 @@ fn complete(grants: &mut Grants, problems: &[ImportProblem]) -> bool {
 /// An example grant of each capability, so that only imports that can never be granted remain
 /// as problems.
 pub(crate) fn everything() -> Grants {
-    let some: [(&str, &[&str]); 6] = [
-        ("dns", &["*"]),
-        ("http", &["https://*"]),
-        ("kubernetes", &["."]),
-        ("multicast", &["224.2.2.4:2904"]),
-        ("probe", &["*:*"]),
-        ("store", &["1KiB"]),
-    ];
-    // All of them are valid; a test checks that.
-    let granted = Grants::parse(some).unwrap_or_default();
-    Grants { inert_wasi: true, ..granted }
+    let mut grants = Grants { inert_wasi: true, ..Grants::default() };
+    for grant in capability::grants() {
+        // The examples are valid; a test checks that.
+        let _ = grants.add(grant.capability, grant.example);
+    }
+    grants
 }
 
 /// The interfaces that a component is linked with.

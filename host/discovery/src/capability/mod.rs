@@ -110,6 +110,11 @@ pub(crate) fn names() -> String {
     TABLE.iter().map(|capability| capability.interface).collect::<Vec<_>>().join(", ")
 }
 
+/// Every grant of a capability: those of [`TABLE`], and that of `wasi:http`.
+pub(crate) fn grants() -> impl Iterator<Item = Grant> {
+    TABLE.iter().filter_map(|capability| capability.grant).chain([http::GRANT])
+}
+
 /// The data of the store of one instance.
 pub(crate) struct State {
     pub(crate) caller: Caller,
