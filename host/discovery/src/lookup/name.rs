@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use crate::names::is_dns_name;
 
 /// Whether `text` is a DNS name, with or without its final dot, and not an IP address.
-pub(super) fn is_name(text: &str) -> bool {
+pub(crate) fn is_name(text: &str) -> bool {
     let name = text.strip_suffix('.').unwrap_or(text);
     is_dns_name(name) && name.parse::<IpAddr>().is_err()
 }

@@ -26,7 +26,6 @@ const LOCAL_SERVER: DnsServer =
 #[derive(Debug, Default)]
 pub(crate) struct Resolvers {
     current: Mutex<Option<(FileVersions, Arc<Resolver>)>>,
-    pub(super) failures: super::failure_log::FailureLog,
 }
 
 /// The last modification and length in bytes of `resolv.conf` and `hosts`.

@@ -126,7 +126,7 @@ impl Resolver {
 
     /// SRV records of `name`, and the addresses of their hosts. A target of `.` means that the
     /// service is not available (RFC 2782).
-    pub(super) async fn service(&self, name: &str, until: Instant) -> Result<Service, LookupError> {
+    pub(crate) async fn service(&self, name: &str, until: Instant) -> Result<Service, LookupError> {
         let ask = |name: Name| {
             verified(move |set| self.records(name.clone(), RecordType::SRV, set, until))
         };

@@ -21,7 +21,7 @@ pub(crate) struct NegativeAnswer {
     /// The name that the answer is about, if the name that was asked for is an alias of it.
     pub(super) alias: Option<String>,
     /// The server that gave the answer.
-    pub(super) server: String,
+    pub(crate) server: String,
     /// A server that is listed before `server` was backed off and has not been queried.
     pub(super) unsure: bool,
 }

@@ -1,9 +1,11 @@
-//! The digest that an operator configures for a mode: `sha256:` and 64 hexadecimal digits.
+//! The digest of a component or a manifest: `sha256:` and 64 hexadecimal digits.
 
 use std::fmt;
 use std::str::FromStr;
 
-/// The SHA-256 digest of a component file.
+use data_encoding::{HEXLOWER, HEXLOWER_PERMISSIVE};
+
+/// A SHA-256 digest. Parses digits in either case, and displays them in lower case.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Digest([u8; 32]);
 
@@ -24,17 +26,16 @@ pub enum DigestError {
 }
 
 impl Digest {
-    /// The 32 bytes of the digest.
-    pub(crate) fn sha256(self) -> [u8; 32] {
-        self.0
-    }
-
     /// The digest of `bytes`.
     pub fn of(bytes: &[u8]) -> Self {
-        let digest = ring::digest::digest(&ring::digest::SHA256, bytes);
-        let mut sha256 = [0; 32];
-        sha256.copy_from_slice(digest.as_ref());
-        Self(sha256)
+        let mut hasher = Hasher::new();
+        hasher.update(bytes);
+        hasher.finish()
+    }
+
+    /// The 64 digits in lower case.
+    pub(crate) fn digits(self) -> String {
+        HEXLOWER.encode(&self.0)
     }
 }
 
@@ -48,29 +49,40 @@ impl FromStr for Digest {
         if let Some(c) = digits.chars().find(|c| !c.is_ascii_hexdigit()) {
             return Err(DigestError::Character(text.to_owned(), c));
         }
-        if digits.len() != 64 {
-            return Err(DigestError::Length(text.to_owned(), digits.len()));
-        }
-        let nibbles: Vec<u8> =
-            digits.chars().filter_map(|c| c.to_digit(16)).map(|digit| digit as u8).collect();
-        let mut sha256 = [0; 32];
-        for (byte, pair) in sha256.iter_mut().zip(nibbles.chunks(2)) {
-            *byte = pair[0] << 4 | pair[1];
-        }
-        Ok(Self(sha256))
+        let bytes = HEXLOWER_PERMISSIVE.decode(digits.as_bytes()).unwrap_or_default();
+        let sha256 = <[u8; 32]>::try_from(bytes);
+        sha256.map(Self).map_err(|_| DigestError::Length(text.to_owned(), digits.len()))
     }
 }
 
 impl fmt::Display for Digest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("sha256:")?;
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+        write!(f, "sha256:{}", HEXLOWER.encode_display(&self.0))
     }
 }
 
 impl fmt::Debug for Digest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)
+    }
+}
+
+/// Computes a digest incrementally.
+pub(crate) struct Hasher(ring::digest::Context);
+
+impl Hasher {
+    pub(crate) fn new() -> Self {
+        Self(ring::digest::Context::new(&ring::digest::SHA256))
+    }
+
+    pub(crate) fn update(&mut self, bytes: &[u8]) {
+        self.0.update(bytes);
+    }
+
+    pub(crate) fn finish(self) -> Digest {
+        let mut sha256 = [0; 32];
+        sha256.copy_from_slice(self.0.finish().as_ref());
+        Digest(sha256)
     }
 }
 
@@ -84,6 +96,7 @@ mod tests {
     fn a_digest_round_trips_through_its_text() {
         assert_eq!(Digest::of(b"").to_string(), EMPTY);
         assert_eq!(EMPTY.parse(), Ok(Digest::of(b"")));
+        assert_eq!(format!("sha256:{}", Digest::of(b"").digits()), EMPTY);
         assert_eq!(EMPTY.to_uppercase().replace("SHA256", "sha256").parse(), Ok(Digest::of(b"")));
     }
 
@@ -94,13 +107,18 @@ mod tests {
             refused("md5:00"),
             "digest \"md5:00\" does not start with \"sha256:\"; no other algorithm is supported"
         );
-        assert_eq!(
-            refused("sha256:00"),
-            "digest \"sha256:00\" has 2 characters after \"sha256:\"; expected 64 hexadecimal digits, as sha256sum prints them"
-        );
-        assert_eq!(
-            "sha256:0g".parse::<Digest>(),
-            Err(DigestError::Character("sha256:0g".into(), 'g'))
-        );
+        for (digits, number) in [("", 0), ("00", 2), ("000", 3), (&*"0".repeat(66), 66)] {
+            let text = format!("sha256:{digits}");
+            assert_eq!(
+                refused(&text),
+                format!(
+                    "digest {text:?} has {number} characters after \"sha256:\"; expected 64 hexadecimal digits, as sha256sum prints them"
+                )
+            );
+        }
+        for (digits, c) in [("0g", 'g'), (&*"é".repeat(32), 'é')] {
+            let text = format!("sha256:{digits}");
+            assert_eq!(text.parse::<Digest>(), Err(DigestError::Character(text, c)));
+        }
     }
 }
