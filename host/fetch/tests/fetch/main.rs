@@ -28,7 +28,7 @@ fn digest(bytes: &[u8]) -> [u8; 32] {
 }
 
 /// The digest as registries write it.
-fn named(bytes: &[u8]) -> String {
+fn digest_text(bytes: &[u8]) -> String {
     let digits: String = digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect();
     format!("sha256:{digits}")
 }
