@@ -23,14 +23,14 @@ fn limits() -> Limits {
 }
 
 /// The digest as registries write it.
-fn named(bytes: &[u8]) -> String {
+fn digest_text(bytes: &[u8]) -> String {
     let digest = ring::digest::digest(&ring::digest::SHA256, bytes);
     let digits: String = digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
     format!("sha256:{digits}")
 }
 
 fn digest(bytes: &[u8]) -> Digest {
-    named(bytes).parse().expect("a digest")
+    digest_text(bytes).parse().expect("a digest")
 }
 
 /// Fetches [`BYTES`] without a cache.

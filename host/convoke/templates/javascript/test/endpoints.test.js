@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
 
-import { PLACES_MAX, read } from '../src/places.js';
+import { ENDPOINTS_MAX, parse } from '../src/endpoints.js';
 
 test('addresses with and without a port', () => {
-  assert.deepEqual(read('10.0.0.5, 10.0.0.5:6900,[fd00::5]:6901,[fd00::5],FD00:0::6,10.0.0.5'), [
+  assert.deepEqual(parse('10.0.0.5, 10.0.0.5:6900,[fd00::5]:6901,[fd00::5],FD00:0::6,10.0.0.5'), [
     { address: '10.0.0.5' },
     { address: '10.0.0.5', port: 6900 },
     { address: 'fd00::5', port: 6901 },
@@ -13,7 +13,7 @@ test('addresses with and without a port', () => {
   ]);
 });
 
-test('what is no place is refused, the value first', () => {
+test('an invalid address is rejected, with the value first', () => {
   const cases = [
     ['', 'has no IP address'],
     ['db.example:6900', 'has no IP address'],
@@ -31,13 +31,13 @@ test('what is no place is refused, the value first', () => {
     ['[fd00::5]:x', 'has no port'],
   ];
   for (const [wrong, why] of cases) {
-    assert.throws(() => read(`10.0.0.1,${wrong}`), ({ message }) => {
+    assert.throws(() => parse(`10.0.0.1,${wrong}`), ({ message }) => {
       assert.ok(message.startsWith(`"${wrong}" ${why}`), message);
       return true;
     });
   }
 });
 
-test('a list has an end', () => {
-  assert.throws(() => read(Array(PLACES_MAX + 1).fill('10.0.0.5').join()), /at most 1024/);
+test('the length of the list is limited', () => {
+  assert.throws(() => parse(Array(ENDPOINTS_MAX + 1).fill('10.0.0.5').join()), /at most 1024/);
 });

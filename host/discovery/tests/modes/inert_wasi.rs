@@ -1,4 +1,4 @@
-//! `wasi = "inert"`: what a language runtime gets.
+//! `wasi = "inert"`: what the runtime of a language can use.
 
 use convoke_discovery::{CallError, Grants, Instance, ModeState};
 use tokio::sync::mpsc;
@@ -79,13 +79,13 @@ async fn opened(guest: &Guest) -> Instance {
 }
 
 /// The number that `expression` evaluates to in a mode.
-async fn asked(expression: &str) -> u16 {
+async fn evaluate(expression: &str) -> u16 {
     let guest = guest().text(0x800, "localhost").discover(&format!("(call $report {expression})"));
     reported(&opened(&guest).await.discover().await.unwrap())
 }
 
 /// What `(call $function (i32.const 0x900))` left `offset` bytes behind 0x900.
-fn after(function: &str, offset: u32) -> String {
+fn value_after(function: &str, offset: u32) -> String {
     format!(
         "(block (result i32) (call {function} (i32.const 0x900)) (i32.load offset={offset} (i32.const 0x900)))"
     )
@@ -94,8 +94,8 @@ fn after(function: &str, offset: u32) -> String {
 #[tokio::test]
 async fn without_it_a_component_is_rejected_with_the_required_line() {
     let text = load(&host(), &guest()).await.err().unwrap().to_string();
-    let (_, said) = text.split_once(" cannot be used: it imports ").unwrap();
-    let (first, rest) = said.split_once(" and ").unwrap();
+    let (_, listed) = text.split_once(" cannot be used: it imports ").unwrap();
+    let (first, rest) = listed.split_once(" and ").unwrap();
     assert!(first.starts_with("wasi:"), "{text}");
     assert!(
         rest.ends_with(" more of WASI, as the runtimes of some languages do; to provide WASI without files, sockets and environment, add to its [[discovery]]: wasi = \"inert\"; or build it with WASI stubbed out"),
@@ -124,10 +124,10 @@ async fn an_older_0_2_version_is_compatible() {
 #[tokio::test]
 async fn there_are_no_environment_variables_arguments_or_directories() {
     assert!(std::env::vars_os().next().is_some(), "this process has an environment");
-    assert_eq!(asked(&after("$environment", 4)).await, 0);
-    assert_eq!(asked(&after("$arguments", 4)).await, 0);
-    assert_eq!(asked(&after("$folders", 4)).await, 0);
-    assert_eq!(asked(&after("$directory", 0)).await, 0, "none");
+    assert_eq!(evaluate(&value_after("$environment", 4)).await, 0);
+    assert_eq!(evaluate(&value_after("$arguments", 4)).await, 0);
+    assert_eq!(evaluate(&value_after("$folders", 4)).await, 0);
+    assert_eq!(evaluate(&value_after("$directory", 0)).await, 0, "none");
 }
 
 /// `error-code.access-denied` of `wasi:sockets`, plus 1.
@@ -139,27 +139,27 @@ async fn sockets_and_names_are_denied() {
     for family in [0, 1] {
         for create in ["$tcp", "$udp"] {
             let call = format!("(call {create} (i32.const {family}) (i32.const 0x900))");
-            let code = asked(&format!("(block (result i32) {call} {error})")).await;
+            let code = evaluate(&format!("(block (result i32) {call} {error})")).await;
             assert_eq!(code, ACCESS_DENIED, "{create} {family}");
         }
     }
     let call = "(call $resolve (call $network) (i32.const 0x800) (i32.const 9) (i32.const 0x900))";
-    let code = asked(&format!("(block (result i32) {call} {error})")).await;
+    let code = evaluate(&format!("(block (result i32) {call} {error})")).await;
     assert_ne!(code, 0, "localhost was looked up");
 }
 
 #[tokio::test]
 async fn clocks_and_random_numbers_work() {
     // Seconds since 1970, in units of 2^20: between 2023 and 2055.
-    let seconds = asked(
+    let seconds = evaluate(
         "(block (result i32) (call $now (i32.const 0x900))
             (i32.wrap_i64 (i64.shr_u (i64.load (i32.const 0x900)) (i64.const 20))))",
     )
     .await;
     assert!((1_600..2_560).contains(&seconds), "{seconds}");
-    let forward = asked("(i64.le_u (call $monotonic) (call $monotonic))").await;
+    let forward = evaluate("(i64.le_u (call $monotonic) (call $monotonic))").await;
     assert_eq!(forward, 1);
-    let different = asked("(i64.ne (call $random) (call $random))").await;
+    let different = evaluate("(i64.ne (call $random) (call $random))").await;
     assert_eq!(different, 1);
 }
 

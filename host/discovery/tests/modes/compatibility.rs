@@ -49,11 +49,11 @@ fn fakes() -> Arc<Fakes> {
     })
 }
 
-async fn look(spec: &ModeSpec) -> Result<Snapshot, String> {
-    look_in(fakes(), spec).await
+async fn discover(spec: &ModeSpec) -> Result<Snapshot, String> {
+    discover_with(fakes(), spec).await
 }
 
-async fn look_in(fakes: Arc<Fakes>, spec: &ModeSpec) -> Result<Snapshot, String> {
+async fn discover_with(fakes: Arc<Fakes>, spec: &ModeSpec) -> Result<Snapshot, String> {
     let (prober, backend) = (fakes.prober(), Backend::Fake(fakes));
     let host = DiscoveryHost::new(HostConfig { backend, prober, ..config() }).unwrap();
     let loaded = host.load(spec).await.unwrap_or_else(|error| panic!("{error}"));
@@ -63,34 +63,34 @@ async fn look_in(fakes: Arc<Fakes>, spec: &ModeSpec) -> Result<Snapshot, String>
 }
 
 #[tokio::test]
-async fn tcpip() {
-    let found = look(&mode("tcpip", "10.0.0.7-9:6900", &[])).await.unwrap();
+async fn the_tcpip_mode_runs() {
+    let found = discover(&mode("tcpip", "10.0.0.7-9:6900", &[])).await.unwrap();
     assert_eq!(found.candidates.len(), 3);
 }
 
 #[tokio::test]
-async fn dns() {
+async fn the_dns_mode_runs() {
     let grants = [("dns", "*.shop.example")];
-    let found = look(&mode("dns", "members.shop.example:6900", &grants)).await.unwrap();
+    let found = discover(&mode("dns", "members.shop.example:6900", &grants)).await.unwrap();
     assert_eq!(found.candidates[0].address, "10.0.0.7:6900".parse().unwrap());
 }
 
 #[tokio::test]
-async fn kubernetes() {
+async fn the_kubernetes_mode_runs() {
     let grants = [("kubernetes", "shop")];
-    let found = look(&mode("kubernetes", "shop,convoke", &grants)).await.unwrap();
+    let found = discover(&mode("kubernetes", "shop,convoke", &grants)).await.unwrap();
     assert_eq!(found.candidates[0].address.ip(), "10.0.0.7".parse::<std::net::IpAddr>().unwrap());
 }
 
 #[tokio::test]
-async fn domain() {
+async fn the_domain_mode_runs() {
     let grants = [("probe", "10.0.0.7:6900")];
-    let found = look(&mode("domain", "10.0.0.7:6900", &grants)).await.unwrap();
+    let found = discover(&mode("domain", "10.0.0.7:6900", &grants)).await.unwrap();
     assert_eq!(found.candidates[0].address, "10.0.0.7:6900".parse().unwrap());
 }
 
 #[tokio::test]
-async fn multicast() {
+async fn the_multicast_mode_runs() {
     let grants = [("multicast", "224.2.2.4:2904")];
     let lan = Lan::new(1);
     let mut instances = Vec::new();
@@ -110,7 +110,7 @@ async fn multicast() {
     }
     let [one, other] = &mut instances[..] else { unreachable!() };
     one.announce().await.unwrap();
-    let heard = async {
+    let found = async {
         loop {
             other.announce().await.unwrap();
             one.announce().await.unwrap();
@@ -120,15 +120,15 @@ async fn multicast() {
             }
         }
     };
-    let heard = tokio::time::timeout(PATIENCE, heard).await.unwrap();
-    assert_eq!(heard, std::net::IpAddr::from([10, 0, 0, 7]));
+    let found = tokio::time::timeout(PATIENCE, found).await.unwrap();
+    assert_eq!(found, std::net::IpAddr::from([10, 0, 0, 7]));
 }
 
 #[tokio::test]
-async fn the_address_file_example_in_c() {
+async fn the_address_file_example_in_c_runs() {
     let mut fakes = Fakes::default();
     fakes.store.insert("addresses".into(), "10.0.0.7:6900\n10.0.0.8\n".into());
     let spec = mode("address-file", "", &[("store", "64KiB")]);
-    let found = look_in(Arc::new(fakes), &spec).await.unwrap();
+    let found = discover_with(Arc::new(fakes), &spec).await.unwrap();
     assert_eq!(found.candidates[0].address, "10.0.0.7:6900".parse().unwrap());
 }

@@ -1,4 +1,4 @@
-package places
+package endpoints
 
 import (
 	"net/netip"
@@ -7,9 +7,9 @@ import (
 	"testing"
 )
 
-func TestEveryFormIsTaken(t *testing.T) {
+func TestAllFormsAreParsed(t *testing.T) {
 	got, err := ParseList(" 10.0.0.5,10.0.0.6:6900 fd00::5\n[fd00::6], [fd00::7]:6901")
-	want := []Place{
+	want := []Endpoint{
 		{Address: netip.MustParseAddr("10.0.0.5")},
 		{Address: netip.MustParseAddr("10.0.0.6"), Port: 6900},
 		{Address: netip.MustParseAddr("fd00::5")},
@@ -21,8 +21,8 @@ func TestEveryFormIsTaken(t *testing.T) {
 	}
 }
 
-func TestWhatIsMalformedIsNamed(t *testing.T) {
-	for list, beginning := range map[string]string{
+func TestErrorsQuoteTheMalformedEndpoint(t *testing.T) {
+	for list, prefix := range map[string]string{
 		"":                    "the list is empty; expected addresses such as 10.0.0.5",
 		" ,\n":                "the list is empty; ",
 		"10.0.0.5,10.0.0.300": `"10.0.0.300" is not an IP address; `,
@@ -38,8 +38,8 @@ func TestWhatIsMalformedIsNamed(t *testing.T) {
 		"fe80::1%eth0":        `"fe80::1%eth0" is not an IP address; `,
 	} {
 		got, err := ParseList(list)
-		if err == nil || !strings.HasPrefix(err.Error(), beginning) {
-			t.Errorf("%q: got %v, %v; want an error that begins with %s", list, got, err, beginning)
+		if err == nil || !strings.HasPrefix(err.Error(), prefix) {
+			t.Errorf("%q: got %v, %v; want an error with the prefix %s", list, got, err, prefix)
 		}
 	}
 }

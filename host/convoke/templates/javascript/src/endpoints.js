@@ -1,23 +1,23 @@
-// Where members may be: reads the argument. Needs no host, so it is tested without.
+// Parses the argument: a list of addresses. Imports nothing from the host, so the tests need none.
 
-export const PLACES_MAX = 1024;
+export const ENDPOINTS_MAX = 1024;
 const FORM = 'expected addresses such as 10.0.0.5, 10.0.0.5:6900 or [fd00::5]:6900, separated by commas';
 
 /**
- * Each place once. Throws an `Error` in words for an operator.
+ * Returns the endpoints without duplicates. Throws an `Error` with a text for operators.
  *
  * @param {string} argument
  * @returns {Array<{address: string, port?: number}>}
  */
-export function read(argument) {
+export function parse(argument) {
   const texts = argument.split(',').map((text) => text.trim());
-  if (texts.length > PLACES_MAX) {
-    throw new Error(`"${texts[PLACES_MAX]}" is place ${PLACES_MAX + 1}; at most ${PLACES_MAX} are taken`);
+  if (texts.length > ENDPOINTS_MAX) {
+    throw new Error(`"${texts[ENDPOINTS_MAX]}" is address ${ENDPOINTS_MAX + 1}; at most ${ENDPOINTS_MAX} are supported`);
   }
-  return [...new Set(texts)].map(place);
+  return [...new Set(texts)].map(endpoint);
 }
 
-function place(text) {
+function endpoint(text) {
   const [, v6, v4, bare, port] = /^(?:\[([^\]]*)\]|([^:]*)|(.*:.*:.*?))(?::([^:]*))?$/.exec(text) ?? [];
   const address = v6 ?? bare ?? v4;
   if (v4 === undefined ? !isIpv6(address) : !isIpv4(address)) {
@@ -38,7 +38,7 @@ function isIpv4(text) {
 }
 
 function isIpv6(text) {
-  // The grammar is the one of URLs, which the engine knows.
+  // The grammar is that of URLs, which the engine can parse.
   try {
     return /^[0-9a-f:.]+$/i.test(text) && new URL(`http://[${text}]`).hostname !== '';
   } catch {

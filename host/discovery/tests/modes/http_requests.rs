@@ -195,7 +195,7 @@ async fn opened(host: &DiscoveryHost, guest: &Guest, grant: &str) -> Instance {
 /// A server on loopback that gives each request the same response.
 struct Server {
     address: SocketAddr,
-    asked: Arc<AtomicU32>,
+    requests: Arc<AtomicU32>,
     heads: Arc<std::sync::Mutex<Vec<String>>>,
     task: tokio::task::JoinHandle<()>,
 }
@@ -211,9 +211,9 @@ impl Server {
         let answer = Arc::new(answer);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let asked = Arc::<AtomicU32>::default();
+        let requests = Arc::<AtomicU32>::default();
         let heads = Arc::<std::sync::Mutex<Vec<String>>>::default();
-        let (counting, noting) = (Arc::clone(&asked), Arc::clone(&heads));
+        let (counting, noting) = (Arc::clone(&requests), Arc::clone(&heads));
         let task = tokio::spawn(async move {
             loop {
                 let (mut stream, _) = listener.accept().await.unwrap();
@@ -235,7 +235,7 @@ impl Server {
                 });
             }
         });
-        Self { address, asked, heads, task }
+        Self { address, requests, heads, task }
     }
 
     async fn answering(status: &str, headers: &str) -> Self {
@@ -251,8 +251,8 @@ impl Server {
         format!("http://{}", self.address)
     }
 
-    fn asked(&self) -> u32 {
-        self.asked.load(Ordering::Relaxed)
+    fn request_count(&self) -> u32 {
+        self.requests.load(Ordering::Relaxed)
     }
 }
 
@@ -274,8 +274,8 @@ async fn head(stream: &mut TcpStream) -> Option<String> {
 #[tokio::test]
 async fn a_granted_request_reaches_its_server() {
     let server = Server::answering("203 Non-Authoritative Information", "").await;
-    let asked = TestRequest::get(&server.authority()).result(&host(), &server.url()).await;
-    assert_eq!((asked, server.asked()), (203, 1));
+    let status = TestRequest::get(&server.authority()).result(&host(), &server.url()).await;
+    assert_eq!((status, server.request_count()), (203, 1));
     let head = server.heads.lock().unwrap()[0].to_ascii_lowercase();
     assert!(head.starts_with("get /v1/members?near http/1.1\r\n"), "{head}");
     assert!(head.contains(&format!("host: {}\r\n", server.address)), "{head}");
@@ -295,7 +295,7 @@ async fn connections_are_reused_across_instances() {
             assert_eq!(reported(&instance.discover().await.unwrap()), 200);
         }
     }
-    assert_eq!(server.asked(), 9);
+    assert_eq!(server.request_count(), 9);
 }
 
 #[tokio::test]
@@ -308,7 +308,7 @@ async fn a_server_that_is_not_granted_is_denied_and_logged_once_with_the_require
     for _ in 0..3 {
         assert_eq!(reported(&instance.discover().await.unwrap()), DENIED);
     }
-    assert_eq!(server.asked(), 0);
+    assert_eq!(server.request_count(), 0);
     assert_eq!(
         log.lines(),
         [format!(
@@ -352,7 +352,7 @@ async fn a_rehearsal_sends_nothing_and_records_what_would_be_denied() {
     spec.grants = Grants::default();
     assert!(host.load(&spec).await.is_err());
     assert_eq!(host.rehearse_ungranted(&spec, &local()).await.unwrap().denied.len(), 1);
-    assert_eq!((server.asked(), log.lines().len()), (0, 0));
+    assert_eq!((server.request_count(), log.lines().len()), (0, 0));
 }
 
 #[tokio::test]
@@ -368,7 +368,7 @@ async fn scheme_host_and_port_must_all_be_granted() {
     ] {
         assert_eq!(TestRequest::get(&authority).result(&host(), &grant).await, DENIED, "{grant}");
     }
-    assert_eq!(server.asked(), 0);
+    assert_eq!(server.request_count(), 0);
     assert_eq!(TestRequest::get(&authority).result(&host(), "http://127.0.0.1:*").await, 200);
 }
 
@@ -386,7 +386,7 @@ async fn a_granted_name_does_not_give_access_to_this_machine() {
     for _ in 0..2 {
         assert_eq!(reported(&instance.discover().await.unwrap()), DENIED);
     }
-    assert_eq!(server.asked(), 0);
+    assert_eq!(server.request_count(), 0);
     assert_eq!(
         log.lines(),
         [format!(
@@ -425,7 +425,7 @@ async fn ambiguous_urls_are_rejected() {
     let server = Server::answering("200 OK", "").await;
     let (port, host) = (server.address.port(), host());
     let everything = "http://*:*";
-    // The part before the @ looks like the host, and is not.
+    // The part before the @ resembles the host, but is user information.
     for authority in [
         format!("me@127.0.0.1:{port}"),
         format!("granted.example:80@127.0.0.1:{port}"),
@@ -444,7 +444,7 @@ async fn ambiguous_urls_are_rejected() {
     let gopher = TestRequest { scheme: 2, ..TestRequest::get(&authority) };
     let result = gopher.result(&host, everything).await;
     assert!([MALFORMED, BAD_SCHEME].contains(&result), "{result}");
-    assert_eq!(server.asked(), 0);
+    assert_eq!(server.request_count(), 0);
 }
 
 #[tokio::test]
@@ -453,7 +453,7 @@ async fn redirects_are_not_followed() {
     let server = Server::answering("302 Found", &format!("location: {}/\r\n", other.url())).await;
     let authority = server.authority();
     assert_eq!(TestRequest::get(&authority).result(&host(), "http://127.0.0.1:*").await, 302);
-    assert_eq!((server.asked(), other.asked()), (1, 0));
+    assert_eq!((server.request_count(), other.request_count()), (1, 0));
 }
 
 #[tokio::test]
@@ -468,7 +468,7 @@ async fn a_closed_port_refuses_the_connection() {
 }
 
 #[tokio::test]
-async fn a_server_that_does_not_speak_http_is_an_error() {
+async fn a_response_that_is_not_http_is_an_error() {
     let server = Server::start(Some(b"220 smtp.example ESMTP\r\n".to_vec())).await;
     let authority = server.authority();
     let result = TestRequest::get(&authority).result(&host(), &server.url()).await;
@@ -476,24 +476,24 @@ async fn a_server_that_does_not_speak_http_is_an_error() {
 }
 
 #[tokio::test]
-async fn the_modes_timeout_applies_to_a_server_that_never_responds() {
+async fn the_timeout_of_the_mode_applies_to_a_server_that_never_responds() {
     let server = Server::start(None).await;
     let authority = server.authority();
-    let asked = TestRequest { patience_ms: 300, ..TestRequest::get(&authority) };
+    let request = TestRequest { patience_ms: 300, ..TestRequest::get(&authority) };
     let started = Instant::now();
-    assert_eq!(asked.result(&host(), &server.url()).await, NO_ANSWER);
+    assert_eq!(request.result(&host(), &server.url()).await, NO_ANSWER);
     assert!(started.elapsed() >= Duration::from_millis(300));
-    assert_eq!(server.asked(), 1);
+    assert_eq!(server.request_count(), 1);
 }
 
 #[tokio::test]
 async fn at_most_eight_requests_are_in_progress() {
     let server = Server::start(None).await;
     let authority = server.authority();
-    let asked = TestRequest { patience_ms: 500, ..TestRequest::get(&authority) };
+    let request = TestRequest { patience_ms: 500, ..TestRequest::get(&authority) };
     // Starts nine requests, and keeps the result of the last; after eight have ended, starts a
     // tenth.
-    let guest = asked.guest().discover(
+    let guest = request.guest().discover(
         "(local $n i32) (local $ninth i32)
         (loop $more
             (i32.store (i32.add (i32.const 0xb00) (i32.shl (local.get $n) (i32.const 2)))
@@ -513,7 +513,7 @@ async fn at_most_eight_requests_are_in_progress() {
     let mut instance = opened(&host(), &guest, &server.url()).await;
     assert_eq!(reported(&instance.discover().await.unwrap()), TOO_MANY * 10 + 1);
     assert_eq!(limits::REQUESTS_AT_ONCE, 8);
-    assert_eq!(server.asked(), 9);
+    assert_eq!(server.request_count(), 9);
 }
 
 #[tokio::test]
@@ -535,11 +535,11 @@ async fn a_response_that_is_not_read_counts_as_in_progress() {
     );
     let mut instance = opened(&host(), &guest, &server.url()).await;
     assert_eq!(reported(&instance.discover().await.unwrap()), TOO_MANY * 10 + 1);
-    assert_eq!(server.asked(), 9);
+    assert_eq!(server.request_count(), 9);
 }
 
 #[tokio::test]
-async fn a_dead_instance_releases_its_requests() {
+async fn a_failed_instance_releases_its_requests() {
     let server = Server::answering("200 OK", "").await;
     let (authority, host) = (server.authority(), host());
     let folder = tempfile::tempdir().unwrap();
@@ -554,10 +554,10 @@ async fn a_dead_instance_releases_its_requests() {
     let path = crashing.write(folder.path(), "test");
     let spec = with_grants(file(path), &[("http", &server.url())]);
     let loaded = host.load(&spec).await.unwrap();
-    for asked in [8, 16, 24] {
+    for expected in [8, 16, 24] {
         let mut instance = host.open(&loaded, &local()).await.unwrap();
         assert!(matches!(instance.discover().await, Err(CallError::Trap { .. })));
-        assert_eq!(server.asked(), asked);
+        assert_eq!(server.request_count(), expected);
     }
 }
 
@@ -592,8 +592,8 @@ async fn the_request_rate_is_limited() {
     let backend = Backend::Fake(Arc::clone(&fakes));
     let host = DiscoveryHost::new(HostConfig { backend, ..config() }).unwrap();
     // A thousand requests with options, counting those that were answered.
-    let asked = TestRequest { patience_ms: 1_000, ..TestRequest::get("10.0.0.5:8500") };
-    let guest = asked.guest().discover(
+    let request = TestRequest { patience_ms: 1_000, ..TestRequest::get("10.0.0.5:8500") };
+    let guest = request.guest().discover(
         "(local $n i32) (local $answered i32)
         (loop $more
             (global.set $heap (i32.const 0x10000))
@@ -693,19 +693,19 @@ async fn headers_larger_than_64_kib_are_an_error() {
 }
 
 /// Starts a mode, and waits until the server has received a request.
-async fn asking(server: &Server, guest: &Guest) -> ModeHandle {
+async fn start_and_await_request(server: &Server, guest: &Guest) -> ModeHandle {
     let folder = tempfile::tempdir().unwrap();
     let spec = with_grants(file(guest.write(folder.path(), "test")), &[("http", &server.url())]);
     let host = host();
     // The events are not received.
     let (events, _) = mpsc::channel(1);
     let handle = host.start(host.load(&spec).await.unwrap(), local(), events);
-    let asked = async {
-        while server.asked() == 0 {
+    let requested = async {
+        while server.request_count() == 0 {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     };
-    timeout(PATIENCE, asked).await.unwrap();
+    timeout(PATIENCE, requested).await.unwrap();
     handle
 }
 
@@ -713,7 +713,7 @@ async fn asking(server: &Server, guest: &Guest) -> ModeHandle {
 async fn a_mode_that_waits_for_a_response_does_not_delay_the_stop() {
     let server = Server::start(None).await;
     let authority = server.authority();
-    let handle = asking(&server, &TestRequest::get(&authority).guest()).await;
+    let handle = start_and_await_request(&server, &TestRequest::get(&authority).guest()).await;
     timeout(Duration::from_millis(limits::WITHDRAW_MS_MAX), handle.stop()).await.unwrap();
 }
 
@@ -725,8 +725,12 @@ async fn a_mode_that_waits_for_a_response_still_withdraws() {
     let mut guest = TestRequest::get(&authority).guest();
     let (again, done) = (guest.result(&Returned::Again(10_000)), guest.result(&Returned::Done));
     let guest = guest.announcer(&again, &format!("(drop (call $ask)) {done}"));
-    asking(&server, &guest).await.stop().await;
-    assert_eq!(server.asked(), 2, "the discovery request without a response, and the withdrawal");
+    start_and_await_request(&server, &guest).await.stop().await;
+    assert_eq!(
+        server.request_count(),
+        2,
+        "the discovery request without a response, and the withdrawal"
+    );
 }
 
 #[tokio::test]
@@ -738,5 +742,5 @@ async fn with_fakes_grants_apply_and_nothing_is_sent() {
     assert_eq!(TestRequest::get(&authority).result(&host, "http://10.0.0.5").await, DENIED);
     let host = host_in(Fakes { failing: Some("down".into()), ..Fakes::default() });
     assert_eq!(TestRequest::get(&authority).result(&host, &server.url()).await, REFUSED);
-    assert_eq!(server.asked(), 0);
+    assert_eq!(server.request_count(), 0);
 }

@@ -17,7 +17,7 @@ async fn failure_of(guest: &Guest) -> CallError {
 }
 
 #[tokio::test(flavor = "current_thread")]
-async fn an_endless_loop_is_stopped_while_others_go_on() {
+async fn an_endless_loop_is_stopped_while_others_continue() {
     let turns = Arc::new(AtomicU32::new(0));
     let counting = Arc::clone(&turns);
     let other = tokio::spawn(async move {
@@ -32,7 +32,7 @@ async fn an_endless_loop_is_stopped_while_others_go_on() {
     assert_eq!(instance.discover().await, Err(CallError::OutOfBudget));
     assert!(started.elapsed() > Duration::from_millis(900));
     assert!(started.elapsed() < Duration::from_secs(10));
-    // A timer runs at least at each second tick, even beside an endless loop on the same
+    // A timer runs at least at each second tick, even during an endless loop on the same
     // thread.
     assert!(turns.load(Ordering::Relaxed) >= 5);
     other.abort();

@@ -1,4 +1,4 @@
-#include "place.h"
+#include "endpoint.h"
 
 #include <arpa/inet.h>
 #include <string.h>
@@ -23,7 +23,7 @@ void text_show(struct text text, char shown[TEXT_SHOWN_SIZE]) {
     if (cut) length = TEXT_SHOWN_SIZE - sizeof more;
     for (size_t at = 0; at < length; at++) {
         char c = text.start[at];
-        // What crosses to the host must be UTF-8; a cut or a stray byte is not.
+        // Text for the host must be UTF-8, which a truncated or invalid sequence is not.
         shown[at] = c >= ' ' && c <= '~' ? c : '?';
     }
     if (cut) {
@@ -33,7 +33,7 @@ void text_show(struct text text, char shown[TEXT_SHOWN_SIZE]) {
     }
 }
 
-// The port, or 0 when the text is none.
+// The port, or 0 if the text is not one.
 static uint16_t parse_port(struct text text) {
     unsigned port = 0;
     if (text.length == 0 || text.length > 5) return 0;
@@ -45,9 +45,9 @@ static uint16_t parse_port(struct text text) {
     return port <= UINT16_MAX ? (uint16_t)port : 0;
 }
 
-static bool parse_address(struct text text, int family, char address[PLACE_ADDRESS_SIZE]) {
+static bool parse_address(struct text text, int family, char address[ADDRESS_SIZE]) {
     unsigned char bytes[16];
-    if (text.length >= PLACE_ADDRESS_SIZE || memchr(text.start, '\0', text.length)) return false;
+    if (text.length >= ADDRESS_SIZE || memchr(text.start, '\0', text.length)) return false;
     memcpy(address, text.start, text.length);
     address[text.length] = '\0';
     return inet_pton(family, address, bytes) == 1;
@@ -59,7 +59,7 @@ static size_t count(struct text text, char wanted) {
     return found;
 }
 
-const char *place_parse(struct text text, struct place *place) {
+const char *endpoint_parse(struct text text, struct endpoint *endpoint) {
     struct text address = text;
     struct text port = {NULL, 0};
     bool bracketed = text.length > 0 && text.start[0] == '[';
@@ -81,10 +81,10 @@ const char *place_parse(struct text text, struct place *place) {
     }
 
     int family = bracketed || colons > 1 ? AF_INET6 : AF_INET;
-    if (!parse_address(address, family, place->address)) {
+    if (!parse_address(address, family, endpoint->address)) {
         return family == AF_INET6 ? "is not an IPv6 address" : "is not an IPv4 address";
     }
-    place->port = port.start ? parse_port(port) : 0;
-    if (port.start && place->port == 0) return "has no port from 1 to 65535 after its address";
+    endpoint->port = port.start ? parse_port(port) : 0;
+    if (port.start && endpoint->port == 0) return "has no port from 1 to 65535 after its address";
     return NULL;
 }

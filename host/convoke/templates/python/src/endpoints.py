@@ -1,41 +1,41 @@
-"""Where members may be: reads the argument. Needs no host, so it is tested without."""
+"""Parses the argument: a list of addresses. Imports nothing from the host, so the tests need none."""
 
 from dataclasses import dataclass
 from ipaddress import ip_address
 
-PLACES_MAX = 1_024
+ENDPOINTS_MAX = 1_024
 FORM = "expected addresses such as 10.0.0.5, 10.0.0.5:6900 or [fd00::5]:6900, separated by commas"
 
 
 @dataclass(frozen=True)
-class Place:
-    """Where a member may be listening."""
+class Endpoint:
+    """An address at which a member may listen."""
 
     address: str
     """An IP literal."""
     port: int | None
-    """None for the cluster's own start port."""
+    """None for the cluster's start port."""
 
 
-def read(argument: str) -> list[Place]:
-    """Each place once. Raises `ValueError` in words for an operator."""
+def parse(argument: str) -> list[Endpoint]:
+    """Returns the endpoints without duplicates. Raises `ValueError` with a text for operators."""
     texts = argument.split(",")
-    if len(texts) > PLACES_MAX:
-        raise ValueError(f'"{texts[PLACES_MAX]}" is place {PLACES_MAX + 1}; at most {PLACES_MAX} are taken')
-    return list(dict.fromkeys(place(text.strip()) for text in texts))
+    if len(texts) > ENDPOINTS_MAX:
+        raise ValueError(f'"{texts[ENDPOINTS_MAX]}" is address {ENDPOINTS_MAX + 1}; at most {ENDPOINTS_MAX} are supported')
+    return list(dict.fromkeys(endpoint(text.strip()) for text in texts))
 
 
-def place(text: str) -> Place:
+def endpoint(text: str) -> Endpoint:
     if text.startswith("["):
         host, bracket, port = text[1:].rpartition("]")
         if not bracket or (port and not port.startswith(":")):
             raise ValueError(f'"{text}" has an IPv6 address without its brackets; {FORM}')
-        return Place(literal(host, text), port_number(port[1:], text) if port else None)
-    # One colon is before a port, several are an IPv6 address.
+        return Endpoint(literal(host, text), port_number(port[1:], text) if port else None)
+    # A single colon precedes a port; several belong to an IPv6 address.
     host, colon, port = text.partition(":")
     if colon and ":" not in port:
-        return Place(literal(host, text), port_number(port, text))
-    return Place(literal(text, text), None)
+        return Endpoint(literal(host, text), port_number(port, text))
+    return Endpoint(literal(text, text), None)
 
 
 def literal(host: str, text: str) -> str:

@@ -20,7 +20,7 @@ use crate::support::{Log, config, file, host, host_in, load, local, open, with_g
 /// Longer than any back-off.
 const HOURS: Duration = Duration::from_secs(7200);
 
-/// Runs `guest` until it has failed twice, beside a mode of the same host that has to keep
+/// Runs `guest` until it has failed twice, together with a mode of the same host that has to keep
 /// running. Returns the log line.
 async fn failure_of(guest: &Guest) -> String {
     let log = Log::capture();
@@ -55,13 +55,13 @@ async fn failure_of(guest: &Guest) -> String {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_endless_loop() {
+async fn an_endless_loop_is_interrupted() {
     let guest = Guest::new().discover("(loop $ever (br $ever)) unreachable");
     assert_eq!(failure_of(&guest).await, "computed for more than 950 ms in one call");
 }
 
 #[tokio::test(start_paused = true)]
-async fn endless_recursion() {
+async fn endless_recursion_exhausts_only_the_stack_of_the_guest() {
     let guest = Guest::new()
         .items("(func $deeper (result i32) (i32.add (call $deeper) (i32.const 1)))")
         .discover("(call $deeper)");
@@ -70,7 +70,7 @@ async fn endless_recursion() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_memory_bomb() {
+async fn a_memory_bomb_reaches_the_limit() {
     // Each page is written to, so that it is resident.
     let guest = Guest::new().discover(
         "(local $page i32)
@@ -86,7 +86,7 @@ async fn a_memory_bomb() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_table_bomb() {
+async fn a_table_bomb_reaches_the_limit() {
     let guest = Guest::new().items("(table $t 1 funcref)").discover(
         "(loop $more
                 (br_if $more (i32.ne
@@ -100,7 +100,7 @@ async fn a_table_bomb() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_list_of_a_gib() {
+async fn a_list_of_a_gib_is_rejected() {
     let guest = Guest::new().discover(
         "(i32.store (i32.const 0x804) (i32.const 0x10000))
         (i32.store (i32.const 0x808) (i32.const 53687091))
@@ -110,7 +110,7 @@ async fn a_list_of_a_gib() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_address_of_a_gib() {
+async fn an_address_of_a_gib_is_rejected() {
     let guest = Guest::new().discover(
         "(i32.store (i32.const 0x804) (i32.const 0x900))
         (i32.store (i32.const 0x808) (i32.const 1))
@@ -122,7 +122,7 @@ async fn an_address_of_a_gib() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_address_that_is_not_text() {
+async fn an_address_that_is_not_utf8_is_rejected() {
     let mut guest = Guest::new();
     guest.data(0x900, &[0x80, 0x9, 0, 0, 2, 0, 0, 0]);
     guest.data(0x980, &[0xff, 0xfe]);
@@ -136,7 +136,7 @@ async fn an_address_that_is_not_text() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_trap_in_each_export() {
+async fn a_trap_in_any_export_is_logged_with_its_name() {
     let crashed =
         |export: &str| format!("crashed: wasm `unreachable` instruction executed (in {export})");
     let done = Guest::new().result(&Returned::Done);
@@ -149,7 +149,7 @@ async fn a_trap_in_each_export() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_trap_while_a_component_is_started() {
+async fn a_trap_during_instantiation_is_logged() {
     let guest = Guest::new().items("(func $start unreachable) (start $start)");
     assert_eq!(
         failure_of(&guest).await,
@@ -325,16 +325,16 @@ const OTHER: u32 = 7;
 
 /// A host that counts the addresses it probes.
 fn counting_host() -> (DiscoveryHost, Arc<AtomicUsize>) {
-    let asked = Arc::<AtomicUsize>::default();
-    let counting = Arc::clone(&asked);
+    let probes = Arc::<AtomicUsize>::default();
+    let counting = Arc::clone(&probes);
     let prober = Prober::new(move |_| {
         counting.fetch_add(1, Ordering::Relaxed);
         async { Probed::Closed }
     });
-    (DiscoveryHost::new(HostConfig { prober, ..config() }).unwrap(), asked)
+    (DiscoveryHost::new(HostConfig { prober, ..config() }).unwrap(), probes)
 }
 
-async fn look(host: &DiscoveryHost, guest: &Guest, grant: (&str, &str)) -> u16 {
+async fn discover(host: &DiscoveryHost, guest: &Guest, grant: (&str, &str)) -> u16 {
     let folder = tempfile::tempdir().unwrap();
     let spec = with_grants(file(guest.write(folder.path(), "test")), &[grant]);
     let mut instance = host.open(&host.load(&spec).await.unwrap(), &local()).await.unwrap();
@@ -346,9 +346,9 @@ async fn at_most_256_targets_of_one_probe_are_probed() {
     for (case, wanted) in [(CLOSED, 256), (OTHER, 44)] {
         let guest = prober(300)
             .discover(&format!("(call $report (call $storm (i32.const 300) (i32.const {case})))"));
-        let (host, asked) = counting_host();
-        assert_eq!(look(&host, &guest, ("probe", "10.0.0.0/16:*")).await, wanted);
-        assert_eq!(asked.load(Ordering::Relaxed), limits::PROBE_TARGETS_MAX);
+        let (host, probes) = counting_host();
+        assert_eq!(discover(&host, &guest, ("probe", "10.0.0.0/16:*")).await, wanted);
+        assert_eq!(probes.load(Ordering::Relaxed), limits::PROBE_TARGETS_MAX);
     }
 }
 
@@ -363,13 +363,13 @@ async fn the_probe_rate_is_limited() {
             (br_if $more (i32.lt_u (local.get $n) (i32.const 40))))
         (call $report (local.get $asked))"
     ));
-    let (host, asked) = counting_host();
+    let (host, probes) = counting_host();
     let started = Instant::now();
-    let reported = usize::from(look(&host, &guest, ("probe", "10.0.0.0/16:*")).await);
+    let reported = usize::from(discover(&host, &guest, ("probe", "10.0.0.0/16:*")).await);
     let seconds = started.elapsed().as_secs() as usize + 1;
     let (burst, each) = (limits::PROBES_BURST as usize, limits::PROBES_PER_SECOND as usize);
     assert!((burst..=burst + seconds * each).contains(&reported), "{reported} of 10240");
-    assert_eq!(asked.load(Ordering::Relaxed), reported);
+    assert_eq!(probes.load(Ordering::Relaxed), reported);
 }
 
 #[tokio::test]
@@ -378,9 +378,9 @@ async fn targets_outside_of_the_grant_are_not_probed() {
         "(call $report (call $storm (i32.const 2) (i32.const {PROBE_DENIED})))"
     ));
     let log = Log::capture();
-    let (host, asked) = counting_host();
-    assert_eq!(look(&host, &guest, ("probe", "10.0.0.0:6900")).await, 1);
-    assert_eq!(asked.load(Ordering::Relaxed), 1);
+    let (host, probes) = counting_host();
+    assert_eq!(discover(&host, &guest, ("probe", "10.0.0.0:6900")).await, 1);
+    assert_eq!(probes.load(Ordering::Relaxed), 1);
     assert_eq!(
         log.lines(),
         [
@@ -400,7 +400,7 @@ async fn a_denied_target_cannot_inject_grants_into_the_log_line() {
         "(call $report (call $storm (i32.const 1) (i32.const {PROBE_DENIED})))"
     ));
     let log = Log::capture();
-    look(&counting_host().0, &guest, ("probe", "10.0.0.0:6900")).await;
+    discover(&counting_host().0, &guest, ("probe", "10.0.0.0:6900")).await;
     assert!(log.lines().iter().all(|line| !line.contains("http = [")), "{:?}", log.lines());
 }
 
@@ -461,7 +461,7 @@ async fn names_outside_of_the_grant_are_not_looked_up() {
         let guest =
             leaking(&names).discover(&format!("(call $report (call $leak (i32.const {case})))"));
         let world = Fakes { dns: FakeDns::default(), ..Fakes::default() };
-        look(&host_in(world), &guest, ("dns", "*.shop.example")).await
+        discover(&host_in(world), &guest, ("dns", "*.shop.example")).await
     };
     let log = Log::capture();
     assert_eq!(counted(DNS_DENIED).await, 4);
@@ -481,7 +481,7 @@ async fn at_most_256_names_of_one_call_are_looked_up() {
         let guest =
             leaking(&names).discover(&format!("(call $report (call $leak (i32.const {case})))"));
         let host = host_in(Fakes::default());
-        assert_eq!(look(&host, &guest, ("dns", "*.shop.example")).await, wanted);
+        assert_eq!(discover(&host, &guest, ("dns", "*.shop.example")).await, wanted);
     }
 }
 
@@ -491,7 +491,7 @@ async fn the_log_lines_about_denied_names_are_limited() {
     let guest =
         leaking(&names).discover(&format!("(call $report (call $leak (i32.const {DNS_DENIED})))"));
     let log = Log::capture();
-    assert_eq!(look(&host_in(Fakes::default()), &guest, ("dns", "*.shop.example")).await, 250);
+    assert_eq!(discover(&host_in(Fakes::default()), &guest, ("dns", "*.shop.example")).await, 250);
     assert!(log.lines().len() <= 65, "{} lines", log.lines().len());
 }
 
@@ -578,7 +578,7 @@ async fn a_truncated_component_is_rejected_with_one_line() {
 }
 
 #[tokio::test]
-async fn a_failed_instance_is_dead_and_a_new_one_works() {
+async fn a_failed_instance_is_unusable_and_a_new_one_works() {
     let guest = Guest::new().discover("unreachable");
     let host = host();
     let loaded = load(&host, &guest).await.unwrap();

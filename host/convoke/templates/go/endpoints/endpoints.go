@@ -1,6 +1,6 @@
-// Package places parses where members may listen. It knows nothing of the host, so
-// that `go test` can run it.
-package places
+// Package endpoints parses addresses at which members may listen. It calls no host function, so
+// `go test` can run it.
+package endpoints
 
 import (
 	"errors"
@@ -11,55 +11,55 @@ import (
 	"unicode"
 )
 
-// Place is an address and, if one was given, a port.
-type Place struct {
+// Endpoint is an IP address with an optional port.
+type Endpoint struct {
 	// IPv4 or IPv6.
 	Address netip.Addr
-	// 1 to 65535; 0 when none was given.
+	// 1 to 65535; 0 if none was given.
 	Port uint16
 }
 
 const expected = "expected addresses such as 10.0.0.5, 10.0.0.5:6900 or [fd00::5]:6900"
 
-// ParseList parses places that are separated by commas or white space. There is at
-// least one, and all are well formed; otherwise the error says which is not.
-func ParseList(list string) ([]Place, error) {
-	words := strings.FieldsFunc(list, func(char rune) bool {
+// ParseList parses endpoints separated by commas or white space. An empty list and a malformed
+// endpoint are errors; the error quotes the endpoint.
+func ParseList(text string) ([]Endpoint, error) {
+	fields := strings.FieldsFunc(text, func(char rune) bool {
 		return char == ',' || unicode.IsSpace(char)
 	})
-	if len(words) == 0 {
+	if len(fields) == 0 {
 		return nil, errors.New("the list is empty; " + expected)
 	}
-	places := make([]Place, 0, len(words))
-	for _, word := range words {
-		place, err := Parse(word)
+	list := make([]Endpoint, 0, len(fields))
+	for _, field := range fields {
+		endpoint, err := Parse(field)
 		if err != nil {
 			return nil, fmt.Errorf("%w; %s", err, expected)
 		}
-		places = append(places, place)
+		list = append(list, endpoint)
 	}
-	return places, nil
+	return list, nil
 }
 
 // Parse parses `10.0.0.5`, `10.0.0.5:6900`, `fd00::5`, `[fd00::5]` or
 // `[fd00::5]:6900`.
-func Parse(text string) (Place, error) {
+func Parse(text string) (Endpoint, error) {
 	address, port, hasPort := split(text)
 	parsed, err := netip.ParseAddr(address)
 	if err != nil || parsed.Zone() != "" || (parsed.Is4() && strings.HasPrefix(text, "[")) {
-		return Place{}, fmt.Errorf("%q is not an IP address", text)
+		return Endpoint{}, fmt.Errorf("%q is not an IP address", text)
 	}
 	if !hasPort {
-		return Place{Address: parsed}, nil
+		return Endpoint{Address: parsed}, nil
 	}
 	number, err := strconv.ParseUint(port, 10, 16)
 	if err != nil || number == 0 {
-		return Place{}, fmt.Errorf("%q has no port from 1 to 65535 after its address", text)
+		return Endpoint{}, fmt.Errorf("%q has no port from 1 to 65535 after its address", text)
 	}
-	return Place{Address: parsed, Port: uint16(number)}, nil
+	return Endpoint{Address: parsed, Port: uint16(number)}, nil
 }
 
-// split parts the address from the port, and takes off brackets.
+// split separates the address from the port, and removes brackets.
 func split(text string) (address, port string, hasPort bool) {
 	if inner, isBracketed := strings.CutPrefix(text, "["); isBracketed {
 		address, rest, isClosed := strings.Cut(inner, "]")
