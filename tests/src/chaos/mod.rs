@@ -6,7 +6,7 @@
 //! - `workload`: the requests of clients; `client`: a single client
 //! - `nemesis`: the faults and their injection; `network` and `clock`: the tools for it
 //! - `fleet`: the members
-//! - [`run`]: a whole run
+//! - [`mod@run`]: a whole run
 //!
 //! A seed determines the clusters, requests and faults, though not the scheduling of processes. All
 //! members and namespaces are removed at the end of a run, even if it fails.
